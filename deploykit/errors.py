@@ -1,0 +1,92 @@
+"""Every error that deploykit raises on purpose, and the exit code each one ends a command with.
+
+::
+
+    DeploykitError            1
+    ├── CheckFailed           1   a claim refuted unexpectedly, a regression found
+    ├── UsageError            2   the request itself can't be right
+    │   ├── UnknownName       2   …because of a name; carries the nearest ones
+    │   └── InvalidModel      2   …because of the file that was given
+    ├── MissingDependency     3   a package or a device is not here
+    ├── BuildFailed           4   the target's builder refused the graph
+    │   ├── PrecisionMismatch 4   it built, but not in the precision asked for
+    │   └── DriftFailed       4   it runs, but its outputs are not finite or too far off
+    └── OutputFailed          1   a result could not be written (disk full, read-only)
+
+The message of each is one line: what is wrong, then what to do. `deploykit.cli` turns them into exit codes
+in one place; library users catch them as usual.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_OK = 0
+EXIT_INTERRUPTED = 130
+
+
+class DeploykitError(Exception):
+    """Base of all errors that a user can cause or meet; the message is one line."""
+
+    exit_code = 1
+
+
+class CheckFailed(DeploykitError):
+    """A check that the command was asked to make came out negative."""
+
+
+class OutputFailed(DeploykitError):
+    """A result could not be written; what was there before is untouched."""
+
+
+class UsageError(DeploykitError):
+    """The request can't be carried out as it was put."""
+
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """A name that isn't known, with the nearest that are.
+
+    Args:
+        kind: what was named, in the singular ("model", "precision").
+        name: the name as given.
+        known: all names that would have done.
+        hint: what to do when none is near, for instance a command that lists them.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        self.kind, self.name, self.known = kind, name, tuple(known)
+        near = difflib.get_close_matches(name, self.known, n=3, cutoff=0.5)
+        if near:
+            advice = f"did you mean {' or '.join(near)}?"
+        elif hint:
+            advice = hint
+        else:
+            advice = f"known: {', '.join(self.known)}"
+        super().__init__(f"unknown {kind} {name!r}: {advice}")
+
+
+class InvalidModel(UsageError):
+    """A file that was given as a model or checkpoint is not usable as one."""
+
+
+class MissingDependency(DeploykitError):
+    """A package or device that the request needs is not here; the message names what installs it."""
+
+    exit_code = 3
+
+
+class BuildFailed(DeploykitError):
+    """A backend refused to build or load a graph."""
+
+    exit_code = 4
+
+
+class PrecisionMismatch(BuildFailed):
+    """The built engine does not compute in the precision that was asked for."""
+
+
+class DriftFailed(BuildFailed):
+    """The outputs of a graph or engine are not finite, or too far from the reference."""
