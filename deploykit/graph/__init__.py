@@ -1,0 +1,1 @@
+"""Anything done to an ONNX graph: loading, exporting, counting, changing its precision."""

@@ -1,0 +1,370 @@
+"""Editing a graph in place: who makes a tensor, who reads it, what its value is where that is fixed.
+
+All graph transforms work through `GraphEditor`, so that names stay unique, nodes stay in an order that
+runs, and what no output needs any more leaves the file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from deploykit.errors import InvalidModel
+from deploykit.graph.skeleton import skeleton
+from deploykit.graph.walking import attribute_graphs, graph_inputs
+
+#: Constants are computed only up to this many elements: 2 GB of float32.
+MATERIALISE_ELEMENTS = 1 << 29
+
+_RESHAPERS = {"Identity", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Transpose", "Cast"}
+
+
+def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
+    """The value of a node's attribute, or `default` where it is not set."""
+    for entry in node.attribute:
+        if entry.name == name:
+            return helper.get_attribute_value(entry)
+    return default
+
+
+def is_standard(node: onnx.NodeProto) -> bool:
+    """Whether the node is one of ONNX's own operators."""
+    return node.domain in ("", "ai.onnx")
+
+
+def opset(model: onnx.ModelProto) -> int:
+    """The version of ONNX's own operators that the model is written for; 0 where it names none."""
+    return max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+
+
+class GraphEditor:
+    """A model's main graph, indexed for editing. The model given is changed, at the latest by `finish`.
+
+    Attributes:
+        nodes: the nodes, to be read in order; new ones go in by `add_node`.
+        outputs: names of the graph's outputs.
+        inputs: names of the inputs a caller feeds.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
+        self.graph = model.graph
+        self.nodes: list[onnx.NodeProto] = list(self.graph.node)
+        self.outputs = {value.name for value in self.graph.output}
+        self.inputs = [value.name for value in graph_inputs(self.graph)]
+        self._tensors = {tensor.name: tensor for tensor in self.graph.initializer}
+        self._producers: dict[str, onnx.NodeProto] = {}
+        self._consumers: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
+        self._removed: set[int] = set()
+        self._captured: set[str] = set()
+        for node in self.nodes:
+            self._index(node)
+        self._names = {*self._tensors, *self.inputs, *self._producers}
+        self._node_names = {node.name for node in self.nodes}
+
+    def _index(self, node: onnx.NodeProto) -> None:
+        for name in node.output:
+            if name:
+                self._producers[name] = node
+        for slot, name in enumerate(node.input):
+            if name:
+                self._consumers.setdefault(name, []).append((node, slot))
+        for body in attribute_graphs(node):
+            self._capture(body)
+
+    def _capture(self, body: onnx.GraphProto) -> None:
+        for node in body.node:
+            self._captured.update(node.input)
+            for inner in attribute_graphs(node):
+                self._capture(inner)
+        self._captured.update(value.name for value in body.output)
+
+    def live_nodes(self) -> Iterator[onnx.NodeProto]:
+        """The nodes that were not removed, in the order of the graph when it was indexed."""
+        return (node for node in list(self.nodes) if id(node) not in self._removed)
+
+    def producer(self, name: str) -> onnx.NodeProto | None:
+        """The node that makes a tensor, or None for inputs and initialisers."""
+        return self._producers.get(name)
+
+    def consumers(self, name: str) -> list[tuple[onnx.NodeProto, int]]:
+        """The nodes that read a tensor, each with the position among its inputs."""
+        return list(self._consumers.get(name, ()))
+
+    def read_only_by(self, name: str, node: onnx.NodeProto) -> bool:
+        """Whether `node` alone needs the tensor: no other reader, no sub-graph, no output of the graph."""
+        if name in self.outputs or name in self._captured:
+            return False
+        return all(reader is node for reader, _ in self._consumers.get(name, ()))
+
+    # ---- constants
+
+    def initializer(self, name: str) -> onnx.TensorProto | None:
+        """The stored tensor of that name."""
+        return self._tensors.get(name)
+
+    def is_constant(self, name: str) -> bool:
+        """Whether the value is fixed: an initialiser, or computed from such by simple nodes."""
+        if name in self._tensors:
+            return True
+        node = self._producers.get(name)
+        if node is None or not is_standard(node):
+            return False
+        if node.op_type == "Constant":
+            return True
+        if node.op_type == "ConstantOfShape" or node.op_type in _RESHAPERS:
+            return all(self.is_constant(source) for source in node.input if source)
+        return False
+
+    def constant(self, name: str) -> np.ndarray | None:
+        """The value of a tensor that is fixed, or None where it depends on an input or is too large."""
+        tensor = self._tensors.get(name)
+        if tensor is not None:
+            return np.asarray(numpy_helper.to_array(tensor))
+        if not self.is_constant(name):
+            return None
+        node = self._producers[name]
+        if node.op_type == "Constant":
+            return _constant_node_value(node)
+        if node.op_type == "ConstantOfShape":
+            return self._filled(node)
+        source = self.constant(node.input[0])
+        return None if source is None else self._reshaped(node, source)
+
+    def _filled(self, node: onnx.NodeProto) -> np.ndarray | None:
+        shape = self.constant(node.input[0])
+        if shape is None or math.prod(int(n) for n in shape) > MATERIALISE_ELEMENTS:
+            return None
+        value = attribute(node, "value")
+        fill = np.zeros(1, np.float32) if value is None else numpy_helper.to_array(value)
+        return np.full([int(n) for n in shape], fill.reshape(-1)[0], dtype=fill.dtype)
+
+    def _reshaped(self, node: onnx.NodeProto, source: np.ndarray) -> np.ndarray | None:
+        if node.op_type == "Identity":
+            return source
+        if node.op_type == "Transpose":
+            return np.transpose(source, attribute(node, "perm"))
+        if node.op_type == "Cast":
+            return np.asarray(source.astype(helper.tensor_dtype_to_np_dtype(attribute(node, "to"))))
+        if node.op_type == "Flatten":
+            axis = int(attribute(node, "axis", 1)) % (source.ndim + 1)
+            return source.reshape(math.prod(source.shape[:axis]), -1)
+        if node.op_type == "Reshape":
+            target = self.constant(node.input[1])
+            if target is None:
+                return None
+            shape = [source.shape[i] if n == 0 else int(n) for i, n in enumerate(target)]
+            return source.reshape(shape)
+        axes = attribute(node, "axes")
+        if axes is None and len(node.input) > 1 and node.input[1]:
+            axes = self.constant(node.input[1])
+        if node.op_type == "Unsqueeze":
+            return None if axes is None else np.expand_dims(source, tuple(int(a) for a in axes))
+        return np.squeeze(source, None if axes is None else tuple(int(a) for a in axes))
+
+    # ---- changes
+
+    def unique(self, name: str) -> str:
+        """`name`, or `name_1`, `name_2`... where it is taken."""
+        candidate, count = name, 0
+        while candidate in self._names or candidate in self._node_names:
+            count += 1
+            candidate = f"{name}_{count}"
+        return candidate
+
+    def add_initializer(self, name: str, value: np.ndarray, data_type: int | None = None) -> str:
+        """Store a tensor; returns its name, made unique. `data_type` is for types numpy has none of."""
+        unique = self.unique(name)
+        array = np.ascontiguousarray(value).reshape(np.shape(value))
+        if data_type is None:
+            tensor = numpy_helper.from_array(array, unique)
+        else:
+            tensor = helper.make_tensor(unique, data_type, array.shape, array.tobytes(), raw=True)
+        self.graph.initializer.append(tensor)
+        self._tensors[unique] = self.graph.initializer[-1]
+        self._names.add(unique)
+        return unique
+
+    def add_node(
+        self,
+        op_type: str,
+        inputs: Sequence[str],
+        output: str,
+        *,
+        name: str | None = None,
+        exact_output: bool = False,
+        **attributes: Any,
+    ) -> str:
+        """Add a node with one output; returns the output's name, made unique unless `exact_output`."""
+        result = output if exact_output else self.unique(output)
+        self._names.add(result)
+        node_name = self.unique(name or f"{result}_{op_type}")
+        self._node_names.add(node_name)
+        node = helper.make_node(op_type, list(inputs), [result], name=node_name, **attributes)
+        self.nodes.append(node)
+        self._index(node)
+        return result
+
+    def set_input(self, node: onnx.NodeProto, slot: int, name: str) -> None:
+        """Let a node read another tensor at one of its inputs; trailing optional inputs are added."""
+        while len(node.input) <= slot:
+            node.input.append("")
+        old = node.input[slot]
+        if old:
+            self._consumers[old] = [
+                (reader, s) for reader, s in self._consumers[old] if reader is not node or s != slot
+            ]
+        node.input[slot] = name
+        if name:
+            self._consumers.setdefault(name, []).append((node, slot))
+
+    def rename_output(self, node: onnx.NodeProto, old: str, new: str) -> str:
+        """Rename what a node makes, without its readers: the old name is free for another node."""
+        unique = self.unique(new)
+        node.output[list(node.output).index(old)] = unique
+        del self._producers[old]
+        self._producers[unique] = node
+        self._names.add(unique)
+        return unique
+
+    def take_over(self, node: onnx.NodeProto, old: str, new: str) -> None:
+        """Let a node make `new`, whose maker was removed, in place of `old`, which no one reads any more."""
+        node.output[list(node.output).index(old)] = new
+        del self._producers[old]
+        self._producers[new] = node
+
+    def redirect(self, old: str, new: str, readers: Iterable[onnx.NodeProto] | None = None) -> None:
+        """Let all readers of `old` (or those given) read `new`; outputs of the graph stay as they are."""
+        chosen = None if readers is None else {id(node) for node in readers}
+        for node, slot in self.consumers(old):
+            if chosen is None or id(node) in chosen:
+                self.set_input(node, slot, new)
+
+    def remove(self, node: onnx.NodeProto) -> None:
+        """Take a node out; its readers must have been redirected before."""
+        self._removed.add(id(node))
+        for slot, name in enumerate(node.input):
+            if name:
+                self._consumers[name] = [
+                    (r, s) for r, s in self._consumers[name] if r is not node or s != slot
+                ]
+        for name in node.output:
+            if self._producers.get(name) is node:
+                del self._producers[name]
+
+    def bypass(self, node: onnx.NodeProto) -> bool:
+        """Remove a node that passes its first input on; False where an output's name forbids it."""
+        source, result = node.input[0], node.output[0]
+        if result in self._captured:
+            return False
+        if result in self.outputs:
+            maker = self._producers.get(source)
+            if maker is None or source in self.outputs or source in self._captured:
+                return False
+            self.remove(node)
+            self.redirect(source, result)
+            self.take_over(maker, source, result)
+            return True
+        self.redirect(result, source)
+        self.remove(node)
+        return True
+
+    # ---- the end
+
+    def finish(self) -> None:
+        """Write the nodes back in an order that runs; drop nodes and tensors that nothing needs."""
+        needed = self._needed()
+        ordered = self._ordered(needed)
+        del self.graph.node[:]
+        self.graph.node.extend(ordered)
+        used = {name for node in ordered for name in node.input} | self.outputs | self._captured
+        for index in range(len(self.graph.initializer) - 1, -1, -1):
+            if self.graph.initializer[index].name not in used:
+                del self.graph.initializer[index]
+        stored = set(self._tensors)
+        for index in range(len(self.graph.input) - 1, -1, -1):
+            if self.graph.input[index].name in stored:
+                del self.graph.input[index]
+        del self.graph.value_info[:]
+        least = helper.find_min_ir_version_for(list(self.model.opset_import), ignore_unknown=True)
+        self.model.ir_version = max(self.model.ir_version, least, 4)
+
+    def _needed(self) -> set[int]:
+        needed: set[int] = set()
+        pending = [*self.outputs, *self._captured]
+        while pending:
+            node = self._producers.get(pending.pop())
+            if node is not None and id(node) not in needed:
+                needed.add(id(node))
+                pending.extend(name for name in node.input if name)
+        return needed
+
+    def _ordered(self, needed: set[int]) -> list[onnx.NodeProto]:
+        done: set[int] = set()
+        ordered: list[onnx.NodeProto] = []
+        for start in self.live_nodes():
+            if id(start) not in needed:
+                continue
+            stack = [(start, False)]
+            while stack:
+                node, ready = stack.pop()
+                if id(node) in done:
+                    continue
+                if ready:
+                    done.add(id(node))
+                    ordered.append(node)
+                    continue
+                stack.append((node, True))
+                makers = (self._producers.get(name) for name in reversed(node.input) if name)
+                stack.extend((m, False) for m in makers if m is not None and id(m) not in done)
+        return ordered
+
+
+def _constant_node_value(node: onnx.NodeProto) -> np.ndarray | None:
+    for entry in node.attribute:
+        value = helper.get_attribute_value(entry)
+        if entry.name == "value":
+            return np.asarray(numpy_helper.to_array(value))
+        if entry.name in ("value_float", "value_floats"):
+            return np.asarray(value, dtype=np.float32)
+        if entry.name in ("value_int", "value_ints"):
+            return np.asarray(value, dtype=np.int64)
+    return None
+
+
+def element_types(model: onnx.ModelProto) -> dict[str, int]:
+    """ONNX's element type of every tensor that shape inference can tell, initialisers included."""
+    light = skeleton(model)
+    try:
+        light = onnx.shape_inference.infer_shapes(light, check_type=False, strict_mode=False)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise InvalidModel(
+            f"shape inference fails ({reason[:160]}); export the model anew"
+        ) from error
+    graph = light.graph
+    types = {
+        value.name: value.type.tensor_type.elem_type
+        for value in [*graph.input, *graph.value_info, *graph.output]
+        if value.type.WhichOneof("value") == "tensor_type"
+    }
+    types.update({tensor.name: tensor.data_type for tensor in model.graph.initializer})
+    return {name: kind for name, kind in types.items() if kind}
+
+
+def tensor_ranks(model: onnx.ModelProto) -> dict[str, int]:
+    """The rank of every tensor that shape inference can tell."""
+    light = onnx.shape_inference.infer_shapes(skeleton(model), check_type=False)
+    ranks = {
+        value.name: len(value.type.tensor_type.shape.dim)
+        for value in [*light.graph.input, *light.graph.value_info, *light.graph.output]
+        if value.type.WhichOneof("value") == "tensor_type"
+        and value.type.tensor_type.HasField("shape")
+    }
+    ranks.update({tensor.name: len(tensor.dims) for tensor in model.graph.initializer})
+    return ranks

@@ -1,0 +1,193 @@
+"""Folding what follows a convolution or matrix product into its weights: BatchNorm, per-channel scale and shift.
+
+The factors are multiplied in float64 and rounded once. Only where the product's output has no other
+reader, so that nothing else changes its value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from deploykit.graph.editing import GraphEditor, attribute, is_standard
+
+#: Operators whose weights a following per-channel factor can move into.
+FOLDABLE = ("Conv", "ConvTranspose", "Gemm")
+
+
+@dataclass(frozen=True)
+class _Affine:
+    """y = scale * x + shift per channel (axis 1); either may be one number for all channels."""
+
+    scale: np.ndarray
+    shift: np.ndarray
+
+
+def fold_batchnorm(model: onnx.ModelProto) -> int:
+    """Fold BatchNorm and per-channel Mul, Add, Sub, Div into the product before; the model is changed.
+
+    Outputs stay the same up to rounding. A product whose output something else reads, too, is left alone,
+    as is a BatchNorm in training mode or one with statistics that are no constants.
+
+    Returns:
+        The number of nodes folded away.
+    """
+    editor = GraphEditor(model)
+    folded = 0
+    for node in editor.live_nodes():
+        if is_standard(node) and node.op_type in FOLDABLE:
+            folded += _fold_into(editor, node)
+    editor.finish()
+    return folded
+
+
+def remove_passing_nodes(model: onnx.ModelProto) -> int:
+    """Remove Identity and inference-mode Dropout nodes; the model is changed, outputs stay the same.
+
+    Returns:
+        The number of nodes removed.
+    """
+    editor = GraphEditor(model)
+    removed = 0
+    for node in editor.live_nodes():
+        if is_standard(node) and _passes_on(editor, node):
+            removed += editor.bypass(node)
+    editor.finish()
+    return removed
+
+
+def _passes_on(editor: GraphEditor, node: onnx.NodeProto) -> bool:
+    if node.op_type == "Identity":
+        return not editor.is_constant(node.input[0])
+    if node.op_type != "Dropout" or len([name for name in node.output if name]) > 1:
+        return False
+    if len(node.input) > 2 and node.input[2]:
+        training = editor.constant(node.input[2])
+        return training is not None and not bool(training)
+    return True
+
+
+def _fold_into(editor: GraphEditor, product: onnx.NodeProto) -> int:
+    folded = 0
+    while True:
+        output = product.output[0]
+        readers = editor.consumers(output)
+        if len(readers) != 1 or not editor.read_only_by(output, readers[0][0]):
+            return folded
+        follower, slot = readers[0]
+        affine = _affine(editor, follower, slot, _channel_axis_rank(editor, product))
+        if affine is None or not _apply(editor, product, affine):
+            return folded
+        # The product takes over the follower's output name, which readers and graph outputs go by.
+        name = follower.output[0]
+        editor.remove(follower)
+        editor.take_over(product, output, name)
+        folded += 1
+
+
+def _channel_axis_rank(editor: GraphEditor, product: onnx.NodeProto) -> int | None:
+    """Rank of the product's output: that of the weight, which is the same for all three operators."""
+    weight = editor.constant(product.input[1])
+    return None if weight is None else weight.ndim
+
+
+def _affine(
+    editor: GraphEditor, node: onnx.NodeProto, slot: int, rank: int | None
+) -> _Affine | None:
+    if rank is None or not is_standard(node):
+        return None
+    if node.op_type == "BatchNormalization":
+        return _batchnorm(editor, node)
+    if node.op_type not in ("Mul", "Add", "Sub", "Div") or len(node.input) != 2:
+        return None
+    if slot == 1 and node.op_type in ("Sub", "Div"):
+        return None
+    value = editor.constant(node.input[1 - slot])
+    channel = None if value is None else _per_channel(value, rank)
+    if channel is None:
+        return None
+    one, zero = np.ones(1), np.zeros(1)
+    if node.op_type == "Mul":
+        return _Affine(channel, zero)
+    if node.op_type == "Div":
+        return _Affine(1.0 / channel, zero) if np.all(channel != 0) else None
+    return _Affine(one, channel if node.op_type == "Add" else -channel)
+
+
+def _per_channel(value: np.ndarray, rank: int) -> np.ndarray | None:
+    """The value as one number per channel (axis 1 of `rank`), if it does not vary along other axes."""
+    if value.dtype != np.float32 or value.ndim > rank:
+        return None
+    shape = (1,) * (rank - value.ndim) + value.shape
+    if any(n != 1 for axis, n in enumerate(shape) if axis != 1):
+        return None
+    return value.reshape(-1).astype(np.float64)
+
+
+def _batchnorm(editor: GraphEditor, node: onnx.NodeProto) -> _Affine | None:
+    if attribute(node, "training_mode", 0) or len([name for name in node.output if name]) > 1:
+        return None
+    if attribute(node, "spatial", 1) != 1:
+        return None
+    values = [editor.constant(name) for name in node.input[1:5]]
+    if len(values) != 4 or any(v is None or v.dtype != np.float32 for v in values):
+        return None
+    gamma, beta, mean, variance = (np.asarray(v, dtype=np.float64) for v in values)
+    scale = gamma / np.sqrt(variance + float(attribute(node, "epsilon", 1e-5)))
+    return _Affine(scale, beta - mean * scale)
+
+
+def _apply(editor: GraphEditor, product: onnx.NodeProto, affine: _Affine) -> bool:
+    """Multiply the product's weight and bias; False, and nothing changed, where that is not possible."""
+    weight = editor.constant(product.input[1])
+    if weight is None or weight.dtype != np.float32:
+        return False
+    bias_name = product.input[2] if len(product.input) > 2 else ""
+    bias = editor.constant(bias_name) if bias_name else None
+    if bias_name and bias is None:
+        return False
+    shape, channels = _broadcast(product, weight)
+    if affine.scale.size not in (1, channels) or affine.shift.size not in (1, channels):
+        return False
+    scale = np.broadcast_to(affine.scale, channels)
+    if product.op_type == "ConvTranspose":
+        new_weight = _scale_transposed(product, weight, scale)
+    else:
+        new_weight = weight.astype(np.float64) * scale.reshape(shape)
+    old_bias = np.zeros(1) if bias is None else bias.astype(np.float64)
+    if product.op_type == "Gemm":
+        alpha, beta = (
+            float(attribute(product, "alpha", 1.0)),
+            float(attribute(product, "beta", 1.0)),
+        )
+        if alpha != 1.0 or (bias is not None and (beta != 1.0 or bias.size not in (1, channels))):
+            return False
+    new_bias = np.broadcast_to(old_bias.reshape(-1), channels) * scale + affine.shift
+    with np.errstate(over="ignore"):
+        stored = new_weight.astype(np.float32), new_bias.astype(np.float32)
+    if not (np.isfinite(stored[0]).all() and np.isfinite(stored[1]).all()):
+        return False
+    editor.set_input(product, 1, editor.add_initializer(f"{product.input[1]}_folded", stored[0]))
+    base = bias_name or f"{product.input[1]}_bias"
+    editor.set_input(product, 2, editor.add_initializer(f"{base}_folded", stored[1]))
+    return True
+
+
+def _broadcast(product: onnx.NodeProto, weight: np.ndarray) -> tuple[tuple[int, ...], int]:
+    """The shape in which one number per output channel meets the weight, and the number of channels."""
+    if product.op_type == "Conv":
+        return (-1,) + (1,) * (weight.ndim - 1), weight.shape[0]
+    if product.op_type == "ConvTranspose":
+        return (), weight.shape[1] * int(attribute(product, "group", 1))
+    transposed = bool(attribute(product, "transB", 0))
+    return ((-1, 1), weight.shape[0]) if transposed else ((1, -1), weight.shape[1])
+
+
+def _scale_transposed(product: onnx.NodeProto, weight: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """A transposed convolution's weight is (inputs, outputs per group, ...): groups split axis 0."""
+    group = int(attribute(product, "group", 1))
+    split = weight.reshape(group, weight.shape[0] // group, *weight.shape[1:]).astype(np.float64)
+    factor = scale.reshape(group, 1, weight.shape[1], *(1,) * (weight.ndim - 2))
+    return (split * factor).reshape(weight.shape)

@@ -1,0 +1,117 @@
+"""Whether a model that was read is one to work with, and one line saying why where it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto, helper
+
+from deploykit.errors import InvalidModel
+from deploykit.graph.skeleton import elements, skeleton
+from deploykit.graph.walking import all_nodes, all_tensors, graph_inputs
+
+#: ONNX's own operator sets, and the contributed operators that ONNX Runtime ships with.
+KNOWN_DOMAINS = frozenset(
+    {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview.training", "com.microsoft"}
+)
+
+_FLOATS = frozenset(
+    {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
+)
+
+
+def _check_domains(model: onnx.ModelProto, path: Path) -> None:
+    own = {(function.domain, function.name) for function in model.functions}
+    for node in all_nodes(model):
+        if node.domain not in KNOWN_DOMAINS and (node.domain, node.op_type) not in own:
+            raise InvalidModel(
+                f"{path}: operator {node.op_type!r} of the custom domain {node.domain!r} has no "
+                "known meaning here; export the model with standard ONNX operators"
+            )
+
+
+def _check_ports(model: onnx.ModelProto, path: Path) -> None:
+    inputs = graph_inputs(model.graph)
+    for value in [*inputs, *model.graph.output]:
+        if not value.type.HasField("tensor_type"):
+            raise InvalidModel(
+                f"{path}: {value.name!r} is not a tensor, and only tensors can be fed and "
+                "compared; export the model with tensors as inputs and outputs"
+            )
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.HasField("dim_value") and dim.dim_value < 0:
+                raise InvalidModel(
+                    f"{path}: {value.name!r} has the negative dimension {dim.dim_value}; "
+                    "give a dynamic dimension a name instead"
+                )
+    if not any(value.type.tensor_type.elem_type in _FLOATS for value in inputs):
+        found = ", ".join(
+            f"{v.name} ({TensorProto.DataType.Name(v.type.tensor_type.elem_type).lower()})"
+            for v in inputs
+        )
+        raise InvalidModel(
+            f"{path}: has no floating-point input (inputs: {found or 'none'}); "
+            "give a network that takes images as floats"
+        )
+    if not model.graph.output:
+        raise InvalidModel(f"{path}: has no output; export the model again")
+
+
+def _stored_bytes(tensor: onnx.TensorProto) -> int | None:
+    """Bytes that raw data must have; None where the values stand in a typed field."""
+    if not tensor.HasField("raw_data"):
+        return None
+    count = elements(tensor)
+    four_bit = {TensorProto.UINT4, TensorProto.INT4, getattr(TensorProto, "FLOAT4E2M1", -1)}
+    two_bit = {getattr(TensorProto, "UINT2", -1), getattr(TensorProto, "INT2", -1)}
+    if tensor.data_type in four_bit:
+        return (count + 1) // 2
+    if tensor.data_type in two_bit:
+        return (count + 3) // 4
+    return count * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+
+
+def _check_tensors(model: onnx.ModelProto, path: Path) -> None:
+    for tensor in all_tensors(model):
+        if any(dim < 0 for dim in tensor.dims):
+            raise InvalidModel(
+                f"{path}: weight {tensor.name!r} has a negative dimension {list(tensor.dims)}; "
+                "export the model again"
+            )
+        try:
+            expected = _stored_bytes(tensor)
+        except (KeyError, TypeError):
+            continue  # a type this onnx does not know is for the checker to name
+        if expected is not None and expected != len(tensor.raw_data):
+            raise InvalidModel(
+                f"{path}: weight {tensor.name!r} holds {len(tensor.raw_data)} bytes where its "
+                f"shape {list(tensor.dims)} needs {expected}; the file is damaged, copy it again"
+            )
+
+
+def _check_structure(model: onnx.ModelProto, path: Path) -> None:
+    try:
+        onnx.checker.check_model(skeleton(model))
+    except onnx.checker.ValidationError as error:
+        text = str(error)
+        if "topologically sorted" in text:
+            text = "its nodes form a cycle or use a tensor that nothing before them makes: " + text
+        line = " ".join(text.split())
+        raise InvalidModel(
+            f"{path}: not a valid ONNX graph: {line[:300]}; export the model again"
+        ) from None
+
+
+def check(model: onnx.ModelProto, path: Path) -> None:
+    """Check a model with its weights inside.
+
+    Raises:
+        InvalidModel: negative dimensions, an operator of an unknown domain, invalid or cyclic
+            nodes, weights whose bytes do not fit their shapes, no floating-point input, or an input
+            or output that is not a tensor. The message is one line.
+    """
+    _check_tensors(model, path)
+    _check_domains(model, path)
+    _check_ports(model, path)
+    _check_structure(model, path)
