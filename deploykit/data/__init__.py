@@ -1,0 +1,53 @@
+"""Data sets with real labels: what calibration, accuracy and training read.
+
+    >>> from deploykit.data import open_dataset
+    >>> digits = open_dataset("digits")
+    >>> len(digits.train), len(digits.calibration), len(digits.test)
+    (1097, 200, 500)
+
+Every data set has three parts that never share an image. Images are read batch by batch: memory
+does not grow with their number.
+"""
+
+from __future__ import annotations
+
+from deploykit.data.dataset import Dataset, Part
+from deploykit.errors import UnknownName, UsageError
+
+__all__ = ["FORMS", "Dataset", "Part", "open_dataset"]
+
+#: What `--data` accepts, as shown to the user.
+FORMS = ("digits", "fashion-mnist", "fashion-mnist:FOLDER", "imagefolder:PATH", "npz:PATH")
+
+
+def open_dataset(text: str) -> Dataset:
+    """The data set that `text` names.
+
+    Args:
+        text: `digits`; `fashion-mnist` or `fashion-mnist:FOLDER`; `imagefolder:PATH`; `npz:PATH`.
+
+    Raises:
+        UnknownName: no such data set.
+        UsageError: the path is missing or what lies there can't be used.
+        MissingDependency: Fashion-MNIST can't be had here; Pillow is missing.
+    """
+    name, colon, location = text.partition(":")
+    if name == "digits" and not colon:
+        from deploykit.data.digits import open_digits
+
+        return open_digits()
+    if name == "fashion-mnist" and (location or not colon):
+        from deploykit.data.fashion_mnist import open_fashion_mnist
+
+        return open_fashion_mnist(location or None)
+    if name in ("imagefolder", "npz") and not location:
+        raise UsageError(f"data set {text!r} names no path: write {name}:PATH")
+    if name == "imagefolder":
+        from deploykit.data.imagefolder import open_imagefolder
+
+        return open_imagefolder(location)
+    if name == "npz":
+        from deploykit.data.npz import open_npz
+
+        return open_npz(location)
+    raise UnknownName("data set", text, FORMS)

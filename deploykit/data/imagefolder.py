@@ -1,0 +1,216 @@
+"""Image files in one folder a class: `imagefolder:PATH`, the layout of ImageNet.
+
+PATH holds `train/` and `val/` (or `test/`) with one folder a class in each: then the test part is all
+of `val`, and a tenth of `train` (at most 10,000 images) is for calibration. With one of them only, or
+with the class folders directly in PATH, 70% of each class are for training, 10% for calibration and
+20% for testing.
+
+Folders are numbered in the order of their sorted names, as ImageNet's are. A mapping beside them, says
+otherwise: `classes.txt` with one line a class, `FOLDER [NAME]`, numbered from 0 in the order of the
+lines; or `classes.json`, `{"0": ["FOLDER", "NAME"], …}`.
+
+Images are resized so that the shorter side is 256/224 of the network's input, then the centre is cut
+out; values are scaled to 0..1 and normalised with ImageNet's mean and deviation.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from deploykit.data.dataset import Dataset, Part
+from deploykit.data.preprocessing import Preprocessing
+from deploykit.data.split import default_split, stratified_split
+from deploykit.errors import MissingDependency, UsageError
+
+if TYPE_CHECKING:
+    from deploykit.data.dataset import Images, Indices, Labels
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm")
+
+PREPROCESSING = Preprocessing(255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+#: Shorter side after resizing, as a share of the network's input.
+RESIZE_RATIO = 256 / 224
+
+_MAX_CALIBRATION = 10_000
+_SEED = 0
+
+#: Pillow's modes that convert to RGB without loss of what matters.
+_MODES = ("RGB", "L", "P", "1", "LA", "PA", "RGBA", "RGBX", "CMYK", "YCbCr")
+
+
+class FileSource:
+    """Image files, opened when asked for.
+
+    Args:
+        name: of the data set, for messages.
+        root: names in messages are relative to it.
+        paths: of the images.
+    """
+
+    def __init__(self, name: str, root: Path, paths: list[str]) -> None:
+        self.name, self._root, self._paths = name, root, paths
+
+    def load(
+        self, indices: Indices, input_shape: tuple[int, int, int]
+    ) -> tuple[Images, Mapping[int, str]]:
+        """See `Source.load`."""
+        _, height, width = input_shape
+        pixels: list[npt.NDArray[np.uint8]] = []
+        problems: dict[int, str] = {}
+        for position, index in enumerate(indices):
+            path = self._paths[index]
+            try:
+                pixels.append(_decode(path, height, width))
+            except (OSError, ValueError, SyntaxError, EOFError) as error:
+                reason = str(error).replace(path, "").strip() or type(error).__name__
+                problems[position] = f"{os.path.relpath(path, self._root)}: {reason}"
+        if not pixels:
+            return np.empty((0, *input_shape), np.float32), problems
+        return PREPROCESSING(np.stack(pixels), input_shape, self.name), problems
+
+    def raw(self, indices: Indices) -> Iterable[bytes]:
+        """See `Source.raw`: the files as they are."""
+        return (Path(self._paths[index]).read_bytes() for index in indices)
+
+
+def open_imagefolder(folder: str) -> Dataset:
+    """The data set in a folder (see the module for its layout).
+
+    Raises:
+        UsageError: no such folder, no images in it, one class only, or a mapping that doesn't fit.
+        MissingDependency: Pillow is not installed.
+    """
+    try:
+        import PIL.Image  # noqa: F401
+    except ImportError:
+        raise MissingDependency(
+            "reading image files needs Pillow: pip install 'deploykit[data]'"
+        ) from None
+    root = Path(folder)
+    if not root.is_dir():
+        raise UsageError(f"{folder} is not a folder: give one that holds a folder for each class")
+    name = f"imagefolder:{root.resolve().name}"
+    inside = {entry.name for entry in root.iterdir() if entry.is_dir()}
+    held_out = next((part for part in ("val", "test") if part in inside), None)
+    if "train" in inside and held_out:
+        groups = [root / "train", root / held_out]
+    else:
+        groups = [root / next((p for p in ("train", held_out) if p and p in inside), ".")]
+    numbers = _class_numbers(root, groups)
+    paths, labels, counts = _list_images(groups, numbers)
+    if len(np.unique(labels)) < 2:
+        found = f"{len(paths)} images of one class" if paths else "no images"
+        raise UsageError(
+            f"{folder} holds {found}: give a folder with a folder for each of two classes or more"
+        )
+    source = FileSource(name, root, paths)
+    classes = _class_names(root, numbers)
+    split = _split(labels, counts)
+    parts = {
+        part: Part(f"{name}/{part}", source, chosen, labels[chosen])
+        for part, chosen in split.items()
+    }
+    return Dataset(name, classes, **parts)
+
+
+def _split(labels: Labels, counts: list[int]) -> dict[str, Indices]:
+    if len(counts) == 1:
+        return default_split(labels)
+    trainable = counts[0]
+    size = min(round(trainable * 0.1), _MAX_CALIBRATION)
+    calibration, train = stratified_split(labels[:trainable], (size,), _SEED)
+    # Shuffled too, so that the first images of the part are of many classes.
+    _, test = stratified_split(labels[trainable:], (0,), _SEED)
+    return {"train": train, "calibration": calibration, "test": test + trainable}
+
+
+def _class_numbers(root: Path, groups: list[Path]) -> dict[str, int]:
+    """Class folder to label."""
+    found = sorted({e.name for group in groups for e in group.iterdir() if e.is_dir()})
+    mapping = _mapping(root)
+    if mapping is None:
+        return {folder: label for label, folder in enumerate(found)}
+    numbers = {folder: label for label, (folder, _) in mapping.items()}
+    strangers = [folder for folder in found if folder not in numbers]
+    if strangers:
+        raise UsageError(
+            f"folder {strangers[0]} in {root} is not in its class mapping: add it or move it away"
+        )
+    return numbers
+
+
+def _class_names(root: Path, numbers: Mapping[str, int]) -> tuple[str, ...]:
+    mapping = _mapping(root)
+    names = {label: folder for folder, label in numbers.items()}
+    if mapping is not None:
+        names.update({label: name for label, (_, name) in mapping.items()})
+    return tuple(names.get(label, str(label)) for label in range(max(names) + 1)) if names else ()
+
+
+def _mapping(root: Path) -> dict[int, tuple[str, str]] | None:
+    """Label to folder and name, where the data says so itself."""
+    as_json, as_text = root / "classes.json", root / "classes.txt"
+    if as_json.is_file():
+        try:
+            stored = json.loads(as_json.read_text(encoding="utf-8"))
+            entries = {int(k): (str(v[0]), str(v[-1])) for k, v in stored.items()}
+        except (ValueError, TypeError, AttributeError, IndexError, KeyError):
+            raise UsageError(
+                f'{as_json} is no class mapping: write {{"0": ["FOLDER", "NAME"], …}}'
+            ) from None
+        if any(label < 0 for label in entries):
+            raise UsageError(f"{as_json} has a negative label: number the classes from 0")
+        return entries
+    if as_text.is_file():
+        lines = [line.split(None, 1) for line in as_text.read_text(encoding="utf-8").splitlines()]
+        words = [line for line in lines if line]
+        return {label: (line[0], line[-1].strip()) for label, line in enumerate(words)}
+    return None
+
+
+def _list_images(
+    groups: list[Path], numbers: Mapping[str, int]
+) -> tuple[list[str], Labels, list[int]]:
+    """Paths and labels of all images, group after group, and how many each group has."""
+    paths: list[str] = []
+    labels: list[int] = []
+    counts: list[int] = []
+    for group in groups:
+        before = len(paths)
+        for entry in sorted(group.iterdir()):
+            if entry.is_dir() and entry.name in numbers:
+                files = sorted(f.path for f in os.scandir(entry) if _is_image(f.name))
+                paths += files
+                labels += [numbers[entry.name]] * len(files)
+        counts.append(len(paths) - before)
+    return paths, np.array(labels, dtype=np.int64), counts
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
+def _decode(path: str, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """One image, resized and cut to (height, width, 3)."""
+    from PIL import Image
+
+    with Image.open(path) as opened:
+        if opened.mode not in _MODES:
+            raise ValueError(f"mode {opened.mode} is not 8 bits a channel")
+        target_height, target_width = height * RESIZE_RATIO, width * RESIZE_RATIO
+        # Lets the JPEG decoder skip work where the image is much larger than needed, never below it.
+        opened.draft("RGB", (round(target_width), round(target_height)))
+        image = opened.convert("RGB")
+    factor = max(target_height / image.height, target_width / image.width)
+    size = (max(width, round(image.width * factor)), max(height, round(image.height * factor)))
+    image = image.resize(size, Image.Resampling.BILINEAR)
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    return np.asarray(image.crop((left, top, left + width, top + height)), dtype=np.uint8)

@@ -1,0 +1,213 @@
+"""A user's own arrays: `npz:PATH`, read row by row so that memory does not grow with the file.
+
+The file holds
+
+- `images`: float32 (N, C, H, W), taken as the network takes it; or uint8 (N, H, W, C) or (N, H, W),
+  resized and scaled to 0..1, then normalised where the file says how;
+- `labels`: integers (N,), 0 for the first class;
+- `split`, optional: integers (N,), 0 train, 1 calibration, 2 test; without it, 70% of each class
+  are for training, 10% for calibration, 20% for testing;
+- `mean` and `std`, optional, for uint8 images: one float a channel, of values in 0..1;
+- `classes`, optional: their names.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deploykit.data.dataset import Dataset, Part
+from deploykit.data.npy_rows import NpyRows
+from deploykit.data.preprocessing import Preprocessing
+from deploykit.data.split import default_split
+from deploykit.errors import UsageError
+
+if TYPE_CHECKING:
+    from deploykit.data.dataset import Images, Indices, Labels
+
+_PARTS = ("train", "calibration", "test")
+
+
+class FloatSource:
+    """float32 NCHW images, handed on as they are stored once they are known to be finite."""
+
+    def __init__(self, name: str, rows: NpyRows) -> None:
+        self.name, self._rows = name, rows
+
+    def load(
+        self, indices: Indices, input_shape: tuple[int, int, int]
+    ) -> tuple[Images, Mapping[int, str]]:
+        """See `Source.load`. Raises UsageError for another size, NaN or infinity."""
+        stored = self._rows.shape[1:]
+        if stored != input_shape:
+            raise UsageError(
+                f"float32 images of {self.name} are {_by(stored)} but the network takes "
+                f"{_by(input_shape)}: store them in that size, or as uint8 to have them resized"
+            )
+        images = self._rows.take(indices)
+        finite = np.isfinite(images).all(axis=(1, 2, 3))
+        if not finite.all():
+            raise UsageError(
+                f"image {indices[np.argmin(finite)]} of {self.name} holds NaN or infinite values: "
+                f"repair or remove it"
+            )
+        return images, {}
+
+    def raw(self, indices: Indices) -> Iterable[bytes]:
+        """See `Source.raw`."""
+        yield self._rows.take(indices).tobytes()
+
+
+class ByteSource:
+    """uint8 NHWC images, resized and scaled."""
+
+    def __init__(self, name: str, rows: NpyRows, preprocessing: Preprocessing) -> None:
+        self.name, self._rows, self.preprocessing = name, rows, preprocessing
+
+    def load(
+        self, indices: Indices, input_shape: tuple[int, int, int]
+    ) -> tuple[Images, Mapping[int, str]]:
+        """See `Source.load`."""
+        pixels = self._rows.take(indices)
+        if pixels.ndim == 3:
+            pixels = pixels[..., None]
+        return self.preprocessing(pixels, input_shape, self.name), {}
+
+    def raw(self, indices: Indices) -> Iterable[bytes]:
+        """See `Source.raw`."""
+        yield self._rows.take(indices).tobytes()
+
+
+def open_npz(path: str) -> Dataset:
+    """The data set in an .npz file (see the module for what it holds).
+
+    Raises:
+        UsageError: the file is missing or is none; an array is missing or has the wrong shape, type
+            or values; there are no images, or only one class.
+    """
+    name = f"npz:{Path(path).name}"
+    arrays = _read_small(path)
+    rows = _open_images(path)
+    labels = _labels(path, arrays, len(rows))
+    split = _split(path, arrays, labels)
+    classes = _classes(path, arrays, labels)
+    source: FloatSource | ByteSource
+    if rows.dtype == np.float32:
+        source = FloatSource(name, rows)
+    else:
+        channels = rows.shape[3] if len(rows.shape) == 4 else 1
+        source = ByteSource(name, rows, _normalisation(path, arrays, channels))
+    parts = {
+        part: Part(f"{name}/{part}", source, chosen, labels[chosen])
+        for part, chosen in split.items()
+    }
+    return Dataset(name, classes, **parts)
+
+
+def _read_small(path: str) -> dict[str, npt.NDArray[Any]]:
+    """All arrays of the file but the images."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            if not isinstance(stored, np.lib.npyio.NpzFile):
+                raise UsageError(f"{path} holds one array only: save it with numpy.savez")
+            missing = [key for key in ("images", "labels") if key not in stored]
+            if missing:
+                raise UsageError(f"{path} has no array {missing[0]!r}: add it and save again")
+            wanted = {"labels", "split", "mean", "std", "classes"} & set(stored.files)
+            return {key: stored[key] for key in wanted}
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist: give the path of an .npz file") from None
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, AttributeError) as error:
+        raise UsageError(
+            f"{path} can't be read as .npz ({error}): save it with numpy.savez"
+        ) from None
+
+
+def _open_images(path: str) -> NpyRows:
+    try:
+        rows = NpyRows(path, "images")
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise UsageError(f"images of {path} can't be read ({error}): save it again") from None
+    shape = rows.shape
+    is_float = rows.dtype == np.float32 and len(shape) == 4
+    is_byte = rows.dtype == np.uint8 and len(shape) in (3, 4)
+    if not (is_float or is_byte):
+        raise UsageError(
+            f"images of {path} are {rows.dtype} {_by(shape)}: "
+            f"store float32 (N, C, H, W) or uint8 (N, H, W, C)"
+        )
+    if is_byte and len(shape) == 4 and shape[3] not in (1, 3):
+        raise UsageError(
+            f"images of {path} are uint8 with {shape[3]} channels last: store (N, H, W, 1 or 3)"
+        )
+    if 0 in shape:
+        raise UsageError(f"{path} holds no images: give a file with some")
+    return rows
+
+
+def _labels(path: str, arrays: Mapping[str, npt.NDArray[Any]], count: int) -> Labels:
+    labels = _integers(path, arrays, "labels", count)
+    highest = len(arrays["classes"]) - 1 if "classes" in arrays else None
+    wrong = (labels < 0) if highest is None else (labels < 0) | (labels > highest)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        limits = "0 or more" if highest is None else f"in 0..{highest}"
+        raise UsageError(f"label {at} of {path} is {labels[at]}: labels must be {limits}")
+    if len(np.unique(labels)) < 2:
+        raise UsageError(
+            f"all labels of {path} are {labels[0]}: accuracy needs images of two classes or more"
+        )
+    return labels
+
+
+def _integers(
+    path: str, arrays: Mapping[str, npt.NDArray[Any]], key: str, count: int
+) -> npt.NDArray[np.int64]:
+    values = arrays[key]
+    if values.dtype.kind not in "iu" or values.shape != (count,):
+        raise UsageError(
+            f"{key} of {path} are {values.dtype} {values.shape}: store one integer for each of "
+            f"the {count} images"
+        )
+    return values.astype(np.int64)
+
+
+def _split(path: str, arrays: Mapping[str, npt.NDArray[Any]], labels: Labels) -> dict[str, Indices]:
+    if "split" not in arrays:
+        return default_split(labels)
+    split = _integers(path, arrays, "split", len(labels))
+    wrong = (split < 0) | (split > 2)
+    if wrong.any():
+        raise UsageError(
+            f"split of {path} holds {split[np.argmax(wrong)]}: use 0 train, 1 calibration, 2 test"
+        )
+    return {part: np.flatnonzero(split == number) for number, part in enumerate(_PARTS)}
+
+
+def _classes(path: str, arrays: Mapping[str, npt.NDArray[Any]], labels: Labels) -> tuple[str, ...]:
+    if "classes" in arrays:
+        return tuple(str(name) for name in arrays["classes"])
+    return tuple(str(label) for label in range(int(labels.max()) + 1))
+
+
+def _normalisation(
+    path: str, arrays: Mapping[str, npt.NDArray[Any]], channels: int
+) -> Preprocessing:
+    values: dict[str, tuple[float, ...]] = {"mean": (0.0,) * channels, "std": (1.0,) * channels}
+    for key in values.keys() & arrays.keys():
+        given = np.atleast_1d(arrays[key])
+        sound = given.dtype.kind in "fiu" and given.shape == (channels,)
+        if not sound or not np.isfinite(given).all() or (key == "std" and (given <= 0).any()):
+            raise UsageError(f"{key} of {path} is {given.tolist()}: store one number a channel")
+        values[key] = tuple(float(value) for value in given)
+    return Preprocessing(255.0, values["mean"], values["std"])
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(size) for size in shape)
