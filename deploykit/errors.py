@@ -11,7 +11,7 @@
     ├── BuildFailed           4   the target's builder refused the graph
     │   ├── PrecisionMismatch 4   it built, but not in the precision asked for
     │   └── DriftFailed       4   it runs, but its outputs are not finite or too far off
-    └── OutputFailed          1   a result could not be written (disk full, read-only)
+    └── OutputFailed          4   a result could not be written (disk full, read-only); 1 would read as a regression
 
 The message of each is one line: what is wrong, then what to do. `deploykit.cli` turns them into exit codes
 in one place; library users catch them as usual.
@@ -38,6 +38,8 @@ class CheckFailed(DeploykitError):
 
 class OutputFailed(DeploykitError):
     """A result could not be written; what was there before is untouched."""
+
+    exit_code = 4
 
 
 class UsageError(DeploykitError):
