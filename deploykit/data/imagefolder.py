@@ -1,16 +1,16 @@
 """Image files in one folder a class: `imagefolder:PATH`, the layout of ImageNet.
 
-PATH holds `train/` and `val/` (or `test/`) with one folder a class in each: then the test part is all
-of `val`, and a tenth of `train` (at most 10,000 images) is for calibration. With one of them only, or
-with the class folders directly in PATH, 70% of each class are for training, 10% for calibration and
-20% for testing.
+PATH holds `train/` and `val/` (or `test/`) with one folder a class in each: then the test part is
+all of `val`, and a tenth of `train` (at most 10,000 images) is for calibration. With one of them
+only, or with the class folders directly in PATH, 70% of each class are for training, 10% for
+calibration and 20% for testing.
 
-Folders are numbered in the order of their sorted names, as ImageNet's are. A mapping beside them, says
+Folders are numbered in the order of their sorted names, as ImageNet's are. A mapping in PATH says
 otherwise: `classes.txt` with one line a class, `FOLDER [NAME]`, numbered from 0 in the order of the
 lines; or `classes.json`, `{"0": ["FOLDER", "NAME"], …}`.
 
-Images are resized so that the shorter side is 256/224 of the network's input, then the centre is cut
-out; values are scaled to 0..1 and normalised with ImageNet's mean and deviation.
+Images are resized so that the shorter side is 256/224 of the network's input, then the centre is
+cut out; values are scaled to 0..1 and normalised with ImageNet's mean and deviation.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def open_imagefolder(folder: str) -> Dataset:
     if not root.is_dir():
         raise UsageError(f"{folder} is not a folder: give one that holds a folder for each class")
     name = f"imagefolder:{root.resolve().name}"
-    inside = {entry.name for entry in root.iterdir() if entry.is_dir()}
+    inside = {entry.name for entry in _folders(root)}
     held_out = next((part for part in ("val", "test") if part in inside), None)
     if "train" in inside and held_out:
         groups = [root / "train", root / held_out]
@@ -134,7 +134,7 @@ def _split(labels: Labels, counts: list[int]) -> dict[str, Indices]:
 
 def _class_numbers(root: Path, groups: list[Path]) -> dict[str, int]:
     """Class folder to label."""
-    found = sorted({e.name for group in groups for e in group.iterdir() if e.is_dir()})
+    found = sorted({entry.name for group in groups for entry in _folders(group)})
     mapping = _mapping(root)
     if mapping is None:
         return {folder: label for label, folder in enumerate(found)}
@@ -185,13 +185,16 @@ def _list_images(
     counts: list[int] = []
     for group in groups:
         before = len(paths)
-        for entry in sorted(group.iterdir()):
-            if entry.is_dir() and entry.name in numbers:
-                files = sorted(f.path for f in os.scandir(entry) if _is_image(f.name))
-                paths += files
-                labels += [numbers[entry.name]] * len(files)
+        for entry in _folders(group):
+            files = sorted(f.path for f in os.scandir(entry) if _is_image(f.name))
+            paths += files
+            labels += [numbers[entry.name]] * len(files)
         counts.append(len(paths) - before)
     return paths, np.array(labels, dtype=np.int64), counts
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(e for e in folder.iterdir() if e.is_dir() and not e.name.startswith("."))
 
 
 def _is_image(name: str) -> bool:
@@ -205,11 +208,8 @@ def _decode(path: str, height: int, width: int) -> npt.NDArray[np.uint8]:
     with Image.open(path) as opened:
         if opened.mode not in _MODES:
             raise ValueError(f"mode {opened.mode} is not 8 bits a channel")
-        target_height, target_width = height * RESIZE_RATIO, width * RESIZE_RATIO
-        # Lets the JPEG decoder skip work where the image is much larger than needed, never below it.
-        opened.draft("RGB", (round(target_width), round(target_height)))
         image = opened.convert("RGB")
-    factor = max(target_height / image.height, target_width / image.width)
+    factor = RESIZE_RATIO * max(height / image.height, width / image.width)
     size = (max(width, round(image.width * factor)), max(height, round(image.height * factor)))
     image = image.resize(size, Image.Resampling.BILINEAR)
     left, top = (size[0] - width) // 2, (size[1] - height) // 2
