@@ -44,14 +44,13 @@ class Backend(Protocol):
         name: "onnxruntime", "tensorrt-rtx", …: the value of the `backend` column.
         target: whose precision recipes it takes: "cpu", "tensorrt-rtx", "tensorrt".
         filename: the name of the engine's file in the store.
-        precisions: what can be asked of it.
-        emulated: precisions that it accepts but computes in another type by design; not a mismatch.
+        emulated: precisions that it may accept but compute in another type by design, with that type;
+            not a mismatch.
     """
 
     name: str
     target: str
     filename: str
-    precisions: tuple[str, ...]
     emulated: Mapping[str, str]
 
     def available(self) -> Reason | None:

@@ -1,0 +1,110 @@
+"""From a graph to an engine in the store, with its precision read back and compared."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from deploykit.backends.protocol import Backend
+from deploykit.errors import MissingDependency, PrecisionMismatch
+from deploykit.store import Entry, Store
+from deploykit.types import BuildOptions, Engine, OnnxModel
+
+
+def precision_of_types(compute_types: Mapping[str, list[str]]) -> str:
+    """One name for the types that an engine computes in: "int8", or "int8+fp32" where they are mixed.
+
+    The type of the most nodes comes first; an engine without convolutions or products has "none".
+    """
+    by_share = sorted(compute_types, key=lambda kind: (-len(compute_types[kind]), kind))
+    return "+".join(by_share) or "none"
+
+
+def _check_precision(model: OnnxModel, backend: Backend, types: Mapping[str, list[str]]) -> None:
+    """Raise where the engine computes a node in a type that the graph did not ask for.
+
+    Layers that the recipe kept in a higher precision are listed in `model.recipe["kept"]`; as many nodes
+    may differ.
+    """
+    wanted = model.precision
+    accepted = {wanted, backend.emulated.get(wanted)}
+    others = [node for kind, nodes in types.items() if kind not in accepted for node in nodes]
+    kept = model.recipe.get("kept", ())
+    if len(others) > len(kept):
+        total = sum(len(nodes) for nodes in types.values())
+        raise PrecisionMismatch(
+            f"{backend.name} {backend.version()} built {model.spec.label} as "
+            f"{precision_of_types(types)} instead of {wanted}: {len(others) - len(kept)} of {total} "
+            f"convolutions and products differ, the first is {others[0]}; choose another precision, or "
+            "keep these layers out"
+        )
+
+
+def engine_fields(model: OnnxModel, backend: Backend, options: BuildOptions) -> dict[str, Any]:
+    """Everything that decides what an engine is; its key is taken over this."""
+    host = getattr(backend, "host", None)
+    return {
+        "onnx_sha256": model.sha256,
+        "options": asdict(options),
+        "builder": backend.name,
+        "builder_version": backend.version(),
+        "target": backend.target,
+        "host": host() if host is not None else None,
+        "precision": model.precision,
+    }
+
+
+def build_engine(
+    model: OnnxModel, backend: Backend, options: BuildOptions, store: Store
+) -> tuple[Engine, bool]:
+    """The engine of `model` for `backend`: found in the store, or built, checked and stored.
+
+    Returns:
+        The engine, and whether it was found.
+
+    Raises:
+        MissingDependency: the backend can't build here.
+        BuildFailed, PrecisionMismatch: it refused, or built another precision; nothing is stored.
+        OutputFailed: the store can't be written.
+    """
+    label = f"{model.spec.label}-{model.precision}-{backend.name}"
+    fields = engine_fields(model, backend, options)
+
+    def make(path: Path) -> Mapping[str, Any]:
+        reason = backend.available()
+        if reason is not None:
+            raise MissingDependency(str(reason))
+        start_s = time.perf_counter()
+        facts = dict(backend.build(model, options, path))
+        build_s = time.perf_counter() - start_s
+        types = facts["compute_types"]
+        _check_precision(model, backend, types)
+        return {
+            **facts,
+            "build_s": round(build_s, 3),
+            "precision_actual": precision_of_types(types),
+            "emulated": precision_of_types(types) != model.precision
+            and precision_of_types(types) == backend.emulated.get(model.precision),
+            "onnx_file": model.path.name,
+            "model": {
+                "name": model.spec.name,
+                "alpha": model.spec.alpha,
+                "rho": str(model.spec.rho),
+                "weights": model.spec.weights,
+                "label": model.spec.label,
+            },
+            "recipe": dict(model.recipe),
+            "inputs": [asdict(spec) for spec in model.inputs],
+            "outputs": [asdict(spec) for spec in model.outputs],
+        }
+
+    entry = store.produce("engine", label, fields, backend.filename, make)
+    return engine_of(entry), entry.hit
+
+
+def engine_of(entry: Entry) -> Engine:
+    """The engine that a store entry holds."""
+    return Engine(entry.path, entry.key, entry.manifest)

@@ -1,0 +1,71 @@
+"""What ONNX Runtime will execute, read from the optimised graph it saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+from deploykit.graph.compute_types import type_name
+
+#: Operators of ONNX Runtime's own and of ONNX that multiply integers.
+_INTEGER = frozenset(
+    "QLinearConv QLinearMatMul QGemm ConvInteger MatMulInteger MatMulIntegerToFloat "
+    "DynamicQuantizeMatMul QLinearConvTranspose".split()
+)
+#: Those that multiply floating-point values, whatever their operands were made from: a Conv that still
+#: stands between DequantizeLinear nodes in the optimised graph is computed in floating point.
+_FLOAT = frozenset(
+    "Conv ConvTranspose Gemm MatMul FusedConv NhwcFusedConv FusedGemm FusedMatMul "
+    "FusedMatMulActivation".split()
+)
+
+
+def without_initialiser_inputs(path: Path) -> str | bytes:
+    """The model to hand to ONNX Runtime: the file, or its bytes with constants no longer listed as inputs.
+
+    Old files list weights among the inputs; ONNX Runtime then takes them for replaceable and optimises
+    nothing that touches them.
+    """
+    head = onnx.load(str(path), load_external_data=False)
+    constants = {tensor.name for tensor in head.graph.initializer}
+    if constants.isdisjoint(value.name for value in head.graph.input):
+        return str(path)
+    inputs = [value for value in head.graph.input if value.name not in constants]
+    del head.graph.input[:]
+    head.graph.input.extend(inputs)
+    head.ir_version = max(head.ir_version, 4)  # before 4, every constant had to be an input
+    onnx.load_external_data_for_model(head, str(path.parent))
+    return bytes(head.SerializeToString())
+
+
+def read_back(path: Path) -> dict[str, list[str]]:
+    """The nodes that multiply, by the type they do it in ("fp32", "int8"), of an optimised graph."""
+    graph = onnx.load(str(path)).graph
+    stored = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    declared = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
+    declared |= {value.name: value.type.tensor_type.elem_type for value in graph.input}
+    producers = {name: node for node in graph.node for name in node.output}
+
+    def element_type(name: str) -> int:
+        known = stored.get(name) or declared.get(name)
+        node = producers.get(name)
+        if known or node is None:
+            return known or 0
+        if node.op_type == "Cast":
+            return next(int(a.i) for a in node.attribute if a.name == "to")
+        if node.op_type == "DequantizeLinear":
+            return element_type(node.input[1])
+        return element_type(node.input[0]) if node.input else 0
+
+    found: dict[str, list[str]] = {}
+    for node in graph.node:
+        if node.op_type in _INTEGER:
+            kind = "int8"
+        elif node.op_type in _FLOAT:
+            weight = element_type(node.input[1]) or element_type(node.input[0])
+            kind = type_name(weight) if weight else "unknown"
+        else:
+            continue
+        found.setdefault(kind, []).append(node.name)
+    return found
