@@ -1,0 +1,173 @@
+"""Accuracy of a session on labelled images, beside that of a reference on the same images."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from deploykit.bench.drift import is_scores, require_finite
+from deploykit.bench.feeds import image_input, run_in_batches
+from deploykit.errors import UsageError
+from deploykit.stats import mcnemar, wilson_interval
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from deploykit.backends import Session
+
+    Batches = Iterable[tuple[NDArray[np.float32], NDArray[np.int64]]]
+
+#: Under this number of classes, being among the best five says nothing.
+TOP5_CLASSES = 6
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How often a network was right.
+
+    Attributes:
+        images: how many were judged.
+        top1: share whose label has the highest score.
+        top1_low, top1_high: its 95% Wilson interval.
+        top5: share whose label is among the five highest; None with fewer than 6 classes.
+        predictions: int64, the class with the highest score per image, in order.
+        labels: int64, in the same order.
+    """
+
+    images: int
+    top1: float
+    top1_low: float
+    top1_high: float
+    top5: float | None
+    predictions: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two sets of predictions of the same images.
+
+    Attributes:
+        share: of images with the same prediction, right or wrong.
+        only_reference: images that only the reference has right.
+        only_this: images that only this one has right.
+        p_value: McNemar's test (mid-p) that both are equally often right.
+    """
+
+    share: float
+    only_reference: int
+    only_this: int
+    p_value: float
+
+
+def evaluate(session: Session, batches: Batches, batch: int) -> Accuracy:
+    """Run labelled images through a session.
+
+    The next images are read while the session works.
+
+    Args:
+        session: with one image input; its first output is (batch, classes).
+        batches: images, float32 NCHW, and labels, int64.
+        batch: images per run, where the graph leaves it open.
+
+    Raises:
+        UsageError: the network's output is no row of class scores, or there are no images.
+        DriftFailed: scores are not finite.
+    """
+    import numpy as np
+
+    spec, _ = image_input(session.inputs)
+    first = session.outputs[0].name
+    predictions: list[NDArray[Any]] = []
+    truths: list[NDArray[Any]] = []
+    hits5, classes = 0, 0
+    for images, labels in ahead(batches):
+        feeds = {spec.name: images.astype(spec.dtype, copy=False)}
+        scores = np.concatenate([out[first] for out in run_in_batches(session, feeds, batch)])
+        if not is_scores(scores):
+            raise UsageError(
+                f"output {first!r} is {list(scores.shape)}, not one row of class scores per image: "
+                "leave the data set out"
+            )
+        require_finite({first: scores})
+        predictions.append(scores.argmax(axis=1))
+        truths.append(labels)
+        classes = scores.shape[1]
+        if classes >= TOP5_CLASSES:
+            best = np.argpartition(scores, -5, axis=1)[:, -5:]
+            hits5 += int((best == labels[:, None]).any(axis=1).sum())
+    if not predictions:
+        raise UsageError(
+            "there are no images to judge accuracy on: give a data set with a test part"
+        )
+    predicted, labelled = np.concatenate(predictions), np.concatenate(truths)
+    total, hits = len(labelled), int((predicted == labelled).sum())
+    low, high = wilson_interval(hits, total)
+    top5 = hits5 / total if classes >= TOP5_CLASSES else None
+    return Accuracy(total, hits / total, low, high, top5, predicted, labelled)
+
+
+def agreement(
+    reference: NDArray[np.int64], predictions: NDArray[np.int64], labels: NDArray[np.int64]
+) -> Agreement:
+    """Compare predictions with a reference's, image by image.
+
+    Raises:
+        UsageError: they are not of the same images.
+    """
+    if reference.shape != predictions.shape:
+        raise UsageError(
+            f"the reference has {len(reference)} predictions and this engine {len(predictions)}: "
+            "make the reference again from the same data"
+        )
+    right_reference, right_this = reference == labels, predictions == labels
+    only_reference = int((right_reference & ~right_this).sum())
+    only_this = int((right_this & ~right_reference).sum())
+    return Agreement(
+        float((reference == predictions).mean()),
+        only_reference,
+        only_this,
+        mcnemar(only_reference, only_this),
+    )
+
+
+def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
+    """The items, read by a thread that keeps up to `depth` of them ready.
+
+    An error of the iterator is raised here. Whoever stops early stops the thread too.
+    """
+    ready: queue.Queue[tuple[T] | BaseException | None] = queue.Queue(depth)
+    stopped = threading.Event()
+
+    def put(item: tuple[T] | BaseException | None) -> bool:
+        while not stopped.is_set():
+            try:
+                ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def read() -> None:
+        try:
+            for item in items:
+                if not put((item,)):
+                    return
+            put(None)
+        except BaseException as error:  # raised again by the reader of the queue
+            put(error)
+
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item[0]
+    finally:
+        stopped.set()

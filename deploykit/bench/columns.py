@@ -1,0 +1,110 @@
+"""From measured values to the profile's columns; a column that can't be filled is None with a note."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from deploykit.stats import outliers, percentile
+
+if TYPE_CHECKING:
+    from deploykit.bench.accuracy import Accuracy, Agreement
+    from deploykit.bench.drift import Drift
+    from deploykit.bench.measure import Timing
+    from deploykit.bench.memory import HostMemory
+
+#: The percentiles that have a column.
+PERCENTILES = (50, 90, 95, 99)
+_NS_PER_MS = 1e6
+
+
+def of_timing(timing: Timing, batch: int) -> tuple[dict[str, Any], list[str]]:
+    """Columns of a timing, and a note for each percentile that the samples can't support.
+
+    Throughput is in images per second: finished runs in wall time, times the batch.
+    """
+    samples = timing.samples_ns
+    low, high = timing.median_interval_ns
+    columns: dict[str, Any] = {
+        "warmup_iterations": timing.warmup_iterations,
+        "iterations": int(samples.size),
+        "latency_mean_ms": float(samples.mean()) / _NS_PER_MS,
+        "latency_std_ms": float(samples.std(ddof=1)) / _NS_PER_MS if samples.size > 1 else None,
+        "latency_min_ms": float(samples.min()) / _NS_PER_MS,
+        "latency_p50_ms": None,
+        "latency_p50_low_ms": None,
+        "latency_p50_high_ms": None,
+        "stability": timing.stability,
+        "throughput_ips": timing.runs_per_s * batch,
+    }
+    notes = []
+    for percent in PERCENTILES:
+        found = percentile(samples, percent)
+        columns[f"latency_p{percent}_ms"] = (
+            None if found.value is None else found.value / _NS_PER_MS
+        )
+        if found.reason:
+            notes.append(f"latency_p{percent}_ms is blank: {found.reason}")
+    if columns["latency_p50_ms"] is not None:
+        columns["latency_p50_low_ms"] = low / _NS_PER_MS
+        columns["latency_p50_high_ms"] = high / _NS_PER_MS
+    return columns, notes
+
+
+def details_of_timing(timing: Timing) -> dict[str, Any]:
+    """What a timing says beyond the columns: outliers, causes for doubt, conditions."""
+    return {
+        "outliers": int(outliers(timing.samples_ns).sum()),
+        "findings": [vars(finding) for finding in timing.findings],
+        "conditions": vars(timing.conditions),
+        "elapsed_s": timing.elapsed_s,
+    }
+
+
+def of_memory(memory: HostMemory) -> tuple[dict[str, Any], list[str]]:
+    """Columns of the host's memory in MiB; those of the device are blank here."""
+    columns: dict[str, Any] = {
+        "host_peak_mib": memory.peak_mib,
+        "host_delta_mib": memory.delta_mib,
+        "device_context_mib": None,
+        "device_peak_mib": None,
+    }
+    notes = []
+    if memory.peak_mib is None:
+        notes.append("host_peak_mib is blank: this system does not show a process' peak memory")
+    elif memory.delta_mib is None:
+        notes.append("host_delta_mib is blank: this system does not let the peak be reset")
+    return columns, notes
+
+
+def of_drift(drift: Drift, source: str) -> tuple[dict[str, Any], list[str]]:
+    """Columns of the drift from the reference that `source` describes."""
+    columns = {
+        "drift_reference": source,
+        "drift_max_abs": drift.max_abs,
+        "drift_cosine": drift.cosine,
+        "drift_snr_db": drift.snr_db,
+        "top1_agreement": drift.top1_agreement,
+    }
+    notes = []
+    if drift.top1_agreement is None:
+        notes.append("top1_agreement is blank: the first output is not one row of class scores")
+    if drift.snr_db is None:
+        notes.append("drift_snr_db is blank: the reference's outputs are all zero")
+    return columns, notes
+
+
+def of_accuracy(
+    accuracy: Accuracy, dataset: str, agreed: Agreement | None
+) -> tuple[dict[str, Any], list[str]]:
+    """Columns of accuracy, as fractions; agreement on the data takes the place of that on the reference."""
+    columns: dict[str, Any] = {
+        "dataset": dataset,
+        "top1": accuracy.top1,
+        "top1_low": accuracy.top1_low,
+        "top1_high": accuracy.top1_high,
+        "top5": accuracy.top5,
+    }
+    if agreed is not None:
+        columns["top1_agreement"] = agreed.share
+    notes = [] if accuracy.top5 is not None else ["top5 is blank: there are fewer than 6 classes"]
+    return columns, notes

@@ -1,0 +1,174 @@
+"""Timing one session: warm up, then sample until there is enough; every sample is kept."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from deploykit.bench.conditions import Conditions, between, snapshot
+from deploykit.bench.policy import Policy
+from deploykit.bench.stability import Finding, judge
+from deploykit.stats import median_interval, samples_needed
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from deploykit.backends import Session
+
+    FeedSets = Sequence[Mapping[str, NDArray[Any]]]
+
+#: No single call asks for more samples than this, whatever the clock says.
+MAX_BLOCK = 1_000_000
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """How the warm-up went.
+
+    Attributes:
+        iterations: runs.
+        settled: whether the last three windows agreed before the time was up.
+        run_ns: median of the last window.
+    """
+
+    iterations: int
+    settled: bool
+    run_ns: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Every sample of one configuration and what is to be known of how they came about.
+
+    Attributes:
+        samples_ns: int64, one per run, in the order taken; with streams, one stream after the other.
+        warmup_iterations: runs before the first sample.
+        elapsed_s: wall time of the measuring.
+        runs_per_s: finished runs per second of wall time, over all streams.
+        median_interval_ns: 95% bootstrap interval of the median.
+        findings: causes for doubt; none when stable.
+        conditions: what the machine did meanwhile.
+    """
+
+    samples_ns: NDArray[np.int64]
+    warmup_iterations: int
+    elapsed_s: float
+    runs_per_s: float
+    median_interval_ns: tuple[float, float]
+    findings: tuple[Finding, ...]
+    conditions: Conditions
+
+    @property
+    def stability(self) -> str:
+        """The `stability` column: "stable", or "unstable" with each cause and its remedy."""
+        if not self.findings:
+            return "stable"
+        return "unstable: " + " | ".join(str(finding) for finding in self.findings)
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Keep Python's cyclic garbage collector out of the timed region."""
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def runs_in(span_s: float, run_ns: float) -> int:
+    """How many runs of `run_ns` fit into `span_s`; at least one."""
+    return int(min(MAX_BLOCK, max(1.0, span_s * 1e9 / max(run_ns, 1.0))))
+
+
+def warm_up(session: Session, feeds: FeedSets, policy: Policy) -> WarmUp:
+    """Run until the time is up and three windows agree, or until `warmup_max_s`."""
+    import numpy as np
+
+    start = time.perf_counter()
+    # The very first run allocates and, on some runtimes, compiles: it sets no window's length alone.
+    run_ns = float(session.sample(feeds, 1)[0])
+    iterations, medians = 1, []
+    while True:
+        n = runs_in(policy.window_s, run_ns)
+        run_ns = float(np.median(session.sample(feeds, n)))
+        iterations += n
+        medians.append(run_ns)
+        last = medians[-3:]
+        settled = len(last) == 3 and max(last) <= min(last) * (1 + policy.agreement)
+        elapsed = time.perf_counter() - start
+        if (settled and elapsed >= policy.warmup_s) or elapsed >= policy.warmup_max_s:
+            return WarmUp(iterations, settled, run_ns)
+
+
+def measure(
+    session: Session,
+    feeds: FeedSets,
+    policy: Policy,
+    on_phase: Callable[[str], None] = lambda name: None,
+) -> Timing:
+    """Time a session.
+
+    Args:
+        session: whose `sample` does the timing, by its own clock.
+        feeds: sets of inputs that the runs take in turn; the same object throughout.
+        policy: how long.
+        on_phase: called with "warmup" and "run" when each of them has ended.
+    """
+    import numpy as np
+
+    warm = warm_up(session, feeds, policy)
+    on_phase("warmup")
+    needed, run_ns, count = samples_needed(policy.percentile), warm.run_ns, 0
+    blocks: list[NDArray[np.int64]] = []
+    with no_collection():
+        before = snapshot()
+        start = time.perf_counter_ns()
+        while True:
+            left_s = policy.max_s - (time.perf_counter_ns() - start) / 1e9
+            n = runs_in(min(policy.block_s, left_s), run_ns)
+            block = session.sample(feeds, n)
+            blocks.append(block)
+            count += n
+            run_ns = float(block.mean())
+            elapsed_s = (time.perf_counter_ns() - start) / 1e9
+            if elapsed_s >= policy.max_s or (elapsed_s >= policy.min_s and count >= needed):
+                break
+        after = snapshot()
+    on_phase("run")
+    samples = np.concatenate(blocks)
+    return summarise(
+        samples,
+        warm_iterations=warm.iterations,
+        settled=warm.settled,
+        elapsed_s=elapsed_s,
+        timed_s=elapsed_s,
+        runs_per_s=count / elapsed_s,
+        conditions=between(before, after),
+    )
+
+
+def summarise(
+    samples_ns: NDArray[np.int64],
+    *,
+    warm_iterations: int,
+    settled: bool,
+    elapsed_s: float,
+    timed_s: float,
+    runs_per_s: float,
+    conditions: Conditions,
+) -> Timing:
+    """A `Timing` from samples: the median's interval and the causes for doubt are worked out here."""
+    interval = median_interval(samples_ns)
+    findings = judge(samples_ns, interval, conditions, settled=settled, timed_s=timed_s)
+    return Timing(
+        samples_ns, warm_iterations, elapsed_s, runs_per_s, interval, findings, conditions
+    )

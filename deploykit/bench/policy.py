@@ -1,0 +1,58 @@
+"""How long to warm up and to measure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from deploykit.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Policy:
+    """When warming up and measuring are long enough.
+
+    Attributes:
+        warmup_s: warm up at least this long and until three windows agree.
+        warmup_max_s: give up waiting for agreement then, and say so.
+        agreement: three windows agree when their medians differ by no more than this share.
+        window_s: length of one warm-up window.
+        min_s: measure at least this long...
+        max_s: ...and never begin another block after this long.
+        percentile: go on beyond `min_s` until this one has the samples that it needs.
+        block_s: length of one call to the session; the time is looked at between blocks.
+    """
+
+    warmup_s: float = 0.2
+    warmup_max_s: float = 5.0
+    agreement: float = 0.10
+    window_s: float = 0.05
+    min_s: float = 3.0
+    max_s: float = 10.0
+    percentile: float = 95.0
+    block_s: float = 0.1
+
+    @classmethod
+    def quick(cls) -> Policy:
+        """Half a second per row: for a first look."""
+        return cls(warmup_max_s=2.0, min_s=0.5, max_s=2.0)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Policy:
+        """The policy that `to_json` wrote.
+
+        Raises:
+            UsageError: an unknown field, or a value that is not a positive number.
+        """
+        known = {field.name for field in fields(cls)}
+        for name, value in values.items():
+            if name not in known:
+                raise UsageError(f"unknown measuring policy {name!r}: known are {', '.join(known)}")
+            if not isinstance(value, int | float) or not value > 0:
+                raise UsageError(f"measuring policy {name} is {value!r}: give a positive number")
+        return cls(**values)
+
+    def to_json(self) -> dict[str, float]:
+        """The fields as plain numbers."""
+        return asdict(self)

@@ -1,0 +1,219 @@
+"""The fp32 reference that drift is measured against: inputs and outputs of the unoptimised graph.
+
+The graph runs on ONNX Runtime with its optimisations switched off, in a process of its own:
+`python -m deploykit.bench.reference`, started by `make_reference`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deploykit.backends.one_line import one_line
+from deploykit.bench.child import run_child, serve
+from deploykit.errors import InvalidModel, MissingDependency, OutputFailed
+from deploykit.types import OnnxModel, TensorSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Arrays = dict[str, NDArray[Any]]
+
+#: Images in a reference, fewer where one image has many values.
+IMAGES = 32
+MIN_IMAGES = 4
+VALUES = 1_250_000
+TIMEOUT_S = 900.0
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Inputs and the outputs that the fp32 graph gives for them.
+
+    Attributes:
+        source: what made them, for the `drift_reference` column.
+        dynamic: whether the runs may be cut into other batches.
+        inputs: for each run, tensors by name.
+        outputs: for each run, tensors by name.
+    """
+
+    source: str
+    dynamic: bool
+    inputs: tuple[Arrays, ...]
+    outputs: tuple[Arrays, ...]
+
+
+def image_count(inputs: tuple[TensorSpec, ...]) -> int:
+    """How many images a reference of such a graph holds."""
+    values = sum(math.prod(spec.with_batch(1)) for spec in inputs)
+    return max(MIN_IMAGES, min(IMAGES, VALUES // max(values, 1)))
+
+
+def make_reference(
+    model: OnnxModel,
+    path: Path,
+    *,
+    dataset: str | None = None,
+    seed: int = 0,
+    timeout_s: float = TIMEOUT_S,
+) -> Path:
+    """Write the reference of an fp32 graph, in a process of its own; found again if it is there.
+
+    Args:
+        model: the fp32 graph.
+        path: of the .npz; its folder exists.
+        dataset: take its first test images; None: seeded standard normal values.
+        seed: of those.
+        timeout_s: of the whole.
+
+    Returns:
+        `path`.
+
+    Raises:
+        WorkerFailure: the graph does not run, or not in time.
+        OutputFailed: `path` can't be written.
+    """
+    if not path.exists():
+        request = {
+            "model": str(model.path.absolute()),
+            "path": str(path.absolute()),
+            "dataset": dataset,
+            "seed": seed,
+        }
+        run_child("deploykit.bench.reference", request, timeout_s)
+    return path
+
+
+def read_reference(path: Path) -> Reference:
+    """The reference that `make_reference` wrote.
+
+    Raises:
+        InvalidModel: the file is missing or damaged.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            meta = json.loads(str(stored["meta"]))
+            runs = range(meta["runs"])
+            inputs, outputs = (
+                tuple(
+                    {name: stored[f"{side}_{run}_{i}"] for i, name in enumerate(meta[side])}
+                    for run in runs
+                )
+                for side in ("inputs", "outputs")
+            )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidModel(
+            f"the drift reference {path} can't be read: {error}; delete it to have it made again"
+        ) from error
+    return Reference(str(meta["source"]), bool(meta["dynamic"]), inputs, outputs)
+
+
+def write_reference(path: Path, reference: Reference) -> None:
+    """Write a reference, whole or not at all."""
+    meta = {
+        "source": reference.source,
+        "dynamic": reference.dynamic,
+        "runs": len(reference.inputs),
+        "inputs": list(reference.inputs[0]),
+        "outputs": list(reference.outputs[0]),
+    }
+    arrays: Arrays = {}
+    for side, runs in (("inputs", reference.inputs), ("outputs", reference.outputs)):
+        for run, tensors in enumerate(runs):
+            arrays |= {f"{side}_{run}_{i}": values for i, values in enumerate(tensors.values())}
+    write_npz(path, {"meta": json.dumps(meta), **arrays}, compressed=False)
+
+
+def write_npz(path: Path, arrays: Mapping[str, Any], *, compressed: bool) -> None:
+    """Write arrays by name as .npz, whole or not at all.
+
+    Raises:
+        OutputFailed: the folder is missing, full or read-only.
+    """
+    import numpy as np
+
+    save = np.savez_compressed if compressed else np.savez
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            save(file, **arrays)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except OSError as error:
+        raise OutputFailed(
+            f"can't write {path}: {(error.strerror or str(error)).lower()}; "
+            "choose a folder that exists, can be written and has room"
+        ) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def compute_reference(model: Path, dataset: str | None, seed: int) -> Reference:
+    """Run the graph in this process; see `make_reference`."""
+    import numpy as np
+
+    try:
+        import onnxruntime as ort
+    except ImportError as error:
+        raise MissingDependency(
+            "drift needs onnxruntime for its fp32 reference: pip install 'deploykit[cpu]'"
+        ) from error
+
+    from deploykit.bench.feeds import fixed_batch, from_dataset, synthetic
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    try:
+        session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise InvalidModel(
+            f"ONNX Runtime does not load {model.name} for the drift reference: {one_line(error)}; "
+            "check the file with onnx.checker"
+        ) from error
+    inputs = tuple(
+        TensorSpec(i.name, tuple(d for d in i.shape), _numpy_name(i.type))
+        for i in session.get_inputs()
+    )
+    fixed = fixed_batch(inputs)
+    images = image_count(inputs)
+    batch = fixed or images
+    sets = max(1, math.ceil(images / batch))
+    if dataset is None:
+        feeds = synthetic(inputs, batch, seed=seed, sets=sets)
+        what = f"standard normal inputs (seed {seed})"
+    else:
+        feeds = from_dataset(inputs, batch, dataset, sets=sets)
+        what = f"images of {dataset}"
+    names = [output.name for output in session.get_outputs()]
+    outputs = tuple(
+        {n: np.asarray(v) for n, v in zip(names, session.run(names, f), strict=True)} for f in feeds
+    )
+    source = f"fp32 on onnxruntime {ort.__version__}, not optimised, {batch * sets} {what}"
+    return Reference(source, fixed is None, tuple(feeds), outputs)
+
+
+def _numpy_name(ort_type: str) -> str:
+    """Numpy's name of `tensor(float)` and its like."""
+    inner = ort_type.removeprefix("tensor(").removesuffix(")")
+    return {"float": "float32", "double": "float64"}.get(inner, inner)
+
+
+def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    reference = compute_reference(Path(request["model"]), request["dataset"], int(request["seed"]))
+    write_reference(Path(request["path"]), reference)
+    return {"source": reference.source}
+
+
+if __name__ == "__main__":
+    serve(_answer)

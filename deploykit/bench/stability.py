@@ -1,0 +1,148 @@
+"""Whether a timing can be relied on, and if not: why, and what would help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from deploykit.stats import modes, trend
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from deploykit.bench.conditions import Conditions
+
+#: What is too much: see `judge`.
+STEAL_SHARE = 0.01
+OTHERS_SHARE = 0.05
+THROTTLED_SHARE = 0.01
+FREQUENCY_CHANGE = 0.10
+TREND_CHANGE = 0.05
+TREND_P_VALUE = 0.01
+MODE_GAP = 0.05
+MEDIAN_WIDTH = 0.05
+CLOCK_GAP = 0.20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One cause for doubt: a name to filter by, what was seen, and what helps."""
+
+    name: str
+    seen: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.seen}; {self.remedy}"
+
+
+def judge(
+    samples_ns: np.ndarray[Any, Any],
+    median_interval_ns: tuple[float, float],
+    conditions: Conditions,
+    *,
+    settled: bool,
+    timed_s: float,
+) -> tuple[Finding, ...]:
+    """All causes for doubt in a timing; none is a stable one.
+
+    Args:
+        samples_ns: in the order in which they were taken.
+        median_interval_ns: low and high.
+        conditions: of the time of measuring.
+        settled: whether three windows of the warm-up agreed.
+        timed_s: wall time of the calls that gave the samples; with streams, of each of them summed.
+    """
+    found = [*_of_machine(conditions)]
+    if not settled:
+        found.append(
+            Finding(
+                "warm-up", "three windows never agreed within 10%", "measure on an idle machine"
+            )
+        )
+    total_s = float(samples_ns.sum()) / 1e9
+    if int(samples_ns.min()) < 0 or total_s > timed_s * (1 + CLOCK_GAP):
+        found.append(
+            Finding(
+                "clock",
+                f"the samples sum to {total_s:.3g} s of {timed_s:.3g} s that passed",
+                "measure again; check the machine's clock source",
+            )
+        )
+    found.extend(_of_series(samples_ns, median_interval_ns))
+    return tuple(found)
+
+
+def _of_machine(conditions: Conditions) -> list[Finding]:
+    found = []
+    steal, others = conditions.steal_share, conditions.others_cores
+    if steal is not None and steal > STEAL_SHARE:
+        found.append(
+            Finding(
+                "steal",
+                f"the hypervisor took {steal:.1%} of the processor time",
+                "use a machine with dedicated cores, or compare interleaved",
+            )
+        )
+    if others is not None and others > OTHERS_SHARE * conditions.cores:
+        found.append(
+            Finding(
+                "load",
+                f"other processes used {others:.2f} of {conditions.cores} cores",
+                "stop them, or compare interleaved",
+            )
+        )
+    throttled = conditions.throttled_share
+    if throttled is not None and throttled > THROTTLED_SHARE:
+        found.append(
+            Finding(
+                "throttled",
+                f"a cgroup limit held the process back {throttled:.1%} of the time",
+                "give --threads below the limit, or raise it",
+            )
+        )
+    change = conditions.frequency_change
+    if change is not None and abs(change) > FREQUENCY_CHANGE:
+        found.append(
+            Finding(
+                "frequency",
+                f"the processor's frequency changed by {change:+.0%}",
+                "fix the frequency (governor performance, turbo off) or let it cool",
+            )
+        )
+    return found
+
+
+def _of_series(
+    samples_ns: np.ndarray[Any, Any], median_interval_ns: tuple[float, float]
+) -> list[Finding]:
+    found = []
+    slope = trend(samples_ns)
+    if abs(slope.change) > TREND_CHANGE and slope.p_value < TREND_P_VALUE:
+        found.append(
+            Finding(
+                "trend",
+                f"latency changed by {slope.change:+.1%} over the run (p {slope.p_value:.1g})",
+                "warm up longer, or let the machine cool",
+            )
+        )
+    peaks = modes(samples_ns)
+    if len(peaks) > 1 and peaks[-1] > peaks[0] * (1 + MODE_GAP):
+        places = ", ".join(f"{peak / 1e6:.3g}" for peak in peaks)
+        found.append(
+            Finding(
+                "modes",
+                f"latencies pile up at {places} ms",
+                "pin the process to cores of one kind, or give --threads",
+            )
+        )
+    low, high = median_interval_ns
+    if low > 0 and high / low - 1 > MEDIAN_WIDTH:
+        found.append(
+            Finding(
+                "spread",
+                f"the median is only known to {high / low - 1:.1%}",
+                "measure longer or on an idle machine",
+            )
+        )
+    return found

@@ -1,0 +1,182 @@
+"""The process that measures one row: `python -m deploykit.bench.worker`, started by `bench.runner`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deploykit import backends
+from deploykit.bench import columns
+from deploykit.bench.child import serve
+from deploykit.bench.feeds import check_batch, make_feeds
+from deploykit.bench.measure import Timing, measure
+from deploykit.bench.memory import HostMemory
+from deploykit.bench.request import AccuracyRequest, WorkerRequest
+from deploykit.errors import InvalidModel, MissingDependency, UsageError
+from deploykit.store import read_entry
+from deploykit.types import Engine, Reason
+
+if TYPE_CHECKING:
+    from deploykit.backends import Session
+
+
+def open_engine(folder: Path) -> Engine:
+    """The engine in a folder of the store.
+
+    Raises:
+        InvalidModel: it is missing or damaged.
+    """
+    entry = read_entry(folder)
+    if entry is None:
+        raise InvalidModel(f"{folder} holds no whole engine; build it again")
+    return Engine(entry.path, entry.key, entry.manifest)
+
+
+def largest_batch(engine: Engine) -> int | None:
+    """The largest batch that the engine was built for; None where its runtime sets no bound."""
+    if engine.manifest.get("target") == "cpu":
+        return None
+    options = engine.manifest.get("options")
+    return (
+        int(options["batch_max"])
+        if isinstance(options, Mapping) and "batch_max" in options
+        else None
+    )
+
+
+def work(request: WorkerRequest) -> dict[str, Any]:
+    """Measure one row: timing, then memory, drift and accuracy.
+
+    Returns:
+        `columns`, `notes` and `details`, as in `WorkerResult`.
+    """
+    engine = open_engine(request.engine)
+    backend = backends.get(request.backend)
+    device = backend.device()
+    if isinstance(device, Reason):
+        raise MissingDependency(str(device))
+    if request.streams < 1:
+        raise UsageError(f"{request.streams} streams can't be run: give at least 1")
+    found: dict[str, Any] = {"batch": request.batch, "streams": request.streams}
+    notes: list[str] = []
+    details: dict[str, Any] = {"device": device, "policy": request.policy.to_json()}
+
+    def add(part: tuple[dict[str, Any], list[str]]) -> None:
+        found.update(part[0])
+        notes.extend(part[1])
+
+    memory = HostMemory()
+    with contextlib.ExitStack() as stack:
+        sessions = []
+        for _ in range(request.streams):
+            session = backend.load(engine, request.threads)
+            stack.callback(session.close)
+            sessions.append(session)
+        first = sessions[0]
+        check_batch(first.inputs, request.batch)
+        found["boundary"] = first.boundary
+        found["threads"] = getattr(first, "threads", None) or request.threads
+        timing = _time(sessions, request, memory)
+        add(columns.of_timing(timing, request.batch))
+        add(columns.of_memory(memory))
+        details |= columns.details_of_timing(timing)
+        details["memory"] = {name: vars(phase) for name, phase in memory.phases.items()}
+        if request.samples_path is not None:
+            _keep_samples(timing, request.samples_path)
+        for other in sessions[1:]:
+            other.close()
+        if request.drift_reference is not None:
+            add(_drift(first, request, details))
+        if request.accuracy is not None:
+            add(_accuracy(first, request.accuracy, engine, details))
+    return {"columns": found, "notes": notes, "details": details}
+
+
+def _time(sessions: list[Session], request: WorkerRequest, memory: HostMemory) -> Timing:
+    feeds = [make_feeds(session.inputs, request.batch, request.feeds) for session in sessions]
+    memory.end_phase("load")
+    if len(sessions) == 1:
+        return measure(sessions[0], feeds[0], request.policy, memory.end_phase)
+    from deploykit.bench.streams import measure_streams
+
+    return measure_streams(sessions, feeds, request.policy, memory.end_phase)
+
+
+def _keep_samples(timing: Timing, path: Path) -> None:
+    from deploykit.bench.reference import write_npz
+
+    write_npz(path, {"samples_ns": timing.samples_ns}, compressed=True)
+
+
+def _drift(
+    session: Session, request: WorkerRequest, details: dict[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    import numpy as np
+
+    from deploykit.bench.drift import compare
+    from deploykit.bench.feeds import run_in_batches
+    from deploykit.bench.reference import read_reference
+
+    assert request.drift_reference is not None
+    reference = read_reference(request.drift_reference)
+    outputs = []
+    for feeds in reference.inputs:
+        if reference.dynamic:
+            parts = list(run_in_batches(session, feeds, request.batch))
+            outputs.append({name: np.concatenate([p[name] for p in parts]) for name in parts[0]})
+        else:
+            outputs.append(session.run(feeds))
+    drift = compare(reference.outputs, outputs)
+    details["drift"] = vars(drift)
+    return columns.of_drift(drift, reference.source)
+
+
+def _accuracy(
+    session: Session, wanted: AccuracyRequest, engine: Engine, details: dict[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    import numpy as np
+
+    from deploykit.bench.accuracy import agreement, evaluate
+    from deploykit.bench.feeds import image_input
+    from deploykit.bench.reference import write_npz
+    from deploykit.data import open_dataset
+
+    _, shape = image_input(session.inputs)
+    dataset = open_dataset(wanted.dataset)
+    classes = session.outputs[0].shape[-1] if session.outputs[0].shape else None
+    if isinstance(classes, int):
+        dataset.require_classes(classes)
+    if wanted.part not in dataset.parts:
+        raise UsageError(f"no part {wanted.part!r} in a data set: {', '.join(dataset.parts)}")
+    part = dataset.parts[wanted.part]
+    batch = min(wanted.batch, largest_batch(engine) or wanted.batch)
+    accuracy = evaluate(session, part.batches(batch, shape, wanted.limit), batch)
+    agreed = None
+    if wanted.reference is not None:
+        try:
+            with np.load(wanted.reference, allow_pickle=False) as stored:
+                expected = stored["predictions"]
+        except (OSError, ValueError, KeyError) as error:
+            raise InvalidModel(
+                f"the reference's predictions {wanted.reference} can't be read: {error}; "
+                "measure the fp32 row again"
+            ) from error
+        agreed = agreement(expected, accuracy.predictions, accuracy.labels)
+        details["mcnemar"] = vars(agreed)
+    if wanted.predictions is not None:
+        arrays = {"predictions": accuracy.predictions, "labels": accuracy.labels}
+        write_npz(wanted.predictions, arrays, compressed=True)
+    details["images"] = accuracy.images
+    if part.unreadable:
+        details["unreadable"] = part.unreadable
+    return columns.of_accuracy(accuracy, f"{wanted.dataset}/{wanted.part}", agreed)
+
+
+def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    return work(WorkerRequest.from_json(request))
+
+
+if __name__ == "__main__":
+    serve(_answer)

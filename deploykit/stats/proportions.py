@@ -1,0 +1,55 @@
+"""Intervals and tests of proportions: accuracy, and whether a change of precision changed it."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+
+def wilson_interval(hits: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of the proportion `hits` / `total` (Wilson 1927), within [0, 1].
+
+    Raises:
+        ValueError: `total` is not positive, or `hits` is not within it.
+    """
+    if total <= 0 or not 0 <= hits <= total:
+        raise ValueError(f"{hits} of {total} is not a proportion")
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share = hits / total
+    scale = 1 + z * z / total
+    centre = (share + z * z / (2 * total)) / scale
+    half = z / scale * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    # At the ends the interval touches them exactly; rounding must not leave 1e-17 behind.
+    low = 0.0 if hits == 0 else max(0.0, centre - half)
+    high = 1.0 if hits == total else min(1.0, centre + half)
+    return low, high
+
+
+def mcnemar(only_a: int, only_b: int, *, mid_p: bool = True) -> float:
+    """Two-sided p-value that A and B, judged on the same items, are equally often right.
+
+    Only the items on which they differ carry information: under the null hypothesis A is the right
+    one for each with probability one half.
+
+    Args:
+        only_a: items that A has right and B wrong.
+        only_b: items that B has right and A wrong.
+        mid_p: count half of the observed outcome's own probability, which corrects the exact test's
+            caution (Fagerland, Lydersen, Laake 2013); otherwise the exact binomial test.
+    """
+    if only_a < 0 or only_b < 0:
+        raise ValueError("counts can't be negative")
+    total, fewer = only_a + only_b, min(only_a, only_b)
+    if total == 0:
+        return 1.0
+    tail = sum(_half_binomial(total, k) for k in range(fewer + 1))
+    if mid_p:
+        own = _half_binomial(total, fewer)
+        return min(1.0, 2 * tail - own) if only_a != only_b else 1.0 - own / 2
+    return min(1.0, 2 * tail)
+
+
+def _half_binomial(total: int, k: int) -> float:
+    """P(Binomial(total, 1/2) = k), through logarithms so that large totals don't overflow."""
+    log_choose = math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1)
+    return math.exp(log_choose - total * math.log(2))

@@ -1,0 +1,151 @@
+"""The shape of a series of samples: outliers, more than one mode, a trend over the run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Samples = np.ndarray[Any, Any] | Sequence[float]
+
+#: A mode holds at least this share of the samples...
+MODE_SHARE = 0.1
+#: ...and the density between two modes falls below this share of the lower one.
+VALLEY_DEPTH = 0.5
+
+
+def outliers(samples: Samples) -> np.ndarray[Any, Any]:
+    """Flag the samples beyond Tukey's outer fences, three interquartile ranges from the quartiles.
+
+    Returns:
+        Booleans, one per sample. They are for reporting: no statistic here drops a sample.
+    """
+    import numpy as np
+
+    values = np.asarray(samples, dtype=np.float64)
+    if values.size == 0:
+        return np.zeros(0, dtype=np.bool_)
+    low, high = np.percentile(values, [25, 75])
+    fence = 3 * (high - low)
+    flags: np.ndarray[Any, Any] = (values < low - fence) | (values > high + fence)
+    return flags
+
+
+def modes(samples: Samples) -> tuple[float, ...]:
+    """Where the samples pile up: the modes of their density, left to right, in the samples' unit.
+
+    A Gaussian kernel density on a logarithmic grid (Silverman's bandwidth). Two peaks are two
+    modes when the density between them falls to half of the lower one and each of them holds a
+    tenth of the samples. Under 200 samples, too few to
+    tell a second mode from a heavy tail, or with no spread, the median stands for all.
+    """
+    import numpy as np
+
+    values = np.asarray(samples, dtype=np.float64)
+    if values.size == 0:
+        return ()
+    middle = float(np.median(values))
+    if values.size < 200 or values.min() <= 0:
+        return (middle,)
+    logs = np.log(values)
+    low, high = np.quantile(logs, [0.005, 0.995])
+    first, third = np.quantile(logs, [0.25, 0.75])
+    body = logs[(logs >= low) & (logs <= high)]
+    spread = min(float(body.std()), float(third - first) / 1.34) or float(body.std())
+    if spread <= 0:
+        return (middle,)
+    bandwidth = 0.9 * spread * values.size**-0.2
+    # Fine enough for the bandwidth, coarse enough to stay cheap.
+    bins = int(min(4096, max(64, math.ceil((high - low) / bandwidth * 8))))
+    counts, edges = np.histogram(logs, bins=bins, range=(low, high))
+    step = (high - low) / bins
+    reach = min(bins, math.ceil(4 * bandwidth / step))
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * step / bandwidth) ** 2)
+    density = np.convolve(counts, kernel / kernel.sum(), mode="full")[reach : reach + bins]
+    centres = (edges[:-1] + edges[1:]) / 2
+    peaks = _separate_peaks(density.tolist(), counts.tolist())
+    return tuple(float(math.exp(centres[i])) for i in peaks) or (middle,)
+
+
+def _separate_peaks(density: list[float], counts: list[int]) -> list[int]:
+    """Indices of the peaks that are divided by valleys deep enough and hold mass enough.
+
+    Neighbouring peaks merge, the shallowest valley first, until every border that is left is deep
+    and every piece between borders is heavy.
+    """
+    padded = [0.0, *density, 0.0]
+    peaks = [i for i in range(len(density)) if padded[i] < padded[i + 1] >= padded[i + 2]]
+    if not peaks:
+        return []
+    total = sum(counts)
+    valleys = [min(range(a, b + 1), key=density.__getitem__) for a, b in pairwise(peaks)]
+    while valleys:
+        depths = [
+            density[v] / min(density[peaks[i]], density[peaks[i + 1]])
+            for i, v in enumerate(valleys)
+        ]
+        borders = [0, *valleys, len(counts)]
+        masses = [sum(counts[a:b]) / total for a, b in pairwise(borders)]
+        shallow = max(range(len(valleys)), key=depths.__getitem__)
+        light = min(range(len(masses)), key=masses.__getitem__)
+        if depths[shallow] > VALLEY_DEPTH:
+            worst = shallow
+        elif masses[light] < MODE_SHARE:
+            # Join a light piece over its shallower border.
+            sides = [i for i in (light - 1, light) if 0 <= i < len(valleys)]
+            worst = max(sides, key=depths.__getitem__)
+        else:
+            break
+        loser = worst if density[peaks[worst]] < density[peaks[worst + 1]] else worst + 1
+        del peaks[loser], valleys[worst]
+    return peaks
+
+
+@dataclass(frozen=True)
+class Trend:
+    """A monotonic change over a series.
+
+    Attributes:
+        change: of the fitted line from start to end, relative to the median (0.05: 5% more).
+        p_value: two-sided, that there is no trend.
+    """
+
+    change: float
+    p_value: float
+
+
+def trend(samples: Samples, blocks: int = 20) -> Trend:
+    """The trend of a series: Theil-Sen's line and Kendall's test over the medians of its blocks.
+
+    Medians of consecutive blocks stand for the series, so that outliers don't tilt the line and
+    short-range dependence does not pass for a trend. Fewer than 40 samples: no trend (p = 1).
+    """
+    import numpy as np
+
+    values = np.asarray(samples, dtype=np.float64)
+    length = values.size // blocks
+    if length < 2:
+        return Trend(0.0, 1.0)
+    medians = np.median(values[: blocks * length].reshape(blocks, length), axis=1)
+    centre = float(np.median(medians))
+    if centre == 0:
+        return Trend(0.0, 1.0)
+    early, late = np.triu_indices(blocks, 1)
+    rise = medians[late] - medians[early]
+    slope = float(np.median(rise / (late - early)))
+    score = float(np.sign(rise).sum())
+    # Normal approximation with ties and the correction for continuity (Kendall 1975).
+    _, ties = np.unique(medians, return_counts=True)
+    variance = blocks * (blocks - 1) * (2 * blocks + 5)
+    variance -= int((ties * (ties - 1) * (2 * ties + 5)).sum())
+    if variance <= 0 or score == 0:
+        return Trend(0.0, 1.0)
+    z = (abs(score) - 1) / math.sqrt(variance / 18)
+    p_value = 2 * (1 - NormalDist().cdf(z))
+    return Trend(slope * (blocks - 1) / centre, p_value)
