@@ -85,8 +85,6 @@ def work(request: WorkerRequest) -> dict[str, Any]:
         details["memory"] = {name: vars(phase) for name, phase in memory.phases.items()}
         if request.samples_path is not None:
             _keep_samples(timing, request.samples_path)
-        for other in sessions[1:]:
-            other.close()
         if request.drift_reference is not None:
             add(_drift(first, request, details))
         if request.accuracy is not None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MODE_SHARE = 0.1
 #: ...and the density between two modes falls below this share of the lower one.
 VALLEY_DEPTH = 0.5
+#: Of the kernel, relative: modes closer than about three times this are one.
+MIN_BANDWIDTH = 0.005
 
 
 def outliers(samples: Samples) -> np.ndarray[Any, Any]:
@@ -42,8 +44,8 @@ def modes(samples: Samples) -> tuple[float, ...]:
 
     A Gaussian kernel density on a logarithmic grid (Silverman's bandwidth). Two peaks are two
     modes when the density between them falls to half of the lower one and each of them holds a
-    tenth of the samples. Under 200 samples, too few to
-    tell a second mode from a heavy tail, or with no spread, the median stands for all.
+    tenth of the samples. Under 200 samples, too few to tell a second mode from a heavy tail, or
+    with no spread, the median stands for all.
     """
     import numpy as np
 
@@ -58,9 +60,10 @@ def modes(samples: Samples) -> tuple[float, ...]:
     first, third = np.quantile(logs, [0.25, 0.75])
     body = logs[(logs >= low) & (logs <= high)]
     spread = min(float(body.std()), float(third - first) / 1.34) or float(body.std())
-    if spread <= 0:
+    if high - low < MIN_BANDWIDTH:
         return (middle,)
-    bandwidth = 0.9 * spread * values.size**-0.2
+    # The floor keeps the steps of a coarse clock from passing for modes.
+    bandwidth = max(MIN_BANDWIDTH, 0.9 * spread * values.size**-0.2)
     # Fine enough for the bandwidth, coarse enough to stay cheap.
     bins = int(min(4096, max(64, math.ceil((high - low) / bandwidth * 8))))
     counts, edges = np.histogram(logs, bins=bins, range=(low, high))

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploykit.stats import mcnemar, wilson_interval
+
+
+def test_wilson_interval_equals_the_worked_example():
+    # Newcombe (1998), table I: 81 of 263 and 15 of 148, to four decimals.
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson_interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+
+
+def test_wilson_interval_touches_the_ends_exactly():
+    assert wilson_interval(0, 20)[0] == 0.0
+    assert wilson_interval(20, 20)[1] == 1.0
+
+
+@given(st.integers(1, 5000), st.data())
+def test_wilson_interval_lies_in_the_unit_range_around_the_share(total, data):
+    hits = data.draw(st.integers(0, total))
+    low, high = wilson_interval(hits, total)
+    assert 0.0 <= low <= hits / total <= high <= 1.0
+
+
+@pytest.mark.parametrize(("hits", "total"), [(0, 0), (3, 2), (-1, 2)])
+def test_impossible_proportions_are_refused(hits, total):
+    with pytest.raises(ValueError, match="not a proportion"):
+        wilson_interval(hits, total)
+
+
+def test_exact_mcnemar_is_the_two_sided_binomial_test():
+    tail = sum(math.comb(10, k) for k in range(3)) / 2**10
+    assert mcnemar(2, 8, mid_p=False) == pytest.approx(2 * tail)
+
+
+def test_mid_p_takes_away_the_observed_outcome_once():
+    exact, own = mcnemar(2, 8, mid_p=False), math.comb(10, 2) / 2**10
+    assert mcnemar(8, 2) == pytest.approx(exact - own)
+
+
+def test_no_difference_is_no_evidence():
+    assert mcnemar(0, 0) == 1.0
+    assert mcnemar(7, 7, mid_p=False) == 1.0
+    assert mcnemar(7, 7) > 0.8
+
+
+def test_large_counts_neither_overflow_nor_lose_the_difference():
+    assert mcnemar(50_000, 50_100) == pytest.approx(0.7518, abs=0.01)
+    assert mcnemar(40_000, 60_000) < 1e-100
+
+
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_p_values_are_symmetric_and_within_their_range(a, b):
+    assert mcnemar(a, b) == mcnemar(b, a)
+    assert 0.0 <= mcnemar(a, b) <= mcnemar(a, b, mid_p=False) + 1e-12 <= 1.0 + 2e-12
+
+
+def test_negative_counts_are_refused():
+    with pytest.raises(ValueError, match="negative"):
+        mcnemar(-1, 2)
