@@ -113,9 +113,9 @@ def open_npz(path: str) -> Dataset:
 def _read_small(path: str) -> dict[str, npt.NDArray[Any]]:
     """All arrays of the file but the images."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            if not isinstance(stored, np.lib.npyio.NpzFile):
-                raise UsageError(f"{path} holds one array only: save it with numpy.savez")
+        with Path(path).open("rb") as file, zipfile.ZipFile(file):
+            file.seek(0)
+            stored = np.load(file, allow_pickle=False)
             missing = [key for key in ("images", "labels") if key not in stored]
             if missing:
                 raise UsageError(f"{path} has no array {missing[0]!r}: add it and save again")

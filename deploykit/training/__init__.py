@@ -1,0 +1,17 @@
+"""Small seeded recipes that give networks real accuracy.
+
+    >>> from deploykit.data import open_dataset
+    >>> from deploykit.training import train
+    >>> from deploykit.types import ModelSpec
+    >>> result = train(ModelSpec("lenet5"), open_dataset("digits"), out="lenet5.safetensors")  # doctest: +SKIP
+
+Importing this package imports no torch.
+"""
+
+from __future__ import annotations
+
+from deploykit.training.loop import train
+from deploykit.training.recipes import Recipe, recipe_for
+from deploykit.training.result import Progress, TrainResult
+
+__all__ = ["Progress", "Recipe", "TrainResult", "recipe_for", "train"]

@@ -1,0 +1,105 @@
+"""Files of a training: the checkpoint it ends with, and the state it can be resumed from."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deploykit.errors import InvalidModel, UsageError
+from deploykit.store import write_atomic
+
+if TYPE_CHECKING:
+    import torch
+
+
+def save_checkpoint(
+    path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]
+) -> str:
+    """Write weights as safetensors, whole or not at all; returns the SHA-256 of the file.
+
+    Raises:
+        OutputFailed: the folder is missing, read-only or full.
+    """
+    from safetensors.torch import save
+
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    data = _canonical(save(whole, metadata=dict(metadata)))
+    write_atomic(path, data, "checkpoint")
+    return hashlib.sha256(data).hexdigest()
+
+
+def _canonical(data: bytes) -> bytes:
+    """The same file with its metadata in sorted order: equal content has equal bytes.
+
+    The library stores metadata in the order of a randomised hash table.
+    """
+    import json
+
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of eight bytes
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The tensors and metadata of a safetensors file.
+
+    Raises:
+        UsageError: there is no such file.
+        InvalidModel: it is not sound.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist: give the path of a checkpoint (.safetensors)")
+    try:
+        with safe_open(path, framework="pt") as stored:
+            names = list(stored.keys())
+            return {name: stored.get_tensor(name) for name in names}, dict(stored.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise InvalidModel(
+            f"{path} is not a sound safetensors file ({error}): train or copy it again"
+        ) from None
+
+
+def state_path(out: Path) -> Path:
+    """Where the resumable state of a training that will end in `out` lies."""
+    return out.with_name(f"{out.name}.resume")
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write the state after an epoch, whole or not at all."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    write_atomic(path, buffer.getvalue(), "resumable state")
+
+
+def read_state(path: Path, fingerprint: str) -> dict[str, Any]:
+    """The state of an interrupted training.
+
+    Raises:
+        UsageError: it belongs to a training with other settings, or is not sound.
+    """
+    import torch
+
+    try:
+        # weights_only: a state file is data, and must not be able to run code.
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+        stored = state["fingerprint"]
+    except (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError):
+        raise UsageError(
+            f"{path} can't be read as the state of a training: remove it to start anew"
+        ) from None
+    if stored != fingerprint:
+        raise UsageError(
+            f"{path} belongs to a training with other settings: use the same, or remove it"
+        )
+    return state

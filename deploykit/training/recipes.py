@@ -1,0 +1,78 @@
+"""How each family of networks is trained: small recipes for small images.
+
+AdamW (Loshchilov & Hutter, arXiv:1711.05101) with one cycle of the learning rate (Smith & Topin,
+arXiv:1708.07120) trains every family here in few epochs; what differs is how large a step a family bears,
+which depends mostly on whether it normalises its activations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that shapes a training beside the network, the data and the seed.
+
+    Attributes:
+        epochs: passes over the training part.
+        batch_size: images a step.
+        peak_learning_rate: the highest of the cycle, reached after `warmup` of all steps; from there it falls
+            to zero along a cosine.
+        weight_decay: on weight matrices and kernels; never on biases and normalisation.
+        label_smoothing: share of the target that is spread over all classes.
+        rotate_deg, scale, shift: how far images are randomly turned, scaled (share) and shifted (share of
+            the side) for augmentation.
+        flip: whether half of the images are mirrored.
+        clip_norm: the gradient's largest norm.
+    """
+
+    epochs: int
+    batch_size: int
+    peak_learning_rate: float
+    weight_decay: float = 0.02
+    warmup: float = 0.25
+    label_smoothing: float = 0.1
+    rotate_deg: float = 0.0
+    scale: float = 0.0
+    shift: float = 0.0
+    flip: bool = False
+    clip_norm: float = 1.0
+
+    def __str__(self) -> str:
+        return " ".join(f"{key}={value}" for key, value in asdict(self).items())
+
+
+#: The largest steps that families without normalisation bear; all others get `_NORMALISED`.
+_PEAK_LEARNING_RATES = {
+    "lenet": 4e-3,
+    "lenet5": 4e-3,
+    "squeezenet": 1e-3,
+    "alexnet": 4e-4,
+    "zfnet": 4e-4,
+    "vgg": 4e-4,
+    "mlp": 2e-3,
+}
+_NORMALISED = 4e-3
+
+
+def recipe_for(family: str, dataset: str, epochs: int | None = None) -> Recipe:
+    """The recipe for a family of networks on a data set.
+
+    Args:
+        family: of the architecture, as the catalogue has it.
+        dataset: its name, such as "digits" or "npz:own.npz".
+        epochs: other than the recipe's own.
+    """
+    peak = _PEAK_LEARNING_RATES.get(family, _NORMALISED)
+    if dataset == "digits":
+        # A thousand images: many short epochs. Digits must not be mirrored.
+        recipe = Recipe(60, 32, peak, rotate_deg=10, scale=0.1, shift=0.06)
+    elif dataset == "fashion-mnist":
+        recipe = Recipe(8, 128, peak, scale=0.05, shift=0.05, flip=True)
+    elif dataset.startswith("imagefolder:"):
+        recipe = Recipe(20, 64, peak, rotate_deg=5, scale=0.15, shift=0.08, flip=True)
+    else:
+        # Of a user's own arrays nothing is known: an image may mean something else when it is turned.
+        recipe = Recipe(20, 64, peak, shift=0.05)
+    return recipe if epochs is None else replace(recipe, epochs=epochs)

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("PIL", reason="Pillow is not installed")
+from PIL import Image
+
+from deploykit.data import open_dataset
+from deploykit.data.imagefolder import PREPROCESSING
+from deploykit.errors import UsageError
+
+SHAPE = (3, 28, 28)
+
+
+def write_class(folder: Path, count: int, shade: int = 128, mode: str = "RGB") -> None:
+    folder.mkdir(parents=True)
+    for number in range(count):
+        pixels = np.full((40, 50, 3), shade, np.uint8)
+        pixels[0, 0] = number  # so that files differ
+        Image.fromarray(pixels).convert(mode).save(folder / f"{number:03}.png")
+
+
+def plain(folder: Path, count: int = 10) -> Path:
+    write_class(folder / "cat", count, shade=0)
+    write_class(folder / "dog", count, shade=255)
+    return folder
+
+
+def test_class_folders_alone_are_split_by_class(tmp_path: Path) -> None:
+    dataset = open_dataset(f"imagefolder:{plain(tmp_path)}")
+    assert dataset.classes == ("cat", "dog")
+    assert [len(part) for part in dataset.parts.values()] == [14, 2, 4]
+    together = np.concatenate([part.indices for part in dataset.parts.values()])
+    assert sorted(together) == list(range(20))
+
+
+def test_the_layout_of_imagenet_keeps_its_held_out_part(tmp_path: Path) -> None:
+    plain(tmp_path / "train", 20)
+    plain(tmp_path / "val", 3)
+    dataset = open_dataset(f"imagefolder:{tmp_path}")
+    assert [len(part) for part in dataset.parts.values()] == [36, 4, 6]
+    assert set(dataset.test.indices) == set(range(40, 46))
+
+
+def test_labels_stay_with_their_images_normalised(tmp_path: Path) -> None:
+    dataset = open_dataset(f"imagefolder:{plain(tmp_path)}")
+    for part in dataset.parts.values():
+        for images, labels in part.batches(3, SHAPE):
+            expected = (labels[:, None] - np.array(PREPROCESSING.mean)) / PREPROCESSING.std
+            np.testing.assert_allclose(images[:, :, 14, 14], expected, atol=1e-5)
+            assert images.shape[1:] == SHAPE
+
+
+def test_the_centre_is_cut_from_the_shorter_side_at_256_of_224(tmp_path: Path) -> None:
+    plain(tmp_path)
+    ramp = np.arange(512, dtype=np.float32)[None, :, None].repeat(256, axis=0).repeat(3, axis=2)
+    for path in tmp_path.rglob("*.png"):
+        Image.fromarray((ramp / 2).astype(np.uint8)).save(path)
+    images, _ = next(open_dataset(f"imagefolder:{tmp_path}").test.batches(1, (3, 224, 224)))
+    values = images[0, 0, 100] * PREPROCESSING.std[0] + PREPROCESSING.mean[0]
+    # 512 x 256 is not resized for 224 px; columns 144..367 remain.
+    np.testing.assert_allclose(values * 255, np.arange(144, 368) // 2, atol=0.01)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "LA"])
+def test_modes_of_eight_bits_are_read_as_colour(tmp_path: Path, mode: str) -> None:
+    write_class(tmp_path / "cat", 5, mode=mode)
+    write_class(tmp_path / "dog", 5)
+    for images, _ in open_dataset(f"imagefolder:{tmp_path}").train.batches(4, SHAPE):
+        assert images.shape[1] == 3
+
+
+def test_corrupt_files_are_counted_named_and_refused_past_a_share(tmp_path: Path) -> None:
+    dataset = open_dataset(f"imagefolder:{plain(tmp_path)}")
+    (tmp_path / "cat" / "003.png").write_bytes(b"not an image")
+    sixteen_bit = np.zeros((40, 50), np.uint16)
+    Image.fromarray(sixteen_bit).save(tmp_path / "dog" / "004.png")
+    whole = dataset.train.subset([])
+    for name, number, reason in (("cat", 3, "cannot identify"), ("dog", 14, "mode I;16")):
+        broken = type(whole)("x", whole.source, np.array([number]), np.array([0]))
+        with pytest.raises(UsageError, match=f"1 of the 1 images.*{name}/00.*{reason}") as caught:
+            list(broken.batches(1, SHAPE))
+        assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_jpeg_is_left_out_of_many(tmp_path: Path) -> None:
+    plain(tmp_path, 150)
+    victim = tmp_path / "cat" / "007.png"
+    Image.effect_noise((200, 200), 60).convert("RGB").save(victim, format="JPEG")
+    victim.write_bytes(victim.read_bytes()[:2000])
+    train = open_dataset(f"imagefolder:{tmp_path}").train
+    whole = type(train)("pets/all", train.source, np.arange(300), np.repeat([0, 1], 150))
+    assert sum(len(labels) for _, labels in whole.batches(50, (3, 8, 8))) == 299
+    assert len(whole.unreadable) == 1
+    assert whole.unreadable[0].startswith("cat/007.png: ")
+
+
+@pytest.mark.parametrize("form", ["txt", "json"])
+def test_a_mapping_numbers_and_names_the_classes(tmp_path: Path, form: str) -> None:
+    plain(tmp_path)
+    if form == "txt":
+        (tmp_path / "classes.txt").write_text("dog good dog\nfox\ncat\n")
+    else:
+        entries = {"0": ["dog", "good dog"], "1": ["fox", "fox"], "2": ["cat", "cat"]}
+        (tmp_path / "classes.json").write_text(json.dumps(entries))
+    dataset = open_dataset(f"imagefolder:{tmp_path}")
+    assert dataset.classes == ("good dog", "fox", "cat")
+    assert set(dataset.train.labels) == {0, 2}
+
+
+def test_a_folder_that_the_mapping_lacks_is_refused(tmp_path: Path) -> None:
+    plain(tmp_path)
+    (tmp_path / "classes.txt").write_text("dog\n")
+    with pytest.raises(UsageError, match=r"folder cat in .* is not in its class mapping"):
+        open_dataset(f"imagefolder:{tmp_path}")
+
+
+def test_a_mapping_that_is_none_is_refused(tmp_path: Path) -> None:
+    plain(tmp_path)
+    (tmp_path / "classes.json").write_text("[1, 2]")
+    with pytest.raises(UsageError, match="is no class mapping"):
+        open_dataset(f"imagefolder:{tmp_path}")
+
+
+def test_no_images_one_class_or_no_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no images"):
+        open_dataset(f"imagefolder:{tmp_path}")
+    write_class(tmp_path / "cat", 3)
+    with pytest.raises(UsageError, match="holds 3 images of one class"):
+        open_dataset(f"imagefolder:{tmp_path}")
+    with pytest.raises(UsageError, match="is not a folder"):
+        open_dataset(f"imagefolder:{tmp_path / 'none'}")
+
+
+def test_hash_follows_the_files(tmp_path: Path) -> None:
+    before = open_dataset(f"imagefolder:{plain(tmp_path)}").sha256
+    assert open_dataset(f"imagefolder:{tmp_path}").sha256 == before
+    Image.new("RGB", (9, 9)).save(tmp_path / "cat" / "000.png")
+    assert open_dataset(f"imagefolder:{tmp_path}").sha256 != before

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deploykit.data import open_dataset
+from deploykit.errors import UsageError
+
+COUNT = 40
+LABELS = np.arange(COUNT) % 4
+FLOATS = np.random.default_rng(0).standard_normal((COUNT, 3, 6, 5)).astype(np.float32)
+BYTES = np.random.default_rng(1).integers(0, 256, (COUNT, 6, 5, 3)).astype(np.uint8)
+
+
+def write(folder: Path, *, compressed: bool = False, **arrays: Any) -> str:
+    path = folder / "own.npz"
+    (np.savez_compressed if compressed else np.savez)(path, **arrays)
+    return f"npz:{path}"
+
+
+def collect(part: Any, shape: tuple[int, int, int]) -> Any:
+    images, labels = zip(*part.batches(7, shape), strict=True)
+    return np.concatenate(images), np.concatenate(labels)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_floats_are_taken_as_they_are(tmp_path: Path, compressed: bool) -> None:
+    text = write(tmp_path, images=FLOATS, labels=LABELS, compressed=compressed)
+    dataset = open_dataset(text)
+    assert dataset.classes == ("0", "1", "2", "3")
+    seen = []
+    for part in dataset.parts.values():
+        images, labels = collect(part, (3, 6, 5))
+        np.testing.assert_array_equal(images, FLOATS[part.indices])
+        np.testing.assert_array_equal(labels, LABELS[part.indices])
+        seen.extend(part.indices.tolist())
+    assert sorted(seen) == list(range(COUNT))
+
+
+def test_the_split_of_the_file_is_kept(tmp_path: Path) -> None:
+    split = np.array([0, 1, 2, 2] * 10)
+    dataset = open_dataset(write(tmp_path, images=FLOATS, labels=LABELS, split=split))
+    for number, part in enumerate(dataset.parts.values()):
+        np.testing.assert_array_equal(part.indices, np.flatnonzero(split == number))
+
+
+def test_a_file_for_testing_alone_is_fine_until_another_part_is_asked_for(tmp_path: Path) -> None:
+    split = np.full(COUNT, 2)
+    dataset = open_dataset(write(tmp_path, images=FLOATS, labels=LABELS, split=split))
+    assert len(dataset.test) == COUNT
+    with pytest.raises(UsageError, match=r"npz:own.npz/train has no images"):
+        dataset.train.batches(1, (3, 6, 5))
+
+
+def test_bytes_are_scaled_to_one(tmp_path: Path) -> None:
+    dataset = open_dataset(write(tmp_path, images=BYTES, labels=LABELS))
+    images, _ = collect(dataset.test, (3, 6, 5))
+    expected = BYTES[dataset.test.indices].transpose(0, 3, 1, 2) / 255
+    np.testing.assert_allclose(images, expected, atol=1e-6)
+
+
+def test_bytes_are_normalised_as_the_file_says_and_resized(tmp_path: Path) -> None:
+    grey = np.full((COUNT, 4, 4), 102, np.uint8)
+    text = write(tmp_path, images=grey, labels=LABELS, mean=np.float32(0.3), std=[0.5])
+    images, _ = collect(open_dataset(text).test, (1, 9, 9))
+    np.testing.assert_allclose(images, np.full((8, 1, 9, 9), 0.2), atol=1e-6)
+
+
+def test_stored_and_compressed_files_have_one_hash(tmp_path: Path) -> None:
+    stored = open_dataset(write(tmp_path, images=BYTES, labels=LABELS)).sha256
+    packed = open_dataset(write(tmp_path, images=BYTES, labels=LABELS, compressed=True)).sha256
+    assert stored == packed
+
+
+def test_class_names_come_from_the_file(tmp_path: Path) -> None:
+    names = ["a", "b", "c", "d", "e"]
+    assert open_dataset(write(tmp_path, images=BYTES, labels=LABELS, classes=names)).classes == (
+        *names,
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": None}, "has no array 'labels'"),
+        ({"images": None}, "has no array 'images'"),
+        ({"images": FLOATS.astype(np.float64)}, "images of .* are float64 40 x 3 x 6 x 5"),
+        ({"images": BYTES.transpose(0, 3, 1, 2)}, "5 channels last"),
+        ({"images": BYTES[:0], "labels": LABELS[:0]}, "holds no images"),
+        ({"labels": LABELS[:-1]}, "one integer for each of the 40 images"),
+        ({"labels": LABELS.astype(np.float32)}, "one integer for each"),
+        ({"labels": LABELS - 1}, "label 0 of .* is -1: labels must be 0 or more"),
+        ({"classes": ["a", "b"]}, r"label 2 of .* is 2: labels must be in 0..1"),
+        ({"labels": LABELS * 0 + 3}, "all labels of .* are 3"),
+        ({"split": LABELS}, "split of .* holds 3"),
+        ({"mean": [0.1, 0.2]}, "mean of .* store one number a channel"),
+        ({"std": [0.1, 0.2, 0.0]}, "std of .* store one number a channel"),
+    ],
+)
+def test_arrays_that_can_not_be_are_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    arrays = {"images": BYTES, "labels": LABELS} | changes
+    kept = {key: value for key, value in arrays.items() if value is not None}
+    with pytest.raises(UsageError, match=message) as caught:
+        open_dataset(write(tmp_path, **kept))
+    assert "\n" not in str(caught.value)
+
+
+def test_float_images_of_another_size_are_refused(tmp_path: Path) -> None:
+    dataset = open_dataset(write(tmp_path, images=FLOATS, labels=LABELS))
+    with pytest.raises(UsageError, match="are 3 x 6 x 5 but the network takes 3 x 8 x 8"):
+        collect(dataset.test, (3, 8, 8))
+
+
+def test_images_that_are_not_finite_are_refused_by_their_number(tmp_path: Path) -> None:
+    images = FLOATS.copy()
+    images[17, 1, 2, 3] = np.nan
+    dataset = open_dataset(write(tmp_path, images=images, labels=LABELS, split=LABELS * 0))
+    with pytest.raises(UsageError, match=r"image 17 of npz:own.npz holds NaN"):
+        collect(dataset.train, (3, 6, 5))
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing of the kind", b"PK\x03\x04 torn"])
+def test_a_file_that_is_no_npz_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "own.npz"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"can't be read as .npz") as caught:
+        open_dataset(f"npz:{path}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_file_that_was_cut_short_is_refused(tmp_path: Path, compressed: bool) -> None:
+    text = write(tmp_path, images=BYTES, labels=LABELS, compressed=compressed)
+    path = Path(text.removeprefix("npz:"))
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(UsageError, match="can't be read"):
+        open_dataset(text)
+
+
+def test_a_single_array_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "own.npy"
+    np.save(path, LABELS)
+    with pytest.raises(UsageError, match="not a zip file"):
+        open_dataset(f"npz:{path}")
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        open_dataset(f"npz:{tmp_path / 'none.npz'}")
+
+
+def test_a_pass_holds_one_batch_at_a_time(tmp_path: Path) -> None:
+    tracemalloc = pytest.importorskip("tracemalloc")
+    images = np.zeros((4000, 32, 32, 3), np.uint8)  # 12 MB
+    text = write(tmp_path, images=images, labels=np.arange(4000) % 2, compressed=True)
+    del images
+    tracemalloc.start()
+    try:
+        dataset = open_dataset(text)
+        for _ in dataset.train.batches(8, (3, 32, 32)):
+            pass
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 4_000_000
