@@ -14,8 +14,6 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from deploykit.errors import InvalidModel
-from deploykit.graph.skeleton import skeleton
 from deploykit.graph.walking import attribute_graphs, graph_inputs
 
 #: Constants are computed only up to this many elements: 2 GB of float32.
@@ -335,36 +333,3 @@ def _constant_node_value(node: onnx.NodeProto) -> np.ndarray | None:
         if entry.name in ("value_int", "value_ints"):
             return np.asarray(value, dtype=np.int64)
     return None
-
-
-def element_types(model: onnx.ModelProto) -> dict[str, int]:
-    """ONNX's element type of every tensor that shape inference can tell, initialisers included."""
-    light = skeleton(model)
-    try:
-        light = onnx.shape_inference.infer_shapes(light, check_type=False, strict_mode=False)
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise InvalidModel(
-            f"shape inference fails ({reason[:160]}); export the model anew"
-        ) from error
-    graph = light.graph
-    types = {
-        value.name: value.type.tensor_type.elem_type
-        for value in [*graph.input, *graph.value_info, *graph.output]
-        if value.type.WhichOneof("value") == "tensor_type"
-    }
-    types.update({tensor.name: tensor.data_type for tensor in model.graph.initializer})
-    return {name: kind for name, kind in types.items() if kind}
-
-
-def tensor_ranks(model: onnx.ModelProto) -> dict[str, int]:
-    """The rank of every tensor that shape inference can tell."""
-    light = onnx.shape_inference.infer_shapes(skeleton(model), check_type=False)
-    ranks = {
-        value.name: len(value.type.tensor_type.shape.dim)
-        for value in [*light.graph.input, *light.graph.value_info, *light.graph.output]
-        if value.type.WhichOneof("value") == "tensor_type"
-        and value.type.tensor_type.HasField("shape")
-    }
-    ranks.update({tensor.name: len(tensor.dims) for tensor in model.graph.initializer})
-    return ranks

@@ -1,0 +1,231 @@
+"""Running calibration images through the float graph and taking the range of every wanted activation.
+
+Reductions are nodes of the graph itself: what leaves the session per batch is a few numbers per tensor
+(and, for methods that need a histogram, a fixed share of its values), never the activations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from deploykit.errors import DriftFailed, MissingDependency, UsageError
+from deploykit.graph.calibration import Calibration
+from deploykit.graph.calibration_histogram import WideningHistogram, choose_range
+from deploykit.graph.editing import opset
+from deploykit.graph.skeleton import skeleton
+from deploykit.graph.walking import graph_inputs
+
+#: Values per image and tensor that go into a histogram; larger tensors are sampled evenly.
+SAMPLE_VALUES = 8192
+
+Range = tuple[float, float]
+
+
+def collect_ranges(
+    model: onnx.ModelProto,
+    tensors: Sequence[str],
+    calibration: Calibration,
+    *,
+    symmetric: bool,
+) -> dict[str, Range]:
+    """Run the calibration images through a float32 model and choose a range for each tensor.
+
+    The model is not changed. Ranges contain zero.
+
+    Args:
+        model: the float graph.
+        tensors: names of float32 tensors of its main graph.
+        calibration: images and method.
+        symmetric: whether the quantised type will be symmetric, for methods that weigh errors.
+
+    Raises:
+        UsageError: images that don't fit the network, see also `Calibration.images`.
+        DriftFailed: an activation is not finite.
+        MissingDependency: ONNX Runtime is not installed.
+    """
+    histograms = calibration.method != "minmax"
+    shapes = _shapes(model)
+    plan = _Probes(model, tensors, shapes, histograms)
+    session = _session(plan.model)
+    feed = graph_inputs(model.graph)
+    if len(feed) != 1:
+        raise UsageError(
+            f"calibration feeds networks with one input, this one has {len(feed)}; use fp32 or fp16"
+        )
+    fixed = _fixed_batch(feed[0])
+    extremes = dict.fromkeys(tensors, (0.0, 0.0))
+    counted = {name: WideningHistogram() for name in tensors} if histograms else {}
+    for images in calibration.images():
+        for part in _fitting(images, fixed):
+            outputs = _run(session, feed[0], part, plan.names)
+            for name in tensors:
+                low, high = plan.extremes(name, outputs)
+                if not (math.isfinite(low) and math.isfinite(high)):
+                    raise DriftFailed(
+                        f"activation {name!r} is not finite on the calibration images; "
+                        "check the network's weights and the images' scaling"
+                    )
+                extremes[name] = (min(extremes[name][0], low), max(extremes[name][1], high))
+                if histograms:
+                    counted[name].add(outputs[plan.samples[name]])
+    if not histograms:
+        return extremes
+    return {
+        name: choose_range(counted[name], extremes[name], calibration, symmetric=symmetric)
+        for name in tensors
+    }
+
+
+def _session(model: onnx.ModelProto) -> Any:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingDependency(
+            "calibration needs ONNX Runtime; install it with: pip install 'deploykit[cpu]'"
+        ) from None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(f"ONNX Runtime can't run the network to calibrate it: {reason}") from error
+
+
+def _run(
+    session: Any, feed: onnx.ValueInfoProto, images: np.ndarray, names: Sequence[str]
+) -> dict[str, np.ndarray]:
+    try:
+        return dict(zip(names, session.run(list(names), {feed.name: images}), strict=True))
+    except Exception as error:
+        wanted = "x".join(
+            str(d.dim_value or d.dim_param or "?") for d in feed.type.tensor_type.shape.dim
+        )
+        given = "x".join(str(n) for n in images.shape)
+        raise UsageError(
+            f"calibration images of shape {given} do not run through input {feed.name!r} ({wanted}): "
+            f"{' '.join(str(error).split())[:120]}"
+        ) from error
+
+
+def _fixed_batch(feed: onnx.ValueInfoProto) -> int | None:
+    dims = feed.type.tensor_type.shape.dim
+    return int(dims[0].dim_value) or None if dims else None
+
+
+def _fitting(images: np.ndarray, fixed: int | None) -> list[np.ndarray]:
+    """The batch in pieces that a network with a fixed batch takes; the last one repeats its images."""
+    if fixed is None or len(images) == fixed:
+        return [images]
+    short = -len(images) % fixed
+    if short:
+        images = np.concatenate([images, np.resize(images, (short, *images.shape[1:]))])
+    return [images[start : start + fixed] for start in range(0, len(images), fixed)]
+
+
+def _shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
+    """Shapes by inference, the batch (and anything unknown) as 1."""
+    light = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True).graph
+    return {
+        value.name: [int(d.dim_value) or 1 for d in value.type.tensor_type.shape.dim]
+        for value in [*light.input, *light.value_info, *light.output]
+        if value.type.tensor_type.HasField("shape")
+    }
+
+
+class _Probes:
+    """The model with nodes that reduce each wanted tensor, and only their results as outputs."""
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        tensors: Sequence[str],
+        shapes: Mapping[str, list[int]],
+        histograms: bool,
+    ) -> None:
+        self.model = onnx.ModelProto()
+        self.model.CopyFrom(model)
+        self.names: list[str] = []
+        self.samples: dict[str, str] = {}
+        self._low: dict[str, str] = {}
+        self._high: dict[str, str] = {}
+        self._axes_as_input = opset(model) >= 18
+        self._floor = {
+            name for node in model.graph.node if _not_negative(node) for name in node.output
+        }
+        graph = self.model.graph
+        del graph.output[:]
+        for index, name in enumerate(tensors):
+            self._probe(graph, f"deploykit_probe_{index}", name, shapes.get(name))
+            if histograms:
+                self._sample(graph, f"deploykit_sample_{index}", name, shapes.get(name))
+
+    def extremes(self, name: str, outputs: Mapping[str, np.ndarray]) -> Range:
+        """The least and largest value of a tensor in the batch that gave `outputs`."""
+        high = float(np.max(outputs[self._high[name]], initial=-math.inf))
+        low = (
+            float(np.min(outputs[self._low[name]], initial=math.inf)) if name in self._low else 0.0
+        )
+        # A reduction may skip NaN where another does not: their sum shows it either way.
+        return (low, high) if not math.isnan(low + high) else (math.nan, math.nan)
+
+    def _probe(self, graph: onnx.GraphProto, base: str, name: str, shape: list[int] | None) -> None:
+        if shape is not None and len(shape) == 4:
+            # Unlike ReduceMax, this one runs in ONNX Runtime's blocked layout, with no reordering.
+            graph.node.append(helper.make_node("GlobalMaxPool", [name], [f"{base}_high"]))
+            self._output(graph, f"{base}_high")
+        else:
+            self._reduce(graph, "ReduceMax", name, f"{base}_high")
+        self._high[name] = f"{base}_high"
+        if name not in self._floor:
+            self._reduce(graph, "ReduceMin", name, f"{base}_low")
+            self._low[name] = f"{base}_low"
+
+    def _reduce(self, graph: onnx.GraphProto, op_type: str, name: str, output: str) -> None:
+        graph.node.append(helper.make_node(op_type, [name], [output], keepdims=0))
+        self._output(graph, output)
+
+    def _sample(
+        self, graph: onnx.GraphProto, base: str, name: str, shape: list[int] | None
+    ) -> None:
+        step = 1 if shape is None else _stride(math.prod(shape), shape[-1] if shape else 1)
+        flat, output = f"{base}_flat", f"{base}_values"
+        for suffix, value in (
+            ("shape", -1),
+            ("start", 0),
+            ("end", 2**62),
+            ("axis", 0),
+            ("step", step),
+        ):
+            graph.initializer.append(
+                numpy_helper.from_array(np.asarray([value], np.int64), f"{base}_{suffix}")
+            )
+        graph.node.append(helper.make_node("Reshape", [name, f"{base}_shape"], [flat]))
+        slots = [flat, *(f"{base}_{suffix}" for suffix in ("start", "end", "axis", "step"))]
+        graph.node.append(helper.make_node("Slice", slots, [output]))
+        self._output(graph, output)
+        self.samples[name] = output
+
+    def _output(self, graph: onnx.GraphProto, name: str) -> None:
+        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+        self.names.append(name)
+
+
+def _not_negative(node: onnx.NodeProto) -> bool:
+    return node.op_type in ("Relu", "Sigmoid", "Softmax") and node.domain in ("", "ai.onnx")
+
+
+def _stride(values: int, row: int) -> int:
+    """A step that leaves about SAMPLE_VALUES of the values and walks through all columns of a row."""
+    step = max(1, values // SAMPLE_VALUES)
+    while step > 1 and math.gcd(step, row) != 1:
+        step += 1
+    return step

@@ -1,0 +1,175 @@
+"""Precision as a transform of the graph: one recipe per precision and target, one module each."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, numpy_helper
+
+from deploykit.errors import InvalidModel, UnknownName, UsageError
+from deploykit.graph.calibration import Calibration
+from deploykit.graph.loading import describe, read_model, save_model, set_origin
+from deploykit.graph.precision import bf16, fp16, fp32, int8_cpu, int8_tensorrt
+from deploykit.graph.precision.keep import KeepRules
+from deploykit.graph.precision.recipe import PrecisionRecipe, needs
+from deploykit.graph.walking import all_nodes, all_tensors
+from deploykit.types import OnnxModel
+
+__all__ = ["TARGETS", "KeepRules", "PrecisionRecipe", "convert", "find_recipe", "precisions"]
+
+#: What a graph can be written for.
+TARGETS = ("cpu", "tensorrt-rtx", "tensorrt")
+
+_BOTH_TENSORRT = ("tensorrt-rtx", "tensorrt")
+
+_RECIPES = (
+    PrecisionRecipe("fp32", TARGETS, "as exported", False, fp32.transform),
+    PrecisionRecipe(
+        "fp16", TARGETS, "half precision; inputs and outputs stay float32", False, fp16.transform
+    ),
+    PrecisionRecipe(
+        "bf16", _BOTH_TENSORRT, "bfloat16 with BatchNorm folded; inputs and outputs stay float32",
+        False, bf16.transform,
+    ),
+    PrecisionRecipe(
+        "int8", ("cpu",), "u8 activations, s8 weights per channel, int32 bias; for ONNX Runtime",
+        True, int8_cpu.transform,
+    ),
+    PrecisionRecipe(
+        "int8", _BOTH_TENSORRT, "symmetric s8 activations and weights per channel, float32 bias",
+        True, int8_tensorrt.transform,
+    ),
+)  # fmt: skip
+
+_QUANTISED_OPERATORS = frozenset(
+    {
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "QLinearConv",
+        "QLinearMatMul",
+        "ConvInteger",
+        "MatMulInteger",
+    }
+)
+
+
+def precisions(target: str | None = None) -> list[PrecisionRecipe]:
+    """All recipes, or those for one target.
+
+    Raises:
+        UnknownName: no such target.
+    """
+    if target is None:
+        return list(_RECIPES)
+    if target not in TARGETS:
+        raise UnknownName("target", target, TARGETS)
+    return [recipe for recipe in _RECIPES if target in recipe.targets]
+
+
+def find_recipe(precision: str, target: str) -> PrecisionRecipe:
+    """The recipe for a precision on a target.
+
+    Raises:
+        UnknownName: no such precision or target.
+        UsageError: the precision exists, but not for this target.
+    """
+    known = precisions(target)
+    for recipe in known:
+        if recipe.name == precision:
+            return recipe
+    names = list(dict.fromkeys(recipe.name for recipe in _RECIPES))
+    if precision not in names:
+        raise UnknownName("precision", precision, names)
+    raise UsageError(
+        f"no {precision} for target {target}; it has {', '.join(recipe.name for recipe in known)}"
+    )
+
+
+def convert(
+    model: OnnxModel,
+    precision: str,
+    target: str,
+    path: str | os.PathLike[str],
+    calibration: Calibration | None = None,
+    keep: KeepRules | None = None,
+) -> OnnxModel:
+    """Write a float32 model in another precision to `path`, all or nothing.
+
+    Equal inputs and options give equal bytes. `fp32` without another path to write to returns the model
+    as it is.
+
+    Args:
+        model: an exported or user's model, float32.
+        precision: name of a recipe.
+        target: what the graph is for, one of `TARGETS`.
+        path: the file to write.
+        calibration: images for recipes that need ranges.
+        keep: layers that stay in float32.
+
+    Returns:
+        The new model; its `recipe` says how it was made and what the rounding cost.
+
+    Raises:
+        UnknownName, UsageError: see `find_recipe`; calibration missing or unfit.
+        InvalidModel: the model is quantised already, not float32, or has weights that are NaN.
+        DriftFailed: a weight or activation overflows.
+    """
+    recipe = find_recipe(precision, target)
+    rules = keep or KeepRules()
+    if precision == "fp32" and Path(path) == model.path:
+        return model
+    if recipe.needs_calibration:
+        needs(calibration, precision)
+    proto = read_model(model.path)
+    _check_source(proto, model.path)
+    rules.check(proto)
+    before = {node.name or node.output[0] for node in proto.graph.node}
+    kept = [name for name in rules.kept(proto) if name in before]
+    facts: dict[str, Any] = {"precision": precision, "target": target}
+    facts |= recipe.transform(proto, rules, calibration)
+    if kept:
+        facts["kept_by_rule"] = kept
+    _check_result(proto)
+    full = {**dict(model.recipe), **facts}
+    set_origin(proto, model.spec, full)
+    sha256 = save_model(proto, path)
+    return describe(proto, path, sha256, model.spec, full)
+
+
+def _check_source(proto: onnx.ModelProto, path: Path) -> None:
+    for node in all_nodes(proto):
+        if node.op_type in _QUANTISED_OPERATORS:
+            raise InvalidModel(
+                f"{path} is quantised already ({node.op_type} node {node.name or node.output[0]!r}); "
+                "give the float32 model"
+            )
+    for tensor in all_tensors(proto):
+        if tensor.data_type in (TensorProto.FLOAT16, TensorProto.BFLOAT16) and len(tensor.dims) > 1:
+            raise InvalidModel(
+                f"{path} has 16-bit weights ({tensor.name!r}); give the float32 model"
+            )
+        if tensor.data_type == TensorProto.FLOAT and _has_nan(numpy_helper.to_array(tensor)):
+            raise InvalidModel(
+                f"{path} has NaN in the weights {tensor.name!r}; train or export it anew"
+            )
+
+
+def _has_nan(values: np.ndarray) -> bool:
+    # A sum is NaN where any value is, and needs no mask as large as the weights; inf - inf is rare.
+    with np.errstate(all="ignore"):
+        total = np.sum(values)
+    return bool(np.isnan(total) and np.isnan(values).any())
+
+
+def _check_result(proto: onnx.ModelProto) -> None:
+    from deploykit.graph.skeleton import skeleton
+
+    try:
+        onnx.checker.check_model(skeleton(proto))
+    except onnx.checker.ValidationError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InvalidModel(f"the graph can't be written in this precision: {reason}") from error

@@ -1,0 +1,267 @@
+"""Writing a graph in a 16-bit float type: the mechanism that fp16 and bf16 share.
+
+A node is rewritten when ONNX's own definition of its operator, at the model's opset, allows the type for
+it; inputs that the definition fixes to float32 (the scales of a Resize) stay so. Every other node keeps
+float32 between casts. Inputs and outputs of the graph keep float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from deploykit.errors import DriftFailed, UsageError
+from deploykit.graph.compute_types import element_types
+from deploykit.graph.editing import GraphEditor, is_standard, opset
+from deploykit.graph.precision.keep import KeepRules
+from deploykit.graph.walking import attribute_graphs
+
+#: Attributes by which an operator names the type it makes.
+_TYPE_ATTRIBUTES = ("to", "dtype")
+
+_NAMES = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
+_LIMITS = {
+    TensorProto.FLOAT16: (65504.0, 2.0**-14),
+    TensorProto.BFLOAT16: (3.3895313892515355e38, 2.0**-126),
+}
+
+
+@dataclass
+class Losses:
+    """What rounding the constants to 16 bits cost: counts of values, and where values overflowed."""
+
+    converted: int = 0
+    overflowed: int = 0
+    subnormal: int = 0
+    flushed_to_zero: int = 0
+    largest: float = 0.0
+    overflowing_tensors: list[str] = field(default_factory=list)
+
+    def add(self, name: str, before: np.ndarray, after: np.ndarray, smallest_normal: float) -> bool:
+        """Count one tensor; returns whether a finite value of it became infinite."""
+        size = np.abs(before)
+        over = int(np.count_nonzero(np.isinf(after) & np.isfinite(before)))
+        self.converted += before.size
+        self.subnormal += int(np.count_nonzero((size > 0) & (size < smallest_normal)))
+        self.flushed_to_zero += int(np.count_nonzero((size > 0) & (after == 0)))
+        finite = size[np.isfinite(size)]
+        self.largest = max(self.largest, float(finite.max()) if finite.size else 0.0)
+        self.overflowed += over
+        if over:
+            self.overflowing_tensors.append(name)
+        return bool(over)
+
+
+def to_half(model: onnx.ModelProto, data_type: int, keep: KeepRules) -> dict[str, Any]:
+    """Rewrite the model, which is changed, in `data_type` (TensorProto.FLOAT16 or BFLOAT16).
+
+    Returns:
+        Facts for the recipe: counts of constants converted, overflowed, made subnormal or zero, the nodes
+        that stayed in float32 and why.
+
+    Raises:
+        UsageError: the graph has sub-graphs (If, Loop, Scan).
+        DriftFailed: a weight is too large for the type.
+    """
+    return _Rewriter(model, data_type, keep).run()
+
+
+class _Rewriter:
+    def __init__(self, model: onnx.ModelProto, data_type: int, keep: KeepRules) -> None:
+        self.model, self.data_type, self.keep = model, data_type, keep
+        self.type_name = _NAMES[data_type]
+        self.opset = opset(model)
+        self.before = element_types(model)
+        self.editor = GraphEditor(model)
+        self.now: dict[str, int] = dict(self.before)
+        self.casts: dict[tuple[str, int], str] = {}
+        self.losses = Losses()
+        self.kept: dict[str, str] = {}
+        self.overflow_hosts: list[str] = []
+
+    def run(self) -> dict[str, Any]:
+        nodes = list(self.editor.live_nodes())
+        for node in nodes:
+            if any(True for _ in attribute_graphs(node)):
+                raise UsageError(
+                    f"{self.type_name} is not supported for graphs with sub-graphs "
+                    f"({node.op_type} node {node.name or node.output[0]!r}); use fp32"
+                )
+        for node in nodes:
+            if node.op_type == "Constant" and is_standard(node):
+                continue  # converted where it is read, as initialisers are
+            reason = self._obstacle(node)
+            if reason is None:
+                self._rewrite(node)
+            else:
+                if reason != _NOT_FLOAT:
+                    self.kept[node.name or node.output[0]] = reason
+                self._isolate(node)
+        if self.overflow_hosts:
+            where = ", ".join(self.losses.overflowing_tensors[:3])
+            raise DriftFailed(
+                f"{len(self.losses.overflowing_tensors)} weight tensors overflow {self.type_name} ({where}); "
+                f"keep their layers in float32: {', '.join(self.overflow_hosts[:3])}"
+            )
+        self._restore_outputs()
+        self.editor.finish()
+        facts: dict[str, Any] = {
+            "constants_converted": self.losses.converted,
+            "constants_overflowed": self.losses.overflowed,
+            "constants_subnormal": self.losses.subnormal,
+            "constants_flushed_to_zero": self.losses.flushed_to_zero,
+            "constants_largest": self.losses.largest,
+        }
+        if self.kept:
+            facts["kept_float32"] = dict(sorted(self.kept.items()))
+        return facts
+
+    # ---- what may be rewritten
+
+    def _obstacle(self, node: onnx.NodeProto) -> str | None:
+        """Why a node keeps float32, or None where it can be rewritten."""
+        names = [name for name in [*node.input, *node.output] if name]
+        if any(name not in self.before for name in names):
+            return "types unknown"
+        makes = [n for n in node.output if n and self.before[n] == TensorProto.FLOAT]
+        reads = [n for n in node.input if n and self.before[n] == TensorProto.FLOAT]
+        if not makes and not reads:
+            return _NOT_FLOAT
+        if self.keep.keeps(node):
+            return "asked for"
+        if not is_standard(node):
+            return f"operator of domain {node.domain}"
+        schema = onnx.defs.get_schema(node.op_type, self.opset)
+        wanted = f"tensor({self.type_name})"
+        allowed = {c.type_param_str: wanted in c.allowed_type_strs for c in schema.type_constraints}
+        variables = [
+            kind
+            for name, kind in [
+                *self._typed(node.input, schema.inputs),
+                *self._typed(node.output, schema.outputs),
+            ]
+            if self.before[name] == TensorProto.FLOAT and kind in allowed
+        ]
+        if not variables:
+            return _NOT_FLOAT
+        if all(allowed[kind] for kind in variables):
+            return None
+        return f"{node.op_type} has no {self.type_name} form in opset {self.opset}"
+
+    def _typed(self, names: Iterable[str], formal: Any) -> list[tuple[str, str]]:
+        """Each named tensor with the schema's type for its place; the last place may repeat."""
+        return [
+            (name, formal[min(place, len(formal) - 1)].type_str)
+            for place, name in enumerate(names)
+            if name
+        ]
+
+    # ---- rewriting
+
+    def _rewrite(self, node: onnx.NodeProto) -> None:
+        schema = onnx.defs.get_schema(node.op_type, self.opset)
+        clip_bounds = node.op_type == "Clip"
+        for slot, name in enumerate(list(node.input)):
+            if not name or self.before[name] != TensorProto.FLOAT:
+                continue
+            formal = schema.inputs[min(slot, len(schema.inputs) - 1)]
+            target = TensorProto.FLOAT if formal.type_str == "tensor(float)" else self.data_type
+            bound = clip_bounds and slot > 0
+            self.editor.set_input(node, slot, self._as(name, target, node, bound=bound))
+        self._retype_attributes(node)
+        for place, name in enumerate(node.output):
+            if name and self.before[name] == TensorProto.FLOAT:
+                formal = schema.outputs[min(place, len(schema.outputs) - 1)]
+                fixed = formal.type_str == "tensor(float)"
+                self.now[name] = TensorProto.FLOAT if fixed else self.data_type
+
+    def _retype_attributes(self, node: onnx.NodeProto) -> None:
+        if not any(n and self.before[n] == TensorProto.FLOAT for n in node.output):
+            return
+        if node.op_type == "ConstantOfShape":
+            self._retype_fill(node)
+            return
+        found = False
+        for entry in node.attribute:
+            if entry.name in _TYPE_ATTRIBUTES and entry.i == TensorProto.FLOAT:
+                entry.i = self.data_type
+                found = True
+        if not found and node.op_type in ("RandomNormal", "RandomUniform", "EyeLike"):
+            node.attribute.append(helper.make_attribute("dtype", self.data_type))
+
+    def _retype_fill(self, node: onnx.NodeProto) -> None:
+        fill = np.zeros(1, np.float32)
+        for entry in node.attribute:
+            if entry.name == "value":
+                fill = np.asarray(numpy_helper.to_array(entry.t))
+        del node.attribute[:]
+        narrow = self._narrow(node.output[0], fill, node, bound=False)
+        tensor = helper.make_tensor("value", self.data_type, fill.shape, narrow.tobytes(), raw=True)
+        node.attribute.append(helper.make_attribute("value", tensor))
+
+    def _isolate(self, node: onnx.NodeProto) -> None:
+        """Let a node that stays as it is read float32 where it did."""
+        for slot, name in enumerate(list(node.input)):
+            if name and self.before.get(name) == TensorProto.FLOAT:
+                self.editor.set_input(
+                    node, slot, self._as(name, TensorProto.FLOAT, node, bound=False)
+                )
+
+    def _as(self, name: str, target: int, reader: onnx.NodeProto, *, bound: bool) -> str:
+        """The tensor in the type `target`: itself, a converted constant, or through a Cast."""
+        if self.now[name] == target:
+            return name
+        key = (name, target)
+        if key not in self.casts:
+            value = self._stored(name)
+            if value is not None:
+                narrow = self._narrow(name, value, reader, bound=bound)
+                self.casts[key] = self.editor.add_initializer(
+                    f"{name}_{self.type_name}", narrow, self.data_type
+                )
+            else:
+                suffix = "float32" if target == TensorProto.FLOAT else self.type_name
+                self.casts[key] = self.editor.add_node(
+                    "Cast", [name], f"{name}_{suffix}", to=target
+                )
+            self.now[self.casts[key]] = target
+        return self.casts[key]
+
+    def _stored(self, name: str) -> np.ndarray | None:
+        maker = self.editor.producer(name)
+        if self.editor.initializer(name) is None and (
+            maker is None or maker.op_type != "Constant" or not is_standard(maker)
+        ):
+            return None
+        return self.editor.constant(name)
+
+    def _narrow(
+        self, name: str, value: np.ndarray, reader: onnx.NodeProto, *, bound: bool
+    ) -> np.ndarray:
+        with np.errstate(over="ignore", under="ignore"):
+            narrow = value.astype(helper.tensor_dtype_to_np_dtype(self.data_type))
+        over = self.losses.add(name, value, narrow.astype(np.float32), _LIMITS[self.data_type][1])
+        # An infinite bound of a Clip means what a very large one meant; an infinite weight does not.
+        if over and not bound:
+            self.overflow_hosts.append(reader.name or reader.output[0])
+        return narrow
+
+    def _restore_outputs(self) -> None:
+        for value in self.editor.graph.output:
+            name = value.name
+            if self.before.get(name) != TensorProto.FLOAT or self.now[name] == TensorProto.FLOAT:
+                continue
+            maker = self.editor.producer(name)
+            if maker is None:
+                continue
+            inner = self.editor.rename_output(maker, name, f"{name}_{self.type_name}")
+            self.editor.redirect(name, inner)
+            self.editor.add_node("Cast", [inner], name, exact_output=True, to=TensorProto.FLOAT)
+
+
+_NOT_FLOAT = "nothing in float32"

@@ -1,0 +1,83 @@
+"""int8 for ONNX Runtime's CPU provider: u8 activations, s8 weights per channel, int32 bias.
+
+ONNX Runtime replaces DequantizeLinear, operator, QuantizeLinear by one integer operator where it knows
+one. Each activation that enters or leaves such an operator gets a pair, so that whole stretches of the
+network stay in integers. A ReLU or Clip right behind is part of the operator: the quantised range ends
+where the activation does. Operators that only move values share their input's scale.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+
+from deploykit.graph.calibration import Calibration
+from deploykit.graph.calibration_ranges import collect_ranges
+from deploykit.graph.editing import GraphEditor
+from deploykit.graph.folding import fold_batchnorm, remove_passing_nodes
+from deploykit.graph.precision.integer_regions import IntegerRegions
+from deploykit.graph.precision.keep import KeepRules
+from deploykit.graph.precision.opsets import raise_opset
+from deploykit.graph.precision.recipe import needs, range_facts
+from deploykit.graph.qdq import (
+    QdqWriter,
+    Quantiser,
+    asymmetric_u8,
+    channel_scales,
+    scales_with_room,
+)
+
+#: DequantizeLinear has had scales per channel since this opset.
+OPSET_PER_CHANNEL = 13
+
+
+def transform(
+    model: onnx.ModelProto, keep: KeepRules, calibration: Calibration | None
+) -> dict[str, Any]:
+    """Quantise the model in place; returns the facts for its recipe.
+
+    Raises:
+        UsageError: no calibration was given, or it does not fit the network.
+    """
+    calibration = needs(calibration, "int8")
+    facts = raise_opset(model, OPSET_PER_CHANNEL, "int8")
+    remove_passing_nodes(model)
+    facts["nodes_folded"] = fold_batchnorm(model)
+    editor = GraphEditor(model)
+    _sums_to_additions(editor)
+    regions = IntegerRegions(editor, keep)
+    ranges = collect_ranges(model, sorted(regions.roots()), calibration, symmetric=False)
+    quantisers = {root: asymmetric_u8(*bounds) for root, bounds in ranges.items()}
+    _write(editor, regions, quantisers)
+    editor.finish()
+    return facts | range_facts(calibration, ranges, len(regions.products))
+
+
+def _sums_to_additions(editor: GraphEditor) -> None:
+    """A Sum of two is an Add, for which ONNX Runtime has an integer form."""
+    for node in editor.live_nodes():
+        if node.op_type == "Sum" and node.domain in ("", "ai.onnx") and len(node.input) == 2:
+            node.op_type = "Add"
+
+
+def _write(editor: GraphEditor, regions: IntegerRegions, quantisers: dict[str, Quantiser]) -> None:
+    writer = QdqWriter(editor)
+    for product in regions.products:
+        node = product.node
+        scale = quantisers[regions.root(product.activation)].scale
+        scales = channel_scales(product.weight, product.channel_axis, 127.0)
+        scales = scales_with_room(scales, product.bias, scale)
+        editor.set_input(
+            node, 1, writer.weight(node.input[1], product.weight, product.channel_axis, scales)
+        )
+        if product.bias is not None:
+            steps = (scales.astype(np.float64) * scale).astype(np.float32)
+            editor.set_input(node, 2, writer.bias(node.input[2], product.bias, steps))
+    for node, slot, value in regions.constant_operands:
+        quantiser = asymmetric_u8(float(value.min(initial=0)), float(value.max(initial=0)))
+        editor.set_input(node, slot, writer.constant(node.input[slot], value, quantiser))
+    for tensor in regions.tensors:
+        readers = None if regions.made_in_integers(tensor) else regions.integer_readers(tensor)
+        writer.pair(tensor, quantisers[regions.root(tensor)], readers)

@@ -1,0 +1,171 @@
+"""Scales, zero points and QuantizeLinear/DequantizeLinear pairs: the arithmetic of 8-bit graphs.
+
+real = scale * (stored - zero_point), as ONNX defines it. Ranges always contain zero, so that zero (padding,
+ReLU's floor) is represented exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import TensorProto
+
+from deploykit.graph.editing import GraphEditor
+
+#: The smallest scale that is written. A tensor that was zero over all calibration images, or a channel
+#: whose weights are all zero, has no range of its own and gets this one.
+SMALLEST_SCALE = 2.0**-20
+
+#: int32 accumulators hold the bias in steps of input scale times weight scale; some room is left for sums.
+_BIAS_LIMIT = 2.0**30
+
+
+@dataclass(frozen=True)
+class Quantiser:
+    """How one tensor is stored: scale, zero point and ONNX's element type of the stored values."""
+
+    scale: float
+    zero_point: int
+    data_type: int
+
+
+def asymmetric_u8(low: float, high: float) -> Quantiser:
+    """uint8 over [low, high], widened to contain zero."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = np.float32(max((high - low) / 255.0, SMALLEST_SCALE))
+    # Rounded up, the top value would lie above a Clip's bound, which then could not be left out.
+    if low == 0.0 and float(scale) * 255.0 > high and float(scale) > SMALLEST_SCALE:
+        scale = np.nextafter(scale, np.float32(0))
+    zero_point = int(np.clip(np.rint(-low / float(scale)), 0, 255))
+    return Quantiser(float(scale), zero_point, TensorProto.UINT8)
+
+
+def symmetric_s8(low: float, high: float) -> Quantiser:
+    """int8 with zero point 0 over [-m, m], m the larger of |low| and |high|."""
+    scale = np.float32(max(max(abs(low), abs(high)) / 127.0, SMALLEST_SCALE))
+    return Quantiser(float(scale), 0, TensorProto.INT8)
+
+
+def channel_scales(weight: np.ndarray, axis: int, largest: float) -> np.ndarray:
+    """One float32 scale per channel of a weight, so that its largest value is stored as `largest`."""
+    others = tuple(a for a in range(weight.ndim) if a != axis)
+    peak = np.max(np.abs(weight), axis=others, initial=0.0).astype(np.float64)
+    return np.maximum(peak / largest, SMALLEST_SCALE).astype(np.float32)
+
+
+def scales_with_room(scales: np.ndarray, bias: np.ndarray | None, input_scale: float) -> np.ndarray:
+    """Weight scales raised where the bias, in steps of input scale times weight scale, overflows int32."""
+    if bias is None:
+        return scales
+    least = np.abs(bias.astype(np.float64)) / (float(input_scale) * _BIAS_LIMIT)
+    return np.maximum(scales, least.astype(np.float32))
+
+
+def quantise_s8(weight: np.ndarray, scales: np.ndarray, axis: int) -> np.ndarray:
+    """A weight in int8 steps of its channels' scales, symmetric in [-127, 127]."""
+    shape = [1] * weight.ndim
+    shape[axis] = -1
+    steps = np.rint(weight / scales.reshape(shape))
+    return np.asarray(np.clip(steps, -127, 127).astype(np.int8))
+
+
+class QdqWriter:
+    """Puts pairs of QuantizeLinear and DequantizeLinear into a graph, one pair per tensor."""
+
+    def __init__(self, editor: GraphEditor) -> None:
+        self.editor = editor
+        self._weights: dict[tuple[str, int, bytes], str] = {}
+
+    def parameters(
+        self, base: str, scale: float, zero_point: int, data_type: int
+    ) -> tuple[str, str]:
+        """Store one scale and zero point; returns their names."""
+        kinds = {TensorProto.UINT8: np.uint8, TensorProto.INT8: np.int8}
+        scale_name = self.editor.add_initializer(f"{base}_scale", np.float32(scale))
+        if data_type in kinds:
+            zero = self.editor.add_initializer(
+                f"{base}_zero_point", np.asarray(zero_point, dtype=kinds[data_type])
+            )
+        else:
+            zero = self.editor.add_initializer(
+                f"{base}_zero_point", np.zeros((), np.uint8), data_type
+            )
+        return scale_name, zero
+
+    def pair(self, tensor: str, quantiser: Quantiser, readers: Sequence[object] | None) -> None:
+        """Let `readers` of a tensor (all, and the graph's output, when None) read it quantised."""
+        editor = self.editor
+        source = tensor
+        is_output = readers is None and tensor in editor.outputs
+        if readers is None:
+            chosen = [node for node, _ in editor.consumers(tensor)]
+        else:
+            wanted = {id(node) for node in readers}
+            chosen = [node for node, _ in editor.consumers(tensor) if id(node) in wanted]
+        if is_output:
+            maker = editor.producer(tensor)
+            assert maker is not None, "a graph's input that is its output has no maker to quantise"
+            source = editor.rename_output(maker, tensor, f"{tensor}_float")
+        scale, zero = self.parameters(
+            tensor, quantiser.scale, quantiser.zero_point, quantiser.data_type
+        )
+        stored = editor.add_node(
+            "QuantizeLinear", [source, scale, zero], f"{tensor}_quantized",
+            name=f"{tensor}_QuantizeLinear",
+        )  # fmt: skip
+        restored = editor.add_node(
+            "DequantizeLinear", [stored, scale, zero],
+            tensor if is_output else f"{tensor}_dequantized",
+            name=f"{tensor}_DequantizeLinear", exact_output=is_output,
+        )  # fmt: skip
+        if not is_output:
+            editor.redirect(tensor, restored, chosen)
+
+    def constant(self, name: str, value: np.ndarray, quantiser: Quantiser) -> str:
+        """Store a constant operand quantised with one scale; returns its dequantised name."""
+        kind = np.uint8 if quantiser.data_type == TensorProto.UINT8 else np.int8
+        info = np.iinfo(kind)
+        steps = np.rint(value / quantiser.scale) + quantiser.zero_point
+        stored = self.editor.add_initializer(
+            f"{name}_quantized", np.clip(steps, info.min, info.max).astype(kind)
+        )
+        scale, zero = self.parameters(
+            name, quantiser.scale, quantiser.zero_point, quantiser.data_type
+        )
+        return self.editor.add_node(
+            "DequantizeLinear", [stored, scale, zero], f"{name}_dequantized",
+            name=f"{name}_DequantizeLinear",
+        )  # fmt: skip
+
+    def weight(self, name: str, value: np.ndarray, axis: int, scales: np.ndarray) -> str:
+        """Store a weight as int8 with a scale per channel of `axis`; returns its dequantised name."""
+        key = (name, axis, scales.tobytes())
+        if key not in self._weights:
+            stored = self.editor.add_initializer(
+                f"{name}_quantized", quantise_s8(value, scales, axis)
+            )
+            scale = self.editor.add_initializer(f"{name}_scale", scales)
+            zero = self.editor.add_initializer(
+                f"{name}_zero_point", np.zeros(scales.shape, np.int8)
+            )
+            self._weights[key] = self.editor.add_node(
+                "DequantizeLinear", [stored, scale, zero], f"{name}_dequantized",
+                name=f"{name}_DequantizeLinear", axis=axis,
+            )  # fmt: skip
+        return self._weights[key]
+
+    def bias(self, name: str, value: np.ndarray, scales: np.ndarray) -> str:
+        """Store a bias as int32 in steps of `scales` (one per channel); returns its dequantised name."""
+        limit = 2**31 - 1
+        steps = np.rint(value.astype(np.float64) / scales.astype(np.float64))
+        stored = self.editor.add_initializer(
+            f"{name}_quantized", np.clip(steps, -limit, limit).astype(np.int32)
+        )
+        scale = self.editor.add_initializer(f"{name}_scale", scales.astype(np.float32))
+        zero = self.editor.add_initializer(f"{name}_zero_point", np.zeros(scales.shape, np.int32))
+        return self.editor.add_node(
+            "DequantizeLinear", [stored, scale, zero], f"{name}_dequantized",
+            name=f"{name}_DequantizeLinear", axis=0,
+        )  # fmt: skip
