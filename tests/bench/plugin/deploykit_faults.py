@@ -1,0 +1,108 @@
+"""Backends of a third party, as worker processes load them by entry point; each fails in its own way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from deploykit.types import Reason, TensorSpec
+
+
+class Session:
+    """A run is a short sleep, timed by the clock."""
+
+    inputs = (TensorSpec("image", ("batch", 1, 8, 8), "float32"),)
+    outputs = (TensorSpec("logits", ("batch", 10), "float32"),)
+    boundary = "device"
+
+    def run(self, feeds):
+        return {"logits": np.zeros((len(feeds["image"]), 10), np.float32)}
+
+    def sample(self, feeds, n):
+        samples_ns = np.empty(n, np.int64)
+        for i in range(n):
+            start_ns = time.perf_counter_ns()
+            time.sleep(0.0005)
+            samples_ns[i] = time.perf_counter_ns() - start_ns
+        return samples_ns
+
+    def close(self):
+        pass
+
+
+class Steady:
+    name = "steady"
+    target = "cpu"
+    session = Session
+
+    def device(self):
+        return "a made-up device"
+
+    def load(self, engine, threads=None):
+        return self.session()
+
+
+class Chatty(Steady):
+    def load(self, engine, threads=None):
+        print("chatter on stdout")
+        print('{"result": {}}', file=sys.stderr)
+        return Session()
+
+
+class Hung(Steady):
+    def load(self, engine, threads=None):
+        # A child of the child, which must not survive either; its number is left for the test.
+        started = subprocess.Popen(["sleep", "600"])
+        engine.path.with_name("grandchild").write_text(str(started.pid))
+        time.sleep(600)
+
+
+class Killed(Steady):
+    def load(self, engine, threads=None):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Crashing(Steady):
+    def load(self, engine, threads=None):
+        print("assertion failed in the runtime", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class Raising(Steady):
+    def load(self, engine, threads=None):
+        raise RuntimeError("first line\nsecond line")
+
+
+class Exhausted(Steady):
+    def load(self, engine, threads=None):
+        raise MemoryError
+
+
+class Rubbish(Steady):
+    def load(self, engine, threads=None):
+        os.write(int(sys.argv[1]), b"rubbish")
+        os._exit(0)
+
+
+class Exiting(Steady):
+    def load(self, engine, threads=None):
+        print("licence expired", file=sys.stderr, flush=True)
+        os._exit(7)
+
+
+class Absent(Steady):
+    def device(self):
+        return Reason("no device is here", "plug one in", "device")
+
+
+class Overflowing(Steady):
+    class session(Session):  # noqa: N801
+        def run(self, feeds):
+            scores = super().run(feeds)["logits"]
+            scores[0, :3] = np.inf
+            return {"logits": scores}
