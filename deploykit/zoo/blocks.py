@@ -1,0 +1,102 @@
+"""Building blocks that several families share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812, the customary name
+from torch import Tensor, nn
+
+#: A kernel, stride or padding: one number for both axes, or (vertical, horizontal).
+Pair = int | tuple[int, int]
+
+
+def pair(value: Pair) -> tuple[int, int]:
+    """Both axes' values: `value` itself, or the one number twice."""
+    return value if isinstance(value, tuple) else (value, value)
+
+
+class ConvNormRelu(nn.Module):
+    """Convolution without bias, batch normalisation, ReLU: (N, C, H, W) to (N, out_channels, H', W').
+
+    Its parts are called `conv` and `bn`, as in the public Inception implementations. A `padding` of None
+    keeps the size at stride 1.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: Pair,
+        *,
+        stride: int = 1,
+        padding: Pair | None = 0,
+        eps: float = 1e-3,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        kernel = pair(kernel)
+        if padding is None:
+            padding = (kernel[0] // 2, kernel[1] // 2)
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, pair(padding), bias=bias)
+        self.bn = nn.BatchNorm2d(out_channels, eps=eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Filter, normalise, rectify."""
+        return F.relu(self.bn(self.conv(x)), inplace=True)
+
+
+class GridPool(nn.Module):
+    """Average pooling to a fixed grid, for the networks whose first linear layer expects one.
+
+    At the canonical input the grid is there already and nothing is done. Elsewhere cell i of n averages the
+    rows floor(i*h/n) to ceil((i+1)*h/n), which is `torch.nn.AdaptiveAvgPool2d`, written with slices because
+    neither ONNX nor TensorRT knows adaptive pooling with uneven cells.
+    """
+
+    def __init__(self, cells: int) -> None:
+        super().__init__()
+        self.cells = cells
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, cells, cells)."""
+        return self._along(self._along(x, 2), 3)
+
+    def _along(self, x: Tensor, axis: int) -> Tensor:
+        size, cells = int(x.shape[axis]), self.cells
+        if size == cells:
+            return x
+        parts = []
+        for cell in range(cells):
+            start, end = cell * size // cells, -(-(cell + 1) * size // cells)
+            parts.append(x.narrow(axis, start, end - start).mean(axis, keepdim=True))
+        return torch.cat(parts, axis)
+
+
+class LocalResponseNorm(nn.Module):
+    """Normalisation across neighbouring channels: x / (bias + alpha/size * sum of squares)^beta.
+
+    Exported as ONNX's own operator LRN, which runtimes have kernels for, rather than as the padding,
+    3-D pooling and powers that PyTorch computes it with.
+
+    Args:
+        size: how many channels are summed over.
+        alpha, beta, bias: as in the formula; `alpha` is divided by `size`, as PyTorch and ONNX do.
+    """
+
+    def __init__(self, size: int, alpha: float, beta: float, bias: float) -> None:
+        super().__init__()
+        self.size, self.alpha, self.beta, self.bias = size, alpha, beta, bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
+        if torch.onnx.is_in_onnx_export():
+            facts: dict[str, Any] = {
+                "size": self.size,
+                "alpha": self.alpha,
+                "beta": self.beta,
+                "bias": self.bias,
+            }
+            return torch.onnx.ops.symbolic("LRN", (x,), attrs=facts, dtype=x.dtype, shape=x.shape)
+        return F.local_response_norm(x, self.size, self.alpha, self.beta, self.bias)

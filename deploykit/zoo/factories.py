@@ -1,0 +1,155 @@
+"""Networks of the user's own, named `module:function`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deploykit.errors import UsageError
+from deploykit.types import ModelSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def create_from_factory(spec: ModelSpec) -> nn.Module:
+    """Call the factory that `spec` names and return what it makes, with the values that it gave.
+
+    The factory gets `num_classes` and `alpha` if it has such parameters and `spec` sets them. It runs under
+    `spec.seed`; the caller's random state is untouched. A file as weights is loaded.
+
+    Raises:
+        UsageError: it can't be imported or called, raises, or returns no `torch.nn.Module`.
+        InvalidModel: the weights don't fit.
+    """
+    import torch
+
+    factory = load_factory(spec.name)
+    keywords = _keywords(factory, spec)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)
+        try:
+            module = factory(**keywords)
+        except Exception as error:  # the user's code may raise anything
+            raise UsageError(
+                f"{spec.name} raised {_line(error)}: try it in Python first"
+            ) from error
+    if not isinstance(module, torch.nn.Module):
+        raise UsageError(f"{spec.name} returned {_kind(module)}: it must return a torch.nn.Module")
+    if spec.weights != "random":
+        from . import filling, weights
+
+        if spec.weights in weights.KEYWORDS or weights.is_trained(spec.weights):
+            raise UsageError(
+                f"there are no {spec.weights} weights for {spec.name}: give a file, or leave it out"
+            )
+        path = weights.existing(spec.weights)
+        filling.fill(module, weights.read_state(path), str(path))
+    return module
+
+
+def input_shape_of_factory(spec: ModelSpec) -> tuple[int, int, int]:
+    """Channels, height and width: of `resolution_px` if given, else an attribute `input_shape`.
+
+    The attribute may belong to the factory or to the module that it makes, as (C, H, W) or (N, C, H, W).
+
+    Raises:
+        UsageError: nothing tells.
+    """
+    if spec.resolution_px is not None:
+        return _scaled((3, spec.resolution_px, spec.resolution_px), spec)
+    declared = getattr(load_factory(spec.name), "input_shape", None)
+    if declared is None:
+        declared = getattr(create_from_factory(spec), "input_shape", None)
+    if declared is None:
+        raise UsageError(
+            f"the input of {spec.name} is not known: give --resolution (3 channels), or set an attribute "
+            "input_shape = (channels, height, width) on the module"
+        )
+    try:
+        shape = tuple(int(n) for n in declared)[-3:]
+    except (TypeError, ValueError):
+        shape = ()
+    if len(shape) != 3 or min(shape) < 1:
+        raise UsageError(
+            f"input_shape of {spec.name} is {declared!r}: make it (channels, height, width)"
+        )
+    return _scaled((shape[0], shape[1], shape[2]), spec)
+
+
+def load_factory(name: str) -> Callable[..., Any]:
+    """Import the callable that `name`, "module:function", stands for; the current folder counts too.
+
+    Raises:
+        UsageError: no such module or attribute, or it can't be called.
+    """
+    module_name, _, path = name.partition(":")
+    here = str(Path.cwd())
+    added = here not in sys.path and "" not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
+            raise UsageError(
+                f"no module {module_name!r} to import {name} from: run in its folder, or install it"
+            ) from error
+        raise UsageError(f"importing {module_name!r} raised {_line(error)}: install it") from error
+    except Exception as error:  # the user's code may raise anything
+        raise UsageError(f"importing {module_name!r} raised {_line(error)}: mend it") from error
+    finally:
+        if added and here in sys.path:
+            sys.path.remove(here)
+    for part in path.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError as error:
+            raise UsageError(
+                f"module {module_name!r} has no {path!r}: name a function that returns the network"
+            ) from error
+    if not callable(found):
+        raise UsageError(f"{name} is {_kind(found)}: name a function that returns the network")
+    return found
+
+
+def _keywords(factory: Callable[..., Any], spec: ModelSpec) -> dict[str, Any]:
+    """The settings of `spec` that the factory has parameters for."""
+    try:
+        parameters = inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        parameters = {}  # type: ignore[assignment]  # a callable that can't be inspected
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    wanted: dict[str, Any] = {}
+    if spec.num_classes is not None:
+        wanted["num_classes"] = spec.num_classes
+    if spec.alpha != 1:
+        wanted["alpha"] = spec.alpha
+    for keyword in wanted:
+        if keyword not in parameters and not open_ended:
+            raise UsageError(f"{spec.name} has no parameter {keyword!r}: add it, or leave it out")
+    return wanted
+
+
+def _scaled(shape: tuple[int, int, int], spec: ModelSpec) -> tuple[int, int, int]:
+    channels, height, width = shape
+    scaled = (channels, round(height * spec.rho), round(width * spec.rho))
+    if min(scaled) < 1:
+        raise UsageError(f"rho {spec.rho} leaves nothing of {height}x{width} px: give a larger one")
+    return scaled
+
+
+def _line(error: BaseException) -> str:
+    text = str(error).strip()
+    first = text.splitlines()[0][:160] if text else ""
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "None"
+    return f"an object of class {type(value).__name__}"

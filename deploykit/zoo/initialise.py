@@ -1,0 +1,71 @@
+"""Random weights whose activations keep the scale of a trained network's.
+
+Networks are measured with random weights too, in FP16 as well, where activations that grow with depth would
+overflow and ones that vanish would hide errors. So: He-normal weights for the rectifiers that follow
+(He et al. 2015, eq. 10), zero biases, BatchNorm's affine part at identity, and its running statistics taken
+from one batch of noise that is sent through, as training would have left them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from .architecture import Architecture
+
+#: Images and their size for BatchNorm's statistics: small, yet with enough positions per channel
+#: in the deepest layers that the variance is no accident (8 x 4 x 4 after a stride of 32).
+_BATCH = 8
+_RESOLUTION_PX = 128
+
+
+def initialise(module: nn.Module, *, seed: int, architecture: Architecture) -> None:
+    """Fill `module` in place, from `seed` alone; the caller's random state is untouched.
+
+    Args:
+        module: on the CPU, values not yet set; in eval mode, and left so.
+        seed: equal seeds give equal weights.
+        architecture: tells the input for BatchNorm's statistics.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for part in module.modules():
+            _fill(part, generator)
+        norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
+        if norms:
+            resolution_px = architecture.resolution_px
+            if architecture.has_rho:
+                wanted_px = max(_RESOLUTION_PX, architecture.min_resolution_px)
+                resolution_px = min(wanted_px, resolution_px)
+            shape = (_BATCH, architecture.channels, resolution_px, resolution_px)
+            _estimate_statistics(module, norms, torch.randn(shape, generator=generator))
+
+
+def _fill(part: nn.Module, generator: torch.Generator) -> None:
+    if isinstance(part, nn.Conv2d | nn.Linear):
+        fan_in = math.prod(part.weight.shape[1:])
+        part.weight.normal_(0.0, math.sqrt(2.0 / fan_in), generator=generator)
+        if part.bias is not None:
+            part.bias.zero_()
+    elif isinstance(part, nn.BatchNorm2d):
+        part.reset_parameters()
+
+
+def _estimate_statistics(
+    module: nn.Module, norms: list[nn.BatchNorm2d], images: torch.Tensor
+) -> None:
+    """Set the running statistics to those of `images`, each layer seeing its normalised predecessors."""
+    momenta = [norm.momentum for norm in norms]
+    try:
+        for norm in norms:
+            norm.momentum = 1.0
+            norm.train()
+        module(images)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()
+            if norm.num_batches_tracked is not None:
+                norm.num_batches_tracked.zero_()

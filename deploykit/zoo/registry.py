@@ -1,0 +1,113 @@
+"""Finding architectures by name: the built-in catalogue and what installed packages add to it."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import tomllib
+import warnings
+from importlib import metadata
+from importlib.resources import files
+from typing import Any
+
+from deploykit.errors import UnknownName
+
+from .architecture import Architecture
+
+ENTRY_POINT_GROUP = "deploykit.models"
+
+#: What most of the catalogue has in common; a [[model]] table states only what differs.
+_DEFAULTS: dict[str, Any] = {
+    "channels": 3,
+    "resolution_px": 224,
+    "num_classes": 1000,
+    "has_alpha": False,
+    "has_rho": True,
+    "reference": "",
+}
+
+
+def lookup(name: str) -> Architecture:
+    """The architecture called `name`, aliases resolved.
+
+    Raises:
+        UnknownName: there is none; the message names the nearest.
+    """
+    catalogue = _catalogue()
+    if name in catalogue:
+        return catalogue[name]
+    for architecture in catalogue.values():
+        if name in architecture.aliases:
+            return architecture
+    known = [n for a in catalogue.values() for n in (a.name, *a.aliases)]
+    hint = "see `deploykit list`; a path to an .onnx file or module:factory will do too"
+    raise UnknownName("model", name, known, hint)
+
+
+def architectures(pattern: str | None = None) -> list[Architecture]:
+    """All architectures in the catalogue's order, or those whose name or alias matches the glob `pattern`.
+
+    A pattern without `*`, `?` or `[` matches what contains it, in the name or as the family.
+    """
+    found = list(_catalogue().values())
+    if not pattern:
+        return found
+    if not any(sign in pattern for sign in "*?["):
+        pattern = f"*{pattern}*"
+    return [
+        a
+        for a in found
+        if any(fnmatch.fnmatchcase(n, pattern) for n in (a.name, a.family, *a.aliases))
+    ]
+
+
+def is_factory(name: str) -> bool:
+    """Whether `name` has the form `module:factory`, a network of the user's own."""
+    module, colon, function = name.partition(":")
+    return bool(colon) and all(
+        part.isidentifier() for part in (*module.split("."), *function.split("."))
+    )
+
+
+@functools.cache
+def _catalogue() -> dict[str, Architecture]:
+    """Name to architecture: the built-in ones first, then those of entry points."""
+    text = files(__package__).joinpath("catalogue.toml").read_text(encoding="utf-8")
+    catalogue: dict[str, Architecture] = {}
+    for table in tomllib.loads(text)["model"]:
+        facts = {**_DEFAULTS, **table, "aliases": tuple(table.get("aliases", ()))}
+        architecture = Architecture(**facts)
+        if architecture.name in catalogue:
+            raise ValueError(f"catalogue.toml has {architecture.name} twice")
+        catalogue[architecture.name] = architecture
+    taken = {n for a in catalogue.values() for n in (a.name, *a.aliases)}
+    for architecture in _installed():
+        names = {architecture.name, *architecture.aliases}
+        if names & taken:
+            warnings.warn(
+                f"ignored model {architecture.name!r} of an installed package: the name is taken",
+                stacklevel=2,
+            )
+            continue
+        catalogue[architecture.name] = architecture
+        taken |= names
+    return catalogue
+
+
+def _installed() -> list[Architecture]:
+    """Architectures of the entry points; a broken package is warned about, not fatal."""
+    found = []
+    for entry in metadata.entry_points(group=ENTRY_POINT_GROUP):
+        try:
+            architecture = entry.load()
+        except Exception as error:  # anything may go wrong in other people's modules
+            warnings.warn(f"ignored model entry point {entry.name!r}: {error}", stacklevel=2)
+            continue
+        if isinstance(architecture, Architecture):
+            found.append(architecture)
+        else:
+            warnings.warn(
+                f"ignored model entry point {entry.name!r}: not a deploykit.zoo.Architecture",
+                stacklevel=2,
+            )
+    return found
