@@ -1,4 +1,4 @@
-"""Reading and writing ONNX files: every file is checked before anything else touches it."""
+"""Reading ONNX files: every file is checked before anything else touches it."""
 
 from __future__ import annotations
 
@@ -7,28 +7,38 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, helper
 
-from deploykit.errors import InvalidModel, OutputFailed, UsageError
+from deploykit.errors import InvalidModel
 from deploykit.graph.compute_types import precision_of
 from deploykit.graph.external_data import embed, external_files
 from deploykit.graph.soundness import check
 from deploykit.graph.walking import graph_inputs
+from deploykit.graph.writing import MAX_BYTES, save_model
 from deploykit.types import Dim, ModelSpec, OnnxModel, TensorSpec
 
 #: Keys of the model's metadata under which deploykit writes where a graph came from.
 SPEC_KEY = "deploykit.spec"
 RECIPE_KEY = "deploykit.recipe"
 
-#: A protobuf message can't be larger.
-MAX_BYTES = 2**31 - 1
+__all__ = [
+    "RECIPE_KEY",
+    "SPEC_KEY",
+    "describe",
+    "file_sha256",
+    "open_model",
+    "read_model",
+    "save_model",
+    "set_origin",
+    "tensor_spec",
+]
 
 
 def _parse(path: Path) -> onnx.ModelProto:
@@ -171,59 +181,3 @@ def open_model(path: str | os.PathLike[str], spec: ModelSpec | None = None) -> O
     embed(model, path)
     check(model, path)
     return describe(model, path, sha256, spec)
-
-
-@contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a path to write to, which takes the place of `path` only if the block succeeds.
-
-    Raises:
-        UsageError: the folder does not exist, or `path` is a folder.
-        OutputFailed: writing failed (disk full, read-only); what was at `path` is untouched.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise UsageError(f"can't write {path}: it is a folder; give the path of a file")
-    if not path.parent.is_dir():
-        raise UsageError(f"can't write {path}: no folder {path.parent}; create it first")
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield draft
-        draft.replace(path)
-    except OSError as error:
-        raise OutputFailed(
-            f"can't write {path}: {error.strerror or error}; "
-            "free space there or choose another place"
-        ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
-
-
-def serialise(model: onnx.ModelProto) -> bytes:
-    """Turn a model into bytes, the same for equal models.
-
-    Raises:
-        UsageError: larger than 2 GB, the limit of an ONNX file.
-    """
-    try:
-        return bytes(model.SerializeToString(deterministic=True))
-    except (EncodeError, ValueError) as error:
-        raise UsageError(
-            "the model is larger than 2 GB, which an ONNX file can't be; choose a smaller network"
-        ) from error
-
-
-def save_model(model: onnx.ModelProto, path: str | os.PathLike[str]) -> str:
-    """Write a model into one file, weights inside, all or nothing; equal models give equal bytes.
-
-    Returns the file's SHA-256, hexadecimal.
-
-    Raises:
-        UsageError: no such folder, or the model is larger than 2 GB.
-        OutputFailed: writing failed; what was at `path` is untouched.
-    """
-    data = serialise(model)
-    with replacing(path) as draft:
-        draft.write_bytes(data)
-    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,188 @@
+"""Cleaning a freshly traced graph: simpler nodes, readable names, nothing of the machine it came from.
+
+Batch normalisation stays a node of its own and no weight is merged or dropped, so that the graph holds
+exactly the module's parameters; whoever wants them folded does so later (`deploykit.graph.folding`).
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx_ir
+
+#: The only metadata that is kept of each node: the modules that it lies in, outermost first.
+SCOPES_KEY = "pkg.torch.onnx.name_scopes"
+
+
+def simplify(model: onnx_ir.Model) -> None:
+    """Fold constants, drop dead and empty nodes, and join what torch takes apart; in place."""
+    from onnx_ir.passes import common as passes
+    from onnxscript import optimizer, rewriter
+    from onnxscript.rewriter.rules import common as rules
+
+    wanted = [
+        rules.dropout_inference_rule,
+        rules.dropout_zero_rule,
+        rules.add_0_rule,
+        rules.sub_0_rule,
+        rules.mul_by_1_rule,
+        rules.div_by_1_rule,
+        rules.no_op_cast_rule,
+        rules.no_op_expand_rule,
+        rules.no_op_transpose_rule,
+        rules.transpose_transpose_rule,
+        rules.reshape_reshape_rule,
+        rules.materialize_reshape_shape_rule,
+        rules.normalize_pad_format_conv_rule,
+        rules.fuse_pad_into_conv_rule,
+    ]
+    # What one round removes lets the next fold more; two are enough for networks of convolutions.
+    for _ in range(2):
+        optimizer.fold_constants_ir(model)
+        rewriter.rewrite(model, wanted)
+        passes.IdentityEliminationPass()(model)
+    join_local_response_norm(model)
+    join_global_average_pool(model)
+    passes.RemoveUnusedNodesPass()(model)
+    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    passes.OutputFixPass()(model)
+
+
+def _constant(value: onnx_ir.Value | None) -> list[float] | None:
+    """Read the values of a constant; None where the value is computed, or there is none."""
+    import onnx_ir as ir
+
+    tensor = ir.convenience.get_const_tensor(value) if value is not None else None
+    return None if tensor is None else [float(item) for item in tensor.numpy().reshape(-1)]
+
+
+def _producer(value: onnx_ir.Value | None, op_type: str) -> onnx_ir.Node | None:
+    node = value.producer() if value is not None else None
+    return node if node is not None and node.op_type == op_type else None
+
+
+def _replace(old: onnx_ir.Node, new: onnx_ir.Node) -> None:
+    """Put `new` where `old` is, with its output, name of output and metadata."""
+    import onnx_ir as ir
+
+    graph = old.graph
+    assert graph is not None
+    new.metadata_props.update(old.metadata_props)
+    new.outputs[0].name = old.outputs[0].name
+    new.outputs[0].shape = old.outputs[0].shape
+    new.outputs[0].type = old.outputs[0].type
+    ir.convenience.replace_nodes_and_values(graph, old, [old], [new], old.outputs, new.outputs)
+
+
+def join_global_average_pool(model: onnx_ir.Model) -> None:
+    """Turn means over both spatial axes into GlobalAveragePool, which runtimes and recipes know."""
+    import onnx_ir as ir
+
+    for node in list(model.graph):
+        data = node.inputs[0] if node.op_type == "ReduceMean" else None
+        if data is None or data.shape is None or len(data.shape) != 4 or len(node.inputs) < 2:
+            continue
+        axes = _constant(node.inputs[1]) or []
+        if {int(axis) % 4 for axis in axes} == {2, 3} and node.attributes.get_int("keepdims", 1):
+            _replace(node, ir.node("GlobalAveragePool", [data]))
+
+
+def _averaged_squares(value: onnx_ir.Value | None) -> tuple[onnx_ir.Value, int] | None:
+    """Match an average of squares over neighbouring channels; give what is squared and how many."""
+    squeeze = _producer(value, "Squeeze") or _producer(value, "Reshape")
+    pool = _producer(squeeze.inputs[0], "AveragePool") if squeeze else None
+    pad = _producer(pool.inputs[0], "Pad") if pool else None
+    expand = (
+        (_producer(pad.inputs[0], "Reshape") or _producer(pad.inputs[0], "Unsqueeze"))
+        if pad
+        else None
+    )
+    square = _producer(expand.inputs[0], "Mul") if expand else None
+    if not (pool and pad and expand and square and square.inputs[0] is square.inputs[1]):
+        return None
+    size, *others = pool.attributes.get_ints("kernel_shape", [])
+    shape = expand.outputs[0].shape
+    pads = _constant(pad.inputs[1])
+    if (
+        shape is None
+        or len(shape) != 5
+        or shape[1] != 1
+        or any(other != 1 for other in others)
+        or size % 2 == 0
+        or any(stride != 1 for stride in pool.attributes.get_ints("strides", [1, 1, 1]))
+        or any(pool.attributes.get_ints("pads", []))
+        or pads != [0, 0, size // 2, 0, 0, 0, 0, size // 2, 0, 0]
+        or square.inputs[0] is None
+    ):
+        return None
+    return square.inputs[0], int(size)
+
+
+def join_local_response_norm(model: onnx_ir.Model) -> None:
+    """Turn the eight nodes that torch makes of a local response normalisation into one LRN.
+
+    Both are x / (bias + alpha * mean of squares over `size` channels) ** beta with zeros beyond the
+    first and last channel.
+    """
+    import onnx_ir as ir
+
+    for node in list(model.graph):
+        power = _producer(node.inputs[1], "Pow") if node.op_type == "Div" else None
+        total = _producer(power.inputs[0], "Add") if power else None
+        scaled = _producer(total.inputs[0], "Mul") if total else None
+        match = _averaged_squares(scaled.inputs[0]) if scaled else None
+        if not (power and total and scaled and match) or match[0] is not node.inputs[0]:
+            continue
+        beta, bias, alpha = (_constant(n.inputs[1]) for n in (power, total, scaled))
+        if not (beta and bias and alpha) or len(beta + bias + alpha) != 3:
+            continue
+        attributes = {"alpha": alpha[0], "beta": beta[0], "bias": bias[0], "size": match[1]}
+        _replace(node, ir.node("LRN", [match[0]], attributes=attributes))
+
+
+def _scopes(node: onnx_ir.Node) -> Sequence[str]:
+    """Read the names of the modules that a node lies in, from the outermost, without the node's own."""
+    try:
+        scopes = ast.literal_eval(node.metadata_props.get(SCOPES_KEY, "[]"))
+    except (SyntaxError, ValueError):
+        scopes = []
+    return [str(scope) for scope in scopes][:-1]
+
+
+def name_nodes(model: onnx_ir.Model) -> None:
+    """Name nodes after module and operator, "features.3.squeeze/Conv"; leave only that as metadata."""
+    used: Counter[str] = Counter()
+    for node in model.graph:
+        scopes = [scope for scope in _scopes(node) if not scope.startswith("_empty_nn_module")]
+        name = f"{scopes[-1]}/{node.op_type}" if scopes and scopes[-1] else node.op_type
+        used[name] += 1
+        node.name = name if used[name] == 1 else f"{name}_{used[name] - 1}"
+        node.metadata_props.clear()
+        node.metadata_props[SCOPES_KEY] = repr([*scopes, node.name])
+        node.doc_string = None
+        for value in node.outputs:
+            value.metadata_props.clear()
+            value.doc_string = None
+
+
+def clean(model: onnx_ir.Model) -> None:
+    """Take out traces of the machine and of the tracing; what is left is the same on every machine."""
+    name_nodes(model)
+    graph = model.graph
+    for value in [*graph.inputs, *graph.outputs, *graph.initializers.values()]:
+        value.metadata_props.clear()
+        value.doc_string = None
+    graph.metadata_props.clear()
+    model.metadata_props.clear()
+    graph.doc_string = model.doc_string = None
+
+
+def weight_bytes(model: onnx_ir.Model) -> int:
+    """Sum the bytes of all stored tensors."""
+    tensors = [value.const_value for value in model.graph.initializers.values()]
+    return sum(math.ceil(tensor.nbytes) for tensor in tensors if tensor is not None)
