@@ -100,6 +100,12 @@ class GraphEditor:
             return False
         return all(reader is node for reader, _ in self._consumers.get(name, ()))
 
+    def is_read(self, name: str) -> bool:
+        """Whether anything at all needs the tensor."""
+        return bool(
+            name and (self._consumers.get(name) or name in self.outputs or name in self._captured)
+        )
+
     # ---- constants
 
     def initializer(self, name: str) -> onnx.TensorProto | None:

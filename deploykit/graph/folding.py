@@ -61,7 +61,7 @@ def remove_passing_nodes(model: onnx.ModelProto) -> int:
 def _passes_on(editor: GraphEditor, node: onnx.NodeProto) -> bool:
     if node.op_type == "Identity":
         return not editor.is_constant(node.input[0])
-    if node.op_type != "Dropout" or len([name for name in node.output if name]) > 1:
+    if node.op_type != "Dropout" or any(editor.is_read(name) for name in node.output[1:]):
         return False
     if len(node.input) > 2 and node.input[2]:
         training = editor.constant(node.input[2])
@@ -190,4 +190,4 @@ def _scale_transposed(product: onnx.NodeProto, weight: np.ndarray, scale: np.nda
     group = int(attribute(product, "group", 1))
     split = weight.reshape(group, weight.shape[0] // group, *weight.shape[1:]).astype(np.float64)
     factor = scale.reshape(group, 1, weight.shape[1], *(1,) * (weight.ndim - 2))
-    return (split * factor).reshape(weight.shape)
+    return np.asarray((split * factor).reshape(weight.shape))

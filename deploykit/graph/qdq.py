@@ -52,7 +52,7 @@ def channel_scales(weight: np.ndarray, axis: int, largest: float) -> np.ndarray:
     """One float32 scale per channel of a weight, so that its largest value is stored as `largest`."""
     others = tuple(a for a in range(weight.ndim) if a != axis)
     peak = np.max(np.abs(weight), axis=others, initial=0.0).astype(np.float64)
-    return np.maximum(peak / largest, SMALLEST_SCALE).astype(np.float32)
+    return np.asarray(np.maximum(peak / largest, SMALLEST_SCALE), dtype=np.float32)
 
 
 def scales_with_room(scales: np.ndarray, bias: np.ndarray | None, input_scale: float) -> np.ndarray:
@@ -60,7 +60,7 @@ def scales_with_room(scales: np.ndarray, bias: np.ndarray | None, input_scale: f
     if bias is None:
         return scales
     least = np.abs(bias.astype(np.float64)) / (float(input_scale) * _BIAS_LIMIT)
-    return np.maximum(scales, least.astype(np.float32))
+    return np.asarray(np.maximum(scales, least), dtype=np.float32)
 
 
 def quantise_s8(weight: np.ndarray, scales: np.ndarray, axis: int) -> np.ndarray:
@@ -82,8 +82,8 @@ class QdqWriter:
         self, base: str, scale: float, zero_point: int, data_type: int
     ) -> tuple[str, str]:
         """Store one scale and zero point; returns their names."""
-        kinds = {TensorProto.UINT8: np.uint8, TensorProto.INT8: np.int8}
-        scale_name = self.editor.add_initializer(f"{base}_scale", np.float32(scale))
+        kinds: dict[int, type[np.generic]] = {TensorProto.UINT8: np.uint8, TensorProto.INT8: np.int8}
+        scale_name = self.editor.add_initializer(f"{base}_scale", np.asarray(scale, np.float32))
         if data_type in kinds:
             zero = self.editor.add_initializer(
                 f"{base}_zero_point", np.asarray(zero_point, dtype=kinds[data_type])

@@ -24,8 +24,8 @@ from deploykit.graph.walking import attribute_graphs
 #: Attributes by which an operator names the type it makes.
 _TYPE_ATTRIBUTES = ("to", "dtype")
 
-_NAMES = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
-_LIMITS = {
+_NAMES: dict[int, str] = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
+_LIMITS: dict[int, tuple[float, float]] = {
     TensorProto.FLOAT16: (65504.0, 2.0**-14),
     TensorProto.BFLOAT16: (3.3895313892515355e38, 2.0**-126),
 }

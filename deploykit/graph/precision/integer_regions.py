@@ -148,7 +148,7 @@ class IntegerRegions:
 
     def _make(self, node: onnx.NodeProto) -> str:
         """Note what an integer operator makes: its output, or that of the activation fused behind."""
-        result = node.output[0]
+        result = str(node.output[0])
         readers = self.editor.consumers(result)
         if len(readers) == 1 and self.editor.read_only_by(result, readers[0][0]):
             follower = readers[0][0]
