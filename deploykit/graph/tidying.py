@@ -79,6 +79,11 @@ def _replace(old: onnx_ir.Node, new: onnx_ir.Node) -> None:
     ir.convenience.replace_nodes_and_values(graph, old, [old], [new], old.outputs, new.outputs)
 
 
+def _keeps_dims(node: onnx_ir.Node) -> bool:
+    keeps = node.attributes.get("keepdims")
+    return keeps is None or keeps.as_int() == 1
+
+
 def join_global_average_pool(model: onnx_ir.Model) -> None:
     """Turn means over both spatial axes into GlobalAveragePool, which runtimes and recipes know."""
     import onnx_ir as ir
@@ -88,7 +93,7 @@ def join_global_average_pool(model: onnx_ir.Model) -> None:
         if data is None or data.shape is None or len(data.shape) != 4 or len(node.inputs) < 2:
             continue
         axes = _constant(node.inputs[1]) or []
-        if {int(axis) % 4 for axis in axes} == {2, 3} and node.attributes.get_int("keepdims", 1):
+        if {int(axis) % 4 for axis in axes} == {2, 3} and _keeps_dims(node):
             _replace(node, ir.node("GlobalAveragePool", [data]))
 
 
