@@ -68,6 +68,10 @@ class OnnxRuntimeCpu:
         facts = env.machine()
         return " ".join([facts["architecture"], *facts["features"]])
 
+    def prepare(self) -> None:
+        """Import the runtime, so that its own memory does not count as that of the first engine."""
+        _import_runtime()
+
     def build(self, model: OnnxModel, options: BuildOptions, path: Path) -> Mapping[str, Any]:
         """Optimise the graph for this processor and save it as it will run; see `Backend.build`."""
         from deploykit.backends.onnxruntime_readback import read_back, without_initialiser_inputs

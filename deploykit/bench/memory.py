@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,8 +84,11 @@ class HostMemory:
         """Set the kernel's high-water mark to the present; False where that is not permitted."""
         before = self._read("VmHWM")
         try:
-            with (self.proc / "clear_refs").open("w") as file:
-                file.write("5")
+            handle = os.open(self.proc / "clear_refs", os.O_WRONLY)  # never creates it
+            try:
+                os.write(handle, b"5")
+            finally:
+                os.close(handle)
         except OSError:
             return False
         return before is not None

@@ -67,6 +67,8 @@ def work(request: WorkerRequest) -> dict[str, Any]:
         found.update(part[0])
         notes.extend(part[1])
 
+    # Optional in a backend: imports its runtime, whose memory is not the engine's.
+    getattr(backend, "prepare", lambda: None)()
     memory = HostMemory()
     with contextlib.ExitStack() as stack:
         sessions = []

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from deploykit.bench.accuracy import agreement, ahead, evaluate
+from deploykit.errors import DriftFailed, UsageError
+from deploykit.stats import wilson_interval
+from deploykit.types import TensorSpec
+
+
+class Table:
+    """A session that reads the scores of an image off its own pixels."""
+
+    boundary = "end_to_end"
+
+    def __init__(self, classes, batch="batch"):
+        self.inputs = (TensorSpec("image", (batch, 1, 1, classes), "float32"),)
+        self.outputs = (TensorSpec("logits", (batch, classes), "float32"),)
+        self.batches = []
+
+    def run(self, feeds):
+        images = feeds["image"]
+        self.batches.append(len(images))
+        return {"logits": images.reshape(len(images), -1)}
+
+
+def batches(scores, labels, size):
+    scores, labels = np.asarray(scores, np.float32), np.asarray(labels, np.int64)
+    for start in range(0, len(labels), size):
+        part = scores[start : start + size]
+        yield part.reshape(len(part), 1, 1, -1), labels[start : start + size]
+
+
+def test_top1_and_top5_are_shares_of_all_images():
+    scores = np.tile(np.arange(8.0), (5, 1))  # class 7 wins, 3 to 7 are the best five
+    found = evaluate(Table(8), batches(scores, [7, 7, 3, 2, 0], 2), 2)
+    assert found.images == 5
+    assert found.top1 == 0.4
+    assert (found.top1_low, found.top1_high) == wilson_interval(2, 5)
+    assert found.top5 == 0.6
+    assert found.predictions.tolist() == [7] * 5
+    assert found.labels.tolist() == [7, 7, 3, 2, 0]
+
+
+def test_top5_of_fewer_than_6_classes_is_blank():
+    assert evaluate(Table(5), batches(np.eye(5), range(5), 5), 5).top5 is None
+
+
+@pytest.mark.parametrize("fixed", [1, 4])
+def test_a_fixed_batch_is_filled_up_and_the_filling_is_not_judged(fixed):
+    session = Table(6, fixed)
+    found = evaluate(session, batches(np.eye(6), range(6), 5), 5)
+    assert set(session.batches) == {fixed}
+    assert found.images == 6
+    assert found.top1 == 1.0
+
+
+def test_scores_that_are_not_finite_fail():
+    with pytest.raises(DriftFailed, match="not finite"):
+        evaluate(Table(6), batches(np.full((2, 6), np.nan), [0, 1], 2), 2)
+
+
+def test_no_images_are_no_accuracy():
+    with pytest.raises(UsageError, match="no images"):
+        evaluate(Table(6), iter(()), 2)
+
+
+def test_an_output_that_is_no_row_of_scores_is_refused():
+    class Map(Table):
+        def run(self, feeds):
+            return {"logits": feeds["image"]}
+
+    with pytest.raises(UsageError, match="not one row of class scores"):
+        evaluate(Map(6), batches(np.eye(6), range(6), 6), 6)
+
+
+def test_agreement_counts_the_images_on_which_only_one_is_right():
+    labels = np.array([0, 1, 2, 3, 4])
+    reference = np.array([0, 1, 2, 0, 0])
+    other = np.array([0, 1, 0, 3, 1])
+    found = agreement(reference, other, labels)
+    assert found.share == 0.4
+    assert (found.only_reference, found.only_this) == (1, 1)
+    assert found.p_value > 0.5
+
+
+def test_predictions_of_other_images_are_refused():
+    with pytest.raises(UsageError, match="make the reference again"):
+        agreement(np.zeros(3, np.int64), np.zeros(4, np.int64), np.zeros(4, np.int64))
+
+
+def test_reading_ahead_keeps_the_order_and_raises_what_the_reader_raised():
+    def items():
+        yield from range(5)
+        raise UsageError("a corrupt image")
+
+    seen = []
+    with pytest.raises(UsageError, match="a corrupt image"):
+        seen.extend(ahead(items()))
+    stream = ahead(iter(range(100)))
+    assert [next(stream) for _ in range(3)] == [0, 1, 2]
+    stream.close()
+
+
+def test_reading_ahead_holds_only_a_few_items():
+    read = []
+
+    def items():
+        for i in range(50):
+            read.append(i)
+            yield i
+
+    stream = ahead(items(), depth=2)
+    assert next(stream) == 0
+    threading.Event().wait(0.2)
+    assert len(read) <= 4
+    stream.close()
