@@ -17,10 +17,12 @@ from deploykit.types import BuildOptions, Engine, OnnxModel
 def precision_of_types(compute_types: Mapping[str, list[str]]) -> str:
     """One name for the types that an engine computes in: "int8", or "int8+fp32" where they are mixed.
 
-    The type of the most nodes comes first; an engine without convolutions or products has "none".
+    The type of the most nodes comes first; an engine without convolutions or products has "none". Nodes
+    that no layer names ("unknown") were merged with an equal one or folded; only where that is all there
+    is, the answer is "unknown".
     """
-    by_share = sorted(compute_types, key=lambda kind: (-len(compute_types[kind]), kind))
-    return "+".join(by_share) or "none"
+    traced = set(compute_types) - {"unknown"} or set(compute_types)
+    return "+".join(sorted(traced, key=lambda kind: (-len(compute_types[kind]), kind))) or "none"
 
 
 def _check_precision(model: OnnxModel, backend: Backend, types: Mapping[str, list[str]]) -> None:
@@ -31,6 +33,8 @@ def _check_precision(model: OnnxModel, backend: Backend, types: Mapping[str, lis
     """
     wanted = model.precision
     accepted = {wanted, backend.emulated.get(wanted)}
+    if set(types) != {"unknown"}:
+        accepted.add("unknown")
     others = [node for kind, nodes in types.items() if kind not in accepted for node in nodes]
     kept = model.recipe.get("kept", ())
     if len(others) > len(kept):
@@ -58,9 +62,20 @@ def engine_fields(model: OnnxModel, backend: Backend, options: BuildOptions) -> 
 
 
 def build_engine(
-    model: OnnxModel, backend: Backend, options: BuildOptions, store: Store
+    model: OnnxModel,
+    backend: Backend,
+    options: BuildOptions,
+    store: Store,
+    notes: Mapping[str, Any] | None = None,
 ) -> tuple[Engine, bool]:
     """The engine of `model` for `backend`: found in the store, or built, checked and stored.
+
+    Args:
+        model: the graph, in the precision wanted.
+        backend: that builds it.
+        options: that shape the engine.
+        store: that keeps it.
+        notes: further facts for the manifest, which do not shape the engine.
 
     Returns:
         The engine, and whether it was found.
@@ -70,7 +85,7 @@ def build_engine(
         BuildFailed, PrecisionMismatch: it refused, or built another precision; nothing is stored.
         OutputFailed: the store can't be written.
     """
-    label = f"{model.spec.label}-{model.precision}-{backend.name}"
+    label = f"{model.spec.label.replace(':', '.')}-{model.precision}-{backend.name}"
     fields = engine_fields(model, backend, options)
 
     def make(path: Path) -> Mapping[str, Any]:
@@ -83,6 +98,7 @@ def build_engine(
         types = facts["compute_types"]
         _check_precision(model, backend, types)
         return {
+            **(notes or {}),
             **facts,
             "build_s": round(build_s, 3),
             "precision_actual": precision_of_types(types),

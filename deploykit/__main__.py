@@ -1,0 +1,5 @@
+"""`python -m deploykit` is the `deploykit` command."""
+
+from deploykit.cli import main
+
+main()

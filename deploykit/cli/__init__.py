@@ -1,0 +1,103 @@
+"""The `deploykit` command. Each command parses, makes one call into the library, and renders its result.
+
+Data goes to stdout; progress and messages to stderr. This is the one place where errors become exit codes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from deploykit.errors import EXIT_INTERRUPTED, DeploykitError
+
+#: Command name to the module of the same name in this package; a command's module is imported when needed.
+COMMANDS = (
+    "run",
+    "list",
+    "export",
+    "build",
+    "profile",
+    "claims",
+    "train",
+    "doctor",
+)
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is used or described."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All command names, in the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"deploykit.cli.{cmd_name}_command")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown one is answered with the nearest names."""
+        from deploykit.errors import UnknownName
+
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            raise UnknownName("command", args[0], COMMANDS, "see `deploykit --help`")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 ok, 1 a check failed, 2 usage, 3 missing dependency or device, "
+    "4 build, precision or drift failure, 130 interrupted.",
+)
+@click.version_option(package_name="deploykit", message="%(prog)s %(version)s")
+def cli() -> None:
+    r"""Export, quantise, build, measure and fact-check convolutional networks for deployment.
+
+    \b
+    deploykit run                                        the whole way, on the default models
+    deploykit export mobilenet --alpha 1,0.5             verified ONNX files
+    deploykit profile my.onnx --precision fp32,int8 --synthetic-calibration
+    deploykit claims                                     which of the things said of these networks are true
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with the code that `deploykit.errors` gives to what happened."""
+    sys.exit(invoke(arguments))
+
+
+def invoke(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        result: Any = cli.main(args=arguments, prog_name="deploykit", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except DeploykitError as error:
+        return _fail(str(error), error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
+    except click.ClickException as error:
+        return _fail(" ".join(error.format_message().split()), 2)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        return _fail("interrupted", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`); Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _fail(message: str, code: int) -> int:
+    one_line = " ".join(message.split())
+    click.echo(f"deploykit: {one_line}", err=True)
+    return code

@@ -1,0 +1,105 @@
+"""`deploykit build`: engines with manifests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from deploykit.cli.options import (
+    calibration_options,
+    json_option,
+    quiet_option,
+    store_option,
+    variant_options,
+)
+
+
+@click.command("build")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option(
+    "--precision", default="fp32", metavar="LIST", help="fp32, fp16, bf16, int8; per target."
+)
+@click.option("--target", default="cpu", metavar="LIST", help="cpu, tensorrt-rtx, tensorrt.")
+@variant_options
+@calibration_options
+@click.option(
+    "--max-batch", type=click.IntRange(1), default=8, help="Largest batch of TensorRT engines."
+)
+@click.option(
+    "--compute-capability", metavar="X.Y", help="NVIDIA device to build for, such as 8.6."
+)
+@store_option
+@json_option
+@quiet_option
+def command(
+    models: tuple[str, ...],
+    precision: str,
+    target: str,
+    data: str | None,
+    calibration_method: str,
+    calibration_images: int | None,
+    synthetic_calibration: bool,
+    max_batch: int,
+    compute_capability: str | None,
+    store: str | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    r"""Build engines and check that each computes in the precision asked for.
+
+    Engines lie in the store under a key over the graph, the options, the builder and the target; one that
+    is there already is found, not built.
+
+    \b
+    deploykit build mobilenet --precision fp32,int8
+    deploykit build squeezenet --precision fp16,int8 --target cpu,tensorrt-rtx
+    """
+    from deploykit.cli.display import Steps, print_json, print_table
+    from deploykit.cli.options import listed, variants
+    from deploykit.report.views import megabytes, significant
+    from deploykit.types import BuildOptions
+    from deploykit.workflow.build import build_network, check_precisions, usable_backends
+    from deploykit.workflow.conversion import CalibrationChoice
+    from deploykit.workflow.network import obtain_network
+    from deploykit.workflow.plan import plan
+    from deploykit.workflow.stores import open_store
+
+    sources = plan(models, variants(**options))
+    precisions, targets = listed(precision, "--precision"), listed(target, "--target")
+    check_precisions(precisions, targets)
+    backends = usable_backends(targets)
+    choice = CalibrationChoice(data, calibration_method, calibration_images, synthetic_calibration)
+    build = BuildOptions(batch_max=max_batch, compute_capability=compute_capability)
+    artifacts = open_store(store)
+    built = []
+    with Steps(len(sources) * len(backends) * len(precisions), quiet=quiet) as steps:
+        for source in sources:
+            steps.say(f"export {getattr(source, 'label', source)}")
+            network = obtain_network(source, artifacts)
+            for backend in backends:
+                for name in precisions:
+                    steps.say(f"build {network.model.spec.label} {name} {backend.name}")
+                    built.append(build_network(network, name, backend, build, choice, artifacts))
+                    steps.step()
+    if as_json:
+        print_json(
+            [{"path": str(b.engine.path), "found": b.hit} | dict(b.engine.manifest) for b in built]
+        )
+        return
+    print_table(
+        ("engine", "precision", "computes in", "MB", "build s", ""),
+        [
+            (
+                str(b.engine.path),
+                b.engine.manifest["precision"],
+                b.engine.precision_actual,
+                megabytes(b.engine.manifest["bytes"]),
+                significant(b.engine.manifest["build_s"]),
+                "found" if b.hit else "built",
+            )
+            for b in built
+        ],
+        right=(3, 4),
+    )

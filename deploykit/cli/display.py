@@ -1,0 +1,125 @@
+"""What people see: tables on stdout, progress on stderr. rich is imported when something is shown."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from deploykit.report.views import Field
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+#: A pipe has no width; this one lets every table stand unbroken.
+_PIPE_WIDTH = 200
+
+
+def print_table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = (), title: str = ""
+) -> None:
+    """A table on stdout, in the terminal's width; plain where stdout is no terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    terminal = sys.stdout.isatty()
+    console = Console(width=None if terminal else _PIPE_WIDTH, highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    aligned = set(right)
+    for index, heading in enumerate(header):
+        table.add_column(
+            heading,
+            justify="right" if index in aligned else "left",
+            no_wrap=index in aligned or index == 0,
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*(_plain(cell) for cell in row))
+    console.print(table)
+
+
+def _plain(cell: str) -> str:
+    """Square brackets are intervals here, not rich's markup."""
+    return cell.replace("[", "\\[")
+
+
+def print_fields(fields: Sequence[Field], rows: Sequence[dict[str, Any]]) -> None:
+    """A view of report rows as a table; columns in which no row says anything are left out."""
+    shown = [f for f in fields if any(f.text(row) not in ("", "–") for row in rows)]
+    print_table(
+        [f.heading for f in shown],
+        [[f.text(row) for f in shown] for row in rows],
+        [i for i, f in enumerate(shown) if f.number],
+    )
+
+
+def print_json(value: Any) -> None:
+    """A value as JSON on stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n")
+
+
+class Steps(AbstractContextManager["Steps"]):
+    """Progress on stderr: a bar where stderr is a terminal, a line per step elsewhere, or nothing.
+
+    Args:
+        total: how many steps there will be.
+        quiet: show nothing.
+    """
+
+    def __init__(self, total: int, *, quiet: bool = False) -> None:
+        self.total, self.done, self.quiet = total, 0, quiet
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Steps:
+        if not self.quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+            from rich.progress import TimeElapsedColumn as Elapsed
+
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                Elapsed(),
+                console=Console(stderr=True),
+                transient=True,
+                # The display's own thread must not disturb what is being measured.
+                refresh_per_second=1,
+            )
+            self._progress.start()
+            self._task = self._progress.add_task("", total=self.total)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def expect(self, total: int) -> None:
+        """How many steps there will be, once that is known."""
+        self.total = total
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, total=total)
+
+    def say(self, text: str) -> None:
+        """What is being done now."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, description=text)
+        elif not self.quiet:
+            sys.stderr.write(f"[{min(self.done + 1, self.total)}/{self.total}] {text}\n")
+            sys.stderr.flush()
+
+    def step(self) -> None:
+        """One step is done."""
+        self.done += 1
+        if self._progress is not None and self._task is not None:
+            self._progress.advance(self._task)

@@ -1,0 +1,115 @@
+"""Options that several commands share, and what they become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, TypeVar
+
+import click
+
+from deploykit.errors import UsageError
+from deploykit.workflow.plan import Variants, fractions, numbers, words
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _stack(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    def apply(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+#: Which networks, and in which variants.
+variant_options = _stack(
+    click.option("--alpha", default="1", metavar="LIST", help="Width multipliers, such as 1,0.5."),
+    click.option(
+        "--rho", default="1", metavar="LIST", help="Resolution multipliers, such as 1,6/7."
+    ),
+    click.option(
+        "--weights",
+        metavar="SOURCE",
+        help="random (seeded; the default), trained (shipped), torchvision, timm, or a checkpoint file.",
+    ),
+    click.option("--num-classes", type=int, metavar="N", help="Classes of the head."),
+    click.option(
+        "--resolution", type=int, metavar="PX", help="Base input size, which --rho multiplies."
+    ),
+    click.option("--seed", type=int, default=0, metavar="N", help="Of random weights."),
+)
+
+#: What networks are converted with.
+calibration_options = _stack(
+    click.option(
+        "--data",
+        metavar="DATASET",
+        help="Calibrate and judge on: digits, fashion-mnist, imagefolder:PATH, npz:PATH.",
+    ),
+    click.option(
+        "--calibration-method",
+        default="minmax",
+        metavar="METHOD",
+        help="minmax, percentile, entropy or mse.",
+    ),
+    click.option("--calibration-images", type=int, metavar="N", help="How many images."),
+    click.option(
+        "--synthetic-calibration",
+        is_flag=True,
+        help="Allow made-up images: an engine to time, not to trust. The row says so.",
+    ),
+)
+
+store_option = click.option(
+    "--store", metavar="DIR", help="Artifact store; $DEPLOYKIT_STORE, else engines/."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+
+
+def variants(
+    alpha: str,
+    rho: str,
+    weights: str | None,
+    num_classes: int | None,
+    resolution: int | None,
+    seed: int,
+) -> Variants:
+    """The options of `variant_options` as a value.
+
+    Raises:
+        UsageError: a list that is empty or holds something else than numbers.
+    """
+    rhos: tuple[Fraction, ...] = fractions(rho, "--rho")
+    alphas = numbers(alpha, "--alpha")
+    if not alphas or not rhos:
+        raise UsageError("--alpha and --rho need at least one number, such as --alpha 1,0.5")
+    return Variants(alphas, rhos, weights, num_classes, resolution, seed)
+
+
+def listed(text: str, option: str) -> list[str]:
+    """A comma-separated list that must not be empty.
+
+    Raises:
+        UsageError: it is.
+    """
+    found = words(text)
+    if not found:
+        raise UsageError(f"{option} needs at least one value")
+    return found
+
+
+def whole_numbers(text: str, option: str) -> tuple[int, ...]:
+    """A comma-separated list of whole numbers from 1.
+
+    Raises:
+        UsageError: something else stands in it.
+    """
+    found = []
+    for part in listed(text, option):
+        if not part.isdigit() or int(part) < 1:
+            raise UsageError(f"{option} takes whole numbers from 1, not {part!r}")
+        found.append(int(part))
+    return tuple(found)

@@ -1,0 +1,123 @@
+"""`deploykit profile`: one row of numbers per configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from deploykit.cli.options import (
+    calibration_options,
+    json_option,
+    quiet_option,
+    store_option,
+    variant_options,
+)
+
+
+@click.command("profile")
+@click.argument("models", nargs=-1, metavar="[MODEL...]")
+@click.option(
+    "--precision", default="fp32", metavar="LIST", help="fp32, fp16, int8, …; default fp32."
+)
+@click.option(
+    "--backend", default="onnxruntime", metavar="LIST", help="onnxruntime, tensorrt-rtx, …"
+)
+@click.option("--batch", default="1", metavar="LIST", help="Images per run, such as 1,8.")
+@click.option(
+    "--threads", type=click.IntRange(1), metavar="N", help="Of the runtime; else all cores."
+)
+@click.option(
+    "--streams", type=click.IntRange(1), default=1, metavar="N", help="Concurrent requests."
+)
+@click.option("--quick", is_flag=True, help="Measure 0.5 s per row instead of 3 s.")
+@click.option("--timeout", type=click.FloatRange(1), default=600.0, metavar="S", help="Per row.")
+@variant_options
+@calibration_options
+@click.option("--csv", "csv_path", metavar="FILE", help="Write the report; - for stdout.")
+@store_option
+@json_option
+@quiet_option
+def command(
+    models: tuple[str, ...],
+    precision: str,
+    backend: str,
+    batch: str,
+    threads: int | None,
+    streams: int,
+    quick: bool,
+    timeout: float,
+    data: str | None,
+    calibration_method: str,
+    calibration_images: int | None,
+    synthetic_calibration: bool,
+    csv_path: str | None,
+    store: str | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> int:
+    r"""Measure latency, throughput, memory, drift and accuracy, each row in a process of its own.
+
+    MODEL is a name of the catalogue, a path to an .onnx file, or module:factory. With none, what the
+    engine store holds is measured, else the default models.
+
+    \b
+    deploykit profile --precision fp16
+    deploykit profile mobilenet --alpha 1,0.5 --precision fp32,int8 --csv -
+    deploykit profile my.onnx --batch 1,8 --csv my.csv
+    """
+    from deploykit.backends import get
+    from deploykit.bench.policy import Policy
+    from deploykit.cli.display import Steps, print_fields, print_json
+    from deploykit.cli.options import listed, variants, whole_numbers
+    from deploykit.report.csvfile import STDOUT, CsvReport
+    from deploykit.report.schema import NAMES
+    from deploykit.report.views import PROFILE
+    from deploykit.workflow.build import check_precisions, usable_backends
+    from deploykit.workflow.conversion import CalibrationChoice
+    from deploykit.workflow.plan import plan
+    from deploykit.workflow.profile import ProfileOptions, Profiler, configurations, exit_code
+    from deploykit.workflow.profile import sources_without_names as from_store
+    from deploykit.workflow.stores import open_store
+
+    precisions, backends = listed(precision, "--precision"), listed(backend, "--backend")
+    targets = [get(name).target for name in backends]
+    check_precisions(precisions, targets)
+    usable_backends(targets)
+    profile = ProfileOptions(
+        precisions=precisions,
+        backends=backends,
+        batches=whole_numbers(batch, "--batch"),
+        threads=threads,
+        streams=streams,
+        policy=Policy.quick() if quick else Policy(),
+        calibration=CalibrationChoice(
+            data, calibration_method, calibration_images, synthetic_calibration
+        ),
+        data=data,
+        timeout_s=timeout,
+    )
+    artifacts = open_store(store)
+    chosen = variants(**options)
+    sources = plan(models, chosen) if models else from_store(artifacts, chosen)
+    wanted = configurations(sources, profile)
+    report = CsvReport(csv_path, NAMES) if csv_path else None
+    rows = []
+    with Steps(len(wanted), quiet=quiet) as steps:
+        for row in Profiler(artifacts, profile, steps.say).rows(wanted):
+            rows.append(row)
+            if report is not None:
+                report.add(row)
+            steps.step()
+    if as_json:
+        print_json([{name: row.get(name) for name in NAMES} for row in rows])
+    elif csv_path != STDOUT:
+        print_fields(PROFILE, rows)
+    for row in rows:
+        if row["status"] != "ok" or (
+            row.get("reason") and not quiet and "emulated" in row["reason"]
+        ):
+            name = f"{row['model']} {row['precision']} {row['backend']}"
+            click.echo(f"{name}: {row['status']}: {row['reason']}", err=True)
+    return exit_code(rows)

@@ -1,0 +1,101 @@
+"""Which columns people look at, and how their values read: for terminals and Markdown alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from deploykit.report.schema import Row
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column of a view: its heading, how a row's cell reads, and whether it is a number."""
+
+    heading: str
+    text: Callable[[Row], str]
+    number: bool = True
+
+
+def significant(value: Any, digits: int = 3) -> str:
+    """A number with that many significant digits, without exponents for everyday sizes; "–" if blank."""
+    if value is None or value == "":
+        return "–"
+    number = float(value)
+    if number != 0 and not 1e-3 <= abs(number) < 1e6:
+        return f"{number:.{digits - 1}e}"
+    if abs(number) >= 10 ** (digits - 1):
+        return f"{number:,.0f}"
+    return f"{number:.{digits}g}"
+
+
+def millions(value: Any) -> str:
+    """A count in millions (10^6)."""
+    return "–" if value in (None, "") else f"{float(value) / 1e6:,.3g}"
+
+
+def megabytes(value: Any) -> str:
+    """Bytes in MB (10^6)."""
+    return "–" if value in (None, "") else f"{float(value) / 1e6:.2f}"
+
+
+def percent(value: Any) -> str:
+    """A share as a percentage."""
+    return "–" if value in (None, "") else f"{100 * float(value):.1f}%"
+
+
+def label(row: Row) -> str:
+    """The network with its multipliers, as short as it can be said."""
+    text = str(row.get("model") or "")
+    if row.get("alpha") not in (None, "", 1, 1.0):
+        text += f" α={float(row['alpha']):g}"
+    if row.get("rho") not in (None, "", "1", 1):
+        text += f" ρ={row['rho']}"
+    return text
+
+
+def precision(row: Row) -> str:
+    """The precision, and the one computed in where it differs."""
+    asked, actual = row.get("precision") or "", row.get("precision_actual")
+    return str(asked) if actual in (None, "", asked) else f"{asked} (as {actual})"
+
+
+def latency(row: Row) -> str:
+    """The median with its interval."""
+    if row.get("latency_p50_ms") in (None, ""):
+        return "–"
+    low, high = row.get("latency_p50_low_ms"), row.get("latency_p50_high_ms")
+    spread = f" [{significant(low)}, {significant(high)}]" if low not in (None, "") else ""
+    return significant(row["latency_p50_ms"]) + spread
+
+
+def accuracy(row: Row) -> str:
+    """Top-1 with its interval, where it was measured."""
+    if row.get("top1") in (None, ""):
+        return "–"
+    return (
+        f"{percent(row['top1'])} [{percent(row.get('top1_low'))}, {percent(row.get('top1_high'))}]"
+    )
+
+
+def column(name: str, style: Callable[[Any], str] = significant) -> Callable[[Row], str]:
+    """A cell that shows one column."""
+    return lambda row: style(row.get(name))
+
+
+#: What a terminal and summary.md show of a profile.
+PROFILE: tuple[Field, ...] = (
+    Field("model", label, number=False),
+    Field("backend", lambda row: str(row.get("backend") or ""), number=False),
+    Field("precision", precision, number=False),
+    Field("batch", lambda row: str(row.get("batch") or "")),
+    Field("p50 ms [95%]", latency),
+    Field("p95 ms", column("latency_p95_ms")),
+    Field("images/s", column("throughput_ips")),
+    Field("engine MB", column("engine_bytes", megabytes)),
+    Field("peak MiB", column("host_peak_mib")),
+    Field("drift SNR dB", column("drift_snr_db")),
+    Field("top-1 [95%]", accuracy),
+    Field("status", lambda row: str(row.get("status") or ""), number=False),
+)

@@ -1,0 +1,93 @@
+"""Engines for many configurations, each from one network in one precision for one backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from deploykit.backends import for_target
+from deploykit.backends.building import build_engine
+from deploykit.backends.protocol import Backend
+from deploykit.errors import MissingDependency
+from deploykit.store import Store
+from deploykit.types import BuildOptions, Engine, OnnxModel
+from deploykit.workflow.conversion import CalibrationChoice, calibration_text, convert_network
+from deploykit.workflow.network import Network
+
+
+@dataclass(frozen=True)
+class Built:
+    """An engine and the graph it was built from; `hit` if the store had it."""
+
+    engine: Engine
+    model: OnnxModel
+    hit: bool
+
+
+def check_precisions(precisions: Sequence[str], targets: Sequence[str]) -> None:
+    """Refuse names that no target knows, before any work is done.
+
+    A precision that only some of the targets have is built for those.
+
+    Raises:
+        UnknownName, UsageError: no such precision or target, or none of the targets has it.
+    """
+    from deploykit.errors import UsageError
+    from deploykit.graph.precision import find_recipe
+
+    for precision in precisions:
+        refusals = []
+        for target in targets:
+            try:
+                find_recipe(precision, target)
+            except UsageError as error:
+                refusals.append(error)
+        if len(refusals) == len(targets):
+            raise refusals[0]
+
+
+def usable_backends(targets: Sequence[str]) -> list[Backend]:
+    """The backends of `targets`.
+
+    Raises:
+        UnknownName: no such target.
+        MissingDependency: one of them can't build here; the message names what installs it.
+    """
+    backends = [for_target(target) for target in targets]
+    for backend in backends:
+        reason = backend.available()
+        if reason is not None:
+            raise MissingDependency(str(reason))
+    return backends
+
+
+def build_network(
+    network: Network,
+    precision: str,
+    backend: Backend,
+    options: BuildOptions,
+    choice: CalibrationChoice,
+    store: Store,
+) -> Built:
+    """The engine of one configuration; see `convert_network` and `build_engine` for what can go wrong."""
+    model = convert_network(network, precision, backend.target, choice, store)
+    notes = {
+        "network": {
+            "onnx_sha256": network.model.sha256,
+            "folder": network.folder.name,
+            "dataset": network.dataset,
+            "counts": dict(network.facts),
+        },
+        "onnx_bytes": model.path.stat().st_size,
+        "calibration": calibration_text(model),
+        "num_classes": model.spec.num_classes,
+        "resolution_px": model.spec.resolution_px,
+    }
+    engine, hit = build_engine(model, backend, options, store, notes)
+    return Built(engine, model, hit)
+
+
+def stored_engines(store: Store) -> Iterator[Engine]:
+    """All engines in the store, in the order of their names."""
+    for entry in store.entries("engine"):
+        yield Engine(entry.path, entry.key, entry.manifest)

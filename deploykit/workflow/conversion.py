@@ -1,0 +1,124 @@
+"""A network in another precision, as a graph in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deploykit import env
+from deploykit.errors import UsageError
+from deploykit.store import Store
+from deploykit.types import OnnxModel
+from deploykit.workflow.network import Network, input_chw, model_of
+from deploykit.workflow.sources import code_digest
+
+if TYPE_CHECKING:
+    from deploykit.graph.calibration import Calibration
+
+
+@dataclass(frozen=True)
+class CalibrationChoice:
+    """How the ranges of a quantised graph are to be found.
+
+    Attributes:
+        data: a data set whose calibration part is used; None takes the one the weights were trained on.
+        method: "minmax", "percentile", "entropy" or "mse".
+        images: how many.
+        synthetic: whether made-up images are allowed where there is no data.
+        seed: of made-up images.
+    """
+
+    data: str | None = None
+    method: str = "minmax"
+    images: int | None = None
+    synthetic: bool = False
+    seed: int = 0
+
+
+#: Images that calibration takes when nobody says how many.
+DEFAULT_IMAGES = 100
+DEFAULT_SYNTHETIC_IMAGES = 8
+
+
+def convert_network(
+    network: Network, precision: str, target: str, choice: CalibrationChoice, store: Store
+) -> OnnxModel:
+    """The graph of `network` in `precision` for `target`: found in the store, or made.
+
+    Raises:
+        UnknownName: no such precision or target.
+        UsageError: the precision needs calibration and there is no data for it.
+        DriftFailed: the graph's values don't fit the precision.
+    """
+    from deploykit.graph.precision import convert, find_recipe
+
+    recipe = find_recipe(precision, target)
+    if precision == network.model.precision:
+        return network.model
+    calibration = _calibration(network, choice) if recipe.needs_calibration else None
+    fields = {
+        "source_sha256": network.model.sha256,
+        "precision": precision,
+        "recipe_targets": recipe.targets,
+        "calibration": calibration.facts() if calibration else None,
+        "versions": {name: env.package_version(name) for name in ("onnx", "onnxruntime")},
+        "code": code_digest("graph"),
+    }
+
+    def make(path: Path) -> Mapping[str, Any]:
+        model = convert(network.model, precision, target, path, calibration)
+        return {
+            "sha256": model.sha256,
+            "precision": model.precision,
+            "inputs": [asdict(spec) for spec in model.inputs],
+            "outputs": [asdict(spec) for spec in model.outputs],
+            "recipe": dict(model.recipe),
+        }
+
+    label = f"{network.model.spec.label.replace(':', '.')}-{precision}"
+    if recipe.targets == ("cpu",) or "cpu" not in recipe.targets:  # two recipes bear this name
+        label += f"-{recipe.targets[0]}"
+    return model_of(store.produce("onnx", label, fields, "model.onnx", make), network.model.spec)
+
+
+def _calibration(network: Network, choice: CalibrationChoice) -> Calibration:
+    from deploykit.graph.calibration import Calibration, synthetic_calibration
+
+    model = network.model
+    data = choice.data or network.dataset
+    # Random weights have seen no data, so none is more right for them than noise is.
+    synthetic = choice.synthetic or model.spec.weights == "random"
+    if data is not None:
+        from deploykit.data import open_dataset
+
+        shape = input_chw(model)
+        if shape is None:
+            raise UsageError(
+                f"{model.spec.label} takes no images, so {data} can't calibrate it: "
+                "give --synthetic-calibration"
+            )
+        part = open_dataset(data).calibration
+        count = choice.images or min(DEFAULT_IMAGES, len(part))
+        return Calibration.from_part(part, shape, count=count, data=data, method=choice.method)
+    if not synthetic:
+        raise UsageError(
+            f"int8 needs images to calibrate {model.spec.label}: give --data DATASET, or "
+            "--synthetic-calibration for an engine whose accuracy means nothing"
+        )
+    return synthetic_calibration(
+        model.inputs[0].with_batch(1)[1:],
+        seed=choice.seed,
+        count=choice.images or DEFAULT_SYNTHETIC_IMAGES,
+        method=choice.method,
+    )
+
+
+def calibration_text(model: OnnxModel) -> str | None:
+    """What the `calibration` column says of a graph: method, count and data, or None for a float graph."""
+    facts = model.recipe.get("calibration")
+    if not facts:
+        return None
+    data = "synthetic images" if facts["synthetic"] else f"images of {facts['data']}"
+    return f"{facts['method']}, {facts['count']} {data}"

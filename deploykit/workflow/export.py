@@ -1,0 +1,98 @@
+"""ONNX files where the user wants them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from deploykit.errors import OutputFailed, UsageError
+from deploykit.store import Store, output_errors
+from deploykit.types import ModelSpec
+from deploykit.workflow.network import obtain_network
+from deploykit.workflow.plan import Source
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A written file and its facts; `verified` is the largest relative error against PyTorch, as text."""
+
+    path: Path
+    sha256: str
+    parameters: int
+    macs: int
+    file_bytes: int
+    verified: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self) | {"path": str(self.path)}
+
+
+def destinations(sources: Sequence[Source], output: str | None) -> list[Path]:
+    """Where each of `sources` is to be written.
+
+    `output` is a file for one source; for several, or if it ends with a slash or is a folder, a folder.
+
+    Raises:
+        UsageError: the folder is missing, or one file is named for several networks.
+    """
+    target = Path(output) if output else Path()
+    as_folder = output is None or output.endswith(os.sep) or target.is_dir()
+    if as_folder:
+        if output is not None and output.endswith(os.sep):
+            with output_errors("folder"):
+                target.mkdir(parents=True, exist_ok=True)
+        places = [target / f"{_stem(source)}.onnx" for source in sources]
+    elif len(sources) > 1:
+        raise UsageError(
+            f"{output} is one file for {len(sources)} networks: name a folder, {output}/"
+        )
+    else:
+        places = [target]
+    for place in places:
+        if not place.parent.is_dir():
+            raise UsageError(f"the folder {place.parent} of {place} does not exist: make it first")
+        if not os.access(place.parent, os.W_OK):
+            raise OutputFailed(
+                f"can't write in {place.parent}: choose a folder that can be written"
+            )
+    return places
+
+
+def _stem(source: Source) -> str:
+    if isinstance(source, ModelSpec):
+        return source.label.replace(":", ".")
+    return f"{source.stem}-checked"
+
+
+def export_to(source: Source, place: Path, store: Store) -> Exported:
+    """Export `source`, or find it in the store, and put a copy at `place`, whole or not at all.
+
+    Raises:
+        DeploykitError: as `obtain_network`; OutputFailed where `place` can't be written.
+    """
+    network = obtain_network(source, store)
+    temporary = place.with_name(f".{place.name}.{os.getpid()}")
+    with output_errors("ONNX file"):
+        try:
+            shutil.copyfile(network.model.path, temporary)
+            temporary.replace(place)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return Exported(
+        path=place,
+        sha256=network.model.sha256,
+        parameters=network.facts["parameters"],
+        macs=network.facts["macs"],
+        file_bytes=place.stat().st_size,
+        verified=_error(network.model.recipe),
+    )
+
+
+def _error(recipe: Any) -> str:
+    error = recipe.get("verified", {}).get("max_relative_error") if recipe else None
+    return "–" if error is None else f"{float(error):.1e}"

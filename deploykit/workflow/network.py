@@ -1,0 +1,186 @@
+"""A network as a checked FP32 graph in the store, with what is counted in it: where every command begins."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from deploykit import env
+from deploykit.store import Entry, Store, file_sha256
+from deploykit.types import ModelSpec, OnnxModel
+from deploykit.workflow.plan import Source
+from deploykit.workflow.sources import code_digest
+
+#: Packages whose version can change the graph that an export gives.
+_EXPORTERS = ("torch", "onnx", "onnxscript")
+
+
+@dataclass(frozen=True)
+class Network:
+    """An FP32 graph (or a user's, as it is) and its facts.
+
+    Attributes:
+        model: the graph.
+        folder: of its store entry; references that belong to it are kept there.
+        facts: parameters, macs, activation_bytes, weight_bytes, uncounted, as counted in the graph.
+        dataset: whose test part judges its accuracy, where its weights are trained for one.
+        hit: whether it was in the store.
+    """
+
+    model: OnnxModel
+    folder: Path
+    facts: Mapping[str, Any]
+    dataset: str | None
+    hit: bool
+
+
+def obtain_network(source: Source, store: Store) -> Network:
+    """The graph of `source`: found in the store, or exported and verified, or taken in from its file.
+
+    Raises:
+        UsageError, InvalidModel, MissingDependency, DriftFailed: as `zoo.create`, `graph.export` and
+            `graph.loading` say; nothing is left in the store.
+    """
+    if isinstance(source, Path):
+        return _from_file(source, None, store)
+    if ":" in source.name:
+        # The user's code may have changed in ways that can't be seen, so it is exported each time and the
+        # bytes of the graph are what the store goes by.
+        from deploykit.graph.export import export_model
+
+        with tempfile.TemporaryDirectory(prefix="deploykit-") as folder:
+            path = Path(folder) / "model.onnx"
+            export_model(source, path)
+            return _from_file(path, source, store)
+    return _from_zoo(source, store)
+
+
+def _from_zoo(spec: ModelSpec, store: Store) -> Network:
+    stored = _checkpoint(spec)
+    fields = {
+        "spec": dataclasses.asdict(spec) | {"rho": str(spec.rho)},
+        "checkpoint_sha256": file_sha256(stored) if stored else None,
+        "versions": {name: env.package_version(name) for name in _EXPORTERS},
+        "code": code_digest("zoo", "graph/export.py"),
+    }
+
+    def make(path: Path) -> Mapping[str, Any]:
+        from deploykit.graph.export import export_model
+        from deploykit.zoo import weights
+
+        model = export_model(spec, path)
+        return _describe(model) | {"dataset": weights.facts(spec).get("dataset")}
+
+    return _network(store.produce("onnx", f"{spec.label}-fp32", fields, "model.onnx", make), spec)
+
+
+def _from_file(file: Path, spec: ModelSpec | None, store: Store) -> Network:
+    from deploykit.graph.loading import open_model, read_model, save_model
+
+    model = open_model(file, spec)
+    label = f"{model.spec.label.replace(':', '.')}-{model.precision}"
+
+    def make(path: Path) -> Mapping[str, Any]:
+        if file_sha256(file) == model.sha256:  # all in one file: its bytes are kept as they are
+            shutil.copyfile(file, path)
+        else:
+            save_model(read_model(file), path)
+        facts = _describe(dataclasses.replace(model, path=path))
+        return facts | {"dataset": None, "origin": str(file.absolute())}
+
+    fields = {"source_sha256": model.sha256}
+    return _network(store.produce("onnx", label, fields, "model.onnx", make), model.spec)
+
+
+def _checkpoint(spec: ModelSpec) -> Path | None:
+    """The file that the weights come from, where they come from one."""
+    from deploykit.zoo import weights
+
+    if weights.is_trained(spec.weights):
+        return weights.trained(spec)
+    return None if spec.weights in weights.KEYWORDS else weights.existing(spec.weights)
+
+
+def _describe(model: OnnxModel) -> dict[str, Any]:
+    """What the manifest keeps of a graph, so that nothing has to be read or counted again."""
+    from deploykit.graph.counting import count_graph
+
+    counts = count_graph(model.path)
+    return {
+        "sha256": model.sha256,
+        "network": dataclasses.asdict(model.spec) | {"rho": str(model.spec.rho)},
+        "precision": model.precision,
+        "inputs": [dataclasses.asdict(spec) for spec in model.inputs],
+        "outputs": [dataclasses.asdict(spec) for spec in model.outputs],
+        "recipe": dict(model.recipe),
+        "counts": {
+            "parameters": counts.parameters,
+            "macs": counts.macs,
+            "activation_bytes": counts.activation_bytes,
+            "weight_bytes": counts.weight_bytes,
+            "uncounted": dict(counts.uncounted),
+        },
+    }
+
+
+def _network(entry: Entry, spec: ModelSpec) -> Network:
+    manifest = entry.manifest
+    return Network(
+        model=model_of(entry, spec),
+        folder=entry.folder,
+        facts=manifest["counts"],
+        dataset=manifest["dataset"],
+        hit=entry.hit,
+    )
+
+
+def model_of(entry: Entry, spec: ModelSpec) -> OnnxModel:
+    """The graph of a store entry, from its manifest alone."""
+    from deploykit.types import TensorSpec
+
+    def specs(stored: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
+        return tuple(TensorSpec(s["name"], tuple(s["shape"]), s["dtype"]) for s in stored)
+
+    manifest = entry.manifest
+    return OnnxModel(
+        path=entry.path,
+        sha256=manifest["sha256"],
+        spec=spec,
+        precision=manifest["precision"],
+        inputs=specs(manifest["inputs"]),
+        outputs=specs(manifest["outputs"]),
+        recipe=manifest["recipe"],
+    )
+
+
+def input_chw(model: OnnxModel) -> tuple[int, int, int] | None:
+    """Channels, height, width of the graph's image input, or None where it has no such input."""
+    if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
+        return None
+    channels, height, width = model.inputs[0].with_batch(1)[1:]
+    return channels, height, width
+
+
+def stored_sources(store: Store) -> list[Source]:
+    """The networks that the store has graphs of, in the order of their names.
+
+    A user's own file counts as long as it is where it was.
+    """
+    found: list[Source] = []
+    for entry in store.entries("onnx"):
+        manifest = entry.manifest
+        if "counts" not in manifest:  # another precision of a network that is listed itself
+            continue
+        if "origin" in manifest:
+            if Path(manifest["origin"]).is_file():
+                found.append(Path(manifest["origin"]))
+            continue
+        stored = dict(manifest["network"])
+        found.append(ModelSpec(**stored | {"rho": Fraction(stored["rho"])}))
+    return list(dict.fromkeys(found))

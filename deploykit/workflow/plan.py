@@ -1,0 +1,145 @@
+"""From the words of a request to the list of networks it means; standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from deploykit import zoo
+from deploykit.errors import UsageError
+from deploykit.types import ModelSpec
+
+#: A network to work on: a spec that the zoo can make, or a file of the user's own.
+Source = ModelSpec | Path
+
+#: What `deploykit run`, and commands without a MODEL, work on.
+DEFAULT_MODELS: tuple[ModelSpec, ...] = (
+    ModelSpec("lenet5", weights="trained"),
+    ModelSpec("squeezenet1_0"),
+    ModelSpec("alexnet"),
+    ModelSpec("mobilenet"),
+    ModelSpec("mobilenet", alpha=0.5),
+)
+
+
+@dataclass(frozen=True)
+class Variants:
+    """The options that make several networks out of one name; `None` weights are random ones."""
+
+    alphas: tuple[float, ...] = (1.0,)
+    rhos: tuple[Fraction, ...] = (Fraction(1),)
+    weights: str | None = None
+    num_classes: int | None = None
+    resolution_px: int | None = None
+    seed: int = 0
+
+
+def is_file(model: str) -> bool:
+    """Whether MODEL means a file rather than a name: by its ending, or because it is a path."""
+    return model.endswith(".onnx") or ("/" in model and ":" not in model)
+
+
+def plan(models: Sequence[str], variants: Variants) -> list[Source]:
+    """The networks that `models` mean, each name at every combination of `variants`.
+
+    A multiplier that only some of the named networks have applies to those; the others stay at 1.
+
+    Raises:
+        UnknownName: no such network.
+        UsageError: a multiplier that none of them has, or a value that can't be.
+    """
+    sources: list[Source] = []
+    for text in models:
+        if is_file(text):
+            sources.append(Path(text))
+        elif ":" in text:
+            sources.append(
+                ModelSpec(
+                    text,
+                    weights=variants.weights or "random",
+                    num_classes=variants.num_classes,
+                    resolution_px=variants.resolution_px,
+                    seed=variants.seed,
+                )
+            )
+        else:
+            sources += _of_name(text, variants)
+    _refuse_idle(sources, models, variants)
+    specs = [source for source in sources if isinstance(source, ModelSpec)]
+    for spec in specs:
+        if ":" not in spec.name:
+            zoo.input_shape(spec)
+    return list(dict.fromkeys(sources))
+
+
+def _of_name(text: str, variants: Variants) -> list[Source]:
+    architecture = zoo.lookup(text)
+    alphas = variants.alphas if architecture.has_alpha else (1.0,)
+    rhos = variants.rhos if architecture.has_rho else (Fraction(1),)
+    return [
+        ModelSpec(
+            architecture.name,
+            alpha=alpha,
+            rho=rho,
+            num_classes=variants.num_classes,
+            weights=variants.weights or "random",
+            resolution_px=variants.resolution_px,
+            seed=variants.seed,
+        )
+        for alpha in alphas
+        for rho in rhos
+    ]
+
+
+def _refuse_idle(sources: Sequence[Source], models: Sequence[str], variants: Variants) -> None:
+    """A multiplier that changes none of the networks would be accepted and ignored: refuse it."""
+    specs = [source for source in sources if isinstance(source, ModelSpec)]
+    names = ", ".join(models)
+    if set(variants.alphas) != {1.0} and not any(
+        spec.alpha in variants.alphas for spec in specs if _has(spec, "alpha")
+    ):
+        raise UsageError(f"{names} has no width multiplier: leave --alpha out, or use mobilenet")
+    if set(variants.rhos) != {Fraction(1)} and not any(_has(spec, "rho") for spec in specs):
+        raise UsageError(
+            f"{names} has no resolution multiplier, its input size is fixed: leave --rho out"
+        )
+    if variants.weights not in (None, "random") and sources and not specs:
+        raise UsageError(f"{names} has its own weights: leave --weights out")
+
+
+def _has(spec: ModelSpec, multiplier: str) -> bool:
+    if ":" in spec.name:
+        return False
+    architecture = zoo.lookup(spec.name)
+    return architecture.has_alpha if multiplier == "alpha" else architecture.has_rho
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """A comma-separated list of numbers; fractions such as 6/7 are numbers too.
+
+    Raises:
+        UsageError: something in it is not a number.
+    """
+    return tuple(float(value) for value in fractions(text, option))
+
+
+def fractions(text: str, option: str) -> tuple[Fraction, ...]:
+    """A comma-separated list of exact fractions: 1, 0.5, 6/7.
+
+    Raises:
+        UsageError: something in it is not a number.
+    """
+    values = []
+    for part in words(text):
+        try:
+            values.append(Fraction(part))
+        except (ValueError, ZeroDivisionError):
+            raise UsageError(f"{option} takes numbers such as 1,0.5 or 6/7, not {part!r}") from None
+    return tuple(values)
+
+
+def words(text: str) -> list[str]:
+    """The parts of a comma-separated list, blanks and doubles dropped, order kept."""
+    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

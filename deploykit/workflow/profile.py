@@ -1,0 +1,286 @@
+"""Profiles: one row per configuration, each measured in a process of its own."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from deploykit import env
+from deploykit.backends import get
+from deploykit.backends.protocol import Backend
+from deploykit.bench.policy import Policy
+from deploykit.bench.reference import make_reference
+from deploykit.bench.runner import AccuracyRequest, WorkerRequest, run_worker
+from deploykit.errors import (
+    BuildFailed,
+    DeploykitError,
+    MissingDependency,
+    OutputFailed,
+    UsageError,
+)
+from deploykit.report.schema import SCHEMA_VERSION, Row
+from deploykit.store import Store
+from deploykit.types import BuildOptions, Engine, ModelSpec, Reason
+from deploykit.workflow.build import Built, build_network
+from deploykit.workflow.conversion import CalibrationChoice
+from deploykit.workflow.network import Network, obtain_network, stored_sources
+from deploykit.workflow.plan import DEFAULT_MODELS, Source, Variants
+
+#: Key under which a failed row carries its exit code; not a column.
+EXIT_CODE = "exit_code"
+
+#: Told what is being done, for a display: a short text.
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ProfileOptions:
+    """How to measure.
+
+    Attributes:
+        precisions, backends, batches: the product of these and the networks gives the rows.
+        threads: of the runtime; None is one per usable core.
+        streams: concurrent requests.
+        policy: how long to warm up and measure.
+        calibration: for precisions that need it.
+        data: judge accuracy on this data set; None: on the one the weights were trained on.
+        build: options of the engines.
+        timeout_s: kill a row's process after that long.
+        samples: folder that keeps every row's raw samples; None keeps none.
+    """
+
+    precisions: Sequence[str] = ("fp32",)
+    backends: Sequence[str] = ("onnxruntime",)
+    batches: Sequence[int] = (1,)
+    threads: int | None = None
+    streams: int = 1
+    policy: Policy = field(default_factory=Policy)
+    calibration: CalibrationChoice = field(default_factory=CalibrationChoice)
+    data: str | None = None
+    build: BuildOptions = field(default_factory=BuildOptions)
+    timeout_s: float | None = 600.0
+    samples: Path | None = None
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One row to be: which network, in which precision, on which backend, at which batch."""
+
+    source: Source
+    precision: str
+    backend: str
+    batch: int
+
+    @property
+    def text(self) -> str:
+        """A short name for displays."""
+        name = self.source.label if isinstance(self.source, ModelSpec) else self.source.name
+        return f"{name} {self.precision} {self.backend} batch {self.batch}"
+
+
+def configurations(sources: Sequence[Source], options: ProfileOptions) -> list[Configuration]:
+    """The rows that a profile will have, in their order; a precision a target lacks is left out."""
+    from deploykit.graph.precision import precisions
+
+    offered = {name: {r.name for r in precisions(get(name).target)} for name in options.backends}
+    return [
+        Configuration(source, precision, backend, batch)
+        for source in sources
+        for backend in options.backends
+        for precision in options.precisions
+        for batch in options.batches
+        if precision in offered[backend]
+    ]
+
+
+class Profiler:
+    """Makes rows; networks and engines come from `store` and go into it.
+
+    Args:
+        store: of graphs and engines.
+        options: how to measure.
+        say: is told what is being done.
+    """
+
+    def __init__(self, store: Store, options: ProfileOptions, say: Say = lambda text: None) -> None:
+        self.store, self.options, self.say = store, options, say
+        self.run_id = uuid.uuid4().hex[:12]
+        self.stages: dict[str, float] = {}
+
+    def rows(self, wanted: Sequence[Configuration]) -> Iterator[Row]:
+        """One row per configuration, as each is finished; a failure is a row with its reason.
+
+        Raises:
+            OutputFailed: the store can't be written; no further row could be made either.
+            KeyboardInterrupt: passes through; the rows until then were yielded.
+        """
+        networks: dict[Source, Network | DeploykitError] = {}
+        for configuration in wanted:
+            row = self._blank(configuration)
+            try:
+                network = self._network(configuration.source, networks)
+                row |= self._of_network(network)
+                backend = get(configuration.backend)
+                built = self._build(network, configuration, backend)
+                row |= self._of_engine(built.engine)
+                row |= self._measure(network, built, backend, configuration)
+            except OutputFailed:
+                raise
+            except MissingDependency as error:
+                row |= {"status": "skipped", "reason": f"not run: {error}"}
+            except DeploykitError as error:
+                row |= {"status": "failed", "reason": str(error), EXIT_CODE: error.exit_code}
+            row["timestamp"] = datetime.now(UTC).isoformat(timespec="seconds")
+            yield row
+
+    def _network(self, source: Source, known: dict[Source, Network | DeploykitError]) -> Network:
+        if source not in known:
+            name = source.label if isinstance(source, ModelSpec) else source.name
+            self.say(f"export {name}")
+            try:
+                known[source] = obtain_network(source, self.store)
+            except OutputFailed:
+                raise
+            except DeploykitError as error:
+                known[source] = error
+        found = known[source]
+        if isinstance(found, DeploykitError):
+            raise found
+        return found
+
+    def _build(self, network: Network, wanted: Configuration, backend: Backend) -> Built:
+        self.say(f"build {wanted.text}")
+        options = self.options
+        build = BuildOptions(
+            batch_opt=options.build.batch_opt,
+            batch_max=max(options.build.batch_max, *options.batches),
+            compute_capability=options.build.compute_capability,
+        )
+        choice = options.calibration
+        return build_network(network, wanted.precision, backend, build, choice, self.store)
+
+    def _measure(
+        self, network: Network, built: Built, backend: Backend, wanted: Configuration
+    ) -> dict[str, Any]:
+        device = backend.device()
+        if isinstance(device, Reason):
+            return {"status": "skipped", "reason": f"not run: {device}"}
+        dataset = self.options.data or network.dataset
+        kind = "seed0" if dataset is None else dataset.replace("/", "_").replace(":", "_")
+        reference = network.folder / f"reference-{kind}.npz"
+        if not reference.exists():
+            self.say(f"drift reference of {network.model.spec.label}")
+            make_reference(network.model, reference, dataset=dataset)
+        self.say(f"measure {wanted.text}")
+        request = WorkerRequest(
+            engine=built.engine.path.parent,
+            backend=wanted.backend,
+            batch=wanted.batch,
+            threads=self.options.threads,
+            streams=self.options.streams,
+            policy=self.options.policy,
+            drift_reference=reference,
+            accuracy=self._accuracy(network, built, dataset, kind),
+            samples_path=self._samples_path(wanted),
+        )
+        result = run_worker(request, self.options.timeout_s)
+        notes = list(result.notes)
+        if built.engine.manifest.get("emulated"):
+            notes.insert(0, _emulated(wanted.precision, built.engine.precision_actual))
+        row = {"status": "ok", "device": device, **result.columns}
+        row["boundary"] = row.get("boundary") or "end_to_end"
+        macs, images_per_s = network.facts["macs"], row.get("throughput_ips")
+        if macs and images_per_s:
+            row["gflops"] = 2 * macs * images_per_s / 1e9
+        return row | {"reason": "; ".join(notes) or None}
+
+    def _accuracy(
+        self, network: Network, built: Built, dataset: str | None, kind: str
+    ) -> AccuracyRequest | None:
+        if dataset is None:
+            return None
+        reference = network.folder / f"predictions-{kind}.npz"
+        is_reference = built.model.sha256 == network.model.sha256
+        return AccuracyRequest(
+            dataset=dataset,
+            reference=reference if reference.exists() and not is_reference else None,
+            predictions=reference if is_reference else None,
+        )
+
+    def _samples_path(self, wanted: Configuration) -> Path | None:
+        if self.options.samples is None:
+            return None
+        name = "-".join(wanted.text.replace("/", "_").split())
+        return self.options.samples / f"{self.run_id}-{name}.npz"
+
+    def _blank(self, wanted: Configuration) -> Row:
+        spec = wanted.source if isinstance(wanted.source, ModelSpec) else None
+        backend = get(wanted.backend)
+        return {
+            "schema": SCHEMA_VERSION,
+            "run_id": self.run_id,
+            "env_id": env.env_id(),
+            "model": spec.name if spec else Path(str(wanted.source)).stem,
+            "alpha": spec.alpha if spec else None,
+            "rho": str(spec.rho) if spec else None,
+            "weights": weights_text(spec.weights) if spec else "file",
+            "precision": wanted.precision,
+            "target": backend.target,
+            "backend": wanted.backend,
+            "backend_version": backend.version(),
+            "batch": wanted.batch,
+            "threads": self.options.threads,
+            "streams": self.options.streams,
+        }
+
+    def _of_network(self, network: Network) -> dict[str, Any]:
+        return {name: network.facts[name] for name in ("parameters", "macs")}
+
+    def _of_engine(self, engine: Engine) -> dict[str, Any]:
+        manifest: Mapping[str, Any] = engine.manifest
+        return {
+            "precision_actual": engine.precision_actual,
+            "onnx_bytes": manifest["onnx_bytes"],
+            "engine_bytes": manifest["bytes"],
+            "build_s": manifest["build_s"],
+            "calibration": manifest["calibration"],
+        }
+
+
+def _emulated(asked: str, actual: str) -> str:
+    return (
+        f"emulated: this runtime computes {asked} in {actual} between casts; the accuracy is that of "
+        f"{asked}, the latency says nothing about {asked} hardware"
+    )
+
+
+def weights_text(weights: str) -> str:
+    """What the `weights` column says: a keyword, or the name of the checkpoint without its folders."""
+    return Path(weights).name
+
+
+def exit_code(rows: Sequence[Row]) -> int:
+    """What a command that made `rows` ends with: 0, the worst failure's code, or 3 if nothing could run."""
+    failed = [
+        int(row.get(EXIT_CODE, BuildFailed.exit_code)) for row in rows if row["status"] == "failed"
+    ]
+    if failed:
+        return max(failed)
+    if rows and all(row["status"] == "skipped" for row in rows):
+        return MissingDependency.exit_code
+    return 0
+
+
+def sources_without_names(store: Store, variants: Variants) -> list[Source]:
+    """What a profile of no MODEL in particular is about: the store's networks, else the default ones.
+
+    Raises:
+        UsageError: there are options that shape a network, but no network is named.
+    """
+    if variants != Variants():
+        raise UsageError("--alpha, --rho, --weights and their like need a MODEL: name one")
+    return stored_sources(store) or list(DEFAULT_MODELS)

@@ -1,0 +1,108 @@
+"""The main job: from the default networks to engines, a profile, verdicts and a summary, in one call."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deploykit import env
+from deploykit.bench.policy import Policy
+from deploykit.claims import check_claims
+from deploykit.claims.table import COLUMNS, verdict_rows
+from deploykit.claims.verdict import Verdict
+from deploykit.errors import OutputFailed, UsageError
+from deploykit.report.csvfile import CsvReport, to_csv
+from deploykit.report.schema import Row
+from deploykit.store import Store, output_errors, write_atomic
+from deploykit.workflow.plan import DEFAULT_MODELS, Source
+from deploykit.workflow.profile import Configuration, ProfileOptions, Profiler, configurations
+from deploykit.workflow.summary import summarise
+
+PRECISIONS = ("fp32", "fp16", "int8")
+BACKENDS = ("onnxruntime", "tensorrt-rtx")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left: rows, verdicts, the folder of its reports, and how long it took."""
+
+    rows: Sequence[Row]
+    verdicts: Sequence[Verdict]
+    folder: Path
+    elapsed_s: float
+
+
+class Run:
+    """One run of the main job.
+
+    Args:
+        folder: for the reports; made if it is missing.
+        store: of graphs and engines.
+        policy: how long to measure each row.
+        sources: the networks.
+        say: is told what is being done.
+        step: is called when a configuration is finished.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        store: Store,
+        policy: Policy,
+        sources: Sequence[Source] = DEFAULT_MODELS,
+        say: Callable[[str], None] = lambda text: None,
+        step: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.folder, self.store, self.say, self.step = folder, store, say, step
+        self.options = ProfileOptions(precisions=PRECISIONS, backends=BACKENDS, policy=policy)
+        self.wanted: list[Configuration] = configurations(sources, self.options)
+
+    def __call__(self) -> RunResult:
+        """Make everything; rows reach profile.csv as they are finished.
+
+        Raises:
+            OutputFailed, UsageError: reports or store can't be written.
+            KeyboardInterrupt: passes through; the rows until then are in profile.csv.
+        """
+        start_s = time.perf_counter()
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UsageError(
+                f"{self.folder} is a file: name a folder for the reports with --reports"
+            )
+        with output_errors("reports"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        report = CsvReport(str(self.folder / "profile.csv"))
+        write_environment(self.folder)
+        for row in Profiler(self.store, self.options, self.say).rows(self.wanted):
+            report.add(row)
+            self.step()
+        self.say("check claims")
+        verdicts = check_claims(rows=report.rows)
+        self.step()
+        write_atomic(self.folder / "claims.csv", to_csv(verdict_rows(verdicts), tuple(COLUMNS)), "report")
+        elapsed_s = time.perf_counter() - start_s
+        text = summarise(report.rows, verdicts, env.capture())
+        write_atomic(self.folder / "summary.md", text, "report")
+        return RunResult(report.rows, verdicts, self.folder, elapsed_s)
+
+
+def write_environment(folder: Path) -> None:
+    """Add this machine to the folder's env.json, under its env_id; other machines' entries stay.
+
+    Raises:
+        OutputFailed: it can't be written.
+    """
+    path = folder / "env.json"
+    known: dict[str, Any] = {}
+    try:
+        known = json.loads(path.read_text())
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise OutputFailed(f"{path} can't be read ({error}): delete it") from error
+    known[env.env_id()] = env.capture()
+    write_atomic(path, json.dumps(known, indent=2, sort_keys=True) + "\n", "report")
