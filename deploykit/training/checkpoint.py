@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploykit.errors import InvalidModel, UsageError
+from deploykit.errors import UsageError
 from deploykit.store import write_atomic
 
 if TYPE_CHECKING:
@@ -47,25 +47,18 @@ def _canonical(data: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """The tensors and metadata of a safetensors file.
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint to start from, by name.
 
     Raises:
         UsageError: there is no such file.
         InvalidModel: it is not sound.
     """
-    from safetensors import SafetensorError, safe_open
+    from deploykit.zoo.weights import read_state as read_weights
 
     if not path.is_file():
         raise UsageError(f"{path} does not exist: give the path of a checkpoint (.safetensors)")
-    try:
-        with safe_open(path, framework="pt") as stored:
-            names = list(stored.keys())
-            return {name: stored.get_tensor(name) for name in names}, dict(stored.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise InvalidModel(
-            f"{path} is not a sound safetensors file ({error}): train or copy it again"
-        ) from None
+    return read_weights(path)
 
 
 def state_path(out: Path) -> Path:

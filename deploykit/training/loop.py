@@ -72,7 +72,11 @@ def train(
     _check_writable(out)
     if epochs is not None and epochs < 1:
         raise UsageError(f"{epochs} epochs are not possible: give at least 1")
-    recipe = recipe or recipe_for(_family(spec), dataset.name)
+    family = ""  # a user's own `module:factory` belongs to none
+    if ":" not in spec.name:
+        architecture = zoo.lookup(spec.name)
+        spec, family = replace(spec, name=architecture.name), architecture.family
+    recipe = recipe or recipe_for(family, dataset.name)
     recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
     spec = replace(spec, weights="random", seed=seed)
     if spec.num_classes is None:
@@ -86,7 +90,7 @@ def train(
     initialised: tuple[str, ...] = ()
     start_hash = ""
     if from_checkpoint is not None:
-        tensors, _ = checkpoint.read_checkpoint(Path(from_checkpoint))
+        tensors = checkpoint.read_tensors(Path(from_checkpoint))
         initialised = transfer.take_over(module, tensors, str(from_checkpoint))
         start_hash = hashlib.sha256(Path(from_checkpoint).read_bytes()).hexdigest()
     frozen = transfer.freeze(module, freeze)
@@ -102,7 +106,11 @@ def train(
     train_s = time.perf_counter() - begin
 
     correct, tested = count_correct(module, dataset.test, input_shape, device)
-    metadata |= {"test_top1": f"{correct / tested:.6f}", "test_images": str(tested)}
+    metadata |= {
+        "test_top1": f"{correct / tested:.6f}",
+        "test_images": str(tested),
+        "test_sha256": dataset.test.sha256,
+    }
     sha256 = checkpoint.save_checkpoint(out, module.state_dict(), metadata)
     state_path.unlink(missing_ok=True)
     return TrainResult(
@@ -209,7 +217,7 @@ class _Run:
         loss = self.loss_function(outputs[0], labels.to(self.device))
         for auxiliary in outputs[1:]:
             loss = loss + 0.3 * self.loss_function(auxiliary, labels.to(self.device))
-        value = float(loss)
+        value: float = loss.item()
         if not torch.isfinite(loss):
             raise DeploykitError(f"training diverged (loss {value}): use a lower learning rate")
         loss.backward()
@@ -217,11 +225,6 @@ class _Run:
         self.optimizer.step()
         self.schedule.step()
         return value
-
-
-def _family(spec: ModelSpec) -> str:
-    # A user's own `module:factory` belongs to no family of the catalogue.
-    return "" if ":" in spec.name else zoo.lookup(spec.name).family
 
 
 def _require_torch() -> None:
