@@ -261,6 +261,12 @@ class GraphEditor:
             if self._producers.get(name) is node:
                 del self._producers[name]
 
+    def replace(self, node: onnx.NodeProto, new: onnx.NodeProto) -> None:
+        """Put another node, which makes the same tensors, in a node's place."""
+        self.remove(node)
+        self.nodes.append(new)
+        self._index(new)
+
     def bypass(self, node: onnx.NodeProto) -> bool:
         """Remove a node that passes its first input on; False where an output's name forbids it."""
         source, result = node.input[0], node.output[0]

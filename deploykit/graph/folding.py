@@ -18,7 +18,7 @@ FOLDABLE = ("Conv", "ConvTranspose", "Gemm")
 
 
 @dataclass(frozen=True)
-class _Affine:
+class Affine:
     """y = scale * x + shift per channel (axis 1); either may be one number for all channels."""
 
     scale: np.ndarray
@@ -95,11 +95,11 @@ def _channel_axis_rank(editor: GraphEditor, product: onnx.NodeProto) -> int | No
 
 def _affine(
     editor: GraphEditor, node: onnx.NodeProto, slot: int, rank: int | None
-) -> _Affine | None:
+) -> Affine | None:
     if rank is None or not is_standard(node):
         return None
     if node.op_type == "BatchNormalization":
-        return _batchnorm(editor, node)
+        return batchnorm_affine(editor, node)
     if node.op_type not in ("Mul", "Add", "Sub", "Div") or len(node.input) != 2:
         return None
     if slot == 1 and node.op_type in ("Sub", "Div"):
@@ -110,10 +110,10 @@ def _affine(
         return None
     one, zero = np.ones(1), np.zeros(1)
     if node.op_type == "Mul":
-        return _Affine(channel, zero)
+        return Affine(channel, zero)
     if node.op_type == "Div":
-        return _Affine(1.0 / channel, zero) if np.all(channel != 0) else None
-    return _Affine(one, channel if node.op_type == "Add" else -channel)
+        return Affine(1.0 / channel, zero) if np.all(channel != 0) else None
+    return Affine(one, channel if node.op_type == "Add" else -channel)
 
 
 def _per_channel(value: np.ndarray, rank: int) -> np.ndarray | None:
@@ -126,7 +126,8 @@ def _per_channel(value: np.ndarray, rank: int) -> np.ndarray | None:
     return value.reshape(-1).astype(np.float64)
 
 
-def _batchnorm(editor: GraphEditor, node: onnx.NodeProto) -> _Affine | None:
+def batchnorm_affine(editor: GraphEditor, node: onnx.NodeProto) -> Affine | None:
+    """A BatchNorm's scale and shift per channel; None in training mode or with statistics not constant."""
     if attribute(node, "training_mode", 0) or len([name for name in node.output if name]) > 1:
         return None
     if attribute(node, "spatial", 1) != 1:
@@ -136,10 +137,10 @@ def _batchnorm(editor: GraphEditor, node: onnx.NodeProto) -> _Affine | None:
         return None
     gamma, beta, mean, variance = (np.asarray(v, dtype=np.float64) for v in values)
     scale = gamma / np.sqrt(variance + float(attribute(node, "epsilon", 1e-5)))
-    return _Affine(scale, beta - mean * scale)
+    return Affine(scale, beta - mean * scale)
 
 
-def _apply(editor: GraphEditor, product: onnx.NodeProto, affine: _Affine) -> bool:
+def _apply(editor: GraphEditor, product: onnx.NodeProto, affine: Affine) -> bool:
     """Multiply the product's weight and bias; False, and nothing changed, where that is not possible."""
     weight = editor.constant(product.input[1])
     if weight is None or weight.dtype != np.float32:

@@ -82,7 +82,10 @@ class QdqWriter:
         self, base: str, scale: float, zero_point: int, data_type: int
     ) -> tuple[str, str]:
         """Store one scale and zero point; returns their names."""
-        kinds: dict[int, type[np.generic]] = {TensorProto.UINT8: np.uint8, TensorProto.INT8: np.int8}
+        kinds: dict[int, type[np.generic]] = {
+            TensorProto.UINT8: np.uint8,
+            TensorProto.INT8: np.int8,
+        }
         scale_name = self.editor.add_initializer(f"{base}_scale", np.asarray(scale, np.float32))
         if data_type in kinds:
             zero = self.editor.add_initializer(
@@ -152,6 +155,21 @@ class QdqWriter:
             )
             self._weights[key] = self.editor.add_node(
                 "DequantizeLinear", [stored, scale, zero], f"{name}_dequantized",
+                name=f"{name}_DequantizeLinear", axis=axis,
+            )  # fmt: skip
+        return self._weights[key]
+
+    def weight_e4m3(self, name: str, stored: np.ndarray, axis: int, scales: np.ndarray) -> str:
+        """Store a weight that is in E4M3 already, a scale per channel; returns its dequantised name."""
+        key = (name, axis, scales.tobytes())
+        if key not in self._weights:
+            kind = TensorProto.FLOAT8E4M3FN
+            values = self.editor.add_initializer(f"{name}_quantized", stored, kind)
+            scale = self.editor.add_initializer(f"{name}_scale", scales)
+            zeros = np.zeros(scales.shape, np.uint8)
+            zero = self.editor.add_initializer(f"{name}_zero_point", zeros, kind)
+            self._weights[key] = self.editor.add_node(
+                "DequantizeLinear", [values, scale, zero], f"{name}_dequantized",
                 name=f"{name}_DequantizeLinear", axis=axis,
             )  # fmt: skip
         return self._weights[key]

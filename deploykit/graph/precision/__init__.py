@@ -13,7 +13,7 @@ from onnx import TensorProto, numpy_helper
 from deploykit.errors import InvalidModel, UnknownName, UsageError
 from deploykit.graph.calibration import Calibration
 from deploykit.graph.loading import describe, read_model, save_model, set_origin
-from deploykit.graph.precision import bf16, fp16, fp32, int8_cpu, int8_tensorrt
+from deploykit.graph.precision import bf16, fp8, fp16, fp32, int8_cpu, int8_tensorrt
 from deploykit.graph.precision.keep import KeepRules
 from deploykit.graph.precision.recipe import PrecisionRecipe, needs
 from deploykit.graph.walking import all_nodes, all_tensors
@@ -42,6 +42,10 @@ _RECIPES = (
     PrecisionRecipe(
         "int8", _BOTH_TENSORRT, "symmetric s8 activations and weights per channel, float32 bias",
         True, int8_tensorrt.transform,
+    ),
+    PrecisionRecipe(
+        "fp8", ("tensorrt-rtx",), "E4M3 activations and weights per channel, float32 bias",
+        True, fp8.transform,
     ),
 )  # fmt: skip
 

@@ -7,6 +7,7 @@ float32 between casts. Inputs and outputs of the graph keep float32.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,10 +26,13 @@ from deploykit.graph.walking import attribute_graphs
 _TYPE_ATTRIBUTES = ("to", "dtype")
 
 _NAMES: dict[int, str] = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
-_LIMITS: dict[int, tuple[float, float]] = {
-    TensorProto.FLOAT16: (65504.0, 2.0**-14),
-    TensorProto.BFLOAT16: (3.3895313892515355e38, 2.0**-126),
+_SMALLEST_NORMAL: dict[int, float] = {
+    TensorProto.FLOAT16: 2.0**-14,
+    TensorProto.BFLOAT16: 2.0**-126,
 }
+
+#: Values looked at in one go when losses are counted.
+_PIECE = 1 << 18
 
 
 @dataclass
@@ -44,13 +48,22 @@ class Losses:
 
     def add(self, name: str, before: np.ndarray, after: np.ndarray, smallest_normal: float) -> bool:
         """Count one tensor; returns whether a finite value of it became infinite."""
-        size = np.abs(before)
-        over = int(np.count_nonzero(np.isinf(after) & np.isfinite(before)))
-        self.converted += before.size
-        self.subnormal += int(np.count_nonzero((size > 0) & (size < smallest_normal)))
-        self.flushed_to_zero += int(np.count_nonzero((size > 0) & (after == 0)))
-        finite = size[np.isfinite(size)]
-        self.largest = max(self.largest, float(finite.max()) if finite.size else 0.0)
+        over = 0
+        wide, narrow = before.reshape(-1), after.reshape(-1)
+        # Piece by piece, so that the work stays in the cache and needs no arrays of the weights' size.
+        for start in range(0, wide.size, _PIECE):
+            size = np.abs(wide[start : start + _PIECE])
+            small = np.abs(narrow[start : start + _PIECE].astype(np.float32))
+            self.subnormal += int(
+                np.count_nonzero(size < smallest_normal) - np.count_nonzero(size == 0)
+            )
+            self.flushed_to_zero += int(np.count_nonzero(small == 0) - np.count_nonzero(size == 0))
+            over += int(np.count_nonzero(small == np.inf) - np.count_nonzero(size == np.inf))
+            peak = float(size.max())
+            if not math.isfinite(peak):
+                peak = float(np.max(size, initial=0.0, where=np.isfinite(size)))
+            self.largest = max(self.largest, peak)
+        self.converted += wide.size
         self.overflowed += over
         if over:
             self.overflowing_tensors.append(name)
@@ -245,7 +258,7 @@ class _Rewriter:
     ) -> np.ndarray:
         with np.errstate(over="ignore", under="ignore"):
             narrow = value.astype(helper.tensor_dtype_to_np_dtype(self.data_type))
-        over = self.losses.add(name, value, narrow.astype(np.float32), _LIMITS[self.data_type][1])
+        over = self.losses.add(name, value, narrow, _SMALLEST_NORMAL[self.data_type])
         # An infinite bound of a Clip means what a very large one meant; an infinite weight does not.
         if over and not bound:
             self.overflow_hosts.append(reader.name or reader.output[0])

@@ -17,6 +17,7 @@ from deploykit.graph.calibration import Calibration
 from deploykit.graph.calibration_ranges import collect_ranges
 from deploykit.graph.editing import GraphEditor
 from deploykit.graph.folding import fold_batchnorm, remove_passing_nodes
+from deploykit.graph.precision.depthwise_batchnorm import batchnorm_to_depthwise
 from deploykit.graph.precision.integer_regions import IntegerRegions
 from deploykit.graph.precision.keep import KeepRules
 from deploykit.graph.precision.opsets import raise_opset
@@ -44,7 +45,12 @@ def transform(
     calibration = needs(calibration, "int8")
     facts = raise_opset(model, OPSET_PER_CHANNEL, "int8")
     remove_passing_nodes(model)
-    facts["nodes_folded"] = fold_batchnorm(model)
+    folded = fold_batchnorm(model)
+    replaced = batchnorm_to_depthwise(model, keep)
+    if replaced:
+        facts["batchnorm_as_depthwise"] = replaced
+        folded += fold_batchnorm(model)
+    facts["nodes_folded"] = folded
     editor = GraphEditor(model)
     _sums_to_additions(editor)
     regions = IntegerRegions(editor, keep)
