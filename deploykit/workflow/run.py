@@ -83,7 +83,9 @@ class Run:
         self.say("check claims")
         verdicts = check_claims(rows=report.rows)
         self.step()
-        write_atomic(self.folder / "claims.csv", to_csv(verdict_rows(verdicts), tuple(COLUMNS)), "report")
+        write_atomic(
+            self.folder / "claims.csv", to_csv(verdict_rows(verdicts), tuple(COLUMNS)), "report"
+        )
         elapsed_s = time.perf_counter() - start_s
         text = summarise(report.rows, verdicts, env.capture())
         write_atomic(self.folder / "summary.md", text, "report")
