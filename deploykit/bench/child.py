@@ -63,7 +63,7 @@ def run_child(
     Raises:
         WorkerFailure: no usable answer.
     """
-    oom_before = _oom_kills()
+    oom_before = oom_kills()
     with (
         tempfile.TemporaryFile() as question,
         tempfile.TemporaryFile() as answer,
@@ -71,16 +71,7 @@ def run_child(
     ):
         question.write(json.dumps(request).encode())
         question.seek(0)
-        process = subprocess.Popen(
-            # -P: the current folder can't shadow a module of the child.
-            [sys.executable, "-P", "-m", module, str(answer.fileno())],
-            stdin=question,
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-            pass_fds=(answer.fileno(),),
-            env=_environment(threads),
-            start_new_session=True,
-        )
+        process = spawn(module, question, answer.fileno(), log, threads)
         try:
             finished = wait_for(process, timeout_s)
         except BaseException:
@@ -94,7 +85,25 @@ def run_child(
             )
         # What it may have left behind must not disturb the next row.
         kill(process)
-        return _answer_or_failure(answer, log, process.returncode, _oom_kills() > oom_before)
+        answer.seek(0)
+        raw = answer.read(_MAX_ANSWER_BYTES + 1)
+        return result_of(raw, process.returncode, log, out_of_memory=oom_kills() > oom_before)
+
+
+def spawn(
+    module: str, question: IO[bytes] | int, answer: int, log: IO[bytes], threads: int | None
+) -> subprocess.Popen[bytes]:
+    """Start `python -m module` in a session of its own, with `answer` as the descriptor to answer on."""
+    return subprocess.Popen(
+        # -P: the current folder can't shadow a module of the child.
+        [sys.executable, "-P", "-m", module, str(answer)],
+        stdin=question,
+        stdout=subprocess.DEVNULL,
+        stderr=log,
+        pass_fds=(answer,),
+        env=_environment(threads),
+        start_new_session=True,
+    )
 
 
 def wait_for(process: subprocess.Popen[bytes], timeout_s: float | None) -> bool:
@@ -145,12 +154,20 @@ def _environment(threads: int | None) -> dict[str, str]:
     return environment
 
 
-def _answer_or_failure(answer: IO[bytes], log: IO[bytes], status: int, oom: bool) -> dict[str, Any]:
-    """The child's result; raises WorkerFailure, with the end of the child's log, if it left none."""
-    answer.seek(0)
+def result_of(
+    raw: bytes, status: int, log: IO[bytes], *, out_of_memory: bool = False
+) -> dict[str, Any]:
+    """The result in a child's answer; raises WorkerFailure, with the end of its log, if there is none.
+
+    Args:
+        raw: what it answered.
+        status: what it ended with; negative is a signal; 0 also where it has not ended.
+        log: what it wrote to stderr.
+        out_of_memory: whether the kernel has killed a process for want of memory meanwhile.
+    """
     text = _end_of(log)
     try:
-        return _result(answer.read(_MAX_ANSWER_BYTES + 1), status, oom, text)
+        return _result(raw, status, out_of_memory, text)
     except WorkerFailure as failure:
         failure.log = text
         raise
@@ -212,7 +229,7 @@ def _end_of(log: IO[bytes]) -> str:
     return log.read().decode(errors="replace")
 
 
-def _oom_kills() -> int:
+def oom_kills() -> int:
     """How often the kernel has killed for want of memory since boot; 0 where it does not say."""
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/vmstat").read_text().splitlines():
@@ -227,24 +244,33 @@ def serve(work: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
     `work` takes the request and returns JSON values.
     """
     descriptor = int(sys.argv[1])
-    _die_with_parent()
+    die_with_parent()
     request = json.loads(sys.stdin.buffer.read())
+    answer = attempt(lambda: work(request))
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(json.dumps(answer).encode())
+    leave()
+
+
+def attempt(work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """The answer to the parent: what `work` returned, or why it failed."""
     try:
-        answer: dict[str, Any] = {"result": work(request)}
+        return {"result": work()}
     except DeploykitError as error:
-        answer = _failure(str(error), error.exit_code, error)
+        return _failure(str(error), error.exit_code, error)
     except MemoryError as error:
-        answer = _failure("out of memory; take a smaller batch or free memory", 1, error)
+        return _failure("out of memory; take a smaller batch or free memory", 1, error)
     except Exception as error:
         traceback.print_exc()
         said = one_line(error) or "no message"
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name}:{frame.lineno}"
         reason = f"{type(error).__name__} in {place}: {said}; the worker's log has the traceback"
-        answer = _failure(reason, 1, error)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(json.dumps(answer).encode())
-    # Runtimes have been seen to crash or hang in their own clean-up at exit; all is written by now.
+        return _failure(reason, 1, error)
+
+
+def leave() -> None:
+    """End the child at once: runtimes have been seen to crash or hang in their own clean-up at exit."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
@@ -254,7 +280,7 @@ def _failure(reason: str, exit_code: int, error: BaseException) -> dict[str, Any
     return {"failure": {"reason": reason, "exit_code": exit_code, "type": type(error).__name__}}
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Ask the kernel (Linux) to kill this process if the parent dies without saying good-bye."""
     if not sys.platform.startswith("linux"):
         return

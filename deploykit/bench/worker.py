@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ from deploykit.store import read_entry
 from deploykit.types import Engine, Reason
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from deploykit.backends import Session
 
 
@@ -46,11 +50,32 @@ def largest_batch(engine: Engine) -> int | None:
     )
 
 
-def work(request: WorkerRequest) -> dict[str, Any]:
-    """Measure one row: timing, then memory, drift and accuracy.
+@dataclass
+class Loaded:
+    """An engine that is ready to be measured: a session per stream."""
 
-    Returns:
-        `columns`, `notes` and `details`, as in `WorkerResult`.
+    engine: Engine
+    device: str
+    sessions: list[Session]
+    memory: HostMemory
+
+    def columns(self, request: WorkerRequest) -> dict[str, Any]:
+        """The columns that say what is measured."""
+        first = self.sessions[0]
+        return {
+            "batch": request.batch,
+            "streams": request.streams,
+            "threads": getattr(first, "threads", None) or request.threads,
+            "boundary": first.boundary,
+        }
+
+
+@contextlib.contextmanager
+def load(request: WorkerRequest) -> Iterator[Loaded]:
+    """Load the engine of a request; its sessions are closed at the end.
+
+    Raises:
+        InvalidModel, MissingDependency, UsageError, BuildFailed: it can't be run as asked.
     """
     engine = open_engine(request.engine)
     backend = backends.get(request.backend)
@@ -59,38 +84,49 @@ def work(request: WorkerRequest) -> dict[str, Any]:
         raise MissingDependency(str(device))
     if request.streams < 1:
         raise UsageError(f"{request.streams} streams can't be run: give at least 1")
-    found: dict[str, Any] = {"batch": request.batch, "streams": request.streams}
+    # Optional in a backend: imports its runtime, whose memory is not the engine's.
+    getattr(backend, "prepare", lambda: None)()
+    loaded = Loaded(engine, device, [], HostMemory())
+    with contextlib.ExitStack() as stack:
+        for _ in range(request.streams):
+            session = backend.load(engine, request.threads)
+            stack.callback(session.close)
+            loaded.sessions.append(session)
+        check_batch(loaded.sessions[0].inputs, request.batch)
+        yield loaded
+
+
+def work(request: WorkerRequest) -> dict[str, Any]:
+    """Measure one row: timing, then memory, drift and accuracy.
+
+    Returns:
+        `columns`, `notes` and `details`, as in `WorkerResult`.
+    """
+    found: dict[str, Any] = {}
     notes: list[str] = []
-    details: dict[str, Any] = {"device": device, "policy": request.policy.to_json()}
 
     def add(part: tuple[dict[str, Any], list[str]]) -> None:
         found.update(part[0])
         notes.extend(part[1])
 
-    # Optional in a backend: imports its runtime, whose memory is not the engine's.
-    getattr(backend, "prepare", lambda: None)()
-    memory = HostMemory()
-    with contextlib.ExitStack() as stack:
-        sessions = []
-        for _ in range(request.streams):
-            session = backend.load(engine, request.threads)
-            stack.callback(session.close)
-            sessions.append(session)
-        first = sessions[0]
-        check_batch(first.inputs, request.batch)
-        found["boundary"] = first.boundary
-        found["threads"] = getattr(first, "threads", None) or request.threads
-        timing = _time(sessions, request, memory)
+    with load(request) as loaded:
+        details: dict[str, Any] = {
+            "device": loaded.device,
+            "policy": request.policy.to_json(),
+        }
+        found |= loaded.columns(request)
+        timing = _time(loaded.sessions, request, loaded.memory)
         add(columns.of_timing(timing, request.batch))
-        add(columns.of_memory(memory))
+        add(columns.of_memory(loaded.memory))
         details |= columns.details_of_timing(timing)
-        details["memory"] = {name: vars(phase) for name, phase in memory.phases.items()}
+        details["memory"] = {name: vars(phase) for name, phase in loaded.memory.phases.items()}
         if request.samples_path is not None:
-            _keep_samples(timing, request.samples_path)
+            keep_samples(timing.samples_ns, request.samples_path)
+        first = loaded.sessions[0]
         if request.drift_reference is not None:
             add(_drift(first, request, details))
         if request.accuracy is not None:
-            add(_accuracy(first, request.accuracy, engine, details))
+            add(_accuracy(first, request.accuracy, loaded.engine, details))
     return {"columns": found, "notes": notes, "details": details}
 
 
@@ -104,10 +140,11 @@ def _time(sessions: list[Session], request: WorkerRequest, memory: HostMemory) -
     return measure_streams(sessions, feeds, request.policy, memory.end_phase)
 
 
-def _keep_samples(timing: Timing, path: Path) -> None:
+def keep_samples(samples_ns: NDArray[np.int64], path: Path) -> None:
+    """Write every sample, in nanoseconds, as a compressed .npz."""
     from deploykit.bench.reference import write_npz
 
-    write_npz(path, {"samples_ns": timing.samples_ns}, compressed=True)
+    write_npz(path, {"samples_ns": samples_ns}, compressed=True)
 
 
 def _drift(
