@@ -1,0 +1,43 @@
+# `make run` and `make test` need nothing but Python >= 3.11 and make: each makes .venv first if it is not there.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := export,cpu,rtx,data,test,lint
+
+.PHONY: help install run test lint format bench clean
+
+help:  ## What can be made.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed  ## Make .venv with pinned dependencies.
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "deploykit needs Python 3.11 or later: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	@touch $@
+
+run: install  ## The main job: networks to engines, profile, claims and summary, in reports/.
+	$(BIN)/deploykit run
+
+test: install  ## All tests.
+	$(BIN)/python -m pytest
+
+lint: install  ## ruff, mypy --strict, import-linter.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install  ## Format the code.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install  ## Speed and memory of the commands themselves, into reports/benchmarks.csv.
+	$(BIN)/python -m benchmarks
+
+clean:  ## Remove what the commands above made, reports excepted.
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find engines -mindepth 1 ! -name README.md -delete
