@@ -41,11 +41,13 @@ def simplify(model: onnx_ir.Model) -> None:
         rules.normalize_pad_format_conv_rule,
         rules.fuse_pad_into_conv_rule,
     ]
+    own = set(model.graph.initializers)
     # What one round removes lets the next fold more; two are enough for networks of convolutions.
     for _ in range(2):
         optimizer.fold_constants_ir(model)
         rewriter.rewrite(model, wanted)
         passes.IdentityEliminationPass()(model)
+    drop_made_up_biases(model, own)
     join_local_response_norm(model)
     join_global_average_pool(model)
     passes.RemoveUnusedNodesPass()(model)
@@ -77,6 +79,20 @@ def _replace(old: onnx_ir.Node, new: onnx_ir.Node) -> None:
     new.outputs[0].shape = old.outputs[0].shape
     new.outputs[0].type = old.outputs[0].type
     ir.convenience.replace_nodes_and_values(graph, old, [old], [new], old.outputs, new.outputs)
+
+
+def drop_made_up_biases(model: onnx_ir.Model, own: set[str]) -> None:
+    """Take away the zeros that the exporter adds to a convolution without a bias.
+
+    A bias of the module's own, named in `own`, stays even while it is zero: it is a parameter.
+    """
+    for node in model.graph:
+        if node.op_type not in ("Conv", "ConvTranspose") or len(node.inputs) < 3:
+            continue
+        bias = node.inputs[2]
+        values = _constant(bias) if bias is not None and bias.name not in own else None
+        if values is not None and not any(values):
+            node.replace_input_with(2, None)
 
 
 def _keeps_dims(node: onnx_ir.Node) -> bool:

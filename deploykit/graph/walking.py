@@ -17,30 +17,32 @@ def attribute_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
             yield from attribute.graphs
 
 
-def _nodes_below(nodes: Any) -> Iterator[onnx.NodeProto]:
+def nodes_below(nodes: Any) -> Iterator[onnx.NodeProto]:
+    """Yield nodes, each followed by those of its bodies."""
     for node in nodes:
         yield node
         for graph in attribute_graphs(node):
-            yield from _nodes_below(graph.node)
+            yield from nodes_below(graph.node)
 
 
 def all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
     """Yield every node of the graph, of its sub-graphs and of the model's own functions."""
-    yield from _nodes_below(model.graph.node)
+    yield from nodes_below(model.graph.node)
     for function in model.functions:
-        yield from _nodes_below(function.node)
+        yield from nodes_below(function.node)
 
 
-def _graphs_below(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+def graphs_below(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Yield a graph and those in its nodes."""
     yield graph
     for node in graph.node:
         for inner in attribute_graphs(node):
-            yield from _graphs_below(inner)
+            yield from graphs_below(inner)
 
 
 def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     """Yield every stored tensor: initialisers, the parts of sparse ones, and tensor attributes."""
-    for graph in _graphs_below(model.graph):
+    for graph in graphs_below(model.graph):
         yield from graph.initializer
         for sparse in graph.sparse_initializer:
             yield sparse.values
