@@ -47,6 +47,69 @@ class ConvNormRelu(nn.Module):
         return F.relu(self.bn(self.conv(x)), inplace=True)
 
 
+#: One layer of a chain: filters and kernel, padded to keep the size; with a stride, not padded.
+Layer = tuple[int, Pair] | tuple[int, Pair, int]
+
+
+def conv_chain(in_channels: int, *layers: Layer) -> nn.Sequential:
+    """`ConvNormRelu` one after another, as the branches of Inception modules are.
+
+    A layer with a stride (1 included) is one that the papers' figures mark "V": without padding.
+    """
+    steps = []
+    for out_channels, kernel, *stride in layers:
+        steps.append(
+            ConvNormRelu(
+                in_channels,
+                out_channels,
+                kernel,
+                stride=stride[0] if stride else 1,
+                padding=0 if stride else None,
+            )
+        )
+        in_channels = out_channels
+    return nn.Sequential(*steps)
+
+
+class Parallel(nn.Module):
+    """Branches side by side on the same input, their outputs concatenated over the channels in order.
+
+    Each branch is a child under the name that it is given by.
+    """
+
+    def __init__(self, **branches: nn.Module) -> None:
+        super().__init__()
+        for name, branch in branches.items():
+            self.add_module(name, branch)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, sum of the branches' channels, H', W')."""
+        return torch.cat([branch(x) for branch in self.children()], 1)
+
+
+class SqueezeExcite(nn.Module):
+    """Channels scaled by what two 1x1 convolutions make of their averages (Hu et al., arXiv 1709.01507, eq. 3).
+
+    Args:
+        channels: of the input and output.
+        squeezed: channels between the two convolutions.
+        activation: between them.
+    """
+
+    def __init__(self, channels: int, squeezed: int, activation: nn.Module) -> None:
+        super().__init__()
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc1 = nn.Conv2d(channels, squeezed, 1)
+        self.fc2 = nn.Conv2d(squeezed, channels, 1)
+        self.activation = activation
+        self.scale_activation = nn.Sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, H, W) to the same shape."""
+        scale = self.activation(self.fc1(self.avgpool(x)))
+        return x * self.scale_activation(self.fc2(scale))
+
+
 class GridPool(nn.Module):
     """Average pooling to a fixed grid, for the networks whose first linear layer expects one.
 

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from .architecture import Architecture
+from .condensenet import CondensedConv, CondensedLinear
 
 #: Images and their size for BatchNorm's statistics: small, yet with enough positions per channel
 #: in the deepest layers that the variance is no accident (8 x 4 x 4 after a stride of 32).
@@ -51,6 +52,8 @@ def _fill(part: nn.Module, generator: torch.Generator) -> None:
             part.bias.zero_()
     elif isinstance(part, nn.BatchNorm2d):
         part.reset_parameters()
+    elif isinstance(part, CondensedConv | CondensedLinear):
+        part.reset_index(generator)
 
 
 def _estimate_statistics(

@@ -1,0 +1,180 @@
+"""GoogLeNet: Szegedy et al., "Going deeper with convolutions", arXiv 1409.4842, table 1.
+
+`googlenet` is the paper's: 5x5 convolutions, biases, local response normalisation (constants as in AlexNet's
+Caffe form, the paper naming none), 3x3 pools. `googlenet_bn` is torchvision's and has its keys: batch
+normalisation, 3x3 where the paper has 5x5, a 2x2 last pool. Pools round up in both.
+
+With `aux_logits` the two auxiliary classifiers of the paper's Fig. 3 exist for training; in eval mode, and so in
+exported graphs, they do nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F  # noqa: N812, the customary name
+from torch import Tensor, nn
+
+from .blocks import ConvNormRelu, LocalResponseNorm, Parallel
+from .imagenet_input import to_half_range
+
+#: Table 1: name, input channels, 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection.
+_INCEPTIONS = {
+    "3a": (192, 64, 96, 128, 16, 32, 32),
+    "3b": (256, 128, 128, 192, 32, 96, 64),
+    "4a": (480, 192, 96, 208, 16, 48, 64),
+    "4b": (512, 160, 112, 224, 24, 64, 64),
+    "4c": (512, 128, 128, 256, 24, 64, 64),
+    "4d": (512, 112, 144, 288, 32, 64, 64),
+    "4e": (528, 256, 160, 320, 32, 128, 128),
+    "5a": (832, 256, 160, 320, 32, 128, 128),
+    "5b": (832, 384, 192, 384, 48, 128, 128),
+}
+
+#: Makes a convolution with what follows it: input and output channels, kernel, stride; same padding.
+Conv = Callable[[int, int, int, int], nn.Module]
+
+
+class ConvRelu(nn.Module):
+    """Convolution with bias and ReLU, size kept at stride 1."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Filter and rectify."""
+        return F.relu(self.conv(x), inplace=True)
+
+
+class Auxiliary(nn.Module):
+    """The classifier that Fig. 3 hangs on a module inside: 4x4 average, 1x1 convolution, two linear layers."""
+
+    def __init__(self, in_channels: int, num_classes: int, conv: Conv, dropout: float) -> None:
+        super().__init__()
+        self.conv = conv(in_channels, 128, 1, 1)
+        self.fc1 = nn.Linear(128 * 4 * 4, 1024)
+        self.fc2 = nn.Linear(1024, num_classes)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to logits (N, num_classes)."""
+        x = self.conv(F.adaptive_avg_pool2d(x, (4, 4)))
+        return self.fc2(self.dropout(F.relu(self.fc1(torch.flatten(x, 1)))))
+
+
+class GoogLeNet(nn.Module):
+    """Both networks: a stem, nine Inception modules, a global average and one linear layer.
+
+    Args:
+        num_classes: of all heads.
+        conv: makes a convolution with its activation.
+        big_kernel: of the branch that the paper gives 5x5.
+        last_pool: kernel of the pool before modules 5.
+        norm: makes the normalisation around the second pool, or nothing.
+        aux_logits: whether the auxiliary classifiers exist.
+        transform_input: whether images scaled for torchvision's other networks are rescaled to -1..1.
+        dropout: of the auxiliary classifiers and the head.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        conv: Conv,
+        big_kernel: int,
+        last_pool: int,
+        norm: Callable[[], nn.Module],
+        aux_logits: bool,
+        transform_input: bool,
+        dropout: tuple[float, float],
+    ) -> None:
+        super().__init__()
+        self.transform_input = transform_input
+        self.conv1 = conv(3, 64, 7, 2)
+        self.maxpool1 = nn.MaxPool2d(3, 2, ceil_mode=True)
+        self.norm1 = norm()
+        self.conv2 = conv(64, 64, 1, 1)
+        self.conv3 = conv(64, 192, 3, 1)
+        self.norm2 = norm()
+        self.maxpool2 = nn.MaxPool2d(3, 2, ceil_mode=True)
+        for name, widths in _INCEPTIONS.items():
+            self.add_module(f"inception{name}", _inception(widths, conv, big_kernel))
+        self.maxpool3 = nn.MaxPool2d(3, 2, ceil_mode=True)
+        self.maxpool4 = nn.MaxPool2d(last_pool, 2, ceil_mode=True)
+        self.aux1 = Auxiliary(512, num_classes, conv, dropout[0]) if aux_logits else None
+        self.aux2 = Auxiliary(528, num_classes, conv, dropout[0]) if aux_logits else None
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.dropout = nn.Dropout(dropout[1])
+        self.fc = nn.Linear(1024, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
+        """Logits (N, num_classes); in training mode with heads, theirs follow."""
+        if self.transform_input:
+            x = to_half_range(x)
+        x = self.norm1(self.maxpool1(self.conv1(x)))
+        x = self.maxpool2(self.norm2(self.conv3(self.conv2(x))))
+        x = self.maxpool3(self._inceptions(x, "3a", "3b"))
+        inner1 = self._inceptions(x, "4a")
+        inner2 = self._inceptions(inner1, "4b", "4c", "4d")
+        x = self.maxpool4(self._inceptions(inner2, "4e"))
+        x = self.avgpool(self._inceptions(x, "5a", "5b"))
+        logits = self.fc(self.dropout(torch.flatten(x, 1)))
+        if self.training and self.aux1 is not None and self.aux2 is not None:
+            return logits, self.aux1(inner1), self.aux2(inner2)
+        return logits
+
+    def _inceptions(self, x: Tensor, *names: str) -> Tensor:
+        for name in names:
+            x = self.get_submodule(f"inception{name}")(x)
+        return x
+
+
+def _inception(widths: tuple[int, ...], conv: Conv, big_kernel: int) -> nn.Module:
+    """The module of Fig. 2(b): four branches, concatenated."""
+    inputs, one, three_reduce, three, five_reduce, five, projection = widths
+    return Parallel(
+        branch1=conv(inputs, one, 1, 1),
+        branch2=nn.Sequential(conv(inputs, three_reduce, 1, 1), conv(three_reduce, three, 3, 1)),
+        branch3=nn.Sequential(
+            conv(inputs, five_reduce, 1, 1), conv(five_reduce, five, big_kernel, 1)
+        ),
+        branch4=nn.Sequential(
+            nn.MaxPool2d(3, 1, 1, ceil_mode=True), conv(inputs, projection, 1, 1)
+        ),
+    )
+
+
+def _conv_norm(in_channels: int, out_channels: int, kernel: int, stride: int) -> nn.Module:
+    return ConvNormRelu(in_channels, out_channels, kernel, stride=stride, padding=None)
+
+
+def googlenet(*, num_classes: int = 1000, aux_logits: bool = False) -> nn.Module:
+    """GoogLeNet as the paper describes it."""
+    return GoogLeNet(
+        num_classes,
+        conv=ConvRelu,
+        big_kernel=5,
+        last_pool=3,
+        norm=lambda: LocalResponseNorm(5, alpha=1e-4, beta=0.75, bias=1.0),
+        aux_logits=aux_logits,
+        transform_input=False,
+        dropout=(0.7, 0.4),
+    )
+
+
+def googlenet_bn(
+    *, num_classes: int = 1000, aux_logits: bool = False, transform_input: bool = False
+) -> nn.Module:
+    """GoogLeNet as torchvision has it; its released weights want `transform_input`."""
+    return GoogLeNet(
+        num_classes,
+        conv=_conv_norm,
+        big_kernel=3,
+        last_pool=2,
+        norm=nn.Identity,
+        aux_logits=aux_logits,
+        transform_input=transform_input,
+        dropout=(0.7, 0.2),
+    )
