@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,7 +86,7 @@ def read_state(path: Path, fingerprint: str) -> dict[str, Any]:
         # weights_only: a state file is data, and must not be able to run code.
         state: dict[str, Any] = torch.load(path, weights_only=True)
         stored = state["fingerprint"]
-    except (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError):
+    except Exception:  # on a damaged file torch raises whatever its unpickler stumbles over
         raise UsageError(
             f"{path} can't be read as the state of a training: remove it to start anew"
         ) from None

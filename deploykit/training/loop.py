@@ -83,6 +83,9 @@ def train(
         spec = replace(spec, num_classes=len(dataset.classes))
     assert spec.num_classes is not None
     dataset.require_classes(spec.num_classes)
+    for part in (dataset.train, dataset.test):
+        if not len(part):
+            raise UsageError(f"{part.name} has no images: give a data set that has that part")
     input_shape = zoo.input_shape(spec)
     _require_torch()
 
@@ -143,20 +146,10 @@ class _Run:
     ) -> None:
         import torch
 
-        if not len(part):
-            raise UsageError(f"{part.name} has no images: give a data set that has that part")
         self.module, self.part, self.input_shape = module, part, input_shape
         self.recipe, self.seed, self.device, self.progress = recipe, seed, device, progress
         self.loss_function = torch.nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
         self.optimizer = _optimizer(module, recipe)
-        steps_an_epoch = -(-len(part) // recipe.batch_size)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer,
-            max_lr=recipe.peak_learning_rate,
-            total_steps=steps_an_epoch * recipe.epochs + 1,
-            pct_start=recipe.warmup,
-            cycle_momentum=False,
-        )
 
     def run(self, state_path: Path, fingerprint: str) -> float:
         """Train what is left; returns the mean loss of the last epoch."""
@@ -167,7 +160,6 @@ class _Run:
             state = checkpoint.read_state(state_path, fingerprint)
             self.module.load_state_dict(state["module"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.schedule.load_state_dict(state["schedule"])
             done, loss = state["epochs"], state["loss"]
         for epoch in range(done + 1, self.recipe.epochs + 1):
             with torch.random.fork_rng(devices=[]):
@@ -179,7 +171,6 @@ class _Run:
                     "loss": loss,
                     "module": self.module.state_dict(),
                     "optimizer": self.optimizer.state_dict(),
-                    "schedule": self.schedule.state_dict(),
                 }
                 checkpoint.save_state(state_path, state)
         self.module.eval()
@@ -197,6 +188,7 @@ class _Run:
         total_loss, seen = 0.0, 0
         shuffled = self.part.subset(order)
         for images, labels in shuffled.batches(self.recipe.batch_size, self.input_shape):
+            self._set_learning_rate((epoch - 1 + seen / len(self.part)) / self.recipe.epochs)
             inputs = torch.from_numpy(images).to(self.device)
             loss = self._step(augment(inputs, self.recipe, generator), torch.from_numpy(labels))
             total_loss += loss * len(labels)
@@ -223,8 +215,11 @@ class _Run:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
-        self.schedule.step()
         return value
+
+    def _set_learning_rate(self, done: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.learning_rate(done)
 
 
 def _require_torch() -> None:

@@ -7,6 +7,7 @@ which depends mostly on whether it normalises its activations.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 
 
@@ -38,6 +39,17 @@ class Recipe:
     shift: float = 0.0
     flip: bool = False
     clip_norm: float = 1.0
+
+    def learning_rate(self, done: float) -> float:
+        """The learning rate when a share of `done`, 0..1, of all images of all epochs has been seen.
+
+        Half a cosine up from a 25th of the peak during warm-up, then half a cosine down to zero.
+        """
+        if done < self.warmup:
+            rise = (1 - math.cos(math.pi * done / self.warmup)) / 2
+            return self.peak_learning_rate * (1 + 24 * rise) / 25
+        fall = (done - self.warmup) / (1 - self.warmup)
+        return self.peak_learning_rate * (1 + math.cos(math.pi * fall)) / 2
 
     def __str__(self) -> str:
         return " ".join(f"{key}={value}" for key, value in asdict(self).items())
