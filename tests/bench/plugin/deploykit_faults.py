@@ -19,6 +19,7 @@ class Session:
     inputs = (TensorSpec("image", ("batch", 1, 8, 8), "float32"),)
     outputs = (TensorSpec("logits", ("batch", 10), "float32"),)
     boundary = "device"
+    sleep_s = 0.0005
 
     def run(self, feeds):
         return {"logits": np.zeros((len(feeds["image"]), 10), np.float32)}
@@ -27,7 +28,7 @@ class Session:
         samples_ns = np.empty(n, np.int64)
         for i in range(n):
             start_ns = time.perf_counter_ns()
-            time.sleep(0.0005)
+            time.sleep(self.sleep_s)
             samples_ns[i] = time.perf_counter_ns() - start_ns
         return samples_ns
 
@@ -45,6 +46,24 @@ class Steady:
 
     def load(self, engine, threads=None):
         return self.session()
+
+
+class Slower(Steady):
+    class session(Session):  # noqa: N801
+        sleep_s = 0.001
+
+
+class Fading(Steady):
+    """Loads and warms up, then dies in the middle of the blocks."""
+
+    class session(Session):  # noqa: N801
+        calls = 0
+
+        def sample(self, feeds, n):
+            self.calls += 1
+            if self.calls > 15:
+                os._exit(9)
+            return super().sample(feeds, n)
 
 
 class Chatty(Steady):

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from deploykit.bench.child import WorkerFailure
+from deploykit.bench.interleaved import compare_interleaved, verdict_of
+from deploykit.bench.policy import Policy
+from deploykit.bench.request import WorkerRequest
+from deploykit.errors import UsageError
+from deploykit.stats import RatioInterval
+
+SHORT = Policy(warmup_s=0.01, warmup_max_s=0.2, window_s=0.005)
+
+
+def side(engine, backend, **changes):
+    return WorkerRequest(engine.folder, backend, policy=SHORT, **changes)
+
+
+def test_a_slower_configuration_is_found_from_either_side(engine, plugin):
+    steady, slower = side(engine, "steady"), side(engine, "slower")
+    found = compare_interleaved(steady, slower, pairs=10, block_s=0.01)
+    assert found.verdict == "slower"
+    assert found.ratio.low > 1.2
+    back = compare_interleaved(slower, steady, pairs=10, block_s=0.01)
+    assert back.verdict == "faster"
+    assert back.ratio.high < 0.8
+
+
+def test_both_sides_bring_their_columns_and_blocks(engine, plugin, tmp_path):
+    found = compare_interleaved(
+        side(engine, "steady", samples_path=tmp_path / "a.npz"),
+        side(engine, "steady", batch=2),
+        pairs=10,
+        block_s=0.01,
+    )
+    assert len(found.a_ns) == len(found.b_ns) == found.ratio.pairs == 10
+    assert found.ratio.ratio == pytest.approx(
+        float(np.exp(np.median(np.log(np.array(found.b_ns) / np.array(found.a_ns)))))
+    )
+    assert found.a.columns["iterations"] > 10
+    assert found.b.columns["batch"] == 2
+    with np.load(tmp_path / "a.npz") as stored:
+        assert len(stored["samples_ns"]) == found.a.columns["iterations"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "kind", "words"),
+    [
+        ("killed", "killed", "was killed"),
+        ("fading", "crashed", "ended with status 9"),
+        ("raising", "error", "RuntimeError in deploykit_faults.py"),
+        ("rubbish", "rubbish", "answered b'rubbish'"),
+        ("absent", "error", "no device is here"),
+    ],
+)
+def test_a_side_that_fails_is_one_line(engine, plugin, backend, kind, words):
+    with pytest.raises(WorkerFailure, match=words) as caught:
+        compare_interleaved(side(engine, "steady"), side(engine, backend), block_s=0.01)
+    assert caught.value.kind == kind
+    assert "\n" not in str(caught.value)
+
+
+def test_a_side_that_hangs_is_given_up(engine, plugin):
+    with pytest.raises(WorkerFailure, match="no answer after 1 s") as caught:
+        compare_interleaved(side(engine, "hung"), side(engine, "steady"), timeout_s=1)
+    assert caught.value.kind == "timeout"
+
+
+@pytest.mark.parametrize("changes", [{"pairs": 9}, {"quantile": 1.5}, {"block_s": 0.0}])
+def test_impossible_settings_are_refused_before_anything_starts(engine, changes):
+    with pytest.raises(UsageError, match="give"):
+        compare_interleaved(side(engine, "steady"), side(engine, "steady"), **changes)
+
+
+def test_streams_are_refused(engine, plugin):
+    with pytest.raises(WorkerFailure, match="leave --streams out"):
+        compare_interleaved(side(engine, "steady", streams=2), side(engine, "steady"))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "low", "high", "verdict"),
+    [
+        (1.05, 1.03, 1.07, "slower"),
+        (1.05, 0.99, 1.10, "undecided"),
+        (0.90, 0.85, 0.95, "faster"),
+        (1.001, 0.995, 1.005, "same"),
+        (1.008, 1.004, 1.009, "same"),  # surely slower, but by less than matters
+        (1.009, 1.004, 1.02, "undecided"),
+        (1.0, 0.9, 1.1, "undecided"),
+    ],
+)
+def test_a_change_needs_both_certainty_and_size(ratio, low, high, verdict):
+    assert verdict_of(RatioInterval(ratio, low, high, 0.99, 30), 0.01) == verdict
+
+
+def test_the_verdict_is_the_same_from_both_sides():
+    mirror = {"slower": "faster", "faster": "slower", "same": "same", "undecided": "undecided"}
+    for low, mid, high in [(1.02, 1.05, 1.08), (0.99, 1.0, 1.01), (0.9, 1.02, 1.1)]:
+        there = verdict_of(RatioInterval(mid, low, high, 0.99, 30), 0.01)
+        back = verdict_of(RatioInterval(1 / mid, 1 / high, 1 / low, 0.99, 30), 0.01)
+        assert back == mirror[there]
