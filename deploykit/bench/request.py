@@ -41,6 +41,8 @@ class WorkerRequest:
         batch: images per run.
         threads: of the runtime; None is its default.
         streams: concurrent requests, each with a session of its own.
+        rate_per_s: requests that arrive per second, as a Poisson process; None sends each one as soon as
+            the last is answered.
         policy: how long to measure.
         feeds: `{"kind": "synthetic", "seed": 0, "sets": 4}` or `{"kind": "dataset", "name": …}`.
         drift_reference: .npz of inputs and outputs that `deploykit.bench.reference` made.
@@ -53,6 +55,7 @@ class WorkerRequest:
     batch: int = 1
     threads: int | None = None
     streams: int = 1
+    rate_per_s: float | None = None
     policy: Policy = field(default_factory=Policy)
     feeds: Mapping[str, Any] = field(default_factory=lambda: {"kind": "synthetic", "seed": 0})
     drift_reference: Path | None = None

@@ -133,6 +133,12 @@ def work(request: WorkerRequest) -> dict[str, Any]:
 def _time(sessions: list[Session], request: WorkerRequest, memory: HostMemory) -> Timing:
     feeds = [make_feeds(session.inputs, request.batch, request.feeds) for session in sessions]
     memory.end_phase("load")
+    if request.rate_per_s is not None:
+        from deploykit.bench.arrivals import measure_arrivals
+
+        return measure_arrivals(
+            sessions, feeds, request.policy, request.rate_per_s, on_phase=memory.end_phase
+        )
     if len(sessions) == 1:
         return measure(sessions[0], feeds[0], request.policy, memory.end_phase)
     from deploykit.bench.streams import measure_streams

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from deploykit.bench.arrivals import measure_arrivals, schedule_ns, wait_until
+from deploykit.bench.policy import Policy
+from deploykit.bench.runner import WorkerRequest, run_worker
+from deploykit.errors import UsageError
+
+FEEDS = [{"x": np.zeros(1, np.float32)}]
+POLICY = Policy(warmup_s=0.01, warmup_max_s=0.05, window_s=0.004, min_s=0.4, max_s=0.8)
+
+
+class Server:
+    """Takes a millisecond or so per request."""
+
+    def __init__(self, service_s=0.001, fails_after=None):
+        self.service_s, self.fails_after, self.runs = service_s, fails_after, 0
+
+    def sample(self, feeds, n):
+        samples = []
+        for _ in range(n):
+            self.runs += 1
+            if self.fails_after is not None and self.runs > self.fails_after:
+                raise RuntimeError("device lost")
+            start = time.perf_counter_ns()
+            time.sleep(self.service_s)
+            samples.append(time.perf_counter_ns() - start)
+        return np.array(samples, np.int64)
+
+
+def test_a_schedule_has_the_rate_and_the_spread_of_a_poisson_process():
+    gaps = np.diff(schedule_ns(1000, 20.0)) / 1e9
+    assert gaps.mean() == pytest.approx(1e-3, rel=0.03)
+    assert gaps.std() == pytest.approx(1e-3, rel=0.05)  # as large as its mean: exponential
+    assert schedule_ns(1000, 20.0)[-1] < 20e9
+
+
+def test_a_schedule_repeats_for_its_seed():
+    assert np.array_equal(schedule_ns(50, 1.0, seed=1), schedule_ns(50, 1.0, seed=1))
+    assert not np.array_equal(schedule_ns(50, 1.0, seed=1)[:5], schedule_ns(50, 1.0, seed=2)[:5])
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), 1e9])
+def test_an_impossible_rate_is_refused(rate):
+    with pytest.raises(UsageError, match="can't be scheduled"):
+        schedule_ns(rate, 10.0)
+
+
+def test_queueing_is_counted():
+    # Two times as many requests as can be served: the last ones wait for about half of the run.
+    timing = measure_arrivals([Server(0.004)], [FEEDS], POLICY, 500.0)
+    assert timing.samples_ns.max() > 20 * timing.samples_ns.min()
+    assert timing.findings[0].name == "overload"
+    assert "overload: 500 requests/s were offered" in timing.stability
+
+
+def test_a_light_load_is_served_at_its_own_rate_without_queueing():
+    timing = measure_arrivals([Server(0.0002)], [FEEDS], POLICY, 150.0)
+    assert "overload" not in timing.stability
+    expected = schedule_ns(150.0, Policy.max_s).size  # only to show that the count is of this order
+    assert 0 < timing.samples_ns.size < expected
+    assert (timing.samples_ns > 0).all()
+
+
+def test_more_streams_serve_what_one_can_not():
+    one = measure_arrivals([Server(0.004)], [FEEDS], POLICY, 400.0)
+    four = measure_arrivals([Server(0.004) for _ in range(4)], [FEEDS] * 4, POLICY, 400.0)
+    assert np.median(four.samples_ns) < np.median(one.samples_ns) / 2
+
+
+def test_an_error_of_a_stream_is_raised():
+    with pytest.raises(RuntimeError, match="device lost"):
+        measure_arrivals([Server(fails_after=30)], [FEEDS], POLICY, 300.0)
+
+
+def test_a_rate_at_which_nothing_arrives_is_refused():
+    with pytest.raises(UsageError, match="none arrives"):
+        measure_arrivals([Server()], [FEEDS], POLICY, 0.01)
+
+
+def test_waiting_ends_at_the_moment_and_not_before():
+    due = time.perf_counter_ns() + 3_000_000
+    wait_until(due)
+    assert time.perf_counter_ns() >= due
+
+
+def test_a_row_can_be_measured_under_arrivals(engine, plugin):
+    result = run_worker(WorkerRequest(engine.folder, "steady", rate_per_s=300.0, policy=POLICY), 60)
+    assert result.columns["iterations"] > 60
+    assert result.columns["throughput_ips"] < 450
