@@ -25,8 +25,17 @@ _TYPE_NAMES = {
     "fp4": "fp4",
     "int4": "int4",
 }
-#: Kinds of layers that multiply; a node can appear in others too (a move, a re-layout of its weights).
-_MULTIPLYING = ("correlation", "conv", "gemm", "matmul", "matrix", "deconv", "fusion")
+#: Kinds of layers that multiply; a node can appear in others too (a cast or re-layout of its input).
+_MULTIPLYING = (
+    "correlation",
+    "conv",
+    "gemm",
+    "matmul",
+    "matrix",
+    "deconv",
+    "fusion",
+    "runtime_fusion",
+)
 
 
 @dataclass(frozen=True)
@@ -76,11 +85,11 @@ def compute_types(layers: Sequence[EngineLayer], products: Iterable[str]) -> dic
     for node in products:
         candidates = [layer for layer in layers if node in layer.nodes and layer.input_types]
         multiplying = [c for c in candidates if c.kind.lower().startswith(_MULTIPLYING)]
-        layer = next(iter(multiplying or candidates), None)
-        if layer is None:
-            kind = "unknown"
-        else:
-            raw = layer.input_types[0].lower()
+        if candidates:
+            # What prepares a node's input comes before the layer that computes it.
+            raw = (multiplying or candidates)[-1].input_types[0].lower()
             kind = _TYPE_NAMES.get(raw, raw)
+        else:
+            kind = "unknown"
         found.setdefault(kind, []).append(node)
     return found

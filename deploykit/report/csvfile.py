@@ -61,6 +61,11 @@ class CsvReport:
         self.path, self.names = path, names
         self.rows: list[Row] = []
 
+    def replace(self, rows: Iterable[Row]) -> None:
+        """Take all rows so far, in an order of their own, and write them to the file."""
+        self.rows = list(rows)
+        write_atomic(Path(self.path), to_csv(self.rows, self.names), "report")
+
     def add(self, row: Row) -> None:
         """Take a finished row and write it out."""
         self.rows.append(row)

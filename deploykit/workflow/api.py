@@ -1,0 +1,215 @@
+"""The Python API: what `import deploykit` offers. Each function is what the command of its name does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deploykit import zoo
+from deploykit.store import Store
+from deploykit.types import BuildOptions, Counts, Engine, ModelSpec, OnnxModel
+from deploykit.workflow.plan import Source, Variants, plan
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+    from deploykit.zoo import Architecture
+
+#: A network as the API takes it: a name, "module:factory", the path of an .onnx file, or a spec.
+Model = str | os.PathLike[str] | ModelSpec
+
+
+def _sources(models: Model | Iterable[Model], variants: Variants) -> list[Source]:
+    listed = [models] if isinstance(models, str | os.PathLike | ModelSpec) else list(models)
+    found: list[Source] = []
+    for model in listed:
+        if isinstance(model, ModelSpec):
+            found.append(model)
+        else:
+            found += plan([os.fspath(model)], variants)
+    return found
+
+
+def _variants(alpha: float, rho: Fraction | float | str, weights: str | None) -> Variants:
+    exact = rho if isinstance(rho, Fraction) else Fraction(str(rho))
+    return Variants(alphas=(float(alpha),), rhos=(exact,), weights=weights)
+
+
+def create_model(
+    name: str,
+    *,
+    alpha: float = 1.0,
+    rho: Fraction | float | str = 1,
+    num_classes: int | None = None,
+    weights: str | None = None,
+    seed: int = 0,
+) -> torch.nn.Module:
+    """A network of the catalogue as a module in eval mode: (N, C, H, W) float32 to logits (N, classes).
+
+    Args:
+        name: of the catalogue, or "module:factory".
+        alpha: width multiplier, for the networks that have one.
+        rho: resolution multiplier; shapes no weight, but is checked against what the network can take.
+        num_classes: of the head; the architecture's own when None.
+        weights: "random" (the default), "trained", "torchvision", "timm", or a checkpoint's path.
+        seed: of random weights.
+
+    Raises:
+        UsageError, InvalidModel, MissingDependency: as `deploykit.zoo.create`.
+    """
+    exact = rho if isinstance(rho, Fraction) else Fraction(str(rho))
+    known = name if ":" in name else zoo.lookup(name).name
+    spec = ModelSpec(known, float(alpha), exact, num_classes, weights or "random", seed=seed)
+    if ":" not in known:
+        zoo.input_shape(spec)
+    return zoo.create(spec)
+
+
+def list_models(pattern: str | None = None) -> list[str]:
+    """Names of the catalogue, all or those that match a shell pattern such as "vgg*"."""
+    return [architecture.name for architecture in zoo.architectures(pattern)]
+
+
+def model_info(name: str) -> Architecture:
+    """What the catalogue states about a network; needs no torch.
+
+    Raises:
+        UnknownName: there is none of that name.
+    """
+    return zoo.lookup(name)
+
+
+def export(
+    model: Model,
+    path: str | os.PathLike[str],
+    *,
+    alpha: float = 1.0,
+    rho: Fraction | float | str = 1,
+    weights: str | None = None,
+    store: Store | None = None,
+) -> OnnxModel:
+    """Write a network to `path` as ONNX, verified against PyTorch, and say what was written.
+
+    Raises:
+        DeploykitError: as `deploykit.workflow.network.obtain_network`; nothing is written then.
+    """
+    import dataclasses
+
+    from deploykit.workflow.export import export_to
+    from deploykit.workflow.network import obtain_network
+
+    artifacts = store or Store()
+    (source,) = _sources(model, _variants(alpha, rho, weights))
+    export_to(source, Path(path), artifacts)
+    return dataclasses.replace(obtain_network(source, artifacts).model, path=Path(path))
+
+
+def build(
+    model: Model,
+    *,
+    precision: str = "fp32",
+    target: str = "cpu",
+    alpha: float = 1.0,
+    rho: Fraction | float | str = 1,
+    weights: str | None = None,
+    data: str | None = None,
+    synthetic_calibration: bool = False,
+    options: BuildOptions | None = None,
+    store: Store | None = None,
+) -> Engine:
+    """Build an engine, or find it in the store; its precision is the one asked for, or an error says so.
+
+    Raises:
+        DeploykitError: as `deploykit.workflow.build.build_network`.
+    """
+    from deploykit.workflow.build import build_network, check_precisions, usable_backends
+    from deploykit.workflow.conversion import CalibrationChoice
+    from deploykit.workflow.network import obtain_network
+
+    check_precisions([precision], [target])
+    (backend,) = usable_backends([target])
+    artifacts = store or Store()
+    (source,) = _sources(model, _variants(alpha, rho, weights))
+    network = obtain_network(source, artifacts)
+    choice = CalibrationChoice(data, synthetic=synthetic_calibration)
+    built = build_network(network, precision, backend, options or BuildOptions(), choice, artifacts)
+    return built.engine
+
+
+def profile(
+    models: Model | Iterable[Model],
+    *,
+    precisions: Sequence[str] = ("fp32",),
+    backends: Sequence[str] = ("onnxruntime",),
+    batches: Sequence[int] = (1,),
+    threads: int | None = None,
+    quick: bool = False,
+    data: str | None = None,
+    synthetic_calibration: bool = False,
+    store: Store | None = None,
+) -> pd.DataFrame:
+    """Measure networks: one row per configuration, in the columns of `deploykit.report.schema`.
+
+    Networks with multipliers or weights are given as `ModelSpec`. A configuration that fails is a row with
+    its reason.
+    """
+    import pandas as pd
+
+    from deploykit.bench.policy import Policy
+    from deploykit.report.schema import NAMES
+    from deploykit.workflow.conversion import CalibrationChoice
+    from deploykit.workflow.profile import ProfileOptions, Profiler, configurations
+
+    options = ProfileOptions(
+        precisions=precisions,
+        backends=backends,
+        batches=batches,
+        threads=threads,
+        policy=Policy.quick() if quick else Policy(),
+        calibration=CalibrationChoice(data, synthetic=synthetic_calibration),
+        data=data,
+    )
+    wanted = configurations(_sources(models, Variants()), options)
+    rows = list(Profiler(store or Store(), options).rows(wanted))
+    return pd.DataFrame([[row.get(name) for name in NAMES] for row in rows], columns=list(NAMES))
+
+
+def check_claims(ids: Iterable[str] | None = None, rows: Any = None) -> pd.DataFrame:
+    """Verdicts on claims, one row each; see `deploykit.claims`. `rows` is a profile, for what is measured.
+
+    Raises:
+        UnknownName: there is no such claim.
+    """
+    import pandas as pd
+
+    from deploykit.claims import check_claims as check
+    from deploykit.claims import table
+
+    return pd.DataFrame(table.verdict_rows(check(ids, rows)))
+
+
+def count(
+    path_or_module: str | os.PathLike[str] | torch.nn.Module,
+    input_shape: tuple[int, int, int] | None = None,
+) -> Counts:
+    """Parameters, MACs and bytes of a network: an .onnx file, or a module with the (C, H, W) of its input.
+
+    Raises:
+        InvalidModel: the file is no sound ONNX graph.
+        UsageError: a module without `input_shape`.
+    """
+    from deploykit.errors import UsageError
+
+    if isinstance(path_or_module, str | os.PathLike):
+        from deploykit.graph.counting import count_graph
+
+        return count_graph(Path(path_or_module))
+    if input_shape is None:
+        raise UsageError(
+            "counting a module needs the shape of its input: give input_shape=(C, H, W)"
+        )
+    return zoo.count_module(path_or_module, input_shape)

@@ -1,0 +1,139 @@
+"""The proof of the catalogue: every network through export, every precision and every builder.
+
+Run as `python -m deploykit.workflow.catalogue` (`make catalogue`). One process per network, a few at a time,
+each with a store of its own that is removed when the network is done. Rows reach the CSV as they come.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from deploykit import env, zoo
+from deploykit.bench.child import WorkerFailure, run_child
+from deploykit.errors import DeploykitError
+from deploykit.report.csvfile import CsvReport
+from deploykit.types import ModelSpec
+
+PRECISIONS = ("fp32", "fp16", "int8")
+BACKENDS = ("onnxruntime", "tensorrt-rtx")
+TIMEOUT_S = 1800.0
+
+#: The columns of catalogue.csv.
+COLUMNS = (
+    "model alpha rho precision backend backend_version status reason parameters macs uncounted onnx_bytes "
+    "engine_bytes export_s convert_s build_s precision_actual products drift_of drift_max_abs "
+    "drift_cosine drift_snr_db network_s env_id"
+).split()
+
+#: Multipliers that are proven beside the canonical network, where the architecture has both.
+_MULTIPLIED = (
+    *((alpha, Fraction(1)) for alpha in (0.75, 0.5, 0.25)),
+    *((1.0, rho) for rho in (Fraction(6, 7), Fraction(5, 7), Fraction(4, 7))),
+)
+
+
+def variants(pattern: str | None = None) -> list[ModelSpec]:
+    """Every network of the catalogue, and MobileNet at its published multipliers."""
+    specs = []
+    for architecture in zoo.architectures(pattern):
+        specs.append(ModelSpec(architecture.name))
+        if architecture.has_alpha and architecture.name == "mobilenet":
+            specs += [ModelSpec(architecture.name, alpha, rho) for alpha, rho in _MULTIPLIED]
+    return specs
+
+
+def prove(spec: ModelSpec, folder: Path, threads: int) -> list[dict[str, Any]]:
+    """All rows of one network; where its process fails, one row that says why."""
+    start_s = time.perf_counter()
+    stored = dataclasses.asdict(spec) | {"rho": str(spec.rho)}
+    request = {
+        "spec": stored,
+        "folder": str(folder),
+        "threads": threads,
+        "precisions": PRECISIONS,
+        "backends": BACKENDS,
+    }
+    try:
+        rows = run_child("deploykit.workflow.catalogue_worker", request, TIMEOUT_S, threads)["rows"]
+    except WorkerFailure as error:
+        rows = [{"status": "failed", "reason": str(error)}]
+    shared = {
+        "model": spec.name,
+        "alpha": spec.alpha,
+        "rho": str(spec.rho),
+        "network_s": round(time.perf_counter() - start_s, 1),
+        "env_id": env.env_id(),
+    }
+    return [{**row, **shared} for row in rows]
+
+
+def catalogue(
+    specs: Sequence[ModelSpec], path: str, jobs: int, say: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Prove `specs`, `jobs` at a time, the largest first, and write the rows to `path` in their order.
+
+    Raises:
+        UsageError, OutputFailed: `path` can't be written.
+    """
+    report = CsvReport(path, COLUMNS)
+    threads = max(1, int(env.usable_cores()) // jobs)
+    done: dict[ModelSpec, list[dict[str, Any]]] = {}
+    # The longest first, so that the last ones to finish are short.
+    order = sorted(specs, key=lambda spec: -zoo.lookup(spec.name).macs)
+    with (
+        tempfile.TemporaryDirectory(prefix="deploykit-catalogue-") as folder,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
+        pending = {pool.submit(prove, spec, Path(folder), threads): spec for spec in order}
+        for future in as_completed(pending):
+            spec = pending[future]
+            done[spec] = future.result()
+            failed = [row for row in done[spec] if row["status"] != "ok"]
+            seconds = done[spec][0]["network_s"]
+            say(
+                f"[{len(done)}/{len(specs)}] {spec.label}: {len(done[spec])} rows, "
+                f"{len(failed)} failed, {seconds:.0f} s"
+            )
+            for row in failed:
+                say(f"    {row.get('precision')} {row.get('backend')}: {row['reason']}")
+            report.replace([row for s in specs for row in done.get(s, [])])
+    return report.rows
+
+
+def main() -> int:
+    """The command: prove what matches the pattern and tell what it took."""
+    parser = argparse.ArgumentParser(prog="python -m deploykit.workflow.catalogue")
+    parser.add_argument("pattern", nargs="?", help="only these networks, such as 'vgg*'")
+    parser.add_argument("--csv", default="reports/catalogue.csv")
+    parser.add_argument("--jobs", type=int, default=max(1, int(env.usable_cores())))
+    options = parser.parse_args()
+    start_s = time.perf_counter()
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    try:
+        rows = catalogue(variants(options.pattern), options.csv, options.jobs, say)
+    except DeploykitError as error:
+        say(f"deploykit: {error}")
+        return error.exit_code
+    failed = sum(row["status"] != "ok" for row in rows)
+    peak_gib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    minutes = math.ceil((time.perf_counter() - start_s) / 6) / 10
+    say(f"{len(rows)} rows, {failed} failed, {minutes} min, largest process {peak_gib:.1f} GiB")
+    return 4 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
