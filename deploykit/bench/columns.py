@@ -36,14 +36,19 @@ def of_timing(timing: Timing, batch: int) -> tuple[dict[str, Any], list[str]]:
         "stability": timing.stability,
         "throughput_ips": timing.runs_per_s * batch,
     }
-    notes = []
+    blank = []
     for percent in PERCENTILES:
         found = percentile(samples, percent)
         columns[f"latency_p{percent}_ms"] = (
             None if found.value is None else found.value / _NS_PER_MS
         )
-        if found.reason:
-            notes.append(f"latency_p{percent}_ms is blank: {found.reason}")
+        if found.value is None:
+            blank.append(f"p{percent} (needs {found.needed})")
+    notes = []
+    if blank:
+        notes.append(
+            f"{samples.size} runs are too few for {', '.join(blank)}; measure longer"
+        )
     if columns["latency_p50_ms"] is not None:
         columns["latency_p50_low_ms"] = low / _NS_PER_MS
         columns["latency_p50_high_ms"] = high / _NS_PER_MS

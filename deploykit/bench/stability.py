@@ -53,7 +53,7 @@ def judge(
         settled: whether three windows of the warm-up agreed.
         timed_s: wall time of the calls that gave the samples; with streams, of each of them summed.
     """
-    found = [*_of_machine(conditions)]
+    found = [*of_machine(conditions)]
     if not settled:
         found.append(
             Finding(
@@ -73,7 +73,8 @@ def judge(
     return tuple(found)
 
 
-def _of_machine(conditions: Conditions) -> list[Finding]:
+def of_machine(conditions: Conditions) -> list[Finding]:
+    """What the machine did besides, where it was too much."""
     found = []
     steal, others = conditions.steal_share, conditions.others_cores
     if steal is not None and steal > STEAL_SHARE:

@@ -1,0 +1,249 @@
+"""The machine's measured ceilings, and how near to them a network comes.
+
+Ceilings are what this machine was seen to do, not what its maker states: matrix products in ONNX Runtime
+per precision, and copies between buffers of several sizes, as a small network's data stays in a cache that
+is many times as fast as memory. They are measured in a process of their own and kept.
+
+Model: Williams, Waterman, Patterson, "Roofline" (2009).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from deploykit import env
+from deploykit.bench.child import run_child, serve
+from deploykit.bench.conditions import between, snapshot
+from deploykit.bench.stability import of_machine
+from deploykit.errors import MissingDependency
+from deploykit.store import write_atomic
+
+#: Of the square matrices that are multiplied; large enough to leave overheads behind.
+MATRIX_SIZE = 768
+#: Of the data that copies work on, from what fits a core's cache to what fits none.
+COPY_BYTES = (2**18, 2**21, 2**23, 2**25, 2**27)
+#: Time for each ceiling.
+SPAN_S = 0.25
+#: Bumped when ceilings are measured in another way, so that kept ones are measured anew.
+VERSION = 1
+TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """What the machine was seen to do.
+
+    Attributes:
+        gflops: best rate of matrix products by precision ("fp32", "int8"), in 10^9 operations per
+            second; one multiply-accumulate is two.
+        copy_gb_s: bytes read and written per second, in 10^9, by the bytes that the copy works on.
+        threads: with how many threads.
+        doubt: what the machine did besides, with the remedy; empty where nothing disturbed.
+    """
+
+    gflops: Mapping[str, float]
+    copy_gb_s: Mapping[int, float]
+    threads: int
+    doubt: str = ""
+
+    def bandwidth_gb_s(self, working_set_bytes: float) -> float:
+        """The ceiling for data of that size: of the smallest copy that is no smaller, else the largest."""
+        sizes = sorted(self.copy_gb_s)
+        chosen = next((size for size in sizes if size >= working_set_bytes), sizes[-1])
+        return self.copy_gb_s[chosen]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Where a network stands under the roofline.
+
+    Attributes:
+        gflops: reached, in 10^9 operations per second.
+        arithmetic_intensity: operations per byte of weights read and activations written.
+        roofline_fraction: of the ceiling for that intensity and precision; None without one.
+        latency_ms: the lower bound of one run's latency that follows.
+    """
+
+    gflops: float
+    arithmetic_intensity: float
+    roofline_fraction: float | None
+    latency_ms: float | None
+
+
+def bound(
+    macs: int,
+    weight_bytes: int,
+    activation_bytes: int,
+    *,
+    batch: int,
+    images_per_s: float,
+    precision: str,
+    ceilings: Ceilings,
+) -> Bound:
+    """Compare what a network reached with the ceilings.
+
+    Args:
+        macs: multiply-accumulates for one image.
+        weight_bytes: of the engine's weights, read once per run.
+        activation_bytes: of all nodes' outputs for one image; each is written once and read once.
+        batch: images per run.
+        images_per_s: what was reached.
+        precision: as found in the engine ("fp32", "int8+fp32"); the first of a mix counts.
+        ceilings: of this machine.
+    """
+    operations = 2.0 * macs
+    moved_bytes = weight_bytes + 2.0 * activation_bytes * batch
+    reached = operations * images_per_s / 1e9
+    intensity = operations * batch / moved_bytes if moved_bytes else 0.0
+    peak = ceilings.gflops.get(precision.split("+")[0])
+    if peak is None or not operations or not moved_bytes:
+        return Bound(reached, intensity, None, None)
+    bandwidth = ceilings.bandwidth_gb_s(weight_bytes + activation_bytes * batch)
+    latency_s = max(operations * batch / (peak * 1e9), moved_bytes / (bandwidth * 1e9))
+    return Bound(reached, intensity, latency_s * images_per_s / batch, latency_s * 1e3)
+
+
+def ceilings(folder: Path, threads: int | None = None) -> Ceilings:
+    """The ceilings of this machine: kept in `folder`, or measured now, which takes some seconds.
+
+    Those that were measured while something disturbed are returned with their `doubt` but not kept.
+
+    Args:
+        folder: an existing folder; the file's name holds machine, runtime version and threads.
+        threads: of the runtime; None is one per usable core.
+
+    Raises:
+        WorkerFailure: they can't be measured.
+        OutputFailed: they can't be kept.
+    """
+    count = threads or max(1, int(env.usable_cores()))
+    runtime = env.package_version("onnxruntime") or env.package_version("onnxruntime-gpu") or "none"
+    path = folder / f"ceilings-{env.env_id()}-{runtime}-{count}-v{VERSION}.json"
+    try:
+        return _from_json(json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        found = run_child("deploykit.bench.roofline", {"threads": count}, TIMEOUT_S, threads)
+    if not found["doubt"]:
+        write_atomic(path, json.dumps(found, indent=2) + "\n", "ceilings")
+    return _from_json(found)
+
+
+def _from_json(values: Mapping[str, Any]) -> Ceilings:
+    copies = {int(size): float(rate) for size, rate in values["copy_gb_s"].items()}
+    rates = {str(name): float(rate) for name, rate in values["gflops"].items()}
+    if not copies:
+        raise ValueError("no copies")
+    return Ceilings(rates, copies, int(values["threads"]), str(values["doubt"]))
+
+
+def measure_ceilings(threads: int, span_s: float = SPAN_S) -> Ceilings:
+    """Measure in this process; the best of all repetitions counts, as interference only takes away."""
+    before = snapshot()
+    rates = {
+        name: _matrix_gflops(integer, threads, span_s)
+        for name, integer in (("fp32", False), ("int8", True))
+    }
+    copies = {size: _copy_gb_s(size, threads, span_s) for size in COPY_BYTES}
+    doubts = of_machine(between(before, snapshot()))
+    return Ceilings(rates, copies, threads, " | ".join(str(doubt) for doubt in doubts))
+
+
+def _matrix_gflops(integer: bool, threads: int, span_s: float) -> float:
+    """Rate of square matrix products, float32 or of unsigned with signed bytes."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    try:
+        import onnxruntime as ort
+    except ImportError as error:
+        raise MissingDependency(
+            'the roofline needs ONNX Runtime: pip install "deploykit[cpu]"'
+        ) from error
+    n = MATRIX_SIZE
+    random = np.random.default_rng(0)
+    left: Any
+    right: Any
+    if integer:
+        operator, kind, result = "MatMulInteger", TensorProto.UINT8, TensorProto.INT32
+        # Small values: some instruction sets add pairs of products in 16 bits.
+        left = random.integers(0, 64, (n, n)).astype(np.uint8)
+        right = random.integers(-32, 32, (n, n)).astype(np.int8)
+    else:
+        operator, kind, result = "MatMul", TensorProto.FLOAT, TensorProto.FLOAT
+        left = random.standard_normal((n, n), dtype=np.float32)
+        right = random.standard_normal((n, n), dtype=np.float32)
+    graph = helper.make_graph(
+        [helper.make_node(operator, ["a", "b"], ["c"])],
+        "product",
+        [helper.make_tensor_value_info("a", kind, [n, n])],
+        [helper.make_tensor_value_info("c", result, [n, n])],
+        # A constant, as weights are: the runtime packs it once.
+        [numpy_helper.from_array(right, "b")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    session = ort.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    binding = session.io_binding()
+    binding.bind_cpu_input("a", left)
+    binding.bind_output("c")
+    return 2.0 * n**3 / _best_s(lambda: session.run_with_iobinding(binding), span_s) / 1e9
+
+
+def _copy_gb_s(size_bytes: int, threads: int, span_s: float) -> float:
+    """Bytes read and written per second by copies that work on `size_bytes` in all."""
+    import numpy as np
+
+    # Half is read and half is written; each thread has a part of its own.
+    count = max(1, size_bytes // 2 // threads // 8)
+    parts = [(np.ones(count), np.zeros(count)) for _ in range(threads)]
+    # Several copies per look at the clock, so that small ones are timed at all.
+    repeats = max(1, 2**22 // size_bytes)
+    ready = threading.Barrier(threads)
+    rates = [0.0] * threads
+
+    def work(index: int) -> None:
+        source, target = parts[index]
+
+        def copy() -> None:
+            for _ in range(repeats):
+                np.copyto(target, source)
+
+        copy()
+        ready.wait()
+        rates[index] = 2.0 * source.nbytes * repeats / _best_s(copy, span_s)
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return sum(rates) / 1e9
+
+
+def _best_s(work: Callable[[], object], span_s: float) -> float:
+    """The shortest time that `work` took, repeated for `span_s` and at least three times."""
+    best, count, start = float("inf"), 0, time.perf_counter()
+    while count < 3 or time.perf_counter() - start < span_s:
+        begun = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - begun)
+        count += 1
+    return best
+
+
+def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    return asdict(measure_ceilings(int(request["threads"])))
+
+
+if __name__ == "__main__":
+    serve(_answer)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from deploykit.bench import roofline
+from deploykit.bench.roofline import Ceilings, bound, measure_ceilings
+
+#: 100 GFLOP/s in fp32, 400 in int8; 200 GB/s from the cache, 20 from memory.
+MACHINE = Ceilings({"fp32": 100.0, "int8": 400.0}, {2**20: 200.0, 2**27: 20.0}, 2)
+
+
+def at(images_per_s, **changes):
+    values = {"macs": 10**9, "weight_bytes": 4 * 10**6, "activation_bytes": 2 * 10**6}
+    values |= {"batch": 1, "precision": "fp32", "ceilings": MACHINE} | changes
+    return bound(images_per_s=images_per_s, **values)
+
+
+def test_a_network_of_many_operations_is_bound_by_arithmetic():
+    found = at(25.0)
+    assert found.gflops == pytest.approx(50.0)
+    assert found.arithmetic_intensity == pytest.approx(2e9 / 8e6)
+    assert found.roofline_fraction == pytest.approx(0.5)
+    assert found.latency_ms == pytest.approx(20.0)
+
+
+def test_a_network_of_few_operations_is_bound_by_memory():
+    found = at(1000.0, macs=10**6)
+    assert found.latency_ms == pytest.approx(8e6 / 20e9 * 1e3)
+    assert found.roofline_fraction == pytest.approx(0.4)
+
+
+def test_data_that_fits_the_cache_has_the_cache_s_ceiling():
+    found = at(1000.0, macs=10**5, weight_bytes=400_000, activation_bytes=100_000)
+    assert found.latency_ms == pytest.approx(600_000 / 200e9 * 1e3)
+
+
+def test_the_precision_found_in_the_engine_decides_the_ceiling():
+    assert at(25.0, precision="int8").roofline_fraction == pytest.approx(0.125)
+    assert at(25.0, precision="int8+fp32").roofline_fraction == pytest.approx(0.125)
+
+
+def test_weights_are_read_once_per_run_so_larger_batches_have_more_intensity():
+    assert at(25.0, batch=8).arithmetic_intensity > at(25.0).arithmetic_intensity
+    assert at(25.0, batch=8).roofline_fraction == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("changes", [{"precision": "fp8"}, {"macs": 0}])
+def test_without_a_ceiling_the_fraction_is_blank(changes):
+    found = at(25.0, **changes)
+    assert found.roofline_fraction is None
+    assert found.latency_ms is None
+
+
+def test_ceilings_are_measured_for_each_precision_and_size():
+    found = measure_ceilings(1, span_s=0.01)
+    assert set(found.gflops) == {"fp32", "int8"}
+    assert min(found.gflops.values()) > 0.1
+    assert set(found.copy_gb_s) == set(roofline.COPY_BYTES)
+    assert min(found.copy_gb_s.values()) > 0.1
+
+
+def test_ceilings_are_kept_unless_something_disturbed(tmp_path):
+    found = roofline.ceilings(tmp_path, threads=1)
+    kept = list(tmp_path.glob("ceilings-*-1-v*.json"))
+    if found.doubt:
+        assert kept == []
+    else:
+        assert roofline.ceilings(tmp_path, threads=1) == found
+        assert len(kept) == 1
+
+
+def test_kept_ceilings_are_read_and_damaged_ones_measured_anew(tmp_path, monkeypatch):
+    answers = iter(
+        [{"threads": 3, "gflops": {"fp32": 7.0}, "copy_gb_s": {"64": 1.0}, "doubt": ""}] * 2
+    )
+    asked = []
+
+    def instead(module, request, timeout_s, threads):
+        asked.append(request)
+        return next(answers)
+
+    monkeypatch.setattr(roofline, "run_child", instead)
+    first = roofline.ceilings(tmp_path, threads=3)
+    assert first == Ceilings({"fp32": 7.0}, {64: 1.0}, 3)
+    assert roofline.ceilings(tmp_path, threads=3) == first
+    assert len(asked) == 1
+    (path,) = tmp_path.iterdir()
+    assert json.loads(path.read_text())["threads"] == 3
+    path.write_text("{")
+    assert roofline.ceilings(tmp_path, threads=3) == first
+    assert len(asked) == 2
+
+
+def test_doubtful_ceilings_are_returned_but_not_kept(tmp_path, monkeypatch):
+    doubtful = {
+        "threads": 1,
+        "gflops": {},
+        "copy_gb_s": {"64": 1.0},
+        "doubt": "load: busy; stop it",
+    }
+    monkeypatch.setattr(roofline, "run_child", lambda *args: doubtful)
+    assert roofline.ceilings(tmp_path, threads=1).doubt == "load: busy; stop it"
+    assert not list(tmp_path.iterdir())
