@@ -46,10 +46,9 @@ def command(
         else:
             print_table(("id", "claim", "source"), [(c.id, c.statement, c.source) for c in claims])
         return
-    from deploykit.report.junit import Case, junit_xml
-
     from deploykit.claims import table
     from deploykit.report.csvfile import STDOUT, check_destination, to_csv
+    from deploykit.report.junit import Case, junit_xml
     from deploykit.store import write_atomic
     from deploykit.workflow.reports import read_rows
 

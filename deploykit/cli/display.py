@@ -9,13 +9,15 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from deploykit.report.views import Field
+from deploykit.report.views import Field, label
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 #: A pipe has no width; this one lets every table stand unbroken.
 _PIPE_WIDTH = 200
+#: Columns that a table's box puts between two cells.
+_GAP = 3
 
 
 def print_table(
@@ -26,8 +28,7 @@ def print_table(
     from rich.console import Console
     from rich.table import Table
 
-    terminal = sys.stdout.isatty()
-    console = Console(width=None if terminal else _PIPE_WIDTH, highlight=False)
+    console = Console(width=_width(), highlight=False)
     table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
     aligned = set(right)
     for index, heading in enumerate(header):
@@ -48,13 +49,50 @@ def _plain(cell: str) -> str:
 
 
 def print_fields(fields: Sequence[Field], rows: Sequence[dict[str, Any]]) -> None:
-    """A view of report rows as a table; columns in which no row says anything are left out."""
+    """A view of report rows as a table.
+
+    Columns in which no row says anything are left out, then, where the terminal is too narrow, those that
+    matter least.
+    """
     shown = [f for f in fields if any(f.text(row) not in ("", "–") for row in rows)]
+    room = _width()
+    while (least := max(shown, key=lambda f: f.rank, default=None)) is not None and least.rank:
+        widths = [max(len(f.heading), *(len(f.text(row)) for row in rows)) for f in shown]
+        if sum(widths) + _GAP * len(widths) <= room:
+            break
+        shown.remove(least)
     print_table(
         [f.heading for f in shown],
         [[f.text(row) for f in shown] for row in rows],
         [i for i, f in enumerate(shown) if f.number],
     )
+
+
+def _width() -> int:
+    """Columns of the terminal, or of a pipe."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPE_WIDTH
+
+
+def print_notes(rows: Sequence[dict[str, Any]]) -> None:
+    """Why rows are not ok, and what to beware of in those that are, on stderr: once for each reason."""
+    concerned: dict[str, list[str]] = {}
+    for row in rows:
+        reason = str(row.get("reason") or "")
+        if row["status"] == "ok":  # of its notes, only the one that changes what the row means
+            reason = next((n for n in reason.split("; ") if n.startswith("emulated")), "")
+        if reason:
+            name = f"{label(row)} {row['precision']} {row['backend']}"
+            concerned.setdefault(f"{row['status']}: {reason}", []).append(name)
+    for reason, names in concerned.items():
+        shown = names if len(names) <= 3 else [*names[:2], f"{len(names) - 2} more"]
+        sys.stderr.write(f"{', '.join(shown)}: {reason}\n")
+    unstable = [row for row in rows if str(row.get("stability") or "stable") != "stable"]
+    if unstable:
+        sys.stderr.write(
+            f"{len(unstable)} of {len(rows)} rows are unstable: the stability column says why\n"
+        )
 
 
 def print_json(value: Any) -> None:

@@ -69,7 +69,7 @@ def command(
     """
     from deploykit.backends import get
     from deploykit.bench.policy import Policy
-    from deploykit.cli.display import Steps, print_fields, print_json
+    from deploykit.cli.display import Steps, print_fields, print_json, print_notes
     from deploykit.cli.options import listed, variants, whole_numbers
     from deploykit.report.csvfile import STDOUT, CsvReport
     from deploykit.report.schema import NAMES
@@ -114,10 +114,6 @@ def command(
         print_json([{name: row.get(name) for name in NAMES} for row in rows])
     elif csv_path != STDOUT:
         print_fields(PROFILE, rows)
-    for row in rows:
-        if row["status"] != "ok" or (
-            row.get("reason") and not quiet and "emulated" in row["reason"]
-        ):
-            name = f"{row['model']} {row['precision']} {row['backend']}"
-            click.echo(f"{name}: {row['status']}: {row['reason']}", err=True)
+    if not quiet:
+        print_notes(rows)
     return exit_code(rows)

@@ -29,7 +29,7 @@ def command(reports: str, quick: bool, store: str | None, as_json: bool, quiet: 
     from deploykit.bench.policy import Policy
     from deploykit.claims import failure
     from deploykit.claims.table import HEADER, verdict_cells, verdict_rows
-    from deploykit.cli.display import Steps, print_fields, print_json, print_table
+    from deploykit.cli.display import Steps, print_fields, print_json, print_notes, print_table
     from deploykit.report.schema import NAMES
     from deploykit.report.views import PROFILE
     from deploykit.workflow.profile import exit_code
@@ -46,7 +46,10 @@ def command(reports: str, quick: bool, store: str | None, as_json: bool, quiet: 
         print_json({"profile": rows, "claims": verdict_rows(result.verdicts)})
     else:
         print_fields(PROFILE, result.rows)
-        print_table(HEADER, verdict_cells(result.verdicts))
+        print_notes(result.rows)
+        # The explanations fill a page; they are in summary.md and in `deploykit claims`.
+        short = [cells[:-1] for cells in verdict_cells(result.verdicts)]
+        print_table(HEADER[:-1], short)
         click.echo(
             f"Reports in {result.folder}: profile.csv, claims.csv, summary.md, env.json "
             f"({result.elapsed_s:.0f} s)"

@@ -11,11 +11,19 @@ from deploykit.report.schema import Row
 
 @dataclass(frozen=True)
 class Field:
-    """One column of a view: its heading, how a row's cell reads, and whether it is a number."""
+    """One column of a view.
+
+    Attributes:
+        heading: of the column.
+        text: how a row's cell reads.
+        number: whether it is set to the right.
+        rank: where there is no room for all columns, those of the highest rank go first.
+    """
 
     heading: str
     text: Callable[[Row], str]
     number: bool = True
+    rank: int = 0
 
 
 def significant(value: Any, digits: int = 3) -> str:
@@ -87,15 +95,15 @@ def column(name: str, style: Callable[[Any], str] = significant) -> Callable[[Ro
 #: What a terminal and summary.md show of a profile.
 PROFILE: tuple[Field, ...] = (
     Field("model", label, number=False),
-    Field("backend", lambda row: str(row.get("backend") or ""), number=False),
+    Field("backend", lambda row: str(row.get("backend") or ""), number=False, rank=2),
     Field("precision", precision, number=False),
-    Field("batch", lambda row: str(row.get("batch") or "")),
+    Field("batch", lambda row: "" if row.get("batch") in (None, "", 1) else str(row["batch"])),
     Field("p50 ms [95%]", latency),
-    Field("p95 ms", column("latency_p95_ms")),
-    Field("images/s", column("throughput_ips")),
-    Field("engine MB", column("engine_bytes", megabytes)),
-    Field("peak MiB", column("host_peak_mib")),
-    Field("drift SNR dB", column("drift_snr_db")),
-    Field("top-1 [95%]", accuracy),
+    Field("p95 ms", column("latency_p95_ms"), rank=6),
+    Field("images/s", column("throughput_ips"), rank=4),
+    Field("engine MB", column("engine_bytes", megabytes), rank=5),
+    Field("peak MiB", column("host_peak_mib"), rank=7),
+    Field("drift SNR dB", column("drift_snr_db"), rank=3),
+    Field("top-1 [95%]", accuracy, rank=1),
     Field("status", lambda row: str(row.get("status") or ""), number=False),
 )

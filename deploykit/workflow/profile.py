@@ -131,7 +131,7 @@ class Profiler:
             except OutputFailed:
                 raise
             except MissingDependency as error:
-                row |= {"status": "skipped", "reason": f"not run: {error}"}
+                row |= {"status": "skipped", "reason": str(error)}
             except DeploykitError as error:
                 row |= {"status": "failed", "reason": str(error), EXIT_CODE: error.exit_code}
             row["timestamp"] = datetime.now(UTC).isoformat(timespec="seconds")
@@ -168,7 +168,7 @@ class Profiler:
     ) -> dict[str, Any]:
         device = backend.device()
         if isinstance(device, Reason):
-            return {"status": "skipped", "reason": f"not run: {device}"}
+            return {"status": "skipped", "reason": str(device)}
         dataset = self.options.data or network.dataset
         kind = "seed0" if dataset is None else dataset.replace("/", "_").replace(":", "_")
         reference = network.folder / f"reference-{kind}.npz"
@@ -253,8 +253,8 @@ class Profiler:
 
 def _emulated(asked: str, actual: str) -> str:
     return (
-        f"emulated: this runtime computes {asked} in {actual} between casts; the accuracy is that of "
-        f"{asked}, the latency says nothing about {asked} hardware"
+        f"emulated: this runtime computes {asked} in {actual} between casts, so the accuracy is that of "
+        f"{asked} but the latency says nothing about {asked} hardware"
     )
 
 
