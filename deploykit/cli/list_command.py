@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from deploykit.cli.options import json_option
+
+if TYPE_CHECKING:
+    from deploykit.report.views import Field
 
 
 @click.command("list")
@@ -26,32 +31,38 @@ def command(pattern: str | None, precisions: bool, as_json: bool) -> None:
     if precisions:
         _list_precisions(as_json)
         return
+    import dataclasses
+
     from deploykit import zoo
-    from deploykit.cli.display import print_json, print_table
+    from deploykit.cli.display import print_fields, print_json
 
-    found = zoo.architectures(pattern)
+    found = [dataclasses.asdict(a) | {"input": a.input_shape} for a in zoo.architectures(pattern)]
     if as_json:
-        import dataclasses
+        print_json(found)
+    else:
+        print_fields(_fields(), found)
 
-        print_json([dataclasses.asdict(a) for a in found])
-        return
-    print_table(
-        ("name", "family", "year", "paper", "input", "parameters", "MACs (M)", "multipliers"),
-        [
-            (
-                a.name,
-                a.family,
-                str(a.year),
-                a.paper,
-                "x".join(map(str, a.input_shape)),
-                f"{a.parameters:,}",
-                f"{a.macs / 1e6:,.1f}" if a.macs >= 1e5 else f"{a.macs / 1e6:.3g}",
-                " ".join(n for n, has in (("alpha", a.has_alpha), ("rho", a.has_rho)) if has),
-            )
-            for a in found
-        ],
-        right=(2, 4, 5, 6),
-    )
+
+def _fields() -> list[Field]:
+    from deploykit.report.views import Field, column
+
+    def multipliers(row: dict[str, Any]) -> str:
+        return " ".join(name for name in ("alpha", "rho") if row[f"has_{name}"])
+
+    def macs(row: dict[str, Any]) -> str:
+        millions = row["macs"] / 1e6
+        return f"{millions:,.1f}" if millions >= 0.1 else f"{millions:.3g}"
+
+    return [
+        Field("name", column("name", str), number=False),
+        Field("family", column("family", str), number=False, rank=3),
+        Field("year", column("year", str), rank=1),
+        Field("input", lambda row: "x".join(map(str, row["input"]))),
+        Field("parameters", lambda row: f"{row['parameters']:,}"),
+        Field("MACs (M)", macs),
+        Field("multipliers", multipliers, number=False, rank=2),
+        Field("paper", column("paper", str), number=False, rank=4),
+    ]
 
 
 def _list_precisions(as_json: bool) -> None:

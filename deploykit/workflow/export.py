@@ -94,5 +94,5 @@ def export_to(source: Source, place: Path, store: Store) -> Exported:
 
 
 def _error(recipe: Any) -> str:
-    error = recipe.get("verified", {}).get("max_relative_error") if recipe else None
+    error = recipe.get("verified", {}).get("max_rel_error") if recipe else None
     return "–" if error is None else f"{float(error):.1e}"
