@@ -17,9 +17,13 @@ from onnx import TensorProto, helper, numpy_helper
 from deploykit.errors import DriftFailed, MissingDependency, UsageError
 from deploykit.graph.calibration import Calibration
 from deploykit.graph.calibration_histogram import WideningHistogram, choose_range
-from deploykit.graph.editing import opset
+from deploykit.graph.editing import GraphEditor, is_standard, opset
 from deploykit.graph.skeleton import skeleton
 from deploykit.graph.walking import graph_inputs
+
+#: Operators whose results are never negative, and those whose are not if their inputs are not.
+_NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax"})
+_KEEPS_SIGN = frozenset({"Add", "Mul", "Concat", "MaxPool", "AveragePool", "GlobalAveragePool"})
 
 #: Values per image and tensor that go into a histogram; larger tensors are sampled evenly.
 SAMPLE_VALUES = 8192
@@ -158,9 +162,7 @@ class _Probes:
         self._low: dict[str, str] = {}
         self._high: dict[str, str] = {}
         self._axes_as_input = opset(model) >= 18
-        self._floor = {
-            name for node in model.graph.node if _not_negative(node) for name in node.output
-        }
+        self._floor = _never_negative(model)
         graph = self.model.graph
         del graph.output[:]
         for index, name in enumerate(tensors):
@@ -196,31 +198,53 @@ class _Probes:
     def _sample(
         self, graph: onnx.GraphProto, base: str, name: str, shape: list[int] | None
     ) -> None:
-        step = 1 if shape is None else _stride(math.prod(shape), shape[-1] if shape else 1)
-        flat, output = f"{base}_flat", f"{base}_values"
+        output = f"{base}_values"
+        if shape is not None and len(shape) == 4:
+            # A pooling window of one value with a stride samples in the blocked layout, too.
+            strides = _spatial_strides(shape)
+            pool = helper.make_node(
+                "MaxPool", [name], [output], kernel_shape=[1, 1], strides=strides
+            )
+            graph.node.append(pool)
+        else:
+            step = 1 if shape is None else _stride(math.prod(shape), shape[-1] if shape else 1)
+            self._slice(graph, base, name, output, step)
+        self._output(graph, output)
+        self.samples[name] = output
+
+    def _slice(self, graph: onnx.GraphProto, base: str, name: str, output: str, step: int) -> None:
         for suffix, value in (
-            ("shape", -1),
-            ("start", 0),
-            ("end", 2**62),
-            ("axis", 0),
-            ("step", step),
-        ):
+            ("shape", -1), ("start", 0), ("end", 2**62), ("axis", 0), ("step", step)
+        ):  # fmt: skip
             graph.initializer.append(
                 numpy_helper.from_array(np.asarray([value], np.int64), f"{base}_{suffix}")
             )
+        flat = f"{base}_flat"
         graph.node.append(helper.make_node("Reshape", [name, f"{base}_shape"], [flat]))
         slots = [flat, *(f"{base}_{suffix}" for suffix in ("start", "end", "axis", "step"))]
         graph.node.append(helper.make_node("Slice", slots, [output]))
-        self._output(graph, output)
-        self.samples[name] = output
 
     def _output(self, graph: onnx.GraphProto, name: str) -> None:
         graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
         self.names.append(name)
 
 
-def _not_negative(node: onnx.NodeProto) -> bool:
-    return node.op_type in ("Relu", "Sigmoid", "Softmax") and node.domain in ("", "ai.onnx")
+def _never_negative(model: onnx.ModelProto) -> set[str]:
+    """Tensors that can't be negative, whose least value needs no reduction: behind a ReLU, a ReLU6."""
+    editor = GraphEditor(model)
+    names: set[str] = set()
+    for node in editor.live_nodes():
+        if not is_standard(node):
+            continue
+        if node.op_type in _NEVER_NEGATIVE or (
+            node.op_type in _KEEPS_SIGN and all(name in names for name in node.input if name)
+        ):
+            names.update(node.output)
+        elif node.op_type == "Clip" and len(node.input) > 1 and node.input[1]:
+            least = editor.constant(node.input[1])
+            if least is not None and float(least.reshape(-1)[0]) >= 0.0:
+                names.update(node.output)
+    return names
 
 
 def _stride(values: int, row: int) -> int:
@@ -229,3 +253,14 @@ def _stride(values: int, row: int) -> int:
     while step > 1 and math.gcd(step, row) != 1:
         step += 1
     return step
+
+
+def _spatial_strides(shape: Sequence[int]) -> list[int]:
+    """Equal strides over height and width that leave about SAMPLE_VALUES values of an image."""
+    _, channels, height, width = shape
+    stride = 1
+    while channels * -(-height // stride) * -(-width // stride) > SAMPLE_VALUES and stride < max(
+        height, width
+    ):
+        stride += 1
+    return [stride, stride]
