@@ -51,6 +51,16 @@ class MBConv(nn.Module):
         self.block = nn.Sequential(*layers)
         self.shortcut = stride == 1 and inputs == outputs
 
+    @property
+    def branch_norm(self) -> nn.BatchNorm2d | None:
+        """The normalisation that ends the residual branch; see `deploykit.zoo.initialise`."""
+        last = self.block[-1]
+        return (
+            next(m for m in last.modules() if isinstance(m, nn.BatchNorm2d))
+            if self.shortcut
+            else None
+        )
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
         y = self.block(x)

@@ -30,6 +30,11 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = projection(inputs, width, stride)
 
+    @property
+    def branch_norm(self) -> nn.BatchNorm2d:
+        """The normalisation that ends the residual branch; see `deploykit.zoo.initialise`."""
+        return self.bn2
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) to (N, width, H / stride, W / stride)."""
         shortcut = x if self.downsample is None else self.downsample(x)
@@ -74,6 +79,11 @@ class Bottleneck(nn.Module):
         self.bn3 = nn.BatchNorm2d(outputs)
         self.se = attention(outputs) if attention else None
         self.downsample = projection(inputs, outputs, stride)
+
+    @property
+    def branch_norm(self) -> nn.BatchNorm2d:
+        """The normalisation that ends the residual branch; see `deploykit.zoo.initialise`."""
+        return self.bn3
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) to (N, 4 * width, H / stride, W / stride)."""

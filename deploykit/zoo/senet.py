@@ -52,6 +52,11 @@ class SEBottleneck(nn.Module):
         stride = max(strides)
         self.downsample = projection(inputs, outputs, stride, shortcut_kernel if stride > 1 else 1)
 
+    @property
+    def branch_norm(self) -> nn.BatchNorm2d:
+        """The normalisation that ends the residual branch; see `deploykit.zoo.initialise`."""
+        return self.bn3
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
         shortcut = x if self.downsample is None else self.downsample(x)

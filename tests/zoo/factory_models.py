@@ -1,0 +1,34 @@
+"""Networks that a user might hand in by `module:factory`."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class Declared(nn.Module):
+    """Tells its own input."""
+
+    input_shape = (2, 6, 4)
+
+    def __init__(self, num_classes: int = 3) -> None:
+        super().__init__()
+        self.layer = nn.Linear(48, num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(torch.flatten(x, 1))
+
+
+def plain() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def raising() -> nn.Module:
+    raise ValueError("no luck\ntoday")
+
+
+def nothing() -> None:
+    return None
+
+
+number = 3

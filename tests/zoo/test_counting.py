@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from deploykit import zoo
+
+
+def test_a_grouped_strided_convolution_counts_by_its_formula() -> None:
+    module = nn.Conv2d(8, 12, 3, stride=2, padding=1, groups=4)
+    counts = zoo.count_module(module, (8, 9, 9))
+    assert counts.macs == 5 * 5 * 12 * (8 // 4) * 3 * 3
+    assert counts.parameters == 12 * 2 * 9 + 12
+    assert counts.activation_bytes == 5 * 5 * 12 * 4
+    assert counts.weight_bytes == counts.parameters * 4
+    assert counts.by_operator["Conv"].nodes == 1
+
+
+def test_a_transposed_convolution_counts_each_input_once_per_filter_value() -> None:
+    module = nn.ConvTranspose2d(4, 6, 2, stride=2, bias=False)
+    assert zoo.count_module(module, (4, 5, 5)).macs == 4 * 25 * 6 * 2 * 2
+
+
+def test_matrix_products_count_with_and_without_bias_and_in_batches() -> None:
+    class Products(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(6, 5), nn.Linear(6, 5, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = x.flatten(1)
+            outer = torch.bmm(self.a(x).unsqueeze(2), self.b(x).unsqueeze(1))
+            return outer.flatten(1)
+
+    counts = zoo.count_module(Products(), (6, 1, 1))
+    assert counts.macs == 6 * 5 + 6 * 5 + 5 * 5
+    assert counts.by_operator["Gemm"].parameters == 30 + 5 + 30
+
+
+def test_a_shared_layer_has_its_parameters_once_and_its_work_twice() -> None:
+    layer = nn.Conv2d(3, 3, 1, bias=False)
+    counts = zoo.count_module(nn.Sequential(layer, layer), (3, 4, 4))
+    assert counts.parameters == 9
+    assert counts.macs == 2 * 9 * 16
+
+
+def test_an_operator_without_a_rule_is_listed() -> None:
+    class Odd(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.linalg.matrix_exp(x)
+
+    assert zoo.count_module(Odd(), (1, 4, 4)).uncounted
+
+
+def test_the_module_is_left_as_it_was() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).train()
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    zoo.count_module(module, (3, 8, 8))
+    assert module.training
+    assert module[1].training
+    assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
+    assert not any(p.is_meta for p in module.parameters())
+
+
+def test_a_network_is_counted_in_eval_mode_whatever_its_mode() -> None:
+    module = nn.BatchNorm2d(2).train()
+    zoo.count_module(module, (2, 1, 1))  # training on one value per channel would raise
+    with pytest.raises(ValueError, match="more than 1 value"):
+        module(torch.zeros(1, 2, 1, 1))

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from deploykit import zoo
+from deploykit.errors import UsageError
+from deploykit.types import ModelSpec
+
+#: One of every family that is cheap enough to run; sizes are small for the same reason.
+REPRESENTATIVES = {
+    "mlp_xor": None,
+    "mlp": None,
+    "lenet5": None,
+    "alexnet": 67,
+    "googlenet": 64,
+    "googlenet_bn": 64,
+    "inception_v2": 64,
+    "inception_v3": 96,
+    "inception_resnet_v1": 96,
+    "inception_v4": 96,
+    "resnet18": 64,
+    "resnext50_32x4d": 64,
+    "densenet121": 64,
+    "xception": 71,
+    "se_resnet50": 64,
+    "se_resnext50_32x4d": 64,
+    "condensenet_86": None,
+    "condensenet_g8": 64,
+    "nin": 67,
+    "mobilenet": 64,
+    "mobilenet_conv": 64,
+    "squeezenet1_1": 64,
+    "efficientnet_b0": 64,
+}
+
+
+@pytest.mark.parametrize("name", REPRESENTATIVES)
+def test_logits_are_finite_differ_between_images_and_fit_half_precision(name: str) -> None:
+    spec = ModelSpec(name, num_classes=7, resolution_px=REPRESENTATIVES[name])
+    module = zoo.create(spec)
+    assert not module.training
+    largest = []
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear | nn.BatchNorm2d):
+            part.register_forward_hook(lambda *call: largest.append(float(call[2].abs().max())))
+    images = torch.randn(3, *zoo.input_shape(spec), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        logits = module(images)
+    assert logits.shape == (3, 7)
+    assert torch.isfinite(logits).all()
+    assert (logits[0] - logits[1]).abs().max() > 1e-3
+    assert max(largest) < 1000  # float16 ends at 65504
+    assert min(largest) > 1e-3
+
+
+def test_equal_seeds_make_equal_weights_and_others_do_not() -> None:
+    first, same, other = (
+        zoo.create(ModelSpec("condensenet_86", seed=seed)).state_dict() for seed in (1, 1, 2)
+    )
+    assert all(torch.equal(first[key], same[key]) for key in first)
+    assert not torch.equal(first["classifier.index"], other["classifier.index"])
+    key = "features.denseblock_1.0.conv_1.conv.weight"
+    assert not torch.equal(first[key], other[key])
+
+
+def test_the_callers_random_state_is_untouched() -> None:
+    before = torch.get_rng_state()
+    zoo.create(ModelSpec("mobilenet", alpha=0.25))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_running_statistics_are_those_of_the_activations() -> None:
+    """What a BatchNorm puts out has mean 0 and deviation 1, in the last layers as in the first."""
+    module = zoo.create(ModelSpec("resnet18"))
+    deviations = []
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            assert part.momentum == 0.1
+            assert int(part.num_batches_tracked or 0) == 0
+            part.register_forward_hook(lambda *call: deviations.append(float(call[2].std())))
+    with torch.no_grad():
+        module(torch.randn(8, 3, 128, 128, generator=torch.Generator().manual_seed(5)))
+    assert len(deviations) == 20
+    assert all(0.8 < deviation < 1.3 for deviation in deviations)
+
+
+def test_a_network_for_counting_has_no_storage() -> None:
+    module = zoo.create(ModelSpec("vgg19"), device="meta")
+    assert all(t.is_meta for t in (*module.parameters(), *module.buffers()))
+
+
+@pytest.mark.parametrize(
+    ("factory", "heads"), [("googlenet", 2), ("googlenet_bn", 2), ("inception_v3", 1)]
+)
+def test_auxiliary_heads_exist_on_demand_and_answer_in_training_only(
+    factory: str, heads: int
+) -> None:
+    from deploykit.zoo import googlenet, inception_v3
+
+    make = getattr(inception_v3 if factory == "inception_v3" else googlenet, factory)
+    size_px = 299 if factory == "inception_v3" else 64  # whose head needs a 17x17 map
+    images = torch.randn(2, 3, size_px, size_px)
+    module = make(num_classes=5, aux_logits=True)
+    assert len(module.train()(images)) == 1 + heads
+    with torch.no_grad():
+        assert module.eval()(images).shape == (2, 5)
+
+
+def test_alpha_is_refused_where_there_is_none() -> None:
+    with pytest.raises(UsageError, match="no width multiplier"):
+        zoo.create(ModelSpec("vgg16", alpha=0.5))

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+
+from deploykit import zoo
+from deploykit.errors import InvalidModel, UsageError
+from deploykit.types import ModelSpec
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks are found from the current folder, as `python -m` finds modules."""
+    monkeypatch.chdir(Path(__file__).parent)
+
+
+def test_a_factory_of_the_users_makes_the_network_with_its_own_input() -> None:
+    spec = ModelSpec("factory_models:Declared", num_classes=4)
+    assert zoo.input_shape(spec) == (2, 6, 4)
+    module = zoo.create(spec)
+    assert not module.training
+    assert module(torch.zeros(1, 2, 6, 4)).shape == (1, 4)
+
+
+def test_the_search_path_is_left_as_it_was() -> None:
+    before = list(sys.path)
+    zoo.create(ModelSpec("factory_models:plain"))
+    assert sys.path == before
+
+
+def test_a_resolution_stands_in_for_an_input_that_is_not_declared() -> None:
+    spec = ModelSpec("factory_models:plain", resolution_px=8, rho=Fraction(1, 2))
+    assert zoo.input_shape(spec) == (3, 4, 4)
+
+
+def test_equal_seeds_make_equal_weights() -> None:
+    before = torch.get_rng_state()
+    first, second = (zoo.create(ModelSpec("factory_models:plain", seed=3)) for _ in range(2))
+    assert torch.equal(first[0].weight, second[0].weight)  # type: ignore[index]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_weights_of_a_file_are_loaded(tmp_path: Path) -> None:
+    spec = ModelSpec("factory_models:plain")
+    saved = zoo.create(ModelSpec("factory_models:plain", seed=9)).state_dict()
+    torch.save(saved, tmp_path / "w.pt")
+    loaded = zoo.create(ModelSpec(spec.name, weights=str(tmp_path / "w.pt"))).state_dict()
+    assert all(torch.equal(saved[key], loaded[key]) for key in saved)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("factory_models:raising", "raised ValueError: no luck"),
+        ("factory_models:nothing", "returned None: it must return a torch.nn.Module"),
+        ("factory_models:number", "an object of class int"),
+        ("factory_models:missing", "has no 'missing'"),
+        ("no_such_module_anywhere:net", "no module 'no_such_module_anywhere'"),
+    ],
+)
+def test_a_bad_factory_is_one_line(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        zoo.create(ModelSpec(name))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_input_that_is_not_known_is_asked_for() -> None:
+    with pytest.raises(UsageError, match="give --resolution"):
+        zoo.input_shape(ModelSpec("factory_models:plain"))
+
+
+def test_weights_by_keyword_belong_to_the_catalogue_alone() -> None:
+    with pytest.raises(UsageError, match="no trained weights"):
+        zoo.create(ModelSpec("factory_models:plain", weights="trained"))
+
+
+def test_settings_without_a_parameter_are_refused() -> None:
+    with pytest.raises(UsageError, match="no parameter 'num_classes'"):
+        zoo.create(ModelSpec("factory_models:plain", num_classes=5))
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    torch.save({"other": torch.zeros(2)}, tmp_path / "w.pt")
+    with pytest.raises(InvalidModel, match="belongs to another network"):
+        zoo.create(ModelSpec("factory_models:plain", weights=str(tmp_path / "w.pt")))
