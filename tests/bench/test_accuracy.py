@@ -45,8 +45,10 @@ def test_top1_and_top5_are_shares_of_all_images():
     assert found.labels.tolist() == [7, 7, 3, 2, 0]
 
 
-def test_top5_of_fewer_than_6_classes_is_blank():
-    assert evaluate(Table(5), batches(np.eye(5), range(5), 5), 5).top5 is None
+@pytest.mark.parametrize("classes", [2, 5])
+def test_top5_of_fewer_than_6_classes_is_blank(classes):
+    scores = np.eye(classes)
+    assert evaluate(Table(classes), batches(scores, range(classes), 5), 5).top5 is None
 
 
 @pytest.mark.parametrize("fixed", [1, 4])

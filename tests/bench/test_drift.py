@@ -41,6 +41,7 @@ def test_several_runs_are_one_comparison():
     drift = compare([first, second], [first, moved])
     assert drift.images == 2
     assert drift.max_abs == 3.0
+    assert drift.cosine == pytest.approx(11 / math.sqrt(5 * 26))
     assert drift.top1_agreement == 1.0
 
 

@@ -44,6 +44,13 @@ def test_both_sides_bring_their_columns_and_blocks(engine, plugin, tmp_path):
         assert len(stored["samples_ns"]) == found.a.columns["iterations"]
 
 
+def test_sides_take_turns_and_the_order_is_swapped_each_time(engine, plugin):
+    compare_interleaved(side(engine, "noting"), side(engine, "noting"), pairs=10, block_s=0.005)
+    turns = engine.path.with_name("turns").read_text().split()
+    first, second = turns[0], turns[-1] if turns[-1] != turns[0] else turns[-2]
+    assert turns[-20:] == [first, second, second, first] * 5
+
+
 @pytest.mark.parametrize(
     ("backend", "kind", "words"),
     [

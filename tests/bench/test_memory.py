@@ -23,7 +23,7 @@ def test_the_peak_of_a_phase_is_seen_after_its_memory_was_given_back():
     assert large.peak_mib - large.rss_mib > 48
     assert idle.peak_mib < large.peak_mib - 48
     assert 60 < memory.delta_mib < 80
-    assert memory.peak_mib == large.peak_mib
+    assert memory.peak_mib >= large.peak_mib
 
 
 def test_an_earlier_peak_counts_for_the_process_but_not_for_the_phases(tmp_path):

@@ -40,8 +40,8 @@ def test_percentile_is_blank_with_a_reason_when_samples_are_too_few():
 
 
 def test_percentile_with_enough_samples_has_a_value_and_no_reason():
-    found = percentile(np.arange(131), 95)
-    assert found.value == pytest.approx(123.5)
+    found = percentile(np.arange(130), 95)
+    assert found.value == pytest.approx(122.55)
     assert not found.reason
 
 
@@ -53,6 +53,12 @@ def test_interval_equals_a_drawn_out_bootstrap(n):
     found = median_interval(values, resamples=40_000, independent=True)
     steps = np.diff(np.sort(values))
     assert np.abs(np.array(found) - expected).max() <= np.quantile(steps, 0.9)
+
+
+def test_the_median_of_an_even_number_lies_between_two_samples():
+    # Of two samples, a resample's median is low, high, or with probability one half their mean.
+    found = median_interval([1.0, 3.0], confidence=0.4, independent=True)
+    assert found == (2.0, 2.0)
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.7])

@@ -79,5 +79,5 @@ def test_a_short_series_has_no_trend():
 
 def test_the_steps_of_a_coarse_clock_are_no_modes():
     random = np.random.default_rng(7)
-    values = np.round(5600 * np.exp(0.01 * random.normal(size=5000)) / 10) * 10
+    values = np.round(5600 * np.exp(0.003 * random.normal(size=5000)) / 10) * 10
     assert len(modes(values)) == 1

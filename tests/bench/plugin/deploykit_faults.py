@@ -53,6 +53,19 @@ class Slower(Steady):
         sleep_s = 0.001
 
 
+class Noting(Steady):
+    """Notes beside the engine, per call, which process has its turn."""
+
+    def load(self, engine, threads=None):
+        class Noted(Session):
+            def sample(self, feeds, n):
+                with engine.path.with_name("turns").open("a") as file:
+                    file.write(f"{os.getpid()}\n")
+                return super().sample(feeds, n)
+
+        return Noted()
+
+
 class Fading(Steady):
     """Loads and warms up, then dies in the middle of the blocks."""
 
