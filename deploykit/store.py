@@ -60,9 +60,9 @@ def output_errors(what: str) -> Iterator[None]:
             errno.ENOENT: "make the folder first",
             errno.ENOTDIR: "a part of the path is a file; choose another",
             errno.EISDIR: "the path is a folder; name a file in it",
-        }.get(error.errno or 0)
-        if advice is None:
-            raise
+            errno.EFBIG: "raise the limit on file sizes (ulimit -f) or choose another folder",
+            errno.ENAMETOOLONG: "choose a shorter name",
+        }.get(error.errno or 0, "check the disk, or choose another folder")
         place = f" {error.filename}" if error.filename else ""
         reason = (error.strerror or str(error)).lower()
         raise OutputFailed(f"can't write {what}{place}: {reason}; {advice}") from error
@@ -71,11 +71,18 @@ def output_errors(what: str) -> Iterator[None]:
 def write_atomic(path: Path, data: bytes | str, what: str = "file") -> None:
     """Write `data` to `path` so that readers see the old content or the new one, never a part.
 
+    A link is followed; a device or a pipe (/dev/stdout, /dev/null) is written to, never replaced.
+
     Raises:
         OutputFailed: the folder is missing, full or read-only; `path` is as it was.
     """
     payload = data.encode() if isinstance(data, str) else data
     with output_errors(what):
+        path = Path(os.path.realpath(path))
+        if path.exists() and not path.is_file():
+            with path.open("wb") as stream:
+                stream.write(payload)
+            return
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -175,15 +182,31 @@ class Store:
                 umask = os.umask(0)
                 os.umask(umask)
                 making.chmod(0o777 & ~umask)
-                if final.exists():  # incomplete remains, or another process was quicker
-                    other = self.find(label, key)
-                    if other is not None:
-                        return other
-                    shutil.rmtree(final)
-                making.rename(final)
+                quicker = self._put(making, label, key)
+                if quicker is not None:
+                    return quicker
             finally:
                 shutil.rmtree(making, ignore_errors=True)
         return Entry(final, final / filename, key, json.loads(text), hit=False)
+
+    def _put(self, making: Path, label: str, key: str) -> Entry | None:
+        """Move a finished folder to its place; the entry of another process that was quicker, if one was."""
+        final = self.folder_of(label, key)
+        try:
+            making.rename(final)  # takes the place of nothing or of an empty folder only
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+        else:
+            return None
+        other = self.find(label, key)
+        if other is None:  # damaged, or the remains of something else
+            if final.is_dir():
+                shutil.rmtree(final)
+            else:
+                final.unlink()
+            making.rename(final)
+        return other
 
     def _remove_abandoned(self) -> None:
         """Remove temporary folders whose maker was killed before it could clean up."""

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploykit import errors
+from deploykit.errors import DeploykitError, UnknownName
+
+CLASSES = [
+    cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, DeploykitError)
+]
+
+
+def test_the_tree_in_the_docstring_is_the_tree_of_the_classes():
+    drawn = dict(re.findall(r"(\w+) +(\d)(?:\s|$)", errors.__doc__ or ""))
+    assert drawn == {cls.__name__: str(cls.exit_code) for cls in CLASSES}
+
+
+def test_every_error_ends_a_command_with_a_documented_code():
+    assert {cls.exit_code for cls in CLASSES} == {1, 2, 3, 4}
+    assert errors.EXIT_OK == 0
+    assert errors.EXIT_INTERRUPTED == 130
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_every_error_says_what_it_is_for(cls):
+    assert cls.__doc__
+
+
+def test_an_unknown_name_names_the_nearest():
+    error = UnknownName("model", "mobilnet", ["mobilenet", "alexnet", "lenet5"])
+    assert str(error).startswith("unknown model 'mobilnet': did you mean mobilenet")
+    assert error.exit_code == 2
+
+
+def test_where_none_is_near_the_hint_or_all_names_are_shown():
+    far = UnknownName("target", "zzz", ["cpu", "tensorrt"])
+    assert str(far).endswith("known: cpu, tensorrt")
+    hinted = UnknownName("target", "zzz", ["cpu"], "see `deploykit list`")
+    assert str(hinted).endswith("see `deploykit list`")
+
+
+@given(st.text(), st.lists(st.text(alphabet="abc"), max_size=5))
+def test_an_unknown_name_is_one_line_whatever_was_typed(name, known):
+    assert len(str(UnknownName("model", name, known, "see the list")).splitlines()) == 1

@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploykit.errors import BuildFailed, OutputFailed
+from deploykit.store import (
+    MANIFEST,
+    Store,
+    default_root,
+    file_sha256,
+    key_of,
+    output_errors,
+    read_entry,
+    write_atomic,
+)
+
+FIELDS = {"source": "abc", "options": {"batch": 1}}
+VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.text(), st.floats(allow_nan=False))
+
+
+class Maker:
+    """Writes a file and counts how often it was asked to."""
+
+    def __init__(self, content: bytes = b"engine") -> None:
+        self.content, self.calls = content, 0
+
+    def __call__(self, path: Path) -> dict[str, object]:
+        self.calls += 1
+        path.write_bytes(self.content)
+        return {"made_by": "test"}
+
+
+def produce(store: Store, make=None, fields=FIELDS):
+    return store.produce("engine", "tiny", fields, "engine.bin", make or Maker())
+
+
+def names(root: Path) -> list[str]:
+    return sorted(p.name for p in root.iterdir())
+
+
+@given(st.dictionaries(st.text(), VALUES), st.randoms())
+def test_the_key_does_not_depend_on_the_order_of_fields(fields, random):
+    shuffled = list(fields.items())
+    random.shuffle(shuffled)
+    assert key_of(dict(shuffled)) == key_of(fields)
+
+
+@given(st.dictionaries(st.text(), VALUES), st.text(), VALUES, VALUES)
+def test_any_changed_field_changes_the_key(fields, name, one, other):
+    # json writes 1 and 1.0 and True differently, so compare what is written
+    same = json.dumps(one) == json.dumps(other)
+    assert (key_of({**fields, name: one}) == key_of({**fields, name: other})) == same
+
+
+def test_the_key_is_the_same_in_every_process_and_version():
+    # sha256 of the canonical JSON by another tool; a changed key would orphan every stored engine
+    assert key_of(FIELDS) == "26caf615e8c3ec791348f7c371f642489f90e5fabfb18c7148cb054644741783"
+
+
+def test_a_second_identical_request_is_a_hit_that_does_no_work(tmp_path):
+    make, store = Maker(), Store(tmp_path / "engines")
+    first = produce(store, make)
+    before = {p: p.stat().st_mtime_ns for p in first.folder.iterdir()}
+    second = produce(store, make)
+    assert make.calls == 1
+    assert (first.hit, second.hit) == (False, True)
+    assert (second.path, second.key, second.manifest) == (first.path, first.key, first.manifest)
+    assert {p: p.stat().st_mtime_ns for p in first.folder.iterdir()} == before
+
+
+def test_other_fields_kinds_and_file_names_are_other_entries(tmp_path):
+    make, store = Maker(), Store(tmp_path)
+    keys = {
+        store.produce(kind, "tiny", fields, file, make).key
+        for kind, fields, file in [
+            ("engine", FIELDS, "engine.bin"),
+            ("onnx", FIELDS, "engine.bin"),
+            ("engine", FIELDS, "model.onnx"),
+            ("engine", {**FIELDS, "source": "abd"}, "engine.bin"),
+        ]
+    }
+    assert len(keys) == make.calls == 4
+
+
+def test_the_manifest_says_what_the_entry_was_made_from(tmp_path):
+    entry = produce(Store(tmp_path))
+    written = json.loads((entry.folder / MANIFEST).read_text())
+    assert written == entry.manifest
+    assert written["source"] == "abc"
+    assert written["made_by"] == "test"
+    assert written["kind"] == "engine"
+    assert written["bytes"] == entry.path.stat().st_size == 6
+    assert entry.folder.name == f"tiny-{entry.key[:12]}"
+
+
+def test_nothing_is_left_when_the_maker_fails(tmp_path):
+    store = Store(tmp_path / "engines")
+
+    def fail(path: Path) -> dict[str, object]:
+        path.write_bytes(b"half")
+        raise BuildFailed("refused")
+
+    with pytest.raises(BuildFailed, match="refused"):
+        produce(store, fail)
+    assert names(store.root) == []
+
+
+def test_nothing_is_left_when_the_maker_is_interrupted(tmp_path):
+    store = Store(tmp_path)
+
+    def interrupt(path: Path) -> dict[str, object]:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        produce(store, interrupt)
+    assert names(tmp_path) == []
+
+
+def finished_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_folders_of_killed_makers_are_removed_and_those_of_living_ones_kept(tmp_path):
+    dead = tmp_path / f".making-{finished_pid()}-abc"
+    alive = tmp_path / f".making-{os.getppid()}-abc"
+    for folder in (dead, alive):
+        folder.mkdir()
+        (folder / "engine.bin").write_bytes(b"half")
+    produce(Store(tmp_path))
+    assert not dead.exists()
+    assert alive.exists()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda entry: entry.path.write_bytes(b"cut"),
+        lambda entry: entry.path.unlink(),
+        lambda entry: (entry.folder / MANIFEST).unlink(),
+        lambda entry: (entry.folder / MANIFEST).write_text('{"schema"'),
+        lambda entry: (entry.folder / MANIFEST).write_text("[]"),
+        lambda entry: (entry.folder / MANIFEST).write_text(
+            json.dumps({**entry.manifest, "schema": 0})
+        ),
+        lambda entry: (entry.folder / MANIFEST).write_text(
+            json.dumps({**entry.manifest, "key": "0" * 64})
+        ),
+    ],
+    ids=["truncated", "file gone", "no manifest", "cut manifest", "no object", "schema", "key"],
+)
+def test_a_damaged_entry_is_made_anew(tmp_path, damage):
+    make, store = Maker(), Store(tmp_path)
+    damage(produce(store, make))
+    again = produce(store, make)
+    assert (make.calls, again.hit) == (2, False)
+    assert produce(store, make).hit
+    assert read_entry(again.folder, again.key) is not None
+    assert names(tmp_path) == [again.folder.name]
+
+
+def test_a_file_in_the_place_of_an_entry_gives_way(tmp_path):
+    store = Store(tmp_path)
+    entry = produce(store)
+    for file in entry.folder.iterdir():
+        file.unlink()
+    entry.folder.rmdir()
+    entry.folder.write_text("in the way")
+    assert not produce(store).hit
+    assert produce(store).hit
+
+
+def test_makers_at_the_same_time_end_up_with_one_whole_entry(tmp_path):
+    # Both are within `make` at once, so both find the place empty and one comes second.
+    barrier, entries = threading.Barrier(2), []
+
+    def make(path: Path) -> dict[str, object]:
+        barrier.wait(10)
+        path.write_bytes(b"engine")
+        return {}
+
+    threads = [
+        threading.Thread(target=lambda: entries.append(produce(Store(tmp_path), make)))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(entries) == 2
+    assert entries[0].path == entries[1].path
+    assert names(tmp_path) == [entries[0].folder.name]
+    assert entries[0].path.read_bytes() == b"engine"
+
+
+def test_entries_lists_whole_ones_of_a_kind_by_name(tmp_path):
+    store = Store(tmp_path / "engines")
+    assert store.entries() == []
+    for label, kind in (("b", "engine"), ("a", "engine"), ("c", "onnx")):
+        store.produce(kind, label, FIELDS, "file.bin", Maker())
+    (store.root / "README.md").write_text("not an entry")
+    (store.root / "junk").mkdir()
+    assert [e.folder.name[0] for e in store.entries()] == ["a", "b", "c"]
+    assert [e.folder.name[0] for e in store.entries("engine")] == ["a", "b"]
+
+
+def test_the_default_store_is_engines_or_what_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.delenv("DEPLOYKIT_STORE", raising=False)
+    assert default_root() == Path("engines")
+    monkeypatch.setenv("DEPLOYKIT_STORE", str(tmp_path))
+    assert default_root() == tmp_path
+
+
+def test_file_sha256_is_that_of_the_bytes(tmp_path):
+    file = tmp_path / "empty"
+    file.write_bytes(b"")
+    assert file_sha256(file) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_a_store_that_cannot_be_written_is_one_line():
+    # sysfs refuses new folders to every user, root included
+    with pytest.raises(OutputFailed, match=r"^can't write engine store .*; .*$") as error:
+        produce(Store(Path("/sys/kernel/deploykit")))
+    assert error.value.exit_code == 4
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from deploykit.errors import OutputFailed
+from deploykit.store import Store, write_atomic
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+folder = Path(sys.argv[1])
+
+def make(path):
+    path.write_bytes(bytes(30_000))
+    return {}
+
+for write in (
+    lambda: write_atomic(folder / "report.csv", bytes(30_000), "report"),
+    lambda: Store(folder / "engines").produce("engine", "big", {}, "engine.bin", make),
+):
+    try:
+        write()
+    except OutputFailed as error:
+        print(error.exit_code, error)
+"""
+
+
+def test_a_write_that_stops_half_way_leaves_nothing(tmp_path):
+    (tmp_path / "report.csv").write_text("old")
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    report, store = done.stdout.splitlines()
+    assert report.startswith("4 can't write report")
+    assert store.startswith("4 can't write engine store")
+    assert "ulimit" in report
+    assert names(tmp_path) == ["engines", "report.csv"]
+    assert names(tmp_path / "engines") == []
+    assert (tmp_path / "report.csv").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "free some space"),
+        (errno.EROFS, "choose a folder that can be written"),
+        (errno.ENOENT, "make the folder first"),
+        (errno.EIO, "check the disk"),
+    ],
+)
+def test_every_refusal_of_the_system_comes_with_advice(number, advice):
+    with pytest.raises(OutputFailed, match=advice) as error, output_errors("report"):
+        raise OSError(number, os.strerror(number), "there")
+    assert "there" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_full_device_is_an_error_and_stays_a_device():
+    with pytest.raises(OutputFailed, match="free some space"):
+        write_atomic(Path("/dev/full"), "text")
+    assert Path("/dev/full").is_char_device()
+
+
+def test_write_atomic_makes_a_file_as_readable_as_any_other(tmp_path):
+    write_atomic(tmp_path / "new", "text")
+    (tmp_path / "other").write_text("text")
+    assert (tmp_path / "new").stat().st_mode == (tmp_path / "other").stat().st_mode
+    assert (tmp_path / "new").read_text() == "text"
+
+
+def test_write_atomic_follows_a_link(tmp_path):
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    write_atomic(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+
+
+def test_write_atomic_says_when_the_folder_is_missing(tmp_path):
+    with pytest.raises(OutputFailed, match="make the folder first"):
+        write_atomic(tmp_path / "missing" / "file", "text")
