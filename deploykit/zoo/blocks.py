@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F  # noqa: N812, the customary name
@@ -15,6 +15,14 @@ Pair = int | tuple[int, int]
 def pair(value: Pair) -> tuple[int, int]:
     """Both axes' values: `value` itself, or the one number twice."""
     return value if isinstance(value, tuple) else (value, value)
+
+
+@runtime_checkable
+class Resettable(Protocol):
+    """A module with values of its own kind, which tells how they start."""
+
+    def reset_values(self, generator: torch.Generator) -> None:
+        """Set them in place, random ones from `generator`."""
 
 
 class ConvNormRelu(nn.Module):

@@ -26,7 +26,7 @@ class CondensedConv(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, 1, groups=groups, bias=False)
         self.register_buffer("index", torch.arange(inputs))
 
-    def reset_index(self, generator: torch.Generator) -> None:
+    def reset_values(self, generator: torch.Generator) -> None:
         """Draw each group's inputs, a different 1/groups of all for each, in ascending order."""
         inputs = len(self.index)
         share = inputs // self.groups
@@ -57,7 +57,7 @@ class CondensedLinear(nn.Module):
         self.linear = nn.Linear(inputs // 2, outputs)
         self.register_buffer("index", torch.arange(inputs // 2))
 
-    def reset_index(self, generator: torch.Generator) -> None:
+    def reset_values(self, generator: torch.Generator) -> None:
         """Draw the inputs that are kept, in ascending order."""
         kept = torch.randperm(self.inputs, generator=generator)[: len(self.index)]
         self.index.copy_(kept.sort().values)

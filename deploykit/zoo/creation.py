@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from deploykit.errors import MissingDependency
@@ -62,6 +63,8 @@ def _skeleton(spec: ModelSpec, architecture: Architecture) -> nn.Module:
         keywords.update(_head(spec, facts(spec)))
     module_name, _, function = architecture.factory.partition(":")
     factory = getattr(importlib.import_module(module_name), function)
+    if spec.weights == "torchvision" and "transform_input" in inspect.signature(factory).parameters:
+        keywords["transform_input"] = True  # these weights expect pixels from -1 to 1
     with torch.device("meta"):
         module: nn.Module = factory(**keywords)
     return module.eval()

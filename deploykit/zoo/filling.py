@@ -34,8 +34,6 @@ def load(module: nn.Module, spec: ModelSpec, architecture: Architecture) -> None
     if spec.weights in ("torchvision", "timm"):
         state = _from_package(spec.weights, spec, architecture)
         source = architecture.reference
-        if spec.weights == "torchvision" and hasattr(module, "transform_input"):
-            module.transform_input = True  # these weights expect pixels from -1 to 1
     else:
         path = weights.checkpoint_path(spec)
         if path is None:

@@ -13,6 +13,7 @@ REPRESENTATIVES = {
     "mlp_xor": None,
     "mlp": None,
     "lenet5": None,
+    "lenet5_1998": None,
     "alexnet": 67,
     "googlenet": 64,
     "googlenet_bn": 64,
