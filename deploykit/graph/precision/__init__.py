@@ -131,12 +131,11 @@ def convert(
     proto = read_model(model.path)
     _check_source(proto, model.path)
     rules.check(proto)
-    before = {node.name or node.output[0] for node in proto.graph.node}
-    kept = [name for name in rules.kept(proto) if name in before]
+    left_out = rules.kept(proto)
     facts: dict[str, Any] = {"precision": precision, "target": target}
     facts |= recipe.transform(proto, rules, calibration)
-    if kept:
-        facts["kept_by_rule"] = kept
+    if left_out:
+        facts["kept_by_rule"] = left_out
     _check_result(proto)
     full = {**dict(model.recipe), **facts}
     set_origin(proto, model.spec, full)

@@ -6,6 +6,7 @@ costs all it has above that limit, but small values keep their relative precisio
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,15 @@ from deploykit.graph.folding import fold_batchnorm, remove_passing_nodes
 from deploykit.graph.precision.keep import KeepRules
 from deploykit.graph.precision.opsets import raise_opset
 from deploykit.graph.precision.placement import quantised_operands
+from deploykit.graph.precision.products import Product
 from deploykit.graph.precision.recipe import needs, range_facts
 from deploykit.graph.qdq import SMALLEST_SCALE, QdqWriter, Quantiser, channel_scales
 
 #: QuantizeLinear has had 8-bit floats since this opset.
 OPSET_FLOAT8 = 19
+
+#: The most values of a convolution's window, over height and width, that TensorRT has FP8 kernels for.
+LARGEST_WINDOW = 32
 
 #: The largest finite value of E4M3.
 LARGEST_E4M3 = 448.0
@@ -42,7 +47,7 @@ def transform(
     remove_passing_nodes(model)
     facts["nodes_folded"] = fold_batchnorm(model)
     editor = GraphEditor(model)
-    products, readers = quantised_operands(editor, keep)
+    products, readers = quantised_operands(editor, keep, _has_kernel)
     ranges = collect_ranges(model, sorted(readers), calibration, symmetric=True)
     writer = QdqWriter(editor)
     for product in products:
@@ -54,7 +59,12 @@ def transform(
     for tensor, nodes in readers.items():
         writer.pair(tensor, _quantiser(*ranges[tensor]), nodes)
     editor.finish()
-    return facts | range_facts(calibration, ranges, len(products))
+    return facts | range_facts(calibration, ranges, products, model)
+
+
+def _has_kernel(product: Product) -> bool:
+    """Whether TensorRT convolves this in 8-bit floats; where not, it would do so in float32 unasked."""
+    return product.weight.ndim < 3 or math.prod(product.weight.shape[2:]) <= LARGEST_WINDOW
 
 
 def _quantiser(low: float, high: float) -> Quantiser:

@@ -20,6 +20,7 @@ from deploykit.errors import DriftFailed, UsageError
 from deploykit.graph.compute_types import element_types
 from deploykit.graph.editing import GraphEditor, is_standard, opset
 from deploykit.graph.precision.keep import KeepRules
+from deploykit.graph.precision.products import PRODUCTS
 from deploykit.graph.walking import attribute_graphs
 
 #: Attributes by which an operator names the type it makes.
@@ -131,7 +132,10 @@ class _Rewriter:
             "constants_largest": self.losses.largest,
         }
         if self.kept:
-            facts["kept_float32"] = dict(sorted(self.kept.items()))
+            facts["float32_because"] = dict(sorted(self.kept.items()))
+        products = {n.name or n.output[0] for n in nodes if n.op_type in PRODUCTS}
+        if products & self.kept.keys():
+            facts["kept"] = sorted(products & self.kept.keys())
         return facts
 
     # ---- what may be rewritten

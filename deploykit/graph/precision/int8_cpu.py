@@ -58,7 +58,7 @@ def transform(
     quantisers = {root: asymmetric_u8(*bounds) for root, bounds in ranges.items()}
     _write(editor, regions, quantisers)
     editor.finish()
-    return facts | range_facts(calibration, ranges, len(regions.products))
+    return facts | range_facts(calibration, ranges, regions.products, model)
 
 
 def _sums_to_additions(editor: GraphEditor) -> None:

@@ -49,4 +49,4 @@ def transform(
     for tensor, nodes in readers.items():
         writer.pair(tensor, symmetric_s8(*ranges[tensor]), nodes)
     editor.finish()
-    return facts | range_facts(calibration, ranges, len(products))
+    return facts | range_facts(calibration, ranges, products, model)

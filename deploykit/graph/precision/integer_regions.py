@@ -16,7 +16,9 @@ _ELEMENTWISE = frozenset({"Add", "Mul"})
 _ONE_INPUT = frozenset({"AveragePool", "GlobalAveragePool", "Sigmoid", "LeakyRelu"})
 
 #: Operators that move values without changing them: output and input share scale and zero point.
-_MOVING = frozenset({"MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"})
+_MOVING = frozenset(
+    {"MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Gather", "Slice"}
+)
 
 #: Products that also have a form with integer inputs and a float output.
 _FLOAT_OUTPUT = frozenset({"Gemm", "MatMul"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import onnx
 
 from deploykit.graph.editing import GraphEditor, is_standard
@@ -10,13 +12,18 @@ from deploykit.graph.precision.products import Product, product_of
 
 
 def quantised_operands(
-    editor: GraphEditor, keep: KeepRules
+    editor: GraphEditor, keep: KeepRules, suits: Callable[[Product], bool] = lambda product: True
 ) -> tuple[list[Product], dict[str, list[onnx.NodeProto]]]:
-    """The products to quantise, and for each activation to quantise the nodes that shall read it so."""
+    """The products to quantise, and for each activation to quantise the nodes that shall read it so.
+
+    `suits` says of a product whether TensorRT has a kernel for it.
+    """
     products = [
         product
         for node in editor.live_nodes()
-        if not keep.keeps(node) and (product := product_of(editor, node)) is not None
+        if not keep.keeps(node)
+        and (product := product_of(editor, node)) is not None
+        and suits(product)
     ]
     readers: dict[str, list[onnx.NodeProto]] = {}
     for product in products:

@@ -9,6 +9,9 @@ import onnx
 
 from deploykit.graph.editing import GraphEditor, attribute, is_standard
 
+#: Operators that multiply and accumulate.
+PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
 
 @dataclass(frozen=True)
 class Product:
@@ -39,7 +42,7 @@ def product_of(editor: GraphEditor, node: onnx.NodeProto) -> Product | None:
     A Gemm with a transposed activation, or factors other than 1, is not one; neither is a weight that is
     not constant, or a batch of matrices.
     """
-    if not is_standard(node) or node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+    if not is_standard(node) or node.op_type not in PRODUCTS:
         return None
     if editor.is_constant(node.input[0]):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import onnx
 from deploykit.errors import UsageError
 from deploykit.graph.calibration import Calibration
 from deploykit.graph.precision.keep import KeepRules
+from deploykit.graph.precision.products import PRODUCTS, Product
 
 Transform = Callable[[onnx.ModelProto, KeepRules, Calibration | None], dict[str, Any]]
 
@@ -47,14 +48,27 @@ def needs(calibration: Calibration | None, precision: str) -> Calibration:
 
 
 def range_facts(
-    calibration: Calibration, ranges: Mapping[str, tuple[float, float]], products: int
+    calibration: Calibration,
+    ranges: Mapping[str, tuple[float, float]],
+    products: Sequence[Product],
+    model: onnx.ModelProto,
 ) -> dict[str, Any]:
-    """The calibration's part of a recipe: method, data, count, and all ranges with their hash."""
+    """The calibration's part of a recipe: method, data, count, all ranges with their hash, what was kept.
+
+    "kept" names the convolutions and matrix products of the model that are none of `products`.
+    """
+    quantised = {product.node.output[0] for product in products}
     listed = {name: [low, high] for name, (low, high) in sorted(ranges.items())}
     digest = hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
-    return {
+    facts = {
         "calibration": calibration.facts(),
-        "products_quantised": products,
+        "products_quantised": len(products),
         "ranges": listed,
         "ranges_sha256": digest,
     }
+    kept = [
+        node.name or node.output[0]
+        for node in model.graph.node
+        if node.op_type in PRODUCTS and node.output[0] not in quantised
+    ]
+    return facts | ({"kept": kept} if kept else {})
