@@ -20,7 +20,7 @@ COLUMNS: dict[str, str] = {
     "stated": "value that the claim gives, in `unit`",
     "found": "value found, in `unit`; blank where nothing was",
     "unit": "unit of both",
-    "deviation": "found / stated - 1; blank where one of them is no number",
+    "deviation": "found / stated - 1; blank where one is no number, or equality or an order counts",
     "tolerance": "deviation that still agrees (of an exponent: absolute); blank where equality or an order counts",
     "tolerance_reason": "why so much",
     "parts": "what the claim says, one by one: holds, fails, undecided",

@@ -47,7 +47,8 @@ class Verdict:
         verdict: "confirmed", "refuted", "partly" or "undecided".
         holds: as in `Finding`.
         found: the value found, in `unit`.
-        deviation: found / stated - 1 where both are numbers, else None.
+        deviation: found / stated - 1 where both are numbers and the claim has a tolerance; None where a
+            bound, an order or equality decides.
         explanation, evidence: as in `Finding`.
         seconds: what the check took.
         missing: where a package that the check needs is not installed, the line that says so.

@@ -5,6 +5,32 @@ None of them imports torch, numpy or onnx before it is called.
 
 from __future__ import annotations
 
-from deploykit.claims.checks import multipliers, parameters, receptive_field
+from deploykit.claims.checks import (
+    lenet,
+    multipliers,
+    normalisation,
+    parameters,
+    published,
+    receptive_field,
+    resolution,
+    separable,
+    shares,
+    stacks,
+    structure,
+    xor,
+)
 
-__all__ = ["multipliers", "parameters", "receptive_field"]
+__all__ = [
+    "lenet",
+    "multipliers",
+    "normalisation",
+    "parameters",
+    "published",
+    "receptive_field",
+    "resolution",
+    "separable",
+    "shares",
+    "stacks",
+    "structure",
+    "xor",
+]
