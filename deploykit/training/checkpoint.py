@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import io
+import json
+import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit.errors import UsageError
-from deploykit.store import write_atomic
+from deploykit.store import output_errors, write_atomic
 
 if TYPE_CHECKING:
     import torch
@@ -36,8 +38,6 @@ def _canonical(data: bytes) -> bytes:
 
     The library stores metadata in the order of a randomised hash table.
     """
-    import json
-
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -69,9 +69,16 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write the state after an epoch, whole or not at all."""
     import torch
 
-    buffer = io.BytesIO()
-    torch.save(dict(state), buffer)
-    write_atomic(path, buffer.getvalue(), "resumable state")
+    with output_errors("resumable state"):
+        # Straight into the file: the state of a large network is gigabytes.
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                torch.save(dict(state), file)
+            os.replace(name, path)  # noqa: PTH105 - the atomic call itself
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
 
 
 def read_state(path: Path, fingerprint: str) -> dict[str, Any]:
