@@ -129,12 +129,13 @@ def _averaged_squares(value: onnx_ir.Value | None) -> tuple[onnx_ir.Value, int] 
     size, *others = pool.attributes.get_ints("kernel_shape", [])
     shape = expand.outputs[0].shape
     pads = _constant(pad.inputs[1])
+    # An even window has no middle: torch's leans to one side and ONNX's to the other. Its pads differ
+    # at both ends, which is not what is looked for below.
     if (
         shape is None
         or len(shape) != 5
         or shape[1] != 1
         or any(other != 1 for other in others)
-        or size % 2 == 0
         or any(stride != 1 for stride in pool.attributes.get_ints("strides", [1, 1, 1]))
         or any(pool.attributes.get_ints("pads", []))
         or pads != [0, 0, size // 2, 0, 0, 0, 0, size // 2, 0, 0]
