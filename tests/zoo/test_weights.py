@@ -171,6 +171,36 @@ def test_shipped_weights_are_found_by_network_and_alpha() -> None:
         zoo.create(spec)
 
 
+def test_the_alpha_and_the_data_set_choose_among_shipped_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = {}
+    for alpha, dataset in (("0.5", "digits"), ("0.25", "digits"), ("0.25", "fashion-mnist")):
+        path = tmp_path / f"mobilenet-a{alpha}-{dataset}.safetensors"
+        told = {"model": "mobilenet", "alpha": alpha, "dataset": dataset}
+        save_file({"x": torch.zeros(1)}, path, metadata=told)
+        folder[path.stem] = path
+    monkeypatch.setattr(weights, "shipped", lambda: folder)
+
+    def chosen(alpha: float, asked: str) -> str:
+        path = weights.checkpoint_path(ModelSpec("mobilenet_v1", alpha=alpha, weights=asked))
+        return path.stem if path else ""
+
+    assert chosen(0.5, "trained") == "mobilenet-a0.5-digits"
+    assert chosen(0.25, "trained") == "mobilenet-a0.25-digits"
+    assert chosen(0.25, "trained:fashion-mnist") == "mobilenet-a0.25-fashion-mnist"
+    with pytest.raises(UsageError, match=r"for mobilenet alpha 0.75: there are mobilenet alpha"):
+        chosen(0.75, "trained")
+
+
+def test_metadata_of_a_truncated_file_is_refused(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    path = tmp_path / "w.safetensors"
+    save_file(state, path)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InvalidModel, match="it is cut short or damaged"):
+        weights.metadata(path)
+
+
 def test_trained_weights_that_are_not_shipped_are_answered_with_those_that_are() -> None:
     with pytest.raises(UsageError, match=r"for vgg16: there are .*lenet5"):
         load("trained", "vgg16")
