@@ -46,26 +46,35 @@ def key_of(fields: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def output_errors(what: str) -> Iterator[None]:
-    """Turn the operating system's refusals to write into one line that says what to do."""
+def output_errors(what: str, path: Path | None = None) -> Iterator[None]:
+    """Turn the operating system's refusals to write into one line that says what to do.
+
+    `path` is named in it rather than a temporary file beside it.
+    """
     try:
         yield
     except OSError as error:
-        advice = {
-            errno.ENOSPC: "free some space or choose another folder",
-            errno.EDQUOT: "free some space or choose another folder",
-            errno.EROFS: "choose a folder that can be written",
-            errno.EACCES: "choose a folder that can be written",
-            errno.EPERM: "choose a folder that can be written",
-            errno.ENOENT: "make the folder first",
-            errno.ENOTDIR: "a part of the path is a file; choose another",
-            errno.EISDIR: "the path is a folder; name a file in it",
-            errno.EFBIG: "raise the limit on file sizes (ulimit -f) or choose another folder",
-            errno.ENAMETOOLONG: "choose a shorter name",
-        }.get(error.errno or 0, "check the disk, or choose another folder")
-        place = f" {error.filename}" if error.filename else ""
-        reason = (error.strerror or str(error)).lower()
-        raise OutputFailed(f"can't write {what}{place}: {reason}; {advice}") from error
+        raise output_failure(what, error, path) from error
+
+
+def output_failure(what: str, error: OSError, path: Path | None = None) -> OutputFailed:
+    """The one line for `error`, met while writing `what` (to `path`)."""
+    advice = {
+        errno.ENOSPC: "free some space or choose another folder",
+        errno.EDQUOT: "free some space or choose another folder",
+        errno.EROFS: "choose a folder that can be written",
+        errno.EACCES: "choose a folder that can be written",
+        errno.EPERM: "choose a folder that can be written",
+        errno.ENOENT: "make the folder first",
+        errno.ENOTDIR: "a part of the path is a file; choose another",
+        errno.EISDIR: "the path is a folder; name a file in it",
+        errno.EFBIG: "raise the limit on file sizes (ulimit -f) or choose another folder",
+        errno.ENAMETOOLONG: "choose a shorter name",
+    }.get(error.errno or 0, "check the disk, or choose another folder")
+    named = path or error.filename
+    place = f" {named}" if named else ""
+    reason = (error.strerror or str(error)).lower()
+    return OutputFailed(f"can't write {what}{place}: {reason}; {advice}")
 
 
 def write_atomic(path: Path, data: bytes | str, what: str = "file") -> None:
@@ -77,12 +86,12 @@ def write_atomic(path: Path, data: bytes | str, what: str = "file") -> None:
         OutputFailed: the folder is missing, full or read-only; `path` is as it was.
     """
     payload = data.encode() if isinstance(data, str) else data
-    with output_errors(what):
-        path = Path(os.path.realpath(path))
+    with output_errors(what, path):
         if path.exists() and not path.is_file():
             with path.open("wb") as stream:
                 stream.write(payload)
             return
+        path = path.resolve()
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from deploykit.errors import EXIT_INTERRUPTED, DeploykitError
+from deploykit.errors import EXIT_INTERRUPTED, DeploykitError, OutputFailed
 
 #: Command name to the module of the same name in this package; a command's module is imported when needed.
 COMMANDS = (
@@ -40,7 +40,7 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"deploykit.cli.{cmd_name}_command")
         command: click.Command = module.command
-        return command
+        return _with_examples(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -51,6 +51,12 @@ class LazyGroup(click.Group):
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             raise UnknownName("command", args[0], COMMANDS, "see `deploykit --help`")
         return super().resolve_command(ctx, args)
+
+
+def _with_examples(command: click.Command) -> click.Command:
+    r"""Let click see the mark before examples: docstrings are raw, so theirs is a backslash and a b."""
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    return command
 
 
 @click.group(
@@ -71,6 +77,9 @@ def cli() -> None:
     """
 
 
+_with_examples(cli)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the code that `deploykit.errors` gives to what happened."""
     sys.exit(invoke(arguments))
@@ -87,14 +96,30 @@ def invoke(arguments: list[str] | None = None) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return 2
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx is not None else "deploykit"
+        return _fail(f"{error.format_message().rstrip('.')}; see `{where} --help`", 2)
     except click.ClickException as error:
-        return _fail(" ".join(error.format_message().split()), 2)
+        return _fail(error.format_message(), 2)
     except (KeyboardInterrupt, click.exceptions.Abort):
         return _fail("interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output has gone (`| head`); Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         return 0
+    except OSError as error:
+        _drop_stdout()
+        if error.filename is None:
+            from deploykit.store import output_failure
+
+            return _fail(str(output_failure("standard output", error)), OutputFailed.exit_code)
+        reason = (error.strerror or str(error)).lower()
+        return _fail(f"{error.filename}: {reason}; check the disk and its permissions", 4)
+
+
+def _drop_stdout() -> None:
+    """Nothing more can be written there, and Python would try once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> int:

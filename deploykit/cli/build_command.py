@@ -72,6 +72,7 @@ def command(
     backends = usable_backends(targets)
     choice = CalibrationChoice(data, calibration_method, calibration_images, synthetic_calibration)
     build = BuildOptions(batch_max=max_batch, compute_capability=compute_capability)
+    choice.check()
     artifacts = open_store(store)
     built = []
     with Steps(len(sources) * len(backends) * len(precisions), quiet=quiet) as steps:

@@ -16,7 +16,9 @@ from deploykit.cli.options import json_option
     "--profile", metavar="FILE", help="Measured rows; reports/profile.csv if it is there."
 )
 @click.option("--csv", "csv_path", metavar="FILE", help="Write the verdicts; - for stdout.")
-@click.option("--junit", "junit_path", metavar="FILE", help="Write the verdicts as JUnit XML.")
+@click.option(
+    "--junit", "junit_path", metavar="FILE", help="Write the verdicts as JUnit XML; - for stdout."
+)
 @json_option
 def command(
     ids: tuple[str, ...],
@@ -47,11 +49,16 @@ def command(
             print_table(("id", "claim", "source"), [(c.id, c.statement, c.source) for c in claims])
         return
     from deploykit.claims import table
+    from deploykit.errors import UsageError
     from deploykit.report.csvfile import STDOUT, check_destination, to_csv
     from deploykit.report.junit import Case, junit_xml
     from deploykit.store import write_atomic
     from deploykit.workflow.reports import read_rows
 
+    if [csv_path == STDOUT, junit_path == STDOUT, as_json].count(True) > 1:
+        raise UsageError(
+            "stdout takes one of --csv -, --junit - and --json: name files for the rest"
+        )
     for path in (csv_path, junit_path):
         if path is not None:
             check_destination(path)
@@ -62,11 +69,14 @@ def command(
     elif csv_path is not None:
         write_atomic(Path(csv_path), to_csv(verdicts_as_rows, tuple(table.COLUMNS)), "report")
     if junit_path is not None:
-        cases = [Case(**case) for case in table.junit_cases(verdicts)]
-        write_atomic(Path(junit_path), junit_xml("claims", cases), "report")
+        document = junit_xml("claims", [Case(**case) for case in table.junit_cases(verdicts)])
+        if junit_path == STDOUT:
+            click.echo(document, nl=False)
+        else:
+            write_atomic(Path(junit_path), document, "report")
     if as_json:
         print_json(verdicts_as_rows)
-    elif csv_path != STDOUT:
+    elif STDOUT not in (csv_path, junit_path):
         print_table(table.HEADER, table.verdict_cells(verdicts))
     error = failure(verdicts)
     if error is not None:

@@ -24,5 +24,8 @@ def command(as_json: bool) -> int:
     if as_json:
         print_json([vars(check) for check in checks])
     else:
-        print_table(("", "", "", "remedy"), [(c.what, c.state, c.detail, c.remedy) for c in checks])
+        print_table(
+            ("what", "state", "detail", "remedy"),
+            [(c.what, c.state, c.detail, c.remedy) for c in checks],
+        )
     return 0 if runs_something(checks) else 3

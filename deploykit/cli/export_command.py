@@ -13,7 +13,10 @@ from deploykit.cli.options import json_option, quiet_option, store_option, varia
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @variant_options
 @click.option(
-    "-o", "--output", metavar="PATH", help="File, or folder for several; else the current folder."
+    "-o",
+    "--output",
+    metavar="PATH",
+    help="File, or folder for several; - for stdout; else the current folder.",
 )
 @store_option
 @json_option
@@ -37,11 +40,15 @@ def command(
     """
     from deploykit.cli.display import Steps, print_json, print_table
     from deploykit.cli.options import variants
+    from deploykit.errors import UsageError
+    from deploykit.report.csvfile import STDOUT
     from deploykit.report.views import megabytes, millions
     from deploykit.workflow.export import destinations, export_to
     from deploykit.workflow.plan import plan
     from deploykit.workflow.stores import open_store
 
+    if as_json and output == STDOUT:
+        raise UsageError("stdout takes one of -o - and --json: name a file for the graph")
     sources = plan(models, variants(**options))
     places = destinations(sources, output)
     exported = []
@@ -52,6 +59,8 @@ def command(
             steps.step()
     if as_json:
         print_json([e.as_dict() for e in exported])
+        return
+    if output == STDOUT:
         return
     print_table(
         ("file", "parameters (M)", "MACs (M)", "MB", "max relative error"),

@@ -35,8 +35,12 @@ def command(pattern: str | None, precisions: bool, as_json: bool) -> None:
 
     from deploykit import zoo
     from deploykit.cli.display import print_fields, print_json
+    from deploykit.errors import UsageError
 
-    found = [dataclasses.asdict(a) | {"input": a.input_shape} for a in zoo.architectures(pattern)]
+    listed = zoo.architectures(pattern)
+    if not listed:
+        raise UsageError(f"no network matches {pattern!r}: see `deploykit list`")
+    found = [dataclasses.asdict(a) | {"input": a.input_shape} for a in listed]
     if as_json:
         print_json(found)
     else:

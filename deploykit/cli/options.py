@@ -54,7 +54,9 @@ calibration_options = _stack(
         metavar="METHOD",
         help="minmax, percentile, entropy or mse.",
     ),
-    click.option("--calibration-images", type=int, metavar="N", help="How many images."),
+    click.option(
+        "--calibration-images", type=click.IntRange(1), metavar="N", help="How many images."
+    ),
     click.option(
         "--synthetic-calibration",
         is_flag=True,

@@ -71,6 +71,7 @@ def command(
     from deploykit.bench.policy import Policy
     from deploykit.cli.display import Steps, print_fields, print_json, print_notes
     from deploykit.cli.options import listed, variants, whole_numbers
+    from deploykit.errors import UsageError
     from deploykit.report.csvfile import STDOUT, CsvReport
     from deploykit.report.schema import NAMES
     from deploykit.report.views import PROFILE
@@ -81,6 +82,8 @@ def command(
     from deploykit.workflow.profile import sources_without_names as from_store
     from deploykit.workflow.stores import open_store
 
+    if as_json and csv_path == STDOUT:
+        raise UsageError("stdout takes one of --csv - and --json: name a file for the CSV")
     precisions, backends = listed(precision, "--precision"), listed(backend, "--backend")
     targets = [get(name).target for name in backends]
     check_precisions(precisions, targets)
@@ -98,6 +101,7 @@ def command(
         data=data,
         timeout_s=timeout,
     )
+    profile.calibration.check()
     artifacts = open_store(store)
     chosen = variants(**options)
     sources = plan(models, chosen) if models else from_store(artifacts, chosen)

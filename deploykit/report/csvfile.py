@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deploykit.errors import OutputFailed, UsageError
+from deploykit.errors import UsageError
 from deploykit.report.schema import NAMES, Row, text_of
-from deploykit.store import write_atomic
+from deploykit.store import output_errors, write_atomic
 
 STDOUT = "-"
 
@@ -32,7 +32,7 @@ def check_destination(path: str) -> None:
         UsageError: its folder is missing, or it is a folder itself.
         OutputFailed: the folder can't be written.
     """
-    import os
+    import tempfile
 
     if path == STDOUT:
         return
@@ -41,8 +41,17 @@ def check_destination(path: str) -> None:
         raise UsageError(f"{path} is a folder: name a file in it")
     if not place.parent.is_dir():
         raise UsageError(f"the folder {place.parent} of {path} does not exist: make it first")
-    if not os.access(place.parent, os.W_OK):
-        raise OutputFailed(f"can't write in {place.parent}: choose a folder that can be written")
+    if not _is_stream(path):
+        # Permissions alone don't tell: a file system can be read-only, or full to the last file.
+        folder = place.resolve().parent
+        with output_errors("report", place), tempfile.TemporaryFile(dir=folder):
+            pass
+
+
+def _is_stream(path: str) -> bool:
+    """Whether rows go out one after the other, never to be replaced: stdout, a pipe, a device."""
+    place = Path(path)
+    return path == STDOUT or (place.exists() and not place.is_file())
 
 
 class CsvReport:
@@ -52,13 +61,14 @@ class CsvReport:
     and finished rows.
 
     Args:
-        path: of the file; "-" for standard output.
+        path: of the file; "-" for standard output. A pipe or a device gets row after row as stdout does.
         names: the columns.
     """
 
     def __init__(self, path: str, names: Sequence[str] = NAMES) -> None:
         check_destination(path)
         self.path, self.names = path, names
+        self.stream = _is_stream(path)
         self.rows: list[Row] = []
 
     def replace(self, rows: Iterable[Row]) -> None:
@@ -69,9 +79,13 @@ class CsvReport:
     def add(self, row: Row) -> None:
         """Take a finished row and write it out."""
         self.rows.append(row)
+        if not self.stream:
+            write_atomic(Path(self.path), to_csv(self.rows, self.names), "report")
+            return
+        text = to_csv([row], self.names)
+        text = text if len(self.rows) == 1 else text.partition("\n")[2]
         if self.path == STDOUT:
-            text = to_csv([row], self.names)
-            sys.stdout.write(text if len(self.rows) == 1 else text.partition("\n")[2])
+            sys.stdout.write(text)
             sys.stdout.flush()
         else:
-            write_atomic(Path(self.path), to_csv(self.rows, self.names), "report")
+            write_atomic(Path(self.path), text, "report")

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import zoo
+from deploykit.errors import UsageError
 from deploykit.store import Store
 from deploykit.types import BuildOptions, Counts, Engine, ModelSpec, OnnxModel
-from deploykit.workflow.plan import Source, Variants, plan
+from deploykit.workflow.plan import Source, Variants, fractions, plan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +36,17 @@ def _sources(models: Model | Iterable[Model], variants: Variants) -> list[Source
 
 
 def _variants(alpha: float, rho: Fraction | float | str, weights: str | None) -> Variants:
-    exact = rho if isinstance(rho, Fraction) else Fraction(str(rho))
-    return Variants(alphas=(float(alpha),), rhos=(exact,), weights=weights)
+    return Variants(alphas=(float(alpha),), rhos=(_exact(rho),), weights=weights)
+
+
+def _exact(rho: Fraction | float | str) -> Fraction:
+    """A multiplier as it was meant: 0.1 is 1/10, "6/7" is 6/7."""
+    if isinstance(rho, Fraction):
+        return rho
+    found = fractions(str(rho), "rho")
+    if len(found) != 1:
+        raise UsageError(f"rho takes one number such as 0.5 or '6/7', not {rho!r}")
+    return found[0]
 
 
 def create_model(
@@ -61,7 +71,7 @@ def create_model(
     Raises:
         UsageError, InvalidModel, MissingDependency: as `deploykit.zoo.create`.
     """
-    exact = rho if isinstance(rho, Fraction) else Fraction(str(rho))
+    exact = _exact(rho)
     known = name if ":" in name else zoo.lookup(name).name
     spec = ModelSpec(known, float(alpha), exact, num_classes, weights or "random", seed=seed)
     if ":" not in known:
@@ -136,6 +146,7 @@ def build(
     (source,) = _sources(model, _variants(alpha, rho, weights))
     network = obtain_network(source, artifacts)
     choice = CalibrationChoice(data, synthetic=synthetic_calibration)
+    choice.check()
     built = build_network(network, precision, backend, options or BuildOptions(), choice, artifacts)
     return built.engine
 
@@ -173,6 +184,7 @@ def profile(
         calibration=CalibrationChoice(data, synthetic=synthetic_calibration),
         data=data,
     )
+    options.calibration.check()
     wanted = configurations(_sources(models, Variants()), options)
     rows = list(Profiler(store or Store(), options).rows(wanted))
     return pd.DataFrame([[row.get(name) for name in NAMES] for row in rows], columns=list(NAMES))
@@ -202,8 +214,6 @@ def count(
         InvalidModel: the file is no sound ONNX graph.
         UsageError: a module without `input_shape`.
     """
-    from deploykit.errors import UsageError
-
     if isinstance(path_or_module, str | os.PathLike):
         from deploykit.graph.counting import count_graph
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import env
-from deploykit.errors import UsageError
+from deploykit.errors import UnknownName, UsageError
 from deploykit.store import Store
 from deploykit.types import OnnxModel
 from deploykit.workflow.network import Network, input_chw, model_of
@@ -35,6 +35,23 @@ class CalibrationChoice:
     images: int | None = None
     synthetic: bool = False
     seed: int = 0
+
+    def check(self) -> None:
+        """Refuse what can't be, before any work is done for it.
+
+        Raises:
+            UnknownName, UsageError, MissingDependency: no such method or data set, or it can't be read here.
+        """
+        from deploykit.graph.calibration import METHODS
+
+        if self.method not in METHODS:
+            raise UnknownName("calibration method", self.method, METHODS)
+        if self.images is not None and self.images < 1:
+            raise UsageError(f"calibration needs at least one image, not {self.images}")
+        if self.data is not None:
+            from deploykit.data import open_dataset
+
+            open_dataset(self.data)
 
 
 #: Images that calibration takes when nobody says how many.

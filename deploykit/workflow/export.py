@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deploykit.errors import OutputFailed, UsageError
+from deploykit.report.csvfile import STDOUT
 from deploykit.store import Store, output_errors
 from deploykit.types import ModelSpec
 from deploykit.workflow.network import obtain_network
@@ -35,11 +36,16 @@ class Exported:
 def destinations(sources: Sequence[Source], output: str | None) -> list[Path]:
     """Where each of `sources` is to be written.
 
-    `output` is a file for one source; for several, or if it ends with a slash or is a folder, a folder.
+    `output` is a file for one source; for several, or if it ends with a slash or is a folder, a folder;
+    "-" is standard output.
 
     Raises:
         UsageError: the folder is missing, or one file is named for several networks.
     """
+    if output == STDOUT:
+        if len(sources) > 1:
+            raise UsageError(f"stdout takes one network, not {len(sources)}: name a folder")
+        return [Path("/dev/stdout")]
     target = Path(output) if output else Path()
     as_folder = output is None or output.endswith(os.sep) or target.is_dir()
     if as_folder:
@@ -76,21 +82,31 @@ def export_to(source: Source, place: Path, store: Store) -> Exported:
         DeploykitError: as `obtain_network`; OutputFailed where `place` can't be written.
     """
     network = obtain_network(source, store)
-    temporary = place.with_name(f".{place.name}.{os.getpid()}")
-    with output_errors("ONNX file"):
-        try:
-            shutil.copyfile(network.model.path, temporary)
-            temporary.replace(place)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with output_errors("ONNX file", place):
+        _put(network.model.path, place)
     return Exported(
         path=place,
         sha256=network.model.sha256,
         parameters=network.facts["parameters"],
         macs=network.facts["macs"],
-        file_bytes=place.stat().st_size,
+        file_bytes=network.model.path.stat().st_size,
         verified=_error(network.model.recipe),
     )
+
+
+def _put(file: Path, place: Path) -> None:
+    """Copy `file` to `place`, whole or not at all; a pipe or a device is written to, not replaced."""
+    if place.exists() and not place.is_file():
+        with file.open("rb") as source, place.open("wb") as sink:
+            shutil.copyfileobj(source, sink)
+        return
+    place = place.resolve()
+    temporary = place.with_name(f".{place.name}.{os.getpid()}")
+    try:
+        shutil.copyfile(file, temporary)
+        temporary.replace(place)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _error(recipe: Any) -> str:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from deploykit import zoo
-from deploykit.errors import UsageError
+from deploykit.errors import InvalidModel, UsageError
 from deploykit.types import ModelSpec
 
 #: A network to work on: a spec that the zoo can make, or a file of the user's own.
@@ -48,24 +48,12 @@ def plan(models: Sequence[str], variants: Variants) -> list[Source]:
 
     Raises:
         UnknownName: no such network.
-        UsageError: a multiplier that none of them has, or a value that can't be.
+        InvalidModel: no such file.
+        UsageError: an option that none of them has, or a value that can't be.
     """
     sources: list[Source] = []
     for text in models:
-        if is_file(text):
-            sources.append(Path(text))
-        elif ":" in text:
-            sources.append(
-                ModelSpec(
-                    text,
-                    weights=variants.weights or "random",
-                    num_classes=variants.num_classes,
-                    resolution_px=variants.resolution_px,
-                    seed=variants.seed,
-                )
-            )
-        else:
-            sources += _of_name(text, variants)
+        sources += [_existing(text)] if is_file(text) else _of_name(text, variants)
     _refuse_idle(sources, models, variants)
     specs = [source for source in sources if isinstance(source, ModelSpec)]
     for spec in specs:
@@ -74,13 +62,27 @@ def plan(models: Sequence[str], variants: Variants) -> list[Source]:
     return list(dict.fromkeys(sources))
 
 
+def _existing(text: str) -> Path:
+    path = Path(text)
+    if path.is_dir():
+        raise InvalidModel(f"{text} is a folder; give the path of an .onnx file")
+    if not path.exists():
+        raise InvalidModel(f"no such file: {text}; give the path of an .onnx file")
+    return path
+
+
 def _of_name(text: str, variants: Variants) -> list[Source]:
-    architecture = zoo.lookup(text)
-    alphas = variants.alphas if architecture.has_alpha else (1.0,)
-    rhos = variants.rhos if architecture.has_rho else (Fraction(1),)
+    name, alphas, rhos = text, variants.alphas, variants.rhos
+    if (
+        ":" not in text
+    ):  # a factory of the user's own refuses for itself what it has no parameter for
+        architecture = zoo.lookup(text)
+        name = architecture.name
+        alphas = alphas if architecture.has_alpha else (1.0,)
+        rhos = rhos if architecture.has_rho else (Fraction(1),)
     return [
         ModelSpec(
-            architecture.name,
+            name,
             alpha=alpha,
             rho=rho,
             num_classes=variants.num_classes,
@@ -94,7 +96,7 @@ def _of_name(text: str, variants: Variants) -> list[Source]:
 
 
 def _refuse_idle(sources: Sequence[Source], models: Sequence[str], variants: Variants) -> None:
-    """A multiplier that changes none of the networks would be accepted and ignored: refuse it."""
+    """An option that changes none of the networks would be accepted and ignored: refuse it."""
     specs = [source for source in sources if isinstance(source, ModelSpec)]
     names = ", ".join(models)
     if set(variants.alphas) != {1.0} and not any(
@@ -105,13 +107,21 @@ def _refuse_idle(sources: Sequence[Source], models: Sequence[str], variants: Var
         raise UsageError(
             f"{names} has no resolution multiplier, its input size is fixed: leave --rho out"
         )
-    if variants.weights not in (None, "random") and sources and not specs:
-        raise UsageError(f"{names} has its own weights: leave --weights out")
+    if specs or not sources:
+        return
+    for option, given in (
+        ("--weights", variants.weights),
+        ("--num-classes", variants.num_classes),
+        ("--resolution", variants.resolution_px),
+        ("--seed", variants.seed or None),
+    ):
+        if given is not None:
+            raise UsageError(f"{names} is a finished graph: leave {option} out")
 
 
 def _has(spec: ModelSpec, multiplier: str) -> bool:
     if ":" in spec.name:
-        return False
+        return True
     architecture = zoo.lookup(spec.name)
     return architecture.has_alpha if multiplier == "alpha" else architecture.has_rho
 
@@ -122,7 +132,10 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
     Raises:
         UsageError: something in it is not a number.
     """
-    return tuple(float(value) for value in fractions(text, option))
+    try:
+        return tuple(float(value) for value in fractions(text, option))
+    except OverflowError:
+        raise UsageError(f"{option} takes numbers such as 1,0.5 or 6/7, not {text!r}") from None
 
 
 def fractions(text: str, option: str) -> tuple[Fraction, ...]:
