@@ -216,3 +216,23 @@ def test_importing_the_package_imports_no_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert answer.stdout.split() == ["False", "False"]
+
+
+def test_the_number_of_threads_is_the_recipe_s_only_while_training(
+    tmp_path: Path, few_digits: Dataset
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        seen: set[int] = set()
+        train(
+            LENET,
+            few_digits,
+            out=tmp_path / "a.safetensors",
+            epochs=1,
+            progress=lambda _: seen.add(torch.get_num_threads()),
+        )
+        assert seen == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

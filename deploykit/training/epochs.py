@@ -1,0 +1,150 @@
+"""The epochs of a training: batches, steps, and the state to resume from after each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploykit.errors import DeploykitError
+from deploykit.training import checkpoint, transfer
+from deploykit.training.augment import augment
+from deploykit.training.recipes import Recipe
+from deploykit.training.result import Progress
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from deploykit.data import Part
+
+#: Weight of each auxiliary classifier's loss (Szegedy et al., arXiv:1409.4842, section 5).
+_AUXILIARY_WEIGHT = 0.3
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """PyTorch's operators use that many threads inside; None changes nothing."""
+    import torch
+
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class Epochs:
+    """The epochs of one training.
+
+    Args:
+        module: trained in place; what is frozen in it stays as it is.
+        part: the images to train on.
+        input_shape: what the network takes, (C, H, W).
+        recipe: how.
+        seed: of order, augmentation and dropout.
+        device: where the module is.
+        progress: called after each batch.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        part: Part,
+        input_shape: tuple[int, int, int],
+        recipe: Recipe,
+        seed: int,
+        device: str,
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
+        import torch
+
+        self.module, self.part, self.input_shape = module, part, input_shape
+        self.recipe, self.seed, self.device, self.progress = recipe, seed, device, progress
+        self.loss_function = torch.nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+        self.optimizer = _optimizer(module, recipe)
+
+    def run(self, state_path: Path, fingerprint: str) -> float:
+        """Train what is left; returns the mean loss of the last epoch."""
+        import torch
+
+        done, loss = 0, float("nan")
+        if state_path.exists():
+            state = checkpoint.read_state(state_path, fingerprint)
+            self.module.load_state_dict(state["module"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            done, loss = state["epochs"], state["loss"]
+        for epoch in range(done + 1, self.recipe.epochs + 1):
+            with torch.random.fork_rng(devices=[]):
+                loss = self._epoch(epoch)
+            if epoch < self.recipe.epochs:
+                state = {
+                    "fingerprint": fingerprint,
+                    "epochs": epoch,
+                    "loss": loss,
+                    "module": self.module.state_dict(),
+                    "optimizer": self.optimizer.state_dict(),
+                }
+                checkpoint.save_state(state_path, state)
+        self.module.eval()
+        return loss
+
+    def _epoch(self, epoch: int) -> float:
+        import torch
+
+        # Seeded anew for each epoch, so that a resumed training draws what an unbroken one would.
+        epoch_seed = int.from_bytes(hashlib.sha256(f"{self.seed}/{epoch}".encode()).digest()[:7])
+        torch.manual_seed(epoch_seed)  # dropout
+        generator = torch.Generator().manual_seed(epoch_seed)
+        order = torch.randperm(len(self.part), generator=generator).numpy()
+        transfer.train_mode(self.module)
+        total_loss, seen = 0.0, 0
+        shuffled = self.part.subset(order)
+        for images, labels in shuffled.batches(self.recipe.batch_size, self.input_shape):
+            self._set_learning_rate((epoch - 1 + seen / len(self.part)) / self.recipe.epochs)
+            inputs = torch.from_numpy(images).to(self.device, memory_format=torch.channels_last)
+            loss = self._step(augment(inputs, self.recipe, generator), torch.from_numpy(labels))
+            total_loss += loss * len(labels)
+            seen += len(labels)
+            if self.progress:
+                self.progress(
+                    Progress(epoch, self.recipe.epochs, seen, len(self.part), total_loss / seen)
+                )
+        return total_loss / seen
+
+    def _step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
+        import torch
+
+        self.optimizer.zero_grad(set_to_none=True)
+        logits = self.module(images)
+        # Networks with auxiliary classifiers return their logits too while they train.
+        outputs = [logits] if isinstance(logits, torch.Tensor) else list(logits)
+        loss = self.loss_function(outputs[0], labels.to(self.device))
+        for auxiliary in outputs[1:]:
+            loss = loss + _AUXILIARY_WEIGHT * self.loss_function(auxiliary, labels.to(self.device))
+        value: float = loss.item()
+        if not torch.isfinite(loss):
+            raise DeploykitError(f"training diverged (loss {value}): use a lower learning rate")
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.clip_norm)
+        self.optimizer.step()
+        return value
+
+    def _set_learning_rate(self, done: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.learning_rate(done)
+
+
+def _optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    import torch
+
+    trained = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.peak_learning_rate)
