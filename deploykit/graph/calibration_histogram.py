@@ -7,6 +7,7 @@ loses nothing but resolution. The result does not depend on how images were put 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from deploykit.graph.calibration import Calibration
 BINS = 4096
 
 #: Candidate ranges that entropy and squared error are computed for.
-_CANDIDATES = 64
+_CANDIDATES = 80
+_LEAST_RATIO = 1 / 64
 
 
 class WideningHistogram:
@@ -84,15 +86,16 @@ def choose_range(
     if symmetric:
         peak = max(-low, high)
         ratio = _best_ratio(lambda r: cost(histogram, -peak * r, peak * r, symmetric=True))
-    else:
-        ratio = _best_ratio(lambda r: cost(histogram, low * r, high * r, symmetric=False))
-    return low * ratio, high * ratio
+        return max(low, -peak * ratio), min(high, peak * ratio)
+    # One end after the other: they may have outliers of their own.
+    high *= _best_ratio(lambda r: cost(histogram, low, high * r, symmetric=False)) if high else 1.0
+    low *= _best_ratio(lambda r: cost(histogram, low * r, high, symmetric=False)) if low else 1.0
+    return low, high
 
 
-def _best_ratio(cost: object) -> float:
-    assert callable(cost)
-    ratios = np.linspace(1.0, 1.0 / _CANDIDATES, _CANDIDATES)
-    costs = [float(cost(float(ratio))) for ratio in ratios]
+def _best_ratio(cost: Callable[[float], float]) -> float:
+    ratios = np.geomspace(1.0, _LEAST_RATIO, _CANDIDATES)
+    costs = [cost(float(ratio)) for ratio in ratios]
     return float(ratios[int(np.argmin(costs))])
 
 

@@ -48,7 +48,12 @@ class Net:
 
     def norm(self, source: str, output: str, channels: int) -> str:
         names = [source]
-        for part, low, high in (("g", 0.5, 1.5), ("b", -0.3, 0.3), ("m", -0.3, 0.3), ("v", 0.5, 1.5)):
+        for part, low, high in (
+            ("g", 0.5, 1.5),
+            ("b", -0.3, 0.3),
+            ("m", -0.3, 0.3),
+            ("v", 0.5, 1.5),
+        ):
             values = self.random.uniform(low, high, channels).astype(np.float32)
             names.append(self.weight(f"{output}_{part}", values))
         return self.node("BatchNormalization", names, output)
@@ -64,7 +69,9 @@ class Net:
         names = [flat, self.weight("head_w", values), self.weight("head_b", shift)]
         return self.node("Gemm", names, "y", transB=1)
 
-    def build(self, output: tuple[int | str, ...] = ("batch", 10), opset: int = 17) -> onnx.ModelProto:
+    def build(
+        self, output: tuple[int | str, ...] = ("batch", 10), opset: int = 17
+    ) -> onnx.ModelProto:
         graph = helper.make_graph(
             self.nodes,
             "net",
@@ -72,7 +79,9 @@ class Net:
             [helper.make_tensor_value_info("y", TensorProto.FLOAT, output)],
             self.weights,
         )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8
+        )
         onnx.checker.check_model(model, full_check=True)
         return model
 

@@ -121,7 +121,9 @@ def test_an_old_opset_is_raised_and_said(tmp_path: Path) -> None:
     assert cosine(run(source.path, x), run(made.path, x)) > 0.999
 
 
-@pytest.mark.parametrize(("precision", "target"), [("int8", "cpu"), ("int8", "tensorrt"), ("fp16", "cpu")])
+@pytest.mark.parametrize(
+    ("precision", "target"), [("int8", "cpu"), ("int8", "tensorrt"), ("fp16", "cpu")]
+)
 def test_kept_layers_stay_in_float(precision: str, target: str, tmp_path: Path) -> None:
     source = stored(depthwise(), tmp_path / "fp32.onnx")
     rules = KeepRules(nodes=("dw/*",), op_types=("Gemm",))
@@ -151,8 +153,12 @@ def test_weights_from_constant_nodes_are_quantised_as_initialisers_are(tmp_path:
         node = onnx.helper.make_node("Constant", [], [tensor.name], value=tensor)
         model.graph.node.insert(0, node)
     del model.graph.initializer[:]
-    plain = convert(stored(fire(), tmp_path / "a.onnx"), "int8", "cpu", tmp_path / "b.onnx", calibration())
-    constant = convert(stored(model, tmp_path / "c.onnx"), "int8", "cpu", tmp_path / "d.onnx", calibration())
+    plain = convert(
+        stored(fire(), tmp_path / "a.onnx"), "int8", "cpu", tmp_path / "b.onnx", calibration()
+    )
+    constant = convert(
+        stored(model, tmp_path / "c.onnx"), "int8", "cpu", tmp_path / "d.onnx", calibration()
+    )
     x = images()
     assert np.array_equal(run(plain.path, x), run(constant.path, x))
     assert constant.recipe["products_quantised"] == plain.recipe["products_quantised"] == 4

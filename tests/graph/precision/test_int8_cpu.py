@@ -57,7 +57,9 @@ def test_a_bias_far_larger_than_its_products_does_not_overflow(tmp_path: Path) -
     net = Net()
     net.conv("x", "c", 8, 8)
     weight, bias = net.weights
-    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(1e-9), "c_w"))
+    weight.CopyFrom(
+        numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(1e-9), "c_w")
+    )
     bias.CopyFrom(numpy_helper.from_array(np.linspace(-50, 50, 8, dtype=np.float32), "c_b"))
     net.head(net.relu("c", "r"), 8)
     source = stored(net.build(), tmp_path / "fp32.onnx")

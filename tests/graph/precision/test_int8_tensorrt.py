@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from precision_nets import NETS, calibration, fire, residual, stored
+
+from deploykit.backends.tensorrt import tensorrt_rtx
+from deploykit.graph.precision import convert
+from deploykit.types import BuildOptions
+
+QUANTISED = [("int8", "tensorrt-rtx"), ("fp8", "tensorrt-rtx")]
+
+
+def graph_of(net: onnx.ModelProto, tmp_path: Path) -> onnx.GraphProto:
+    source = stored(net, tmp_path / "fp32.onnx")
+    return onnx.load(
+        convert(source, "int8", "tensorrt", tmp_path / "i8.onnx", calibration()).path
+    ).graph
+
+
+@pytest.mark.parametrize("net", sorted(NETS))
+def test_everything_is_symmetric_and_no_bias_is_quantised(net: str, tmp_path: Path) -> None:
+    graph = graph_of(NETS[net](), tmp_path)
+    tensors = {t.name: t for t in graph.initializer}
+    pairs = [n for n in graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    for node in pairs:
+        zero = tensors[node.input[2]]
+        assert zero.data_type == onnx.TensorProto.INT8
+        assert not numpy_helper.to_array(zero).any()
+        if node.op_type == "QuantizeLinear":
+            assert numpy_helper.to_array(tensors[node.input[1]]).ndim == 0
+    for node in graph.node:
+        if node.op_type in ("Conv", "Gemm") and len(node.input) > 2:
+            assert tensors[node.input[2]].data_type == onnx.TensorProto.FLOAT
+
+
+def test_one_operand_of_each_residual_addition_is_quantised(tmp_path: Path) -> None:
+    graph = graph_of(residual(), tmp_path)
+    makers = {name: node.op_type for node in graph.node for name in node.output}
+    additions = {
+        n.name: sorted(makers[name] for name in n.input) for n in graph.node if n.op_type == "Add"
+    }
+    wanted = ["Conv", "DequantizeLinear"]
+    assert additions == {"s1/Add": wanted, "s2/Add": wanted}
+
+
+def test_only_products_and_residuals_read_quantised_activations(tmp_path: Path) -> None:
+    graph = graph_of(fire(), tmp_path)
+    restored = {n.output[0] for n in graph.node if n.op_type == "DequantizeLinear"}
+    readers = {n.op_type for n in graph.node if set(n.input) & restored}
+    assert readers == {"Conv"}
+    # One pair serves both expansions: their input is one tensor.
+    sources = [n.input[0] for n in graph.node if n.op_type == "QuantizeLinear"]
+    assert len(sources) == len(set(sources)) == 3
+
+
+@pytest.mark.skipif(tensorrt_rtx().available() is not None, reason="tensorrt-rtx is not installed")
+@pytest.mark.parametrize(("precision", "target"), QUANTISED)
+@pytest.mark.parametrize("net", sorted(NETS))
+def test_tensorrt_computes_every_product_as_asked(
+    net: str, precision: str, target: str, tmp_path: Path
+) -> None:
+    source = stored(NETS[net](), tmp_path / "fp32.onnx")
+    made = convert(source, precision, target, tmp_path / "made.onnx", calibration())
+    facts = tensorrt_rtx().build(made, BuildOptions(), tmp_path / "engine")
+    assert set(facts["compute_types"]) == {precision}
+    assert len(facts["compute_types"][precision]) == made.recipe["products_quantised"]
+
+
+@pytest.mark.skipif(tensorrt_rtx().available() is not None, reason="tensorrt-rtx is not installed")
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_tensorrt_computes_in_sixteen_bits_as_asked(precision: str, tmp_path: Path) -> None:
+    source = stored(residual(), tmp_path / "fp32.onnx")
+    made = convert(source, precision, "tensorrt-rtx", tmp_path / "made.onnx")
+    facts = tensorrt_rtx().build(made, BuildOptions(), tmp_path / "engine")
+    assert set(facts["compute_types"]) <= {precision, "unknown"}
+    assert facts["compute_types"][precision]
+
+
+def test_scales_cover_the_calibrated_range(tmp_path: Path) -> None:
+    source = stored(fire(), tmp_path / "fp32.onnx")
+    made = convert(source, "int8", "tensorrt", tmp_path / "i8.onnx", calibration())
+    values = {t.name: numpy_helper.to_array(t) for t in onnx.load(made.path).graph.initializer}
+    for name, (low, high) in made.recipe["ranges"].items():
+        assert values[f"{name}_scale"] == pytest.approx(max(-low, high) / 127, rel=1e-6)
+    weight = values["squeeze_w_quantized"]
+    assert np.all(np.abs(weight.reshape(len(weight), -1)).max(axis=1) == 127)
