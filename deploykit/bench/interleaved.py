@@ -3,13 +3,18 @@
 On a shared machine one process' median moves by tens of percent from run to run, and samples within a run
 are no independent draws. Two processes that take turns see the same machine: what slows it for longer than
 a pair of blocks slows both. The order within a pair is swapped each time; a low quantile stands for each
-block, as interference only ever adds time; the median of the pairs' ratios is the result, with a bootstrap
-interval over pairs.
+block, as interference only ever adds time.
+
+Taking turns alone still lets a network differ from itself: where a session's buffers happen to lie in
+memory shifts its latency for as long as it lives (of a 30 us network by 1% and more). So each side loads
+its engine anew for every unit of one or more pairs. The result is the median of the units' ratios, with a
+bootstrap interval over units.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from dataclasses import dataclass
 
@@ -18,12 +23,51 @@ from deploykit.bench.request import WorkerRequest, WorkerResult
 from deploykit.errors import UsageError
 from deploykit.stats import RatioInterval, paired_ratio
 
-#: Block length, quantile of a block and pairs, chosen by measurement; see benchmarks.
-BLOCK_S = 0.1
+MODULE = "deploykit.bench.block_worker"
+#: Of a block's latencies; stands for the block.
 QUANTILE = 0.2
-PAIRS = 36
-MIN_PAIRS = 10
+#: A block has about this many runs, within these bounds of its length.
+BLOCK_RUNS = 10
+BLOCK_MIN_S, BLOCK_MAX_S = 0.04, 0.1
+#: Fewer units than these decide nothing, whatever time they take.
+MIN_UNITS = 12
 TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a comparison spends its time.
+
+    Attributes:
+        units: fresh loads of both sides, each with `pairs` pairs of blocks.
+        pairs: of blocks in each unit.
+        block_s: length of a block.
+    """
+
+    units: int
+    pairs: int
+    block_s: float
+
+
+def plan(run_s: float, renew_s: float, budget_s: float) -> Plan:
+    """Divide the time: at most about half of it goes into loading.
+
+    The plan is made before the first block: stopping as soon as a difference shows would raise false
+    alarms.
+
+    Args:
+        run_s: of one run of the slower side.
+        renew_s: what both sides take together to load anew.
+        budget_s: for all blocks and loads; exceeded where `MIN_UNITS` units take longer.
+    """
+    block_s = min(BLOCK_MAX_S, max(BLOCK_MIN_S, BLOCK_RUNS * run_s))
+    pair_s = 2 * max(block_s, run_s)
+    pairs = max(1, math.ceil(renew_s / pair_s))
+    units = int(budget_s / (renew_s + pairs * pair_s))
+    if units < MIN_UNITS:
+        pairs = max(1, int((budget_s / MIN_UNITS - renew_s) / pair_s))
+        units = max(MIN_UNITS, int(budget_s / (renew_s + pairs * pair_s)))
+    return Plan(units, pairs, block_s)
 
 
 @dataclass(frozen=True)
@@ -31,18 +75,20 @@ class Comparison:
     """B against A.
 
     Attributes:
-        ratio: of their latencies, B over A, with its interval.
+        ratio: of their latencies, B over A, with its interval over units.
         verdict: "slower" or "faster" where B differs by more than the threshold, "same" where it
             differs by less, "undecided" where the interval allows both.
         threshold: the relative change that matters.
-        a_ns, b_ns: the low quantile of each block, in the order of the pairs.
+        plan: how the time was spent.
+        a_ns, b_ns: the low quantile of each block, pair by pair.
         a, b: columns of each side over all of its samples.
-        elapsed_s: wall time of the blocks.
+        elapsed_s: wall time of blocks and loads.
     """
 
     ratio: RatioInterval
     verdict: str
     threshold: float
+    plan: Plan
     a_ns: tuple[float, ...]
     b_ns: tuple[float, ...]
     a: WorkerResult
@@ -72,54 +118,68 @@ def compare_interleaved(
     *,
     threshold: float = 0.01,
     confidence: float = 0.99,
-    pairs: int = PAIRS,
-    block_s: float = BLOCK_S,
-    quantile: float = QUANTILE,
+    budget_s: float = 8.0,
     timeout_s: float = TIMEOUT_S,
 ) -> Comparison:
     """Compare B with A, block by block in turns.
-
-    Takes about `2 * pairs * block_s` and the time that both need to load and warm up. The number of
-    pairs is fixed beforehand: stopping as soon as a difference shows would raise false alarms.
 
     Args:
         a: the base.
         b: what is judged against it.
         threshold: relative change of latency that matters.
         confidence: of the interval.
-        pairs: how many pairs of blocks, at least 10.
-        block_s: length of one block; never less than one run.
-        quantile: of the block's samples that stands for it.
+        budget_s: for blocks and loads, beside the time that both sides take to start and warm up.
         timeout_s: for each answer of a side.
 
     Raises:
         WorkerFailure: a side can't be measured.
-        UsageError: too few pairs, or an impossible quantile.
+        UsageError: the budget or the threshold is not positive.
     """
-    if pairs < MIN_PAIRS:
-        raise UsageError(f"{pairs} pairs of blocks decide nothing: give at least {MIN_PAIRS}")
-    if not 0 <= quantile <= 1 or not math.isfinite(block_s) or block_s <= 0:
-        raise UsageError(
-            f"block of {block_s} s, quantile {quantile}: give a length above 0 and 0 to 1"
-        )
-    module = "deploykit.bench.block_worker"
-    question = {"block_s": block_s, "quantile": quantile}
-    with Dialogue(module, a.threads) as first, Dialogue(module, b.threads) as second:
+    if not budget_s > 0 or not threshold > 0:
+        raise UsageError(f"budget {budget_s} s, threshold {threshold}: give positive numbers")
+    with Dialogue(MODULE, a.threads) as first, Dialogue(MODULE, b.threads) as second:
         # One after the other, or each would warm up in the other's noise.
-        first.ask(a.to_json(), timeout_s)
-        second.ask(b.to_json(), timeout_s)
+        ready = [
+            side.ask(request.to_json(), timeout_s) for side, request in ((first, a), (second, b))
+        ]
         start = time.perf_counter()
-        a_ns: list[float] = []
-        b_ns: list[float] = []
-        for index in range(pairs):
-            order = [(first, a_ns), (second, b_ns)]
-            for side, blocks in order if index % 2 == 0 else reversed(order):
-                blocks.append(float(side.ask(question, timeout_s)["low_ns"]))
+        run_s = max(float(answer["run_s"]) for answer in ready)
+        chosen = plan(run_s, sum(float(answer["renew_s"]) for answer in ready), budget_s)
+        a_ns, b_ns = _take_turns(first, second, chosen, timeout_s)
         elapsed_s = time.perf_counter() - start
         results = [side.ask({"finish": True}, timeout_s) for side in (first, second)]
-    ratio = paired_ratio(a_ns, b_ns, confidence=confidence)
+    ratio = paired_ratio(
+        [1.0] * chosen.units, _unit_ratios(a_ns, b_ns, chosen), confidence=confidence
+    )
     of_a, of_b = (
         WorkerResult(found["columns"], tuple(found["notes"]), found["details"]) for found in results
     )
     verdict = verdict_of(ratio, threshold)
-    return Comparison(ratio, verdict, threshold, tuple(a_ns), tuple(b_ns), of_a, of_b, elapsed_s)
+    return Comparison(
+        ratio, verdict, threshold, chosen, tuple(a_ns), tuple(b_ns), of_a, of_b, elapsed_s
+    )
+
+
+def _take_turns(
+    first: Dialogue, second: Dialogue, chosen: Plan, timeout_s: float
+) -> tuple[list[float], list[float]]:
+    """The low quantile of each block of both sides, pair by pair."""
+    a_ns: list[float] = []
+    b_ns: list[float] = []
+    sides = ((first, a_ns), (second, b_ns))
+    for index in range(chosen.units * chosen.pairs):
+        question = {"block_s": chosen.block_s, "quantile": QUANTILE}
+        question["renew"] = index % chosen.pairs == 0
+        for side, blocks in sides if index % 2 == 0 else reversed(sides):
+            blocks.append(float(side.ask(question, timeout_s)["low_ns"]))
+    return a_ns, b_ns
+
+
+def _unit_ratios(a_ns: list[float], b_ns: list[float], chosen: Plan) -> list[float]:
+    """The median ratio of each unit's pairs, B over A."""
+    ratios = [b / a for a, b in zip(a_ns, b_ns, strict=True)]
+    size = chosen.pairs
+    return [
+        math.exp(statistics.median(math.log(r) for r in ratios[start : start + size]))
+        for start in range(0, len(ratios), size)
+    ]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deploykit.bench.child import WorkerFailure
-from deploykit.bench.interleaved import compare_interleaved, verdict_of
+from deploykit.bench.interleaved import compare_interleaved, plan, verdict_of
 from deploykit.bench.policy import Policy
 from deploykit.bench.request import WorkerRequest
 from deploykit.errors import UsageError
@@ -19,10 +19,10 @@ def side(engine, backend, **changes):
 
 def test_a_slower_configuration_is_found_from_either_side(engine, plugin):
     steady, slower = side(engine, "steady"), side(engine, "slower")
-    found = compare_interleaved(steady, slower, pairs=10, block_s=0.01)
+    found = compare_interleaved(steady, slower, budget_s=1.0)
     assert found.verdict == "slower"
     assert found.ratio.low > 1.2
-    back = compare_interleaved(slower, steady, pairs=10, block_s=0.01)
+    back = compare_interleaved(slower, steady, budget_s=1.0)
     assert back.verdict == "faster"
     assert back.ratio.high < 0.8
 
@@ -31,10 +31,10 @@ def test_both_sides_bring_their_columns_and_blocks(engine, plugin, tmp_path):
     found = compare_interleaved(
         side(engine, "steady", samples_path=tmp_path / "a.npz"),
         side(engine, "steady", batch=2),
-        pairs=10,
-        block_s=0.01,
+        budget_s=1.0,
     )
-    assert len(found.a_ns) == len(found.b_ns) == found.ratio.pairs == 10
+    assert found.ratio.pairs == found.plan.units >= 12
+    assert len(found.a_ns) == len(found.b_ns) == found.plan.units * found.plan.pairs
     assert found.ratio.ratio == pytest.approx(
         float(np.exp(np.median(np.log(np.array(found.b_ns) / np.array(found.a_ns)))))
     )
@@ -45,10 +45,11 @@ def test_both_sides_bring_their_columns_and_blocks(engine, plugin, tmp_path):
 
 
 def test_sides_take_turns_and_the_order_is_swapped_each_time(engine, plugin):
-    compare_interleaved(side(engine, "noting"), side(engine, "noting"), pairs=10, block_s=0.005)
-    turns = engine.path.with_name("turns").read_text().split()
-    first, second = turns[0], turns[-1] if turns[-1] != turns[0] else turns[-2]
-    assert turns[-20:] == [first, second, second, first] * 5
+    compare_interleaved(side(engine, "noting"), side(engine, "noting"), budget_s=0.5)
+    notes = [line.split() for line in engine.path.with_name("turns").read_text().splitlines()]
+    first, second = dict.fromkeys(pid for pid, _ in notes)
+    turns = [pid for pid, runs in notes if runs != "2"]  # 2 runs are those after a load
+    assert turns[-20:] in ([first, second, second, first] * 5, [second, first, first, second] * 5)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_sides_take_turns_and_the_order_is_swapped_each_time(engine, plugin):
 )
 def test_a_side_that_fails_is_one_line(engine, plugin, backend, kind, words):
     with pytest.raises(WorkerFailure, match=words) as caught:
-        compare_interleaved(side(engine, "steady"), side(engine, backend), block_s=0.01)
+        compare_interleaved(side(engine, "steady"), side(engine, backend), budget_s=1.0)
     assert caught.value.kind == kind
     assert "\n" not in str(caught.value)
 
@@ -74,14 +75,34 @@ def test_a_side_that_hangs_is_given_up(engine, plugin):
     assert caught.value.kind == "timeout"
 
 
-@pytest.mark.parametrize("changes", [{"pairs": 9}, {"quantile": 1.5}, {"block_s": 0.0}])
+def test_each_unit_loads_both_sides_anew(engine, plugin):
+    found = compare_interleaved(side(engine, "noting"), side(engine, "noting"), budget_s=0.5)
+    notes = [line.split() for line in engine.path.with_name("turns").read_text().splitlines()]
+    # Once more per side, to see before the first block how long it takes.
+    assert sum(runs == "2" for _, runs in notes) == 2 * found.plan.units + 2
+
+
+@pytest.mark.parametrize(
+    ("run_s", "renew_s", "expected"),
+    [
+        (3e-5, 0.01, (88, 1, 0.04)),  # loading costs nothing: every pair on fresh loads
+        (5e-3, 0.12, (25, 2, 0.05)),  # several pairs per load, or loading takes most of the time
+        (0.05, 0.8, (12, 1, 0.1)),  # never fewer than 12 units, even beyond the budget
+    ],
+)
+def test_time_goes_into_blocks_and_no_more_than_half_of_it_into_loading(run_s, renew_s, expected):
+    found = plan(run_s, renew_s, 8.0)
+    assert (found.units, found.pairs, found.block_s) == expected
+
+
+@pytest.mark.parametrize("changes", [{"budget_s": 0.0}, {"threshold": -1.0}])
 def test_impossible_settings_are_refused_before_anything_starts(engine, changes):
     with pytest.raises(UsageError, match="give"):
         compare_interleaved(side(engine, "steady"), side(engine, "steady"), **changes)
 
 
 def test_streams_are_refused(engine, plugin):
-    with pytest.raises(WorkerFailure, match="leave --streams out"):
+    with pytest.raises(WorkerFailure, match="leave --streams and --rate out"):
         compare_interleaved(side(engine, "steady", streams=2), side(engine, "steady"))
 
 

@@ -54,13 +54,13 @@ class Slower(Steady):
 
 
 class Noting(Steady):
-    """Notes beside the engine, per call, which process has its turn."""
+    """Notes beside the engine which process is asked for how many runs."""
 
     def load(self, engine, threads=None):
         class Noted(Session):
             def sample(self, feeds, n):
                 with engine.path.with_name("turns").open("a") as file:
-                    file.write(f"{os.getpid()}\n")
+                    file.write(f"{os.getpid()} {n}\n")
                 return super().sample(feeds, n)
 
         return Noted()
@@ -73,7 +73,7 @@ class Fading(Steady):
         calls = 0
 
         def sample(self, feeds, n):
-            self.calls += 1
+            type(self).calls += 1
             if self.calls > 15:
                 os._exit(9)
             return super().sample(feeds, n)
