@@ -7,6 +7,7 @@ each with a store of its own that is removed when the network is done. Rows reac
 from __future__ import annotations
 
 import argparse
+import csv
 import dataclasses
 import math
 import resource
@@ -81,16 +82,22 @@ def prove(spec: ModelSpec, folder: Path, threads: int) -> list[dict[str, Any]]:
 def catalogue(
     specs: Sequence[ModelSpec], path: str, jobs: int, say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """Prove `specs`, `jobs` at a time, the largest first, and write the rows to `path` in their order.
+    """Prove `specs`, `jobs` at a time, and write the rows to `path` in the catalogue's order.
+
+    Rows that `path` has of other networks stay.
+
+    Returns:
+        The rows of `specs`.
 
     Raises:
         UsageError, OutputFailed: `path` can't be written.
     """
     report = CsvReport(path, COLUMNS)
+    kept = _other_rows(Path(path), specs)
     threads = max(1, int(env.usable_cores()) // jobs)
     done: dict[ModelSpec, list[dict[str, Any]]] = {}
-    # The longest first, so that the last ones to finish are short.
-    order = sorted(specs, key=lambda spec: -zoo.lookup(spec.name).macs)
+    # The lightest first, so that a mistake shows early.
+    order = sorted(specs, key=lambda spec: zoo.lookup(spec.name).macs)
     with (
         tempfile.TemporaryDirectory(prefix="deploykit-catalogue-") as folder,
         ThreadPoolExecutor(jobs) as pool,
@@ -107,8 +114,29 @@ def catalogue(
             )
             for row in failed:
                 say(f"    {row.get('precision')} {row.get('backend')}: {row['reason']}")
-            report.replace([row for s in specs for row in done.get(s, [])])
-    return report.rows
+            fresh = [row for s in specs for row in done.get(s, [])]
+            report.replace(_in_order([*kept, *fresh]))
+    return [row for s in specs for row in done[s]]
+
+
+def _other_rows(path: Path, specs: Sequence[ModelSpec]) -> list[dict[str, Any]]:
+    """The rows of an earlier run that are about none of `specs`."""
+    if not path.is_file():
+        return []
+    proven = {(spec.name, f"{spec.alpha:g}", str(spec.rho)) for spec in specs}
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [row for row in rows if (row["model"], row["alpha"], row["rho"]) not in proven]
+
+
+def _in_order(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows in the order of `variants`; those of one network stay as they come."""
+    place = {(spec.name, spec.alpha, str(spec.rho)): i for i, spec in enumerate(variants())}
+    last = len(place)
+    return sorted(
+        rows,
+        key=lambda row: place.get((row["model"], float(row["alpha"]), str(row["rho"])), last),
+    )
 
 
 def main() -> int:
