@@ -74,7 +74,11 @@ class OnnxRuntimeCpu:
 
     def build(self, model: OnnxModel, options: BuildOptions, path: Path) -> Mapping[str, Any]:
         """Optimise the graph for this processor and save it as it will run; see `Backend.build`."""
-        from deploykit.backends.onnxruntime_readback import read_back, without_initialiser_inputs
+        from deploykit.backends.onnxruntime_readback import (
+            per_channel_nodes,
+            read_back,
+            without_initialiser_inputs,
+        )
 
         runtime = _import_runtime()
         session_options = runtime.SessionOptions()
@@ -97,7 +101,8 @@ class OnnxRuntimeCpu:
         if providers != [_PROVIDER]:
             raise BuildFailed(f"ONNX Runtime took {providers} instead of {_PROVIDER}; reinstall it")
         del session
-        return {"compute_types": read_back(path), "host": self.host()}
+        found = read_back(path, per_channel_nodes(source))
+        return {"compute_types": found, "host": self.host()}
 
     def load(self, engine: Engine, threads: int | None = None) -> OnnxRuntimeSession:
         """A session on the saved graph, with no further optimisation; see `Backend.load`."""
