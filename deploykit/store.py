@@ -85,7 +85,8 @@ def write_atomic(path: Path, data: bytes | str, what: str = "file") -> None:
     Raises:
         OutputFailed: the folder is missing, full or read-only; `path` is as it was.
     """
-    payload = data.encode() if isinstance(data, str) else data
+    # A file name may hold bytes that are no text; the report is UTF-8 all the same.
+    payload = data.encode(errors="backslashreplace") if isinstance(data, str) else data
     with output_errors(what, path):
         if path.exists() and not path.is_file():
             with path.open("wb") as stream:

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import pytest
+
+from deploykit.backends import get
+from deploykit.backends.building import build_engine, engine_fields, precision_of_types
+from deploykit.errors import MissingDependency, PrecisionMismatch
+from deploykit.store import Store
+from deploykit.types import BuildOptions, Reason
+
+
+class Fake:
+    """A builder that computes in what it is told to, whatever the graph says."""
+
+    name, target, filename = "fake", "cpu", "engine.bin"
+    emulated: Mapping[str, str] = {"fp16": "fp32"}
+
+    def __init__(self, compute_types, reason=None, version="1.0"):
+        self.compute_types, self.reason, self._version, self.builds = (
+            compute_types,
+            reason,
+            version,
+            0,
+        )
+
+    def available(self):
+        return self.reason
+
+    def version(self):
+        return self._version
+
+    def build(self, model, options, path):
+        self.builds += 1
+        path.write_bytes(b"engine")
+        return {"compute_types": self.compute_types}
+
+
+@pytest.mark.parametrize(
+    ("types", "name"),
+    [
+        ({"fp32": ["a"]}, "fp32"),
+        ({"fp32": ["a"], "int8": ["b", "c"]}, "int8+fp32"),
+        ({"int8": ["a"], "fp32": ["b"]}, "fp32+int8"),
+        ({"int8": ["a"], "unknown": ["b", "c"]}, "int8"),
+        ({"unknown": ["a"]}, "unknown"),
+        ({}, "none"),
+    ],
+)
+def test_the_types_of_an_engine_have_one_name(types, name):
+    assert precision_of_types(types) == name
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "tensorrt-rtx"])
+def test_a_graph_that_claims_int8_but_computes_fp32_is_an_error(tiny, tmp_path, backend):
+    model = dataclasses.replace(tiny, precision="int8")
+    store = Store(tmp_path)
+    with pytest.raises(PrecisionMismatch, match="as fp32 instead of int8: 3 of 3") as error:
+        build_engine(model, get(backend), BuildOptions(), store)
+    assert error.value.exit_code == 4
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fp16_graph_that_computes_fp32_is_an_error_where_that_is_no_emulation(tiny, tmp_path):
+    model = dataclasses.replace(tiny, precision="fp16")
+    with pytest.raises(PrecisionMismatch, match="instead of fp16"):
+        build_engine(model, get("tensorrt-rtx"), BuildOptions(), Store(tmp_path))
+
+
+def build(tiny, tmp_path, types, precision="int8", recipe=None):
+    model = dataclasses.replace(tiny, precision=precision, recipe=recipe or {})
+    return build_engine(model, Fake(types), BuildOptions(), Store(tmp_path))[0]
+
+
+def test_one_layer_in_another_type_is_an_error(tiny, tmp_path):
+    with pytest.raises(PrecisionMismatch, match=r"1 of 3 .* the first is b"):
+        build(tiny, tmp_path, {"int8": ["a", "c"], "fp32": ["b"]})
+
+
+def test_layers_that_the_recipe_kept_may_differ_and_no_more(tiny, tmp_path):
+    types = {"int8": ["a"], "fp32": ["b", "c"]}
+    engine = build(tiny, tmp_path, types, recipe={"kept": ["b", "c"]})
+    assert engine.precision_actual == "fp32+int8"
+    with pytest.raises(PrecisionMismatch, match="1 of 3"):
+        build(tiny, tmp_path / "other", types, recipe={"kept": ["b"]})
+
+
+def test_an_engine_of_which_nothing_could_be_read_back_is_an_error(tiny, tmp_path):
+    with pytest.raises(PrecisionMismatch, match="as unknown instead of int8"):
+        build(tiny, tmp_path, {"unknown": ["a", "b"]})
+
+
+def test_emulation_by_design_is_allowed_and_said(tiny, tmp_path):
+    engine = build(tiny, tmp_path, {"fp32": ["a"]}, precision="fp16")
+    assert engine.precision_actual == "fp32"
+    assert engine.manifest["emulated"] is True
+
+
+def test_a_graph_without_convolutions_or_products_has_no_precision_to_miss(tiny, tmp_path):
+    assert build(tiny, tmp_path, {}, precision="fp32").precision_actual == "none"
+
+
+def test_a_second_identical_build_is_a_hit_that_builds_nothing(tiny, tmp_path):
+    backend, store = Fake({"fp32": ["a"]}), Store(tmp_path)
+    first, hit = build_engine(tiny, backend, BuildOptions(), store)
+    assert not hit
+    again, hit = build_engine(tiny, backend, BuildOptions(), store, notes={"aside": 1})
+    assert hit
+    assert again.key == first.key
+    assert backend.builds == 1
+
+
+def test_whatever_shapes_an_engine_is_in_its_key(tiny):
+    backend = Fake({})
+    base = engine_fields(tiny, backend, BuildOptions())
+    others = [
+        engine_fields(dataclasses.replace(tiny, sha256="0" * 64), backend, BuildOptions()),
+        engine_fields(dataclasses.replace(tiny, precision="fp16"), backend, BuildOptions()),
+        engine_fields(tiny, Fake({}, version="1.1"), BuildOptions()),
+        engine_fields(tiny, get("tensorrt-rtx"), BuildOptions()),
+        engine_fields(tiny, get("onnxruntime"), BuildOptions()),
+        *(
+            engine_fields(tiny, backend, dataclasses.replace(BuildOptions(), **change))
+            for change in ({"batch_opt": 2}, {"batch_max": 9}, {"compute_capability": "8.9"})
+        ),
+    ]
+    assert all(fields != base for fields in others)
+
+
+def test_a_builder_that_is_not_here_is_named_with_what_installs_it(tiny, tmp_path):
+    backend = Fake({}, Reason("fake is not installed", 'pip install "fake"'))
+    with pytest.raises(MissingDependency, match='fake is not installed; pip install "fake"'):
+        build_engine(tiny, backend, BuildOptions(), Store(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_manifest_says_all_that_a_reader_needs(tiny, tmp_path):
+    engine, _ = build_engine(
+        tiny, get("onnxruntime"), BuildOptions(), Store(tmp_path), notes={"calibration": None}
+    )
+    manifest = engine.manifest
+    assert manifest["precision"] == manifest["precision_actual"] == "fp32"
+    assert manifest["onnx_sha256"] == tiny.sha256
+    assert manifest["builder"] == "onnxruntime"
+    assert manifest["target"] == "cpu"
+    assert manifest["bytes"] == engine.path.stat().st_size
+    assert manifest["build_s"] >= 0
+    assert manifest["inputs"] == [
+        {"name": "image", "shape": ["batch", 3, 16, 16], "dtype": "float32"}
+    ]
+    assert "calibration" in manifest

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from backend_models import tiny_network
+from onnx import TensorProto, helper
+
+from deploykit import env
+from deploykit.backends.building import build_engine
+from deploykit.backends.onnxruntime import OnnxRuntimeCpu, OnnxRuntimeSession
+from deploykit.backends.onnxruntime_readback import read_back, without_initialiser_inputs
+from deploykit.errors import BuildFailed, MissingDependency
+from deploykit.store import Store
+from deploykit.types import BuildOptions, Engine
+
+BACKEND = OnnxRuntimeCpu()
+
+
+@pytest.fixture
+def built(tmp_path):
+    def build(model):
+        return build_engine(model, BACKEND, BuildOptions(), Store(tmp_path / "engines"))[0]
+
+    return build
+
+
+def reference(model, images):
+    """What the graph computes with no optimisation at all."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(str(model.path), options, ["CPUExecutionProvider"])
+    return session.run(None, images)[0]
+
+
+def test_the_engine_is_the_optimised_graph_and_computes_the_same(tiny, built, images):
+    engine = built(tiny)
+    operators = [node.op_type for node in onnx.load(engine.path).graph.node]
+    assert "Relu" not in operators
+    session = BACKEND.load(engine, threads=1)
+    found = session.run(images)
+    assert list(found) == ["logits"]
+    np.testing.assert_allclose(found["logits"], reference(tiny, images), atol=1e-5)
+
+
+def test_loading_optimises_no_further(tiny, built, tmp_path, monkeypatch):
+    engine = built(tiny)
+    seen = []
+    make = onnxruntime.InferenceSession
+
+    def record(path, options, providers):
+        seen.append((options.graph_optimization_level, providers))
+        return make(path, options, providers=providers)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", record)
+    BACKEND.load(engine)
+    level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    assert seen == [(level, ["CPUExecutionProvider"])]
+
+
+@pytest.mark.parametrize(
+    ("precision", "actual", "emulated"),
+    [("fp32", "fp32", False), ("fp16", "fp32", True), ("int8", "int8", False)],
+)
+def test_the_precision_is_read_back_from_what_was_built(
+    in_precision, built, images, precision, actual, emulated
+):
+    model = in_precision(precision, "cpu")
+    engine = built(model)
+    assert engine.precision_actual == actual
+    assert engine.manifest["emulated"] is emulated
+    assert sum(len(nodes) for nodes in engine.manifest["compute_types"].values()) == 3
+    found = BACKEND.load(engine, threads=1).run(images)["logits"]
+    # what came out is close to fp32, as a precision that was really converted is, and int8 is not it
+    exact = reference(in_precision("fp32", "cpu"), images)
+    error = float(np.abs(found - exact).max() / np.abs(exact).max())
+    assert error < {"fp32": 1e-5, "fp16": 0.01, "int8": 0.1}[precision]
+    assert (error > 1e-6) == (precision != "fp32")
+
+
+def test_a_convolution_between_dequantised_values_counts_as_floating_point(tmp_path):
+    # Quantised on paper, computed in fp32: this is what a silent fallback looks like.
+    constants = [
+        helper.make_tensor("scale", TensorProto.FLOAT, [], [0.1]),
+        helper.make_tensor("zero", TensorProto.INT8, [], [0]),
+        helper.make_tensor("w", TensorProto.INT8, [1, 1, 1, 1], [3]),
+    ]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"]),
+        helper.make_node("DequantizeLinear", ["w", "scale", "zero"], ["wd"]),
+        helper.make_node("Conv", ["d", "wd"], ["y"], "conv"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 4, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1, 4, 4])],
+        constants,
+    )
+    onnx.save(helper.make_model(graph), tmp_path / "m.onnx")
+    assert read_back(tmp_path / "m.onnx") == {"fp32": ["conv"]}
+
+
+def test_weights_listed_as_inputs_are_constants_again(save, images):
+    proto = tiny_network()
+    for tensor in proto.graph.initializer:
+        proto.graph.input.append(
+            helper.make_tensor_value_info(tensor.name, TensorProto.FLOAT, tensor.dims)
+        )
+    proto.ir_version = 3
+    model = save(proto)
+    source = without_initialiser_inputs(model.path)
+    assert isinstance(source, bytes)
+    assert [v.name for v in onnx.load_from_string(source).graph.input] == ["image"]
+    session = onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(None, images)[0], reference(model, images), atol=1e-5)
+
+
+def test_a_graph_that_the_runtime_refuses_is_one_line(tiny, tmp_path):
+    graph = helper.make_graph(
+        [helper.make_node("Nonsense", ["x"], ["y"], domain="some.where")],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
+    )
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("some.where", 1)]
+    path = tmp_path / "odd.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    model = dataclasses.replace(tiny, path=path)
+    with pytest.raises(BuildFailed, match=r"refuses odd\.onnx: .*Nonsense") as error:
+        BACKEND.build(model, BuildOptions(), tmp_path / "engine.onnx")
+    assert "\n" not in str(error.value)
+    assert error.value.exit_code == 4
+
+
+def test_a_damaged_engine_is_one_line(tmp_path):
+    path = tmp_path / "engine.onnx"
+    path.write_bytes(b"damaged")
+    with pytest.raises(BuildFailed, match="build it again"):
+        BACKEND.load(Engine(path, "", {}))
+
+
+class CountedFeeds(dict):
+    """Inputs that count how often they are gone through."""
+
+    bound = 0
+
+    def items(self):
+        self.bound += 1
+        return super().items()
+
+
+def test_sampling_binds_each_set_once_and_lets_them_take_turns(tiny, built, images):
+    session = BACKEND.load(built(tiny), threads=1)
+    feeds = [CountedFeeds(image=images["image"] * k) for k in (1, 2, 3)]
+    used = []
+    real = session._session
+
+    class Spy:
+        def run_with_iobinding(self, binding):
+            used.append(session._bindings.index(binding))
+            real.run_with_iobinding(binding)
+
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+    session._session = Spy()
+    samples = session.sample(feeds, 7)
+    session.sample(feeds, 2)
+    assert used == [0, 1, 2, 0, 1, 2, 0, 0, 1]
+    assert [one.bound for one in feeds] == [1, 1, 1]
+    assert samples.dtype == np.int64
+    assert samples.shape == (7,)
+    assert (samples > 0).all()
+    session.sample(list(feeds), 1)
+    assert [one.bound for one in feeds] == [2, 2, 2]
+
+
+def test_each_set_is_computed_into_buffers_of_its_own(tiny, built, images):
+    session = BACKEND.load(built(tiny), threads=1)
+    feeds = [{"image": images["image"] * k} for k in (1, 2)]
+    session.sample(feeds, 2)
+    for binding, one in zip(session._bindings, feeds, strict=True):
+        (output,) = binding.copy_outputs_to_cpu()
+        np.testing.assert_array_equal(output, session.run(one)["logits"])
+
+
+def test_a_session_tells_its_inputs_outputs_threads_and_boundary(tiny, built):
+    session = OnnxRuntimeSession(built(tiny).path, threads=1)
+    (image,), (logits,) = session.inputs, session.outputs
+    assert (image.name, image.dtype, image.with_batch(4)) == ("image", "float32", (4, 3, 16, 16))
+    assert image.dynamic_batch
+    assert logits.with_batch(4) == (4, 10)
+    assert session.boundary == "end_to_end"
+    assert session.threads == 1
+    session.close()
+
+
+def test_it_runs_here_and_says_on_what():
+    assert BACKEND.available() is None
+    assert BACKEND.device() == env.device_name()
+    assert BACKEND.version() == onnxruntime.__version__
+
+
+def test_without_the_runtime_the_extra_is_named(monkeypatch, tiny, tmp_path):
+    monkeypatch.setattr(env, "package_version", lambda name: None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    reason = BACKEND.available()
+    assert reason is not None
+    assert 'pip install "deploykit[cpu]"' in str(reason)
+    with pytest.raises(MissingDependency, match=r"deploykit\[cpu\]") as error:
+        BACKEND.build(tiny, BuildOptions(), tmp_path / "engine.onnx")
+    assert error.value.exit_code == 3

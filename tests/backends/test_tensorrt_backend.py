@@ -1,0 +1,150 @@
+"""Real engines: TensorRT for RTX builds without a GPU."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from backend_models import tiny_network
+from onnx import TensorProto, helper
+
+from deploykit import env
+from deploykit.backends import get
+from deploykit.backends.building import build_engine
+from deploykit.backends.tensorrt import TensorRTBackend
+from deploykit.errors import BuildFailed, MissingDependency, UsageError
+from deploykit.store import Store
+from deploykit.types import BuildOptions, Engine, Reason
+
+
+@pytest.fixture
+def rtx() -> TensorRTBackend:
+    backend = get("tensorrt-rtx")
+    assert isinstance(backend, TensorRTBackend)
+    return backend
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "bf16", "fp8"])
+def test_every_product_computes_in_the_precision_of_the_graph(
+    rtx, in_precision, tmp_path, precision
+):
+    model = in_precision(precision, "tensorrt-rtx")
+    engine, _ = build_engine(model, rtx, BuildOptions(), Store(tmp_path))
+    assert engine.precision_actual == precision
+    assert engine.manifest["compute_types"] == {precision: ["first", "second", "product"]}
+    assert engine.manifest["emulated"] is False
+    assert engine.manifest["layers"] >= 3
+
+
+def test_the_engine_is_one_that_its_runtime_takes_for_whole(rtx, tiny, tmp_path):
+    import tensorrt_rtx
+
+    path = tmp_path / "engine.plan"
+    rtx.build(tiny, BuildOptions(), path)
+    runtime = tensorrt_rtx.Runtime(tensorrt_rtx.Logger(tensorrt_rtx.Logger.ERROR))
+    malformed = 1 << 32
+    _, diagnostics = runtime.get_engine_validity(path.read_bytes())
+    assert not int(diagnostics) & malformed
+
+
+def test_the_recipe_for_the_cpu_is_refused_in_one_line(rtx, in_precision, tmp_path):
+    model = in_precision("int8", "cpu")
+    with pytest.raises(BuildFailed, match=r"tensorrt-rtx .* refuses int8-cpu\.onnx") as error:
+        build_engine(model, rtx, BuildOptions(), Store(tmp_path))
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nodes_without_names_are_read_back_too(rtx, save, tmp_path):
+    model = save(tiny_network(names=False))
+    facts = rtx.build(model, BuildOptions(), tmp_path / "engine.plan")
+    assert {kind: len(nodes) for kind, nodes in facts["compute_types"].items()} == {"fp32": 3}
+
+
+def test_a_fixed_batch_needs_no_range(rtx, save, tmp_path):
+    facts = rtx.build(save(tiny_network(batch=2)), BuildOptions(), tmp_path / "engine.plan")
+    assert set(facts["compute_types"]) == {"fp32"}
+
+
+def test_symbolic_sizes_beyond_the_batch_are_refused(rtx, save, tmp_path):
+    proto = tiny_network()
+    proto.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
+    with pytest.raises(UsageError, match="symbolic dimensions beyond the batch"):
+        rtx.build(save(proto), BuildOptions(), tmp_path / "engine.plan")
+
+
+def test_an_operator_that_tensorrt_lacks_is_named(rtx, save, tmp_path):
+    graph = helper.make_graph(
+        [helper.make_node("Det", ["x"], ["y"], "determinant")],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 3, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])],
+    )
+    model = save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]))
+    with pytest.raises(BuildFailed, match="Det") as error:
+        rtx.build(model, BuildOptions(), tmp_path / "engine.plan")
+    assert "\n" not in str(error.value)
+
+
+def test_an_engine_can_be_built_for_a_device_that_is_not_here(rtx, tiny, tmp_path):
+    options = BuildOptions(compute_capability="8.6")
+    facts = rtx.build(tiny, options, tmp_path / "engine.plan")
+    assert facts["compute_capability"] == "8.6"
+
+
+@pytest.mark.parametrize("capability", ["1.0", "nonsense", ""])
+def test_an_unknown_compute_capability_is_refused_with_those_there_are(
+    rtx, tiny, tmp_path, capability
+):
+    with pytest.raises(UsageError, match=r"choose from .*8\.6"):
+        rtx.build(tiny, BuildOptions(compute_capability=capability), tmp_path / "engine.plan")
+    assert not (tmp_path / "engine.plan").exists()
+
+
+def test_without_a_gpu_engines_can_be_built_but_not_run(rtx, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(env, "gpu_names", list)
+    assert rtx.available() is None
+    reason = rtx.device()
+    assert isinstance(reason, Reason)
+    assert reason.missing == "device"
+    with pytest.raises(MissingDependency, match="no NVIDIA GPU here; run the engine on") as error:
+        rtx.load(Engine(tmp_path / "engine.plan", "", {}))
+    assert error.value.exit_code == 3
+
+
+def test_with_a_gpu_the_device_is_its_name(rtx, monkeypatch):
+    monkeypatch.setattr(env, "gpu_names", lambda: ["NVIDIA L4", "NVIDIA T4"])
+    assert rtx.device() == "NVIDIA L4"
+
+
+def test_the_data_centre_builder_needs_a_gpu_to_build(monkeypatch):
+    backend = get("tensorrt")
+    monkeypatch.setattr(env, "package_version", lambda name: "11.0")
+    monkeypatch.setattr(env, "gpu_names", list)
+    reason = backend.available()
+    assert reason is not None
+    assert reason.missing == "device"
+    monkeypatch.setattr(env, "gpu_names", lambda: ["NVIDIA L4"])
+    assert backend.available() is None
+
+
+@pytest.mark.parametrize(("name", "extra"), [("tensorrt-rtx", "rtx"), ("tensorrt", "gpu")])
+def test_a_missing_package_is_named_with_its_extra(monkeypatch, tiny, tmp_path, name, extra):
+    monkeypatch.setattr(env, "package_version", lambda name: None)
+    with pytest.raises(
+        MissingDependency, match=rf'^{name} is not installed; pip install "deploykit\[{extra}\]"$'
+    ):
+        get(name).build(tiny, BuildOptions(), tmp_path / "engine.plan")
+
+
+def test_a_package_that_does_not_import_is_named_with_its_extra(rtx, tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    with pytest.raises(MissingDependency, match=r"does not import .*deploykit\[rtx\]"):
+        rtx.build(tiny, BuildOptions(), tmp_path / "engine.plan")
+
+
+def test_running_needs_cuda_bindings_and_says_so(rtx, tmp_path, monkeypatch):
+    monkeypatch.setattr(env, "gpu_names", lambda: ["NVIDIA L4"])
+    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    with pytest.raises(MissingDependency, match=r"CUDA's Python bindings: .*deploykit\[gpu\]"):
+        rtx.load(Engine(tmp_path / "engine.plan", "", {}))

@@ -1,0 +1,72 @@
+"""The layer listing of a build log; listing_int8.txt is what TensorRT for RTX 1.7.1 wrote of the tiny network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploykit.backends.tensorrt_layers import EngineLayer, compute_types, parse_layers
+
+LISTING = (Path(__file__).parent / "listing_int8.txt").read_text()
+PRODUCTS = ["first", "second", "product"]
+
+
+def layer(name, kind, types, *nodes):
+    return EngineLayer(name, kind, tuple(types), nodes)
+
+
+def test_a_stored_listing_is_read_layer_by_layer():
+    layers = parse_layers(LISTING)
+    assert [x.kind for x in layers].count("correlation") == 2
+    (product,) = [x for x in layers if x.kind == "gemm"]
+    assert product.name == "product_myl0_6"
+    assert product.input_types == ("Int8",)
+    assert product.nodes == ("product", "f_DequantizeLinear", "w3_DequantizeLinear")
+
+
+def test_the_types_of_a_stored_listing_are_those_of_the_multiplying_layers():
+    # the layer that quantises the input names "first" too, and takes floats: it must not decide
+    assert compute_types(parse_layers(LISTING), PRODUCTS) == {"int8": PRODUCTS}
+
+
+def test_a_node_that_no_layer_names_is_unknown():
+    found = compute_types(parse_layers(LISTING), [*PRODUCTS, "folded"])
+    assert found == {"int8": PRODUCTS, "unknown": ["folded"]}
+
+
+def test_a_layer_that_only_prepares_does_not_decide():
+    layers = [
+        layer("cast", "kgen", ["Float"], "a"),
+        layer("conv", "correlation", ["Half"], "a"),
+        layer("bias", "kgen", ["Float"], "a"),
+    ]
+    assert compute_types(layers, ["a"]) == {"fp16": ["a"]}
+
+
+def test_where_no_layer_is_known_to_multiply_the_last_one_decides():
+    layers = [layer("x", "kgen", ["Float"], "a"), layer("y", "kgen", ["BFloat16"], "a")]
+    assert compute_types(layers, ["a"]) == {"bf16": ["a"]}
+
+
+def test_a_type_without_a_name_of_ours_stays_as_it_is():
+    assert compute_types([layer("x", "gemm", ["Int64"], "a")], ["a"]) == {"int64": ["a"]}
+
+
+@pytest.mark.parametrize("cut", range(0, len(LISTING), 997))
+def test_a_listing_that_is_cut_short_gives_what_is_whole(cut):
+    whole = parse_layers(LISTING)
+    found = parse_layers(LISTING[:cut])
+    assert found[:-1] == whole[: max(0, len(found) - 1)]
+
+
+@given(st.text())
+def test_rubbish_gives_no_layers_and_no_error(text):
+    assert compute_types(parse_layers(text), ["a"]) == {"unknown": ["a"]}
+
+
+@given(st.lists(st.sampled_from(LISTING.replace("\n", " \n ").split(" ")), max_size=60))
+def test_shuffled_pieces_of_a_listing_raise_nothing(pieces):
+    compute_types(parse_layers(" ".join(pieces)), PRODUCTS)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploykit.report import views
+from deploykit.report.markdown import table
+
+ROW = {
+    "model": "mobilenet",
+    "alpha": 0.5,
+    "rho": "6/7",
+    "backend": "onnxruntime",
+    "precision": "fp16",
+    "precision_actual": "fp32",
+    "batch": 8,
+    "status": "ok",
+    "latency_p50_ms": 1.23456,
+    "latency_p50_low_ms": 1.2,
+    "latency_p50_high_ms": 1.31,
+    "top1": 0.994,
+    "top1_low": 0.98251,
+    "top1_high": 0.997957,
+    "engine_bytes": 5_372_104,
+}
+
+
+def cells(row):
+    return {field.heading: field.text(row) for field in views.PROFILE}
+
+
+def test_a_measured_row_reads_as_people_write_it():
+    shown = cells(ROW)
+    assert shown["model"] == "mobilenet α=0.5 ρ=6/7"
+    assert shown["precision"] == "fp16 (as fp32)"
+    assert shown["p50 ms [95%]"] == "1.23 [1.2, 1.31]"
+    assert shown["top-1 [95%]"] == "99.4% [98.3%, 99.8%]"
+    assert shown["engine MB"] == "5.37"
+    assert shown["batch"] == "8"
+
+
+def test_a_row_read_back_from_csv_reads_the_same():
+    assert cells({name: str(value) for name, value in ROW.items()}) == cells(ROW)
+
+
+def test_what_was_not_measured_is_a_dash_and_never_a_number():
+    shown = cells({"model": "vgg11", "precision": "int8", "status": "failed"})
+    measured = set(shown) - {"model", "backend", "precision", "batch", "status"}
+    assert {shown[heading] for heading in measured} == {"–"}
+    assert shown["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (1.23456, "1.23"),
+        (123.456, "123"),
+        (4402.7, "4,403"),
+        (0.00012, "1.20e-04"),
+        (2.5e7, "2.50e+07"),
+        ("", "–"),
+        (None, "–"),
+    ],
+)
+def test_three_significant_digits(value, text):
+    assert views.significant(value) == text
+
+
+@given(st.floats(min_value=1e-9, max_value=1e12))
+def test_significant_is_within_half_a_percent(value):
+    assert float(views.significant(value).replace(",", "")) == pytest.approx(value, rel=0.0051)
+
+
+def test_a_markdown_table_survives_bars_and_line_breaks():
+    text = table(("a", "b"), [("x|y", "two\nlines")], right=[1])
+    assert text == "| a | b |\n| --- | --: |\n| x\\|y | two lines |\n"
