@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Under this number of classes, being among the best five says nothing.
 TOP5_CLASSES = 6
+#: Scores that wait until they are judged; 4 MiB of them.
+SCORES_AT_ONCE = 2**20
 
 T = TypeVar("T")
 
@@ -84,33 +86,61 @@ def evaluate(session: Session, batches: Batches, batch: int) -> Accuracy:
 
     spec, _ = image_input(session.inputs)
     first = session.outputs[0].name
-    predictions: list[NDArray[Any]] = []
-    truths: list[NDArray[Any]] = []
-    hits5, classes = 0, 0
+    judge = _Judge(first)
     for images, labels in ahead(batches):
         feeds = {spec.name: images.astype(spec.dtype, copy=False)}
-        scores = np.concatenate([out[first] for out in run_in_batches(session, feeds, batch)])
-        if not is_scores(scores):
-            raise UsageError(
-                f"output {first!r} is {list(scores.shape)}, not one row of class scores per image: "
-                "leave the data set out"
-            )
-        require_finite({first: scores})
-        predictions.append(scores.argmax(axis=1))
-        truths.append(labels)
-        classes = scores.shape[1]
-        if classes >= TOP5_CLASSES:
-            best = np.argpartition(scores, -5, axis=1)[:, -5:]
-            hits5 += int((best == labels[:, None]).any(axis=1).sum())
-    if not predictions:
+        for outputs in run_in_batches(session, feeds, batch):
+            judge.take(outputs[first])
+        judge.labels.append(labels)
+    judge.settle()
+    if not judge.predictions:
         raise UsageError(
             "there are no images to judge accuracy on: give a data set with a test part"
         )
-    predicted, labelled = np.concatenate(predictions), np.concatenate(truths)
+    predicted, labelled = np.concatenate(judge.predictions), np.concatenate(judge.labels)
     total, hits = len(labelled), int((predicted == labelled).sum())
     low, high = wilson_interval(hits, total)
-    top5 = hits5 / total if classes >= TOP5_CLASSES else None
+    top5 = None
+    if judge.best5:
+        top5 = int((np.concatenate(judge.best5) == labelled[:, None]).any(axis=1).sum()) / total
     return Accuracy(total, hits / total, low, high, top5, predicted, labelled)
+
+
+class _Judge:
+    """Collects scores and looks at many at a time: batch by batch would cost as much as a small network."""
+
+    def __init__(self, output: str) -> None:
+        self.output = output
+        self.waiting: list[NDArray[Any]] = []
+        self.waiting_values = 0
+        self.predictions: list[NDArray[Any]] = []
+        self.best5: list[NDArray[Any]] = []
+        self.labels: list[NDArray[Any]] = []
+
+    def take(self, scores: NDArray[Any]) -> None:
+        """Take the scores of one run."""
+        if not is_scores(scores):
+            raise UsageError(
+                f"output {self.output!r} is {list(scores.shape)}, not one row of class scores per image: "
+                "leave the data set out"
+            )
+        self.waiting.append(scores)
+        self.waiting_values += scores.size
+        if self.waiting_values > SCORES_AT_ONCE:
+            self.settle()
+
+    def settle(self) -> None:
+        """Judge the scores that wait."""
+        import numpy as np
+
+        if not self.waiting:
+            return
+        scores = np.concatenate(self.waiting)
+        self.waiting, self.waiting_values = [], 0
+        require_finite({self.output: scores})
+        self.predictions.append(scores.argmax(axis=1))
+        if scores.shape[1] >= TOP5_CLASSES:
+            self.best5.append(np.argpartition(scores, -5, axis=1)[:, -5:])
 
 
 def agreement(
