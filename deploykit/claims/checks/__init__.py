@@ -6,12 +6,18 @@ None of them imports torch, numpy or onnx before it is called.
 from __future__ import annotations
 
 from deploykit.claims.checks import (
+    attention,
+    blueprint,
+    comparisons,
+    dense,
+    heads,
     lenet,
     multipliers,
     normalisation,
     parameters,
     published,
     receptive_field,
+    residual,
     resolution,
     separable,
     shares,
@@ -21,12 +27,18 @@ from deploykit.claims.checks import (
 )
 
 __all__ = [
+    "attention",
+    "blueprint",
+    "comparisons",
+    "dense",
+    "heads",
     "lenet",
     "multipliers",
     "normalisation",
     "parameters",
     "published",
     "receptive_field",
+    "residual",
     "resolution",
     "separable",
     "shares",

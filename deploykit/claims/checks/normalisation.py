@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from deploykit.claims.claim import Claim
 from deploykit.claims.measured import MeasuredRow
@@ -60,8 +61,12 @@ def folding_keeps_outputs(
 
     bare, model = ending_with("c", 1), ending_with("y", 2)
     x = random.standard_normal(shape).astype(np.float32)
-    before = np.asarray(ReferenceEvaluator(model).run(None, {"x": x})[0])
-    convolved = np.asarray(ReferenceEvaluator(bare).run(None, {"x": x})[0])
+
+    def output_of(model: onnx.ModelProto) -> np.ndarray:
+        outputs: Any = ReferenceEvaluator(model).run(None, {"x": x})
+        return np.asarray(outputs[0])
+
+    before, convolved = output_of(model), output_of(bare)
 
     def per_channel(name: str) -> np.ndarray:
         return values[name].astype(np.float64).reshape(1, -1, 1, 1)
@@ -69,7 +74,7 @@ def folding_keeps_outputs(
     x_hat = (convolved - per_channel("mean")) / np.sqrt(per_channel("variance") + epsilon)
     by_formula = per_channel("gamma") * x_hat + per_channel("beta")
     folded = fold_batchnorm(model)
-    after = np.asarray(ReferenceEvaluator(model).run(None, {"x": x})[0])
+    after = output_of(model)
 
     largest = float(np.abs(before).max())
     off_formula = float(np.abs(before - by_formula).max()) / largest

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+
+def test_the_year_is_that_of_the_preprint(verdict_of):
+    verdict = verdict_of("squeezenet-year")
+    assert verdict.verdict == "refuted"
+    assert verdict.evidence["preprint_year"] == 2016
+    assert "2016-02" in verdict.explanation
+    assert verdict_of("squeezenet-year", fields={"stated": 2016}).verdict == "confirmed"
+    # Without a preprint the catalogue decides alone.
+    assert verdict_of("squeezenet-year", model="lenet5", fields={"stated": 1998}).holds == {
+        "year in the catalogue": True
+    }
+
+
+def test_printed_values_are_each_held_against_the_stated_one(verdict_of):
+    assert list(verdict_of("resnet-35-error").holds.values()) == [True, False]
+    assert verdict_of("inception-ensemble-308", values={"x": 3.1}).verdict == "refuted"
+
+
+@pytest.mark.parametrize(
+    ("relation", "first", "second", "holds"),
+    [
+        ("less", 1.0, 2.0, True),
+        ("less", 2.0, 2.0, False),
+        ("more", 2.0, 1.9, True),
+        ("more", 2.0, 2.0, False),
+        ("not less", 2.0, 2.0, True),
+        ("not less", 1.9, 2.0, False),
+        ("equal", 57.7, 57.2, True),  # 0.5 apart, as a tolerance of 0.5 allows
+        ("equal", 57.8, 57.2, False),
+    ],
+)
+def test_printed_values_are_compared_as_the_claim_says(verdict_of, relation, first, second, holds):
+    entry = {"what": "w", "first_of": "a", "second_of": "b"}
+    entry |= {"first": first, "second": second, "relation": relation}
+    verdict = verdict_of("squeezenet-accuracy-alexnet", comparisons=[entry])
+    assert verdict.holds == {"w": holds}
+
+
+def test_figures_that_were_only_read_are_called_so(verdict_of):
+    for name in ("squeezenet-accuracy-alexnet", "resnet-35-error", "vgg-lrn-useless"):
+        assert "not measured here" in verdict_of(name).explanation
