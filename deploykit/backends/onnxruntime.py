@@ -75,8 +75,8 @@ class OnnxRuntimeCpu:
     def build(self, model: OnnxModel, options: BuildOptions, path: Path) -> Mapping[str, Any]:
         """Optimise the graph for this processor and save it as it will run; see `Backend.build`."""
         from deploykit.backends.onnxruntime_readback import (
-            per_channel_nodes,
             read_back,
+            rewritten_names,
             without_initialiser_inputs,
         )
 
@@ -101,7 +101,7 @@ class OnnxRuntimeCpu:
         if providers != [_PROVIDER]:
             raise BuildFailed(f"ONNX Runtime took {providers} instead of {_PROVIDER}; reinstall it")
         del session
-        found = read_back(path, per_channel_nodes(source))
+        found = read_back(path, rewritten_names(source))
         return {"compute_types": found, "host": self.host()}
 
     def load(self, engine: Engine, threads: int | None = None) -> OnnxRuntimeSession:

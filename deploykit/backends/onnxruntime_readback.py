@@ -39,28 +39,30 @@ def without_initialiser_inputs(path: Path) -> str | bytes:
     return bytes(head.SerializeToString())
 
 
-#: What ONNX Runtime appends to the name of a node that it rewrites for its blocked layout.
-_REWRITTEN = "_nchwc"
-#: Per-channel operators that it may rewrite as depthwise convolutions.
-_PER_CHANNEL = frozenset({"Add", "BatchNormalization", "Mul"})
+#: Operators that ONNX Runtime may rewrite as depthwise convolutions in its blocked layout, and what it
+#: appends to the name of their output to call the convolution.
+_PER_CHANNEL = {"BatchNormalization": "_bn_nchwc", "Mul": "_mul_nchwc"}
 
 
-def per_channel_nodes(source: str | bytes) -> frozenset[str]:
-    """Names of the per-channel operators of the graph that ONNX Runtime is given (a path or bytes)."""
+def rewritten_names(source: str | bytes) -> frozenset[str]:
+    """What convolutions are called that stand for another operator of the graph (its path or bytes)."""
     if isinstance(source, bytes):
         model = onnx.load_from_string(source)
     else:
         model = onnx.load(source, load_external_data=False)
-    return frozenset(node.name for node in model.graph.node if node.op_type in _PER_CHANNEL)
+    return frozenset(
+        node.output[0] + _PER_CHANNEL[node.op_type]
+        for node in model.graph.node
+        if node.op_type in _PER_CHANNEL
+    )
 
 
-def read_back(path: Path, per_channel: frozenset[str] = frozenset()) -> dict[str, list[str]]:
+def read_back(path: Path, rewritten: frozenset[str] = frozenset()) -> dict[str, list[str]]:
     """The nodes that multiply, by the type they do it in ("fp32", "int8"), of an optimised graph.
 
     Args:
         path: of the optimised graph.
-        per_channel: nodes of the source that are no convolutions, though what ONNX Runtime made of them
-            is called one; they are left out.
+        rewritten: names of convolutions that stand for another operator; they are left out.
     """
     graph = onnx.load(str(path)).graph
     stored = {tensor.name: tensor.data_type for tensor in graph.initializer}
@@ -81,7 +83,7 @@ def read_back(path: Path, per_channel: frozenset[str] = frozenset()) -> dict[str
 
     found: dict[str, list[str]] = {}
     for node in graph.node:
-        if node.name.removesuffix(_REWRITTEN) in per_channel:
+        if node.name in rewritten:
             continue
         if node.op_type in _INTEGER:
             kind = "int8"

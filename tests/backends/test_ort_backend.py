@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.backend.test.data
 import onnxruntime
 import pytest
 from backend_models import tiny_network
@@ -216,3 +218,15 @@ def test_without_the_runtime_the_extra_is_named(monkeypatch, tiny, tmp_path):
     with pytest.raises(MissingDependency, match=r"deploykit\[cpu\]") as error:
         BACKEND.build(tiny, BuildOptions(), tmp_path / "engine.onnx")
     assert error.value.exit_code == 3
+
+
+def test_what_stands_for_a_normalisation_is_no_convolution(tmp_path):
+    from deploykit.graph.loading import open_model
+
+    folder = Path(next(iter(onnx.backend.test.data.__path__)))
+    model = open_model(folder / "light" / "light_densenet121.onnx")
+    facts = OnnxRuntimeCpu().build(model, BuildOptions(), tmp_path / "engine.onnx")
+    convolutions = sum(n.op_type in ("Conv", "Gemm") for n in onnx.load(model.path).graph.node)
+    assert {kind: len(nodes) for kind, nodes in facts["compute_types"].items()} == {
+        "fp32": convolutions
+    }
