@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
 
-from deploykit.bench.accuracy import agreement, ahead, evaluate
+from deploykit.bench.accuracy import agreement, ahead, evaluate, overlapped
 from deploykit.errors import DriftFailed, UsageError
 from deploykit.stats import wilson_interval
 from deploykit.types import TensorSpec
@@ -92,6 +93,36 @@ def test_agreement_counts_the_images_on_which_only_one_is_right():
 def test_predictions_of_other_images_are_refused():
     with pytest.raises(UsageError, match="make the reference again"):
         agreement(np.zeros(3, np.int64), np.zeros(4, np.int64), np.zeros(4, np.int64))
+
+
+def readers(pause_s, work_s):
+    """The threads that read ten items, each after `pause_s`, while each takes `work_s` of work."""
+    names = []
+
+    def items():
+        for i in range(10):
+            time.sleep(pause_s)
+            names.append(threading.current_thread() is threading.main_thread())
+            yield i
+
+    seen = []
+    for item in overlapped(items()):
+        time.sleep(work_s)
+        seen.append(item)
+    assert seen == list(range(10))
+    return names
+
+
+def test_what_is_slow_to_read_is_read_by_another_thread():
+    assert readers(0.01, 0.002) == [True] * 4 + [False] * 6
+
+
+def test_what_lies_in_memory_is_not_handed_from_thread_to_thread():
+    assert readers(0.0, 0.01) == [True] * 10
+
+
+def test_fewer_items_than_are_probed_are_all_there():
+    assert list(overlapped(iter("ab"))) == ["a", "b"]
 
 
 def test_reading_ahead_keeps_the_order_and_raises_what_the_reader_raised():
