@@ -59,7 +59,9 @@ def cpu_features() -> list[str]:
 
 def usable_cores() -> float:
     """Cores that this process may use: its affinity, cut by a cgroup limit where there is one."""
-    cores = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    cores = float(
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     limit = _read("/sys/fs/cgroup/cpu.max")
     if limit and not limit.startswith("max"):
         quota, period = limit.split()[:2]
@@ -90,9 +92,8 @@ def gpu_names() -> list[str]:
     """The NVIDIA devices that the driver shows, without loading any library."""
     names = []
     for info in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
-        for line in info.read_text().splitlines():
-            if line.startswith("Model:"):
-                names.append(line.partition(":")[2].strip())
+        lines = info.read_text().splitlines()
+        names += [ln.partition(":")[2].strip() for ln in lines if ln.startswith("Model:")]
     return names
 
 
