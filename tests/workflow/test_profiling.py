@@ -1,0 +1,217 @@
+"""One row per configuration, whatever becomes of it; real engines, measured for a moment each."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from deploykit import env
+from deploykit.bench.policy import Policy
+from deploykit.errors import OutputFailed, UsageError
+from deploykit.report.schema import NAMES
+from deploykit.store import Store
+from deploykit.types import ModelSpec
+from deploykit.workflow.plan import DEFAULT_MODELS, Variants
+from deploykit.workflow.profile import (
+    EXIT_CODE,
+    Configuration,
+    ProfileOptions,
+    Profiler,
+    configurations,
+    exit_code,
+    sources_without_names,
+    weights_text,
+)
+
+BRIEF = Policy(warmup_s=0.02, warmup_max_s=0.2, window_s=0.01, min_s=0.05, max_s=0.5, block_s=0.02)
+OPTIONS = ProfileOptions(policy=BRIEF, threads=1)
+
+
+@pytest.fixture(scope="module")
+def measured(shared_store):
+    """The rows of LeNet-5 in three precisions, by precision."""
+    options = dataclasses.replace(OPTIONS, precisions=("fp32", "fp16", "int8"), batches=(2,))
+    wanted = configurations([ModelSpec("lenet5", weights="trained")], options)
+    return {row["precision"]: row for row in Profiler(shared_store, options).rows(wanted)}
+
+
+def test_every_configuration_has_its_row():
+    options = ProfileOptions(("fp32", "int8"), ("onnxruntime", "tensorrt-rtx"), (1, 8))
+    wanted = configurations([ModelSpec("lenet5"), ModelSpec("alexnet")], options)
+    assert len(wanted) == len(set(wanted)) == 16
+    assert wanted[0] == Configuration(ModelSpec("lenet5"), "fp32", "onnxruntime", 1)
+
+
+def test_a_precision_that_a_target_lacks_has_no_row_there():
+    options = ProfileOptions(("fp32", "bf16"), ("onnxruntime", "tensorrt-rtx"))
+    wanted = configurations([ModelSpec("lenet5")], options)
+    assert [(c.backend, c.precision) for c in wanted] == [
+        ("onnxruntime", "fp32"),
+        ("tensorrt-rtx", "fp32"),
+        ("tensorrt-rtx", "bf16"),
+    ]
+
+
+def test_measured_rows_are_ok_and_say_what_they_measured(measured):
+    for precision, row in measured.items():
+        assert row["status"] == "ok", row["reason"]
+        assert set(row) <= set(NAMES)
+        assert (row["model"], row["weights"], row["precision"]) == ("lenet5", "trained", precision)
+        assert (row["backend"], row["target"], row["batch"]) == ("onnxruntime", "cpu", 2)
+        assert (row["threads"], row["streams"], row["boundary"]) == (1, 1, "end_to_end")
+        assert row["device"] == env.device_name()
+        assert row["env_id"] == env.env_id()
+        assert row["parameters"] == 61_706
+        assert row["macs"] == 416_520
+        assert row["latency_p50_low_ms"] <= row["latency_p50_ms"] <= row["latency_p50_high_ms"]
+        assert row["throughput_ips"] > 0
+        assert row["gflops"] == pytest.approx(2 * 416_520 * row["throughput_ips"] / 1e9)
+        assert row["host_peak_mib"] > 10
+        assert row["device_peak_mib"] is None
+        assert datetime.fromisoformat(row["timestamp"]).tzinfo is not None
+
+
+def test_precision_is_read_back_and_emulation_is_said(measured):
+    assert {p: row["precision_actual"] for p, row in measured.items()} == {
+        "fp32": "fp32",
+        "fp16": "fp32",
+        "int8": "int8",
+    }
+    assert measured["fp16"]["reason"].startswith("emulated: ")
+    assert "emulated" not in (measured["fp32"]["reason"] or "")
+
+
+def test_trained_networks_have_real_accuracy_in_every_precision(measured):
+    for row in measured.values():
+        assert row["dataset"] == "digits/test"
+        assert row["top1"] > 0.98
+        assert row["top1_low"] < row["top1"] < row["top1_high"]
+
+
+def test_drift_is_filled_and_grows_as_precision_falls(measured):
+    drift = {precision: row["drift_snr_db"] for precision, row in measured.items()}
+    assert drift["fp32"] > 90 > drift["fp16"] > 50 > drift["int8"] > 20
+    assert all("fp32 on onnxruntime" in row["drift_reference"] for row in measured.values())
+
+
+def test_calibration_is_said_of_quantised_rows_only(measured):
+    assert measured["int8"]["calibration"] == "minmax, 100 images of digits"
+    assert measured["fp16"]["calibration"] is None
+
+
+def test_rows_of_one_command_share_its_id(measured):
+    assert len({row["run_id"] for row in measured.values()}) == 1
+
+
+@pytest.fixture(scope="module")
+def mixed(shared_store, tmp_path_factory, light_squeezenet):
+    """Rows of a file that is no graph, one that is, and a backend that can't run here."""
+    text = tmp_path_factory.mktemp("mixed") / "text.onnx"
+    text.write_text("not a graph")
+    options = dataclasses.replace(OPTIONS, backends=("onnxruntime", "tensorrt-rtx"))
+    patch = pytest.MonkeyPatch()
+    patch.setattr(env, "gpu_names", list)
+    wanted = configurations([text, light_squeezenet], options)
+    yield list(Profiler(shared_store, options).rows(wanted))
+    patch.undo()
+
+
+def test_what_fails_is_a_row_and_the_rest_goes_on(mixed):
+    assert [(row["model"], row["backend"], row["status"]) for row in mixed] == [
+        ("text", "onnxruntime", "failed"),
+        ("text", "tensorrt-rtx", "failed"),
+        ("light_squeezenet", "onnxruntime", "ok"),
+        ("light_squeezenet", "tensorrt-rtx", "skipped"),
+    ]
+
+
+def test_a_failed_row_says_why_and_claims_nothing(mixed):
+    row = mixed[0]
+    assert "is not an ONNX file" in row["reason"]
+    assert row[EXIT_CODE] == 2
+    assert row["weights"] == "file"
+    assert "latency_p50_ms" not in row
+    assert "parameters" not in row
+
+
+def test_a_skipped_row_keeps_what_its_build_found(mixed):
+    row = mixed[3]
+    assert (
+        row["reason"] == "no NVIDIA GPU here; run the engine on a machine with one and its driver"
+    )
+    assert row["precision_actual"] == "fp32"
+    assert row["engine_bytes"] > 1000
+    assert row["build_s"] > 0
+    assert row.get("device") is None
+    assert row.get("latency_p50_ms") is None
+
+
+def test_a_users_graph_leaves_accuracy_blank_and_has_drift(mixed):
+    row = mixed[2]
+    assert row["alpha"] is None
+    assert row.get("top1") is None
+    assert row.get("dataset") is None
+    assert row["drift_snr_db"] is not None
+    assert row["macs"] > 100_000_000
+
+
+@pytest.mark.parametrize(
+    ("rows", "code"),
+    [
+        ([], 0),
+        ([{"status": "ok"}], 0),
+        ([{"status": "ok"}, {"status": "skipped"}], 0),
+        ([{"status": "skipped"}], 3),
+        ([{"status": "failed", EXIT_CODE: 2}, {"status": "ok"}], 2),
+        ([{"status": "failed", EXIT_CODE: 2}, {"status": "failed", EXIT_CODE: 4}], 4),
+        ([{"status": "failed"}, {"status": "skipped"}], 4),
+    ],
+)
+def test_a_command_ends_with_the_worst_of_its_rows(rows, code):
+    assert exit_code(rows) == code
+
+
+def test_a_full_store_ends_the_command_since_no_row_could_follow():
+    wanted = configurations([ModelSpec("lenet5")], OPTIONS)
+    with pytest.raises(OutputFailed, match="engine store"):
+        list(Profiler(Store(Path("/sys/kernel/engines")), OPTIONS).rows(wanted))
+
+
+def test_a_worker_that_takes_too_long_is_a_failed_row(shared_store):
+    options = dataclasses.replace(OPTIONS, timeout_s=0.05)
+    wanted = configurations([ModelSpec("lenet5", weights="trained")], options)
+    (row,) = Profiler(shared_store, options).rows(wanted)
+    assert row["status"] == "failed"
+    assert "raise --timeout" in row["reason"]
+
+
+def test_raw_samples_are_kept_where_asked(shared_store, tmp_path):
+    import numpy as np
+
+    options = dataclasses.replace(OPTIONS, samples=tmp_path)
+    wanted = configurations([ModelSpec("lenet5", weights="trained")], options)
+    (row,) = Profiler(shared_store, options).rows(wanted)
+    (file,) = tmp_path.iterdir()
+    samples = np.load(file)["samples_ns"]
+    assert len(samples) == row["iterations"]
+    assert np.median(samples) / 1e6 == pytest.approx(row["latency_p50_ms"])
+
+
+def test_without_names_the_store_is_profiled_else_the_default_models(shared_store, tmp_path):
+    assert sources_without_names(Store(tmp_path / "none"), Variants()) == list(DEFAULT_MODELS)
+    (entry,) = [e for e in shared_store.entries("onnx") if e.folder.name.startswith("lenet5-fp32")][
+        :1
+    ]
+    shutil.copytree(entry.folder, tmp_path / entry.folder.name)
+    assert [s.name for s in sources_without_names(Store(tmp_path), Variants())] == ["lenet5"]
+    with pytest.raises(UsageError, match="need a MODEL"):
+        sources_without_names(Store(tmp_path), Variants(alphas=(0.5,)))
+
+
+def test_the_weights_column_holds_no_folders():
+    assert weights_text("/home/someone/secret/net.safetensors") == "net.safetensors"
+    assert weights_text("random") == "random"
