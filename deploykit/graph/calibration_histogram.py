@@ -43,9 +43,10 @@ class WideningHistogram:
         self.counts += np.bincount(index, minlength=BINS)
 
     def _reach(self, peak: float) -> None:
-        if peak <= self.limit:
+        if peak < self.limit or peak == 0.0:
             return
-        wanted = 2.0 ** math.ceil(math.log2(max(peak, 2.0**-100)))
+        # The next power of two above: a value on the border would change bins when they are merged.
+        wanted = 2.0 ** max(math.frexp(peak)[1], -100)
         if self.limit == 0.0:
             self.limit = wanted
             return

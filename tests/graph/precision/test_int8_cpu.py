@@ -10,6 +10,7 @@ from onnx import numpy_helper
 from precision_nets import NETS, Net, calibration, cosine, images, optimised, residual, run, stored
 
 from deploykit.graph.precision import convert
+from deploykit.graph.qdq import asymmetric_u8
 
 #: What ONNX Runtime may still run outside integers: the ends of the network, and what moves values.
 ENDS = {"QuantizeLinear", "DequantizeLinear", "Transpose", "Flatten", "Reshape"}
@@ -60,7 +61,7 @@ def test_a_bias_far_larger_than_its_products_does_not_overflow(tmp_path: Path) -
     weight.CopyFrom(
         numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(1e-9), "c_w")
     )
-    bias.CopyFrom(numpy_helper.from_array(np.linspace(-50, 50, 8, dtype=np.float32), "c_b"))
+    bias.CopyFrom(numpy_helper.from_array(np.linspace(-500, 500, 8, dtype=np.float32), "c_b"))
     net.head(net.relu("c", "r"), 8)
     source = stored(net.build(), tmp_path / "fp32.onnx")
     made = convert(source, "int8", "cpu", tmp_path / "i8.onnx", calibration())
@@ -95,6 +96,15 @@ def test_an_activation_with_other_readers_keeps_its_relu(tmp_path: Path) -> None
     made = convert(source, "int8", "cpu", tmp_path / "i8.onnx", calibration())
     x = images()
     assert cosine(run(source.path, x), run(made.path, x)) > 0.999
+    found = Counter(n.op_type for n in optimised(made.path, tmp_path / "o.onnx").graph.node)
+    assert found["QLinearConv"] == 1
+
+
+def test_the_top_of_a_relu6_is_not_rounded_up() -> None:
+    # Above the bound, ONNX Runtime would have to keep the Clip, in float.
+    for bound in (6.0, 1.0, 0.1, 3.3):
+        scale = np.float32(asymmetric_u8(0.0, bound).scale)
+        assert bound * 0.999999 < float(scale) * 255 <= bound
 
 
 def test_a_product_without_constant_weights_stays_in_float(tmp_path: Path) -> None:
