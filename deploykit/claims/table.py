@@ -79,6 +79,8 @@ def verdict_cells(verdicts: Iterable[Verdict]) -> list[list[str]]:
 
 def quantity(value: Value, unit: str) -> str:
     """A value with its unit for reading; units that are no units, such as "ratio", stay out."""
+    if unit == "year":  # 2016, not 2,016
+        return str(value)
     text = figure(value)
     if isinstance(value, str) or unit in ("ratio", "exponent", "share", ""):
         return text

@@ -77,7 +77,26 @@ def command(
     if as_json:
         print_json(verdicts_as_rows)
     elif STDOUT not in (csv_path, junit_path):
-        print_table(table.HEADER, table.verdict_cells(verdicts))
+        for cells in table.verdict_cells(verdicts):
+            _print_verdict(*cells)
     error = failure(verdicts)
     if error is not None:
         raise error
+
+
+def _print_verdict(claim: str, verdict: str, stated: str, found: str, why: str) -> None:
+    """One verdict as a paragraph: explanations are too long for a table."""
+    import sys
+
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    colours = {"confirmed": "green", "refuted": "red", "partly": "yellow"}
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    name, _, statement = claim.partition(": ")
+    head = Text.assemble((verdict, f"bold {colours.get(verdict, 'magenta')}"), f"  {name}")
+    console.print(head)
+    for line in (f"{statement}.", f"stated {stated}, found {found}", why):
+        console.print(Padding(Text(line), (0, 0, 0, 2), expand=False))
+    console.print()
