@@ -84,18 +84,10 @@ _VIEWS = frozenset(
 
 def count_module(module: nn.Module, input_shape: tuple[int, int, int]) -> Counts:
     """Count `module` for one image of `input_shape` (C, H, W); see `deploykit.zoo.count_module`."""
-    if all(p.is_meta for p in module.parameters()) and all(b.is_meta for b in module.buffers()):
-        skeleton = module
-    else:
-        skeleton = _meta_copy(module)
-    training = module.training
+    skeleton = _meta_copy(module).eval()
     watch = _Watch()
-    try:
-        skeleton.eval()
-        with torch.no_grad(), watch:
-            skeleton(torch.empty(1, *input_shape, device="meta"))
-    finally:
-        skeleton.train(training)
+    with torch.no_grad(), watch:
+        skeleton(torch.empty(1, *input_shape, device="meta"))
 
     parameters = _parameters_by_operator(module)
     names = sorted({*watch.nodes, *parameters})

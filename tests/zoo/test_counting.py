@@ -38,11 +38,12 @@ def test_matrix_products_count_with_and_without_bias_and_in_batches() -> None:
     assert counts.by_operator["Gemm"].parameters == 30 + 5 + 30
 
 
-def test_a_shared_layer_has_its_parameters_once_and_its_work_twice() -> None:
-    layer = nn.Conv2d(3, 3, 1, bias=False)
-    counts = zoo.count_module(nn.Sequential(layer, layer), (3, 4, 4))
+def test_shared_weights_count_once_and_their_work_each_time() -> None:
+    first, second = nn.Conv2d(3, 3, 1, bias=False), nn.Conv2d(3, 3, 1, bias=False)
+    second.weight = first.weight
+    counts = zoo.count_module(nn.Sequential(first, second, first), (3, 4, 4))
     assert counts.parameters == 9
-    assert counts.macs == 2 * 9 * 16
+    assert counts.macs == 3 * 9 * 16
 
 
 def test_an_operator_without_a_rule_is_listed() -> None:
@@ -53,14 +54,18 @@ def test_an_operator_without_a_rule_is_listed() -> None:
     assert zoo.count_module(Odd(), (1, 4, 4)).uncounted
 
 
-def test_the_module_is_left_as_it_was() -> None:
-    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).train()
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_the_module_is_left_as_it_was(device: str) -> None:
+    with torch.device(device):
+        module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    module[0].eval()
     before = {key: value.clone() for key, value in module.state_dict().items()}
     zoo.count_module(module, (3, 8, 8))
-    assert module.training
     assert module[1].training
-    assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
-    assert not any(p.is_meta for p in module.parameters())
+    assert not module[0].training
+    assert {p.device.type for p in module.parameters()} == {device}
+    if device == "cpu":
+        assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
 
 
 def test_a_network_is_counted_in_eval_mode_whatever_its_mode() -> None:

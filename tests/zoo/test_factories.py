@@ -26,9 +26,14 @@ def test_a_factory_of_the_users_makes_the_network_with_its_own_input() -> None:
     assert module(torch.zeros(1, 2, 6, 4)).shape == (1, 4)
 
 
-def test_the_search_path_is_left_as_it_was() -> None:
+def test_the_current_folder_is_searched_and_the_search_path_left_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = "import torch\ndef make():\n    return torch.nn.Flatten()\n"
+    (tmp_path / "found_nowhere_else.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
     before = list(sys.path)
-    zoo.create(ModelSpec("factory_models:plain"))
+    zoo.create(ModelSpec("found_nowhere_else:make"))
     assert sys.path == before
 
 
