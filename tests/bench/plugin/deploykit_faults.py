@@ -54,15 +54,19 @@ class Slower(Steady):
 
 
 class Noting(Steady):
-    """Notes beside the engine which process is asked for how many runs."""
+    """Notes beside the engine which process loads it and which is asked for samples."""
 
     def load(self, engine, threads=None):
+        def note(what):
+            with engine.path.with_name("turns").open("a") as file:
+                file.write(f"{os.getpid()} {what}\n")
+
         class Noted(Session):
             def sample(self, feeds, n):
-                with engine.path.with_name("turns").open("a") as file:
-                    file.write(f"{os.getpid()} {n}\n")
+                note("sample")
                 return super().sample(feeds, n)
 
+        note("load")
         return Noted()
 
 
