@@ -72,7 +72,7 @@ class IntegerRegions:
     def _visit(self, node: onnx.NodeProto) -> None:
         if not is_standard(node) or self.keep.keeps(node) or id(node) in self._fused:
             return
-        product = product_of(self.editor, node) if node.op_type != "ConvTranspose" else None
+        product = product_of(self.editor, node)
         if product is not None:
             self._add_product(product)
         elif node.op_type in _MOVING:

@@ -46,7 +46,7 @@ def _residual(editor: GraphEditor, addition: onnx.NodeProto, quantised: set[int]
         if (
             maker is not None
             and id(maker) in quantised
-            and maker.op_type in ("Conv", "ConvTranspose")
+            and maker.op_type == "Conv"
             and editor.read_only_by(main, addition)
             and not editor.is_constant(other)
         ):

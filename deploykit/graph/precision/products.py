@@ -13,12 +13,16 @@ from deploykit.graph.editing import GraphEditor, attribute, is_standard
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
+#: Those that both targets compute in 8 bits; neither does transposed convolutions.
+_QUANTISABLE = ("Conv", "Gemm", "MatMul")
+
+
 @dataclass(frozen=True)
 class Product:
     """A product of an activation with a constant weight.
 
     Attributes:
-        node: the Conv, ConvTranspose, Gemm or MatMul.
+        node: the Conv, Gemm or MatMul.
         activation: name of its data input (input 0).
         weight: its constant second operand, float32.
         channel_axis: the weight's axis of output channels.
@@ -42,7 +46,7 @@ def product_of(editor: GraphEditor, node: onnx.NodeProto) -> Product | None:
     A Gemm with a transposed activation, or factors other than 1, is not one; neither is a weight that is
     not constant, or a batch of matrices.
     """
-    if not is_standard(node) or node.op_type not in PRODUCTS:
+    if not is_standard(node) or node.op_type not in _QUANTISABLE:
         return None
     if editor.is_constant(node.input[0]):
         return None
@@ -57,12 +61,9 @@ def product_of(editor: GraphEditor, node: onnx.NodeProto) -> Product | None:
         or attribute(node, "beta", 1.0) != 1.0
     ):
         return None
-    axis = {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}.get(node.op_type, 1)
-    if node.op_type == "Gemm" and attribute(node, "transB", 0):
-        axis = 0
+    channels_first = node.op_type == "Conv" or attribute(node, "transB", 0)
+    axis = 0 if channels_first else 1
     channels = weight.shape[axis]
-    if node.op_type == "ConvTranspose":
-        channels *= int(attribute(node, "group", 1))
     has_bias = len(node.input) > 2 and bool(node.input[2])
     bias = editor.constant(node.input[2]) if has_bias else None
     if bias is not None:

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from precision_nets import NETS, calibration, fire, residual, stored
+from precision_nets import NETS, Net, calibration, fire, residual, stored
 
 from deploykit.backends.tensorrt import tensorrt_rtx
 from deploykit.graph.precision import convert
@@ -79,6 +79,25 @@ def test_tensorrt_computes_in_sixteen_bits_as_asked(precision: str, tmp_path: Pa
     facts = tensorrt_rtx().build(made, BuildOptions(), tmp_path / "engine")
     assert set(facts["compute_types"]) <= {precision, "unknown"}
     assert facts["compute_types"][precision]
+
+
+@pytest.mark.skipif(tensorrt_rtx().available() is not None, reason="tensorrt-rtx is not installed")
+@pytest.mark.parametrize("precision", ["int8", "fp8", "bf16"])
+@pytest.mark.parametrize("group", [1, 2])
+def test_a_transposed_convolution_is_kept_out_where_tensorrt_has_none(
+    precision: str, group: int, tmp_path: Path
+) -> None:
+    net = Net()
+    source = net.relu(net.conv("x", "c", 8, 8), "r")
+    weight = net.weight("w", net.random.standard_normal((8, 8 // group, 3, 3)).astype(np.float32))
+    net.head(net.node("ConvTranspose", [source, weight], "d", group=group), 8)
+    source = stored(net.build(), tmp_path / "fp32.onnx")
+    made = convert(source, precision, "tensorrt-rtx", tmp_path / "made.onnx", calibration())
+    assert made.recipe["kept"] == ["d/ConvTranspose"]
+    types = tensorrt_rtx().build(made, BuildOptions(), tmp_path / "engine")["compute_types"]
+    assert set(types[precision]) >= {"c/Conv", "y/Gemm"}
+    # In bf16, TensorRT reads through the Cast before it, and lists the type before that.
+    assert "d/ConvTranspose" in types["fp32" if precision != "bf16" else precision]
 
 
 def test_scales_cover_the_calibrated_range(tmp_path: Path) -> None:
