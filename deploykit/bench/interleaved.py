@@ -126,7 +126,9 @@ def compare_interleaved(
     Args:
         a: the base.
         b: what is judged against it.
-        threshold: relative change of latency that matters.
+        threshold: relative change of latency that matters. Two processes of one engine still differ by
+            a few tenths of a percent, which the interval does not hold: half a percent is the least that
+            can be asked for with sense.
         confidence: of the interval.
         budget_s: for blocks and loads, beside the time that both sides take to start and warm up.
         timeout_s: for each answer of a side.
