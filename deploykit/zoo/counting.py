@@ -35,6 +35,7 @@ _OTHERS = {
     "div": "Div",
     "pow": "Pow",
     "sum": "ReduceSum",
+    "where": "Where",
     "neg": "Neg",
     "relu": "Relu",
     "relu_": "Relu",

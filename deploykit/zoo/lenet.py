@@ -106,15 +106,17 @@ class NearestCode(nn.Module):
 
     def __init__(self, inputs: int, num_classes: int) -> None:
         super().__init__()
-        self.register_buffer("codes", torch.ones(num_classes, inputs))
+        # Booleans, true for +1: they are no parameters, and no graph should take them for some.
+        self.register_buffer("codes", torch.ones(num_classes, inputs, dtype=torch.bool))
 
     def reset_values(self, generator: torch.Generator) -> None:
         """Draw the codes."""
-        self.codes.copy_(torch.randint(0, 2, self.codes.shape, generator=generator) * 2 - 1)
+        self.codes.copy_(torch.randint(0, 2, self.codes.shape, generator=generator))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs) to (N, num_classes)."""
-        return -((x.unsqueeze(1) - self.codes) ** 2).sum(2)
+        x = x.unsqueeze(1)
+        return -torch.where(self.codes, (x - 1) ** 2, (x + 1) ** 2).sum(2)
 
 
 def lenet5(*, num_classes: int = 10) -> nn.Module:
