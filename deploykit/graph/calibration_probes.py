@@ -13,7 +13,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from deploykit.graph.editing import GraphEditor, is_standard
+from deploykit.graph.editing import GraphEditor
+from deploykit.graph.nodes import is_standard
 from deploykit.graph.skeleton import skeleton
 
 #: Operators whose results are never negative, and those whose are not if their inputs are not.

@@ -6,7 +6,6 @@ runs, and what no output needs any more leaves the file.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -14,30 +13,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from deploykit.graph.fixed_values import COMPUTABLE, fixed_value
+from deploykit.graph.nodes import is_standard
 from deploykit.graph.walking import attribute_graphs, graph_inputs
-
-#: Constants are computed only up to this many elements: 2 GB of float32.
-MATERIALISE_ELEMENTS = 1 << 29
-
-_RESHAPERS = {"Identity", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Transpose", "Cast"}
-
-
-def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
-    """The value of a node's attribute, or `default` where it is not set."""
-    for entry in node.attribute:
-        if entry.name == name:
-            return helper.get_attribute_value(entry)
-    return default
-
-
-def is_standard(node: onnx.NodeProto) -> bool:
-    """Whether the node is one of ONNX's own operators."""
-    return node.domain in ("", "ai.onnx")
-
-
-def opset(model: onnx.ModelProto) -> int:
-    """The version of ONNX's own operators that the model is written for; 0 where it names none."""
-    return max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
 
 
 class GraphEditor:
@@ -119,57 +97,16 @@ class GraphEditor:
         node = self._producers.get(name)
         if node is None or not is_standard(node):
             return False
-        if node.op_type == "Constant":
-            return True
-        if node.op_type == "ConstantOfShape" or node.op_type in _RESHAPERS:
-            return all(self.is_constant(source) for source in node.input if source)
-        return False
+        return node.op_type in COMPUTABLE and all(
+            self.is_constant(source) for source in node.input if source
+        )
 
     def constant(self, name: str) -> np.ndarray | None:
         """The value of a tensor that is fixed, or None where it depends on an input or is too large."""
         tensor = self._tensors.get(name)
         if tensor is not None:
             return np.asarray(numpy_helper.to_array(tensor))
-        if not self.is_constant(name):
-            return None
-        node = self._producers[name]
-        if node.op_type == "Constant":
-            return _constant_node_value(node)
-        if node.op_type == "ConstantOfShape":
-            return self._filled(node)
-        source = self.constant(node.input[0])
-        return None if source is None else self._reshaped(node, source)
-
-    def _filled(self, node: onnx.NodeProto) -> np.ndarray | None:
-        shape = self.constant(node.input[0])
-        if shape is None or math.prod(int(n) for n in shape) > MATERIALISE_ELEMENTS:
-            return None
-        value = attribute(node, "value")
-        fill = np.zeros(1, np.float32) if value is None else numpy_helper.to_array(value)
-        return np.full([int(n) for n in shape], fill.reshape(-1)[0], dtype=fill.dtype)
-
-    def _reshaped(self, node: onnx.NodeProto, source: np.ndarray) -> np.ndarray | None:
-        if node.op_type == "Identity":
-            return source
-        if node.op_type == "Transpose":
-            return np.transpose(source, attribute(node, "perm"))
-        if node.op_type == "Cast":
-            return np.asarray(source.astype(helper.tensor_dtype_to_np_dtype(attribute(node, "to"))))
-        if node.op_type == "Flatten":
-            axis = int(attribute(node, "axis", 1)) % (source.ndim + 1)
-            return source.reshape(math.prod(source.shape[:axis]), -1)
-        if node.op_type == "Reshape":
-            target = self.constant(node.input[1])
-            if target is None:
-                return None
-            shape = [source.shape[i] if n == 0 else int(n) for i, n in enumerate(target)]
-            return source.reshape(shape)
-        axes = attribute(node, "axes")
-        if axes is None and len(node.input) > 1 and node.input[1]:
-            axes = self.constant(node.input[1])
-        if node.op_type == "Unsqueeze":
-            return None if axes is None else np.expand_dims(source, tuple(int(a) for a in axes))
-        return np.squeeze(source, None if axes is None else tuple(int(a) for a in axes))
+        return fixed_value(self._producers[name], self.constant) if self.is_constant(name) else None
 
     # ---- changes
 
@@ -333,15 +270,3 @@ class GraphEditor:
                 makers = (self._producers.get(name) for name in reversed(node.input) if name)
                 stack.extend((m, False) for m in makers if m is not None and id(m) not in done)
         return ordered
-
-
-def _constant_node_value(node: onnx.NodeProto) -> np.ndarray | None:
-    for entry in node.attribute:
-        value = helper.get_attribute_value(entry)
-        if entry.name == "value":
-            return np.asarray(numpy_helper.to_array(value))
-        if entry.name in ("value_float", "value_floats"):
-            return np.asarray(value, dtype=np.float32)
-        if entry.name in ("value_int", "value_ints"):
-            return np.asarray(value, dtype=np.int64)
-    return None

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from deploykit.graph.editing import GraphEditor, attribute, is_standard
+from deploykit.graph.editing import GraphEditor
+from deploykit.graph.nodes import attribute, is_standard
 
 #: Operators whose weights a following per-channel factor can move into.
 FOLDABLE = ("Conv", "ConvTranspose", "Gemm")

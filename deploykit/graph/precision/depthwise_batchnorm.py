@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from deploykit.graph.editing import GraphEditor, is_standard
+from deploykit.graph.calibration_probes import tensor_shapes
+from deploykit.graph.editing import GraphEditor
 from deploykit.graph.folding import batchnorm_affine
+from deploykit.graph.nodes import is_standard
 from deploykit.graph.precision.keep import KeepRules
-from deploykit.graph.skeleton import skeleton
 
 
 def batchnorm_to_depthwise(model: onnx.ModelProto, keep: KeepRules) -> int:
@@ -23,14 +24,14 @@ def batchnorm_to_depthwise(model: onnx.ModelProto, keep: KeepRules) -> int:
     candidates = [node for node in model.graph.node if node.op_type == "BatchNormalization"]
     if not candidates:
         return 0
-    ranks = _ranks(model)
+    shapes = tensor_shapes(model)
     editor = GraphEditor(model)
     replaced = 0
     for node in editor.live_nodes():
         if node.op_type != "BatchNormalization" or not is_standard(node) or keep.keeps(node):
             continue
         affine = batchnorm_affine(editor, node)
-        if affine is None or ranks.get(node.input[0]) != 4:
+        if affine is None or len(shapes.get(node.input[0], ())) != 4:
             continue
         _replace(editor, node, affine.scale, affine.shift)
         replaced += 1
@@ -51,12 +52,3 @@ def _replace(
             kernel_shape=[1, 1], group=int(scale.size),
         ),
     )  # fmt: skip
-
-
-def _ranks(model: onnx.ModelProto) -> dict[str, int]:
-    light = onnx.shape_inference.infer_shapes(skeleton(model)).graph
-    return {
-        value.name: len(value.type.tensor_type.shape.dim)
-        for value in [*light.input, *light.value_info, *light.output]
-        if value.type.tensor_type.HasField("shape")
-    }

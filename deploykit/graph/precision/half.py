@@ -18,7 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.errors import DriftFailed, UsageError
 from deploykit.graph.compute_types import element_types
-from deploykit.graph.editing import GraphEditor, is_standard, opset
+from deploykit.graph.editing import GraphEditor
+from deploykit.graph.nodes import is_standard, opset
 from deploykit.graph.precision.keep import KeepRules
 from deploykit.graph.precision.products import PRODUCTS
 from deploykit.graph.walking import attribute_graphs

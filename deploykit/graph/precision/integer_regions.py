@@ -7,7 +7,8 @@ import onnx
 from onnx import TensorProto
 
 from deploykit.graph.compute_types import element_types
-from deploykit.graph.editing import GraphEditor, attribute, is_standard
+from deploykit.graph.editing import GraphEditor
+from deploykit.graph.nodes import attribute, is_standard
 from deploykit.graph.precision.keep import KeepRules
 from deploykit.graph.precision.products import Product, product_of
 

@@ -8,7 +8,7 @@ import onnx
 from onnx import helper, version_converter
 
 from deploykit.errors import InvalidModel
-from deploykit.graph.editing import opset
+from deploykit.graph.nodes import opset
 from deploykit.graph.skeleton import skeleton
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import onnx
 
-from deploykit.graph.editing import GraphEditor, is_standard
+from deploykit.graph.editing import GraphEditor
+from deploykit.graph.nodes import is_standard
 from deploykit.graph.precision.keep import KeepRules
 from deploykit.graph.precision.products import Product, product_of
 

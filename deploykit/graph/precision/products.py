@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from deploykit.graph.editing import GraphEditor, attribute, is_standard
+from deploykit.graph.editing import GraphEditor
+from deploykit.graph.nodes import attribute, is_standard
 
 #: Operators that multiply and accumulate.
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
