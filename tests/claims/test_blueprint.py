@@ -79,5 +79,7 @@ def test_densenet_takes_less_work_and_more_memory_than_resnet50(verdict_of):
 
 def test_groups_are_told_from_depthwise_layers(verdict_of):
     assert verdict_of("condensenet-group-conv").evidence["groups"] == "4"
-    assert verdict_of("condensenet-group-conv", model="mobilenet").verdict == "refuted"
+    mobilenet = verdict_of("condensenet-group-conv", model="mobilenet")
+    assert mobilenet.verdict == "refuted"
+    assert mobilenet.evidence["grouped"] == 0
     assert verdict_of("condensenet-group-conv", model="densenet121").verdict == "refuted"

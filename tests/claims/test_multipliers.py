@@ -75,7 +75,9 @@ def test_latency_that_falls_with_the_square_holds_and_slower_falls_do_not():
 def test_latencies_of_different_settings_are_not_compared():
     rows = [row(1.0, 10.0), row(0.5, 2.5, precision="int8", precision_actual="int8")]
     assert alpha_verdict(rows).holds["latency"] is None
-    assert alpha_verdict([row(1.0, 10.0), row(0.5, 2.5, threads=4)]).holds["latency"] is None
+    for column in ("env_id", "device", "threads", "streams", "batch", "boundary"):
+        other = row(0.5, 2.5) | {column: "other"}
+        assert alpha_verdict([row(1.0, 10.0), other]).holds["latency"] is None, column
 
 
 @pytest.mark.parametrize(

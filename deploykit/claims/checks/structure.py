@@ -189,7 +189,7 @@ def _stages(model: str) -> list[int]:
     for layer in layers(model):
         if layer.kind == "conv":
             run += 1
-        elif layer.kind == "pool" and run:
+        elif layer.kind == "pool":
             lengths.append(run)
             run = 0
     return lengths
