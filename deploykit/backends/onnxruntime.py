@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from deploykit.backends.protocol import Feeds
 
 _PROVIDER = "CPUExecutionProvider"
+#: How ONNX Runtime says that the optimised graph could not be written; it names no reason on a full disk.
+_WRITE_FAILED = ("Protobuf serialization failed", "No space left", "Read-only file system")
 _DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu")
 
 
@@ -90,9 +92,10 @@ class OnnxRuntimeCpu:
             session = runtime.InferenceSession(source, session_options, providers=[_PROVIDER])
         except Exception as error:
             message = one_line(error)
-            if "No space left" in message or "Read-only file system" in message:
+            if any(sign in message for sign in _WRITE_FAILED):
                 raise OutputFailed(
-                    f"can't write the engine {path}: {message}; free some space or choose another store"
+                    f"can't write the engine {path.name}: {message}; free some space in the store, "
+                    "or choose another with --store"
                 ) from error
             raise BuildFailed(
                 f"ONNX Runtime {self.version()} refuses {model.path.name}: {message}"

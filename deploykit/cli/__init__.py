@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> None:
 def invoke(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     try:
-        result: Any = cli.main(args=arguments, prog_name="deploykit", standalone_mode=False)
+        result = _dispatch(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except DeploykitError as error:
@@ -107,6 +107,12 @@ def invoke(arguments: list[str] | None = None) -> int:
         # The reader of our output has gone (`| head`); Python would complain once more at exit.
         _drop_stdout()
         return 0
+    except SystemExit as stop:
+        # rich ends so, with 1, when it meets a reader that has gone.
+        if isinstance(stop.__context__, BrokenPipeError):
+            _drop_stdout()
+            return 0
+        raise
     except OSError as error:
         _drop_stdout()
         if error.filename is None:
@@ -115,6 +121,17 @@ def invoke(arguments: list[str] | None = None) -> int:
             return _fail(str(output_failure("standard output", error)), OutputFailed.exit_code)
         reason = (error.strerror or str(error)).lower()
         return _fail(f"{error.filename}: {reason}; check the disk and its permissions", 4)
+
+
+def _dispatch(arguments: list[str]) -> Any:
+    """What the command returns. click's own `main` would turn some of the errors into exits."""
+    if "_DEPLOYKIT_COMPLETE" in os.environ:  # a shell asks how a line could go on
+        cli.main(args=arguments, prog_name="deploykit")
+    try:
+        with cli.make_context("deploykit", list(arguments)) as context:
+            return cli.invoke(context)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
 
 
 def _drop_stdout() -> None:

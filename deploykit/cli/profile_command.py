@@ -118,6 +118,6 @@ def command(
         print_json([{name: row.get(name) for name in NAMES} for row in rows])
     elif csv_path != STDOUT:
         print_fields(PROFILE, rows)
-    if not quiet:
-        print_notes(rows)
+    # Progress can be done without, the reason of a failure can't.
+    print_notes([row for row in rows if row["status"] != "ok"] if quiet else rows)
     return exit_code(rows)

@@ -1,0 +1,255 @@
+"""What every command has, and what the common ones print."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import click
+import onnx
+import pytest
+
+from deploykit.cli import COMMANDS, cli
+from deploykit.report.schema import NAMES
+
+ROOT = Path(__file__).parents[2]
+QUICK = ("--quick", "-q")
+
+
+def help_of(name: str) -> str:
+    context = click.Context(cli)
+    command = cli.get_command(context, name)
+    assert command is not None
+    return command.get_help(click.Context(command, info_name=name, parent=context))
+
+
+def test_every_command_module_is_a_command_and_the_other_way_round():
+    modules = {p.name.removesuffix("_command.py") for p in _modules()}
+    assert modules == set(COMMANDS)
+    assert cli.list_commands(click.Context(cli)) == list(COMMANDS)
+
+
+def _modules():
+    import deploykit.cli
+
+    return Path(deploykit.cli.__file__).parent.glob("*_command.py")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example_on_a_line_of_its_own(name):
+    lines = [line.strip() for line in help_of(name).splitlines()]
+    assert any(re.match(rf"deploykit {name}\b", line) for line in lines), lines
+    assert not any("\\b" in line for line in lines)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_every_command_says_what_it_does(name):
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    options = [p for p in command.params if isinstance(p, click.Option)]
+    assert [o.name for o in options if not o.help] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_readme_mentions_every_command(name):
+    assert f"deploykit {name}" in (ROOT / "README.md").read_text()
+
+
+def test_every_example_parses():
+    """Each example's options exist, whatever the command would then do."""
+    for name in COMMANDS:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        for line in help_of(name).splitlines():
+            words = line.split("  #")[0].replace("'", "").split()
+            if words[:2] == ["deploykit", name]:
+                command.make_context(name, words[2:], resilient_parsing=True)
+                flags = [w for w in words if w.startswith("-") and w != "-"]
+                known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
+                assert set(flags) <= known, line
+
+
+def test_the_help_of_all_lists_every_command_and_the_exit_codes(run):
+    ended = run("--help")
+    assert ended.code == 0
+    assert all(re.search(rf"^  {name} ", ended.out, re.M) for name in COMMANDS)
+    assert "130 interrupted" in ended.out
+
+
+def test_without_a_command_the_help_is_shown_on_stderr(run):
+    ended = run()
+    assert ended.code == 2
+    assert ended.out == ""
+    assert "Commands:" in ended.err
+
+
+def test_the_version_is_that_of_the_package(run):
+    from deploykit.env import package_version
+
+    assert run("--version").out == f"deploykit {package_version('deploykit')}\n"
+
+
+def test_python_m_deploykit_is_the_same_command(run_process, run):
+    ended = run_process("list", "vgg11")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out == run("list", "vgg11").out
+
+
+def test_list_shows_facts_of_the_catalogue(run):
+    ended = run("list")
+    assert ended.code == 0
+    assert re.search(r"alexnet +alexnet +2012 .* 60,965,224", ended.out)
+
+
+def test_list_as_json_is_the_catalogue(run):
+    found = json.loads(run("list", "--json").out)
+    by_name = {entry["name"]: entry for entry in found}
+    assert by_name["squeezenet1_0"]["parameters"] == 1_248_424
+    assert by_name["lenet5"]["input"] == [1, 32, 32]
+
+
+def test_list_precisions_names_recipes_and_targets(run):
+    found = json.loads(run("list", "--precisions", "--json").out)
+    assert {"precision": "int8", "targets": ["cpu"]}.items() <= found[3].items()
+    assert "int8" in run("list", "--precisions").out
+
+
+def test_claims_list_checks_nothing(run):
+    listed = json.loads(run("claims", "--list", "--json").out)
+    assert len(listed) >= 5
+    assert all(entry["statement"] for entry in listed)
+
+
+def test_claims_writes_csv_and_junit(run, tmp_path):
+    ended = run("claims", "vgg-140m", "--csv", "-", "--junit", "claims.xml")
+    assert ended.code == 0
+    (row,) = csv.DictReader(io.StringIO(ended.out))
+    assert row["id"] == "vgg-140m"
+    assert 'tests="1"' in (tmp_path / "claims.xml").read_text()
+    xml = run("claims", "vgg-140m", "--junit", "-").out
+    assert xml.startswith("<?xml")
+
+
+def test_export_writes_a_checked_file(run, tmp_path):
+    ended = run("export", "lenet5", "--weights", "trained", "-o", "net.onnx")
+    assert ended.code == 0
+    assert "net.onnx" in ended.out
+    onnx.checker.check_model(str(tmp_path / "net.onnx"), full_check=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["net.onnx"]
+
+
+def test_export_names_files_after_what_they_hold(run, tmp_path):
+    ended = run(
+        "export", "mobilenet", "--alpha", "0.25", "--rho", "4/7", "--json", "-q", "-o", "onnx/"
+    )
+    (entry,) = json.loads(ended.out)
+    assert entry["path"] == "onnx/mobilenet-a0.25-r4_7.onnx"
+    assert entry["file_bytes"] == (tmp_path / entry["path"]).stat().st_size
+    assert ended.err == ""
+
+
+def test_export_to_stdout_is_the_file_and_nothing_else(run, run_process, tmp_path):
+    import subprocess
+    import sys
+
+    run("export", "lenet5", "--weights", "trained", "-o", "net.onnx")
+    code = "import sys, deploykit.cli as c; sys.exit(c.invoke(sys.argv[1:]))"
+    arguments = ["export", "lenet5", "--weights", "trained", "-q", "-o", "-"]
+    shown = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, cwd=tmp_path, check=True
+    )
+    assert shown.stdout == (tmp_path / "net.onnx").read_bytes()
+
+
+def test_build_makes_engines_and_finds_them_again(run):
+    arguments = ("build", "lenet5", "--weights", "trained", "--precision", "fp32,int8", "-q")
+    targets = ("--target", "cpu,tensorrt-rtx", "--max-batch", "3")
+    first = json.loads(run(*arguments, *targets, "--json").out)
+    assert [(e["builder"], e["precision_actual"]) for e in first] == [
+        ("onnxruntime", "fp32"),
+        ("onnxruntime", "int8"),
+        ("tensorrt-rtx", "fp32"),
+        ("tensorrt-rtx", "int8"),
+    ]
+    assert not any(e["found"] for e in first)
+    second = json.loads(run(*arguments, *targets, "--json").out)
+    assert all(e["found"] for e in second)
+    assert all(Path(e["path"]).is_file() for e in second)
+    assert "found" in run(*arguments, *targets).out
+
+
+def test_profile_to_stdout_is_pure_csv(run):
+    ended = run("profile", "lenet5", "--weights", "trained", "--quick", "--csv", "-")
+    assert ended.code == 0
+    (row,) = csv.DictReader(io.StringIO(ended.out))
+    assert list(row) == list(NAMES)
+    assert row["status"] == "ok"
+    assert "measure lenet5" in ended.err
+
+
+def test_profile_prints_a_table_and_writes_the_csv(run, tmp_path):
+    arguments = ("profile", "lenet5", "--weights", "trained", *QUICK, "--batch", "1,2")
+    ended = run(*arguments, "--csv", "p.csv")
+    assert ended.code == 0
+    assert ended.out.count("lenet5") == 2
+    assert ended.err == ""
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "p.csv").read_text())))
+    assert [row["batch"] for row in rows] == ["1", "2"]
+
+
+def test_profile_as_json_has_every_column(run, light_squeezenet):
+    (row,) = json.loads(run("profile", light_squeezenet, *QUICK, "--json").out)
+    assert list(row) == list(NAMES)
+    assert row["latency_p50_ms"] > 0
+    assert row["alpha"] is None
+
+
+def test_doctor_tells_what_works_and_what_installs_the_rest(run, monkeypatch):
+    from deploykit import env
+
+    ended = run("doctor")
+    assert ended.code == 0
+    assert "run with onnxruntime" in ended.out
+    monkeypatch.setattr(env, "package_version", lambda name: None)
+    checks = json.loads(run("doctor", "--json").out)
+    missing = {c["what"]: c["remedy"] for c in checks if c["state"] == "missing"}
+    assert missing["build with onnxruntime"] == 'pip install "deploykit[cpu]"'
+    assert missing["build with tensorrt-rtx"] == 'pip install "deploykit[rtx]"'
+    assert missing["build with tensorrt"] == 'pip install "deploykit[gpu]"'
+    assert missing["export from PyTorch, train"] == 'pip install "deploykit[export]"'
+    assert run("doctor").code == 3
+
+
+def test_colours_stay_out_of_pipes_and_of_no_color(run_process):
+    import os
+    import pty
+    import threading
+
+    assert "\x1b" not in run_process("list", "vgg11").out
+    shown = {}
+    for name, extra in (("plain", {"NO_COLOR": "1"}), ("default", {})):
+        main, other = pty.openpty()
+        chunks: list[bytes] = []
+
+        def drain(main=main, chunks=chunks) -> None:
+            try:
+                while chunk := os.read(main, 65536):
+                    chunks.append(chunk)
+            except OSError:  # how a terminal ends
+                pass
+
+        reader = threading.Thread(target=drain)
+        reader.start()
+        env = {"TERM": "xterm-256color", "COLUMNS": "150", **extra}
+        assert run_process("list", "vgg11", stdout=other, env=env).code == 0
+        os.close(other)
+        reader.join(10)
+        os.close(main)
+        shown[name] = b"".join(chunks)
+    # colours are codes 30-37, 90-97 and 38;...; bold may stay
+    assert not re.search(rb"\x1b\[(\d+;)*(3\d|9\d)", shown["plain"])
+    assert b"vgg11" in shown["plain"]
+    assert b"vgg11" in shown["default"]

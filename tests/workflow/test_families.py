@@ -1,0 +1,53 @@
+"""One network of every family goes the whole way: export, three precisions, both builders, drift."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from deploykit import zoo
+from deploykit.backends import get
+from deploykit.store import Store
+from deploykit.types import ModelSpec
+from deploykit.workflow.catalogue import BACKENDS, PRECISIONS
+from deploykit.workflow.catalogue_worker import Prover
+
+#: Large enough for every network's last stages to have more than one position, small enough to be quick.
+_SMALL_PX = 96
+
+
+def representatives() -> list[ModelSpec]:
+    """The network of each family with the least to compute, at a small input where it takes one."""
+    lightest: dict[str, zoo.Architecture] = {}
+    for architecture in zoo.architectures():
+        known = lightest.get(architecture.family)
+        if known is None or architecture.macs < known.macs:
+            lightest[architecture.family] = architecture
+    return [_small(architecture) for architecture in lightest.values()]
+
+
+def _small(architecture: zoo.Architecture) -> ModelSpec:
+    px = max(_SMALL_PX, architecture.min_resolution_px)
+    smaller = architecture.has_rho and px < architecture.resolution_px
+    return ModelSpec(
+        architecture.name,
+        alpha=0.25 if architecture.has_alpha else 1.0,
+        rho=Fraction(px, architecture.resolution_px) if smaller else Fraction(1),
+    )
+
+
+@pytest.mark.parametrize("spec", representatives(), ids=lambda spec: spec.name)
+def test_a_family_goes_the_whole_way(spec, tmp_path):
+    prover = Prover(spec, Store(tmp_path), threads=1)
+    rows = [prover.row(precision, get(name)) for precision in PRECISIONS for name in BACKENDS]
+    assert [row.get("reason") for row in rows] == [None] * len(rows)
+    for row in rows:
+        emulated = get(row["backend"]).emulated.get(row["precision"])
+        assert row["precision_actual"] in {row["precision"], emulated}
+        assert row["uncounted"] == ""
+        if spec.alpha == 1:
+            assert row["parameters"] == zoo.lookup(spec.name).parameters
+    floats = [row for row in rows if row["precision"] == "fp32"]
+    assert all(row["drift_snr_db"] > 80 for row in floats)
+    assert all(row["drift_cosine"] > 0.8 for row in rows)
