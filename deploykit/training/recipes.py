@@ -32,7 +32,7 @@ class Recipe:
 
     epochs: int
     batch_size: int
-    peak_learning_rate: float
+    peak_learning_rate: float = 1e-3
     weight_decay: float = 0.02
     warmup: float = 0.25
     label_smoothing: float = 0.1
@@ -58,17 +58,17 @@ class Recipe:
         return " ".join(f"{key}={value}" for key, value in asdict(self).items())
 
 
-#: The largest steps that families without normalisation bear; all others get `_NORMALISED`.
+#: The peak of the learning rate at a batch of 32, for families without normalisation; all others get
+#: `_NORMALISED`. With AdamW it grows with the root of the batch size.
 _PEAK_LEARNING_RATES = {
     "lenet": 4e-3,
-    "lenet5": 4e-3,
-    "squeezenet": 1e-3,
-    "alexnet": 4e-4,
-    "zfnet": 4e-4,
-    "vgg": 4e-4,
-    "mlp": 2e-3,
+    "squeezenet": 5e-4,
+    "alexnet": 2e-4,
+    "zfnet": 2e-4,
+    "vgg": 2e-4,
+    "mlp": 1e-3,
 }
-_NORMALISED = 4e-3
+_NORMALISED = 8e-3
 
 
 def recipe_for(family: str, dataset: str, epochs: int | None = None) -> Recipe:
@@ -77,17 +77,15 @@ def recipe_for(family: str, dataset: str, epochs: int | None = None) -> Recipe:
     Args:
         family: of the architecture, as the catalogue has it.
         dataset: its name, such as "digits" or "npz:own.npz".
-        epochs: other than the recipe's own.
+        epochs: at least 1; None is the recipe's own number.
     """
-    peak = _PEAK_LEARNING_RATES.get(family, _NORMALISED)
     if dataset == "digits":
         # A thousand images: many short epochs. Digits must not be mirrored. Chosen by cross-validation
         # within the train part, where smoothed labels were no better. One thread: batches are too
         # small to share, and the same weights come out on machines with any number of cores.
-        recipe = Recipe(
-            40,
-            32,
-            peak,
+        shape = Recipe(
+            epochs=40,
+            batch_size=32,
             label_smoothing=0.0,
             rotate_deg=10,
             scale=0.1,
@@ -95,10 +93,11 @@ def recipe_for(family: str, dataset: str, epochs: int | None = None) -> Recipe:
             threads=1,
         )
     elif dataset == "fashion-mnist":
-        recipe = Recipe(8, 128, peak, scale=0.05, shift=0.05, flip=True)
+        shape = Recipe(epochs=8, batch_size=128, scale=0.05, shift=0.05, flip=True)
     elif dataset.startswith("imagefolder:"):
-        recipe = Recipe(20, 64, peak, rotate_deg=5, scale=0.15, shift=0.08, flip=True)
+        shape = Recipe(epochs=20, batch_size=64, rotate_deg=5, scale=0.15, shift=0.08, flip=True)
     else:
         # Of a user's own arrays nothing is known: an image may mean something else when it is turned.
-        recipe = Recipe(20, 64, peak, shift=0.05)
-    return recipe if epochs is None else replace(recipe, epochs=epochs)
+        shape = Recipe(epochs=20, batch_size=64, shift=0.05)
+    peak = _PEAK_LEARNING_RATES.get(family, _NORMALISED) * math.sqrt(shape.batch_size / 32)
+    return replace(shape, peak_learning_rate=peak, epochs=epochs or shape.epochs)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,19 @@ def test_a_file_that_was_cut_short_is_refused(tmp_path: Path, compressed: bool) 
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(UsageError, match="can't be read"):
         open_dataset(text)
+
+
+def test_an_array_with_fewer_rows_than_it_states_is_refused(tmp_path: Path) -> None:
+    whole = tmp_path / "own.npz"
+    np.savez(whole, images=BYTES, labels=LABELS)
+    with zipfile.ZipFile(whole) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["images.npy"] = members["images.npy"][:-1]
+    with zipfile.ZipFile(whole, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(UsageError, match="the array is cut short"):
+        open_dataset(f"npz:{whole}")
 
 
 def test_a_single_array_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from deploykit import zoo
 from deploykit.data import open_dataset
+from deploykit.training import recipe_for
 from deploykit.training.evaluation import count_correct
 from deploykit.types import ModelSpec
 from deploykit.zoo.weights import metadata, shipped
@@ -17,6 +18,7 @@ def test_shipped_lenet5_has_the_accuracy_that_it_states() -> None:
     assert stored["train_sha256"] == digits.train.sha256
     assert stored["test_sha256"] == digits.test.sha256
     spec = ModelSpec("lenet5", weights="trained")
+    assert stored["recipe"] == str(recipe_for("lenet", "digits"))
     correct, total = count_correct(zoo.create(spec), digits.test, zoo.input_shape(spec))
     assert total == 500
     # One image on the edge may fall otherwise with another version or processor.
