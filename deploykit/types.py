@@ -25,7 +25,9 @@ class TensorSpec:
 
     def with_batch(self, batch: int) -> tuple[int, ...]:
         """The concrete shape at `batch`: the first symbolic dimension is the batch, others are 1."""
-        first, *rest = self.shape or (1,)
+        if not self.shape:
+            return ()
+        first, *rest = self.shape
         head = batch if not isinstance(first, int) else first
         return (head, *(d if isinstance(d, int) else 1 for d in rest))
 

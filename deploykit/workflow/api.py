@@ -140,13 +140,13 @@ def build(
     from deploykit.workflow.conversion import CalibrationChoice
     from deploykit.workflow.network import obtain_network
 
+    choice = CalibrationChoice(data, synthetic=synthetic_calibration)
+    choice.check()
     check_precisions([precision], [target])
     (backend,) = usable_backends([target])
     artifacts = store or Store()
     (source,) = _sources(model, _variants(alpha, rho, weights))
     network = obtain_network(source, artifacts)
-    choice = CalibrationChoice(data, synthetic=synthetic_calibration)
-    choice.check()
     built = build_network(network, precision, backend, options or BuildOptions(), choice, artifacts)
     return built.engine
 

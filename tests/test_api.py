@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import ast
+import inspect
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import deploykit
+from deploykit.errors import DeploykitError, InvalidModel, UnknownName, UsageError
+from deploykit.types import BuildOptions, ModelSpec, Reason, TensorSpec
+
+
+def test_all_is_the_public_names():
+    from deploykit.workflow import api
+
+    tree = ast.parse(Path(inspect.getfile(api)).read_text())
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    public = {name for name in functions if not name.startswith("_")}
+    assert set(deploykit.__all__) == public | {"DeploykitError"}
+    assert deploykit.__all__ == sorted(deploykit.__all__)
+    assert set(dir(deploykit)) == {*deploykit.__all__, "__version__"}
+
+
+@pytest.mark.parametrize("name", deploykit.__all__)
+def test_every_public_name_is_there_and_documented(name):
+    found = getattr(deploykit, name)
+    assert inspect.getdoc(found)
+    if name != "DeploykitError":
+        assert "return" in inspect.signature(found).parameters or found.__annotations__["return"]
+
+
+def test_the_names_promised_to_type_checkers_are_the_same():
+    tree = ast.parse(Path(deploykit.__file__).read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    (imported,) = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    assert {alias.name for alias in imported.names} == set(deploykit.__all__) - {"DeploykitError"}
+
+
+def test_an_unknown_attribute_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'exprt'"):
+        _ = deploykit.exprt
+    assert deploykit.__version__
+
+
+def test_create_model_gives_a_network_in_eval_mode():
+    import torch
+
+    module = deploykit.create_model("mobilenet", alpha=0.25, num_classes=7)
+    assert not module.training
+    with torch.inference_mode():
+        assert module(torch.zeros(1, 3, 96, 96)).shape == (1, 7)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "mobilnet"}, "did you mean mobilenet"),
+        ({"name": "alexnet", "alpha": 0.5}, "no width multiplier"),
+        ({"name": "mobilenet", "alpha": 2}, "out of range"),
+        ({"name": "mobilenet", "rho": "half"}, "rho takes numbers"),
+        ({"name": "mobilenet", "rho": ""}, "rho takes one number"),
+        ({"name": "lenet5", "rho": Fraction(1, 2)}, "no other size"),
+        ({"name": "lenet5", "weights": "gone.pt"}, "no weights at"),
+    ],
+)
+def test_create_model_refuses_what_cannot_be(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        deploykit.create_model(**arguments)
+
+
+def test_rho_is_exact_however_it_is_written():
+    from deploykit.workflow.api import _exact
+
+    assert _exact("6/7") == Fraction(6, 7)
+    assert _exact(0.1) == Fraction(1, 10)
+    assert _exact(1) == _exact(Fraction(1)) == 1
+
+
+def test_list_models_matches_patterns():
+    assert {"vgg11", "vgg16", "vgg19"} <= set(deploykit.list_models("vgg*"))
+    assert set(deploykit.list_models("vgg*")) < set(deploykit.list_models())
+    assert deploykit.list_models("zzz") == []
+
+
+def test_model_info_resolves_aliases():
+    assert deploykit.model_info("squeezenet").name == "squeezenet1_0"
+    with pytest.raises(UnknownName):
+        deploykit.model_info("squeeznet9")
+
+
+def test_export_writes_the_file_and_describes_it(shared_store, tmp_path):
+    path = tmp_path / "net.onnx"
+    model = deploykit.export("lenet5", path, weights="trained", store=shared_store)
+    assert model.path == path
+    assert model.precision == "fp32"
+    assert model.sha256 == deploykit.store.file_sha256(path)
+    assert model.recipe["verified"]["batches"] == [1, 3]
+
+
+def test_build_gives_the_engine_in_the_precision_asked_for(shared_store):
+    engine = deploykit.build(
+        "lenet5", precision="int8", target="tensorrt-rtx", weights="trained", store=shared_store
+    )
+    assert engine.precision_actual == "int8"
+    assert engine.path.is_file()
+
+
+def test_build_refuses_bad_words_before_any_work(tmp_path):
+    from deploykit.store import Store
+
+    for options in ({"precision": "int7"}, {"target": "gpu"}, {"data": "digit"}):
+        with pytest.raises(UnknownName):
+            deploykit.build("lenet5", store=Store(tmp_path / "engines"), **options)
+    assert not (tmp_path / "engines").exists()
+
+
+def test_profile_gives_a_frame_with_every_column(shared_store):
+    from deploykit.report.schema import NAMES
+
+    spec = ModelSpec("lenet5", weights="trained")
+    frame = deploykit.profile(spec, precisions=["fp32"], quick=True, store=shared_store)
+    assert list(frame.columns) == list(NAMES)
+    assert frame.loc[0, "status"] == "ok"
+    assert frame.loc[0, "latency_p50_ms"] > 0
+
+
+def test_check_claims_gives_a_frame_of_verdicts():
+    frame = deploykit.check_claims(["vgg-140m"])
+    assert list(frame["id"]) == ["vgg-140m"]
+    assert frame.loc[0, "verdict"] in ("confirmed", "refuted", "partly", "undecided")
+    with pytest.raises(UnknownName):
+        deploykit.check_claims(["vgg-141m"])
+
+
+def test_count_takes_files_and_modules(light_squeezenet):
+    counted = deploykit.count(light_squeezenet)
+    assert counted.parameters == deploykit.model_info("squeezenet1_1").parameters
+    module = deploykit.create_model("lenet5")
+    assert deploykit.count(module, (1, 32, 32)).macs == 416_520
+    with pytest.raises(UsageError, match="give input_shape"):
+        deploykit.count(module)
+    with pytest.raises(InvalidModel):
+        deploykit.count("gone.onnx")
+
+
+def test_every_error_is_a_deploykit_error():
+    with pytest.raises(DeploykitError):
+        deploykit.model_info("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("spec", "label"),
+    [
+        (ModelSpec("mobilenet"), "mobilenet"),
+        (ModelSpec("mobilenet", alpha=0.5), "mobilenet-a0.5"),
+        (ModelSpec("mobilenet", 0.5, Fraction(6, 7)), "mobilenet-a0.5-r6_7"),
+        (ModelSpec("mobilenet", resolution_px=64), "mobilenet-64px"),
+    ],
+)
+def test_a_spec_has_a_label_for_files(spec, label):
+    assert spec.label == label
+
+
+def test_the_first_symbolic_dimension_is_the_batch_and_others_are_1():
+    spec = TensorSpec("x", ("batch", 3, None, "width"), "float32")
+    assert spec.with_batch(8) == (8, 3, 1, 1)
+    assert spec.dynamic_batch
+    fixed = TensorSpec("x", (2, 3), "float32")
+    assert fixed.with_batch(8) == (2, 3)
+    assert not fixed.dynamic_batch
+    assert TensorSpec("x", (), "float32").with_batch(4) == ()
+    assert np.zeros(spec.with_batch(2), spec.dtype).shape == (2, 3, 1, 1)
+
+
+def test_a_reason_reads_as_what_is_wrong_and_what_to_do():
+    assert str(Reason("no GPU", "find one")) == "no GPU; find one"
+    assert str(Reason("no GPU", "")) == "no GPU"
+
+
+def test_values_cannot_be_changed():
+    for value in (ModelSpec("a"), BuildOptions(), Reason("a", "b")):
+        with pytest.raises(AttributeError):
+            value.name = "b"
