@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := export,cpu,rtx,data,test,lint
 
-.PHONY: help install run test lint format bench clean
+.PHONY: help install run test lint format bench catalogue parity clean
 
 help:  ## What can be made.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,21 @@ format: install  ## Format the code.
 bench: install  ## Speed and memory of the commands themselves, into reports/benchmarks.csv.
 	$(BIN)/python -m benchmarks
 
+catalogue: install  ## Every network through export, precisions and builders, into reports/catalogue.csv.
+	$(BIN)/python -m deploykit.workflow.catalogue
+
+# torchvision's and timm's wheels ask for another torch: they go beside .venv's, without what they depend on.
+.venv-parity/.installed: | install
+	$(PYTHON) -m venv --without-pip .venv-parity
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > "$$(.venv-parity/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth"
+	$(BIN)/python -m pip --python .venv-parity/bin/python install --quiet --no-deps torchvision==0.29.2 timm==1.0.31
+	$(BIN)/python -m pip --python .venv-parity/bin/python install --quiet huggingface_hub pyyaml
+	@touch $@
+
+parity: .venv-parity/.installed  ## Equal weights, equal logits: against torchvision and timm, into reports/parity.csv.
+	PYTHONPATH=. .venv-parity/bin/python scripts/parity.py
+
 clean:  ## Remove what the commands above made, reports excepted.
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-parity .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find engines -mindepth 1 ! -name README.md -delete

@@ -12,7 +12,7 @@ from benchmarks.result import Result
 from deploykit import env
 
 #: In the order in which they run.
-NAMES = ("startup", "row_overhead", "main_job", "measuring", "interleaved")
+NAMES = ("startup", "row_overhead", "main_job", "export_cost", "measuring", "interleaved")
 REPORT = Path("reports/benchmarks.csv")
 COLUMNS = (
     "benchmark",
