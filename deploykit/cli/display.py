@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -96,8 +97,19 @@ def print_notes(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def print_json(value: Any) -> None:
-    """A value as JSON on stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n")
+    """A value as JSON on stdout; what JSON has no number for becomes text ("inf") or null (not a number)."""
+    text = json.dumps(_finite(value), indent=2, default=str, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write(text + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
 
 
 class Steps(AbstractContextManager["Steps"]):
