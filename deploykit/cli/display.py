@@ -70,10 +70,12 @@ def print_fields(fields: Sequence[Field], rows: Sequence[dict[str, Any]]) -> Non
 
 
 def _width() -> int:
-    """Columns of the terminal, or of a pipe."""
+    """Columns of the terminal, or of a pipe; `$COLUMNS` overrides both, as is usual."""
+    import os
     import shutil
 
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPE_WIDTH
+    known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return shutil.get_terminal_size().columns if known else _PIPE_WIDTH
 
 
 def print_notes(rows: Sequence[dict[str, Any]]) -> None:
