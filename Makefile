@@ -22,8 +22,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 run: install  ## The main job: networks to engines, profile, claims and summary, in reports/.
 	$(BIN)/deploykit run
 
-test: install  ## All tests.
-	$(BIN)/python -m pytest
+test: install  ## All tests, a process per core.
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: install  ## ruff, mypy --strict, import-linter.
 	$(BIN)/ruff check .
