@@ -301,6 +301,7 @@ def test_write_atomic_makes_a_file_as_readable_as_any_other(tmp_path):
     (tmp_path / "other").write_text("text")
     assert (tmp_path / "new").stat().st_mode == (tmp_path / "other").stat().st_mode
     assert (tmp_path / "new").read_text() == "text"
+    assert names(tmp_path) == ["new", "other"]
 
 
 def test_write_atomic_follows_a_link(tmp_path):

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pytest
+
+from deploykit.cli import display
+from deploykit.cli.display import Steps, print_fields, print_notes, print_table
+from deploykit.report.views import PROFILE, Field
+
+OK = {"status": "ok", "model": "lenet5", "backend": "onnxruntime", "precision": "fp32"}
+
+
+def test_progress_is_a_line_per_step_where_there_is_no_terminal(capsys):
+    with Steps(2) as steps:
+        steps.say("export lenet5")
+        steps.step()
+        steps.say("build lenet5")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == "[1/2] export lenet5\n[2/2] build lenet5\n"
+
+
+def test_progress_can_be_silenced(capsys):
+    with Steps(2, quiet=True) as steps:
+        steps.say("export lenet5")
+        steps.step()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bar_on_a_terminal_goes_away_at_the_end(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    with Steps(0) as steps:
+        steps.expect(3)
+        steps.say("build lenet5")
+        steps.step()
+        assert steps.done == 1
+        assert steps._progress is not None
+        assert steps._progress.tasks[0].total == 3
+    assert steps._progress.finished is False
+    assert capsys.readouterr().out == ""
+
+
+def test_square_brackets_in_a_cell_are_no_markup(capsys):
+    print_table(("p50 ms [95%]",), [("1.2 [1.1, 1.3]",), ("[bold]",)])
+    shown = capsys.readouterr().out
+    assert "p50 ms [95%]" in shown
+    assert "1.2 [1.1, 1.3]" in shown
+    assert "[bold]" in shown
+
+
+def test_columns_in_which_no_row_says_anything_are_left_out(capsys):
+    print_fields(PROFILE, [OK])
+    shown = capsys.readouterr().out
+    assert "backend" in shown
+    assert "top-1" not in shown
+    assert "batch" not in shown
+
+
+def test_where_there_is_no_room_the_least_important_columns_go_first(capsys, monkeypatch):
+    fields = [
+        Field("name", lambda row: "lenet5", number=False),
+        Field("first", lambda row: "1" * 10, rank=1),
+        Field("second", lambda row: "2" * 10, rank=2),
+    ]
+    for width, columns in ((60, {"first", "second"}), (30, {"first"}), (20, set())):
+        monkeypatch.setattr(display, "_width", lambda width=width: width)
+        print_fields(fields, [OK])
+        shown = capsys.readouterr().out
+        assert "lenet5" in shown
+        assert {name for name in ("first", "second") if name in shown} == columns
+
+
+def test_no_rows_are_no_error(capsys):
+    print_fields(PROFILE, [])
+    assert "Traceback" not in capsys.readouterr().out
+
+
+def test_a_reason_is_said_once_for_all_rows_that_it_concerns(capsys):
+    rows = [
+        {**OK, "model": f"net{i}", "status": "skipped", "reason": "no GPU; find one"}
+        for i in range(5)
+    ]
+    rows.append({**OK, "status": "failed", "reason": "refused"})
+    print_notes(rows)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "net0 fp32 onnxruntime, net1 fp32 onnxruntime, 3 more: skipped: no GPU; find one",
+        "lenet5 fp32 onnxruntime: failed: refused",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (None, ""),
+        ("too few for p99", ""),
+        ("emulated: in fp32", "lenet5 fp32 onnxruntime: ok: emulated: in fp32\n"),
+    ],
+)
+def test_of_rows_that_are_ok_only_emulation_is_noted(capsys, reason, said):
+    print_notes([{**OK, "reason": reason}])
+    assert capsys.readouterr().err == said
+
+
+def test_unstable_rows_are_counted(capsys):
+    print_notes([OK | {"stability": "stable"}, OK | {"stability": "unstable: load"}])
+    assert capsys.readouterr().err.startswith("1 of 2 rows are unstable")

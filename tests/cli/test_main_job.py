@@ -1,0 +1,66 @@
+"""`run`, `claims` and `train` as commands: what they print and end with. What they compute is tested below them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+
+import pytest
+
+import deploykit.claims
+from deploykit import env
+from deploykit.claims import check_claims
+from deploykit.types import ModelSpec
+from deploykit.workflow import run as run_module
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The main job on one network and one claim."""
+    sources = (ModelSpec("lenet5", weights="trained"),)
+    monkeypatch.setattr(run_module, "Run", functools.partial(run_module.Run, sources=sources))
+    monkeypatch.setattr(run_module, "check_claims", lambda rows: check_claims(["vgg-140m"], rows))
+    monkeypatch.setattr(env, "gpu_names", list)
+
+
+def test_run_prints_what_it_found_and_where_it_is(run, small, tmp_path):
+    ended = run("run", "--quick", "--reports", "reports")
+    assert ended.code == 0
+    assert "lenet5" in ended.out
+    assert "vgg-140m" in ended.out
+    assert "Reports in reports: profile.csv, claims.csv, summary.md, env.json" in ended.out
+    assert "measure lenet5 int8 onnxruntime" in ended.err
+    assert "no NVIDIA GPU here" in ended.err
+    assert {path.name for path in tmp_path.iterdir()} == {"reports"}
+    shown = json.loads(run("run", "--quick", "--reports", "reports", "--json", "-q").out)
+    assert len(shown["profile"]) == 6
+    assert [verdict["id"] for verdict in shown["claims"]] == ["vgg-140m"]
+
+
+def test_a_verdict_that_nobody_expected_ends_with_1(run, monkeypatch):
+    def surprising(ids, rows):
+        return [
+            dataclasses.replace(verdict, verdict="refuted", expected=("confirmed",))
+            for verdict in check_claims(ids, rows)
+        ]
+
+    monkeypatch.setattr(deploykit.claims, "check_claims", surprising)
+    ended = run("claims", "vgg-140m")
+    assert ended.code == 1
+    assert "vgg-140m" in ended.out
+    (line,) = ended.err.splitlines()
+    assert line.startswith("deploykit: unexpected verdict: vgg-140m is refuted")
+
+
+def test_train_writes_a_checkpoint_that_export_takes(run, tmp_path):
+    arguments = ("train", "lenet5", "--data", "digits", "--epochs", "1", "-o", "net.safetensors")
+    ended = run(*arguments)
+    assert ended.code == 0
+    assert ended.out.startswith("net.safetensors: ")
+    assert "epoch 1/1" in ended.err
+    weights = tmp_path / "net.safetensors"
+    assert weights.stat().st_size < 300_000
+    again = json.loads(run(*arguments, "--json", "-q").out)
+    assert 0 < again["top1"] <= 1
+    assert run("export", "lenet5", "--weights", "net.safetensors", "-q").code == 0
