@@ -109,7 +109,6 @@ class Profiler:
     def __init__(self, store: Store, options: ProfileOptions, say: Say = lambda text: None) -> None:
         self.store, self.options, self.say = store, options, say
         self.run_id = uuid.uuid4().hex[:12]
-        self.stages: dict[str, float] = {}
 
     def rows(self, wanted: Sequence[Configuration]) -> Iterator[Row]:
         """One row per configuration, as each is finished; a failure is a row with its reason.
