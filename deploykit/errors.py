@@ -31,6 +31,10 @@ class DeploykitError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        # What is quoted in it, such as a file's name, may hold line breaks of its own.
+        return " ".join(super().__str__().splitlines())
+
 
 class CheckFailed(DeploykitError):
     """A check that the command was asked to make came out negative."""

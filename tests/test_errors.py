@@ -47,3 +47,8 @@ def test_where_none_is_near_the_hint_or_all_names_are_shown():
 @given(st.text(), st.lists(st.text(alphabet="abc"), max_size=5))
 def test_an_unknown_name_is_one_line_whatever_was_typed(name, known):
     assert len(str(UnknownName("model", name, known, "see the list")).splitlines()) == 1
+
+
+@given(st.text())
+def test_whatever_a_message_quotes_it_is_one_line(quoted):
+    assert len(str(DeploykitError(f"no such file: {quoted}; give another")).splitlines()) == 1
