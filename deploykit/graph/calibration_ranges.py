@@ -91,6 +91,10 @@ def _session(model: onnx.ModelProto) -> Any:
         ) from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # In the default order reductions wait until the end and every activation is kept for them; and a plan of
+    # memory made for one batch would be kept beside the memory itself.
+    options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
+    options.enable_mem_pattern = False
     try:
         return onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]

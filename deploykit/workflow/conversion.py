@@ -57,6 +57,9 @@ class CalibrationChoice:
 #: Images that calibration takes when nobody says how many.
 DEFAULT_IMAGES = 100
 DEFAULT_SYNTHETIC_IMAGES = 8
+#: Bounds on what calibration runs at once: images, and bytes of their activations.
+MAX_BATCH = 8
+BATCH_BYTES = 2**29
 
 
 def convert_network(
@@ -118,7 +121,14 @@ def _calibration(network: Network, choice: CalibrationChoice) -> Calibration:
             )
         part = open_dataset(data).calibration
         count = choice.images or min(DEFAULT_IMAGES, len(part))
-        return Calibration.from_part(part, shape, count=count, data=data, method=choice.method)
+        return Calibration.from_part(
+            part,
+            shape,
+            count=count,
+            batch_size=_batch(network),
+            data=data,
+            method=choice.method,
+        )
     if not synthetic:
         raise UsageError(
             f"int8 needs images to calibrate {model.spec.label}: give --data DATASET, or "
@@ -128,8 +138,15 @@ def _calibration(network: Network, choice: CalibrationChoice) -> Calibration:
         model.inputs[0].with_batch(1)[1:],
         seed=choice.seed,
         count=choice.images or DEFAULT_SYNTHETIC_IMAGES,
+        batch_size=_batch(network),
         method=choice.method,
     )
+
+
+def _batch(network: Network) -> int:
+    """Images that calibration runs at once: fewer where each has many activations."""
+    activation_bytes = int(network.facts["activation_bytes"])
+    return max(1, min(MAX_BATCH, BATCH_BYTES // max(1, activation_bytes)))
 
 
 def calibration_text(model: OnnxModel) -> str | None:

@@ -91,7 +91,8 @@ def test_memory_does_not_grow_with_the_images() -> None:
 
     for method in ("minmax", "entropy"):
         peak_bytes(4, method)
-        assert peak_bytes(1600, method) < 1.2 * peak_bytes(16, method)
+        # The images alone are 691 kB, their activations more; a few kB are the interpreter's own.
+        assert peak_bytes(1600, method) < 1.2 * peak_bytes(16, method) + 50_000
 
 
 def test_only_the_first_images_are_used() -> None:
