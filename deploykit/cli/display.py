@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _PIPE_WIDTH = 200
 #: Columns that a table's box puts between two cells.
 _GAP = 3
+#: Names (in the first column) and words (elsewhere) up to these lengths are not broken.
+_WHOLE_NAME, _WHOLE_WORD = 32, 12
 
 
 def print_table(
@@ -31,15 +33,20 @@ def print_table(
 
     console = Console(width=_width(), highlight=False)
     table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
-    aligned = set(right)
+    aligned, cells = set(right), [list(row) for row in rows]
     for index, heading in enumerate(header):
+        column = [heading, *(row[index] for row in cells)]
+        word = max((len(word) for cell in column for word in cell.split()), default=0)
+        name = index == 0 and max(map(len, column)) <= _WHOLE_NAME
         table.add_column(
             heading,
             justify="right" if index in aligned else "left",
-            no_wrap=index in aligned or index == 0,
+            # Names and words stay whole, paths and sentences give way; no column vanishes.
+            no_wrap=name or index in aligned,
+            min_width=min(word, _WHOLE_WORD),
             overflow="fold",
         )
-    for row in rows:
+    for row in cells:
         table.add_row(*(_plain(cell) for cell in row))
     console.print(table)
 

@@ -26,6 +26,7 @@ def run(capsys, monkeypatch, shared_store: Store, tmp_path) -> Callable[..., End
     """Run a command in this process, in an empty folder, with the session's store."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DEPLOYKIT_STORE", str(shared_store.root))
+    monkeypatch.delenv("COLUMNS", raising=False)  # as a pipe, whoever runs the tests
 
     def call(*arguments: str) -> Ended:
         capsys.readouterr()
@@ -42,6 +43,7 @@ def run_process(shared_store: Store, tmp_path) -> Callable[..., Ended]:
 
     def call(*arguments: str, **options) -> Ended:
         environment = {**os.environ, "DEPLOYKIT_STORE": str(shared_store.root)}
+        environment.pop("COLUMNS", None)
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         done = subprocess.run(
             [sys.executable, "-m", "deploykit", *map(str, arguments)],

@@ -47,6 +47,16 @@ def test_square_brackets_in_a_cell_are_no_markup(capsys):
     assert "[bold]" in shown
 
 
+def test_on_a_narrow_terminal_long_cells_give_way_and_no_column_vanishes(capsys, monkeypatch):
+    monkeypatch.setattr(display, "_width", lambda: 80)
+    path = "engines/mobilenet-a0.5-int8-tensorrt-rtx-0d30abf13f59/engine.plan"
+    header = ("engine", "precision", "computes in", "MB", "build s", "")
+    print_table(header, [(path, "int8", "int8+fp32", "12.34", "0.125", "found")], right=(3, 4))
+    shown = capsys.readouterr().out
+    assert all(cell in shown for cell in ("int8+fp32", "12.34", "0.125", "found", *header))
+    assert max(len(line) for line in shown.splitlines()) <= 80
+
+
 def test_columns_in_which_no_row_says_anything_are_left_out(capsys):
     print_fields(PROFILE, [OK])
     shown = capsys.readouterr().out
