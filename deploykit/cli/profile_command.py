@@ -75,7 +75,7 @@ def command(
     from deploykit.report.csvfile import STDOUT, CsvReport
     from deploykit.report.schema import NAMES
     from deploykit.report.views import PROFILE
-    from deploykit.workflow.build import check_precisions, usable_backends
+    from deploykit.workflow.build import check_precisions, require_available
     from deploykit.workflow.conversion import CalibrationChoice
     from deploykit.workflow.plan import plan
     from deploykit.workflow.profile import ProfileOptions, Profiler, configurations, exit_code
@@ -87,7 +87,7 @@ def command(
     precisions, backends = listed(precision, "--precision"), listed(backend, "--backend")
     targets = [get(name).target for name in backends]
     check_precisions(precisions, targets)
-    usable_backends(targets)
+    require_available([get(name) for name in backends])
     profile = ProfileOptions(
         precisions=precisions,
         backends=backends,

@@ -54,11 +54,20 @@ def usable_backends(targets: Sequence[str]) -> list[Backend]:
         MissingDependency: one of them can't build here; the message names what installs it.
     """
     backends = [for_target(target) for target in targets]
+    require_available(backends)
+    return backends
+
+
+def require_available(backends: Sequence[Backend]) -> None:
+    """Refuse, before any work is done, backends that can't build here.
+
+    Raises:
+        MissingDependency: one of them can't; the message names what installs it.
+    """
     for backend in backends:
         reason = backend.available()
         if reason is not None:
             raise MissingDependency(str(reason))
-    return backends
 
 
 def build_network(

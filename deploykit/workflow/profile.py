@@ -23,7 +23,7 @@ from deploykit.errors import (
     UsageError,
 )
 from deploykit.report.schema import SCHEMA_VERSION, Row
-from deploykit.store import Store
+from deploykit.store import Store, key_of
 from deploykit.types import BuildOptions, Engine, ModelSpec, Reason
 from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.conversion import CalibrationChoice
@@ -169,7 +169,7 @@ class Profiler:
         if isinstance(device, Reason):
             return {"status": "skipped", "reason": str(device)}
         dataset = self.options.data or network.dataset
-        kind = "seed0" if dataset is None else dataset.replace("/", "_").replace(":", "_")
+        kind = "seed0" if dataset is None else data_key(dataset)
         reference = network.folder / f"reference-{kind}.npz"
         if not reference.exists():
             self.say(f"drift reference of {network.model.spec.label}")
@@ -255,6 +255,24 @@ def _emulated(asked: str, actual: str) -> str:
         f"emulated: this runtime computes {asked} in {actual} between casts, so the accuracy is that of "
         f"{asked} but the latency says nothing about {asked} hardware"
     )
+
+
+def data_key(dataset: str) -> str:
+    """A name for what was computed on a data set: its own, and where it lies in files, what they are.
+
+    Raises:
+        UsageError: the path is not there.
+    """
+    name, _, path = dataset.partition(":")
+    if not path:
+        return name
+    root = Path(path)
+    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
+    try:
+        facts = [(str(p), (s := p.stat()).st_size, s.st_mtime_ns) for p in files]
+    except OSError as error:
+        raise UsageError(f"can't read the data at {error.filename}: {error.strerror}") from error
+    return f"{name}-{key_of({'files': facts})[:12]}"
 
 
 def weights_text(weights: str) -> str:

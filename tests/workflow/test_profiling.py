@@ -22,6 +22,7 @@ from deploykit.workflow.profile import (
     ProfileOptions,
     Profiler,
     configurations,
+    data_key,
     exit_code,
     sources_without_names,
     weights_text,
@@ -215,3 +216,15 @@ def test_without_names_the_store_is_profiled_else_the_default_models(shared_stor
 def test_the_weights_column_holds_no_folders():
     assert weights_text("/home/someone/secret/net.safetensors") == "net.safetensors"
     assert weights_text("random") == "random"
+
+
+def test_what_was_computed_on_files_is_not_taken_for_changed_ones(tmp_path):
+    file = tmp_path / "images.npz"
+    file.write_bytes(b"one")
+    before = data_key(f"npz:{file}")
+    assert data_key(f"npz:{file}") == before
+    file.write_bytes(b"another")
+    assert data_key(f"npz:{file}") != before
+    assert data_key("digits") == "digits"
+    with pytest.raises(UsageError, match="can't read the data"):
+        data_key(f"npz:{tmp_path / 'missing.npz'}")
