@@ -23,6 +23,8 @@ _ENGINES = (
 
 
 def _view(fields: Sequence[Field], rows: Sequence[Row]) -> str:
+    """The rows as a table, without columns in which none of them says anything."""
+    fields = [f for f in fields if any(f.text(row) not in ("", "–") for row in rows)]
     return table(
         [field.heading for field in fields],
         [[field.text(row) for field in fields] for row in rows],
@@ -53,7 +55,7 @@ def summarise(
     if others:
         parts += [
             "## Built or tried, not measured\n",
-            "The precision in brackets was read back from the engine.\n",
+            "Each precision was read back from the engine; where another was found, it stands in brackets.\n",
             _view(_ENGINES, others),
         ]
     parts += ["## Claims\n", table(HEADER, verdict_cells(verdicts))]
