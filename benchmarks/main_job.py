@@ -35,7 +35,6 @@ def measure() -> Iterator[Result]:
             "second over first",
             second.wall_s / first.wall_s,
             "ratio",
-            0.5,
             note="same two runs",
         )
         peak_mb = max(first.peak_mb, second.peak_mb)
