@@ -18,6 +18,7 @@ MAX_BYTES = 2**31 - 1
 
 _GRAPH = onnx.ModelProto.DESCRIPTOR.fields_by_name["graph"].number
 _INITIALIZER = onnx.GraphProto.DESCRIPTOR.fields_by_name["initializer"].number
+_RAW_DATA = onnx.TensorProto.DESCRIPTOR.fields_by_name["raw_data"].number
 
 
 def _varint(number: int) -> bytes:
@@ -38,11 +39,15 @@ def _header(field: int, length: int) -> bytes:
 def _fields(message: Any, first: int, last: int) -> bytes:
     """Serialise only the fields of a message with numbers from `first` to `last`."""
     part = type(message)()
-    for field, value in message.ListFields():
-        if first <= field.number <= last:
-            if hasattr(value, "extend"):
-                getattr(part, field.name).extend(value)
-            elif hasattr(value, "CopyFrom"):
+    # `ListFields` would read all of them, and reading raw values copies them.
+    for field in message.DESCRIPTOR.fields:
+        if not first <= field.number <= last:
+            continue
+        value = getattr(message, field.name)
+        if hasattr(value, "extend"):
+            getattr(part, field.name).extend(value)
+        elif message.HasField(field.name):
+            if hasattr(value, "CopyFrom"):
                 getattr(part, field.name).CopyFrom(value)
             else:
                 setattr(part, field.name, value)
@@ -61,7 +66,8 @@ def chunks(model: onnx.ModelProto) -> Iterator[bytes]:
     graph, largest = model.graph, 2**29
     graph_head = _fields(graph, 1, _INITIALIZER - 1)
     graph_tail = _fields(graph, _INITIALIZER + 1, largest)
-    sizes = [tensor.ByteSize() for tensor in graph.initializer]
+    # `ByteSize` would write a weight out to learn how long it is, its buffer growing as it does.
+    sizes = [sum(map(len, _tensor(tensor))) for tensor in graph.initializer]
     graph_bytes = len(graph_head) + len(graph_tail)
     graph_bytes += sum(len(_header(_INITIALIZER, size)) + size for size in sizes)
     head = _fields(model, 1, _GRAPH - 1) + _header(_GRAPH, graph_bytes) + graph_head
@@ -73,8 +79,21 @@ def chunks(model: onnx.ModelProto) -> Iterator[bytes]:
     yield head
     for tensor, size in zip(graph.initializer, sizes, strict=True):
         yield _header(_INITIALIZER, size)
-        yield bytes(tensor.SerializeToString(deterministic=True))
+        yield from _tensor(tensor)
     yield tail
+
+
+def _tensor(tensor: onnx.TensorProto) -> Iterator[bytes]:
+    """Serialise a tensor around its raw values, which are handed on as they are."""
+    if not tensor.HasField("raw_data"):
+        yield bytes(tensor.SerializeToString(deterministic=True))
+        return
+    yield _fields(tensor, 1, _RAW_DATA - 1)
+    values = tensor.raw_data
+    yield _header(_RAW_DATA, len(values))
+    yield values
+    del values
+    yield _fields(tensor, _RAW_DATA + 1, 2**29)
 
 
 def require_writable(path: str | os.PathLike[str]) -> None:
