@@ -22,6 +22,7 @@ from deploykit.graph.external_data import embed, external_files
 from deploykit.graph.soundness import check
 from deploykit.graph.walking import graph_inputs
 from deploykit.graph.writing import MAX_BYTES, save_model
+from deploykit.store import file_sha256
 from deploykit.types import Dim, ModelSpec, OnnxModel, TensorSpec
 
 #: Keys of the model's metadata under which deploykit writes where a graph came from.
@@ -32,7 +33,6 @@ __all__ = [
     "RECIPE_KEY",
     "SPEC_KEY",
     "describe",
-    "file_sha256",
     "open_model",
     "read_model",
     "save_model",
@@ -86,12 +86,6 @@ def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
     embed(model, path)
     check(model, path)
     return model
-
-
-def file_sha256(path: Path) -> str:
-    """Hash a file's bytes: SHA-256, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def tensor_spec(value: onnx.ValueInfoProto) -> TensorSpec:
