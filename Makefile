@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := export,cpu,rtx,data,test,lint
+EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 
 .PHONY: help install run test lint format bench catalogue parity clean
 

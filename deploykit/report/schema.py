@@ -134,6 +134,22 @@ COLUMNS: tuple[Column, ...] = (
         """,
     ),
     *_columns("text", "calibration: where the ranges of a quantised graph came from"),
+    *_columns("text", "pass: what one run does: forward, or forward_backward"),
+    *_columns("float", "rate_per_s: requests arriving per second; blank where each waits for the last"),
+    *_columns("int", "repeat: which of the processes that measured this configuration, from 1"),
+    *_columns(
+        "float",
+        """
+        latency_bound_ms: the least latency that this machine's ceilings allow
+        host_load_mib: growth of the process' memory while the engine was loaded
+        host_warmup_mib: while it was warmed up
+        host_run_mib: while it was measured
+        drift_kl: mean Kullback-Leibler divergence of the softmax from the reference's, in nats
+        mcnemar_p: p of McNemar's test that this and the reference are equally often right
+        precision_share: share of convolutions and matrix products that compute in the precision asked for
+        """,
+    ),
+    *_columns("text", "samples: file of every latency of the row, beside the report"),
 )
 
 NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
