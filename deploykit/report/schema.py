@@ -135,7 +135,9 @@ COLUMNS: tuple[Column, ...] = (
     ),
     *_columns("text", "calibration: where the ranges of a quantised graph came from"),
     *_columns("text", "pass: what one run does: forward, or forward_backward"),
-    *_columns("float", "rate_per_s: requests arriving per second; blank where each waits for the last"),
+    *_columns(
+        "float", "rate_per_s: requests arriving per second; blank where each waits for the last"
+    ),
     *_columns("int", "repeat: which of the processes that measured this configuration, from 1"),
     *_columns(
         "float",
