@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from deploykit.bench.memory import HostMemory
 
 #: The percentiles that have a column.
-PERCENTILES = (50, 90, 95, 99)
+PERCENTILES = (20, 50, 90, 95, 99)
 _NS_PER_MS = 1e6
 
 
@@ -106,6 +106,7 @@ def of_accuracy(
         "top1_low": accuracy.top1_low,
         "top1_high": accuracy.top1_high,
         "top5": accuracy.top5,
+        "test_images": accuracy.images,
     }
     if agreed is not None:
         columns["top1_agreement"] = agreed.share
