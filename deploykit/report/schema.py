@@ -152,7 +152,9 @@ COLUMNS: tuple[Column, ...] = (
         """,
     ),
     *_columns("text", "samples: file of every latency of the row, beside the report"),
-    *_columns("float", "latency_p20_ms: 20% of the runs are at most this long; what `compare` judges"),
+    *_columns(
+        "float", "latency_p20_ms: 20% of the runs are at most this long; what `compare` judges"
+    ),
     *_columns("int", "test_images: how many top1 and top5 were measured on"),
 )
 
