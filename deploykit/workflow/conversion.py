@@ -77,7 +77,7 @@ def convert_network(
     recipe = find_recipe(precision, target)
     if precision == network.model.precision:
         return network.model
-    calibration = _calibration(network, choice) if recipe.needs_calibration else None
+    calibration = calibration_of(network, choice) if recipe.needs_calibration else None
     fields = {
         "source_sha256": network.model.sha256,
         "precision": precision,
@@ -103,7 +103,12 @@ def convert_network(
     return model_of(store.produce("onnx", label, fields, "model.onnx", make), network.model.spec)
 
 
-def _calibration(network: Network, choice: CalibrationChoice) -> Calibration:
+def calibration_of(network: Network, choice: CalibrationChoice) -> Calibration:
+    """The images that `choice` means for a network.
+
+    Raises:
+        UsageError: there are none, or they don't fit the network.
+    """
     from deploykit.graph.calibration import Calibration, synthetic_calibration
 
     model = network.model
