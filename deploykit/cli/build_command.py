@@ -66,7 +66,7 @@ def command(
     from deploykit.workflow.plan import plan
     from deploykit.workflow.stores import open_store
 
-    sources = plan(models, variants(**options))
+    sources = plan(models, variants(**options), data)
     precisions, targets = listed(precision, "--precision"), listed(target, "--target")
     check_precisions(precisions, targets)
     backends = usable_backends(targets)

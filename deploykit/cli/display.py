@@ -21,6 +21,8 @@ _PIPE_WIDTH = 200
 _GAP = 3
 #: Names (in the first column) and words (elsewhere) up to these lengths are not broken.
 _WHOLE_NAME, _WHOLE_WORD = 32, 12
+#: Beginnings of the notes on a row that are shown though the row is fine.
+_WEIGHTY = ("emulated", "accuracy is blank")
 
 
 def print_table(
@@ -90,8 +92,8 @@ def print_notes(rows: Sequence[dict[str, Any]]) -> None:
     concerned: dict[str, list[str]] = {}
     for row in rows:
         reason = str(row.get("reason") or "")
-        if row["status"] == "ok":  # of its notes, only the one that changes what the row means
-            reason = next((n for n in reason.split("; ") if n.startswith("emulated")), "")
+        if row["status"] == "ok":  # of its notes, only those that change what the row means
+            reason = "; ".join(n for n in reason.split("; ") if n.startswith(_WEIGHTY))
         if reason:
             name = f"{label(row)} {row['precision']} {row['backend']}"
             concerned.setdefault(f"{row['status']}: {reason}", []).append(name)

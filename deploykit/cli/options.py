@@ -32,7 +32,8 @@ variant_options = _stack(
     click.option(
         "--weights",
         metavar="SOURCE",
-        help="random (seeded; the default), trained (shipped), torchvision, timm, or a checkpoint file.",
+        help="random (seeded; the default), trained (shipped, for --data where that is given; or "
+        "trained:DATASET), torchvision, timm, or a checkpoint file.",
     ),
     click.option("--num-classes", type=int, metavar="N", help="Classes of the head."),
     click.option(

@@ -104,7 +104,7 @@ def command(
     profile.calibration.check()
     artifacts = open_store(store)
     chosen = variants(**options)
-    sources = plan(models, chosen) if models else from_store(artifacts, chosen)
+    sources = plan(models, chosen, data) if models else from_store(artifacts, chosen)
     wanted = configurations(sources, profile)
     report = CsvReport(csv_path, NAMES) if csv_path else None
     rows = []

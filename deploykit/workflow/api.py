@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 Model = str | os.PathLike[str] | ModelSpec
 
 
-def _sources(models: Model | Iterable[Model], variants: Variants) -> list[Source]:
+def _sources(
+    models: Model | Iterable[Model], variants: Variants, data: str | None = None
+) -> list[Source]:
     listed = [models] if isinstance(models, str | os.PathLike | ModelSpec) else list(models)
     found: list[Source] = []
     for model in listed:
         if isinstance(model, ModelSpec):
             found.append(model)
         else:
-            found += plan([os.fspath(model)], variants)
+            found += plan([os.fspath(model)], variants, data)
     return found
 
 
@@ -145,7 +147,7 @@ def build(
     check_precisions([precision], [target])
     (backend,) = usable_backends([target])
     artifacts = store or Store()
-    (source,) = _sources(model, _variants(alpha, rho, weights))
+    (source,) = _sources(model, _variants(alpha, rho, weights), data)
     network = obtain_network(source, artifacts)
     built = build_network(network, precision, backend, options or BuildOptions(), choice, artifacts)
     return built.engine

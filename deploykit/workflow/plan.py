@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +13,9 @@ from deploykit.types import ModelSpec
 
 #: A network to work on: a spec that the zoo can make, or a file of the user's own.
 Source = ModelSpec | Path
+
+#: Data sets that weights come for; of a user's own images nobody knows which weights fit.
+TRAINED_ON = ("digits", "fashion-mnist")
 
 #: What `deploykit run`, and commands without a MODEL, work on.
 DEFAULT_MODELS: tuple[ModelSpec, ...] = (
@@ -41,10 +44,16 @@ def is_file(model: str) -> bool:
     return model.endswith(".onnx") or ("/" in model and ":" not in model)
 
 
-def plan(models: Sequence[str], variants: Variants) -> list[Source]:
+def plan(models: Sequence[str], variants: Variants, data: str | None = None) -> list[Source]:
     """The networks that `models` mean, each name at every combination of `variants`.
 
     A multiplier that only some of the named networks have applies to those; the others stay at 1.
+    Trained weights are those for the data set that is asked for, where weights can come for it.
+
+    Args:
+        models: names, paths, factories.
+        variants: of the names.
+        data: what the networks are to be judged on, as `open_dataset` takes it.
 
     Raises:
         UnknownName: no such network.
@@ -55,6 +64,12 @@ def plan(models: Sequence[str], variants: Variants) -> list[Source]:
     for text in models:
         sources += [_existing(text)] if is_file(text) else _of_name(text, variants)
     _refuse_idle(sources, models, variants)
+    trained_on = (data or "").partition(":")[0]
+    if variants.weights == "trained" and trained_on in TRAINED_ON:
+        sources = [
+            replace(s, weights=f"trained:{trained_on}") if isinstance(s, ModelSpec) else s
+            for s in sources
+        ]
     specs = [source for source in sources if isinstance(source, ModelSpec)]
     for spec in specs:
         if ":" not in spec.name:

@@ -27,6 +27,7 @@ from deploykit.store import Store, key_of
 from deploykit.types import BuildOptions, Engine, ModelSpec, Reason
 from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.conversion import CalibrationChoice
+from deploykit.workflow.judging import judged_on
 from deploykit.workflow.network import Network, obtain_network, stored_sources
 from deploykit.workflow.plan import DEFAULT_MODELS, Source, Variants
 
@@ -109,6 +110,7 @@ class Profiler:
     def __init__(self, store: Store, options: ProfileOptions, say: Say = lambda text: None) -> None:
         self.store, self.options, self.say = store, options, say
         self.run_id = uuid.uuid4().hex[:12]
+        self._judges: dict[str | None, tuple[str | None, str | None]] = {}
 
     def rows(self, wanted: Sequence[Configuration]) -> Iterator[Row]:
         """One row per configuration, as each is finished; a failure is a row with its reason.
@@ -168,7 +170,7 @@ class Profiler:
         device = backend.device()
         if isinstance(device, Reason):
             return {"status": "skipped", "reason": str(device)}
-        dataset = self.options.data or network.dataset
+        dataset, missing = self._judged_on(network)
         kind = "seed0" if dataset is None else data_key(dataset)
         reference = network.folder / f"reference-{kind}.npz"
         if not reference.exists():
@@ -187,7 +189,7 @@ class Profiler:
             samples_path=self._samples_path(wanted),
         )
         result = run_worker(request, self.options.timeout_s)
-        notes = list(result.notes)
+        notes = [*result.notes, *([missing] if missing else [])]
         if built.engine.manifest.get("emulated"):
             notes.insert(0, _emulated(wanted.precision, built.engine.precision_actual))
         row = {"status": "ok", "device": device, **result.columns}
@@ -196,6 +198,12 @@ class Profiler:
         if macs and images_per_s:
             row["gflops"] = 2 * macs * images_per_s / 1e9
         return row | {"reason": "; ".join(notes) or None}
+
+    def _judged_on(self, network: Network) -> tuple[str | None, str | None]:
+        trained_on = network.dataset
+        if trained_on not in self._judges:  # once: a download that fails takes its time
+            self._judges[trained_on] = judged_on(self.options.data, trained_on)
+        return self._judges[trained_on]
 
     def _accuracy(
         self, network: Network, built: Built, dataset: str | None, kind: str

@@ -6,6 +6,7 @@ import json
 import pickle
 import struct
 from collections.abc import Mapping
+from fractions import Fraction
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,9 +48,10 @@ def shipped() -> dict[str, Path]:
 
 
 def trained(spec: ModelSpec) -> Path:
-    """The shipped checkpoint for `spec`: same network, same alpha, and the data set if one is named.
+    """The shipped checkpoint for `spec`: same network, alpha and rho, and the data set if one is named.
 
-    `weights` is "trained", or "trained:DATASET" where a network comes with more than one.
+    `weights` is "trained", or "trained:DATASET" where a network comes with more than one; "trained" alone
+    takes the one of the embedded digits, which can be judged anywhere.
 
     Raises:
         UsageError: none is shipped; the message names those that are.
@@ -58,19 +60,32 @@ def trained(spec: ModelSpec) -> Path:
 
     name = lookup(spec.name).name
     dataset = spec.weights.partition(":")[2]
-    offers = []
+    fitting: dict[str, Path] = {}
+    offers: dict[str, list[Fraction]] = {}
     for stem, path in shipped().items():
         stored = metadata(path)
-        model = stored.get("model", stem.partition("-")[0])
-        alpha = float(stored.get("alpha", "1"))
-        offers.append(f"{model} alpha {alpha:g} ({stored.get('dataset', '?')})")
-        if model == name and alpha == spec.alpha and dataset in ("", stored.get("dataset")):
-            return path
-    wanted = name + (f" alpha {spec.alpha:g}" if spec.alpha != 1 else "")
-    wanted += f" on {dataset}" if dataset else ""
+        model, trained_on = stored.get("model", stem.partition("-")[0]), stored.get("dataset", "?")
+        alpha, rho = float(stored.get("alpha", "1")), Fraction(stored.get("rho", "1"))
+        offers.setdefault(_variant(model, alpha, trained_on), []).append(rho)
+        if (model, alpha, rho) == (name, spec.alpha, spec.rho):
+            fitting[trained_on] = path
+    for choice in (dataset,) if dataset else ("digits", *fitting):
+        if choice in fitting:
+            return fitting[choice]
+    listed = (
+        offer + (f" at rho {', '.join(map(str, sorted(rhos)[::-1]))}" if set(rhos) != {1} else "")
+        for offer, rhos in offers.items()
+    )
+    wanted = _variant(name, spec.alpha, dataset) + (f" at rho {spec.rho}" if spec.rho != 1 else "")
     raise UsageError(
         f"no trained weights come with deploykit for {wanted}: there are "
-        f"{', '.join(offers) or 'none'}; train with `deploykit train` and give the file"
+        f"{'; '.join(listed) or 'none'}; train with `deploykit train` and give the file"
+    )
+
+
+def _variant(name: str, alpha: float, dataset: str) -> str:
+    return (
+        name + (f" alpha {alpha:g}" if alpha != 1 else "") + (f" on {dataset}" if dataset else "")
     )
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -158,17 +159,31 @@ def test_a_missing_file_says_what_may_be_given() -> None:
         load("nowhere.pt")
 
 
-def test_shipped_weights_are_found_by_network_and_alpha() -> None:
+def test_shipped_weights_are_found_by_network_multipliers_and_data_set() -> None:
     for path in weights.shipped().values():
         stored = weights.metadata(path)
         name = stored.get("model", path.stem.partition("-")[0])
         spec = ModelSpec(
             name,
             alpha=float(stored.get("alpha", "1")),
+            rho=Fraction(stored.get("rho", "1")),
             weights=f"trained:{stored['dataset']}",
         )
         assert weights.checkpoint_path(spec) == path
         zoo.create(spec)
+
+
+def test_without_a_data_set_the_weights_that_can_be_judged_anywhere_are_taken() -> None:
+    stored = weights.metadata(weights.trained(ModelSpec("lenet5", weights="trained")))
+    assert stored["dataset"] == "digits"
+
+
+def test_a_multiplier_that_is_not_shipped_is_answered_with_those_that_are() -> None:
+    spec = ModelSpec("mobilenet", alpha=0.25, rho=Fraction(9, 10), weights="trained")
+    with pytest.raises(
+        UsageError, match=r"for mobilenet alpha 0.25 at rho 9/10: .* at rho 1, 6/7, 5/7, 4/7;"
+    ):
+        weights.trained(spec)
 
 
 def test_the_alpha_and_the_data_set_choose_among_shipped_weights(
