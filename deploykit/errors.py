@@ -10,7 +10,7 @@
     ├── MissingDependency     3   a package or a device is not here
     ├── BuildFailed           4   the target's builder refused the graph
     │   ├── PrecisionMismatch 4   it built, but not in the precision asked for
-    │   └── DriftFailed       4   it runs, but its outputs are not finite or too far off
+    │   └── DriftFailed       4   its weights or outputs are not finite, or too far off
     └── OutputFailed          4   a result could not be written (disk full, read-only); 1 would read as a regression
 
 The message of each is one line: what is wrong, then what to do. `deploykit.cli` turns them into exit codes
@@ -95,4 +95,4 @@ class PrecisionMismatch(BuildFailed):
 
 
 class DriftFailed(BuildFailed):
-    """The outputs of a graph or engine are not finite, or too far from the reference."""
+    """Weights or outputs of a graph or engine are not finite, or too far from the reference."""

@@ -25,6 +25,16 @@ def precision_of_types(compute_types: Mapping[str, list[str]]) -> str:
     return "+".join(sorted(traced, key=lambda kind: (-len(compute_types[kind]), kind))) or "none"
 
 
+def precision_share(compute_types: Mapping[str, list[str]], precision: str) -> float | None:
+    """The share of convolutions and matrix products that compute in `precision`, of those that were traced.
+
+    None where an engine has none, or none that the builder's listing names.
+    """
+    traced = {kind: len(nodes) for kind, nodes in compute_types.items() if kind != "unknown"}
+    total = sum(traced.values())
+    return traced.get(precision, 0) / total if total else None
+
+
 def _check_precision(model: OnnxModel, backend: Backend, types: Mapping[str, list[str]]) -> None:
     """Raise where the engine computes a node in a type that the graph did not ask for.
 

@@ -86,11 +86,14 @@ def of_drift(drift: Drift, source: str) -> tuple[dict[str, Any], list[str]]:
         "drift_max_abs": drift.max_abs,
         "drift_cosine": drift.cosine,
         "drift_snr_db": drift.snr_db,
+        "drift_kl": drift.kl,
         "top1_agreement": drift.top1_agreement,
     }
     notes = []
     if drift.top1_agreement is None:
-        notes.append("top1_agreement is blank: the first output is not one row of class scores")
+        notes.append(
+            "top1_agreement and drift_kl are blank: the first output is not one row of class scores"
+        )
     if drift.snr_db is None:
         notes.append("drift_snr_db is blank: the reference's outputs are all zero")
     return columns, notes
@@ -110,5 +113,6 @@ def of_accuracy(
     }
     if agreed is not None:
         columns["top1_agreement"] = agreed.share
+        columns["mcnemar_p"] = agreed.p_value
     notes = [] if accuracy.top5 is not None else ["top5 is blank: there are fewer than 6 classes"]
     return columns, notes

@@ -18,7 +18,10 @@ from deploykit.cli.options import (
 @click.command("build")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option(
-    "--precision", default="fp32", metavar="LIST", help="fp32, fp16, bf16, int8; per target."
+    "--precision",
+    default="fp32",
+    metavar="LIST",
+    help="fp32, fp16, bf16, int8, fp8; each on the targets that have it.",
 )
 @click.option("--target", default="cpu", metavar="LIST", help="cpu, tensorrt-rtx, tensorrt.")
 @variant_options
@@ -60,7 +63,12 @@ def command(
     from deploykit.cli.options import listed, variants
     from deploykit.report.views import megabytes, significant
     from deploykit.types import BuildOptions
-    from deploykit.workflow.build import build_network, check_precisions, usable_backends
+    from deploykit.workflow.build import (
+        build_network,
+        check_precisions,
+        configurations,
+        usable_backends,
+    )
     from deploykit.workflow.conversion import CalibrationChoice
     from deploykit.workflow.network import obtain_network
     from deploykit.workflow.plan import plan
@@ -75,15 +83,15 @@ def command(
     choice.check()
     artifacts = open_store(store)
     built = []
-    with Steps(len(sources) * len(backends) * len(precisions), quiet=quiet) as steps:
+    wanted = configurations(precisions, backends)
+    with Steps(len(sources) * len(wanted), quiet=quiet) as steps:
         for source in sources:
             steps.say(f"export {getattr(source, 'label', source)}")
             network = obtain_network(source, artifacts)
-            for backend in backends:
-                for name in precisions:
-                    steps.say(f"build {network.model.spec.label} {name} {backend.name}")
-                    built.append(build_network(network, name, backend, build, choice, artifacts))
-                    steps.step()
+            for backend, name in wanted:
+                steps.say(f"build {network.model.spec.label} {name} {backend.name}")
+                built.append(build_network(network, name, backend, build, choice, artifacts))
+                steps.step()
     if as_json:
         print_json(
             [{"path": str(b.engine.path), "found": b.hit} | dict(b.engine.manifest) for b in built]

@@ -80,6 +80,7 @@ def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
     Raises:
         InvalidModel: not an ONNX file, or not one that deploykit can work with (see
             `deploykit.graph.soundness`); one line says what is wrong.
+        DriftFailed: a weight is not a number.
     """
     path = Path(path)
     model = _parse(path)

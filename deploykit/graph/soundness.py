@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
-from deploykit.errors import InvalidModel
+from deploykit.errors import DriftFailed, InvalidModel
 from deploykit.graph.skeleton import elements, skeleton
 from deploykit.graph.walking import all_nodes, all_tensors, graph_inputs
 
@@ -19,6 +20,8 @@ KNOWN_DOMAINS = frozenset(
 _FLOATS = frozenset(
     {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
 )
+
+_NUMPY_FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE})
 
 
 def _check_domains(model: onnx.ModelProto, path: Path) -> None:
@@ -90,6 +93,22 @@ def _check_tensors(model: onnx.ModelProto, path: Path) -> None:
             )
 
 
+def _check_values(model: onnx.ModelProto, path: Path) -> None:
+    for tensor in all_tensors(model):
+        if tensor.data_type in _NUMPY_FLOATS and _has_nan(numpy_helper.to_array(tensor)):
+            raise DriftFailed(
+                f"{path}: weight {tensor.name!r} has values that are not a number (NaN), "
+                "so its outputs would be too; train or export it again"
+            )
+
+
+def _has_nan(values: np.ndarray) -> bool:
+    # A sum is NaN where any value is, and needs no mask as large as the weights; inf - inf is rare.
+    with np.errstate(all="ignore"):
+        total = np.sum(values)
+    return bool(np.isnan(total) and np.isnan(values).any())
+
+
 def _check_structure(model: onnx.ModelProto, path: Path) -> None:
     try:
         onnx.checker.check_model(skeleton(model))
@@ -110,8 +129,10 @@ def check(model: onnx.ModelProto, path: Path) -> None:
         InvalidModel: negative dimensions, an operator of an unknown domain, invalid or cyclic
             nodes, weights whose bytes do not fit their shapes, no floating-point input, or an input
             or output that is not a tensor. The message is one line.
+        DriftFailed: a weight is not a number.
     """
     _check_tensors(model, path)
     _check_domains(model, path)
     _check_ports(model, path)
     _check_structure(model, path)
+    _check_values(model, path)

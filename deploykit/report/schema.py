@@ -115,7 +115,7 @@ COLUMNS: tuple[Column, ...] = (
         "float",
         """
         drift_max_abs: largest absolute difference of an output value
-        drift_cosine: cosine similarity of the outputs, the least over images
+        drift_cosine: cosine similarity of the outputs, those of all images as one vector
         drift_snr_db: signal-to-noise ratio
         top1_agreement: share of images with the same first class as the reference
         """,

@@ -46,6 +46,18 @@ def check_precisions(precisions: Sequence[str], targets: Sequence[str]) -> None:
             raise refusals[0]
 
 
+def configurations(
+    precisions: Sequence[str], backends: Sequence[Backend]
+) -> list[tuple[Backend, str]]:
+    """What is to be built: each backend with each precision that its target has a recipe for."""
+    from deploykit.graph.precision import precisions as recipes
+
+    offered = {backend.name: {r.name for r in recipes(backend.target)} for backend in backends}
+    return [
+        (b, precision) for b in backends for precision in precisions if precision in offered[b.name]
+    ]
+
+
 def usable_backends(targets: Sequence[str]) -> list[Backend]:
     """The backends of `targets`.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from deploykit import env
 from deploykit.backends import get
+from deploykit.backends.building import precision_share
 from deploykit.backends.protocol import Backend
 from deploykit.bench.policy import Policy
 from deploykit.bench.reference import make_reference
@@ -30,6 +31,7 @@ from deploykit.workflow.conversion import CalibrationChoice
 from deploykit.workflow.judging import judged_on
 from deploykit.workflow.network import Network, obtain_network, stored_sources
 from deploykit.workflow.plan import DEFAULT_MODELS, Source, Variants
+from deploykit.workflow.reference_predictions import ensure_predictions, is_reference
 
 #: Key under which a failed row carries its exit code; not a column.
 EXIT_CODE = "exit_code"
@@ -127,7 +129,7 @@ class Profiler:
                 row |= self._of_network(network)
                 backend = get(configuration.backend)
                 built = self._build(network, configuration, backend)
-                row |= self._of_engine(built.engine)
+                row |= self._of_engine(built.engine, configuration.precision)
                 row |= self._measure(network, built, backend, configuration)
             except OutputFailed:
                 raise
@@ -185,7 +187,7 @@ class Profiler:
             streams=self.options.streams,
             policy=self.options.policy,
             drift_reference=reference,
-            accuracy=self._accuracy(network, built, dataset, kind),
+            accuracy=self._accuracy(network, built, wanted.backend, dataset, kind),
             samples_path=self._samples_path(wanted),
         )
         result = run_worker(request, self.options.timeout_s)
@@ -206,16 +208,18 @@ class Profiler:
         return self._judges[trained_on]
 
     def _accuracy(
-        self, network: Network, built: Built, dataset: str | None, kind: str
+        self, network: Network, built: Built, backend: str, dataset: str | None, kind: str
     ) -> AccuracyRequest | None:
         if dataset is None:
             return None
-        reference = network.folder / f"predictions-{kind}.npz"
-        is_reference = built.model.sha256 == network.model.sha256
+        path = network.folder / f"predictions-{kind}.npz"
+        if is_reference(network, built, backend):
+            return AccuracyRequest(dataset, predictions=path)
+        if not path.exists():
+            self.say(f"predictions of {network.model.spec.label} fp32")
+        limit_s = self.options.timeout_s
         return AccuracyRequest(
-            dataset=dataset,
-            reference=reference if reference.exists() and not is_reference else None,
-            predictions=reference if is_reference else None,
+            dataset, reference=ensure_predictions(network, dataset, path, self.store, limit_s)
         )
 
     def _samples_path(self, wanted: Configuration) -> Path | None:
@@ -247,7 +251,7 @@ class Profiler:
     def _of_network(self, network: Network) -> dict[str, Any]:
         return {name: network.facts[name] for name in ("parameters", "macs")}
 
-    def _of_engine(self, engine: Engine) -> dict[str, Any]:
+    def _of_engine(self, engine: Engine, precision: str) -> dict[str, Any]:
         manifest: Mapping[str, Any] = engine.manifest
         return {
             "precision_actual": engine.precision_actual,
@@ -255,6 +259,7 @@ class Profiler:
             "engine_bytes": manifest["bytes"],
             "build_s": manifest["build_s"],
             "calibration": manifest["calibration"],
+            "precision_share": precision_share(manifest["compute_types"], precision),
         }
 
 

@@ -6,7 +6,12 @@ from collections.abc import Mapping
 import pytest
 
 from deploykit.backends import get
-from deploykit.backends.building import build_engine, engine_fields, precision_of_types
+from deploykit.backends.building import (
+    build_engine,
+    engine_fields,
+    precision_of_types,
+    precision_share,
+)
 from deploykit.errors import MissingDependency, PrecisionMismatch
 from deploykit.store import Store
 from deploykit.types import BuildOptions, Reason
@@ -152,3 +157,11 @@ def test_the_manifest_says_all_that_a_reader_needs(tiny, tmp_path):
         {"name": "image", "shape": ["batch", 3, 16, 16], "dtype": "float32"}
     ]
     assert "calibration" in manifest
+
+
+def test_the_share_in_a_precision_leaves_out_what_no_layer_names():
+    types = {"int8": ["a", "b", "c"], "fp32": ["d"], "unknown": ["e"]}
+    assert precision_share(types, "int8") == 0.75
+    assert precision_share(types, "fp8") == 0.0
+    assert precision_share({"unknown": ["a"]}, "int8") is None
+    assert precision_share({}, "int8") is None

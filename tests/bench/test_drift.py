@@ -54,7 +54,10 @@ def test_every_output_counts_but_only_scores_have_a_best():
     assert drift.kl is None
     columns, notes = of_drift(drift, "fp32")
     assert columns["top1_agreement"] is None
-    assert notes == ["top1_agreement is blank: the first output is not one row of class scores"]
+    assert columns["drift_kl"] is None
+    assert notes == [
+        "top1_agreement and drift_kl are blank: the first output is not one row of class scores"
+    ]
 
 
 def test_large_scores_do_not_overflow_the_softmax():

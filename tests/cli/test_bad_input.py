@@ -32,9 +32,9 @@ def said(ended) -> str:
     return lines[0].removeprefix("deploykit: ")
 
 
-def save_product(path: Path, **options) -> None:
+def save_product(path: Path, value: float = 1.0, **options) -> None:
     """A matrix product of 300 x 200."""
-    matrix = numpy_helper.from_array(np.ones((300, 200), np.float32), "w")
+    matrix = numpy_helper.from_array(np.full((300, 200), value, np.float32), "w")
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", "w"], ["y"], "product")],
         "g",
@@ -60,6 +60,7 @@ def files(tmp_path) -> Path:
     )
     (tmp_path / "split.data").unlink()
     save_product(tmp_path / "whole.onnx")
+    save_product(tmp_path / "nan.onnx", value=np.nan)
     whole = (tmp_path / "whole.onnx").read_bytes()
     (tmp_path / "cut.onnx").write_bytes(whole[: len(whole) // 2])
     graph = helper.make_graph(
@@ -149,6 +150,8 @@ BAD = [
     ("export split.onnx", 2, "its external data file 'split.data' is missing"),
     ("export custom.onnx", 2, r"custom\.onnx.*(Wavelet|my\.company)"),
     ("build custom.onnx", 2, r"custom\.onnx.*(Wavelet|my\.company)"),
+    ("build nan.onnx", 4, r"nan\.onnx: weight 'w' has values that are not a number"),
+    ("export nan.onnx -o copy.onnx", 4, r"nan\.onnx: weight 'w' has values"),
     ("export lenet5 --weights cut.safetensors", 2, "cut.safetensors .*cut short"),
     ("export lenet5 --weights cut.pt", 2, "cut.pt .*cut short"),
     ("export lenet5 --weights gone.pt", 2, "no weights at gone.pt"),

@@ -181,6 +181,16 @@ def test_build_makes_engines_and_finds_them_again(run):
     assert "found" in run(*arguments, *targets).out
 
 
+def test_build_leaves_out_what_a_target_has_no_recipe_for(run):
+    arguments = ("build", "lenet5", "--weights", "trained", "--precision", "bf16,fp32", "-q")
+    built = json.loads(run(*arguments, "--target", "cpu,tensorrt-rtx", "--json").out)
+    assert [(e["builder"], e["precision"]) for e in built] == [
+        ("onnxruntime", "fp32"),
+        ("tensorrt-rtx", "bf16"),
+        ("tensorrt-rtx", "fp32"),
+    ]
+
+
 def test_profile_to_stdout_is_pure_csv(run):
     ended = run("profile", "lenet5", "--weights", "trained", "--quick", "--csv", "-")
     assert ended.code == 0

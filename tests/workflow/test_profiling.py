@@ -228,3 +228,27 @@ def test_what_was_computed_on_files_is_not_taken_for_changed_ones(tmp_path):
     assert data_key("digits") == "digits"
     with pytest.raises(UsageError, match="can't read the data"):
         data_key(f"npz:{tmp_path / 'missing.npz'}")
+
+
+def test_accuracy_of_a_precision_is_judged_against_fp32_image_by_image(measured):
+    assert measured["fp32"].get("mcnemar_p") is None  # it is the reference
+    for precision in ("fp16", "int8"):
+        assert 0 <= measured[precision]["mcnemar_p"] <= 1
+        assert measured[precision]["top1_agreement"] > 0.97
+    assert measured["fp32"]["drift_kl"] < measured["int8"]["drift_kl"] < 0.1
+
+
+def test_the_share_in_the_precision_asked_for_is_read_back(measured):
+    # fp16 is emulated here: not one product computes in it.
+    shares = {p: row["precision_share"] for p, row in measured.items()}
+    assert shares == {"fp32": 1.0, "fp16": 0.0, "int8": 1.0}
+
+
+def test_int8_measured_before_fp32_makes_the_predictions_it_is_compared_with(tmp_path):
+    store = Store(tmp_path / "engines")
+    options = dataclasses.replace(OPTIONS, precisions=("int8", "fp32"))
+    wanted = configurations([ModelSpec("lenet5", weights="trained")], options)
+    first, second = Profiler(store, options).rows(wanted)
+    assert first["status"] == second["status"] == "ok"
+    assert first["mcnemar_p"] is not None
+    assert second.get("mcnemar_p") is None
