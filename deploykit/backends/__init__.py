@@ -16,6 +16,9 @@ ENTRY_POINT_GROUP = "deploykit.backends"
 
 _BUILTIN = {
     "onnxruntime": "deploykit.backends.onnxruntime:OnnxRuntimeCpu",
+    "openvino": "deploykit.backends.openvino:OpenVinoCpu",
+    "torch": "deploykit.backends.pytorch:TorchEager",
+    "torch-compile": "deploykit.backends.pytorch:TorchCompile",
     "tensorrt-rtx": "deploykit.backends.tensorrt:tensorrt_rtx",
     "tensorrt": "deploykit.backends.tensorrt:tensorrt",
 }

@@ -1,0 +1,120 @@
+"""PyTorch as a backend: what the network costs before it is exported, eager or by `torch.compile`.
+
+An engine is the module's weights in one file, with the spec that makes the network again. PyTorch needs the
+network itself, so graphs of the user's own have none; a module is taken only if it computes what the graph
+that everything else is built from computes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deploykit import env
+from deploykit.backends.passes import FORWARD, PASSES
+from deploykit.backends.protocol import Session
+from deploykit.errors import MissingDependency
+from deploykit.types import BuildOptions, Engine, OnnxModel, Reason, TensorSpec
+
+_INSTALL = 'pip install "deploykit[export]"'
+
+
+class TorchEager:
+    """Runs the network as PyTorch does when nothing is asked of it, operator by operator."""
+
+    name = "torch"
+    target = "cpu"
+    filename = "engine.safetensors"
+    emulated: Mapping[str, str] = {}
+    precisions = ("fp32",)
+    passes = PASSES
+    compiled = False
+
+    def available(self) -> Reason | None:
+        """None where PyTorch is installed."""
+        if env.package_version("torch") is None:
+            return Reason("PyTorch is not installed", _INSTALL)
+        return None
+
+    def device(self) -> str | Reason:
+        """The first NVIDIA device where PyTorch sees one, else the processor."""
+        if env.gpu_names():  # torch takes seconds to import, and can see none without a driver
+            self.prepare()
+            import torch
+
+            if torch.cuda.is_available():
+                return torch.cuda.get_device_name(0)
+        return env.device_name()
+
+    def version(self) -> str:
+        """The installed version, from package metadata."""
+        return env.package_version("torch") or "none"
+
+    def prepare(self) -> None:
+        """Import PyTorch, so that its own memory does not count as that of the first engine."""
+        try:
+            import torch  # noqa: F401
+        except ImportError as error:
+            raise MissingDependency(f"PyTorch is not installed: {_INSTALL}") from error
+
+    def build(self, model: OnnxModel, options: BuildOptions, path: Path) -> Mapping[str, Any]:
+        """Make the module again, compare it with the graph and save it; see `Backend.build`.
+
+        Raises:
+            UsageError: the graph is a file of the user's own.
+            DriftFailed: the module computes something else than the graph.
+        """
+        self.prepare()
+        import torch
+
+        from deploykit.backends.torch_modules import create_verified, save_module
+        from deploykit.backends.torch_readback import compute_types
+
+        module = create_verified(model)
+        inputs = tuple(torch.zeros(spec.with_batch(1)) for spec in model.inputs)
+        found = compute_types(module, inputs)
+        save_module(module, model.spec, path)
+        return {"compute_types": found}
+
+    def load(self, engine: Engine, threads: int | None = None, run_pass: str = FORWARD) -> Session:
+        """A session on the module; see `Backend.load`. `run_pass` is one of `passes`."""
+        self.prepare()
+        from deploykit.backends.torch_modules import restore_module
+        from deploykit.backends.torch_session import TorchSession
+
+        return TorchSession(
+            restore_module(engine.path),
+            _specs(engine.manifest["inputs"]),
+            _specs(engine.manifest["outputs"]),
+            threads=threads,
+            run_pass=run_pass,
+            compiled=self.compiled,
+        )
+
+
+class TorchCompile(TorchEager):
+    """Runs what `torch.compile` makes of the network.
+
+    Compiled at the first run of each shape, before the clock starts; the row's `build_s` has it in.
+    """
+
+    name = "torch-compile"
+    compiled = True
+
+    def available(self) -> Reason | None:
+        """None where PyTorch and, for code on the processor, a C++ compiler are installed."""
+        compiler = os.environ.get("CXX", "g++")
+        reason = super().available()
+        if reason is None and not env.gpu_names() and shutil.which(compiler) is None:
+            return Reason(
+                f"torch.compile needs a C++ compiler, and there is no {compiler}",
+                "apt-get install g++, or set CXX",
+            )
+        return reason
+
+
+def _specs(stored: list[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(s["name"], tuple(s["shape"]), s["dtype"]) for s in stored)
