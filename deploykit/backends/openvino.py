@@ -116,13 +116,13 @@ class OpenVinoCpu:
 
     def build(self, model: OnnxModel, options: BuildOptions, path: Path) -> Mapping[str, Any]:
         """Compile the graph for the usual batch, read back what it computes in, keep it; see `Backend.build`."""
-        from deploykit.backends.openvino_readback import compute_types
+        from deploykit.backends.openvino_readback import compute_types, product_names
 
         read_model = read(model.path)
+        products = product_names(read_model)
         shapes = {spec.name: spec.with_batch(options.batch_opt) for spec in model.inputs}
         compiled = compile_for(read_model, shapes, max(1, int(env.usable_cores())))
-        nodes = {op.get_friendly_name() for op in read_model.get_ops()}
-        found = compute_types(compiled.get_runtime_model(), nodes)
+        found = compute_types(compiled.get_runtime_model(), products)
         with output_errors("engine", path):
             shutil.copyfile(model.path, path)
         return {"compute_types": found, "host": self.host()}

@@ -46,6 +46,11 @@ class Backend(Protocol):
         filename: the name of the engine's file in the store.
         emulated: precisions that it may accept but compute in another type by design, with that type;
             not a mismatch.
+
+    A backend may have more, which is looked for by name: `precisions` (the recipes it takes, where these are
+    not all of the target's), `passes` (see `deploykit.backends.passes`; `load` then takes `run_pass`), `host()`
+    (what engines are specific to) and `prepare()` (imports the runtime ahead of the first engine). A session
+    may have `threads`, `notes` (lines for the row) and `compile_s` (seconds of compiling at its first run).
     """
 
     name: str

@@ -90,9 +90,12 @@ def runs_in(span_s: float, run_ns: float) -> int:
 
 
 def warm_up(session: Session, feeds: FeedSets, policy: Policy) -> WarmUp:
-    """Run until the time is up and three windows agree, or until `warmup_max_s`."""
+    """Run until the time is up and three windows agree, or until `warmup_max_s`; or so many runs as are asked."""
     import numpy as np
 
+    if policy.warmup_iterations is not None:
+        taken = session.sample(feeds, policy.warmup_iterations)
+        return WarmUp(policy.warmup_iterations, True, float(np.median(taken)))
     start = time.perf_counter()
     # The very first run allocates and, on some runtimes, compiles: it sets no window's length alone.
     run_ns = float(session.sample(feeds, 1)[0])
@@ -134,13 +137,14 @@ def measure(
         start = time.perf_counter_ns()
         while True:
             left_s = policy.max_s - (time.perf_counter_ns() - start) / 1e9
-            n = runs_in(min(policy.block_s, left_s), run_ns)
+            span_s = policy.block_s if policy.iterations else min(policy.block_s, left_s)
+            n = min(runs_in(span_s, run_ns), (policy.iterations or MAX_BLOCK + count) - count)
             block = session.sample(feeds, n)
             blocks.append(block)
             count += n
             run_ns = float(block.mean())
             elapsed_s = (time.perf_counter_ns() - start) / 1e9
-            if elapsed_s >= policy.max_s or (elapsed_s >= policy.min_s and count >= needed):
+            if _enough(policy, elapsed_s, count, needed):
                 break
         after = snapshot()
     on_phase("run")
@@ -154,6 +158,12 @@ def measure(
         runs_per_s=count / elapsed_s,
         conditions=between(before, after),
     )
+
+
+def _enough(policy: Policy, elapsed_s: float, count: int, needed: int) -> bool:
+    if policy.iterations is not None:
+        return count >= policy.iterations
+    return elapsed_s >= policy.max_s or (elapsed_s >= policy.min_s and count >= needed)
 
 
 def summarise(

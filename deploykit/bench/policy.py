@@ -8,6 +8,9 @@ from typing import Any
 
 from deploykit.errors import UsageError
 
+#: Fields that may be left open.
+_COUNTS = ("warmup_iterations", "iterations")
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -22,6 +25,8 @@ class Policy:
         max_s: ...and never begin another block after this long.
         percentile: go on beyond `min_s` until this one has the samples that it needs.
         block_s: length of one call to the session; the time is looked at between blocks.
+        warmup_iterations: warm up so many runs instead, however long they take.
+        iterations: measure so many runs instead.
     """
 
     warmup_s: float = 0.2
@@ -32,6 +37,8 @@ class Policy:
     max_s: float = 10.0
     percentile: float = 95.0
     block_s: float = 0.1
+    warmup_iterations: int | None = None
+    iterations: int | None = None
 
     @classmethod
     def quick(cls) -> Policy:
@@ -49,10 +56,12 @@ class Policy:
         for name, value in values.items():
             if name not in known:
                 raise UsageError(f"unknown measuring policy {name!r}: known are {', '.join(known)}")
+            if name in _COUNTS and value is None:
+                continue
             if not isinstance(value, int | float) or not value > 0:
                 raise UsageError(f"measuring policy {name} is {value!r}: give a positive number")
         return cls(**values)
 
-    def to_json(self) -> dict[str, float]:
-        """The fields as plain numbers."""
+    def to_json(self) -> dict[str, float | None]:
+        """The fields as plain numbers, None for a count that is not given."""
         return asdict(self)

@@ -45,6 +45,7 @@ class WorkerRequest:
             the last is answered.
         policy: how long to measure.
         feeds: `{"kind": "synthetic", "seed": 0, "sets": 4}` or `{"kind": "dataset", "name": …}`.
+        run_pass: what one run does: "forward", or "forward_backward" on backends that can.
         drift_reference: .npz of inputs and outputs that `deploykit.bench.reference` made.
         accuracy: on which data; None leaves accuracy out.
         samples_path: where to keep every sample, as a compressed .npz.
@@ -58,6 +59,7 @@ class WorkerRequest:
     rate_per_s: float | None = None
     policy: Policy = field(default_factory=Policy)
     feeds: Mapping[str, Any] = field(default_factory=lambda: {"kind": "synthetic", "seed": 0})
+    run_pass: str = "forward"
     drift_reference: Path | None = None
     accuracy: AccuracyRequest | None = None
     samples_path: Path | None = None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import backends
+from deploykit.backends.passes import load_for
 from deploykit.bench import columns
 from deploykit.bench.child import serve
 from deploykit.bench.feeds import check_batch, make_feeds
@@ -67,7 +68,17 @@ class Loaded:
             "streams": request.streams,
             "threads": getattr(first, "threads", None) or request.threads,
             "boundary": first.boundary,
+            "pass": request.run_pass,
         }
+
+    def remarks(self) -> tuple[dict[str, Any], list[str]]:
+        """What the sessions themselves have to say of a timing: columns and notes."""
+        first = self.sessions[0]
+        found: dict[str, Any] = {}
+        compile_s = getattr(first, "compile_s", None)  # of backends that compile at the first run
+        if compile_s is not None:
+            found["build_s"] = round(float(self.engine.manifest["build_s"]) + compile_s, 3)
+        return found, list(getattr(first, "notes", ()))
 
 
 @contextlib.contextmanager
@@ -89,7 +100,7 @@ def load(request: WorkerRequest) -> Iterator[Loaded]:
     loaded = Loaded(engine, device, [], HostMemory())
     with contextlib.ExitStack() as stack:
         for _ in range(request.streams):
-            session = backend.load(engine, request.threads)
+            session = load_for(backend, engine, request.threads, request.run_pass)
             stack.callback(session.close)
             loaded.sessions.append(session)
         check_batch(loaded.sessions[0].inputs, request.batch)
@@ -118,6 +129,7 @@ def work(request: WorkerRequest) -> dict[str, Any]:
         timing = _time(loaded.sessions, request, loaded.memory)
         add(columns.of_timing(timing, request.batch))
         add(columns.of_memory(loaded.memory))
+        add(loaded.remarks())
         details |= columns.details_of_timing(timing)
         details["memory"] = {name: vars(phase) for name, phase in loaded.memory.phases.items()}
         if request.samples_path is not None:

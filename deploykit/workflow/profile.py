@@ -12,6 +12,7 @@ from typing import Any
 from deploykit import env
 from deploykit.backends import get
 from deploykit.backends.building import precision_share
+from deploykit.backends.offers import offered
 from deploykit.backends.protocol import Backend
 from deploykit.bench.policy import Policy
 from deploykit.bench.reference import make_reference
@@ -86,17 +87,15 @@ class Configuration:
 
 
 def configurations(sources: Sequence[Source], options: ProfileOptions) -> list[Configuration]:
-    """The rows that a profile will have, in their order; a precision a target lacks is left out."""
-    from deploykit.graph.precision import precisions
-
-    offered = {name: {r.name for r in precisions(get(name).target)} for name in options.backends}
+    """The rows that a profile will have, in their order; a precision a backend lacks is left out."""
+    offers = {name: offered(get(name)) for name in options.backends}
     return [
         Configuration(source, precision, backend, batch)
         for source in sources
         for backend in options.backends
         for precision in options.precisions
         for batch in options.batches
-        if precision in offered[backend]
+        if precision in offers[backend]
     ]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from deploykit import backends
 from deploykit.backends import ENTRY_POINT_GROUP, TARGETS
+from deploykit.backends.offers import check_offered, offered
 from deploykit.errors import UnknownName, UsageError
 
 
@@ -72,3 +73,16 @@ def test_a_package_cannot_take_the_name_of_a_built_in_backend(install):
     install(onnxruntime=f"{__name__}:Board")
     assert backends.get("onnxruntime").target == "cpu"
     assert backends.names().count("onnxruntime") == 1
+
+
+def test_a_backend_offers_its_targets_precisions_or_fewer():
+    assert offered(backends.get("openvino")) == offered(backends.get("onnxruntime"))
+    assert "int8" in offered(backends.get("onnxruntime"))
+    assert offered(backends.get("torch")) == ["fp32"]
+
+
+def test_a_precision_that_no_backend_has_is_refused_with_what_they_have():
+    torch, runtime = backends.get("torch"), backends.get("onnxruntime")
+    check_offered([torch, runtime], ["fp32", "int8"])
+    with pytest.raises(UsageError, match=r"no int8 on this backend: torch has fp32$"):
+        check_offered([torch], ["fp32", "int8"])

@@ -88,6 +88,15 @@ def test_measuring_ends_at_its_limit_even_with_too_few_samples():
     assert 2 <= timing.samples_ns.size <= 10
 
 
+def test_exact_counts_are_kept_whatever_the_time_says():
+    session = Clockwork(lambda i: 3_000_000)
+    timing = measure(
+        session, FEEDS, policy(warmup_iterations=4, iterations=7, max_s=0.001, min_s=9.0)
+    )
+    assert (timing.warmup_iterations, timing.samples_ns.size) == (4, 7)
+    assert session.runs == 11
+
+
 def test_the_collector_rests_while_samples_are_taken_and_works_again_afterwards():
     session = Clockwork(lambda i: 500_000)
     calls_before_measuring = []

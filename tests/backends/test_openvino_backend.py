@@ -1,0 +1,173 @@
+"""OpenVINO as a backend: exact FP32, integers where the graph has them, buffers bound once."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+import numpy as np
+import pytest
+from backend_models import tiny_network
+
+pytest.importorskip("openvino", reason="the extra openvino is not installed")
+
+from deploykit import env
+from deploykit.backends import get
+from deploykit.backends import openvino as module
+from deploykit.backends.building import build_engine
+from deploykit.backends.onnxruntime import OnnxRuntimeSession
+from deploykit.backends.openvino_session import OpenVinoSession
+from deploykit.errors import BuildFailed, MissingDependency, PrecisionMismatch
+from deploykit.graph.loading import open_model
+from deploykit.store import Store
+from deploykit.types import BuildOptions, Engine
+
+BACKEND = get("openvino")
+
+
+@pytest.fixture
+def built(tmp_path):
+    def build(model):
+        return build_engine(model, BACKEND, BuildOptions(), Store(tmp_path / "engines"))[0]
+
+    return build
+
+
+def reference(model, images):
+    return OnnxRuntimeSession(model.path, 1).run(images)["logits"]
+
+
+@pytest.mark.parametrize(
+    ("precision", "actual", "emulated"),
+    [("fp32", "fp32", False), ("fp16", "fp32", True), ("int8", "int8", False)],
+)
+def test_the_precision_is_read_back_and_outputs_are_of_that_precision(
+    in_precision, built, images, precision, actual, emulated
+):
+    engine = built(in_precision(precision, "cpu"))
+    assert engine.precision_actual == actual
+    assert engine.manifest["emulated"] is emulated
+    types = engine.manifest["compute_types"]
+    assert {kind: len(found) for kind, found in types.items()} == {actual: 3}
+    exact = reference(in_precision("fp32", "cpu"), images)
+    found = BACKEND.load(engine, threads=1).run(images)["logits"]
+    error = float(np.abs(found - exact).max() / np.abs(exact).max())
+    # FP32 in bfloat16, which OpenVINO takes by itself where it can, would be off by a thousandth
+    assert error < {"fp32": 1e-5, "fp16": 0.01, "int8": 0.1}[precision]
+    assert (error > 1e-6) == (precision != "fp32")
+
+
+def test_layers_are_called_by_the_nodes_they_come_from(tiny, built):
+    assert set(built(tiny).manifest["compute_types"]["fp32"]) >= {"first", "second"}
+
+
+def test_what_is_computed_in_another_type_than_asked_for_is_refused(in_precision, built):
+    # A graph that says int8 and is float: what a runtime without integer kernels would make of it.
+    claimed = dataclasses.replace(in_precision("fp32", "cpu"), precision="int8", recipe={})
+    with pytest.raises(PrecisionMismatch, match="as fp32 instead of int8"):
+        built(claimed)
+
+
+def test_fp32_is_asked_for_and_threads_are_not_pinned(tiny):
+    model = module.read(tiny.path)
+    compiled = module.compile_for(model, {"image": (2, 3, 16, 16)}, 1)
+    assert compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
+    assert compiled.get_property("ENABLE_CPU_PINNING") is False
+
+
+def test_each_shape_is_compiled_once_and_has_its_own_outputs(tiny, built, images, monkeypatch):
+    compiled = []
+    real = module.compile_for
+
+    def note(model, shapes, threads):
+        compiled.append(shapes["image"][0])
+        return real(model, shapes, threads)
+
+    monkeypatch.setattr(module, "compile_for", note)
+    session = BACKEND.load(built(tiny), threads=1)
+    compiled.clear()
+    for batch in (1, 2, 1, 2):
+        part = {"image": images["image"][:batch]}
+        found = session.run(part)["logits"]
+        np.testing.assert_allclose(found, reference(tiny, part), atol=1e-5)
+    assert compiled == [1, 2]
+
+
+def test_sets_are_bound_once_share_memory_and_take_turns(tiny, built, images):
+    session = BACKEND.load(built(tiny), threads=1)
+    feeds = [{"image": images["image"] * k} for k in (1, 2, 3)]
+    samples = session.sample(feeds, 4)
+    bound = list(session._requests)
+    session.sample(feeds, 2)
+    assert session._requests == bound
+    assert samples.dtype == np.int64
+    assert samples.shape == (4,)
+    assert (samples > 0).all()
+    for request, one in zip(bound, feeds, strict=True):
+        assert np.shares_memory(request.get_tensor("image").data, one["image"])
+        expected = session.run(one)["logits"]
+        np.testing.assert_array_equal(request.get_tensor("logits").data, expected)
+    session.sample(list(feeds), 1)
+    assert session._requests[0] is not bound[0]
+
+
+def test_a_session_tells_its_inputs_outputs_threads_and_boundary(tiny, built):
+    session = OpenVinoSession(built(tiny).path, threads=1)
+    (image,), (logits,) = session.inputs, session.outputs
+    assert (image.name, image.dtype, image.with_batch(4)) == ("image", "float32", (4, 3, 16, 16))
+    assert image.dynamic_batch
+    assert logits.name == "logits"
+    assert (session.threads, session.boundary) == (1, "end_to_end")
+    session.close()
+
+
+def test_a_fixed_batch_stays_fixed(save, images):
+    model = save(tiny_network(batch=2))
+    session = OpenVinoSession(model.path, threads=1)
+    assert session.inputs[0].shape == (2, 3, 16, 16)
+    np.testing.assert_allclose(session.run(images)["logits"], reference(model, images), atol=1e-5)
+
+
+def test_a_graph_that_others_made_runs(light_squeezenet, built):
+    # The others' weights are constants so large that a softmax only shows how sums were rounded.
+    model = open_model(light_squeezenet.with_name("light_densenet121.onnx"))
+    engine = built(model)
+    assert engine.precision_actual == "fp32"
+    session = BACKEND.load(engine, threads=1)
+    (spec,) = session.inputs
+    image = np.random.default_rng(0).standard_normal(spec.with_batch(1)).astype(np.float32)
+    (found,) = session.run({spec.name: image}).values()
+    (expected,) = OnnxRuntimeSession(model.path, 1).run({spec.name: image}).values()
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_a_graph_that_it_refuses_is_one_line(tiny, tmp_path):
+    path = tmp_path / "odd.onnx"
+    path.write_bytes(b"no graph")
+    with pytest.raises(BuildFailed, match=r"refuses odd\.onnx") as error:
+        BACKEND.build(dataclasses.replace(tiny, path=path), BuildOptions(), tmp_path / "e.onnx")
+    assert "\n" not in str(error.value)
+    with pytest.raises(BuildFailed):
+        BACKEND.load(Engine(path, "", {}))
+
+
+def test_a_shape_that_does_not_fit_is_one_line(tiny):
+    with pytest.raises(BuildFailed, match="can't compile the graph for") as error:
+        module.compile_for(module.read(tiny.path), {"image": (1, 5, 16, 16)}, 1)
+    assert "\n" not in str(error.value)
+
+
+def test_without_openvino_the_extra_is_named(monkeypatch, tiny, tmp_path):
+    monkeypatch.setattr(env, "package_version", lambda name: None)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert 'pip install "deploykit[openvino]"' in str(BACKEND.available())
+    with pytest.raises(MissingDependency, match=r"deploykit\[openvino\]") as error:
+        BACKEND.build(tiny, BuildOptions(), tmp_path / "engine.onnx")
+    assert error.value.exit_code == 3
+
+
+def test_it_runs_here_and_says_on_what():
+    assert BACKEND.available() is None
+    assert BACKEND.device() == env.device_name()
+    assert BACKEND.version() == env.package_version("openvino")
