@@ -82,7 +82,9 @@ def measure_arrivals(
     """
     warm = [warm_up(s, f, policy) for s, f in zip(sessions, feeds, strict=True)]
     on_phase("warmup")
-    span_s = min(policy.max_s, max(policy.min_s, samples_needed(policy.percentile) / rate_per_s))
+    # A Poisson process brings fewer than expected half of the time: three deviations more are waited for.
+    needed = samples_needed(policy.percentile)
+    span_s = min(policy.max_s, max(policy.min_s, (needed + 3 * (needed**0.5 + 3)) / rate_per_s))
     arrivals_ns = schedule_ns(rate_per_s, span_s, seed)
     if not arrivals_ns.size:
         raise UsageError(
