@@ -46,7 +46,9 @@ def of_timing(timing: Timing, batch: int) -> tuple[dict[str, Any], list[str]]:
             blank.append(f"p{percent} (needs {found.needed})")
     notes = []
     if blank:
-        notes.append(f"{samples.size} runs are too few for {', '.join(blank)}; measure longer")
+        notes.append(
+            f"{samples.size} runs are too few for {', '.join(blank)}; measure longer: --seconds, --percentile"
+        )
     if columns["latency_p50_ms"] is not None:
         columns["latency_p50_low_ms"] = low / _NS_PER_MS
         columns["latency_p50_high_ms"] = high / _NS_PER_MS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from deploykit.errors import UsageError
@@ -44,6 +44,18 @@ class Policy:
     def quick(cls) -> Policy:
         """Half a second per row: for a first look."""
         return cls(warmup_max_s=2.0, min_s=0.5, max_s=2.0)
+
+    def lasting(self, seconds: float) -> Policy:
+        """The same, measuring at least so long."""
+        return replace(self, min_s=seconds, max_s=max(self.max_s, seconds))
+
+    def reaching(self, percentile: float, limit_s: float) -> Policy:
+        """The same, going on until a percentile has its samples, for `limit_s` if it has to.
+
+        Nothing is cut short: a limit below what is allowed already changes nothing.
+        """
+        percentile = max(self.percentile, percentile)
+        return replace(self, percentile=percentile, max_s=max(self.max_s, limit_s))
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Policy:

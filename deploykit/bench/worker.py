@@ -133,7 +133,9 @@ def work(request: WorkerRequest) -> dict[str, Any]:
         details |= columns.details_of_timing(timing)
         details["memory"] = {name: vars(phase) for name, phase in loaded.memory.phases.items()}
         if request.samples_path is not None:
-            keep_samples(timing.samples_ns, request.samples_path)
+            # Throughput does not follow from latencies where requests overlap or wait to arrive.
+            facts = {"runs_per_s": timing.runs_per_s, "elapsed_s": timing.elapsed_s}
+            keep_samples(timing.samples_ns, request.samples_path, batch=request.batch, **facts)
         first = loaded.sessions[0]
         if request.drift_reference is not None:
             add(_drift(first, request, details))
@@ -158,11 +160,14 @@ def _time(sessions: list[Session], request: WorkerRequest, memory: HostMemory) -
     return measure_streams(sessions, feeds, request.policy, memory.end_phase)
 
 
-def keep_samples(samples_ns: NDArray[np.int64], path: Path) -> None:
-    """Write every sample, in nanoseconds, as a compressed .npz."""
+def keep_samples(samples_ns: NDArray[np.int64], path: Path, **facts: float) -> None:
+    """Write every latency, in nanoseconds, as a compressed .npz; `facts` are numbers beside them."""
+    import numpy as np
+
     from deploykit.bench.reference import write_npz
 
-    write_npz(path, {"samples_ns": samples_ns}, compressed=True)
+    numbers = {name: np.float64(value) for name, value in facts.items()}
+    write_npz(path, {"samples_ns": samples_ns, **numbers}, compressed=True)
 
 
 def _drift(

@@ -64,7 +64,7 @@ def print_fields(fields: Sequence[Field], rows: Sequence[dict[str, Any]]) -> Non
     Columns in which no row says anything are left out, then, where the terminal is too narrow, those that
     matter least.
     """
-    shown = [f for f in fields if any(f.text(row) not in ("", "–") for row in rows)]
+    shown = [f for f in fields if f.tells(rows)]
     room = _width()
     while (least := max(shown, key=lambda f: f.rank, default=None)) is not None and least.rank:
         widths = [max(len(f.heading), *(len(f.text(row)) for row in rows)) for f in shown]

@@ -14,7 +14,9 @@ from deploykit.workflow.plan import Variants, fractions, numbers, words
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _stack(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+def stack(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Several decorators as one; the first is listed first in --help."""
+
     def apply(function: F) -> F:
         for decorator in reversed(decorators):
             function = decorator(function)
@@ -24,7 +26,7 @@ def _stack(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 
 
 #: Which networks, and in which variants.
-variant_options = _stack(
+variant_options = stack(
     click.option("--alpha", default="1", metavar="LIST", help="Width multipliers, such as 1,0.5."),
     click.option(
         "--rho", default="1", metavar="LIST", help="Resolution multipliers, such as 1,6/7."
@@ -43,7 +45,7 @@ variant_options = _stack(
 )
 
 #: What networks are converted with.
-calibration_options = _stack(
+calibration_options = stack(
     click.option(
         "--data",
         metavar="DATASET",

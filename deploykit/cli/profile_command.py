@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
+from deploykit.cli.load_options import load_options, take_measuring
 from deploykit.cli.options import (
     calibration_options,
     json_option,
@@ -24,14 +26,7 @@ from deploykit.cli.options import (
     "--backend", default="onnxruntime", metavar="LIST", help="onnxruntime, tensorrt-rtx, …"
 )
 @click.option("--batch", default="1", metavar="LIST", help="Images per run, such as 1,8.")
-@click.option(
-    "--threads", type=click.IntRange(1), metavar="N", help="Of the runtime; else all cores."
-)
-@click.option(
-    "--streams", type=click.IntRange(1), default=1, metavar="N", help="Concurrent requests."
-)
-@click.option("--quick", is_flag=True, help="Measure 0.5 s per row instead of 3 s.")
-@click.option("--timeout", type=click.FloatRange(1), default=600.0, metavar="S", help="Per row.")
+@load_options
 @variant_options
 @calibration_options
 @click.option("--csv", "csv_path", metavar="FILE", help="Write the report; - for stdout.")
@@ -43,10 +38,6 @@ def command(
     precision: str,
     backend: str,
     batch: str,
-    threads: int | None,
-    streams: int,
-    quick: bool,
-    timeout: float,
     data: str | None,
     calibration_method: str,
     calibration_images: int | None,
@@ -66,9 +57,11 @@ def command(
     deploykit profile --precision fp16
     deploykit profile mobilenet --alpha 1,0.5 --precision fp32,int8 --csv -
     deploykit profile my.onnx --batch 1,8 --csv my.csv
+    deploykit profile squeezenet1_0 --threads 1 --streams 1,2
+    deploykit profile squeezenet1_0 --rate 50/s,100/s --percentile 99
+    deploykit profile squeezenet1_0 --repeats 5 --csv nightly.csv
     """
     from deploykit.backends import get
-    from deploykit.bench.policy import Policy
     from deploykit.cli.display import Steps, print_fields, print_json, print_notes
     from deploykit.cli.options import listed, variants, whole_numbers
     from deploykit.errors import UsageError
@@ -84,6 +77,7 @@ def command(
 
     if as_json and csv_path == STDOUT:
         raise UsageError("stdout takes one of --csv - and --json: name a file for the CSV")
+    measuring = take_measuring(options, csv_path)
     precisions, backends = listed(precision, "--precision"), listed(backend, "--backend")
     targets = [get(name).target for name in backends]
     check_precisions(precisions, targets)
@@ -92,14 +86,16 @@ def command(
         precisions=precisions,
         backends=backends,
         batches=whole_numbers(batch, "--batch"),
-        threads=threads,
-        streams=streams,
-        policy=Policy.quick() if quick else Policy(),
+        loads=measuring.loads,
+        repeats=measuring.repeats,
+        policy=measuring.policy,
         calibration=CalibrationChoice(
             data, calibration_method, calibration_images, synthetic_calibration
         ),
         data=data,
-        timeout_s=timeout,
+        timeout_s=measuring.timeout_s,
+        samples=measuring.samples,
+        report_folder=Path(csv_path).parent if csv_path and csv_path != STDOUT else Path(),
     )
     profile.calibration.check()
     artifacts = open_store(store)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,19 @@ class Field:
         text: how a row's cell reads.
         number: whether it is set to the right.
         rank: where there is no room for all columns, those of the highest rank go first.
+        varying: only worth a column where rows differ in it.
     """
 
     heading: str
     text: Callable[[Row], str]
     number: bool = True
     rank: int = 0
+    varying: bool = False
+
+    def tells(self, rows: Sequence[Row]) -> bool:
+        """Whether a table of these rows needs the column."""
+        texts = {self.text(row) for row in rows}
+        return len(texts) > 1 if self.varying else not texts <= {"", "–"}
 
 
 def significant(value: Any, digits: int = 3) -> str:
@@ -36,6 +43,11 @@ def significant(value: Any, digits: int = 3) -> str:
     if abs(number) >= 10 ** (digits - 1):
         return f"{number:,.0f}"
     return f"{number:.{digits}g}"
+
+
+def plain(value: Any) -> str:
+    """A whole number as it is; "–" if blank."""
+    return "–" if value in (None, "") else f"{float(value):.0f}"
 
 
 def millions(value: Any) -> str:
@@ -98,6 +110,10 @@ PROFILE: tuple[Field, ...] = (
     Field("backend", lambda row: str(row.get("backend") or ""), number=False, rank=2),
     Field("precision", precision, number=False),
     Field("batch", lambda row: "" if row.get("batch") in (None, "", 1) else str(row["batch"])),
+    Field("threads", column("threads", plain), varying=True),
+    Field("streams", column("streams", plain), varying=True),
+    Field("rate/s", column("rate_per_s"), varying=True),
+    Field("repeat", column("repeat", plain), varying=True),
     Field("p50 ms [95%]", latency),
     Field("p95 ms", column("latency_p95_ms"), rank=6),
     Field("images/s", column("throughput_ips"), rank=4),

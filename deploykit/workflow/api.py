@@ -172,6 +172,7 @@ def profile(
     """
     import pandas as pd
 
+    from deploykit.bench.load import Load
     from deploykit.bench.policy import Policy
     from deploykit.report.schema import NAMES
     from deploykit.workflow.conversion import CalibrationChoice
@@ -181,7 +182,7 @@ def profile(
         precisions=precisions,
         backends=backends,
         batches=batches,
-        threads=threads,
+        loads=(Load(threads),),
         policy=Policy.quick() if quick else Policy(),
         calibration=CalibrationChoice(data, synthetic=synthetic_calibration),
         data=data,

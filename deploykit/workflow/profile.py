@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from deploykit.backends import get
 from deploykit.backends.building import precision_share
 from deploykit.backends.offers import offered
 from deploykit.backends.protocol import Backend
+from deploykit.bench.load import Load
 from deploykit.bench.policy import Policy
 from deploykit.bench.reference import make_reference
 from deploykit.bench.runner import AccuracyRequest, WorkerRequest, run_worker
@@ -25,7 +28,7 @@ from deploykit.errors import (
     UsageError,
 )
 from deploykit.report.schema import SCHEMA_VERSION, Row
-from deploykit.store import Store, key_of
+from deploykit.store import Store, key_of, output_errors
 from deploykit.types import BuildOptions, Engine, ModelSpec, Reason
 from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.conversion import CalibrationChoice
@@ -37,6 +40,9 @@ from deploykit.workflow.reference_predictions import ensure_predictions, is_refe
 #: Key under which a failed row carries its exit code; not a column.
 EXIT_CODE = "exit_code"
 
+#: One request after the other, on all usable cores.
+_PLAIN = Load()
+
 #: Told what is being done, for a display: a short text.
 Say = Callable[[str], None]
 
@@ -46,55 +52,69 @@ class ProfileOptions:
     """How to measure.
 
     Attributes:
-        precisions, backends, batches: the product of these and the networks gives the rows.
-        threads: of the runtime; None is one per usable core.
-        streams: concurrent requests.
+        precisions, backends, batches, loads: the product of these and the networks gives the rows.
+        repeats: processes per configuration.
         policy: how long to warm up and measure.
         calibration: for precisions that need it.
         data: judge accuracy on this data set; None: on the one the weights were trained on.
         build: options of the engines.
         timeout_s: kill a row's process after that long.
-        samples: folder that keeps every row's raw samples; None keeps none.
+        samples: folder that keeps every row's raw samples, made if it is missing; None keeps none.
+        report_folder: what the `samples` column is relative to.
     """
 
     precisions: Sequence[str] = ("fp32",)
     backends: Sequence[str] = ("onnxruntime",)
     batches: Sequence[int] = (1,)
-    threads: int | None = None
-    streams: int = 1
+    loads: Sequence[Load] = (_PLAIN,)
+    repeats: int = 1
     policy: Policy = field(default_factory=Policy)
     calibration: CalibrationChoice = field(default_factory=CalibrationChoice)
     data: str | None = None
     build: BuildOptions = field(default_factory=BuildOptions)
     timeout_s: float | None = 600.0
     samples: Path | None = None
+    report_folder: Path = Path()
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """One row to be: which network, in which precision, on which backend, at which batch."""
+    """One row to be: which network, in which precision, on which backend, at which batch and load.
+
+    `repeat` counts the processes that measure one and the same, from 1.
+    """
 
     source: Source
     precision: str
     backend: str
     batch: int
+    load: Load = _PLAIN
+    repeat: int = 1
 
     @property
     def text(self) -> str:
         """A short name for displays."""
         name = self.source.label if isinstance(self.source, ModelSpec) else self.source.name
-        return f"{name} {self.precision} {self.backend} batch {self.batch}"
+        again = f"repeat {self.repeat}" if self.repeat > 1 else ""
+        words = (name, self.precision, self.backend, f"batch {self.batch}", self.load.text, again)
+        return " ".join(word for word in words if word)
 
 
 def configurations(sources: Sequence[Source], options: ProfileOptions) -> list[Configuration]:
-    """The rows that a profile will have, in their order; a precision a backend lacks is left out."""
+    """The rows that a profile will have, in their order; a precision a backend lacks is left out.
+
+    Repeats go round: what disturbs the machine for a while meets every configuration once rather than one
+    of them every time.
+    """
     offers = {name: offered(get(name)) for name in options.backends}
     return [
-        Configuration(source, precision, backend, batch)
+        Configuration(source, precision, backend, batch, load, repeat)
+        for repeat in range(1, options.repeats + 1)
         for source in sources
         for backend in options.backends
         for precision in options.precisions
         for batch in options.batches
+        for load in options.loads
         if precision in offers[backend]
     ]
 
@@ -112,6 +132,8 @@ class Profiler:
         self.store, self.options, self.say = store, options, say
         self.run_id = uuid.uuid4().hex[:12]
         self._judges: dict[str | None, tuple[str | None, str | None]] = {}
+        self._numbers = itertools.count(1)
+        self._judged: set[Configuration] = set()
 
     def rows(self, wanted: Sequence[Configuration]) -> Iterator[Row]:
         """One row per configuration, as each is finished; a failure is a row with its reason.
@@ -178,23 +200,32 @@ class Profiler:
             self.say(f"drift reference of {network.model.spec.label}")
             make_reference(network.model, reference, dataset=dataset)
         self.say(f"measure {wanted.text}")
+        samples = self._samples_path(wanted)
+        # Outputs are the engine's, not the process': one of the repeats judges them.
+        same = replace(wanted, repeat=1)
+        judge = same not in self._judged
+        accuracy = self._accuracy(network, built, wanted.backend, dataset, kind)
         request = WorkerRequest(
             engine=built.engine.path.parent,
             backend=wanted.backend,
             batch=wanted.batch,
-            threads=self.options.threads,
-            streams=self.options.streams,
+            **vars(wanted.load),
             policy=self.options.policy,
-            drift_reference=reference,
-            accuracy=self._accuracy(network, built, wanted.backend, dataset, kind),
-            samples_path=self._samples_path(wanted),
+            drift_reference=reference if judge else None,
+            accuracy=accuracy if judge else None,
+            samples_path=samples,
         )
         result = run_worker(request, self.options.timeout_s)
+        self._judged.add(same)
         notes = [*result.notes, *([missing] if missing else [])]
+        if not judge:
+            notes.append("drift and accuracy are in an earlier repeat's row")
         if built.engine.manifest.get("emulated"):
             notes.insert(0, _emulated(wanted.precision, built.engine.precision_actual))
         row = {"status": "ok", "device": device, **result.columns}
         row["boundary"] = row.get("boundary") or "end_to_end"
+        if samples is not None and samples.exists():
+            row["samples"] = os.path.relpath(samples, self.options.report_folder)
         macs, images_per_s = network.facts["macs"], row.get("throughput_ips")
         if macs and images_per_s:
             row["gflops"] = 2 * macs * images_per_s / 1e9
@@ -224,8 +255,11 @@ class Profiler:
     def _samples_path(self, wanted: Configuration) -> Path | None:
         if self.options.samples is None:
             return None
+        with output_errors("samples"):
+            self.options.samples.mkdir(parents=True, exist_ok=True)
         name = "-".join(wanted.text.replace("/", "_").split())
-        return self.options.samples / f"{self.run_id}-{name}.npz"
+        # Numbered, as configurations that differ in their weights alone have the same text.
+        return self.options.samples / f"{self.run_id}-{next(self._numbers):03}-{name}.npz"
 
     def _blank(self, wanted: Configuration) -> Row:
         spec = wanted.source if isinstance(wanted.source, ModelSpec) else None
@@ -243,8 +277,8 @@ class Profiler:
             "backend": wanted.backend,
             "backend_version": backend.version(),
             "batch": wanted.batch,
-            "threads": self.options.threads,
-            "streams": self.options.streams,
+            **vars(wanted.load),
+            "repeat": wanted.repeat,
         }
 
     def _of_network(self, network: Network) -> dict[str, Any]:

@@ -24,7 +24,7 @@ _ENGINES = (
 
 def _view(fields: Sequence[Field], rows: Sequence[Row]) -> str:
     """The rows as a table, without columns in which none of them says anything."""
-    fields = [f for f in fields if any(f.text(row) not in ("", "–") for row in rows)]
+    fields = [f for f in fields if f.tells(rows)]
     return table(
         [field.heading for field in fields],
         [[field.text(row) for field in fields] for row in rows],

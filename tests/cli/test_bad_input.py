@@ -21,6 +21,7 @@ from deploykit.types import ModelSpec
 from deploykit.zoo import weights
 
 TRAINED = ("lenet5", "--weights", "trained")
+PROFILE = (sys.executable, "-m", "deploykit", "profile")
 
 
 def said(ended) -> str:
@@ -122,6 +123,15 @@ BAD = [
     ("profile lenet5 --backend onnxrt", 2, "unknown backend 'onnxrt': did you mean onnxruntime"),
     ("profile lenet5 --backend tensorrt", 3, r'pip install "deploykit\[gpu\]"'),
     ("profile lenet5 --batch 0", 2, "--batch takes whole numbers from 1, not '0'"),
+    ("profile lenet5 --streams 0", 2, "--streams takes whole numbers from 1, not '0'"),
+    ("profile lenet5 --threads two", 2, "--threads takes whole numbers from 1, not 'two'"),
+    ("profile lenet5 --rate fast", 2, "--rate takes requests per second, such as 100/s"),
+    ("profile lenet5 --rate=-1/s", 2, "--rate takes requests per second, such as 100/s"),
+    ("profile lenet5 --rate inf", 2, "--rate takes requests per second, such as 100/s"),
+    ("profile lenet5 --quick --seconds 9", 2, "--quick and --seconds both say how long"),
+    ("profile lenet5 --seconds 9 --timeout 5", 2, "--timeout 5 leaves no time to measure 9 s"),
+    ("profile lenet5 --samples s --no-samples", 2, "contradict each other: give one"),
+    ("profile lenet5 --samples text.onnx", 2, "--samples text.onnx is a file: name a folder"),
     ("profile lenet5 --data digit", 2, "unknown data set 'digit'"),
     ("profile lenet5 --csv gone/p.csv", 2, "the folder gone of gone/p.csv does not exist"),
     ("profile lenet5 --csv folder.onnx", 2, "folder.onnx is a folder: name a file in it"),
@@ -254,9 +264,8 @@ def test_a_disk_that_fills_up_during_a_build_leaves_nothing(
 
 def test_a_disk_that_fills_up_under_the_report_keeps_the_old_one(run_process, tmp_path):
     (tmp_path / "p.csv").write_text("old")
-    ended = run_process(
-        "profile", *TRAINED, "--quick", "-q", "--csv", "p.csv", preexec_fn=limit(1000)
-    )
+    options = ("--quick", "-q", "--no-samples", "--csv", "p.csv")
+    ended = run_process("profile", *TRAINED, *options, preexec_fn=limit(1000))
     assert ended.code == 4
     assert "can't write report p.csv" in ended.err
     assert "Traceback" not in ended.err
@@ -269,7 +278,7 @@ def test_ctrl_c_keeps_the_rows_that_are_finished(run, shared_store, tmp_path):
     path = tmp_path / "p.csv"
     batches = ["--batch", ",".join(map(str, range(1, 100)))]
     process = subprocess.Popen(
-        [sys.executable, "-m", "deploykit", "profile", *TRAINED, *batches, "--csv", str(path)],
+        [*PROFILE, *TRAINED, *batches, "--no-samples", "--csv", str(path)],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploykit import env
+from deploykit.bench.load import Load
 from deploykit.bench.policy import Policy
 from deploykit.errors import OutputFailed, UsageError
 from deploykit.report.schema import NAMES
@@ -29,7 +30,7 @@ from deploykit.workflow.profile import (
 )
 
 BRIEF = Policy(warmup_s=0.02, warmup_max_s=0.2, window_s=0.01, min_s=0.05, max_s=0.5, block_s=0.02)
-OPTIONS = ProfileOptions(policy=BRIEF, threads=1)
+OPTIONS = ProfileOptions(policy=BRIEF, loads=(Load(1),))
 
 
 @pytest.fixture(scope="module")

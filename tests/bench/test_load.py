@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+
+from deploykit.bench.load import Load, rate
+from deploykit.bench.policy import Policy
+from deploykit.errors import UsageError
+
+
+@pytest.mark.parametrize(("text", "per_s"), [("100/s", 100.0), ("2.5", 2.5), (" 1e2 /s ", 100.0)])
+def test_a_rate_is_read(text, per_s):
+    assert rate(text) == per_s
+
+
+@pytest.mark.parametrize("text", ["", "fast", "0", "-1/s", "nan", "inf/s", "5/min"])
+def test_another_form_of_a_rate_is_refused_with_an_example(text):
+    with pytest.raises(UsageError, match="such as 100/s"):
+        rate(text)
+
+
+def test_a_load_is_told_by_what_differs_from_the_plain_one():
+    assert Load().text == ""
+    assert Load(1).text == "1 thread"
+    assert Load(2, 4, 50.0).text == "2 threads 4 streams 50/s"
+
+
+@pytest.mark.parametrize(
+    ("load", "cores", "threads"),
+    [(Load(), 8, 8), (Load(2), 8, 2), (Load(2, 3), 8, 6), (Load(4, 4), 8, 8), (Load(), 0.5, 1)],
+)
+def test_streams_together_use_no_more_threads_than_there_are_cores(load, cores, threads):
+    assert load.threads_in_use(cores) == threads
+
+
+def test_a_policy_lasts_as_long_as_it_is_told():
+    assert (Policy().lasting(5).min_s, Policy().lasting(5).max_s) == (5, 10)
+    assert (Policy().lasting(60).min_s, Policy().lasting(60).max_s) == (60, 60)
+
+
+def test_a_policy_that_is_to_reach_a_percentile_is_never_cut_short():
+    longer = Policy().reaching(99, 300)
+    assert (longer.percentile, longer.min_s, longer.max_s) == (99, 3.0, 300)
+    assert Policy().reaching(50, 1) == Policy()
