@@ -67,6 +67,7 @@ def engine_fields(model: OnnxModel, backend: Backend, options: BuildOptions) -> 
         "builder_version": backend.version(),
         "target": backend.target,
         "host": host() if host is not None else None,
+        "revision": getattr(backend, "revision", None),
         "precision": model.precision,
     }
 

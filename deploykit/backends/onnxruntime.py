@@ -45,8 +45,10 @@ class OnnxRuntimeCpu:
     name = "onnxruntime"
     target = "cpu"
     filename = "engine.onnx"
-    # x86 has no FP16 convolution kernels in ONNX Runtime: the graph is computed in FP32 between casts.
+    # x86 has no FP16 convolution kernels in ONNX Runtime: the graph is computed in FP32 and rounded.
     emulated: Mapping[str, str] = {"fp16": "fp32"}
+    #: Part of every engine's key: raised when `build` makes something else of the same graph.
+    revision = 2
 
     def available(self) -> Reason | None:
         """None where ONNX Runtime is installed."""
@@ -77,8 +79,10 @@ class OnnxRuntimeCpu:
     def build(self, model: OnnxModel, options: BuildOptions, path: Path) -> Mapping[str, Any]:
         """Optimise the graph for this processor and save it as it will run; see `Backend.build`."""
         from deploykit.backends.onnxruntime_readback import (
+            check_rounded,
             read_back,
             rewritten_names,
+            with_half_rounding,
             without_initialiser_inputs,
         )
 
@@ -88,6 +92,8 @@ class OnnxRuntimeCpu:
         session_options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
         session_options.optimized_model_filepath = str(path)
         source = without_initialiser_inputs(model.path)
+        rounded = with_half_rounding(source) if model.precision in self.emulated else None
+        source = rounded or source
         try:
             session = runtime.InferenceSession(source, session_options, providers=[_PROVIDER])
         except Exception as error:
@@ -105,7 +111,9 @@ class OnnxRuntimeCpu:
             raise BuildFailed(f"ONNX Runtime took {providers} instead of {_PROVIDER}; reinstall it")
         del session
         found = read_back(path, rewritten_names(source))
-        return {"compute_types": found, "host": self.host()}
+        if rounded is not None:
+            check_rounded(path, model.recipe.get("kept", ()))
+        return {"compute_types": found, "host": self.host(), "rounded": rounded is not None}
 
     def load(self, engine: Engine, threads: int | None = None) -> OnnxRuntimeSession:
         """A session on the saved graph, with no further optimisation; see `Backend.load`."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import onnx
 
+from deploykit.errors import PrecisionMismatch
 from deploykit.graph.compute_types import type_name
+from deploykit.graph.rounding import has_subgraphs, unrounded, with_rounding
 
 #: Operators of ONNX Runtime's own and of ONNX that multiply integers.
 _INTEGER = frozenset(
@@ -37,6 +40,28 @@ def without_initialiser_inputs(path: Path) -> str | bytes:
     head.ir_version = max(head.ir_version, 4)  # before 4, every constant had to be an input
     onnx.load_external_data_for_model(head, str(path.parent))
     return bytes(head.SerializeToString())
+
+
+def with_half_rounding(source: str | bytes) -> bytes | None:
+    """The model with float16 written as float32 and roundings that ONNX Runtime keeps; None if it can't be.
+
+    Left to itself, ONNX Runtime rounds only the weights: it removes the casts between its float32 kernels.
+    """
+    model = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source)
+    if has_subgraphs(model):
+        return None
+    with_rounding(model)
+    return bytes(model.SerializeToString())
+
+
+def check_rounded(path: Path, kept: Collection[str]) -> None:
+    """Raise PrecisionMismatch where the optimised graph has lost a rounding between two products."""
+    lost = unrounded(onnx.load(str(path)), kept)
+    if lost:
+        raise PrecisionMismatch(
+            f"ONNX Runtime removed the rounding to fp16 before {lost[0]} and {len(lost) - 1} others; "
+            "use fp32, or another version of it"
+        )
 
 
 #: Operators that ONNX Runtime may rewrite as depthwise convolutions in its blocked layout, and what it

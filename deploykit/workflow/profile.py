@@ -221,7 +221,7 @@ class Profiler:
         if not judge:
             notes.append("drift and accuracy are in an earlier repeat's row")
         if built.engine.manifest.get("emulated"):
-            notes.insert(0, _emulated(wanted.precision, built.engine.precision_actual))
+            notes.insert(0, _emulated(wanted.precision, built.engine))
         row = {"status": "ok", "device": device, **result.columns}
         row["boundary"] = row.get("boundary") or "end_to_end"
         if samples is not None and samples.exists():
@@ -296,10 +296,16 @@ class Profiler:
         }
 
 
-def _emulated(asked: str, actual: str) -> str:
+def _emulated(asked: str, engine: Engine) -> str:
+    actual = engine.precision_actual
+    if engine.manifest.get("rounded"):
+        return (
+            f"emulated: computed in {actual} and rounded to {asked} after each operator, so the accuracy is "
+            f"that of {asked} but the latency says nothing about {asked} hardware"
+        )
     return (
-        f"emulated: this runtime computes {asked} in {actual} between casts, so the accuracy is that of "
-        f"{asked} but the latency says nothing about {asked} hardware"
+        f"emulated: computed in {actual}, where only the weights are sure to be rounded to {asked}: "
+        f"neither accuracy nor latency is a statement about {asked} hardware"
     )
 
 
