@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from deploykit.cli.against_options import against_options, compare_and_show, take_against
 from deploykit.cli.load_options import load_options, take_measuring
 from deploykit.cli.options import (
     calibration_options,
@@ -27,6 +28,7 @@ from deploykit.cli.options import (
 )
 @click.option("--batch", default="1", metavar="LIST", help="Images per run, such as 1,8.")
 @load_options
+@against_options
 @variant_options
 @calibration_options
 @click.option("--csv", "csv_path", metavar="FILE", help="Write the report; - for stdout.")
@@ -60,6 +62,7 @@ def command(
     deploykit profile squeezenet1_0 --threads 1 --streams 1,2
     deploykit profile squeezenet1_0 --rate 50/s,100/s --percentile 99
     deploykit profile squeezenet1_0 --repeats 5 --csv nightly.csv
+    deploykit profile mobilenet --precision int8 --against fp32 --max-slowdown 5%
     """
     from deploykit.backends import get
     from deploykit.cli.display import Steps, print_fields, print_json, print_notes
@@ -77,7 +80,7 @@ def command(
 
     if as_json and csv_path == STDOUT:
         raise UsageError("stdout takes one of --csv - and --json: name a file for the CSV")
-    measuring = take_measuring(options, csv_path)
+    measuring, against = take_measuring(options, csv_path), take_against(options)
     precisions, backends = listed(precision, "--precision"), listed(backend, "--backend")
     targets = [get(name).target for name in backends]
     check_precisions(precisions, targets)
@@ -102,6 +105,10 @@ def command(
     chosen = variants(**options)
     sources = plan(models, chosen, data) if models else from_store(artifacts, chosen)
     wanted = configurations(sources, profile)
+    if against is not None:
+        return compare_and_show(
+            wanted, against, profile, artifacts, csv_path=csv_path, as_json=as_json, quiet=quiet
+        )
     report = CsvReport(csv_path, NAMES) if csv_path else None
     rows = []
     with Steps(len(wanted), quiet=quiet) as steps:

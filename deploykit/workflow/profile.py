@@ -161,6 +161,26 @@ class Profiler:
             row["timestamp"] = datetime.now(UTC).isoformat(timespec="seconds")
             yield row
 
+    def prepared(self, wanted: Configuration) -> tuple[Row, WorkerRequest]:
+        """A row as it stands before it is measured, and the request that would time it, and no more.
+
+        Raises:
+            DeploykitError: it can't be exported, converted or built.
+        """
+        network, backend = self._network(wanted.source, {}), get(wanted.backend)
+        built = self._build(network, wanted, backend)
+        row = self._blank(wanted) | self._of_network(network)
+        row |= self._of_engine(built.engine, wanted.precision)
+        request = WorkerRequest(
+            engine=built.engine.path.parent,
+            backend=wanted.backend,
+            batch=wanted.batch,
+            **vars(wanted.load),
+            policy=self.options.policy,
+            samples_path=self._samples_path(wanted),
+        )
+        return row, request
+
     def _network(self, source: Source, known: dict[Source, Network | DeploykitError]) -> Network:
         if source not in known:
             name = source.label if isinstance(source, ModelSpec) else source.name

@@ -1,0 +1,202 @@
+"""One configuration against another, interleaved block by block: what finds small changes on a noisy machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from deploykit.backends import get
+from deploykit.bench.interleaved import TIMEOUT_S, Comparison, compare_interleaved
+from deploykit.bench.request import WorkerRequest
+from deploykit.errors import MissingDependency, UnknownName, UsageError
+from deploykit.report.schema import Row
+from deploykit.types import Reason
+from deploykit.workflow.plan import is_file, plan
+from deploykit.workflow.profile import Configuration, Profiler
+
+#: What an option set may change, and how its text becomes a value.
+OPTIONS = ("precision", "backend", "batch", "threads", "streams")
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The outcome: the base's row, the judged one's, and the comparison of the two."""
+
+    base: Row
+    head: Row
+    comparison: Comparison
+
+
+def other_side(text: str, head: Configuration) -> Configuration | Path:
+    """What `--against` means: a configuration that differs from `head` in what `text` says, or an engine.
+
+    Args:
+        text: an .onnx file, the folder of a built engine, a precision, an option set such as
+            `precision=int8,threads=1`, or another MODEL.
+        head: what is judged; all that `text` leaves open is as here.
+
+    Raises:
+        UsageError: it is none of these, or says nothing that differs.
+    """
+    from deploykit.graph.precision import precisions
+    from deploykit.workflow.plan import Variants
+
+    folder = Path(text)
+    if folder.is_dir() and (folder / "manifest.json").is_file():
+        return folder
+    if "=" in text:
+        found = _with_options(text, head)
+    elif text in {recipe.name for recipe in precisions()}:
+        found = replace(head, precision=text)
+    else:
+        try:
+            source = plan([text], Variants())[0]
+        except UnknownName as error:
+            if is_file(text):
+                raise
+            raise UsageError(
+                f"--against {text} is no .onnx file, engine folder, precision, option set "
+                f"(precision=int8,threads=1) or network: {error}"
+            ) from error
+        found = replace(head, source=source)
+    if found == head:
+        raise UsageError(f"--against {text} is the very same configuration: change something")
+    return found
+
+
+def _with_options(text: str, head: Configuration) -> Configuration:
+    changed = head
+    for part in text.split(","):
+        name, _, value = (word.strip() for word in part.partition("="))
+        if name not in OPTIONS:
+            raise UnknownName("option in --against", name, OPTIONS)
+        if name == "precision":
+            changed = replace(changed, precision=value)
+            continue
+        if name == "backend":
+            changed = replace(changed, backend=value)
+            continue
+        if not value.isdigit() or int(value) < 1:
+            raise UsageError(f"--against {name} takes a whole number from 1, not {value!r}")
+        if name == "batch":
+            changed = replace(changed, batch=int(value))
+        else:
+            changed = replace(changed, load=replace(changed.load, **{name: int(value)}))
+    return changed
+
+
+def check_sides(sides: Sequence[Configuration | Path]) -> None:
+    """Refuse what can't be measured in turns, before any work is done.
+
+    Raises:
+        UsageError: a load of several streams or with arrivals, or a precision that a backend lacks.
+        MissingDependency: a backend can't run here.
+    """
+    from deploykit.workflow.build import check_precisions, require_available
+
+    for side in sides:
+        if isinstance(side, Path):
+            continue
+        if side.load.streams != 1 or side.load.rate_per_s is not None:
+            raise UsageError(
+                "--against compares the latency of single requests: leave --streams and --rate out"
+            )
+        backend = get(side.backend)
+        check_precisions([side.precision], [backend.target])
+        require_available([backend])
+
+
+def compare_sides(
+    profiler: Profiler,
+    head: Configuration,
+    other: Configuration | Path,
+    *,
+    threshold: float,
+    budget_s: float,
+) -> Sides:
+    """Build both sides and compare `head` with `other`, which is the base.
+
+    Args:
+        profiler: builds, and knows how to measure.
+        head: what is judged.
+        other: the base, from `other_side`.
+        threshold: relative change of latency that matters.
+        budget_s: for blocks and loads.
+
+    Raises:
+        DeploykitError: a side can't be built or measured.
+    """
+    base_row, base = (
+        _of_engine(other, head) if isinstance(other, Path) else profiler.prepared(other)
+    )
+    head_row, request = profiler.prepared(head)
+    for side in (base, request):
+        device = get(side.backend).device()
+        if isinstance(device, Reason):
+            raise MissingDependency(str(device))
+    profiler.say("compare, in turns")
+    limit_s = profiler.options.timeout_s or TIMEOUT_S
+    found = compare_interleaved(
+        base, request, threshold=threshold, budget_s=budget_s, timeout_s=limit_s
+    )
+    rows = []
+    for row, result, role in ((base_row, found.a, "base"), (head_row, found.b, "judged")):
+        full: dict[str, Any] = {**row, "status": "ok", **result.columns}
+        notes = [f"interleaved, {role}: {sentence(found)}", *result.notes]
+        full |= {"reason": "; ".join(notes)}
+        full |= {"timestamp": datetime.now(UTC).isoformat(timespec="seconds")}
+        rows.append(full)
+    return Sides(rows[0], rows[1], found)
+
+
+def _of_engine(folder: Path, head: Configuration) -> tuple[Row, WorkerRequest]:
+    """The row and request of an engine that lies built in a folder."""
+    from deploykit.bench.worker import open_engine
+
+    engine = open_engine(folder)
+    manifest = engine.manifest
+    row = {
+        "model": manifest["model"]["name"],
+        "alpha": manifest["model"]["alpha"],
+        "rho": manifest["model"]["rho"],
+        "weights": manifest["model"]["weights"],
+        "precision": manifest["precision"],
+        "precision_actual": engine.precision_actual,
+        "target": manifest["target"],
+        "backend": manifest["builder"],
+        "onnx_bytes": manifest["onnx_bytes"],
+        "engine_bytes": manifest["bytes"],
+        "batch": head.batch,
+    }
+    request = WorkerRequest(
+        engine=folder, backend=manifest["builder"], batch=head.batch, threads=head.load.threads
+    )
+    return row, request
+
+
+def sentence(found: Comparison) -> str:
+    """The comparison in one line."""
+    ratio = found.ratio
+    return (
+        f"{found.verdict}: {ratio.ratio:.3f} times the base's latency, "
+        f"{ratio.confidence:.0%} interval {ratio.low:.3f} to {ratio.high:.3f}, "
+        f"{found.plan.units} fresh loads of both sides, threshold {found.threshold:.1%}"
+    )
+
+
+def as_values(sides: Sides) -> dict[str, Any]:
+    """The outcome as plain values, for JSON."""
+    found = sides.comparison
+    return {
+        "verdict": found.verdict,
+        **{field.name: getattr(found.ratio, field.name) for field in fields(found.ratio)},
+        "threshold": found.threshold,
+        "units": found.plan.units,
+        "pairs_per_unit": found.plan.pairs,
+        "elapsed_s": found.elapsed_s,
+        "base": sides.base,
+        "judged": sides.head,
+    }
