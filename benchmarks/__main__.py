@@ -12,7 +12,15 @@ from benchmarks.result import Result
 from deploykit import env
 
 #: In the order in which they run.
-NAMES = ("startup", "row_overhead", "main_job", "export_cost", "measuring", "interleaved")
+NAMES = (
+    "startup",
+    "row_overhead",
+    "main_job",
+    "export_cost",
+    "measuring",
+    "interleaved",
+    "compare_scale",
+)
 REPORT = Path("reports/benchmarks.csv")
 COLUMNS = (
     "benchmark",

@@ -35,6 +35,7 @@ def heavy_imports(code: str) -> str:
         "deploykit.cli",
         "deploykit.zoo",
         "deploykit.report",
+        "deploykit.report.comparing.rendering",
         "deploykit.report.csvfile",
         "deploykit.report.views",
         "deploykit.claims",
@@ -70,6 +71,13 @@ def test_importing_it_imports_nothing_heavy(module):
 )
 def test_the_command_imports_nothing_heavy(arguments):
     assert heavy_imports(INVOKE.format(arguments)) == "[]"
+
+
+def test_comparing_reports_imports_nothing_heavy(tmp_path):
+    from stored_reports import repeats, save
+
+    path = save(tmp_path / "a.csv", repeats())
+    assert heavy_imports(INVOKE.format(["compare", path, path])) == "[]"
 
 
 def test_every_module_of_every_command_is_light_to_import():

@@ -22,6 +22,7 @@ COMMANDS = (
     "build",
     "profile",
     "claims",
+    "compare",
     "train",
     "doctor",
 )

@@ -16,12 +16,17 @@ from deploykit.stats.percentiles import (
 )
 from deploykit.stats.proportions import mcnemar, wilson_interval
 from deploykit.stats.shape import Trend, modes, outliers, trend
+from deploykit.stats.two_proportions import DifferenceTest, difference_test
+from deploykit.stats.unpaired import RatioTest, ratio_test
 
 __all__ = [
+    "DifferenceTest",
     "Percentile",
     "RatioInterval",
+    "RatioTest",
     "Trend",
     "benjamini_hochberg",
+    "difference_test",
     "effective_size",
     "holm",
     "mcnemar",
@@ -30,6 +35,7 @@ __all__ = [
     "outliers",
     "paired_ratio",
     "percentile",
+    "ratio_test",
     "samples_needed",
     "trend",
     "wilson_interval",

@@ -1,0 +1,263 @@
+"""Comparing two stored reports: which configurations became slower, less accurate, or stopped working.
+
+Samples of one process are not independent draws, so the unit is the process: each row is one. What is gated
+is a change that is beyond a limit *and* significant, with the chance of any false alarm bounded over all
+rows (Holm), for latencies and for accuracies. Pure: paths in, a `Comparison` out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from deploykit.errors import CheckFailed, DeploykitError, UsageError
+from deploykit.report.comparing.judging import (
+    FASTER,
+    SAME,
+    SLOWER,
+    UNDECIDED,
+    WORSE,
+    Accuracy,
+    Latency,
+    Limits,
+    accuracy_of,
+    accuracy_verdict,
+    latency_of,
+    latency_verdict,
+)
+from deploykit.report.comparing.matching import Match, match
+from deploykit.report.comparing.processes import KEY, READ, SOFT, Key, Process, read_processes
+from deploykit.report.reading import open_table
+from deploykit.report.views import label
+from deploykit.stats import holm
+
+__all__ = ["Change", "Comparison", "Limits", "compare_reports"]
+
+#: Verdicts on configurations of which the two sides have no latencies to compare.
+FAILED, MENDED, SKIPPED, BASE_ONLY, HEAD_ONLY = (
+    "failed",
+    "mended",
+    "skipped",
+    "base only",
+    "head only",
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of one configuration.
+
+    Attributes:
+        identity: the columns that name it.
+        verdict: slower, faster, same or undecided; failed (it was ok), mended (it is ok again), skipped
+            (not ok on either side, or skipped in head), base only, head only.
+        accuracy_verdict: worse, better, same or undecided; empty where a side has no accuracy.
+        regression: whether it closes the gate.
+        reason: what to know, what would decide it.
+        latency_p, accuracy_p: adjusted p-values; None without a test.
+    """
+
+    identity: dict[str, str]
+    verdict: str
+    accuracy_verdict: str
+    regression: bool
+    reason: str
+    latency: Latency | None = None
+    accuracy: Accuracy | None = None
+    latency_p: float | None = None
+    accuracy_p: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The configuration, as short as it can be said."""
+        row = self.identity
+        network = {**row, "alpha": "" if row["alpha"] == "1" else row["alpha"]}
+        parts = [label(network), row["precision"], row["backend"], f"batch {row['batch'] or '?'}"]
+        parts += [f"{row['streams']} streams"] if row["streams"] not in ("", "1") else []
+        parts += [f"{row['rate_per_s']}/s"] if row["rate_per_s"] else []
+        parts += [f"{row['threads']} threads"] if row["threads"] else []
+        return " ".join([*parts, *([row["pass"]] if row["pass"] != "forward" else [])])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All configurations of two reports.
+
+    Attributes:
+        changes: regressions first, then by how much the latency changed.
+        remarks: one line each on the files.
+    """
+
+    base: str
+    head: str
+    limits: Limits
+    changes: tuple[Change, ...]
+    remarks: tuple[str, ...] = field(default=())
+
+    @property
+    def regressions(self) -> tuple[Change, ...]:
+        """The changes that close the gate."""
+        return tuple(change for change in self.changes if change.regression)
+
+    @property
+    def failure(self) -> DeploykitError | None:
+        """The error that a gate ends with, or None when nothing regressed."""
+        bad = self.regressions
+        if not bad:
+            return None
+        shown = "; ".join(f"{change.name}: {_said(change)}" for change in bad[:3])
+        more = f"; and {len(bad) - 3} more" if len(bad) > 3 else ""
+        total = len(self.changes)
+        return CheckFailed(f"{len(bad)} of {total} configurations regressed: {shown}{more}")
+
+
+def compare_reports(
+    base: str, head: str, limits: Limits | None = None, *, across_machines: bool = False
+) -> Comparison:
+    """Compare the report at `head` with the one at `base`.
+
+    Args:
+        base: path of a CSV of `deploykit profile`, or `-` for standard input.
+        head: path of another.
+        limits: what change matters.
+        across_machines: compare latencies though they were measured on different machines.
+
+    Raises:
+        UsageError: a file can't be read as a report, or the two are of different machines.
+    """
+    limits = limits or Limits()
+    if base == head == "-":
+        raise UsageError("standard input can be one of the two reports: name a file for the other")
+    sides, remarks = [], []
+    for path in (base, head):
+        with open_table(path, READ) as table:
+            sides.append(read_processes(table, across_machines=across_machines))
+            remarks += [table.remark] if table.remark else []
+    if not across_machines:
+        _check_machines(base, head, *sides)
+    changes = _judge(match(sides[0], sides[1], (base, head)), limits)
+    return Comparison(base, head, limits, tuple(sorted(changes, key=_order)), tuple(remarks))
+
+
+def _check_machines(base: str, head: str, ours: Iterable[Key], theirs: Iterable[Key]) -> None:
+    place = KEY.index("env_id")
+    first, second = ({key[place] for key in side} for side in (ours, theirs))
+    if first.isdisjoint(second):
+        raise UsageError(
+            f"{base} was measured on machine {_named(first)}, {head} on {_named(second)}: latencies of "
+            "different machines say nothing of the code; --across-machines compares them all the same"
+        )
+
+
+def _named(machines: set[str]) -> str:
+    return ", ".join(sorted(name or "unknown" for name in machines))
+
+
+def _judge(matches: Iterable[Match], limits: Limits) -> list[Change]:
+    """The verdicts, once the p-values of all rows are known."""
+    found = []
+    for one in matches:
+        base, head = ([p for p in side if p.status == "ok"] for side in (one.base, one.head))
+        found.append((one, latency_of(base, head), accuracy_of(base, head)))
+    latency_p = iter(holm([s.test.p_value for _, s, _ in found if s is not None and s.test]))
+    accuracy_p = iter(holm([a.test.p_value for _, _, a in found if a is not None and a.test]))
+    changes = []
+    for one, latency, accuracy in found:
+        changes.append(
+            _change(
+                one,
+                latency,
+                accuracy,
+                next(latency_p) if latency is not None and latency.test else None,
+                next(accuracy_p) if accuracy is not None and accuracy.test else None,
+                limits,
+            )
+        )
+    return changes
+
+
+def _change(
+    one: Match,
+    latency: Latency | None,
+    accuracy: Accuracy | None,
+    latency_p: float | None,
+    accuracy_p: float | None,
+    limits: Limits,
+) -> Change:
+    verdict, reason = _standing(one)
+    judged = ""
+    reasons = [reason, *_remarks(one)]
+    if not verdict:
+        if latency is None:
+            verdict, reason = UNDECIDED, "a side has no latencies: measure longer"
+        else:
+            verdict, reason = latency_verdict(latency, _or_one(latency_p), limits)
+        reasons.append(reason)
+        if accuracy is not None:
+            judged, reason = accuracy_verdict(accuracy, _or_one(accuracy_p), limits)
+            reasons.append(reason)
+    identity = dict(zip((*KEY, *SOFT), (*one.key, *one.soft), strict=True))
+    return Change(
+        identity,
+        verdict,
+        judged,
+        verdict in (SLOWER, FAILED) or judged == WORSE,
+        "; ".join(filter(None, reasons)),
+        latency,
+        accuracy,
+        latency_p,
+        accuracy_p,
+    )
+
+
+def _or_one(p: float | None) -> float:
+    return 1.0 if p is None else p
+
+
+def _standing(one: Match) -> tuple[str, str]:
+    """The verdict where there is nothing to compare, with its reason; two blanks where there is."""
+    differing = f"differs from the other report in {', '.join(one.near)}" if one.near else ""
+    if not one.head:
+        return BASE_ONLY, differing
+    if not one.base:
+        return HEAD_ONLY, differing
+    before, now = ({p.status for p in side} for side in (one.base, one.head))
+    lost = [p for p in one.head if p.status == "failed"]
+    if lost and "ok" in before and "failed" not in before:
+        # One that fails now and then, and never did, is worse than a slow one.
+        count = f"{len(lost)} of {len(one.head)} processes: " if len(lost) < len(one.head) else ""
+        return FAILED, count + lost[0].reason
+    if "ok" in now:
+        return ("", "") if "ok" in before else (MENDED, "")
+    return SKIPPED, one.head[0].reason
+
+
+def _remarks(one: Match) -> list[str]:
+    """What else differs between the sides that a reader of the row should know."""
+    before, now = (_versions(side) for side in (one.base, one.head))
+    return [f"backend {before} became {now}"] if before and now and before != now else []
+
+
+def _versions(side: list[Process]) -> str:
+    return ", ".join(sorted({p.backend_version for p in side if p.backend_version}))
+
+
+def _said(change: Change) -> str:
+    """Why a change is a regression, in a few words."""
+    words = []
+    if change.verdict == SLOWER and change.latency is not None:
+        words.append(f"{change.latency.ratio:.3g} times as long")
+    if change.verdict == FAILED:
+        words.append(f"failed, {change.reason}" if change.reason else "failed")
+    if change.accuracy_verdict == WORSE and change.accuracy is not None:
+        drop = 100 * (change.accuracy.base - change.accuracy.head)
+        words.append(f"{drop:.2f} points less accurate")
+    return " and ".join(words)
+
+
+_RANKS = {FAILED: 0, SLOWER: 1, FASTER: 3, UNDECIDED: 4, SAME: 5}
+
+
+def _order(change: Change) -> tuple[bool, int, float]:
+    ratio = change.latency.ratio if change.latency is not None else 1.0
+    return not change.regression, _RANKS.get(change.verdict, 6), -ratio

@@ -1,0 +1,178 @@
+"""A comparison as rows for CSV and JSON, as Markdown, as test results, and as cells for a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from deploykit.report import markdown
+from deploykit.report.comparing import Change, Comparison
+from deploykit.report.comparing.judging import SAME, UNDECIDED, Accuracy, Latency
+from deploykit.report.comparing.processes import KEY, SOFT
+from deploykit.report.junit import Case, junit_xml
+from deploykit.report.views import significant
+
+#: Columns of the CSV: a configuration's name, then what became of it.
+COLUMNS = (
+    *KEY,
+    *SOFT,
+    *"""verdict accuracy_verdict regression reason quantile base_ms head_ms base_processes head_processes
+    ratio ratio_low ratio_high latency_p base_top1 head_top1 base_images head_images
+    top1_change top1_change_low top1_change_high accuracy_p""".split(),
+)
+HEADER = (
+    "configuration",
+    "base ms",
+    "head ms",
+    "ratio [99%]",
+    "latency",
+    "top-1",
+    "accuracy",
+    "note",
+)
+RIGHT = (1, 2, 3, 5)
+#: A table for people has this many rows at most; the rest is in the CSV.
+MOST_ROWS = 50
+
+
+def rows_of(comparison: Comparison) -> list[dict[str, Any]]:
+    """One row per configuration, None where there is no value."""
+    return [_row(change) for change in comparison.changes]
+
+
+def _row(change: Change) -> dict[str, Any]:
+    row: dict[str, Any] = {name: value or None for name, value in change.identity.items()}
+    row |= dict.fromkeys(COLUMNS[len(row) :])
+    row |= {
+        "verdict": change.verdict,
+        "accuracy_verdict": change.accuracy_verdict or None,
+        "regression": change.regression,
+        "reason": change.reason or None,
+        "latency_p": change.latency_p,
+        "accuracy_p": change.accuracy_p,
+    }
+    return row | _of_latency(change.latency) | _of_accuracy(change.accuracy)
+
+
+def _of_latency(found: Latency | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    row = {
+        "quantile": found.quantile,
+        "base_ms": found.base_ms,
+        "head_ms": found.head_ms,
+        "base_processes": found.processes[0],
+        "head_processes": found.processes[1],
+        "ratio": found.ratio,
+    }
+    if found.test is not None:
+        row |= {"ratio_low": found.test.low, "ratio_high": found.test.high}
+    return row
+
+
+def _of_accuracy(found: Accuracy | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    row = {
+        "base_top1": found.base,
+        "head_top1": found.head,
+        "base_images": found.images[0],
+        "head_images": found.images[1],
+        "top1_change": found.head - found.base,
+    }
+    if found.test is not None:
+        row |= {"top1_change_low": found.test.low, "top1_change_high": found.test.high}
+    return row
+
+
+def cells_of(change: Change) -> tuple[str, ...]:
+    """One configuration under `HEADER`."""
+    latency, accuracy = change.latency, change.accuracy
+    times: tuple[str, ...] = ("–", "–", "–")
+    if latency is not None:
+        ratio = f"{latency.ratio:.3f}"
+        if latency.test is not None:
+            ratio += f" [{latency.test.low:.3f}, {latency.test.high:.3f}]"
+        times = (significant(latency.base_ms), significant(latency.head_ms), ratio)
+    top1 = "–"
+    if accuracy is not None:
+        top1 = f"{100 * accuracy.base:.2f}% → {100 * accuracy.head:.2f}%"
+    judged = change.accuracy_verdict or "–"
+    return (change.name, *times, change.verdict, top1, judged, change.reason)
+
+
+def table_of(changes: Sequence[Change]) -> tuple[list[str], list[list[str]], list[int]]:
+    """Header, rows and right-aligned columns; without those in which no row says anything."""
+    rows = [cells_of(change) for change in changes]
+    shown = [i for i in range(len(HEADER)) if any(row[i] not in ("", "–") for row in rows)]
+    right = [place for place, i in enumerate(shown) if i in RIGHT]
+    return [HEADER[i] for i in shown], [[row[i] for i in shown] for row in rows], right
+
+
+def noteworthy(comparison: Comparison) -> list[Change]:
+    """What a person should see first: all if they are few, else what is not the same, at most `MOST_ROWS`."""
+    changes = list(comparison.changes)
+    if len(changes) > MOST_ROWS:
+        changes = [c for c in changes if (c.verdict, c.accuracy_verdict or SAME) != (SAME, SAME)]
+    return changes[:MOST_ROWS]
+
+
+def summary(comparison: Comparison) -> str:
+    """How many configurations came out how, in one line."""
+    counts = Counter(change.verdict for change in comparison.changes)
+    judged = Counter(c.accuracy_verdict for c in comparison.changes if c.accuracy_verdict)
+    text = f"{len(comparison.changes)} configurations: {_counted(counts)}"
+    if judged:
+        text += f"; accuracy: {_counted(judged)}"
+    limits = comparison.limits
+    return (
+        f"{text}. Limits: {100 * limits.slowdown:g}% slower, "
+        f"{100 * limits.accuracy_drop:g} points less accurate; 1% chance of any false alarm"
+    )
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+
+
+def to_markdown(comparison: Comparison) -> str:
+    """A page for `$GITHUB_STEP_SUMMARY` and the like."""
+    bad = len(comparison.regressions)
+    title = f"{bad} regression{'s' if bad != 1 else ''}" if bad else "No regression"
+    shown = noteworthy(comparison)
+    header, rows, right = table_of(shown)
+    parts = [f"## {title}\n", f"{summary(comparison)}.\n"]
+    if rows:
+        parts.append(markdown.table(header, rows, right))
+    left = len(comparison.changes) - len(shown)
+    if left:
+        parts.append(f"{left} more configurations are in the CSV.\n")
+    parts += [f"Note: {remark}\n" for remark in comparison.remarks]
+    return "\n".join(parts)
+
+
+def to_junit(comparison: Comparison) -> str:
+    """A test suite with a case per configuration: a regression fails, what is not decided is skipped."""
+    return junit_xml("compare", [_case(change) for change in comparison.changes])
+
+
+def _case(change: Change) -> Case:
+    output = "\n".join(f"{n}: {cell}" for n, cell in zip(HEADER, cells_of(change), strict=True))
+    said = f"{change.verdict}; accuracy {change.accuracy_verdict or 'not compared'}"
+    why = f"{said}: {change.reason}" if change.reason else said
+    open_question = UNDECIDED in (change.verdict, change.accuracy_verdict)
+    skipped = open_question or (change.latency is None and change.verdict != "failed")
+    # Machine and soft columns keep names unique where two configurations read alike.
+    name = f"{change.name} ({', '.join(v for v in _details(change) if v)})"
+    return Case(
+        name,
+        "compare." + (change.identity["model"] or "unknown"),
+        failure=why if change.regression else "",
+        skipped=why if skipped and not change.regression else "",
+        output=output,
+    )
+
+
+def _details(change: Change) -> list[str]:
+    return [change.identity[name] for name in ("weights", "env_id", *SOFT)]

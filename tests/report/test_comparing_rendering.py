@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from stored_reports import repeats, row, save
+
+from deploykit.report.comparing import compare_reports
+from deploykit.report.comparing.rendering import (
+    COLUMNS,
+    MOST_ROWS,
+    noteworthy,
+    rows_of,
+    to_junit,
+    to_markdown,
+)
+from deploykit.report.csvfile import to_csv
+
+GOLDEN = Path(__file__).with_name("golden") / "compare.md"
+
+
+@pytest.fixture
+def comparison(tmp_path):
+    """Every verdict that there is."""
+    judged = {"dataset": "digits/test", "test_images": 10_000}
+    base = [
+        *repeats(2),
+        *repeats(3, precision="int8", top1=0.95, **judged),
+        *repeats(4, model="mobilenet", alpha=0.5),
+        *repeats(5, model="vgg16", batch=8)[:1],
+        *repeats(model="nin"),
+        row(model="zfnet", status="failed", reason="out of memory"),
+        *repeats(model="mlp"),
+        row(model="resnet18"),
+    ]
+    head = [
+        *repeats(2),
+        *repeats(3, precision="int8", top1=0.91, **judged),
+        *repeats(4.6, model="mobilenet", alpha=0.5),
+        *repeats(4, model="vgg16", batch=8)[:1],
+        row(model="nin", status="failed", reason="the child was killed | signal 9"),
+        *repeats(model="zfnet"),
+        row(model="mlp", status="skipped", reason="no device"),
+        row(model="resnet34"),
+    ]
+    paths = save(tmp_path / "base.csv", base), save(tmp_path / "head.csv", head)
+    return compare_reports(*paths)
+
+
+def test_the_markdown_is_the_golden_one(comparison):
+    assert to_markdown(comparison) == GOLDEN.read_text()
+
+
+def test_the_csv_has_every_configuration_and_reads_back(comparison):
+    rows = list(csv.DictReader(io.StringIO(to_csv(rows_of(comparison), COLUMNS))))
+    verdicts = {(r["model"], r["precision"]): (r["verdict"], r["regression"]) for r in rows}
+    assert verdicts == {
+        ("lenet5", "fp32"): ("same", "false"),
+        ("lenet5", "int8"): ("same", "true"),
+        ("mobilenet", "fp32"): ("slower", "true"),
+        ("vgg16", "fp32"): ("undecided", "false"),
+        ("nin", "fp32"): ("failed", "true"),
+        ("zfnet", "fp32"): ("mended", "false"),
+        ("mlp", "fp32"): ("skipped", "false"),
+        ("resnet18", "fp32"): ("base only", "false"),
+        ("resnet34", "fp32"): ("head only", "false"),
+    }
+    slower = next(r for r in rows if r["verdict"] == "slower")
+    assert float(slower["ratio"]) == pytest.approx(1.15, rel=1e-4)
+    assert float(slower["ratio_low"]) < 1.15 < float(slower["ratio_high"])
+    assert float(slower["latency_p"]) < 0.01
+    assert (slower["base_processes"], slower["quantile"]) == ("5", "p20")
+
+
+def test_rows_hold_exactly_the_columns(comparison):
+    assert all(tuple(found) == COLUMNS for found in rows_of(comparison))
+
+
+def test_regressions_fail_and_open_questions_are_skipped_in_junit(comparison):
+    root = ElementTree.fromstring(to_junit(comparison).encode())
+    states = {
+        (case.get("classname") or "").removeprefix("compare."): [
+            child.tag for child in case if child.tag != "system-out"
+        ]
+        for case in root.iter("testcase")
+        if "int8" not in (case.get("name") or "")
+    }
+    assert states["nin"] == states["mobilenet"] == ["failure"]
+    assert states["vgg16"] == states["mlp"] == states["resnet18"] == ["skipped"]
+    assert states["lenet5"] == []
+    assert root.get("failures") == "3"
+
+
+def test_people_see_what_is_worth_a_look_first_and_not_everything(tmp_path):
+    base = [r for i in range(MOST_ROWS + 5) for r in repeats(model=f"m{i}")]
+    head = [r | ({"latency_p20_ms": 9.0} if r["model"] == "m7" else {}) for r in base]
+    paths = save(tmp_path / "base.csv", base), save(tmp_path / "head.csv", head)
+    found = compare_reports(*paths)
+    assert [c.identity["model"] for c in noteworthy(found)] == ["m7"]
+    assert f"{MOST_ROWS + 4} more configurations are in the CSV" in to_markdown(found)

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+from stored_reports import row, save
+
+from deploykit.errors import UsageError
+from deploykit.report.csvfile import to_csv
+from deploykit.report.reading import ADDED, open_table, positive, share
+from deploykit.report.schema import NAMES
+
+WANTED = ("model", "latency_p20_ms")
+
+
+def read(path, names=WANTED):
+    with open_table(str(path), names) as table:
+        return list(table.rows)
+
+
+def complaint(path, names=WANTED) -> str:
+    with pytest.raises(UsageError) as caught:
+        read(path, names)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_the_columns_asked_for_come_in_the_order_asked(tmp_path):
+    path = save(tmp_path / "a.csv", [row(), row(model="mlp")])
+    assert read(path) == [(2, ("lenet5", "2")), (3, ("mlp", "2"))]
+    assert read(path, WANTED[::-1])[0] == (2, ("2", "lenet5"))
+
+
+def test_the_line_is_that_of_the_file(tmp_path):
+    path = tmp_path / "a.csv"
+    save(path, [row(reason="x"), row()])
+    path.write_text(path.read_text().replace(",x,", ',"two\nlines",'))
+    assert [line for line, _ in read(path)] == [3, 4]
+
+
+def test_a_dash_is_standard_input(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(to_csv([row()])))
+    assert len(read("-")) == 1
+
+
+def test_what_a_spreadsheet_puts_first_is_no_part_of_a_name(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("\ufeff" + to_csv([row()]), encoding="utf-8")
+    assert len(read(path)) == 1
+
+
+def test_a_report_from_before_a_column_was_added_reads_as_blank_and_says_so(tmp_path):
+    path = save(tmp_path / "old.csv", [row()], tuple(n for n in NAMES if n not in ADDED))
+    with open_table(path, WANTED) as table:
+        assert [cells for _, cells in table.rows] == [("lenet5", "")]
+        assert table.remark == f"{path} has no column latency_p20_ms: taken as blank"
+
+
+def test_columns_of_others_are_ignored_and_named(tmp_path):
+    path = save(tmp_path / "a.csv", [row(mood="good")], (*NAMES, "mood"))
+    with open_table(path, WANTED) as table:
+        assert len(list(table.rows)) == 1
+        assert table.remark == f"{path} has extra columns, ignored: mood"
+
+
+def test_missing_columns_are_named(tmp_path):
+    path = save(tmp_path / "a.csv", [row()], tuple(n for n in NAMES if n != "model"))
+    assert "has no column model: name a CSV of `deploykit profile`" in complaint(path)
+    (tmp_path / "b.csv").write_text("a;b\n1;2\n")
+    assert "has no column schema, status, model" in complaint(tmp_path / "b.csv")
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(to_csv([row()]).replace(",alpha,", ",model,", 1))
+    assert "has the column 'model' twice" in complaint(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (to_csv([]).encode(), "has a header but no rows"),
+        (b"\x89PNG\r\n\x1a\n\xff\xfe\x00", "is not text in UTF-8"),
+        (b"\x00\x00\x00", "has no column"),
+        (b'"' + b"x" * 200_000 + b'"', "is not a CSV"),
+    ],
+)
+def test_what_is_no_report_is_one_line(tmp_path, content, said):
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    assert said in complaint(path)
+
+
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path):
+    assert "no such file" in complaint(tmp_path / "none.csv").lower()
+    assert "is a directory" in complaint(tmp_path).lower()
+
+
+def test_a_row_that_is_cut_off_is_named(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(to_csv([row(), row()])[:-40])
+    assert f"line 3: {len(NAMES) - 1}" not in complaint(path)
+    assert "line 3: " in complaint(path)
+    assert f"the header has {len(NAMES)}: the file is damaged" in complaint(path)
+
+
+def test_another_schema_is_refused_with_both_versions(tmp_path):
+    path = save(tmp_path / "a.csv", [row(), row(schema=2)])
+    assert "line 3: schema 2, this deploykit reads 1" in complaint(path)
+
+
+def test_an_unknown_status_is_refused(tmp_path):
+    path = save(tmp_path / "a.csv", [row(status="fine")])
+    assert "line 2: status 'fine' is none of ok, failed and skipped" in complaint(path)
+
+
+@pytest.mark.parametrize("text", ["nan", "-1", "0", "inf", "fast"])
+def test_a_latency_is_a_positive_number(text):
+    with pytest.raises(UsageError, match=rf"a\.csv, line 7: x is {text}: it must be a positive"):
+        positive(text, "x", "a.csv", 7)
+
+
+def test_blanks_are_none():
+    assert positive("", "x", "a.csv", 7) is None
+    assert share("", "x", "a.csv", 7) is None
+
+
+@pytest.mark.parametrize("text", ["nan", "-0.1", "1.1", "all"])
+def test_a_share_is_from_0_to_1(text):
+    with pytest.raises(UsageError, match="must be from 0 to 1"):
+        share(text, "x", "a.csv", 7)
