@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 
-.PHONY: help install run test lint format bench catalogue parity clean
+.PHONY: help install run test lint format bench catalogue study parity clean
 
 help:  ## What can be made.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ bench: install  ## Speed and memory of the commands themselves, into reports/ben
 catalogue: install  ## Every network through export, precisions and builders, into reports/catalogue.csv.
 	$(BIN)/python -m deploykit.workflow.catalogue
 
+study: install  ## Train and measure size against accuracy on Fashion-MNIST, into reports/; STUDY='--budget 600' and the like.
+	$(BIN)/python -m deploykit.workflow.study $(STUDY)
+
 # torchvision's and timm's wheels ask for another torch: they go beside .venv's, without what they depend on.
 .venv-parity/.installed: | install
 	$(PYTHON) -m venv --without-pip .venv-parity
@@ -53,6 +56,6 @@ catalogue: install  ## Every network through export, precisions and builders, in
 parity: .venv-parity/.installed  ## Equal weights, equal logits: against torchvision and timm, into reports/parity.csv.
 	PYTHONPATH=. .venv-parity/bin/python scripts/parity.py
 
-clean:  ## Remove what the commands above made, reports excepted.
+clean:  ## Remove what the commands above made, reports and the study's trainings excepted.
 	rm -rf $(VENV) .venv-parity .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find engines -mindepth 1 ! -name README.md -delete

@@ -68,7 +68,7 @@ def percent(value: Any) -> str:
 def label(row: Row) -> str:
     """The network with its multipliers, as short as it can be said."""
     text = str(row.get("model") or "")
-    if row.get("alpha") not in (None, "", 1, 1.0):
+    if row.get("alpha") not in (None, "", "1", 1):
         text += f" α={float(row['alpha']):g}"
     if row.get("rho") not in (None, "", "1", 1):
         text += f" ρ={row['rho']}"

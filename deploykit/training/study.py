@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import zoo
+from deploykit.errors import UsageError
 from deploykit.store import write_atomic
 from deploykit.training.recipes import recipe_for
 from deploykit.types import ModelSpec
@@ -85,7 +86,7 @@ class Outcome:
         checkpoint: file name in the study's folder, where there is one.
         top1: share of the whole test part that is classified right.
         test_images: how many there were.
-        train_s: seconds of training in the call that finished it.
+        train_s: seconds of training in the call that finished it, whichever call that was.
     """
 
     case: str
@@ -168,13 +169,17 @@ def run_study(
 
     Raises:
         OutputFailed: `folder` can't be written.
+        UsageError: the folder's journal is damaged.
     """
     cases = tuple(plan() if cases is None else cases)
     folder.mkdir(parents=True, exist_ok=True)
     deadline = None if budget_s is None else time.time() + budget_s
-    outcomes = {case.name: Outcome(case.name, "waiting") for case in cases}
+    took_s = _earlier_times(folder / JOURNAL)
+    outcomes = {c.name: Outcome(c.name, "waiting", train_s=took_s.get(c.name)) for c in cases}
 
     def note(outcome: Outcome) -> None:
+        if outcome.status == "kept":
+            outcome = replace(outcome, train_s=took_s.get(outcome.case))
         outcomes[outcome.case] = outcome
         rows = [asdict(outcomes[case.name]) for case in cases]
         write_atomic(folder / JOURNAL, json.dumps(rows, indent=1) + "\n", "journal")
@@ -193,6 +198,17 @@ def run_study(
             for outcome in _in_parallel(group, folder, deadline, device, jobs):
                 note(outcome)
     return [outcomes[case.name] for case in cases]
+
+
+def _earlier_times(journal: Path) -> dict[str, float]:
+    """How long each training took, as an earlier call wrote it down."""
+    if not journal.is_file():
+        return {}
+    try:
+        rows = json.loads(journal.read_text())
+        return {row["case"]: row["train_s"] for row in rows if row["train_s"] is not None}
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"{journal} is no journal of a study: remove it") from None
 
 
 def _in_parallel(

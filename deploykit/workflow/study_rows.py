@@ -1,0 +1,131 @@
+"""The study's networks measured: one profile row per network and precision, kept until it goes stale."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from deploykit import env
+from deploykit.bench.policy import Policy
+from deploykit.report.csvfile import CsvReport
+from deploykit.report.schema import NAMES, SCHEMA_VERSION, Row, text_of
+from deploykit.store import Store, file_sha256, key_of
+from deploykit.training.study import Case
+from deploykit.types import ModelSpec
+from deploykit.workflow.conversion import CalibrationChoice
+from deploykit.workflow.profile import ProfileOptions, Profiler, configurations
+from deploykit.workflow.sources import code_digest
+
+PRECISIONS = ("fp32", "fp16", "int8")
+
+#: Of the calibration part, which neither training nor the test sees.
+CALIBRATION_IMAGES = 500
+
+#: Rows that are finished, in the study's folder.
+ROWS = "rows.csv"
+_KEY, _CASE = "key", "case"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A trained network and its rows, by precision; cells as text, blanks left out."""
+
+    case: Case
+    rows: Mapping[str, Row]
+
+
+def evaluate(
+    cases: Iterable[Case],
+    folder: Path,
+    store: Store,
+    policy: Policy,
+    *,
+    remeasure: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> list[Measured]:
+    """Measure every case whose checkpoint is in `folder`, in every precision of the study.
+
+    Rows reach `rows.csv` in the folder network by network, and are kept as long as the checkpoint, the code
+    that measures, the machine and the policy are what they were.
+
+    Args:
+        cases: on one data set each; those without a checkpoint are left out.
+        folder: of the study.
+        store: of graphs and engines.
+        policy: how long to measure.
+        remeasure: whatever was kept.
+        say: is told what is being done.
+
+    Raises:
+        OutputFailed: `folder` or `store` can't be written.
+    """
+    trained = [case for case in cases if checkpoint_of(case, folder).is_file()]
+    report = CsvReport(str(folder / ROWS), (*NAMES, _CASE, _KEY))
+    rows = {} if remeasure else _kept(folder / ROWS)
+    options = ProfileOptions(
+        precisions=PRECISIONS,
+        policy=policy,
+        calibration=CalibrationChoice(images=CALIBRATION_IMAGES),
+    )
+    for place, case in enumerate(trained, 1):
+        key = _key(checkpoint_of(case, folder), policy)
+        if _whole(rows.get(case.name, []), key):
+            continue
+        say(f"[{place}/{len(trained)}] {case.name}")
+        profiler = Profiler(store, options)
+        wanted = configurations([source_of(case, folder)], options)
+        rows[case.name] = [_stored(row, case, key) for row in profiler.rows(wanted)]
+        report.replace(row for c in trained for row in rows.get(c.name, []))
+    return [
+        Measured(case, {str(row["precision"]): row for row in rows[case.name]}) for case in trained
+    ]
+
+
+def checkpoint_of(case: Case, folder: Path) -> Path:
+    """Where the study's training leaves the weights of a case."""
+    return folder / f"{case.name}.safetensors"
+
+
+def source_of(case: Case, folder: Path) -> ModelSpec:
+    """The trained network of a case; what its checkpoint says of itself need not be said again."""
+    return replace(case.spec, resolution_px=None, weights=str(checkpoint_of(case, folder)))
+
+
+def _stored(row: Row, case: Case, key: str) -> Row:
+    """A row as it is read back, so that a report is the same whether its rows are new or kept."""
+    cells = {name: text_of(row.get(name)) for name in NAMES} | {_CASE: case.name, _KEY: key}
+    return {name: cell for name, cell in cells.items() if cell != ""}
+
+
+def _kept(path: Path) -> dict[str, list[Row]]:
+    """Rows of an earlier call by case; none where there is no such file, or it is not what was written."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="") as file:
+        stored = [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
+    rows: dict[str, list[Row]] = {}
+    for row in stored:
+        rows.setdefault(row.get(_CASE, ""), []).append(row)
+    return rows
+
+
+def _whole(rows: Sequence[Row], key: str) -> bool:
+    done = [row["precision"] for row in rows if row["status"] == "ok" and row.get(_KEY) == key]
+    return done == list(PRECISIONS)
+
+
+def _key(checkpoint: Path, policy: Policy) -> str:
+    """Of everything that a row rests on."""
+    return key_of(
+        {
+            "checkpoint": file_sha256(checkpoint),
+            "calibration_images": CALIBRATION_IMAGES,
+            "policy": policy.to_json(),
+            "schema": SCHEMA_VERSION,
+            "columns": NAMES,
+            "env": env.env_id(),
+            "code": code_digest("zoo", "graph", "backends", "bench", "data"),
+        }
+    )

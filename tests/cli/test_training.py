@@ -1,0 +1,107 @@
+"""`deploykit train`: progress on stderr, interruptions that lose nothing, starting from other weights."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from deploykit.cli.training_display import TrainingDisplay
+from deploykit.training import Progress
+from deploykit.types import ModelSpec
+from deploykit.zoo import weights
+
+DIGITS = ("train", "lenet5", "--data", "digits", "--epochs", "2")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def interrupt_in_epoch(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Ctrl-C comes at the first batch of that epoch."""
+
+    def press(_: TrainingDisplay, now: Progress) -> None:
+        if now.epoch == number:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainingDisplay, "show", press)
+
+
+def test_elsewhere_than_on_a_terminal_each_epoch_is_a_line(run) -> None:
+    ended = run(*DIGITS, "-o", "a.safetensors")
+    assert ended.code == 0
+    first, second = ended.err.splitlines()
+    assert first.startswith("epoch 1/2: 1097 images, loss ")
+    assert second.startswith("epoch 2/2: ")
+    assert ended.out.startswith("a.safetensors: ")
+    assert run(*DIGITS, "-o", "a.safetensors", "-q").err == ""
+
+
+def test_a_terminal_sees_epoch_image_loss_and_the_time_left(monkeypatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with TrainingDisplay() as display:
+        display.show(Progress(2, 3, 300, 1200, 0.5))
+        assert display._bar.tasks[0].percentage == pytest.approx(100 * 1500 / 3600)
+    shown = terminal.getvalue()
+    assert all(text in shown for text in ("epoch 2/3", "image 300/1,200", "loss 0.500", "left"))
+
+
+def test_no_colour_is_shown_where_none_is_wanted(monkeypatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    with TrainingDisplay() as display:
+        display.show(Progress(1, 1, 1, 2, 0.5))
+    assert "\x1b[3" not in terminal.getvalue()
+
+
+def test_what_ctrl_c_leaves_goes_on_to_the_same_weights(run, monkeypatch, tmp_path: Path) -> None:
+    assert run(*DIGITS, "-q", "-o", "unbroken.safetensors").code == 0
+    with monkeypatch.context() as patched:
+        interrupt_in_epoch(patched, 2)
+        ended = run(*DIGITS, "-o", "broken.safetensors")
+    assert ended.code == 130
+    assert ended.err == (
+        "deploykit: interrupted: the same command with --resume goes on from broken.safetensors.resume\n"
+    )
+    resumed = run(*DIGITS, "-o", "broken.safetensors", "--resume")
+    assert [line.partition(":")[0] for line in resumed.err.splitlines()] == ["epoch 2/2"]
+    broken, unbroken = (tmp_path / f"{n}.safetensors" for n in ("broken", "unbroken"))
+    assert broken.read_bytes() == unbroken.read_bytes()
+
+
+def test_ctrl_c_in_the_first_epoch_says_that_nothing_is_left(run, monkeypatch, tmp_path) -> None:
+    interrupt_in_epoch(monkeypatch, 1)
+    ended = run(*DIGITS, "-o", "a.safetensors")
+    assert ended.code == 130
+    assert "no epoch was finished, so there is nothing to go on from" in ended.err
+    assert list(tmp_path.glob("a.safetensors*")) == []
+
+
+def test_shipped_weights_are_fine_tuned_at_their_own_resolution(run, tmp_path: Path) -> None:
+    ended = run(
+        *("train", "mobilenet", "--alpha", "0.25", "--rho", "4/7", "--data", "digits", "-q"),
+        *("--epochs", "1", "--from", "trained", "--freeze", "blocks.*", "-o", "a.safetensors"),
+    )
+    assert ended.code == 0, ended.err
+    told = weights.metadata(tmp_path / "a.safetensors")
+    assert (told["resolution_px"], told["rho"], told["freeze"]) == ("64", "4/7", "blocks.*")
+    spec = ModelSpec("mobilenet", alpha=0.25, rho=weights.Fraction(4, 7), weights="trained")
+    start, tuned = load_file(weights.trained(spec)), load_file(tmp_path / "a.safetensors")
+    same = {key for key in start if start[key].equal(tuned[key])}
+    assert {key for key in start if key.startswith("blocks.")} <= same
+    assert "classifier.weight" not in same
+
+
+def test_weights_that_are_not_shipped_can_not_be_started_from(run) -> None:
+    ended = run("train", "vgg11", "--data", "digits", "--from", "trained")
+    assert ended.code == 2
+    assert "no trained weights come with deploykit for vgg11" in ended.err
