@@ -125,12 +125,22 @@ class OnnxRuntimeSession:
 
     boundary = "end_to_end"
 
-    def __init__(self, path: Path, threads: int | None = None, *, optimise: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        threads: int | None = None,
+        *,
+        optimise: bool = False,
+        profile: Path | None = None,
+    ) -> None:
         runtime = _import_runtime()
         options = runtime.SessionOptions()
         options.log_severity_level = 3
         self.threads = threads or max(1, int(env.usable_cores()))
         options.intra_op_num_threads = self.threads
+        if profile is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = str(profile)
         if not optimise:
             level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
             options.graph_optimization_level = level
@@ -184,6 +194,10 @@ class OnnxRuntimeSession:
             samples_ns[i] = clock() - start_ns
         self._turn = (first + n) % sets
         return samples_ns
+
+    def end_profile(self) -> Path:
+        """Stop writing the profile that was asked for, and say where it is; later runs go without."""
+        return Path(self._session.end_profiling())
 
     def close(self) -> None:
         """Drop the session and its buffers."""

@@ -21,6 +21,7 @@ COMMANDS = (
     "export",
     "build",
     "profile",
+    "layers",
     "claims",
     "compare",
     "train",

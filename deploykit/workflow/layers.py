@@ -1,0 +1,286 @@
+"""Each layer of a network on its own: time, work, roofline and drift."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from deploykit import backends
+from deploykit.bench.layer_drift import IMAGES, LayerDrift, layer_drift
+from deploykit.bench.layer_times import LayerTimes, layer_times
+from deploykit.bench.roofline import Ceilings, ceilings
+from deploykit.errors import UsageError
+from deploykit.store import Store
+from deploykit.types import BuildOptions
+from deploykit.workflow.build import build_network
+from deploykit.workflow.conversion import CalibrationChoice
+from deploykit.workflow.network import Network
+
+if TYPE_CHECKING:
+    from deploykit.backends.onnxruntime_layers import EngineNode
+    from deploykit.graph.layer_counts import LayerCounts
+    from deploykit.graph.lineage import Layer
+
+#: How far the sum of the layers may be from the whole run before the display says so.
+TOLERANCE = 0.05
+#: Orders that rows can be given in.
+ORDERS = ("order", "drift", "time", "macs")
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer of the float graph, or one node that the runtime added.
+
+    Attributes:
+        node: its ONNX node; of an added one, the engine's name.
+        module: the PyTorch module it was exported from; "" where that is not known, or where it was added.
+        op_type: its operator; of an added one, the engine's.
+        added: whether the runtime added it.
+        engine_node, engine_op_type: what computes it; None where it was removed or can't be traced.
+        fused_into: the layer under which its time is counted; None where it has a time of its own.
+        time_ms, time_share: of one run; None where it is counted under another layer.
+        macs: multiply-accumulates for one image; None where its shapes don't tell.
+        gflops: reached, of the layer and what is fused into it, in 10^9 operations per second.
+        roofline_fraction: of what this machine could do at best with that work and data.
+        roofline_bound: what bounds it there, "compute" or "memory".
+        drift_snr_db, drift_cosine, drift_max_abs: against fp32; None where there is nothing to compare.
+        drift_at: the layer whose value was compared, where it is another one.
+    """
+
+    node: str
+    module: str
+    op_type: str
+    added: bool = False
+    engine_node: str | None = None
+    engine_op_type: str | None = None
+    fused_into: str | None = None
+    time_ms: float | None = None
+    time_share: float | None = None
+    macs: int | None = None
+    gflops: float | None = None
+    roofline_fraction: float | None = None
+    roofline_bound: str | None = None
+    drift_snr_db: float | None = None
+    drift_cosine: float | None = None
+    drift_max_abs: float | None = None
+    drift_at: str | None = None
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """All layers of one engine, in the order in which it runs them.
+
+    Attributes:
+        rows: the layers.
+        times: what was measured.
+        precision_actual: what the engine computes in.
+        doubt: why the machine's ceilings are uncertain; "" where they are not.
+    """
+
+    rows: tuple[LayerRow, ...]
+    times: LayerTimes
+    precision_actual: str
+    doubt: str = ""
+
+    @property
+    def warning(self) -> str | None:
+        """What to say where the parts don't make up the whole, else None."""
+        if abs(self.times.ratio - 1) <= TOLERANCE:
+            return None
+        return (
+            f"the layers add up to {100 * self.times.ratio:.0f}% of the whole run, more than "
+            f"{100 * TOLERANCE:.0f}% off: something disturbed, or the layers are too small for the "
+            "runtime's profile; measure again on an idle machine"
+        )
+
+
+def report_layers(
+    network: Network,
+    precision: str,
+    store: Store,
+    choice: CalibrationChoice,
+    *,
+    backend: str = "onnxruntime",
+    batch: int = 1,
+    threads: int | None = None,
+    images: int = IMAGES,
+    data: str | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> LayerReport:
+    """Build a network in a precision and look at its layers one by one.
+
+    Args:
+        network: the fp32 network.
+        precision: of the engine.
+        store: takes the engine and the machine's ceilings.
+        choice: the calibration.
+        backend: one whose nodes can be timed: onnxruntime.
+        batch: images per run.
+        threads: of the runtime; None is one per usable core.
+        images: that drift is measured on, from the calibration part of the data.
+        data: where they come from; None is the network's own data set, else seeded noise.
+        say: is told what is being done.
+
+    Raises:
+        UsageError: the backend has no times per layer.
+        DeploykitError: as conversion, building and measuring say.
+    """
+    import onnx
+
+    from deploykit.backends.onnxruntime_layers import trace_layers
+    from deploykit.graph.layer_counts import count_layers
+    from deploykit.graph.lineage import layers
+    from deploykit.graph.loading import read_model
+
+    if backend != "onnxruntime":
+        raise UsageError(
+            f"{backend} gives no times per layer here: use --backend onnxruntime, the default"
+        )
+    say(f"build {network.model.spec.label} {precision}")
+    built = build_network(network, precision, backends.get(backend), BuildOptions(), choice, store)
+    source = read_model(network.model.path)
+    found = layers(source)
+    nodes = trace_layers(source, onnx.load(str(built.engine.path), load_external_data=False))
+    counts = count_layers(source)
+    del source
+    say("time the engine's nodes")
+    times = layer_times(built.engine.path, batch=batch, threads=threads)
+    say("measure the machine's ceilings")
+    most = ceilings(store.root, threads)
+    drift: Mapping[str, LayerDrift] = {}
+    if built.model.sha256 != network.model.sha256:
+        say("compare the layers with fp32")
+        drift = layer_drift(
+            network.model,
+            built.model,
+            dataset=data or network.dataset,
+            images=images,
+            activation_bytes=int(network.facts["activation_bytes"]),
+        )
+    rows = layer_rows(found, nodes, times, counts, drift, most, batch)
+    return LayerReport(tuple(rows), times, built.engine.precision_actual, most.doubt)
+
+
+def layer_rows(
+    found: Sequence[Layer],
+    nodes: Sequence[EngineNode],
+    times: LayerTimes,
+    counts: Mapping[str, LayerCounts],
+    drift: Mapping[str, LayerDrift],
+    most: Ceilings,
+    batch: int,
+) -> list[LayerRow]:
+    """A row per layer and per added node, in the order in which the engine runs them."""
+    computed_by = {layer: node for node in nodes for layer in node.layers}
+    rows: list[tuple[tuple[float, int], LayerRow]] = []
+    place = -1.0
+    for position, layer in enumerate(found):
+        node = computed_by.get(layer.node)
+        # What was removed stands behind the layer before it.
+        place = float(node.index) if node is not None else place
+        count = counts.get(layer.node)
+        row = LayerRow(
+            layer.node, layer.module, layer.op_type, macs=None if count is None else count.macs
+        )
+        if node is not None:
+            row = replace(row, engine_node=node.name, engine_op_type=node.op_type)
+            if node.main == layer.node:
+                row = _timed(row, node, times, counts, most, batch)
+            else:
+                row = replace(row, fused_into=node.main)
+        row = _with_drift(row, drift.get(layer.node))
+        rows.append(((place, position), row))
+    for node in nodes:
+        if not node.layers:
+            added = LayerRow(node.name, "", node.op_type, True, node.name, node.op_type)
+            rows.append(((float(node.index), -1), _timed(added, node, times, counts, most, batch)))
+    return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
+
+
+def _with_drift(row: LayerRow, drift: LayerDrift | None) -> LayerRow:
+    if drift is None:
+        return row
+    return replace(
+        row,
+        drift_snr_db=drift.snr_db,
+        drift_cosine=drift.cosine,
+        drift_max_abs=drift.max_abs,
+        drift_at=drift.measured_at if drift.measured_at != row.node else None,
+    )
+
+
+def _timed(
+    row: LayerRow,
+    node: EngineNode,
+    times: LayerTimes,
+    counts: Mapping[str, LayerCounts],
+    most: Ceilings,
+    batch: int,
+) -> LayerRow:
+    time_ms = times.nodes_ms[node.index]
+    row = replace(row, time_ms=time_ms, time_share=time_ms / times.sum_ms)
+    parts = [counts[name] for name in node.layers if name in counts]
+    if not parts or time_ms <= 0:
+        return row
+    macs = [part.macs for part in parts]
+    known = [value for value in macs if value is not None]
+    operations = 2.0 * sum(known) * batch if len(known) == len(macs) else None
+    if operations:
+        row = replace(row, gflops=operations / time_ms / 1e6)
+    # What is passed from one layer to the next inside a node is never written.
+    made = {name for part in parts for name in part.outputs}
+    read = {name: size for part in parts for name, size in part.inputs.items() if name not in made}
+    used = {name for part in parts for name in part.inputs}
+    written = {
+        name: size for part in parts for name, size in part.outputs.items() if name not in used
+    }
+    moved = (sum(read.values()) + sum(written.values())) * batch
+    moved += sum(part.weight_bytes for part in parts)
+    # The float graph stores four bytes where an integer node moves one.
+    moved //= 4 if node.integer else 1
+    peak = most.gflops.get("int8" if node.integer else "fp32")
+    if operations is None or not peak or not moved:
+        return row
+    compute_ms = operations / peak / 1e6
+    memory_ms = moved / most.bandwidth_gb_s(moved) / 1e6
+    return replace(
+        row,
+        roofline_fraction=max(compute_ms, memory_ms) / time_ms,
+        roofline_bound="compute" if compute_ms >= memory_ms else "memory",
+    )
+
+
+def ordered(rows: Sequence[LayerRow], by: str) -> list[LayerRow]:
+    """Rows as they run ("order"), or with the worst drift, the longest time or the most MACs first.
+
+    Raises:
+        UsageError: no such order.
+    """
+    if by not in ORDERS:
+        raise UsageError(f"--by takes {', '.join(ORDERS)}, not {by!r}")
+    if by == "drift":
+        return sorted(
+            (row for row in rows if not row.added),
+            key=lambda row: math.inf if row.drift_snr_db is None else row.drift_snr_db,
+        )
+    if by == "time":
+        return sorted(rows, key=lambda row: -(row.time_ms or 0.0))
+    if by == "macs":
+        return sorted(rows, key=lambda row: -(row.macs or 0))
+    return list(rows)
+
+
+def totals(report: LayerReport) -> dict[str, Any]:
+    """What stands below the rows: the sum of the layers and the whole run, in ms."""
+    times = report.times
+    return {
+        "layers_ms": sum(times.nodes_ms),
+        "call_ms": times.call_ms,
+        "whole_ms": times.whole_ms,
+        "ratio": times.ratio,
+        "profile_ms_per_node": times.profile_ms,
+        "runs": times.runs,
+        "precision_actual": report.precision_actual,
+    }

@@ -1,0 +1,78 @@
+"""`deploykit layers`, from the command line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from deploykit.bench import layer_times
+from deploykit.bench.roofline import Ceilings
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """Few and short sessions: what is looked at is not how long layers take."""
+    kept = layer_times.layer_times
+    brief = {"rounds": 1, "span_s": 0.02}
+    monkeypatch.setattr(
+        "deploykit.workflow.layers.layer_times", lambda *a, **k: kept(*a, **(k | brief))
+    )
+    ceilings = Ceilings({"fp32": 100.0, "int8": 300.0}, {2**27: 10.0}, 2)
+    monkeypatch.setattr("deploykit.workflow.layers.ceilings", lambda *a: ceilings)
+
+
+INT8 = ("layers", "lenet5", "--weights", "trained", "--precision", "int8", "-q")
+
+
+def test_every_layer_of_an_int8_network_has_time_work_and_drift(run):
+    ended = run(*INT8, "--json")
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
+    own = [row for row in found["layers"] if not row["added"]]
+    assert [row["node"] for row in own][:2] == ["features.0/Conv", "features.1/Tanh"]
+    assert all(row["time_ms"] is not None or row["fused_into"] for row in own)
+    assert all(row["drift_snr_db"] is not None for row in own)
+    assert sum(row["macs"] or 0 for row in own) == 416_520
+    assert {row["op_type"] for row in found["layers"] if row["added"]} >= {"QuantizeLinear"}
+    parts = sum(row["time_ms"] or 0 for row in found["layers"])
+    assert found["layers_ms"] == pytest.approx(parts)
+    assert found["ratio"] == pytest.approx((parts + found["call_ms"]) / found["whole_ms"])
+
+
+def test_the_worst_rows_come_first_and_as_csv(run):
+    ended = run(*INT8, "--by", "drift", "--top", "3", "--csv", "-")
+    assert ended.code == 0, ended.err
+    rows = list(csv.DictReader(io.StringIO(ended.out)))
+    values = [float(row["drift_snr_db"]) for row in rows]
+    assert len(rows) == 3
+    assert values == sorted(values)
+
+
+def test_fp32_has_no_drift_and_the_table_ends_with_the_sum(run):
+    ended = run("layers", "lenet5", "--weights", "trained", "-q")
+    assert ended.code == 0, ended.err
+    assert "SNR" not in ended.out
+    assert "in features.0/Conv" in ended.out  # Tanh, which is fused
+    last = ended.out.splitlines()[-1]
+    assert last.startswith("layers ")
+    assert "ratio" in last
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("lenet5", "--by", "size"), "--by takes order, drift, time, macs"),
+        (("lenet5", "--precision", "int3"), "unknown precision 'int3'"),
+        (("mobilenet", "--alpha", "1,0.5"), "takes one network, not 2"),
+        (("lenet5", "--json", "--csv", "-"), "stdout takes one of"),
+        (("lenet5", "--csv", "none/layers.csv"), "does not exist"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_in_one_line(run, arguments, says):
+    ended = run("layers", *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert says in ended.err
+    assert len(ended.err.splitlines()) == 1
