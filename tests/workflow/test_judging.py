@@ -43,7 +43,7 @@ def test_data_that_is_asked_for_goes_before_what_the_weights_come_from() -> None
 def test_without_its_data_a_trained_network_is_timed_and_says_what_would_judge_it(
     shared_store, no_fashion_mnist: list[str]
 ) -> None:
-    options = ProfileOptions(policy=BRIEF, threads=1, batches=(1, 2))
+    options = ProfileOptions(policy=BRIEF, batches=(1, 2))
     rows = list(Profiler(shared_store, options).rows(configurations([CLOTHES], options)))
     for row in rows:
         assert row["status"] == "ok", row["reason"]
