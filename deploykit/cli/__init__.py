@@ -24,6 +24,7 @@ COMMANDS = (
     "layers",
     "claims",
     "compare",
+    "check",
     "train",
     "doctor",
 )

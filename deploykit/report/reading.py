@@ -94,7 +94,9 @@ def _table(file: TextIO, source: str, names: Sequence[str]) -> Table:
     if needed:
         shown = ", ".join(needed[:4]) + (f" and {len(needed) - 4} more" if needed[4:] else "")
         raise UsageError(f"{source} has no column {shown}: {_HINT}")
-    rows = _rows(reader, source, len(header), [places.get(name, len(header)) for name in wanted])
+    # A cell added at the end of each row is what a column that the file lacks reads as.
+    found = [places.get(name, len(header)) for name in wanted]
+    rows = _rows(reader, source, len(header), found)
     known = frozenset(NAMES)
     return Table(source, rows, tuple(lacking), tuple(n for n in header if n not in known))
 
@@ -102,8 +104,9 @@ def _table(file: TextIO, source: str, names: Sequence[str]) -> Table:
 def _rows(
     reader: Iterator[list[str]], source: str, width: int, places: Sequence[int]
 ) -> Iterator[tuple[int, tuple[str, ...]]]:
-    pick = itemgetter(*places)
-    version, found, line = str(SCHEMA_VERSION), 0, 1
+    schema, status, *wanted = places
+    pick = itemgetter(*wanted)
+    version, found = str(SCHEMA_VERSION), False
     for cells in reader:
         line = reader.line_num  # type: ignore[attr-defined]
         if not cells:
@@ -112,19 +115,18 @@ def _rows(
             raise UsageError(
                 f"{source}, line {line}: {len(cells)} cells, the header has {width}: the file is damaged"
             )
-        cells.append("")  # what a column that the file lacks reads as
-        schema, status, *wanted = pick(cells)
-        if schema != version:
+        if cells[schema] != version:
             raise UsageError(
-                f"{source}, line {line}: schema {schema or 'blank'}, this deploykit reads {version}: "
+                f"{source}, line {line}: schema {cells[schema] or 'blank'}, this deploykit reads {version}: "
                 "use the one that wrote it, or profile again"
             )
-        if status not in STATUSES:
+        if cells[status] not in STATUSES:
             raise UsageError(
-                f"{source}, line {line}: status {status!r} is none of ok, failed and skipped"
+                f"{source}, line {line}: status {cells[status]!r} is none of ok, failed and skipped"
             )
-        found += 1
-        yield line, tuple(wanted)
+        found = True
+        cells.append("")
+        yield line, pick(cells)
     if not found:
         raise UsageError(f"{source} has a header but no rows: {_HINT}")
 

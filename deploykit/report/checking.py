@@ -1,0 +1,221 @@
+"""Which rows of a report are weak: what was seen, and what would make them strong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from deploykit.report.csvfile import STDOUT
+from deploykit.report.reading import open_table, positive, share
+from deploykit.report.views import label, significant
+
+#: Processes of one configuration that differ by more than this share decide little.
+SPREAD = 0.10
+#: Fewer processes than these decide nothing: see `comparing.judging`.
+MIN_PROCESSES = 3
+#: Outputs with less signal to noise than this have little to do with the reference's.
+MIN_SNR_DB = 10.0
+#: An accuracy that is not known to this share of all images says little.
+ACCURACY_WIDTH = 0.05
+#: A latency below its bound by more than this is no rounding.
+BOUND_SLACK = 0.98
+
+_IDENTITY = (
+    "model alpha rho weights precision target backend batch threads streams rate_per_s pass macs "
+    "env_id".split()
+)
+_LATENCIES = (
+    "latency_min_ms latency_p20_ms latency_p50_ms latency_p90_ms latency_p95_ms latency_p99_ms"
+).split()
+READ = (
+    *_IDENTITY,
+    *_LATENCIES,
+    *"status reason run_id repeat stability iterations latency_bound_ms calibration".split(),
+    *"drift_snr_db top1 top1_low top1_high samples".split(),
+)
+
+
+@dataclass(frozen=True)
+class Weakness:
+    """One cause for doubt in one row.
+
+    Attributes:
+        line: of the row in the file.
+        row: the configuration, as short as it can be said.
+        name: of the cause, to filter by.
+        seen: what is the matter.
+        remedy: what would help.
+    """
+
+    line: int
+    row: str
+    name: str
+    seen: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a report's rows are worth.
+
+    Attributes:
+        rows: how many there are.
+        weak: in the order of the file.
+        remarks: on the report as a whole, one line each: a device that is not there makes no row weak.
+    """
+
+    rows: int
+    weak: tuple[Weakness, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def weak_rows(self) -> int:
+        """How many rows have a weakness."""
+        return len({weakness.line for weakness in self.weak})
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Cells of a row, and its numbers."""
+
+    source: str
+    line: int
+    cells: dict[str, str]
+
+    def __getitem__(self, name: str) -> str:
+        return self.cells[name]
+
+    def number(self, name: str) -> float | None:
+        return positive(self[name], name, self.source, self.line)
+
+    @property
+    def name(self) -> str:
+        network = {**self.cells, "alpha": "" if self["alpha"] == "1" else self["alpha"]}
+        parts = [
+            label(network),
+            self["precision"],
+            self["backend"],
+            f"batch {self['batch'] or '?'}",
+        ]
+        return " ".join(parts)
+
+
+Found = Iterator[tuple[str, str, str]]
+
+
+def check_report(path: str) -> Checked:
+    """Look at every row of the report at `path`; `-` is standard input.
+
+    Raises:
+        UsageError: the file can't be read as a report, or a value in it can't be.
+    """
+    folder = Path() if path == STDOUT else Path(path).parent
+    weak: list[Weakness] = []
+    groups: dict[tuple[str, ...], list[_Row]] = {}
+    total, skipped = 0, []
+    with open_table(path, READ) as table:
+        for line, cells in table.rows:
+            row = _Row(table.path, line, dict(zip(READ, cells, strict=True)))
+            total += 1
+            skipped += [row["reason"]] if row["status"] == "skipped" else []
+            weak += [Weakness(line, row.name, *found) for found in _of_row(row, folder)]
+            if row["status"] == "ok":
+                groups.setdefault(tuple(row[name] for name in _IDENTITY), []).append(row)
+        remark = table.remark
+    weak += [found for rows in groups.values() for found in _of_processes(rows)]
+    few = sum(len(rows) < MIN_PROCESSES for rows in groups.values())
+    remarks = [remark] if remark else []
+    if skipped:
+        remarks.append(f"{len(skipped)} of {total} rows were skipped, such as: {skipped[0]}")
+    if few:
+        remarks.append(
+            f"{few} of {len(groups)} configurations have fewer than {MIN_PROCESSES} processes: `compare` "
+            "decides nothing about them; profile with --repeats 5"
+        )
+    return Checked(total, tuple(sorted(weak, key=lambda w: w.line)), tuple(remarks))
+
+
+def _of_row(row: _Row, folder: Path) -> Found:
+    if row["status"] == "failed":
+        said = row["reason"] or "no reason was kept"
+        yield "failed", said, "mend what the reason names, then profile again"
+    if row["status"] != "ok":
+        return
+    checks: tuple[Callable[[_Row], Found], ...] = (_stability, _latencies, _meaning, _accuracy)
+    for check in checks:
+        yield from check(row)
+    if row["samples"] and not (folder / row["samples"]).is_file():
+        place = os.path.join(folder, row["samples"])  # noqa: PTH118 (as the user would type it)
+        yield "samples", f"{place} is missing", "bring it beside the report, or profile again"
+
+
+def _stability(row: _Row) -> Found:
+    state = row["stability"]
+    if state and state != "stable":
+        # The column holds each cause as "name: what was seen; what helps" already.
+        for cause in state.removeprefix("unstable: ").split(" | "):
+            name, _, said = cause.partition(": ")
+            seen, _, remedy = said.partition("; ")
+            yield name or "stability", seen or cause, remedy or "measure on an idle machine"
+
+
+def _latencies(row: _Row) -> Found:
+    found = [(name, value) for name in _LATENCIES if (value := row.number(name)) is not None]
+    runs = row["iterations"] or "unknown"
+    missing = [n for n in ("latency_p50_ms", "latency_p95_ms") if row.number(n) is None]
+    if missing:
+        names = " and ".join(missing)
+        yield "runs", f"{names} blank after {runs} runs", "measure longer, without --quick"
+    for (low, a), (high, b) in pairwise(found):
+        if a > b:
+            seen = f"{low} {significant(a)} is above {high} {significant(b)}"
+            yield "order", seen, "the file was changed by hand: profile again"
+    bound, median = row.number("latency_bound_ms"), row.number("latency_p50_ms")
+    if bound is not None and median is not None and median < BOUND_SLACK * bound:
+        seen = f"{significant(median)} ms is less than the bound of {significant(bound)} ms"
+        yield "bound", seen, "the ceilings were measured on a busy machine: measure them again"
+
+
+def _meaning(row: _Row) -> Found:
+    """What the numbers do not mean."""
+    if row["reason"].startswith("emulated"):
+        yield (
+            "emulated",
+            row["reason"].removeprefix("emulated: ").split(";")[0],
+            "take its accuracy, not its latency",
+        )
+    if "synthetic" in row["calibration"]:
+        seen = f"ranges come from made-up images ({row['calibration']})"
+        yield "calibration", seen, "take its latency, not its accuracy, or give --data"
+    if row["drift_snr_db"]:
+        try:
+            snr_db = float(row["drift_snr_db"])
+        except ValueError:
+            return
+        if not snr_db >= MIN_SNR_DB:
+            seen = f"outputs are {snr_db:.1f} dB above their error against the reference"
+            yield "drift", seen, "see `deploykit layers`; keep the layers that cost it in fp32"
+
+
+def _accuracy(row: _Row) -> Found:
+    low, high = (share(row[n], n, row.source, row.line) for n in ("top1_low", "top1_high"))
+    if row["top1"] and low is not None and high is not None and high - low > ACCURACY_WIDTH:
+        seen = f"top-1 is somewhere between {low:.1%} and {high:.1%}"
+        yield "accuracy", seen, "use a data set with more test images"
+
+
+def _of_processes(rows: list[_Row]) -> Iterator[Weakness]:
+    """Whether the processes of one configuration agree."""
+    for name in ("latency_p20_ms", "latency_p50_ms"):
+        values = [value for row in rows if (value := row.number(name)) is not None]
+        if len(values) == len(rows) and len(values) > 1:
+            spread = max(values) / min(values) - 1
+            if spread > SPREAD:
+                worst = max(rows, key=lambda row: row.number(name) or 0.0)
+                seen = f"{len(rows)} processes spread by {spread:.0%} ({name})"
+                remedy = "use a calm machine, or compare in turns: profile --against"
+                yield Weakness(worst.line, worst.name, "spread", seen, remedy)
+            return
