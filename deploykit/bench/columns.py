@@ -73,11 +73,16 @@ def of_memory(memory: HostMemory) -> tuple[dict[str, Any], list[str]]:
         "device_context_mib": None,
         "device_peak_mib": None,
     }
+    for phase in ("load", "warmup", "run"):
+        found = memory.phases.get(phase)
+        columns[f"host_{phase}_mib"] = found.growth_mib if found is not None else None
     notes = []
     if memory.peak_mib is None:
         notes.append("host_peak_mib is blank: this system does not show a process' peak memory")
     elif memory.delta_mib is None:
         notes.append("host_delta_mib is blank: this system does not let the peak be reset")
+    elif memory.phases and all(phase.growth_mib is None for phase in memory.phases.values()):
+        notes.append("memory by phase is blank: this system does not let the peak be reset")
     return columns, notes
 
 

@@ -16,10 +16,12 @@ class PhaseMemory:
     Attributes:
         peak_mib: highest in it; None where the kernel does not let the mark be reset.
         rss_mib: at its end.
+        growth_mib: how far the peak lies above what was resident when the phase began.
     """
 
     peak_mib: float | None
     rss_mib: float | None
+    growth_mib: float | None = None
 
 
 @dataclass
@@ -38,13 +40,17 @@ class HostMemory:
     def __post_init__(self) -> None:
         self._first_peak_mib = self._read("VmHWM")
         self._baseline_mib = self._read("VmRSS")
+        self._start_mib = self._baseline_mib
         self._resettable = self._reset()
 
     def end_phase(self, name: str) -> None:
         """Note the peak since the last phase ended, and start the next."""
-        peak = self._read("VmHWM")
-        self.phases[name] = PhaseMemory(peak if self._resettable else None, self._read("VmRSS"))
-        self._last_peak_mib = peak
+        peak, rss = self._read("VmHWM"), self._read("VmRSS")
+        growth = None
+        if self._resettable and peak is not None and self._start_mib is not None:
+            growth = max(0.0, peak - self._start_mib)
+        self.phases[name] = PhaseMemory(peak if self._resettable else None, rss, growth)
+        self._last_peak_mib, self._start_mib = peak, rss
         if self._resettable:
             self._reset()
 

@@ -33,6 +33,8 @@ SPAN_S = 0.25
 #: Bumped when ceilings are measured in another way, so that kept ones are measured anew.
 VERSION = 1
 TIMEOUT_S = 120.0
+#: Ceilings that something disturbed are not measured again before.
+RETRY_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ def bound(
     images_per_s: float,
     precision: str,
     ceilings: Ceilings,
+    working_set_bytes: float | None = None,
 ) -> Bound:
     """Compare what a network reached with the ceilings.
 
@@ -96,6 +99,7 @@ def bound(
         images_per_s: what was reached.
         precision: as found in the engine ("fp32", "int8+fp32"); the first of a mix counts.
         ceilings: of this machine.
+        working_set_bytes: what is in use at a time, which decides whose bandwidth counts; None is all.
     """
     operations = 2.0 * macs
     moved_bytes = weight_bytes + 2.0 * activation_bytes * batch
@@ -104,7 +108,9 @@ def bound(
     peak = ceilings.gflops.get(precision.split("+")[0])
     if peak is None or not operations or not moved_bytes:
         return Bound(reached, intensity, None, None)
-    bandwidth = ceilings.bandwidth_gb_s(weight_bytes + activation_bytes * batch)
+    if working_set_bytes is None:
+        working_set_bytes = weight_bytes + activation_bytes * batch
+    bandwidth = ceilings.bandwidth_gb_s(working_set_bytes)
     latency_s = max(operations * batch / (peak * 1e9), moved_bytes / (bandwidth * 1e9))
     return Bound(reached, intensity, latency_s * images_per_s / batch, latency_s * 1e3)
 
@@ -112,7 +118,8 @@ def bound(
 def ceilings(folder: Path, threads: int | None = None) -> Ceilings:
     """The ceilings of this machine: kept in `folder`, or measured now, which takes some seconds.
 
-    Those that were measured while something disturbed are returned with their `doubt` but not kept.
+    Those that were measured while something disturbed are kept with their `doubt`, and measured once more
+    after an hour at the earliest: the better of both stay, as a disturbance only takes away.
 
     Args:
         folder: an existing folder; the file's name holds machine, runtime version and threads.
@@ -123,15 +130,48 @@ def ceilings(folder: Path, threads: int | None = None) -> Ceilings:
         OutputFailed: they can't be kept.
     """
     count = threads or max(1, int(env.usable_cores()))
+    path = folder / _name(str(count))
+    kept = _read(path)
+    if kept is not None and (not kept.doubt or not _old(path)):
+        return kept
+    found = _from_json(
+        run_child("deploykit.bench.roofline", {"threads": count}, TIMEOUT_S, threads)
+    )
+    if kept is not None and found.doubt:
+        found = _better(kept, found)
+    write_atomic(path, json.dumps(asdict(found), indent=2) + "\n", "ceilings")
+    return found
+
+
+def kept_ceilings(folder: Path) -> list[Ceilings]:
+    """What `ceilings` has kept of this machine, by rising number of threads; measures nothing."""
+    found = [_read(path) for path in folder.glob(_name("*"))]
+    return sorted((one for one in found if one is not None), key=lambda one: one.threads)
+
+
+def _name(threads: str) -> str:
     runtime = env.package_version("onnxruntime") or env.package_version("onnxruntime-gpu") or "none"
-    path = folder / f"ceilings-{env.env_id()}-{runtime}-{count}-v{VERSION}.json"
+    return f"ceilings-{env.env_id()}-{runtime}-{threads}-v{VERSION}.json"
+
+
+def _read(path: Path) -> Ceilings | None:
     try:
         return _from_json(json.loads(path.read_text()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        found = run_child("deploykit.bench.roofline", {"threads": count}, TIMEOUT_S, threads)
-    if not found["doubt"]:
-        write_atomic(path, json.dumps(found, indent=2) + "\n", "ceilings")
-    return _from_json(found)
+        return None
+
+
+def _old(path: Path) -> bool:
+    """Whether a file is from more than an hour ago, or, by a clock that was set back, from the future."""
+    return abs(time.time() - path.stat().st_mtime) > RETRY_S
+
+
+def _better(one: Ceilings, other: Ceilings) -> Ceilings:
+    rates = {name: max(rate, one.gflops.get(name, 0.0)) for name, rate in other.gflops.items()}
+    copies = {
+        size: max(rate, one.copy_gb_s.get(size, 0.0)) for size, rate in other.copy_gb_s.items()
+    }
+    return Ceilings(rates, copies, other.threads, other.doubt)
 
 
 def _from_json(values: Mapping[str, Any]) -> Ceilings:

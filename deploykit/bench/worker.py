@@ -145,8 +145,9 @@ def work(request: WorkerRequest) -> dict[str, Any]:
 
 
 def _time(sessions: list[Session], request: WorkerRequest, memory: HostMemory) -> Timing:
-    feeds = [make_feeds(session.inputs, request.batch, request.feeds) for session in sessions]
     memory.end_phase("load")
+    feeds = [make_feeds(session.inputs, request.batch, request.feeds) for session in sessions]
+    memory.end_phase("inputs")
     if request.rate_per_s is not None:
         from deploykit.bench.arrivals import measure_arrivals
 

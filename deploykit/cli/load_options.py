@@ -54,6 +54,9 @@ load_options = stack(
     ),
     click.option("--no-samples", is_flag=True, help="Keep no latencies."),
     click.option(
+        "--no-roofline", is_flag=True, help="Don't measure the machine's ceilings (once, 3 s)."
+    ),
+    click.option(
         "--timeout",
         type=click.FloatRange(1),
         default=600.0,
@@ -72,6 +75,7 @@ class Measuring:
         policy: how long to measure.
         repeats: processes per configuration.
         timeout_s: kill a row's process after that long.
+        roofline: compare rows with the machine's ceilings.
         samples: folder for raw samples; None keeps none.
     """
 
@@ -79,6 +83,7 @@ class Measuring:
     policy: Policy
     repeats: int
     timeout_s: float
+    roofline: bool
     samples: Path | None
 
 
@@ -105,6 +110,7 @@ def take_measuring(options: dict[str, Any], csv_path: str | None) -> Measuring:
         ),
         repeats=options.pop("repeats"),
         timeout_s=timeout_s,
+        roofline=not options.pop("no_roofline"),
         samples=_samples(options.pop("samples"), options.pop("no_samples"), csv_path),
     )
 

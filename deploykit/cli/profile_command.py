@@ -97,6 +97,7 @@ def command(
         ),
         data=data,
         timeout_s=measuring.timeout_s,
+        roofline=measuring.roofline,
         samples=measuring.samples,
         report_folder=Path(csv_path).parent if csv_path and csv_path != STDOUT else Path(),
     )

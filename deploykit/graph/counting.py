@@ -117,7 +117,7 @@ class _Tally:
             self.uncounted[name] += 1
 
 
-def _batch(model: onnx.ModelProto) -> int:
+def stated_batch(model: onnx.ModelProto) -> int:
     """Give the fixed batch that all inputs and outputs of a graph start with; 1 where they differ."""
     values = [*graph_inputs(model.graph), *model.graph.output]
     firsts = {
@@ -152,7 +152,7 @@ def count_graph(
     constants = tally.add_body(shapes.graph, shapes, None)
     for node in shapes.graph.node:
         tally.add_work(node, shapes, constants)
-    batch = _batch(model)
+    batch = stated_batch(model)
     by_operator = {
         name: OperatorCounts(
             nodes=tally.nodes[name],

@@ -129,7 +129,7 @@ COLUMNS: tuple[Column, ...] = (
         top1_high: upper end
         top5: share of test images with the right class among the first five
         gflops: 2 x macs x throughput, in 10^9 per second
-        arithmetic_intensity: FLOPs per byte of weights and activations moved at least once
+        arithmetic_intensity: FLOPs per byte of weights and activations that any runtime has to move
         roofline_fraction: gflops as a share of what this machine's ceilings allow
         """,
     ),
@@ -143,9 +143,9 @@ COLUMNS: tuple[Column, ...] = (
         "float",
         """
         latency_bound_ms: the least latency that this machine's ceilings allow
-        host_load_mib: growth of the process' memory while the engine was loaded
-        host_warmup_mib: while it was warmed up
-        host_run_mib: while it was measured
+        host_load_mib: while the engine was loaded, peak memory above what was in use before
+        host_warmup_mib: the same while it was warmed up, buffers included
+        host_run_mib: the same while it was measured
         drift_kl: mean Kullback-Leibler divergence of the softmax from the reference's, in nats
         mcnemar_p: p of McNemar's test that this and the reference are equally often right
         precision_share: share of convolutions and matrix products that compute in the precision asked for

@@ -44,6 +44,7 @@ def examine() -> list[Check]:
                 "no int8 dot-product instructions: int8 may be slower than fp32",
             )
         )
+    checks += _ceilings()
     for what, distribution, extra in _EXTRAS:
         version = env.package_version(distribution)
         if version:
@@ -55,6 +56,30 @@ def examine() -> list[Check]:
     for name in backends.names():
         checks += _backend(name)
     return checks
+
+
+def _ceilings() -> list[Check]:
+    """What this machine was seen to do at most, where a profile has measured it."""
+    from deploykit.bench.roofline import kept_ceilings
+    from deploykit.store import default_root
+
+    found = kept_ceilings(default_root())
+    if not found:
+        return [Check("ceilings", "note", "not measured yet: the first `deploykit profile` does")]
+    return [
+        Check(
+            f"ceilings, {one.threads} thread{'s' * (one.threads > 1)}",
+            "note" if one.doubt else "ok",
+            ", ".join(
+                [
+                    *(f"{name} {rate:,.0f} GFLOP/s" for name, rate in one.gflops.items()),
+                    f"memory {one.bandwidth_gb_s(float('inf')):.1f} GB/s",
+                    *([one.doubt] if one.doubt else []),
+                ]
+            ),
+        )
+        for one in found
+    ]
 
 
 def _runtime_conflict() -> list[Check]:

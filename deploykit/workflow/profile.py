@@ -36,6 +36,7 @@ from deploykit.workflow.judging import judged_on
 from deploykit.workflow.network import Network, obtain_network, stored_sources
 from deploykit.workflow.plan import DEFAULT_MODELS, Source, Variants
 from deploykit.workflow.reference_predictions import ensure_predictions, is_reference
+from deploykit.workflow.under_the_roof import Roof
 
 #: Key under which a failed row carries its exit code; not a column.
 EXIT_CODE = "exit_code"
@@ -59,6 +60,7 @@ class ProfileOptions:
         data: judge accuracy on this data set; None: on the one the weights were trained on.
         build: options of the engines.
         timeout_s: kill a row's process after that long.
+        roofline: compare rows with the machine's ceilings, which are measured once if they are not known.
         samples: folder that keeps every row's raw samples, made if it is missing; None keeps none.
         report_folder: what the `samples` column is relative to.
     """
@@ -73,6 +75,7 @@ class ProfileOptions:
     data: str | None = None
     build: BuildOptions = field(default_factory=BuildOptions)
     timeout_s: float | None = 600.0
+    roofline: bool = True
     samples: Path | None = None
     report_folder: Path = Path()
 
@@ -133,6 +136,7 @@ class Profiler:
         self.run_id = uuid.uuid4().hex[:12]
         self._judges: dict[str | None, tuple[str | None, str | None]] = {}
         self._numbers = itertools.count(1)
+        self._roof = Roof(store.root)
         self._judged: set[Configuration] = set()
 
     def rows(self, wanted: Sequence[Configuration]) -> Iterator[Row]:
@@ -246,9 +250,8 @@ class Profiler:
         row["boundary"] = row.get("boundary") or "end_to_end"
         if samples is not None and samples.exists():
             row["samples"] = os.path.relpath(samples, self.options.report_folder)
-        macs, images_per_s = network.facts["macs"], row.get("throughput_ips")
-        if macs and images_per_s:
-            row["gflops"] = 2 * macs * images_per_s / 1e9
+        found, doubts = self._work(network, built, row, wanted)
+        row, notes = row | found, [*notes, *doubts]
         return row | {"reason": "; ".join(notes) or None}
 
     def _judged_on(self, network: Network) -> tuple[str | None, str | None]:
@@ -271,6 +274,20 @@ class Profiler:
         return AccuracyRequest(
             dataset, reference=ensure_predictions(network, dataset, path, self.store, limit_s)
         )
+
+    def _work(
+        self, network: Network, built: Built, row: Row, wanted: Configuration
+    ) -> tuple[dict[str, Any], list[str]]:
+        """What the row achieved: operations per second, and how near to the machine's ceilings that is."""
+        macs, images_per_s = network.facts["macs"], row.get("throughput_ips")
+        if not macs or not images_per_s or row.get("pass") not in (None, "forward"):
+            return {}, []  # MACs are counted of the forward pass
+        gflops = {"gflops": 2 * macs * images_per_s / 1e9}
+        if not self.options.roofline:
+            return gflops, []
+        facts = row | {"precision_actual": built.engine.precision_actual}
+        columns, notes = self._roof.columns(built.model, network.folder, macs, facts, wanted.load)
+        return gflops | columns, notes
 
     def _samples_path(self, wanted: Configuration) -> Path | None:
         if self.options.samples is None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from deploykit import env
 from deploykit.bench.policy import Policy
+from deploykit.bench.roofline import kept_ceilings
 from deploykit.claims import check_claims
 from deploykit.claims.table import COLUMNS, verdict_rows
 from deploykit.claims.verdict import Verdict
@@ -80,6 +81,7 @@ class Run:
         for row in Profiler(self.store, self.options, self.say).rows(self.wanted):
             report.add(row)
             self.step()
+        write_environment(self.folder, self.store)  # with the ceilings, which are known by now
         self.say("check claims")
         verdicts = check_claims(rows=report.rows)
         self.step()
@@ -92,8 +94,10 @@ class Run:
         return RunResult(report.rows, verdicts, self.folder, elapsed_s)
 
 
-def write_environment(folder: Path) -> None:
+def write_environment(folder: Path, store: Store | None = None) -> None:
     """Add this machine to the folder's env.json, under its env_id; other machines' entries stay.
+
+    With `store`, the ceilings that were measured of it are in the entry.
 
     Raises:
         OutputFailed: it can't be written.
@@ -106,5 +110,6 @@ def write_environment(folder: Path) -> None:
         pass
     except (OSError, ValueError) as error:
         raise OutputFailed(f"{path} can't be read ({error}): delete it") from error
-    known[env.env_id()] = env.capture()
+    found = [] if store is None else [asdict(one) for one in kept_ceilings(store.root)]
+    known[env.env_id()] = env.capture() | ({"ceilings": found} if found else {})
     write_atomic(path, json.dumps(known, indent=2, sort_keys=True) + "\n", "report")

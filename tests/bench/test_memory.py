@@ -60,3 +60,17 @@ def test_a_system_without_proc_leaves_memory_blank_with_a_reason(tmp_path):
     columns, notes = of_memory(memory)
     assert set(columns.values()) == {None}
     assert notes == ["host_peak_mib is blank: this system does not show a process' peak memory"]
+
+
+def test_growth_of_a_phase_is_its_peak_above_what_was_in_use_when_it_began(tmp_path):
+    (tmp_path / "clear_refs").write_text("")
+    write_status(tmp_path, 100, 100)
+    memory = HostMemory(tmp_path)
+    for name, peak_mib, rss_mib in (("load", 160, 130), ("warmup", 150, 145), ("run", 145, 140)):
+        write_status(tmp_path, peak_mib, rss_mib)
+        memory.end_phase(name)
+    columns, notes = of_memory(memory)
+    assert (columns["host_load_mib"], columns["host_warmup_mib"]) == (60, 20)
+    assert columns["host_run_mib"] == 0
+    assert columns["host_delta_mib"] == 60
+    assert notes == []

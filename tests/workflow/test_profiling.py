@@ -28,6 +28,7 @@ from deploykit.workflow.profile import (
     sources_without_names,
     weights_text,
 )
+from deploykit.workflow.under_the_roof import Roof
 
 BRIEF = Policy(warmup_s=0.02, warmup_max_s=0.2, window_s=0.01, min_s=0.05, max_s=0.5, block_s=0.02)
 OPTIONS = ProfileOptions(policy=BRIEF, loads=(Load(1),))
@@ -98,6 +99,32 @@ def test_drift_is_filled_and_grows_as_precision_falls(measured):
     drift = {precision: row["drift_snr_db"] for precision, row in measured.items()}
     assert drift["fp32"] > 90 > drift["fp16"] > 50 > drift["int8"] > 20
     assert all("fp32 on onnxruntime" in row["drift_reference"] for row in measured.values())
+
+
+def test_every_measured_row_stands_under_the_machine_s_ceilings(measured):
+    for row in measured.values():
+        assert 0 < row["roofline_fraction"] < 1
+        assert 0 < row["latency_bound_ms"] < row["latency_min_ms"]
+    intensity = {precision: row["arithmetic_intensity"] for precision, row in measured.items()}
+    # A byte instead of four, but for the input and the scores.
+    assert 2 < intensity["int8"] / intensity["fp32"] < 4
+
+
+def test_without_a_roofline_no_ceilings_are_measured(shared_store, monkeypatch):
+    options = dataclasses.replace(OPTIONS, roofline=False)
+    monkeypatch.setattr(Roof, "ceilings", None)
+    wanted = configurations([ModelSpec("lenet5", weights="trained")], options)
+    (row,) = Profiler(shared_store, options).rows(wanted)
+    assert row["gflops"] > 0
+    assert row.get("roofline_fraction") is None
+    assert row.get("arithmetic_intensity") is None
+
+
+def test_memory_grows_while_an_engine_is_loaded_and_hardly_while_it_runs(measured):
+    row = measured["fp32"]
+    assert row["host_load_mib"] > 0
+    assert row["host_warmup_mib"] >= 0
+    assert 0 <= row["host_run_mib"] < row["host_delta_mib"]
 
 
 def test_calibration_is_said_of_quantised_rows_only(measured):
