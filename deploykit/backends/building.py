@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,7 @@ def build_engine(
     options: BuildOptions,
     store: Store,
     notes: Mapping[str, Any] | None = None,
+    check: Callable[[Engine], None] = lambda engine: None,
 ) -> tuple[Engine, bool]:
     """The engine of `model` for `backend`: found in the store, or built, checked and stored.
 
@@ -87,6 +88,7 @@ def build_engine(
         options: that shape the engine.
         store: that keeps it.
         notes: further facts for the manifest, which do not shape the engine.
+        check: is given what was built before it is stored; what it raises, the caller gets.
 
     Returns:
         The engine, and whether it was found.
@@ -108,7 +110,7 @@ def build_engine(
         build_s = time.perf_counter() - start_s
         types = facts["compute_types"]
         _check_precision(model, backend, types)
-        return {
+        manifest = {
             **(notes or {}),
             **facts,
             "build_s": round(build_s, 3),
@@ -127,6 +129,8 @@ def build_engine(
             "inputs": [asdict(spec) for spec in model.inputs],
             "outputs": [asdict(spec) for spec in model.outputs],
         }
+        check(Engine(path, "", manifest))
+        return manifest
 
     entry = store.produce("engine", label, fields, backend.filename, make)
     return engine_of(entry), entry.hit

@@ -18,6 +18,7 @@ from deploykit.bench.child import run_child, serve
 from deploykit.errors import DriftFailed, InvalidModel, MissingDependency
 from deploykit.graph.lineage import follow
 from deploykit.graph.loading import read_model
+from deploykit.graph.rounding import has_subgraphs, with_rounding
 from deploykit.types import OnnxModel, TensorSpec
 
 if TYPE_CHECKING:
@@ -142,6 +143,8 @@ def compare_layers(
     followed = {
         name: place for name, place in follow(source, other).items() if only is None or name in only
     }
+    if not has_subgraphs(other):
+        with_rounding(other)  # or ONNX Runtime would round the weights alone
     pairs = {(f.reference, f.tensor): f.node for f in followed.values()}
     sides = []
     for proto, names in (

@@ -9,6 +9,7 @@ import click
 from deploykit.cli.options import (
     calibration_options,
     json_option,
+    keep_options,
     quiet_option,
     store_option,
     variant_options,
@@ -26,6 +27,7 @@ from deploykit.cli.options import (
 @click.option("--target", default="cpu", metavar="LIST", help="cpu, tensorrt-rtx, tensorrt.")
 @variant_options
 @calibration_options
+@keep_options
 @click.option(
     "--max-batch", type=click.IntRange(1), default=8, help="Largest batch of TensorRT engines."
 )
@@ -40,9 +42,6 @@ def command(
     precision: str,
     target: str,
     data: str | None,
-    calibration_method: str,
-    calibration_images: int | None,
-    synthetic_calibration: bool,
     max_batch: int,
     compute_capability: str | None,
     store: str | None,
@@ -58,9 +57,10 @@ def command(
     \b
     deploykit build mobilenet --precision fp32,int8
     deploykit build squeezenet --precision fp16,int8 --target cpu,tensorrt-rtx
+    deploykit build efficientnet_b0 --precision int8 --keep-op Gemm --keep-drift 3
     """
     from deploykit.cli.display import Steps, print_json, print_table
-    from deploykit.cli.options import listed, variants
+    from deploykit.cli.options import calibration_choice, listed, variants
     from deploykit.report.views import megabytes, significant
     from deploykit.types import BuildOptions
     from deploykit.workflow.build import (
@@ -69,20 +69,20 @@ def command(
         configurations,
         usable_backends,
     )
-    from deploykit.workflow.conversion import CalibrationChoice
+    from deploykit.workflow.keeping import losses_text
     from deploykit.workflow.network import obtain_network
     from deploykit.workflow.plan import plan
     from deploykit.workflow.stores import open_store
 
-    sources = plan(models, variants(**options), data)
     precisions, targets = listed(precision, "--precision"), listed(target, "--target")
+    choice = calibration_choice(data, options, precisions)
+    sources = plan(models, variants(**options), data)
     check_precisions(precisions, targets)
     backends = usable_backends(targets)
-    choice = CalibrationChoice(data, calibration_method, calibration_images, synthetic_calibration)
     build = BuildOptions(batch_max=max_batch, compute_capability=compute_capability)
-    choice.check()
     artifacts = open_store(store)
     built = []
+    losses: dict[str, None] = {}  # once for all targets
     wanted = configurations(precisions, backends)
     with Steps(len(sources) * len(wanted), quiet=quiet) as steps:
         for source in sources:
@@ -91,7 +91,12 @@ def command(
             for backend, name in wanted:
                 steps.say(f"build {network.model.spec.label} {name} {backend.name}")
                 built.append(build_network(network, name, backend, build, choice, artifacts))
+                lost = losses_text(built[-1].model)
+                if lost:
+                    losses[f"{network.model.spec.label} {name}: {lost}"] = None
                 steps.step()
+    for line in losses:
+        click.echo(line, err=True)
     if as_json:
         print_json(
             [{"path": str(b.engine.path), "found": b.hit} | dict(b.engine.manifest) for b in built]

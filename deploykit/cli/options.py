@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from deploykit.errors import UsageError
 from deploykit.workflow.plan import Variants, fractions, numbers, words
+
+if TYPE_CHECKING:
+    from deploykit.workflow.conversion import CalibrationChoice
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,6 +70,31 @@ calibration_options = stack(
     ),
 )
 
+#: What is left out of a conversion.
+keep_options = stack(
+    click.option(
+        "--keep",
+        "keep",
+        multiple=True,
+        metavar="NODE",
+        help="Leave a node in fp32, by name or pattern; can be repeated.",
+    ),
+    click.option(
+        "--keep-op",
+        "keep_op",
+        multiple=True,
+        metavar="TYPE",
+        help="Leave all nodes of a type in fp32, such as Gemm; can be repeated.",
+    ),
+    click.option(
+        "--keep-drift",
+        "keep_drift",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Leave the N layers in fp32 whose conversion costs the outputs most.",
+    ),
+)
+
 store_option = click.option(
     "--store", metavar="DIR", help="Artifact store; $DEPLOYKIT_STORE, else engines/."
 )
@@ -92,6 +120,38 @@ def variants(
     if not alphas or not rhos:
         raise UsageError("--alpha and --rho need at least one number, such as --alpha 1,0.5")
     return Variants(alphas, rhos, weights, num_classes, resolution, seed)
+
+
+def calibration_choice(
+    data: str | None, options: dict[str, Any], precisions: Sequence[str]
+) -> CalibrationChoice:
+    """The options of `calibration_options` and `keep_options`, taken out of `options`, as a value.
+
+    Raises:
+        UnknownName, UsageError, MissingDependency: there is no such method or data set, or layers are to be
+            kept in fp32 where nothing else is asked for.
+    """
+    from deploykit.workflow.conversion import CalibrationChoice
+    from deploykit.workflow.keeping import KeepChoice
+
+    taken = {name: options.pop(name) for name in _CALIBRATION}
+    keep = KeepChoice(taken["keep"], taken["keep_op"], taken["keep_drift"] or 0)
+    keep.check(precisions)
+    choice = CalibrationChoice(
+        data,
+        taken["calibration_method"],
+        taken["calibration_images"],
+        taken["synthetic_calibration"],
+        keep=keep,
+    )
+    choice.check()
+    return choice
+
+
+_CALIBRATION = (
+    "calibration_method", "calibration_images", "synthetic_calibration",
+    "keep", "keep_op", "keep_drift",
+)  # fmt: skip
 
 
 def listed(text: str, option: str) -> list[str]:

@@ -12,6 +12,7 @@ from deploykit.cli.load_options import load_options, take_measuring
 from deploykit.cli.options import (
     calibration_options,
     json_option,
+    keep_options,
     quiet_option,
     store_option,
     variant_options,
@@ -31,6 +32,7 @@ from deploykit.cli.options import (
 @against_options
 @variant_options
 @calibration_options
+@keep_options
 @click.option("--csv", "csv_path", metavar="FILE", help="Write the report; - for stdout.")
 @store_option
 @json_option
@@ -41,9 +43,6 @@ def command(
     backend: str,
     batch: str,
     data: str | None,
-    calibration_method: str,
-    calibration_images: int | None,
-    synthetic_calibration: bool,
     csv_path: str | None,
     store: str | None,
     as_json: bool,
@@ -59,6 +58,7 @@ def command(
     deploykit profile --precision fp16
     deploykit profile mobilenet --alpha 1,0.5 --precision fp32,int8 --csv -
     deploykit profile my.onnx --batch 1,8 --csv my.csv
+    deploykit profile efficientnet_b0 --precision int8 --keep-drift 5
     deploykit profile squeezenet1_0 --threads 1 --streams 1,2
     deploykit profile squeezenet1_0 --rate 50/s,100/s --percentile 99
     deploykit profile squeezenet1_0 --repeats 5 --csv nightly.csv
@@ -66,13 +66,12 @@ def command(
     """
     from deploykit.backends import get
     from deploykit.cli.display import Steps, print_fields, print_json, print_notes
-    from deploykit.cli.options import listed, variants, whole_numbers
+    from deploykit.cli.options import calibration_choice, listed, variants, whole_numbers
     from deploykit.errors import UsageError
     from deploykit.report.csvfile import STDOUT, CsvReport
     from deploykit.report.schema import NAMES
     from deploykit.report.views import PROFILE
     from deploykit.workflow.build import check_precisions, require_available
-    from deploykit.workflow.conversion import CalibrationChoice
     from deploykit.workflow.plan import plan
     from deploykit.workflow.profile import ProfileOptions, Profiler, configurations, exit_code
     from deploykit.workflow.profile import sources_without_names as from_store
@@ -92,16 +91,13 @@ def command(
         loads=measuring.loads,
         repeats=measuring.repeats,
         policy=measuring.policy,
-        calibration=CalibrationChoice(
-            data, calibration_method, calibration_images, synthetic_calibration
-        ),
+        calibration=calibration_choice(data, options, precisions),
         data=data,
         timeout_s=measuring.timeout_s,
         roofline=measuring.roofline,
         samples=measuring.samples,
         report_folder=Path(csv_path).parent if csv_path and csv_path != STDOUT else Path(),
     )
-    profile.calibration.check()
     artifacts = open_store(store)
     chosen = variants(**options)
     sources = plan(models, chosen, data) if models else from_store(artifacts, chosen)

@@ -56,6 +56,7 @@ class _Rewriter:
         self.readers: Counter[str] = Counter(n for node in self.graph.node for n in node.input)
         self.first_reader = {n: node for node in self.graph.node for n in node.input if n}
         self.waiting: set[str] = set()
+        self.renamed: dict[str, str] = {}
         self.nodes: list[onnx.NodeProto] = []
         self.rounded = 0
 
@@ -92,6 +93,8 @@ class _Rewriter:
                     node.input[place] = wide
 
     def _rewrite(self, node: onnx.NodeProto) -> None:
+        for place, read in enumerate(node.input):
+            node.input[place] = self.renamed.get(read, read)
         self.nodes.append(node)
         for entry in node.attribute:
             if entry.name == "value" and entry.t.data_type == _HALF:
@@ -109,6 +112,9 @@ class _Rewriter:
             if name in self.outputs:
                 node.output[place] = f"{name}_wide"
                 self._cast(node.output[place], name, _HALF)
+                if self.readers[name]:
+                    self.renamed[name] = f"{name}_rounded"
+                    self._cast(name, self.renamed[name], _WIDE)
                 self.rounded += 1
             elif node.op_type == "Constant" or (node.op_type in _PASSING and not late):
                 continue

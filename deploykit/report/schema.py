@@ -156,6 +156,7 @@ COLUMNS: tuple[Column, ...] = (
         "float", "latency_p20_ms: 20% of the runs are at most this long; what `compare` judges"
     ),
     *_columns("int", "test_images: how many top1 and top5 were measured on"),
+    *_columns("text", "kept: nodes that were left in fp32 on request"),
 )
 
 NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)

@@ -12,6 +12,7 @@ from deploykit.errors import MissingDependency
 from deploykit.store import Store
 from deploykit.types import BuildOptions, Engine, OnnxModel
 from deploykit.workflow.conversion import CalibrationChoice, calibration_text, convert_network
+from deploykit.workflow.finite import check_finite
 from deploykit.workflow.network import Network
 
 
@@ -104,7 +105,11 @@ def build_network(
         "num_classes": model.spec.num_classes,
         "resolution_px": model.spec.resolution_px,
     }
-    engine, hit = build_engine(model, backend, options, store, notes)
+
+    def check(engine: Engine) -> None:
+        check_finite(engine, model, backend, choice.data)
+
+    engine, hit = build_engine(model, backend, options, store, notes, check)
     return Built(engine, model, hit)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from deploykit import env
 from deploykit.errors import UnknownName, UsageError
 from deploykit.store import Store
 from deploykit.types import OnnxModel
+from deploykit.workflow.keeping import KeepChoice, keep_rules
 from deploykit.workflow.network import Network, input_chw, model_of
 from deploykit.workflow.sources import code_digest
 
@@ -28,6 +29,7 @@ class CalibrationChoice:
         images: how many.
         synthetic: whether made-up images are allowed where there is no data.
         seed: of made-up images.
+        keep: layers that are not converted at all.
     """
 
     data: str | None = None
@@ -35,6 +37,7 @@ class CalibrationChoice:
     images: int | None = None
     synthetic: bool = False
     seed: int = 0
+    keep: KeepChoice = field(default_factory=KeepChoice)
 
     def check(self) -> None:
         """Refuse what can't be, before any work is done for it.
@@ -68,7 +71,7 @@ def convert_network(
     """The graph of `network` in `precision` for `target`: found in the store, or made.
 
     Raises:
-        UnknownName: no such precision or target.
+        UnknownName: no such precision or target, or no node that is to be kept.
         UsageError: the precision needs calibration and there is no data for it.
         DriftFailed: the graph's values don't fit the precision.
     """
@@ -83,12 +86,14 @@ def convert_network(
         "precision": precision,
         "recipe_targets": recipe.targets,
         "calibration": calibration.facts() if calibration else None,
+        "keep": choice.keep.facts(choice.data or network.dataset),
         "versions": {name: env.package_version(name) for name in ("onnx", "onnxruntime")},
         "code": code_digest("graph"),
     }
 
     def make(path: Path) -> Mapping[str, Any]:
-        model = convert(network.model, precision, target, path, calibration)
+        rules = keep_rules(network, precision, target, choice)
+        model = convert(network.model, precision, target, path, calibration, rules)
         return {
             "sha256": model.sha256,
             "precision": model.precision,

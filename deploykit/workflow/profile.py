@@ -33,6 +33,7 @@ from deploykit.types import BuildOptions, Engine, ModelSpec, Reason
 from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.conversion import CalibrationChoice
 from deploykit.workflow.judging import judged_on
+from deploykit.workflow.keeping import kept_text, losses_text
 from deploykit.workflow.network import Network, obtain_network, stored_sources
 from deploykit.workflow.plan import DEFAULT_MODELS, Source, Variants
 from deploykit.workflow.reference_predictions import ensure_predictions, is_reference
@@ -246,6 +247,9 @@ class Profiler:
             notes.append("drift and accuracy are in an earlier repeat's row")
         if built.engine.manifest.get("emulated"):
             notes.insert(0, _emulated(wanted.precision, built.engine))
+        losses = losses_text(built.model)
+        if losses:
+            notes.append(losses)
         row = {"status": "ok", "device": device, **result.columns}
         row["boundary"] = row.get("boundary") or "end_to_end"
         if samples is not None and samples.exists():
@@ -329,6 +333,7 @@ class Profiler:
             "engine_bytes": manifest["bytes"],
             "build_s": manifest["build_s"],
             "calibration": manifest["calibration"],
+            "kept": kept_text(manifest["recipe"]),
             "precision_share": precision_share(manifest["compute_types"], precision),
         }
 

@@ -90,6 +90,26 @@ def test_what_passes_values_on_is_not_rounded_again():
     assert "b_rounded" not in casts
 
 
+def test_a_result_that_is_also_used_further_on_is_rounded_for_both(tmp_path):
+    model = chain(helper.make_node("Relu", ["a"], ["b"], "relu"), scale=1.25)
+    model.graph.output.append(helper.make_tensor_value_info("a", HALF, [1, 4]))
+    with_rounding(model)
+    onnx.checker.check_model(model, full_check=True)
+    graph, _ = optimised_first(model, tmp_path)
+    assert unrounded(graph) == []
+
+
+def optimised_first(model, tmp_path):
+    """As `optimised`, whatever the number of outputs."""
+    session_options = onnxruntime.SessionOptions()
+    session_options.optimized_model_filepath = str(tmp_path / "more.onnx")
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), session_options, ["CPUExecutionProvider"]
+    )
+    found = session.run(None, {"x": np.ones((1, 4), np.float32)})
+    return onnx.load(tmp_path / "more.onnx"), found
+
+
 def test_products_that_were_kept_in_float32_are_not_asked_for_rounding(tmp_path):
     graph, _ = optimised(chain(), tmp_path, [1, 2, 3, 4])
     assert unrounded(graph, kept=("first",)) == []

@@ -1,0 +1,78 @@
+"""An engine whose outputs are not numbers is not built; one that is not run here is left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from deploykit.backends import get
+from deploykit.errors import BuildFailed, DriftFailed
+from deploykit.store import Store
+from deploykit.types import BuildOptions
+from deploykit.workflow.build import build_network
+from deploykit.workflow.conversion import CalibrationChoice
+from deploykit.workflow.network import obtain_network
+
+
+def write(path: Path, scale: float, *, function: str = "Relu") -> Path:
+    """x -> a product, `function`, another product -> y."""
+    matrix = numpy_helper.from_array(np.full((4, 4), scale, np.float32), "w")
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"], "first"),
+        helper.make_node(function, ["a"], ["b"], "between"),
+        helper.make_node("MatMul", ["b", "w"], ["y"], "second"),
+    ]
+    ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", 4]) for n in "xy"]
+    graph = helper.make_graph(nodes, "g", ports[:1], ports[1:], [matrix])
+    opsets = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    return path
+
+
+@pytest.fixture
+def build(tmp_path):
+    store = Store(tmp_path / "engines")
+
+    def make(path: Path, precision: str, backend: str = "onnxruntime"):
+        network = obtain_network(path, store)
+        choice = CalibrationChoice(synthetic=True)
+        return build_network(network, precision, get(backend), BuildOptions(), choice, store)
+
+    make.store = store
+    return make
+
+
+def test_activations_that_overflow_fp16_fail_its_build_and_leave_no_engine(build, tmp_path):
+    path = write(tmp_path / "large.onnx", 1e3)
+    assert build(path, "fp32")
+    with pytest.raises(DriftFailed, match=r"large fp16 on onnxruntime: output 'y' has .*--keep"):
+        build(path, "fp16")
+    names = [entry.manifest["precision"] for entry in build.store.entries("engine")]
+    assert names == ["fp32"]
+
+
+def test_fp32_that_is_not_finite_is_not_told_to_use_another_precision(build, tmp_path):
+    with pytest.raises(DriftFailed, match="not finite; train or export it again"):
+        build(write(tmp_path / "log.onnx", 1.0, function="Log"), "fp32")
+
+
+def test_what_is_built_for_a_device_that_is_not_here_is_left_alone(build, tmp_path, monkeypatch):
+    from deploykit import env
+
+    monkeypatch.setattr(env, "gpu_names", list)
+    assert build(write(tmp_path / "log.onnx", 1.0, function="Log"), "fp32", "tensorrt-rtx")
+
+
+def test_an_engine_that_does_not_run_is_one_line(build, tmp_path, monkeypatch):
+    from deploykit.backends.onnxruntime import OnnxRuntimeSession
+
+    def fail(self, feeds):
+        raise RuntimeError("no such\nkernel")
+
+    monkeypatch.setattr(OnnxRuntimeSession, "run", fail)
+    with pytest.raises(BuildFailed, match="built the engine but can't run it: no such kernel"):
+        build(write(tmp_path / "net.onnx", 1.0), "fp32")
