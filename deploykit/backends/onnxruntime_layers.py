@@ -9,12 +9,12 @@ takes in what directly follows it, and what else there is was merged into what c
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import onnx
 
-from deploykit.graph.lineage import Layer, layers
+from deploykit.graph.lineage import Layer, layers, neighbours
 from deploykit.graph.precision.products import PRODUCTS
 
 #: Operators that the runtime adds to move values between layouts and types.
@@ -95,7 +95,7 @@ def trace_layers(source: onnx.ModelProto, engine: onnx.ModelProto) -> list[Engin
     """
     found = layers(source)
     groups = _anchored(found, engine)
-    readers, makers = _neighbours(source, found)
+    readers, makers = neighbours(source, found)
     placed = {group.anchor.node: index for index, group in groups.items()}
     pending = []
     for layer in reversed(found):
@@ -161,23 +161,3 @@ def _anchored(found: Sequence[Layer], engine: onnx.ModelProto) -> dict[int, _Gro
         depthwise = tensor["depthwise"] is not None
         anchor(index, layer, kind, depthwise or layer is None or layer.op_type == kind)
     return groups
-
-
-def _neighbours(
-    source: onnx.ModelProto, found: Sequence[Layer]
-) -> tuple[Mapping[str, set[str]], Mapping[str, set[str]]]:
-    """Who reads each layer's values, and whose values each layer reads, by name."""
-    known = {layer.node for layer in found}
-    made: dict[str, str] = {}
-    readers: dict[str, set[str]] = {name: set() for name in known}
-    makers: dict[str, set[str]] = {name: set() for name in known}
-    for node in source.graph.node:
-        name = node.name or node.output[0]
-        if name not in known:
-            continue
-        for tensor in node.input:
-            if tensor in made:
-                readers[made[tensor]].add(name)
-                makers[name].add(made[tensor])
-        made.update((tensor, name) for tensor in node.output if tensor)
-    return readers, makers

@@ -29,6 +29,17 @@ if TYPE_CHECKING:
     "--threads", type=click.IntRange(1), metavar="N", help="Of the runtime; else all cores."
 )
 @click.option("--by", default="order", metavar="ORDER", help="order, drift, time or macs.")
+@click.option(
+    "--max-accuracy-drop",
+    metavar="SHARE",
+    help="Instead, find the fewest layers to keep in fp32 so that top-1 loses no more, such as 0.5%.",
+)
+@click.option(
+    "--min-snr-db",
+    type=float,
+    metavar="DB",
+    help="The same for the outputs' signal-to-noise ratio, which needs no labels.",
+)
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Only the first N rows.")
 @variant_options
 @calibration_options
@@ -43,6 +54,8 @@ def command(
     batch: int,
     threads: int | None,
     by: str,
+    max_accuracy_drop: str | None,
+    min_snr_db: float | None,
     top: int | None,
     data: str | None,
     calibration_method: str,
@@ -59,10 +72,15 @@ def command(
     A layer that the runtime fused into another one is counted there; what the runtime added has rows of
     its own. Drift is against fp32 on 16 images of the calibration part, or of noise.
 
+    With --max-accuracy-drop or --min-snr-db, the layers to keep in fp32 are searched for instead and printed
+    as options of build and profile. Accuracy is judged on the calibration part, never on the test part.
+
     \b
     deploykit layers resnet18 --by time --top 10
     deploykit layers lenet5 --weights trained --precision int8
     deploykit layers my.onnx --precision int8 --data npz:my.npz --by drift --csv layers.csv
+    deploykit layers my.onnx --precision int8 --data npz:my.npz --max-accuracy-drop 0.5%
+    deploykit layers mobilenet --precision int8 --min-snr-db 25
     """
     import dataclasses
     import sys
@@ -90,6 +108,21 @@ def command(
     if len(sources) != 1:
         raise UsageError(f"layers takes one network, not {len(sources)}: give one multiplier each")
     artifacts = open_store(store)
+    if max_accuracy_drop is not None or min_snr_db is not None:
+        from deploykit.cli.keep_search import search_and_show
+
+        return search_and_show(
+            sources[0],
+            precision,
+            get(backend).target,
+            choice,
+            artifacts,
+            max_accuracy_drop=max_accuracy_drop,
+            min_snr_db=min_snr_db,
+            as_json=as_json,
+            csv_path=csv_path,
+            quiet=quiet,
+        )
     names = [field.name for field in dataclasses.fields(LayerRow)]
     report_file = CsvReport(csv_path, names) if csv_path else None
     with Steps(5, quiet=quiet) as steps:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from deploykit.errors import UnknownName, UsageError
@@ -46,6 +46,8 @@ class Calibration:
         data: name of the data.
         data_sha256: its hash, hexadecimal.
         synthetic: whether the images are made up, which a row about the result must say.
+        remembered: ranges that were found before, by tensor and whether symmetric, for who converts one
+            network many times: what a tensor holds does not depend on what is quantised. None remembers none.
     """
 
     batches: Callable[[], Iterable[Any]]
@@ -55,6 +57,9 @@ class Calibration:
     data: str = ""
     data_sha256: str = ""
     synthetic: bool = False
+    remembered: dict[tuple[str, bool], tuple[float, float]] | None = field(
+        default=None, compare=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,14 @@ def collect_ranges(
         DriftFailed: an activation is not finite.
         MissingDependency: ONNX Runtime is not installed.
     """
+    known = calibration.remembered
+    if known is not None:
+        missing = [name for name in tensors if (name, symmetric) not in known]
+        if missing:
+            fresh = replace(calibration, remembered=None)
+            found = collect_ranges(model, missing, fresh, symmetric=symmetric)
+            known.update(((name, symmetric), bounds) for name, bounds in found.items())
+        return {name: known[name, symmetric] for name in tensors}
     histograms = calibration.method != "minmax"
     plan = Probes(model, tensors, histograms)
     session = _session(plan.model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -61,6 +61,26 @@ def layers(model: onnx.ModelProto) -> list[Layer]:
         if node.op_type != "Constant"
         and not all(constants.is_fixed(name) for name in node.output if name)
     ]
+
+
+def neighbours(
+    source: onnx.ModelProto, found: Sequence[Layer]
+) -> tuple[Mapping[str, set[str]], Mapping[str, set[str]]]:
+    """Who reads each layer's values, and whose values each layer reads, by name."""
+    known = {layer.node for layer in found}
+    made: dict[str, str] = {}
+    readers: dict[str, set[str]] = {name: set() for name in known}
+    makers: dict[str, set[str]] = {name: set() for name in known}
+    for node in source.graph.node:
+        name = node_name(node)
+        if name not in known:
+            continue
+        for tensor in node.input:
+            if tensor in made:
+                readers[made[tensor]].add(name)
+                makers[name].add(made[tensor])
+        made.update((tensor, name) for tensor in node.output if tensor)
+    return readers, makers
 
 
 def node_name(node: onnx.NodeProto) -> str:

@@ -76,3 +76,38 @@ def test_what_cannot_be_asked_is_refused_in_one_line(run, arguments, says):
     assert (ended.code, ended.out) == (2, "")
     assert says in ended.err
     assert len(ended.err.splitlines()) == 1
+
+
+def test_layers_to_keep_are_printed_as_options(run):
+    ended = run(*INT8, "--min-snr-db", "50")
+    assert ended.code == 0, ended.err
+    *options, last = ended.out.splitlines()
+    assert options
+    assert all(line.startswith("--keep ") for line in options)
+    assert last.startswith(f"{len(options)} of 7 layers in fp32: outputs at ")
+
+
+def test_a_goal_that_holds_as_it_is_keeps_nothing_and_one_that_cannot_be_met_ends_with_1(run):
+    ended = run(*INT8, "--max-accuracy-drop", "5%", "--json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["nodes"] == []
+    ended = run(*INT8, "--max-accuracy-drop", "5%")
+    assert ended.out.startswith("nothing needs keeping: top-1 drops by ")
+    ended = run(*INT8[:4], "--precision", "fp16", "-q", "--min-snr-db", "1e9")
+    assert (ended.code, ended.out) == (1, "")
+    assert "not even all 7 layers in fp32 suffice" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--max-accuracy-drop", "1%", "--min-snr-db", "9"), "give one of"),
+        (("--max-accuracy-drop", "much"), "takes a share"),
+        (("--min-snr-db", "9", "--csv", "-"), "takes the rows of layers"),
+        (("--min-snr-db", "9", "--precision", "fp32"), "with --precision fp32 all layers are"),
+    ],
+)
+def test_a_goal_that_makes_no_sense_is_refused(run, arguments, says):
+    ended = run(*INT8, *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert says in ended.err

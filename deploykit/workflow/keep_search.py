@@ -1,0 +1,225 @@
+"""The fewest layers to leave in float32 so that a network keeps its accuracy, or its outputs their signal.
+
+Layers are ranked once, by how much noise each adds to what it was given; that takes one conversion. The
+ranking only says in which order to try: each answer comes from a graph that was converted and measured.
+The number of layers is found by bisection, and then each is put back in turn, the least suspected first,
+and stays out where the goal holds without it. No layer of the answer can be left out alone; that no other
+choice is smaller is not proved.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from deploykit.bench.graph_accuracy import graph_top1
+from deploykit.bench.layer_drift import IMAGES, LayerDrift, layer_drift
+from deploykit.errors import UsageError
+from deploykit.graph.precision.products import PRODUCTS
+from deploykit.types import OnnxModel
+from deploykit.workflow.conversion import CalibrationChoice, calibration_of
+from deploykit.workflow.network import Network
+
+#: Operators beside the products that recipes can compute in few bits.
+_OTHERS = frozenset(
+    {"Add", "Sum", "Mul", "AveragePool", "GlobalAveragePool", "Sigmoid", "LeakyRelu"}
+)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a network must still do.
+
+    Attributes:
+        max_drop: top-1 accuracy that it may lose against fp32, a share, on the calibration part.
+        min_snr_db: or: signal-to-noise ratio of the outputs against fp32, in dB.
+    """
+
+    max_drop: float | None = None
+    min_snr_db: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.max_drop is None) == (self.min_snr_db is None):
+            raise UsageError("give one of --max-accuracy-drop and --min-snr-db")
+
+    def holds(self, value: float) -> bool:
+        """Whether a drop, or a ratio, is good enough."""
+        if self.max_drop is not None:
+            return value <= self.max_drop + 1e-12
+        return value >= (self.min_snr_db or 0.0)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a search came to.
+
+    Attributes:
+        nodes: to leave in float32, in the graph's order; None where not even all suffice.
+        candidates: how many there were to choose from.
+        without: the drop or the ratio with none kept.
+        reached: the same with `nodes` kept, or with all of them.
+        measured: conversions that were made and measured.
+    """
+
+    nodes: tuple[str, ...] | None
+    candidates: int
+    without: float
+    reached: float
+    measured: int
+
+
+def fewest(
+    ranked: Sequence[str], holds: Callable[[tuple[str, ...]], bool]
+) -> tuple[str, ...] | None:
+    """The shortest beginning of `ranked` for which `holds`, less what it can do without; None if none does.
+
+    Args:
+        ranked: the most suspected first.
+        holds: whether keeping these is enough; asked once for each choice.
+    """
+    if holds(()):
+        return ()
+    if not holds(tuple(ranked)):
+        return None
+    too_few, enough = 0, len(ranked)
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        if holds(tuple(ranked[:middle])):
+            enough = middle
+        else:
+            too_few = middle
+    kept = tuple(ranked[:enough])
+    for name in reversed(ranked[:enough]):
+        fewer = tuple(other for other in kept if other != name)
+        if len(kept) > 1 and holds(fewer):
+            kept = fewer
+    return kept
+
+
+def by_added_noise(
+    candidates: Sequence[str],
+    drift: Mapping[str, LayerDrift],
+    makers: Mapping[str, set[str]],
+) -> list[str]:
+    """Layers by the noise, relative to the signal, that each has more than the noisiest of its inputs.
+
+    Args:
+        candidates: names of the layers to rank.
+        drift: of all layers of one converted graph.
+        makers: by layer, whose values it reads.
+    """
+
+    def noise(name: str) -> float:
+        found = drift.get(name)
+        return 0.0 if found is None or found.snr_db is None else 10 ** (-found.snr_db / 10)
+
+    def added(name: str) -> float:
+        return noise(name) - max((noise(maker) for maker in makers[name]), default=0.0)
+
+    return sorted(candidates, key=lambda name: -added(name))
+
+
+def find_kept(
+    network: Network,
+    precision: str,
+    target: str,
+    choice: CalibrationChoice,
+    goal: Goal,
+    *,
+    images: int = IMAGES,
+    say: Callable[[str], None] = lambda text: None,
+) -> Kept:
+    """Search for the layers to keep in float32; see the module for how.
+
+    Args:
+        network: the fp32 network.
+        precision: of the rest.
+        target: of the recipe.
+        choice: the calibration.
+        goal: to hold.
+        images: that outputs and layers are compared on, from the calibration part or of noise.
+        say: is told what is being done.
+
+    Raises:
+        UsageError: accuracy is to be judged, but there are no data.
+        DeploykitError: as conversion and measuring say.
+    """
+    from deploykit.graph.lineage import layers, neighbours
+    from deploykit.graph.loading import read_model
+    from deploykit.graph.precision import KeepRules, convert, find_recipe
+
+    dataset = choice.data or network.dataset
+    if goal.max_drop is not None and dataset is None:
+        raise UsageError(
+            "--max-accuracy-drop needs labelled images: give --data DATASET, or take --min-snr-db"
+        )
+    calibration = None
+    if find_recipe(precision, target).needs_calibration:
+        calibration = replace(calibration_of(network, choice), remembered={})
+    proto = read_model(network.model.path)
+    found = layers(proto)
+    _, makers = neighbours(proto, found)
+    named = {node.name for node in proto.graph.node if node.name}
+    ends = {value.name for value in proto.graph.output}
+    del proto
+    last = [layer.node for layer in found if layer.tensor in ends]
+    kinds = _OTHERS | set(PRODUCTS)
+    candidates = [x.node for x in found if x.op_type in kinds and x.node in named]
+
+    def drift_of(model: OnnxModel, only: Sequence[str] | None) -> dict[str, LayerDrift]:
+        return layer_drift(
+            network.model,
+            model,
+            dataset=dataset,
+            images=images,
+            activation_bytes=int(network.facts["activation_bytes"]),
+            only=only,
+        )
+
+    reference = 0.0
+    if goal.max_drop is not None and dataset is not None:
+        say("accuracy of fp32")
+        reference = graph_top1(network.model.path, dataset)
+    values: dict[frozenset[str], float] = {}
+
+    def value_of(model: OnnxModel) -> float:
+        if goal.max_drop is not None and dataset is not None:
+            return reference - graph_top1(model.path, dataset)
+        ratios = [d.snr_db for d in drift_of(model, last).values() if d.snr_db is not None]
+        return min(ratios, default=math.inf)
+
+    with tempfile.TemporaryDirectory(prefix="deploykit-") as folder:
+        path = Path(folder) / "model.onnx"
+
+        def holds(kept: tuple[str, ...]) -> bool:
+            if frozenset(kept) not in values:
+                say(f"{precision} with {len(kept)} of {len(candidates)} layers in fp32")
+                rules = KeepRules(nodes=tuple(name_as_rule(name) for name in kept))
+                model = convert(network.model, precision, target, path, calibration, rules)
+                values[frozenset(kept)] = value_of(model)
+            return goal.holds(values[frozenset(kept)])
+
+        if holds(()):
+            ranked = candidates
+        else:
+            say("rank the layers by the noise that each adds")
+            model = convert(network.model, precision, target, path, calibration)
+            ranked = by_added_noise(candidates, drift_of(model, None), makers)
+        nodes = fewest(ranked, holds)
+    reached = values[frozenset(candidates if nodes is None else nodes)]
+    order = {name: i for i, name in enumerate(candidates)}
+    return Kept(
+        None if nodes is None else tuple(sorted(nodes, key=order.__getitem__)),
+        len(candidates),
+        values[frozenset()],
+        reached,
+        len(values),
+    )
+
+
+def name_as_rule(name: str) -> str:
+    """A rule that means the node of this name and no other: `*`, `?` and `[` stand for themselves."""
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
