@@ -19,6 +19,7 @@ NAMES = (
     "export_cost",
     "measuring",
     "interleaved",
+    "stored",
     "compare_scale",
 )
 REPORT = Path("reports/benchmarks.csv")
