@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from deploykit.cli.against_options import against_options, compare_and_show, take_against
+from deploykit.cli.constraint_options import constraint_option, search_and_show, take_constraint
 from deploykit.cli.load_options import load_options, take_measuring
 from deploykit.cli.options import (
     calibration_options,
@@ -29,6 +30,7 @@ from deploykit.cli.options import (
 )
 @click.option("--batch", default="1", metavar="LIST", help="Images per run, such as 1,8.")
 @load_options
+@constraint_option
 @against_options
 @variant_options
 @calibration_options
@@ -62,6 +64,7 @@ def command(
     deploykit profile squeezenet1_0 --threads 1 --streams 1,2
     deploykit profile squeezenet1_0 --rate 50/s,100/s --percentile 99
     deploykit profile squeezenet1_0 --repeats 5 --csv nightly.csv
+    deploykit profile squeezenet1_0 --constraint 'latency_p95_ms<=50'
     deploykit profile mobilenet --precision int8 --against fp32 --max-slowdown 5%
     """
     from deploykit.backends import get
@@ -80,6 +83,7 @@ def command(
     if as_json and csv_path == STDOUT:
         raise UsageError("stdout takes one of --csv - and --json: name a file for the CSV")
     measuring, against = take_measuring(options, csv_path), take_against(options)
+    constraint = take_constraint(options, against=against is not None)
     precisions, backends = listed(precision, "--precision"), listed(backend, "--backend")
     targets = [get(name).target for name in backends]
     check_precisions(precisions, targets)
@@ -101,6 +105,10 @@ def command(
     artifacts = open_store(store)
     chosen = variants(**options)
     sources = plan(models, chosen, data) if models else from_store(artifacts, chosen)
+    if constraint is not None:
+        return search_and_show(
+            sources, constraint, profile, artifacts, csv_path=csv_path, as_json=as_json, quiet=quiet
+        )
     wanted = configurations(sources, profile)
     if against is not None:
         return compare_and_show(

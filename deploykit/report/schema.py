@@ -157,6 +157,9 @@ COLUMNS: tuple[Column, ...] = (
     ),
     *_columns("int", "test_images: how many top1 and top5 were measured on"),
     *_columns("text", "kept: nodes that were left in fp32 on request"),
+    *_columns(
+        "text", "constraint: what --constraint asked, whether it holds, and of those the chosen"
+    ),
 )
 
 NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)

@@ -99,6 +99,11 @@ def accuracy(row: Row) -> str:
     )
 
 
+def constraint(row: Row) -> str:
+    """Whether a constraint holds: the last word of the column."""
+    return str(row.get("constraint") or "–").rpartition(" ")[2]
+
+
 def column(name: str, style: Callable[[Any], str] = significant) -> Callable[[Row], str]:
     """A cell that shows one column."""
     return lambda row: style(row.get(name))
@@ -121,5 +126,6 @@ PROFILE: tuple[Field, ...] = (
     Field("peak MiB", column("host_peak_mib"), rank=7),
     Field("drift SNR dB", column("drift_snr_db"), rank=3),
     Field("top-1 [95%]", accuracy, rank=1),
+    Field("constraint", constraint, number=False),
     Field("status", lambda row: str(row.get("status") or ""), number=False),
 )

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from deploykit.bench.constraint import Constraint, largest
+from deploykit.bench.constraint import Constraint
+from deploykit.bench.constraint_search import largest
 from deploykit.errors import UsageError
 
 
@@ -77,3 +78,20 @@ def test_all_loads_may_hold():
 def test_impossible_loads_are_refused(loads):
     with pytest.raises(UsageError, match="at least 1"):
         largest(loads, linear, Constraint.parse("latency_p95_ms<=1"))
+
+
+def test_a_load_that_failed_or_has_no_number_does_not_hold():
+    def limited(load):
+        return linear(load) if load < 6 else {"status": "failed", "latency_p95_ms": None}
+
+    found = largest([1, 2, 4, 8], limited, Constraint.parse("latency_p95_ms<=100"))
+    assert found.best == 5
+    assert found.stopped == "latency_p95_ms<=100 fails at 6"
+
+
+def test_rates_are_narrowed_down_to_5_percent():
+    def queue(rate):
+        return {"latency_p95_ms": 1000 / (100 - rate), "throughput_ips": rate}
+
+    found = largest([12.5, 25.0, 50.0, 99.0], queue, Constraint.parse("latency_p95_ms<=40"))
+    assert 75 / 1.05 < found.best <= 75  # at 75/s, 40 ms

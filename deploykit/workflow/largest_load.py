@@ -1,0 +1,161 @@
+"""Profiles that look for the largest batch, number of streams or arrival rate that meets a constraint."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from deploykit.bench.constraint import Constraint
+from deploykit.bench.constraint_search import Amount, Search, steps
+from deploykit.errors import UsageError
+from deploykit.report.schema import KINDS, Row
+from deploykit.types import ModelSpec
+from deploykit.workflow.plan import Source
+from deploykit.workflow.profile import Configuration, ProfileOptions, Profiler, configurations
+
+#: Batches that are tried where nothing else is said to be raised.
+BATCHES = tuple(2**power for power in range(9))
+#: Parts of the highest rate at which a search for one begins.
+_PARTS = (16, 8, 4, 2, 1)
+#: What grows with the load, and can so be bounded from above.
+_GROWING = re.compile(r"latency_(?!bound)\w+|host_\w+_mib|device_\w+_mib")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What is raised: "batch", "streams" or "rate", and the amounts to try, in rising order."""
+
+    name: str
+    amounts: tuple[Amount, ...]
+
+    def at(self, base: Configuration, amount: Amount) -> Configuration:
+        """A configuration at one of the amounts."""
+        if self.name == "batch":
+            return replace(base, batch=int(amount))
+        if self.name == "streams":
+            return replace(base, load=replace(base.load, streams=int(amount)))
+        return replace(base, load=replace(base.load, rate_per_s=float(amount)))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found for one network in one precision on one backend."""
+
+    base: Configuration
+    axis: Axis
+    constraint: Constraint
+    search: Search
+
+    @property
+    def text(self) -> str:
+        """One line: the load to take, what it has there and its throughput, and why it is no larger."""
+        source = self.base.source
+        name = source.label if isinstance(source, ModelSpec) else source.name
+        words = [name, self.base.precision, self.base.backend]
+        words += [f"{self.base.load.threads} threads"] * (self.base.load.threads is not None)
+        about, bound = " ".join(words), self.constraint
+        if self.search.best is None:
+            amount, row = next(iter(self.search.rows.items()))
+            value = row.get(bound.column)
+            seen = row.get("reason") if value is None else f"it is {value:.3g}"
+            return f"{about}: {bound} holds at no {self.axis.name}; at {amount:g}, {seen}"
+        row = self.search.rows[self.search.best]
+        return (
+            f"{about}: take {self.axis.name} {self.search.best:g}: {bound} holds "
+            f"({bound.column} {row[bound.column]:.3g}, {row['throughput_ips']:.4g} images/s); "
+            f"{self.search.stopped}"
+        )
+
+
+def read_constraint(text: str) -> Constraint:
+    """A constraint on something that grows with the load.
+
+    Raises:
+        UsageError: it has another form, or bounds something else.
+    """
+    found = Constraint.parse(text)
+    known = _GROWING.fullmatch(found.column) and KINDS.get(found.column) == "float"
+    if not known or not found.comparison.startswith("<"):
+        raise UsageError(
+            f"constraint {text!r}: bound from above what grows with the load, a latency or memory column, "
+            "such as latency_p95_ms<=10"
+        )
+    return found
+
+
+def percentile_of(constraint: Constraint) -> float | None:
+    """The percentile that a constraint is on, which then needs its samples; None where it is on none."""
+    match = re.fullmatch(r"latency_p(\d+)_(?:low_|high_)?ms", constraint.column)
+    return float(match[1]) if match else None
+
+
+def axis_of(options: ProfileOptions) -> Axis:
+    """What the options leave to be raised: what was given as a list, a single rate as the highest, else the batch.
+
+    Raises:
+        UsageError: several are lists, or there are repeats.
+    """
+    if options.repeats > 1:
+        raise UsageError("--constraint measures one load after the other: leave --repeats out")
+    streams = tuple(dict.fromkeys(load.streams for load in options.loads))
+    rates = tuple(dict.fromkeys(r for load in options.loads if (r := load.rate_per_s) is not None))
+    lists = {"batch": tuple(options.batches), "streams": streams, "rate": rates}
+    raised = [Axis(name, tuple(sorted(v))) for name, v in lists.items() if len(v) > 1]
+    if len(raised) > 1:
+        names = " and ".join(f"--{axis.name}" for axis in raised)
+        raise UsageError(f"--constraint raises one thing: give one of {names} as a list")
+    if raised:
+        return raised[0]
+    if rates:
+        return Axis("rate", tuple(rates[0] / part for part in _PARTS))
+    return Axis("batch", BATCHES if tuple(options.batches) == (1,) else tuple(options.batches))
+
+
+class LoadSearch:
+    """Searches the largest load for every network, precision, backend and number of threads.
+
+    Args:
+        sources: the networks.
+        options: what stays the same; the batches, streams or rates in it are what is tried.
+        constraint: that must hold.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], options: ProfileOptions, constraint: Constraint
+    ) -> None:
+        self.axis, self.constraint = axis_of(options), constraint
+        bases = configurations(sources, options)
+        lowest = self.axis.amounts[0]
+        self.bases = list(dict.fromkeys(self.axis.at(base, lowest) for base in bases))
+        #: For the profiler: engines take the largest batch that may be tried.
+        self.options = (
+            replace(options, batches=[int(amount) for amount in self.axis.amounts])
+            if self.axis.name == "batch"
+            else options
+        )
+        self.answers: list[Answer] = []
+
+    def rows(self, profiler: Profiler) -> Iterator[Row]:
+        """Every row that is tried, as it is finished; `answers` grows by one after each search.
+
+        The row's `constraint` says whether it holds; the chosen one's is set when its search ends.
+        """
+        for base in self.bases:
+            search = steps(self.axis.amounts, self.constraint)
+            rows: dict[Amount, Row] = {}
+            amount = next(search)
+            while True:
+                (row,) = profiler.rows([self.axis.at(base, amount)])
+                met = self.constraint.met_by(row)
+                row["constraint"] = f"{self.constraint} {'holds' if met else 'fails'}"
+                rows[amount] = row
+                yield row
+                try:
+                    amount = search.send(row)
+                except StopIteration as stop:
+                    found: Search = stop.value
+                    break
+            if found.best is not None:
+                rows[found.best]["constraint"] = f"{self.constraint} holds: chosen"
+            self.answers.append(Answer(base, self.axis, self.constraint, found))
