@@ -22,7 +22,7 @@ _GAP = 3
 #: Names (in the first column) and words (elsewhere) up to these lengths are not broken.
 _WHOLE_NAME, _WHOLE_WORD = 32, 12
 #: Beginnings of the notes on a row that are shown though the row is fine.
-_WEIGHTY = ("emulated", "accuracy is blank")
+_WEIGHTY = ("emulated", "accuracy is blank", "int8 is slower")
 
 
 def print_table(

@@ -37,6 +37,7 @@ from deploykit.workflow.keeping import kept_text, losses_text
 from deploykit.workflow.network import Network, obtain_network, stored_sources
 from deploykit.workflow.plan import DEFAULT_MODELS, Source, Variants
 from deploykit.workflow.reference_predictions import ensure_predictions, is_reference
+from deploykit.workflow.slower import SlowerThanFp32
 from deploykit.workflow.under_the_roof import Roof
 
 #: Key under which a failed row carries its exit code; not a column.
@@ -139,6 +140,7 @@ class Profiler:
         self._numbers = itertools.count(1)
         self._roof = Roof(store.root)
         self._judged: set[Configuration] = set()
+        self._slower = SlowerThanFp32()
 
     def rows(self, wanted: Sequence[Configuration]) -> Iterator[Row]:
         """One row per configuration, as each is finished; a failure is a row with its reason.
@@ -256,6 +258,13 @@ class Profiler:
             row["samples"] = os.path.relpath(samples, self.options.report_folder)
         found, doubts = self._work(network, built, row, wanted)
         row, notes = row | found, [*notes, *doubts]
+        like = replace(wanted, precision="fp32")
+        facts = row | {"backend": wanted.backend, "batch": wanted.batch}
+        slower = self._slower.note(
+            like, wanted.precision, facts, built.engine.path, network.model.path
+        )
+        if slower:
+            notes.append(slower)
         return row | {"reason": "; ".join(notes) or None}
 
     def _judged_on(self, network: Network) -> tuple[str | None, str | None]:

@@ -1,0 +1,87 @@
+"""int8 rows that are slower than fp32 say so, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deploykit.backends.onnxruntime_layers import EngineNode
+from deploykit.bench.child import WorkerFailure
+from deploykit.bench.layer_times import LayerTimes
+from deploykit.workflow.slower import SlowerThanFp32, operator_costs, what_costs
+
+
+def row(low: float | None, p50: float, high: float | None, backend: str = "onnxruntime"):
+    return {
+        "latency_p50_low_ms": low,
+        "latency_p50_ms": p50,
+        "latency_p50_high_ms": high,
+        "backend": backend,
+        "batch": 1,
+    }
+
+
+FP32 = row(0.9, 1.0, 1.1)
+SLOW = row(1.9, 2.0, 2.1)
+ENGINE, SOURCE = Path("int8.onnx"), Path("model.onnx")
+
+
+@pytest.fixture
+def judge(monkeypatch) -> SlowerThanFp32:
+    costs = {Path("fp32.onnx"): {"Conv": 1.0}, ENGINE: {"Conv": 0.5, "Sigmoid": 1.25, "Cast": 0.01}}
+    monkeypatch.setattr(SlowerThanFp32, "_costs", lambda self, engine, *rest: costs[engine])
+    made = SlowerThanFp32()
+    assert made.note("a", "fp32", FP32, Path("fp32.onnx"), SOURCE) is None
+    return made
+
+
+def test_a_slower_row_names_both_medians_and_the_operators(judge):
+    note = judge.note("a", "int8", SLOW, ENGINE, SOURCE)
+    assert note == "int8 is slower than fp32, 2 ms against 1: it loses Sigmoid 1.2 ms"
+
+
+@pytest.mark.parametrize(
+    ("like", "precision", "found"),
+    [
+        ("a", "int8", row(1.05, 1.2, 1.3)),  # the intervals touch
+        ("a", "int8", row(None, 2.0, None)),  # no interval
+        ("a", "int8", row(0.4, 0.5, 0.6)),  # faster
+        ("b", "int8", SLOW),  # no fp32 row like it
+        ("a", "fp16", SLOW),
+    ],
+)
+def test_what_is_not_surely_slower_is_not_said(judge, like, precision, found):
+    assert judge.note(like, precision, found, ENGINE, SOURCE) is None
+
+
+def test_another_runtime_says_that_it_is_slower_and_no_more(judge):
+    note = judge.note("a", "int8", row(1.9, 2.0, 2.1, "openvino"), ENGINE, SOURCE)
+    assert note == "int8 is slower than fp32, 2 ms against 1"
+
+
+def test_operators_that_cannot_be_timed_leave_the_verdict(judge, monkeypatch):
+    def fail(*arguments):
+        raise WorkerFailure("killed; free memory", "killed")
+
+    monkeypatch.setattr(SlowerThanFp32, "_costs", fail)
+    note = judge.note("a", "int8", SLOW, ENGINE, SOURCE)
+    assert str(note).endswith("was not found: killed, free memory")
+
+
+def test_costs_are_summed_by_the_float_graphs_operator():
+    nodes = [
+        EngineNode(0, "q", "QuantizeLinear"),
+        EngineNode(1, "c", "QLinearConv", ("conv", "relu"), "conv"),
+        EngineNode(2, "d", "QLinearConv", ("conv2",), "conv2"),
+    ]
+    times = LayerTimes(("q", "c", "d"), (0.5, 1.0, 2.0), 0.0, 3.5, 0.0, 9)
+    found = operator_costs(nodes, times, {"conv": "Conv", "relu": "Relu", "conv2": "Conv"})
+    assert found == {"QuantizeLinear": 0.5, "Conv": 3.0}
+
+
+def test_only_operators_that_lose_much_are_named_the_worst_first():
+    int8 = {"A": 1.0, "B": 5.0, "C": 0.1, "D": 2.0, "E": 3.0}
+    assert what_costs(int8, {"B": 1.0, "D": 9.0}) == [("B", 4.0), ("E", 3.0), ("A", 1.0)]
+    assert what_costs(int8, {"B": 1.0, "E": 3.0, "D": 2.0}) == [("B", 4.0), ("A", 1.0)]
+    assert what_costs({"A": 1.0}, {"A": 1.0}) == []
