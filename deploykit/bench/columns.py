@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from deploykit.stats import outliers, percentile
@@ -123,3 +124,12 @@ def of_accuracy(
         columns["mcnemar_p"] = agreed.p_value
     notes = [] if accuracy.top5 is not None else ["top5 is blank: there are fewer than 6 classes"]
     return columns, notes
+
+
+def unreadable_note(unreadable: Sequence[str], part: str) -> str:
+    """What a row says of images that could not be judged: how many, and the first of them."""
+    one = len(unreadable) == 1
+    return (
+        f"{len(unreadable)} {'image' if one else 'images'} of the {part} part can't be read and "
+        f"{'was' if one else 'were'} left out (first: {unreadable[0]})"
+    )

@@ -232,7 +232,10 @@ def _accuracy(
     details["images"] = accuracy.images
     if part.unreadable:
         details["unreadable"] = part.unreadable
-    return columns.of_accuracy(accuracy, f"{wanted.dataset}/{wanted.part}", agreed)
+    found, notes = columns.of_accuracy(accuracy, f"{wanted.dataset}/{wanted.part}", agreed)
+    if part.unreadable:
+        notes.append(columns.unreadable_note(part.unreadable, wanted.part))
+    return found, notes
 
 
 def _answer(request: Mapping[str, Any]) -> dict[str, Any]:

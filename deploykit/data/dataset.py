@@ -149,7 +149,8 @@ class Part:
                 _log.warning("%s: left out %s", self.name, problem)
 
     def _refuse_unreadable(self, failures: list[str], total: int) -> None:
-        if len(failures) > MAX_UNREADABLE_SHARE * total:
+        # Of the whole part: a pass may be over its first few images, of which one is a large share.
+        if len(failures) > MAX_UNREADABLE_SHARE * len(self):
             raise UsageError(
                 f"{len(failures)} of the {total} images of {self.name} can't be read, more than "
                 f"{MAX_UNREADABLE_SHARE:.0%} (first: {failures[0]}): replace or remove them"
