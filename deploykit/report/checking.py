@@ -94,12 +94,8 @@ class _Row:
     @property
     def name(self) -> str:
         network = {**self.cells, "alpha": "" if self["alpha"] == "1" else self["alpha"]}
-        parts = [
-            label(network),
-            self["precision"],
-            self["backend"],
-            f"batch {self['batch'] or '?'}",
-        ]
+        parts = [label(network), self["precision"], self["backend"]]
+        parts += [f"batch {self['batch']}"] if self["batch"] not in ("", "1") else []
         return " ".join(parts)
 
 

@@ -20,7 +20,7 @@ def reports(tmp_path):
 def test_it_ends_with_0_and_a_summary_when_nothing_regressed(run, reports):
     ended = run("compare", reports[0], reports[1])
     assert (ended.code, ended.err) == (0, "")
-    assert "lenet5 fp32 onnxruntime batch 1 2 threads" in ended.out
+    assert "lenet5 fp32 onnxruntime 2 threads" in ended.out
     assert "1 configurations: 1 same. Limits: 5% slower, 0.5 points" in ended.out
 
 
@@ -28,7 +28,7 @@ def test_it_ends_with_1_and_one_line_when_something_did(run, reports):
     ended = run("compare", reports[0], reports[2])
     assert ended.code == 1
     assert ended.err == (
-        "deploykit: 1 of 1 configurations regressed: lenet5 fp32 onnxruntime batch 1 2 threads: "
+        "deploykit: 1 of 1 configurations regressed: lenet5 fp32 onnxruntime 2 threads: "
         "1.5 times as long\n"
     )
 

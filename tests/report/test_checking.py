@@ -70,7 +70,7 @@ def test_what_was_seen_and_what_helps_come_from_the_row(tmp_path):
     found = check_report(save(tmp_path / "a.csv", [row(**STRONG, stability=said)]))
     one, other = found.weak
     assert (other.name, other.seen, other.remedy) == ("trend", "up 9%", "warm up")
-    assert (one.line, one.row) == (2, "lenet5 fp32 onnxruntime batch 1")
+    assert (one.line, one.row) == (2, "lenet5 fp32 onnxruntime")
     assert (one.seen, one.remedy) == ("3% was stolen", "use another machine")
 
 

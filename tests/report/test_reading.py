@@ -4,6 +4,8 @@ import io
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from stored_reports import row, save
 
 from deploykit.errors import UsageError
@@ -132,3 +134,19 @@ def test_blanks_are_none():
 def test_a_share_is_from_0_to_1(text):
     with pytest.raises(UsageError, match="must be from 0 to 1"):
         share(text, "x", "a.csv", 7)
+
+
+@given(st.data())
+def test_a_damaged_report_is_read_or_refused_and_nothing_else(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("damaged") / "a.csv"
+    whole = to_csv([row(), row(model="mlp")]).encode()
+    start = data.draw(st.integers(0, len(whole)))
+    end = data.draw(st.integers(start, len(whole)))
+    path.write_bytes(whole[:start] + data.draw(st.binary(max_size=20)) + whole[end:])
+    said = ""
+    try:
+        found = read(path)
+    except UsageError as error:
+        found, said = [], str(error)
+    assert all(len(cells) == 2 for _, cells in found)
+    assert found or str(path) in said

@@ -74,10 +74,12 @@ class Change:
         """The configuration, as short as it can be said."""
         row = self.identity
         network = {**row, "alpha": "" if row["alpha"] == "1" else row["alpha"]}
-        parts = [label(network), row["precision"], row["backend"], f"batch {row['batch'] or '?'}"]
+        parts = [label(network), row["precision"], row["backend"]]
+        parts += [f"batch {row['batch']}"] if row["batch"] not in ("", "1") else []
         parts += [f"{row['streams']} streams"] if row["streams"] not in ("", "1") else []
         parts += [f"{row['rate_per_s']}/s"] if row["rate_per_s"] else []
-        parts += [f"{row['threads']} threads"] if row["threads"] else []
+        if row["threads"]:
+            parts.append(f"{row['threads']} thread{'s' if row['threads'] != '1' else ''}")
         return " ".join([*parts, *([row["pass"]] if row["pass"] != "forward" else [])])
 
 
