@@ -57,21 +57,52 @@ def cpu_features() -> list[str]:
     return []
 
 
+def affinity_cores() -> int:
+    """Cores that this process may be scheduled on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_limit() -> float | None:
+    """Cores' worth of time that cgroups leave to this process; None without a limit.
+
+    The least of the limits on its own group and on those above, of cgroup version 2 or 1.
+    """
+    found = [limit for folder in _cpu_groups() if (limit := _limit_of(folder)) is not None]
+    return min(found, default=None)
+
+
+def _cpu_groups() -> list[str]:
+    """The folders of the groups that rule this process' processor time, its own and all above."""
+    paths = {("/sys/fs/cgroup", ""), ("/sys/fs/cgroup/cpu", ""), ("/sys/fs/cgroup/cpu,cpuacct", "")}
+    for line in (_read("/proc/self/cgroup") or "").splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if number == "0":
+            paths.add(("/sys/fs/cgroup", path))
+        elif "cpu" in controllers.split(","):
+            paths |= {("/sys/fs/cgroup/cpu", path), (f"/sys/fs/cgroup/{controllers}", path)}
+    folders = set()
+    for root, path in paths:
+        parts = [part for part in path.split("/") if part]
+        folders |= {"/".join([root, *parts[:depth]]) for depth in range(len(parts) + 1)}
+    return sorted(folders)
+
+
+def _limit_of(folder: str) -> float | None:
+    words = (_read(f"{folder}/cpu.max") or "").split()
+    if not words:
+        quota, period = (_read(f"{folder}/cpu.cfs_{name}_us") for name in ("quota", "period"))
+        words = [quota or "", period or ""]
+    # "max" and -1 are no limit.
+    if len(words) == 2 and all(word.isdigit() and int(word) > 0 for word in words):
+        return int(words[0]) / int(words[1])
+    return None
+
+
 def usable_cores() -> float:
     """Cores that this process may use: its affinity, cut by a cgroup limit where there is one."""
-    cores = float(
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    limit = _read("/sys/fs/cgroup/cpu.max")
-    if limit and not limit.startswith("max"):
-        quota, period = limit.split()[:2]
-        cores = min(cores, int(quota) / int(period))
-    else:
-        quota_us = _read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
-        period_us = _read("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
-        if quota_us and period_us and int(quota_us) > 0:
-            cores = min(cores, int(quota_us) / int(period_us))
-    return cores
+    cores, limit = float(affinity_cores()), cpu_limit()
+    return cores if limit is None else min(cores, limit)
 
 
 def memory_mib() -> int | None:

@@ -41,6 +41,52 @@ def test_a_cgroup_limit_cuts_the_cores(monkeypatch, limit, cores):
     assert env.usable_cores() == cores
 
 
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        # Version 2: a limit on the group itself, on one above it, and the lesser of both.
+        ({"/proc/self/cgroup": "0::/a/b", "/sys/fs/cgroup/a/b/cpu.max": "200000 100000"}, 2.0),
+        ({"/proc/self/cgroup": "0::/a/b", "/sys/fs/cgroup/a/cpu.max": "300000 100000"}, 3.0),
+        (
+            {
+                "/proc/self/cgroup": "0::/a/b",
+                "/sys/fs/cgroup/a/b/cpu.max": "max 100000",
+                "/sys/fs/cgroup/a/cpu.max": "50000 100000",
+                "/sys/fs/cgroup/cpu.max": "400000 100000",
+            },
+            0.5,
+        ),
+        # Version 1: the root's, a group's, and none.
+        (
+            {
+                "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "250000",
+                "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+            },
+            2.5,
+        ),
+        (
+            {
+                "/proc/self/cgroup": "4:cpu,cpuacct:/job\n3:memory:/other",
+                "/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us": "100000",
+                "/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_period_us": "100000",
+            },
+            1.0,
+        ),
+        (
+            {
+                "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
+                "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+            },
+            8.0,
+        ),
+    ],
+)
+def test_limits_are_found_on_the_own_group_and_above_in_both_versions(monkeypatch, files, cores):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    monkeypatch.setattr(env, "_read", files.get)
+    assert env.usable_cores() == cores
+
+
 def test_a_cgroup_limit_cuts_the_memory(monkeypatch):
     files = {"/proc/meminfo": "MemTotal:  8388608 kB\n", "/sys/fs/cgroup/memory.max": "1073741824"}
     monkeypatch.setattr(env, "_read", files.get)

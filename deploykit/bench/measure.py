@@ -46,7 +46,7 @@ class Timing:
     """Every sample of one configuration and what is to be known of how they came about.
 
     Attributes:
-        samples_ns: int64, one per run, in the order taken; with streams, one stream after the other.
+        samples_ns: int64, one per run, in the order taken; with streams, as they were finished.
         warmup_iterations: runs before the first sample.
         elapsed_s: wall time of the measuring.
         runs_per_s: finished runs per second of wall time, over all streams.

@@ -54,8 +54,6 @@ def measure_streams(
         policy: how long; the samples needed are those of all streams together.
         on_phase: called with "warmup" and "run" when each of them has ended.
     """
-    import numpy as np
-
     warm = [warm_up(s, f, policy) for s, f in zip(sessions, feeds, strict=True)]
     together = _run_together(sessions, feeds, warm, policy.warmup_s, policy.warmup_s, 0, policy)
     on_phase("warmup")
@@ -68,7 +66,7 @@ def measure_streams(
         after = snapshot()
     on_phase("run")
     return summarise(
-        np.concatenate([block for stream in streams for block in stream.blocks]),
+        _in_order(streams),
         warm_iterations=sum(w.iterations for w in warm)
         + sum(len(block) for stream in together for block in stream.blocks),
         settled=all(w.settled for w in warm),
@@ -132,11 +130,11 @@ def _run_together(
     return streams
 
 
-def _rate(streams: Sequence[_Stream]) -> float:
-    """Finished runs per second from the last stream's start to the first one's end."""
+def _finished(streams: Sequence[_Stream]) -> list[NDArray[Any]]:
+    """When each run of each stream was finished, on the performance counter."""
     import numpy as np
 
-    finished = [
+    return [
         np.concatenate(
             [
                 begun + np.cumsum(block)
@@ -145,6 +143,20 @@ def _rate(streams: Sequence[_Stream]) -> float:
         )
         for stream in streams
     ]
+
+
+def _in_order(streams: Sequence[_Stream]) -> NDArray[Any]:
+    """The samples of all streams as they were finished: a change over the run shows as one."""
+    import numpy as np
+
+    samples = np.concatenate([block for stream in streams for block in stream.blocks])
+    ordered: NDArray[Any] = samples[np.argsort(np.concatenate(_finished(streams)), kind="stable")]
+    return ordered
+
+
+def _rate(streams: Sequence[_Stream]) -> float:
+    """Finished runs per second from the last stream's start to the first one's end."""
+    finished = _finished(streams)
     start = max(stream.begun_ns[0] for stream in streams)
     end = min(int(times[-1]) for times in finished)
     if end <= start:

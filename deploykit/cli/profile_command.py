@@ -75,6 +75,7 @@ def command(
     from deploykit.report.schema import NAMES
     from deploykit.report.views import PROFILE
     from deploykit.workflow.build import check_precisions, require_available
+    from deploykit.workflow.core_remarks import of_machine
     from deploykit.workflow.plan import plan
     from deploykit.workflow.profile import ProfileOptions, Profiler, configurations, exit_code
     from deploykit.workflow.profile import sources_without_names as from_store
@@ -105,6 +106,9 @@ def command(
     artifacts = open_store(store)
     chosen = variants(**options)
     sources = plan(models, chosen, data) if models else from_store(artifacts, chosen)
+    if not quiet:
+        for remark in of_machine():
+            click.echo(f"note: {remark}", err=True)
     if constraint is not None:
         return search_and_show(
             sources, constraint, profile, artifacts, csv_path=csv_path, as_json=as_json, quiet=quiet

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from deploykit import backends, env
 from deploykit.types import Reason
+from deploykit.workflow.core_remarks import of_machine
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def examine() -> list[Check]:
                 "no int8 dot-product instructions: int8 may be slower than fp32",
             )
         )
+    checks += [Check("cores", "note", remark) for remark in of_machine()]
     checks += _ceilings()
     for what, distribution, extra in _EXTRAS:
         version = env.package_version(distribution)

@@ -32,6 +32,7 @@ from deploykit.store import Store, key_of, output_errors
 from deploykit.types import BuildOptions, Engine, ModelSpec, Reason
 from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.conversion import CalibrationChoice
+from deploykit.workflow.core_remarks import of_load
 from deploykit.workflow.judging import judged_on
 from deploykit.workflow.keeping import kept_text, losses_text
 from deploykit.workflow.network import Network, obtain_network, stored_sources
@@ -256,6 +257,7 @@ class Profiler:
         row["boundary"] = row.get("boundary") or "end_to_end"
         if samples is not None and samples.exists():
             row["samples"] = os.path.relpath(samples, self.options.report_folder)
+        notes += of_load(wanted.load)
         found, doubts = self._work(network, built, row, wanted)
         row, notes = row | found, [*notes, *doubts]
         like = replace(wanted, precision="fp32")

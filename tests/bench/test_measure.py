@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from deploykit.bench.arrivals import measure_arrivals
 from deploykit.bench.measure import measure, runs_in, warm_up
 from deploykit.bench.policy import Policy
 from deploykit.bench.streams import measure_streams
@@ -192,3 +193,27 @@ def test_an_impossible_policy_is_refused(values, words):
 
 def test_a_policy_survives_json():
     assert Policy.from_json(Policy.quick().to_json()) == Policy.quick()
+
+
+def test_samples_of_streams_come_in_the_order_in_which_they_were_finished():
+    # Both get slower by the run: one after the other would fall back to quick ones half way.
+    sessions = [Clockwork(lambda i: 1_000_000 + 20_000 * i) for _ in range(2)]
+    samples = measure_streams(sessions, [FEEDS] * 2, policy(min_s=0.3, max_s=0.3)).samples_ns
+    half = len(samples) // 2
+    assert np.median(samples[:half]) < np.median(samples[half:])
+    assert np.abs(np.diff(samples)).max() < 0.5 * np.ptp(samples)
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+def test_a_clock_that_is_set_back_or_forth_changes_nothing(monkeypatch, jump):
+    """Waits and lengths go by the monotonic clock; the time of day may jump at every look."""
+    now = iter(1e9 + jump * count for count in range(10**6))
+    monkeypatch.setattr(time, "time", lambda: next(now))
+    start = time.perf_counter()
+    one = measure(Clockwork(lambda i: 500_000), FEEDS, policy())
+    two = measure_streams([Clockwork(lambda i: 500_000) for _ in range(2)], [FEEDS] * 2, policy())
+    three = measure_arrivals([Clockwork(lambda i: 500_000)], [FEEDS], policy(), 500.0)
+    assert time.perf_counter() - start < 10
+    for timing in (one, two, three):
+        assert timing.samples_ns.size >= 130
+        assert "clock" not in {finding.name for finding in timing.findings}

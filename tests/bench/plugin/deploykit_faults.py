@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 
+from deploykit.backends.onnxruntime import OnnxRuntimeCpu
 from deploykit.types import Reason, TensorSpec
 
 
@@ -142,3 +143,27 @@ class Overflowing(Steady):
             scores = super().run(feeds)["logits"]
             scores[0, :3] = np.inf
             return {"logits": scores}
+
+
+class Doomed(OnnxRuntimeCpu):
+    """Builds as usual; whoever loads the engine dies, or hangs."""
+
+    name = "doomed"
+
+    def load(self, engine, threads=None):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Stuck(OnnxRuntimeCpu):
+    name = "stuck"
+
+    def load(self, engine, threads=None):
+        time.sleep(600)
+
+
+class Babbling(OnnxRuntimeCpu):
+    name = "babbling"
+
+    def load(self, engine, threads=None):
+        os.write(int(sys.argv[1]), b"rubbish")
+        os._exit(0)

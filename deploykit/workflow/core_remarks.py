@@ -1,0 +1,49 @@
+"""What is to be said of the cores that a measurement has, one line each."""
+
+from __future__ import annotations
+
+import os
+
+from deploykit import env
+from deploykit.bench.load import Load
+
+
+def of_machine() -> list[str]:
+    """Remarks on this process' share of the machine: a limit below its cores, or a single core."""
+    total, may, limit = os.cpu_count() or 1, env.affinity_cores(), env.cpu_limit()
+    cores = env.usable_cores()
+    threads = max(1, int(cores))
+    remarks = []
+    if limit is not None and limit < may:
+        remarks.append(
+            f"a cgroup limit leaves {limit:g} of {total} cores: runtimes get {_count(threads, 'thread')} unless "
+            "--threads gives more, which would be throttled"
+        )
+    elif may < total:
+        remarks.append(
+            f"this process may run on {may} of {total} cores (its affinity): runtimes get "
+            f"{_count(threads, 'thread')} unless --threads says otherwise"
+        )
+    if cores <= 1:
+        remarks.append(
+            "one core only: whatever else runs is in the latencies; measure on an idle machine, with one stream"
+        )
+    return remarks
+
+
+def of_load(load: Load) -> list[str]:
+    """Remarks on a load for the row's reason: more threads than cores take turns."""
+    usable = max(1, int(env.usable_cores()))
+    each = load.threads or usable
+    wanted = each * load.streams
+    if wanted <= usable:
+        return []
+    who = f"{load.streams} streams of " if load.streams > 1 else ""
+    advice = f"--threads {max(1, usable // load.streams)}"
+    if load.streams > usable:
+        advice += f" and --streams {usable} at most"
+    return [f"{who}{_count(each, 'thread')} take turns on {_count(usable, 'core')}: give {advice}"]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from deploykit import env
+from deploykit.bench.load import Load
+from deploykit.workflow.core_remarks import of_load, of_machine
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine of eight cores of which a process may have some, under a cgroup limit or none."""
+
+    def make(may: int = 8, limit: str = "max 100000") -> None:
+        monkeypatch.setattr(os, "cpu_count", lambda: 8)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(may)))
+        monkeypatch.setattr(env, "_read", {"/sys/fs/cgroup/cpu.max": limit}.get)
+
+    return make
+
+
+def test_a_whole_machine_needs_no_remark(machine):
+    machine()
+    assert of_machine() == []
+
+
+def test_a_limit_below_the_cores_is_said_with_the_threads_that_follow(machine):
+    machine(limit="250000 100000")
+    (remark,) = of_machine()
+    assert remark.startswith("a cgroup limit leaves 2.5 of 8 cores: runtimes get 2 threads")
+
+
+def test_an_affinity_below_the_cores_is_said(machine):
+    machine(may=4)
+    (remark,) = of_machine()
+    assert remark.startswith("this process may run on 4 of 8 cores (its affinity)")
+
+
+@pytest.mark.parametrize("share", [{"may": 1}, {"limit": "50000 100000"}])
+def test_one_core_is_said(machine, share):
+    machine(**share)
+    first, second = of_machine()
+    assert "1 thread unless" in first
+    assert second.startswith("one core only")
+
+
+@pytest.mark.parametrize(
+    ("load", "remark"),
+    [
+        (Load(), None),
+        (Load(4, 2), None),
+        (Load(16), "16 threads take turns on 8 cores: give --threads 8"),
+        (Load(None, 2), "2 streams of 8 threads take turns on 8 cores: give --threads 4"),
+        (
+            Load(1, 16),
+            "16 streams of 1 thread take turns on 8 cores: give --threads 1 and --streams 8 at most",
+        ),
+    ],
+)
+def test_more_threads_than_cores_are_said_with_what_to_give(machine, load, remark):
+    machine()
+    assert of_load(load) == ([] if remark is None else [remark])
