@@ -139,12 +139,18 @@ def test_rows_of_different_configurations_are_not_compared(compare, column, valu
     base = repeats() if ROW.get(column) else repeats(**{column: "7"})
     found = compare(base, repeats(4, **{column: value}))
     assert [c.verdict for c in found.changes] == ["base only", "head only"]
-    assert found.failure is None
 
 
 def test_what_keeps_rows_from_matching_is_named(compare):
     found = compare(repeats(), repeats(threads=1))
     assert found.changes[0].reason == "differs from the other report in threads"
+
+
+def test_a_gate_that_compared_nothing_does_not_pass(compare):
+    nothing = compare(repeats(), repeats(threads=1)).failure
+    assert isinstance(nothing, UsageError)
+    assert "no configuration in common (differs from the other report in threads)" in str(nothing)
+    assert compare(repeats(), [*repeats(), *repeats(threads=1)]).failure is None
 
 
 def test_a_blank_matches_the_only_row_that_it_fits(verdict):

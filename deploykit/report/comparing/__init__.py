@@ -105,7 +105,17 @@ class Comparison:
 
     @property
     def failure(self) -> DeploykitError | None:
-        """The error that a gate ends with, or None when nothing regressed."""
+        """The error that a gate ends with, or None when nothing regressed.
+
+        A gate that compared nothing must not pass: reports without a common configuration are an error too.
+        """
+        if all(change.verdict in (BASE_ONLY, HEAD_ONLY) for change in self.changes):
+            reasons = sorted({change.reason for change in self.changes if change.reason})
+            why = f" ({reasons[0]})" if reasons else ""
+            return UsageError(
+                f"{self.base} and {self.head} have no configuration in common{why}: profile both with the "
+                "same options"
+            )
         bad = self.regressions
         if not bad:
             return None
