@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 @click.command("layers")
 @click.argument("model")
 @click.option("--precision", default="fp32", metavar="NAME", help="fp32, fp16 or int8.")
-@click.option(
-    "--backend", default="onnxruntime", metavar="NAME", help="Only onnxruntime times layers."
-)
+@click.option("--backend", default="onnxruntime", metavar="NAME", help="onnxruntime or torch.")
 @click.option("--batch", type=click.IntRange(1), default=1, metavar="N", help="Images per run.")
 @click.option(
     "--threads", type=click.IntRange(1), metavar="N", help="Of the runtime; else all cores."
@@ -77,6 +75,7 @@ def command(
 
     \b
     deploykit layers resnet18 --by time --top 10
+    deploykit layers resnet18 --backend torch
     deploykit layers lenet5 --weights trained --precision int8
     deploykit layers my.onnx --precision int8 --data npz:my.npz --by drift --csv layers.csv
     deploykit layers my.onnx --precision int8 --data npz:my.npz --max-accuracy-drop 0.5%
@@ -86,6 +85,7 @@ def command(
     import sys
 
     from deploykit.backends import get
+    from deploykit.backends.offers import check_offered
     from deploykit.cli.display import Steps, print_fields, print_json
     from deploykit.cli.options import variants
     from deploykit.errors import UsageError
@@ -101,6 +101,7 @@ def command(
         raise UsageError("stdout takes one of --csv - and --json: name a file for the CSV")
     ordered((), by)  # refuses an order that is none before any work is done
     check_precisions([precision], [get(backend).target])
+    check_offered([get(backend)], [precision])
     require_available([get(backend)])
     choice = CalibrationChoice(data, calibration_method, calibration_images, synthetic_calibration)
     choice.check()

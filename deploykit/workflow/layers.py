@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from deploykit import backends
 from deploykit.bench.layer_drift import IMAGES, LayerDrift, layer_drift
 from deploykit.bench.layer_times import LayerTimes, layer_times
+from deploykit.bench.module_times import ModuleTimes, module_times
 from deploykit.bench.roofline import Ceilings, ceilings
 from deploykit.errors import UsageError
 from deploykit.store import Store
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 #: How far the sum of the layers may be from the whole run before the display says so.
 TOLERANCE = 0.05
+#: Backends whose parts can be timed one by one.
+TIMED_BACKENDS = ("onnxruntime", "torch")
 #: Orders that rows can be given in.
 ORDERS = ("order", "drift", "time", "macs")
 
@@ -116,7 +119,7 @@ def report_layers(
         precision: of the engine.
         store: takes the engine and the machine's ceilings.
         choice: the calibration.
-        backend: one whose nodes can be timed: onnxruntime.
+        backend: one of `TIMED_BACKENDS`.
         batch: images per run.
         threads: of the runtime; None is one per usable core.
         images: that drift is measured on, from the calibration part of the data.
@@ -134,19 +137,23 @@ def report_layers(
     from deploykit.graph.lineage import layers
     from deploykit.graph.loading import read_model
 
-    if backend != "onnxruntime":
+    if backend not in TIMED_BACKENDS:
         raise UsageError(
-            f"{backend} gives no times per layer here: use --backend onnxruntime, the default"
+            f"{backend} gives no times per layer here: use --backend {' or '.join(TIMED_BACKENDS)}"
         )
     say(f"build {network.model.spec.label} {precision}")
     built = build_network(network, precision, backends.get(backend), BuildOptions(), choice, store)
     source = read_model(network.model.path)
     found = layers(source)
-    nodes = trace_layers(source, onnx.load(str(built.engine.path), load_external_data=False))
     counts = count_layers(source)
-    del source
-    say("time the engine's nodes")
-    times = layer_times(built.engine.path, batch=batch, threads=threads)
+    say("time the engine's parts")
+    if backend == "torch":
+        by_module = module_times(built.engine.path.parent, batch=batch, threads=threads)
+        times, nodes = by_module.times, modules_as_nodes(found, by_module)
+    else:
+        times = layer_times(built.engine.path, batch=batch, threads=threads)
+        engine = onnx.load(str(built.engine.path), load_external_data=False)
+        nodes = trace_layers(source, engine)
     say("measure the machine's ceilings")
     most = ceilings(store.root, threads)
     drift: Mapping[str, LayerDrift] = {}
@@ -161,6 +168,25 @@ def report_layers(
         )
     rows = layer_rows(found, nodes, times, counts, drift, most, batch)
     return LayerReport(tuple(rows), times, built.engine.precision_actual, most.doubt)
+
+
+def modules_as_nodes(found: Sequence[Layer], timed: ModuleTimes) -> list[EngineNode]:
+    """The modules of a PyTorch network as what computes its layers; the last one is the time between them.
+
+    Layers that lie in no timed module, such as sums, are part of that time.
+    """
+    from deploykit.backends.onnxruntime_layers import EngineNode
+    from deploykit.graph.precision.products import PRODUCTS
+
+    nodes = []
+    for index, (name, kind) in enumerate(zip(timed.times.names, timed.types, strict=True)):
+        within = [layer for layer in found if name and layer.module == name]
+        products = [layer.node for layer in within if layer.op_type in PRODUCTS]
+        main = next(iter([*products, *(layer.node for layer in within)]), None)
+        nodes.append(
+            EngineNode(index, name or kind, kind, tuple(layer.node for layer in within), main)
+        )
+    return nodes
 
 
 def layer_rows(

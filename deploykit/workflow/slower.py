@@ -89,7 +89,7 @@ class SlowerThanFp32:
             costs = [self._costs(e, source, batch, threads) for e in (engine, fp32_engine)]
         except WorkerFailure as failure:
             return f"{text}, and what costs it was not found: {str(failure).replace('; ', ', ')}"
-        named = [f"{name} {ms:.2g} ms" for name, ms in what_costs(*costs)]
+        named = [f"{ms:.2g} ms in {name}" for name, ms in what_costs(*costs)]
         return f"{text}: it loses {', '.join(named)}" if named else text
 
     def _costs(

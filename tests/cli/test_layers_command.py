@@ -66,6 +66,7 @@ def test_fp32_has_no_drift_and_the_table_ends_with_the_sum(run):
     [
         (("lenet5", "--by", "size"), "--by takes order, drift, time, macs"),
         (("lenet5", "--precision", "int3"), "unknown precision 'int3'"),
+        (("lenet5", "--precision", "int8", "--backend", "torch"), "torch has fp32"),
         (("mobilenet", "--alpha", "1,0.5"), "takes one network, not 2"),
         (("lenet5", "--json", "--csv", "-"), "stdout takes one of"),
         (("lenet5", "--csv", "none/layers.csv"), "does not exist"),

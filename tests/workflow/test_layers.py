@@ -7,11 +7,18 @@ import pytest
 from deploykit.backends.onnxruntime_layers import EngineNode
 from deploykit.bench.layer_drift import LayerDrift
 from deploykit.bench.layer_times import LayerTimes
+from deploykit.bench.module_times import BETWEEN, ModuleTimes
 from deploykit.bench.roofline import Ceilings
 from deploykit.errors import UsageError
 from deploykit.graph.layer_counts import LayerCounts
 from deploykit.graph.lineage import Layer
-from deploykit.workflow.layers import LayerReport, layer_rows, ordered, report_layers
+from deploykit.workflow.layers import (
+    LayerReport,
+    layer_rows,
+    modules_as_nodes,
+    ordered,
+    report_layers,
+)
 
 MS = (0.5, 4.0, 1.0)
 TIMES = LayerTimes(("q", "c", "p"), MS, 0.5, 6.0, 0.003, 40)
@@ -95,3 +102,22 @@ def test_a_backend_without_times_per_layer_is_refused(trained, shared_store):
 
     with pytest.raises(UsageError, match="no times per layer"):
         report_layers(trained, "fp32", shared_store, CalibrationChoice(), backend="tensorrt-rtx")
+
+
+def test_modules_of_pytorch_stand_for_the_layers_in_them():
+    found = [
+        Layer("a", "net.act", "Sigmoid", "s"),
+        Layer("m", "net.conv", "Pad", "p"),
+        Layer("c", "net.conv", "Conv", "c"),
+        Layer("add", "", "Add", "y"),
+    ]
+    times = LayerTimes(("net.act", "net.conv", "net.drop", BETWEEN), (1.0,) * 4, 0.0, 4.0, 0.0, 9)
+    timed = ModuleTimes(times, ("Sigmoid", "Conv2d", "Dropout", "rest"))
+    nodes = modules_as_nodes(found, timed)
+    assert [(node.layers, node.main) for node in nodes] == [
+        (("a",), "a"),
+        (("m", "c"), "c"),
+        ((), None),
+        ((), None),  # sums have no module, and are part of the rest
+    ]
+    assert [node.index for node in nodes] == [0, 1, 2, 3]
