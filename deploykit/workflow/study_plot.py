@@ -69,7 +69,8 @@ def draw(measured: Sequence[Measured]) -> dict[str, bytes]:
         right.set(xscale="log", xlabel="median latency at batch 1, ms: filled fp32, open int8")
         for axes in (left, right):
             axes.grid(visible=True, which="major", alpha=0.3)
-        left.legend(loc="lower right", title="MobileNet by α; points are ρ")
+            axes.xaxis.set_major_formatter("{x:g}")
+        left.legend(loc="upper left", title="MobileNet by α; points are ρ")
         figure.suptitle(
             f"Fashion-MNIST at {RESOLUTION_PX} px, a proxy for ImageNet: "
             "10,000 test images, 95% intervals"

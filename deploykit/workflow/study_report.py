@@ -66,6 +66,8 @@ class Report:
         machine, packages = self.environment["machine"], self.environment["packages"]
         runtime = packages.get("onnxruntime")
         left = len(self.measured) - len(self._whole)
+        rows = [row for m in self._whole for row in m.rows.values()]
+        shaky = sum(row.get("stability", "stable") != "stable" for row in rows)
         return (
             f"# Size against accuracy on Fashion-MNIST at {RESOLUTION_PX} px, a proxy for ImageNet\n\n"
             f"{PROXY}\n\n"
@@ -80,6 +82,11 @@ class Report:
             "![Accuracy against MACs and against latency on Fashion-MNIST, a proxy for ImageNet]"
             "(study.png)\n"
             + (f"\n{left} networks have rows that failed and are left out.\n" if left else "")
+            + (
+                f"\nThe timing of {shaky} of {len(rows)} rows is doubtful; their `stability` says why.\n"
+                if shaky
+                else ""
+            )
         )
 
     def _grids(self) -> list[str]:
@@ -241,23 +248,40 @@ _WAYS = {
 
 def _transfer(trainings: Sequence[Mapping[str, Any]]) -> str:
     digits = [row for row in trainings if row["dataset"] == "digits"]
-    rows = []
-    for way, meaning in _WAYS.items():
-        found = [float(row["top1"]) for row in digits if f"-{way}-" in row["case"]]
-        if found:
-            mean = sum(found) / len(found)
-            each = ", ".join(percent(value) for value in found)
-            rows.append([meaning, percent(mean), each])
+    found = {
+        way: [float(row["top1"]) for row in digits if f"-{way}-" in row["case"]] for way in _WAYS
+    }
+    rows = [
+        [_WAYS[way], percent(_mean(top1)), ", ".join(percent(value) for value in top1)]
+        for way, top1 in found.items()
+        if top1
+    ]
     if not rows:
         return ""
-    first = digits[0]
+    first, scratch = digits[0], found["scratch"]
+    verdicts = [
+        f"{_WAYS[way]}: {100 * (_mean(top1) - _mean(scratch)):+.1f} points"
+        for way, top1 in found.items()
+        if way != "scratch" and top1 and scratch
+    ]
+    bought = (
+        f"\nWhat the start buys, in the mean: {'; '.join(verdicts)}. From random weights the seeds alone lie "
+        f"{100 * (max(scratch) - min(scratch)):.1f} points apart, so that a smaller difference shows nothing.\n"
+        if verdicts
+        else ""
+    )
     return (
         "## Transfer learning on a tenth of the digits\n\n"
         f"MobileNet α=0.25 at {RESOLUTION_PX} px on {first['train_images']} images of digits, "
         f"{first['epochs']} epochs, judged on {first['test_images']} others. Seeds differ in the order of "
         "images, augmentation and, from random weights, in those.\n\n"
         + table(("start", "mean top-1", "by seed"), rows, (1,))
+        + bought
     )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def _training(trainings: Sequence[Mapping[str, Any]]) -> str:

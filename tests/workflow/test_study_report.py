@@ -183,6 +183,15 @@ def test_transfer_is_told_as_the_mean_over_seeds() -> None:
     assert line_of(text, "from random weights")[1:] == ["80.0%", "90.0%, 80.0%, 70.0%"]
     assert "the classifier alone trained | 60.0% |" in text
     assert "all trained on" not in text
+    assert "the classifier alone trained: -20.0 points" in text
+    assert "the seeds alone lie 20.0 points apart" in text
+
+
+def test_doubtful_timings_are_counted() -> None:
+    shaky = made_up(ModelSpec("squeezenet1_0"), (0.5, 0.5, 0.5), 50, (1, 1, 1))
+    shaky.rows["fp32"]["stability"] = "unstable: load"
+    assert "The timing of 1 of 15 rows is doubtful" in report_of([*GRID, shaky])
+    assert "doubtful" not in report_of(GRID)
 
 
 def test_the_picture_is_drawn_and_says_what_it_is_a_proxy_for() -> None:
