@@ -79,6 +79,7 @@ def command(
     from deploykit.workflow.plan import plan
     from deploykit.workflow.profile import ProfileOptions, Profiler, configurations, exit_code
     from deploykit.workflow.profile import sources_without_names as from_store
+    from deploykit.workflow.run import describe_machine
     from deploykit.workflow.stores import open_store
 
     if as_json and csv_path == STDOUT:
@@ -110,9 +111,11 @@ def command(
         for remark in of_machine():
             click.echo(f"note: {remark}", err=True)
     if constraint is not None:
-        return search_and_show(
+        code = search_and_show(
             sources, constraint, profile, artifacts, csv_path=csv_path, as_json=as_json, quiet=quiet
         )
+        describe_machine(measuring.samples, artifacts)
+        return code
     wanted = configurations(sources, profile)
     if against is not None:
         return compare_and_show(
@@ -126,6 +129,7 @@ def command(
             if report is not None:
                 report.add(row)
             steps.step()
+    describe_machine(measuring.samples, artifacts)
     if as_json:
         print_json([{name: row.get(name) for name in NAMES} for row in rows])
     elif csv_path != STDOUT:

@@ -113,3 +113,13 @@ def write_environment(folder: Path, store: Store | None = None) -> None:
     found = [] if store is None else [asdict(one) for one in kept_ceilings(store.root)]
     known[env.env_id()] = env.capture() | ({"ceilings": found} if found else {})
     write_atomic(path, json.dumps(known, indent=2, sort_keys=True) + "\n", "report")
+
+
+def describe_machine(samples: Path | None, store: Store) -> None:
+    """Leave env.json among the samples of a profile, where there are any.
+
+    Raises:
+        OutputFailed: it can't be written.
+    """
+    if samples is not None and samples.is_dir():
+        write_environment(samples, store)

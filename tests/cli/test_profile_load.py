@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -65,6 +66,10 @@ def test_samples_lie_beside_the_report_and_give_the_rows_statistics_again(run, t
     assert run(*LENET5, *BRIEF, "--batch", "1,2", "--csv", "out/p.csv").code == 0
     rows = rows_of(tmp_path / "out" / "p.csv")
     assert len({row["samples"] for row in rows}) == 2
+    machines = json.loads((tmp_path / "out" / "p-samples" / "env.json").read_text())
+    (machine,) = (machines[name] for name in {row["env_id"] for row in rows})
+    assert machine["packages"]["onnxruntime"]
+    assert machine["ceilings"][0]["gflops"]["fp32"] > 0
     for row in rows:
         assert row["samples"].startswith("p-samples/")
         with np.load(tmp_path / "out" / row["samples"], allow_pickle=False) as kept:
