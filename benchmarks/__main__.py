@@ -18,6 +18,7 @@ NAMES = (
     "main_job",
     "export_cost",
     "measuring",
+    "agreement",
     "interleaved",
     "stored",
     "compare_scale",
