@@ -72,6 +72,7 @@ class TorchSession:
         self._from_cache = False
         self._bound_for: Sequence[Feeds] | None = None
         self._bound: list[tuple[Step, tuple[Tensor, ...]]] = []
+        self._turn = 0
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -102,11 +103,13 @@ class TorchSession:
             with torch.inference_mode(not backward):
                 if feeds is not self._bound_for:
                     self._bind(feeds)
+                first, sets = self._turn, len(self._bound)
                 for i in range(n):
-                    step, inputs = self._bound[i % len(self._bound)]
+                    step, inputs = self._bound[(first + i) % sets]
                     if backward:
                         self.module.zero_grad(set_to_none=True)
                     samples_ns[i] = self._place.time_ns(step, inputs)
+                self._turn = (first + n) % sets
         finally:
             self.module.eval()
             if backward:

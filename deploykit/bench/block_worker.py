@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from deploykit import backends
+from deploykit.backends.passes import load_for
 from deploykit.bench import columns
 from deploykit.bench.conditions import Conditions
 from deploykit.bench.dialogue import answer_each
@@ -40,7 +41,8 @@ class Placement:
         """Load the engine once more, then let go of the session before."""
         self._padding.append(bytearray(self._random.randrange(64, 2**20)))
         backend = backends.get(self._request.backend)
-        session = backend.load(self._loaded.engine, self._request.threads)
+        request = self._request
+        session = load_for(backend, self._loaded.engine, request.threads, request.run_pass)
         self.feeds = [{name: array.copy() for name, array in one.items()} for one in self.feeds]
         session.sample(self.feeds, 2)
         self.close()

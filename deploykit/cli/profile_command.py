@@ -18,6 +18,7 @@ from deploykit.cli.options import (
     store_option,
     variant_options,
 )
+from deploykit.cli.pass_options import pass_options, take_passes
 
 
 @click.command("profile")
@@ -26,11 +27,15 @@ from deploykit.cli.options import (
     "--precision", default="fp32", metavar="LIST", help="fp32, fp16, int8, …; default fp32."
 )
 @click.option(
-    "--backend", default="onnxruntime", metavar="LIST", help="onnxruntime, tensorrt-rtx, …"
+    "--backend",
+    default="onnxruntime",
+    metavar="LIST",
+    help="onnxruntime, openvino, torch, torch-compile, …",
 )
 @click.option("--batch", default="1", metavar="LIST", help="Images per run, such as 1,8.")
 @load_options
 @constraint_option
+@pass_options
 @against_options
 @variant_options
 @calibration_options
@@ -49,6 +54,7 @@ def command(
     store: str | None,
     as_json: bool,
     quiet: bool,
+    preset: str | None,
     **options: Any,
 ) -> int:
     r"""Measure latency, throughput, memory, drift and accuracy, each row in a process of its own.
@@ -61,6 +67,8 @@ def command(
     deploykit profile mobilenet --alpha 1,0.5 --precision fp32,int8 --csv -
     deploykit profile my.onnx --batch 1,8 --csv my.csv
     deploykit profile efficientnet_b0 --precision int8 --keep-drift 5
+    deploykit profile lenet5 squeezenet1_0 --backend onnxruntime,torch,openvino --precision fp32,int8
+    deploykit profile --preset vgg-listing
     deploykit profile squeezenet1_0 --threads 1 --streams 1,2
     deploykit profile squeezenet1_0 --rate 50/s,100/s --percentile 99
     deploykit profile squeezenet1_0 --repeats 5 --csv nightly.csv
@@ -68,15 +76,17 @@ def command(
     deploykit profile mobilenet --precision int8 --against fp32 --max-slowdown 5%
     """
     from deploykit.backends import get
+    from deploykit.backends.offers import check_offered
     from deploykit.cli.display import Steps, print_fields, print_json, print_notes
     from deploykit.cli.options import calibration_choice, listed, variants, whole_numbers
     from deploykit.errors import UsageError
     from deploykit.report.csvfile import STDOUT, CsvReport
     from deploykit.report.schema import NAMES
-    from deploykit.report.views import PROFILE
+    from deploykit.report.views import LISTING, PROFILE
     from deploykit.workflow.build import check_precisions, require_available
     from deploykit.workflow.core_remarks import of_machine
     from deploykit.workflow.plan import plan
+    from deploykit.workflow.presets import preset as find_preset
     from deploykit.workflow.profile import ProfileOptions, Profiler, configurations, exit_code
     from deploykit.workflow.profile import sources_without_names as from_store
     from deploykit.workflow.run import describe_machine
@@ -89,6 +99,8 @@ def command(
     precisions, backends = listed(precision, "--precision"), listed(backend, "--backend")
     targets = [get(name).target for name in backends]
     check_precisions(precisions, targets)
+    check_offered([get(name) for name in backends], precisions)
+    passes, policy = take_passes(options, backends, measuring.loads, measuring.policy)
     require_available([get(name) for name in backends])
     profile = ProfileOptions(
         precisions=precisions,
@@ -96,8 +108,9 @@ def command(
         batches=whole_numbers(batch, "--batch"),
         loads=measuring.loads,
         repeats=measuring.repeats,
-        policy=measuring.policy,
         calibration=calibration_choice(data, options, precisions),
+        policy=policy,
+        passes=passes,
         data=data,
         timeout_s=measuring.timeout_s,
         roofline=measuring.roofline,
@@ -106,6 +119,8 @@ def command(
     )
     artifacts = open_store(store)
     chosen = variants(**options)
+    if preset is not None and not models:
+        models = find_preset(preset).models
     sources = plan(models, chosen, data) if models else from_store(artifacts, chosen)
     if not quiet:
         for remark in of_machine():
@@ -133,7 +148,7 @@ def command(
     if as_json:
         print_json([{name: row.get(name) for name in NAMES} for row in rows])
     elif csv_path != STDOUT:
-        print_fields(PROFILE, rows)
+        print_fields(PROFILE if preset is None else LISTING, rows)
     # Progress can be done without, the reason of a failure can't.
     print_notes([row for row in rows if row["status"] != "ok"] if quiet else rows)
     return exit_code(rows)

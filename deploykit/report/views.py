@@ -109,6 +109,19 @@ def column(name: str, style: Callable[[Any], str] = significant) -> Callable[[Ro
     return lambda row: style(row.get(name))
 
 
+def run_pass(row: Row) -> str:
+    """What a run did; empty for a forward pass, which is what one expects."""
+    return "" if row.get("pass") in (None, "", "forward") else str(row["pass"])
+
+
+def spread(row: Row) -> str:
+    """The mean and the standard deviation, in the mean's precision."""
+    mean, std = row.get("latency_mean_ms"), row.get("latency_std_ms")
+    if mean in (None, "") or std in (None, ""):
+        return "–"
+    return f"{significant(mean, 4)} ± {significant(std)}"
+
+
 #: What a terminal and summary.md show of a profile.
 PROFILE: tuple[Field, ...] = (
     Field("model", label, number=False),
@@ -119,6 +132,7 @@ PROFILE: tuple[Field, ...] = (
     Field("streams", column("streams", plain), varying=True),
     Field("rate/s", column("rate_per_s"), varying=True),
     Field("repeat", column("repeat", plain), varying=True),
+    Field("pass", run_pass, number=False),
     Field("p50 ms [95%]", latency),
     Field("p95 ms", column("latency_p95_ms"), rank=6),
     Field("images/s", column("throughput_ips"), rank=4),
@@ -127,5 +141,19 @@ PROFILE: tuple[Field, ...] = (
     Field("drift SNR dB", column("drift_snr_db"), rank=3),
     Field("top-1 [95%]", accuracy, rank=1),
     Field("constraint", constraint, number=False),
+    Field("status", lambda row: str(row.get("status") or ""), number=False),
+)
+
+#: What a terminal shows of a preset that stands for a published listing: its own figures first.
+LISTING: tuple[Field, ...] = (
+    Field("model", label, number=False),
+    Field("backend", lambda row: str(row.get("backend") or ""), number=False, rank=2),
+    Field("precision", precision, number=False, rank=3),
+    Field("batch", column("batch", plain)),
+    Field("pass", lambda row: str(row.get("pass") or ""), number=False),
+    Field("runs", column("iterations", plain), rank=1),
+    Field("mean ± std ms", spread),
+    Field("p50 ms [95%]", latency),
+    Field("images/s", column("throughput_ips"), rank=1),
     Field("status", lambda row: str(row.get("status") or ""), number=False),
 )

@@ -15,6 +15,7 @@ from deploykit import env
 from deploykit.backends import get
 from deploykit.backends.building import precision_share
 from deploykit.backends.offers import offered
+from deploykit.backends.passes import FORWARD
 from deploykit.backends.protocol import Backend
 from deploykit.bench.load import Load
 from deploykit.bench.policy import Policy
@@ -66,6 +67,7 @@ class ProfileOptions:
         roofline: compare rows with the machine's ceilings, which are measured once if they are not known.
         samples: folder that keeps every row's raw samples, made if it is missing; None keeps none.
         report_folder: what the `samples` column is relative to.
+        passes: what a run does: "forward", "forward_backward" on backends that can; a product with the rest.
     """
 
     precisions: Sequence[str] = ("fp32",)
@@ -81,6 +83,7 @@ class ProfileOptions:
     roofline: bool = True
     samples: Path | None = None
     report_folder: Path = Path()
+    passes: Sequence[str] = (FORWARD,)
 
 
 @dataclass(frozen=True)
@@ -96,13 +99,16 @@ class Configuration:
     batch: int
     load: Load = _PLAIN
     repeat: int = 1
+    run_pass: str = FORWARD
 
     @property
     def text(self) -> str:
         """A short name for displays."""
         name = self.source.label if isinstance(self.source, ModelSpec) else self.source.name
         again = f"repeat {self.repeat}" if self.repeat > 1 else ""
-        words = (name, self.precision, self.backend, f"batch {self.batch}", self.load.text, again)
+        run_pass = self.run_pass if self.run_pass != FORWARD else ""
+        load = (f"batch {self.batch}", self.load.text, run_pass, again)
+        words = (name, self.precision, self.backend, *load)
         return " ".join(word for word in words if word)
 
 
@@ -114,13 +120,14 @@ def configurations(sources: Sequence[Source], options: ProfileOptions) -> list[C
     """
     offers = {name: offered(get(name)) for name in options.backends}
     return [
-        Configuration(source, precision, backend, batch, load, repeat)
+        Configuration(source, precision, backend, batch, load, repeat, run_pass)
         for repeat in range(1, options.repeats + 1)
         for source in sources
         for backend in options.backends
         for precision in options.precisions
         for batch in options.batches
         for load in options.loads
+        for run_pass in options.passes
         if precision in offers[backend]
     ]
 
@@ -184,6 +191,7 @@ class Profiler:
             backend=wanted.backend,
             batch=wanted.batch,
             **vars(wanted.load),
+            run_pass=wanted.run_pass,
             policy=self.options.policy,
             samples_path=self._samples_path(wanted),
         )
@@ -238,6 +246,7 @@ class Profiler:
             backend=wanted.backend,
             batch=wanted.batch,
             **vars(wanted.load),
+            run_pass=wanted.run_pass,
             policy=self.options.policy,
             drift_reference=reference if judge else None,
             accuracy=accuracy if judge else None,
@@ -331,6 +340,7 @@ class Profiler:
             "batch": wanted.batch,
             **vars(wanted.load),
             "repeat": wanted.repeat,
+            "pass": wanted.run_pass,
         }
 
     def _of_network(self, network: Network) -> dict[str, Any]:

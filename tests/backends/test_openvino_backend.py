@@ -98,8 +98,10 @@ def test_sets_are_bound_once_share_memory_and_take_turns(tiny, built, images):
     session = BACKEND.load(built(tiny), threads=1)
     feeds = [{"image": images["image"] * k} for k in (1, 2, 3)]
     samples = session.sample(feeds, 4)
+    assert session._turn == 1
     bound = list(session._requests)
     session.sample(feeds, 2)
+    assert session._turn == 0
     assert session._requests == bound
     assert samples.dtype == np.int64
     assert samples.shape == (4,)
