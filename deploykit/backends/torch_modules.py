@@ -33,7 +33,7 @@ def create_verified(model: OnnxModel) -> nn.Module:
 
     if model.spec.weights == "file":
         raise UsageError(
-            f"{model.path.name} is a finished graph, PyTorch needs the network itself: give a name of the "
+            f"{model.spec.label} is a finished graph, PyTorch needs the network itself: give a name of the "
             "catalogue or module:factory, or another --backend"
         )
     module = zoo.create(model.spec)
