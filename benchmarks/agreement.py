@@ -1,7 +1,7 @@
 """Whether our latencies are those of the runtimes' own tools, for the same engine in the same run.
 
-Both sides take turns, so that what the machine does meanwhile meets both: blocks of runs in one process for ONNX
-Runtime, whose profile times each run itself; processes of about a second for OpenVINO's `benchmark_app`.
+ONNX Runtime's profile times the very runs that we time. OpenVINO's `benchmark_app` takes turns with our measuring
+process, a second each, so that what the machine does meanwhile meets both.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnxruntime
 
 import deploykit
 from benchmarks.result import Result
 from deploykit.backends import get
 from deploykit.backends.building import build_engine
+from deploykit.backends.onnxruntime import OnnxRuntimeSession
 from deploykit.bench.feeds import synthetic
 from deploykit.bench.policy import Policy
 from deploykit.bench.runner import WorkerRequest, run_worker
@@ -32,23 +31,9 @@ from deploykit.workflow.network import obtain_network
 
 TOLERANCE = 1.03
 THREADS = 1
-BLOCK_S = 0.1
-PAIRS = 40
+WARM_UP, RUNS = 20, 200
 ROUNDS = 20
 ROUND_S = 1
-
-
-def _profiled(engine: Engine, folder: Path) -> onnxruntime.InferenceSession:
-    """A session that keeps ONNX Runtime's own profile."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = THREADS
-    options.log_severity_level = 3
-    options.enable_profiling = True
-    options.profile_file_prefix = str(folder / "profile")
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(
-        str(engine.path), options, providers=["CPUExecutionProvider"]
-    )
 
 
 def _result(metric: str, theirs: list[float], ours: list[float], how: str) -> Result:
@@ -65,27 +50,14 @@ def _result(metric: str, theirs: list[float], ours: list[float], how: str) -> Re
 def _onnxruntime(folder: Path, store: Store) -> Iterator[Result]:
     for model in ("squeezenet1_0", "mobilenet"):
         engine = deploykit.build(model, store=store)
-        session, profiled = get("onnxruntime").load(engine, THREADS), _profiled(engine, folder)
-        feeds: list[dict[str, Any]] = synthetic(session.inputs, 1)
-        n = max(5, int(BLOCK_S * 1e9 / float(np.median(session.sample(feeds, 20)))))
-
-        def block(runs: int = n, profiled: Any = profiled, feeds: Any = feeds) -> None:
-            for i in range(runs):
-                profiled.run(None, feeds[i % len(feeds)])
-
-        block()
-        ours = []
-        for turn in range(PAIRS):
-            if turn % 2:
-                block()
-            ours.append(float(np.median(session.sample(feeds, n))) / 1e6)
-            if not turn % 2:
-                block()
-        events = json.loads(Path(profiled.end_profiling()).read_text())
+        session = OnnxRuntimeSession(engine.path, THREADS, profile=folder / model)
+        feeds = synthetic(session.inputs, 1)
+        session.sample(feeds, WARM_UP)
+        ours = [float(ns) / 1e6 for ns in session.sample(feeds, RUNS)]
+        events = json.loads(session.end_profile().read_text())
         runs_us = [event["dur"] for event in events if event.get("name") == "model_run"]
-        blocks = np.reshape(runs_us[n:], (PAIRS, n))  # the first block warmed up
-        theirs = [float(np.median(one)) / 1e3 for one in blocks]
-        how = f"{PAIRS} pairs of blocks of {n} runs, one process"
+        theirs = [us / 1e3 for us in runs_us[-RUNS:]]
+        how = f"{RUNS} runs, each timed by both clocks"
         yield _result(f"{model}: p50 and ONNX Runtime's profile", theirs, ours, how)
 
 

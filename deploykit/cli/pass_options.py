@@ -55,7 +55,12 @@ pass_options = stack(
 
 
 def take_passes(
-    options: dict[str, Any], backends: Sequence[str], loads: Sequence[Load], policy: Policy
+    options: dict[str, Any],
+    backends: Sequence[str],
+    loads: Sequence[Load],
+    policy: Policy,
+    *,
+    searching: bool,
 ) -> tuple[list[str], Policy]:
     """Take the options of `pass_options`, `preset` excepted, out of a command's options.
 
@@ -64,6 +69,7 @@ def take_passes(
         backends: that are to run; each must know every pass.
         loads: under which.
         policy: how long to measure otherwise.
+        searching: whether the load is searched for.
 
     Returns:
         The passes, and the policy with the counts in it.
@@ -82,6 +88,11 @@ def take_passes(
     iterations, warmup = options.pop("iterations"), options.pop("warmup_iterations")
     if iterations is None and warmup is None:
         return passes, policy
+    if searching:
+        raise UsageError(
+            "--constraint measures each load for as long as it needs: leave --iterations and "
+            "--warmup-iterations out"
+        )
     if any(load.streams > 1 or load.rate_per_s is not None for load in loads):
         raise UsageError(
             "--iterations and --warmup-iterations count the runs of one stream: leave --streams and --rate out"

@@ -100,7 +100,13 @@ def command(
     targets = [get(name).target for name in backends]
     check_precisions(precisions, targets)
     check_offered([get(name) for name in backends], precisions)
-    passes, policy = take_passes(options, backends, measuring.loads, measuring.policy)
+    passes, policy = take_passes(
+        options,
+        backends,
+        measuring.loads,
+        measuring.policy,
+        searching=constraint is not None,
+    )
     require_available([get(name) for name in backends])
     profile = ProfileOptions(
         precisions=precisions,

@@ -85,6 +85,10 @@ def test_accuracy_is_judged_on_these_backends_too(run):
         (("--preset", "vgg"), "unknown preset 'vgg'"),
         (("--backend", "torch", "--precision", "int8"), "no int8 on this backend: torch has fp32"),
         (("--iterations", "20", "--streams", "2"), "count the runs of one stream"),
+        (
+            ("--iterations", "20", "--constraint", "latency_p50_ms<=9"),
+            "leave --iterations and --warmup-iterations out",
+        ),
         (("--iterations", "20", "--rate", "9/s"), "count the runs of one stream"),
     ],
 )
