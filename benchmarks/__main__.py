@@ -20,6 +20,8 @@ NAMES = (
     "measuring",
     "agreement",
     "interleaved",
+    "calibration",
+    "int8_speed",
     "stored",
     "compare_scale",
 )
