@@ -114,3 +114,23 @@ def test_a_name_as_it_stands_counts_before_one_that_was_cut():
     source = graph([node("Relu", "x", "a", "r_token_1"), node("Relu", "a", "y", "r")])
     engine = graph([node("Relu", "x", "a", "r_token_1"), node("Relu", "a", "y", "r")])
     assert members(trace_layers(source, engine)) == {"r_token_1": ("r_token_1",), "r": ("r",)}
+
+
+def test_what_stands_before_a_product_is_not_in_it():
+    source = graph(
+        [
+            node("Conv", "x w1", "a", "conv1"),
+            node("Relu", "a", "b", "relu1"),
+            node("Conv", "b w2", "c", "conv2"),
+            node("Relu", "c", "y", "relu2"),
+        ],
+        ("w1", "w2"),
+    )
+    engine = graph(
+        [node("Conv", "x w1", "t1", "a_nchwc"), node("Conv", "t1 w2", "y", "y_nchwc")],
+        ("w1", "w2"),
+    )
+    assert members(trace_layers(source, engine)) == {
+        "a_nchwc": ("conv1", "relu1"),
+        "y_nchwc": ("conv2", "relu2"),
+    }
