@@ -24,7 +24,7 @@ ACCURACY_WIDTH = 0.05
 BOUND_SLACK = 0.98
 
 _IDENTITY = (
-    "model alpha rho weights precision target backend batch threads streams rate_per_s pass macs "
+    "model alpha rho weights precision kept target backend batch threads streams rate_per_s pass macs "
     "env_id".split()
 )
 _LATENCIES = (

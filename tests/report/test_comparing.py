@@ -129,6 +129,7 @@ def test_rows_without_latencies_are_undecided(verdict):
         ("streams", 2),
         ("rate_per_s", 100),
         ("pass", "forward_backward"),
+        ("kept", "classifier.1/Gemm"),
         ("threads", 1),
         ("boundary", "device"),
         ("calibration", "digits"),

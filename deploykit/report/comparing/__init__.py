@@ -75,6 +75,7 @@ class Change:
         row = self.identity
         network = {**row, "alpha": "" if row["alpha"] == "1" else row["alpha"]}
         parts = [label(network), row["precision"], row["backend"]]
+        parts += [f"keeping {row['kept']}"] if row["kept"] else []
         parts += [f"batch {row['batch']}"] if row["batch"] not in ("", "1") else []
         parts += [f"{row['streams']} streams"] if row["streams"] not in ("", "1") else []
         parts += [f"{row['rate_per_s']}/s"] if row["rate_per_s"] else []

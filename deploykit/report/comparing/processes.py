@@ -8,9 +8,7 @@ from deploykit.errors import UsageError
 from deploykit.report.reading import Table, positive, share
 
 #: Columns that must be equal for two rows to be of one configuration.
-KEY = (
-    "model alpha rho weights precision target backend batch streams rate_per_s pass env_id".split()
-)
+KEY = "model alpha rho weights precision target backend batch streams rate_per_s kept pass env_id".split()
 #: Columns that must be equal where both have a value: a row that failed early, or one of an older report,
 #: lacks some. `macs` stands for the resolution, which has no column.
 SOFT = "threads boundary dataset calibration macs".split()
