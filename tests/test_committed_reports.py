@@ -10,6 +10,9 @@ import pytest
 from deploykit import zoo
 from deploykit.claims import list_claims
 from deploykit.report.schema import NAMES
+from deploykit.store import file_sha256
+from deploykit.training.study import EPOCHS, plan
+from deploykit.zoo.weights import shipped
 
 REPORTS = Path(__file__).parents[1] / "reports"
 
@@ -50,3 +53,51 @@ def test_every_claim_has_a_verdict():
     rows = rows_of("claims.csv")
     assert [r["id"] for r in rows] == [claim.id for claim in list_claims()]
     assert {r["as_expected"] for r in rows} == {"true"}
+
+
+STUDIED = [case.spec for case in plan() if case.dataset == "fashion-mnist"]
+
+
+@pytest.mark.parametrize("spec", STUDIED, ids=[spec.label for spec in STUDIED])
+def test_every_network_of_the_study_is_judged_on_the_whole_test_part(spec):
+    wanted = (spec.name, f"{spec.alpha:g}", str(spec.rho))
+    rows = [r for r in rows_of("study.csv") if (r["model"], r["alpha"], r["rho"]) == wanted]
+    assert [(r["precision"], r["status"]) for r in rows] == [
+        (precision, "ok") for precision in ("fp32", "fp16", "int8")
+    ]
+    for row in rows:
+        assert (row["dataset"], row["test_images"]) == ("fashion-mnist/test", "10000")
+        assert float(row["top1_low"]) < float(row["top1"]) < float(row["top1_high"])
+        assert float(row["top1"]) <= float(row["top5"])
+        assert all(float(row[name]) > 0 for name in ("macs", "parameters", "onnx_bytes"))
+        assert float(row["latency_p50_ms"]) > 0
+    assert all(float(row["mcnemar_p"]) <= 1 for row in rows[1:])
+    assert rows[2]["calibration"].endswith("images of fashion-mnist")
+
+
+def test_what_the_study_measured_is_what_it_trained():
+    trainings = {row["case"]: row for row in rows_of("study_training.csv")}
+    assert list(trainings) == [case.name for case in plan()]
+    for case in plan():
+        row = trainings[case.name]
+        assert int(row["epochs"]) == (EPOCHS if case.dataset == "fashion-mnist" else 40)
+        assert int(row["train_images"]) == (case.train_images or 55_000)
+    for row in rows_of("study.csv"):
+        trained = trainings[Path(row["weights"]).stem]
+        if row["precision"] == "fp32":  # another runtime may see an image on the edge otherwise
+            assert abs(float(row["top1"]) - float(trained["top1"])) <= 0.0005
+
+
+def test_shipped_weights_are_those_that_the_study_trained():
+    trainings = {row["case"]: row["sha256"] for row in rows_of("study_training.csv")}
+    of_the_study = {stem: path for stem, path in shipped().items() if stem in trainings}
+    assert {stem: file_sha256(path) for stem, path in of_the_study.items()} == {
+        stem: trainings[stem] for stem in of_the_study
+    }
+    assert len(of_the_study) == 5
+
+
+def test_the_study_is_called_a_proxy_wherever_it_is_shown():
+    for name in ("study.md", "study.svg"):
+        assert "proxy for ImageNet" in (REPORTS / name).read_text()
+    assert (REPORTS / "study.png").read_bytes().startswith(b"\x89PNG")

@@ -70,7 +70,16 @@ def draw(measured: Sequence[Measured]) -> dict[str, bytes]:
         for axes in (left, right):
             axes.grid(visible=True, which="major", alpha=0.3)
             axes.xaxis.set_major_formatter("{x:g}")
-        left.legend(loc="upper left", title="MobileNet by α; points are ρ")
+        # Outside: wherever points come to lie, it covers none.
+        handles, names = left.get_legend_handles_labels()
+        figure.legend(
+            handles,
+            names,
+            loc="outside lower center",
+            ncols=len(names),
+            frameon=False,
+            title="α is MobileNet's, its points are ρ",
+        )
         figure.suptitle(
             f"Fashion-MNIST at {RESOLUTION_PX} px, a proxy for ImageNet: "
             "10,000 test images, 95% intervals"

@@ -234,7 +234,7 @@ def _precisions(measured: Sequence[Measured]) -> str:
             header.split("; "), [cells(i, m) for i, m in enumerate(measured)], (1, 2, 3, 4, 6, 7)
         )
         + f"\nfp16 changes the accuracy of {half} of {len(measured)} networks by the same test; it agrees with "
-        f"fp32 on {percent(worst['top1_agreement'])} of the images or more.\n"
+        f"fp32 on {100 * float(worst['top1_agreement']):.2f}% of the images or more.\n"
     )
 
 

@@ -179,3 +179,22 @@ def test_any_name_is_a_network_or_one_line(text):
 
 def test_a_source_is_listed_once(light_squeezenet):
     assert plan([str(light_squeezenet)] * 2, Variants()) == [Path(light_squeezenet)]
+
+
+@pytest.mark.parametrize(
+    ("data", "weights"),
+    [
+        (None, "trained"),
+        ("digits", "trained:digits"),
+        ("fashion-mnist:/some/folder", "trained:fashion-mnist"),
+        ("npz:own.npz", "trained"),
+    ],
+)
+def test_trained_weights_are_those_for_the_data_asked_for(data, weights):
+    (source,) = plan(["lenet5"], Variants(weights="trained"), data)
+    assert source.weights == weights
+
+
+def test_trained_weights_that_are_not_for_the_data_are_refused():
+    with pytest.raises(UsageError, match=r"for mobilenet alpha 0.25 on digits: there are lenet5"):
+        plan(["mobilenet"], Variants(alphas=(0.25,), weights="trained"), "digits")
