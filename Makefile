@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 
-.PHONY: help install run test lint format bench catalogue study parity clean
+.PHONY: help install run test lint format bench bench-noise catalogue study parity clean
 
 help:  ## What can be made.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(VENV)/.installed  ## Make .venv with pinned dependencies.
 
@@ -37,6 +37,9 @@ format: install  ## Format the code.
 
 bench: install  ## Speed and memory of the commands themselves, into reports/benchmarks.csv.
 	$(BIN)/python -m benchmarks
+
+bench-noise: install  ## False alarms and slowdowns found, over hundreds of comparisons; hours, goes on where it stopped.
+	$(BIN)/python -m benchmarks interleaved stored
 
 catalogue: install  ## Every network through export, precisions and builders, into reports/catalogue.csv.
 	$(BIN)/python -m deploykit.workflow.catalogue
