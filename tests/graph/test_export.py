@@ -240,7 +240,7 @@ def test_networks_that_cannot_be_exported_say_why(how: str, said: str, tmp_path:
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     module = Breaks("not at all")
     module.linear.weight.data[0, 0] = float("nan")
-    with pytest.raises(DriftFailed, match="not finite"):
+    with pytest.raises(DriftFailed, match="not a number"):
         export_module(module, (3, 2, 2), tmp_path / "net.onnx", ModelSpec("net"))
     assert list(tmp_path.iterdir()) == []
 
