@@ -36,15 +36,26 @@ def print_table(
     console = Console(width=_width(), highlight=False)
     table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
     aligned, cells = set(right), [list(row) for row in rows]
+    columns = [[heading, *(row[i] for row in cells)] for i, heading in enumerate(header)]
+    words = [
+        max((len(w) for cell in column for w in cell.split()), default=0) for column in columns
+    ]
+    widths = [max(map(len, column)) for column in columns]
+    # What the columns need beside the first one at least: where little is left, names are broken, too.
+    rest = sum(
+        _GAP + (widths[i] if i in aligned else min(words[i], _WHOLE_WORD))
+        for i in range(1, len(columns))
+    )
     for index, heading in enumerate(header):
-        column = [heading, *(row[index] for row in cells)]
-        word = max((len(word) for cell in column for word in cell.split()), default=0)
-        name = index == 0 and max(map(len, column)) <= _WHOLE_NAME
+        word = words[index]
+        whole = widths[0] <= _WHOLE_NAME and widths[0] + rest <= console.width
+        name = index == 0 and whole
+        number = index in aligned and min(words[0], _WHOLE_WORD) + rest <= console.width
         table.add_column(
             heading,
             justify="right" if index in aligned else "left",
             # Names and words stay whole, paths and sentences give way; no column vanishes.
-            no_wrap=name or index in aligned,
+            no_wrap=name or number,
             min_width=min(word, _WHOLE_WORD),
             overflow="fold",
         )
