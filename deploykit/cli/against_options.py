@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deploykit.store import Store
-    from deploykit.workflow.profile import Configuration, ProfileOptions
+    from deploykit.workflow.configuration import Configuration, ProfileOptions
 
 DEFAULT_THRESHOLD = 0.01
 DEFAULT_BUDGET_S = 8.0

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from deploykit.bench.constraint import Constraint
     from deploykit.report.schema import Row
     from deploykit.store import Store
+    from deploykit.workflow.configuration import ProfileOptions
     from deploykit.workflow.largest_load import LoadSearch
     from deploykit.workflow.plan import Source
-    from deploykit.workflow.profile import ProfileOptions
 
 constraint_option = click.option(
     "--constraint",
@@ -62,7 +62,8 @@ def search_and_show(
     from deploykit.report.schema import NAMES
     from deploykit.report.views import PROFILE
     from deploykit.workflow.largest_load import LoadSearch, percentile_of
-    from deploykit.workflow.profile import Profiler, exit_code
+    from deploykit.workflow.outcome import exit_code
+    from deploykit.workflow.profile import Profiler
 
     percent = percentile_of(constraint)
     if percent is not None and options.timeout_s is not None:

@@ -84,12 +84,14 @@ def command(
     from deploykit.report.schema import NAMES
     from deploykit.report.views import LISTING, PROFILE
     from deploykit.workflow.build import check_precisions, require_available
+    from deploykit.workflow.configuration import ProfileOptions, configurations
     from deploykit.workflow.core_remarks import of_machine
+    from deploykit.workflow.outcome import exit_code
     from deploykit.workflow.plan import plan
     from deploykit.workflow.presets import preset as find_preset
-    from deploykit.workflow.profile import ProfileOptions, Profiler, configurations, exit_code
-    from deploykit.workflow.profile import sources_without_names as from_store
+    from deploykit.workflow.profile import Profiler
     from deploykit.workflow.run import describe_machine
+    from deploykit.workflow.stored_networks import sources_without_names as from_store
     from deploykit.workflow.stores import open_store
 
     if as_json and csv_path == STDOUT:

@@ -14,8 +14,9 @@ from deploykit.bench.request import WorkerRequest
 from deploykit.errors import MissingDependency, UnknownName, UsageError
 from deploykit.report.schema import Row
 from deploykit.types import Reason
+from deploykit.workflow.configuration import Configuration
 from deploykit.workflow.plan import is_file, plan
-from deploykit.workflow.profile import Configuration, Profiler
+from deploykit.workflow.profile import Profiler
 
 #: What an option set may change, and how its text becomes a value.
 OPTIONS = ("precision", "backend", "batch", "threads", "streams")

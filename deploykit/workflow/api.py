@@ -175,8 +175,9 @@ def profile(
     from deploykit.bench.load import Load
     from deploykit.bench.policy import Policy
     from deploykit.report.schema import NAMES
+    from deploykit.workflow.configuration import ProfileOptions, configurations
     from deploykit.workflow.conversion import CalibrationChoice
-    from deploykit.workflow.profile import ProfileOptions, Profiler, configurations
+    from deploykit.workflow.profile import Profiler
 
     options = ProfileOptions(
         precisions=precisions,

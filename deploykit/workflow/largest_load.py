@@ -11,8 +11,9 @@ from deploykit.bench.constraint_search import Amount, Search, steps
 from deploykit.errors import UsageError
 from deploykit.report.schema import KINDS, Row
 from deploykit.types import ModelSpec
+from deploykit.workflow.configuration import Configuration, ProfileOptions, configurations
 from deploykit.workflow.plan import Source
-from deploykit.workflow.profile import Configuration, ProfileOptions, Profiler, configurations
+from deploykit.workflow.profile import Profiler
 
 #: Batches that are tried where nothing else is said to be raised.
 BATCHES = tuple(2**power for power in range(9))

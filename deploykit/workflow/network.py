@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -165,22 +164,3 @@ def input_chw(model: OnnxModel) -> tuple[int, int, int] | None:
         return None
     channels, height, width = model.inputs[0].with_batch(1)[1:]
     return channels, height, width
-
-
-def stored_sources(store: Store) -> list[Source]:
-    """The networks that the store has graphs of, in the order of their names.
-
-    A user's own file counts as long as it is where it was.
-    """
-    found: list[Source] = []
-    for entry in store.entries("onnx"):
-        manifest = entry.manifest
-        if "counts" not in manifest:  # another precision of a network that is listed itself
-            continue
-        if "origin" in manifest:
-            if Path(manifest["origin"]).is_file():
-                found.append(Path(manifest["origin"]))
-            continue
-        stored = dict(manifest["network"])
-        found.append(ModelSpec(**stored | {"rho": Fraction(stored["rho"])}))
-    return list(dict.fromkeys(found))

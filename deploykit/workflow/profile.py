@@ -5,131 +5,36 @@ from __future__ import annotations
 import itertools
 import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deploykit import env
 from deploykit.backends import get
-from deploykit.backends.building import precision_share
-from deploykit.backends.offers import offered
-from deploykit.backends.passes import FORWARD
 from deploykit.backends.protocol import Backend
-from deploykit.bench.load import Load
-from deploykit.bench.policy import Policy
 from deploykit.bench.reference import make_reference
 from deploykit.bench.runner import AccuracyRequest, WorkerRequest, run_worker
-from deploykit.errors import (
-    BuildFailed,
-    DeploykitError,
-    MissingDependency,
-    OutputFailed,
-    UsageError,
-)
-from deploykit.report.schema import SCHEMA_VERSION, Row
-from deploykit.store import Store, key_of, output_errors
-from deploykit.types import BuildOptions, Engine, ModelSpec, Reason
+from deploykit.errors import DeploykitError, MissingDependency, OutputFailed
+from deploykit.report.schema import Row
+from deploykit.store import Store, output_errors
+from deploykit.types import BuildOptions, ModelSpec, Reason
+from deploykit.workflow import fixed_columns
 from deploykit.workflow.build import Built, build_network
-from deploykit.workflow.conversion import CalibrationChoice
+from deploykit.workflow.configuration import Configuration, ProfileOptions
 from deploykit.workflow.core_remarks import of_load
+from deploykit.workflow.data_key import data_key
 from deploykit.workflow.judging import judged_on
-from deploykit.workflow.keeping import kept_text, losses_text
-from deploykit.workflow.network import Network, obtain_network, stored_sources
-from deploykit.workflow.plan import DEFAULT_MODELS, Source, Variants
+from deploykit.workflow.keeping import losses_text
+from deploykit.workflow.network import Network, obtain_network
+from deploykit.workflow.outcome import EXIT_CODE
+from deploykit.workflow.plan import Source
 from deploykit.workflow.reference_predictions import ensure_predictions, is_reference
 from deploykit.workflow.slower import SlowerThanFp32
 from deploykit.workflow.under_the_roof import Roof
 
-#: Key under which a failed row carries its exit code; not a column.
-EXIT_CODE = "exit_code"
-
-#: One request after the other, on all usable cores.
-_PLAIN = Load()
-
 #: Told what is being done, for a display: a short text.
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class ProfileOptions:
-    """How to measure.
-
-    Attributes:
-        precisions, backends, batches, loads: the product of these and the networks gives the rows.
-        repeats: processes per configuration.
-        policy: how long to warm up and measure.
-        calibration: for precisions that need it.
-        data: judge accuracy on this data set; None: on the one the weights were trained on.
-        build: options of the engines.
-        timeout_s: kill a row's process after that long.
-        roofline: compare rows with the machine's ceilings, which are measured once if they are not known.
-        samples: folder that keeps every row's raw samples, made if it is missing; None keeps none.
-        report_folder: what the `samples` column is relative to.
-        passes: what a run does: "forward", "forward_backward" on backends that can; a product with the rest.
-    """
-
-    precisions: Sequence[str] = ("fp32",)
-    backends: Sequence[str] = ("onnxruntime",)
-    batches: Sequence[int] = (1,)
-    loads: Sequence[Load] = (_PLAIN,)
-    repeats: int = 1
-    policy: Policy = field(default_factory=Policy)
-    calibration: CalibrationChoice = field(default_factory=CalibrationChoice)
-    data: str | None = None
-    build: BuildOptions = field(default_factory=BuildOptions)
-    timeout_s: float | None = 600.0
-    roofline: bool = True
-    samples: Path | None = None
-    report_folder: Path = Path()
-    passes: Sequence[str] = (FORWARD,)
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """One row to be: which network, in which precision, on which backend, at which batch and load.
-
-    `repeat` counts the processes that measure one and the same, from 1.
-    """
-
-    source: Source
-    precision: str
-    backend: str
-    batch: int
-    load: Load = _PLAIN
-    repeat: int = 1
-    run_pass: str = FORWARD
-
-    @property
-    def text(self) -> str:
-        """A short name for displays."""
-        name = self.source.label if isinstance(self.source, ModelSpec) else self.source.name
-        again = f"repeat {self.repeat}" if self.repeat > 1 else ""
-        run_pass = self.run_pass if self.run_pass != FORWARD else ""
-        load = (f"batch {self.batch}", self.load.text, run_pass, again)
-        words = (name, self.precision, self.backend, *load)
-        return " ".join(word for word in words if word)
-
-
-def configurations(sources: Sequence[Source], options: ProfileOptions) -> list[Configuration]:
-    """The rows that a profile will have, in their order; a precision a backend lacks is left out.
-
-    Repeats go round: what disturbs the machine for a while meets every configuration once rather than one
-    of them every time.
-    """
-    offers = {name: offered(get(name)) for name in options.backends}
-    return [
-        Configuration(source, precision, backend, batch, load, repeat, run_pass)
-        for repeat in range(1, options.repeats + 1)
-        for source in sources
-        for backend in options.backends
-        for precision in options.precisions
-        for batch in options.batches
-        for load in options.loads
-        for run_pass in options.passes
-        if precision in offers[backend]
-    ]
 
 
 class Profiler:
@@ -159,13 +64,13 @@ class Profiler:
         """
         networks: dict[Source, Network | DeploykitError] = {}
         for configuration in wanted:
-            row = self._blank(configuration)
+            row = fixed_columns.of_configuration(configuration, self.run_id)
             try:
                 network = self._network(configuration.source, networks)
-                row |= self._of_network(network)
+                row |= fixed_columns.of_network(network)
                 backend = get(configuration.backend)
                 built = self._build(network, configuration, backend)
-                row |= self._of_engine(built.engine, configuration.precision)
+                row |= fixed_columns.of_engine(built.engine, configuration.precision)
                 row |= self._measure(network, built, backend, configuration)
             except OutputFailed:
                 raise
@@ -184,18 +89,10 @@ class Profiler:
         """
         network, backend = self._network(wanted.source, {}), get(wanted.backend)
         built = self._build(network, wanted, backend)
-        row = self._blank(wanted) | self._of_network(network)
-        row |= self._of_engine(built.engine, wanted.precision)
-        request = WorkerRequest(
-            engine=built.engine.path.parent,
-            backend=wanted.backend,
-            batch=wanted.batch,
-            **vars(wanted.load),
-            run_pass=wanted.run_pass,
-            policy=self.options.policy,
-            samples_path=self._samples_path(wanted),
-        )
-        return row, request
+        row = fixed_columns.of_configuration(wanted, self.run_id)
+        row |= fixed_columns.of_network(network)
+        row |= fixed_columns.of_engine(built.engine, wanted.precision)
+        return row, self._request(built, wanted)
 
     def _network(self, source: Source, known: dict[Source, Network | DeploykitError]) -> Network:
         if source not in known:
@@ -236,34 +133,27 @@ class Profiler:
             self.say(f"drift reference of {network.model.spec.label}")
             make_reference(network.model, reference, dataset=dataset)
         self.say(f"measure {wanted.text}")
-        samples = self._samples_path(wanted)
+        request = self._request(built, wanted)
         # Outputs are the engine's, not the process': one of the repeats judges them.
         same = replace(wanted, repeat=1)
         judge = same not in self._judged
-        accuracy = self._accuracy(network, built, wanted.backend, dataset, kind)
-        request = WorkerRequest(
-            engine=built.engine.path.parent,
-            backend=wanted.backend,
-            batch=wanted.batch,
-            **vars(wanted.load),
-            run_pass=wanted.run_pass,
-            policy=self.options.policy,
-            drift_reference=reference if judge else None,
-            accuracy=accuracy if judge else None,
-            samples_path=samples,
-        )
+        if judge:
+            accuracy = self._accuracy(network, built, wanted.backend, dataset, kind)
+            request = replace(request, drift_reference=reference, accuracy=accuracy)
         result = run_worker(request, self.options.timeout_s)
         self._judged.add(same)
         notes = [*result.notes, *([missing] if missing else [])]
         if not judge:
             notes.append("drift and accuracy are in an earlier repeat's row")
-        if built.engine.manifest.get("emulated"):
-            notes.insert(0, _emulated(wanted.precision, built.engine))
+        emulated = fixed_columns.emulated_note(built.engine, wanted.precision)
+        if emulated:
+            notes.insert(0, emulated)
         losses = losses_text(built.model)
         if losses:
             notes.append(losses)
         row = {"status": "ok", "device": device, **result.columns}
         row["boundary"] = row.get("boundary") or "end_to_end"
+        samples = request.samples_path
         if samples is not None and samples.exists():
             row["samples"] = os.path.relpath(samples, self.options.report_folder)
         notes += of_load(wanted.load)
@@ -277,6 +167,18 @@ class Profiler:
         if slower:
             notes.append(slower)
         return row | {"reason": "; ".join(notes) or None}
+
+    def _request(self, built: Built, wanted: Configuration) -> WorkerRequest:
+        """What a worker is asked for to time an engine, and no more."""
+        return WorkerRequest(
+            engine=built.engine.path.parent,
+            backend=wanted.backend,
+            batch=wanted.batch,
+            **vars(wanted.load),
+            run_pass=wanted.run_pass,
+            policy=self.options.policy,
+            samples_path=self._samples_path(wanted),
+        )
 
     def _judged_on(self, network: Network) -> tuple[str | None, str | None]:
         trained_on = network.dataset
@@ -321,98 +223,3 @@ class Profiler:
         name = "-".join(wanted.text.replace("/", "_").split())
         # Numbered, as configurations that differ in their weights alone have the same text.
         return self.options.samples / f"{self.run_id}-{next(self._numbers):03}-{name}.npz"
-
-    def _blank(self, wanted: Configuration) -> Row:
-        spec = wanted.source if isinstance(wanted.source, ModelSpec) else None
-        backend = get(wanted.backend)
-        return {
-            "schema": SCHEMA_VERSION,
-            "run_id": self.run_id,
-            "env_id": env.env_id(),
-            "model": spec.name if spec else Path(str(wanted.source)).stem,
-            "alpha": spec.alpha if spec else None,
-            "rho": str(spec.rho) if spec else None,
-            "weights": weights_text(spec.weights) if spec else "file",
-            "precision": wanted.precision,
-            "target": backend.target,
-            "backend": wanted.backend,
-            "backend_version": backend.version(),
-            "batch": wanted.batch,
-            **vars(wanted.load),
-            "repeat": wanted.repeat,
-            "pass": wanted.run_pass,
-        }
-
-    def _of_network(self, network: Network) -> dict[str, Any]:
-        return {name: network.facts[name] for name in ("parameters", "macs")}
-
-    def _of_engine(self, engine: Engine, precision: str) -> dict[str, Any]:
-        manifest: Mapping[str, Any] = engine.manifest
-        return {
-            "precision_actual": engine.precision_actual,
-            "onnx_bytes": manifest["onnx_bytes"],
-            "engine_bytes": manifest["bytes"],
-            "build_s": manifest["build_s"],
-            "calibration": manifest["calibration"],
-            "kept": kept_text(manifest["recipe"]),
-            "precision_share": precision_share(manifest["compute_types"], precision),
-        }
-
-
-def _emulated(asked: str, engine: Engine) -> str:
-    actual = engine.precision_actual
-    if engine.manifest.get("rounded"):
-        return (
-            f"emulated: computed in {actual} and rounded to {asked} after each operator, so the accuracy is "
-            f"that of {asked} but the latency says nothing about {asked} hardware"
-        )
-    return (
-        f"emulated: computed in {actual}, where only the weights are sure to be rounded to {asked}: "
-        f"neither accuracy nor latency is a statement about {asked} hardware"
-    )
-
-
-def data_key(dataset: str) -> str:
-    """A name for what was computed on a data set: its own, and where it lies in files, what they are.
-
-    Raises:
-        UsageError: the path is not there.
-    """
-    name, _, path = dataset.partition(":")
-    if not path:
-        return name
-    root = Path(path)
-    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
-    try:
-        facts = [(str(p), (s := p.stat()).st_size, s.st_mtime_ns) for p in files]
-    except OSError as error:
-        raise UsageError(f"can't read the data at {error.filename}: {error.strerror}") from error
-    return f"{name}-{key_of({'files': facts})[:12]}"
-
-
-def weights_text(weights: str) -> str:
-    """What the `weights` column says: a keyword, or the name of the checkpoint without its folders."""
-    return Path(weights).name
-
-
-def exit_code(rows: Sequence[Row]) -> int:
-    """What a command that made `rows` ends with: 0, the worst failure's code, or 3 if nothing could run."""
-    failed = [
-        int(row.get(EXIT_CODE, BuildFailed.exit_code)) for row in rows if row["status"] == "failed"
-    ]
-    if failed:
-        return max(failed)
-    if rows and all(row["status"] == "skipped" for row in rows):
-        return MissingDependency.exit_code
-    return 0
-
-
-def sources_without_names(store: Store, variants: Variants) -> list[Source]:
-    """What a profile of no MODEL in particular is about: the store's networks, else the default ones.
-
-    Raises:
-        UsageError: there are options that shape a network, but no network is named.
-    """
-    if variants != Variants():
-        raise UsageError("--alpha, --rho, --weights and their like need a MODEL: name one")
-    return stored_sources(store) or list(DEFAULT_MODELS)

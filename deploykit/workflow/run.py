@@ -19,8 +19,9 @@ from deploykit.errors import OutputFailed, UsageError
 from deploykit.report.csvfile import CsvReport, to_csv
 from deploykit.report.schema import Row
 from deploykit.store import Store, output_errors, write_atomic
+from deploykit.workflow.configuration import Configuration, ProfileOptions, configurations
 from deploykit.workflow.plan import DEFAULT_MODELS, Source
-from deploykit.workflow.profile import Configuration, ProfileOptions, Profiler, configurations
+from deploykit.workflow.profile import Profiler
 from deploykit.workflow.summary import summarise
 
 PRECISIONS = ("fp32", "fp16", "int8")

@@ -14,8 +14,9 @@ from deploykit.report.schema import NAMES, SCHEMA_VERSION, Row, text_of
 from deploykit.store import Store, file_sha256, key_of
 from deploykit.training.study import Case
 from deploykit.types import ModelSpec
+from deploykit.workflow.configuration import ProfileOptions, configurations
 from deploykit.workflow.conversion import CalibrationChoice
-from deploykit.workflow.profile import ProfileOptions, Profiler, configurations
+from deploykit.workflow.profile import Profiler
 from deploykit.workflow.sources import code_digest
 
 PRECISIONS = ("fp32", "fp16", "int8")

@@ -9,8 +9,8 @@ import pytest
 
 from deploykit.report.schema import NAMES
 from deploykit.types import ModelSpec
+from deploykit.workflow.configuration import ProfileOptions, configurations
 from deploykit.workflow.presets import PRESETS
-from deploykit.workflow.profile import ProfileOptions, configurations
 
 COUNTS = ("--warmup-iterations", 2, "--iterations", 12, "--threads", 1)
 

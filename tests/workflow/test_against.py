@@ -9,7 +9,7 @@ from deploykit.bench.load import Load
 from deploykit.errors import UnknownName, UsageError
 from deploykit.types import ModelSpec
 from deploykit.workflow.against import check_sides, other_side
-from deploykit.workflow.profile import Configuration
+from deploykit.workflow.configuration import Configuration
 
 HEAD = Configuration(ModelSpec("lenet5"), "fp32", "onnxruntime", 1)
 

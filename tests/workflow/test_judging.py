@@ -12,8 +12,9 @@ import pytest
 from deploykit.bench.policy import Policy
 from deploykit.data import fashion_mnist
 from deploykit.types import ModelSpec
+from deploykit.workflow.configuration import ProfileOptions, configurations
 from deploykit.workflow.judging import judged_on
-from deploykit.workflow.profile import ProfileOptions, Profiler, configurations
+from deploykit.workflow.profile import Profiler
 
 BRIEF = Policy(warmup_s=0.02, warmup_max_s=0.2, window_s=0.01, min_s=0.05, max_s=0.5, block_s=0.02)
 CLOTHES = ModelSpec("mobilenet", alpha=0.25, rho=Fraction(4, 7), weights="trained")

@@ -16,8 +16,9 @@ from deploykit.store import Store, file_sha256
 from deploykit.types import ModelSpec
 from deploykit.workflow import network as network_module
 from deploykit.workflow import sources
-from deploykit.workflow.network import input_chw, obtain_network, stored_sources
+from deploykit.workflow.network import input_chw, obtain_network
 from deploykit.workflow.sources import code_digest
+from deploykit.workflow.stored_networks import stored_sources
 
 FACTORY = """
 from torch import nn

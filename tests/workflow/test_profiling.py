@@ -16,18 +16,13 @@ from deploykit.errors import OutputFailed, UsageError
 from deploykit.report.schema import NAMES
 from deploykit.store import Store
 from deploykit.types import ModelSpec
+from deploykit.workflow.configuration import Configuration, ProfileOptions, configurations
+from deploykit.workflow.data_key import data_key
+from deploykit.workflow.fixed_columns import weights_text
+from deploykit.workflow.outcome import EXIT_CODE, exit_code
 from deploykit.workflow.plan import DEFAULT_MODELS, Variants
-from deploykit.workflow.profile import (
-    EXIT_CODE,
-    Configuration,
-    ProfileOptions,
-    Profiler,
-    configurations,
-    data_key,
-    exit_code,
-    sources_without_names,
-    weights_text,
-)
+from deploykit.workflow.profile import Profiler
+from deploykit.workflow.stored_networks import sources_without_names
 from deploykit.workflow.under_the_roof import Roof
 
 BRIEF = Policy(warmup_s=0.02, warmup_max_s=0.2, window_s=0.01, min_s=0.05, max_s=0.5, block_s=0.02)

@@ -20,7 +20,7 @@ from deploykit.training.study import EPOCHS, JOURNAL, Case, plan
 from deploykit.types import ModelSpec
 from deploykit.workflow import study as command
 from deploykit.workflow import study_rows
-from deploykit.workflow.profile import Configuration
+from deploykit.workflow.configuration import Configuration
 from deploykit.workflow.study_plot import draw
 from deploykit.workflow.study_report import Report
 from deploykit.workflow.study_rows import PRECISIONS, Measured, evaluate

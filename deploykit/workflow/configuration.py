@@ -1,0 +1,99 @@
+"""What a profile is asked for: its options, and the configurations, each a row to be, that they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploykit.backends import get
+from deploykit.backends.offers import offered
+from deploykit.backends.passes import FORWARD
+from deploykit.bench.load import Load
+from deploykit.bench.policy import Policy
+from deploykit.types import BuildOptions, ModelSpec
+from deploykit.workflow.conversion import CalibrationChoice
+from deploykit.workflow.plan import Source
+
+#: One request after the other, on all usable cores.
+_PLAIN = Load()
+
+
+@dataclass(frozen=True)
+class ProfileOptions:
+    """How to measure.
+
+    Attributes:
+        precisions, backends, batches, loads: the product of these and the networks gives the rows.
+        repeats: processes per configuration.
+        policy: how long to warm up and measure.
+        calibration: for precisions that need it.
+        data: judge accuracy on this data set; None: on the one the weights were trained on.
+        build: options of the engines.
+        timeout_s: kill a row's process after that long.
+        roofline: compare rows with the machine's ceilings, which are measured once if they are not known.
+        samples: folder that keeps every row's raw samples, made if it is missing; None keeps none.
+        report_folder: what the `samples` column is relative to.
+        passes: what a run does: "forward", "forward_backward" on backends that can; a product with the rest.
+    """
+
+    precisions: Sequence[str] = ("fp32",)
+    backends: Sequence[str] = ("onnxruntime",)
+    batches: Sequence[int] = (1,)
+    loads: Sequence[Load] = (_PLAIN,)
+    repeats: int = 1
+    policy: Policy = field(default_factory=Policy)
+    calibration: CalibrationChoice = field(default_factory=CalibrationChoice)
+    data: str | None = None
+    build: BuildOptions = field(default_factory=BuildOptions)
+    timeout_s: float | None = 600.0
+    roofline: bool = True
+    samples: Path | None = None
+    report_folder: Path = Path()
+    passes: Sequence[str] = (FORWARD,)
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One row to be: which network, in which precision, on which backend, at which batch and load.
+
+    `repeat` counts the processes that measure one and the same, from 1.
+    """
+
+    source: Source
+    precision: str
+    backend: str
+    batch: int
+    load: Load = _PLAIN
+    repeat: int = 1
+    run_pass: str = FORWARD
+
+    @property
+    def text(self) -> str:
+        """A short name for displays."""
+        name = self.source.label if isinstance(self.source, ModelSpec) else self.source.name
+        again = f"repeat {self.repeat}" if self.repeat > 1 else ""
+        run_pass = self.run_pass if self.run_pass != FORWARD else ""
+        load = (f"batch {self.batch}", self.load.text, run_pass, again)
+        words = (name, self.precision, self.backend, *load)
+        return " ".join(word for word in words if word)
+
+
+def configurations(sources: Sequence[Source], options: ProfileOptions) -> list[Configuration]:
+    """The rows that a profile will have, in their order; a precision a backend lacks is left out.
+
+    Repeats go round: what disturbs the machine for a while meets every configuration once rather than one
+    of them every time.
+    """
+    offers = {name: offered(get(name)) for name in options.backends}
+    return [
+        Configuration(source, precision, backend, batch, load, repeat, run_pass)
+        for repeat in range(1, options.repeats + 1)
+        for source in sources
+        for backend in options.backends
+        for precision in options.precisions
+        for batch in options.batches
+        for load in options.loads
+        for run_pass in options.passes
+        if precision in offers[backend]
+    ]

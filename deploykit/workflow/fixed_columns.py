@@ -1,0 +1,83 @@
+"""Columns of a row that are known before it is measured: of its configuration, its network and its engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deploykit import env
+from deploykit.backends import get
+from deploykit.backends.building import precision_share
+from deploykit.report.schema import SCHEMA_VERSION, Row
+from deploykit.types import Engine, ModelSpec
+from deploykit.workflow.configuration import Configuration
+from deploykit.workflow.keeping import kept_text
+from deploykit.workflow.network import Network
+
+
+def of_configuration(wanted: Configuration, run_id: str) -> Row:
+    """What is known of a row that may yet fail; `run_id` is that of the command.
+
+    Raises:
+        UnknownName: there is no such backend.
+    """
+    spec = wanted.source if isinstance(wanted.source, ModelSpec) else None
+    backend = get(wanted.backend)
+    return {
+        "schema": SCHEMA_VERSION,
+        "run_id": run_id,
+        "env_id": env.env_id(),
+        "model": spec.name if spec else Path(str(wanted.source)).stem,
+        "alpha": spec.alpha if spec else None,
+        "rho": str(spec.rho) if spec else None,
+        "weights": weights_text(spec.weights) if spec else "file",
+        "precision": wanted.precision,
+        "target": backend.target,
+        "backend": wanted.backend,
+        "backend_version": backend.version(),
+        "batch": wanted.batch,
+        **vars(wanted.load),
+        "repeat": wanted.repeat,
+        "pass": wanted.run_pass,
+    }
+
+
+def of_network(network: Network) -> dict[str, Any]:
+    """What was counted in the FP32 graph: parameters, and MACs of one image."""
+    return {name: network.facts[name] for name in ("parameters", "macs")}
+
+
+def of_engine(engine: Engine, precision: str) -> dict[str, Any]:
+    """What an engine is: its sizes in bytes, seconds to build it, and how much of it is in `precision`."""
+    manifest: Mapping[str, Any] = engine.manifest
+    return {
+        "precision_actual": engine.precision_actual,
+        "onnx_bytes": manifest["onnx_bytes"],
+        "engine_bytes": manifest["bytes"],
+        "build_s": manifest["build_s"],
+        "calibration": manifest["calibration"],
+        "kept": kept_text(manifest["recipe"]),
+        "precision_share": precision_share(manifest["compute_types"], precision),
+    }
+
+
+def emulated_note(engine: Engine, precision: str) -> str | None:
+    """What a row's reason says of an engine that emulates `precision`; None where it does not."""
+    if not engine.manifest.get("emulated"):
+        return None
+    actual = engine.precision_actual
+    if engine.manifest.get("rounded"):
+        return (
+            f"emulated: computed in {actual} and rounded to {precision} after each operator, so the accuracy "
+            f"is that of {precision} but the latency says nothing about {precision} hardware"
+        )
+    return (
+        f"emulated: computed in {actual}, where only the weights are sure to be rounded to {precision}: "
+        f"neither accuracy nor latency is a statement about {precision} hardware"
+    )
+
+
+def weights_text(weights: str) -> str:
+    """What the `weights` column says: a keyword, or the name of the checkpoint without its folders."""
+    return Path(weights).name
