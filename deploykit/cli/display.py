@@ -6,14 +6,13 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
+from deploykit.cli.bar import Bar
 from deploykit.report.views import Field, label
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import ProgressColumn
 
 #: A pipe has no width; this one lets every table stand unbroken.
 _PIPE_WIDTH = 200
@@ -134,7 +133,7 @@ def _finite(value: Any) -> Any:
     return value
 
 
-class Steps(AbstractContextManager["Steps"]):
+class Steps(Bar):
     """Progress on stderr: a bar where stderr is a terminal, a line per step elsewhere, or nothing.
 
     Args:
@@ -143,55 +142,36 @@ class Steps(AbstractContextManager["Steps"]):
     """
 
     def __init__(self, total: int, *, quiet: bool = False) -> None:
-        self.total, self.done, self.quiet = total, 0, quiet
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
+        super().__init__(quiet=quiet)
+        self.total, self.done = total, 0
 
-    def __enter__(self) -> Steps:
-        if not self.quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-            from rich.progress import TimeElapsedColumn as Elapsed
+    def columns(self) -> Sequence[ProgressColumn]:
+        """What is being done, bar, steps, time taken."""
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
-            self._progress = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                Elapsed(),
-                console=Console(stderr=True),
-                transient=True,
-                # The display's own thread must not disturb what is being measured.
-                refresh_per_second=1,
-            )
-            self._progress.start()
-            self._task = self._progress.add_task("", total=self.total)
+        return (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self.update(total=self.total)
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._progress is not None:
-            self._progress.stop()
 
     def expect(self, total: int) -> None:
         """How many steps there will be, once that is known."""
         self.total = total
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, total=total)
+        self.update(total=total)
 
     def say(self, text: str) -> None:
         """What is being done now."""
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, description=text)
-        elif not self.quiet:
-            sys.stderr.write(f"[{min(self.done + 1, self.total)}/{self.total}] {text}\n")
-            sys.stderr.flush()
+        if not self.update(description=text):
+            self.line(f"[{min(self.done + 1, self.total)}/{self.total}] {text}")
 
     def step(self) -> None:
         """One step is done."""
         self.done += 1
-        if self._progress is not None and self._task is not None:
-            self._progress.advance(self._task)
+        self.update(completed=self.done)

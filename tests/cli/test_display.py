@@ -33,9 +33,9 @@ def test_a_bar_on_a_terminal_goes_away_at_the_end(capsys, monkeypatch):
         steps.say("build lenet5")
         steps.step()
         assert steps.done == 1
-        assert steps._progress is not None
-        assert steps._progress.tasks[0].total == 3
-    assert steps._progress.finished is False
+        assert steps._bar is not None
+        assert steps._bar.tasks[0].total == 3
+    assert steps._bar.finished is False
     assert capsys.readouterr().out == ""
 
 
