@@ -57,7 +57,8 @@ def search_and_show(
     Returns:
         The exit code: 0, or 1 where nothing holds the constraint, or that of rows which all failed.
     """
-    from deploykit.cli.display import Steps, print_fields, print_json, print_notes
+    from deploykit.cli.display import Steps, print_rows
+    from deploykit.cli.load_options import SHARE_OF_TIMEOUT
     from deploykit.report.csvfile import STDOUT, CsvReport
     from deploykit.report.schema import NAMES
     from deploykit.report.views import PROFILE
@@ -67,8 +68,7 @@ def search_and_show(
 
     percent = percentile_of(constraint)
     if percent is not None and options.timeout_s is not None:
-        # Half of the time that a row may take; the rest is for loading and accuracy.
-        policy = options.policy.reaching(percent, options.timeout_s / 2)
+        policy = options.policy.reaching(percent, options.timeout_s * SHARE_OF_TIMEOUT)
         options = replace(options, policy=policy)
     search = LoadSearch(sources, options, constraint)
     report = CsvReport(csv_path, NAMES) if csv_path else None
@@ -84,11 +84,7 @@ def search_and_show(
         # Which one is chosen is known at the end only: a file is written once more, a stream waits.
         if report is not None and rows:
             _finish(report, rows)
-    if as_json:
-        print_json([{name: row.get(name) for name in NAMES} for row in rows])
-    elif csv_path != STDOUT:
-        print_fields(PROFILE, rows)
-    print_notes([row for row in rows if row["status"] != "ok"] if quiet else rows)
+    print_rows(PROFILE, rows, csv_path=csv_path, as_json=as_json, quiet=quiet)
     for answer in search.answers:
         click.echo(answer.text, err=as_json or csv_path == STDOUT)
     return _code(search, exit_code(rows) if all(r["status"] != "ok" for r in rows) else 1)

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from deploykit.cli.bar import Bar
+from deploykit.report.csvfile import STDOUT
+from deploykit.report.schema import NAMES, Row
 from deploykit.report.views import Field, label
 
 if TYPE_CHECKING:
@@ -86,6 +88,30 @@ def print_fields(fields: Sequence[Field], rows: Sequence[dict[str, Any]]) -> Non
         [[f.text(row) for f in shown] for row in rows],
         [i for i, f in enumerate(shown) if f.number],
     )
+
+
+def print_rows(
+    fields: Sequence[Field],
+    rows: Sequence[Row],
+    *,
+    csv_path: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Measured rows on stdout, as JSON or a table, unless the CSV goes there; what to know of them on stderr.
+
+    Args:
+        fields: columns of the table; JSON has all.
+        rows: of a profile.
+        csv_path: where the CSV goes; None where there is none.
+        as_json: print JSON.
+        quiet: say only why rows failed or were skipped: progress can be done without, a reason can't.
+    """
+    if as_json:
+        print_json([{name: row.get(name) for name in NAMES} for row in rows])
+    elif csv_path != STDOUT:
+        print_fields(fields, rows)
+    print_notes([row for row in rows if row["status"] != "ok"] if quiet else rows)
 
 
 def _width() -> int:

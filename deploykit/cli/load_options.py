@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from deploykit.bench.policy import Policy
 
 #: A row that is to reach a percentile may take this share of --timeout; the rest is for loading and accuracy.
-_SHARE_OF_TIMEOUT = 0.5
+SHARE_OF_TIMEOUT = 0.5
 
 load_options = stack(
     click.option(
@@ -128,7 +128,7 @@ def _policy(quick: bool, seconds: float | None, percent: float | None, timeout_s
     if seconds is not None:
         policy = policy.lasting(seconds)
     if percent is not None:
-        policy = policy.reaching(percent, timeout_s * _SHARE_OF_TIMEOUT)
+        policy = policy.reaching(percent, timeout_s * SHARE_OF_TIMEOUT)
     return policy
 
 

@@ -77,7 +77,7 @@ def command(
     """
     from deploykit.backends import get
     from deploykit.backends.offers import check_offered
-    from deploykit.cli.display import Steps, print_fields, print_json, print_notes
+    from deploykit.cli.display import Steps, print_rows
     from deploykit.cli.options import calibration_choice, listed, variants, whole_numbers
     from deploykit.errors import UsageError
     from deploykit.report.csvfile import STDOUT, CsvReport
@@ -153,10 +153,6 @@ def command(
                 report.add(row)
             steps.step()
     describe_machine(measuring.samples, artifacts)
-    if as_json:
-        print_json([{name: row.get(name) for name in NAMES} for row in rows])
-    elif csv_path != STDOUT:
-        print_fields(PROFILE if preset is None else LISTING, rows)
-    # Progress can be done without, the reason of a failure can't.
-    print_notes([row for row in rows if row["status"] != "ok"] if quiet else rows)
+    fields = PROFILE if preset is None else LISTING
+    print_rows(fields, rows, csv_path=csv_path, as_json=as_json, quiet=quiet)
     return exit_code(rows)
