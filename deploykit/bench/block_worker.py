@@ -7,7 +7,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deploykit import backends
 from deploykit.backends.passes import load_for
@@ -19,6 +19,10 @@ from deploykit.bench.measure import runs_in, summarise, warm_up
 from deploykit.bench.request import WorkerRequest
 from deploykit.bench.worker import Loaded, keep_samples, load
 from deploykit.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Placement:
@@ -59,7 +63,8 @@ def blocks(questions: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]
 
     The first question is a `WorkerRequest`, answered when the session is warm. `{"block_s": …,
     "quantile": …, "renew": …}` asks for a block of runs, on a session that is loaded anew if so wished, and
-    is answered with that quantile of it; `{"finish": true}` with the columns over all samples.
+    is answered with that quantile of all runs since the last such load; `{"finish": true}` with the columns
+    over all samples.
     """
     import numpy as np
 
@@ -75,7 +80,8 @@ def blocks(questions: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]
         loaded.memory.end_phase("warmup")
         gc.collect()
         gc.disable()
-        taken = []
+        taken: list[NDArray[np.int64]] = []
+        unit: list[NDArray[np.int64]] = []
         run_ns = warm.run_ns
         start = time.perf_counter()
         place.renew()
@@ -85,11 +91,13 @@ def blocks(questions: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]
                 break
             if question.get("renew"):
                 place.renew()
+                unit = []
             block = place.session.sample(place.feeds, runs_in(float(question["block_s"]), run_ns))
             # The mean, which counts interruptions, keeps blocks short on a busy machine.
             run_ns = float(block.mean())
             taken.append(block)
-            low_ns = float(np.quantile(block, float(question["quantile"])))
+            unit.append(block)
+            low_ns = float(np.quantile(np.concatenate(unit), float(question["quantile"])))
             yield {"low_ns": low_ns, "runs": int(block.size)}
         place.close()
         gc.enable()

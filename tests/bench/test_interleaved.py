@@ -5,8 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
+from deploykit.bench import interleaved
 from deploykit.bench.child import WorkerFailure
-from deploykit.bench.interleaved import compare_interleaved, plan, verdict_of
+from deploykit.bench.dialogue import Dialogue
+from deploykit.bench.interleaved import MODULE, Plan, compare_interleaved, plan, verdict_of
 from deploykit.bench.policy import Policy
 from deploykit.bench.request import WorkerRequest
 from deploykit.errors import UsageError
@@ -36,7 +38,7 @@ def test_both_sides_bring_their_columns_and_blocks(engine, plugin, tmp_path):
         budget_s=1.0,
     )
     assert found.ratio.pairs == found.plan.units >= 12
-    assert len(found.a_ns) == len(found.b_ns) == found.plan.units * found.plan.pairs
+    assert len(found.a_ns) == len(found.b_ns) == found.plan.units
     assert found.ratio.ratio == pytest.approx(
         float(np.exp(np.median(np.log(np.array(found.b_ns) / np.array(found.a_ns)))))
     )
@@ -87,6 +89,26 @@ def test_each_unit_loads_both_sides_anew(engine, plugin):
     loads = engine.path.with_name("turns").read_text().count("load")
     # Twice more per side: to warm up, and to see before the first block how long it takes.
     assert loads == 2 * (found.plan.units + 2)
+
+
+def test_an_answer_stands_for_all_runs_since_the_last_load(engine, plugin):
+    def longest(renew):
+        question = {"block_s": 0.001, "quantile": 1.0, "renew": renew}
+        return worker.ask(question, 60)["low_ns"]
+
+    with Dialogue(MODULE) as worker:
+        worker.ask(side(engine, "steady").to_json(), 60)
+        one_unit = [longest(index == 0) for index in range(12)]
+        units = [longest(True) for _ in range(12)]
+    assert one_unit == sorted(one_unit)
+    assert units != sorted(units)
+
+
+def test_a_unit_of_several_pairs_gives_one_ratio(engine, plugin, monkeypatch):
+    monkeypatch.setattr(interleaved, "plan", lambda *_: Plan(units=12, pairs=3, block_s=0.002))
+    found = compare_interleaved(side(engine, "steady"), side(engine, "slower"))
+    assert len(found.a_ns) == len(found.b_ns) == found.ratio.pairs == 12
+    assert found.verdict == "slower"
 
 
 @pytest.mark.parametrize(
