@@ -11,15 +11,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deploykit.bench.child import run_child, serve
-from deploykit.bench.layer_times import HIGH, LOW, TIMEOUT_S, WARM_UP_RUNS, LayerTimes
+from deploykit.bench.layer_times import TIMEOUT_S, LayerTimes
+from deploykit.bench.undisturbed import WARM_UP_RUNS, undisturbed, undisturbed_mean
 from deploykit.errors import UsageError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 #: Rounds of runs with hooks and without, by turns, and the time for each.
 ROUNDS = 10
@@ -163,7 +160,7 @@ def _time(session: Any, feeds: Any, rounds: int, span_s: float, cost_us: float) 
     names = list(hooked[0][1])
     parts = np.array([[spent[n] for n in names] for _, spent in hooked], dtype=np.float64) / 1e6
     totals = np.array([total for total, _ in hooked], dtype=np.float64) / 1e6
-    chosen = _undisturbed(totals)
+    chosen = undisturbed(totals)
     nodes_ms = parts[chosen].mean(axis=0)
     between_ms = totals[chosen].mean() - nodes_ms.sum() - cost_us * len(names) / 1e3
     whole = np.array(plain, dtype=np.float64) / 1e6
@@ -171,21 +168,12 @@ def _time(session: Any, feeds: Any, rounds: int, span_s: float, cost_us: float) 
         (*names, BETWEEN),
         (*(float(ms) for ms in nodes_ms), max(0.0, float(between_ms))),
         0.0,
-        float(whole[_undisturbed(whole)].mean()),
+        undisturbed_mean(whole),
         cost_us / 1e3,
         len(hooked),
     )
     classes = {name: type(child).__name__ for name, child in session.module.named_modules()}
     return ModuleTimes(found, (*(classes[name] for name in names), "rest"))
-
-
-def _undisturbed(totals: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Which runs count: see `deploykit.bench.layer_times`."""
-    import numpy as np
-
-    ranked = np.argsort(totals, kind="stable")
-    first = int(LOW * len(ranked))
-    return ranked[first : max(first + 1, int(HIGH * len(ranked)))]
 
 
 def _hook_cost_us() -> float:
