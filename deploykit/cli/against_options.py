@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deploykit.cli.options import stack
+from deploykit.cli.percent import fraction
 from deploykit.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ against_options = stack(
     ),
     click.option(
         "--max-slowdown",
-        metavar="SHARE",
+        metavar="PERCENT",
         help="With --against: end with 1 if slower than OTHER by more, such as 5%.",
     ),
     click.option(
@@ -61,7 +62,7 @@ def take_against(options: dict[str, Any]) -> Against | None:
     """Take the options of `against_options` out of a command's options; None without --against.
 
     Raises:
-        UsageError: a share that can't be, or an option that needs --against.
+        UsageError: a percentage that can't be, or an option that needs --against.
     """
     other, slowdown = options.pop("against"), options.pop("max_slowdown")
     seconds = options.pop("against_seconds")
@@ -69,25 +70,9 @@ def take_against(options: dict[str, Any]) -> Against | None:
         if slowdown is not None or seconds is not None:
             raise UsageError("--max-slowdown and --against-seconds need --against OTHER")
         return None
-    threshold = DEFAULT_THRESHOLD if slowdown is None else share(slowdown, "--max-slowdown")
+    threshold = DEFAULT_THRESHOLD if slowdown is None else fraction(slowdown, "--max-slowdown")
     budget_s = DEFAULT_BUDGET_S if seconds is None else seconds
     return Against(other, threshold, slowdown is not None, budget_s)
-
-
-def share(text: str, option: str) -> float:
-    """A share above zero from `5%` or `0.05`.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    number = text.strip().removesuffix("%").strip()
-    try:
-        value = float(number) / (100 if text.strip().endswith("%") else 1)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise UsageError(f"{option} takes a share such as 5% or 0.05, not {text!r}")
-    return value
 
 
 def compare_and_show(

@@ -36,8 +36,8 @@ def search_and_show(
     import dataclasses
     import shlex
 
-    from deploykit.cli.against_options import share
     from deploykit.cli.display import Steps, print_json
+    from deploykit.cli.percent import fraction
     from deploykit.workflow.keep_search import Goal, find_kept, name_as_rule
     from deploykit.workflow.network import obtain_network
 
@@ -47,7 +47,7 @@ def search_and_show(
         )
     if precision == "fp32":
         raise UsageError("with --precision fp32 all layers are: give another one, such as int8")
-    drop = None if max_accuracy_drop is None else share(max_accuracy_drop, "--max-accuracy-drop")
+    drop = None if max_accuracy_drop is None else fraction(max_accuracy_drop, "--max-accuracy-drop")
     goal = Goal(drop, min_snr_db)
     with Steps(0, quiet=quiet) as steps:
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--by", default="order", metavar="ORDER", help="order, drift, time or macs.")
 @click.option(
     "--max-accuracy-drop",
-    metavar="SHARE",
+    metavar="PERCENT",
     help="Instead, find the fewest layers to keep in fp32 so that top-1 loses no more, such as 0.5%.",
 )
 @click.option(

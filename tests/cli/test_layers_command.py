@@ -103,7 +103,7 @@ def test_a_goal_that_holds_as_it_is_keeps_nothing_and_one_that_cannot_be_met_end
     ("arguments", "says"),
     [
         (("--max-accuracy-drop", "1%", "--min-snr-db", "9"), "give one of"),
-        (("--max-accuracy-drop", "much"), "takes a share"),
+        (("--max-accuracy-drop", "much"), "is no percentage"),
         (("--min-snr-db", "9", "--csv", "-"), "takes the rows of layers"),
         (("--min-snr-db", "9", "--precision", "fp32"), "with --precision fp32 all layers are"),
     ],

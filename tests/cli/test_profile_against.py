@@ -3,6 +3,8 @@ from __future__ import annotations
 import csv
 import json
 
+from deploykit.cli.against_options import take_against
+
 SHORT = ("--against-seconds", "1", "--quick", "-q")
 
 
@@ -59,3 +61,8 @@ def test_a_damaged_engine_is_said_in_one_line(run, tmp_path):
     assert ended.code == 2
     assert "no whole engine" in ended.err
     assert len(ended.err.splitlines()) == 1
+
+
+def test_a_bare_number_is_of_percent_as_compare_takes_it():
+    options = {"against": "int8", "max_slowdown": "5", "against_seconds": None}
+    assert take_against(options).threshold == 0.05
