@@ -19,6 +19,7 @@ NAMES = (
     "export_cost",
     "measuring",
     "agreement",
+    "layers",
     "calibration",
     "int8_speed",
     "compare_scale",
