@@ -19,7 +19,7 @@ from deploykit.bench.layer_times import layer_times
 from deploykit.store import Store
 
 TOLERANCE = 1.05
-TIMES = 5
+TIMES = 3
 #: From 30 us to 20 ms.
 NETWORKS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("lenet5", {}),
