@@ -162,16 +162,7 @@ def _together(
 
 
 def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    return asdict(
-        measure_layers(
-            Path(request["engine"]),
-            int(request["batch"]),
-            request["threads"],
-            int(request["rounds"]),
-            float(request["span_s"]),
-            int(request["seed"]),
-        )
-    )
+    return asdict(measure_layers(**{**request, "engine": Path(request["engine"])}))
 
 
 if __name__ == "__main__":

@@ -125,14 +125,14 @@ class Hooks:
 
 
 def measure_modules(
-    folder: Path, batch: int, threads: int | None, rounds: int, span_s: float, seed: int
+    engine: Path, batch: int, threads: int | None, rounds: int, span_s: float, seed: int
 ) -> ModuleTimes:
     """Measure in this process; see `module_times`."""
     from deploykit import backends
     from deploykit.bench.feeds import check_batch, synthetic
     from deploykit.bench.worker import open_engine
 
-    session: Any = backends.get("torch").load(open_engine(folder), threads)
+    session: Any = backends.get("torch").load(open_engine(engine), threads)
     if next(iter(session.module.parameters())).device.type != "cpu":
         raise UsageError(
             "modules are timed on the processor only: hide the device with CUDA_VISIBLE_DEVICES="
@@ -199,16 +199,7 @@ def _hook_cost_us() -> float:
 
 
 def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    return asdict(
-        measure_modules(
-            Path(request["engine"]),
-            int(request["batch"]),
-            request["threads"],
-            int(request["rounds"]),
-            float(request["span_s"]),
-            int(request["seed"]),
-        )
-    )
+    return asdict(measure_modules(**{**request, "engine": Path(request["engine"])}))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from deploykit.bench.profiled_runs import Profile, profiled_and_plain
 from deploykit.bench.undisturbed import undisturbed_mean
@@ -76,29 +76,47 @@ def profile_cost(folder: Path, threads: int | None, span_s: float) -> ProfileCos
     """
     import numpy as np
 
-    tables, extras, call_us, event_us = [], [], 0.0, 0.0
-    for inputs, rank in KINDS:
-        added, events, plain_us = [], [], []
-        for count in (SHORT, LONG):
-            path = folder / f"chain-{inputs}-{rank}-{count}.onnx"
-            names = _write_chain(path, count, inputs, rank)
-            runs = [
-                profiled_and_plain(path, names, folder, threads=threads, span_s=span_s / ROUNDS)
-                for _ in range(ROUNDS)
-            ]
-            plain_us.append(undisturbed_mean(np.concatenate([plain for _, plain in runs])))
-            spans_us = np.concatenate([profile.spans_us for profile, _ in runs])
-            nodes_us = np.concatenate([profile.nodes_us.sum(axis=1) for profile, _ in runs])
-            added.append(undisturbed_mean(spans_us) - plain_us[-1])
-            events.append(undisturbed_mean(nodes_us) - plain_us[-1])
-        extras.append((added[1] - added[0]) / (LONG - SHORT))
-        tables.append((1.0, inputs + 1.0, (inputs + 1.0) * rank))
-        if not call_us:
-            event_us = (events[1] - events[0]) / (LONG - SHORT)
-            node_us = (plain_us[1] - plain_us[0]) / (LONG - SHORT)
-            call_us = max(0.0, plain_us[0] - SHORT * node_us)
-    _, shape_us, dimension_us = np.linalg.solve(np.array(tables), np.array(extras))
-    return ProfileCost(event_us, float(shape_us), float(dimension_us), call_us)
+    chains = [_measure_chains(folder, *kind, threads, span_s) for kind in KINDS]
+    # What an event costs by itself, by tensor and by dimension; a node writes one tensor, too.
+    described = [(1.0, inputs + 1.0, (inputs + 1.0) * rank) for inputs, rank in KINDS]
+    extras_us = [chain.extra_us for chain in chains]
+    _, shape_us, dimension_us = np.linalg.solve(np.array(described), np.array(extras_us))
+    simplest = chains[0]
+    return ProfileCost(
+        simplest.event_us, float(shape_us), float(dimension_us), max(0.0, simplest.call_us)
+    )
+
+
+class _Chains(NamedTuple):
+    """Microseconds: what the profile adds to a node, all in all and within its event; a run without nodes."""
+
+    extra_us: float
+    event_us: float
+    call_us: float
+
+
+def _measure_chains(
+    folder: Path, inputs: int, rank: int, threads: int | None, span_s: float
+) -> _Chains:
+    """A short chain and a long one of the same nodes."""
+    import numpy as np
+
+    spans_us, events_us, plain_us = [], [], []
+    for count in (SHORT, LONG):
+        path = folder / f"chain-{inputs}-{rank}-{count}.onnx"
+        names = _write_chain(path, count, inputs, rank)
+        runs = [
+            profiled_and_plain(path, names, folder, threads=threads, span_s=span_s / ROUNDS)
+            for _ in range(ROUNDS)
+        ]
+        nodes_us = np.concatenate([profile.nodes_us.sum(axis=1) for profile, _ in runs])
+        events_us.append(undisturbed_mean(nodes_us))
+        spans_us.append(undisturbed_mean(np.concatenate([p.spans_us for p, _ in runs])))
+        plain_us.append(undisturbed_mean(np.concatenate([plain for _, plain in runs])))
+    span_us, event_us, node_us = (
+        (long - short) / (LONG - SHORT) for short, long in (spans_us, events_us, plain_us)
+    )
+    return _Chains(span_us - node_us, event_us - node_us, plain_us[0] - SHORT * node_us)
 
 
 def _write_chain(path: Path, count: int, inputs: int, rank: int) -> Sequence[str]:
