@@ -24,9 +24,9 @@ from deploykit.backends.onnxruntime import OnnxRuntimeSession
 from deploykit.bench.feeds import synthetic
 from deploykit.bench.policy import Policy
 from deploykit.bench.runner import WorkerRequest, run_worker
+from deploykit.spec import BuildOptions, Engine, ModelSpec
 from deploykit.stats import paired_ratio
 from deploykit.store import Store
-from deploykit.types import BuildOptions, Engine, ModelSpec
 from deploykit.workflow.network import obtain_network
 
 TOLERANCE = 1.03

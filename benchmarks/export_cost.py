@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from deploykit import zoo
 from deploykit.graph.export import export_module
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 warnings.simplefilter("ignore")
 spec = ModelSpec(sys.argv[1])
 module = zoo.create(spec)

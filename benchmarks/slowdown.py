@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import deploykit
+from deploykit.spec import Engine
 from deploykit.store import Store
-from deploykit.types import Engine
 
 NETWORK, ALPHA, THREADS = "mobilenet", 0.25, 1
 PLAIN = "onnxruntime"

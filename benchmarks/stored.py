@@ -29,8 +29,8 @@ from deploykit.bench.runner import run_worker
 from deploykit.report.comparing import compare_reports
 from deploykit.report.csvfile import to_csv
 from deploykit.report.schema import SCHEMA_VERSION
+from deploykit.spec import Engine
 from deploykit.store import Store
-from deploykit.types import Engine
 
 PAIRS = int(os.environ.get("DEPLOYKIT_BENCH_PAIRS", "100"))
 PROCESS_S = float(os.environ.get("DEPLOYKIT_BENCH_PROCESS_S", "1"))

@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from deploykit import zoo
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 from deploykit.zoo.filling import fill
 
 TOLERANCE = 1e-4

@@ -10,7 +10,7 @@ import pytest
 
 import deploykit
 from deploykit.errors import DeploykitError, InvalidModel, UnknownName, UsageError
-from deploykit.types import BuildOptions, ModelSpec, Reason, TensorSpec
+from deploykit.spec import BuildOptions, ModelSpec, Reason, TensorSpec
 
 
 def test_all_is_the_public_names():

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deploykit.backends.onnxruntime import OnnxRuntimeCpu, OnnxRuntimeSession
-from deploykit.types import Engine
+from deploykit.spec import Engine
 
 
 class _SlowedRuntime:

@@ -10,8 +10,8 @@ from typing import Any
 
 from deploykit.backends.protocol import Backend
 from deploykit.errors import MissingDependency, PrecisionMismatch
+from deploykit.spec import BuildOptions, Engine, OnnxModel
 from deploykit.store import Entry, Store
-from deploykit.types import BuildOptions, Engine, OnnxModel
 
 
 def precision_of_types(compute_types: Mapping[str, list[str]]) -> str:

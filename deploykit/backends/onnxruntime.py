@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from deploykit import env
 from deploykit.backends.one_line import one_line
 from deploykit.errors import BuildFailed, MissingDependency, OutputFailed
-from deploykit.types import BuildOptions, Engine, OnnxModel, Reason, TensorSpec
+from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason, TensorSpec
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from deploykit import env
 from deploykit.backends.one_line import one_line
 from deploykit.errors import BuildFailed, MissingDependency
+from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason
 from deploykit.store import output_errors
-from deploykit.types import BuildOptions, Engine, OnnxModel, Reason
 
 if TYPE_CHECKING:
     from deploykit.backends.openvino_session import OpenVinoSession

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploykit import env
 from deploykit.backends import openvino as backend
-from deploykit.types import TensorSpec
+from deploykit.spec import TensorSpec
 
 if TYPE_CHECKING:
     import numpy as np

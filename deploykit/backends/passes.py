@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deploykit.backends.protocol import Backend, Session
 from deploykit.errors import UnknownName, UsageError
-from deploykit.types import Engine
+from deploykit.spec import Engine
 
 FORWARD = "forward"
 FORWARD_BACKWARD = "forward_backward"

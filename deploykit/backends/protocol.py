@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from deploykit.types import BuildOptions, Engine, OnnxModel, Reason, TensorSpec
+from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason, TensorSpec
 
 if TYPE_CHECKING:
     import numpy as np

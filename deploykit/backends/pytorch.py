@@ -17,7 +17,7 @@ from deploykit import env
 from deploykit.backends.passes import FORWARD, PASSES
 from deploykit.backends.protocol import Session
 from deploykit.errors import MissingDependency
-from deploykit.types import BuildOptions, Engine, OnnxModel, Reason, TensorSpec
+from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason, TensorSpec
 
 _INSTALL = 'pip install "deploykit[export]"'
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from deploykit import env
 from deploykit.backends.one_line import one_line
 from deploykit.errors import BuildFailed, MissingDependency, UsageError
-from deploykit.types import BuildOptions, Engine, OnnxModel, Reason
+from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason
 
 if TYPE_CHECKING:
     from deploykit.backends.protocol import Session

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploykit.backends.one_line import one_line
 from deploykit.errors import BuildFailed, MissingDependency
-from deploykit.types import TensorSpec
+from deploykit.spec import TensorSpec
 
 if TYPE_CHECKING:
     import numpy as np

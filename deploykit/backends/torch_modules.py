@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from deploykit import zoo
 from deploykit.backends.one_line import one_line
 from deploykit.errors import BuildFailed, DeploykitError, OutputFailed, UsageError
-from deploykit.types import ModelSpec, OnnxModel
+from deploykit.spec import ModelSpec, OnnxModel
 
 if TYPE_CHECKING:
     from torch import nn

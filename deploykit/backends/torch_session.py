@@ -14,7 +14,7 @@ from deploykit.backends.one_line import one_line
 from deploykit.backends.passes import FORWARD, FORWARD_BACKWARD
 from deploykit.backends.torch_devices import Place, Step, place
 from deploykit.errors import BuildFailed, UsageError
-from deploykit.types import TensorSpec
+from deploykit.spec import TensorSpec
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deploykit.backends import Session
-    from deploykit.types import TensorSpec
+    from deploykit.spec import TensorSpec
 
     Feeds = dict[str, NDArray[Any]]
 

@@ -19,7 +19,7 @@ from deploykit.errors import DriftFailed, InvalidModel, MissingDependency
 from deploykit.graph.lineage import follow
 from deploykit.graph.loading import read_model
 from deploykit.graph.rounding import has_subgraphs, with_rounding
-from deploykit.types import OnnxModel, TensorSpec
+from deploykit.spec import OnnxModel, TensorSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from deploykit.backends.one_line import one_line
 from deploykit.bench.child import run_child, serve
 from deploykit.errors import InvalidModel, MissingDependency, OutputFailed
-from deploykit.types import OnnxModel, TensorSpec
+from deploykit.spec import OnnxModel, TensorSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

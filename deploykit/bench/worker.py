@@ -17,8 +17,8 @@ from deploykit.bench.measure import Timing, measure
 from deploykit.bench.memory import HostMemory
 from deploykit.bench.request import AccuracyRequest, WorkerRequest
 from deploykit.errors import InvalidModel, MissingDependency, UsageError
+from deploykit.spec import Engine, Reason
 from deploykit.store import read_entry
-from deploykit.types import Engine, Reason
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from deploykit.types import Counts, ModelSpec
+from deploykit.spec import Counts, ModelSpec
 from deploykit.zoo import count_module, create, input_shape
 
 if TYPE_CHECKING:

@@ -62,7 +62,7 @@ def command(
     from deploykit.cli.display import Steps, print_json, print_table
     from deploykit.cli.options import calibration_choice, listed, variants
     from deploykit.report.views import megabytes, significant
-    from deploykit.types import BuildOptions
+    from deploykit.spec import BuildOptions
     from deploykit.workflow.build import (
         build_network,
         check_precisions,

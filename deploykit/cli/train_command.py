@@ -10,7 +10,7 @@ import click
 from deploykit.cli.options import json_option, quiet_option
 
 if TYPE_CHECKING:
-    from deploykit.types import ModelSpec
+    from deploykit.spec import ModelSpec
 
 
 @click.command("train")
@@ -126,7 +126,7 @@ def command(
 def _network(model: str, alpha: str, rho: str, resolution: int | None, seed: int) -> ModelSpec:
     from deploykit.cli.options import variants
     from deploykit.errors import UsageError
-    from deploykit.types import ModelSpec
+    from deploykit.spec import ModelSpec
     from deploykit.workflow.plan import plan
 
     sources = plan([model], variants(alpha, rho, None, None, resolution, seed))

@@ -23,7 +23,7 @@ from deploykit.graph.counting_rules import ARITHMETIC, MACS, PARAMETER_INPUTS, h
 from deploykit.graph.loading import read_model
 from deploykit.graph.shapes import Shapes
 from deploykit.graph.walking import attribute_graphs, graph_inputs
-from deploykit.types import Counts, OnnxModel, OperatorCounts
+from deploykit.spec import Counts, OnnxModel, OperatorCounts
 
 
 def operator_name(node: onnx.NodeProto) -> str:

@@ -14,7 +14,7 @@ from deploykit.graph import tidying, tracing, verifying
 from deploykit.graph.loading import describe, set_origin
 from deploykit.graph.soundness import check
 from deploykit.graph.writing import replacing, require_writable, write_model
-from deploykit.types import ModelSpec, OnnxModel
+from deploykit.spec import ModelSpec, OnnxModel
 
 if TYPE_CHECKING:
     import torch

@@ -22,8 +22,8 @@ from deploykit.graph.external_data import embed, external_files
 from deploykit.graph.soundness import check
 from deploykit.graph.walking import graph_inputs
 from deploykit.graph.writing import MAX_BYTES, save_model
+from deploykit.spec import Dim, ModelSpec, OnnxModel, TensorSpec
 from deploykit.store import file_sha256
-from deploykit.types import Dim, ModelSpec, OnnxModel, TensorSpec
 
 #: Keys of the model's metadata under which deploykit writes where a graph came from.
 SPEC_KEY = "deploykit.spec"

@@ -2,7 +2,7 @@
 
     >>> from deploykit.data import open_dataset
     >>> from deploykit.training import train
-    >>> from deploykit.types import ModelSpec
+    >>> from deploykit.spec import ModelSpec
     >>> result = train(ModelSpec("lenet5"), open_dataset("digits"), out="lenet5.safetensors")  # doctest: +SKIP
 
 Importing this package imports no torch.

@@ -23,7 +23,7 @@ from deploykit.training.result import Progress, TrainResult
 
 if TYPE_CHECKING:
     from deploykit.data import Dataset
-    from deploykit.types import ModelSpec
+    from deploykit.spec import ModelSpec
 
 
 def train(

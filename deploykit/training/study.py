@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from deploykit import zoo
 from deploykit.errors import UsageError
+from deploykit.spec import ModelSpec
 from deploykit.store import write_atomic
 from deploykit.training.recipes import recipe_for
-from deploykit.types import ModelSpec
 
 if TYPE_CHECKING:
     from deploykit.data import Dataset

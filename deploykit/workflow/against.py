@@ -13,7 +13,7 @@ from deploykit.bench.interleaved import TIMEOUT_S, Comparison, compare_interleav
 from deploykit.bench.request import WorkerRequest
 from deploykit.errors import MissingDependency, UnknownName, UsageError
 from deploykit.report.schema import Row
-from deploykit.types import Reason
+from deploykit.spec import Reason
 from deploykit.workflow.configuration import Configuration
 from deploykit.workflow.plan import is_file, plan
 from deploykit.workflow.profile import Profiler

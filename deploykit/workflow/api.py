@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from deploykit import zoo
 from deploykit.errors import UsageError
+from deploykit.spec import BuildOptions, Counts, Engine, ModelSpec, OnnxModel
 from deploykit.store import Store
-from deploykit.types import BuildOptions, Counts, Engine, ModelSpec, OnnxModel
 from deploykit.workflow.plan import Source, Variants, fractions, plan
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from deploykit.backends import for_target
 from deploykit.backends.building import build_engine
 from deploykit.backends.protocol import Backend
 from deploykit.errors import MissingDependency
+from deploykit.spec import BuildOptions, Engine, OnnxModel
 from deploykit.store import Store
-from deploykit.types import BuildOptions, Engine, OnnxModel
 from deploykit.workflow.conversion import CalibrationChoice, calibration_text, convert_network
 from deploykit.workflow.finite import check_finite
 from deploykit.workflow.network import Network

@@ -24,7 +24,7 @@ from deploykit import env, zoo
 from deploykit.bench.child import WorkerFailure, run_child
 from deploykit.errors import DeploykitError
 from deploykit.report.csvfile import CsvReport
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 
 PRECISIONS = ("fp32", "fp16", "int8")
 BACKENDS = ("onnxruntime", "tensorrt-rtx")

@@ -20,8 +20,8 @@ from deploykit.bench.drift import compare
 from deploykit.bench.reference import Reference, compute_reference
 from deploykit.errors import DeploykitError
 from deploykit.graph.precision import find_recipe
+from deploykit.spec import BuildOptions, Engine, ModelSpec, OnnxModel
 from deploykit.store import Store
-from deploykit.types import BuildOptions, Engine, ModelSpec, OnnxModel
 from deploykit.workflow.conversion import CalibrationChoice, convert_network
 from deploykit.workflow.network import Network, obtain_network
 

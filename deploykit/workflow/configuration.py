@@ -11,7 +11,7 @@ from deploykit.backends.offers import offered
 from deploykit.backends.passes import FORWARD
 from deploykit.bench.load import Load
 from deploykit.bench.policy import Policy
-from deploykit.types import BuildOptions, ModelSpec
+from deploykit.spec import BuildOptions, ModelSpec
 from deploykit.workflow.conversion import CalibrationChoice
 from deploykit.workflow.plan import Source
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from deploykit import env
 from deploykit.errors import UnknownName, UsageError
+from deploykit.spec import OnnxModel
 from deploykit.store import Store
-from deploykit.types import OnnxModel
 from deploykit.workflow.keeping import KeepChoice, keep_rules
 from deploykit.workflow.network import Network, input_chw, model_of
 from deploykit.workflow.sources import code_digest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deploykit import backends, env
-from deploykit.types import Reason
+from deploykit.spec import Reason
 from deploykit.workflow.core_remarks import of_machine
 
 

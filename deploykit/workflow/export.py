@@ -11,8 +11,8 @@ from typing import Any
 
 from deploykit.errors import OutputFailed, UsageError
 from deploykit.report.csvfile import STDOUT
+from deploykit.spec import ModelSpec
 from deploykit.store import Store, output_errors
-from deploykit.types import ModelSpec
 from deploykit.workflow.network import obtain_network
 from deploykit.workflow.plan import Source
 

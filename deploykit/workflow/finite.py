@@ -5,7 +5,7 @@ from __future__ import annotations
 from deploykit.backends import for_target
 from deploykit.backends.protocol import Backend
 from deploykit.errors import BuildFailed, DeploykitError, DriftFailed
-from deploykit.types import Engine, OnnxModel, Reason
+from deploykit.spec import Engine, OnnxModel, Reason
 from deploykit.workflow.network import input_chw
 
 #: Runs of the engine, each on other inputs.

@@ -10,7 +10,7 @@ from deploykit import env
 from deploykit.backends import get
 from deploykit.backends.building import precision_share
 from deploykit.report.schema import SCHEMA_VERSION, Row
-from deploykit.types import Engine, ModelSpec
+from deploykit.spec import Engine, ModelSpec
 from deploykit.workflow.configuration import Configuration
 from deploykit.workflow.keeping import kept_text
 from deploykit.workflow.network import Network

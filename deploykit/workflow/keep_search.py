@@ -19,7 +19,7 @@ from deploykit.bench.graph_accuracy import graph_top1
 from deploykit.bench.layer_drift import IMAGES, LayerDrift, layer_drift
 from deploykit.errors import UsageError
 from deploykit.graph.precision.products import PRODUCTS
-from deploykit.types import OnnxModel
+from deploykit.spec import OnnxModel
 from deploykit.workflow.conversion import CalibrationChoice, calibration_of
 from deploykit.workflow.network import Network
 

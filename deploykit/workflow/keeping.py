@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from deploykit.errors import UsageError
-from deploykit.types import OnnxModel
+from deploykit.spec import OnnxModel
 from deploykit.workflow.sources import code_digest
 
 if TYPE_CHECKING:

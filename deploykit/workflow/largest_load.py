@@ -10,7 +10,7 @@ from deploykit.bench.constraint import Constraint
 from deploykit.bench.constraint_search import Amount, Search, steps
 from deploykit.errors import UsageError
 from deploykit.report.schema import KINDS, Row
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 from deploykit.workflow.configuration import Configuration, ProfileOptions, configurations
 from deploykit.workflow.plan import Source
 from deploykit.workflow.profile import Profiler

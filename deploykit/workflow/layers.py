@@ -13,8 +13,8 @@ from deploykit.bench.layer_times import LayerTimes, layer_times
 from deploykit.bench.module_times import ModuleTimes, module_times
 from deploykit.bench.roofline import Ceilings, ceilings
 from deploykit.errors import UsageError
+from deploykit.spec import BuildOptions
 from deploykit.store import Store
-from deploykit.types import BuildOptions
 from deploykit.workflow.build import build_network
 from deploykit.workflow.conversion import CalibrationChoice
 from deploykit.workflow.network import Network

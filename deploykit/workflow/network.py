@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from deploykit import env
+from deploykit.spec import ModelSpec, OnnxModel
 from deploykit.store import Entry, Store, file_sha256
-from deploykit.types import ModelSpec, OnnxModel
 from deploykit.workflow.plan import Source
 from deploykit.workflow.sources import code_digest
 
@@ -141,7 +141,7 @@ def _network(entry: Entry, spec: ModelSpec) -> Network:
 
 def model_of(entry: Entry, spec: ModelSpec) -> OnnxModel:
     """The graph of a store entry, from its manifest alone."""
-    from deploykit.types import TensorSpec
+    from deploykit.spec import TensorSpec
 
     def specs(stored: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
         return tuple(TensorSpec(s["name"], tuple(s["shape"]), s["dtype"]) for s in stored)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploykit import zoo
 from deploykit.errors import InvalidModel, UsageError
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 
 #: A network to work on: a spec that the zoo can make, or a file of the user's own.
 Source = ModelSpec | Path

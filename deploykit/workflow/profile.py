@@ -17,8 +17,8 @@ from deploykit.bench.reference import make_reference
 from deploykit.bench.runner import AccuracyRequest, WorkerRequest, run_worker
 from deploykit.errors import DeploykitError, MissingDependency, OutputFailed
 from deploykit.report.schema import Row
+from deploykit.spec import BuildOptions, ModelSpec, Reason
 from deploykit.store import Store, output_errors
-from deploykit.types import BuildOptions, ModelSpec, Reason
 from deploykit.workflow import fixed_columns
 from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.configuration import Configuration, ProfileOptions

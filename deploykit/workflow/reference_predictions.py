@@ -7,8 +7,8 @@ from pathlib import Path
 from deploykit.backends import for_target
 from deploykit.bench.policy import Policy
 from deploykit.bench.runner import AccuracyRequest, WorkerRequest, run_worker
+from deploykit.spec import BuildOptions
 from deploykit.store import Store
-from deploykit.types import BuildOptions
 from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.conversion import CalibrationChoice
 from deploykit.workflow.network import Network

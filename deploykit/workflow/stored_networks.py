@@ -6,8 +6,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from deploykit.errors import UsageError
+from deploykit.spec import ModelSpec
 from deploykit.store import Store
-from deploykit.types import ModelSpec
 from deploykit.workflow.plan import DEFAULT_MODELS, Source, Variants
 
 

@@ -11,9 +11,9 @@ from deploykit import env
 from deploykit.bench.policy import Policy
 from deploykit.report.csvfile import CsvReport
 from deploykit.report.schema import NAMES, SCHEMA_VERSION, Row, text_of
+from deploykit.spec import ModelSpec
 from deploykit.store import Store, file_sha256, key_of
 from deploykit.training.study import Case
-from deploykit.types import ModelSpec
 from deploykit.workflow.configuration import ProfileOptions, configurations
 from deploykit.workflow.conversion import CalibrationChoice
 from deploykit.workflow.profile import Profiler

@@ -12,8 +12,8 @@ from deploykit import env
 from deploykit.bench.load import Load
 from deploykit.bench.roofline import Ceilings, bound, ceilings
 from deploykit.errors import DeploykitError
+from deploykit.spec import OnnxModel
 from deploykit.store import write_atomic
-from deploykit.types import OnnxModel
 
 if TYPE_CHECKING:
     from deploykit.graph.traffic import Traffic

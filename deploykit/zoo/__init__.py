@@ -15,7 +15,7 @@ from .registry import architectures, lookup
 if TYPE_CHECKING:
     import torch
 
-    from deploykit.types import Counts, ModelSpec
+    from deploykit.spec import Counts, ModelSpec
 
 __all__ = ["Architecture", "architectures", "count_module", "create", "input_shape", "lookup"]
 

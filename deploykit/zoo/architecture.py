@@ -24,7 +24,7 @@ class Architecture:
         num_classes: of the canonical head.
         has_alpha: whether a width multiplier is defined.
         has_rho: whether inputs other than `resolution_px` are possible.
-        parameters, macs: counted, see `deploykit.types.Counts`.
+        parameters, macs: counted, see `deploykit.spec.Counts`.
         summary: what sets it apart, in a sentence.
         aliases: other names.
         reference: public implementation with the same state_dict keys, such as "torchvision/alexnet";

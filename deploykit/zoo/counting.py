@@ -1,7 +1,7 @@
 """Parameters, multiply-accumulates and activations of a PyTorch module, from shapes alone.
 
 The operators that PyTorch runs are watched on the meta device, where tensors have shapes but no values.
-Counted are convolutions and matrix products, without bias, as in `deploykit.types.Counts`; operators are
+Counted are convolutions and matrix products, without bias, as in `deploykit.spec.Counts`; operators are
 reported under the names that they have in ONNX where there is one.
 """
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from deploykit.types import Counts, OperatorCounts
+from deploykit.spec import Counts, OperatorCounts
 
 #: PyTorch's operators that take work to count, under ONNX's names.
 _PRODUCTS = {

@@ -7,7 +7,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from deploykit.errors import MissingDependency
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 
 from .architecture import Architecture
 from .inputs import check_multipliers, check_support

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit.errors import UsageError
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn

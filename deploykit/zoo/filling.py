@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from deploykit.errors import InvalidModel, MissingDependency, UsageError
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 
 from . import weights
 from .architecture import Architecture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from deploykit.errors import UsageError
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 
 from .architecture import Architecture
 from .registry import is_factory, lookup

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit.errors import InvalidModel, UsageError
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 
 if TYPE_CHECKING:
     from torch import Tensor

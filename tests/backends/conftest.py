@@ -10,7 +10,7 @@ from backend_models import tiny_network
 from deploykit.graph.calibration import synthetic_calibration
 from deploykit.graph.loading import open_model
 from deploykit.graph.precision import convert
-from deploykit.types import ModelSpec, OnnxModel
+from deploykit.spec import ModelSpec, OnnxModel
 
 
 @pytest.fixture(scope="session")

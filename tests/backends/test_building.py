@@ -13,8 +13,8 @@ from deploykit.backends.building import (
     precision_share,
 )
 from deploykit.errors import MissingDependency, PrecisionMismatch
+from deploykit.spec import BuildOptions, Reason
 from deploykit.store import Store
-from deploykit.types import BuildOptions, Reason
 
 
 class Fake:

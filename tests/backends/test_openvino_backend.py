@@ -19,8 +19,8 @@ from deploykit.backends.onnxruntime import OnnxRuntimeSession
 from deploykit.backends.openvino_session import OpenVinoSession
 from deploykit.errors import BuildFailed, MissingDependency, PrecisionMismatch
 from deploykit.graph.loading import open_model
+from deploykit.spec import BuildOptions, Engine
 from deploykit.store import Store
-from deploykit.types import BuildOptions, Engine
 
 BACKEND = get("openvino")
 

@@ -17,8 +17,8 @@ from deploykit.backends.building import build_engine
 from deploykit.backends.onnxruntime import OnnxRuntimeCpu, OnnxRuntimeSession
 from deploykit.backends.onnxruntime_readback import read_back, without_initialiser_inputs
 from deploykit.errors import BuildFailed, MissingDependency
+from deploykit.spec import BuildOptions, Engine
 from deploykit.store import Store
-from deploykit.types import BuildOptions, Engine
 
 BACKEND = OnnxRuntimeCpu()
 

@@ -13,8 +13,8 @@ from deploykit.backends import get
 from deploykit.backends.building import build_engine
 from deploykit.backends.tensorrt import TensorRTBackend
 from deploykit.errors import BuildFailed, MissingDependency, UsageError
+from deploykit.spec import BuildOptions, Engine, Reason
 from deploykit.store import Store
-from deploykit.types import BuildOptions, Engine, Reason
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from deploykit.backends.torch_readback import compute_types
 from deploykit.backends.torch_session import TorchSession
 from deploykit.bench.feeds import synthetic
 from deploykit.errors import BuildFailed, DriftFailed, MissingDependency, UnknownName, UsageError
-from deploykit.types import BuildOptions, Engine, ModelSpec, TensorSpec
+from deploykit.spec import BuildOptions, Engine, ModelSpec, TensorSpec
 from deploykit.workflow.network import obtain_network
 
 EAGER = get("torch")

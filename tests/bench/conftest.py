@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from deploykit.spec import ModelSpec, OnnxModel
 from deploykit.store import Entry, Store
-from deploykit.types import ModelSpec, OnnxModel
 
 PLUGIN = Path(__file__).parent / "plugin"
 

@@ -8,8 +8,8 @@ import pytest
 
 from deploykit.bench.accuracy import agreement, ahead, evaluate, overlapped
 from deploykit.errors import DriftFailed, UsageError
+from deploykit.spec import TensorSpec
 from deploykit.stats import wilson_interval
-from deploykit.types import TensorSpec
 
 
 class Table:

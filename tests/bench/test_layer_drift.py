@@ -16,7 +16,7 @@ from deploykit.graph.calibration import synthetic_calibration
 from deploykit.graph.lineage import follow, layers
 from deploykit.graph.loading import open_model, read_model, save_model
 from deploykit.graph.precision import convert
-from deploykit.types import OnnxModel
+from deploykit.spec import OnnxModel
 
 
 def small(names: bool = True) -> onnx.ModelProto:

@@ -11,7 +11,7 @@ from deploykit.bench.measure import measure, runs_in, warm_up
 from deploykit.bench.policy import Policy
 from deploykit.bench.streams import measure_streams
 from deploykit.errors import UsageError
-from deploykit.types import TensorSpec
+from deploykit.spec import TensorSpec
 
 FEEDS = [{"x": np.zeros(1, np.float32)}]
 

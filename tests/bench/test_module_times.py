@@ -10,7 +10,7 @@ from torch import nn
 
 from deploykit.backends import get
 from deploykit.bench.module_times import BETWEEN, Hooks, module_times
-from deploykit.types import BuildOptions
+from deploykit.spec import BuildOptions
 from deploykit.workflow.build import build_network
 from deploykit.workflow.conversion import CalibrationChoice
 from deploykit.workflow.network import obtain_network
@@ -49,7 +49,7 @@ def test_time_is_added_up_over_all_runs_of_a_module_and_only_of_innermost_ones()
 
 @pytest.fixture
 def engine(shared_store):
-    from deploykit.types import ModelSpec
+    from deploykit.spec import ModelSpec
 
     network = obtain_network(ModelSpec("lenet5", weights="trained"), shared_store)
     choice = CalibrationChoice()

@@ -9,7 +9,7 @@ from deploykit.bench.policy import Policy
 from deploykit.bench.reference import image_count, make_reference, read_reference
 from deploykit.bench.runner import WorkerRequest, run_worker
 from deploykit.errors import InvalidModel, UsageError
-from deploykit.types import TensorSpec
+from deploykit.spec import TensorSpec
 
 IMAGE = (TensorSpec("image", ("batch", 1, 8, 8), "float32"),)
 SHORT = Policy(warmup_s=0.01, warmup_max_s=0.2, window_s=0.005, min_s=0.05, max_s=0.5, block_s=0.01)

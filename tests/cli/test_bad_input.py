@@ -17,7 +17,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 from deploykit.zoo import weights
 
 TRAINED = ("lenet5", "--weights", "trained")

@@ -11,7 +11,7 @@ import pytest
 import deploykit.claims
 from deploykit import env
 from deploykit.claims import check_claims
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 from deploykit.workflow import run as run_module
 
 

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from deploykit.report.schema import NAMES
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 from deploykit.workflow.configuration import ProfileOptions, configurations
 from deploykit.workflow.presets import PRESETS
 

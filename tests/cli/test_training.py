@@ -10,8 +10,8 @@ import pytest
 from safetensors.torch import load_file
 
 from deploykit.cli.training_display import TrainingDisplay
+from deploykit.spec import ModelSpec
 from deploykit.training import Progress
-from deploykit.types import ModelSpec
 from deploykit.zoo import weights
 
 DIGITS = ("train", "lenet5", "--data", "digits", "--epochs", "2")

@@ -16,7 +16,7 @@ from deploykit.errors import BuildFailed, DriftFailed, MissingDependency, UsageE
 from deploykit.graph.counting import count_graph
 from deploykit.graph.export import export_model, export_module
 from deploykit.graph.loading import open_model, read_model
-from deploykit.types import ModelSpec, OnnxModel
+from deploykit.spec import ModelSpec, OnnxModel
 
 torch = pytest.importorskip("torch")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -172,7 +172,7 @@ def test_another_process_makes_the_same_bytes(exported: OnnxModel, tmp_path: Pat
     folder.mkdir()
     script = (
         "import test_export as t\n"
-        "from deploykit.types import ModelSpec\n"
+        "from deploykit.spec import ModelSpec\n"
         "t.export_module(t.seeded(), t.SHAPE, 'net.onnx', ModelSpec('net'))\n"
     )
     root = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from deploykit.errors import InvalidModel, OutputFailed, UsageError
 from deploykit.graph.loading import open_model, read_model, save_model, set_origin
 from deploykit.graph.walking import graph_inputs
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 
 SHIPPED = Path(onnx.__file__).parent / "backend" / "test" / "data"
 LIGHT = sorted((SHIPPED / "light").glob("*.onnx"))

@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from deploykit import zoo
 from deploykit.data import Dataset
 from deploykit.errors import DeploykitError, OutputFailed, UsageError
+from deploykit.spec import ModelSpec
 from deploykit.training import Progress, recipe_for, train
 from deploykit.training.evaluation import count_correct
-from deploykit.types import ModelSpec
 from deploykit.zoo.weights import metadata
 
 LENET = ModelSpec("lenet5")

@@ -10,10 +10,10 @@ import pytest
 
 from deploykit import zoo
 from deploykit.data import fashion_mnist, open_dataset
+from deploykit.spec import ModelSpec
 from deploykit.training import recipe_for
 from deploykit.training.evaluation import count_correct
 from deploykit.training.study import EPOCHS
-from deploykit.types import ModelSpec
 from deploykit.zoo.weights import metadata, shipped
 
 LIMIT_BYTES = 5_000_000

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from deploykit import zoo
+from deploykit.spec import ModelSpec
 from deploykit.training.result import Progress
 from deploykit.training.study import JOURNAL, Case, Outcome, plan, run_study
-from deploykit.types import ModelSpec
 
 LENET = ModelSpec("lenet5")
 FIRST = Case("first", LENET, "digits", epochs=2, train_images=64)

@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from deploykit import zoo
 from deploykit.data import Dataset
 from deploykit.errors import InvalidModel, UsageError
+from deploykit.spec import ModelSpec
 from deploykit.training import train
 from deploykit.training.transfer import freeze, train_mode
-from deploykit.types import ModelSpec
 
 LENET = ModelSpec("lenet5")
 

@@ -4,8 +4,8 @@ from fractions import Fraction
 
 import pytest
 
+from deploykit.spec import ModelSpec
 from deploykit.store import Store
-from deploykit.types import ModelSpec
 from deploykit.workflow.network import Network, obtain_network
 
 TRAINED = ModelSpec("lenet5", weights="trained")

@@ -7,7 +7,7 @@ import pytest
 
 from deploykit.bench.load import Load
 from deploykit.errors import UnknownName, UsageError
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 from deploykit.workflow.against import check_sides, other_side
 from deploykit.workflow.configuration import Configuration
 

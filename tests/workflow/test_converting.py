@@ -9,8 +9,8 @@ import pytest
 
 from deploykit.backends import get
 from deploykit.errors import MissingDependency, UnknownName, UsageError
+from deploykit.spec import BuildOptions
 from deploykit.store import Store
-from deploykit.types import BuildOptions
 from deploykit.workflow import conversion
 from deploykit.workflow.build import build_network, check_precisions, usable_backends
 from deploykit.workflow.conversion import CalibrationChoice, calibration_text, convert_network

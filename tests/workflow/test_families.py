@@ -8,8 +8,8 @@ import pytest
 
 from deploykit import zoo
 from deploykit.backends import get
+from deploykit.spec import ModelSpec
 from deploykit.store import Store
-from deploykit.types import ModelSpec
 from deploykit.workflow.catalogue import BACKENDS, PRECISIONS
 from deploykit.workflow.catalogue_worker import Prover
 

@@ -11,8 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.backends import get
 from deploykit.errors import BuildFailed, DriftFailed
+from deploykit.spec import BuildOptions
 from deploykit.store import Store
-from deploykit.types import BuildOptions
 from deploykit.workflow.build import build_network
 from deploykit.workflow.conversion import CalibrationChoice
 from deploykit.workflow.network import obtain_network

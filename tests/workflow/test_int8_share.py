@@ -10,7 +10,7 @@ import pytest
 
 from deploykit.backends import get
 from deploykit.backends.building import precision_share
-from deploykit.types import BuildOptions, ModelSpec
+from deploykit.spec import BuildOptions, ModelSpec
 from deploykit.workflow.build import build_network
 from deploykit.workflow.conversion import CalibrationChoice
 from deploykit.workflow.network import obtain_network

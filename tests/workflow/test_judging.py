@@ -11,7 +11,7 @@ import pytest
 
 from deploykit.bench.policy import Policy
 from deploykit.data import fashion_mnist
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 from deploykit.workflow.configuration import ProfileOptions, configurations
 from deploykit.workflow.judging import judged_on
 from deploykit.workflow.profile import Profiler

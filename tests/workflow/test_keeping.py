@@ -8,7 +8,7 @@ import pytest
 
 from deploykit.backends import get
 from deploykit.errors import UnknownName, UsageError
-from deploykit.types import BuildOptions
+from deploykit.spec import BuildOptions
 from deploykit.workflow import layer_ranking
 from deploykit.workflow.build import build_network
 from deploykit.workflow.conversion import CalibrationChoice, convert_network

@@ -12,8 +12,8 @@ import pytest
 from onnx import numpy_helper
 
 from deploykit.errors import DeploykitError, InvalidModel, UsageError
+from deploykit.spec import ModelSpec
 from deploykit.store import Store, file_sha256
-from deploykit.types import ModelSpec
 from deploykit.workflow import network as network_module
 from deploykit.workflow import sources
 from deploykit.workflow.network import input_chw, obtain_network

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploykit.errors import DeploykitError, InvalidModel, UnknownName, UsageError
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 from deploykit.workflow.plan import (
     DEFAULT_MODELS,
     Variants,

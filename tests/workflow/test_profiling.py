@@ -14,8 +14,8 @@ from deploykit.bench.load import Load
 from deploykit.bench.policy import Policy
 from deploykit.errors import OutputFailed, UsageError
 from deploykit.report.schema import NAMES
+from deploykit.spec import ModelSpec
 from deploykit.store import Store
-from deploykit.types import ModelSpec
 from deploykit.workflow.configuration import Configuration, ProfileOptions, configurations
 from deploykit.workflow.data_key import data_key
 from deploykit.workflow.fixed_columns import weights_text

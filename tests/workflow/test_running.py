@@ -13,7 +13,7 @@ from deploykit.bench.policy import Policy
 from deploykit.claims import list_claims
 from deploykit.errors import OutputFailed, UsageError
 from deploykit.report.schema import NAMES
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 from deploykit.workflow import run as run_module
 from deploykit.workflow.run import BACKENDS, PRECISIONS, Run, write_environment
 

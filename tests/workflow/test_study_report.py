@@ -16,8 +16,8 @@ from deploykit import env
 from deploykit.bench.policy import Policy
 from deploykit.data import fashion_mnist
 from deploykit.report.schema import NAMES
+from deploykit.spec import ModelSpec
 from deploykit.training.study import EPOCHS, JOURNAL, Case, plan
-from deploykit.types import ModelSpec
 from deploykit.workflow import study as command
 from deploykit.workflow import study_rows
 from deploykit.workflow.configuration import Configuration

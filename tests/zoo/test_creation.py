@@ -6,7 +6,7 @@ from torch import nn
 
 from deploykit import zoo
 from deploykit.errors import UsageError
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 
 #: One of every family that is cheap enough to run; sizes are small for the same reason.
 REPRESENTATIVES = {

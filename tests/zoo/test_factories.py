@@ -9,7 +9,7 @@ import torch
 
 from deploykit import zoo
 from deploykit.errors import InvalidModel, UsageError
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 
 
 @pytest.fixture(autouse=True)

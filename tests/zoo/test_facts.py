@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploykit import zoo
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 from deploykit.zoo.architecture import Architecture
 
 CATALOGUE = zoo.architectures()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from deploykit import zoo
 from deploykit.errors import UnknownName, UsageError
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_a_pattern_selects_by_name_or_alias(pattern: str, expected: list[str]) -
 def test_facts_need_no_heavy_module() -> None:
     code = (
         "import sys; from deploykit import zoo; zoo.architectures(); zoo.lookup('vgg16');"
-        "from deploykit.types import ModelSpec; zoo.input_shape(ModelSpec('mobilenet'));"
+        "from deploykit.spec import ModelSpec; zoo.input_shape(ModelSpec('mobilenet'));"
         "heavy = {'torch', 'numpy', 'onnx', 'pandas', 'safetensors'} & set(sys.modules);"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deploykit import zoo
 from deploykit.errors import InvalidModel, MissingDependency, UsageError
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 from deploykit.zoo import weights
 
 NET = "lenet5"

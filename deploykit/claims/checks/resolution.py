@@ -11,7 +11,7 @@ from deploykit.claims.networks import counts
 from deploykit.claims.registry import check
 from deploykit.claims.verdict import Finding, Value
 from deploykit.claims.wording import figure, listed
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 from deploykit.zoo import input_shape, lookup
 
 

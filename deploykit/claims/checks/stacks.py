@@ -17,7 +17,7 @@ from deploykit.errors import MissingDependency
 from deploykit.zoo import count_module
 
 if TYPE_CHECKING:
-    from deploykit.types import Counts
+    from deploykit.spec import Counts
 
 Kernel = tuple[int, int]
 

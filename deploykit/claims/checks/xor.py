@@ -10,7 +10,7 @@ from deploykit.claims.claim import Claim
 from deploykit.claims.measured import MeasuredRow
 from deploykit.claims.registry import check
 from deploykit.claims.verdict import Finding, Value
-from deploykit.types import ModelSpec
+from deploykit.spec import ModelSpec
 from deploykit.zoo import create, lookup
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from deploykit.graph.precision import bf16, fp8, fp16, fp32, int8_cpu, int8_tens
 from deploykit.graph.precision.keep import KeepRules
 from deploykit.graph.precision.recipe import PrecisionRecipe, needs
 from deploykit.graph.walking import all_nodes, all_tensors
-from deploykit.types import OnnxModel
+from deploykit.spec import OnnxModel
 
 __all__ = ["TARGETS", "KeepRules", "PrecisionRecipe", "convert", "find_recipe", "precisions"]
 

@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from deploykit.backends.onnxruntime import OnnxRuntimeCpu
-from deploykit.types import Reason, TensorSpec
+from deploykit.spec import Reason, TensorSpec
 
 
 class Session:

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.graph.calibration import Calibration
 from deploykit.graph.loading import open_model, save_model
-from deploykit.types import OnnxModel
+from deploykit.spec import OnnxModel
 
 
 class Net:

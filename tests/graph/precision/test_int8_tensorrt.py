@@ -10,7 +10,7 @@ from precision_nets import NETS, Net, calibration, fire, residual, stored
 
 from deploykit.backends.tensorrt import tensorrt_rtx
 from deploykit.graph.precision import convert
-from deploykit.types import BuildOptions
+from deploykit.spec import BuildOptions
 
 QUANTISED = [("int8", "tensorrt-rtx"), ("fp8", "tensorrt-rtx")]
 

@@ -1,0 +1,70 @@
+"""Heavy packages by name, imported when something of them is first used.
+
+`from deploykit.lazy import np, torch` costs nothing until `np.zeros` or `torch.nn` is reached, so that commands
+which need neither start at once. To a type checker each name is the package itself. A package that is not
+installed is one line with the command that installs it.
+
+Modules whose classes derive from a heavy package's (the networks of the zoo) import it directly: they are
+themselves imported where they are used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from deploykit.errors import MissingDependency
+
+#: Extra that brings each package which is not among deploykit's own dependencies, and the package's own name.
+EXTRAS = {
+    "torch": ("export", "PyTorch"),
+    "onnxruntime": ("cpu", "ONNX Runtime"),
+    "openvino": ("openvino", "OpenVINO"),
+    "matplotlib": ("report", "matplotlib"),
+    "PIL": ("data", "Pillow"),
+    "tensorrt": ("gpu", "TensorRT"),
+    "tensorrt_rtx": ("rtx", "TensorRT for RTX"),
+}
+
+
+def install_line(extra: str) -> str:
+    """The command that installs an extra of this package, as messages print it."""
+    return f'pip install "deploykit[{extra}]"'
+
+
+class LazyModule(ModuleType):
+    """Stands for a package until an attribute of it is asked for; then for whatever `sys.modules` holds."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name != "__version__":
+            # Tools that inspect a module's globals ask every value for these; that is no use of the package.
+            raise AttributeError(f"{self.__name__} is not imported yet and has no {name}")
+        module = sys.modules.get(self.__name__) or self._import()
+        return getattr(module, name)
+
+    def _import(self) -> ModuleType:
+        try:
+            return importlib.import_module(self.__name__)
+        except ImportError as error:
+            extra, title = EXTRAS.get(self.__name__.partition(".")[0], ("", self.__name__))
+            remedy = install_line(extra) if extra else f"pip install {self.__name__}"
+            text = " ".join(str(error).split())[:80]
+            raise MissingDependency(f"{title} is not installed ({text}): {remedy}") from error
+
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx
+    import onnxruntime as ort
+    import pandas as pd
+    import torch
+else:
+    np = LazyModule("numpy")
+    onnx = LazyModule("onnx")
+    ort = LazyModule("onnxruntime")
+    pd = LazyModule("pandas")
+    torch = LazyModule("torch")
+
+__all__ = ["EXTRAS", "LazyModule", "install_line", "np", "onnx", "ort", "pd", "torch"]

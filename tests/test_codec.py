@@ -1,0 +1,58 @@
+"""Messages: what is written comes back equal, and what is not of the declared types is refused by name."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deploykit import codec
+from deploykit.spec import ModelSpec, TensorSpec
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ModelSpec("mobilenet", alpha=0.5, rho=Fraction(6, 7), resolution_px=96),
+        TensorSpec("x", ("n", 3, None), "float32"),
+    ],
+)
+def test_a_message_comes_back_equal(value):
+    assert codec.from_json(codec.to_json(value), type(value)) == value
+    assert codec.from_values(codec.to_values(value), type(value)) == value
+
+
+def test_a_path_travels_as_its_absolute_text():
+    assert codec.to_values({"engine": Path("a")}) == {"engine": str(Path("a").absolute())}
+    assert codec.from_values("/a", Path) == Path("/a")
+
+
+def test_numbers_of_numpy_are_plain_numbers():
+    assert codec.to_values([np.float64(0.5), np.int64(3)]) == [0.5, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "truncated"),
+        ("[" * 100_000, "object"),
+        (f'{{"x": {"[" * 100_000}', "recursion"),
+        ('{"name": 3}', r"\$\.name"),
+        ('{"alpha": 1.0}', "name"),
+        ('{"name": "a", "alpha": "1"}', r"\$\.alpha"),
+        ('{"name": "a", "rho": "x"}', r"\$\.rho|Fraction|zero"),
+        ('{"name": "a", "rho": "1/0"}', r"\$\.rho|Fraction|zero"),
+        ('{"name": "a", "seed": 1.5}', r"\$\.seed"),
+    ],
+)
+def test_a_malformed_message_is_refused_in_one_line(text, said):
+    with pytest.raises(codec.MalformedMessage, match=f"(?i){said}") as caught:
+        codec.from_json(text, ModelSpec)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_value_without_a_json_form_is_an_error_of_the_program():
+    with pytest.raises(TypeError, match="no JSON form"):
+        codec.to_json(object())
