@@ -1,4 +1,4 @@
-"""Options of how to measure: under which load, how long, how often, and what is kept of it."""
+"""Options of how to measure: in which scenario, how long, how often, and what is kept of it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from deploykit.cli.options import listed, stack, whole_numbers
 from deploykit.errors import UsageError
 
 if TYPE_CHECKING:
-    from deploykit.bench.load import Load
     from deploykit.bench.policy import Policy
+    from deploykit.bench.scenario import Scenario
 
 #: A row that is to reach a percentile may take this share of --timeout; the rest is for loading and accuracy.
 SHARE_OF_TIMEOUT = 0.5
@@ -71,7 +71,7 @@ class Measuring:
     """What the options of `load_options` mean.
 
     Attributes:
-        loads: every combination of threads, streams and rate.
+        scenarios: every combination of threads, streams and rate.
         policy: how long to measure.
         repeats: processes per configuration.
         timeout_s: kill a row's process after that long.
@@ -79,7 +79,7 @@ class Measuring:
         samples: folder for raw samples; None keeps none.
     """
 
-    loads: tuple[Load, ...]
+    scenarios: tuple[Scenario, ...]
     policy: Policy
     repeats: int
     timeout_s: float
@@ -93,18 +93,18 @@ def take_measuring(options: dict[str, Any], csv_path: str | None) -> Measuring:
     Raises:
         UsageError: a value that can't be, or two options that contradict each other.
     """
-    from deploykit.bench.load import Load, rate
+    from deploykit.bench.scenario import Scenario, parse_rate
 
     threads, streams, rates = (options.pop(name) for name in ("threads", "streams", "rate"))
-    loads = tuple(
-        Load(count, requests, per_s)
+    scenarios = tuple(
+        Scenario(count, requests, per_s)
         for count in (whole_numbers(threads, "--threads") if threads else (None,))
         for requests in whole_numbers(streams, "--streams")
-        for per_s in ([rate(text) for text in listed(rates, "--rate")] if rates else (None,))
+        for per_s in ([parse_rate(text) for text in listed(rates, "--rate")] if rates else (None,))
     )
     timeout_s = options.pop("timeout")
     return Measuring(
-        loads=loads,
+        scenarios=scenarios,
         policy=_policy(
             options.pop("quick"), options.pop("seconds"), options.pop("percentile"), timeout_s
         ),

@@ -13,8 +13,8 @@ from deploykit.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deploykit.bench.load import Load
     from deploykit.bench.policy import Policy
+    from deploykit.bench.scenario import Scenario
 
 
 def _take_defaults(context: click.Context, _: click.Parameter, name: str | None) -> str | None:
@@ -57,7 +57,7 @@ pass_options = stack(
 def take_passes(
     options: dict[str, Any],
     backends: Sequence[str],
-    loads: Sequence[Load],
+    scenarios: Sequence[Scenario],
     policy: Policy,
     *,
     searching: bool,
@@ -67,7 +67,7 @@ def take_passes(
     Args:
         options: of the command.
         backends: that are to run; each must know every pass.
-        loads: under which.
+        scenarios: the streams, threads and rates to measure under.
         policy: how long to measure otherwise.
         searching: whether the load is searched for.
 
@@ -75,7 +75,7 @@ def take_passes(
         The passes, and the policy with the counts in it.
 
     Raises:
-        UnknownName, UsageError: a pass that there is not, or that a backend lacks; counts under a load that
+        UnknownName, UsageError: a pass that there is not, or that a backend lacks; counts under a scenario that
             has none.
     """
     from deploykit.backends import get
@@ -93,7 +93,7 @@ def take_passes(
             "--constraint measures each load for as long as it needs: leave --iterations and "
             "--warmup-iterations out"
         )
-    if any(load.streams > 1 or load.rate_per_s is not None for load in loads):
+    if any(scenario.streams > 1 or scenario.rate_per_s is not None for scenario in scenarios):
         raise UsageError(
             "--iterations and --warmup-iterations count the runs of one stream: leave --streams and --rate out"
         )

@@ -105,7 +105,7 @@ def command(
     passes, policy = take_passes(
         options,
         backends,
-        measuring.loads,
+        measuring.scenarios,
         measuring.policy,
         searching=constraint is not None,
     )
@@ -114,7 +114,7 @@ def command(
         precisions=precisions,
         backends=backends,
         batches=whole_numbers(batch, "--batch"),
-        loads=measuring.loads,
+        scenarios=measuring.scenarios,
         repeats=measuring.repeats,
         calibration=calibration_choice(data, options, precisions),
         policy=policy,

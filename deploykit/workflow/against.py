@@ -85,7 +85,7 @@ def _with_options(text: str, head: Configuration) -> Configuration:
         if name == "batch":
             changed = replace(changed, batch=int(value))
         else:
-            changed = replace(changed, load=replace(changed.load, **{name: int(value)}))
+            changed = replace(changed, scenario=replace(changed.scenario, **{name: int(value)}))
     return changed
 
 
@@ -93,7 +93,7 @@ def check_sides(sides: Sequence[Configuration | Path]) -> None:
     """Refuse what can't be measured in turns, before any work is done.
 
     Raises:
-        UsageError: a load of several streams or with arrivals, or a precision that a backend lacks.
+        UsageError: a scenario of several streams or with arrivals, or a precision that a backend lacks.
         MissingDependency: a backend can't run here.
     """
     from deploykit.workflow.build import check_precisions, require_available
@@ -101,7 +101,7 @@ def check_sides(sides: Sequence[Configuration | Path]) -> None:
     for side in sides:
         if isinstance(side, Path):
             continue
-        if side.load.streams != 1 or side.load.rate_per_s is not None:
+        if side.scenario.streams != 1 or side.scenario.rate_per_s is not None:
             raise UsageError(
                 "--against compares the latency of single requests: leave --streams and --rate out"
             )
@@ -173,7 +173,7 @@ def _of_engine(folder: Path, head: Configuration) -> tuple[Row, WorkerRequest]:
         "batch": head.batch,
     }
     request = WorkerRequest(
-        engine=folder, backend=manifest["builder"], batch=head.batch, threads=head.load.threads
+        engine=folder, backend=manifest["builder"], batch=head.batch, threads=head.scenario.threads
     )
     return row, request
 

@@ -172,8 +172,8 @@ def profile(
     """
     import pandas as pd
 
-    from deploykit.bench.load import Load
     from deploykit.bench.policy import Policy
+    from deploykit.bench.scenario import Scenario
     from deploykit.report.schema import NAMES
     from deploykit.workflow.configuration import ProfileOptions, configurations
     from deploykit.workflow.conversion import CalibrationChoice
@@ -183,7 +183,7 @@ def profile(
         precisions=precisions,
         backends=backends,
         batches=batches,
-        loads=(Load(threads),),
+        scenarios=(Scenario(threads),),
         policy=Policy.quick() if quick else Policy(),
         calibration=CalibrationChoice(data, synthetic=synthetic_calibration),
         data=data,

@@ -9,14 +9,14 @@ from pathlib import Path
 from deploykit.backends import get
 from deploykit.backends.offers import offered
 from deploykit.backends.passes import FORWARD
-from deploykit.bench.load import Load
 from deploykit.bench.policy import Policy
+from deploykit.bench.scenario import Scenario
 from deploykit.spec import BuildOptions, ModelSpec
 from deploykit.workflow.conversion import CalibrationChoice
 from deploykit.workflow.plan import Source
 
 #: One request after the other, on all usable cores.
-_PLAIN = Load()
+_PLAIN = Scenario()
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ProfileOptions:
     """How to measure.
 
     Attributes:
-        precisions, backends, batches, loads: the product of these and the networks gives the rows.
+        precisions, backends, batches, scenarios: the product of these and the networks gives the rows.
         repeats: processes per configuration.
         policy: how long to warm up and measure.
         calibration: for precisions that need it.
@@ -40,7 +40,7 @@ class ProfileOptions:
     precisions: Sequence[str] = ("fp32",)
     backends: Sequence[str] = ("onnxruntime",)
     batches: Sequence[int] = (1,)
-    loads: Sequence[Load] = (_PLAIN,)
+    scenarios: Sequence[Scenario] = (_PLAIN,)
     repeats: int = 1
     policy: Policy = field(default_factory=Policy)
     calibration: CalibrationChoice = field(default_factory=CalibrationChoice)
@@ -55,7 +55,7 @@ class ProfileOptions:
 
 @dataclass(frozen=True)
 class Configuration:
-    """One row to be: which network, in which precision, on which backend, at which batch and load.
+    """One row to be: which network, in which precision, on which backend, at which batch and scenario.
 
     `repeat` counts the processes that measure one and the same, from 1.
     """
@@ -64,7 +64,7 @@ class Configuration:
     precision: str
     backend: str
     batch: int
-    load: Load = _PLAIN
+    scenario: Scenario = _PLAIN
     repeat: int = 1
     run_pass: str = FORWARD
 
@@ -74,8 +74,8 @@ class Configuration:
         name = self.source.label if isinstance(self.source, ModelSpec) else self.source.name
         again = f"repeat {self.repeat}" if self.repeat > 1 else ""
         run_pass = self.run_pass if self.run_pass != FORWARD else ""
-        load = (f"batch {self.batch}", self.load.text, run_pass, again)
-        words = (name, self.precision, self.backend, *load)
+        how = (f"batch {self.batch}", self.scenario.text, run_pass, again)
+        words = (name, self.precision, self.backend, *how)
         return " ".join(word for word in words if word)
 
 
@@ -87,13 +87,13 @@ def configurations(sources: Sequence[Source], options: ProfileOptions) -> list[C
     """
     offers = {name: offered(get(name)) for name in options.backends}
     return [
-        Configuration(source, precision, backend, batch, load, repeat, run_pass)
+        Configuration(source, precision, backend, batch, scenario, repeat, run_pass)
         for repeat in range(1, options.repeats + 1)
         for source in sources
         for backend in options.backends
         for precision in options.precisions
         for batch in options.batches
-        for load in options.loads
+        for scenario in options.scenarios
         for run_pass in options.passes
         if precision in offers[backend]
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from deploykit import env
-from deploykit.bench.load import Load
+from deploykit.bench.scenario import Scenario
 
 
 def of_machine() -> list[str]:
@@ -31,16 +31,16 @@ def of_machine() -> list[str]:
     return remarks
 
 
-def of_load(load: Load) -> list[str]:
-    """Remarks on a load for the row's reason: more threads than cores take turns."""
+def of_scenario(scenario: Scenario) -> list[str]:
+    """Remarks on a scenario for the row's reason: more threads than cores take turns."""
     usable = max(1, int(env.usable_cores()))
-    each = load.threads or usable
-    wanted = each * load.streams
+    each = scenario.threads or usable
+    wanted = each * scenario.streams
     if wanted <= usable:
         return []
-    who = f"{load.streams} streams of " if load.streams > 1 else ""
-    advice = f"--threads {max(1, usable // load.streams)}"
-    if load.streams > usable:
+    who = f"{scenario.streams} streams of " if scenario.streams > 1 else ""
+    advice = f"--threads {max(1, usable // scenario.streams)}"
+    if scenario.streams > usable:
         advice += f" and --streams {usable} at most"
     return [f"{who}{_count(each, 'thread')} take turns on {_count(usable, 'core')}: give {advice}"]
 

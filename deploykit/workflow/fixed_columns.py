@@ -37,7 +37,7 @@ def of_configuration(wanted: Configuration, run_id: str) -> Row:
         "backend": wanted.backend,
         "backend_version": backend.version(),
         "batch": wanted.batch,
-        **vars(wanted.load),
+        **vars(wanted.scenario),
         "repeat": wanted.repeat,
         "pass": wanted.run_pass,
     }

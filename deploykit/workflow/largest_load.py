@@ -35,8 +35,8 @@ class Axis:
         if self.name == "batch":
             return replace(base, batch=int(amount))
         if self.name == "streams":
-            return replace(base, load=replace(base.load, streams=int(amount)))
-        return replace(base, load=replace(base.load, rate_per_s=float(amount)))
+            return replace(base, scenario=replace(base.scenario, streams=int(amount)))
+        return replace(base, scenario=replace(base.scenario, rate_per_s=float(amount)))
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,9 @@ class Answer:
         source = self.base.source
         name = source.label if isinstance(source, ModelSpec) else source.name
         words = [name, self.base.precision, self.base.backend]
-        words += [f"{self.base.load.threads} threads"] * (self.base.load.threads is not None)
+        words += [f"{self.base.scenario.threads} threads"] * (
+            self.base.scenario.threads is not None
+        )
         about, bound = " ".join(words), self.constraint
         if self.search.best is None:
             amount, row = next(iter(self.search.rows.items()))
@@ -99,8 +101,8 @@ def axis_of(options: ProfileOptions) -> Axis:
     """
     if options.repeats > 1:
         raise UsageError("--constraint measures one load after the other: leave --repeats out")
-    streams = tuple(dict.fromkeys(load.streams for load in options.loads))
-    rates = tuple(dict.fromkeys(r for load in options.loads if (r := load.rate_per_s) is not None))
+    streams = tuple(dict.fromkeys(s.streams for s in options.scenarios))
+    rates = tuple(dict.fromkeys(r for s in options.scenarios if (r := s.rate_per_s) is not None))
     lists = {"batch": tuple(options.batches), "streams": streams, "rate": rates}
     raised = [Axis(name, tuple(sorted(v))) for name, v in lists.items() if len(v) > 1]
     if len(raised) > 1:

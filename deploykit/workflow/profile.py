@@ -22,7 +22,7 @@ from deploykit.store import Store, output_errors
 from deploykit.workflow import fixed_columns
 from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.configuration import Configuration, ProfileOptions
-from deploykit.workflow.core_remarks import of_load
+from deploykit.workflow.core_remarks import of_scenario
 from deploykit.workflow.data_key import data_key
 from deploykit.workflow.judging import judged_on
 from deploykit.workflow.keeping import losses_text
@@ -156,7 +156,7 @@ class Profiler:
         samples = request.samples_path
         if samples is not None and samples.exists():
             row["samples"] = os.path.relpath(samples, self.options.report_folder)
-        notes += of_load(wanted.load)
+        notes += of_scenario(wanted.scenario)
         found, doubts = self._work(network, built, row, wanted)
         row, notes = row | found, [*notes, *doubts]
         like = replace(wanted, precision="fp32")
@@ -174,7 +174,7 @@ class Profiler:
             engine=built.engine.path.parent,
             backend=wanted.backend,
             batch=wanted.batch,
-            **vars(wanted.load),
+            **vars(wanted.scenario),
             run_pass=wanted.run_pass,
             policy=self.options.policy,
             samples_path=self._samples_path(wanted),
@@ -212,7 +212,9 @@ class Profiler:
         if not self.options.roofline:
             return gflops, []
         facts = row | {"precision_actual": built.engine.precision_actual}
-        columns, notes = self._roof.columns(built.model, network.folder, macs, facts, wanted.load)
+        columns, notes = self._roof.columns(
+            built.model, network.folder, macs, facts, wanted.scenario
+        )
         return gflops | columns, notes
 
     def _samples_path(self, wanted: Configuration) -> Path | None:

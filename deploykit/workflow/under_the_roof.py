@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import env
-from deploykit.bench.load import Load
 from deploykit.bench.roofline import Ceilings, bound, ceilings
+from deploykit.bench.scenario import Scenario
 from deploykit.errors import DeploykitError
 from deploykit.spec import OnnxModel
 from deploykit.store import write_atomic
@@ -33,13 +33,13 @@ class Roof:
         self.folder = folder
         self._known: dict[int, Ceilings | DeploykitError] = {}
 
-    def ceilings(self, load: Load) -> Ceilings:
-        """The ceilings for as many threads as a load computes with; measured at the first call.
+    def ceilings(self, scenario: Scenario) -> Ceilings:
+        """The ceilings for as many threads as a scenario computes with; measured at the first call.
 
         Raises:
             DeploykitError: they can't be measured or kept.
         """
-        threads = load.threads_in_use(env.usable_cores())
+        threads = scenario.threads_in_use(env.usable_cores())
         if threads not in self._known:
             try:
                 self._known[threads] = ceilings(self.folder, threads)
@@ -51,7 +51,7 @@ class Roof:
         return found
 
     def columns(
-        self, model: OnnxModel, folder: Path, macs: int, row: Mapping[str, Any], load: Load
+        self, model: OnnxModel, folder: Path, macs: int, row: Mapping[str, Any], scenario: Scenario
     ) -> tuple[dict[str, Any], list[str]]:
         """Columns of a measured row, and why they are blank where they are.
 
@@ -60,13 +60,13 @@ class Roof:
             folder: where what is counted of it is kept.
             macs: of one image.
             row: with batch, throughput, precision_actual and device.
-            load: that it was measured under.
+            scenario: that it was measured in.
         """
         if row["device"] != env.device_name():
             return {}, []  # the ceilings are the processor's
         try:
             moved = counted(model, folder, str(row["precision_actual"]))
-            machine = self.ceilings(load)
+            machine = self.ceilings(scenario)
         except DeploykitError as error:
             return {}, [f"no roofline: {error}"]
         if moved is None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploykit.bench.load import Load
+from deploykit.bench.scenario import Scenario
 from deploykit.errors import UnknownName, UsageError
 from deploykit.spec import ModelSpec
 from deploykit.workflow.against import check_sides, other_side
@@ -20,7 +20,7 @@ def test_a_precision_changes_the_precision_alone():
 
 def test_an_option_set_changes_what_it_names():
     assert other_side("precision=int8, batch=4,threads=1", HEAD) == replace(
-        HEAD, precision="int8", batch=4, load=Load(threads=1)
+        HEAD, precision="int8", batch=4, scenario=Scenario(threads=1)
     )
 
 
@@ -60,10 +60,10 @@ def test_an_unknown_option_is_answered_with_the_nearest():
         other_side("thread=1", HEAD)
 
 
-@pytest.mark.parametrize("load", [Load(streams=2), Load(rate_per_s=10.0)])
-def test_loads_of_many_requests_are_refused(load: Load):
+@pytest.mark.parametrize("scenario", [Scenario(streams=2), Scenario(rate_per_s=10.0)])
+def test_scenarios_of_many_requests_are_refused(scenario: Scenario):
     with pytest.raises(UsageError, match="single requests"):
-        check_sides([HEAD, replace(HEAD, load=load)])
+        check_sides([HEAD, replace(HEAD, scenario=scenario)])
 
 
 def test_a_precision_that_the_backend_lacks_is_refused():

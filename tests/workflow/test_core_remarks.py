@@ -5,8 +5,8 @@ import os
 import pytest
 
 from deploykit import env
-from deploykit.bench.load import Load
-from deploykit.workflow.core_remarks import of_load, of_machine
+from deploykit.bench.scenario import Scenario
+from deploykit.workflow.core_remarks import of_machine, of_scenario
 
 
 @pytest.fixture
@@ -47,18 +47,18 @@ def test_one_core_is_said(machine, share):
 
 
 @pytest.mark.parametrize(
-    ("load", "remark"),
+    ("scenario", "remark"),
     [
-        (Load(), None),
-        (Load(4, 2), None),
-        (Load(16), "16 threads take turns on 8 cores: give --threads 8"),
-        (Load(None, 2), "2 streams of 8 threads take turns on 8 cores: give --threads 4"),
+        (Scenario(), None),
+        (Scenario(4, 2), None),
+        (Scenario(16), "16 threads take turns on 8 cores: give --threads 8"),
+        (Scenario(None, 2), "2 streams of 8 threads take turns on 8 cores: give --threads 4"),
         (
-            Load(1, 16),
+            Scenario(1, 16),
             "16 streams of 1 thread take turns on 8 cores: give --threads 1 and --streams 8 at most",
         ),
     ],
 )
-def test_more_threads_than_cores_are_said_with_what_to_give(machine, load, remark):
+def test_more_threads_than_cores_are_said_with_what_to_give(machine, scenario, remark):
     machine()
-    assert of_load(load) == ([] if remark is None else [remark])
+    assert of_scenario(scenario) == ([] if remark is None else [remark])

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from deploykit import env
-from deploykit.bench.load import Load
 from deploykit.bench.policy import Policy
+from deploykit.bench.scenario import Scenario
 from deploykit.errors import OutputFailed, UsageError
 from deploykit.report.schema import NAMES
 from deploykit.spec import ModelSpec
@@ -26,7 +26,7 @@ from deploykit.workflow.stored_networks import sources_without_names
 from deploykit.workflow.under_the_roof import Roof
 
 BRIEF = Policy(warmup_s=0.02, warmup_max_s=0.2, window_s=0.01, min_s=0.05, max_s=0.5, block_s=0.02)
-OPTIONS = ProfileOptions(policy=BRIEF, loads=(Load(1),))
+OPTIONS = ProfileOptions(policy=BRIEF, scenarios=(Scenario(1),))
 
 
 @pytest.fixture(scope="module")

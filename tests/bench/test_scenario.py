@@ -2,34 +2,40 @@ from __future__ import annotations
 
 import pytest
 
-from deploykit.bench.load import Load, rate
 from deploykit.bench.policy import Policy
+from deploykit.bench.scenario import Scenario, parse_rate
 from deploykit.errors import UsageError
 
 
 @pytest.mark.parametrize(("text", "per_s"), [("100/s", 100.0), ("2.5", 2.5), (" 1e2 /s ", 100.0)])
 def test_a_rate_is_read(text, per_s):
-    assert rate(text) == per_s
+    assert parse_rate(text) == per_s
 
 
 @pytest.mark.parametrize("text", ["", "fast", "0", "-1/s", "nan", "inf/s", "5/min"])
 def test_another_form_of_a_rate_is_refused_with_an_example(text):
     with pytest.raises(UsageError, match="such as 100/s"):
-        rate(text)
+        parse_rate(text)
 
 
-def test_a_load_is_told_by_what_differs_from_the_plain_one():
-    assert Load().text == ""
-    assert Load(1).text == "1 thread"
-    assert Load(2, 4, 50.0).text == "2 threads 4 streams 50/s"
+def test_a_scenario_is_described_by_what_differs_from_the_plain_one():
+    assert Scenario().text == ""
+    assert Scenario(1).text == "1 thread"
+    assert Scenario(2, 4, 50.0).text == "2 threads 4 streams 50/s"
 
 
 @pytest.mark.parametrize(
-    ("load", "cores", "threads"),
-    [(Load(), 8, 8), (Load(2), 8, 2), (Load(2, 3), 8, 6), (Load(4, 4), 8, 8), (Load(), 0.5, 1)],
+    ("scenario", "cores", "threads"),
+    [
+        (Scenario(), 8, 8),
+        (Scenario(2), 8, 2),
+        (Scenario(2, 3), 8, 6),
+        (Scenario(4, 4), 8, 8),
+        (Scenario(), 0.5, 1),
+    ],
 )
-def test_streams_together_use_no_more_threads_than_there_are_cores(load, cores, threads):
-    assert load.threads_in_use(cores) == threads
+def test_streams_together_use_no_more_threads_than_there_are_cores(scenario, cores, threads):
+    assert scenario.threads_in_use(cores) == threads
 
 
 def test_a_policy_lasts_as_long_as_it_is_told():

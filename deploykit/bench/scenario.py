@@ -1,4 +1,4 @@
-"""Under which load a session is measured: threads, streams, and how requests arrive."""
+"""The scenario a session is measured in: threads, concurrent streams, and how requests arrive."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from deploykit.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Load:
-    """One load.
+class Scenario:
+    """How requests reach an engine while it is measured.
 
     Attributes:
         threads: of the runtime, per stream; None is one per usable core.
@@ -25,7 +25,7 @@ class Load:
 
     @property
     def text(self) -> str:
-        """What differs from the plain load, for displays; empty where nothing does."""
+        """What differs from the plain scenario, for displays; empty where nothing does."""
         parts = []
         if self.threads is not None:
             parts.append(f"{self.threads} thread{'s' * (self.threads > 1)}")
@@ -41,7 +41,7 @@ class Load:
         return min(usable, self.streams * (self.threads or usable))
 
 
-def rate(text: str) -> float:
+def parse_rate(text: str) -> float:
     """Requests per second from `100/s` or `100`.
 
     Raises:
