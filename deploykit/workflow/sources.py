@@ -17,11 +17,17 @@ _ROOT = Path(deploykit.__file__).parent
 
 @cache
 def code_digest(*places: str) -> str:
-    """SHA-256 over the Python and TOML files of the package's subfolders or files `places`."""
+    """SHA-256 over the Python and TOML files of the package's subfolders or files `places`.
+
+    Raises:
+        FileNotFoundError: one of them is not there, or holds no code: it was moved or misspelt.
+    """
     digest = hashlib.sha256()
     for place in places:
         root = _ROOT / place
         files = [root] if root.is_file() else sorted([*root.rglob("*.py"), *root.rglob("*.toml")])
+        if not files:
+            raise FileNotFoundError(f"no code to digest at {root}: it was moved or misspelt")
         for file in files:
             digest.update(file.relative_to(_ROOT).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()

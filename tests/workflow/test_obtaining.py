@@ -90,6 +90,12 @@ def test_the_code_digest_follows_every_file_it_covers(tmp_path, monkeypatch):
     assert digest() in seen
 
 
+@pytest.mark.parametrize("place", ["graph/exprot.py", "zooo"])
+def test_code_that_is_not_there_has_no_digest(place):
+    with pytest.raises(FileNotFoundError, match=place):
+        code_digest("zoo", place)
+
+
 def test_a_checkpoint_with_other_bytes_is_another_network(trained, tmp_path):
     from safetensors import safe_open
     from safetensors.numpy import save_file
