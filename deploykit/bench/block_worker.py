@@ -18,6 +18,7 @@ from deploykit.bench.feeds import make_feeds
 from deploykit.bench.measure import runs_in, summarise, warm_up
 from deploykit.bench.request import WorkerRequest
 from deploykit.bench.worker import Loaded, keep_samples, load
+from deploykit.codec import to_values
 from deploykit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def blocks(questions: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]
             keep_samples(samples, request.samples_path)
         yield {
             "columns": {**loaded.columns(request), **found, **memory},
-            "notes": notes + more,
+            "notes": to_values(notes + more),
             "details": {**columns.details_of_timing(timing), "device": loaded.device},
         }
 

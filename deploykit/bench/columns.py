@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from deploykit.row import Note
 from deploykit.stats import outliers, percentile
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ PERCENTILES = (20, 50, 90, 95, 99)
 _NS_PER_MS = 1e6
 
 
-def of_timing(timing: Timing, batch: int) -> tuple[dict[str, Any], list[str]]:
+def of_timing(timing: Timing, batch: int) -> tuple[dict[str, Any], list[Note]]:
     """Columns of a timing, and a note for each percentile that the samples can't support.
 
     Throughput is in images per second: finished runs in wall time, times the batch.
@@ -47,9 +48,8 @@ def of_timing(timing: Timing, batch: int) -> tuple[dict[str, Any], list[str]]:
             blank.append(f"p{percent} (needs {found.needed})")
     notes = []
     if blank:
-        notes.append(
-            f"{samples.size} runs are too few for {', '.join(blank)}; measure longer: --seconds, --percentile"
-        )
+        text = f"{samples.size} runs are too few for {', '.join(blank)}; measure longer"
+        notes.append(Note("missing", text, "--seconds, --percentile"))
     if columns["latency_p50_ms"] is not None:
         columns["latency_p50_low_ms"] = low / _NS_PER_MS
         columns["latency_p50_high_ms"] = high / _NS_PER_MS
@@ -66,7 +66,7 @@ def details_of_timing(timing: Timing) -> dict[str, Any]:
     }
 
 
-def of_memory(memory: HostMemory) -> tuple[dict[str, Any], list[str]]:
+def of_memory(memory: HostMemory) -> tuple[dict[str, Any], list[Note]]:
     """Columns of the host's memory in MiB; those of the device are blank here."""
     columns: dict[str, Any] = {
         "host_peak_mib": memory.peak_mib,
@@ -79,15 +79,18 @@ def of_memory(memory: HostMemory) -> tuple[dict[str, Any], list[str]]:
         columns[f"host_{phase}_mib"] = found.growth_mib if found is not None else None
     notes = []
     if memory.peak_mib is None:
-        notes.append("host_peak_mib is blank: this system does not show a process' peak memory")
+        text = "host_peak_mib is blank: this system does not show a process' peak memory"
+        notes.append(Note("missing", text))
     elif memory.delta_mib is None:
-        notes.append("host_delta_mib is blank: this system does not let the peak be reset")
+        text = "host_delta_mib is blank: this system does not let the peak be reset"
+        notes.append(Note("missing", text))
     elif memory.phases and all(phase.growth_mib is None for phase in memory.phases.values()):
-        notes.append("memory by phase is blank: this system does not let the peak be reset")
+        text = "memory by phase is blank: this system does not let the peak be reset"
+        notes.append(Note("missing", text))
     return columns, notes
 
 
-def of_drift(drift: Drift, source: str) -> tuple[dict[str, Any], list[str]]:
+def of_drift(drift: Drift, source: str) -> tuple[dict[str, Any], list[Note]]:
     """Columns of the drift from the reference that `source` describes."""
     columns = {
         "drift_reference": source,
@@ -99,17 +102,19 @@ def of_drift(drift: Drift, source: str) -> tuple[dict[str, Any], list[str]]:
     }
     notes = []
     if drift.top1_agreement is None:
-        notes.append(
+        text = (
             "top1_agreement and drift_kl are blank: the first output is not one row of class scores"
         )
+        notes.append(Note("missing", text))
     if drift.snr_db is None:
-        notes.append("drift_snr_db is blank: the reference's outputs are all zero")
+        text = "drift_snr_db is blank: the reference's outputs are all zero"
+        notes.append(Note("missing", text))
     return columns, notes
 
 
 def of_accuracy(
     accuracy: Accuracy, dataset: str, agreed: Agreement | None
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[dict[str, Any], list[Note]]:
     """Columns of accuracy, as fractions; agreement on the data takes the place of that on the reference."""
     columns: dict[str, Any] = {
         "dataset": dataset,
@@ -122,14 +127,15 @@ def of_accuracy(
     if agreed is not None:
         columns["top1_agreement"] = agreed.share
         columns["mcnemar_p"] = agreed.p_value
-    notes = [] if accuracy.top5 is not None else ["top5 is blank: there are fewer than 6 classes"]
-    return columns, notes
+    few = Note("missing", "top5 is blank: there are fewer than 6 classes")
+    return columns, [] if accuracy.top5 is not None else [few]
 
 
-def unreadable_note(unreadable: Sequence[str], part: str) -> str:
+def unreadable_note(unreadable: Sequence[str], part: str) -> Note:
     """What a row says of images that could not be judged: how many, and the first of them."""
     one = len(unreadable) == 1
-    return (
+    text = (
         f"{len(unreadable)} {'image' if one else 'images'} of the {part} part can't be read and "
         f"{'was' if one else 'were'} left out (first: {unreadable[0]})"
     )
+    return Note("data", text)

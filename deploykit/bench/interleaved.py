@@ -151,9 +151,7 @@ def compare_interleaved(
         elapsed_s = time.perf_counter() - start
         results = [side.ask({"finish": True}, timeout_s) for side in (first, second)]
     ratio = paired_ratio(a_ns, b_ns, confidence=confidence)
-    of_a, of_b = (
-        WorkerResult(found["columns"], tuple(found["notes"]), found["details"]) for found in results
-    )
+    of_a, of_b = (WorkerResult.of_answer(found) for found in results)
     verdict = verdict_of(ratio, threshold)
     return Comparison(
         ratio, verdict, threshold, chosen, tuple(a_ns), tuple(b_ns), of_a, of_b, elapsed_s

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from deploykit.bench.policy import Policy
+from deploykit.codec import from_values
+from deploykit.row import Note
 
 
 @dataclass(frozen=True)
@@ -113,13 +115,24 @@ class WorkerResult:
 
     Attributes:
         columns: values by the names of the profile's columns; None is blank.
-        notes: why columns are blank, one line each.
+        notes: why columns are blank, and what else to know of the row.
         details: what has no column: findings, memory by phase, McNemar's counts, conditions.
     """
 
     columns: Mapping[str, Any]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_answer(cls, answer: Mapping[str, Any]) -> WorkerResult:
+        """The result in a worker's answer.
+
+        Raises:
+            KeyError: it lacks a part.
+            MalformedMessage: its notes are none.
+        """
+        notes = from_values(answer["notes"], tuple[Note, ...])
+        return cls(answer["columns"], notes, answer["details"])
 
 
 def _text(path: Path | None) -> str | None:

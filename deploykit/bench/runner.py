@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deploykit.bench.child import WorkerFailure, run_child
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, WorkerResult
+from deploykit.codec import MalformedMessage
 
 __all__ = ["AccuracyRequest", "WorkerFailure", "WorkerRequest", "WorkerResult", "run_worker"]
 
@@ -24,8 +25,8 @@ def run_worker(request: WorkerRequest, timeout_s: float | None = None) -> Worker
         "deploykit.bench.worker", request.to_json(), timeout_s, threads=request.threads
     )
     try:
-        return WorkerResult(found["columns"], tuple(found["notes"]), found["details"])
-    except (KeyError, TypeError) as error:
+        return WorkerResult.of_answer(found)
+    except (KeyError, TypeError, MalformedMessage) as error:
         raise WorkerFailure(
             f"the measuring process' result lacks {error}; "
             "check that parent and worker are the same version of deploykit",

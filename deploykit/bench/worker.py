@@ -16,7 +16,9 @@ from deploykit.bench.feeds import check_batch, make_feeds
 from deploykit.bench.measure import Timing, measure
 from deploykit.bench.memory import HostMemory
 from deploykit.bench.request import AccuracyRequest, WorkerRequest
+from deploykit.codec import to_values
 from deploykit.errors import InvalidModel, MissingDependency, UsageError
+from deploykit.row import Note
 from deploykit.spec import Engine, Reason
 from deploykit.store import read_entry
 
@@ -71,14 +73,14 @@ class Loaded:
             "pass": request.run_pass,
         }
 
-    def remarks(self) -> tuple[dict[str, Any], list[str]]:
+    def remarks(self) -> tuple[dict[str, Any], list[Note]]:
         """What the sessions themselves have to say of a timing: columns and notes."""
         first = self.sessions[0]
         found: dict[str, Any] = {}
         compile_s = getattr(first, "compile_s", None)  # of backends that compile at the first run
         if compile_s is not None:
             found["build_s"] = round(float(self.engine.manifest["build_s"]) + compile_s, 3)
-        return found, list(getattr(first, "notes", ()))
+        return found, [Note("runtime", text) for text in getattr(first, "notes", ())]
 
 
 @contextlib.contextmanager
@@ -114,9 +116,9 @@ def work(request: WorkerRequest) -> dict[str, Any]:
         `columns`, `notes` and `details`, as in `WorkerResult`.
     """
     found: dict[str, Any] = {}
-    notes: list[str] = []
+    notes: list[Note] = []
 
-    def add(part: tuple[dict[str, Any], list[str]]) -> None:
+    def add(part: tuple[dict[str, Any], list[Note]]) -> None:
         found.update(part[0])
         notes.extend(part[1])
 
@@ -141,7 +143,7 @@ def work(request: WorkerRequest) -> dict[str, Any]:
             add(_drift(first, request, details))
         if request.accuracy is not None:
             add(_accuracy(first, request.accuracy, loaded.engine, details))
-    return {"columns": found, "notes": notes, "details": details}
+    return {"columns": found, "notes": to_values(notes), "details": details}
 
 
 def _time(sessions: list[Session], request: WorkerRequest, memory: HostMemory) -> Timing:
@@ -173,7 +175,7 @@ def keep_samples(samples_ns: NDArray[np.int64], path: Path, **facts: float) -> N
 
 def _drift(
     session: Session, request: WorkerRequest, details: dict[str, Any]
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[dict[str, Any], list[Note]]:
     import numpy as np
 
     from deploykit.bench.drift import compare
@@ -196,7 +198,7 @@ def _drift(
 
 def _accuracy(
     session: Session, wanted: AccuracyRequest, engine: Engine, details: dict[str, Any]
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[dict[str, Any], list[Note]]:
     import numpy as np
 
     from deploykit.bench.accuracy import agreement, evaluate

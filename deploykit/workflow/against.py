@@ -146,7 +146,7 @@ def compare_sides(
     rows = []
     for row, result, role in ((base_row, found.a, "base"), (head_row, found.b, "judged")):
         full: dict[str, Any] = {**row, "status": "ok", **result.columns}
-        notes = [f"interleaved, {role}: {sentence(found)}", *result.notes]
+        notes = [f"interleaved, {role}: {sentence(found)}", *map(str, result.notes)]
         full |= {"reason": "; ".join(notes)}
         full |= {"timestamp": datetime.now(UTC).isoformat(timespec="seconds")}
         rows.append(full)

@@ -142,7 +142,7 @@ class Profiler:
             request = replace(request, drift_reference=reference, accuracy=accuracy)
         result = run_worker(request, self.options.timeout_s)
         self._judged.add(same)
-        notes = [*result.notes, *([missing] if missing else [])]
+        notes = [*map(str, result.notes), *([missing] if missing else [])]
         if not judge:
             notes.append("drift and accuracy are in an earlier repeat's row")
         emulated = fixed_columns.emulated_note(built.engine, wanted.precision)

@@ -55,7 +55,7 @@ def test_every_output_counts_but_only_scores_have_a_best():
     columns, notes = of_drift(drift, "fp32")
     assert columns["top1_agreement"] is None
     assert columns["drift_kl"] is None
-    assert notes == [
+    assert [str(note) for note in notes] == [
         "top1_agreement and drift_kl are blank: the first output is not one row of class scores"
     ]
 

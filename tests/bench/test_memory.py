@@ -48,7 +48,9 @@ def test_without_a_reset_phases_are_blank_and_the_difference_is_known_only_beyon
     assert memory.delta_mib is None
     columns, notes = of_memory(memory)
     assert columns["host_delta_mib"] is None
-    assert notes == ["host_delta_mib is blank: this system does not let the peak be reset"]
+    assert [str(note) for note in notes] == [
+        "host_delta_mib is blank: this system does not let the peak be reset"
+    ]
     write_status(tmp_path, 700, 650)
     memory.end_phase("run")
     assert memory.delta_mib == 600
@@ -59,7 +61,9 @@ def test_a_system_without_proc_leaves_memory_blank_with_a_reason(tmp_path):
     memory.end_phase("run")
     columns, notes = of_memory(memory)
     assert set(columns.values()) == {None}
-    assert notes == ["host_peak_mib is blank: this system does not show a process' peak memory"]
+    assert [str(note) for note in notes] == [
+        "host_peak_mib is blank: this system does not show a process' peak memory"
+    ]
 
 
 def test_growth_of_a_phase_is_its_peak_above_what_was_in_use_when_it_began(tmp_path):
@@ -73,4 +77,4 @@ def test_growth_of_a_phase_is_its_peak_above_what_was_in_use_when_it_began(tmp_p
     assert (columns["host_load_mib"], columns["host_warmup_mib"]) == (60, 20)
     assert columns["host_run_mib"] == 0
     assert columns["host_delta_mib"] == 60
-    assert notes == []
+    assert [str(note) for note in notes] == []
