@@ -20,6 +20,7 @@ in one place; library users catch them as usual.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 EXIT_OK = 0
@@ -96,3 +97,14 @@ class PrecisionMismatch(BuildFailed):
 
 class DriftFailed(BuildFailed):
     """Weights or outputs of a graph or engine are not finite, or too far from the reference."""
+
+
+def one_line(error: object, limit: int = 300) -> str:
+    """The message of a native library's error, cut to the one line that a user can act on.
+
+    Line breaks, folders of source locations and doubled spaces are taken out; what is left is cut at `limit`
+    characters.
+    """
+    text = re.sub(r"/\S+/(\S+?\.(?:cc|cpp|h|py):\d+)", r"\1", str(error))
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"

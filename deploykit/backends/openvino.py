@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import env
-from deploykit.backends.one_line import one_line
-from deploykit.errors import BuildFailed, MissingDependency
+from deploykit.errors import BuildFailed, MissingDependency, one_line
 from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason
 from deploykit.store import output_errors
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import env
-from deploykit.backends.one_line import one_line
-from deploykit.errors import BuildFailed, MissingDependency, UsageError
+from deploykit.errors import BuildFailed, MissingDependency, UsageError, one_line
 from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploykit.backends.one_line import one_line
-from deploykit.errors import BuildFailed, MissingDependency
+from deploykit.errors import BuildFailed, MissingDependency, one_line
 from deploykit.spec import TensorSpec
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import zoo
-from deploykit.backends.one_line import one_line
-from deploykit.errors import BuildFailed, DeploykitError, OutputFailed, UsageError
+from deploykit.errors import BuildFailed, DeploykitError, OutputFailed, UsageError, one_line
 from deploykit.spec import ModelSpec, OnnxModel
 
 if TYPE_CHECKING:

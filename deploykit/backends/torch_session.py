@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from deploykit import env
-from deploykit.backends.one_line import one_line
 from deploykit.backends.passes import FORWARD, FORWARD_BACKWARD
 from deploykit.backends.torch_devices import Place, Step, place
-from deploykit.errors import BuildFailed, UsageError
+from deploykit.errors import BuildFailed, UsageError, one_line
 from deploykit.spec import TensorSpec
 
 if TYPE_CHECKING:

@@ -21,8 +21,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from deploykit.backends.one_line import one_line
-from deploykit.errors import DeploykitError
+from deploykit.errors import DeploykitError, one_line
 
 _MAX_ANSWER_BYTES = 64 * 2**20
 _LOG_BYTES = 16 * 2**10

@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploykit.backends.one_line import one_line
 from deploykit.bench.child import run_child, serve
-from deploykit.errors import DriftFailed, InvalidModel, MissingDependency
+from deploykit.errors import DriftFailed, InvalidModel
 from deploykit.graph.lineage import follow
 from deploykit.graph.loading import read_model
 from deploykit.graph.rounding import has_subgraphs, with_rounding
-from deploykit.spec import OnnxModel, TensorSpec
+from deploykit.ort_session import input_specs, open_session, session_options
+from deploykit.spec import OnnxModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -178,26 +178,17 @@ def _expose(proto: Any, names: Sequence[str]) -> None:
 
 
 def _session(proto: Any) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingDependency(
-            'per-layer drift needs ONNX Runtime: pip install "deploykit[cpu]"'
-        ) from error
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
+    options = session_options(optimise=False)
     # A plan of memory made for one batch would be kept beside the memory itself.
     options.enable_mem_pattern = False
-    try:
-        return onnxruntime.InferenceSession(
-            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:
-        raise InvalidModel(
-            f"ONNX Runtime does not run the graph layer by layer: {one_line(error)}; "
+    return open_session(
+        proto.SerializeToString(),
+        options,
+        lambda reason: InvalidModel(
+            f"ONNX Runtime does not run the graph layer by layer: {reason}; "
             "check the file with onnx.checker"
-        ) from error
+        ),
+    )
 
 
 def _inputs(
@@ -208,9 +199,7 @@ def _inputs(
 
     from deploykit.bench.feeds import fixed_batch, image_input, padded, random_tensor
 
-    specs = tuple(
-        TensorSpec(i.name, tuple(i.shape), _numpy_name(i.type)) for i in session.get_inputs()
-    )
+    specs = input_specs(session)
     fixed = fixed_batch(specs)
     step = fixed or min(batch, images)
     if dataset is None:
@@ -225,12 +214,6 @@ def _inputs(
     for found, _ in part.batches(step, shape, min(images, len(part))):
         array = padded(found, fixed) if fixed else found
         yield {spec.name: np.ascontiguousarray(array, dtype=spec.dtype)}
-
-
-def _numpy_name(ort_type: str) -> str:
-    """Numpy's name of `tensor(float)` and its like."""
-    inner = ort_type.removeprefix("tensor(").removesuffix(")")
-    return {"float": "float32", "double": "float64"}.get(inner, inner)
 
 
 def _answer(request: Mapping[str, Any]) -> dict[str, Any]:

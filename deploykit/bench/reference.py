@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploykit.backends.one_line import one_line
 from deploykit.bench.child import run_child, serve
-from deploykit.errors import InvalidModel, MissingDependency, OutputFailed
+from deploykit.errors import InvalidModel, OutputFailed
+from deploykit.ort_session import input_specs, installed_version, open_session, session_options
 from deploykit.spec import OnnxModel, TensorSpec
 
 if TYPE_CHECKING:
@@ -162,29 +162,17 @@ def compute_reference(model: Path, dataset: str | None, seed: int) -> Reference:
     """Run the graph in this process; see `make_reference`."""
     import numpy as np
 
-    try:
-        import onnxruntime as ort
-    except ImportError as error:
-        raise MissingDependency(
-            "drift needs onnxruntime for its fp32 reference: pip install 'deploykit[cpu]'"
-        ) from error
-
     from deploykit.bench.feeds import fixed_batch, from_dataset, synthetic
 
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    try:
-        session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise InvalidModel(
-            f"ONNX Runtime does not load {model.name} for the drift reference: {one_line(error)}; "
+    session = open_session(
+        model,
+        session_options(optimise=False),
+        lambda reason: InvalidModel(
+            f"ONNX Runtime does not load {model.name} for the drift reference: {reason}; "
             "check the file with onnx.checker"
-        ) from error
-    inputs = tuple(
-        TensorSpec(i.name, tuple(d for d in i.shape), _numpy_name(i.type))
-        for i in session.get_inputs()
+        ),
     )
+    inputs = input_specs(session)
     fixed = fixed_batch(inputs)
     images = image_count(inputs)
     batch = fixed or images
@@ -199,14 +187,8 @@ def compute_reference(model: Path, dataset: str | None, seed: int) -> Reference:
     outputs = tuple(
         {n: np.asarray(v) for n, v in zip(names, session.run(names, f), strict=True)} for f in feeds
     )
-    source = f"fp32 on onnxruntime {ort.__version__}, not optimised, {batch * sets} {what}"
+    source = f"fp32 on onnxruntime {installed_version()}, not optimised, {batch * sets} {what}"
     return Reference(source, fixed is None, tuple(feeds), outputs)
-
-
-def _numpy_name(ort_type: str) -> str:
-    """Numpy's name of `tensor(float)` and its like."""
-    inner = ort_type.removeprefix("tensor(").removesuffix(")")
-    return {"float": "float32", "double": "float64"}.get(inner, inner)
 
 
 def _answer(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from deploykit import env
 from deploykit.bench.child import run_child, serve
 from deploykit.bench.conditions import between, snapshot
 from deploykit.bench.stability import of_machine
-from deploykit.errors import MissingDependency
+from deploykit.errors import BuildFailed
+from deploykit.ort_session import installed_version, open_session, session_options
 from deploykit.store import write_atomic
 
 #: Of the square matrices that are multiplied; large enough to leave overheads behind.
@@ -150,7 +151,7 @@ def kept_ceilings(folder: Path) -> list[Ceilings]:
 
 
 def _name(threads: str) -> str:
-    runtime = env.package_version("onnxruntime") or env.package_version("onnxruntime-gpu") or "none"
+    runtime = installed_version() or "none"
     return f"ceilings-{env.env_id()}-{runtime}-{threads}-v{VERSION}.json"
 
 
@@ -199,12 +200,6 @@ def _matrix_gflops(integer: bool, threads: int, span_s: float) -> float:
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 
-    try:
-        import onnxruntime as ort
-    except ImportError as error:
-        raise MissingDependency(
-            'the roofline needs ONNX Runtime: pip install "deploykit[cpu]"'
-        ) from error
     n = MATRIX_SIZE
     random = np.random.default_rng(0)
     left: Any
@@ -227,16 +222,16 @@ def _matrix_gflops(integer: bool, threads: int, span_s: float) -> float:
         [numpy_helper.from_array(right, "b")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 4
-    session = ort.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    options = session_options(optimise=True, threads=threads)
+    session = open_session(model.SerializeToString(), options, _no_product)
     binding = session.io_binding()
     binding.bind_cpu_input("a", left)
     binding.bind_output("c")
     return 2.0 * n**3 / _best_s(lambda: session.run_with_iobinding(binding), span_s) / 1e9
+
+
+def _no_product(reason: str) -> BuildFailed:
+    return BuildFailed(f"ONNX Runtime can't multiply matrices for the roofline: {reason}")
 
 
 def _copy_gb_s(size_bytes: int, threads: int, span_s: float) -> float:

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import onnx
 
-from deploykit.errors import DriftFailed, MissingDependency, UsageError
+from deploykit.errors import DriftFailed, UsageError
 from deploykit.graph.calibration import Calibration
 from deploykit.graph.calibration_histogram import WideningHistogram, choose_range
 from deploykit.graph.calibration_probes import Probes, Range
 from deploykit.graph.walking import graph_inputs
+from deploykit.lazy import ort
+from deploykit.ort_session import open_session, session_options
 
 
 def collect_ranges(
@@ -92,25 +94,16 @@ def _not_finite(name: str) -> DriftFailed:
 
 
 def _session(model: onnx.ModelProto) -> Any:
-    try:
-        import onnxruntime
-    except ImportError:
-        raise MissingDependency(
-            "calibration needs ONNX Runtime; install it with: pip install 'deploykit[cpu]'"
-        ) from None
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options = session_options(optimise=True)
     # In the default order reductions wait until the end and every activation is kept for them; and a plan of
     # memory made for one batch would be kept beside the memory itself.
-    options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
+    options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
     options.enable_mem_pattern = False
-    try:
-        return onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"ONNX Runtime can't run the network to calibrate it: {reason}") from error
+    return open_session(
+        model.SerializeToString(),
+        options,
+        lambda reason: UsageError(f"ONNX Runtime can't run the network to calibrate it: {reason}"),
+    )
 
 
 def _run(

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deploykit.errors import BuildFailed, DriftFailed, MissingDependency
+from deploykit.errors import BuildFailed, DriftFailed, one_line
+from deploykit.lazy import ort
+from deploykit.ort_session import open_session, session_options
 
 if TYPE_CHECKING:
     import torch
@@ -28,13 +30,7 @@ def require_runtime() -> None:
     Raises:
         MissingDependency: it is not installed.
     """
-    try:
-        import onnxruntime  # noqa: F401
-    except ImportError:
-        raise MissingDependency(
-            "verifying an export needs ONNX Runtime, which is not installed; "
-            'run pip install "deploykit[cpu]"'
-        ) from None
+    _ = ort.__version__
 
 
 def seeded_images(input_shape: tuple[int, ...], seed: int = 0) -> Images:
@@ -86,25 +82,23 @@ def verify(path: Path, images: Images, expected: Images, label: str) -> dict[str
         DriftFailed: an output is not finite, all are zero, or an error is above `TOLERANCE`.
         BuildFailed: ONNX Runtime refused the file.
     """
-    require_runtime()
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
+    options = session_options(optimise=False)
     # The graph as it stands is what is verified; without packed copies of the weights, a session
     # takes half the memory.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.disable_prepacking", "1")
     options.enable_cpu_mem_arena = False
+
+    def refused(reason: str) -> BuildFailed:
+        return BuildFailed(
+            f"ONNX Runtime refuses the exported {label}: {reason}; "
+            "report this network, or change the operator it names"
+        )
+
+    session = open_session(path, options, refused)
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         found = {n: session.run(None, {session.get_inputs()[0].name: images[n]})[0] for n in images}
     except Exception as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BuildFailed(
-            f"ONNX Runtime refuses the exported {label}: {line[:200]}; "
-            "report this network, or change the operator it names"
-        ) from error
+        raise refused(one_line(error)) from error
     largest_abs, largest_rel = 0.0, 0.0
     for batch, reference in expected.items():
         if not np.isfinite(reference).all() or not np.isfinite(found[batch]).all():

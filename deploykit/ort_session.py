@@ -1,0 +1,85 @@
+"""Opening ONNX Runtime: the one place where sessions are made, for whatever they are to compute.
+
+Every session runs on the CPU provider and says nothing on stderr: what a user can act on is in the error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from deploykit.env import package_version
+from deploykit.errors import BuildFailed, DeploykitError, one_line
+from deploykit.lazy import ort
+from deploykit.spec import TensorSpec
+
+PROVIDER = "CPUExecutionProvider"
+#: Wheels that bring the module `onnxruntime`; only one of them can be installed.
+DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu")
+_FATAL = 4
+
+
+def installed_version() -> str | None:
+    """The version that is installed, from package metadata; None where there is none."""
+    return next((v for name in DISTRIBUTIONS if (v := package_version(name))), None)
+
+
+def session_options(*, optimise: bool, threads: int | None = None) -> Any:
+    """Options of a session, for the caller to add to before `open_session`.
+
+    Args:
+        optimise: whether the runtime rewrites the graph as far as it can, or runs it as it stands.
+        threads: to compute one operator with; None leaves it to the runtime.
+
+    Raises:
+        MissingDependency: ONNX Runtime is not installed.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = _FATAL
+    levels = ort.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    return options
+
+
+def open_session(
+    source: str | Path | bytes, options: Any, refused: Callable[[str], DeploykitError]
+) -> Any:
+    """A session on a graph.
+
+    Args:
+        source: path or bytes of the graph.
+        options: from `session_options`.
+        refused: makes the error of a graph that does not load from the runtime's reason, one line.
+
+    Raises:
+        MissingDependency: ONNX Runtime is not installed.
+        BuildFailed: it took another provider.
+        DeploykitError: what `refused` makes.
+    """
+    model = source if isinstance(source, bytes) else str(source)
+    make = ort.InferenceSession
+    try:
+        session = make(model, options, providers=[PROVIDER])
+    except (
+        Exception
+    ) as error:  # the runtime has an error class per status code, without a common base
+        raise refused(one_line(error)) from error
+    providers = session.get_providers()
+    if providers != [PROVIDER]:
+        raise BuildFailed(f"ONNX Runtime took {providers} instead of {PROVIDER}; reinstall it")
+    return session
+
+
+def tensor_spec(value: Any) -> TensorSpec:
+    """Name, shape and numpy's type of an input or output, as the runtime describes it."""
+    kind = str(value.type).removeprefix("tensor(").removesuffix(")")
+    dtype = {"float": "float32", "double": "float64"}.get(kind, kind)
+    return TensorSpec(value.name, tuple(value.shape), dtype)
+
+
+def input_specs(session: Any) -> tuple[TensorSpec, ...]:
+    """The inputs of a session's graph, constants left out."""
+    return tuple(tensor_spec(value) for value in session.get_inputs())
