@@ -69,7 +69,7 @@ def test_a_silent_change_of_provider_is_an_error(monkeypatch):
             return ["CUDAExecutionProvider"]
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", Elsewhere)
-    with pytest.raises(BuildFailed, match="took .'CUDAExecutionProvider'. instead of CPU"):
+    with pytest.raises(BuildFailed, match=r"took .'CUDAExecutionProvider'. instead of CPU"):
         open_session(b"", session_options(optimise=False), refused)
 
 
