@@ -6,6 +6,8 @@ is refused in one line that names the field; nothing is coerced in silence.
 
 from __future__ import annotations
 
+import contextlib
+import json
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +26,7 @@ def to_values(value: Any) -> Any:
     """
     import msgspec
 
-    return msgspec.to_builtins(value, enc_hook=_plain)
+    return msgspec.to_builtins(value, enc_hook=_plain, str_keys=True)
 
 
 def from_values(values: Any, kind: type[T]) -> T:
@@ -36,7 +38,7 @@ def from_values(values: Any, kind: type[T]) -> T:
     import msgspec
 
     try:
-        return msgspec.convert(values, kind, dec_hook=_revived, strict=True)
+        return msgspec.convert(values, kind, dec_hook=_revived, strict=True, str_keys=True)
     except (
         msgspec.ValidationError,
         ValueError,
@@ -48,10 +50,11 @@ def from_values(values: Any, kind: type[T]) -> T:
 
 
 def to_json(value: Any) -> bytes:
-    """JSON text, in UTF-8, of a dataclass or of a container of them; keys in the order of the fields."""
-    import msgspec
+    """JSON text of a dataclass or of a container of them; keys in the order of the fields.
 
-    return msgspec.json.encode(value, enc_hook=_plain)
+    Infinities and NaN are written as Python's own JSON has them: msgspec would write null.
+    """
+    return json.dumps(to_values(value), separators=(",", ":")).encode()
 
 
 def from_json(text: bytes | str, kind: type[T]) -> T:
@@ -64,7 +67,12 @@ def from_json(text: bytes | str, kind: type[T]) -> T:
 
     try:
         return msgspec.json.decode(text, type=kind, dec_hook=_revived, strict=True)
+    except msgspec.ValidationError as error:
+        raise MalformedMessage(" ".join(str(error).split())) from error
     except (msgspec.DecodeError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        # Infinities, NaN and file names outside UTF-8, which Python's own reader takes.
+        with contextlib.suppress(ValueError, RecursionError):
+            return from_values(json.loads(text), kind)
         raise MalformedMessage(" ".join(str(error).split())) from error
 
 

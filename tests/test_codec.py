@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,6 +24,26 @@ from deploykit.spec import ModelSpec, TensorSpec
 def test_a_message_comes_back_equal(value):
     assert codec.from_json(codec.to_json(value), type(value)) == value
     assert codec.from_values(codec.to_values(value), type(value)) == value
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, 1e300, 5e-324, 0.1])
+def test_numbers_come_back_equal_infinite_ones_too(value):
+    assert codec.from_json(codec.to_json({"snr_db": value}), dict[str, float]) == {"snr_db": value}
+
+
+def test_nan_is_not_lost_on_the_way():
+    assert math.isnan(codec.from_json(codec.to_json(math.nan), float))
+
+
+def test_keys_that_are_numbers_come_back_as_numbers():
+    rates = {2**18: 80.5, 2**21: 40.25}
+    assert codec.from_json(codec.to_json(rates), dict[int, float]) == rates
+    assert codec.from_values(codec.to_values(rates), dict[int, float]) == rates
+
+
+def test_a_file_name_outside_utf8_survives():
+    path = Path("/a") / os.fsdecode(b"\xff.onnx")
+    assert codec.from_json(codec.to_json(path), Path) == path
 
 
 def test_a_path_travels_as_its_absolute_text():
