@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from deploykit import env
-from deploykit.workflow.sources import code_digest
+from deploykit.code_digest import code_digest
 
 #: Where trials are kept; not part of the project's history.
 FOLDER = Path(os.environ.get("DEPLOYKIT_BENCH_TRIALS", "build/trials"))
+
+#: Packages whose code, and what it imports, decides what a trial comes to.
+MEASURING = ("deploykit.bench", "deploykit.stats", "deploykit.backends", "deploykit.report")
 
 Trial = dict[str, Any]
 
@@ -43,7 +46,7 @@ def run_trials(
     told = {
         **settings,
         "env_id": env.env_id(),
-        "code": code_digest("bench", "stats", "backends", "report")[:12],
+        "code": code_digest(*MEASURING)[:12],
     }
     kept = {(one["kind"], one["index"]): one for one in _read(path) if one["settings"] == told}
     found, counts = [], dict.fromkeys(plan, 0)

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import trials
 from benchmarks.trials import Trial, mixed, run_trials
+from deploykit.code_digest import code_digest
 
 PLAN = ["same", "slower", "same"]
 ALL = [("same", 0), ("slower", 0), ("same", 1)]
@@ -96,7 +97,8 @@ def test_a_changed_measuring_package_is_changed_code(monkeypatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(trials, "code_digest", lambda *places: asked.extend(places) or "code")
     run(Measure("once"))
-    assert {"bench", "stats", "backends"} <= set(asked)
+    assert {"deploykit.bench", "deploykit.stats", "deploykit.backends"} <= set(asked)
+    code_digest(*asked)  # none of them was moved
 
 
 @pytest.mark.parametrize("left", [1, 20])

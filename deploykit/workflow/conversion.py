@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import env
+from deploykit.code_digest import code_digest
 from deploykit.errors import UnknownName, UsageError
 from deploykit.spec import OnnxModel
 from deploykit.store import Store
 from deploykit.workflow.keeping import KeepChoice, keep_rules
 from deploykit.workflow.network import Network, input_chw, model_of
-from deploykit.workflow.sources import code_digest
 
 if TYPE_CHECKING:
     from deploykit.graph.calibration import Calibration
@@ -88,7 +88,7 @@ def convert_network(
         "calibration": calibration.facts() if calibration else None,
         "keep": choice.keep.facts(choice.data or network.dataset),
         "versions": {name: env.package_version(name) for name in ("onnx", "onnxruntime")},
-        "code": code_digest("graph"),
+        "code": code_digest("deploykit.graph.precision"),
     }
 
     def make(path: Path) -> Mapping[str, Any]:

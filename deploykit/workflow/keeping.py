@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from deploykit.code_digest import code_digest
 from deploykit.errors import UsageError
 from deploykit.spec import OnnxModel
-from deploykit.workflow.sources import code_digest
 
 if TYPE_CHECKING:
     from deploykit.graph.precision import KeepRules
@@ -53,7 +53,7 @@ class KeepChoice:
         if self.drift:
             found |= {
                 "ranked_on": dataset,
-                "code": code_digest("bench/layer_drift.py", "workflow/layer_ranking.py"),
+                "code": code_digest("deploykit.workflow.layer_ranking"),
             }
         return found
 

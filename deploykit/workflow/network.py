@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from deploykit import env
+from deploykit.code_digest import code_digest
 from deploykit.spec import ModelSpec, OnnxModel
 from deploykit.store import Entry, Store, file_sha256
 from deploykit.workflow.plan import Source
-from deploykit.workflow.sources import code_digest
 
 #: Packages whose version can change the graph that an export gives.
 _EXPORTERS = ("torch", "onnx", "onnxscript")
@@ -66,7 +66,7 @@ def _from_zoo(spec: ModelSpec, store: Store) -> Network:
         "spec": dataclasses.asdict(spec) | {"rho": str(spec.rho)},
         "checkpoint_sha256": file_sha256(stored) if stored else None,
         "versions": {name: env.package_version(name) for name in _EXPORTERS},
-        "code": code_digest("zoo", "graph/export.py"),
+        "code": code_digest(__name__, "deploykit.zoo"),
     }
 
     def make(path: Path) -> Mapping[str, Any]:
@@ -93,7 +93,7 @@ def _from_file(file: Path, spec: ModelSpec | None, store: Store) -> Network:
         facts = _describe(dataclasses.replace(model, path=path))
         return facts | {"dataset": None, "origin": str(file.absolute())}
 
-    fields = {"source_sha256": model.sha256}
+    fields = {"source_sha256": model.sha256, "code": code_digest(__name__)}
     return _network(store.produce("onnx", label, fields, "model.onnx", make), model.spec)
 
 

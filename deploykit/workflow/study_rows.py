@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deploykit import env
 from deploykit.bench.policy import Policy
+from deploykit.code_digest import code_digest
 from deploykit.report.csvfile import CsvReport
 from deploykit.report.schema import NAMES, SCHEMA_VERSION, Row, text_of
 from deploykit.spec import ModelSpec
@@ -17,7 +18,6 @@ from deploykit.training.study import Case
 from deploykit.workflow.configuration import ProfileOptions, configurations
 from deploykit.workflow.conversion import CalibrationChoice
 from deploykit.workflow.profile import Profiler
-from deploykit.workflow.sources import code_digest
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -26,6 +26,8 @@ CALIBRATION_IMAGES = 500
 
 #: Rows that are finished, in the study's folder.
 ROWS = "rows.csv"
+#: Packages whose code a row rests on, beside what makes it a row: their parts find each other by name.
+_MEASURING = tuple(f"deploykit.{name}" for name in ("zoo", "graph", "backends", "bench", "data"))
 _KEY, _CASE = "key", "case"
 
 
@@ -127,6 +129,6 @@ def _key(checkpoint: Path, policy: Policy) -> str:
             "schema": SCHEMA_VERSION,
             "columns": NAMES,
             "env": env.env_id(),
-            "code": code_digest("zoo", "graph", "backends", "bench", "data"),
+            "code": code_digest("deploykit.workflow.profile", *_MEASURING),
         }
     )

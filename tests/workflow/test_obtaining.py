@@ -15,9 +15,7 @@ from deploykit.errors import DeploykitError, InvalidModel, UsageError
 from deploykit.spec import ModelSpec
 from deploykit.store import Store, file_sha256
 from deploykit.workflow import network as network_module
-from deploykit.workflow import sources
 from deploykit.workflow.network import input_chw, obtain_network
-from deploykit.workflow.sources import code_digest
 from deploykit.workflow.stored_networks import stored_sources
 
 FACTORY = """
@@ -59,7 +57,7 @@ def test_changed_code_makes_a_stored_graph_stale(trained, shared_store, tmp_path
     copied = Store(tmp_path / "engines")
     shutil.copytree(shared_store.root, copied.root)
     assert obtain_network(trained.model.spec, copied).hit
-    monkeypatch.setattr(network_module, "code_digest", lambda *places: "changed")
+    monkeypatch.setattr(network_module, "code_digest", lambda *names: "changed")
     fresh = obtain_network(trained.model.spec, copied)
     assert not fresh.hit
     assert fresh.model.path != trained.model.path
@@ -67,33 +65,13 @@ def test_changed_code_makes_a_stored_graph_stale(trained, shared_store, tmp_path
     assert fresh.model.sha256 == trained.model.sha256
 
 
-def test_the_code_digest_follows_every_file_it_covers(tmp_path, monkeypatch):
-    (tmp_path / "zoo").mkdir()
-    (tmp_path / "graph").mkdir()
-    files = [tmp_path / name for name in ("zoo/a.py", "zoo/catalogue.toml", "graph/export.py")]
-    for file in files:
-        file.write_text("one")
-    monkeypatch.setattr(sources, "_ROOT", tmp_path)
-
-    def digest() -> str:
-        return code_digest.__wrapped__("zoo", "graph/export.py")
-
-    seen = {digest()}
-    for file in files:
-        file.write_text("two")
-        seen.add(digest())
-    (tmp_path / "zoo" / "b.py").write_text("new")
-    seen.add(digest())
-    assert len(seen) == 5
-    (tmp_path / "graph" / "other.py").write_text("not covered")
-    (tmp_path / "zoo" / "notes.txt").write_text("no code")
-    assert digest() in seen
-
-
-@pytest.mark.parametrize("place", ["graph/exprot.py", "zooo"])
-def test_code_that_is_not_there_has_no_digest(place):
-    with pytest.raises(FileNotFoundError, match=place):
-        code_digest("zoo", place)
+def test_a_users_graph_is_counted_anew_with_changed_code(light_squeezenet, tmp_path, monkeypatch):
+    store = Store(tmp_path / "engines")
+    first = obtain_network(light_squeezenet, store)
+    monkeypatch.setattr(network_module, "code_digest", lambda *names: "changed")
+    again = obtain_network(light_squeezenet, store)
+    assert not again.hit
+    assert again.model.sha256 == first.model.sha256
 
 
 def test_a_checkpoint_with_other_bytes_is_another_network(trained, tmp_path):

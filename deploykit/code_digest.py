@@ -1,0 +1,118 @@
+"""What an artifact depends on beside its inputs: the code that makes it.
+
+Store keys take in a digest of that code, so that a changed architecture or recipe is never answered with
+what an older one made. Which files that code is made of is read from their import statements, so that no
+list of files has to be kept up when modules move.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+#: The package whose code is followed; what it imports from others is known by their versions.
+PACKAGE = __name__.partition(".")[0]
+_ROOT = Path(__file__).parent
+
+#: A module that is named in a string, to be imported when it is needed: "deploykit.x.y", "deploykit.x:f".
+_NAMED = re.compile(rf"""["']({PACKAGE}(?:\.\w+)+)(?::\w+)?["']""")
+
+
+@cache
+def code_digest(*names: str) -> str:
+    """SHA-256 over the named modules and all that they import of this package, directly or not.
+
+    Imports inside functions count, those for type checkers alone don't.
+
+    Args:
+        names: full names of modules, such as "deploykit.graph.export". A package stands for all of its
+            modules and its TOML files, as its parts may be found by what those files say.
+
+    Raises:
+        ModuleNotFoundError: there is no such module: it was moved or misspelt.
+    """
+    digest = hashlib.sha256()
+    for file in code_files(*names):
+        digest.update(file.relative_to(_ROOT).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def code_files(*names: str) -> list[Path]:
+    """The files that `code_digest` is taken over, in the order of their paths.
+
+    Raises:
+        ModuleNotFoundError: there is no such module.
+    """
+    found: set[Path] = set()
+    waiting: list[Path] = []
+    for name in names:
+        file = _file_of(name)
+        if file is None:
+            raise ModuleNotFoundError(f"no code of {name} to digest: it was moved or misspelt")
+        if file.name == "__init__.py":
+            waiting += file.parent.rglob("*.py")
+            found |= set(file.parent.rglob("*.toml"))
+        waiting.append(file)
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            waiting += _files_of(_imports(file))
+    return sorted(found)
+
+
+def _file_of(name: str) -> Path | None:
+    """The file of a module by its full name; None where this package has no such module."""
+    package, *parts = name.split(".")
+    if package != PACKAGE or not parts:
+        return None
+    place = _ROOT.joinpath(*parts)
+    for file in (place.with_suffix(".py"), place / "__init__.py"):
+        if file.is_file():
+            return file
+    return None
+
+
+def _files_of(names: Iterable[str]) -> Iterator[Path]:
+    """The files that importing the modules `names` runs: theirs, and those of the packages around them.
+
+    The outermost package is left out: it names the whole API and runs none of it.
+    """
+    for name in names:
+        parts = name.split(".")
+        for end in range(2, len(parts) + 1):
+            file = _file_of(".".join(parts[:end]))
+            if file is not None:
+                yield file
+
+
+@cache
+def _imports(file: Path) -> set[str]:
+    """Full names of what a file imports; some may be names in a module rather than modules."""
+    text = file.read_text()
+    package = [PACKAGE, *file.parent.relative_to(_ROOT).parts]
+    names = set(_NAMED.findall(text))
+    waiting: list[ast.AST] = [ast.parse(text)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            around = package[: len(package) + 1 - node.level] if node.level else []
+            module = ".".join([*around, *([node.module] if node.module else [])])
+            names |= {module} | {f"{module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.If) and _for_type_checkers(node.test):
+            waiting += node.orelse
+        else:
+            for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+                inner = getattr(node, part, ())
+                waiting += inner if isinstance(inner, list) else ()
+    return {name for name in names if name.startswith(f"{PACKAGE}.")}
+
+
+def _for_type_checkers(test: ast.expr) -> bool:
+    return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"

@@ -1,0 +1,159 @@
+"""What store keys take in of the code: all that makes an artifact, found by its imports, and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploykit import code_digest as module
+from deploykit.code_digest import code_digest, code_files
+
+ROOT = Path(module.__file__).parent
+
+#: What makes each kind of artifact, as the workflow asks for it.
+GRAPH = ("deploykit.workflow.network", "deploykit.zoo")
+CONVERTED = ("deploykit.graph.precision",)
+
+FILES = {
+    "made/__init__.py": "",
+    "made/first.py": """
+        from typing import TYPE_CHECKING
+        import deploykit.beside
+        from deploykit import other
+        from .second import something
+        if TYPE_CHECKING:
+            from deploykit.typed import Kind
+        else:
+            from deploykit.untyped import Kind
+        def later():
+            try:
+                from ..apart import inner
+            except ImportError:
+                import numpy
+        NAMED = {"recipe": "deploykit.named:convert"}
+    """,
+    "made/second.py": "something = 1",
+    "made/unused.py": "",
+    "beside.py": "from deploykit.far import (\n    deep,\n    name,\n)",
+    "far/__init__.py": "from deploykit.around import name",
+    "far/deep.py": "",
+    "around.py": "name = 1",
+    "other.py": "import deploykit.beside  # in a circle",
+    "untyped.py": "",
+    "apart/__init__.py": "",
+    "apart/inner.py": "",
+    "named.py": "",
+}
+NOT_REACHED = {"made/unused.py"}
+ELSEWHERE = {"__init__.py": "from deploykit import cli", "cli.py": "", "typed.py": "Kind = int"}
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package of a few files in place of deploykit's own."""
+    for name, text in (FILES | ELSEWHERE | {"made/facts.toml": ""}).items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join(line.removeprefix(" " * 8) for line in text.splitlines()))
+    monkeypatch.setattr(module, "_ROOT", tmp_path)
+    return tmp_path
+
+
+def digest_of(*names: str) -> str:
+    module._imports.cache_clear()
+    return code_digest.__wrapped__(*names)
+
+
+@pytest.mark.parametrize("changed", FILES.keys() - NOT_REACHED)
+def test_a_change_to_anything_that_is_imported_is_another_digest(package, changed):
+    before = digest_of("deploykit.made.first")
+    with (package / changed).open("a") as file:
+        file.write("\n# changed")
+    assert digest_of("deploykit.made.first") != before
+
+
+@pytest.mark.parametrize("changed", [*NOT_REACHED, *ELSEWHERE, "made/facts.toml"])
+def test_a_change_elsewhere_is_the_same_digest(package, changed):
+    before = digest_of("deploykit.made.first")
+    with (package / changed).open("a") as file:
+        file.write("\n# changed")
+    assert digest_of("deploykit.made.first") == before
+
+
+@pytest.mark.parametrize("changed", ["made/unused.py", "made/facts.toml", "far/deep.py"])
+def test_a_package_stands_for_all_that_lies_in_it(package, changed):
+    before = digest_of("deploykit.made")
+    (package / changed).write_text("changed = 1")
+    assert digest_of("deploykit.made") != before
+
+
+def test_a_module_that_moved_is_another_digest(package):
+    before = digest_of("deploykit.made")
+    (package / "made/unused.py").rename(package / "made/renamed.py")
+    assert digest_of("deploykit.made") != before
+
+
+@pytest.mark.parametrize("name", ["deploykit.graph.exprot", "deploykit.zooo", "numpy", "deploykit"])
+def test_code_that_is_not_there_has_no_digest(name):
+    with pytest.raises(ModuleNotFoundError, match=name):
+        code_digest("deploykit.zoo", name)
+
+
+def names_of(*names: str) -> set[str]:
+    return {path.relative_to(ROOT).as_posix() for path in code_files(*names)}
+
+
+def test_an_exported_graph_rests_on_all_that_makes_it_and_counts_it():
+    """What an export really runs, as the interpreter has it, is what its key takes in."""
+    ran = modules_after(
+        "obtain_network(ModelSpec('lenet5', weights='trained'), Store(Path(folder)))"
+    )
+    followed = names_of(*GRAPH)
+    assert ran - followed <= {"__init__.py", "code_digest.py"}
+    for what in ("export", "tidying", "tracing", "writing", "verifying", "counting", "loading"):
+        assert f"graph/{what}.py" in ran
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_converted_graph_rests_on_all_of_graph_that_makes_it(precision):
+    ran = modules_after(
+        "network = obtain_network(ModelSpec('lenet5', weights='trained'), Store(Path(folder)))\n"
+        f"    convert_network(network, '{precision}', 'cpu', CalibrationChoice(images=2), "
+        "Store(Path(folder)))"
+    )
+    followed = names_of(*GRAPH) | names_of(*CONVERTED)
+    assert {name for name in ran if name.startswith("graph/")} <= followed
+
+
+def modules_after(code: str) -> set[str]:
+    """The package's files that a fresh interpreter has imported after `code`."""
+    program = f"""
+import sys, tempfile
+from pathlib import Path
+import deploykit
+from deploykit.spec import ModelSpec
+from deploykit.store import Store
+from deploykit.workflow.network import obtain_network
+if "convert_network" in {code!r}:
+    from deploykit.workflow.conversion import CalibrationChoice, convert_network
+with tempfile.TemporaryDirectory() as folder:
+    {code}
+root = Path(deploykit.__file__).parent
+for name, module in list(sys.modules.items()):
+    if name.split(".")[0] == "deploykit":
+        print("ran", Path(module.__file__).relative_to(root).as_posix())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("ran ")]
+    return {name for _, name in lines}
+
+
+@pytest.mark.parametrize("names", [GRAPH, CONVERTED], ids=["graph", "converted"])
+def test_commands_and_reports_make_no_graph(names):
+    followed = names_of(*names)
+    outside = ("cli/", "report/", "claims/", "bench/", "training/", "backends/", "data/")
+    assert not [name for name in followed if name.startswith(outside)]
