@@ -90,6 +90,8 @@ def convert_network(
         "versions": {name: env.package_version(name) for name in ("onnx", "onnxruntime")},
         "code": code_digest("deploykit.graph.precision"),
     }
+    if recipe.origin:  # the code of other packages' recipes is in no digest
+        fields["recipe_origin"] = recipe.origin
 
     def make(path: Path) -> Mapping[str, Any]:
         rules = keep_rules(network, precision, target, choice)

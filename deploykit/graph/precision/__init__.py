@@ -15,13 +15,14 @@ from deploykit.graph.calibration import Calibration
 from deploykit.graph.loading import describe, read_model, save_model, set_origin
 from deploykit.graph.precision import bf16, fp8, fp16, fp32, int8_cpu, int8_tensorrt
 from deploykit.graph.precision.keep import KeepRules
-from deploykit.graph.precision.recipe import PrecisionRecipe, needs
+from deploykit.graph.precision.recipe import needs
+from deploykit.graph.recipes import PrecisionRecipe, from_sources
 from deploykit.graph.walking import all_nodes, all_tensors
 from deploykit.spec import OnnxModel
 
 __all__ = ["TARGETS", "KeepRules", "PrecisionRecipe", "convert", "find_recipe", "precisions"]
 
-#: What a graph can be written for.
+#: What this package's own recipes write graphs for.
 TARGETS = ("cpu", "tensorrt-rtx", "tensorrt")
 
 _BOTH_TENSORRT = ("tensorrt-rtx", "tensorrt")
@@ -62,16 +63,20 @@ _QUANTISED_OPERATORS = frozenset(
 
 
 def precisions(target: str | None = None) -> list[PrecisionRecipe]:
-    """All recipes, or those for one target.
+    """All recipes, or those for one target: this package's own, then those that other packages bring.
 
     Raises:
         UnknownName: no such target.
     """
+    recipes = [*_RECIPES, *from_sources()]
     if target is None:
-        return list(_RECIPES)
-    if target not in TARGETS:
-        raise UnknownName("target", target, TARGETS)
-    return [recipe for recipe in _RECIPES if target in recipe.targets]
+        return recipes
+    chosen = [recipe for recipe in recipes if target in recipe.targets]
+    if not chosen:
+        raise UnknownName(
+            "target", target, dict.fromkeys(name for recipe in recipes for name in recipe.targets)
+        )
+    return chosen
 
 
 def find_recipe(precision: str, target: str) -> PrecisionRecipe:
@@ -85,7 +90,7 @@ def find_recipe(precision: str, target: str) -> PrecisionRecipe:
     for recipe in known:
         if recipe.name == precision:
             return recipe
-    names = list(dict.fromkeys(recipe.name for recipe in _RECIPES))
+    names = list(dict.fromkeys(recipe.name for recipe in precisions()))
     if precision not in names:
         raise UnknownName("precision", precision, names)
     raise UsageError(
@@ -109,7 +114,7 @@ def convert(
     Args:
         model: an exported or user's model, float32.
         precision: name of a recipe.
-        target: what the graph is for, one of `TARGETS`.
+        target: what the graph is for, one that a recipe names.
         path: the file to write.
         calibration: images for recipes that need ranges.
         keep: layers that stay in float32.

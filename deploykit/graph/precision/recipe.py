@@ -4,37 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import onnx
 
 from deploykit.errors import UsageError
 from deploykit.graph.calibration import Calibration
-from deploykit.graph.precision.keep import KeepRules
 from deploykit.graph.precision.products import PRODUCTS, Product
-
-Transform = Callable[[onnx.ModelProto, KeepRules, Calibration | None], dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class PrecisionRecipe:
-    """One way to write a float32 graph in another precision.
-
-    Attributes:
-        name: as asked for on the command line ("int8").
-        targets: the targets it is for.
-        summary: one line for listings.
-        needs_calibration: whether `transform` must be given a `Calibration`.
-        transform: changes a float32 model in place; returns facts for the manifest.
-    """
-
-    name: str
-    targets: tuple[str, ...]
-    summary: str
-    needs_calibration: bool
-    transform: Transform
 
 
 def needs(calibration: Calibration | None, precision: str) -> Calibration:

@@ -1,0 +1,50 @@
+"""What a precision recipe is, and where recipes beside this package's own come from; light to import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import onnx
+
+    from deploykit.graph.calibration import Calibration
+    from deploykit.graph.precision.keep import KeepRules
+
+    Transform = Callable[[onnx.ModelProto, KeepRules, Calibration | None], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class PrecisionRecipe:
+    """One way to write a float32 graph in another precision.
+
+    Attributes:
+        name: as asked for on the command line ("int8").
+        targets: the targets it is for.
+        summary: one line for listings.
+        needs_calibration: whether `transform` must be given a `Calibration`.
+        transform: changes a float32 model in place; returns facts for the manifest.
+        origin: name and version of the package that brings it, part of the key of every graph it makes;
+            "" for this package's own, whose code is in the key.
+    """
+
+    name: str
+    targets: tuple[str, ...]
+    summary: str
+    needs_calibration: bool
+    transform: Transform
+    origin: str = ""
+
+
+_SOURCES: list[Callable[[], Iterable[PrecisionRecipe]]] = []
+
+
+def add_source(source: Callable[[], Iterable[PrecisionRecipe]]) -> None:
+    """Look up recipes in what `source` returns too, behind this package's own and those of earlier sources."""
+    _SOURCES.append(source)
+
+
+def from_sources() -> list[PrecisionRecipe]:
+    """The recipes that all sources offer now."""
+    return [recipe for source in _SOURCES for recipe in source()]
