@@ -1,18 +1,26 @@
 """Messages between processes and files: frozen dataclasses to JSON and back, checked against their types.
 
 One codec for worker requests, manifests, ceilings and model specs. What comes back has the declared types or
-is refused in one line that names the field; nothing is coerced in silence.
+is refused in one line that names the field; nothing is coerced in silence. Files are read with bounds on their
+size and on the depth of their nesting, so that a damaged one can't exhaust memory or the stack.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
+import stat
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+#: A file of JSON may be this large: the manifest of the largest engine takes less than a hundredth of it.
+MAX_FILE_BYTES = 64 * 2**20
+#: Lists and objects within each other; ours nest to 5.
+MAX_NESTING = 64
 
 
 class MalformedMessage(ValueError):
@@ -49,11 +57,14 @@ def from_values(values: Any, kind: type[T]) -> T:
         raise MalformedMessage(" ".join(str(error).split())) from error
 
 
-def to_json(value: Any) -> bytes:
+def to_json(value: Any, *, pretty: bool = False) -> bytes:
     """JSON text of a dataclass or of a container of them; keys in the order of the fields.
 
+    With `pretty`, for files that people open too, keys are sorted, lines indented and the last one ended.
     Infinities and NaN are written as Python's own JSON has them: msgspec would write null.
     """
+    if pretty:
+        return json.dumps(to_values(value), indent=2, sort_keys=True).encode() + b"\n"
     return json.dumps(to_values(value), separators=(",", ":")).encode()
 
 
@@ -76,10 +87,54 @@ def from_json(text: bytes | str, kind: type[T]) -> T:
         raise MalformedMessage(" ".join(str(error).split())) from error
 
 
+def read_json(path: Path, kind: type[T], max_bytes: int = MAX_FILE_BYTES) -> T:
+    """An instance of `kind` from a file of JSON.
+
+    Raises:
+        OSError: the file can't be read.
+        MalformedMessage: it is no regular file, larger than `max_bytes`, nested more than `MAX_NESTING` deep,
+            no JSON, or a field is missing or of another type.
+    """
+    # Without O_NONBLOCK, a pipe that lies there would keep us waiting for a writer.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:  # noqa: PTH123
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise MalformedMessage(f"{path} is no regular file")
+        text = stream.read(max_bytes + 1)
+    if len(text) > max_bytes:
+        raise MalformedMessage(f"{path} has more than {max_bytes} bytes")
+    anything: Any = Any
+    values = from_json(text, anything)
+    _check_nesting(values)
+    return from_values(values, kind)
+
+
+def read_stored(path: Path, kind: type[T], max_bytes: int = MAX_FILE_BYTES) -> T | None:
+    """What `read_json` gives, or None where the file is missing or malformed, and so has to be made again."""
+    try:
+        return read_json(path, kind, max_bytes)
+    except (OSError, MalformedMessage):
+        return None
+
+
+def _check_nesting(value: object) -> None:
+    """Raise where lists and objects nest deeper than `MAX_NESTING`; what handles them later recurses."""
+    level = [value]
+    for _ in range(MAX_NESTING + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return
+    raise MalformedMessage(f"nested more than {MAX_NESTING} deep")
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value.absolute())
-    if isinstance(value, Fraction):
+    if isinstance(value, Fraction | str):  # a version of PyTorch is a class of its own over str
         return str(value)
     if hasattr(value, "item"):  # a number of numpy's
         return value.item()

@@ -3,6 +3,9 @@
 An entry is named by what it was made from: a key over the bytes of the source, the options, the name and
 version of the builder, and the target. Asking for it again is a hit that does no work. Entries appear
 whole or not at all: they are made in a temporary folder beside their place and renamed into it.
+
+A manifest is a message of a declared type. One that lacks a field, has one of another type, nests too deep or is
+too large marks its entry as damaged, as a cut artifact does: the entry is not found, and made again.
 """
 
 from __future__ import annotations
@@ -17,14 +20,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
+from deploykit import codec
 from deploykit.errors import OutputFailed
+from deploykit.spec import BuildOptions, ModelSpec, TensorSpec
 
 MANIFEST = "manifest.json"
 #: Bumped when the meaning of a manifest changes, so that older entries are made anew.
 MANIFEST_SCHEMA = 1
+#: A larger one is damaged; that of EfficientNet-B7 in int8, with all its ranges, has some 0.3 MB.
+MAX_MANIFEST_BYTES = 16 * 2**20
 _TEMPORARY = ".making-"
 
 
@@ -110,13 +118,136 @@ def write_atomic(path: Path, data: bytes | str, what: str = "file") -> None:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One artifact: its folder, the artifact's file, its key, its manifest; `hit` if it was there."""
+class Manifest:
+    """What every entry says of itself; subclasses name the facts that one kind of entry has beside.
+
+    A manifest may hold more than its class declares (what the key was taken over, facts of one backend), which
+    is kept and readable in `Entry.values`.
+
+    Attributes:
+        schema: `MANIFEST_SCHEMA` of the version that wrote it.
+        kind: of the entry, `KIND` of the subclass.
+        key: SHA-256 over all that shapes the artifact.
+        file: name of the artifact within the entry's folder.
+        bytes: size of that file.
+        created: when, ISO 8601 in UTC.
+    """
+
+    KIND: ClassVar[str] = ""
+
+    schema: int
+    kind: str
+    key: str
+    file: str
+    bytes: int
+    created: str
+
+
+@dataclass(frozen=True)
+class GraphManifest(Manifest):
+    """An ONNX graph: what has to be known of it to build from it without reading it again."""
+
+    KIND: ClassVar[str] = "onnx"
+
+    sha256: str
+    precision: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    recipe: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class GraphTotals:
+    """The totals of `deploykit.spec.Counts` over a graph, without the division by operators."""
+
+    parameters: int
+    macs: int
+    activation_bytes: int
+    weight_bytes: int
+    uncounted: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class NetworkManifest(GraphManifest):
+    """A graph as it was exported or taken in, in no other precision yet.
+
+    Attributes:
+        network: what was asked for.
+        counts: of the graph.
+        dataset: that the weights were trained on; None where they don't say.
+        origin: the user's own file, where it was taken in from one.
+    """
+
+    network: ModelSpec
+    counts: GraphTotals
+    dataset: str | None
+    origin: str | None = None
+
+
+@dataclass(frozen=True)
+class EngineModel:
+    """The network of an engine, as its columns name it."""
+
+    name: str
+    alpha: float
+    rho: Fraction
+    weights: str
+    label: str
+
+
+@dataclass(frozen=True)
+class EngineManifest(Manifest):
+    """An engine: what it was built from and by, and what was read back of it.
+
+    Attributes:
+        onnx_sha256, onnx_bytes: of the graph's file.
+        options: that it was built with.
+        builder, builder_version, target: the backend.
+        precision: of the graph.
+        precision_actual: read back, see `deploykit.backends`.
+        emulated: whether it computes in another type than `precision`, as that backend is known to do.
+        compute_types: nodes of convolutions and products by the type that they compute in.
+        build_s: wall time of the build, seconds.
+        calibration: in words; None without one.
+        model: the network.
+        inputs, outputs, recipe: of the graph.
+    """
+
+    KIND: ClassVar[str] = "engine"
+
+    onnx_sha256: str
+    onnx_bytes: int
+    options: BuildOptions
+    builder: str
+    builder_version: str | None
+    target: str
+    precision: str
+    precision_actual: str
+    emulated: bool
+    compute_types: Mapping[str, tuple[str, ...]]
+    build_s: float
+    calibration: str | None
+    model: EngineModel
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    recipe: Mapping[str, Any]
+
+
+M = TypeVar("M", bound=Manifest)
+
+
+@dataclass(frozen=True)
+class Entry(Generic[M]):
+    """One artifact: its folder, the artifact's file, its key and manifest; `hit` if it was there.
+
+    `values` is all that manifest.json holds, as plain values.
+    """
 
     folder: Path
     path: Path
     key: str
-    manifest: Mapping[str, Any]
+    manifest: M
+    values: Mapping[str, Any]
     hit: bool
 
 
@@ -134,29 +265,25 @@ class Store:
         """Where the artifact of `key` lies or will lie; `label` only makes the name readable."""
         return self.root / f"{label}-{key[:12]}"
 
-    def find(self, label: str, key: str) -> Entry | None:
-        """The finished artifact of `key`, if the store holds it whole."""
-        return read_entry(self.folder_of(label, key), key)
-
-    def entries(self, kind: str | None = None) -> list[Entry]:
-        """All whole artifacts, in the order of their names; `kind` filters ("onnx", "engine")."""
+    def entries(self, kind: type[M]) -> list[Entry[M]]:
+        """All whole artifacts of a kind, in the order of their names."""
         if not self.root.is_dir():
             return []
-        found = (read_entry(folder) for folder in sorted(self.root.iterdir()) if folder.is_dir())
-        return [e for e in found if e is not None and kind in (None, e.manifest.get("kind"))]
+        folders = sorted(folder for folder in self.root.iterdir() if folder.is_dir())
+        return [e for folder in folders if (e := read_entry(folder, kind)) is not None]
 
     def produce(
         self,
-        kind: str,
+        kind: type[M],
         label: str,
         fields: Mapping[str, Any],
         filename: str,
         make: Callable[[Path], Mapping[str, Any]],
-    ) -> Entry:
-        """The artifact that `fields` describe: found, or made by `make` and stored.
+    ) -> Entry[M]:
+        """The artifact that `fields` describe: found whole, or made by `make` and stored.
 
         Args:
-            kind: "onnx" or "engine".
+            kind: what its manifest has to hold.
             label: readable start of the folder's name.
             fields: everything that shapes the artifact; the key is taken over them.
             filename: name of the artifact's file within its folder.
@@ -166,42 +293,47 @@ class Store:
             OutputFailed: the disk is full or read-only. Whatever else `make` raises passes through.
             In both cases nothing is left behind.
         """
-        key = key_of({"schema": MANIFEST_SCHEMA, "kind": kind, "file": filename, **fields})
-        found = self.find(label, key)
+        key = key_of({"schema": MANIFEST_SCHEMA, "kind": kind.KIND, "file": filename, **fields})
+        final = self.folder_of(label, key)
+        found = read_entry(final, kind, key)
         if found is not None:
             return found
-        final = self.folder_of(label, key)
         with output_errors("engine store"):
             self.root.mkdir(parents=True, exist_ok=True)
             self._remove_abandoned()
             making = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=self.root))
             try:
                 facts = make(making / filename)
-                manifest = {
-                    "schema": MANIFEST_SCHEMA,
-                    "kind": kind,
-                    "key": key,
-                    "file": filename,
-                    "bytes": (making / filename).stat().st_size,
-                    "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                    **fields,
-                    **facts,
-                }
-                text = json.dumps(manifest, indent=2, sort_keys=True, default=str) + "\n"
-                (making / MANIFEST).write_text(text)
+                text = codec.to_json(
+                    {
+                        "schema": MANIFEST_SCHEMA,
+                        "kind": kind.KIND,
+                        "key": key,
+                        "file": filename,
+                        "bytes": (making / filename).stat().st_size,
+                        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                        **fields,
+                        **facts,
+                    },
+                    pretty=True,
+                )
+                manifest = codec.from_json(
+                    text, kind
+                )  # a fact of another type is a fault of `make`
+                (making / MANIFEST).write_bytes(text)
                 umask = os.umask(0)
                 os.umask(umask)
                 making.chmod(0o777 & ~umask)
-                quicker = self._put(making, label, key)
+                quicker = self._put(making, final, kind, key)
                 if quicker is not None:
                     return quicker
             finally:
                 shutil.rmtree(making, ignore_errors=True)
-        return Entry(final, final / filename, key, json.loads(text), hit=False)
+        values = codec.from_json(text, dict[str, Any])
+        return Entry(final, final / filename, key, manifest, values, hit=False)
 
-    def _put(self, making: Path, label: str, key: str) -> Entry | None:
+    def _put(self, making: Path, final: Path, kind: type[M], key: str) -> Entry[M] | None:
         """Move a finished folder to its place; the entry of another process that was quicker, if one was."""
-        final = self.folder_of(label, key)
         try:
             making.rename(final)  # takes the place of nothing or of an empty folder only
         except OSError as error:
@@ -209,7 +341,7 @@ class Store:
                 raise
         else:
             return None
-        other = self.find(label, key)
+        other = read_entry(final, kind, key)
         if other is None:  # damaged, or the remains of something else
             if final.is_dir():
                 shutil.rmtree(final)
@@ -226,15 +358,18 @@ class Store:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def read_entry(folder: Path, key: str | None = None) -> Entry | None:
-    """The artifact in `folder`, or None where it is missing, damaged or not that of `key`."""
+def read_entry(folder: Path, kind: type[M], key: str | None = None) -> Entry[M] | None:
+    """The artifact in `folder`, or None where it is missing, damaged, of another kind or not that of `key`."""
+    values = codec.read_stored(folder / MANIFEST, dict[str, Any], MAX_MANIFEST_BYTES)
+    if values is None:
+        return None
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        path = folder / str(manifest["file"])
-        whole = path.stat().st_size == manifest["bytes"]
-        found = str(manifest["key"])
-    except (OSError, ValueError, KeyError, TypeError):
+        manifest = codec.from_values(values, kind)
+        path = folder / manifest.file
+        whole = path.parent == folder and path.stat().st_size == manifest.bytes
+    except (codec.MalformedMessage, OSError, ValueError):  # ValueError: a name with a zero byte
         return None
-    if not whole or manifest.get("schema") != MANIFEST_SCHEMA or key not in (None, found):
+    expected = (MANIFEST_SCHEMA, kind.KIND, key or manifest.key)
+    if not whole or (manifest.schema, manifest.kind, manifest.key) != expected:
         return None
-    return Entry(folder, path, found, manifest, hit=True)
+    return Entry(folder, path, manifest.key, manifest, values, hit=True)

@@ -78,3 +78,61 @@ def test_a_malformed_message_is_refused_in_one_line(text, said):
 def test_a_value_without_a_json_form_is_an_error_of_the_program():
     with pytest.raises(TypeError, match="no JSON form"):
         codec.to_json(object())
+
+
+def test_a_pretty_message_is_sorted_indented_and_ends_its_line():
+    text = codec.to_json({"b": 1, "a": [float("inf")]}, pretty=True).decode()
+    assert text == '{\n  "a": [\n    Infinity\n  ],\n  "b": 1\n}\n'
+
+
+def test_a_file_of_json_is_read_with_its_types(tmp_path):
+    spec = ModelSpec("mobilenet", rho=Fraction(6, 7))
+    (tmp_path / "spec.json").write_bytes(codec.to_json(spec))
+    assert codec.read_json(tmp_path / "spec.json", ModelSpec) == spec
+    assert codec.read_stored(tmp_path / "spec.json", ModelSpec) == spec
+    assert codec.read_stored(tmp_path / "other.json", ModelSpec) is None
+    with pytest.raises(FileNotFoundError):
+        codec.read_json(tmp_path / "other.json", ModelSpec)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b" " * 1001, "more than 1000 bytes"),
+        (b"[" * 70 + b"]" * 70, "more than 64 deep"),
+        (b'{"name": 3}', r"\$\.name"),
+        (b"\xff", "malformed|invalid"),
+        (b"", "truncated"),
+    ],
+)
+def test_a_malformed_file_is_refused_in_one_line_and_made_again(tmp_path, text, said):
+    (tmp_path / "spec.json").write_bytes(text)
+    with pytest.raises(codec.MalformedMessage, match=f"(?i){said}"):
+        codec.read_json(tmp_path / "spec.json", ModelSpec, max_bytes=1000)
+    assert codec.read_stored(tmp_path / "spec.json", ModelSpec, max_bytes=1000) is None
+
+
+def test_as_deep_as_the_limit_is_read(tmp_path):
+    (tmp_path / "lists.json").write_text("[" * codec.MAX_NESTING + "]" * codec.MAX_NESTING)
+    assert codec.read_stored(tmp_path / "lists.json", list) is not None
+
+
+@pytest.mark.parametrize("pretty", [False, True])
+def test_a_file_name_that_is_no_text_travels(pretty):
+    spec = ModelSpec("bad\udcff", seed=1)
+    assert codec.from_json(codec.to_json(spec, pretty=pretty), ModelSpec) == spec
+
+
+@pytest.mark.parametrize(
+    "text", [r'{"name": "\udcff", "seed": "1"}', r'{"name": "\udcff"', r'["\udcff"' + "[" * 10**5]
+)
+def test_what_is_malformed_beside_such_a_name_is_refused_too(text):
+    with pytest.raises(codec.MalformedMessage):
+        codec.from_json(text, ModelSpec)
+
+
+def test_a_class_over_str_is_text():
+    class Version(str):
+        __slots__ = ()
+
+    assert codec.to_json([Version("2.9")]) == b'["2.9"]'

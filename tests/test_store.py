@@ -6,15 +6,23 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploykit import codec
 from deploykit.errors import BuildFailed, OutputFailed
 from deploykit.store import (
     MANIFEST,
+    MAX_MANIFEST_BYTES,
+    EngineManifest,
+    GraphManifest,
+    Manifest,
+    NetworkManifest,
     Store,
     default_root,
     file_sha256,
@@ -26,6 +34,21 @@ from deploykit.store import (
 
 FIELDS = {"source": "abc", "options": {"batch": 1}}
 VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.text(), st.floats(allow_nan=False))
+
+
+@dataclass(frozen=True)
+class Thing(Manifest):
+    """An entry with two facts of its own."""
+
+    KIND: ClassVar[str] = "thing"
+
+    made_by: str
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Other(Manifest):
+    KIND: ClassVar[str] = "other"
 
 
 class Maker:
@@ -41,7 +64,27 @@ class Maker:
 
 
 def produce(store: Store, make=None, fields=FIELDS):
-    return store.produce("engine", "tiny", fields, "engine.bin", make or Maker())
+    return store.produce(Thing, "tiny", fields, "engine.bin", make or Maker())
+
+
+def rewrite(entry, **changes):
+    """Change fields of a manifest; `...` removes one."""
+    values = {**entry.values, **changes}
+    text = json.dumps({name: value for name, value in values.items() if value is not ...})
+    (entry.folder / MANIFEST).write_text(text)
+
+
+def put(entry, make):
+    """Put something else in the manifest's place."""
+    (entry.folder / MANIFEST).unlink()
+    make(entry.folder / MANIFEST)
+
+
+def nested(depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
 
 
 def names(root: Path) -> list[str]:
@@ -83,10 +126,10 @@ def test_other_fields_kinds_and_file_names_are_other_entries(tmp_path):
     keys = {
         store.produce(kind, "tiny", fields, file, make).key
         for kind, fields, file in [
-            ("engine", FIELDS, "engine.bin"),
-            ("onnx", FIELDS, "engine.bin"),
-            ("engine", FIELDS, "model.onnx"),
-            ("engine", {**FIELDS, "source": "abd"}, "engine.bin"),
+            (Thing, FIELDS, "engine.bin"),
+            (Other, FIELDS, "engine.bin"),
+            (Thing, FIELDS, "model.onnx"),
+            (Thing, {**FIELDS, "source": "abd"}, "engine.bin"),
         ]
     }
     assert len(keys) == make.calls == 4
@@ -95,10 +138,11 @@ def test_other_fields_kinds_and_file_names_are_other_entries(tmp_path):
 def test_the_manifest_says_what_the_entry_was_made_from(tmp_path):
     entry = produce(Store(tmp_path))
     written = json.loads((entry.folder / MANIFEST).read_text())
-    assert written == entry.manifest
+    assert written == entry.values
+    assert entry.manifest == codec.from_values(written, Thing)
     assert written["source"] == "abc"
     assert written["made_by"] == "test"
-    assert written["kind"] == "engine"
+    assert written["kind"] == "thing"
     assert written["bytes"] == entry.path.stat().st_size == 6
     assert entry.folder.name == f"tiny-{entry.key[:12]}"
 
@@ -127,6 +171,22 @@ def test_nothing_is_left_when_the_maker_is_interrupted(tmp_path):
     assert names(tmp_path) == []
 
 
+def test_a_maker_whose_facts_are_of_another_type_is_told_at_once(tmp_path):
+    def make(path: Path) -> dict[str, object]:
+        path.write_bytes(b"engine")
+        return {"made_by": 3}
+
+    with pytest.raises(codec.MalformedMessage, match=r"\$\.made_by"):
+        produce(Store(tmp_path), make)
+    assert names(tmp_path) == []
+
+
+def test_the_kinds_of_entries_have_names_of_their_own_and_a_network_is_a_graph():
+    assert (GraphManifest.KIND, EngineManifest.KIND) == ("onnx", "engine")
+    assert issubclass(NetworkManifest, GraphManifest)
+    assert NetworkManifest.KIND == GraphManifest.KIND
+
+
 def finished_pid() -> int:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
@@ -147,19 +207,60 @@ def test_folders_of_killed_makers_are_removed_and_those_of_living_ones_kept(tmp_
 @pytest.mark.parametrize(
     "damage",
     [
+        lambda entry: rewrite(entry, made_by=None),
+        lambda entry: rewrite(entry, made_by=3),
+        lambda entry: rewrite(entry, shape=["1"]),
+        lambda entry: rewrite(entry, bytes="6"),
+        lambda entry: rewrite(entry, kind="other"),
+        lambda entry: rewrite(entry, file="../engine.bin"),
+        lambda entry: rewrite(entry, file="engine\0bin"),
+        lambda entry: rewrite(entry, created=...),
+        lambda entry: rewrite(entry, more=nested(100)),
+        lambda entry: (entry.folder / MANIFEST).write_text('{"x": ' * 100_000),
+        lambda entry: (entry.folder / MANIFEST).write_text("[" * 100_000),
+        lambda entry: rewrite(entry, more="x" * MAX_MANIFEST_BYTES),
+        lambda entry: (entry.folder / MANIFEST).write_bytes(b"\xff{}"),
+        lambda entry: put(entry, os.mkfifo),
+        lambda entry: put(entry, lambda path: path.symlink_to("/dev/zero")),
+        lambda entry: put(entry, Path.mkdir),
         lambda entry: entry.path.write_bytes(b"cut"),
         lambda entry: entry.path.unlink(),
         lambda entry: (entry.folder / MANIFEST).unlink(),
         lambda entry: (entry.folder / MANIFEST).write_text('{"schema"'),
         lambda entry: (entry.folder / MANIFEST).write_text("[]"),
         lambda entry: (entry.folder / MANIFEST).write_text(
-            json.dumps({**entry.manifest, "schema": 0})
+            json.dumps({**entry.values, "schema": 0})
         ),
         lambda entry: (entry.folder / MANIFEST).write_text(
-            json.dumps({**entry.manifest, "key": "0" * 64})
+            json.dumps({**entry.values, "key": "0" * 64})
         ),
     ],
-    ids=["truncated", "file gone", "no manifest", "cut manifest", "no object", "schema", "key"],
+    ids=[
+        *(
+            "null fact",
+            "fact of another type",
+            "item of another type",
+            "bytes as text",
+            "kind",
+            "file elsewhere",
+        ),
+        *(
+            "file with a zero byte",
+            "field gone",
+            "nested",
+            "unclosed objects",
+            "unclosed lists",
+            "too large",
+        ),
+        *("no text", "pipe", "device", "folder"),
+        "truncated",
+        "file gone",
+        "no manifest",
+        "cut manifest",
+        "no object",
+        "schema",
+        "key",
+    ],
 )
 def test_a_damaged_entry_is_made_anew(tmp_path, damage):
     make, store = Maker(), Store(tmp_path)
@@ -167,7 +268,7 @@ def test_a_damaged_entry_is_made_anew(tmp_path, damage):
     again = produce(store, make)
     assert (make.calls, again.hit) == (2, False)
     assert produce(store, make).hit
-    assert read_entry(again.folder, again.key) is not None
+    assert read_entry(again.folder, Thing, again.key) is not None
     assert names(tmp_path) == [again.folder.name]
 
 
@@ -189,7 +290,7 @@ def test_makers_at_the_same_time_end_up_with_one_whole_entry(tmp_path):
     def make(path: Path) -> dict[str, object]:
         barrier.wait(10)
         path.write_bytes(b"engine")
-        return {}
+        return {"made_by": "test"}
 
     threads = [
         threading.Thread(target=lambda: entries.append(produce(Store(tmp_path), make)))
@@ -207,13 +308,13 @@ def test_makers_at_the_same_time_end_up_with_one_whole_entry(tmp_path):
 
 def test_entries_lists_whole_ones_of_a_kind_by_name(tmp_path):
     store = Store(tmp_path / "engines")
-    assert store.entries() == []
-    for label, kind in (("b", "engine"), ("a", "engine"), ("c", "onnx")):
+    assert store.entries(Thing) == []
+    for label, kind in (("b", Thing), ("a", Thing), ("c", Other)):
         store.produce(kind, label, FIELDS, "file.bin", Maker())
     (store.root / "README.md").write_text("not an entry")
     (store.root / "junk").mkdir()
-    assert [e.folder.name[0] for e in store.entries()] == ["a", "b", "c"]
-    assert [e.folder.name[0] for e in store.entries("engine")] == ["a", "b"]
+    assert [e.folder.name[0] for e in store.entries(Thing)] == ["a", "b"]
+    assert [e.folder.name[0] for e in store.entries(Other)] == ["c"]
 
 
 def test_the_default_store_is_engines_or_what_the_environment_says(monkeypatch, tmp_path):
@@ -240,7 +341,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 from deploykit.errors import OutputFailed
-from deploykit.store import Store, write_atomic
+from deploykit.store import Manifest, Store, write_atomic
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 folder = Path(sys.argv[1])
@@ -251,7 +352,7 @@ def make(path):
 
 for write in (
     lambda: write_atomic(folder / "report.csv", bytes(30_000), "report"),
-    lambda: Store(folder / "engines").produce("engine", "big", {}, "engine.bin", make),
+    lambda: Store(folder / "engines").produce(Manifest, "big", {}, "engine.bin", make),
 ):
     try:
         write()

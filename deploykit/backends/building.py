@@ -11,7 +11,7 @@ from typing import Any
 from deploykit.backends.protocol import Backend
 from deploykit.errors import MissingDependency, PrecisionMismatch
 from deploykit.spec import BuildOptions, Engine, OnnxModel
-from deploykit.store import Entry, Store
+from deploykit.store import EngineManifest, Entry, Store
 
 
 def precision_of_types(compute_types: Mapping[str, list[str]]) -> str:
@@ -111,6 +111,8 @@ def build_engine(
         types = facts["compute_types"]
         _check_precision(model, backend, types)
         manifest = {
+            "calibration": None,
+            "onnx_bytes": model.path.stat().st_size,
             **(notes or {}),
             **facts,
             "build_s": round(build_s, 3),
@@ -132,10 +134,10 @@ def build_engine(
         check(Engine(path, "", manifest))
         return manifest
 
-    entry = store.produce("engine", label, fields, backend.filename, make)
+    entry = store.produce(EngineManifest, label, fields, backend.filename, make)
     return engine_of(entry), entry.hit
 
 
-def engine_of(entry: Entry) -> Engine:
+def engine_of(entry: Entry[EngineManifest]) -> Engine:
     """The engine that a store entry holds."""
-    return Engine(entry.path, entry.key, entry.manifest)
+    return Engine(entry.path, entry.key, entry.values)

@@ -20,7 +20,7 @@ from deploykit.codec import to_values
 from deploykit.errors import InvalidModel, MissingDependency, UsageError
 from deploykit.row import Note
 from deploykit.spec import Engine, Reason
-from deploykit.store import read_entry
+from deploykit.store import EngineManifest, read_entry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,10 +35,10 @@ def open_engine(folder: Path) -> Engine:
     Raises:
         InvalidModel: it is missing or damaged.
     """
-    entry = read_entry(folder)
+    entry = read_entry(folder, EngineManifest)
     if entry is None:
         raise InvalidModel(f"{folder} holds no whole engine; build it again")
-    return Engine(entry.path, entry.key, entry.manifest)
+    return Engine(entry.path, entry.key, entry.values)
 
 
 def largest_batch(engine: Engine) -> int | None:

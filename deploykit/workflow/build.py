@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deploykit.backends import for_target
@@ -100,7 +100,6 @@ def build_network(
             "dataset": network.dataset,
             "counts": dict(network.facts),
         },
-        "onnx_bytes": model.path.stat().st_size,
         "calibration": calibration_text(model),
         "num_classes": model.spec.num_classes,
         "resolution_px": model.spec.resolution_px,
@@ -111,9 +110,3 @@ def build_network(
 
     engine, hit = build_engine(model, backend, options, store, notes, check)
     return Built(engine, model, hit)
-
-
-def stored_engines(store: Store) -> Iterator[Engine]:
-    """All engines in the store, in the order of their names."""
-    for entry in store.entries("engine"):
-        yield Engine(entry.path, entry.key, entry.manifest)

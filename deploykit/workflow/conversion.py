@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from deploykit import env
 from deploykit.code_digest import code_digest
 from deploykit.errors import UnknownName, UsageError
 from deploykit.spec import OnnxModel
-from deploykit.store import Store
+from deploykit.store import GraphManifest, Store
 from deploykit.workflow.keeping import KeepChoice, keep_rules
 from deploykit.workflow.network import Network, input_chw, model_of
 
@@ -99,15 +99,17 @@ def convert_network(
         return {
             "sha256": model.sha256,
             "precision": model.precision,
-            "inputs": [asdict(spec) for spec in model.inputs],
-            "outputs": [asdict(spec) for spec in model.outputs],
+            "inputs": model.inputs,
+            "outputs": model.outputs,
             "recipe": dict(model.recipe),
         }
 
     label = f"{network.model.spec.label.replace(':', '.')}-{precision}"
     if recipe.targets == ("cpu",) or "cpu" not in recipe.targets:  # two recipes bear this name
         label += f"-{recipe.targets[0]}"
-    return model_of(store.produce("onnx", label, fields, "model.onnx", make), network.model.spec)
+    return model_of(
+        store.produce(GraphManifest, label, fields, "model.onnx", make), network.model.spec
+    )
 
 
 def calibration_of(network: Network, choice: CalibrationChoice) -> Calibration:

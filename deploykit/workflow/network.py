@@ -13,7 +13,7 @@ from typing import Any
 from deploykit import env
 from deploykit.code_digest import code_digest
 from deploykit.spec import ModelSpec, OnnxModel
-from deploykit.store import Entry, Store, file_sha256
+from deploykit.store import Entry, GraphManifest, NetworkManifest, Store, file_sha256
 from deploykit.workflow.plan import Source
 
 #: Packages whose version can change the graph that an export gives.
@@ -76,7 +76,9 @@ def _from_zoo(spec: ModelSpec, store: Store) -> Network:
         model = export_model(spec, path)
         return _describe(model) | {"dataset": weights.facts(spec).get("dataset")}
 
-    return _network(store.produce("onnx", f"{spec.label}-fp32", fields, "model.onnx", make), spec)
+    return _network(
+        store.produce(NetworkManifest, f"{spec.label}-fp32", fields, "model.onnx", make), spec
+    )
 
 
 def _from_file(file: Path, spec: ModelSpec | None, store: Store) -> Network:
@@ -94,7 +96,7 @@ def _from_file(file: Path, spec: ModelSpec | None, store: Store) -> Network:
         return facts | {"dataset": None, "origin": str(file.absolute())}
 
     fields = {"source_sha256": model.sha256, "code": code_digest(__name__)}
-    return _network(store.produce("onnx", label, fields, "model.onnx", make), model.spec)
+    return _network(store.produce(NetworkManifest, label, fields, "model.onnx", make), model.spec)
 
 
 def _checkpoint(spec: ModelSpec) -> Path | None:
@@ -113,10 +115,10 @@ def _describe(model: OnnxModel) -> dict[str, Any]:
     counts = count_graph(model.path)
     return {
         "sha256": model.sha256,
-        "network": dataclasses.asdict(model.spec) | {"rho": str(model.spec.rho)},
+        "network": model.spec,
         "precision": model.precision,
-        "inputs": [dataclasses.asdict(spec) for spec in model.inputs],
-        "outputs": [dataclasses.asdict(spec) for spec in model.outputs],
+        "inputs": model.inputs,
+        "outputs": model.outputs,
         "recipe": dict(model.recipe),
         "counts": {
             "parameters": counts.parameters,
@@ -128,33 +130,27 @@ def _describe(model: OnnxModel) -> dict[str, Any]:
     }
 
 
-def _network(entry: Entry, spec: ModelSpec) -> Network:
-    manifest = entry.manifest
+def _network(entry: Entry[NetworkManifest], spec: ModelSpec) -> Network:
     return Network(
         model=model_of(entry, spec),
         folder=entry.folder,
-        facts=manifest["counts"],
-        dataset=manifest["dataset"],
+        facts=entry.values["counts"],
+        dataset=entry.manifest.dataset,
         hit=entry.hit,
     )
 
 
-def model_of(entry: Entry, spec: ModelSpec) -> OnnxModel:
+def model_of(entry: Entry[GraphManifest] | Entry[NetworkManifest], spec: ModelSpec) -> OnnxModel:
     """The graph of a store entry, from its manifest alone."""
-    from deploykit.spec import TensorSpec
-
-    def specs(stored: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
-        return tuple(TensorSpec(s["name"], tuple(s["shape"]), s["dtype"]) for s in stored)
-
     manifest = entry.manifest
     return OnnxModel(
         path=entry.path,
-        sha256=manifest["sha256"],
+        sha256=manifest.sha256,
         spec=spec,
-        precision=manifest["precision"],
-        inputs=specs(manifest["inputs"]),
-        outputs=specs(manifest["outputs"]),
-        recipe=manifest["recipe"],
+        precision=manifest.precision,
+        inputs=manifest.inputs,
+        outputs=manifest.outputs,
+        recipe=manifest.recipe,
     )
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 from deploykit.errors import UsageError
-from deploykit.spec import ModelSpec
-from deploykit.store import Store
+from deploykit.store import NetworkManifest, Store
 from deploykit.workflow.plan import DEFAULT_MODELS, Source, Variants
 
 
@@ -17,16 +15,12 @@ def stored_sources(store: Store) -> list[Source]:
     A user's own file counts as long as it is where it was.
     """
     found: list[Source] = []
-    for entry in store.entries("onnx"):
-        manifest = entry.manifest
-        if "counts" not in manifest:  # another precision of a network that is listed itself
-            continue
-        if "origin" in manifest:
-            if Path(manifest["origin"]).is_file():
-                found.append(Path(manifest["origin"]))
-            continue
-        stored = dict(manifest["network"])
-        found.append(ModelSpec(**stored | {"rho": Fraction(stored["rho"])}))
+    for entry in store.entries(NetworkManifest):
+        origin = entry.manifest.origin
+        if origin is None:
+            found.append(entry.manifest.network)
+        elif Path(origin).is_file():
+            found.append(Path(origin))
     return list(dict.fromkeys(found))
 
 

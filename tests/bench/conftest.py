@@ -3,12 +3,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from deploykit.spec import ModelSpec, OnnxModel
-from deploykit.store import Entry, Store
+from deploykit.spec import BuildOptions, ModelSpec, OnnxModel
+from deploykit.store import EngineManifest, Entry, Store
 
 PLUGIN = Path(__file__).parent / "plugin"
 
@@ -42,14 +43,30 @@ def classifier(classes: int = 10, batch: int | str = "batch", scale: float = 1.0
     return model.SerializeToString()
 
 
-def store_engine(root: Path, content: bytes, name: str = "tiny") -> Entry:
+def store_engine(root: Path, content: bytes, name: str = "tiny") -> Entry[EngineManifest]:
     """Put bytes into a store as an engine for the CPU."""
 
-    def make(path: Path) -> dict[str, str]:
+    def make(path: Path) -> dict[str, Any]:
         path.write_bytes(content)
-        return {"precision_actual": "fp32"}
+        return {
+            "onnx_sha256": "0" * 64,
+            "onnx_bytes": len(content),
+            "options": BuildOptions(),
+            "builder": "onnxruntime",
+            "builder_version": "1",
+            "precision": "fp32",
+            "precision_actual": "fp32",
+            "emulated": False,
+            "compute_types": {},
+            "build_s": 0.1,
+            "calibration": None,
+            "model": {"name": name, "alpha": 1, "rho": "1", "weights": "file", "label": name},
+            "inputs": [],
+            "outputs": [],
+            "recipe": {},
+        }
 
-    return Store(root).produce("engine", name, {"target": "cpu"}, "engine.onnx", make)
+    return Store(root).produce(EngineManifest, name, {"target": "cpu"}, "engine.onnx", make)
 
 
 def as_model(path: Path, content: bytes) -> OnnxModel:
@@ -65,7 +82,7 @@ def tiny() -> SimpleNamespace:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Entry:
+def engine(tmp_path: Path) -> Entry[EngineManifest]:
     return store_engine(tmp_path / "engines", classifier())
 
 

@@ -18,6 +18,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.spec import ModelSpec
+from deploykit.store import GraphManifest
 from deploykit.zoo import weights
 
 TRAINED = ("lenet5", "--weights", "trained")
@@ -269,7 +270,7 @@ def test_a_disk_that_fills_up_during_a_build_leaves_nothing(
 ):
     run("build", *TRAINED, "-q")
     store = tmp_path / "engines"
-    for entry in shared_store.entries("onnx"):
+    for entry in shared_store.entries(GraphManifest):
         if entry.folder.name.startswith("lenet5"):
             shutil.copytree(entry.folder, store / entry.folder.name)
     before = contents(tmp_path)

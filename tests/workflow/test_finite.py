@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from deploykit.backends import get
 from deploykit.errors import BuildFailed, DriftFailed
 from deploykit.spec import BuildOptions
-from deploykit.store import Store
+from deploykit.store import EngineManifest, Store
 from deploykit.workflow.build import build_network
 from deploykit.workflow.conversion import CalibrationChoice
 from deploykit.workflow.network import obtain_network
@@ -51,7 +51,7 @@ def test_activations_that_overflow_fp16_fail_its_build_and_leave_no_engine(build
     assert build(path, "fp32")
     with pytest.raises(DriftFailed, match=r"large fp16 on onnxruntime: output 'y' has .*--keep"):
         build(path, "fp16")
-    names = [entry.manifest["precision"] for entry in build.store.entries("engine")]
+    names = [entry.manifest.precision for entry in build.store.entries(EngineManifest)]
     assert names == ["fp32"]
 
 

@@ -15,7 +15,7 @@ from deploykit.bench.scenario import Scenario
 from deploykit.errors import OutputFailed, UsageError
 from deploykit.report.schema import NAMES
 from deploykit.spec import ModelSpec
-from deploykit.store import Store
+from deploykit.store import GraphManifest, Store
 from deploykit.workflow.configuration import Configuration, ProfileOptions, configurations
 from deploykit.workflow.data_key import data_key
 from deploykit.workflow.fixed_columns import weights_text
@@ -227,9 +227,9 @@ def test_raw_samples_are_kept_where_asked(shared_store, tmp_path):
 
 def test_without_names_the_store_is_profiled_else_the_default_models(shared_store, tmp_path):
     assert sources_without_names(Store(tmp_path / "none"), Variants()) == list(DEFAULT_MODELS)
-    (entry,) = [e for e in shared_store.entries("onnx") if e.folder.name.startswith("lenet5-fp32")][
-        :1
-    ]
+    (entry,) = [
+        e for e in shared_store.entries(GraphManifest) if e.folder.name.startswith("lenet5-fp32")
+    ][:1]
     shutil.copytree(entry.folder, tmp_path / entry.folder.name)
     assert [s.name for s in sources_without_names(Store(tmp_path), Variants())] == ["lenet5"]
     with pytest.raises(UsageError, match="need a MODEL"):
