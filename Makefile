@@ -42,10 +42,10 @@ bench-noise: install  ## False alarms and slowdowns found, over hundreds of comp
 	$(BIN)/python -m benchmarks interleaved stored
 
 catalogue: install  ## Every network through export, precisions and builders, into reports/catalogue.csv.
-	$(BIN)/python -m deploykit.workflow.catalogue
+	$(BIN)/python -m studies.catalogue
 
 study: install  ## Train and measure size against accuracy on Fashion-MNIST, into reports/; STUDY='--budget 600' and the like.
-	$(BIN)/python -m deploykit.workflow.study $(STUDY)
+	$(BIN)/python -m studies.fashion_mnist $(STUDY)
 
 # torchvision's and timm's wheels ask for another torch: they go beside .venv's, without what they depend on.
 .venv-parity/.installed: | install

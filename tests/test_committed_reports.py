@@ -11,8 +11,8 @@ from deploykit import zoo
 from deploykit.claims import list_claims
 from deploykit.report.schema import NAMES
 from deploykit.store import file_sha256
-from deploykit.training.study import EPOCHS, plan
 from deploykit.zoo.weights import shipped
+from studies.fashion_mnist.cases import EPOCHS, plan
 
 REPORTS = Path(__file__).parents[1] / "reports"
 

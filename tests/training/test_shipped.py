@@ -13,8 +13,8 @@ from deploykit.data import fashion_mnist, open_dataset
 from deploykit.spec import ModelSpec
 from deploykit.training import recipe_for
 from deploykit.training.evaluation import count_correct
-from deploykit.training.study import EPOCHS
 from deploykit.zoo.weights import metadata, shipped
+from studies.fashion_mnist.cases import EPOCHS
 
 LIMIT_BYTES = 5_000_000
 ON_CLOTHES = [stem for stem in shipped() if metadata(shipped()[stem])["dataset"] != "digits"]

@@ -1,6 +1,6 @@
 """The study of size against accuracy, from nothing to its report: `make study`.
 
-Run as `python -m deploykit.workflow.study`. It trains what is not trained yet, measures what is not measured
+Run as `python -m studies.fashion_mnist`. It trains what is not trained yet, measures what is not measured
 yet, and writes `study.csv`, `study.md`, `study.png`, `study.svg` and `study_training.csv`. Each part goes on
 where an earlier call stopped: checkpoints and rows are kept in a folder of the study's own.
 """
@@ -18,12 +18,11 @@ from deploykit.bench.policy import Policy
 from deploykit.errors import EXIT_INTERRUPTED, BuildFailed, DeploykitError
 from deploykit.report.csvfile import to_csv
 from deploykit.store import output_errors, write_atomic
-from deploykit.training.study import Case, Outcome, plan, run_study
 from deploykit.workflow.run import write_environment
 from deploykit.workflow.stores import open_store
-from deploykit.workflow.study_report import Report
-from deploykit.workflow.study_rows import Measured, evaluate
-from deploykit.workflow.study_training import TRAINING_COLUMNS, training_rows
+from studies.fashion_mnist.cases import Case, Outcome, plan, run_study
+from studies.fashion_mnist.report import Report
+from studies.fashion_mnist.rows import TRAINING_COLUMNS, Measured, evaluate, training_rows
 
 #: The data set whose networks are measured; the transfer cases are about what training buys alone.
 STUDIED = "fashion-mnist"
@@ -40,7 +39,7 @@ def write_reports(
         OutputFailed: `reports` can't be written.
         MissingDependency: matplotlib is not installed; the tables are written all the same.
     """
-    from deploykit.workflow.study_plot import draw
+    from studies.fashion_mnist.plot import draw
 
     with output_errors("reports"):
         reports.mkdir(parents=True, exist_ok=True)
@@ -106,7 +105,7 @@ def study(options: argparse.Namespace, say: Say, cases: Sequence[Case] | None = 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     found = argparse.ArgumentParser(
-        prog="python -m deploykit.workflow.study",
+        prog="python -m studies.fashion_mnist",
         description="Train, measure and report the Fashion-MNIST study; go on where it stopped.",
         epilog="Training takes about 80 minutes on two cores, measuring a few.",
     )

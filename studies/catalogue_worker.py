@@ -1,6 +1,6 @@
 """Everything that can be shown of one catalogue network without a GPU, in a process of its own.
 
-Run as `python -m deploykit.workflow.catalogue_worker`; started by `deploykit.workflow.catalogue`.
+Run as `python -m studies.catalogue_worker`; started by `studies.catalogue`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from deploykit.backends.protocol import Backend
 from deploykit.bench.child import serve
 from deploykit.bench.drift import compare
 from deploykit.bench.reference import Reference, compute_reference
+from deploykit.codec import from_values
 from deploykit.errors import DeploykitError
 from deploykit.graph.precision import find_recipe
 from deploykit.spec import BuildOptions, Engine, ModelSpec, OnnxModel
@@ -108,7 +108,7 @@ class Prover:
 
 
 def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    spec = ModelSpec(**request["spec"] | {"rho": Fraction(request["spec"]["rho"])})
+    spec = from_values(request["spec"], ModelSpec)
     with tempfile.TemporaryDirectory(prefix="catalogue-", dir=request["folder"]) as folder:
         prover = Prover(spec, Store(Path(folder)), request["threads"])
         rows = [

@@ -20,8 +20,8 @@ from deploykit.report.views import (
     significant,
 )
 from deploykit.stats import holm
-from deploykit.training.study import EPOCHS, RESOLUTION_PX
-from deploykit.workflow.study_rows import CALIBRATION_IMAGES, Measured
+from studies.fashion_mnist.cases import EPOCHS, RESOLUTION_PX
+from studies.fashion_mnist.rows import CALIBRATION_IMAGES, Measured
 
 #: Said wherever the study is shown.
 PROXY = (

@@ -10,8 +10,8 @@ from deploykit import zoo
 from deploykit.backends import get
 from deploykit.spec import ModelSpec
 from deploykit.store import Store
-from deploykit.workflow.catalogue import BACKENDS, PRECISIONS
-from deploykit.workflow.catalogue_worker import Prover
+from studies.catalogue import BACKENDS, PRECISIONS, prove
+from studies.catalogue_worker import Prover
 
 #: Large enough for every network's last stages to have more than one position, small enough to be quick.
 _SMALL_PX = 96
@@ -35,6 +35,15 @@ def _small(architecture: zoo.Architecture) -> ModelSpec:
         alpha=0.25 if architecture.has_alpha else 1.0,
         rho=Fraction(px, architecture.resolution_px) if smaller else Fraction(1),
     )
+
+
+def test_a_network_is_proven_in_a_process_of_its_own(tmp_path):
+    rows = prove(ModelSpec("lenet5"), tmp_path, threads=1)
+    assert [(row["precision"], row["backend"]) for row in rows] == [
+        (precision, backend) for precision in PRECISIONS for backend in BACKENDS
+    ]
+    assert {(row["model"], row["status"]) for row in rows} == {("lenet5", "ok")}
+    assert list(tmp_path.iterdir()) == []  # its store went with it
 
 
 @pytest.mark.parametrize("spec", representatives(), ids=lambda spec: spec.name)

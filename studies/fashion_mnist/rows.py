@@ -1,11 +1,13 @@
-"""The study's networks measured: one profile row per network and precision, kept until it goes stale."""
+"""The study's rows: a profile row per network and precision, stored until it goes stale, and one per training."""
 
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from deploykit import env
 from deploykit.bench.policy import Policy
@@ -13,11 +15,13 @@ from deploykit.code_digest import code_digest
 from deploykit.report.csvfile import CsvReport
 from deploykit.report.schema import NAMES, SCHEMA_VERSION, Row, text_of
 from deploykit.spec import ModelSpec
+from deploykit.stats import wilson_interval
 from deploykit.store import Store, file_sha256, key_of
-from deploykit.training.study import Case
 from deploykit.workflow.configuration import ProfileOptions, configurations
 from deploykit.workflow.conversion import CalibrationChoice
 from deploykit.workflow.profile import Profiler
+from deploykit.zoo.weights import metadata
+from studies.fashion_mnist.cases import JOURNAL, Case
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -29,6 +33,13 @@ ROWS = "rows.csv"
 #: Packages whose code a row rests on, beside what makes it a row: their parts find each other by name.
 _MEASURING = tuple(f"deploykit.{name}" for name in ("zoo", "graph", "backends", "bench", "data"))
 _KEY, _CASE = "key", "case"
+
+
+#: The columns of study_training.csv.
+TRAINING_COLUMNS = (
+    "case model alpha rho resolution_px dataset train_images start freeze epochs seed recipe "
+    "top1 top1_low top1_high test_images train_s torch sha256"
+).split()
 
 
 @dataclass(frozen=True)
@@ -132,3 +143,39 @@ def _key(checkpoint: Path, policy: Policy) -> str:
             "code": code_digest("deploykit.workflow.profile", *_MEASURING),
         }
     )
+
+
+def training_rows(cases: Iterable[Case], folder: Path) -> list[dict[str, Any]]:
+    """A row for every case that is trained, in the cases' order.
+
+    `train_s` is what the call that finished it took, with as many trainings beside it as there were.
+    """
+    took_s = {row["case"]: row.get("train_s") for row in _journal(folder)}
+    rows = []
+    for case in cases:
+        path = checkpoint_of(case, folder)
+        if not path.is_file():
+            continue
+        stored = metadata(path)
+        top1, images = float(stored["test_top1"]), int(stored["test_images"])
+        low, high = wilson_interval(round(top1 * images), images)
+        named = {name: stored[name] for name in TRAINING_COLUMNS if name in stored}
+        rows.append(
+            named
+            | {
+                "case": case.name,
+                "start": case.start,
+                "top1": top1,
+                "top1_low": low,
+                "top1_high": high,
+                "test_images": images,
+                "train_s": took_s.get(case.name),
+                "sha256": file_sha256(path),
+            }
+        )
+    return rows
+
+
+def _journal(folder: Path) -> list[dict[str, Any]]:
+    path = folder / JOURNAL
+    return list(json.loads(path.read_text())) if path.is_file() else []

@@ -1,6 +1,6 @@
 """The proof of the catalogue: every network through export, every precision and every builder.
 
-Run as `python -m deploykit.workflow.catalogue` (`make catalogue`). One process per network, a few at a time,
+Run as `python -m studies.catalogue` (`make catalogue`). One process per network, a few at a time,
 each with a store of its own that is removed when the network is done. Rows reach the CSV as they come.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import dataclasses
 import math
 import resource
 import sys
@@ -22,6 +21,7 @@ from typing import Any
 
 from deploykit import env, zoo
 from deploykit.bench.child import WorkerFailure, run_child
+from deploykit.codec import to_values
 from deploykit.errors import DeploykitError
 from deploykit.report.csvfile import CsvReport
 from deploykit.spec import ModelSpec
@@ -57,16 +57,15 @@ def variants(pattern: str | None = None) -> list[ModelSpec]:
 def prove(spec: ModelSpec, folder: Path, threads: int) -> list[dict[str, Any]]:
     """All rows of one network; where its process fails, one row that says why."""
     start_s = time.perf_counter()
-    stored = dataclasses.asdict(spec) | {"rho": str(spec.rho)}
     request = {
-        "spec": stored,
+        "spec": to_values(spec),
         "folder": str(folder),
         "threads": threads,
         "precisions": PRECISIONS,
         "backends": BACKENDS,
     }
     try:
-        rows = run_child("deploykit.workflow.catalogue_worker", request, TIMEOUT_S, threads)["rows"]
+        rows = run_child("studies.catalogue_worker", request, TIMEOUT_S, threads)["rows"]
     except WorkerFailure as error:
         rows = [{"status": "failed", "reason": str(error)}]
     shared = {
@@ -141,7 +140,7 @@ def _in_order(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def main() -> int:
     """The command: prove what matches the pattern and tell what it took."""
-    parser = argparse.ArgumentParser(prog="python -m deploykit.workflow.catalogue")
+    parser = argparse.ArgumentParser(prog="python -m studies.catalogue")
     parser.add_argument("pattern", nargs="?", help="only these networks, such as 'vgg*'")
     parser.add_argument("--csv", default="reports/catalogue.csv")
     parser.add_argument("--jobs", type=int, default=max(1, int(env.usable_cores())))

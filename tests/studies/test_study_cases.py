@@ -9,7 +9,7 @@ import pytest
 from deploykit import zoo
 from deploykit.spec import ModelSpec
 from deploykit.training.result import Progress
-from deploykit.training.study import JOURNAL, Case, Outcome, plan, run_study
+from studies.fashion_mnist.cases import JOURNAL, Case, Outcome, plan, run_study
 
 LENET = ModelSpec("lenet5")
 FIRST = Case("first", LENET, "digits", epochs=2, train_images=64)
@@ -94,7 +94,7 @@ def test_a_budget_that_ends_in_a_training_leaves_it_paused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = iter(range(10_000))
-    monkeypatch.setattr("deploykit.training.study.time.time", lambda: float(next(now)))
+    monkeypatch.setattr("studies.fashion_mnist.cases.time.time", lambda: float(next(now)))
     outcomes = run_study(tmp_path, [FIRST, SECOND], budget_s=3)
     assert statuses(outcomes) == ["paused", "waiting"]
     assert (tmp_path / "first.safetensors.resume").is_file()

@@ -17,15 +17,14 @@ from deploykit.bench.policy import Policy
 from deploykit.data import fashion_mnist
 from deploykit.report.schema import NAMES
 from deploykit.spec import ModelSpec
-from deploykit.training.study import EPOCHS, JOURNAL, Case, plan
-from deploykit.workflow import study as command
-from deploykit.workflow import study_rows
 from deploykit.workflow.configuration import Configuration
-from deploykit.workflow.study_plot import draw
-from deploykit.workflow.study_report import Report
-from deploykit.workflow.study_rows import PRECISIONS, Measured, evaluate
-from deploykit.workflow.study_training import training_rows
 from deploykit.zoo.weights import shipped
+from studies.fashion_mnist import __main__ as command
+from studies.fashion_mnist import rows as study_rows
+from studies.fashion_mnist.cases import EPOCHS, JOURNAL, Case, plan
+from studies.fashion_mnist.plot import draw
+from studies.fashion_mnist.report import Report
+from studies.fashion_mnist.rows import PRECISIONS, Measured, evaluate, training_rows
 
 BRIEF = Policy(warmup_s=0.02, warmup_max_s=0.2, window_s=0.01, min_s=0.05, max_s=0.5, block_s=0.02)
 DIGITS = Case("lenet5-digits", ModelSpec("lenet5"), "digits")

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deploykit.errors import MissingDependency
-from deploykit.training.study import RESOLUTION_PX
-from deploykit.workflow.study_rows import Measured
+from deploykit.lazy import install_line
+from studies.fashion_mnist.cases import RESOLUTION_PX
+from studies.fashion_mnist.rows import Measured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +55,7 @@ def draw(measured: Sequence[Measured]) -> dict[str, bytes]:
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingDependency(
-            'the study\'s picture needs matplotlib: pip install "deploykit[report]"'
+            f"the study's picture needs matplotlib: {install_line('report')}"
         ) from None
 
     # The same rows give the same bytes: names inside an SVG are hashed with this salt.

@@ -1,0 +1,1 @@
+"""The study of size against accuracy on Fashion-MNIST, a proxy for ImageNet."""
