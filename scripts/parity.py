@@ -26,7 +26,7 @@ from torch import nn
 
 from deploykit import zoo
 from deploykit.spec import ModelSpec
-from deploykit.zoo.filling import fill
+from deploykit.zoo.weights import fill
 
 TOLERANCE = 1e-4
 COLUMNS = (

@@ -8,6 +8,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812, the customary name
 from torch import Tensor, nn
 
+#: Means and deviations that torchvision's networks expect images to be normalised with, 0..1 RGB.
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+
 #: A kernel, stride or padding: one number for both axes, or (vertical, horizontal).
 Pair = int | tuple[int, int]
 
@@ -171,3 +175,13 @@ class LocalResponseNorm(nn.Module):
             }
             return torch.onnx.ops.symbolic("LRN", (x,), attrs=facts, dtype=x.dtype, shape=x.shape)
         return F.local_response_norm(x, self.size, self.alpha, self.beta, self.bias)
+
+
+def to_half_range(x: Tensor) -> Tensor:
+    """Images (N, 3, H, W) normalised by mean and deviation, rescaled to what -1..1 pixels are.
+
+    torchvision's GoogLeNet and Inception v3 hold weights that were trained on -1..1, and do this inside.
+    """
+    scale = torch.tensor([s / 0.5 for s in _STD], dtype=x.dtype, device=x.device)
+    shift = torch.tensor([(m - 0.5) / 0.5 for m in _MEAN], dtype=x.dtype, device=x.device)
+    return x * scale.reshape(1, 3, 1, 1) + shift.reshape(1, 3, 1, 1)

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit.errors import UsageError
+from deploykit.lazy import torch
 from deploykit.spec import ModelSpec
+
+from . import weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,8 +29,6 @@ def create_from_factory(spec: ModelSpec) -> nn.Module:
         UsageError: it can't be imported or called, raises, or returns no `torch.nn.Module`.
         InvalidModel: the weights don't fit.
     """
-    import torch
-
     factory = load_factory(spec.name)
     keywords = _keywords(factory, spec)
     with torch.random.fork_rng(devices=[]):
@@ -41,14 +42,12 @@ def create_from_factory(spec: ModelSpec) -> nn.Module:
     if not isinstance(module, torch.nn.Module):
         raise UsageError(f"{spec.name} returned {_kind(module)}: it must return a torch.nn.Module")
     if spec.weights != "random":
-        from . import filling, weights
-
         if spec.weights in weights.KEYWORDS or weights.is_trained(spec.weights):
             raise UsageError(
                 f"there are no {spec.weights} weights for {spec.name}: give a file, or leave it out"
             )
         path = weights.existing(spec.weights)
-        filling.fill(module, weights.read_state(path), str(path))
+        weights.fill(module, weights.read_state(path), str(path))
     return module
 
 

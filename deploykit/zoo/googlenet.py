@@ -16,8 +16,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812, the customary name
 from torch import Tensor, nn
 
-from .blocks import ConvNormRelu, LocalResponseNorm, Parallel
-from .imagenet_input import to_half_range
+from .blocks import ConvNormRelu, LocalResponseNorm, Parallel, to_half_range
 
 #: Table 1: name, input channels, 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection.
 _INCEPTIONS = {

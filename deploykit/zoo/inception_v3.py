@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812, the customary name
 from torch import Tensor, nn
 
-from .blocks import ConvNormRelu, Pair
-from .imagenet_input import to_half_range
+from .blocks import ConvNormRelu, Pair, to_half_range
 
 
 def _conv(in_channels: int, out_channels: int, kernel: Pair) -> ConvNormRelu:

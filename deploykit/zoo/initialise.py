@@ -18,8 +18,8 @@ import math
 import torch
 from torch import nn
 
-from .architecture import Architecture
 from .blocks import Resettable
+from .catalogue import Architecture
 
 #: Images and their size for BatchNorm's statistics: small, yet with enough positions per channel
 #: in the deepest layers that the variance is no accident (4 x 7 x 7 after a stride of 32).

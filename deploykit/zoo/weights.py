@@ -1,27 +1,37 @@
-"""Finding checkpoints and reading them; what they say of themselves is read without torch."""
+"""Weights: finding checkpoints, reading them, and filling a network with what they hold.
+
+What a checkpoint says of itself is read without torch.
+"""
 
 from __future__ import annotations
 
-import json
+import importlib
 import pickle
-import struct
 from collections.abc import Mapping
 from fractions import Fraction
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploykit.errors import InvalidModel, UsageError
+from deploykit.errors import InvalidModel, MissingDependency, UsageError
+from deploykit.lazy import LazyModule, torch
 from deploykit.spec import ModelSpec
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from .catalogue import Architecture, lookup
 
-#: A safetensors header longer than this is not one (the format's own limit).
-_MAX_HEADER_BYTES = 100_000_000
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 #: What `ModelSpec.weights` may say beside the path of a file.
 KEYWORDS = ("random", "trained", "torchvision", "timm")
+
+safetensors: Any = LazyModule("safetensors")
+
+#: How many wrong keys a message lists.
+_LISTED = 5
+
+#: Prefixes of auxiliary heads, which are there for training alone.
+_AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
 
 def metadata(path: Path | str) -> dict[str, str]:
@@ -30,8 +40,15 @@ def metadata(path: Path | str) -> dict[str, str]:
     Raises:
         InvalidModel: the file can't be read, is cut short, or is no safetensors file.
     """
-    stored: dict[str, str] = _header(Path(path)).get("__metadata__", {})
-    return stored
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return dict(file.metadata() or {})
+    except OSError as error:
+        raise InvalidModel(f"can't read {path}: {error.strerror or error}") from error
+    except safetensors.SafetensorError as error:
+        raise InvalidModel(
+            f"{path} is no whole safetensors file: it is cut short or damaged, get it again"
+        ) from error
 
 
 def shipped() -> dict[str, Path]:
@@ -56,8 +73,6 @@ def trained(spec: ModelSpec) -> Path:
     Raises:
         UsageError: none is shipped; the message names those that are.
     """
-    from .registry import lookup
-
     name = lookup(spec.name).name
     dataset = spec.weights.partition(":")[2]
     fitting: dict[str, Path] = {}
@@ -143,10 +158,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises:
         InvalidModel: it isn't such a file, or is cut short.
     """
-    import torch
-
     if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
+        from safetensors.torch import load_file  # brings PyTorch
 
         metadata(path)
         try:
@@ -194,32 +207,89 @@ def first_line(error: BaseException) -> str:
     return text.splitlines()[0][:120] if text else type(error).__name__
 
 
-def _header(path: Path) -> dict[str, Any]:
-    """The JSON at the start of a safetensors file, its tensors checked against the file's length."""
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(8)
-            if len(start) < 8:
-                raise InvalidModel(f"{path} is not a safetensors file: it is too short")
-            (length,) = struct.unpack("<Q", start)
-            if length > _MAX_HEADER_BYTES:
-                raise InvalidModel(f"{path} is not a safetensors file: its header makes no sense")
-            raw = stream.read(length)
-            size_bytes = path.stat().st_size
-    except OSError as error:
-        raise InvalidModel(f"can't read {path}: {error.strerror or error}") from error
-    try:
-        header = json.loads(raw)
-        end = max(
-            (t["data_offsets"][1] for k, t in header.items() if k != "__metadata__"), default=0
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+def load(module: nn.Module, spec: ModelSpec, architecture: Architecture) -> None:
+    """Load the weights that `spec` names into `module`, which may be on the meta device.
+
+    Raises:
+        UsageError: no such weights for this network.
+        InvalidModel: the file can't be read, or its keys or shapes differ (five at most are listed).
+        MissingDependency: torchvision or timm isn't installed, or can't get its weights.
+    """
+    if spec.weights in ("torchvision", "timm"):
+        state = _from_package(spec.weights, spec, architecture)
+        source = architecture.reference
+    else:
+        path = checkpoint_path(spec)
+        if path is None:
+            raise ValueError(f"{spec.weights} weights are not loaded from a file")
+        state, source = read_state(path), str(path)
+    fill(module, state, source)
+
+
+def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Give `module` the values of `state`, which must match in keys and shapes.
+
+    Two differences are harmless: auxiliary heads that the module doesn't have, and missing
+    `num_batches_tracked` counters of BatchNorm, which older checkpoints lack.
+
+    Args:
+        module: takes the tensors as its own, as float32 on the CPU.
+        state: by key.
+        source: how to call it in messages.
+
+    Raises:
+        InvalidModel: keys or shapes differ; lists five at most, and their count.
+    """
+    wanted = module.state_dict()
+    given = {k: v for k, v in state.items() if k in wanted or not k.startswith(_AUXILIARY)}
+    for key in wanted:
+        if key.endswith(".num_batches_tracked") and key not in given:
+            given[key] = torch.zeros((), dtype=torch.int64)
+    faults = [f"{key} is missing" for key in wanted if key not in given]
+    faults += [f"{key} is unknown" for key in given if key not in wanted]
+    faults += [
+        f"{key} is {list(given[key].shape)}, not {list(value.shape)}"
+        for key, value in wanted.items()
+        if key in given and given[key].shape != value.shape
+    ]
+    if faults:
+        listed = ", ".join(faults[:_LISTED]) + (", …" if len(faults) > _LISTED else "")
         raise InvalidModel(
-            f"{path} is not a safetensors file, or is cut short: its header can't be read"
+            f"{source} belongs to another network, {len(faults)} of its entries differ: {listed}"
+        )
+    ready = {key: value.to(wanted[key].dtype).contiguous() for key, value in given.items()}
+    for key, value in ready.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise InvalidModel(f"{source} has values in {key} that are not finite: get it again")
+    module.load_state_dict(ready, strict=True, assign=True)
+
+
+def _from_package(package: str, spec: ModelSpec, architecture: Architecture) -> dict[str, Tensor]:
+    """The released weights that `package` offers for the network."""
+    home, _, name = architecture.reference.partition("/")
+    if home != package:
+        other = f"; --weights {home} has some" if home else ""
+        raise UsageError(f"{package} has no weights for {architecture.name}{other}")
+    if spec.alpha != 1:
+        raise UsageError(
+            f"{package} has no weights for {architecture.name} at alpha {spec.alpha:g}"
+        )
+    try:
+        library: Any = importlib.import_module(
+            "timm" if package == "timm" else "torchvision.models"
+        )
+    except (ImportError, RuntimeError) as error:
+        raise MissingDependency(
+            f"{package} is not installed or doesn't fit this torch ({first_line(error)}): pip install {package}"
         ) from error
-    if size_bytes != 8 + length + end:
-        raise InvalidModel(
-            f"{path} has {size_bytes} bytes where its header tells of {8 + length + end}: "
-            "it is cut short or damaged, get it again"
-        )
-    return dict(header)
+    try:
+        if package == "timm":
+            reference = library.create_model(name, pretrained=True)
+        else:
+            reference = library.get_model(name, weights="IMAGENET1K_V1")
+    except Exception as error:  # whatever the hub, the network or the cache on disk may raise
+        raise MissingDependency(
+            f"{package} could not get the weights of {name} ({first_line(error)}): "
+            "check the network, or give a file that you have"
+        ) from error
+    return dict(reference.state_dict())

@@ -10,7 +10,7 @@ import pytest
 
 from deploykit import zoo
 from deploykit.spec import ModelSpec
-from deploykit.zoo.architecture import Architecture
+from deploykit.zoo.catalogue import Architecture
 
 CATALOGUE = zoo.architectures()
 DIGESTS = json.loads(Path(__file__).with_name("state_dict_digests.json").read_text())

@@ -9,7 +9,7 @@ import pytest
 
 from deploykit import zoo
 from deploykit.errors import UnknownName
-from deploykit.zoo import registry
+from deploykit.zoo import catalogue
 
 
 def test_aliases_lead_to_their_architecture() -> None:
@@ -69,11 +69,11 @@ def installed(monkeypatch: pytest.MonkeyPatch):
 
     def install(*entries: Entry) -> None:
         monkeypatch.setattr(metadata, "entry_points", lambda group: list(entries))
-        registry._catalogue.cache_clear()
+        catalogue._catalogue.cache_clear()
 
     yield install
     monkeypatch.undo()
-    registry._catalogue.cache_clear()
+    catalogue._catalogue.cache_clear()
 
 
 def test_an_installed_package_adds_to_the_catalogue(installed) -> None:
