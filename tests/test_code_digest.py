@@ -121,8 +121,8 @@ def test_an_exported_graph_rests_on_all_that_makes_it_and_counts_it():
 def test_a_converted_graph_rests_on_all_of_graph_that_makes_it(precision):
     ran = modules_after(
         "network = obtain_network(ModelSpec('lenet5', weights='trained'), Store(Path(folder)))\n"
-        f"    convert_network(network, '{precision}', 'cpu', CalibrationChoice(images=2), "
-        "Store(Path(folder)))"
+        "    images = calibration_of(network, CalibrationChoice(images=2))\n"
+        f"    convert(network.model, '{precision}', 'cpu', Path(folder) / 'other.onnx', images)"
     )
     followed = names_of(*GRAPH) | names_of(*CONVERTED)
     assert {name for name in ran if name.startswith("graph/")} <= followed
@@ -137,8 +137,9 @@ import deploykit
 from deploykit.spec import ModelSpec
 from deploykit.store import Store
 from deploykit.workflow.network import obtain_network
-if "convert_network" in {code!r}:
-    from deploykit.workflow.conversion import CalibrationChoice, convert_network
+if "convert" in {code!r}:
+    from deploykit.graph.precision import convert
+    from deploykit.workflow.calibration import CalibrationChoice, calibration_of
 with tempfile.TemporaryDirectory() as folder:
     {code}
 root = Path(deploykit.__file__).parent

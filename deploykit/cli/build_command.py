@@ -69,10 +69,9 @@ def command(
         configurations,
         usable_backends,
     )
-    from deploykit.workflow.keeping import losses_text
-    from deploykit.workflow.network import obtain_network
+    from deploykit.workflow.convert import losses_text
+    from deploykit.workflow.network import obtain_network, open_store
     from deploykit.workflow.plan import plan
-    from deploykit.workflow.stores import open_store
 
     precisions, targets = listed(precision, "--precision"), listed(target, "--target")
     choice = calibration_choice(data, options, precisions)

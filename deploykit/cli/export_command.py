@@ -44,8 +44,8 @@ def command(
     from deploykit.report.csvfile import STDOUT
     from deploykit.report.views import megabytes, millions
     from deploykit.workflow.export import destinations, export_to
+    from deploykit.workflow.network import open_store
     from deploykit.workflow.plan import plan
-    from deploykit.workflow.stores import open_store
 
     if as_json and output == STDOUT:
         raise UsageError("stdout takes one of -o - and --json: name a file for the graph")

@@ -9,8 +9,8 @@ from deploykit.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
     from deploykit.store import Store
-    from deploykit.workflow.conversion import CalibrationChoice
-    from deploykit.workflow.keep_search import Goal, Kept
+    from deploykit.workflow.calibration import CalibrationChoice
+    from deploykit.workflow.keep import Goal, Kept
     from deploykit.workflow.plan import Source
 
 
@@ -38,7 +38,7 @@ def search_and_show(
 
     from deploykit.cli.display import Steps, print_json
     from deploykit.cli.percent import fraction
-    from deploykit.workflow.keep_search import Goal, find_kept, name_as_rule
+    from deploykit.workflow.keep import Goal, find_kept, name_as_rule
     from deploykit.workflow.network import obtain_network
 
     if csv_path is not None:

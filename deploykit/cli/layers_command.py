@@ -91,11 +91,10 @@ def command(
     from deploykit.errors import UsageError
     from deploykit.report.csvfile import STDOUT, CsvReport
     from deploykit.workflow.build import check_precisions, require_available
-    from deploykit.workflow.conversion import CalibrationChoice
+    from deploykit.workflow.calibration import CalibrationChoice
     from deploykit.workflow.layers import LayerRow, ordered, report_layers, totals
-    from deploykit.workflow.network import obtain_network
+    from deploykit.workflow.network import obtain_network, open_store
     from deploykit.workflow.plan import plan
-    from deploykit.workflow.stores import open_store
 
     if as_json and csv_path == STDOUT:
         raise UsageError("stdout takes one of --csv - and --json: name a file for the CSV")

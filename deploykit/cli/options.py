@@ -12,7 +12,7 @@ from deploykit.errors import UsageError
 from deploykit.workflow.plan import Variants, fractions, numbers, words
 
 if TYPE_CHECKING:
-    from deploykit.workflow.conversion import CalibrationChoice
+    from deploykit.workflow.calibration import CalibrationChoice
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -131,8 +131,7 @@ def calibration_choice(
         UnknownName, UsageError, MissingDependency: there is no such method or data set, or layers are to be
             kept in fp32 where nothing else is asked for.
     """
-    from deploykit.workflow.conversion import CalibrationChoice
-    from deploykit.workflow.keeping import KeepChoice
+    from deploykit.workflow.calibration import CalibrationChoice, KeepChoice
 
     taken = {name: options.pop(name) for name in _CALIBRATION}
     keep = KeepChoice(taken["keep"], taken["keep_op"], taken["keep_drift"] or 0)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def _take_defaults(context: click.Context, _: click.Parameter, name: str | None) -> str | None:
     """Let a preset's values stand for options that are not given; called before these are read."""
     if name is not None and not context.resilient_parsing:
-        from deploykit.workflow.presets import preset
+        from deploykit.workflow.plan import preset
 
         context.default_map = {**(context.default_map or {}), **preset(name).options}
     return name

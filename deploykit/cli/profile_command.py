@@ -86,13 +86,13 @@ def command(
     from deploykit.workflow.build import check_precisions, require_available
     from deploykit.workflow.configuration import ProfileOptions, configurations
     from deploykit.workflow.core_remarks import of_machine
+    from deploykit.workflow.network import open_store
+    from deploykit.workflow.network import sources_without_names as from_store
     from deploykit.workflow.outcome import exit_code
     from deploykit.workflow.plan import plan
-    from deploykit.workflow.presets import preset as find_preset
+    from deploykit.workflow.plan import preset as find_preset
     from deploykit.workflow.profile import Profiler
     from deploykit.workflow.run import describe_machine
-    from deploykit.workflow.stored_networks import sources_without_names as from_store
-    from deploykit.workflow.stores import open_store
 
     if as_json and csv_path == STDOUT:
         raise UsageError("stdout takes one of --csv - and --json: name a file for the CSV")

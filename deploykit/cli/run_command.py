@@ -32,9 +32,9 @@ def command(reports: str, quick: bool, store: str | None, as_json: bool, quiet: 
     from deploykit.cli.display import Steps, print_fields, print_json, print_notes, print_table
     from deploykit.report.schema import NAMES
     from deploykit.report.views import PROFILE
+    from deploykit.workflow.network import open_store
     from deploykit.workflow.outcome import exit_code
     from deploykit.workflow.run import Run
-    from deploykit.workflow.stores import open_store
 
     policy = Policy.quick() if quick else Policy()
     with Steps(0, quiet=quiet) as steps:

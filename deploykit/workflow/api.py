@@ -139,7 +139,7 @@ def build(
         DeploykitError: as `deploykit.workflow.build.build_network`.
     """
     from deploykit.workflow.build import build_network, check_precisions, usable_backends
-    from deploykit.workflow.conversion import CalibrationChoice
+    from deploykit.workflow.calibration import CalibrationChoice
     from deploykit.workflow.network import obtain_network
 
     choice = CalibrationChoice(data, synthetic=synthetic_calibration)
@@ -175,8 +175,8 @@ def profile(
     from deploykit.bench.policy import Policy
     from deploykit.bench.scenario import Scenario
     from deploykit.report.schema import NAMES
+    from deploykit.workflow.calibration import CalibrationChoice
     from deploykit.workflow.configuration import ProfileOptions, configurations
-    from deploykit.workflow.conversion import CalibrationChoice
     from deploykit.workflow.profile import Profiler
 
     options = ProfileOptions(

@@ -11,7 +11,8 @@ from deploykit.backends.protocol import Backend
 from deploykit.errors import MissingDependency
 from deploykit.spec import BuildOptions, Engine, OnnxModel
 from deploykit.store import Store
-from deploykit.workflow.conversion import CalibrationChoice, calibration_text, convert_network
+from deploykit.workflow.calibration import CalibrationChoice
+from deploykit.workflow.convert import calibration_text, convert_network
 from deploykit.workflow.finite import check_finite
 from deploykit.workflow.network import Network
 

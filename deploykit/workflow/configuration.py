@@ -12,7 +12,7 @@ from deploykit.backends.passes import FORWARD
 from deploykit.bench.policy import Policy
 from deploykit.bench.scenario import Scenario
 from deploykit.spec import BuildOptions, ModelSpec
-from deploykit.workflow.conversion import CalibrationChoice
+from deploykit.workflow.calibration import CalibrationChoice
 from deploykit.workflow.plan import Source
 
 #: One request after the other, on all usable cores.

@@ -12,7 +12,7 @@ from deploykit.backends.building import precision_share
 from deploykit.report.schema import SCHEMA_VERSION, Row
 from deploykit.spec import Engine, ModelSpec
 from deploykit.workflow.configuration import Configuration
-from deploykit.workflow.keeping import kept_text
+from deploykit.workflow.convert import kept_text
 from deploykit.workflow.network import Network
 
 

@@ -16,7 +16,7 @@ from deploykit.errors import UsageError
 from deploykit.spec import BuildOptions
 from deploykit.store import Store
 from deploykit.workflow.build import build_network
-from deploykit.workflow.conversion import CalibrationChoice
+from deploykit.workflow.calibration import CalibrationChoice
 from deploykit.workflow.network import Network
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""A network as a checked FP32 graph in the store, with what is counted in it: where every command begins."""
+"""Where every command begins: the store, and networks in it as checked FP32 graphs with what is counted in them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from typing import Any
 
 from deploykit import env
 from deploykit.code_digest import code_digest
+from deploykit.errors import UsageError
 from deploykit.spec import ModelSpec, OnnxModel
-from deploykit.store import Entry, GraphManifest, NetworkManifest, Store, file_sha256
-from deploykit.workflow.plan import Source
+from deploykit.store import Entry, GraphManifest, NetworkManifest, Store, default_root, file_sha256
+from deploykit.workflow.plan import DEFAULT_MODELS, Source, Variants
+from deploykit.zoo import weights
 
 #: Packages whose version can change the graph that an export gives.
 _EXPORTERS = ("torch", "onnx", "onnxscript")
@@ -37,6 +39,18 @@ class Network:
     facts: Mapping[str, Any]
     dataset: str | None
     hit: bool
+
+
+def open_store(folder: str | None) -> Store:
+    """The store in `folder`, or the default one.
+
+    Raises:
+        UsageError: a file stands where the folder should be.
+    """
+    root = Path(folder) if folder else default_root()
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"the store {root} is a file: name a folder with --store")
+    return Store(root)
 
 
 def obtain_network(source: Source, store: Store) -> Network:
@@ -71,7 +85,6 @@ def _from_zoo(spec: ModelSpec, store: Store) -> Network:
 
     def make(path: Path) -> Mapping[str, Any]:
         from deploykit.graph.export import export_model
-        from deploykit.zoo import weights
 
         model = export_model(spec, path)
         return _describe(model) | {"dataset": weights.facts(spec).get("dataset")}
@@ -101,8 +114,6 @@ def _from_file(file: Path, spec: ModelSpec | None, store: Store) -> Network:
 
 def _checkpoint(spec: ModelSpec) -> Path | None:
     """The file that the weights come from, where they come from one."""
-    from deploykit.zoo import weights
-
     if weights.is_trained(spec.weights):
         return weights.trained(spec)
     return None if spec.weights in weights.KEYWORDS else weights.existing(spec.weights)
@@ -160,3 +171,29 @@ def input_chw(model: OnnxModel) -> tuple[int, int, int] | None:
         return None
     channels, height, width = model.inputs[0].with_batch(1)[1:]
     return channels, height, width
+
+
+def stored_sources(store: Store) -> list[Source]:
+    """The networks that the store has graphs of, in the order of their names.
+
+    A user's own file counts as long as it is where it was.
+    """
+    found: list[Source] = []
+    for entry in store.entries(NetworkManifest):
+        origin = entry.manifest.origin
+        if origin is None:
+            found.append(entry.manifest.network)
+        elif Path(origin).is_file():
+            found.append(Path(origin))
+    return list(dict.fromkeys(found))
+
+
+def sources_without_names(store: Store, variants: Variants) -> list[Source]:
+    """What a profile of no MODEL in particular is about: the store's networks, else the default ones.
+
+    Raises:
+        UsageError: there are options that shape a network, but no network is named.
+    """
+    if variants != Variants():
+        raise UsageError("--alpha, --rho, --weights and their like need a MODEL: name one")
+    return stored_sources(store) or list(DEFAULT_MODELS)

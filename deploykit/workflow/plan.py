@@ -1,14 +1,14 @@
-"""From the words of a request to the list of networks it means; standard library only."""
+"""From the words of a request to what it means: networks, numbers, well-known presets; standard library only."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from deploykit import zoo
-from deploykit.errors import InvalidModel, UsageError
+from deploykit.errors import InvalidModel, UnknownName, UsageError
 from deploykit.spec import ModelSpec
 
 #: A network to work on: a spec that the zoo can make, or a file of the user's own.
@@ -171,3 +171,46 @@ def fractions(text: str, option: str) -> tuple[Fraction, ...]:
 def words(text: str) -> list[str]:
     """The parts of a comma-separated list, blanks and doubles dropped, order kept."""
     return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A well-known way of measuring: the values that options have where none are given.
+
+    Attributes:
+        models: what is measured where no MODEL is named.
+        options: values of the profile command's options, as they would be written there.
+        summary: what it is, in one line.
+    """
+
+    models: tuple[str, ...]
+    options: Mapping[str, str]
+    summary: str
+
+
+PRESETS: Mapping[str, Preset] = {
+    "vgg-listing": Preset(
+        models=("vgg16",),
+        options={
+            "backend": "torch",
+            "batch": "32",
+            "run_pass": "forward,forward_backward",
+            "warmup_iterations": "10",
+            "iterations": "100",
+            "timeout": "14400",
+        },
+        summary="the classic listing: VGG-16 in PyTorch, 32 random images of 3x224x224, forward and forward+"
+        "backward, 10 burn-in runs, mean and standard deviation of 100",
+    ),
+}
+
+
+def preset(name: str) -> Preset:
+    """The preset called `name`.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    if name not in PRESETS:
+        raise UnknownName("preset", name, PRESETS)
+    return PRESETS[name]

@@ -22,10 +22,10 @@ from deploykit.store import Store, output_errors
 from deploykit.workflow import fixed_columns
 from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.configuration import Configuration, ProfileOptions
+from deploykit.workflow.convert import losses_text
 from deploykit.workflow.core_remarks import of_scenario
 from deploykit.workflow.data_key import data_key
 from deploykit.workflow.judging import judged_on
-from deploykit.workflow.keeping import losses_text
 from deploykit.workflow.network import Network, obtain_network
 from deploykit.workflow.outcome import EXIT_CODE
 from deploykit.workflow.plan import Source

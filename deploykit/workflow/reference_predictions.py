@@ -10,7 +10,7 @@ from deploykit.bench.runner import AccuracyRequest, WorkerRequest, run_worker
 from deploykit.spec import BuildOptions
 from deploykit.store import Store
 from deploykit.workflow.build import Built, build_network
-from deploykit.workflow.conversion import CalibrationChoice
+from deploykit.workflow.calibration import CalibrationChoice
 from deploykit.workflow.network import Network
 
 #: The worker also times what it runs; here nobody looks at the time.

@@ -18,8 +18,8 @@ from deploykit.bench.policy import Policy
 from deploykit.errors import EXIT_INTERRUPTED, BuildFailed, DeploykitError
 from deploykit.report.csvfile import to_csv
 from deploykit.store import output_errors, write_atomic
+from deploykit.workflow.network import open_store
 from deploykit.workflow.run import write_environment
-from deploykit.workflow.stores import open_store
 from studies.fashion_mnist.cases import Case, Outcome, plan, run_study
 from studies.fashion_mnist.report import Report
 from studies.fashion_mnist.rows import TRAINING_COLUMNS, Measured, evaluate, training_rows

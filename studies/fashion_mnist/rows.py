@@ -17,8 +17,8 @@ from deploykit.report.schema import NAMES, SCHEMA_VERSION, Row, text_of
 from deploykit.spec import ModelSpec
 from deploykit.stats import wilson_interval
 from deploykit.store import Store, file_sha256, key_of
+from deploykit.workflow.calibration import CalibrationChoice
 from deploykit.workflow.configuration import ProfileOptions, configurations
-from deploykit.workflow.conversion import CalibrationChoice
 from deploykit.workflow.profile import Profiler
 from deploykit.zoo.weights import metadata
 from studies.fashion_mnist.cases import JOURNAL, Case

@@ -12,7 +12,7 @@ from deploykit.backends import get
 from deploykit.bench.module_times import BETWEEN, Hooks, module_times
 from deploykit.spec import BuildOptions
 from deploykit.workflow.build import build_network
-from deploykit.workflow.conversion import CalibrationChoice
+from deploykit.workflow.calibration import CalibrationChoice
 from deploykit.workflow.network import obtain_network
 
 

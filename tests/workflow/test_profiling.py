@@ -19,10 +19,10 @@ from deploykit.store import GraphManifest, Store
 from deploykit.workflow.configuration import Configuration, ProfileOptions, configurations
 from deploykit.workflow.data_key import data_key
 from deploykit.workflow.fixed_columns import weights_text
+from deploykit.workflow.network import sources_without_names
 from deploykit.workflow.outcome import EXIT_CODE, exit_code
 from deploykit.workflow.plan import DEFAULT_MODELS, Variants
 from deploykit.workflow.profile import Profiler
-from deploykit.workflow.stored_networks import sources_without_names
 from deploykit.workflow.under_the_roof import Roof
 
 BRIEF = Policy(warmup_s=0.02, warmup_max_s=0.2, window_s=0.01, min_s=0.05, max_s=0.5, block_s=0.02)

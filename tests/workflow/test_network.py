@@ -15,8 +15,7 @@ from deploykit.errors import DeploykitError, InvalidModel, UsageError
 from deploykit.spec import ModelSpec
 from deploykit.store import Store, file_sha256
 from deploykit.workflow import network as network_module
-from deploykit.workflow.network import input_chw, obtain_network
-from deploykit.workflow.stored_networks import stored_sources
+from deploykit.workflow.network import input_chw, obtain_network, stored_sources
 
 FACTORY = """
 from torch import nn

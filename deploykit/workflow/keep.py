@@ -1,5 +1,6 @@
-"""The fewest layers to leave in float32 so that a network keeps its accuracy, or its outputs their signal.
+"""Mixed precision: which layers of a network stay in float32, by rule, by what each costs, or by search.
 
+The search looks for the fewest layers with which a network keeps its accuracy, or its outputs their signal.
 Layers are ranked once, by how much noise each adds to what it was given; that takes one conversion. The
 ranking only says in which order to try: each answer comes from a graph that was converted and measured.
 The number of layers is found by bisection, and then each is put back in turn, the least suspected first,
@@ -12,21 +13,119 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from deploykit.bench.graph_accuracy import graph_top1
 from deploykit.bench.layer_drift import IMAGES, LayerDrift, layer_drift
+from deploykit.code_digest import code_digest
 from deploykit.errors import UsageError
+from deploykit.graph.lineage import layers, neighbours
+from deploykit.graph.loading import read_model
+from deploykit.graph.precision import KeepRules, convert, find_recipe
 from deploykit.graph.precision.products import PRODUCTS
 from deploykit.spec import OnnxModel
-from deploykit.workflow.conversion import CalibrationChoice, calibration_of
+from deploykit.workflow.calibration import CalibrationChoice, KeepChoice, calibration_of
 from deploykit.workflow.network import Network
 
 #: Operators beside the products that recipes can compute in few bits.
 _OTHERS = frozenset(
     {"Add", "Sum", "Mul", "AveragePool", "GlobalAveragePool", "Sigmoid", "LeakyRelu"}
 )
+#: Images whose ranges are enough to rank layers by; the verdict on what is kept takes them all.
+RANKING_IMAGES = 8
+
+
+def keep_facts(choice: KeepChoice, dataset: str | None) -> dict[str, Any] | None:
+    """What a converted graph's key takes in of `choice`; `dataset` is what costs are measured on."""
+    if not choice:
+        return None
+    facts: dict[str, Any] = asdict(choice)
+    if choice.drift:
+        facts |= {"ranked_on": dataset, "code": code_digest(__name__)}
+    return facts
+
+
+def keep_rules(
+    network: Network, precision: str, target: str, choice: CalibrationChoice
+) -> KeepRules | None:
+    """The rules that `choice.keep` means for a network; None where there are none.
+
+    Layers to keep for what they cost are found by converting and running them one by one.
+
+    Raises:
+        DeploykitError: as `layers_by_drift` says.
+    """
+    keep = choice.keep
+    if not keep:
+        return None
+    names = list(keep.nodes)
+    if keep.drift:
+        ranked = layers_by_drift(network, precision, target, choice)
+        names += [name for name, _ in ranked][: keep.drift]
+    return KeepRules(tuple(dict.fromkeys(names)), keep.op_types)
+
+
+def layers_by_drift(
+    network: Network,
+    precision: str,
+    target: str,
+    choice: CalibrationChoice | None = None,
+    *,
+    images: int = IMAGES,
+    on_layer: Callable[[str], None] = lambda node: None,
+) -> list[tuple[str, float | None]]:
+    """Convolutions and matrix products by what writing that one alone in `precision` costs, worst first.
+
+    For each, the network is converted with all others kept in float32, and the outputs are compared with
+    those of fp32: a layer's own contribution, without what others before it have done to its input. That
+    takes a conversion and a run per layer.
+
+    Args:
+        network: the fp32 network.
+        precision: of the recipe.
+        target: that the recipe is for.
+        choice: the calibration; no more than `RANKING_IMAGES` of its images are used.
+        images: that outputs are compared on, from the calibration part.
+        on_layer: is told which layer comes next.
+
+    Returns:
+        Node names, each with the signal-to-noise ratio of the outputs in dB, lowest first.
+
+    Raises:
+        DeploykitError: as `deploykit.graph.precision.convert` and `deploykit.bench.layer_drift` say.
+    """
+    recipe = find_recipe(precision, target)
+    few = choice or CalibrationChoice()
+    few = replace(few, images=min(few.images or RANKING_IMAGES, RANKING_IMAGES))
+    calibration = calibration_of(network, few) if recipe.needs_calibration else None
+    proto = read_model(network.model.path)
+    found = layers(proto)
+    ends = {value.name for value in proto.graph.output}
+    last = [layer.node for layer in found if layer.tensor in ends]
+    named = {node.name for node in proto.graph.node if node.name}
+    products = [x.node for x in found if x.op_type in PRODUCTS and x.node in named]
+    del proto
+    ranked: list[tuple[str, float | None]] = []
+    with tempfile.TemporaryDirectory(prefix="deploykit-") as folder:
+        for name in products:
+            on_layer(name)
+            keep = KeepRules(nodes=tuple(other for other in products if other != name))
+            model = convert(
+                network.model, precision, target, Path(folder) / "one.onnx", calibration, keep
+            )
+            drift = layer_drift(
+                network.model,
+                model,
+                dataset=few.data or network.dataset,
+                images=images,
+                activation_bytes=int(network.facts["activation_bytes"]),
+                only=last,
+            )
+            values = [d.snr_db for d in drift.values() if d.snr_db is not None]
+            ranked.append((name, min(values, default=None)))
+    return sorted(ranked, key=lambda pair: float("inf") if pair[1] is None else pair[1])
 
 
 @dataclass(frozen=True)
@@ -147,10 +246,6 @@ def find_kept(
         UsageError: accuracy is to be judged, but there are no data.
         DeploykitError: as conversion and measuring say.
     """
-    from deploykit.graph.lineage import layers, neighbours
-    from deploykit.graph.loading import read_model
-    from deploykit.graph.precision import KeepRules, convert, find_recipe
-
     dataset = choice.data or network.dataset
     if goal.max_drop is not None and dataset is None:
         raise UsageError(

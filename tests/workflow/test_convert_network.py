@@ -11,9 +11,10 @@ from deploykit.backends import get
 from deploykit.errors import MissingDependency, UnknownName, UsageError
 from deploykit.spec import BuildOptions
 from deploykit.store import Store
-from deploykit.workflow import conversion
+from deploykit.workflow import convert
 from deploykit.workflow.build import build_network, check_precisions, usable_backends
-from deploykit.workflow.conversion import CalibrationChoice, calibration_text, convert_network
+from deploykit.workflow.calibration import CalibrationChoice
+from deploykit.workflow.convert import calibration_text, convert_network
 from deploykit.workflow.network import obtain_network
 
 PLAIN = CalibrationChoice()
@@ -80,7 +81,7 @@ def test_every_part_of_the_choice_is_in_the_key(trained, tmp_path):
 def test_changed_code_makes_a_converted_graph_stale(trained, tmp_path, monkeypatch):
     calls, store = counting(monkeypatch), Store(tmp_path)
     convert_network(trained, "fp16", "cpu", PLAIN, store)
-    monkeypatch.setattr(conversion, "code_digest", lambda *places: "changed")
+    monkeypatch.setattr(convert, "code_digest", lambda *names: "changed")
     convert_network(trained, "fp16", "cpu", PLAIN, store)
     assert len(calls) == 2
 

@@ -1,0 +1,105 @@
+"""A network in another precision, as a graph in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deploykit import env
+from deploykit.code_digest import code_digest
+from deploykit.spec import OnnxModel
+from deploykit.store import GraphManifest, Store
+from deploykit.workflow.calibration import CalibrationChoice, calibration_of
+from deploykit.workflow.network import Network, model_of
+
+if TYPE_CHECKING:
+    from deploykit.graph.recipes import PrecisionRecipe
+
+
+def convert_network(
+    network: Network, precision: str, target: str, choice: CalibrationChoice, store: Store
+) -> OnnxModel:
+    """The graph of `network` in `precision` for `target`: found in the store, or made.
+
+    Raises:
+        UnknownName: no such precision or target, or no node that is to be kept.
+        UsageError: the precision needs calibration and there is no data for it.
+        DriftFailed: the graph's values don't fit the precision.
+    """
+    from deploykit.graph.precision import convert, find_recipe
+    from deploykit.workflow.keep import keep_facts, keep_rules
+
+    recipe = find_recipe(precision, target)
+    if precision == network.model.precision:
+        return network.model
+    calibration = calibration_of(network, choice) if recipe.needs_calibration else None
+    fields = {
+        "source_sha256": network.model.sha256,
+        "precision": precision,
+        "recipe_targets": recipe.targets,
+        "calibration": calibration.facts() if calibration else None,
+        "keep": keep_facts(choice.keep, choice.data or network.dataset),
+        "versions": {name: env.package_version(name) for name in ("onnx", "onnxruntime")},
+        "code": code_digest("deploykit.graph.precision", *_own(recipe)),
+    }
+    if recipe.origin:  # the code of other packages' recipes is in no digest
+        fields["recipe_origin"] = recipe.origin
+
+    def make(path: Path) -> Mapping[str, Any]:
+        rules = keep_rules(network, precision, target, choice)
+        model = convert(network.model, precision, target, path, calibration, rules)
+        return {
+            "sha256": model.sha256,
+            "precision": model.precision,
+            "inputs": model.inputs,
+            "outputs": model.outputs,
+            "recipe": dict(model.recipe),
+        }
+
+    label = f"{network.model.spec.label.replace(':', '.')}-{precision}"
+    if recipe.targets == ("cpu",) or "cpu" not in recipe.targets:  # two recipes bear this name
+        label += f"-{recipe.targets[0]}"
+    return model_of(
+        store.produce(GraphManifest, label, fields, "model.onnx", make), network.model.spec
+    )
+
+
+def _own(recipe: PrecisionRecipe) -> tuple[str, ...]:
+    """The module of this package that writes a recipe's graphs; none where another package brings it."""
+    return () if recipe.origin else (recipe.transform.__module__,)
+
+
+def calibration_text(model: OnnxModel) -> str | None:
+    """What the `calibration` column says of a graph: method, count and data, or None for a float graph."""
+    facts = model.recipe.get("calibration")
+    if not facts:
+        return None
+    data = "synthetic images" if facts["synthetic"] else f"images of {facts['data']}"
+    return f"{facts['method']}, {facts['count']} {data}"
+
+
+def kept_text(recipe: Mapping[str, Any]) -> str | None:
+    """What the `kept` column says of a graph: its nodes that were kept in fp32 on request, else None."""
+    return ", ".join(recipe.get("kept_by_rule", ())) or None
+
+
+def losses_text(model: OnnxModel) -> str | None:
+    """What rounding the weights cost, in one line; None where nothing was lost or nothing was rounded."""
+    facts = model.recipe
+    parts = [
+        f"{count} {what}"
+        for count, what in (
+            (facts.get("constants_overflowed", 0), "overflow to infinity"),
+            (
+                facts.get("constants_subnormal", 0) - facts.get("constants_flushed_to_zero", 0),
+                "are subnormal and lose digits",
+            ),
+            (facts.get("constants_flushed_to_zero", 0), "become 0"),
+        )
+        if count > 0
+    ]
+    if not parts:
+        return None
+    total = facts.get("constants_converted", 0)
+    return f"of {total} weights in {model.precision}, {', '.join(parts)}"
