@@ -12,6 +12,10 @@ does not grow with their number.
 from __future__ import annotations
 
 from deploykit.data.dataset import Dataset, Part
+from deploykit.data.digits import open_digits
+from deploykit.data.fashion_mnist import open_fashion_mnist
+from deploykit.data.imagefolder import open_imagefolder
+from deploykit.data.npz import open_npz
 from deploykit.errors import UnknownName, UsageError
 
 __all__ = ["FORMS", "Dataset", "Part", "open_dataset"]
@@ -33,21 +37,13 @@ def open_dataset(text: str) -> Dataset:
     """
     name, colon, location = text.partition(":")
     if name == "digits" and not colon:
-        from deploykit.data.digits import open_digits
-
         return open_digits()
     if name == "fashion-mnist" and (location or not colon):
-        from deploykit.data.fashion_mnist import open_fashion_mnist
-
         return open_fashion_mnist(location or None)
     if name in ("imagefolder", "npz") and not location:
         raise UsageError(f"data set {text!r} names no path: write {name}:PATH")
     if name == "imagefolder":
-        from deploykit.data.imagefolder import open_imagefolder
-
         return open_imagefolder(location)
     if name == "npz":
-        from deploykit.data.npz import open_npz
-
         return open_npz(location)
     raise UnknownName("data set", text, FORMS)

@@ -1,18 +1,23 @@
-"""A data set and its parts: which images and labels, in which order, read batch by batch."""
+"""A data set and its parts: which images and labels, in which order, read batch by batch.
+
+Beside them what several data sets are made with: a source in memory, and seeded stratified splits.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
+from deploykit.data.preprocessing import Preprocessing
 from deploykit.errors import UsageError
+from deploykit.lazy import np
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     Images = npt.NDArray[np.float32]
@@ -79,8 +84,6 @@ class Part:
 
     def subset(self, positions: npt.ArrayLike) -> Part:
         """The images at these positions, in that order: a shuffle, a slice, a tenth."""
-        import numpy as np
-
         chosen = np.asarray(positions, dtype=np.int64)
         return Part(self.name, self.source, self.indices[chosen], self.labels[chosen])
 
@@ -126,8 +129,6 @@ class Part:
     def _batches(
         self, batch_size: int, input_shape: tuple[int, int, int], limit: int
     ) -> Iterator[tuple[Images, Labels]]:
-        import numpy as np
-
         total = min(limit, len(self))
         failures: list[str] = []
         for start in range(0, total, batch_size):
@@ -191,3 +192,69 @@ class Dataset:
                 f"{self.name} has {len(self.classes)} classes but the network has {outputs} "
                 f"outputs: use a network with at least {len(self.classes)}"
             )
+
+
+class MemorySource:
+    """Small images held as uint8, read when first needed.
+
+    Args:
+        name: of the data set, for messages.
+        read: returns all pixels, uint8 of shape (N, H, W, C).
+        preprocessing: what makes network inputs of them.
+    """
+
+    def __init__(
+        self, name: str, read: Callable[[], npt.NDArray[np.uint8]], preprocessing: Preprocessing
+    ) -> None:
+        self.name, self.preprocessing, self._read = name, preprocessing, read
+
+    @cached_property
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        """All images, uint8 NHWC."""
+        return self._read()
+
+    def load(
+        self, indices: Indices, input_shape: tuple[int, int, int]
+    ) -> tuple[Images, Mapping[int, str]]:
+        """See `Source.load`."""
+        return self.preprocessing(self.pixels[indices], input_shape, self.name), {}
+
+    def raw(self, indices: Indices) -> Iterable[bytes]:
+        """See `Source.raw`."""
+        yield self.pixels[indices].tobytes()
+
+
+def stratified_split(
+    labels: npt.NDArray[np.int64], sizes: Sequence[int], seed: int
+) -> list[npt.NDArray[np.int64]]:
+    """Positions of `labels` in disjoint pieces of exactly these sizes, then a piece with the rest.
+
+    Classes are spread over the pieces in proportion, nearly as evenly as whole numbers allow; each
+    piece is shuffled. The same labels, sizes and seed give the same pieces with every version of
+    NumPy: its legacy generator is used, the stream of which is frozen.
+
+    Raises:
+        ValueError: the sizes add up to more than there are labels.
+    """
+    if sum(sizes) > len(labels):
+        raise ValueError(f"pieces of {sum(sizes)} can't be cut from {len(labels)} labels")
+    random = np.random.RandomState(seed)
+    # Each image gets a place in 0..1 within its class; sorted by place, any run of the list holds
+    # the classes in proportion, so the pieces are runs of it.
+    order = random.permutation(len(labels))
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    mixed = order[np.argsort(place[order], kind="stable")]
+    bounds = np.cumsum([0, *sizes, len(labels) - sum(sizes)])
+    return [
+        random.permutation(mixed[start:stop]).astype(np.int64) for start, stop in pairwise(bounds)
+    ]
+
+
+def default_split(labels: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.int64]]:
+    """Parts for data that comes without: 70% train, 10% calibration, 20% test, always the same."""
+    count = len(labels)
+    calibration, test, train = stratified_split(labels, (round(count * 0.1), round(count * 0.2)), 0)
+    return {"train": train, "calibration": calibration, "test": test}

@@ -13,12 +13,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from deploykit.data.dataset import Dataset, Part
-from deploykit.data.memory import MemorySource
+from deploykit.data.dataset import Dataset, MemorySource, Part, stratified_split
 from deploykit.data.preprocessing import Preprocessing
-from deploykit.data.split import stratified_split
+from deploykit.lazy import np
 
 FILE = Path(__file__).with_name("digits.npz")
 

@@ -14,15 +14,15 @@ import os
 import zlib
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from deploykit.data.dataset import Dataset, Part
-from deploykit.data.memory import MemorySource
+from deploykit.data.dataset import Dataset, MemorySource, Part, stratified_split
 from deploykit.data.preprocessing import Preprocessing
-from deploykit.data.split import stratified_split
 from deploykit.errors import MissingDependency, UsageError
+from deploykit.lazy import np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 CLASSES = (
     "T-shirt/top",

@@ -15,21 +15,20 @@ cut out; values are scaled to 0..1 and normalised with ImageNet's mean and devia
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from deploykit.data.dataset import Dataset, Part
+from deploykit import codec
+from deploykit.data.dataset import Dataset, Part, default_split, stratified_split
 from deploykit.data.preprocessing import Preprocessing
-from deploykit.data.split import default_split, stratified_split
 from deploykit.errors import MissingDependency, UsageError
+from deploykit.lazy import np
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from deploykit.data.dataset import Images, Indices, Labels
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm")
@@ -160,9 +159,9 @@ def _mapping(root: Path) -> dict[int, tuple[str, str]] | None:
     as_json, as_text = root / "classes.json", root / "classes.txt"
     if as_json.is_file():
         try:
-            stored = json.loads(as_json.read_text(encoding="utf-8"))
-            entries = {int(k): (str(v[0]), str(v[-1])) for k, v in stored.items()}
-        except (ValueError, TypeError, AttributeError, IndexError, KeyError):
+            stored = codec.read_json(as_json, dict[str, list[str]])
+            entries = {int(label): (names[0], names[-1]) for label, names in stored.items()}
+        except (ValueError, IndexError):
             raise UsageError(
                 f'{as_json} is no class mapping: write {{"0": ["FOLDER", "NAME"], …}}'
             ) from None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from deploykit.errors import UsageError
+from deploykit.lazy import np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 #: Weights of red, green and blue in luminance (ITU-R BT.601).
 LUMINANCE = (0.299, 0.587, 0.114)

@@ -1,12 +1,11 @@
 """Statistics of latency samples and of accuracies: what a number supports, and what it doesn't.
 
-Standard library at import; numpy is imported by the functions that take arrays.
+Standard library at import; numpy comes with the first array.
 """
 
 from __future__ import annotations
 
-from deploykit.stats.correction import benjamini_hochberg, holm
-from deploykit.stats.paired import RatioInterval, paired_ratio
+from deploykit.stats.correction import holm
 from deploykit.stats.percentiles import (
     Percentile,
     effective_size,
@@ -14,10 +13,14 @@ from deploykit.stats.percentiles import (
     percentile,
     samples_needed,
 )
-from deploykit.stats.proportions import mcnemar, wilson_interval
+from deploykit.stats.proportions import (
+    DifferenceTest,
+    difference_test,
+    mcnemar,
+    wilson_interval,
+)
+from deploykit.stats.ratios import RatioInterval, RatioTest, paired_ratio, ratio_test
 from deploykit.stats.shape import Trend, modes, outliers, trend
-from deploykit.stats.two_proportions import DifferenceTest, difference_test
-from deploykit.stats.unpaired import RatioTest, ratio_test
 
 __all__ = [
     "DifferenceTest",
@@ -25,7 +28,6 @@ __all__ = [
     "RatioInterval",
     "RatioTest",
     "Trend",
-    "benjamini_hochberg",
     "difference_test",
     "effective_size",
     "holm",

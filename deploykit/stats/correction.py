@@ -1,4 +1,4 @@
-"""Corrections for asking many questions at once: adjusted p-values."""
+"""Correcting for asking many questions at once: adjusted p-values."""
 
 from __future__ import annotations
 
@@ -15,20 +15,5 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted, running = [0.0] * len(order), 0.0
     for rank, index in enumerate(order):
         running = max(running, min(1.0, p_values[index] * (len(order) - rank)))
-        adjusted[index] = running
-    return adjusted
-
-
-def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values that bound the expected share of false alarms among those raised (1995).
-
-    Returns:
-        One per p-value, in the order given.
-    """
-    order = sorted(range(len(p_values)), key=p_values.__getitem__, reverse=True)
-    adjusted, running = [0.0] * len(order), 1.0
-    for position, index in enumerate(order):
-        rank = len(order) - position
-        running = min(running, p_values[index] * len(order) / rank)
         adjusted[index] = running
     return adjusted

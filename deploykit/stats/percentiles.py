@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import numpy as np
+from deploykit.lazy import np
 
-    Samples = np.ndarray[Any, Any] | Sequence[float]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Samples = NDArray[Any] | Sequence[float]
 
 #: One-sided confidence with which a percentile must be bounded from above by the samples.
 CONFIDENCE = 0.99
@@ -72,8 +74,6 @@ class Percentile:
 
 def percentile(samples: Samples, percent: float) -> Percentile:
     """The percentile of `samples`, interpolated linearly; blank when there are too few of them."""
-    import numpy as np
-
     needed, have = samples_needed(percent), len(samples)
     if have < needed:
         reason = f"p{percent:g} needs {needed} samples, there are {have}; measure longer"
@@ -89,8 +89,6 @@ def effective_size(samples: Samples) -> float:
     independent draws, says by how much the series overstates its length. Never more than its
     length; series of fewer than 32 samples count as independent, as nothing can be told from them.
     """
-    import numpy as np
-
     values = np.asarray(samples, dtype=np.float64)
     n = values.size
     if n < 32:
@@ -136,8 +134,6 @@ def median_interval(
     Raises:
         ValueError: there are no samples.
     """
-    import numpy as np
-
     values = np.sort(np.asarray(samples, dtype=np.float64))
     n = values.size
     if n == 0:

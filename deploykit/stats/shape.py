@@ -9,10 +9,12 @@ from itertools import pairwise
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import numpy as np
+from deploykit.lazy import np
 
-    Samples = np.ndarray[Any, Any] | Sequence[float]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Samples = NDArray[Any] | Sequence[float]
 
 #: A mode holds at least this share of the samples...
 MODE_SHARE = 0.1
@@ -22,20 +24,18 @@ VALLEY_DEPTH = 0.5
 MIN_BANDWIDTH = 0.005
 
 
-def outliers(samples: Samples) -> np.ndarray[Any, Any]:
+def outliers(samples: Samples) -> NDArray[Any]:
     """Flag the samples beyond Tukey's outer fences, three interquartile ranges from the quartiles.
 
     Returns:
         Booleans, one per sample. They are for reporting: no statistic here drops a sample.
     """
-    import numpy as np
-
     values = np.asarray(samples, dtype=np.float64)
     if values.size == 0:
         return np.zeros(0, dtype=np.bool_)
     low, high = np.percentile(values, [25, 75])
     fence = 3 * (high - low)
-    flags: np.ndarray[Any, Any] = (values < low - fence) | (values > high + fence)
+    flags: NDArray[Any] = (values < low - fence) | (values > high + fence)
     return flags
 
 
@@ -47,8 +47,6 @@ def modes(samples: Samples) -> tuple[float, ...]:
     tenth of the samples. Under 200 samples, too few to tell a second mode from a heavy tail, or
     with no spread, the median stands for all.
     """
-    import numpy as np
-
     values = np.asarray(samples, dtype=np.float64)
     if values.size == 0:
         return ()
@@ -129,8 +127,6 @@ def trend(samples: Samples, blocks: int = 20) -> Trend:
     Medians of consecutive blocks stand for the series, so that outliers don't tilt the line and
     short-range dependence does not pass for a trend. Fewer than 40 samples: no trend (p = 1).
     """
-    import numpy as np
-
     values = np.asarray(samples, dtype=np.float64)
     length = values.size // blocks
     if length < 2:

@@ -289,7 +289,7 @@ def _part_of(dataset: Dataset, train_images: int | None) -> Dataset:
     """The data set with only so many images to train on, every class with its share."""
     if train_images is None:
         return dataset
-    from deploykit.data.split import stratified_split
+    from deploykit.data.dataset import stratified_split
 
     chosen, _ = stratified_split(dataset.train.labels, (train_images,), 0)
     return replace(dataset, train=dataset.train.subset(chosen))

@@ -119,9 +119,22 @@ def test_a_folder_that_the_mapping_lacks_is_refused(tmp_path: Path) -> None:
         open_dataset(f"imagefolder:{tmp_path}")
 
 
-def test_a_mapping_that_is_none_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1, 2]",
+        "{",
+        '{"0": []}',
+        '{"0": "dog"}',
+        '{"x": ["dog"]}',
+        '{"0": [1]}',
+        '{"0": ' + "[" * 100_000,
+    ],
+    ids=["list", "cut", "no name", "no list", "no number", "no text", "nested"],
+)
+def test_a_mapping_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     plain(tmp_path)
-    (tmp_path / "classes.json").write_text("[1, 2]")
+    (tmp_path / "classes.json").write_text(text)
     with pytest.raises(UsageError, match="is no class mapping"):
         open_dataset(f"imagefolder:{tmp_path}")
 

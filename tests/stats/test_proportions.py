@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploykit.stats import mcnemar, wilson_interval
+from deploykit.stats import difference_test, mcnemar, wilson_interval
 
 
 def test_wilson_interval_equals_the_worked_example():
@@ -63,3 +63,17 @@ def test_p_values_are_symmetric_and_within_their_range(a, b):
 def test_negative_counts_are_refused():
     with pytest.raises(ValueError, match="negative"):
         mcnemar(-1, 2)
+
+
+def test_the_interval_of_a_difference_is_newcombes():
+    # The first example of his paper of 1998, method 10: 56/70 less 48/80.
+    found = difference_test(48, 80, 56, 70, 0.95)
+    assert found.difference == pytest.approx(0.2)
+    assert found.low == pytest.approx(0.0524, abs=5e-5)
+    assert found.high == pytest.approx(0.3339, abs=5e-5)
+    assert found.p_value == pytest.approx(0.0083, abs=5e-4)
+
+
+def test_proportions_that_are_all_or_nothing_do_not_differ():
+    assert difference_test(10, 10, 10, 10).p_value == 1.0
+    assert difference_test(0, 10, 0, 10).difference == 0.0
