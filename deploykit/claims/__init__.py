@@ -1,23 +1,25 @@
-"""Claims about networks, checked by computing: confirmed, refuted, partly or undecided.
+"""Claims about networks, evaluated by computing: confirmed, refuted, partly or undecided.
 
-`claims.toml` holds what people say, `checks` how each is decided; no verdict is stored. Importing this
-package and listing the claims needs the standard library only.
+`claims.toml` holds what people say and by which check, with which arguments, it is decided; `checks` holds the
+checks. No verdict is stored. Importing this package and listing the claims imports neither torch, onnx nor numpy.
 """
 
 from __future__ import annotations
 
-from deploykit.claims.checking import check_claim, check_claims, failure
-from deploykit.claims.claim import VERDICTS, Claim, list_claims, parse_claims
-from deploykit.claims.verdict import Finding, Verdict
+from deploykit.claims.claim import VERDICTS, Claim, list_claims, parse_claims, read_claims
+from deploykit.claims.evaluate import evaluate_claim, evaluate_claims, failure
+from deploykit.claims.verdict import Outcome, PartResult, Verdict
 
 __all__ = [
     "VERDICTS",
     "Claim",
-    "Finding",
+    "Outcome",
+    "PartResult",
     "Verdict",
-    "check_claim",
-    "check_claims",
+    "evaluate_claim",
+    "evaluate_claims",
     "failure",
     "list_claims",
     "parse_claims",
+    "read_claims",
 ]

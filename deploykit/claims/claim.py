@@ -1,13 +1,20 @@
-"""What is claimed: the entries of claims.toml. Standard library only."""
+"""What is claimed: the entries of claims.toml, and of files like it."""
 
 from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
+
+import deploykit.claims.checks  # noqa: F401  registers them
+from deploykit.claims.check import OF_CLAIM, find_check, typed
+from deploykit.claims.measured import MeasuredRow
+from deploykit.claims.verdict import Outcome
+from deploykit.errors import UsageError
 
 #: What a claim can come out as.
 VERDICTS = ("confirmed", "refuted", "partly", "undecided")
@@ -19,7 +26,7 @@ KINDS = ("static", "computed", "trained", "measured", "cited")
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim as people state it, and how it is to be checked. The verdict is not stored anywhere.
+    """One claim as people state it, and how it is decided. The verdict is not stored anywhere.
 
     Attributes:
         id: what `deploykit claims ID` takes.
@@ -29,11 +36,15 @@ class Claim:
         kind: how it is decided, several of `KINDS` joined by "+".
         stated: the value that the claim gives, in `unit`; text where it is not a number.
         check: name of the check, see `deploykit.claims.checks`.
-        parameters: what the check is given.
-        tolerance: relative deviation (in the checks of exponents: absolute) that still agrees with the
-            statement; None where only equality or an order counts.
-        tolerance_reason: why this much, or why none.
         expected: the verdicts that are no surprise.
+        tolerance: relative deviation (of exponents and of printed percentages: absolute) that still agrees with
+            the statement; None where only equality or an order counts.
+        tolerance_reason: why this much, or why none.
+        arguments: what the check is given, as TOML holds it or as typed values.
+        decide: the check with all its arguments; it takes the measured rows.
+
+    Raises:
+        UsageError: a value can't be, or the check does not take these arguments; the line names the claim.
     """
 
     id: str
@@ -47,35 +58,80 @@ class Claim:
     expected: tuple[str, ...]
     tolerance: float | None = None
     tolerance_reason: str = ""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    decide: Callable[[Sequence[MeasuredRow]], Outcome] = field(
+        init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
-        unknown = set(self.expected) - set(VERDICTS)
-        if unknown or not self.expected:
-            raise ValueError(f"claim {self.id}: expected must be among {', '.join(VERDICTS)}")
-        if not set(self.kind.split("+")) <= set(KINDS):
-            raise ValueError(f"claim {self.id}: kind must be made of {', '.join(KINDS)}")
-        if not self.tolerance_reason:
-            raise ValueError(f"claim {self.id}: tolerance_reason is missing")
+        try:
+            if not self.expected or not set(self.expected) <= set(VERDICTS):
+                raise UsageError(f"expected must be among {', '.join(VERDICTS)}")
+            if not set(self.kind.split("+")) <= set(KINDS):
+                raise UsageError(f"kind must be made of {', '.join(KINDS)}")
+            if not self.tolerance_reason:
+                raise UsageError("tolerance_reason is missing")
+            of_claim = {name: getattr(self, name) for name in OF_CLAIM}
+            decide = find_check(self.check).bind(of_claim, self.arguments)
+        except UsageError as error:
+            raise UsageError(f"claim {self.id}: {error}") from error
+        object.__setattr__(self, "decide", decide)
 
 
-def parse_claims(text: str) -> list[Claim]:
-    """Read claims from TOML text: one `[[claim]]` table each, keys as the attributes of `Claim`.
+_KEYS = {f.name: f for f in fields(Claim) if f.init}
+_TYPES = {
+    **dict.fromkeys(_KEYS, str),
+    "stated": float | int | str,
+    "expected": str | tuple[str, ...],
+    "tolerance": float | None,
+    "arguments": dict[str, Any],
+}
+_REQUIRED = [
+    name for name, key in _KEYS.items() if key.default is MISSING and key.default_factory is MISSING
+]
+
+
+def parse_claims(text: str, file: str = "claims.toml") -> list[Claim]:
+    """Read claims from TOML text: one `[[claim]]` table each, with the attributes of `Claim` as keys.
 
     Raises:
-        ValueError: a value that can't be, or an id that comes twice.
-        TypeError: a key that is missing or unknown.
+        UsageError: `file`, as messages call it, is no TOML, or an entry can't be; one line that names the claim.
     """
-    claims = []
-    for table in tomllib.loads(text)["claim"]:
-        expected = table["expected"]
-        table["expected"] = (expected,) if isinstance(expected, str) else tuple(expected)
-        claims.append(Claim(**table))
+    try:
+        tables = tomllib.loads(text).get("claim", [])
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file} is no TOML: {error}") from error
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise UsageError(f"{file}: each claim is a table headed [[claim]]")
+    claims = [_claim(table, f"number {number}") for number, table in enumerate(tables, 1)]
     ids = [claim.id for claim in claims]
-    twice = {name for name in ids if ids.count(name) > 1}
+    twice = sorted({name for name in ids if ids.count(name) > 1})
     if twice:
-        raise ValueError(f"claims.toml has {', '.join(sorted(twice))} twice")
+        raise UsageError(f"{file} has {', '.join(twice)} twice")
     return claims
+
+
+def _claim(table: Mapping[str, Any], place: str) -> Claim:
+    try:
+        values = typed(table, _TYPES, _REQUIRED, "key")
+    except UsageError as error:
+        raise UsageError(f"claim {table.get('id', place)}: {error}") from error
+    expected = values["expected"]
+    values["expected"] = (expected,) if isinstance(expected, str) else expected
+    return Claim(**values)
+
+
+def read_claims(path: Path) -> list[Claim]:
+    """The claims of a file like claims.toml.
+
+    Raises:
+        UsageError: it can't be read, or as `parse_claims`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"can't read {path}: {error}") from error
+    return parse_claims(text, str(path))
 
 
 @functools.cache
@@ -85,5 +141,5 @@ def _stored() -> tuple[Claim, ...]:
 
 
 def list_claims() -> list[Claim]:
-    """All claims, in the order of claims.toml. Needs the standard library only."""
+    """All claims of the project, in the order of claims.toml; neither torch nor onnx nor numpy is imported."""
     return list(_stored())

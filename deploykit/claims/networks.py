@@ -1,14 +1,16 @@
-"""The networks that claims are about, looked at by shape alone; torch is imported when one is made."""
+"""The networks that claims are about, looked at by shape alone."""
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from deploykit.lazy import torch
 from deploykit.spec import Counts, ModelSpec
-from deploykit.zoo import count_module, create, input_shape
+from deploykit.zoo import Architecture, count_module, create, input_shape, lookup
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,6 +42,16 @@ class Layer:
     macs: int
 
     @property
+    def weighted(self) -> bool:
+        """Whether it multiplies by weights: what papers count as a layer."""
+        return self.kind in ("conv", "linear")
+
+    @property
+    def size(self) -> str:
+        """Its kernel as text, such as "3x3"."""
+        return "x".join(map(str, self.kernel))
+
+    @property
     def depthwise(self) -> bool:
         """Whether each channel is filtered by itself."""
         return self.kind == "conv" and self.groups == self.in_channels > 1
@@ -50,37 +62,117 @@ class Layer:
         return self.kind == "conv" and self.kernel == (1, 1) and self.groups == 1
 
 
-@functools.cache
-def counts(name: str, alpha: float = 1.0, rho: Fraction = Fraction(1)) -> Counts:
-    """Counts of a catalogue network at its canonical input times rho.
+class Network:
+    """A network of the catalogue, with what is counted of it and seen in it, at no cost until that is asked for.
 
-    Raises:
-        MissingDependency: torch isn't installed.
+    What is asked for raises MissingDependency where torch isn't installed.
     """
-    spec = ModelSpec(name, alpha=alpha, rho=rho)
-    return count_module(create(spec, device="meta"), input_shape(spec))
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.spec = spec
+
+    def __repr__(self) -> str:
+        return f"Network({self.name!r})"
+
+    @classmethod
+    def named(cls, value: Any) -> Network:
+        """The network that a claim's entry names: "mobilenet", or { name = "mobilenet", alpha = 0.5, rho = "6/7" }.
+
+        Raises:
+            UsageError: there is no such network, or it can't be made so.
+            ValueError: `value` is neither of the two.
+        """
+        table = {"name": value} if isinstance(value, str) else value
+        if not isinstance(table, dict) or not {"name"} <= set(table) <= {"name", "alpha", "rho"}:
+            raise ValueError(
+                f"expected a network's name, or its name, alpha and rho, got {value!r}"
+            )
+        architecture = lookup(str(table["name"]))
+        try:
+            alpha, rho = float(table.get("alpha", 1)), Fraction(table.get("rho", 1))
+        except (TypeError, ValueError, ZeroDivisionError) as error:
+            raise ValueError(f"expected alpha and rho to be numbers, got {value!r}") from error
+        spec = ModelSpec(architecture.name, alpha=alpha, rho=rho)
+        input_shape(spec)  # refuses multipliers that the network does not have
+        return cls(spec)
+
+    def scaled(self, alpha: float = 1.0, rho: Fraction = Fraction(1)) -> Network:
+        """The same network at these multipliers of width and resolution."""
+        return Network(replace(self.spec, alpha=alpha, rho=rho))
+
+    @property
+    def name(self) -> str:
+        """As explanations call it: its name, and its multipliers where they are not 1."""
+        return self.spec.label
+
+    @property
+    def facts(self) -> Architecture:
+        """What the catalogue says of it: year, paper, resolution."""
+        return lookup(self.spec.name)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of its input."""
+        return input_shape(self.spec)
+
+    @property
+    def counts(self) -> Counts:
+        """Parameters, MACs and activations for one image at its canonical input."""
+        return _counts(self.spec)
+
+    @property
+    def parameters(self) -> int:
+        """Number of trainable values."""
+        return self.counts.parameters
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image."""
+        return self.counts.macs
+
+    def nodes(self, operator: str) -> int:
+        """How many operators of this ONNX name it has."""
+        operators = self.counts.by_operator
+        return operators[operator].nodes if operator in operators else 0
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Its leaf modules in the order they are called."""
+        return _layers(self.spec)
+
+    @property
+    def convolutions(self) -> list[Layer]:
+        """Its convolutions, in order."""
+        return [layer for layer in self.layers if layer.kind == "conv"]
+
+    @property
+    def linear_layers(self) -> list[Layer]:
+        """Its fully connected layers, in order."""
+        return [layer for layer in self.layers if layer.kind == "linear"]
 
 
 @functools.cache
-def layers(name: str, alpha: float = 1.0, rho: Fraction = Fraction(1)) -> tuple[Layer, ...]:
-    """The leaf modules of a catalogue network in the order they are called.
+def _module(spec: ModelSpec) -> nn.Module:
+    return create(spec, device="meta")
 
-    Raises:
-        MissingDependency: torch isn't installed.
-    """
-    spec = ModelSpec(name, alpha=alpha, rho=rho)
-    return trace(create(spec, device="meta"), input_shape(spec))
+
+@functools.cache
+def _counts(spec: ModelSpec) -> Counts:
+    return count_module(_module(spec), input_shape(spec))
+
+
+@functools.cache
+def _layers(spec: ModelSpec) -> tuple[Layer, ...]:
+    return trace(_module(spec), input_shape(spec))
 
 
 def trace(module: nn.Module, shape: tuple[int, int, int]) -> tuple[Layer, ...]:
     """Run `module`, which is on the meta device, for one image of `shape` (C, H, W) and note its leaves."""
-    import torch
-
-    found: list[Layer] = []
+    called: list[Layer] = []
 
     def note(name: str) -> Any:
         def hook(leaf: nn.Module, _: Any, output: torch.Tensor) -> None:
-            found.append(_layer(name, leaf, tuple(output.shape[1:])))
+            called.append(_layer(name, leaf, tuple(output.shape[1:])))
 
         return hook
 
@@ -95,18 +187,15 @@ def trace(module: nn.Module, shape: tuple[int, int, int]) -> tuple[Layer, ...]:
     finally:
         for handle in handles:
             handle.remove()
-    return tuple(found)
+    return tuple(called)
 
 
 def _layer(name: str, leaf: nn.Module, output: tuple[int, ...]) -> Layer:
-    from torch import nn
-
+    nn = torch.nn
     kind, groups, channels, macs = type(leaf).__name__, 1, (0, 0), 0
     kernel: tuple[int, ...] = ()
     stride: tuple[int, ...] = ()
-    values = 1
-    for size in output:
-        values *= size
+    values = math.prod(output)
     if isinstance(leaf, nn.Conv2d):
         kind, groups = "conv", leaf.groups
         kernel, stride = _pair(leaf.kernel_size), _pair(leaf.stride)

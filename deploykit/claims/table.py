@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from deploykit.claims.verdict import Value, Verdict
@@ -40,23 +40,23 @@ def verdict_rows(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
     """One flat row per verdict, in the order of `COLUMNS`; blanks are None."""
     return [
         {
-            "id": v.id,
+            "id": v.claim.id,
             "verdict": v.verdict,
             "as_expected": v.as_expected,
-            "statement": v.statement,
-            "source": v.source,
-            "about": v.about,
-            "kind": v.kind,
-            "stated": v.stated,
-            "found": v.found,
-            "unit": v.unit,
+            "statement": v.claim.statement,
+            "source": v.claim.source,
+            "about": v.claim.about,
+            "kind": v.claim.kind,
+            "stated": v.claim.stated,
+            "found": v.outcome.computed,
+            "unit": v.claim.unit,
             "deviation": v.deviation,
-            "tolerance": v.tolerance,
-            "tolerance_reason": v.tolerance_reason,
-            "parts": _parts(v.holds),
-            "explanation": v.explanation,
-            "evidence": "; ".join(f"{name}={value}" for name, value in v.evidence.items()),
-            "expected": " or ".join(v.expected),
+            "tolerance": v.claim.tolerance,
+            "tolerance_reason": v.claim.tolerance_reason,
+            "parts": "; ".join(f"{part.name}: {_WORDS[part.holds]}" for part in v.outcome.parts),
+            "explanation": v.outcome.explanation,
+            "evidence": "; ".join(f"{k}={value}" for k, value in v.outcome.evidence.items()),
+            "expected": " or ".join(v.claim.expected),
             "seconds": round(v.seconds, 3),
         }
         for v in verdicts
@@ -67,11 +67,11 @@ def verdict_cells(verdicts: Iterable[Verdict]) -> list[list[str]]:
     """Cells under `HEADER` for a table on the terminal or in Markdown; surprising verdicts are marked."""
     return [
         [
-            f"{v.id}: {v.statement}",
+            f"{v.claim.id}: {v.claim.statement}",
             v.verdict if v.as_expected else f"{v.verdict} (unexpected)",
-            quantity(v.stated, v.unit),
-            found_text(v),
-            v.explanation,
+            quantity(v.claim.stated, v.claim.unit),
+            computed_text(v),
+            v.outcome.explanation,
         ]
         for v in verdicts
     ]
@@ -87,14 +87,13 @@ def quantity(value: Value, unit: str) -> str:
     return f"{text} {unit}"
 
 
-def found_text(verdict: Verdict) -> str:
-    """The value found, with its deviation from the stated one."""
-    if verdict.found is None:
+def computed_text(verdict: Verdict) -> str:
+    """The computed value, with its deviation from the stated one."""
+    if verdict.outcome.computed is None:
         return "–"
-    text = quantity(verdict.found, verdict.unit)
-    return (
-        text if verdict.deviation is None else f"{text} ({percent(verdict.deviation, signed=True)})"
-    )
+    text = quantity(verdict.outcome.computed, verdict.claim.unit)
+    off = verdict.deviation
+    return text if off is None else f"{text} ({percent(off, signed=True)})"
 
 
 def junit_cases(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
@@ -104,18 +103,14 @@ def junit_cases(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
     """
     return [
         {
-            "name": v.id,
+            "name": v.claim.id,
             "classname": "deploykit.claims",
             "seconds": v.seconds,
             "failure": ""
             if v.as_expected or v.missing
-            else f"{v.verdict}, not {' or '.join(v.expected)}: {v.explanation}",
+            else f"{v.verdict}, not {' or '.join(v.claim.expected)}: {v.outcome.explanation}",
             "skipped": v.missing,
-            "output": f"{v.statement}\n{v.verdict}: {v.explanation}",
+            "output": f"{v.claim.statement}\n{v.verdict}: {v.outcome.explanation}",
         }
         for v in verdicts
     ]
-
-
-def _parts(holds: Mapping[str, bool | None]) -> str:
-    return "; ".join(f"{what}: {_WORDS[held]}" for what, held in holds.items())

@@ -1,36 +1,47 @@
-"""What came out of checking a claim. Standard library only."""
+"""What comes of evaluating a claim: parts that hold or fail, and the verdict that follows from them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-#: A value as found: a number in the claim's unit, or text.
+if TYPE_CHECKING:
+    from deploykit.claims.claim import Claim
+
+#: A computed value: a number in the claim's unit, or text.
 Value = float | int | str
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What a check found: the verdict follows from `holds` and from nothing else.
+class PartResult:
+    """One of the things that a claim says, and whether it is so; None where that could not be decided here."""
+
+    name: str
+    holds: bool | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a check computed: the verdict follows from `parts` and from nothing else.
 
     Attributes:
-        holds: each thing that the claim says, and whether it is so; None where it could not be decided
-            here, for instance because nothing was measured.
-        found: the value to set against the stated one, in the claim's unit.
+        parts: each thing that the claim says, with its result.
+        computed: the value to set against the stated one, in the claim's unit; None where there is none.
         explanation: one or two sentences, made from the numbers.
         evidence: the numbers, by name, as computed.
     """
 
-    holds: Mapping[str, bool | None]
-    found: Value | None
+    parts: Sequence[PartResult]
+    computed: Value | None
     explanation: str
     evidence: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
         """Confirmed when all holds, refuted when nothing does, partly between; undecided parts don't count."""
-        decided = [held for held in self.holds.values() if held is not None]
+        decided = [part.holds for part in self.parts if part.holds is not None]
         if not decided:
             return "undecided"
         if all(decided):
@@ -40,49 +51,53 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim with what came of checking it now.
+    """A claim, with what came of evaluating it now.
 
     Attributes:
-        id, statement, source, about, kind, stated, unit, tolerance, tolerance_reason, expected: the claim's.
-        verdict: "confirmed", "refuted", "partly" or "undecided".
-        holds: as in `Finding`.
-        found: the value found, in `unit`.
-        deviation: found / stated - 1 where both are numbers and the claim has a tolerance; None where a
-            bound, an order or equality decides.
-        explanation, evidence: as in `Finding`.
-        seconds: what the check took.
-        missing: where a package that the check needs is not installed, the line that says so.
+        claim: as it was stated.
+        outcome: what its check computed.
+        seconds: how long the check took.
+        missing: where a package that the check needs is not installed, the line that says so; else empty.
     """
 
-    id: str
-    verdict: str
-    statement: str
-    source: str
-    about: str
-    kind: str
-    stated: Value
-    unit: str
-    found: Value | None
-    deviation: float | None
-    tolerance: float | None
-    tolerance_reason: str
-    holds: Mapping[str, bool | None]
-    explanation: str
-    evidence: Mapping[str, Value]
-    expected: tuple[str, ...]
+    claim: Claim
+    outcome: Outcome
     seconds: float
     missing: str = ""
 
     @property
+    def verdict(self) -> str:
+        """One of `VERDICTS`: "confirmed", "refuted", "partly" or "undecided"."""
+        return self.outcome.verdict
+
+    @property
     def as_expected(self) -> bool:
-        """Whether this verdict is no surprise."""
-        return self.verdict in self.expected
+        """Whether the claim names this verdict among those that are no surprise."""
+        return self.verdict in self.claim.expected
+
+    @property
+    def holds(self) -> dict[str, bool | None]:
+        """Whether each part holds, by the part's name."""
+        return {part.name: part.holds for part in self.outcome.parts}
+
+    @property
+    def deviation(self) -> float | None:
+        """Relative deviation of the computed value from the stated one; None where no tolerance decides."""
+        if self.claim.tolerance is None:
+            return None
+        return deviation(self.outcome.computed, self.claim.stated)
 
 
-def deviation(found: Value | None, stated: Value) -> float | None:
-    """Relative deviation of `found` from `stated`; None where one of them is no number, or stated is 0."""
-    if isinstance(found, str) or found is None or isinstance(stated, str):
+def deviation(computed: Value | None, stated: Value) -> float | None:
+    """Relative deviation of `computed` from `stated`; None where one of them is no number, or stated is 0."""
+    if isinstance(computed, str) or computed is None or isinstance(stated, str):
         return None
-    if stated == 0 or not math.isfinite(found):
+    if stated == 0 or not math.isfinite(computed):
         return None
-    return found / stated - 1
+    return computed / stated - 1
+
+
+def within(tolerance: float, computed: float, stated: float) -> bool:
+    """Whether `computed` deviates from `stated` by no more than `tolerance`, a share of `stated`."""
+    off = deviation(computed, stated)
+    return off is not None and abs(off) <= tolerance

@@ -38,7 +38,7 @@ def command(
     deploykit claims squeezenet-params-50x --csv -
     deploykit claims --profile reports/profile.csv --junit claims.xml
     """
-    from deploykit.claims import check_claims, failure, list_claims
+    from deploykit.claims import evaluate_claims, failure, list_claims
     from deploykit.cli.display import print_json, print_table
 
     if only_list:
@@ -62,7 +62,7 @@ def command(
     for path in (csv_path, junit_path):
         if path is not None:
             check_destination(path)
-    verdicts = check_claims(ids or None, read_rows(profile))
+    verdicts = evaluate_claims(ids or None, read_rows(profile))
     verdicts_as_rows = table.verdict_rows(verdicts)
     if csv_path == STDOUT:
         click.echo(to_csv(verdicts_as_rows, tuple(table.COLUMNS)), nl=False)

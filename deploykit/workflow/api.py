@@ -202,10 +202,9 @@ def check_claims(ids: Iterable[str] | None = None, rows: Any = None) -> pd.DataF
     """
     import pandas as pd
 
-    from deploykit.claims import check_claims as check
-    from deploykit.claims import table
+    from deploykit.claims import evaluate_claims, table
 
-    return pd.DataFrame(table.verdict_rows(check(ids, rows)))
+    return pd.DataFrame(table.verdict_rows(evaluate_claims(ids, rows)))
 
 
 def count(

@@ -12,7 +12,7 @@ from typing import Any
 from deploykit import env
 from deploykit.bench.policy import Policy
 from deploykit.bench.roofline import kept_ceilings
-from deploykit.claims import check_claims
+from deploykit.claims import evaluate_claims
 from deploykit.claims.table import COLUMNS, verdict_rows
 from deploykit.claims.verdict import Verdict
 from deploykit.errors import OutputFailed, UsageError
@@ -84,7 +84,7 @@ class Run:
             self.step()
         write_environment(self.folder, self.store)  # with the ceilings, which are known by now
         self.say("check claims")
-        verdicts = check_claims(rows=report.rows)
+        verdicts = evaluate_claims(rows=report.rows)
         self.step()
         write_atomic(
             self.folder / "claims.csv", to_csv(verdict_rows(verdicts), tuple(COLUMNS)), "report"

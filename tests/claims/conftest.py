@@ -4,19 +4,19 @@ import dataclasses
 
 import pytest
 
-from deploykit.claims import check_claim, list_claims
+from deploykit.claims import evaluate_claim, list_claims
 
 
 @pytest.fixture(scope="session")
 def verdict_of():
-    """Check a stored claim, with some of its parameters or its own fields changed."""
+    """Evaluate a stored claim, with some of its arguments or its own fields changed."""
     claims = {claim.id: claim for claim in list_claims()}
 
-    def check(name, rows=(), fields=None, **parameters):
+    def evaluate(name, rows=(), fields=None, **arguments):
         claim = claims[name]
-        claim = dataclasses.replace(
-            claim, parameters={**claim.parameters, **parameters}, **(fields or {})
+        arguments = {**claim.arguments, **arguments}
+        return evaluate_claim(
+            dataclasses.replace(claim, arguments=arguments, **(fields or {})), rows
         )
-        return check_claim(claim, rows)
 
-    return check
+    return evaluate

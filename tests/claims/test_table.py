@@ -6,33 +6,42 @@ from xml.etree import ElementTree
 
 import pytest
 
-from deploykit.claims import Verdict
+from deploykit.claims import Claim, Outcome, PartResult, Verdict
 from deploykit.claims.table import COLUMNS, HEADER, junit_cases, verdict_cells, verdict_rows
 from deploykit.report.csvfile import to_csv
 from deploykit.report.junit import Case, junit_xml
 
 
 def verdict(**changes):
-    facts = {
+    values = {
         "id": "x",
-        "verdict": "confirmed",
         "statement": "X is 50",
         "source": "notes",
         "about": "x",
         "kind": "static",
         "stated": 50,
         "unit": "px",
-        "found": 48.834,
-        "deviation": -0.02332,
-        "tolerance": None,
+        "check": "one_blueprint",
+        "arguments": {"networks": []},
+        "tolerance": 0.1,
         "tolerance_reason": "round",
-        "holds": {"x": True, "y": None, "z": False},
+        "expected": ("confirmed", "partly"),
+        "parts": [PartResult("x", True), PartResult("y", None), PartResult("z", False)],
+        "computed": 48.834,
         "explanation": "It is.",
         "evidence": {"a": 1, "b": 0.5},
-        "expected": ("confirmed", "partly"),
         "seconds": 0.5,
+        "missing": "",
     }
-    return Verdict(**{**facts, **changes})
+    values |= changes
+    timing = {name: values.pop(name) for name in ("seconds", "missing")}
+    names = ("parts", "computed", "explanation", "evidence")
+    outcome = Outcome(**{name: values.pop(name) for name in names})
+    return Verdict(Claim(**values), outcome, **timing)
+
+
+REFUTED = {"parts": [PartResult("z", False)]}
+UNDECIDED = {"parts": [PartResult("z", None)]}
 
 
 def test_rows_have_exactly_the_documented_columns():
@@ -41,12 +50,16 @@ def test_rows_have_exactly_the_documented_columns():
     assert row["parts"] == "x: holds; y: undecided; z: fails"
     assert row["evidence"] == "a=1; b=0.5"
     assert row["expected"] == "confirmed or partly"
-    assert row["tolerance"] is None
+    assert row["found"] == 48.834
+    assert row["deviation"] == pytest.approx(48.834 / 50 - 1)
+    (bound,) = verdict_rows([verdict(tolerance=None)])
+    assert bound["tolerance"] is bound["deviation"] is None
 
 
 def test_csv_holds_the_rows_with_blanks_for_what_there_is_not():
     text = to_csv(
-        verdict_rows([verdict(explanation='A "quote", found.', found=None)]), tuple(COLUMNS)
+        verdict_rows([verdict(explanation='A "quote", found.', computed=None, tolerance=None)]),
+        tuple(COLUMNS),
     )
     (row,) = csv.DictReader(io.StringIO(text))
     assert list(row) == list(COLUMNS)
@@ -56,22 +69,22 @@ def test_csv_holds_the_rows_with_blanks_for_what_there_is_not():
 
 
 @pytest.mark.parametrize(
-    ("changes", "stated", "found"),
+    ("changes", "stated", "computed"),
     [
         ({}, "50 px", "48.83 px (-2.3%)"),
         ({"unit": "ratio"}, "50", "48.83 (-2.3%)"),
-        ({"stated": 140_000_000, "found": None, "deviation": None}, "140,000,000 px", "–"),
-        ({"stated": "<0.5", "found": "a, b", "deviation": None}, "<0.5", "a, b"),
+        ({"stated": 140_000_000, "computed": None}, "140,000,000 px", "–"),
+        ({"stated": "<0.5", "computed": "a, b"}, "<0.5", "a, b"),
     ],
 )
-def test_cells_show_values_with_their_unit(changes, stated, found):
+def test_cells_show_values_with_their_unit(changes, stated, computed):
     (cells,) = verdict_cells([verdict(**changes)])
     assert len(cells) == len(HEADER)
-    assert cells[2:4] == [stated, found]
+    assert cells[2:4] == [stated, computed]
 
 
 def test_cells_mark_a_surprise():
-    (cells,) = verdict_cells([verdict(verdict="refuted")])
+    (cells,) = verdict_cells([verdict(**REFUTED)])
     assert cells[1] == "refuted (unexpected)"
 
 
@@ -79,8 +92,8 @@ def test_junit_fails_on_surprises_and_skips_what_is_not_installed():
     cases = junit_cases(
         [
             verdict(id="fine"),
-            verdict(id="surprise", verdict="refuted"),
-            verdict(id="bare", verdict="undecided", missing="torch is not installed"),
+            verdict(id="surprise", **REFUTED),
+            verdict(id="bare", **UNDECIDED, missing="torch is not installed"),
         ]
     )
     root = ElementTree.fromstring(junit_xml("claims", [Case(**case) for case in cases]))

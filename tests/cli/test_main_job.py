@@ -8,9 +8,8 @@ import json
 
 import pytest
 
-import deploykit.claims
-from deploykit import env
-from deploykit.claims import check_claims
+from deploykit import claims, env
+from deploykit.claims import Outcome, PartResult, evaluate_claims
 from deploykit.spec import ModelSpec
 from deploykit.workflow import run as run_module
 
@@ -20,7 +19,9 @@ def small(monkeypatch):
     """The main job on one network and one claim."""
     sources = (ModelSpec("lenet5", weights="trained"),)
     monkeypatch.setattr(run_module, "Run", functools.partial(run_module.Run, sources=sources))
-    monkeypatch.setattr(run_module, "check_claims", lambda rows: check_claims(["vgg-140m"], rows))
+    monkeypatch.setattr(
+        run_module, "evaluate_claims", lambda rows: evaluate_claims(["vgg-140m"], rows)
+    )
     monkeypatch.setattr(env, "gpu_names", list)
 
 
@@ -41,11 +42,11 @@ def test_run_prints_what_it_found_and_where_it_is(run, small, tmp_path):
 def test_a_verdict_that_nobody_expected_ends_with_1(run, monkeypatch):
     def surprising(ids, rows):
         return [
-            dataclasses.replace(verdict, verdict="refuted", expected=("confirmed",))
-            for verdict in check_claims(ids, rows)
+            dataclasses.replace(verdict, outcome=Outcome([PartResult("x", False)], None, "No."))
+            for verdict in evaluate_claims(ids, rows)
         ]
 
-    monkeypatch.setattr(deploykit.claims, "check_claims", surprising)
+    monkeypatch.setattr(claims, "evaluate_claims", surprising)
     ended = run("claims", "vgg-140m")
     assert ended.code == 1
     assert "vgg-140m" in ended.out

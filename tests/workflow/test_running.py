@@ -39,7 +39,7 @@ def twice(shared_store, tmp_path_factory):
     first = job()
     after_first = contents(shared_store.root)
     # claims touch no store, and the first run has checked them
-    patch.setattr(run_module, "check_claims", lambda rows: [])
+    patch.setattr(run_module, "evaluate_claims", lambda rows: [])
     second = Run(folder.with_name("second"), shared_store, BRIEF, SOURCES)()
     after_second = contents(shared_store.root)
     patch.undo()

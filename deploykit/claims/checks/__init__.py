@@ -1,4 +1,4 @@
-"""How claims are decided: one kind of question per file; importing this package registers them all.
+"""How claims are decided: one kind of question per file; importing this package registers every check.
 
 None of them imports torch, numpy or onnx before it is called.
 """
@@ -6,43 +6,25 @@ None of them imports torch, numpy or onnx before it is called.
 from __future__ import annotations
 
 from deploykit.claims.checks import (
-    attention,
+    blocks,
     blueprint,
-    comparisons,
-    dense,
-    heads,
-    lenet,
+    computations,
+    costs,
+    layers,
+    linear,
     multipliers,
-    normalisation,
-    parameters,
     published,
-    receptive_field,
-    residual,
-    resolution,
-    separable,
-    shares,
     stacks,
-    structure,
-    xor,
 )
 
 __all__ = [
-    "attention",
+    "blocks",
     "blueprint",
-    "comparisons",
-    "dense",
-    "heads",
-    "lenet",
+    "computations",
+    "costs",
+    "layers",
+    "linear",
     "multipliers",
-    "normalisation",
-    "parameters",
     "published",
-    "receptive_field",
-    "residual",
-    "resolution",
-    "separable",
-    "shares",
     "stacks",
-    "structure",
-    "xor",
 ]

@@ -1,4 +1,4 @@
-"""How cost follows a network's multipliers: width (alpha) and resolution (rho).
+"""What width (alpha) and resolution (rho) do to a network's cost, and the depthwise separable layers they act on.
 
 A cost that goes with the square of a multiplier has the exponent log(ratio) / log(multiplier) = 2. The claim's
 tolerance is the absolute deviation of that exponent, because it means the same for MACs, parameters and
@@ -9,89 +9,101 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
-from deploykit.claims.claim import Claim
+from deploykit.claims.check import check
 from deploykit.claims.measured import MeasuredRow, by_setting
-from deploykit.claims.networks import counts, layers
-from deploykit.claims.registry import check
-from deploykit.claims.verdict import Finding, Value
+from deploykit.claims.networks import Network
+from deploykit.claims.verdict import Outcome, PartResult, Value
 from deploykit.claims.wording import figure, listed, percent
+
+
+@dataclass(frozen=True)
+class Power:
+    """The stated exponent and how far others may be from it."""
+
+    exponent: float
+    tolerance: float
+
+    def meets(self, *exponents: float) -> bool:
+        """Whether all of `exponents` are within the tolerance."""
+        return all(abs(exponent - self.exponent) <= self.tolerance for exponent in exponents)
 
 
 @check
 def width_exponent(
-    claim: Claim, rows: Iterable[MeasuredRow], /, *, model: str, alphas: Sequence[float]
-) -> Finding:
-    """MACs, parameters and (where measured) latency of `model` over alpha, against alpha to the stated power."""
-    holds: dict[str, bool | None] = {}
+    rows: Sequence[MeasuredRow],
+    stated: float,
+    tolerance: float,
+    network: Network,
+    alphas: tuple[float, ...],
+) -> Outcome:
+    """MACs, parameters and (where measured) latency of `network` over alpha, against alpha to the stated power."""
+    power = Power(stated, tolerance)
+    narrow = {alpha: network.scaled(alpha=alpha) for alpha in alphas}
+    macs = {alpha: n.macs / network.macs for alpha, n in narrow.items()}
+    parameters = {alpha: n.parameters / network.parameters for alpha, n in narrow.items()}
+    macs_exponents, parameters_exponents = _exponents(macs), _exponents(parameters)
     evidence: dict[str, Value] = {}
-    macs = _exponents({a: counts(model, a).macs / counts(model).macs for a in alphas})
-    parameters = _exponents(
-        {a: counts(model, a).parameters / counts(model).parameters for a in alphas}
-    )
     for alpha in alphas:
-        evidence[f"macs({alpha:g})/macs(1)"] = round(
-            counts(model, alpha).macs / counts(model).macs, 4
-        )
-        evidence[f"parameters({alpha:g})/parameters(1)"] = round(
-            counts(model, alpha).parameters / counts(model).parameters, 4
-        )
-    holds["MACs"] = _all_near(claim, macs.values())
-    holds["parameters"] = _all_near(claim, parameters.values())
+        evidence[f"macs({alpha:g})/macs(1)"] = round(macs[alpha], 4)
+        evidence[f"parameters({alpha:g})/parameters(1)"] = round(parameters[alpha], 4)
 
     # Only a layer that thins on both sides shrinks with the square; the rest has one side fixed.
-    one_sided = [layer for layer in layers(model) if not layer.pointwise]
-    macs_share = sum(layer.macs for layer in one_sided) / counts(model).macs
-    parameters_share = sum(layer.parameters for layer in one_sided) / counts(model).parameters
+    one_sided = [layer for layer in network.layers if not layer.pointwise]
+    macs_share = sum(layer.macs for layer in one_sided) / network.macs
+    parameters_share = sum(layer.parameters for layer in one_sided) / network.parameters
     evidence["share_linear_in_alpha(macs)"] = round(macs_share, 4)
     evidence["share_linear_in_alpha(parameters)"] = round(parameters_share, 4)
 
-    latency = _latency(
-        claim,
-        rows,
-        model,
-        lambda row: row.alpha if row.rho == 1 else None,
-    )
-    holds["latency"] = latency.holds
-    evidence.update(latency.evidence)
+    latency = _latency(power, rows, network, lambda row: row.alpha if row.rho == 1 else None)
     explanation = (
-        f"MACs fall with alpha to the power {_listed(macs)}; parameters with {_listed(parameters)}. "
+        f"MACs fall with alpha to the power {_listed(macs_exponents)}; parameters with "
+        f"{_listed(parameters_exponents)}. "
         f"What keeps one side fixed shrinks only linearly: first convolution, depthwise layers, normalisation "
         f"and classifier, {percent(macs_share)} of the MACs but {percent(parameters_share)} of the parameters. "
         f"{latency.sentence}"
     )
-    return Finding(holds, statistics.fmean(macs.values()), explanation, evidence)
+    parts = [
+        PartResult("MACs", power.meets(*macs_exponents.values())),
+        PartResult("parameters", power.meets(*parameters_exponents.values())),
+        PartResult("latency", latency.holds),
+    ]
+    mean = statistics.fmean(macs_exponents.values())
+    return Outcome(parts, mean, explanation, evidence | latency.evidence)
 
 
 @check
 def resolution_exponent(
-    claim: Claim, rows: Iterable[MeasuredRow], /, *, model: str, rhos: Sequence[str]
-) -> Finding:
-    """MACs and (where measured) latency of `model` over rho, against rho to the stated power."""
-    ratios = {Fraction(r): counts(model, 1.0, Fraction(r)).macs / counts(model).macs for r in rhos}
-    macs = _exponents(ratios)
-    evidence: dict[str, Value] = {
-        f"macs({rho})/macs(1)": round(ratio, 4) for rho, ratio in ratios.items()
-    }
-    for rho in ratios:
-        evidence[f"parameters({rho})"] = counts(model, 1.0, rho).parameters
-    latency = _latency(
-        claim,
-        rows,
-        model,
-        lambda row: float(row.rho) if row.alpha == 1 else None,
-    )
-    evidence.update(latency.evidence)
-    holds = {"MACs": _all_near(claim, macs.values()), "latency": latency.holds}
-    same = len({counts(model, 1.0, rho).parameters for rho in (Fraction(1), *ratios)}) == 1
+    rows: Sequence[MeasuredRow],
+    stated: float,
+    tolerance: float,
+    network: Network,
+    rhos: tuple[Fraction, ...],
+) -> Outcome:
+    """MACs and (where measured) latency of `network` over rho, against rho to the stated power."""
+    power = Power(stated, tolerance)
+    small = {rho: network.scaled(rho=rho) for rho in rhos}
+    ratios = {rho: n.macs / network.macs for rho, n in small.items()}
+    exponents = _exponents(ratios)
+    latency = _latency(power, rows, network, lambda row: float(row.rho) if row.alpha == 1 else None)
+    same = {n.parameters for n in small.values()} == {network.parameters}
     explanation = (
-        f"MACs fall with rho to the power {_listed(macs)}: all but the classifier's are spent per pixel. "
+        f"MACs fall with rho to the power {_listed(exponents)}: all but the classifier's are spent per pixel. "
         f"Parameters {'stay the same' if same else 'change'}. {latency.sentence}"
     )
-    return Finding(holds, statistics.fmean(macs.values()), explanation, evidence)
+    parts = [
+        PartResult("MACs", power.meets(*exponents.values())),
+        PartResult("latency", latency.holds),
+    ]
+    evidence: dict[str, Value] = {f"macs({rho})/macs(1)": round(r, 4) for rho, r in ratios.items()}
+    evidence |= {f"parameters({rho})": n.parameters for rho, n in small.items()}
+    mean = statistics.fmean(exponents.values())
+    return Outcome(parts, mean, explanation, evidence | latency.evidence)
 
 
 class _Latency(NamedTuple):
@@ -103,50 +115,51 @@ class _Latency(NamedTuple):
 
 
 def _latency(
-    claim: Claim,
+    power: Power,
     rows: Iterable[MeasuredRow],
-    model: str,
+    network: Network,
     multiplier: Callable[[MeasuredRow], float | None],
 ) -> _Latency:
     """Exponent of latency in every setting that was measured at multiplier 1 and below."""
-    exponents: list[tuple[str, float, float]] = []
+    exponents: dict[str, float] = {}
     evidence: dict[str, Value] = {}
     other_inputs = 0
-    for group in by_setting(r for r in rows if r.model == model).values():
+    for group in by_setting(row for row in rows if row.model == network.spec.name).values():
         times: dict[float, list[float]] = {}
         for row in group:
             value = multiplier(row)
             if value is None:
                 continue
-            if row.macs is not None and row.macs != counts(model, row.alpha, row.rho).macs:
+            if row.macs is not None and row.macs != network.scaled(row.alpha, row.rho).macs:
                 other_inputs += 1  # another base resolution or number of classes
                 continue
             times.setdefault(value, []).append(row.latency_p50_ms)
         if 1.0 not in times:
             continue
         base_ms = statistics.median(times.pop(1.0))
-        for value, found in sorted(times.items(), reverse=True):
+        for value, latencies_ms in sorted(times.items(), reverse=True):
             label = f"{group[0].label} at {value:.3g}"
-            if any(label == name for name, _, _ in exponents):
+            if label in exponents:
                 label += f" [{len(exponents)}]"  # settings that differ in what the label leaves out
-            ratio = statistics.median(found) / base_ms
-            exponents.append((label, value, math.log(ratio) / math.log(value)))
+            ratio = statistics.median(latencies_ms) / base_ms
+            exponents[label] = math.log(ratio) / math.log(value)
             evidence[f"latency({label})/latency(1)"] = round(ratio, 4)
     if other_inputs:
         evidence["rows_of_other_inputs_left_out"] = other_inputs
     if not exponents:
         return _Latency(None, "Latency: not measured.", evidence)
-    near = [_near(claim, exponent) for _, _, exponent in exponents]
-    shown = listed(f"{exponent:.2f} ({label})" for label, _, exponent in exponents[:6])
+    near = [power.meets(exponent) for exponent in exponents.values()]
+    first = list(exponents.items())[:6]
     more = f" and {len(exponents) - 6} more" if len(exponents) > 6 else ""
     sentence = (
-        f"Measured latency falls with the power {shown}{more}; "
-        f"{sum(near)} of {len(near)} within {claim.tolerance:g} of {figure(claim.stated)}."
+        f"Measured latency falls with the power "
+        f"{listed(f'{exponent:.2f} ({label})' for label, exponent in first)}{more}; "
+        f"{sum(near)} of {len(near)} within {power.tolerance:g} of {figure(power.exponent)}."
     )
     return _Latency(all(near), sentence, evidence)
 
 
-def _exponents(ratios: dict[float, float] | dict[Fraction, float]) -> dict[str, float]:
+def _exponents(ratios: Mapping[float, float] | Mapping[Fraction, float]) -> dict[str, float]:
     """Exponents by multiplier as text."""
     return {
         (str(m) if isinstance(m, Fraction) else f"{m:g}"): math.log(ratio) / math.log(m)
@@ -154,15 +167,161 @@ def _exponents(ratios: dict[float, float] | dict[Fraction, float]) -> dict[str, 
     }
 
 
-def _near(claim: Claim, exponent: float) -> bool:
-    if isinstance(claim.stated, str) or claim.tolerance is None:
-        raise ValueError(f"claim {claim.id}: a stated exponent and a tolerance are needed")
-    return abs(exponent - claim.stated) <= claim.tolerance
-
-
-def _all_near(claim: Claim, exponents: Iterable[float]) -> bool:
-    return all(_near(claim, exponent) for exponent in exponents)
-
-
-def _listed(exponents: dict[str, float]) -> str:
+def _listed(exponents: Mapping[str, float]) -> str:
     return listed(f"{value:.2f} (at {multiplier})" for multiplier, value in exponents.items())
+
+
+@check
+def fewer_parameters_over_rho(network: Network, rhos: tuple[Fraction, ...]) -> Outcome:
+    """Whether parameters of `network` fall as rho does."""
+    small = {rho: network.scaled(rho=rho) for rho in rhos}
+    name, full, last = network.name, network.counts, rhos[-1]
+    activations = small[last].counts.activation_bytes / full.activation_bytes
+    evidence: dict[str, Value] = {f"parameters({name}, rho 1)": full.parameters}
+    evidence |= {f"parameters({name}, rho {rho})": n.parameters for rho, n in small.items()}
+    evidence[f"activation_bytes(rho {last})/activation_bytes(rho 1)"] = round(activations, 4)
+    explanation = (
+        f"{name} has {figure(full.parameters)} parameters at rho 1 and "
+        f"{listed(f'{figure(n.parameters)} at {rho}' for rho, n in small.items())}: a filter has the same "
+        "weights whatever the map's size. What shrinks is work and activations, these to "
+        f"{figure(activations)} of their bytes at {last}."
+    )
+    parts = [PartResult(f"rho {rho}", n.parameters < full.parameters) for rho, n in small.items()]
+    ratio = min(n.parameters for n in small.values()) / full.parameters
+    return Outcome(parts, ratio, explanation, evidence)
+
+
+@check
+def input_sizes(network: Network, rhos: tuple[Fraction, ...], sizes_px: tuple[int, ...]) -> Outcome:
+    """Whether each rho gives the input size beside it, exactly and in the network that is made."""
+    base_px = network.facts.resolution_px
+    parts: list[PartResult] = []
+    sizes: dict[str, str] = {}
+    for rho, size_px in zip(rhos, sizes_px, strict=True):
+        height, width = network.scaled(rho=rho).input_shape[1:]
+        sizes[f"{base_px}*{rho}"] = str(base_px * rho)
+        parts.append(PartResult(f"rho {rho}", base_px * rho == size_px == height == width))
+    computed = ", ".join(sizes.values())
+    whole = all(part.holds for part in parts)
+    explanation = (
+        f"{base_px} px times {listed(map(str, rhos))} is {computed}: "
+        f"{'whole numbers, no rounding' if whole else 'not all the sizes stated'}."
+    )
+    return Outcome(parts, computed, explanation, sizes)
+
+
+@check
+def input_ratio(stated: float, large: tuple[Network, ...], small: Network) -> Outcome:
+    """Whether the inputs of `large` networks are over the stated number of times those of `small`, per side."""
+    small_px = small.facts.resolution_px
+    ratios = {n.name: n.facts.resolution_px / small_px for n in large}
+    inputs = listed(
+        f"{n.facts.resolution_px} px ({n.name}), {figure(ratios[n.name])} times" for n in large
+    )
+    explanation = (
+        f"Against {small_px} px for MNIST ({small.name}) stand {inputs}. Photographs in ImageNet are larger "
+        "before they are scaled and cropped for a network; their sizes are not checked here."
+    )
+    return Outcome(
+        [PartResult(name, ratio > stated) for name, ratio in ratios.items()],
+        max(ratios.values()),
+        explanation,
+        {f"input_px({n.name})": n.facts.resolution_px for n in (*large, small)},
+    )
+
+
+@check
+def separable_cost_formula(
+    network: Network, alphas: tuple[float, ...], rhos: tuple[Fraction, ...]
+) -> Outcome:
+    """Whether DK*DK*aM*(rDF)^2 + aM*aN*(rDF)^2 gives the MACs of every separable layer.
+
+    M, N and DF are the input channels, output channels and output side of the layer at alpha 1 and rho 1, DK
+    is the depthwise kernel; counted is the network made at that alpha and rho.
+    """
+    full = _separable(network)
+    right, wrong = 0, []
+    for alpha in alphas:
+        for rho in rhos:
+            for base, layer in zip(full, _separable(network.scaled(alpha, rho)), strict=True):
+                # As fractions: the formula is to be met exactly.
+                m, n = Fraction(alpha) * base.channels, Fraction(alpha) * base.filters
+                predicted = (base.kernel**2 * m + m * n) * (rho * base.side_px) ** 2
+                if predicted == layer.macs:
+                    right += 1
+                else:
+                    wrong.append((alpha, rho, float(predicted), layer.macs))
+    total = right + len(wrong)
+    evidence: dict[str, Value] = {
+        "layers_checked": total,
+        "layers_equal": right,
+        "alphas": " ".join(f"{alpha:g}" for alpha in alphas),
+        "rhos": " ".join(map(str, rhos)),
+    }
+    explanation = (
+        f"{right} of {total} separable layers of {network.name}, over {len(alphas)} alphas and {len(rhos)} "
+        "rhos, cost exactly what the formula gives, DF being the side of the output."
+    )
+    if wrong:
+        alpha, rho, by_formula, macs = wrong[0]
+        explanation += (
+            f" The first that does not, at alpha {alpha:g} and rho {rho}: {figure(by_formula)} by formula, "
+            f"{figure(macs)} counted."
+        )
+    return Outcome([PartResult("every layer", not wrong)], right / total, explanation, evidence)
+
+
+@check
+def separable_against_full(
+    separable: Network, full: Network, published_top1: tuple[float, float], where: str
+) -> Outcome:
+    """Parameters and MACs of the two networks, counted, and the top-1 accuracies printed for them.
+
+    `published_top1` is of the separable and the full network, in per cent, as printed in `where`.
+    """
+    macs, parameters = separable.macs / full.macs, separable.parameters / full.parameters
+    thin, thick = published_top1
+    pair = (separable.name, full.name)
+    evidence: dict[str, Value] = {
+        "macs({})/macs({})".format(*pair): round(macs, 4),
+        "parameters({})/parameters({})".format(*pair): round(parameters, 4),
+        f"published_top1({separable.name})": thin,
+        f"published_top1({full.name})": thick,
+    }
+    parts = [
+        PartResult("fewer parameters", parameters < 1),
+        PartResult("fewer MACs", macs < 1),
+        PartResult("higher accuracy", thin > thick),
+    ]
+    explanation = (
+        f"{separable.name} has {figure(1 / parameters)} times fewer parameters and {figure(1 / macs)} times "
+        f"fewer MACs than {full.name} ({full.facts.summary}). Accuracy is not higher: {thin:g}% against "
+        f"{thick:g}% top-1 ({where})."
+        if thin <= thick
+        else f"{separable.name} costs less than {full.name} and is more accurate ({where})."
+    )
+    return Outcome(parts, macs, explanation, evidence)
+
+
+class _Separable(NamedTuple):
+    """A depthwise convolution and the 1x1 after it."""
+
+    kernel: int
+    channels: int
+    filters: int
+    side_px: int
+    macs: int
+
+
+def _separable(network: Network) -> list[_Separable]:
+    return [
+        _Separable(
+            depthwise.kernel[0],
+            depthwise.in_channels,
+            pointwise.out_channels,
+            pointwise.output[-1],
+            depthwise.macs + pointwise.macs,
+        )
+        for depthwise, pointwise in pairwise(network.convolutions)
+        if depthwise.depthwise and pointwise.pointwise
+    ]

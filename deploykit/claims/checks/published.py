@@ -3,92 +3,84 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
+from typing import Literal
 
-from deploykit.claims.checks.parameters import within
-from deploykit.claims.claim import Claim
-from deploykit.claims.measured import MeasuredRow
-from deploykit.claims.registry import check
-from deploykit.claims.verdict import Finding, Value
+import msgspec
+
+from deploykit.claims.check import check
+from deploykit.claims.networks import Network
+from deploykit.claims.verdict import Outcome, PartResult, Value, within
 from deploykit.claims.wording import figure, listed
-from deploykit.zoo import lookup
 
 #: The first two digits of an arXiv number are the year, the next two the month.
 _ARXIV = re.compile(r"arXiv (\d\d)(\d\d)\.\d{4,5}")
 
 
 @check
-def publication_year(claim: Claim, rows: Iterable[MeasuredRow], /, *, model: str) -> Finding:
-    """Whether the paper of `model` is from the stated year, by its arXiv number and the catalogue."""
-    architecture = lookup(model)
-    number = _ARXIV.search(architecture.paper)
-    evidence: dict[str, Value] = {
-        "catalogue_year": architecture.year,
-        "paper": architecture.paper,
-    }
-    holds: dict[str, bool | None] = {"year in the catalogue": architecture.year == claim.stated}
-    explanation = f"{model} was published in {architecture.year}"
+def publication_year(stated: int, network: Network) -> Outcome:
+    """Whether the paper of `network` is from the stated year, by its arXiv number and the catalogue."""
+    facts = network.facts
+    parts = [PartResult("year in the catalogue", facts.year == stated)]
+    evidence: dict[str, Value] = {"catalogue_year": facts.year, "paper": facts.paper}
+    explanation = f"{network.name} was published in {facts.year}"
+    number = _ARXIV.search(facts.paper)
     if number:
         year = 2000 + int(number[1])
-        holds["year of the preprint"] = year == claim.stated
+        parts.append(PartResult("year of the preprint", year == stated))
         evidence["preprint_year"] = year
         explanation += f": the number {number[0]} was given in {year}-{number[2]}"
-    return Finding(holds, architecture.year, f"{explanation}.", evidence)
+    return Outcome(parts, facts.year, f"{explanation}.", evidence)
 
 
 @check
 def published_values(
-    claim: Claim,
-    rows: Iterable[MeasuredRow],
-    /,
-    *,
-    values: Mapping[str, float],
-    where: str,
-) -> Finding:
+    stated: float, tolerance: float, values: Mapping[str, float], where: str
+) -> Outcome:
     """Whether each printed value, by what it is of, is within the tolerance of the stated one."""
-    holds = {what: within(claim, value) for what, value in values.items()}
-    found = next(iter(values.values()))
+    parts = [PartResult(what, within(tolerance, value, stated)) for what, value in values.items()]
     printed = listed(f"{figure(value)} for {what}" for what, value in values.items())
-    explanation = f"Printed: {printed} ({where})."
-    return Finding(dict(holds), found, explanation, dict(values))
+    return Outcome(parts, next(iter(values.values())), f"Printed: {printed} ({where}).", values)
+
+
+class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Two printed numbers of one kind, `what`, and the relation between them that the claim implies."""
+
+    what: str
+    first: float
+    first_of: str
+    second: float
+    second_of: str
+    relation: Literal["less", "more", "not less", "equal"]
+
+    def holds(self, tolerance: float) -> bool:
+        """Whether the relation is so; "equal" allows an absolute difference of `tolerance`."""
+        # Printed values have a few decimals; a difference of two of them shouldn't fail by binary rounding.
+        difference = round(self.first - self.second, 6)
+        return {
+            "less": difference < 0,
+            "more": difference > 0,
+            "not less": difference >= 0,
+            "equal": abs(difference) <= tolerance,
+        }[self.relation]
 
 
 @check
 def published_comparisons(
-    claim: Claim,
-    rows: Iterable[MeasuredRow],
-    /,
-    *,
-    comparisons: Sequence[Mapping[str, str | float]],
-    where: str,
-) -> Finding:
-    """Whether, in each of `comparisons`, `first` is less than, equal to or greater than `second`.
-
-    Each has `what`, the printed `first` and `second`, what `first_of` and `second_of` they are, and the
-    `relation` that the claim implies: "less", "more", "not less", or "equal" within the tolerance (absolute).
-    """
-    holds: dict[str, bool | None] = {}
+    tolerance: float | None, comparisons: tuple[Comparison, ...], where: str
+) -> Outcome:
+    """Whether each of `comparisons`, of numbers printed in `where`, comes out as the claim implies."""
     evidence: dict[str, Value] = {}
-    sentences = []
-    for entry in comparisons:
-        what, first, second = str(entry["what"]), float(entry["first"]), float(entry["second"])
-        holds[what] = _related(str(entry["relation"]), first, second, claim.tolerance or 0.0)
-        evidence[f"{what}({entry['first_of']})"] = first
-        evidence[f"{what}({entry['second_of']})"] = second
-        sentences.append(
-            f"{what}, {first:g} for {entry['first_of']} and {second:g} for {entry['second_of']}"
-        )
-    found = ", ".join(f"{float(e['first']):g} / {float(e['second']):g}" for e in comparisons)
-    return Finding(holds, found, f"Printed: {'; '.join(sentences)} ({where}).", evidence)
-
-
-def _related(relation: str, first: float, second: float, tolerance: float) -> bool:
-    # Printed values have a few decimals; a difference of two of them shouldn't fail by binary rounding.
-    difference = round(first - second, 6)
-    outcomes = {
-        "less": difference < 0,
-        "more": difference > 0,
-        "not less": difference >= 0,
-        "equal": abs(difference) <= tolerance,
-    }
-    return outcomes[relation]
+    for each in comparisons:
+        evidence[f"{each.what}({each.first_of})"] = each.first
+        evidence[f"{each.what}({each.second_of})"] = each.second
+    sentences = "; ".join(
+        f"{each.what}, {each.first:g} for {each.first_of} and {each.second:g} for {each.second_of}"
+        for each in comparisons
+    )
+    return Outcome(
+        [PartResult(each.what, each.holds(tolerance or 0.0)) for each in comparisons],
+        ", ".join(f"{each.first:g} / {each.second:g}" for each in comparisons),
+        f"Printed: {sentences} ({where}).",
+        evidence,
+    )

@@ -1,4 +1,4 @@
-"""What is saved, and what isn't, when a large kernel is replaced by a stack of smaller ones."""
+"""Stacks of small kernels in place of a large one: what they see, what is saved, and what isn't."""
 
 from __future__ import annotations
 
@@ -6,57 +6,54 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from deploykit.claims.checks.parameters import within
-from deploykit.claims.claim import Claim
-from deploykit.claims.measured import MeasuredRow
-from deploykit.claims.networks import counts
-from deploykit.claims.registry import check
-from deploykit.claims.verdict import Finding, Value
+import msgspec
+
+from deploykit.claims.check import check
+from deploykit.claims.networks import Network
+from deploykit.claims.verdict import Outcome, PartResult, Value, within
 from deploykit.claims.wording import figure, millions, percent
-from deploykit.errors import MissingDependency
+from deploykit.lazy import torch
 from deploykit.zoo import count_module
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from deploykit.spec import Counts
 
 Kernel = tuple[int, int]
 
 
+class Replacement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A stack of kernels and what it replaces, each as [height, width], and the ratio stated for it."""
+
+    stack: tuple[Kernel, ...]
+    single: tuple[Kernel, ...]
+    ratio: float
+
+
 @check
 def stack_weights_ratio(
-    claim: Claim,
-    rows: Iterable[MeasuredRow],
-    /,
-    *,
-    replacements: Mapping[str, Mapping[str, Sequence[Sequence[int]] | float]],
-    channels: int,
-) -> Finding:
-    """Parameters of a stack over those of the kernel it replaces, each beside the ratio that is stated.
-
-    `replacements` by name: `stack` and `single` list kernels as [height, width], `ratio` is what is stated.
-    """
-    if claim.tolerance is None:
-        raise ValueError(f"claim {claim.id}: a tolerance is needed")
-    holds: dict[str, bool | None] = {}
+    tolerance: float, replacements: Mapping[str, Replacement], channels: int
+) -> Outcome:
+    """Parameters of stacks over those of the kernels they replace, each beside the ratio that is stated."""
+    parts: list[PartResult] = []
     evidence: dict[str, Value] = {}
-    sentences = []
-    for name, facts in replacements.items():
-        stack, single = _kernels(facts["stack"]), _kernels(facts["single"])
-        one, other = _counts(stack, channels), _counts(single, channels)
-        ratio, stated = one.parameters / other.parameters, facts["ratio"]
-        assert isinstance(stated, int | float)
-        holds[name] = abs(ratio / stated - 1) <= claim.tolerance
-        evidence[f"parameters({name})"] = f"{one.parameters}/{other.parameters}"
+    sentences, ratios = [], []
+    for name, replacement in replacements.items():
+        stack = _counts(replacement.stack, channels).parameters
+        single = _counts(replacement.single, channels).parameters
+        ratio, stated = stack / single, replacement.ratio
+        ratios.append(round(ratio, 4))
+        parts.append(PartResult(name, abs(ratio / stated - 1) <= tolerance))
+        evidence[f"parameters({name})"] = f"{stack}/{single}"
         evidence[f"ratio({name})"] = round(ratio, 4)
         sentences.append(
-            f"{name}, {_weights(stack)}C^2 instead of {_weights(single)}C^2 weights, a ratio of "
-            f"{figure(ratio)} where {figure(float(stated))} is stated"
+            f"{name}, {_weights(replacement.stack)}C^2 instead of {_weights(replacement.single)}C^2 weights, a "
+            f"ratio of {figure(ratio)} where {figure(stated)} is stated"
         )
-    found = [value for name, value in evidence.items() if name.startswith("ratio")]
-    only = found[0] if len(found) == 1 else ", ".join(str(value) for value in found)
-    return Finding(
-        holds,
-        only,
+    return Outcome(
+        parts,
+        ratios[0] if len(ratios) == 1 else ", ".join(map(str, ratios)),
         f"Counted with C = {channels}, without biases: {'; '.join(sentences)}.",
         evidence,
     )
@@ -64,16 +61,8 @@ def stack_weights_ratio(
 
 @check
 def stack_has_only_benefits(
-    claim: Claim,
-    rows: Iterable[MeasuredRow],
-    /,
-    *,
-    kernel: int,
-    times: int,
-    single: int,
-    channels: int,
-    size_px: int,
-) -> Finding:
+    kernel: int, times: int, single: int, channels: int, size_px: int
+) -> Outcome:
     """Parameters, MACs and activations of `times` convolutions of `kernel` over those of one of `single`.
 
     Each is followed by a ReLU, which is counted among the activations.
@@ -86,61 +75,131 @@ def stack_has_only_benefits(
         "activation bytes": stack.activation_bytes / one.activation_bytes,
         "layers in sequence": float(times),
     }
-    holds: dict[str, bool | None] = {f"lower {what}": ratio < 1 for what, ratio in ratios.items()}
-    holds["lower latency"] = None
-    evidence: dict[str, Value] = {
-        f"{what}(stack)/{what}(single)": round(r, 4) for what, r in ratios.items()
-    }
+    parts = [PartResult(f"lower {what}", ratio < 1) for what, ratio in ratios.items()]
     explanation = (
         f"For {channels} channels at {size_px} px, {times} convolutions of {kernel}x{kernel} take "
         f"{figure(ratios['parameters'])} of the parameters and {figure(ratios['MACs'])} of the MACs of one "
         f"{single}x{single}, but {figure(ratios['activation bytes'])} times the activation memory, in {times} "
         f"steps that wait for each other. Latency: not measured."
     )
-    return Finding(holds, ratios["MACs"], explanation, evidence)
+    evidence = {f"{what}(stack)/{what}(single)": round(r, 4) for what, r in ratios.items()}
+    return Outcome(
+        [*parts, PartResult("lower latency", None)], ratios["MACs"], explanation, evidence
+    )
 
 
 @check
 def fewer_than_network(
-    claim: Claim,
-    rows: Iterable[MeasuredRow],
-    /,
-    *,
-    model: str,
-    than: str,
+    stated: float,
+    tolerance: float,
+    network: Network,
+    than: Network,
     kernel: int,
     times: int,
     single: int,
-) -> Finding:
-    """Parameters of `model` over those of `than`, and of a stack of kernels over the one it replaces.
+) -> Outcome:
+    """Parameters of `network` over those of `than`, and of a stack of kernels over the one it replaces.
 
     Both against the stated ratio: the claim may have taken the one for the other.
     """
-    ratio = counts(model).parameters / counts(than).parameters
+    ratio = network.parameters / than.parameters
     small, large = times * kernel**2, single**2
     evidence: dict[str, Value] = {
-        f"parameters({model})": counts(model).parameters,
-        f"parameters({than})": counts(than).parameters,
-        f"{model}/{than}": round(ratio, 4),
+        f"parameters({network.name})": network.parameters,
+        f"parameters({than.name})": than.parameters,
+        f"{network.name}/{than.name}": round(ratio, 4),
         "stack/single": round(small / large, 4),
         "single/stack": round(large / small, 4),
     }
-    holds = {
-        f"{model} over {than}": within(claim, ratio),
-        f"{times} of {kernel}x{kernel} over one {single}x{single}": within(claim, small / large),
-    }
+    parts = [
+        PartResult(f"{network.name} over {than.name}", within(tolerance, ratio, stated)),
+        PartResult(
+            f"{times} of {kernel}x{kernel} over one {single}x{single}",
+            within(tolerance, small / large, stated),
+        ),
+    ]
     explanation = (
-        f"{model} has {millions(counts(model).parameters)} parameters, {figure(ratio)} times those of {than} "
-        f"({millions(counts(than).parameters)}). Layer by layer, {times} convolutions of {kernel}x{kernel} have "
-        f"{percent(1 - small / large)} fewer weights than one {single}x{single} ({small}C^2 against {large}C^2), "
-        f"which is to say that the {single}x{single} has {percent(large / small - 1)} more."
+        f"{network.name} has {millions(network.parameters)} parameters, {figure(ratio)} times those of "
+        f"{than.name} ({millions(than.parameters)}). Layer by layer, {times} convolutions of {kernel}x{kernel} "
+        f"have {percent(1 - small / large)} fewer weights than one {single}x{single} ({small}C^2 against "
+        f"{large}C^2), which is to say that the {single}x{single} has {percent(large / small - 1)} more."
     )
-    return Finding(dict(holds), ratio, explanation, evidence)
+    return Outcome(parts, ratio, explanation, evidence)
 
 
-def _kernels(value: Sequence[Sequence[int]] | float) -> list[Kernel]:
-    assert not isinstance(value, int | float)
-    return [(kernel[0], kernel[1]) for kernel in value]
+@check
+def stack_sees_as_one(stated: int, kernel: int, times: int, single: int) -> Outcome:
+    """Whether `times` convolutions of `kernel` at stride 1 see as much as one of `single`.
+
+    Decided twice: by the arithmetic of receptive fields, and by the gradient of one output with respect to
+    the input of small networks with a ReLU after each convolution.
+    """
+    stack = [kernel] * times
+    by_arithmetic = receptive_field_px(stack)
+    seen, centre = _seen_px(stack)
+    seen_single, centre_single = _seen_px([single])
+    evidence: dict[str, Value] = {
+        "receptive_field_px(stack, arithmetic)": by_arithmetic,
+        "receptive_field_px(stack, gradient)": seen,
+        "receptive_field_px(single, gradient)": seen_single,
+        "weights(stack)/weights(single)": round(times * kernel**2 / single**2, 4),
+        "centre_influence(stack)": round(centre, 4),
+        "centre_influence(single)": round(centre_single, 4),
+    }
+    parts = [
+        PartResult("arithmetic", by_arithmetic == stated == single),
+        PartResult("gradient", seen == seen_single == stated),
+    ]
+    explanation = (
+        f"{times} convolutions of {kernel}x{kernel} see {by_arithmetic}x{by_arithmetic} inputs by arithmetic and "
+        f"{seen}x{seen} by gradient, one {single}x{single} sees {seen_single}x{seen_single}. The same window, but "
+        f"not the same weighting: with equal weights the centre has {percent(centre)} of the influence in the "
+        f"stack and {percent(centre_single)} in the single one. With C channels in and out the stack has "
+        f"{times * kernel**2}C^2 weights against {single**2}C^2."
+    )
+    return Outcome(parts, seen, explanation, evidence)
+
+
+def receptive_field_px(kernels: Sequence[int], strides: Sequence[int] | None = None) -> int:
+    """Inputs along one axis that reach one output: 1 + sum of (kernel - 1) * product of earlier strides.
+
+    >>> receptive_field_px([3, 3]), receptive_field_px([3, 3, 3], [2, 1, 1])
+    (5, 11)
+    """
+    field, jump = 1, 1
+    for kernel, stride in zip(kernels, strides or [1] * len(kernels), strict=True):
+        field += (kernel - 1) * jump
+        jump *= stride
+    return field
+
+
+def _seen_px(kernels: Sequence[int]) -> tuple[int, float]:
+    """Side of the square of inputs that one output depends on, and the centre's share of the gradient.
+
+    Inputs and weights are positive, so that no ReLU blocks a path and no two paths cancel.
+    """
+    layers: list[nn.Module] = []
+    for kernel in kernels:
+        convolution = torch.nn.Conv2d(1, 1, kernel, bias=False, dtype=torch.float64)
+        torch.nn.init.constant_(convolution.weight, 1 / kernel**2)
+        layers += [convolution, torch.nn.ReLU()]
+    # Wider than the field, so that an input beyond it could show.
+    size = 2 * sum(kernels) + 1
+    image = torch.ones(1, 1, size, size, dtype=torch.float64, requires_grad=True)
+    output = torch.nn.Sequential(*layers)(image)
+    middle = output.shape[-1] // 2
+    (gradient,) = torch.autograd.grad(output[0, 0, middle, middle], image)
+    return _extent(gradient[0, 0])
+
+
+def _extent(gradient: torch.Tensor) -> tuple[int, float]:
+    reached = gradient.nonzero()
+    rows, columns = (sorted(set(reached[:, axis].tolist())) for axis in (0, 1))
+    height, width = len(rows), len(columns)
+    if height != width or len(reached) != height * width:
+        raise AssertionError("the inputs seen are no full square")
+    centre = gradient[rows[height // 2], columns[width // 2]] / gradient.sum()
+    return height, float(centre)
 
 
 def _weights(kernels: Iterable[Kernel]) -> int:
@@ -149,18 +208,11 @@ def _weights(kernels: Iterable[Kernel]) -> int:
 
 def _counts(kernels: Sequence[Kernel], channels: int, size_px: int = 16) -> Counts:
     """Counts of convolutions without bias that keep channels and size, each with its ReLU."""
-    try:
-        from torch import nn
-    except ModuleNotFoundError as error:
-        raise MissingDependency(
-            'torch is not installed: pip install "deploykit[export]"'
-        ) from error
-
     modules: list[nn.Module] = []
     for kernel in kernels:
         padding = (kernel[0] // 2, kernel[1] // 2)
-        modules += [
-            nn.Conv2d(channels, channels, kernel, padding=padding, bias=False, device="meta"),
-            nn.ReLU(),
-        ]
-    return count_module(nn.Sequential(*modules), (channels, size_px, size_px))
+        convolution = torch.nn.Conv2d(
+            channels, channels, kernel, padding=padding, bias=False, device="meta"
+        )
+        modules += [convolution, torch.nn.ReLU()]
+    return count_module(torch.nn.Sequential(*modules), (channels, size_px, size_px))

@@ -6,11 +6,11 @@ import pytest
 def test_the_year_is_that_of_the_preprint(verdict_of):
     verdict = verdict_of("squeezenet-year")
     assert verdict.verdict == "refuted"
-    assert verdict.evidence["preprint_year"] == 2016
-    assert "2016-02" in verdict.explanation
+    assert verdict.outcome.evidence["preprint_year"] == 2016
+    assert "2016-02" in verdict.outcome.explanation
     assert verdict_of("squeezenet-year", fields={"stated": 2016}).verdict == "confirmed"
     # Without a preprint the catalogue decides alone.
-    assert verdict_of("squeezenet-year", model="lenet5", fields={"stated": 1998}).holds == {
+    assert verdict_of("squeezenet-year", network="lenet5", fields={"stated": 1998}).holds == {
         "year in the catalogue": True
     }
 
@@ -42,4 +42,4 @@ def test_printed_values_are_compared_as_the_claim_says(verdict_of, relation, fir
 
 def test_figures_that_were_only_read_are_called_so(verdict_of):
     for name in ("squeezenet-accuracy-alexnet", "resnet-35-error", "vgg-lrn-useless"):
-        assert "not measured here" in verdict_of(name).explanation
+        assert "not measured here" in verdict_of(name).outcome.explanation

@@ -4,14 +4,14 @@ from itertools import product
 
 import pytest
 
-from deploykit.claims.checks.xor import best_threshold_unit
+from deploykit.claims.checks.computations import best_threshold_unit
 
 
 def test_folding_keeps_outputs_up_to_rounding(verdict_of):
     verdict = verdict_of("bn-formula")
     assert verdict.holds == {"formula": True, "folding": True}
-    assert 0 < verdict.found < 1e-5
-    assert verdict.evidence["share_bitwise_identical(folding)"] < 1
+    assert 0 < verdict.outcome.computed < 1e-5
+    assert verdict.outcome.evidence["share_bitwise_identical(folding)"] < 1
 
 
 def test_folding_that_changes_outputs_is_found_out(verdict_of, monkeypatch):
@@ -53,13 +53,13 @@ def test_no_threshold_unit_of_a_finer_grid_does_better_than_three():
 def test_a_hidden_layer_learns_exclusive_or(verdict_of):
     verdict = verdict_of("mlp-xor")
     assert verdict.verdict == "confirmed"
-    assert verdict.evidence["seeds_solved"] == pytest.approx(
-        str(verdict.evidence["right_of_4_by_seed"]).split().count("4")
+    assert verdict.outcome.evidence["seeds_solved"] == pytest.approx(
+        str(verdict.outcome.evidence["right_of_4_by_seed"]).split().count("4")
     )
 
 
 def test_a_seed_that_gets_stuck_does_not_confirm(verdict_of):
     # The first seed ends at three of four; that only some do is why several are tried.
     verdict = verdict_of("mlp-xor", seeds=1)
-    assert verdict.found in (0.75, 1.0)
-    assert (verdict.verdict == "confirmed") == (verdict.found == 1.0)
+    assert verdict.outcome.computed in (0.75, 1.0)
+    assert (verdict.verdict == "confirmed") == (verdict.outcome.computed == 1.0)

@@ -1,0 +1,139 @@
+"""Checks: the functions that decide claims, called with typed values that are read from TOML.
+
+A check's parameters say what it takes. `rows`, `stated`, `tolerance` and `about` it is given from the measurements
+and from the claim; every other parameter is an argument of the claim's entry, of the parameter's type: a counted
+`Network` by its name, a `Fraction` as "6/7", a table as a `msgspec.Struct`. It returns an `Outcome`, and raises
+MissingDependency where it can't do without a package that isn't installed.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, TypeVar, get_type_hints
+
+import msgspec
+
+from deploykit.claims.measured import MeasuredRow
+from deploykit.claims.networks import Network
+from deploykit.claims.verdict import Outcome
+from deploykit.claims.wording import listed
+from deploykit.errors import UnknownName, UsageError
+
+#: Parameters that take the claim's own values.
+OF_CLAIM = ("stated", "tolerance", "about")
+
+_CHECKS: dict[str, Check] = {}
+
+F = TypeVar("F", bound=Callable[..., Outcome])
+
+
+@dataclass(frozen=True)
+class Check:
+    """A function that decides claims, and what it takes."""
+
+    function: Callable[..., Outcome]
+
+    @functools.cached_property
+    def kinds(self) -> dict[str, Any]:
+        """The type of each parameter, by name."""
+        kinds = get_type_hints(self.function)
+        del kinds["return"]
+        return kinds
+
+    @property
+    def takes_rows(self) -> bool:
+        """Whether it looks at measured rows."""
+        return "rows" in self.kinds
+
+    def bind(
+        self, of_claim: Mapping[str, Any], arguments: Mapping[str, Any]
+    ) -> Callable[[Sequence[MeasuredRow]], Outcome]:
+        """The check with everything filled in but the measured rows.
+
+        Args:
+            of_claim: the claim's values by the names of `OF_CLAIM`; the check takes those it has parameters for.
+            arguments: as TOML holds them, or of the parameter's type already.
+
+        Raises:
+            UsageError: an argument is unknown, missing or of another type, or the claim's own value is.
+        """
+        kinds = {name: kind for name, kind in self.kinds.items() if name != "rows"}
+        own = {name: of_claim[name] for name in OF_CLAIM if name in kinds}
+        parameters = inspect.signature(self.function).parameters.values()
+        required = [p.name for p in parameters if p.default is p.empty and p.name in kinds]
+        values = typed(own, {name: kinds.pop(name) for name in own}, own, "key")
+        required = [name for name in required if name not in own]
+        values |= typed(arguments, kinds, required, f"argument of {self.function.__name__}")
+        if not self.takes_rows:
+            return lambda rows: self.function(**values)
+        return lambda rows: self.function(rows=rows, **values)
+
+
+def check(function: F) -> F:
+    """Register a check under its function's name."""
+    name = function.__name__
+    if name in _CHECKS:
+        raise ValueError(f"there are two checks called {name}")
+    _CHECKS[name] = Check(function)
+    return function
+
+
+def find_check(name: str) -> Check:
+    """The check called `name`, once its module is imported.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    if name not in _CHECKS:
+        raise UnknownName("check", name, _CHECKS)
+    return _CHECKS[name]
+
+
+def typed(
+    values: Mapping[str, Any], kinds: Mapping[str, Any], required: Collection[str], what: str
+) -> dict[str, Any]:
+    """The values of a TOML table, each as the type in `kinds`.
+
+    Args:
+        values: as read, or of their types already.
+        kinds: type by key.
+        required: keys that must be there.
+        what: a key is called in messages.
+
+    Raises:
+        UsageError: a key is unknown or missing, or its value is of another type; one line that names it.
+    """
+    for key in values:
+        if key not in kinds:
+            raise UnknownName(what, key, kinds, "it takes none")
+    absent = [key for key in required if key not in values]
+    if absent:
+        raise UsageError(f"missing {what}: {listed(absent)}")
+    return {key: _converted(value, kinds[key], f"{what} {key!r}") for key, value in values.items()}
+
+
+def _converted(value: Any, kind: Any, what: str) -> Any:
+    try:
+        return msgspec.convert(value, kind, dec_hook=_revived)
+    except msgspec.ValidationError as error:
+        text, _, place = str(error).partition(" - at `$")
+        place = place.removesuffix("`")
+        message = f"{what}{f' at {place}' if place else ''}: {text[:1].lower()}{text[1:]}"
+        raise UsageError(message) from error
+
+
+def _revived(kind: type, value: Any) -> Any:
+    if isinstance(value, kind):
+        return value
+    if kind is Network:
+        return Network.named(value)
+    if kind is Fraction and isinstance(value, str):
+        try:
+            return Fraction(value)
+        except (ValueError, ZeroDivisionError) as error:
+            raise ValueError(f"expected a fraction such as '6/7', got {value!r}") from error
+    raise ValueError(f"expected a {kind.__name__.lower()}, got {value!r}")

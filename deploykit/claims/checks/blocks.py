@@ -1,0 +1,172 @@
+"""Blocks that networks repeat: residual shortcuts and bottlenecks, dense blocks, squeeze-and-excitation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+
+from deploykit.claims.check import check
+from deploykit.claims.networks import Layer, Network
+from deploykit.claims.verdict import Outcome, PartResult, Value
+from deploykit.claims.wording import figure, listed, millions, percent
+
+
+@check
+def shortcuts_without_parameters(network: Network, blocks: int, projection: str) -> Outcome:
+    """Whether the shortcuts of `network` have no parameters: those that are identities, and those that project.
+
+    Layers whose name contains `projection` belong to a shortcut; of `blocks` the others are identities.
+    """
+    on_shortcuts = [layer for layer in network.layers if projection in layer.name]
+    projecting = sum(layer.kind == "conv" for layer in on_shortcuts)
+    parameters = sum(layer.parameters for layer in on_shortcuts)
+    share = parameters / network.parameters
+    evidence: dict[str, Value] = {
+        "shortcuts": blocks,
+        "projecting": projecting,
+        "parameters(projections)": parameters,
+        "share": round(share, 4),
+    }
+    parts = [
+        PartResult(f"{blocks - projecting} identities", blocks > projecting),
+        PartResult(f"{projecting} projections", parameters == 0),
+    ]
+    explanation = (
+        f"Of {blocks} shortcuts in {network.name}, {blocks - projecting} are identities without parameters; "
+        f"{projecting}, where channels or size change, are 1x1 convolutions with {millions(parameters)} "
+        f"parameters in all, {percent(share)} of the network."
+    )
+    return Outcome(parts, parameters, explanation, evidence)
+
+
+@check
+def bottleneck_saves(network: Network, block: str) -> Outcome:
+    """Whether a bottleneck block has fewer weights than two 3x3 convolutions on as many channels."""
+    convolutions = [layer for layer in network.convolutions if layer.name.startswith(f"{block}.")]
+    channels = convolutions[-1].out_channels
+    weights = sum(layer.parameters for layer in convolutions)
+    plain = 2 * 9 * channels**2
+    kernels = "-".join(layer.size for layer in convolutions)
+    evidence: dict[str, Value] = {
+        "kernels": kernels,
+        "channels": channels,
+        "weights(bottleneck)": weights,
+        "weights(two 3x3)": plain,
+    }
+    explanation = (
+        f"Block {block} of {network.name} ({kernels} on {channels} channels) has {figure(weights)} weights; "
+        f"two 3x3 on {channels} channels would have {figure(plain)}, {figure(plain / weights)} times as many."
+    )
+    part = PartResult("fewer parameters", weights < plain)
+    return Outcome([part], weights / plain, explanation, evidence)
+
+
+@check
+def connects_to_all_previous(network: Network, block: str, layer: str) -> Outcome:
+    """Whether each layer of a dense block takes in the block's input and all outputs before it.
+
+    Names of blocks contain `block` and their first convolutions end in `layer`. Across blocks, a transition
+    stands between: it must be absent for the claim to hold of the whole network.
+    """
+    widths_in: dict[str, list[int]] = {}
+    for inner in network.layers:
+        if block in inner.name and inner.name.endswith(layer):
+            widths_in.setdefault(inner.name.rsplit(".", 2)[0], []).append(inner.in_channels)
+    transitions = sum("transition" in convolution.name for convolution in network.convolutions)
+    steps = {after - before for widths in widths_in.values() for before, after in pairwise(widths)}
+    growth = [str(step) for step in sorted(steps)]
+    evidence: dict[str, Value] = {
+        name: f"{widths[0]} to {widths[-1]} channels in {len(widths)} layers"
+        for name, widths in widths_in.items()
+    }
+    evidence |= {"growth": " ".join(growth), "transitions": transitions}
+    dense = len(steps) == 1 and min(steps) > 0
+    parts = [PartResult("within a block", dense), PartResult("across blocks", not transitions)]
+    explanation = (
+        f"In each of the {len(widths_in)} blocks of {network.name}, every one of "
+        f"{sum(map(len, widths_in.values()))} layers takes in {listed(growth)} channels more than the one "
+        f"before, which is what that one put out. Between blocks stand {transitions} transitions, 1x1 "
+        "convolutions that mix and thin what came before."
+    )
+    computed = "all of its block" if dense else "not all"
+    return Outcome(parts, computed, explanation, evidence)
+
+
+@check
+def excitation_is_one_layer_and_softmax(network: Network, part: str) -> Outcome:
+    """Whether the blocks called `part` have one fully connected layer, end in a softmax, and sum."""
+    blocks = _blocks(network, part)
+    dense = {_dense(block) for block in blocks.values()}
+    layers = [str(number) for number in sorted(dense)]
+    last = Counter(block[-1].kind for block in blocks.values())
+    softmax, products = network.nodes("Softmax"), network.nodes("Mul")
+    evidence: dict[str, Value] = {
+        "blocks": len(blocks),
+        "fully_connected_per_block": " ".join(layers),
+        "last_activation": " ".join(last),
+        "Softmax": softmax,
+        "Mul": products,
+    }
+    parts = [
+        PartResult("one fully connected layer", dense == {1}),
+        PartResult("softmax", softmax >= len(blocks) > 0),
+        PartResult("sum instead of product", products < len(blocks)),
+    ]
+    activation = " or ".join(last).lower()
+    explanation = (
+        f"Each of the {len(blocks)} blocks of {network.name} has {' or '.join(layers)} fully connected layers "
+        f"and ends in a {activation}; the network has {softmax} softmax operators, and {products} products, by "
+        "which the channels are scaled."
+    )
+    return Outcome(parts, f"{max(dense)} + {activation}", explanation, evidence)
+
+
+@check
+def excitation_costs_little(
+    network: Network, base: Network, part: str, parameters_at_most: float, macs_at_most: float
+) -> Outcome:
+    """What `network` has more than `base`, which differs by the blocks called `part`; each as a share."""
+    blocks = _blocks(network, part)
+    dense = {_dense(block) for block in blocks.values()}
+    parameters = network.parameters / base.parameters - 1
+    macs = network.macs / base.macs - 1
+    added = network.parameters - base.parameters
+    inside = sum(layer.parameters for block in blocks.values() for layer in block)
+    evidence: dict[str, Value] = {
+        "blocks": len(blocks),
+        "parameters_added": added,
+        "parameters(blocks)": inside,
+        "parameters_added_share": round(parameters, 4),
+        "macs_added_share": round(macs, 6),
+    }
+    parts = [
+        PartResult("two fully connected layers each", dense == {2}),
+        PartResult("nothing else changes", added == inside),
+        PartResult("few parameters", parameters <= parameters_at_most),
+        PartResult("little work", macs <= macs_at_most),
+        PartResult("any model", None),
+    ]
+    explanation = (
+        f"{len(blocks)} blocks turn {base.name} into {network.name}: {figure(added)} parameters more, "
+        f"{percent(parameters, signed=True)}, and MACs {macs * 100:+.2f}%. That it fits any model is not "
+        "checked."
+    )
+    return Outcome(parts, parameters, explanation, evidence)
+
+
+def _blocks(network: Network, part: str) -> dict[str, list[Layer]]:
+    """Layers of each block, by the name up to and with `part`."""
+    blocks: dict[str, list[Layer]] = {}
+    for layer in network.layers:
+        before, dot, _ = layer.name.partition(f".{part}.")
+        if dot:
+            blocks.setdefault(f"{before}.{part}", []).append(layer)
+    return blocks
+
+
+def _dense(block: list[Layer]) -> int:
+    """Fully connected layers of a block; a 1x1 convolution of a 1x1 map is one."""
+    return sum(
+        layer.kind == "linear" or (layer.kind == "conv" and layer.output[1:] == (1, 1))
+        for layer in block
+    )

@@ -1,0 +1,236 @@
+"""What networks hold and what they cost: parameters, MACs, memory, latency, alone and in ratio."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from deploykit.claims.check import check
+from deploykit.claims.measured import MeasuredRow, by_setting
+from deploykit.claims.networks import Network
+from deploykit.claims.verdict import Outcome, PartResult, Value, deviation, within
+from deploykit.claims.wording import figure, listed, millions, percent
+
+_BYTES_FP32 = 4
+
+#: What of a network's counts a claim can be about.
+Quantity = Literal["parameters", "macs"]
+
+_UNITS = {"parameters": "parameters", "macs": "MACs"}
+
+
+@check
+def count(
+    stated: float,
+    tolerance: float,
+    about: str,
+    network: Network,
+    quantity: Quantity = "parameters",
+    others: tuple[Network, ...] = (),
+) -> Outcome:
+    """Whether `network` has the stated number of `quantity`; those of `others` are given beside it."""
+    unit, numbers = _UNITS[quantity], {n.name: _count(n, quantity) for n in (network, *others)}
+    computed = numbers[network.name]
+    explanation = f"{network.name} has {figure(computed)} {unit}"
+    off = deviation(computed, stated)
+    if off is not None:
+        explanation += f", {percent(off, signed=True)} from the {millions(int(stated))} stated"
+    explanation += "."
+    if others:
+        explanation += f" {listed(f'{n.name} has {millions(numbers[n.name])}' for n in others)}."
+    return Outcome(
+        [PartResult(about, within(tolerance, computed, stated))],
+        computed,
+        explanation,
+        {f"{quantity}({name})": number for name, number in numbers.items()},
+    )
+
+
+@check
+def ratio(
+    stated: float,
+    tolerance: float,
+    about: str,
+    top: Network,
+    bottom: Network,
+    quantity: Quantity = "parameters",
+    others: tuple[tuple[Network, Network], ...] = (),
+) -> Outcome:
+    """Whether `quantity` of `top` over that of `bottom` is the stated ratio.
+
+    `others` are pairs for which the ratio is given beside it, without deciding anything.
+    """
+    upper, lower = _count(top, quantity), _count(bottom, quantity)
+    ratios = {(a.name, b.name): _ratio(a, b, quantity) for a, b in ((top, bottom), *others)}
+    evidence: dict[str, Value] = {
+        f"{quantity}({top.name})": upper,
+        f"{quantity}({bottom.name})": lower,
+        **{f"{one}/{other}": round(value, 4) for (one, other), value in ratios.items()},
+    }
+    computed = ratios.pop((top.name, bottom.name))
+    explanation = (
+        f"{top.name} has {figure(upper)} {_UNITS[quantity]}, {bottom.name} {figure(lower)}: a ratio of "
+        f"{figure(computed)} where {figure(stated)} is stated"
+    )
+    if quantity == "parameters":
+        explanation += (
+            f"; as float32 that is {upper * _BYTES_FP32 / 1e6:.1f} MB against "
+            f"{lower * _BYTES_FP32 / 1e6:.2f} MB"
+        )
+    explanation += "."
+    if ratios:
+        pairs = (f"{one} over {other} {figure(value)}" for (one, other), value in ratios.items())
+        explanation += f" For comparison, {listed(pairs)}."
+    part = PartResult(about, within(tolerance, computed, stated))
+    return Outcome([part], computed, explanation, evidence)
+
+
+@check
+def about_equal_macs(tolerance: float, pairs: tuple[tuple[Network, Network], ...]) -> Outcome:
+    """Whether the two of each pair take the same number of MACs, within the tolerance."""
+    ratios = {f"{a.name}/{b.name}": _ratio(a, b, "macs") for a, b in pairs}
+    sentences = [
+        f"{one.name} takes {figure(one.macs / 1e9)} and {other.name} {figure(other.macs / 1e9)} billion MACs"
+        for one, other in pairs
+    ]
+    return Outcome(
+        [PartResult(name, abs(value - 1) <= tolerance) for name, value in ratios.items()],
+        max(ratios.values(), key=lambda value: abs(value - 1)),
+        f"{'; '.join(sentences)}.",
+        {f"macs({name})": round(value, 4) for name, value in ratios.items()},
+    )
+
+
+@check
+def slightly_fewer_parameters(tolerance: float, network: Network, than: Network) -> Outcome:
+    """Whether `network` has fewer parameters than `than`, but no fewer than the tolerance allows."""
+    computed = _ratio(network, than)
+    explanation = (
+        f"{network.name} has {figure(network.parameters)} parameters, {than.name} {figure(than.parameters)}: "
+        f"a ratio of {figure(computed)}. It takes {figure(_ratio(network, than, 'macs'))} times the MACs."
+    )
+    parts = [
+        PartResult("fewer", computed < 1),
+        PartResult("only slightly", abs(computed - 1) <= tolerance),
+    ]
+    return Outcome(parts, computed, explanation, _parameters(network, than))
+
+
+class Printed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Two networks, and the top-1 error printed of each, in per cent."""
+
+    network: Network
+    than: Network
+    error: float
+    error_than: float
+
+
+@check
+def fewer_parameters_and_better(pairs: tuple[Printed, ...], where: str) -> Outcome:
+    """Whether of each pair the network has fewer parameters, counted, and less error, as printed in `where`."""
+    parts: list[PartResult] = []
+    evidence: dict[str, Value] = {}
+    sentences = []
+    for pair in pairs:
+        network, than = pair.network, pair.than
+        parts += [
+            PartResult(f"{network.name} has fewer parameters", _ratio(network, than) < 1),
+            PartResult(f"{network.name} has less error", pair.error < pair.error_than),
+        ]
+        evidence |= _parameters(network, than) | {
+            f"published_error({network.name})": pair.error,
+            f"published_error({than.name})": pair.error_than,
+        }
+        sentences.append(
+            f"{network.name} has {millions(network.parameters)} parameters and {pair.error:g}% error, "
+            f"{than.name} {millions(than.parameters)} and {pair.error_than:g}%"
+        )
+    largest = max(_ratio(pair.network, pair.than) for pair in pairs)
+    return Outcome(parts, largest, f"{'; '.join(sentences)} (errors: {where}).", evidence)
+
+
+@check
+def weights_below(
+    network: Network, below_mb: float, bits: Mapping[str, int], published_mb: Mapping[str, float]
+) -> Outcome:
+    """Whether the weights of `network` take less than `below_mb` (10^6 bytes) at each of some precisions.
+
+    `bits` per weight by precision are counted; `published_mb` are sizes that a paper printed for compressed
+    files, which can't be counted from the structure.
+    """
+    sizes_mb = {name: network.parameters * width / 8 / 1e6 for name, width in bits.items()}
+    needed_bits = below_mb * 1e6 * 8 / network.parameters
+    parts = [PartResult(name, size < below_mb) for name, size in sizes_mb.items()]
+    parts += [PartResult(f"{n} (published)", size < below_mb) for n, size in published_mb.items()]
+    evidence: dict[str, Value] = {f"mb({n})": round(size, 4) for n, size in sizes_mb.items()}
+    evidence |= {f"published_mb({name})": size for name, size in published_mb.items()}
+    evidence["bits_per_weight_needed"] = round(needed_bits, 3)
+    explanation = (
+        f"The {figure(network.parameters)} parameters of {network.name} take "
+        f"{listed(f'{size:.2f} MB in {name}' for name, size in sizes_mb.items())}; below {below_mb:g} MB means "
+        f"{needed_bits:.1f} bits per weight on average, so pruning and coding too. Published: "
+        f"{listed(f'{size:g} MB with {name}' for name, size in published_mb.items())}."
+    )
+    smallest = f"{min(sizes_mb.values()):.2f} MB or more, uncompressed"
+    return Outcome(parts, smallest, explanation, evidence)
+
+
+@check
+def costs_more(rows: Sequence[MeasuredRow], network: Network, than: Network) -> Outcome:
+    """MACs, activation memory and (where measured) latency of `network` over those of `than`."""
+    memory = network.counts.activation_bytes / than.counts.activation_bytes
+    ratios = {"MACs": _ratio(network, than, "macs"), "activation bytes": memory}
+    pair = f"{network.name}/{than.name}"
+    evidence: dict[str, Value] = {f"{w}({pair})": round(value, 4) for w, value in ratios.items()}
+    slower = _latency_ratios(rows, network, than)
+    evidence |= {f"latency({pair}, {label})": round(value, 4) for label, value in slower}
+    measured = (
+        f"Measured latency: {listed(figure(value) for _, value in slower)} times."
+        if slower
+        else "Latency: not measured."
+    )
+    parts = [PartResult(f"more {what}", value > 1) for what, value in ratios.items()]
+    slow = all(value > 1 for _, value in slower) if slower else None
+    explanation = (
+        f"{network.name} takes {figure(ratios['MACs'])} times the MACs of {than.name}, with "
+        f"{figure(_ratio(network, than))} times the parameters, and {figure(memory)} times the activation "
+        f"memory. {measured}"
+    )
+    parts.append(PartResult("more latency", slow))
+    return Outcome(parts, ratios["MACs"], explanation, evidence)
+
+
+def _latency_ratios(
+    rows: Sequence[MeasuredRow], network: Network, than: Network
+) -> list[tuple[str, float]]:
+    """Label and ratio of median latencies of each setting in which both networks were measured."""
+    networks = {n.spec.name: n for n in (network, than)}
+    usable = [
+        row
+        for row in rows
+        if row.model in networks and row.macs in (None, networks[row.model].macs)
+    ]
+    ratios = []
+    for group in by_setting(usable).values():
+        times: dict[str, list[float]] = {name: [] for name in networks}
+        for row in group:
+            times[row.model].append(row.latency_p50_ms)
+        if all(times.values()):
+            upper, lower = (statistics.median(times[n.spec.name]) for n in (network, than))
+            ratios.append((group[0].label, upper / lower))
+    return ratios
+
+
+def _count(network: Network, quantity: Quantity) -> int:
+    return network.parameters if quantity == "parameters" else network.macs
+
+
+def _ratio(top: Network, bottom: Network, quantity: Quantity = "parameters") -> float:
+    return _count(top, quantity) / _count(bottom, quantity)
+
+
+def _parameters(*networks: Network) -> dict[str, Value]:
+    return {f"parameters({network.name})": network.parameters for network in networks}

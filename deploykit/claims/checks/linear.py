@@ -1,0 +1,143 @@
+"""Fully connected layers: whether networks have them, and what of the parameters sits in them."""
+
+from __future__ import annotations
+
+from deploykit.claims.check import check
+from deploykit.claims.networks import Network
+from deploykit.claims.verdict import Outcome, PartResult, Value, within
+from deploykit.claims.wording import figure, listed, millions, percent
+
+_BYTES_FP32 = 4
+
+#: Weights, their gradients, and the two moments that optimisers such as Adam keep of each.
+_COPIES_IN_TRAINING = 4
+
+
+@check
+def linear_share(
+    stated: float,
+    about: str,
+    network: Network,
+    first: int | None = None,
+    others: tuple[Network, ...] = (),
+) -> Outcome:
+    """Whether more than the stated share of parameters is in the fully connected layers.
+
+    `first` counts only so many of them, from the input on; the shares of `others` are given beside it.
+    """
+    shares = {n.name: _share(n, first) for n in (network, *others)}
+    share = shares.pop(network.name)
+    which = "fully connected layers" if first is None else "first fully connected layer"
+    held = _held(network, first)
+    evidence: dict[str, Value] = {f"linear_share({network.name})": round(share, 4)}
+    evidence |= {f"linear_share({name})": round(other, 4) for name, other in shares.items()}
+    evidence[f"parameters({network.name}, {which})"] = held
+    explanation = (
+        f"The {which} of {network.name} hold{'s' if first == 1 else ''} {millions(held)} of "
+        f"{millions(network.parameters)} parameters, {percent(share)}."
+    )
+    if shares:
+        beside = listed(f"{name} has {percent(other)}" for name, other in shares.items())
+        explanation += f" {beside} there."
+    return Outcome([PartResult(about, share > stated)], share, explanation, evidence)
+
+
+@check
+def parameters_growth(stated: float, networks: tuple[Network, ...]) -> Outcome:
+    """Whether parameters grow by no more than the stated share from the first to the last of `networks`.
+
+    The second part is the reason given: that most sit in the fully connected layers of each.
+    """
+    smallest, largest = networks[0], networks[-1]
+    growth = largest.parameters / smallest.parameters - 1
+    work = largest.macs / smallest.macs
+    shares = {network.name: _share(network) for network in networks}
+    evidence: dict[str, Value] = {f"parameters({n.name})": n.parameters for n in networks}
+    evidence |= {f"linear_share({name})": round(share, 4) for name, share in shares.items()}
+    evidence[f"macs({largest.name})/macs({smallest.name})"] = round(work, 4)
+    explanation = (
+        f"From {smallest.name} to {largest.name} parameters grow from {millions(smallest.parameters)} to "
+        f"{millions(largest.parameters)}, {percent(growth, signed=True)}, because "
+        f"{percent(shares[largest.name])} to {percent(shares[smallest.name])} of them are in the fully "
+        f"connected layers, which stay the same. The work does grow: MACs times {figure(work)}."
+    )
+    parts = [
+        PartResult("growth of parameters", growth <= stated),
+        PartResult("most in fully connected layers", min(shares.values()) > 0.5),
+    ]
+    return Outcome(parts, growth, explanation, evidence)
+
+
+@check
+def hidden_linear_bytes(stated: float, tolerance: float, about: str, network: Network) -> Outcome:
+    """Bytes of the fully connected layers but the last, as float32, against the stated MB (10^6)."""
+    hidden = network.linear_layers[:-1]
+    parameters = sum(layer.parameters for layer in hidden)
+    size_mb = parameters * _BYTES_FP32 / 1e6
+    training_mb = size_mb * _COPIES_IN_TRAINING
+    evidence: dict[str, Value] = {f"parameters({n.name})": n.parameters for n in hidden}
+    evidence["float32_mb"] = round(size_mb, 3)
+    evidence["training_mb(four copies)"] = round(training_mb, 3)
+    explanation = (
+        f"The {len(hidden)} hidden fully connected layers of {network.name} hold {millions(parameters)} "
+        f"parameters, {size_mb:.0f} MB as float32. Training with Adam keeps four copies (weights, gradients, "
+        f"two moments), {training_mb:.0f} MB, which is as near as it comes."
+    )
+    part = PartResult(about, within(tolerance, size_mb, stated))
+    return Outcome([part], size_mb, explanation, evidence)
+
+
+@check
+def more_linear_layers(networks: tuple[Network, ...], than: Network) -> Outcome:
+    """Whether each of `networks` has more fully connected layers than `than`."""
+    numbers = {network.name: len(network.linear_layers) for network in networks}
+    fewest = len(than.linear_layers)
+    evidence: dict[str, Value] = {f"linear_layers({than.name})": fewest}
+    evidence |= {f"linear_layers({name})": number for name, number in numbers.items()}
+    explanation = (
+        f"{than.name} has {fewest} fully connected layers, "
+        f"{listed(f'{name} {number}' for name, number in numbers.items())}."
+    )
+    parts = [PartResult(name, number > fewest) for name, number in numbers.items()]
+    return Outcome(parts, max(numbers.values()), explanation, evidence)
+
+
+@check
+def no_linear_layers(
+    networks: tuple[Network, ...], fewer_than: Network | None = None, factor: float = 1.0
+) -> Outcome:
+    """Whether each of `networks` has no fully connected layer.
+
+    With `fewer_than`, also whether each has at least `factor` times fewer parameters than that network.
+    """
+    parts = [PartResult(f"{n.name} has none", not n.linear_layers) for n in networks]
+    evidence: dict[str, Value] = {
+        f"linear_layers({network.name})": len(network.linear_layers) for network in networks
+    }
+    evidence |= {f"parameters({n.name}, linear)": _held(n) for n in networks if n.linear_layers}
+    sentences = [
+        f"{n.name} has {len(n.linear_layers)}, {millions(_held(n))} of {millions(n.parameters)} parameters"
+        if n.linear_layers
+        else f"{n.name} has none"
+        for n in networks
+    ]
+    explanation = f"Fully connected layers: {listed(sentences)}."
+    if fewer_than is not None:
+        evidence[f"parameters({fewer_than.name})"] = fewer_than.parameters
+        for network in networks:
+            ratio = fewer_than.parameters / network.parameters
+            evidence[f"parameters({network.name})"] = network.parameters
+            parts.append(PartResult(f"{network.name} has far fewer parameters", ratio >= factor))
+            explanation += (
+                f" {fewer_than.name} has {figure(ratio)} times the parameters of {network.name}."
+            )
+    return Outcome(parts, max(len(n.linear_layers) for n in networks), explanation, evidence)
+
+
+def _held(network: Network, first: int | None = None) -> int:
+    """Parameters of the first so many fully connected layers, or of all."""
+    return sum(layer.parameters for layer in network.linear_layers[:first])
+
+
+def _share(network: Network, first: int | None = None) -> float:
+    return _held(network, first) / network.parameters

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from deploykit.claims import list_claims, parse_claims, read_claims
+from deploykit.claims.check import find_check
+from deploykit.errors import UsageError
+
+ONE = """
+[[claim]]
+id = "a"
+statement = "s"
+source = "s"
+about = "x"
+kind = "static"
+stated = 1
+unit = "ratio"
+check = "ratio"
+arguments = { top = "vgg16", bottom = "vgg11" }
+tolerance = 0.1
+tolerance_reason = "r"
+expected = "confirmed"
+"""
+
+
+def test_listing_claims_imports_nothing_heavy():
+    code = (
+        "import sys; from deploykit.claims import list_claims; from deploykit.report import junit; "
+        "assert list_claims(); "
+        "print(*{'torch', 'onnx', 'onnxruntime', 'numpy', 'pandas'} & set(sys.modules))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("claim", list_claims(), ids=lambda claim: claim.id)
+def test_no_check_takes_an_argument_that_it_does_not_name(claim):
+    kinds = find_check(claim.check).kinds
+    assert set(claim.arguments) <= set(kinds)
+    with pytest.raises(UsageError, match=rf"^claim {claim.id}: unknown argument of {claim.check}"):
+        dataclasses.replace(claim, arguments={**claim.arguments, "surplus": 1})
+
+
+@pytest.mark.parametrize("claim", list_claims(), ids=lambda claim: claim.id)
+def test_only_claims_called_measured_look_at_measurements(claim):
+    if find_check(claim.check).takes_rows:
+        assert "measured" in claim.kind
+
+
+def test_one_expected_verdict_may_stand_without_a_list():
+    (claim,) = parse_claims(ONE)
+    assert claim.expected == ("confirmed",)
+
+
+def replaced(old, new):
+    assert old in ONE
+    return ONE.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (ONE + ONE, "claims.toml has a twice"),
+        (replaced('"confirmed"', '"true"'), "claim a: expected must be among"),
+        (replaced('"confirmed"', "[]"), "claim a: expected must be among"),
+        (replaced('"static"', '"guessed"'), "claim a: kind must be made of"),
+        (replaced('_reason = "r"', '_reason = ""'), "claim a: tolerance_reason is missing"),
+        (replaced('unit = "ratio"\n', ""), "claim a: missing key: unit"),
+        (replaced("unit =", "units ="), "claim a: unknown key 'units': did you mean unit"),
+        (replaced('id = "a"\n', ""), "claim number 1: missing key: id"),
+        (replaced('"s"', "3"), "claim a: key 'statement': expected `str`, got `int`"),
+        (replaced("stated = 1", "stated = true"), "claim a: key 'stated': expected "),
+        (replaced("= 0.1", '= "0.1"'), "claim a: key 'tolerance': expected `float | null`"),
+        (
+            replaced('check = "ratio"', 'check = "ratios"'),
+            "claim a: unknown check 'ratios': did you mean ratio",
+        ),
+        (
+            replaced("stated = 1", 'stated = "one"'),
+            "claim a: key 'stated': expected `float`, got `str`",
+        ),
+        (
+            replaced("tolerance = 0.1\n", ""),
+            "claim a: key 'tolerance': expected `float`, got `null`",
+        ),
+        (
+            replaced("top =", "tip ="),
+            "claim a: unknown argument of ratio 'tip': did you mean top",
+        ),
+        (replaced('top = "vgg16", ', ""), "claim a: missing argument of ratio: top"),
+        (
+            replaced('{ top = "vgg16", bottom = "vgg11" }', "{ }"),
+            "argument of ratio: top and bottom",
+        ),
+        (replaced('"vgg16"', '"vgg61"'), "claim a: unknown model 'vgg61': did you mean vgg"),
+        (
+            replaced('"vgg16"', "16"),
+            "claim a: argument of ratio 'top': expected a network's name, or its name, alpha and rho, got 16",
+        ),
+        (
+            replaced('"vgg16"', '{ name = "vgg16", alpha = 0.5 }'),
+            "claim a: vgg16 has no width multiplier",
+        ),
+        (
+            replaced(" }", ', quantity = "bytes" }'),
+            "claim a: argument of ratio 'quantity': invalid enum value 'bytes'",
+        ),
+        (
+            replaced(" }", ', others = [["vgg13"]] }'),
+            r"claim a: argument of ratio 'others' at \[0\]: expected `array` of length 2, got 1",
+        ),
+        (replaced(" }", ", stated = 2 }"), "claim a: unknown argument of ratio 'stated'"),
+        ("[[claim]\n", r"claims.toml is no TOML: .*line 1"),
+        ("claim = 3", r"claims.toml: each claim is a table headed \[\[claim\]\]"),
+    ],
+)
+def test_a_claim_that_can_not_be_is_refused_in_one_line(broken, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        parse_claims(broken)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_nested_table_takes_no_unknown_key_either():
+    claim = next(claim for claim in list_claims() if claim.id == "resnext-fewer-params")
+    pair = {**claim.arguments["pairs"][0], "eror": 3.0}
+    with pytest.raises(UsageError, match=r"'pairs' at \[0\]: object contains unknown field `eror`"):
+        dataclasses.replace(claim, arguments={**claim.arguments, "pairs": [pair]})
+
+
+def test_a_file_of_claims_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"can't read .*none\.toml"):
+        read_claims(tmp_path / "none.toml")
+    (tmp_path / "mine.toml").write_text(ONE + ONE)
+    with pytest.raises(UsageError, match=r"mine\.toml has a twice"):
+        read_claims(tmp_path / "mine.toml")

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+
+from deploykit.claims import evaluate_claims
+
+
+def test_fifty_times_is_the_ratio_to_the_grouped_alexnet(verdict_of):
+    verdict = verdict_of("squeezenet-params-50x")
+    assert verdict.outcome.evidence["parameters(alexnet)"] == 60_965_224
+    assert verdict.outcome.evidence["parameters(squeezenet1_0)"] == 1_248_424
+    assert verdict.outcome.computed == pytest.approx(48.834, abs=1e-3)
+    assert verdict.deviation == pytest.approx(-0.0233, abs=1e-4)
+    assert "48.83" in verdict.outcome.explanation
+    assert "243.9 MB against 4.99 MB" in verdict.outcome.explanation
+
+
+def test_another_network_is_not_fifty_times_smaller(verdict_of):
+    verdict = verdict_of("squeezenet-params-50x", bottom="mobilenet")
+    assert verdict.verdict == "refuted"
+    assert verdict.outcome.computed == pytest.approx(60_965_224 / 4_231_976)
+
+
+def test_140_million_fits_vgg16_and_vgg19_but_not_vgg11(verdict_of):
+    assert verdict_of("vgg-140m").outcome.computed == 138_357_544
+    assert verdict_of("vgg-140m", network="vgg19").verdict == "confirmed"
+    assert verdict_of("vgg-140m", network="vgg11").verdict == "refuted"
+
+
+def test_a_tolerance_of_nothing_refutes_a_rounded_figure(verdict_of):
+    assert verdict_of("vgg-140m", fields={"tolerance": 0.0}).verdict == "refuted"
+
+
+def test_equal_work_is_held_against_the_tolerance_per_pair(verdict_of):
+    assert verdict_of("inception-resnet-cost").verdict == "confirmed"
+    assert verdict_of("inception-resnet-cost", fields={"tolerance": 0.08}).verdict == "partly"
+    pairs = [("vgg16", "alexnet")]
+    assert verdict_of("inception-resnet-cost", pairs=pairs).verdict == "refuted"
+
+
+def test_slightly_fewer_is_fewer_and_slightly(verdict_of):
+    assert verdict_of("xception-slightly-fewer").verdict == "confirmed"
+    much = verdict_of("xception-slightly-fewer", than="vgg16")
+    assert much.holds == {"fewer": True, "only slightly": False}
+    more = verdict_of("xception-slightly-fewer", network="inception_v3", than="xception")
+    assert more.holds == {"fewer": False, "only slightly": True}
+
+
+def test_resnext_needs_fewer_parameters_and_less_error(verdict_of):
+    assert verdict_of("resnext-fewer-params").verdict == "confirmed"
+    pair = {"network": "resnext101_32x8d", "than": "resnet101", "error": 20.7, "error_than": 22.0}
+    assert list(verdict_of("resnext-fewer-params", pairs=[pair]).holds.values()) == [False, True]
+    worse = pair | {"network": "resnext101_32x4d", "error": 23.0}
+    assert list(verdict_of("resnext-fewer-params", pairs=[worse]).holds.values()) == [True, False]
+
+
+def test_half_a_megabyte_needs_fewer_bits_than_any_precision_has(verdict_of):
+    verdict = verdict_of("squeezenet-size-half-mb")
+    assert verdict.outcome.evidence["mb(int8)"] == pytest.approx(1.2484)
+    assert [held for name, held in verdict.holds.items() if "published" in name] == [True]
+    assert verdict_of("squeezenet-size-half-mb", below_mb=1.3).holds["int8"] is True
+    assert verdict_of("squeezenet-size-half-mb", below_mb=0.4).verdict == "refuted"
+    assert verdict_of("squeezenet-size-half-mb", bits={"3 bit": 3}).verdict == "confirmed"
+
+
+def test_densenet_takes_less_work_and_more_memory_than_resnet50(verdict_of):
+    verdict = verdict_of("densenet-expensive")
+    assert list(verdict.holds.values()) == [False, True, None]
+    assert verdict_of("densenet-expensive", than="mobilenet").verdict == "confirmed"
+
+
+def test_densenets_latency_is_read_from_rows():
+    def row(model, latency_ms, **columns):
+        return {"model": model, "backend": "onnxruntime", "latency_p50_ms": latency_ms, **columns}
+
+    def latency_holds(*rows):
+        (verdict,) = evaluate_claims(["densenet-expensive"], rows)
+        return verdict.holds["more latency"]
+
+    assert latency_holds(row("densenet121", 40.0), row("resnet50", 30.0)) is True
+    assert latency_holds(row("densenet121", 20.0), row("resnet50", 30.0)) is False
+    assert latency_holds(row("densenet121", 40.0), row("resnet50", 30.0, threads=4)) is None
+    assert latency_holds(row("densenet121", 40.0), row("resnet50", 30.0, macs=1)) is None

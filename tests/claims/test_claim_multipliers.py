@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from deploykit.claims import evaluate_claims
+from deploykit.claims.networks import Network
+
+ALPHA, RHO = "mobilenet-alpha-squared", "mobilenet-rho-squared"
+
+
+def row(alpha, latency_ms, **columns):
+    return {
+        "model": "mobilenet",
+        "alpha": alpha,
+        "rho": "1",
+        "precision": "fp32",
+        "precision_actual": "fp32",
+        "backend": "onnxruntime",
+        "batch": 1,
+        "status": "ok",
+        "latency_p50_ms": latency_ms,
+        **columns,
+    }
+
+
+def alpha_verdict(rows):
+    (verdict,) = evaluate_claims([ALPHA], rows)
+    return verdict
+
+
+def test_macs_follow_alpha_squared_and_parameters_do_not():
+    verdict = alpha_verdict(None)
+    assert verdict.verdict == "partly"
+    assert verdict.holds == {"MACs": True, "parameters": False, "latency": None}
+    assert "not measured" in verdict.outcome.explanation
+    assert verdict.outcome.evidence["macs(0.5)/macs(1)"] == pytest.approx(149.5 / 568.7, abs=1e-3)
+    assert verdict.outcome.evidence["parameters(0.25)/parameters(1)"] == pytest.approx(
+        470_072 / 4_231_976, abs=1e-4
+    )
+
+
+def test_linear_shares_explain_the_counts_exactly():
+    shares = alpha_verdict(None).outcome.evidence
+    mobilenet = Network.named("mobilenet")
+    linear = shares["share_linear_in_alpha(macs)"]
+    assert 0.25 * (1 - linear) + 0.5 * linear == pytest.approx(
+        mobilenet.scaled(0.5).macs / mobilenet.macs, abs=1e-4
+    )
+
+
+def test_macs_do_not_follow_the_first_power_of_alpha(verdict_of):
+    verdict = verdict_of(ALPHA, fields={"stated": 1})
+    assert verdict.holds["MACs"] is False
+
+
+def test_depth_that_does_not_shrink_with_alpha_is_found_out(verdict_of):
+    # Full convolutions thin on both sides, so even their parameters come close to the square.
+    assert verdict_of(ALPHA, network="mobilenet_conv").holds["parameters"] is True
+
+
+def test_latency_that_falls_with_the_square_holds_and_slower_falls_do_not():
+    assert alpha_verdict([row(1.0, 10.0), row(0.5, 2.6)]).holds["latency"] is True
+    slow = alpha_verdict([row("1.0", "10"), row("0.5", "5.0")])
+    assert slow.holds["latency"] is False
+    assert "1.00 (onnxruntime fp32 at 0.5)" in slow.outcome.explanation
+    assert slow.outcome.evidence["latency(onnxruntime fp32 at 0.5)/latency(1)"] == 0.5
+
+
+def test_latencies_of_different_settings_are_not_compared():
+    rows = [row(1.0, 10.0), row(0.5, 2.5, precision="int8", precision_actual="int8")]
+    assert alpha_verdict(rows).holds["latency"] is None
+    for column in ("env_id", "device", "threads", "streams", "batch", "boundary"):
+        other = row(0.5, 2.5) | {column: "other"}
+        assert alpha_verdict([row(1.0, 10.0), other]).holds["latency"] is None, column
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"status": "failed"},
+        {"precision": "fp16"},  # computed in fp32: emulated
+        {"latency_p50_ms": float("nan")},
+        {"latency_p50_ms": ""},
+        {"latency_p50_ms": "0"},
+        {"model": "alexnet"},
+        {"rho": "6/7"},
+        {"macs": 123},  # another input size
+    ],
+)
+def test_rows_that_say_nothing_about_alpha_are_left_out(spoilt):
+    rows = [row(1.0, 10.0), row(0.5, 2.5) | spoilt]
+    if "precision" in spoilt:
+        rows[0]["precision"] = spoilt["precision"]
+    assert alpha_verdict(rows).holds["latency"] is None
+
+
+def test_repeated_rows_count_by_their_median():
+    rows = [row(1.0, 10.0), row(0.5, 2.5), row(0.5, 2.5), row(0.5, 9.0)]
+    assert alpha_verdict(rows).holds["latency"] is True
+
+
+def test_a_data_frame_is_taken_as_rows():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame([row(1.0, 10.0), row(0.5, 2.5), row(0.25, None, status="failed")])
+    verdict = alpha_verdict(frame)
+    assert verdict.holds["latency"] is True
+
+
+def test_macs_follow_rho_squared_and_parameters_stay():
+    (verdict,) = evaluate_claims([RHO])
+    assert verdict.verdict == "confirmed"
+    assert verdict.outcome.computed == pytest.approx(2, abs=0.02)
+    assert "Parameters stay the same" in verdict.outcome.explanation
+    assert "not measured" in verdict.outcome.explanation
+    assert verdict.outcome.evidence["parameters(4/7)"] == 4_231_976
+
+
+def test_latency_over_rho_is_read_from_rows_with_fractions():
+    rows = [row(1, 10.0), row(1, 10.0 * 16 / 49, rho="4/7"), row(1, 7.4, rho=str(6 / 7))]
+    (verdict,) = evaluate_claims([RHO], rows)
+    assert verdict.holds["latency"] is True
+    slow = [row(1, 10.0), row(1, 9.0, rho=Fraction(4, 7))]
+    (verdict,) = evaluate_claims([RHO], slow)
+    assert verdict.verdict == "partly"
+
+
+def test_the_formula_meets_every_separable_layer(verdict_of):
+    verdict = verdict_of("mobilenet-cost-formula")
+    assert verdict.outcome.evidence["layers_checked"] == 4 * 4 * 13
+    assert verdict.verdict == "confirmed"
+    # 224 * 5/8 = 140 makes maps whose sides are rounded up.
+    rounded = verdict_of("mobilenet-cost-formula", alphas=[1.0], rhos=["5/8"])
+    assert rounded.verdict == "refuted"
+    assert "The first that does not" in rounded.outcome.explanation
+
+
+def test_separable_convolutions_are_cheaper_and_not_more_accurate(verdict_of):
+    verdict = verdict_of("separable-better-accuracy")
+    assert list(verdict.holds.values()) == [True, True, False]
+    assert 1 / verdict.outcome.evidence["macs(mobilenet)/macs(mobilenet_conv)"] == pytest.approx(
+        8.56, abs=0.01
+    )
+    turned = verdict_of("separable-better-accuracy", separable="mobilenet_conv", full="mobilenet")
+    assert list(turned.holds.values()) == [False, False, False]
+    assert verdict_of("separable-better-accuracy", published_top1=[72, 71]).verdict == "confirmed"
+
+
+def test_rho_gives_the_sizes_exactly(verdict_of):
+    assert verdict_of("mobilenet-rho-values").verdict == "confirmed"
+    other = verdict_of("mobilenet-rho-values", rhos=["1", "3/4", "5/7", "4/7"])
+    assert list(other.holds.values()) == [True, False, True, True]
+
+
+def test_rho_leaves_parameters_and_shrinks_activations(verdict_of):
+    verdict = verdict_of("mobilenet-rho-fewer-params")
+    assert verdict.verdict == "refuted"
+    assert verdict.outcome.computed == 1
+    shrunk = verdict.outcome.evidence["activation_bytes(rho 4/7)/activation_bytes(rho 1)"]
+    assert shrunk == pytest.approx(16 / 49, abs=0.001)
+
+
+def test_inputs_are_compared_by_side(verdict_of):
+    assert verdict_of("imagenet-10x-mnist-size").outcome.computed == pytest.approx(227 / 28)
+    assert verdict_of("imagenet-10x-mnist-size", fields={"stated": 8}).verdict == "partly"

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from deploykit.claims.checks.stacks import receptive_field_px
+
+
+def test_ratios_of_stacks_are_counted(verdict_of):
+    assert verdict_of("three-3x3-half-params").outcome.computed == pytest.approx(27 / 49, abs=1e-4)
+    assert verdict_of("three-3x3-half-params", fields={"tolerance": 0.1}).verdict == "refuted"
+    assert verdict_of("inception-v2-factorisation").verdict == "confirmed"
+    wrong = {"x": {"stack": [[1, 3]], "single": [[3, 3]], "ratio": 0.6667}}
+    assert verdict_of("inception-v2-factorisation", replacements=wrong).verdict == "refuted"
+
+
+def test_a_stack_costs_activations_and_steps(verdict_of):
+    verdict = verdict_of("3x3-stack-only-benefits")
+    assert list(verdict.holds.values()) == [True, True, False, False, None]
+    assert verdict.outcome.evidence["activation bytes(stack)/activation bytes(single)"] == 2
+    four = verdict_of("3x3-stack-only-benefits", times=4)
+    assert four.holds["lower MACs"] is False
+
+
+def test_81_percent_is_neither_the_networks_nor_the_kernels(verdict_of):
+    verdict = verdict_of("vgg-81-percent-fewer")
+    assert verdict.verdict == "refuted"
+    assert verdict.outcome.computed == pytest.approx(138_357_544 / 60_965_224)
+    assert "81.5% more" in verdict.outcome.explanation
+    assert verdict_of("vgg-81-percent-fewer", fields={"stated": 0.551}).verdict == "partly"
+
+
+@pytest.mark.parametrize(
+    ("kernels", "strides"), [([3, 3], [1, 1]), ([3, 3, 3], [2, 1, 2]), ([7, 1, 5], [2, 3, 1])]
+)
+def test_the_arithmetic_agrees_with_changing_every_input(kernels, strides):
+    layers = [nn.Conv1d(1, 1, k, stride=s) for k, s in zip(kernels, strides, strict=True)]
+    network = nn.Sequential(*layers).double()
+    size = 80
+    with torch.no_grad():
+        base = network(torch.zeros(1, 1, size).double())[0, 0]
+        middle = len(base) // 2
+        pulses = torch.eye(size).double()[:, None]
+        reached = (network(pulses)[:, 0, middle] != base[middle]).sum()
+    assert reached == receptive_field_px(kernels, strides)
+
+
+@pytest.mark.parametrize("name", ["two-3x3-one-5x5", "three-3x3-one-7x7"])
+def test_both_ways_find_the_field(verdict_of, name):
+    verdict = verdict_of(name)
+    assert verdict.holds == {"arithmetic": True, "gradient": True}
+    assert verdict.outcome.computed == verdict.claim.stated
+    assert (
+        verdict.outcome.evidence["centre_influence(single)"]
+        < verdict.outcome.evidence["centre_influence(stack)"]
+    )
+
+
+def test_a_third_convolution_sees_more_than_5x5(verdict_of):
+    verdict = verdict_of("two-3x3-one-5x5", times=3)
+    assert verdict.verdict == "refuted"
+    assert verdict.outcome.computed == 7
+
+
+def test_a_single_kernel_of_another_size_is_not_equal(verdict_of):
+    assert verdict_of("two-3x3-one-5x5", single=7).verdict == "refuted"
