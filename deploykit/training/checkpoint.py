@@ -8,13 +8,12 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deploykit.errors import UsageError
+from deploykit.lazy import torch
 from deploykit.store import output_errors, write_atomic
-
-if TYPE_CHECKING:
-    import torch
+from deploykit.zoo import weights
 
 
 def save_checkpoint(
@@ -53,11 +52,9 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         UsageError: there is no such file.
         InvalidModel: it is not sound.
     """
-    from deploykit.zoo.weights import read_state as read_weights
-
     if not path.is_file():
         raise UsageError(f"{path} does not exist: give the path of a checkpoint (.safetensors)")
-    return read_weights(path)
+    return weights.read_state(path)
 
 
 def state_path(out: Path) -> Path:
@@ -67,8 +64,6 @@ def state_path(out: Path) -> Path:
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write the state after an epoch, whole or not at all."""
-    import torch
-
     with output_errors("resumable state"):
         # Straight into the file: the state of a large network is gigabytes.
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -87,8 +82,6 @@ def read_state(path: Path, fingerprint: str) -> dict[str, Any]:
     Raises:
         UsageError: it belongs to a training with other settings, or is not sound.
     """
-    import torch
-
     try:
         # weights_only: a state file is data, and must not be able to run code.
         state: dict[str, Any] = torch.load(path, weights_only=True)

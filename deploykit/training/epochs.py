@@ -1,4 +1,4 @@
-"""The epochs of a training: batches, steps, and the state to resume from after each."""
+"""Passes over a data set: the epochs of a training with their resumable state, and the count of what is right."""
 
 from __future__ import annotations
 
@@ -9,26 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploykit.errors import DeploykitError
+from deploykit.lazy import torch
 from deploykit.training import checkpoint, transfer
-from deploykit.training.augment import augment
-from deploykit.training.recipes import Recipe
+from deploykit.training.recipes import Recipe, augment
 from deploykit.training.result import Progress
 
 if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
     from deploykit.data import Part
 
 #: Weight of each auxiliary classifier's loss (Szegedy et al., arXiv:1409.4842, section 5).
 _AUXILIARY_WEIGHT = 0.3
+#: Images that are judged at a time.
+_BATCH = 256
 
 
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
     """PyTorch's operators use that many threads inside; None changes nothing."""
-    import torch
-
     before = torch.get_num_threads()
     if count is not None:
         torch.set_num_threads(count)
@@ -53,7 +50,7 @@ class Epochs:
 
     def __init__(
         self,
-        module: nn.Module,
+        module: torch.nn.Module,
         part: Part,
         input_shape: tuple[int, int, int],
         recipe: Recipe,
@@ -61,8 +58,6 @@ class Epochs:
         device: str,
         progress: Callable[[Progress], None] | None,
     ) -> None:
-        import torch
-
         self.module, self.part, self.input_shape = module, part, input_shape
         self.recipe, self.seed, self.device, self.progress = recipe, seed, device, progress
         self.loss_function = torch.nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
@@ -70,8 +65,6 @@ class Epochs:
 
     def run(self, state_path: Path, fingerprint: str) -> float:
         """Train what is left; returns the mean loss of the last epoch."""
-        import torch
-
         done, loss = 0, float("nan")
         if state_path.exists():
             state = checkpoint.read_state(state_path, fingerprint)
@@ -94,8 +87,6 @@ class Epochs:
         return loss
 
     def _epoch(self, epoch: int) -> float:
-        import torch
-
         # Seeded anew for each epoch, so that a resumed training draws what an unbroken one would.
         epoch_seed = int.from_bytes(hashlib.sha256(f"{self.seed}/{epoch}".encode()).digest()[:7])
         torch.manual_seed(epoch_seed)  # dropout
@@ -117,8 +108,6 @@ class Epochs:
         return total_loss / seen
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
-        import torch
-
         self.optimizer.zero_grad(set_to_none=True)
         logits = self.module(images)
         # Networks with auxiliary classifiers return their logits too while they train.
@@ -139,9 +128,26 @@ class Epochs:
             group["lr"] = self.recipe.learning_rate(done)
 
 
-def _optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    import torch
+def count_correct(
+    module: torch.nn.Module, part: Part, input_shape: tuple[int, int, int], device: str = "cpu"
+) -> tuple[int, int]:
+    """How many images of `part` the network classifies right (top 1), and how many there were."""
+    was_training = module.training
+    module.eval()
+    correct = total = 0
+    try:
+        with torch.inference_mode():
+            for images, labels in part.batches(_BATCH, input_shape):
+                logits = module(torch.from_numpy(images).to(device))
+                hits = logits.argmax(dim=1).cpu() == torch.from_numpy(labels)
+                correct += int(hits.sum())
+                total += len(labels)
+    finally:
+        module.train(was_training)
+    return correct, total
 
+
+def _optimizer(module: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     trained = [p for p in module.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},

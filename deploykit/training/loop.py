@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from deploykit import zoo
 from deploykit.env import package_version
-from deploykit.errors import MissingDependency, OutputFailed, UsageError
+from deploykit.errors import OutputFailed, UsageError
+from deploykit.lazy import torch
 from deploykit.training import checkpoint, transfer
-from deploykit.training.epochs import Epochs, threads
-from deploykit.training.evaluation import count_correct
+from deploykit.training.epochs import Epochs, count_correct, threads
 from deploykit.training.recipes import Recipe, recipe_for
 from deploykit.training.result import Progress, TrainResult
 
@@ -84,9 +84,6 @@ def train(
         if not len(part):
             raise UsageError(f"{part.name} has no images: give a data set that has that part")
     input_shape = zoo.input_shape(spec)
-    _require_torch()
-    import torch
-
     module = zoo.create(spec, device=device)
     # Depthwise convolutions above all train faster so; PyTorch's stubs lack the keyword.
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -103,9 +100,9 @@ def train(
     if not resume:
         state_path.unlink(missing_ok=True)
     begin = time.perf_counter()
-    epochs_of_it = Epochs(module, dataset.train, input_shape, recipe, seed, device, progress)
+    training = Epochs(module, dataset.train, input_shape, recipe, seed, device, progress)
     with threads(recipe.threads):
-        loss = epochs_of_it.run(state_path, _fingerprint(metadata))
+        loss = training.run(state_path, _fingerprint(metadata))
         train_s = time.perf_counter() - begin
         correct, tested = count_correct(module, dataset.test, input_shape, device)
     metadata |= {
@@ -128,13 +125,6 @@ def train(
         frozen=frozen,
         metadata=metadata,
     )
-
-
-def _require_torch() -> None:
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise MissingDependency("training needs torch: pip install 'deploykit[export]'") from None
 
 
 def _check_writable(out: Path) -> None:

@@ -1,4 +1,4 @@
-"""How each family of networks is trained: small recipes for small images.
+"""How each family of networks is trained: small recipes for small images, and the augmentation they ask for.
 
 AdamW (Loshchilov & Hutter, arXiv:1711.05101) with one cycle of the learning rate (Smith & Topin,
 arXiv:1708.07120) trains every family here in few epochs; what differs is how large a step a family bears,
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
+
+from deploykit.lazy import torch
 
 
 @dataclass(frozen=True)
@@ -101,3 +103,34 @@ def recipe_for(family: str, dataset: str, epochs: int | None = None) -> Recipe:
         shape = Recipe(epochs=20, batch_size=64, shift=0.05)
     peak = _PEAK_LEARNING_RATES.get(family, _NORMALISED) * math.sqrt(shape.batch_size / 32)
     return replace(shape, peak_learning_rate=peak, epochs=epochs or shape.epochs)
+
+
+def augment(images: torch.Tensor, recipe: Recipe, generator: torch.Generator) -> torch.Tensor:
+    """Each image transformed by its own random affine map, sampled bilinearly, edges extended.
+
+    Args:
+        images: (N, C, H, W), on any device.
+        recipe: how far to go.
+        generator: on the CPU; the same state gives the same transformations on every device.
+    """
+    if not (recipe.rotate_deg or recipe.scale or recipe.shift or recipe.flip):
+        return images
+    count = len(images)
+    angle, factor, across, down, side = torch.rand(5, count, generator=generator)
+    angle = (2 * angle - 1) * math.radians(recipe.rotate_deg)
+    factor = 1 + (2 * factor - 1) * recipe.scale
+    mirror = torch.ones(count)
+    if recipe.flip:
+        mirror[side < 0.5] = -1
+    # affine_grid's coordinates span -1..1 over the side, so a share of the side counts twice.
+    maps = torch.stack(
+        [
+            torch.stack([factor * angle.cos() * mirror, -factor * angle.sin()], dim=1),
+            torch.stack([factor * angle.sin() * mirror, factor * angle.cos()], dim=1),
+        ],
+        dim=1,
+    )
+    shifts = torch.stack([2 * across - 1, 2 * down - 1], dim=1) * (2 * recipe.shift)
+    theta = torch.cat([maps, shifts[:, :, None]], dim=2).to(images.device, images.dtype)
+    grid = torch.nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
+    return torch.nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 from deploykit.errors import InvalidModel, UsageError
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
+from deploykit.lazy import torch
 
 
-def take_over(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: str) -> tuple[str, ...]:
+def take_over(
+    module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: str
+) -> tuple[str, ...]:
     """Copy into `module` every tensor that it has under the same name in the same shape.
 
     Returns the names of parameters that keep their initial values, such as a head with another number
@@ -39,7 +37,7 @@ def take_over(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: str)
     return left
 
 
-def freeze(module: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
+def freeze(module: torch.nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
     """Keep parameters whose name fits a pattern (such as `features.*`) out of training.
 
     Returns their names.
@@ -65,7 +63,7 @@ def freeze(module: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in parameters if name in frozen)
 
 
-def train_mode(module: nn.Module) -> None:
+def train_mode(module: torch.nn.Module) -> None:
     """Switch to training, but keep the running statistics of normalisation whose values are frozen."""
     module.train()
     for part in module.modules():

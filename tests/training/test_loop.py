@@ -15,7 +15,7 @@ from deploykit.data import Dataset
 from deploykit.errors import DeploykitError, OutputFailed, UsageError
 from deploykit.spec import ModelSpec
 from deploykit.training import Progress, recipe_for, train
-from deploykit.training.evaluation import count_correct
+from deploykit.training.epochs import count_correct
 from deploykit.zoo.weights import metadata
 
 LENET = ModelSpec("lenet5")

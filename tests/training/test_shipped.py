@@ -12,7 +12,7 @@ from deploykit import zoo
 from deploykit.data import fashion_mnist, open_dataset
 from deploykit.spec import ModelSpec
 from deploykit.training import recipe_for
-from deploykit.training.evaluation import count_correct
+from deploykit.training.epochs import count_correct
 from deploykit.zoo.weights import metadata, shipped
 from studies.fashion_mnist.cases import EPOCHS
 
