@@ -10,6 +10,7 @@ themselves imported where they are used.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from types import ModuleType
@@ -42,7 +43,14 @@ class LazyModule(ModuleType):
             # Tools that inspect a module's globals ask every value for these; that is no use of the package.
             raise AttributeError(f"{self.__name__} is not imported yet and has no {name}")
         module = sys.modules.get(self.__name__) or self._import()
-        return getattr(module, name)
+        try:
+            return getattr(module, name)
+        except AttributeError:
+            # A package need not import its own modules: `rich.table` is there once somebody imports it.
+            path = f"{self.__name__}.{name}"
+            with contextlib.suppress(ModuleNotFoundError):
+                return importlib.import_module(path)
+            raise
 
     def _import(self) -> ModuleType:
         try:
@@ -59,12 +67,19 @@ if TYPE_CHECKING:
     import onnx
     import onnxruntime as ort
     import pandas as pd
+    import rich.box
+    import rich.console
+    import rich.padding
+    import rich.progress
+    import rich.table
+    import rich.text
     import torch
 else:
     np = LazyModule("numpy")
     onnx = LazyModule("onnx")
     ort = LazyModule("onnxruntime")
     pd = LazyModule("pandas")
+    rich = LazyModule("rich")
     torch = LazyModule("torch")
 
-__all__ = ["EXTRAS", "LazyModule", "install_line", "np", "onnx", "ort", "pd", "torch"]
+__all__ = ["EXTRAS", "LazyModule", "install_line", "np", "onnx", "ort", "pd", "rich", "torch"]

@@ -11,27 +11,29 @@ import sys
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from deploykit.errors import EXIT_INTERRUPTED, DeploykitError, OutputFailed
+from deploykit.errors import EXIT_INTERRUPTED, DeploykitError, OutputFailed, UnknownName
+from deploykit.store import output_failure
 
-#: Command name to the module of the same name in this package; a command's module is imported when needed.
-COMMANDS = (
-    "run",
-    "list",
-    "export",
-    "build",
-    "profile",
-    "layers",
-    "claims",
-    "compare",
-    "check",
-    "train",
-    "doctor",
-)
+#: Every command with what its help begins with: a command's module, NAME_command, is imported when it is called.
+COMMANDS = {
+    "run": "Export, convert, build, measure and check claims on the default models, and write the reports.",
+    "list": "The catalogue: name, family, year, paper, input, parameters, MACs.",
+    "export": "Export networks to ONNX, with a dynamic batch, verified against PyTorch at batch 1 and 3.",
+    "build": "Build engines and check that each computes in the precision asked for.",
+    "profile": "Measure latency, throughput, memory, drift and accuracy, each row in a process of its own.",
+    "layers": "Time, work, roofline and drift of each layer, in the order in which the engine runs them.",
+    "claims": "Check claims about networks by computing, and print a verdict for each.",
+    "compare": "Compare two reports of `deploykit profile`; end with 1 if a configuration regressed.",
+    "check": "Say which rows of a report are weak, why, and what would help.",
+    "train": "Train a network on a data set and store it with its accuracy on the held-out part.",
+    "doctor": "Tell what works here, what is missing, and the line that installs it.",
+}
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module when the command is used or described."""
+    """A group that imports a command's module when the command is called, and not to list it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All command names, in the order in which a newcomer meets them."""
@@ -45,15 +47,32 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         return _with_examples(command)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands into the help."""
+        room = formatter.width - 6 - max(map(len, COMMANDS))
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(str(stub.name), stub.get_short_help_str(room)) for stub in _stubs()]
+            )
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """What a shell offers for the beginning of a command's name, or of an option."""
+        named = [stub for stub in _stubs() if str(stub.name).startswith(incomplete)]
+        commands = [CompletionItem(stub.name, help=stub.get_short_help_str()) for stub in named]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; an unknown one is answered with the nearest names."""
-        from deploykit.errors import UnknownName
-
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             raise UnknownName("command", args[0], COMMANDS, "see `deploykit --help`")
         return super().resolve_command(ctx, args)
+
+
+def _stubs() -> list[click.Command]:
+    """The commands as far as a list of them goes."""
+    return [click.Command(name, help=text) for name, text in COMMANDS.items()]
 
 
 def _with_examples(command: click.Command) -> click.Command:
@@ -119,8 +138,6 @@ def invoke(arguments: list[str] | None = None) -> int:
     except OSError as error:
         _drop_stdout()
         if error.filename is None:
-            from deploykit.store import output_failure
-
             return _fail(str(output_failure("standard output", error)), OutputFailed.exit_code)
         reason = (error.strerror or str(error)).lower()
         return _fail(f"{error.filename}: {reason}; check the disk and its permissions", 4)

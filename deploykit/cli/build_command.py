@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
-from deploykit.cli.options import (
-    calibration_options,
-    json_option,
-    keep_options,
+from deploykit.cli.display import print_json, print_table
+from deploykit.cli.groups import (
+    conversion_options,
+    engine_options,
+    network_options,
     quiet_option,
     store_option,
-    variant_options,
 )
+from deploykit.cli.options import LIST
+from deploykit.cli.outputs import Outputs, output_options
+from deploykit.cli.progress import Steps
+from deploykit.report.views import megabytes, significant
+from deploykit.spec import BuildOptions
+from deploykit.store import Store
+from deploykit.workflow.build import (
+    Built,
+    build_network,
+    check_precisions,
+    configurations,
+    usable_backends,
+)
+from deploykit.workflow.calibration import CalibrationChoice
+from deploykit.workflow.convert import losses_text
+from deploykit.workflow.network import obtain_network
+from deploykit.workflow.plan import Variants, plan
 
 
 @click.command("build")
@@ -21,33 +38,29 @@ from deploykit.cli.options import (
 @click.option(
     "--precision",
     default="fp32",
+    callback=LIST,
     metavar="LIST",
     help="fp32, fp16, bf16, int8, fp8; each on the targets that have it.",
 )
-@click.option("--target", default="cpu", metavar="LIST", help="cpu, tensorrt-rtx, tensorrt.")
-@variant_options
-@calibration_options
-@keep_options
 @click.option(
-    "--max-batch", type=click.IntRange(1), default=8, help="Largest batch of TensorRT engines."
+    "--target", default="cpu", callback=LIST, metavar="LIST", help="cpu, tensorrt-rtx, tensorrt."
 )
-@click.option(
-    "--compute-capability", metavar="X.Y", help="NVIDIA device to build for, such as 8.6."
-)
+@network_options
+@conversion_options
+@engine_options
 @store_option
-@json_option
+@output_options()
 @quiet_option
 def command(
     models: tuple[str, ...],
-    precision: str,
-    target: str,
-    data: str | None,
-    max_batch: int,
-    compute_capability: str | None,
-    store: str | None,
-    as_json: bool,
+    precision: tuple[str, ...],
+    target: tuple[str, ...],
+    variants: Variants,
+    calibration: CalibrationChoice,
+    engine: BuildOptions,
+    store: Store,
+    outputs: Outputs,
     quiet: bool,
-    **options: Any,
 ) -> None:
     r"""Build engines and check that each computes in the precision asked for.
 
@@ -59,44 +72,31 @@ def command(
     deploykit build squeezenet --precision fp16,int8 --target cpu,tensorrt-rtx
     deploykit build efficientnet_b0 --precision int8 --keep-op Gemm --keep-drift 3
     """
-    from deploykit.cli.display import Steps, print_json, print_table
-    from deploykit.cli.options import calibration_choice, listed, variants
-    from deploykit.report.views import megabytes, significant
-    from deploykit.spec import BuildOptions
-    from deploykit.workflow.build import (
-        build_network,
-        check_precisions,
-        configurations,
-        usable_backends,
-    )
-    from deploykit.workflow.convert import losses_text
-    from deploykit.workflow.network import obtain_network, open_store
-    from deploykit.workflow.plan import plan
-
-    precisions, targets = listed(precision, "--precision"), listed(target, "--target")
-    choice = calibration_choice(data, options, precisions)
-    sources = plan(models, variants(**options), data)
-    check_precisions(precisions, targets)
-    backends = usable_backends(targets)
-    build = BuildOptions(batch_max=max_batch, compute_capability=compute_capability)
-    artifacts = open_store(store)
+    calibration.keep.check(precision)
+    sources = plan(models, variants, calibration.data)
+    check_precisions(precision, target)
+    wanted = configurations(precision, usable_backends(target))
     built = []
     losses: dict[str, None] = {}  # once for all targets
-    wanted = configurations(precisions, backends)
     with Steps(len(sources) * len(wanted), quiet=quiet) as steps:
         for source in sources:
             steps.say(f"export {getattr(source, 'label', source)}")
-            network = obtain_network(source, artifacts)
+            network = obtain_network(source, store)
+            label = network.model.spec.label
             for backend, name in wanted:
-                steps.say(f"build {network.model.spec.label} {name} {backend.name}")
-                built.append(build_network(network, name, backend, build, choice, artifacts))
+                steps.say(f"build {label} {name} {backend.name}")
+                built.append(build_network(network, name, backend, engine, calibration, store))
                 lost = losses_text(built[-1].model)
                 if lost:
-                    losses[f"{network.model.spec.label} {name}: {lost}"] = None
+                    losses[f"{label} {name}: {lost}"] = None
                 steps.step()
     for line in losses:
         click.echo(line, err=True)
-    if as_json:
+    _show(built, outputs)
+
+
+def _show(built: Sequence[Built], outputs: Outputs) -> None:
+    if outputs.json:
         print_json(
             [{"path": str(b.engine.path), "found": b.hit} | dict(b.engine.manifest) for b in built]
         )

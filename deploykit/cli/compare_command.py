@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import click
 
-from deploykit.cli.options import json_option
-
-if TYPE_CHECKING:
-    from deploykit.report.comparing import Comparison
+from deploykit.cli.display import print_json, print_table
+from deploykit.cli.options import PERCENT
+from deploykit.cli.outputs import Outputs, output_options
+from deploykit.report.comparing import Comparison, Limits, compare_reports
+from deploykit.report.comparing.rendering import (
+    COLUMNS,
+    noteworthy,
+    rows_of,
+    summary,
+    table_of,
+    to_junit,
+    to_markdown,
+)
+from deploykit.report.csvfile import to_csv
 
 
 @click.command("compare")
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--max-slowdown",
     default="5%",
+    callback=PERCENT,
     show_default=True,
     metavar="PERCENT",
     help="How much slower a configuration may become.",
@@ -27,32 +34,24 @@ if TYPE_CHECKING:
 @click.option(
     "--max-accuracy-drop",
     default="0.5",
+    callback=PERCENT,
     show_default=True,
     metavar="POINTS",
     help="How many percentage points of top-1 accuracy it may lose.",
 )
 @click.option("--across-machines", is_flag=True, help="Compare though the machines differ.")
-@click.option("--csv", "csv_path", metavar="FILE", help="Write all verdicts; - for stdout.")
-@click.option(
-    "--markdown",
-    "markdown_path",
-    metavar="FILE",
-    help="Write a page for $GITHUB_STEP_SUMMARY; - for stdout.",
+@output_options(
+    csv="Write all verdicts; - for stdout.",
+    markdown="Write a page for $GITHUB_STEP_SUMMARY; - for stdout.",
+    junit="Write the verdicts as JUnit XML; - for stdout.",
 )
-@click.option(
-    "--junit", "junit_path", metavar="FILE", help="Write the verdicts as JUnit XML; - for stdout."
-)
-@json_option
 def command(
     base: str,
     head: str,
-    max_slowdown: str,
-    max_accuracy_drop: str,
+    max_slowdown: float,
+    max_accuracy_drop: float,
     across_machines: bool,
-    csv_path: str | None,
-    markdown_path: str | None,
-    junit_path: str | None,
-    as_json: bool,
+    outputs: Outputs,
 ) -> None:
     r"""Compare two reports of `deploykit profile`; end with 1 if a configuration regressed.
 
@@ -66,56 +65,30 @@ def command(
     deploykit compare base.csv head.csv --max-slowdown 10% --max-accuracy-drop 1
     deploykit compare base.csv head.csv --markdown - --junit compare.xml >> $GITHUB_STEP_SUMMARY
     """
-    from deploykit.cli.percent import fraction
-    from deploykit.errors import UsageError
-    from deploykit.report.comparing import Limits, compare_reports
-    from deploykit.report.comparing.rendering import COLUMNS, rows_of, to_junit, to_markdown
-    from deploykit.report.csvfile import STDOUT, check_destination, to_csv
-    from deploykit.store import write_atomic
-
-    outputs: dict[str, tuple[str | None, Callable[[Comparison], str]]] = {
-        "--csv": (csv_path, lambda found: to_csv(rows_of(found), COLUMNS)),
-        "--markdown": (markdown_path, to_markdown),
-        "--junit": (junit_path, to_junit),
-    }
-    if [path for path, _ in outputs.values()].count(STDOUT) + as_json > 1:
-        raise UsageError(
-            "stdout takes one of --csv -, --markdown -, --junit - and --json: name files for the rest"
-        )
-    limits = Limits(
-        fraction(max_slowdown, "--max-slowdown"),
-        fraction(max_accuracy_drop, "--max-accuracy-drop"),
-    )
-    for path, _ in outputs.values():
-        if path is not None:
-            check_destination(path)
-    found = compare_reports(base, head, limits, across_machines=across_machines)
-    for remark in found.remarks:
+    outputs.check()
+    limits = Limits(max_slowdown, max_accuracy_drop)
+    comparison = compare_reports(base, head, limits, across_machines=across_machines)
+    for remark in comparison.remarks:
         click.echo(remark, err=True)
-    for path, document in outputs.values():
-        if path == STDOUT:
-            click.echo(document(found), nl=False)
-        elif path is not None:
-            write_atomic(Path(path), document(found), "report")
-    if as_json:
-        from deploykit.cli.display import print_json
-
-        print_json(rows_of(found))
-    elif STDOUT not in (csv_path, markdown_path, junit_path):
-        _show(found)
-    if found.failure is not None:
-        raise found.failure
+    outputs.write(
+        csv=lambda: to_csv(rows_of(comparison), COLUMNS),
+        markdown=lambda: to_markdown(comparison),
+        junit=lambda: to_junit(comparison),
+    )
+    if outputs.json:
+        print_json(rows_of(comparison))
+    elif outputs.table:
+        _show(comparison)
+    if comparison.failure is not None:
+        raise comparison.failure
 
 
-def _show(found: Comparison) -> None:
+def _show(comparison: Comparison) -> None:
     """The table of what deserves a look, and how all came out."""
-    from deploykit.cli.display import print_table
-    from deploykit.report.comparing.rendering import noteworthy, summary, table_of
-
-    shown = noteworthy(found)
+    shown = noteworthy(comparison)
     if shown:
         print_table(*table_of(shown))
-    click.echo(f"{summary(found)}.")
-    left = len(found.changes) - len(shown)
+    click.echo(f"{summary(comparison)}.")
+    left = len(comparison.changes) - len(shown)
     if left:
         click.echo(f"{left} more configurations are not shown: --csv FILE or --json has all.")

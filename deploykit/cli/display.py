@@ -1,20 +1,19 @@
-"""What people see: tables on stdout, progress on stderr. rich is imported when something is shown."""
+"""What people see of results: tables and JSON on stdout, what to know of them on stderr."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
-from deploykit.cli.bar import Bar
-from deploykit.report.csvfile import STDOUT
+from deploykit.cli.outputs import Outputs
+from deploykit.lazy import rich
 from deploykit.report.schema import NAMES, Row
 from deploykit.report.views import Field, label
-
-if TYPE_CHECKING:
-    from rich.progress import ProgressColumn
 
 #: A pipe has no width; this one lets every table stand unbroken.
 _PIPE_WIDTH = 200
@@ -30,12 +29,10 @@ def print_table(
     header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = (), title: str = ""
 ) -> None:
     """A table on stdout, in the terminal's width; plain where stdout is no terminal."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(width=_width(), highlight=False)
-    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    console = rich.console.Console(width=_width(), highlight=False)
+    table = rich.table.Table(
+        box=rich.box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False
+    )
     aligned, cells = set(right), [list(row) for row in rows]
     columns = [[heading, *(row[i] for row in cells)] for i, heading in enumerate(header)]
     words = [
@@ -91,34 +88,25 @@ def print_fields(fields: Sequence[Field], rows: Sequence[dict[str, Any]]) -> Non
 
 
 def print_rows(
-    fields: Sequence[Field],
-    rows: Sequence[Row],
-    *,
-    csv_path: str | None,
-    as_json: bool,
-    quiet: bool,
+    fields: Sequence[Field], rows: Sequence[Row], outputs: Outputs, *, quiet: bool
 ) -> None:
     """Measured rows on stdout, as JSON or a table, unless the CSV goes there; what to know of them on stderr.
 
     Args:
         fields: columns of the table; JSON has all.
         rows: of a profile.
-        csv_path: where the CSV goes; None where there is none.
-        as_json: print JSON.
+        outputs: what stdout is to take.
         quiet: say only why rows failed or were skipped: progress can be done without, a reason can't.
     """
-    if as_json:
+    if outputs.json:
         print_json([{name: row.get(name) for name in NAMES} for row in rows])
-    elif csv_path != STDOUT:
+    elif outputs.table:
         print_fields(fields, rows)
     print_notes([row for row in rows if row["status"] != "ok"] if quiet else rows)
 
 
 def _width() -> int:
     """Columns of the terminal, or of a pipe; `$COLUMNS` overrides both, as is usual."""
-    import os
-    import shutil
-
     known = sys.stdout.isatty() or "COLUMNS" in os.environ
     return shutil.get_terminal_size().columns if known else _PIPE_WIDTH
 
@@ -157,47 +145,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return value
-
-
-class Steps(Bar):
-    """Progress on stderr: a bar where stderr is a terminal, a line per step elsewhere, or nothing.
-
-    Args:
-        total: how many steps there will be.
-        quiet: show nothing.
-    """
-
-    def __init__(self, total: int, *, quiet: bool = False) -> None:
-        super().__init__(quiet=quiet)
-        self.total, self.done = total, 0
-
-    def columns(self) -> Sequence[ProgressColumn]:
-        """What is being done, bar, steps, time taken."""
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-
-        return (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-        )
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        self.update(total=self.total)
-        return self
-
-    def expect(self, total: int) -> None:
-        """How many steps there will be, once that is known."""
-        self.total = total
-        self.update(total=total)
-
-    def say(self, text: str) -> None:
-        """What is being done now."""
-        if not self.update(description=text):
-            self.line(f"[{min(self.done + 1, self.total)}/{self.total}] {text}")
-
-    def step(self) -> None:
-        """One step is done."""
-        self.done += 1
-        self.update(completed=self.done)

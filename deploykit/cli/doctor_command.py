@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import click
 
-from deploykit.cli.options import json_option
+from deploykit.cli.display import print_json, print_table
+from deploykit.cli.outputs import Outputs, output_options
+from deploykit.workflow.doctor import examine, runs_something
 
 
 @click.command("doctor")
-@json_option
-def command(as_json: bool) -> int:
+@output_options()
+def command(outputs: Outputs) -> int:
     r"""Tell what works here, what is missing, and the line that installs it.
 
     Ends with 3 if no backend can build and run anything.
@@ -17,11 +19,8 @@ def command(as_json: bool) -> int:
     \b
     deploykit doctor
     """
-    from deploykit.cli.display import print_json, print_table
-    from deploykit.workflow.doctor import examine, runs_something
-
     checks = examine()
-    if as_json:
+    if outputs.json:
         print_json([vars(check) for check in checks])
     else:
         print_table(

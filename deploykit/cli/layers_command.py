@@ -2,20 +2,55 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shlex
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from deploykit.cli.options import (
-    calibration_options,
-    json_option,
-    quiet_option,
-    store_option,
-    variant_options,
-)
+from deploykit.backends import get
+from deploykit.backends.offers import check_offered
+from deploykit.cli.display import print_fields, print_json
+from deploykit.cli.groups import calibration_options, network_options, quiet_option, store_option
+from deploykit.cli.options import PERCENT, group
+from deploykit.cli.outputs import Outputs, output_options
+from deploykit.cli.progress import Steps
+from deploykit.errors import CheckFailed, UsageError
+from deploykit.report.views import Field, column, millions, percent
+from deploykit.store import Store
+from deploykit.workflow.build import check_precisions, require_available
+from deploykit.workflow.calibration import CalibrationChoice
+from deploykit.workflow.network import obtain_network
+from deploykit.workflow.plan import Source, Variants, plan
 
 if TYPE_CHECKING:
-    from deploykit.report.views import Field
+    from deploykit.workflow.keep import Goal, Kept
+    from deploykit.workflow.layers import LayerReport
+
+
+@group(
+    "goal",
+    click.option(
+        "--max-accuracy-drop",
+        callback=PERCENT,
+        metavar="PERCENT",
+        help="Instead, find the fewest layers to keep in fp32 so that top-1 loses no more, such as 0.5%.",
+    ),
+    click.option(
+        "--min-snr-db",
+        type=float,
+        metavar="DB",
+        help="The same for the outputs' signal-to-noise ratio, which needs no labels.",
+    ),
+)
+def goal_options(max_accuracy_drop: float | None, min_snr_db: float | None) -> Goal | None:
+    """What a search for layers to keep in float32 is to reach; None where there is none."""
+    if max_accuracy_drop is None and min_snr_db is None:
+        return None
+    from deploykit.workflow.keep import Goal
+
+    return Goal(max_accuracy_drop, min_snr_db)
 
 
 @click.command("layers")
@@ -27,23 +62,12 @@ if TYPE_CHECKING:
     "--threads", type=click.IntRange(1), metavar="N", help="Of the runtime; else all cores."
 )
 @click.option("--by", default="order", metavar="ORDER", help="order, drift, time or macs.")
-@click.option(
-    "--max-accuracy-drop",
-    metavar="PERCENT",
-    help="Instead, find the fewest layers to keep in fp32 so that top-1 loses no more, such as 0.5%.",
-)
-@click.option(
-    "--min-snr-db",
-    type=float,
-    metavar="DB",
-    help="The same for the outputs' signal-to-noise ratio, which needs no labels.",
-)
+@goal_options
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Only the first N rows.")
-@variant_options
+@network_options
 @calibration_options
-@click.option("--csv", "csv_path", metavar="FILE", help="Write the rows; - for stdout.")
+@output_options(csv="Write the rows; - for stdout.")
 @store_option
-@json_option
 @quiet_option
 def command(
     model: str,
@@ -52,18 +76,13 @@ def command(
     batch: int,
     threads: int | None,
     by: str,
-    max_accuracy_drop: str | None,
-    min_snr_db: float | None,
+    goal: Goal | None,
     top: int | None,
-    data: str | None,
-    calibration_method: str,
-    calibration_images: int | None,
-    synthetic_calibration: bool,
-    csv_path: str | None,
-    store: str | None,
-    as_json: bool,
+    variants: Variants,
+    calibration: CalibrationChoice,
+    outputs: Outputs,
+    store: Store,
     quiet: bool,
-    **options: Any,
 ) -> int:
     r"""Time, work, roofline and drift of each layer, in the order in which the engine runs them.
 
@@ -81,50 +100,25 @@ def command(
     deploykit layers my.onnx --precision int8 --data npz:my.npz --max-accuracy-drop 0.5%
     deploykit layers mobilenet --precision int8 --min-snr-db 25
     """
-    import dataclasses
-    import sys
+    from deploykit.workflow.layers import LayerRow, ordered, report_layers
 
-    from deploykit.backends import get
-    from deploykit.backends.offers import check_offered
-    from deploykit.cli.display import Steps, print_fields, print_json
-    from deploykit.cli.options import variants
-    from deploykit.errors import UsageError
-    from deploykit.report.csvfile import STDOUT, CsvReport
-    from deploykit.workflow.build import check_precisions, require_available
-    from deploykit.workflow.calibration import CalibrationChoice
-    from deploykit.workflow.layers import LayerRow, ordered, report_layers, totals
-    from deploykit.workflow.network import obtain_network, open_store
-    from deploykit.workflow.plan import plan
-
-    if as_json and csv_path == STDOUT:
-        raise UsageError("stdout takes one of --csv - and --json: name a file for the CSV")
     ordered((), by)  # refuses an order that is none before any work is done
-    check_precisions([precision], [get(backend).target])
+    target = get(backend).target
+    check_precisions([precision], [target])
     check_offered([get(backend)], [precision])
     require_available([get(backend)])
-    choice = CalibrationChoice(data, calibration_method, calibration_images, synthetic_calibration)
-    choice.check()
-    sources = plan([model], variants(**options), data)
+    sources = plan([model], variants, calibration.data)
     if len(sources) != 1:
         raise UsageError(f"layers takes one network, not {len(sources)}: give one multiplier each")
-    artifacts = open_store(store)
-    if max_accuracy_drop is not None or min_snr_db is not None:
-        from deploykit.cli.keep_search import search_and_show
-
-        return search_and_show(
-            sources[0],
-            precision,
-            get(backend).target,
-            choice,
-            artifacts,
-            max_accuracy_drop=max_accuracy_drop,
-            min_snr_db=min_snr_db,
-            as_json=as_json,
-            csv_path=csv_path,
-            quiet=quiet,
+    if goal is not None:
+        if outputs.csv is not None:
+            raise UsageError(
+                "--csv takes the rows of layers: leave it out when layers to keep are asked for"
+            )
+        return _search(
+            sources[0], precision, target, calibration, goal, store, outputs, quiet=quiet
         )
-    names = [field.name for field in dataclasses.fields(LayerRow)]
-    report_file = CsvReport(csv_path, names) if csv_path else None
+    report_file = outputs.csv_report([field.name for field in dataclasses.fields(LayerRow)])
     with Steps(5, quiet=quiet) as steps:
 
         def say(text: str) -> None:
@@ -132,26 +126,32 @@ def command(
             steps.step()
 
         say(f"export {model}")
-        network = obtain_network(sources[0], artifacts)
         report = report_layers(
-            network,
+            obtain_network(sources[0], store),
             precision,
-            artifacts,
-            choice,
+            store,
+            calibration,
             backend=backend,
             batch=batch,
             threads=threads,
-            data=data,
+            data=calibration.data,
             say=say,
         )
     rows = [dataclasses.asdict(row) for row in ordered(report.rows, by)[:top]]
     if report_file is not None:
         for row in rows:
             report_file.add(row)
+    _show(report, rows, outputs)
+    return 0
+
+
+def _show(report: LayerReport, rows: list[dict[str, Any]], outputs: Outputs) -> None:
+    from deploykit.workflow.layers import totals
+
     below = totals(report)
-    if as_json:
+    if outputs.json:
         print_json({"layers": rows, **below, "warning": report.warning})
-    elif csv_path != STDOUT:
+    elif outputs.table:
         print_fields(_fields(), rows)
         sys.stdout.write(
             f"layers {below['layers_ms']:.4g} ms + call {below['call_ms']:.3g} ms; whole run, not "
@@ -162,12 +162,9 @@ def command(
         sys.stderr.write(f"{report.warning}\n")
     if report.doubt:
         sys.stderr.write(f"the roofline is uncertain: {report.doubt}\n")
-    return 0
 
 
 def _fields() -> list[Field]:
-    from deploykit.report.views import Field, column, millions, percent
-
     def operator(row: dict[str, Any]) -> str:
         return f"{row['op_type']} (added)" if row["added"] else str(row["op_type"])
 
@@ -201,3 +198,62 @@ def _fields() -> list[Field]:
         Field("cosine", column("drift_cosine", cosine), rank=8),
         Field("max abs", column("drift_max_abs"), rank=9),
     ]
+
+
+def _search(
+    source: Source,
+    precision: str,
+    target: str,
+    calibration: CalibrationChoice,
+    goal: Goal,
+    store: Store,
+    outputs: Outputs,
+    *,
+    quiet: bool,
+) -> int:
+    """Print the layers to keep in float32, as options, and what that reaches.
+
+    Raises:
+        UsageError: two goals, or a precision with nothing to keep.
+        CheckFailed: not even all layers in fp32 suffice.
+    """
+    from deploykit.workflow.keep import find_kept, name_as_rule
+
+    if precision == "fp32":
+        raise UsageError("with --precision fp32 all layers are: give another one, such as int8")
+    with Steps(0, quiet=quiet) as steps:
+
+        def say(text: str) -> None:
+            steps.step()
+            steps.expect(steps.done + 1)
+            steps.say(text)
+
+        network = obtain_network(source, store)
+        kept = find_kept(network, precision, target, calibration, goal, say=say)
+    if outputs.json:
+        print_json({**dataclasses.asdict(kept), **dataclasses.asdict(goal)})
+    if kept.nodes is None:
+        raise CheckFailed(
+            f"not even all {kept.candidates} layers in fp32 suffice: {_value(goal, kept.reached)}, "
+            f"{_value(goal, kept.without)} with none; ask for less"
+        )
+    if outputs.table:
+        sys.stdout.write(_text(goal, kept, [shlex.quote(name_as_rule(n)) for n in kept.nodes]))
+    return 0
+
+
+def _text(goal: Goal, kept: Kept, rules: list[str]) -> str:
+    if not rules:
+        return f"nothing needs keeping: {_value(goal, kept.reached)}\n"
+    lines = [f"--keep {rule}\n" for rule in rules]
+    return (
+        "".join(lines) + f"{len(rules)} of {kept.candidates} layers in fp32: "
+        f"{_value(goal, kept.reached)}; with none: {_value(goal, kept.without)} "
+        f"({kept.measured} conversions measured)\n"
+    )
+
+
+def _value(goal: Goal, value: float) -> str:
+    if goal.max_drop is not None:
+        return f"top-1 drops by {100 * value:.2f} points on the calibration part"
+    return f"outputs at {value:.1f} dB"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import dataclasses
+from typing import Any
 
 import click
 
-from deploykit.cli.options import json_option
-
-if TYPE_CHECKING:
-    from deploykit.report.views import Field
+from deploykit import zoo
+from deploykit.cli.display import print_fields, print_json, print_table
+from deploykit.cli.outputs import Outputs, output_options
+from deploykit.errors import UsageError
+from deploykit.report.views import Field, column
 
 
 @click.command("list")
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 @click.option(
     "--precisions", is_flag=True, help="List precision recipes and their targets instead."
 )
-@json_option
-def command(pattern: str | None, precisions: bool, as_json: bool) -> None:
+@output_options()
+def command(pattern: str | None, precisions: bool, outputs: Outputs) -> None:
     r"""The catalogue: name, family, year, paper, input, parameters, MACs.
 
     MACs are multiply-accumulates of one image at the canonical input, in millions; one MAC is two FLOPs.
@@ -29,27 +31,19 @@ def command(pattern: str | None, precisions: bool, as_json: bool) -> None:
     deploykit list --precisions
     """
     if precisions:
-        _list_precisions(as_json)
+        _list_precisions(outputs)
         return
-    import dataclasses
-
-    from deploykit import zoo
-    from deploykit.cli.display import print_fields, print_json
-    from deploykit.errors import UsageError
-
     listed = zoo.architectures(pattern)
     if not listed:
         raise UsageError(f"no network matches {pattern!r}: see `deploykit list`")
-    found = [dataclasses.asdict(a) | {"input": a.input_shape} for a in listed]
-    if as_json:
-        print_json(found)
+    facts = [dataclasses.asdict(a) | {"input": a.input_shape} for a in listed]
+    if outputs.json:
+        print_json(facts)
     else:
-        print_fields(_fields(), found)
+        print_fields(_fields(), facts)
 
 
 def _fields() -> list[Field]:
-    from deploykit.report.views import Field, column
-
     def multipliers(row: dict[str, Any]) -> str:
         return " ".join(name for name in ("alpha", "rho") if row[f"has_{name}"])
 
@@ -69,12 +63,12 @@ def _fields() -> list[Field]:
     ]
 
 
-def _list_precisions(as_json: bool) -> None:
-    from deploykit.cli.display import print_json, print_table
+def _list_precisions(outputs: Outputs) -> None:
+    # The recipes need the onnx package, which the catalogue does not.
     from deploykit.graph.precision import precisions
 
     recipes = precisions()
-    if as_json:
+    if outputs.json:
         print_json(
             [
                 {

@@ -2,60 +2,91 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
-from deploykit.cli.against_options import against_options, compare_and_show, take_against
-from deploykit.cli.constraint_options import constraint_option, search_and_show, take_constraint
-from deploykit.cli.load_options import load_options, take_measuring
-from deploykit.cli.options import (
-    calibration_options,
-    json_option,
-    keep_options,
-    quiet_option,
-    store_option,
-    variant_options,
+from deploykit.backends import get
+from deploykit.backends.offers import check_offered
+from deploykit.bench.constraint import Constraint
+from deploykit.bench.policy import Policy
+from deploykit.cli.display import print_fields, print_json, print_rows
+from deploykit.cli.groups import conversion_options, network_options, quiet_option, store_option
+from deploykit.cli.measuring import (
+    Against,
+    Measuring,
+    Runs,
+    Scenarios,
+    against_options,
+    constraint_option,
+    measuring_options,
+    run_options,
+    scenario_options,
 )
-from deploykit.cli.pass_options import pass_options, take_passes
+from deploykit.cli.options import LIST
+from deploykit.cli.outputs import Outputs, output_options
+from deploykit.cli.progress import Steps
+from deploykit.errors import CheckFailed, UsageError
+from deploykit.report.csvfile import STDOUT, CsvReport
+from deploykit.report.schema import Row
+from deploykit.report.views import LISTING, PROFILE, Field
+from deploykit.store import Store
+from deploykit.workflow.against import as_values, check_sides, compare_sides, other_side, sentence
+from deploykit.workflow.build import check_precisions, require_available
+from deploykit.workflow.calibration import CalibrationChoice
+from deploykit.workflow.configuration import Configuration, ProfileOptions, configurations
+from deploykit.workflow.core_remarks import of_machine
+from deploykit.workflow.largest_load import LoadSearch, percentile_of
+from deploykit.workflow.network import sources_without_names
+from deploykit.workflow.outcome import exit_code
+from deploykit.workflow.plan import Variants, plan
+from deploykit.workflow.plan import preset as find_preset
+from deploykit.workflow.profile import Profiler
+from deploykit.workflow.run import describe_machine
 
 
 @click.command("profile")
 @click.argument("models", nargs=-1, metavar="[MODEL...]")
 @click.option(
-    "--precision", default="fp32", metavar="LIST", help="fp32, fp16, int8, …; default fp32."
+    "--precision",
+    default="fp32",
+    callback=LIST,
+    metavar="LIST",
+    help="fp32, fp16, int8, …; default fp32.",
 )
 @click.option(
     "--backend",
     default="onnxruntime",
+    callback=LIST,
     metavar="LIST",
     help="onnxruntime, openvino, torch, torch-compile, …",
 )
-@click.option("--batch", default="1", metavar="LIST", help="Images per run, such as 1,8.")
-@load_options
+@scenario_options
+@measuring_options
 @constraint_option
-@pass_options
+@run_options
 @against_options
-@variant_options
-@calibration_options
-@keep_options
-@click.option("--csv", "csv_path", metavar="FILE", help="Write the report; - for stdout.")
+@network_options
+@conversion_options
+@output_options(csv="Write the report; - for stdout.")
 @store_option
-@json_option
 @quiet_option
 def command(
     models: tuple[str, ...],
-    precision: str,
-    backend: str,
-    batch: str,
-    data: str | None,
-    csv_path: str | None,
-    store: str | None,
-    as_json: bool,
+    precision: tuple[str, ...],
+    backend: tuple[str, ...],
+    scenarios: Scenarios,
+    measuring: Measuring,
+    constraint: Constraint | None,
+    runs: Runs,
+    against: Against | None,
+    variants: Variants,
+    calibration: CalibrationChoice,
+    outputs: Outputs,
+    store: Store,
     quiet: bool,
-    preset: str | None,
-    **options: Any,
 ) -> int:
     r"""Measure latency, throughput, memory, drift and accuracy, each row in a process of its own.
 
@@ -75,84 +106,157 @@ def command(
     deploykit profile squeezenet1_0 --constraint 'latency_p95_ms<=50'
     deploykit profile mobilenet --precision int8 --against fp32 --max-slowdown 5%
     """
-    from deploykit.backends import get
-    from deploykit.backends.offers import check_offered
-    from deploykit.cli.display import Steps, print_rows
-    from deploykit.cli.options import calibration_choice, listed, variants, whole_numbers
-    from deploykit.errors import UsageError
-    from deploykit.report.csvfile import STDOUT, CsvReport
-    from deploykit.report.schema import NAMES
-    from deploykit.report.views import LISTING, PROFILE
-    from deploykit.workflow.build import check_precisions, require_available
-    from deploykit.workflow.configuration import ProfileOptions, configurations
-    from deploykit.workflow.core_remarks import of_machine
-    from deploykit.workflow.network import open_store
-    from deploykit.workflow.network import sources_without_names as from_store
-    from deploykit.workflow.outcome import exit_code
-    from deploykit.workflow.plan import plan
-    from deploykit.workflow.plan import preset as find_preset
-    from deploykit.workflow.profile import Profiler
-    from deploykit.workflow.run import describe_machine
-
-    if as_json and csv_path == STDOUT:
-        raise UsageError("stdout takes one of --csv - and --json: name a file for the CSV")
-    measuring, against = take_measuring(options, csv_path), take_against(options)
-    constraint = take_constraint(options, against=against is not None)
-    precisions, backends = listed(precision, "--precision"), listed(backend, "--backend")
-    targets = [get(name).target for name in backends]
-    check_precisions(precisions, targets)
-    check_offered([get(name) for name in backends], precisions)
-    passes, policy = take_passes(
-        options,
-        backends,
-        measuring.scenarios,
-        measuring.policy,
-        searching=constraint is not None,
-    )
-    require_available([get(name) for name in backends])
-    profile = ProfileOptions(
-        precisions=precisions,
-        backends=backends,
-        batches=whole_numbers(batch, "--batch"),
-        scenarios=measuring.scenarios,
+    if constraint is not None and against is not None:
+        raise UsageError("--constraint and --against are two questions: ask one at a time")
+    backends = [get(name) for name in backend]
+    calibration.keep.check(precision)
+    check_precisions(precision, [one.target for one in backends])
+    check_offered(backends, precision)
+    runs.check(backend, scenarios, constraint)
+    require_available(backends)
+    options = ProfileOptions(
+        precisions=precision,
+        backends=backend,
+        batches=scenarios.batches,
+        scenarios=scenarios.each,
         repeats=measuring.repeats,
-        calibration=calibration_choice(data, options, precisions),
-        policy=policy,
-        passes=passes,
-        data=data,
+        policy=runs.applied_to(_policy(measuring, constraint)),
+        calibration=calibration,
+        data=calibration.data,
         timeout_s=measuring.timeout_s,
         roofline=measuring.roofline,
-        samples=measuring.samples,
-        report_folder=Path(csv_path).parent if csv_path and csv_path != STDOUT else Path(),
+        samples=measuring.samples_folder(outputs.csv),
+        report_folder=Path(outputs.csv).parent if outputs.csv not in (None, STDOUT) else Path(),
+        passes=runs.passes,
     )
-    artifacts = open_store(store)
-    chosen = variants(**options)
-    if preset is not None and not models:
-        models = find_preset(preset).models
-    sources = plan(models, chosen, data) if models else from_store(artifacts, chosen)
+    if runs.preset is not None and not models:
+        models = find_preset(runs.preset).models
+    sources = (
+        plan(models, variants, calibration.data)
+        if models
+        else sources_without_names(store, variants)
+    )
     if not quiet:
         for remark in of_machine():
             click.echo(f"note: {remark}", err=True)
     if constraint is not None:
-        code = search_and_show(
-            sources, constraint, profile, artifacts, csv_path=csv_path, as_json=as_json, quiet=quiet
-        )
-        describe_machine(measuring.samples, artifacts)
-        return code
-    wanted = configurations(sources, profile)
+        return _search(LoadSearch(sources, options, constraint), store, outputs, quiet=quiet)
+    wanted = configurations(sources, options)
     if against is not None:
-        return compare_and_show(
-            wanted, against, profile, artifacts, csv_path=csv_path, as_json=as_json, quiet=quiet
-        )
-    report = CsvReport(csv_path, NAMES) if csv_path else None
-    rows = []
+        return _compare(wanted, against, options, store, outputs, quiet=quiet)
+    view = PROFILE if runs.preset is None else LISTING
+    return _measure(wanted, options, view, store, outputs, quiet=quiet)
+
+
+def _policy(measuring: Measuring, constraint: Constraint | None) -> Policy:
+    """How long to measure: a constraint on a percentile needs the samples for it."""
+    percentile = None if constraint is None else percentile_of(constraint)
+    return measuring.policy if percentile is None else measuring.reaching(percentile)
+
+
+def _measure(
+    wanted: Sequence[Configuration],
+    options: ProfileOptions,
+    view: Sequence[Field],
+    store: Store,
+    outputs: Outputs,
+    *,
+    quiet: bool,
+) -> int:
+    """Measure every configuration, write and show its row; return the exit code."""
+    report = outputs.csv_report()
+    rows: list[Row] = []
     with Steps(len(wanted), quiet=quiet) as steps:
-        for row in Profiler(artifacts, profile, steps.say).rows(wanted):
+        for row in Profiler(store, options, steps.say).rows(wanted):
             rows.append(row)
             if report is not None:
                 report.add(row)
             steps.step()
-    describe_machine(measuring.samples, artifacts)
-    fields = PROFILE if preset is None else LISTING
-    print_rows(fields, rows, csv_path=csv_path, as_json=as_json, quiet=quiet)
+    describe_machine(options.samples, store)
+    print_rows(view, rows, outputs, quiet=quiet)
     return exit_code(rows)
+
+
+def _search(search: LoadSearch, store: Store, outputs: Outputs, *, quiet: bool) -> int:
+    """Search, write what was tried, and answer in one line for each network, precision and backend.
+
+    Returns:
+        The exit code: 0, or 1 where nothing holds the constraint, or that of rows which all failed.
+    """
+    report = outputs.csv_report()
+    rows: list[Row] = []
+    try:
+        with Steps(len(search.bases) * len(search.axis.amounts), quiet=quiet) as steps:
+            for row in search.rows(Profiler(store, search.options, steps.say)):
+                rows.append(row)
+                if report is not None and not report.stream:
+                    report.add(row)
+                steps.step()
+    finally:
+        # Which one is chosen is known at the end only: a file is written once more, a stream waits.
+        if report is not None and rows:
+            _finish(report, rows)
+    print_rows(PROFILE, rows, outputs, quiet=quiet)
+    describe_machine(search.options.samples, store)
+    for answer in search.answers:
+        click.echo(answer.text, err=not outputs.table)
+    if all(answer.search.best is not None for answer in search.answers):
+        return 0
+    return exit_code(rows) if all(row["status"] != "ok" for row in rows) else 1
+
+
+def _finish(report: CsvReport, rows: Sequence[Row]) -> None:
+    if not report.stream:
+        report.replace(rows)
+        return
+    for row in rows:
+        report.add(row)
+    sys.stdout.flush()
+
+
+def _compare(
+    wanted: Sequence[Configuration],
+    against: Against,
+    options: ProfileOptions,
+    store: Store,
+    outputs: Outputs,
+    *,
+    quiet: bool,
+) -> int:
+    """Compare the one configuration that is wanted with the other, and show the outcome.
+
+    Raises:
+        CheckFailed: it is slower by more than --max-slowdown.
+        DeploykitError: a side can't be built or measured.
+    """
+    if len(wanted) != 1:
+        raise UsageError(
+            f"--against compares one configuration, these are {len(wanted)}: name one MODEL, "
+            "precision, backend and batch"
+        )
+    head = wanted[0]
+    other = other_side(against.other, head)
+    check_sides([head, other])
+    report = outputs.csv_report()
+    with Steps(1, quiet=quiet) as steps:
+        sides = compare_sides(
+            Profiler(store, options, steps.say),
+            head,
+            other,
+            threshold=against.threshold,
+            budget_s=against.budget_s,
+        )
+    rows = [sides.base, sides.head]
+    if report is not None:
+        for row in rows:
+            report.add(row)
+    name = other.name if isinstance(other, Path) else other.text
+    text = f"{head.text} against {name}: {sentence(sides.comparison)}"
+    if outputs.json:
+        print_json(as_values(sides))
+    elif outputs.table:
+        print_fields(PROFILE, rows)
+        click.echo(text)
+    if against.gate and sides.comparison.verdict == "slower":
+        raise CheckFailed(f"{text}; look for what changed, or raise --max-slowdown")
+    return 0

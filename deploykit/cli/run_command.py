@@ -6,16 +6,27 @@ from pathlib import Path
 
 import click
 
-from deploykit.cli.options import json_option, quiet_option, store_option
+from deploykit.bench.policy import Policy
+from deploykit.claims import failure
+from deploykit.claims.table import HEADER, verdict_cells, verdict_rows
+from deploykit.cli.display import print_fields, print_json, print_notes, print_table
+from deploykit.cli.groups import quiet_option, store_option
+from deploykit.cli.outputs import Outputs, output_options
+from deploykit.cli.progress import Steps
+from deploykit.report.schema import NAMES
+from deploykit.report.views import PROFILE
+from deploykit.store import Store
+from deploykit.workflow.outcome import exit_code
+from deploykit.workflow.run import Run
 
 
 @click.command("run")
 @click.option("--reports", default="reports", metavar="DIR", help="Folder for the reports.")
 @click.option("--quick", is_flag=True, help="Measure 0.5 s per row instead of 3 s.")
 @store_option
-@json_option
+@output_options()
 @quiet_option
-def command(reports: str, quick: bool, store: str | None, as_json: bool, quiet: bool) -> int:
+def command(reports: str, quick: bool, store: Store, outputs: Outputs, quiet: bool) -> int:
     r"""Export, convert, build, measure and check claims on the default models, and write the reports.
 
     lenet5 (trained), squeezenet, alexnet, mobilenet at alpha 1 and 0.5; fp32, fp16 and int8; ONNX Runtime on
@@ -26,22 +37,12 @@ def command(reports: str, quick: bool, store: str | None, as_json: bool, quiet: 
     deploykit run
     deploykit run --quick --reports /tmp/reports
     """
-    from deploykit.bench.policy import Policy
-    from deploykit.claims import failure
-    from deploykit.claims.table import HEADER, verdict_cells, verdict_rows
-    from deploykit.cli.display import Steps, print_fields, print_json, print_notes, print_table
-    from deploykit.report.schema import NAMES
-    from deploykit.report.views import PROFILE
-    from deploykit.workflow.network import open_store
-    from deploykit.workflow.outcome import exit_code
-    from deploykit.workflow.run import Run
-
     policy = Policy.quick() if quick else Policy()
     with Steps(0, quiet=quiet) as steps:
-        job = Run(Path(reports), open_store(store), policy, say=steps.say, step=steps.step)
+        job = Run(Path(reports), store, policy, say=steps.say, step=steps.step)
         steps.expect(len(job.wanted) + 1)
         result = job()
-    if as_json:
+    if outputs.json:
         rows = [{name: row.get(name) for name in NAMES} for row in result.rows]
         print_json({"profile": rows, "claims": verdict_rows(result.verdicts)})
     else:

@@ -2,15 +2,108 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from deploykit.cli.options import json_option, quiet_option
+from deploykit import zoo
+from deploykit.cli.display import print_json
+from deploykit.cli.groups import FRACTIONS, NUMBERS, check_multipliers, quiet_option
+from deploykit.cli.options import group
+from deploykit.cli.outputs import Outputs, output_options
+from deploykit.cli.progress import TrainingDisplay
+from deploykit.data import open_dataset
+from deploykit.errors import EXIT_INTERRUPTED, UsageError
+from deploykit.spec import ModelSpec
+from deploykit.training import train
+from deploykit.training.checkpoint import state_path
+from deploykit.workflow.plan import Variants, plan
+from deploykit.zoo import weights
 
-if TYPE_CHECKING:
-    from deploykit.spec import ModelSpec
+
+@dataclass(frozen=True)
+class Recipe:
+    """What of a training is given rather than left to the recipe.
+
+    Attributes:
+        epochs: passes over the data; None takes the recipe's.
+        resume: whether to go on from what an interrupted training left.
+        start: a checkpoint to start from, or "trained" for the shipped one; None starts anew.
+        freeze: patterns of the names of parameters that stay as they are.
+    """
+
+    epochs: int | None
+    resume: bool
+    start: str | None
+    freeze: tuple[str, ...]
+
+
+@group(
+    "variants",
+    click.option("--alpha", default="1", callback=NUMBERS, metavar="A", help="Width multiplier."),
+    click.option(
+        "--rho",
+        default="1",
+        callback=FRACTIONS,
+        metavar="R",
+        help="Resolution multiplier, such as 6/7.",
+    ),
+    click.option(
+        "--resolution",
+        type=click.IntRange(1),
+        metavar="PX",
+        help="Base input size, which --rho multiplies; else that of --from, else the network's own.",
+    ),
+    click.option(
+        "--seed", type=int, default=0, metavar="N", help="Of weights, order and augmentation."
+    ),
+)
+def trained_network_options(
+    alpha: tuple[float, ...], rho: tuple[Fraction, ...], resolution: int | None, seed: int
+) -> Variants:
+    """Which variant of a network is trained.
+
+    Raises:
+        UsageError: a multiplier is missing.
+    """
+    check_multipliers(alpha, rho)
+    return Variants(alpha, rho, resolution_px=resolution, seed=seed)
+
+
+@group(
+    "recipe",
+    click.option(
+        "--epochs",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Passes over the data; else the recipe's.",
+    ),
+    click.option(
+        "--resume",
+        is_flag=True,
+        help="Go on from FILE.resume, which each finished epoch leaves; the other options must be the same.",
+    ),
+    click.option(
+        "--from",
+        "start",
+        metavar="FILE",
+        help="Transfer learning: start from these weights of the same network, or from `trained` (shipped) "
+        "ones; a head of another shape starts anew.",
+    ),
+    click.option(
+        "--freeze",
+        multiple=True,
+        metavar="PATTERN",
+        help="Keep parameters of such names as they are, such as 'blocks.*'; may be given again.",
+    ),
+)
+def recipe_options(
+    epochs: int | None, resume: bool, start: str | None, freeze: tuple[str, ...]
+) -> Recipe:
+    """What of a training is given rather than left to the recipe."""
+    return Recipe(epochs, resume, start, freeze)
 
 
 @click.command("train")
@@ -21,54 +114,18 @@ if TYPE_CHECKING:
     metavar="DATASET",
     help="digits, fashion-mnist, imagefolder:PATH, npz:PATH.",
 )
-@click.option("--alpha", default="1", metavar="A", help="Width multiplier.")
-@click.option("--rho", default="1", metavar="R", help="Resolution multiplier, such as 6/7.")
-@click.option(
-    "--resolution",
-    type=click.IntRange(1),
-    metavar="PX",
-    help="Base input size, which --rho multiplies; else that of --from, else the network's own.",
-)
-@click.option(
-    "--epochs", type=click.IntRange(1), metavar="N", help="Passes over the data; else the recipe's."
-)
-@click.option(
-    "--seed", type=int, default=0, metavar="N", help="Of weights, order and augmentation."
-)
+@trained_network_options
+@recipe_options
 @click.option("-o", "--output", metavar="FILE", help="Checkpoint; else MODEL-DATASET.safetensors.")
-@click.option(
-    "--resume",
-    is_flag=True,
-    help="Go on from FILE.resume, which each finished epoch leaves; the other options must be the same.",
-)
-@click.option(
-    "--from",
-    "from_checkpoint",
-    metavar="FILE",
-    help="Transfer learning: start from these weights of the same network, or from `trained` (shipped) ones; "
-    "a head of another shape starts anew.",
-)
-@click.option(
-    "--freeze",
-    multiple=True,
-    metavar="PATTERN",
-    help="Keep parameters of such names as they are, such as 'blocks.*'; may be given again.",
-)
-@json_option
+@output_options()
 @quiet_option
 def command(
     model: str,
     data: str,
-    alpha: str,
-    rho: str,
-    resolution: int | None,
-    epochs: int | None,
-    seed: int,
+    variants: Variants,
+    recipe: Recipe,
     output: str | None,
-    resume: bool,
-    from_checkpoint: str | None,
-    freeze: tuple[str, ...],
-    as_json: bool,
+    outputs: Outputs,
     quiet: bool,
 ) -> int:
     r"""Train a network on a data set and store it with its accuracy on the held-out part.
@@ -84,15 +141,9 @@ def command(
     deploykit train mobilenet --alpha 0.25 --data digits --from trained --freeze 'blocks.*'
     deploykit train lenet5 --data npz:own.npz --from lenet5-digits.safetensors -o own.safetensors
     """
-    from deploykit.cli.display import print_json
-    from deploykit.cli.training_display import TrainingDisplay
-    from deploykit.data import open_dataset
-    from deploykit.errors import EXIT_INTERRUPTED
-    from deploykit.training import train
-
-    spec = _network(model, alpha, rho, resolution, seed)
-    start = _start(from_checkpoint, spec)
-    if start is not None and resolution is None:
+    spec = _network(model, variants)
+    start = _start(recipe.start, spec)
+    if start is not None and variants.resolution_px is None:
         spec = _at_resolution_of(start, spec)
     dataset = open_dataset(data)
     name = dataset.name.partition(":")[0]
@@ -103,17 +154,17 @@ def command(
                 spec,
                 dataset,
                 out=out,
-                epochs=epochs,
-                seed=seed,
-                resume=resume,
+                epochs=recipe.epochs,
+                seed=variants.seed,
+                resume=recipe.resume,
                 from_checkpoint=start,
-                freeze=freeze,
+                freeze=recipe.freeze,
                 progress=display.show,
             )
     except KeyboardInterrupt:
         click.echo(f"deploykit: interrupted: {_what_is_left(out)}", err=True)
         return EXIT_INTERRUPTED
-    if as_json:
+    if outputs.json:
         print_json({"path": str(result.path), "top1": result.top1, **result.metadata})
         return 0
     click.echo(
@@ -123,49 +174,33 @@ def command(
     return 0
 
 
-def _network(model: str, alpha: str, rho: str, resolution: int | None, seed: int) -> ModelSpec:
-    from deploykit.cli.options import variants
-    from deploykit.errors import UsageError
-    from deploykit.spec import ModelSpec
-    from deploykit.workflow.plan import plan
-
-    sources = plan([model], variants(alpha, rho, None, None, resolution, seed))
+def _network(model: str, variants: Variants) -> ModelSpec:
+    sources = plan([model], variants)
     if len(sources) != 1 or not isinstance(sources[0], ModelSpec):
         raise UsageError("train takes one network of the catalogue at one --alpha and one --rho")
     return sources[0]
 
 
-def _start(from_checkpoint: str | None, spec: ModelSpec) -> Path | None:
+def _start(checkpoint: str | None, spec: ModelSpec) -> Path | None:
     """The file to start from: as given, or the shipped one that `trained` means."""
-    from dataclasses import replace
-
-    from deploykit.zoo import weights
-
-    if from_checkpoint is None:
+    if checkpoint is None:
         return None
-    if weights.is_trained(from_checkpoint):
-        return weights.trained(replace(spec, weights=from_checkpoint))
-    return Path(from_checkpoint)
+    if weights.is_trained(checkpoint):
+        return weights.trained(replace(spec, weights=checkpoint))
+    return Path(checkpoint)
 
 
 def _at_resolution_of(start: Path, spec: ModelSpec) -> ModelSpec:
-    """The network at the input size that the weights were trained at, where they tell it."""
-    from dataclasses import replace
-
-    from deploykit import zoo
-    from deploykit.zoo.weights import metadata
-
+    """The network at the input size that the weights were trained at, where their file says so."""
     if start.suffix != ".safetensors" or not start.is_file() or ":" in spec.name:
         return spec
     if not zoo.lookup(spec.name).has_rho:
         return spec
-    told = metadata(start).get("resolution_px", "")
-    return replace(spec, resolution_px=int(told)) if told.isdigit() else spec
+    size = weights.metadata(start).get("resolution_px", "")
+    return replace(spec, resolution_px=int(size)) if size.isdigit() else spec
 
 
 def _what_is_left(out: Path) -> str:
-    from deploykit.training.checkpoint import state_path
-
     state = state_path(out)
     if state.is_file():
         return f"the same command with --resume goes on from {state}"

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from deploykit.cli import display
-from deploykit.cli.display import Steps, print_fields, print_notes, print_table
+from deploykit.cli.display import print_fields, print_notes, print_table
+from deploykit.cli.progress import Steps
 from deploykit.report.views import PROFILE, Field
 
 OK = {"status": "ok", "model": "lenet5", "backend": "onnxruntime", "precision": "fp32"}

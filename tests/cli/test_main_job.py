@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from deploykit import claims, env
+from deploykit import env
 from deploykit.claims import Outcome, PartResult, evaluate_claims
 from deploykit.spec import ModelSpec
 from deploykit.workflow import run as run_module
@@ -18,7 +18,8 @@ from deploykit.workflow import run as run_module
 def small(monkeypatch):
     """The main job on one network and one claim."""
     sources = (ModelSpec("lenet5", weights="trained"),)
-    monkeypatch.setattr(run_module, "Run", functools.partial(run_module.Run, sources=sources))
+    job = functools.partial(run_module.Run, sources=sources)
+    monkeypatch.setattr("deploykit.cli.run_command.Run", job)
     monkeypatch.setattr(
         run_module, "evaluate_claims", lambda rows: evaluate_claims(["vgg-140m"], rows)
     )
@@ -46,7 +47,7 @@ def test_a_verdict_that_nobody_expected_ends_with_1(run, monkeypatch):
             for verdict in evaluate_claims(ids, rows)
         ]
 
-    monkeypatch.setattr(claims, "evaluate_claims", surprising)
+    monkeypatch.setattr("deploykit.cli.claims_command.evaluate_claims", surprising)
     ended = run("claims", "vgg-140m")
     assert ended.code == 1
     assert "vgg-140m" in ended.out

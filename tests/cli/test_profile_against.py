@@ -3,7 +3,9 @@ from __future__ import annotations
 import csv
 import json
 
-from deploykit.cli.against_options import take_against
+import click
+
+from deploykit.cli.measuring import against_options
 
 SHORT = ("--against-seconds", "1", "--quick", "-q")
 
@@ -64,5 +66,10 @@ def test_a_damaged_engine_is_said_in_one_line(run, tmp_path):
 
 
 def test_a_bare_number_is_of_percent_as_compare_takes_it():
-    options = {"against": "int8", "max_slowdown": "5", "against_seconds": None}
-    assert take_against(options).threshold == 0.05
+    @click.command()
+    @against_options
+    def command(against):
+        return against
+
+    options = ["--against", "int8", "--max-slowdown", "5"]
+    assert command.main(options, standalone_mode=False).threshold == 0.05

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from deploykit.cli.training_display import TrainingDisplay
+from deploykit.cli.progress import TrainingDisplay
 from deploykit.spec import ModelSpec
 from deploykit.training import Progress
 from deploykit.zoo import weights

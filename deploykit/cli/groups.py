@@ -1,0 +1,193 @@
+"""The groups of options that several commands share; each gives the command one value of the library's."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import click
+
+from deploykit.cli.options import group, read_by
+from deploykit.errors import UsageError
+from deploykit.spec import BuildOptions
+from deploykit.store import Store
+from deploykit.workflow.calibration import CalibrationChoice, KeepChoice
+from deploykit.workflow.network import open_store
+from deploykit.workflow.plan import Variants, fractions, numbers
+
+NUMBERS = read_by(numbers)
+FRACTIONS = read_by(fractions)
+
+
+@group(
+    "variants",
+    click.option(
+        "--alpha",
+        default="1",
+        callback=NUMBERS,
+        metavar="LIST",
+        help="Width multipliers, such as 1,0.5.",
+    ),
+    click.option(
+        "--rho",
+        default="1",
+        callback=FRACTIONS,
+        metavar="LIST",
+        help="Resolution multipliers, such as 1,6/7.",
+    ),
+    click.option(
+        "--weights",
+        metavar="SOURCE",
+        help="random (seeded; the default), trained (shipped, for --data where that is given; or "
+        "trained:DATASET), torchvision, timm, or a checkpoint file.",
+    ),
+    click.option("--num-classes", type=int, metavar="N", help="Classes of the head."),
+    click.option(
+        "--resolution", type=int, metavar="PX", help="Base input size, which --rho multiplies."
+    ),
+    click.option("--seed", type=int, default=0, metavar="N", help="Of random weights."),
+)
+def network_options(
+    alpha: tuple[float, ...],
+    rho: tuple[Fraction, ...],
+    weights: str | None,
+    num_classes: int | None,
+    resolution: int | None,
+    seed: int,
+) -> Variants:
+    """Which variants of the named networks are meant.
+
+    Raises:
+        UsageError: a list is empty.
+    """
+    check_multipliers(alpha, rho)
+    return Variants(alpha, rho, weights, num_classes, resolution, seed)
+
+
+def check_multipliers(alpha: tuple[float, ...], rho: tuple[Fraction, ...]) -> None:
+    """Refuse lists of multipliers that are empty.
+
+    Raises:
+        UsageError: one of them is.
+    """
+    if not alpha or not rho:
+        raise UsageError("--alpha and --rho need at least one number, such as --alpha 1,0.5")
+
+
+_CALIBRATION = (
+    click.option(
+        "--data",
+        metavar="DATASET",
+        help="Calibrate and judge on: digits, fashion-mnist, imagefolder:PATH, npz:PATH.",
+    ),
+    click.option(
+        "--calibration-method",
+        default="minmax",
+        metavar="METHOD",
+        help="minmax, percentile, entropy or mse.",
+    ),
+    click.option(
+        "--calibration-images", type=click.IntRange(1), metavar="N", help="How many images."
+    ),
+    click.option(
+        "--synthetic-calibration",
+        is_flag=True,
+        help="Allow made-up images: an engine to time, not to trust. The row says so.",
+    ),
+)
+
+
+@group("calibration", *_CALIBRATION)
+def calibration_options(
+    data: str | None,
+    calibration_method: str,
+    calibration_images: int | None,
+    synthetic_calibration: bool,
+) -> CalibrationChoice:
+    """What quantised networks are calibrated with.
+
+    Raises:
+        UnknownName, UsageError, MissingDependency: there is no such method or data set.
+    """
+    choice = CalibrationChoice(data, calibration_method, calibration_images, synthetic_calibration)
+    choice.check()
+    return choice
+
+
+@group(
+    "calibration",
+    *_CALIBRATION,
+    click.option(
+        "--keep",
+        "keep",
+        multiple=True,
+        metavar="NODE",
+        help="Leave a node in fp32, by name or pattern; can be repeated.",
+    ),
+    click.option(
+        "--keep-op",
+        "keep_op",
+        multiple=True,
+        metavar="TYPE",
+        help="Leave all nodes of a type in fp32, such as Gemm; can be repeated.",
+    ),
+    click.option(
+        "--keep-drift",
+        "keep_drift",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Leave the N layers in fp32 whose conversion costs the outputs most.",
+    ),
+)
+def conversion_options(
+    data: str | None,
+    calibration_method: str,
+    calibration_images: int | None,
+    synthetic_calibration: bool,
+    keep: tuple[str, ...],
+    keep_op: tuple[str, ...],
+    keep_drift: int | None,
+) -> CalibrationChoice:
+    """What quantised networks are calibrated with, and which of their layers stay in fp32.
+
+    Raises:
+        UnknownName, UsageError, MissingDependency: there is no such method or data set.
+    """
+    choice = CalibrationChoice(
+        data,
+        calibration_method,
+        calibration_images,
+        synthetic_calibration,
+        keep=KeepChoice(keep, keep_op, keep_drift or 0),
+    )
+    choice.check()
+    return choice
+
+
+@group(
+    "engine",
+    click.option(
+        "--max-batch", type=click.IntRange(1), default=8, help="Largest batch of TensorRT engines."
+    ),
+    click.option(
+        "--compute-capability", metavar="X.Y", help="NVIDIA device to build for, such as 8.6."
+    ),
+)
+def engine_options(max_batch: int, compute_capability: str | None) -> BuildOptions:
+    """What engines are built for."""
+    return BuildOptions(batch_max=max_batch, compute_capability=compute_capability)
+
+
+@group(
+    "store",
+    click.option("--store", metavar="DIR", help="Artifact store; $DEPLOYKIT_STORE, else engines/."),
+)
+def store_option(store: str | None) -> Store:
+    """The store of graphs and engines.
+
+    Raises:
+        UsageError: a file stands where its folder should be.
+    """
+    return open_store(store)
+
+
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")

@@ -1,0 +1,355 @@
+"""Options of `deploykit profile` alone: in which scenario, how long and how often to measure, and what for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+
+from deploykit.backends import get
+from deploykit.backends.passes import check_pass
+from deploykit.bench.constraint import Constraint
+from deploykit.bench.policy import Policy
+from deploykit.bench.scenario import Scenario, parse_rate
+from deploykit.cli.options import LIST, PERCENT, WHOLE_NUMBERS, group, parse_list, read_by
+from deploykit.errors import UsageError
+from deploykit.report.csvfile import STDOUT
+from deploykit.workflow.largest_load import read_constraint
+from deploykit.workflow.plan import preset as find_preset
+
+#: A row that is to reach a percentile may take this share of --timeout; the rest is for loading and accuracy.
+SHARE_OF_TIMEOUT = 0.5
+DEFAULT_THRESHOLD = 0.01
+DEFAULT_BUDGET_S = 8.0
+
+_RATES = read_by(lambda text, name: tuple(map(parse_rate, parse_list(text, name))))
+_CONSTRAINT = read_by(lambda text, _: read_constraint(text))
+
+
+@dataclass(frozen=True)
+class Scenarios:
+    """Under what to measure: every batch in every scenario.
+
+    Attributes:
+        batches: images per run.
+        each: every combination of threads, streams and rate.
+    """
+
+    batches: tuple[int, ...]
+    each: tuple[Scenario, ...]
+
+    @property
+    def plain(self) -> bool:
+        """Whether each sends one request after the other, so that runs can be counted out."""
+        return all(one.streams == 1 and one.rate_per_s is None for one in self.each)
+
+
+@group(
+    "scenarios",
+    click.option(
+        "--batch",
+        default="1",
+        callback=WHOLE_NUMBERS,
+        metavar="LIST",
+        help="Images per run, such as 1,8.",
+    ),
+    click.option(
+        "--threads",
+        callback=WHOLE_NUMBERS,
+        metavar="LIST",
+        help="Of the runtime, such as 1,2; else all usable cores.",
+    ),
+    click.option(
+        "--streams",
+        default="1",
+        callback=WHOLE_NUMBERS,
+        metavar="LIST",
+        help="Concurrent requests, such as 1,2.",
+    ),
+    click.option(
+        "--rate",
+        callback=_RATES,
+        metavar="LIST",
+        help="Requests arrive at 100/s, say, at random; queueing counts in the latency.",
+    ),
+)
+def scenario_options(
+    batch: tuple[int, ...],
+    threads: tuple[int, ...] | None,
+    streams: tuple[int, ...],
+    rate: tuple[float, ...] | None,
+) -> Scenarios:
+    """Under what to measure."""
+    product = itertools.product(threads or (None,), streams, rate or (None,))
+    return Scenarios(batch, tuple(itertools.starmap(Scenario, product)))
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How to measure.
+
+    Attributes:
+        policy: how long.
+        repeats: processes per configuration.
+        samples: folder for raw samples; None leaves the choice to `samples_folder`.
+        keep_samples: whether raw samples are kept at all.
+        roofline: compare rows with the machine's ceilings.
+        timeout_s: kill a row's process after that long.
+    """
+
+    policy: Policy
+    repeats: int
+    samples: Path | None
+    keep_samples: bool
+    roofline: bool
+    timeout_s: float
+
+    def samples_folder(self, csv: str | None) -> Path | None:
+        """Where raw samples go: as was said, or beside the report; None where they are not kept.
+
+        Args:
+            csv: the report's path.
+        """
+        if self.samples is not None or not self.keep_samples:
+            return self.samples
+        if csv in (None, STDOUT) or (Path(csv).exists() and not Path(csv).is_file()):
+            return None
+        report = Path(csv)
+        return report.with_name(f"{report.stem}-samples")
+
+    def reaching(self, percentile: float) -> Policy:
+        """The policy that goes on until a percentile has its samples, if the timeout lets it."""
+        return self.policy.reaching(percentile, self.timeout_s * SHARE_OF_TIMEOUT)
+
+
+@group(
+    "measuring",
+    click.option("--quick", is_flag=True, help="Measure 0.5 s per row instead of 3 s."),
+    click.option(
+        "--seconds", type=click.FloatRange(0.1), metavar="S", help="Measure each row that long."
+    ),
+    click.option(
+        "--percentile",
+        type=click.FloatRange(50, 99.9),
+        metavar="P",
+        help="Measure until this one, such as 99, has the samples it needs.",
+    ),
+    click.option(
+        "--repeats",
+        type=click.IntRange(1),
+        default=1,
+        metavar="N",
+        help="Processes per configuration, spread over the run.",
+    ),
+    click.option(
+        "--samples",
+        metavar="DIR",
+        help="Keep every latency there; else beside the --csv, in NAME-samples.",
+    ),
+    click.option("--no-samples", is_flag=True, help="Keep no latencies."),
+    click.option(
+        "--no-roofline", is_flag=True, help="Don't measure the machine's ceilings (once, 3 s)."
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(1),
+        default=600.0,
+        metavar="S",
+        help="Kill a row that takes longer.",
+    ),
+)
+def measuring_options(
+    quick: bool,
+    seconds: float | None,
+    percentile: float | None,
+    repeats: int,
+    samples: str | None,
+    no_samples: bool,
+    no_roofline: bool,
+    timeout: float,
+) -> Measuring:
+    """How to measure.
+
+    Raises:
+        UsageError: two options contradict each other, or the samples' folder is a file.
+    """
+    if quick and seconds is not None:
+        raise UsageError("--quick and --seconds both say how long: give one of them")
+    if seconds is not None and seconds >= timeout:
+        raise UsageError(f"--timeout {timeout:g} leaves no time to measure {seconds:g} s: raise it")
+    if no_samples and samples:
+        raise UsageError("--samples and --no-samples contradict each other: give one of them")
+    if samples and Path(samples).exists() and not Path(samples).is_dir():
+        raise UsageError(f"--samples {samples} is a file: name a folder")
+    policy = Policy.quick() if quick else Policy()
+    if seconds is not None:
+        policy = policy.lasting(seconds)
+    if percentile is not None:
+        policy = policy.reaching(percentile, timeout * SHARE_OF_TIMEOUT)
+    folder = Path(samples) if samples else None
+    return Measuring(policy, repeats, folder, not no_samples, not no_roofline, timeout)
+
+
+constraint_option = click.option(
+    "--constraint",
+    callback=_CONSTRAINT,
+    metavar="TEXT",
+    help="Find the largest batch, or what is a list of --batch, --streams and --rate, that holds "
+    "'latency_p95_ms<=10', say.",
+)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What one run does, and how many there are.
+
+    Attributes:
+        passes: "forward", "forward_backward".
+        iterations, warmup_iterations: exactly so many; None leaves it to the policy.
+        preset: the name of the preset that set what was not given; None without one.
+    """
+
+    passes: tuple[str, ...]
+    iterations: int | None
+    warmup_iterations: int | None
+    preset: str | None
+
+    @property
+    def counted(self) -> bool:
+        """Whether a number of runs is given."""
+        return self.iterations is not None or self.warmup_iterations is not None
+
+    def check(
+        self, backends: Sequence[str], scenarios: Scenarios, constraint: Constraint | None
+    ) -> None:
+        """Refuse what can't be measured, before any work is done.
+
+        Raises:
+            UnknownName, UsageError: a pass that there is not, or that a backend lacks; counts in a scenario
+                that has none.
+        """
+        for backend in backends:
+            for name in self.passes:
+                check_pass(get(backend), name)
+        if self.counted and constraint is not None:
+            raise UsageError(
+                "--constraint measures each load for as long as it needs: leave --iterations and "
+                "--warmup-iterations out"
+            )
+        if self.counted and not scenarios.plain:
+            raise UsageError(
+                "--iterations and --warmup-iterations count the runs of one stream: leave --streams and "
+                "--rate out"
+            )
+
+    def applied_to(self, policy: Policy) -> Policy:
+        """The policy with the counts that are given."""
+        if not self.counted:
+            return policy
+        return replace(policy, iterations=self.iterations, warmup_iterations=self.warmup_iterations)
+
+
+def _take_defaults(context: click.Context, _: click.Parameter, name: str | None) -> str | None:
+    """Let a preset's values stand for options that are not given; called before these are read."""
+    if name is not None and not context.resilient_parsing:
+        context.default_map = {**(context.default_map or {}), **find_preset(name).options}
+    return name
+
+
+@group(
+    "runs",
+    click.option(
+        "--pass",
+        "run_pass",
+        default="forward",
+        callback=LIST,
+        metavar="LIST",
+        help="forward, forward_backward (cross entropy in train mode; torch backends only).",
+    ),
+    click.option(
+        "--iterations",
+        type=click.IntRange(2),
+        metavar="N",
+        help="Measure exactly so many runs, however long they take.",
+    ),
+    click.option(
+        "--warmup-iterations", type=click.IntRange(1), metavar="N", help="And warm up so many."
+    ),
+    click.option(
+        "--preset",
+        metavar="NAME",
+        is_eager=True,
+        callback=_take_defaults,
+        help="vgg-listing: VGG-16 in PyTorch, batch 32, forward and backward, mean and std of 100 runs. "
+        "Options given beside it count.",
+    ),
+)
+def run_options(
+    run_pass: tuple[str, ...],
+    iterations: int | None,
+    warmup_iterations: int | None,
+    preset: str | None,
+) -> Runs:
+    """What one run does, and how many there are."""
+    return Runs(run_pass, iterations, warmup_iterations, preset)
+
+
+@dataclass(frozen=True)
+class Against:
+    """The other side of an interleaved comparison.
+
+    Attributes:
+        other: with what to compare.
+        threshold: relative change of latency that matters.
+        gate: whether a slowdown beyond it ends the command with 1.
+        budget_s: seconds for blocks and loads.
+    """
+
+    other: str
+    threshold: float
+    gate: bool
+    budget_s: float
+
+
+@group(
+    "against",
+    click.option(
+        "--against",
+        metavar="OTHER",
+        help="Compare with OTHER, in turns: an .onnx file, an engine's folder, a precision, "
+        "an option set (precision=int8,threads=1), or another MODEL.",
+    ),
+    click.option(
+        "--max-slowdown",
+        callback=PERCENT,
+        metavar="PERCENT",
+        help="With --against: end with 1 if slower than OTHER by more, such as 5%.",
+    ),
+    click.option(
+        "--against-seconds",
+        type=click.FloatRange(0.1),
+        metavar="S",
+        help=f"With --against: time for blocks and loads; default {DEFAULT_BUDGET_S:g}.",
+    ),
+)
+def against_options(
+    against: str | None, max_slowdown: float | None, against_seconds: float | None
+) -> Against | None:
+    """The other side of an interleaved comparison; None without --against.
+
+    Raises:
+        UsageError: an option that needs --against is given without it.
+    """
+    if against is None:
+        if max_slowdown is not None or against_seconds is not None:
+            raise UsageError("--max-slowdown and --against-seconds need --against OTHER")
+        return None
+    return Against(
+        other=against,
+        threshold=DEFAULT_THRESHOLD if max_slowdown is None else max_slowdown,
+        gate=max_slowdown is not None,
+        budget_s=DEFAULT_BUDGET_S if against_seconds is None else against_seconds,
+    )

@@ -1,0 +1,106 @@
+"""Where a command's result goes: to files, and at most one thing to stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from deploykit.cli.options import Decorator, group
+from deploykit.errors import UsageError
+from deploykit.report.csvfile import STDOUT, CsvReport, check_destination
+from deploykit.report.schema import NAMES
+from deploykit.store import write_atomic
+
+#: Each destination that a command can offer: its option, its value's name, and the file to name for it instead.
+_DESTINATIONS = {
+    "file": (("-o", "--output"), "PATH", "a file for the graph"),
+    "csv": (("--csv",), "FILE", "a file for the CSV"),
+    "markdown": (("--markdown",), "FILE", "a file for the page"),
+    "junit": (("--junit",), "FILE", "a file for the JUnit XML"),
+}
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a command was asked to write, and where; "-" is stdout.
+
+    Attributes:
+        file: path of what the command makes, where that is a file.
+        csv, markdown, junit: paths of documents about it; None where one is not asked for.
+        json: whether stdout takes JSON instead of a table.
+    """
+
+    file: str | None = None
+    csv: str | None = None
+    markdown: str | None = None
+    junit: str | None = None
+    json: bool = False
+
+    @property
+    def table(self) -> bool:
+        """Whether stdout is free for what people read."""
+        return not self.json and STDOUT not in (self.file, self.csv, self.markdown, self.junit)
+
+    def check(self) -> None:
+        """Refuse, before any work is done, paths that can't take a document.
+
+        Raises:
+            UsageError, OutputFailed: as `check_destination`.
+        """
+        for path in (self.csv, self.markdown, self.junit):
+            if path is not None:
+                check_destination(path)
+
+    def write(self, **documents: Callable[[], str]) -> None:
+        """Write each document that is asked for; `csv=lambda: text` makes the text of that one.
+
+        Raises:
+            OutputFailed: a file can't be written.
+        """
+        for name, text in documents.items():
+            path = getattr(self, name)
+            if path == STDOUT:
+                click.echo(text(), nl=False)
+            elif path is not None:
+                write_atomic(Path(path), text(), "report")
+
+    def csv_report(self, names: Sequence[str] = NAMES) -> CsvReport | None:
+        """The CSV that grows row by row, or None where none is asked for.
+
+        Raises:
+            UsageError, OutputFailed: its path can't take it.
+        """
+        return CsvReport(self.csv, names) if self.csv is not None else None
+
+
+def output_options(**offered: str) -> Decorator:
+    """Let a command write to the destinations that it offers, or print JSON; it receives them as `outputs`.
+
+    Args:
+        offered: the help of --output (`file`), --csv, --markdown and --junit, of those that the command has.
+    """
+    options = [
+        click.option(*_DESTINATIONS[name][0], name, metavar=_DESTINATIONS[name][1], help=text)
+        for name, text in offered.items()
+    ]
+    options.append(
+        click.option("--json", "json", is_flag=True, help="Print JSON instead of a table.")
+    )
+
+    @group("outputs", *options)
+    def outputs(json: bool, **paths: str | None) -> Outputs:
+        if list(paths.values()).count(STDOUT) + json > 1:
+            raise _conflict(tuple(offered))
+        return Outputs(**paths, json=json)
+
+    return outputs
+
+
+def _conflict(offered: tuple[str, ...]) -> UsageError:
+    """Two things would go to stdout: what a command offers, and what to do instead."""
+    options = [f"{_DESTINATIONS[name][0][0]} -" for name in offered]
+    instead = _DESTINATIONS[offered[0]][2] if len(offered) == 1 else "files for the rest"
+    return UsageError(f"stdout takes one of {', '.join(options)} and --json: name {instead}")

@@ -1,0 +1,154 @@
+"""Progress on stderr: a bar where that is a terminal, gone when the work ends, and lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from deploykit.lazy import rich
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import ProgressColumn, TaskID
+
+    from deploykit.training import Progress
+
+
+class Bar(ABC):
+    """What displays of progress share; whether they draw a bar or write lines.
+
+    Args:
+        quiet: show nothing.
+    """
+
+    #: How often a second the bar is drawn: its thread takes time from the work that it shows.
+    refresh_hz: ClassVar[float] = 1
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._bar: RichProgress | None = None
+        self._task: TaskID | None = None
+
+    @abstractmethod
+    def columns(self) -> Sequence[ProgressColumn]:
+        """What the bar consists of, from left to right."""
+
+    def __enter__(self) -> Self:
+        if not self.quiet and sys.stderr.isatty():
+            self._bar = rich.progress.Progress(
+                *self.columns(),
+                console=rich.console.Console(stderr=True),
+                transient=True,
+                refresh_per_second=self.refresh_hz,
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, **shown: Any) -> bool:
+        """Show `description`, `total`, `completed` and what else the columns name, and keep the rest.
+
+        The first call begins the bar, and so its clock.
+
+        Returns:
+            Whether there is a bar.
+        """
+        if self._bar is None:
+            return False
+        if self._task is None:
+            self._task = self._bar.add_task(**{"description": "", **shown})
+        else:
+            self._bar.update(self._task, **shown)
+        return True
+
+    def line(self, text: str) -> None:
+        """Write a line, as is done where there is no bar."""
+        if not self.quiet:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
+
+class Steps(Bar):
+    """Progress on stderr: a bar where stderr is a terminal, a line per step elsewhere, or nothing.
+
+    Args:
+        total: how many steps there will be.
+        quiet: show nothing.
+    """
+
+    def __init__(self, total: int, *, quiet: bool = False) -> None:
+        super().__init__(quiet=quiet)
+        self.total, self.done = total, 0
+
+    def columns(self) -> Sequence[ProgressColumn]:
+        """What is being done, bar, steps, time taken."""
+        return (
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(bar_width=24),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TimeElapsedColumn(),
+        )
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self.update(total=self.total)
+        return self
+
+    def expect(self, total: int) -> None:
+        """How many steps there will be, once that is known."""
+        self.total = total
+        self.update(total=total)
+
+    def say(self, text: str) -> None:
+        """What is being done now."""
+        if not self.update(description=text):
+            self.line(f"[{min(self.done + 1, self.total)}/{self.total}] {text}")
+
+    def step(self) -> None:
+        """One step is done."""
+        self.done += 1
+        self.update(completed=self.done)
+
+
+class TrainingDisplay(Bar):
+    """Shows epoch, image, loss and the time that is left.
+
+    Args:
+        quiet: show nothing.
+    """
+
+    refresh_hz = 2
+
+    def columns(self) -> Sequence[ProgressColumn]:
+        """Epoch, bar, image and loss, time left."""
+        return (
+            rich.progress.TextColumn("epoch {task.fields[epoch]}"),
+            rich.progress.BarColumn(bar_width=24),
+            rich.progress.TextColumn("image {task.fields[image]}  loss {task.fields[loss]}  left"),
+            rich.progress.TimeRemainingColumn(),
+        )
+
+    def show(self, now: Progress) -> None:
+        """Take what a training reports after a batch."""
+        epoch = f"{now.epoch}/{now.epochs}"
+        # A resumed training begins in the middle of the bar; the pace is this call's.
+        drawn = self.update(
+            total=now.epochs * now.images,
+            completed=(now.epoch - 1) * now.images + now.image,
+            epoch=epoch,
+            image=f"{now.image:,}/{now.images:,}",
+            loss=f"{now.loss:.3f}",
+        )
+        if not drawn and now.image == now.images:
+            self.line(f"epoch {epoch}: {now.images} images, loss {now.loss:.3f}")
