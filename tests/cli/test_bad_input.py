@@ -6,15 +6,14 @@ import csv
 import os
 import resource
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from interrupts import interrupt, start, wait_until
 from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.spec import ModelSpec
@@ -297,18 +296,15 @@ def test_ctrl_c_keeps_the_rows_that_are_finished(run, shared_store, tmp_path):
     run("build", *TRAINED, "-q")
     path = tmp_path / "p.csv"
     batches = ["--batch", ",".join(map(str, range(1, 100)))]
-    process = subprocess.Popen(
+    process = start(
         [*PROFILE, *TRAINED, *batches, "--no-samples", "--csv", str(path)],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
         cwd=tmp_path,
         env={**os.environ, "DEPLOYKIT_STORE": str(shared_store.root)},
     )
-    while not path.exists() and process.poll() is None:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    wait_until(path.exists, process)
+    out, err = interrupt(process)
     assert process.returncode == 130
     assert out == ""
     assert "Traceback" not in err
@@ -320,19 +316,30 @@ def test_ctrl_c_keeps_the_rows_that_are_finished(run, shared_store, tmp_path):
     assert not [name for name in contents(shared_store.root) if ".making" in name]
 
 
+#: `deploykit`, but the exporter says on stderr that it was reached, and waits there.
+HELD = """
+import sys, time, torch
+from deploykit.cli import main
+
+def hold(*_, **__):
+    print("exporting", file=sys.stderr, flush=True)
+    time.sleep(600)
+
+torch.onnx.export = hold
+main()
+"""
+
+
 def test_ctrl_c_in_an_export_leaves_nothing(tmp_path):
     store = tmp_path / "engines"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "deploykit", "export", "lenet5", "--store", str(store)],
+    process = start(
+        [sys.executable, "-c", HELD, "export", "lenet5", "--store", str(store)],
         stderr=subprocess.PIPE,
-        text=True,
         cwd=tmp_path,
     )
-    # the temporary folder is there as soon as the work begins
-    while not (store.is_dir() and list(store.iterdir())) and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    wait_until(lambda: process.stderr.readline() == "exporting\n", process)
+    assert any(".making" in name for name in contents(store))  # there is something to remove
+    _, err = interrupt(process)
     assert process.returncode == 130
     assert err.splitlines()[-1] == "deploykit: interrupted"
     assert "Traceback" not in err
