@@ -47,7 +47,7 @@ def code_files(*names: str) -> list[Path]:
     Raises:
         ModuleNotFoundError: there is no such module.
     """
-    found: set[Path] = set()
+    files: set[Path] = set()
     waiting: list[Path] = []
     for name in names:
         file = _file_of(name)
@@ -55,14 +55,14 @@ def code_files(*names: str) -> list[Path]:
             raise ModuleNotFoundError(f"no code of {name} to digest: it was moved or misspelt")
         if file.name == "__init__.py":
             waiting += file.parent.rglob("*.py")
-            found |= set(file.parent.rglob("*.toml"))
+            files |= set(file.parent.rglob("*.toml"))
         waiting.append(file)
     while waiting:
         file = waiting.pop()
-        if file not in found:
-            found.add(file)
+        if file not in files:
+            files.add(file)
             waiting += _files_of(_imports(file))
-    return sorted(found)
+    return sorted(files)
 
 
 def _file_of(name: str) -> Path | None:

@@ -23,8 +23,8 @@ from deploykit.store import Store
 from deploykit.workflow.build import (
     Built,
     build_network,
+    buildable,
     check_precisions,
-    configurations,
     usable_backends,
 )
 from deploykit.workflow.calibration import CalibrationChoice
@@ -75,7 +75,7 @@ def command(
     calibration.keep.check(precision)
     sources = plan(models, variants, calibration.data)
     check_precisions(precision, target)
-    wanted = configurations(precision, usable_backends(target))
+    wanted = buildable(precision, usable_backends(target))
     built = []
     losses: dict[str, None] = {}  # once for all targets
     with Steps(len(sources) * len(wanted), quiet=quiet) as steps:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from deploykit.backends import for_target
 from deploykit.backends.building import build_engine
 from deploykit.backends.protocol import Backend
-from deploykit.errors import MissingDependency
+from deploykit.errors import MissingDependency, UsageError
 from deploykit.spec import BuildOptions, Engine, OnnxModel
 from deploykit.store import Store
 from deploykit.workflow.calibration import CalibrationChoice
@@ -34,7 +34,6 @@ def check_precisions(precisions: Sequence[str], targets: Sequence[str]) -> None:
     Raises:
         UnknownName, UsageError: no such precision or target, or none of the targets has it.
     """
-    from deploykit.errors import UsageError
     from deploykit.graph.precision import find_recipe
 
     for precision in precisions:
@@ -48,9 +47,7 @@ def check_precisions(precisions: Sequence[str], targets: Sequence[str]) -> None:
             raise refusals[0]
 
 
-def configurations(
-    precisions: Sequence[str], backends: Sequence[Backend]
-) -> list[tuple[Backend, str]]:
+def buildable(precisions: Sequence[str], backends: Sequence[Backend]) -> list[tuple[Backend, str]]:
     """What is to be built: each backend with each precision that its target has a recipe for."""
     from deploykit.graph.precision import precisions as recipes
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deploykit import backends, env
+from deploykit.bench.roofline import kept_ceilings
+from deploykit.lazy import install_line
 from deploykit.spec import Reason
+from deploykit.store import default_root
 from deploykit.workflow.core_remarks import of_machine
 
 
@@ -52,8 +55,8 @@ def examine() -> list[Check]:
         if version:
             checks.append(Check(what, "ok", f"{distribution} {version}"))
         else:
-            remedy = f'pip install "deploykit[{extra}]"'
-            checks.append(Check(what, "missing", f"{distribution} is not installed", remedy))
+            text = f"{distribution} is not installed"
+            checks.append(Check(what, "missing", text, install_line(extra)))
     checks += _runtime_conflict()
     for name in backends.names():
         checks += _backend(name)
@@ -62,11 +65,8 @@ def examine() -> list[Check]:
 
 def _ceilings() -> list[Check]:
     """What this machine was seen to do at most, where a profile has measured it."""
-    from deploykit.bench.roofline import kept_ceilings
-    from deploykit.store import default_root
-
-    found = kept_ceilings(default_root())
-    if not found:
+    stored = kept_ceilings(default_root())
+    if not stored:
         return [Check("ceilings", "note", "not measured yet: the first `deploykit profile` does")]
     return [
         Check(
@@ -80,7 +80,7 @@ def _ceilings() -> list[Check]:
                 ]
             ),
         )
-        for one in found
+        for one in stored
     ]
 
 

@@ -84,11 +84,11 @@ def layers_by_drift(
 
     Args:
         network: the fp32 network.
-        precision: of the recipe.
-        target: that the recipe is for.
+        precision: what one layer at a time is written in.
+        target: the target whose recipe does it.
         choice: the calibration; no more than `RANKING_IMAGES` of its images are used.
         images: that outputs are compared on, from the calibration part.
-        on_layer: is told which layer comes next.
+        on_layer: called with the name of each layer before it is converted.
 
     Returns:
         Node names, each with the signal-to-noise ratio of the outputs in dB, lowest first.
@@ -101,11 +101,11 @@ def layers_by_drift(
     few = replace(few, images=min(few.images or RANKING_IMAGES, RANKING_IMAGES))
     calibration = calibration_of(network, few) if recipe.needs_calibration else None
     proto = read_model(network.model.path)
-    found = layers(proto)
+    graph_layers = layers(proto)
     ends = {value.name for value in proto.graph.output}
-    last = [layer.node for layer in found if layer.tensor in ends]
+    last = [layer.node for layer in graph_layers if layer.tensor in ends]
     named = {node.name for node in proto.graph.node if node.name}
-    products = [x.node for x in found if x.op_type in PRODUCTS and x.node in named]
+    products = [x.node for x in graph_layers if x.op_type in PRODUCTS and x.node in named]
     del proto
     ranked: list[tuple[str, float | None]] = []
     with tempfile.TemporaryDirectory(prefix="deploykit-") as folder:
@@ -212,8 +212,8 @@ def by_added_noise(
     """
 
     def noise(name: str) -> float:
-        found = drift.get(name)
-        return 0.0 if found is None or found.snr_db is None else 10 ** (-found.snr_db / 10)
+        measured = drift.get(name)
+        return 0.0 if measured is None or measured.snr_db is None else 10 ** (-measured.snr_db / 10)
 
     def added(name: str) -> float:
         return noise(name) - max((noise(maker) for maker in makers[name]), default=0.0)
@@ -240,7 +240,7 @@ def find_kept(
         choice: the calibration.
         goal: to hold.
         images: that outputs and layers are compared on, from the calibration part or of noise.
-        say: is told what is being done.
+        say: called with each step, in words.
 
     Raises:
         UsageError: accuracy is to be judged, but there are no data.
@@ -255,14 +255,14 @@ def find_kept(
     if find_recipe(precision, target).needs_calibration:
         calibration = replace(calibration_of(network, choice), remembered={})
     proto = read_model(network.model.path)
-    found = layers(proto)
-    _, makers = neighbours(proto, found)
+    graph_layers = layers(proto)
+    _, makers = neighbours(proto, graph_layers)
     named = {node.name for node in proto.graph.node if node.name}
     ends = {value.name for value in proto.graph.output}
     del proto
-    last = [layer.node for layer in found if layer.tensor in ends]
+    last = [layer.node for layer in graph_layers if layer.tensor in ends]
     kinds = _OTHERS | set(PRODUCTS)
-    candidates = [x.node for x in found if x.op_type in kinds and x.node in named]
+    candidates = [x.node for x in graph_layers if x.op_type in kinds and x.node in named]
 
     def drift_of(model: OnnxModel, only: Sequence[str] | None) -> dict[str, LayerDrift]:
         return layer_drift(

@@ -13,6 +13,7 @@ from deploykit.bench.layer_times import LayerTimes, layer_times
 from deploykit.bench.module_times import ModuleTimes, module_times
 from deploykit.bench.roofline import Ceilings, ceilings
 from deploykit.errors import UsageError
+from deploykit.lazy import onnx
 from deploykit.spec import BuildOptions
 from deploykit.store import Store
 from deploykit.workflow.build import build_network
@@ -124,14 +125,12 @@ def report_layers(
         threads: of the runtime; None is one per usable core.
         images: that drift is measured on, from the calibration part of the data.
         data: where they come from; None is the network's own data set, else seeded noise.
-        say: is told what is being done.
+        say: called with each step, in words.
 
     Raises:
         UsageError: the backend has no times per layer.
         DeploykitError: as conversion, building and measuring say.
     """
-    import onnx
-
     from deploykit.backends.onnxruntime_layers import trace_layers
     from deploykit.graph.layer_counts import count_layers
     from deploykit.graph.lineage import layers
@@ -144,18 +143,18 @@ def report_layers(
     say(f"build {network.model.spec.label} {precision}")
     built = build_network(network, precision, backends.get(backend), BuildOptions(), choice, store)
     source = read_model(network.model.path)
-    found = layers(source)
+    graph_layers = layers(source)
     counts = count_layers(source)
     say("time the engine's parts")
     if backend == "torch":
         by_module = module_times(built.engine.path.parent, batch=batch, threads=threads)
-        times, nodes = by_module.times, modules_as_nodes(found, by_module)
+        times, nodes = by_module.times, modules_as_nodes(graph_layers, by_module)
     else:
         times = layer_times(built.engine.path, batch=batch, threads=threads)
         engine = onnx.load(str(built.engine.path), load_external_data=False)
         nodes = trace_layers(source, engine)
     say("measure the machine's ceilings")
-    most = ceilings(store.root, threads)
+    machine = ceilings(store.root, threads)
     drift: Mapping[str, LayerDrift] = {}
     if built.model.sha256 != network.model.sha256:
         say("compare the layers with fp32")
@@ -166,11 +165,11 @@ def report_layers(
             images=images,
             activation_bytes=int(network.facts["activation_bytes"]),
         )
-    rows = layer_rows(found, nodes, times, counts, drift, most, batch)
-    return LayerReport(tuple(rows), times, built.engine.precision_actual, most.doubt)
+    rows = layer_rows(graph_layers, nodes, times, counts, drift, machine, batch)
+    return LayerReport(tuple(rows), times, built.engine.precision_actual, machine.doubt)
 
 
-def modules_as_nodes(found: Sequence[Layer], timed: ModuleTimes) -> list[EngineNode]:
+def modules_as_nodes(graph_layers: Sequence[Layer], timed: ModuleTimes) -> list[EngineNode]:
     """The modules of a PyTorch network as what computes its layers; the last one is the time between them.
 
     Layers that lie in no timed module, such as sums, are part of that time.
@@ -180,7 +179,7 @@ def modules_as_nodes(found: Sequence[Layer], timed: ModuleTimes) -> list[EngineN
 
     nodes = []
     for index, (name, kind) in enumerate(zip(timed.times.names, timed.types, strict=True)):
-        within = [layer for layer in found if name and layer.module == name]
+        within = [layer for layer in graph_layers if name and layer.module == name]
         products = [layer.node for layer in within if layer.op_type in PRODUCTS]
         main = next(iter([*products, *(layer.node for layer in within)]), None)
         nodes.append(
@@ -190,19 +189,19 @@ def modules_as_nodes(found: Sequence[Layer], timed: ModuleTimes) -> list[EngineN
 
 
 def layer_rows(
-    found: Sequence[Layer],
+    graph_layers: Sequence[Layer],
     nodes: Sequence[EngineNode],
     times: LayerTimes,
     counts: Mapping[str, LayerCounts],
     drift: Mapping[str, LayerDrift],
-    most: Ceilings,
+    machine: Ceilings,
     batch: int,
 ) -> list[LayerRow]:
     """A row per layer and per added node, in the order in which the engine runs them."""
     computed_by = {layer: node for node in nodes for layer in node.layers}
     rows: list[tuple[tuple[float, int], LayerRow]] = []
     place = -1.0
-    for position, layer in enumerate(found):
+    for position, layer in enumerate(graph_layers):
         node = computed_by.get(layer.node)
         # What was removed stands behind the layer before it.
         place = float(node.index) if node is not None else place
@@ -213,7 +212,7 @@ def layer_rows(
         if node is not None:
             row = replace(row, engine_node=node.name, engine_op_type=node.op_type)
             if node.main == layer.node:
-                row = _timed(row, node, times, counts, most, batch)
+                row = _timed(row, node, times, counts, machine, batch)
             else:
                 row = replace(row, fused_into=node.main)
         row = _with_drift(row, drift.get(layer.node))
@@ -221,7 +220,9 @@ def layer_rows(
     for node in nodes:
         if not node.layers:
             added = LayerRow(node.name, "", node.op_type, True, node.name, node.op_type)
-            rows.append(((float(node.index), -1), _timed(added, node, times, counts, most, batch)))
+            rows.append(
+                ((float(node.index), -1), _timed(added, node, times, counts, machine, batch))
+            )
     return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
 
 
@@ -242,7 +243,7 @@ def _timed(
     node: EngineNode,
     times: LayerTimes,
     counts: Mapping[str, LayerCounts],
-    most: Ceilings,
+    machine: Ceilings,
     batch: int,
 ) -> LayerRow:
     time_ms = times.nodes_ms[node.index]
@@ -266,11 +267,11 @@ def _timed(
     moved += sum(part.weight_bytes for part in parts)
     # The float graph stores four bytes where an integer node moves one.
     moved //= 4 if node.integer else 1
-    peak = most.gflops.get("int8" if node.integer else "fp32")
+    peak = machine.gflops.get("int8" if node.integer else "fp32")
     if operations is None or not peak or not moved:
         return row
     compute_ms = operations / peak / 1e6
-    memory_ms = moved / most.bandwidth_gb_s(moved) / 1e6
+    memory_ms = moved / machine.bandwidth_gb_s(moved) / 1e6
     return replace(
         row,
         roofline_fraction=max(compute_ms, memory_ms) / time_ms,

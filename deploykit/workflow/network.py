@@ -178,14 +178,14 @@ def stored_sources(store: Store) -> list[Source]:
 
     A user's own file counts as long as it is where it was.
     """
-    found: list[Source] = []
+    sources: list[Source] = []
     for entry in store.entries(NetworkManifest):
         origin = entry.manifest.origin
         if origin is None:
-            found.append(entry.manifest.network)
+            sources.append(entry.manifest.network)
         elif Path(origin).is_file():
-            found.append(Path(origin))
-    return list(dict.fromkeys(found))
+            sources.append(Path(origin))
+    return list(dict.fromkeys(sources))
 
 
 def sources_without_names(store: Store, variants: Variants) -> list[Source]:

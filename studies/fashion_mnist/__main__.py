@@ -64,7 +64,7 @@ def study(options: argparse.Namespace, say: Say, cases: Sequence[Case] | None = 
 
     Args:
         options: as `parser` gives them.
-        say: is told what happens.
+        say: called with each step, in words.
         cases: other than the study's own.
     """
     cases = plan() if cases is None else cases
@@ -104,26 +104,26 @@ def study(options: argparse.Namespace, say: Say, cases: Sequence[Case] | None = 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    found = argparse.ArgumentParser(
+    command = argparse.ArgumentParser(
         prog="python -m studies.fashion_mnist",
         description="Train, measure and report the Fashion-MNIST study; go on where it stopped.",
         epilog="Training takes about 80 minutes on two cores, measuring a few.",
     )
-    found.add_argument("--folder", type=Path, default=Path("study"), help="checkpoints and rows")
-    found.add_argument("--reports", type=Path, default=Path("reports"), help="where to report")
-    found.add_argument("--store", help="artifact store; $DEPLOYKIT_STORE, else engines/")
-    found.add_argument("--budget", type=float, metavar="S", help="stop training after S seconds")
-    found.add_argument(
+    command.add_argument("--folder", type=Path, default=Path("study"), help="checkpoints and rows")
+    command.add_argument("--reports", type=Path, default=Path("reports"), help="where to report")
+    command.add_argument("--store", help="artifact store; $DEPLOYKIT_STORE, else engines/")
+    command.add_argument("--budget", type=float, metavar="S", help="stop training after S seconds")
+    command.add_argument(
         "--jobs",
         type=int,
         metavar="N",
         default=max(1, int(env.usable_cores())),
         help="trainings at a time",
     )
-    found.add_argument("--quick", action="store_true", help="time each row 0.5 s instead of 3 s")
-    found.add_argument("--remeasure", action="store_true", help="measure kept rows again")
-    found.add_argument("--partial", action="store_true", help="report though trainings are left")
-    return found
+    command.add_argument("--quick", action="store_true", help="time each row 0.5 s instead of 3 s")
+    command.add_argument("--remeasure", action="store_true", help="measure kept rows again")
+    command.add_argument("--partial", action="store_true", help="report though trainings are left")
+    return command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

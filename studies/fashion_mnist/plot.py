@@ -101,9 +101,9 @@ def _series(measured: Sequence[Measured]) -> Iterator[Series]:
         members.sort(key=lambda m: m.case.spec.rho)
         yield Series(f"α = {alpha:g}", "o", next(colours), tuple(members))
     for name, (shown, marker) in _OTHERS.items():
-        found = tuple(m for m in measured if m.case.spec.name == name)
-        if found:
-            yield Series(shown, marker, next(colours), found)
+        alike = tuple(m for m in measured if m.case.spec.name == name)
+        if alike:
+            yield Series(shown, marker, next(colours), alike)
 
 
 def _line(axes: Any, series: Series, column: str, precision: str, unit: float) -> None:

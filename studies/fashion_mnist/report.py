@@ -248,20 +248,20 @@ _WAYS = {
 
 def _transfer(trainings: Sequence[Mapping[str, Any]]) -> str:
     digits = [row for row in trainings if row["dataset"] == "digits"]
-    found = {
+    top1_by_way = {
         way: [float(row["top1"]) for row in digits if f"-{way}-" in row["case"]] for way in _WAYS
     }
     rows = [
         [_WAYS[way], percent(_mean(top1)), ", ".join(percent(value) for value in top1)]
-        for way, top1 in found.items()
+        for way, top1 in top1_by_way.items()
         if top1
     ]
     if not rows:
         return ""
-    first, scratch = digits[0], found["scratch"]
+    first, scratch = digits[0], top1_by_way["scratch"]
     verdicts = [
         f"{_WAYS[way]}: {100 * (_mean(top1) - _mean(scratch)):+.1f} points"
-        for way, top1 in found.items()
+        for way, top1 in top1_by_way.items()
         if way != "scratch" and top1 and scratch
     ]
     bought = (

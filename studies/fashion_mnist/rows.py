@@ -70,7 +70,7 @@ def evaluate(
         store: of graphs and engines.
         policy: how long to measure.
         remeasure: whatever was kept.
-        say: is told what is being done.
+        say: called with each step, in words.
 
     Raises:
         OutputFailed: `folder` or `store` can't be written.
