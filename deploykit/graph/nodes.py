@@ -1,18 +1,18 @@
-"""Reading single nodes and a model's opset."""
+"""Reading single nodes, and walking over all that a model holds, in sub-graphs and functions too."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-import onnx
-from onnx import helper
+from deploykit.lazy import onnx
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
     """The value of a node's attribute, or `default` where it is not set."""
     for entry in node.attribute:
         if entry.name == name:
-            return helper.get_attribute_value(entry)
+            return onnx.helper.get_attribute_value(entry)
     return default
 
 
@@ -21,6 +21,76 @@ def is_standard(node: onnx.NodeProto) -> bool:
     return node.domain in ("", "ai.onnx")
 
 
+def node_name(node: onnx.NodeProto) -> str:
+    """A node's name, or that of its first output where it has none."""
+    return str(node.name or node.output[0])
+
+
 def opset(model: onnx.ModelProto) -> int:
     """The version of ONNX's own operators that the model is written for; 0 where it names none."""
     return max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+
+
+def attribute_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """Yield the bodies that a node carries: the branches of an If, the body of a Loop or Scan."""
+    kinds = onnx.AttributeProto
+    for entry in node.attribute:
+        if entry.type == kinds.GRAPH:
+            yield entry.g
+        elif entry.type == kinds.GRAPHS:
+            yield from entry.graphs
+
+
+def nodes_below(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Yield nodes, each followed by those of its bodies."""
+    for node in nodes:
+        yield node
+        for graph in attribute_graphs(node):
+            yield from nodes_below(graph.node)
+
+
+def all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """Yield every node of the graph, of its sub-graphs and of the model's own functions."""
+    yield from nodes_below(model.graph.node)
+    for function in model.functions:
+        yield from nodes_below(function.node)
+
+
+def graphs_below(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Yield a graph and those in its nodes."""
+    yield graph
+    for node in graph.node:
+        for inner in attribute_graphs(node):
+            yield from graphs_below(inner)
+
+
+def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Yield every stored tensor: initialisers, the parts of sparse ones, and tensor attributes."""
+    for graph in graphs_below(model.graph):
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield sparse.values
+            yield sparse.indices
+    for node in all_nodes(model):
+        for entry in node.attribute:
+            if entry.type == onnx.AttributeProto.TENSOR:
+                yield entry.t
+            elif entry.type == onnx.AttributeProto.TENSORS:
+                yield from entry.tensors
+
+
+def initializer_names(graph: onnx.GraphProto) -> set[str]:
+    """Collect the names of a graph's stored tensors, dense and sparse."""
+    names = {tensor.name for tensor in graph.initializer}
+    return names | {sparse.values.name for sparse in graph.sparse_initializer}
+
+
+def graph_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """List the inputs that a caller feeds; in old files initialisers stand among the inputs too."""
+    stored = initializer_names(graph)
+    return [value for value in graph.input if value.name not in stored]
+
+
+def has_subgraphs(model: onnx.ModelProto) -> bool:
+    """Whether a node of the main graph holds graphs of its own."""
+    return any(True for node in model.graph.node for _ in attribute_graphs(node))

@@ -1,53 +1,116 @@
-"""The shape and type of every tensor of a graph, for a batch of one."""
+"""The shape and type of every tensor of a graph, by ONNX's inference on a copy without its weights."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-import onnx
-from onnx import inliner, shape_inference
+import math
+from collections.abc import Iterable, Mapping
 
 from deploykit.errors import InvalidModel, UsageError
-from deploykit.graph.skeleton import skeleton
-from deploykit.graph.walking import graph_inputs, graphs_below, nodes_below
+from deploykit.graph.nodes import graph_inputs
+from deploykit.graph.operators import CONTRIBUTED, OPERATORS, Shape
+from deploykit.lazy import onnx
 
-Shape = tuple[int, ...]
+__all__ = [
+    "Shape",
+    "Shapes",
+    "declared_types",
+    "element_types",
+    "elements",
+    "skeleton",
+    "tensor_shapes",
+]
 
-#: ONNX Runtime's own operators that shape inference does not know, each with the standard operator
-#: that has the same output shape and the positions of the inputs that it takes.
-_STAND_INS: dict[str, tuple[str, tuple[int, ...]]] = {
-    "FusedConv": ("Conv", (0, 1)),
-    "FusedGemm": ("Gemm", (0, 1)),
-    "QGemm": ("Gemm", (0, 3)),
-    "QLinearAdd": ("Add", (0, 3)),
-    "QLinearMul": ("Mul", (0, 3)),
-    "QLinearSigmoid": ("Identity", (0,)),
-    "QLinearLeakyRelu": ("Identity", (0,)),
-    "QLinearGlobalAveragePool": ("GlobalAveragePool", (0,)),
-    "QLinearAveragePool": ("AveragePool", (0,)),
-    "Gelu": ("Identity", (0,)),
-    "QuickGelu": ("Identity", (0,)),
-    "QuantizeLinear": ("QuantizeLinear", (0, 1, 2)),
-    "DequantizeLinear": ("DequantizeLinear", (0, 1, 2)),
-}
+#: Tensors up to this many elements keep their values in a skeleton: shapes, axes, pads, scales.
+SMALL_ELEMENTS = 256
 #: Attributes that belong to ONNX Runtime's operator only.
 _FOREIGN_ATTRIBUTES = frozenset({"activation", "activation_params", "activation_alpha"})
 
 
+def elements(tensor: onnx.TensorProto) -> int:
+    """Count the values of a stored tensor, by its dimensions."""
+    return math.prod(tensor.dims)
+
+
+def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Copy a model with its weights turned into inputs of the same type and shape.
+
+    `onnx.checker` and `onnx.shape_inference` serialise the whole model on every call; for VGG that would be
+    three more copies of half a gigabyte. What they decide depends on the types and shapes of weights, and on
+    the values of small tensors only (the target of a Reshape, the pads of a Pad).
+
+    Small tensors, and those inside nodes (Constant) and sub-graphs, are copied as they are. The model given
+    is not changed.
+    """
+    copy = onnx.ModelProto()
+    copy.ir_version = model.ir_version
+    copy.producer_name = model.producer_name
+    copy.opset_import.extend(model.opset_import)
+    copy.functions.extend(model.functions)
+    graph = copy.graph
+    graph.name = model.graph.name
+    graph.node.extend(model.graph.node)
+    graph.input.extend(model.graph.input)
+    graph.output.extend(model.graph.output)
+    graph.value_info.extend(model.graph.value_info)
+    graph.sparse_initializer.extend(model.graph.sparse_initializer)
+    listed = {value.name for value in graph.input}
+    for tensor in model.graph.initializer:
+        if elements(tensor) <= SMALL_ELEMENTS:
+            graph.initializer.append(tensor)
+        elif tensor.name not in listed:
+            graph.input.append(
+                onnx.helper.make_tensor_value_info(
+                    tensor.name, tensor.data_type, list(tensor.dims)
+                )
+            )
+    return copy
+
+
+def element_types(model: onnx.ModelProto) -> dict[str, int]:
+    """Map tensors of the main graph to element types, as declared, stored and inferred."""
+    inferred = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=False).graph
+    return _types_of(inferred.value_info) | declared_types(model.graph, inner=False)
+
+
+def declared_types(graph: onnx.GraphProto, *, inner: bool = True) -> dict[str, int]:
+    """Map the inputs, outputs and stored tensors of a graph to element types; inner tensors too if asked."""
+    values = [*(graph.value_info if inner else ()), *graph.input, *graph.output]
+    stored = {tensor.name: int(tensor.data_type) for tensor in graph.initializer}
+    return _types_of(values) | stored
+
+
+def _types_of(values: Iterable[onnx.ValueInfoProto]) -> dict[str, int]:
+    return {
+        value.name: int(value.type.tensor_type.elem_type)
+        for value in values
+        if value.type.HasField("tensor_type")
+    }
+
+
+def tensor_shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
+    """Shapes by inference alone, the batch, and any other dimension that is not known, as 1."""
+    light = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True).graph
+    return {
+        value.name: [int(d.dim_value) or 1 for d in value.type.tensor_type.shape.dim]
+        for value in [*light.input, *light.value_info, *light.output]
+        if value.type.tensor_type.HasField("shape")
+    }
+
+
 def _stand_in(node: onnx.NodeProto) -> None:
     """Make a node of ONNX Runtime's own domain, where one is known, its standard counterpart."""
+    operator = OPERATORS.get(node.op_type)
     if node.op_type == "QLinearConcat":
         op_type, inputs = "Concat", list(node.input[2::3])
-    elif node.op_type in _STAND_INS:
-        op_type, places = _STAND_INS[node.op_type]
+    elif operator is not None and operator.stands_for is not None:
+        op_type, places = operator.stands_for
         inputs = [node.input[place] for place in places if place < len(node.input)]
     else:
         return
-    kept = [a for a in node.attribute if a.name not in _FOREIGN_ATTRIBUTES]
+    attributes = [a for a in node.attribute if a.name not in _FOREIGN_ATTRIBUTES]
     del node.input[:], node.attribute[:]
     node.input.extend(inputs)
-    node.attribute.extend(kept)
+    node.attribute.extend(attributes)
     node.domain, node.op_type = "", op_type
 
 
@@ -97,27 +160,28 @@ def _shape_of(value: onnx.ValueInfoProto) -> Shape | None:
 
 
 class Shapes:
-    """Shapes and element types of the tensors of a main graph, by name.
+    """Shapes and element types of the tensors of a main graph, by name, for a batch of one.
 
     Attributes:
-        graph: the graph they belong to, the model's functions expanded, large weights as inputs.
-        stored: the initialisers of the model.
-        used: names of the tensors that some node, body or output of the graph reads.
+        expanded: the model they belong to, without its weights, its functions written out.
     """
 
     def __init__(self, model: onnx.ModelProto, dims: Mapping[str, int] | None = None) -> None:
+        """Infer the shapes; `dims` gives sizes to symbolic dimensions beside the batch.
+
+        Raises:
+            UsageError: see `fixed_dims`.
+            InvalidModel: the shapes contradict each other.
+        """
         self._shapes: dict[str, Shape] = {}
         self._types: dict[str, int] = {}
         fixed = fixed_dims(model, dims or {})
         light = skeleton(model)
+        self.expanded = model
         if light.functions:
-            light = inliner.inline_local_functions(light)
-        self.stored = list(model.graph.initializer)
-        self.graph = onnx.GraphProto()
-        self.graph.CopyFrom(light.graph)
-        self.used = {name for node in nodes_below(self.graph.node) for name in node.input}
-        for graph in graphs_below(self.graph):
-            self.used.update(value.name for value in graph.output)
+            light = onnx.inliner.inline_local_functions(light)
+            self.expanded = onnx.ModelProto()
+            self.expanded.CopyFrom(light)
         for value in light.graph.input:
             _fix(value, fixed, batch=True)
         for value in [*light.graph.value_info, *light.graph.output]:
@@ -128,13 +192,13 @@ class Shapes:
         del light.graph.value_info[:], light.graph.output[:]
         light.graph.output.extend(outputs)
         for node in light.graph.node:
-            if node.domain == "com.microsoft":
+            if node.domain in CONTRIBUTED:
                 _stand_in(node)
         if all(entry.domain not in ("", "ai.onnx") for entry in light.opset_import):
             light.opset_import.append(onnx.helper.make_opsetid("", 20))
         try:
-            inferred = shape_inference.infer_shapes(light, data_prop=True)
-        except shape_inference.InferenceError as error:
+            inferred = onnx.shape_inference.infer_shapes(light, data_prop=True)
+        except onnx.shape_inference.InferenceError as error:
             line = " ".join(str(error).split())[:200]
             raise InvalidModel(
                 f"the model's shapes contradict each other: {line}; export the model again"
@@ -150,7 +214,7 @@ class Shapes:
         bare.type.tensor_type.elem_type = value.type.tensor_type.elem_type
         return bare
 
-    def _read(self, values: Any) -> None:
+    def _read(self, values: Iterable[onnx.ValueInfoProto]) -> None:
         for value in values:
             shape = _shape_of(value)
             if shape is not None:

@@ -1,4 +1,4 @@
-"""Editing a graph in place: who makes a tensor, who reads it, what its value is where that is fixed.
+"""Editing a graph in place.
 
 All graph transforms work through `GraphEditor`, so that names stay unique, nodes stay in an order that
 runs, and what no output needs any more leaves the file.
@@ -9,104 +9,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
-import onnx
-from onnx import helper, numpy_helper
-
-from deploykit.graph.fixed_values import COMPUTABLE, fixed_value
-from deploykit.graph.nodes import is_standard
-from deploykit.graph.walking import attribute_graphs, graph_inputs
+from deploykit.graph.view import GraphView
+from deploykit.lazy import np, onnx
 
 
-class GraphEditor:
-    """A model's main graph, indexed for editing. The model given is changed, at the latest by `finish`.
+class GraphEditor(GraphView):
+    """A view of a model's main graph that may be edited. The model is changed, at the latest by `finish`.
+
+    Producers, consumers and constants follow each change. `types`, `shapes`, `is_fixed` and `by_name` answer
+    for the graph as it was when they were first asked for.
 
     Attributes:
         nodes: the nodes, to be read in order; new ones go in by `add_node`.
-        outputs: names of the graph's outputs.
-        inputs: names of the inputs a caller feeds.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        self.model = model
-        self.graph = model.graph
-        self.nodes: list[onnx.NodeProto] = list(self.graph.node)
-        self.outputs = {value.name for value in self.graph.output}
-        self.inputs = [value.name for value in graph_inputs(self.graph)]
-        self._tensors = {tensor.name: tensor for tensor in self.graph.initializer}
-        self._producers: dict[str, onnx.NodeProto] = {}
-        self._consumers: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
+        super().__init__(model)
         self._removed: set[int] = set()
-        self._captured: set[str] = set()
-        for node in self.nodes:
-            self._index(node)
-        self._names = {*self._tensors, *self.inputs, *self._producers}
+        self._names = {*self._tensors, *(value.name for value in self.inputs), *self._producers}
         self._node_names = {node.name for node in self.nodes}
-
-    def _index(self, node: onnx.NodeProto) -> None:
-        for name in node.output:
-            if name:
-                self._producers[name] = node
-        for slot, name in enumerate(node.input):
-            if name:
-                self._consumers.setdefault(name, []).append((node, slot))
-        for body in attribute_graphs(node):
-            self._capture(body)
-
-    def _capture(self, body: onnx.GraphProto) -> None:
-        for node in body.node:
-            self._captured.update(node.input)
-            for inner in attribute_graphs(node):
-                self._capture(inner)
-        self._captured.update(value.name for value in body.output)
 
     def live_nodes(self) -> Iterator[onnx.NodeProto]:
         """The nodes that were not removed, in the order of the graph when it was indexed."""
         return (node for node in list(self.nodes) if id(node) not in self._removed)
-
-    def producer(self, name: str) -> onnx.NodeProto | None:
-        """The node that makes a tensor, or None for inputs and initialisers."""
-        return self._producers.get(name)
-
-    def consumers(self, name: str) -> list[tuple[onnx.NodeProto, int]]:
-        """The nodes that read a tensor, each with the position among its inputs."""
-        return list(self._consumers.get(name, ()))
-
-    def read_only_by(self, name: str, node: onnx.NodeProto) -> bool:
-        """Whether `node` alone needs the tensor: no other reader, no sub-graph, no output of the graph."""
-        if name in self.outputs or name in self._captured:
-            return False
-        return all(reader is node for reader, _ in self._consumers.get(name, ()))
-
-    def is_read(self, name: str) -> bool:
-        """Whether anything at all needs the tensor."""
-        return bool(
-            name and (self._consumers.get(name) or name in self.outputs or name in self._captured)
-        )
-
-    # ---- constants
-
-    def initializer(self, name: str) -> onnx.TensorProto | None:
-        """The stored tensor of that name."""
-        return self._tensors.get(name)
-
-    def is_constant(self, name: str) -> bool:
-        """Whether the value is fixed: an initialiser, or computed from such by simple nodes."""
-        if name in self._tensors:
-            return True
-        node = self._producers.get(name)
-        if node is None or not is_standard(node):
-            return False
-        return node.op_type in COMPUTABLE and all(
-            self.is_constant(source) for source in node.input if source
-        )
-
-    def constant(self, name: str) -> np.ndarray | None:
-        """The value of a tensor that is fixed, or None where it depends on an input or is too large."""
-        tensor = self._tensors.get(name)
-        if tensor is not None:
-            return np.asarray(numpy_helper.to_array(tensor))
-        return fixed_value(self._producers[name], self.constant) if self.is_constant(name) else None
 
     # ---- changes
 
@@ -123,9 +48,9 @@ class GraphEditor:
         unique = self.unique(name)
         array = np.ascontiguousarray(value).reshape(np.shape(value))
         if data_type is None:
-            tensor = numpy_helper.from_array(array, unique)
+            tensor = onnx.numpy_helper.from_array(array, unique)
         else:
-            tensor = helper.make_tensor(unique, data_type, array.shape, array.tobytes(), raw=True)
+            tensor = onnx.helper.make_tensor(unique, data_type, array.shape, array.tobytes(), raw=True)
         self.graph.initializer.append(tensor)
         self._tensors[unique] = self.graph.initializer[-1]
         self._names.add(unique)
@@ -146,7 +71,7 @@ class GraphEditor:
         self._names.add(result)
         node_name = self.unique(name or f"{result}_{op_type}")
         self._node_names.add(node_name)
-        node = helper.make_node(op_type, list(inputs), [result], name=node_name, **attributes)
+        node = onnx.helper.make_node(op_type, list(inputs), [result], name=node_name, **attributes)
         self.nodes.append(node)
         self._index(node)
         return result
@@ -238,7 +163,7 @@ class GraphEditor:
             if self.graph.input[index].name in stored:
                 del self.graph.input[index]
         del self.graph.value_info[:]
-        least = helper.find_min_ir_version_for(list(self.model.opset_import), ignore_unknown=True)
+        least = onnx.helper.find_min_ir_version_for(list(self.model.opset_import), ignore_unknown=True)
         self.model.ir_version = max(self.model.ir_version, least, 4)
 
     def _needed(self) -> set[int]:

@@ -5,36 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import numpy as np
-import onnx
-from onnx import helper, numpy_helper
-
 from deploykit.graph.nodes import attribute
+from deploykit.lazy import np, onnx
 
 #: Values are computed only up to this many elements: 2 GB of float32.
 MATERIALISE_ELEMENTS = 1 << 29
 
-#: Operators whose result `fixed_value` computes where their inputs are fixed.
-COMPUTABLE = frozenset(
-    {
-        "Constant",
-        "ConstantOfShape",
-        "Identity",
-        "Unsqueeze",
-        "Squeeze",
-        "Reshape",
-        "Flatten",
-        "Transpose",
-        "Cast",
-    }
-)
-
 #: Gives the value of a tensor by name, or None where it is not fixed.
-Lookup = Callable[[str], np.ndarray | None]
+Lookup = Callable[[str], "np.ndarray | None"]
 
 
 def fixed_value(node: onnx.NodeProto, lookup: Lookup) -> np.ndarray | None:
-    """The first output of a node of `COMPUTABLE`, or None where it is not fixed or too large."""
+    """The first output of a node of trait `EVALUATED`, or None where it is not fixed or too large."""
     if node.op_type == "Constant":
         return _constant(node)
     source = lookup(node.input[0])
@@ -47,7 +29,7 @@ def fixed_value(node: onnx.NodeProto, lookup: Lookup) -> np.ndarray | None:
     if node.op_type == "Transpose":
         return np.transpose(source, attribute(node, "perm"))
     if node.op_type == "Cast":
-        return np.asarray(source.astype(helper.tensor_dtype_to_np_dtype(attribute(node, "to"))))
+        return np.asarray(source.astype(onnx.helper.tensor_dtype_to_np_dtype(attribute(node, "to"))))
     if node.op_type == "Flatten":
         axis = int(attribute(node, "axis", 1)) % (source.ndim + 1)
         return source.reshape(math.prod(source.shape[:axis]), -1)
@@ -63,9 +45,9 @@ def fixed_value(node: onnx.NodeProto, lookup: Lookup) -> np.ndarray | None:
 
 def _constant(node: onnx.NodeProto) -> np.ndarray | None:
     for entry in node.attribute:
-        value = helper.get_attribute_value(entry)
+        value = onnx.helper.get_attribute_value(entry)
         if entry.name == "value":
-            return np.asarray(numpy_helper.to_array(value))
+            return np.asarray(onnx.numpy_helper.to_array(value))
         if entry.name in ("value_float", "value_floats"):
             return np.asarray(value, dtype=np.float32)
         if entry.name in ("value_int", "value_ints"):
@@ -78,7 +60,7 @@ def _filled(node: onnx.NodeProto, shape: np.ndarray) -> np.ndarray | None:
     if math.prod(dims) > MATERIALISE_ELEMENTS:
         return None
     value = attribute(node, "value")
-    fill = np.zeros(1, np.float32) if value is None else numpy_helper.to_array(value)
+    fill = np.zeros(1, np.float32) if value is None else onnx.numpy_helper.to_array(value)
     return np.full(dims, fill.reshape(-1)[0], dtype=fill.dtype)
 
 

@@ -1,0 +1,339 @@
+"""What each operator is: one table for all that counts, folds, converts, checks or reads back a graph.
+
+An operator is looked up by its name alone: runtimes put their own variants of ONNX's operators into domains of
+theirs under the same names. Where the domain matters, `Operator.domains` says in which the entry holds.
+
+To teach deploykit an operator, add it here; whoever asks for a kind or a trait then sees it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum, Flag, auto
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import onnx
+
+Shape = tuple[int, ...]
+
+#: Gives the MACs of a node from the shapes of its inputs and of its first output; None where these do not tell.
+MacRule = Callable[["onnx.NodeProto", list["Shape | None"], "Shape | None"], "int | None"]
+
+STANDARD = frozenset({""})
+CONTRIBUTED = frozenset({"com.microsoft"})
+
+
+class Kind(Enum):
+    """What an operator does with its inputs, in one word. Only the first four multiply and accumulate."""
+
+    CONVOLUTION = "convolution"
+    MATRIX_PRODUCT = "matrix product"
+    RECURRENT = "recurrent"
+    CONTRACTION = "contraction"  # products of a form that a node's attributes or body give
+    ELEMENTWISE = "elementwise"
+    ACTIVATION = "activation"
+    POOLING = "pooling"
+    NORMALISATION = "normalisation"
+    REDUCTION = "reduction"
+    MOVES = "moves data"
+    MAKES = "makes values"  # constants, ranges, shapes
+    RANDOM = "random"
+    QUANTISATION = "quantisation"
+    CONTROL_FLOW = "control flow"
+
+
+class Arithmetic(Enum):
+    """The numbers that a product multiplies, where its name tells."""
+
+    FLOAT = "float"
+    INTEGER = "integer"
+
+
+class Trait(Flag):
+    """Properties that cut across kinds; each is what one transform or count asks for."""
+
+    NONE = 0
+    #: Convolutions and matrix products of ONNX's own that recipes quantise and keep.
+    PRODUCT = auto()
+    #: The output holds the input's values, all and unchanged, in another shape or order.
+    REARRANGES = auto()
+    #: A weight stays the same weight through it: its values, or quantised ones.
+    CARRIES_WEIGHT = auto()
+    #: `values.fixed_value` computes it where its inputs are fixed.
+    EVALUATED = auto()
+    #: Of rounded values it makes rounded ones: it passes on, compares, negates or leaves out.
+    SELECTS = auto()
+    #: Keeps the order of values and is fused with what comes before, so that rounding may wait for it.
+    MONOTONE = auto()
+    #: Works value by value, or is a view or a join: a fusing runtime need not write what only such read.
+    FUSED = auto()
+    #: Quantised input and output share scale and zero point.
+    SHARES_SCALE = auto()
+    #: May stand between a DequantizeLinear and the operator that computes on its values.
+    SEEN_THROUGH = auto()
+    #: ONNX Runtime's CPU provider has an integer form of it.
+    INTEGER_FORM = auto()
+    #: No result is negative.
+    NEVER_NEGATIVE = auto()
+    #: No result is negative where no input is.
+    KEEPS_SIGN = auto()
+    #: A fixed float operand of more than one value is a parameter: a scale or offset written as arithmetic.
+    SCALES = auto()
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator.
+
+    Attributes:
+        name: ONNX's `op_type`.
+        kind: what it does.
+        traits: properties beyond the kind.
+        domains: in which the entry holds, "" for ONNX's own.
+        data, weight, bias: positions among its inputs; None where it has none.
+        parameters: positions of inputs that are parameters of the network where they are fixed. The running
+            statistics of a BatchNormalization are none, nor are bounds, axes, shapes and pads.
+        arithmetic: the numbers that it multiplies; None where it does not, or its name does not tell.
+        macs: its rule for counting; None where it has no products, or they can't be counted.
+        stands_for: the standard operator of the same output shape, and the positions of the inputs that it
+            takes: for shape inference, which knows no operators of runtimes.
+    """
+
+    name: str
+    kind: Kind
+    traits: Trait = Trait.NONE
+    domains: frozenset[str] = STANDARD
+    data: int = 0
+    weight: int | None = None
+    bias: int | None = None
+    parameters: tuple[int, ...] = ()
+    arithmetic: Arithmetic | None = None
+    macs: MacRule | None = None
+    stands_for: tuple[str, tuple[int, ...]] | None = None
+
+    @property
+    def multiplies(self) -> bool:
+        """Whether it multiplies and accumulates."""
+        return self.kind in _MULTIPLYING
+
+
+_MULTIPLYING = frozenset(
+    {Kind.CONVOLUTION, Kind.MATRIX_PRODUCT, Kind.RECURRENT, Kind.CONTRACTION}
+)
+#: Kinds of which it is not known that they hold no products.
+_MAY_MULTIPLY = _MULTIPLYING | {Kind.CONTROL_FLOW, Kind.RANDOM}
+
+
+# ---- multiply-accumulates: one MAC is one product that is added up; bias, scale and activation are not counted
+
+
+def _flag(node: onnx.NodeProto, name: str) -> bool:
+    return any(attribute.name == name and attribute.i for attribute in node.attribute)
+
+
+def _filter_per_output(weight: int) -> MacRule:
+    """Each output takes one product per value of its filter; groups are in the filter's shape."""
+
+    def rule(_: onnx.NodeProto, inputs: list[Shape | None], output: Shape | None) -> int | None:
+        kernel = inputs[weight]
+        return (
+            None if output is None or kernel is None else math.prod(output) * math.prod(kernel[1:])
+        )
+
+    return rule
+
+
+def _filter_per_input(_: onnx.NodeProto, inputs: list[Shape | None], __: Any) -> int | None:
+    """Each input is multiplied with every value of its filter."""
+    data, kernel = inputs[0], inputs[1]
+    return None if data is None or kernel is None else math.prod(data) * math.prod(kernel[1:])
+
+
+def _shared_dimension(left: int, right: int, *, transposes: bool) -> MacRule:
+    """Each output takes one product per value of the dimension that both operands share."""
+    names = ("transA", "transB") if transposes else ("", "")
+
+    def rule(node: onnx.NodeProto, inputs: list[Shape | None], output: Shape | None) -> int | None:
+        a, b = inputs[left], inputs[right]
+        if output is None:
+            return None
+        if a:
+            shared = a[-2] if len(a) > 1 and _flag(node, names[0]) else a[-1]
+        elif b:
+            shared = b[-1] if _flag(node, names[1]) or len(b) == 1 else b[-2]
+        else:
+            return None
+        return math.prod(output) * shared
+
+    return rule
+
+
+# ---- the table
+
+
+def _convolution(
+    name: str, weight: int = 1, bias: int | None = 2, macs: MacRule | None = None, **more: Any
+) -> Operator:
+    places = tuple(place for place in (weight, bias) if place is not None)
+    given = {"arithmetic": Arithmetic.FLOAT, "parameters": places} | more
+    return Operator(name, Kind.CONVOLUTION, weight=weight, bias=bias, macs=macs, **given)
+
+
+def _matrix_product(
+    name: str,
+    weight: int = 1,
+    bias: int | None = None,
+    *,
+    transposes: bool = False,
+    macs: bool = True,
+    **more: Any,
+) -> Operator:
+    places = tuple(place for place in (0, weight, bias) if place is not None)
+    given = {"arithmetic": Arithmetic.FLOAT, "parameters": places} | more
+    rule = _shared_dimension(0, weight, transposes=transposes) if macs else None
+    return Operator(name, Kind.MATRIX_PRODUCT, weight=weight, bias=bias, macs=rule, **given)
+
+
+def _each(
+    kind: Kind, names: str, traits: Trait = Trait.NONE, domains: frozenset[str] = STANDARD
+) -> Iterator[Operator]:
+    return (Operator(name, kind, traits, domains) for name in names.split())
+
+
+_T = Trait
+_VIEW = _T.REARRANGES | _T.CARRIES_WEIGHT | _T.EVALUATED | _T.SELECTS | _T.SEEN_THROUGH
+_ORT: dict[str, Any] = {"domains": CONTRIBUTED}
+_INT: dict[str, Any] = {"arithmetic": Arithmetic.INTEGER}
+
+_PRODUCTS = (
+    _convolution("Conv", macs=_filter_per_output(1), traits=_T.PRODUCT),
+    _convolution("ConvTranspose", macs=_filter_per_input, traits=_T.PRODUCT),
+    _convolution("DeformConv", 1, 3, arithmetic=None),
+    _convolution("ConvInteger", 1, None, macs=_filter_per_output(1), **_INT),
+    _convolution("QLinearConv", 3, 8, macs=_filter_per_output(3), **_INT),
+    _convolution("QLinearConvTranspose", 3, 8, parameters=(), **_ORT, **_INT),
+    _convolution(
+        "FusedConv", macs=_filter_per_output(1), stands_for=("Conv", (0, 1)), **_ORT
+    ),
+    _convolution("NhwcFusedConv", parameters=(), **_ORT),
+    _matrix_product("Gemm", 1, 2, transposes=True, traits=_T.PRODUCT),
+    _matrix_product("MatMul", traits=_T.PRODUCT),
+    _matrix_product("MatMulInteger", **_INT),
+    _matrix_product("QLinearMatMul", 3, **_INT),
+    _matrix_product("FusedGemm", 1, 2, transposes=True, stands_for=("Gemm", (0, 1)), **_ORT),
+    _matrix_product("FusedMatMul", transposes=True, **_ORT),
+    _matrix_product("FusedMatMulActivation", macs=False, parameters=(), **_ORT),
+    _matrix_product("QGemm", 3, 6, transposes=True, stands_for=("Gemm", (0, 3)), **_ORT, **_INT),
+    _matrix_product("MatMulIntegerToFloat", 1, 6, **_ORT, **_INT),
+    _matrix_product("DynamicQuantizeMatMul", macs=False, parameters=(), **_ORT, **_INT),
+    Operator("LSTM", Kind.RECURRENT, weight=1, bias=3, parameters=(1, 2, 3, 7)),
+    Operator("GRU", Kind.RECURRENT, weight=1, bias=3, parameters=(1, 2, 3)),
+    Operator("RNN", Kind.RECURRENT, weight=1, bias=3, parameters=(1, 2, 3)),
+    *_each(Kind.CONTRACTION, "Einsum Attention"),
+)
+
+_OTHERS = (
+    *_each(Kind.ELEMENTWISE, "Add Mul",
+           _T.SCALES | _T.FUSED | _T.INTEGER_FORM | _T.KEEPS_SIGN),
+    *_each(Kind.ELEMENTWISE, "Sub Div", _T.SCALES | _T.FUSED),
+    *_each(Kind.ELEMENTWISE, "Sum", _T.SCALES),
+    *_each(Kind.ELEMENTWISE, "Max Min Neg", _T.SELECTS | _T.FUSED),
+    *_each(Kind.ELEMENTWISE, "Abs Where", _T.SELECTS),
+    *_each(Kind.ELEMENTWISE, "Cast", _T.CARRIES_WEIGHT | _T.EVALUATED | _T.FUSED),
+    *_each(Kind.ELEMENTWISE, """
+        Acos Acosh And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor CastLike Ceil
+        Cos Cosh Equal Erf Exp Floor Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual Log Mean Mod Not Or Pow
+        Reciprocal Round Sign Sin Sinh Sqrt Tan Xor"""),
+    *_each(Kind.ACTIVATION, "Relu",
+           _T.SELECTS | _T.MONOTONE | _T.FUSED | _T.NEVER_NEGATIVE),
+    *_each(Kind.ACTIVATION, "Clip", _T.SELECTS | _T.MONOTONE | _T.FUSED),
+    *_each(Kind.ACTIVATION, "Sigmoid", _T.FUSED | _T.NEVER_NEGATIVE | _T.INTEGER_FORM),
+    *_each(Kind.ACTIVATION, "LeakyRelu", _T.FUSED | _T.INTEGER_FORM),
+    *_each(Kind.ACTIVATION, "Softmax", _T.NEVER_NEGATIVE),
+    *_each(Kind.ACTIVATION, "Elu HardSigmoid HardSwish Mish Selu Softplus Tanh", _T.FUSED),
+    *_each(Kind.ACTIVATION, "Celu Hardmax LogSoftmax Shrink Softsign Swish ThresholdedRelu"),
+    *_each(Kind.POOLING, "MaxPool",
+           _T.SELECTS | _T.SHARES_SCALE | _T.SEEN_THROUGH | _T.KEEPS_SIGN),
+    *_each(Kind.POOLING, "AveragePool GlobalAveragePool", _T.INTEGER_FORM | _T.KEEPS_SIGN),
+    *_each(Kind.POOLING, "GlobalLpPool GlobalMaxPool LpPool MaxUnpool"),
+    Operator("BatchNormalization", Kind.NORMALISATION, _T.FUSED, parameters=(1, 2)),
+    *(Operator(name, Kind.NORMALISATION, parameters=(1, 2))
+      for name in ("InstanceNormalization", "GroupNormalization", "LayerNormalization")),
+    Operator("RMSNormalization", Kind.NORMALISATION, parameters=(1,)),
+    Operator("PRelu", Kind.ACTIVATION, _T.FUSED, parameters=(1,)),
+    *_each(Kind.NORMALISATION, "LRN LpNormalization MeanVarianceNormalization"),
+    *_each(Kind.REDUCTION, """
+        ArgMax ArgMin CumSum ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin
+        ReduceProd ReduceSum ReduceSumSquare TopK"""),
+    *_each(Kind.MOVES, "Reshape Flatten Squeeze Unsqueeze", _VIEW | _T.SHARES_SCALE | _T.FUSED),
+    *_each(Kind.MOVES, "Transpose", _VIEW | _T.SHARES_SCALE),
+    *_each(Kind.MOVES, "Identity", _VIEW | _T.FUSED),
+    *_each(Kind.MOVES, "Concat", _T.SELECTS | _T.FUSED | _T.KEEPS_SIGN),
+    *_each(Kind.MOVES, "Dropout", _T.SELECTS | _T.FUSED),
+    *_each(Kind.MOVES, "Slice", _T.SELECTS | _T.SHARES_SCALE | _T.SEEN_THROUGH),
+    Operator("Gather", Kind.MOVES, _T.SELECTS | _T.SHARES_SCALE, parameters=(0,)),
+    *_each(Kind.MOVES, "DepthToSpace Expand Pad SpaceToDepth Split Tile", _T.SELECTS),
+    *_each(Kind.MOVES, """
+        CenterCropPad Compress GatherElements GatherND Resize ReverseSequence Scatter ScatterElements ScatterND
+        Trilu Unique Upsample"""),
+    *_each(Kind.MAKES, "Constant ConstantOfShape", _T.EVALUATED),
+    *_each(Kind.MAKES, "EyeLike NonZero OneHot Range Shape Size"),
+    *_each(Kind.RANDOM, "RandomNormal RandomUniform Multinomial Bernoulli"),
+    *_each(Kind.CONTROL_FLOW, "If Loop Scan"),
+    *_each(Kind.QUANTISATION, "DynamicQuantizeLinear"),
+    *(Operator(name, Kind.QUANTISATION, _T.CARRIES_WEIGHT | _T.FUSED, STANDARD | CONTRIBUTED,
+               stands_for=(name, (0, 1, 2)))
+      for name in ("QuantizeLinear", "DequantizeLinear")),
+    Operator("Gelu", Kind.ACTIVATION, _T.FUSED, STANDARD | CONTRIBUTED,
+             stands_for=("Identity", (0,))),
+    Operator("QuickGelu", Kind.ACTIVATION, domains=CONTRIBUTED, stands_for=("Identity", (0,))),
+    *_each(Kind.ACTIVATION, "BiasGelu FastGelu QLinearSoftmax", domains=CONTRIBUTED),
+    *(Operator(f"QLinear{name}", Kind.ELEMENTWISE, _T.SCALES, CONTRIBUTED,
+               stands_for=(name, (0, 3)))
+      for name in ("Add", "Mul")),
+    *(Operator(f"QLinear{name}", Kind.ACTIVATION, domains=CONTRIBUTED,
+               stands_for=("Identity", (0,)))
+      for name in ("Sigmoid", "LeakyRelu")),
+    *(Operator(f"QLinear{name}", Kind.POOLING, domains=CONTRIBUTED, stands_for=(name, (0,)))
+      for name in ("AveragePool", "GlobalAveragePool")),
+    *_each(Kind.MOVES, "QLinearConcat", domains=CONTRIBUTED),
+    *_each(Kind.REDUCTION, "QLinearReduceMean", domains=CONTRIBUTED),
+    *_each(Kind.ELEMENTWISE, "QLinearWhere", domains=CONTRIBUTED),
+    *_each(Kind.NORMALISATION, "SkipLayerNormalization SimplifiedLayerNormalization",
+           domains=CONTRIBUTED),
+)  # fmt: skip
+
+#: Every operator that is known, by name.
+OPERATORS: dict[str, Operator] = {operator.name: operator for operator in (*_PRODUCTS, *_OTHERS)}
+
+#: The convolutions and matrix products of ONNX's own that recipes quantise or keep in float32.
+PRODUCTS = tuple(op.name for op in OPERATORS.values() if _T.PRODUCT in op.traits)
+
+
+def has(node: onnx.NodeProto, trait: Trait) -> bool:
+    """Whether the operator of a node has a trait; one that is not known has none."""
+    operator = OPERATORS.get(node.op_type)
+    return operator is not None and trait in operator.traits
+
+
+def arithmetic(node: onnx.NodeProto) -> Arithmetic | None:
+    """The numbers that a node multiplies, where it is a product whose name tells."""
+    operator = OPERATORS.get(node.op_type)
+    return None if operator is None else operator.arithmetic
+
+
+def names(trait: Trait) -> frozenset[str]:
+    """The names of all operators that have a trait."""
+    return frozenset(operator.name for operator in OPERATORS.values() if trait in operator.traits)
+
+
+def has_no_macs(node: onnx.NodeProto) -> bool:
+    """Whether an operator is known, in its domain, to hold no matrix product or convolution."""
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    operator = OPERATORS.get(node.op_type)
+    return (
+        operator is not None and domain in operator.domains and operator.kind not in _MAY_MULTIPLY
+    )

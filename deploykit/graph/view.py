@@ -1,0 +1,219 @@
+"""One read-only view of a graph: who makes a tensor, who reads it, what it holds, of which type and shape.
+
+A view is made once per graph, in one pass over its nodes, and passed on; shapes, types and what depends on
+them are worked out when they are first asked for. The graph must not be changed while it is viewed, except
+through `deploykit.graph.edit.GraphEditor`, which is a view that keeps itself up to date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+
+from deploykit.graph.nodes import attribute_graphs, graph_inputs, is_standard, node_name
+from deploykit.graph.operators import OPERATORS, Kind, Trait, has
+from deploykit.graph.shapes import Shape, Shapes, declared_types, element_types
+from deploykit.graph.values import fixed_value
+from deploykit.lazy import np, onnx
+
+#: A reader of a tensor: the node, and the position among its inputs.
+Reader = tuple["onnx.NodeProto", int]
+
+
+class GraphView:
+    """A graph, indexed for reading: a model's main graph, or a body within a node of another graph.
+
+    Names are looked up in this graph alone, unless a method says that it looks outward.
+
+    Attributes:
+        model: the model that it belongs to.
+        graph: the graph.
+        outer: the view of the graph around it; None for the main graph.
+        nodes: its nodes, in an order that runs.
+        inputs: what a caller feeds; old files list stored tensors among the inputs, which are left out here.
+        outputs: names of its outputs.
+    """
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        *,
+        graph: onnx.GraphProto | None = None,
+        outer: GraphView | None = None,
+        stored: Iterable[onnx.TensorProto] | None = None,
+        dims: Mapping[str, int] | None = None,
+    ) -> None:
+        """Index a graph.
+
+        Args:
+            model: the model.
+            graph: a body within it; None is the main graph.
+            outer: the view of the graph around a body.
+            stored: its initialisers, where `graph` holds only some of them.
+            dims: sizes of symbolic dimensions of the inputs beside the batch, which is taken as 1.
+        """
+        self._dims = dims
+        self.model = model
+        self.graph = model.graph if graph is None else graph
+        self.outer = outer
+        self.nodes: list[onnx.NodeProto] = list(self.graph.node)
+        self.outputs = {value.name for value in self.graph.output}
+        self._tensors: dict[str, onnx.TensorProto] = {
+            tensor.name: tensor for tensor in (self.graph.initializer if stored is None else stored)
+        }
+        self.inputs = [
+            value for value in graph_inputs(self.graph) if value.name not in self._tensors
+        ]
+        self._producers: dict[str, onnx.NodeProto] = {}
+        self._consumers: dict[str, list[Reader]] = {}
+        self._captured: set[str] = set()
+        for node in self.nodes:
+            self._index(node)
+
+    @classmethod
+    def of(cls, source: GraphView | onnx.ModelProto) -> GraphView:
+        """The view itself, or a new one of a model's main graph."""
+        return source if isinstance(source, GraphView) else cls(source)
+
+    def _index(self, node: onnx.NodeProto) -> None:
+        for name in node.output:
+            if name:
+                self._producers[name] = node
+        for slot, name in enumerate(node.input):
+            if name:
+                self._consumers.setdefault(name, []).append((node, slot))
+        for body in attribute_graphs(node):
+            self._capture(body)
+
+    def _capture(self, body: onnx.GraphProto) -> None:
+        for node in body.node:
+            self._captured.update(node.input)
+            for inner in attribute_graphs(node):
+                self._capture(inner)
+        self._captured.update(value.name for value in body.output)
+
+    # ---- nodes
+
+    def producer(self, name: str) -> onnx.NodeProto | None:
+        """The node that makes a tensor, or None for inputs and initialisers."""
+        return self._producers.get(name)
+
+    def consumers(self, name: str) -> list[Reader]:
+        """The nodes that read a tensor, each with the position among its inputs."""
+        return list(self._consumers.get(name, ()))
+
+    def readers(self, name: str) -> list[onnx.NodeProto]:
+        """The nodes that read a tensor, each once, in the order of the graph."""
+        unique = {id(node): node for node, _ in self._consumers.get(name, ())}
+        return list(unique.values())
+
+    def read_only_by(self, name: str, node: onnx.NodeProto) -> bool:
+        """Whether `node` alone needs the tensor: no other reader, no sub-graph, no output of the graph."""
+        if name in self.outputs or name in self._captured:
+            return False
+        return all(reader is node for reader, _ in self._consumers.get(name, ()))
+
+    def is_read(self, name: str) -> bool:
+        """Whether anything at all needs the tensor: a node, a body within one, an output of the graph."""
+        return bool(
+            name and (self._consumers.get(name) or name in self.outputs or name in self._captured)
+        )
+
+    @cached_property
+    def by_name(self) -> dict[str, onnx.NodeProto]:
+        """The nodes by name, or by that of their first output where they have none."""
+        return {node_name(node): node for node in self.nodes if node.name or node.output}
+
+    def bodies(self, node: onnx.NodeProto) -> Iterator[GraphView]:
+        """Views of the graphs within a node, this one around them."""
+        return (
+            GraphView(self.model, graph=body, outer=self) for body in attribute_graphs(node)
+        )
+
+    # ---- values
+
+    def initializer(self, name: str) -> onnx.TensorProto | None:
+        """The stored tensor of that name."""
+        return self._tensors.get(name)
+
+    @property
+    def stored(self) -> list[onnx.TensorProto]:
+        """The stored tensors, dense ones."""
+        return list(self._tensors.values())
+
+    def is_constant(self, name: str) -> bool:
+        """Whether `constant` can tell the value: an initialiser, or computed from such by simple nodes."""
+        if name in self._tensors:
+            return True
+        node = self._producers.get(name)
+        if node is None or not is_standard(node):
+            return False
+        return has(node, Trait.EVALUATED) and all(
+            self.is_constant(source) for source in node.input if source
+        )
+
+    def constant(self, name: str) -> np.ndarray | None:
+        """The value of a tensor that is fixed, or None where it depends on an input or is too large."""
+        tensor = self._tensors.get(name)
+        if tensor is not None:
+            return np.asarray(onnx.numpy_helper.to_array(tensor))
+        return fixed_value(self._producers[name], self.constant) if self.is_constant(name) else None
+
+    def is_fixed(self, name: str) -> bool:
+        """Whether a tensor does not depend on what a caller feeds; looks outward.
+
+        Unlike `is_constant`, any operator but a random one may lie between the stored tensors and this one.
+        """
+        return name in self._fixed or (self.outer is not None and self.outer.is_fixed(name))
+
+    def all_fixed(self, node: onnx.NodeProto) -> bool:
+        """Whether all that a node makes is fixed."""
+        return all(self.is_fixed(name) for name in node.output if name)
+
+    @cached_property
+    def _fixed(self) -> set[str]:
+        fixed = {*self._tensors, *(s.values.name for s in self.graph.sparse_initializer)}
+        for node in self.nodes:
+            if node.op_type == "Constant":
+                fixed.add(node.output[0])
+                continue
+            inputs = [name for name in node.input if name]
+            operator = OPERATORS.get(node.op_type)
+            if not inputs or (operator is not None and operator.kind is Kind.RANDOM):
+                continue
+            around = self.outer
+            if all(n in fixed or (around is not None and around.is_fixed(n)) for n in inputs):
+                fixed.update(name for name in node.output if name)
+        return fixed
+
+    # ---- types and shapes
+
+    @cached_property
+    def types(self) -> dict[str, int]:
+        """ONNX element types by tensor, as declared, stored and inferred; in a body, of those around it too."""
+        if self.outer is None:
+            return element_types(self.model)
+        return self.outer.types | declared_types(self.graph)
+
+    @cached_property
+    def shapes(self) -> Shapes:
+        """Shapes and types for a batch of one, of the main graph.
+
+        Raises:
+            UsageError: inputs have dynamic dimensions beside the batch.
+            InvalidModel: the shapes contradict each other.
+        """
+        return Shapes(self.model, self._dims) if self.outer is None else self.outer.shapes
+
+    def shape(self, name: str) -> Shape | None:
+        """The shape of a tensor for a batch of one; None where it can't be inferred."""
+        return self.shapes.shape(name)
+
+    @cached_property
+    def expanded(self) -> GraphView:
+        """The same graph with the model's own functions written out, large weights only in `stored`."""
+        if not self.model.functions:
+            return self
+        view = GraphView(self.shapes.expanded, stored=self.stored)
+        view.shapes = self.shapes
+        return view
