@@ -28,8 +28,8 @@ _PRELUDE = """
 import re, sys, time
 from pathlib import Path
 from deploykit.data import open_dataset
-from deploykit.graph.calibration import Calibration
-from deploykit.graph.loading import open_model
+from deploykit.graph.calibrate import Calibration
+from deploykit.graph.read_write import open_model
 from deploykit.graph.precision import convert
 import onnxruntime
 folder, count = Path(sys.argv[1]), int(sys.argv[2])

@@ -21,6 +21,8 @@ from deploykit.errors import MissingDependency
 #: Extra that brings each package which is not among deploykit's own dependencies, and the package's own name.
 EXTRAS = {
     "torch": ("export", "PyTorch"),
+    "onnx_ir": ("export", "onnx-ir"),
+    "onnxscript": ("export", "ONNX Script"),
     "onnxruntime": ("cpu", "ONNX Runtime"),
     "openvino": ("openvino", "OpenVINO"),
     "matplotlib": ("report", "matplotlib"),
@@ -65,7 +67,9 @@ class LazyModule(ModuleType):
 if TYPE_CHECKING:
     import numpy as np
     import onnx
+    import onnx_ir as ir
     import onnxruntime as ort
+    import onnxscript
     import pandas as pd
     import rich.box
     import rich.console
@@ -77,9 +81,23 @@ if TYPE_CHECKING:
 else:
     np = LazyModule("numpy")
     onnx = LazyModule("onnx")
+    ir = LazyModule("onnx_ir")
+    onnxscript = LazyModule("onnxscript")
     ort = LazyModule("onnxruntime")
     pd = LazyModule("pandas")
     rich = LazyModule("rich")
     torch = LazyModule("torch")
 
-__all__ = ["EXTRAS", "LazyModule", "install_line", "np", "onnx", "ort", "pd", "rich", "torch"]
+__all__ = [
+    "EXTRAS",
+    "LazyModule",
+    "install_line",
+    "ir",
+    "np",
+    "onnx",
+    "onnxscript",
+    "ort",
+    "pd",
+    "rich",
+    "torch",
+]

@@ -113,7 +113,7 @@ def test_an_exported_graph_rests_on_all_that_makes_it_and_counts_it():
     )
     followed = names_of(*GRAPH)
     assert ran - followed <= {"__init__.py", "code_digest.py"}
-    for what in ("export", "tidying", "tracing", "writing", "verifying", "counting", "loading"):
+    for what in ("export", "tidy", "check", "read_write", "count", "operators", "view"):
         assert f"graph/{what}.py" in ran
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import onnx
 
 from deploykit.graph.lineage import Layer, layers, neighbours
-from deploykit.graph.precision.products import PRODUCTS
+from deploykit.graph.operators import PRODUCTS
 
 #: Operators that the runtime adds to move values between layouts and types.
 _MOVERS = frozenset(

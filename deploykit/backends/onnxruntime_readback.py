@@ -8,8 +8,9 @@ from pathlib import Path
 import onnx
 
 from deploykit.errors import PrecisionMismatch
-from deploykit.graph.compute_types import type_name
-from deploykit.graph.rounding import has_subgraphs, unrounded, with_rounding
+from deploykit.graph.element_types import type_name
+from deploykit.graph.nodes import has_subgraphs
+from deploykit.graph.precision.rounding import unrounded, with_rounding
 
 #: Operators of ONNX Runtime's own and of ONNX that multiply integers.
 _INTEGER = frozenset(

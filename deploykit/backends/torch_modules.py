@@ -28,7 +28,7 @@ def create_verified(model: OnnxModel) -> nn.Module:
         DriftFailed, BuildFailed: the module computes something else than the graph, or does not run.
         MissingDependency: torch or, for the comparison, ONNX Runtime is not installed.
     """
-    from deploykit.graph import verifying
+    from deploykit.graph import export
 
     if model.spec.weights == "file":
         raise UsageError(
@@ -36,9 +36,9 @@ def create_verified(model: OnnxModel) -> nn.Module:
             "catalogue or module:factory, or another --backend"
         )
     module = zoo.create(model.spec)
-    images = verifying.seeded_images(tuple(model.inputs[0].with_batch(1)[1:]))
-    expected = verifying.torch_outputs(module, images, model.spec.label)
-    verifying.verify(model.path, images, expected, model.spec.label)
+    images = export.seeded_images(tuple(model.inputs[0].with_batch(1)[1:]))
+    expected = export.torch_outputs(module, images, model.spec.label)
+    export.verify(model.path, images, expected, model.spec.label)
     return module
 
 

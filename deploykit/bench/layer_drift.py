@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from deploykit.bench.child import run_child, serve
 from deploykit.errors import DriftFailed, InvalidModel
 from deploykit.graph.lineage import follow
-from deploykit.graph.loading import read_model
-from deploykit.graph.rounding import has_subgraphs, with_rounding
+from deploykit.graph.nodes import has_subgraphs
+from deploykit.graph.precision.rounding import with_rounding
+from deploykit.graph.read_write import read_model
 from deploykit.ort_session import input_specs, open_session, session_options
 from deploykit.spec import OnnxModel
 

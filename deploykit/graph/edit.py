@@ -50,7 +50,9 @@ class GraphEditor(GraphView):
         if data_type is None:
             tensor = onnx.numpy_helper.from_array(array, unique)
         else:
-            tensor = onnx.helper.make_tensor(unique, data_type, array.shape, array.tobytes(), raw=True)
+            tensor = onnx.helper.make_tensor(
+                unique, data_type, array.shape, array.tobytes(), raw=True
+            )
         self.graph.initializer.append(tensor)
         self._tensors[unique] = self.graph.initializer[-1]
         self._names.add(unique)
@@ -163,7 +165,9 @@ class GraphEditor(GraphView):
             if self.graph.input[index].name in stored:
                 del self.graph.input[index]
         del self.graph.value_info[:]
-        least = onnx.helper.find_min_ir_version_for(list(self.model.opset_import), ignore_unknown=True)
+        least = onnx.helper.find_min_ir_version_for(
+            list(self.model.opset_import), ignore_unknown=True
+        )
         self.model.ir_version = max(self.model.ir_version, least, 4)
 
     def _needed(self) -> set[int]:

@@ -1,26 +1,52 @@
-"""From a network to an ONNX file that was shown to compute the same."""
+"""From a torch module to an ONNX file that was shown to compute the same: traced, tidied, checked, verified."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from deploykit.errors import BuildFailed
-from deploykit.graph import tidying, tracing, verifying
-from deploykit.graph.loading import describe, set_origin
-from deploykit.graph.soundness import check
-from deploykit.graph.writing import replacing, require_writable, write_model
+from deploykit import zoo
+from deploykit.errors import BuildFailed, DriftFailed, one_line
+from deploykit.graph import tidy
+from deploykit.graph.check import check
+from deploykit.graph.read_write import (
+    describe,
+    replacing,
+    require_writable,
+    set_origin,
+    write_model,
+)
+from deploykit.lazy import ir, np, onnxscript, ort, torch
+from deploykit.ort_session import open_session, session_options
 from deploykit.spec import ModelSpec, OnnxModel
-
-if TYPE_CHECKING:
-    import torch
 
 #: Weights must leave room for the graph in the 2 GB that an ONNX file may have.
 _MAX_WEIGHT_BYTES = 2**31 - 2**24
+
+#: ONNX 20 is read by ONNX Runtime from 1.17 and TensorRT from 10, and has FP8 and FP16 scales in
+#: its quantisation operators.
+OPSET = 20
+
+INPUT_NAME = "input"
+OUTPUT_NAME = "logits"
+BATCH_NAME = "batch"
+
+#: The exporter tells on this logger, once per operator and export, that torchvision is absent.
+_NOISY_LOGGERS = ("torch.onnx._internal.exporter._registration", "torch.export", "onnxscript")
+
+#: Batch sizes to compare at: one image, and a batch that is neither 1 nor the tracing's 2.
+BATCHES = (1, 3)
+
+#: Largest error allowed, as a part of the largest output; float32 sums in another order stay below.
+TOLERANCE = 1e-4
+
+Images = Mapping[int, "np.ndarray[tuple[int, ...], np.dtype[np.float32]]"]
 
 
 @contextlib.contextmanager
@@ -59,24 +85,22 @@ def export_module(
         UsageError, OutputFailed: `path` can't be written.
     """
     require_writable(path)
-    tracing.require_exporter()
-    verifying.require_runtime()
-    import onnx_ir as ir
-
-    images = verifying.seeded_images(input_shape)
+    require_exporter()
+    require_runtime()
+    images = seeded_images(input_shape)
     with _evaluating(module):
-        expected = verifying.torch_outputs(module, images, spec.label)
-        graph = tracing.trace(module, input_shape, spec.label)
-    if tidying.weight_bytes(graph) > _MAX_WEIGHT_BYTES:
+        expected = torch_outputs(module, images, spec.label)
+        graph = trace(module, input_shape, spec.label)
+    if tidy.weight_bytes(graph) > _MAX_WEIGHT_BYTES:
         raise BuildFailed(
             f"the weights of {spec.label} exceed the 2 GB of an ONNX file; choose a smaller alpha"
         )
-    tidying.simplify(graph)
-    tidying.clean(graph)
+    tidy.simplify(graph)
+    tidy.clean(graph)
     recipe = {
         "kind": "export",
-        "exporter": tracing.exporter_versions(),
-        "opset": tracing.OPSET,
+        "exporter": exporter_versions(),
+        "opset": OPSET,
         "precision": "fp32",
     }
     proto = ir.serde.serialize_model(graph)
@@ -86,8 +110,8 @@ def export_module(
         sha256 = write_model(proto, draft)
         model = describe(proto, path, sha256, spec)
         del proto, graph
-        errors = verifying.verify(draft, images, expected, spec.label)
-    verified = {"batches": list(verifying.BATCHES), "tolerance": verifying.TOLERANCE, **errors}
+        errors = verify(draft, images, expected, spec.label)
+    verified = {"batches": list(BATCHES), "tolerance": TOLERANCE, **errors}
     return dataclasses.replace(model, recipe={**recipe, "verified": verified})
 
 
@@ -98,10 +122,192 @@ def export_model(spec: ModelSpec, path: str | os.PathLike[str]) -> OnnxModel:
         UnknownName, UsageError, InvalidModel: the network or its weights are not to be had.
         and all that `export_module` raises.
     """
-    from deploykit import zoo
-
     require_writable(path)
-    tracing.require_exporter()
-    verifying.require_runtime()
+    require_exporter()
+    require_runtime()
     shape = zoo.input_shape(spec)
     return export_module(zoo.create(spec), shape, path, spec)
+
+
+# ---- tracing
+
+
+def require_exporter() -> None:
+    """Import what exporting needs.
+
+    Raises:
+        MissingDependency: torch or onnxscript is not installed.
+    """
+    _ = torch.__version__, onnxscript.__version__
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in _NOISY_LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _reason(error: BaseException) -> str:
+    """Find the first telling line of an exporter's error, which runs over pages."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200]
+
+
+def trace(module: torch.nn.Module, input_shape: tuple[int, ...], label: str) -> ir.Model:
+    """Trace `module` with a dynamic batch; nothing is optimised, and no weight is copied.
+
+    Args:
+        module: in eval mode; takes one float tensor and gives one tensor.
+        input_shape: of one image, without the batch: (C, H, W).
+        label: what to call the network in errors.
+
+    Raises:
+        MissingDependency: torch or onnxscript is not installed.
+        BuildFailed: the exporter could not express the network, or it fixes the batch size.
+    """
+    require_exporter()
+    # A batch of 1 would be taken for a constant.
+    example = torch.zeros(2, *input_shape)
+    options: dict[str, Any] = {
+        "dynamo": True,
+        "optimize": False,
+        "opset_version": OPSET,
+        "input_names": [INPUT_NAME],
+        "output_names": [OUTPUT_NAME],
+        "dynamic_shapes": ({0: torch.export.Dim(BATCH_NAME)},),
+        "external_data": False,
+        "verbose": False,
+    }
+    try:
+        with _quiet(), torch.no_grad():
+            program = torch.onnx.export(module, (example,), **options)
+    except Exception as error:
+        raise BuildFailed(
+            f"torch can't export {label}: {_reason(error)}; check that the network takes any batch "
+            "size and does not branch on values"
+        ) from error
+    if program is None:
+        raise BuildFailed(f"torch exported nothing for {label}; update torch")
+    return program.model
+
+
+def exporter_versions() -> dict[str, str]:
+    """Name the packages that shape an export, with their versions."""
+    import onnx
+    import onnxscript
+
+    return {
+        "torch": torch.__version__,
+        "onnxscript": onnxscript.__version__,
+        "onnx": onnx.__version__,
+    }
+
+
+# ---- verifying
+
+
+def require_runtime() -> None:
+    """Import ONNX Runtime.
+
+    Raises:
+        MissingDependency: it is not installed.
+    """
+    _ = ort.__version__
+
+
+def seeded_images(input_shape: tuple[int, ...], seed: int = 0) -> Images:
+    """Draw a batch of images for each of `BATCHES`, of the scale that normalised photographs have."""
+    random = np.random.default_rng(seed)
+    return {n: random.standard_normal((n, *input_shape), dtype=np.float32) for n in BATCHES}
+
+
+def torch_outputs(module: torch.nn.Module, images: Images, label: str) -> Images:
+    """Run the module on each batch of images.
+
+    Raises:
+        BuildFailed: it raised, or gave anything but one tensor whose first dimension is the batch.
+    """
+    outputs = {}
+    for batch, array in images.items():
+        try:
+            with torch.inference_mode():
+                output = module(torch.from_numpy(array))
+        except Exception as error:
+            line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise BuildFailed(
+                f"{label} fails on an input of shape {array.shape}: {line[:200]}; "
+                "check the network's input shape"
+            ) from error
+        if not isinstance(output, torch.Tensor):
+            raise BuildFailed(
+                f"{label} gives {type(output).__name__} where one tensor of logits is wanted; "
+                "let its forward return the logits only"
+            )
+        if output.ndim == 0 or output.shape[0] != batch:
+            raise BuildFailed(
+                f"{label} turns a batch of {batch} into shape {tuple(output.shape)}; "
+                "keep the batch as the first dimension"
+            )
+        outputs[batch] = output.float().numpy()
+    return outputs
+
+
+def verify(path: Path, images: Images, expected: Images, label: str) -> dict[str, float]:
+    """Run the file under ONNX Runtime and compare with what torch gave.
+
+    Returns the largest absolute error, and the largest relative to the largest output.
+
+    Raises:
+        MissingDependency: ONNX Runtime is not installed.
+        DriftFailed: an output is not finite, all are zero, or an error is above `TOLERANCE`.
+        BuildFailed: ONNX Runtime refused the file.
+    """
+    options = session_options(optimise=False)
+    # The graph as it stands is what is verified; without packed copies of the weights, a session
+    # takes half the memory.
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    options.enable_cpu_mem_arena = False
+
+    def refused(reason: str) -> BuildFailed:
+        return BuildFailed(
+            f"ONNX Runtime refuses the exported {label}: {reason}; "
+            "report this network, or change the operator it names"
+        )
+
+    session = open_session(path, options, refused)
+    try:
+        found = {n: session.run(None, {session.get_inputs()[0].name: images[n]})[0] for n in images}
+    except Exception as error:
+        raise refused(one_line(error)) from error
+    largest_abs, largest_rel = 0.0, 0.0
+    for batch, reference in expected.items():
+        if not np.isfinite(reference).all() or not np.isfinite(found[batch]).all():
+            raise DriftFailed(
+                f"the outputs of {label} are not finite at batch {batch}; check its weights"
+            )
+        scale = float(np.abs(reference).max())
+        if scale == 0.0 or found[batch].shape != reference.shape:
+            raise DriftFailed(
+                f"the outputs of {label} can't be compared at batch {batch} (shape "
+                f"{found[batch].shape}, torch {reference.shape}, largest {scale:g}); check its weights"
+            )
+        error_abs = float(np.abs(found[batch].astype(np.float64) - reference).max())
+        if error_abs > TOLERANCE * scale:
+            raise DriftFailed(
+                f"the exported {label} differs from torch by {error_abs / scale:.2g} of the largest "
+                f"output at batch {batch}, more than {TOLERANCE:g}; report this network"
+            )
+        largest_abs = max(largest_abs, error_abs)
+        largest_rel = max(largest_rel, error_abs / scale)
+    return {"max_abs_error": largest_abs, "max_rel_error": largest_rel}

@@ -6,16 +6,11 @@ import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import onnx
-from onnx import TensorProto
-
-from deploykit.graph.compute_types import element_types
-from deploykit.graph.constants import Constants
-from deploykit.graph.shapes import Shapes
-
-#: The metadata that export leaves on each node: the modules that it lies in, outermost first.
-_SCOPES_KEY = "pkg.torch.onnx.name_scopes"
-_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
+from deploykit.graph.element_types import FLOATS
+from deploykit.graph.nodes import node_name
+from deploykit.graph.tidy import SCOPES_KEY
+from deploykit.graph.view import GraphView
+from deploykit.lazy import onnx
 
 
 @dataclass(frozen=True)
@@ -51,46 +46,40 @@ class Followed:
     node: str
 
 
-def layers(model: onnx.ModelProto) -> list[Layer]:
+def layers(source: GraphView | onnx.ModelProto) -> list[Layer]:
     """The nodes of the main graph whose values depend on an input, in the graph's order."""
-    shapes = Shapes(model)
-    constants = Constants(shapes.graph, shapes.stored, shapes)
+    view = GraphView.of(source)
+    expanded = view.expanded
     return [
         Layer(node_name(node), module_of(node), node.op_type, node.output[0])
-        for node in model.graph.node
-        if node.op_type != "Constant"
-        and not all(constants.is_fixed(name) for name in node.output if name)
+        for node in view.nodes
+        if node.op_type != "Constant" and not expanded.all_fixed(node)
     ]
 
 
 def neighbours(
-    source: onnx.ModelProto, found: Sequence[Layer]
+    source: GraphView | onnx.ModelProto, found: Sequence[Layer]
 ) -> tuple[Mapping[str, set[str]], Mapping[str, set[str]]]:
     """Who reads each layer's values, and whose values each layer reads, by name."""
+    view = GraphView.of(source)
     known = {layer.node for layer in found}
-    made: dict[str, str] = {}
     readers: dict[str, set[str]] = {name: set() for name in known}
     makers: dict[str, set[str]] = {name: set() for name in known}
-    for node in source.graph.node:
+    for node in view.nodes:
         name = node_name(node)
         if name not in known:
             continue
         for tensor in node.input:
-            if tensor in made:
-                readers[made[tensor]].add(name)
-                makers[name].add(made[tensor])
-        made.update((tensor, name) for tensor in node.output if tensor)
+            producer = view.producer(tensor)
+            if producer is not None and node_name(producer) in known:
+                readers[node_name(producer)].add(name)
+                makers[name].add(node_name(producer))
     return readers, makers
-
-
-def node_name(node: onnx.NodeProto) -> str:
-    """A node's name, or that of its first output where it has none."""
-    return str(node.name or node.output[0])
 
 
 def module_of(node: onnx.NodeProto) -> str:
     """The dotted name of the module that a node was exported from; "" where the file does not say."""
-    stored = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES_KEY), "")
+    stored = next((entry.value for entry in node.metadata_props if entry.key == SCOPES_KEY), "")
     try:
         scopes = [str(scope) for scope in ast.literal_eval(stored)]
     except (SyntaxError, ValueError, TypeError):
@@ -98,42 +87,37 @@ def module_of(node: onnx.NodeProto) -> str:
     return next((scope for scope in reversed(scopes[:-1]) if scope), "")
 
 
-def follow(source: onnx.ModelProto, other: onnx.ModelProto) -> dict[str, Followed]:
+def follow(
+    source: GraphView | onnx.ModelProto, other: GraphView | onnx.ModelProto
+) -> dict[str, Followed]:
     """For each layer of `source`, by name, where its value can be compared in `other`.
 
     A layer that `other` has folded into the next one is followed to what that one makes. Layers that make no
     floating-point tensor, or whose value is nowhere to be found, are left out.
     """
-    types = element_types(source)
-    known = {name for node in other.graph.node for name in node.output}
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in source.graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-    restored = _restored(other)
+    view, target = GraphView.of(source), GraphView.of(other)
+    restored = _restored(target)
     found: dict[str, Followed] = {}
-    for layer in layers(source):
+    for layer in layers(view):
         tensor, node = layer.tensor, layer.node
-        while tensor not in known and len(readers.get(tensor, ())) == 1:
-            (reader,) = readers[tensor]
+        while target.producer(tensor) is None and len(view.consumers(tensor)) == 1:
+            ((reader, _),) = view.consumers(tensor)
             tensor, node = reader.output[0], node_name(reader)
-        if tensor in known and types.get(tensor) in _FLOATS:
+        if target.producer(tensor) is not None and view.types.get(tensor) in FLOATS:
             found[layer.node] = Followed(tensor, restored.get(tensor, tensor), node)
     return found
 
 
-def _restored(model: onnx.ModelProto) -> Mapping[str, str]:
+def _restored(view: GraphView) -> Mapping[str, str]:
     """Tensors that are only read quantised, each with the tensor that is dequantised from it."""
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-    outputs = {value.name for value in model.graph.output}
     found = {}
-    for name, nodes in readers.items():
-        if len(nodes) != 1 or nodes[0].op_type != "QuantizeLinear" or name in outputs:
+    for node in view.nodes:
+        if node.op_type != "QuantizeLinear":
             continue
-        behind = readers.get(nodes[0].output[0], [])
-        if len(behind) == 1 and behind[0].op_type == "DequantizeLinear":
-            found[name] = behind[0].output[0]
+        name = node.input[0]
+        if len(view.consumers(name)) != 1 or name in view.outputs:
+            continue
+        behind = view.consumers(node.output[0])
+        if len(behind) == 1 and behind[0][0].op_type == "DequantizeLinear":
+            found[name] = behind[0][0].output[0]
     return found

@@ -120,9 +120,7 @@ class Operator:
         return self.kind in _MULTIPLYING
 
 
-_MULTIPLYING = frozenset(
-    {Kind.CONVOLUTION, Kind.MATRIX_PRODUCT, Kind.RECURRENT, Kind.CONTRACTION}
-)
+_MULTIPLYING = frozenset({Kind.CONVOLUTION, Kind.MATRIX_PRODUCT, Kind.RECURRENT, Kind.CONTRACTION})
 #: Kinds of which it is not known that they hold no products.
 _MAY_MULTIPLY = _MULTIPLYING | {Kind.CONTROL_FLOW, Kind.RANDOM}
 
@@ -178,7 +176,7 @@ def _convolution(
     name: str, weight: int = 1, bias: int | None = 2, macs: MacRule | None = None, **more: Any
 ) -> Operator:
     places = tuple(place for place in (weight, bias) if place is not None)
-    given = {"arithmetic": Arithmetic.FLOAT, "parameters": places} | more
+    given: dict[str, Any] = {"arithmetic": Arithmetic.FLOAT, "parameters": places} | more
     return Operator(name, Kind.CONVOLUTION, weight=weight, bias=bias, macs=macs, **given)
 
 
@@ -192,7 +190,7 @@ def _matrix_product(
     **more: Any,
 ) -> Operator:
     places = tuple(place for place in (0, weight, bias) if place is not None)
-    given = {"arithmetic": Arithmetic.FLOAT, "parameters": places} | more
+    given: dict[str, Any] = {"arithmetic": Arithmetic.FLOAT, "parameters": places} | more
     rule = _shared_dimension(0, weight, transposes=transposes) if macs else None
     return Operator(name, Kind.MATRIX_PRODUCT, weight=weight, bias=bias, macs=rule, **given)
 
@@ -215,9 +213,7 @@ _PRODUCTS = (
     _convolution("ConvInteger", 1, None, macs=_filter_per_output(1), **_INT),
     _convolution("QLinearConv", 3, 8, macs=_filter_per_output(3), **_INT),
     _convolution("QLinearConvTranspose", 3, 8, parameters=(), **_ORT, **_INT),
-    _convolution(
-        "FusedConv", macs=_filter_per_output(1), stands_for=("Conv", (0, 1)), **_ORT
-    ),
+    _convolution("FusedConv", macs=_filter_per_output(1), stands_for=("Conv", (0, 1)), **_ORT),
     _convolution("NhwcFusedConv", parameters=(), **_ORT),
     _matrix_product("Gemm", 1, 2, transposes=True, traits=_T.PRODUCT),
     _matrix_product("MatMul", traits=_T.PRODUCT),

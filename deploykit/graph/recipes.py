@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import onnx
 
-    from deploykit.graph.calibration import Calibration
-    from deploykit.graph.precision.keep import KeepRules
+    from deploykit.graph.calibrate import Calibration
+    from deploykit.graph.precision.recipe import KeepRules
 
     Transform = Callable[[onnx.ModelProto, KeepRules, Calibration | None], dict[str, Any]]
 

@@ -59,9 +59,7 @@ def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
             graph.initializer.append(tensor)
         elif tensor.name not in listed:
             graph.input.append(
-                onnx.helper.make_tensor_value_info(
-                    tensor.name, tensor.data_type, list(tensor.dims)
-                )
+                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
             )
     return copy
 
@@ -179,7 +177,9 @@ class Shapes:
         light = skeleton(model)
         self.expanded = model
         if light.functions:
-            light = onnx.inliner.inline_local_functions(light)
+            from onnx import inliner  # no part of what `import onnx` brings
+
+            light = inliner.inline_local_functions(light)
             self.expanded = onnx.ModelProto()
             self.expanded.CopyFrom(light)
         for value in light.graph.input:

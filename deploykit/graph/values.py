@@ -29,7 +29,9 @@ def fixed_value(node: onnx.NodeProto, lookup: Lookup) -> np.ndarray | None:
     if node.op_type == "Transpose":
         return np.transpose(source, attribute(node, "perm"))
     if node.op_type == "Cast":
-        return np.asarray(source.astype(onnx.helper.tensor_dtype_to_np_dtype(attribute(node, "to"))))
+        return np.asarray(
+            source.astype(onnx.helper.tensor_dtype_to_np_dtype(attribute(node, "to")))
+        )
     if node.op_type == "Flatten":
         axis = int(attribute(node, "axis", 1)) % (source.ndim + 1)
         return source.reshape(math.prod(source.shape[:axis]), -1)

@@ -126,9 +126,7 @@ class GraphView:
 
     def bodies(self, node: onnx.NodeProto) -> Iterator[GraphView]:
         """Views of the graphs within a node, this one around them."""
-        return (
-            GraphView(self.model, graph=body, outer=self) for body in attribute_graphs(node)
-        )
+        return (GraphView(self.model, graph=body, outer=self) for body in attribute_graphs(node))
 
     # ---- values
 

@@ -218,7 +218,7 @@ def count(
         UsageError: a module without `input_shape`.
     """
     if isinstance(path_or_module, str | os.PathLike):
-        from deploykit.graph.counting import count_graph
+        from deploykit.graph.count import count_graph
 
         return count_graph(Path(path_or_module))
     if input_shape is None:

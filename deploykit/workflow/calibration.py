@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from deploykit.data import open_dataset
 from deploykit.errors import UnknownName, UsageError
-from deploykit.graph.calibration import METHODS, Calibration, synthetic_calibration
+from deploykit.graph.calibrate import METHODS, Calibration, synthetic_calibration
 from deploykit.workflow.network import Network, input_chw
 
 #: Images that calibration takes when nobody says how many.

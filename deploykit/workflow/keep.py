@@ -22,9 +22,9 @@ from deploykit.bench.layer_drift import IMAGES, LayerDrift, layer_drift
 from deploykit.code_digest import code_digest
 from deploykit.errors import UsageError
 from deploykit.graph.lineage import layers, neighbours
-from deploykit.graph.loading import read_model
+from deploykit.graph.operators import PRODUCTS
 from deploykit.graph.precision import KeepRules, convert, find_recipe
-from deploykit.graph.precision.products import PRODUCTS
+from deploykit.graph.read_write import read_model
 from deploykit.spec import OnnxModel
 from deploykit.workflow.calibration import CalibrationChoice, KeepChoice, calibration_of
 from deploykit.workflow.network import Network

@@ -22,7 +22,7 @@ from deploykit.workflow.network import Network
 
 if TYPE_CHECKING:
     from deploykit.backends.onnxruntime_layers import EngineNode
-    from deploykit.graph.layer_counts import LayerCounts
+    from deploykit.graph.count import LayerCounts
     from deploykit.graph.lineage import Layer
 
 #: How far the sum of the layers may be from the whole run before the display says so.
@@ -132,9 +132,9 @@ def report_layers(
         DeploykitError: as conversion, building and measuring say.
     """
     from deploykit.backends.onnxruntime_layers import trace_layers
-    from deploykit.graph.layer_counts import count_layers
+    from deploykit.graph.count import count_layers
     from deploykit.graph.lineage import layers
-    from deploykit.graph.loading import read_model
+    from deploykit.graph.read_write import read_model
 
     if backend not in TIMED_BACKENDS:
         raise UsageError(
@@ -175,7 +175,7 @@ def modules_as_nodes(graph_layers: Sequence[Layer], timed: ModuleTimes) -> list[
     Layers that lie in no timed module, such as sums, are part of that time.
     """
     from deploykit.backends.onnxruntime_layers import EngineNode
-    from deploykit.graph.precision.products import PRODUCTS
+    from deploykit.graph.operators import PRODUCTS
 
     nodes = []
     for index, (name, kind) in enumerate(zip(timed.times.names, timed.types, strict=True)):

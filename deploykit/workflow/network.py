@@ -95,7 +95,7 @@ def _from_zoo(spec: ModelSpec, store: Store) -> Network:
 
 
 def _from_file(file: Path, spec: ModelSpec | None, store: Store) -> Network:
-    from deploykit.graph.loading import open_model, read_model, save_model
+    from deploykit.graph.read_write import open_model, read_model, save_model
 
     model = open_model(file, spec)
     label = f"{model.spec.label.replace(':', '.')}-{model.precision}"
@@ -121,7 +121,7 @@ def _checkpoint(spec: ModelSpec) -> Path | None:
 
 def _describe(model: OnnxModel) -> dict[str, Any]:
     """What the manifest keeps of a graph, so that nothing has to be read or counted again."""
-    from deploykit.graph.counting import count_graph
+    from deploykit.graph.count import count_graph
 
     counts = count_graph(model.path)
     return {

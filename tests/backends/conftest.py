@@ -7,9 +7,9 @@ import onnx
 import pytest
 from backend_models import tiny_network
 
-from deploykit.graph.calibration import synthetic_calibration
-from deploykit.graph.loading import open_model
+from deploykit.graph.calibrate import synthetic_calibration
 from deploykit.graph.precision import convert
+from deploykit.graph.read_write import open_model
 from deploykit.spec import ModelSpec, OnnxModel
 
 

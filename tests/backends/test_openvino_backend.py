@@ -18,7 +18,7 @@ from deploykit.backends.building import build_engine
 from deploykit.backends.onnxruntime import OnnxRuntimeSession
 from deploykit.backends.openvino_session import OpenVinoSession
 from deploykit.errors import BuildFailed, MissingDependency, PrecisionMismatch
-from deploykit.graph.loading import open_model
+from deploykit.graph.read_write import open_model
 from deploykit.spec import BuildOptions, Engine
 from deploykit.store import Store
 

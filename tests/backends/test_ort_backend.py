@@ -222,7 +222,7 @@ def test_without_the_runtime_the_extra_is_named(monkeypatch, tiny, tmp_path):
 
 
 def test_what_stands_for_a_normalisation_is_no_convolution(tmp_path):
-    from deploykit.graph.loading import open_model
+    from deploykit.graph.read_write import open_model
 
     folder = Path(next(iter(onnx.backend.test.data.__path__)))
     model = open_model(folder / "light" / "light_densenet121.onnx")

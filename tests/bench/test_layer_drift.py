@@ -12,10 +12,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.bench.layer_drift import compare_layers, layer_drift
 from deploykit.errors import DriftFailed
-from deploykit.graph.calibration import synthetic_calibration
+from deploykit.graph.calibrate import synthetic_calibration
 from deploykit.graph.lineage import follow, layers
-from deploykit.graph.loading import open_model, read_model, save_model
 from deploykit.graph.precision import convert
+from deploykit.graph.read_write import open_model, read_model, save_model
 from deploykit.spec import OnnxModel
 
 

@@ -18,7 +18,7 @@ def test_folding_that_changes_outputs_is_found_out(verdict_of, monkeypatch):
     import numpy as np
     from onnx import numpy_helper
 
-    from deploykit.graph import folding
+    from deploykit.graph import fold as folding
 
     fold = folding.fold_batchnorm
 
@@ -34,7 +34,7 @@ def test_folding_that_changes_outputs_is_found_out(verdict_of, monkeypatch):
 
 
 def test_folding_nothing_is_no_proof(verdict_of, monkeypatch):
-    from deploykit.graph import folding
+    from deploykit.graph import fold as folding
 
     monkeypatch.setattr(folding, "fold_batchnorm", lambda model: 0)
     assert verdict_of("bn-formula").holds["folding"] is False

@@ -10,8 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from deploykit.graph.loading import open_model
 from deploykit.graph.precision import convert
+from deploykit.graph.read_write import open_model
 
 CLASSES = 3
 
@@ -155,7 +155,7 @@ def test_activations_that_are_all_zero_have_a_scale_and_finite_outputs(run, tmp_
 
 
 def test_a_quantised_graph_is_not_quantised_again(net, run, tmp_path):
-    from deploykit.graph.calibration import synthetic_calibration
+    from deploykit.graph.calibrate import synthetic_calibration
 
     calibration = synthetic_calibration((3, 8, 8), count=4)
     convert(open_model(net), "int8", "cpu", tmp_path / "quantised.onnx", calibration)

@@ -13,9 +13,9 @@ import onnx
 import pytest
 
 from deploykit.errors import BuildFailed, DriftFailed, MissingDependency, UsageError
-from deploykit.graph.counting import count_graph
+from deploykit.graph.count import count_graph
 from deploykit.graph.export import export_model, export_module
-from deploykit.graph.loading import open_model, read_model
+from deploykit.graph.read_write import open_model, read_model
 from deploykit.spec import ModelSpec, OnnxModel
 
 torch = pytest.importorskip("torch")

@@ -239,7 +239,7 @@ def two_products(path: Path, spread: float) -> Path:
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ("n", 4))],
         [numpy_helper.from_array(first, "a"), numpy_helper.from_array(second, "b")],
     )
-    from deploykit.graph.loading import save_model
+    from deploykit.graph.read_write import save_model
 
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     save_model(model, path)

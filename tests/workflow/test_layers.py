@@ -10,7 +10,7 @@ from deploykit.bench.layer_times import LayerTimes
 from deploykit.bench.module_times import BETWEEN, ModuleTimes
 from deploykit.bench.roofline import Ceilings
 from deploykit.errors import UsageError
-from deploykit.graph.layer_counts import LayerCounts
+from deploykit.graph.count import LayerCounts
 from deploykit.graph.lineage import Layer
 from deploykit.workflow.layers import (
     LayerReport,

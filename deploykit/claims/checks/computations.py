@@ -26,7 +26,7 @@ def folding_keeps_outputs(tolerance: float, channels: int, size_px: int, seed: i
 
     Also with gamma * x_hat + beta worked out by hand. Deviations are relative to the largest output.
     """
-    from deploykit.graph import folding  # imports numpy and onnx itself
+    from deploykit.graph import fold
 
     random = np.random.default_rng(seed)
     drawn = {
@@ -47,7 +47,7 @@ def folding_keeps_outputs(tolerance: float, channels: int, size_px: int, seed: i
     x_hat = (convolved - per_channel("mean")) / np.sqrt(per_channel("variance") + _EPSILON)
     by_formula = per_channel("gamma") * x_hat + per_channel("beta")
     del model.graph.output[1]
-    folded = folding.fold_batchnorm(model)
+    folded = fold.fold_batchnorm(model)
     (after,) = _outputs(model, x)
 
     largest = float(np.abs(before).max())

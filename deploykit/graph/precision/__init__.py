@@ -1,4 +1,4 @@
-"""Precision as a transform of the graph: one recipe per precision and target, one module each."""
+"""Precision as a transform of the graph: one recipe per precision and target."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import onnx
-from onnx import TensorProto
-
 from deploykit.errors import InvalidModel, UnknownName, UsageError
-from deploykit.graph.calibration import Calibration
-from deploykit.graph.loading import describe, read_model, save_model, set_origin
-from deploykit.graph.precision import bf16, fp8, fp16, fp32, int8_cpu, int8_tensorrt
-from deploykit.graph.precision.keep import KeepRules
-from deploykit.graph.precision.recipe import needs
+from deploykit.graph.calibrate import Calibration
+from deploykit.graph.element_types import ElementType
+from deploykit.graph.nodes import all_nodes, all_tensors, node_name
+from deploykit.graph.operators import OPERATORS, Arithmetic, Kind
+from deploykit.graph.precision import floats, int8_cpu, tensorrt
+from deploykit.graph.precision.recipe import KeepRules, needs
+from deploykit.graph.read_write import describe, read_model, save_model, set_origin
 from deploykit.graph.recipes import PrecisionRecipe, from_sources
-from deploykit.graph.walking import all_nodes, all_tensors
+from deploykit.graph.shapes import skeleton
+from deploykit.lazy import onnx
 from deploykit.spec import OnnxModel
 
 __all__ = ["TARGETS", "KeepRules", "PrecisionRecipe", "convert", "find_recipe", "precisions"]
@@ -28,38 +28,27 @@ TARGETS = ("cpu", "tensorrt-rtx", "tensorrt")
 _BOTH_TENSORRT = ("tensorrt-rtx", "tensorrt")
 
 _RECIPES = (
-    PrecisionRecipe("fp32", TARGETS, "as exported", False, fp32.transform),
+    PrecisionRecipe("fp32", TARGETS, "as exported", False, floats.to_fp32),
     PrecisionRecipe(
-        "fp16", TARGETS, "half precision; inputs and outputs stay float32", False, fp16.transform
+        "fp16", TARGETS, "half precision; inputs and outputs stay float32", False, floats.to_fp16
     ),
     PrecisionRecipe(
         "bf16", _BOTH_TENSORRT, "bfloat16 with BatchNorm folded; inputs and outputs stay float32",
-        False, bf16.transform,
+        False, floats.to_bf16,
     ),
     PrecisionRecipe(
         "int8", ("cpu",), "u8 activations, s8 weights per channel, int32 bias; for ONNX Runtime",
-        True, int8_cpu.transform,
+        True, int8_cpu.to_int8,
     ),
     PrecisionRecipe(
         "int8", _BOTH_TENSORRT, "symmetric s8 activations and weights per channel, float32 bias",
-        True, int8_tensorrt.transform,
+        True, tensorrt.to_int8,
     ),
     PrecisionRecipe(
         "fp8", ("tensorrt-rtx",), "E4M3 activations and weights per channel, float32 bias",
-        True, fp8.transform,
+        True, tensorrt.to_fp8,
     ),
 )  # fmt: skip
-
-_QUANTISED_OPERATORS = frozenset(
-    {
-        "QuantizeLinear",
-        "DequantizeLinear",
-        "QLinearConv",
-        "QLinearMatMul",
-        "ConvInteger",
-        "MatMulInteger",
-    }
-)
 
 
 def precisions(target: str | None = None) -> list[PrecisionRecipe]:
@@ -149,23 +138,28 @@ def convert(
     return replace(describe(proto, path, sha256, model.spec, full), precision=precision)
 
 
+def _is_quantised(node: onnx.NodeProto) -> bool:
+    operator = OPERATORS.get(node.op_type)
+    return operator is not None and (
+        operator.kind is Kind.QUANTISATION or operator.arithmetic is Arithmetic.INTEGER
+    )
+
+
 def _check_source(proto: onnx.ModelProto, path: Path) -> None:
     for node in all_nodes(proto):
-        if node.op_type in _QUANTISED_OPERATORS:
+        if _is_quantised(node):
             raise InvalidModel(
-                f"{path} is quantised already ({node.op_type} node {node.name or node.output[0]!r}); "
+                f"{path} is quantised already ({node.op_type} node {node_name(node)!r}); "
                 "give the float32 model"
             )
     for tensor in all_tensors(proto):
-        if tensor.data_type in (TensorProto.FLOAT16, TensorProto.BFLOAT16) and len(tensor.dims) > 1:
+        if tensor.data_type in (ElementType.FLOAT16, ElementType.BFLOAT16) and len(tensor.dims) > 1:
             raise InvalidModel(
                 f"{path} has 16-bit weights ({tensor.name!r}); give the float32 model"
             )
 
 
 def _check_result(proto: onnx.ModelProto) -> None:
-    from deploykit.graph.skeleton import skeleton
-
     try:
         onnx.checker.check_model(skeleton(proto))
     except onnx.checker.ValidationError as error:

@@ -12,26 +12,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
-
 from deploykit.errors import DriftFailed, UsageError
-from deploykit.graph.compute_types import element_types
-from deploykit.graph.editing import GraphEditor
-from deploykit.graph.nodes import is_standard, opset
-from deploykit.graph.precision.keep import KeepRules
-from deploykit.graph.precision.products import PRODUCTS
-from deploykit.graph.walking import attribute_graphs
+from deploykit.graph.edit import GraphEditor
+from deploykit.graph.element_types import ElementType
+from deploykit.graph.nodes import attribute_graphs, is_standard, node_name, opset
+from deploykit.graph.operators import Trait, has
+from deploykit.graph.precision.recipe import KeepRules
+from deploykit.lazy import np, onnx
 
 #: Attributes by which an operator names the type it makes.
 _TYPE_ATTRIBUTES = ("to", "dtype")
 
-_NAMES: dict[int, str] = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
+_NAMES: dict[int, str] = {ElementType.FLOAT16: "float16", ElementType.BFLOAT16: "bfloat16"}
 _SMALLEST_NORMAL: dict[int, float] = {
-    TensorProto.FLOAT16: 2.0**-14,
-    TensorProto.BFLOAT16: 2.0**-126,
+    ElementType.FLOAT16: 2.0**-14,
+    ElementType.BFLOAT16: 2.0**-126,
 }
+
+#: Why a node that has no float tensor is left as it is.
+_NOT_FLOAT = "nothing in float32"
 
 #: Values looked at in one go when losses are counted.
 _PIECE = 1 << 18
@@ -73,11 +72,11 @@ class Losses:
 
 
 def to_half(model: onnx.ModelProto, data_type: int, keep: KeepRules) -> dict[str, Any]:
-    """Rewrite the model, which is changed, in `data_type` (TensorProto.FLOAT16 or BFLOAT16).
+    """Rewrite the model, which is changed, in `data_type` (ElementType.FLOAT16 or BFLOAT16).
 
     Returns:
         Facts for the recipe: counts of constants converted, overflowed, made subnormal or zero, the nodes
-        that stayed in float32 and why.
+        that stay in float32 and why.
 
     Raises:
         UsageError: the graph has sub-graphs (If, Loop, Scan).
@@ -91,8 +90,8 @@ class _Rewriter:
         self.model, self.data_type, self.keep = model, data_type, keep
         self.type_name = _NAMES[data_type]
         self.opset = opset(model)
-        self.before = element_types(model)
         self.editor = GraphEditor(model)
+        self.before = self.editor.types
         self.now: dict[str, int] = dict(self.before)
         self.casts: dict[tuple[str, int], str] = {}
         self.losses = Losses()
@@ -105,7 +104,7 @@ class _Rewriter:
             if any(True for _ in attribute_graphs(node)):
                 raise UsageError(
                     f"{self.type_name} is not supported for graphs with sub-graphs "
-                    f"({node.op_type} node {node.name or node.output[0]!r}); use fp32"
+                    f"({node.op_type} node {node_name(node)!r}); use fp32"
                 )
         for node in nodes:
             if node.op_type == "Constant" and is_standard(node):
@@ -115,7 +114,7 @@ class _Rewriter:
                 self._rewrite(node)
             else:
                 if reason != _NOT_FLOAT:
-                    self.kept[node.name or node.output[0]] = reason
+                    self.kept[node_name(node)] = reason
                 self._isolate(node)
         if self.overflow_hosts:
             where = ", ".join(self.losses.overflowing_tensors[:3])
@@ -134,7 +133,7 @@ class _Rewriter:
         }
         if self.kept:
             facts["float32_because"] = dict(sorted(self.kept.items()))
-        products = {n.name or n.output[0] for n in nodes if n.op_type in PRODUCTS}
+        products = {node_name(n) for n in nodes if has(n, Trait.PRODUCT)}
         if products & self.kept.keys():
             facts["kept"] = sorted(products & self.kept.keys())
         return facts
@@ -146,8 +145,8 @@ class _Rewriter:
         names = [name for name in [*node.input, *node.output] if name]
         if any(name not in self.before for name in names):
             return "types unknown"
-        makes = [n for n in node.output if n and self.before[n] == TensorProto.FLOAT]
-        reads = [n for n in node.input if n and self.before[n] == TensorProto.FLOAT]
+        makes = [n for n in node.output if n and self.before[n] == ElementType.FLOAT]
+        reads = [n for n in node.input if n and self.before[n] == ElementType.FLOAT]
         if not makes and not reads:
             return _NOT_FLOAT
         if self.keep.keeps(node):
@@ -163,7 +162,7 @@ class _Rewriter:
                 *self._typed(node.input, schema.inputs),
                 *self._typed(node.output, schema.outputs),
             ]
-            if self.before[name] == TensorProto.FLOAT and kind in allowed
+            if self.before[name] == ElementType.FLOAT and kind in allowed
         ]
         if not variables:
             return _NOT_FLOAT
@@ -185,49 +184,51 @@ class _Rewriter:
         schema = onnx.defs.get_schema(node.op_type, self.opset)
         clip_bounds = node.op_type == "Clip"
         for slot, name in enumerate(list(node.input)):
-            if not name or self.before[name] != TensorProto.FLOAT:
+            if not name or self.before[name] != ElementType.FLOAT:
                 continue
             formal = schema.inputs[min(slot, len(schema.inputs) - 1)]
-            target = TensorProto.FLOAT if formal.type_str == "tensor(float)" else self.data_type
+            target = ElementType.FLOAT if formal.type_str == "tensor(float)" else self.data_type
             bound = clip_bounds and slot > 0
             self.editor.set_input(node, slot, self._as(name, target, node, bound=bound))
         self._retype_attributes(node)
         for place, name in enumerate(node.output):
-            if name and self.before[name] == TensorProto.FLOAT:
+            if name and self.before[name] == ElementType.FLOAT:
                 formal = schema.outputs[min(place, len(schema.outputs) - 1)]
                 fixed = formal.type_str == "tensor(float)"
-                self.now[name] = TensorProto.FLOAT if fixed else self.data_type
+                self.now[name] = ElementType.FLOAT if fixed else self.data_type
 
     def _retype_attributes(self, node: onnx.NodeProto) -> None:
-        if not any(n and self.before[n] == TensorProto.FLOAT for n in node.output):
+        if not any(n and self.before[n] == ElementType.FLOAT for n in node.output):
             return
         if node.op_type == "ConstantOfShape":
             self._retype_fill(node)
             return
         found = False
         for entry in node.attribute:
-            if entry.name in _TYPE_ATTRIBUTES and entry.i == TensorProto.FLOAT:
+            if entry.name in _TYPE_ATTRIBUTES and entry.i == ElementType.FLOAT:
                 entry.i = self.data_type
                 found = True
         if not found and node.op_type in ("RandomNormal", "RandomUniform", "EyeLike"):
-            node.attribute.append(helper.make_attribute("dtype", self.data_type))
+            node.attribute.append(onnx.helper.make_attribute("dtype", self.data_type))
 
     def _retype_fill(self, node: onnx.NodeProto) -> None:
         fill = np.zeros(1, np.float32)
         for entry in node.attribute:
             if entry.name == "value":
-                fill = np.asarray(numpy_helper.to_array(entry.t))
+                fill = np.asarray(onnx.numpy_helper.to_array(entry.t))
         del node.attribute[:]
         narrow = self._narrow(node.output[0], fill, node, bound=False)
-        tensor = helper.make_tensor("value", self.data_type, fill.shape, narrow.tobytes(), raw=True)
-        node.attribute.append(helper.make_attribute("value", tensor))
+        tensor = onnx.helper.make_tensor(
+            "value", self.data_type, fill.shape, narrow.tobytes(), raw=True
+        )
+        node.attribute.append(onnx.helper.make_attribute("value", tensor))
 
     def _isolate(self, node: onnx.NodeProto) -> None:
         """Let a node that stays as it is read float32 where it did."""
         for slot, name in enumerate(list(node.input)):
-            if name and self.before.get(name) == TensorProto.FLOAT:
+            if name and self.before.get(name) == ElementType.FLOAT:
                 self.editor.set_input(
-                    node, slot, self._as(name, TensorProto.FLOAT, node, bound=False)
+                    node, slot, self._as(name, ElementType.FLOAT, node, bound=False)
                 )
 
     def _as(self, name: str, target: int, reader: onnx.NodeProto, *, bound: bool) -> str:
@@ -243,7 +244,7 @@ class _Rewriter:
                     f"{name}_{self.type_name}", narrow, self.data_type
                 )
             else:
-                suffix = "float32" if target == TensorProto.FLOAT else self.type_name
+                suffix = "float32" if target == ElementType.FLOAT else self.type_name
                 self.casts[key] = self.editor.add_node(
                     "Cast", [name], f"{name}_{suffix}", to=target
                 )
@@ -262,24 +263,21 @@ class _Rewriter:
         self, name: str, value: np.ndarray, reader: onnx.NodeProto, *, bound: bool
     ) -> np.ndarray:
         with np.errstate(over="ignore", under="ignore"):
-            narrow = value.astype(helper.tensor_dtype_to_np_dtype(self.data_type))
+            narrow = value.astype(onnx.helper.tensor_dtype_to_np_dtype(self.data_type))
         over = self.losses.add(name, value, narrow, _SMALLEST_NORMAL[self.data_type])
         # An infinite bound of a Clip means what a very large one meant; an infinite weight does not.
         if over and not bound:
-            self.overflow_hosts.append(reader.name or reader.output[0])
+            self.overflow_hosts.append(node_name(reader))
         return narrow
 
     def _restore_outputs(self) -> None:
         for value in self.editor.graph.output:
             name = value.name
-            if self.before.get(name) != TensorProto.FLOAT or self.now[name] == TensorProto.FLOAT:
+            if self.before.get(name) != ElementType.FLOAT or self.now[name] == ElementType.FLOAT:
                 continue
             maker = self.editor.producer(name)
             if maker is None:
                 continue
             inner = self.editor.rename_output(maker, name, f"{name}_{self.type_name}")
             self.editor.redirect(name, inner)
-            self.editor.add_node("Cast", [inner], name, exact_output=True, to=TensorProto.FLOAT)
-
-
-_NOT_FLOAT = "nothing in float32"
+            self.editor.add_node("Cast", [inner], name, exact_output=True, to=ElementType.FLOAT)

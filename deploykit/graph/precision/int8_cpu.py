@@ -10,31 +10,29 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import onnx
-
-from deploykit.graph.calibration import Calibration
-from deploykit.graph.calibration_ranges import collect_ranges
-from deploykit.graph.editing import GraphEditor
-from deploykit.graph.folding import fold_batchnorm, remove_passing_nodes
-from deploykit.graph.precision.depthwise_batchnorm import batchnorm_to_depthwise
+from deploykit.graph.calibrate import Calibration
+from deploykit.graph.calibrate.ranges import collect_ranges
+from deploykit.graph.edit import GraphEditor
+from deploykit.graph.fold import batchnorm_affine, fold_batchnorm, remove_passing_nodes
+from deploykit.graph.nodes import is_standard
 from deploykit.graph.precision.integer_regions import IntegerRegions
-from deploykit.graph.precision.keep import KeepRules
 from deploykit.graph.precision.opsets import raise_opset
-from deploykit.graph.precision.recipe import needs, range_facts
-from deploykit.graph.qdq import (
+from deploykit.graph.precision.qdq import (
     QdqWriter,
     Quantiser,
     asymmetric_u8,
     channel_scales,
     scales_with_room,
 )
+from deploykit.graph.precision.recipe import KeepRules, needs, range_facts
+from deploykit.graph.shapes import tensor_shapes
+from deploykit.lazy import np, onnx
 
 #: DequantizeLinear has had scales per channel since this opset.
 OPSET_PER_CHANNEL = 13
 
 
-def transform(
+def to_int8(
     model: onnx.ModelProto, keep: KeepRules, calibration: Calibration | None
 ) -> dict[str, Any]:
     """Quantise the model in place; returns the facts for its recipe.
@@ -64,7 +62,7 @@ def transform(
 def _sums_to_additions(editor: GraphEditor) -> None:
     """A Sum of two is an Add, for which ONNX Runtime has an integer form."""
     for node in editor.live_nodes():
-        if node.op_type == "Sum" and node.domain in ("", "ai.onnx") and len(node.input) == 2:
+        if node.op_type == "Sum" and is_standard(node) and len(node.input) == 2:
             node.op_type = "Add"
 
 
@@ -87,3 +85,47 @@ def _write(editor: GraphEditor, regions: IntegerRegions, quantisers: dict[str, Q
     for tensor in regions.tensors:
         readers = None if regions.made_in_integers(tensor) else regions.integer_readers(tensor)
         writer.pair(tensor, quantisers[regions.root(tensor)], readers)
+
+
+# ---- BatchNorm that no product takes in, as in DenseNet
+
+
+def batchnorm_to_depthwise(model: onnx.ModelProto, keep: KeepRules) -> int:
+    """Replace BatchNorm nodes on images (rank 4) by depthwise 1x1 convolutions; the model is changed.
+
+    ONNX Runtime has no integer BatchNorm: each one would cost a way to float and back. As a convolution it
+    runs in integers, and the ReLU behind it is part of it.
+
+    The node keeps its name. Returns how many were replaced.
+    """
+    candidates = [node for node in model.graph.node if node.op_type == "BatchNormalization"]
+    if not candidates:
+        return 0
+    shapes = tensor_shapes(model)
+    editor = GraphEditor(model)
+    replaced = 0
+    for node in editor.live_nodes():
+        if node.op_type != "BatchNormalization" or not is_standard(node) or keep.keeps(node):
+            continue
+        affine = batchnorm_affine(editor, node)
+        if affine is None or len(shapes.get(node.input[0], ())) != 4:
+            continue
+        _replace(editor, node, affine.scale, affine.shift)
+        replaced += 1
+    editor.finish()
+    return replaced
+
+
+def _replace(
+    editor: GraphEditor, node: onnx.NodeProto, scale: np.ndarray, shift: np.ndarray
+) -> None:
+    source, result, base = node.input[0], node.output[0], node.name or node.output[0]
+    weight = editor.add_initializer(f"{base}_weight", scale.astype(np.float32).reshape(-1, 1, 1, 1))
+    bias = editor.add_initializer(f"{base}_bias", shift.astype(np.float32))
+    editor.replace(
+        node,
+        onnx.helper.make_node(
+            "Conv", [source, weight, bias], [result], name=node.name,
+            kernel_shape=[1, 1], group=int(scale.size),
+        ),
+    )  # fmt: skip

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-import onnx
-from onnx import TensorProto
-
-from deploykit.graph.compute_types import element_types
-from deploykit.graph.editing import GraphEditor
+from deploykit.graph.element_types import ElementType
 from deploykit.graph.nodes import attribute, is_standard
-from deploykit.graph.precision.keep import KeepRules
+from deploykit.graph.operators import OPERATORS, Kind, Trait, has
 from deploykit.graph.precision.products import Product, product_of
-
-#: Operators with an integer form whose inputs are all activations (or one of two is constant).
-_ELEMENTWISE = frozenset({"Add", "Mul"})
-_ONE_INPUT = frozenset({"AveragePool", "GlobalAveragePool", "Sigmoid", "LeakyRelu"})
-
-#: Operators that move values without changing them: output and input share scale and zero point.
-_MOVING = frozenset(
-    {"MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Gather", "Slice"}
-)
+from deploykit.graph.precision.recipe import KeepRules
+from deploykit.graph.view import GraphView
+from deploykit.lazy import np, onnx
 
 #: Products that also have a form with integer inputs and a float output.
 _FLOAT_OUTPUT = frozenset({"Gemm", "MatMul"})
@@ -34,19 +23,19 @@ class IntegerRegions:
         constant_operands: constant inputs of additions and multiplications: node, position, value.
     """
 
-    def __init__(self, editor: GraphEditor, keep: KeepRules) -> None:
-        self.editor = editor
+    def __init__(self, view: GraphView, keep: KeepRules) -> None:
+        self.view = view
         self.keep = keep
         self.products: list[Product] = []
         self.constant_operands: list[tuple[onnx.NodeProto, int, np.ndarray]] = []
         self.tensors: list[str] = []
-        self._types = element_types(editor.model)
+        self._types = view.types
         self._parents: dict[str, str] = {}
         self._made: dict[str, onnx.NodeProto] = {}
         self._readers: dict[str, list[onnx.NodeProto]] = {}
         self._listed: set[str] = set()
         self._fused: set[int] = set()
-        for node in editor.live_nodes():
+        for node in view.nodes:
             self._visit(node)
         self._leave_last_outputs_float()
 
@@ -73,17 +62,17 @@ class IntegerRegions:
     def _visit(self, node: onnx.NodeProto) -> None:
         if not is_standard(node) or self.keep.keeps(node) or id(node) in self._fused:
             return
-        product = product_of(self.editor, node)
+        product = product_of(self.view, node)
         if product is not None:
             self._add_product(product)
-        elif node.op_type in _MOVING:
+        elif has(node, Trait.SHARES_SCALE):
             self._add_moving(node)
-        elif node.op_type in _ONE_INPUT:
+        elif has(node, Trait.INTEGER_FORM) and OPERATORS[node.op_type].kind is Kind.ELEMENTWISE:
+            self._add_elementwise(node)
+        elif has(node, Trait.INTEGER_FORM):
             if node.input[0] in self._made and self._supported(node):
                 self._read(node.input[0], node)
                 self._make(node)
-        elif node.op_type in _ELEMENTWISE:
-            self._add_elementwise(node)
         elif node.op_type == "Concat":
             self._add_concat(node)
 
@@ -107,10 +96,10 @@ class IntegerRegions:
         if not any(name in self._made for name in node.input) or not self._all_float(node):
             return
         for slot, name in enumerate(node.input):
-            if not self.editor.is_constant(name):
+            if not self.view.is_constant(name):
                 self._read(name, node)
                 continue
-            value = self.editor.constant(name)
+            value = self.view.constant(name)
             if value is None:
                 return
             self.constant_operands.append((node, slot, value))
@@ -120,19 +109,19 @@ class IntegerRegions:
         names = list(node.input)
         if not any(name in self._made for name in names) or not self._all_float(node):
             return
-        if any(self.editor.is_constant(name) for name in names):
+        if any(self.view.is_constant(name) for name in names):
             return
         for name in names:
             self._read(name, node)
         result = self._make(node)
         for name in names:
             # Values that go nowhere else are stored in the result's steps at once: nothing to convert.
-            alone = self.editor.read_only_by(name, node) and names.count(name) == 1
+            alone = self.view.read_only_by(name, node) and names.count(name) == 1
             if alone and name in self._made and name not in self._parents:
                 self._parents[name] = result
 
     def _all_float(self, node: onnx.NodeProto) -> bool:
-        return all(self._types.get(name) == TensorProto.FLOAT for name in node.input)
+        return all(self._types.get(name) == ElementType.FLOAT for name in node.input)
 
     def _supported(self, node: onnx.NodeProto) -> bool:
         if node.op_type != "AveragePool":
@@ -152,8 +141,8 @@ class IntegerRegions:
     def _make(self, node: onnx.NodeProto) -> str:
         """Note what an integer operator makes: its output, or that of the activation fused behind."""
         result = str(node.output[0])
-        readers = self.editor.consumers(result)
-        if len(readers) == 1 and self.editor.read_only_by(result, readers[0][0]):
+        readers = self.view.consumers(result)
+        if len(readers) == 1 and self.view.read_only_by(result, readers[0][0]):
             follower = readers[0][0]
             if not self.keep.keeps(follower) and self._fuses(follower):
                 self._fused.add(id(follower))
@@ -170,7 +159,7 @@ class IntegerRegions:
             return True
         if node.op_type != "Clip" or len(node.input) < 2 or not node.input[1]:
             return False
-        least = self.editor.constant(node.input[1])
+        least = self.view.constant(node.input[1])
         return least is not None and float(least.reshape(-1)[0]) == 0.0
 
     def _leave_last_outputs_float(self) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import onnx
-from onnx import helper, version_converter
-
 from deploykit.errors import InvalidModel
 from deploykit.graph.nodes import opset
-from deploykit.graph.skeleton import skeleton
+from deploykit.graph.shapes import skeleton
+from deploykit.lazy import onnx
 
 
 def raise_opset(model: onnx.ModelProto, least: int, precision: str) -> dict[str, Any]:
@@ -25,7 +23,7 @@ def raise_opset(model: onnx.ModelProto, least: int, precision: str) -> dict[str,
         return {}
     light = skeleton(model)
     try:
-        converted = version_converter.convert_version(light, least)
+        converted = onnx.version_converter.convert_version(light, least)
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
         raise InvalidModel(
@@ -33,7 +31,7 @@ def raise_opset(model: onnx.ModelProto, least: int, precision: str) -> dict[str,
             f"export the model with opset {least} or newer"
         ) from error
     _take_graph(model, converted)
-    minimum = helper.find_min_ir_version_for(list(model.opset_import), ignore_unknown=True)
+    minimum = onnx.helper.find_min_ir_version_for(list(model.opset_import), ignore_unknown=True)
     model.ir_version = max(model.ir_version, minimum)
     return {"opset_raised": f"{found} to {least}"}
 

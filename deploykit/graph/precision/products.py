@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import onnx
-
-from deploykit.graph.editing import GraphEditor
 from deploykit.graph.nodes import attribute, is_standard
+from deploykit.graph.view import GraphView
+from deploykit.lazy import np, onnx
 
-#: Operators that multiply and accumulate.
-PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-
-
-#: Those that both targets compute in 8 bits; neither does transposed convolutions.
+#: Products that both targets compute in 8 bits; neither does transposed convolutions.
 _QUANTISABLE = ("Conv", "Gemm", "MatMul")
 
 
@@ -41,7 +35,7 @@ class Product:
     has_bias: bool
 
 
-def product_of(editor: GraphEditor, node: onnx.NodeProto) -> Product | None:
+def product_of(view: GraphView, node: onnx.NodeProto) -> Product | None:
     """Describe a node as a product, or None where it is none with a constant float32 weight.
 
     A Gemm with a transposed activation, or factors other than 1, is not one; neither is a weight that is
@@ -49,9 +43,9 @@ def product_of(editor: GraphEditor, node: onnx.NodeProto) -> Product | None:
     """
     if not is_standard(node) or node.op_type not in _QUANTISABLE:
         return None
-    if editor.is_constant(node.input[0]):
+    if view.is_constant(node.input[0]):
         return None
-    weight = editor.constant(node.input[1])
+    weight = view.constant(node.input[1])
     if weight is None or weight.dtype != np.float32 or weight.ndim < 2 or not weight.size:
         return None
     if node.op_type in ("Gemm", "MatMul") and weight.ndim != 2:
@@ -66,7 +60,7 @@ def product_of(editor: GraphEditor, node: onnx.NodeProto) -> Product | None:
     axis = 0 if channels_first else 1
     channels = weight.shape[axis]
     has_bias = len(node.input) > 2 and bool(node.input[2])
-    bias = editor.constant(node.input[2]) if has_bias else None
+    bias = view.constant(node.input[2]) if has_bias else None
     if bias is not None:
         bias = _per_channel(bias, channels)
     return Product(node, node.input[0], weight, axis, channels, bias, has_bias)

@@ -1,17 +1,56 @@
-"""What every precision recipe is made of, and the facts it states about its work."""
+"""What every precision recipe is given and states: layers to keep in float32, and the facts of its work."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
-import onnx
+from deploykit.errors import UnknownName, UsageError
+from deploykit.graph.calibrate import Calibration
+from deploykit.graph.nodes import node_name
+from deploykit.graph.operators import Trait, has
+from deploykit.graph.precision.products import Product
+from deploykit.lazy import onnx
 
-from deploykit.errors import UsageError
-from deploykit.graph.calibration import Calibration
-from deploykit.graph.precision.products import PRODUCTS, Product
+
+@dataclass(frozen=True)
+class KeepRules:
+    """Layers that stay in float32.
+
+    Attributes:
+        nodes: names of ONNX nodes; `*` and `?` match as in file names.
+        op_types: operator types ("Gemm").
+    """
+
+    nodes: tuple[str, ...] = ()
+    op_types: tuple[str, ...] = ()
+
+    def keeps(self, node: onnx.NodeProto) -> bool:
+        """Whether this node stays in float32."""
+        return node.op_type in self.op_types or any(
+            node.name == rule or fnmatchcase(node.name, rule) for rule in self.nodes
+        )
+
+    def check(self, model: onnx.ModelProto) -> None:
+        """Raise UnknownName for a rule that no node of the model meets: a typo must not pass in silence."""
+        names = [node.name for node in model.graph.node if node.name]
+        types = sorted({node.op_type for node in model.graph.node})
+        for rule in self.op_types:
+            if rule not in types:
+                raise UnknownName("operator type to keep", rule, types)
+        for rule in self.nodes:
+            if not any(name == rule or fnmatchcase(name, rule) for name in names):
+                raise UnknownName(
+                    "node to keep", rule, names, hint="see the nodes' names in the graph"
+                )
+
+    def kept(self, model: onnx.ModelProto) -> list[str]:
+        """Names of the nodes that stay in float32, in the order of the graph."""
+        return [node_name(node) for node in model.graph.node if self.keeps(node)]
 
 
 def needs(calibration: Calibration | None, precision: str) -> Calibration:
@@ -44,8 +83,8 @@ def range_facts(
         "ranges_sha256": digest,
     }
     kept = [
-        node.name or node.output[0]
+        node_name(node)
         for node in model.graph.node
-        if node.op_type in PRODUCTS and node.output[0] not in quantised
+        if has(node, Trait.PRODUCT) and node.output[0] not in quantised
     ]
     return facts | ({"kept": kept} if kept else {})

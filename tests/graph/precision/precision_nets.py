@@ -10,8 +10,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from deploykit.graph.calibration import Calibration
-from deploykit.graph.loading import open_model, save_model
+from deploykit.graph.calibrate import Calibration
+from deploykit.graph.read_write import open_model, save_model
 from deploykit.spec import OnnxModel
 
 

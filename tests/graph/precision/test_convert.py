@@ -9,8 +9,8 @@ from onnx import numpy_helper
 from precision_nets import NETS, calibration, cosine, depthwise, fire, images, residual, run, stored
 
 from deploykit.errors import DriftFailed, InvalidModel, UnknownName, UsageError
-from deploykit.graph.loading import open_model
 from deploykit.graph.precision import TARGETS, KeepRules, convert, find_recipe, precisions
+from deploykit.graph.read_write import open_model
 
 CASES = [
     ("fp16", "cpu", 0.99999),

@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from precision_nets import NETS, Net, calibration, cosine, images, optimised, residual, run, stored
 
 from deploykit.graph.precision import convert
-from deploykit.graph.qdq import asymmetric_u8
+from deploykit.graph.precision.qdq import asymmetric_u8
 
 #: What ONNX Runtime may still run outside integers: the ends of the network, and what moves values.
 ENDS = {"QuantizeLinear", "DequantizeLinear", "Transpose", "Flatten", "Reshape"}

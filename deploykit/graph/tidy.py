@@ -1,7 +1,7 @@
 """Cleaning a freshly traced graph: simpler nodes, readable names, nothing of the machine it came from.
 
 Batch normalisation stays a node of its own and no weight is merged or dropped, so that the graph holds
-exactly the module's parameters; whoever wants them folded does so later (`deploykit.graph.folding`).
+exactly the module's parameters; whoever wants them folded does so later (`deploykit.graph.fold`).
 """
 
 from __future__ import annotations
@@ -10,16 +10,14 @@ import ast
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import onnx_ir
+from deploykit.lazy import ir
 
 #: The only metadata that is kept of each node: the modules that it lies in, outermost first.
 SCOPES_KEY = "pkg.torch.onnx.name_scopes"
 
 
-def simplify(model: onnx_ir.Model) -> None:
+def simplify(model: ir.Model) -> None:
     """Fold constants, drop dead and empty nodes, and join what torch takes apart; in place."""
     from onnx_ir.passes import common as passes
     from onnxscript import optimizer, rewriter
@@ -55,23 +53,19 @@ def simplify(model: onnx_ir.Model) -> None:
     passes.OutputFixPass()(model)
 
 
-def _constant(value: onnx_ir.Value | None) -> list[float] | None:
+def _constant(value: ir.Value | None) -> list[float] | None:
     """Read the values of a constant; None where the value is computed, or there is none."""
-    import onnx_ir as ir
-
     tensor = ir.convenience.get_const_tensor(value) if value is not None else None
     return None if tensor is None else [float(item) for item in tensor.numpy().reshape(-1)]
 
 
-def _producer(value: onnx_ir.Value | None, op_type: str) -> onnx_ir.Node | None:
+def _producer(value: ir.Value | None, op_type: str) -> ir.Node | None:
     node = value.producer() if value is not None else None
     return node if node is not None and node.op_type == op_type else None
 
 
-def _replace(old: onnx_ir.Node, new: onnx_ir.Node) -> None:
+def _replace(old: ir.Node, new: ir.Node) -> None:
     """Put `new` where `old` is, with its output, name of output and metadata."""
-    import onnx_ir as ir
-
     graph = old.graph
     assert graph is not None
     new.metadata_props.update(old.metadata_props)
@@ -81,7 +75,7 @@ def _replace(old: onnx_ir.Node, new: onnx_ir.Node) -> None:
     ir.convenience.replace_nodes_and_values(graph, old, [old], [new], old.outputs, new.outputs)
 
 
-def drop_made_up_biases(model: onnx_ir.Model, own: set[str]) -> None:
+def drop_made_up_biases(model: ir.Model, own: set[str]) -> None:
     """Take away the zeros that the exporter adds to a convolution without a bias.
 
     A bias of the module's own, named in `own`, stays even while it is zero: it is a parameter.
@@ -95,15 +89,13 @@ def drop_made_up_biases(model: onnx_ir.Model, own: set[str]) -> None:
             node.replace_input_with(2, None)
 
 
-def _keeps_dims(node: onnx_ir.Node) -> bool:
+def _keeps_dims(node: ir.Node) -> bool:
     keeps = node.attributes.get("keepdims")
     return keeps is None or keeps.as_int() == 1
 
 
-def join_global_average_pool(model: onnx_ir.Model) -> None:
+def join_global_average_pool(model: ir.Model) -> None:
     """Turn means over both spatial axes into GlobalAveragePool, which runtimes and recipes know."""
-    import onnx_ir as ir
-
     for node in list(model.graph):
         data = node.inputs[0] if node.op_type == "ReduceMean" else None
         if data is None or data.shape is None or len(data.shape) != 4 or len(node.inputs) < 2:
@@ -113,7 +105,7 @@ def join_global_average_pool(model: onnx_ir.Model) -> None:
             _replace(node, ir.node("GlobalAveragePool", [data]))
 
 
-def _averaged_squares(value: onnx_ir.Value | None) -> tuple[onnx_ir.Value, int] | None:
+def _averaged_squares(value: ir.Value | None) -> tuple[ir.Value, int] | None:
     """Match an average of squares over neighbouring channels; give what is squared and how many."""
     squeeze = _producer(value, "Squeeze") or _producer(value, "Reshape")
     pool = _producer(squeeze.inputs[0], "AveragePool") if squeeze else None
@@ -145,14 +137,12 @@ def _averaged_squares(value: onnx_ir.Value | None) -> tuple[onnx_ir.Value, int] 
     return square.inputs[0], int(size)
 
 
-def join_local_response_norm(model: onnx_ir.Model) -> None:
+def join_local_response_norm(model: ir.Model) -> None:
     """Turn the eight nodes that torch makes of a local response normalisation into one LRN.
 
     Both are x / (bias + alpha * mean of squares over `size` channels) ** beta with zeros beyond the
     first and last channel.
     """
-    import onnx_ir as ir
-
     for node in list(model.graph):
         power = _producer(node.inputs[1], "Pow") if node.op_type == "Div" else None
         total = _producer(power.inputs[0], "Add") if power else None
@@ -167,7 +157,7 @@ def join_local_response_norm(model: onnx_ir.Model) -> None:
         _replace(node, ir.node("LRN", [match[0]], attributes=attributes))
 
 
-def _scopes(node: onnx_ir.Node) -> Sequence[str]:
+def _scopes(node: ir.Node) -> Sequence[str]:
     """Read the names of the modules that a node lies in, from the outermost, without the node's own."""
     try:
         scopes = ast.literal_eval(node.metadata_props.get(SCOPES_KEY, "[]"))
@@ -176,7 +166,7 @@ def _scopes(node: onnx_ir.Node) -> Sequence[str]:
     return [str(scope) for scope in scopes][:-1]
 
 
-def name_nodes(model: onnx_ir.Model) -> None:
+def name_nodes(model: ir.Model) -> None:
     """Name nodes after module and operator, "features.3.squeeze/Conv"; leave only that as metadata."""
     used: Counter[str] = Counter()
     for node in model.graph:
@@ -192,7 +182,7 @@ def name_nodes(model: onnx_ir.Model) -> None:
             value.doc_string = None
 
 
-def clean(model: onnx_ir.Model) -> None:
+def clean(model: ir.Model) -> None:
     """Take out traces of the machine and of the tracing; what is left is the same on every machine."""
     name_nodes(model)
     graph = model.graph
@@ -204,7 +194,7 @@ def clean(model: onnx_ir.Model) -> None:
     graph.doc_string = model.doc_string = None
 
 
-def weight_bytes(model: onnx_ir.Model) -> int:
+def weight_bytes(model: ir.Model) -> int:
     """Sum the bytes of all stored tensors."""
     tensors = [value.const_value for value in model.graph.initializers.values()]
     return sum(math.ceil(tensor.nbytes) for tensor in tensors if tensor is not None)

@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import numpy as np
-
-from deploykit.graph.calibration import Calibration
+from deploykit.graph.calibrate import Calibration
+from deploykit.lazy import np
 
 #: Bins over [-limit, limit]; doubling merges pairs, so at least half of them are in use on one side.
 BINS = 4096

@@ -8,7 +8,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from deploykit.graph.rounding import has_subgraphs, unrounded, with_rounding
+from deploykit.graph.nodes import has_subgraphs
+from deploykit.graph.precision.rounding import unrounded, with_rounding
 
 HALF, WIDE = TensorProto.FLOAT16, TensorProto.FLOAT
 

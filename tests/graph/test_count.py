@@ -9,7 +9,7 @@ from graph_models import make_model, tensor
 from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.errors import UsageError
-from deploykit.graph.counting import count_graph
+from deploykit.graph.count import count_graph
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 CONTRIBUTED = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]

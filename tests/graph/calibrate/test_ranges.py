@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.errors import DriftFailed, UnknownName, UsageError
-from deploykit.graph.calibration import METHODS, Calibration, synthetic_calibration
-from deploykit.graph.calibration_histogram import BINS, WideningHistogram, choose_range
-from deploykit.graph.calibration_ranges import collect_ranges
+from deploykit.graph.calibrate import METHODS, Calibration, synthetic_calibration
+from deploykit.graph.calibrate.histogram import BINS, WideningHistogram, choose_range
+from deploykit.graph.calibrate.ranges import collect_ranges
 
 
 def network(batch: int | str = "batch", low: float = 0.0) -> onnx.ModelProto:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from deploykit.graph.counting import count_graph
-from deploykit.graph.layer_counts import count_layers
+from deploykit.graph.count import count_graph, count_layers
 
 
 def model():

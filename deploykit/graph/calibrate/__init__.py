@@ -1,6 +1,6 @@
 """Calibration: the images from which a recipe learns the ranges of activations, and how it takes them.
 
-Images stream through the float graph batch by batch; what is kept of an activation is its extremes, or a
+Images stream through the float graph batch by batch; what stays of an activation is its extremes, or a
 histogram of fixed size, so that memory does not grow with the number of images.
 """
 
@@ -9,12 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from deploykit.errors import UnknownName, UsageError
-
-if TYPE_CHECKING:
-    import numpy as np
+from deploykit.lazy import np
 
 #: How a range is chosen from what was seen.
 METHODS = ("minmax", "percentile", "entropy", "mse")
@@ -116,8 +114,6 @@ class Calibration:
         Raises:
             UsageError: fewer images than `count`, none that are float32, values that are not finite.
         """
-        import numpy as np
-
         seen = 0
         for batch in self.batches():
             array = np.asarray(batch[0] if isinstance(batch, tuple) else batch)
@@ -159,13 +155,11 @@ def synthetic_calibration(
         seed: the same seed gives the same images.
         count: how many images.
         batch_size: images per batch.
-        method: as in `Calibration`.
-        percentile: as in `Calibration`.
+        method: how ranges are chosen, one of `METHODS`.
+        percentile: share of values, in percent, that the range holds, for the method of that name.
     """
 
     def batches() -> Iterator[np.ndarray]:
-        import numpy as np
-
         generator = np.random.default_rng(seed)
         for start in range(0, count, batch_size):
             size = min(batch_size, count - start)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from deploykit.graph.folding import fold_batchnorm, remove_passing_nodes
+from deploykit.graph.fold import fold_batchnorm, remove_passing_nodes
 
 RANDOM = np.random.default_rng(3)
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from onnx import TensorProto
-
-from deploykit.graph.editing import GraphEditor
+from deploykit.graph.edit import GraphEditor
+from deploykit.graph.element_types import ElementType
+from deploykit.lazy import np
 
 #: The smallest scale that is written. A tensor that was zero over all calibration images, or a channel
 #: whose weights are all zero, has no range of its own and gets this one.
@@ -39,13 +38,13 @@ def asymmetric_u8(low: float, high: float) -> Quantiser:
     if low == 0.0 and float(scale) * 255.0 > high and float(scale) > SMALLEST_SCALE:
         scale = np.nextafter(scale, np.float32(0))
     zero_point = int(np.clip(np.rint(-low / float(scale)), 0, 255))
-    return Quantiser(float(scale), zero_point, TensorProto.UINT8)
+    return Quantiser(float(scale), zero_point, ElementType.UINT8)
 
 
 def symmetric_s8(low: float, high: float) -> Quantiser:
     """int8 with zero point 0 over [-m, m], m the larger of |low| and |high|."""
     scale = np.float32(max(max(abs(low), abs(high)) / 127.0, SMALLEST_SCALE))
-    return Quantiser(float(scale), 0, TensorProto.INT8)
+    return Quantiser(float(scale), 0, ElementType.INT8)
 
 
 def channel_scales(weight: np.ndarray, axis: int, largest: float) -> np.ndarray:
@@ -83,8 +82,8 @@ class QdqWriter:
     ) -> tuple[str, str]:
         """Store one scale and zero point; returns their names."""
         kinds: dict[int, type[np.generic]] = {
-            TensorProto.UINT8: np.uint8,
-            TensorProto.INT8: np.int8,
+            ElementType.UINT8: np.uint8,
+            ElementType.INT8: np.int8,
         }
         scale_name = self.editor.add_initializer(f"{base}_scale", np.asarray(scale, np.float32))
         if data_type in kinds:
@@ -128,7 +127,7 @@ class QdqWriter:
 
     def constant(self, name: str, value: np.ndarray, quantiser: Quantiser) -> str:
         """Store a constant operand quantised with one scale; returns its dequantised name."""
-        kind = np.uint8 if quantiser.data_type == TensorProto.UINT8 else np.int8
+        kind = np.uint8 if quantiser.data_type == ElementType.UINT8 else np.int8
         info = np.iinfo(kind)
         steps = np.rint(value / quantiser.scale) + quantiser.zero_point
         stored = self.editor.add_initializer(
@@ -163,7 +162,7 @@ class QdqWriter:
         """Store a weight that is in E4M3 already, a scale per channel; returns its dequantised name."""
         key = (name, axis, scales.tobytes())
         if key not in self._weights:
-            kind = TensorProto.FLOAT8E4M3FN
+            kind = ElementType.FLOAT8E4M3FN
             values = self.editor.add_initializer(f"{name}_quantized", stored, kind)
             scale = self.editor.add_initializer(f"{name}_scale", scales)
             zeros = np.zeros(scales.shape, np.uint8)

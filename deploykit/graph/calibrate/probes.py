@@ -9,17 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
-
-from deploykit.graph.editing import GraphEditor
+from deploykit.graph.element_types import ElementType
 from deploykit.graph.nodes import is_standard
-from deploykit.graph.skeleton import skeleton
-
-#: Operators whose results are never negative, and those whose are not if their inputs are not.
-_NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax"})
-_KEEPS_SIGN = frozenset({"Add", "Mul", "Concat", "MaxPool", "AveragePool", "GlobalAveragePool"})
+from deploykit.graph.operators import Trait, has
+from deploykit.graph.shapes import tensor_shapes
+from deploykit.graph.view import GraphView
+from deploykit.lazy import np, onnx
 
 #: Values per image and tensor that go into a histogram; larger tensors are sampled evenly.
 SAMPLE_VALUES = 8192
@@ -43,16 +38,16 @@ class Probes:
         self.samples: dict[str, str] = {}
         self._low: dict[str, str] = {}
         self._high: dict[str, str] = {}
-        self._floor = _never_negative(model)
+        self._floor = _never_negative(GraphView(model))
         graph = self.model.graph
         # The network's own results stay: they show a NaN that a maximum may have passed over.
         self.ends = [
-            v.name for v in graph.output if v.type.tensor_type.elem_type == TensorProto.FLOAT
+            v.name for v in graph.output if v.type.tensor_type.elem_type == ElementType.FLOAT
         ]
         self.names.extend(self.ends)
-        kept = [v for v in graph.output if v.name in self.ends]
+        outputs = [v for v in graph.output if v.name in self.ends]
         del graph.output[:]
-        graph.output.extend(kept)
+        graph.output.extend(outputs)
         for index, name in enumerate(tensors):
             self._probe(graph, f"deploykit_probe_{index}", name, shapes.get(name))
             if histograms:
@@ -70,7 +65,7 @@ class Probes:
     def _probe(self, graph: onnx.GraphProto, base: str, name: str, shape: list[int] | None) -> None:
         if shape is not None and len(shape) == 4:
             # Unlike ReduceMax, this one runs in ONNX Runtime's blocked layout, with no reordering.
-            graph.node.append(helper.make_node("GlobalMaxPool", [name], [f"{base}_high"]))
+            graph.node.append(onnx.helper.make_node("GlobalMaxPool", [name], [f"{base}_high"]))
             self._output(graph, f"{base}_high")
         else:
             self._reduce(graph, "ReduceMax", name, f"{base}_high")
@@ -80,7 +75,7 @@ class Probes:
             self._low[name] = f"{base}_low"
 
     def _reduce(self, graph: onnx.GraphProto, op_type: str, name: str, output: str) -> None:
-        graph.node.append(helper.make_node(op_type, [name], [output], keepdims=0))
+        graph.node.append(onnx.helper.make_node(op_type, [name], [output], keepdims=0))
         self._output(graph, output)
 
     def _sample(
@@ -90,7 +85,7 @@ class Probes:
         if shape is not None and len(shape) == 4:
             # A pooling window of one value with a stride samples in the blocked layout, too.
             strides = _spatial_strides(shape)
-            pool = helper.make_node(
+            pool = onnx.helper.make_node(
                 "MaxPool", [name], [output], kernel_shape=[1, 1], strides=strides
             )
             graph.node.append(pool)
@@ -105,41 +100,30 @@ class Probes:
             ("shape", -1), ("start", 0), ("end", 2**62), ("axis", 0), ("step", step)
         ):  # fmt: skip
             graph.initializer.append(
-                numpy_helper.from_array(np.asarray([value], np.int64), f"{base}_{suffix}")
+                onnx.numpy_helper.from_array(np.asarray([value], np.int64), f"{base}_{suffix}")
             )
         flat = f"{base}_flat"
-        graph.node.append(helper.make_node("Reshape", [name, f"{base}_shape"], [flat]))
+        graph.node.append(onnx.helper.make_node("Reshape", [name, f"{base}_shape"], [flat]))
         slots = [flat, *(f"{base}_{suffix}" for suffix in ("start", "end", "axis", "step"))]
-        graph.node.append(helper.make_node("Slice", slots, [output]))
+        graph.node.append(onnx.helper.make_node("Slice", slots, [output]))
 
     def _output(self, graph: onnx.GraphProto, name: str) -> None:
-        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+        graph.output.append(onnx.helper.make_tensor_value_info(name, ElementType.FLOAT, None))
         self.names.append(name)
 
 
-def tensor_shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
-    """Shapes by inference, the batch (and anything unknown) as 1."""
-    light = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True).graph
-    return {
-        value.name: [int(d.dim_value) or 1 for d in value.type.tensor_type.shape.dim]
-        for value in [*light.input, *light.value_info, *light.output]
-        if value.type.tensor_type.HasField("shape")
-    }
-
-
-def _never_negative(model: onnx.ModelProto) -> set[str]:
+def _never_negative(view: GraphView) -> set[str]:
     """Tensors that can't be negative, whose least value needs no reduction: behind a ReLU, a ReLU6."""
-    editor = GraphEditor(model)
     names: set[str] = set()
-    for node in editor.live_nodes():
+    for node in view.nodes:
         if not is_standard(node):
             continue
-        if node.op_type in _NEVER_NEGATIVE or (
-            node.op_type in _KEEPS_SIGN and all(name in names for name in node.input if name)
+        if has(node, Trait.NEVER_NEGATIVE) or (
+            has(node, Trait.KEEPS_SIGN) and all(name in names for name in node.input if name)
         ):
             names.update(node.output)
         elif node.op_type == "Clip" and len(node.input) > 1 and node.input[1]:
-            least = editor.constant(node.input[1])
+            least = view.constant(node.input[1])
             if least is not None and float(least.reshape(-1)[0]) >= 0.0:
                 names.update(node.output)
     return names

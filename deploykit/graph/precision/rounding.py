@@ -7,34 +7,15 @@ casts are written as part of the graph, which the runtime keeps: the values are 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection
 
-import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from deploykit.graph.element_types import ElementType
+from deploykit.graph.nodes import node_name
+from deploykit.graph.operators import Arithmetic, Trait, arithmetic, has
+from deploykit.graph.view import GraphView
+from deploykit.lazy import np, onnx
 
-from deploykit.graph.compute_types import element_types
-from deploykit.graph.walking import attribute_graphs
-
-_HALF, _WIDE = TensorProto.FLOAT16, TensorProto.FLOAT
-
-#: Operators that only pass on, compare or leave out values: of rounded values they make rounded ones.
-_PASSING = frozenset(
-    "Abs Clip Concat DepthToSpace Dropout Expand Flatten Gather Identity Max MaxPool Min Neg Pad Relu Reshape "
-    "Slice SpaceToDepth Split Squeeze Tile Transpose Unsqueeze Where".split()
-)
-#: Of those, the ones before which rounding may wait, as they keep the order of values: runtimes fuse them
-#: with what comes before.
-_MONOTONE = frozenset({"Relu", "Clip"})
-_PRODUCTS = frozenset(
-    "Conv ConvTranspose Gemm MatMul FusedConv NhwcFusedConv FusedGemm FusedMatMul FusedMatMulActivation".split()
-)
-
-
-def has_subgraphs(model: onnx.ModelProto) -> bool:
-    """Whether a node holds graphs of its own, which `with_rounding` does not look into."""
-    return any(True for node in model.graph.node for _ in attribute_graphs(node))
+_HALF, _WIDE = ElementType.FLOAT16, ElementType.FLOAT
 
 
 def with_rounding(model: onnx.ModelProto) -> int:
@@ -51,10 +32,10 @@ def with_rounding(model: onnx.ModelProto) -> int:
 class _Rewriter:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.graph = model.graph
-        self.types = element_types(model)
-        self.outputs = {value.name for value in self.graph.output}
-        self.readers: Counter[str] = Counter(n for node in self.graph.node for n in node.input)
-        self.first_reader = {n: node for node in self.graph.node for n in node.input if n}
+        # Of the graph as it was: what is rewritten below keeps its names but for those that are rounded.
+        self.view = GraphView(model)
+        self.types = self.view.types
+        self.outputs = self.view.outputs
         self.waiting: set[str] = set()
         self.renamed: dict[str, str] = {}
         self.nodes: list[onnx.NodeProto] = []
@@ -82,7 +63,9 @@ class _Rewriter:
         return self.rounded
 
     def _cast(self, source: str, target: str, to: int) -> None:
-        self.nodes.append(helper.make_node("Cast", [source], [target], f"{target}_cast", to=to))
+        self.nodes.append(
+            onnx.helper.make_node("Cast", [source], [target], f"{target}_cast", to=to)
+        )
 
     def _widen_input(self, name: str, nodes: list[onnx.NodeProto]) -> None:
         wide = f"{name}_wide"
@@ -112,11 +95,11 @@ class _Rewriter:
             if name in self.outputs:
                 node.output[place] = f"{name}_wide"
                 self._cast(node.output[place], name, _HALF)
-                if self.readers[name]:
+                if self.view.consumers(name):
                     self.renamed[name] = f"{name}_rounded"
                     self._cast(name, self.renamed[name], _WIDE)
                 self.rounded += 1
-            elif node.op_type == "Constant" or (node.op_type in _PASSING and not late):
+            elif node.op_type == "Constant" or (has(node, Trait.SELECTS) and not late):
                 continue
             elif self._can_wait(name):
                 self.waiting.add(name)
@@ -127,40 +110,43 @@ class _Rewriter:
                 self.rounded += 1
 
     def _can_wait(self, name: str) -> bool:
-        if self.readers[name] != 1:
+        consumers = self.view.consumers(name)
+        if len(consumers) != 1:
             return False
-        reader = self.first_reader[name]
-        return reader.op_type in _MONOTONE and reader.input[0] == name
+        reader, slot = consumers[0]
+        return has(reader, Trait.MONOTONE) and slot == 0
 
 
 def _widened(tensor: onnx.TensorProto) -> onnx.TensorProto:
-    return numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name)
+    return onnx.numpy_helper.from_array(
+        onnx.numpy_helper.to_array(tensor).astype(np.float32), tensor.name
+    )
 
 
-def unrounded(model: onnx.ModelProto, kept: Collection[str] = ()) -> list[str]:
+def unrounded(source: GraphView | onnx.ModelProto, kept: Collection[str] = ()) -> list[str]:
     """The products whose data comes from another product with no rounding to float16 on the way.
 
     Args:
-        model: the graph as it will run.
+        source: the graph as it will run.
         kept: names of products that compute in float32 on purpose; what comes from them is not looked at.
     """
-    makers = {name: node for node in model.graph.node for name in node.output if name}
+    view = GraphView.of(source)
 
     def reaches_product(name: str, seen: set[str]) -> bool:
-        node = makers.get(name)
+        node = view.producer(name)
         if node is None or name in seen:
             return False
         seen.add(name)
         if node.op_type == "Cast" and any(a.name == "to" and a.i == _HALF for a in node.attribute):
             return False
-        if node.op_type in _PRODUCTS:
+        if arithmetic(node) is Arithmetic.FLOAT:
             return node.name not in kept
         return any(reaches_product(read, seen) for read in node.input if read)
 
     return [
-        node.name or node.output[0]
-        for node in model.graph.node
-        if node.op_type in _PRODUCTS
+        node_name(node)
+        for node in view.nodes
+        if arithmetic(node) is Arithmetic.FLOAT
         and node.name not in kept
         and any(reaches_product(name, set()) for name in node.input if name)
     ]

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import onnx
-
-from deploykit.graph.editing import GraphEditor
+from deploykit.graph.edit import GraphEditor
 from deploykit.graph.nodes import attribute, is_standard
-
-#: Operators whose weights a following per-channel factor can move into.
-FOLDABLE = ("Conv", "ConvTranspose", "Gemm")
+from deploykit.graph.operators import OPERATORS, Trait
+from deploykit.graph.view import GraphView
+from deploykit.lazy import np, onnx
 
 
 @dataclass(frozen=True)
@@ -38,10 +35,21 @@ def fold_batchnorm(model: onnx.ModelProto) -> int:
     editor = GraphEditor(model)
     folded = 0
     for node in editor.live_nodes():
-        if is_standard(node) and node.op_type in FOLDABLE:
+        if _is_foldable(node):
             folded += _fold_into(editor, node)
     editor.finish()
     return folded
+
+
+def _is_foldable(node: onnx.NodeProto) -> bool:
+    """Whether a per-channel factor behind it can move into its weight and bias: a product that has a bias."""
+    operator = OPERATORS.get(node.op_type)
+    return (
+        is_standard(node)
+        and operator is not None
+        and Trait.PRODUCT in operator.traits
+        and operator.bias is not None
+    )
 
 
 def remove_passing_nodes(model: onnx.ModelProto) -> int:
@@ -59,13 +67,13 @@ def remove_passing_nodes(model: onnx.ModelProto) -> int:
     return removed
 
 
-def _passes_on(editor: GraphEditor, node: onnx.NodeProto) -> bool:
+def _passes_on(view: GraphView, node: onnx.NodeProto) -> bool:
     if node.op_type == "Identity":
-        return not editor.is_constant(node.input[0])
-    if node.op_type != "Dropout" or any(editor.is_read(name) for name in node.output[1:]):
+        return not view.is_constant(node.input[0])
+    if node.op_type != "Dropout" or any(view.is_read(name) for name in node.output[1:]):
         return False
     if len(node.input) > 2 and node.input[2]:
-        training = editor.constant(node.input[2])
+        training = view.constant(node.input[2])
         return training is not None and not bool(training)
     return True
 
@@ -88,24 +96,22 @@ def _fold_into(editor: GraphEditor, product: onnx.NodeProto) -> int:
         folded += 1
 
 
-def _channel_axis_rank(editor: GraphEditor, product: onnx.NodeProto) -> int | None:
+def _channel_axis_rank(view: GraphView, product: onnx.NodeProto) -> int | None:
     """Rank of the product's output: that of the weight, which is the same for all three operators."""
-    weight = editor.constant(product.input[1])
+    weight = view.constant(product.input[1])
     return None if weight is None else weight.ndim
 
 
-def _affine(
-    editor: GraphEditor, node: onnx.NodeProto, slot: int, rank: int | None
-) -> Affine | None:
+def _affine(view: GraphView, node: onnx.NodeProto, slot: int, rank: int | None) -> Affine | None:
     if rank is None or not is_standard(node):
         return None
     if node.op_type == "BatchNormalization":
-        return batchnorm_affine(editor, node)
+        return batchnorm_affine(view, node)
     if node.op_type not in ("Mul", "Add", "Sub", "Div") or len(node.input) != 2:
         return None
     if slot == 1 and node.op_type in ("Sub", "Div"):
         return None
-    value = editor.constant(node.input[1 - slot])
+    value = view.constant(node.input[1 - slot])
     channel = None if value is None else _per_channel(value, rank)
     if channel is None:
         return None
@@ -127,13 +133,13 @@ def _per_channel(value: np.ndarray, rank: int) -> np.ndarray | None:
     return value.reshape(-1).astype(np.float64)
 
 
-def batchnorm_affine(editor: GraphEditor, node: onnx.NodeProto) -> Affine | None:
+def batchnorm_affine(view: GraphView, node: onnx.NodeProto) -> Affine | None:
     """A BatchNorm's scale and shift per channel; None in training mode or with statistics not constant."""
     if attribute(node, "training_mode", 0) or len([name for name in node.output if name]) > 1:
         return None
     if attribute(node, "spatial", 1) != 1:
         return None
-    values = [editor.constant(name) for name in node.input[1:5]]
+    values = [view.constant(name) for name in node.input[1:5]]
     if len(values) != 4 or any(v is None or v.dtype != np.float32 for v in values):
         return None
     gamma, beta, mean, variance = (np.asarray(v, dtype=np.float64) for v in values)

@@ -11,8 +11,8 @@ from graph_models import make_model
 from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.errors import InvalidModel, OutputFailed, UsageError
-from deploykit.graph.loading import open_model, read_model, save_model, set_origin
-from deploykit.graph.walking import graph_inputs
+from deploykit.graph.nodes import graph_inputs
+from deploykit.graph.read_write import open_model, read_model, save_model, set_origin
 from deploykit.spec import ModelSpec
 
 SHIPPED = Path(onnx.__file__).parent / "backend" / "test" / "data"

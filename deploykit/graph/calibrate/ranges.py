@@ -11,15 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import onnx
-
 from deploykit.errors import DriftFailed, UsageError
-from deploykit.graph.calibration import Calibration
-from deploykit.graph.calibration_histogram import WideningHistogram, choose_range
-from deploykit.graph.calibration_probes import Probes, Range
-from deploykit.graph.walking import graph_inputs
-from deploykit.lazy import ort
+from deploykit.graph.calibrate import Calibration
+from deploykit.graph.calibrate.histogram import WideningHistogram, choose_range
+from deploykit.graph.calibrate.probes import Probes, Range
+from deploykit.graph.nodes import graph_inputs
+from deploykit.lazy import np, onnx, ort
 from deploykit.ort_session import open_session, session_options
 
 
@@ -64,7 +61,7 @@ def collect_ranges(
         )
     fixed = _fixed_batch(feed[0])
     extremes = dict.fromkeys(tensors, (0.0, 0.0))
-    counted = {name: WideningHistogram() for name in tensors} if histograms else {}
+    histogram_of = {name: WideningHistogram() for name in tensors} if histograms else {}
     for images in calibration.images():
         for part in _fitting(images, fixed):
             outputs = _run(session, feed[0], part, plan.names)
@@ -77,11 +74,11 @@ def collect_ranges(
                     raise _not_finite(name)
                 extremes[name] = (min(extremes[name][0], low), max(extremes[name][1], high))
                 if histograms:
-                    counted[name].add(outputs[plan.samples[name]])
+                    histogram_of[name].add(outputs[plan.samples[name]])
     if not histograms:
         return extremes
     return {
-        name: choose_range(counted[name], extremes[name], calibration, symmetric=symmetric)
+        name: choose_range(histogram_of[name], extremes[name], calibration, symmetric=symmetric)
         for name in tensors
     }
 
