@@ -23,9 +23,8 @@ from benchmarks.result import Result
 from benchmarks.slowdown import ALPHA, NETWORK, PLAIN, THREADS, build, slowed, slowed_backends
 from benchmarks.trials import Trial, mixed, run_trials
 from deploykit import env
-from deploykit.bench.policy import Policy
-from deploykit.bench.request import WorkerRequest
-from deploykit.bench.runner import run_worker
+from deploykit.bench.request import WorkerRequest, run_worker
+from deploykit.bench.timing import Policy
 from deploykit.report.comparing import compare_reports
 from deploykit.report.csvfile import to_csv
 from deploykit.report.schema import SCHEMA_VERSION

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from deploykit import env, zoo
-from deploykit.bench.child import WorkerFailure, run_child
-from deploykit.codec import to_values
+from deploykit.bench.channel import WorkerFailure, run_child
 from deploykit.errors import DeploykitError
 from deploykit.report.csvfile import CsvReport
 from deploykit.spec import ModelSpec
+from studies.catalogue_worker import ProofRequest
 
 PRECISIONS = ("fp32", "fp16", "int8")
 BACKENDS = ("onnxruntime", "tensorrt-rtx")
@@ -57,15 +57,10 @@ def variants(pattern: str | None = None) -> list[ModelSpec]:
 def prove(spec: ModelSpec, folder: Path, threads: int) -> list[dict[str, Any]]:
     """All rows of one network; where its process fails, one row that says why."""
     start_s = time.perf_counter()
-    request = {
-        "spec": to_values(spec),
-        "folder": str(folder),
-        "threads": threads,
-        "precisions": PRECISIONS,
-        "backends": BACKENDS,
-    }
+    request = ProofRequest(spec, folder, threads, PRECISIONS, BACKENDS)
+    module = "studies.catalogue_worker"
     try:
-        rows = run_child("studies.catalogue_worker", request, TIMEOUT_S, threads)["rows"]
+        rows = run_child(module, request, list[dict[str, Any]], TIMEOUT_S, threads)
     except WorkerFailure as error:
         rows = [{"status": "failed", "reason": str(error)}]
     shared = {

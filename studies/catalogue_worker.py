@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from deploykit.backends import get
 from deploykit.backends.building import build_engine
 from deploykit.backends.protocol import Backend
-from deploykit.bench.child import serve
+from deploykit.bench.channel import serve
 from deploykit.bench.drift import compare
 from deploykit.bench.reference import Reference, compute_reference
-from deploykit.codec import from_values
 from deploykit.errors import DeploykitError
 from deploykit.graph.precision import find_recipe
 from deploykit.spec import BuildOptions, Engine, ModelSpec, OnnxModel
@@ -25,6 +24,25 @@ from deploykit.store import Store
 from deploykit.workflow.calibration import CalibrationChoice
 from deploykit.workflow.convert import convert_network
 from deploykit.workflow.network import Network, obtain_network
+
+
+@dataclass(frozen=True)
+class ProofRequest:
+    """What is to be shown of one network.
+
+    Attributes:
+        spec: the network.
+        folder: an existing one; a store for the time of the proof is made in it.
+        threads: for ONNX Runtime.
+        precisions: each is tried on each backend.
+        backends: names.
+    """
+
+    spec: ModelSpec
+    folder: Path
+    threads: int
+    precisions: tuple[str, ...]
+    backends: tuple[str, ...]
 
 
 class Prover:
@@ -108,17 +126,16 @@ class Prover:
         }
 
 
-def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    spec = from_values(request["spec"], ModelSpec)
-    with tempfile.TemporaryDirectory(prefix="catalogue-", dir=request["folder"]) as folder:
-        prover = Prover(spec, Store(Path(folder)), request["threads"])
-        rows = [
+def prove(request: ProofRequest) -> list[dict[str, Any]]:
+    """The rows of one network, in this process."""
+    with tempfile.TemporaryDirectory(prefix="catalogue-", dir=request.folder) as folder:
+        prover = Prover(request.spec, Store(Path(folder)), request.threads)
+        return [
             prover.row(precision, get(backend))
-            for precision in request["precisions"]
-            for backend in request["backends"]
+            for precision in request.precisions
+            for backend in request.backends
         ]
-    return {"rows": rows}
 
 
 if __name__ == "__main__":
-    serve(_answer)
+    serve(ProofRequest, prove)

@@ -1,4 +1,7 @@
-"""Accuracy of a session on labelled images, beside that of a reference on the same images."""
+"""Accuracy on labelled images: of a session, beside a reference's on the same images, and of a graph alone.
+
+A graph that no engine was built of yet is judged in a process of its own, `python -m deploykit.bench.accuracy`.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,18 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from deploykit.bench.channel import run_child, serve
 from deploykit.bench.drift import is_scores, require_finite
 from deploykit.bench.feeds import image_input, run_in_batches
+from deploykit.data import open_dataset
 from deploykit.errors import UsageError
+from deploykit.lazy import np
 from deploykit.stats import mcnemar, wilson_interval
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from deploykit.backends import Session
@@ -30,6 +36,10 @@ SCORES_AT_ONCE = 2**20
 #: Batches that are read in turn with the work, to see which of them takes the time.
 PROBED = 4
 READING_SHARE = 0.1
+
+#: Images per run of a graph, where it leaves that open, and seconds that all of its runs may take.
+GRAPH_BATCH = 32
+GRAPH_TIMEOUT_S = 1800.0
 
 T = TypeVar("T")
 
@@ -87,8 +97,6 @@ def evaluate(session: Session, batches: Batches, batch: int) -> Accuracy:
         UsageError: the network's output is no row of class scores, or there are no images.
         DriftFailed: scores are not finite.
     """
-    import numpy as np
-
     spec, _ = image_input(session.inputs)
     first = session.outputs[0].name
     judge = _Judge(first)
@@ -136,8 +144,6 @@ class _Judge:
 
     def settle(self) -> None:
         """Judge the scores that wait."""
-        import numpy as np
-
         if not self.waiting:
             return
         scores = np.concatenate(self.waiting)
@@ -227,3 +233,50 @@ def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
             yield item[0]
     finally:
         stopped.set()
+
+
+@dataclass(frozen=True)
+class GraphRequest:
+    """A graph, a data set and the part of it whose images are judged."""
+
+    path: Path
+    dataset: str
+    part: str
+
+
+def graph_top1(
+    path: Path,
+    dataset: str,
+    part: str = "calibration",
+    *,
+    timeout_s: float | None = GRAPH_TIMEOUT_S,
+) -> float:
+    """The share of a part's images that a graph classifies right, on ONNX Runtime, in a fresh process.
+
+    Args:
+        path: the graph's file; it runs optimised, as an engine built from it would.
+        dataset: as for `deploykit.data.open_dataset`.
+        part: name of the part; all of its images are judged.
+        timeout_s: for starting, loading and all images.
+
+    Raises:
+        WorkerFailure: it does not run, or its output is no row of class scores.
+    """
+    request = GraphRequest(path, dataset, part)
+    return run_child("deploykit.bench.accuracy", request, float, timeout_s)
+
+
+def _graph_top1(request: GraphRequest) -> float:
+    from deploykit.backends.onnxruntime import OnnxRuntimeSession
+
+    session = OnnxRuntimeSession(request.path, optimise=True)
+    try:
+        _, shape = image_input(session.inputs)
+        part = open_dataset(request.dataset).parts[request.part]
+        return evaluate(session, part.batches(GRAPH_BATCH, shape), GRAPH_BATCH).top1
+    finally:
+        session.close()
+
+
+if __name__ == "__main__":
+    serve(GraphRequest, _graph_top1)

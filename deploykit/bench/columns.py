@@ -11,8 +11,8 @@ from deploykit.stats import outliers, percentile
 if TYPE_CHECKING:
     from deploykit.bench.accuracy import Accuracy, Agreement
     from deploykit.bench.drift import Drift
-    from deploykit.bench.measure import Timing
     from deploykit.bench.memory import HostMemory
+    from deploykit.bench.timing import Timing
 
 #: The percentiles that have a column.
 PERCENTILES = (20, 50, 90, 95, 99)

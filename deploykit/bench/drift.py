@@ -1,18 +1,83 @@
-"""How far outputs are from the fp32 reference."""
+"""How far outputs are from the fp32 reference, and each layer of a graph from the same layer in fp32.
+
+For layers, both graphs run on ONNX Runtime with its optimisations switched off, so that every layer's tensor
+exists whether or not the runtime would fuse it. Inputs stream through in small batches: of each tensor only
+sums stay in memory. That runs in a process of its own: `python -m deploykit.bench.drift`.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploykit.errors import DriftFailed
+from deploykit.bench.channel import run_child, serve
+from deploykit.bench.feeds import fixed_batch, image_input, padded, random_tensor
+from deploykit.data import open_dataset
+from deploykit.errors import DriftFailed, InvalidModel
+from deploykit.graph.lineage import follow
+from deploykit.graph.nodes import has_subgraphs
+from deploykit.graph.precision.rounding import with_rounding
+from deploykit.graph.read_write import read_model
+from deploykit.lazy import np, onnx
+from deploykit.ort_session import input_specs, open_session, session_options
+from deploykit.spec import OnnxModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Outputs = Mapping[str, NDArray[Any]]
+    Feeds = Mapping[str, NDArray[Any]]
+
+#: Images that layers are compared on when nobody says how many.
+IMAGES = 16
+#: Bytes of activations that one batch may have in each graph.
+BATCH_BYTES = 2**28
+#: Images that layers are compared on at once, at most.
+MAX_BATCH = 8
+TIMEOUT_S = 1800.0
+
+
+@dataclass
+class Distance:
+    """Adds up how far values are from those of a reference, pair of tensors by pair of tensors.
+
+    Attributes:
+        energy: sum of the reference's squares.
+        noise: sum of the squared differences.
+        max_abs: largest absolute difference.
+    """
+
+    energy: float = 0.0
+    noise: float = 0.0
+    max_abs: float = 0.0
+    _dot: float = field(default=0.0, repr=False)
+    _other_energy: float = field(default=0.0, repr=False)
+
+    def add(self, reference: NDArray[Any], values: NDArray[Any]) -> None:
+        """Count a tensor and its reference, of equally many values, in float64."""
+        a, b = reference.astype(np.float64).ravel(), values.astype(np.float64).ravel()
+        difference = a - b
+        self.max_abs = max(self.max_abs, float(np.abs(difference).max(initial=0.0)))
+        self._dot += float(a @ b)
+        self.energy += float(a @ a)
+        self._other_energy += float(b @ b)
+        self.noise += float(difference @ difference)
+
+    @property
+    def cosine(self) -> float | None:
+        """Cosine of the angle between all values as one vector; None if either side is zero everywhere."""
+        length = math.sqrt(self.energy) * math.sqrt(self._other_energy)
+        return max(-1.0, min(1.0, self._dot / length)) if length > 0 else None
+
+    @property
+    def snr_db(self) -> float | None:
+        """Energy of the reference over that of the difference; infinite when equal, None without energy."""
+        if self.energy <= 0:
+            return None
+        return math.inf if self.noise == 0 else 10 * math.log10(self.energy / self.noise)
 
 
 @dataclass(frozen=True)
@@ -40,8 +105,6 @@ class Drift:
 
 def require_finite(outputs: Outputs, where: str = "output") -> None:
     """Raise DriftFailed if any value is infinite or not a number."""
-    import numpy as np
-
     for name, values in outputs.items():
         if np.asarray(values).dtype.kind != "f":
             continue
@@ -68,39 +131,30 @@ def compare(reference: Sequence[Outputs], outputs: Sequence[Outputs]) -> Drift:
     Raises:
         DriftFailed: values are not finite, an output is missing or of another shape.
     """
-    import numpy as np
-
-    max_abs, dot, noise, energy, other = 0.0, 0.0, 0.0, 0.0, 0.0
+    distance = Distance()
     divergences: list[NDArray[Any]] = []
     agreed: list[NDArray[Any]] = []
     images = 0
-    for expected, found in zip(reference, outputs, strict=True):
+    for expected, judged in zip(reference, outputs, strict=True):
         require_finite(expected, "the fp32 reference's output")
-        require_finite(found)
+        require_finite(judged)
         for position, (name, values) in enumerate(expected.items()):
-            if name not in found or found[name].shape != values.shape:
-                shape = found[name].shape if name in found else "missing"
+            if name not in judged or judged[name].shape != values.shape:
+                shape = judged[name].shape if name in judged else "missing"
                 raise DriftFailed(
                     f"output {name!r} is {shape}, the reference's {values.shape}; "
                     "build the engine from the graph that the reference was made from"
                 )
-            a, b = values.astype(np.float64).ravel(), found[name].astype(np.float64).ravel()
-            difference = a - b
-            max_abs = max(max_abs, float(np.abs(difference).max(initial=0.0)))
-            dot += float(a @ b)
-            energy += float(a @ a)
-            other += float(b @ b)
-            noise += float(difference @ difference)
+            distance.add(values, judged[name])
             if position == 0:
                 images += values.shape[0] if values.ndim else 1
                 if is_scores(values):
-                    divergences.append(softmax_divergence(values, found[name]))
-                    agreed.append(values.argmax(axis=1) == found[name].argmax(axis=1))
-    length = math.sqrt(energy) * math.sqrt(other)
+                    divergences.append(softmax_divergence(values, judged[name]))
+                    agreed.append(values.argmax(axis=1) == judged[name].argmax(axis=1))
     return Drift(
-        max_abs,
-        min(1.0, dot / length) if length > 0 else None,
-        _decibels(energy, noise),
+        distance.max_abs,
+        distance.cosine,
+        distance.snr_db,
         float(np.concatenate(divergences).mean()) if divergences else None,
         float(np.concatenate(agreed).mean()) if agreed else None,
         images,
@@ -109,7 +163,6 @@ def compare(reference: Sequence[Outputs], outputs: Sequence[Outputs]) -> Drift:
 
 def softmax_divergence(reference: NDArray[Any], scores: NDArray[Any]) -> NDArray[Any]:
     """Kullback-Leibler divergence of softmax(scores) from softmax(reference), per row, in nats."""
-    import numpy as np
 
     def log_softmax(values: NDArray[Any]) -> NDArray[Any]:
         wide = values.astype(np.float64)
@@ -123,7 +176,164 @@ def softmax_divergence(reference: NDArray[Any], scores: NDArray[Any]) -> NDArray
     return divergence
 
 
-def _decibels(energy: float, noise: float) -> float | None:
-    if energy <= 0:
-        return None
-    return math.inf if noise == 0 else 10 * math.log10(energy / noise)
+@dataclass(frozen=True)
+class LayerDrift:
+    """How far one layer's value is from fp32.
+
+    Attributes:
+        node: the layer.
+        measured_at: the layer whose output was compared: itself, or the one it was folded into.
+        snr_db: energy of the fp32 value over that of the difference; infinite where they are equal, None
+            where the fp32 value is zero everywhere.
+        cosine: of the angle between both values as one vector over all images; None if one has no length.
+        max_abs: largest absolute difference.
+    """
+
+    node: str
+    measured_at: str
+    snr_db: float | None
+    cosine: float | None
+    max_abs: float
+
+
+def layer_drift(
+    reference: OnnxModel,
+    model: OnnxModel,
+    *,
+    dataset: str | None = None,
+    images: int = IMAGES,
+    seed: int = 0,
+    activation_bytes: int = 0,
+    only: Sequence[str] | None = None,
+    timeout_s: float | None = TIMEOUT_S,
+) -> dict[str, LayerDrift]:
+    """Compare every layer of `model` with the fp32 graph that it was converted from.
+
+    Args:
+        reference: the fp32 graph.
+        model: the same in another precision.
+        dataset: compare on the first images of its calibration part; None: on seeded standard normal values.
+        images: how many.
+        seed: of the generator of the normal values.
+        activation_bytes: that all layers write for one image; bounds how many images run at once.
+        only: names of the layers to compare; None is all.
+        timeout_s: seconds until the comparison is given up.
+
+    Returns:
+        By the layer's node, in the order of the graph; layers whose value is not found are left out.
+
+    Raises:
+        WorkerFailure: a graph does not run, or a value is not finite.
+    """
+    batch = max(1, min(MAX_BATCH, BATCH_BYTES // max(1, activation_bytes)))
+    layers = None if only is None else tuple(only)
+    request = LayersRequest(reference.path, model.path, dataset, images, seed, batch, layers)
+    rows = run_child("deploykit.bench.drift", request, list[LayerDrift], timeout_s)
+    return {row.node: row for row in rows}
+
+
+@dataclass(frozen=True)
+class LayersRequest:
+    """What the process that compares layers is asked; see `layer_drift`.
+
+    Attributes:
+        reference: file of the fp32 graph.
+        model: file of the same graph in another precision.
+        batch: images that run at once, where the graphs leave that open.
+        only: names of the layers to compare; None is all.
+    """
+
+    reference: Path
+    model: Path
+    dataset: str | None
+    images: int
+    seed: int
+    batch: int
+    only: tuple[str, ...] | None = None
+
+
+def compare_layers(request: LayersRequest) -> list[LayerDrift]:
+    """Compare in this process; see `layer_drift`."""
+    source, other = read_model(request.reference), read_model(request.model)
+    followed = {
+        name: place
+        for name, place in follow(source, other).items()
+        if request.only is None or name in request.only
+    }
+    if not has_subgraphs(other):
+        with_rounding(other)  # or ONNX Runtime would round the weights alone
+    pairs = {(place.reference, place.tensor): place.node for place in followed.values()}
+    sides = []
+    for proto, names in (
+        (source, list(dict.fromkeys(first for first, _ in pairs))),
+        (other, list(dict.fromkeys(second for _, second in pairs))),
+    ):
+        _expose(proto, names)
+        sides.append((_session(proto), names))
+        proto.Clear()
+    distances = {pair: Distance() for pair in pairs}
+    (first, first_names), (second, second_names) = sides
+    for feeds in _inputs(first, request):
+        expected = dict(zip(first_names, first.run(first_names, feeds), strict=True))
+        judged = dict(zip(second_names, second.run(second_names, feeds), strict=True))
+        for pair, node in pairs.items():
+            values, others = expected[pair[0]], judged[pair[1]]
+            _require_comparable(node, values, others)
+            distances[pair].add(values, others)
+    rows = []
+    for name, place in followed.items():
+        found = distances[place.reference, place.tensor]
+        rows.append(LayerDrift(name, place.node, found.snr_db, found.cosine, found.max_abs))
+    return rows
+
+
+def _require_comparable(node: str, reference: NDArray[Any], values: NDArray[Any]) -> None:
+    if reference.size != values.size:
+        raise DriftFailed(
+            f"layer {node!r} has {values.size} values instead of {reference.size}; convert it again"
+        )
+    if not (np.isfinite(reference).all() and np.isfinite(values).all()):
+        raise DriftFailed(f"layer {node!r} has values that are not finite; keep it in a wider type")
+
+
+def _expose(proto: Any, names: Sequence[str]) -> None:
+    """Make tensors outputs of the graph; their types are left for the runtime to find."""
+    present = {value.name for value in proto.graph.output}
+    proto.graph.output.extend(
+        onnx.ValueInfoProto(name=name) for name in names if name not in present
+    )
+
+
+def _session(proto: Any) -> Any:
+    options = session_options(optimise=False)
+    # A plan of memory made for one batch would be kept beside the memory itself.
+    options.enable_mem_pattern = False
+    return open_session(
+        proto.SerializeToString(),
+        options,
+        lambda reason: InvalidModel(
+            f"ONNX Runtime does not run the graph layer by layer: {reason}; "
+            "check the file with onnx.checker"
+        ),
+    )
+
+
+def _inputs(session: Any, request: LayersRequest) -> Iterator[dict[str, NDArray[Any]]]:
+    """The inputs, a batch at a time: never more of them in memory than one batch."""
+    specs = input_specs(session)
+    fixed = fixed_batch(specs)
+    step = fixed or min(request.batch, request.images)
+    if request.dataset is None:
+        generator = np.random.default_rng(request.seed)
+        for _ in range(max(1, math.ceil(request.images / step))):
+            yield {spec.name: random_tensor(spec, step, generator) for spec in specs}
+        return
+    spec, shape = image_input(specs)
+    part = open_dataset(request.dataset).calibration
+    for images, _ in part.batches(step, shape, min(request.images, len(part))):
+        array = padded(images, fixed) if fixed else images
+        yield {spec.name: np.ascontiguousarray(array, dtype=spec.dtype)}
+
+
+if __name__ == "__main__":
+    serve(LayersRequest, compare_layers)

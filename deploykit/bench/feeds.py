@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from deploykit.data import open_dataset
 from deploykit.errors import UsageError
+from deploykit.lazy import np
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from deploykit.backends import Session
@@ -45,8 +46,6 @@ def random_tensor(spec: TensorSpec, batch: int, generator: np.random.Generator) 
 
     Zeros and ones are valid as indices, lengths and masks, which arbitrary integers are not.
     """
-    import numpy as np
-
     shape = spec.with_batch(batch) if spec.shape else ()
     dtype = np.dtype(spec.dtype)
     if dtype.kind == "f":
@@ -70,8 +69,6 @@ def synthetic(
         seed: of the generator.
         sets: how many; runs take them in turn, so that no single one stays in a cache.
     """
-    import numpy as np
-
     generator = np.random.default_rng(seed)
     return [
         {spec.name: random_tensor(spec, batch, generator) for spec in inputs} for _ in range(sets)
@@ -100,39 +97,19 @@ def from_dataset(
     inputs: Sequence[TensorSpec], batch: int, dataset: str, *, sets: int = 4
 ) -> list[Feeds]:
     """Sets of inputs from the first test images of a data set, repeated where there are too few."""
-    import numpy as np
-
-    from deploykit.data import open_dataset
-
     spec, shape = image_input(inputs)
     part = open_dataset(dataset).test
     wanted = min(len(part), batch * sets)
-    images = np.concatenate([found for found, _ in part.batches(min(64, wanted), shape, wanted)])
-    found: list[Feeds] = []
+    images = np.concatenate([read for read, _ in part.batches(min(64, wanted), shape, wanted)])
+    feeds: list[Feeds] = []
     for index in range(sets):
         chosen = np.arange(index * batch, (index + 1) * batch) % len(images)
-        found.append({spec.name: np.ascontiguousarray(images[chosen], dtype=spec.dtype)})
-    return found
-
-
-def make_feeds(inputs: Sequence[TensorSpec], batch: int, request: Mapping[str, Any]) -> list[Feeds]:
-    """The feeds that a worker's request describes.
-
-    Args:
-        inputs: of the session.
-        batch: of one run.
-        request: `{"kind": "synthetic", "seed": 0, "sets": 4}` or `{"kind": "dataset", "name": …}`.
-    """
-    sets = int(request.get("sets", 4))
-    if request.get("kind", "synthetic") == "dataset":
-        return from_dataset(inputs, batch, str(request["name"]), sets=sets)
-    return synthetic(inputs, batch, seed=int(request.get("seed", 0)), sets=sets)
+        feeds.append({spec.name: np.ascontiguousarray(images[chosen], dtype=spec.dtype)})
+    return feeds
 
 
 def padded(array: NDArray[Any], count: int) -> NDArray[Any]:
     """`array` with its last entry repeated until there are `count`, for graphs with a fixed batch."""
-    import numpy as np
-
     missing = count - len(array)
     return (
         array if missing <= 0 else np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])

@@ -9,20 +9,38 @@ memory shifts its latency for as long as it lives (of a 30 us network by 1% and 
 its engine anew for every unit of one or more pairs. A low quantile of all runs of a unit stands for it, as
 interference only ever adds time. The result is the median of the units' ratios, with a bootstrap interval
 over units.
+
+Each side is a process of its own, `python -m deploykit.bench.interleaved`.
 """
 
 from __future__ import annotations
 
 import math
+import random
 import time
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from deploykit.bench.dialogue import Dialogue
+from deploykit import backends
+from deploykit.backends.passes import load_for
+from deploykit.bench import columns
+from deploykit.bench.channel import Channel, answer_each
+from deploykit.bench.conditions import Conditions
+from deploykit.bench.feeds import synthetic
 from deploykit.bench.request import WorkerRequest, WorkerResult
+from deploykit.bench.timing import WarmUp, no_collection, runs_in, summarise, warm_up
+from deploykit.bench.worker import Loaded, load, write_samples
+from deploykit.codec import from_json
 from deploykit.errors import UsageError
+from deploykit.lazy import np
 from deploykit.stats import RatioInterval, paired_ratio
 
-MODULE = "deploykit.bench.block_worker"
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MODULE = "deploykit.bench.interleaved"
 #: Of a unit's latencies; stands for the unit. Of 72 comparisons of a network with itself on a shared machine
 #: the interval of the tenth was three quarters as wide as that of the fifth, and two fifths of the median's.
 QUANTILE = 0.1
@@ -139,19 +157,18 @@ def compare_interleaved(
     """
     if not budget_s > 0 or not threshold > 0:
         raise UsageError(f"budget {budget_s} s, threshold {threshold}: give positive numbers")
-    with Dialogue(MODULE, a.threads) as first, Dialogue(MODULE, b.threads) as second:
+    with Channel(MODULE, a.threads) as first, Channel(MODULE, b.threads) as second:
         # One after the other, or each would warm up in the other's noise.
-        ready = [
-            side.ask(request.to_json(), timeout_s) for side, request in ((first, a), (second, b))
-        ]
+        ready = [side.ask(request, Ready, timeout_s) for side, request in ((first, a), (second, b))]
         start = time.perf_counter()
-        run_s = max(float(answer["run_s"]) for answer in ready)
-        chosen = plan(run_s, sum(float(answer["renew_s"]) for answer in ready), budget_s)
+        run_s = max(side.run_s for side in ready)
+        chosen = plan(run_s, sum(side.renew_s for side in ready), budget_s)
         a_ns, b_ns = _take_turns(first, second, chosen, timeout_s)
         elapsed_s = time.perf_counter() - start
-        results = [side.ask({"finish": True}, timeout_s) for side in (first, second)]
+        of_a, of_b = (
+            side.ask(Turn(finish=True), WorkerResult, timeout_s) for side in (first, second)
+        )
     ratio = paired_ratio(a_ns, b_ns, confidence=confidence)
-    of_a, of_b = (WorkerResult.of_answer(found) for found in results)
     verdict = verdict_of(ratio, threshold)
     return Comparison(
         ratio, verdict, threshold, chosen, tuple(a_ns), tuple(b_ns), of_a, of_b, elapsed_s
@@ -159,16 +176,142 @@ def compare_interleaved(
 
 
 def _take_turns(
-    first: Dialogue, second: Dialogue, chosen: Plan, timeout_s: float
+    first: Channel, second: Channel, chosen: Plan, timeout_s: float
 ) -> tuple[list[float], list[float]]:
-    """The low quantile of each unit of both sides."""
-    lows: tuple[list[float], list[float]] = ([], [])
-    sides = tuple(zip((first, second), lows, strict=True))
+    """The low quantile of each unit of both sides, in nanoseconds."""
+    lows_ns: tuple[list[float], list[float]] = ([], [])
+    sides = tuple(zip((first, second), lows_ns, strict=True))
     for index in range(chosen.units * chosen.pairs):
         place = index % chosen.pairs
-        question = {"block_s": chosen.block_s, "quantile": QUANTILE, "renew": place == 0}
+        turn = Turn(chosen.block_s, QUANTILE, renew=place == 0)
         for side, units in sides if index % 2 == 0 else reversed(sides):
-            low_ns = float(side.ask(question, timeout_s)["low_ns"])
+            low_ns = side.ask(turn, float, timeout_s)
             if place == chosen.pairs - 1:  # of the whole unit by then
                 units.append(low_ns)
-    return lows
+    return lows_ns
+
+
+# --- One side ---
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What a side answers when it is warm: seconds of one run, and of loading its engine anew."""
+
+    run_s: float
+    renew_s: float
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a side is asked once it is ready: a block of runs, or its columns.
+
+    Attributes:
+        block_s: length of the block.
+        quantile: of all runs since the engine was last loaded; the answer, in nanoseconds.
+        renew: load the engine anew before the block.
+        finish: no block: the answer is a `WorkerResult` over all samples, and the last one.
+    """
+
+    block_s: float = 0.0
+    quantile: float = QUANTILE
+    renew: bool = False
+    finish: bool = False
+
+
+class Placement:
+    """Sessions of one engine, each loaded anew to another place in memory.
+
+    Where weights and buffers come to lie decides a network's latency by up to some percent, for as long
+    as they lie there. It is a draw like any other, and has to be made often to be averaged out.
+    """
+
+    def __init__(self, request: WorkerRequest, loaded: Loaded) -> None:
+        self._request, self._loaded = request, loaded
+        self._random = random.SystemRandom()
+        self._padding: deque[bytearray] = deque(maxlen=8)
+        self.session = loaded.sessions[0]
+        # Two sets: each is run once when it is bound, at every load.
+        self.feeds = synthetic(self.session.inputs, request.batch, sets=2)
+
+    def renew(self) -> None:
+        """Load the engine once more, then let go of the session before."""
+        self._padding.append(bytearray(self._random.randrange(64, 2**20)))
+        request = self._request
+        backend = backends.get(request.backend)
+        session = load_for(backend, self._loaded.engine, request.threads, request.run_pass)
+        self.feeds = [{name: array.copy() for name, array in one.items()} for one in self.feeds]
+        session.sample(self.feeds, 2)
+        self.close()
+        self.session = session
+
+    def close(self) -> None:
+        """Close the present session, unless it is the first one, which `load` closes."""
+        if self.session is not self._loaded.sessions[0]:
+            self.session.close()
+
+
+def blocks(questions: Iterator[bytes]) -> Iterator[Ready | float | WorkerResult]:
+    """Be one side: answer a `WorkerRequest` with `Ready`, then each `Turn` until the one that finishes."""
+    request = from_json(next(questions), WorkerRequest)
+    if request.streams != 1 or request.rate_per_s is not None:
+        raise UsageError(
+            "an interleaved comparison takes one stream, without a rate: leave --streams and --rate out"
+        )
+    with load(request) as loaded:
+        place = Placement(request, loaded)
+        loaded.memory.end_phase("load")
+        warm = warm_up(place.session, place.feeds, request.policy)
+        loaded.memory.end_phase("warmup")
+        samples: list[NDArray[np.int64]] = []
+        unit: list[NDArray[np.int64]] = []
+        run_ns = warm.run_ns
+        with no_collection():
+            start = time.perf_counter()
+            place.renew()
+            yield Ready(run_ns / 1e9, time.perf_counter() - start)
+            for line in questions:
+                turn = from_json(line, Turn)
+                if turn.finish:
+                    break
+                if turn.renew:
+                    place.renew()
+                    unit = []
+                block = place.session.sample(place.feeds, runs_in(turn.block_s, run_ns))
+                # The mean, which counts interruptions, keeps blocks short on a busy machine.
+                run_ns = float(block.mean())
+                samples.append(block)
+                unit.append(block)
+                yield float(np.quantile(np.concatenate(unit), turn.quantile))
+            place.close()
+        loaded.memory.end_phase("run")
+        yield _result(request, loaded, np.concatenate(samples), warm)
+
+
+def _result(
+    request: WorkerRequest, loaded: Loaded, samples_ns: NDArray[np.int64], warm: WarmUp
+) -> WorkerResult:
+    spent_s = float(samples_ns.sum()) / 1e9
+    # What the machine did meanwhile is mostly the other side: it is no cause for doubt here.
+    timing = summarise(
+        samples_ns,
+        warm_iterations=warm.iterations,
+        settled=warm.settled,
+        elapsed_s=spent_s,
+        timed_s=spent_s,
+        runs_per_s=samples_ns.size / spent_s,
+        conditions=Conditions(spent_s, None, None, None, None, 1),
+    )
+    of_timing, notes = columns.of_timing(timing, request.batch)
+    of_memory, more = columns.of_memory(loaded.memory)
+    if request.samples_path is not None:
+        write_samples(samples_ns, request.samples_path)
+    return WorkerResult(
+        {**loaded.columns(request), **of_timing, **of_memory},
+        (*notes, *more),
+        {**columns.details_of_timing(timing), "device": loaded.device},
+    )
+
+
+if __name__ == "__main__":
+    answer_each(blocks)

@@ -1,40 +1,56 @@
-"""Time of each node of an ONNX Runtime engine, from the runtime's own profile.
+"""Where the time of a run goes: by node of an ONNX Runtime engine, or by module of a PyTorch network.
 
-The profile costs some microseconds per node, which small nodes themselves don't take. What it adds to a run
-is measured in every other session, divided over the nodes (see `profile_cost`) and taken off the times of
-the rest. What is left is held against runs of these sessions that were not profiled. It runs in a process
-of its own: `python -m deploykit.bench.layer_times`.
+Nodes are timed by the runtime's own profile. It costs some microseconds per node, which small nodes themselves
+don't take. What it adds to a run is measured in every other session, divided over the nodes (see
+`runtime_profile`) and taken off the times of the rest. What is left is held against runs of these sessions that
+were not profiled.
+
+Modules are timed by hooks around those that have no modules of their own; what the network computes between them
+(sums, joins, functions) is the rest of the run. What the hooks themselves cost is measured on a chain of modules
+that do nothing, and taken off that rest.
+
+Both run in a process of their own: `python -m deploykit.bench.layer_times`.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploykit.bench.child import run_child, serve
-from deploykit.bench.profile_cost import profile_cost
-from deploykit.bench.profiled_runs import Profile, profiled_and_plain
-from deploykit.bench.undisturbed import undisturbed, undisturbed_mean
+from deploykit import backends
+from deploykit.bench.channel import run_child, serve
+from deploykit.bench.feeds import check_batch, synthetic
+from deploykit.bench.runtime_profile import Profile, profile_cost, profiled_and_plain
+from deploykit.bench.timing import WARM_UP_RUNS, quiet_mean, quiet_runs
+from deploykit.bench.worker import open_engine
+from deploykit.errors import UsageError
+from deploykit.lazy import np, onnx, torch
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     #: A session's profile, and microseconds of its runs without one.
-    Session = tuple[Profile, NDArray[np.float64]]
+    ProfiledSession = tuple[Profile, NDArray[np.float64]]
 
 #: Pairs of sessions that are opened one after the other: where the buffers of one lie shifts all its times.
 #: As many as this, or at least three as long as they fit the budget.
-ROUNDS, BUDGET_S = 12, 6.0
+NODE_ROUNDS, BUDGET_S = 12, 6.0
 #: Time for the profiled and for the other runs of each session.
-SPAN_S = 0.08
+NODE_SPAN_S = 0.08
 #: Of the chains that show what the profile costs.
 COST_SPAN_S = 0.3
+#: Rounds of runs with hooks and without, by turns, and the time for each.
+MODULE_ROUNDS, MODULE_SPAN_S = 10, 0.2
+#: Modules of the chain that shows what hooks cost.
+CHAIN = 64
+#: What the time between the modules is called.
+BETWEEN = "(between the modules)"
 TIMEOUT_S = 900.0
+_MODULE = "deploykit.bench.layer_times"
 
 
 @dataclass(frozen=True)
@@ -43,9 +59,9 @@ class LayerTimes:
 
     Attributes:
         names: of the engine's nodes, in its order.
-        nodes_ms: mean time of each over the undisturbed runs, without what the profile costs.
+        nodes_ms: mean time of each over the quiet runs, without what the profile costs.
         call_ms: what a run costs that has no nodes.
-        whole_ms: a run that is not profiled, mean over the undisturbed ones.
+        whole_ms: a run that is not profiled, mean over the quiet ones.
         profile_ms: what the profile adds to a node, on average; it has been taken off.
         runs: profiled runs that were counted.
     """
@@ -68,13 +84,44 @@ class LayerTimes:
         return self.sum_ms / self.whole_ms
 
 
+@dataclass(frozen=True)
+class ModuleTimes:
+    """Where the time of one run goes; the last name is `BETWEEN`.
+
+    Attributes:
+        times: by dotted module name, in the order in which modules first run.
+        types: the modules' classes, in the same order.
+    """
+
+    times: LayerTimes
+    types: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TimesRequest:
+    """What the process that times layers is asked; see `layer_times` and `module_times`.
+
+    Attributes:
+        engine: file of an ONNX Runtime engine, or folder of an engine of the torch backend.
+        modules: whether it is the latter.
+    """
+
+    engine: Path
+    modules: bool
+    batch: int
+    threads: int | None
+    rounds: int
+    span_s: float
+    seed: int
+
+
 def layer_times(
     engine: Path,
     *,
     batch: int = 1,
     threads: int | None = None,
-    rounds: int = ROUNDS,
-    span_s: float = SPAN_S,
+    rounds: int = NODE_ROUNDS,
+    span_s: float = NODE_SPAN_S,
     seed: int = 0,
     timeout_s: float | None = TIMEOUT_S,
 ) -> LayerTimes:
@@ -85,85 +132,209 @@ def layer_times(
         batch: images per run.
         threads: of the runtime; None is one per usable core.
         rounds: pairs of sessions, at most.
-        span_s: of profiled runs, and again of others, in each.
-        seed: of the inputs, which are standard normal.
-        timeout_s: of the whole.
+        span_s: seconds of profiled runs, and again of others, in each.
+        seed: of the generator of the inputs, which are standard normal.
+        timeout_s: seconds until the process is given up.
 
     Raises:
         WorkerFailure: it does not run, or has control flow, whose nodes can't be told apart.
     """
-    request = {
-        "engine": str(engine.absolute()),
-        "batch": batch,
-        "threads": threads,
-        "rounds": rounds,
-        "span_s": span_s,
-        "seed": seed,
-    }
-    found = run_child("deploykit.bench.layer_times", request, timeout_s, threads)
-    return LayerTimes(**found | {key: tuple(found[key]) for key in ("names", "nodes_ms")})
+    request = TimesRequest(engine, False, batch, threads, rounds, span_s, seed)
+    return run_child(_MODULE, request, LayerTimes, timeout_s, threads)
 
 
-def measure_layers(
-    engine: Path, batch: int, threads: int | None, rounds: int, span_s: float, seed: int
-) -> LayerTimes:
-    """Measure in this process; see `layer_times`."""
-    import numpy as np
-    import onnx
+def module_times(
+    engine: Path,
+    *,
+    batch: int = 1,
+    threads: int | None = None,
+    rounds: int = MODULE_ROUNDS,
+    span_s: float = MODULE_SPAN_S,
+    seed: int = 0,
+    timeout_s: float | None = TIMEOUT_S,
+) -> ModuleTimes:
+    """Time an engine of the torch backend module by module, in a fresh process, on the processor.
 
+    Args:
+        engine: folder of the engine.
+        batch: images per run.
+        threads: None is one per usable core.
+        rounds: of runs with hooks and without.
+        span_s: seconds of each.
+        seed: of the generator of the inputs, which are standard normal.
+        timeout_s: seconds until the process is given up.
+
+    Raises:
+        WorkerFailure: it does not run, or runs on another device.
+    """
+    request = TimesRequest(engine, True, batch, threads, rounds, span_s, seed)
+    return run_child(_MODULE, request, ModuleTimes, timeout_s, threads)
+
+
+def measure_layers(request: TimesRequest) -> LayerTimes:
+    """Time nodes in this process; see `layer_times`."""
+    engine, threads = request.engine, request.threads
     graph = onnx.load(str(engine), load_external_data=False).graph
     names = [node.name for node in graph.node]
     shown = tuple(node.name or node.output[0] for node in graph.node)
     with tempfile.TemporaryDirectory(prefix="deploykit-") as name:
         folder = Path(name)
         cost = profile_cost(folder, threads, COST_SPAN_S)
-        told: list[Session] = []
-        counted: list[Session] = []
+        # Every other session shows what the profile costs; the rest is free to disagree with it.
+        of_cost: list[ProfiledSession] = []
+        of_times: list[ProfiledSession] = []
         start = time.perf_counter()
-        # Every other session tells what the profile costs; the rest is free to disagree with it.
-        while len(counted) < rounds and (
-            len(counted) < 3 or time.perf_counter() - start < BUDGET_S
+        while len(of_times) < request.rounds and (
+            len(of_times) < 3 or time.perf_counter() - start < BUDGET_S
         ):
-            for sessions in (told, counted):
+            for sessions in (of_cost, of_times):
                 sessions.append(
                     profiled_and_plain(
                         engine,
                         names,
                         folder,
-                        batch=batch,
+                        batch=request.batch,
                         threads=threads,
-                        span_s=span_s,
-                        seed=seed,
+                        span_s=request.span_s,
+                        seed=request.seed,
                     )
                 )
-    profiled_us, plain_us = _together(told)
-    added_us = undisturbed_mean(profiled_us.sum(axis=1)) + cost.call_us - undisturbed_mean(plain_us)
-    costs_us = cost.of(told[0][0], added_us)
-    profiled_us, plain_us = _together(counted)
-    means_us = profiled_us[undisturbed(profiled_us.sum(axis=1))].mean(axis=0)
+    profiled_us, plain_us = _together(of_cost)
+    added_us = quiet_mean(profiled_us.sum(axis=1)) + cost.call_us - quiet_mean(plain_us)
+    costs_us = cost.of(of_cost[0][0], added_us)
+    profiled_us, plain_us = _together(of_times)
+    means_us = profiled_us[quiet_runs(profiled_us.sum(axis=1))].mean(axis=0)
     return LayerTimes(
         shown,
         tuple(float(us) / 1e3 for us in np.maximum(means_us - costs_us, 0.0)),
         cost.call_us / 1e3,
-        undisturbed_mean(plain_us) / 1e3,
+        quiet_mean(plain_us) / 1e3,
         float(costs_us.mean()) / 1e3,
         len(profiled_us),
     )
 
 
 def _together(
-    sessions: Sequence[Session],
+    sessions: Sequence[ProfiledSession],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Microseconds of all sessions' nodes, by run and node, and of their runs without a profile."""
-    import numpy as np
-
     nodes_us = np.concatenate([profile.nodes_us for profile, _ in sessions])
     return nodes_us, np.concatenate([plain for _, plain in sessions])
 
 
-def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    return asdict(measure_layers(**{**request, "engine": Path(request["engine"])}))
+class Hooks:
+    """Adds up the time within each module that has none of its own, while it is entered.
+
+    Args:
+        module: the network.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+        self.spent_ns: dict[str, int] = {}
+        self._started: dict[str, int] = {}
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> Hooks:
+        for name, child in self.module.named_modules():
+            if next(child.children(), None) is None:
+                self._hook(name, child)
+        return self
+
+    def _hook(self, name: str, child: Any) -> None:
+        clock, started, spent = time.perf_counter_ns, self._started, self.spent_ns
+
+        def before(*_: Any) -> None:
+            started[name] = clock()
+
+        def after(*_: Any) -> None:
+            end = clock()
+            spent[name] = spent.get(name, 0) + end - started[name]
+
+        self._handles.append(child.register_forward_pre_hook(before))
+        self._handles.append(child.register_forward_hook(after))
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def take(self) -> dict[str, int]:
+        """Nanoseconds by module since the last call."""
+        taken = dict(self.spent_ns)
+        self.spent_ns.clear()
+        return taken
+
+
+def measure_modules(request: TimesRequest) -> ModuleTimes:
+    """Time modules in this process; see `module_times`."""
+    session: Any = backends.get("torch").load(open_engine(request.engine), request.threads)
+    if next(iter(session.module.parameters())).device.type != "cpu":
+        raise UsageError(
+            "modules are timed on the processor only: hide the device with CUDA_VISIBLE_DEVICES="
+        )
+    check_batch(session.inputs, request.batch)
+    feeds = synthetic(session.inputs, request.batch, seed=request.seed)
+    session.sample(feeds, WARM_UP_RUNS)
+    return _time_modules(session, feeds, request.rounds, request.span_s, _hook_cost_us())
+
+
+def _time_modules(
+    session: Any, feeds: Any, rounds: int, span_s: float, cost_us: float
+) -> ModuleTimes:
+    hooked: list[tuple[int, dict[str, int]]] = []
+    plain: list[int] = []
+    for _ in range(rounds):
+        with Hooks(session.module) as hooks:
+            start = time.perf_counter()
+            while not hooked or time.perf_counter() - start < span_s:
+                total_ns = int(session.sample(feeds, 1)[0])
+                hooked.append((total_ns, hooks.take()))
+        start = time.perf_counter()
+        while not plain or time.perf_counter() - start < span_s:
+            plain.append(int(session.sample(feeds, 1)[0]))
+    names = list(hooked[0][1])
+    parts = np.array([[spent[n] for n in names] for _, spent in hooked], dtype=np.float64) / 1e6
+    totals = np.array([total for total, _ in hooked], dtype=np.float64) / 1e6
+    chosen = quiet_runs(totals)
+    nodes_ms = parts[chosen].mean(axis=0)
+    between_ms = totals[chosen].mean() - nodes_ms.sum() - cost_us * len(names) / 1e3
+    whole = np.array(plain, dtype=np.float64) / 1e6
+    times = LayerTimes(
+        (*names, BETWEEN),
+        (*(float(ms) for ms in nodes_ms), max(0.0, float(between_ms))),
+        0.0,
+        quiet_mean(whole),
+        cost_us / 1e3,
+        len(hooked),
+    )
+    classes = {name: type(child).__name__ for name, child in session.module.named_modules()}
+    return ModuleTimes(times, (*(classes[name] for name in names), "rest"))
+
+
+def _hook_cost_us() -> float:
+    """Microseconds that hooks add to a module, outside of what they measure."""
+    nn = torch.nn
+    chain, value = nn.Sequential(*(nn.Identity() for _ in range(CHAIN))).eval(), torch.zeros(1)
+
+    def best_us() -> float:
+        best = float("inf")
+        for _ in range(200):
+            start = time.perf_counter_ns()
+            chain(value)
+            best = min(best, time.perf_counter_ns() - start)
+        return best / 1e3
+
+    with torch.inference_mode():
+        plain_us = best_us()
+        with Hooks(chain):
+            hooked_us = best_us()
+    return max(0.0, (hooked_us - plain_us) / CHAIN)
+
+
+def _measure(request: TimesRequest) -> LayerTimes | ModuleTimes:
+    return measure_modules(request) if request.modules else measure_layers(request)
 
 
 if __name__ == "__main__":
-    serve(_answer)
+    serve(TimesRequest, _measure)

@@ -6,7 +6,6 @@ The graph runs on ONNX Runtime with its optimisations switched off, in a process
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import tempfile
@@ -15,8 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploykit.bench.child import run_child, serve
+from deploykit.bench.channel import run_child, serve
+from deploykit.bench.feeds import fixed_batch, from_dataset, synthetic
+from deploykit.codec import from_json, to_json
 from deploykit.errors import InvalidModel, OutputFailed
+from deploykit.lazy import np
 from deploykit.ort_session import input_specs, installed_version, open_session, session_options
 from deploykit.spec import OnnxModel, TensorSpec
 
@@ -49,6 +51,27 @@ class Reference:
     outputs: tuple[Arrays, ...]
 
 
+@dataclass(frozen=True)
+class ReferenceRequest:
+    """What the process that makes a reference is asked; see `make_reference`."""
+
+    model: Path
+    path: Path
+    dataset: str | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Meta:
+    """What a file holds beside its arrays: which tensors of which runs they are."""
+
+    source: str
+    dynamic: bool
+    runs: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
 def image_count(inputs: tuple[TensorSpec, ...]) -> int:
     """How many images a reference of such a graph holds."""
     values = sum(math.prod(spec.with_batch(1)) for spec in inputs)
@@ -68,9 +91,9 @@ def make_reference(
     Args:
         model: the fp32 graph.
         path: of the .npz; its folder exists.
-        dataset: take its first test images; None: seeded standard normal values.
-        seed: of those.
-        timeout_s: of the whole.
+        dataset: the inputs are its first test images; None: seeded standard normal values.
+        seed: of the generator of the normal values.
+        timeout_s: seconds until the process is given up.
 
     Returns:
         `path`.
@@ -80,13 +103,8 @@ def make_reference(
         OutputFailed: `path` can't be written.
     """
     if not path.exists():
-        request = {
-            "model": str(model.path.absolute()),
-            "path": str(path.absolute()),
-            "dataset": dataset,
-            "seed": seed,
-        }
-        run_child("deploykit.bench.reference", request, timeout_s)
+        request = ReferenceRequest(model.path, path, dataset, seed)
+        run_child("deploykit.bench.reference", request, str, timeout_s)
     return path
 
 
@@ -96,40 +114,37 @@ def read_reference(path: Path) -> Reference:
     Raises:
         InvalidModel: the file is missing or damaged.
     """
-    import numpy as np
-
     try:
         with np.load(path, allow_pickle=False) as stored:
-            meta = json.loads(str(stored["meta"]))
-            runs = range(meta["runs"])
+            meta = from_json(str(stored["meta"]), _Meta)
             inputs, outputs = (
                 tuple(
-                    {name: stored[f"{side}_{run}_{i}"] for i, name in enumerate(meta[side])}
-                    for run in runs
+                    {name: stored[f"{side}_{run}_{i}"] for i, name in enumerate(names)}
+                    for run in range(meta.runs)
                 )
-                for side in ("inputs", "outputs")
+                for side, names in (("inputs", meta.inputs), ("outputs", meta.outputs))
             )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidModel(
             f"the drift reference {path} can't be read: {error}; delete it to have it made again"
         ) from error
-    return Reference(str(meta["source"]), bool(meta["dynamic"]), inputs, outputs)
+    return Reference(meta.source, meta.dynamic, inputs, outputs)
 
 
 def write_reference(path: Path, reference: Reference) -> None:
     """Write a reference, whole or not at all."""
-    meta = {
-        "source": reference.source,
-        "dynamic": reference.dynamic,
-        "runs": len(reference.inputs),
-        "inputs": list(reference.inputs[0]),
-        "outputs": list(reference.outputs[0]),
-    }
+    meta = _Meta(
+        reference.source,
+        reference.dynamic,
+        len(reference.inputs),
+        tuple(reference.inputs[0]),
+        tuple(reference.outputs[0]),
+    )
     arrays: Arrays = {}
     for side, runs in (("inputs", reference.inputs), ("outputs", reference.outputs)):
         for run, tensors in enumerate(runs):
             arrays |= {f"{side}_{run}_{i}": values for i, values in enumerate(tensors.values())}
-    write_npz(path, {"meta": json.dumps(meta), **arrays}, compressed=False)
+    write_npz(path, {"meta": to_json(meta).decode(), **arrays}, compressed=False)
 
 
 def write_npz(path: Path, arrays: Mapping[str, Any], *, compressed: bool) -> None:
@@ -138,8 +153,6 @@ def write_npz(path: Path, arrays: Mapping[str, Any], *, compressed: bool) -> Non
     Raises:
         OutputFailed: the folder is missing, full or read-only.
     """
-    import numpy as np
-
     save = np.savez_compressed if compressed else np.savez
     temporary: str | None = None
     try:
@@ -160,10 +173,6 @@ def write_npz(path: Path, arrays: Mapping[str, Any], *, compressed: bool) -> Non
 
 def compute_reference(model: Path, dataset: str | None, seed: int) -> Reference:
     """Run the graph in this process; see `make_reference`."""
-    import numpy as np
-
-    from deploykit.bench.feeds import fixed_batch, from_dataset, synthetic
-
     session = open_session(
         model,
         session_options(optimise=False),
@@ -191,11 +200,11 @@ def compute_reference(model: Path, dataset: str | None, seed: int) -> Reference:
     return Reference(source, fixed is None, tuple(feeds), outputs)
 
 
-def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    reference = compute_reference(Path(request["model"]), request["dataset"], int(request["seed"]))
-    write_reference(Path(request["path"]), reference)
-    return {"source": reference.source}
+def _make(request: ReferenceRequest) -> str:
+    reference = compute_reference(request.model, request.dataset, request.seed)
+    write_reference(request.path, reference)
+    return reference.source
 
 
 if __name__ == "__main__":
-    serve(_answer)
+    serve(ReferenceRequest, _make)

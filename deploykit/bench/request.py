@@ -1,4 +1,4 @@
-"""What the parent asks of a worker process and what comes back, as JSON; standard library only."""
+"""What the parent asks of the process that measures a row, and what comes back."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deploykit.bench.policy import Policy
-from deploykit.codec import from_values
+from deploykit.bench.channel import WorkerFailure, run_child
+from deploykit.bench.timing import Policy
 from deploykit.row import Note
+
+__all__ = ["AccuracyRequest", "WorkerFailure", "WorkerRequest", "WorkerResult", "run_worker"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class AccuracyRequest:
 
 @dataclass(frozen=True)
 class WorkerRequest:
-    """One row's worth of measuring.
+    """One row's worth of measuring; inputs are seeded standard normal values.
 
     Attributes:
         engine: folder of the engine, with its manifest.json.
@@ -46,11 +48,10 @@ class WorkerRequest:
         rate_per_s: requests that arrive per second, as a Poisson process; None sends each one as soon as
             the last is answered.
         policy: how long to measure.
-        feeds: `{"kind": "synthetic", "seed": 0, "sets": 4}` or `{"kind": "dataset", "name": …}`.
         run_pass: what one run does: "forward", or "forward_backward" on backends that can.
         drift_reference: .npz of inputs and outputs that `deploykit.bench.reference` made.
         accuracy: on which data; None leaves accuracy out.
-        samples_path: where to keep every sample, as a compressed .npz.
+        samples_path: where to write every sample, as a compressed .npz.
     """
 
     engine: Path
@@ -60,53 +61,10 @@ class WorkerRequest:
     streams: int = 1
     rate_per_s: float | None = None
     policy: Policy = field(default_factory=Policy)
-    feeds: Mapping[str, Any] = field(default_factory=lambda: {"kind": "synthetic", "seed": 0})
     run_pass: str = "forward"
     drift_reference: Path | None = None
     accuracy: AccuracyRequest | None = None
     samples_path: Path | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; paths are made absolute."""
-        accuracy = None
-        if self.accuracy is not None:
-            accuracy = {
-                **vars(self.accuracy),
-                "reference": _text(self.accuracy.reference),
-                "predictions": _text(self.accuracy.predictions),
-            }
-        return {
-            **vars(self),
-            "engine": _text(self.engine),
-            "policy": self.policy.to_json(),
-            "feeds": dict(self.feeds),
-            "drift_reference": _text(self.drift_reference),
-            "accuracy": accuracy,
-            "samples_path": _text(self.samples_path),
-        }
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> WorkerRequest:
-        """The request that `to_json` wrote."""
-        accuracy = values.get("accuracy")
-        if accuracy is not None:
-            accuracy = AccuracyRequest(
-                **{
-                    **accuracy,
-                    "reference": _path(accuracy.get("reference")),
-                    "predictions": _path(accuracy.get("predictions")),
-                }
-            )
-        return cls(
-            **{
-                **values,
-                "engine": Path(values["engine"]),
-                "policy": Policy.from_json(values.get("policy", {})),
-                "drift_reference": _path(values.get("drift_reference")),
-                "accuracy": accuracy,
-                "samples_path": _path(values.get("samples_path")),
-            }
-        )
 
 
 @dataclass(frozen=True)
@@ -120,24 +78,22 @@ class WorkerResult:
     """
 
     columns: Mapping[str, Any]
-    notes: tuple[Note, ...] = ()
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def of_answer(cls, answer: Mapping[str, Any]) -> WorkerResult:
-        """The result in a worker's answer.
-
-        Raises:
-            KeyError: it lacks a part.
-            MalformedMessage: its notes are none.
-        """
-        notes = from_values(answer["notes"], tuple[Note, ...])
-        return cls(answer["columns"], notes, answer["details"])
+    notes: tuple[Note, ...]
+    details: Mapping[str, Any]
 
 
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path.absolute())
+def run_worker(request: WorkerRequest, timeout_s: float | None = None) -> WorkerResult:
+    """Measure one row in a process of its own; this one sleeps meanwhile.
 
+    Args:
+        request: what to measure.
+        timeout_s: kill the worker after that long; None waits for ever.
 
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)
+    Raises:
+        WorkerFailure: nothing was measured; its message is the row's reason, `exit_code` that of the
+            error in the worker.
+        KeyboardInterrupt: Ctrl-C; the worker is dead by then.
+    """
+    return run_child(
+        "deploykit.bench.worker", request, WorkerResult, timeout_s, threads=request.threads
+    )

@@ -2,26 +2,28 @@
 
 Ceilings are what this machine was seen to do, not what its maker states: matrix products in ONNX Runtime
 per precision, and copies between buffers of several sizes, as a small network's data stays in a cache that
-is many times as fast as memory. They are measured in a process of their own and kept.
+is many times as fast as memory. They are measured in a process of their own,
+`python -m deploykit.bench.roofline`, and stored.
 
 Model: Williams, Waterman, Patterson, "Roofline" (2009).
 """
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from deploykit import env
-from deploykit.bench.child import run_child, serve
+from deploykit.bench.channel import run_child, serve
 from deploykit.bench.conditions import between, snapshot
 from deploykit.bench.stability import of_machine
+from deploykit.codec import from_json, to_json
 from deploykit.errors import BuildFailed
+from deploykit.lazy import np, onnx
 from deploykit.ort_session import installed_version, open_session, session_options
 from deploykit.store import write_atomic
 
@@ -31,10 +33,10 @@ MATRIX_SIZE = 768
 COPY_BYTES = (2**18, 2**21, 2**23, 2**25, 2**27)
 #: Time for each ceiling.
 SPAN_S = 0.25
-#: Bumped when ceilings are measured in another way, so that kept ones are measured anew.
+#: Bumped when ceilings are measured in another way, so that stored ones are measured anew.
 VERSION = 1
 TIMEOUT_S = 120.0
-#: Ceilings that something disturbed are not measured again before.
+#: Seconds before ceilings that something disturbed are measured again.
 RETRY_S = 3600.0
 
 
@@ -54,6 +56,10 @@ class Ceilings:
     copy_gb_s: Mapping[int, float]
     threads: int
     doubt: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.copy_gb_s:
+            raise ValueError("ceilings without a copy's rate")
 
     def bandwidth_gb_s(self, working_set_bytes: float) -> float:
         """The ceiling for data of that size: of the smallest copy that is no smaller, else the largest."""
@@ -117,9 +123,9 @@ def bound(
 
 
 def ceilings(folder: Path, threads: int | None = None) -> Ceilings:
-    """The ceilings of this machine: kept in `folder`, or measured now, which takes some seconds.
+    """The ceilings of this machine: stored in `folder`, or measured now, which takes some seconds.
 
-    Those that were measured while something disturbed are kept with their `doubt`, and measured once more
+    Those that were measured while something disturbed are stored with their `doubt`, and measured once more
     after an hour at the earliest: the better of both stay, as a disturbance only takes away.
 
     Args:
@@ -128,26 +134,24 @@ def ceilings(folder: Path, threads: int | None = None) -> Ceilings:
 
     Raises:
         WorkerFailure: they can't be measured.
-        OutputFailed: they can't be kept.
+        OutputFailed: they can't be stored.
     """
     count = threads or max(1, int(env.usable_cores()))
     path = folder / _name(str(count))
-    kept = _read(path)
-    if kept is not None and (not kept.doubt or not _old(path)):
-        return kept
-    found = _from_json(
-        run_child("deploykit.bench.roofline", {"threads": count}, TIMEOUT_S, threads)
-    )
-    if kept is not None and found.doubt:
-        found = _better(kept, found)
-    write_atomic(path, json.dumps(asdict(found), indent=2) + "\n", "ceilings")
-    return found
+    stored = _read(path)
+    if stored is not None and (not stored.doubt or not _old(path)):
+        return stored
+    measured = run_child("deploykit.bench.roofline", count, Ceilings, TIMEOUT_S, threads)
+    if stored is not None and measured.doubt:
+        measured = _better(stored, measured)
+    write_atomic(path, to_json(measured).decode() + "\n", "ceilings")
+    return measured
 
 
-def kept_ceilings(folder: Path) -> list[Ceilings]:
-    """What `ceilings` has kept of this machine, by rising number of threads; measures nothing."""
-    found = [_read(path) for path in folder.glob(_name("*"))]
-    return sorted((one for one in found if one is not None), key=lambda one: one.threads)
+def stored_ceilings(folder: Path) -> list[Ceilings]:
+    """The ceilings of this machine that `folder` holds, by rising number of threads; measures nothing."""
+    stored = [_read(path) for path in folder.glob(_name("*"))]
+    return sorted((one for one in stored if one is not None), key=lambda one: one.threads)
 
 
 def _name(threads: str) -> str:
@@ -157,8 +161,8 @@ def _name(threads: str) -> str:
 
 def _read(path: Path) -> Ceilings | None:
     try:
-        return _from_json(json.loads(path.read_text()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return from_json(path.read_text(), Ceilings)
+    except (OSError, ValueError):
         return None
 
 
@@ -175,14 +179,6 @@ def _better(one: Ceilings, other: Ceilings) -> Ceilings:
     return Ceilings(rates, copies, other.threads, other.doubt)
 
 
-def _from_json(values: Mapping[str, Any]) -> Ceilings:
-    copies = {int(size): float(rate) for size, rate in values["copy_gb_s"].items()}
-    rates = {str(name): float(rate) for name, rate in values["gflops"].items()}
-    if not copies:
-        raise ValueError("no copies")
-    return Ceilings(rates, copies, int(values["threads"]), str(values["doubt"]))
-
-
 def measure_ceilings(threads: int, span_s: float = SPAN_S) -> Ceilings:
     """Measure in this process; the best of all repetitions counts, as interference only takes away."""
     before = snapshot()
@@ -197,20 +193,23 @@ def measure_ceilings(threads: int, span_s: float = SPAN_S) -> Ceilings:
 
 def _matrix_gflops(integer: bool, threads: int, span_s: float) -> float:
     """Rate of square matrix products, float32 or of unsigned with signed bytes."""
-    import numpy as np
-    from onnx import TensorProto, helper, numpy_helper
-
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    uint8, int32, float32 = (
+        onnx.TensorProto.UINT8,
+        onnx.TensorProto.INT32,
+        onnx.TensorProto.FLOAT,
+    )
     n = MATRIX_SIZE
     random = np.random.default_rng(0)
     left: Any
     right: Any
     if integer:
-        operator, kind, result = "MatMulInteger", TensorProto.UINT8, TensorProto.INT32
+        operator, kind, result = "MatMulInteger", uint8, int32
         # Small values: some instruction sets add pairs of products in 16 bits.
         left = random.integers(0, 64, (n, n)).astype(np.uint8)
         right = random.integers(-32, 32, (n, n)).astype(np.int8)
     else:
-        operator, kind, result = "MatMul", TensorProto.FLOAT, TensorProto.FLOAT
+        operator, kind, result = "MatMul", float32, float32
         left = random.standard_normal((n, n), dtype=np.float32)
         right = random.standard_normal((n, n), dtype=np.float32)
     graph = helper.make_graph(
@@ -236,14 +235,13 @@ def _no_product(reason: str) -> BuildFailed:
 
 def _copy_gb_s(size_bytes: int, threads: int, span_s: float) -> float:
     """Bytes read and written per second by copies that work on `size_bytes` in all."""
-    import numpy as np
-
     # Half is read and half is written; each thread has a part of its own.
     count = max(1, size_bytes // 2 // threads // 8)
     parts = [(np.ones(count), np.zeros(count)) for _ in range(threads)]
     # Several copies per look at the clock, so that small ones are timed at all.
     repeats = max(1, 2**22 // size_bytes)
     ready = threading.Barrier(threads)
+    copyto = np.copyto
     rates = [0.0] * threads
 
     def work(index: int) -> None:
@@ -251,7 +249,7 @@ def _copy_gb_s(size_bytes: int, threads: int, span_s: float) -> float:
 
         def copy() -> None:
             for _ in range(repeats):
-                np.copyto(target, source)
+                copyto(target, source)
 
         copy()
         ready.wait()
@@ -276,9 +274,5 @@ def _best_s(work: Callable[[], object], span_s: float) -> float:
     return best
 
 
-def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    return asdict(measure_ceilings(int(request["threads"])))
-
-
 if __name__ == "__main__":
-    serve(_answer)
+    serve(int, measure_ceilings)

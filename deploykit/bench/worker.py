@@ -1,29 +1,33 @@
-"""The process that measures one row: `python -m deploykit.bench.worker`, started by `bench.runner`."""
+"""The process that measures one row: `python -m deploykit.bench.worker`, started by `request.run_worker`."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import backends
 from deploykit.backends.passes import load_for
 from deploykit.bench import columns
-from deploykit.bench.child import serve
-from deploykit.bench.feeds import check_batch, make_feeds
-from deploykit.bench.measure import Timing, measure
+from deploykit.bench.accuracy import agreement, evaluate
+from deploykit.bench.channel import serve
+from deploykit.bench.drift import compare
+from deploykit.bench.feeds import check_batch, image_input, run_in_batches, synthetic
 from deploykit.bench.memory import HostMemory
-from deploykit.bench.request import AccuracyRequest, WorkerRequest
-from deploykit.codec import to_values
+from deploykit.bench.reference import read_reference, write_npz
+from deploykit.bench.request import AccuracyRequest, WorkerRequest, WorkerResult
+from deploykit.bench.streams import measure_arrivals, measure_streams
+from deploykit.bench.timing import Timing, measure
+from deploykit.data import open_dataset
 from deploykit.errors import InvalidModel, MissingDependency, UsageError
+from deploykit.lazy import np
 from deploykit.row import Note
 from deploykit.spec import Engine, Reason
 from deploykit.store import EngineManifest, read_entry
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from deploykit.backends import Session
@@ -109,25 +113,21 @@ def load(request: WorkerRequest) -> Iterator[Loaded]:
         yield loaded
 
 
-def work(request: WorkerRequest) -> dict[str, Any]:
-    """Measure one row: timing, then memory, drift and accuracy.
-
-    Returns:
-        `columns`, `notes` and `details`, as in `WorkerResult`.
-    """
-    found: dict[str, Any] = {}
+def measure_row(request: WorkerRequest) -> WorkerResult:
+    """Measure one row: timing, then memory, drift and accuracy."""
+    row: dict[str, Any] = {}
     notes: list[Note] = []
 
     def add(part: tuple[dict[str, Any], list[Note]]) -> None:
-        found.update(part[0])
+        row.update(part[0])
         notes.extend(part[1])
 
     with load(request) as loaded:
         details: dict[str, Any] = {
             "device": loaded.device,
-            "policy": request.policy.to_json(),
+            "policy": asdict(request.policy),
         }
-        found |= loaded.columns(request)
+        row |= loaded.columns(request)
         timing = _time(loaded.sessions, request, loaded.memory)
         add(columns.of_timing(timing, request.batch))
         add(columns.of_memory(loaded.memory))
@@ -137,38 +137,30 @@ def work(request: WorkerRequest) -> dict[str, Any]:
         if request.samples_path is not None:
             # Throughput does not follow from latencies where requests overlap or wait to arrive.
             facts = {"runs_per_s": timing.runs_per_s, "elapsed_s": timing.elapsed_s}
-            keep_samples(timing.samples_ns, request.samples_path, batch=request.batch, **facts)
+            write_samples(timing.samples_ns, request.samples_path, batch=request.batch, **facts)
         first = loaded.sessions[0]
         if request.drift_reference is not None:
             add(_drift(first, request, details))
         if request.accuracy is not None:
             add(_accuracy(first, request.accuracy, loaded.engine, details))
-    return {"columns": found, "notes": to_values(notes), "details": details}
+    return WorkerResult(row, tuple(notes), details)
 
 
 def _time(sessions: list[Session], request: WorkerRequest, memory: HostMemory) -> Timing:
     memory.end_phase("load")
-    feeds = [make_feeds(session.inputs, request.batch, request.feeds) for session in sessions]
+    feeds = [synthetic(session.inputs, request.batch) for session in sessions]
     memory.end_phase("inputs")
     if request.rate_per_s is not None:
-        from deploykit.bench.arrivals import measure_arrivals
-
         return measure_arrivals(
             sessions, feeds, request.policy, request.rate_per_s, on_phase=memory.end_phase
         )
     if len(sessions) == 1:
         return measure(sessions[0], feeds[0], request.policy, memory.end_phase)
-    from deploykit.bench.streams import measure_streams
-
     return measure_streams(sessions, feeds, request.policy, memory.end_phase)
 
 
-def keep_samples(samples_ns: NDArray[np.int64], path: Path, **facts: float) -> None:
+def write_samples(samples_ns: NDArray[np.int64], path: Path, **facts: float) -> None:
     """Write every latency, in nanoseconds, as a compressed .npz; `facts` are numbers beside them."""
-    import numpy as np
-
-    from deploykit.bench.reference import write_npz
-
     numbers = {name: np.float64(value) for name, value in facts.items()}
     write_npz(path, {"samples_ns": samples_ns, **numbers}, compressed=True)
 
@@ -176,12 +168,6 @@ def keep_samples(samples_ns: NDArray[np.int64], path: Path, **facts: float) -> N
 def _drift(
     session: Session, request: WorkerRequest, details: dict[str, Any]
 ) -> tuple[dict[str, Any], list[Note]]:
-    import numpy as np
-
-    from deploykit.bench.drift import compare
-    from deploykit.bench.feeds import run_in_batches
-    from deploykit.bench.reference import read_reference
-
     assert request.drift_reference is not None
     reference = read_reference(request.drift_reference)
     outputs = []
@@ -199,13 +185,6 @@ def _drift(
 def _accuracy(
     session: Session, wanted: AccuracyRequest, engine: Engine, details: dict[str, Any]
 ) -> tuple[dict[str, Any], list[Note]]:
-    import numpy as np
-
-    from deploykit.bench.accuracy import agreement, evaluate
-    from deploykit.bench.feeds import image_input
-    from deploykit.bench.reference import write_npz
-    from deploykit.data import open_dataset
-
     _, shape = image_input(session.inputs)
     dataset = open_dataset(wanted.dataset)
     classes = session.outputs[0].shape[-1] if session.outputs[0].shape else None
@@ -240,9 +219,5 @@ def _accuracy(
     return found, notes
 
 
-def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    return work(WorkerRequest.from_json(request))
-
-
 if __name__ == "__main__":
-    serve(_answer)
+    serve(WorkerRequest, measure_row)

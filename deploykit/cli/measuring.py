@@ -12,8 +12,8 @@ import click
 from deploykit.backends import get
 from deploykit.backends.passes import check_pass
 from deploykit.bench.constraint import Constraint
-from deploykit.bench.policy import Policy
 from deploykit.bench.scenario import Scenario, parse_rate
+from deploykit.bench.timing import Policy
 from deploykit.cli.options import LIST, PERCENT, WHOLE_NUMBERS, group, parse_list, read_by
 from deploykit.errors import UsageError
 from deploykit.report.csvfile import STDOUT

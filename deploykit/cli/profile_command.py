@@ -11,7 +11,7 @@ import click
 from deploykit.backends import get
 from deploykit.backends.offers import check_offered
 from deploykit.bench.constraint import Constraint
-from deploykit.bench.policy import Policy
+from deploykit.bench.timing import Policy
 from deploykit.cli.display import print_fields, print_json, print_rows
 from deploykit.cli.groups import conversion_options, network_options, quiet_option, store_option
 from deploykit.cli.measuring import (

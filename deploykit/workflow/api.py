@@ -172,8 +172,8 @@ def profile(
     """
     import pandas as pd
 
-    from deploykit.bench.policy import Policy
     from deploykit.bench.scenario import Scenario
+    from deploykit.bench.timing import Policy
     from deploykit.report.schema import NAMES
     from deploykit.workflow.calibration import CalibrationChoice
     from deploykit.workflow.configuration import ProfileOptions, configurations

@@ -9,8 +9,8 @@ from pathlib import Path
 from deploykit.backends import get
 from deploykit.backends.offers import offered
 from deploykit.backends.passes import FORWARD
-from deploykit.bench.policy import Policy
 from deploykit.bench.scenario import Scenario
+from deploykit.bench.timing import Policy
 from deploykit.spec import BuildOptions, ModelSpec
 from deploykit.workflow.calibration import CalibrationChoice
 from deploykit.workflow.plan import Source

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deploykit import backends, env
-from deploykit.bench.roofline import kept_ceilings
+from deploykit.bench.roofline import stored_ceilings
 from deploykit.lazy import install_line
 from deploykit.spec import Reason
 from deploykit.store import default_root
@@ -65,7 +65,7 @@ def examine() -> list[Check]:
 
 def _ceilings() -> list[Check]:
     """What this machine was seen to do at most, where a profile has measured it."""
-    stored = kept_ceilings(default_root())
+    stored = stored_ceilings(default_root())
     if not stored:
         return [Check("ceilings", "note", "not measured yet: the first `deploykit profile` does")]
     return [

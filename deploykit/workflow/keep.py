@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from deploykit.bench.graph_accuracy import graph_top1
-from deploykit.bench.layer_drift import IMAGES, LayerDrift, layer_drift
+from deploykit.bench.accuracy import graph_top1
+from deploykit.bench.drift import IMAGES, LayerDrift, layer_drift
 from deploykit.code_digest import code_digest
 from deploykit.errors import UsageError
 from deploykit.graph.lineage import layers, neighbours
@@ -94,7 +94,7 @@ def layers_by_drift(
         Node names, each with the signal-to-noise ratio of the outputs in dB, lowest first.
 
     Raises:
-        DeploykitError: as `deploykit.graph.precision.convert` and `deploykit.bench.layer_drift` say.
+        DeploykitError: as `deploykit.graph.precision.convert` and `deploykit.bench.drift.layer_drift` say.
     """
     recipe = find_recipe(precision, target)
     few = choice or CalibrationChoice()

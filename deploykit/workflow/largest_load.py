@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from deploykit.bench.constraint import Constraint
-from deploykit.bench.constraint_search import Amount, Search, steps
+from deploykit.bench.constraint import Amount, Constraint, Search, steps
 from deploykit.errors import UsageError
 from deploykit.report.schema import KINDS, Row
 from deploykit.spec import ModelSpec

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deploykit import backends
-from deploykit.bench.layer_drift import IMAGES, LayerDrift, layer_drift
-from deploykit.bench.layer_times import LayerTimes, layer_times
-from deploykit.bench.module_times import ModuleTimes, module_times
+from deploykit.bench.drift import IMAGES, LayerDrift, layer_drift
+from deploykit.bench.layer_times import LayerTimes, ModuleTimes, layer_times, module_times
 from deploykit.bench.roofline import Ceilings, ceilings
 from deploykit.errors import UsageError
 from deploykit.lazy import onnx

@@ -14,7 +14,7 @@ from typing import Any
 from deploykit.backends import get
 from deploykit.backends.protocol import Backend
 from deploykit.bench.reference import make_reference
-from deploykit.bench.runner import AccuracyRequest, WorkerRequest, run_worker
+from deploykit.bench.request import AccuracyRequest, WorkerRequest, run_worker
 from deploykit.errors import DeploykitError, MissingDependency, OutputFailed
 from deploykit.report.schema import Row
 from deploykit.spec import BuildOptions, ModelSpec, Reason

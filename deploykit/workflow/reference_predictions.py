@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from deploykit.backends import for_target
-from deploykit.bench.policy import Policy
-from deploykit.bench.runner import AccuracyRequest, WorkerRequest, run_worker
+from deploykit.bench.request import AccuracyRequest, WorkerRequest, run_worker
+from deploykit.bench.timing import Policy
 from deploykit.spec import BuildOptions
 from deploykit.store import Store
 from deploykit.workflow.build import Built, build_network

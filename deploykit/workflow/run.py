@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from deploykit import env
-from deploykit.bench.policy import Policy
-from deploykit.bench.roofline import kept_ceilings
+from deploykit.bench.roofline import stored_ceilings
+from deploykit.bench.timing import Policy
 from deploykit.claims import evaluate_claims
 from deploykit.claims.table import COLUMNS, verdict_rows
 from deploykit.claims.verdict import Verdict
@@ -111,7 +111,7 @@ def write_environment(folder: Path, store: Store | None = None) -> None:
         pass
     except (OSError, ValueError) as error:
         raise OutputFailed(f"{path} can't be read ({error}): delete it") from error
-    found = [] if store is None else [asdict(one) for one in kept_ceilings(store.root)]
+    found = [] if store is None else [asdict(one) for one in stored_ceilings(store.root)]
     known[env.env_id()] = env.capture() | ({"ceilings": found} if found else {})
     write_atomic(path, json.dumps(known, indent=2, sort_keys=True) + "\n", "report")
 

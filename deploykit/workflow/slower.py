@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploykit.bench.child import WorkerFailure
+from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.layer_times import LayerTimes, layer_times
 from deploykit.report.schema import Row
 from deploykit.report.views import significant

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from deploykit import env
-from deploykit.bench.policy import Policy
+from deploykit.bench.timing import Policy
 from deploykit.code_digest import code_digest
 from deploykit.report.csvfile import CsvReport
 from deploykit.report.schema import NAMES, SCHEMA_VERSION, Row, text_of
@@ -136,7 +136,7 @@ def _key(checkpoint: Path, policy: Policy) -> str:
         {
             "checkpoint": file_sha256(checkpoint),
             "calibration_images": CALIBRATION_IMAGES,
-            "policy": policy.to_json(),
+            "policy": asdict(policy),
             "schema": SCHEMA_VERSION,
             "columns": NAMES,
             "env": env.env_id(),

@@ -2,15 +2,25 @@ from __future__ import annotations
 
 import pytest
 
-from deploykit.bench.constraint import Constraint
-from deploykit.bench.constraint_search import largest
+from deploykit.bench.constraint import Constraint, steps
 from deploykit.errors import UsageError
 
 
-def linear(load):
+def largest(amounts, measure, constraint):
+    """Carry a search out; returns how it went."""
+    search = steps(amounts, constraint)
+    amount = next(search)
+    while True:
+        try:
+            amount = search.send(measure(amount))
+        except StopIteration as stop:
+            return stop.value
+
+
+def linear(amount):
     """A machine on which a run takes 2 ms and 1 ms per image."""
-    latency_ms = 2.0 + load
-    return {"latency_p95_ms": latency_ms, "throughput_ips": load / latency_ms * 1000}
+    latency_ms = 2.0 + amount
+    return {"latency_p95_ms": latency_ms, "throughput_ips": amount / latency_ms * 1000}
 
 
 @pytest.mark.parametrize("text", ["latency_p95_ms<=10", " latency_p95_ms <= 1e1 "])
@@ -41,7 +51,7 @@ def test_a_column_without_a_number_is_refused(row, words):
         Constraint("top1", ">=", 0.5).holds(row)
 
 
-def test_the_gap_between_the_last_good_and_the_first_bad_load_is_narrowed_down():
+def test_the_gap_between_the_last_good_and_the_first_bad_amount_is_narrowed_down():
     found = largest([1, 2, 4, 8, 16], linear, Constraint.parse("latency_p95_ms<=14"))
     assert found.best == 12
     assert linear(12)["latency_p95_ms"] <= 14 < linear(13)["latency_p95_ms"]
@@ -55,9 +65,9 @@ def test_the_search_stops_where_gains_fall_below_5_percent():
     assert "from 32 to 64 throughput_ips gained +3.0% only" in found.stopped
 
 
-def test_a_load_that_loses_throughput_is_not_the_best():
-    def saturated(load):
-        return {"latency_p95_ms": 1.0, "throughput_ips": {1: 100.0, 2: 150.0, 4: 140.0}[load]}
+def test_a_amount_that_loses_throughput_is_not_the_best():
+    def saturated(amount):
+        return {"latency_p95_ms": 1.0, "throughput_ips": {1: 100.0, 2: 150.0, 4: 140.0}[amount]}
 
     assert largest([1, 2, 4], saturated, Constraint.parse("latency_p95_ms<=5")).best == 2
 
@@ -68,21 +78,21 @@ def test_a_constraint_that_never_holds_finds_nothing():
     assert list(found.rows) == [4]
 
 
-def test_all_loads_may_hold():
+def test_all_amounts_may_hold():
     found = largest([1, 2], linear, Constraint.parse("latency_p95_ms<=100"))
     assert found.best == 2
     assert "holds for all" in found.stopped
 
 
-@pytest.mark.parametrize("loads", [[], [0, 1]])
-def test_impossible_loads_are_refused(loads):
+@pytest.mark.parametrize("amounts", [[], [0, 1]])
+def test_impossible_amounts_are_refused(amounts):
     with pytest.raises(UsageError, match="at least 1"):
-        largest(loads, linear, Constraint.parse("latency_p95_ms<=1"))
+        largest(amounts, linear, Constraint.parse("latency_p95_ms<=1"))
 
 
-def test_a_load_that_failed_or_has_no_number_does_not_hold():
-    def limited(load):
-        return linear(load) if load < 6 else {"status": "failed", "latency_p95_ms": None}
+def test_a_amount_that_failed_or_has_no_number_does_not_hold():
+    def limited(amount):
+        return linear(amount) if amount < 6 else {"status": "failed", "latency_p95_ms": None}
 
     found = largest([1, 2, 4, 8], limited, Constraint.parse("latency_p95_ms<=100"))
     assert found.best == 5

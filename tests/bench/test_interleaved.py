@@ -6,11 +6,18 @@ import numpy as np
 import pytest
 
 from deploykit.bench import interleaved
-from deploykit.bench.child import WorkerFailure
-from deploykit.bench.dialogue import Dialogue
-from deploykit.bench.interleaved import MODULE, Plan, compare_interleaved, plan, verdict_of
-from deploykit.bench.policy import Policy
+from deploykit.bench.channel import Channel, WorkerFailure
+from deploykit.bench.interleaved import (
+    MODULE,
+    Plan,
+    Ready,
+    Turn,
+    compare_interleaved,
+    plan,
+    verdict_of,
+)
 from deploykit.bench.request import WorkerRequest
+from deploykit.bench.timing import Policy
 from deploykit.errors import UsageError
 from deploykit.stats import RatioInterval
 
@@ -67,7 +74,7 @@ def test_sides_take_turns_and_the_order_is_swapped_each_time(engine, plugin):
         ("killed", "killed", "was killed"),
         ("fading", "crashed", "ended with status 9"),
         ("raising", "error", "RuntimeError in deploykit_faults.py"),
-        ("rubbish", "rubbish", "answered b'rubbish'"),
+        ("malformed", "malformed", "answered b'malformed'"),
         ("absent", "error", "no device is here"),
     ],
 )
@@ -79,7 +86,7 @@ def test_a_side_that_fails_is_one_line(engine, plugin, backend, kind, words):
 
 
 def test_a_side_that_hangs_is_given_up(engine, plugin):
-    with pytest.raises(WorkerFailure, match="no answer after 1 s") as caught:
+    with pytest.raises(WorkerFailure, match="no result after 1 s") as caught:
         compare_interleaved(side(engine, "hung"), side(engine, "steady"), timeout_s=1)
     assert caught.value.kind == "timeout"
 
@@ -93,11 +100,11 @@ def test_each_unit_loads_both_sides_anew(engine, plugin):
 
 def test_an_answer_stands_for_all_runs_since_the_last_load(engine, plugin):
     def longest(renew):
-        question = {"block_s": 0.001, "quantile": 1.0, "renew": renew}
-        return worker.ask(question, 60)["low_ns"]
+        return worker.ask(Turn(0.001, 1.0, renew), float, 60)
 
-    with Dialogue(MODULE) as worker:
-        worker.ask(side(engine, "steady").to_json(), 60)
+    with Channel(MODULE) as worker:
+        ready = worker.ask(side(engine, "steady"), Ready, 60)
+        assert ready.run_s >= 0.0005
         one_unit = [longest(index == 0) for index in range(12)]
         units = [longest(True) for _ in range(12)]
     assert one_unit == sorted(one_unit)

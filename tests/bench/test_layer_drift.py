@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from deploykit.bench.layer_drift import compare_layers, layer_drift
+from deploykit.bench.drift import LayersRequest, compare_layers, layer_drift
 from deploykit.errors import DriftFailed
 from deploykit.graph.calibrate import synthetic_calibration
 from deploykit.graph.lineage import follow, layers
@@ -92,8 +92,8 @@ def test_a_layer_read_quantised_is_compared_dequantised(fp32: OnnxModel, int8: O
 def test_the_result_does_not_depend_on_how_images_are_batched(
     fp32: OnnxModel, int8: OnnxModel
 ) -> None:
-    whole = compare_layers(fp32.path, int8.path, None, 6, 0, 6)
-    parts = compare_layers(fp32.path, int8.path, None, 6, 0, 2)
+    whole = compare_layers(LayersRequest(fp32.path, int8.path, None, 6, 0, 6))
+    parts = compare_layers(LayersRequest(fp32.path, int8.path, None, 6, 0, 2))
     for a, b in zip(whole, parts, strict=True):
         assert a.snr_db == pytest.approx(b.snr_db, abs=1e-3)
 
@@ -116,4 +116,4 @@ def test_values_that_are_not_finite_are_refused_with_the_layer(
     scale.CopyFrom(numpy_helper.from_array(np.full(4, np.inf, np.float32), "g"))
     onnx.save(broken, str(tmp_path / "broken.onnx"))
     with pytest.raises(DriftFailed, match="stem/Norm"):
-        compare_layers(fp32.path, tmp_path / "broken.onnx", None, 2, 0, 2)
+        compare_layers(LayersRequest(fp32.path, tmp_path / "broken.onnx", None, 2, 0, 2))

@@ -1,83 +1,24 @@
-"""Times of an engine's nodes from the runtime's own profile."""
+"""Times of an ONNX Runtime engine's nodes and of a PyTorch network's modules."""
 
 from __future__ import annotations
 
-import json
+import time
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
-from deploykit.bench.child import WorkerFailure
-from deploykit.bench.layer_times import LayerTimes, layer_times
-from deploykit.bench.profile_cost import ProfileCost
-from deploykit.bench.profiled_runs import Profile, read_profile
-from deploykit.errors import InvalidModel
-
-
-def event(name: str, index: int, ts: int, dur: int, **facts) -> dict:
-    args = {"node_index": str(index), **facts}
-    return {"cat": "Node", "name": f"{name}_kernel_time", "ts": ts, "dur": dur, "args": args}
-
-
-def end(ts: int, dur: int) -> dict:
-    return {"cat": "Session", "name": "SequentialExecutor::Execute", "ts": ts, "dur": dur}
-
-
-def test_a_profile_gives_each_nodes_time_in_each_run():
-    shapes = {
-        "input_type_shape": [{"float": [1, 3, 8, 8]}, {"float": []}],
-        "output_type_shape": [{"float": [1, 9]}],
-    }
-    events = [
-        {"cat": "Session", "name": "session_initialization", "ts": 1, "dur": 99},
-        *[event("a", 0, 10, 5, **shapes), event("b", 1, 18, 7), end(9, 21)],
-        {"cat": "Session", "name": "model_run", "ts": 8, "dur": 23},
-        # Branches may change places from run to run.
-        *[event("b", 1, 40, 8), event("a", 0, 51, 6, **shapes), end(39, 30)],
-        {"cat": "Node", "name": "a_fence_before", "ts": 70, "dur": 1, "args": {}},
-    ]
-    profile = read_profile(json.dumps(events), ["a", ""])
-    # Whole microseconds, of which half of one has been cut off on average.
-    assert profile.nodes_us.tolist() == [[5.5, 7.5], [6.5, 8.5]]
-    assert profile.spans_us.tolist() == [20.5, 29.5]
-    assert (profile.shapes, profile.dimensions) == ((3, 0), (6, 0))
-    assert profile.without(1).nodes_us.tolist() == [[6.5, 8.5]]
-
-
-@pytest.mark.parametrize(
-    ("events", "says"),
-    [
-        ([event("other", 0, 1, 1), event("b", 1, 2, 1), end(0, 5)], "names node 0 'other'"),
-        (
-            [event("a", 0, 1, 1), event("a", 0, 2, 1), event("b", 1, 3, 1), end(0, 5)],
-            "once per run",
-        ),
-        ([event("a", 0, 1, 1), end(0, 5)], "once per run"),
-        ([event("a", 0, 1, 1), event("b", 1, 3, 1)], "once per run"),
-        ([], "once per run"),
-    ],
-)
-def test_a_profile_of_another_graph_or_of_branches_is_refused(events, says):
-    with pytest.raises(InvalidModel, match=says):
-        read_profile(json.dumps(events), ["a", "b"])
-
-
-def test_what_the_profile_adds_is_divided_by_what_events_describe():
-    profile = Profile(np.zeros((1, 2)), np.zeros(1), (2, 7), (4, 8))
-    cost = ProfileCost(event_us=3.0, shape_us=0.2, dimension_us=0.05, call_us=2.0)
-    costs_us = cost.of(profile, added_us=8.0)
-    assert costs_us.sum() == pytest.approx(8.0)
-    assert costs_us[1] - costs_us[0] == pytest.approx(5 * 0.2 + 4 * 0.05)
-
-
-@pytest.mark.parametrize(("added_us", "taken_us"), [(-50.0, 2.5), (50.0, 5.5)])
-def test_what_the_profile_adds_is_never_far_from_what_it_adds_to_a_chain(added_us, taken_us):
-    profile = Profile(np.zeros((1, 2)), np.zeros(1), (2, 2), (4, 4))
-    cost = ProfileCost(event_us=3.0, shape_us=0.2, dimension_us=0.05, call_us=2.0)
-    assert cost.of(profile, added_us).tolist() == pytest.approx([taken_us, taken_us])
+from deploykit.backends import get
+from deploykit.bench.channel import WorkerFailure
+from deploykit.bench.layer_times import BETWEEN, Hooks, LayerTimes, layer_times, module_times
+from deploykit.spec import BuildOptions, ModelSpec
+from deploykit.workflow.build import build_network
+from deploykit.workflow.calibration import CalibrationChoice
+from deploykit.workflow.network import obtain_network
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +64,54 @@ def test_an_engine_that_cannot_run_is_a_failure_in_one_line(tmp_path):
 
 def test_the_ratio_is_that_of_the_parts_to_the_whole():
     assert LayerTimes(("a", "b"), (1.0, 2.0), 0.5, 7.0, 0.0, 9).ratio == 0.5
+
+
+class Slow(nn.Module):
+    def forward(self, values):
+        time.sleep(0.005)
+        return values
+
+
+class Twice(nn.Module):
+    """One module that runs twice, in a module of its own, and one that never does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(Slow())
+        self.quick = nn.Identity()
+        self.unused = nn.Linear(2, 2)
+
+    def forward(self, values):
+        return self.quick(self.inner(self.inner(values)))
+
+
+def test_time_is_added_up_over_all_runs_of_a_module_and_only_of_innermost_ones():
+    network = Twice().eval()
+    with Hooks(network) as hooks:
+        network(torch.zeros(2))
+        first = hooks.take()
+        assert hooks.take() == {}  # each run is taken once
+    assert set(first) == {"inner.0", "quick"}
+    assert first["inner.0"] >= 10e6 > first["quick"]
+    network(torch.zeros(2))
+    assert hooks.take() == {}
+
+
+@pytest.fixture
+def torch_engine(shared_store):
+    network = obtain_network(ModelSpec("lenet5", weights="trained"), shared_store)
+    choice = CalibrationChoice()
+    return build_network(network, "fp32", get("torch"), BuildOptions(), choice, shared_store)
+
+
+def test_every_module_of_an_engine_has_its_time_and_the_rest_comes_last(torch_engine):
+    found = module_times(torch_engine.engine.path.parent, threads=1, rounds=2, span_s=0.02)
+    times = found.times
+    assert times.names[:3] == ("features.0", "features.1", "features.2")
+    assert times.names[-1] == BETWEEN
+    assert found.types[:2] == ("Conv2d", "Tanh")
+    assert len(times.nodes_ms) == len(times.names) == len(found.types)
+    assert all(ms >= 0 for ms in times.nodes_ms)
+    assert times.nodes_ms[0] > times.nodes_ms[-2] > 0  # the first convolution, the last product
+    assert times.call_ms == 0
+    assert times.whole_ms > 0

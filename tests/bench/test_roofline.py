@@ -62,23 +62,20 @@ def test_ceilings_are_measured_for_each_precision_and_size():
     assert min(found.copy_gb_s.values()) > 0.1
 
 
-def test_ceilings_are_measured_once_and_kept(tmp_path):
+def test_ceilings_are_measured_once_and_stored(tmp_path):
     found = roofline.ceilings(tmp_path, threads=1)
     assert found.threads == 1
     assert roofline.ceilings(tmp_path, threads=1) == found
-    assert roofline.kept_ceilings(tmp_path) == [found]
+    assert roofline.stored_ceilings(tmp_path) == [found]
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_kept_ceilings_are_read_and_damaged_ones_measured_anew(tmp_path, monkeypatch):
-    answers = iter(
-        [{"threads": 3, "gflops": {"fp32": 7.0}, "copy_gb_s": {"64": 1.0}, "doubt": ""}] * 2
-    )
+def test_stored_ceilings_are_read_and_damaged_ones_measured_anew(tmp_path, monkeypatch):
     asked = []
 
-    def instead(module, request, timeout_s, threads):
+    def instead(module, request, kind, timeout_s, threads):
         asked.append(request)
-        return next(answers)
+        return Ceilings({"fp32": 7.0}, {64: 1.0}, 3)
 
     monkeypatch.setattr(roofline, "run_child", instead)
     first = roofline.ceilings(tmp_path, threads=3)
@@ -87,14 +84,15 @@ def test_kept_ceilings_are_read_and_damaged_ones_measured_anew(tmp_path, monkeyp
     assert len(asked) == 1
     (path,) = tmp_path.iterdir()
     assert json.loads(path.read_text())["threads"] == 3
-    path.write_text("{")
-    assert roofline.ceilings(tmp_path, threads=3) == first
-    assert len(asked) == 2
+    for count, damaged in enumerate(("{", path.read_text().replace('"64":1.0', "")), start=2):
+        path.write_text(damaged)
+        assert roofline.ceilings(tmp_path, threads=3) == first
+        assert len(asked) == count
 
 
 def test_ceilings_that_something_disturbed_are_measured_again_after_an_hour(tmp_path, monkeypatch):
     def measured(fp32, copy, doubt):
-        found = {"threads": 1, "gflops": {"fp32": fp32}, "copy_gb_s": {"64": copy}, "doubt": doubt}
+        found = Ceilings({"fp32": fp32}, {64: copy}, 1, doubt)
         monkeypatch.setattr(roofline, "run_child", lambda *args: found)
 
     busy = "load: busy; stop it"

@@ -114,8 +114,8 @@ def test_a_device_that_is_not_there_is_a_remark_not_a_weakness(tmp_path):
 
 def test_the_words_of_the_stability_column_are_understood(tmp_path):
     """The column as measuring writes it, not as this test thinks it does."""
-    from deploykit.bench.measure import Timing
     from deploykit.bench.stability import Finding
+    from deploykit.bench.timing import Timing
 
     findings = (Finding("load", "others used 1.2 cores", "stop them"),)
     said = Timing.stability.fget(type("Timed", (), {"findings": findings})())  # type: ignore[attr-defined]

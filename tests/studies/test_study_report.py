@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from deploykit import env
-from deploykit.bench.policy import Policy
+from deploykit.bench.timing import Policy
 from deploykit.data import fashion_mnist
 from deploykit.report.schema import NAMES
 from deploykit.spec import ModelSpec
@@ -117,7 +118,7 @@ def test_stale_rows_are_measured_again(tmp_path, shared_store, monkeypatch, chan
     monkeypatch.setattr(study_rows, "Profiler", Quick)
     folder = folder_with(tmp_path / "study", DIGITS)
     evaluate([DIGITS], folder, shared_store, BRIEF)
-    policy = Policy(**{**BRIEF.to_json(), "min_s": 0.06}) if change == "policy" else BRIEF
+    policy = replace(BRIEF, min_s=0.06) if change == "policy" else BRIEF
     if change == "checkpoint":
         shutil.copy(shipped()["lenet5-fashion-mnist"], folder / "lenet5-digits.safetensors")
     if change == "row":

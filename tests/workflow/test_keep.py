@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.backends import get
-from deploykit.bench.layer_drift import LayerDrift
+from deploykit.bench.drift import LayerDrift
 from deploykit.errors import UnknownName, UsageError
 from deploykit.graph.precision import KeepRules, convert
 from deploykit.spec import BuildOptions

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from deploykit.backends.onnxruntime_layers import EngineNode
-from deploykit.bench.layer_drift import LayerDrift
-from deploykit.bench.layer_times import LayerTimes
-from deploykit.bench.module_times import BETWEEN, ModuleTimes
+from deploykit.bench.drift import LayerDrift
+from deploykit.bench.layer_times import BETWEEN, LayerTimes, ModuleTimes
 from deploykit.bench.roofline import Ceilings
 from deploykit.errors import UsageError
 from deploykit.graph.count import LayerCounts

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from deploykit import env
-from deploykit.bench.policy import Policy
 from deploykit.bench.scenario import Scenario
+from deploykit.bench.timing import Policy
 from deploykit.errors import OutputFailed, UsageError
 from deploykit.report.schema import NAMES
 from deploykit.spec import ModelSpec

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploykit.backends.onnxruntime_layers import EngineNode
-from deploykit.bench.child import WorkerFailure
+from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.layer_times import LayerTimes
 from deploykit.workflow.slower import SlowerThanFp32, operator_costs, what_costs
 

@@ -120,9 +120,9 @@ class Exhausted(Steady):
         raise MemoryError
 
 
-class Rubbish(Steady):
+class Malformed(Steady):
     def load(self, engine, threads=None):
-        os.write(int(sys.argv[1]), b"rubbish")
+        os.write(int(sys.argv[1]), b"malformed")
         os._exit(0)
 
 
@@ -165,5 +165,5 @@ class Babbling(OnnxRuntimeCpu):
     name = "babbling"
 
     def load(self, engine, threads=None):
-        os.write(int(sys.argv[1]), b"rubbish")
+        os.write(int(sys.argv[1]), b"malformed")
         os._exit(0)

@@ -4,14 +4,66 @@ import time
 
 import numpy as np
 import pytest
+from clockwork import FEEDS, Clockwork, policy
 
-from deploykit.bench.arrivals import measure_arrivals, schedule_ns, wait_until
-from deploykit.bench.policy import Policy
-from deploykit.bench.runner import WorkerRequest, run_worker
+from deploykit.bench.request import WorkerRequest, run_worker
+from deploykit.bench.streams import measure_arrivals, measure_streams, schedule_ns, wait_until
+from deploykit.bench.timing import Policy, measure
 from deploykit.errors import UsageError
 
-FEEDS = [{"x": np.zeros(1, np.float32)}]
 POLICY = Policy(warmup_s=0.01, warmup_max_s=0.05, window_s=0.004, min_s=0.4, max_s=0.8)
+
+
+def test_streams_raise_what_one_of_them_raises():
+    def fail(i):
+        if i > 30:
+            raise RuntimeError("device lost")
+        return 500_000
+
+    sessions = [Clockwork(lambda i: 500_000), Clockwork(fail)]
+    with pytest.raises(RuntimeError, match="device lost"):
+        measure_streams(sessions, [FEEDS, FEEDS], policy())
+
+
+def test_streams_count_the_rate_of_all():
+    class Sleeper(Clockwork):
+        def sample(self, feeds, n):
+            taken = []
+            for _ in range(n):
+                start = time.perf_counter_ns()
+                super().sample(feeds, 1)
+                taken.append(time.perf_counter_ns() - start)
+            return np.array(taken, np.int64)
+
+    sessions = [Sleeper(lambda i: 1_000_000) for _ in range(3)]
+    timing = measure_streams(sessions, [FEEDS] * 3, policy(min_s=0.3))
+    # Little's law: requests in flight are their rate times their latency.
+    assert timing.runs_per_s * timing.samples_ns.mean() / 1e9 == pytest.approx(3, rel=0.25)
+    assert timing.warmup_iterations > 0
+
+
+def test_samples_of_streams_come_in_the_order_in_which_they_were_finished():
+    # Both get slower by the run: one after the other would fall back to quick ones half way.
+    sessions = [Clockwork(lambda i: 1_000_000 + 20_000 * i) for _ in range(2)]
+    samples = measure_streams(sessions, [FEEDS] * 2, policy(min_s=0.3, max_s=0.3)).samples_ns
+    half = len(samples) // 2
+    assert np.median(samples[:half]) < np.median(samples[half:])
+    assert np.abs(np.diff(samples)).max() < 0.5 * np.ptp(samples)
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+def test_a_clock_that_is_set_back_or_forth_changes_nothing(monkeypatch, jump):
+    """Waits and lengths go by the monotonic clock; the time of day may jump at every look."""
+    now = iter(1e9 + jump * count for count in range(10**6))
+    monkeypatch.setattr(time, "time", lambda: next(now))
+    start = time.perf_counter()
+    one = measure(Clockwork(lambda i: 500_000), FEEDS, policy())
+    two = measure_streams([Clockwork(lambda i: 500_000) for _ in range(2)], [FEEDS] * 2, policy())
+    three = measure_arrivals([Clockwork(lambda i: 500_000)], [FEEDS], policy(), 500.0)
+    assert time.perf_counter() - start < 10
+    for timing in (one, two, three):
+        assert timing.samples_ns.size >= 130
+        assert "clock" not in {finding.name for finding in timing.findings}
 
 
 class Server:

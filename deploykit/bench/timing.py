@@ -1,4 +1,4 @@
-"""Timing one session: warm up, then sample until there is enough; every sample is kept."""
+"""Timing one session: how long, the warm-up, then samples until there are enough, every one of which counts."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deploykit.bench.conditions import Conditions, between, snapshot
-from deploykit.bench.policy import Policy
 from deploykit.bench.stability import Finding, judge
+from deploykit.errors import UsageError
+from deploykit.lazy import np
 from deploykit.stats import median_interval, samples_needed
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from deploykit.backends import Session
@@ -24,6 +24,67 @@ if TYPE_CHECKING:
 
 #: No single call asks for more samples than this, whatever the clock says.
 MAX_BLOCK = 1_000_000
+#: Where parts of a run are told apart, the runs between these places in the order of their length count: quiet
+#: ones, in which nothing interfered, but not the very fastest.
+QUIET_FROM, QUIET_TO = 0.05, 0.35
+#: Runs of a new session that come first and don't count.
+WARM_UP_RUNS = 5
+
+
+@dataclass(frozen=True)
+class Policy:
+    """When warming up and measuring are long enough.
+
+    Attributes:
+        warmup_s: warm up at least this long and until three windows agree.
+        warmup_max_s: give up waiting for agreement then, and say so.
+        agreement: three windows agree when their medians differ by no more than this share.
+        window_s: length of one warm-up window.
+        min_s: measure at least this long...
+        max_s: ...and never begin another block after this long.
+        percentile: go on beyond `min_s` until this one has the samples that it needs.
+        block_s: length of one call to the session; the time is looked at between blocks.
+        warmup_iterations: warm up so many runs instead, however long they take.
+        iterations: measure so many runs instead.
+
+    Raises:
+        UsageError: a value is no positive number.
+    """
+
+    warmup_s: float = 0.2
+    warmup_max_s: float = 5.0
+    agreement: float = 0.10
+    window_s: float = 0.05
+    min_s: float = 3.0
+    max_s: float = 10.0
+    percentile: float = 95.0
+    block_s: float = 0.1
+    warmup_iterations: int | None = None
+    iterations: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is None and name in ("warmup_iterations", "iterations"):
+                continue
+            if not isinstance(value, int | float) or not value > 0:
+                raise UsageError(f"measuring policy {name} is {value!r}: give a positive number")
+
+    @classmethod
+    def quick(cls) -> Policy:
+        """Half a second per row: for a first look."""
+        return cls(warmup_max_s=2.0, min_s=0.5, max_s=2.0)
+
+    def lasting(self, seconds: float) -> Policy:
+        """The same, measuring at least so long."""
+        return replace(self, min_s=seconds, max_s=max(self.max_s, seconds))
+
+    def reaching(self, percentile: float, limit_s: float) -> Policy:
+        """The same, going on until a percentile has its samples, for `limit_s` if it has to.
+
+        Nothing is cut short: a limit below what is allowed already changes nothing.
+        """
+        percentile = max(self.percentile, percentile)
+        return replace(self, percentile=percentile, max_s=max(self.max_s, limit_s))
 
 
 @dataclass(frozen=True)
@@ -91,8 +152,6 @@ def runs_in(span_s: float, run_ns: float) -> int:
 
 def warm_up(session: Session, feeds: FeedSets, policy: Policy) -> WarmUp:
     """Run until the time is up and three windows agree, or until `warmup_max_s`; or so many runs as are asked."""
-    import numpy as np
-
     if policy.warmup_iterations is not None:
         taken = session.sample(feeds, policy.warmup_iterations)
         return WarmUp(policy.warmup_iterations, True, float(np.median(taken)))
@@ -126,8 +185,6 @@ def measure(
         policy: how long.
         on_phase: called with "warmup" and "run" when each of them has ended.
     """
-    import numpy as np
-
     warm = warm_up(session, feeds, policy)
     on_phase("warmup")
     needed, run_ns, count = samples_needed(policy.percentile), warm.run_ns, 0
@@ -182,3 +239,15 @@ def summarise(
     return Timing(
         samples_ns, warm_iterations, elapsed_s, runs_per_s, interval, findings, conditions
     )
+
+
+def quiet_runs(lengths: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Indices of the runs, by their length, that lie between `QUIET_FROM` and `QUIET_TO`; at least one."""
+    ranked = np.argsort(lengths, kind="stable")
+    first = int(QUIET_FROM * len(ranked))
+    return ranked[first : max(first + 1, int(QUIET_TO * len(ranked)))]
+
+
+def quiet_mean(lengths: NDArray[np.float64]) -> float:
+    """Mean length of the quiet runs."""
+    return float(lengths[quiet_runs(lengths)].mean())

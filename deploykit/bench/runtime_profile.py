@@ -1,4 +1,10 @@
-"""Runs of an ONNX Runtime session node by node, from the runtime's own profile, and runs without it."""
+"""Runs of an ONNX Runtime session node by node, from the runtime's own profile, and what that profile adds.
+
+An event describes the tensors of its node, so that it costs more the more there are and the more dimensions
+they have. That is measured on chains of nodes that do next to nothing: what they take longer with the
+profile than without it. An event costs up to two microseconds more in a network than in a chain (for the
+caches that its kernels leave, the threads that they woke): that only the network itself shows.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +13,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from deploykit.bench.undisturbed import WARM_UP_RUNS
+from deploykit.bench.feeds import check_batch, synthetic
+from deploykit.bench.timing import WARM_UP_RUNS, quiet_mean
 from deploykit.errors import InvalidModel
+from deploykit.lazy import np, onnx
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 #: Profiled runs of one session: a profile holds a million events, and is read as one text.
@@ -22,6 +29,14 @@ MAX_RUNS, MAX_EVENTS = 400, 40_000
 _EXECUTION = "SequentialExecutor::Execute"
 #: A profile counts whole microseconds and cuts off the rest: half of one on average.
 _CUT_OFF_US = 0.5
+#: Nodes of a short chain and of a long one: their difference is free of what a run costs once.
+SHORT, LONG = 8, 72
+#: Inputs and rank of the nodes of three kinds of chain.
+KINDS = ((1, 2), (9, 2), (9, 6))
+#: An event in a network costs so much less or more than in a chain, in microseconds, or was not measured well.
+LESS_US, MORE_US = 0.5, 2.5
+#: Sessions of each chain; where buffers lie shifts all times of a session.
+ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -55,8 +70,6 @@ def read_profile(text: str, names: Sequence[str]) -> Profile:
     Raises:
         InvalidModel: the profile is of another graph, or nodes ran in some of the runs only.
     """
-    import numpy as np
-
     once = InvalidModel(
         "the engine's nodes do not all run once per run, so their times can't be told apart; "
         "export it without control flow"
@@ -116,7 +129,7 @@ def profiled_and_plain(
         batch: images per run.
         threads: of the runtime; None is one per usable core.
         span_s: of the profiled runs, and again of the others.
-        seed: of the inputs.
+        seed: of the generator of the inputs.
 
     Returns:
         The profile without its first runs, and microseconds of the runs that were not profiled.
@@ -125,7 +138,6 @@ def profiled_and_plain(
         InvalidModel: see `read_profile`.
     """
     from deploykit.backends.onnxruntime import OnnxRuntimeSession
-    from deploykit.bench.feeds import check_batch, synthetic
 
     session = OnnxRuntimeSession(engine, threads, profile=folder / "profile")
     try:
@@ -149,10 +161,110 @@ def _sample_for(
     session: Any, feeds: Any, span_s: float, most: int = 1_000_000
 ) -> NDArray[np.float64]:
     """Nanoseconds of runs that follow each other for `span_s`, at least five and at most `most`."""
-    import numpy as np
-
     parts, count, start = [], 0, time.perf_counter()
     while count < most and (count < 5 or time.perf_counter() - start < span_s):
         parts.append(session.sample(feeds, 5))
         count += 5
     return np.concatenate(parts).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class ProfileCost:
+    """What a profile adds, and what a run takes without nodes, in microseconds.
+
+    Attributes:
+        event_us: of a node of one input in a chain, of rank 2.
+        shape_us: for each tensor that a node reads or writes.
+        dimension_us: for each dimension of these.
+        call_us: what a run takes, not profiled, beside its nodes.
+    """
+
+    event_us: float
+    shape_us: float
+    dimension_us: float
+    call_us: float
+
+    def of(self, profile: Profile, added_us: float) -> NDArray[np.float64]:
+        """Microseconds for each node of a network.
+
+        Args:
+            profile: of the network.
+            added_us: what the profile adds to all of its nodes together, as measured; long runs vary by
+                more than that, so that it is held within `LESS_US` and `MORE_US` of the chain's.
+        """
+        described = self.shape_us * np.array(profile.shapes, dtype=np.float64)
+        described += self.dimension_us * np.array(profile.dimensions, dtype=np.float64)
+        of_chain_us = self.event_us - 2 * self.shape_us - 4 * self.dimension_us
+        rest_us = added_us / described.size - float(described.mean())
+        result: NDArray[np.float64] = described + min(
+            max(rest_us, of_chain_us - LESS_US), of_chain_us + MORE_US
+        )
+        return result
+
+
+def profile_cost(folder: Path, threads: int | None, span_s: float) -> ProfileCost:
+    """Measure it on chains, in this process.
+
+    Args:
+        folder: for the chains.
+        threads: of the runtime, as for the engine that is to be profiled.
+        span_s: of the profiled runs of all sessions of a chain together, and again of the others.
+    """
+    chains = [_measure_chains(folder, *kind, threads, span_s) for kind in KINDS]
+    # What an event costs by itself, by tensor and by dimension; a node writes one tensor, too.
+    described = [(1.0, inputs + 1.0, (inputs + 1.0) * rank) for inputs, rank in KINDS]
+    extras_us = [chain.extra_us for chain in chains]
+    _, shape_us, dimension_us = np.linalg.solve(np.array(described), np.array(extras_us))
+    simplest = chains[0]
+    return ProfileCost(
+        simplest.event_us, float(shape_us), float(dimension_us), max(0.0, simplest.call_us)
+    )
+
+
+class _Chains(NamedTuple):
+    """Microseconds: what the profile adds to a node, all in all and within its event; a run without nodes."""
+
+    extra_us: float
+    event_us: float
+    call_us: float
+
+
+def _measure_chains(
+    folder: Path, inputs: int, rank: int, threads: int | None, span_s: float
+) -> _Chains:
+    """A short chain and a long one of the same nodes."""
+    spans_us, events_us, plain_us = [], [], []
+    for count in (SHORT, LONG):
+        path = folder / f"chain-{inputs}-{rank}-{count}.onnx"
+        names = _write_chain(path, count, inputs, rank)
+        runs = [
+            profiled_and_plain(path, names, folder, threads=threads, span_s=span_s / ROUNDS)
+            for _ in range(ROUNDS)
+        ]
+        nodes_us = np.concatenate([profile.nodes_us.sum(axis=1) for profile, _ in runs])
+        events_us.append(quiet_mean(nodes_us))
+        spans_us.append(quiet_mean(np.concatenate([p.spans_us for p, _ in runs])))
+        plain_us.append(quiet_mean(np.concatenate([plain for _, plain in runs])))
+    span_us, event_us, node_us = (
+        (long - short) / (LONG - SHORT) for short, long in (spans_us, events_us, plain_us)
+    )
+    return _Chains(span_us - node_us, event_us - node_us, plain_us[0] - SHORT * node_us)
+
+
+def _write_chain(path: Path, count: int, inputs: int, rank: int) -> Sequence[str]:
+    """A graph of `count` nodes that each add up eight values `inputs` times; returns their names."""
+    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
+    names = [f"n{i}" for i in range(count)]
+    shape = [1] * (rank - 1) + [8]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Sum", [f"t{i}"] * inputs, [f"t{i + 1}"], name=name)
+            for i, name in enumerate(names)
+        ],
+        "chain",
+        [helper.make_tensor_value_info("t0", float32, shape)],
+        [helper.make_tensor_value_info(f"t{count}", float32, shape)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, str(path))
+    return names
