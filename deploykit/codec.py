@@ -13,7 +13,14 @@ import os
 import stat
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from deploykit.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import msgspec
+else:
+    msgspec = LazyModule("msgspec")
 
 T = TypeVar("T")
 
@@ -32,8 +39,6 @@ def to_values(value: Any) -> Any:
 
     A path becomes its absolute text, a fraction "6/7", a tuple a list.
     """
-    import msgspec
-
     return msgspec.to_builtins(value, enc_hook=_plain, str_keys=True)
 
 
@@ -43,8 +48,6 @@ def from_values(values: Any, kind: type[T]) -> T:
     Raises:
         MalformedMessage: a field is missing or of another type.
     """
-    import msgspec
-
     try:
         return msgspec.convert(values, kind, dec_hook=_revived, strict=True, str_keys=True)
     except (
@@ -74,8 +77,6 @@ def from_json(text: bytes | str, kind: type[T]) -> T:
     Raises:
         MalformedMessage: it is no JSON, nested beyond reason, or a field is missing or of another type.
     """
-    import msgspec
-
     try:
         return msgspec.json.decode(text, type=kind, dec_hook=_revived, strict=True)
     except msgspec.ValidationError as error:

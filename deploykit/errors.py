@@ -23,7 +23,6 @@ import difflib
 import re
 from collections.abc import Iterable
 
-EXIT_OK = 0
 EXIT_INTERRUPTED = 130
 
 

@@ -20,9 +20,20 @@ def test_the_tree_in_the_docstring_is_the_tree_of_the_classes():
     assert drawn == {cls.__name__: str(cls.exit_code) for cls in CLASSES}
 
 
+def test_each_error_is_drawn_below_the_one_that_it_derives_from():
+    above: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        drawn = re.match(r"    ((?:[│├└─ ]{4})*)(\w+) +\d(?:\s|$)", line)
+        if drawn:
+            depth, name = len(drawn.group(1)) // 4, drawn.group(2)
+            above[depth:] = [name]
+            parent = above[depth - 1] if depth else "Exception"
+            assert getattr(errors, name).__bases__[0].__name__ == parent, name
+    assert above
+
+
 def test_every_error_ends_a_command_with_a_documented_code():
     assert {cls.exit_code for cls in CLASSES} == {1, 2, 3, 4}
-    assert errors.EXIT_OK == 0
     assert errors.EXIT_INTERRUPTED == 130
 
 

@@ -18,18 +18,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deploykit import codec
 from deploykit.data.dataset import Dataset, Part, default_split, stratified_split
 from deploykit.data.preprocessing import Preprocessing
-from deploykit.errors import MissingDependency, UsageError
-from deploykit.lazy import np
+from deploykit.errors import UsageError
+from deploykit.lazy import LazyModule, np
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from deploykit.data.dataset import Images, Indices, Labels
+
+Image: Any = LazyModule("PIL.Image")
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm")
 
@@ -87,12 +89,7 @@ def open_imagefolder(folder: str) -> Dataset:
         UsageError: no such folder, no images in it, one class only, or a mapping that doesn't fit.
         MissingDependency: Pillow is not installed.
     """
-    try:
-        import PIL.Image  # noqa: F401
-    except ImportError:
-        raise MissingDependency(
-            "reading image files needs Pillow: pip install 'deploykit[data]'"
-        ) from None
+    _ = Image.open  # to say at once that Pillow is missing, before a folder is searched
     root = Path(folder)
     if not root.is_dir():
         raise UsageError(f"{folder} is not a folder: give one that holds a folder for each class")
@@ -202,8 +199,6 @@ def _is_image(name: str) -> bool:
 
 def _decode(path: str, height: int, width: int) -> npt.NDArray[np.uint8]:
     """One image, resized and cut to (height, width, 3)."""
-    from PIL import Image
-
     with Image.open(path) as opened:
         if opened.mode not in _MODES:
             raise ValueError(f"mode {opened.mode} is not 8 bits a channel")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from deploykit.data import open_dataset
 from deploykit.data.imagefolder import PREPROCESSING
-from deploykit.errors import UsageError
+from deploykit.errors import MissingDependency, UsageError
 
 SHAPE = (3, 28, 28)
 
@@ -154,3 +155,11 @@ def test_hash_follows_the_files(tmp_path: Path) -> None:
     assert open_dataset(f"imagefolder:{tmp_path}").sha256 == before
     Image.new("RGB", (9, 9)).save(tmp_path / "cat" / "000.png")
     assert open_dataset(f"imagefolder:{tmp_path}").sha256 != before
+
+
+def test_a_missing_pillow_is_told_with_what_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    with pytest.raises(MissingDependency, match=r"Pillow is not installed .*\[data\]"):
+        open_dataset(f"imagefolder:{tmp_path}")
