@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     import onnxruntime as ort
     import onnxscript
+    import openvino
     import pandas as pd
     import rich.box
     import rich.console
@@ -84,6 +85,7 @@ else:
     ir = LazyModule("onnx_ir")
     onnxscript = LazyModule("onnxscript")
     ort = LazyModule("onnxruntime")
+    openvino = LazyModule("openvino")
     pd = LazyModule("pandas")
     rich = LazyModule("rich")
     torch = LazyModule("torch")
@@ -96,6 +98,7 @@ __all__ = [
     "np",
     "onnx",
     "onnxscript",
+    "openvino",
     "ort",
     "pd",
     "rich",

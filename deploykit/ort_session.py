@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deploykit.env import package_version
+from deploykit import env
 from deploykit.errors import BuildFailed, DeploykitError, one_line
 from deploykit.lazy import ort
 from deploykit.spec import TensorSpec
@@ -22,7 +22,7 @@ _FATAL = 4
 
 def installed_version() -> str | None:
     """The version that is installed, from package metadata; None where there is none."""
-    return next((v for name in DISTRIBUTIONS if (v := package_version(name))), None)
+    return next((v for name in DISTRIBUTIONS if (v := env.package_version(name))), None)
 
 
 def session_options(*, optimise: bool, threads: int | None = None) -> Any:

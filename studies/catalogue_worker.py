@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from deploykit.backends import get
+from deploykit.backends.base import BackendBase
 from deploykit.backends.building import build_engine
-from deploykit.backends.protocol import Backend
 from deploykit.bench.channel import serve
 from deploykit.bench.drift import compare
 from deploykit.bench.reference import Reference, compute_reference
@@ -62,7 +62,7 @@ class Prover:
         self.reference: Reference = compute_reference(self.network.model.path, None, seed=0)
         self._graphs: dict[tuple[str, ...], tuple[OnnxModel, float]] = {}
 
-    def row(self, precision: str, backend: Backend) -> dict[str, Any]:
+    def row(self, precision: str, backend: BackendBase) -> dict[str, Any]:
         """One row: what came of one precision on one backend; a refusal is a row with its reason."""
         facts = self.network.facts
         row: dict[str, Any] = {
@@ -103,7 +103,7 @@ class Prover:
             self._graphs[key] = model, time.perf_counter() - start_s
         return self._graphs[key]
 
-    def _drift(self, model: OnnxModel, backend: Backend, engine: Engine) -> dict[str, Any]:
+    def _drift(self, model: OnnxModel, backend: BackendBase, engine: Engine) -> dict[str, Any]:
         """Of the engine where it runs here; else of its graph, which is what the recipe decides."""
         on_cpu = get("onnxruntime")
         if isinstance(backend.device(), str):

@@ -45,7 +45,7 @@ class Slowed2(OnnxRuntimeCpu):
 
     share = 0.02
 
-    def load(self, engine: Engine, threads: int | None = None) -> OnnxRuntimeSession:
+    def open(self, engine: Engine, threads: int | None, run_pass: str) -> OnnxRuntimeSession:
         """A slowed session on the saved graph."""
         return _SlowedSession(engine.path, threads, self.share)
 

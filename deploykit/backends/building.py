@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from deploykit.backends.protocol import Backend
+from deploykit.backends.base import BackendBase
 from deploykit.errors import MissingDependency, PrecisionMismatch
 from deploykit.spec import BuildOptions, Engine, OnnxModel
 from deploykit.store import EngineManifest, Entry, Store
@@ -35,7 +35,9 @@ def precision_share(compute_types: Mapping[str, list[str]], precision: str) -> f
     return traced.get(precision, 0) / total if total else None
 
 
-def _check_precision(model: OnnxModel, backend: Backend, types: Mapping[str, list[str]]) -> None:
+def _check_precision(
+    model: OnnxModel, backend: BackendBase, types: Mapping[str, list[str]]
+) -> None:
     """Raise where the engine computes a node in a type that the graph did not ask for.
 
     Layers that the recipe kept in a higher precision are listed in `model.recipe["kept"]`; as many nodes
@@ -57,24 +59,23 @@ def _check_precision(model: OnnxModel, backend: Backend, types: Mapping[str, lis
         )
 
 
-def engine_fields(model: OnnxModel, backend: Backend, options: BuildOptions) -> dict[str, Any]:
+def engine_fields(model: OnnxModel, backend: BackendBase, options: BuildOptions) -> dict[str, Any]:
     """Everything that decides what an engine is; its key is taken over this."""
-    host = getattr(backend, "host", None)
     return {
         "onnx_sha256": model.sha256,
         "options": asdict(options),
         "builder": backend.name,
         "builder_version": backend.version(),
         "target": backend.target,
-        "host": host() if host is not None else None,
-        "revision": getattr(backend, "revision", None),
+        "host": backend.host(),
+        "revision": backend.revision,
         "precision": model.precision,
     }
 
 
 def build_engine(
     model: OnnxModel,
-    backend: Backend,
+    backend: BackendBase,
     options: BuildOptions,
     store: Store,
     notes: Mapping[str, Any] | None = None,

@@ -11,35 +11,35 @@ graphs in bfloat16 unless told otherwise. Here the graph alone decides, and what
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import env
-from deploykit.errors import BuildFailed, MissingDependency, one_line
-from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason
+from deploykit.backends.base import BackendBase, Bound, SessionBase
+from deploykit.errors import BuildFailed, one_line
+from deploykit.lazy import install_line, np, openvino
+from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason, TensorSpec
 from deploykit.store import output_errors
 
 if TYPE_CHECKING:
-    from deploykit.backends.openvino_session import OpenVinoSession
+    from numpy.typing import NDArray
 
-_INSTALL = 'pip install "deploykit[openvino]"'
+    from deploykit.backends.base import Feeds
 
 
-def _import_openvino() -> Any:
-    try:
-        import openvino
-    except ImportError as error:
-        raise MissingDependency(
-            f"OpenVINO is not installed ({one_line(error, 80)}): {_INSTALL}"
-        ) from error
-    return openvino
+#: Kinds of layers that multiply, as the CPU plugin calls them.
+_MULTIPLYING = frozenset({"Convolution", "Deconvolution", "FullyConnected", "MatMul"})
+_NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
+#: What those are before compilation, as operators of a model.
+_PRODUCTS = frozenset({"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"})
+_SUFFIX = "/WithoutBiases"
 
 
 @cache
 def _core() -> Any:
-    return _import_openvino().Core()
+    return openvino.Core()
 
 
 def read(path: Path) -> Any:
@@ -48,13 +48,11 @@ def read(path: Path) -> Any:
     Raises:
         BuildFailed: OpenVINO can't read it.
     """
-    openvino = _import_openvino()
+    version = openvino.__version__
     try:
         return _core().read_model(str(path))
     except Exception as error:
-        raise BuildFailed(
-            f"OpenVINO {openvino.__version__} refuses {path.name}: {one_line(error)}"
-        ) from error
+        raise BuildFailed(f"OpenVINO {version} refuses {path.name}: {one_line(error)}") from error
 
 
 def compile_for(model: Any, shapes: Mapping[str, Sequence[int]], threads: int) -> Any:
@@ -63,7 +61,6 @@ def compile_for(model: Any, shapes: Mapping[str, Sequence[int]], threads: int) -
     Raises:
         BuildFailed: the model does not take these shapes, or has an operator that OpenVINO lacks.
     """
-    openvino = _import_openvino()
     options = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "f32",
@@ -81,7 +78,33 @@ def compile_for(model: Any, shapes: Mapping[str, Sequence[int]], threads: int) -
         ) from error
 
 
-class OpenVinoCpu:
+def product_names(model: Any) -> frozenset[str]:
+    """What the convolutions and products of a model are called, as it was read."""
+    return frozenset(
+        op.get_friendly_name() for op in model.get_ops() if op.get_type_name() in _PRODUCTS
+    )
+
+
+def compute_types(runtime_model: Any, products: Collection[str]) -> dict[str, list[str]]:
+    """The layers that multiply, by the type they take their data in.
+
+    Args:
+        runtime_model: of what was compiled.
+        products: of the graph; a layer is called by the first of them that went into it.
+    """
+    found: dict[str, list[str]] = {}
+    for layer in runtime_model.get_ops():
+        facts = layer.get_rt_info()
+        if facts["layerType"].astype(str) not in _MULTIPLYING:
+            continue
+        raw = facts["runtimePrecision"].astype(str).lower()
+        origins = facts["originalLayersNames"].astype(str).split(",")
+        name = next((o for o in origins if o in products), layer.get_friendly_name())
+        found.setdefault(_NAMES.get(raw, raw), []).append(name.removesuffix(_SUFFIX))
+    return found
+
+
+class OpenVinoCpu(BackendBase):
     """Builds and runs engines with OpenVINO's CPU plugin; its graphs follow the `cpu` recipes."""
 
     name = "openvino"
@@ -93,7 +116,7 @@ class OpenVinoCpu:
     def available(self) -> Reason | None:
         """None where OpenVINO is installed."""
         if env.package_version("openvino") is None:
-            return Reason("OpenVINO is not installed", _INSTALL)
+            return Reason("OpenVINO is not installed", install_line("openvino"))
         return None
 
     def device(self) -> str | Reason:
@@ -114,20 +137,76 @@ class OpenVinoCpu:
         _core()
 
     def build(self, model: OnnxModel, options: BuildOptions, path: Path) -> Mapping[str, Any]:
-        """Compile the graph for the usual batch, read back what it computes in, keep it; see `Backend.build`."""
-        from deploykit.backends.openvino_readback import compute_types, product_names
-
+        """Compile the graph for the usual batch, read back what it computes in; see `BackendBase.build`."""
         read_model = read(model.path)
         products = product_names(read_model)
         shapes = {spec.name: spec.with_batch(options.batch_opt) for spec in model.inputs}
         compiled = compile_for(read_model, shapes, max(1, int(env.usable_cores())))
-        found = compute_types(compiled.get_runtime_model(), products)
+        types = compute_types(compiled.get_runtime_model(), products)
         with output_errors("engine", path):
             shutil.copyfile(model.path, path)
-        return {"compute_types": found, "host": self.host()}
+        return {"compute_types": types, "host": self.host()}
 
-    def load(self, engine: Engine, threads: int | None = None) -> OpenVinoSession:
-        """A session on the graph, compiled for a batch when one is first given; see `Backend.load`."""
-        from deploykit.backends.openvino_session import OpenVinoSession
-
+    def open(self, engine: Engine, threads: int | None, run_pass: str) -> OpenVinoSession:
+        """A session on the graph, compiled for a batch when one is first given."""
         return OpenVinoSession(engine.path, threads)
+
+
+class OpenVinoSession(SessionBase):
+    """One graph, compiled once for each shape of its inputs; inputs and outputs live in host memory.
+
+    Args:
+        path: of the graph.
+        threads: to compute with; None is one per usable core.
+    """
+
+    threads: int
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        self.threads = threads or max(1, int(env.usable_cores()))
+        self._model = read(path)
+        self.inputs = tuple(_spec(port) for port in self._model.inputs)
+        self.outputs = tuple(_spec(port) for port in self._model.outputs)
+        self._compiled: dict[tuple[tuple[int, ...], ...], Any] = {}
+
+    def _request(self, feeds: Feeds) -> Any:
+        """A request whose inputs are the arrays of `feeds` themselves."""
+        arrays = {spec.name: np.ascontiguousarray(feeds[spec.name]) for spec in self.inputs}
+        shapes = {name: tuple(array.shape) for name, array in arrays.items()}
+        key = tuple(shapes.values())
+        if key not in self._compiled:
+            self._compiled[key] = compile_for(self._model, shapes, self.threads)
+        request = self._compiled[key].create_infer_request()
+        for name, array in arrays.items():
+            request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
+        return request
+
+    def run(self, feeds: Feeds) -> dict[str, NDArray[Any]]:
+        """Every output by name."""
+        request = self._request(feeds)
+        request.infer()
+        return {spec.name: request.get_tensor(spec.name).data.copy() for spec in self.outputs}
+
+    def bind(self, feeds: Feeds) -> Bound:
+        """A request of its own over the host buffers."""
+        return Bound(_infer, self._request(feeds))
+
+    def close(self) -> None:
+        """Drop what was compiled and its buffers."""
+        super().close()
+        self._compiled.clear()
+        del self._model
+
+
+def _infer(request: Any) -> object:
+    return request.infer(share_outputs=True)  # else outputs would be copied once more
+
+
+def _spec(port: Any) -> TensorSpec:
+    """OpenVINO's description of an input or output in our words."""
+    dims = list(port.get_partial_shape())
+    shape = tuple(
+        int(d.get_length()) if d.is_static else ("batch" if i == 0 else None)
+        for i, d in enumerate(dims)
+    )
+    return TensorSpec(port.get_any_name(), shape, port.get_element_type().to_dtype().name)

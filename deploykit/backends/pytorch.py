@@ -14,37 +14,32 @@ from pathlib import Path
 from typing import Any
 
 from deploykit import env
-from deploykit.backends.passes import FORWARD, PASSES
-from deploykit.backends.protocol import Session
-from deploykit.errors import MissingDependency
+from deploykit.backends.base import PASSES, BackendBase, SessionBase, TimedParts
+from deploykit.lazy import install_line, torch
 from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason, TensorSpec
 
-_INSTALL = 'pip install "deploykit[export]"'
 
-
-class TorchEager:
+class TorchEager(BackendBase):
     """Runs the network as PyTorch does when nothing is asked of it, operator by operator."""
 
     name = "torch"
     target = "cpu"
     filename = "engine.safetensors"
-    emulated: Mapping[str, str] = {}
     precisions = ("fp32",)
     passes = PASSES
+    timed_parts: TimedParts | None = "modules"
     compiled = False
 
     def available(self) -> Reason | None:
         """None where PyTorch is installed."""
         if env.package_version("torch") is None:
-            return Reason("PyTorch is not installed", _INSTALL)
+            return Reason("PyTorch is not installed", install_line("export"))
         return None
 
     def device(self) -> str | Reason:
         """The first NVIDIA device where PyTorch sees one, else the processor."""
         if env.gpu_names():  # torch takes seconds to import, and can see none without a driver
             self.prepare()
-            import torch
-
             if torch.cuda.is_available():
                 return torch.cuda.get_device_name(0)
         return env.device_name()
@@ -55,32 +50,26 @@ class TorchEager:
 
     def prepare(self) -> None:
         """Import PyTorch, so that its own memory does not count as that of the first engine."""
-        try:
-            import torch  # noqa: F401
-        except ImportError as error:
-            raise MissingDependency(f"PyTorch is not installed: {_INSTALL}") from error
+        _ = torch.__version__
 
     def build(self, model: OnnxModel, options: BuildOptions, path: Path) -> Mapping[str, Any]:
-        """Make the module again, compare it with the graph and save it; see `Backend.build`.
+        """Make the module again, compare it with the graph and save it; see `BackendBase.build`.
 
         Raises:
             UsageError: the graph is a file of the user's own.
             DriftFailed: the module computes something else than the graph.
         """
         self.prepare()
-        import torch
-
-        from deploykit.backends.torch_modules import create_verified, save_module
-        from deploykit.backends.torch_readback import compute_types
+        from deploykit.backends.torch_modules import compute_types, create_verified, save_module
 
         module = create_verified(model)
         inputs = tuple(torch.zeros(spec.with_batch(1)) for spec in model.inputs)
-        found = compute_types(module, inputs)
+        types = compute_types(module, inputs)
         save_module(module, model.spec, path)
-        return {"compute_types": found}
+        return {"compute_types": types}
 
-    def load(self, engine: Engine, threads: int | None = None, run_pass: str = FORWARD) -> Session:
-        """A session on the module; see `Backend.load`. `run_pass` is one of `passes`."""
+    def open(self, engine: Engine, threads: int | None, run_pass: str) -> SessionBase:
+        """A session on the module."""
         self.prepare()
         from deploykit.backends.torch_modules import restore_module
         from deploykit.backends.torch_session import TorchSession
@@ -103,6 +92,7 @@ class TorchCompile(TorchEager):
 
     name = "torch-compile"
     compiled = True
+    timed_parts = None
 
     def available(self) -> Reason | None:
         """None where PyTorch and, for code on the processor, a C++ compiler are installed."""

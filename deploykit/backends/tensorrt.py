@@ -3,28 +3,56 @@
 Both share one Python interface. `tensorrt-rtx` builds with no GPU; `tensorrt` needs one to build. The types
 in the graph decide what an engine computes in; no builder flag raises or lowers them (TensorRT 11 has none,
 and TF32, which would round FP32 products to 10 bits of mantissa, is switched off where the flag exists).
+
+What an engine computes in is read from the build log, as deserialising an engine needs a GPU: with detailed
+verbosity the log has one message that lists every layer with the types of its inputs and, as metadata, the
+ONNX nodes it was made from.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deploykit import env
+from deploykit.backends.base import BackendBase, SessionBase
 from deploykit.errors import BuildFailed, MissingDependency, UsageError, one_line
+from deploykit.lazy import install_line, onnx
 from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason
-
-if TYPE_CHECKING:
-    from deploykit.backends.protocol import Session
 
 _NO_DEVICE = Reason(
     "no NVIDIA GPU here", "run the engine on a machine with one and its driver", missing="device"
 )
+_PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_TYPE_NAMES = {
+    "float": "fp32",
+    "half": "fp16",
+    "bfloat16": "bf16",
+    "bf16": "bf16",
+    "int8": "int8",
+    "fp8": "fp8",
+    "fp8e4m3": "fp8",
+    "fp4": "fp4",
+    "int4": "int4",
+}
+#: Kinds of layers that multiply; a node can appear in others too (a cast or re-layout of its input).
+_MULTIPLYING = (
+    "correlation",
+    "conv",
+    "gemm",
+    "matmul",
+    "matrix",
+    "deconv",
+    "fusion",
+    "runtime_fusion",
+)
 
 
-class TensorRTBackend:
+class TensorRTBackend(BackendBase):
     """A builder of engines with one of the two TensorRT packages.
 
     Args:
@@ -36,7 +64,6 @@ class TensorRTBackend:
     """
 
     filename = "engine.plan"
-    emulated: Mapping[str, str] = {}
 
     def __init__(
         self, name: str, module: str, distribution: str, remedy: str, *, builds_without_device: bool
@@ -46,7 +73,7 @@ class TensorRTBackend:
         self._builds_without_device = builds_without_device
 
     def available(self) -> Reason | None:
-        """None where engines can be built here; see `Backend.available`."""
+        """None where engines can be built here; see `BackendBase.available`."""
         if env.package_version(self._distribution) is None:
             return Reason(f"{self._distribution} is not installed", self._remedy)
         if not self._builds_without_device and not env.gpu_names():
@@ -74,9 +101,7 @@ class TensorRTBackend:
             ) from error
 
     def build(self, model: OnnxModel, options: BuildOptions, path: Path) -> Mapping[str, Any]:
-        """Parse the graph, build and save a serialised engine; see `Backend.build`."""
-        from deploykit.backends.tensorrt_layers import compute_types, named_model, parse_layers
-
+        """Parse the graph, build and save a serialised engine; see `BackendBase.build`."""
         trt = self._import()
         log = _make_log(trt)
         builder = trt.Builder(log)
@@ -133,15 +158,21 @@ class TensorRTBackend:
         config.num_compute_capabilities = 1
         config.set_compute_capability(known[wanted], 0)
 
-    def load(self, engine: Engine, threads: int | None = None) -> Session:
-        """A session on the first NVIDIA device; see `Backend.load`. `threads` has no meaning there."""
+    def largest_batch(self, engine: Engine) -> int | None:
+        """The end of the range of batches that the engine's profile covers."""
+        options = engine.manifest.get("options")
+        if not isinstance(options, Mapping) or "batch_max" not in options:
+            return None
+        return int(options["batch_max"])
+
+    def open(self, engine: Engine, threads: int | None, run_pass: str) -> SessionBase:
+        """A session on the first NVIDIA device; `threads` has no meaning there."""
         device = self.device()
         if isinstance(device, Reason):
             raise MissingDependency(str(device))
         from deploykit.backends.tensorrt_session import TensorRTSession
 
-        session: Session = TensorRTSession(self._import(), engine.path)
-        return session
+        return TensorRTSession(self._import(), engine.path)
 
 
 def _network_flags(trt: Any) -> int:
@@ -199,13 +230,70 @@ def _set_shapes(builder: Any, config: Any, network: Any, options: BuildOptions) 
         config.add_optimization_profile(profile)
 
 
+@dataclass(frozen=True)
+class EngineLayer:
+    """One layer of an engine: its name, kind, types of its inputs, and the ONNX nodes in it."""
+
+    name: str
+    kind: str
+    input_types: tuple[str, ...]
+    nodes: tuple[str, ...]
+
+
+def named_model(path: Path) -> tuple[bytes, list[str]]:
+    """The graph's bytes with every node named, and the names of those that multiply.
+
+    The listing can only tell which layer came from which node if the nodes have names.
+    """
+    model = onnx.load(str(path))
+    renamed = False
+    for index, node in enumerate(model.graph.node):
+        if not node.name:
+            node.name, renamed = f"{node.op_type}_{index}", True
+    products = [node.name for node in model.graph.node if node.op_type in _PRODUCTS]
+    return (bytes(model.SerializeToString()) if renamed else path.read_bytes()), products
+
+
+def parse_layers(listing: str) -> list[EngineLayer]:
+    """The layers of a listing; lines that are not understood are passed over."""
+    layers = []
+    for line in listing.splitlines():
+        name = re.match(r"Name: (.*?), LayerType: (\w*)", line)
+        if name is None:
+            continue
+        inputs = re.search(r"Inputs: \[(.*?)\], (?:Constants|Outputs):", line)
+        types = re.findall(r"Datatype: (\w+)", inputs.group(1)) if inputs else []
+        nodes = re.findall(r"\[ONNX Layer: ([^\]]*)\]", line)
+        layers.append(EngineLayer(name.group(1), name.group(2), tuple(types), tuple(nodes)))
+    return layers
+
+
+def compute_types(layers: Sequence[EngineLayer], products: Iterable[str]) -> dict[str, list[str]]:
+    """The nodes that multiply, by the type in which the engine's layer for them takes its data.
+
+    A node that no layer names is listed under "unknown": it was folded away or the listing changed.
+    """
+    found: dict[str, list[str]] = {}
+    for node in products:
+        candidates = [layer for layer in layers if node in layer.nodes and layer.input_types]
+        multiplying = [c for c in candidates if c.kind.lower().startswith(_MULTIPLYING)]
+        if candidates:
+            # What prepares a node's input comes before the layer that computes it.
+            raw = (multiplying or candidates)[-1].input_types[0].lower()
+            kind = _TYPE_NAMES.get(raw, raw)
+        else:
+            kind = "unknown"
+        found.setdefault(kind, []).append(node)
+    return found
+
+
 def tensorrt_rtx() -> TensorRTBackend:
     """TensorRT for RTX: a plain wheel, builds for RTX devices with no GPU."""
     return TensorRTBackend(
         "tensorrt-rtx",
         "tensorrt_rtx",
         "tensorrt-rtx",
-        'pip install "deploykit[rtx]"',
+        install_line("rtx"),
         builds_without_device=True,
     )
 
@@ -216,6 +304,6 @@ def tensorrt() -> TensorRTBackend:
         "tensorrt",
         "tensorrt",
         "tensorrt",
-        'pip install "deploykit[gpu]"',
+        install_line("gpu"),
         builds_without_device=False,
     )

@@ -1,25 +1,26 @@
 """Running TensorRT engines on an NVIDIA device, through CUDA's own Python bindings.
 
-Host buffers are page-locked and bound once; a sample spans copying the input to the device, the compute and
+Host buffers are page-locked and buffers once; a sample spans copying the input to the device, the compute and
 copying the outputs back (`boundary` "end_to_end"), or only the compute between two events ("device").
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+import ctypes
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deploykit.backends.base import Bound, SessionBase
 from deploykit.errors import BuildFailed, MissingDependency, one_line
+from deploykit.lazy import install_line, np
 from deploykit.spec import TensorSpec
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    from deploykit.backends.protocol import Feeds
+    from deploykit.backends.base import Feeds
 
 
 def _import_cudart() -> Any:
@@ -27,20 +28,20 @@ def _import_cudart() -> Any:
         from cuda.bindings import runtime
     except ImportError as error:
         raise MissingDependency(
-            'running TensorRT engines needs CUDA\'s Python bindings: pip install "deploykit[gpu]"'
+            f"running TensorRT engines needs CUDA's Python bindings: {install_line('gpu')}"
         ) from error
     return runtime
 
 
 @dataclass
-class _Bound:
+class _Buffers:
     """Device and host buffers of one set of inputs: (name, device address, host array, bytes)."""
 
     inputs: list[tuple[str, int, Any, int]] = field(default_factory=list)
     outputs: list[tuple[str, int, Any, int]] = field(default_factory=list)
 
 
-class TensorRTSession:
+class TensorRTSession(SessionBase):
     """One engine on the first device.
 
     Args:
@@ -65,8 +66,6 @@ class TensorRTSession:
         mode = self._engine.get_tensor_mode
         self.inputs = tuple(s for s in specs if mode(s.name) == is_input)
         self.outputs = tuple(s for s in specs if mode(s.name) != is_input)
-        self._bound_for: Sequence[Feeds] | None = None
-        self._bound: list[_Bound] = []
 
     def _call(self, function: str, *arguments: Any) -> Any:
         error, *values = getattr(self._cuda, function)(*arguments)
@@ -82,42 +81,36 @@ class TensorRTSession:
 
     def _allocate(self, array: Any) -> tuple[int, Any, int]:
         """A device buffer and a page-locked host array as large as `array`."""
-        import ctypes
-
-        import numpy as np
-
         device = self._call("cudaMalloc", array.nbytes)
         address = self._call("cudaMallocHost", array.nbytes)
         buffer = (ctypes.c_uint8 * array.nbytes).from_address(int(address))
         host = np.frombuffer(buffer, dtype=array.dtype).reshape(array.shape)
         return int(device), host, array.nbytes
 
-    def _bind(self, feeds: Feeds) -> _Bound:
-        import numpy as np
-
-        bound = _Bound()
+    def _allocated(self, feeds: Feeds) -> _Buffers:
+        buffers = _Buffers()
         for name, array in feeds.items():
             device, host, size = self._allocate(array)
             host[...] = array
-            bound.inputs.append((name, device, host, size))
+            buffers.inputs.append((name, device, host, size))
             self._context.set_input_shape(name, tuple(array.shape))
         for spec in self.outputs:
             shape = tuple(self._context.get_tensor_shape(spec.name))
             device, host, size = self._allocate(np.empty(shape, dtype=spec.dtype))
-            bound.outputs.append((spec.name, device, host, size))
-        return bound
+            buffers.outputs.append((spec.name, device, host, size))
+        return buffers
 
-    def _point_to(self, bound: _Bound) -> None:
-        for name, device, host, _ in bound.inputs:
+    def _point_to(self, buffers: _Buffers) -> None:
+        for name, device, host, _ in buffers.inputs:
             self._context.set_input_shape(name, tuple(host.shape))
             self._context.set_tensor_address(name, device)
-        for name, device, _, _ in bound.outputs:
+        for name, device, _, _ in buffers.outputs:
             self._context.set_tensor_address(name, device)
 
-    def _copy(self, bound: _Bound, *, to_device: bool) -> None:
+    def _copy(self, buffers: _Buffers, *, to_device: bool) -> None:
         kinds = self._cuda.cudaMemcpyKind
         kind = kinds.cudaMemcpyHostToDevice if to_device else kinds.cudaMemcpyDeviceToHost
-        for _, device, host, size in bound.inputs if to_device else bound.outputs:
+        for _, device, host, size in buffers.inputs if to_device else buffers.outputs:
             address = host.ctypes.data
             target, source = (device, address) if to_device else (address, device)
             self._call("cudaMemcpyAsync", target, source, size, kind, self._stream)
@@ -128,64 +121,54 @@ class TensorRTSession:
 
     def run(self, feeds: Feeds) -> dict[str, NDArray[Any]]:
         """Every output by name."""
-        bound = self._bind(feeds)
+        buffers = self._allocated(feeds)
         try:
-            self._point_to(bound)
-            self._copy(bound, to_device=True)
+            self._point_to(buffers)
+            self._copy(buffers, to_device=True)
             self._enqueue()
-            self._copy(bound, to_device=False)
+            self._copy(buffers, to_device=False)
             self._call("cudaStreamSynchronize", self._stream)
-            return {name: host.copy() for name, _, host, _ in bound.outputs}
+            return {name: host.copy() for name, _, host, _ in buffers.outputs}
         finally:
-            self._free(bound)
+            self._free(buffers)
 
-    def sample(self, feeds: Sequence[Feeds], n: int) -> NDArray[np.int64]:
-        """Nanoseconds of `n` runs, the sets of `feeds` taking turns."""
-        import numpy as np
-
-        if feeds is not self._bound_for:
-            self._unbind()
-            self._bound = [self._bind(one) for one in feeds]
-            for bound in self._bound:
-                self._copy(bound, to_device=True)
-            self._call("cudaStreamSynchronize", self._stream)
-            self._bound_for = feeds
-        samples_ns = np.zeros(n, dtype=np.int64)
-        one = self._sample_device if self.boundary == "device" else self._sample_end_to_end
-        for i in range(n):
-            bound = self._bound[i % len(self._bound)]
-            self._point_to(bound)
-            samples_ns[i] = one(bound)
-        return samples_ns
-
-    def _sample_end_to_end(self, bound: _Bound) -> int:
-        start_ns = time.perf_counter_ns()
-        self._copy(bound, to_device=True)
-        self._enqueue()
-        self._copy(bound, to_device=False)
+    def bind(self, feeds: Feeds) -> Bound:
+        """Buffers of its own on the host and on the device, where the inputs are already."""
+        buffers = self._allocated(feeds)
+        self._copy(buffers, to_device=True)
         self._call("cudaStreamSynchronize", self._stream)
-        return time.perf_counter_ns() - start_ns
+        on_device = self.boundary == "device"
+        return Bound(
+            self._compute if on_device else self._round_trip,
+            buffers,
+            prepare=partial(self._point_to, buffers),
+            elapsed_ns=self._event_ns if on_device else None,
+            release=partial(self._free, buffers),
+        )
 
-    def _sample_device(self, bound: _Bound) -> int:
+    def _round_trip(self, buffers: _Buffers) -> None:
+        self._copy(buffers, to_device=True)
+        self._enqueue()
+        self._copy(buffers, to_device=False)
+        self._call("cudaStreamSynchronize", self._stream)
+
+    def _compute(self, buffers: _Buffers) -> None:
         start, end = self._events
         self._call("cudaEventRecord", start, self._stream)
         self._enqueue()
         self._call("cudaEventRecord", end, self._stream)
         self._call("cudaEventSynchronize", end)
-        return int(self._call("cudaEventElapsedTime", start, end) * 1e6)
 
-    def _free(self, bound: _Bound) -> None:
-        for _, device, host, _ in [*bound.inputs, *bound.outputs]:
+    def _event_ns(self) -> int:
+        return int(self._call("cudaEventElapsedTime", *self._events) * 1e6)
+
+    def _free(self, buffers: _Buffers) -> None:
+        for _, device, host, _ in [*buffers.inputs, *buffers.outputs]:
             self._call("cudaFree", device)
             self._call("cudaFreeHost", host.ctypes.data)
 
-    def _unbind(self) -> None:
-        for bound in self._bound:
-            self._free(bound)
-        self._bound, self._bound_for = [], None
-
     def close(self) -> None:
         """Free the device's memory."""
-        self._unbind()
+        super().close()
         del self._context, self._engine
         self._call("cudaStreamDestroy", self._stream)

@@ -1,33 +1,146 @@
-"""Running PyTorch networks: eager or compiled, forward or forward and backward."""
+"""Running PyTorch networks: eager or compiled, forward or forward and backward, where and by which clock."""
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from deploykit import env
-from deploykit.backends.passes import FORWARD, FORWARD_BACKWARD
-from deploykit.backends.torch_devices import Place, Step, place
+from deploykit.backends.base import FORWARD, FORWARD_BACKWARD, Bound, SessionBase
 from deploykit.errors import BuildFailed, UsageError, one_line
+from deploykit.row import Note
 from deploykit.spec import TensorSpec
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    from deploykit.backends.protocol import Feeds
+    from deploykit.backends.base import Feeds
 
-_BACKWARD_NOTE = (
+_BACKWARD_NOTE = Note(
+    "runtime",
     "forward_backward: train mode, cross entropy with seeded labels; gradients are dropped "
-    "(set to none) outside the timed region, weights are not updated"
+    "(set to none) outside the timed region, weights are not updated",
+)
+_CACHE_NOTE = Note(
+    "runtime",
+    "kernels came from PyTorch's own cache, so build_s is not that of a whole compilation",
 )
 
+#: One run: takes the inputs, returns what it computed.
+Step = Callable[..., Tensor]
 
-class TorchSession:
+
+class Place(Protocol):
+    """A device with its clock; `boundary` is what a sample spans there."""
+
+    boundary: str
+
+    def put(self, module: nn.Module) -> nn.Module:
+        """The module, moved here."""
+
+    def bind(self, arrays: Mapping[str, Any]) -> tuple[Tensor, ...]:
+        """The inputs of a run, prepared as far as is not to be timed."""
+
+    def bound(self, step: Step, inputs: tuple[Tensor, ...]) -> Bound:
+        """Runs of a step on inputs that are prepared."""
+
+    def fetch(self, step: Step, inputs: tuple[Tensor, ...]) -> Tensor:
+        """What one run computes, on the host; not for timing."""
+
+
+class Host:
+    """The processor: a sample spans the call, from tensor to tensor in host memory.
+
+    PyTorch allocates the outputs of each run anew, which is within the sample; they are freed outside it.
+    """
+
+    boundary = "end_to_end"
+
+    def put(self, module: nn.Module) -> nn.Module:
+        """The module as it is."""
+        return module
+
+    def bind(self, arrays: Mapping[str, Any]) -> tuple[Tensor, ...]:
+        """A copy of each array, as a tensor."""
+        return tuple(torch.from_numpy(np.array(array)) for array in arrays.values())
+
+    def bound(self, step: Step, inputs: tuple[Tensor, ...]) -> Bound:
+        """The call; several inputs are spread out within it."""
+        if len(inputs) == 1:
+            return Bound(step, inputs[0])
+        return Bound(lambda several: step(*several), inputs)
+
+    def fetch(self, step: Step, inputs: tuple[Tensor, ...]) -> Tensor:
+        """The output."""
+        return step(*inputs)
+
+
+class Cuda:
+    """The first NVIDIA device.
+
+    Args:
+        boundary: "end_to_end" spans copying the inputs from page-locked memory, the compute and copying the
+            output back; "device" is the time between two events around the compute.
+    """
+
+    def __init__(self, boundary: str = "end_to_end") -> None:
+        self.boundary = boundary
+        self._device = torch.device("cuda:0")
+        self._events: list[Any] = [
+            torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            for _ in range(2)
+        ]
+
+    def put(self, module: nn.Module) -> nn.Module:
+        """The module on the device."""
+        return module.to(self._device)
+
+    def bind(self, arrays: Mapping[str, Any]) -> tuple[Tensor, ...]:
+        """Tensors in page-locked memory, or on the device where copying is not timed."""
+        tensors = (torch.from_numpy(np.array(array)).pin_memory() for array in arrays.values())
+        if self.boundary == "device":
+            return tuple(tensor.to(self._device) for tensor in tensors)
+        return tuple(tensors)
+
+    def bound(self, step: Step, inputs: tuple[Tensor, ...]) -> Bound:
+        """Runs that begin on an idle device, by the host's clock or by the device's events."""
+        synchronise = partial(torch.cuda.synchronize, self._device)
+        start, end = self._events
+
+        def compute(_: object) -> None:
+            start.record()
+            step(*inputs)
+            end.record()
+            end.synchronize()
+
+        def round_trip(_: object) -> Tensor:
+            output = self.fetch(step, inputs)
+            synchronise()
+            return output
+
+        if self.boundary == "device":
+            return Bound(compute, None, synchronise, lambda: int(start.elapsed_time(end) * 1e6))
+        return Bound(round_trip, None, synchronise)
+
+    def fetch(self, step: Step, inputs: tuple[Tensor, ...]) -> Tensor:
+        """The output, copied to the host."""
+        return step(*(tensor.to(self._device, non_blocking=True) for tensor in inputs)).cpu()
+
+
+def place() -> Place:
+    """The first NVIDIA device where PyTorch sees one, else the processor."""
+    return Cuda() if torch.cuda.is_available() else Host()
+
+
+class TorchSession(SessionBase):
     """One network, its inputs prepared once per set of feeds.
 
     Forward runs in eval mode under `torch.inference_mode`. Forward and backward runs in train mode, as a
@@ -67,21 +180,15 @@ class TorchSession:
         self.module = self._place.put(module)
         self.inputs, self.outputs, self.run_pass = inputs, outputs, run_pass
         self._call: Callable[..., Tensor] = _compile(self.module) if compiled else self.module
-        self.compile_s: float | None = 0.0 if compiled else None
+        self.compile_s = 0.0 if compiled else None
         self._from_cache = False
-        self._bound_for: Sequence[Feeds] | None = None
-        self._bound: list[tuple[Step, tuple[Tensor, ...]]] = []
-        self._turn = 0
+        self._compiled_for: set[tuple[torch.Size, ...]] = set()
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader of the row should know."""
+    def notes(self) -> tuple[Note, ...]:
+        """What a backward pass is, and whether compiling was spared."""
         notes = [_BACKWARD_NOTE] if self.run_pass == FORWARD_BACKWARD else []
-        if self._from_cache:
-            notes.append(
-                "kernels came from PyTorch's own cache, so build_s is not that of a whole compilation"
-            )
-        return tuple(notes)
+        return (*notes, _CACHE_NOTE) if self._from_cache else tuple(notes)
 
     def run(self, feeds: Feeds) -> dict[str, NDArray[Any]]:
         """Every output by name, of a forward pass."""
@@ -90,55 +197,57 @@ class TorchSession:
             output = self._place.fetch(self._call, inputs)
         return {self.outputs[0].name: output.numpy()}
 
-    def sample(self, feeds: Sequence[Feeds], n: int) -> NDArray[np.int64]:
-        """Nanoseconds of `n` runs, the sets of `feeds` taking turns."""
-        import numpy as np
-
-        samples_ns = np.zeros(n, dtype=np.int64)
+    @contextlib.contextmanager
+    def sampling(self) -> Iterator[None]:
+        """Train mode where there is a backward pass, with what it changes put back; else no autograd."""
         backward = self.run_pass == FORWARD_BACKWARD
-        kept = {n: v.clone() for n, v in self.module.named_buffers()} if backward else {}
+        before = {n: v.clone() for n, v in self.module.named_buffers()} if backward else {}
         self.module.train(backward)
         try:
             with torch.inference_mode(not backward):
-                if feeds is not self._bound_for:
-                    self._bind(feeds)
-                first, sets = self._turn, len(self._bound)
-                for i in range(n):
-                    step, inputs = self._bound[(first + i) % sets]
-                    if backward:
-                        self.module.zero_grad(set_to_none=True)
-                    samples_ns[i] = self._place.time_ns(step, inputs)
-                self._turn = (first + n) % sets
+                yield
         finally:
             self.module.eval()
             if backward:
-                self._put_back(kept)
-        return samples_ns
+                self._put_back(before)
 
     def _in_order(self, feeds: Feeds) -> Mapping[str, Any]:
         return {spec.name: feeds[spec.name] for spec in self.inputs}
 
-    def _bind(self, feeds: Sequence[Feeds]) -> None:
-        """Prepare the inputs of each set; the first run of a shape compiles, which is not to be timed."""
-        self._bound = []
-        for one in feeds:
-            inputs = self._place.bind(self._in_order(one))
-            batch = inputs[0].shape[0] if inputs[0].ndim else 1
-            step = self._call if self.run_pass == FORWARD else self._training_step(batch)
-            self._bound.append((step, inputs))
-        step, inputs = self._bound[0]
+    def bind(self, feeds: Feeds) -> Bound:
+        """Runs on inputs of its own; the first run of a shape compiles, which is not to be timed."""
+        inputs = self._place.bind(self._in_order(feeds))
+        batch = inputs[0].shape[0] if inputs[0].ndim else 1
+        if self.run_pass == FORWARD:
+            bound = self._place.bound(self._call, inputs)
+        else:
+            bound = self._place.bound(self._training_step(batch), inputs)
+            bound = replace(bound, prepare=_after(self._drop_gradients, bound.prepare))
+        shapes = tuple(tensor.shape for tensor in inputs)
+        if shapes not in self._compiled_for:
+            self._compile_by_running(bound, batch)
+            self._compiled_for.add(shapes)
+        return bound
+
+    def _drop_gradients(self) -> None:
+        self.module.zero_grad(set_to_none=True)
+
+    def _compile_by_running(self, bound: Bound, batch: int) -> None:
         hits, start_s = self._cache_hits(), time.perf_counter()
         try:
-            self._place.time_ns(step, inputs)
+            if bound.prepare is not None:
+                bound.prepare()
+            bound.run(bound.argument)
+            if bound.elapsed_ns is not None:
+                bound.elapsed_ns()
         except Exception as error:
             raise BuildFailed(
-                f"PyTorch {torch.__version__} can't run {self.run_pass} at batch {inputs[0].shape[0]}: "
+                f"PyTorch {torch.__version__} can't run {self.run_pass} at batch {batch}: "
                 f"{one_line(error)}; try another batch or backend"
             ) from error
         if self.compile_s is not None:
             self.compile_s += time.perf_counter() - start_s
             self._from_cache |= self._cache_hits() > hits
-        self._bound_for = feeds
 
     def _cache_hits(self) -> int:
         """How often this process found a compiled graph in PyTorch's cache."""
@@ -167,16 +276,30 @@ class TorchSession:
 
         return step
 
-    def _put_back(self, kept: Mapping[str, Tensor]) -> None:
+    def _put_back(self, before: Mapping[str, Tensor]) -> None:
         with torch.no_grad():
             for name, value in self.module.named_buffers():
-                value.copy_(kept[name])
+                value.copy_(before[name])
 
     def close(self) -> None:
         """Drop the network and its inputs."""
-        self._bound, self._bound_for = [], None
+        super().close()
         self.module.zero_grad(set_to_none=True)
         del self._call, self.module
+
+
+def _after(
+    first: Callable[[], object], second: Callable[[], object] | None
+) -> Callable[[], object]:
+    """One call that does both, in their order."""
+    if second is None:
+        return first
+
+    def both() -> None:
+        first()
+        second()
+
+    return both
 
 
 def _compile(module: nn.Module) -> Callable[..., Tensor]:

@@ -24,7 +24,7 @@ from deploykit.stats import mcnemar, wilson_interval
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from deploykit.backends import Session
+    from deploykit.backends import SessionBase
 
     Batches = Iterable[tuple[NDArray[np.float32], NDArray[np.int64]]]
 
@@ -83,7 +83,7 @@ class Agreement:
     p_value: float
 
 
-def evaluate(session: Session, batches: Batches, batch: int) -> Accuracy:
+def evaluate(session: SessionBase, batches: Batches, batch: int) -> Accuracy:
     """Run labelled images through a session.
 
     The next images are read while the session works, where reading takes time worth saving.

@@ -12,7 +12,7 @@ from deploykit.lazy import np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from deploykit.backends import Session
+    from deploykit.backends import SessionBase
     from deploykit.spec import TensorSpec
 
     Feeds = dict[str, NDArray[Any]]
@@ -117,7 +117,7 @@ def padded(array: NDArray[Any], count: int) -> NDArray[Any]:
 
 
 def run_in_batches(
-    session: Session, inputs: Mapping[str, NDArray[Any]], batch: int
+    session: SessionBase, inputs: Mapping[str, NDArray[Any]], batch: int
 ) -> Iterator[Feeds]:
     """Run `inputs`, which hold many images, `batch` at a time or as many as the graph insists on.
 

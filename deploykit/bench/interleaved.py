@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deploykit import backends
-from deploykit.backends.passes import load_for
 from deploykit.bench import columns
 from deploykit.bench.channel import Channel, answer_each
 from deploykit.bench.conditions import Conditions
@@ -239,7 +238,7 @@ class Placement:
         self._padding.append(bytearray(self._random.randrange(64, 2**20)))
         request = self._request
         backend = backends.get(request.backend)
-        session = load_for(backend, self._loaded.engine, request.threads, request.run_pass)
+        session = backend.load(self._loaded.engine, request.threads, request.run_pass)
         self.feeds = [{name: array.copy() for name, array in one.items()} for one in self.feeds]
         session.sample(self.feeds, 2)
         self.close()

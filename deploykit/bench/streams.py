@@ -32,7 +32,7 @@ from deploykit.stats import samples_needed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from deploykit.backends import Session
+    from deploykit.backends import SessionBase
     from deploykit.bench.timing import FeedSets
 
 #: A sleeping thread wakes up late; so much before an arrival it stops sleeping and watches the clock.
@@ -54,7 +54,7 @@ class _Stream:
 
 
 def measure_streams(
-    sessions: Sequence[Session],
+    sessions: Sequence[SessionBase],
     feeds: Sequence[FeedSets],
     policy: Policy,
     on_phase: Callable[[str], None] = lambda name: None,
@@ -94,7 +94,7 @@ def measure_streams(
 
 
 def _run_together(
-    sessions: Sequence[Session],
+    sessions: Sequence[SessionBase],
     feeds: Sequence[FeedSets],
     warm: Sequence[WarmUp],
     min_s: float,
@@ -203,7 +203,7 @@ def schedule_ns(rate_per_s: float, span_s: float, seed: int = 0) -> NDArray[np.i
 
 
 def measure_arrivals(
-    sessions: Sequence[Session],
+    sessions: Sequence[SessionBase],
     feeds: Sequence[FeedSets],
     policy: Policy,
     rate_per_s: float,
@@ -270,7 +270,7 @@ def _overload(rate_per_s: float, offered: int, timing: Timing, busy: float) -> l
 
 
 def _serve(
-    sessions: Sequence[Session],
+    sessions: Sequence[SessionBase],
     feeds: Sequence[FeedSets],
     arrivals_ns: NDArray[np.int64],
     max_s: float,

@@ -18,7 +18,7 @@ from deploykit.stats import median_interval, samples_needed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from deploykit.backends import Session
+    from deploykit.backends import SessionBase
 
     FeedSets = Sequence[Mapping[str, NDArray[Any]]]
 
@@ -150,7 +150,7 @@ def runs_in(span_s: float, run_ns: float) -> int:
     return int(min(MAX_BLOCK, max(1.0, span_s * 1e9 / max(run_ns, 1.0))))
 
 
-def warm_up(session: Session, feeds: FeedSets, policy: Policy) -> WarmUp:
+def warm_up(session: SessionBase, feeds: FeedSets, policy: Policy) -> WarmUp:
     """Run until the time is up and three windows agree, or until `warmup_max_s`; or so many runs as are asked."""
     if policy.warmup_iterations is not None:
         taken = session.sample(feeds, policy.warmup_iterations)
@@ -172,7 +172,7 @@ def warm_up(session: Session, feeds: FeedSets, policy: Policy) -> WarmUp:
 
 
 def measure(
-    session: Session,
+    session: SessionBase,
     feeds: FeedSets,
     policy: Policy,
     on_phase: Callable[[str], None] = lambda name: None,

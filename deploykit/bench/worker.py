@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import backends
-from deploykit.backends.passes import load_for
 from deploykit.bench import columns
 from deploykit.bench.accuracy import agreement, evaluate
 from deploykit.bench.channel import serve
@@ -30,7 +29,7 @@ from deploykit.store import EngineManifest, read_entry
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from deploykit.backends import Session
+    from deploykit.backends import BackendBase, SessionBase
 
 
 def open_engine(folder: Path) -> Engine:
@@ -45,25 +44,14 @@ def open_engine(folder: Path) -> Engine:
     return Engine(entry.path, entry.key, entry.values)
 
 
-def largest_batch(engine: Engine) -> int | None:
-    """The largest batch that the engine was built for; None where its runtime sets no bound."""
-    if engine.manifest.get("target") == "cpu":
-        return None
-    options = engine.manifest.get("options")
-    return (
-        int(options["batch_max"])
-        if isinstance(options, Mapping) and "batch_max" in options
-        else None
-    )
-
-
 @dataclass
 class Loaded:
     """An engine that is ready to be measured: a session per stream."""
 
+    backend: BackendBase
     engine: Engine
     device: str
-    sessions: list[Session]
+    sessions: list[SessionBase]
     memory: HostMemory
 
     def columns(self, request: WorkerRequest) -> dict[str, Any]:
@@ -72,7 +60,7 @@ class Loaded:
         return {
             "batch": request.batch,
             "streams": request.streams,
-            "threads": getattr(first, "threads", None) or request.threads,
+            "threads": first.threads or request.threads,
             "boundary": first.boundary,
             "pass": request.run_pass,
         }
@@ -81,10 +69,9 @@ class Loaded:
         """What the sessions themselves have to say of a timing: columns and notes."""
         first = self.sessions[0]
         found: dict[str, Any] = {}
-        compile_s = getattr(first, "compile_s", None)  # of backends that compile at the first run
-        if compile_s is not None:
-            found["build_s"] = round(float(self.engine.manifest["build_s"]) + compile_s, 3)
-        return found, [Note("runtime", text) for text in getattr(first, "notes", ())]
+        if first.compile_s is not None:
+            found["build_s"] = round(float(self.engine.manifest["build_s"]) + first.compile_s, 3)
+        return found, list(first.notes)
 
 
 @contextlib.contextmanager
@@ -101,14 +88,12 @@ def load(request: WorkerRequest) -> Iterator[Loaded]:
         raise MissingDependency(str(device))
     if request.streams < 1:
         raise UsageError(f"{request.streams} streams can't be run: give at least 1")
-    # Optional in a backend: imports its runtime, whose memory is not the engine's.
-    getattr(backend, "prepare", lambda: None)()
-    loaded = Loaded(engine, device, [], HostMemory())
+    backend.prepare()
+    loaded = Loaded(backend, engine, device, [], HostMemory())
     with contextlib.ExitStack() as stack:
         for _ in range(request.streams):
-            session = load_for(backend, engine, request.threads, request.run_pass)
-            stack.callback(session.close)
-            loaded.sessions.append(session)
+            session = backend.load(engine, request.threads, request.run_pass)
+            loaded.sessions.append(stack.enter_context(session))
         check_batch(loaded.sessions[0].inputs, request.batch)
         yield loaded
 
@@ -142,11 +127,11 @@ def measure_row(request: WorkerRequest) -> WorkerResult:
         if request.drift_reference is not None:
             add(_drift(first, request, details))
         if request.accuracy is not None:
-            add(_accuracy(first, request.accuracy, loaded.engine, details))
+            add(_accuracy(loaded, request.accuracy, details))
     return WorkerResult(row, tuple(notes), details)
 
 
-def _time(sessions: list[Session], request: WorkerRequest, memory: HostMemory) -> Timing:
+def _time(sessions: list[SessionBase], request: WorkerRequest, memory: HostMemory) -> Timing:
     memory.end_phase("load")
     feeds = [synthetic(session.inputs, request.batch) for session in sessions]
     memory.end_phase("inputs")
@@ -166,7 +151,7 @@ def write_samples(samples_ns: NDArray[np.int64], path: Path, **facts: float) -> 
 
 
 def _drift(
-    session: Session, request: WorkerRequest, details: dict[str, Any]
+    session: SessionBase, request: WorkerRequest, details: dict[str, Any]
 ) -> tuple[dict[str, Any], list[Note]]:
     assert request.drift_reference is not None
     reference = read_reference(request.drift_reference)
@@ -183,8 +168,9 @@ def _drift(
 
 
 def _accuracy(
-    session: Session, wanted: AccuracyRequest, engine: Engine, details: dict[str, Any]
+    loaded: Loaded, wanted: AccuracyRequest, details: dict[str, Any]
 ) -> tuple[dict[str, Any], list[Note]]:
+    session = loaded.sessions[0]
     _, shape = image_input(session.inputs)
     dataset = open_dataset(wanted.dataset)
     classes = session.outputs[0].shape[-1] if session.outputs[0].shape else None
@@ -193,7 +179,7 @@ def _accuracy(
     if wanted.part not in dataset.parts:
         raise UsageError(f"no part {wanted.part!r} in a data set: {', '.join(dataset.parts)}")
     part = dataset.parts[wanted.part]
-    batch = min(wanted.batch, largest_batch(engine) or wanted.batch)
+    batch = min(wanted.batch, loaded.backend.largest_batch(loaded.engine) or wanted.batch)
     accuracy = evaluate(session, part.batches(batch, shape, wanted.limit), batch)
     agreed = None
     if wanted.reference is not None:

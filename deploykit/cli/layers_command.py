@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deploykit.backends import get
-from deploykit.backends.offers import check_offered
+from deploykit.backends.base import check_offered
 from deploykit.cli.display import print_fields, print_json
 from deploykit.cli.groups import calibration_options, network_options, quiet_option, store_option
 from deploykit.cli.options import PERCENT, group

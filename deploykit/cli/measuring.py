@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 
 from deploykit.backends import get
-from deploykit.backends.passes import check_pass
 from deploykit.bench.constraint import Constraint
 from deploykit.bench.scenario import Scenario, parse_rate
 from deploykit.bench.timing import Policy
@@ -233,7 +232,7 @@ class Runs:
         """
         for backend in backends:
             for name in self.passes:
-                check_pass(get(backend), name)
+                get(backend).check_pass(name)
         if self.counted and constraint is not None:
             raise UsageError(
                 "--constraint measures each load for as long as it needs: leave --iterations and "

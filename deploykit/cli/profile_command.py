@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from deploykit.backends import get
-from deploykit.backends.offers import check_offered
+from deploykit.backends.base import check_offered
 from deploykit.bench.constraint import Constraint
 from deploykit.bench.timing import Policy
 from deploykit.cli.display import print_fields, print_json, print_rows

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deploykit.backends import for_target
+from deploykit.backends.base import BackendBase
 from deploykit.backends.building import build_engine
-from deploykit.backends.protocol import Backend
 from deploykit.errors import MissingDependency, UsageError
 from deploykit.spec import BuildOptions, Engine, OnnxModel
 from deploykit.store import Store
@@ -47,7 +47,9 @@ def check_precisions(precisions: Sequence[str], targets: Sequence[str]) -> None:
             raise refusals[0]
 
 
-def buildable(precisions: Sequence[str], backends: Sequence[Backend]) -> list[tuple[Backend, str]]:
+def buildable(
+    precisions: Sequence[str], backends: Sequence[BackendBase]
+) -> list[tuple[BackendBase, str]]:
     """What is to be built: each backend with each precision that its target has a recipe for."""
     from deploykit.graph.precision import precisions as recipes
 
@@ -57,7 +59,7 @@ def buildable(precisions: Sequence[str], backends: Sequence[Backend]) -> list[tu
     ]
 
 
-def usable_backends(targets: Sequence[str]) -> list[Backend]:
+def usable_backends(targets: Sequence[str]) -> list[BackendBase]:
     """The backends of `targets`.
 
     Raises:
@@ -69,7 +71,7 @@ def usable_backends(targets: Sequence[str]) -> list[Backend]:
     return backends
 
 
-def require_available(backends: Sequence[Backend]) -> None:
+def require_available(backends: Sequence[BackendBase]) -> None:
     """Refuse, before any work is done, backends that can't build here.
 
     Raises:
@@ -84,7 +86,7 @@ def require_available(backends: Sequence[Backend]) -> None:
 def build_network(
     network: Network,
     precision: str,
-    backend: Backend,
+    backend: BackendBase,
     options: BuildOptions,
     choice: CalibrationChoice,
     store: Store,

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploykit.backends import get
-from deploykit.backends.offers import offered
-from deploykit.backends.passes import FORWARD
+from deploykit.backends.base import FORWARD
 from deploykit.bench.scenario import Scenario
 from deploykit.bench.timing import Policy
 from deploykit.spec import BuildOptions, ModelSpec
@@ -85,7 +84,7 @@ def configurations(sources: Sequence[Source], options: ProfileOptions) -> list[C
     Repeats go round: what disturbs the machine for a while meets every configuration once rather than one
     of them every time.
     """
-    offers = {name: offered(get(name)) for name in options.backends}
+    offers = {name: get(name).offered() for name in options.backends}
     return [
         Configuration(source, precision, backend, batch, scenario, repeat, run_pass)
         for repeat in range(1, options.repeats + 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploykit.backends import for_target
-from deploykit.backends.protocol import Backend
+from deploykit.backends.base import BackendBase
 from deploykit.errors import BuildFailed, DeploykitError, DriftFailed
 from deploykit.spec import Engine, OnnxModel, Reason
 from deploykit.workflow.network import input_chw
@@ -12,7 +12,7 @@ from deploykit.workflow.network import input_chw
 RUNS = 2
 
 
-def check_finite(engine: Engine, model: OnnxModel, backend: Backend, data: str | None) -> None:
+def check_finite(engine: Engine, model: OnnxModel, backend: BackendBase, data: str | None) -> None:
     """Run an engine on seeded inputs, and on images of `data`, and look at the outputs.
 
     Engines that can't run here are left alone, as are those of a backend that is not its target's own, which

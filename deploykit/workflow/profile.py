@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deploykit.backends import get
-from deploykit.backends.protocol import Backend
+from deploykit.backends.base import BackendBase
 from deploykit.bench.reference import make_reference
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, run_worker
 from deploykit.errors import DeploykitError, MissingDependency, OutputFailed
@@ -109,7 +109,7 @@ class Profiler:
             raise found
         return found
 
-    def _build(self, network: Network, wanted: Configuration, backend: Backend) -> Built:
+    def _build(self, network: Network, wanted: Configuration, backend: BackendBase) -> Built:
         self.say(f"build {wanted.text}")
         options = self.options
         build = BuildOptions(
@@ -121,7 +121,7 @@ class Profiler:
         return build_network(network, wanted.precision, backend, build, choice, self.store)
 
     def _measure(
-        self, network: Network, built: Built, backend: Backend, wanted: Configuration
+        self, network: Network, built: Built, backend: BackendBase, wanted: Configuration
     ) -> dict[str, Any]:
         device = backend.device()
         if isinstance(device, Reason):

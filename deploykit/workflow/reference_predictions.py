@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploykit.backends import for_target
+from deploykit.backends import reference
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, run_worker
 from deploykit.bench.timing import Policy
 from deploykit.spec import BuildOptions
@@ -21,7 +21,7 @@ _UNTIMED = Policy(
 
 def is_reference(network: Network, built: Built, backend: str) -> bool:
     """Whether an engine is the reference itself: the fp32 graph on ONNX Runtime."""
-    return backend == for_target("cpu").name and built.model.sha256 == network.model.sha256
+    return backend == reference().name and built.model.sha256 == network.model.sha256
 
 
 def ensure_predictions(
@@ -35,7 +35,7 @@ def ensure_predictions(
     """
     if path.exists():
         return path
-    backend = for_target("cpu")
+    backend = reference()
     built = build_network(network, "fp32", backend, BuildOptions(), CalibrationChoice(), store)
     request = WorkerRequest(
         engine=built.engine.path.parent,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from deploykit.backends import get
+from deploykit.backends.base import BackendBase
 from deploykit.backends.building import (
     build_engine,
     engine_fields,
@@ -17,7 +18,7 @@ from deploykit.spec import BuildOptions, Reason
 from deploykit.store import Store
 
 
-class Fake:
+class Fake(BackendBase):
     """A builder that computes in what it is told to, whatever the graph says."""
 
     name, target, filename = "fake", "cpu", "engine.bin"
@@ -33,6 +34,12 @@ class Fake:
 
     def available(self):
         return self.reason
+
+    def device(self):
+        raise NotImplementedError
+
+    def open(self, engine, threads, run_pass):
+        raise NotImplementedError
 
     def version(self):
         return self._version

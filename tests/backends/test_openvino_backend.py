@@ -16,7 +16,7 @@ from deploykit.backends import get
 from deploykit.backends import openvino as module
 from deploykit.backends.building import build_engine
 from deploykit.backends.onnxruntime import OnnxRuntimeSession
-from deploykit.backends.openvino_session import OpenVinoSession
+from deploykit.backends.openvino import OpenVinoSession
 from deploykit.errors import BuildFailed, MissingDependency, PrecisionMismatch
 from deploykit.graph.read_write import open_model
 from deploykit.spec import BuildOptions, Engine
@@ -98,20 +98,18 @@ def test_sets_are_bound_once_share_memory_and_take_turns(tiny, built, images):
     session = BACKEND.load(built(tiny), threads=1)
     feeds = [{"image": images["image"] * k} for k in (1, 2, 3)]
     samples = session.sample(feeds, 4)
-    assert session._turn == 1
-    bound = list(session._requests)
+    requests = [bound.argument for bound in session._bound]
     session.sample(feeds, 2)
-    assert session._turn == 0
-    assert session._requests == bound
+    assert [bound.argument for bound in session._bound] == requests
     assert samples.dtype == np.int64
     assert samples.shape == (4,)
     assert (samples > 0).all()
-    for request, one in zip(bound, feeds, strict=True):
+    for request, one in zip(requests, feeds, strict=True):
         assert np.shares_memory(request.get_tensor("image").data, one["image"])
         expected = session.run(one)["logits"]
         np.testing.assert_array_equal(request.get_tensor("logits").data, expected)
     session.sample(list(feeds), 1)
-    assert session._requests[0] is not bound[0]
+    assert session._bound[0].argument is not requests[0]
 
 
 def test_a_session_tells_its_inputs_outputs_threads_and_boundary(tiny, built):

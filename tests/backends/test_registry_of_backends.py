@@ -6,15 +6,34 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from deploykit import backends
-from deploykit.backends import ENTRY_POINT_GROUP, TARGETS
-from deploykit.backends.offers import check_offered, offered
+from deploykit.backends import ENTRY_POINT_GROUP
+from deploykit.backends.base import BackendBase, check_offered
 from deploykit.errors import UnknownName, UsageError
 
 
-class Board:
+class Board(BackendBase):
     """A third party's backend, as small as the registry lets it be."""
 
-    name, target, filename, emulated = "board", "board-cpu", "engine.bin", {}
+    name, target, filename = "board", "board-cpu", "engine.bin"
+
+    def available(self):
+        return None
+
+    def device(self):
+        return "a board"
+
+    def version(self):
+        return "1"
+
+    def build(self, model, options, path):
+        raise NotImplementedError
+
+    def open(self, engine, threads, run_pass):
+        raise NotImplementedError
+
+
+#: The backend that builds what each target's recipes make.
+OWN = {"cpu": "onnxruntime", "tensorrt-rtx": "tensorrt-rtx", "tensorrt": "tensorrt"}
 
 
 def broken() -> None:
@@ -37,11 +56,12 @@ def install(monkeypatch):
 
 
 def test_every_built_in_backend_is_what_it_is_called_and_fits_its_target():
-    assert set(TARGETS.values()) <= set(backends.names())
-    for name in TARGETS.values():
+    for name in backends.names():
         assert backends.get(name).name == name
-    for target in TARGETS:
+    for target, own in OWN.items():
         assert backends.for_target(target).target == target
+        assert backends.for_target(target).name == own
+    assert {backend.target for backend in backends.builtin()} == set(OWN)
 
 
 def test_an_unknown_backend_names_the_nearest():
@@ -67,6 +87,15 @@ def test_a_broken_package_is_one_line_and_harms_nobody_else(install):
         backends.get("broken")
     assert "reinstall or remove" in str(error.value)
     assert backends.get("onnxruntime").name == "onnxruntime"
+    assert backends.for_target("cpu").name == "onnxruntime"
+    with pytest.raises(UnknownName, match="unknown target 'tpu'"):
+        backends.for_target("tpu")
+
+
+def test_what_is_no_backend_is_refused(install):
+    install(odd="builtins:dict")
+    with pytest.raises(UsageError, match=r"'odd' .* gives a dict, not a BackendBase"):
+        backends.get("odd")
 
 
 def test_a_package_cannot_take_the_name_of_a_built_in_backend(install):
@@ -76,9 +105,9 @@ def test_a_package_cannot_take_the_name_of_a_built_in_backend(install):
 
 
 def test_a_backend_offers_its_targets_precisions_or_fewer():
-    assert offered(backends.get("openvino")) == offered(backends.get("onnxruntime"))
-    assert "int8" in offered(backends.get("onnxruntime"))
-    assert offered(backends.get("torch")) == ["fp32"]
+    assert backends.get("openvino").offered() == backends.get("onnxruntime").offered()
+    assert "int8" in backends.get("onnxruntime").offered()
+    assert backends.get("torch").offered() == ["fp32"]
 
 
 def test_a_precision_that_no_backend_has_is_refused_with_what_they_have():

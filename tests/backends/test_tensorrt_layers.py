@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploykit.backends.tensorrt_layers import EngineLayer, compute_types, parse_layers
+from deploykit.backends.tensorrt import EngineLayer, compute_types, parse_layers
 
 LISTING = (Path(__file__).parent / "listing_int8.txt").read_text()
 PRODUCTS = ["first", "second", "product"]

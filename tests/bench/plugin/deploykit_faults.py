@@ -10,11 +10,12 @@ import time
 
 import numpy as np
 
+from deploykit.backends.base import BackendBase, Bound, SessionBase
 from deploykit.backends.onnxruntime import OnnxRuntimeCpu
 from deploykit.spec import Reason, TensorSpec
 
 
-class Session:
+class Session(SessionBase):
     """A run is a short sleep, timed by the clock."""
 
     inputs = (TensorSpec("image", ("batch", 1, 8, 8), "float32"),)
@@ -25,27 +26,28 @@ class Session:
     def run(self, feeds):
         return {"logits": np.zeros((len(feeds["image"]), 10), np.float32)}
 
-    def sample(self, feeds, n):
-        samples_ns = np.empty(n, np.int64)
-        for i in range(n):
-            start_ns = time.perf_counter_ns()
-            time.sleep(self.sleep_s)
-            samples_ns[i] = time.perf_counter_ns() - start_ns
-        return samples_ns
-
-    def close(self):
-        pass
+    def bind(self, feeds):
+        return Bound(time.sleep, self.sleep_s)
 
 
-class Steady:
+class Steady(BackendBase):
     name = "steady"
     target = "cpu"
     session = Session
 
+    def available(self):
+        return Reason("engines are another backend's", "build them with it")
+
     def device(self):
         return "a made-up device"
 
-    def load(self, engine, threads=None):
+    def version(self):
+        return "1"
+
+    def build(self, model, options, path):
+        raise NotImplementedError
+
+    def open(self, engine, threads, run_pass):
         return self.session()
 
 
@@ -57,7 +59,7 @@ class Slower(Steady):
 class Noting(Steady):
     """Notes beside the engine which process loads it and which is asked for samples."""
 
-    def load(self, engine, threads=None):
+    def open(self, engine, threads, run_pass):
         def note(what):
             with engine.path.with_name("turns").open("a") as file:
                 file.write(f"{os.getpid()} {what}\n")
@@ -85,14 +87,14 @@ class Fading(Steady):
 
 
 class Chatty(Steady):
-    def load(self, engine, threads=None):
+    def open(self, engine, threads, run_pass):
         print("chatter on stdout")
         print('{"result": {}}', file=sys.stderr)
         return Session()
 
 
 class Hung(Steady):
-    def load(self, engine, threads=None):
+    def open(self, engine, threads, run_pass):
         # A child of the child, which must not survive either; its number is left for the test.
         started = subprocess.Popen(["sleep", "600"])
         engine.path.with_name("grandchild").write_text(str(started.pid))
@@ -100,34 +102,34 @@ class Hung(Steady):
 
 
 class Killed(Steady):
-    def load(self, engine, threads=None):
+    def open(self, engine, threads, run_pass):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Crashing(Steady):
-    def load(self, engine, threads=None):
+    def open(self, engine, threads, run_pass):
         print("assertion failed in the runtime", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGSEGV)
 
 
 class Raising(Steady):
-    def load(self, engine, threads=None):
+    def open(self, engine, threads, run_pass):
         raise RuntimeError("first line\nsecond line")
 
 
 class Exhausted(Steady):
-    def load(self, engine, threads=None):
+    def open(self, engine, threads, run_pass):
         raise MemoryError
 
 
 class Malformed(Steady):
-    def load(self, engine, threads=None):
+    def open(self, engine, threads, run_pass):
         os.write(int(sys.argv[1]), b"malformed")
         os._exit(0)
 
 
 class Exiting(Steady):
-    def load(self, engine, threads=None):
+    def open(self, engine, threads, run_pass):
         print("licence expired", file=sys.stderr, flush=True)
         os._exit(7)
 
@@ -150,20 +152,20 @@ class Doomed(OnnxRuntimeCpu):
 
     name = "doomed"
 
-    def load(self, engine, threads=None):
+    def open(self, engine, threads, run_pass):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Stuck(OnnxRuntimeCpu):
     name = "stuck"
 
-    def load(self, engine, threads=None):
+    def open(self, engine, threads, run_pass):
         time.sleep(600)
 
 
 class Babbling(OnnxRuntimeCpu):
     name = "babbling"
 
-    def load(self, engine, threads=None):
+    def open(self, engine, threads, run_pass):
         os.write(int(sys.argv[1]), b"malformed")
         os._exit(0)

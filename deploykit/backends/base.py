@@ -1,0 +1,282 @@
+"""What a backend and a session are: builders of engines from ONNX graphs, and what runs them and times the runs."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from deploykit.errors import UnknownName, UsageError
+from deploykit.lazy import np
+from deploykit.row import Note
+from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason, TensorSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from deploykit.graph.recipes import PrecisionRecipe
+
+    #: One set of inputs, by name.
+    Feeds = Mapping[str, NDArray[Any]]
+
+#: What one run can do: the forward pass, or forward and backward, which only some backends know.
+FORWARD = "forward"
+FORWARD_BACKWARD = "forward_backward"
+PASSES = (FORWARD, FORWARD_BACKWARD)
+#: Parts of an engine that can be timed one by one.
+TimedParts = Literal["nodes", "modules"]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """One set of inputs, ready to be run again and again.
+
+    Attributes:
+        run: one run, called with `argument`; all that it does is timed.
+        argument: beside the function itself, as a `functools.partial` around it would cost 20 ns in each sample.
+        prepare: called before each run, outside of what is timed; None where there is nothing to do.
+        elapsed_ns: nanoseconds of the last run by a clock of the device's own; None where the host's clock
+            counts.
+        release: gives back the buffers; called once.
+    """
+
+    run: Callable[[Any], object]
+    argument: Any = None
+    prepare: Callable[[], object] | None = None
+    elapsed_ns: Callable[[], int] | None = None
+    release: Callable[[], object] | None = None
+
+
+class SessionBase(ABC):
+    """A loaded engine, ready to run; leaving it as a context manager closes it.
+
+    Attributes:
+        inputs, outputs: of the engine.
+        boundary: what a sample spans: "end_to_end" (host buffer to host buffer) or "device" (events around
+            the compute).
+        threads: that it computes with; None where that is no number of its own.
+        compile_s: seconds that its first runs spent compiling, up to now; None where nothing is compiled.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    boundary: str = "end_to_end"
+    threads: int | None = None
+    compile_s: float | None = None
+
+    _bound_for: Sequence[Feeds] | None = None
+    _bound: tuple[Bound, ...] = ()
+    _turn = 0
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What a reader of the row should know of the runs."""
+        return ()
+
+    @abstractmethod
+    def run(self, feeds: Feeds) -> dict[str, NDArray[Any]]:
+        """Run once and return every output by name; not for timing."""
+
+    @abstractmethod
+    def bind(self, feeds: Feeds) -> Bound:
+        """Prepare one set of inputs as far as is not to be timed.
+
+        Raises:
+            BuildFailed: the engine can't be run with them.
+        """
+
+    def sampling(self) -> AbstractContextManager[None]:
+        """The state that binding and timed runs need around them; nothing where a session has none."""
+        return contextlib.nullcontext()
+
+    def sample(self, feeds: Sequence[Feeds], n: int) -> NDArray[np.int64]:
+        """Run `n` times and return each run's time, in nanoseconds.
+
+        The sets of inputs are bound at the first call with the same `feeds` object and take turns, so that one
+        set can't live in a cache for ever. Turns go on from call to call: a slow network, or an arriving
+        request, is one run per call.
+        """
+        samples_ns = np.zeros(n, dtype=np.int64)
+        with self.sampling():
+            if feeds is not self._bound_for:
+                self._bind_all(feeds)
+            sets = len(self._bound)
+            first = self._turn % sets
+            in_turn = self._bound[first:] + self._bound[:first]
+            turns = itertools.cycle([(b.prepare, b.run, b.argument, b.elapsed_ns) for b in in_turn])
+            clock, samples = time.perf_counter_ns, samples_ns.data
+            for i, (prepare, run, argument, elapsed_ns) in enumerate(itertools.islice(turns, n)):
+                if prepare is not None:
+                    prepare()
+                start_ns = clock()
+                output = run(argument)
+                end_ns = clock()
+                samples[i] = end_ns - start_ns if elapsed_ns is None else elapsed_ns()
+                del output  # here, so that freeing it is not timed
+            self._turn = (first + n) % sets
+        return samples_ns
+
+    def _bind_all(self, feeds: Sequence[Feeds]) -> None:
+        self.unbind()
+        for one in feeds:
+            self._bound += (self.bind(one),)
+        self._bound_for = feeds
+
+    def unbind(self) -> None:
+        """Give back what is bound."""
+        bound, self._bound, self._bound_for = self._bound, (), None
+        for one in bound:
+            if one.release is not None:
+                one.release()
+
+    def close(self) -> None:
+        """Give back what the session holds; it can't be used afterwards."""
+        self.unbind()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class BackendBase(ABC):
+    """A builder and runner of engines; graphs for it are made by the recipes of its target.
+
+    Attributes:
+        name: the value of the `backend` column, such as "onnxruntime".
+        target: whose precision recipes it takes, such as "cpu". The first backend of a target, in the order
+            of the registry, is the target's own.
+        filename: the name of the engine's file in the store.
+        emulated: precisions that it may accept but compute in another type by design, with that type;
+            not a mismatch.
+        precisions: names of the precisions that it takes; None is all that its target has.
+        passes: that a session can run.
+        revision: part of every engine's key, raised when `build` makes something else of the same graph.
+        timed_parts: what parts of its engines can be timed one by one: "nodes" of the engine, by the profile
+            of ONNX Runtime, or "modules" of PyTorch's, by hooks; None where they can't.
+    """
+
+    name: str
+    target: str
+    filename: str
+    emulated: Mapping[str, str] = {}
+    precisions: tuple[str, ...] | None = None
+    passes: tuple[str, ...] = (FORWARD,)
+    revision: int | None = None
+    timed_parts: TimedParts | None = None
+
+    @abstractmethod
+    def available(self) -> Reason | None:
+        """None where engines can be built here, else what is missing."""
+
+    @abstractmethod
+    def device(self) -> str | Reason:
+        """The device that engines would run on, or why they can't run here."""
+
+    @abstractmethod
+    def version(self) -> str:
+        """Version of the builder; part of every engine's key."""
+
+    @abstractmethod
+    def build(self, model: OnnxModel, options: BuildOptions, path: Path) -> Mapping[str, Any]:
+        """Build an engine at `path`.
+
+        Returns:
+            Facts for the manifest, among them `compute_types`: for each type that convolutions and matrix
+            products compute in, the names of those nodes, as read back from what was built.
+
+        Raises:
+            BuildFailed: the graph is refused, or what was built can't be read back.
+        """
+
+    @abstractmethod
+    def open(self, engine: Engine, threads: int | None, run_pass: str) -> SessionBase:
+        """What `load` returns; `run_pass` is one of `passes`."""
+
+    def load(
+        self, engine: Engine, threads: int | None = None, run_pass: str = FORWARD
+    ) -> SessionBase:
+        """A session on `engine`.
+
+        Args:
+            engine: that this backend built.
+            threads: to compute with; None is the backend's default, on processors one per usable core.
+            run_pass: what one timed run does.
+
+        Raises:
+            UnknownName, UsageError: see `check_pass`.
+            MissingDependency: no device for it is here.
+            BuildFailed: the engine does not load.
+        """
+        self.check_pass(run_pass)
+        return self.open(engine, threads, run_pass)
+
+    def check_pass(self, name: str) -> None:
+        """Refuse a pass that this backend can't run.
+
+        Raises:
+            UnknownName: there is no such pass.
+            UsageError: this backend does not have it.
+        """
+        if name not in PASSES:
+            raise UnknownName("pass", name, PASSES)
+        if name not in self.passes:
+            from deploykit.backends import builtin
+
+            others = " or ".join(backend.name for backend in builtin() if name in backend.passes)
+            raise UsageError(
+                f"{self.name} has no {name} pass, it runs {FORWARD} only: use --backend {others}"
+            )
+
+    def host(self) -> str | None:
+        """What engines are specific to beside the builder; part of their key. None where nothing is."""
+        return None
+
+    def prepare(self) -> None:  # noqa: B027, a default that does nothing is meant
+        """Import the runtime, so that its own memory does not count as that of the first engine."""
+
+    def largest_batch(self, engine: Engine) -> int | None:
+        """The largest batch that an engine was built for; None where the runtime sets no bound."""
+        return None
+
+    def recipes(self) -> Sequence[PrecisionRecipe]:
+        """Precision recipes that come with this backend, for its target, beside those of `graph.precision`.
+
+        A recipe of `graph.precision` is taken over by `dataclasses.replace(find_recipe(...), targets=(...))`.
+        """
+        return ()
+
+    def offered(self) -> list[str]:
+        """Names of the precisions that engines can be built in."""
+        from deploykit.graph.precision import precisions
+
+        names = (recipe.name for recipe in precisions(self.target))
+        return [name for name in names if self.precisions is None or name in self.precisions]
+
+
+def check_offered(backends: Sequence[BackendBase], wanted: Sequence[str]) -> None:
+    """Refuse a precision that none of the backends has.
+
+    Raises:
+        UsageError: names it, and what they have.
+    """
+    for precision in wanted:
+        if any(precision in backend.offered() for backend in backends):
+            continue
+        has = "; ".join(
+            f"{backend.name} has {', '.join(backend.offered())}" for backend in backends
+        )
+        raise UsageError(f"no {precision} on this backend: {has}")
