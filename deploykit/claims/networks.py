@@ -15,6 +15,9 @@ from deploykit.zoo import Architecture, count_module, create, input_shape, looku
 if TYPE_CHECKING:
     from torch import nn
 
+#: Bytes of a weight as networks are published.
+BYTES_FP32 = 4
+
 
 @dataclass(frozen=True)
 class Layer:

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from itertools import product
 
+import numpy as np
 import pytest
+from onnx import numpy_helper
 
 from deploykit.claims.checks.computations import best_threshold_unit
+from deploykit.graph import fold
 
 
 def test_folding_keeps_outputs_up_to_rounding(verdict_of):
@@ -15,28 +18,21 @@ def test_folding_keeps_outputs_up_to_rounding(verdict_of):
 
 
 def test_folding_that_changes_outputs_is_found_out(verdict_of, monkeypatch):
-    import numpy as np
-    from onnx import numpy_helper
-
-    from deploykit.graph import fold as folding
-
-    fold = folding.fold_batchnorm
+    fold_batchnorm = fold.fold_batchnorm
 
     def spoil(model):
-        folded = fold(model)
+        folded = fold_batchnorm(model)
         weight = model.graph.initializer[0]
         changed = np.ascontiguousarray(numpy_helper.to_array(weight) * np.float32(1.001))
         weight.CopyFrom(numpy_helper.from_array(changed, weight.name))
         return folded
 
-    monkeypatch.setattr(folding, "fold_batchnorm", spoil)
+    monkeypatch.setattr(fold, "fold_batchnorm", spoil)
     assert verdict_of("bn-formula").holds == {"formula": True, "folding": False}
 
 
 def test_folding_nothing_is_no_proof(verdict_of, monkeypatch):
-    from deploykit.graph import fold as folding
-
-    monkeypatch.setattr(folding, "fold_batchnorm", lambda model: 0)
+    monkeypatch.setattr(fold, "fold_batchnorm", lambda model: 0)
     assert verdict_of("bn-formula").holds["folding"] is False
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from deploykit.claims.check import check
 from deploykit.claims.networks import Network
 from deploykit.claims.verdict import Outcome, PartResult, Value
+from deploykit.graph import fold
 from deploykit.lazy import np, onnx, torch
 from deploykit.spec import ModelSpec
 from deploykit.zoo import create
@@ -26,8 +27,6 @@ def folding_keeps_outputs(tolerance: float, channels: int, size_px: int, seed: i
 
     Also with gamma * x_hat + beta worked out by hand. Deviations are relative to the largest output.
     """
-    from deploykit.graph import fold
-
     random = np.random.default_rng(seed)
     drawn = {
         "w": random.standard_normal((channels, channels, 3, 3)) / 3,

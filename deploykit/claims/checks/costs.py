@@ -10,11 +10,9 @@ import msgspec
 
 from deploykit.claims.check import check
 from deploykit.claims.measured import MeasuredRow, by_setting
-from deploykit.claims.networks import Network
+from deploykit.claims.networks import BYTES_FP32, Network
 from deploykit.claims.verdict import Outcome, PartResult, Value, deviation, within
 from deploykit.claims.wording import figure, listed, millions, percent
-
-_BYTES_FP32 = 4
 
 #: What of a network's counts a claim can be about.
 Quantity = Literal["parameters", "macs"]
@@ -77,8 +75,8 @@ def ratio(
     )
     if quantity == "parameters":
         explanation += (
-            f"; as float32 that is {upper * _BYTES_FP32 / 1e6:.1f} MB against "
-            f"{lower * _BYTES_FP32 / 1e6:.2f} MB"
+            f"; as float32 that is {upper * BYTES_FP32 / 1e6:.1f} MB against "
+            f"{lower * BYTES_FP32 / 1e6:.2f} MB"
         )
     explanation += "."
     if ratios:

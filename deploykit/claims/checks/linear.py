@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from deploykit.claims.check import check
-from deploykit.claims.networks import Network
+from deploykit.claims.networks import BYTES_FP32, Network
 from deploykit.claims.verdict import Outcome, PartResult, Value, within
 from deploykit.claims.wording import figure, listed, millions, percent
-
-_BYTES_FP32 = 4
 
 #: Weights, their gradients, and the two moments that optimisers such as Adam keep of each.
 _COPIES_IN_TRAINING = 4
@@ -73,7 +71,7 @@ def hidden_linear_bytes(stated: float, tolerance: float, about: str, network: Ne
     """Bytes of the fully connected layers but the last, as float32, against the stated MB (10^6)."""
     hidden = network.linear_layers[:-1]
     parameters = sum(layer.parameters for layer in hidden)
-    size_mb = parameters * _BYTES_FP32 / 1e6
+    size_mb = parameters * BYTES_FP32 / 1e6
     training_mb = size_mb * _COPIES_IN_TRAINING
     evidence: dict[str, Value] = {f"parameters({n.name})": n.parameters for n in hidden}
     evidence["float32_mb"] = round(size_mb, 3)
