@@ -268,7 +268,8 @@ class Hooks:
 
 def measure_modules(request: TimesRequest) -> ModuleTimes:
     """Time modules in this process; see `module_times`."""
-    session: Any = backends.get("torch").load(open_engine(request.engine), request.threads)
+    engine = open_engine(request.engine)
+    session: Any = backends.get(str(engine.manifest["builder"])).load(engine, request.threads)
     if next(iter(session.module.parameters())).device.type != "cpu":
         raise UsageError(
             "modules are timed on the processor only: hide the device with CUDA_VISIBLE_DEVICES="

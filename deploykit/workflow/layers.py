@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 #: How far the sum of the layers may be from the whole run before the display says so.
 TOLERANCE = 0.05
-#: Backends whose parts can be timed one by one.
-TIMED_BACKENDS = ("onnxruntime", "torch")
 #: Orders that rows can be given in.
 ORDERS = ("order", "drift", "time", "macs")
 
@@ -119,7 +117,7 @@ def report_layers(
         precision: of the engine.
         store: takes the engine and the machine's ceilings.
         choice: the calibration.
-        backend: one of `TIMED_BACKENDS`.
+        backend: one whose engines' parts can be timed (see `BackendBase.timed_parts`).
         batch: images per run.
         threads: of the runtime; None is one per usable core.
         images: that drift is measured on, from the calibration part of the data.
@@ -135,17 +133,17 @@ def report_layers(
     from deploykit.graph.lineage import layers
     from deploykit.graph.read_write import read_model
 
-    if backend not in TIMED_BACKENDS:
-        raise UsageError(
-            f"{backend} gives no times per layer here: use --backend {' or '.join(TIMED_BACKENDS)}"
-        )
+    builder = backends.get(backend)
+    if builder.timed_parts is None:
+        others = " or ".join(one.name for one in backends.builtin() if one.timed_parts is not None)
+        raise UsageError(f"{backend} gives no times per layer here: use --backend {others}")
     say(f"build {network.model.spec.label} {precision}")
-    built = build_network(network, precision, backends.get(backend), BuildOptions(), choice, store)
+    built = build_network(network, precision, builder, BuildOptions(), choice, store)
     source = read_model(network.model.path)
     graph_layers = layers(source)
     counts = count_layers(source)
     say("time the engine's parts")
-    if backend == "torch":
+    if builder.timed_parts == "modules":
         by_module = module_times(built.engine.path.parent, batch=batch, threads=threads)
         times, nodes = by_module.times, modules_as_nodes(graph_layers, by_module)
     else:

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploykit.backends import get
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.layer_times import LayerTimes, layer_times
 from deploykit.report.schema import Row
@@ -82,7 +83,7 @@ class SlowerThanFp32:
             f"int8 is slower than fp32, {significant(row['latency_p50_ms'])} ms against "
             f"{significant(other['latency_p50_ms'])}"
         )
-        if row.get("backend") != "onnxruntime":
+        if get(str(row["backend"])).timed_parts != "nodes":
             return text
         try:
             batch, threads = int(row["batch"]), row.get("threads")
