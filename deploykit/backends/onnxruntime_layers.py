@@ -15,17 +15,15 @@ from dataclasses import dataclass, field
 import onnx
 
 from deploykit.graph.lineage import Layer, layers, neighbours
-from deploykit.graph.operators import PRODUCTS
+from deploykit.graph.operators import PRODUCTS, Trait, names
+from deploykit.graph.view import GraphView
 
 #: Operators that the runtime adds to move values between layouts and types.
 _MOVERS = frozenset(
     "ReorderInput ReorderOutput Transpose QuantizeLinear DequantizeLinear Cast".split()
 )
 #: What any node can have taken in before itself: operators that only move values or do nothing.
-_ABSORBED = frozenset(
-    "Pad Transpose QuantizeLinear DequantizeLinear Cast Identity Dropout Flatten Reshape Squeeze "
-    "Unsqueeze".split()
-)
+_ABSORBED = names(Trait.CARRIES_WEIGHT) | {"Pad", "Dropout"}
 _BEFORE = re.compile(r"^(fused |InsertedPrecisionFreeCast_)+")
 _BEHIND = re.compile(r"(_token_\d+|/[A-Za-z]*Fusion/?)+$")
 #: Behind a tensor's name: the layout, and what became a depthwise convolution or was moved past a Q/DQ pair.
@@ -84,18 +82,19 @@ class _Group:
             self.open = False  # what it begins with
 
 
-def trace_layers(source: onnx.ModelProto, engine: onnx.ModelProto) -> list[EngineNode]:
+def trace_layers(source: GraphView | onnx.ModelProto, engine: onnx.ModelProto) -> list[EngineNode]:
     """For every node of the engine, in order, the layers of `source` that it computes.
 
     A layer that is in no node's list was removed, or could not be traced. Weights are not looked at.
 
     Args:
-        source: the float graph.
+        source: the float graph, or a view of it.
         engine: the optimised graph, of the same network in any precision.
     """
-    found = layers(source)
+    view = GraphView.of(source)
+    found = layers(view)
     groups = _anchored(found, engine)
-    readers, makers = neighbours(source, found)
+    readers, makers = neighbours(view, found)
     placed = {group.anchor.node: index for index, group in groups.items()}
     pending = []
     for layer in reversed(found):

@@ -9,20 +9,11 @@ import onnx
 
 from deploykit.errors import PrecisionMismatch
 from deploykit.graph.element_types import type_name
-from deploykit.graph.nodes import has_subgraphs
+from deploykit.graph.nodes import attribute, has_subgraphs
+from deploykit.graph.operators import Arithmetic, arithmetic
 from deploykit.graph.precision.rounding import unrounded, with_rounding
-
-#: Operators of ONNX Runtime's own and of ONNX that multiply integers.
-_INTEGER = frozenset(
-    "QLinearConv QLinearMatMul QGemm ConvInteger MatMulInteger MatMulIntegerToFloat "
-    "DynamicQuantizeMatMul QLinearConvTranspose".split()
-)
-#: Those that multiply floating-point values, whatever their operands were made from: a Conv that still
-#: stands between DequantizeLinear nodes in the optimised graph is computed in floating point.
-_FLOAT = frozenset(
-    "Conv ConvTranspose Gemm MatMul FusedConv NhwcFusedConv FusedGemm FusedMatMul "
-    "FusedMatMulActivation".split()
-)
+from deploykit.graph.shapes import declared_types
+from deploykit.graph.view import GraphView
 
 
 def without_initialiser_inputs(path: Path) -> str | bytes:
@@ -90,33 +81,33 @@ def read_back(path: Path, rewritten: frozenset[str] = frozenset()) -> dict[str, 
         path: of the optimised graph.
         rewritten: names of convolutions that stand for another operator; they are left out.
     """
-    graph = onnx.load(str(path)).graph
-    stored = {tensor.name: tensor.data_type for tensor in graph.initializer}
-    declared = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
-    declared |= {value.name: value.type.tensor_type.elem_type for value in graph.input}
-    producers = {name: node for node in graph.node for name in node.output}
+    view = GraphView(onnx.load(str(path)))
+    declared = declared_types(view.graph)
 
     def element_type(name: str) -> int:
-        known = stored.get(name) or declared.get(name)
-        node = producers.get(name)
+        known = declared.get(name)
+        node = view.producer(name)
         if known or node is None:
             return known or 0
         if node.op_type == "Cast":
-            return next(int(a.i) for a in node.attribute if a.name == "to")
+            return int(attribute(node, "to"))
         if node.op_type == "DequantizeLinear":
             return element_type(node.input[1])
         return element_type(node.input[0]) if node.input else 0
 
-    found: dict[str, list[str]] = {}
-    for node in graph.node:
+    by_type: dict[str, list[str]] = {}
+    for node in view.nodes:
         if node.name in rewritten:
             continue
-        if node.op_type in _INTEGER:
+        numbers = arithmetic(node)
+        if numbers is Arithmetic.INTEGER:
             kind = "int8"
-        elif node.op_type in _FLOAT:
+        elif numbers is Arithmetic.FLOAT:
+            # Whatever its operands were made from: a Conv that still stands between DequantizeLinear nodes in
+            # the optimised graph is computed in floating point.
             weight = element_type(node.input[1]) or element_type(node.input[0])
             kind = type_name(weight) if weight else "unknown"
         else:
             continue
-        found.setdefault(kind, []).append(node.name)
-    return found
+        by_type.setdefault(kind, []).append(node.name)
+    return by_type

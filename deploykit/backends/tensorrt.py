@@ -21,13 +21,13 @@ from typing import Any
 from deploykit import env
 from deploykit.backends.base import BackendBase, SessionBase
 from deploykit.errors import BuildFailed, MissingDependency, UsageError, one_line
+from deploykit.graph.operators import Trait, has
 from deploykit.lazy import install_line, onnx
 from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason
 
 _NO_DEVICE = Reason(
     "no NVIDIA GPU here", "run the engine on a machine with one and its driver", missing="device"
 )
-_PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _TYPE_NAMES = {
     "float": "fp32",
     "half": "fp16",
@@ -250,7 +250,7 @@ def named_model(path: Path) -> tuple[bytes, list[str]]:
     for index, node in enumerate(model.graph.node):
         if not node.name:
             node.name, renamed = f"{node.op_type}_{index}", True
-    products = [node.name for node in model.graph.node if node.op_type in _PRODUCTS]
+    products = [node.name for node in model.graph.node if has(node, Trait.PRODUCT)]
     return (bytes(model.SerializeToString()) if renamed else path.read_bytes()), products
 
 

@@ -22,17 +22,16 @@ from deploykit.bench.drift import IMAGES, LayerDrift, layer_drift
 from deploykit.code_digest import code_digest
 from deploykit.errors import UsageError
 from deploykit.graph.lineage import layers, neighbours
-from deploykit.graph.operators import PRODUCTS
+from deploykit.graph.operators import PRODUCTS, Trait, names
 from deploykit.graph.precision import KeepRules, convert, find_recipe
 from deploykit.graph.read_write import read_model
+from deploykit.graph.view import GraphView
 from deploykit.spec import OnnxModel
 from deploykit.workflow.calibration import CalibrationChoice, KeepChoice, calibration_of
 from deploykit.workflow.network import Network
 
-#: Operators beside the products that recipes can compute in few bits.
-_OTHERS = frozenset(
-    {"Add", "Sum", "Mul", "AveragePool", "GlobalAveragePool", "Sigmoid", "LeakyRelu"}
-)
+#: Operators beside the products that recipes can compute in few bits; a Sum of two is written as an Add.
+_OTHERS = names(Trait.INTEGER_FORM) | {"Sum"}
 #: Images whose ranges are enough to rank layers by; the verdict on what is kept takes them all.
 RANKING_IMAGES = 8
 
@@ -100,13 +99,13 @@ def layers_by_drift(
     few = choice or CalibrationChoice()
     few = replace(few, images=min(few.images or RANKING_IMAGES, RANKING_IMAGES))
     calibration = calibration_of(network, few) if recipe.needs_calibration else None
-    proto = read_model(network.model.path)
-    graph_layers = layers(proto)
-    ends = {value.name for value in proto.graph.output}
+    view = GraphView(read_model(network.model.path))
+    graph_layers = layers(view)
+    ends = view.outputs
     last = [layer.node for layer in graph_layers if layer.tensor in ends]
-    named = {node.name for node in proto.graph.node if node.name}
+    named = {node.name for node in view.nodes if node.name}
     products = [x.node for x in graph_layers if x.op_type in PRODUCTS and x.node in named]
-    del proto
+    del view
     ranked: list[tuple[str, float | None]] = []
     with tempfile.TemporaryDirectory(prefix="deploykit-") as folder:
         for name in products:
@@ -254,12 +253,12 @@ def find_kept(
     calibration = None
     if find_recipe(precision, target).needs_calibration:
         calibration = replace(calibration_of(network, choice), remembered={})
-    proto = read_model(network.model.path)
-    graph_layers = layers(proto)
-    _, makers = neighbours(proto, graph_layers)
-    named = {node.name for node in proto.graph.node if node.name}
-    ends = {value.name for value in proto.graph.output}
-    del proto
+    view = GraphView(read_model(network.model.path))
+    graph_layers = layers(view)
+    _, makers = neighbours(view, graph_layers)
+    named = {node.name for node in view.nodes if node.name}
+    ends = view.outputs
+    del view
     last = [layer.node for layer in graph_layers if layer.tensor in ends]
     kinds = _OTHERS | set(PRODUCTS)
     candidates = [x.node for x in graph_layers if x.op_type in kinds and x.node in named]

@@ -132,6 +132,7 @@ def report_layers(
     from deploykit.graph.count import count_layers
     from deploykit.graph.lineage import layers
     from deploykit.graph.read_write import read_model
+    from deploykit.graph.view import GraphView
 
     builder = backends.get(backend)
     if builder.timed_parts is None:
@@ -139,7 +140,7 @@ def report_layers(
         raise UsageError(f"{backend} gives no times per layer here: use --backend {others}")
     say(f"build {network.model.spec.label} {precision}")
     built = build_network(network, precision, builder, BuildOptions(), choice, store)
-    source = read_model(network.model.path)
+    source = GraphView(read_model(network.model.path))
     graph_layers = layers(source)
     counts = count_layers(source)
     say("time the engine's parts")
