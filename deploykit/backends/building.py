@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from deploykit import codec
 from deploykit.backends.base import BackendBase
 from deploykit.errors import MissingDependency, PrecisionMismatch
 from deploykit.spec import BuildOptions, Engine, OnnxModel
@@ -63,7 +63,7 @@ def engine_fields(model: OnnxModel, backend: BackendBase, options: BuildOptions)
     """Everything that decides what an engine is; its key is taken over this."""
     return {
         "onnx_sha256": model.sha256,
-        "options": asdict(options),
+        "options": codec.to_values(options),
         "builder": backend.name,
         "builder_version": backend.version(),
         "target": backend.target,
@@ -129,8 +129,8 @@ def build_engine(
                 "label": model.spec.label,
             },
             "recipe": dict(model.recipe),
-            "inputs": [asdict(spec) for spec in model.inputs],
-            "outputs": [asdict(spec) for spec in model.outputs],
+            "inputs": codec.to_values(model.inputs),
+            "outputs": codec.to_values(model.outputs),
         }
         check(Engine(path, "", manifest))
         return manifest

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deploykit import env
+from deploykit import codec, env
 from deploykit.backends.base import PASSES, BackendBase, SessionBase, TimedParts
 from deploykit.lazy import install_line, torch
 from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason, TensorSpec
@@ -76,8 +76,8 @@ class TorchEager(BackendBase):
 
         return TorchSession(
             restore_module(engine.path),
-            _specs(engine.manifest["inputs"]),
-            _specs(engine.manifest["outputs"]),
+            codec.from_values(engine.manifest["inputs"], tuple[TensorSpec, ...]),
+            codec.from_values(engine.manifest["outputs"], tuple[TensorSpec, ...]),
             threads=threads,
             run_pass=run_pass,
             compiled=self.compiled,
@@ -104,7 +104,3 @@ class TorchCompile(TorchEager):
                 "apt-get install g++, or set CXX",
             )
         return reason
-
-
-def _specs(stored: list[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(s["name"], tuple(s["shape"]), s["dtype"]) for s in stored)

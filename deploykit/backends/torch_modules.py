@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Callable, Mapping
-from fractions import Fraction
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from deploykit import zoo
+from deploykit import codec, zoo
 from deploykit.errors import BuildFailed, DeploykitError, OutputFailed, UsageError, one_line
 from deploykit.spec import ModelSpec, OnnxModel
 
@@ -73,7 +71,7 @@ def save_module(module: nn.Module, spec: ModelSpec, path: Path) -> None:
     """
     from safetensors.torch import save_model
 
-    text = json.dumps(dataclasses.asdict(spec) | {"rho": str(spec.rho)}, sort_keys=True)
+    text = json.dumps(codec.to_values(spec), sort_keys=True)
     try:
         save_model(module, str(path), {_SPEC: text})
     except Exception as error:  # safetensors raises an error class of its own, in Rust
@@ -95,8 +93,8 @@ def restore_module(path: Path) -> nn.Module:
     from deploykit.zoo import weights
 
     try:
-        spec = _spec(json.loads(weights.metadata(path)[_SPEC]))
-    except (DeploykitError, KeyError, ValueError, TypeError) as error:
+        spec = codec.from_json(weights.metadata(path)[_SPEC], ModelSpec)
+    except (DeploykitError, KeyError, codec.MalformedMessage) as error:
         raise BuildFailed(f"{path} does not load: {one_line(error)}; build it again") from error
     # Values come from the file: to draw random ones first would take longer than to load these.
     named = ":" not in spec.name
@@ -108,10 +106,6 @@ def restore_module(path: Path) -> nn.Module:
             f"{path} does not fit {spec.label} as it is now: {one_line(error)}; build it again"
         ) from error
     return module.eval()
-
-
-def _spec(stored: Mapping[str, Any]) -> ModelSpec:
-    return ModelSpec(**{**stored, "rho": Fraction(stored["rho"])})
 
 
 class _Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -103,10 +103,8 @@ def _spec_of(metadata: Mapping[str, str], path: Path) -> ModelSpec:
 
 
 def _recipe_of(metadata: Mapping[str, str]) -> dict[str, Any]:
-    with contextlib.suppress(KeyError, ValueError):
-        stored = json.loads(metadata[RECIPE_KEY])
-        if isinstance(stored, dict):
-            return stored
+    with contextlib.suppress(KeyError, codec.MalformedMessage):
+        return codec.from_json(metadata[RECIPE_KEY], dict[str, Any])
     return {}
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploykit import env
+from deploykit import codec, env
 from deploykit.code_digest import code_digest
 from deploykit.errors import UsageError
 from deploykit.spec import ModelSpec, OnnxModel
@@ -77,7 +77,7 @@ def obtain_network(source: Source, store: Store) -> Network:
 def _from_zoo(spec: ModelSpec, store: Store) -> Network:
     stored = _checkpoint(spec)
     fields = {
-        "spec": dataclasses.asdict(spec) | {"rho": str(spec.rho)},
+        "spec": codec.to_values(spec),
         "checkpoint_sha256": file_sha256(stored) if stored else None,
         "versions": {name: env.package_version(name) for name in _EXPORTERS},
         "code": code_digest(__name__, "deploykit.zoo"),

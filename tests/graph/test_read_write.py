@@ -107,9 +107,14 @@ def test_a_file_remembers_the_network_it_came_from(
     assert model.recipe == {"opset": 20}
 
 
-def test_a_strange_origin_is_ignored(convolution: onnx.ModelProto, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "recipe", ["[", "[1]", '{"a": ' + "[" * 100_000], ids=["cut", "list", "nested"]
+)
+def test_a_strange_origin_is_ignored(
+    convolution: onnx.ModelProto, tmp_path: Path, recipe: str
+) -> None:
     helper.set_model_props(
-        convolution, {"deploykit.spec": '{"name": 3, "rho": "1/0"}', "deploykit.recipe": "["}
+        convolution, {"deploykit.spec": '{"name": 3, "rho": "1/0"}', "deploykit.recipe": recipe}
     )
     model = open_model(written(convolution, tmp_path))
     assert model.spec == ModelSpec("model", weights="file")
