@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -98,6 +99,26 @@ def test_export_writes_the_file_and_describes_it(shared_store, tmp_path):
     assert model.precision == "fp32"
     assert model.sha256 == deploykit.store.file_sha256(path)
     assert model.recipe["verified"]["batches"] == [1, 3]
+
+
+def test_export_exports_a_network_of_the_users_own_once(shared_store, tmp_path, monkeypatch):
+    """Such a network is in no store that could be asked: each export traces it anew."""
+    from deploykit.workflow.network import obtain_network
+
+    (tmp_path / "counted.py").write_text(
+        "import torch\n"
+        "calls = []\n"
+        "def make():\n"
+        "    calls.append(1)\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8, 2))\n"
+        "make.input_shape = (2, 2, 2)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    obtain_network(ModelSpec("counted:make"), shared_store)
+    calls = sys.modules["counted"].calls
+    once = len(calls)
+    assert deploykit.export("counted:make", tmp_path / "c.onnx", store=shared_store).path.is_file()
+    assert len(calls) == 2 * once
 
 
 def test_build_gives_the_engine_in_the_precision_asked_for(shared_store):

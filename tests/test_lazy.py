@@ -20,6 +20,15 @@ def test_naming_a_package_does_not_import_it_and_using_it_does():
     assert done.stdout.split() == ["False", "True"]
 
 
+def test_modules_of_a_package_are_imported_when_they_are_used():
+    code = (
+        "import sys; from deploykit.lazy import rich; before = 'rich' in sys.modules; "
+        "rich.table.Table; print(before, 'rich.table' in sys.modules, hasattr(rich, 'tabel'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True", "False"]
+
+
 def test_it_gives_what_the_package_holds_now(monkeypatch):
     monkeypatch.setattr("numpy.zeros", "replaced")
     assert np.zeros == "replaced"

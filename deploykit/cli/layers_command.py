@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -21,12 +21,10 @@ from deploykit.report.views import Field, column, millions, percent
 from deploykit.store import Store
 from deploykit.workflow.build import check_precisions, require_available
 from deploykit.workflow.calibration import CalibrationChoice
+from deploykit.workflow.keep import Goal, Kept, find_kept, name_as_rule
+from deploykit.workflow.layers import LayerReport, LayerRow, ordered, report_layers, totals
 from deploykit.workflow.network import obtain_network
 from deploykit.workflow.plan import Source, Variants, plan
-
-if TYPE_CHECKING:
-    from deploykit.workflow.keep import Goal, Kept
-    from deploykit.workflow.layers import LayerReport
 
 
 @group(
@@ -48,8 +46,6 @@ def goal_options(max_accuracy_drop: float | None, min_snr_db: float | None) -> G
     """What a search for layers to keep in float32 is to reach; None where there is none."""
     if max_accuracy_drop is None and min_snr_db is None:
         return None
-    from deploykit.workflow.keep import Goal
-
     return Goal(max_accuracy_drop, min_snr_db)
 
 
@@ -100,8 +96,6 @@ def command(
     deploykit layers my.onnx --precision int8 --data npz:my.npz --max-accuracy-drop 0.5%
     deploykit layers mobilenet --precision int8 --min-snr-db 25
     """
-    from deploykit.workflow.layers import LayerRow, ordered, report_layers
-
     ordered((), by)  # refuses an order that is none before any work is done
     target = get(backend).target
     check_precisions([precision], [target])
@@ -146,8 +140,6 @@ def command(
 
 
 def _show(report: LayerReport, rows: list[dict[str, Any]], outputs: Outputs) -> None:
-    from deploykit.workflow.layers import totals
-
     below = totals(report)
     if outputs.json:
         print_json({"layers": rows, **below, "warning": report.warning})
@@ -217,8 +209,6 @@ def _search(
         UsageError: two goals, or a precision with nothing to keep.
         CheckFailed: not even all layers in fp32 suffice.
     """
-    from deploykit.workflow.keep import find_kept, name_as_rule
-
     if precision == "fp32":
         raise UsageError("with --precision fp32 all layers are: give another one, such as int8")
     with Steps(0, quiet=quiet) as steps:

@@ -64,7 +64,7 @@ def _fields() -> list[Field]:
 
 
 def _list_precisions(outputs: Outputs) -> None:
-    # The recipes need the onnx package, which the catalogue does not.
+    # The recipes are a quarter of what this module would import, and the catalogue needs none of them.
     from deploykit.graph.precision import precisions
 
     recipes = precisions()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -9,16 +10,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import zoo
+from deploykit.bench.scenario import Scenario
+from deploykit.bench.timing import Policy
+from deploykit.claims import evaluate_claims, table
 from deploykit.errors import UsageError
+from deploykit.graph.count import count_graph
+from deploykit.lazy import pd
+from deploykit.report.schema import NAMES
 from deploykit.spec import BuildOptions, Counts, Engine, ModelSpec, OnnxModel
 from deploykit.store import Store
+from deploykit.workflow.build import build_network, check_precisions, usable_backends
+from deploykit.workflow.calibration import CalibrationChoice
+from deploykit.workflow.configuration import ProfileOptions, configurations
+from deploykit.workflow.export import write_network
+from deploykit.workflow.network import obtain_network
 from deploykit.workflow.plan import Source, Variants, fractions, plan
+from deploykit.workflow.profile import Profiler
+from deploykit.zoo import Architecture
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
-
-    from deploykit.zoo import Architecture
 
 #: A network as the API takes it: a name, "module:factory", the path of an .onnx file, or a spec.
 Model = str | os.PathLike[str] | ModelSpec
@@ -27,14 +38,15 @@ Model = str | os.PathLike[str] | ModelSpec
 def _sources(
     models: Model | Iterable[Model], variants: Variants, data: str | None = None
 ) -> list[Source]:
-    listed = [models] if isinstance(models, str | os.PathLike | ModelSpec) else list(models)
-    found: list[Source] = []
-    for model in listed:
+    """The networks that the API's argument means; a spec is one as it stands."""
+    named = [models] if isinstance(models, str | os.PathLike | ModelSpec) else list(models)
+    sources: list[Source] = []
+    for model in named:
         if isinstance(model, ModelSpec):
-            found.append(model)
+            sources.append(model)
         else:
-            found += plan([os.fspath(model)], variants, data)
-    return found
+            sources += plan([os.fspath(model)], variants, data)
+    return sources
 
 
 def _variants(alpha: float, rho: Fraction | float | str, weights: str | None) -> Variants:
@@ -45,10 +57,10 @@ def _exact(rho: Fraction | float | str) -> Fraction:
     """A multiplier as it was meant: 0.1 is 1/10, "6/7" is 6/7."""
     if isinstance(rho, Fraction):
         return rho
-    found = fractions(str(rho), "rho")
-    if len(found) != 1:
+    numbers = fractions(str(rho), "rho")
+    if len(numbers) != 1:
         raise UsageError(f"rho takes one number such as 0.5 or '6/7', not {rho!r}")
-    return found[0]
+    return numbers[0]
 
 
 def create_model(
@@ -63,12 +75,12 @@ def create_model(
     """A network of the catalogue as a module in eval mode: (N, C, H, W) float32 to logits (N, classes).
 
     Args:
-        name: of the catalogue, or "module:factory".
-        alpha: width multiplier, for the networks that have one.
-        rho: resolution multiplier; shapes no weight, but is checked against what the network can take.
-        num_classes: of the head; the architecture's own when None.
+        name: a network of the catalogue, or "module:factory".
+        alpha: the width multiplier, for the networks that have one.
+        rho: the resolution multiplier; it shapes no weight, but is checked against what the network can take.
+        num_classes: how many classes the head tells apart; None takes the architecture's own number.
         weights: "random" (the default), "trained", "torchvision", "timm", or a checkpoint's path.
-        seed: of random weights.
+        seed: what random weights are drawn with; equal seeds give equal weights.
 
     Raises:
         UsageError, InvalidModel, MissingDependency: as `deploykit.zoo.create`.
@@ -109,15 +121,10 @@ def export(
     Raises:
         DeploykitError: as `deploykit.workflow.network.obtain_network`; nothing is written then.
     """
-    import dataclasses
-
-    from deploykit.workflow.export import export_to
-    from deploykit.workflow.network import obtain_network
-
-    artifacts = store or Store()
     (source,) = _sources(model, _variants(alpha, rho, weights))
-    export_to(source, Path(path), artifacts)
-    return dataclasses.replace(obtain_network(source, artifacts).model, path=Path(path))
+    network = obtain_network(source, store or Store())
+    write_network(network, Path(path))
+    return dataclasses.replace(network.model, path=Path(path))
 
 
 def build(
@@ -138,10 +145,6 @@ def build(
     Raises:
         DeploykitError: as `deploykit.workflow.build.build_network`.
     """
-    from deploykit.workflow.build import build_network, check_precisions, usable_backends
-    from deploykit.workflow.calibration import CalibrationChoice
-    from deploykit.workflow.network import obtain_network
-
     choice = CalibrationChoice(data, synthetic=synthetic_calibration)
     choice.check()
     check_precisions([precision], [target])
@@ -170,15 +173,6 @@ def profile(
     Networks with multipliers or weights are given as `ModelSpec`. A configuration that fails is a row with
     its reason.
     """
-    import pandas as pd
-
-    from deploykit.bench.scenario import Scenario
-    from deploykit.bench.timing import Policy
-    from deploykit.report.schema import NAMES
-    from deploykit.workflow.calibration import CalibrationChoice
-    from deploykit.workflow.configuration import ProfileOptions, configurations
-    from deploykit.workflow.profile import Profiler
-
     options = ProfileOptions(
         precisions=precisions,
         backends=backends,
@@ -200,10 +194,6 @@ def check_claims(ids: Iterable[str] | None = None, rows: Any = None) -> pd.DataF
     Raises:
         UnknownName: there is no such claim.
     """
-    import pandas as pd
-
-    from deploykit.claims import evaluate_claims, table
-
     return pd.DataFrame(table.verdict_rows(evaluate_claims(ids, rows)))
 
 
@@ -218,8 +208,6 @@ def count(
         UsageError: a module without `input_shape`.
     """
     if isinstance(path_or_module, str | os.PathLike):
-        from deploykit.graph.count import count_graph
-
         return count_graph(Path(path_or_module))
     if input_shape is None:
         raise UsageError(

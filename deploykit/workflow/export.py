@@ -13,7 +13,7 @@ from deploykit.errors import OutputFailed, UsageError
 from deploykit.report.csvfile import STDOUT
 from deploykit.spec import ModelSpec
 from deploykit.store import Store, output_errors
-from deploykit.workflow.network import obtain_network
+from deploykit.workflow.network import Network, obtain_network
 from deploykit.workflow.plan import Source
 
 
@@ -81,7 +81,15 @@ def export_to(source: Source, place: Path, store: Store) -> Exported:
     Raises:
         DeploykitError: as `obtain_network`; OutputFailed where `place` can't be written.
     """
-    network = obtain_network(source, store)
+    return write_network(obtain_network(source, store), place)
+
+
+def write_network(network: Network, place: Path) -> Exported:
+    """Put a copy of a network's graph at `place`, whole or not at all.
+
+    Raises:
+        OutputFailed: `place` can't be written.
+    """
     with output_errors("ONNX file", place):
         _put(network.model.path, place)
     return Exported(

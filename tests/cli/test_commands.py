@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import io
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -77,6 +80,31 @@ def test_the_help_of_all_lists_every_command_and_the_exit_codes(run):
     assert ended.code == 0
     assert all(re.search(rf"^  {name} ", ended.out, re.M) for name in COMMANDS)
     assert "130 interrupted" in ended.out
+
+
+def test_the_list_of_commands_says_what_each_command_says_of_itself():
+    for name, text in COMMANDS.items():
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        assert command.get_short_help_str(200) == click.Command(name, help=text).get_short_help_str(
+            200
+        )
+        assert " ".join(inspect.getdoc(command.callback).split()).startswith(text)
+
+
+def test_a_list_of_the_commands_imports_none_of_them():
+    code = (
+        "import sys; from deploykit.cli import invoke; invoke(['--help']); "
+        "sys.exit(any(name.endswith('_command') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_a_shell_completes_commands_without_importing_them(run_process):
+    asked = {"_DEPLOYKIT_COMPLETE": "bash_complete", "COMP_WORDS": "deploykit c", "COMP_CWORD": "1"}
+    assert run_process(env=asked).out.split() == ["plain,claims", "plain,compare", "plain,check"]
+    asked |= {"COMP_WORDS": "deploykit check --j", "COMP_CWORD": "2"}
+    assert run_process(env=asked).out.split() == ["plain,--json"]
 
 
 def test_without_a_command_the_help_is_shown_on_stderr(run):
@@ -152,9 +180,6 @@ def test_export_names_files_after_what_they_hold(run, tmp_path):
 
 
 def test_export_to_stdout_is_the_file_and_nothing_else(run, run_process, tmp_path):
-    import subprocess
-    import sys
-
     run("export", "lenet5", "--weights", "trained", "-o", "net.onnx")
     code = "import sys, deploykit.cli as c; sys.exit(c.invoke(sys.argv[1:]))"
     arguments = ["export", "lenet5", "--weights", "trained", "-q", "-o", "-"]
