@@ -1,5 +1,4 @@
 """Measuring: one fresh process per row, its timing, memory, drift and accuracy.
 
-The parent uses `deploykit.bench.request` and `deploykit.bench.request`, which import nothing heavy; all
-else runs in the worker process.
+The parent asks through `deploykit.bench.request`; what is heavy is imported in the worker process alone.
 """

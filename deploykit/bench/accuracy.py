@@ -179,7 +179,7 @@ def agreement(
 
 
 def overlapped(items: Iterable[T]) -> Iterator[T]:
-    """The items, read ahead by a thread if reading is found to take more than a tenth of the time.
+    """The items, read ahead by a thread if reading takes more than a tenth of the time.
 
     Handing an item from thread to thread costs about as much as a tiny network's run, and more on a busy
     machine; images that lie in memory are better taken as they come.
@@ -200,7 +200,7 @@ def overlapped(items: Iterable[T]) -> Iterator[T]:
 
 
 def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
-    """The items, read by a thread that keeps up to `depth` of them ready.
+    """The items, read by a thread that holds up to `depth` of them ready.
 
     An error of the iterator is raised here. Whoever stops early stops the thread too.
     """

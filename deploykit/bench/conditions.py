@@ -43,7 +43,7 @@ class Conditions:
 
     Attributes:
         elapsed_s: between them.
-        others_cores: cores kept busy by other processes.
+        others_cores: how many cores other processes used, on average.
         steal_share: of all processor time.
         throttled_share: of the elapsed time.
         frequency_change: of the fastest core, relative; negative is slower at the end.
@@ -124,12 +124,14 @@ def _throttled_s(root: Path) -> float | None:
 
 def _frequency_mhz(root: Path) -> float | None:
     """The fastest core's frequency, from cpufreq or else /proc/cpuinfo."""
-    found: list[float] = []
+    frequencies_mhz: list[float] = []
     for path in (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq"):
         text = (_read(path) or "").strip()
         if text.isdigit():
-            found.append(int(text) / 1000)
-    if not found:
+            frequencies_mhz.append(int(text) / 1000)
+    if not frequencies_mhz:
         lines = (_read(root / "proc/cpuinfo") or "").splitlines()
-        found = [float(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")]
-    return max(found, default=None)
+        frequencies_mhz = [
+            float(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")
+        ]
+    return max(frequencies_mhz, default=None)

@@ -220,7 +220,7 @@ def layer_drift(
         timeout_s: seconds until the comparison is given up.
 
     Returns:
-        By the layer's node, in the order of the graph; layers whose value is not found are left out.
+        By the layer's node, in the order of the graph; layers that `model` has no value of are left out.
 
     Raises:
         WorkerFailure: a graph does not run, or a value is not finite.
@@ -282,8 +282,8 @@ def compare_layers(request: LayersRequest) -> list[LayerDrift]:
             distances[pair].add(values, others)
     rows = []
     for name, place in followed.items():
-        found = distances[place.reference, place.tensor]
-        rows.append(LayerDrift(name, place.node, found.snr_db, found.cosine, found.max_abs))
+        total = distances[place.reference, place.tensor]
+        rows.append(LayerDrift(name, place.node, total.snr_db, total.cosine, total.max_abs))
     return rows
 
 
@@ -306,7 +306,7 @@ def _expose(proto: Any, names: Sequence[str]) -> None:
 
 def _session(proto: Any) -> Any:
     options = session_options(optimise=False)
-    # A plan of memory made for one batch would be kept beside the memory itself.
+    # A plan of memory made for one batch would stay beside the memory itself.
     options.enable_mem_pattern = False
     return open_session(
         proto.SerializeToString(),

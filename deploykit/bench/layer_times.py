@@ -63,7 +63,7 @@ class LayerTimes:
         call_ms: what a run costs that has no nodes.
         whole_ms: a run that is not profiled, mean over the quiet ones.
         profile_ms: what the profile adds to a node, on average; it has been taken off.
-        runs: profiled runs that were counted.
+        runs: how many profiled runs the times rest on.
     """
 
     names: tuple[str, ...]

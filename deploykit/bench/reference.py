@@ -86,7 +86,7 @@ def make_reference(
     seed: int = 0,
     timeout_s: float = TIMEOUT_S,
 ) -> Path:
-    """Write the reference of an fp32 graph, in a process of its own; found again if it is there.
+    """Write the reference of an fp32 graph, in a process of its own, unless the file is there.
 
     Args:
         model: the fp32 graph.

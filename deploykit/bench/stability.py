@@ -53,32 +53,32 @@ def judge(
         settled: whether three windows of the warm-up agreed.
         timed_s: wall time of the calls that gave the samples; with streams, of each of them summed.
     """
-    found = [*of_machine(conditions)]
+    findings = [*of_machine(conditions)]
     if not settled:
-        found.append(
+        findings.append(
             Finding(
                 "warm-up", "three windows never agreed within 10%", "measure on an idle machine"
             )
         )
     total_s = float(samples_ns.sum()) / 1e9
     if int(samples_ns.min()) < 0 or total_s > timed_s * (1 + CLOCK_GAP):
-        found.append(
+        findings.append(
             Finding(
                 "clock",
                 f"the samples sum to {total_s:.3g} s of {timed_s:.3g} s that passed",
                 "measure again; check the machine's clock source",
             )
         )
-    found.extend(_of_series(samples_ns, median_interval_ns))
-    return tuple(found)
+    findings.extend(_of_series(samples_ns, median_interval_ns))
+    return tuple(findings)
 
 
 def of_machine(conditions: Conditions) -> list[Finding]:
     """What the machine did besides, where it was too much."""
-    found = []
+    findings = []
     steal, others = conditions.steal_share, conditions.others_cores
     if steal is not None and steal > STEAL_SHARE:
-        found.append(
+        findings.append(
             Finding(
                 "steal",
                 f"the hypervisor took {steal:.1%} of the processor time",
@@ -86,7 +86,7 @@ def of_machine(conditions: Conditions) -> list[Finding]:
             )
         )
     if others is not None and others > OTHERS_SHARE * conditions.cores:
-        found.append(
+        findings.append(
             Finding(
                 "load",
                 f"other processes used {others:.2f} of {conditions.cores} cores",
@@ -95,7 +95,7 @@ def of_machine(conditions: Conditions) -> list[Finding]:
         )
     throttled = conditions.throttled_share
     if throttled is not None and throttled > THROTTLED_SHARE:
-        found.append(
+        findings.append(
             Finding(
                 "throttled",
                 f"a cgroup limit held the process back {throttled:.1%} of the time",
@@ -104,23 +104,23 @@ def of_machine(conditions: Conditions) -> list[Finding]:
         )
     change = conditions.frequency_change
     if change is not None and abs(change) > FREQUENCY_CHANGE:
-        found.append(
+        findings.append(
             Finding(
                 "frequency",
                 f"the processor's frequency changed by {change:+.0%}",
                 "fix the frequency (governor performance, turbo off) or let it cool",
             )
         )
-    return found
+    return findings
 
 
 def _of_series(
     samples_ns: np.ndarray[Any, Any], median_interval_ns: tuple[float, float]
 ) -> list[Finding]:
-    found = []
+    findings = []
     slope = trend(samples_ns)
     if abs(slope.change) > TREND_CHANGE and slope.p_value < TREND_P_VALUE:
-        found.append(
+        findings.append(
             Finding(
                 "trend",
                 f"latency changed by {slope.change:+.1%} over the run (p {slope.p_value:.1g})",
@@ -130,7 +130,7 @@ def _of_series(
     peaks = modes(samples_ns)
     if len(peaks) > 1 and peaks[-1] > peaks[0] * (1 + MODE_GAP):
         places = ", ".join(f"{peak / 1e6:.3g}" for peak in peaks)
-        found.append(
+        findings.append(
             Finding(
                 "modes",
                 f"latencies pile up at {places} ms",
@@ -139,11 +139,11 @@ def _of_series(
         )
     low, high = median_interval_ns
     if low > 0 and high / low - 1 > MEDIAN_WIDTH:
-        found.append(
+        findings.append(
             Finding(
                 "spread",
                 f"the median is only known to {high / low - 1:.1%}",
                 "measure longer or on an idle machine",
             )
         )
-    return found
+    return findings

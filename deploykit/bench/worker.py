@@ -68,10 +68,10 @@ class Loaded:
     def remarks(self) -> tuple[dict[str, Any], list[Note]]:
         """What the sessions themselves have to say of a timing: columns and notes."""
         first = self.sessions[0]
-        found: dict[str, Any] = {}
+        changed: dict[str, Any] = {}
         if first.compile_s is not None:
-            found["build_s"] = round(float(self.engine.manifest["build_s"]) + first.compile_s, 3)
-        return found, list(first.notes)
+            changed["build_s"] = round(float(self.engine.manifest["build_s"]) + first.compile_s, 3)
+        return changed, list(first.notes)
 
 
 @contextlib.contextmanager
@@ -199,10 +199,10 @@ def _accuracy(
     details["images"] = accuracy.images
     if part.unreadable:
         details["unreadable"] = part.unreadable
-    found, notes = columns.of_accuracy(accuracy, f"{wanted.dataset}/{wanted.part}", agreed)
+    cells, notes = columns.of_accuracy(accuracy, f"{wanted.dataset}/{wanted.part}", agreed)
     if part.unreadable:
         notes.append(columns.unreadable_note(part.unreadable, wanted.part))
-    return found, notes
+    return cells, notes
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -12,11 +13,13 @@ from pathlib import Path
 import pytest
 from interrupts import interrupt, start, wait_until
 
-from deploykit.bench.channel import WorkerFailure
-from deploykit.bench.request import WorkerRequest, run_worker
+from deploykit.bench import channel
+from deploykit.bench.channel import WorkerFailure, run_child
+from deploykit.bench.request import WorkerRequest, WorkerResult, run_worker
 from deploykit.bench.timing import Policy
 from deploykit.codec import to_json
 
+ANSWERS = "deploykit_answers"
 SHORT = Policy(warmup_s=0.01, warmup_max_s=0.2, window_s=0.005, min_s=0.05, max_s=0.5, block_s=0.01)
 
 
@@ -73,7 +76,7 @@ def test_ctrl_c_kills_the_worker_and_passes_on(engine, plugin, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(
         "import sys\n"
-        "from deploykit.bench.request import WorkerRequest, run_worker\n"
+        "from deploykit.bench.request import WorkerRequest, WorkerResult, run_worker\n"
         "from deploykit.codec import from_json\n"
         "try:\n"
         "    run_worker(from_json(sys.argv[1], WorkerRequest), 60)\n"
@@ -123,6 +126,53 @@ def test_the_parent_imports_nothing_heavy():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_a_process_that_a_dead_worker_left_behind_holds_nobody_up(engine, plugin):
+    with pytest.raises(WorkerFailure) as caught:
+        run_worker(WorkerRequest(engine.folder, "leaving", policy=SHORT), 300)
+    left = int(engine.path.with_name("left").read_text())
+    assert caught.value.kind == "killed"
+    assert Path(
+        f"/proc/{left}"
+    ).exists()  # it still held the pipe open when the worker was given up
+    os.kill(left, signal.SIGKILL)
+
+
+def test_questions_and_answers_may_be_larger_than_a_pipe(plugin):
+    text = "question " * 2**17
+    assert run_child(ANSWERS, ("echo", text), str, 60) == text
+    assert run_child(ANSWERS, ("large", ""), str, 60) == "x" * 2**21
+
+
+def test_an_answer_may_be_infinite(plugin):
+    assert run_child(ANSWERS, ("infinite", ""), float, 60) == math.inf
+
+
+def test_an_answer_of_another_type_is_malformed(plugin):
+    with pytest.raises(WorkerFailure, match="the same version of deploykit") as caught:
+        run_child(ANSWERS, ("echo", ""), WorkerResult, 60)
+    assert caught.value.kind == "malformed"
+
+
+def test_an_answer_that_has_no_json_form_is_an_error_of_the_worker(plugin):
+    with pytest.raises(WorkerFailure, match=r"TypeError in codec\.py.*no JSON form") as caught:
+        run_child(ANSWERS, ("object", ""), str, 60)
+    assert caught.value.kind == "error"
+
+
+def test_a_result_cut_off_by_a_limit_is_malformed(plugin, monkeypatch):
+    monkeypatch.setattr(channel, "_MAX_ANSWER_BYTES", 2**20)
+    with pytest.raises(WorkerFailure, match="which is no result") as caught:
+        run_child(ANSWERS, ("large", ""), str, 60)
+    assert caught.value.kind == "malformed"
+
+
+def test_a_worker_is_waited_for_without_process_descriptors_too(plugin, engine, monkeypatch):
+    monkeypatch.delattr(os, "pidfd_open")
+    assert run_child(ANSWERS, ("echo", "yes"), str, 60) == "yes"
+    with pytest.raises(WorkerFailure, match="was killed"):
+        run_worker(WorkerRequest(engine.folder, "killed", policy=SHORT), 60)
 
 
 def assert_dead(pid: int) -> None:

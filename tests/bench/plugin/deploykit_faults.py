@@ -106,6 +106,18 @@ class Killed(Steady):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Leaving(Steady):
+    """Dies and leaves a process behind, in a session of its own, that holds the pipe of the answers open."""
+
+    def load(self, engine, threads=None, run_pass="forward"):
+        left = os.fork()
+        if left == 0:
+            os.setsid()
+            time.sleep(600)
+        engine.path.with_name("left").write_text(str(left))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Crashing(Steady):
     def open(self, engine, threads, run_pass):
         print("assertion failed in the runtime", file=sys.stderr, flush=True)

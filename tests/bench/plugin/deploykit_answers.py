@@ -1,0 +1,21 @@
+"""A child for tests of the channel: answers a question, such as `["large", 3]`, in the way that it names."""
+
+from __future__ import annotations
+
+import math
+
+from deploykit.bench.channel import serve
+
+
+def answer(question: tuple[str, str]) -> object:
+    what, text = question
+    return {
+        "echo": text,
+        "large": "x" * 2**21,
+        "infinite": math.inf,
+        "object": object(),
+    }[what]
+
+
+if __name__ == "__main__":
+    serve(tuple[str, str], answer)
