@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 
 from deploykit.backends.base import BackendBase, SessionBase
 from deploykit.errors import UnknownName, UsageError, one_line
+from deploykit.graph.precision import precisions
 from deploykit.graph.recipes import PrecisionRecipe, add_source
 
 ENTRY_POINT_GROUP = "deploykit.backends"
@@ -129,5 +130,6 @@ __all__ = [
     "for_target",
     "get",
     "names",
+    "precisions",
     "reference",
 ]

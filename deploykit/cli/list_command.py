@@ -65,7 +65,7 @@ def _fields() -> list[Field]:
 
 def _list_precisions(outputs: Outputs) -> None:
     # The recipes are a quarter of what this module would import, and the catalogue needs none of them.
-    from deploykit.graph.precision import precisions
+    from deploykit.backends import precisions
 
     recipes = precisions()
     if outputs.json:
