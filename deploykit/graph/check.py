@@ -44,11 +44,11 @@ def _check_ports(model: onnx.ModelProto, path: Path) -> None:
                     "give a dynamic dimension a name instead"
                 )
     if not any(value.type.tensor_type.elem_type in FLOATS for value in inputs):
-        found = ", ".join(
+        types = ", ".join(
             f"{v.name} ({onnx_name(v.type.tensor_type.elem_type).lower()})" for v in inputs
         )
         raise InvalidModel(
-            f"{path}: has no floating-point input (inputs: {found or 'none'}); "
+            f"{path}: has no floating-point input (inputs: {types or 'none'}); "
             "give a network that takes images as floats"
         )
     if not model.graph.output:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from deploykit.errors import InvalidModel
+from deploykit.graph.nodes import opset
+from deploykit.graph.shapes import skeleton
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
 
@@ -101,7 +104,7 @@ class GraphEditor(GraphView):
         return unique
 
     def take_over(self, node: onnx.NodeProto, old: str, new: str) -> None:
-        """Let a node make `new`, whose maker was removed, in place of `old`, which no one reads any more."""
+        """Let a node make `new`, whose producer was removed, in place of `old`, which no one reads any more."""
         node.output[list(node.output).index(old)] = new
         del self._producers[old]
         self._producers[new] = node
@@ -137,12 +140,12 @@ class GraphEditor(GraphView):
         if result in self._captured:
             return False
         if result in self.outputs:
-            maker = self._producers.get(source)
-            if maker is None or source in self.outputs or source in self._captured:
+            producer = self._producers.get(source)
+            if producer is None or source in self.outputs or source in self._captured:
                 return False
             self.remove(node)
             self.redirect(source, result)
-            self.take_over(maker, source, result)
+            self.take_over(producer, source, result)
             return True
         self.redirect(result, source)
         self.remove(node)
@@ -196,6 +199,54 @@ class GraphEditor(GraphView):
                     ordered.append(node)
                     continue
                 stack.append((node, True))
-                makers = (self._producers.get(name) for name in reversed(node.input) if name)
-                stack.extend((m, False) for m in makers if m is not None and id(m) not in done)
+                producers = (self._producers.get(name) for name in reversed(node.input) if name)
+                stack.extend((m, False) for m in producers if m is not None and id(m) not in done)
         return ordered
+
+
+# ---- the opset
+
+
+def raise_opset(model: onnx.ModelProto, least: int, precision: str) -> dict[str, Any]:
+    """Convert the model, in place, to opset `least` if it is older; returns what to say of it.
+
+    Only the graph without its weights goes through ONNX's converter, which copies its model several times.
+
+    Raises:
+        InvalidModel: ONNX's converter can't do it.
+    """
+    present = opset(model)
+    if present >= least:
+        return {}
+    light = skeleton(model)
+    try:
+        converted = onnx.version_converter.convert_version(light, least)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InvalidModel(
+            f"opset {present} is too old for {precision} and can't be raised to {least} ({reason}); "
+            f"export the model with opset {least} or newer"
+        ) from error
+    _take_graph(model, converted)
+    minimum = onnx.helper.find_min_ir_version_for(list(model.opset_import), ignore_unknown=True)
+    model.ir_version = max(model.ir_version, minimum)
+    return {"opset_raised": f"{present} to {least}"}
+
+
+def _take_graph(model: onnx.ModelProto, converted: onnx.ModelProto) -> None:
+    """Put the converted nodes, and the constants that came with them, beside the model's own weights."""
+    graph = model.graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    del graph.node[:]
+    graph.node.extend(converted.graph.node)
+    for tensor in converted.graph.initializer:
+        if tensor.name in stored:
+            stored[tensor.name].CopyFrom(tensor)
+        else:
+            graph.initializer.append(tensor)
+    for index in range(len(graph.input) - 1, -1, -1):
+        if graph.input[index].name in stored:
+            del graph.input[index]
+    del graph.value_info[:]
+    del model.opset_import[:]
+    model.opset_import.extend(converted.opset_import)

@@ -287,22 +287,24 @@ def verify(path: Path, images: Images, expected: Images, label: str) -> dict[str
 
     session = open_session(path, options, refused)
     try:
-        found = {n: session.run(None, {session.get_inputs()[0].name: images[n]})[0] for n in images}
+        computed = {
+            n: session.run(None, {session.get_inputs()[0].name: images[n]})[0] for n in images
+        }
     except Exception as error:
         raise refused(one_line(error)) from error
     largest_abs, largest_rel = 0.0, 0.0
     for batch, reference in expected.items():
-        if not np.isfinite(reference).all() or not np.isfinite(found[batch]).all():
+        if not np.isfinite(reference).all() or not np.isfinite(computed[batch]).all():
             raise DriftFailed(
                 f"the outputs of {label} are not finite at batch {batch}; check its weights"
             )
         scale = float(np.abs(reference).max())
-        if scale == 0.0 or found[batch].shape != reference.shape:
+        if scale == 0.0 or computed[batch].shape != reference.shape:
             raise DriftFailed(
                 f"the outputs of {label} can't be compared at batch {batch} (shape "
-                f"{found[batch].shape}, torch {reference.shape}, largest {scale:g}); check its weights"
+                f"{computed[batch].shape}, torch {reference.shape}, largest {scale:g}); check its weights"
             )
-        error_abs = float(np.abs(found[batch].astype(np.float64) - reference).max())
+        error_abs = float(np.abs(computed[batch].astype(np.float64) - reference).max())
         if error_abs > TOLERANCE * scale:
             raise DriftFailed(
                 f"the exported {label} differs from torch by {error_abs / scale:.2g} of the largest "

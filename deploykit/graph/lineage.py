@@ -58,13 +58,13 @@ def layers(source: GraphView | onnx.ModelProto) -> list[Layer]:
 
 
 def neighbours(
-    source: GraphView | onnx.ModelProto, found: Sequence[Layer]
+    source: GraphView | onnx.ModelProto, graph_layers: Sequence[Layer]
 ) -> tuple[Mapping[str, set[str]], Mapping[str, set[str]]]:
     """Who reads each layer's values, and whose values each layer reads, by name."""
     view = GraphView.of(source)
-    known = {layer.node for layer in found}
+    known = {layer.node for layer in graph_layers}
     readers: dict[str, set[str]] = {name: set() for name in known}
-    makers: dict[str, set[str]] = {name: set() for name in known}
+    producers: dict[str, set[str]] = {name: set() for name in known}
     for node in view.nodes:
         name = node_name(node)
         if name not in known:
@@ -73,8 +73,8 @@ def neighbours(
             producer = view.producer(tensor)
             if producer is not None and node_name(producer) in known:
                 readers[node_name(producer)].add(name)
-                makers[name].add(node_name(producer))
-    return readers, makers
+                producers[name].add(node_name(producer))
+    return readers, producers
 
 
 def module_of(node: onnx.NodeProto) -> str:
@@ -97,20 +97,20 @@ def follow(
     """
     view, target = GraphView.of(source), GraphView.of(other)
     restored = _restored(target)
-    found: dict[str, Followed] = {}
+    followed: dict[str, Followed] = {}
     for layer in layers(view):
         tensor, node = layer.tensor, layer.node
         while target.producer(tensor) is None and len(view.consumers(tensor)) == 1:
             ((reader, _),) = view.consumers(tensor)
             tensor, node = reader.output[0], node_name(reader)
         if target.producer(tensor) is not None and view.types.get(tensor) in FLOATS:
-            found[layer.node] = Followed(tensor, restored.get(tensor, tensor), node)
-    return found
+            followed[layer.node] = Followed(tensor, restored.get(tensor, tensor), node)
+    return followed
 
 
 def _restored(view: GraphView) -> Mapping[str, str]:
     """Tensors that are only read quantised, each with the tensor that is dequantised from it."""
-    found = {}
+    pairs = {}
     for node in view.nodes:
         if node.op_type != "QuantizeLinear":
             continue
@@ -119,5 +119,5 @@ def _restored(view: GraphView) -> Mapping[str, str]:
             continue
         behind = view.consumers(node.output[0])
         if len(behind) == 1 and behind[0][0].op_type == "DequantizeLinear":
-            found[name] = behind[0][0].output[0]
-    return found
+            pairs[name] = behind[0][0].output[0]
+    return pairs

@@ -62,7 +62,7 @@ class Trait(Flag):
     REARRANGES = auto()
     #: A weight stays the same weight through it: its values, or quantised ones.
     CARRIES_WEIGHT = auto()
-    #: `values.fixed_value` computes it where its inputs are fixed.
+    #: `view.fixed_value` computes it where its inputs are fixed.
     EVALUATED = auto()
     #: Of rounded values it makes rounded ones: it passes on, compares, negates or leaves out.
     SELECTS = auto()

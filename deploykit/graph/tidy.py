@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from deploykit.lazy import ir
 
-#: The only metadata that is kept of each node: the modules that it lies in, outermost first.
+#: The only metadata that stays on each node: the modules that it lies in, outermost first.
 SCOPES_KEY = "pkg.torch.onnx.name_scopes"
 
 

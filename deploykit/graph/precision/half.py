@@ -203,12 +203,12 @@ class _Rewriter:
         if node.op_type == "ConstantOfShape":
             self._retype_fill(node)
             return
-        found = False
+        retyped = False
         for entry in node.attribute:
             if entry.name in _TYPE_ATTRIBUTES and entry.i == ElementType.FLOAT:
                 entry.i = self.data_type
-                found = True
-        if not found and node.op_type in ("RandomNormal", "RandomUniform", "EyeLike"):
+                retyped = True
+        if not retyped and node.op_type in ("RandomNormal", "RandomUniform", "EyeLike"):
             node.attribute.append(onnx.helper.make_attribute("dtype", self.data_type))
 
     def _retype_fill(self, node: onnx.NodeProto) -> None:
@@ -252,9 +252,9 @@ class _Rewriter:
         return self.casts[key]
 
     def _stored(self, name: str) -> np.ndarray | None:
-        maker = self.editor.producer(name)
+        producer = self.editor.producer(name)
         if self.editor.initializer(name) is None and (
-            maker is None or maker.op_type != "Constant" or not is_standard(maker)
+            producer is None or producer.op_type != "Constant" or not is_standard(producer)
         ):
             return None
         return self.editor.constant(name)
@@ -275,9 +275,9 @@ class _Rewriter:
             name = value.name
             if self.before.get(name) != ElementType.FLOAT or self.now[name] == ElementType.FLOAT:
                 continue
-            maker = self.editor.producer(name)
-            if maker is None:
+            producer = self.editor.producer(name)
+            if producer is None:
                 continue
-            inner = self.editor.rename_output(maker, name, f"{name}_{self.type_name}")
+            inner = self.editor.rename_output(producer, name, f"{name}_{self.type_name}")
             self.editor.redirect(name, inner)
             self.editor.add_node("Cast", [inner], name, exact_output=True, to=ElementType.FLOAT)

@@ -107,9 +107,11 @@ class QdqWriter:
             wanted = {id(node) for node in readers}
             chosen = [node for node, _ in editor.consumers(tensor) if id(node) in wanted]
         if is_output:
-            maker = editor.producer(tensor)
-            assert maker is not None, "a graph's input that is its output has no maker to quantise"
-            source = editor.rename_output(maker, tensor, f"{tensor}_float")
+            producer = editor.producer(tensor)
+            assert producer is not None, (
+                "a graph's input that is its output has no producer to quantise"
+            )
+            source = editor.rename_output(producer, tensor, f"{tensor}_float")
         scale, zero = self.parameters(
             tensor, quantiser.scale, quantiser.zero_point, quantiser.data_type
         )

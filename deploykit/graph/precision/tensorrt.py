@@ -17,12 +17,10 @@ from typing import Any
 
 from deploykit.graph.calibrate import Calibration
 from deploykit.graph.calibrate.ranges import collect_ranges
-from deploykit.graph.edit import GraphEditor
+from deploykit.graph.edit import GraphEditor, raise_opset
 from deploykit.graph.element_types import ElementType
 from deploykit.graph.fold import fold_batchnorm, remove_passing_nodes
 from deploykit.graph.nodes import is_standard
-from deploykit.graph.precision.opsets import raise_opset
-from deploykit.graph.precision.products import Product, product_of
 from deploykit.graph.precision.qdq import (
     SMALLEST_SCALE,
     QdqWriter,
@@ -30,7 +28,7 @@ from deploykit.graph.precision.qdq import (
     channel_scales,
     symmetric_s8,
 )
-from deploykit.graph.precision.recipe import KeepRules, needs, range_facts
+from deploykit.graph.precision.recipe import KeepRules, Product, needs, product_of, range_facts
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
 
@@ -153,11 +151,11 @@ def _residual(view: GraphView, addition: onnx.NodeProto, quantised: set[int]) ->
     if len(addition.input) != 2 or addition.input[0] == addition.input[1]:
         return None
     for main, other in (addition.input, reversed(addition.input)):
-        maker = view.producer(main)
+        producer = view.producer(main)
         if (
-            maker is not None
-            and id(maker) in quantised
-            and maker.op_type == "Conv"
+            producer is not None
+            and id(producer) in quantised
+            and producer.op_type == "Conv"
             and view.read_only_by(main, addition)
             and not view.is_constant(other)
         ):
