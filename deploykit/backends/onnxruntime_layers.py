@@ -12,11 +12,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import onnx
-
 from deploykit.graph.lineage import Layer, layers, neighbours
 from deploykit.graph.operators import PRODUCTS, Trait, names
 from deploykit.graph.view import GraphView
+from deploykit.lazy import onnx
 
 #: Operators that the runtime adds to move values between layouts and types.
 _MOVERS = frozenset(
@@ -92,12 +91,12 @@ def trace_layers(source: GraphView | onnx.ModelProto, engine: onnx.ModelProto) -
         engine: the optimised graph, of the same network in any precision.
     """
     view = GraphView.of(source)
-    found = layers(view)
-    groups = _anchored(found, engine)
-    readers, makers = neighbours(view, found)
+    source_layers = layers(view)
+    groups = _anchored(source_layers, engine)
+    readers, makers = neighbours(view, source_layers)
     placed = {group.anchor.node: index for index, group in groups.items()}
     pending = []
-    for layer in reversed(found):
+    for layer in reversed(source_layers):
         if layer.node in placed:
             continue
         behind = {placed.get(reader) for reader in readers[layer.node]}
@@ -112,25 +111,27 @@ def trace_layers(source: GraphView | onnx.ModelProto, engine: onnx.ModelProto) -
         if before:  # the one that runs last has all that the layer needs
             placed[layer.node] = max(before)
             groups[max(before)].members.add(layer.node)
-    return [_node(i, node, groups.get(i), found) for i, node in enumerate(engine.graph.node)]
+    return [
+        _node(i, node, groups.get(i), source_layers) for i, node in enumerate(engine.graph.node)
+    ]
 
 
 def _node(
-    index: int, node: onnx.NodeProto, group: _Group | None, found: Sequence[Layer]
+    index: int, node: onnx.NodeProto, group: _Group | None, source_layers: Sequence[Layer]
 ) -> EngineNode:
     name = node.name or node.output[0]
     if group is None:
         return EngineNode(index, name, node.op_type)
-    members = [layer for layer in found if layer.node in group.members]
+    members = [layer for layer in source_layers if layer.node in group.members]
     products = [layer.node for layer in members if layer.op_type in PRODUCTS]
     main = products[0] if products else group.anchor.node
     return EngineNode(index, name, node.op_type, tuple(layer.node for layer in members), main)
 
 
-def _anchored(found: Sequence[Layer], engine: onnx.ModelProto) -> dict[int, _Group]:
+def _anchored(source_layers: Sequence[Layer], engine: onnx.ModelProto) -> dict[int, _Group]:
     """Engine nodes whose name speaks of a layer; a name as it stands counts before one that was cut."""
-    by_node = {layer.node: layer for layer in found}
-    by_tensor = {layer.tensor: layer for layer in found}
+    by_node = {layer.node: layer for layer in source_layers}
+    by_tensor = {layer.tensor: layer for layer in source_layers}
     taken: set[str] = set()
     groups: dict[int, _Group] = {}
 

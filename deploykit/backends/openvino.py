@@ -92,7 +92,7 @@ def compute_types(runtime_model: Any, products: Collection[str]) -> dict[str, li
         runtime_model: of what was compiled.
         products: of the graph; a layer is called by the first of them that went into it.
     """
-    found: dict[str, list[str]] = {}
+    by_type: dict[str, list[str]] = {}
     for layer in runtime_model.get_ops():
         facts = layer.get_rt_info()
         if facts["layerType"].astype(str) not in _MULTIPLYING:
@@ -100,8 +100,8 @@ def compute_types(runtime_model: Any, products: Collection[str]) -> dict[str, li
         raw = facts["runtimePrecision"].astype(str).lower()
         origins = facts["originalLayersNames"].astype(str).split(",")
         name = next((o for o in origins if o in products), layer.get_friendly_name())
-        found.setdefault(_NAMES.get(raw, raw), []).append(name.removesuffix(_SUFFIX))
-    return found
+        by_type.setdefault(_NAMES.get(raw, raw), []).append(name.removesuffix(_SUFFIX))
+    return by_type
 
 
 class OpenVinoCpu(BackendBase):

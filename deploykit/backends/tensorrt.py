@@ -273,7 +273,7 @@ def compute_types(layers: Sequence[EngineLayer], products: Iterable[str]) -> dic
 
     A node that no layer names is listed under "unknown": it was folded away or the listing changed.
     """
-    found: dict[str, list[str]] = {}
+    by_type: dict[str, list[str]] = {}
     for node in products:
         candidates = [layer for layer in layers if node in layer.nodes and layer.input_types]
         multiplying = [c for c in candidates if c.kind.lower().startswith(_MULTIPLYING)]
@@ -283,8 +283,8 @@ def compute_types(layers: Sequence[EngineLayer], products: Iterable[str]) -> dic
             kind = _TYPE_NAMES.get(raw, raw)
         else:
             kind = "unknown"
-        found.setdefault(kind, []).append(node)
-    return found
+        by_type.setdefault(kind, []).append(node)
+    return by_type
 
 
 def tensorrt_rtx() -> TensorRTBackend:

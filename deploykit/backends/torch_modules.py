@@ -114,7 +114,7 @@ class _Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.within: list[str] = []
-        self.found: dict[str, list[str]] = {}
+        self.by_type: dict[str, list[str]] = {}
 
     def __torch_dispatch__(
         self,
@@ -129,7 +129,7 @@ class _Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]
             operands = [a for a in args if isinstance(a, torch.Tensor) and a.ndim > 1]
             dtype = operands[-1].dtype
             kind = _NAMES.get(dtype, str(dtype).removeprefix("torch."))
-            self.found.setdefault(kind, []).append(self.within[-1] if self.within else name)
+            self.by_type.setdefault(kind, []).append(self.within[-1] if self.within else name)
         return func(*args, **(kwargs or {}))
 
 
@@ -162,4 +162,4 @@ def compute_types(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> dict[s
     finally:
         for hook in hooks:
             hook.remove()
-    return listener.found
+    return listener.by_type

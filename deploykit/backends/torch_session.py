@@ -153,7 +153,7 @@ class TorchSession(SessionBase):
         threads: to compute with; None is one per usable core.
         run_pass: "forward" or "forward_backward".
         compiled: whether to run what `torch.compile` makes of it, compiled at the first run of a shape.
-        where: device and clock; found when None.
+        where: device and clock; None takes the first NVIDIA device where PyTorch sees one, else the processor.
 
     Attributes:
         module: the network itself, not compiled, for hooks.

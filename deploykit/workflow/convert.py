@@ -27,7 +27,7 @@ def convert_network(
         UsageError: the precision needs calibration and there is no data for it.
         DriftFailed: the graph's values don't fit the precision.
     """
-    from deploykit.graph.precision import convert, find_recipe
+    from deploykit.graph.precision import TARGETS, convert, find_recipe
     from deploykit.workflow.keep import keep_facts, keep_rules
 
     recipe = find_recipe(precision, target)
@@ -58,7 +58,7 @@ def convert_network(
         }
 
     label = f"{network.model.spec.label.replace(':', '.')}-{precision}"
-    if recipe.targets == ("cpu",) or "cpu" not in recipe.targets:  # two recipes bear this name
+    if not set(TARGETS) <= set(recipe.targets):  # another target's recipe may bear this name
         label += f"-{recipe.targets[0]}"
     return model_of(
         store.produce(GraphManifest, label, fields, "model.onnx", make), network.model.spec

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
@@ -115,3 +117,26 @@ def test_a_precision_that_no_backend_has_is_refused_with_what_they_have():
     check_offered([torch, runtime], ["fp32", "int8"])
     with pytest.raises(UsageError, match=r"no int8 on this backend: torch has fp32$"):
         check_offered([torch], ["fp32", "int8"])
+
+
+@pytest.mark.parametrize("package", ["bench", "workflow", "report", "claims", "cli", "training"])
+def test_no_code_outside_asks_for_a_backends_or_targets_name(package):
+    names = {*backends.names(), *OWN} - {"cpu"}  # which is also a word of /proc and of PyTorch
+    asked = []
+    for path in sorted((Path(backends.__file__).parents[1] / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Compare):
+                values = [node.left, *node.comparators]
+            elif isinstance(node, ast.Call) and _called(node) in ("get", "for_target"):
+                values = node.args
+            else:
+                continue
+            constants = {
+                c.value for v in values for c in ast.walk(v) if isinstance(c, ast.Constant)
+            }
+            asked += [f"{path.name}:{node.lineno}"] if names & constants else []
+    assert asked == [], "a property of BackendBase says what differs"
+
+
+def _called(call: ast.Call) -> str:
+    return getattr(call.func, "attr", getattr(call.func, "id", ""))

@@ -63,7 +63,7 @@ def test_a_listing_that_is_cut_short_gives_what_is_whole(cut):
 
 
 @given(st.text())
-def test_rubbish_gives_no_layers_and_no_error(text):
+def test_malformed_text_gives_no_layers_and_no_error(text):
     assert compute_types(parse_layers(text), ["a"]) == {"unknown": ["a"]}
 
 

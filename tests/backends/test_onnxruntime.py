@@ -14,8 +14,12 @@ from onnx import TensorProto, helper
 
 from deploykit import env
 from deploykit.backends.building import build_engine
-from deploykit.backends.onnxruntime import OnnxRuntimeCpu, OnnxRuntimeSession
-from deploykit.backends.onnxruntime_readback import read_back, without_initialiser_inputs
+from deploykit.backends.onnxruntime import (
+    OnnxRuntimeCpu,
+    OnnxRuntimeSession,
+    read_back,
+    without_initialiser_inputs,
+)
 from deploykit.errors import BuildFailed, MissingDependency
 from deploykit.spec import BuildOptions, Engine
 from deploykit.store import Store
