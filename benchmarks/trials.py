@@ -1,4 +1,4 @@
-"""Long benchmarks that can be interrupted: every trial is kept as a line of JSON as soon as it is done.
+"""Long benchmarks that can be interrupted: every trial is stored as a line of JSON as soon as it is done.
 
 A later run with the same settings on the same machine and code goes on where the last one ended; delete
 the file to begin anew.
@@ -18,7 +18,7 @@ from typing import Any
 from deploykit import env
 from deploykit.code_digest import code_digest
 
-#: Where trials are kept; not part of the project's history.
+#: Where trials are stored; not part of the project's history.
 FOLDER = Path(os.environ.get("DEPLOYKIT_BENCH_TRIALS", "build/trials"))
 
 #: Packages whose code, and what it imports, decides what a trial comes to.
@@ -33,39 +33,39 @@ def run_trials(
     settings: Mapping[str, Any],
     measure: Callable[[str, int], Mapping[str, Any]],
 ) -> list[Trial]:
-    """All trials of a plan: those that are kept already, and the rest as they are measured.
+    """All trials of a plan: those that are stored already, and the rest as they are measured.
 
     Args:
         name: of the benchmark, and of its file.
         plan: the kind of each trial, in the order in which they are run.
-        settings: what must be equal for a kept trial to count.
+        settings: what must be equal for a stored trial to count.
         measure: a trial's outcome, given its kind and which one of that kind it is, from 0.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{name}.jsonl"
-    told = {
+    wanted = {
         **settings,
         "env_id": env.env_id(),
         "code": code_digest(*MEASURING)[:12],
     }
-    kept = {(one["kind"], one["index"]): one for one in _read(path) if one["settings"] == told}
-    found, counts = [], dict.fromkeys(plan, 0)
+    stored = {(one["kind"], one["index"]): one for one in _read(path) if one["settings"] == wanted}
+    trials, counts = [], dict.fromkeys(plan, 0)
     start, fresh = time.monotonic(), 0
     for place, kind in enumerate(plan):
         index = counts[kind]
         counts[kind] += 1
-        if (kind, index) not in kept:
-            trial = {"kind": kind, "index": index, **measure(kind, index), "settings": told}
+        if (kind, index) not in stored:
+            trial = {"kind": kind, "index": index, **measure(kind, index), "settings": wanted}
             with path.open("a") as file:
                 # A line of its own, even after one that a killed run left unfinished.
                 file.write("\n" + json.dumps(trial) + "\n")
-            kept[kind, index] = trial
+            stored[kind, index] = trial
             fresh += 1
             left_s = (time.monotonic() - start) / fresh * (len(plan) - place - 1)
             said = f"{name}: trial {place + 1} of {len(plan)} ({kind}), {left_s / 60:.0f} min left"
             print(said, file=sys.stderr, flush=True)
-        found.append(kept[kind, index])
-    return found
+        trials.append(stored[kind, index])
+    return trials
 
 
 def _read(path: Path) -> Iterator[Trial]:

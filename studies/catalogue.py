@@ -87,7 +87,7 @@ def catalogue(
         UsageError, OutputFailed: `path` can't be written.
     """
     report = CsvReport(path, COLUMNS)
-    kept = _other_rows(Path(path), specs)
+    others = _other_rows(Path(path), specs)
     threads = max(1, int(env.usable_cores()) // jobs)
     done: dict[ModelSpec, list[dict[str, Any]]] = {}
     # The lightest first, so that a mistake shows early.
@@ -109,7 +109,7 @@ def catalogue(
             for row in failed:
                 say(f"    {row.get('precision')} {row.get('backend')}: {row['reason']}")
             fresh = [row for s in specs for row in done.get(s, [])]
-            report.replace(_in_order([*kept, *fresh]))
+            report.replace(_in_order([*others, *fresh]))
     return [row for s in specs for row in done[s]]
 
 

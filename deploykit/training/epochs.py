@@ -42,9 +42,9 @@ class Epochs:
         module: trained in place; what is frozen in it stays as it is.
         part: the images to train on.
         input_shape: what the network takes, (C, H, W).
-        recipe: how.
-        seed: of order, augmentation and dropout.
-        device: where the module is.
+        recipe: batch size, learning rates, augmentation and the like.
+        seed: decides the order of images, augmentation and dropout.
+        device: PyTorch's name of the device that holds the module, such as "cpu".
         progress: called after each batch.
     """
 

@@ -58,7 +58,7 @@ def train(
         freeze: patterns of parameter names to keep as they are, such as "features.*".
         progress: called after each batch; an exception that it raises ends training, which can be resumed.
         recipe: other than the family's own; its epochs count unless `epochs` is given.
-        device: where PyTorch trains.
+        device: PyTorch's name of the device that trains, such as "cpu".
 
     Raises:
         UsageError: settings that can't be, a state of another training, data that doesn't fit.

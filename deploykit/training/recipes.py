@@ -110,7 +110,7 @@ def augment(images: torch.Tensor, recipe: Recipe, generator: torch.Generator) ->
 
     Args:
         images: (N, C, H, W), on any device.
-        recipe: how far to go.
+        recipe: how far images are turned, scaled and shifted, and whether they are mirrored.
         generator: on the CPU; the same state gives the same transformations on every device.
     """
     if not (recipe.rotate_deg or recipe.scale or recipe.shift or recipe.flip):

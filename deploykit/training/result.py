@@ -35,11 +35,11 @@ class TrainResult:
 
     Attributes:
         path: the checkpoint (safetensors).
-        sha256: of its bytes, hexadecimal.
+        sha256: SHA-256 of the checkpoint's bytes, hexadecimal.
         top1: share of the test part's images that are classified right; never used to choose anything.
-        test_images: how many there were.
-        train_images: how many it was trained on.
-        epochs: as trained.
+        test_images: size of the test part.
+        train_images: size of the train part.
+        epochs: passes over the train part, those of interrupted calls included.
         train_s: seconds spent in this call; less than the whole where training was resumed.
         loss: mean loss of the last epoch, label smoothing included.
         initialised: with a checkpoint to start from, parameters that did not come from it, such as a

@@ -9,6 +9,8 @@ from deploykit.backends import for_target
 from deploykit.backends.base import BackendBase
 from deploykit.backends.building import build_engine
 from deploykit.errors import MissingDependency, UsageError
+from deploykit.graph.precision import find_recipe
+from deploykit.graph.precision import precisions as recipes
 from deploykit.spec import BuildOptions, Engine, OnnxModel
 from deploykit.store import Store
 from deploykit.workflow.calibration import CalibrationChoice
@@ -34,8 +36,6 @@ def check_precisions(precisions: Sequence[str], targets: Sequence[str]) -> None:
     Raises:
         UnknownName, UsageError: no such precision or target, or none of the targets has it.
     """
-    from deploykit.graph.precision import find_recipe
-
     for precision in precisions:
         refusals = []
         for target in targets:
@@ -51,8 +51,6 @@ def buildable(
     precisions: Sequence[str], backends: Sequence[BackendBase]
 ) -> list[tuple[BackendBase, str]]:
     """What is to be built: each backend with each precision that its target has a recipe for."""
-    from deploykit.graph.precision import precisions as recipes
-
     offered = {backend.name: {r.name for r in recipes(backend.target)} for backend in backends}
     return [
         (b, precision) for b in backends for precision in precisions if precision in offered[b.name]

@@ -25,7 +25,7 @@ class KeepChoice:
     Attributes:
         nodes: names of ONNX nodes; `*` and `?` match as in file names.
         op_types: operator types, such as "Gemm".
-        drift: so many convolutions and products, those whose conversion alone costs the outputs most.
+        drift: this many convolutions and products, those whose conversion alone costs the outputs most.
     """
 
     nodes: tuple[str, ...] = ()
@@ -55,10 +55,10 @@ class CalibrationChoice:
     Attributes:
         data: a data set whose calibration part is used; None takes the one the weights were trained on.
         method: "minmax", "percentile", "entropy" or "mse".
-        images: how many.
+        images: how many images of it; None takes `DEFAULT_IMAGES`, or `DEFAULT_SYNTHETIC_IMAGES` of made-up ones.
         synthetic: whether made-up images are allowed where there is no data.
-        seed: of made-up images.
-        keep: layers that are not converted at all.
+        seed: of the generator that makes images up.
+        keep: the layers that stay in float32.
     """
 
     data: str | None = None

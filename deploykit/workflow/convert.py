@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deploykit import env
 from deploykit.code_digest import code_digest
+from deploykit.graph.precision import TARGETS, convert, find_recipe
+from deploykit.graph.recipes import PrecisionRecipe
 from deploykit.spec import OnnxModel
 from deploykit.store import GraphManifest, Store
 from deploykit.workflow.calibration import CalibrationChoice, calibration_of
+from deploykit.workflow.keep import keep_facts, keep_rules
 from deploykit.workflow.network import Network, model_of
-
-if TYPE_CHECKING:
-    from deploykit.graph.recipes import PrecisionRecipe
 
 
 def convert_network(
@@ -27,9 +27,6 @@ def convert_network(
         UsageError: the precision needs calibration and there is no data for it.
         DriftFailed: the graph's values don't fit the precision.
     """
-    from deploykit.graph.precision import TARGETS, convert, find_recipe
-    from deploykit.workflow.keep import keep_facts, keep_rules
-
     recipe = find_recipe(precision, target)
     if precision == network.model.precision:
         return network.model

@@ -234,8 +234,8 @@ def find_kept(
 
     Args:
         network: the fp32 network.
-        precision: of the rest.
-        target: of the recipe.
+        precision: what all other layers are written in.
+        target: the target whose recipe does it.
         choice: the calibration.
         goal: to hold.
         images: that outputs and layers are compared on, from the calibration part or of noise.

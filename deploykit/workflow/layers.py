@@ -5,24 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deploykit import backends
+from deploykit.backends.onnxruntime_layers import EngineNode, trace_layers
 from deploykit.bench.drift import IMAGES, LayerDrift, layer_drift
 from deploykit.bench.layer_times import LayerTimes, ModuleTimes, layer_times, module_times
 from deploykit.bench.roofline import Ceilings, ceilings
 from deploykit.errors import UsageError
+from deploykit.graph.count import LayerCounts, count_layers
+from deploykit.graph.lineage import Layer, layers
+from deploykit.graph.operators import PRODUCTS
+from deploykit.graph.read_write import read_model
+from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 from deploykit.spec import BuildOptions
 from deploykit.store import Store
 from deploykit.workflow.build import build_network
 from deploykit.workflow.calibration import CalibrationChoice
 from deploykit.workflow.network import Network
-
-if TYPE_CHECKING:
-    from deploykit.backends.onnxruntime_layers import EngineNode
-    from deploykit.graph.count import LayerCounts
-    from deploykit.graph.lineage import Layer
 
 #: How far the sum of the layers may be from the whole run before the display says so.
 TOLERANCE = 0.05
@@ -114,7 +115,7 @@ def report_layers(
 
     Args:
         network: the fp32 network.
-        precision: of the engine.
+        precision: what the engine is asked to compute in.
         store: takes the engine and the machine's ceilings.
         choice: the calibration.
         backend: one whose engines' parts can be timed (see `BackendBase.timed_parts`).
@@ -128,12 +129,6 @@ def report_layers(
         UsageError: the backend has no times per layer.
         DeploykitError: as conversion, building and measuring say.
     """
-    from deploykit.backends.onnxruntime_layers import trace_layers
-    from deploykit.graph.count import count_layers
-    from deploykit.graph.lineage import layers
-    from deploykit.graph.read_write import read_model
-    from deploykit.graph.view import GraphView
-
     builder = backends.get(backend)
     if builder.timed_parts is None:
         others = " or ".join(one.name for one in backends.builtin() if one.timed_parts is not None)
@@ -172,9 +167,6 @@ def modules_as_nodes(graph_layers: Sequence[Layer], timed: ModuleTimes) -> list[
 
     Layers that lie in no timed module, such as sums, are part of that time.
     """
-    from deploykit.backends.onnxruntime_layers import EngineNode
-    from deploykit.graph.operators import PRODUCTS
-
     nodes = []
     for index, (name, kind) in enumerate(zip(timed.times.names, timed.types, strict=True)):
         within = [layer for layer in graph_layers if name and layer.module == name]

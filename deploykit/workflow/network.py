@@ -13,6 +13,9 @@ from typing import Any
 from deploykit import codec, env
 from deploykit.code_digest import code_digest
 from deploykit.errors import UsageError
+from deploykit.graph.count import count_graph
+from deploykit.graph.export import export_model
+from deploykit.graph.read_write import open_model, read_model, save_model
 from deploykit.spec import ModelSpec, OnnxModel
 from deploykit.store import Entry, GraphManifest, NetworkManifest, Store, default_root, file_sha256
 from deploykit.workflow.plan import DEFAULT_MODELS, Source, Variants
@@ -28,7 +31,7 @@ class Network:
 
     Attributes:
         model: the graph.
-        folder: of its store entry; references that belong to it are kept there.
+        folder: of its store entry; references that belong to it are stored there.
         facts: parameters, macs, activation_bytes, weight_bytes, uncounted, as counted in the graph.
         dataset: whose test part judges its accuracy, where its weights are trained for one.
         hit: whether it was in the store.
@@ -65,8 +68,6 @@ def obtain_network(source: Source, store: Store) -> Network:
     if ":" in source.name:
         # The user's code may have changed in ways that can't be seen, so it is exported each time and the
         # bytes of the graph are what the store goes by.
-        from deploykit.graph.export import export_model
-
         with tempfile.TemporaryDirectory(prefix="deploykit-") as folder:
             path = Path(folder) / "model.onnx"
             export_model(source, path)
@@ -84,8 +85,6 @@ def _from_zoo(spec: ModelSpec, store: Store) -> Network:
     }
 
     def make(path: Path) -> Mapping[str, Any]:
-        from deploykit.graph.export import export_model
-
         model = export_model(spec, path)
         return _describe(model) | {"dataset": weights.facts(spec).get("dataset")}
 
@@ -95,13 +94,11 @@ def _from_zoo(spec: ModelSpec, store: Store) -> Network:
 
 
 def _from_file(file: Path, spec: ModelSpec | None, store: Store) -> Network:
-    from deploykit.graph.read_write import open_model, read_model, save_model
-
     model = open_model(file, spec)
     label = f"{model.spec.label.replace(':', '.')}-{model.precision}"
 
     def make(path: Path) -> Mapping[str, Any]:
-        if file_sha256(file) == model.sha256:  # all in one file: its bytes are kept as they are
+        if file_sha256(file) == model.sha256:  # all in one file: its bytes are taken as they are
             shutil.copyfile(file, path)
         else:
             save_model(read_model(file), path)
@@ -121,8 +118,6 @@ def _checkpoint(spec: ModelSpec) -> Path | None:
 
 def _describe(model: OnnxModel) -> dict[str, Any]:
     """What the manifest keeps of a graph, so that nothing has to be read or counted again."""
-    from deploykit.graph.count import count_graph
-
     counts = count_graph(model.path)
     return {
         "sha256": model.sha256,

@@ -52,7 +52,7 @@ def plan(models: Sequence[str], variants: Variants, data: str | None = None) -> 
 
     Args:
         models: names, paths, factories.
-        variants: of the names.
+        variants: the options that make several networks out of each name.
         data: what the networks are to be judged on, as `open_dataset` takes it.
 
     Raises:

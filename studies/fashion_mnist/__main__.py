@@ -2,7 +2,7 @@
 
 Run as `python -m studies.fashion_mnist`. It trains what is not trained yet, measures what is not measured
 yet, and writes `study.csv`, `study.md`, `study.png`, `study.svg` and `study_training.csv`. Each part goes on
-where an earlier call stopped: checkpoints and rows are kept in a folder of the study's own.
+where an earlier call stopped: checkpoints and rows are stored in a folder of the study's own.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def study(options: argparse.Namespace, say: Say, cases: Sequence[Case] | None = 
     cases = plan() if cases is None else cases
 
     def note(outcome: Outcome) -> None:
-        if outcome.status != "kept":
+        if outcome.status != "stored":
             accuracy = f", top-1 {outcome.top1:.4f}" if outcome.top1 is not None else ""
             reason = f": {outcome.reason}" if outcome.reason else ""
             say(f"{outcome.case}: {outcome.status}{accuracy}{reason}")
@@ -121,7 +121,7 @@ def parser() -> argparse.ArgumentParser:
         help="trainings at a time",
     )
     command.add_argument("--quick", action="store_true", help="time each row 0.5 s instead of 3 s")
-    command.add_argument("--remeasure", action="store_true", help="measure kept rows again")
+    command.add_argument("--remeasure", action="store_true", help="measure stored rows again")
     command.add_argument("--partial", action="store_true", help="report though trainings are left")
     return command
 

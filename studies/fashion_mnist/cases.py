@@ -15,20 +15,23 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deploykit import zoo
-from deploykit.errors import UsageError
+from deploykit.codec import MalformedMessage, from_json, to_values
+from deploykit.data import Dataset, open_dataset
+from deploykit.data.dataset import stratified_split
+from deploykit.errors import DeploykitError, UsageError
+from deploykit.lazy import torch
 from deploykit.spec import ModelSpec
 from deploykit.store import write_atomic
+from deploykit.training.loop import train
 from deploykit.training.recipes import recipe_for
-
-if TYPE_CHECKING:
-    from deploykit.data import Dataset
-    from deploykit.training.result import Progress
+from deploykit.training.result import Progress
+from deploykit.zoo.weights import metadata
 
 RESOLUTION_PX = 64
 
@@ -57,7 +60,7 @@ class Case:
         name: of the checkpoint's file, without its ending.
         spec: the network.
         dataset: what it is trained on, as `open_dataset` takes it.
-        seed: of the training.
+        seed: decides the initial weights, the order of images, augmentation and dropout.
         epochs: passes over the train part; None is the recipe's own number.
         train_images: only so many images of the train part, stratified; None is all.
         start: name of the case whose checkpoint it starts from, "" for none.
@@ -80,12 +83,12 @@ class Outcome:
 
     Attributes:
         case: its name.
-        status: "trained" now, "kept" from an earlier call, "paused" when the budget was spent,
+        status: "trained" now, "stored" from an earlier call, "paused" when the budget was spent,
             "failed", or "waiting" where it has not begun.
-        reason: of a failure.
+        reason: why it failed, or what it waits for.
         checkpoint: file name in the study's folder, where there is one.
         top1: share of the whole test part that is classified right.
-        test_images: how many there were.
+        test_images: size of that part.
         train_s: seconds of training in the call that finished it, whichever call that was.
     """
 
@@ -163,7 +166,7 @@ def run_study(
         budget_s: stop all trainings after so many seconds, resumably; None is no limit.
         jobs: trainings at a time; with more than one, each has its process and one thread, which makes
             better use of the cores than one training with many threads.
-        device: where PyTorch trains.
+        device: PyTorch's name of the device that trains, such as "cpu".
         notify: called at the end of each case.
         progress: called with the case's name after each batch; with one job only.
 
@@ -174,14 +177,14 @@ def run_study(
     cases = tuple(plan() if cases is None else cases)
     folder.mkdir(parents=True, exist_ok=True)
     deadline = None if budget_s is None else time.time() + budget_s
-    took_s = _earlier_times(folder / JOURNAL)
+    took_s = training_times_s(folder)
     outcomes = {c.name: Outcome(c.name, "waiting", train_s=took_s.get(c.name)) for c in cases}
 
     def note(outcome: Outcome) -> None:
-        if outcome.status == "kept":
+        if outcome.status == "stored":
             outcome = replace(outcome, train_s=took_s.get(outcome.case))
         outcomes[outcome.case] = outcome
-        rows = [asdict(outcomes[case.name]) for case in cases]
+        rows = to_values([outcomes[case.name] for case in cases])
         write_atomic(folder / JOURNAL, json.dumps(rows, indent=1) + "\n", "journal")
         if notify:
             notify(outcome)
@@ -200,15 +203,20 @@ def run_study(
     return [outcomes[case.name] for case in cases]
 
 
-def _earlier_times(journal: Path) -> dict[str, float]:
-    """How long each training took, as an earlier call wrote it down."""
+def training_times_s(folder: Path) -> dict[str, float]:
+    """Seconds that each finished training took, by case, as the folder's journal has them.
+
+    Raises:
+        UsageError: the journal is damaged.
+    """
+    journal = folder / JOURNAL
     if not journal.is_file():
         return {}
     try:
-        rows = json.loads(journal.read_text())
-        return {row["case"]: row["train_s"] for row in rows if row["train_s"] is not None}
-    except (ValueError, KeyError, TypeError):
+        outcomes = from_json(journal.read_bytes(), list[Outcome])
+    except MalformedMessage:
         raise UsageError(f"{journal} is no journal of a study: remove it") from None
+    return {outcome.case: outcome.train_s for outcome in outcomes if outcome.train_s is not None}
 
 
 def _in_parallel(
@@ -225,8 +233,6 @@ def _in_parallel(
 
 
 def _one_thread() -> None:
-    import torch
-
     torch.set_num_threads(1)
 
 
@@ -237,10 +243,6 @@ def _run_case(
     device: str,
     progress: Callable[[Progress], None] | None,
 ) -> Outcome:
-    from deploykit.data import open_dataset
-    from deploykit.errors import DeploykitError
-    from deploykit.training.loop import train
-    from deploykit.zoo.weights import metadata
 
     out = folder / f"{case.name}.safetensors"
 
@@ -254,7 +256,7 @@ def _run_case(
         stored = metadata(out) if out.is_file() else {}
         if stored.get("epochs") == str(_epochs(case)):
             top1, tested = float(stored["test_top1"]), int(stored["test_images"])
-            return Outcome(case.name, "kept", "", out.name, top1, tested)
+            return Outcome(case.name, "stored", "", out.name, top1, tested)
         if deadline is not None and time.time() > deadline:
             return Outcome(case.name, "waiting")
         start = folder / f"{case.start}.safetensors" if case.start else None
@@ -289,7 +291,6 @@ def _part_of(dataset: Dataset, train_images: int | None) -> Dataset:
     """The data set with only so many images to train on, every class with its share."""
     if train_images is None:
         return dataset
-    from deploykit.data.dataset import stratified_split
 
     chosen, _ = stratified_split(dataset.train.labels, (train_images,), 0)
     return replace(dataset, train=dataset.train.subset(chosen))

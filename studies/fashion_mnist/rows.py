@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from deploykit.workflow.calibration import CalibrationChoice
 from deploykit.workflow.configuration import ProfileOptions, configurations
 from deploykit.workflow.profile import Profiler
 from deploykit.zoo.weights import metadata
-from studies.fashion_mnist.cases import JOURNAL, Case
+from studies.fashion_mnist.cases import Case, training_times_s
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -33,7 +32,6 @@ ROWS = "rows.csv"
 #: Packages whose code a row rests on, beside what makes it a row: their parts find each other by name.
 _MEASURING = tuple(f"deploykit.{name}" for name in ("zoo", "graph", "backends", "bench", "data"))
 _KEY, _CASE = "key", "case"
-
 
 #: The columns of study_training.csv.
 TRAINING_COLUMNS = (
@@ -61,15 +59,15 @@ def evaluate(
 ) -> list[Measured]:
     """Measure every case whose checkpoint is in `folder`, in every precision of the study.
 
-    Rows reach `rows.csv` in the folder network by network, and are kept as long as the checkpoint, the code
+    Rows reach `rows.csv` in the folder network by network, and stay as long as the checkpoint, the code
     that measures, the machine and the policy are what they were.
 
     Args:
         cases: on one data set each; those without a checkpoint are left out.
-        folder: of the study.
-        store: of graphs and engines.
-        policy: how long to measure.
-        remeasure: whatever was kept.
+        folder: the study's own, with its checkpoints and stored rows.
+        store: takes graphs and engines.
+        policy: how long each row is measured.
+        remeasure: whether to measure again what is stored.
         say: called with each step, in words.
 
     Raises:
@@ -77,7 +75,7 @@ def evaluate(
     """
     trained = [case for case in cases if checkpoint_of(case, folder).is_file()]
     report = CsvReport(str(folder / ROWS), (*NAMES, _CASE, _KEY))
-    rows = {} if remeasure else _kept(folder / ROWS)
+    rows = {} if remeasure else _read(folder / ROWS)
     options = ProfileOptions(
         precisions=PRECISIONS,
         policy=policy,
@@ -108,12 +106,12 @@ def source_of(case: Case, folder: Path) -> ModelSpec:
 
 
 def _stored(row: Row, case: Case, key: str) -> Row:
-    """A row as it is read back, so that a report is the same whether its rows are new or kept."""
+    """A row as it is read back, so that a report is the same whether its rows are new or stored."""
     cells = {name: text_of(row.get(name)) for name in NAMES} | {_CASE: case.name, _KEY: key}
     return {name: cell for name, cell in cells.items() if cell != ""}
 
 
-def _kept(path: Path) -> dict[str, list[Row]]:
+def _read(path: Path) -> dict[str, list[Row]]:
     """Rows of an earlier call by case; none where there is no such file, or it is not what was written."""
     if not path.is_file():
         return {}
@@ -150,8 +148,8 @@ def training_rows(cases: Iterable[Case], folder: Path) -> list[dict[str, Any]]:
 
     `train_s` is what the call that finished it took, with as many trainings beside it as there were.
     """
-    took_s = {row["case"]: row.get("train_s") for row in _journal(folder)}
-    rows = []
+    took_s = training_times_s(folder)
+    rows: list[dict[str, Any]] = []
     for case in cases:
         path = checkpoint_of(case, folder)
         if not path.is_file():
@@ -174,8 +172,3 @@ def training_rows(cases: Iterable[Case], folder: Path) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _journal(folder: Path) -> list[dict[str, Any]]:
-    path = folder / JOURNAL
-    return list(json.loads(path.read_text())) if path.is_file() else []

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploykit import zoo
+from deploykit.errors import UsageError
 from deploykit.spec import ModelSpec
 from deploykit.training.result import Progress
 from studies.fashion_mnist.cases import JOURNAL, Case, Outcome, plan, run_study
@@ -41,20 +42,20 @@ def test_what_is_frozen_in_the_plan_exists_in_its_network() -> None:
     for case in plan():
         names = [name for name, _ in zoo.create(case.spec, device="meta").named_parameters()]
         for pattern in case.freeze:
-            kept = [name for name in names if name.startswith(pattern.removesuffix("*"))]
-            assert 0 < len(kept) < len(names)
+            frozen = [name for name in names if name.startswith(pattern.removesuffix("*"))]
+            assert 0 < len(frozen) < len(names)
 
 
-def test_cases_are_trained_once_and_kept(tmp_path: Path) -> None:
+def test_cases_are_trained_once_and_stored(tmp_path: Path) -> None:
     first = run_study(tmp_path / "study", [FIRST, SECOND])
     assert statuses(first) == ["trained", "trained"]
     assert all(outcome.test_images == 500 for outcome in first)
     again = run_study(tmp_path / "study", [FIRST, SECOND])
-    assert statuses(again) == ["kept", "kept"]
+    assert statuses(again) == ["stored", "stored"]
     assert [o.top1 for o in again] == [pytest.approx(o.top1, abs=1e-6) for o in first]
 
 
-def test_a_checkpoint_of_other_settings_is_not_kept(tmp_path: Path) -> None:
+def test_a_checkpoint_of_other_settings_does_not_count(tmp_path: Path) -> None:
     run_study(tmp_path, [FIRST])
     assert statuses(run_study(tmp_path, [replace(FIRST, epochs=1)])) == ["trained"]
 
@@ -65,6 +66,13 @@ def test_the_journal_tells_of_every_case(tmp_path: Path) -> None:
     assert [row["status"] for row in rows] == statuses(outcomes) == ["trained", "waiting"]
     assert rows[0]["checkpoint"] == "first.safetensors"
     assert "none.safetensors is not there yet" in rows[1]["reason"]
+
+
+@pytest.mark.parametrize("text", ["[", "{}", '[{"case": 1}]', '[{"case": "first"}]'])
+def test_a_damaged_journal_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / JOURNAL).write_text(text)
+    with pytest.raises(UsageError, match=r"study\.json is no journal of a study: remove it"):
+        run_study(tmp_path, [FIRST])
 
 
 def test_an_interrupted_study_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -1,9 +1,8 @@
-"""The study's rows are kept until they go stale, and its report says what they say."""
+"""The study's rows are stored until they go stale, and its report says what they say."""
 
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ import pytest
 
 from deploykit import env
 from deploykit.bench.timing import Policy
+from deploykit.codec import to_json
 from deploykit.data import fashion_mnist
 from deploykit.report.schema import NAMES
 from deploykit.spec import ModelSpec
@@ -22,7 +22,7 @@ from deploykit.workflow.configuration import Configuration
 from deploykit.zoo.weights import shipped
 from studies.fashion_mnist import __main__ as command
 from studies.fashion_mnist import rows as study_rows
-from studies.fashion_mnist.cases import EPOCHS, JOURNAL, Case, plan
+from studies.fashion_mnist.cases import EPOCHS, JOURNAL, Case, Outcome, plan
 from studies.fashion_mnist.plot import draw
 from studies.fashion_mnist.report import Report
 from studies.fashion_mnist.rows import PRECISIONS, Measured, evaluate, training_rows
@@ -86,7 +86,7 @@ def line_of(text: str, start: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_every_network_is_measured_in_every_precision_and_kept(
+def test_every_network_is_measured_in_every_precision_and_stored(
     tmp_path, shared_store, monkeypatch
 ) -> None:
     monkeypatch.setattr(study_rows, "CALIBRATION_IMAGES", 20)  # digits have fewer
@@ -206,7 +206,7 @@ def test_the_picture_is_drawn_and_says_what_it_is_a_proxy_for() -> None:
 
 def test_trainings_are_told_from_their_checkpoints_and_the_journal(tmp_path: Path) -> None:
     folder = folder_with(tmp_path / "study", CLOTHES, DIGITS)
-    (folder / JOURNAL).write_text(json.dumps([{"case": CLOTHES.name, "train_s": 12.5}]))
+    (folder / JOURNAL).write_bytes(to_json([Outcome(CLOTHES.name, "trained", train_s=12.5)]))
     first, second, *rest = training_rows([CLOTHES, Case("absent", CLOTHES.spec), DIGITS], folder)
     assert not rest
     assert (first["case"], first["train_s"], first["epochs"]) == (CLOTHES.name, 12.5, str(EPOCHS))
