@@ -22,15 +22,13 @@ PLAIN = CalibrationChoice()
 
 def counting(monkeypatch):
     """How often a graph was really converted."""
-    import deploykit.graph.precision as precision
+    real, calls = convert.convert, []
 
-    real, calls = precision.convert, []
-
-    def convert(*arguments, **options):
+    def converted(*arguments, **options):
         calls.append(arguments[1:3])
         return real(*arguments, **options)
 
-    monkeypatch.setattr(precision, "convert", convert)
+    monkeypatch.setattr(convert, "convert", converted)
     return calls
 
 
