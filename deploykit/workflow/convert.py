@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deploykit import env
-from deploykit.code_digest import code_digest
+from deploykit.code_digest import PACKAGE, code_digest
 from deploykit.graph.precision import TARGETS, convert, find_recipe
 from deploykit.graph.recipes import PrecisionRecipe
 from deploykit.spec import OnnxModel
@@ -64,7 +64,8 @@ def convert_network(
 
 def _own(recipe: PrecisionRecipe) -> tuple[str, ...]:
     """The module of this package that writes a recipe's graphs; none where another package brings it."""
-    return () if recipe.origin else (recipe.transform.__module__,)
+    module = recipe.transform.__module__
+    return (module,) if module.startswith(f"{PACKAGE}.") else ()
 
 
 def calibration_text(model: OnnxModel) -> str | None:
