@@ -67,8 +67,8 @@ def cpu_limit() -> float | None:
 
     The least of the limits on its own group and on those above, of cgroup version 2 or 1.
     """
-    found = [limit for folder in _cpu_groups() if (limit := _limit_of(folder)) is not None]
-    return min(found, default=None)
+    limits = [limit for folder in _cpu_groups() if (limit := _limit_of(folder)) is not None]
+    return min(limits, default=None)
 
 
 def _cpu_groups() -> list[str]:

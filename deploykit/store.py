@@ -295,9 +295,9 @@ class Store:
         """
         key = key_of({"schema": MANIFEST_SCHEMA, "kind": kind.KIND, "file": filename, **fields})
         final = self.folder_of(label, key)
-        found = read_entry(final, kind, key)
-        if found is not None:
-            return found
+        stored = read_entry(final, kind, key)
+        if stored is not None:
+            return stored
         with output_errors("engine store"):
             self.root.mkdir(parents=True, exist_ok=True)
             self._remove_abandoned()

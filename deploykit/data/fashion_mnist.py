@@ -67,20 +67,20 @@ def open_fashion_mnist(folder: str | None = None) -> Dataset:
         MissingDependency: no folder was given and the data is not to be had.
     """
     if folder is not None:
-        found = Path(folder)
-        if not _complete(found):
+        place = Path(folder)
+        if not _complete(place):
             raise UsageError(
                 f"{folder} does not hold the four files of Fashion-MNIST: give the folder "
                 f"that has {', '.join(CONTENT_SHA256)} (.gz or not)"
             )
     else:
-        found = next(filter(_complete, (_cache_folder(), DEBIAN_FOLDER)), None) or _download()
+        place = next(filter(_complete, (_cache_folder(), DEBIAN_FOLDER)), None) or _download()
     name = "fashion-mnist"
-    labels = _read_labels(found, "train")
-    test_labels = _read_labels(found, "t10k")
-    pixels = MemorySource(name, partial(_read_images, found, "train", len(labels)), PREPROCESSING)
+    labels = _read_labels(place, "train")
+    test_labels = _read_labels(place, "t10k")
+    pixels = MemorySource(name, partial(_read_images, place, "train", len(labels)), PREPROCESSING)
     test_pixels = MemorySource(
-        name, partial(_read_images, found, "t10k", len(test_labels)), PREPROCESSING
+        name, partial(_read_images, place, "t10k", len(test_labels)), PREPROCESSING
     )
     calibration, train = stratified_split(labels, (_CALIBRATION,), _SPLIT_SEED)
     everything = np.arange(len(test_labels), dtype=np.int64)

@@ -103,9 +103,9 @@ def open_imagefolder(folder: str) -> Dataset:
     numbers = _class_numbers(root, groups)
     paths, labels, counts = _list_images(groups, numbers)
     if len(np.unique(labels)) < 2:
-        found = f"{len(paths)} images of one class" if paths else "no images"
+        content = f"{len(paths)} images of one class" if paths else "no images"
         raise UsageError(
-            f"{folder} holds {found}: give a folder with a folder for each of two classes or more"
+            f"{folder} holds {content}: give a folder with a folder for each of two classes or more"
         )
     source = FileSource(name, root, paths)
     classes = _class_names(root, numbers)
@@ -130,12 +130,12 @@ def _split(labels: Labels, counts: list[int]) -> dict[str, Indices]:
 
 def _class_numbers(root: Path, groups: list[Path]) -> dict[str, int]:
     """Class folder to label."""
-    found = sorted({entry.name for group in groups for entry in _folders(group)})
+    folders = sorted({entry.name for group in groups for entry in _folders(group)})
     mapping = _mapping(root)
     if mapping is None:
-        return {folder: label for label, folder in enumerate(found)}
+        return {folder: label for label, folder in enumerate(folders)}
     numbers = {folder: label for label, (folder, _) in mapping.items()}
-    strangers = [folder for folder in found if folder not in numbers]
+    strangers = [folder for folder in folders if folder not in numbers]
     if strangers:
         raise UsageError(
             f"folder {strangers[0]} in {root} is not in its class mapping: add it or move it away"

@@ -22,7 +22,7 @@ from deploykit.graph.read_write import (
     set_origin,
     write_model,
 )
-from deploykit.lazy import ir, np, onnxscript, ort, torch
+from deploykit.lazy import ir, np, onnx, onnxscript, ort, torch
 from deploykit.ort_session import open_session, session_options
 from deploykit.spec import ModelSpec, OnnxModel
 
@@ -204,9 +204,6 @@ def trace(module: torch.nn.Module, input_shape: tuple[int, ...], label: str) -> 
 
 def exporter_versions() -> dict[str, str]:
     """Name the packages that shape an export, with their versions."""
-    import onnx
-    import onnxscript
-
     return {
         "torch": torch.__version__,
         "onnxscript": onnxscript.__version__,

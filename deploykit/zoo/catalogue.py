@@ -100,14 +100,14 @@ def architectures(pattern: str | None = None) -> list[Architecture]:
 
     A pattern without `*`, `?` or `[` matches what contains it, in the name or as the family.
     """
-    found = list(_catalogue().values())
+    listed = list(_catalogue().values())
     if not pattern:
-        return found
+        return listed
     if not any(sign in pattern for sign in "*?["):
         pattern = f"*{pattern}*"
     return [
         a
-        for a in found
+        for a in listed
         if any(fnmatch.fnmatchcase(n, pattern) for n in (a.name, a.family, *a.aliases))
     ]
 
@@ -147,7 +147,7 @@ def _catalogue() -> dict[str, Architecture]:
 
 def _installed() -> list[Architecture]:
     """Architectures of the entry points; a broken package is warned about, not fatal."""
-    found = []
+    added = []
     for entry in metadata.entry_points(group=ENTRY_POINT_GROUP):
         try:
             architecture = entry.load()
@@ -155,10 +155,10 @@ def _installed() -> list[Architecture]:
             warnings.warn(f"ignored model entry point {entry.name!r}: {error}", stacklevel=2)
             continue
         if isinstance(architecture, Architecture):
-            found.append(architecture)
+            added.append(architecture)
         else:
             warnings.warn(
                 f"ignored model entry point {entry.name!r}: not a deploykit.zoo.Architecture",
                 stacklevel=2,
             )
-    return found
+    return added

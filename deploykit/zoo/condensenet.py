@@ -1,7 +1,7 @@
 """CondenseNet: Huang, Liu, van der Maaten, Weinberger, arXiv 1711.09224, table 1 and section 4.
 
 The network after training, as its authors convert it for inference (Fig. 4, right): learned group convolutions
-have become an index layer, which hands each group the inputs that it kept, and an ordinary grouped 1x1;
+have become an index layer, which hands each group the inputs that it selected, and an ordinary grouped 1x1;
 channels are shuffled behind it; the linear layer reads half of its inputs. Which inputs are kept is
 learned, hence part of the state (`index`); with random weights it is a random choice of the right size.
 Group and condensation factors are equal, so that an index layer puts out as many channels as it takes.
@@ -30,11 +30,11 @@ class CondensedConv(nn.Module):
         """Draw each group's inputs, a different 1/groups of all for each, in ascending order."""
         inputs = len(self.index)
         share = inputs // self.groups
-        kept = [
+        chosen = [
             torch.randperm(inputs, generator=generator)[:share].sort().values
             for _ in range(self.groups)
         ]
-        self.index.copy_(torch.cat(kept))
+        self.index.copy_(torch.cat(chosen))
 
     def forward(self, x: Tensor) -> Tensor:
         """Gather, normalise, rectify, filter, shuffle."""
@@ -58,9 +58,9 @@ class CondensedLinear(nn.Module):
         self.register_buffer("index", torch.arange(inputs // 2))
 
     def reset_values(self, generator: torch.Generator) -> None:
-        """Draw the inputs that are kept, in ascending order."""
-        kept = torch.randperm(self.inputs, generator=generator)[: len(self.index)]
-        self.index.copy_(kept.sort().values)
+        """Draw the inputs that are chosen, in ascending order."""
+        chosen = torch.randperm(self.inputs, generator=generator)[: len(self.index)]
+        self.index.copy_(chosen.sort().values)
 
     def forward(self, x: Tensor) -> Tensor:
         """Gather and multiply."""

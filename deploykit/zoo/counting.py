@@ -157,14 +157,14 @@ def _macs(operator: str, args: Any, result: Tensor) -> int:
 
 def _parameters_by_operator(module: nn.Module) -> Counter[str]:
     """Parameters under the operator that uses them; a shared one counts once."""
-    found: Counter[str] = Counter()
+    by_operator: Counter[str] = Counter()
     seen: set[int] = set()
     for owner in module.modules():
         for parameter in owner.parameters(recurse=False):
             if id(parameter) not in seen:
                 seen.add(id(parameter))
-                found[_operator_of(owner)] += parameter.numel()
-    return found
+                by_operator[_operator_of(owner)] += parameter.numel()
+    return by_operator
 
 
 def _operator_of(owner: nn.Module) -> str:

@@ -92,7 +92,7 @@ def load_factory(name: str) -> Callable[..., Any]:
     if added:
         sys.path.insert(0, here)
     try:
-        found: Any = importlib.import_module(module_name)
+        target: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise UsageError(
@@ -106,14 +106,14 @@ def load_factory(name: str) -> Callable[..., Any]:
             sys.path.remove(here)
     for part in path.split("."):
         try:
-            found = getattr(found, part)
+            target = getattr(target, part)
         except AttributeError as error:
             raise UsageError(
                 f"module {module_name!r} has no {path!r}: name a function that returns the network"
             ) from error
-    if not callable(found):
-        raise UsageError(f"{name} is {_kind(found)}: name a function that returns the network")
-    return found
+    if not callable(target):
+        raise UsageError(f"{name} is {_kind(target)}: name a function that returns the network")
+    return target
 
 
 def _keywords(factory: Callable[..., Any], spec: ModelSpec) -> dict[str, Any]:

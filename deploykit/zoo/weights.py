@@ -56,12 +56,12 @@ def shipped() -> dict[str, Path]:
     folder = files(__package__).joinpath("checkpoints")
     if not folder.is_dir():
         return {}
-    found = {}
+    checkpoints = {}
     for entry in folder.iterdir():
         if entry.name.endswith(".safetensors"):
             with as_file(entry) as path:  # packages are installed as files, never zipped (torch)
-                found[path.stem] = path
-    return dict(sorted(found.items()))
+                checkpoints[path.stem] = path
+    return dict(sorted(checkpoints.items()))
 
 
 def trained(spec: ModelSpec) -> Path:
@@ -169,7 +169,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
                 f"{path} is not a sound safetensors file: {first_line(error)}"
             ) from error
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InvalidModel(
             f"{path} is no checkpoint of plain tensors: save module.state_dict(), best as .safetensors"
@@ -177,13 +177,13 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # torch raises RuntimeError, EOFError, KeyError... on damaged files
         raise InvalidModel(f"{path} is not a PyTorch checkpoint, or is cut short") from error
     for wrapper in ("state_dict", "model"):
-        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
-            found = found[wrapper]
-    if not isinstance(found, Mapping) or not all(
-        isinstance(v, torch.Tensor) for v in found.values()
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
+            loaded = loaded[wrapper]
+    if not isinstance(loaded, Mapping) or not all(
+        isinstance(v, torch.Tensor) for v in loaded.values()
     ):
         raise InvalidModel(f"{path} holds no state_dict: save module.state_dict()")
-    state = {str(key): value for key, value in found.items()}
+    state = {str(key): value for key, value in loaded.items()}
     if state and all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
     return state
