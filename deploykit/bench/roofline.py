@@ -94,19 +94,19 @@ def bound(
     images_per_s: float,
     precision: str,
     ceilings: Ceilings,
-    working_set_bytes: float | None = None,
+    working_set_bytes: float,
 ) -> Bound:
     """Compare what a network reached with the ceilings.
 
     Args:
         macs: multiply-accumulates for one image.
-        weight_bytes: of the engine's weights, read once per run.
-        activation_bytes: of all nodes' outputs for one image; each is written once and read once.
+        weight_bytes: size of the engine's weights, which are read once per run.
+        activation_bytes: size of all nodes' outputs for one image; each is written once and read once.
         batch: images per run.
-        images_per_s: what was reached.
+        images_per_s: throughput that was reached.
         precision: as found in the engine ("fp32", "int8+fp32"); the first of a mix counts.
-        ceilings: of this machine.
-        working_set_bytes: what is in use at a time, which decides whose bandwidth counts; None is all.
+        ceilings: what this machine was seen to do.
+        working_set_bytes: what is in use at a time, which decides whose bandwidth counts.
     """
     operations = 2.0 * macs
     moved_bytes = weight_bytes + 2.0 * activation_bytes * batch
@@ -115,8 +115,6 @@ def bound(
     peak = ceilings.gflops.get(precision.split("+")[0])
     if peak is None or not operations or not moved_bytes:
         return Bound(reached, intensity, None, None)
-    if working_set_bytes is None:
-        working_set_bytes = weight_bytes + activation_bytes * batch
     bandwidth = ceilings.bandwidth_gb_s(working_set_bytes)
     latency_s = max(operations * batch / (peak * 1e9), moved_bytes / (bandwidth * 1e9))
     return Bound(reached, intensity, latency_s * images_per_s / batch, latency_s * 1e3)

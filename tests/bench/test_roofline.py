@@ -15,6 +15,8 @@ MACHINE = Ceilings({"fp32": 100.0, "int8": 400.0}, {2**20: 200.0, 2**27: 20.0}, 
 def at(images_per_s, **changes):
     values = {"macs": 10**9, "weight_bytes": 4 * 10**6, "activation_bytes": 2 * 10**6}
     values |= {"batch": 1, "precision": "fp32", "ceilings": MACHINE} | changes
+    everything = values["weight_bytes"] + values["activation_bytes"] * values["batch"]
+    values.setdefault("working_set_bytes", everything)
     return bound(images_per_s=images_per_s, **values)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def test_a_clock_that_is_set_back_or_forth_changes_nothing(monkeypatch, jump):
     one = measure(Clockwork(lambda i: 500_000), FEEDS, policy())
     two = measure_streams([Clockwork(lambda i: 500_000) for _ in range(2)], [FEEDS] * 2, policy())
     three = measure_arrivals([Clockwork(lambda i: 500_000)], [FEEDS], policy(), 500.0)
-    assert time.perf_counter() - start < 10
+    assert time.perf_counter() - start < 60  # an hour off would show, a busy machine does not
     for timing in (one, two, three):
         assert timing.samples_ns.size >= 130
         assert "clock" not in {finding.name for finding in timing.findings}
@@ -110,11 +111,12 @@ def test_queueing_is_counted():
     assert "overload: 500 requests/s were offered" in timing.stability
 
 
-def test_a_light_load_is_served_at_its_own_rate_without_queueing():
-    timing = measure_arrivals([Server(0.0002)], [FEEDS], POLICY, 150.0)
+def test_requests_at_a_low_rate_are_all_served_without_queueing():
+    # Time enough for a machine that does something else: only the schedule's own length counts.
+    patient = replace(POLICY, min_s=1.5, max_s=60.0)
+    timing = measure_arrivals([Server(0.0002)], [FEEDS], patient, 150.0)
     assert "overload" not in timing.stability
-    expected = schedule_ns(150.0, Policy.max_s).size  # only to show that the count is of this order
-    assert 0 < timing.samples_ns.size < expected
+    assert timing.samples_ns.size == schedule_ns(150.0, 1.5).size
     assert (timing.samples_ns > 0).all()
 
 

@@ -53,8 +53,8 @@ def test_measuring_goes_on_for_the_samples_that_p95_needs():
 
 def test_measuring_ends_at_its_limit_even_with_too_few_samples():
     session = Clockwork(lambda i: 20_000_000)
-    timing = measure(session, FEEDS, policy(max_s=0.1))
-    assert 2 <= timing.samples_ns.size <= 10
+    timing = measure(session, FEEDS, policy(max_s=0.3))
+    assert 2 <= timing.samples_ns.size <= 16
 
 
 def test_exact_counts_are_kept_whatever_the_time_says():
