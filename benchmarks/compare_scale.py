@@ -14,8 +14,8 @@ from typing import Any
 
 from benchmarks.process import run
 from benchmarks.result import Result
-from deploykit.report.csvfile import to_csv
-from deploykit.report.schema import COLUMNS
+from deploykit.columns import COLUMNS
+from deploykit.report.csv import to_csv
 
 CONFIGURATIONS, REPEATS, RUNS = 20_000, 5, 3
 TARGET_S, TARGET_MB = 5.0, 1000.0

@@ -25,9 +25,9 @@ from benchmarks.trials import Trial, mixed, run_trials
 from deploykit import env
 from deploykit.bench.request import WorkerRequest, run_worker
 from deploykit.bench.timing import Policy
-from deploykit.report.comparing import compare_reports
-from deploykit.report.csvfile import to_csv
-from deploykit.report.schema import SCHEMA_VERSION
+from deploykit.columns import SCHEMA_VERSION
+from deploykit.report.compare import compare_reports
+from deploykit.report.csv import to_csv
 from deploykit.spec import Engine
 from deploykit.store import Store
 

@@ -7,7 +7,6 @@ each with a store of its own that is removed when the network is done. Rows reac
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import resource
 import sys
@@ -22,7 +21,7 @@ from typing import Any
 from deploykit import env, zoo
 from deploykit.bench.channel import WorkerFailure, run_child
 from deploykit.errors import DeploykitError
-from deploykit.report.csvfile import CsvReport
+from deploykit.report.csv import CsvReport, read_cells
 from deploykit.spec import ModelSpec
 from studies.catalogue_worker import ProofRequest
 
@@ -118,8 +117,7 @@ def _other_rows(path: Path, specs: Sequence[ModelSpec]) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     proven = {(spec.name, f"{spec.alpha:g}", str(spec.rho)) for spec in specs}
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_cells(path)
     return [row for row in rows if (row["model"], row["alpha"], row["rho"]) not in proven]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from deploykit.report.csvfile import to_csv
-from deploykit.report.schema import NAMES
+from deploykit.columns import NAMES
+from deploykit.report.csv import to_csv
 
 ROW: dict[str, Any] = {
     "schema": 1,

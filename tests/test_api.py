@@ -139,7 +139,7 @@ def test_build_refuses_bad_words_before_any_work(tmp_path):
 
 
 def test_profile_gives_a_frame_with_every_column(shared_store):
-    from deploykit.report.schema import NAMES
+    from deploykit.columns import NAMES
 
     spec = ModelSpec("lenet5", weights="trained")
     frame = deploykit.profile(spec, precisions=["fp32"], quick=True, store=shared_store)

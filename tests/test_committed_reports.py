@@ -9,7 +9,7 @@ import pytest
 
 from deploykit import zoo
 from deploykit.claims import list_claims
-from deploykit.report.schema import NAMES
+from deploykit.columns import NAMES
 from deploykit.store import file_sha256
 from deploykit.zoo.weights import shipped
 from studies.fashion_mnist.cases import EPOCHS, plan

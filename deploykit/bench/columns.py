@@ -35,7 +35,6 @@ def of_timing(timing: Timing, batch: int) -> tuple[dict[str, Any], list[Note]]:
         "latency_p50_ms": None,
         "latency_p50_low_ms": None,
         "latency_p50_high_ms": None,
-        "stability": timing.stability,
         "throughput_ips": timing.runs_per_s * batch,
     }
     blank = []
@@ -57,10 +56,9 @@ def of_timing(timing: Timing, batch: int) -> tuple[dict[str, Any], list[Note]]:
 
 
 def details_of_timing(timing: Timing) -> dict[str, Any]:
-    """What a timing says beyond the columns: outliers, causes for doubt, conditions."""
+    """What a timing says beyond columns and findings: outliers, conditions, how long it took."""
     return {
         "outliers": int(outliers(timing.samples_ns).sum()),
-        "findings": [vars(finding) for finding in timing.findings],
         "conditions": vars(timing.conditions),
         "elapsed_s": timing.elapsed_s,
     }

@@ -309,6 +309,7 @@ def _result(
         {**loaded.columns(request), **of_timing, **of_memory},
         (*notes, *more),
         {**columns.details_of_timing(timing), "device": loaded.device},
+        timing.findings,
     )
 
 

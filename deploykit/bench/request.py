@@ -9,7 +9,7 @@ from typing import Any
 
 from deploykit.bench.channel import WorkerFailure, run_child
 from deploykit.bench.timing import Policy
-from deploykit.row import Note
+from deploykit.row import Finding, Note
 
 __all__ = ["AccuracyRequest", "WorkerFailure", "WorkerRequest", "WorkerResult", "run_worker"]
 
@@ -74,12 +74,14 @@ class WorkerResult:
     Attributes:
         columns: values by the names of the profile's columns; None is blank.
         notes: why columns are blank, and what else to know of the row.
-        details: what has no column: findings, memory by phase, McNemar's counts, conditions.
+        details: what has no column: memory by phase, McNemar's counts, conditions.
+        findings: what makes the timing doubtful.
     """
 
     columns: Mapping[str, Any]
     notes: tuple[Note, ...]
     details: Mapping[str, Any]
+    findings: tuple[Finding, ...]
 
 
 def run_worker(request: WorkerRequest, timeout_s: float | None = None) -> WorkerResult:

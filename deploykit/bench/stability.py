@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from deploykit.row import Finding
 from deploykit.stats import modes, trend
 
 if TYPE_CHECKING:
@@ -22,18 +22,6 @@ TREND_P_VALUE = 0.01
 MODE_GAP = 0.05
 MEDIAN_WIDTH = 0.05
 CLOCK_GAP = 0.20
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One cause for doubt: a name to filter by, what was seen, and what helps."""
-
-    name: str
-    seen: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.seen}; {self.remedy}"
 
 
 def judge(

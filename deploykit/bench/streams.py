@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from deploykit.bench.conditions import between, snapshot
-from deploykit.bench.stability import Finding
 from deploykit.bench.timing import (
     Policy,
     Timing,
@@ -27,6 +26,7 @@ from deploykit.bench.timing import (
 )
 from deploykit.errors import UsageError
 from deploykit.lazy import np
+from deploykit.row import Finding
 from deploykit.stats import samples_needed
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deploykit.bench.conditions import Conditions, between, snapshot
-from deploykit.bench.stability import Finding, judge
+from deploykit.bench.stability import judge
 from deploykit.errors import UsageError
 from deploykit.lazy import np
+from deploykit.row import Finding, stability_text
 from deploykit.stats import median_interval, samples_needed
 
 if TYPE_CHECKING:
@@ -127,9 +128,7 @@ class Timing:
     @property
     def stability(self) -> str:
         """The `stability` column: "stable", or "unstable" with each cause and its remedy."""
-        if not self.findings:
-            return "stable"
-        return "unstable: " + " | ".join(str(finding) for finding in self.findings)
+        return stability_text(self.findings)
 
 
 @contextmanager

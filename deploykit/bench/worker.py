@@ -128,7 +128,7 @@ def measure_row(request: WorkerRequest) -> WorkerResult:
             add(_drift(first, request, details))
         if request.accuracy is not None:
             add(_accuracy(loaded, request.accuracy, details))
-    return WorkerResult(row, tuple(notes), details)
+    return WorkerResult(row, tuple(notes), details, timing.findings)
 
 
 def _time(sessions: list[SessionBase], request: WorkerRequest, memory: HostMemory) -> Timing:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from deploykit.claims.claim import Claim, list_claims
 from deploykit.claims.measured import MeasuredRow, measured_rows
 from deploykit.claims.verdict import Outcome, PartResult, Verdict
 from deploykit.errors import CheckFailed, DeploykitError, MissingDependency, UnknownName
+from deploykit.row import Row
 
 
 def evaluate_claims(
-    ids: Iterable[str] | None = None, rows: Any = None, *, claims: Sequence[Claim] | None = None
+    ids: Iterable[str] | None = None,
+    rows: Iterable[Row] | None = None,
+    *,
+    claims: Sequence[Claim] | None = None,
 ) -> list[Verdict]:
     """Evaluate claims and say what came out, one verdict each.
 
     Args:
         ids: which, in this order; None for all.
-        rows: what was measured, a DataFrame or mappings in the profile's columns. Without it the parts of a
+        rows: what was measured. Without it the parts of a
             claim that are about time stay undecided and the explanation says "not measured".
         claims: those to choose from, as `read_claims` reads them; None for the project's own.
 

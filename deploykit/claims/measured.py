@@ -1,17 +1,17 @@
-"""Measured rows, in the columns of the profile, as the checks need them. Standard library only."""
+"""Measured rows as the checks need them: which network, how it was run, and its latency. Standard library only."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
-#: Columns that must be equal for two latencies to be compared.
-_SETTING = (
-    "env_id device target backend backend_version precision batch threads streams boundary".split()
-)
+from deploykit.columns import BY_NAME, SETTING_NAMES, differences_from_plain
+from deploykit.row import Row, text_of
+
+#: What must be equal for two latencies to be compared: columns and their values as text.
+Setting = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class MeasuredRow:
         latency_p50_ms: median latency of one run at the row's batch.
     """
 
-    setting: tuple[tuple[str, str], ...]
+    setting: Setting
     model: str
     alpha: float
     rho: Fraction
@@ -34,61 +34,39 @@ class MeasuredRow:
 
     @property
     def label(self) -> str:
-        """Backend and precision, and the batch where it isn't 1."""
+        """Backend and precision, and what else is not one forward pass of one image at a time."""
         values = dict(self.setting)
-        parts = [values["backend"], values["precision"]]
-        if values["batch"] not in ("", "1"):
-            parts.append(f"batch {values['batch']}")
+        parts = [values["backend"], values["precision"], *differences_from_plain(values)]
         return " ".join(part for part in parts if part) or "unnamed setting"
 
 
-def measured_rows(rows: Any) -> list[MeasuredRow]:
+def measured_rows(rows: Iterable[Row] | None) -> list[MeasuredRow]:
     """Take the usable rows of a profile: status ok, a median, computed in the precision asked for.
 
-    `rows` is a DataFrame, an iterable of mappings in the profile's columns (numbers or their text), or
-    None. Rows emulated in another type are left out, because their latency says nothing about the type.
+    Rows emulated in another type are left out, because their latency says nothing about the type.
     """
-    if rows is None:
-        return []
-    if hasattr(rows, "to_dict"):
-        rows = rows.to_dict("records")
-    usable = (_usable(row) for row in rows)
+    usable = (_usable(row) for row in rows or ())
     return [row for row in usable if row is not None]
 
 
-def _usable(row: Mapping[str, Any]) -> MeasuredRow | None:
-    if _text(row, "status") not in ("", "ok"):
+def _usable(row: Row) -> MeasuredRow | None:
+    latency_ms, actual = row["latency_p50_ms"], row["precision_actual"]
+    if row["status"] not in (None, "ok") or actual not in (None, row["precision"]):
         return None
-    actual = _text(row, "precision_actual")
-    if actual and actual != _text(row, "precision"):
+    if latency_ms is None or not (math.isfinite(latency_ms) and latency_ms > 0):
         return None
     try:
-        latency_ms = float(_text(row, "latency_p50_ms"))
-        alpha = float(_text(row, "alpha") or 1)
-        rho = Fraction(_text(row, "rho") or 1).limit_denominator(1000)
-        macs = int(float(_text(row, "macs"))) if _text(row, "macs") else None
+        rho = Fraction(row["rho"] or 1).limit_denominator(1000)
     except (ValueError, ZeroDivisionError):
         return None
-    if not (math.isfinite(latency_ms) and latency_ms > 0):
-        return None
-    setting = tuple((column, _text(row, column)) for column in _SETTING)
-    return MeasuredRow(setting, _text(row, "model"), alpha, rho, macs, latency_ms)
+    alpha = 1.0 if row["alpha"] is None else float(row["alpha"])
+    setting = tuple((name, text_of(row[name]) or BY_NAME[name].blank) for name in SETTING_NAMES)
+    return MeasuredRow(setting, row["model"] or "", alpha, rho, row["macs"], latency_ms)
 
 
-def _text(row: Mapping[str, Any], column: str) -> str:
-    """A cell as text; blank for None and NaN. Whole floats read as integers, as CSV readers make them."""
-    value = row.get(column)
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = str(value).strip()
-    return "" if text in ("nan", "<NA>", "None") else text
-
-
-def by_setting(rows: Iterable[MeasuredRow]) -> dict[tuple[tuple[str, str], ...], list[MeasuredRow]]:
+def by_setting(rows: Iterable[MeasuredRow]) -> dict[Setting, list[MeasuredRow]]:
     """Group rows whose latencies can be compared."""
-    groups: dict[tuple[tuple[str, str], ...], list[MeasuredRow]] = {}
+    groups: dict[Setting, list[MeasuredRow]] = {}
     for row in rows:
         groups.setdefault(row.setting, []).append(row)
     return groups

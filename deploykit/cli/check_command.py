@@ -9,8 +9,8 @@ import click
 from deploykit.cli.display import print_json, print_table
 from deploykit.cli.outputs import Outputs, output_options
 from deploykit.errors import CheckFailed
-from deploykit.report.checking import Weakness, check_report
-from deploykit.report.csvfile import to_csv
+from deploykit.report.check import Weakness, check_report
+from deploykit.report.csv import to_csv
 
 
 @click.command("check")

@@ -10,9 +10,9 @@ from deploykit.claims import evaluate_claims, failure, list_claims, table
 from deploykit.cli.display import print_json, print_table
 from deploykit.cli.outputs import Outputs, output_options
 from deploykit.lazy import rich
-from deploykit.report.csvfile import to_csv
+from deploykit.report.csv import to_csv
 from deploykit.report.junit import Case, junit_xml
-from deploykit.workflow.reports import read_rows
+from deploykit.workflow.reports import profile_rows
 
 
 @click.command("claims")
@@ -40,7 +40,7 @@ def command(ids: tuple[str, ...], only_list: bool, profile: str | None, outputs:
         _list(outputs)
         return
     outputs.check()
-    verdicts = evaluate_claims(ids or None, read_rows(profile))
+    verdicts = evaluate_claims(ids or None, profile_rows(profile))
     rows = table.verdict_rows(verdicts)
     outputs.write(
         csv=lambda: to_csv(rows, tuple(table.COLUMNS)),

@@ -7,8 +7,8 @@ import click
 from deploykit.cli.display import print_json, print_table
 from deploykit.cli.options import PERCENT
 from deploykit.cli.outputs import Outputs, output_options
-from deploykit.report.comparing import Comparison, Limits, compare_reports
-from deploykit.report.comparing.rendering import (
+from deploykit.report.compare import Comparison, Limits, compare_reports
+from deploykit.report.compare.rendering import (
     COLUMNS,
     noteworthy,
     rows_of,
@@ -17,7 +17,7 @@ from deploykit.report.comparing.rendering import (
     to_junit,
     to_markdown,
 )
-from deploykit.report.csvfile import to_csv
+from deploykit.report.csv import to_csv
 
 
 @click.command("compare")

@@ -7,13 +7,14 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from deploykit.cli.outputs import Outputs
+from deploykit.columns import NAMES
 from deploykit.lazy import rich
-from deploykit.report.schema import NAMES, Row
 from deploykit.report.views import Field, label
+from deploykit.row import WEIGHTY, Row
 
 #: A pipe has no width; this one lets every table stand unbroken.
 _PIPE_WIDTH = 200
@@ -21,8 +22,6 @@ _PIPE_WIDTH = 200
 _GAP = 3
 #: Names (in the first column) and words (elsewhere) up to these lengths are not broken.
 _WHOLE_NAME, _WHOLE_WORD = 32, 12
-#: Beginnings of the notes on a row that are shown though the row is fine.
-_WEIGHTY = ("emulated", "accuracy is blank", "int8 is slower")
 
 
 def print_table(
@@ -67,7 +66,7 @@ def _plain(cell: str) -> str:
     return cell.replace("[", "\\[")
 
 
-def print_fields(fields: Sequence[Field], rows: Sequence[dict[str, Any]]) -> None:
+def print_fields(fields: Sequence[Field], rows: Sequence[Mapping[str, Any]]) -> None:
     """A view of report rows as a table.
 
     Columns in which no row says anything are left out, then, where the terminal is too narrow, those that
@@ -111,20 +110,20 @@ def _width() -> int:
     return shutil.get_terminal_size().columns if known else _PIPE_WIDTH
 
 
-def print_notes(rows: Sequence[dict[str, Any]]) -> None:
+def print_notes(rows: Sequence[Row]) -> None:
     """Why rows are not ok, and what to beware of in those that are, on stderr: once for each reason."""
     concerned: dict[str, list[str]] = {}
     for row in rows:
-        reason = str(row.get("reason") or "")
-        if row["status"] == "ok":  # of its notes, only those that change what the row means
-            reason = "; ".join(n for n in reason.split("; ") if n.startswith(_WEIGHTY))
+        # Of the notes on a row that is fine, only those that change what it means.
+        notes = row.noted(*WEIGHTY) if row["status"] == "ok" else row.notes
+        reason = "; ".join(map(str, notes))
         if reason:
             name = f"{label(row)} {row['precision']} {row['backend']}"
             concerned.setdefault(f"{row['status']}: {reason}", []).append(name)
     for reason, names in concerned.items():
         shown = names if len(names) <= 3 else [*names[:2], f"{len(names) - 2} more"]
         sys.stderr.write(f"{', '.join(shown)}: {reason}\n")
-    unstable = [row for row in rows if str(row.get("stability") or "stable") != "stable"]
+    unstable = [row for row in rows if row.findings]
     if unstable:
         sys.stderr.write(
             f"{len(unstable)} of {len(rows)} rows are unstable: the stability column says why\n"

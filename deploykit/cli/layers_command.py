@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -157,15 +158,15 @@ def _show(report: LayerReport, rows: list[dict[str, Any]], outputs: Outputs) -> 
 
 
 def _fields() -> list[Field]:
-    def operator(row: dict[str, Any]) -> str:
+    def operator(row: Mapping[str, Any]) -> str:
         return f"{row['op_type']} (added)" if row["added"] else str(row["op_type"])
 
-    def time(row: dict[str, Any]) -> str:
+    def time(row: Mapping[str, Any]) -> str:
         if row["time_ms"] is None:
             return f"in {row['fused_into']}" if row["fused_into"] else "–"
         return f"{row['time_ms']:.4f}"
 
-    def roofline(row: dict[str, Any]) -> str:
+    def roofline(row: Mapping[str, Any]) -> str:
         if row["roofline_fraction"] is None:
             return "–"
         return f"{percent(row['roofline_fraction'])} {row['roofline_bound']}"

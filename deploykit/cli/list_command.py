@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -44,10 +45,10 @@ def command(pattern: str | None, precisions: bool, outputs: Outputs) -> None:
 
 
 def _fields() -> list[Field]:
-    def multipliers(row: dict[str, Any]) -> str:
+    def multipliers(row: Mapping[str, Any]) -> str:
         return " ".join(name for name in ("alpha", "rho") if row[f"has_{name}"])
 
-    def macs(row: dict[str, Any]) -> str:
+    def macs(row: Mapping[str, Any]) -> str:
         millions = row["macs"] / 1e6
         return f"{millions:,.1f}" if millions >= 0.1 else f"{millions:.3g}"
 

@@ -15,9 +15,9 @@ from deploykit.bench.scenario import Scenario, parse_rate
 from deploykit.bench.timing import Policy
 from deploykit.cli.options import LIST, PERCENT, WHOLE_NUMBERS, group, parse_list, read_by
 from deploykit.errors import UsageError
-from deploykit.report.csvfile import STDOUT
-from deploykit.workflow.largest_load import read_constraint
+from deploykit.report.csv import STDOUT
 from deploykit.workflow.plan import preset as find_preset
+from deploykit.workflow.search import read_constraint
 
 #: A row that is to reach a percentile may take this share of --timeout; the rest is for loading and accuracy.
 SHARE_OF_TIMEOUT = 0.5

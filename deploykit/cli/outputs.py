@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from deploykit.cli.options import Decorator, group
+from deploykit.columns import NAMES
 from deploykit.errors import UsageError
-from deploykit.report.csvfile import STDOUT, CsvReport, check_destination
-from deploykit.report.schema import NAMES
+from deploykit.report.csv import STDOUT, CsvReport, check_destination
 from deploykit.store import write_atomic
 
 #: Each destination that a command can offer: its option, its value's name, and the file to name for it instead.

@@ -29,22 +29,22 @@ from deploykit.cli.options import LIST
 from deploykit.cli.outputs import Outputs, output_options
 from deploykit.cli.progress import Steps
 from deploykit.errors import CheckFailed, UsageError
-from deploykit.report.csvfile import STDOUT, CsvReport
-from deploykit.report.schema import Row
+from deploykit.report.csv import STDOUT, CsvReport
 from deploykit.report.views import LISTING, PROFILE, Field
+from deploykit.row import Row
 from deploykit.store import Store
 from deploykit.workflow.against import as_values, check_sides, compare_sides, other_side, sentence
 from deploykit.workflow.build import check_precisions, require_available
 from deploykit.workflow.calibration import CalibrationChoice
 from deploykit.workflow.configuration import Configuration, ProfileOptions, configurations
-from deploykit.workflow.core_remarks import of_machine
-from deploykit.workflow.largest_load import LoadSearch, percentile_of
+from deploykit.workflow.cores import of_machine
 from deploykit.workflow.network import sources_without_names
-from deploykit.workflow.outcome import exit_code
 from deploykit.workflow.plan import Variants, plan
 from deploykit.workflow.plan import preset as find_preset
 from deploykit.workflow.profile import Profiler
+from deploykit.workflow.rows import exit_code
 from deploykit.workflow.run import describe_machine
+from deploykit.workflow.search import LoadSearch, percentile_of
 
 
 @click.command("profile")
@@ -184,25 +184,23 @@ def _search(search: LoadSearch, store: Store, outputs: Outputs, *, quiet: bool) 
         The exit code: 0, or 1 where nothing holds the constraint, or that of rows which all failed.
     """
     report = outputs.csv_report()
-    rows: list[Row] = []
     try:
         with Steps(len(search.bases) * len(search.axis.amounts), quiet=quiet) as steps:
             for row in search.rows(Profiler(store, search.options, steps.say)):
-                rows.append(row)
                 if report is not None and not report.stream:
                     report.add(row)
                 steps.step()
     finally:
         # Which one is chosen is known at the end only: a file is written once more, a stream waits.
-        if report is not None and rows:
-            _finish(report, rows)
-    print_rows(PROFILE, rows, outputs, quiet=quiet)
+        if report is not None and search.tried:
+            _finish(report, search.tried)
+    print_rows(PROFILE, search.tried, outputs, quiet=quiet)
     describe_machine(search.options.samples, store)
     for answer in search.answers:
         click.echo(answer.text, err=not outputs.table)
     if all(answer.search.best is not None for answer in search.answers):
         return 0
-    return exit_code(rows) if all(row["status"] != "ok" for row in rows) else 1
+    return exit_code(search.tried) if all(row["status"] != "ok" for row in search.tried) else 1
 
 
 def _finish(report: CsvReport, rows: Sequence[Row]) -> None:

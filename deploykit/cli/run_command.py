@@ -13,10 +13,10 @@ from deploykit.cli.display import print_fields, print_json, print_notes, print_t
 from deploykit.cli.groups import quiet_option, store_option
 from deploykit.cli.outputs import Outputs, output_options
 from deploykit.cli.progress import Steps
-from deploykit.report.schema import NAMES
+from deploykit.columns import NAMES
 from deploykit.report.views import PROFILE
 from deploykit.store import Store
-from deploykit.workflow.outcome import exit_code
+from deploykit.workflow.rows import exit_code
 from deploykit.workflow.run import Run
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deploykit.report.schema import Row
+from deploykit.columns import BY_NAME, INT, TEXT
+
+#: A row as a view takes it: a `Row`, or cells of another report, by column.
+Cells = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,12 @@ class Field:
     """
 
     heading: str
-    text: Callable[[Row], str]
+    text: Callable[[Cells], str]
     number: bool = True
     rank: int = 0
     varying: bool = False
 
-    def tells(self, rows: Sequence[Row]) -> bool:
+    def tells(self, rows: Sequence[Cells]) -> bool:
         """Whether a table of these rows needs the column."""
         texts = {self.text(row) for row in rows}
         return len(texts) > 1 if self.varying else not texts <= {"", "–"}
@@ -65,7 +68,7 @@ def percent(value: Any) -> str:
     return "–" if value in (None, "") else f"{100 * float(value):.1f}%"
 
 
-def label(row: Row) -> str:
+def label(row: Cells) -> str:
     """The network with its multipliers, as short as it can be said."""
     text = str(row.get("model") or "")
     if row.get("alpha") not in (None, "", "1", 1):
@@ -75,13 +78,13 @@ def label(row: Row) -> str:
     return text
 
 
-def precision(row: Row) -> str:
+def precision(row: Cells) -> str:
     """The precision, and the one computed in where it differs."""
     asked, actual = row.get("precision") or "", row.get("precision_actual")
     return str(asked) if actual in (None, "", asked) else f"{asked} (as {actual})"
 
 
-def latency(row: Row) -> str:
+def latency(row: Cells) -> str:
     """The median with its interval."""
     if row.get("latency_p50_ms") in (None, ""):
         return "–"
@@ -90,7 +93,7 @@ def latency(row: Row) -> str:
     return significant(row["latency_p50_ms"]) + spread
 
 
-def accuracy(row: Row) -> str:
+def accuracy(row: Cells) -> str:
     """Top-1 with its interval, where it was measured."""
     if row.get("top1") in (None, ""):
         return "–"
@@ -99,22 +102,22 @@ def accuracy(row: Row) -> str:
     )
 
 
-def constraint(row: Row) -> str:
+def constraint(row: Cells) -> str:
     """Whether a constraint holds: the last word of the column."""
     return str(row.get("constraint") or "–").rpartition(" ")[2]
 
 
-def column(name: str, style: Callable[[Any], str] = significant) -> Callable[[Row], str]:
+def column(name: str, style: Callable[[Any], str] = significant) -> Callable[[Cells], str]:
     """A cell that shows one column."""
     return lambda row: style(row.get(name))
 
 
-def run_pass(row: Row) -> str:
+def run_pass(row: Cells) -> str:
     """What a run did; empty for a forward pass, which is what one expects."""
     return "" if row.get("pass") in (None, "", "forward") else str(row["pass"])
 
 
-def spread(row: Row) -> str:
+def spread(row: Cells) -> str:
     """The mean and the standard deviation, in the mean's precision."""
     mean, std = row.get("latency_mean_ms"), row.get("latency_std_ms")
     if mean in (None, "") or std in (None, ""):
@@ -122,38 +125,75 @@ def spread(row: Row) -> str:
     return f"{significant(mean, 4)} ± {significant(std)}"
 
 
+def text(name: str) -> Callable[[Cells], str]:
+    """A cell that shows one column as it is."""
+    return lambda row: str(row.get(name) or "")
+
+
+def unless_1(name: str) -> Callable[[Cells], str]:
+    """A cell that shows a number, but not the 1 that one expects."""
+    return lambda row: "" if row.get(name) in (None, "", 1) else str(row[name])
+
+
+def field(
+    name: str, shown: Callable[[Cells], str] | None = None, *, rank: int = 0, varying: bool = False
+) -> Field:
+    """A column of the profile under its own heading.
+
+    Args:
+        name: of the column.
+        shown: how its cells read; None: as numbers, or bytes in MB.
+        rank: see `Field`.
+        varying: see `Field`.
+    """
+    known = BY_NAME[name]
+    style = megabytes if known.unit == "bytes" else plain if known.kind == INT else significant
+    cell = shown or (text(name) if known.kind == TEXT else column(name, style))
+    return Field(known.heading or name, cell, known.kind != TEXT, rank, varying)
+
+
 #: What a terminal and summary.md show of a profile.
 PROFILE: tuple[Field, ...] = (
-    Field("model", label, number=False),
-    Field("backend", lambda row: str(row.get("backend") or ""), number=False, rank=2),
-    Field("precision", precision, number=False),
-    Field("batch", lambda row: "" if row.get("batch") in (None, "", 1) else str(row["batch"])),
-    Field("threads", column("threads", plain), varying=True),
-    Field("streams", column("streams", plain), varying=True),
-    Field("rate/s", column("rate_per_s"), varying=True),
-    Field("repeat", column("repeat", plain), varying=True),
-    Field("pass", run_pass, number=False),
-    Field("p50 ms [95%]", latency),
-    Field("p95 ms", column("latency_p95_ms"), rank=6),
-    Field("images/s", column("throughput_ips"), rank=4),
-    Field("engine MB", column("engine_bytes", megabytes), rank=5),
-    Field("peak MiB", column("host_peak_mib"), rank=7),
-    Field("drift SNR dB", column("drift_snr_db"), rank=3),
-    Field("top-1 [95%]", accuracy, rank=1),
-    Field("constraint", constraint, number=False),
-    Field("status", lambda row: str(row.get("status") or ""), number=False),
+    field("model", label),
+    field("backend", rank=2),
+    field("precision", precision),
+    field("batch", unless_1("batch")),
+    field("threads", varying=True),
+    field("streams", varying=True),
+    field("rate_per_s", varying=True),
+    field("repeat", varying=True),
+    field("pass", run_pass),
+    field("latency_p50_ms", latency),
+    field("latency_p95_ms", rank=6),
+    field("throughput_ips", rank=4),
+    field("engine_bytes", rank=5),
+    field("host_peak_mib", rank=7),
+    field("drift_snr_db", rank=3),
+    field("top1", accuracy, rank=1),
+    field("constraint", constraint),
+    field("status"),
 )
 
 #: What a terminal shows of a preset that stands for a published listing: its own figures first.
 LISTING: tuple[Field, ...] = (
-    Field("model", label, number=False),
-    Field("backend", lambda row: str(row.get("backend") or ""), number=False, rank=2),
-    Field("precision", precision, number=False, rank=3),
-    Field("batch", column("batch", plain)),
-    Field("pass", lambda row: str(row.get("pass") or ""), number=False),
-    Field("runs", column("iterations", plain), rank=1),
-    Field("mean ± std ms", spread),
-    Field("p50 ms [95%]", latency),
-    Field("images/s", column("throughput_ips"), rank=1),
-    Field("status", lambda row: str(row.get("status") or ""), number=False),
+    field("model", label),
+    field("backend", rank=2),
+    field("precision", precision, rank=3),
+    field("batch"),
+    field("pass"),
+    field("iterations", rank=1),
+    field("latency_mean_ms", spread),
+    field("latency_p50_ms", latency),
+    field("throughput_ips", rank=1),
+    field("status"),
+)
+
+#: What is worth seeing of engines that could not run here.
+ENGINES: tuple[Field, ...] = (
+    field("model", label),
+    field("backend", lambda row: f"{row['backend']} {row['backend_version']}"),
+    field("precision", precision),
+    field("engine_bytes"),
+    field("build_s"),
+    field("status", lambda row: f"{row['status']}: {row['reason']}"),
 )

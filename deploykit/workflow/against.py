@@ -11,8 +11,9 @@ from typing import Any
 from deploykit.backends import get
 from deploykit.bench.interleaved import TIMEOUT_S, Comparison, compare_interleaved
 from deploykit.bench.request import WorkerRequest
+from deploykit.columns import NAMES
 from deploykit.errors import MissingDependency, UnknownName, UsageError
-from deploykit.report.schema import Row
+from deploykit.row import Note, Row
 from deploykit.spec import Reason
 from deploykit.workflow.configuration import Configuration
 from deploykit.workflow.plan import is_file, plan
@@ -145,11 +146,14 @@ def compare_sides(
     )
     rows = []
     for row, result, role in ((base_row, found.a, "base"), (head_row, found.b, "judged")):
-        full: dict[str, Any] = {**row, "status": "ok", **result.columns}
-        notes = [f"interleaved, {role}: {sentence(found)}", *map(str, result.notes)]
-        full |= {"reason": "; ".join(notes)}
-        full |= {"timestamp": datetime.now(UTC).isoformat(timespec="seconds")}
-        rows.append(full)
+        done = {"status": "ok", "timestamp": datetime.now(UTC).isoformat(timespec="seconds")}
+        rows.append(
+            row.plus(
+                {**result.columns, **done},
+                [Note("compared", f"interleaved, {role}: {sentence(found)}"), *result.notes],
+                findings=result.findings,
+            )
+        )
     return Sides(rows[0], rows[1], found)
 
 
@@ -159,7 +163,7 @@ def _of_engine(folder: Path, head: Configuration) -> tuple[Row, WorkerRequest]:
 
     engine = open_engine(folder)
     manifest = engine.manifest
-    row = {
+    cells = {
         "model": manifest["model"]["name"],
         "alpha": manifest["model"]["alpha"],
         "rho": manifest["model"]["rho"],
@@ -175,7 +179,7 @@ def _of_engine(folder: Path, head: Configuration) -> tuple[Row, WorkerRequest]:
     request = WorkerRequest(
         engine=folder, backend=manifest["builder"], batch=head.batch, threads=head.scenario.threads
     )
-    return row, request
+    return Row(cells), request
 
 
 def sentence(found: Comparison) -> str:
@@ -198,6 +202,6 @@ def as_values(sides: Sides) -> dict[str, Any]:
         "units": found.plan.units,
         "pairs_per_unit": found.plan.pairs,
         "elapsed_s": found.elapsed_s,
-        "base": sides.base,
-        "judged": sides.head,
+        "base": {name: sides.base[name] for name in NAMES},
+        "judged": {name: sides.head[name] for name in NAMES},
     }

@@ -13,10 +13,11 @@ from deploykit import zoo
 from deploykit.bench.scenario import Scenario
 from deploykit.bench.timing import Policy
 from deploykit.claims import evaluate_claims, table
+from deploykit.columns import NAMES
 from deploykit.errors import UsageError
 from deploykit.graph.count import count_graph
 from deploykit.lazy import pd
-from deploykit.report.schema import NAMES
+from deploykit.report.csv import rows_of
 from deploykit.spec import BuildOptions, Counts, Engine, ModelSpec, OnnxModel
 from deploykit.store import Store
 from deploykit.workflow.build import build_network, check_precisions, usable_backends
@@ -168,7 +169,7 @@ def profile(
     synthetic_calibration: bool = False,
     store: Store | None = None,
 ) -> pd.DataFrame:
-    """Measure networks: one row per configuration, in the columns of `deploykit.report.schema`.
+    """Measure networks: one row per configuration, in the columns of `deploykit.columns`.
 
     Networks with multipliers or weights are given as `ModelSpec`. A configuration that fails is a row with
     its reason.
@@ -194,7 +195,7 @@ def check_claims(ids: Iterable[str] | None = None, rows: Any = None) -> pd.DataF
     Raises:
         UnknownName: there is no such claim.
     """
-    return pd.DataFrame(table.verdict_rows(evaluate_claims(ids, rows)))
+    return pd.DataFrame(table.verdict_rows(evaluate_claims(ids, rows_of(rows))))
 
 
 def count(

@@ -9,7 +9,7 @@ from deploykit.bench.roofline import stored_ceilings
 from deploykit.lazy import install_line
 from deploykit.spec import Reason
 from deploykit.store import default_root
-from deploykit.workflow.core_remarks import of_machine
+from deploykit.workflow.cores import of_machine
 
 
 @dataclass(frozen=True)

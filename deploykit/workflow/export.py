@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deploykit.errors import OutputFailed, UsageError
-from deploykit.report.csvfile import STDOUT
+from deploykit.report.csv import STDOUT
 from deploykit.spec import ModelSpec
 from deploykit.store import Store, output_errors
 from deploykit.workflow.network import Network, obtain_network

@@ -15,23 +15,26 @@ from deploykit.backends import get
 from deploykit.backends.base import BackendBase
 from deploykit.bench.reference import make_reference
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, run_worker
-from deploykit.errors import DeploykitError, MissingDependency, OutputFailed
-from deploykit.report.schema import Row
+from deploykit.errors import DeploykitError, OutputFailed
+from deploykit.row import Note, Row
 from deploykit.spec import BuildOptions, ModelSpec, Reason
 from deploykit.store import Store, output_errors
-from deploykit.workflow import fixed_columns
 from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.configuration import Configuration, ProfileOptions
-from deploykit.workflow.convert import losses_text
-from deploykit.workflow.core_remarks import of_scenario
-from deploykit.workflow.data_key import data_key
-from deploykit.workflow.judging import judged_on
+from deploykit.workflow.cores import of_scenario
+from deploykit.workflow.judge import data_key, ensure_predictions, is_reference, judged_on
 from deploykit.workflow.network import Network, obtain_network
-from deploykit.workflow.outcome import EXIT_CODE
 from deploykit.workflow.plan import Source
-from deploykit.workflow.reference_predictions import ensure_predictions, is_reference
+from deploykit.workflow.roofline import Roofline
+from deploykit.workflow.rows import (
+    emulated_note,
+    losses_note,
+    of_configuration,
+    of_engine,
+    of_network,
+    unmeasured,
+)
 from deploykit.workflow.slower import SlowerThanFp32
-from deploykit.workflow.under_the_roof import Roof
 
 #: Told what is being done, for a display: a short text.
 Say = Callable[[str], None]
@@ -49,9 +52,9 @@ class Profiler:
     def __init__(self, store: Store, options: ProfileOptions, say: Say = lambda text: None) -> None:
         self.store, self.options, self.say = store, options, say
         self.run_id = uuid.uuid4().hex[:12]
-        self._judges: dict[str | None, tuple[str | None, str | None]] = {}
+        self._judges: dict[str | None, tuple[str | None, Note | None]] = {}
         self._numbers = itertools.count(1)
-        self._roof = Roof(store.root)
+        self._roofline = Roofline(store.root)
         self._judged: set[Configuration] = set()
         self._slower = SlowerThanFp32()
 
@@ -64,22 +67,19 @@ class Profiler:
         """
         networks: dict[Source, Network | DeploykitError] = {}
         for configuration in wanted:
-            row = fixed_columns.of_configuration(configuration, self.run_id)
+            row = Row(of_configuration(configuration, self.run_id))
             try:
                 network = self._network(configuration.source, networks)
-                row |= fixed_columns.of_network(network)
+                row = row.plus(of_network(network))
                 backend = get(configuration.backend)
                 built = self._build(network, configuration, backend)
-                row |= fixed_columns.of_engine(built.engine, configuration.precision)
-                row |= self._measure(network, built, backend, configuration)
+                row = row.plus(of_engine(built.engine, configuration.precision))
+                row = self._measure(row, network, built, backend, configuration)
             except OutputFailed:
                 raise
-            except MissingDependency as error:
-                row |= {"status": "skipped", "reason": str(error)}
             except DeploykitError as error:
-                row |= {"status": "failed", "reason": str(error), EXIT_CODE: error.exit_code}
-            row["timestamp"] = datetime.now(UTC).isoformat(timespec="seconds")
-            yield row
+                row = unmeasured(row, error)
+            yield row.plus({"timestamp": datetime.now(UTC).isoformat(timespec="seconds")})
 
     def prepared(self, wanted: Configuration) -> tuple[Row, WorkerRequest]:
         """A row as it stands before it is measured, and the request that would time it, and no more.
@@ -89,9 +89,8 @@ class Profiler:
         """
         network, backend = self._network(wanted.source, {}), get(wanted.backend)
         built = self._build(network, wanted, backend)
-        row = fixed_columns.of_configuration(wanted, self.run_id)
-        row |= fixed_columns.of_network(network)
-        row |= fixed_columns.of_engine(built.engine, wanted.precision)
+        known = of_configuration(wanted, self.run_id) | of_network(network)
+        row = Row(known | of_engine(built.engine, wanted.precision))
         return row, self._request(built, wanted)
 
     def _network(self, source: Source, known: dict[Source, Network | DeploykitError]) -> Network:
@@ -104,10 +103,10 @@ class Profiler:
                 raise
             except DeploykitError as error:
                 known[source] = error
-        found = known[source]
-        if isinstance(found, DeploykitError):
-            raise found
-        return found
+        network = known[source]
+        if isinstance(network, DeploykitError):
+            raise network
+        return network
 
     def _build(self, network: Network, wanted: Configuration, backend: BackendBase) -> Built:
         self.say(f"build {wanted.text}")
@@ -121,11 +120,11 @@ class Profiler:
         return build_network(network, wanted.precision, backend, build, choice, self.store)
 
     def _measure(
-        self, network: Network, built: Built, backend: BackendBase, wanted: Configuration
-    ) -> dict[str, Any]:
+        self, row: Row, network: Network, built: Built, backend: BackendBase, wanted: Configuration
+    ) -> Row:
         device = backend.device()
         if isinstance(device, Reason):
-            return {"status": "skipped", "reason": str(device)}
+            return row.plus({"status": "skipped"}, [Note("failed", str(device))])
         dataset, missing = self._judged_on(network)
         kind = "seed0" if dataset is None else data_key(dataset)
         reference = network.folder / f"reference-{kind}.npz"
@@ -142,31 +141,33 @@ class Profiler:
             request = replace(request, drift_reference=reference, accuracy=accuracy)
         result = run_worker(request, self.options.timeout_s)
         self._judged.add(same)
-        notes = [*map(str, result.notes), *([missing] if missing else [])]
-        if not judge:
-            notes.append("drift and accuracy are in an earlier repeat's row")
-        emulated = fixed_columns.emulated_note(built.engine, wanted.precision)
-        if emulated:
-            notes.insert(0, emulated)
-        losses = losses_text(built.model)
-        if losses:
-            notes.append(losses)
-        row = {"status": "ok", "device": device, **result.columns}
-        row["boundary"] = row.get("boundary") or "end_to_end"
+        earlier = Note("missing", "drift and accuracy are in an earlier repeat's row")
+        notes = [
+            emulated_note(built.engine, wanted.precision),
+            *result.notes,
+            missing,
+            None if judge else earlier,
+            losses_note(built.model),
+            *of_scenario(wanted.scenario),
+        ]
+        row = row.plus(
+            {"status": "ok", "device": device, "boundary": "end_to_end"}
+            | {name: value for name, value in result.columns.items() if value is not None},
+            [note for note in notes if note is not None],
+            findings=result.findings,
+        )
         samples = request.samples_path
         if samples is not None and samples.exists():
-            row["samples"] = os.path.relpath(samples, self.options.report_folder)
-        notes += of_scenario(wanted.scenario)
-        found, doubts = self._work(network, built, row, wanted)
-        row, notes = row | found, [*notes, *doubts]
-        like = replace(wanted, precision="fp32")
-        facts = row | {"backend": wanted.backend, "batch": wanted.batch}
+            row = row.plus({"samples": os.path.relpath(samples, self.options.report_folder)})
+        row = row.plus(*self._work(network, built, row, wanted))
         slower = self._slower.note(
-            like, wanted.precision, facts, built.engine.path, network.model.path
+            replace(wanted, precision="fp32"),
+            wanted.precision,
+            row,
+            built.engine.path,
+            network.model.path,
         )
-        if slower:
-            notes.append(slower)
-        return row | {"reason": "; ".join(notes) or None}
+        return row if slower is None else row.plus(notes=[slower])
 
     def _request(self, built: Built, wanted: Configuration) -> WorkerRequest:
         """What a worker is asked for to time an engine, and no more."""
@@ -180,7 +181,7 @@ class Profiler:
             samples_path=self._samples_path(wanted),
         )
 
-    def _judged_on(self, network: Network) -> tuple[str | None, str | None]:
+    def _judged_on(self, network: Network) -> tuple[str | None, Note | None]:
         trained_on = network.dataset
         if trained_on not in self._judges:  # once: a download that fails takes its time
             self._judges[trained_on] = judged_on(self.options.data, trained_on)
@@ -203,7 +204,7 @@ class Profiler:
 
     def _work(
         self, network: Network, built: Built, row: Row, wanted: Configuration
-    ) -> tuple[dict[str, Any], list[str]]:
+    ) -> tuple[dict[str, Any], list[Note]]:
         """What the row achieved: operations per second, and how near to the machine's ceilings that is."""
         macs, images_per_s = network.facts["macs"], row.get("throughput_ips")
         if not macs or not images_per_s or row.get("pass") not in (None, "forward"):
@@ -211,9 +212,8 @@ class Profiler:
         gflops = {"gflops": 2 * macs * images_per_s / 1e9}
         if not self.options.roofline:
             return gflops, []
-        facts = row | {"precision_actual": built.engine.precision_actual}
-        columns, notes = self._roof.columns(
-            built.model, network.folder, macs, facts, wanted.scenario
+        columns, notes = self._roofline.columns(
+            built.model, network.folder, macs, row, wanted.scenario
         )
         return gflops | columns, notes
 

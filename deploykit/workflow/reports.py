@@ -1,33 +1,23 @@
-"""Reading reports back."""
+"""Finding the profile that claims are evaluated on."""
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
-from typing import Any
 
-from deploykit.errors import UsageError
+from deploykit.columns import checked_by
+from deploykit.report.csv import read_rows
+from deploykit.row import Row
 
 #: Where a run leaves its profile, and where claims look for one.
 DEFAULT_PROFILE = Path("reports/profile.csv")
 
 
-def read_rows(path: str | None) -> list[dict[str, Any]] | None:
-    """The rows of a profile, cells as text; blanks are left out. None where there is no default report.
+def profile_rows(path: str | None) -> list[Row] | None:
+    """The rows of the profile at `path`, else of the default one; None where there is neither.
 
     Raises:
-        UsageError: the file that was named is missing or is no profile.
+        UsageError: the file that was named can't be read or is no profile.
     """
-    place = Path(path) if path else DEFAULT_PROFILE
-    if path is None and not place.is_file():
+    if path is None and not DEFAULT_PROFILE.is_file():
         return None
-    try:
-        with place.open(newline="") as file:
-            rows = [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(
-            f"can't read {place}: {error}; name a CSV of `deploykit profile`"
-        ) from error
-    if rows and "latency_p50_ms" not in rows[0] and "status" not in rows[0]:
-        raise UsageError(f"{place} is no profile: name a CSV of `deploykit profile`")
-    return rows
+    return read_rows(path or str(DEFAULT_PROFILE), checked_by("claims"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,17 @@ from deploykit import env
 from deploykit.bench.roofline import stored_ceilings
 from deploykit.bench.timing import Policy
 from deploykit.claims import evaluate_claims
-from deploykit.claims.table import COLUMNS, verdict_rows
+from deploykit.claims.table import COLUMNS, HEADER, verdict_cells, verdict_rows
 from deploykit.claims.verdict import Verdict
 from deploykit.errors import OutputFailed, UsageError
-from deploykit.report.csvfile import CsvReport, to_csv
-from deploykit.report.schema import Row
+from deploykit.report.csv import CsvReport, to_csv
+from deploykit.report.markdown import table
+from deploykit.report.views import ENGINES, PROFILE, Field
+from deploykit.row import Row
 from deploykit.store import Store, output_errors, write_atomic
 from deploykit.workflow.configuration import Configuration, ProfileOptions, configurations
 from deploykit.workflow.plan import DEFAULT_MODELS, Source
 from deploykit.workflow.profile import Profiler
-from deploykit.workflow.summary import summarise
 
 PRECISIONS = ("fp32", "fp16", "int8")
 BACKENDS = ("onnxruntime", "tensorrt-rtx")
@@ -79,20 +80,22 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=True)
         report = CsvReport(str(self.folder / "profile.csv"))
         write_environment(self.folder)
+        rows: list[Row] = []
         for row in Profiler(self.store, self.options, self.say).rows(self.wanted):
+            rows.append(row)
             report.add(row)
             self.step()
         write_environment(self.folder, self.store)  # with the ceilings, which are known by now
         self.say("check claims")
-        verdicts = evaluate_claims(rows=report.rows)
+        verdicts = evaluate_claims(rows=rows)
         self.step()
         write_atomic(
             self.folder / "claims.csv", to_csv(verdict_rows(verdicts), tuple(COLUMNS)), "report"
         )
         elapsed_s = time.perf_counter() - start_s
-        text = summarise(report.rows, verdicts, env.capture())
+        text = summarise(rows, verdicts, env.capture())
         write_atomic(self.folder / "summary.md", text, "report")
-        return RunResult(report.rows, verdicts, self.folder, elapsed_s)
+        return RunResult(rows, verdicts, self.folder, elapsed_s)
 
 
 def write_environment(folder: Path, store: Store | None = None) -> None:
@@ -111,8 +114,8 @@ def write_environment(folder: Path, store: Store | None = None) -> None:
         pass
     except (OSError, ValueError) as error:
         raise OutputFailed(f"{path} can't be read ({error}): delete it") from error
-    found = [] if store is None else [asdict(one) for one in stored_ceilings(store.root)]
-    known[env.env_id()] = env.capture() | ({"ceilings": found} if found else {})
+    measured = [] if store is None else [asdict(one) for one in stored_ceilings(store.root)]
+    known[env.env_id()] = env.capture() | ({"ceilings": measured} if measured else {})
     write_atomic(path, json.dumps(known, indent=2, sort_keys=True) + "\n", "report")
 
 
@@ -124,3 +127,43 @@ def describe_machine(samples: Path | None, store: Store) -> None:
     """
     if samples is not None and samples.is_dir():
         write_environment(samples, store)
+
+
+def summarise(
+    rows: Sequence[Row], verdicts: Sequence[Verdict], environment: Mapping[str, Any]
+) -> str:
+    """The summary of a run as Markdown: what was measured, what was only built, what the claims came to."""
+    measured = [row for row in rows if row["status"] == "ok"]
+    others = [row for row in rows if row["status"] != "ok"]
+    machine, packages = environment["machine"], environment["packages"]
+    versions = ", ".join(f"{name} {version}" for name, version in packages.items())
+    parts = [
+        "# What this run found\n",
+        f"Measured on {machine['cpu']} ({machine['cores']:g} cores, {machine['memory_gib']} GiB, "
+        f"{', '.join(machine['gpus']) or 'no GPU'}), Python {environment['python']}; {versions}. "
+        f"Environment `{environment['env_id']}`, described in `env.json`.\n",
+        "## Measured\n",
+        "Latency is the median of one run, host buffer to host buffer, with the 95% interval of the median; "
+        "drift is the signal-to-noise ratio of the outputs against the FP32 graph run without optimisations. "
+        "`fp16 (as fp32)` is emulated by the runtime: its accuracy is that of FP16, its latency says nothing "
+        "about FP16 hardware. Networks without top-1 have seeded random weights.\n",
+        _view(PROFILE, measured) if measured else "Nothing could be measured.\n",
+    ]
+    if others:
+        parts += [
+            "## Built or tried, not measured\n",
+            "Each precision was read back from the engine; where another was found, it stands in brackets.\n",
+            _view(ENGINES, others),
+        ]
+    parts += ["## Claims\n", table(HEADER, verdict_cells(verdicts))]
+    return "\n".join(parts)
+
+
+def _view(fields: Sequence[Field], rows: Sequence[Row]) -> str:
+    """The rows as a table, without columns in which none of them says anything."""
+    fields = [f for f in fields if f.tells(rows)]
+    return table(
+        [field.heading for field in fields],
+        [[field.text(row) for field in fields] for row in rows],
+        [i for i, field in enumerate(fields) if field.number],
+    )

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deploykit.backends import get
+from deploykit.backends.onnxruntime_layers import EngineNode, trace_layers
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.layer_times import LayerTimes, layer_times
-from deploykit.report.schema import Row
+from deploykit.graph.lineage import layers
+from deploykit.lazy import onnx
 from deploykit.report.views import significant
-
-if TYPE_CHECKING:
-    from deploykit.backends.onnxruntime_layers import EngineNode
+from deploykit.row import Note, Row
 
 #: Operators that a note names at most, and the share of all that is lost which makes one worth naming.
 NAMED, WORTH = 3, 0.1
@@ -61,7 +60,7 @@ class SlowerThanFp32:
 
     def note(
         self, like: Hashable, precision: str, row: Row, engine: Path, source: Path
-    ) -> str | None:
+    ) -> Note | None:
         """What to say of a measured row; None where it is not int8, or not surely slower.
 
         Args:
@@ -84,23 +83,20 @@ class SlowerThanFp32:
             f"{significant(other['latency_p50_ms'])}"
         )
         if get(str(row["backend"])).timed_parts != "nodes":
-            return text
+            return Note("slower", text)
         try:
             batch, threads = int(row["batch"]), row.get("threads")
             costs = [self._costs(e, source, batch, threads) for e in (engine, fp32_engine)]
         except WorkerFailure as failure:
-            return f"{text}, and what costs it was not found: {str(failure).replace('; ', ', ')}"
+            # One clause: "; " separates the notes of a row.
+            said = str(failure).replace("; ", ", ")
+            return Note("slower", f"{text}, and what costs it was not found: {said}")
         named = [f"{ms:.2g} ms in {name}" for name, ms in what_costs(*costs)]
-        return f"{text}: it loses {', '.join(named)}" if named else text
+        return Note("slower", f"{text}: it loses {', '.join(named)}" if named else text)
 
     def _costs(
         self, engine: Path, source: Path, batch: int, threads: int | None
     ) -> Mapping[str, float]:
-        import onnx
-
-        from deploykit.backends.onnxruntime_layers import trace_layers
-        from deploykit.graph.lineage import layers
-
         graph = onnx.load(str(source), load_external_data=False)
         nodes = trace_layers(graph, onnx.load(str(engine), load_external_data=False))
         times = layer_times(engine, batch=batch, threads=threads, rounds=ROUNDS)

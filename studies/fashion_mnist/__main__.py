@@ -16,7 +16,7 @@ from pathlib import Path
 from deploykit import env
 from deploykit.bench.timing import Policy
 from deploykit.errors import EXIT_INTERRUPTED, BuildFailed, DeploykitError
-from deploykit.report.csvfile import to_csv
+from deploykit.report.csv import to_csv
 from deploykit.store import output_errors, write_atomic
 from deploykit.workflow.network import open_store
 from deploykit.workflow.run import write_environment

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 from deploykit import env
 from deploykit.bench.timing import Policy
 from deploykit.code_digest import code_digest
-from deploykit.report.csvfile import CsvReport
-from deploykit.report.schema import NAMES, SCHEMA_VERSION, Row, text_of
+from deploykit.columns import NAMES, SCHEMA_VERSION
+from deploykit.report.csv import CsvReport, read_cells
+from deploykit.row import Row, text_of
 from deploykit.spec import ModelSpec
 from deploykit.stats import wilson_interval
 from deploykit.store import Store, file_sha256, key_of
@@ -33,6 +33,9 @@ ROWS = "rows.csv"
 _MEASURING = tuple(f"deploykit.{name}" for name in ("zoo", "graph", "backends", "bench", "data"))
 _KEY, _CASE = "key", "case"
 
+#: Cells of a row as text, by column; blanks left out.
+Cells = dict[str, str]
+
 #: The columns of study_training.csv.
 TRAINING_COLUMNS = (
     "case model alpha rho resolution_px dataset train_images start freeze epochs seed recipe "
@@ -45,7 +48,7 @@ class Measured:
     """A trained network and its rows, by precision; cells as text, blanks left out."""
 
     case: Case
-    rows: Mapping[str, Row]
+    rows: Mapping[str, Cells]
 
 
 def evaluate(
@@ -105,25 +108,24 @@ def source_of(case: Case, folder: Path) -> ModelSpec:
     return replace(case.spec, resolution_px=None, weights=str(checkpoint_of(case, folder)))
 
 
-def _stored(row: Row, case: Case, key: str) -> Row:
+def _stored(row: Row, case: Case, key: str) -> Cells:
     """A row as it is read back, so that a report is the same whether its rows are new or stored."""
     cells = {name: text_of(row.get(name)) for name in NAMES} | {_CASE: case.name, _KEY: key}
     return {name: cell for name, cell in cells.items() if cell != ""}
 
 
-def _read(path: Path) -> dict[str, list[Row]]:
+def _read(path: Path) -> dict[str, list[Cells]]:
     """Rows of an earlier call by case; none where there is no such file, or it is not what was written."""
     if not path.is_file():
         return {}
-    with path.open(newline="") as file:
-        stored = [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
-    rows: dict[str, list[Row]] = {}
+    stored = [{name: cell for name, cell in row.items() if cell} for row in read_cells(path)]
+    rows: dict[str, list[Cells]] = {}
     for row in stored:
         rows.setdefault(row.get(_CASE, ""), []).append(row)
     return rows
 
 
-def _whole(rows: Sequence[Row], key: str) -> bool:
+def _whole(rows: Sequence[Cells], key: str) -> bool:
     done = [row["precision"] for row in rows if row["status"] == "ok" and row.get(_KEY) == key]
     return done == list(PRECISIONS)
 

@@ -8,7 +8,7 @@ import pytest
 
 from deploykit.claims import Claim, Outcome, PartResult, Verdict
 from deploykit.claims.table import COLUMNS, HEADER, junit_cases, verdict_cells, verdict_rows
-from deploykit.report.csvfile import to_csv
+from deploykit.report.csv import to_csv
 from deploykit.report.junit import Case, junit_xml
 
 

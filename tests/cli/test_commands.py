@@ -16,7 +16,7 @@ import onnx
 import pytest
 
 from deploykit.cli import COMMANDS, cli
-from deploykit.report.schema import NAMES
+from deploykit.columns import NAMES
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("--quick", "-q")

@@ -5,7 +5,7 @@ import json
 import pytest
 from stored_reports import repeats, row, save
 
-from deploykit.report.schema import NAMES
+from deploykit.columns import NAMES
 
 
 @pytest.fixture

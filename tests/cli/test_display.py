@@ -6,8 +6,9 @@ from deploykit.cli import display
 from deploykit.cli.display import print_fields, print_notes, print_table
 from deploykit.cli.progress import Steps
 from deploykit.report.views import PROFILE, Field
+from deploykit.row import Finding, Note, Row
 
-OK = {"status": "ok", "model": "lenet5", "backend": "onnxruntime", "precision": "fp32"}
+OK = Row({"status": "ok", "model": "lenet5", "backend": "onnxruntime", "precision": "fp32"})
 
 
 def test_progress_is_a_line_per_step_where_there_is_no_terminal(capsys):
@@ -87,10 +88,10 @@ def test_no_rows_are_no_error(capsys):
 
 def test_a_reason_is_said_once_for_all_rows_that_it_concerns(capsys):
     rows = [
-        {**OK, "model": f"net{i}", "status": "skipped", "reason": "no GPU; find one"}
+        OK.plus({"model": f"net{i}", "status": "skipped"}, [Note("failed", "no GPU; find one")])
         for i in range(5)
     ]
-    rows.append({**OK, "status": "failed", "reason": "refused"})
+    rows.append(OK.plus({"status": "failed"}, [Note("failed", "refused")]))
     print_notes(rows)
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
@@ -100,18 +101,27 @@ def test_a_reason_is_said_once_for_all_rows_that_it_concerns(capsys):
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"),
+    ("notes", "said"),
     [
-        (None, ""),
-        ("too few for p99", ""),
-        ("emulated: in fp32", "lenet5 fp32 onnxruntime: ok: emulated: in fp32\n"),
+        ([], ""),
+        ([Note("missing", "too few for p99")], ""),
+        ([Note("data", "accuracy is blank, says a text of another kind")], ""),
+        (
+            [Note("missing", "too few for p99"), Note("emulated", "emulated: in fp32; or so")],
+            "lenet5 fp32 onnxruntime: ok: emulated: in fp32; or so\n",
+        ),
+        (
+            [Note("unjudged", "accuracy is blank"), Note("slower", "int8 is slower")],
+            "lenet5 fp32 onnxruntime: ok: accuracy is blank; int8 is slower\n",
+        ),
     ],
 )
-def test_of_rows_that_are_ok_only_emulation_is_noted(capsys, reason, said):
-    print_notes([{**OK, "reason": reason}])
+def test_of_rows_that_are_ok_only_what_changes_their_meaning_is_noted(capsys, notes, said):
+    print_notes([OK.plus(notes=notes)])
     assert capsys.readouterr().err == said
 
 
 def test_unstable_rows_are_counted(capsys):
-    print_notes([OK | {"stability": "stable"}, OK | {"stability": "unstable: load"}])
+    load = Finding("load", "others used 2 cores", "stop them")
+    print_notes([OK.plus(findings=()), OK.plus(findings=(load,))])
     assert capsys.readouterr().err.startswith("1 of 2 rows are unstable")

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from deploykit.report.schema import NAMES
+from deploykit.columns import NAMES
 from deploykit.spec import ModelSpec
 from deploykit.workflow.configuration import ProfileOptions, configurations
 from deploykit.workflow.plan import PRESETS

@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stored_reports import row, save
 
+from deploykit.columns import NAMES
 from deploykit.errors import UsageError
-from deploykit.report.csvfile import to_csv
-from deploykit.report.reading import ADDED, open_table, positive, share
-from deploykit.report.schema import NAMES
+from deploykit.report.csv import ADDED, open_table, positive, share, to_csv
 
 WANTED = ("model", "latency_p20_ms")
 

@@ -15,8 +15,8 @@ import pytest
 from deploykit import env
 from deploykit.bench.timing import Policy
 from deploykit.codec import to_json
+from deploykit.columns import NAMES
 from deploykit.data import fashion_mnist
-from deploykit.report.schema import NAMES
 from deploykit.spec import ModelSpec
 from deploykit.workflow.configuration import Configuration
 from deploykit.zoo.weights import shipped

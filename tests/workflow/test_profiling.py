@@ -12,19 +12,20 @@ import pytest
 from deploykit import env
 from deploykit.bench.scenario import Scenario
 from deploykit.bench.timing import Policy
+from deploykit.columns import NAMES
 from deploykit.errors import OutputFailed, UsageError
-from deploykit.report.schema import NAMES
+from deploykit.row import Row, emulated
 from deploykit.spec import ModelSpec
 from deploykit.store import GraphManifest, Store
 from deploykit.workflow.configuration import Configuration, ProfileOptions, configurations
-from deploykit.workflow.data_key import data_key
-from deploykit.workflow.fixed_columns import weights_text
+from deploykit.workflow.judge import data_key
 from deploykit.workflow.network import sources_without_names
-from deploykit.workflow.outcome import EXIT_CODE, exit_code
 from deploykit.workflow.plan import DEFAULT_MODELS, Variants
 from deploykit.workflow.profile import Profiler
-from deploykit.workflow.under_the_roof import Roof
+from deploykit.workflow.roofline import Roofline
+from deploykit.workflow.rows import exit_code, weights_text
 
+OK, SKIPPED = Row({"status": "ok"}), Row({"status": "skipped"})
 BRIEF = Policy(warmup_s=0.02, warmup_max_s=0.2, window_s=0.01, min_s=0.05, max_s=0.5, block_s=0.02)
 OPTIONS = ProfileOptions(policy=BRIEF, scenarios=(Scenario(1),))
 
@@ -79,8 +80,14 @@ def test_precision_is_read_back_and_emulation_is_said(measured):
         "fp16": "fp32",
         "int8": "int8",
     }
+    assert [note.kind for note in measured["fp16"].notes][:1] == ["emulated"]
     assert measured["fp16"]["reason"].startswith("emulated: ")
-    assert "emulated" not in (measured["fp32"]["reason"] or "")
+    assert measured["fp32"].noted("emulated") == ()
+    assert {p: emulated(row) for p, row in measured.items()} == {
+        "fp32": False,
+        "fp16": True,
+        "int8": False,
+    }
 
 
 def test_trained_networks_have_real_accuracy_in_every_precision(measured):
@@ -107,7 +114,7 @@ def test_every_measured_row_stands_under_the_machine_s_ceilings(measured):
 
 def test_without_a_roofline_no_ceilings_are_measured(shared_store, monkeypatch):
     options = dataclasses.replace(OPTIONS, roofline=False)
-    monkeypatch.setattr(Roof, "ceilings", None)
+    monkeypatch.setattr(Roofline, "ceilings", None)
     wanted = configurations([ModelSpec("lenet5", weights="trained")], options)
     (row,) = Profiler(shared_store, options).rows(wanted)
     assert row["gflops"] > 0
@@ -156,7 +163,8 @@ def test_what_fails_is_a_row_and_the_rest_goes_on(mixed):
 def test_a_failed_row_says_why_and_claims_nothing(mixed):
     row = mixed[0]
     assert "is not an ONNX file" in row["reason"]
-    assert row[EXIT_CODE] == 2
+    assert row.exit_code == 2
+    assert [note.kind for note in row.notes] == ["failed"]
     assert row["weights"] == "file"
     assert "latency_p50_ms" not in row
     assert "parameters" not in row
@@ -183,16 +191,20 @@ def test_a_users_graph_leaves_accuracy_blank_and_has_drift(mixed):
     assert row["macs"] > 100_000_000
 
 
+def failed(exit_code: int) -> Row:
+    return Row({"status": "failed"}, exit_code=exit_code)
+
+
 @pytest.mark.parametrize(
     ("rows", "code"),
     [
         ([], 0),
-        ([{"status": "ok"}], 0),
-        ([{"status": "ok"}, {"status": "skipped"}], 0),
-        ([{"status": "skipped"}], 3),
-        ([{"status": "failed", EXIT_CODE: 2}, {"status": "ok"}], 2),
-        ([{"status": "failed", EXIT_CODE: 2}, {"status": "failed", EXIT_CODE: 4}], 4),
-        ([{"status": "failed"}, {"status": "skipped"}], 4),
+        ([OK], 0),
+        ([OK, SKIPPED], 0),
+        ([SKIPPED], 3),
+        ([failed(2), OK], 2),
+        ([failed(2), failed(4)], 4),
+        ([failed(4), SKIPPED], 4),
     ],
 )
 def test_a_command_ends_with_the_worst_of_its_rows(rows, code):

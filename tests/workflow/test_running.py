@@ -11,8 +11,8 @@ import pytest
 from deploykit import env
 from deploykit.bench.timing import Policy
 from deploykit.claims import list_claims
+from deploykit.columns import NAMES
 from deploykit.errors import OutputFailed, UsageError
-from deploykit.report.schema import NAMES
 from deploykit.spec import ModelSpec
 from deploykit.workflow import run as run_module
 from deploykit.workflow.run import BACKENDS, PRECISIONS, Run, write_environment

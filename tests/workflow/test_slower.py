@@ -9,17 +9,20 @@ import pytest
 from deploykit.backends.onnxruntime_layers import EngineNode
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.layer_times import LayerTimes
+from deploykit.row import Note, Row
 from deploykit.workflow.slower import SlowerThanFp32, operator_costs, what_costs
 
 
 def row(low: float | None, p50: float, high: float | None, backend: str = "onnxruntime"):
-    return {
-        "latency_p50_low_ms": low,
-        "latency_p50_ms": p50,
-        "latency_p50_high_ms": high,
-        "backend": backend,
-        "batch": 1,
-    }
+    return Row(
+        {
+            "latency_p50_low_ms": low,
+            "latency_p50_ms": p50,
+            "latency_p50_high_ms": high,
+            "backend": backend,
+            "batch": 1,
+        }
+    )
 
 
 FP32 = row(0.9, 1.0, 1.1)
@@ -38,7 +41,9 @@ def judge(monkeypatch) -> SlowerThanFp32:
 
 def test_a_slower_row_names_both_medians_and_the_operators(judge):
     note = judge.note("a", "int8", SLOW, ENGINE, SOURCE)
-    assert note == "int8 is slower than fp32, 2 ms against 1: it loses 1.2 ms in Sigmoid"
+    assert note == Note(
+        "slower", "int8 is slower than fp32, 2 ms against 1: it loses 1.2 ms in Sigmoid"
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,7 +62,7 @@ def test_what_is_not_surely_slower_is_not_said(judge, like, precision, found):
 
 def test_another_runtime_says_that_it_is_slower_and_no_more(judge):
     note = judge.note("a", "int8", row(1.9, 2.0, 2.1, "openvino"), ENGINE, SOURCE)
-    assert note == "int8 is slower than fp32, 2 ms against 1"
+    assert note == Note("slower", "int8 is slower than fp32, 2 ms against 1")
 
 
 def test_operators_that_cannot_be_timed_leave_the_verdict(judge, monkeypatch):

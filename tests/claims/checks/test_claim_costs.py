@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from deploykit.claims import evaluate_claims
+from deploykit.row import Row
 
 
 def test_fifty_times_is_the_ratio_to_the_grouped_alexnet(verdict_of):
@@ -71,7 +72,9 @@ def test_densenet_takes_less_work_and_more_memory_than_resnet50(verdict_of):
 
 def test_densenets_latency_is_read_from_rows():
     def row(model, latency_ms, **columns):
-        return {"model": model, "backend": "onnxruntime", "latency_p50_ms": latency_ms, **columns}
+        return Row(
+            {"model": model, "backend": "onnxruntime", "latency_p50_ms": latency_ms, **columns}
+        )
 
     def latency_holds(*rows):
         (verdict,) = evaluate_claims(["densenet-expensive"], rows)

@@ -6,23 +6,27 @@ import pytest
 
 from deploykit.claims import evaluate_claims
 from deploykit.claims.networks import Network
+from deploykit.columns import BY_NAME, SETTING_NAMES
+from deploykit.report.csv import row_of, rows_of
 
 ALPHA, RHO = "mobilenet-alpha-squared", "mobilenet-rho-squared"
 
 
 def row(alpha, latency_ms, **columns):
-    return {
-        "model": "mobilenet",
-        "alpha": alpha,
-        "rho": "1",
-        "precision": "fp32",
-        "precision_actual": "fp32",
-        "backend": "onnxruntime",
-        "batch": 1,
-        "status": "ok",
-        "latency_p50_ms": latency_ms,
-        **columns,
-    }
+    return row_of(
+        {
+            "model": "mobilenet",
+            "alpha": alpha,
+            "rho": "1",
+            "precision": "fp32",
+            "precision_actual": "fp32",
+            "backend": "onnxruntime",
+            "batch": 1,
+            "status": "ok",
+            "latency_p50_ms": latency_ms,
+            **columns,
+        }
+    )
 
 
 def alpha_verdict(rows):
@@ -71,8 +75,10 @@ def test_latency_that_falls_with_the_square_holds_and_slower_falls_do_not():
 def test_latencies_of_different_settings_are_not_compared():
     rows = [row(1.0, 10.0), row(0.5, 2.5, precision="int8", precision_actual="int8")]
     assert alpha_verdict(rows).holds["latency"] is None
-    for column in ("env_id", "device", "threads", "streams", "batch", "boundary"):
-        other = row(0.5, 2.5) | {column: "other"}
+    for column in SETTING_NAMES:
+        if column == "precision":  # above
+            continue
+        other = row(0.5, 2.5, **{column: "other" if BY_NAME[column].kind == "text" else 7})
         assert alpha_verdict([row(1.0, 10.0), other]).holds["latency"] is None, column
 
 
@@ -90,9 +96,8 @@ def test_latencies_of_different_settings_are_not_compared():
     ],
 )
 def test_rows_that_say_nothing_about_alpha_are_left_out(spoilt):
-    rows = [row(1.0, 10.0), row(0.5, 2.5) | spoilt]
-    if "precision" in spoilt:
-        rows[0]["precision"] = spoilt["precision"]
+    base = {"precision": spoilt["precision"]} if "precision" in spoilt else {}
+    rows = [row(1.0, 10.0, **base), row(0.5, 2.5, **spoilt)]
     assert alpha_verdict(rows).holds["latency"] is None
 
 
@@ -104,7 +109,7 @@ def test_repeated_rows_count_by_their_median():
 def test_a_data_frame_is_taken_as_rows():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame([row(1.0, 10.0), row(0.5, 2.5), row(0.25, None, status="failed")])
-    verdict = alpha_verdict(frame)
+    verdict = alpha_verdict(rows_of(frame))
     assert verdict.holds["latency"] is True
 
 
@@ -164,3 +169,23 @@ def test_rho_leaves_parameters_and_shrinks_activations(verdict_of):
 def test_inputs_are_compared_by_side(verdict_of):
     assert verdict_of("imagenet-10x-mnist-size").outcome.computed == pytest.approx(227 / 28)
     assert verdict_of("imagenet-10x-mnist-size", fields={"stated": 8}).verdict == "partly"
+
+
+@pytest.mark.parametrize(
+    "other", [{"pass": "forward_backward"}, {"rate_per_s": 50.0}, {"kept": "Conv_0"}]
+)
+def test_medians_are_taken_over_one_setting_alone(other):
+    rows = [row(1.0, 10.0), row(0.5, 2.5)]
+    mixed = [*rows, *(row(1.0, 90.0, **other), row(0.5, 80.0, **other), row(0.5, 70.0, **other))]
+    verdict, alone = alpha_verdict(mixed), alpha_verdict(rows)
+    name = "latency(onnxruntime fp32 at 0.5)/latency(1)"
+    assert verdict.outcome.evidence[name] == alone.outcome.evidence[name] == 0.25
+    # The other setting is judged by itself, under a name of its own.
+    assert verdict.holds["latency"] is False
+    (own,) = (key for key in verdict.outcome.evidence if key.startswith("latency(") and key != name)
+    assert verdict.outcome.evidence[own] == pytest.approx(75 / 90, abs=1e-3)
+
+
+def test_a_blank_pass_is_a_forward_pass():
+    rows = [row(1.0, 10.0), row(0.5, 2.5, **{"pass": "forward"})]
+    assert alpha_verdict(rows).holds["latency"] is True

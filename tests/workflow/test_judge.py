@@ -13,7 +13,7 @@ from deploykit.bench.timing import Policy
 from deploykit.data import fashion_mnist
 from deploykit.spec import ModelSpec
 from deploykit.workflow.configuration import ProfileOptions, configurations
-from deploykit.workflow.judging import judged_on
+from deploykit.workflow.judge import judged_on
 from deploykit.workflow.profile import Profiler
 
 BRIEF = Policy(warmup_s=0.02, warmup_max_s=0.2, window_s=0.01, min_s=0.05, max_s=0.5, block_s=0.02)
@@ -53,4 +53,6 @@ def test_without_its_data_a_trained_network_is_timed_and_says_what_would_judge_i
         assert row["drift_snr_db"] > 60
         assert "accuracy is blank: Fashion-MNIST is not here" in row["reason"]
         assert "Debian's package dataset-fashion-mnist" in row["reason"]
+        (note,) = row.noted("unjudged")
+        assert str(note) in row["reason"]
     assert len(no_fashion_mnist) == 1

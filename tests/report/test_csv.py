@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploykit.columns import NAMES
 from deploykit.errors import OutputFailed, UsageError
-from deploykit.report.csvfile import CsvReport, check_destination, to_csv
-from deploykit.report.schema import NAMES
+from deploykit.report.csv import CsvReport, check_destination, to_csv
 
 COLUMNS = ("model", "status", "reason")
 OK = {"model": "lenet5", "status": "ok"}

@@ -6,7 +6,7 @@ import pytest
 
 from deploykit import env
 from deploykit.bench.scenario import Scenario
-from deploykit.workflow.core_remarks import of_machine, of_scenario
+from deploykit.workflow.cores import of_machine, of_scenario
 
 
 @pytest.fixture
@@ -61,4 +61,6 @@ def test_one_core_is_said(machine, share):
 )
 def test_more_threads_than_cores_are_said_with_what_to_give(machine, scenario, remark):
     machine()
-    assert of_scenario(scenario) == ([] if remark is None else [remark])
+    notes = of_scenario(scenario)
+    assert [str(note) for note in notes] == ([] if remark is None else [remark])
+    assert {note.kind for note in notes} <= {"load"}

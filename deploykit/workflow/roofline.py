@@ -1,4 +1,4 @@
-"""Where a measured row stands under its machine's ceilings."""
+"""Where a measured row stands under its machine's roofline."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from deploykit import env
 from deploykit.bench.roofline import Ceilings, bound, ceilings
 from deploykit.bench.scenario import Scenario
 from deploykit.errors import DeploykitError
+from deploykit.row import Note
 from deploykit.spec import OnnxModel
 from deploykit.store import write_atomic
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 _VERSION = 1
 
 
-class Roof:
-    """Ceilings and traffic for the rows of one command: each is measured or counted once and kept.
+class Roofline:
+    """Ceilings and traffic for the rows of one command: each is measured or counted once.
 
     Args:
         folder: an existing one, for the ceilings.
@@ -37,7 +38,7 @@ class Roof:
         """The ceilings for as many threads as a scenario computes with; measured at the first call.
 
         Raises:
-            DeploykitError: they can't be measured or kept.
+            DeploykitError: they can't be measured or stored.
         """
         threads = scenario.threads_in_use(env.usable_cores())
         if threads not in self._known:
@@ -45,19 +46,19 @@ class Roof:
                 self._known[threads] = ceilings(self.folder, threads)
             except DeploykitError as error:
                 self._known[threads] = error
-        found = self._known[threads]
-        if isinstance(found, DeploykitError):
-            raise found
-        return found
+        machine = self._known[threads]
+        if isinstance(machine, DeploykitError):
+            raise machine
+        return machine
 
     def columns(
         self, model: OnnxModel, folder: Path, macs: int, row: Mapping[str, Any], scenario: Scenario
-    ) -> tuple[dict[str, Any], list[str]]:
+    ) -> tuple[dict[str, Any], list[Note]]:
         """Columns of a measured row, and why they are blank where they are.
 
         Args:
             model: that the engine was built from.
-            folder: where what is counted of it is kept.
+            folder: where its traffic is stored.
             macs: of one image.
             row: with batch, throughput, precision_actual and device.
             scenario: that it was measured in.
@@ -65,13 +66,13 @@ class Roof:
         if row["device"] != env.device_name():
             return {}, []  # the ceilings are the processor's
         try:
-            moved = counted(model, folder, str(row["precision_actual"]))
+            moved = traffic_of(model, folder, str(row["precision_actual"]))
             machine = self.ceilings(scenario)
         except DeploykitError as error:
-            return {}, [f"no roofline: {error}"]
+            return {}, [Note("roofline", f"no roofline: {error}")]
         if moved is None:
-            return {}, ["no roofline: the shape of a tensor is not known"]
-        found = bound(
+            return {}, [Note("roofline", "no roofline: the shape of a tensor is not known")]
+        reached = bound(
             macs,
             moved.weight_bytes,
             moved.activation_bytes,
@@ -82,21 +83,21 @@ class Roof:
             working_set_bytes=moved.weight_bytes + 2 * moved.largest_bytes * row["batch"],
         )
         return {
-            "arithmetic_intensity": found.arithmetic_intensity or None,
-            "roofline_fraction": found.roofline_fraction,
-            "latency_bound_ms": found.latency_ms,
+            "arithmetic_intensity": reached.arithmetic_intensity or None,
+            "roofline_fraction": reached.roofline_fraction,
+            "latency_bound_ms": reached.latency_ms,
         }, []
 
 
-def counted(model: OnnxModel, folder: Path, computed_in: str) -> Traffic | None:
-    """The traffic of a graph, counted once and kept in `folder`."""
+def traffic_of(model: OnnxModel, folder: Path, computed_in: str) -> Traffic | None:
+    """The traffic of a graph, counted once and stored in `folder`."""
     from deploykit.graph.traffic import Traffic, traffic
 
     path = folder / f"traffic-{model.sha256[:12]}-{computed_in}-v{_VERSION}.json"
     try:
-        kept = json.loads(path.read_text())
-        return None if kept is None else Traffic(**kept)
+        stored = json.loads(path.read_text())
+        return None if stored is None else Traffic(**stored)
     except (OSError, ValueError, TypeError):
-        found = traffic(model.path, computed_in)
-    write_atomic(path, json.dumps(found and asdict(found)) + "\n", "traffic")
-    return found
+        moved = traffic(model.path, computed_in)
+    write_atomic(path, json.dumps(moved and asdict(moved)) + "\n", "traffic")
+    return moved

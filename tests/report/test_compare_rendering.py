@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import pytest
 from stored_reports import repeats, row, save
 
-from deploykit.report.comparing import compare_reports
-from deploykit.report.comparing.rendering import (
+from deploykit.report.compare import compare_reports
+from deploykit.report.compare.rendering import (
     COLUMNS,
     MOST_ROWS,
     noteworthy,
@@ -17,7 +17,7 @@ from deploykit.report.comparing.rendering import (
     to_junit,
     to_markdown,
 )
-from deploykit.report.csvfile import to_csv
+from deploykit.report.csv import to_csv
 
 GOLDEN = Path(__file__).with_name("golden") / "compare.md"
 

@@ -6,7 +6,7 @@ import pytest
 from stored_reports import ROW, repeats, row, save
 
 from deploykit.errors import UsageError
-from deploykit.report.comparing import Limits, compare_reports
+from deploykit.report.compare import Limits, compare_reports
 
 NOISE = 0.03
 

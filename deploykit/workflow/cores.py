@@ -6,6 +6,7 @@ import os
 
 from deploykit import env
 from deploykit.bench.scenario import Scenario
+from deploykit.row import Note
 
 
 def of_machine() -> list[str]:
@@ -31,8 +32,8 @@ def of_machine() -> list[str]:
     return remarks
 
 
-def of_scenario(scenario: Scenario) -> list[str]:
-    """Remarks on a scenario for the row's reason: more threads than cores take turns."""
+def of_scenario(scenario: Scenario) -> list[Note]:
+    """Notes on a scenario: more threads than cores take turns."""
     usable = max(1, int(env.usable_cores()))
     each = scenario.threads or usable
     wanted = each * scenario.streams
@@ -42,7 +43,8 @@ def of_scenario(scenario: Scenario) -> list[str]:
     advice = f"--threads {max(1, usable // scenario.streams)}"
     if scenario.streams > usable:
         advice += f" and --streams {usable} at most"
-    return [f"{who}{_count(each, 'thread')} take turns on {_count(usable, 'core')}: give {advice}"]
+    text = f"{who}{_count(each, 'thread')} take turns on {_count(usable, 'core')}"
+    return [Note("load", text, f"give {advice}")]
 
 
 def _count(number: int, what: str) -> str:

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from deploykit.report.csvfile import STDOUT
-from deploykit.report.reading import open_table, positive, share
+from deploykit.columns import BY_NAME, IDENTITY_NAMES, SOFT_NAMES, checked_by
+from deploykit.report.compare.changes import MIN_PROCESSES
+from deploykit.report.compare.processes import Key, by_soft
+from deploykit.report.csv import STDOUT, open_table, positive, share
 from deploykit.report.views import label, significant
+from deploykit.row import emulated, findings_in
 
 #: Processes of one configuration that differ by more than this share decide little.
 SPREAD = 0.10
-#: Fewer processes than these decide nothing: see `comparing.judging`.
-MIN_PROCESSES = 3
 #: Outputs with less signal to noise than this have little to do with the reference's.
 MIN_SNR_DB = 10.0
 #: An accuracy that is not known to this share of all images says little.
@@ -23,19 +24,11 @@ ACCURACY_WIDTH = 0.05
 #: A latency below its bound by more than this is no rounding.
 BOUND_SLACK = 0.98
 
-_IDENTITY = (
-    "model alpha rho weights precision kept target backend batch threads streams rate_per_s pass macs "
-    "env_id".split()
-)
+READ = checked_by("check")
+#: Each is at least the one before.
 _LATENCIES = (
     "latency_min_ms latency_p20_ms latency_p50_ms latency_p90_ms latency_p95_ms latency_p99_ms"
 ).split()
-READ = (
-    *_IDENTITY,
-    *_LATENCIES,
-    *"status reason run_id repeat stability iterations latency_bound_ms calibration".split(),
-    *"drift_snr_db top1 top1_low top1_high samples".split(),
-)
 
 
 @dataclass(frozen=True)
@@ -93,10 +86,17 @@ class _Row:
 
     @property
     def name(self) -> str:
-        network = {**self.cells, "alpha": "" if self["alpha"] == "1" else self["alpha"]}
-        parts = [label(network), self["precision"], self["backend"]]
+        parts = [label(self.cells), self["precision"], self["backend"]]
         parts += [f"batch {self['batch']}"] if self["batch"] not in ("", "1") else []
         return " ".join(parts)
+
+    @property
+    def key(self) -> Key:
+        return tuple(self[name] or BY_NAME[name].blank for name in IDENTITY_NAMES)
+
+    @property
+    def soft(self) -> Key:
+        return tuple(self[name] for name in SOFT_NAMES)
 
 
 Found = Iterator[tuple[str, str, str]]
@@ -110,7 +110,7 @@ def check_report(path: str) -> Checked:
     """
     folder = Path() if path == STDOUT else Path(path).parent
     weak: list[Weakness] = []
-    groups: dict[tuple[str, ...], list[_Row]] = {}
+    by_key: dict[Key, list[_Row]] = {}
     total, skipped = 0, []
     with open_table(path, READ) as table:
         for line, cells in table.rows:
@@ -119,10 +119,11 @@ def check_report(path: str) -> Checked:
             skipped += [row["reason"]] if row["status"] == "skipped" else []
             weak += [Weakness(line, row.name, *found) for found in _of_row(row, folder)]
             if row["status"] == "ok":
-                groups.setdefault(tuple(row[name] for name in _IDENTITY), []).append(row)
+                by_key.setdefault(row.key, []).append(row)
         remark = table.remark
-    weak += [found for rows in groups.values() for found in _of_processes(rows)]
-    few = sum(len(rows) < MIN_PROCESSES for rows in groups.values())
+    groups = [group for rows in by_key.values() for group in by_soft(rows).values()]
+    weak += [weakness for rows in groups for weakness in _of_processes(rows)]
+    few = sum(len(rows) < MIN_PROCESSES for rows in groups)
     remarks = [remark] if remark else []
     if skipped:
         remarks.append(f"{len(skipped)} of {total} rows were skipped, such as: {skipped[0]}")
@@ -149,13 +150,8 @@ def _of_row(row: _Row, folder: Path) -> Found:
 
 
 def _stability(row: _Row) -> Found:
-    state = row["stability"]
-    if state and state != "stable":
-        # The column holds each cause as "name: what was seen; what helps" already.
-        for cause in state.removeprefix("unstable: ").split(" | "):
-            name, _, said = cause.partition(": ")
-            seen, _, remedy = said.partition("; ")
-            yield name or "stability", seen or cause, remedy or "measure on an idle machine"
+    for finding in findings_in(row["stability"]) or ():
+        yield finding.name, finding.seen, finding.remedy or "measure on an idle machine"
 
 
 def _latencies(row: _Row) -> Found:
@@ -177,12 +173,12 @@ def _latencies(row: _Row) -> Found:
 
 def _meaning(row: _Row) -> Found:
     """What the numbers do not mean."""
-    if row["reason"].startswith("emulated"):
-        yield (
-            "emulated",
-            row["reason"].removeprefix("emulated: ").split(";")[0],
-            "take its accuracy, not its latency",
+    if emulated(row.cells):
+        seen = (
+            f"computed in {row['precision_actual']}, so the latency says nothing about "
+            f"{row['precision']} hardware"
         )
+        yield "emulated", seen, "take its accuracy, not its latency"
     if "synthetic" in row["calibration"]:
         seen = f"ranges come from made-up images ({row['calibration']})"
         yield "calibration", seen, "take its latency, not its accuracy, or give --data"

@@ -1,22 +1,24 @@
-"""Columns of a row that are known before it is measured: of its configuration, its network and its engine."""
+"""What a row is made of beside its measurement: configuration, network, engine, and what is to know of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from deploykit import env
 from deploykit.backends import get
 from deploykit.backends.building import precision_share
-from deploykit.report.schema import SCHEMA_VERSION, Row
-from deploykit.spec import Engine, ModelSpec
+from deploykit.columns import SCHEMA_VERSION
+from deploykit.errors import DeploykitError, MissingDependency
+from deploykit.row import Note, Row
+from deploykit.spec import Engine, ModelSpec, OnnxModel
 from deploykit.workflow.configuration import Configuration
-from deploykit.workflow.convert import kept_text
+from deploykit.workflow.convert import kept_text, losses_text
 from deploykit.workflow.network import Network
 
 
-def of_configuration(wanted: Configuration, run_id: str) -> Row:
+def of_configuration(wanted: Configuration, run_id: str) -> dict[str, Any]:
     """What is known of a row that may yet fail; `run_id` is that of the command.
 
     Raises:
@@ -62,22 +64,48 @@ def of_engine(engine: Engine, precision: str) -> dict[str, Any]:
     }
 
 
-def emulated_note(engine: Engine, precision: str) -> str | None:
-    """What a row's reason says of an engine that emulates `precision`; None where it does not."""
+def emulated_note(engine: Engine, precision: str) -> Note | None:
+    """What to know of an engine that emulates `precision`; None where it does not."""
     if not engine.manifest.get("emulated"):
         return None
     actual = engine.precision_actual
     if engine.manifest.get("rounded"):
-        return (
+        text = (
             f"emulated: computed in {actual} and rounded to {precision} after each operator, so the accuracy "
             f"is that of {precision} but the latency says nothing about {precision} hardware"
         )
-    return (
-        f"emulated: computed in {actual}, where only the weights are sure to be rounded to {precision}: "
-        f"neither accuracy nor latency is a statement about {precision} hardware"
-    )
+    else:
+        text = (
+            f"emulated: computed in {actual}, where only the weights are sure to be rounded to {precision}: "
+            f"neither accuracy nor latency is a statement about {precision} hardware"
+        )
+    return Note("emulated", text)
+
+
+def losses_note(model: OnnxModel) -> Note | None:
+    """What rounding the weights cost; None where nothing was lost or nothing was rounded."""
+    text = losses_text(model)
+    return None if text is None else Note("rounding", text)
 
 
 def weights_text(weights: str) -> str:
     """What the `weights` column says: a keyword, or the name of the checkpoint without its folders."""
     return Path(weights).name
+
+
+def unmeasured(row: Row, error: DeploykitError) -> Row:
+    """A row that could not be measured: skipped for want of a package, or failed, with the command's exit code."""
+    note = Note("failed", str(error))
+    if isinstance(error, MissingDependency):
+        return row.plus({"status": "skipped"}, [note])
+    return row.plus({"status": "failed"}, [note], exit_code=error.exit_code)
+
+
+def exit_code(rows: Sequence[Row]) -> int:
+    """What a command that made `rows` ends with: 0, the worst failure's code, or 3 if nothing could run."""
+    failed = [row for row in rows if row["status"] == "failed"]
+    if failed:
+        return max(row.exit_code for row in failed)
+    if rows and all(row["status"] == "skipped" for row in rows):
+        return MissingDependency.exit_code
+    return 0

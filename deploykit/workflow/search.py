@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from deploykit.bench.constraint import Amount, Constraint, Search, steps
+from deploykit.columns import BY_NAME, FLOAT
 from deploykit.errors import UsageError
-from deploykit.report.schema import KINDS, Row
+from deploykit.row import Row
 from deploykit.spec import ModelSpec
 from deploykit.workflow.configuration import Configuration, ProfileOptions, configurations
 from deploykit.workflow.plan import Source
@@ -76,14 +77,15 @@ def read_constraint(text: str) -> Constraint:
     Raises:
         UsageError: it has another form, or bounds something else.
     """
-    found = Constraint.parse(text)
-    known = _GROWING.fullmatch(found.column) and KINDS.get(found.column) == "float"
-    if not known or not found.comparison.startswith("<"):
+    constraint = Constraint.parse(text)
+    column = BY_NAME.get(constraint.column)
+    grows = column is not None and column.kind == FLOAT and _GROWING.fullmatch(column.name)
+    if not grows or not constraint.comparison.startswith("<"):
         raise UsageError(
             f"constraint {text!r}: bound from above what grows with the load, a latency or memory column, "
             "such as latency_p95_ms<=10"
         )
-    return found
+    return constraint
 
 
 def percentile_of(constraint: Constraint) -> float | None:
@@ -137,27 +139,32 @@ class LoadSearch:
             else options
         )
         self.answers: list[Answer] = []
+        #: Every row that was tried; at the end of a search the chosen one says so.
+        self.tried: list[Row] = []
 
     def rows(self, profiler: Profiler) -> Iterator[Row]:
         """Every row that is tried, as it is finished; `answers` grows by one after each search.
 
-        The row's `constraint` says whether it holds; the chosen one's is set when its search ends.
+        The row's `constraint` says whether it holds; which one is chosen is in `tried` when its search ends.
         """
         for base in self.bases:
             search = steps(self.axis.amounts, self.constraint)
-            rows: dict[Amount, Row] = {}
+            places: dict[Amount, int] = {}
             amount = next(search)
             while True:
                 (row,) = profiler.rows([self.axis.at(base, amount)])
                 met = self.constraint.met_by(row)
-                row["constraint"] = f"{self.constraint} {'holds' if met else 'fails'}"
-                rows[amount] = row
+                row = row.plus({"constraint": f"{self.constraint} {'holds' if met else 'fails'}"})
+                places[amount] = len(self.tried)
+                self.tried.append(row)
                 yield row
                 try:
                     amount = search.send(row)
                 except StopIteration as stop:
-                    found: Search = stop.value
+                    outcome: Search = stop.value
                     break
-            if found.best is not None:
-                rows[found.best]["constraint"] = f"{self.constraint} holds: chosen"
-            self.answers.append(Answer(base, self.axis, self.constraint, found))
+            if outcome.best is not None:
+                place = places[outcome.best]
+                chosen = {"constraint": f"{self.constraint} holds: chosen"}
+                self.tried[place] = self.tried[place].plus(chosen)
+            self.answers.append(Answer(base, self.axis, self.constraint, outcome))

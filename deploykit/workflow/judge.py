@@ -1,4 +1,4 @@
-"""What fp32 predicts on a data set: the other precisions' predictions are compared with it, image by image."""
+"""What a network's outputs are judged by: which data, and what fp32 predicts on them, image by image."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from pathlib import Path
 from deploykit.backends import reference
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, run_worker
 from deploykit.bench.timing import Policy
+from deploykit.data import open_dataset
+from deploykit.errors import DeploykitError, UsageError
+from deploykit.row import Note
 from deploykit.spec import BuildOptions
-from deploykit.store import Store
+from deploykit.store import Store, key_of
 from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.calibration import CalibrationChoice
 from deploykit.workflow.network import Network
@@ -17,6 +20,44 @@ from deploykit.workflow.network import Network
 _UNTIMED = Policy(
     warmup_s=0.001, warmup_max_s=0.001, window_s=0.001, min_s=0.001, max_s=0.001, block_s=0.001
 )
+
+
+def judged_on(asked: str | None, trained_on: str | None) -> tuple[str | None, Note | None]:
+    """The data set to judge a network on, and why there is none where its weights would have one.
+
+    Data that was asked for is not tried here: that it can't be read is an error, which its reader raises.
+
+    Args:
+        asked: the user's choice.
+        trained_on: the data set that the weights come from.
+    """
+    if asked is not None or trained_on is None:
+        return asked, None
+    try:
+        open_dataset(trained_on)
+    except DeploykitError as error:
+        # One clause: "; " separates the notes of a row.
+        said = str(error).replace("; ", ", ")
+        return None, Note("unjudged", f"accuracy is blank: {said}")
+    return trained_on, None
+
+
+def data_key(dataset: str) -> str:
+    """A name for what was computed on a data set: its own, and where it lies in files, what they are.
+
+    Raises:
+        UsageError: the path is not there.
+    """
+    name, _, path = dataset.partition(":")
+    if not path:
+        return name
+    root = Path(path)
+    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
+    try:
+        facts = [(str(p), (s := p.stat()).st_size, s.st_mtime_ns) for p in files]
+    except OSError as error:
+        raise UsageError(f"can't read the data at {error.filename}: {error.strerror}") from error
+    return f"{name}-{key_of({'files': facts})[:12]}"
 
 
 def is_reference(network: Network, built: Built, backend: str) -> bool:

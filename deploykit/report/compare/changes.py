@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from deploykit.report.comparing.processes import Process
+from deploykit.report.compare.processes import Process
 from deploykit.stats import DifferenceTest, RatioTest, difference_test, ratio_test
 
 #: Chance of any false alarm among all rows of a comparison, and 1 less the confidence of intervals.
@@ -32,7 +32,7 @@ class Limits:
     accuracy_drop: float = 0.005
 
 
-class Latency(NamedTuple):
+class LatencyChange(NamedTuple):
     """Latencies of both sides.
 
     Attributes:
@@ -51,7 +51,7 @@ class Latency(NamedTuple):
     test: RatioTest | None
 
 
-class Accuracy(NamedTuple):
+class AccuracyChange(NamedTuple):
     """Top-1 accuracies of both sides.
 
     Attributes:
@@ -64,7 +64,7 @@ class Accuracy(NamedTuple):
     test: DifferenceTest | None
 
 
-def latency_of(base: Sequence[Process], head: Sequence[Process]) -> Latency | None:
+def latency_of(base: Sequence[Process], head: Sequence[Process]) -> LatencyChange | None:
     """The change of latency, or None where a side has no latencies that can be compared."""
     # The low quantile is what interference moves least; both sides need the same.
     low = all(process.p20_ms is not None for side in (base, head) for process in side)
@@ -77,14 +77,14 @@ def latency_of(base: Sequence[Process], head: Sequence[Process]) -> Latency | No
         test = ratio_test(ours, theirs, 1 - LEVEL)
     base_ms, head_ms = _mean(ours), _mean(theirs)
     quantile, counts = "p20" if low else "p50", (len(ours), len(theirs))
-    return Latency(quantile, base_ms, head_ms, head_ms / base_ms, counts, test)
+    return LatencyChange(quantile, base_ms, head_ms, head_ms / base_ms, counts, test)
 
 
 def _mean(values: Sequence[float]) -> float:
     return math.exp(sum(map(math.log, values)) / len(values))
 
 
-def accuracy_of(base: Sequence[Process], head: Sequence[Process]) -> Accuracy | None:
+def accuracy_of(base: Sequence[Process], head: Sequence[Process]) -> AccuracyChange | None:
     """The change of top-1 accuracy, or None where a side has none.
 
     Processes of one configuration judge the same engine on the same images: their images are not added up.
@@ -97,7 +97,7 @@ def accuracy_of(base: Sequence[Process], head: Sequence[Process]) -> Accuracy | 
     if images_a and images_b:
         hits = round(share_a * images_a), round(share_b * images_b)
         test = difference_test(hits[0], images_a, hits[1], images_b, 1 - LEVEL)
-    return Accuracy(share_a, share_b, (images_a, images_b), test)
+    return AccuracyChange(share_a, share_b, (images_a, images_b), test)
 
 
 def _accuracy(side: Sequence[Process]) -> tuple[float, int | None] | None:
@@ -106,7 +106,7 @@ def _accuracy(side: Sequence[Process]) -> tuple[float, int | None] | None:
     return (sum(shares) / len(shares), min(counts, default=None)) if shares else None
 
 
-def latency_verdict(latency: Latency, p_adjusted: float, limits: Limits) -> tuple[str, str]:
+def latency_verdict(latency: LatencyChange, p_adjusted: float, limits: Limits) -> tuple[str, str]:
     """Faster, slower, same or undecided; if undecided, why and what would decide it.
 
     A change is called where it is beyond the limit and significant among all rows; sameness where the
@@ -131,7 +131,9 @@ def latency_verdict(latency: Latency, p_adjusted: float, limits: Limits) -> tupl
     )
 
 
-def accuracy_verdict(accuracy: Accuracy, p_adjusted: float, limits: Limits) -> tuple[str, str]:
+def accuracy_verdict(
+    accuracy: AccuracyChange, p_adjusted: float, limits: Limits
+) -> tuple[str, str]:
     """Better, worse, same or undecided; if undecided, why and what would decide it."""
     test = accuracy.test
     if accuracy.base == accuracy.head and accuracy.images[0] == accuracy.images[1]:

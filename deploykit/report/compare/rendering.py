@@ -6,17 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from deploykit.columns import IDENTITY_NAMES, SOFT_NAMES
 from deploykit.report import markdown
-from deploykit.report.comparing import Change, Comparison
-from deploykit.report.comparing.judging import SAME, UNDECIDED, Accuracy, Latency
-from deploykit.report.comparing.processes import KEY, SOFT
+from deploykit.report.compare import Change, Comparison
+from deploykit.report.compare.changes import SAME, UNDECIDED, AccuracyChange, LatencyChange
 from deploykit.report.junit import Case, junit_xml
 from deploykit.report.views import significant
 
 #: Columns of the CSV: a configuration's name, then what became of it.
 COLUMNS = (
-    *KEY,
-    *SOFT,
+    *IDENTITY_NAMES,
+    *SOFT_NAMES,
     *"""verdict accuracy_verdict regression reason quantile base_ms head_ms base_processes head_processes
     ratio ratio_low ratio_high latency_p base_top1 head_top1 base_images head_images
     top1_change top1_change_low top1_change_high accuracy_p""".split(),
@@ -55,7 +55,7 @@ def _row(change: Change) -> dict[str, Any]:
     return row | _of_latency(change.latency) | _of_accuracy(change.accuracy)
 
 
-def _of_latency(found: Latency | None) -> dict[str, Any]:
+def _of_latency(found: LatencyChange | None) -> dict[str, Any]:
     if found is None:
         return {}
     row = {
@@ -71,7 +71,7 @@ def _of_latency(found: Latency | None) -> dict[str, Any]:
     return row
 
 
-def _of_accuracy(found: Accuracy | None) -> dict[str, Any]:
+def _of_accuracy(found: AccuracyChange | None) -> dict[str, Any]:
     if found is None:
         return {}
     row = {
@@ -122,9 +122,9 @@ def summary(comparison: Comparison) -> str:
     """How many configurations came out how, in one line."""
     counts = Counter(change.verdict for change in comparison.changes)
     judged = Counter(c.accuracy_verdict for c in comparison.changes if c.accuracy_verdict)
-    text = f"{len(comparison.changes)} configurations: {_counted(counts)}"
+    text = f"{len(comparison.changes)} configurations: {_tally(counts)}"
     if judged:
-        text += f"; accuracy: {_counted(judged)}"
+        text += f"; accuracy: {_tally(judged)}"
     limits = comparison.limits
     return (
         f"{text}. Limits: {100 * limits.slowdown:g}% slower, "
@@ -132,7 +132,7 @@ def summary(comparison: Comparison) -> str:
     )
 
 
-def _counted(counts: Counter[str]) -> str:
+def _tally(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
 
 
@@ -175,4 +175,4 @@ def _case(change: Change) -> Case:
 
 
 def _details(change: Change) -> list[str]:
-    return [change.identity[name] for name in ("weights", "env_id", *SOFT)]
+    return [change.identity[name] for name in ("weights", "env_id", *SOFT_NAMES)]

@@ -12,24 +12,24 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from deploykit.columns import IDENTITY_NAMES, SOFT_NAMES, differences_from_plain
 from deploykit.errors import CheckFailed, DeploykitError, UsageError
-from deploykit.report.comparing.judging import (
+from deploykit.report.compare.changes import (
     FASTER,
     SAME,
     SLOWER,
     UNDECIDED,
     WORSE,
-    Accuracy,
-    Latency,
+    AccuracyChange,
+    LatencyChange,
     Limits,
     accuracy_of,
     accuracy_verdict,
     latency_of,
     latency_verdict,
 )
-from deploykit.report.comparing.matching import Match, match
-from deploykit.report.comparing.processes import KEY, READ, SOFT, Key, Process, read_processes
-from deploykit.report.reading import open_table
+from deploykit.report.compare.processes import READ, Key, Match, Process, match, read_processes
+from deploykit.report.csv import open_table
 from deploykit.report.views import label
 from deploykit.stats import holm
 
@@ -64,8 +64,8 @@ class Change:
     accuracy_verdict: str
     regression: bool
     reason: str
-    latency: Latency | None = None
-    accuracy: Accuracy | None = None
+    latency: LatencyChange | None = None
+    accuracy: AccuracyChange | None = None
     latency_p: float | None = None
     accuracy_p: float | None = None
 
@@ -73,15 +73,8 @@ class Change:
     def name(self) -> str:
         """The configuration, as short as it can be said."""
         row = self.identity
-        network = {**row, "alpha": "" if row["alpha"] == "1" else row["alpha"]}
-        parts = [label(network), row["precision"], row["backend"]]
-        parts += [f"keeping {row['kept']}"] if row["kept"] else []
-        parts += [f"batch {row['batch']}"] if row["batch"] not in ("", "1") else []
-        parts += [f"{row['streams']} streams"] if row["streams"] not in ("", "1") else []
-        parts += [f"{row['rate_per_s']}/s"] if row["rate_per_s"] else []
-        if row["threads"]:
-            parts.append(f"{row['threads']} thread{'s' if row['threads'] != '1' else ''}")
-        return " ".join([*parts, *([row["pass"]] if row["pass"] != "forward" else [])])
+        apart = differences_from_plain(row, threads=True)
+        return " ".join([label(row), row["precision"], row["backend"], *apart])
 
 
 @dataclass(frozen=True)
@@ -168,7 +161,7 @@ def _no_collection() -> Iterator[None]:
 
 
 def _check_machines(base: str, head: str, ours: Iterable[Key], theirs: Iterable[Key]) -> None:
-    place = KEY.index("env_id")
+    place = IDENTITY_NAMES.index("env_id")
     first, second = ({key[place] for key in side} for side in (ours, theirs))
     if first.isdisjoint(second):
         raise UsageError(
@@ -183,14 +176,14 @@ def _named(machines: set[str]) -> str:
 
 def _judge(matches: Iterable[Match], limits: Limits) -> list[Change]:
     """The verdicts, once the p-values of all rows are known."""
-    found = []
+    compared = []
     for one in matches:
         base, head = ([p for p in side if p.status == "ok"] for side in (one.base, one.head))
-        found.append((one, latency_of(base, head), accuracy_of(base, head)))
-    latency_p = iter(holm([s.test.p_value for _, s, _ in found if s is not None and s.test]))
-    accuracy_p = iter(holm([a.test.p_value for _, _, a in found if a is not None and a.test]))
+        compared.append((one, latency_of(base, head), accuracy_of(base, head)))
+    latency_p = iter(holm([s.test.p_value for _, s, _ in compared if s is not None and s.test]))
+    accuracy_p = iter(holm([a.test.p_value for _, _, a in compared if a is not None and a.test]))
     changes = []
-    for one, latency, accuracy in found:
+    for one, latency, accuracy in compared:
         changes.append(
             _change(
                 one,
@@ -206,8 +199,8 @@ def _judge(matches: Iterable[Match], limits: Limits) -> list[Change]:
 
 def _change(
     one: Match,
-    latency: Latency | None,
-    accuracy: Accuracy | None,
+    latency: LatencyChange | None,
+    accuracy: AccuracyChange | None,
     latency_p: float | None,
     accuracy_p: float | None,
     limits: Limits,
@@ -224,7 +217,7 @@ def _change(
         if accuracy is not None:
             judged, reason = accuracy_verdict(accuracy, _or_one(accuracy_p), limits)
             reasons.append(reason)
-    identity = dict(zip((*KEY, *SOFT), (*one.key, *one.soft), strict=True))
+    identity = dict(zip((*IDENTITY_NAMES, *SOFT_NAMES), (*one.key, *one.soft), strict=True))
     return Change(
         identity,
         verdict,

@@ -4,7 +4,7 @@ import pytest
 from stored_reports import repeats, row, save
 
 from deploykit.errors import UsageError
-from deploykit.report.checking import check_report
+from deploykit.report.check import check_report
 
 STRONG = {
     "latency_min_ms": 1.9,
@@ -39,7 +39,7 @@ def test_a_strong_row_has_no_weakness(weak):
         ({"latency_p50_ms": None}, "runs"),
         ({"latency_p50_ms": 2.35}, "order"),
         ({"latency_bound_ms": 2.5}, "bound"),
-        ({"reason": "emulated: computed in fp32; more"}, "emulated"),
+        ({"precision": "fp16", "precision_actual": "fp32"}, "emulated"),
         ({"calibration": "synthetic, 32 images"}, "calibration"),
         ({"drift_snr_db": 3.0}, "drift"),
         ({"drift_snr_db": -2.0}, "drift"),
@@ -59,6 +59,8 @@ def test_a_weak_row_is_named_for_what_is_weak(weak, values, name):
         {"drift_snr_db": "inf"},
         {"top1": 0.99, "top1_low": 0.98, "top1_high": 0.995},
         {"calibration": "digits/calibration, 500 images"},
+        {"precision": "int8", "precision_actual": "int8+fp32"},
+        {"reason": "emulated: is a word like any other"},
     ],
 )
 def test_what_is_as_it_should_be_is_no_weakness(weak, values):
@@ -114,8 +116,8 @@ def test_a_device_that_is_not_there_is_a_remark_not_a_weakness(tmp_path):
 
 def test_the_words_of_the_stability_column_are_understood(tmp_path):
     """The column as measuring writes it, not as this test thinks it does."""
-    from deploykit.bench.stability import Finding
     from deploykit.bench.timing import Timing
+    from deploykit.row import Finding
 
     findings = (Finding("load", "others used 1.2 cores", "stop them"),)
     said = Timing.stability.fget(type("Timed", (), {"findings": findings})())  # type: ignore[attr-defined]
