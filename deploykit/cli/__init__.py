@@ -8,13 +8,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from deploykit.errors import EXIT_INTERRUPTED, DeploykitError, OutputFailed, UnknownName
-from deploykit.store import output_failure
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 #: Every command with what its help begins with: a command's module, NAME_command, is imported when it is called.
 COMMANDS = {
@@ -57,6 +58,8 @@ class LazyGroup(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """What a shell offers for the beginning of a command's name, or of an option."""
+        from click.shell_completion import CompletionItem  # for shells alone
+
         named = [stub for stub in _stubs() if str(stub.name).startswith(incomplete)]
         commands = [CompletionItem(stub.name, help=stub.get_short_help_str()) for stub in named]
         return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
@@ -138,6 +141,8 @@ def invoke(arguments: list[str] | None = None) -> int:
     except OSError as error:
         _drop_stdout()
         if error.filename is None:
+            from deploykit.store import output_failure  # what --help needs not
+
             return _fail(str(output_failure("standard output", error)), OutputFailed.exit_code)
         reason = (error.strerror or str(error)).lower()
         return _fail(f"{error.filename}: {reason}; check the disk and its permissions", 4)

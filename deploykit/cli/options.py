@@ -18,7 +18,6 @@ from typing import Any
 import click
 
 from deploykit.errors import UsageError
-from deploykit.workflow.plan import words
 
 #: A command's function, or a decorator's result; click calls it with every option by name.
 Function = Callable[..., Any]
@@ -87,6 +86,9 @@ def parse_list(text: str, option: str) -> tuple[str, ...]:
     Raises:
         UsageError: it is.
     """
+    # Commands without lists, `list` among them, start without what plans networks.
+    from deploykit.workflow.plan import words
+
     parts = words(text)
     if not parts:
         raise UsageError(f"{option} needs at least one value")

@@ -9,14 +9,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .catalogue import Architecture, architectures, lookup
-from .creation import create, input_shape
 
 if TYPE_CHECKING:
     import torch
 
     from deploykit.spec import Counts
 
+    from .creation import create, input_shape
+
 __all__ = ["Architecture", "architectures", "count_module", "create", "input_shape", "lookup"]
+
+
+def __getattr__(name: str) -> object:
+    """Find what makes networks where it is defined, when it is first used: facts need none of it."""
+    if name in ("create", "input_shape"):
+        from . import creation
+
+        return getattr(creation, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def count_module(module: torch.nn.Module, input_shape: tuple[int, int, int]) -> Counts:
