@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from enum import IntEnum
+from functools import cache
 
 from deploykit.lazy import onnx
 
@@ -63,6 +64,7 @@ def onnx_name(element_type: int) -> str:
     return str(onnx.TensorProto.DataType.Name(element_type))  # type: ignore[arg-type, unused-ignore]
 
 
+@cache
 def element_bits(element_type: int) -> int:
     """Give the size of one value of an ONNX type in bits; 0 where it has none (strings)."""
     name = onnx_name(element_type)

@@ -7,6 +7,9 @@ from typing import Any
 
 from deploykit.lazy import onnx
 
+#: Numbers of `AttributeProto.AttributeType`, part of the file format; walks look at every attribute of a model.
+TENSOR, GRAPH, TENSORS, GRAPHS = 4, 5, 9, 10
+
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
     """The value of a node's attribute, or `default` where it is not set."""
@@ -33,11 +36,10 @@ def opset(model: onnx.ModelProto) -> int:
 
 def attribute_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
     """Yield the bodies that a node carries: the branches of an If, the body of a Loop or Scan."""
-    kinds = onnx.AttributeProto
     for entry in node.attribute:
-        if entry.type == kinds.GRAPH:
+        if entry.type == GRAPH:
             yield entry.g
-        elif entry.type == kinds.GRAPHS:
+        elif entry.type == GRAPHS:
             yield from entry.graphs
 
 
@@ -73,9 +75,9 @@ def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
             yield sparse.indices
     for node in all_nodes(model):
         for entry in node.attribute:
-            if entry.type == onnx.AttributeProto.TENSOR:
+            if entry.type == TENSOR:
                 yield entry.t
-            elif entry.type == onnx.AttributeProto.TENSORS:
+            elif entry.type == TENSORS:
                 yield from entry.tensors
 
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from onnx import TensorProto, defs, helper
+from onnx import AttributeProto, TensorProto, defs, helper
 
-from deploykit.graph import operators
+from deploykit.graph import nodes, operators
 from deploykit.graph.element_types import FLOATS, ElementType, element_bits
 from deploykit.graph.operators import OPERATORS, PRODUCTS, Arithmetic, Kind, Trait, has_no_macs
 
@@ -88,3 +88,8 @@ def test_sizes_of_element_types() -> None:
     assert element_bits(TensorProto.UINT4) == 4
     assert element_bits(TensorProto.UINT2) == 2
     assert element_bits(TensorProto.STRING) == 0
+
+
+@pytest.mark.parametrize("name", ["TENSOR", "GRAPH", "TENSORS", "GRAPHS"])
+def test_attribute_types_have_onnx_numbers(name: str) -> None:
+    assert getattr(nodes, name) == AttributeProto.AttributeType.Value(name)
