@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from deploykit.backends.onnxruntime import OnnxRuntimeSession
 from deploykit.bench.channel import run_child, serve
 from deploykit.bench.drift import is_scores, require_finite
 from deploykit.bench.feeds import image_input, run_in_batches
@@ -71,7 +72,7 @@ class Agreement:
     """Two sets of predictions of the same images.
 
     Attributes:
-        share: of images with the same prediction, right or wrong.
+        share: fraction of images with the same prediction, right or wrong.
         only_reference: images that only the reference has right.
         only_this: images that only this one has right.
         p_value: McNemar's test (mid-p) that both are equally often right.
@@ -267,8 +268,6 @@ def graph_top1(
 
 
 def _graph_top1(request: GraphRequest) -> float:
-    from deploykit.backends.onnxruntime import OnnxRuntimeSession
-
     session = OnnxRuntimeSession(request.path, optimise=True)
     try:
         _, shape = image_input(session.inputs)

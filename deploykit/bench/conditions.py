@@ -44,9 +44,9 @@ class Conditions:
     Attributes:
         elapsed_s: between them.
         others_cores: how many cores other processes used, on average.
-        steal_share: of all processor time.
-        throttled_share: of the elapsed time.
-        frequency_change: of the fastest core, relative; negative is slower at the end.
+        steal_share: fraction of all processor time that the hypervisor gave to others.
+        throttled_share: fraction of the elapsed time in which a cgroup limit held this process back.
+        frequency_change: relative change of the fastest core's frequency; negative is slower at the end.
         cores: processors that are switched on.
     """
 

@@ -86,7 +86,7 @@ class Drift:
 
     Attributes:
         max_abs: largest absolute difference.
-        cosine: of the angle between all outputs as one vector; None if either has no length.
+        cosine: cosine of the angle between all outputs as one vector; None if either side is zero everywhere.
         snr_db: energy of the reference over that of the difference; infinite when they are equal, None
             if the reference has none.
         kl: mean Kullback-Leibler divergence of the softmax from the reference's, in nats; None where the
@@ -185,7 +185,8 @@ class LayerDrift:
         measured_at: the layer whose output was compared: itself, or the one it was folded into.
         snr_db: energy of the fp32 value over that of the difference; infinite where they are equal, None
             where the fp32 value is zero everywhere.
-        cosine: of the angle between both values as one vector over all images; None if one has no length.
+        cosine: cosine of the angle between both values as one vector over all images; None if either is
+            zero everywhere.
         max_abs: largest absolute difference.
     """
 
@@ -214,7 +215,7 @@ def layer_drift(
         model: the same in another precision.
         dataset: compare on the first images of its calibration part; None: on seeded standard normal values.
         images: how many.
-        seed: of the generator of the normal values.
+        seed: seeds the generator of the normal values.
         activation_bytes: that all layers write for one image; bounds how many images run at once.
         only: names of the layers to compare; None is all.
         timeout_s: seconds until the comparison is given up.

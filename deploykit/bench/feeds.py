@@ -64,9 +64,9 @@ def synthetic(
     """Several sets of random inputs for a session, the same for the same seed.
 
     Args:
-        inputs: of the session.
+        inputs: what the session takes.
         batch: for symbolic first dimensions.
-        seed: of the generator.
+        seed: seeds the generator.
         sets: how many; runs take them in turn, so that no single one stays in a cache.
     """
     generator = np.random.default_rng(seed)

@@ -57,8 +57,8 @@ class Plan:
 
     Attributes:
         units: fresh loads of both sides, each with `pairs` pairs of blocks.
-        pairs: of blocks in each unit.
-        block_s: length of a block.
+        pairs: how many pairs of blocks each unit has.
+        block_s: length of a block, in seconds.
     """
 
     units: int
@@ -73,9 +73,9 @@ def plan(run_s: float, renew_s: float, budget_s: float) -> Plan:
     alarms.
 
     Args:
-        run_s: of one run of the slower side.
-        renew_s: what both sides take together to load anew.
-        budget_s: for all blocks and loads; exceeded where `MIN_UNITS` units take longer.
+        run_s: seconds that one run of the slower side takes.
+        renew_s: seconds that both sides take together to load anew.
+        budget_s: seconds for all blocks and loads; exceeded where `MIN_UNITS` units take longer.
     """
     block_s = min(BLOCK_MAX_S, max(BLOCK_MIN_S, BLOCK_RUNS * run_s))
     pair_s = 2 * max(block_s, run_s)
@@ -92,7 +92,7 @@ class Comparison:
     """B against A.
 
     Attributes:
-        ratio: of their latencies, B over A, with its interval over units.
+        ratio: latency of B over that of A, with its interval over units.
         verdict: "slower" or "faster" where B differs by more than the threshold, "same" where it
             differs by less, "undecided" where the interval allows both.
         threshold: the relative change that matters.
@@ -146,7 +146,7 @@ def compare_interleaved(
         threshold: relative change of latency that matters. Two processes of one engine still differ by
             a few tenths of a percent, which the interval does not hold: half a percent is the least that
             can be asked for with sense.
-        confidence: of the interval.
+        confidence: level of the ratio's interval.
         budget_s: for blocks and loads, beside the time that both sides take to start and warm up.
         timeout_s: for each answer of a side.
 
@@ -207,7 +207,7 @@ class Turn:
 
     Attributes:
         block_s: length of the block.
-        quantile: of all runs since the engine was last loaded; the answer, in nanoseconds.
+        quantile: which quantile of all runs since the engine was last loaded is the answer, in nanoseconds.
         renew: load the engine anew before the block.
         finish: no block: the answer is a `WorkerResult` over all samples, and the last one.
     """

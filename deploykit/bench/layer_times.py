@@ -58,7 +58,7 @@ class LayerTimes:
     """Where the time of one run goes, in milliseconds.
 
     Attributes:
-        names: of the engine's nodes, in its order.
+        names: names of the engine's nodes, in its order.
         nodes_ms: mean time of each over the quiet runs, without what the profile costs.
         call_ms: what a run costs that has no nodes.
         whole_ms: a run that is not profiled, mean over the quiet ones.
@@ -130,10 +130,10 @@ def layer_times(
     Args:
         engine: its file.
         batch: images per run.
-        threads: of the runtime; None is one per usable core.
+        threads: threads of the runtime; None is one per usable core.
         rounds: pairs of sessions, at most.
         span_s: seconds of profiled runs, and again of others, in each.
-        seed: of the generator of the inputs, which are standard normal.
+        seed: seeds the inputs, which are standard normal.
         timeout_s: seconds until the process is given up.
 
     Raises:
@@ -159,9 +159,9 @@ def module_times(
         engine: folder of the engine.
         batch: images per run.
         threads: None is one per usable core.
-        rounds: of runs with hooks and without.
+        rounds: how often runs with hooks and runs without take turns.
         span_s: seconds of each.
-        seed: of the generator of the inputs, which are standard normal.
+        seed: seeds the inputs, which are standard normal.
         timeout_s: seconds until the process is given up.
 
     Raises:

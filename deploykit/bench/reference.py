@@ -90,9 +90,9 @@ def make_reference(
 
     Args:
         model: the fp32 graph.
-        path: of the .npz; its folder exists.
+        path: the .npz file to write; its folder exists.
         dataset: the inputs are its first test images; None: seeded standard normal values.
-        seed: of the generator of the normal values.
+        seed: seeds the generator of the normal values.
         timeout_s: seconds until the process is given up.
 
     Returns:

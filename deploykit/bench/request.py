@@ -43,7 +43,7 @@ class WorkerRequest:
         engine: folder of the engine, with its manifest.json.
         backend: name of the backend that runs it.
         batch: images per run.
-        threads: of the runtime; None is its default.
+        threads: threads of the runtime; None is its default.
         streams: concurrent requests, each with a session of its own.
         rate_per_s: requests that arrive per second, as a Poisson process; None sends each one as soon as
             the last is answered.

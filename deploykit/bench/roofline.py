@@ -75,7 +75,8 @@ class Bound:
     Attributes:
         gflops: reached, in 10^9 operations per second.
         arithmetic_intensity: operations per byte of weights read and activations written.
-        roofline_fraction: of the ceiling for that intensity and precision; None without one.
+        roofline_fraction: share of the ceiling for that intensity and precision that was reached; None
+            without a ceiling.
         latency_ms: the lower bound of one run's latency that follows.
     """
 
@@ -128,7 +129,7 @@ def ceilings(folder: Path, threads: int | None = None) -> Ceilings:
 
     Args:
         folder: an existing folder; the file's name holds machine, runtime version and threads.
-        threads: of the runtime; None is one per usable core.
+        threads: threads of the runtime; None is one per usable core.
 
     Raises:
         WorkerFailure: they can't be measured.

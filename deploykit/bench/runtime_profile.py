@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from deploykit.backends.onnxruntime import OnnxRuntimeSession
 from deploykit.bench.feeds import check_batch, synthetic
 from deploykit.bench.timing import WARM_UP_RUNS, quiet_mean
 from deploykit.errors import InvalidModel
@@ -45,9 +46,9 @@ class Profile:
 
     Attributes:
         nodes_us: time of each node, by run and node.
-        spans_us: of each run, from the start of its first node to its end.
-        shapes: of each node, how many tensors its event describes.
-        dimensions: of each node, how many dimensions these have together.
+        spans_us: time of each run, from the start of its first node to its end.
+        shapes: how many tensors the event of each node describes.
+        dimensions: how many dimensions these tensors have together, by node.
     """
 
     nodes_us: NDArray[np.float64]
@@ -65,7 +66,7 @@ def read_profile(text: str, names: Sequence[str]) -> Profile:
 
     Args:
         text: the profile, JSON.
-        names: of the engine's nodes, in the order of its graph; "" where one has none.
+        names: names of the engine's nodes, in the order of its graph; "" where one has none.
 
     Raises:
         InvalidModel: the profile is of another graph, or nodes ran in some of the runs only.
@@ -124,12 +125,12 @@ def profiled_and_plain(
 
     Args:
         engine: its file.
-        names: of its nodes, in their order.
+        names: names of its nodes, in their order.
         folder: for the profile, which is removed.
         batch: images per run.
-        threads: of the runtime; None is one per usable core.
-        span_s: of the profiled runs, and again of the others.
-        seed: of the generator of the inputs.
+        threads: threads of the runtime; None is one per usable core.
+        span_s: seconds of profiled runs, and again of others.
+        seed: seeds the inputs.
 
     Returns:
         The profile without its first runs, and microseconds of the runs that were not profiled.
@@ -137,8 +138,6 @@ def profiled_and_plain(
     Raises:
         InvalidModel: see `read_profile`.
     """
-    from deploykit.backends.onnxruntime import OnnxRuntimeSession
-
     session = OnnxRuntimeSession(engine, threads, profile=folder / "profile")
     try:
         check_batch(session.inputs, batch)
@@ -173,7 +172,7 @@ class ProfileCost:
     """What a profile adds, and what a run takes without nodes, in microseconds.
 
     Attributes:
-        event_us: of a node of one input in a chain, of rank 2.
+        event_us: cost of the event of a node in a chain, with one input of rank 2.
         shape_us: for each tensor that a node reads or writes.
         dimension_us: for each dimension of these.
         call_us: what a run takes, not profiled, beside its nodes.
@@ -188,7 +187,7 @@ class ProfileCost:
         """Microseconds for each node of a network.
 
         Args:
-            profile: of the network.
+            profile: the network's profile.
             added_us: what the profile adds to all of its nodes together, as measured; long runs vary by
                 more than that, so that it is held within `LESS_US` and `MORE_US` of the chain's.
         """
@@ -207,8 +206,8 @@ def profile_cost(folder: Path, threads: int | None, span_s: float) -> ProfileCos
 
     Args:
         folder: for the chains.
-        threads: of the runtime, as for the engine that is to be profiled.
-        span_s: of the profiled runs of all sessions of a chain together, and again of the others.
+        threads: threads of the runtime, as for the engine that is to be profiled.
+        span_s: seconds of profiled runs of all sessions of a chain together, and again of others.
     """
     chains = [_measure_chains(folder, *kind, threads, span_s) for kind in KINDS]
     # What an event costs by itself, by tensor and by dimension; a node writes one tensor, too.

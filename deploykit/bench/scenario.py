@@ -13,7 +13,7 @@ class Scenario:
     """How requests reach an engine while it is measured.
 
     Attributes:
-        threads: of the runtime, per stream; None is one per usable core.
+        threads: threads of the runtime, per stream; None is one per usable core.
         streams: concurrent requests, each with a session of its own.
         rate_per_s: requests that arrive per second, as a Poisson process; None sends each one as soon as
             the last is answered.

@@ -8,7 +8,7 @@ from deploykit.row import Finding
 from deploykit.stats import modes, trend
 
 if TYPE_CHECKING:
-    import numpy as np
+    from numpy.typing import NDArray
 
     from deploykit.bench.conditions import Conditions
 
@@ -25,7 +25,7 @@ CLOCK_GAP = 0.20
 
 
 def judge(
-    samples_ns: np.ndarray[Any, Any],
+    samples_ns: NDArray[Any],
     median_interval_ns: tuple[float, float],
     conditions: Conditions,
     *,
@@ -36,8 +36,8 @@ def judge(
 
     Args:
         samples_ns: in the order in which they were taken.
-        median_interval_ns: low and high.
-        conditions: of the time of measuring.
+        median_interval_ns: low and high end of the median's interval.
+        conditions: what the machine did while samples were taken.
         settled: whether three windows of the warm-up agreed.
         timed_s: wall time of the calls that gave the samples; with streams, of each of them summed.
     """
@@ -102,9 +102,7 @@ def of_machine(conditions: Conditions) -> list[Finding]:
     return findings
 
 
-def _of_series(
-    samples_ns: np.ndarray[Any, Any], median_interval_ns: tuple[float, float]
-) -> list[Finding]:
+def _of_series(samples_ns: NDArray[Any], median_interval_ns: tuple[float, float]) -> list[Finding]:
     findings = []
     slope = trend(samples_ns)
     if abs(slope.change) > TREND_CHANGE and slope.p_value < TREND_P_VALUE:
