@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.result import Result
 from deploykit import env
+from deploykit.report.csv import read_cells
 
 #: In the order in which they run.
 NAMES = (
@@ -66,8 +67,7 @@ def keep(rows: list[dict[str, str]]) -> None:
     ran = {row["benchmark"] for row in rows}
     kept: list[dict[str, str]] = []
     if REPORT.exists():
-        with REPORT.open(newline="") as file:
-            kept = [row for row in csv.DictReader(file) if row["benchmark"] not in ran]
+        kept = [row for row in read_cells(REPORT) if row["benchmark"] not in ran]
     with REPORT.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()

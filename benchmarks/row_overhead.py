@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.process import run
 from benchmarks.result import Result
+from deploykit.report.csv import read_rows
 
 TARGET_S = 2.0
 BATCHES = (1, 2, 4, 8)
@@ -17,14 +17,11 @@ BATCHES = (1, 2, 4, 8)
 
 def _measured_s(folder: Path) -> float:
     """Seconds that the rows' own timed parts took: warm-up and runs, from their counts and means."""
-    with (folder / "rows.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(str(folder / "rows.csv"))
     if [row["status"] for row in rows] != ["ok"] * len(BATCHES):
         raise RuntimeError(json.dumps([row["reason"] for row in rows]))
     return sum(
-        (int(row["iterations"]) + int(row["warmup_iterations"]))
-        * float(row["latency_mean_ms"])
-        / 1e3
+        (row["iterations"] + row["warmup_iterations"]) * row["latency_mean_ms"] / 1e3
         for row in rows
     )
 

@@ -1,12 +1,25 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploykit.columns import BY_NAME, COLUMNS, NAMES, SCHEMA_VERSION
+from deploykit.columns import (
+    BY_NAME,
+    COLUMNS,
+    IDENTITY_NAMES,
+    NAMES,
+    SCHEMA_VERSION,
+    SETTING_NAMES,
+    SOFT_NAMES,
+    checked_by,
+)
+from deploykit.report.check import READ as CHECKED
+from deploykit.report.compare.processes import READ as COMPARED
+from deploykit.report.markdown import columns_page
 from deploykit.row import text_of
 
 #: The contract: other tools rely on these names in this order.
@@ -56,3 +69,39 @@ def test_a_fraction_keeps_six_digits(value):
 @given(st.text())
 def test_text_is_one_line(value):
     assert len(text_of(value).splitlines()) <= 1
+
+
+def test_the_page_on_columns_is_made_from_them():
+    page = (Path(__file__).parents[1] / "docs" / "columns.md").read_text()
+    assert page == columns_page(), "python -m deploykit.report.markdown > docs/columns.md"
+    assert all(f"| `{name}` |" in page for name in NAMES)
+
+
+def test_every_reader_has_the_whole_identity():
+    for names in (COMPARED, CHECKED):
+        assert {*IDENTITY_NAMES, *SOFT_NAMES, "status"} <= set(names)
+    network = {"model", "alpha", "rho", "weights", "macs", "dataset", "calibration"}
+    assert {*IDENTITY_NAMES, *SOFT_NAMES} - network <= set(SETTING_NAMES)
+    assert set(SETTING_NAMES) <= set(checked_by("claims"))
+
+
+def test_the_columns_of_a_comparison_keep_their_order():
+    assert " ".join(IDENTITY_NAMES) == (
+        "model alpha rho weights precision target backend batch streams rate_per_s kept pass env_id"
+    )
+    assert " ".join(SOFT_NAMES) == "threads boundary dataset calibration macs"
+
+
+@pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
+def test_every_column_has_a_role_and_the_unit_that_its_name_says(column):
+    assert column.role in ("identity", "soft", "measured", "note", "fact")
+    assert bool(column.place) is (column.role in ("identity", "soft"))
+    for ending, unit in (("_ms", "ms"), ("_mib", "MiB"), ("_bytes", "bytes"), ("_s", "s")):
+        if column.name.endswith(ending) and column.name != "rate_per_s":
+            assert column.unit == unit
+
+
+def test_columns_were_added_in_the_order_in_which_they_stand():
+    revisions = [column.added for column in COLUMNS]
+    assert revisions == sorted(revisions)
+    assert all(BY_NAME[name].added == 0 for name in CONTRACT)

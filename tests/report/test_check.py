@@ -123,3 +123,20 @@ def test_the_words_of_the_stability_column_are_understood(tmp_path):
     said = Timing.stability.fget(type("Timed", (), {"findings": findings})())  # type: ignore[attr-defined]
     (one,) = check_report(save(tmp_path / "a.csv", [row(**STRONG, stability=said)])).weak
     assert (one.name, one.seen, one.remedy) == ("load", "others used 1.2 cores", "stop them")
+
+
+def test_processes_are_those_of_compare_and_of_no_other_configuration(tmp_path):
+    """Blanks of older reports and of rows that another repeat judges join; what differs stays apart."""
+    quick = {"latency_p90_ms": 9.0, "latency_p95_ms": 9.0}
+    rows = repeats(2, (1.0, 1.0, 1.0), **quick)
+    rows[0]["dataset"] = "digits/test"
+    rows[1]["pass"] = None
+    assert check_report(save(tmp_path / "a.csv", rows)).remarks == ()
+    for column in ("boundary", "calibration", "weights", "kept", "rate_per_s"):
+        other = "7" if column == "rate_per_s" else "other"
+        slow = repeats(4, (1.0, 1.0, 1.0), **quick, **{column: other})
+        for mine in rows:
+            mine.setdefault(column, "" if column == "rate_per_s" else "one")
+        found = check_report(save(tmp_path / "b.csv", [*rows, *slow]))
+        assert [w.name for w in found.weak if w.name == "spread"] == [], column
+        assert found.remarks == (), column

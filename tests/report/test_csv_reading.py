@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,18 @@ from stored_reports import row, save
 
 from deploykit.columns import NAMES
 from deploykit.errors import UsageError
-from deploykit.report.csv import ADDED, open_table, positive, share, to_csv
+from deploykit.lazy import pd
+from deploykit.report.csv import (
+    ADDED,
+    open_table,
+    positive,
+    read_cells,
+    read_rows,
+    rows_of,
+    share,
+    to_csv,
+)
+from deploykit.row import Finding, Note, Row, text_of
 
 WANTED = ("model", "latency_p20_ms")
 
@@ -149,3 +161,67 @@ def test_a_damaged_report_is_read_or_refused_and_nothing_else(tmp_path_factory, 
         found, said = [], str(error)
     assert all(len(cells) == 2 for _, cells in found)
     assert found or str(path) in said
+
+
+def test_rows_come_back_with_values_of_their_columns_types(tmp_path):
+    made = Row(
+        {"schema": 1, "status": "ok", "model": "1", "alpha": 0.5, "batch": 8, "macs": 138_357_544},
+        (Note("load", "turns", "give --threads 2"), Note("data", "few")),
+        (Finding("load", "others used 1 core", "stop them"),),
+    )
+    (found,) = read_rows(save(tmp_path / "a.csv", [made]))
+    assert dict(found) == dict(made)
+    assert found.findings == made.findings
+    assert [note.kind for note in found.notes] == ["stored"]
+    assert found["reason"] == "turns: give --threads 2; few"
+
+
+def test_a_failed_row_comes_back_as_one(tmp_path):
+    failed = row(status="failed", reason="killed; free memory", stability=None)
+    (found,) = read_rows(save(tmp_path / "a.csv", [failed]))
+    assert found.notes == (Note("failed", "killed; free memory"),)
+    assert found.findings is None
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"alpha": "wide"}, "line 2: alpha is wide: it must be a number"),
+        ({"batch": "1.5"}, "line 2: batch is 1.5: it must be a whole number"),
+        ({"macs": "inf"}, "line 2: macs is inf: it must be a whole number"),
+    ],
+)
+def test_a_cell_of_another_type_is_named(tmp_path, values, said):
+    path = save(tmp_path / "a.csv", [row(**values)])
+    with pytest.raises(UsageError, match=said):
+        read_rows(path)
+
+
+def test_a_data_frame_is_rows_whatever_it_made_of_blanks():
+    frame = pd.DataFrame([row(), row(macs=None, alpha=None, kept=None)])
+    whole, blank = rows_of(frame)
+    assert whole["macs"] == 416520
+    assert isinstance(whole["macs"], int)
+    assert blank["macs"] is blank["alpha"] is blank["kept"] is None
+    assert rows_of([whole, row()]) == [whole, whole]
+    assert rows_of(None) is None
+
+
+def test_cells_of_any_report_are_read_and_a_cut_row_is_named(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("case,top1\na,\n\nb,0.5\n")
+    assert read_cells(path) == [{"case": "a", "top1": ""}, {"case": "b", "top1": "0.5"}]
+    path.write_text("case,top1\na\n")
+    with pytest.raises(UsageError, match="line 2: 1 cells, the header has 2"):
+        read_cells(path)
+
+
+@pytest.mark.parametrize("name", ["profile.csv", "study.csv"])
+def test_the_committed_reports_are_read_as_rows(name):
+    path = Path(__file__).parents[2] / "reports" / name
+    rows = read_rows(str(path))
+    cells = read_cells(path)
+    assert len(rows) == len(cells) > 0
+    for one, texts in zip(rows, cells, strict=True):
+        # Not a cell is lost or changed on its way through values.
+        assert {name: text_of(one[name]) for name in texts} == texts
