@@ -1,4 +1,4 @@
-"""What the machine did while something was measured: other load, stolen time, throttling, frequency.
+"""What the machine did while something was measured: other processes, stolen time, throttling, frequency.
 
 Read from /proc and /sys twice, before and after; nothing runs in between. What the system does not
 show is None, never 0.
