@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from deploykit.backends import get
-from deploykit.backends.base import BackendBase
+from deploykit.backends.base import BackendBase, SessionBase
 from deploykit.backends.building import build_engine
+from deploykit.backends.onnxruntime import OnnxRuntimeCpu, OnnxRuntimeSession
 from deploykit.bench.channel import serve
 from deploykit.bench.drift import compare
 from deploykit.bench.reference import Reference, compute_reference
@@ -105,18 +106,14 @@ class Prover:
 
     def _drift(self, model: OnnxModel, backend: BackendBase, engine: Engine) -> dict[str, Any]:
         """Of the engine where it runs here; else of its graph, which is what the recipe decides."""
-        on_cpu = get("onnxruntime")
+        session: SessionBase
         if isinstance(backend.device(), str):
             session, of = backend.load(engine, self.threads), "engine"
         else:
-            from deploykit.backends.onnxruntime import OnnxRuntimeSession
-
             session = OnnxRuntimeSession(model.path, self.threads, optimise=False)
-            of = f"graph on {on_cpu.name}"
-        try:
+            of = f"graph on {OnnxRuntimeCpu.name}"
+        with session:
             outputs = [session.run(feeds) for feeds in self.reference.inputs]
-        finally:
-            session.close()
         drift = compare(self.reference.outputs, outputs)
         return {
             "drift_of": of,

@@ -268,13 +268,10 @@ def graph_top1(
 
 
 def _graph_top1(request: GraphRequest) -> float:
-    session = OnnxRuntimeSession(request.path, optimise=True)
-    try:
+    with OnnxRuntimeSession(request.path, optimise=True) as session:
         _, shape = image_input(session.inputs)
         part = open_dataset(request.dataset).parts[request.part]
         return evaluate(session, part.batches(GRAPH_BATCH, shape), GRAPH_BATCH).top1
-    finally:
-        session.close()
 
 
 if __name__ == "__main__":

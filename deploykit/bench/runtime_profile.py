@@ -138,8 +138,7 @@ def profiled_and_plain(
     Raises:
         InvalidModel: see `read_profile`.
     """
-    session = OnnxRuntimeSession(engine, threads, profile=folder / "profile")
-    try:
+    with OnnxRuntimeSession(engine, threads, profile=folder / "profile") as session:
         check_batch(session.inputs, batch)
         feeds = synthetic(session.inputs, batch, seed=seed)
         session.sample(feeds, WARM_UP_RUNS)
@@ -150,8 +149,6 @@ def profiled_and_plain(
         path.unlink()
         session.sample(feeds, WARM_UP_RUNS)
         plain = _sample_for(session, feeds, span_s)
-    finally:
-        session.close()
     # The first runs allocate; those that binding makes, one per set of inputs, are among them.
     return profile.without(WARM_UP_RUNS + len(feeds)), plain / 1e3
 

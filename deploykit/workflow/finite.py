@@ -32,11 +32,8 @@ def check_finite(engine: Engine, model: OnnxModel, backend: BackendBase, data: s
     if data is not None and input_chw(model) is not None:
         feeds += from_dataset(model.inputs, batch, data, sets=RUNS)
     try:
-        session = backend.load(engine, None)
-        try:
+        with backend.load(engine) as session:
             outputs = [session.run(one) for one in feeds]
-        finally:
-            session.close()
     except DeploykitError:
         raise
     except Exception as error:  # whatever a runtime raises

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+from backend_models import tiny_network
 from onnx import numpy_helper
 
 PLUGIN = Path(__file__).parent / "plugin" / "deploykit_board.py"
@@ -27,6 +28,7 @@ def run(tmp_path_factory):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: deploykit-board\nVersion: 2.7\n")
     (info / "entry_points.txt").write_text("[deploykit.backends]\nboard = deploykit_board:Board\n")
     store = tmp_path_factory.mktemp("store")
+    onnx.save(tiny_network(), site / "tiny.onnx")  # a file spares each process PyTorch
 
     def deploykit(*arguments: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -44,7 +46,7 @@ def run(tmp_path_factory):
 
 
 def test_it_builds_an_engine_for_its_target_with_its_own_recipe(run):
-    done = run("build", "lenet5", "--target", "board-npu", "--precision", "fp32,eighths")
+    done = run("build", "tiny.onnx", "--target", "board-npu", "--precision", "fp32,eighths")
     assert done.returncode == 0, done.stderr
     manifests = [json.loads(path.read_text()) for path in done.store.rglob("manifest.json")]
     engines = {one["precision"]: one for one in manifests if one.get("builder") == "board"}
@@ -64,8 +66,17 @@ def test_it_builds_an_engine_for_its_target_with_its_own_recipe(run):
 
 def test_it_measures_a_row(run, tmp_path):
     report = tmp_path / "report.csv"
-    arguments = ("--backend", "board", "--precision", "eighths", "--quick", "--csv", str(report))
-    done = run("profile", "lenet5", *arguments)
+    arguments = (
+        "--no-roofline",
+        "--backend",
+        "board",
+        "--precision",
+        "eighths",
+        "--quick",
+        "--csv",
+        str(report),
+    )
+    done = run("profile", "tiny.onnx", *arguments)
     assert done.returncode == 0, done.stderr
     (row,) = csv.DictReader(report.read_text().splitlines())
     assert (row["backend"], row["target"], row["status"]) == ("board", "board-npu", "ok")
@@ -78,8 +89,8 @@ def test_it_is_listed_and_a_precision_that_it_lacks_is_refused_in_one_line(run):
     listed = json.loads(run("list", "--precisions", "--json").stdout)
     (recipe,) = (one for one in listed if one["precision"] == "eighths")
     assert recipe["targets"] == ["board-npu"]
-    done = run("build", "lenet5", "--target", "board-npu", "--precision", "int8")
+    done = run("build", "tiny.onnx", "--target", "board-npu", "--precision", "int8")
     assert done.returncode == 2
     assert "no int8 for target board-npu; it has fp32, eighths" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-    assert run("build", "lenet5", "--precision", "eighths").returncode == 2
+    assert run("build", "tiny.onnx", "--precision", "eighths").returncode == 2

@@ -11,6 +11,7 @@ from deploykit import backends
 from deploykit.backends import ENTRY_POINT_GROUP
 from deploykit.backends.base import BackendBase, check_offered
 from deploykit.errors import UnknownName, UsageError
+from deploykit.graph.precision import find_recipe
 
 
 class Board(BackendBase):
@@ -92,6 +93,19 @@ def test_a_broken_package_is_one_line_and_harms_nobody_else(install):
     assert backends.for_target("cpu").name == "onnxruntime"
     with pytest.raises(UnknownName, match="unknown target 'tpu'"):
         backends.for_target("tpu")
+
+
+def test_a_backend_of_our_own_with_a_recipe_takes_its_module_and_one_line(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parent / "plugin")
+    monkeypatch.setitem(backends._BUILTIN, "board", "deploykit_board:Board")
+    board = backends.for_target("board-npu")
+    assert board.name == "board"
+    assert board.offered() == ["fp32", "eighths"]
+    recipe = find_recipe("eighths", "board-npu")
+    assert (recipe.targets, recipe.origin) == (("board-npu",), "")
+    check_offered([board], ["eighths"])
+    with pytest.raises(UsageError, match="no eighths for target cpu"):
+        find_recipe("eighths", "cpu")
 
 
 def test_what_is_no_backend_is_refused(install):
