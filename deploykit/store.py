@@ -317,9 +317,8 @@ class Store:
                     },
                     pretty=True,
                 )
-                manifest = codec.from_json(
-                    text, kind
-                )  # a fact of another type is a fault of `make`
+                # A fact of another type is a fault of `make`.
+                manifest = codec.from_json(text, kind)
                 (making / MANIFEST).write_bytes(text)
                 umask = os.umask(0)
                 os.umask(umask)

@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploykit import env
+from deploykit import codec, env
 from deploykit.bench.channel import run_child, serve
 from deploykit.bench.conditions import between, snapshot
 from deploykit.bench.stability import of_machine
-from deploykit.codec import from_json, to_json
 from deploykit.errors import BuildFailed
 from deploykit.lazy import np, onnx
 from deploykit.ort_session import installed_version, open_session, session_options
@@ -143,7 +142,7 @@ def ceilings(folder: Path, threads: int | None = None) -> Ceilings:
     measured = run_child("deploykit.bench.roofline", count, Ceilings, TIMEOUT_S, threads)
     if stored is not None and measured.doubt:
         measured = _better(stored, measured)
-    write_atomic(path, to_json(measured).decode() + "\n", "ceilings")
+    write_atomic(path, codec.to_json(measured) + b"\n", "ceilings")
     return measured
 
 
@@ -159,10 +158,7 @@ def _name(threads: str) -> str:
 
 
 def _read(path: Path) -> Ceilings | None:
-    try:
-        return from_json(path.read_text(), Ceilings)
-    except (OSError, ValueError):
-        return None
+    return codec.read_stored(path, Ceilings)
 
 
 def _old(path: Path) -> bool:

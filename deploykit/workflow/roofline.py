@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from deploykit import env
+from deploykit import codec, env
 from deploykit.bench.roofline import Ceilings, bound, ceilings
 from deploykit.bench.scenario import Scenario
 from deploykit.errors import DeploykitError
+from deploykit.graph.traffic import Traffic, traffic
 from deploykit.row import Note
 from deploykit.spec import OnnxModel
 from deploykit.store import write_atomic
-
-if TYPE_CHECKING:
-    from deploykit.graph.traffic import Traffic
 
 #: Bumped when traffic is counted in another way.
 _VERSION = 1
@@ -91,13 +88,11 @@ class Roofline:
 
 def traffic_of(model: OnnxModel, folder: Path, computed_in: str) -> Traffic | None:
     """The traffic of a graph, counted once and stored in `folder`."""
-    from deploykit.graph.traffic import Traffic, traffic
-
     path = folder / f"traffic-{model.sha256[:12]}-{computed_in}-v{_VERSION}.json"
-    try:
-        stored = json.loads(path.read_text())
-        return None if stored is None else Traffic(**stored)
-    except (OSError, ValueError, TypeError):
-        moved = traffic(model.path, computed_in)
-    write_atomic(path, json.dumps(moved and asdict(moved)) + "\n", "traffic")
+    kind: Any = Traffic | None  # null where a graph can't be counted
+    with contextlib.suppress(OSError, codec.MalformedMessage):
+        stored: Traffic | None = codec.read_json(path, kind)
+        return stored
+    moved = traffic(model.path, computed_in)
+    write_atomic(path, codec.to_json(moved) + b"\n", "traffic")
     return moved

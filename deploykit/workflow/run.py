@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploykit import env
+from deploykit import codec, env
 from deploykit.bench.roofline import stored_ceilings
 from deploykit.bench.timing import Policy
 from deploykit.claims import evaluate_claims
@@ -109,14 +108,14 @@ def write_environment(folder: Path, store: Store | None = None) -> None:
     path = folder / "env.json"
     known: dict[str, Any] = {}
     try:
-        known = json.loads(path.read_text())
+        known = codec.read_json(path, dict[str, Any])
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
         raise OutputFailed(f"{path} can't be read ({error}): delete it") from error
-    measured = [] if store is None else [asdict(one) for one in stored_ceilings(store.root)]
+    measured = [] if store is None else codec.to_values(stored_ceilings(store.root))
     known[env.env_id()] = env.capture() | ({"ceilings": measured} if measured else {})
-    write_atomic(path, json.dumps(known, indent=2, sort_keys=True) + "\n", "report")
+    write_atomic(path, codec.to_json(known, pretty=True), "report")
 
 
 def describe_machine(samples: Path | None, store: Store) -> None:

@@ -124,11 +124,12 @@ def test_other_machines_in_the_environment_file_stay(tmp_path):
     assert set(json.loads((tmp_path / "env.json").read_text())) == {"0123", env.env_id()}
 
 
-def test_an_environment_file_that_cannot_be_read_is_one_line(tmp_path):
-    (tmp_path / "env.json").write_text("{")
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000], ids=["cut", "list", "nested"])
+def test_an_environment_file_that_cannot_be_read_is_one_line(tmp_path, text):
+    (tmp_path / "env.json").write_text(text)
     with pytest.raises(OutputFailed, match="delete it"):
         write_environment(tmp_path)
-    assert (tmp_path / "env.json").read_text() == "{"
+    assert (tmp_path / "env.json").read_text() == text
 
 
 def test_a_file_where_the_reports_should_go_is_refused_before_any_work(shared_store, tmp_path):
