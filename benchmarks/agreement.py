@@ -70,10 +70,10 @@ def _benchmark_app(engine: Engine, shape: list[int]) -> float:
         *("-infer_precision", "f32", "-t", str(ROUND_S)),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = re.search(r"Median:\s+([\d.]+) (\w+)", done.stdout)
-    if found is None:
-        raise RuntimeError(f"benchmark_app told no median: {done.stdout[-500:]}")
-    return float(found[1]) * {"ms": 1.0, "us": 1e-3}[found[2]]
+    median = re.search(r"Median:\s+([\d.]+) (\w+)", done.stdout)
+    if median is None:
+        raise RuntimeError(f"benchmark_app printed no median: {done.stdout[-500:]}")
+    return float(median[1]) * {"ms": 1.0, "us": 1e-3}[median[2]]
 
 
 def _openvino(folder: Path, store: Store) -> Iterator[Result]:

@@ -58,13 +58,13 @@ print(took, int(re.search(r"VmHWM:\\s+(\\d+)", status).group(1)) * 1024)
 
 def _run(what: str, folder: Path, count: int) -> tuple[float, float]:
     """Seconds of the pass, and peak bytes of its process."""
-    found = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", _PRELUDE + what + _TELL, str(folder), str(count)],
         check=True,
         capture_output=True,
         text=True,
     )
-    seconds, peak = (float(word) for word in found.stdout.split()[-2:])
+    seconds, peak = (float(word) for word in done.stdout.split()[-2:])
     return seconds, peak
 
 

@@ -45,13 +45,13 @@ print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_m
 
 def _run(what: str, path: Path) -> tuple[float, float, float]:
     """Seconds of the export, peak bytes of its process, bytes of the weights."""
-    found = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", _PRELUDE + what + _TELL, NETWORK, str(path)],
         check=True,
         capture_output=True,
         text=True,
     )
-    seconds, peak, weights = (float(word) for word in found.stdout.split()[-3:])
+    seconds, peak, weights = (float(word) for word in done.stdout.split()[-3:])
     return seconds, peak, weights
 
 

@@ -44,14 +44,14 @@ def _trials(folder: Path) -> list[Trial]:
             for backend in (PLAIN, kinds[kind])
         )
         start = time.perf_counter()
-        found = compare_interleaved(base, head, threshold=THRESHOLD, budget_s=BUDGET_S)
-        ratio = found.ratio
+        comparison = compare_interleaved(base, head, threshold=THRESHOLD, budget_s=BUDGET_S)
+        ratio = comparison.ratio
         return {
-            "verdict": found.verdict,
+            "verdict": comparison.verdict,
             "ratio": ratio.ratio,
             "low": ratio.low,
             "high": ratio.high,
-            "elapsed_s": found.elapsed_s,
+            "elapsed_s": comparison.elapsed_s,
             "wall_s": time.perf_counter() - start,
         }
 
@@ -71,10 +71,10 @@ def measure() -> Iterator[Result]:
     yield Result("interleaved", "false alarms", statistics.mean(alarms), "share", 0.01, note=note)
     for percent, target in TARGETS.items():
         group = of[f"{percent}%"]
-        found = [t["verdict"] == "slower" for t in group]
+        caught = [t["verdict"] == "slower" for t in group]
         ratio = statistics.median(t["ratio"] for t in group)
-        note = f"{sum(found)} of {len(found)}, real slowdowns, median ratio {ratio:.4f}: {what}"
-        share = statistics.mean(found)
+        note = f"{sum(caught)} of {len(caught)}, real slowdowns, median ratio {ratio:.4f}: {what}"
+        share = statistics.mean(caught)
         yield Result(
             "interleaved", f"slowdown of {percent}% found", share, "share", target, True, note
         )

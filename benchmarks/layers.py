@@ -16,6 +16,7 @@ from typing import Any
 import deploykit
 from benchmarks.result import Result
 from deploykit.bench.layer_times import layer_times
+from deploykit.lazy import onnx
 from deploykit.store import Store
 
 TOLERANCE = 1.05
@@ -36,8 +37,6 @@ def _apart(ratio: float) -> float:
 
 def cut_engine(engine: Path, target: Path) -> int:
     """Write an engine's first nodes, up to about the middle; returns how many they are."""
-    import onnx
-
     model = onnx.load(str(engine))
     nodes = list(model.graph.node)
     places = [count for count in range(1, len(nodes)) if len(_going_on(nodes, count)) == 1]

@@ -62,12 +62,12 @@ def _loop(
 
 
 def _in_turns(a: Callable[[], float], b: Callable[[], float]) -> tuple[list[float], list[float]]:
-    found: tuple[list[float], list[float]] = ([], [])
+    times: tuple[list[float], list[float]] = ([], [])
     for index in range(PAIRS):
-        order = [(a, found[0]), (b, found[1])]
+        order = [(a, times[0]), (b, times[1])]
         for side, values in order if index % 2 == 0 else order[::-1]:
             values.append(side())
-    return found
+    return times
 
 
 def _overhead(store: Store) -> Iterator[Result]:

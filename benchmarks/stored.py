@@ -65,12 +65,12 @@ def _trials(folder: Path) -> list[Trial]:
         base, head = folder / "base.csv", folder / "head.csv"
         base_ms = _report(base, engine, PLAIN)
         head_ms = _report(head, engine, PLAIN if kind == SAME else slowed(SLOWDOWN))
-        found = compare_reports(str(base), str(head))
-        (change,) = found.changes
+        comparison = compare_reports(str(base), str(head))
+        (change,) = comparison.changes
         assert change.latency is not None
         return {
             "verdict": change.verdict,
-            "gated": found.failure is not None,
+            "gated": comparison.failure is not None,
             "ratio": change.latency.ratio,
             "p": change.latency_p,
             "base_ms": base_ms,
@@ -101,8 +101,8 @@ def measure() -> Iterator[Result]:
         ),
     ):
         verdicts = Counter(t["verdict"] for t in group)
-        counted = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
-        note = f"{len(group)} pairs of reports: {counted}; {what}"
+        tally = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
+        note = f"{len(group)} pairs of reports: {tally}; {what}"
         yield Result("stored", metric, share, "share", target, least, note)
     spread = statistics.median(max(t["base_ms"]) / min(t["base_ms"]) - 1 for t in trials)
     note = "median over reports: slowest over quickest process' 20% quantile"
