@@ -9,6 +9,7 @@ from onnx import numpy_helper
 from precision_nets import NETS, calibration, cosine, depthwise, fire, images, residual, run, stored
 
 from deploykit.errors import DriftFailed, InvalidModel, UnknownName, UsageError
+from deploykit.graph import precision as recipes
 from deploykit.graph.precision import TARGETS, KeepRules, convert, find_recipe, precisions
 from deploykit.graph.read_write import open_model
 
@@ -92,6 +93,18 @@ def test_a_quantised_model_is_refused(tmp_path: Path) -> None:
     made = convert(source, "int8", "cpu", tmp_path / "i8.onnx", calibration())
     with pytest.raises(InvalidModel, match="quantised already"):
         convert(made, "fp16", "cpu", tmp_path / "again.onnx")
+
+
+@pytest.mark.parametrize(
+    ("op_type", "quantised"),
+    [
+        *[(name, True) for name in ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")],
+        *[(name, True) for name in ("QLinearConv", "ConvInteger", "MatMulInteger", "QGemm")],
+        *[(name, False) for name in ("Conv", "FusedConv", "Relu", "NobodyKnowsIt")],
+    ],
+)
+def test_any_operator_on_integers_makes_a_quantised_model(op_type: str, quantised: bool) -> None:
+    assert recipes._is_quantised(onnx.helper.make_node(op_type, ["x"], ["y"])) is quantised
 
 
 def test_a_half_precision_model_is_refused(tmp_path: Path) -> None:
