@@ -7,14 +7,19 @@ from pathlib import Path
 from deploykit.backends import reference
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, run_worker
 from deploykit.bench.timing import Policy
+from deploykit.code_digest import code_digest
 from deploykit.data import open_dataset
 from deploykit.errors import DeploykitError, UsageError
+from deploykit.ort_session import installed_version
 from deploykit.row import Note
 from deploykit.spec import BuildOptions
 from deploykit.store import Store, key_of
 from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.calibration import CalibrationChoice
 from deploykit.workflow.network import Network
+
+#: Modules that compute what fp32 puts out: tensors to measure drift against, and predicted classes.
+REFERENCE, PREDICTIONS = "deploykit.bench.reference", "deploykit.bench.accuracy"
 
 #: The worker also times what it runs; here nobody looks at the time.
 _UNTIMED = Policy(
@@ -58,6 +63,22 @@ def data_key(dataset: str) -> str:
     except OSError as error:
         raise UsageError(f"can't read the data at {error.filename}: {error.strerror}") from error
     return f"{name}-{key_of({'files': facts})[:12]}"
+
+
+def outputs_name(what: str, dataset: str | None, module: str) -> str:
+    """File name of what fp32 puts out: it tells the data, the code that computed it and the runtime apart.
+
+    Args:
+        what: "reference" or "predictions".
+        dataset: that was run on; None stands for seeded noise.
+        module: full name of the module that computes it.
+
+    Raises:
+        UsageError: the path of the data is not there.
+    """
+    kind = "seed0" if dataset is None else data_key(dataset)
+    made_by = {"code": code_digest(module), "runtime": installed_version()}
+    return f"{what}-{kind}-{key_of(made_by)[:12]}.npz"
 
 
 def is_reference(network: Network, built: Built, backend: str) -> bool:

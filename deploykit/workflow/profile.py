@@ -22,7 +22,14 @@ from deploykit.store import Store, output_errors
 from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.configuration import Configuration, ProfileOptions
 from deploykit.workflow.cores import of_scenario
-from deploykit.workflow.judge import data_key, ensure_predictions, is_reference, judged_on
+from deploykit.workflow.judge import (
+    PREDICTIONS,
+    REFERENCE,
+    ensure_predictions,
+    is_reference,
+    judged_on,
+    outputs_name,
+)
 from deploykit.workflow.network import Network, obtain_network
 from deploykit.workflow.plan import Source
 from deploykit.workflow.roofline import Roofline
@@ -126,8 +133,7 @@ class Profiler:
         if isinstance(device, Reason):
             return row.plus({"status": "skipped"}, [Note("failed", str(device))])
         dataset, missing = self._judged_on(network)
-        kind = "seed0" if dataset is None else data_key(dataset)
-        reference = network.folder / f"reference-{kind}.npz"
+        reference = network.folder / outputs_name("reference", dataset, REFERENCE)
         if not reference.exists():
             self.say(f"drift reference of {network.model.spec.label}")
             make_reference(network.model, reference, dataset=dataset)
@@ -137,7 +143,7 @@ class Profiler:
         same = replace(wanted, repeat=1)
         judge = same not in self._judged
         if judge:
-            accuracy = self._accuracy(network, built, wanted.backend, dataset, kind)
+            accuracy = self._accuracy(network, built, wanted.backend, dataset)
             request = replace(request, drift_reference=reference, accuracy=accuracy)
         result = run_worker(request, self.options.timeout_s)
         self._judged.add(same)
@@ -188,11 +194,11 @@ class Profiler:
         return self._judges[trained_on]
 
     def _accuracy(
-        self, network: Network, built: Built, backend: str, dataset: str | None, kind: str
+        self, network: Network, built: Built, backend: str, dataset: str | None
     ) -> AccuracyRequest | None:
         if dataset is None:
             return None
-        path = network.folder / f"predictions-{kind}.npz"
+        path = network.folder / outputs_name("predictions", dataset, PREDICTIONS)
         if is_reference(network, built, backend):
             return AccuracyRequest(dataset, predictions=path)
         if not path.exists():

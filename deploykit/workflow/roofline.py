@@ -10,14 +10,12 @@ from typing import Any
 from deploykit import codec, env
 from deploykit.bench.roofline import Ceilings, bound, ceilings
 from deploykit.bench.scenario import Scenario
+from deploykit.code_digest import code_digest
 from deploykit.errors import DeploykitError
 from deploykit.graph.traffic import Traffic, traffic
 from deploykit.row import Note
 from deploykit.spec import OnnxModel
 from deploykit.store import write_atomic
-
-#: Bumped when traffic is counted in another way.
-_VERSION = 1
 
 
 class Roofline:
@@ -88,7 +86,8 @@ class Roofline:
 
 def traffic_of(model: OnnxModel, folder: Path, computed_in: str) -> Traffic | None:
     """The traffic of a graph, counted once and stored in `folder`."""
-    path = folder / f"traffic-{model.sha256[:12]}-{computed_in}-v{_VERSION}.json"
+    code = code_digest(traffic.__module__)[:12]
+    path = folder / f"traffic-{model.sha256[:12]}-{computed_in}-{code}.json"
     kind: Any = Traffic | None  # null where a graph can't be counted
     with contextlib.suppress(OSError, codec.MalformedMessage):
         stored: Traffic | None = codec.read_json(path, kind)

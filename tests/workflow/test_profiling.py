@@ -17,8 +17,9 @@ from deploykit.errors import OutputFailed, UsageError
 from deploykit.row import Row, emulated
 from deploykit.spec import ModelSpec
 from deploykit.store import GraphManifest, Store
+from deploykit.workflow import judge, roofline
 from deploykit.workflow.configuration import Configuration, ProfileOptions, configurations
-from deploykit.workflow.judge import data_key
+from deploykit.workflow.judge import PREDICTIONS, REFERENCE, data_key, outputs_name
 from deploykit.workflow.network import sources_without_names
 from deploykit.workflow.plan import DEFAULT_MODELS, Variants
 from deploykit.workflow.profile import Profiler
@@ -263,6 +264,30 @@ def test_what_was_computed_on_files_is_not_taken_for_changed_ones(tmp_path):
     assert data_key("digits") == "digits"
     with pytest.raises(UsageError, match="can't read the data"):
         data_key(f"npz:{tmp_path / 'missing.npz'}")
+
+
+@pytest.mark.parametrize("changed", ["code_digest", "installed_version"])
+def test_what_fp32_puts_out_is_computed_anew_with_other_code_or_another_runtime(
+    monkeypatch, changed
+):
+    before = outputs_name("predictions", "digits", PREDICTIONS)
+    assert before == outputs_name("predictions", "digits", PREDICTIONS)
+    assert before.startswith("predictions-digits-")
+    assert outputs_name("reference", None, REFERENCE).startswith("reference-seed0-")
+    monkeypatch.setattr(judge, changed, lambda *_: "another")
+    assert outputs_name("predictions", "digits", PREDICTIONS) != before
+
+
+def test_traffic_is_counted_once_and_anew_with_changed_code(trained, tmp_path, monkeypatch):
+    first = roofline.traffic_of(trained.model, tmp_path, "fp32")
+    assert first is not None
+    (file,) = tmp_path.iterdir()
+    file.write_text(file.read_text().replace(str(first.weight_bytes), "1"))
+    stored = roofline.traffic_of(trained.model, tmp_path, "fp32")
+    assert stored is not None
+    assert stored.weight_bytes == 1
+    monkeypatch.setattr(roofline, "code_digest", lambda *_: "changed")
+    assert roofline.traffic_of(trained.model, tmp_path, "fp32") == first
 
 
 def test_accuracy_of_a_precision_is_judged_against_fp32_image_by_image(measured):
