@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from deploykit.cli.stdout import reserve_stdout
 from deploykit.errors import EXIT_INTERRUPTED, DeploykitError, OutputFailed, UnknownName
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ _with_examples(cli)
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the code that `deploykit.errors` gives to what happened."""
+    reserve_stdout()
     sys.exit(invoke(arguments))
 
 

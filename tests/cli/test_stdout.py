@@ -1,0 +1,56 @@
+"""Standard output holds data alone: what native code prints to descriptor 1 goes to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+#: A command that prints JSON while a library writes to descriptor 1, and a program that it starts does too.
+NOISY = """
+import json, os, subprocess, sys
+import deploykit.cli as cli
+def dispatch(arguments):
+    os.write(1, b"WARNING from C\\n")
+    print(json.dumps({"a": "\\u00e9"}))
+    os.write(1, b"more of it\\n")
+    subprocess.run(["sh", "-c", "echo from a child"])
+cli._dispatch = dispatch
+cli.main([])
+"""
+
+
+def run(code: str, **more: object) -> subprocess.CompletedProcess[str]:
+    env = dict(os.environ, PYTHONIOENCODING="utf-8")
+    return subprocess.run(
+        [sys.executable, "-c", code], text=True, env=env, capture_output=True, check=False, **more
+    )
+
+
+def test_what_a_library_prints_to_descriptor_1_is_not_in_the_data():
+    done = run(NOISY)
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == {"a": "é"}
+    for text in ("WARNING from C", "more of it", "from a child"):
+        assert text in done.stderr
+
+
+def test_with_stderr_closed_the_data_still_comes():
+    done = run(NOISY, preexec_fn=lambda: os.close(2))
+    assert json.loads(done.stdout) == {"a": "é"}
+
+
+def test_with_stdout_closed_nothing_breaks():
+    done = run(
+        "import os; os.close(1)\nimport deploykit.cli.stdout as s\ns.reserve_stdout(); os.dup(2)"
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+
+
+def test_a_stream_that_a_caller_put_there_stays():
+    done = run(
+        "import io, sys\nfrom deploykit.cli.stdout import reserve_stdout\n"
+        "own = sys.stdout = io.StringIO()\nreserve_stdout()\nassert sys.stdout is own"
+    )
+    assert done.returncode == 0, done.stderr
