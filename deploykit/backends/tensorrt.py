@@ -4,51 +4,28 @@ Both share one Python interface. `tensorrt-rtx` builds with no GPU; `tensorrt` n
 in the graph decide what an engine computes in; no builder flag raises or lowers them (TensorRT 11 has none,
 and TF32, which would round FP32 products to 10 bits of mantissa, is switched off where the flag exists).
 
-What an engine computes in is read from the build log, as deserialising an engine needs a GPU: with detailed
-verbosity the log has one message that lists every layer with the types of its inputs and, as metadata, the
-ONNX nodes it was made from.
+What an engine computes in is read from the build log, as deserialising an engine needs a GPU: see
+`deploykit.backends.tensorrt_layers`.
 """
 
 from __future__ import annotations
 
 import importlib
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from deploykit import env
 from deploykit.backends.base import BackendBase, SessionBase
+from deploykit.backends.tensorrt_layers import compute_types, parse_layers
 from deploykit.errors import BuildFailed, MissingDependency, UsageError, one_line
 from deploykit.graph.operators import Trait, has
+from deploykit.graph.view import GraphView
 from deploykit.lazy import install_line, onnx
 from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason
 
 _NO_DEVICE = Reason(
     "no NVIDIA GPU here", "run the engine on a machine with one and its driver", missing="device"
-)
-_TYPE_NAMES = {
-    "float": "fp32",
-    "half": "fp16",
-    "bfloat16": "bf16",
-    "bf16": "bf16",
-    "int8": "int8",
-    "fp8": "fp8",
-    "fp8e4m3": "fp8",
-    "fp4": "fp4",
-    "int4": "int4",
-}
-#: Kinds of layers that multiply; a node can appear in others too (a cast or re-layout of its input).
-_MULTIPLYING = (
-    "correlation",
-    "conv",
-    "gemm",
-    "matmul",
-    "matrix",
-    "deconv",
-    "fusion",
-    "runtime_fusion",
 )
 
 
@@ -230,61 +207,20 @@ def _set_shapes(builder: Any, config: Any, network: Any, options: BuildOptions) 
         config.add_optimization_profile(profile)
 
 
-@dataclass(frozen=True)
-class EngineLayer:
-    """One layer of an engine: its name, kind, types of its inputs, and the ONNX nodes in it."""
-
-    name: str
-    kind: str
-    input_types: tuple[str, ...]
-    nodes: tuple[str, ...]
-
-
 def named_model(path: Path) -> tuple[bytes, list[str]]:
-    """The graph's bytes with every node named, and the names of those that multiply.
+    """The graph's bytes with every node named, and the names of those that multiply what a caller feeds.
 
-    The listing can only tell which layer came from which node if the nodes have names.
+    The listing can only tell which layer came from which node if the nodes have names. Products of constants
+    alone are not among those that multiply: the builder computes them, not the engine.
     """
     model = onnx.load(str(path))
     renamed = False
     for index, node in enumerate(model.graph.node):
         if not node.name:
             node.name, renamed = f"{node.op_type}_{index}", True
-    products = [node.name for node in model.graph.node if has(node, Trait.PRODUCT)]
+    view = GraphView(model)
+    products = [n.name for n in view.nodes if has(n, Trait.PRODUCT) and not view.all_fixed(n)]
     return (bytes(model.SerializeToString()) if renamed else path.read_bytes()), products
-
-
-def parse_layers(listing: str) -> list[EngineLayer]:
-    """The layers of a listing; lines that are not understood are passed over."""
-    layers = []
-    for line in listing.splitlines():
-        name = re.match(r"Name: (.*?), LayerType: (\w*)", line)
-        if name is None:
-            continue
-        inputs = re.search(r"Inputs: \[(.*?)\], (?:Constants|Outputs):", line)
-        types = re.findall(r"Datatype: (\w+)", inputs.group(1)) if inputs else []
-        nodes = re.findall(r"\[ONNX Layer: ([^\]]*)\]", line)
-        layers.append(EngineLayer(name.group(1), name.group(2), tuple(types), tuple(nodes)))
-    return layers
-
-
-def compute_types(layers: Sequence[EngineLayer], products: Iterable[str]) -> dict[str, list[str]]:
-    """The nodes that multiply, by the type in which the engine's layer for them takes its data.
-
-    A node that no layer names is listed under "unknown": it was folded away or the listing changed.
-    """
-    by_type: dict[str, list[str]] = {}
-    for node in products:
-        candidates = [layer for layer in layers if node in layer.nodes and layer.input_types]
-        multiplying = [c for c in candidates if c.kind.lower().startswith(_MULTIPLYING)]
-        if candidates:
-            # What prepares a node's input comes before the layer that computes it.
-            raw = (multiplying or candidates)[-1].input_types[0].lower()
-            kind = _TYPE_NAMES.get(raw, raw)
-        else:
-            kind = "unknown"
-        by_type.setdefault(kind, []).append(node)
-    return by_type
 
 
 def tensorrt_rtx() -> TensorRTBackend:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 
+import numpy as np
 import pytest
 from backend_models import tiny_network
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from deploykit import env
 from deploykit.backends import get
 from deploykit.backends.building import build_engine
 from deploykit.backends.tensorrt import TensorRTBackend
 from deploykit.errors import BuildFailed, MissingDependency, UsageError
+from deploykit.graph.precision import convert
 from deploykit.spec import BuildOptions, Engine, Reason
 from deploykit.store import Store
 
@@ -59,6 +61,37 @@ def test_nodes_without_names_are_read_back_too(rtx, save, tmp_path):
     model = save(tiny_network(names=False))
     facts = rtx.build(model, BuildOptions(), tmp_path / "engine.plan")
     assert {kind: len(nodes) for kind, nodes in facts["compute_types"].items()} == {"fp32": 3}
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_products_that_take_the_inputs_cast_into_their_layer_are_in_the_precision(
+    rtx, save, tmp_path, precision
+):
+    # at a fixed batch of one, TensorRT computes products in pointwise layers, the first with the cast of the input
+    rng = np.random.default_rng(0)
+    weights = {
+        "w1": rng.normal(size=(96, 32)).astype(np.float32),
+        "w2": rng.normal(size=(32, 4)).astype(np.float32),
+        "c": rng.normal(size=(1, 96)).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("MatMul", ["c", "w1"], ["cw"], name="of_constants"),
+        helper.make_node("MatMul", ["x", "w1"], ["a"], name="first"),
+        helper.make_node("Add", ["a", "cw"], ["s"], name="add"),
+        helper.make_node("MatMul", ["s", "w2"], ["y"], name="last"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 96])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model = convert(save(proto), precision, "tensorrt-rtx", tmp_path / "half.onnx")
+    facts = rtx.build(model, BuildOptions(), tmp_path / "engine.plan")
+    # the product of constants is computed by the builder, and counts for nothing
+    assert facts["compute_types"] == {precision: ["first", "last"]}
 
 
 def test_a_fixed_batch_needs_no_range(rtx, save, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploykit.backends.tensorrt import EngineLayer, compute_types, parse_layers
+from deploykit.backends.tensorrt_layers import EngineLayer, compute_types, parse_layers
 
 LISTING = (Path(__file__).parent / "listing_int8.txt").read_text()
 PRODUCTS = ["first", "second", "product"]
@@ -53,6 +53,56 @@ def test_where_no_layer_is_known_to_multiply_the_last_one_decides():
 
 def test_a_type_without_a_name_of_ours_stays_as_it_is():
     assert compute_types([layer("x", "gemm", ["Int64"], "a")], ["a"]) == {"int64": ["a"]}
+
+
+def fused(name, inputs, constants, outputs, *nodes, kind="kgen"):
+    return EngineLayer(name, kind, tuple(inputs), nodes, tuple(constants), tuple(outputs))
+
+
+@pytest.mark.parametrize(
+    ("layer_", "expected"),
+    [
+        # the cast of the input is in the layer: the weight tells
+        (fused("CastMulSumAdd", ["Float"], ["Half"], ["Half"], "a"), "fp16"),
+        # both casts are
+        (fused("CastMulSumCast", ["Float"], ["Half"], ["Float"], "a"), "fp16"),
+        (fused("MulRounCastMulSum", ["Float"], ["Int8", "Float"], ["Float"], "a"), "int8"),
+        # a product of two activations with the cast of one
+        (fused("CastMulSum", ["Float", "Half"], [], ["Half"], "a"), "fp16"),
+        # a narrow weight alone, dequantised beside wide data, is no narrow product
+        (fused("MulMulSum", ["Float"], ["Int8"], ["Float"], "a"), "fp32"),
+        # nor is narrow data that meets a wide weight
+        (fused("MulMulSum", ["Int8"], ["Float"], ["Float"], "a"), "fp32"),
+        # a bias or scales in float32 are not the weight
+        (fused("gemm", ["Int8"], ["Int8", "Float"], ["Float"], "a", kind="gemm"), "int8"),
+        # indices before the data
+        (fused("WherMulSum", ["Bool", "Half"], ["Half"], ["Half"], "a"), "fp16"),
+    ],
+)
+def test_a_fused_layer_counts_by_what_it_multiplies(layer_, expected):
+    assert compute_types([layer_], ["a"]) == {expected: ["a"]}
+
+
+def test_what_only_follows_a_product_in_a_pointwise_layer_does_not_decide():
+    layers = [
+        fused("CastReshMulSum", ["Float"], ["Half"], ["Half"], "a"),
+        fused("AddSoftmaxCast", ["Float"], ["Float"], ["Float"], "a"),
+    ]
+    assert compute_types(layers, ["a"]) == {"fp16": ["a"]}
+
+
+def test_constants_are_read_largest_first_and_single_values_not_at_all():
+    (first,) = [x for x in parse_layers(LISTING) if x.name == "product_myl0_6"]
+    assert first.constant_types[0] == "Int8"
+    line = (
+        "Name: a, LayerType: kgen, Inputs: [ { Name: x, Dimensions: [1,2], Datatype: Float, Format: f }], "
+        "Constants: [ { Name: b, Dimensions: [1,8], Datatype: Float, Format: f }, { Name: s, Dimensions: [1], "
+        "Datatype: Float, Format: f }, { Name: w, Dimensions: [2,8], Datatype: Half, Format: f }], "
+        "Outputs: [ { Name: y, Dimensions: [1,8], Datatype: Half, Format: f }], TacticName: t, "
+        "Metadata: [ONNX Layer: n]"
+    )
+    (found,) = parse_layers(line)
+    assert found == EngineLayer("a", "kgen", ("Float",), ("n",), ("Half", "Float"), ("Half",))
 
 
 @pytest.mark.parametrize("cut", range(0, len(LISTING), 997))

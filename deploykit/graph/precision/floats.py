@@ -48,6 +48,6 @@ def to_bf16(
     facts = raise_opset(model, OPSET_BF16, "bf16")
     remove_passing_nodes(model)
     facts["nodes_folded"] = fold_batchnorm(model)
-    # TensorRT has no transposed convolution in bfloat16, and fails on one rather than choosing another.
-    wider = replace(keep, op_types=(*keep.op_types, "ConvTranspose"))
+    # TensorRT has neither in bfloat16, and fails on one rather than choosing another type.
+    wider = replace(keep, op_types=(*keep.op_types, "ConvTranspose", "HardSwish"))
     return facts | to_half(model, ElementType.BFLOAT16, wider)
