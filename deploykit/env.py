@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from deploykit import cgroups
+
 #: Distributions whose versions can shape a number.
 PACKAGES = (
     "deploykit torch onnx onnxscript onnxruntime onnxruntime-gpu tensorrt tensorrt-rtx pycuda cuda-bindings "
@@ -32,7 +34,7 @@ def package_version(distribution: str) -> str | None:
 def _read(path: str) -> str | None:
     try:
         return Path(path).read_text().strip()
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return None
 
 
@@ -63,40 +65,8 @@ def affinity_cores() -> int:
 
 
 def cpu_limit() -> float | None:
-    """Cores' worth of time that cgroups leave to this process; None without a limit.
-
-    The least of the limits on its own group and on those above, of cgroup version 2 or 1.
-    """
-    limits = [limit for folder in _cpu_groups() if (limit := _limit_of(folder)) is not None]
-    return min(limits, default=None)
-
-
-def _cpu_groups() -> list[str]:
-    """The folders of the groups that rule this process' processor time, its own and all above."""
-    paths = {("/sys/fs/cgroup", ""), ("/sys/fs/cgroup/cpu", ""), ("/sys/fs/cgroup/cpu,cpuacct", "")}
-    for line in (_read("/proc/self/cgroup") or "").splitlines():
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if number == "0":
-            paths.add(("/sys/fs/cgroup", path))
-        elif "cpu" in controllers.split(","):
-            paths |= {("/sys/fs/cgroup/cpu", path), (f"/sys/fs/cgroup/{controllers}", path)}
-    folders = set()
-    for root, path in paths:
-        parts = [part for part in path.split("/") if part]
-        folders |= {"/".join([root, *parts[:depth]]) for depth in range(len(parts) + 1)}
-    return sorted(folders)
-
-
-def _limit_of(folder: str) -> float | None:
-    words = (_read(f"{folder}/cpu.max") or "").split()
-    if not words:
-        quota, period = (_read(f"{folder}/cpu.cfs_{name}_us") for name in ("quota", "period"))
-        words = [quota or "", period or ""]
-    # "max" and -1 are no limit.
-    if len(words) == 2 and all(word.isdigit() and int(word) > 0 for word in words):
-        return int(words[0]) / int(words[1])
-    return None
+    """Cores' worth of time that cgroups leave to this process; None without a limit."""
+    return cgroups.cpu_limit()
 
 
 def usable_cores() -> float:
@@ -111,11 +81,9 @@ def memory_mib() -> int | None:
     for line in (_read("/proc/meminfo") or "").splitlines():
         if line.startswith("MemTotal:"):
             total = int(line.split()[1]) // 1024
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        limit = _read(path)
-        if limit and limit.isdigit():
-            cut = int(limit) // 2**20
-            total = cut if total is None else min(total, cut)
+    limit = cgroups.memory_limit_bytes()
+    if limit is not None:
+        total = limit // 2**20 if total is None else min(total, limit // 2**20)
     return total
 
 
@@ -123,7 +91,7 @@ def gpu_names() -> list[str]:
     """The NVIDIA devices that the driver shows, without loading any library."""
     names = []
     for info in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
-        lines = info.read_text().splitlines()
+        lines = (_read(str(info)) or "").splitlines()
         names += [ln.partition(":")[2].strip() for ln in lines if ln.startswith("Model:")]
     return names
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from deploykit import env
+from deploykit import cgroups, env
 
 
 def test_the_version_of_a_package_is_that_of_its_metadata():
@@ -31,67 +31,18 @@ def test_fewer_cores_by_affinity_are_seen():
     assert 0 < float(shown.stdout) <= 1
 
 
-@pytest.mark.parametrize(
-    ("limit", "cores"), [("150000 100000", 1.5), ("50000 100000", 0.5), ("max 100000", 8.0)]
-)
+@pytest.mark.parametrize(("limit", "cores"), [(1.5, 1.5), (0.5, 0.5), (None, 8.0), (12.0, 8.0)])
 def test_a_cgroup_limit_cuts_the_cores(monkeypatch, limit, cores):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
-    files = {"/sys/fs/cgroup/cpu.max": limit}
-    monkeypatch.setattr(env, "_read", files.get)
-    assert env.usable_cores() == cores
-
-
-@pytest.mark.parametrize(
-    ("files", "cores"),
-    [
-        # Version 2: a limit on the group itself, on one above it, and the lesser of both.
-        ({"/proc/self/cgroup": "0::/a/b", "/sys/fs/cgroup/a/b/cpu.max": "200000 100000"}, 2.0),
-        ({"/proc/self/cgroup": "0::/a/b", "/sys/fs/cgroup/a/cpu.max": "300000 100000"}, 3.0),
-        (
-            {
-                "/proc/self/cgroup": "0::/a/b",
-                "/sys/fs/cgroup/a/b/cpu.max": "max 100000",
-                "/sys/fs/cgroup/a/cpu.max": "50000 100000",
-                "/sys/fs/cgroup/cpu.max": "400000 100000",
-            },
-            0.5,
-        ),
-        # Version 1: the root's, a group's, and none.
-        (
-            {
-                "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "250000",
-                "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
-            },
-            2.5,
-        ),
-        (
-            {
-                "/proc/self/cgroup": "4:cpu,cpuacct:/job\n3:memory:/other",
-                "/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us": "100000",
-                "/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_period_us": "100000",
-            },
-            1.0,
-        ),
-        (
-            {
-                "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
-                "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
-            },
-            8.0,
-        ),
-    ],
-)
-def test_limits_are_found_on_the_own_group_and_above_in_both_versions(monkeypatch, files, cores):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
-    monkeypatch.setattr(env, "_read", files.get)
+    monkeypatch.setattr(cgroups, "cpu_limit", lambda: limit)
     assert env.usable_cores() == cores
 
 
 def test_a_cgroup_limit_cuts_the_memory(monkeypatch):
-    files = {"/proc/meminfo": "MemTotal:  8388608 kB\n", "/sys/fs/cgroup/memory.max": "1073741824"}
-    monkeypatch.setattr(env, "_read", files.get)
+    monkeypatch.setattr(env, "_read", {"/proc/meminfo": "MemTotal:  8388608 kB\n"}.get)
+    monkeypatch.setattr(cgroups, "memory_limit_bytes", lambda: 2**30)
     assert env.memory_mib() == 1024
-    files["/sys/fs/cgroup/memory.max"] = "max"
+    monkeypatch.setattr(cgroups, "memory_limit_bytes", lambda: None)
     assert env.memory_mib() == 8192
 
 
@@ -104,6 +55,7 @@ def test_the_processor_and_its_features_come_from_the_kernel(monkeypatch):
 
 def test_without_proc_nothing_is_made_up(monkeypatch):
     monkeypatch.setattr(env, "_read", lambda path: None)
+    monkeypatch.setattr(cgroups, "memory_limit_bytes", lambda: None)
     assert env.memory_mib() is None
     assert env.cpu_features() == []
     assert env.cpu_model() in (platform.processor(), platform.machine())

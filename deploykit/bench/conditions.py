@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploykit import cgroups
+
 _ROOT = Path("/")
 
 
@@ -45,7 +47,8 @@ class Conditions:
         elapsed_s: between them.
         others_cores: how many cores other processes used, on average.
         steal_share: fraction of all processor time that the hypervisor gave to others.
-        throttled_share: fraction of the elapsed time in which a cgroup limit held this process back.
+        throttled_share: fraction of the elapsed time in which a cgroup limit held threads of this group back, 1 at
+            most.
         frequency_change: relative change of the fastest core's frequency; negative is slower at the end.
         cores: processors that are switched on.
     """
@@ -66,7 +69,7 @@ def snapshot(root: Path = _ROOT) -> Snapshot:
         time.process_time(),
         busy_s,
         steal_s,
-        _throttled_s(root),
+        cgroups.throttled_s(root),
         _frequency_mhz(root),
         os.cpu_count() or 1,
     )
@@ -82,7 +85,8 @@ def between(before: Snapshot, after: Snapshot) -> Conditions:
     if before.steal_s is not None and after.steal_s is not None:
         steal = max(0.0, after.steal_s - before.steal_s) / (elapsed * after.cores)
     if before.throttled_s is not None and after.throttled_s is not None:
-        throttled = max(0.0, after.throttled_s - before.throttled_s) / elapsed
+        # The kernel sums over cores, each of which can be held back for all of the time.
+        throttled = min(1.0, max(0.0, after.throttled_s - before.throttled_s) / elapsed)
     if before.frequency_mhz and after.frequency_mhz:
         frequency = after.frequency_mhz / before.frequency_mhz - 1
     return Conditions(elapsed, others, steal, throttled, frequency, after.cores)
@@ -103,23 +107,6 @@ def _processor_time(root: Path) -> tuple[float | None, float | None]:
     ticks = os.sysconf("SC_CLK_TCK")
     user, nice, system, _idle, _iowait, irq, softirq, steal = (int(f) for f in fields[1:9])
     return (user + nice + system + irq + softirq) / ticks, steal / ticks
-
-
-def _throttled_s(root: Path) -> float | None:
-    """Seconds held back by a cgroup's limit, of version 2 or 1."""
-    own = ""
-    for line in (_read(root / "proc/self/cgroup") or "").splitlines():
-        if line.startswith("0::"):
-            own = line[3:].strip().lstrip("/")
-    groups = root / "sys/fs/cgroup"
-    for path in (groups / own / "cpu.stat", groups / "cpu.stat", groups / "cpu/cpu.stat"):
-        for line in (_read(path) or "").splitlines():
-            name, _, value = line.partition(" ")
-            if name == "throttled_usec":
-                return int(value) / 1e6
-            if name == "throttled_time":
-                return int(value) / 1e9
-    return None
 
 
 def _frequency_mhz(root: Path) -> float | None:

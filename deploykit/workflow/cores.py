@@ -6,7 +6,7 @@ import os
 
 from deploykit import env
 from deploykit.bench.scenario import Scenario
-from deploykit.row import Note
+from deploykit.row import Finding, Note
 
 
 def of_machine() -> list[str]:
@@ -45,6 +45,15 @@ def of_scenario(scenario: Scenario) -> list[Note]:
         advice += f" and --streams {usable} at most"
     text = f"{who}{_count(each, 'thread')} take turns on {_count(usable, 'core')}"
     return [Note("load", text, f"give {advice}")]
+
+
+def doubts(scenario: Scenario) -> tuple[Finding, ...]:
+    """Doubt in a timing whose threads take turns: a runtime's threads wait for the one that has no core."""
+    usable = max(1, int(env.usable_cores()))
+    if (scenario.threads or usable) <= usable:
+        return ()
+    text = f"{_count(scenario.threads or usable, 'thread')} take turns on {_count(usable, 'core')}"
+    return (Finding("threads", text, f"give --threads {usable}"),)
 
 
 def _count(number: int, what: str) -> str:

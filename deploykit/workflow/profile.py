@@ -21,7 +21,7 @@ from deploykit.spec import BuildOptions, ModelSpec, Reason
 from deploykit.store import Store, output_errors
 from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.configuration import Configuration, ProfileOptions
-from deploykit.workflow.cores import of_scenario
+from deploykit.workflow.cores import doubts, of_scenario
 from deploykit.workflow.judge import (
     PREDICTIONS,
     REFERENCE,
@@ -160,7 +160,7 @@ class Profiler:
             {"status": "ok", "device": device, "boundary": "end_to_end"}
             | {name: value for name, value in result.columns.items() if value is not None},
             [note for note in notes if note is not None],
-            findings=result.findings,
+            findings=(*result.findings, *doubts(wanted.scenario)),
         )
         samples = request.samples_path
         if samples is not None and samples.exists():

@@ -6,7 +6,7 @@ import pytest
 
 from deploykit import env
 from deploykit.bench.scenario import Scenario
-from deploykit.workflow.cores import of_machine, of_scenario
+from deploykit.workflow.cores import doubts, of_machine, of_scenario
 
 
 @pytest.fixture
@@ -16,7 +16,9 @@ def machine(monkeypatch):
     def make(may: int = 8, limit: str = "max 100000") -> None:
         monkeypatch.setattr(os, "cpu_count", lambda: 8)
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(may)))
-        monkeypatch.setattr(env, "_read", {"/sys/fs/cgroup/cpu.max": limit}.get)
+        quota, period = limit.split()
+        cores = int(quota) / int(period) if quota.isdigit() else None
+        monkeypatch.setattr(env, "cpu_limit", lambda: cores)
 
     return make
 
@@ -64,3 +66,10 @@ def test_more_threads_than_cores_are_said_with_what_to_give(machine, scenario, r
     notes = of_scenario(scenario)
     assert [str(note) for note in notes] == ([] if remark is None else [remark])
     assert {note.kind for note in notes} <= {"load"}
+
+
+def test_more_threads_than_cores_cast_doubt_on_a_timing_and_more_streams_do_not(machine):
+    machine(may=1)
+    (finding,) = doubts(Scenario(2))
+    assert str(finding) == "threads: 2 threads take turns on 1 core; give --threads 1"
+    assert doubts(Scenario(1, 4)) == doubts(Scenario()) == ()
