@@ -53,7 +53,9 @@ def _is_foldable(node: onnx.NodeProto) -> bool:
 
 
 def remove_passing_nodes(model: onnx.ModelProto) -> int:
-    """Remove Identity and inference-mode Dropout nodes; the model is changed, outputs stay the same.
+    """Remove Identity, inference-mode Dropout and Casts to the same type; outputs stay the same.
+
+    The model is changed.
 
     Returns:
         The number of nodes removed.
@@ -70,6 +72,9 @@ def remove_passing_nodes(model: onnx.ModelProto) -> int:
 def _passes_on(view: GraphView, node: onnx.NodeProto) -> bool:
     if node.op_type == "Identity":
         return not view.is_constant(node.input[0])
+    if node.op_type == "Cast":
+        same = view.types.get(node.input[0]) == attribute(node, "to")
+        return same and not view.is_constant(node.input[0])
     if node.op_type != "Dropout" or any(view.is_read(name) for name in node.output[1:]):
         return False
     if len(node.input) > 2 and node.input[2]:

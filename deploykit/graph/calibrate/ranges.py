@@ -7,7 +7,7 @@ Reductions are nodes of the graph itself: what leaves the session per batch is a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +34,7 @@ def collect_ranges(
     calibration: Calibration,
     *,
     symmetric: bool,
+    infinite: Collection[str] = (),
 ) -> dict[str, Range]:
     """Run the calibration images through a float32 model and choose a range for each tensor.
 
@@ -44,6 +45,7 @@ def collect_ranges(
         tensors: names of float32 tensors of its main graph.
         calibration: images and method.
         symmetric: whether the quantised type will be symmetric, for methods that weigh errors.
+        infinite: those of `tensors` that may hold infinities (a mask of attention); their range is infinite.
 
     Raises:
         UsageError: images that don't fit the network, see also `Calibration.images`.
@@ -55,7 +57,7 @@ def collect_ranges(
         missing = [name for name in tensors if (name, symmetric) not in known]
         if missing:
             fresh = replace(calibration, remembered=None)
-            ranges = collect_ranges(model, missing, fresh, symmetric=symmetric)
+            ranges = collect_ranges(model, missing, fresh, symmetric=symmetric, infinite=infinite)
             known.update(((name, symmetric), bounds) for name, bounds in ranges.items())
         return {name: known[name, symmetric] for name in tensors}
     histograms = calibration.method != "minmax"
@@ -78,15 +80,18 @@ def collect_ranges(
                     raise _not_finite(name)
             for name in tensors:
                 low, high = plan.extremes(name, outputs)
-                if not (math.isfinite(low) and math.isfinite(high)):
+                if math.isnan(low + high) or (math.isinf(low + high) and name not in infinite):
                     raise _not_finite(name)
                 extremes[name] = (min(extremes[name][0], low), max(extremes[name][1], high))
                 if histograms:
-                    histogram_of[name].add(outputs[plan.samples[name]])
+                    values = outputs[plan.samples[name]]
+                    histogram_of[name].add(values[np.isfinite(values)])
     if not histograms:
         return extremes
     return {
         name: choose_range(histogram_of[name], extremes[name], calibration, symmetric=symmetric)
+        if np.isfinite(extremes[name]).all()
+        else extremes[name]
         for name in tensors
     }
 
@@ -251,9 +256,17 @@ def _never_negative(view: GraphView) -> set[str]:
             names.update(node.output)
         elif node.op_type == "Clip" and len(node.input) > 1 and node.input[1]:
             least = view.constant(node.input[1])
-            if least is not None and float(least.reshape(-1)[0]) >= 0.0:
+            if least is not None and float(least.reshape(-1)[0]) >= 0.0 and _ordered(view, node):
                 names.update(node.output)
     return names
+
+
+def _ordered(view: GraphView, clip: onnx.NodeProto) -> bool:
+    """Whether a Clip has no upper bound, or one known not to be negative: it wins over the lower one."""
+    if len(clip.input) < 3 or not clip.input[2]:
+        return True
+    largest = view.constant(clip.input[2])
+    return largest is not None and float(largest.reshape(-1)[0]) >= 0.0
 
 
 def _stride(values: int, row: int) -> int:

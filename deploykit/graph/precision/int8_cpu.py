@@ -13,10 +13,10 @@ from typing import Any
 from deploykit.graph.calibrate import Calibration
 from deploykit.graph.calibrate.ranges import collect_ranges
 from deploykit.graph.edit import GraphEditor, raise_opset
-from deploykit.graph.element_types import ElementType
 from deploykit.graph.fold import batchnorm_affine, fold_batchnorm, remove_passing_nodes
-from deploykit.graph.nodes import attribute, is_standard
-from deploykit.graph.operators import OPERATORS, Kind, Trait, has
+from deploykit.graph.nodes import is_standard
+from deploykit.graph.operators import Trait, has
+from deploykit.graph.precision.int8_regions import IntegerRegions
 from deploykit.graph.precision.qdq import (
     QdqWriter,
     Quantiser,
@@ -24,13 +24,15 @@ from deploykit.graph.precision.qdq import (
     channel_scales,
     scales_with_room,
 )
-from deploykit.graph.precision.recipe import KeepRules, Product, needs, product_of, range_facts
+from deploykit.graph.precision.recipe import KeepRules, needs, range_facts
 from deploykit.graph.shapes import tensor_shapes
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
 
-#: Products that also have a form with integer inputs and a float output.
-_FLOAT_OUTPUT = frozenset({"Gemm", "MatMul"})
+#: Activations that ONNX Runtime merges with a Gemm before it looks for integer forms, and so loses that one.
+_MERGED_WITH_GEMM = frozenset(
+    "Elu HardSigmoid LeakyRelu Relu Selu Sigmoid Softplus Softsign Tanh ThresholdedRelu".split()
+)
 
 #: DequantizeLinear has had scales per channel since this opset.
 OPSET_PER_CHANNEL = 13
@@ -55,10 +57,24 @@ def to_int8(
     facts["nodes_folded"] = folded
     editor = GraphEditor(model)
     _sums_to_additions(editor)
-    regions = IntegerRegions(editor, keep)
-    ranges = collect_ranges(model, sorted(regions.roots()), calibration, symmetric=False)
+    _additions_to_bias(editor, keep)
+    editor.finish()
+    editor = GraphEditor(model)
+    # All that could be in integers is measured; what then is depends on the ranges.
+    wanted = IntegerRegions(editor, keep)
+    same = wanted.measured()
+    seen = collect_ranges(
+        model,
+        sorted(set(same.values())),
+        calibration,
+        symmetric=False,
+        infinite=wanted.optional(),
+    )
+    regions = IntegerRegions(editor, keep, {name: seen[source] for name, source in same.items()})
+    ranges = {root: regions.range_of(root) for root in regions.roots()}
     quantisers = {root: asymmetric_u8(*bounds) for root, bounds in ranges.items()}
     _write(editor, regions, quantisers)
+    _leave_float(editor, regions, keep)
     editor.finish()
     return facts | range_facts(calibration, ranges, regions.products, model)
 
@@ -68,6 +84,100 @@ def _sums_to_additions(editor: GraphEditor) -> None:
     for node in editor.live_nodes():
         if node.op_type == "Sum" and is_standard(node) and len(node.input) == 2:
             node.op_type = "Add"
+
+
+def _additions_to_bias(editor: GraphEditor, keep: KeepRules) -> None:
+    """A MatMul of matrices and the Add of a constant behind it, as Keras writes a dense layer, are a Gemm.
+
+    ONNX Runtime makes that of them itself, but then with a bias in float, for which it has no integer form.
+    The Gemm keeps the MatMul's name.
+    """
+    ranks: dict[str, int] | None = None
+    for node in editor.live_nodes():
+        if node.op_type != "MatMul" or not is_standard(node) or keep.keeps(node):
+            continue
+        readers = editor.consumers(node.output[0])
+        weight = editor.initializer(node.input[1])
+        if len(readers) != 1 or weight is None or len(weight.dims) != 2:
+            continue
+        addition, slot = readers[0]
+        if addition.op_type != "Add" or not is_standard(addition) or keep.keeps(addition):
+            continue
+        bias = editor.constant(addition.input[1 - slot])
+        if bias is None or bias.dtype != np.float32 or not np.isfinite(bias).all():
+            continue
+        if ranks is None:
+            ranks = {name: len(shape) for name, shape in tensor_shapes(editor.model).items()}
+        channels = int(weight.dims[1])
+        if (
+            ranks.get(node.input[0]) != 2
+            or not editor.read_only_by(node.output[0], addition)
+            or bias.size != channels
+            or bias.ndim > 2
+            or bias.shape[-1:] != (channels,)
+        ):
+            continue
+        values = editor.add_initializer(f"{addition.input[1 - slot]}_bias", bias.reshape(-1))
+        gemm = onnx.helper.make_node(
+            "Gemm", [node.input[0], node.input[1], values], [addition.output[0]], name=node.name
+        )
+        editor.remove(node)
+        editor.replace(addition, gemm)
+
+
+def _leave_float(editor: GraphEditor, regions: IntegerRegions, keep: KeepRules) -> None:
+    """Hinder ONNX Runtime from computing in integers what is not in the plan, and from losing what is.
+
+    It takes any operator between DequantizeLinear and QuantizeLinear, a product of two activations even with
+    a float output. A Sum of one operand, which it does not remove, stands between.
+    """
+    for node in editor.live_nodes():
+        if not is_standard(node) or id(node) in regions.planned:
+            continue
+        if has(node, Trait.PRODUCT):
+            if not keep.keeps(node):
+                continue
+        elif not (
+            has(node, Trait.INTEGER_FORM) or node.op_type in ("Concat", "Softmax")
+        ) or not _only_quantised(editor, node):
+            continue
+        makers = [editor.producer(name) for name in node.input if name]
+        if all(maker is not None and maker.op_type == "DequantizeLinear" for maker in makers):
+            _part(editor, node, 0)
+    for product in regions.products:
+        result = product.node.output[0]
+        readers = editor.consumers(result)
+        if product.node.op_type != "Gemm" or len(readers) != 1 or regions.made_in_integers(result):
+            continue
+        follower, slot = readers[0]
+        quantised = regions.made_in_integers(follower.output[0]) and follower.op_type == "Relu"
+        if follower.op_type in _MERGED_WITH_GEMM and not quantised:
+            _part(editor, follower, slot)
+
+
+def _has_integer_form(node: onnx.NodeProto) -> bool:
+    return has(node, Trait.INTEGER_FORM) or node.op_type in ("Concat", "Softmax")
+
+
+def _only_quantised(view: GraphView, node: onnx.NodeProto) -> bool:
+    """Whether all that reads what a node makes reads it quantised, past a Relu that this makes superfluous."""
+    result = node.output[0]
+    readers = view.readers(result)
+    return (
+        bool(readers)
+        and result not in view.outputs
+        and all(
+            reader.op_type == "QuantizeLinear"
+            or (reader.op_type in ("Relu", "Clip") and _only_quantised(view, reader))
+            for reader in readers
+        )
+    )
+
+
+def _part(editor: GraphEditor, node: onnx.NodeProto, slot: int) -> None:
+    source = node.input[slot]
+    passed = editor.add_node("Sum", [source], f"{source}_float32", name=f"{source}_Sum")
+    editor.set_input(node, slot, passed)
 
 
 def _write(editor: GraphEditor, regions: IntegerRegions, quantisers: dict[str, Quantiser]) -> None:
@@ -133,162 +243,3 @@ def _replace(
             kernel_shape=[1, 1], group=int(scale.size),
         ),
     )  # fmt: skip
-
-
-# ---- which operators run in integers, and which tensors that quantises
-
-
-class IntegerRegions:
-    """The plan of a graph in integers.
-
-    Attributes:
-        products: convolutions and matrix products that are quantised.
-        tensors: activations that get a pair, in the order of the graph.
-        constant_operands: constant inputs of additions and multiplications: node, position, value.
-    """
-
-    def __init__(self, view: GraphView, keep: KeepRules) -> None:
-        self.view = view
-        self.keep = keep
-        self.products: list[Product] = []
-        self.constant_operands: list[tuple[onnx.NodeProto, int, np.ndarray]] = []
-        self.tensors: list[str] = []
-        self._types = view.types
-        self._parents: dict[str, str] = {}
-        self._made: dict[str, onnx.NodeProto] = {}
-        self._readers: dict[str, list[onnx.NodeProto]] = {}
-        self._listed: set[str] = set()
-        self._fused: set[int] = set()
-        for node in view.nodes:
-            self._visit(node)
-        self._leave_last_outputs_float()
-
-    def root(self, tensor: str) -> str:
-        """The tensor whose range decides the scale of this one."""
-        while tensor in self._parents:
-            tensor = self._parents[tensor]
-        return tensor
-
-    def roots(self) -> set[str]:
-        """The tensors whose ranges are wanted."""
-        return {self.root(tensor) for tensor in self.tensors}
-
-    def made_in_integers(self, tensor: str) -> bool:
-        """Whether an integer operator makes the tensor, so that all its readers see it quantised."""
-        return tensor in self._made
-
-    def integer_readers(self, tensor: str) -> list[onnx.NodeProto]:
-        """The integer operators that read the tensor."""
-        return self._readers.get(tensor, [])
-
-    # ---- building the plan
-
-    def _visit(self, node: onnx.NodeProto) -> None:
-        if not is_standard(node) or self.keep.keeps(node) or id(node) in self._fused:
-            return
-        product = product_of(self.view, node)
-        if product is not None:
-            self._add_product(product)
-        elif has(node, Trait.SHARES_SCALE):
-            self._add_moving(node)
-        elif has(node, Trait.INTEGER_FORM) and OPERATORS[node.op_type].kind is Kind.ELEMENTWISE:
-            self._add_elementwise(node)
-        elif has(node, Trait.INTEGER_FORM):
-            if node.input[0] in self._made and self._supported(node):
-                self._read(node.input[0], node)
-                self._make(node)
-        elif node.op_type == "Concat":
-            self._add_concat(node)
-
-    def _add_product(self, product: Product) -> None:
-        if product.has_bias and product.bias is None:
-            return
-        self.products.append(product)
-        self._read(product.activation, product.node)
-        self._make(product.node)
-
-    def _add_moving(self, node: onnx.NodeProto) -> None:
-        source, result = node.input[0], node.output[0]
-        if source not in self._made or len([name for name in node.output if name]) > 1:
-            return
-        self._read(source, node)
-        self._made[result] = node
-        self._list(result)
-        self._parents[result] = source
-
-    def _add_elementwise(self, node: onnx.NodeProto) -> None:
-        if not any(name in self._made for name in node.input) or not self._all_float(node):
-            return
-        for slot, name in enumerate(node.input):
-            if not self.view.is_constant(name):
-                self._read(name, node)
-                continue
-            value = self.view.constant(name)
-            if value is None:
-                return
-            self.constant_operands.append((node, slot, value))
-        self._make(node)
-
-    def _add_concat(self, node: onnx.NodeProto) -> None:
-        names = list(node.input)
-        if not any(name in self._made for name in names) or not self._all_float(node):
-            return
-        if any(self.view.is_constant(name) for name in names):
-            return
-        for name in names:
-            self._read(name, node)
-        result = self._make(node)
-        for name in names:
-            # Values that go nowhere else are stored in the result's steps at once: nothing to convert.
-            alone = self.view.read_only_by(name, node) and names.count(name) == 1
-            if alone and name in self._made and name not in self._parents:
-                self._parents[name] = result
-
-    def _all_float(self, node: onnx.NodeProto) -> bool:
-        return all(self._types.get(name) == ElementType.FLOAT for name in node.input)
-
-    def _supported(self, node: onnx.NodeProto) -> bool:
-        if node.op_type != "AveragePool":
-            return True
-        dilations = attribute(node, "dilations", [1])
-        return all(d == 1 for d in dilations)
-
-    def _read(self, tensor: str, node: onnx.NodeProto) -> None:
-        self._readers.setdefault(tensor, []).append(node)
-        self._list(tensor)
-
-    def _list(self, tensor: str) -> None:
-        if tensor not in self._listed:
-            self._listed.add(tensor)
-            self.tensors.append(tensor)
-
-    def _make(self, node: onnx.NodeProto) -> str:
-        """Note what an integer operator makes: its output, or that of the activation fused behind."""
-        result = str(node.output[0])
-        readers = self.view.consumers(result)
-        if len(readers) == 1 and self.view.read_only_by(result, readers[0][0]):
-            follower = readers[0][0]
-            if not self.keep.keeps(follower) and self._fuses(follower):
-                self._fused.add(id(follower))
-                result = follower.output[0]
-        self._made[result] = node
-        self._list(result)
-        return result
-
-    def _fuses(self, node: onnx.NodeProto) -> bool:
-        """Whether a quantised range from zero up makes this activation superfluous."""
-        if not is_standard(node):
-            return False
-        if node.op_type == "Relu":
-            return True
-        if node.op_type != "Clip" or len(node.input) < 2 or not node.input[1]:
-            return False
-        least = self.view.constant(node.input[1])
-        return least is not None and float(least.reshape(-1)[0]) == 0.0
-
-    def _leave_last_outputs_float(self) -> None:
-        """A matrix product that nothing in integers reads keeps a float output: logits lose nothing."""
-        for tensor, node in list(self._made.items()):
-            if node.op_type in _FLOAT_OUTPUT and not self._readers.get(tensor):
-                del self._made[tensor]
-                self.tensors.remove(tensor)

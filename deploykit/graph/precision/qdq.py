@@ -13,9 +13,12 @@ from deploykit.graph.edit import GraphEditor
 from deploykit.graph.element_types import ElementType
 from deploykit.lazy import np
 
-#: The smallest scale that is written. A tensor that was zero over all calibration images, or a channel
-#: whose weights are all zero, has no range of its own and gets this one.
-SMALLEST_SCALE = 2.0**-20
+#: The scale of a tensor that was zero over all calibration images, or of a channel whose weights are all
+#: zero, which have no range of their own.
+EMPTY_SCALE = 2.0**-20
+
+#: The smallest scale that is written otherwise: runtimes multiply two of them, which must stay a normal float32.
+SMALLEST_SCALE = 2.0**-60
 
 #: int32 accumulators hold the bias in steps of input scale times weight scale; some room is left for sums.
 _BIAS_LIMIT = 2.0**30
@@ -30,10 +33,15 @@ class Quantiser:
     data_type: int
 
 
+def scale_of(step: float) -> float:
+    """A step between stored values as it is written, also where it is zero."""
+    return max(step, SMALLEST_SCALE) if step > 0.0 else EMPTY_SCALE
+
+
 def asymmetric_u8(low: float, high: float) -> Quantiser:
     """uint8 over [low, high], widened to contain zero."""
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = np.float32(max((high - low) / 255.0, SMALLEST_SCALE))
+    scale = np.float32(scale_of((high - low) / 255.0))
     # Rounded up, the top value would lie above a Clip's bound, which then could not be left out.
     if low == 0.0 and float(scale) * 255.0 > high and float(scale) > SMALLEST_SCALE:
         scale = np.nextafter(scale, np.float32(0))
@@ -43,7 +51,7 @@ def asymmetric_u8(low: float, high: float) -> Quantiser:
 
 def symmetric_s8(low: float, high: float) -> Quantiser:
     """int8 with zero point 0 over [-m, m], m the larger of |low| and |high|."""
-    scale = np.float32(max(max(abs(low), abs(high)) / 127.0, SMALLEST_SCALE))
+    scale = np.float32(scale_of(max(abs(low), abs(high)) / 127.0))
     return Quantiser(float(scale), 0, ElementType.INT8)
 
 
@@ -51,7 +59,8 @@ def channel_scales(weight: np.ndarray, axis: int, largest: float) -> np.ndarray:
     """One float32 scale per channel of a weight, so that its largest value is stored as `largest`."""
     others = tuple(a for a in range(weight.ndim) if a != axis)
     peak = np.max(np.abs(weight), axis=others, initial=0.0).astype(np.float64)
-    return np.asarray(np.maximum(peak / largest, SMALLEST_SCALE), dtype=np.float32)
+    scales = np.where(peak > 0.0, np.maximum(peak / largest, SMALLEST_SCALE), EMPTY_SCALE)
+    return np.asarray(scales, dtype=np.float32)
 
 
 def scales_with_room(scales: np.ndarray, bias: np.ndarray | None, input_scale: float) -> np.ndarray:

@@ -22,10 +22,10 @@ from deploykit.graph.element_types import ElementType
 from deploykit.graph.fold import fold_batchnorm, remove_passing_nodes
 from deploykit.graph.nodes import is_standard
 from deploykit.graph.precision.qdq import (
-    SMALLEST_SCALE,
     QdqWriter,
     Quantiser,
     channel_scales,
+    scale_of,
     symmetric_s8,
 )
 from deploykit.graph.precision.recipe import KeepRules, Product, needs, product_of, range_facts
@@ -106,7 +106,7 @@ def _has_kernel(product: Product) -> bool:
 
 
 def _quantiser_e4m3(low: float, high: float) -> Quantiser:
-    scale = max(max(-low, high) / LARGEST_E4M3, SMALLEST_SCALE)
+    scale = scale_of(max(-low, high) / LARGEST_E4M3)
     return Quantiser(float(np.float32(scale)), 0, ElementType.FLOAT8E4M3FN)
 
 

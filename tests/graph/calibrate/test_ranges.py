@@ -194,6 +194,36 @@ def test_rare_outliers_are_cut_and_an_even_spread_is_not(method: str, symmetric:
     assert low < -0.95
 
 
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+@pytest.mark.parametrize("count", [2_000, 200_000])
+def test_entropy_behind_a_relu_is_not_drawn_down_by_its_zeros(
+    count: int, shift: float, symmetric: bool
+) -> None:
+    values = np.maximum(np.random.default_rng(2).standard_normal(count) - shift, 0)
+    _, high = range_by("entropy", values.astype(np.float32), symmetric=symmetric)
+    assert (values > high).sum() / (values > 0).sum() < 0.002
+
+
+def test_a_mask_that_is_infinite_has_an_infinite_range_where_that_is_allowed() -> None:
+    weight = numpy_helper.from_array(np.array([0, -np.inf], np.float32), "m")
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "m"], ["a"]), helper.make_node("Softmax", ["a"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ("N", 2))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ("N", 2))],
+        [weight],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    x = np.array([[1, 2], [3, 4]], np.float32)
+    for method in METHODS:
+        images = from_array(x, method=method)
+        ranges = collect_ranges(model, ["a"], images, symmetric=False, infinite=["a"])
+        assert ranges["a"] == (-np.inf, 3.0)
+        with pytest.raises(DriftFailed, match="'a' is not finite"):
+            collect_ranges(model, ["a"], images, symmetric=False)
+
+
 def test_the_squared_error_chosen_is_the_least_on_the_values_themselves() -> None:
     values = outliers()
 
