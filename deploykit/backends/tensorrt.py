@@ -19,6 +19,7 @@ from deploykit import env
 from deploykit.backends.base import BackendBase, SessionBase
 from deploykit.backends.tensorrt_layers import compute_types, parse_layers
 from deploykit.errors import BuildFailed, MissingDependency, UsageError, one_line
+from deploykit.graph.inline import inline_functions
 from deploykit.graph.operators import Trait, has
 from deploykit.graph.view import GraphView
 from deploykit.lazy import install_line, onnx
@@ -208,13 +209,13 @@ def _set_shapes(builder: Any, config: Any, network: Any, options: BuildOptions) 
 
 
 def named_model(path: Path) -> tuple[bytes, list[str]]:
-    """The graph's bytes with every node named, and the names of those that multiply what a caller feeds.
+    """The graph's bytes, functions written out and every node named, and the names of the nodes that multiply.
 
     The listing can only tell which layer came from which node if the nodes have names. Products of constants
     alone are not among those that multiply: the builder computes them, not the engine.
     """
     model = onnx.load(str(path))
-    renamed = False
+    renamed = inline_functions(model) > 0
     for index, node in enumerate(model.graph.node):
         if not node.name:
             node.name, renamed = f"{node.op_type}_{index}", True

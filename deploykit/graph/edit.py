@@ -227,13 +227,13 @@ def raise_opset(model: onnx.ModelProto, least: int, precision: str) -> dict[str,
             f"opset {present} is too old for {precision} and can't be raised to {least} ({reason}); "
             f"export the model with opset {least} or newer"
         ) from error
-    _take_graph(model, converted)
+    take_graph(model, converted)
     minimum = onnx.helper.find_min_ir_version_for(list(model.opset_import), ignore_unknown=True)
     model.ir_version = max(model.ir_version, minimum)
     return {"opset_raised": f"{present} to {least}"}
 
 
-def _take_graph(model: onnx.ModelProto, converted: onnx.ModelProto) -> None:
+def take_graph(model: onnx.ModelProto, converted: onnx.ModelProto) -> None:
     """Put the converted nodes, and the constants that came with them, beside the model's own weights."""
     graph = model.graph
     stored = {tensor.name: tensor for tensor in graph.initializer}

@@ -15,7 +15,8 @@ from deploykit.errors import InvalidModel, OutputFailed, UsageError
 from deploykit.graph.check import check
 from deploykit.graph.compute_types import precision_of
 from deploykit.graph.element_types import ElementType
-from deploykit.graph.nodes import all_tensors
+from deploykit.graph.external import embed, external_files
+from deploykit.graph.shapes import skeleton
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 from deploykit.spec import Dim, ModelSpec, OnnxModel, TensorSpec
@@ -78,8 +79,33 @@ def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
     path = Path(path)
     model = _parse(path)
     embed(model, path)
+    complete_outputs(model)
     check(model, path)
     return model
+
+
+def complete_outputs(model: onnx.ModelProto) -> None:
+    """Write into the model what inference tells of outputs that are declared without a type or shape.
+
+    ONNX asks for neither where they can be inferred; an output whose shape depends on values stays without.
+    """
+    bare = [
+        value
+        for value in model.graph.output
+        if value.type.WhichOneof("value") is None
+        or (value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape"))
+    ]
+    if not bare:
+        return
+    try:
+        inferred = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True).graph
+    except onnx.shape_inference.InferenceError:
+        return  # what contradicts itself is named by the checks
+    known = {value.name: value for value in [*inferred.value_info, *inferred.output]}
+    for value in bare:
+        found = known.get(value.name)
+        if found is not None and found.type.HasField("tensor_type"):
+            value.type.CopyFrom(found.type)
 
 
 def tensor_spec(value: onnx.ValueInfoProto) -> TensorSpec:
@@ -161,68 +187,9 @@ def open_model(path: str | os.PathLike[str], spec: ModelSpec | None = None) -> O
         parts = [sha256, *(file_sha256(file) for file in files)]
         sha256 = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     embed(model, path)
+    complete_outputs(model)
     check(model, path)
     return describe(model, path, sha256, spec)
-
-
-# ---- weights in files beside a model
-
-
-def _external(model: onnx.ModelProto) -> Iterator[tuple[onnx.TensorProto, dict[str, str]]]:
-    for tensor in all_tensors(model):
-        if onnx.external_data_helper.uses_external_data(tensor):
-            yield tensor, {entry.key: entry.value for entry in tensor.external_data}
-
-
-def _resolve(path: Path, tensor: onnx.TensorProto, location: str) -> Path:
-    folder = path.parent.resolve()
-    file = (folder / location).resolve()
-    # A link may lead out of the folder as well as "..": what counts is where the bytes are.
-    if not location or not file.is_relative_to(folder):
-        raise InvalidModel(
-            f"{path}: weight {tensor.name!r} is stored at {location!r}, outside the model's "
-            "folder, which is refused; put the file beside the model and save it again"
-        )
-    if not file.is_file():
-        raise InvalidModel(
-            f"{path}: its external data file {location!r} is missing; "
-            f"put it into {path.parent} or save the model with its weights inside"
-        )
-    return file
-
-
-def external_files(model: onnx.ModelProto, path: Path) -> list[Path]:
-    """List the files, sorted, that hold weights of the model whose graph was read from `path`.
-
-    Raises:
-        InvalidModel: one is missing, or outside the folder of `path`.
-    """
-    return sorted({_resolve(path, t, about.get("location", "")) for t, about in _external(model)})
-
-
-def embed(model: onnx.ModelProto, path: Path) -> None:
-    """Read the weights that `model`, read from `path`, keeps in other files, into the model.
-
-    Raises:
-        InvalidModel: a file is missing, too short, or outside the folder of `path`.
-    """
-    for tensor, about in _external(model):
-        file = _resolve(path, tensor, about.get("location", ""))
-        try:
-            offset = int(about.get("offset", 0))
-            length = int(about["length"]) if "length" in about else file.stat().st_size - offset
-        except ValueError:
-            offset, length = -1, -1
-        if offset < 0 or length < 0 or offset + length > file.stat().st_size:
-            raise InvalidModel(
-                f"{path}: external data file {file.name!r} is too short for weight "
-                f"{tensor.name!r}; copy the file again"
-            )
-        with file.open("rb") as stream:
-            stream.seek(offset)
-            tensor.raw_data = stream.read(length)
-        tensor.data_location = onnx.TensorProto.DEFAULT
-        del tensor.external_data[:]
 
 
 # ---- writing

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -295,6 +296,81 @@ def test_external_data_outside_the_folder_is_refused(
     path = folder / "model.onnx"
     path.write_bytes(model.SerializeToString())
     assert "outside the model's folder" in refusal(path)
+
+
+def hub_cache(root: Path, model: Path, secret: bool = False) -> Path:
+    """The two files of `model` as a hub's cache keeps them: links of a snapshot to blobs."""
+    blobs, snapshot = (
+        root / "models--a--b" / "blobs",
+        root / "models--a--b" / "snapshots" / "f00" / "onnx",
+    )
+    blobs.mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    (blobs / "1").write_bytes(model.read_bytes())
+    data = (root if secret else blobs) / "2"
+    data.write_bytes((model.parent / "model.data").read_bytes())
+    (snapshot / "model.onnx").symlink_to(Path("../../../blobs/1"))
+    (snapshot / "model.data").symlink_to(os.path.relpath(data, snapshot))
+    return snapshot / "model.onnx"
+
+
+def test_links_into_the_blobs_of_a_hubs_cache_are_followed(external: Path, tmp_path: Path) -> None:
+    found = read_model(hub_cache(tmp_path / "cache", external)).graph.initializer[0]
+    expected = read_model(external).graph.initializer[0]
+    assert numpy_helper.to_array(found).tobytes() == numpy_helper.to_array(expected).tobytes()
+    assert open_model(tmp_path / "cache/models--a--b/snapshots/f00/onnx/model.onnx").outputs
+
+
+def test_a_link_of_a_cache_to_anywhere_else_is_refused(external: Path, tmp_path: Path) -> None:
+    path = hub_cache(tmp_path / "cache", external, secret=True)
+    assert "outside the model's folder" in refusal(path)
+
+
+# ---- what runtimes take though ONNX's checker does not
+
+
+def test_an_output_without_a_shape_gets_the_inferred_one(
+    convolution: onnx.ModelProto, tmp_path: Path
+) -> None:
+    expected = open_model(written(convolution, tmp_path)).outputs
+    bare = onnx.ModelProto()
+    bare.CopyFrom(convolution)
+    bare.graph.output[0].type.tensor_type.ClearField("shape")
+    (output,) = open_model(written(bare, tmp_path)).outputs
+    assert len(output.shape) == len(expected[0].shape)
+    assert output.dtype == "float32"
+
+
+def test_an_output_whose_shape_no_one_can_infer_is_taken(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("NonZero", ["x"], ["z"]),
+        helper.make_node("Cast", ["z"], ["s"], to=TensorProto.INT64),
+        helper.make_node("Reshape", ["x", "t"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4]),
+            helper.make_tensor_value_info("t", TensorProto.INT64, ["R"]),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    assert [o.name for o in open_model(written(model, tmp_path)).outputs] == ["y"]
+
+
+def test_group_normalization_of_opset_18_is_welcome(tmp_path: Path) -> None:
+    groups = [numpy_helper.from_array(np.ones(2, np.float32), name) for name in "sb"]
+    graph = helper.make_graph(
+        [helper.make_node("GroupNormalization", ["x", "s", "b"], ["y"], num_groups=2)],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 8, 4, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 8, 4, 4])],
+        groups,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    assert open_model(written(model, tmp_path)).precision == "fp32"
 
 
 def test_a_failed_write_leaves_the_old_file(

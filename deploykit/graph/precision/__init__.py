@@ -9,14 +9,15 @@ from typing import Any
 
 from deploykit.errors import InvalidModel, UnknownName, UsageError
 from deploykit.graph.calibrate import Calibration
+from deploykit.graph.check import structure_problem
 from deploykit.graph.element_types import ElementType
+from deploykit.graph.inline import inline_functions
 from deploykit.graph.nodes import all_nodes, all_tensors, node_name
 from deploykit.graph.operators import OPERATORS, Arithmetic, Kind
 from deploykit.graph.precision import floats, int8_cpu, tensorrt
 from deploykit.graph.precision.recipe import KeepRules, needs
 from deploykit.graph.read_write import describe, read_model, save_model, set_origin
 from deploykit.graph.recipes import PrecisionRecipe, from_sources
-from deploykit.graph.shapes import skeleton
 from deploykit.lazy import onnx
 from deploykit.spec import OnnxModel
 
@@ -124,6 +125,7 @@ def convert(
         needs(calibration, precision)
     proto = read_model(model.path)
     _check_source(proto, model.path)
+    inline_functions(proto)
     rules.check(proto)
     left_out = rules.kept(proto)
     facts: dict[str, Any] = {"precision": precision, "target": target}
@@ -160,8 +162,6 @@ def _check_source(proto: onnx.ModelProto, path: Path) -> None:
 
 
 def _check_result(proto: onnx.ModelProto) -> None:
-    try:
-        onnx.checker.check_model(skeleton(proto))
-    except onnx.checker.ValidationError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InvalidModel(f"the graph can't be written in this precision: {reason}") from error
+    problem = structure_problem(proto)
+    if problem is not None:
+        raise InvalidModel(f"the graph can't be written in this precision: {problem[:200]}")
