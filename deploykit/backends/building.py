@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from deploykit import codec
+from deploykit import codec, env
 from deploykit.backends.base import BackendBase
+from deploykit.code_digest import PACKAGE, code_digest
 from deploykit.errors import MissingDependency, PrecisionMismatch
 from deploykit.spec import BuildOptions, Engine, OnnxModel
 from deploykit.store import EngineManifest, Entry, Store
@@ -59,6 +61,19 @@ def _check_precision(
         )
 
 
+def code_of(backend: BackendBase) -> str:
+    """What stands for the code that builds with a backend and reads back what it built.
+
+    Of a backend of ours a digest; of another package's, which no digest covers, its distributions and versions.
+    """
+    module = type(backend).__module__
+    if module.startswith(f"{PACKAGE}."):
+        return code_digest(__name__, module)
+    package = module.partition(".")[0]
+    names = sorted(set(metadata.packages_distributions().get(package, [package])))
+    return ", ".join(f"{name} {env.package_version(name) or 'of no version'}" for name in names)
+
+
 def engine_fields(model: OnnxModel, backend: BackendBase, options: BuildOptions) -> dict[str, Any]:
     """Everything that decides what an engine is; its key is taken over this."""
     return {
@@ -69,6 +84,7 @@ def engine_fields(model: OnnxModel, backend: BackendBase, options: BuildOptions)
         "target": backend.target,
         "host": backend.host(),
         "revision": backend.revision,
+        "code": code_of(backend),
         "precision": model.precision,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
@@ -37,15 +38,30 @@ def operator_costs(
     return costs
 
 
-def what_costs(int8: Mapping[str, float], fp32: Mapping[str, float]) -> list[tuple[str, float]]:
+def what_costs(
+    int8: Mapping[str, float], fp32: Mapping[str, float], difference_ms: float = math.inf
+) -> list[tuple[str, float]]:
     """Operators that take longer in int8, with the milliseconds that each loses, the most first.
 
-    At most `NAMED`, and only those that make up a share `WORTH` of all that is lost.
+    At most `NAMED`, and only those that make up a share `WORTH` of all that is lost. Where more is lost than int8
+    is slower by, as other operators gain, each is given its share of the difference.
+
+    Args:
+        int8: milliseconds of one run by operator.
+        fp32: the same of the fp32 engine.
+        difference_ms: what they are to explain: by how much int8 is slower, without a profile.
     """
     lost = [(name, ms - fp32.get(name, 0.0)) for name, ms in int8.items()]
     lost = sorted(((name, ms) for name, ms in lost if ms > 0), key=lambda pair: -pair[1])
     total = sum(ms for _, ms in lost)
-    return [(name, ms) for name, ms in lost[:NAMED] if ms >= WORTH * total]
+    scale = min(1.0, difference_ms / total) if total else 1.0
+    return [(name, ms * scale) for name, ms in lost[:NAMED] if ms >= WORTH * total]
+
+
+def _at_most(ms: float) -> str:
+    """Two significant digits, rounded down, so that what is named never adds up to more than there is."""
+    step = 10.0 ** (math.floor(math.log10(ms)) - 1)
+    return f"{math.floor(ms / step + 1e-9) * step:.2g}"
 
 
 class SlowerThanFp32:
@@ -91,7 +107,9 @@ class SlowerThanFp32:
             # One clause: "; " separates the notes of a row.
             said = str(failure).replace("; ", ", ")
             return Note("slower", f"{text}, and what costs it was not found: {said}")
-        named = [f"{ms:.2g} ms in {name}" for name, ms in what_costs(*costs)]
+        difference_ms = float(row["latency_p50_ms"]) - float(other["latency_p50_ms"])
+        lost = what_costs(costs[0], costs[1], difference_ms)
+        named = [f"{_at_most(ms)} ms in {name}" for name, ms in lost]
         return Note("slower", f"{text}: it loses {', '.join(named)}" if named else text)
 
     def _costs(

@@ -3,12 +3,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
 
 from deploykit.backends import get
 from deploykit.backends.base import BackendBase
 from deploykit.backends.building import (
     build_engine,
+    code_of,
     engine_fields,
     precision_of_types,
     precision_share,
@@ -140,6 +142,26 @@ def test_whatever_shapes_an_engine_is_in_its_key(tiny):
         ),
     ]
     assert all(fields != base for fields in others)
+
+
+def test_the_code_that_builds_and_reads_back_is_in_the_key(tiny, monkeypatch):
+    base = engine_fields(tiny, get("onnxruntime"), BuildOptions())
+    digested: list[tuple[str, ...]] = []
+
+    def digest(*names: str) -> str:
+        digested.append(names)
+        return "other"
+
+    monkeypatch.setattr("deploykit.backends.building.code_digest", digest)
+    assert engine_fields(tiny, get("onnxruntime"), BuildOptions()) != base
+    assert digested == [("deploykit.backends.building", "deploykit.backends.onnxruntime")]
+
+
+def test_another_packages_backend_is_known_by_its_version(monkeypatch):
+    monkeypatch.setattr(Fake, "__module__", "numpy.board")
+    assert code_of(Fake({})) == f"numpy {np.__version__}"
+    monkeypatch.setattr(Fake, "__module__", "board")
+    assert code_of(Fake({})) == "board of no version"
 
 
 def test_a_builder_that_is_not_here_is_named_with_what_installs_it(tiny, tmp_path):

@@ -10,7 +10,7 @@ from deploykit.backends.onnxruntime_layers import EngineNode
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.layer_times import LayerTimes
 from deploykit.row import Note, Row
-from deploykit.workflow.slower import SlowerThanFp32, operator_costs, what_costs
+from deploykit.workflow.slower import SlowerThanFp32, _at_most, operator_costs, what_costs
 
 
 def row(low: float | None, p50: float, high: float | None, backend: str = "onnxruntime"):
@@ -42,7 +42,7 @@ def judge(monkeypatch) -> SlowerThanFp32:
 def test_a_slower_row_names_both_medians_and_the_operators(judge):
     note = judge.note("a", "int8", SLOW, ENGINE, SOURCE)
     assert note == Note(
-        "slower", "int8 is slower than fp32, 2 ms against 1: it loses 1.2 ms in Sigmoid"
+        "slower", "int8 is slower than fp32, 2 ms against 1: it loses 0.99 ms in Sigmoid"
     )
 
 
@@ -90,3 +90,17 @@ def test_only_operators_that_lose_much_are_named_the_worst_first():
     assert what_costs(int8, {"B": 1.0, "D": 9.0}) == [("B", 4.0), ("E", 3.0), ("A", 1.0)]
     assert what_costs(int8, {"B": 1.0, "E": 3.0, "D": 2.0}) == [("B", 4.0), ("A", 1.0)]
     assert what_costs({"A": 1.0}, {"A": 1.0}) == []
+
+
+def test_what_is_named_never_exceeds_the_difference():
+    int8, fp32 = {"A": 4.0, "B": 3.0, "C": 0.5}, {"A": 1.0, "B": 1.5, "C": 2.5}
+    named = what_costs(int8, fp32, 1.5)  # 4.5 ms lost, of which C gains 2
+    assert named == [("A", pytest.approx(1.0)), ("B", pytest.approx(0.5))]
+    assert what_costs(int8, fp32, 9.0) == [("A", 3.0), ("B", 1.5)]
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"), [(0.996, "0.99"), (1.0, "1"), (1.25, "1.2"), (0.0129, "0.012"), (29.9, "29")]
+)
+def test_milliseconds_are_rounded_down(ms, text):
+    assert _at_most(ms) == text
