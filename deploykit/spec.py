@@ -152,8 +152,11 @@ class Counts:
         activation_bytes: sum of the sizes of all nodes' outputs for a batch of one, in the graph's types.
         weight_bytes: bytes of all stored constants, as stored.
         by_operator: per operator type, sums that add up to the totals.
-        uncounted: operator types (with domain where not ONNX's own) that may do work this counter
-            knows no rule for, or whose shapes could not be inferred, with the number of nodes.
+        uncounted: operator types (with domain where not ONNX's own) that multiply, or may, and were left out of
+            `macs`, with the number of nodes: there is no rule for them, or it is not known what shapes they have
+            or how often they run. Where there are any, `macs` is a lower bound.
+        unsized: operator types whose outputs are left out of `activation_bytes`, as their shapes are not known.
+        remarks: what there is to know of the counts: why something is uncounted, which branch was taken.
     """
 
     parameters: int
@@ -162,3 +165,10 @@ class Counts:
     weight_bytes: int
     by_operator: Mapping[str, OperatorCounts] = field(default_factory=dict)
     uncounted: Mapping[str, int] = field(default_factory=dict)
+    unsized: Mapping[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def is_lower_bound(self) -> bool:
+        """Whether the network takes more MACs than were counted."""
+        return bool(self.uncounted)

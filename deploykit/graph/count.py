@@ -1,11 +1,7 @@
 """Parameters, multiply-accumulates and bytes of any ONNX graph and its layers, from its structure alone.
 
-What counts as a parameter: a fixed tensor (an initialiser, a Constant, what ConstantOfShape makes)
-at a position where an operator takes its weight, bias or scale (`Operator.parameters`), or a fixed float
-tensor of more than one value where an operator has the trait `SCALES`: Add, Sub, Mul, Div, Sum. It may
-come through a DequantizeLinear or a change of shape, and counts once however often it is used.
-
-Weights made by ConstantOfShape are never materialised; only shapes are looked at.
+What counts as a parameter, `deploykit.graph.parameters` says; how often bodies of If, Loop and Scan run,
+`deploykit.graph.propagate`. What can't be counted is listed, with why: the total is then a lower bound.
 """
 
 from __future__ import annotations
@@ -13,13 +9,15 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from deploykit.graph.element_types import FLOATS, ElementType, tensor_bytes
-from deploykit.graph.nodes import attribute_graphs, node_name
-from deploykit.graph.operators import OPERATORS, Trait, has, has_no_macs
+from deploykit.graph.element_types import tensor_bytes
+from deploykit.graph.nodes import attribute, attribute_graphs, node_name
+from deploykit.graph.operators import OPERATORS, Kind, has_no_macs
+from deploykit.graph.parameters import Constants, parameters_of
 from deploykit.graph.read_write import read_model
+from deploykit.graph.scope import Body, Scope
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 from deploykit.spec import Counts, OnnxModel, OperatorCounts
@@ -41,112 +39,13 @@ def has_work(graph: onnx.GraphProto) -> bool:
     return False
 
 
-@dataclass(frozen=True)
-class Constant:
-    """A fixed tensor: its number of values, their ONNX type, and the bytes the file stores."""
-
-    elements: int
-    element_type: int
-    stored_bytes: int
-
-
-def _of_tensor(tensor: onnx.TensorProto) -> Constant:
-    elements = math.prod(tensor.dims)
-    return Constant(elements, int(tensor.data_type), tensor_bytes(elements, tensor.data_type))
-
-
-def _of_node(node: onnx.NodeProto) -> Constant | None:
-    """Describe what a Constant node holds."""
-    for attribute in node.attribute:
-        if attribute.name == "value":
-            return _of_tensor(attribute.t)
-        if attribute.name == "sparse_value":
-            values = _of_tensor(attribute.sparse_tensor.values)
-            stored = values.stored_bytes + _of_tensor(attribute.sparse_tensor.indices).stored_bytes
-            return Constant(values.elements, values.element_type, stored)
-        if attribute.name in ("value_float", "value_floats"):
-            elements = 1 if attribute.name == "value_float" else len(attribute.floats)
-            return Constant(elements, ElementType.FLOAT, 4 * elements)
-        if attribute.name in ("value_int", "value_ints"):
-            elements = 1 if attribute.name == "value_int" else len(attribute.ints)
-            return Constant(elements, ElementType.INT64, 8 * elements)
-    return None
-
-
-class Constants:
-    """What the fixed tensors of one graph hold, and those of the graphs around it."""
-
-    def __init__(self, view: GraphView, outer: Constants | None = None) -> None:
-        self.view = view
-        self._outer = outer
-        self._held = {tensor.name: _of_tensor(tensor) for tensor in view.stored}
-        for sparse in view.graph.sparse_initializer:
-            self._held[sparse.values.name] = _of_tensor(sparse.values)
-        self.stored_bytes = sum(constant.stored_bytes for constant in self._held.values())
-        for node in view.nodes:
-            if node.op_type == "Constant":
-                self._add_constant(node)
-            elif node.op_type == "ConstantOfShape" and view.all_fixed(node):
-                self._add_filled(node)
-
-    def _add_constant(self, node: onnx.NodeProto) -> None:
-        constant = _of_node(node)
-        if constant is not None:
-            self._held[node.output[0]] = constant
-            self.stored_bytes += constant.stored_bytes
-
-    def _add_filled(self, node: onnx.NodeProto) -> None:
-        shape = self.view.shape(node.output[0])
-        if shape is not None:
-            value = next((a.t for a in node.attribute if a.name == "value"), None)
-            element_type = ElementType.FLOAT if value is None else int(value.data_type)
-            # What the file stores of it is its shape, which is a constant of its own.
-            self._held[node.output[0]] = Constant(math.prod(shape), element_type, 0)
-
-    def root(self, name: str) -> str | None:
-        """Follow a tensor back to the one that holds its values, if it depends on no input."""
-        while name not in self._held:
-            node = self.view.producer(name)
-            if node is None:
-                return self._outer.root(name) if self._outer is not None else None
-            if not has(node, Trait.CARRIES_WEIGHT) or not self.view.is_fixed(name):
-                return None
-            name = node.input[0]
-        return name
-
-    def held(self, name: str) -> Constant | None:
-        """Describe a tensor by the name that `root` gave."""
-        if name in self._held:
-            return self._held[name]
-        return self._outer.held(name) if self._outer is not None else None
-
-    def owner(self, name: str) -> int:
-        """Tell graphs apart that hold tensors of the same name."""
-        if name in self._held or self._outer is None:
-            return id(self)
-        return self._outer.owner(name)
-
-    def is_float(self, name: str) -> bool:
-        """Whether a fixed tensor holds real numbers, as floats or quantised from them."""
-        while name not in self._held:
-            node = self.view.producer(name)
-            if node is None:
-                return self._outer is not None and self._outer.is_float(name)
-            if node.op_type == "DequantizeLinear":
-                return True
-            if not has(node, Trait.CARRIES_WEIGHT):
-                return False
-            name = node.input[0]
-        return self._held[name].element_type in FLOATS
-
-
-def _made(node: onnx.NodeProto, view: GraphView) -> list[str]:
+def made(node: onnx.NodeProto, view: GraphView) -> list[str]:
     """What a node makes; the mask of a Dropout or the indices of a MaxPool that nobody reads are not made."""
     outputs = [output for output in node.output if output]
     return [output for output in outputs if view.is_read(output)] or outputs[:1]
 
 
-def _bytes_of(name: str, view: GraphView) -> int | None:
+def bytes_of(name: str, view: GraphView) -> int | None:
     """The size of a tensor for one image; None where its shape or type is not known."""
     shape, element_type = view.shape(name), view.shapes.element_type(name)
     if shape is None or element_type is None:
@@ -166,7 +65,7 @@ def macs_of(node: onnx.NodeProto, view: GraphView) -> int | None:
     if operator is None or operator.macs is None:
         return 0
     inputs = [view.shape(name) if name else None for name in node.input]
-    outputs = _made(node, view)
+    outputs = made(node, view)
     return operator.macs(node, inputs, view.shape(outputs[0]) if outputs else None)
 
 
@@ -179,72 +78,112 @@ class _Tally:
     parameters: Counter[str] = field(default_factory=Counter)
     activation_bytes: Counter[str] = field(default_factory=Counter)
     uncounted: Counter[str] = field(default_factory=Counter)
+    unsized: Counter[str] = field(default_factory=Counter)
+    remarks: dict[str, None] = field(default_factory=dict)
     stored_bytes: int = 0
     seen: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
+    #: Owners of parameters are told apart by identity, so that they have to live as long as the tally.
+    kept: list[Constants] = field(default_factory=list)
 
-    def add_parameters(self, node: onnx.NodeProto, constants: Constants) -> None:
-        operator = OPERATORS.get(node.op_type)
-        if operator is None:
-            return
-        scales = Trait.SCALES in operator.traits
-        for place in range(len(node.input)) if scales else operator.parameters:
-            name = node.input[place] if place < len(node.input) else ""
-            root = constants.root(name) if name else None
-            constant = constants.held(root) if root is not None else None
-            if root is None or constant is None:
-                continue
-            if (scales or node.op_type == "Gather") and (
-                constant.elements <= 1 or not constants.is_float(name)
-            ):
-                continue
-            # Tensors of different graphs may share a name, and one tensor may be read from several.
-            owner = self.seen[constants.owner(root)]
-            if root not in owner:
-                owner.add(root)
-                self.parameters[operator_name(node)] += constant.elements
-
-    def add_body(self, view: GraphView, outer: Constants | None = None) -> None:
-        """Count what a graph holds; the work of the bodies of If, Loop and Scan is not known."""
+    def add_parameters(self, view: GraphView, outer: Constants | None = None) -> None:
+        """Count the parameters of a graph and of all bodies within it, run or not."""
         constants = Constants(view, outer)
         self.stored_bytes += constants.stored_bytes
         for node in view.nodes:
-            if not view.all_fixed(node):
-                self.add_parameters(node, constants)
+            for root in () if view.all_fixed(node) else parameters_of(node, constants):
+                # Tensors of different graphs may share a name, and one tensor may be read from several.
+                seen = self.seen[id(root.owner)]
+                if root.name not in seen:
+                    seen.add(root.name)
+                    self.parameters[operator_name(node)] += root.constant.elements
             for body in view.bodies(node):
-                self.add_body(body, constants)
+                self.add_parameters(body, constants)
+        self.kept.append(constants)
 
-    def add_work(self, node: onnx.NodeProto, view: GraphView) -> None:
+    def add_work(
+        self, view: GraphView, scope: Scope | None, times: int = 1, first: bool = True
+    ) -> None:
+        """Count what the nodes of a graph do that runs `times`; nodes themselves where it is the `first` run."""
+        for node in view.nodes:
+            name = operator_name(node)
+            self.nodes[name] += first
+            outputs = made(node, view)
+            if outputs and all(view.is_fixed(output) for output in outputs):
+                continue
+            if any(True for _ in attribute_graphs(node)):
+                self.add_bodies(node, view, scope, times, first)
+                continue
+            for output in outputs:
+                size = bytes_of(output, view)
+                self.unsized[name] += size is None
+                self.activation_bytes[name] += (size or 0) * times
+            if has_rule(node):
+                macs = macs_of(node, view)
+                self.macs[name] += (macs or 0) * times
+                if macs is None:
+                    self._leave_out(name, "the shapes of some depend on values")
+            elif not has_no_macs(node):
+                self._leave_out(name, "there is no rule for it")
+
+    def add_bodies(
+        self, node: onnx.NodeProto, view: GraphView, scope: Scope | None, times: int, first: bool
+    ) -> None:
+        """Count what runs within a node."""
         name = operator_name(node)
-        self.nodes[name] += 1
-        outputs = _made(node, view)
-        if outputs and all(view.is_fixed(output) for output in outputs):
+        bodies = None if scope is None else scope.bodies.get(node.output[0])
+        if bodies is None or scope is None:
+            if any(has_work(body) for body in attribute_graphs(node)):
+                self._leave_out(name, "what runs in it is not known")
             return
-        known = True
-        for output in outputs:
-            size = _bytes_of(output, view)
-            known = known and size is not None
-            self.activation_bytes[name] += size or 0
-        bodies = list(attribute_graphs(node))
-        if has_rule(node):
-            macs = macs_of(node, view)
-            known = known and macs is not None
-            self.macs[name] += macs or 0
-        elif bodies:
-            known = known and not any(has_work(body) for body in bodies)
-        elif not has_no_macs(node):
-            known = False
-        if not known:
-            self.uncounted[name] += 1
+        if node.output[0] in scope.chosen:
+            self.remarks[f"of {name} the branch with more work is counted"] = None
+        for place, body in enumerate(bodies):
+            before = sum(self.macs.values()), sum(self.uncounted.values())
+            inner = view_of(body, view)
+            self.add_work(inner, body.scope, times * body.times, first and place == 0)
+            works = (sum(self.macs.values()), sum(self.uncounted.values())) != before
+            if not body.known and works:
+                self._leave_out(name, "how often it runs depends on values, one run is counted")
+
+    def _leave_out(self, name: str, why: str) -> None:
+        self.uncounted[name] += 1
+        self.remarks[f"{name}: {why}"] = None
+
+
+def view_of(body: Body, outer: GraphView) -> GraphView:
+    """A view of a run of a body, with the shapes of that run."""
+    view = GraphView(outer.model, graph=body.scope.graph, outer=outer)
+    view.shapes = body.scope
+    return view
 
 
 def stated_batch(view: GraphView) -> int:
-    """Give the fixed batch that all inputs and outputs of a graph start with; 1 where they differ."""
+    """The fixed batch that all inputs and outputs of a graph start with; 1 where they differ, or it is none.
+
+    A first dimension is no batch where an operator that has a batch axis of its own sees another there: it may be
+    the steps of sequences, that a recurrent layer runs along.
+    """
     values = [*view.inputs, *view.graph.output]
     firsts = {
         value.type.tensor_type.shape.dim[0].dim_value if value.type.tensor_type.shape.dim else 0
         for value in values
     }
-    return int(firsts.pop()) if len(firsts) == 1 and min(firsts) > 1 else 1
+    batch = int(firsts.pop()) if len(firsts) == 1 and min(firsts) > 1 else 1
+    if batch > 1 and any(size % batch for node in view.nodes for size in _batch_of(node, view)):
+        return 1
+    return batch
+
+
+def _batch_of(node: onnx.NodeProto, view: GraphView) -> Iterator[int]:
+    """The batch that an operator sees, where it has an axis for it."""
+    operator = OPERATORS.get(node.op_type)
+    if operator is None or not node.input or view.is_fixed(node.input[0]):
+        return
+    shape = view.shape(node.input[0])
+    if shape and operator.kind is Kind.RECURRENT:
+        yield shape[0 if attribute(node, "layout", 0) else 1]
+    elif shape and operator.kind in (Kind.CONVOLUTION, Kind.POOLING):
+        yield shape[0]
 
 
 def count_graph(
@@ -271,10 +210,9 @@ def count_graph(
         source = GraphView(model, dims=dims)
     view = source.expanded
     tally = _Tally()
-    tally.add_body(view)
-    for node in view.nodes:
-        tally.add_work(node, view)
-    batch = stated_batch(source)
+    tally.add_parameters(view)
+    tally.add_work(view, view.scope)
+    batch = stated_batch(view)
     by_operator = {
         name: OperatorCounts(
             nodes=tally.nodes[name],
@@ -291,6 +229,8 @@ def count_graph(
         weight_bytes=tally.stored_bytes,
         by_operator=by_operator,
         uncounted=dict(sorted(tally.uncounted.items())),
+        unsized=dict(sorted((+tally.unsized).items())),
+        remarks=tuple(tally.remarks),
     )
 
 
@@ -321,11 +261,20 @@ def count_layers(source: GraphView | onnx.ModelProto) -> dict[str, LayerCounts]:
     for node in view.nodes:
         if node.op_type == "Constant" or view.all_fixed(node):
             continue
-        sizes = {name: _bytes_of(name, view) or 0 for name in node.input if name}
+        sizes = {name: bytes_of(name, view) or 0 for name in node.input if name}
         counts[node_name(node)] = LayerCounts(
-            macs_of(node, view),
+            _layer_macs(node, view, view.scope),
             sum(size for name, size in sizes.items() if view.is_fixed(name)),
             {name: size for name, size in sizes.items() if not view.is_fixed(name)},
-            {name: _bytes_of(name, view) or 0 for name in _made(node, view)},
+            {name: bytes_of(name, view) or 0 for name in made(node, view)},
         )
     return counts
+
+
+def _layer_macs(node: onnx.NodeProto, view: GraphView, scope: Scope | None) -> int | None:
+    """The MACs of a node and of what runs in it; None where they can't be counted."""
+    if not any(True for _ in attribute_graphs(node)):
+        return macs_of(node, view)
+    tally = _Tally()
+    tally.add_bodies(node, view, scope, 1, first=True)
+    return None if tally.uncounted else sum(tally.macs.values())

@@ -8,19 +8,16 @@ To teach deploykit an operator, add it here; whoever asks for a kind or a trait 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, Flag, auto
 from typing import TYPE_CHECKING, Any
 
+from deploykit.graph import macs as rules
+from deploykit.graph.macs import MacRule
+
 if TYPE_CHECKING:
     import onnx
-
-Shape = tuple[int, ...]
-
-#: Gives the MACs of a node from the shapes of its inputs and of its first output; None where these do not tell.
-MacRule = Callable[["onnx.NodeProto", list["Shape | None"], "Shape | None"], "int | None"]
 
 STANDARD = frozenset({""})
 CONTRIBUTED = frozenset({"com.microsoft"})
@@ -122,51 +119,7 @@ class Operator:
 
 _MULTIPLYING = frozenset({Kind.CONVOLUTION, Kind.MATRIX_PRODUCT, Kind.RECURRENT, Kind.CONTRACTION})
 #: Kinds of which it is not known that they hold no products.
-_MAY_MULTIPLY = _MULTIPLYING | {Kind.CONTROL_FLOW, Kind.RANDOM}
-
-
-# ---- multiply-accumulates: one MAC is one product that is added up; bias, scale and activation are not counted
-
-
-def _flag(node: onnx.NodeProto, name: str) -> bool:
-    return any(attribute.name == name and attribute.i for attribute in node.attribute)
-
-
-def _filter_per_output(weight: int) -> MacRule:
-    """Each output takes one product per value of its filter; groups are in the filter's shape."""
-
-    def rule(_: onnx.NodeProto, inputs: list[Shape | None], output: Shape | None) -> int | None:
-        kernel = inputs[weight]
-        return (
-            None if output is None or kernel is None else math.prod(output) * math.prod(kernel[1:])
-        )
-
-    return rule
-
-
-def _filter_per_input(_: onnx.NodeProto, inputs: list[Shape | None], __: Any) -> int | None:
-    """Each input is multiplied with every value of its filter."""
-    data, kernel = inputs[0], inputs[1]
-    return None if data is None or kernel is None else math.prod(data) * math.prod(kernel[1:])
-
-
-def _shared_dimension(left: int, right: int, *, transposes: bool) -> MacRule:
-    """Each output takes one product per value of the dimension that both operands share."""
-    names = ("transA", "transB") if transposes else ("", "")
-
-    def rule(node: onnx.NodeProto, inputs: list[Shape | None], output: Shape | None) -> int | None:
-        a, b = inputs[left], inputs[right]
-        if output is None:
-            return None
-        if a:
-            shared = a[-2] if len(a) > 1 and _flag(node, names[0]) else a[-1]
-        elif b:
-            shared = b[-1] if _flag(node, names[1]) or len(b) == 1 else b[-2]
-        else:
-            return None
-        return math.prod(output) * shared
-
-    return rule
+_MAY_MULTIPLY = _MULTIPLYING | {Kind.CONTROL_FLOW}
 
 
 # ---- the table
@@ -191,8 +144,14 @@ def _matrix_product(
 ) -> Operator:
     places = tuple(place for place in (0, weight, bias) if place is not None)
     given: dict[str, Any] = {"arithmetic": Arithmetic.FLOAT, "parameters": places} | more
-    rule = _shared_dimension(0, weight, transposes=transposes) if macs else None
+    rule = rules.shared_dimension(0, weight, transposes=transposes) if macs else None
     return Operator(name, Kind.MATRIX_PRODUCT, weight=weight, bias=bias, macs=rule, **given)
+
+
+def _recurrent(name: str, parameters: tuple[int, ...], **more: Any) -> Operator:
+    return Operator(
+        name, Kind.RECURRENT, weight=1, bias=3, parameters=parameters, macs=rules.recurrent, **more
+    )
 
 
 def _each(
@@ -202,18 +161,20 @@ def _each(
 
 
 _T = Trait
+#: Every place: an operator that takes any number of operands, each of which may be a weight.
+_ANY = tuple(range(8))
 _VIEW = _T.REARRANGES | _T.CARRIES_WEIGHT | _T.EVALUATED | _T.SELECTS | _T.SEEN_THROUGH
 _ORT: dict[str, Any] = {"domains": CONTRIBUTED}
 _INT: dict[str, Any] = {"arithmetic": Arithmetic.INTEGER}
 
 _PRODUCTS = (
-    _convolution("Conv", macs=_filter_per_output(1), traits=_T.PRODUCT),
-    _convolution("ConvTranspose", macs=_filter_per_input, traits=_T.PRODUCT),
-    _convolution("DeformConv", 1, 3, arithmetic=None),
-    _convolution("ConvInteger", 1, None, macs=_filter_per_output(1), **_INT),
-    _convolution("QLinearConv", 3, 8, macs=_filter_per_output(3), **_INT),
-    _convolution("QLinearConvTranspose", 3, 8, parameters=(), **_ORT, **_INT),
-    _convolution("FusedConv", macs=_filter_per_output(1), stands_for=("Conv", (0, 1)), **_ORT),
+    _convolution("Conv", macs=rules.filter_per_output(1), traits=_T.PRODUCT),
+    _convolution("ConvTranspose", macs=rules.filter_per_input(1), traits=_T.PRODUCT),
+    _convolution("DeformConv", 1, 3, macs=rules.filter_per_output(1), arithmetic=None),
+    _convolution("ConvInteger", 1, None, macs=rules.filter_per_output(1), **_INT),
+    _convolution("QLinearConv", 3, 8, macs=rules.filter_per_output(3), **_INT),
+    _convolution("QLinearConvTranspose", 3, 8, macs=rules.filter_per_input(3), **_ORT, **_INT),
+    _convolution("FusedConv", macs=rules.filter_per_output(1), stands_for=("Conv", (0, 1)), **_ORT),
     _convolution("NhwcFusedConv", parameters=(), **_ORT),
     _matrix_product("Gemm", 1, 2, transposes=True, traits=_T.PRODUCT),
     _matrix_product("MatMul", traits=_T.PRODUCT),
@@ -221,14 +182,31 @@ _PRODUCTS = (
     _matrix_product("QLinearMatMul", 3, **_INT),
     _matrix_product("FusedGemm", 1, 2, transposes=True, stands_for=("Gemm", (0, 1)), **_ORT),
     _matrix_product("FusedMatMul", transposes=True, **_ORT),
-    _matrix_product("FusedMatMulActivation", macs=False, parameters=(), **_ORT),
+    _matrix_product("FusedMatMulActivation", transposes=True, **_ORT),
     _matrix_product("QGemm", 3, 6, transposes=True, stands_for=("Gemm", (0, 3)), **_ORT, **_INT),
-    _matrix_product("MatMulIntegerToFloat", 1, 6, **_ORT, **_INT),
-    _matrix_product("DynamicQuantizeMatMul", macs=False, parameters=(), **_ORT, **_INT),
-    Operator("LSTM", Kind.RECURRENT, weight=1, bias=3, parameters=(1, 2, 3, 7)),
-    Operator("GRU", Kind.RECURRENT, weight=1, bias=3, parameters=(1, 2, 3)),
-    Operator("RNN", Kind.RECURRENT, weight=1, bias=3, parameters=(1, 2, 3)),
-    *_each(Kind.CONTRACTION, "Einsum Attention"),
+    _matrix_product("MatMulIntegerToFloat", 1, 6, stands_for=("MatMul", (0, 1)), **_ORT, **_INT),
+    _matrix_product("DynamicQuantizeMatMul", 1, 4, stands_for=("MatMul", (0, 1)), **_ORT, **_INT),
+    Operator("MatMulNBits", Kind.MATRIX_PRODUCT, domains=CONTRIBUTED, weight=1, macs=rules.columns),
+    _recurrent("LSTM", (1, 2, 3, 7)),
+    _recurrent("GRU", (1, 2, 3)),
+    _recurrent("RNN", (1, 2, 3)),
+    _recurrent("DynamicQuantizeLSTM", (1, 2, 3, 7), stands_for=("LSTM", (0, 1, 2)), **_ORT),
+    Operator("Einsum", Kind.CONTRACTION, parameters=_ANY, macs=rules.einsum),
+    Operator(
+        "Attention",
+        Kind.CONTRACTION,
+        domains=STANDARD | CONTRIBUTED,
+        parameters=(1, 2),
+        macs=rules.attention,
+    ),
+    Operator(
+        "MultiHeadAttention",
+        Kind.CONTRACTION,
+        domains=CONTRIBUTED,
+        parameters=(3,),
+        macs=rules.multi_head_attention,
+    ),
+    Operator("AffineGrid", Kind.CONTRACTION, macs=rules.affine_grid),
 )
 
 _OTHERS = (
@@ -274,10 +252,17 @@ _OTHERS = (
     *_each(Kind.MOVES, "DepthToSpace Expand Pad SpaceToDepth Split Tile", _T.SELECTS),
     *_each(Kind.MOVES, """
         CenterCropPad Compress GatherElements GatherND Resize ReverseSequence Scatter ScatterElements ScatterND
-        Trilu Unique Upsample"""),
+        Trilu Unique Upsample BitCast Col2Im ConcatFromSequence GridSample Optional OptionalGetElement
+        OptionalHasElement SequenceAt SequenceConstruct SequenceEmpty SequenceErase SequenceInsert SequenceLength
+        SplitToSequence TensorScatter"""),
+    *_each(Kind.POOLING, "MaxRoiPool RoiAlign NonMaxSuppression"),
+    *_each(Kind.MAKES, "BlackmanWindow HammingWindow HannWindow MelWeightMatrix"),
+    *_each(Kind.REDUCTION, "CumProd NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss"),
+    *_each(Kind.ELEMENTWISE, "RotaryEmbedding SwiGLU"),
     *_each(Kind.MAKES, "Constant ConstantOfShape", _T.EVALUATED),
     *_each(Kind.MAKES, "EyeLike NonZero OneHot Range Shape Size"),
-    *_each(Kind.RANDOM, "RandomNormal RandomUniform Multinomial Bernoulli"),
+    *_each(Kind.RANDOM, """
+        Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike"""),
     *_each(Kind.CONTROL_FLOW, "If Loop Scan"),
     *_each(Kind.QUANTISATION, "DynamicQuantizeLinear"),
     *(Operator(name, Kind.QUANTISATION, _T.CARRIES_WEIGHT | _T.FUSED, STANDARD | CONTRIBUTED,
@@ -286,7 +271,11 @@ _OTHERS = (
     Operator("Gelu", Kind.ACTIVATION, _T.FUSED, STANDARD | CONTRIBUTED,
              stands_for=("Identity", (0,))),
     Operator("QuickGelu", Kind.ACTIVATION, domains=CONTRIBUTED, stands_for=("Identity", (0,))),
-    *_each(Kind.ACTIVATION, "BiasGelu FastGelu QLinearSoftmax", domains=CONTRIBUTED),
+    *(Operator(name, Kind.ACTIVATION, domains=CONTRIBUTED, parameters=(1,),
+               stands_for=("Identity", (0,)))
+      for name in ("BiasGelu", "FastGelu")),
+    Operator("QLinearSoftmax", Kind.ACTIVATION, domains=CONTRIBUTED,
+             stands_for=("Identity", (0,))),
     *(Operator(f"QLinear{name}", Kind.ELEMENTWISE, _T.SCALES, CONTRIBUTED,
                stands_for=(name, (0, 3)))
       for name in ("Add", "Mul")),
@@ -298,8 +287,10 @@ _OTHERS = (
     *_each(Kind.MOVES, "QLinearConcat", domains=CONTRIBUTED),
     *_each(Kind.REDUCTION, "QLinearReduceMean", domains=CONTRIBUTED),
     *_each(Kind.ELEMENTWISE, "QLinearWhere", domains=CONTRIBUTED),
-    *_each(Kind.NORMALISATION, "SkipLayerNormalization SimplifiedLayerNormalization",
-           domains=CONTRIBUTED),
+    *(Operator(name, Kind.NORMALISATION, domains=CONTRIBUTED, parameters=places,
+               stands_for=("Identity", (0,)))
+      for name, places in (("SkipLayerNormalization", (2, 3, 4)), ("SimplifiedLayerNormalization", (1,)),
+                           ("SkipSimplifiedLayerNormalization", (2, 3)))),
 )  # fmt: skip
 
 #: Every operator that is known, by name.

@@ -6,8 +6,12 @@ import math
 from collections.abc import Iterable, Mapping
 
 from deploykit.errors import InvalidModel, UsageError
-from deploykit.graph.nodes import graph_inputs
-from deploykit.graph.operators import CONTRIBUTED, OPERATORS, Shape
+from deploykit.graph.infer_node import stand_in
+from deploykit.graph.macs import Shape
+from deploykit.graph.nodes import attribute_graphs, graph_inputs
+from deploykit.graph.operators import CONTRIBUTED
+from deploykit.graph.propagate import propagate
+from deploykit.graph.scope import Scope
 from deploykit.lazy import onnx
 
 __all__ = [
@@ -22,8 +26,6 @@ __all__ = [
 
 #: Tensors up to this many elements keep their values in a skeleton: shapes, axes, pads, scales.
 SMALL_ELEMENTS = 256
-#: Attributes that belong to ONNX Runtime's operator only.
-_FOREIGN_ATTRIBUTES = frozenset({"activation", "activation_params", "activation_alpha"})
 
 
 def elements(tensor: onnx.TensorProto) -> int:
@@ -95,23 +97,6 @@ def tensor_shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
     }
 
 
-def _stand_in(node: onnx.NodeProto) -> None:
-    """Make a node of ONNX Runtime's own domain, where one is known, its standard counterpart."""
-    operator = OPERATORS.get(node.op_type)
-    if node.op_type == "QLinearConcat":
-        op_type, inputs = "Concat", list(node.input[2::3])
-    elif operator is not None and operator.stands_for is not None:
-        op_type, places = operator.stands_for
-        inputs = [node.input[place] for place in places if place < len(node.input)]
-    else:
-        return
-    attributes = [a for a in node.attribute if a.name not in _FOREIGN_ATTRIBUTES]
-    del node.input[:], node.attribute[:]
-    node.input.extend(inputs)
-    node.attribute.extend(attributes)
-    node.domain, node.op_type = "", op_type
-
-
 def fixed_dims(model: onnx.ModelProto, dims: Mapping[str, int]) -> dict[str, int]:
     """Decide each symbolic dimension of the inputs: those that come first are the batch, and 1.
 
@@ -161,7 +146,8 @@ class Shapes:
     """Shapes and element types of the tensors of a main graph, by name, for a batch of one.
 
     Attributes:
-        expanded: the model they belong to, without its weights, its functions written out.
+        expanded: the model they belong to, its functions written out, then without its large weights.
+        scope: what is known node by node, of bodies too; None where the graph's own inference told all.
     """
 
     def __init__(self, model: onnx.ModelProto, dims: Mapping[str, int] | None = None) -> None:
@@ -187,13 +173,14 @@ class Shapes:
         for value in [*light.graph.value_info, *light.graph.output]:
             _fix(value, fixed, batch=False)
         self._read([*light.graph.input, *light.graph.value_info, *light.graph.output])
+        fed = {value.name: value.type for value in light.graph.input}
         # What the file declares of inner tensors was written for another batch: a fallback only.
         outputs = [self._without_shape(value) for value in light.graph.output]
         del light.graph.value_info[:], light.graph.output[:]
         light.graph.output.extend(outputs)
         for node in light.graph.node:
             if node.domain in CONTRIBUTED:
-                _stand_in(node)
+                stand_in(node)
         if all(entry.domain not in ("", "ai.onnx") for entry in light.opset_import):
             light.opset_import.append(onnx.helper.make_opsetid("", 20))
         try:
@@ -204,9 +191,30 @@ class Shapes:
                 f"the model's shapes contradict each other: {line}; export the model again"
             ) from None
         self._read([*inferred.graph.value_info, *inferred.graph.output])
+        self.scope = None
+        values = [*inferred.graph.value_info, *inferred.graph.output]
+        told = {v.name: v.type for v in values if _shape_of(v) is not None}
+        nodes = self.expanded.graph.node
+        if any(name and name not in told for node in nodes for name in node.output) or any(
+            True for node in nodes for _ in attribute_graphs(node)
+        ):
+            opsets = {
+                "" if o.domain == "ai.onnx" else o.domain: o.version for o in light.opset_import
+            }
+            self.scope = propagate(self.expanded.graph, opsets, fed, model.graph.initializer, told)
+            self._fill(self.scope, told)
         for tensor in model.graph.initializer:
             self._shapes[tensor.name] = tuple(tensor.dims)
             self._types[tensor.name] = int(tensor.data_type)
+
+    def _fill(self, scope: Scope, told: Mapping[str, onnx.TypeProto]) -> None:
+        """Take over what inference did not tell; before what the file declares, which may be of another batch."""
+        for name in scope.types:
+            shape, kind = scope.shape(name), scope.element_type(name)
+            if name not in told and shape is not None:
+                self._shapes[name] = shape
+            if kind is not None:
+                self._types.setdefault(name, kind)
 
     @staticmethod
     def _without_shape(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:

@@ -13,6 +13,7 @@ from functools import cached_property
 
 from deploykit.graph.nodes import attribute, attribute_graphs, graph_inputs, is_standard, node_name
 from deploykit.graph.operators import OPERATORS, Kind, Trait, has
+from deploykit.graph.scope import Scope
 from deploykit.graph.shapes import Shape, Shapes, declared_types, element_types
 from deploykit.lazy import np, onnx
 
@@ -200,8 +201,8 @@ class GraphView:
         return self.outer.types | declared_types(self.graph)
 
     @cached_property
-    def shapes(self) -> Shapes:
-        """Shapes and types for a batch of one, of the main graph.
+    def shapes(self) -> Shapes | Scope:
+        """Shapes and types for a batch of one, of the main graph; of a run of a body where it was made for one.
 
         Raises:
             UsageError: inputs have dynamic dimensions beside the batch.
@@ -213,10 +214,17 @@ class GraphView:
         """The shape of a tensor for a batch of one; None where it can't be inferred."""
         return self.shapes.shape(name)
 
+    @property
+    def scope(self) -> Scope | None:
+        """What is known node by node, of what runs in bodies too; None where nothing of a graph asked for that."""
+        return self.shapes if isinstance(self.shapes, Scope) else self.shapes.scope
+
     @cached_property
     def expanded(self) -> GraphView:
         """The same graph with the model's own functions written out, large weights only in `stored`."""
         if not self.model.functions:
+            return self
+        if isinstance(self.shapes, Scope):  # functions were written out before
             return self
         view = GraphView(self.shapes.expanded, stored=self.stored)
         view.shapes = self.shapes

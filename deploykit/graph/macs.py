@@ -1,0 +1,220 @@
+"""Rules for counting: the multiply-accumulates of a node, from the shapes of its inputs and of its first output.
+
+One MAC is one product that is added up; bias, scale, activation, pooling and normalisation are not counted. A
+rule gives None where the shapes do not tell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import onnx
+
+Shape = tuple[int, ...]
+Shapes = Sequence["Shape | None"]
+
+#: Gives the MACs of a node from the shapes of its inputs and of its first output; None where these do not tell.
+MacRule = Callable[["onnx.NodeProto", Shapes, "Shape | None"], "int | None"]
+
+
+def _attribute(node: onnx.NodeProto, name: str) -> Any:
+    return next((attribute for attribute in node.attribute if attribute.name == name), None)
+
+
+def _integer(node: onnx.NodeProto, name: str, default: int = 0) -> int:
+    found = _attribute(node, name)
+    return default if found is None else int(found.i)
+
+
+def _at(inputs: Shapes, place: int) -> Shape | None:
+    return inputs[place] if place < len(inputs) else None
+
+
+def filter_per_output(weight: int) -> MacRule:
+    """Each output takes one product per value of its filter; groups are in the filter's shape."""
+
+    def rule(_: onnx.NodeProto, inputs: Shapes, output: Shape | None) -> int | None:
+        kernel = _at(inputs, weight)
+        return None if output is None or not kernel else math.prod(output) * math.prod(kernel[1:])
+
+    return rule
+
+
+def filter_per_input(weight: int) -> MacRule:
+    """Each input is multiplied with every value of its filter: a transposed convolution."""
+
+    def rule(_: onnx.NodeProto, inputs: Shapes, __: Shape | None) -> int | None:
+        data, kernel = _at(inputs, 0), _at(inputs, weight)
+        return None if data is None or not kernel else math.prod(data) * math.prod(kernel[1:])
+
+    return rule
+
+
+def shared_dimension(left: int, right: int, *, transposes: bool) -> MacRule:
+    """Each output takes one product per value of the dimension that both operands share."""
+    names = ("transA", "transB") if transposes else ("", "")
+
+    def rule(node: onnx.NodeProto, inputs: Shapes, output: Shape | None) -> int | None:
+        a, b = _at(inputs, left), _at(inputs, right)
+        if output is None:
+            return None
+        if a:
+            shared = a[-2] if len(a) > 1 and _integer(node, names[0]) else a[-1]
+        elif b:
+            shared = b[-1] if _integer(node, names[1]) or len(b) == 1 else b[-2]
+        else:
+            return None
+        return math.prod(output) * shared
+
+    return rule
+
+
+def columns(node: onnx.NodeProto, inputs: Shapes, _: Shape | None) -> int | None:
+    """A product with a packed matrix of K by N, which attributes state (MatMulNBits)."""
+    data = _at(inputs, 0)
+    return None if data is None else math.prod(data) * _integer(node, "N")
+
+
+def recurrent(_: onnx.NodeProto, inputs: Shapes, __: Shape | None) -> int | None:
+    """Every step of every sequence meets each value of the weights for the input and of those for the state once.
+
+    X is (steps, batch, input), or (batch, steps, input) by `layout`; W and R hold all gates and directions.
+    """
+    data, weight, recurrence = (_at(inputs, place) for place in range(3))
+    if data is None or len(data) != 3 or weight is None or recurrence is None:
+        return None
+    return data[0] * data[1] * (math.prod(weight) + math.prod(recurrence))
+
+
+def affine_grid(_: onnx.NodeProto, __: Shapes, output: Shape | None) -> int | None:
+    """Each coordinate of the grid is a row of the matrix times a point with a one behind it."""
+    return None if output is None else math.prod(output) * (output[-1] + 1)
+
+
+# ---- attention
+
+
+def _heads(shape: Shape, heads: int) -> tuple[int, int, int] | None:
+    """Batch, length and values of a position, of (batch, length, values) or (batch, heads, length, size)."""
+    if len(shape) == 4:
+        return shape[0], shape[2], shape[1] * shape[3]
+    return (shape[0], shape[1], shape[2]) if len(shape) == 3 and heads else None
+
+
+def _products(batch: int, queries: int, keys: int, query_size: int, value_size: int) -> int:
+    """Scores of every query with every key, and the values weighted by them."""
+    return batch * queries * keys * (query_size + value_size)
+
+
+def attention(node: onnx.NodeProto, inputs: Shapes, output: Shape | None) -> int | None:
+    """ONNX's own Attention, of projected queries, keys and values, or the one of ONNX Runtime, which projects."""
+    if node.domain in ("", "ai.onnx"):
+        return _standard_attention(node, inputs)
+    data, weight, past = _at(inputs, 0), _at(inputs, 1), _at(inputs, 4)
+    if data is None or len(data) != 3 or not weight:
+        return None
+    keys = data[1] + (past[-2] if past else 0)
+    if output is None:
+        sizes = _attribute(node, "qkv_hidden_sizes")
+        query, value = (sizes.ints[0], sizes.ints[2]) if sizes else (weight[-1] // 3,) * 2
+    else:
+        value = output[-1]
+        query = (weight[-1] - value) // 2
+    projected = data[0] * data[1] * math.prod(weight)
+    return projected + _products(data[0], data[1], keys, query, value)
+
+
+def _standard_attention(node: onnx.NodeProto, inputs: Shapes) -> int | None:
+    query, key, value = (_at(inputs, place) for place in range(3))
+    past = _at(inputs, 4)
+    if query is None or key is None or value is None:
+        return None
+    query_heads, key_heads = _integer(node, "q_num_heads"), _integer(node, "kv_num_heads")
+    q, k, v = _heads(query, query_heads), _heads(key, key_heads), _heads(value, key_heads)
+    if q is None or k is None or v is None:
+        return None
+    query_heads = query[1] if len(query) == 4 else query_heads
+    key_heads = key[1] if len(key) == 4 else key_heads
+    # Queries may have more heads than keys and values, which each group of them then shares.
+    value_size = v[2] // max(key_heads, 1) * query_heads
+    return _products(q[0], q[1], k[1] + (past[-2] if past else 0), q[2], value_size)
+
+
+def multi_head_attention(node: onnx.NodeProto, inputs: Shapes, output: Shape | None) -> int | None:
+    """ONNX Runtime's: (batch, length, values) each, or packed as (batch, length, heads, 3, size)."""
+    query, key, value = (_at(inputs, place) for place in range(3))
+    past = _at(inputs, 6)
+    if query is None:
+        return None
+    before = past[-2] if past else 0
+    if len(query) == 5:
+        size = query[2] * query[4]
+        return _products(query[0], query[1], query[1] + before, size, size)
+    if key is None or len(query) != 3:
+        return None
+    if len(key) == 5:
+        return _products(query[0], query[1], key[1] + before, query[2], query[2])
+    if len(key) == 4:
+        return _products(
+            query[0], query[1], key[2], query[2], value[1] * value[3] if value else query[2]
+        )
+    last = value[-1] if value else query[2]
+    return _products(query[0], query[1], key[1] + before, query[2], last)
+
+
+# ---- Einsum
+
+
+def einsum(node: onnx.NodeProto, inputs: Shapes, _: Shape | None) -> int | None:
+    """Operands are taken in from left to right, as runtimes do; what only one of a pair has is summed before."""
+    stated = _attribute(node, "equation")
+    if stated is None or any(shape is None for shape in inputs):
+        return None
+    equation = stated.s.decode().replace(" ", "")
+    left, arrow, right = equation.partition("->")
+    terms = left.split(",")
+    if len(terms) != len(inputs):
+        return None
+    sizes: dict[str, int] = {}
+    operands: list[set[str]] = []
+    for term, shape in zip(terms, inputs, strict=True):
+        labels = _labels(term, len(shape or ()))
+        if labels is None:
+            return None
+        for label, size in zip(labels, shape or (), strict=True):
+            sizes[label] = max(sizes.get(label, 1), size)
+        operands.append(set(labels))
+    kept = _kept(right, operands) if arrow else _implied(left, operands)
+    total, joined = 0, operands[0]
+    for place, operand in enumerate(operands[1:], start=1):
+        later = kept.union(*operands[place + 1 :])
+        pair = {x for x in joined | operand if x in later or (x in joined and x in operand)}
+        total += math.prod(sizes[label] for label in pair)
+        joined = pair & later
+    return total
+
+
+def _labels(term: str, rank: int) -> list[str] | None:
+    """One label per dimension; those of an ellipsis are named from the last one, as they broadcast."""
+    before, dots, after = term.partition("...")
+    spare = rank - len(before) - len(after)
+    if spare < 0 or (spare and not dots):
+        return None
+    return [*before, *(f".{place}" for place in range(spare, 0, -1)), *after]
+
+
+def _kept(right: str, operands: list[set[str]]) -> set[str]:
+    kept = set(right.replace(".", ""))
+    if "..." in right:
+        kept |= {label for labels in operands for label in labels if label.startswith(".")}
+    return kept
+
+
+def _implied(left: str, operands: list[set[str]]) -> set[str]:
+    """Without an arrow, the output has the ellipsis and every label that stands once."""
+    letters = left.replace(".", "").replace(",", "")
+    once = {label for label in letters if letters.count(label) == 1}
+    return once | {label for labels in operands for label in labels if label.startswith(".")}

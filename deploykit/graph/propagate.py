@@ -1,0 +1,270 @@
+"""Shapes, types and small values of all tensors of a graph and of the bodies in it, node by node.
+
+ONNX's inference of a whole graph gives up where a shape passes through a chain of small operators (the Concat,
+Reshape, Slice, Transpose and Cast that PyTorch writes for the pads of a Pad), and says nothing of bodies. Here
+every node is inferred with the values of its inputs, and what is small and fixed, a shape above all, is computed
+with ONNX's reference operators. Bodies are entered with the shapes that they get: an If whose condition is known
+takes that branch, else the one with more work; a Loop runs as often as its trip count says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from deploykit.graph.infer_node import domain_of, evaluate, infer
+from deploykit.graph.nodes import attribute, attribute_graphs
+from deploykit.graph.operators import OPERATORS
+from deploykit.graph.scope import Body, Scope, shape_of_type, tensor_type, value_limit
+from deploykit.lazy import np, onnx
+
+#: A Loop that has to be run to know its end is given up after this many nodes.
+_LOOP_NODES = 20_000
+
+
+def propagate(
+    graph: onnx.GraphProto,
+    opsets: Mapping[str, int],
+    types: Mapping[str, Any],
+    stored: Sequence[onnx.TensorProto],
+    told: Mapping[str, Any],
+) -> Scope:
+    """Follow all tensors of a model's main graph.
+
+    Args:
+        graph: with functions written out.
+        opsets: versions by domain.
+        types: of its inputs, each dimension a number.
+        stored: its initialisers.
+        told: types that inference of the whole graph gave, for what a node alone does not tell.
+    """
+    scope = Scope(graph, None, opsets, dict(types), told=told)
+    _enter(scope, stored)
+    return scope
+
+
+def _enter(scope: Scope, stored: Sequence[onnx.TensorProto]) -> None:
+    for tensor in stored:
+        scope.types[tensor.name] = tensor_type(tensor.data_type, list(tensor.dims))
+        small = math.prod(tensor.dims) <= value_limit(tensor.data_type)
+        if small and tensor.data_location != onnx.TensorProto.EXTERNAL:
+            scope.values[tensor.name] = onnx.numpy_helper.to_array(tensor)
+    for sparse in scope.graph.sparse_initializer:
+        dims = tensor_type(sparse.values.data_type, list(sparse.dims))
+        scope.types[sparse.values.name] = dims
+    for node in scope.graph.node:
+        _follow(scope, node)
+
+
+def _follow(scope: Scope, node: onnx.NodeProto) -> None:
+    if any(True for _ in attribute_graphs(node)):
+        _enter_bodies(scope, node)
+        return
+    infer(scope, node)
+    for name in filter(scope.told.get, node.output):
+        if scope.shape(name) is None:
+            scope.types[name] = scope.told[name]
+    evaluate(scope, node)
+    operator = OPERATORS.get(node.op_type)
+    if operator is not None and operator.macs is not None and node.output:
+        shapes = [scope.shape(name) if name else None for name in node.input]
+        scope.macs += operator.macs(node, shapes, scope.shape(node.output[0])) or 0
+
+
+# ---- bodies
+
+
+def _enter_bodies(scope: Scope, node: onnx.NodeProto) -> None:
+    known = {"If": _if, "Loop": _loop, "Scan": _scan}.get(node.op_type)
+    if known is not None and not domain_of(node):
+        known(scope, node)
+    for body in scope.bodies.get(node.output[0], ()):
+        scope.macs += body.times * body.scope.macs
+
+
+def _run(
+    scope: Scope, graph: onnx.GraphProto, types: Mapping[str, Any], values: Mapping[str, Any]
+) -> Scope:
+    inner = Scope(graph, scope, scope.opsets)
+    inner.types.update({name: onnx.TypeProto() if t is None else t for name, t in types.items()})
+    inner.values.update({name: value for name, value in values.items() if value is not None})
+    _enter(inner, graph.initializer)
+    return inner
+
+
+def _put(scope: Scope, name: str, found: Any, value: Any = None) -> None:
+    if name and found is not None:
+        scope.types[name] = found
+    if name and value is not None:
+        scope.values[name] = value
+
+
+def _if(scope: Scope, node: onnx.NodeProto) -> None:
+    branches = {e.name: e.g for e in node.attribute if e.type == onnx.AttributeProto.GRAPH}
+    condition = scope.value(node.input[0])
+    names = ["then_branch", "else_branch"]
+    if condition is not None:
+        names = [names[0] if bool(np.all(condition)) else names[1]]
+    runs = [_run(scope, branches[name], {}, {}) for name in names]
+    largest = max(runs, key=lambda run: run.macs)
+    scope.bodies[node.output[0]] = [Body(largest, 1, known=True)]
+    if len(runs) > 1 and runs[0].macs != runs[1].macs:
+        scope.chosen.append(node.output[0])
+    for place, output in enumerate(node.output):
+        sides = [(run, run.graph.output[place].name) for run in runs]
+        found = largest.type_of(largest.graph.output[place].name)
+        if len(runs) > 1 and runs[0].macs == runs[1].macs:
+            found = _common([run.type_of(name) for run, name in sides])
+        value = sides[0][0].value(sides[0][1]) if len(runs) == 1 else None
+        _put(scope, output, found, value)
+
+
+def _common(types: Sequence[Any]) -> Any:
+    """What two types agree on."""
+    one, other = types
+    if one is None or other is None:
+        return one or other
+    if one.WhichOneof("value") != "tensor_type" or other.WhichOneof("value") != "tensor_type":
+        return one
+    first, second = one.tensor_type.shape.dim, other.tensor_type.shape.dim
+    if len(first) != len(second) or not one.tensor_type.HasField("shape"):
+        return tensor_type(one.tensor_type.elem_type, None)
+    dims = [
+        a.dim_value if a.HasField("dim_value") and a.dim_value == b.dim_value else None
+        for a, b in zip(first, second, strict=True)
+    ]
+    return tensor_type(one.tensor_type.elem_type, dims)
+
+
+def _loop(scope: Scope, node: onnx.NodeProto) -> None:
+    graph = attribute(node, "body")
+    limit = scope.value(node.input[0]) if node.input[0] else None
+    going = scope.value(node.input[1]) if len(node.input) > 1 and node.input[1] else True
+    most = None if limit is None else max(int(np.ravel(limit)[0]), 0)
+    states = list(node.input[2:])
+    types: list[Any] = [scope.type_of(name) for name in states]
+    once = _iteration(scope, graph, types, [None] * len(types), None)
+    after = [once.type_of(value.name) for value in graph.output[1 : len(states) + 1]]
+    steady = all(shape_of_type(a) == shape_of_type(b) for a, b in zip(types, after, strict=True))
+    if going is not None and not bool(np.all(going)):
+        bodies: list[Body] = []
+    elif going is not None and most is not None and steady and _always(graph, once):
+        bodies = [Body(once, most, known=True)] if most else []
+    else:
+        bodies = _simulated(scope, graph, node, most, going) or [Body(once, 1, known=False)]
+    scope.bodies[node.output[0]] = bodies
+    last = bodies[-1].scope if bodies else None
+    known = all(body.known for body in bodies)
+    trips = sum(body.times for body in bodies) if known else None
+    for place, output in enumerate(node.output):
+        if place < len(states):
+            name = graph.output[place + 1].name
+            found = types[place] if last is None else last.type_of(name)
+            if not known and not steady:
+                found = None if found is None else _common([types[place], found])
+            single = last is not None and known and bodies[-1].times == 1
+            value = last.value(name) if single and last is not None else None
+            _put(scope, output, found, value)
+        else:
+            _put(
+                scope, output, _stacked((last or once).type_of(graph.output[place + 1].name), trips)
+            )
+
+
+def _iteration(
+    scope: Scope,
+    graph: onnx.GraphProto,
+    types: Sequence[Any],
+    values: Sequence[Any],
+    step: int | None,
+) -> Scope:
+    names = [value.name for value in graph.input]
+    given = [
+        tensor_type(onnx.TensorProto.INT64, []),
+        tensor_type(onnx.TensorProto.BOOL, []),
+        *types,
+    ]
+    count = None if step is None else np.array(step, np.int64)
+    held = [count, None if step is None else np.array(True), *values]
+    return _run(
+        scope,
+        graph,
+        dict(zip(names, given, strict=False)),
+        dict(zip(names, held, strict=False)),
+    )
+
+
+def _always(graph: onnx.GraphProto, run: Scope) -> bool:
+    """Whether a Loop goes on until its trip count: its condition is passed on, or fixed."""
+    name, passed = graph.output[0].name, graph.input[1].name
+    producers = {output: node for node in graph.node for output in node.output}
+    while name in producers and producers[name].op_type in ("Identity", "Cast"):
+        name = producers[name].input[0]
+    value = run.value(name)
+    return name == passed or (value is not None and bool(np.all(value)))
+
+
+def _simulated(
+    scope: Scope, graph: onnx.GraphProto, node: onnx.NodeProto, most: int | None, going: Any
+) -> list[Body]:
+    """Run a Loop as long as its condition is known; nothing where it is not, or where it takes too long."""
+    if going is None:
+        return []
+    types = [scope.type_of(name) for name in node.input[2:]]
+    values = [scope.value(name) for name in node.input[2:]]
+    bodies: list[Body] = []
+    allowed = _LOOP_NODES // max(len(graph.node), 1)
+    while most is None or len(bodies) < most:
+        if len(bodies) >= allowed:
+            return []
+        run = _iteration(scope, graph, types, values, len(bodies))
+        bodies.append(Body(run, 1, known=True))
+        names = [value.name for value in graph.output]
+        going = run.value(names[0])
+        if going is None:
+            return []
+        if not bool(np.all(going)):
+            break
+        types = [run.type_of(name) for name in names[1 : len(types) + 1]]
+        values = [run.value(name) for name in names[1 : len(values) + 1]]
+    return bodies
+
+
+def _stacked(found: Any, count: int | None, axis: int = 0) -> Any:
+    """The type of many results of one type behind each other."""
+    if found is None or not found.tensor_type.HasField("shape"):
+        return found
+    dims: list[int | None] = [
+        d.dim_value if d.HasField("dim_value") else None for d in found.tensor_type.shape.dim
+    ]
+    dims.insert(axis % (len(dims) + 1), count)
+    return tensor_type(found.tensor_type.elem_type, dims)
+
+
+def _scan(scope: Scope, node: onnx.NodeProto) -> None:
+    graph, scanned = attribute(node, "body"), int(attribute(node, "num_scan_inputs", 0))
+    if scope.opsets.get("", 0) < 9:
+        return
+    states = len(node.input) - scanned
+    axes = attribute(node, "scan_input_axes") or [0] * scanned
+    types: list[Any] = [scope.type_of(name) for name in node.input[:states]]
+    lengths = set()
+    for name, axis in zip(node.input[states:], axes, strict=True):
+        shape, kind = scope.shape(name), scope.element_type(name)
+        if shape is None or kind is None:
+            types.append(None)
+            continue
+        rest = list(shape)
+        lengths.add(rest.pop(axis))
+        types.append(tensor_type(kind, rest))
+    names = [value.name for value in graph.input]
+    run = _run(scope, graph, dict(zip(names, types, strict=True)), {})
+    trips = lengths.pop() if len(lengths) == 1 else None
+    scope.bodies[node.output[0]] = [Body(run, 1 if trips is None else trips, trips is not None)]
+    outputs = attribute(node, "scan_output_axes") or [0] * (len(node.output) - states)
+    for place, output in enumerate(node.output):
+        found = run.type_of(graph.output[place].name)
+        if place >= states:
+            found = _stacked(found, trips, outputs[place - states])
+        _put(scope, output, found)
