@@ -161,6 +161,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("kept", TEXT, IDENTITY,
            "nodes that were left in fp32 on request", place=11, setting=True, added=4, checked=_ALL),
     Column("constraint", TEXT, FACT, "what --constraint asked, whether it holds, and of those the chosen", added=4),
+    Column("inputs", TEXT, SOFT, "what each input is fed while it is timed: shape, type, values",
+           place=6, added=5,
+           checked=_REPORTS),
 )
 # fmt: on
 

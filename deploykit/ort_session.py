@@ -12,7 +12,7 @@ from typing import Any
 from deploykit import env
 from deploykit.errors import BuildFailed, DeploykitError, one_line
 from deploykit.lazy import ort
-from deploykit.spec import TensorSpec
+from deploykit.spec import TensorSpec, stored_about, stored_inputs
 
 PROVIDER = "CPUExecutionProvider"
 #: Wheels that bring the module `onnxruntime`; only one of them can be installed.
@@ -81,5 +81,7 @@ def tensor_spec(value: Any) -> TensorSpec:
 
 
 def input_specs(session: Any) -> tuple[TensorSpec, ...]:
-    """The inputs of a session's graph, constants left out."""
-    return tuple(tensor_spec(value) for value in session.get_inputs())
+    """The inputs of a session's graph, constants left out, with what its metadata says of them beside."""
+    stored = stored_inputs(session.get_modelmeta().custom_metadata_map)
+    specs = map(tensor_spec, session.get_inputs())
+    return tuple(stored_about(spec, stored) for spec in specs)

@@ -24,13 +24,14 @@ KINDS = (
     "slower",  # a lower precision that is slower than float32, and where
     "roofline",  # what the ceilings say of the row
     "load",  # streams, rates and threads against the machine's cores
+    "inputs",  # what was taken for what a file leaves open of its inputs
     "data",  # what the images or their labels lack
     "runtime",  # what the runtime itself reported
     "compared",  # how the row fared against the one that it was measured in turns with
     "stored",  # all that a stored report says of the row, in one text
 )
 #: Kinds that change what an otherwise good row means: people are told of them at once.
-WEIGHTY = ("emulated", "unjudged", "slower")
+WEIGHTY = ("emulated", "unjudged", "slower", "inputs")
 STATUSES = ("ok", "failed", "skipped")
 
 #: Columns that are rendered from a row's notes and findings.

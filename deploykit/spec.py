@@ -2,39 +2,114 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 #: A dimension of a tensor: a number, the name of a symbolic one, or None where nothing is known.
 Dim = int | str | None
+#: Key of a graph's metadata under which values and layouts of its inputs stand.
+INPUTS_KEY = "deploykit.inputs"
 
 
 @dataclass(frozen=True)
 class TensorSpec:
     """Name, shape and element type of a graph's input or output.
 
-    `dtype` is numpy's name for the type ("float32"); a symbolic dimension is its name.
+    `dtype` is numpy's name for the type ("float32"); a symbolic dimension is its name. Of an input, `values` says
+    how it is made up where no data is given ("range(0,255)", see `graph.values`; "" is the default of its type),
+    and `layout` is "NHWC" where it takes images with their channels last.
     """
 
     name: str
     shape: tuple[Dim, ...]
     dtype: str
+    values: str = ""
+    layout: str = ""
+
+    @property
+    def batch_axis(self) -> int | None:
+        """The axis of the batch: the first symbolic dimension of an input; None where all are fixed."""
+        return next((axis for axis, d in enumerate(self.shape) if not isinstance(d, int)), None)
 
     def with_batch(self, batch: int) -> tuple[int, ...]:
-        """The concrete shape at `batch`: the first symbolic dimension is the batch, others are 1."""
-        if not self.shape:
-            return ()
-        first, *rest = self.shape
-        head = batch if not isinstance(first, int) else first
-        return (head, *(d if isinstance(d, int) else 1 for d in rest))
+        """The concrete shape at `batch`: of the first symbolic dimension and those of its name; others are 1."""
+        axis = self.batch_axis
+        if axis is None:
+            return tuple(d for d in self.shape if isinstance(d, int))
+        symbol = self.shape[axis]
+        sizes = []
+        for place, dim in enumerate(self.shape):
+            is_batch = place == axis or (symbol is not None and dim == symbol)
+            sizes.append(dim if isinstance(dim, int) else batch if is_batch else 1)
+        return tuple(sizes)
 
     @property
     def dynamic_batch(self) -> bool:
-        """Whether the first dimension is symbolic."""
-        return bool(self.shape) and not isinstance(self.shape[0], int)
+        """Whether a dimension is symbolic."""
+        return self.batch_axis is not None
+
+
+def stored_inputs(metadata: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Values and layout of inputs by name, as `graph.inputs` wrote them; nothing where another hand did."""
+    try:
+        stored = json.loads(metadata.get(INPUTS_KEY, "{}"))
+        return {
+            str(name): {key: str(about[key]) for key in ("values", "layout") if key in about}
+            for name, about in stored.items()
+        }
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return {}
+
+
+def stored_about(spec: TensorSpec, stored: Mapping[str, Mapping[str, str]]) -> TensorSpec:
+    """An input with what `stored_inputs` says of it."""
+    about = stored.get(spec.name, {})
+    return replace(spec, values=about.get("values", ""), layout=about.get("layout", ""))
+
+
+@dataclass(frozen=True)
+class InputChoice:
+    """What is said of a network's inputs beside its file.
+
+    Attributes:
+        shapes: sizes by input, None where a size is left as the file has it; the name "" is the only input.
+        dims: sizes by the name of a free dimension, also "height", "width" and "batch".
+        values: how inputs are made up, by input; see `graph.values`.
+        layout: "NHWC" or "NCHW" of image inputs; None finds out.
+    """
+
+    shapes: tuple[tuple[str, tuple[int | None, ...]], ...] = ()
+    dims: tuple[tuple[str, int], ...] = ()
+    values: tuple[tuple[str, str], ...] = ()
+    layout: str | None = None
+
+    def __bool__(self) -> bool:
+        return self != InputChoice()
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A network in a file of the user's own, and what is said of its inputs."""
+
+    path: Path
+    inputs: InputChoice = field(default_factory=InputChoice)
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+    @property
+    def stem(self) -> str:
+        """The file's name without its ending, which is the network's."""
+        return self.path.stem
+
+    def __str__(self) -> str:
+        return str(self.path)
 
 
 @dataclass(frozen=True)

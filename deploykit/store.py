@@ -18,7 +18,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -26,7 +26,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from deploykit import codec
 from deploykit.errors import OutputFailed
-from deploykit.spec import BuildOptions, ModelSpec, TensorSpec
+from deploykit.row import Note
+from deploykit.spec import BuildOptions, InputChoice, ModelSpec, TensorSpec
 
 MANIFEST = "manifest.json"
 #: Bumped when the meaning of a manifest changes, so that older entries are made anew.
@@ -176,12 +177,16 @@ class NetworkManifest(GraphManifest):
         counts: of the graph.
         dataset: that the weights were trained on; None where they don't say.
         origin: the user's own file, where it was taken in from one.
+        given: what was said of the file's inputs.
+        notes: what was taken for what the file leaves open.
     """
 
     network: ModelSpec
     counts: GraphTotals
     dataset: str | None
     origin: str | None = None
+    given: InputChoice = field(default_factory=InputChoice)
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)

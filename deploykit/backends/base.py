@@ -8,11 +8,12 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from deploykit import codec
 from deploykit.errors import UnknownName, UsageError
 from deploykit.lazy import np
 from deploykit.row import Note
@@ -152,6 +153,11 @@ class SessionBase(ABC):
         self.close()
 
 
+def engine_inputs(engine: Engine) -> tuple[TensorSpec, ...]:
+    """The inputs of the graph that an engine was built from, as its manifest describes them."""
+    return codec.from_values(engine.manifest.get("inputs", ()), tuple[TensorSpec, ...])
+
+
 class BackendBase(ABC):
     """A builder and runner of engines; graphs for it are made by the recipes of its target.
 
@@ -222,7 +228,15 @@ class BackendBase(ABC):
             BuildFailed: the engine does not load.
         """
         self.check_pass(run_pass)
-        return self.open(engine, threads, run_pass)
+        session = self.open(engine, threads, run_pass)
+        known = {spec.name: spec for spec in engine_inputs(engine)}
+        session.inputs = tuple(
+            replace(spec, values=known[spec.name].values, layout=known[spec.name].layout)
+            if spec.name in known
+            else spec
+            for spec in session.inputs
+        )
+        return session
 
     def check_pass(self, name: str) -> None:
         """Refuse a pass that this backend can't run.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from deploykit.backends.onnxruntime import OnnxRuntimeSession
 from deploykit.bench.channel import run_child, serve
 from deploykit.bench.drift import is_scores, require_finite
-from deploykit.bench.feeds import image_input, run_in_batches
+from deploykit.bench.feeds import as_input, image_input, run_in_batches
 from deploykit.data import open_dataset
 from deploykit.errors import UsageError
 from deploykit.lazy import np
@@ -102,7 +102,7 @@ def evaluate(session: SessionBase, batches: Batches, batch: int) -> Accuracy:
     first = session.outputs[0].name
     judge = _Judge(first)
     for images, labels in overlapped(batches):
-        feeds = {spec.name: images.astype(spec.dtype, copy=False)}
+        feeds = {spec.name: as_input(spec, images)}
         for outputs in run_in_batches(session, feeds, batch):
             judge.take(outputs[first])
         judge.labels.append(labels)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit.bench.channel import run_child, serve
-from deploykit.bench.feeds import fixed_batch, image_input, padded, random_tensor
+from deploykit.bench.feeds import as_input, fixed_batch, image_input, padded, synthetic
 from deploykit.data import open_dataset
 from deploykit.errors import DriftFailed, InvalidModel
 from deploykit.graph.lineage import follow
@@ -325,15 +325,14 @@ def _inputs(session: Any, request: LayersRequest) -> Iterator[dict[str, NDArray[
     fixed = fixed_batch(specs)
     step = fixed or min(request.batch, request.images)
     if request.dataset is None:
-        generator = np.random.default_rng(request.seed)
-        for _ in range(max(1, math.ceil(request.images / step))):
-            yield {spec.name: random_tensor(spec, step, generator) for spec in specs}
+        sets = max(1, math.ceil(request.images / step))
+        yield from synthetic(specs, step, seed=request.seed, sets=sets)
         return
     spec, shape = image_input(specs)
     part = open_dataset(request.dataset).calibration
     for images, _ in part.batches(step, shape, min(request.images, len(part))):
         array = padded(images, fixed) if fixed else images
-        yield {spec.name: np.ascontiguousarray(array, dtype=spec.dtype)}
+        yield {spec.name: as_input(spec, array)}
 
 
 if __name__ == "__main__":

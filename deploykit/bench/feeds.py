@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploykit.data import open_dataset
 from deploykit.errors import UsageError
+from deploykit.graph.values import make_values
 from deploykit.lazy import np
 
 if TYPE_CHECKING:
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
 def fixed_batch(inputs: Sequence[TensorSpec]) -> int | None:
     """The only batch that a graph takes, or None where any will do.
 
-    A graph with an input that has no dimension, or whose inputs differ in their first one, has no batch
-    to speak of: it runs as it is, which counts as a fixed batch of 1.
+    A graph has a batch where any of its inputs has a symbolic dimension, on whichever axis; inputs without one are
+    the same for every batch. Without any, what all inputs of more than one dimension begin with counts; where they
+    differ there is no batch to speak of: the graph runs as it is, which counts as a fixed batch of 1.
     """
-    if all(spec.dynamic_batch for spec in inputs):
+    if any(spec.dynamic_batch for spec in inputs):
         return None
-    heads = {spec.shape[0] if spec.shape else 1 for spec in inputs}
-    head = heads.pop()
+    heads = {spec.shape[0] for spec in inputs if len(spec.shape) > 1}
+    head = heads.pop() if heads else 1
     return head if isinstance(head, int) and not heads else 1
 
 
@@ -41,37 +43,20 @@ def check_batch(inputs: Sequence[TensorSpec], batch: int) -> None:
         )
 
 
-def random_tensor(spec: TensorSpec, batch: int, generator: np.random.Generator) -> NDArray[Any]:
-    """A tensor for `spec`: standard normal for floats, zeros and ones for integers and booleans.
-
-    Zeros and ones are valid as indices, lengths and masks, which arbitrary integers are not.
-    """
-    shape = spec.with_batch(batch) if spec.shape else ()
-    dtype = np.dtype(spec.dtype)
-    if dtype.kind == "f":
-        values = generator.standard_normal(shape, dtype=np.float32)
-        return np.ascontiguousarray(values, dtype=dtype)
-    if dtype.kind in "iub":
-        return np.ascontiguousarray(generator.integers(0, 2, size=shape), dtype=dtype)
-    raise UsageError(
-        f"input {spec.name!r} is of type {spec.dtype}: only numeric inputs can be made up"
-    )
-
-
 def synthetic(
     inputs: Sequence[TensorSpec], batch: int, *, seed: int = 0, sets: int = 4
 ) -> list[Feeds]:
-    """Several sets of random inputs for a session, the same for the same seed.
+    """Several sets of inputs for a session, made up as their `values` say, the same for the same seed.
 
     Args:
         inputs: what the session takes.
-        batch: for symbolic first dimensions.
+        batch: for symbolic dimensions.
         seed: seeds the generator.
         sets: how many; runs take them in turn, so that no single one stays in a cache.
     """
     generator = np.random.default_rng(seed)
     return [
-        {spec.name: random_tensor(spec, batch, generator) for spec in inputs} for _ in range(sets)
+        {spec.name: make_values(spec, batch, generator) for spec in inputs} for _ in range(sets)
     ]
 
 
@@ -85,12 +70,20 @@ def image_input(inputs: Sequence[TensorSpec]) -> tuple[TensorSpec, tuple[int, in
     if len(inputs) == 1 and len(inputs[0].shape) == 4:
         _, *rest = inputs[0].shape
         if all(isinstance(size, int) and size > 0 for size in rest):
-            channels, height, width = (int(size) for size in rest if size is not None)
-            return inputs[0], (channels, height, width)
+            first, second, third = (int(size) for size in rest if size is not None)
+            last = inputs[0].layout == "NHWC"
+            return inputs[0], (third, first, second) if last else (first, second, third)
     raise UsageError(
         f"a data set needs a graph with one image input (batch, C, H, W), this one has {shapes}: "
         "leave the data set out"
     )
+
+
+def as_input(spec: TensorSpec, images: NDArray[Any]) -> NDArray[Any]:
+    """Images (N, C, H, W) as an input takes them: in its type and layout."""
+    if spec.layout == "NHWC":
+        images = np.moveaxis(images, 1, 3)
+    return np.ascontiguousarray(images, dtype=spec.dtype)
 
 
 def from_dataset(
@@ -104,16 +97,32 @@ def from_dataset(
     feeds: list[Feeds] = []
     for index in range(sets):
         chosen = np.arange(index * batch, (index + 1) * batch) % len(images)
-        feeds.append({spec.name: np.ascontiguousarray(images[chosen], dtype=spec.dtype)})
+        feeds.append({spec.name: as_input(spec, images[chosen])})
     return feeds
 
 
-def padded(array: NDArray[Any], count: int) -> NDArray[Any]:
+def padded(array: NDArray[Any], count: int, axis: int = 0) -> NDArray[Any]:
     """`array` with its last entry repeated until there are `count`, for graphs with a fixed batch."""
-    missing = count - len(array)
-    return (
-        array if missing <= 0 else np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
-    )
+    missing = count - array.shape[axis]
+    if missing <= 0:
+        return array
+    last = np.take(array, [-1], axis=axis)
+    return np.concatenate([array, np.repeat(last, missing, axis=axis)], axis=axis)
+
+
+def output_axis(spec: TensorSpec, inputs: Sequence[TensorSpec]) -> int | None:
+    """The axis on which an output has an entry for each image; None where it has none, or where nobody can tell.
+
+    Outputs may have free dimensions of their own, such as the number of boxes found: the name tells the batch.
+    """
+    free = [axis for axis, dim in enumerate(spec.shape) if not isinstance(dim, int)]
+    names = {i.shape[axis] for i in inputs if (axis := i.batch_axis) is not None} - {None}
+    named = [axis for axis in free if spec.shape[axis] in names]
+    if named:
+        return named[0]
+    if not names or all(spec.shape[axis] is None for axis in free):
+        return 0 if 0 in free else free[0] if len(free) == 1 else None
+    return None
 
 
 def run_in_batches(
@@ -126,13 +135,28 @@ def run_in_batches(
     """
     fixed = fixed_batch(session.inputs)
     step = fixed or batch
-    total = len(next(iter(inputs.values())))
+    specs = {spec.name: spec for spec in session.inputs}
+    axes = {
+        name: (specs[name].batch_axis if not fixed else 0) if values.ndim else None
+        for name, values in inputs.items()
+    }
+    # Without a batch of its own, an input is the same for every run; a fixed batch stands first.
+    total = next(values.shape[a] for n, values in inputs.items() if (a := axes[n]) is not None)
+    if fixed:
+        axes = {n: a if a == 0 and inputs[n].shape[0] == total else None for n, a in axes.items()}
     for start in range(0, total, step):
-        part = {name: values[start : start + step] for name, values in inputs.items()}
-        count = len(next(iter(part.values())))
-        if fixed:
-            part = {name: padded(values, fixed) for name, values in part.items()}
+        count = min(step, total - start)
+        part = {}
+        for name, values in inputs.items():
+            axis = axes[name]
+            if axis is None:
+                part[name] = values
+                continue
+            values = values[(slice(None),) * axis + (slice(start, start + step),)]
+            part[name] = padded(values, fixed, axis) if fixed else values
         outputs = session.run(part)
         yield (
-            {name: values[:count] for name, values in outputs.items()} if count < step else outputs
+            {name: values[:count] if values.ndim else values for name, values in outputs.items()}
+            if fixed and count < step
+            else outputs
         )

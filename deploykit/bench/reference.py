@@ -18,6 +18,7 @@ from deploykit.bench.channel import run_child, serve
 from deploykit.bench.feeds import fixed_batch, from_dataset, synthetic
 from deploykit.codec import from_json, to_json
 from deploykit.errors import InvalidModel, OutputFailed
+from deploykit.graph.values import values_text
 from deploykit.lazy import np
 from deploykit.ort_session import input_specs, installed_version, open_session, session_options
 from deploykit.spec import OnnxModel, TensorSpec
@@ -40,13 +41,11 @@ class Reference:
 
     Attributes:
         source: what made them, for the `drift_reference` column.
-        dynamic: whether the runs may be cut into other batches.
         inputs: for each run, tensors by name.
         outputs: for each run, tensors by name.
     """
 
     source: str
-    dynamic: bool
     inputs: tuple[Arrays, ...]
     outputs: tuple[Arrays, ...]
 
@@ -59,6 +58,7 @@ class ReferenceRequest:
     path: Path
     dataset: str | None
     seed: int
+    batch: int
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,6 @@ class _Meta:
     """What a file holds beside its arrays: which tensors of which runs they are."""
 
     source: str
-    dynamic: bool
     runs: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -84,6 +83,7 @@ def make_reference(
     *,
     dataset: str | None = None,
     seed: int = 0,
+    batch: int = 1,
     timeout_s: float = TIMEOUT_S,
 ) -> Path:
     """Write the reference of an fp32 graph, in a process of its own, unless the file is there.
@@ -91,8 +91,10 @@ def make_reference(
     Args:
         model: the fp32 graph.
         path: the .npz file to write; its folder exists.
-        dataset: the inputs are its first test images; None: seeded standard normal values.
-        seed: seeds the generator of the normal values.
+        dataset: the inputs are its first test images; None: seeded values, as the inputs' `values` say.
+        seed: seeds the generator of the values.
+        batch: images per run, as the engine that is to be judged will take them: what a graph computes may depend
+            on it, and only so have its outputs the same shapes whatever their axes mean.
         timeout_s: seconds until the process is given up.
 
     Returns:
@@ -103,7 +105,7 @@ def make_reference(
         OutputFailed: `path` can't be written.
     """
     if not path.exists():
-        request = ReferenceRequest(model.path, path, dataset, seed)
+        request = ReferenceRequest(model.path, path, dataset, seed, batch)
         run_child("deploykit.bench.reference", request, str, timeout_s)
     return path
 
@@ -128,14 +130,13 @@ def read_reference(path: Path) -> Reference:
         raise InvalidModel(
             f"the drift reference {path} can't be read: {error}; delete it to have it made again"
         ) from error
-    return Reference(meta.source, meta.dynamic, inputs, outputs)
+    return Reference(meta.source, inputs, outputs)
 
 
 def write_reference(path: Path, reference: Reference) -> None:
     """Write a reference, whole or not at all."""
     meta = _Meta(
         reference.source,
-        reference.dynamic,
         len(reference.inputs),
         tuple(reference.inputs[0]),
         tuple(reference.outputs[0]),
@@ -171,7 +172,7 @@ def write_npz(path: Path, arrays: Mapping[str, Any], *, compressed: bool) -> Non
             Path(temporary).unlink(missing_ok=True)
 
 
-def compute_reference(model: Path, dataset: str | None, seed: int) -> Reference:
+def compute_reference(model: Path, dataset: str | None, seed: int, batch: int = 1) -> Reference:
     """Run the graph in this process; see `make_reference`."""
     session = open_session(
         model,
@@ -182,13 +183,12 @@ def compute_reference(model: Path, dataset: str | None, seed: int) -> Reference:
         ),
     )
     inputs = input_specs(session)
-    fixed = fixed_batch(inputs)
     images = image_count(inputs)
-    batch = fixed or images
+    batch = fixed_batch(inputs) or batch
     sets = max(1, math.ceil(images / batch))
     if dataset is None:
         feeds = synthetic(inputs, batch, seed=seed, sets=sets)
-        what = f"standard normal inputs (seed {seed})"
+        what = f"{made_up_text(inputs)} (seed {seed})"
     else:
         feeds = from_dataset(inputs, batch, dataset, sets=sets)
         what = f"images of {dataset}"
@@ -197,11 +197,17 @@ def compute_reference(model: Path, dataset: str | None, seed: int) -> Reference:
         {n: np.asarray(v) for n, v in zip(names, session.run(names, f), strict=True)} for f in feeds
     )
     source = f"fp32 on onnxruntime {installed_version()}, not optimised, {batch * sets} {what}"
-    return Reference(source, fixed is None, tuple(feeds), outputs)
+    return Reference(source, tuple(feeds), outputs)
+
+
+def made_up_text(inputs: tuple[TensorSpec, ...]) -> str:
+    """What made-up inputs are, in words."""
+    kinds = {values_text(spec) for spec in inputs}
+    return "standard normal inputs" if kinds == {"normal"} else "made-up inputs"
 
 
 def _make(request: ReferenceRequest) -> str:
-    reference = compute_reference(request.model, request.dataset, request.seed)
+    reference = compute_reference(request.model, request.dataset, request.seed, request.batch)
     write_reference(request.path, reference)
     return reference.source
 

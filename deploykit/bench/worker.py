@@ -13,7 +13,7 @@ from deploykit.bench import columns
 from deploykit.bench.accuracy import agreement, evaluate
 from deploykit.bench.channel import serve
 from deploykit.bench.drift import compare
-from deploykit.bench.feeds import check_batch, image_input, run_in_batches, synthetic
+from deploykit.bench.feeds import check_batch, image_input, synthetic
 from deploykit.bench.memory import HostMemory
 from deploykit.bench.reference import read_reference, write_npz
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, WorkerResult
@@ -155,13 +155,7 @@ def _drift(
 ) -> tuple[dict[str, Any], list[Note]]:
     assert request.drift_reference is not None
     reference = read_reference(request.drift_reference)
-    outputs = []
-    for feeds in reference.inputs:
-        if reference.dynamic:
-            parts = list(run_in_batches(session, feeds, request.batch))
-            outputs.append({name: np.concatenate([p[name] for p in parts]) for name in parts[0]})
-        else:
-            outputs.append(session.run(feeds))
+    outputs = [session.run(feeds) for feeds in reference.inputs]
     drift = compare(reference.outputs, outputs)
     details["drift"] = vars(drift)
     return columns.of_drift(drift, reference.source)

@@ -8,11 +8,12 @@ import click
 
 from deploykit.cli.options import group, read_by
 from deploykit.errors import UsageError
-from deploykit.spec import BuildOptions
+from deploykit.spec import BuildOptions, InputChoice
 from deploykit.store import Store
 from deploykit.workflow.calibration import CalibrationChoice, KeepChoice
 from deploykit.workflow.network import open_store
-from deploykit.workflow.plan import Variants, fractions, numbers
+from deploykit.workflow.plan import Variants, fractions, input_dims, input_shapes, numbers
+from deploykit.workflow.plan import input_values as values_of
 
 NUMBERS = read_by(numbers)
 FRACTIONS = read_by(fractions)
@@ -45,6 +46,30 @@ FRACTIONS = read_by(fractions)
         "--resolution", type=int, metavar="PX", help="Base input size, which --rho multiplies."
     ),
     click.option("--seed", type=int, default=0, metavar="N", help="Of random weights."),
+    click.option(
+        "--shape",
+        multiple=True,
+        metavar="NAME=1x3x320x320",
+        help="Of an input of an .onnx file that leaves sizes open; can be repeated.",
+    ),
+    click.option(
+        "--dim",
+        multiple=True,
+        metavar="NAME=SIZE",
+        help="Of an open dimension by its name, such as height=320; can be repeated.",
+    ),
+    click.option(
+        "--input",
+        "input_values",
+        multiple=True,
+        metavar="NAME=VALUES",
+        help="What an input is fed: FILE.npy, range(0,255), constant(16000), tokens(0,30000).",
+    ),
+    click.option(
+        "--layout",
+        type=click.Choice(["NCHW", "NHWC"]),
+        help="Of image inputs; else found from the graph.",
+    ),
 )
 def network_options(
     alpha: tuple[float, ...],
@@ -53,14 +78,19 @@ def network_options(
     num_classes: int | None,
     resolution: int | None,
     seed: int,
+    shape: tuple[str, ...],
+    dim: tuple[str, ...],
+    input_values: tuple[str, ...],
+    layout: str | None,
 ) -> Variants:
     """Which variants of the named networks are meant.
 
     Raises:
-        UsageError: a list is empty.
+        UsageError: a list is empty, or what is said of inputs can't be read.
     """
     check_multipliers(alpha, rho)
-    return Variants(alpha, rho, weights, num_classes, resolution, seed)
+    inputs = InputChoice(input_shapes(shape), input_dims(dim), values_of(input_values), layout)
+    return Variants(alpha, rho, weights, num_classes, resolution, seed, inputs)
 
 
 def check_multipliers(alpha: tuple[float, ...], rho: tuple[Fraction, ...]) -> None:

@@ -24,6 +24,7 @@ class ElementType(IntEnum):
     INT16 = 5
     INT64 = 7
     STRING = 8
+    BOOL = 9
     FLOAT16 = 10
     DOUBLE = 11
     BFLOAT16 = 16

@@ -14,12 +14,12 @@ from deploykit import codec
 from deploykit.errors import InvalidModel, OutputFailed, UsageError
 from deploykit.graph.check import check
 from deploykit.graph.compute_types import precision_of
-from deploykit.graph.element_types import ElementType
+from deploykit.graph.declare import declare
 from deploykit.graph.external import embed, external_files
-from deploykit.graph.shapes import skeleton
+from deploykit.graph.inputs import spec_of
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
-from deploykit.spec import Dim, ModelSpec, OnnxModel, TensorSpec
+from deploykit.spec import ModelSpec, OnnxModel, stored_inputs
 from deploykit.store import file_sha256
 
 #: Keys of the model's metadata under which deploykit writes where a graph came from.
@@ -76,49 +76,27 @@ def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
             `deploykit.graph.check`); one line says what is wrong.
         DriftFailed: a weight is not a number.
     """
+    return read_source(path)[0]
+
+
+def read_source(path: str | os.PathLike[str]) -> tuple[onnx.ModelProto, str, bool]:
+    """Read and check an ONNX file as `read_model`, and tell the file itself apart from what was read.
+
+    Returns:
+        The model; the SHA-256 of its bytes, which covers files beside it that hold weights; and whether a copy of
+        the file's bytes is the same model: no weights elsewhere, and nothing that had to be declared.
+    """
     path = Path(path)
     model = _parse(path)
+    files = external_files(model, path)
+    sha256 = file_sha256(path)
+    if files:
+        parts = [sha256, *(file_sha256(file) for file in files)]
+        sha256 = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     embed(model, path)
-    complete_outputs(model)
+    declared = declare(model)
     check(model, path)
-    return model
-
-
-def complete_outputs(model: onnx.ModelProto) -> None:
-    """Write into the model what inference tells of outputs that are declared without a type or shape.
-
-    ONNX asks for neither where they can be inferred; an output whose shape depends on values stays without.
-    """
-    bare = [
-        value
-        for value in model.graph.output
-        if value.type.WhichOneof("value") is None
-        or (value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape"))
-    ]
-    if not bare:
-        return
-    try:
-        inferred = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True).graph
-    except onnx.shape_inference.InferenceError:
-        return  # what contradicts itself is named by the checks
-    known = {value.name: value for value in [*inferred.value_info, *inferred.output]}
-    for value in bare:
-        found = known.get(value.name)
-        if found is not None and found.type.HasField("tensor_type"):
-            value.type.CopyFrom(found.type)
-
-
-def tensor_spec(value: onnx.ValueInfoProto) -> TensorSpec:
-    """Describe an input or output of a graph."""
-
-    def dim_of(dim: Any) -> Dim:
-        if dim.HasField("dim_value"):
-            return int(dim.dim_value)
-        return str(dim.dim_param) or None
-
-    tensor = value.type.tensor_type
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type or ElementType.FLOAT)
-    return TensorSpec(value.name, tuple(dim_of(d) for d in tensor.shape.dim), dtype.name)
+    return model, sha256, not (files or declared)
 
 
 def _spec_of(metadata: Mapping[str, str], path: Path) -> ModelSpec:
@@ -159,13 +137,14 @@ def describe(
     path = Path(path)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     view = GraphView(model)
+    choices = stored_inputs(metadata)
     return OnnxModel(
         path=path,
         sha256=sha256,
         spec=_spec_of(metadata, path) if spec is None else spec,
         precision=precision_of(view),
-        inputs=tuple(tensor_spec(value) for value in view.inputs),
-        outputs=tuple(tensor_spec(value) for value in model.graph.output),
+        inputs=tuple(spec_of(value, choices.get(value.name)) for value in view.inputs),
+        outputs=tuple(spec_of(value) for value in model.graph.output),
         recipe=_recipe_of(metadata) if recipe is None else recipe,
     )
 
@@ -179,16 +158,7 @@ def open_model(path: str | os.PathLike[str], spec: ModelSpec | None = None) -> O
     Raises:
         InvalidModel: as `read_model`.
     """
-    path = Path(path)
-    model = _parse(path)
-    files = external_files(model, path)
-    sha256 = file_sha256(path)
-    if files:
-        parts = [sha256, *(file_sha256(file) for file in files)]
-        sha256 = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    embed(model, path)
-    complete_outputs(model)
-    check(model, path)
+    model, sha256, _ = read_source(path)
     return describe(model, path, sha256, spec)
 
 

@@ -98,13 +98,21 @@ def tensor_shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
 
 
 def fixed_dims(model: onnx.ModelProto, dims: Mapping[str, int]) -> dict[str, int]:
-    """Decide each symbolic dimension of the inputs: those that come first are the batch, and 1.
+    """Decide each symbolic dimension of the inputs: the only one, or those that come first, are the batch, and 1.
 
     Raises:
         UsageError: other dimensions are symbolic and not in `dims`; the message lists them.
     """
     fixed = dict(dims)
     inputs = graph_inputs(model.graph)
+    names = {
+        dim.dim_param
+        for value in inputs
+        for dim in value.type.tensor_type.shape.dim
+        if dim.dim_param and dim.dim_param not in fixed
+    }
+    if len(names) == 1:  # as `graph.inputs` leaves a graph: the batch, on whichever axis
+        fixed.setdefault(names.pop(), 1)
     for value in inputs:
         shape = value.type.tensor_type.shape.dim
         if shape and shape[0].dim_param:
@@ -114,13 +122,15 @@ def fixed_dims(model: onnx.ModelProto, dims: Mapping[str, int]) -> dict[str, int
             dim.dim_param or f"{value.name}[{place}]"
             for value in inputs
             for place, dim in enumerate(value.type.tensor_type.shape.dim)
-            if place > 0 and not dim.HasField("dim_value") and dim.dim_param not in fixed
+            if place > 0
+            and (not dim.HasField("dim_value") or dim.dim_value <= 0)
+            and dim.dim_param not in fixed
         }
     )
     if missing:
         raise UsageError(
             f"the model's inputs have dynamic dimensions beside the batch: {', '.join(missing)}; "
-            "give each a size, or export the model with a fixed input size"
+            "give each a size with --shape or --dim"
         )
     return fixed
 
@@ -129,7 +139,7 @@ def _fix(value: onnx.ValueInfoProto, fixed: Mapping[str, int], batch: bool) -> N
     for place, dim in enumerate(value.type.tensor_type.shape.dim):
         if dim.dim_param in fixed:
             dim.dim_value = fixed[dim.dim_param]
-        elif batch and place == 0 and not dim.HasField("dim_value"):
+        elif batch and place == 0 and (not dim.HasField("dim_value") or dim.dim_value <= 0):
             dim.dim_value = 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,11 @@ from deploykit.claims import evaluate_claims, table
 from deploykit.columns import NAMES
 from deploykit.errors import UsageError
 from deploykit.graph.count import count_graph
+from deploykit.graph.inputs import take_inputs
+from deploykit.graph.read_write import read_model
 from deploykit.lazy import pd
 from deploykit.report.csv import rows_of
-from deploykit.spec import BuildOptions, Counts, Engine, ModelSpec, OnnxModel
+from deploykit.spec import BuildOptions, Counts, Engine, InputChoice, ModelSpec, OnnxModel
 from deploykit.store import Store
 from deploykit.workflow.build import build_network, check_precisions, usable_backends
 from deploykit.workflow.calibration import CalibrationChoice
@@ -201,15 +203,30 @@ def check_claims(ids: Iterable[str] | None = None, rows: Any = None) -> pd.DataF
 def count(
     path_or_module: str | os.PathLike[str] | torch.nn.Module,
     input_shape: tuple[int, int, int] | None = None,
+    *,
+    shapes: Mapping[str, Sequence[int | None]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    layout: str | None = None,
 ) -> Counts:
     """Parameters, MACs and bytes of a network: an .onnx file, or a module with the (C, H, W) of its input.
 
+    Args:
+        path_or_module: the network.
+        input_shape: (C, H, W) of a module's input.
+        shapes: of a file's inputs that leave sizes open, by name; None in a shape leaves one as it is.
+        dims: sizes of a file's open dimensions by their names. Those that nothing is said of are taken as in
+            every command: 224 for height and width of images, 1 elsewhere.
+        layout: "NHWC" or "NCHW" of image inputs; None finds out.
+
     Raises:
         InvalidModel: the file is no sound ONNX graph.
-        UsageError: a module without `input_shape`.
+        UsageError: a module without `input_shape`, or a shape that contradicts the file.
     """
     if isinstance(path_or_module, str | os.PathLike):
-        return count_graph(Path(path_or_module))
+        model = read_model(path_or_module)
+        given = tuple((name, tuple(shape)) for name, shape in (shapes or {}).items())
+        take_inputs(model, InputChoice(given, tuple((dims or {}).items()), layout=layout))
+        return count_graph(model)
     if input_shape is None:
         raise UsageError(
             "counting a module needs the shape of its input: give input_shape=(C, H, W)"

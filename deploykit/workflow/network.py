@@ -15,8 +15,12 @@ from deploykit.code_digest import code_digest
 from deploykit.errors import UsageError
 from deploykit.graph.count import count_graph
 from deploykit.graph.export import export_model
-from deploykit.graph.read_write import open_model, read_model, save_model
-from deploykit.spec import ModelSpec, OnnxModel
+from deploykit.graph.inputs import take_inputs
+from deploykit.graph.read_write import describe, read_source, write_model
+from deploykit.graph.values import parse_values
+from deploykit.lazy import onnx
+from deploykit.row import Note
+from deploykit.spec import ModelFile, ModelSpec, OnnxModel
 from deploykit.store import Entry, GraphManifest, NetworkManifest, Store, default_root, file_sha256
 from deploykit.workflow.plan import DEFAULT_MODELS, Source, Variants
 from deploykit.zoo import weights
@@ -35,6 +39,7 @@ class Network:
         facts: parameters, macs, activation_bytes, weight_bytes, uncounted, as counted in the graph.
         dataset: whose test part judges its accuracy, where its weights are trained for one.
         hit: whether it was in the store.
+        notes: what was taken for what its file leaves open.
     """
 
     model: OnnxModel
@@ -42,6 +47,7 @@ class Network:
     facts: Mapping[str, Any]
     dataset: str | None
     hit: bool
+    notes: tuple[Note, ...] = ()
 
 
 def open_store(folder: str | None) -> Store:
@@ -56,14 +62,18 @@ def open_store(folder: str | None) -> Store:
     return Store(root)
 
 
-def obtain_network(source: Source, store: Store) -> Network:
+def obtain_network(source: Source | Path, store: Store) -> Network:
     """The graph of `source`: found in the store, or exported and verified, or taken in from its file.
+
+    The inputs of a file are made definite (`graph.inputs`): after it, their only free dimension is the batch.
 
     Raises:
         UsageError, InvalidModel, MissingDependency, DriftFailed: as `zoo.create`, `graph.export` and
             `graph.loading` say; nothing is left in the store.
     """
     if isinstance(source, Path):
+        source = ModelFile(source)
+    if isinstance(source, ModelFile):
         return _from_file(source, None, store)
     if ":" in source.name:
         # The user's code may have changed in ways that can't be seen, so it is exported each time and the
@@ -71,7 +81,7 @@ def obtain_network(source: Source, store: Store) -> Network:
         with tempfile.TemporaryDirectory(prefix="deploykit-") as folder:
             path = Path(folder) / "model.onnx"
             export_model(source, path)
-            return _from_file(path, source, store)
+            return _from_file(ModelFile(path), source, store)
     return _from_zoo(source, store)
 
 
@@ -93,20 +103,42 @@ def _from_zoo(spec: ModelSpec, store: Store) -> Network:
     )
 
 
-def _from_file(file: Path, spec: ModelSpec | None, store: Store) -> Network:
-    model = open_model(file, spec)
-    label = f"{model.spec.label.replace(':', '.')}-{model.precision}"
+def _from_file(file: ModelFile, spec: ModelSpec | None, store: Store) -> Network:
+    proto, sha256, whole = read_source(file.path)
+    source = describe(proto, file.path, sha256, spec)
+    label = f"{source.spec.label.replace(':', '.')}-{source.precision}"
+    given = file.inputs
+    # The file of an input's values goes by its digest.
+    values = tuple((name, parse_values(text, f"--input {name}=")) for name, text in given.values)
+    given = dataclasses.replace(given, values=values)
 
     def make(path: Path) -> Mapping[str, Any]:
-        if file_sha256(file) == model.sha256:  # all in one file: its bytes are taken as they are
-            shutil.copyfile(file, path)
+        before = _declared(proto)
+        notes = take_inputs(proto, given)
+        if whole and _declared(proto) == before:  # its bytes are taken as they are
+            shutil.copyfile(file.path, path)
+            digest = sha256
         else:
-            save_model(read_model(file), path)
-        facts = _describe(dataclasses.replace(model, path=path))
-        return facts | {"dataset": None, "origin": str(file.absolute())}
+            digest = write_model(proto, path)
+        facts = _describe(describe(proto, path, digest, source.spec))
+        return facts | {
+            "dataset": None,
+            "origin": str(file.path.absolute()),
+            "notes": notes,
+            "given": codec.to_values(given),
+        }
 
-    fields = {"source_sha256": model.sha256, "code": code_digest(__name__)}
-    return _network(store.produce(NetworkManifest, label, fields, "model.onnx", make), model.spec)
+    fields = {"source_sha256": sha256, "code": code_digest(__name__)}
+    if given:
+        fields["inputs"] = codec.to_values(given)
+    return _network(store.produce(NetworkManifest, label, fields, "model.onnx", make), source.spec)
+
+
+def _declared(model: onnx.ModelProto) -> tuple[bytes, ...]:
+    """What `take_inputs` may change of a model."""
+    graph = model.graph
+    parts = (*graph.input, *graph.output, *graph.value_info, *model.metadata_props)
+    return tuple(part.SerializeToString(deterministic=True) for part in parts)
 
 
 def _checkpoint(spec: ModelSpec) -> Path | None:
@@ -143,6 +175,7 @@ def _network(entry: Entry[NetworkManifest], spec: ModelSpec) -> Network:
         facts=entry.values["counts"],
         dataset=entry.manifest.dataset,
         hit=entry.hit,
+        notes=entry.manifest.notes,
     )
 
 
@@ -164,8 +197,8 @@ def input_chw(model: OnnxModel) -> tuple[int, int, int] | None:
     """Channels, height, width of the graph's image input, or None where it has no such input."""
     if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
         return None
-    channels, height, width = model.inputs[0].with_batch(1)[1:]
-    return channels, height, width
+    first, second, third = model.inputs[0].with_batch(1)[1:]
+    return (third, first, second) if model.inputs[0].layout == "NHWC" else (first, second, third)
 
 
 def stored_sources(store: Store) -> list[Source]:
@@ -179,7 +212,7 @@ def stored_sources(store: Store) -> list[Source]:
         if origin is None:
             sources.append(entry.manifest.network)
         elif Path(origin).is_file():
-            sources.append(Path(origin))
+            sources.append(ModelFile(Path(origin), entry.manifest.given))
     return list(dict.fromkeys(sources))
 
 

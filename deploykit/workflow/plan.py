@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
 from deploykit import zoo
 from deploykit.errors import InvalidModel, UnknownName, UsageError
-from deploykit.spec import ModelSpec
+from deploykit.spec import InputChoice, ModelFile, ModelSpec
 
 #: A network to work on: a spec that the zoo can make, or a file of the user's own.
-Source = ModelSpec | Path
+Source = ModelSpec | ModelFile
 
 #: Data sets that weights come for; of a user's own images nobody knows which weights fit.
 TRAINED_ON = ("digits", "fashion-mnist")
@@ -29,7 +30,10 @@ DEFAULT_MODELS: tuple[ModelSpec, ...] = (
 
 @dataclass(frozen=True)
 class Variants:
-    """The options that make several networks out of one name; `None` weights are random ones."""
+    """The options that make several networks out of one name, and `inputs`, which is said of those of files.
+
+    `None` weights are random ones.
+    """
 
     alphas: tuple[float, ...] = (1.0,)
     rhos: tuple[Fraction, ...] = (Fraction(1),)
@@ -37,6 +41,7 @@ class Variants:
     num_classes: int | None = None
     resolution_px: int | None = None
     seed: int = 0
+    inputs: InputChoice = field(default_factory=InputChoice)
 
 
 def is_file(model: str) -> bool:
@@ -62,7 +67,7 @@ def plan(models: Sequence[str], variants: Variants, data: str | None = None) -> 
     """
     sources: list[Source] = []
     for text in models:
-        sources += [_existing(text)] if is_file(text) else _of_name(text, variants)
+        sources += [_existing(text, variants.inputs)] if is_file(text) else _of_name(text, variants)
     _refuse_idle(sources, models, variants)
     trained_on = (data or "").partition(":")[0]
     if variants.weights == "trained" and trained_on in TRAINED_ON:
@@ -77,13 +82,13 @@ def plan(models: Sequence[str], variants: Variants, data: str | None = None) -> 
     return list(dict.fromkeys(sources))
 
 
-def _existing(text: str) -> Path:
+def _existing(text: str, inputs: InputChoice) -> ModelFile:
     path = Path(text)
     if path.is_dir():
         raise InvalidModel(f"{text} is a folder; give the path of an .onnx file")
     if not path.exists():
         raise InvalidModel(f"no such file: {text}; give the path of an .onnx file")
-    return path
+    return ModelFile(path, inputs)
 
 
 def _of_name(text: str, variants: Variants) -> list[Source]:
@@ -122,6 +127,11 @@ def _refuse_idle(sources: Sequence[Source], models: Sequence[str], variants: Var
         raise UsageError(
             f"{names} has no resolution multiplier, its input size is fixed: leave --rho out"
         )
+    if variants.inputs and specs and len(specs) == len(sources):
+        raise UsageError(
+            f"{names} is made with its inputs: leave --shape, --dim, --input and --layout out, which say what "
+            "an .onnx file leaves open"
+        )
     if specs or not sources:
         return
     for option, given in (
@@ -139,6 +149,54 @@ def _has(spec: ModelSpec, multiplier: str) -> bool:
         return True
     architecture = zoo.lookup(spec.name)
     return architecture.has_alpha if multiplier == "alpha" else architecture.has_rho
+
+
+def input_shapes(texts: Sequence[str]) -> tuple[tuple[str, tuple[int | None, ...]], ...]:
+    """What `--shape NAME=1x3x320x320` means, also without a name for the only input; "?" leaves a size open.
+
+    Raises:
+        UsageError: it is no shape.
+    """
+    return tuple(_shape(text) for text in texts)
+
+
+def _shape(text: str) -> tuple[str, tuple[int | None, ...]]:
+    name, _, sizes = text.rpartition("=")
+    parts = re.split(r"[x,]", sizes.strip()) if sizes.strip() != "scalar" else []
+    if not all(part in ("?", "N", "n", "-1") or (part.isdigit() and int(part)) for part in parts):
+        raise UsageError(
+            f"--shape takes NAME=1x3x320x320, sizes from 1 or ? for one that stays open, not {text!r}"
+        )
+    return name.strip(), tuple(int(part) if part.isdigit() else None for part in parts)
+
+
+def input_dims(texts: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """What `--dim height=320` means.
+
+    Raises:
+        UsageError: it is no name with a size.
+    """
+    pairs = [text.rpartition("=") for text in texts]
+    for name, _, size in pairs:
+        if not name or not size.strip().isdigit() or not int(size):
+            raise UsageError(f"--dim takes NAME=SIZE such as height=320, not {name or size!r}")
+    return tuple((name.strip(), int(size)) for name, _, size in pairs)
+
+
+def input_values(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """What `--input NAME=range(0,255)` means; the values themselves are read where the network is.
+
+    Raises:
+        UsageError: there is no name or no values.
+    """
+    pairs = [text.rpartition("=") for text in texts]
+    for name, _, values in pairs:
+        if not name or not values:
+            raise UsageError(
+                "--input takes NAME=FILE.npy, NAME=range(0,255), NAME=constant(16000) or "
+                f"NAME=tokens(0,30000), not {name or values!r}"
+            )
+    return tuple((name.strip(), values.strip()) for name, _, values in pairs)
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:

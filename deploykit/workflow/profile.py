@@ -34,6 +34,7 @@ from deploykit.workflow.network import Network, obtain_network
 from deploykit.workflow.plan import Source
 from deploykit.workflow.roofline import Roofline
 from deploykit.workflow.rows import (
+    at_fixed_batch,
     emulated_note,
     losses_note,
     of_configuration,
@@ -77,11 +78,12 @@ class Profiler:
             row = Row(of_configuration(configuration, self.run_id))
             try:
                 network = self._network(configuration.source, networks)
-                row = row.plus(of_network(network))
+                wanted_here, fixed = at_fixed_batch(network, configuration)
+                row = row.plus(of_network(network, wanted_here.batch), [*network.notes, *fixed])
                 backend = get(configuration.backend)
-                built = self._build(network, configuration, backend)
+                built = self._build(network, wanted_here, backend)
                 row = row.plus(of_engine(built.engine, configuration.precision))
-                row = self._measure(row, network, built, backend, configuration)
+                row = self._measure(row, network, built, backend, wanted_here)
             except OutputFailed:
                 raise
             except DeploykitError as error:
@@ -95,9 +97,10 @@ class Profiler:
             DeploykitError: it can't be exported, converted or built.
         """
         network, backend = self._network(wanted.source, {}), get(wanted.backend)
+        wanted, fixed = at_fixed_batch(network, wanted)
         built = self._build(network, wanted, backend)
-        known = of_configuration(wanted, self.run_id) | of_network(network)
-        row = Row(known | of_engine(built.engine, wanted.precision))
+        known = of_configuration(wanted, self.run_id) | of_network(network, wanted.batch)
+        row = Row(known | of_engine(built.engine, wanted.precision), (*network.notes, *fixed))
         return row, self._request(built, wanted)
 
     def _network(self, source: Source, known: dict[Source, Network | DeploykitError]) -> Network:
@@ -133,10 +136,11 @@ class Profiler:
         if isinstance(device, Reason):
             return row.plus({"status": "skipped"}, [Note("failed", str(device))])
         dataset, missing = self._judged_on(network)
-        reference = network.folder / outputs_name("reference", dataset, REFERENCE)
+        name = outputs_name(f"reference-b{wanted.batch}", dataset, REFERENCE)
+        reference = network.folder / name
         if not reference.exists():
             self.say(f"drift reference of {network.model.spec.label}")
-            make_reference(network.model, reference, dataset=dataset)
+            make_reference(network.model, reference, dataset=dataset, batch=wanted.batch)
         self.say(f"measure {wanted.text}")
         request = self._request(built, wanted)
         # Outputs are the engine's, not the process': one of the repeats judges them.

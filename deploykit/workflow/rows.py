@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from deploykit import env
 from deploykit.backends import get
 from deploykit.backends.building import precision_share
+from deploykit.bench.feeds import fixed_batch
 from deploykit.columns import SCHEMA_VERSION
 from deploykit.errors import DeploykitError, MissingDependency
+from deploykit.graph.values import inputs_text
 from deploykit.row import Note, Row
 from deploykit.spec import Engine, ModelSpec, OnnxModel
 from deploykit.workflow.configuration import Configuration
@@ -25,12 +28,13 @@ def of_configuration(wanted: Configuration, run_id: str) -> dict[str, Any]:
         UnknownName: there is no such backend.
     """
     spec = wanted.source if isinstance(wanted.source, ModelSpec) else None
+    stem = "" if isinstance(wanted.source, ModelSpec) else wanted.source.stem
     backend = get(wanted.backend)
     return {
         "schema": SCHEMA_VERSION,
         "run_id": run_id,
         "env_id": env.env_id(),
-        "model": spec.name if spec else Path(str(wanted.source)).stem,
+        "model": spec.name if spec else stem,
         "alpha": spec.alpha if spec else None,
         "rho": str(spec.rho) if spec else None,
         "weights": weights_text(spec.weights) if spec else "file",
@@ -45,9 +49,19 @@ def of_configuration(wanted: Configuration, run_id: str) -> dict[str, Any]:
     }
 
 
-def of_network(network: Network) -> dict[str, Any]:
-    """What was counted in the FP32 graph: parameters, and MACs of one image."""
-    return {name: network.facts[name] for name in ("parameters", "macs")}
+def of_network(network: Network, batch: int) -> dict[str, Any]:
+    """What was counted in the FP32 graph, and what its inputs are fed at a batch."""
+    counted = {name: network.facts[name] for name in ("parameters", "macs")}
+    return counted | {"batch": batch, "inputs": inputs_text(network.model.inputs, batch)}
+
+
+def at_fixed_batch(network: Network, wanted: Configuration) -> tuple[Configuration, list[Note]]:
+    """The configuration at the batch that the network's file insists on, where another than 1 is not asked for."""
+    fixed = fixed_batch(network.model.inputs)
+    if fixed is None or fixed == wanted.batch or wanted.batch != 1:
+        return wanted, []
+    note = Note("inputs", f"the graph takes batch {fixed} only, so that is what was run")
+    return replace(wanted, batch=fixed), [note]
 
 
 def of_engine(engine: Engine, precision: str) -> dict[str, Any]:

@@ -19,21 +19,22 @@ def test_a_reference_holds_the_graph_s_own_outputs(tiny, tmp_path):
     import onnx.reference
 
     content = tiny.classifier()
-    path = make_reference(tiny.as_model(tmp_path / "m.onnx", content), tmp_path / "r.npz", seed=3)
+    path = make_reference(
+        tiny.as_model(tmp_path / "m.onnx", content), tmp_path / "r.npz", seed=3, batch=32
+    )
     found = read_reference(path)
     evaluator = onnx.reference.ReferenceEvaluator(onnx.load_from_string(content))
     (inputs,), (outputs,) = found.inputs, found.outputs
     assert inputs["image"].shape == (32, 1, 8, 8)
     expected = evaluator.run(None, inputs)[0]
     np.testing.assert_allclose(outputs["logits"], expected, rtol=1e-4, atol=1e-4)
-    assert found.dynamic
     assert abs(float(inputs["image"].std()) - 1) < 0.1
     assert np.array_equal(synthetic(IMAGE, 32, seed=3, sets=1)[0]["image"], inputs["image"])
 
 
 def test_a_reference_of_a_data_set_holds_its_test_images(tiny, tmp_path):
     model = tiny.as_model(tmp_path / "m.onnx", tiny.classifier())
-    found = read_reference(make_reference(model, tmp_path / "r.npz", dataset="digits"))
+    found = read_reference(make_reference(model, tmp_path / "r.npz", dataset="digits", batch=32))
     assert np.array_equal(
         found.inputs[0]["image"], from_dataset(IMAGE, 32, "digits", sets=1)[0]["image"]
     )
@@ -53,7 +54,6 @@ def test_a_graph_of_a_fixed_batch_is_compared_in_whole_runs(tiny, tmp_path, batc
     content = tiny.classifier(batch=batch)
     path = make_reference(tiny.as_model(tmp_path / "m.onnx", content), tmp_path / "r.npz")
     found = read_reference(path)
-    assert not found.dynamic
     assert {inputs["image"].shape[0] for inputs in found.inputs} == {batch}
     engine = tiny.store_engine(tmp_path / "engines", content)
     request = WorkerRequest(
@@ -63,7 +63,9 @@ def test_a_graph_of_a_fixed_batch_is_compared_in_whole_runs(tiny, tmp_path, batc
 
 
 def test_drift_is_found_at_the_row_s_own_batch(tiny, tmp_path):
-    path = make_reference(tiny.as_model(tmp_path / "m.onnx", tiny.classifier()), tmp_path / "r.npz")
+    model = tiny.as_model(tmp_path / "m.onnx", tiny.classifier())
+    path = make_reference(model, tmp_path / "r.npz", batch=5)
+    assert {run["image"].shape[0] for run in read_reference(path).inputs} == {5}
     engine = tiny.store_engine(tmp_path / "engines", tiny.classifier(scale=1.5))
     request = WorkerRequest(
         engine.folder, "onnxruntime", batch=5, policy=SHORT, drift_reference=path
@@ -106,7 +108,11 @@ def test_the_batch_of_a_graph_is_fixed_where_any_input_says_so():
     assert fixed_batch(IMAGE) is None
     assert fixed_batch((token,)) == 1
     assert fixed_batch((TensorSpec("x", (4, 2), "float32"),) * 2) == 4
-    assert fixed_batch((TensorSpec("x", (4, 2), "float32"), TensorSpec("s", (), "float32"))) == 1
+    assert fixed_batch((TensorSpec("x", (4, 2), "float32"), TensorSpec("s", (), "float32"))) == 4
+    assert (
+        fixed_batch((TensorSpec("x", (4, 2), "float32"), TensorSpec("s", (2, 4), "float32"))) == 1
+    )
+    assert fixed_batch((*IMAGE, TensorSpec("rate", (), "int64"))) is None
     check_batch(IMAGE, 7)
 
 

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deploykit.errors import DeploykitError, InvalidModel, UnknownName, UsageError
-from deploykit.spec import ModelSpec
+from deploykit.spec import ModelFile, ModelSpec
 from deploykit.workflow.plan import (
     DEFAULT_MODELS,
     Variants,
@@ -62,7 +61,7 @@ def test_aliases_mean_the_same_network_once():
 
 def test_a_file_is_a_path_and_stands_beside_names(light_squeezenet):
     sources = plan([str(light_squeezenet), "mobilenet"], Variants(alphas=(0.5,)))
-    assert sources[0] == light_squeezenet
+    assert sources[0] == ModelFile(light_squeezenet)
     assert labels(sources)[1] == "mobilenet-a0.5"
 
 
@@ -178,7 +177,7 @@ def test_any_name_is_a_network_or_one_line(text):
 
 
 def test_a_source_is_listed_once(light_squeezenet):
-    assert plan([str(light_squeezenet)] * 2, Variants()) == [Path(light_squeezenet)]
+    assert plan([str(light_squeezenet)] * 2, Variants()) == [ModelFile(light_squeezenet)]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,88 @@
+"""What the nodes behind an input tell of it: its channels and their place, the table that it looks up in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from deploykit.graph.nodes import attribute
+from deploykit.graph.view import GraphView
+from deploykit.lazy import onnx
+
+#: Operators through which an image stays the image, its dimensions in their order.
+_PASSING = frozenset(
+    {"Identity", "Cast", "Add", "Sub", "Mul", "Div", "Clip", "Relu", "QuantizeLinear", "DequantizeLinear",
+     "BatchNormalization", "Pad", "Neg"}
+)  # fmt: skip
+#: Operators through which whole numbers stay the same numbers, whatever their shape.
+_SAME_NUMBERS = frozenset(
+    {"Identity", "Cast", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Transpose"}
+)
+_STEPS = 12
+_CHANNELS = (1, 3, 4)
+
+
+def readers_behind(
+    view: GraphView, name: str, passing: frozenset[str]
+) -> Iterator[tuple[onnx.NodeProto, int]]:
+    """Yield the nodes that read a tensor, also behind nodes of the types `passing`, with the place of it."""
+    waiting, seen = [(name, 0)], {name}
+    while waiting:
+        tensor, depth = waiting.pop()
+        for node, slot in view.consumers(tensor):
+            if node.op_type in passing and depth < _STEPS and node.output:
+                if node.output[0] not in seen:
+                    seen.add(node.output[0])
+                    waiting.append((node.output[0], depth + 1))
+            else:
+                yield node, slot
+
+
+def is_channels_last(view: GraphView, name: str, sizes: Sequence[int | None]) -> bool:
+    """Whether a 4-D input takes images with their channels last, by the nodes behind it, else by its sizes."""
+    for node, slot in readers_behind(view, name, _PASSING):
+        if node.op_type == "Transpose":
+            perm = list(attribute(node, "perm", ()))
+            return perm == [0, 3, 1, 2]
+        if node.op_type in ("Conv", "ConvInteger", "QLinearConv") and slot == 0:
+            return False
+    return sizes[3] in _CHANNELS and sizes[1] not in _CHANNELS
+
+
+def stated_channels(view: GraphView, name: str) -> int | None:
+    """The channels of an image input, by the weight of a convolution that reads it."""
+    passing = _PASSING | {"Transpose"}
+    for node, slot in readers_behind(view, name, passing):
+        if node.op_type == "Conv" and slot == 0:
+            weight = _dims(view, node.input[1])
+            if weight is not None and len(weight) > 1:
+                return weight[1] * int(attribute(node, "group", 1))
+    return None
+
+
+def table_size(view: GraphView, name: str) -> int | None:
+    """Rows of the smallest fixed table that an input of whole numbers looks up in; None where there is none."""
+    sizes = []
+    for node, slot in readers_behind(view, name, _SAME_NUMBERS):
+        if node.op_type == "Gather" and slot == 1:
+            table = _dims(view, node.input[0])
+            if table is not None and table:
+                sizes.append(table[int(attribute(node, "axis", 0))])
+    return min((size for size in sizes if size > 0), default=None)
+
+
+def _dims(view: GraphView, name: str) -> tuple[int, ...] | None:
+    """The dimensions of a fixed tensor, also behind a change of its type."""
+    for _ in range(_STEPS):
+        tensor = view.initializer(name)
+        if tensor is not None:
+            return tuple(tensor.dims)
+        node = view.producer(name)
+        if node is None:
+            return None
+        if node.op_type == "Constant":
+            value = attribute(node, "value")
+            return None if value is None else tuple(value.dims)
+        if node.op_type not in ("Identity", "Cast", "DequantizeLinear"):
+            return None
+        name = node.input[0]
+    return None

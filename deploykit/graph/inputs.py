@@ -1,0 +1,345 @@
+"""The inputs of a user's graph made definite: after it, the batch is the only dimension of them that is free.
+
+Which free dimension is the batch, what the others are fixed to, how values are made up and which layout images
+have is decided here, once, when a file is taken in; everything after it reads the graph that this leaves.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from deploykit.errors import UsageError
+from deploykit.graph.element_types import FLOATS, ElementType
+from deploykit.graph.evidence import is_channels_last, stated_channels, table_size
+from deploykit.graph.nodes import graph_inputs
+from deploykit.graph.values import check_values, parse_values
+from deploykit.graph.view import GraphView
+from deploykit.lazy import onnx
+from deploykit.row import Note
+from deploykit.spec import INPUTS_KEY, InputChoice, TensorSpec
+
+#: Height and width in px of image inputs that leave them free.
+IMAGE_PX = 224
+#: What the batch is called where the file has no name for it.
+BATCH = "batch"
+
+_BATCH_NAMES = re.compile(
+    r"(?i)(n|b|bs|bsz|batch|n?_?batch_?(size|dim|num|n)?|.*[_.]batch(_size)?|none)"
+)
+#: Names that converters invent for dimensions that had none.
+_INVENTED = re.compile(r"(unk__\d+|\?|s\d+|.*_dynamic_axes_\d+|DynamicDimension\.\d+)")
+_SEQUENCE = re.compile(
+    r"(?i)(t|l|s|time|seq.*|length|.*[_.](len|length|seq|time|steps|frames)|frames|steps)"
+)
+
+
+def dims_of(value: onnx.ValueInfoProto) -> list[Any]:
+    """The dimensions of an input or output, as the file has them."""
+    return list(value.type.tensor_type.shape.dim)
+
+
+def is_free(dim: Any) -> bool:
+    """Whether a dimension has no size: a name, nothing at all, 0 or a negative number, as -1 for any."""
+    return not dim.HasField("dim_value") or dim.dim_value <= 0
+
+
+class _Dims:
+    """The free dimensions of the inputs, by symbol; one without a name has "INPUT[axis]" for a symbol."""
+
+    def __init__(self, inputs: Iterable[onnx.ValueInfoProto]) -> None:
+        self.inputs = list(inputs)
+        self.sizes: dict[str, int] = {}
+        self.batch: set[str] = set()
+
+    @staticmethod
+    def symbol(value: onnx.ValueInfoProto, axis: int) -> str | None:
+        dim = dims_of(value)[axis]
+        if not is_free(dim):
+            return None
+        return str(dim.dim_param) if dim.dim_param else f"{value.name}[{axis}]"
+
+    def symbols(self, value: onnx.ValueInfoProto) -> list[str | None]:
+        return [self.symbol(value, axis) for axis in range(len(dims_of(value)))]
+
+    def all(self) -> dict[str, None]:
+        return {s: None for value in self.inputs for s in self.symbols(value) if s is not None}
+
+
+def take_inputs(model: onnx.ModelProto, choice: InputChoice) -> list[Note]:
+    """Make the inputs of a model definite, in place; see the module.
+
+    Returns:
+        What was taken for free dimensions that nothing was said of.
+
+    Raises:
+        UsageError: what is said names no input or dimension, contradicts the file, or does not suffice.
+    """
+    inputs = graph_inputs(model.graph)
+    _shape_the_shapeless(inputs, choice)
+    view = GraphView(model)
+    layouts = {v.name: _layout(view, v, choice) for v in inputs if len(dims_of(v)) == 4}
+    dims = _Dims(inputs)
+    _take_shapes(dims, choice)
+    dims.batch = _batch_symbols(dims)
+    _take_dims(dims, choice, layouts)
+    dims.batch -= dims.sizes.keys()
+    notes = _take_defaults(dims, view, layouts)
+    _write(model, dims)
+    _write_values(model, view, choice, layouts)
+    return notes
+
+
+# ---- what is said
+
+
+def _named(inputs: list[onnx.ValueInfoProto], name: str, option: str) -> onnx.ValueInfoProto:
+    if not name and len(inputs) == 1:
+        return inputs[0]
+    found = next((value for value in inputs if value.name == name), None)
+    if found is None:
+        known = ", ".join(value.name for value in inputs) or "none"
+        said = f"no input {name!r}" if name else "which input is not said"
+        raise UsageError(f"{option}: {said}; the inputs are {known}: give {option} NAME=...")
+    return found
+
+
+def _shape_the_shapeless(inputs: list[onnx.ValueInfoProto], choice: InputChoice) -> None:
+    given = {_named(inputs, name, "--shape").name: shape for name, shape in choice.shapes}
+    for value in inputs:
+        tensor = value.type.tensor_type
+        if tensor.HasField("shape"):
+            continue
+        if value.name not in given:
+            raise UsageError(
+                f"input {value.name!r} has no shape in the file: give --shape {value.name}=1x3x224x224, say"
+            )
+        for _ in given[value.name]:
+            tensor.shape.dim.add()
+
+
+def _take_shapes(dims: _Dims, choice: InputChoice) -> None:
+    for name, shape in choice.shapes:
+        value = _named(dims.inputs, name, "--shape")
+        declared = dims_of(value)
+        written = "x".join(
+            str(d.dim_value) if not is_free(d) else d.dim_param or "?" for d in declared
+        )
+        text = "x".join("?" if size is None else str(size) for size in shape)
+        if len(shape) != len(declared):
+            raise UsageError(
+                f"--shape {value.name}={text} has {len(shape)} dimensions, the file has {len(declared)} "
+                f"({written or 'a scalar'}): give as many"
+            )
+        for axis, size in enumerate(shape):
+            symbol = dims.symbol(value, axis)
+            if size is None:
+                continue
+            if symbol is None:
+                if declared[axis].dim_value != size:
+                    raise UsageError(
+                        f"--shape {value.name}={text}: dimension {axis} is fixed to "
+                        f"{declared[axis].dim_value} in the file ({written}): give that, or export it again"
+                    )
+            elif dims.sizes.setdefault(symbol, size) != size:
+                raise UsageError(
+                    f"--shape {value.name}={text}: dimension {symbol} is {dims.sizes[symbol]} elsewhere: "
+                    "give one size for it"
+                )
+    # A batch of 1 is what everyone writes there: --batch says how many, unless another number is given.
+    for symbol in _batch_symbols(dims):
+        if dims.sizes.get(symbol) == 1:
+            del dims.sizes[symbol]
+
+
+def _take_dims(dims: _Dims, choice: InputChoice, layouts: Mapping[str, str]) -> None:
+    for name, size in choice.dims:
+        symbols = {name} & dims.all().keys()
+        if not symbols:
+            symbols = _spoken(dims, name.lower(), layouts)
+        if not symbols:
+            free = ", ".join(dims.all()) or "none"
+            raise UsageError(f"--dim {name}={size}: no free dimension {name!r}; free are {free}")
+        for symbol in symbols:
+            if dims.sizes.setdefault(symbol, size) != size:
+                raise UsageError(
+                    f"--dim {name}={size}: --shape says {dims.sizes[symbol]}: give one"
+                )
+
+
+def _spoken(dims: _Dims, word: str, layouts: Mapping[str, str]) -> set[str]:
+    """What "height", "width" and "batch" mean where the file has no such name."""
+    if word == "batch":
+        return set(dims.batch)
+    places = {"height": 0, "h": 0, "width": 1, "w": 1}
+    if word not in places:
+        return set()
+    axes = {name: _image_axes(layout)[places[word]] for name, layout in layouts.items()}
+    symbols = {dims.symbol(v, axes[v.name]) for v in dims.inputs if v.name in axes}
+    return {symbol for symbol in symbols if symbol is not None}
+
+
+def _image_axes(layout: str) -> tuple[int, int]:
+    return (1, 2) if layout == "NHWC" else (2, 3)
+
+
+# ---- what is found
+
+
+def _is_data(value: onnx.ValueInfoProto) -> bool:
+    kind = value.type.tensor_type.elem_type
+    return len(dims_of(value)) > 1 and (kind in FLOATS or kind == ElementType.UINT8)
+
+
+def _batch_symbols(dims: _Dims) -> set[str]:
+    """The symbols that mean the batch: one by its name, else the first dimension of the first data input."""
+    ranked = [v for v in dims.inputs if dims_of(v)]
+    ranked.sort(key=lambda value: not _is_data(value))  # stable: the first data input leads
+    if not ranked:
+        return set()
+    symbols = [dims.symbols(value) for value in ranked]
+    firsts = [one[0] for one in symbols if one[0] is not None]
+    named = [s for one in symbols for s in one if s is not None and _BATCH_NAMES.fullmatch(s)]
+    lead = next((s for s in firsts if s in named), None) or next(iter(named), None)
+    if lead is not None:
+        # Unnamed first dimensions beside it are of as many; other names mean other things.
+        return {*named, *(s for s in firsts if _nameless(s))} if named else {lead}
+    lead = symbols[0][0]
+    if lead is None or _SEQUENCE.fullmatch(lead):
+        return set()
+    return {lead, *(s for s in firsts if _nameless(s) or _nameless(lead))}
+
+
+def _nameless(symbol: str) -> bool:
+    return symbol.endswith("]") or _INVENTED.fullmatch(symbol) is not None
+
+
+def _layout(view: GraphView, value: onnx.ValueInfoProto, choice: InputChoice) -> str:
+    if choice.layout is not None:
+        return choice.layout
+    if not _is_data(value):
+        return ""
+    sizes = [None if is_free(d) else int(d.dim_value) for d in dims_of(value)]
+    return "NHWC" if is_channels_last(view, value.name, sizes) else "NCHW"
+
+
+def _take_defaults(dims: _Dims, view: GraphView, layouts: Mapping[str, str]) -> list[Note]:
+    taken: dict[str, int] = {}
+    for value in dims.inputs:
+        layout = layouts.get(value.name)
+        for axis, symbol in enumerate(dims.symbols(value)):
+            if symbol is None or symbol in dims.batch or symbol in dims.sizes or symbol in taken:
+                continue
+            size = 1
+            if layout:
+                channels = stated_channels(view, value.name)
+                size = IMAGE_PX if axis in _image_axes(layout) else channels or 1
+            taken[symbol] = size
+    dims.sizes |= taken
+    if not taken:
+        return []
+    said = ", ".join(f"{symbol}={size}" for symbol, size in taken.items())
+    return [
+        Note("inputs", f"free in the file and taken as {said}", "give sizes with --shape or --dim")
+    ]
+
+
+# ---- what is written
+
+
+def _write(model: onnx.ModelProto, dims: _Dims) -> None:
+    names = {str(s) for s in dims.batch if not _nameless(s)}
+    batch = names.pop() if len(names) == 1 else BATCH
+    if dims.batch and batch in dims.sizes:
+        batch = "deploykit_batch"
+    for value in dims.inputs:
+        for axis, symbol in enumerate(dims.symbols(value)):
+            if symbol is not None:
+                _set(dims_of(value)[axis], batch if symbol in dims.batch else dims.sizes[symbol])
+    for value in [*model.graph.output, *model.graph.value_info]:
+        for dim in dims_of(value):
+            name = str(dim.dim_param)
+            if name in dims.batch:
+                _set(dim, batch)
+            elif name in dims.sizes:
+                _set(dim, dims.sizes[name])
+            elif dim.HasField("dim_value") and dim.dim_value < 0:
+                dim.ClearField("dim_value")
+    _name_batch_of_outputs(model, dims, batch)
+
+
+def _name_batch_of_outputs(model: onnx.ModelProto, dims: _Dims, batch: str) -> None:
+    """Call a nameless first dimension of an output the batch, where that had no name in the file either."""
+    if not any(_nameless(symbol) for symbol in dims.batch):
+        return
+    for value in model.graph.output:
+        shape = dims_of(value)
+        if any(dim.dim_param == batch for dim in shape):
+            continue
+        if (
+            shape
+            and is_free(shape[0])
+            and (not shape[0].dim_param or _nameless(shape[0].dim_param))
+        ):
+            _set(shape[0], batch)
+
+
+def _set(dim: Any, size: int | str) -> None:
+    dim.Clear()
+    if isinstance(size, int):
+        dim.dim_value = size
+    else:
+        dim.dim_param = size
+
+
+def _write_values(
+    model: onnx.ModelProto, view: GraphView, choice: InputChoice, layouts: Mapping[str, str]
+) -> None:
+    """Put into the metadata how inputs are made up and laid out, where it is not what their types say."""
+    given = {
+        _named(view.inputs, name, "--input").name: parse_values(text, f"--input {name}=")
+        for name, text in choice.values
+    }
+    known: dict[str, dict[str, str]] = {}
+    for value in view.inputs:
+        about: dict[str, str] = {}
+        values = given.get(value.name) or _evident_values(view, value)
+        if values:
+            about["values"] = values
+        if layouts.get(value.name) == "NHWC":
+            about["layout"] = "NHWC"
+        if about:
+            known[value.name] = about
+            check_values(spec_of(value, about))
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    before = dict(metadata)
+    metadata.pop(INPUTS_KEY, None)
+    if known:
+        metadata[INPUTS_KEY] = json.dumps(known, sort_keys=True)
+    if metadata != before:
+        onnx.helper.set_model_props(model, metadata)
+
+
+def _evident_values(view: GraphView, value: onnx.ValueInfoProto) -> str:
+    kind = value.type.tensor_type.elem_type
+    if kind in FLOATS or kind == ElementType.BOOL:
+        return ""
+    size = table_size(view, value.name)
+    if size is not None:
+        return f"tokens(0,{size})"
+    return "range(0,255)" if kind == ElementType.UINT8 and len(dims_of(value)) >= 3 else ""
+
+
+# ---- what is read
+
+
+def spec_of(value: onnx.ValueInfoProto, about: Mapping[str, str] | None = None) -> TensorSpec:
+    """Describe an input or output of a graph, with what is known of an input's values and layout."""
+    tensor = value.type.tensor_type
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type or ElementType.FLOAT)
+    shape = tuple(
+        (str(d.dim_param) or None) if is_free(d) else int(d.dim_value) for d in dims_of(value)
+    )
+    return TensorSpec(value.name, shape, dtype.name, **(about or {}))

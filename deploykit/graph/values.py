@@ -1,0 +1,156 @@
+"""How inputs are made up where no data is given: the texts of `--input`, and the values that they mean."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deploykit.errors import UsageError
+from deploykit.lazy import np
+from deploykit.spec import TensorSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FORMS = "FILE.npy, range(0,255), constant(16000), tokens(0,30000) or normal"
+_CALL = re.compile(r"(range|constant|tokens|normal)(?:\(([^()]*)\))?")
+#: What a text is led by whose values stand in a file, and how much of the file's digest follows its path.
+_FILE, _DIGEST = "file:", 16
+
+
+def default_values(dtype: str) -> str:
+    """What an input of a type gets: normal values, or zeros and ones, which are valid as indices and masks."""
+    return "normal" if np.dtype(dtype).kind == "f" else "range(0,1)"
+
+
+def parse_values(text: str, option: str = "--input") -> str:
+    """The text of one input's values in the form in which it is stored; files by their path and digest.
+
+    Raises:
+        UsageError: it is none of the forms, or the file can't be read as one array.
+    """
+    if text.startswith(_FILE):
+        return text
+    if text.endswith(".npy"):
+        path = Path(text)
+        try:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()[:_DIGEST]
+            np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"{option} {text} can't be read: {error}; save it with numpy.save"
+            ) from None
+        return f"{_FILE}{path.absolute()}#{digest}"
+    name, numbers = _parts(text, option)
+    wanted = {"range": 2, "tokens": 2, "constant": 1, "normal": 0}[name]
+    if len(numbers) != wanted:
+        raise UsageError(f"{option} {text}: {name} takes {wanted} numbers; give {FORMS}")
+    if wanted == 2 and not numbers[0] < numbers[1]:
+        raise UsageError(f"{option} {text}: the first number must be below the second")
+    return f"{name}({','.join(f'{n:.17g}' for n in numbers)})" if numbers else name
+
+
+def _parts(text: str, option: str) -> tuple[str, tuple[float, ...]]:
+    match = _CALL.fullmatch(text.replace(" ", ""))
+    try:
+        if match is not None:
+            numbers = tuple(float(n) for n in (match[2] or "").split(",") if n)
+            if np.isfinite(np.asarray(numbers, float)).all():
+                return match[1], numbers
+    except ValueError:
+        pass
+    raise UsageError(f"{option} {text!r} is no way to make values: give {FORMS}")
+
+
+def make_values(spec: TensorSpec, batch: int, generator: np.random.Generator) -> NDArray[Any]:
+    """Values for an input at a batch: as its `values` say, else the default of its type.
+
+    Raises:
+        UsageError: its type is not numeric, or its file has changed or does not fit.
+    """
+    dtype = np.dtype(spec.dtype)
+    if dtype.kind not in "fiub":
+        raise UsageError(
+            f"input {spec.name!r} is of type {spec.dtype}: only numeric inputs can be made up"
+        )
+    text = spec.values or default_values(spec.dtype)
+    shape = spec.with_batch(batch)
+    if text.startswith(_FILE):
+        return _from_file(text, spec, shape)
+    name, numbers = _parts(text, "--input")
+    values: NDArray[Any]
+    if name == "normal":
+        values = generator.standard_normal(shape, dtype=np.float32)
+    elif name == "constant":
+        values = np.full(shape, numbers[0])
+    elif name == "tokens":
+        values = generator.integers(int(numbers[0]), int(numbers[1]), size=shape)
+    elif dtype.kind == "f":
+        values = generator.uniform(numbers[0], numbers[1], size=shape)
+    else:
+        values = generator.integers(int(numbers[0]), int(numbers[1]) + 1, size=shape)
+    return np.ascontiguousarray(values, dtype=dtype)
+
+
+def check_values(spec: TensorSpec) -> None:
+    """Refuse values that an input can't hold.
+
+    Raises:
+        UsageError: a number beyond its type, or a file of another shape.
+    """
+    if not spec.values or spec.values == "normal":
+        return
+    if spec.values.startswith(_FILE):
+        _from_file(spec.values, spec, spec.with_batch(1))
+        return
+    _, numbers = _parts(spec.values, "--input")
+    dtype = np.dtype(spec.dtype)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        if any(not limits.min <= n <= limits.max + 1 or n != int(n) for n in numbers):
+            raise UsageError(
+                f"--input {spec.name}={spec.values}: {spec.dtype} holds whole numbers from {limits.min} "
+                f"to {limits.max}"
+            )
+
+
+def _from_file(text: str, spec: TensorSpec, shape: tuple[int, ...]) -> NDArray[Any]:
+    path, _, digest = text.removeprefix(_FILE).rpartition("#")
+    try:
+        if hashlib.sha256(Path(path).read_bytes()).hexdigest()[:_DIGEST] != digest:
+            raise UsageError(f"{path} has changed since it was given with --input: give it again")
+        stored = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"--input {path} can't be read: {error}; save it with numpy.save"
+        ) from None
+    axis = spec.batch_axis
+    if axis is not None and stored.ndim == len(shape) - 1:
+        stored = np.expand_dims(stored, axis)
+    if axis is not None and stored.ndim == len(shape) and stored.shape[axis]:
+        # As many as the batch needs, the first again after the last.
+        stored = np.take(stored, np.arange(shape[axis]) % stored.shape[axis], axis=axis)
+    if stored.shape != shape or not np.can_cast(stored.dtype, spec.dtype, "same_kind"):
+        raise UsageError(
+            f"--input {path} holds {stored.dtype} {list(stored.shape)}, and input {spec.name!r} takes "
+            f"{spec.dtype} {list(shape)}: save it in that type and shape"
+        )
+    return np.ascontiguousarray(stored, dtype=spec.dtype)
+
+
+def values_text(spec: TensorSpec) -> str:
+    """What an input is made up of, as people read it: the default of its type where nothing is said."""
+    text = spec.values or default_values(spec.dtype)
+    return Path(text.rpartition("#")[0]).name if text.startswith(_FILE) else text
+
+
+def inputs_text(inputs: Sequence[TensorSpec], batch: int) -> str:
+    """The cell of the `inputs` column: name, shape, type and values of each."""
+    return "; ".join(
+        f"{spec.name}={'x'.join(map(str, spec.with_batch(batch))) or 'scalar'} {spec.dtype} "
+        f"{values_text(spec)}{' NHWC' if spec.layout == 'NHWC' else ''}"
+        for spec in inputs
+    )
