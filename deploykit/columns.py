@@ -150,7 +150,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("mcnemar_p", FLOAT, MEASURED,
            "p of McNemar's test that this and the reference are equally often right", added=2),
     Column("precision_share", FLOAT, MEASURED,
-           "share of convolutions and matrix products that compute in the precision asked for",
+           "share of the MACs computed in the precision asked for; of convolutions and products where MACs "
+           "are not known",
            unit="share", added=2),
     Column("samples", TEXT, FACT,
            "file of every latency of the row, beside the report", added=2, checked=("check",)),

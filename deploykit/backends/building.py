@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,28 @@ from deploykit import codec, env
 from deploykit.backends.base import BackendBase
 from deploykit.code_digest import PACKAGE, code_digest
 from deploykit.errors import MissingDependency, PrecisionMismatch
+from deploykit.graph.compute_types import compute_types
+from deploykit.graph.product_macs import product_macs
+from deploykit.graph.view import GraphView
+from deploykit.lazy import onnx
 from deploykit.spec import BuildOptions, Engine, OnnxModel
 from deploykit.store import EngineManifest, Entry, Store
 
+#: Bits of the types that products are computed in; a runtime may leave a node in one of more.
+_WIDTH = {
+    "int4": 4,
+    "fp4": 4,
+    "int8": 8,
+    "fp8": 8,
+    "int16": 16,
+    "fp16": 16,
+    "bf16": 16,
+    "fp32": 32,
+    "fp64": 64,
+}
 
-def precision_of_types(compute_types: Mapping[str, list[str]]) -> str:
+
+def precision_of_types(compute_types: Mapping[str, Sequence[str]]) -> str:
     """One name for the types that an engine computes in: "int8", or "int8+fp32" where they are mixed.
 
     The type of the most nodes comes first; an engine without convolutions or products has "none". Nodes
@@ -27,37 +44,106 @@ def precision_of_types(compute_types: Mapping[str, list[str]]) -> str:
     return "+".join(sorted(traced, key=lambda kind: (-len(compute_types[kind]), kind))) or "none"
 
 
-def precision_share(compute_types: Mapping[str, list[str]], precision: str) -> float | None:
-    """The share of convolutions and matrix products that compute in `precision`, of those that were traced.
+def precision_share(
+    compute_types: Mapping[str, Sequence[str]],
+    precision: str,
+    macs: Mapping[str, int] | None = None,
+) -> float | None:
+    """The share of the work that computes in `precision`, of what was traced.
 
-    None where an engine has none, or none that the builder's listing names.
+    Args:
+        compute_types: nodes by type.
+        precision: the type asked for.
+        macs: multiply-accumulates by type; without them nodes are counted.
+
+    Returns:
+        None where an engine has no convolutions or products, or none that the builder's listing names.
     """
     traced = {kind: len(nodes) for kind, nodes in compute_types.items() if kind != "unknown"}
+    if macs and sum(macs.values()) > 0:
+        traced = {kind: macs.get(kind, 0) for kind in traced}
     total = sum(traced.values())
     return traced.get(precision, 0) / total if total else None
 
 
-def _check_precision(
-    model: OnnxModel, backend: BackendBase, types: Mapping[str, list[str]]
-) -> None:
-    """Raise where the engine computes a node in a type that the graph did not ask for.
+def macs_by_type(
+    compute_types: Mapping[str, Sequence[str]], macs: Mapping[str, int | None]
+) -> dict[str, int] | None:
+    """Multiply-accumulates by the type that they are computed in; None where those of a node are not known.
 
-    Layers that the recipe kept in a higher precision are listed in `model.recipe["kept"]`; as many nodes
-    may differ.
+    Args:
+        compute_types: nodes by type; "unknown" is left out.
+        macs: of the graph's nodes, by name.
+    """
+    found: dict[str, int] = {}
+    taken: set[str] = set()
+    for kind, nodes in compute_types.items():
+        for node in nodes if kind != "unknown" else ():
+            work = macs.get(node)
+            if work is None or node in taken:  # two nodes of one name can't be told apart
+                return None
+            taken.add(node)
+            found[kind] = found.get(kind, 0) + work
+    return found
+
+
+def left_over(
+    model: OnnxModel,
+    backend: BackendBase,
+    types: Mapping[str, Sequence[str]],
+    written: Collection[str] = (),
+) -> list[str]:
+    """The nodes that the engine computes in a wider type than was asked for, and that nobody wanted kept.
+
+    Args:
+        model: that was built, with what its recipe kept.
+        backend: that built it.
+        types: nodes by the type that they compute in.
+        written: further types that the graph itself is written in.
+
+    Raises:
+        PrecisionMismatch: none computes in what was asked for, one in a narrower type, or one that was to be kept
+            in float computes in integers.
     """
     wanted = model.precision
-    accepted = {wanted, backend.emulated.get(wanted)}
+    accepted = {wanted, backend.emulated.get(wanted)} | (
+        set(written) if wanted in written else set()
+    )
     if set(types) != {"unknown"}:
         accepted.add("unknown")
+    said = f"{backend.name} {backend.version()} built {model.spec.label} as {precision_of_types(types)}"
+    asked = set(model.recipe.get("kept_by_rule", ()))
+    if wanted == "int8":
+        broken = [node for node in types.get(wanted, ()) if node in asked]
+        if broken:
+            raise PrecisionMismatch(
+                f"{said}: {', '.join(broken)} was to be kept in fp32 and computes in {wanted}; keep the layer "
+                "before it too, or use another backend"
+            )
+    kept = set(model.recipe.get("kept", ())) | asked
     others = [node for kind, nodes in types.items() if kind not in accepted for node in nodes]
-    kept = model.recipe.get("kept", ())
-    if len(others) > len(kept):
+    left = [node for node in others if node not in kept]
+    if len(others) <= len(kept):  # not all runtimes tell the nodes by the names that the graph has
+        return []
+    width = _WIDTH.get(wanted, 0)
+    narrow = [kind for kind in types if kind not in accepted and _WIDTH.get(kind, 0) <= width]
+    if narrow or not any(
+        types.get(kind) for kind in (wanted, backend.emulated.get(wanted)) if kind
+    ):
         total = sum(len(nodes) for nodes in types.values())
         raise PrecisionMismatch(
-            f"{backend.name} {backend.version()} built {model.spec.label} as "
-            f"{precision_of_types(types)} instead of {wanted}: {len(others) - len(kept)} of {total} "
-            f"convolutions and products differ, the first is {others[0]}; choose another precision, or "
-            "keep these layers out"
+            f"{said} instead of {wanted}: {len(left)} of {total} convolutions and products differ, the first is "
+            f"{left[0]}; choose another precision, or keep these layers out"
+        )
+    return left
+
+
+def _refuse_left(label: str, precision: str, left: Sequence[str]) -> None:
+    """Raise PrecisionMismatch for nodes that a strict build does not accept in a wider type."""
+    if left:
+        raise PrecisionMismatch(
+            f"{label} is not wholly {precision}: the runtime computes {', '.join(left)} in a wider type; keep "
+            "these layers with --keep, or leave --strict out"
         )
 
 
@@ -96,6 +182,8 @@ def build_engine(
     store: Store,
     notes: Mapping[str, Any] | None = None,
     check: Callable[[Engine], None] = lambda engine: None,
+    *,
+    strict: bool = False,
 ) -> tuple[Engine, bool]:
     """The engine of `model` for `backend`: found in the store, or built, checked and stored.
 
@@ -106,6 +194,8 @@ def build_engine(
         store: that keeps it.
         notes: further facts for the manifest, which do not shape the engine.
         check: is given what was built before it is stored; what it raises, the caller gets.
+        strict: refuse an engine of which a part computes in a wider type than was asked for, though nothing kept
+            it; without, those nodes are listed under `left` in the manifest.
 
     Returns:
         The engine, and whether it was found.
@@ -126,7 +216,8 @@ def build_engine(
         facts = dict(backend.build(model, options, path))
         build_s = time.perf_counter() - start_s
         types = facts["compute_types"]
-        _check_precision(model, backend, types)
+        graph = GraphView(onnx.load(str(model.path), load_external_data=False))
+        left = left_over(model, backend, types, compute_types(graph))
         manifest = {
             "calibration": None,
             "onnx_bytes": model.path.stat().st_size,
@@ -134,6 +225,8 @@ def build_engine(
             **facts,
             "build_s": round(build_s, 3),
             "precision_actual": precision_of_types(types),
+            "left": left,
+            "compute_macs": macs_by_type(types, product_macs(graph)),
             "emulated": precision_of_types(types) != model.precision
             and precision_of_types(types) == backend.emulated.get(model.precision),
             "onnx_file": model.path.name,
@@ -152,6 +245,8 @@ def build_engine(
         return manifest
 
     entry = store.produce(EngineManifest, label, fields, backend.filename, make)
+    if strict:
+        _refuse_left(model.spec.label, model.precision, entry.values.get("left", ()))
     return engine_of(entry), entry.hit
 
 

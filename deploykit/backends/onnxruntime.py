@@ -13,13 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from deploykit import env
 from deploykit.backends.base import BackendBase, Bound, SessionBase
+from deploykit.backends.onnxruntime_types import read_back
 from deploykit.errors import BuildFailed, DeploykitError, OutputFailed, PrecisionMismatch
-from deploykit.graph.element_types import type_name
-from deploykit.graph.nodes import attribute, has_subgraphs
-from deploykit.graph.operators import Arithmetic, arithmetic
+from deploykit.graph.nodes import has_subgraphs
 from deploykit.graph.precision.rounding import unrounded, with_rounding
-from deploykit.graph.shapes import declared_types
-from deploykit.graph.view import GraphView
 from deploykit.lazy import install_line, onnx, ort
 from deploykit.ort_session import (
     input_specs,
@@ -38,10 +35,6 @@ if TYPE_CHECKING:
 #: How ONNX Runtime says that the optimised graph could not be written; it names no reason on a full disk.
 _WRITE_FAILED = ("Protobuf serialization failed", "No space left", "Read-only file system")
 
-#: Operators that ONNX Runtime may rewrite as depthwise convolutions in its blocked layout, and what it
-#: appends to the name of their output to call the convolution.
-_PER_CHANNEL = {"BatchNormalization": "_bn_nchwc", "Mul": "_mul_nchwc"}
-
 
 class OnnxRuntimeCpu(BackendBase):
     """Builds and runs engines with ONNX Runtime's CPU provider."""
@@ -51,7 +44,7 @@ class OnnxRuntimeCpu(BackendBase):
     filename = "engine.onnx"
     # x86 has no FP16 convolution kernels in ONNX Runtime: the graph is computed in FP32 and rounded.
     emulated: Mapping[str, str] = {"fp16": "fp32"}
-    revision = 2
+    revision = 3
     timed_parts = "nodes"
 
     def available(self) -> Reason | None:
@@ -94,7 +87,7 @@ class OnnxRuntimeCpu(BackendBase):
             return BuildFailed(f"ONNX Runtime {self.version()} refuses {model.path.name}: {reason}")
 
         open_session(source, optimising, refused)  # opening it writes the optimised graph
-        types = read_back(path, rewritten_names(source))
+        types = read_back(path, without_weights(source))
         if rounded is not None:
             check_rounded(path, model.recipe.get("kept", ()))
         return {"compute_types": types, "host": self.host(), "rounded": rounded is not None}
@@ -122,6 +115,13 @@ def without_initialiser_inputs(path: Path) -> str | bytes:
     return bytes(head.SerializeToString())
 
 
+def without_weights(source: str | bytes) -> onnx.ModelProto:
+    """The graph that is handed to ONNX Runtime; weights in files beside it are not read."""
+    if isinstance(source, bytes):
+        return onnx.load_from_string(source)
+    return onnx.load(source, load_external_data=False)
+
+
 def with_half_rounding(source: str | bytes) -> bytes | None:
     """The model with float16 written as float32 and roundings that ONNX Runtime keeps; None if it can't be.
 
@@ -142,58 +142,6 @@ def check_rounded(path: Path, kept: Collection[str]) -> None:
             f"ONNX Runtime removed the rounding to fp16 before {lost[0]} and {len(lost) - 1} others; "
             "use fp32, or another version of it"
         )
-
-
-def rewritten_names(source: str | bytes) -> frozenset[str]:
-    """What convolutions are called that stand for another operator of the graph (its path or bytes)."""
-    if isinstance(source, bytes):
-        model = onnx.load_from_string(source)
-    else:
-        model = onnx.load(source, load_external_data=False)
-    return frozenset(
-        node.output[0] + _PER_CHANNEL[node.op_type]
-        for node in model.graph.node
-        if node.op_type in _PER_CHANNEL
-    )
-
-
-def read_back(path: Path, rewritten: frozenset[str] = frozenset()) -> dict[str, list[str]]:
-    """The nodes that multiply, by the type they do it in ("fp32", "int8"), of an optimised graph.
-
-    Args:
-        path: of the optimised graph.
-        rewritten: names of convolutions that stand for another operator; they are left out.
-    """
-    view = GraphView(onnx.load(str(path)))
-    declared = declared_types(view.graph)
-
-    def element_type(name: str) -> int:
-        known = declared.get(name)
-        node = view.producer(name)
-        if known or node is None:
-            return known or 0
-        if node.op_type == "Cast":
-            return int(attribute(node, "to"))
-        if node.op_type == "DequantizeLinear":
-            return element_type(node.input[1])
-        return element_type(node.input[0]) if node.input else 0
-
-    by_type: dict[str, list[str]] = {}
-    for node in view.nodes:
-        if node.name in rewritten:
-            continue
-        numbers = arithmetic(node)
-        if numbers is Arithmetic.INTEGER:
-            kind = "int8"
-        elif numbers is Arithmetic.FLOAT:
-            # Whatever its operands were made from: a Conv that still stands between DequantizeLinear nodes in
-            # the optimised graph is computed in floating point.
-            weight = element_type(node.input[1]) or element_type(node.input[0])
-            kind = type_name(weight) if weight else "unknown"
-        else:
-            continue
-        by_type.setdefault(kind, []).append(node.name)
-    return by_type
 
 
 class OnnxRuntimeSession(SessionBase):

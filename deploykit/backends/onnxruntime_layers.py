@@ -81,6 +81,12 @@ class _Group:
             self.open = False  # what it begins with
 
 
+def plain_name(name: str) -> str:
+    """What a node of the engine is called without what the runtime put before or behind its name."""
+    tensor = _TENSOR.fullmatch(name)
+    return str(tensor["tensor"]) if tensor else _BEHIND.sub("", _BEFORE.sub("", name))
+
+
 def trace_layers(source: GraphView | onnx.ModelProto, engine: onnx.ModelProto) -> list[EngineNode]:
     """For every node of the engine, in order, the layers of `source` that it computes.
 

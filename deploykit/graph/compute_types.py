@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from deploykit.graph.element_types import type_name
-from deploykit.graph.operators import Arithmetic, Trait, arithmetic, has
+from deploykit.graph.operators import OPERATORS, Arithmetic, Trait, has
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 
@@ -21,25 +21,35 @@ def _quantised_type(view: GraphView, name: str) -> int | None:
 
 
 def compute_types(source: GraphView | onnx.ModelProto) -> Counter[str]:
-    """Count the convolutions and matrix products of the main graph by the type they compute in.
+    """Count the convolutions, matrix products and recurrent layers of a graph by the type they compute in.
 
-    A node between DequantizeLinear on both of its operands computes in the type they dequantise
-    from; with only its weight dequantised, it computes in floating point.
+    Those in bodies and in the model's own functions count too. A node between DequantizeLinear on both of its
+    operands computes in the type they dequantise from; with only its weight dequantised, it computes in
+    floating point.
     """
-    view = GraphView.of(source)
+    return _counted(GraphView.of(source).expanded)
+
+
+def _counted(view: GraphView) -> Counter[str]:
     types = view.types
     counts: Counter[str] = Counter()
     for node in view.nodes:
-        kind = arithmetic(node)
-        if kind is Arithmetic.INTEGER:
+        operator = OPERATORS.get(node.op_type)
+        if operator is not None and operator.arithmetic is Arithmetic.INTEGER:
             counts["int8"] += 1
-        elif kind is Arithmetic.FLOAT:
-            data, weight = (_quantised_type(view, name) for name in node.input[:2])
+        elif operator is not None and operator.multiplies:
+            data, weight = (
+                (_quantised_type(view, name) for name in node.input[:2])
+                if len(node.input) > 1
+                else (None, None)
+            )
             if data is not None and weight is not None:
                 counts[type_name(data)] += 1
             else:
-                known = types.get(node.input[0]) or types.get(node.input[1])
+                known = next((types[name] for name in node.input[:2] if types.get(name)), None)
                 counts[type_name(known) if known else "unknown"] += 1
+        for body in view.bodies(node):
+            counts.update(_counted(body))
     return counts
 
 

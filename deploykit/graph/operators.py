@@ -190,7 +190,7 @@ _PRODUCTS = (
     _recurrent("LSTM", (1, 2, 3, 7)),
     _recurrent("GRU", (1, 2, 3)),
     _recurrent("RNN", (1, 2, 3)),
-    _recurrent("DynamicQuantizeLSTM", (1, 2, 3, 7), stands_for=("LSTM", (0, 1, 2)), **_ORT),
+    _recurrent("DynamicQuantizeLSTM", (1, 2, 3, 7), stands_for=("LSTM", (0, 1, 2)), **_ORT, **_INT),
     Operator("Einsum", Kind.CONTRACTION, parameters=_ANY, macs=rules.einsum),
     Operator(
         "Attention",

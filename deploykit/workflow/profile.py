@@ -36,6 +36,7 @@ from deploykit.workflow.roofline import Roofline
 from deploykit.workflow.rows import (
     at_fixed_batch,
     emulated_note,
+    left_note,
     losses_note,
     of_configuration,
     of_engine,
@@ -157,6 +158,7 @@ class Profiler:
             *result.notes,
             missing,
             None if judge else earlier,
+            left_note(built.engine),
             losses_note(built.model),
             *of_scenario(wanted.scenario),
         ]

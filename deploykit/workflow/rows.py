@@ -20,6 +20,9 @@ from deploykit.workflow.configuration import Configuration
 from deploykit.workflow.convert import kept_text, losses_text
 from deploykit.workflow.network import Network
 
+#: Nodes that a note names at most.
+LEFT_NAMED = 5
+
 
 def of_configuration(wanted: Configuration, run_id: str) -> dict[str, Any]:
     """What is known of a row that may yet fail; `run_id` is that of the command.
@@ -74,7 +77,9 @@ def of_engine(engine: Engine, precision: str) -> dict[str, Any]:
         "build_s": manifest["build_s"],
         "calibration": manifest["calibration"],
         "kept": kept_text(manifest["recipe"]),
-        "precision_share": precision_share(manifest["compute_types"], precision),
+        "precision_share": precision_share(
+            manifest["compute_types"], precision, manifest.get("compute_macs")
+        ),
     }
 
 
@@ -94,6 +99,17 @@ def emulated_note(engine: Engine, precision: str) -> Note | None:
             f"neither accuracy nor latency is a statement about {precision} hardware"
         )
     return Note("emulated", text)
+
+
+def left_note(engine: Engine) -> Note | None:
+    """What the runtime computes in a wider type than was asked for, by its own limits; None where nothing is."""
+    left = engine.manifest.get("left")
+    if not left:
+        return None
+    precision, more = engine.manifest["precision"], len(left) - LEFT_NAMED
+    named = ", ".join(left[:LEFT_NAMED]) + (f" and {more} more" if more > 0 else "")
+    text = f"computed in {engine.precision_actual}: {named} has no {precision} form in this runtime"
+    return Note("kept", text)
 
 
 def losses_note(model: OnnxModel) -> Note | None:

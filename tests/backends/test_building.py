@@ -12,12 +12,14 @@ from deploykit.backends.building import (
     build_engine,
     code_of,
     engine_fields,
+    macs_by_type,
     precision_of_types,
     precision_share,
 )
 from deploykit.errors import MissingDependency, PrecisionMismatch
 from deploykit.spec import BuildOptions, Reason
 from deploykit.store import Store
+from deploykit.workflow.rows import left_note
 
 
 class Fake(BackendBase):
@@ -84,22 +86,52 @@ def test_fp16_graph_that_computes_fp32_is_an_error_where_that_is_no_emulation(ti
         build_engine(model, get("tensorrt-rtx"), BuildOptions(), Store(tmp_path))
 
 
-def build(tiny, tmp_path, types, precision="int8", recipe=None):
+def build(tiny, tmp_path, types, precision="int8", recipe=None, strict=False):
     model = dataclasses.replace(tiny, precision=precision, recipe=recipe or {})
-    return build_engine(model, Fake(types), BuildOptions(), Store(tmp_path))[0]
+    return build_engine(model, Fake(types), BuildOptions(), Store(tmp_path), strict=strict)[0]
 
 
-def test_one_layer_in_another_type_is_an_error(tiny, tmp_path):
+def test_what_a_runtime_leaves_in_a_wider_type_is_listed_and_strictly_refused(tiny, tmp_path):
+    types = {"int8": ["a", "c"], "fp32": ["b"]}
+    engine = build(tiny, tmp_path, types)
+    assert engine.precision_actual == "int8+fp32"
+    assert engine.manifest["left"] == ["b"]
+    note = left_note(engine)
+    assert note is not None
+    assert (note.kind, "b has no int8 form" in note.text) == ("kept", True)
+    with pytest.raises(PrecisionMismatch, match=r"computes b in a wider type; .*--strict"):
+        build(tiny, tmp_path, types, strict=True)  # found in the store, and still refused
+    with pytest.raises(PrecisionMismatch, match="computes b in a wider type"):
+        build(tiny, tmp_path / "other", types, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("precision", "types"),
+    [
+        ("fp32", {"fp32": ["a", "c"], "int8": ["b"]}),
+        ("fp32", {"fp32": ["a", "c"], "fp16": ["b"]}),
+        ("fp16", {"fp16": ["a", "c"], "bf16": ["b"]}),
+        ("int8", {"int8": ["a", "c"], "int4": ["b"]}),
+    ],
+)
+def test_one_layer_in_a_narrower_type_is_an_error(tiny, tmp_path, precision, types):
     with pytest.raises(PrecisionMismatch, match=r"1 of 3 .* the first is b"):
-        build(tiny, tmp_path, {"int8": ["a", "c"], "fp32": ["b"]})
+        build(tiny, tmp_path, types, precision)
 
 
-def test_layers_that_the_recipe_kept_may_differ_and_no_more(tiny, tmp_path):
+def test_layers_that_the_recipe_kept_may_differ_and_are_not_listed(tiny, tmp_path):
     types = {"int8": ["a"], "fp32": ["b", "c"]}
-    engine = build(tiny, tmp_path, types, recipe={"kept": ["b", "c"]})
+    engine = build(tiny, tmp_path, types, recipe={"kept": ["b", "c"]}, strict=True)
     assert engine.precision_actual == "fp32+int8"
-    with pytest.raises(PrecisionMismatch, match="1 of 3"):
-        build(tiny, tmp_path / "other", types, recipe={"kept": ["b"]})
+    assert left_note(engine) is None
+    engine = build(tiny, tmp_path / "other", types, recipe={"kept": ["b"]})
+    assert engine.manifest["left"] == ["c"]
+
+
+def test_what_was_to_be_kept_and_computes_in_integers_is_an_error(tiny, tmp_path):
+    types = {"int8": ["a", "b"]}
+    with pytest.raises(PrecisionMismatch, match="b was to be kept in fp32 and computes in int8"):
+        build(tiny, tmp_path, types, recipe={"kept": ["b"], "kept_by_rule": ["b"]})
 
 
 def test_an_engine_of_which_nothing_could_be_read_back_is_an_error(tiny, tmp_path):
@@ -186,6 +218,16 @@ def test_the_manifest_says_all_that_a_reader_needs(tiny, tmp_path):
         {"name": "image", "shape": ["batch", 3, 16, 16], "dtype": "float32"}
     ]
     assert "calibration" in manifest
+
+
+def test_the_share_is_one_of_work_where_that_is_known():
+    types = {"int8": ["a", "b"], "fp32": ["c"], "unknown": ["d"]}
+    macs = macs_by_type(types, {"a": 10, "b": 20, "c": 970})
+    assert macs == {"int8": 30, "fp32": 970}
+    assert precision_share(types, "int8", macs) == 0.03
+    assert macs_by_type(types, {"a": 10, "b": None, "c": 970}) is None
+    assert macs_by_type({"int8": ["a", "a"]}, {"a": 10}) is None
+    assert precision_share(types, "int8", None) == pytest.approx(2 / 3)
 
 
 def test_the_share_in_a_precision_leaves_out_what_no_layer_names():

@@ -17,9 +17,9 @@ from deploykit.backends.building import build_engine
 from deploykit.backends.onnxruntime import (
     OnnxRuntimeCpu,
     OnnxRuntimeSession,
-    read_back,
     without_initialiser_inputs,
 )
+from deploykit.backends.onnxruntime_types import read_back
 from deploykit.errors import BuildFailed, MissingDependency
 from deploykit.spec import BuildOptions, Engine
 from deploykit.store import Store

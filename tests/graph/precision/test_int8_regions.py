@@ -8,7 +8,7 @@ import onnx
 import pytest
 from small_graphs import N, data, engine, graph, quantised, random, run, snr_db
 
-from deploykit.backends.onnxruntime import read_back
+from deploykit.backends.onnxruntime_types import read_back
 from deploykit.graph.precision import KeepRules
 
 IMAGE = ["N", 3, 16, 16]
