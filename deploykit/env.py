@@ -6,7 +6,6 @@ Nothing heavy is imported: versions come from package metadata, the rest from /p
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deploykit import cgroups
+from deploykit.lazy import metadata
 
 #: Distributions whose versions can shape a number.
 PACKAGES = (
@@ -26,8 +26,8 @@ PACKAGES = (
 def package_version(distribution: str) -> str | None:
     """The installed version of a distribution, or None; does not import it."""
     try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
         return None
 
 

@@ -65,6 +65,8 @@ class LazyModule(ModuleType):
 
 
 if TYPE_CHECKING:
+    from importlib import metadata
+
     import numpy as np
     import onnx
     import onnx_ir as ir
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
     import rich.text
     import torch
 else:
+    metadata = LazyModule("importlib.metadata")
     np = LazyModule("numpy")
     onnx = LazyModule("onnx")
     ir = LazyModule("onnx_ir")
@@ -95,6 +98,7 @@ __all__ = [
     "LazyModule",
     "install_line",
     "ir",
+    "metadata",
     "np",
     "onnx",
     "onnxscript",

@@ -89,6 +89,7 @@ def test_a_column_is_one_line(tmp_path):
 def test_a_report_format_is_a_module_and_a_destination(monkeypatch, tmp_path):
     """Each format there is has a module that makes its text, and a field of `Outputs`; here is one more."""
     from deploykit.cli import outputs
+    from deploykit.cli.documents import write_documents
 
     formats = set(outputs._DESTINATIONS) - {"file"}
     assert {path.stem for path in (source_tree.PACKAGE / "report").glob("*.py")} >= formats
@@ -104,7 +105,7 @@ def test_a_report_format_is_a_module_and_a_destination(monkeypatch, tmp_path):
     @click.command()
     @outputs.output_options(html="Write a page; - for stdout.")
     def command(outputs: Outputs) -> None:
-        outputs.write(html=lambda: "<p>")
+        write_documents(outputs, html=lambda: "<p>")
 
     command.main(["--html", str(tmp_path / "page.html")], standalone_mode=False)
     assert (tmp_path / "page.html").read_text() == "<p>"

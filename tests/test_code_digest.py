@@ -139,7 +139,8 @@ from deploykit.store import Store
 from deploykit.workflow.network import obtain_network
 if "convert" in {code!r}:
     from deploykit.graph.precision import convert
-    from deploykit.workflow.calibration import CalibrationChoice, calibration_of
+    from deploykit.workflow.calibration import calibration_of
+    from deploykit.workflow.choice import CalibrationChoice
 with tempfile.TemporaryDirectory() as folder:
     {code}
 root = Path(deploykit.__file__).parent

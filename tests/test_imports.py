@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import pytest
+from source_tree import PACKAGE
+from stored_reports import repeats, save
+
+from deploykit.cli import COMMANDS
 
 HEAVY = (
     "torch",
@@ -39,6 +44,7 @@ def heavy_imports(code: str) -> str:
         "deploykit.report.csv",
         "deploykit.report.views",
         "deploykit.claims",
+        "deploykit.claims.evaluate",
         "deploykit.backends",
         "deploykit.backends.onnxruntime",
         "deploykit.backends.tensorrt",
@@ -73,17 +79,94 @@ def test_the_command_imports_nothing_heavy(arguments):
     assert heavy_imports(INVOKE.format(arguments)) == "[]"
 
 
-def test_comparing_reports_imports_nothing_heavy(tmp_path):
-    from stored_reports import repeats, save
+#: What the help of every command may take of this package beside its own module: options and the values they make.
+FOR_HELP = {
+    "deploykit",
+    "deploykit.bench",
+    "deploykit.bench.constraint",
+    "deploykit.bench.policy",
+    "deploykit.bench.scenario",
+    "deploykit.cli",
+    "deploykit.cli.groups",
+    "deploykit.cli.measuring",
+    "deploykit.cli.options",
+    "deploykit.cli.outputs",
+    "deploykit.cli.stdout",
+    "deploykit.errors",
+    "deploykit.report",
+    "deploykit.spec",
+    "deploykit.workflow",
+    "deploykit.workflow.choice",
+    "deploykit.workflow.presets",
+    "deploykit.workflow.variants",
+}
+#: Of the standard library: what takes longest to import of all that commands need only when they run.
+SLOW = {"email", "hashlib", "importlib.metadata", "msgspec", "statistics", "tempfile", "xml"}
+MODULES = "; import sys, json; print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
 
+
+def modules_of(arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", f"from deploykit.cli import invoke; invoke({arguments})" + MODULES],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def ours(modules):
+    return {name for name in modules if name.partition(".")[0] == "deploykit"}
+
+
+def test_the_help_lists_commands_and_imports_none_of_them():
+    modules = modules_of(["--help"])
+    assert ours(modules) == {
+        "deploykit",
+        "deploykit.cli",
+        "deploykit.cli.stdout",
+        "deploykit.errors",
+    }
+    assert not modules & SLOW
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_imports_its_options_and_not_its_work(command):
+    modules = modules_of([command, "--help"])
+    allowed = FOR_HELP | {f"deploykit.cli.{command}_command"}
+    assert ours(modules) - allowed == set()
+    assert not modules & SLOW
+
+
+#: Packages that commands on stored files have no need of.
+NETWORKS = ("backends", "bench", "data", "graph", "training", "zoo")
+
+
+@pytest.mark.parametrize("command", ["list", "claims", "compare", "check"])
+def test_a_command_on_what_is_stored_needs_nothing_of_networks(command, tmp_path):
+    path = save(tmp_path / "a.csv", repeats())
+    arguments = {
+        "list": ["list"],
+        "claims": ["claims", "--list"],
+        "compare": ["compare", path, path],
+        "check": ["check", path],
+    }[command]
+    modules = modules_of(arguments)
+    seen = {name.split(".")[1] for name in ours(modules) if "." in name}
+    assert seen & set(NETWORKS) <= ({"zoo"} if command == "list" else set())
+    assert not {name for name in modules if name.startswith("deploykit.claims.check")}
+    assert not modules & {"deploykit.store", "deploykit.codec", "msgspec"}
+
+
+def test_comparing_reports_imports_nothing_heavy(tmp_path):
     path = save(tmp_path / "a.csv", repeats())
     assert heavy_imports(INVOKE.format(["compare", path, path])) == "[]"
 
 
 def test_every_module_of_every_command_is_light_to_import():
-    from deploykit.cli import COMMANDS
-
-    code = "import " + ", ".join(f"deploykit.cli.{name}_command" for name in COMMANDS)
+    work = (PACKAGE / "cli" / "work").glob("*.py")
+    names = [*(f"{name}_command" for name in COMMANDS), *(f"work.{path.stem}" for path in work)]
+    code = "import " + ", ".join(f"deploykit.cli.{name}" for name in names)
     assert heavy_imports(code) == "[]"
 
 

@@ -27,10 +27,9 @@ from deploykit.store import (
     default_root,
     file_sha256,
     key_of,
-    output_errors,
     read_entry,
-    write_atomic,
 )
+from deploykit.writing import output_errors, write_atomic
 
 FIELDS = {"source": "abc", "options": {"batch": 1}}
 VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.text(), st.floats(allow_nan=False))
@@ -341,7 +340,8 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 from deploykit.errors import OutputFailed
-from deploykit.store import Manifest, Store, write_atomic
+from deploykit.store import Manifest, Store
+from deploykit.writing import write_atomic
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 folder = Path(sys.argv[1])

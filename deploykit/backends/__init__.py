@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import importlib.metadata
 from collections.abc import Callable, Iterator
 
 from deploykit.backends.base import BackendBase, SessionBase
 from deploykit.errors import UnknownName, UsageError, one_line
 from deploykit.graph.precision import precisions
 from deploykit.graph.recipes import PrecisionRecipe, add_source
+from deploykit.lazy import metadata
 
 ENTRY_POINT_GROUP = "deploykit.backends"
 
@@ -32,8 +32,8 @@ _BUILTIN = {
 _REFERENCE = "onnxruntime"
 
 
-def _third_party() -> dict[str, importlib.metadata.EntryPoint]:
-    points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
+def _third_party() -> dict[str, metadata.EntryPoint]:
+    points = metadata.entry_points(group=ENTRY_POINT_GROUP)
     return {point.name: point for point in points if point.name not in _BUILTIN}
 
 
@@ -65,7 +65,7 @@ def get(name: str) -> BackendBase:
     return _loaded(point)
 
 
-def _loaded(point: importlib.metadata.EntryPoint) -> BackendBase:
+def _loaded(point: metadata.EntryPoint) -> BackendBase:
     try:
         backend = point.load()()
         if not isinstance(backend, BackendBase):

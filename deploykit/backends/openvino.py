@@ -21,7 +21,7 @@ from deploykit.backends.base import BackendBase, Bound, SessionBase
 from deploykit.errors import BuildFailed, one_line
 from deploykit.lazy import install_line, np, openvino
 from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason, TensorSpec
-from deploykit.store import output_errors
+from deploykit.writing import output_errors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

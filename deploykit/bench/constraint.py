@@ -25,7 +25,7 @@ _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-_FORM = re.compile(r"\s*([a-z][a-z0-9_]*)\s*(<=|>=|<|>)\s*([0-9.eE+-]+)\s*")
+_FORM = r"\s*([a-z][a-z0-9_]*)\s*(<=|>=|<|>)\s*([0-9.eE+-]+)\s*"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Constraint:
         Raises:
             UsageError: it is of another form.
         """
-        match = _FORM.fullmatch(text)
+        match = re.fullmatch(_FORM, text)
         try:
             if match is None:
                 raise ValueError

@@ -24,7 +24,7 @@ from deploykit.bench.stability import of_machine
 from deploykit.errors import BuildFailed
 from deploykit.lazy import np, onnx
 from deploykit.ort_session import installed_version, open_session, session_options
-from deploykit.store import write_atomic
+from deploykit.writing import write_atomic
 
 #: Of the square matrices that are multiplied; large enough to leave overheads behind.
 MATRIX_SIZE = 768

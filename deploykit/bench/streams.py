@@ -15,15 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from deploykit.bench.conditions import between, snapshot
-from deploykit.bench.timing import (
-    Policy,
-    Timing,
-    WarmUp,
-    no_collection,
-    runs_in,
-    summarise,
-    warm_up,
-)
+from deploykit.bench.policy import Policy
+from deploykit.bench.timing import Timing, WarmUp, no_collection, runs_in, summarise, warm_up
 from deploykit.errors import UsageError
 from deploykit.lazy import np
 from deploykit.row import Finding

@@ -6,13 +6,13 @@ import functools
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import deploykit.claims.checks  # noqa: F401  registers them
 from deploykit.claims.check import OF_CLAIM, find_check, typed
 from deploykit.claims.measured import MeasuredRow
+from deploykit.claims.statements import stored_text
 from deploykit.claims.verdict import Outcome
 from deploykit.errors import UsageError
 
@@ -136,8 +136,7 @@ def read_claims(path: Path) -> list[Claim]:
 
 @functools.cache
 def _stored() -> tuple[Claim, ...]:
-    text = files(__package__).joinpath("claims.toml").read_text(encoding="utf-8")
-    return tuple(parse_claims(text))
+    return tuple(parse_claims(stored_text()))
 
 
 def list_claims() -> list[Claim]:

@@ -143,7 +143,7 @@ def invoke(arguments: list[str] | None = None) -> int:
     except OSError as error:
         _drop_stdout()
         if error.filename is None:
-            from deploykit.store import output_failure  # what --help needs not
+            from deploykit.writing import output_failure  # what --help needs not
 
             return _fail(str(output_failure("standard output", error)), OutputFailed.exit_code)
         reason = (error.strerror or str(error)).lower()

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from deploykit.cli.display import print_json, print_table
 from deploykit.cli.groups import (
     conversion_options,
-    engine_options,
     network_options,
     quiet_option,
     store_option,
 )
-from deploykit.cli.options import LIST
-from deploykit.cli.outputs import Outputs, output_options
-from deploykit.cli.progress import Steps
-from deploykit.report.views import megabytes, significant
+from deploykit.cli.options import LIST, group
+from deploykit.cli.outputs import output_options
 from deploykit.spec import BuildOptions
-from deploykit.store import Store
-from deploykit.workflow.build import (
-    Built,
-    build_network,
-    buildable,
-    check_precisions,
-    usable_backends,
+
+if TYPE_CHECKING:
+    from deploykit.cli.outputs import Outputs
+    from deploykit.workflow.choice import CalibrationChoice
+    from deploykit.workflow.variants import Variants
+
+
+@group(
+    "engine",
+    click.option(
+        "--max-batch", type=click.IntRange(1), default=8, help="Largest batch of TensorRT engines."
+    ),
+    click.option(
+        "--compute-capability", metavar="X.Y", help="NVIDIA device to build for, such as 8.6."
+    ),
 )
-from deploykit.workflow.calibration import CalibrationChoice
-from deploykit.workflow.convert import losses_text
-from deploykit.workflow.network import obtain_network
-from deploykit.workflow.plan import Variants, plan
+def engine_options(max_batch: int, compute_capability: str | None) -> BuildOptions:
+    """What engines are built for."""
+    return BuildOptions(batch_max=max_batch, compute_capability=compute_capability)
 
 
 @click.command("build")
@@ -58,7 +61,7 @@ def command(
     variants: Variants,
     calibration: CalibrationChoice,
     engine: BuildOptions,
-    store: Store,
+    store: str | None,
     outputs: Outputs,
     quiet: bool,
 ) -> None:
@@ -72,47 +75,16 @@ def command(
     deploykit build squeezenet --precision fp16,int8 --target cpu,tensorrt-rtx
     deploykit build efficientnet_b0 --precision int8 --keep-op Gemm --keep-drift 3
     """
-    calibration.keep.check(precision)
-    sources = plan(models, variants, calibration.data)
-    check_precisions(precision, target)
-    wanted = buildable(precision, usable_backends(target))
-    built = []
-    losses: dict[str, None] = {}  # once for all targets
-    with Steps(len(sources) * len(wanted), quiet=quiet) as steps:
-        for source in sources:
-            steps.say(f"export {getattr(source, 'label', source)}")
-            network = obtain_network(source, store)
-            label = network.model.spec.label
-            for backend, name in wanted:
-                steps.say(f"build {label} {name} {backend.name}")
-                built.append(build_network(network, name, backend, engine, calibration, store))
-                lost = losses_text(built[-1].model)
-                if lost:
-                    losses[f"{label} {name}: {lost}"] = None
-                steps.step()
-    for line in losses:
-        click.echo(line, err=True)
-    _show(built, outputs)
+    from deploykit.cli.work.build import build
 
-
-def _show(built: Sequence[Built], outputs: Outputs) -> None:
-    if outputs.json:
-        print_json(
-            [{"path": str(b.engine.path), "found": b.hit} | dict(b.engine.manifest) for b in built]
-        )
-        return
-    print_table(
-        ("engine", "precision", "computes in", "MB", "build s", ""),
-        [
-            (
-                str(b.engine.path),
-                b.engine.manifest["precision"],
-                b.engine.precision_actual,
-                megabytes(b.engine.manifest["bytes"]),
-                significant(b.engine.manifest["build_s"]),
-                "found" if b.hit else "built",
-            )
-            for b in built
-        ],
-        right=(3, 4),
+    build(
+        models,
+        precision,
+        target,
+        variants=variants,
+        calibration=calibration,
+        engine=engine,
+        store=store,
+        outputs=outputs,
+        quiet=quiet,
     )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from typing import TYPE_CHECKING
 
 import click
 
-from deploykit.cli.display import print_json, print_table
-from deploykit.cli.outputs import Outputs, output_options
-from deploykit.errors import CheckFailed
-from deploykit.report.check import Weakness, check_report
-from deploykit.report.csv import to_csv
+from deploykit.cli.outputs import output_options
+
+if TYPE_CHECKING:
+    from deploykit.cli.outputs import Outputs
 
 
 @click.command("check")
@@ -28,19 +27,6 @@ def command(report: str, outputs: Outputs) -> None:
     deploykit check nightly.csv --json
     deploykit profile lenet5 --csv - -q | deploykit check -
     """
-    outputs.check()
-    checked = check_report(report)
-    rows = [asdict(weakness) for weakness in checked.weak]
-    names = tuple(field.name for field in fields(Weakness))
-    outputs.write(csv=lambda: to_csv(rows, names))
-    if outputs.json:
-        print_json(rows)
-    elif outputs.table and rows:
-        cells = [[str(value) for value in row.values()] for row in rows]
-        print_table(("line", "row", "weak in", "what was seen", "what helps"), cells, right=(0,))
-    for remark in checked.remarks:
-        click.echo(remark, err=True)
-    if rows:
-        raise CheckFailed(f"{checked.weak_rows} of {checked.rows} rows of {report} are weak")
-    if outputs.table:
-        click.echo(f"{report}: {checked.rows} rows, none is weak")
+    from deploykit.cli.work.check import check
+
+    check(report, outputs)

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from deploykit.cli.display import print_json, print_table
 from deploykit.cli.options import PERCENT
-from deploykit.cli.outputs import Outputs, output_options
-from deploykit.report.compare import Comparison, Limits, compare_reports
-from deploykit.report.compare.rendering import (
-    COLUMNS,
-    noteworthy,
-    rows_of,
-    summary,
-    table_of,
-    to_junit,
-    to_markdown,
-)
-from deploykit.report.csv import to_csv
+from deploykit.cli.outputs import output_options
+
+if TYPE_CHECKING:
+    from deploykit.cli.outputs import Outputs
 
 
 @click.command("compare")
@@ -65,30 +58,13 @@ def command(
     deploykit compare base.csv head.csv --max-slowdown 10% --max-accuracy-drop 1
     deploykit compare base.csv head.csv --markdown - --junit compare.xml >> $GITHUB_STEP_SUMMARY
     """
-    outputs.check()
-    limits = Limits(max_slowdown, max_accuracy_drop)
-    comparison = compare_reports(base, head, limits, across_machines=across_machines)
-    for remark in comparison.remarks:
-        click.echo(remark, err=True)
-    outputs.write(
-        csv=lambda: to_csv(rows_of(comparison), COLUMNS),
-        markdown=lambda: to_markdown(comparison),
-        junit=lambda: to_junit(comparison),
+    from deploykit.cli.work.compare import compare
+
+    compare(
+        base,
+        head,
+        max_slowdown,
+        max_accuracy_drop,
+        across_machines=across_machines,
+        outputs=outputs,
     )
-    if outputs.json:
-        print_json(rows_of(comparison))
-    elif outputs.table:
-        _show(comparison)
-    if comparison.failure is not None:
-        raise comparison.failure
-
-
-def _show(comparison: Comparison) -> None:
-    """The table of what deserves a look, and how all came out."""
-    shown = noteworthy(comparison)
-    if shown:
-        print_table(*table_of(shown))
-    click.echo(f"{summary(comparison)}.")
-    left = len(comparison.changes) - len(shown)
-    if left:
-        click.echo(f"{left} more configurations are not shown: --csv FILE or --json has all.")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from deploykit.cli.display import print_json, print_table
-from deploykit.cli.outputs import Outputs, output_options
-from deploykit.workflow.doctor import examine, runs_something
+from deploykit.cli.outputs import output_options
+
+if TYPE_CHECKING:
+    from deploykit.cli.outputs import Outputs
 
 
 @click.command("doctor")
@@ -19,12 +22,6 @@ def command(outputs: Outputs) -> int:
     \b
     deploykit doctor
     """
-    checks = examine()
-    if outputs.json:
-        print_json([vars(check) for check in checks])
-    else:
-        print_table(
-            ("what", "state", "detail", "remedy"),
-            [(c.what, c.state, c.detail, c.remedy) for c in checks],
-        )
-    return 0 if runs_something(checks) else 3
+    from deploykit.cli.work.doctor import doctor
+
+    return doctor(outputs)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from deploykit.cli.display import print_json, print_table
 from deploykit.cli.groups import network_options, quiet_option, store_option
-from deploykit.cli.outputs import Outputs, output_options
-from deploykit.cli.progress import Steps
-from deploykit.report.views import megabytes, millions
-from deploykit.store import Store
-from deploykit.workflow.export import destinations, export_to
-from deploykit.workflow.plan import Variants, plan
+from deploykit.cli.outputs import output_options
+
+if TYPE_CHECKING:
+    from deploykit.cli.outputs import Outputs
+    from deploykit.workflow.variants import Variants
 
 
 @click.command("export")
@@ -24,7 +24,7 @@ def command(
     models: tuple[str, ...],
     variants: Variants,
     outputs: Outputs,
-    store: Store,
+    store: str | None,
     quiet: bool,
 ) -> None:
     r"""Export networks to ONNX, with a dynamic batch, verified against PyTorch at batch 1 and 3.
@@ -36,29 +36,6 @@ def command(
     deploykit export mobilenet --alpha 1,0.5 --rho 1,6/7 -o onnx/
     deploykit export lenet5 --weights trained -o lenet5.onnx
     """
-    sources = plan(models, variants)
-    places = destinations(sources, outputs.file)
-    exported = []
-    with Steps(len(sources), quiet=quiet) as steps:
-        for source, place in zip(sources, places, strict=True):
-            steps.say(f"export {place.name}")
-            exported.append(export_to(source, place, store))
-            steps.step()
-    if outputs.json:
-        print_json([e.as_dict() for e in exported])
-    if not outputs.table:
-        return
-    print_table(
-        ("file", "parameters (M)", "MACs (M)", "MB", "max relative error"),
-        [
-            (
-                str(e.path),
-                millions(e.parameters),
-                millions(e.macs),
-                megabytes(e.file_bytes),
-                e.verified,
-            )
-            for e in exported
-        ],
-        right=(1, 2, 3, 4),
-    )
+    from deploykit.cli.work.export import export
+
+    export(models, variants, outputs, store, quiet=quiet)

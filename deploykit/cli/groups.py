@@ -8,12 +8,10 @@ import click
 
 from deploykit.cli.options import group, read_by
 from deploykit.errors import UsageError
-from deploykit.spec import BuildOptions, InputChoice
-from deploykit.store import Store
-from deploykit.workflow.calibration import CalibrationChoice, KeepChoice
-from deploykit.workflow.network import open_store
-from deploykit.workflow.plan import Variants, fractions, input_dims, input_shapes, numbers
-from deploykit.workflow.plan import input_values as values_of
+from deploykit.spec import InputChoice
+from deploykit.workflow.choice import CalibrationChoice, KeepChoice
+from deploykit.workflow.variants import Variants, fractions, input_dims, input_shapes, numbers
+from deploykit.workflow.variants import input_values as values_of
 
 NUMBERS = read_by(numbers)
 FRACTIONS = read_by(fractions)
@@ -133,14 +131,8 @@ def calibration_options(
     calibration_images: int | None,
     synthetic_calibration: bool,
 ) -> CalibrationChoice:
-    """What quantised networks are calibrated with.
-
-    Raises:
-        UnknownName, UsageError, MissingDependency: there is no such method or data set.
-    """
-    choice = CalibrationChoice(data, calibration_method, calibration_images, synthetic_calibration)
-    choice.check()
-    return choice
+    """What quantised networks are calibrated with; the command checks whether that can be."""
+    return CalibrationChoice(data, calibration_method, calibration_images, synthetic_calibration)
 
 
 @group(
@@ -177,47 +169,17 @@ def conversion_options(
     keep_op: tuple[str, ...],
     keep_drift: int | None,
 ) -> CalibrationChoice:
-    """What quantised networks are calibrated with, and which of their layers stay in fp32.
-
-    Raises:
-        UnknownName, UsageError, MissingDependency: there is no such method or data set.
-    """
-    choice = CalibrationChoice(
+    """What quantised networks are calibrated with, and which of their layers stay in fp32."""
+    return CalibrationChoice(
         data,
         calibration_method,
         calibration_images,
         synthetic_calibration,
         keep=KeepChoice(keep, keep_op, keep_drift or 0),
     )
-    choice.check()
-    return choice
 
 
-@group(
-    "engine",
-    click.option(
-        "--max-batch", type=click.IntRange(1), default=8, help="Largest batch of TensorRT engines."
-    ),
-    click.option(
-        "--compute-capability", metavar="X.Y", help="NVIDIA device to build for, such as 8.6."
-    ),
+store_option = click.option(
+    "--store", metavar="DIR", help="Artifact store; $DEPLOYKIT_STORE, else engines/."
 )
-def engine_options(max_batch: int, compute_capability: str | None) -> BuildOptions:
-    """What engines are built for."""
-    return BuildOptions(batch_max=max_batch, compute_capability=compute_capability)
-
-
-@group(
-    "store",
-    click.option("--store", metavar="DIR", help="Artifact store; $DEPLOYKIT_STORE, else engines/."),
-)
-def store_option(store: str | None) -> Store:
-    """The store of graphs and engines.
-
-    Raises:
-        UsageError: a file stands where its folder should be.
-    """
-    return open_store(store)
-
-
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
-from deploykit.backends import get
 from deploykit.bench.constraint import Constraint
+from deploykit.bench.policy import Policy
 from deploykit.bench.scenario import Scenario, parse_rate
-from deploykit.bench.timing import Policy
 from deploykit.cli.options import LIST, PERCENT, WHOLE_NUMBERS, group, parse_list, read_by
 from deploykit.errors import UsageError
-from deploykit.report.csv import STDOUT
-from deploykit.workflow.plan import preset as find_preset
-from deploykit.workflow.search import read_constraint
+from deploykit.report import STDOUT
+from deploykit.workflow.presets import preset as find_preset
 
 #: A row that is to reach a percentile may take this share of --timeout; the rest is for loading and accuracy.
 SHARE_OF_TIMEOUT = 0.5
@@ -25,7 +22,7 @@ DEFAULT_THRESHOLD = 0.01
 DEFAULT_BUDGET_S = 8.0
 
 _RATES = read_by(lambda text, name: tuple(map(parse_rate, parse_list(text, name))))
-_CONSTRAINT = read_by(lambda text, _: read_constraint(text))
+_CONSTRAINT = read_by(lambda text, _: Constraint.parse(text))
 
 
 @dataclass(frozen=True)
@@ -221,18 +218,12 @@ class Runs:
         """Whether a number of runs is given."""
         return self.iterations is not None or self.warmup_iterations is not None
 
-    def check(
-        self, backends: Sequence[str], scenarios: Scenarios, constraint: Constraint | None
-    ) -> None:
-        """Refuse what can't be measured, before any work is done.
+    def check(self, scenarios: Scenarios, constraint: Constraint | None) -> None:
+        """Refuse counts where there are none, before any work is done.
 
         Raises:
-            UnknownName, UsageError: a pass that there is not, or that a backend lacks; counts in a scenario
-                that has none.
+            UsageError: runs are counted in a scenario, or a search, that has no number of them.
         """
-        for backend in backends:
-            for name in self.passes:
-                get(backend).check_pass(name)
         if self.counted and constraint is not None:
             raise UsageError(
                 "--constraint measures each load for as long as it needs: leave --iterations and "

@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from deploykit.errors import UsageError
+from deploykit.workflow.variants import words
 
 #: A command's function, or a decorator's result; click calls it with every option by name.
 Function = Callable[..., Any]
@@ -87,7 +88,6 @@ def parse_list(text: str, option: str) -> tuple[str, ...]:
         UsageError: it is.
     """
     # Commands without lists, `list` among them, start without what plans networks.
-    from deploykit.workflow.plan import words
 
     parts = words(text)
     if not parts:

@@ -1,18 +1,14 @@
-"""Where a command's result goes: to files, and at most one thing to stdout."""
+"""Where a command's result is to go: to files, and at most one thing to stdout."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
 from deploykit.cli.options import Decorator, group
-from deploykit.columns import NAMES
 from deploykit.errors import UsageError
-from deploykit.report.csv import STDOUT, CsvReport, check_destination
-from deploykit.store import write_atomic
+from deploykit.report import STDOUT
 
 #: Each destination that a command can offer: its option, its value's name, and the file to name for it instead.
 _DESTINATIONS = {
@@ -43,37 +39,6 @@ class Outputs:
     def table(self) -> bool:
         """Whether stdout is free for what people read."""
         return not self.json and STDOUT not in (self.file, self.csv, self.markdown, self.junit)
-
-    def check(self) -> None:
-        """Refuse, before any work is done, paths that can't take a document.
-
-        Raises:
-            UsageError, OutputFailed: as `check_destination`.
-        """
-        for path in (self.csv, self.markdown, self.junit):
-            if path is not None:
-                check_destination(path)
-
-    def write(self, **documents: Callable[[], str]) -> None:
-        """Write each document that is asked for; `csv=lambda: text` makes the text of that one.
-
-        Raises:
-            OutputFailed: a file can't be written.
-        """
-        for name, text in documents.items():
-            path = getattr(self, name)
-            if path == STDOUT:
-                click.echo(text(), nl=False)
-            elif path is not None:
-                write_atomic(Path(path), text(), "report")
-
-    def csv_report(self, names: Sequence[str] = NAMES) -> CsvReport | None:
-        """The CSV that grows row by row, or None where none is asked for.
-
-        Raises:
-            UsageError, OutputFailed: its path can't take it.
-        """
-        return CsvReport(self.csv, names) if self.csv is not None else None
 
 
 def output_options(**offered: str) -> Decorator:

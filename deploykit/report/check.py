@@ -9,9 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from deploykit.columns import BY_NAME, IDENTITY_NAMES, SOFT_NAMES, checked_by
+from deploykit.report import STDOUT
 from deploykit.report.compare.changes import MIN_PROCESSES
 from deploykit.report.compare.processes import Key, by_soft
-from deploykit.report.csv import STDOUT, open_table, positive, share
+from deploykit.report.csv import open_table, positive, share
 from deploykit.report.views import label, significant
 from deploykit.row import emulated, findings_in
 

@@ -21,10 +21,9 @@ from typing import Any, TextIO
 from deploykit.columns import BY_NAME, COLUMNS, FLOAT, INT, NAMES, NOTE, SCHEMA_VERSION
 from deploykit.errors import UsageError
 from deploykit.lazy import pd
+from deploykit.report import STDOUT
 from deploykit.row import STATUSES, Note, Row, findings_in, text_of
-from deploykit.store import output_errors, write_atomic
-
-STDOUT = "-"
+from deploykit.writing import output_errors, write_atomic
 
 
 def to_csv(rows: Iterable[Mapping[str, Any]], names: Sequence[str] = NAMES) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from deploykit.errors import UsageError
 from deploykit.lazy import torch
-from deploykit.store import output_errors, write_atomic
+from deploykit.writing import output_errors, write_atomic
 from deploykit.zoo import weights
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import zoo
+from deploykit.bench.policy import Policy
 from deploykit.bench.scenario import Scenario
-from deploykit.bench.timing import Policy
 from deploykit.claims import evaluate_claims, table
 from deploykit.columns import NAMES
 from deploykit.errors import UsageError
@@ -23,12 +23,14 @@ from deploykit.report.csv import rows_of
 from deploykit.spec import BuildOptions, Counts, Engine, InputChoice, ModelSpec, OnnxModel
 from deploykit.store import Store
 from deploykit.workflow.build import build_network, check_precisions, usable_backends
-from deploykit.workflow.calibration import CalibrationChoice
+from deploykit.workflow.calibration import check_choice
+from deploykit.workflow.choice import CalibrationChoice
 from deploykit.workflow.configuration import ProfileOptions, configurations
 from deploykit.workflow.export import write_network
 from deploykit.workflow.network import obtain_network
-from deploykit.workflow.plan import Source, Variants, fractions, plan
+from deploykit.workflow.plan import Source, plan
 from deploykit.workflow.profile import Profiler
+from deploykit.workflow.variants import Variants, fractions
 from deploykit.zoo import Architecture
 
 if TYPE_CHECKING:
@@ -149,7 +151,7 @@ def build(
         DeploykitError: as `deploykit.workflow.build.build_network`.
     """
     choice = CalibrationChoice(data, synthetic=synthetic_calibration)
-    choice.check()
+    check_choice(choice)
     check_precisions([precision], [target])
     (backend,) = usable_backends([target])
     artifacts = store or Store()
@@ -185,7 +187,7 @@ def profile(
         calibration=CalibrationChoice(data, synthetic=synthetic_calibration),
         data=data,
     )
-    options.calibration.check()
+    check_choice(options.calibration)
     wanted = configurations(_sources(models, Variants()), options)
     rows = list(Profiler(store or Store(), options).rows(wanted))
     return pd.DataFrame([[row.get(name) for name in NAMES] for row in rows], columns=list(NAMES))

@@ -13,7 +13,7 @@ from deploykit.graph.precision import find_recipe
 from deploykit.graph.precision import precisions as recipes
 from deploykit.spec import BuildOptions, Engine, OnnxModel
 from deploykit.store import Store
-from deploykit.workflow.calibration import CalibrationChoice
+from deploykit.workflow.choice import CalibrationChoice
 from deploykit.workflow.convert import calibration_text, convert_network
 from deploykit.workflow.finite import check_finite
 from deploykit.workflow.network import Network

@@ -1,13 +1,11 @@
-"""How a network is to be converted: the images that ranges come from, and the layers that stay in float32."""
+"""The images that ranges come from, as a `CalibrationChoice` means them for a network."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from deploykit.data import open_dataset
 from deploykit.errors import UnknownName, UsageError
 from deploykit.graph.calibrate import METHODS, Calibration, synthetic_calibration
+from deploykit.workflow.choice import CalibrationChoice
 from deploykit.workflow.network import Network, input_chw
 
 #: Images that calibration takes when nobody says how many.
@@ -18,68 +16,18 @@ MAX_BATCH = 8
 BATCH_BYTES = 2**29
 
 
-@dataclass(frozen=True)
-class KeepChoice:
-    """Layers that stay in float32 where the rest is converted.
+def check_choice(choice: CalibrationChoice) -> None:
+    """Refuse what can't be, before any work is done for it.
 
-    Attributes:
-        nodes: names of ONNX nodes; `*` and `?` match as in file names.
-        op_types: operator types, such as "Gemm".
-        drift: this many convolutions and products, those whose conversion alone costs the outputs most.
+    Raises:
+        UnknownName, UsageError, MissingDependency: no such method or data set, or it can't be read here.
     """
-
-    nodes: tuple[str, ...] = ()
-    op_types: tuple[str, ...] = ()
-    drift: int = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.nodes or self.op_types or self.drift)
-
-    def check(self, precisions: Sequence[str]) -> None:
-        """Refuse to keep what is not converted.
-
-        Raises:
-            UsageError: nothing but fp32 is asked for.
-        """
-        if self and set(precisions) <= {"fp32"}:
-            raise UsageError(
-                "--keep leaves layers in fp32, and all are with --precision fp32: "
-                "give another precision, such as int8"
-            )
-
-
-@dataclass(frozen=True)
-class CalibrationChoice:
-    """How the ranges of a quantised graph are to be found.
-
-    Attributes:
-        data: a data set whose calibration part is used; None takes the one the weights were trained on.
-        method: "minmax", "percentile", "entropy" or "mse".
-        images: how many images of it; None takes `DEFAULT_IMAGES`, or `DEFAULT_SYNTHETIC_IMAGES` of made-up ones.
-        synthetic: whether made-up images are allowed where there is no data.
-        seed: of the generator that makes images up.
-        keep: the layers that stay in float32.
-    """
-
-    data: str | None = None
-    method: str = "minmax"
-    images: int | None = None
-    synthetic: bool = False
-    seed: int = 0
-    keep: KeepChoice = field(default_factory=KeepChoice)
-
-    def check(self) -> None:
-        """Refuse what can't be, before any work is done for it.
-
-        Raises:
-            UnknownName, UsageError, MissingDependency: no such method or data set, or it can't be read here.
-        """
-        if self.method not in METHODS:
-            raise UnknownName("calibration method", self.method, METHODS)
-        if self.images is not None and self.images < 1:
-            raise UsageError(f"calibration needs at least one image, not {self.images}")
-        if self.data is not None:
-            open_dataset(self.data)
+    if choice.method not in METHODS:
+        raise UnknownName("calibration method", choice.method, METHODS)
+    if choice.images is not None and choice.images < 1:
+        raise UsageError(f"calibration needs at least one image, not {choice.images}")
+    if choice.data is not None:
+        open_dataset(choice.data)
 
 
 def calibration_of(network: Network, choice: CalibrationChoice) -> Calibration:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from deploykit.backends import get
 from deploykit.backends.base import FORWARD
+from deploykit.bench.policy import Policy
 from deploykit.bench.scenario import Scenario
-from deploykit.bench.timing import Policy
 from deploykit.spec import BuildOptions, ModelSpec
-from deploykit.workflow.calibration import CalibrationChoice
+from deploykit.workflow.choice import CalibrationChoice
 from deploykit.workflow.plan import Source
 
 #: One request after the other, on all usable cores.

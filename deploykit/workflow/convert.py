@@ -12,7 +12,8 @@ from deploykit.graph.precision import TARGETS, convert, find_recipe
 from deploykit.graph.recipes import PrecisionRecipe
 from deploykit.spec import OnnxModel
 from deploykit.store import GraphManifest, Store
-from deploykit.workflow.calibration import CalibrationChoice, calibration_of
+from deploykit.workflow.calibration import calibration_of
+from deploykit.workflow.choice import CalibrationChoice
 from deploykit.workflow.keep import keep_facts, keep_rules
 from deploykit.workflow.network import Network, model_of
 

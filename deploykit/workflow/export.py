@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from deploykit.errors import OutputFailed, UsageError
-from deploykit.report.csv import STDOUT
+from deploykit.report import STDOUT
 from deploykit.spec import ModelSpec
-from deploykit.store import Store, output_errors
+from deploykit.store import Store
 from deploykit.workflow.network import Network, obtain_network
 from deploykit.workflow.plan import Source
+from deploykit.writing import output_errors
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from deploykit.backends import reference
+from deploykit.bench.policy import Policy
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, run_worker
-from deploykit.bench.timing import Policy
 from deploykit.code_digest import code_digest
 from deploykit.data import open_dataset
 from deploykit.errors import DeploykitError, UsageError
@@ -15,7 +15,7 @@ from deploykit.row import Note
 from deploykit.spec import BuildOptions
 from deploykit.store import Store, key_of
 from deploykit.workflow.build import Built, build_network
-from deploykit.workflow.calibration import CalibrationChoice
+from deploykit.workflow.choice import CalibrationChoice
 from deploykit.workflow.network import Network
 
 #: Modules that compute what fp32 puts out: tensors to measure drift against, and predicted classes.

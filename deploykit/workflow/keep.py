@@ -27,7 +27,8 @@ from deploykit.graph.precision import KeepRules, convert, find_recipe
 from deploykit.graph.read_write import read_model
 from deploykit.graph.view import GraphView
 from deploykit.spec import OnnxModel
-from deploykit.workflow.calibration import CalibrationChoice, KeepChoice, calibration_of
+from deploykit.workflow.calibration import calibration_of
+from deploykit.workflow.choice import CalibrationChoice, Goal, KeepChoice
 from deploykit.workflow.network import Network
 
 #: Operators beside the products that recipes can compute in few bits; a Sum of two is written as an Add.
@@ -125,29 +126,6 @@ def layers_by_drift(
             values = [d.snr_db for d in drift.values() if d.snr_db is not None]
             ranked.append((name, min(values, default=None)))
     return sorted(ranked, key=lambda pair: float("inf") if pair[1] is None else pair[1])
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What a network must still do.
-
-    Attributes:
-        max_drop: top-1 accuracy that it may lose against fp32, a share, on the calibration part.
-        min_snr_db: or: signal-to-noise ratio of the outputs against fp32, in dB.
-    """
-
-    max_drop: float | None = None
-    min_snr_db: float | None = None
-
-    def __post_init__(self) -> None:
-        if (self.max_drop is None) == (self.min_snr_db is None):
-            raise UsageError("give one of --max-accuracy-drop and --min-snr-db")
-
-    def holds(self, value: float) -> bool:
-        """Whether a drop, or a ratio, is good enough."""
-        if self.max_drop is not None:
-            return value <= self.max_drop + 1e-12
-        return value >= (self.min_snr_db or 0.0)
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from deploykit.graph.values import parse_values
 from deploykit.lazy import onnx
 from deploykit.row import Note
 from deploykit.spec import ModelFile, ModelSpec, OnnxModel
-from deploykit.store import Entry, GraphManifest, NetworkManifest, Store, default_root, file_sha256
-from deploykit.workflow.plan import DEFAULT_MODELS, Source, Variants
+from deploykit.store import Entry, GraphManifest, NetworkManifest, Store, file_sha256
+from deploykit.workflow.plan import DEFAULT_MODELS, Source
+from deploykit.workflow.variants import Variants
 from deploykit.zoo import weights
 
 #: Packages whose version can change the graph that an export gives.
@@ -48,18 +49,6 @@ class Network:
     dataset: str | None
     hit: bool
     notes: tuple[Note, ...] = ()
-
-
-def open_store(folder: str | None) -> Store:
-    """The store in `folder`, or the default one.
-
-    Raises:
-        UsageError: a file stands where the folder should be.
-    """
-    root = Path(folder) if folder else default_root()
-    if root.exists() and not root.is_dir():
-        raise UsageError(f"the store {root} is a file: name a folder with --store")
-    return Store(root)
 
 
 def obtain_network(source: Source | Path, store: Store) -> Network:

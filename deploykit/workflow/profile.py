@@ -18,7 +18,7 @@ from deploykit.bench.request import AccuracyRequest, WorkerRequest, run_worker
 from deploykit.errors import DeploykitError, OutputFailed
 from deploykit.row import Note, Row
 from deploykit.spec import BuildOptions, ModelSpec, Reason
-from deploykit.store import Store, output_errors
+from deploykit.store import Store
 from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.configuration import Configuration, ProfileOptions
 from deploykit.workflow.cores import doubts, of_scenario
@@ -44,6 +44,7 @@ from deploykit.workflow.rows import (
     unmeasured,
 )
 from deploykit.workflow.slower import SlowerThanFp32
+from deploykit.writing import output_errors
 
 #: Told what is being done, for a display: a short text.
 Say = Callable[[str], None]

@@ -15,7 +15,7 @@ from deploykit.errors import DeploykitError
 from deploykit.graph.traffic import Traffic, traffic
 from deploykit.row import Note
 from deploykit.spec import OnnxModel
-from deploykit.store import write_atomic
+from deploykit.writing import write_atomic
 
 
 class Roofline:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from deploykit import codec, env
+from deploykit.bench.policy import Policy
 from deploykit.bench.roofline import stored_ceilings
-from deploykit.bench.timing import Policy
 from deploykit.claims import evaluate_claims
 from deploykit.claims.table import COLUMNS, HEADER, verdict_cells, verdict_rows
 from deploykit.claims.verdict import Verdict
@@ -19,10 +19,11 @@ from deploykit.report.csv import CsvReport, to_csv
 from deploykit.report.markdown import table
 from deploykit.report.views import ENGINES, PROFILE, Field
 from deploykit.row import Row
-from deploykit.store import Store, output_errors, write_atomic
+from deploykit.store import Store
 from deploykit.workflow.configuration import Configuration, ProfileOptions, configurations
 from deploykit.workflow.plan import DEFAULT_MODELS, Source
 from deploykit.workflow.profile import Profiler
+from deploykit.writing import output_errors, write_atomic
 
 PRECISIONS = ("fp32", "fp16", "int8")
 BACKENDS = ("onnxruntime", "tensorrt-rtx")

@@ -19,6 +19,7 @@ from deploykit.workflow.profile import Profiler
 BATCHES = tuple(2**power for power in range(9))
 #: Parts of the highest rate at which a search for one begins.
 _PARTS = (16, 8, 4, 2, 1)
+
 #: What grows with the load, and can so be bounded from above.
 _GROWING = re.compile(r"latency_(?!bound)\w+|host_\w+_mib|device_\w+_mib")
 
@@ -71,21 +72,19 @@ class Answer:
         )
 
 
-def read_constraint(text: str) -> Constraint:
-    """A constraint on something that grows with the load.
+def check_constraint(constraint: Constraint) -> None:
+    """Refuse a bound on what does not grow with the load.
 
     Raises:
-        UsageError: it has another form, or bounds something else.
+        UsageError: it is one.
     """
-    constraint = Constraint.parse(text)
     column = BY_NAME.get(constraint.column)
     grows = column is not None and column.kind == FLOAT and _GROWING.fullmatch(column.name)
     if not grows or not constraint.comparison.startswith("<"):
         raise UsageError(
-            f"constraint {text!r}: bound from above what grows with the load, a latency or memory column, "
-            "such as latency_p95_ms<=10"
+            f"constraint {str(constraint)!r}: bound from above what grows with the load, a latency or memory "
+            "column, such as latency_p95_ms<=10"
         )
-    return constraint
 
 
 def percentile_of(constraint: Constraint) -> float | None:

@@ -10,11 +10,11 @@ import functools
 import tomllib
 import warnings
 from dataclasses import dataclass
-from importlib import metadata
 from importlib.resources import files
 from typing import Any
 
 from deploykit.errors import UnknownName
+from deploykit.lazy import metadata
 
 ENTRY_POINT_GROUP = "deploykit.models"
 

@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deploykit import env
-from deploykit.bench.timing import Policy
+from deploykit.bench.policy import Policy
 from deploykit.errors import EXIT_INTERRUPTED, BuildFailed, DeploykitError
 from deploykit.report.csv import to_csv
-from deploykit.store import output_errors, write_atomic
-from deploykit.workflow.network import open_store
+from deploykit.store import open_store
 from deploykit.workflow.run import write_environment
+from deploykit.writing import output_errors, write_atomic
 from studies.fashion_mnist.cases import Case, Outcome, plan, run_study
 from studies.fashion_mnist.report import Report
 from studies.fashion_mnist.rows import TRAINING_COLUMNS, Measured, evaluate, training_rows

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deploykit import env
-from deploykit.bench.timing import Policy
+from deploykit.bench.policy import Policy
 from deploykit.code_digest import code_digest
 from deploykit.columns import NAMES, SCHEMA_VERSION
 from deploykit.report.csv import CsvReport, read_cells
@@ -16,7 +16,7 @@ from deploykit.row import Row, text_of
 from deploykit.spec import ModelSpec
 from deploykit.stats import wilson_interval
 from deploykit.store import Store, file_sha256, key_of
-from deploykit.workflow.calibration import CalibrationChoice
+from deploykit.workflow.choice import CalibrationChoice
 from deploykit.workflow.configuration import ProfileOptions, configurations
 from deploykit.workflow.profile import Profiler
 from deploykit.zoo.weights import metadata

@@ -5,9 +5,9 @@ import pytest
 
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.feeds import check_batch, fixed_batch, from_dataset, image_input, synthetic
+from deploykit.bench.policy import Policy
 from deploykit.bench.reference import image_count, make_reference, read_reference
 from deploykit.bench.request import WorkerRequest, run_worker
-from deploykit.bench.timing import Policy
 from deploykit.errors import InvalidModel, UsageError
 from deploykit.spec import TensorSpec
 

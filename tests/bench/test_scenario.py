@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from deploykit.bench.policy import Policy
 from deploykit.bench.scenario import Scenario, parse_rate
-from deploykit.bench.timing import Policy
 from deploykit.errors import UsageError
 
 

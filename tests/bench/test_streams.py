@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from clockwork import FEEDS, Clockwork, policy
 
+from deploykit.bench.policy import Policy
 from deploykit.bench.request import WorkerRequest, run_worker
 from deploykit.bench.streams import measure_arrivals, measure_streams, schedule_ns, wait_until
-from deploykit.bench.timing import Policy, measure
+from deploykit.bench.timing import measure
 from deploykit.errors import UsageError
 
 POLICY = Policy(warmup_s=0.01, warmup_max_s=0.05, window_s=0.004, min_s=0.4, max_s=0.8)

@@ -159,7 +159,7 @@ BAD = [
     ("claims --csv gone/c.csv", 2, "the folder gone of gone/c.csv does not exist"),
     ("claims --junit gone/c.xml", 2, "the folder gone of gone/c.xml does not exist"),
     ("claims --profile gone.csv", 2, r"can't read gone\.csv"),
-    ("claims --profile whole.onnx", 2, r"can't read whole\.onnx|is no profile"),
+    ("claims --profile whole.onnx", 2, r"whole\.onnx is not text in UTF-8: "),
     ("run --reports text.onnx", 2, "text.onnx is a file"),
     ("run --reports /sys/kernel/reports", 4, "can't write reports /sys/kernel/reports"),
     ("train lenet5 --data digit", 2, "unknown data set 'digit'"),

@@ -9,6 +9,7 @@ import click
 import pytest
 
 from deploykit.cli import COMMANDS, cli
+from deploykit.cli.documents import check_documents, csv_report, write_documents
 from deploykit.cli.options import group, parse_percent
 from deploykit.cli.outputs import Outputs, output_options
 from deploykit.errors import UsageError
@@ -108,18 +109,18 @@ def test_documents_are_made_only_where_they_are_asked_for(tmp_path, capsys):
         raise AssertionError("was made")
 
     outputs = Outputs(csv=str(tmp_path / "a.csv"), markdown="-")
-    outputs.check()
-    outputs.write(csv=lambda: "a,b\n", markdown=lambda: "# A\n", junit=never)
+    check_documents(outputs)
+    write_documents(outputs, csv=lambda: "a,b\n", markdown=lambda: "# A\n", junit=never)
     assert (tmp_path / "a.csv").read_text() == "a,b\n"
     assert capsys.readouterr().out == "# A\n"
-    assert outputs.csv_report().path == str(tmp_path / "a.csv")
-    assert Outputs().csv_report() is None
+    assert csv_report(outputs).path == str(tmp_path / "a.csv")
+    assert csv_report(Outputs()) is None
 
 
 def test_a_folder_that_is_missing_is_refused_before_any_work(tmp_path):
     for name in ("csv", "markdown", "junit"):
         with pytest.raises(UsageError, match="does not exist"):
-            Outputs(**{name: str(tmp_path / "gone" / "file")}).check()
+            check_documents(Outputs(**{name: str(tmp_path / "gone" / "file")}))
 
 
 @pytest.mark.parametrize(("text", "value"), [("5%", 0.05), ("5", 0.05), (" 0.5 %", 0.005)])

@@ -13,7 +13,8 @@ from deploykit.spec import BuildOptions
 from deploykit.store import Store
 from deploykit.workflow import convert
 from deploykit.workflow.build import build_network, check_precisions, usable_backends
-from deploykit.workflow.calibration import CalibrationChoice
+from deploykit.workflow.calibration import check_choice
+from deploykit.workflow.choice import CalibrationChoice
 from deploykit.workflow.convert import calibration_text, convert_network
 from deploykit.workflow.network import obtain_network
 
@@ -111,7 +112,7 @@ def test_a_network_that_takes_no_images_cannot_be_calibrated_on_some(trained, tm
 )
 def test_a_choice_that_cannot_be_is_refused_before_any_work(choice, error, message):
     with pytest.raises(error, match=message):
-        choice.check()
+        check_choice(choice)
 
 
 def test_an_engine_is_built_once(trained, tmp_path):

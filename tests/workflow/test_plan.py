@@ -8,15 +8,8 @@ from hypothesis import strategies as st
 
 from deploykit.errors import DeploykitError, InvalidModel, UnknownName, UsageError
 from deploykit.spec import ModelFile, ModelSpec
-from deploykit.workflow.plan import (
-    DEFAULT_MODELS,
-    Variants,
-    fractions,
-    is_file,
-    numbers,
-    plan,
-    words,
-)
+from deploykit.workflow.plan import DEFAULT_MODELS, is_file, plan
+from deploykit.workflow.variants import Variants, fractions, numbers, words
 
 HALF = Fraction(1, 2)
 

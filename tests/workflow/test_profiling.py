@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from deploykit import env
+from deploykit.bench.policy import Policy
 from deploykit.bench.scenario import Scenario
-from deploykit.bench.timing import Policy
 from deploykit.columns import NAMES
 from deploykit.errors import OutputFailed, UsageError
 from deploykit.row import Row, emulated
@@ -21,10 +21,11 @@ from deploykit.workflow import judge, roofline
 from deploykit.workflow.configuration import Configuration, ProfileOptions, configurations
 from deploykit.workflow.judge import PREDICTIONS, REFERENCE, data_key, outputs_name
 from deploykit.workflow.network import sources_without_names
-from deploykit.workflow.plan import DEFAULT_MODELS, Variants
+from deploykit.workflow.plan import DEFAULT_MODELS
 from deploykit.workflow.profile import Profiler
 from deploykit.workflow.roofline import Roofline
 from deploykit.workflow.rows import exit_code, weights_text
+from deploykit.workflow.variants import Variants
 
 OK, SKIPPED = Row({"status": "ok"}), Row({"status": "skipped"})
 BRIEF = Policy(warmup_s=0.02, warmup_max_s=0.2, window_s=0.01, min_s=0.05, max_s=0.5, block_s=0.02)
