@@ -27,6 +27,7 @@ KINDS = (
     "inputs",  # what was taken for what a file leaves open of its inputs
     "data",  # what the images or their labels lack
     "runtime",  # what the runtime itself reported
+    "counted",  # what the counts of the network suppose
     "compared",  # how the row fared against the one that it was measured in turns with
     "stored",  # all that a stored report says of the row, in one text
 )

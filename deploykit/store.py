@@ -102,6 +102,7 @@ class GraphTotals:
     activation_bytes: int
     weight_bytes: int
     uncounted: Mapping[str, int]
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class Exported:
     path: Path
     sha256: str
     parameters: int
-    macs: int
+    macs: int | None
     file_bytes: int
     verified: str
 
@@ -97,7 +97,7 @@ def write_network(network: Network, place: Path) -> Exported:
         path=place,
         sha256=network.model.sha256,
         parameters=network.facts["parameters"],
-        macs=network.facts["macs"],
+        macs=None if network.facts["uncounted"] else network.facts["macs"],
         file_bytes=network.model.path.stat().st_size,
         verified=_error(network.model.recipe),
     )

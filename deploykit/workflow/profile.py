@@ -35,6 +35,7 @@ from deploykit.workflow.plan import Source
 from deploykit.workflow.roofline import Roofline
 from deploykit.workflow.rows import (
     at_fixed_batch,
+    counted_notes,
     emulated_note,
     left_note,
     losses_note,
@@ -81,7 +82,8 @@ class Profiler:
             try:
                 network = self._network(configuration.source, networks)
                 wanted_here, fixed = at_fixed_batch(network, configuration)
-                row = row.plus(of_network(network, wanted_here.batch), [*network.notes, *fixed])
+                notes = [*network.notes, *fixed, *counted_notes(network)]
+                row = row.plus(of_network(network, wanted_here.batch), notes)
                 backend = get(configuration.backend)
                 built = self._build(network, wanted_here, backend)
                 row = row.plus(of_engine(built.engine, configuration.precision))
@@ -219,7 +221,7 @@ class Profiler:
         self, network: Network, built: Built, row: Row, wanted: Configuration
     ) -> tuple[dict[str, Any], list[Note]]:
         """What the row achieved: operations per second, and how near to the machine's ceilings that is."""
-        macs, images_per_s = network.facts["macs"], row.get("throughput_ips")
+        macs, images_per_s = row.get("macs"), row.get("throughput_ips")
         if not macs or not images_per_s or row.get("pass") not in (None, "forward"):
             return {}, []  # MACs are counted of the forward pass
         gflops = {"gflops": 2 * macs * images_per_s / 1e9}

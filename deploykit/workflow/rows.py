@@ -54,7 +54,7 @@ def of_configuration(wanted: Configuration, run_id: str) -> dict[str, Any]:
 
 def of_network(network: Network, batch: int) -> dict[str, Any]:
     """What was counted in the FP32 graph, and what its inputs are fed at a batch."""
-    counted = {name: network.facts[name] for name in ("parameters", "macs")}
+    counted = {"parameters": network.facts["parameters"], "macs": macs_of(network)}
     return counted | {"batch": batch, "inputs": inputs_text(network.model.inputs, batch)}
 
 
@@ -65,6 +65,21 @@ def at_fixed_batch(network: Network, wanted: Configuration) -> tuple[Configurati
         return wanted, []
     note = Note("inputs", f"the graph takes batch {fixed} only, so that is what was run")
     return replace(wanted, batch=fixed), [note]
+
+
+def macs_of(network: Network) -> int | None:
+    """The MACs of one image; None where some could not be counted, so that the sum is a lower bound."""
+    return None if network.facts["uncounted"] else int(network.facts["macs"])
+
+
+def counted_notes(network: Network) -> list[Note]:
+    """What the counts leave open, and what they suppose."""
+    remarks = "; ".join(network.facts.get("remarks", ()))
+    if network.facts["uncounted"]:
+        names = ", ".join(network.facts["uncounted"])
+        text = f"macs, gflops and roofline are blank: {network.facts['macs']:,} MACs and those of {names}"
+        return [Note("missing", f"{text} ({remarks})" if remarks else text)]
+    return [Note("counted", remarks)] if remarks else []
 
 
 def of_engine(engine: Engine, precision: str) -> dict[str, Any]:

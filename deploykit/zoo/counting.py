@@ -1,21 +1,26 @@
-"""Parameters, multiply-accumulates and activations of a PyTorch module, from shapes alone.
+"""Parameters, multiply-accumulates and activations of a PyTorch module, from shapes alone where these suffice.
 
-The operators that PyTorch runs are watched on the meta device, where tensors have shapes but no values.
+The operators that PyTorch runs are watched on the meta device, where tensors have shapes but no values. A module
+that branches on values, or makes tensors of its own on the CPU, is watched there on seeded values instead.
 Counted are convolutions and matrix products, without bias, as in `deploykit.spec.Counts`; operators are
 reported under the names that they have in ONNX where there is one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
-from collections import Counter, defaultdict
+import re
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from deploykit.errors import UsageError
 from deploykit.spec import Counts, OperatorCounts
 
 #: PyTorch's operators that take work to count, under ONNX's names.
@@ -25,6 +30,15 @@ _PRODUCTS = {
     "mm": "MatMul",
     "bmm": "MatMul",
     "baddbmm": "MatMul",
+    "mv": "MatMul",
+    "dot": "MatMul",
+    "vdot": "MatMul",
+    "addmv": "MatMul",
+    "addbmm": "MatMul",
+    "linear": "Gemm",
+    "_trilinear": "Einsum",
+    "_int_mm": "MatMulInteger",
+    "mkldnn_rnn_layer": "LSTM",
 }
 
 #: Operators known to hold neither convolution nor matrix product.
@@ -73,24 +87,47 @@ _OTHERS = {
     "_log_softmax": "LogSoftmax",
     "native_dropout": "Dropout",
     "arange": "Range",
+    "_safe_softmax": "Softmax",
+    "_weight_norm_interface": "WeightNorm",
+    "stack": "Concat",
+    "rsub": "Sub",
+    "sign": "Sign",
+    "amax": "ReduceMax",
+    "prelu": "PRelu",
+    "zeros": "ConstantOfShape",
+    "upsample_nearest2d": "Resize",
+    "upsample_bilinear2d": "Resize",
+    "upsample_bicubic2d": "Resize",
+    "grid_sampler_2d": "GridSample",
+    "tril": "Trilu",
+    "triu": "Trilu",
+    "roll": "Concat",
+    "index_put": "ScatterND",
+    "fill": "Identity",
 }
 
 #: Operators that make another view of the same memory: no work, no bytes.
 _VIEWS = frozenset(
     "view _unsafe_view reshape t transpose permute expand slice select squeeze unsqueeze split "
     "split_with_sizes chunk unbind alias detach as_strided flatten lift_fresh empty "
-    "_reshape_alias unfold narrow".split()
+    "_reshape_alias unfold narrow unsafe_split unsafe_split_with_sizes select_backward diagonal view_as _conj "
+    "transpose_ squeeze_ unsqueeze_ t_ detach_ empty_like new_empty item _local_scalar_dense is_nonzero".split()
 )
 
+#: Compositions of attention that PyTorch may run as one operator.
+_ATTENTION = re.compile(r"_scaled_dot_product_\w*attention\w*")
 
-def count_module(module: nn.Module, input_shape: tuple[int, int, int]) -> Counts:
-    """Count `module` for one image of `input_shape` (C, H, W); see `deploykit.zoo.count_module`."""
-    skeleton = _meta_copy(module).eval()
-    watch = _Watch()
-    with torch.no_grad(), watch:
-        skeleton(torch.empty(1, *input_shape, device="meta"))
 
-    parameters = _parameters_by_operator(module)
+def count_module(module: nn.Module, input_shape: tuple[int, ...]) -> Counts:
+    """Count `module` for one image of `input_shape` (C, H, W); see `deploykit.zoo.count_module`.
+
+    The module itself is not changed: one with lazy layers stays lazy.
+
+    Raises:
+        UsageError: it can't be run on an input of that shape.
+    """
+    watch, counted = _watched(module, input_shape)
+    parameters = _parameters_by_operator(counted)
     names = sorted({*watch.nodes, *parameters})
     by_operator = {
         name: OperatorCounts(
@@ -101,7 +138,7 @@ def count_module(module: nn.Module, input_shape: tuple[int, int, int]) -> Counts
         )
         for name in names
     }
-    held = {id(t): t for t in (*module.parameters(), *module.buffers())}.values()
+    held = {id(t): t for t in (*counted.parameters(), *counted.buffers())}.values()
     return Counts(
         parameters=sum(parameters.values()),
         macs=sum(watch.macs.values()),
@@ -109,7 +146,61 @@ def count_module(module: nn.Module, input_shape: tuple[int, int, int]) -> Counts
         weight_bytes=sum(t.numel() * t.element_size() for t in held),
         by_operator=by_operator,
         uncounted=dict(watch.uncounted),
+        remarks=tuple(f"{name}: there is no rule for it" for name in sorted(watch.uncounted)),
     )
+
+
+def _watched(module: nn.Module, input_shape: tuple[int, ...]) -> tuple[_Watch, nn.Module]:
+    """Run a copy of the module on one image under a watch, on the meta device, else on the CPU."""
+    try:
+        return _run(_meta_copy(module), input_shape, "meta")
+    except Exception:  # whatever a module may raise on tensors without values
+        pass
+    try:
+        return _run(copy.deepcopy(module).cpu(), input_shape, "cpu")
+    except Exception as error:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise UsageError(
+            f"{type(module).__name__} fails on an input of shape {(1, *input_shape)}: {line}; "
+            "give the shape of its input as input_shape=(C, H, W)"
+        ) from error
+
+
+def _run(
+    skeleton: nn.Module, input_shape: tuple[int, ...], device: str
+) -> tuple[_Watch, nn.Module]:
+    skeleton.eval()
+    with torch.no_grad(), _plain_attention():
+        if any(nn.parameter.is_lazy(p) for p in (*skeleton.parameters(), *skeleton.buffers())):
+            skeleton(_example(skeleton, input_shape, device))  # gives lazy layers their shapes
+        example = _example(skeleton, input_shape, device)
+        watch = _Watch()
+        with watch:
+            skeleton(example)
+    return watch, skeleton
+
+
+def _example(module: nn.Module, input_shape: tuple[int, ...], device: str) -> Tensor:
+    """One image, in the type that the module computes in."""
+    dtypes = (
+        p.dtype for p in (*module.parameters(), *module.buffers()) if p.dtype.is_floating_point
+    )
+    dtype = next(dtypes, torch.float32)
+    if device == "meta":
+        return torch.empty(1, *input_shape, device=device, dtype=dtype)
+    random = torch.Generator().manual_seed(0)
+    return torch.randn(1, *input_shape, generator=random).to(dtype)
+
+
+@contextlib.contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Have encoders run as the layers they consist of, not as one operator."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in PyTorch
@@ -129,13 +220,16 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in 
         operator = func.overloadpacket.__name__
         if operator in _VIEWS:
             return result
-        if operator in _PRODUCTS:
-            name = _PRODUCTS[operator]
+        if operator in _PRODUCTS or _ATTENTION.fullmatch(operator):
+            name = _PRODUCTS.get(operator, "Attention")
             self.macs[name] += _macs(operator, args, result)
         else:
-            known = operator.removeprefix("_native_").removesuffix("_legit_no_training")
-            name = _OTHERS.get(operator) or _OTHERS.get(f"native_{known}") or operator
-            if name == operator:
+            # In-place variants end in an underscore, those of eval mode tell so.
+            known = operator.removeprefix("_native_").removesuffix("_legit_no_training").rstrip("_")
+            found = (operator, known, f"native_{known}")
+            name = next((_OTHERS[one] for one in found if one in _OTHERS), operator)
+            # What works value by value has no products, under whichever name.
+            if name == operator and torch.Tag.pointwise not in func.tags:
                 self.uncounted[operator] += 1
         self.nodes[name] += 1
         # Of several results (values and indices of a pool, statistics of a norm) the first is the output.
@@ -145,14 +239,35 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in 
         return result
 
 
-def _macs(operator: str, args: Any, result: Tensor) -> int:
+def _macs(operator: str, args: Any, result: Any) -> int:
     """Multiply-accumulates of one product, by the shapes of its operands."""
     if operator == "convolution":
         x, weight, transposed = args[0], args[1], args[6]
         # Each value of the output (of the input, when transposed) meets one filter.
         return int((x if transposed else result).numel() * math.prod(weight.shape[1:]))
-    left = args[1] if operator in ("addmm", "baddbmm") else args[0]
+    if operator in ("dot", "vdot"):
+        return int(args[0].numel())
+    if operator == "addbmm":
+        return int(args[1].numel() * args[2].shape[-1])
+    if operator == "mkldnn_rnn_layer":  # one direction of one layer: steps, batch, values
+        steps = args[0].shape[0] * args[0].shape[1]
+        return int(steps * (args[1].numel() + args[2].numel()))
+    if operator == "_trilinear":
+        return _trilinear_macs(args)
+    if _ATTENTION.fullmatch(operator):
+        query, key, value = args[:3]
+        batch = math.prod(query.shape[:-2])
+        return int(batch * query.shape[-2] * key.shape[-2] * (query.shape[-1] + value.shape[-1]))
+    left = args[1] if operator in ("addmm", "baddbmm", "addmv") else args[0]
     return int(result.numel() * left.shape[-1])
+
+
+def _trilinear_macs(args: Any) -> int:
+    """A bilinear layer: every pair of inputs meets a weight, and the sums over the first meet the second again."""
+    first, weight, second = args[0], args[1], args[2]
+    rows = first.numel() // first.shape[-1]
+    outputs = weight.shape[0]
+    return int(rows * outputs * (first.shape[-1] * second.shape[-1] + second.shape[-1]))
 
 
 def _parameters_by_operator(module: nn.Module) -> Counter[str]:
@@ -179,11 +294,19 @@ def _operator_of(owner: nn.Module) -> str:
 
 def _meta_copy(module: nn.Module) -> nn.Module:
     """The same module with shapes for weights, without copying the weights on the way."""
-    memo: dict[int, Any] = defaultdict()
+    memo: dict[int, Any] = {}
     for parameter in module.parameters():
+        if nn.parameter.is_lazy(parameter):
+            kind: Any = type(parameter)
+            memo[id(parameter)] = kind(device="meta", dtype=parameter.dtype)
+            continue
         memo[id(parameter)] = nn.Parameter(
             torch.empty_like(parameter, device="meta"), requires_grad=parameter.requires_grad
         )
     for buffer in module.buffers():
-        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+        if nn.parameter.is_lazy(buffer):
+            kind = type(buffer)
+            memo[id(buffer)] = kind(device="meta", dtype=buffer.dtype)
+        else:
+            memo[id(buffer)] = torch.empty_like(buffer, device="meta")
     return copy.deepcopy(module, memo)

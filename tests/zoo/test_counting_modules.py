@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from deploykit import zoo
+from deploykit.errors import UsageError
 
 
 def test_a_grouped_strided_convolution_counts_by_its_formula() -> None:
@@ -73,3 +74,50 @@ def test_a_network_is_counted_in_eval_mode_whatever_its_mode() -> None:
     zoo.count_module(module, (2, 1, 1))  # training on one value per channel would raise
     with pytest.raises(ValueError, match="more than 1 value"):
         module(torch.zeros(1, 2, 1, 1))
+
+
+class Branches(nn.Module):
+    """Branches on a value, which tensors without values can't tell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(8, 6, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.lstm(x if x.sum() > 0 else -x)[0]
+
+
+class OwnTensor(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x + torch.arange(4))
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "parameters", "macs"),
+    [
+        (nn.Sequential(nn.Flatten(), nn.LazyLinear(32)), (3, 4, 4), 48 * 32 + 32, 48 * 32),
+        (nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d()), (3, 8, 8), 120, 36 * 108),
+        (nn.Conv2d(3, 4, 3).half(), (3, 8, 8), 112, 36 * 108),
+        (nn.Conv2d(3, 4, 3).double(), (3, 8, 8), 112, 36 * 108),
+        (Branches(), (7, 8), 24 * 14 + 48, 7 * 24 * 14),
+        (OwnTensor(), (4,), 20, 16),
+        (nn.TransformerEncoderLayer(16, 4, 32, batch_first=True), (6, 16), 2224, 13440),
+    ],
+    ids=["lazy linear", "lazy convolution", "half", "double", "branches", "own tensor", "encoder"],
+)
+def test_modules_of_any_type_and_state_are_counted(
+    module: nn.Module, shape: tuple[int, int, int], parameters: int, macs: int
+) -> None:
+    lazy = sum(nn.parameter.is_lazy(p) for p in module.parameters())
+    counts = zoo.count_module(module, shape)
+    assert (counts.parameters, counts.macs, counts.uncounted) == (parameters, macs, {})
+    assert sum(nn.parameter.is_lazy(p) for p in module.parameters()) == lazy, "left as it was"
+
+
+def test_a_module_that_cannot_take_the_shape_is_refused_in_one_line() -> None:
+    with pytest.raises(UsageError, match=r"^Linear fails on an input of shape \(1, 5\): .*$"):
+        zoo.count_module(nn.Linear(3, 4), (5,))

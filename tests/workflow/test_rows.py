@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from deploykit.store import Store
+from deploykit.workflow.network import Network, obtain_network
+from deploykit.workflow.rows import counted_notes, macs_of, of_network
+
+BOUND = (
+    "macs, gflops and roofline are blank: 576 MACs and those of Loop (Loop: how often it runs depends on values, "
+    "one run is counted)"
+)
+
+
+def body(op_type: str, **attributes: Any) -> onnx.GraphProto:
+    """Of a Loop that goes on until a value says so."""
+    nodes = [
+        helper.make_node(op_type, ["s", "w"][: 2 if op_type == "Conv" else 1], ["t"], **attributes),
+        helper.make_node("ReduceMax", ["t"], ["m"], keepdims=0),
+        helper.make_node("Cast", ["m"], ["on"], to=TensorProto.BOOL),
+    ]
+    inputs = [("i", TensorProto.INT64, []), ("c", TensorProto.BOOL, []), ("s", 1, [1, 3, 8, 8])]
+    outputs = [("on", TensorProto.BOOL, []), ("t", 1, [1, 3, 8, 8])]
+    infos = [[helper.make_tensor_value_info(*one) for one in side] for side in (inputs, outputs)]
+    return helper.make_graph(nodes, "body", *infos)
+
+
+def network(op_type: str, folder: Path) -> Network:
+    random = np.random.default_rng(0)
+    weight = numpy_helper.from_array(random.normal(size=(3, 3, 1, 1)).astype(np.float32), "w")
+    ends = [helper.make_tensor_value_info(name, 1, ["N", 3, 8, 8]) for name in ("x", "y")]
+    loop = helper.make_node("Loop", ["", "", "x"], ["y"], name="loop", body=body(op_type))
+    graph = helper.make_graph([loop], "g", ends[:1], ends[1:], [weight])
+    path = folder / "net.onnx"
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
+    )
+    return obtain_network(path, Store(folder / "store"))
+
+
+def test_a_lower_bound_is_no_number_of_macs_and_the_row_says_why(tmp_path: Path) -> None:
+    found = network("Conv", tmp_path)
+    assert found.facts["macs"] == 64 * 9
+    assert macs_of(found) is None
+    found_here = of_network(found, 1)
+    assert (found_here["parameters"], found_here["macs"]) == (9, None)
+    (note,) = counted_notes(found)
+    assert note.kind == "missing"
+    assert str(note) == BOUND
+
+
+def test_what_does_not_multiply_leaves_the_count_whole(tmp_path: Path) -> None:
+    found = network("Relu", tmp_path)
+    assert macs_of(found) == 0
+    assert counted_notes(found) == []
+
+
+@pytest.mark.parametrize("uncounted", [{}, {"DFT": 1}])
+def test_suppositions_are_told(uncounted: dict[str, int], tmp_path: Path) -> None:
+    facts = {"macs": 7, "uncounted": uncounted, "remarks": ("of If the larger branch",)}
+    (note,) = counted_notes(Network(None, tmp_path, facts, None, False))  # type: ignore[arg-type]
+    assert "of If the larger branch" in note.text
+    assert note.kind == ("missing" if uncounted else "counted")
