@@ -92,6 +92,16 @@ def take_inputs(model: onnx.ModelProto, choice: InputChoice) -> list[Note]:
     return notes
 
 
+def fix_batch(model: onnx.ModelProto, size: int) -> None:
+    """Fix the batch of a model that `take_inputs` has made definite, in place."""
+    graph = model.graph
+    symbols = {d.dim_param for v in graph_inputs(graph) for d in dims_of(v) if is_free(d)}
+    for value in [*graph.input, *graph.output, *graph.value_info]:
+        for dim in dims_of(value):
+            if dim.dim_param and dim.dim_param in symbols:
+                _set(dim, size)
+
+
 # ---- what is said
 
 
@@ -209,7 +219,10 @@ def _batch_symbols(dims: _Dims) -> set[str]:
     lead = symbols[0][0]
     if lead is None or _SEQUENCE.fullmatch(lead):
         return set()
-    return {lead, *(s for s in firsts if _nameless(s) or _nameless(lead))}
+    # A state [2, batch, H] that has no names either is of as many: there its only free dimension is meant.
+    only = [free[0] for one in symbols if len(free := [s for s in one if s is not None]) == 1]
+    states = [s for s in only if _nameless(s) and _nameless(lead)]
+    return {lead, *(s for s in firsts if _nameless(s) or _nameless(lead)), *states}
 
 
 def _nameless(symbol: str) -> bool:

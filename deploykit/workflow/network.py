@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from deploykit.code_digest import code_digest
 from deploykit.errors import UsageError
 from deploykit.graph.count import count_graph
 from deploykit.graph.export import export_model
-from deploykit.graph.inputs import take_inputs
+from deploykit.graph.inputs import fix_batch, spec_of, take_inputs
+from deploykit.graph.nodes import graph_inputs
 from deploykit.graph.read_write import describe, read_source, write_model
+from deploykit.graph.trial import runs_at
 from deploykit.graph.values import parse_values
 from deploykit.lazy import onnx
 from deploykit.row import Note
@@ -109,6 +111,10 @@ def _from_file(file: ModelFile, spec: ModelSpec | None, store: Store) -> Network
             digest = sha256
         else:
             digest = write_model(proto, path)
+        said = _try(proto, path, notes)
+        if said is not None:
+            notes.append(said)
+            digest = write_model(proto, path)
         facts = _describe(describe(proto, path, digest, source.spec))
         return facts | {
             "dataset": None,
@@ -121,6 +127,43 @@ def _from_file(file: ModelFile, spec: ModelSpec | None, store: Store) -> Network
     if given:
         fields["inputs"] = codec.to_values(given)
     return _network(store.produce(NetworkManifest, label, fields, "model.onnx", make), source.spec)
+
+
+def _try(model: onnx.ModelProto, path: Path, taken: Sequence[Note]) -> Note | None:
+    """Run what was written to `path`, and fix its batch, in the model alone, where it is free in name only.
+
+    Args:
+        model: the graph.
+        path: its file.
+        taken: what was taken for what the user's file leaves open.
+
+    Returns:
+        A note where the batch was fixed.
+
+    Raises:
+        UsageError: sizes that were taken do not fit the network.
+    """
+    free = any(spec_of(value).dynamic_batch for value in graph_inputs(model.graph))
+    if not free and not taken:
+        return None
+    found = runs_at(path, (1, 2) if free else (1,))
+    if found is None:
+        return None
+    if found[0] is not None:
+        if taken:
+            raise UsageError(
+                f"the network does not run with what is {taken[0].text}: {found[0][:200]}: "
+                "give sizes with --shape or --dim"
+            )
+        return None
+    if free and found[1] is not None:
+        fix_batch(model, 1)
+        return Note(
+            "inputs",
+            "the batch is open in the file but fixed to 1 by what is inside",
+            "export it again for other batches",
+        )
+    return None
 
 
 def _declared(model: onnx.ModelProto) -> tuple[bytes, ...]:

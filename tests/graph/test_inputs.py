@@ -1,0 +1,162 @@
+"""What is free of a file's inputs is made definite: the batch by its name or place, the rest by what is said."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from deploykit.errors import UsageError
+from deploykit.graph.inputs import fix_batch, spec_of, take_inputs
+from deploykit.graph.nodes import graph_inputs
+from deploykit.spec import InputChoice, TensorSpec, stored_about, stored_inputs
+
+FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
+
+
+def graph(*inputs, nodes=None, outputs=(("y", FLOAT, ["N"]),), stored=()) -> onnx.ModelProto:
+    """A model of these inputs, (name, type, shape); its nodes matter only where they tell something."""
+    nodes = nodes or [helper.make_node("Identity", [inputs[0][0]], ["y"])]
+    made = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info(*one) for one in inputs],
+        [helper.make_tensor_value_info(*one) for one in outputs],
+        [numpy_helper.from_array(values, name) for name, values in stored],
+    )
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)])
+
+
+def taken(model: onnx.ModelProto, **said) -> tuple[list[TensorSpec], str]:
+    """The inputs after they were taken, and the notes as one text."""
+    notes = take_inputs(model, InputChoice(**said))
+    stored = stored_inputs({entry.key: entry.value for entry in model.metadata_props})
+    specs = [stored_about(spec_of(value), stored) for value in graph_inputs(model.graph)]
+    return specs, "; ".join(map(str, notes))
+
+
+IMAGE = ("x", FLOAT, ["N", 3, "height", "width"])
+
+
+def test_free_height_and_width_are_224_and_said():
+    (spec,), said = taken(graph(IMAGE))
+    assert spec.with_batch(2) == (2, 3, 224, 224)
+    assert "height=224, width=224" in said
+    assert "--shape" in said
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"shapes": (("x", (1, 3, 320, 64)),)},
+        {"shapes": (("", (None, 3, 320, 64)),)},
+        {"dims": (("height", 320), ("width", 64))},
+    ],
+)
+def test_given_sizes_are_taken_and_leave_the_batch_free(said):
+    (spec,), note = taken(graph(IMAGE), **said)
+    assert (spec.with_batch(5), note) == ((5, 3, 320, 64), "")
+
+
+def test_height_and_width_go_by_their_place_where_they_have_no_name():
+    model = graph(("x", FLOAT, [None, None, None, 3]))
+    (spec,), _ = taken(model, dims=(("height", 32), ("width", 48)))
+    assert (spec.layout, spec.with_batch(1)) == ("NHWC", (1, 32, 48, 3))
+
+
+def test_another_batch_than_one_is_fixed_as_it_is_given():
+    (spec,), _ = taken(graph(IMAGE), shapes=(("x", (4, 3, 8, 8)),))
+    assert (spec.shape, spec.dynamic_batch) == ((4, 3, 8, 8), False)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"shapes": (("x", (1, 1, 8, 8)),)}, "dimension 1 is fixed to 3 in the file"),
+        ({"shapes": (("x", (1, 3, 8)),)}, "has 3 dimensions, the file has 4"),
+        ({"shapes": (("z", (1,)),)}, "no input 'z'; the inputs are x"),
+        ({"dims": (("depth", 3),)}, "no free dimension 'depth'; free are N, height, width"),
+        ({"values": (("x", "tokens(3)"),)}, "tokens takes 2 numbers"),
+        ({"values": (("x", "ones"),)}, "no way to make values"),
+    ],
+)
+def test_what_contradicts_the_file_is_refused_in_one_line(said, message):
+    with pytest.raises(UsageError, match=message.replace("(", r"\(")):
+        take_inputs(graph(IMAGE), InputChoice(**said))
+
+
+def test_the_batch_of_states_and_of_time_major_inputs_is_found_by_its_name():
+    model = graph(("x", FLOAT, ["time", "batch", 40]), ("h", FLOAT, [2, "batch", 64]))
+    (x, h), said = taken(model, dims=(("time", 7),))
+    assert (x.with_batch(3), h.with_batch(3)) == ((7, 3, 40), (2, 3, 64))
+    assert said == ""
+
+
+def test_the_only_free_dimension_of_a_state_is_the_batch_where_nothing_has_a_name():
+    model = graph(("x", FLOAT, [None, 512]), ("state", FLOAT, [2, None, 128]))
+    (x, state), said = taken(model)
+    assert (x.with_batch(3), state.with_batch(3), said) == ((3, 512), (2, 3, 128), "")
+
+
+@pytest.mark.parametrize("size", [-1, 0])
+def test_minus_one_and_zero_are_free(size):
+    model = graph(("x", FLOAT, ["N", 3, 8, 8]), outputs=(("y", FLOAT, ["N", 3, 8, 8]),))
+    for value in (model.graph.input[0], model.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_value = size
+    (spec,), said = taken(model)
+    assert (spec.with_batch(6), said) == ((6, 3, 8, 8), "")
+    assert spec_of(model.graph.output[0]).shape == ("batch", 3, 8, 8)
+
+
+def test_dimensions_of_one_name_share_a_size_and_other_names_are_not_the_batch():
+    model = graph(("ids", INT64, ["batch", "seq"]), ("mask", INT64, ["batch", "seq"]))
+    (ids, mask), said = taken(model, shapes=(("ids", (1, 12)),))
+    assert ids.with_batch(2) == mask.with_batch(2) == (2, 12)
+    assert said == ""
+
+
+def test_a_file_that_leaves_nothing_open_stays_as_it_is():
+    model = graph(("x", FLOAT, ["N", 3, 8, 8]))
+    before = model.SerializeToString(deterministic=True)
+    take_inputs(model, InputChoice())
+    assert model.SerializeToString(deterministic=True) == before
+
+
+def test_an_input_without_a_shape_needs_one():
+    model = graph(("x", FLOAT, None))
+    with pytest.raises(UsageError, match="no shape in the file: give --shape x="):
+        take_inputs(model, InputChoice())
+    (spec,), _ = taken(model, shapes=(("x", (1, 3, 8, 8)),))
+    assert spec.with_batch(2) == (2, 3, 8, 8)
+
+
+def test_whole_numbers_that_look_up_in_a_table_stay_within_it():
+    nodes = [
+        helper.make_node("Cast", ["ids"], ["whole"], to=INT64),
+        helper.make_node("Gather", ["table", "whole"], ["y"]),
+    ]
+    table = np.zeros((257, 4), np.float32)
+    model = graph(("ids", TensorProto.INT32, ["N", 8]), nodes=nodes, stored=[("table", table)])
+    (spec,), _ = taken(model)
+    assert spec.values == "tokens(0,257)"
+
+
+@pytest.mark.parametrize(
+    ("perm", "shape", "layout"),
+    [([0, 3, 1, 2], ["N", 16, 16, 7], "NHWC"), ([0, 2, 1, 3], ["N", 3, 16, 16], "")],
+)
+def test_the_layout_is_found_from_a_transpose(perm, shape, layout):
+    nodes = [helper.make_node("Transpose", ["x"], ["y"], perm=perm)]
+    (spec,), _ = taken(graph(("x", FLOAT, shape), nodes=nodes))
+    assert spec.layout == layout
+    (spec,), _ = taken(graph(("x", FLOAT, shape), nodes=nodes), layout="NCHW")
+    assert spec.layout == ""
+
+
+def test_a_batch_can_be_fixed_in_inputs_and_outputs():
+    model = graph(("x", FLOAT, ["N", 3]), outputs=(("y", FLOAT, [20, "N", 11]),))
+    take_inputs(model, InputChoice())
+    fix_batch(model, 1)
+    assert spec_of(model.graph.input[0]).shape == (1, 3)
+    assert spec_of(model.graph.output[0]).shape == (20, 1, 11)

@@ -1,0 +1,76 @@
+"""Made-up inputs: each form gives what it says, in the input's type and shape."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from deploykit.errors import UsageError
+from deploykit.graph.values import check_values, inputs_text, make_values, parse_values
+from deploykit.spec import TensorSpec
+
+
+def made(dtype, text, shape=("batch", 1000), batch=2):
+    spec = TensorSpec("x", shape, dtype, values=parse_values(text) if text else "")
+    return make_values(spec, batch, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "text", "low", "high"),
+    [
+        ("uint8", "range(0,255)", 0, 255),
+        ("int64", "tokens(5,9)", 5, 8),
+        ("float32", "range(0,255)", 0, 255),
+        ("int64", "constant(16000)", 16000, 16000),
+        ("int64", "", 0, 1),
+        ("bool", "", 0, 1),
+    ],
+)
+def test_values_lie_in_what_is_said_and_fill_it(dtype, text, low, high):
+    values = made(dtype, text)
+    assert (values.dtype, values.shape) == (np.dtype(dtype), (2, 1000))
+    assert low <= values.min() <= low + 0.02 * (high - low)
+    assert high - 0.02 * (high - low) <= values.max() <= high
+
+
+def test_floats_are_normal_by_default_in_their_own_type():
+    for dtype in ("float16", "float64"):
+        values = made(dtype, "")
+        assert values.dtype == dtype
+        assert abs(values.astype(np.float64).std() - 1) < 0.1
+
+
+def test_a_file_gives_as_many_as_the_batch_needs(tmp_path):
+    path = tmp_path / "v.npy"
+    stored = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.save(path, stored)
+    spec = TensorSpec("x", ("n", 3), "float32", values=parse_values(str(path)))
+    values = make_values(spec, 3, np.random.default_rng(0))
+    assert np.array_equal(values, stored[[0, 1, 0]])
+    assert inputs_text((spec,), 3) == "x=3x3 float32 v.npy"
+    np.save(path, stored + 1)
+    with pytest.raises(UsageError, match="has changed"):
+        make_values(spec, 3, np.random.default_rng(0))
+
+
+def test_a_file_of_another_shape_is_refused(tmp_path):
+    np.save(tmp_path / "v.npy", np.zeros((2, 4), np.float32))
+    spec = TensorSpec("x", ("n", 3), "float32", values=parse_values(str(tmp_path / "v.npy")))
+    with pytest.raises(UsageError, match=r"holds float32 .* takes float32 \[1, 3\]"):
+        check_values(spec)
+
+
+def test_numbers_beyond_the_type_are_refused():
+    with pytest.raises(UsageError, match="uint8 holds whole numbers from 0 to 255"):
+        check_values(TensorSpec("x", ("n",), "uint8", values="constant(300)"))
+
+
+def test_a_row_says_what_each_input_is_fed():
+    specs = (
+        TensorSpec("x", ("N", 8, 8, 3), "float32", layout="NHWC"),
+        TensorSpec("ids", ("N", 128), "int64", values="tokens(0,30000)"),
+        TensorSpec("rate", (), "int64"),
+    )
+    assert inputs_text(specs, 2) == (
+        "x=2x8x8x3 float32 normal NHWC; ids=2x128 int64 tokens(0,30000); rate=scalar int64 range(0,1)"
+    )

@@ -1,0 +1,72 @@
+"""Files that leave things open are taken into the store as graphs of which only the batch is free."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from deploykit.errors import UsageError
+from deploykit.spec import InputChoice, ModelFile
+from deploykit.store import Store
+from deploykit.workflow.network import obtain_network
+
+FLOAT = TensorProto.FLOAT
+
+
+@pytest.fixture
+def save(tmp_path):
+    def write(name, nodes, shape, outputs, stored):
+        made = helper.make_graph(
+            nodes,
+            "g",
+            [helper.make_tensor_value_info("x", FLOAT, shape)],
+            [helper.make_tensor_value_info("y", FLOAT, outputs)],
+            [numpy_helper.from_array(np.asarray(v), k) for k, v in stored.items()],
+        )
+        path = tmp_path / name
+        opset = [helper.make_opsetid("", 17)]
+        onnx.save(helper.make_model(made, opset_imports=opset, ir_version=8), path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def fixed_inside(save):
+    nodes = [helper.make_node("Reshape", ["x", "one"], ["y"])]
+    return save("inside.onnx", nodes, ["N", 4], ["N", 4], {"one": np.array([1, 4])})
+
+
+def test_a_batch_that_is_free_in_name_only_is_fixed_and_said(fixed_inside, tmp_path):
+    network = obtain_network(fixed_inside, Store(tmp_path / "store"))
+    assert network.model.inputs[0].shape == (1, 4)
+    assert "fixed to 1 by what is inside" in str(network.notes[0])
+    again = obtain_network(fixed_inside, Store(tmp_path / "store"))
+    assert (again.hit, again.notes) == (True, network.notes)
+
+
+def test_sizes_that_do_not_fit_are_refused_with_the_option_that_gives_others(save, tmp_path):
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    path = save("m.onnx", nodes, ["N", 3, "T"], ["N", 3, 2], {"w": np.ones((5, 2), np.float32)})
+    store = Store(tmp_path / "store")
+    with pytest.raises(UsageError, match=r"taken as T=1: .*: give sizes with --shape or --dim"):
+        obtain_network(path, store)
+    given = ModelFile(path, InputChoice(dims=(("T", 5),)))
+    assert obtain_network(given, store).model.inputs[0].with_batch(2) == (2, 3, 5)
+
+
+def test_what_is_said_of_a_file_makes_another_network(save, tmp_path):
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    path = save("m.onnx", nodes, ["N", 3, "T"], ["N", 3, "T"], {})
+    store = Store(tmp_path / "store")
+    shas = {
+        obtain_network(ModelFile(path, InputChoice(dims=(("T", size),))), store).model.sha256
+        for size in (5, 6)
+    }
+    values = InputChoice(dims=(("T", 5),), values=(("x", "range(0,1)"),))
+    network = obtain_network(ModelFile(path, values), store)
+    assert network.model.inputs[0].values == "range(0,1)"
+    assert network.model.sha256 not in shas
+    assert len(shas) == 2
