@@ -23,6 +23,8 @@ import difflib
 import re
 from collections.abc import Iterable
 
+from deploykit.text import printable
+
 EXIT_INTERRUPTED = 130
 
 
@@ -32,8 +34,8 @@ class DeploykitError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        # What is quoted in it, such as a file's name, may hold line breaks of its own.
-        return " ".join(super().__str__().splitlines())
+        # What is quoted in it, such as a file's name, may hold line breaks and escape sequences of its own.
+        return printable(" ".join(super().__str__().splitlines()))
 
 
 class CheckFailed(DeploykitError):
@@ -105,5 +107,5 @@ def one_line(error: object, limit: int = 300) -> str:
     characters.
     """
     text = re.sub(r"/\S+/(\S+?\.(?:cc|cpp|h|py):\d+)", r"\1", str(error))
-    text = " ".join(text.split())
+    text = printable(" ".join(text.split()))
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"

@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import rich.box
     import rich.console
+    import rich.markup
     import rich.padding
     import rich.progress
     import rich.table

@@ -5,6 +5,7 @@ Every session runs on the CPU provider and says nothing on stderr: what a user c
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def open_session(
         BuildFailed: it took another provider.
         DeploykitError: what `refused` makes.
     """
-    model = source if isinstance(source, bytes) else str(source)
+    model = source if isinstance(source, bytes) else _by_name(Path(source))
     make = ort.InferenceSession
     try:
         session = make(model, options, providers=[PROVIDER])
@@ -71,6 +72,18 @@ def open_session(
     if providers != [PROVIDER]:
         raise BuildFailed(f"ONNX Runtime took {providers} instead of {PROVIDER}; reinstall it")
     return session
+
+
+def native_name(path: Path) -> str | None:
+    """The name by which the runtime finds the file, as UTF-8 whatever the locale; None where it is not UTF-8."""
+    try:
+        return os.fsencode(path).decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _by_name(path: Path) -> str | bytes:
+    return native_name(path) or path.read_bytes()
 
 
 def tensor_spec(value: Any) -> TensorSpec:

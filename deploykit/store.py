@@ -10,13 +10,15 @@ too large marks its entry as damaged, as a cut artifact does: the entry is not f
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -27,6 +29,7 @@ from deploykit import codec
 from deploykit.errors import UsageError
 from deploykit.row import Note
 from deploykit.spec import BuildOptions, InputChoice, ModelSpec, TensorSpec
+from deploykit.text import folder_name
 from deploykit.writing import output_errors
 
 MANIFEST = "manifest.json"
@@ -205,7 +208,7 @@ class Store:
 
     def folder_of(self, label: str, key: str) -> Path:
         """Where the artifact of `key` lies or will lie; `label` only makes the name readable."""
-        return self.root / f"{label}-{key[:12]}"
+        return self.root / folder_name(label, f"-{key[:12]}")
 
     def entries(self, kind: type[M]) -> list[Entry[M]]:
         """All whole artifacts of a kind, in the order of their names."""
@@ -242,9 +245,7 @@ class Store:
             return stored
         with output_errors("engine store"):
             self.root.mkdir(parents=True, exist_ok=True)
-            self._remove_abandoned()
-            making = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=self.root))
-            try:
+            with self._making() as making:
                 facts = make(making / filename)
                 text = codec.to_json(
                     {
@@ -268,8 +269,6 @@ class Store:
                 quicker = self._put(making, final, kind, key)
                 if quicker is not None:
                     return quicker
-            finally:
-                shutil.rmtree(making, ignore_errors=True)
         values = codec.from_json(text, dict[str, Any])
         return Entry(final, final / filename, key, manifest, values, hit=False)
 
@@ -291,12 +290,48 @@ class Store:
             making.rename(final)
         return other
 
+    @contextlib.contextmanager
+    def _making(self) -> Iterator[Path]:
+        """A temporary folder that is locked for as long as its maker lives, and gone in the end.
+
+        The lock is the kernel's, so that it is free once the maker is dead, whatever its pid was, and in which
+        container. Those found free are removed; while one is made, the root is locked against that.
+        """
+        with contextlib.ExitStack() as locks:
+            with _locked(self.root, wait=True):
+                self._remove_abandoned()
+                making = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self.root))
+                locks.enter_context(_locked(making))
+            try:
+                yield making
+            finally:
+                shutil.rmtree(making, ignore_errors=True)
+
     def _remove_abandoned(self) -> None:
         """Remove temporary folders whose maker was killed before it could clean up."""
         for folder in self.root.glob(f"{_TEMPORARY}*"):
-            pid = folder.name.removeprefix(_TEMPORARY).split("-")[0]
-            if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-                shutil.rmtree(folder, ignore_errors=True)
+            with _locked(folder) as free:
+                if free:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Hold the lock of a folder; whether it was to be had (not, where the file system has no locks)."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            held = True
+        except OSError:
+            held = False
+        yield held
+    finally:
+        os.close(handle)
 
 
 def read_entry(folder: Path, kind: type[M], key: str | None = None) -> Entry[M] | None:

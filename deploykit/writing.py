@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from deploykit.errors import OutputFailed
+
+
+def draft_of(path: Path) -> Path:
+    """A hidden file beside `path` to write to first: of another name in every process on every machine.
+
+    It is short, so that the longest name that a file may have still has one.
+    """
+    return path.with_name(f".{path.name[:32]}.{secrets.token_hex(6)}")
 
 
 @contextmanager
@@ -60,7 +69,7 @@ def write_atomic(path: Path, data: bytes | str, what: str = "file") -> None:
                 stream.write(payload)
             return
         path = path.resolve()
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:32]}.", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(payload)

@@ -29,7 +29,7 @@ from deploykit.store import (
     key_of,
     read_entry,
 )
-from deploykit.writing import output_errors, write_atomic
+from deploykit.writing import draft_of, output_errors, write_atomic
 
 FIELDS = {"source": "abc", "options": {"batch": 1}}
 VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.text(), st.floats(allow_nan=False))
@@ -186,21 +186,39 @@ def test_the_kinds_of_entries_have_names_of_their_own_and_a_network_is_a_graph()
     assert NetworkManifest.KIND == GraphManifest.KIND
 
 
-def finished_pid() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
-
-
 def test_folders_of_killed_makers_are_removed_and_those_of_living_ones_kept(tmp_path):
-    dead = tmp_path / f".making-{finished_pid()}-abc"
-    alive = tmp_path / f".making-{os.getppid()}-abc"
-    for folder in (dead, alive):
-        folder.mkdir()
-        (folder / "engine.bin").write_bytes(b"half")
-    produce(Store(tmp_path))
-    assert not dead.exists()
-    assert alive.exists()
+    """A lock tells, as a pid says nothing of a maker in another container on the same store."""
+    code = (
+        "import sys, time; from pathlib import Path; sys.path.insert(0, '.')\n"
+        "from deploykit.store import Store\n"
+        "with Store(Path(sys.argv[1]))._making() as folder:\n"
+        "    (folder / 'engine.bin').write_bytes(b'half'); print(folder, flush=True); time.sleep(600)"
+    )
+    makers = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=-1, text=True)
+        for _ in range(2)
+    ]
+    dead, alive = (Path(maker.stdout.readline().strip()) for maker in makers)
+    old = tmp_path / f".making-{os.getppid()}-abc"  # the pid in it lives, its maker doesn't
+    old.mkdir()
+    makers[0].kill()
+    makers[0].wait()
+    try:
+        produce(Store(tmp_path))
+        assert not dead.exists()
+        assert not old.exists()
+        assert (alive / "engine.bin").exists()
+    finally:
+        makers[1].kill()
+        for maker in makers:
+            maker.communicate()
+
+
+def test_drafts_have_a_name_of_their_own_that_is_short(tmp_path):
+    path = tmp_path / ("n" * 255)
+    names = {draft_of(path).name for _ in range(20)}
+    assert len(names) == 20
+    assert all(len(name) < 60 and name.startswith(".") for name in names)
 
 
 @pytest.mark.parametrize(

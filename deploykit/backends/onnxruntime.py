@@ -21,6 +21,7 @@ from deploykit.lazy import install_line, onnx, ort
 from deploykit.ort_session import (
     input_specs,
     installed_version,
+    native_name,
     open_session,
     session_options,
     tensor_spec,
@@ -73,7 +74,13 @@ class OnnxRuntimeCpu(BackendBase):
     def build(self, model: OnnxModel, options: BuildOptions, path: Path) -> Mapping[str, Any]:
         """Optimise the graph for this processor and save it as it will run; see `BackendBase.build`."""
         optimising = session_options(optimise=True)
-        optimising.optimized_model_filepath = str(path)
+        name = native_name(path)
+        if name is None:
+            raise OutputFailed(
+                f"ONNX Runtime can't write to {path.parent.parent}, whose name is not UTF-8; choose another store "
+                "with --store"
+            )
+        optimising.optimized_model_filepath = name
         source = without_initialiser_inputs(model.path)
         rounded = with_half_rounding(source) if model.precision in self.emulated else None
         source = rounded or source

@@ -20,6 +20,7 @@ from deploykit import env
 from deploykit.backends.base import BackendBase, Bound, SessionBase
 from deploykit.errors import BuildFailed, one_line
 from deploykit.lazy import install_line, np, openvino
+from deploykit.ort_session import native_name
 from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason, TensorSpec
 from deploykit.writing import output_errors
 
@@ -50,7 +51,7 @@ def read(path: Path) -> Any:
     """
     version = openvino.__version__
     try:
-        return _core().read_model(str(path))
+        return _core().read_model(native_name(path) or path.read_bytes())
     except Exception as error:
         raise BuildFailed(f"OpenVINO {version} refuses {path.name}: {one_line(error)}") from error
 

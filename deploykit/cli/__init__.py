@@ -5,6 +5,7 @@ Data goes to stdout; progress and messages to stderr. This is the one place wher
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deploykit.cli.stdout import reserve_stdout
-from deploykit.errors import EXIT_INTERRUPTED, DeploykitError, OutputFailed, UnknownName
+from deploykit.errors import EXIT_INTERRUPTED, DeploykitError, OutputFailed, UnknownName, one_line
+from deploykit.text import open_streams, printable
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -32,6 +34,10 @@ COMMANDS = {
     "train": "Train a network on a data set and store it with its accuracy on the held-out part.",
     "doctor": "Tell what works here, what is missing, and the line that installs it.",
 }
+
+
+#: Environment variable that asks for the traceback of an error that nobody foresaw.
+TRACEBACK = "DEPLOYKIT_TRACEBACK"
 
 
 class LazyGroup(click.Group):
@@ -108,6 +114,7 @@ _with_examples(cli)
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the code that `deploykit.errors` gives to what happened."""
+    open_streams()
     reserve_stdout()
     sys.exit(invoke(arguments))
 
@@ -140,7 +147,19 @@ def invoke(arguments: list[str] | None = None) -> int:
             _drop_stdout()
             return 0
         raise
-    except OSError as error:
+    except MemoryError as error:
+        what = printable(" ".join(str(error).split()))[:200]
+        return _fail(
+            f"not enough memory{f' ({what})' * bool(what)}: give a smaller batch or input, or free some",
+            4,
+        )
+    except Exception as error:
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    """End with what nobody foresaw: in one line, unless the whole is asked for or it is the system's refusal."""
+    if isinstance(error, OSError):
         _drop_stdout()
         if error.filename is None:
             from deploykit.writing import output_failure  # what --help needs not
@@ -148,6 +167,13 @@ def invoke(arguments: list[str] | None = None) -> int:
             return _fail(str(output_failure("standard output", error)), OutputFailed.exit_code)
         reason = (error.strerror or str(error)).lower()
         return _fail(f"{error.filename}: {reason}; check the disk and its permissions", 4)
+    if os.environ.get(TRACEBACK):
+        raise error
+    return _fail(
+        f"this is a fault of deploykit or of a package below it, met on these arguments: {type(error).__name__}: "
+        f"{one_line(error, 200)}; report it with what {TRACEBACK}=1 prints",
+        4,
+    )
 
 
 def _dispatch(arguments: list[str]) -> Any:
@@ -167,6 +193,8 @@ def _drop_stdout() -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    one_line = " ".join(message.split())
-    click.echo(f"deploykit: {one_line}", err=True)
+    line = printable(" ".join(message.split()))
+    # Nobody reads a stderr whose disk is full or whose reader has gone; the exit code tells still.
+    with contextlib.suppress(OSError):
+        click.echo(f"deploykit: {line}", err=True)
     return code

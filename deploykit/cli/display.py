@@ -15,6 +15,7 @@ from deploykit.columns import NAMES
 from deploykit.lazy import rich
 from deploykit.report.views import Field, label
 from deploykit.row import WEIGHTY, Row
+from deploykit.text import printable
 
 #: A pipe has no width; this one lets every table stand unbroken.
 _PIPE_WIDTH = 200
@@ -62,8 +63,8 @@ def print_table(
 
 
 def _plain(cell: str) -> str:
-    """Square brackets are intervals here, not rich's markup."""
-    return cell.replace("[", "\\[")
+    """Square brackets are intervals here or stand in names, and are not rich's markup."""
+    return rich.markup.escape(printable(cell))
 
 
 def print_fields(fields: Sequence[Field], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -118,8 +119,8 @@ def print_notes(rows: Sequence[Row]) -> None:
         notes = row.noted(*WEIGHTY) if row["status"] == "ok" else row.notes
         reason = "; ".join(map(str, notes))
         if reason:
-            name = f"{label(row)} {row['precision']} {row['backend']}"
-            concerned.setdefault(f"{row['status']}: {reason}", []).append(name)
+            name = printable(f"{label(row)} {row['precision']} {row['backend']}")
+            concerned.setdefault(printable(f"{row['status']}: {reason}"), []).append(name)
     for reason, names in concerned.items():
         shown = names if len(names) <= 3 else [*names[:2], f"{len(names) - 2} more"]
         sys.stderr.write(f"{', '.join(shown)}: {reason}\n")
@@ -132,7 +133,11 @@ def print_notes(rows: Sequence[Row]) -> None:
 
 def print_json(value: Any) -> None:
     """A value as JSON on stdout; what JSON has no number for becomes text ("inf") or null (not a number)."""
-    text = json.dumps(_finite(value), indent=2, default=str, ensure_ascii=False, allow_nan=False)
+    # A stream that is not UTF-8 gets JSON's own escapes, which its readers understand.
+    ascii_only = not (sys.stdout.encoding or "ascii").lower().replace("-", "").startswith("utf8")
+    text = json.dumps(
+        _finite(value), indent=2, default=str, ensure_ascii=ascii_only, allow_nan=False
+    )
     sys.stdout.write(text + "\n")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from deploykit.lazy import rich
+from deploykit.text import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -75,8 +77,9 @@ class Bar(ABC):
     def line(self, text: str) -> None:
         """Write a line, as is done where there is no bar."""
         if not self.quiet:
-            sys.stderr.write(f"{text}\n")
-            sys.stderr.flush()
+            with contextlib.suppress(OSError):  # nobody reads it: the work goes on
+                sys.stderr.write(f"{printable(text)}\n")
+                sys.stderr.flush()
 
 
 class Steps(Bar):

@@ -20,6 +20,7 @@ from deploykit.data.dataset import Dataset, MemorySource, Part, stratified_split
 from deploykit.data.preprocessing import Preprocessing
 from deploykit.errors import MissingDependency, UsageError
 from deploykit.lazy import np
+from deploykit.writing import draft_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -144,7 +145,7 @@ def _download() -> Path:
         target = folder / f"{name}.gz"
         if target.is_file():
             continue
-        partial_file = target.with_name(f".{target.name}.{os.getpid()}")
+        partial_file = draft_of(target)
         try:
             with urlopen(f"{DOWNLOAD_FROM}/{target.name}", timeout=_DOWNLOAD_TIMEOUT_S) as response:
                 packed = response.read()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deploykit.errors import DriftFailed, InvalidModel
+from deploykit.graph.damage import require_sound
 from deploykit.graph.element_types import ElementType, tensor_bytes
 from deploykit.graph.nodes import all_nodes, all_tensors, graph_inputs, is_standard
 from deploykit.graph.shapes import elements, skeleton
@@ -73,7 +74,16 @@ def _check_tensors(model: onnx.ModelProto, path: Path) -> None:
 
 def _check_values(model: onnx.ModelProto, path: Path) -> None:
     for tensor in all_tensors(model):
-        if tensor.data_type in _NUMPY_FLOATS and _has_nan(onnx.numpy_helper.to_array(tensor)):
+        if tensor.data_type not in _NUMPY_FLOATS:
+            continue
+        try:
+            values = onnx.numpy_helper.to_array(tensor)
+        except (ValueError, TypeError) as error:
+            raise InvalidModel(
+                f"{path}: weight {tensor.name!r} does not hold what its shape {list(tensor.dims)[:8]} needs "
+                f"({' '.join(str(error).split())[:100]}); the file is damaged, copy it again"
+            ) from None
+        if _has_nan(values):
             raise DriftFailed(
                 f"{path}: weight {tensor.name!r} has values that are not a number (NaN), "
                 "so its outputs would be too; train or export it again"
@@ -115,6 +125,8 @@ def structure_problem(model: onnx.ModelProto) -> str | None:
         if "topologically sorted" in text:
             text = "its nodes form a cycle or use a tensor that nothing before them makes: " + text
         return " ".join(text.split())
+    except (ValueError, RuntimeError, TypeError) as error:  # damage beyond what it has words for
+        return f"ONNX's checker ends with {type(error).__name__}: {' '.join(str(error).split())}"
     return None
 
 
@@ -135,6 +147,7 @@ def check(model: onnx.ModelProto, path: Path) -> None:
             or output that is not a tensor. The message is one line.
         DriftFailed: a weight is not a number.
     """
+    require_sound(model, path)
     _check_tensors(model, path)
     _check_domains(model, path)
     _check_ports(model, path)

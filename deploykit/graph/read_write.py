@@ -14,6 +14,7 @@ from deploykit import codec
 from deploykit.errors import InvalidModel, OutputFailed, UsageError
 from deploykit.graph.check import check
 from deploykit.graph.compute_types import precision_of
+from deploykit.graph.damage import drop_remarks
 from deploykit.graph.declare import declare
 from deploykit.graph.external import embed, external_files
 from deploykit.graph.inputs import spec_of
@@ -21,6 +22,8 @@ from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 from deploykit.spec import ModelSpec, OnnxModel, stored_inputs
 from deploykit.store import file_sha256
+from deploykit.text import file_name, is_name
+from deploykit.writing import draft_of
 
 #: Keys of the model's metadata under which deploykit writes where a graph came from.
 SPEC_KEY = "deploykit.spec"
@@ -65,6 +68,7 @@ def _parse(path: Path) -> onnx.ModelProto:
     # Protobuf accepts many byte strings as a message with nothing known in it.
     if not (model.ir_version > 0 and model.HasField("graph") and model.opset_import):
         raise InvalidModel(f"{path} is not an ONNX file, or is cut short; give an .onnx file")
+    drop_remarks(model)
     return model
 
 
@@ -102,8 +106,18 @@ def read_source(path: str | os.PathLike[str]) -> tuple[onnx.ModelProto, str, boo
 def _spec_of(metadata: Mapping[str, str], path: Path) -> ModelSpec:
     """Read the spec that export wrote into the file; a file made elsewhere goes by its name."""
     with contextlib.suppress(KeyError, codec.MalformedMessage):
-        return codec.from_json(metadata[SPEC_KEY], ModelSpec)
-    return ModelSpec(path.stem, weights="file")
+        spec = codec.from_json(metadata[SPEC_KEY], ModelSpec)
+        if _is_sound(spec):
+            return spec
+    return ModelSpec(file_name(path.stem), weights="file")
+
+
+def _is_sound(spec: ModelSpec) -> bool:
+    """Whether what a file says of itself can be: anyone may have written it."""
+    multipliers = 0 < spec.alpha <= 1 and 0 < spec.rho <= 1
+    numbers = (spec.num_classes or 1, spec.resolution_px or 1)
+    sizes = all(0 < number < 2**31 for number in numbers) and 0 <= spec.seed < 2**63
+    return multipliers and sizes and is_name(spec.name) and is_name(spec.weights)
 
 
 def _recipe_of(metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -271,7 +285,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     require_writable(path)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    draft = draft_of(path)
     try:
         yield draft
         draft.replace(path)

@@ -13,6 +13,7 @@ from deploykit.graph.operators import CONTRIBUTED
 from deploykit.graph.propagate import propagate
 from deploykit.graph.scope import Scope
 from deploykit.lazy import onnx
+from deploykit.text import printable
 
 __all__ = [
     "Shape",
@@ -66,9 +67,24 @@ def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
+def infer(light: onnx.ModelProto, *, data_prop: bool) -> onnx.ModelProto:
+    """ONNX's inference on a skeleton.
+
+    Raises:
+        InvalidModel: it can't be done: types or shapes contradict each other, or are none.
+    """
+    try:
+        return onnx.shape_inference.infer_shapes(light, data_prop=data_prop)
+    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError, TypeError) as error:
+        line = printable(" ".join(str(error).split()))[:200]
+        raise InvalidModel(
+            f"the model's shapes contradict each other: {line}; export the model again"
+        ) from None
+
+
 def element_types(model: onnx.ModelProto) -> dict[str, int]:
     """Map tensors of the main graph to element types, as declared, stored and inferred."""
-    inferred = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=False).graph
+    inferred = infer(skeleton(model), data_prop=False).graph
     return _types_of(inferred.value_info) | declared_types(model.graph, inner=False)
 
 
@@ -89,7 +105,7 @@ def _types_of(values: Iterable[onnx.ValueInfoProto]) -> dict[str, int]:
 
 def tensor_shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
     """Shapes by inference alone, the batch, and any other dimension that is not known, as 1."""
-    light = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True).graph
+    light = infer(skeleton(model), data_prop=True).graph
     return {
         value.name: [int(d.dim_value) or 1 for d in value.type.tensor_type.shape.dim]
         for value in [*light.input, *light.value_info, *light.output]
@@ -193,13 +209,7 @@ class Shapes:
                 stand_in(node)
         if all(entry.domain not in ("", "ai.onnx") for entry in light.opset_import):
             light.opset_import.append(onnx.helper.make_opsetid("", 20))
-        try:
-            inferred = onnx.shape_inference.infer_shapes(light, data_prop=True)
-        except onnx.shape_inference.InferenceError as error:
-            line = " ".join(str(error).split())[:200]
-            raise InvalidModel(
-                f"the model's shapes contradict each other: {line}; export the model again"
-            ) from None
+        inferred = infer(light, data_prop=True)
         self._read([*inferred.graph.value_info, *inferred.graph.output])
         self.scope = None
         values = [*inferred.graph.value_info, *inferred.graph.output]

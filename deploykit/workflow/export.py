@@ -15,7 +15,7 @@ from deploykit.spec import ModelSpec
 from deploykit.store import Store
 from deploykit.workflow.network import Network, obtain_network
 from deploykit.workflow.plan import Source
-from deploykit.writing import output_errors
+from deploykit.writing import draft_of, output_errors
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _put(file: Path, place: Path) -> None:
             shutil.copyfileobj(source, sink)
         return
     place = place.resolve()
-    temporary = place.with_name(f".{place.name}.{os.getpid()}")
+    temporary = draft_of(place)
     try:
         shutil.copyfile(file, temporary)
         temporary.replace(place)

@@ -1,0 +1,93 @@
+"""Text that came from elsewhere, such as names of files, as terminals, JSON and file systems can take it."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import sys
+
+#: Longest name of a folder that file systems take, in bytes.
+_MAX_NAME_BYTES = 255
+#: Kept of a name that is longer, from its start and its end; a name often says at its end what it is.
+_HEAD_BYTES, _TAIL_BYTES = 96, 64
+
+#: What our own texts hold beyond ASCII, for terminals that have ASCII alone.
+_PLAIN = {
+    "\N{EN DASH}": "-",
+    "\N{EM DASH}": "-",
+    "\N{MINUS SIGN}": "-",
+    "\N{HORIZONTAL ELLIPSIS}": "...",
+    "\N{MULTIPLICATION SIGN}": "x",
+    "\N{NO-BREAK SPACE}": " ",
+    "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+    "\N{ALMOST EQUAL TO}": "~",
+    "\N{LESS-THAN OR EQUAL TO}": "<=",
+    "\N{GREATER-THAN OR EQUAL TO}": ">=",
+    "\N{PLUS-MINUS SIGN}": "+-",
+    "\N{MICRO SIGN}": "u",
+    "\N{RIGHTWARDS ARROW}": "->",
+}
+
+
+def printable(text: str) -> str:
+    r"""The text with everything that is not printable, such as escape sequences, as Python writes it (\x1b)."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def file_name(name: str) -> str:
+    r"""The name of a file as text that is UTF-8, whatever bytes it holds and the locale is: b"\xff" is \xff."""
+    return printable(os.fsencode(name).decode("utf-8", "backslashreplace"))
+
+
+def is_name(text: str) -> bool:
+    """Whether a name that stands in a file can be taken for one: printable, no path, and not too long."""
+    whole = bool(text) and text.isprintable() and "/" not in text and "\\" not in text
+    return whole and not text.startswith(".") and len(text.encode()) <= _MAX_NAME_BYTES
+
+
+def folder_name(label: str, ending: str) -> str:
+    """A name for a folder that begins with `label`, cut in its middle where needed, and ends with `ending`."""
+    safe = "".join(c if c.isprintable() and c not in '/\\<>|*?"' else "_" for c in label)
+    encoded = safe.encode(errors="replace")
+    if len(encoded) + len(ending.encode()) > _MAX_NAME_BYTES:
+        head = encoded[:_HEAD_BYTES].decode(errors="ignore")
+        safe = f"{head}~{encoded[-_TAIL_BYTES:].decode(errors='ignore')}"
+    if safe.startswith((".", "-")):
+        safe = f"_{safe}"  # neither hidden nor taken for an option
+    return f"{safe}{ending}"
+
+
+def _as_far_as_it_goes(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    bad = error.object[error.start : error.end]
+    plain = "".join(_PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in bad)
+    return plain, error.end
+
+
+#: Name of the error handler for streams whose encoding lacks characters.
+ERRORS = "deploykit.plain"
+codecs.register_error(ERRORS, _as_far_as_it_goes)
+
+
+def open_streams() -> None:
+    """Make Python's three streams usable: closed ones lead nowhere, and no character ends the program.
+
+    A write to a standard output that is closed fails as the system has it (bad file descriptor) when it is flushed.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            # Where Python found the descriptor closed; opened, so that no other file gets its number.
+            flags = os.O_RDONLY if number < 2 else os.O_WRONLY
+            opened = os.open(os.devnull, flags)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+        if number > 0 and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=ERRORS)

@@ -1,0 +1,111 @@
+"""Files that a disk or a stranger has changed: one line, whatever is in them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from deploykit.errors import DeploykitError, InvalidModel
+from deploykit.graph.read_write import SPEC_KEY, open_model, read_model
+
+
+def network(input_shape=("N", 3, 8, 8)):
+    weight = numpy_helper.from_array(np.ones((4, 3, 3, 3), np.float32), "wwww")
+    node = helper.make_node("Conv", ["xxxx", "wwww"], ["yyyy"], name="conv")
+    x = helper.make_tensor_value_info("xxxx", TensorProto.FLOAT, input_shape)
+    y = helper.make_tensor_value_info("yyyy", TensorProto.FLOAT, ["N", 4, 6, 6])
+    graph = helper.make_graph([node], "graph", [x], [y], [weight], doc_string="docdoc")
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_a_name_that_is_no_text_is_refused_in_one_line(tmp_path):
+    path = tmp_path / "m.onnx"
+    path.write_bytes(network().SerializeToString().replace(b"xxxx", b"xx\xf2x"))
+    with pytest.raises(InvalidModel, match=r"not UTF-8 text; the file is damaged, copy it again"):
+        read_model(path)
+
+
+def test_remarks_that_are_no_text_are_dropped_as_runtimes_do(tmp_path):
+    model = network()
+    helper.set_model_props(model, {"author": "somebody"})
+    path = tmp_path / "m.onnx"
+    path.write_bytes(
+        model.SerializeToString()
+        .replace(b"docdoc", b"doc\xf2oc")
+        .replace(b"somebody", b"some\xffody")
+    )
+    read = read_model(path)
+    assert read.graph.doc_string == ""
+    assert [p.key for p in read.metadata_props] == []
+    assert read.graph.node[0].name == "conv"
+
+
+@pytest.mark.parametrize("place", ["input", "weight", "value_info"])
+def test_an_element_type_that_onnx_has_not_is_named(tmp_path, place):
+    model = network()
+    if place == "input":
+        model.graph.input[0].type.tensor_type.elem_type = 33
+    elif place == "weight":
+        model.graph.initializer[0].data_type = 99
+    else:
+        info = model.graph.value_info.add(name="z")
+        info.type.tensor_type.elem_type = 2147483647
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InvalidModel, match=r"has the element type (33|99|2147483647), which ONNX"):
+        open_model(path)
+
+
+@pytest.mark.parametrize("width", [2**31 - 1, 2**62])
+def test_an_input_that_no_tensor_can_hold_is_refused_before_one_is_made(tmp_path, width):
+    path = tmp_path / "m.onnx"
+    path.write_bytes(network((1, 3, 8, width)).SerializeToString())
+    with pytest.raises(InvalidModel, match="more than a tensor can have"):
+        open_model(path)
+
+
+@pytest.mark.parametrize(
+    "claimed",
+    [
+        {"name": "../../etc"},
+        {"name": "\x1b[31mred"},
+        {"name": ""},
+        {"name": ".."},
+        {"name": "\ud800"},
+        {"name": "n" * 300},
+        {"name": "lenet5", "alpha": float("nan")},
+        {"name": "lenet5", "alpha": 1e300},
+        {"name": "lenet5", "rho": "0"},
+        {"name": "lenet5", "resolution_px": -3},
+        {"name": "lenet5", "weights": "../x"},
+        {"name": 3},
+    ],
+)
+def test_what_a_file_says_of_itself_and_can_not_be_is_not_believed(tmp_path, claimed):
+    model = network()
+    helper.set_model_props(model, {SPEC_KEY: json.dumps(claimed)})
+    path = tmp_path / "mine.onnx"
+    onnx.save(model, path)
+    assert open_model(path).spec.label == "mine"
+
+
+def test_bytes_changed_anywhere_give_a_model_or_one_line(tmp_path):
+    random = np.random.default_rng(11)
+    whole = np.frombuffer(network().SerializeToString(), np.uint8)
+    path = tmp_path / "m.onnx"
+    said = []
+    for _ in range(300):
+        damaged = whole.copy()
+        places = random.integers(0, len(whole), random.integers(1, 4))
+        damaged[places] = random.integers(0, 256, len(places))
+        path.write_bytes(damaged.tobytes())
+        try:
+            open_model(path)
+        except DeploykitError as error:
+            said.append(str(error))
+    assert said
+    assert all(line.isprintable() for line in said)

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from deploykit.errors import UsageError, one_line
+from deploykit.text import file_name, folder_name, is_name, printable
+
+
+def test_escape_sequences_and_line_breaks_are_written_out():
+    assert printable("plain \u00fc \u5c42") == "plain \u00fc \u5c42"
+    assert printable("a\x1b[31mred\n\x9b\udcff") == r"a\x1b[31mred\n\x9b\udcff"
+
+
+def test_errors_show_no_escape_sequence_of_a_name_that_they_quote():
+    assert str(UsageError("no \x1b[31mfile\nhere")) == r"no \x1b[31mfile here"
+    assert "\x1b" not in one_line(ValueError("\x1b[2J"))
+
+
+def test_a_file_name_that_is_no_text_becomes_text():
+    assert file_name(os.fsdecode(b"bad\xff")) == r"bad\xff"
+    assert file_name("ü 层") == "ü 层"
+
+
+def test_folder_names_are_safe_short_and_keep_both_ends():
+    assert folder_name("lenet5-fp32", "-012") == "lenet5-fp32-012"
+    assert folder_name("a/b\x1b\n", "-0") == "a_b__-0"
+    assert folder_name("..-fp32", "-0") == "_..-fp32-0"
+    assert folder_name("-x", "-0") == "_-x-0"
+    long = folder_name("层" * 200 + "-int8", "-0123456789ab")
+    assert len(long.encode()) <= 255
+    assert long.startswith("层")
+    assert long.endswith("-int8-0123456789ab")
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "a\x1b", "a\nb", "n" * 256, ".hidden", "\ud800"])
+def test_what_can_not_be_a_name_is_not_taken_for_one(name):
+    assert not is_name(name)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "module:function", "[red] %s {}", "层"])
+def test_names_are_names(name):
+    assert is_name(name)
+
+
+SHOWN = "import sys; from deploykit.text import open_streams; open_streams(); "
+
+
+def run(code: str, shell: str = "", **env: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-c", SHOWN + code]
+    if shell:
+        command = ["bash", "-c", f'"$0" "$@" {shell}', *command]
+    return subprocess.run(command, capture_output=True, env={**os.environ, **env})
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_no_character_ends_the_program_on_a_narrow_terminal(encoding):
+    done = run(r"print('5 \u2013 6 \u5c42 \udcff')", PYTHONIOENCODING=encoding)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == rb"5 - 6 \u5c42 \udcff" + b"\n"
+
+
+def test_closed_streams_lead_nowhere_and_their_numbers_go_to_no_other_file():
+    code = "import os; print('x', file=sys.stderr); assert not sys.stdin.read(); "
+    code += "assert os.open('/dev/null', os.O_RDONLY) > 2"
+    assert run(code, "<&- 2>&-").returncode == 0
+
+
+def test_a_write_to_a_closed_stdout_fails_when_it_is_flushed():
+    code = (
+        "print('x')\ntry: sys.stdout.flush()\nexcept OSError as e: sys.stderr.write(str(e.errno))"
+    )
+    assert run(code, ">&-").stderr.startswith(b"9")
