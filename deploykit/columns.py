@@ -165,6 +165,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("inputs", TEXT, SOFT, "what each input is fed while it is timed: shape, type, values",
            place=6, added=5,
            checked=_REPORTS),
+    Column("drift_worst_output", TEXT, FACT,
+           "the output, or part of one, that is furthest from the reference", added=6),
+    Column("drift_worst_snr_db", FLOAT, MEASURED, "its signal-to-noise ratio", unit="dB", added=6),
+    Column("drift_state", TEXT, FACT, "ok, or poor where an output or a part of one is below 10 dB", added=6),
 )
 # fmt: on
 

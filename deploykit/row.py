@@ -19,6 +19,7 @@ KINDS = (
     "unjudged",  # why there is no accuracy though the weights were trained on data with labels
     "stability",  # what makes the timing doubtful
     "emulated",  # a precision that the runtime computes in another type
+    "drift",  # outputs that are far from the reference's
     "rounding",  # values that the precision lost
     "kept",  # layers that stay in float32, and why
     "slower",  # a lower precision that is slower than float32, and where
@@ -32,7 +33,7 @@ KINDS = (
     "stored",  # all that a stored report says of the row, in one text
 )
 #: Kinds that change what an otherwise good row means: people are told of them at once.
-WEIGHTY = ("emulated", "unjudged", "slower", "inputs")
+WEIGHTY = ("emulated", "unjudged", "slower", "inputs", "drift")
 STATUSES = ("ok", "failed", "skipped")
 
 #: Columns that are rendered from a row's notes and findings.

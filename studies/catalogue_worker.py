@@ -16,7 +16,7 @@ from deploykit.backends.base import BackendBase, SessionBase
 from deploykit.backends.building import build_engine
 from deploykit.backends.onnxruntime import OnnxRuntimeCpu, OnnxRuntimeSession
 from deploykit.bench.channel import serve
-from deploykit.bench.drift import compare
+from deploykit.bench.output_drift import compare
 from deploykit.bench.reference import Reference, compute_reference
 from deploykit.errors import DeploykitError
 from deploykit.graph.precision import find_recipe

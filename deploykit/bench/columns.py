@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from deploykit.bench.output_drift import POOR_SNR_DB
 from deploykit.row import Note
 from deploykit.stats import outliers, percentile
 
 if TYPE_CHECKING:
     from deploykit.bench.accuracy import Accuracy, Agreement
-    from deploykit.bench.drift import Drift
     from deploykit.bench.memory import HostMemory
+    from deploykit.bench.output_drift import Drift
     from deploykit.bench.timing import Timing
 
 #: The percentiles that have a column.
 PERCENTILES = (20, 50, 90, 95, 99)
 _NS_PER_MS = 1e6
+#: Outputs that a note names at most.
+NAMED = 3
 
 
 def of_timing(timing: Timing, batch: int) -> tuple[dict[str, Any], list[Note]]:
@@ -90,6 +93,7 @@ def of_memory(memory: HostMemory) -> tuple[dict[str, Any], list[Note]]:
 
 def of_drift(drift: Drift, source: str) -> tuple[dict[str, Any], list[Note]]:
     """Columns of the drift from the reference that `source` describes."""
+    worst = drift.worst
     columns = {
         "drift_reference": source,
         "drift_max_abs": drift.max_abs,
@@ -97,8 +101,20 @@ def of_drift(drift: Drift, source: str) -> tuple[dict[str, Any], list[Note]]:
         "drift_snr_db": drift.snr_db,
         "drift_kl": drift.kl,
         "top1_agreement": drift.top1_agreement,
+        "drift_worst_output": None if worst is None else worst.name,
+        "drift_worst_snr_db": None if worst is None else worst.snr_db,
+        "drift_state": None if worst is None else ("poor" if drift.poor else "ok"),
     }
     notes = []
+    if drift.poor:
+        named = ", ".join(f"{one.name} {one.snr_db:.3g} dB" for one in drift.poor[:NAMED])
+        more = f" and {len(drift.poor) - NAMED} more" if len(drift.poor) > NAMED else ""
+        text = f"drift is poor: {named}{more}, below {POOR_SNR_DB:g} dB"
+        notes.append(Note("drift", text, "--keep, --keep-drift or another --calibration-method"))
+    for one in drift.outputs:
+        if one.left_out:
+            what = "is not compared" if one.snr_db is None else "is compared in part"
+            notes.append(Note("missing", f"output {one.name} {what}: {one.left_out}"))
     if drift.top1_agreement is None:
         text = (
             "top1_agreement and drift_kl are blank: the first output is not one row of class scores"
@@ -106,6 +122,8 @@ def of_drift(drift: Drift, source: str) -> tuple[dict[str, Any], list[Note]]:
         notes.append(Note("missing", text))
     if drift.snr_db is None:
         text = "drift_snr_db is blank: the reference's outputs are all zero"
+        if drift.max_abs is None:
+            text = "drift is blank: no output can be compared"
         notes.append(Note("missing", text))
     return columns, notes
 

@@ -1,6 +1,6 @@
-"""How far outputs are from the fp32 reference, and each layer of a graph from the same layer in fp32.
+"""How far each layer of a graph is from the same layer in fp32.
 
-For layers, both graphs run on ONNX Runtime with its optimisations switched off, so that every layer's tensor
+Both graphs run on ONNX Runtime with its optimisations switched off, so that every layer's tensor
 exists whether or not the runtime would fuse it. Inputs stream through in small batches: of each tensor only
 sums stay in memory. That runs in a process of its own: `python -m deploykit.bench.drift`.
 """
@@ -66,6 +66,14 @@ class Distance:
         self._other_energy += float(b @ b)
         self.noise += float(difference @ difference)
 
+    def include(self, other: Distance) -> None:
+        """Count all that another sum counted."""
+        self.max_abs = max(self.max_abs, other.max_abs)
+        self._dot += other._dot
+        self.energy += other.energy
+        self._other_energy += other._other_energy
+        self.noise += other.noise
+
     @property
     def cosine(self) -> float | None:
         """Cosine of the angle between all values as one vector; None if either side is zero everywhere."""
@@ -78,29 +86,6 @@ class Distance:
         if self.energy <= 0:
             return None
         return math.inf if self.noise == 0 else 10 * math.log10(self.energy / self.noise)
-
-
-@dataclass(frozen=True)
-class Drift:
-    """The distance between two sets of outputs.
-
-    Attributes:
-        max_abs: largest absolute difference.
-        cosine: cosine of the angle between all outputs as one vector; None if either side is zero everywhere.
-        snr_db: energy of the reference over that of the difference; infinite when they are equal, None
-            if the reference has none.
-        kl: mean Kullback-Leibler divergence of the softmax from the reference's, in nats; None where the
-            first output is not one row of class scores per image.
-        top1_agreement: share of images whose highest score is at the same place; None likewise.
-        images: how many were compared.
-    """
-
-    max_abs: float
-    cosine: float | None
-    snr_db: float | None
-    kl: float | None
-    top1_agreement: float | None
-    images: int
 
 
 def require_finite(outputs: Outputs, where: str = "output") -> None:
@@ -119,46 +104,6 @@ def require_finite(outputs: Outputs, where: str = "output") -> None:
 def is_scores(values: NDArray[Any]) -> bool:
     """Whether an output is one row of class scores per image: (images, classes), two or more classes."""
     return values.ndim == 2 and values.shape[1] >= 2 and values.dtype.kind == "f"
-
-
-def compare(reference: Sequence[Outputs], outputs: Sequence[Outputs]) -> Drift:
-    """Compare outputs, run by run, with those of the reference.
-
-    Args:
-        reference: for each run, its outputs by name.
-        outputs: the same of what is judged; names and shapes equal the reference's.
-
-    Raises:
-        DriftFailed: values are not finite, an output is missing or of another shape.
-    """
-    distance = Distance()
-    divergences: list[NDArray[Any]] = []
-    agreed: list[NDArray[Any]] = []
-    images = 0
-    for expected, judged in zip(reference, outputs, strict=True):
-        require_finite(expected, "the fp32 reference's output")
-        require_finite(judged)
-        for position, (name, values) in enumerate(expected.items()):
-            if name not in judged or judged[name].shape != values.shape:
-                shape = judged[name].shape if name in judged else "missing"
-                raise DriftFailed(
-                    f"output {name!r} is {shape}, the reference's {values.shape}; "
-                    "build the engine from the graph that the reference was made from"
-                )
-            distance.add(values, judged[name])
-            if position == 0:
-                images += values.shape[0] if values.ndim else 1
-                if is_scores(values):
-                    divergences.append(softmax_divergence(values, judged[name]))
-                    agreed.append(values.argmax(axis=1) == judged[name].argmax(axis=1))
-    return Drift(
-        distance.max_abs,
-        distance.cosine,
-        distance.snr_db,
-        float(np.concatenate(divergences).mean()) if divergences else None,
-        float(np.concatenate(agreed).mean()) if agreed else None,
-        images,
-    )
 
 
 def softmax_divergence(reference: NDArray[Any], scores: NDArray[Any]) -> NDArray[Any]:

@@ -18,8 +18,11 @@ from deploykit.bench.channel import run_child, serve
 from deploykit.bench.feeds import fixed_batch, from_dataset, synthetic
 from deploykit.codec import from_json, to_json
 from deploykit.errors import InvalidModel, OutputFailed
+from deploykit.graph.compute_types import compute_types
+from deploykit.graph.nodes import all_nodes
+from deploykit.graph.operators import is_quantised
 from deploykit.graph.values import values_text
-from deploykit.lazy import np
+from deploykit.lazy import np, onnx
 from deploykit.ort_session import input_specs, installed_version, open_session, session_options
 from deploykit.spec import OnnxModel, TensorSpec
 
@@ -196,8 +199,22 @@ def compute_reference(model: Path, dataset: str | None, seed: int, batch: int = 
     outputs = tuple(
         {n: np.asarray(v) for n, v in zip(names, session.run(names, f), strict=True)} for f in feeds
     )
-    source = f"fp32 on onnxruntime {installed_version()}, not optimised, {batch * sets} {what}"
+    source = f"{graph_text(model)} on onnxruntime {installed_version()}, not optimised, {batch * sets} {what}"
     return Reference(source, tuple(feeds), outputs)
+
+
+def graph_text(path: Path) -> str:
+    """What the graph of a reference is: "fp32", or the file itself where it is not written in that."""
+    graph = onnx.load(str(path), load_external_data=False)
+    types = compute_types(graph)
+    quantised = any(map(is_quantised, all_nodes(graph)))
+    if not quantised and set(types) <= {"fp32", "unknown"}:
+        return "fp32"
+    written = "+".join(kind for kind, _ in types.most_common() if kind != "unknown")
+    kind = written or ("quantised" if quantised else "no products")
+    if quantised and written == "fp32":
+        kind = "quantised weights"
+    return f"the file itself ({kind}, there is no fp32 model)"
 
 
 def made_up_text(inputs: tuple[TensorSpec, ...]) -> str:

@@ -12,9 +12,9 @@ from deploykit import backends
 from deploykit.bench import columns
 from deploykit.bench.accuracy import agreement, evaluate
 from deploykit.bench.channel import serve
-from deploykit.bench.drift import compare
 from deploykit.bench.feeds import check_batch, image_input, synthetic
 from deploykit.bench.memory import HostMemory
+from deploykit.bench.output_drift import compare
 from deploykit.bench.reference import read_reference, write_npz
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, WorkerResult
 from deploykit.bench.streams import measure_arrivals, measure_streams
@@ -157,7 +157,7 @@ def _drift(
     reference = read_reference(request.drift_reference)
     outputs = [session.run(feeds) for feeds in reference.inputs]
     drift = compare(reference.outputs, outputs)
-    details["drift"] = vars(drift)
+    details["drift"] = asdict(drift)
     return columns.of_drift(drift, reference.source)
 
 

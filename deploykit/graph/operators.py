@@ -312,6 +312,14 @@ def arithmetic(node: onnx.NodeProto) -> Arithmetic | None:
     return None if operator is None else operator.arithmetic
 
 
+def is_quantised(node: onnx.NodeProto) -> bool:
+    """Whether an operator makes a model a quantised one: it quantises, dequantises or multiplies integers."""
+    operator = OPERATORS.get(node.op_type)
+    return operator is not None and (
+        operator.kind is Kind.QUANTISATION or operator.arithmetic is Arithmetic.INTEGER
+    )
+
+
 def names(trait: Trait) -> frozenset[str]:
     """The names of all operators that have a trait."""
     return frozenset(operator.name for operator in OPERATORS.values() if trait in operator.traits)

@@ -6,7 +6,7 @@ import pytest
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.feeds import check_batch, fixed_batch, from_dataset, image_input, synthetic
 from deploykit.bench.policy import Policy
-from deploykit.bench.reference import image_count, make_reference, read_reference
+from deploykit.bench.reference import graph_text, image_count, make_reference, read_reference
 from deploykit.bench.request import WorkerRequest, run_worker
 from deploykit.errors import InvalidModel, UsageError
 from deploykit.spec import TensorSpec
@@ -137,3 +137,39 @@ def test_sets_differ_and_seeds_repeat():
 def test_a_data_set_needs_an_image_input():
     with pytest.raises(UsageError, match=r"this one has ids \[1, 7\]: leave the data set out"):
         image_input((TensorSpec("ids", (1, 7), "int64"),))
+
+
+def test_what_is_no_fp32_graph_is_not_called_one(tmp_path):
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    def graph(nodes, kind, weight):
+        made = helper.make_graph(
+            nodes,
+            "g",
+            [helper.make_tensor_value_info("x", kind, ["N", 3])],
+            [helper.make_tensor_value_info("y", kind, ["N", 4])],
+            [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(np.float32(0.1), "s")],
+        )
+        opset = [helper.make_opsetid("", 17)]
+        onnx.save(helper.make_model(made, opset_imports=opset, ir_version=8), tmp_path / "m.onnx")
+        return graph_text(tmp_path / "m.onnx")
+
+    product = helper.make_node("MatMul", ["x", "w"], ["y"])
+    dynamic = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "qs", "qz"]),
+        helper.make_node("MatMulInteger", ["q", "w", "qz"], ["i"]),
+        helper.make_node("Cast", ["i"], ["y"], to=TensorProto.FLOAT),
+    ]
+    stored = [
+        helper.make_node("DequantizeLinear", ["w", "s"], ["d"]),
+        helper.make_node("MatMul", ["x", "d"], ["y"]),
+    ]
+    half, whole = np.ones((3, 4), np.float16), np.ones((3, 4), np.int8)
+    assert graph([product], TensorProto.FLOAT, np.ones((3, 4), np.float32)) == "fp32"
+    for found, kind in (
+        (graph([product], TensorProto.FLOAT16, half), "fp16"),
+        (graph(dynamic, TensorProto.FLOAT, whole), "int8"),
+        (graph(stored, TensorProto.FLOAT, whole), "quantised weights"),
+    ):
+        assert found == f"the file itself ({kind}, there is no fp32 model)"
