@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from deploykit.data import open_dataset
 from deploykit.errors import UnknownName, UsageError
 from deploykit.graph.calibrate import METHODS, Calibration, synthetic_calibration
+from deploykit.graph.calibrate.synthetic import synthetic_feeds
+from deploykit.spec import TensorSpec
 from deploykit.workflow.choice import CalibrationChoice
 from deploykit.workflow.network import Network, input_chw
 
@@ -62,12 +66,32 @@ def calibration_of(network: Network, choice: CalibrationChoice) -> Calibration:
             f"int8 needs images to calibrate {model.spec.label}: give --data DATASET, or "
             "--synthetic-calibration for an engine whose accuracy means nothing"
         )
+    if not _is_plain(model.inputs):
+        return synthetic_feeds(
+            model.inputs,
+            seed=choice.seed,
+            count=choice.images or DEFAULT_SYNTHETIC_IMAGES,
+            batch_size=_batch(network),
+            method=choice.method,
+        )
     return synthetic_calibration(
         model.inputs[0].with_batch(1)[1:],
         seed=choice.seed,
         count=choice.images or DEFAULT_SYNTHETIC_IMAGES,
         batch_size=_batch(network),
         method=choice.method,
+    )
+
+
+def _is_plain(inputs: Sequence[TensorSpec]) -> bool:
+    """Whether normal values with their batch first are all that a network needs."""
+    spec = inputs[0]
+    return (
+        len(inputs) == 1
+        and spec.dtype == "float32"
+        and spec.values in ("", "normal")
+        and spec.batch_axis in (0, None)
+        and len(spec.shape) > 1
     )
 
 

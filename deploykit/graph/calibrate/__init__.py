@@ -7,7 +7,8 @@ histogram of fixed size, so that memory does not grow with the number of images.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -35,8 +36,8 @@ class Calibration:
 
     Attributes:
         batches: called once per pass; gives float32 arrays (images, channels, height, width) as the
-            network takes them, or pairs whose first element is such an array. Each call must give the
-            same images in the same order.
+            network takes them, tensors by the names of its inputs, or pairs whose first element is
+            one of these. Each call must give the same images in the same order.
         count: images to use; more than `batches` gives is an error.
         method: "minmax" (extremes), "percentile", "entropy" (least Kullback-Leibler divergence of the
             quantised histogram) or "mse" (least mean squared error).
@@ -107,6 +108,29 @@ class Calibration:
         if self.method == "percentile":
             facts["percentile"] = self.percentile
         return facts
+
+    def feeds(self, inputs: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
+        """One pass over the images, batch by batch, as tensors by input.
+
+        Args:
+            inputs: names of the network's inputs.
+
+        Raises:
+            UsageError: the data has plain images and the network several inputs; as `images`.
+        """
+        batches = iter(self.batches())
+        first = next(batches, None)
+        if isinstance(first[0] if isinstance(first, tuple) else first, Mapping):
+            for batch in itertools.chain([first], batches):
+                yield dict(batch[0] if isinstance(batch, tuple) else batch)
+            return
+        if len(inputs) != 1:
+            raise UsageError(
+                f"calibration has images for one input, this network has {len(inputs)}: give --data "
+                "npz:PATH with an array named after each input, or use fp32 or fp16"
+            )
+        for images in self.images():
+            yield {inputs[0]: images}
 
     def images(self) -> Iterator[np.ndarray]:
         """One pass over exactly `count` images, batch by batch, each checked.

@@ -7,7 +7,7 @@ Reductions are nodes of the graph itself: what leaves the session per batch is a
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -64,17 +64,13 @@ def collect_ranges(
     plan = Probes(model, tensors, histograms)
     session = _session(plan.model)
     plan.model.Clear()
-    feed = graph_inputs(model.graph)
-    if len(feed) != 1:
-        raise UsageError(
-            f"calibration feeds networks with one input, this one has {len(feed)}; use fp32 or fp16"
-        )
-    fixed = _fixed_batch(feed[0])
+    inputs = graph_inputs(model.graph)
+    fixed = _fixed_batch(inputs)
     extremes = dict.fromkeys(tensors, (0.0, 0.0))
     histogram_of = {name: WideningHistogram() for name in tensors} if histograms else {}
-    for images in calibration.images():
-        for part in _fitting(images, fixed):
-            outputs = _run(session, feed[0], part, plan.names)
+    for feeds in calibration.feeds([value.name for value in inputs]):
+        for part in _fitting(feeds, fixed):
+            outputs = _run(session, inputs, part, plan.names)
             for name in plan.ends:
                 if not np.isfinite(outputs[name]).all():
                     raise _not_finite(name)
@@ -117,34 +113,50 @@ def _session(model: onnx.ModelProto) -> Any:
 
 
 def _run(
-    session: Any, feed: onnx.ValueInfoProto, images: np.ndarray, names: Sequence[str]
+    session: Any,
+    inputs: Sequence[onnx.ValueInfoProto],
+    feeds: Mapping[str, np.ndarray],
+    names: Sequence[str],
 ) -> dict[str, np.ndarray]:
     try:
-        return dict(zip(names, session.run(list(names), {feed.name: images}), strict=True))
+        return dict(zip(names, session.run(list(names), dict(feeds)), strict=True))
     except Exception as error:
-        wanted = "x".join(
-            str(d.dim_value or d.dim_param or "?") for d in feed.type.tensor_type.shape.dim
+        given = ", ".join("x".join(map(str, values.shape)) for values in feeds.values())
+        wanted = ", ".join(
+            f"{feed.name!r} ("
+            + "x".join(
+                str(d.dim_value or d.dim_param or "?") for d in feed.type.tensor_type.shape.dim
+            )
+            + ")"
+            for feed in inputs
         )
-        given = "x".join(str(n) for n in images.shape)
         raise UsageError(
-            f"calibration images of shape {given} do not run through input {feed.name!r} ({wanted}): "
+            f"calibration images of shape {given} do not run through input {wanted}: "
             f"{' '.join(str(error).split())[:120]}"
         ) from error
 
 
-def _fixed_batch(feed: onnx.ValueInfoProto) -> int | None:
-    dims = feed.type.tensor_type.shape.dim
-    return int(dims[0].dim_value) or None if dims else None
+def _fixed_batch(inputs: Sequence[onnx.ValueInfoProto]) -> int | None:
+    """The only batch that the graph takes: what all inputs begin with, where none has a free dimension."""
+    shapes = [value.type.tensor_type.shape.dim for value in inputs]
+    if any(not dim.HasField("dim_value") or dim.dim_value <= 0 for dims in shapes for dim in dims):
+        return None
+    heads = {int(dims[0].dim_value) for dims in shapes if len(dims) > 1}
+    return heads.pop() if len(heads) == 1 else None
 
 
-def _fitting(images: np.ndarray, fixed: int | None) -> list[np.ndarray]:
+def _fitting(feeds: dict[str, np.ndarray], fixed: int | None) -> Iterator[dict[str, np.ndarray]]:
     """The batch in pieces that a network with a fixed batch takes; the last one repeats its images."""
-    if fixed is None or len(images) == fixed:
-        return [images]
-    short = -len(images) % fixed
-    if short:
-        images = np.concatenate([images, np.resize(images, (short, *images.shape[1:]))])
-    return [images[start : start + fixed] for start in range(0, len(images), fixed)]
+    count = max((len(values) for values in feeds.values() if values.ndim > 1), default=1)
+    if fixed is None or count == fixed:
+        yield feeds
+        return
+    for start in range(0, count, fixed):
+        chosen = np.minimum(np.arange(start, start + fixed), count - 1)
+        yield {
+            name: values[chosen] if values.ndim > 1 and len(values) == count else values
+            for name, values in feeds.items()
+        }
 
 
 # ---- reductions as nodes of the graph
