@@ -14,6 +14,7 @@ from deploykit.code_digest import PACKAGE, code_digest
 from deploykit.errors import MissingDependency, PrecisionMismatch
 from deploykit.graph.compute_types import compute_types
 from deploykit.graph.product_macs import product_macs
+from deploykit.graph.recipes import AS_IS
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 from deploykit.spec import BuildOptions, Engine, OnnxModel
@@ -59,6 +60,8 @@ def precision_share(
     Returns:
         None where an engine has no convolutions or products, or none that the builder's listing names.
     """
+    if precision == AS_IS:  # nothing in particular was asked for
+        return None
     traced = {kind: len(nodes) for kind, nodes in compute_types.items() if kind != "unknown"}
     if macs and sum(macs.values()) > 0:
         traced = {kind: macs.get(kind, 0) for kind in traced}
@@ -106,6 +109,8 @@ def left_over(
             in float computes in integers.
     """
     wanted = model.precision
+    if wanted == AS_IS:
+        return []
     accepted = {wanted, backend.emulated.get(wanted)} | (
         set(written) if wanted in written else set()
     )

@@ -40,10 +40,10 @@ def engine_options(max_batch: int, compute_capability: str | None) -> BuildOptio
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option(
     "--precision",
-    default="fp32",
     callback=LIST,
     metavar="LIST",
-    help="fp32, fp16, bf16, int8, fp8; each on the targets that have it.",
+    help="fp32, fp16, bf16, int8, fp8, as-is; each on the targets that have it. Default fp32, or as-is for "
+    "files that are quantised already.",
 )
 @click.option(
     "--target", default="cpu", callback=LIST, metavar="LIST", help="cpu, tensorrt-rtx, tensorrt."
@@ -56,7 +56,7 @@ def engine_options(max_batch: int, compute_capability: str | None) -> BuildOptio
 @quiet_option
 def command(
     models: tuple[str, ...],
-    precision: tuple[str, ...],
+    precision: tuple[str, ...] | None,
     target: tuple[str, ...],
     variants: Variants,
     calibration: CalibrationChoice,

@@ -121,6 +121,11 @@ _CALIBRATION = (
         is_flag=True,
         help="Allow made-up images: an engine to time, not to trust. The row says so.",
     ),
+    click.option(
+        "--strict",
+        is_flag=True,
+        help="Fail where the runtime leaves a layer in another precision, which is else a remark.",
+    ),
 )
 
 
@@ -130,9 +135,12 @@ def calibration_options(
     calibration_method: str,
     calibration_images: int | None,
     synthetic_calibration: bool,
+    strict: bool,
 ) -> CalibrationChoice:
     """What quantised networks are calibrated with; the command checks whether that can be."""
-    return CalibrationChoice(data, calibration_method, calibration_images, synthetic_calibration)
+    return CalibrationChoice(
+        data, calibration_method, calibration_images, synthetic_calibration, strict=strict
+    )
 
 
 @group(
@@ -168,6 +176,7 @@ def conversion_options(
     keep: tuple[str, ...],
     keep_op: tuple[str, ...],
     keep_drift: int | None,
+    strict: bool,
 ) -> CalibrationChoice:
     """What quantised networks are calibrated with, and which of their layers stay in fp32."""
     return CalibrationChoice(
@@ -176,6 +185,7 @@ def conversion_options(
         calibration_images,
         synthetic_calibration,
         keep=KeepChoice(keep, keep_op, keep_drift or 0),
+        strict=strict,
     )
 
 

@@ -41,7 +41,11 @@ def goal_options(max_accuracy_drop: float | None, min_snr_db: float | None) -> G
 
 @click.command("layers")
 @click.argument("model")
-@click.option("--precision", default="fp32", metavar="NAME", help="fp32, fp16 or int8.")
+@click.option(
+    "--precision",
+    metavar="NAME",
+    help="fp32, fp16, int8 or as-is; default fp32, or as-is for a file that is quantised already.",
+)
 @click.option("--backend", default="onnxruntime", metavar="NAME", help="onnxruntime or torch.")
 @click.option("--batch", type=click.IntRange(1), default=1, metavar="N", help="Images per run.")
 @click.option(
@@ -57,7 +61,7 @@ def goal_options(max_accuracy_drop: float | None, min_snr_db: float | None) -> G
 @quiet_option
 def command(
     model: str,
-    precision: str,
+    precision: str | None,
     backend: str,
     batch: int,
     threads: int | None,

@@ -29,10 +29,9 @@ if TYPE_CHECKING:
 @click.argument("models", nargs=-1, metavar="[MODEL...]")
 @click.option(
     "--precision",
-    default="fp32",
     callback=LIST,
     metavar="LIST",
-    help="fp32, fp16, int8, …; default fp32.",
+    help="fp32, fp16, int8, as-is, …; default fp32, or as-is for files that are quantised already.",
 )
 @click.option(
     "--backend",
@@ -53,7 +52,7 @@ if TYPE_CHECKING:
 @quiet_option
 def command(
     models: tuple[str, ...],
-    precision: tuple[str, ...],
+    precision: tuple[str, ...] | None,
     backend: tuple[str, ...],
     scenarios: Scenarios,
     measuring: Measuring,

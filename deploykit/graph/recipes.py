@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     Transform = Callable[[onnx.ModelProto, KeepRules, Calibration | None], dict[str, Any]]
 
 
+#: The precision of a file that is not to be converted.
+AS_IS = "as-is"
+
+
 @dataclass(frozen=True)
 class PrecisionRecipe:
     """One way to write a float32 graph in another precision.

@@ -22,6 +22,7 @@ from deploykit.lazy import pd
 from deploykit.report.csv import rows_of
 from deploykit.spec import BuildOptions, Counts, Engine, InputChoice, ModelSpec, OnnxModel
 from deploykit.store import Store
+from deploykit.workflow.as_is import default_precisions
 from deploykit.workflow.build import build_network, check_precisions, usable_backends
 from deploykit.workflow.calibration import check_choice
 from deploykit.workflow.choice import CalibrationChoice
@@ -135,7 +136,7 @@ def export(
 def build(
     model: Model,
     *,
-    precision: str = "fp32",
+    precision: str | None = None,
     target: str = "cpu",
     alpha: float = 1.0,
     rho: Fraction | float | str = 1,
@@ -147,16 +148,19 @@ def build(
 ) -> Engine:
     """Build an engine, or find it in the store; its precision is the one asked for, or an error says so.
 
+    Without `precision` it is fp32, or that of the file where it is quantised already.
+
     Raises:
         DeploykitError: as `deploykit.workflow.build.build_network`.
     """
     choice = CalibrationChoice(data, synthetic=synthetic_calibration)
     check_choice(choice)
-    check_precisions([precision], [target])
+    check_precisions([precision] if precision else (), [target])
     (backend,) = usable_backends([target])
     artifacts = store or Store()
     (source,) = _sources(model, _variants(alpha, rho, weights), data)
     network = obtain_network(source, artifacts)
+    precision = precision or default_precisions(source)[0]
     built = build_network(network, precision, backend, options or BuildOptions(), choice, artifacts)
     return built.engine
 
@@ -164,7 +168,7 @@ def build(
 def profile(
     models: Model | Iterable[Model],
     *,
-    precisions: Sequence[str] = ("fp32",),
+    precisions: Sequence[str] = (),
     backends: Sequence[str] = ("onnxruntime",),
     batches: Sequence[int] = (1,),
     threads: int | None = None,

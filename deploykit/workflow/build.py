@@ -106,5 +106,5 @@ def build_network(
     def check(engine: Engine) -> None:
         check_finite(engine, model, backend, choice.data)
 
-    engine, hit = build_engine(model, backend, options, store, notes, check)
+    engine, hit = build_engine(model, backend, options, store, notes, check, strict=choice.strict)
     return Built(engine, model, hit)

@@ -49,6 +49,7 @@ class CalibrationChoice:
         synthetic: whether made-up images are allowed where there is no data.
         seed: of the generator that makes images up.
         keep: the layers that stay in float32.
+        strict: whether a layer that the runtime leaves in another precision fails the build.
     """
 
     data: str | None = None
@@ -57,6 +58,7 @@ class CalibrationChoice:
     synthetic: bool = False
     seed: int = 0
     keep: KeepChoice = field(default_factory=KeepChoice)
+    strict: bool = False
 
 
 @dataclass(frozen=True)

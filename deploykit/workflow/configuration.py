@@ -11,6 +11,7 @@ from deploykit.backends.base import FORWARD
 from deploykit.bench.policy import Policy
 from deploykit.bench.scenario import Scenario
 from deploykit.spec import BuildOptions, ModelSpec
+from deploykit.workflow.as_is import default_precisions
 from deploykit.workflow.choice import CalibrationChoice
 from deploykit.workflow.plan import Source
 
@@ -23,7 +24,8 @@ class ProfileOptions:
     """How to measure.
 
     Attributes:
-        precisions, backends, batches, scenarios: the product of these and the networks gives the rows.
+        precisions, backends, batches, scenarios: the product of these and the networks gives the rows. No
+            precision means each network's own: fp32, or as it is where its file is not in float32.
         repeats: processes per configuration.
         policy: how long to warm up and measure.
         calibration: for precisions that need it.
@@ -36,7 +38,7 @@ class ProfileOptions:
         passes: what a run does: "forward", "forward_backward" on backends that can; a product with the rest.
     """
 
-    precisions: Sequence[str] = ("fp32",)
+    precisions: Sequence[str] = ()
     backends: Sequence[str] = ("onnxruntime",)
     batches: Sequence[int] = (1,)
     scenarios: Sequence[Scenario] = (_PLAIN,)
@@ -85,12 +87,13 @@ def configurations(sources: Sequence[Source], options: ProfileOptions) -> list[C
     of them every time.
     """
     offers = {name: get(name).offered() for name in options.backends}
+    wanted = {source: options.precisions or default_precisions(source) for source in sources}
     return [
         Configuration(source, precision, backend, batch, scenario, repeat, run_pass)
         for repeat in range(1, options.repeats + 1)
         for source in sources
         for backend in options.backends
-        for precision in options.precisions
+        for precision in wanted[source]
         for batch in options.batches
         for scenario in options.scenarios
         for run_pass in options.passes

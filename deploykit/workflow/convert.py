@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from deploykit import env
 from deploykit.code_digest import PACKAGE, code_digest
-from deploykit.graph.precision import TARGETS, convert, find_recipe
+from deploykit.graph.precision import AS_IS, TARGETS, convert, find_recipe
 from deploykit.graph.recipes import PrecisionRecipe
 from deploykit.spec import OnnxModel
 from deploykit.store import GraphManifest, Store
@@ -29,6 +30,8 @@ def convert_network(
         DriftFailed: the graph's values don't fit the precision.
     """
     recipe = find_recipe(precision, target)
+    if precision == AS_IS:
+        return replace(network.model, precision=AS_IS)
     if precision == network.model.precision:
         return network.model
     calibration = calibration_of(network, choice) if recipe.needs_calibration else None
@@ -46,7 +49,9 @@ def convert_network(
 
     def make(path: Path) -> Mapping[str, Any]:
         rules = keep_rules(network, precision, target, choice)
-        model = convert(network.model, precision, target, path, calibration, rules)
+        model = convert(
+            network.model, precision, target, path, calibration, rules, named=network.origin
+        )
         return {
             "sha256": model.sha256,
             "precision": model.precision,

@@ -43,6 +43,7 @@ class Network:
         dataset: whose test part judges its accuracy, where its weights are trained for one.
         hit: whether it was in the store.
         notes: what was taken for what its file leaves open.
+        origin: the user's file that it was taken in from, if it was.
     """
 
     model: OnnxModel
@@ -51,6 +52,7 @@ class Network:
     dataset: str | None
     hit: bool
     notes: tuple[Note, ...] = ()
+    origin: str | None = None
 
 
 def obtain_network(source: Source | Path, store: Store) -> Network:
@@ -209,6 +211,7 @@ def _network(entry: Entry[NetworkManifest], spec: ModelSpec) -> Network:
         dataset=entry.manifest.dataset,
         hit=entry.hit,
         notes=entry.manifest.notes,
+        origin=entry.manifest.origin,
     )
 
 

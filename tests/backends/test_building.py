@@ -236,3 +236,12 @@ def test_the_share_in_a_precision_leaves_out_what_no_layer_names():
     assert precision_share(types, "fp8") == 0.0
     assert precision_share({"unknown": ["a"]}, "int8") is None
     assert precision_share({}, "int8") is None
+
+
+def test_a_file_that_is_taken_as_it_is_may_compute_in_anything(tiny, tmp_path):
+    model = dataclasses.replace(tiny, precision="as-is")
+    types = {"int8": ["a"], "fp32": ["b"]}
+    engine, _ = build_engine(model, Fake(types), BuildOptions(), Store(tmp_path), strict=True)
+    assert engine.precision_actual == "fp32+int8"
+    assert list(engine.manifest["left"]) == []
+    assert precision_share(engine.manifest["compute_types"], "as-is") is None

@@ -12,6 +12,7 @@ from deploykit.cli.progress import Steps
 from deploykit.report.views import megabytes, significant
 from deploykit.spec import BuildOptions
 from deploykit.store import open_store
+from deploykit.workflow.as_is import default_precisions
 from deploykit.workflow.build import (
     Built,
     build_network,
@@ -24,12 +25,13 @@ from deploykit.workflow.choice import CalibrationChoice
 from deploykit.workflow.convert import losses_text
 from deploykit.workflow.network import obtain_network
 from deploykit.workflow.plan import plan
+from deploykit.workflow.rows import left_note
 from deploykit.workflow.variants import Variants
 
 
 def build(
     models: Sequence[str],
-    precision: Sequence[str],
+    precision: Sequence[str] | None,
     target: Sequence[str],
     *,
     variants: Variants,
@@ -42,23 +44,28 @@ def build(
     """Build every network in every precision for every target that has it, and show the engines."""
     check_choice(calibration)
     artifacts = open_store(store)
-    calibration.keep.check(precision)
+    calibration.keep.check(precision or ("fp32",))
     sources = plan(models, variants, calibration.data)
-    check_precisions(precision, target)
-    wanted = buildable(precision, usable_backends(target))
+    check_precisions(precision or (), target)
+    backends = usable_backends(target)
+    each = {source: precision or default_precisions(source) for source in sources}
+    wanted = {source: buildable(names, backends) for source, names in each.items()}
     built = []
     losses: dict[str, None] = {}  # once for all targets
-    with Steps(len(sources) * len(wanted), quiet=quiet) as steps:
+    with Steps(sum(map(len, wanted.values())), quiet=quiet) as steps:
         for source in sources:
             steps.say(f"export {getattr(source, 'label', source)}")
             network = obtain_network(source, artifacts)
             label = network.model.spec.label
-            for backend, name in wanted:
+            for backend, name in wanted[source]:
                 steps.say(f"build {label} {name} {backend.name}")
                 built.append(build_network(network, name, backend, engine, calibration, artifacts))
                 lost = losses_text(built[-1].model)
                 if lost:
                     losses[f"{label} {name}: {lost}"] = None
+                left = left_note(built[-1].engine)
+                if left is not None:
+                    losses[f"{label} {name} on {backend.name}: {left.text}"] = None
                 steps.step()
     for line in losses:
         click.echo(line, err=True)

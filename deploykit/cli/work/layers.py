@@ -17,6 +17,7 @@ from deploykit.cli.progress import Steps
 from deploykit.errors import CheckFailed, UsageError
 from deploykit.report.views import Field, column, millions, percent
 from deploykit.store import Store, open_store
+from deploykit.workflow.as_is import default_precisions
 from deploykit.workflow.build import check_precisions, require_available
 from deploykit.workflow.calibration import check_choice
 from deploykit.workflow.choice import CalibrationChoice, Goal
@@ -29,7 +30,7 @@ from deploykit.workflow.variants import Variants
 
 def layers(
     model: str,
-    precision: str,
+    precision: str | None,
     backend: str,
     *,
     batch: int,
@@ -52,12 +53,14 @@ def layers(
     artifacts = open_store(store)
     ordered((), by)  # refuses an order that is none before any work is done
     target = get(backend).target
-    check_precisions([precision], [target])
-    check_offered([get(backend)], [precision])
+    named = [precision] if precision else []
+    check_precisions(named, [target])
+    check_offered([get(backend)], named)
     require_available([get(backend)])
     sources = plan([model], variants, calibration.data)
     if len(sources) != 1:
         raise UsageError(f"layers takes one network, not {len(sources)}: give one multiplier each")
+    precision = precision or default_precisions(sources[0])[0]
     if goal is not None:
         if outputs.csv is not None:
             raise UsageError(

@@ -41,7 +41,7 @@ from deploykit.workflow.variants import Variants
 
 def profile(
     models: Sequence[str],
-    precision: tuple[str, ...],
+    precision: tuple[str, ...] | None,
     backend: tuple[str, ...],
     *,
     scenarios: Scenarios,
@@ -62,12 +62,12 @@ def profile(
         check_constraint(constraint)
     if constraint is not None and against is not None:
         raise UsageError("--constraint and --against are two questions: ask one at a time")
-    calibration.keep.check(precision)
-    _check_backends(backend, precision, runs)
+    calibration.keep.check(precision or ("fp32",))
+    _check_backends(backend, precision or (), runs)
     runs.check(scenarios, constraint)
     require_available([get(name) for name in backend])
     options = ProfileOptions(
-        precisions=precision,
+        precisions=precision or (),
         backends=backend,
         batches=scenarios.batches,
         scenarios=scenarios.each,

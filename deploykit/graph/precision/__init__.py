@@ -17,11 +17,13 @@ from deploykit.graph.operators import OPERATORS, Arithmetic, Kind
 from deploykit.graph.precision import floats, int8_cpu, tensorrt
 from deploykit.graph.precision.recipe import KeepRules, needs
 from deploykit.graph.read_write import describe, read_model, save_model, set_origin
-from deploykit.graph.recipes import PrecisionRecipe, from_sources
+from deploykit.graph.recipes import AS_IS, PrecisionRecipe, from_sources
 from deploykit.lazy import onnx
 from deploykit.spec import OnnxModel
 
-__all__ = ["TARGETS", "KeepRules", "PrecisionRecipe", "convert", "find_recipe", "precisions"]
+__all__ = [
+    "AS_IS", "TARGETS", "KeepRules", "PrecisionRecipe", "convert", "find_recipe", "is_reduced", "precisions",
+]  # fmt: skip
 
 #: What this package's own recipes write graphs for.
 TARGETS = ("cpu", "tensorrt-rtx", "tensorrt")
@@ -48,6 +50,10 @@ _RECIPES = (
     PrecisionRecipe(
         "fp8", ("tensorrt-rtx",), "E4M3 activations and weights per channel, float32 bias",
         True, tensorrt.to_fp8,
+    ),
+    PrecisionRecipe(
+        AS_IS, TARGETS, "as the file is, quantised or not; the default for those that are", False,
+        lambda model, keep, calibration: {},
     ),
 )  # fmt: skip
 
@@ -95,6 +101,8 @@ def convert(
     path: str | os.PathLike[str],
     calibration: Calibration | None = None,
     keep: KeepRules | None = None,
+    *,
+    named: str | None = None,
 ) -> OnnxModel:
     """Write a float32 model in another precision to `path`, all or nothing.
 
@@ -108,6 +116,7 @@ def convert(
         path: the file to write.
         calibration: images for recipes that need ranges.
         keep: layers that stay in float32.
+        named: what errors call the model's file, where it is a copy of the user's.
 
     Returns:
         The new model; its `recipe` says how it was made and what the rounding cost.
@@ -124,7 +133,8 @@ def convert(
     if recipe.needs_calibration:
         needs(calibration, precision)
     proto = read_model(model.path)
-    _check_source(proto, model.path)
+    if precision != AS_IS:
+        _check_source(proto, named or str(model.path))
     inline_functions(proto)
     rules.check(proto)
     left_out = rules.kept(proto)
@@ -147,18 +157,27 @@ def _is_quantised(node: onnx.NodeProto) -> bool:
     )
 
 
-def _check_source(proto: onnx.ModelProto, path: Path) -> None:
+def is_reduced(proto: onnx.ModelProto) -> bool:
+    """Whether a model is in less than float32 already: quantised, or with weights of 16 bits."""
+    return _reduced(proto) is not None
+
+
+def _reduced(proto: onnx.ModelProto) -> str | None:
     for node in all_nodes(proto):
         if _is_quantised(node):
-            raise InvalidModel(
-                f"{path} is quantised already ({node.op_type} node {node_name(node)!r}); "
-                "give the float32 model"
-            )
+            return f"is quantised already ({node.op_type} node {node_name(node)!r})"
     for tensor in all_tensors(proto):
         if tensor.data_type in (ElementType.FLOAT16, ElementType.BFLOAT16) and len(tensor.dims) > 1:
-            raise InvalidModel(
-                f"{path} has 16-bit weights ({tensor.name!r}); give the float32 model"
-            )
+            return f"has 16-bit weights ({tensor.name!r})"
+    return None
+
+
+def _check_source(proto: onnx.ModelProto, name: str) -> None:
+    reduced = _reduced(proto)
+    if reduced is not None:
+        raise InvalidModel(
+            f"{name} {reduced}; give the float32 model, or take it as it is: --precision {AS_IS}"
+        )
 
 
 def _check_result(proto: onnx.ModelProto) -> None:

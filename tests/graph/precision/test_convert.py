@@ -175,3 +175,16 @@ def test_weights_from_constant_nodes_are_quantised_as_initialisers_are(tmp_path:
     x = images()
     assert np.array_equal(run(plain.path, x), run(constant.path, x))
     assert constant.recipe["products_quantised"] == plain.recipe["products_quantised"] == 4
+
+
+def test_a_quantised_file_is_taken_as_it_is_and_refused_by_the_name_the_user_knows(
+    tmp_path: Path,
+) -> None:
+    source = stored(NETS["residual"](), tmp_path / "fp32.onnx")
+    made = convert(source, "int8", "cpu", tmp_path / "i8.onnx", calibration())
+    again = convert(made, "as-is", "cpu", tmp_path / "again.onnx")
+    assert again.precision == "as-is"
+    x = images()
+    np.testing.assert_array_equal(run(made.path, x), run(again.path, x))
+    with pytest.raises(InvalidModel, match=r"^mine\.onnx is quantised already .*--precision as-is"):
+        convert(made, "fp16", "cpu", tmp_path / "no.onnx", named="mine.onnx")

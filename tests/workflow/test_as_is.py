@@ -1,0 +1,50 @@
+"""What a network is built in when nobody says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from deploykit.spec import ModelFile, ModelSpec
+from deploykit.workflow.as_is import default_precisions
+
+
+def file(path: Path, node: onnx.NodeProto, weight: np.ndarray) -> ModelFile:
+    kind = helper.np_dtype_to_tensor_dtype(weight.dtype)
+    graph = helper.make_graph(
+        [node],
+        "g",
+        [helper.make_tensor_value_info("x", kind, ["N", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.UNDEFINED, None)],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return ModelFile(path)
+
+
+@pytest.mark.parametrize(
+    ("op_type", "weight", "wanted"),
+    [
+        ("MatMul", np.ones((4, 4), np.float32), "fp32"),
+        ("MatMul", np.ones((4, 4), np.float16), "as-is"),
+        ("MatMulInteger", np.ones((4, 4), np.uint8), "as-is"),
+    ],
+)
+def test_a_file_that_is_not_in_float32_is_taken_as_it_is(
+    op_type: str, weight: np.ndarray, wanted: str, tmp_path: Path
+) -> None:
+    node = helper.make_node(op_type, ["x", "w"], ["y"])
+    assert default_precisions(file(tmp_path / "m.onnx", node, weight)) == (wanted,)
+
+
+def test_networks_of_the_catalogue_and_files_that_are_none_are_asked_for_in_fp32(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "broken.onnx").write_bytes(b"\x08\xff\xff")
+    assert default_precisions(ModelFile(tmp_path / "broken.onnx")) == ("fp32",)
+    assert default_precisions(ModelFile(tmp_path / "missing.onnx")) == ("fp32",)
+    assert default_precisions(ModelSpec("lenet5")) == ("fp32",)
