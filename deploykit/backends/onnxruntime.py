@@ -7,6 +7,7 @@ instruction sets of the machine that built it, which are therefore part of its k
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 from deploykit import env
 from deploykit.backends.base import BackendBase, Bound, SessionBase
 from deploykit.backends.onnxruntime_types import read_back
-from deploykit.errors import BuildFailed, DeploykitError, OutputFailed, PrecisionMismatch
+from deploykit.errors import (
+    BuildFailed,
+    DeploykitError,
+    InvalidModel,
+    OutputFailed,
+    PrecisionMismatch,
+)
+from deploykit.graph.inline import inline_functions
 from deploykit.graph.nodes import has_subgraphs
 from deploykit.graph.precision.rounding import unrounded, with_rounding
 from deploykit.lazy import install_line, onnx, ort
@@ -108,17 +116,21 @@ def without_initialiser_inputs(path: Path) -> str | bytes:
     """The model to hand to ONNX Runtime: the file, or its bytes with constants no longer listed as inputs.
 
     Old files list weights among the inputs; ONNX Runtime then takes them for replaceable and optimises
-    nothing that touches them.
+    nothing that touches them. Functions are written out as conversions do, so that the engine's nodes and
+    tensors have the names that layers are found by.
     """
     head = onnx.load(str(path), load_external_data=False)
     constants = {tensor.name for tensor in head.graph.initializer}
-    if constants.isdisjoint(value.name for value in head.graph.input):
+    listed = not constants.isdisjoint(value.name for value in head.graph.input)
+    if not listed and not head.functions:
         return str(path)
     inputs = [value for value in head.graph.input if value.name not in constants]
     del head.graph.input[:]
     head.graph.input.extend(inputs)
     head.ir_version = max(head.ir_version, 4)  # before 4, every constant had to be an input
     onnx.load_external_data_for_model(head, str(path.parent))
+    with contextlib.suppress(InvalidModel):  # ONNX Runtime may know how, or says why not
+        inline_functions(head)
     return bytes(head.SerializeToString())
 
 

@@ -17,10 +17,10 @@ from deploykit.bench.channel import run_child, serve
 from deploykit.bench.feeds import as_input, fixed_batch, image_input, padded, synthetic
 from deploykit.data import open_dataset
 from deploykit.errors import DriftFailed, InvalidModel
+from deploykit.graph.inline import read_inlined
 from deploykit.graph.lineage import follow
 from deploykit.graph.nodes import has_subgraphs
 from deploykit.graph.precision.rounding import with_rounding
-from deploykit.graph.read_write import read_model
 from deploykit.lazy import np, onnx
 from deploykit.ort_session import input_specs, open_session, session_options
 from deploykit.spec import OnnxModel
@@ -200,7 +200,7 @@ class LayersRequest:
 
 def compare_layers(request: LayersRequest) -> list[LayerDrift]:
     """Compare in this process; see `layer_drift`."""
-    source, other = read_model(request.reference), read_model(request.model)
+    source, other = read_inlined(request.reference), read_inlined(request.model)
     followed = {
         name: place
         for name, place in follow(source, other).items()

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import os
+
 from deploykit.errors import InvalidModel
 from deploykit.graph.edit import take_graph
 from deploykit.graph.nodes import all_nodes
+from deploykit.graph.read_write import read_model
 from deploykit.graph.shapes import skeleton
 from deploykit.lazy import onnx
+
+
+def read_inlined(path: str | os.PathLike[str]) -> onnx.ModelProto:
+    """Read a model as its single operators: with its functions written out, as conversions name their nodes.
+
+    Raises:
+        InvalidModel: as `read_model` and `inline_functions` say.
+    """
+    model = read_model(path)
+    inline_functions(model)
+    return model
 
 
 def inline_functions(model: onnx.ModelProto) -> int:

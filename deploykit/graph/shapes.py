@@ -191,7 +191,7 @@ class Shapes:
         if light.functions:
             from onnx import inliner  # no part of what `import onnx` brings
 
-            light = inliner.inline_local_functions(light)
+            light = inliner.inline_local_functions(light, convert_version=True)
             self.expanded = onnx.ModelProto()
             self.expanded.CopyFrom(light)
         for value in light.graph.input:

@@ -182,7 +182,9 @@ class GraphView:
             if node.op_type == "Constant":
                 fixed.add(node.output[0])
                 continue
-            inputs = [name for name in node.input if name]
+            # Of what a tensor is cast like, only the type is read.
+            values = node.input[:1] if node.op_type == "CastLike" else node.input
+            inputs = [name for name in values if name]
             operator = OPERATORS.get(node.op_type)
             if not inputs or (operator is not None and operator.kind is Kind.RANDOM):
                 continue

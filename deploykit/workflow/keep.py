@@ -21,10 +21,10 @@ from deploykit.bench.accuracy import graph_top1
 from deploykit.bench.drift import IMAGES, LayerDrift, layer_drift
 from deploykit.code_digest import code_digest
 from deploykit.errors import UsageError
+from deploykit.graph.inline import read_inlined
 from deploykit.graph.lineage import layers, neighbours
 from deploykit.graph.operators import PRODUCTS, Trait, names
 from deploykit.graph.precision import KeepRules, convert, find_recipe
-from deploykit.graph.read_write import read_model
 from deploykit.graph.view import GraphView
 from deploykit.spec import OnnxModel
 from deploykit.workflow.calibration import calibration_of
@@ -100,7 +100,7 @@ def layers_by_drift(
     few = choice or CalibrationChoice()
     few = replace(few, images=min(few.images or RANKING_IMAGES, RANKING_IMAGES))
     calibration = calibration_of(network, few) if recipe.needs_calibration else None
-    view = GraphView(read_model(network.model.path))
+    view = GraphView(read_inlined(network.model.path))
     graph_layers = layers(view)
     ends = view.outputs
     last = [layer.node for layer in graph_layers if layer.tensor in ends]
@@ -231,7 +231,7 @@ def find_kept(
     calibration = None
     if find_recipe(precision, target).needs_calibration:
         calibration = replace(calibration_of(network, choice), remembered={})
-    view = GraphView(read_model(network.model.path))
+    view = GraphView(read_inlined(network.model.path))
     graph_layers = layers(view)
     _, makers = neighbours(view, graph_layers)
     named = {node.name for node in view.nodes if node.name}

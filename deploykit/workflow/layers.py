@@ -14,9 +14,9 @@ from deploykit.bench.layer_times import LayerTimes, ModuleTimes, layer_times, mo
 from deploykit.bench.roofline import Ceilings, ceilings
 from deploykit.errors import UsageError
 from deploykit.graph.count import LayerCounts, count_layers
+from deploykit.graph.inline import read_inlined
 from deploykit.graph.lineage import Layer, layers
 from deploykit.graph.operators import PRODUCTS
-from deploykit.graph.read_write import read_model
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 from deploykit.spec import BuildOptions
@@ -135,7 +135,7 @@ def report_layers(
         raise UsageError(f"{backend} gives no times per layer here: use --backend {others}")
     say(f"build {network.model.spec.label} {precision}")
     built = build_network(network, precision, builder, BuildOptions(), choice, store)
-    source = GraphView(read_model(network.model.path))
+    source = GraphView(read_inlined(network.model.path))
     graph_layers = layers(source)
     counts = count_layers(source)
     say("time the engine's parts")

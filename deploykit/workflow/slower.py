@@ -10,6 +10,7 @@ from deploykit.backends import get
 from deploykit.backends.onnxruntime_layers import EngineNode, trace_layers
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.layer_times import LayerTimes, layer_times
+from deploykit.graph.inline import inline_functions
 from deploykit.graph.lineage import layers
 from deploykit.lazy import onnx
 from deploykit.report.views import significant
@@ -116,6 +117,7 @@ class SlowerThanFp32:
         self, engine: Path, source: Path, batch: int, threads: int | None
     ) -> Mapping[str, float]:
         graph = onnx.load(str(source), load_external_data=False)
+        inline_functions(graph)
         nodes = trace_layers(graph, onnx.load(str(engine), load_external_data=False))
         times = layer_times(engine, batch=batch, threads=threads, rounds=ROUNDS)
         return operator_costs(nodes, times, {x.node: x.op_type for x in layers(graph)})

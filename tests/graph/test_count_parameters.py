@@ -1,0 +1,159 @@
+"""Parameters that reach their operator through other operators on constants, and what is no parameter."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from graph_models import make_model, tensor
+from onnx import helper, numpy_helper
+
+from deploykit.graph.count import count_graph
+
+node = helper.make_node
+
+
+def array(name: str, values: object, kind: type = np.float32) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.asarray(values, kind), name)
+
+
+CONV = node("Conv", ["x", "k"], ["y"])
+#: Each gives the weight (4, 3, 3, 3) of the convolution, or what stands in its place.
+WEIGHTS = {
+    "joined": (
+        [node("Concat", ["a", "b"], ["k"], axis=0)],
+        [tensor("a", 2, 3, 3, 3), tensor("b", 2, 3, 3, 3)],
+        108,
+    ),
+    "cut": (
+        [node("Slice", ["w", "from", "to"], ["k"])],
+        [tensor("w", 4, 3, 3, 3), array("from", [0], np.int64), array("to", [4], np.int64)],
+        108,
+    ),
+    "split": (
+        [node("Split", ["w"], ["k", "rest"], axis=0, num_outputs=2)],
+        [tensor("w", 8, 3, 3, 3)],
+        216,
+    ),
+    "cast like": ([node("CastLike", ["w", "x"], ["k"])], [tensor("w", 4, 3, 3, 3)], 108),
+    "turned": (
+        [node("Transpose", ["w"], ["k"], perm=[3, 2, 0, 1])],
+        [tensor("w", 3, 3, 3, 4)],
+        108,
+    ),
+    "weight normalisation": (
+        [
+            node("ReduceL2", ["v", "axes"], ["n"]),
+            node("Div", ["g", "n"], ["s"]),
+            node("Mul", ["v", "s"], ["k"]),
+        ],
+        [tensor("v", 4, 3, 3, 3), tensor("g", 4, 1, 1, 1), array("axes", [1, 2, 3], np.int64)],
+        112,
+    ),
+    "spectral normalisation": (
+        [
+            node("Reshape", ["w", "rows"], ["m"]),
+            node("MatMul", ["m", "v"], ["p"]),
+            node("MatMul", ["u", "p"], ["sigma"]),
+            node("Div", ["w", "sigma"], ["k"]),
+        ],
+        [
+            tensor("w", 4, 3, 3, 3),
+            tensor("u", 4),
+            tensor("v", 27),
+            array("rows", [4, 27], np.int64),
+        ],
+        108,
+    ),
+    "pruned": (
+        [node("Mul", ["w", "mask"], ["k"])],
+        [tensor("w", 4, 3, 3, 3), array("mask", np.arange(108).reshape(4, 3, 3, 3) % 2)],
+        108,
+    ),
+    "scaled integers": (
+        [node("Cast", ["q"], ["f"], to=1), node("Mul", ["f", "scale"], ["k"])],
+        [array("q", np.ones((4, 3, 3, 3)), np.int8), tensor("scale", 4, 1, 1, 1)],
+        108,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_weights_are_followed_through_operators_on_constants(name: str) -> None:
+    nodes, weights, parameters = WEIGHTS[name]
+    counts = count_graph(make_model([*nodes, CONV], weights, output=("batch", 4, 6, 6)))
+    assert (counts.parameters, counts.macs, counts.uncounted) == (parameters, 36 * 4 * 27, {})
+
+
+def test_the_parts_of_one_weight_count_once() -> None:
+    nodes = [node("Split", ["w"], ["q", "k", "v"], axis=1, num_outputs=3)]
+    nodes += [node("MatMul", ["x", part], [f"p{part}"]) for part in "qkv"]
+    nodes.append(node("Concat", ["pq", "pk", "pv"], ["y"], axis=-1))
+    counts = count_graph(make_model(nodes, [tensor("w", 16, 48)], shape=("batch", 4, 16)))
+    assert (counts.parameters, counts.macs) == (16 * 48, 4 * 16 * 48)
+
+
+BUFFERS = {
+    "mean and deviation": (
+        [node("Sub", ["x", "m"], ["c"]), node("Div", ["c", "d"], ["y"])],
+        [array("m", [[[0.4]], [[0.5]], [[0.6]]]), array("d", [[[0.2]], [[0.3]], [[0.4]]])],
+    ),
+    "divisor": (
+        [node("Relu", ["x"], ["r"]), node("Div", ["r", "d"], ["y"])],
+        [tensor("d", 3, 1, 1)],
+    ),
+    "grid": (
+        [node("Relu", ["x"], ["r"]), node("Add", ["r", "grid"], ["y"])],
+        [array("grid", np.tile(np.arange(8) + 0.5, (1, 1, 8, 1)))],
+    ),
+    "mask": (
+        [node("Relu", ["x"], ["r"]), node("Add", ["r", "mask"], ["y"])],
+        [array("mask", np.triu(np.full((8, 8), -1e9), 1))],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BUFFERS)
+def test_buffers_are_no_parameters(name: str) -> None:
+    nodes, weights = BUFFERS[name]
+    assert count_graph(make_model(nodes, weights)).parameters == 0
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e-6])
+def test_fresh_scales_and_offsets_are_parameters(value: float) -> None:
+    nodes = [node("Relu", ["x"], ["r"]), node("Mul", ["r", "g"], ["y"])]
+    assert count_graph(make_model(nodes, [array("g", np.full((3, 1, 1), value))])).parameters == 3
+
+
+def test_group_normalisation_by_instances_has_the_parameters_of_its_module() -> None:
+    nodes = [
+        node("Reshape", ["x", "groups"], ["g"]),
+        node("InstanceNormalization", ["g", "ones", "zeros"], ["n"]),
+        node("Reshape", ["n", "back"], ["r"]),
+        node("Mul", ["r", "gamma"], ["m"]),
+        node("Add", ["m", "beta"], ["y"]),
+    ]
+    weights = [
+        array("groups", [0, 2, -1], np.int64),
+        array("back", [0, 4, 8, 8], np.int64),
+        array("ones", [1, 1]),
+        array("zeros", [0, 0]),
+        tensor("gamma", 4, 1, 1),
+        tensor("beta", 4, 1, 1),
+    ]
+    counts = count_graph(make_model(nodes, weights, shape=("batch", 4, 8, 8)))
+    assert counts.parameters == 8
+
+
+def test_gates_that_pytorch_puts_in_order_are_parameters_of_the_lstm() -> None:
+    nodes = [node("Transpose", ["x"], ["t"], perm=[1, 0, 2])]
+    weights = [array("zero", [0], np.int64)]
+    weights += [array(f"q{i}", [8 * i], np.int64) for i in range(5)]
+    for name, size in (("W", 6), ("R", 8)):
+        weights.append(tensor(name, 32, size))
+        nodes += [node("Slice", [name, f"q{i}", f"q{i + 1}"], [f"{name}{i}"]) for i in range(4)]
+        nodes.append(node("Concat", [f"{name}{i}" for i in (0, 3, 1, 2)], [f"{name}c"], axis=0))
+        nodes.append(node("Unsqueeze", [f"{name}c", "zero"], [f"{name}u"]))
+    nodes.append(node("LSTM", ["t", "Wu", "Ru"], ["y"], hidden_size=8))
+    counts = count_graph(make_model(nodes, weights, shape=("batch", 5, 6)))
+    assert (counts.parameters, counts.macs) == (32 * 14, 5 * 32 * 14)

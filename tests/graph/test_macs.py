@@ -1,0 +1,269 @@
+"""Rules for MACs, against sums over the tensors that ONNX Runtime makes or against loops over indices."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from graph_models import make_model, tensor
+from onnx import TensorProto, helper, numpy_helper
+
+from deploykit.graph.count import count_graph, count_layers
+from deploykit.graph.macs import einsum
+
+node = helper.make_node
+info = helper.make_tensor_value_info
+CONTRIBUTED = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+
+
+def model(
+    nodes: list[onnx.NodeProto],
+    inputs: dict[str, tuple[Any, ...]],
+    weights: list[onnx.TensorProto] | None = None,
+    **more: Any,
+) -> onnx.ModelProto:
+    made = make_model(nodes, weights or [], **more)
+    del made.graph.input[:]
+    made.graph.input.extend(info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items())
+    return made
+
+
+def multiplications(equation: str, *operands: np.ndarray) -> int:
+    """Of a contraction of two operands, by going through all their indices."""
+    left, _, right = equation.partition("->")
+    terms = left.split(",")
+    sizes = {
+        x: n for t, a in zip(terms, operands, strict=True) for x, n in zip(t, a.shape, strict=True)
+    }
+    alone = {
+        x for x in sizes if x not in right and sum(x in term for term in terms) == 1
+    }  # summed before anything is multiplied
+    labels = [x for x in sizes if x not in alone]
+    return sum(1 for _ in itertools.product(*(range(sizes[x]) for x in labels)))
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes"),
+    [
+        ("ij,jk->ik", [(2, 3), (3, 4)]),
+        ("bij,bjk->bik", [(2, 3, 4), (2, 4, 5)]),
+        ("nchw,cd->ndhw", [(2, 3, 4, 5), (3, 6)]),
+        ("ij,kl->ik", [(2, 3), (4, 5)]),
+        ("bqhd,bkhd->bhqk", [(2, 3, 2, 4), (2, 5, 2, 4)]),
+        ("ij,ij->", [(3, 4), (3, 4)]),
+    ],
+)
+def test_an_einsum_costs_a_product_per_pair_of_indices(
+    equation: str, shapes: list[tuple[int, ...]]
+) -> None:
+    operands = [np.zeros(shape) for shape in shapes]
+    found = einsum(node("Einsum", ["a", "b"], ["y"], equation=equation), shapes, None)
+    assert found == multiplications(equation, *operands)
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes", "macs"),
+    [
+        ("...ij,...jk", [(2, 7, 3, 4), (7, 4, 5)], 2 * 7 * 3 * 4 * 5),
+        ("ij,jk", [(2, 3), (3, 4)], 24),
+        ("ij,jk,kl->il", [(2, 3), (3, 4), (4, 5)], 24 + 40),
+        ("ii->i", [(3, 3)], 0),
+        ("ij->ji", [(3, 4)], 0),
+        ("ij,jk->ik", [(2, 3), None], None),
+        ("ij->i", [(2, 3, 4)], None),
+    ],
+)
+def test_einsums_of_any_form(equation: str, shapes: list[Any], macs: int | None) -> None:
+    assert (
+        einsum(node("Einsum", ["x"] * len(shapes), ["y"], equation=equation), shapes, None) == macs
+    )
+
+
+@pytest.mark.parametrize(("op_type", "gates"), [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_recurrent_layers_cost_their_weights_per_step(
+    op_type: str, gates: int, directions: int
+) -> None:
+    weights = [tensor("W", directions, gates * 6, 5), tensor("R", directions, gates * 6, 6)]
+    direction = "bidirectional" if directions == 2 else "forward"
+    layer = node(op_type, ["x", "W", "R"], ["y"], hidden_size=6, direction=direction)
+    counts = count_graph(model([layer], {"x": (7, 1, 5)}, weights, output=(7, directions, 1, 6)))
+    assert counts.macs == 7 * directions * gates * 6 * (5 + 6)
+    assert counts.parameters == directions * gates * 6 * (5 + 6)
+
+
+def test_the_steps_of_a_sequence_are_no_batch() -> None:
+    weights = [tensor("W", 1, 24, 5), tensor("R", 1, 24, 6)]
+    layer = node("LSTM", ["x", "W", "R"], ["y"], hidden_size=6)
+    counts = count_graph(model([layer], {"x": (7, 1, 5)}, weights, output=(7, 1, 1, 6)))
+    assert counts.macs == 7 * 24 * 11
+
+
+def test_attention_multiplies_queries_with_keys_and_weighs_values() -> None:
+    layer = node("Attention", ["q", "k", "v"], ["y"], q_num_heads=2, kv_num_heads=2)
+    inputs = {"q": (1, 5, 8), "k": (1, 7, 8), "v": (1, 7, 12)}
+    counts = count_graph(
+        model([layer], inputs, output=(1, 5, 12), opsets=[helper.make_opsetid("", 23)])
+    )
+    assert (counts.macs, counts.uncounted) == (5 * 7 * 8 + 5 * 7 * 12, {})
+
+
+@pytest.mark.parametrize(
+    ("inputs", "weights", "attention", "macs", "parameters"),
+    [
+        ({"x": (1, 5, 8)}, ["x", "w", "b"], "Attention", 5 * 8 * 24 + 2 * 25 * 8, 8 * 24 + 24),
+        ({"q": (1, 5, 8), "k": (1, 7, 8), "v": (1, 7, 8)}, ["q", "k", "v"], "MultiHeadAttention",
+         2 * 5 * 7 * 8, 0),
+        ({"x": (1, 5, 2, 3, 4)}, ["x"], "MultiHeadAttention", 2 * 25 * 8, 0),
+    ],
+    ids=["projecting", "plain", "packed"],
+)  # fmt: skip
+def test_attention_of_onnx_runtime(
+    inputs: dict[str, tuple[int, ...]],
+    weights: list[str],
+    attention: str,
+    macs: int,
+    parameters: int,
+) -> None:
+    layers = [
+        node(attention, weights, ["a"], num_heads=2, domain="com.microsoft"),
+        node("MatMul", ["a", "p"], ["y"]),
+    ]
+    stored = [tensor("w", 8, 24), tensor("b", 24)] if "w" in weights else []
+    made = model(layers, inputs, [*stored, tensor("p", 8, 3)], output=(1, 5, 3), opsets=CONTRIBUTED)
+    counts = count_graph(made)
+    assert (counts.macs, counts.parameters) == (macs + 5 * 24, parameters + 24)
+    assert counts.uncounted == {}
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "group", "output"),
+    [
+        ((1, 6, 9), (6, 2, 4), 2, 4),
+        ((1, 6, 4, 4), (6, 2, 2, 2), 3, 6),
+        ((1, 2, 3, 3, 3), (2, 4, 2, 2, 2), 1, 4),
+    ],
+    ids=["1-D", "groups", "3-D"],
+)
+def test_transposed_convolutions_of_any_rank(
+    x: tuple[int, ...], w: tuple[int, ...], group: int, output: int
+) -> None:
+    layer = node("ConvTranspose", ["x", "w"], ["y"], group=group)
+    made = model([layer], {"x": x}, [tensor("w", *w)], output=(1, output, *["n"] * (len(x) - 2)))
+    assert count_graph(made).macs == math.prod(x) * output // group * math.prod(w[2:])
+
+
+# ---- bodies
+
+
+def loop(
+    trips: int | None, body_nodes: list[onnx.NodeProto], weights: list[onnx.TensorProto]
+) -> onnx.ModelProto:
+    body = helper.make_graph(
+        [*body_nodes, node("Identity", ["c"], ["on"])],
+        "body",
+        [info("i", TensorProto.INT64, []), info("c", TensorProto.BOOL, []), info("s", 1, None)],
+        [info("on", TensorProto.BOOL, []), info("t", 1, None)],
+    )
+    nodes = [node("Loop", ["n", "", "x"], ["y"], name="loop", body=body)]
+    if trips is None:
+        nodes.insert(0, node("ReduceSum", ["x"], ["sum"], keepdims=0))
+        nodes.insert(1, node("Cast", ["sum"], ["n"], to=TensorProto.INT64))
+    else:
+        weights = [*weights, numpy_helper.from_array(np.array(trips, np.int64), "n")]
+    return make_model(nodes, weights)
+
+
+CONV = node("Conv", ["s", "w"], ["t"], pads=[1, 1, 1, 1])
+
+
+@pytest.mark.parametrize("trips", [0, 1, 8])
+def test_a_loop_costs_its_body_as_often_as_it_runs(trips: int) -> None:
+    made = loop(trips, [CONV], [tensor("w", 3, 3, 3, 3)])
+    counts = count_graph(made)
+    assert (counts.macs, counts.uncounted) == (trips * 64 * 81, {})
+    assert count_layers(made)["loop"].macs == trips * 64 * 81
+    assert sum(one.macs for one in counts.by_operator.values()) == counts.macs
+
+
+def test_a_loop_of_unknown_length_counts_once_and_says_so() -> None:
+    made = loop(None, [CONV], [tensor("w", 3, 3, 3, 3)])
+    counts = count_graph(made)
+    assert (counts.macs, counts.uncounted) == (64 * 81, {"Loop": 1})
+    assert counts.is_lower_bound
+    assert counts.remarks == ("Loop: how often it runs depends on values, one run is counted",)
+    assert count_layers(made)["loop"].macs is None
+
+
+def test_a_loop_whose_state_grows_is_counted_run_by_run() -> None:
+    nodes = [
+        node("Concat", ["s", "s"], ["d"], axis=2),
+        node("Conv", ["d", "w"], ["t"], pads=[1] * 4),
+    ]
+    counts = count_graph(loop(3, nodes, [tensor("w", 3, 3, 3, 3)]))
+    assert counts.macs == (16 + 32 + 64) * 8 * 81
+
+
+def test_a_scan_costs_its_body_per_slice() -> None:
+    body = helper.make_graph(
+        [
+            node("MatMul", ["h", "w"], ["m"]),
+            node("Add", ["m", "x_t"], ["h2"]),
+            node("Identity", ["h2"], ["o"]),
+        ],
+        "body",
+        [info("h", 1, [1, 8]), info("x_t", 1, [1, 8])],
+        [info("h2", 1, [1, 8]), info("o", 1, [1, 8])],
+    )
+    layer = node("Scan", ["h0", "x"], ["last", "y"], body=body, num_scan_inputs=1)
+    made = model([layer], {"x": (5, 1, 8), "h0": (1, 8)}, [tensor("w", 8, 8)], output=(5, 1, 8))
+    counts = count_graph(made)
+    assert (counts.macs, counts.parameters, counts.uncounted) == (5 * 64, 64, {})
+
+
+def test_of_branches_the_larger_one_is_counted_and_said() -> None:
+    def branch(kernel: int) -> onnx.GraphProto:
+        pads = [kernel // 2] * 4
+        conv = node("Conv", ["x", f"w{kernel}"], [f"t{kernel}"], pads=pads)
+        return helper.make_graph([conv], "branch", [], [info(f"t{kernel}", 1, None)])
+
+    nodes = [
+        node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        node("Cast", ["sum"], ["c"], to=TensorProto.BOOL),
+        node("If", ["c"], ["y"], name="if", then_branch=branch(1), else_branch=branch(3)),
+    ]
+    weights = [tensor("w1", 3, 3, 1, 1), tensor("w3", 3, 3, 3, 3)]
+    counts = count_graph(make_model(nodes, weights))
+    assert (counts.macs, counts.parameters, counts.uncounted) == (64 * 81, 90, {})
+    assert counts.remarks == ("of If the branch with more work is counted",)
+    # A condition that is known takes its branch, as where a network asks for the rank of its input.
+    nodes[:2] = [
+        node("Shape", ["x"], ["s"]),
+        node("Size", ["s"], ["r"]),
+        node("Less", ["r", "five"], ["c"]),
+    ]
+    weights.append(numpy_helper.from_array(np.array(5, np.int64), "five"))
+    known = count_graph(make_model(nodes, weights))
+    assert (known.macs, known.remarks) == (64 * 9, ())
+
+
+def test_the_pads_that_pytorch_computes_are_followed() -> None:
+    def fixed(name: str, *values: int) -> onnx.NodeProto:
+        return node("Constant", [], [name], value=numpy_helper.from_array(np.array(values), name))
+
+    nodes = [
+        fixed("a", 3, 3, 3, 3), fixed("z", 0, 0, 0, 0), node("Concat", ["a", "z"], ["b"], axis=0),
+        fixed("s", -1, 2), node("Reshape", ["b", "s"], ["c"]), fixed("from", -1), fixed("to", -(2**63) + 1),
+        fixed("axis", 0), fixed("step", -1), node("Slice", ["c", "from", "to", "axis", "step"], ["d"]),
+        node("Transpose", ["d"], ["e"], perm=[1, 0]), fixed("flat", -1), node("Reshape", ["e", "flat"], ["g"]),
+        node("Cast", ["g"], ["pads"], to=TensorProto.INT64), node("Pad", ["x", "pads"], ["p"]),
+        node("Conv", ["p", "w"], ["y"], strides=[2, 2]),
+    ]  # fmt: skip
+    made = make_model(
+        nodes, [tensor("w", 8, 3, 7, 7)], shape=("N", 3, 32, 32), output=("N", 8, 16, 16)
+    )
+    assert count_graph(made).macs == 8 * 16 * 16 * 3 * 49
