@@ -99,6 +99,7 @@ FOR_HELP = {
     "deploykit.workflow.choice",
     "deploykit.workflow.presets",
     "deploykit.workflow.variants",
+    "deploykit.workflow.words",
 }
 #: Of the standard library: what takes longest to import of all that commands need only when they run.
 SLOW = {"email", "hashlib", "importlib.metadata", "msgspec", "statistics", "tempfile", "xml"}
@@ -155,7 +156,7 @@ def test_a_command_on_what_is_stored_needs_nothing_of_networks(command, tmp_path
     seen = {name.split(".")[1] for name in ours(modules) if "." in name}
     assert seen & set(NETWORKS) <= ({"zoo"} if command == "list" else set())
     assert not {name for name in modules if name.startswith("deploykit.claims.check")}
-    assert not modules & {"deploykit.store", "deploykit.codec", "msgspec"}
+    assert not modules & {"deploykit.store", "deploykit.spec", "deploykit.codec", "msgspec"}
 
 
 def test_comparing_reports_imports_nothing_heavy(tmp_path):

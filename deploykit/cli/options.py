@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from deploykit.errors import UsageError
-from deploykit.workflow.variants import words
+from deploykit.workflow.words import words
 
 #: A command's function, or a decorator's result; click calls it with every option by name.
 Function = Callable[..., Any]

@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from deploykit.errors import UsageError
 from deploykit.spec import InputChoice
+from deploykit.workflow.words import words
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,3 @@ def fractions(text: str, option: str) -> tuple[Fraction, ...]:
         except (ValueError, ZeroDivisionError):
             raise UsageError(f"{option} takes numbers such as 1,0.5 or 6/7, not {part!r}") from None
     return tuple(values)
-
-
-def words(text: str) -> list[str]:
-    """The parts of a comma-separated list, blanks and doubles dropped, order kept."""
-    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

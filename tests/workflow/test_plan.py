@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from deploykit.errors import DeploykitError, InvalidModel, UnknownName, UsageError
 from deploykit.spec import ModelFile, ModelSpec
 from deploykit.workflow.plan import DEFAULT_MODELS, is_file, plan
-from deploykit.workflow.variants import Variants, fractions, numbers, words
+from deploykit.workflow.variants import Variants, fractions, numbers
+from deploykit.workflow.words import words
 
 HALF = Fraction(1, 2)
 
