@@ -8,7 +8,7 @@ instruction sets of the machine that built it, which are therefore part of its k
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from deploykit.errors import (
 )
 from deploykit.graph.inline import inline_functions
 from deploykit.graph.nodes import has_subgraphs
-from deploykit.graph.precision.rounding import unrounded, with_rounding
+from deploykit.graph.precision.rounding import rounds_bodies, unrounded, with_rounding
 from deploykit.lazy import install_line, onnx, ort
 from deploykit.ort_session import (
     input_specs,
@@ -81,14 +81,12 @@ class OnnxRuntimeCpu(BackendBase):
 
     def build(self, model: OnnxModel, options: BuildOptions, path: Path) -> Mapping[str, Any]:
         """Optimise the graph for this processor and save it as it will run; see `BackendBase.build`."""
-        optimising = session_options(optimise=True)
         name = native_name(path)
         if name is None:
             raise OutputFailed(
                 f"ONNX Runtime can't write to {path.parent.parent}, whose name is not UTF-8; choose another store "
                 "with --store"
             )
-        optimising.optimized_model_filepath = name
         source = without_initialiser_inputs(model.path)
         rounded = with_half_rounding(source) if model.precision in self.emulated else None
         source = rounded or source
@@ -101,15 +99,67 @@ class OnnxRuntimeCpu(BackendBase):
                 )
             return BuildFailed(f"ONNX Runtime {self.version()} refuses {model.path.name}: {reason}")
 
-        open_session(source, optimising, refused)  # opening it writes the optimised graph
-        types = read_back(path, without_weights(source))
+        head = without_weights(source)
+        level = _save_optimised(source, path, name, refused, check=has_subgraphs(head))
+        types = read_back(path, head)
         if rounded is not None:
             check_rounded(path, model.recipe.get("kept", ()))
-        return {"compute_types": types, "host": self.host(), "rounded": rounded is not None}
+        facts = {"compute_types": types, "host": self.host(), "rounded": rounded is not None}
+        return facts if level is None else facts | {"optimisation": level}
 
     def open(self, engine: Engine, threads: int | None, run_pass: str) -> OnnxRuntimeSession:
         """A session on the saved graph, with no further optimisation."""
         return OnnxRuntimeSession(engine.path, threads)
+
+
+def _save_optimised(
+    source: str | bytes,
+    path: Path,
+    name: str,
+    refused: Callable[[str], DeploykitError],
+    *,
+    check: bool,
+) -> str | None:
+    """Write the optimised graph to `path`.
+
+    Of graphs with an If or Loop, ONNX Runtime can save what it can't load again (a body that reads what was
+    merged away); such a one is saved as a lower level of optimisation leaves it.
+
+    Args:
+        source: the graph's path or bytes.
+        path: to write to.
+        name: of it, as ONNX Runtime takes names.
+        refused: makes the error of a graph that does not load.
+        check: whether to load what was saved.
+
+    Returns:
+        The level that it was saved at, where that is not the highest.
+    """
+    levels = ort.GraphOptimizationLevel
+    lower = {
+        "extended": levels.ORT_ENABLE_EXTENDED,
+        "basic": levels.ORT_ENABLE_BASIC,
+        "none": levels.ORT_DISABLE_ALL,
+    }
+    options = session_options(optimise=True)
+    options.optimized_model_filepath = name
+    open_session(source, options, refused)  # opening it writes the optimised graph
+    if not check or _loads(path):
+        return None
+    for name, level in lower.items():
+        options.graph_optimization_level = level
+        open_session(source, options, refused)
+        if _loads(path):
+            return name
+    raise refused("it saves the graph in a form that it can't load again, at every level")
+
+
+def _loads(path: Path) -> bool:
+    try:
+        open_session(path, session_options(optimise=False), BuildFailed)
+    except BuildFailed:
+        return False
+    return True
 
 
 def without_initialiser_inputs(path: Path) -> str | bytes:
@@ -147,7 +197,7 @@ def with_half_rounding(source: str | bytes) -> bytes | None:
     Left to itself, ONNX Runtime rounds only the weights: it removes the casts between its float32 kernels.
     """
     model = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source)
-    if has_subgraphs(model):
+    if not rounds_bodies(model):
         return None
     with_rounding(model)
     return bytes(model.SerializeToString())

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from deploykit.errors import InvalidModel
-from deploykit.graph.nodes import opset
+from deploykit.graph.nodes import attribute_graphs, captured_by, nodes_below, opset
 from deploykit.graph.shapes import skeleton
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
 
 
 class GraphEditor(GraphView):
-    """A view of a model's main graph that may be edited. The model is changed, at the latest by `finish`.
+    """A view of a graph of a model that may be edited. The model is changed, at the latest by `finish`.
 
     Producers, consumers and constants follow each change. `types`, `shapes`, `is_fixed` and `by_name` answer
     for the graph as it was when they were first asked for.
@@ -26,11 +26,26 @@ class GraphEditor(GraphView):
         nodes: the nodes, to be read in order; new ones go in by `add_node`.
     """
 
-    def __init__(self, model: onnx.ModelProto) -> None:
-        super().__init__(model)
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        *,
+        graph: onnx.GraphProto | None = None,
+        outer: GraphEditor | None = None,
+    ) -> None:
+        """Index the main graph, or a body within it, with the editor of the graph around that."""
+        super().__init__(model, graph=graph, outer=outer)
         self._removed: set[int] = set()
-        self._names = {*self._tensors, *(value.name for value in self.inputs), *self._producers}
-        self._node_names = {node.name for node in self.nodes}
+        # Names are unique in all of a model: a body's may not hide those of the graphs around it.
+        self._names: set[str] = set() if outer is None else outer._names
+        self._node_names: set[str] = set() if outer is None else outer._node_names
+        self._names.update(self._tensors, (value.name for value in self.inputs), self._producers)
+        for node in self.nodes:
+            self._node_names.add(node.name)
+            for body in attribute_graphs(node):
+                for inner in nodes_below(body.node):
+                    self._names.update(inner.output)
+                    self._node_names.add(inner.name)
 
     def live_nodes(self) -> Iterator[onnx.NodeProto]:
         """The nodes that were not removed, in the order of the graph when it was indexed."""
@@ -154,7 +169,14 @@ class GraphEditor(GraphView):
     # ---- the end
 
     def finish(self) -> None:
-        """Write the nodes back in an order that runs; drop nodes and tensors that nothing needs."""
+        """Write the nodes back in an order that runs; drop nodes and tensors that nothing needs.
+
+        Bodies must be finished before the graph around them.
+        """
+        self._captured.clear()
+        for node in self.live_nodes():
+            for body in attribute_graphs(node):
+                self._capture(body)
         needed = self._needed()
         ordered = self._ordered(needed)
         del self.graph.node[:]
@@ -199,7 +221,8 @@ class GraphEditor(GraphView):
                     ordered.append(node)
                     continue
                 stack.append((node, True))
-                producers = (self._producers.get(name) for name in reversed(node.input) if name)
+                read = [*node.input, *captured_by(node)]
+                producers = (self._producers.get(name) for name in reversed(read) if name)
                 stack.extend((m, False) for m in producers if m is not None and id(m) not in done)
         return ordered
 

@@ -6,6 +6,7 @@ reader, so that nothing else changes its value.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from deploykit.graph.edit import GraphEditor
@@ -23,11 +24,17 @@ class Affine:
     shift: np.ndarray
 
 
-def fold_batchnorm(model: onnx.ModelProto) -> int:
+def fold_batchnorm(
+    model: onnx.ModelProto, wanted: Callable[[GraphView, onnx.NodeProto], bool] | None = None
+) -> int:
     """Fold BatchNorm and per-channel Mul, Add, Sub, Div into the product before; the model is changed.
 
     Outputs stay the same up to rounding. A product whose output something else reads, too, is left alone,
     as is a BatchNorm in training mode or one with statistics that are no constants.
+
+    Args:
+        model: to change.
+        wanted: says of a node behind a product whether it is to be folded; None folds all.
 
     Returns:
         The number of nodes folded away.
@@ -36,8 +43,9 @@ def fold_batchnorm(model: onnx.ModelProto) -> int:
     folded = 0
     for node in editor.live_nodes():
         if _is_foldable(node):
-            folded += _fold_into(editor, node)
-    editor.finish()
+            folded += _fold_into(editor, node, wanted)
+    if folded or wanted is None:
+        editor.finish()
     return folded
 
 
@@ -83,7 +91,11 @@ def _passes_on(view: GraphView, node: onnx.NodeProto) -> bool:
     return True
 
 
-def _fold_into(editor: GraphEditor, product: onnx.NodeProto) -> int:
+def _fold_into(
+    editor: GraphEditor,
+    product: onnx.NodeProto,
+    wanted: Callable[[GraphView, onnx.NodeProto], bool] | None,
+) -> int:
     folded = 0
     while True:
         output = product.output[0]
@@ -91,6 +103,8 @@ def _fold_into(editor: GraphEditor, product: onnx.NodeProto) -> int:
         if len(readers) != 1 or not editor.read_only_by(output, readers[0][0]):
             return folded
         follower, slot = readers[0]
+        if wanted is not None and not wanted(editor, follower):
+            return folded
         affine = _affine(editor, follower, slot, _channel_axis_rank(editor, product))
         if affine is None or not _apply(editor, product, affine):
             return folded

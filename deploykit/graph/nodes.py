@@ -58,6 +58,16 @@ def all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
         yield from nodes_below(function.node)
 
 
+def captured_by(node: onnx.NodeProto) -> list[str]:
+    """Names that the bodies of a node read, those of their own tensors among them."""
+    names: list[str] = []
+    for body in attribute_graphs(node):
+        names += [name for inner in nodes_below(body.node) for name in inner.input]
+        for graph in graphs_below(body):
+            names += [value.name for value in graph.output]
+    return names
+
+
 def graphs_below(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """Yield a graph and those in its nodes."""
     yield graph

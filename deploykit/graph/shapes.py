@@ -18,6 +18,7 @@ from deploykit.text import printable
 __all__ = [
     "Shape",
     "Shapes",
+    "body_types",
     "declared_types",
     "element_types",
     "elements",
@@ -86,6 +87,28 @@ def element_types(model: onnx.ModelProto) -> dict[str, int]:
     """Map tensors of the main graph to element types, as declared, stored and inferred."""
     inferred = infer(skeleton(model), data_prop=False).graph
     return _types_of(inferred.value_info) | declared_types(model.graph, inner=False)
+
+
+def body_types(
+    model: onnx.ModelProto, graph: onnx.GraphProto, around: Mapping[str, int]
+) -> dict[str, int]:
+    """Map what the nodes of a body make to element types; `around` has those of the graphs around it."""
+    light = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    light.functions.extend(model.functions)
+    light.graph.name = graph.name
+    light.graph.node.extend(graph.node)
+    known = {**around, **declared_types(graph, inner=False)}
+    made = {name for node in graph.node for name in node.output}
+    light.graph.input.extend(
+        onnx.helper.make_tensor_value_info(name, kind, None)
+        for name, kind in known.items()
+        if name not in made and kind
+    )
+    try:
+        inferred = onnx.shape_inference.infer_shapes(light, data_prop=False).graph
+    except onnx.shape_inference.InferenceError:
+        return {}
+    return _types_of(inferred.value_info)
 
 
 def declared_types(graph: onnx.GraphProto, *, inner: bool = True) -> dict[str, int]:

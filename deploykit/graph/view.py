@@ -14,7 +14,7 @@ from functools import cached_property
 from deploykit.graph.nodes import attribute, attribute_graphs, graph_inputs, is_standard, node_name
 from deploykit.graph.operators import OPERATORS, Kind, Trait, has
 from deploykit.graph.scope import Scope
-from deploykit.graph.shapes import Shape, Shapes, declared_types, element_types
+from deploykit.graph.shapes import Shape, Shapes, body_types, declared_types, element_types
 from deploykit.lazy import np, onnx
 
 #: Values are computed only up to this many elements: 2 GB of float32.
@@ -200,7 +200,8 @@ class GraphView:
         """ONNX element types by tensor, as declared, stored and inferred; in a body, of those around it too."""
         if self.outer is None:
             return element_types(self.model)
-        return self.outer.types | declared_types(self.graph)
+        around = self.outer.types
+        return around | body_types(self.model, self.graph, around) | declared_types(self.graph)
 
     @cached_property
     def shapes(self) -> Shapes | Scope:

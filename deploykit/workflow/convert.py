@@ -88,6 +88,17 @@ def kept_text(recipe: Mapping[str, Any]) -> str | None:
     return ", ".join(recipe.get("kept_by_rule", ())) or None
 
 
+def values_text(model: OnnxModel) -> str | None:
+    """Which nodes stay in fp32 because the precision can't hold their values; None where there are none."""
+    nodes: Mapping[str, str] = model.recipe.get("kept_by_value", {})
+    if not nodes:
+        return None
+    first = [f"{name} ({why})" for name, why in list(nodes.items())[:3]]
+    more = f" and {len(nodes) - 3} more" if len(nodes) > 3 else ""
+    count = "1 node stays" if len(nodes) == 1 else f"{len(nodes)} nodes stay"
+    return f"{count} in fp32, as {model.precision} can't hold the values: {', '.join(first)}{more}"
+
+
 def losses_text(model: OnnxModel) -> str | None:
     """What rounding the weights cost, in one line; None where nothing was lost or nothing was rounded."""
     facts = model.recipe

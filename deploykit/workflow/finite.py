@@ -44,7 +44,7 @@ def check_finite(engine: Engine, model: OnnxModel, backend: BackendBase, data: s
     advice = (
         "train or export it again"
         if model.precision == "fp32"
-        else "keep the layers that overflow in float32 with --keep, or use another precision"
+        else "keep the layers that make them in float32 with --keep, or use another precision"
     )
     try:
         for found in outputs:

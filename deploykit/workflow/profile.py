@@ -43,6 +43,7 @@ from deploykit.workflow.rows import (
     of_engine,
     of_network,
     unmeasured,
+    values_note,
 )
 from deploykit.workflow.slower import SlowerThanFp32
 from deploykit.writing import output_errors
@@ -163,6 +164,7 @@ class Profiler:
             None if judge else earlier,
             left_note(built.engine),
             losses_note(built.model),
+            values_note(built.model),
             *of_scenario(wanted.scenario),
         ]
         row = row.plus(

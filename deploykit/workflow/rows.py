@@ -17,7 +17,7 @@ from deploykit.graph.values import inputs_text
 from deploykit.row import Note, Row
 from deploykit.spec import Engine, ModelSpec, OnnxModel
 from deploykit.workflow.configuration import Configuration
-from deploykit.workflow.convert import kept_text, losses_text
+from deploykit.workflow.convert import kept_text, losses_text, values_text
 from deploykit.workflow.network import Network
 
 #: Nodes that a note names at most.
@@ -131,6 +131,12 @@ def losses_note(model: OnnxModel) -> Note | None:
     """What rounding the weights cost; None where nothing was lost or nothing was rounded."""
     text = losses_text(model)
     return None if text is None else Note("rounding", text)
+
+
+def values_note(model: OnnxModel) -> Note | None:
+    """Which nodes stay in fp32 without having been asked for; None where there are none."""
+    text = values_text(model)
+    return None if text is None else Note("kept", text)
 
 
 def weights_text(weights: str) -> str:

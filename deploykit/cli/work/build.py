@@ -22,7 +22,7 @@ from deploykit.workflow.build import (
 )
 from deploykit.workflow.calibration import check_choice
 from deploykit.workflow.choice import CalibrationChoice
-from deploykit.workflow.convert import losses_text
+from deploykit.workflow.convert import losses_text, values_text
 from deploykit.workflow.network import obtain_network
 from deploykit.workflow.plan import plan
 from deploykit.workflow.rows import left_note
@@ -60,9 +60,9 @@ def build(
             for backend, name in wanted[source]:
                 steps.say(f"build {label} {name} {backend.name}")
                 built.append(build_network(network, name, backend, engine, calibration, artifacts))
-                lost = losses_text(built[-1].model)
-                if lost:
-                    losses[f"{label} {name}: {lost}"] = None
+                for text in (losses_text(built[-1].model), values_text(built[-1].model)):
+                    if text:
+                        losses[f"{label} {name}: {text}"] = None
                 left = left_note(built[-1].engine)
                 if left is not None:
                     losses[f"{label} {name} on {backend.name}: {left.text}"] = None

@@ -15,7 +15,9 @@ from deploykit.graph.edit import raise_opset
 from deploykit.graph.element_types import ElementType
 from deploykit.graph.fold import fold_batchnorm, remove_passing_nodes
 from deploykit.graph.precision.half import to_half
+from deploykit.graph.precision.half_fit import norm_fits
 from deploykit.graph.precision.recipe import KeepRules
+from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 
 #: From this opset on convolutions and pooling have a bfloat16 form.
@@ -38,7 +40,14 @@ def to_fp16(
 ) -> dict[str, Any]:
     """Write the graph in float16, in place; see `half.to_half`. Calibration is not used."""
     remove_passing_nodes(model)
-    return to_half(model, ElementType.FLOAT16, keep)
+    folded = fold_batchnorm(model, _out_of_range)
+    facts: dict[str, Any] = {"nodes_folded": folded} if folded else {}
+    return facts | to_half(model, ElementType.FLOAT16, keep)
+
+
+def _out_of_range(view: GraphView, node: onnx.NodeProto) -> bool:
+    """Whether a node is a BatchNorm whose statistics float16 can't hold; its factors mostly can be."""
+    return node.op_type == "BatchNormalization" and not norm_fits(view, node, ElementType.FLOAT16)
 
 
 def to_bf16(

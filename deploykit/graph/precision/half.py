@@ -1,22 +1,23 @@
 """Writing a graph in a 16-bit float type: the mechanism that fp16 and bf16 share.
 
 A node is rewritten when ONNX's own definition of its operator, at the model's opset, allows the type for
-it; inputs that the definition fixes to float32 (the scales of a Resize) stay so. Every other node keeps
-float32 between casts. Inputs and outputs of the graph keep float32.
+it, and the type can hold its values (`half_fit`); inputs that the definition fixes to float32 stay so. Every
+other node keeps float32 between casts. Inputs and outputs of each graph keep float32.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from deploykit.errors import DriftFailed, UsageError
+from deploykit.errors import DriftFailed
 from deploykit.graph.edit import GraphEditor
 from deploykit.graph.element_types import ElementType
 from deploykit.graph.nodes import attribute_graphs, is_standard, node_name, opset
 from deploykit.graph.operators import Trait, has
+from deploykit.graph.precision.half_fit import Unfit, unfit_nodes
 from deploykit.graph.precision.recipe import KeepRules
 from deploykit.lazy import np, onnx
 
@@ -29,6 +30,10 @@ _SMALLEST_NORMAL: dict[int, float] = {
     ElementType.BFLOAT16: 2.0**-126,
 }
 
+#: ONNX lets them compute in 16 bits, but coordinates, indices and long sums need more digits than these have,
+#: and ONNX Runtime has no kernels for it.
+_WIDE = frozenset({"Resize", "Upsample", "Range", "CumSum", "GridSample", "RoiAlign", "AffineGrid"})
+
 #: Why a node that has no float tensor is left as it is.
 _NOT_FLOAT = "nothing in float32"
 
@@ -38,18 +43,16 @@ _PIECE = 1 << 18
 
 @dataclass
 class Losses:
-    """What rounding the constants to 16 bits cost: counts of values, and where values overflowed."""
+    """What rounding the constants to 16 bits cost: counts of values."""
 
     converted: int = 0
     overflowed: int = 0
     subnormal: int = 0
     flushed_to_zero: int = 0
     largest: float = 0.0
-    overflowing_tensors: list[str] = field(default_factory=list)
 
-    def add(self, name: str, before: np.ndarray, after: np.ndarray, smallest_normal: float) -> bool:
-        """Count one tensor; returns whether a finite value of it became infinite."""
-        over = 0
+    def add(self, before: np.ndarray, after: np.ndarray, smallest_normal: float) -> None:
+        """Count one tensor."""
         wide, narrow = before.reshape(-1), after.reshape(-1)
         # Piece by piece, so that the work stays in the cache and needs no arrays of the weights' size.
         for start in range(0, wide.size, _PIECE):
@@ -59,71 +62,68 @@ class Losses:
                 np.count_nonzero(size < smallest_normal) - np.count_nonzero(size == 0)
             )
             self.flushed_to_zero += int(np.count_nonzero(small == 0) - np.count_nonzero(size == 0))
-            over += int(np.count_nonzero(small == np.inf) - np.count_nonzero(size == np.inf))
+            self.overflowed += int(
+                np.count_nonzero(small == np.inf) - np.count_nonzero(size == np.inf)
+            )
             peak = float(size.max())
             if not math.isfinite(peak):
                 peak = float(np.max(size, initial=0.0, where=np.isfinite(size)))
             self.largest = max(self.largest, peak)
         self.converted += wide.size
-        self.overflowed += over
-        if over:
-            self.overflowing_tensors.append(name)
-        return bool(over)
 
 
 def to_half(model: onnx.ModelProto, data_type: int, keep: KeepRules) -> dict[str, Any]:
     """Rewrite the model, which is changed, in `data_type` (ElementType.FLOAT16 or BFLOAT16).
 
+    Bodies (of If, Loop, Scan) are rewritten too; what goes in and out of them keeps float32.
+
     Returns:
         Facts for the recipe: counts of constants converted, overflowed, made subnormal or zero, the nodes
-        that stay in float32 and why.
+        that stay in float32 and why; "kept_by_value" has those whose values the type can't hold.
 
     Raises:
-        UsageError: the graph has sub-graphs (If, Loop, Scan).
-        DriftFailed: a weight is too large for the type.
+        DriftFailed: there are such nodes, and `keep` is strict.
     """
     return _Rewriter(model, data_type, keep).run()
 
 
 class _Rewriter:
-    def __init__(self, model: onnx.ModelProto, data_type: int, keep: KeepRules) -> None:
+    """Rewrites one graph: the main one, or a body with the rewriter of the graph around it as `outer`."""
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        data_type: int,
+        keep: KeepRules,
+        *,
+        graph: onnx.GraphProto | None = None,
+        outer: _Rewriter | None = None,
+    ) -> None:
         self.model, self.data_type, self.keep = model, data_type, keep
         self.type_name = _NAMES[data_type]
         self.opset = opset(model)
-        self.editor = GraphEditor(model)
+        self.outer = outer
+        self.editor: GraphEditor = GraphEditor(
+            model, graph=graph, outer=outer.editor if outer else None
+        )
         self.before = self.editor.types
         self.now: dict[str, int] = dict(self.before)
         self.casts: dict[tuple[str, int], str] = {}
-        self.losses = Losses()
-        self.kept: dict[str, str] = {}
-        self.overflow_hosts: list[str] = []
+        self.losses: Losses = outer.losses if outer else Losses()
+        self.kept: dict[str, str] = outer.kept if outer else {}
+        self.by_value: dict[str, str] = outer.by_value if outer else {}
+        self.products: set[str] = outer.products if outer else set()
+        large = outer.unfit.large if outer else ()
+        self.unfit: Unfit = unfit_nodes(self.editor, self.before, data_type, large)
+        self.local = {v.name for v in self.editor.graph.input} | {
+            t.name for t in self.editor.stored
+        }
+        self.local.update(name for node in self.editor.nodes for name in node.output)
 
     def run(self) -> dict[str, Any]:
-        nodes = list(self.editor.live_nodes())
-        for node in nodes:
-            if any(True for _ in attribute_graphs(node)):
-                raise UsageError(
-                    f"{self.type_name} is not supported for graphs with sub-graphs "
-                    f"({node.op_type} node {node_name(node)!r}); use fp32"
-                )
-        for node in nodes:
-            if node.op_type == "Constant" and is_standard(node):
-                continue  # converted where it is read, as initialisers are
-            reason = self._obstacle(node)
-            if reason is None:
-                self._rewrite(node)
-            else:
-                if reason != _NOT_FLOAT:
-                    self.kept[node_name(node)] = reason
-                self._isolate(node)
-        if self.overflow_hosts:
-            where = ", ".join(self.losses.overflowing_tensors[:3])
-            raise DriftFailed(
-                f"{len(self.losses.overflowing_tensors)} weight tensors overflow {self.type_name} ({where}); "
-                f"keep their layers in float32: {', '.join(self.overflow_hosts[:3])}"
-            )
-        self._restore_outputs()
-        self.editor.finish()
+        self._rewrite_graph()
+        if self.by_value and self.keep.strict:
+            raise DriftFailed(self._refusal())
         facts: dict[str, Any] = {
             "constants_converted": self.losses.converted,
             "constants_overflowed": self.losses.overflowed,
@@ -133,10 +133,41 @@ class _Rewriter:
         }
         if self.kept:
             facts["float32_because"] = dict(sorted(self.kept.items()))
-        products = {node_name(n) for n in nodes if has(n, Trait.PRODUCT)}
-        if products & self.kept.keys():
-            facts["kept"] = sorted(products & self.kept.keys())
+        if self.by_value:
+            facts["kept_by_value"] = dict(self.by_value)
+        if self.products & self.kept.keys():
+            facts["kept"] = sorted(self.products & self.kept.keys())
         return facts
+
+    def _refusal(self) -> str:
+        first = [f"{name} ({reason})" for name, reason in list(self.by_value.items())[:3]]
+        return (
+            f"{self.type_name} can't hold the values of {len(self.by_value)} nodes: {', '.join(first)}; "
+            "without --strict they stay in float32, or name them with --keep"
+        )
+
+    def _rewrite_graph(self) -> None:
+        nodes = list(self.editor.live_nodes())
+        self.products.update(node_name(n) for n in nodes if has(n, Trait.PRODUCT))
+        for node in nodes:
+            if node.op_type == "Constant" and is_standard(node):
+                continue  # converted where it is read, as initialisers are
+            bodies = list(attribute_graphs(node))
+            if bodies:
+                self._isolate(node)
+                for body in bodies:
+                    inner = _Rewriter(self.model, self.data_type, self.keep, graph=body, outer=self)
+                    inner._rewrite_graph()
+                continue
+            reason = self._obstacle(node)
+            if reason is None:
+                self._rewrite(node)
+            else:
+                if reason != _NOT_FLOAT:
+                    self.kept[node_name(node)] = reason
+                self._isolate(node)
+        self._restore_outputs()
+        self.editor.finish()
 
     # ---- what may be rewritten
 
@@ -151,9 +182,19 @@ class _Rewriter:
             return _NOT_FLOAT
         if self.keep.keeps(node):
             return "asked for"
+        if id(node) in self.unfit.by_value:
+            self.by_value[node_name(node)] = self.unfit.by_value[id(node)]
+        reason = self.unfit.reason(node)
+        if reason is not None:
+            return reason
+        if node.op_type in _WIDE:
+            return f"{node.op_type} has no {self.type_name} kernel in ONNX Runtime"
         if not is_standard(node):
             return f"operator of domain {node.domain}"
-        schema = onnx.defs.get_schema(node.op_type, self.opset)
+        try:
+            schema = onnx.defs.get_schema(node.op_type, self.opset)
+        except onnx.defs.SchemaError:
+            return f"{node.op_type} is no operator of opset {self.opset}"
         wanted = f"tensor({self.type_name})"
         allowed = {c.type_param_str: wanted in c.allowed_type_strs for c in schema.type_constraints}
         variables = [
@@ -182,14 +223,12 @@ class _Rewriter:
 
     def _rewrite(self, node: onnx.NodeProto) -> None:
         schema = onnx.defs.get_schema(node.op_type, self.opset)
-        clip_bounds = node.op_type == "Clip"
         for slot, name in enumerate(list(node.input)):
             if not name or self.before[name] != ElementType.FLOAT:
                 continue
             formal = schema.inputs[min(slot, len(schema.inputs) - 1)]
             target = ElementType.FLOAT if formal.type_str == "tensor(float)" else self.data_type
-            bound = clip_bounds and slot > 0
-            self.editor.set_input(node, slot, self._as(name, target, node, bound=bound))
+            self.editor.set_input(node, slot, self._as(name, target))
         self._retype_attributes(node)
         for place, name in enumerate(node.output):
             if name and self.before[name] == ElementType.FLOAT:
@@ -217,7 +256,7 @@ class _Rewriter:
             if entry.name == "value":
                 fill = np.asarray(onnx.numpy_helper.to_array(entry.t))
         del node.attribute[:]
-        narrow = self._narrow(node.output[0], fill, node, bound=False)
+        narrow = self._narrow(fill)
         tensor = onnx.helper.make_tensor(
             "value", self.data_type, fill.shape, narrow.tobytes(), raw=True
         )
@@ -227,19 +266,19 @@ class _Rewriter:
         """Let a node that stays as it is read float32 where it did."""
         for slot, name in enumerate(list(node.input)):
             if name and self.before.get(name) == ElementType.FLOAT:
-                self.editor.set_input(
-                    node, slot, self._as(name, ElementType.FLOAT, node, bound=False)
-                )
+                self.editor.set_input(node, slot, self._as(name, ElementType.FLOAT))
 
-    def _as(self, name: str, target: int, reader: onnx.NodeProto, *, bound: bool) -> str:
+    def _as(self, name: str, target: int) -> str:
         """The tensor in the type `target`: itself, a converted constant, or through a Cast."""
+        if self.outer is not None and name not in self.local:
+            return self.outer._as(name, target)
         if self.now[name] == target:
             return name
         key = (name, target)
         if key not in self.casts:
             value = self._stored(name)
             if value is not None:
-                narrow = self._narrow(name, value, reader, bound=bound)
+                narrow = self._narrow(value)
                 self.casts[key] = self.editor.add_initializer(
                     f"{name}_{self.type_name}", narrow, self.data_type
                 )
@@ -259,20 +298,19 @@ class _Rewriter:
             return None
         return self.editor.constant(name)
 
-    def _narrow(
-        self, name: str, value: np.ndarray, reader: onnx.NodeProto, *, bound: bool
-    ) -> np.ndarray:
+    def _narrow(self, value: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore", under="ignore"):
             narrow = value.astype(onnx.helper.tensor_dtype_to_np_dtype(self.data_type))
-        over = self.losses.add(name, value, narrow, _SMALLEST_NORMAL[self.data_type])
-        # An infinite bound of a Clip means what a very large one meant; an infinite weight does not.
-        if over and not bound:
-            self.overflow_hosts.append(node_name(reader))
+        self.losses.add(value, narrow, _SMALLEST_NORMAL[self.data_type])
         return narrow
 
     def _restore_outputs(self) -> None:
         for value in self.editor.graph.output:
             name = value.name
+            if self.outer is not None and name not in self.local:  # a tensor of a graph around
+                if self.before.get(name) == ElementType.FLOAT:
+                    value.name = self.outer._as(name, ElementType.FLOAT)
+                continue
             if self.before.get(name) != ElementType.FLOAT or self.now[name] == ElementType.FLOAT:
                 continue
             producer = self.editor.producer(name)

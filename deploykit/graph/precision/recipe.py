@@ -24,10 +24,12 @@ class KeepRules:
     Attributes:
         nodes: names of ONNX nodes; `*` and `?` match as in file names.
         op_types: operator types ("Gemm").
+        strict: whether a recipe must refuse, rather than keep a layer in float32 that nobody asked to keep.
     """
 
     nodes: tuple[str, ...] = ()
     op_types: tuple[str, ...] = ()
+    strict: bool = False
 
     def keeps(self, node: onnx.NodeProto) -> bool:
         """Whether this node stays in float32."""

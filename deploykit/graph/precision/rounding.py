@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from deploykit.graph.element_types import ElementType
-from deploykit.graph.nodes import node_name
+from deploykit.graph.nodes import attribute_graphs, node_name, nodes_below
 from deploykit.graph.operators import Arithmetic, Trait, arithmetic, has
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
@@ -21,23 +21,38 @@ _HALF, _WIDE = ElementType.FLOAT16, ElementType.FLOAT
 def with_rounding(model: onnx.ModelProto) -> int:
     """Rewrite float16 as float32 with a rounding after each node that makes new values, in place.
 
-    Inputs and outputs of the graph keep their types. The model must have no sub-graphs.
+    Inputs and outputs of the graph keep their types. What goes in and out of bodies (of If, Loop, Scan) must
+    not be float16: see `rounds_bodies`.
 
     Returns:
         How many roundings were written.
     """
-    return _Rewriter(model).run()
+    return _Rewriter(GraphView(model)).run()
+
+
+def rounds_bodies(model: onnx.ModelProto) -> bool:
+    """Whether every body takes and gives other types than float16, so that `with_rounding` can go into it."""
+    return not any(
+        value.type.tensor_type.elem_type == _HALF
+        for node in nodes_below(model.graph.node)
+        for body in attribute_graphs(node)
+        for value in [*body.input, *body.output]
+    )
 
 
 class _Rewriter:
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self.graph = model.graph
+    def __init__(self, view: GraphView, renamed: dict[str, str] | None = None) -> None:
+        self.graph = view.graph
         # Of the graph as it was: what is rewritten below keeps its names but for those that are rounded.
-        self.view = GraphView(model)
-        self.types = self.view.types
+        self.view = view
+        self.types = dict(self.view.types)
+        self.bodies = {id(node): list(view.bodies(node)) for node in view.nodes}
+        for inner in self.bodies.values():
+            for body in inner:
+                _ = body.types  # as long as the graph is as it was
         self.outputs = self.view.outputs
         self.waiting: set[str] = set()
-        self.renamed: dict[str, str] = {}
+        self.renamed = dict(renamed or {})
         self.nodes: list[onnx.NodeProto] = []
         self.rounded = 0
 
@@ -45,7 +60,7 @@ class _Rewriter:
         for tensor in self.graph.initializer:
             if tensor.data_type == _HALF:
                 tensor.CopyFrom(_widened(tensor))
-        source = list(self.graph.node)
+        source = self.view.nodes
         constants = {tensor.name for tensor in self.graph.initializer}
         for value in self.graph.input:
             if value.type.tensor_type.elem_type == _HALF:
@@ -78,6 +93,8 @@ class _Rewriter:
     def _rewrite(self, node: onnx.NodeProto) -> None:
         for place, read in enumerate(node.input):
             node.input[place] = self.renamed.get(read, read)
+        for body in self.bodies[id(node)]:
+            self.rounded += _Rewriter(body, self.renamed).run()
         self.nodes.append(node)
         for entry in node.attribute:
             if entry.name == "value" and entry.t.data_type == _HALF:

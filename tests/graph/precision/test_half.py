@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from precision_nets import Net, calibration, cosine, fire, images, residual, run, stored
 
-from deploykit.errors import DriftFailed, UsageError
+from deploykit.errors import DriftFailed
 from deploykit.graph.precision import KeepRules, convert
 
 
@@ -47,16 +47,29 @@ def test_what_rounding_lost_is_counted(tmp_path: Path) -> None:
     )
 
 
-def test_weights_too_large_for_float16_are_refused_unless_kept_out(tmp_path: Path) -> None:
+def test_a_weight_too_large_for_float16_keeps_its_layer_and_what_reads_it(tmp_path: Path) -> None:
     source = stored(scaled(fire(), "three_w", 1e6), tmp_path / "a.onnx")
-    with pytest.raises(DriftFailed, match=r"overflow float16 \(three_w\).*three/Conv"):
-        convert(source, "fp16", "cpu", tmp_path / "h.onnx")
-    assert not (tmp_path / "h.onnx").exists()
-    made = convert(
-        source, "fp16", "cpu", tmp_path / "h.onnx", keep=KeepRules(nodes=("three/Conv",))
-    )
+    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx")
     assert made.recipe["constants_overflowed"] == 0
-    assert made.recipe["kept"] == ["three/Conv"]
+    assert "three/Conv" in made.recipe["kept"]
+    assert made.recipe["kept_by_value"]["three/Conv"].startswith("three_w reaches ")
+    assert "squeeze/Conv" not in made.recipe["kept"]
+    x = images()
+    assert cosine(run(source.path, x), run(made.path, x)) > 0.9999
+
+
+def test_strict_refuses_what_would_be_kept_by_itself(tmp_path: Path) -> None:
+    source = stored(scaled(fire(), "three_w", 1e6), tmp_path / "a.onnx")
+    with pytest.raises(
+        DriftFailed, match=r"float16 can't hold .*three/Conv \(three_w reaches"
+    ) as error:
+        convert(source, "fp16", "cpu", tmp_path / "h.onnx", keep=KeepRules(strict=True))
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "h.onnx").exists()
+    strict = KeepRules(strict=True)
+    assert convert(
+        stored(fire(), tmp_path / "b.onnx"), "fp16", "cpu", tmp_path / "i.onnx", keep=strict
+    )
 
 
 def test_a_clip_without_an_upper_bound_may_round_it_to_infinity(tmp_path: Path) -> None:
@@ -135,14 +148,151 @@ def test_an_output_that_other_nodes_read_keeps_its_name_and_type(tmp_path: Path)
         assert run(made.path, images()).shape == (8, 10)
 
 
-def test_sub_graphs_are_refused_in_one_line(tmp_path: Path) -> None:
-    branch = helper.make_graph(
-        [helper.make_node("Identity", ["x"], ["inside"])], "branch", [],
-        [helper.make_tensor_value_info("inside", TensorProto.FLOAT, None)],
-    )  # fmt: skip
+def test_bodies_are_written_in_half_precision_too(tmp_path: Path) -> None:
+    # the body reads a tensor and a weight of the graph around it, and has a weight of its own
+    rng = np.random.default_rng(5)
+    inner = numpy_helper.from_array(rng.normal(0, 0.3, (8, 8)).astype(np.float32), "inner_w")
+    branches = [
+        helper.make_graph(
+            [
+                helper.make_node("MatMul", ["f", "outer_w"], [f"a{place}"], name=f"outer{place}"),
+                helper.make_node(
+                    "MatMul", [f"a{place}", "inner_w"], [f"b{place}"], name=f"inner{place}"
+                ),
+                helper.make_node(function, [f"b{place}"], [f"out{place}"], name=f"last{place}"),
+            ],
+            f"branch{place}",
+            [],
+            [helper.make_tensor_value_info(f"out{place}", TensorProto.FLOAT, None)],
+            [inner],
+        )
+        for place, function in enumerate(("Relu", "Tanh"))
+    ]
     net = Net()
-    net.weight("flag", np.asarray(True))
-    net.node("If", ["flag"], "y", then_branch=branch, else_branch=branch)
-    source = stored(net.build(output=("batch", 8, 12, 12)), tmp_path / "a.onnx")
-    with pytest.raises(UsageError, match=r"sub-graphs \(If node 'y/If'"):
-        convert(source, "fp16", "cpu", tmp_path / "h.onnx")
+    net.weight("outer_w", rng.normal(0, 0.3, (8, 8)).astype(np.float32))
+    net.node("GlobalAveragePool", [net.conv("x", "c", 8, 8)], "g")
+    net.node("Flatten", ["g"], "f")
+    net.node("ReduceMean", ["x"], "mean", keepdims=0)
+    net.node("Greater", ["mean", net.weight("zero", np.float32(0))], "flag")
+    net.node("If", ["flag"], "y", then_branch=branches[0], else_branch=branches[1])
+    source = stored(net.build(output=("batch", 8)), tmp_path / "a.onnx")
+    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx")
+    graph = onnx.load(made.path).graph
+    kinds = {t.name: t.data_type for t in graph.initializer}
+    assert kinds["outer_w_float16"] == TensorProto.FLOAT16
+    assert "outer_w" not in kinds
+    bodies = [a.g for node in graph.node if node.op_type == "If" for a in node.attribute]
+    assert [[t.data_type for t in body.initializer] for body in bodies] == [
+        [TensorProto.FLOAT16]
+    ] * 2
+    x = images()
+    for sign in (1, -1):
+        shifted = x + np.float32(5 * sign)
+        expected, found = run(source.path, shifted), run(made.path, shifted)
+        np.testing.assert_allclose(found, expected, atol=5e-3)
+        assert np.abs(found - expected).max() > 0  # the body did compute on rounded weights
+
+
+def chain(*nodes: onnx.NodeProto, **stored_values: object) -> onnx.ModelProto:
+    """A graph of these nodes from "x", images of 8 channels, to "y"."""
+    ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in ("x", "y")]
+    ports[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 8, 12, 12]))
+    tensors = [
+        numpy_helper.from_array(np.asarray(v, np.float32), k) for k, v in stored_values.items()
+    ]
+    graph = helper.make_graph(list(nodes), "g", ports[:1], ports[1:], tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def node(op_type: str, inputs: str, output: str, **attributes: object) -> onnx.NodeProto:
+    return helper.make_node(op_type, inputs.split(), [output], name=op_type, **attributes)
+
+
+@pytest.mark.parametrize(
+    ("model", "kept"),
+    [
+        # a logarithm of what may be 0
+        (chain(node("Relu", "x", "r"), node("Add", "r eps", "a"), node("Log", "a", "y"), eps=1e-10),
+         {"Add", "Log"}),
+        # x / (norm + 1e-12), of a vector of zeros too; norms add up squares
+        (chain(node("Relu", "x", "r"), node("ReduceL2", "r", "n", axes=[1]), node("Add", "n eps", "a"),
+               node("Div", "r a", "y"), eps=1e-12), {"Add", "Div"}),
+        (chain(node("Relu", "x", "r"), node("ReduceL2", "r", "n", axes=[1]), node("Clip", "n eps", "a"),
+               node("Expand", "a shape", "e"), node("Div", "r e", "y"), eps=1e-12), None),
+        # masks, with what they are added to bounded behind them
+        (chain(node("Add", "x mask", "m"), node("Softmax", "m", "s", axis=-1), node("Mul", "s two", "y"),
+               mask=[[0] * 6 + [-1e9] * 6], two=2), {"Add", "Softmax"}),
+        (chain(node("Add", "x mask", "m"), node("Softmax", "m", "y", axis=-1),
+               mask=[[-3.4e38] * 12] * 12), {"Add", "Softmax"}),
+        (chain(node("Add", "x mask", "m"), node("Softmax", "m", "y", axis=-1),
+               mask=[[0] * 6 + [-np.inf] * 6]), set()),
+        (chain(node("Add", "x mask", "m"), node("Softmax", "m", "y", axis=-1),
+               mask=[[0] * 6 + [-1e4] * 6]), set()),
+        # a tiny factor
+        (chain(node("Mul", "x tiny", "m"), node("Div", "m tiny", "y"), tiny=1e-9), {"Mul", "Div"}),
+        # a large divisor makes nothing large
+        (chain(node("Div", "x large", "m"), node("Relu", "m", "y"), large=1e5), {"Div"}),
+        # bounds that are never met, and comparisons
+        (chain(node("Clip", "x low high", "y"), low=-3.4e38, high=3.4e38), set()),
+        (chain(node("Pad", "x pads low", "p"), node("MaxPool", "p", "y", kernel_shape=[3, 3]), low=-3.4e38),
+         None),
+    ],
+)  # fmt: skip
+def test_what_float16_cant_hold_stays_with_its_readers_in_float32(
+    model: onnx.ModelProto, kept: set[str] | None, tmp_path: Path
+) -> None:
+    for name, values in (("shape", [1, 8, 1, 1]), ("pads", [0, 0, 1, 1, 0, 0, 1, 1])):
+        if any(name in n.input for n in model.graph.node):
+            model.graph.initializer.append(
+                numpy_helper.from_array(np.asarray(values, np.int64), name)
+            )
+    source = stored(model, tmp_path / "a.onnx")
+    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx")
+    if kept is not None:
+        assert set(made.recipe.get("kept_by_value", {})) == kept
+    x = images(2)
+    x[0, :, 0, 0] = -1
+    expected, found = run(source.path, x), run(made.path, x)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("behind_product", [True, False])
+def test_a_batchnorm_of_large_variance_is_folded_or_kept(
+    behind_product: bool, tmp_path: Path
+) -> None:
+    net = Net()
+    channels = np.ones(8, np.float32)
+    source_name = net.conv("x", "c", 8, 8) if behind_product else "x"
+    values = {
+        "gamma": 300 * channels,
+        "beta": channels,
+        "mean": 0 * channels,
+        "variance": 1e6 * channels,
+    }
+    names = [net.weight(name, value) for name, value in values.items()]
+    net.head(net.node("BatchNormalization", [source_name, *names], "n"), 8)
+    source = stored(net.build(), tmp_path / "a.onnx")
+    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx")
+    kinds = [n.op_type for n in onnx.load(made.path).graph.node]
+    assert ("BatchNormalization" in kinds) is not behind_product
+    assert (made.recipe.get("nodes_folded"), len(made.recipe.get("kept_by_value", {}))) == (
+        (1, 0) if behind_product else (None, 1)
+    )
+    x = images()
+    assert cosine(run(source.path, x), run(made.path, x)) > 0.9999
+
+
+@pytest.mark.parametrize("op_type", ["Resize", "CumSum"])
+def test_operators_without_half_kernels_stay_in_float32(op_type: str, tmp_path: Path) -> None:
+    inputs = ["x", "", "scales"] if op_type == "Resize" else ["x", "axis"]
+    model = chain(helper.make_node(op_type, inputs, ["r"], name=op_type), node("Relu", "r", "y"))
+    model.graph.initializer.extend([
+        numpy_helper.from_array(np.asarray([1, 1, 2, 2], np.float32), "scales"),
+        numpy_helper.from_array(np.asarray(1, np.int64), "axis"),
+    ])  # fmt: skip
+    made = convert(stored(model, tmp_path / "a.onnx"), "fp16", "cpu", tmp_path / "h.onnx")
+    assert op_type in made.recipe["float32_because"]
+    assert "kept_by_value" not in made.recipe
+    onnx.load(made.path)
+    assert np.isfinite(run(made.path, images(2))).all()

@@ -1,0 +1,254 @@
+"""Which nodes a 16-bit float type can't serve, by the constants that they read, and how far that reaches.
+
+A mask of -1e9 becomes infinite in float16, an epsilon of 1e-10 becomes 0. The node that adds it stays in
+float32, and so do those behind it, as far as they need the values: a cast between them would lose them
+again. Values too large reach on until an operator bounds them (Softmax, a normalisation); an epsilon has
+done its work behind the logarithm or quotient that it guards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from deploykit.graph.element_types import ElementType
+from deploykit.graph.fold import batchnorm_affine
+from deploykit.graph.nodes import attribute, is_standard, node_name
+from deploykit.graph.operators import OPERATORS, Kind
+from deploykit.graph.view import GraphView
+from deploykit.lazy import np, onnx
+
+#: Values from here on become infinite; values up to there become 0.
+LARGEST: dict[int, float] = {ElementType.FLOAT16: 65520.0, ElementType.BFLOAT16: 3.3961775e38}
+SMALLEST: dict[int, float] = {ElementType.FLOAT16: 2.0**-25, ElementType.BFLOAT16: 2.0**-134}
+
+#: Operators whose results are of ordinary size however large what they read is.
+_BOUNDING = frozenset(
+    """Softmax LogSoftmax Hardmax Sigmoid HardSigmoid Tanh Softsign Erf Sign Sin Cos Exp Log
+    InstanceNormalization LayerNormalization GroupNormalization RMSNormalization BatchNormalization
+    LpNormalization MeanVarianceNormalization""".split()
+)
+#: Operators through which a small value stays one that matters, and those behind which it has done its work.
+_CARRIES_SMALL = frozenset(
+    """Add Sub Sum Sqrt Max Min Clip Where Reciprocal Pow Abs Neg Expand Reshape Unsqueeze Squeeze Transpose
+    Identity Flatten Concat Slice Tile""".split()
+)
+_USES_SMALL = frozenset({"Log", "Div", "Mul"})
+#: Operators that compute with a constant value by value, so that one lost value changes a result.
+_BOUNDS = frozenset({"Clip", "Min", "Max"})
+#: Share of a BatchNorm's largest scale or shift by which rounded statistics may change any of them.
+_NORM_ERROR = 0.01
+_REDUCES_SQUARES = frozenset({"ReduceSumSquare", "ReduceL2"})
+_ADDS_UP = frozenset({"ReduceMean", "ReduceSum"})
+
+
+@dataclass
+class Unfit:
+    """What stays in float32 for the sake of values.
+
+    Attributes:
+        by_value: why, by the id of a node whose constants don't fit, or that reads what such a node makes.
+        squares: the same of nodes that add up squares: with ordinary inputs they leave the range.
+        large: names of tensors that may hold values beyond the type.
+    """
+
+    by_value: dict[int, str] = field(default_factory=dict)
+    squares: dict[int, str] = field(default_factory=dict)
+    large: set[str] = field(default_factory=set)
+
+    def reason(self, node: onnx.NodeProto) -> str | None:
+        """Why a node stays in float32; None where its values don't ask for that."""
+        return self.by_value.get(id(node)) or self.squares.get(id(node))
+
+
+def unfit_nodes(
+    view: GraphView, types: Mapping[str, int], data_type: int, around: Iterable[str] = ()
+) -> Unfit:
+    """Find the nodes of a graph that must not be written in `data_type` for the sake of their values.
+
+    Args:
+        view: the graph; what it reads of graphs around it is looked up there.
+        types: element types by tensor.
+        data_type: ElementType.FLOAT16 or BFLOAT16.
+        around: tensors of the graphs around it that may hold values beyond the type.
+    """
+    finder = _Finder(view, types, data_type)
+    finder.unfit.large.update(around)
+    return finder.find()
+
+
+class _Finder:
+    def __init__(self, view: GraphView, types: Mapping[str, int], data_type: int) -> None:
+        self.view, self.types = view, types
+        self.largest, self.smallest = LARGEST[data_type], SMALLEST[data_type]
+        self.data_type = data_type
+        self.unfit = Unfit()
+        self.small: set[str] = set()
+        self.squared: set[str] = set()
+        self.losses: dict[str, tuple[float | None, float | None]] = {}
+
+    def find(self) -> Unfit:
+        for node in self.view.nodes:
+            if node.op_type == "Constant" or not is_standard(node):
+                continue
+            self._by_constants(node)
+            self._by_inputs(node)
+            if self.data_type == ElementType.FLOAT16:
+                self._by_squares(node)
+        return self.unfit
+
+    # ---- constants
+
+    def _by_constants(self, node: onnx.NodeProto) -> None:
+        if node.op_type == "BatchNormalization":
+            if not norm_fits(self.view, node, self.data_type):
+                self._keep(node, "its statistics are out of range", large=False, small=False)
+            return
+        if node.op_type == "ConstantOfShape":
+            fill = attribute(node, "value")
+            values = {"its value": None if fill is None else onnx.numpy_helper.to_array(fill)}
+        else:
+            values = {name: self._stored(name) for name in node.input if name}
+        for name, value in values.items():
+            if value is None or value.dtype != np.float32 or not value.size:
+                continue
+            if name not in self.losses:
+                self.losses[name] = self._lost(value)
+            over, under = self.losses[name]
+            if over is not None and not self._bound(node, over):
+                compares = not any(self.types.get(n) == ElementType.FLOAT for n in node.output)
+                divides = node.op_type == "Div" and name == node.input[1]
+                large = not (compares or divides or node.op_type in _BOUNDING)
+                self._keep(node, f"{name} reaches {over:.3g}", large=large, small=divides)
+            elif under is not None and self._by_value(node):
+                self._keep(node, f"{name} is {under:.3g}", large=False, small=True)
+
+    def _bound(self, node: onnx.NodeProto, value: float) -> bool:
+        """Whether an infinite constant means the same: a bound, or what pads a maximum."""
+        if node.op_type in _BOUNDS:
+            return True
+        readers = self.view.readers(node.output[0])
+        return node.op_type == "Pad" and value < 0 and all(r.op_type == "MaxPool" for r in readers)
+
+    def _by_value(self, node: onnx.NodeProto) -> bool:
+        """Whether each value of a constant operand acts on its own: not as one of many that are added up."""
+        operator = OPERATORS.get(node.op_type)
+        if operator is None or operator.multiplies or operator.kind is Kind.NORMALISATION:
+            return False
+        return node.op_type not in ("Gather", "Resize", "Upsample", "PRelu")
+
+    def _stored(self, name: str) -> np.ndarray | None:
+        view: GraphView | None = self.view
+        while view is not None:
+            producer = view.producer(name)
+            if view.initializer(name) is not None:
+                return view.constant(name)
+            if producer is not None:
+                return view.constant(name) if producer.op_type == "Constant" else None
+            view = view.outer
+        return None
+
+    def _lost(self, value: np.ndarray) -> tuple[float | None, float | None]:
+        """The largest value that becomes infinite; and the largest of all, where all of them become 0."""
+        low, high = float(value.min()), float(value.max())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            finite = value[np.isfinite(value)]
+            if not finite.size:
+                return None, None
+            low, high = float(finite.min()), float(finite.max())
+        peak = high if high >= -low else low
+        if abs(peak) >= self.largest:
+            return peak, None
+        return None, peak if 0 < abs(peak) <= self.smallest else None
+
+    def _keep(self, node: onnx.NodeProto, reason: str, *, large: bool, small: bool) -> None:
+        self.unfit.by_value.setdefault(id(node), reason)
+        made = [n for n in node.output if n]
+        if large:
+            self.unfit.large.update(made)
+        if small:
+            self.small.update(made)
+
+    # ---- what reads such values
+
+    def _by_inputs(self, node: onnx.NodeProto) -> None:
+        if any(name in self.unfit.large for name in node.input):
+            bounded = node.op_type in _BOUNDING or self._clips(node)
+            self._keep(
+                node,
+                f"{self._from(node, self.unfit.large)} is too large",
+                large=not bounded,
+                small=False,
+            )
+        elif any(name in self.small for name in node.input):
+            uses = node.op_type in _USES_SMALL
+            if uses or node.op_type in _CARRIES_SMALL:
+                self._keep(
+                    node,
+                    f"{self._from(node, self.small)} is too small",
+                    large=False,
+                    small=not uses,
+                )
+
+    def _from(self, node: onnx.NodeProto, tensors: set[str]) -> str:
+        name = next(name for name in node.input if name in tensors)
+        producer = self.view.producer(name)
+        return name if producer is None else f"what {node_name(producer)} makes"
+
+    def _clips(self, node: onnx.NodeProto) -> bool:
+        if node.op_type != "Clip" or len(node.input) < 3:
+            return False
+        bounds = [self._stored(name) for name in node.input[1:3] if name]
+        return len(bounds) == 2 and all(
+            b is not None and bool(np.all(np.abs(b) < self.largest)) for b in bounds
+        )
+
+    # ---- squares
+
+    def _by_squares(self, node: onnx.NodeProto) -> None:
+        """Norms written as arithmetic: 256 is the largest value whose square float16 can hold."""
+        adds_up = node.op_type in _ADDS_UP and self._reads_square(node)
+        added_up = self._squares(node) and any(
+            reader.op_type in _ADDS_UP for reader in self.view.readers(node.output[0])
+        )
+        if adds_up or added_up or node.op_type in _REDUCES_SQUARES:
+            self._keep_square(node)
+        elif any(name in self.squared for name in node.input):
+            uses = node.op_type in _USES_SMALL
+            if uses or node.op_type in _CARRIES_SMALL:
+                self._keep_square(node, carries=not uses)
+
+    def _squares(self, node: onnx.NodeProto) -> bool:
+        if node.op_type == "Mul":
+            return len(set(node.input)) == 1
+        exponent = self._stored(node.input[1]) if node.op_type == "Pow" else None
+        return exponent is not None and exponent.size == 1 and float(exponent.reshape(-1)[0]) == 2.0
+
+    def _reads_square(self, node: onnx.NodeProto) -> bool:
+        producer = self.view.producer(node.input[0])
+        return producer is not None and self._squares(producer)
+
+    def _keep_square(self, node: onnx.NodeProto, *, carries: bool = True) -> None:
+        self.unfit.squares.setdefault(id(node), "adds up squares")
+        if carries:
+            self.squared.update(name for name in node.output if name)
+
+
+def norm_fits(view: GraphView, node: onnx.NodeProto, data_type: int) -> bool:
+    """Whether a BatchNorm does the same with its constants in a 16-bit type."""
+    exact = batchnorm_affine(view, node)
+    if exact is None:
+        return True  # constants of others' making are looked at where they are read
+    kind = onnx.helper.tensor_dtype_to_np_dtype(data_type)
+    with np.errstate(all="ignore"):
+        gamma, beta, mean, variance = (
+            np.asarray(view.constant(name)).astype(kind).astype(np.float64)
+            for name in node.input[1:5]
+        )
+        scale = gamma / np.sqrt(variance + float(attribute(node, "epsilon", 1e-5)))
+        shift = beta - mean * scale
+        if not (np.isfinite(scale).all() and np.isfinite(shift).all()):
+            return False
+        error = np.max(np.abs(scale - exact.scale), initial=0.0)
+        return bool(error <= _NORM_ERROR * np.max(np.abs(exact.scale), initial=0.0))
