@@ -15,9 +15,10 @@ import deploykit
 from benchmarks.result import Result
 from deploykit.backends import get
 from deploykit.bench.accuracy import evaluate
-from deploykit.bench.feeds import image_input, synthetic
+from deploykit.bench.feeds import synthetic
 from deploykit.bench.policy import Policy
 from deploykit.bench.request import WorkerRequest, run_worker
+from deploykit.data.feeding import image_input
 from deploykit.stats import paired_ratio
 from deploykit.store import Store
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from deploykit.backends.onnxruntime import OnnxRuntimeSession
 from deploykit.bench.channel import run_child, serve
-from deploykit.bench.drift import is_scores, require_finite
-from deploykit.bench.feeds import as_input, image_input, run_in_batches
+from deploykit.bench.drift import require_finite
+from deploykit.bench.feeds import run_in_batches
+from deploykit.bench.scores import find_scores, is_scores
 from deploykit.data import open_dataset
+from deploykit.data.feeding import as_input, feeds_of, image_input
 from deploykit.errors import UsageError
 from deploykit.lazy import np
 from deploykit.stats import mcnemar, wilson_interval
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from deploykit.backends import SessionBase
 
-    Batches = Iterable[tuple[NDArray[np.float32], NDArray[np.int64]]]
+    Batches = Iterable[tuple[NDArray[np.float32] | Mapping[str, NDArray[Any]], NDArray[Any]]]
 
 #: Under this number of classes, being among the best five says nothing.
 TOP5_CLASSES = 6
@@ -84,25 +86,36 @@ class Agreement:
     p_value: float
 
 
-def evaluate(session: SessionBase, batches: Batches, batch: int) -> Accuracy:
+class NoScores(UsageError):
+    """The network puts out no row of class scores for each image."""
+
+
+def evaluate(
+    session: SessionBase, batches: Batches, batch: int, output: str | None = None
+) -> Accuracy:
     """Run labelled images through a session.
 
     The next images are read while the session works, where reading takes time worth saving.
 
     Args:
-        session: with one image input; its first output is (batch, classes).
-        batches: images, float32 NCHW, and labels, int64.
+        session: what is judged.
+        batches: images, float32 NCHW, or tensors by the names of the inputs; and labels, int64.
         batch: images per run, where the graph leaves it open.
+        output: that holds the class scores, (batch, classes); None is the first one.
 
     Raises:
-        UsageError: the network's output is no row of class scores, or there are no images.
+        NoScores: the output is no row of class scores.
+        UsageError: there are no images.
         DriftFailed: scores are not finite.
     """
-    spec, _ = image_input(session.inputs)
-    first = session.outputs[0].name
+    first = output or session.outputs[0].name
     judge = _Judge(first)
     for images, labels in overlapped(batches):
-        feeds = {spec.name: as_input(spec, images)}
+        if isinstance(images, Mapping):
+            feeds = dict(images)
+        else:
+            spec, _ = image_input(session.inputs)
+            feeds = {spec.name: as_input(spec, images)}
         for outputs in run_in_batches(session, feeds, batch):
             judge.take(outputs[first])
         judge.labels.append(labels)
@@ -134,9 +147,8 @@ class _Judge:
     def take(self, scores: NDArray[Any]) -> None:
         """Take the scores of one run."""
         if not is_scores(scores):
-            raise UsageError(
-                f"output {self.output!r} is {list(scores.shape)}, not one row of class scores per image: "
-                "leave the data set out"
+            raise NoScores(
+                f"output {self.output!r} is {list(scores.shape)}, not one row of class scores per image"
             )
         self.waiting.append(scores)
         self.waiting_values += scores.size
@@ -269,9 +281,11 @@ def graph_top1(
 
 def _graph_top1(request: GraphRequest) -> float:
     with OnnxRuntimeSession(request.path, optimise=True) as session:
-        _, shape = image_input(session.inputs)
-        part = open_dataset(request.dataset).parts[request.part]
-        return evaluate(session, part.batches(GRAPH_BATCH, shape), GRAPH_BATCH).top1
+        dataset = open_dataset(request.dataset)
+        dataset.require_classes(len(dataset.classes))
+        output = find_scores(session.outputs, len(dataset.classes))
+        batches = feeds_of(dataset.parts[request.part], session.inputs, GRAPH_BATCH)
+        return evaluate(session, batches, GRAPH_BATCH, output).top1
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit.bench.channel import run_child, serve
-from deploykit.bench.feeds import as_input, fixed_batch, image_input, padded, synthetic
+from deploykit.bench.feeds import fixed_batch, padded, synthetic
 from deploykit.data import open_dataset
+from deploykit.data.feeding import feeds_of
 from deploykit.errors import DriftFailed, InvalidModel
 from deploykit.graph.inline import read_inlined
 from deploykit.graph.lineage import follow
@@ -99,11 +100,6 @@ def require_finite(outputs: Outputs, where: str = "output") -> None:
                 f"{where} {name!r} has {bad} of {np.size(values)} values that are not finite; "
                 "keep the layers that overflow in a wider type, or use another precision"
             )
-
-
-def is_scores(values: NDArray[Any]) -> bool:
-    """Whether an output is one row of class scores per image: (images, classes), two or more classes."""
-    return values.ndim == 2 and values.shape[1] >= 2 and values.dtype.kind == "f"
 
 
 def softmax_divergence(reference: NDArray[Any], scores: NDArray[Any]) -> NDArray[Any]:
@@ -273,11 +269,10 @@ def _inputs(session: Any, request: LayersRequest) -> Iterator[dict[str, NDArray[
         sets = max(1, math.ceil(request.images / step))
         yield from synthetic(specs, step, seed=request.seed, sets=sets)
         return
-    spec, shape = image_input(specs)
-    part = open_dataset(request.dataset).calibration
-    for images, _ in part.batches(step, shape, min(request.images, len(part))):
-        array = padded(images, fixed) if fixed else images
-        yield {spec.name: as_input(spec, array)}
+    dataset = open_dataset(request.dataset)
+    part = dataset.calibration if len(dataset.calibration) else dataset.for_drift
+    for feeds, _ in feeds_of(part, specs, step, request.images):
+        yield {n: padded(values, fixed) for n, values in feeds.items()} if fixed else feeds
 
 
 if __name__ == "__main__":

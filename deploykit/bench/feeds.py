@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deploykit.data import open_dataset
+from deploykit.data.feeding import feeds_of
 from deploykit.errors import UsageError
 from deploykit.graph.values import make_values
 from deploykit.lazy import np
@@ -60,45 +61,23 @@ def synthetic(
     ]
 
 
-def image_input(inputs: Sequence[TensorSpec]) -> tuple[TensorSpec, tuple[int, int, int]]:
-    """The one image input of a graph and its (C, H, W).
-
-    Raises:
-        UsageError: there are several inputs, or the one is not (batch, C, H, W) with known sizes.
-    """
-    shapes = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in inputs)
-    if len(inputs) == 1 and len(inputs[0].shape) == 4:
-        _, *rest = inputs[0].shape
-        if all(isinstance(size, int) and size > 0 for size in rest):
-            first, second, third = (int(size) for size in rest if size is not None)
-            last = inputs[0].layout == "NHWC"
-            return inputs[0], (third, first, second) if last else (first, second, third)
-    raise UsageError(
-        f"a data set needs a graph with one image input (batch, C, H, W), this one has {shapes}: "
-        "leave the data set out"
-    )
-
-
-def as_input(spec: TensorSpec, images: NDArray[Any]) -> NDArray[Any]:
-    """Images (N, C, H, W) as an input takes them: in its type and layout."""
-    if spec.layout == "NHWC":
-        images = np.moveaxis(images, 1, 3)
-    return np.ascontiguousarray(images, dtype=spec.dtype)
-
-
 def from_dataset(
     inputs: Sequence[TensorSpec], batch: int, dataset: str, *, sets: int = 4
 ) -> list[Feeds]:
     """Sets of inputs from the first test images of a data set, repeated where there are too few."""
-    spec, shape = image_input(inputs)
-    part = open_dataset(dataset).test
+    part = open_dataset(dataset).for_drift
     wanted = min(len(part), batch * sets)
-    images = np.concatenate([read for read, _ in part.batches(min(64, wanted), shape, wanted)])
-    feeds: list[Feeds] = []
-    for index in range(sets):
-        chosen = np.arange(index * batch, (index + 1) * batch) % len(images)
-        feeds.append({spec.name: as_input(spec, images[chosen])})
-    return feeds
+    read = [feeds for feeds, _ in feeds_of(part, inputs, min(64, wanted), wanted)]
+    axes = {spec.name: spec.batch_axis or 0 for spec in inputs}
+    whole = {n: np.concatenate([feeds[n] for feeds in read], axis=axis) for n, axis in axes.items()}
+    count = sum(feeds[inputs[0].name].shape[axes[inputs[0].name]] for feeds in read)
+    return [
+        {
+            name: np.take(values, np.arange(i * batch, (i + 1) * batch) % count, axis=axes[name])
+            for name, values in whole.items()
+        }
+        for i in range(sets)
+    ]
 
 
 def padded(array: NDArray[Any], count: int, axis: int = 0) -> NDArray[Any]:

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deploykit.bench.drift import Distance, is_scores, softmax_divergence
+from deploykit.bench.drift import Distance, softmax_divergence
+from deploykit.bench.scores import is_scores
 from deploykit.errors import DriftFailed
 from deploykit.lazy import np
 

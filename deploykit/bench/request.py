@@ -25,6 +25,7 @@ class AccuracyRequest:
         batch: images per run, where the graph leaves it open.
         reference: .npz of predictions to agree with, as another worker wrote it.
         predictions: where to write those of this engine.
+        scores: the output that holds class scores; None is the first that can.
     """
 
     dataset: str
@@ -33,6 +34,7 @@ class AccuracyRequest:
     batch: int = 32
     reference: Path | None = None
     predictions: Path | None = None
+    scores: str | None = None
 
 
 @dataclass(frozen=True)

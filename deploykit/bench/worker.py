@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import backends
 from deploykit.bench import columns
-from deploykit.bench.accuracy import agreement, evaluate
+from deploykit.bench.accuracy import NoScores, agreement, evaluate
 from deploykit.bench.channel import serve
-from deploykit.bench.feeds import check_batch, image_input, synthetic
+from deploykit.bench.feeds import check_batch, synthetic
 from deploykit.bench.memory import HostMemory
 from deploykit.bench.output_drift import compare
 from deploykit.bench.reference import read_reference, write_npz
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, WorkerResult
+from deploykit.bench.scores import find_scores
 from deploykit.bench.streams import measure_arrivals, measure_streams
 from deploykit.bench.timing import Timing, measure
 from deploykit.data import open_dataset
+from deploykit.data.feeding import feeds_of
 from deploykit.errors import InvalidModel, MissingDependency, UsageError
 from deploykit.lazy import np
 from deploykit.row import Note
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deploykit.backends import BackendBase, SessionBase
+    from deploykit.data import Dataset
+    from deploykit.spec import TensorSpec
 
 
 def open_engine(folder: Path) -> Engine:
@@ -164,17 +168,51 @@ def _drift(
 def _accuracy(
     loaded: Loaded, wanted: AccuracyRequest, details: dict[str, Any]
 ) -> tuple[dict[str, Any], list[Note]]:
-    session = loaded.sessions[0]
-    _, shape = image_input(session.inputs)
+    """Accuracy, or what keeps it from being told; never an error where the network is no classifier."""
     dataset = open_dataset(wanted.dataset)
-    classes = session.outputs[0].shape[-1] if session.outputs[0].shape else None
-    if isinstance(classes, int):
-        dataset.require_classes(classes)
     if wanted.part not in dataset.parts:
         raise UsageError(f"no part {wanted.part!r} in a data set: {', '.join(dataset.parts)}")
+    output = find_scores(loaded.sessions[0].outputs, len(dataset.classes), wanted.scores)
+    reason = dataset.unjudged or _no_classifier(loaded.sessions[0].outputs, output, dataset)
+    if not reason and output is not None:
+        try:
+            return _top1(loaded, wanted, dataset, output, details)
+        except NoScores as error:
+            reason = str(error)
+    text = f"top1 is blank: {reason.replace('; ', ', ')}"
+    return {}, [Note("data", text, "--scores OUTPUT, --metric MODULE:FUNCTION")]
+
+
+def _no_classifier(outputs: Sequence[TensorSpec], output: str | None, dataset: Dataset) -> str:
+    """Why a network is no classifier of the data; empty where it may be one.
+
+    Raises:
+        UsageError: it is a classifier, of fewer classes than the data has.
+    """
+    spec = next((spec for spec in outputs if spec.name == output), None)
+    if spec is None:
+        shapes = ", ".join(f"{one.name!r} {list(one.shape)}" for one in outputs)
+        return f"no output is one row of class scores per image ({shapes})"
+    classes = spec.shape[-1] if len(spec.shape) == 2 else None
+    if not isinstance(classes, int):
+        return ""
+    if len(outputs) > 1 and classes < len(dataset.classes):
+        return f"output {output!r} has {classes} columns for {len(dataset.classes)} classes"
+    dataset.require_classes(classes)
+    return ""
+
+
+def _top1(
+    loaded: Loaded,
+    wanted: AccuracyRequest,
+    dataset: Dataset,
+    output: str,
+    details: dict[str, Any],
+) -> tuple[dict[str, Any], list[Note]]:
+    session = loaded.sessions[0]
     part = dataset.parts[wanted.part]
     batch = min(wanted.batch, loaded.backend.largest_batch(loaded.engine) or wanted.batch)
-    accuracy = evaluate(session, part.batches(batch, shape, wanted.limit), batch)
+    accuracy = evaluate(session, feeds_of(part, session.inputs, batch, wanted.limit), batch, output)
     agreed = None
     if wanted.reference is not None:
         try:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from deploykit.data.preprocessing import Preprocessing
 from deploykit.errors import UsageError
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Images = npt.NDArray[np.float32]
-    Labels = npt.NDArray[np.int64]
+    #: int64 of shape (N,) where they are classes; anything else that has an entry for each image.
+    Labels = npt.NDArray[Any]
     Indices = npt.NDArray[np.int64]
 
 _log = logging.getLogger(__name__)
@@ -59,7 +60,8 @@ class Part:
         name: data set and part, such as "digits/test".
         source: where the images come from.
         indices: of the images in the source, int64, in the order of this part.
-        labels: of those images, int64, as long as `indices`.
+        labels: of those images, as long as `indices`: int64 classes, or what a metric is to read
+            (boxes, masks, text); zeros where there are none.
         unreadable: images that a pass over this part had to leave out, each once, with the reason.
     """
 
@@ -79,13 +81,26 @@ class Part:
         for start in range(0, len(self), _HASH_CHUNK):
             for stored in self.source.raw(self.indices[start : start + _HASH_CHUNK]):
                 digest.update(stored)
-        digest.update(self.labels.astype("<i8").tobytes())
+        integers = self.labels.dtype.kind in "iu" and self.labels.ndim == 1
+        digest.update((self.labels.astype("<i8") if integers else self.labels).tobytes())
         return digest.hexdigest()
 
     def subset(self, positions: npt.ArrayLike) -> Part:
         """The images at these positions, in that order: a shuffle, a slice, a tenth."""
         chosen = np.asarray(positions, dtype=np.int64)
         return Part(self.name, self.source, self.indices[chosen], self.labels[chosen])
+
+    def followed_by(self, other: Part) -> Part:
+        """The images of this part, then those of another part of the same source.
+
+        Raises:
+            ValueError: the other's images lie elsewhere.
+        """
+        if other.source is not self.source:
+            raise ValueError(f"{self.name} and {other.name} are of different sources")
+        indices = np.concatenate([self.indices, other.indices])
+        labels = np.concatenate([self.labels, other.labels])
+        return Part(self.name, self.source, indices, labels)
 
     def first(self, count: int | None) -> Part:
         """The first `count` images; all of them when None. Fewer exist: UsageError."""
@@ -166,6 +181,10 @@ class Dataset:
         name: as it was asked for, such as "digits" or "npz:own.npz".
         classes: their names, at the position of their label.
         train, calibration, test: the parts; the first two may be empty where the data has none.
+        unjudged: why it can't be told how often a network names the right class: there are no
+            labels, or only one, or they are no classes. Empty where it can be told.
+        labelled: whether there are labels of any kind.
+        divided: whether the data itself says which images are in which part.
     """
 
     name: str
@@ -173,6 +192,9 @@ class Dataset:
     train: Part
     calibration: Part
     test: Part
+    unjudged: str = ""
+    labelled: bool = True
+    divided: bool = False
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -185,8 +207,45 @@ class Dataset:
         joined = "".join(f"{name} {part.sha256}\n" for name, part in self.parts.items())
         return hashlib.sha256(joined.encode()).hexdigest()
 
+    def for_calibration(self, count: int | None, picked: int, *, judged: bool) -> Part:
+        """The images to calibrate on.
+
+        Images that the user gave for that are all used. Where the data does not say which those
+        are, and nothing is judged on its test images, that is every image; otherwise as many as
+        are `picked`, from the calibration part and, where that has fewer, the training part.
+
+        Args:
+            count: exactly that many; None is as described.
+            picked: how many of images that the user gave for no purpose in particular.
+            judged: whether something is judged on the test part.
+
+        Raises:
+            UsageError: there are fewer than `count`.
+        """
+        given = self.divided or not judged
+        part = self.calibration
+        if not self.divided and not judged:
+            part = part.followed_by(self.train).followed_by(self.test)
+        elif not self.divided and len(part) < (count or picked):
+            part = part.followed_by(self.train)
+        if not len(part):
+            raise UsageError(f"{part.name} has no images: give a data set that has that part")
+        if count is not None and count > len(part):
+            raise UsageError(
+                f"the calibration part of {self.name} has {len(part)} images, fewer than "
+                f"the {count} asked for; ask for fewer"
+            )
+        return part.first(count or (len(part) if given else min(picked, len(part))))
+
+    @property
+    def for_drift(self) -> Part:
+        """The images that outputs are compared on: the test part, or another where that is empty."""
+        return next((p for p in (self.test, self.calibration, self.train) if len(p)), self.test)
+
     def require_classes(self, outputs: int) -> None:
         """Raise UsageError unless a network with that many outputs can name every class."""
+        if self.unjudged:
+            raise UsageError(self.unjudged)
         if len(self.classes) > outputs:
             raise UsageError(
                 f"{self.name} has {len(self.classes)} classes but the network has {outputs} "

@@ -36,4 +36,6 @@ def open_digits() -> Dataset:
         name: Part(f"digits/{name}", source, chosen, labels[chosen])
         for name, chosen in (("train", train), ("calibration", calibration), ("test", test))
     }
-    return Dataset("digits", tuple("0123456789"), **parts)
+    return Dataset(
+        "digits", tuple("0123456789"), parts["train"], parts["calibration"], parts["test"]
+    )

@@ -3,7 +3,8 @@
 PATH holds `train/` and `val/` (or `test/`) with one folder a class in each: then the test part is
 all of `val`, and a tenth of `train` (at most 10,000 images) is for calibration. With one of them
 only, or with the class folders directly in PATH, 70% of each class are for training, 10% for
-calibration and 20% for testing.
+calibration and 20% for testing. Images with no folders of classes, in PATH or in `train/` and
+`val/`, have no labels: they calibrate (see `Dataset.for_calibration`), as those of one class do.
 
 Folders are numbered in the order of their sorted names, as ImageNet's are. A mapping in PATH says
 otherwise: `classes.txt` with one line a class, `FOLDER [NAME]`, numbered from 0 in the order of the
@@ -86,7 +87,7 @@ def open_imagefolder(folder: str) -> Dataset:
     """The data set in a folder (see the module for its layout).
 
     Raises:
-        UsageError: no such folder, no images in it, one class only, or a mapping that doesn't fit.
+        UsageError: no such folder, no images in it, or a mapping that doesn't fit.
         MissingDependency: Pillow is not installed.
     """
     _ = Image.open  # to say at once that Pillow is missing, before a folder is searched
@@ -102,11 +103,16 @@ def open_imagefolder(folder: str) -> Dataset:
         groups = [root / next((p for p in ("train", held_out) if p and p in inside), ".")]
     numbers = _class_numbers(root, groups)
     paths, labels, counts = _list_images(groups, numbers)
-    if len(np.unique(labels)) < 2:
-        content = f"{len(paths)} images of one class" if paths else "no images"
+    labelled = bool(paths)
+    if not labelled:  # no folders of classes: images as they lie
+        paths, labels, counts = _list_images(groups, None)
+    if not paths:
         raise UsageError(
-            f"{folder} holds {content}: give a folder with a folder for each of two classes or more"
+            f"{folder} holds no images: give a folder of images, or one with a folder for each class"
         )
+    unjudged = "" if labelled else f"{folder} has no folders of classes, so no labels"
+    if labelled and len(np.unique(labels)) < 2:
+        unjudged = f"{folder} holds {len(paths)} images of one class: accuracy needs two or more"
     source = FileSource(name, root, paths)
     classes = _class_names(root, numbers)
     split = _split(labels, counts)
@@ -114,7 +120,15 @@ def open_imagefolder(folder: str) -> Dataset:
         part: Part(f"{name}/{part}", source, chosen, labels[chosen])
         for part, chosen in split.items()
     }
-    return Dataset(name, classes, **parts)
+    return Dataset(
+        name,
+        () if unjudged else classes,
+        parts["train"],
+        parts["calibration"],
+        parts["test"],
+        unjudged=unjudged,
+        labelled=labelled,
+    )
 
 
 def _split(labels: Labels, counts: list[int]) -> dict[str, Indices]:
@@ -173,18 +187,21 @@ def _mapping(root: Path) -> dict[int, tuple[str, str]] | None:
 
 
 def _list_images(
-    groups: list[Path], numbers: Mapping[str, int]
+    groups: list[Path], numbers: Mapping[str, int] | None
 ) -> tuple[list[str], Labels, list[int]]:
-    """Paths and labels of all images, group after group, and how many each group has."""
+    """Paths and labels of all images, group after group, and how many each group has.
+
+    Without numbers of classes, those that lie in the groups themselves, all with label 0.
+    """
     paths: list[str] = []
     labels: list[int] = []
     counts: list[int] = []
     for group in groups:
         before = len(paths)
-        for entry in _folders(group):
+        for entry in _folders(group) if numbers is not None else [group]:
             files = sorted(f.path for f in os.scandir(entry) if _is_image(f.name))
             paths += files
-            labels += [numbers[entry.name]] * len(files)
+            labels += [numbers[entry.name] if numbers else 0] * len(files)
         counts.append(len(paths) - before)
     return paths, np.array(labels, dtype=np.int64), counts
 

@@ -4,9 +4,12 @@ The file holds
 
 - `images`: float32 (N, C, H, W), taken as the network takes it; or uint8 (N, H, W, C) or (N, H, W),
   resized and scaled to 0..1, then normalised where the file says how;
-- `labels`: integers (N,), 0 for the first class;
+- and, or instead, an array for each input of the network under the input's name, with a row for
+  each of the N images (or one row for all of them);
+- `labels`, optional: integers (N,), 0 for the first class, for accuracy; for a metric of the user's
+  own anything with N entries: boxes (N, B, 4), masks (N, H, W), text (N,);
 - `split`, optional: integers (N,), 0 train, 1 calibration, 2 test; without it, 70% of each class
-  are for training, 10% for calibration, 20% for testing;
+  are for training, 10% for calibration, 20% for testing (see `Dataset.for_calibration`);
 - `mean` and `std`, optional, for uint8 images: one float a channel, of values in 0..1;
 - `classes`, optional: their names.
 """
@@ -22,6 +25,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from deploykit.data.arrays import ArraySource
 from deploykit.data.dataset import Dataset, Part, default_split
 from deploykit.data.preprocessing import Preprocessing
 from deploykit.errors import UsageError
@@ -30,21 +34,26 @@ from deploykit.lazy import np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from deploykit.data.dataset import Images, Indices, Labels
+    from deploykit.data.dataset import Images, Indices, Labels, Source
 
 _COPY_CHUNK_BYTES = 1 << 20
 
 _PARTS = ("train", "calibration", "test")
 
+#: Arrays that are no input of a network.
+_ABOUT = frozenset(("labels", "split", "mean", "std", "classes"))
+
 
 class FloatSource:
-    """float32 NCHW images, handed on as they are stored once they are known to be finite."""
+    """float32 NCHW images, or rows of any shape, handed on as stored once they are known to be finite."""
+
+    any_rank = True
 
     def __init__(self, name: str, rows: NpyRows) -> None:
         self.name, self._rows = name, rows
 
     def load(
-        self, indices: Indices, input_shape: tuple[int, int, int]
+        self, indices: Indices, input_shape: tuple[int, ...]
     ) -> tuple[Images, Mapping[int, str]]:
         """See `Source.load`. Raises UsageError for another size, NaN or infinity."""
         stored = self._rows.shape[1:]
@@ -54,7 +63,7 @@ class FloatSource:
                 f"{_by(input_shape)}: store them in that size, or as uint8 to have them resized"
             )
         images = self._rows.take(indices)
-        finite = np.isfinite(images).all(axis=(1, 2, 3))
+        finite = np.isfinite(images).reshape(len(images), -1).all(axis=1)
         if not finite.all():
             raise UsageError(
                 f"image {indices[np.argmin(finite)]} of {self.name} holds NaN or infinite values: "
@@ -92,53 +101,93 @@ def open_npz(path: str) -> Dataset:
 
     Raises:
         UsageError: the file is missing or is none; an array is missing or has the wrong shape, type
-            or values; there are no images, or only one class.
+            or values; there are no images.
     """
     name = f"npz:{Path(path).name}"
-    arrays = _read_small(path)
-    rows = _open_images(path)
-    labels = _labels(path, arrays, len(rows))
-    split = _split(path, arrays, labels)
-    classes = _classes(path, arrays, labels)
-    source: FloatSource | ByteSource
-    if rows.dtype == np.float32:
-        source = FloatSource(name, rows)
-    else:
-        channels = rows.shape[3] if len(rows.shape) == 4 else 1
-        source = ByteSource(name, rows, _normalisation(path, arrays, channels))
+    about, inputs = _read_small(path)
+    rows = {key: _open_rows(path, key) for key in inputs}
+    count = _row_count(path, about, rows)
+    labels, unjudged = _labels(path, about, count)
+    images: FloatSource | ByteSource | None = None
+    if "images" in rows:
+        images = _image_source(name, path, rows.pop("images"), about)
+    source: Source = ArraySource(name, images, rows) if rows or images is None else images
     parts = {
         part: Part(f"{name}/{part}", source, chosen, labels[chosen])
-        for part, chosen in split.items()
+        for part, chosen in _split(path, about, labels).items()
     }
-    return Dataset(name, classes, **parts)
+    return Dataset(
+        name,
+        () if unjudged else _classes(about, labels),
+        parts["train"],
+        parts["calibration"],
+        parts["test"],
+        unjudged=unjudged,
+        labelled="labels" in about,
+        divided="split" in about,
+    )
 
 
-def _read_small(path: str) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of the file but the images."""
+def _read_small(path: str) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
+    """All arrays of the file that are about the images, and the names of those that are inputs."""
     try:
         with Path(path).open("rb") as file, zipfile.ZipFile(file):
             file.seek(0)
             stored = np.load(file, allow_pickle=False)
-            missing = [key for key in ("images", "labels") if key not in stored]
-            if missing:
-                raise UsageError(f"{path} has no array {missing[0]!r}: add it and save again")
-            wanted = {"labels", "split", "mean", "std", "classes"} & set(stored.files)
-            return {key: stored[key] for key in wanted}
+            about = {key: stored[key] for key in stored.files if key in _ABOUT}
+            inputs = [key for key in stored.files if key not in _ABOUT]
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist: give the path of an .npz file") from None
     except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, AttributeError) as error:
+        if "allow_pickle" in str(error):
+            raise UsageError(
+                f"{path} holds Python objects, which are not read: store lists of different "
+                "lengths as one array, padded to the longest"
+            ) from None
         raise UsageError(
             f"{path} can't be read as .npz ({error}): save it with numpy.savez"
         ) from None
+    if not inputs:
+        raise UsageError(
+            f"{path} has no array 'images', nor one named as an input: add it and save again"
+        )
+    return about, inputs
 
 
-def _open_images(path: str) -> NpyRows:
+def _open_rows(path: str, key: str) -> NpyRows:
     try:
-        rows = NpyRows(path, "images")
+        rows = NpyRows(path, key)
     except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise UsageError(f"images of {path} can't be read ({error}): save it again") from None
+        raise UsageError(f"{key} of {path} can't be read ({error}): save it again") from None
+    if rows.dtype.kind not in "fiub" or not rows.shape:
+        raise UsageError(
+            f"{key} of {path} is {rows.dtype} {_by(rows.shape) or 'without a dimension'}: "
+            "store numbers, a row for each image"
+        )
+    if 0 in rows.shape:
+        raise UsageError(f"{path} holds no images: give a file with some")
+    return rows
+
+
+def _row_count(
+    path: str, about: Mapping[str, npt.NDArray[Any]], rows: Mapping[str, NpyRows]
+) -> int:
+    """How many images there are; arrays of one row are for all of them."""
+    count = rows["images"].shape[0] if "images" in rows else max(r.shape[0] for r in rows.values())
+    for key, array in rows.items():
+        if array.shape[0] not in (1, count):
+            raise UsageError(
+                f"{key} of {path} has {array.shape[0]} rows for {count} images: "
+                f"store {count}, or one for all of them"
+            )
+    return count
+
+
+def _image_source(
+    name: str, path: str, rows: NpyRows, about: Mapping[str, npt.NDArray[Any]]
+) -> FloatSource | ByteSource:
     shape = rows.shape
-    is_float = rows.dtype == np.float32 and len(shape) == 4
+    is_float = rows.dtype == np.float32 and len(shape) >= 2
     is_byte = rows.dtype == np.uint8 and len(shape) in (3, 4)
     if not (is_float or is_byte):
         raise UsageError(
@@ -149,24 +198,39 @@ def _open_images(path: str) -> NpyRows:
         raise UsageError(
             f"images of {path} are uint8 with {shape[3]} channels last: store (N, H, W, 1 or 3)"
         )
-    if 0 in shape:
-        raise UsageError(f"{path} holds no images: give a file with some")
-    return rows
+    if is_float:
+        return FloatSource(name, rows)
+    channels = shape[3] if len(shape) == 4 else 1
+    return ByteSource(name, rows, _normalisation(path, about, channels))
 
 
-def _labels(path: str, arrays: Mapping[str, npt.NDArray[Any]], count: int) -> Labels:
-    labels = _integers(path, arrays, "labels", count)
-    highest = len(arrays["classes"]) - 1 if "classes" in arrays else None
+def _labels(path: str, about: Mapping[str, npt.NDArray[Any]], count: int) -> tuple[Labels, str]:
+    """Labels, zeros where there are none, and why they are no classes to judge by, else nothing."""
+    labels = about.get("labels")
+    if labels is None:
+        return np.zeros(count, np.int64), f"{path} has no labels"
+    if labels.shape[:1] != (count,):
+        raise UsageError(
+            f"labels of {path} are {labels.dtype} {labels.shape}: store one integer for each of "
+            f"the {count} images, or for a metric of your own one entry of any shape"
+        )
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
+        return labels, (
+            f"labels of {path} are {labels.dtype} {_by(labels.shape)}, not one integer for each of "
+            f"the {count} images"
+        )
+    labels = labels.astype(np.int64)
+    highest = len(about["classes"]) - 1 if "classes" in about else None
     wrong = (labels < 0) if highest is None else (labels < 0) | (labels > highest)
     if wrong.any():
         at = int(np.argmax(wrong))
         limits = "0 or more" if highest is None else f"in 0..{highest}"
         raise UsageError(f"label {at} of {path} is {labels[at]}: labels must be {limits}")
     if len(np.unique(labels)) < 2:
-        raise UsageError(
+        return labels, (
             f"all labels of {path} are {labels[0]}: accuracy needs images of two classes or more"
         )
-    return labels
+    return labels, ""
 
 
 def _integers(
@@ -183,7 +247,8 @@ def _integers(
 
 def _split(path: str, arrays: Mapping[str, npt.NDArray[Any]], labels: Labels) -> dict[str, Indices]:
     if "split" not in arrays:
-        return default_split(labels)
+        are_classes = labels.dtype.kind in "iu" and labels.ndim == 1
+        return default_split(labels if are_classes else np.zeros(len(labels), np.int64))
     split = _integers(path, arrays, "split", len(labels))
     wrong = (split < 0) | (split > 2)
     if wrong.any():
@@ -193,9 +258,9 @@ def _split(path: str, arrays: Mapping[str, npt.NDArray[Any]], labels: Labels) ->
     return {part: np.flatnonzero(split == number) for number, part in enumerate(_PARTS)}
 
 
-def _classes(path: str, arrays: Mapping[str, npt.NDArray[Any]], labels: Labels) -> tuple[str, ...]:
-    if "classes" in arrays:
-        return tuple(str(name) for name in arrays["classes"])
+def _classes(about: Mapping[str, npt.NDArray[Any]], labels: Labels) -> tuple[str, ...]:
+    if "classes" in about:
+        return tuple(str(name) for name in about["classes"])
     return tuple(str(label) for label in range(int(labels.max()) + 1))
 
 

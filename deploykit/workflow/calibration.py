@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from deploykit.bench.scores import may_have_scores
 from deploykit.data import open_dataset
+from deploykit.data.feeding import feeds_of
 from deploykit.errors import UnknownName, UsageError
 from deploykit.graph.calibrate import METHODS, Calibration, synthetic_calibration
 from deploykit.graph.calibrate.synthetic import synthetic_feeds
 from deploykit.spec import TensorSpec
 from deploykit.workflow.choice import CalibrationChoice
-from deploykit.workflow.network import Network, input_chw
+from deploykit.workflow.network import Network
 
 #: Images that calibration takes when nobody says how many.
 DEFAULT_IMAGES = 100
@@ -45,21 +47,16 @@ def calibration_of(network: Network, choice: CalibrationChoice) -> Calibration:
     # Random weights have seen no data, so none is more right for them than noise is.
     synthetic = choice.synthetic or model.spec.weights == "random"
     if data is not None:
-        shape = input_chw(model)
-        if shape is None:
-            raise UsageError(
-                f"{model.spec.label} takes no images, so {data} can't calibrate it: "
-                "give --synthetic-calibration"
-            )
-        part = open_dataset(data).calibration
-        count = choice.images or min(DEFAULT_IMAGES, len(part))
-        return Calibration.from_part(
-            part,
-            shape,
-            count=count,
-            batch_size=_batch(network),
-            data=data,
+        dataset = open_dataset(data)
+        judged = choice.judged or (not dataset.unjudged and may_have_scores(model.outputs))
+        part = dataset.for_calibration(choice.images, DEFAULT_IMAGES, judged=judged)
+        batch = _batch(network)
+        return Calibration(
+            batches=lambda: feeds_of(part, model.inputs, batch),
+            count=len(part),
             method=choice.method,
+            data=data,
+            data_sha256=part.sha256,
         )
     if not synthetic:
         raise UsageError(

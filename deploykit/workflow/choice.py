@@ -45,11 +45,13 @@ class CalibrationChoice:
     Attributes:
         data: a data set whose calibration part is used; None takes the one the weights were trained on.
         method: "minmax", "percentile", "entropy" or "mse".
-        images: how many images of it; None takes `DEFAULT_IMAGES`, or `DEFAULT_SYNTHETIC_IMAGES` of made-up ones.
+        images: how many images of it; None takes all that were given for calibration (`DEFAULT_IMAGES` where nobody
+            said which those are and others are to be judged), or `DEFAULT_SYNTHETIC_IMAGES` of made-up ones.
         synthetic: whether made-up images are allowed where there is no data.
         seed: of the generator that makes images up.
         keep: the layers that stay in float32.
         strict: whether a layer that the runtime leaves in another precision fails the build.
+        judged: whether a metric is computed on the test part, which then stays out of calibration.
     """
 
     data: str | None = None
@@ -59,6 +61,7 @@ class CalibrationChoice:
     seed: int = 0
     keep: KeepChoice = field(default_factory=KeepChoice)
     strict: bool = False
+    judged: bool = False
 
 
 @dataclass(frozen=True)

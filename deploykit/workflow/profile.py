@@ -15,6 +15,7 @@ from deploykit.backends import get
 from deploykit.backends.base import BackendBase
 from deploykit.bench.reference import make_reference
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, run_worker
+from deploykit.bench.scores import may_have_scores
 from deploykit.errors import DeploykitError, OutputFailed
 from deploykit.row import Note, Row
 from deploykit.spec import BuildOptions, ModelSpec, Reason
@@ -214,6 +215,8 @@ class Profiler:
             return AccuracyRequest(dataset, predictions=path)
         if not path.exists():
             self.say(f"predictions of {network.model.spec.label} fp32")
+        if not may_have_scores(network.model.outputs):
+            return AccuracyRequest(dataset)
         limit_s = self.options.timeout_s
         return AccuracyRequest(
             dataset, reference=ensure_predictions(network, dataset, path, self.store, limit_s)

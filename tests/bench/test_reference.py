@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from deploykit.bench.channel import WorkerFailure
-from deploykit.bench.feeds import check_batch, fixed_batch, from_dataset, image_input, synthetic
+from deploykit.bench.feeds import check_batch, fixed_batch, from_dataset, synthetic
 from deploykit.bench.policy import Policy
 from deploykit.bench.reference import graph_text, image_count, make_reference, read_reference
 from deploykit.bench.request import WorkerRequest, run_worker
+from deploykit.data.feeding import image_input
 from deploykit.errors import InvalidModel, UsageError
 from deploykit.spec import TensorSpec
 
@@ -135,7 +136,7 @@ def test_sets_differ_and_seeds_repeat():
 
 
 def test_a_data_set_needs_an_image_input():
-    with pytest.raises(UsageError, match=r"this one has ids \[1, 7\]: leave the data set out"):
+    with pytest.raises(UsageError, match=r"this one has ids \[1, 7\]: store one array"):
         image_input((TensorSpec("ids", (1, 7), "int64"),))
 
 

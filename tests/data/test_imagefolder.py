@@ -140,11 +140,33 @@ def test_a_mapping_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
         open_dataset(f"imagefolder:{tmp_path}")
 
 
-def test_no_images_one_class_or_no_folder_are_refused(tmp_path: Path) -> None:
+def test_one_class_calibrates_with_all_images_and_judges_nothing(tmp_path: Path) -> None:
+    write_class(tmp_path / "cat", 13)
+    dataset = open_dataset(f"imagefolder:{tmp_path}")
+    assert "holds 13 images of one class" in dataset.unjudged
+    part = dataset.for_calibration(None, 100, judged=False)
+    assert sorted(part.indices) == list(range(13))
+    with pytest.raises(UsageError, match="accuracy needs two or more"):
+        dataset.require_classes(10)
+
+
+@pytest.mark.parametrize("folders", [(".",), ("train", "val")])
+def test_images_without_folders_of_classes_calibrate_all(
+    tmp_path: Path, folders: tuple[str, ...]
+) -> None:
+    for folder in folders:
+        write_class(tmp_path / "own" / folder, 6)
+    dataset = open_dataset(f"imagefolder:{tmp_path / 'own'}")
+    assert "has no folders of classes" in dataset.unjudged
+    assert not dataset.labelled
+    part = dataset.for_calibration(None, 100, judged=False)
+    ((images, _),) = part.batches(100, (3, 8, 8))
+    assert len(images) == 6 * len(folders)
+    assert len(dataset.for_drift) > 0
+
+
+def test_no_images_or_no_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no images"):
-        open_dataset(f"imagefolder:{tmp_path}")
-    write_class(tmp_path / "cat", 3)
-    with pytest.raises(UsageError, match="holds 3 images of one class"):
         open_dataset(f"imagefolder:{tmp_path}")
     with pytest.raises(UsageError, match="is not a folder"):
         open_dataset(f"imagefolder:{tmp_path / 'none'}")

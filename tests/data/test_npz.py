@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -86,16 +87,19 @@ def test_class_names_come_from_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": None}, "has no array 'labels'"),
-        ({"images": None}, "has no array 'images'"),
+        ({"images": None}, "has no array 'images', nor one named as an input"),
+        ({"ids": LABELS[:7]}, "ids of .* has 7 rows for 40 images"),
+        ({"ids": np.array(["a"] * COUNT)}, "ids of .* store numbers, a row for each image"),
+        (
+            {"labels": np.array([[1], [2, 3]] * 20, object)},
+            "Python objects, .* padded to the longest",
+        ),
         ({"images": FLOATS.astype(np.float64)}, "images of .* are float64 40 x 3 x 6 x 5"),
         ({"images": BYTES.transpose(0, 3, 1, 2)}, "5 channels last"),
         ({"images": BYTES[:0], "labels": LABELS[:0]}, "holds no images"),
         ({"labels": LABELS[:-1]}, "one integer for each of the 40 images"),
-        ({"labels": LABELS.astype(np.float32)}, "one integer for each"),
         ({"labels": LABELS - 1}, "label 0 of .* is -1: labels must be 0 or more"),
         ({"classes": ["a", "b"]}, r"label 2 of .* is 2: labels must be in 0..1"),
-        ({"labels": LABELS * 0 + 3}, "all labels of .* are 3"),
         ({"split": LABELS}, "split of .* holds 3"),
         ({"mean": [0.1, 0.2]}, "mean of .* store one number a channel"),
         ({"std": [0.1, 0.2, 0.0]}, "std of .* store one number a channel"),
@@ -109,6 +113,48 @@ def test_arrays_that_can_not_be_are_refused(
     with pytest.raises(UsageError, match=message) as caught:
         open_dataset(write(tmp_path, **kept))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        (None, "has no labels"),
+        (LABELS * 0 + 3, "all labels of .* are 3"),
+        (LABELS.astype(np.float32), "labels of .* are float32 40, not one integer"),
+        (np.zeros((COUNT, 5, 4), np.float32), "labels of .* are float32 40 x 5 x 4, not one"),
+        (np.array(["stop", "go"] * 20), "labels of .* are <U4 40, not one"),
+    ],
+)
+def test_labels_that_are_no_classes_calibrate_with_all_images_and_tell_why_nothing_is_judged(
+    tmp_path: Path, labels: Any, reason: str
+) -> None:
+    arrays = {} if labels is None else {"labels": labels}
+    dataset = open_dataset(write(tmp_path, images=BYTES, **arrays))
+    assert re.search(reason, dataset.unjudged)
+    assert dataset.labelled == (labels is not None)
+    part = dataset.for_calibration(None, 100, judged=False)
+    assert sorted(part.indices) == list(range(COUNT))
+    if labels is not None:
+        np.testing.assert_array_equal(part.labels, labels[part.indices])
+    assert dataset.sha256
+    with pytest.raises(UsageError, match=reason):
+        dataset.require_classes(10)
+
+
+def test_calibration_takes_what_was_given_for_it_and_never_what_is_judged(tmp_path: Path) -> None:
+    dataset = open_dataset(write(tmp_path, images=BYTES, labels=LABELS))
+    taken = dataset.for_calibration(None, 100, judged=True)
+    assert len(taken) == COUNT - len(dataset.test)
+    assert not set(taken.indices) & set(dataset.test.indices)
+    assert len(dataset.for_calibration(None, 10, judged=True)) == 10
+    assert len(dataset.for_calibration(7, 100, judged=False)) == 7
+    split = np.arange(COUNT) // 20 + 1
+    divided = open_dataset(write(tmp_path, images=BYTES, labels=LABELS, split=split))
+    for judged in (True, False):
+        part = divided.for_calibration(None, 3, judged=judged)
+        np.testing.assert_array_equal(part.indices, np.arange(20))
+    with pytest.raises(UsageError, match="has 20 images, fewer than the 21 asked for"):
+        divided.for_calibration(21, 3, judged=True)
 
 
 def test_float_images_of_another_size_are_refused(tmp_path: Path) -> None:

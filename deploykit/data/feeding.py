@@ -1,0 +1,141 @@
+"""A part of a data set as a network takes it: a tensor for each of its inputs, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from deploykit.data.arrays import ArraySource
+from deploykit.errors import UsageError
+from deploykit.graph.values import make_values
+from deploykit.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from deploykit.data.dataset import Labels, Part
+    from deploykit.spec import TensorSpec
+
+    Feeds = dict[str, NDArray[Any]]
+
+
+def image_input(inputs: Sequence[TensorSpec]) -> tuple[TensorSpec, tuple[int, int, int]]:
+    """The one image input of a graph and its (C, H, W).
+
+    Raises:
+        UsageError: there are several inputs, or the one is not (batch, C, H, W) with known sizes.
+    """
+    if len(inputs) == 1 and (shape := image_shape(inputs[0])) is not None:
+        return inputs[0], shape
+    shapes = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in inputs)
+    raise UsageError(
+        f"a data set needs a graph with one image input (batch, C, H, W), this one has {shapes}: "
+        "store one array for each input in an npz, or leave the data set out"
+    )
+
+
+def image_shape(spec: TensorSpec) -> tuple[int, int, int] | None:
+    """Channels, height and width of an input that takes images, or None where it takes none."""
+    rest = spec.shape[1:]
+    if len(rest) != 3 or not all(isinstance(size, int) and size > 0 for size in rest):
+        return None
+    first, second, third = (int(size) for size in rest if size is not None)
+    return (third, first, second) if spec.layout == "NHWC" else (first, second, third)
+
+
+def as_input(spec: TensorSpec, images: NDArray[Any]) -> NDArray[Any]:
+    """Images (N, C, H, W) as an input takes them: in its type and layout."""
+    if spec.layout == "NHWC":
+        images = np.moveaxis(images, 1, 3)
+    return np.ascontiguousarray(images, dtype=spec.dtype)
+
+
+def feeds_of(
+    part: Part, inputs: Sequence[TensorSpec], batch_size: int, limit: int | None = None
+) -> Iterator[tuple[Feeds, Labels]]:
+    """Tensors for all inputs and labels, batch by batch; the last batch is as large as what is left.
+
+    An input gets the array of its name; the images go to the one input that takes images and has
+    none. What is left is made up where `--input` says how.
+
+    Args:
+        part: the images.
+        inputs: of the network; a batch may stand on any axis, the rows of arrays stand on the first.
+        batch_size: images at a time, at least 1.
+        limit: stop after that many images; None is all.
+
+    Raises:
+        UsageError: an input has no data, or data of another shape or type; as `Part.batches`.
+    """
+    source = part.source
+    arrays = source.arrays if isinstance(source, ArraySource) else {}
+    left = [spec for spec in inputs if spec.name not in arrays]
+    image = None
+    if not isinstance(source, ArraySource) or source.has_images:
+        image = _of_images(part, left)
+    left = [spec for spec in left if spec is not image]
+    named = [spec for spec in inputs if spec.name in arrays]
+    made_up = [spec for spec in left if spec.values]
+    if len(made_up) < len(left) or (image is None and not named):
+        spec = next((s for s in left if not s.values), inputs[0])
+        raise UsageError(
+            f"{part.name} has nothing for input {spec.name!r} {list(spec.shape)}, which takes no "
+            "images or is one of several: store an array of that name in an npz, or say with "
+            f"--input {spec.name}=... what it gets"
+        )
+    for spec in named:
+        _check_array(part.name, spec, arrays[spec.name].shape[1:], arrays[spec.name].dtype)
+    if image is not None and not named and not made_up:
+        shape = image_shape(image) or tuple(d for d in image.shape[1:] if isinstance(d, int))
+        for images, labels in part.batches(batch_size, shape, limit):  # type: ignore[arg-type]
+            yield {image.name: as_input(image, images)}, labels
+        return
+    total = len(part) if limit is None else min(limit, len(part))
+    generator = np.random.default_rng(0)
+    for start in range(0, total, max(1, batch_size)):
+        chosen = part.subset(np.arange(start, min(start + batch_size, total)))
+        feeds = {}
+        for spec in named:
+            assert isinstance(source, ArraySource)
+            feeds[spec.name] = _placed(spec, source.rows(spec.name, chosen.indices))
+        if image is not None:
+            shape = image_shape(image) or tuple(d for d in image.shape[1:] if isinstance(d, int))
+            images, _ = next(chosen.batches(len(chosen), shape))  # type: ignore[arg-type]
+            feeds[image.name] = as_input(image, images)
+        for spec in made_up:
+            feeds[spec.name] = make_values(spec, len(chosen), generator)
+        yield {spec.name: feeds[spec.name] for spec in inputs}, chosen.labels
+
+
+def _of_images(part: Part, left: Sequence[TensorSpec]) -> TensorSpec | None:
+    """Of the inputs that no array is named after, the one that gets the images."""
+    if len(left) == 1 and getattr(part.source, "any_rank", False):
+        return left[0]
+    images = [spec for spec in left if image_shape(spec) is not None]
+    if len(images) > 1:
+        raise UsageError(
+            f"images could go to {' and '.join(repr(spec.name) for spec in images)}: "
+            "store an array for each input under its name"
+        )
+    return images[0] if images else None
+
+
+def _check_array(name: str, spec: TensorSpec, row: tuple[int, ...], dtype: Any) -> None:
+    """Refuse an array whose rows are no entries of an input."""
+    axis = spec.batch_axis or 0
+    wanted = spec.with_batch(1)
+    entry = wanted[:axis] + wanted[axis + 1 :]
+    if row != entry:
+        raise UsageError(
+            f"a row of {spec.name} in {name} is {list(row)} but the network takes {list(entry)} for "
+            "each image: store it in that shape"
+        )
+    if np.dtype(spec.dtype).kind in "iub" and dtype.kind == "f":
+        raise UsageError(
+            f"{spec.name} in {name} is {dtype} but the network takes {spec.dtype}: store that type"
+        )
+
+
+def _placed(spec: TensorSpec, rows: NDArray[Any]) -> NDArray[Any]:
+    """Rows as an input takes them: in its type, on the axis of its batch."""
+    return np.ascontiguousarray(np.moveaxis(rows, 0, spec.batch_axis or 0), dtype=spec.dtype)

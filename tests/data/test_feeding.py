@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deploykit.data import open_dataset
+from deploykit.data.feeding import feeds_of
+from deploykit.errors import UsageError
+from deploykit.spec import TensorSpec
+
+COUNT = 10
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.standard_normal((COUNT, 3, 4, 5)).astype(np.float32)
+STATE = RANDOM.standard_normal((COUNT, 2, 6))
+IMAGE = TensorSpec("image", ("N", 3, 4, 5), "float32")
+HIDDEN = TensorSpec("h", (2, "N", 6), "float32")
+IDS = TensorSpec("ids", ("N", 7), "int64")
+
+
+def part(folder: Path, **arrays: Any) -> Any:
+    np.savez(folder / "own.npz", **arrays, split=np.full(COUNT, 2))
+    return open_dataset(f"npz:{folder / 'own.npz'}").test
+
+
+def whole(part: Any, inputs: Any, batch: int = 4) -> dict[str, Any]:
+    read = [feeds for feeds, _ in feeds_of(part, inputs, batch)]
+    axes = {spec.name: spec.batch_axis or 0 for spec in inputs}
+    return {n: np.concatenate([feeds[n] for feeds in read], axis=a) for n, a in axes.items()}
+
+
+def test_each_input_gets_the_array_of_its_name_on_the_axis_of_its_batch(tmp_path: Path) -> None:
+    ids = np.arange(70, dtype=np.int32).reshape(COUNT, 7)
+    feeds = whole(part(tmp_path, image=IMAGES, h=STATE, ids=ids), (IMAGE, HIDDEN, IDS))
+    np.testing.assert_array_equal(feeds["image"], IMAGES)
+    np.testing.assert_array_equal(feeds["h"], STATE.transpose(1, 0, 2).astype(np.float32))
+    np.testing.assert_array_equal(feeds["ids"], ids)
+    assert (feeds["h"].dtype, feeds["ids"].dtype) == (np.float32, np.int64)
+
+
+def test_images_go_to_the_input_that_takes_images(tmp_path: Path) -> None:
+    feeds = whole(part(tmp_path, images=IMAGES, h=STATE), (HIDDEN, IMAGE))
+    np.testing.assert_array_equal(feeds["image"], IMAGES)
+    assert feeds["h"].shape == (2, COUNT, 6)
+
+
+def test_channels_go_last_where_the_network_has_them_there(tmp_path: Path) -> None:
+    spec = TensorSpec("image", ("N", 4, 5, 3), "float32", layout="NHWC")
+    feeds = whole(part(tmp_path, images=IMAGES), (spec,))
+    np.testing.assert_array_equal(feeds["image"], IMAGES.transpose(0, 2, 3, 1))
+
+
+def test_one_row_is_for_all_images_and_values_can_be_made_up(tmp_path: Path) -> None:
+    lengths = TensorSpec("lengths", ("N", 1), "int64", values="constant(9)")
+    feeds = whole(part(tmp_path, image=IMAGES, h=STATE[:1]), (IMAGE, HIDDEN, lengths))
+    expected = np.repeat(STATE[:1], COUNT, 0).transpose(1, 0, 2).astype(np.float32)
+    np.testing.assert_array_equal(feeds["h"], expected)
+    np.testing.assert_array_equal(feeds["lengths"], np.full((COUNT, 1), 9))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"images": IMAGES}, "nothing for input 'h' .*store an array of that name"),
+        ({"images": IMAGES, "h": STATE[:, 0]}, "a row of h in .* but the network takes"),
+        ({"image": IMAGES, "h": STATE * np.nan}, "row 0 of h in npz:own.npz holds NaN"),
+    ],
+)
+def test_what_does_not_fit_is_refused(tmp_path: Path, arrays: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        whole(part(tmp_path, **arrays), (IMAGE, HIDDEN))
+    assert "\n" not in str(caught.value)
