@@ -95,6 +95,7 @@ FOR_HELP = {
     "deploykit.errors",
     "deploykit.report",
     "deploykit.spec",
+    "deploykit.text",
     "deploykit.workflow",
     "deploykit.workflow.choice",
     "deploykit.workflow.presets",
@@ -127,6 +128,7 @@ def test_the_help_lists_commands_and_imports_none_of_them():
         "deploykit.cli",
         "deploykit.cli.stdout",
         "deploykit.errors",
+        "deploykit.text",
     }
     assert not modules & SLOW
 
