@@ -10,6 +10,7 @@ graphs in bfloat16 unless told otherwise. Here the graph alone decides, and what
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
@@ -19,7 +20,11 @@ from typing import TYPE_CHECKING, Any
 from deploykit import env
 from deploykit.backends.base import BackendBase, Bound, SessionBase
 from deploykit.errors import BuildFailed, one_line
-from deploykit.lazy import install_line, np, openvino
+from deploykit.graph.compute_types import typed_products
+from deploykit.graph.nodes import node_name
+from deploykit.graph.operators import OPERATORS
+from deploykit.graph.view import GraphView
+from deploykit.lazy import install_line, np, onnx, openvino
 from deploykit.ort_session import native_name
 from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason, TensorSpec
 from deploykit.writing import output_errors
@@ -31,11 +36,20 @@ if TYPE_CHECKING:
 
 
 #: Kinds of layers that multiply, as the CPU plugin calls them.
-_MULTIPLYING = frozenset({"Convolution", "Deconvolution", "FullyConnected", "MatMul"})
+_MULTIPLYING = frozenset(
+    "Convolution Deconvolution FullyConnected MatMul RNNSeq RNNCell ScaledDotProductAttention".split()
+)
+#: What it calls a layer that it wrote code for, of several nodes.
+_GENERATED = "Subgraph"
 _NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
 #: What those are before compilation, as operators of a model.
 _PRODUCTS = frozenset({"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"})
 _SUFFIX = "/WithoutBiases"
+#: How it calls recurrent layers, which have no name of the graph's.
+_RECURRENT = re.compile(r"(LSTM|GRU|RNN)(Sequence|Cell)_\d+")
+#: Nodes that are looked through at most from what was merged behind a product back to it.
+_MERGED_BEHIND = 6
+_RECURRENT_OPERATORS = frozenset({"LSTM", "GRU", "RNN"})
 
 
 @cache
@@ -91,17 +105,69 @@ def compute_types(runtime_model: Any, products: Collection[str]) -> dict[str, li
 
     Args:
         runtime_model: of what was compiled.
-        products: of the graph; a layer is called by the first of them that went into it.
+        products: of the graph; a layer is called by the first of them that went into it, and one that the plugin
+            wrote code for stands for all of them.
     """
     by_type: dict[str, list[str]] = {}
     for layer in runtime_model.get_ops():
         facts = layer.get_rt_info()
-        if facts["layerType"].astype(str) not in _MULTIPLYING:
-            continue
+        layer_type = facts["layerType"].astype(str)
         raw = facts["runtimePrecision"].astype(str).lower()
         origins = facts["originalLayersNames"].astype(str).split(",")
-        name = next((o for o in origins if o in products), layer.get_friendly_name())
-        by_type.setdefault(_NAMES.get(raw, raw), []).append(name.removesuffix(_SUFFIX))
+        within = [origin for origin in origins if origin in products]
+        if layer_type == _GENERATED:
+            names = within
+        elif layer_type in _MULTIPLYING:
+            names = (within or [layer.get_friendly_name()])[:1]
+        else:
+            continue
+        for name in names:
+            by_type.setdefault(_NAMES.get(raw, raw), []).append(name.removesuffix(_SUFFIX))
+    return by_type
+
+
+def with_graph_names(
+    types: Mapping[str, Sequence[str]], graph: onnx.ModelProto
+) -> dict[str, list[str]]:
+    """The same with layers called by the products of the graph.
+
+    OpenVINO calls a layer by what was merged behind it, the last one by the output, and recurrent ones by numbers
+    in the order in which they run.
+    """
+    view = GraphView(graph)
+    found = [name for names in types.values() for name in names if _RECURRENT.match(name)]
+    wanted = [node_name(node) for node in view.nodes if node.op_type in _RECURRENT_OPERATORS]
+    called = dict(zip(found, wanted, strict=True)) if len(found) == len(wanted) else {}
+    return {
+        kind: [called.get(name) or _product_before(name, view) or name for name in names]
+        for kind, names in types.items()
+    }
+
+
+def _product_before(name: str, view: GraphView) -> str | None:
+    """The product that a node or tensor of that name is or comes from, a few nodes back."""
+    node = view.by_name.get(name) or view.producer(name)
+    for _ in range(_MERGED_BEHIND):
+        if node is None:
+            return None
+        operator = OPERATORS.get(node.op_type)
+        if operator is not None and operator.multiplies:
+            return node_name(node)
+        makers = [view.producer(source) for source in node.input if not view.is_fixed(source)]
+        node = makers[0] if len(makers) == 1 else None
+    return None
+
+
+def in_bodies(graph: onnx.ModelProto) -> dict[str, list[str]]:
+    """The products in bodies of If and Loop, which the compiled model does not list, by type.
+
+    Floats of any width are computed in FP32, as was asked for; what becomes of quantised ones nothing tells.
+    """
+    by_type: dict[str, list[str]] = {}
+    for node, kind, depth in typed_products(GraphView(graph)):
+        if depth:
+            listed = "fp32" if kind in ("fp32", "fp16", "bf16") else "unknown"
+            by_type.setdefault(listed, []).append(node_name(node))
     return by_type
 
 
@@ -143,7 +209,10 @@ class OpenVinoCpu(BackendBase):
         products = product_names(read_model)
         shapes = {spec.name: spec.with_batch(options.batch_opt) for spec in model.inputs}
         compiled = compile_for(read_model, shapes, max(1, int(env.usable_cores())))
-        types = compute_types(compiled.get_runtime_model(), products)
+        graph = onnx.load(str(model.path), load_external_data=False)
+        types = with_graph_names(compute_types(compiled.get_runtime_model(), products), graph)
+        for kind, names in in_bodies(graph).items():
+            types.setdefault(kind, []).extend(names)
         with output_errors("engine", path):
             shutil.copyfile(model.path, path)
         return {"compute_types": types, "host": self.host()}

@@ -30,6 +30,11 @@ _PRODUCTS = (
     "mv",
     "linear",
     "_scaled_dot_product",
+    # What the CPU has one kernel of: recurrent layers, whole attention blocks, bilinear layers.
+    "mkldnn_rnn_layer",
+    "_native_multi_head_attention",
+    "_transformer_encoder_layer_fwd",
+    "_trilinear",
 )
 _NAMES = {
     torch.float32: "fp32",

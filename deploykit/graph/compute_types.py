@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 from deploykit.graph.element_types import type_name
 from deploykit.graph.operators import OPERATORS, Arithmetic, Trait, has
@@ -27,30 +28,24 @@ def compute_types(source: GraphView | onnx.ModelProto) -> Counter[str]:
     operands computes in the type they dequantise from; with only its weight dequantised, it computes in
     floating point.
     """
-    return _counted(GraphView.of(source).expanded)
+    return Counter(kind for _, kind, _ in typed_products(GraphView.of(source).expanded))
 
 
-def _counted(view: GraphView) -> Counter[str]:
+def typed_products(view: GraphView, depth: int = 0) -> Iterator[tuple[onnx.NodeProto, str, int]]:
+    """The nodes that multiply, each with the type it computes in and in how many bodies it lies."""
     types = view.types
-    counts: Counter[str] = Counter()
     for node in view.nodes:
         operator = OPERATORS.get(node.op_type)
         if operator is not None and operator.arithmetic is Arithmetic.INTEGER:
-            counts["int8"] += 1
+            yield node, "int8", depth
         elif operator is not None and operator.multiplies:
-            data, weight = (
-                (_quantised_type(view, name) for name in node.input[:2])
-                if len(node.input) > 1
-                else (None, None)
-            )
-            if data is not None and weight is not None:
-                counts[type_name(data)] += 1
-            else:
-                known = next((types[name] for name in node.input[:2] if types.get(name)), None)
-                counts[type_name(known) if known else "unknown"] += 1
+            dequantised = [_quantised_type(view, name) for name in node.input[:2]]
+            known = next((types[name] for name in node.input[:2] if types.get(name)), None)
+            if len(dequantised) == 2 and None not in dequantised:
+                known = dequantised[0]
+            yield node, type_name(known) if known else "unknown", depth
         for body in view.bodies(node):
-            counts.update(_counted(body))
-    return counts
+            yield from typed_products(body, depth + 1)
 
 
 def precision_of(source: GraphView | onnx.ModelProto) -> str:

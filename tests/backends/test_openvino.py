@@ -6,8 +6,10 @@ import dataclasses
 import sys
 
 import numpy as np
+import onnx
 import pytest
 from backend_models import tiny_network
+from computing_models import attention, branches, loop, recurrent
 
 pytest.importorskip("openvino", reason="the extra openvino is not installed")
 
@@ -59,6 +61,23 @@ def test_the_precision_is_read_back_and_outputs_are_of_that_precision(
 
 def test_layers_are_called_by_the_nodes_they_come_from(tiny, built):
     assert set(built(tiny).manifest["compute_types"]["fp32"]) >= {"first", "second"}
+
+
+@pytest.mark.parametrize(
+    ("network", "names"),
+    [
+        (loop(), {"first_conv", "inner_conv", "last_conv"}),
+        (branches(), {"product_then", "product_else"}),
+        (attention(), {"scores", "values"}),
+        *((recurrent(operator), {"layer"}) for operator in ("LSTM", "GRU", "RNN")),
+    ],
+)
+def test_products_in_bodies_recurrent_layers_and_generated_code_are_found(
+    network, names, tmp_path, built
+):
+    onnx.save(network, tmp_path / "m.onnx")
+    types = built(open_model(tmp_path / "m.onnx")).manifest["compute_types"]
+    assert {kind: set(found) for kind, found in types.items()} == {"fp32": names}
 
 
 def test_what_is_computed_in_another_type_than_asked_for_is_refused(in_precision, built):

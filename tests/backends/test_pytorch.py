@@ -302,3 +302,16 @@ def test_an_engine_whose_network_changed_is_one_line(engine, tmp_path, monkeypat
     monkeypatch.setattr("deploykit.zoo.create", lambda spec, device="cpu": nn.Linear(1, 1))
     with pytest.raises(BuildFailed, match="as it is now"):
         EAGER.load(dataclasses.replace(engine, path=path))
+
+
+@pytest.mark.parametrize(
+    ("layer", "inputs"),
+    [
+        (torch.nn.LSTM(3, 5), (torch.zeros(4, 1, 3),)),
+        (torch.nn.MultiheadAttention(8, 2, batch_first=True), (torch.zeros(1, 4, 8),) * 3),
+        (torch.nn.TransformerEncoderLayer(8, 2, batch_first=True), (torch.zeros(1, 4, 8),)),
+        (torch.nn.Bilinear(3, 3, 2), (torch.zeros(1, 3),) * 2),
+    ],
+)
+def test_layers_that_have_one_kernel_are_seen(layer, inputs):
+    assert set(compute_types(layer.eval(), inputs)) == {"fp32"}
