@@ -100,13 +100,17 @@ def product_names(model: Any) -> frozenset[str]:
     )
 
 
-def compute_types(runtime_model: Any, products: Collection[str]) -> dict[str, list[str]]:
+def compute_types(
+    runtime_model: Any, products: Collection[str], quantised: Collection[str] = ()
+) -> dict[str, list[str]]:
     """The layers that multiply, by the type they take their data in.
 
     Args:
         runtime_model: of what was compiled.
         products: of the graph; a layer is called by the first of them that went into it, and one that the plugin
             wrote code for stands for all of them.
+        quantised: those that the graph writes in integers. What code was written for has the type of its first
+            input stated, which may be a mask: without integers in the graph it computes in FP32, as was asked for.
     """
     by_type: dict[str, list[str]] = {}
     for layer in runtime_model.get_ops():
@@ -122,7 +126,9 @@ def compute_types(runtime_model: Any, products: Collection[str]) -> dict[str, li
         else:
             continue
         for name in names:
-            by_type.setdefault(_NAMES.get(raw, raw), []).append(name.removesuffix(_SUFFIX))
+            floats = layer_type == _GENERATED and name not in quantised
+            kind = "fp32" if floats else _NAMES.get(raw, raw)
+            by_type.setdefault(kind, []).append(name.removesuffix(_SUFFIX))
     return by_type
 
 
@@ -156,6 +162,12 @@ def _product_before(name: str, view: GraphView) -> str | None:
         makers = [view.producer(source) for source in node.input if not view.is_fixed(source)]
         node = makers[0] if len(makers) == 1 else None
     return None
+
+
+def _quantised(graph: onnx.ModelProto) -> frozenset[str]:
+    """Names of the products, and of what they make, that a graph writes in integers."""
+    products = (node for node, kind, _ in typed_products(GraphView(graph)) if kind == "int8")
+    return frozenset(name for node in products for name in (node_name(node), node.output[0]))
 
 
 def in_bodies(graph: onnx.ModelProto) -> dict[str, list[str]]:
