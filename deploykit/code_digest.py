@@ -93,7 +93,7 @@ def _files_of(names: Iterable[str]) -> Iterator[Path]:
 @cache
 def _imports(file: Path) -> set[str]:
     """Full names of what a file imports; some may be names in a module rather than modules."""
-    text = file.read_text()
+    text = file.read_text(encoding="utf-8")
     package = [PACKAGE, *file.parent.relative_to(_ROOT).parts]
     names = set(_NAMED.findall(text))
     waiting: list[ast.AST] = [ast.parse(text)]

@@ -6,9 +6,8 @@ The graph runs on ONNX Runtime with its optimisations switched off, in a process
 
 from __future__ import annotations
 
+import contextlib
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from deploykit.graph.values import values_text
 from deploykit.lazy import np, onnx
 from deploykit.ort_session import input_specs, installed_version, open_session, session_options
 from deploykit.spec import OnnxModel, TensorSpec
+from deploykit.writing import draft_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -158,21 +158,19 @@ def write_npz(path: Path, arrays: Mapping[str, Any], *, compressed: bool) -> Non
         OutputFailed: the folder is missing, full or read-only.
     """
     save = np.savez_compressed if compressed else np.savez
-    temporary: str | None = None
+    temporary = draft_of(path)
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             save(file, **arrays)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except OSError as error:
         raise OutputFailed(
             f"can't write {path}: {(error.strerror or str(error)).lower()}; "
             "choose a folder that exists, can be written and has room"
         ) from error
     finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def compute_reference(model: Path, dataset: str | None, seed: int, batch: int = 1) -> Reference:

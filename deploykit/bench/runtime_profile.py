@@ -145,7 +145,7 @@ def profiled_and_plain(
         most = max(WARM_UP_RUNS, min(MAX_RUNS, MAX_EVENTS // max(1, len(names))))
         _sample_for(session, feeds, span_s, most)
         path = session.end_profile()
-        profile = read_profile(path.read_text(), names)
+        profile = read_profile(path.read_text(encoding="utf-8"), names)
         path.unlink()
         session.sample(feeds, WARM_UP_RUNS)
         plain = _sample_for(session, feeds, span_s)

@@ -87,8 +87,28 @@ def _stubs() -> list[click.Command]:
 
 def _with_examples(command: click.Command) -> click.Command:
     r"""Let click see the mark before examples: docstrings are raw, so theirs is a backslash and a b."""
-    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    text = command.help or _docstring(command)
+    command.help = text.replace("\\b\n", "\b\n")
     return command
+
+
+def _docstring(command: click.Command) -> str:
+    """The docstring of a command as its source has it: `python -OO` keeps none."""
+    import ast
+    import inspect
+
+    if command.callback is None:
+        return ""
+    function = inspect.unwrap(command.callback)
+    path = inspect.getsourcefile(function)
+    if path is None or not os.path.exists(path):  # noqa: PTH110 - pathlib is not needed else
+        return ""
+    with open(path, encoding="utf-8") as source:  # noqa: PTH123
+        tree = ast.parse(source.read())
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == function.__name__:
+            return ast.get_docstring(node) or ""
+    return ""
 
 
 @click.group(

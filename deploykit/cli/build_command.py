@@ -64,7 +64,7 @@ def command(
     store: str | None,
     outputs: Outputs,
     quiet: bool,
-) -> None:
+) -> int:
     r"""Build engines and check that each computes in the precision asked for.
 
     Engines lie in the store under a key over the graph, the options, the builder and the target; one that
@@ -77,7 +77,7 @@ def command(
     """
     from deploykit.cli.work.build import build
 
-    build(
+    return build(
         models,
         precision,
         target,

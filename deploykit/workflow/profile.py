@@ -20,6 +20,7 @@ from deploykit.errors import DeploykitError, OutputFailed
 from deploykit.row import Note, Row
 from deploykit.spec import BuildOptions, ModelSpec, Reason
 from deploykit.store import Store
+from deploykit.text import folder_name
 from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.configuration import Configuration, ProfileOptions
 from deploykit.workflow.cores import doubts, of_scenario
@@ -244,4 +245,6 @@ class Profiler:
             self.options.samples.mkdir(parents=True, exist_ok=True)
         name = "-".join(wanted.text.replace("/", "_").split())
         # Numbered, as configurations that differ in their weights alone have the same text.
-        return self.options.samples / f"{self.run_id}-{next(self._numbers):03}-{name}.npz"
+        return self.options.samples / folder_name(
+            f"{self.run_id}-{next(self._numbers):03}-{name}", ".npz"
+        )
