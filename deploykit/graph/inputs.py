@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from deploykit.errors import UsageError
@@ -100,6 +100,37 @@ def fix_batch(model: onnx.ModelProto, size: int) -> None:
         for dim in dims_of(value):
             if dim.dim_param and dim.dim_param in symbols:
                 _set(dim, size)
+
+
+def name_batch_of_outputs(
+    model: onnx.ModelProto, one: Mapping[str, Sequence[int]], two: Mapping[str, Sequence[int]]
+) -> bool:
+    """Call a nameless dimension of an output the batch where a run tells: of size 1 at batch 1 and 2 at batch 2.
+
+    Args:
+        model: that `take_inputs` has made definite, with a batch; it is changed in place.
+        one: shapes of the outputs at batch 1, by name.
+        two: the same at batch 2.
+
+    Returns:
+        Whether there was any.
+    """
+    graph = model.graph
+    batch = next((d.dim_param for v in graph_inputs(graph) for d in dims_of(v) if is_free(d)), "")
+    named = False
+    for value in graph.output:
+        first, second = one.get(value.name, ()), two.get(value.name, ())
+        shape = dims_of(value)
+        if len(first) != len(shape) or len(second) != len(shape):
+            continue
+        if not batch or any(dim.dim_param == batch for dim in shape):
+            continue
+        for axis, dim in enumerate(shape):
+            if is_free(dim) and (first[axis], second[axis]) == (1, 2):
+                _set(dim, batch)
+                named = True
+                break
+    return named
 
 
 # ---- what is said
@@ -280,23 +311,6 @@ def _write(model: onnx.ModelProto, dims: _Dims) -> None:
                 _set(dim, dims.sizes[name])
             elif dim.HasField("dim_value") and dim.dim_value < 0:
                 dim.ClearField("dim_value")
-    _name_batch_of_outputs(model, dims, batch)
-
-
-def _name_batch_of_outputs(model: onnx.ModelProto, dims: _Dims, batch: str) -> None:
-    """Call a nameless first dimension of an output the batch, where that had no name in the file either."""
-    if not any(_nameless(symbol) for symbol in dims.batch):
-        return
-    for value in model.graph.output:
-        shape = dims_of(value)
-        if any(dim.dim_param == batch for dim in shape):
-            continue
-        if (
-            shape
-            and is_free(shape[0])
-            and (not shape[0].dim_param or _nameless(shape[0].dim_param))
-        ):
-            _set(shape[0], batch)
 
 
 def _set(dim: Any, size: int | str) -> None:

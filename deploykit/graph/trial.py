@@ -14,13 +14,16 @@ from deploykit.graph.values import make_values
 from deploykit.lazy import np
 from deploykit.ort_session import input_specs, installed_version, open_session, session_options
 
+#: Shapes of tensors by name.
+Shapes = dict[str, tuple[int, ...]]
 
-def runs_at(model: Path, batches: Sequence[int]) -> list[str | None] | None:
+
+def runs_at(model: Path, batches: Sequence[int]) -> list[str | Shapes] | None:
     """Run a graph once at each of `batches`, on made-up inputs, its optimisations switched off.
 
     Returns:
-        For each batch what the runtime has against it, in one line, or None where it runs; None altogether where
-        there is no runtime to ask.
+        For each batch the shapes of its outputs by name, or what the runtime has against it, in one line; None
+        where there is no runtime to ask.
     """
     if installed_version() is None:
         return None
@@ -29,13 +32,14 @@ def runs_at(model: Path, batches: Sequence[int]) -> list[str | None] | None:
     except InvalidModel as error:
         return [str(error)] * len(batches)
     specs = input_specs(session)
-    said: list[str | None] = []
+    names = [value.name for value in session.get_outputs()]
+    said: list[str | Shapes] = []
     for batch in batches:
         generator = np.random.default_rng(0)
         feeds = {spec.name: make_values(spec, batch, generator) for spec in specs}
         try:
-            session.run(None, feeds)
-            said.append(None)
+            outputs = session.run(names, feeds)
+            said.append({n: np.shape(v) for n, v in zip(names, outputs, strict=True)})
         except (
             Exception
         ) as error:  # the runtime has an error class per status code, without a common base

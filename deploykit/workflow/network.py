@@ -15,7 +15,7 @@ from deploykit.code_digest import code_digest
 from deploykit.errors import UsageError
 from deploykit.graph.count import count_graph
 from deploykit.graph.export import export_model
-from deploykit.graph.inputs import fix_batch, spec_of, take_inputs
+from deploykit.graph.inputs import fix_batch, name_batch_of_outputs, spec_of, take_inputs
 from deploykit.graph.nodes import graph_inputs
 from deploykit.graph.read_write import describe, read_source, write_model
 from deploykit.graph.trial import runs_at
@@ -113,9 +113,9 @@ def _from_file(file: ModelFile, spec: ModelSpec | None, store: Store) -> Network
             digest = sha256
         else:
             digest = write_model(proto, path)
-        said = _try(proto, path, notes)
-        if said is not None:
-            notes.append(said)
+        before = _declared(proto)
+        notes += _try(proto, path, notes)
+        if _declared(proto) != before:
             digest = write_model(proto, path)
         facts = _describe(describe(proto, path, digest, source.spec))
         return facts | {
@@ -131,8 +131,10 @@ def _from_file(file: ModelFile, spec: ModelSpec | None, store: Store) -> Network
     return _network(store.produce(NetworkManifest, label, fields, "model.onnx", make), source.spec)
 
 
-def _try(model: onnx.ModelProto, path: Path, taken: Sequence[Note]) -> Note | None:
-    """Run what was written to `path`, and fix its batch, in the model alone, where it is free in name only.
+def _try(model: onnx.ModelProto, path: Path, taken: Sequence[Note]) -> list[Note]:
+    """Run what was written to `path`, and learn from it of the batch; what it tells is changed in the model alone.
+
+    A batch that is free in name only is fixed, and outputs that don't name theirs are told where it is.
 
     Args:
         model: the graph.
@@ -147,25 +149,30 @@ def _try(model: onnx.ModelProto, path: Path, taken: Sequence[Note]) -> Note | No
     """
     free = any(spec_of(value).dynamic_batch for value in graph_inputs(model.graph))
     if not free and not taken:
-        return None
+        return []
     found = runs_at(path, (1, 2) if free else (1,))
     if found is None:
-        return None
-    if found[0] is not None:
+        return []
+    if isinstance(found[0], str):
         if taken:
             raise UsageError(
                 f"the network does not run with what is {taken[0].text}: {found[0][:200]}: "
                 "give sizes with --shape or --dim"
             )
-        return None
-    if free and found[1] is not None:
-        fix_batch(model, 1)
-        return Note(
+        return []
+    if not free:
+        return []
+    if not isinstance(found[1], str):
+        name_batch_of_outputs(model, found[0], found[1])
+        return []
+    fix_batch(model, 1)
+    return [
+        Note(
             "inputs",
             "the batch is open in the file but fixed to 1 by what is inside",
             "export it again for other batches",
         )
-    return None
+    ]
 
 
 def _declared(model: onnx.ModelProto) -> tuple[bytes, ...]:

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.errors import UsageError
-from deploykit.graph.inputs import fix_batch, spec_of, take_inputs
+from deploykit.graph.inputs import fix_batch, name_batch_of_outputs, spec_of, take_inputs
 from deploykit.graph.nodes import graph_inputs
 from deploykit.spec import InputChoice, TensorSpec, stored_about, stored_inputs
 
@@ -106,7 +106,17 @@ def test_minus_one_and_zero_are_free(size):
         value.type.tensor_type.shape.dim[0].dim_value = size
     (spec,), said = taken(model)
     assert (spec.with_batch(6), said) == ((6, 3, 8, 8), "")
+    assert spec_of(model.graph.output[0]).shape == (None, 3, 8, 8)
+    assert name_batch_of_outputs(model, {"y": (1, 3, 8, 8)}, {"y": (2, 3, 8, 8)})
     assert spec_of(model.graph.output[0]).shape == ("batch", 3, 8, 8)
+
+
+def test_a_run_tells_on_which_axis_outputs_have_the_batch():
+    model = graph(("x", FLOAT, [None, 8]), outputs=(("y", FLOAT, [None, None, None]),))
+    take_inputs(model, InputChoice())
+    assert name_batch_of_outputs(model, {"y": (2, 1, 8)}, {"y": (2, 2, 8)})
+    assert spec_of(model.graph.output[0]).shape == (None, "batch", None)
+    assert not name_batch_of_outputs(model, {"y": (7, 1, 8)}, {"y": (9, 2, 8)})
 
 
 def test_dimensions_of_one_name_share_a_size_and_other_names_are_not_the_batch():
