@@ -11,6 +11,7 @@ from typing import Any
 
 from deploykit.errors import InvalidModel
 from deploykit.graph.nodes import attribute_graphs, captured_by, nodes_below, opset
+from deploykit.graph.opset_repairs import after_conversion, before_conversion
 from deploykit.graph.shapes import skeleton
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
@@ -242,6 +243,7 @@ def raise_opset(model: onnx.ModelProto, least: int, precision: str) -> dict[str,
     if present >= least:
         return {}
     light = skeleton(model)
+    linear = before_conversion(light.graph, present, least)
     try:
         converted = onnx.version_converter.convert_version(light, least)
     except Exception as error:
@@ -250,6 +252,7 @@ def raise_opset(model: onnx.ModelProto, least: int, precision: str) -> dict[str,
             f"opset {present} is too old for {precision} and can't be raised to {least} ({reason}); "
             f"export the model with opset {least} or newer"
         ) from error
+    after_conversion(converted.graph, linear)
     take_graph(model, converted)
     minimum = onnx.helper.find_min_ir_version_for(list(model.opset_import), ignore_unknown=True)
     model.ir_version = max(model.ir_version, minimum)

@@ -9,6 +9,7 @@ from typing import Any
 
 from deploykit import env
 from deploykit.code_digest import PACKAGE, code_digest
+from deploykit.errors import DriftFailed
 from deploykit.graph.precision import AS_IS, TARGETS, convert, find_recipe
 from deploykit.graph.recipes import PrecisionRecipe
 from deploykit.spec import OnnxModel
@@ -27,7 +28,8 @@ def convert_network(
     Raises:
         UnknownName: no such precision or target, or no node that is to be kept.
         UsageError: the precision needs calibration and there is no data for it.
-        DriftFailed: the graph's values don't fit the precision.
+        DriftFailed: the graph's values don't fit the precision; with `choice.strict`, those of some nodes,
+            which stay in fp32 otherwise.
     """
     recipe = find_recipe(precision, target)
     if precision == AS_IS:
@@ -63,9 +65,15 @@ def convert_network(
     label = f"{network.model.spec.label.replace(':', '.')}-{precision}"
     if not set(TARGETS) <= set(recipe.targets):  # another target's recipe may bear this name
         label += f"-{recipe.targets[0]}"
-    return model_of(
+    model = model_of(
         store.produce(GraphManifest, label, fields, "model.onnx", make), network.model.spec
     )
+    if choice.strict and model.recipe.get("kept_by_value"):
+        raise DriftFailed(
+            f"{network.model.spec.label}: {values_text(model)}; --strict refuses that: name them with --keep, "
+            "or leave it out"
+        )
+    return model
 
 
 def _own(recipe: PrecisionRecipe) -> tuple[str, ...]:

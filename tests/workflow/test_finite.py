@@ -76,3 +76,24 @@ def test_an_engine_that_does_not_run_is_one_line(build, tmp_path, monkeypatch):
     monkeypatch.setattr(OnnxRuntimeSession, "run", fail)
     with pytest.raises(BuildFailed, match="built the engine but can't run it: no such kernel"):
         build(write(tmp_path / "net.onnx", 1.0), "fp32")
+
+
+def test_a_strict_build_refuses_what_would_stay_in_fp32_by_itself(build, tmp_path):
+    from deploykit.workflow.convert import convert_network
+
+    nodes = [helper.make_node("Add", ["x", "eps"], ["a"]), helper.make_node("Log", ["a"], ["y"])]
+    ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", 4]) for n in "xy"]
+    tiny = numpy_helper.from_array(np.asarray(1e-10, np.float32), "eps")
+    graph = helper.make_graph(nodes, "g", ports[:1], ports[1:], [tiny])
+    path = tmp_path / "eps.onnx"
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), path
+    )
+    network = obtain_network(path, build.store)
+    lenient = CalibrationChoice(synthetic=True)
+    model = convert_network(network, "fp16", "cpu", lenient, build.store)
+    assert set(model.recipe["kept_by_value"]) == {"a", "y"}
+    with pytest.raises(DriftFailed, match=r"eps is 1e-10.*--strict"):
+        convert_network(
+            network, "fp16", "cpu", CalibrationChoice(synthetic=True, strict=True), build.store
+        )
