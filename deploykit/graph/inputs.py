@@ -31,6 +31,8 @@ _BATCH_NAMES = re.compile(
 )
 #: Names that converters invent for dimensions that had none.
 _INVENTED = re.compile(r"(unk__\d+|\?|s\d+|.*_dynamic_axes_\d+|DynamicDimension\.\d+)")
+#: What exporters write for a dimension that has no name.
+_PLACEHOLDERS = frozenset({"?", "*", "-1", "None", "none"})
 _SEQUENCE = re.compile(
     r"(?i)(t|l|s|time|seq.*|length|.*[_.](len|length|seq|time|steps|frames)|frames|steps)"
 )
@@ -77,6 +79,7 @@ def take_inputs(model: onnx.ModelProto, choice: InputChoice) -> list[Note]:
     Raises:
         UsageError: what is said names no input or dimension, contradicts the file, or does not suffice.
     """
+    _drop_placeholders(model)
     inputs = graph_inputs(model.graph)
     _shape_the_shapeless(inputs, choice)
     view = GraphView(model)
@@ -90,6 +93,15 @@ def take_inputs(model: onnx.ModelProto, choice: InputChoice) -> list[Note]:
     _write(model, dims)
     _write_values(model, view, choice, layouts)
     return notes
+
+
+def _drop_placeholders(model: onnx.ModelProto) -> None:
+    """Leave dimensions without a name that exporters call "?" or the like: two of them are not of one size."""
+    graph = model.graph
+    for value in [*graph.input, *graph.output, *graph.value_info]:
+        for dim in dims_of(value):
+            if dim.dim_param.strip() in _PLACEHOLDERS:
+                dim.Clear()
 
 
 def fix_batch(model: onnx.ModelProto, size: int) -> None:

@@ -170,3 +170,13 @@ def test_a_batch_can_be_fixed_in_inputs_and_outputs():
     fix_batch(model, 1)
     assert spec_of(model.graph.input[0]).shape == (1, 3)
     assert spec_of(model.graph.output[0]).shape == (20, 1, 11)
+
+
+@pytest.mark.parametrize("mark", ["?", "-1", "None"])
+def test_a_mark_for_no_name_is_no_name_that_two_dimensions_share(mark):
+    """A classifier of text lines that packages ship calls height and width "?"; they are not of one size."""
+    (spec,), _ = taken(
+        graph(("x", FLOAT, [mark, 3, mark, mark])), shapes=(("x", (None, 3, 48, 192)),)
+    )
+    assert spec.with_batch(1) == (1, 3, 48, 192)
+    assert spec.dynamic_batch
