@@ -196,12 +196,15 @@ def _set_shapes(builder: Any, config: Any, network: Any, options: BuildOptions) 
         shape = tuple(tensor.shape)
         if -1 not in shape:
             continue
-        if -1 in shape[1:]:
+        if shape.count(-1) > 1:
             raise UsageError(
                 f"input {tensor.name} has symbolic dimensions beyond the batch {shape}: "
-                "export it with fixed ones for TensorRT"
+                "give them sizes with --shape or --dim"
             )
-        low, best, high = ((n, *shape[1:]) for n in (1, options.batch_opt, options.batch_max))
+        low, best, high = (
+            tuple(n if size == -1 else size for size in shape)  # the batch, on whichever axis
+            for n in (1, options.batch_opt, options.batch_max)
+        )
         profile.set_shape(tensor.name, low, best, high)
         dynamic = True
     if dynamic:

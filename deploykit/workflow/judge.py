@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deploykit.backends import reference
+from deploykit.bench.feeds import fixed_batch
 from deploykit.bench.policy import Policy
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, run_worker
 from deploykit.code_digest import code_digest
@@ -102,7 +103,7 @@ def ensure_predictions(
     request = WorkerRequest(
         engine=built.engine.path.parent,
         backend=backend.name,
-        batch=next(iter(network.model.inputs[0].with_batch(1)), 1),
+        batch=fixed_batch(network.model.inputs) or 1,
         policy=_UNTIMED,
         accuracy=AccuracyRequest(dataset, predictions=path),
     )

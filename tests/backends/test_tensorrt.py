@@ -106,6 +106,19 @@ def test_symbolic_sizes_beyond_the_batch_are_refused(rtx, save, tmp_path):
         rtx.build(save(proto), BuildOptions(), tmp_path / "engine.plan")
 
 
+def test_a_batch_may_stand_on_any_axis(rtx, save, tmp_path):
+    made = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "time_major",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [5, "N", 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [5, "N", 4])],
+        [helper.make_tensor("w", TensorProto.FLOAT, [8, 4], [1.0] * 32)],
+    )
+    proto = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)])
+    facts = rtx.build(save(proto), BuildOptions(), tmp_path / "engine.plan")
+    assert set(facts["compute_types"]) == {"fp32"}
+
+
 def test_an_operator_that_tensorrt_lacks_is_named(rtx, save, tmp_path):
     graph = helper.make_graph(
         [helper.make_node("Det", ["x"], ["y"], "determinant")],
