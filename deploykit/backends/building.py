@@ -102,7 +102,7 @@ def left_over(
         model: that was built, with what its recipe kept.
         backend: that built it.
         types: nodes by the type that they compute in.
-        written: further types that the graph itself is written in.
+        written: types that the graph itself is written in, which a file that was not converted may mix.
 
     Raises:
         PrecisionMismatch: none computes in what was asked for, one in a narrower type, or one that was to be kept
@@ -112,7 +112,7 @@ def left_over(
     if wanted == AS_IS:
         return []
     accepted = {wanted, backend.emulated.get(wanted)} | (
-        set(written) if wanted in written else set()
+        set(written) if wanted in written and not model.recipe else set()
     )
     if set(types) != {"unknown"}:
         accepted.add("unknown")

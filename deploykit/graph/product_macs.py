@@ -14,7 +14,8 @@ from deploykit.lazy import onnx
 def product_macs(source: GraphView | onnx.ModelProto) -> dict[str, int | None]:
     """Multiply-accumulates by node, of one run at a batch of one; None where they are not known.
 
-    A node in the body of a Loop counts as often as it runs; nodes of the same name count together.
+    A node in the body of a Loop counts as often as it runs, of an If those of the branch that is counted; nodes of
+    the same name count together.
     """
     view = GraphView.of(source).expanded
     found: dict[str, int | None] = {}
@@ -36,9 +37,9 @@ def _products(
             yield node_name(node), None if macs is None or times is None else macs * times
         elif any(True for _ in attribute_graphs(node)):
             bodies = None if scope is None else scope.bodies.get(node.output[0])
-            if bodies is None:
-                for inner in view.bodies(node):
-                    yield from _products(inner, None, None)
+            for inner in view.bodies(node):  # a branch that is not among those that run works not
+                for name, _ in _products(inner, None, None):
+                    yield name, None if bodies is None else 0
             for body in bodies or ():
                 runs = times * body.times if times is not None and body.known else None
                 yield from _products(view_of(body, view), body.scope, runs)

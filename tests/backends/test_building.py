@@ -214,9 +214,9 @@ def test_the_manifest_says_all_that_a_reader_needs(tiny, tmp_path):
     assert manifest["target"] == "cpu"
     assert manifest["bytes"] == engine.path.stat().st_size
     assert manifest["build_s"] >= 0
-    assert manifest["inputs"] == [
-        {"name": "image", "shape": ["batch", 3, 16, 16], "dtype": "float32"}
-    ]
+    (image,) = manifest["inputs"]
+    assert (image["name"], image["dtype"]) == ("image", "float32")
+    assert image["shape"] == ["batch", 3, 16, 16]
     assert "calibration" in manifest
 
 
