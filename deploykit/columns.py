@@ -169,6 +169,11 @@ COLUMNS: tuple[Column, ...] = (
            "the output, or part of one, that is furthest from the reference", added=6),
     Column("drift_worst_snr_db", FLOAT, MEASURED, "its signal-to-noise ratio", unit="dB", added=6),
     Column("drift_state", TEXT, FACT, "ok, or poor where an output or a part of one is below 10 dB", added=6),
+    Column("metric", TEXT, SOFT, "the function of --metric", place=7, added=6, checked=_REPORTS),
+    Column("metric_value", FLOAT, MEASURED, "what it returned, its mean over the test images", added=6),
+    Column("metric_low", FLOAT, MEASURED, "lower end of its 95% bootstrap interval over images", added=6),
+    Column("metric_high", FLOAT, MEASURED, "upper end", added=6),
+    Column("metric_fp32", FLOAT, MEASURED, "the same of the fp32 network on the same images", added=6),
 )
 # fmt: on
 

@@ -12,6 +12,7 @@ from deploykit.stats import outliers, percentile
 if TYPE_CHECKING:
     from deploykit.bench.accuracy import Accuracy, Agreement
     from deploykit.bench.memory import HostMemory
+    from deploykit.bench.metric import Measured
     from deploykit.bench.output_drift import Drift
     from deploykit.bench.timing import Timing
 
@@ -145,6 +146,18 @@ def of_accuracy(
         columns["mcnemar_p"] = agreed.p_value
     few = Note("missing", "top5 is blank: there are fewer than 6 classes")
     return columns, [] if accuracy.top5 is not None else [few]
+
+
+def of_metric(name: str, found: Measured, dataset: str) -> dict[str, Any]:
+    """Columns of a metric of the user's own; that of the fp32 network is added by who knows it."""
+    return {
+        "dataset": dataset,
+        "metric": name,
+        "metric_value": found.value,
+        "metric_low": found.low,
+        "metric_high": found.high,
+        "test_images": found.images,
+    }
 
 
 def unreadable_note(unreadable: Sequence[str], part: str) -> Note:

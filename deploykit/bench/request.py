@@ -26,6 +26,7 @@ class AccuracyRequest:
         reference: .npz of predictions to agree with, as another worker wrote it.
         predictions: where to write those of this engine.
         scores: the output that holds class scores; None is the first that can.
+        metric: "module:function" of the user's own to compute; see `bench.metric`.
     """
 
     dataset: str
@@ -35,6 +36,7 @@ class AccuracyRequest:
     reference: Path | None = None
     predictions: Path | None = None
     scores: str | None = None
+    metric: str | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import backends
-from deploykit.bench import columns
+from deploykit.bench import columns, metric
 from deploykit.bench.accuracy import NoScores, agreement, evaluate
 from deploykit.bench.channel import serve
 from deploykit.bench.feeds import check_batch, synthetic
@@ -168,10 +168,23 @@ def _drift(
 def _accuracy(
     loaded: Loaded, wanted: AccuracyRequest, details: dict[str, Any]
 ) -> tuple[dict[str, Any], list[Note]]:
-    """Accuracy, or what keeps it from being told; never an error where the network is no classifier."""
+    """Accuracy and the user's metric, or what keeps accuracy from being told where the network is no classifier."""
     dataset = open_dataset(wanted.dataset)
     if wanted.part not in dataset.parts:
         raise UsageError(f"no part {wanted.part!r} in a data set: {', '.join(dataset.parts)}")
+    cells, notes = _class_accuracy(loaded, wanted, dataset, details)
+    if wanted.metric is not None:
+        session = loaded.sessions[0]
+        batch = min(wanted.batch, loaded.backend.largest_batch(loaded.engine) or wanted.batch)
+        feeds = feeds_of(dataset.parts[wanted.part], session.inputs, batch, wanted.limit)
+        found = metric.measure(wanted.metric, session, feeds, batch, labelled=dataset.labelled)
+        cells |= columns.of_metric(wanted.metric, found, f"{wanted.dataset}/{wanted.part}")
+    return cells, notes
+
+
+def _class_accuracy(
+    loaded: Loaded, wanted: AccuracyRequest, dataset: Dataset, details: dict[str, Any]
+) -> tuple[dict[str, Any], list[Note]]:
     output = find_scores(loaded.sessions[0].outputs, len(dataset.classes), wanted.scores)
     reason = dataset.unjudged or _no_classifier(loaded.sessions[0].outputs, output, dataset)
     if not reason and output is not None:

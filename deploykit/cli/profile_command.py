@@ -40,6 +40,12 @@ if TYPE_CHECKING:
     metavar="LIST",
     help="onnxruntime, openvino, torch, torch-compile, …",
 )
+@click.option("--scores", metavar="OUTPUT", help="Which output holds the class scores.")
+@click.option(
+    "--metric",
+    metavar="MODULE:FUNCTION",
+    help="Compute a measure of your own of (outputs by name, labels) on the test images of --data.",
+)
 @scenario_options
 @measuring_options
 @constraint_option
@@ -54,6 +60,8 @@ def command(
     models: tuple[str, ...],
     precision: tuple[str, ...] | None,
     backend: tuple[str, ...],
+    scores: str | None,
+    metric: str | None,
     scenarios: Scenarios,
     measuring: Measuring,
     constraint: Constraint | None,
@@ -76,6 +84,7 @@ def command(
     deploykit profile my.onnx --batch 1,8 --csv my.csv
     deploykit profile efficientnet_b0 --precision int8 --keep-drift 5
     deploykit profile lenet5 squeezenet1_0 --backend onnxruntime,torch,openvino --precision fp32,int8
+    deploykit profile detector.onnx --precision fp32,int8 --data npz:boxes.npz --metric iou:mean
     deploykit profile --preset vgg-listing
     deploykit profile squeezenet1_0 --threads 1 --streams 1,2
     deploykit profile squeezenet1_0 --rate 50/s,100/s --percentile 99
@@ -89,6 +98,8 @@ def command(
         models,
         precision,
         backend,
+        scores=scores,
+        metric=metric,
         scenarios=scenarios,
         measuring=measuring,
         constraint=constraint,

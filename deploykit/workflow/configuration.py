@@ -36,6 +36,8 @@ class ProfileOptions:
         samples: folder that keeps every row's raw samples, made if it is missing; None keeps none.
         report_folder: what the `samples` column is relative to.
         passes: what a run does: "forward", "forward_backward" on backends that can; a product with the rest.
+        scores: the output that holds class scores; None is the first that can.
+        metric: "module:function" of the user's own to compute on the test part; see `bench.metric`.
     """
 
     precisions: Sequence[str] = ()
@@ -52,6 +54,8 @@ class ProfileOptions:
     samples: Path | None = None
     report_folder: Path = Path()
     passes: Sequence[str] = (FORWARD,)
+    scores: str | None = None
+    metric: str | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from deploykit.backends import reference
 from deploykit.bench.feeds import fixed_batch
@@ -87,17 +90,15 @@ def is_reference(network: Network, built: Built, backend: str) -> bool:
     return backend == reference().name and built.model.sha256 == network.model.sha256
 
 
-def ensure_predictions(
-    network: Network, dataset: str, path: Path, store: Store, timeout_s: float | None
-) -> Path:
-    """The .npz of fp32's predictions on the test part, made on ONNX Runtime where it is not there yet.
+def judge_fp32(
+    network: Network, asked: AccuracyRequest, store: Store, timeout_s: float | None
+) -> Mapping[str, Any]:
+    """The columns that fp32 on ONNX Runtime gives for a question on data.
 
     Raises:
         DeploykitError: the fp32 engine can't be built or run, or the data can't be read.
-        OutputFailed: `path` can't be written.
+        OutputFailed: its predictions can't be written.
     """
-    if path.exists():
-        return path
     backend = reference()
     built = build_network(network, "fp32", backend, BuildOptions(), CalibrationChoice(), store)
     request = WorkerRequest(
@@ -105,7 +106,19 @@ def ensure_predictions(
         backend=backend.name,
         batch=fixed_batch(network.model.inputs) or 1,
         policy=_UNTIMED,
-        accuracy=AccuracyRequest(dataset, predictions=path),
+        accuracy=asked,
     )
-    run_worker(request, timeout_s)
-    return path
+    return run_worker(request, timeout_s).columns
+
+
+def ensure_predictions(
+    network: Network, asked: AccuracyRequest, path: Path, store: Store, timeout_s: float | None
+) -> Path | None:
+    """The .npz of fp32's predictions on the test part, made where it is not there yet; None where there are none.
+
+    Raises:
+        DeploykitError: as `judge_fp32`.
+    """
+    if not path.exists():
+        judge_fp32(network, replace(asked, metric=None, predictions=path), store, timeout_s)
+    return path if path.exists() else None

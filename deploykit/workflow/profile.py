@@ -14,12 +14,13 @@ from typing import Any
 from deploykit.backends import get
 from deploykit.backends.base import BackendBase
 from deploykit.bench.reference import make_reference
-from deploykit.bench.request import AccuracyRequest, WorkerRequest, run_worker
+from deploykit.bench.request import AccuracyRequest, WorkerRequest, WorkerResult, run_worker
 from deploykit.bench.scores import may_have_scores
+from deploykit.data import open_dataset
 from deploykit.errors import DeploykitError, OutputFailed
 from deploykit.row import Note, Row
 from deploykit.spec import BuildOptions, ModelSpec, Reason
-from deploykit.store import Store
+from deploykit.store import Store, key_of
 from deploykit.text import folder_name
 from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.configuration import Configuration, ProfileOptions
@@ -29,6 +30,7 @@ from deploykit.workflow.judge import (
     REFERENCE,
     ensure_predictions,
     is_reference,
+    judge_fp32,
     judged_on,
     outputs_name,
 )
@@ -70,6 +72,7 @@ class Profiler:
         self._numbers = itertools.count(1)
         self._roofline = Roofline(store.root)
         self._judged: set[Configuration] = set()
+        self._metrics: dict[str, float] = {}
         self._slower = SlowerThanFp32()
 
     def rows(self, wanted: Sequence[Configuration]) -> Iterator[Row]:
@@ -157,6 +160,8 @@ class Profiler:
             accuracy = self._accuracy(network, built, wanted.backend, dataset)
             request = replace(request, drift_reference=reference, accuracy=accuracy)
         result = run_worker(request, self.options.timeout_s)
+        itself = is_reference(network, built, wanted.backend)
+        row = row.plus(self._metric_fp32(network, result, request.accuracy, itself))
         self._judged.add(same)
         earlier = Note("missing", "drift and accuracy are in an earlier repeat's row")
         notes = [
@@ -211,17 +216,34 @@ class Profiler:
     ) -> AccuracyRequest | None:
         if dataset is None:
             return None
-        path = network.folder / outputs_name("predictions", dataset, PREDICTIONS)
+        scores, limit_s = self.options.scores, self.options.timeout_s
+        asked = AccuracyRequest(dataset, scores=scores, metric=self.options.metric)
+        what = f"predictions-{key_of({'scores': scores})[:8]}" if scores else "predictions"
+        path = network.folder / outputs_name(what, dataset, PREDICTIONS)
         if is_reference(network, built, backend):
-            return AccuracyRequest(dataset, predictions=path)
+            return replace(asked, predictions=path)
+        if not may_have_scores(network.model.outputs) or open_dataset(dataset).unjudged:
+            return asked
         if not path.exists():
             self.say(f"predictions of {network.model.spec.label} fp32")
-        if not may_have_scores(network.model.outputs):
-            return AccuracyRequest(dataset)
-        limit_s = self.options.timeout_s
-        return AccuracyRequest(
-            dataset, reference=ensure_predictions(network, dataset, path, self.store, limit_s)
-        )
+        found = ensure_predictions(network, asked, path, self.store, limit_s)
+        return replace(asked, reference=found)
+
+    def _metric_fp32(
+        self, network: Network, result: WorkerResult, asked: AccuracyRequest | None, itself: bool
+    ) -> dict[str, Any]:
+        """The fp32 network's value of the user's metric, computed once for a network and run."""
+        if asked is None or asked.metric is None:
+            return {}
+        key = network.model.sha256
+        if itself:
+            self._metrics[key] = result.columns["metric_value"]
+        elif key not in self._metrics:
+            self.say(f"{asked.metric} of {network.model.spec.label} fp32")
+            alone = replace(asked, reference=None, predictions=None)
+            fp32 = judge_fp32(network, alone, self.store, self.options.timeout_s)
+            self._metrics[key] = fp32["metric_value"]
+        return {"metric_fp32": self._metrics[key]}
 
     def _work(
         self, network: Network, built: Built, row: Row, wanted: Configuration

@@ -80,8 +80,14 @@ def input_shape_of_factory(spec: ModelSpec) -> tuple[int, int, int]:
     return _scaled((shape[0], shape[1], shape[2]), spec)
 
 
-def load_factory(name: str) -> Callable[..., Any]:
+def load_factory(
+    name: str, what: str = "a function that returns the network"
+) -> Callable[..., Any]:
     """Import the callable that `name`, "module:function", stands for; the current folder counts too.
+
+    Args:
+        name: of the callable.
+        what: it should be, for messages.
 
     Raises:
         UsageError: no such module or attribute, or it can't be called.
@@ -108,11 +114,9 @@ def load_factory(name: str) -> Callable[..., Any]:
         try:
             target = getattr(target, part)
         except AttributeError as error:
-            raise UsageError(
-                f"module {module_name!r} has no {path!r}: name a function that returns the network"
-            ) from error
+            raise UsageError(f"module {module_name!r} has no {path!r}: name {what}") from error
     if not callable(target):
-        raise UsageError(f"{name} is {_kind(target)}: name a function that returns the network")
+        raise UsageError(f"{name} is {_kind(target)}: name {what}")
     return target
 
 

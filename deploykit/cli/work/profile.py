@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ import click
 from deploykit.backends import get
 from deploykit.backends.base import check_offered
 from deploykit.bench.constraint import Constraint
+from deploykit.bench.metric import load_metric
 from deploykit.bench.policy import Policy
 from deploykit.cli.display import print_fields, print_json, print_rows
 from deploykit.cli.documents import csv_report
@@ -44,6 +46,8 @@ def profile(
     precision: tuple[str, ...] | None,
     backend: tuple[str, ...],
     *,
+    scores: str | None,
+    metric: str | None,
     scenarios: Scenarios,
     measuring: Measuring,
     constraint: Constraint | None,
@@ -57,6 +61,11 @@ def profile(
 ) -> int:
     """Do what the options ask for, once all of them are known to be possible; return the exit code."""
     check_choice(calibration)
+    if metric is not None:
+        if calibration.data is None:
+            raise UsageError("--metric is computed on test images: give --data DATASET")
+        load_metric(metric)
+        calibration = replace(calibration, judged=True)
     artifacts = open_store(store)
     if constraint is not None:
         check_constraint(constraint)
@@ -80,6 +89,8 @@ def profile(
         samples=measuring.samples_folder(outputs.csv),
         report_folder=Path(outputs.csv).parent if outputs.csv not in (None, STDOUT) else Path(),
         passes=runs.passes,
+        scores=scores,
+        metric=metric,
     )
     if runs.preset is not None and not models:
         models = find_preset(runs.preset).models
