@@ -80,7 +80,17 @@ def test_the_page_on_columns_is_made_from_them():
 def test_every_reader_has_the_whole_identity():
     for names in (COMPARED, CHECKED):
         assert {*IDENTITY_NAMES, *SOFT_NAMES, "status"} <= set(names)
-    network = {"model", "alpha", "rho", "weights", "macs", "dataset", "calibration", "inputs"}
+    network = {
+        "model",
+        "alpha",
+        "rho",
+        "weights",
+        "macs",
+        "dataset",
+        "calibration",
+        "inputs",
+        "metric",
+    }
     assert {*IDENTITY_NAMES, *SOFT_NAMES} - network <= set(SETTING_NAMES)
     assert set(SETTING_NAMES) <= set(checked_by("claims"))
 
@@ -89,7 +99,7 @@ def test_the_columns_of_a_comparison_keep_their_order():
     assert " ".join(IDENTITY_NAMES) == (
         "model alpha rho weights precision target backend batch streams rate_per_s kept pass env_id"
     )
-    assert " ".join(SOFT_NAMES) == "threads boundary dataset calibration macs inputs"
+    assert " ".join(SOFT_NAMES) == "threads boundary dataset calibration macs inputs metric"
 
 
 @pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
