@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
 
 from deploykit.errors import UsageError
 from deploykit.spec import Counts, OperatorCounts
@@ -102,6 +103,8 @@ _OTHERS = {
     "tril": "Trilu",
     "triu": "Trilu",
     "roll": "Concat",
+    "pixel_shuffle": "DepthToSpace",
+    "pixel_unshuffle": "SpaceToDepth",
     "index_put": "ScatterND",
     "fill": "Identity",
 }
@@ -174,7 +177,7 @@ def _run(
         if any(nn.parameter.is_lazy(p) for p in (*skeleton.parameters(), *skeleton.buffers())):
             skeleton(_example(skeleton, input_shape, device))  # gives lazy layers their shapes
         example = _example(skeleton, input_shape, device)
-        watch = _Watch()
+        watch = _Watch(skeleton)
         with watch:
             skeleton(example)
     return watch, skeleton
@@ -204,21 +207,38 @@ def _plain_attention() -> Iterator[None]:
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in PyTorch
-    """Sees every operator that PyTorch runs and adds up what it costs."""
+    """Sees every operator that PyTorch runs on more than weights, and adds up what it costs.
 
-    def __init__(self) -> None:
+    What is computed from weights alone (as spectral normalisation does) is none of an image's work, as in graphs.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.nodes: Counter[str] = Counter()
         self.macs: Counter[str] = Counter()
         self.activation_bytes: Counter[str] = Counter()
         self.uncounted: Counter[str] = Counter()
+        # Told by their memory, which views share.
+        held = (*module.parameters(), *module.buffers())
+        self._fixed = {_storage(tensor) for tensor in held}
+
+    def _is_fixed(self, args: Any, kwargs: Any, result: Any) -> bool:
+        """Whether an operator read weights and what is made of them alone; what it made is then fixed too."""
+        read = [t for t in tree_flatten((args, kwargs))[0] if isinstance(t, Tensor)]
+        made = {_storage(t) for t in tree_flatten(result)[0] if isinstance(t, Tensor)}
+        fixed = bool(read) and all(_storage(t) in self._fixed for t in read)
+        if fixed:
+            self._fixed |= made
+        else:
+            self._fixed -= made  # written to, or memory that something else had before
+        return fixed
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:  # the signature is PyTorch's
         result = func(*args, **(kwargs or {}))
         operator = func.overloadpacket.__name__
-        if operator in _VIEWS:
+        if self._is_fixed(args, kwargs, result) or operator in _VIEWS:
             return result
         if operator in _PRODUCTS or _ATTENTION.fullmatch(operator):
             name = _PRODUCTS.get(operator, "Attention")
@@ -237,6 +257,11 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in 
         if isinstance(output, Tensor):
             self.activation_bytes[name] += output.numel() * output.element_size()
         return result
+
+
+def _storage(tensor: Tensor) -> int:
+    """What tells the memory of a tensor from that of others."""
+    return int(tensor.untyped_storage()._cdata)
 
 
 def _macs(operator: str, args: Any, result: Any) -> int:
