@@ -239,3 +239,22 @@ def test_what_stands_for_a_normalisation_is_no_convolution(tmp_path):
     assert {kind: len(nodes) for kind, nodes in facts["compute_types"].items()} == {
         "fp32": convolutions
     }
+
+
+def test_what_it_saves_but_cant_load_again_is_saved_at_a_lower_level(save, tmp_path, monkeypatch):
+    from deploykit.backends import onnxruntime as backend
+
+    tried = []
+
+    def loads(path):
+        tried.append(path.read_bytes())
+        return len(tried) == 3
+
+    monkeypatch.setattr(backend, "_loads", loads)
+    monkeypatch.setattr(backend, "has_subgraphs", lambda head: True)
+    facts = backend.OnnxRuntimeCpu().build(
+        save(tiny_network()), BuildOptions(), tmp_path / "engine.onnx"
+    )
+    assert facts["optimisation"] == "basic"
+    assert tried[-1] == (tmp_path / "engine.onnx").read_bytes()
+    assert tried[0] != tried[-1]
