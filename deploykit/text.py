@@ -56,7 +56,8 @@ def folder_name(label: str, ending: str) -> str:
         safe = f"{head}~{encoded[-_TAIL_BYTES:].decode(errors='ignore')}"
     if safe.startswith((".", "-")):
         safe = f"_{safe}"  # neither hidden nor taken for an option
-    return f"{safe}{ending}"
+    # UTF-8 on the disk, whatever the locale: one that is narrower could not name it.
+    return os.fsdecode(f"{safe}{ending}".encode(errors="replace"))
 
 
 def _as_far_as_it_goes(error: UnicodeError) -> tuple[str | bytes, int]:

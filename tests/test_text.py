@@ -63,6 +63,13 @@ def test_no_character_ends_the_program_on_a_narrow_terminal(encoding):
     assert done.stdout == rb"5 - 6 \u5c42 \udcff" + b"\n"
 
 
+def test_folders_have_the_same_name_in_every_locale():
+    code = "import os; from deploykit.text import folder_name; "
+    code += r"print(os.fsencode(folder_name('\u00fc', '-0')))"
+    narrow = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    assert run(code, **narrow).stdout == run(code).stdout == rb"b'\xc3\xbc-0'" + b"\n"
+
+
 def test_closed_streams_lead_nowhere_and_their_numbers_go_to_no_other_file():
     code = "import os; print('x', file=sys.stderr); assert not sys.stdin.read(); "
     code += "assert os.open('/dev/null', os.O_RDONLY) > 2"

@@ -14,10 +14,11 @@ from deploykit import codec
 from deploykit.errors import InvalidModel, OutputFailed, UsageError
 from deploykit.graph.check import check
 from deploykit.graph.compute_types import precision_of
-from deploykit.graph.damage import drop_remarks
+from deploykit.graph.damage import drop_remarks, require_sound
 from deploykit.graph.declare import declare
 from deploykit.graph.external import embed, external_files
 from deploykit.graph.inputs import spec_of
+from deploykit.graph.probe import require_survivable
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 from deploykit.spec import ModelSpec, OnnxModel, stored_inputs
@@ -83,6 +84,10 @@ def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
     return read_source(path)[0]
 
 
+#: SHA-256 of the files that ONNX's inference is known to survive, in this process.
+_survived: set[str] = set()
+
+
 def read_source(path: str | os.PathLike[str]) -> tuple[onnx.ModelProto, str, bool]:
     """Read and check an ONNX file as `read_model`, and tell the file itself apart from what was read.
 
@@ -98,6 +103,10 @@ def read_source(path: str | os.PathLike[str]) -> tuple[onnx.ModelProto, str, boo
         parts = [sha256, *(file_sha256(file) for file in files)]
         sha256 = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     embed(model, path)
+    if sha256 not in _survived:
+        require_sound(model, path)
+        require_survivable(model, path)
+        _survived.add(sha256)
     declared = declare(model)
     check(model, path)
     return model, sha256, not (files or declared)
