@@ -17,8 +17,9 @@ from typing import Any
 
 from deploykit import env
 from deploykit.backends.base import BackendBase, SessionBase
-from deploykit.backends.tensorrt_layers import compute_types, parse_layers
+from deploykit.backends.tensorrt_layers import FLOAT_OR_QUANTISED, compute_types, parse_layers
 from deploykit.errors import BuildFailed, MissingDependency, UsageError, one_line
+from deploykit.graph.compute_types import typed_products
 from deploykit.graph.inline import inline_functions
 from deploykit.graph.operators import Trait, has
 from deploykit.graph.view import GraphView
@@ -109,8 +110,13 @@ class TensorRTBackend(BackendBase):
                 f"{self.name} {self.version()} gave no layer listing for {model.path.name}, so the "
                 "precision of the engine can't be read back; report this version of TensorRT"
             )
+        types = compute_types(layers, products)
+        # Recurrent layers and what lies in bodies: counted where the listing names them.
+        for kind, nodes in compute_types(layers, other_products(model.path)).items():
+            if kind in FLOAT_OR_QUANTISED:
+                types.setdefault(kind, []).extend(nodes)
         return {
-            "compute_types": compute_types(layers, products),
+            "compute_types": types,
             "layers": len(layers),
             "compute_capability": options.compute_capability or "default",
         }
@@ -225,6 +231,16 @@ def named_model(path: Path) -> tuple[bytes, list[str]]:
     view = GraphView(model)
     products = [n.name for n in view.nodes if has(n, Trait.PRODUCT) and not view.all_fixed(n)]
     return (bytes(model.SerializeToString()) if renamed else path.read_bytes()), products
+
+
+def other_products(path: Path) -> list[str]:
+    """Names of the nodes that multiply beside the products of the main graph: recurrent ones, those in bodies."""
+    view = GraphView(onnx.load(str(path), load_external_data=False))
+    return [
+        node.name
+        for node, _, depth in typed_products(view)
+        if node.name and (depth or not has(node, Trait.PRODUCT))
+    ]
 
 
 def tensorrt_rtx() -> TensorRTBackend:

@@ -25,6 +25,8 @@ _TYPE_NAMES = {
 }
 #: Bits of the types that products are computed in.
 _BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "int8": 8, "fp8": 8, "fp4": 4, "int4": 4}
+#: Their names: any other type is of indices or masks.
+FLOAT_OR_QUANTISED = frozenset(_BITS)
 #: Kinds of layers that multiply; a node can appear in others too (a cast or re-layout of its input).
 _MULTIPLYING = (
     "correlation",
@@ -70,7 +72,9 @@ def parse_layers(listing: str) -> list[EngineLayer]:
         inputs = re.search(r"Inputs: \[(.*?)\], (?:Constants|Outputs):", line)
         constants = re.search(r"Constants: \[(.*?)\], Outputs:", line)
         outputs = re.search(r"Outputs: \[(.*?)\], TacticName:", line)
-        nodes = re.findall(r"\[ONNX Layer: ([^\]]*)\]", line)
+        # Of a node in a body, the body and the node around it follow its name: "a | then (then_branch) | b (If)".
+        named = re.findall(r"\[ONNX Layer: ([^\]]*)\]", line)
+        nodes = [re.sub(r" \| \S.*\)$", "", name) for name in named]
         layers.append(
             EngineLayer(
                 name.group(1),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+import onnx
 import pytest
 from backend_models import tiny_network
+from computing_models import branches, recurrent
 from onnx import TensorProto, helper, numpy_helper
 
 from deploykit import env
@@ -15,6 +17,7 @@ from deploykit.backends.building import build_engine
 from deploykit.backends.tensorrt import TensorRTBackend
 from deploykit.errors import BuildFailed, MissingDependency, UsageError
 from deploykit.graph.precision import convert
+from deploykit.graph.read_write import open_model
 from deploykit.spec import BuildOptions, Engine, Reason
 from deploykit.store import Store
 
@@ -194,3 +197,14 @@ def test_running_needs_cuda_bindings_and_says_so(rtx, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     with pytest.raises(MissingDependency, match=r"CUDA's Python bindings: .*deploykit\[gpu\]"):
         rtx.load(Engine(tmp_path / "engine.plan", "", {}))
+
+
+@pytest.mark.parametrize(
+    ("network", "names"),
+    [(recurrent("LSTM"), {"layer"}), (branches(), {"product_then", "product_else"})],
+)
+def test_recurrent_layers_and_products_in_branches_are_seen(network, names, tmp_path):
+    onnx.save(network, tmp_path / "m.onnx")
+    model = open_model(tmp_path / "m.onnx")
+    types = get("tensorrt-rtx").build(model, BuildOptions(), tmp_path / "engine")["compute_types"]
+    assert {kind: set(found) for kind, found in types.items()} == {"fp32": names}
