@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+README = Path(__file__).parents[2] / "README.md"
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.standard_normal((30, 3, 8, 8)).astype(np.float32)
+MASKS = (RANDOM.random((30, 8, 8)) > 0.5).astype(np.uint8)
+WEIGHT = (RANDOM.standard_normal((1, 3, 3, 3)) / 5).astype(np.float32)
+
+
+@pytest.fixture
+def segmenter(tmp_path):
+    """Two inputs, an image and a bias for it; a mask and two scores come out."""
+    nodes = [
+        helper.make_node("Conv", ["image", "w"], ["c"], pads=[1, 1, 1, 1], name="conv"),
+        helper.make_node("Add", ["c", "bias"], ["d"]),
+        helper.make_node("Squeeze", ["d", "one"], ["mask"]),
+        helper.make_node("ReduceMax", ["d"], ["box"], axes=[1, 2], keepdims=0),
+    ]
+    values = {"w": WEIGHT, "one": np.array([1])}
+    graph = helper.make_graph(
+        nodes,
+        "segmenter",
+        [
+            helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, 8, 8]),
+            helper.make_tensor_value_info("bias", TensorProto.FLOAT, ["N", 1, 1, 1]),
+        ],
+        [
+            helper.make_tensor_value_info("mask", TensorProto.FLOAT, ["N", 8, 8]),
+            helper.make_tensor_value_info("box", TensorProto.FLOAT, ["N", 8]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in values.items()],
+    )
+    opset = [helper.make_opsetid("", 13)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "seg.onnx")
+    (source,) = re.findall(r"```python\n(# iou.py.*?)```", README.read_text(), re.S)
+    (tmp_path / "iou.py").write_text(source)
+    bias = RANDOM.standard_normal((30, 1, 1, 1)).astype(np.float32)
+    split = np.arange(30) % 3 // 2 + 1
+    np.savez(tmp_path / "own.npz", image=IMAGES, bias=bias, labels=MASKS, split=split)
+    return bias[split == 2], split
+
+
+def test_the_example_of_the_readme_measures_two_inputs_and_masks(run, tmp_path, segmenter):
+    import onnxruntime
+
+    bias, split = segmenter
+    options = ("--data", "npz:own.npz", "--metric", "iou:each", "--quick", "--no-roofline", "-q")
+    ended = run("profile", "seg.onnx", "--precision", "fp32,int8", *options, "--csv", "r.csv")
+    assert ended.code == 0, ended.err
+    with (tmp_path / "r.csv").open() as file:
+        fp32, int8 = csv.DictReader(file)
+    session = onnxruntime.InferenceSession(tmp_path / "seg.onnx")
+    mask = session.run(["mask"], {"image": IMAGES[split == 2], "bias": bias})[0] > 0
+    true = MASKS[split == 2] > 0
+    expected = ((mask & true).sum((1, 2)) / (mask | true).sum((1, 2))).mean()
+    assert float(fp32["metric_value"]) == pytest.approx(expected, rel=1e-5)
+    assert int8["metric_fp32"] == fp32["metric_fp32"] == fp32["metric_value"]
+    for row in (fp32, int8):
+        low, value, high = (float(row[f"metric_{one}"]) for one in ("low", "value", "high"))
+        assert low < value < high
+        assert (row["metric"], row["test_images"], row["top1"]) == ("iou:each", "10", "")
+        assert "top1 is blank: labels of own.npz are uint8 30 x 8 x 8" in row["reason"]
+    assert int8["calibration"] == "minmax, 20 images of npz:own.npz"
