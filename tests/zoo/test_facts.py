@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploykit import zoo
+from deploykit.errors import UsageError
 from deploykit.spec import ModelSpec
 from deploykit.zoo.catalogue import Architecture
 
@@ -34,7 +35,7 @@ def test_smallest_input_works_and_a_smaller_one_does_not(architecture: Architect
     module = zoo.create(ModelSpec(architecture.name), device="meta")
     smallest = architecture.min_resolution_px
     zoo.count_module(module, (architecture.channels, smallest, smallest))
-    with pytest.raises(RuntimeError):
+    with pytest.raises(UsageError):
         zoo.count_module(module, (architecture.channels, smallest - 1, smallest - 1))
 
 
