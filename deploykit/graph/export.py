@@ -38,7 +38,12 @@ OUTPUT_NAME = "logits"
 BATCH_NAME = "batch"
 
 #: The exporter tells on this logger, once per operator and export, that torchvision is absent.
-_NOISY_LOGGERS = ("torch.onnx._internal.exporter._registration", "torch.export", "onnxscript")
+_NOISY_LOGGERS = (
+    "torch.onnx._internal.exporter._registration",
+    "torch.export",
+    "torch.fx.experimental.symbolic_shapes",
+    "onnxscript",
+)
 
 #: Batch sizes to compare at: one image, and a batch that is neither 1 nor the tracing's 2.
 BATCHES = (1, 3)
