@@ -10,6 +10,7 @@ from deploykit.backends import get
 from deploykit.backends.base import FORWARD
 from deploykit.bench.policy import Policy
 from deploykit.bench.scenario import Scenario
+from deploykit.errors import UsageError
 from deploykit.spec import BuildOptions, ModelSpec
 from deploykit.workflow.as_is import default_precisions
 from deploykit.workflow.choice import CalibrationChoice
@@ -58,6 +59,11 @@ class ProfileOptions:
     metric: str | None = None
 
 
+def name_of(source: Source) -> str:
+    """A short name of a network for displays and messages."""
+    return source.label if isinstance(source, ModelSpec) else source.name
+
+
 @dataclass(frozen=True)
 class Configuration:
     """One row to be: which network, in which precision, on which backend, at which batch and scenario.
@@ -76,7 +82,7 @@ class Configuration:
     @property
     def text(self) -> str:
         """A short name for displays."""
-        name = self.source.label if isinstance(self.source, ModelSpec) else self.source.name
+        name = name_of(self.source)
         again = f"repeat {self.repeat}" if self.repeat > 1 else ""
         run_pass = self.run_pass if self.run_pass != FORWARD else ""
         how = (f"batch {self.batch}", self.scenario.text, run_pass, again)
@@ -89,9 +95,18 @@ def configurations(sources: Sequence[Source], options: ProfileOptions) -> list[C
 
     Repeats go round: what disturbs the machine for a while meets every configuration once rather than one
     of them every time.
+
+    Raises:
+        UsageError: a file that is quantised already was named, and no backend takes it as it is.
     """
     offers = {name: get(name).offered() for name in options.backends}
     wanted = {source: options.precisions or default_precisions(source) for source in sources}
+    for source, precisions in wanted.items():
+        if not options.precisions and not any(set(precisions) & set(o) for o in offers.values()):
+            raise UsageError(
+                f"{name_of(source)} is not in float32, and {' and '.join(offers)} can't take it {precisions[0]}: "
+                "choose another --backend"
+            )
     return [
         Configuration(source, precision, backend, batch, scenario, repeat, run_pass)
         for repeat in range(1, options.repeats + 1)

@@ -9,8 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from deploykit.errors import UsageError
 from deploykit.spec import ModelFile, ModelSpec
 from deploykit.workflow.as_is import default_precisions
+from deploykit.workflow.configuration import ProfileOptions, configurations
 
 
 def file(path: Path, node: onnx.NodeProto, weight: np.ndarray) -> ModelFile:
@@ -48,3 +50,17 @@ def test_networks_of_the_catalogue_and_files_that_are_none_are_asked_for_in_fp32
     assert default_precisions(ModelFile(tmp_path / "broken.onnx")) == ("fp32",)
     assert default_precisions(ModelFile(tmp_path / "missing.onnx")) == ("fp32",)
     assert default_precisions(ModelSpec("lenet5")) == ("fp32",)
+
+
+def test_a_backend_that_takes_no_such_file_is_said_rather_than_no_row_made(tmp_path: Path) -> None:
+    half = file(
+        tmp_path / "half.onnx",
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+        np.ones((4, 4), np.float16),
+    )
+    with pytest.raises(
+        UsageError, match=r"half\.onnx is not in float32, and torch can't take it as-is"
+    ):
+        configurations([half], ProfileOptions(backends=("torch",)))
+    both = configurations([half], ProfileOptions(backends=("torch", "onnxruntime")))
+    assert [(one.backend, one.precision) for one in both] == [("onnxruntime", "as-is")]
