@@ -97,7 +97,9 @@ class OnnxRuntimeCpu(BackendBase):
                     f"can't write the engine {path.name}: {reason}; free some space in the store, "
                     "or choose another with --store"
                 )
-            return BuildFailed(f"ONNX Runtime {self.version()} refuses {model.path.name}: {reason}")
+            return BuildFailed(
+                f"ONNX Runtime {self.version()} refuses {model.spec.label}: {reason}"
+            )
 
         head = without_weights(source)
         level = _save_optimised(source, path, name, refused, check=has_subgraphs(head))

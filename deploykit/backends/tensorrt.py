@@ -89,7 +89,7 @@ class TensorRTBackend(BackendBase):
         source, products = named_model(model.path)
         if not parser.parse(source):
             raise BuildFailed(
-                f"{self.name} {self.version()} refuses {model.path.name}: {_parser_errors(parser, log)}"
+                f"{self.name} {self.version()} refuses {model.spec.label}: {_parser_errors(parser, log)}"
             )
         del source
         config = builder.create_builder_config()
@@ -101,13 +101,13 @@ class TensorRTBackend(BackendBase):
         plan = builder.build_serialized_network(network, config)
         if plan is None:
             raise BuildFailed(
-                f"{self.name} {self.version()} can't build {model.path.name}: {log.last_error()}"
+                f"{self.name} {self.version()} can't build {model.spec.label}: {log.last_error()}"
             )
         path.write_bytes(plan)
         layers = parse_layers(log.layer_listing)
         if not layers:
             raise BuildFailed(
-                f"{self.name} {self.version()} gave no layer listing for {model.path.name}, so the "
+                f"{self.name} {self.version()} gave no layer listing for {model.spec.label}, so the "
                 "precision of the engine can't be read back; report this version of TensorRT"
             )
         types = compute_types(layers, products)

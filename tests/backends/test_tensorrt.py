@@ -54,7 +54,7 @@ def test_the_engine_is_one_that_its_runtime_takes_for_whole(rtx, tiny, tmp_path)
 
 def test_the_recipe_for_the_cpu_is_refused_in_one_line(rtx, in_precision, tmp_path):
     model = in_precision("int8", "cpu")
-    with pytest.raises(BuildFailed, match=r"tensorrt-rtx .* refuses int8-cpu\.onnx") as error:
+    with pytest.raises(BuildFailed, match=r"tensorrt-rtx .* refuses tiny") as error:
         build_engine(model, rtx, BuildOptions(), Store(tmp_path))
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
