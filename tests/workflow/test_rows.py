@@ -31,6 +31,12 @@ def body(op_type: str, **attributes: Any) -> onnx.GraphProto:
     return helper.make_graph(nodes, "body", *infos)
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These Loops have no end on made-up values: a trial of them tells nothing, however long it takes."""
+    monkeypatch.setattr("deploykit.graph.trial.LIMIT_S", 0.2)
+
+
 def network(op_type: str, folder: Path) -> Network:
     random = np.random.default_rng(0)
     weight = numpy_helper.from_array(random.normal(size=(3, 3, 1, 1)).astype(np.float32), "w")

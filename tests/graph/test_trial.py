@@ -1,0 +1,41 @@
+"""A trial run tells shapes or what the runtime has against it, and ends where the network does not."""
+
+from __future__ import annotations
+
+import time
+
+import onnx
+from onnx import TensorProto, helper
+
+from deploykit.graph.trial import runs_at
+
+
+def save(path, nodes, shape=("N", 4)):
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+def test_it_tells_the_shapes_of_each_batch(tmp_path):
+    path = save(tmp_path / "m.onnx", [helper.make_node("Relu", ["x"], ["y"])])
+    assert runs_at(path, (1, 3)) == [{"y": (1, 4)}, {"y": (3, 4)}]
+
+
+def test_a_network_without_an_end_tells_nothing_and_does_not_hang(tmp_path):
+    scalar = [helper.make_tensor_value_info(n, t, []) for n, t in (("i", 7), ("c", 9), ("on", 9))]
+    state = [helper.make_tensor_value_info(n, 1, [1, 4]) for n in ("s", "t")]
+    nodes = [
+        helper.make_node("Identity", ["c"], ["on"]),
+        helper.make_node("Relu", ["s"], ["t"]),
+    ]
+    body = helper.make_graph(nodes, "body", [*scalar[:2], state[0]], [scalar[2], state[1]])
+    true = helper.make_node(
+        "Constant", [], ["go"], value=helper.make_tensor("v", TensorProto.BOOL, [], [True])
+    )
+    loop = helper.make_node("Loop", ["", "go", "x"], ["y"], body=body)
+    path = save(tmp_path / "endless.onnx", [true, loop], (1, 4))
+    start_s = time.monotonic()
+    assert runs_at(path, (1,), limit_s=0.2) is None
+    assert time.monotonic() - start_s < 60
