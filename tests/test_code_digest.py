@@ -15,7 +15,7 @@ ROOT = Path(module.__file__).parent
 
 #: What makes each kind of artifact, as the workflow asks for it.
 GRAPH = ("deploykit.workflow.network", "deploykit.zoo")
-CONVERTED = ("deploykit.graph.precision",)
+CONVERTED = ("deploykit.graph.precision", "deploykit.graph.calibrate.synthetic")
 
 FILES = {
     "made/__init__.py": "",

@@ -44,7 +44,9 @@ def convert_network(
         "calibration": calibration.facts() if calibration else None,
         "keep": keep_facts(choice.keep, choice.data or network.dataset),
         "versions": {name: env.package_version(name) for name in ("onnx", "onnxruntime")},
-        "code": code_digest("deploykit.graph.precision", *_own(recipe)),
+        "code": code_digest(
+            "deploykit.graph.precision", "deploykit.graph.calibrate.synthetic", *_own(recipe)
+        ),
     }
     if recipe.origin:  # the code of other packages' recipes is in no digest
         fields["recipe_origin"] = recipe.origin

@@ -163,7 +163,7 @@ def test_what_a_backend_need_not_say_has_a_default(tmp_path):
     assert backend.prepare() is None
     assert backend.largest_batch(engine) is None
     assert backend.recipes() == ()
-    assert backend.offered() == ["fp32", "fp16", "int8"]
+    assert backend.offered() == ["fp32", "fp16", "int8", "as-is"]
     assert backend.load(engine) == (tmp_path, None, "forward")
     with Recorder() as session:
         assert (session.boundary, session.threads) == ("end_to_end", None)

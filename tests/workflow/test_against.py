@@ -7,7 +7,7 @@ import pytest
 
 from deploykit.bench.scenario import Scenario
 from deploykit.errors import UnknownName, UsageError
-from deploykit.spec import ModelSpec
+from deploykit.spec import ModelFile, ModelSpec
 from deploykit.workflow.against import check_sides, other_side
 from deploykit.workflow.configuration import Configuration
 
@@ -27,7 +27,7 @@ def test_an_option_set_changes_what_it_names():
 def test_a_name_or_a_file_is_another_network(tmp_path: Path):
     assert other_side("squeezenet", HEAD).source == ModelSpec("squeezenet1_0")
     (tmp_path / "own.onnx").write_bytes(b"")
-    assert other_side(str(tmp_path / "own.onnx"), HEAD).source == tmp_path / "own.onnx"
+    assert other_side(str(tmp_path / "own.onnx"), HEAD).source == ModelFile(tmp_path / "own.onnx")
 
 
 def test_a_folder_with_a_manifest_is_an_engine(tmp_path: Path):
