@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -152,7 +153,7 @@ class Least(BackendBase):
         raise NotImplementedError
 
     def open(self, engine, threads, run_pass):
-        return engine.path, threads, run_pass
+        return SimpleNamespace(asked=(engine.path, threads, run_pass), inputs=())
 
 
 def test_what_a_backend_need_not_say_has_a_default(tmp_path):
@@ -164,7 +165,7 @@ def test_what_a_backend_need_not_say_has_a_default(tmp_path):
     assert backend.largest_batch(engine) is None
     assert backend.recipes() == ()
     assert backend.offered() == ["fp32", "fp16", "int8", "as-is"]
-    assert backend.load(engine) == (tmp_path, None, "forward")
+    assert backend.load(engine).asked == (tmp_path, None, "forward")
     with Recorder() as session:
         assert (session.boundary, session.threads) == ("end_to_end", None)
         assert (session.compile_s, session.notes) == (None, ())
