@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import logging
 import os
 import warnings
@@ -148,12 +149,14 @@ def require_exporter() -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
+    """Keep what PyTorch's exporter logs, warns of and prints off stderr: its error says what is wrong."""
     loggers = [logging.getLogger(name) for name in _NOISY_LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        # On a branch on values it prints the graph as far as it came, pages of it.
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -230,10 +230,13 @@ class Breaks(nn.Module):
         ("raises", "no such weather"),
     ],
 )
-def test_networks_that_cannot_be_exported_say_why(how: str, said: str, tmp_path: Path) -> None:
+def test_networks_that_cannot_be_exported_say_why(
+    how: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(BuildFailed, match=re.escape(said)) as caught:
         export_module(Breaks(how), (3, 2, 2), tmp_path / "net.onnx", ModelSpec("net"))
     assert "\n" not in str(caught.value)
+    assert capsys.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == []
 
 
