@@ -13,7 +13,7 @@ from deploykit.graph.check import structure_problem
 from deploykit.graph.element_types import ElementType
 from deploykit.graph.inline import inline_functions
 from deploykit.graph.nodes import all_nodes, all_tensors, node_name
-from deploykit.graph.operators import OPERATORS, Arithmetic, Kind
+from deploykit.graph.operators import is_quantised
 from deploykit.graph.precision import floats, int8_cpu, tensorrt
 from deploykit.graph.precision.recipe import KeepRules, needs
 from deploykit.graph.read_write import describe, read_model, save_model, set_origin
@@ -150,13 +150,6 @@ def convert(
     return replace(describe(proto, path, sha256, model.spec, full), precision=precision)
 
 
-def _is_quantised(node: onnx.NodeProto) -> bool:
-    operator = OPERATORS.get(node.op_type)
-    return operator is not None and (
-        operator.kind is Kind.QUANTISATION or operator.arithmetic is Arithmetic.INTEGER
-    )
-
-
 def is_reduced(proto: onnx.ModelProto) -> bool:
     """Whether a model is in less than float32 already: quantised, or with weights of 16 bits."""
     return _reduced(proto) is not None
@@ -164,7 +157,7 @@ def is_reduced(proto: onnx.ModelProto) -> bool:
 
 def _reduced(proto: onnx.ModelProto) -> str | None:
     for node in all_nodes(proto):
-        if _is_quantised(node):
+        if is_quantised(node):
             return f"is quantised already ({node.op_type} node {node_name(node)!r})"
     for tensor in all_tensors(proto):
         if tensor.data_type in (ElementType.FLOAT16, ElementType.BFLOAT16) and len(tensor.dims) > 1:

@@ -9,7 +9,7 @@ from onnx import numpy_helper
 from precision_nets import NETS, calibration, cosine, depthwise, fire, images, residual, run, stored
 
 from deploykit.errors import DriftFailed, InvalidModel, UnknownName, UsageError
-from deploykit.graph import precision as recipes
+from deploykit.graph.operators import is_quantised
 from deploykit.graph.precision import TARGETS, KeepRules, convert, find_recipe, precisions
 from deploykit.graph.read_write import open_model
 
@@ -104,7 +104,7 @@ def test_a_quantised_model_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_any_operator_on_integers_makes_a_quantised_model(op_type: str, quantised: bool) -> None:
-    assert recipes._is_quantised(onnx.helper.make_node(op_type, ["x"], ["y"])) is quantised
+    assert is_quantised(onnx.helper.make_node(op_type, ["x"], ["y"])) is quantised
 
 
 def test_a_half_precision_model_is_refused(tmp_path: Path) -> None:
