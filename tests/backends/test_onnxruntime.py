@@ -21,7 +21,7 @@ from deploykit.backends.onnxruntime import (
 )
 from deploykit.backends.onnxruntime_types import read_back
 from deploykit.errors import BuildFailed, MissingDependency
-from deploykit.spec import BuildOptions, Engine
+from deploykit.spec import BuildOptions, Engine, ModelSpec
 from deploykit.store import Store
 
 BACKEND = OnnxRuntimeCpu()
@@ -137,8 +137,8 @@ def test_a_graph_that_the_runtime_refuses_is_one_line(tiny, tmp_path):
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("some.where", 1)]
     path = tmp_path / "odd.onnx"
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
-    model = dataclasses.replace(tiny, path=path)
-    with pytest.raises(BuildFailed, match=r"refuses odd\.onnx: .*Nonsense") as error:
+    model = dataclasses.replace(tiny, path=path, spec=ModelSpec("odd", weights="file"))
+    with pytest.raises(BuildFailed, match=r"refuses odd: .*Nonsense") as error:
         BACKEND.build(model, BuildOptions(), tmp_path / "engine.onnx")
     assert "\n" not in str(error.value)
     assert error.value.exit_code == 4
