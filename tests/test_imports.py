@@ -44,7 +44,7 @@ def heavy_imports(code: str) -> str:
         "deploykit.report.csv",
         "deploykit.report.views",
         "deploykit.claims",
-        "deploykit.claims.evaluate",
+        "deploykit.claims.claim",
         "deploykit.backends",
         "deploykit.backends.onnxruntime",
         "deploykit.backends.tensorrt",

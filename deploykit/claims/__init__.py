@@ -2,17 +2,28 @@
 
 `claims.toml` holds what people say and by which check, with which arguments, it is decided; `checks` holds the
 checks. No verdict is stored. Importing this package and listing the claims imports neither torch, onnx nor numpy;
-importing it imports none of the checks either, which come with the first of its names that is used.
+importing it and listing what is claimed imports none of the checks either, which come with the first of the
+names that need them.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+import tomllib
+from importlib.resources import files
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from deploykit.claims.claim import VERDICTS, Claim, list_claims, parse_claims, read_claims
-    from deploykit.claims.evaluate import evaluate_claim, evaluate_claims, failure
+    from deploykit.claims.claim import (
+        VERDICTS,
+        Claim,
+        evaluate_claim,
+        evaluate_claims,
+        failure,
+        list_claims,
+        parse_claims,
+        read_claims,
+    )
     from deploykit.claims.verdict import Outcome, PartResult, Verdict
 
 __all__ = [
@@ -20,20 +31,21 @@ __all__ = [
     "Claim",
     "Outcome",
     "PartResult",
+    "Statement",
     "Verdict",
     "evaluate_claim",
     "evaluate_claims",
     "failure",
     "list_claims",
+    "list_statements",
     "parse_claims",
     "read_claims",
+    "stored_text",
 ]
 
-_PLACES = {
-    **dict.fromkeys(("VERDICTS", "Claim", "list_claims", "parse_claims", "read_claims"), "claim"),
-    **dict.fromkeys(("evaluate_claim", "evaluate_claims", "failure"), "evaluate"),
-    **dict.fromkeys(("Outcome", "PartResult", "Verdict"), "verdict"),
-}
+_PLACES = dict.fromkeys(__all__, "claim") | dict.fromkeys(
+    ("Outcome", "PartResult", "Verdict"), "verdict"
+)
 
 
 def __getattr__(name: str) -> object:
@@ -41,3 +53,28 @@ def __getattr__(name: str) -> object:
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+
+
+class Statement(NamedTuple):
+    """A claim as people state it.
+
+    Attributes:
+        id: what `deploykit claims ID` takes.
+        statement: the claim, in a sentence.
+        source: which kind of document says so, and the paper it goes back to.
+    """
+
+    id: str
+    statement: str
+    source: str
+
+
+def stored_text() -> str:
+    """The project's own claims, as TOML."""
+    return files(__package__).joinpath("claims.toml").read_text(encoding="utf-8")
+
+
+def list_statements() -> list[Statement]:
+    """What the project's own claims say, in the order of claims.toml; no check is imported."""
+    tables = tomllib.loads(stored_text())["claim"]
+    return [Statement(*(table[name] for name in Statement._fields)) for table in tables]

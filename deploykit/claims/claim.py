@@ -1,20 +1,21 @@
-"""What is claimed: the entries of claims.toml, and of files like it."""
+"""Claims: the entries of claims.toml and of files like it, and their verdicts, computed when they are asked for."""
 
 from __future__ import annotations
 
 import functools
+import time
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import deploykit.claims.checks  # noqa: F401  registers them
-from deploykit.claims.check import OF_CLAIM, find_check, typed
-from deploykit.claims.measured import MeasuredRow
-from deploykit.claims.statements import stored_text
-from deploykit.claims.verdict import Outcome
-from deploykit.errors import UsageError
+from deploykit.claims import stored_text
+from deploykit.claims.check import OF_CLAIM, MeasuredRow, find_check, measured_rows, typed
+from deploykit.claims.verdict import Outcome, PartResult, Verdict
+from deploykit.errors import CheckFailed, DeploykitError, MissingDependency, UnknownName, UsageError
+from deploykit.row import Row
 
 #: What a claim can come out as.
 VERDICTS = ("confirmed", "refuted", "partly", "undecided")
@@ -142,3 +143,69 @@ def _stored() -> tuple[Claim, ...]:
 def list_claims() -> list[Claim]:
     """All claims of the project, in the order of claims.toml; neither torch nor onnx nor numpy is imported."""
     return list(_stored())
+
+
+def evaluate_claims(
+    ids: Iterable[str] | None = None,
+    rows: Iterable[Row] | None = None,
+    *,
+    claims: Sequence[Claim] | None = None,
+) -> list[Verdict]:
+    """Evaluate claims and say what came out, one verdict each.
+
+    Args:
+        ids: which, in this order; None for all.
+        rows: what was measured. Without it the parts of a
+            claim that are about time stay undecided and the explanation says "not measured".
+        claims: those to choose from, as `read_claims` reads them; None for the project's own.
+
+    A claim whose check needs a package that isn't installed is "undecided", `missing` saying what to install.
+
+    Raises:
+        UnknownName: there is no such claim.
+    """
+    chosen = _chosen(ids, list_claims() if claims is None else claims)
+    measured = measured_rows(rows)
+    return [evaluate_claim(claim, measured) for claim in chosen]
+
+
+def evaluate_claim(claim: Claim, rows: Sequence[MeasuredRow] = ()) -> Verdict:
+    """Evaluate one claim, which need not be of claims.toml."""
+    start = time.perf_counter()
+    missing = ""
+    try:
+        outcome = claim.decide(rows)
+    except MissingDependency as error:
+        missing = str(error)
+        outcome = Outcome([PartResult(claim.about, None)], None, f"Not checked: {missing}.")
+    return Verdict(claim, outcome, time.perf_counter() - start, missing)
+
+
+def failure(verdicts: Iterable[Verdict]) -> DeploykitError | None:
+    """The error that a command should end with, or None when every verdict is as expected.
+
+    CheckFailed (exit code 1) names the verdicts that surprise; MissingDependency (3) where the only trouble is
+    that something isn't installed.
+    """
+    surprises = [verdict for verdict in verdicts if not verdict.as_expected]
+    wrong = [verdict for verdict in surprises if not verdict.missing]
+    if wrong:
+        named = ", ".join(
+            f"{verdict.claim.id} is {verdict.verdict}, not {' or '.join(verdict.claim.expected)}"
+            for verdict in wrong
+        )
+        return CheckFailed(f"unexpected verdict: {named}; see the explanation")
+    if surprises:
+        return MissingDependency(f"{len(surprises)} claims not checked: {surprises[0].missing}")
+    return None
+
+
+def _chosen(ids: Iterable[str] | None, claims: Sequence[Claim]) -> list[Claim]:
+    if ids is None:
+        return list(claims)
+    by_id = {claim.id: claim for claim in claims}
+    chosen = list(dict.fromkeys(ids))
+    for name in chosen:
+        if name not in by_id:
+            raise UnknownName("claim", name, by_id, "see `deploykit claims --list`")
+    return [by_id[name] for name in chosen]

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from deploykit import zoo
 from deploykit.bench.policy import Policy
 from deploykit.bench.scenario import Scenario
-from deploykit.claims import evaluate_claims, table
+from deploykit.claims import evaluate_claims
+from deploykit.claims.verdict import verdict_rows
 from deploykit.columns import NAMES
 from deploykit.errors import UsageError
 from deploykit.graph.count import count_graph
@@ -203,7 +204,7 @@ def check_claims(ids: Iterable[str] | None = None, rows: Any = None) -> pd.DataF
     Raises:
         UnknownName: there is no such claim.
     """
-    return pd.DataFrame(table.verdict_rows(evaluate_claims(ids, rows_of(rows))))
+    return pd.DataFrame(verdict_rows(evaluate_claims(ids, rows_of(rows))))
 
 
 def count(

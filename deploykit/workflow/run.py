@@ -12,8 +12,7 @@ from deploykit import codec, env
 from deploykit.bench.policy import Policy
 from deploykit.bench.roofline import stored_ceilings
 from deploykit.claims import evaluate_claims
-from deploykit.claims.table import COLUMNS, HEADER, verdict_cells, verdict_rows
-from deploykit.claims.verdict import Verdict
+from deploykit.claims.verdict import COLUMNS, HEADER, Verdict, verdict_cells, verdict_rows
 from deploykit.errors import OutputFailed, UsageError
 from deploykit.report.csv import CsvReport, to_csv
 from deploykit.report.markdown import table

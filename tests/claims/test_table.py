@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from deploykit.claims import Claim, Outcome, PartResult, Verdict
-from deploykit.claims.table import COLUMNS, HEADER, junit_cases, verdict_cells, verdict_rows
+from deploykit.claims.verdict import COLUMNS, HEADER, junit_cases, verdict_cells, verdict_rows
 from deploykit.report.csv import to_csv
 from deploykit.report.junit import Case, junit_xml
 

@@ -6,25 +6,21 @@ None of them imports torch, numpy or onnx before it is called.
 from __future__ import annotations
 
 from deploykit.claims.checks import (
-    blocks,
-    blueprint,
     computations,
     costs,
     layers,
     linear,
     multipliers,
-    published,
     stacks,
+    structure,
 )
 
 __all__ = [
-    "blocks",
-    "blueprint",
     "computations",
     "costs",
     "layers",
     "linear",
     "multipliers",
-    "published",
     "stacks",
+    "structure",
 ]

@@ -7,8 +7,7 @@ from itertools import pairwise
 
 from deploykit.claims.check import check
 from deploykit.claims.networks import Network
-from deploykit.claims.verdict import Outcome, PartResult, Value
-from deploykit.claims.wording import figure, listed, percent
+from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, percent
 
 _FILTER = 5 * 5
 

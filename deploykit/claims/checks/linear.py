@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from deploykit.claims.check import check
 from deploykit.claims.networks import BYTES_FP32, Network
-from deploykit.claims.verdict import Outcome, PartResult, Value, within
-from deploykit.claims.wording import figure, listed, millions, percent
+from deploykit.claims.verdict import (
+    Outcome,
+    PartResult,
+    Value,
+    figure,
+    listed,
+    millions,
+    percent,
+    within,
+)
 
 #: Weights, their gradients, and the two moments that optimisers such as Adam keep of each.
 _COPIES_IN_TRAINING = 4

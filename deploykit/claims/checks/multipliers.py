@@ -15,11 +15,9 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
-from deploykit.claims.check import check
-from deploykit.claims.measured import MeasuredRow, by_setting
+from deploykit.claims.check import MeasuredRow, by_setting, check
 from deploykit.claims.networks import Network
-from deploykit.claims.verdict import Outcome, PartResult, Value
-from deploykit.claims.wording import figure, listed, percent
+from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, percent
 
 
 @dataclass(frozen=True)

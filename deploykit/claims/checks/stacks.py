@@ -10,8 +10,7 @@ import msgspec
 
 from deploykit.claims.check import check
 from deploykit.claims.networks import Network
-from deploykit.claims.verdict import Outcome, PartResult, Value, within
-from deploykit.claims.wording import figure, millions, percent
+from deploykit.claims.verdict import Outcome, PartResult, Value, figure, millions, percent, within
 from deploykit.lazy import torch
 from deploykit.zoo import count_module
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from deploykit.claims import evaluate_claims, failure, table
+from deploykit.claims import evaluate_claims, failure
+from deploykit.claims.verdict import COLUMNS, junit_cases, verdict_cells, verdict_rows
 from deploykit.cli.display import print_json
 from deploykit.cli.documents import check_documents, write_documents
 from deploykit.cli.outputs import Outputs
@@ -23,16 +24,16 @@ def claims(ids: Sequence[str], profile: str | None, outputs: Outputs) -> None:
     """
     check_documents(outputs)
     verdicts = evaluate_claims(ids or None, profile_rows(profile))
-    rows = table.verdict_rows(verdicts)
+    rows = verdict_rows(verdicts)
     write_documents(
         outputs,
-        csv=lambda: to_csv(rows, tuple(table.COLUMNS)),
-        junit=lambda: junit_xml("claims", [Case(**case) for case in table.junit_cases(verdicts)]),
+        csv=lambda: to_csv(rows, tuple(COLUMNS)),
+        junit=lambda: junit_xml("claims", [Case(**case) for case in junit_cases(verdicts)]),
     )
     if outputs.json:
         print_json(rows)
     elif outputs.table:
-        for cells in table.verdict_cells(verdicts):
+        for cells in verdict_cells(verdicts):
             _print_verdict(*cells)
     error = failure(verdicts)
     if error is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploykit.claims.statements import list_statements
+from deploykit.claims import list_statements
 from deploykit.cli.display import print_json, print_table
 from deploykit.cli.outputs import Outputs
 

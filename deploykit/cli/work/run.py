@@ -8,7 +8,7 @@ import click
 
 from deploykit.bench.policy import Policy
 from deploykit.claims import failure
-from deploykit.claims.table import HEADER, verdict_cells, verdict_rows
+from deploykit.claims.verdict import HEADER, verdict_cells, verdict_rows
 from deploykit.cli.display import print_fields, print_json, print_notes, print_table
 from deploykit.cli.outputs import Outputs
 from deploykit.cli.progress import Steps

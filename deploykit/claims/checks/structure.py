@@ -1,14 +1,128 @@
-"""Blocks that networks repeat: residual shortcuts and bottlenecks, dense blocks, squeeze-and-excitation."""
+"""What networks are built of: the plan that several share, and the blocks that one repeats."""
 
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import groupby, pairwise
 
 from deploykit.claims.check import check
 from deploykit.claims.networks import Layer, Network
-from deploykit.claims.verdict import Outcome, PartResult, Value
-from deploykit.claims.wording import figure, listed, millions, percent
+from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, millions, percent
+
+
+@check
+def same_sequence_of_layers(network: Network, base: Network) -> Outcome:
+    """Whether `network` has the convolutions, pools and linear layers of `base`, in its order.
+
+    What differs in those that correspond (kernel, stride, groups, channels) is listed.
+    """
+    plans = {
+        n.name: [i for i in n.layers if i.weighted or i.kind == "pool"] for n in (network, base)
+    }
+    kinds = {name: [layer.kind for layer in plan] for name, plan in plans.items()}
+    same = kinds[network.name] == kinds[base.name]
+    pairs = zip(plans[network.name], plans[base.name], strict=False)
+    differences = [
+        f"layer {number} ({own.kind}): {_shape(other)} became {_shape(own)}"
+        for number, (own, other) in enumerate(pairs, 1)
+        if _shape(own) != _shape(other)
+    ]
+    evidence: dict[str, Value] = {f"layers({name})": "-".join(plan) for name, plan in kinds.items()}
+    evidence["differences"] = ", ".join(differences)
+    explanation = (
+        f"{network.name} has {'the same' if same else 'another'} sequence of convolutions, pools and linear "
+        f"layers {'as' if same else 'than'} {base.name}; {len(differences)} of {len(plans[base.name])} "
+        f"differ: {listed(differences)}."
+    )
+    computed = "same layers, other sizes" if same else "other layers"
+    return Outcome([PartResult("same sequence of layers", same)], computed, explanation, evidence)
+
+
+@check
+def one_blueprint(networks: tuple[Network, ...]) -> Outcome:
+    """Whether the networks differ in plan: the claim holds for a network whose plan is not the first one's.
+
+    The plan is the order of depthwise kernels and strides, repeats merged: what a search would choose.
+    """
+    first, larger = networks[0], networks[1:]
+    plans = {network.name: _depthwise_plan(network) for network in networks}
+    plan = plans[first.name]
+    same = [network.name for network in larger if plans[network.name] == plan]
+    explanation = (
+        f"{len(same)} of {len(larger)} larger networks repeat the depthwise kernels and strides of "
+        f"{first.name} in the same order ({plan}); repeats, widths and inputs differ."
+        if same
+        else f"No larger network repeats the depthwise kernels and strides of {first.name}."
+    )
+    parts = [PartResult(f"{n.name} has a plan of its own", n.name not in same) for n in larger]
+    return Outcome(parts, f"{len(same)} of {len(larger)} share one plan", explanation, plans)
+
+
+@check
+def grows_in_all_three(networks: tuple[Network, ...]) -> Outcome:
+    """Whether depth, width and resolution never fall from one network to the next, and grow over all.
+
+    Depth is the number of depthwise layers, width the channels of the last convolution.
+    """
+    first, last = networks[0], networks[-1]
+    sizes = {
+        "depth": [sum(layer.depthwise for layer in network.layers) for network in networks],
+        "width": [network.convolutions[-1].out_channels for network in networks],
+        "resolution": [network.facts.resolution_px for network in networks],
+    }
+    growth = {what: values[-1] / values[0] for what, values in sizes.items()}
+    macs = last.macs / first.macs
+    evidence: dict[str, Value] = {
+        what: " ".join(map(str, values)) for what, values in sizes.items()
+    }
+    evidence[f"macs({last.name})/macs({first.name})"] = round(macs, 3)
+    grown = listed(f"{what} {figure(ratio)} times" for what, ratio in growth.items())
+    predicted = growth["depth"] * growth["width"] ** 2 * growth["resolution"] ** 2
+    explanation = (
+        f"From {first.name} to {last.name} grow {grown}; MACs {figure(macs)} times, where depth times the "
+        f"squares of width and resolution would give {figure(predicted)}."
+    )
+    parts = [PartResult(what, _grows(values)) for what, values in sizes.items()]
+    computed = ", ".join(f"{what} x{ratio:.2f}" for what, ratio in growth.items())
+    return Outcome(parts, computed, explanation, evidence)
+
+
+@check
+def modules_and_stages(network: Network, modules: int, stages: int) -> Outcome:
+    """Whether `network` has so many modules that join branches, and so many sizes of feature map."""
+    joined = network.nodes("Concat")
+    sides = sorted({layer.output[-1] for layer in network.convolutions}, reverse=True)
+    sizes = ", ".join(map(str, sides))
+    parts = [
+        PartResult(f"{modules} modules", joined == modules),
+        PartResult(f"{stages} stages", len(sides) == stages),
+    ]
+    explanation = (
+        f"{network.name} joins branches {joined} times and convolves at {len(sides)} map sizes, "
+        f"{sizes} px."
+    )
+    evidence: dict[str, Value] = {"concatenations": joined, "map_sizes_px": sizes}
+    return Outcome(parts, f"{joined} in {len(sides)}", explanation, evidence)
+
+
+def _shape(layer: Layer) -> str:
+    """What can be tuned of a layer, as text; a linear layer's input follows from the layer before."""
+    if layer.kind == "linear":
+        return f"{layer.out_channels} units"
+    text = f"{layer.size}/{layer.stride[0]}"
+    if layer.kind == "conv":
+        text += f" {layer.out_channels} channels"
+    return text if layer.groups == 1 else f"{text} in {layer.groups} groups"
+
+
+def _depthwise_plan(network: Network) -> str:
+    steps = [f"{layer.size}/{layer.stride[0]}" for layer in network.layers if layer.depthwise]
+    return " ".join(step for step, _ in groupby(steps))
+
+
+def _grows(values: Sequence[int]) -> bool:
+    return list(values) == sorted(values) and values[-1] > values[0]
 
 
 @check
