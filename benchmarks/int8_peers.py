@@ -28,7 +28,7 @@ from deploykit.spec import InputChoice, ModelFile, OnnxModel
 from deploykit.stats import paired_ratio
 from deploykit.store import Store
 from deploykit.workflow.calibration import calibration_of
-from deploykit.workflow.choice import CalibrationChoice
+from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.network import Network, obtain_network
 
 THREADS = 1

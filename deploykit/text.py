@@ -1,4 +1,4 @@
-"""Text that came from elsewhere, such as names of files, as terminals, JSON and file systems can take it."""
+"""Text from elsewhere: names and streams as terminals, JSON and file systems take them, and lists of options."""
 
 from __future__ import annotations
 
@@ -58,6 +58,11 @@ def folder_name(label: str, ending: str) -> str:
         safe = f"_{safe}"  # neither hidden nor taken for an option
     # UTF-8 on the disk, whatever the locale: one that is narrower could not name it.
     return os.fsdecode(f"{safe}{ending}".encode(errors="replace"))
+
+
+def split_list(text: str) -> list[str]:
+    """The parts of a comma-separated list in their order, without blanks around them, empty parts and doubles."""
+    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def _as_far_as_it_goes(error: UnicodeError) -> tuple[str | bytes, int]:

@@ -22,7 +22,7 @@ from deploykit.errors import DeploykitError
 from deploykit.graph.precision import find_recipe
 from deploykit.spec import BuildOptions, Engine, ModelSpec, OnnxModel
 from deploykit.store import Store
-from deploykit.workflow.choice import CalibrationChoice
+from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.convert import convert_network
 from deploykit.workflow.network import Network, obtain_network
 

@@ -140,7 +140,7 @@ from deploykit.workflow.network import obtain_network
 if "convert" in {code!r}:
     from deploykit.graph.precision import convert
     from deploykit.workflow.calibration import calibration_of
-    from deploykit.workflow.choice import CalibrationChoice
+    from deploykit.workflow.choices import CalibrationChoice
 with tempfile.TemporaryDirectory() as folder:
     {code}
 root = Path(deploykit.__file__).parent

@@ -97,9 +97,7 @@ FOR_HELP = {
     "deploykit.spec",
     "deploykit.text",
     "deploykit.workflow",
-    "deploykit.workflow.choice",
-    "deploykit.workflow.presets",
-    "deploykit.workflow.variants",
+    "deploykit.workflow.choices",
     "deploykit.workflow.words",
 }
 #: Of the standard library: what takes longest to import of all that commands need only when they run.

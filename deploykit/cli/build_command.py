@@ -18,8 +18,7 @@ from deploykit.spec import BuildOptions
 
 if TYPE_CHECKING:
     from deploykit.cli.outputs import Outputs
-    from deploykit.workflow.choice import CalibrationChoice
-    from deploykit.workflow.variants import Variants
+    from deploykit.workflow.choices import CalibrationChoice, Variants
 
 
 @group(

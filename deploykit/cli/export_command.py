@@ -11,7 +11,7 @@ from deploykit.cli.outputs import output_options
 
 if TYPE_CHECKING:
     from deploykit.cli.outputs import Outputs
-    from deploykit.workflow.variants import Variants
+    from deploykit.workflow.choices import Variants
 
 
 @click.command("export")

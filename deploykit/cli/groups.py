@@ -9,9 +9,16 @@ import click
 from deploykit.cli.options import group, read_by
 from deploykit.errors import UsageError
 from deploykit.spec import InputChoice
-from deploykit.workflow.choice import CalibrationChoice, KeepChoice
-from deploykit.workflow.variants import Variants, fractions, input_dims, input_shapes, numbers
-from deploykit.workflow.variants import input_values as values_of
+from deploykit.workflow.choices import (
+    CalibrationChoice,
+    KeepChoice,
+    Variants,
+    fractions,
+    input_dims,
+    input_shapes,
+    numbers,
+)
+from deploykit.workflow.choices import input_values as values_of
 
 NUMBERS = read_by(numbers)
 FRACTIONS = read_by(fractions)

@@ -9,12 +9,11 @@ import click
 from deploykit.cli.groups import calibration_options, network_options, quiet_option, store_option
 from deploykit.cli.options import PERCENT, group
 from deploykit.cli.outputs import output_options
-from deploykit.workflow.choice import Goal
+from deploykit.workflow.choices import Goal
 
 if TYPE_CHECKING:
     from deploykit.cli.outputs import Outputs
-    from deploykit.workflow.choice import CalibrationChoice
-    from deploykit.workflow.variants import Variants
+    from deploykit.workflow.choices import CalibrationChoice, Variants
 
 
 @group(

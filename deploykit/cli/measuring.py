@@ -14,7 +14,7 @@ from deploykit.bench.scenario import Scenario, parse_rate
 from deploykit.cli.options import LIST, PERCENT, WHOLE_NUMBERS, group, parse_list, read_by
 from deploykit.errors import UsageError
 from deploykit.report import STDOUT
-from deploykit.workflow.presets import preset as find_preset
+from deploykit.workflow.choices import preset as find_preset
 
 #: A row that is to reach a percentile may take this share of --timeout; the rest is for loading and accuracy.
 SHARE_OF_TIMEOUT = 0.5

@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from deploykit.errors import UsageError
-from deploykit.workflow.words import words
+from deploykit.text import split_list
 
 #: A command's function, or a decorator's result; click calls it with every option by name.
 Function = Callable[..., Any]
@@ -87,9 +87,7 @@ def parse_list(text: str, option: str) -> tuple[str, ...]:
     Raises:
         UsageError: it is.
     """
-    # Commands without lists, `list` among them, start without what plans networks.
-
-    parts = words(text)
+    parts = split_list(text)
     if not parts:
         raise UsageError(f"{option} needs at least one value")
     return tuple(parts)

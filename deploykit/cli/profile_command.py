@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from deploykit.bench.constraint import Constraint
     from deploykit.cli.measuring import Against, Measuring, Runs, Scenarios
     from deploykit.cli.outputs import Outputs
-    from deploykit.workflow.choice import CalibrationChoice
-    from deploykit.workflow.variants import Variants
+    from deploykit.workflow.choices import CalibrationChoice, Variants
 
 
 @click.command("profile")

@@ -11,7 +11,7 @@ import click
 from deploykit.cli.groups import FRACTIONS, NUMBERS, check_multipliers, quiet_option
 from deploykit.cli.options import group
 from deploykit.cli.outputs import output_options
-from deploykit.workflow.variants import Variants
+from deploykit.workflow.choices import Variants
 
 if TYPE_CHECKING:
     from deploykit.cli.outputs import Outputs

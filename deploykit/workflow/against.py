@@ -44,7 +44,7 @@ def other_side(text: str, head: Configuration) -> Configuration | Path:
         UsageError: it is none of these, or says nothing that differs.
     """
     from deploykit.graph.precision import precisions
-    from deploykit.workflow.variants import Variants
+    from deploykit.workflow.choices import Variants
 
     folder = Path(text)
     if folder.is_dir() and (folder / "manifest.json").is_file():

@@ -23,16 +23,14 @@ from deploykit.lazy import pd
 from deploykit.report.csv import rows_of
 from deploykit.spec import BuildOptions, Counts, Engine, InputChoice, ModelSpec, OnnxModel
 from deploykit.store import Store
-from deploykit.workflow.as_is import default_precisions
 from deploykit.workflow.build import build_network, check_precisions, usable_backends
 from deploykit.workflow.calibration import check_choice
-from deploykit.workflow.choice import CalibrationChoice
-from deploykit.workflow.configuration import ProfileOptions, configurations
+from deploykit.workflow.choices import CalibrationChoice, Variants, fractions
+from deploykit.workflow.configuration import ProfileOptions, configurations, default_precisions
 from deploykit.workflow.export import write_network
 from deploykit.workflow.network import obtain_network
 from deploykit.workflow.plan import Source, plan
 from deploykit.workflow.profile import Profiler
-from deploykit.workflow.variants import Variants, fractions
 from deploykit.zoo import Architecture
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Engines for many configurations, each from one network in one precision for one backend."""
+"""Engines, each from one network in one precision for one backend, and the check that its outputs are finite."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from deploykit.backends import for_target
 from deploykit.backends.base import BackendBase
 from deploykit.backends.building import build_engine
-from deploykit.errors import MissingDependency, UsageError
+from deploykit.errors import BuildFailed, DeploykitError, DriftFailed, MissingDependency, UsageError
 from deploykit.graph.precision import find_recipe
 from deploykit.graph.precision import precisions as recipes
-from deploykit.spec import BuildOptions, Engine, OnnxModel
+from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason
 from deploykit.store import Store
-from deploykit.workflow.choice import CalibrationChoice
+from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.convert import calibration_text, convert_network
-from deploykit.workflow.finite import check_finite
-from deploykit.workflow.network import Network
+from deploykit.workflow.network import Network, input_chw
+
+#: Runs of the engine, each on other inputs.
+FINITE_CHECK_RUNS = 2
 
 
 @dataclass(frozen=True)
@@ -108,3 +110,47 @@ def build_network(
 
     engine, hit = build_engine(model, backend, options, store, notes, check, strict=choice.strict)
     return Built(engine, model, hit)
+
+
+def check_finite(engine: Engine, model: OnnxModel, backend: BackendBase, data: str | None) -> None:
+    """Run an engine on seeded inputs, and on images of `data`, and look at the outputs.
+
+    Engines that can't run here are left alone, as are those of a backend that is not its target's own, which
+    may take long to load: what is measured is judged again.
+
+    Raises:
+        DriftFailed: an output is not finite.
+        BuildFailed: the engine does not run.
+    """
+    if isinstance(backend.device(), Reason) or for_target(backend.target).name != backend.name:
+        return
+    from deploykit.bench.drift import require_finite
+    from deploykit.bench.feeds import fixed_batch, from_dataset, synthetic
+
+    batch = fixed_batch(model.inputs) or 1
+    feeds = synthetic(model.inputs, batch, sets=FINITE_CHECK_RUNS)
+    if data is not None and input_chw(model) is not None:
+        feeds += from_dataset(model.inputs, batch, data, sets=FINITE_CHECK_RUNS)
+    try:
+        with backend.load(engine) as session:
+            outputs = [session.run(one) for one in feeds]
+    except DeploykitError:
+        raise
+    except Exception as error:  # whatever a runtime raises
+        reason = " ".join(str(error).split())[:200]
+        raise BuildFailed(
+            f"{model.spec.label} {model.precision}: {backend.name} built the engine but can't run it: {reason}"
+        ) from error
+    advice = (
+        "train or export it again"
+        if model.precision == "fp32"
+        else "keep the layers that make them in float32 with --keep, or use another precision"
+    )
+    try:
+        for found in outputs:
+            require_finite(found)
+    except DriftFailed as error:
+        what = str(error).partition(";")[0]
+        raise DriftFailed(
+            f"{model.spec.label} {model.precision} on {backend.name}: {what}; {advice}"
+        ) from error

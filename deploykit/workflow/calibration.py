@@ -11,7 +11,7 @@ from deploykit.errors import UnknownName, UsageError
 from deploykit.graph.calibrate import METHODS, Calibration, synthetic_calibration
 from deploykit.graph.calibrate.synthetic import synthetic_feeds
 from deploykit.spec import TensorSpec
-from deploykit.workflow.choice import CalibrationChoice
+from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.network import Network
 
 #: Images that calibration takes when nobody says how many.

@@ -11,10 +11,26 @@ from deploykit.backends.base import FORWARD
 from deploykit.bench.policy import Policy
 from deploykit.bench.scenario import Scenario
 from deploykit.errors import UsageError
-from deploykit.spec import BuildOptions, ModelSpec
-from deploykit.workflow.as_is import default_precisions
-from deploykit.workflow.choice import CalibrationChoice
+from deploykit.graph.precision import AS_IS, is_reduced
+from deploykit.lazy import onnx
+from deploykit.spec import BuildOptions, ModelFile, ModelSpec
+from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.plan import Source
+
+
+def default_precisions(source: Source) -> tuple[str, ...]:
+    """What a network is built in when nobody says: fp32, or as it is where its file is not in float32."""
+    path = source.path if isinstance(source, ModelFile) else None
+    if path is None or not path.is_file():
+        return ("fp32",)
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except (
+        Exception
+    ):  # whatever protobuf raises: opening the network says what is wrong with the file
+        return ("fp32",)
+    return (AS_IS,) if is_reduced(model) else ("fp32",)
+
 
 #: One request after the other, on all usable cores.
 _PLAIN = Scenario()

@@ -15,7 +15,7 @@ from deploykit.graph.recipes import PrecisionRecipe
 from deploykit.spec import OnnxModel
 from deploykit.store import GraphManifest, Store
 from deploykit.workflow.calibration import calibration_of
-from deploykit.workflow.choice import CalibrationChoice
+from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.keep import keep_facts, keep_rules
 from deploykit.workflow.network import Network, model_of
 

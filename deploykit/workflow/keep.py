@@ -28,7 +28,7 @@ from deploykit.graph.precision import KeepRules, convert, find_recipe
 from deploykit.graph.view import GraphView
 from deploykit.spec import OnnxModel
 from deploykit.workflow.calibration import calibration_of
-from deploykit.workflow.choice import CalibrationChoice, Goal, KeepChoice
+from deploykit.workflow.choices import CalibrationChoice, Goal, KeepChoice
 from deploykit.workflow.network import Network
 
 #: Operators beside the products that recipes can compute in few bits; a Sum of two is written as an Add.

@@ -22,7 +22,7 @@ from deploykit.lazy import onnx
 from deploykit.spec import BuildOptions
 from deploykit.store import Store
 from deploykit.workflow.build import build_network
-from deploykit.workflow.choice import CalibrationChoice
+from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.network import Network
 
 #: How far the sum of the layers may be from the whole run before the display says so.

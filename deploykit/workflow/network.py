@@ -24,8 +24,8 @@ from deploykit.lazy import onnx
 from deploykit.row import Note
 from deploykit.spec import ModelFile, ModelSpec, OnnxModel
 from deploykit.store import Entry, GraphManifest, NetworkManifest, Store, file_sha256
+from deploykit.workflow.choices import Variants
 from deploykit.workflow.plan import DEFAULT_MODELS, Source
-from deploykit.workflow.variants import Variants
 from deploykit.zoo import weights
 
 #: Packages whose version can change the graph that an export gives.

@@ -10,7 +10,7 @@ from pathlib import Path
 from deploykit import zoo
 from deploykit.errors import InvalidModel, UsageError
 from deploykit.spec import InputChoice, ModelFile, ModelSpec
-from deploykit.workflow.variants import Variants
+from deploykit.workflow.choices import Variants
 
 #: A network to work on: a spec that the zoo can make, or a file of the user's own.
 Source = ModelSpec | ModelFile

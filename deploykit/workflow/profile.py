@@ -24,20 +24,21 @@ from deploykit.store import Store, key_of
 from deploykit.text import folder_name
 from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.configuration import Configuration, ProfileOptions
-from deploykit.workflow.cores import doubts, of_scenario
 from deploykit.workflow.judge import (
     PREDICTIONS,
     REFERENCE,
+    SlowerThanFp32,
     ensure_predictions,
     is_reference,
     judge_fp32,
     judged_on,
     outputs_name,
 )
+from deploykit.workflow.machine import core_findings, core_notes
 from deploykit.workflow.network import Network, obtain_network
 from deploykit.workflow.plan import Source
-from deploykit.workflow.roofline import Roofline
 from deploykit.workflow.rows import (
+    Roofline,
     at_fixed_batch,
     counted_notes,
     emulated_note,
@@ -49,7 +50,6 @@ from deploykit.workflow.rows import (
     unmeasured,
     values_note,
 )
-from deploykit.workflow.slower import SlowerThanFp32
 from deploykit.writing import output_errors
 
 #: Told what is being done, for a display: a short text.
@@ -172,13 +172,13 @@ class Profiler:
             left_note(built.engine),
             losses_note(built.model),
             values_note(built.model),
-            *of_scenario(wanted.scenario),
+            *core_notes(wanted.scenario),
         ]
         row = row.plus(
             {"status": "ok", "device": device, "boundary": "end_to_end"}
             | {name: value for name, value in result.columns.items() if value is not None},
             [note for note in notes if note is not None],
-            findings=(*result.findings, *doubts(wanted.scenario)),
+            findings=(*result.findings, *core_findings(wanted.scenario)),
         )
         samples = request.samples_path
         if samples is not None and samples.exists():

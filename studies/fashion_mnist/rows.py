@@ -16,7 +16,7 @@ from deploykit.row import Row, text_of
 from deploykit.spec import ModelSpec
 from deploykit.stats import wilson_interval
 from deploykit.store import Store, file_sha256, key_of
-from deploykit.workflow.choice import CalibrationChoice
+from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.configuration import ProfileOptions, configurations
 from deploykit.workflow.profile import Profiler
 from deploykit.zoo.weights import metadata

@@ -17,7 +17,7 @@ from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.layer_times import BETWEEN, Hooks, LayerTimes, layer_times, module_times
 from deploykit.spec import BuildOptions, ModelSpec
 from deploykit.workflow.build import build_network
-from deploykit.workflow.choice import CalibrationChoice
+from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.network import obtain_network
 
 

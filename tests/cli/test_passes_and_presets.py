@@ -9,8 +9,8 @@ import pytest
 
 from deploykit.columns import NAMES
 from deploykit.spec import ModelSpec
+from deploykit.workflow.choices import PRESETS
 from deploykit.workflow.configuration import ProfileOptions, configurations
-from deploykit.workflow.presets import PRESETS
 
 COUNTS = ("--warmup-iterations", 2, "--iterations", 12, "--threads", 1)
 

@@ -11,8 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.errors import UsageError
 from deploykit.spec import ModelFile, ModelSpec
-from deploykit.workflow.as_is import default_precisions
-from deploykit.workflow.configuration import ProfileOptions, configurations
+from deploykit.workflow.configuration import ProfileOptions, configurations, default_precisions
 
 
 def file(path: Path, node: onnx.NodeProto, weight: np.ndarray) -> ModelFile:

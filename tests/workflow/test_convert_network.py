@@ -14,7 +14,7 @@ from deploykit.store import Store
 from deploykit.workflow import convert
 from deploykit.workflow.build import build_network, check_precisions, usable_backends
 from deploykit.workflow.calibration import check_choice
-from deploykit.workflow.choice import CalibrationChoice
+from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.convert import calibration_text, convert_network
 from deploykit.workflow.network import obtain_network
 

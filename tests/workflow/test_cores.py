@@ -6,7 +6,7 @@ import pytest
 
 from deploykit import env
 from deploykit.bench.scenario import Scenario
-from deploykit.workflow.cores import doubts, of_machine, of_scenario
+from deploykit.workflow.machine import core_findings, core_notes, core_remarks
 
 
 @pytest.fixture
@@ -25,25 +25,25 @@ def machine(monkeypatch):
 
 def test_a_whole_machine_needs_no_remark(machine):
     machine()
-    assert of_machine() == []
+    assert core_remarks() == []
 
 
 def test_a_limit_below_the_cores_is_said_with_the_threads_that_follow(machine):
     machine(limit="250000 100000")
-    (remark,) = of_machine()
+    (remark,) = core_remarks()
     assert remark.startswith("a cgroup limit leaves 2.5 of 8 cores: runtimes get 2 threads")
 
 
 def test_an_affinity_below_the_cores_is_said(machine):
     machine(may=4)
-    (remark,) = of_machine()
+    (remark,) = core_remarks()
     assert remark.startswith("this process may run on 4 of 8 cores (its affinity)")
 
 
 @pytest.mark.parametrize("share", [{"may": 1}, {"limit": "50000 100000"}])
 def test_one_core_is_said(machine, share):
     machine(**share)
-    first, second = of_machine()
+    first, second = core_remarks()
     assert "1 thread unless" in first
     assert second.startswith("one core only")
 
@@ -63,13 +63,13 @@ def test_one_core_is_said(machine, share):
 )
 def test_more_threads_than_cores_are_said_with_what_to_give(machine, scenario, remark):
     machine()
-    notes = of_scenario(scenario)
+    notes = core_notes(scenario)
     assert [str(note) for note in notes] == ([] if remark is None else [remark])
     assert {note.kind for note in notes} <= {"load"}
 
 
 def test_more_threads_than_cores_cast_doubt_on_a_timing_and_more_streams_do_not(machine):
     machine(may=1)
-    (finding,) = doubts(Scenario(2))
+    (finding,) = core_findings(Scenario(2))
     assert str(finding) == "threads: 2 threads take turns on 1 core; give --threads 1"
-    assert doubts(Scenario(1, 4)) == doubts(Scenario()) == ()
+    assert core_findings(Scenario(1, 4)) == core_findings(Scenario()) == ()

@@ -14,7 +14,7 @@ from deploykit.errors import BuildFailed, DriftFailed
 from deploykit.spec import BuildOptions
 from deploykit.store import EngineManifest, Store
 from deploykit.workflow.build import build_network
-from deploykit.workflow.choice import CalibrationChoice
+from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.network import obtain_network
 
 

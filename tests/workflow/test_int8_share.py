@@ -12,7 +12,7 @@ from deploykit.backends import get
 from deploykit.backends.building import precision_share
 from deploykit.spec import BuildOptions, ModelSpec
 from deploykit.workflow.build import build_network
-from deploykit.workflow.choice import CalibrationChoice
+from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.network import obtain_network
 
 BACKEND = get("tensorrt-rtx")

@@ -19,7 +19,7 @@ from deploykit.store import Store
 from deploykit.workflow import keep as keep_module
 from deploykit.workflow.build import build_network
 from deploykit.workflow.calibration import calibration_of
-from deploykit.workflow.choice import CalibrationChoice, Goal, KeepChoice
+from deploykit.workflow.choices import CalibrationChoice, Goal, KeepChoice
 from deploykit.workflow.convert import convert_network, kept_text, losses_text
 from deploykit.workflow.keep import by_added_noise, fewest, find_kept, layers_by_drift, name_as_rule
 from deploykit.workflow.network import obtain_network

@@ -97,7 +97,7 @@ def test_a_sum_that_is_off_is_said():
 
 
 def test_a_backend_without_times_per_layer_is_refused(trained, shared_store):
-    from deploykit.workflow.choice import CalibrationChoice
+    from deploykit.workflow.choices import CalibrationChoice
 
     with pytest.raises(UsageError, match="no times per layer"):
         report_layers(trained, "fp32", shared_store, CalibrationChoice(), backend="tensorrt-rtx")

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from deploykit.errors import DeploykitError, InvalidModel, UnknownName, UsageError
 from deploykit.spec import ModelFile, ModelSpec
+from deploykit.text import split_list
+from deploykit.workflow.choices import Variants, fractions, numbers
 from deploykit.workflow.plan import DEFAULT_MODELS, is_file, plan
-from deploykit.workflow.variants import Variants, fractions, numbers
-from deploykit.workflow.words import words
 
 HALF = Fraction(1, 2)
 
@@ -139,7 +139,7 @@ def test_a_file_is_told_from_a_name_by_how_it_is_written(text, is_path):
 
 
 def test_lists_drop_blanks_and_doubles_and_keep_their_order():
-    assert words(" b, a,,b ") == ["b", "a"]
+    assert split_list(" b, a,,b ") == ["b", "a"]
     assert fractions("1,0.5, 6/7", "--rho") == (Fraction(1), HALF, Fraction(6, 7))
     assert numbers("1,1/2", "--alpha") == (1.0, 0.5)
 

@@ -17,15 +17,15 @@ from deploykit.errors import OutputFailed, UsageError
 from deploykit.row import Row, emulated
 from deploykit.spec import ModelSpec
 from deploykit.store import GraphManifest, Store
-from deploykit.workflow import judge, roofline
+from deploykit.workflow import judge
+from deploykit.workflow import rows as row_parts
+from deploykit.workflow.choices import Variants
 from deploykit.workflow.configuration import Configuration, ProfileOptions, configurations
 from deploykit.workflow.judge import PREDICTIONS, REFERENCE, data_key, outputs_name
 from deploykit.workflow.network import sources_without_names
 from deploykit.workflow.plan import DEFAULT_MODELS
 from deploykit.workflow.profile import Profiler
-from deploykit.workflow.roofline import Roofline
-from deploykit.workflow.rows import exit_code, weights_text
-from deploykit.workflow.variants import Variants
+from deploykit.workflow.rows import Roofline, exit_code, weights_text
 
 OK, SKIPPED = Row({"status": "ok"}), Row({"status": "skipped"})
 BRIEF = Policy(warmup_s=0.02, warmup_max_s=0.2, window_s=0.01, min_s=0.05, max_s=0.5, block_s=0.02)
@@ -280,15 +280,15 @@ def test_what_fp32_puts_out_is_computed_anew_with_other_code_or_another_runtime(
 
 
 def test_traffic_is_counted_once_and_anew_with_changed_code(trained, tmp_path, monkeypatch):
-    first = roofline.traffic_of(trained.model, tmp_path, "fp32")
+    first = row_parts.traffic_of(trained.model, tmp_path, "fp32")
     assert first is not None
     (file,) = tmp_path.iterdir()
     file.write_text(file.read_text().replace(str(first.weight_bytes), "1"))
-    stored = roofline.traffic_of(trained.model, tmp_path, "fp32")
+    stored = row_parts.traffic_of(trained.model, tmp_path, "fp32")
     assert stored is not None
     assert stored.weight_bytes == 1
-    monkeypatch.setattr(roofline, "code_digest", lambda *_: "changed")
-    assert roofline.traffic_of(trained.model, tmp_path, "fp32") == first
+    monkeypatch.setattr(row_parts, "code_digest", lambda *_: "changed")
+    assert row_parts.traffic_of(trained.model, tmp_path, "fp32") == first
 
 
 def test_accuracy_of_a_precision_is_judged_against_fp32_image_by_image(measured):

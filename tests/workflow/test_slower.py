@@ -10,7 +10,7 @@ from deploykit.backends.onnxruntime_layers import EngineNode
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.layer_times import LayerTimes
 from deploykit.row import Note, Row
-from deploykit.workflow.slower import SlowerThanFp32, _at_most, operator_costs, what_costs
+from deploykit.workflow.judge import SlowerThanFp32, _at_most, operator_costs, what_costs
 
 
 def row(low: float | None, p50: float, high: float | None, backend: str = "onnxruntime"):

@@ -8,8 +8,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.graph.read_write import open_model
-from deploykit.workflow import roofline
-from deploykit.workflow.roofline import traffic_of
+from deploykit.workflow import rows as row_parts
+from deploykit.workflow.rows import traffic_of
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,11 @@ def test_traffic_is_counted_once_and_again_where_the_file_is_malformed(tmp_path,
     assert traffic_of(model, tmp_path, "fp32") == counted
     assert file.read_bytes() == written
 
-    @functools.wraps(roofline.traffic)  # of the same module, by the code of which the file is named
+    @functools.wraps(
+        row_parts.traffic
+    )  # of the same module, by the code of which the file is named
     def again(*_: object) -> None:
         raise AssertionError("counted again")
 
-    monkeypatch.setattr(roofline, "traffic", again)
+    monkeypatch.setattr(row_parts, "traffic", again)
     assert traffic_of(model, tmp_path, "fp32") == counted

@@ -14,7 +14,6 @@ from deploykit.report.views import megabytes, significant
 from deploykit.spec import BuildOptions, ModelSpec
 from deploykit.store import open_store
 from deploykit.text import file_name, printable
-from deploykit.workflow.as_is import default_precisions
 from deploykit.workflow.build import (
     Built,
     build_network,
@@ -23,12 +22,12 @@ from deploykit.workflow.build import (
     usable_backends,
 )
 from deploykit.workflow.calibration import check_choice
-from deploykit.workflow.choice import CalibrationChoice
+from deploykit.workflow.choices import CalibrationChoice, Variants
+from deploykit.workflow.configuration import default_precisions
 from deploykit.workflow.convert import losses_text, values_text
 from deploykit.workflow.network import obtain_network
 from deploykit.workflow.plan import Source, plan
 from deploykit.workflow.rows import left_note
-from deploykit.workflow.variants import Variants
 
 
 def build(

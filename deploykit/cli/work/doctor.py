@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deploykit.cli.display import print_json, print_table
 from deploykit.cli.outputs import Outputs
-from deploykit.workflow.doctor import examine, runs_something
+from deploykit.workflow.machine import examine, runs_something
 
 
 def doctor(outputs: Outputs) -> int:

@@ -9,9 +9,9 @@ from deploykit.cli.outputs import Outputs
 from deploykit.cli.progress import Steps
 from deploykit.report.views import megabytes, millions
 from deploykit.store import open_store
+from deploykit.workflow.choices import Variants
 from deploykit.workflow.export import destinations, export_to
 from deploykit.workflow.plan import plan
-from deploykit.workflow.variants import Variants
 
 
 def export(

@@ -17,15 +17,14 @@ from deploykit.cli.progress import Steps
 from deploykit.errors import CheckFailed, UsageError
 from deploykit.report.views import Field, column, millions, percent
 from deploykit.store import Store, open_store
-from deploykit.workflow.as_is import default_precisions
 from deploykit.workflow.build import check_precisions, require_available
 from deploykit.workflow.calibration import check_choice
-from deploykit.workflow.choice import CalibrationChoice, Goal
+from deploykit.workflow.choices import CalibrationChoice, Goal, Variants
+from deploykit.workflow.configuration import default_precisions
 from deploykit.workflow.keep import Kept, find_kept, name_as_rule
 from deploykit.workflow.layers import LayerReport, LayerRow, ordered, report_layers, totals
 from deploykit.workflow.network import obtain_network
 from deploykit.workflow.plan import Source, plan
-from deploykit.workflow.variants import Variants
 
 
 def layers(

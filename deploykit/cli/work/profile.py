@@ -28,17 +28,16 @@ from deploykit.store import Store, open_store
 from deploykit.workflow.against import as_values, check_sides, compare_sides, other_side, sentence
 from deploykit.workflow.build import check_precisions, require_available
 from deploykit.workflow.calibration import check_choice
-from deploykit.workflow.choice import CalibrationChoice
+from deploykit.workflow.choices import CalibrationChoice, Variants
+from deploykit.workflow.choices import preset as find_preset
 from deploykit.workflow.configuration import Configuration, ProfileOptions, configurations
-from deploykit.workflow.cores import of_machine
+from deploykit.workflow.machine import core_remarks
 from deploykit.workflow.network import sources_without_names
 from deploykit.workflow.plan import plan
-from deploykit.workflow.presets import preset as find_preset
 from deploykit.workflow.profile import Profiler
 from deploykit.workflow.rows import exit_code
 from deploykit.workflow.run import describe_machine
 from deploykit.workflow.search import LoadSearch, check_constraint, percentile_of
-from deploykit.workflow.variants import Variants
 
 
 def profile(
@@ -100,7 +99,7 @@ def profile(
         else sources_without_names(artifacts, variants)
     )
     if not quiet:
-        for remark in of_machine():
+        for remark in core_remarks():
             click.echo(f"note: {remark}", err=True)
     if constraint is not None:
         return _search(LoadSearch(sources, options, constraint), artifacts, outputs, quiet=quiet)

@@ -16,8 +16,8 @@ from deploykit.data import open_dataset
 from deploykit.errors import EXIT_INTERRUPTED, UsageError
 from deploykit.spec import ModelSpec
 from deploykit.training.checkpoint import state_path
+from deploykit.workflow.choices import Variants
 from deploykit.workflow.plan import plan
-from deploykit.workflow.variants import Variants
 from deploykit.zoo import weights
 
 

@@ -1,0 +1,225 @@
+"""Options of commands as values: which networks, how they are converted, and presets of them all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from deploykit.errors import UnknownName, UsageError
+from deploykit.spec import InputChoice
+from deploykit.text import split_list
+
+
+@dataclass(frozen=True)
+class Variants:
+    """The options that make several networks out of one name, and `inputs`, which is said of those of files.
+
+    `None` weights are random ones.
+    """
+
+    alphas: tuple[float, ...] = (1.0,)
+    rhos: tuple[Fraction, ...] = (Fraction(1),)
+    weights: str | None = None
+    num_classes: int | None = None
+    resolution_px: int | None = None
+    seed: int = 0
+    inputs: InputChoice = field(default_factory=InputChoice)
+
+
+def input_shapes(texts: Sequence[str]) -> tuple[tuple[str, tuple[int | None, ...]], ...]:
+    """What `--shape NAME=1x3x320x320` means, also without a name for the only input; "?" leaves a size open.
+
+    Raises:
+        UsageError: it is no shape.
+    """
+    return tuple(_shape(text) for text in texts)
+
+
+def _shape(text: str) -> tuple[str, tuple[int | None, ...]]:
+    name, _, sizes = text.rpartition("=")
+    parts = re.split(r"[x,]", sizes.strip()) if sizes.strip() != "scalar" else []
+    if not all(part in ("?", "N", "n", "-1") or (part.isdigit() and int(part)) for part in parts):
+        raise UsageError(
+            f"--shape takes NAME=1x3x320x320, sizes from 1 or ? for one that stays open, not {text!r}"
+        )
+    return name.strip(), tuple(int(part) if part.isdigit() else None for part in parts)
+
+
+def input_dims(texts: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """What `--dim height=320` means.
+
+    Raises:
+        UsageError: it is no name with a size.
+    """
+    pairs = [text.rpartition("=") for text in texts]
+    for name, _, size in pairs:
+        if not name or not size.strip().isdigit() or not int(size):
+            raise UsageError(f"--dim takes NAME=SIZE such as height=320, not {name or size!r}")
+    return tuple((name.strip(), int(size)) for name, _, size in pairs)
+
+
+def input_values(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """What `--input NAME=range(0,255)` means; the values themselves are read where the network is.
+
+    Raises:
+        UsageError: there is no name or no values.
+    """
+    pairs = [text.rpartition("=") for text in texts]
+    for name, _, values in pairs:
+        if not name or not values:
+            raise UsageError(
+                "--input takes NAME=FILE.npy, NAME=range(0,255), NAME=constant(16000) or "
+                f"NAME=tokens(0,30000), not {name or values!r}"
+            )
+    return tuple((name.strip(), values.strip()) for name, _, values in pairs)
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """A comma-separated list of numbers; fractions such as 6/7 are numbers too.
+
+    Raises:
+        UsageError: something in it is not a number.
+    """
+    try:
+        return tuple(float(value) for value in fractions(text, option))
+    except OverflowError:
+        raise UsageError(f"{option} takes numbers such as 1,0.5 or 6/7, not {text!r}") from None
+
+
+def fractions(text: str, option: str) -> tuple[Fraction, ...]:
+    """A comma-separated list of exact fractions: 1, 0.5, 6/7.
+
+    Raises:
+        UsageError: something in it is not a number.
+    """
+    values = []
+    for part in split_list(text):
+        try:
+            values.append(Fraction(part))
+        except (ValueError, ZeroDivisionError):
+            raise UsageError(f"{option} takes numbers such as 1,0.5 or 6/7, not {part!r}") from None
+    return tuple(values)
+
+
+@dataclass(frozen=True)
+class KeepChoice:
+    """Layers that stay in float32 where the rest is converted.
+
+    Attributes:
+        nodes: names of ONNX nodes; `*` and `?` match as in file names.
+        op_types: operator types, such as "Gemm".
+        drift: this many convolutions and products, those whose conversion alone costs the outputs most.
+    """
+
+    nodes: tuple[str, ...] = ()
+    op_types: tuple[str, ...] = ()
+    drift: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.nodes or self.op_types or self.drift)
+
+    def check(self, precisions: Sequence[str]) -> None:
+        """Refuse to keep what is not converted.
+
+        Raises:
+            UsageError: nothing but fp32 is asked for.
+        """
+        if self and set(precisions) <= {"fp32"}:
+            raise UsageError(
+                "--keep leaves layers in fp32, and all are with --precision fp32: "
+                "give another precision, such as int8"
+            )
+
+
+@dataclass(frozen=True)
+class CalibrationChoice:
+    """How the ranges of a quantised graph are to be found.
+
+    Attributes:
+        data: a data set whose calibration part is used; None takes the one the weights were trained on.
+        method: "minmax", "percentile", "entropy" or "mse".
+        images: how many images of it; None takes all that were given for calibration (`DEFAULT_IMAGES` where nobody
+            said which those are and others are to be judged), or `DEFAULT_SYNTHETIC_IMAGES` of made-up ones.
+        synthetic: whether made-up images are allowed where there is no data.
+        seed: of the generator that makes images up.
+        keep: the layers that stay in float32.
+        strict: whether a layer that the runtime leaves in another precision fails the build.
+        judged: whether a metric is computed on the test part, which then stays out of calibration.
+    """
+
+    data: str | None = None
+    method: str = "minmax"
+    images: int | None = None
+    synthetic: bool = False
+    seed: int = 0
+    keep: KeepChoice = field(default_factory=KeepChoice)
+    strict: bool = False
+    judged: bool = False
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a network must still do.
+
+    Attributes:
+        max_drop: top-1 accuracy that it may lose against fp32, a share, on the calibration part.
+        min_snr_db: or: signal-to-noise ratio of the outputs against fp32, in dB.
+    """
+
+    max_drop: float | None = None
+    min_snr_db: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.max_drop is None) == (self.min_snr_db is None):
+            raise UsageError("give one of --max-accuracy-drop and --min-snr-db")
+
+    def holds(self, value: float) -> bool:
+        """Whether a drop, or a ratio, is good enough."""
+        if self.max_drop is not None:
+            return value <= self.max_drop + 1e-12
+        return value >= (self.min_snr_db or 0.0)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A well-known way of measuring: the values that options have where none are given.
+
+    Attributes:
+        models: what is measured where no MODEL is named.
+        options: values of the profile command's options, as they would be written there.
+        summary: what it is, in one line.
+    """
+
+    models: tuple[str, ...]
+    options: Mapping[str, str]
+    summary: str
+
+
+PRESETS: Mapping[str, Preset] = {
+    "vgg-listing": Preset(
+        models=("vgg16",),
+        options={
+            "backend": "torch",
+            "batch": "32",
+            "run_pass": "forward,forward_backward",
+            "warmup_iterations": "10",
+            "iterations": "100",
+            "timeout": "14400",
+        },
+        summary="the classic listing: VGG-16 in PyTorch, 32 random images of 3x224x224, forward and forward+"
+        "backward, 10 burn-in runs, mean and standard deviation of 100",
+    ),
+}
+
+
+def preset(name: str) -> Preset:
+    """The preset called `name`.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    if name not in PRESETS:
+        raise UnknownName("preset", name, PRESETS)
+    return PRESETS[name]
