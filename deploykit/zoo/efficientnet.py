@@ -53,7 +53,7 @@ class MBConv(nn.Module):
 
     @property
     def branch_norm(self) -> nn.BatchNorm2d | None:
-        """The normalisation that ends the residual branch; see `deploykit.zoo.initialise`."""
+        """The normalisation that ends the residual branch; see `deploykit.zoo.creation.initialise`."""
         last = self.block[-1]
         return (
             next(m for m in last.modules() if isinstance(m, nn.BatchNorm2d))

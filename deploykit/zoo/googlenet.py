@@ -1,11 +1,17 @@
-"""GoogLeNet: Szegedy et al., "Going deeper with convolutions", arXiv 1409.4842, table 1.
+"""GoogLeNet (Inception v1) and Inception v2, which is it with batch normalisation.
 
-`googlenet` is the paper's: 5x5 convolutions, biases, local response normalisation (constants as in AlexNet's
-Caffe form, the paper naming none), 3x3 pools. `googlenet_bn` is torchvision's and has its keys: batch
-normalisation, 3x3 where the paper has 5x5, a 2x2 last pool. Pools round up in both.
+`googlenet`: Szegedy et al., "Going deeper with convolutions", arXiv 1409.4842, table 1: 5x5 convolutions, biases,
+local response normalisation (constants as in AlexNet's Caffe form, the paper naming none), 3x3 pools.
+`googlenet_bn` is torchvision's and has its keys: batch normalisation, 3x3 where the paper has 5x5, a 2x2 last pool.
+Pools round up in both.
 
 With `aux_logits` the two auxiliary classifiers of the paper's Fig. 3 exist for training; in eval mode, and so in
 exported graphs, they do nothing.
+
+`inception_v2`: Ioffe and Szegedy, arXiv 1502.03167, Fig. 5 (appendix), a name that "Rethinking the Inception
+architecture" (arXiv 1512.00567) later gave to a 299 px network that was never published. The widths are those that
+the figure's output sizes follow from: 576 channels in 4c and 4d (the Caffe release has 608). Convolutions have no
+bias, batch normalisation shifting anyway; pools round up.
 """
 
 from __future__ import annotations
@@ -177,3 +183,84 @@ def googlenet_bn(
         transform_input=transform_input,
         dropout=(0.7, 0.2),
     )
+
+
+#: Fig. 5: name, input channels, 1x1, 3x3 reduce, 3x3, double 3x3 reduce, double 3x3, projection, pooling.
+_BN_INCEPTIONS: tuple[tuple[str, int, int, int, int, int, int, int, str], ...] = (
+    ("3a", 192, 64, 64, 64, 64, 96, 32, "avg"),
+    ("3b", 256, 64, 64, 96, 64, 96, 64, "avg"),
+    ("3c", 320, 0, 128, 160, 64, 96, 0, "max"),
+    ("4a", 576, 224, 64, 96, 96, 128, 128, "avg"),
+    ("4b", 576, 192, 96, 128, 96, 128, 128, "avg"),
+    ("4c", 576, 160, 128, 160, 128, 160, 96, "avg"),
+    ("4d", 576, 96, 128, 192, 160, 192, 96, "avg"),
+    ("4e", 576, 0, 128, 192, 192, 256, 0, "max"),
+    ("5a", 1024, 352, 192, 320, 160, 224, 128, "avg"),
+    ("5b", 1024, 352, 192, 320, 192, 224, 128, "max"),
+)
+
+
+class BNInception(nn.Module):
+    """(N, 3, H, W) to logits (N, num_classes)."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        layers: dict[str, nn.Module] = {
+            "conv1": _bn_conv(3, 64, 7, 2),
+            "pool1": nn.MaxPool2d(3, 2, ceil_mode=True),
+            "conv2_reduce": _bn_conv(64, 64, 1),
+            "conv2": _bn_conv(64, 192, 3),
+            "pool2": nn.MaxPool2d(3, 2, ceil_mode=True),
+        }
+        for name, *widths, pooling in _BN_INCEPTIONS:
+            layers[f"inception{name}"] = _bn_inception(*widths, pooling=pooling)
+        self.features = nn.Sequential()
+        for name, layer in layers.items():
+            self.features.add_module(name, layer)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(1024, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of the images `x`."""
+        return self.fc(torch.flatten(self.avgpool(self.features(x)), 1))
+
+
+def _bn_conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> ConvNormRelu:
+    return ConvNormRelu(in_channels, out_channels, kernel, stride=stride, padding=None, eps=1e-5)
+
+
+def _bn_inception(
+    inputs: int,
+    one: int,
+    three_reduce: int,
+    three: int,
+    double_reduce: int,
+    double: int,
+    projection: int,
+    *,
+    pooling: str,
+) -> nn.Module:
+    """One module; without a 1x1 branch it halves the size, its pool passing the input through."""
+    stride = 1 if one else 2
+    branches: dict[str, nn.Module] = {}
+    if one:
+        branches["branch1"] = _bn_conv(inputs, one, 1)
+    branches["branch2"] = nn.Sequential(
+        _bn_conv(inputs, three_reduce, 1), _bn_conv(three_reduce, three, 3, stride)
+    )
+    branches["branch3"] = nn.Sequential(
+        _bn_conv(inputs, double_reduce, 1),
+        _bn_conv(double_reduce, double, 3),
+        _bn_conv(double, double, 3, stride),
+    )
+    if stride == 2:
+        branches["branch4"] = nn.MaxPool2d(3, 2, ceil_mode=True)
+    else:
+        pool = nn.MaxPool2d(3, 1, 1) if pooling == "max" else nn.AvgPool2d(3, 1, 1)
+        branches["branch4"] = nn.Sequential(pool, _bn_conv(inputs, projection, 1))
+    return Parallel(**branches)
+
+
+def inception_v2(*, num_classes: int = 1000) -> nn.Module:
+    """BN-Inception."""
+    return BNInception(num_classes)

@@ -1,7 +1,11 @@
-"""LeNet-5: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", 1998.
+"""The networks for digits: multilayer perceptrons and LeNet-5.
 
-Fig. 2 and section II.B give the geometry: 32 px, two 5x5 convolutions with 2x2 averaging between, 120 and
-84 units.
+Perceptrons: Rumelhart, Hinton, Williams, "Learning representations by back-propagating errors", 1986. `mlp_xor` is
+the smallest net that solves exclusive-or, 2-2-1 with the logistic units of the time. `mlp` is the textbook network
+on 28 px digits, 784-256-10 with ReLU.
+
+LeNet-5: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", 1998. Fig. 2 and
+section II.B give the geometry: 32 px, two 5x5 convolutions with 2x2 averaging between, 120 and 84 units.
 `lenet5` is what the name stands for since: every map of C3 sees all six of S2, averaging has no
 coefficients, and a linear layer replaces the RBF units, 61,706 parameters (28 px padded by 2 is the same
 network). Units are tanh, as in 1998, without the 1.7159 scaling.
@@ -16,6 +20,34 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+
+
+class MLP(nn.Module):
+    """One hidden layer: (N, C, H, W) with C*H*W = `inputs`, flattened, to logits (N, num_classes)."""
+
+    def __init__(self, inputs: int, hidden: int, num_classes: int, activation: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(inputs, hidden),
+            activation,
+            nn.Linear(hidden, num_classes),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of the images `x`."""
+        return self.layers(x)
+
+
+def mlp(*, num_classes: int = 10) -> nn.Module:
+    """784-256-10 with ReLU."""
+    return MLP(784, 256, num_classes, nn.ReLU(inplace=True))
+
+
+def mlp_xor(*, num_classes: int = 1) -> nn.Module:
+    """2-2-1 with logistic hidden units; the output is a logit, above 0 for true."""
+    return MLP(2, 2, num_classes, nn.Sigmoid())
+
 
 #: Table I: which maps of S2 each map of C3 sees, in the order of C3's maps, grouped by how many.
 _CONNECTIONS = (

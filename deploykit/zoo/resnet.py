@@ -32,7 +32,7 @@ class BasicBlock(nn.Module):
 
     @property
     def branch_norm(self) -> nn.BatchNorm2d:
-        """The normalisation that ends the residual branch; see `deploykit.zoo.initialise`."""
+        """The normalisation that ends the residual branch; see `deploykit.zoo.creation.initialise`."""
         return self.bn2
 
     def forward(self, x: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ class Bottleneck(nn.Module):
 
     @property
     def branch_norm(self) -> nn.BatchNorm2d:
-        """The normalisation that ends the residual branch; see `deploykit.zoo.initialise`."""
+        """The normalisation that ends the residual branch; see `deploykit.zoo.creation.initialise`."""
         return self.bn3
 
     def forward(self, x: Tensor) -> Tensor:

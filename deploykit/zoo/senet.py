@@ -54,7 +54,7 @@ class SEBottleneck(nn.Module):
 
     @property
     def branch_norm(self) -> nn.BatchNorm2d:
-        """The normalisation that ends the residual branch; see `deploykit.zoo.initialise`."""
+        """The normalisation that ends the residual branch; see `deploykit.zoo.creation.initialise`."""
         return self.bn3
 
     def forward(self, x: Tensor) -> Tensor:

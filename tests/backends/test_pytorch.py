@@ -61,7 +61,7 @@ def test_an_engine_brings_its_weights_and_needs_no_seed_to_draw_them(shared_stor
     def refuse(*args, **kwargs):
         raise AssertionError("drew random weights to load an engine")
 
-    monkeypatch.setattr("deploykit.zoo.initialise.initialise", refuse)
+    monkeypatch.setattr("deploykit.zoo.creation.initialise", refuse)
     np.testing.assert_array_equal(EAGER.load(made, threads=1).run(feeds)["logits"], once)
 
 
