@@ -22,8 +22,8 @@ from deploykit.backends import get
 from deploykit.backends.building import build_engine
 from deploykit.backends.onnxruntime import OnnxRuntimeSession
 from deploykit.bench.feeds import synthetic
-from deploykit.bench.policy import Policy
 from deploykit.bench.request import WorkerRequest, run_worker
+from deploykit.bench.scenario import Policy
 from deploykit.spec import BuildOptions, Engine, ModelSpec
 from deploykit.stats import paired_ratio
 from deploykit.store import Store

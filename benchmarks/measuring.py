@@ -16,8 +16,8 @@ from benchmarks.result import Result
 from deploykit.backends import get
 from deploykit.bench.accuracy import evaluate
 from deploykit.bench.feeds import synthetic
-from deploykit.bench.policy import Policy
 from deploykit.bench.request import WorkerRequest, run_worker
+from deploykit.bench.scenario import Policy
 from deploykit.data.feeding import image_input
 from deploykit.stats import paired_ratio
 from deploykit.store import Store

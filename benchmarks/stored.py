@@ -23,8 +23,8 @@ from benchmarks.result import Result
 from benchmarks.slowdown import ALPHA, NETWORK, PLAIN, THREADS, build, slowed, slowed_backends
 from benchmarks.trials import Trial, mixed, run_trials
 from deploykit import env
-from deploykit.bench.policy import Policy
 from deploykit.bench.request import WorkerRequest, run_worker
+from deploykit.bench.scenario import Policy
 from deploykit.columns import SCHEMA_VERSION
 from deploykit.report.compare import compare_reports
 from deploykit.report.csv import to_csv

@@ -1,6 +1,8 @@
-"""What a measurement ran on: the machine, its limits and the versions of all that took part.
+"""What a measurement ran on: the machine, the limits of its control groups and the versions of all that took part.
 
-Nothing heavy is imported: versions come from package metadata, the rest from /proc, /sys and os.
+Nothing heavy is imported: versions come from package metadata, the rest from /proc, /sys and os. Control groups are
+of version 1 and 2, read from /proc/self/cgroup and /proc/self/mountinfo; where these are missing, from the usual
+places. A limit on a group holds for all below it, so that the least of all is the one that rules.
 """
 
 from __future__ import annotations
@@ -10,10 +12,9 @@ import json
 import os
 import platform
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from deploykit import cgroups
 from deploykit.lazy import metadata
 
 #: Distributions whose versions can shape a number.
@@ -21,6 +22,109 @@ PACKAGES = (
     "deploykit torch onnx onnxscript onnxruntime onnxruntime-gpu tensorrt tensorrt-rtx pycuda cuda-bindings "
     "openvino numpy pandas safetensors torchvision timm"
 ).split()
+
+_ROOT = Path("/")
+_GROUPS = "sys/fs/cgroup"
+#: What versions 2 and 1 of control groups call throttled time, and how many of its units make a second.
+_STALLS = {"throttled_usec": 1e6, "throttled_time": 1e9}
+
+
+def group_folders(controller: str, root: Path = _ROOT) -> list[Path]:
+    """The folders of the groups that rule this process by `controller` ("cpu" or "memory"), the highest first.
+
+    Args:
+        controller: its name as the kernel writes it.
+        root: where /proc and /sys lie.
+    """
+    own = _own_paths(controller, root)
+    places = [
+        (root / mount.lstrip("/"), inside, version)
+        for mount, inside, version in _mounts(controller, root)
+    ]
+    # A container may hide its mounts; these are where they are everywhere. Folders that are not there say nothing.
+    usual = root / _GROUPS
+    places += [(usual, "/", 2), (usual / "unified", "/", 2), (usual / controller, "/", 1)]
+    places += [(usual / "cpu,cpuacct", "/", 1)] * (controller == "cpu")
+    existing: dict[Path, None] = {}
+    for mount, inside, version in places:
+        for path in own[version] or ["/"]:
+            parts = [part for part in _below(path, inside).parts if part not in ("/", "..")]
+            for depth in range(len(parts) + 1):
+                folder = mount.joinpath(*parts[:depth])
+                if folder.is_dir():
+                    existing[folder] = None
+    return list(existing)
+
+
+def cpu_limit(root: Path = _ROOT) -> float | None:
+    """Cores' worth of time that the groups leave to this process; None without a limit."""
+    limits = []
+    for folder in group_folders("cpu", root):
+        words = (_read(folder / "cpu.max") or "").split()
+        if not words:
+            words = [_read(folder / f"cpu.cfs_{name}_us") or "" for name in ("quota", "period")]
+        # "max" and -1 are no limit.
+        if len(words) == 2 and all(word.isdigit() and int(word) > 0 for word in words):
+            limits.append(int(words[0]) / int(words[1]))
+    return min(limits, default=None)
+
+
+def memory_limit_bytes(root: Path = _ROOT) -> int | None:
+    """Bytes that the groups leave to this process; None without a limit."""
+    limits = []
+    for folder in group_folders("memory", root):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            text = _read(folder / name) or ""
+            # "max" is no limit, and so is version 1's largest number of whole pages.
+            if text.isdigit() and int(text) < 2**60:
+                limits.append(int(text))
+    return min(limits, default=None)
+
+
+def throttled_s(root: Path = _ROOT) -> float | None:
+    """Seconds in which a quota on the own group or one above held its threads back; None where none tells."""
+    stalls_s: list[float] = []
+    for folder in group_folders("cpu", root):
+        for line in (_read(folder / "cpu.stat") or "").splitlines():
+            name, _, value = line.partition(" ")
+            if name in _STALLS and value.strip().isdigit():
+                stalls_s.append(int(value) / _STALLS[name])
+    # Each group counts its own quota alone.
+    return sum(stalls_s) if stalls_s else None
+
+
+def _own_paths(controller: str, root: Path) -> dict[int, list[str]]:
+    """The paths of the own groups as /proc/self/cgroup gives them, by version."""
+    paths: dict[int, list[str]] = {1: [], 2: []}
+    for line in (_read(root / "proc/self/cgroup") or "").splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if number == "0" and not controllers:
+            paths[2].append(path or "/")
+        elif controller in controllers.split(","):
+            paths[1].append(path or "/")
+    return paths
+
+
+def _mounts(controller: str, root: Path) -> list[tuple[str, str, int]]:
+    """Where hierarchies are mounted, which group is mounted there, and their version."""
+    mounts = []
+    for line in (_read(root / "proc/self/mountinfo") or "").splitlines():
+        head, separator, tail = line.partition(" - ")
+        fields, kind = head.split(), tail.split()
+        if not separator or len(fields) < 5 or len(kind) < 3:
+            continue
+        if kind[0] == "cgroup2":
+            mounts.append((fields[4], fields[3], 2))
+        elif kind[0] == "cgroup" and controller in kind[2].split(","):
+            mounts.append((fields[4], fields[3], 1))
+    return mounts
+
+
+def _below(path: str, inside: str) -> PurePosixPath:
+    """A group's path as seen from the group that is mounted: a container sees only its own part."""
+    own, mounted = PurePosixPath(path), PurePosixPath(inside)
+    return own.relative_to(mounted) if own.is_relative_to(mounted) else own
 
 
 def package_version(distribution: str) -> str | None:
@@ -31,7 +135,7 @@ def package_version(distribution: str) -> str | None:
         return None
 
 
-def _read(path: str) -> str | None:
+def _read(path: str | Path) -> str | None:
     try:
         return Path(path).read_text().strip()
     except (OSError, UnicodeDecodeError):
@@ -64,11 +168,6 @@ def affinity_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def cpu_limit() -> float | None:
-    """Cores' worth of time that cgroups leave to this process; None without a limit."""
-    return cgroups.cpu_limit()
-
-
 def usable_cores() -> float:
     """Cores that this process may use: its affinity, cut by a cgroup limit where there is one."""
     cores, limit = float(affinity_cores()), cpu_limit()
@@ -81,7 +180,7 @@ def memory_mib() -> int | None:
     for line in (_read("/proc/meminfo") or "").splitlines():
         if line.startswith("MemTotal:"):
             total = int(line.split()[1]) // 1024
-    limit = cgroups.memory_limit_bytes()
+    limit = memory_limit_bytes()
     if limit is not None:
         total = limit // 2**20 if total is None else min(total, limit // 2**20)
     return total

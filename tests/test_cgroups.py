@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploykit import cgroups
+from deploykit import env
 
 OWN = "proc/self/cgroup"
 MOUNTS = "proc/self/mountinfo"
@@ -66,34 +66,34 @@ CPU_LIMITS = {
 @pytest.mark.parametrize("case", CPU_LIMITS)
 def test_the_least_limit_on_the_own_group_and_those_above_rules(system, case):
     files, cores = CPU_LIMITS[case]
-    assert cgroups.cpu_limit(system(files)) == cores
+    assert env.cpu_limit(system(files)) == cores
 
 
 def test_the_memory_is_that_of_the_own_group_and_not_of_the_root(system):
     root = system({OWN: "0::/a/b", "sys/fs/cgroup/a/memory.max": "1073741824"})
-    assert cgroups.memory_limit_bytes(root) == 2**30
+    assert env.memory_limit_bytes(root) == 2**30
     system({"sys/fs/cgroup/a/b/memory.max": "536870912"})
-    assert cgroups.memory_limit_bytes(root) == 2**29
+    assert env.memory_limit_bytes(root) == 2**29
 
 
 def test_the_older_version_limits_memory_as_well_and_its_largest_number_is_no_limit(system):
     name = "sys/fs/cgroup/memory/job/memory.limit_in_bytes"
     root = system({OWN: "4:memory:/job\n1:cpu:/", name: "9223372036854771712"})
-    assert cgroups.memory_limit_bytes(root) is None
+    assert env.memory_limit_bytes(root) is None
     system({name: "268435456"})
-    assert cgroups.memory_limit_bytes(root) == 2**28
+    assert env.memory_limit_bytes(root) == 2**28
 
 
 def test_throttling_is_that_of_the_own_group_and_those_above(system):
     root = system({OWN: "0::/a/b", "sys/fs/cgroup/cpu.stat": "usage_usec 5\n"})
-    assert cgroups.throttled_s(root) is None
+    assert env.throttled_s(root) is None
     system({"sys/fs/cgroup/a/cpu.stat": "throttled_usec 500000\n"})
     system({"sys/fs/cgroup/a/b/cpu.stat": "nr_throttled 1\nthrottled_usec 2000000\n"})
     system({"sys/fs/cgroup/c/cpu.stat": "throttled_usec 9000000\n"})
-    assert cgroups.throttled_s(root) == 2.5
+    assert env.throttled_s(root) == 2.5
 
 
 def test_the_older_version_tells_throttling_in_the_own_group(system):
     root = system({OWN: "1:cpu:/job", "sys/fs/cgroup/cpu/cpu.stat": "throttled_time 0\n"})
     system({"sys/fs/cgroup/cpu/job/cpu.stat": "nr_throttled 3\nthrottled_time 1500000000\n"})
-    assert cgroups.throttled_s(root) == 1.5
+    assert env.throttled_s(root) == 1.5

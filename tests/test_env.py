@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from deploykit import cgroups, env
+from deploykit import env
 
 
 def test_the_version_of_a_package_is_that_of_its_metadata():
@@ -34,15 +34,15 @@ def test_fewer_cores_by_affinity_are_seen():
 @pytest.mark.parametrize(("limit", "cores"), [(1.5, 1.5), (0.5, 0.5), (None, 8.0), (12.0, 8.0)])
 def test_a_cgroup_limit_cuts_the_cores(monkeypatch, limit, cores):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
-    monkeypatch.setattr(cgroups, "cpu_limit", lambda: limit)
+    monkeypatch.setattr(env, "cpu_limit", lambda: limit)
     assert env.usable_cores() == cores
 
 
 def test_a_cgroup_limit_cuts_the_memory(monkeypatch):
     monkeypatch.setattr(env, "_read", {"/proc/meminfo": "MemTotal:  8388608 kB\n"}.get)
-    monkeypatch.setattr(cgroups, "memory_limit_bytes", lambda: 2**30)
+    monkeypatch.setattr(env, "memory_limit_bytes", lambda: 2**30)
     assert env.memory_mib() == 1024
-    monkeypatch.setattr(cgroups, "memory_limit_bytes", lambda: None)
+    monkeypatch.setattr(env, "memory_limit_bytes", lambda: None)
     assert env.memory_mib() == 8192
 
 
@@ -55,7 +55,7 @@ def test_the_processor_and_its_features_come_from_the_kernel(monkeypatch):
 
 def test_without_proc_nothing_is_made_up(monkeypatch):
     monkeypatch.setattr(env, "_read", lambda path: None)
-    monkeypatch.setattr(cgroups, "memory_limit_bytes", lambda: None)
+    monkeypatch.setattr(env, "memory_limit_bytes", lambda: None)
     assert env.memory_mib() is None
     assert env.cpu_features() == []
     assert env.cpu_model() in (platform.processor(), platform.machine())

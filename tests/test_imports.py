@@ -83,8 +83,6 @@ def test_the_command_imports_nothing_heavy(arguments):
 FOR_HELP = {
     "deploykit",
     "deploykit.bench",
-    "deploykit.bench.constraint",
-    "deploykit.bench.policy",
     "deploykit.bench.scenario",
     "deploykit.cli",
     "deploykit.cli.groups",

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from deploykit.backends.onnxruntime import OnnxRuntimeSession
 from deploykit.bench.channel import run_child, serve
 from deploykit.bench.drift import require_finite
-from deploykit.bench.feeds import run_in_batches
-from deploykit.bench.scores import find_scores, is_scores
+from deploykit.bench.feeds import find_scores, is_scores, run_in_batches
 from deploykit.data import open_dataset
 from deploykit.data.feeding import as_input, feeds_of, image_input
 from deploykit.errors import UsageError

@@ -11,7 +11,7 @@ from deploykit.stats import outliers, percentile
 
 if TYPE_CHECKING:
     from deploykit.bench.accuracy import Accuracy, Agreement
-    from deploykit.bench.memory import HostMemory
+    from deploykit.bench.conditions import HostMemory
     from deploykit.bench.metric import Measured
     from deploykit.bench.output_drift import Drift
     from deploykit.bench.timing import Timing

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deploykit.bench.drift import Distance, softmax_divergence
-from deploykit.bench.scores import is_scores
+from deploykit.bench.feeds import is_scores
 from deploykit.errors import DriftFailed
 from deploykit.lazy import np
 

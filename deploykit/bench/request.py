@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deploykit.bench.channel import WorkerFailure, run_child
-from deploykit.bench.policy import Policy
+from deploykit.bench.scenario import Policy
 from deploykit.row import Finding, Note
 
 __all__ = ["AccuracyRequest", "WorkerFailure", "WorkerRequest", "WorkerResult", "run_worker"]

@@ -19,8 +19,7 @@ from typing import Any
 
 from deploykit import codec, env
 from deploykit.bench.channel import run_child, serve
-from deploykit.bench.conditions import between, snapshot
-from deploykit.bench.stability import of_machine
+from deploykit.bench.conditions import between, machine_findings, snapshot
 from deploykit.errors import BuildFailed
 from deploykit.lazy import np, onnx
 from deploykit.ort_session import installed_version, open_session, session_options
@@ -182,7 +181,7 @@ def measure_ceilings(threads: int, span_s: float = SPAN_S) -> Ceilings:
         for name, integer in (("fp32", False), ("int8", True))
     }
     copies = {size: _copy_gb_s(size, threads, span_s) for size in COPY_BYTES}
-    doubts = of_machine(between(before, snapshot()))
+    doubts = machine_findings(between(before, snapshot()))
     return Ceilings(rates, copies, threads, " | ".join(str(doubt) for doubt in doubts))
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from deploykit.bench.conditions import between, snapshot
-from deploykit.bench.policy import Policy
+from deploykit.bench.scenario import Policy
 from deploykit.bench.timing import Timing, WarmUp, no_collection, runs_in, summarise, warm_up
 from deploykit.errors import UsageError
 from deploykit.lazy import np

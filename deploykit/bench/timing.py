@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deploykit.bench.conditions import Conditions, between, snapshot
-from deploykit.bench.policy import Policy
-from deploykit.bench.stability import judge
+from deploykit.bench.conditions import Conditions, between, snapshot, timing_findings
+from deploykit.bench.scenario import Policy
 from deploykit.lazy import np
 from deploykit.row import Finding, stability_text
 from deploykit.stats import median_interval, samples_needed
@@ -178,7 +177,7 @@ def summarise(
 ) -> Timing:
     """A `Timing` from samples: the median's interval and the causes for doubt are worked out here."""
     interval = median_interval(samples_ns)
-    findings = judge(samples_ns, interval, conditions, settled=settled, timed_s=timed_s)
+    findings = timing_findings(samples_ns, interval, conditions, settled=settled, timed_s=timed_s)
     return Timing(
         samples_ns, warm_iterations, elapsed_s, runs_per_s, interval, findings, conditions
     )

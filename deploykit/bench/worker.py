@@ -12,12 +12,11 @@ from deploykit import backends
 from deploykit.bench import columns, metric
 from deploykit.bench.accuracy import NoScores, agreement, evaluate
 from deploykit.bench.channel import serve
-from deploykit.bench.feeds import check_batch, synthetic
-from deploykit.bench.memory import HostMemory
+from deploykit.bench.conditions import HostMemory
+from deploykit.bench.feeds import check_batch, find_scores, synthetic
 from deploykit.bench.output_drift import compare
 from deploykit.bench.reference import read_reference, write_npz
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, WorkerResult
-from deploykit.bench.scores import find_scores
 from deploykit.bench.streams import measure_arrivals, measure_streams
 from deploykit.bench.timing import Timing, measure
 from deploykit.data import open_dataset

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import click
 
-from deploykit.bench.constraint import Constraint
-from deploykit.bench.policy import Policy
-from deploykit.bench.scenario import Scenario, parse_rate
+from deploykit.bench.scenario import Constraint, Policy, Scenario, parse_rate
 from deploykit.cli.options import LIST, PERCENT, WHOLE_NUMBERS, group, parse_list, read_by
 from deploykit.errors import UsageError
 from deploykit.report import STDOUT

@@ -18,7 +18,7 @@ from deploykit.cli.options import LIST
 from deploykit.cli.outputs import output_options
 
 if TYPE_CHECKING:
-    from deploykit.bench.constraint import Constraint
+    from deploykit.bench.scenario import Constraint
     from deploykit.cli.measuring import Against, Measuring, Runs, Scenarios
     from deploykit.cli.outputs import Outputs
     from deploykit.workflow.choices import CalibrationChoice, Variants

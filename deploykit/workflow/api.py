@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import zoo
-from deploykit.bench.policy import Policy
-from deploykit.bench.scenario import Scenario
+from deploykit.bench.scenario import Policy, Scenario
 from deploykit.claims import evaluate_claims
 from deploykit.claims.verdict import verdict_rows
 from deploykit.columns import NAMES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deploykit.bench.scores import may_have_scores
+from deploykit.bench.feeds import may_have_scores
 from deploykit.data import open_dataset
 from deploykit.data.feeding import feeds_of
 from deploykit.errors import UnknownName, UsageError

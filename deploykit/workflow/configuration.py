@@ -8,8 +8,7 @@ from pathlib import Path
 
 from deploykit.backends import get
 from deploykit.backends.base import FORWARD
-from deploykit.bench.policy import Policy
-from deploykit.bench.scenario import Scenario
+from deploykit.bench.scenario import Policy, Scenario
 from deploykit.errors import UsageError
 from deploykit.graph.precision import AS_IS, is_reduced
 from deploykit.lazy import onnx

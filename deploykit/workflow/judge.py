@@ -13,8 +13,8 @@ from deploykit.backends.onnxruntime_layers import EngineNode, trace_layers
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.feeds import fixed_batch
 from deploykit.bench.layer_times import LayerTimes, layer_times
-from deploykit.bench.policy import Policy
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, run_worker
+from deploykit.bench.scenario import Policy
 from deploykit.code_digest import code_digest
 from deploykit.data import open_dataset
 from deploykit.errors import DeploykitError, UsageError

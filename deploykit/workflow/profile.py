@@ -13,9 +13,9 @@ from typing import Any
 
 from deploykit.backends import get
 from deploykit.backends.base import BackendBase
+from deploykit.bench.feeds import may_have_scores
 from deploykit.bench.reference import make_reference
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, WorkerResult, run_worker
-from deploykit.bench.scores import may_have_scores
 from deploykit.data import open_dataset
 from deploykit.errors import DeploykitError, OutputFailed
 from deploykit.row import Note, Row

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from deploykit import codec, env
-from deploykit.bench.policy import Policy
 from deploykit.bench.roofline import stored_ceilings
+from deploykit.bench.scenario import Policy
 from deploykit.claims import evaluate_claims
 from deploykit.claims.verdict import COLUMNS, HEADER, Verdict, verdict_cells, verdict_rows
 from deploykit.errors import OutputFailed, UsageError

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from deploykit.bench.constraint import Amount, Constraint, Search, steps
+from deploykit.bench.scenario import Amount, Constraint, Search, steps
 from deploykit.columns import BY_NAME, FLOAT
 from deploykit.errors import UsageError
 from deploykit.row import Row

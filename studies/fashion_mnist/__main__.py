@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deploykit import env
-from deploykit.bench.policy import Policy
+from deploykit.bench.scenario import Policy
 from deploykit.errors import EXIT_INTERRUPTED, BuildFailed, DeploykitError
 from deploykit.report.csv import to_csv
 from deploykit.store import open_store

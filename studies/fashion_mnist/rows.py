@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deploykit import env
-from deploykit.bench.policy import Policy
+from deploykit.bench.scenario import Policy
 from deploykit.code_digest import code_digest
 from deploykit.columns import NAMES, SCHEMA_VERSION
 from deploykit.report.csv import CsvReport, read_cells

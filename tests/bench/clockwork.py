@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from deploykit.bench.policy import Policy
+from deploykit.bench.scenario import Policy
 from deploykit.spec import TensorSpec
 
 FEEDS = [{"x": np.zeros(1, np.float32)}]

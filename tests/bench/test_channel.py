@@ -15,8 +15,8 @@ from interrupts import interrupt, start, wait_until
 
 from deploykit.bench import channel
 from deploykit.bench.channel import WorkerFailure, run_child
-from deploykit.bench.policy import Policy
 from deploykit.bench.request import WorkerRequest, WorkerResult, run_worker
+from deploykit.bench.scenario import Policy
 from deploykit.codec import to_json
 
 ANSWERS = "deploykit_answers"

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploykit.bench.conditions import Conditions, Snapshot, between, snapshot
-from deploykit.bench.stability import judge
+from deploykit.bench.conditions import Conditions, Snapshot, between, snapshot, timing_findings
 
 QUIET = Conditions(3.0, 0.0, 0.0, 0.0, 0.0, 2)
 STEADY_NS = np.tile(np.array([1_000_000, 1_001_000, 999_000], np.int64), 200)
@@ -22,7 +21,7 @@ def write(root: Path, name: str, text: str) -> None:
 
 def names(conditions=QUIET, samples=STEADY_NS, interval=(999_900.0, 1_000_100.0), settled=True):
     timed_s = float(samples.sum()) / 1e9
-    found = judge(samples, interval, conditions, settled=settled, timed_s=timed_s)
+    found = timing_findings(samples, interval, conditions, settled=settled, timed_s=timed_s)
     return [finding.name for finding in found]
 
 
@@ -85,7 +84,7 @@ def test_a_quiet_machine_and_a_steady_series_raise_no_doubt():
 
 
 def test_each_doubt_names_itself_and_a_remedy():
-    found = judge(STEADY_NS, (1e6, 1.2e6), QUIET, settled=False, timed_s=0.1)
+    found = timing_findings(STEADY_NS, (1e6, 1.2e6), QUIET, settled=False, timed_s=0.1)
     assert [f.name for f in found] == ["warm-up", "clock", "spread"]
     for finding in found:
         assert str(finding) == f"{finding.name}: {finding.seen}; {finding.remedy}"
@@ -96,7 +95,9 @@ def test_two_speeds_are_said_with_their_places():
     random = np.random.default_rng(1)
     centres = random.choice([1_000_000.0, 1_300_000.0], 600)
     samples = (centres * np.exp(0.005 * random.normal(size=600))).astype(np.int64)
-    (finding,) = judge(samples, (1e6, 1e6), QUIET, settled=True, timed_s=samples.sum() / 1e9)
+    (finding,) = timing_findings(
+        samples, (1e6, 1e6), QUIET, settled=True, timed_s=samples.sum() / 1e9
+    )
     assert finding.name == "modes"
     assert re.fullmatch(r"latencies pile up at (0\.99\d|1), 1\.3 ms", finding.seen)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploykit.bench.constraint import Constraint, steps
+from deploykit.bench.scenario import Constraint, steps
 from deploykit.errors import UsageError
 
 

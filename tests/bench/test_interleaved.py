@@ -16,8 +16,8 @@ from deploykit.bench.interleaved import (
     plan,
     verdict_of,
 )
-from deploykit.bench.policy import Policy
 from deploykit.bench.request import WorkerRequest
+from deploykit.bench.scenario import Policy
 from deploykit.errors import UsageError
 from deploykit.stats import RatioInterval
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deploykit.bench.columns import of_memory
-from deploykit.bench.memory import HostMemory
+from deploykit.bench.conditions import HostMemory
 
 
 def write_status(folder, peak_mib, rss_mib):

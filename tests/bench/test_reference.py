@@ -5,9 +5,9 @@ import pytest
 
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.feeds import check_batch, fixed_batch, from_dataset, synthetic
-from deploykit.bench.policy import Policy
 from deploykit.bench.reference import graph_text, image_count, make_reference, read_reference
 from deploykit.bench.request import WorkerRequest, run_worker
+from deploykit.bench.scenario import Policy
 from deploykit.data.feeding import image_input
 from deploykit.errors import InvalidModel, UsageError
 from deploykit.spec import TensorSpec

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploykit.bench.policy import Policy
-from deploykit.bench.scenario import Scenario, parse_rate
+from deploykit.bench.scenario import Policy, Scenario, parse_rate
 from deploykit.errors import UsageError
 
 

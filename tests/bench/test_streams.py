@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from clockwork import FEEDS, Clockwork, policy
 
-from deploykit.bench.policy import Policy
 from deploykit.bench.request import WorkerRequest, run_worker
+from deploykit.bench.scenario import Policy
 from deploykit.bench.streams import measure_arrivals, measure_streams, schedule_ns, wait_until
 from deploykit.bench.timing import measure
 from deploykit.errors import UsageError

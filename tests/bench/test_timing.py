@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from clockwork import FEEDS, Clockwork, policy
 
-from deploykit.bench.policy import Policy
+from deploykit.bench.scenario import Policy
 from deploykit.bench.timing import measure, quiet_mean, quiet_runs, runs_in, warm_up
 from deploykit.codec import MalformedMessage, from_json, to_json
 from deploykit.errors import UsageError

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from deploykit.bench.channel import WorkerFailure
-from deploykit.bench.policy import Policy
 from deploykit.bench.reference import make_reference
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, run_worker
+from deploykit.bench.scenario import Policy
 from deploykit.codec import from_json, to_json
 
 SHORT = Policy(warmup_s=0.01, warmup_max_s=0.2, window_s=0.005, min_s=0.05, max_s=0.5, block_s=0.01)

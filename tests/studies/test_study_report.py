@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from deploykit import env
-from deploykit.bench.policy import Policy
+from deploykit.bench.scenario import Policy
 from deploykit.codec import to_json
 from deploykit.columns import NAMES
 from deploykit.data import fashion_mnist

@@ -9,7 +9,7 @@ from urllib.error import URLError
 
 import pytest
 
-from deploykit.bench.policy import Policy
+from deploykit.bench.scenario import Policy
 from deploykit.data import fashion_mnist
 from deploykit.spec import ModelSpec
 from deploykit.workflow.configuration import ProfileOptions, configurations

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploykit import env
-from deploykit.bench.policy import Policy
-from deploykit.bench.scenario import Scenario
+from deploykit.bench.scenario import Policy, Scenario
 from deploykit.columns import NAMES
 from deploykit.errors import OutputFailed, UsageError
 from deploykit.row import Row, emulated

@@ -9,7 +9,7 @@ from fractions import Fraction
 import pytest
 
 from deploykit import env
-from deploykit.bench.policy import Policy
+from deploykit.bench.scenario import Policy
 from deploykit.claims import list_claims
 from deploykit.columns import NAMES
 from deploykit.errors import OutputFailed, UsageError

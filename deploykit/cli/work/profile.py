@@ -11,9 +11,8 @@ import click
 
 from deploykit.backends import get
 from deploykit.backends.base import check_offered
-from deploykit.bench.constraint import Constraint
 from deploykit.bench.metric import load_metric
-from deploykit.bench.policy import Policy
+from deploykit.bench.scenario import Constraint, Policy
 from deploykit.cli.display import print_fields, print_json, print_rows
 from deploykit.cli.documents import csv_report
 from deploykit.cli.measuring import Against, Measuring, Runs, Scenarios

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from deploykit.bench.policy import Policy
+from deploykit.bench.scenario import Policy
 from deploykit.claims import failure
 from deploykit.claims.verdict import HEADER, verdict_cells, verdict_rows
 from deploykit.cli.display import print_fields, print_json, print_notes, print_table
