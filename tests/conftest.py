@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import cuda_double
 import pytest
 from hypothesis import settings
 
@@ -27,3 +29,16 @@ def light_squeezenet() -> Path:
 def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store that keeps what one test made for the next, so that a network is exported once."""
     return Store(tmp_path_factory.mktemp("shared") / "engines")
+
+
+@pytest.fixture
+def cuda() -> Iterator[cuda_double.Cuda]:
+    """A simulated device under the real cuda-bindings; a test that leaks there, or does wrong, fails."""
+    double = cuda_double.install(cuda_double.Settings())
+    double.reset()
+    yield double
+    left = [*double.offences, *(f"leaked {one}" for one in double.leaks())]
+    # The rest of this process has no driver, as the real bindings would find.
+    double.reset()
+    double.settings = cuda_double.Settings(devices=[], driver_cuda=0)
+    assert left == []

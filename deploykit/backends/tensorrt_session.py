@@ -1,20 +1,20 @@
-"""Running TensorRT engines on an NVIDIA device, through CUDA's own Python bindings.
+"""Running TensorRT engines on an NVIDIA device, through `deploykit.cuda`.
 
-Host buffers are page-locked and buffers once; a sample spans copying the input to the device, the compute and
-copying the outputs back (`boundary` "end_to_end"), or only the compute between two events ("device").
+Host buffers are page-locked and buffers allocated once; a sample spans copying the input to the device, the compute
+and copying the outputs back (`boundary` "end_to_end"), or only the compute between two events ("device").
 """
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit.backends.base import Bound, SessionBase
-from deploykit.errors import BuildFailed, MissingDependency, one_line
-from deploykit.lazy import install_line, np
+from deploykit.cuda import DeviceBuffer, PinnedArray, open_device
+from deploykit.errors import BuildFailed
 from deploykit.spec import TensorSpec
 
 if TYPE_CHECKING:
@@ -23,26 +23,22 @@ if TYPE_CHECKING:
     from deploykit.backends.base import Feeds
 
 
-def _import_cudart() -> Any:
-    try:
-        from cuda.bindings import runtime
-    except ImportError as error:
-        raise MissingDependency(
-            f"running TensorRT engines needs CUDA's Python bindings: {install_line('gpu')}"
-        ) from error
-    return runtime
-
-
 @dataclass
 class _Buffers:
-    """Device and host buffers of one set of inputs: (name, device address, host array, bytes)."""
+    """Device and host buffers of one set of inputs, by the name of the tensor."""
 
-    inputs: list[tuple[str, int, Any, int]] = field(default_factory=list)
-    outputs: list[tuple[str, int, Any, int]] = field(default_factory=list)
+    inputs: dict[str, tuple[DeviceBuffer, PinnedArray]] = field(default_factory=dict)
+    outputs: dict[str, tuple[DeviceBuffer, PinnedArray]] = field(default_factory=dict)
+
+    def release(self) -> None:
+        """Give all of them back."""
+        for device, host in (*self.inputs.values(), *self.outputs.values()):
+            device.close()
+            host.close()
 
 
 class TensorRTSession(SessionBase):
-    """One engine on the first device.
+    """One engine on the first device that CUDA sees.
 
     Args:
         trt: the imported TensorRT module.
@@ -51,7 +47,14 @@ class TensorRTSession(SessionBase):
     """
 
     def __init__(self, trt: Any, path: Path, boundary: str = "end_to_end") -> None:
-        self._trt, self._cuda, self.boundary = trt, _import_cudart(), boundary
+        self._trt, self.boundary = trt, boundary
+        with contextlib.ExitStack() as opened:
+            self._device = opened.enter_context(open_device())
+            self._load(path)
+            opened.pop_all()
+
+    def _load(self, path: Path) -> None:
+        trt = self._trt
         self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
         self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if self._engine is None:
@@ -59,19 +62,17 @@ class TensorRTSession(SessionBase):
                 f"{path} does not load with {trt.__name__} {trt.__version__} on this device: build it again here"
             )
         self._context = self._engine.create_execution_context()
-        self._stream = self._call("cudaStreamCreate")
-        self._events = [self._call("cudaEventCreate") for _ in range(2)]
+        if self._context is None:
+            raise BuildFailed(
+                f"{path} has no room to run on this device; take a smaller batch or fewer streams"
+            )
+        self._stream = self._device.stream()
+        self._start, self._end = self._device.event(), self._device.event()
         specs = [self._spec(i) for i in range(self._engine.num_io_tensors)]
         is_input = trt.TensorIOMode.INPUT
         mode = self._engine.get_tensor_mode
         self.inputs = tuple(s for s in specs if mode(s.name) == is_input)
         self.outputs = tuple(s for s in specs if mode(s.name) != is_input)
-
-    def _call(self, function: str, *arguments: Any) -> Any:
-        error, *values = getattr(self._cuda, function)(*arguments)
-        if int(error) != 0:
-            raise BuildFailed(f"{function} failed on the device: {one_line(error)}")
-        return values[0] if values else None
 
     def _spec(self, index: int) -> TensorSpec:
         name = self._engine.get_tensor_name(index)
@@ -79,44 +80,53 @@ class TensorRTSession(SessionBase):
         dtype = self._trt.nptype(self._engine.get_tensor_dtype(name))
         return TensorSpec(name, shape, dtype.__name__)
 
-    def _allocate(self, array: Any) -> tuple[int, Any, int]:
-        """A device buffer and a page-locked host array as large as `array`."""
-        device = self._call("cudaMalloc", array.nbytes)
-        address = self._call("cudaMallocHost", array.nbytes)
-        buffer = (ctypes.c_uint8 * array.nbytes).from_address(int(address))
-        host = np.frombuffer(buffer, dtype=array.dtype).reshape(array.shape)
-        return int(device), host, array.nbytes
+    def _pair(self, shape: tuple[int, ...], dtype: Any) -> tuple[DeviceBuffer, PinnedArray]:
+        """A device buffer and a page-locked host array of the same size."""
+        host = self._device.pinned(shape, dtype)
+        try:
+            return self._device.buffer(host.nbytes), host
+        except BaseException:
+            host.close()
+            raise
 
     def _allocated(self, feeds: Feeds) -> _Buffers:
         buffers = _Buffers()
-        for name, array in feeds.items():
-            device, host, size = self._allocate(array)
-            host[...] = array
-            buffers.inputs.append((name, device, host, size))
-            self._context.set_input_shape(name, tuple(array.shape))
-        for spec in self.outputs:
-            shape = tuple(self._context.get_tensor_shape(spec.name))
-            device, host, size = self._allocate(np.empty(shape, dtype=spec.dtype))
-            buffers.outputs.append((spec.name, device, host, size))
+        try:
+            for name, array in feeds.items():
+                buffers.inputs[name] = self._pair(tuple(array.shape), array.dtype)
+                buffers.inputs[name][1].array[...] = array
+                self._set_shape(name, tuple(array.shape))
+            for spec in self.outputs:
+                shape = tuple(self._context.get_tensor_shape(spec.name))
+                buffers.outputs[spec.name] = self._pair(shape, spec.dtype)
+        except BaseException:
+            buffers.release()
+            raise
         return buffers
 
-    def _point_to(self, buffers: _Buffers) -> None:
-        for name, device, host, _ in buffers.inputs:
-            self._context.set_input_shape(name, tuple(host.shape))
-            self._context.set_tensor_address(name, device)
-        for name, device, _, _ in buffers.outputs:
-            self._context.set_tensor_address(name, device)
+    def _set_shape(self, name: str, shape: tuple[int, ...]) -> None:
+        if not self._context.set_input_shape(name, shape):
+            raise BuildFailed(
+                f"the engine does not take input {name} as {list(shape)}: build it for that batch"
+            )
 
-    def _copy(self, buffers: _Buffers, *, to_device: bool) -> None:
-        kinds = self._cuda.cudaMemcpyKind
-        kind = kinds.cudaMemcpyHostToDevice if to_device else kinds.cudaMemcpyDeviceToHost
-        for _, device, host, size in buffers.inputs if to_device else buffers.outputs:
-            address = host.ctypes.data
-            target, source = (device, address) if to_device else (address, device)
-            self._call("cudaMemcpyAsync", target, source, size, kind, self._stream)
+    def _point_to(self, buffers: _Buffers) -> None:
+        for name, (_, host) in buffers.inputs.items():
+            self._set_shape(name, tuple(host.array.shape))
+        for name, (device, _) in (*buffers.inputs.items(), *buffers.outputs.items()):
+            if not self._context.set_tensor_address(name, device.address):
+                raise BuildFailed(f"the engine does not take an address for tensor {name}")
+
+    def _copy_in(self, buffers: _Buffers) -> None:
+        for device, host in buffers.inputs.values():
+            self._stream.copy(device, host)
+
+    def _copy_out(self, buffers: _Buffers) -> None:
+        for device, host in buffers.outputs.values():
+            self._stream.copy(host, device)
 
     def _enqueue(self) -> None:
-        if not self._context.execute_async_v3(int(self._stream)):
+        if not self._context.execute_async_v3(self._stream.pointer):
             raise BuildFailed("TensorRT could not start the engine; run it once more with its log")
 
     def run(self, feeds: Feeds) -> dict[str, NDArray[Any]]:
@@ -124,51 +134,42 @@ class TensorRTSession(SessionBase):
         buffers = self._allocated(feeds)
         try:
             self._point_to(buffers)
-            self._copy(buffers, to_device=True)
-            self._enqueue()
-            self._copy(buffers, to_device=False)
-            self._call("cudaStreamSynchronize", self._stream)
-            return {name: host.copy() for name, _, host, _ in buffers.outputs}
+            self._round_trip(buffers)
+            return {name: host.array.copy() for name, (_, host) in buffers.outputs.items()}
         finally:
-            self._free(buffers)
+            buffers.release()
 
     def bind(self, feeds: Feeds) -> Bound:
         """Buffers of its own on the host and on the device, where the inputs are already."""
         buffers = self._allocated(feeds)
-        self._copy(buffers, to_device=True)
-        self._call("cudaStreamSynchronize", self._stream)
+        self._copy_in(buffers)
+        self._stream.synchronise()
         on_device = self.boundary == "device"
         return Bound(
             self._compute if on_device else self._round_trip,
             buffers,
             prepare=partial(self._point_to, buffers),
             elapsed_ns=self._event_ns if on_device else None,
-            release=partial(self._free, buffers),
+            release=buffers.release,
         )
 
     def _round_trip(self, buffers: _Buffers) -> None:
-        self._copy(buffers, to_device=True)
+        self._copy_in(buffers)
         self._enqueue()
-        self._copy(buffers, to_device=False)
-        self._call("cudaStreamSynchronize", self._stream)
+        self._copy_out(buffers)
+        self._stream.synchronise()
 
     def _compute(self, buffers: _Buffers) -> None:
-        start, end = self._events
-        self._call("cudaEventRecord", start, self._stream)
+        self._stream.record(self._start)
         self._enqueue()
-        self._call("cudaEventRecord", end, self._stream)
-        self._call("cudaEventSynchronize", end)
+        self._stream.record(self._end)
+        self._end.synchronise()
 
     def _event_ns(self) -> int:
-        return int(self._call("cudaEventElapsedTime", *self._events) * 1e6)
-
-    def _free(self, buffers: _Buffers) -> None:
-        for _, device, host, _ in [*buffers.inputs, *buffers.outputs]:
-            self._call("cudaFree", device)
-            self._call("cudaFreeHost", host.ctypes.data)
+        return int(self._end.ms_since(self._start) * 1e6)
 
     def close(self) -> None:
-        """Free the device's memory."""
+        """Give back the device's memory, streams and events."""
         super().close()
-        del self._context, self._engine
-        self._call("cudaStreamDestroy", self._stream)
+        self._context = self._engine = None
+        self._device.close()

@@ -195,7 +195,7 @@ def test_a_package_that_does_not_import_is_named_with_its_extra(rtx, tiny, tmp_p
 def test_running_needs_cuda_bindings_and_says_so(rtx, tmp_path, monkeypatch):
     monkeypatch.setattr(env, "gpu_names", lambda: ["NVIDIA L4"])
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
-    with pytest.raises(MissingDependency, match=r"CUDA's Python bindings: .*deploykit\[gpu\]"):
+    with pytest.raises(MissingDependency, match=r"cuda-bindings is not installed .*pip install"):
         rtx.load(Engine(tmp_path / "engine.plan", "", {}))
 
 

@@ -1,79 +1,29 @@
-"""TensorRT's session without TensorRT and without a device: both are played by objects that note each call."""
+"""TensorRT's session on a simulated device; TensorRT itself is played by an object that notes each call."""
 
-# ruff: noqa: N802, N815 (CUDA calls its functions so)
 from __future__ import annotations
 
-import ctypes
-import sys
 import types
 
+import cuda_double
 import numpy as np
 import pytest
 
 from deploykit.backends.tensorrt_session import TensorRTSession
-
-
-class Device:
-    """CUDA's runtime, with host memory for the device's; copies are made, streams and events are numbers."""
-
-    cudaMemcpyKind = types.SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)
-
-    def __init__(self):
-        self.log, self.memory = [], {}
-
-    def cudaStreamCreate(self):
-        return 0, 7
-
-    def cudaStreamDestroy(self, stream):
-        return (0,)
-
-    def cudaEventCreate(self):
-        return 0, len(self.log)
-
-    def cudaEventRecord(self, event, stream):
-        self.log.append("event")
-        return (0,)
-
-    def cudaEventSynchronize(self, event):
-        return (0,)
-
-    def cudaEventElapsedTime(self, start, end):
-        return 0, 0.25
-
-    def cudaStreamSynchronize(self, stream):
-        self.log.append("synchronise")
-        return (0,)
-
-    def _allocate(self, size):
-        buffer = ctypes.create_string_buffer(size)
-        self.memory[ctypes.addressof(buffer)] = buffer
-        return 0, ctypes.addressof(buffer)
-
-    cudaMalloc = cudaMallocHost = _allocate
-
-    def _free(self, address):
-        del self.memory[int(address)]
-        return (0,)
-
-    cudaFree = cudaFreeHost = _free
-
-    def cudaMemcpyAsync(self, target, source, size, kind, stream):
-        self.log.append("in" if kind == 1 else "out")
-        ctypes.memmove(target, source, size)
-        return (0,)
+from deploykit.errors import BuildFailed
 
 
 class Engine:
-    """Adds one to what it is given; its execution context as well."""
+    """Adds one to what it is given, when the device comes to it; its execution context as well."""
 
     num_io_tensors = 2
     names = ("x", "y")
 
-    def __init__(self, device):
+    def __init__(self, device: cuda_double.Cuda) -> None:
         self.device, self.addresses, self.shape, self.seen = device, {}, None, []
+        self.refuses: set[str] = set()
 
     def create_execution_context(self):
-        return self
+        return None if "context" in self.refuses else self
 
     def get_tensor_name(self, index):
         return self.names[index]
@@ -89,31 +39,34 @@ class Engine:
 
     def set_input_shape(self, name, shape):
         self.shape = shape
+        return "shape" not in self.refuses
 
     def set_tensor_address(self, name, address):
         self.addresses[name] = address
+        return "address" not in self.refuses
 
     def execute_async_v3(self, stream):
         size = int(np.prod(self.shape)) * 4
-        x = np.frombuffer(self.device.memory[self.addresses["x"]], np.float32, size // 4)
-        y = np.frombuffer(self.device.memory[self.addresses["y"]], np.float32, size // 4)
-        self.device.log.append("compute")
-        self.seen.append(float(x[0]))
-        y[:] = x + 1
-        return True
+        uses = [(self.addresses[name], size) for name in self.names]
+
+        def compute() -> None:
+            x, y = (self.device.view(*one).view(np.float32) for one in uses)
+            self.seen.append(float(x[0]))
+            y[:] = x + 1
+
+        self.device.launch(stream, "engine", compute, uses)
+        self.device.calls.append("execute_async_v3")
+        return "execute" not in self.refuses
 
 
 @pytest.fixture
-def opened(tmp_path, monkeypatch):
-    """A session on the made-up device, by boundary, with the engine and the device."""
+def opened(tmp_path, cuda):
+    """A session on the simulated device, by boundary, with the engine and the device; closed at the end."""
+    made = []
 
-    def make(boundary="end_to_end"):
-        device = Device()
-        engine = Engine(device)
-        bindings = types.ModuleType("cuda.bindings")
-        bindings.runtime = device
-        monkeypatch.setitem(sys.modules, "cuda", types.ModuleType("cuda"))
-        monkeypatch.setitem(sys.modules, "cuda.bindings", bindings)
+    def make(boundary="end_to_end", refuses=()):
+        engine = Engine(cuda)
+        engine.refuses = set(refuses)
 
         class Logger:
             ERROR = 1
@@ -128,9 +81,12 @@ def opened(tmp_path, monkeypatch):
             nptype=lambda dtype: np.float32,
         )
         (tmp_path / "engine.plan").write_bytes(b"plan")
-        return TensorRTSession(trt, tmp_path / "engine.plan", boundary), engine, device
+        made.append(TensorRTSession(trt, tmp_path / "engine.plan", boundary))
+        return made[-1], engine, cuda
 
-    return make
+    yield make
+    for session in made:
+        session.close()
 
 
 def feeds(*values):
@@ -151,9 +107,10 @@ def test_a_sample_spans_both_copies_and_the_compute(opened):
     session, _, device = opened()
     sets = feeds(1, 2)
     session.sample(sets, 1)
-    device.log.clear()
+    device.calls.clear()
     samples = session.sample(sets, 2)
-    assert device.log == ["in", "compute", "out", "synchronise"] * 2
+    once = ["cudaMemcpyAsync", "execute_async_v3", "cudaMemcpyAsync", "cudaStreamSynchronize"]
+    assert device.calls == once * 2
     assert (samples > 0).all()
 
 
@@ -161,19 +118,37 @@ def test_on_the_device_a_sample_is_the_time_between_its_events(opened):
     session, _, device = opened("device")
     sets = feeds(1)
     session.sample(sets, 1)
-    device.log.clear()
-    assert session.sample(sets, 2).tolist() == [250_000, 250_000]
-    assert device.log == ["event", "compute", "event"] * 2
+    device.calls.clear()
+    assert (session.sample(sets, 2) > 0).all()
+    recorded = ["cudaEventRecord", "execute_async_v3", "cudaEventRecord"]
+    assert device.calls == [*recorded, "cudaEventSynchronize", "cudaEventElapsedTime"] * 2
 
 
 def test_outputs_are_those_of_the_inputs_and_nothing_stays_allocated(opened):
     session, _, device = opened()
     (one,) = feeds(4)
+    idle = device.leaks()
     np.testing.assert_array_equal(session.run(one)["y"], np.full((3, 2), 5, np.float32))
-    assert device.memory == {}
+    assert device.leaks() == idle
     session.sample(feeds(1, 2), 1)
-    assert len(device.memory) == 8
+    assert len(device.leaks()) == len(idle) + 8
     session.sample(feeds(3), 1)
-    assert len(device.memory) == 4
+    assert len(device.leaks()) == len(idle) + 4
     session.close()
-    assert device.memory == {}
+    assert device.leaks() == []
+
+
+@pytest.mark.parametrize(
+    ("refused", "says"),
+    [("shape", "build it for that batch"), ("address", "address"), ("execute", "could not start")],
+)
+def test_what_tensorrt_answers_with_false_is_an_error(opened, refused, says):
+    session, *_ = opened(refuses=[refused])
+    with pytest.raises(BuildFailed, match=says):
+        session.run(feeds(1)[0])
+
+
+def test_an_engine_that_has_no_room_leaves_nothing_behind(opened, cuda):
+    with pytest.raises(BuildFailed, match="no room"):
+        opened(refuses=["context"])
+    assert cuda.leaks() == []
