@@ -89,7 +89,7 @@ def test_a_column_is_one_line(tmp_path):
 def test_a_report_format_is_a_module_and_a_destination(monkeypatch, tmp_path):
     """Each format there is has a module that makes its text, and a field of `Outputs`; here is one more."""
     from deploykit.cli import outputs
-    from deploykit.cli.documents import write_documents
+    from deploykit.cli.outputs import write_documents
 
     formats = set(outputs._DESTINATIONS) - {"file"}
     assert {path.stem for path in (source_tree.PACKAGE / "report").glob("*.py")} >= formats

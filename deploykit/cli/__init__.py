@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deploykit.cli.stdout import reserve_stdout
 from deploykit.errors import EXIT_INTERRUPTED, DeploykitError, OutputFailed, UnknownName, one_line
-from deploykit.text import open_streams, printable
+from deploykit.text import open_streams, printable, reserve_stdout
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import click
 
@@ -12,13 +12,13 @@ from deploykit.cli.groups import (
     quiet_option,
     store_option,
 )
+from deploykit.cli.library import artifacts, display, progress, report, workflow
 from deploykit.cli.options import LIST, group
-from deploykit.cli.outputs import output_options
-from deploykit.spec import BuildOptions
-
-if TYPE_CHECKING:
-    from deploykit.cli.outputs import Outputs
-    from deploykit.workflow.choices import CalibrationChoice, Variants
+from deploykit.cli.outputs import Outputs, output_options
+from deploykit.errors import DeploykitError
+from deploykit.spec import BuildOptions, ModelSpec
+from deploykit.text import file_name, printable
+from deploykit.workflow.choices import CalibrationChoice, Variants
 
 
 @group(
@@ -74,16 +74,95 @@ def command(
     deploykit build squeezenet --precision fp16,int8 --target cpu,tensorrt-rtx
     deploykit build efficientnet_b0 --precision int8 --keep-op Gemm --keep-drift 3
     """
-    from deploykit.cli.work.build import build
+    workflow.calibration.check_choice(calibration)
+    opened = artifacts.open_store(store)
+    calibration.keep.check(precision or ("fp32",))
+    sources = workflow.plan.plan(models, variants, calibration.data)
+    workflow.build.check_precisions(precision or (), target)
+    backends = workflow.build.usable_backends(target)
+    built: list[workflow.build.Built] = []
+    failed: list[tuple[str, DeploykitError]] = []
+    wanted = {}
+    for source in sources:
+        try:
+            wanted[source] = workflow.build.buildable(
+                precision or workflow.configuration.default_precisions(source), backends
+            )
+        except DeploykitError as error:
+            failed.append((_name(source), error))
+    losses: dict[str, None] = {}  # once for all targets
+    with progress.Steps(sum(map(len, wanted.values())), quiet=quiet) as steps:
+        for source in wanted:
+            steps.say(f"export {getattr(source, 'label', source)}")
+            try:
+                network = workflow.network.obtain_network(source, opened)
+            except DeploykitError as error:
+                failed.append((_name(source), error))
+                continue
+            label = network.model.spec.label
+            for backend, name in wanted[source]:
+                steps.say(f"build {label} {name} {backend.name}")
+                try:
+                    made = workflow.build.build_network(
+                        network, name, backend, engine, calibration, opened
+                    )
+                except DeploykitError as error:
+                    failed.append((f"{label} {name} {backend.name}", error))
+                    continue
+                finally:
+                    steps.step()
+                built.append(made)
+                for text in (
+                    workflow.convert.losses_text(made.model),
+                    workflow.convert.values_text(made.model),
+                ):
+                    if text:
+                        losses[f"{label} {name}: {text}"] = None
+                left = workflow.rows.left_note(made.engine)
+                if left is not None:
+                    losses[f"{label} {name} on {backend.name}: {left.text}"] = None
+    if len(failed) == 1 and not built:
+        raise failed[0][1]
+    for line in losses:
+        click.echo(printable(line), err=True)
+    # Where nothing was built, stdout stays empty, unless a program reads it.
+    if built or outputs.json:
+        _show(built, outputs)
+    for line in _failures(failed):
+        click.echo(f"deploykit: {line}", err=True)
+    return max((error.exit_code for _, error in failed), default=0)
 
-    return build(
-        models,
-        precision,
-        target,
-        variants=variants,
-        calibration=calibration,
-        engine=engine,
-        store=store,
-        outputs=outputs,
-        quiet=quiet,
+
+def _name(source: workflow.plan.Source) -> str:
+    return source.label if isinstance(source, ModelSpec) else file_name(source.path.name)
+
+
+def _failures(failed: Sequence[tuple[str, DeploykitError]]) -> list[str]:
+    """One line for each reason, with all that it is the reason of."""
+    concerned: dict[str, list[str]] = {}
+    for what, error in failed:
+        concerned.setdefault(str(error), []).append(what)
+    return [f"not built: {', '.join(whats)}: {reason}" for reason, whats in concerned.items()]
+
+
+def _show(built: Sequence[workflow.build.Built], outputs: Outputs) -> None:
+    if outputs.json:
+        display.print_json(
+            [{"path": str(b.engine.path), "found": b.hit} | dict(b.engine.manifest) for b in built]
+        )
+        return
+    display.print_table(
+        ("engine", "precision", "computes in", "MB", "build s", ""),
+        [
+            (
+                str(b.engine.path),
+                b.engine.manifest["precision"],
+                b.engine.precision_actual,
+                report.views.megabytes(b.engine.manifest["bytes"]),
+                report.views.significant(b.engine.manifest["build_s"]),
+                "found" if b.hit else "built",
+            )
+            for b in built
+        ],
+        right=(3, 4),
     )

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict, fields
 
 import click
 
-from deploykit.cli.outputs import output_options
-
-if TYPE_CHECKING:
-    from deploykit.cli.outputs import Outputs
+from deploykit.cli.library import display, report
+from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
+from deploykit.errors import CheckFailed
 
 
 @click.command("check")
-@click.argument("report", metavar="REPORT")
+@click.argument("path", metavar="REPORT")
 @output_options(csv="Write the weaknesses; - for stdout.")
-def command(report: str, outputs: Outputs) -> None:
+def command(path: str, outputs: Outputs) -> None:
     r"""Say which rows of a report are weak, why, and what would help.
 
     Weak is a row that failed, is unstable, lacks percentiles for want of runs, contradicts itself, was
@@ -27,6 +26,21 @@ def command(report: str, outputs: Outputs) -> None:
     deploykit check nightly.csv --json
     deploykit profile lenet5 --csv - -q | deploykit check -
     """
-    from deploykit.cli.work.check import check
-
-    check(report, outputs)
+    check_documents(outputs)
+    checked = report.check.check_report(path)
+    rows = [asdict(weakness) for weakness in checked.weak]
+    names = tuple(field.name for field in fields(report.check.Weakness))
+    write_documents(outputs, csv=lambda: report.csv.to_csv(rows, names))
+    if outputs.json:
+        display.print_json(rows)
+    elif outputs.table and rows:
+        cells = [[str(value) for value in row.values()] for row in rows]
+        display.print_table(
+            ("line", "row", "weak in", "what was seen", "what helps"), cells, right=(0,)
+        )
+    for remark in checked.remarks:
+        click.echo(remark, err=True)
+    if rows:
+        raise CheckFailed(f"{checked.weak_rows} of {checked.rows} rows of {path} are weak")
+    if outputs.table:
+        click.echo(f"{path}: {checked.rows} rows, none is weak")

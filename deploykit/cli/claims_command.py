@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from deploykit.cli.outputs import output_options
+from deploykit.cli.library import claims, columns, display, report
+from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
 
 if TYPE_CHECKING:
-    from deploykit.cli.outputs import Outputs
+    from deploykit.row import Row
+
+#: Where `deploykit run` leaves its profile, and where claims look for one.
+DEFAULT_PROFILE = Path("reports/profile.csv")
 
 
 @click.command("claims")
@@ -34,10 +39,43 @@ def command(ids: tuple[str, ...], only_list: bool, profile: str | None, outputs:
     deploykit claims --profile reports/profile.csv --junit claims.xml
     """
     if only_list:
-        from deploykit.cli.work.claims_list import list_claims
-
-        list_claims(outputs)
+        _list(outputs)
         return
-    from deploykit.cli.work.claims import claims
+    check_documents(outputs)
+    verdicts = claims.evaluate_claims(ids or None, _profile_rows(profile))
+    rows = claims.verdict.verdict_rows(verdicts)
+    write_documents(
+        outputs,
+        csv=lambda: report.csv.to_csv(rows, tuple(claims.verdict.COLUMNS)),
+        junit=lambda: report.junit.junit_xml(
+            "claims", [report.junit.Case(**case) for case in claims.verdict.junit_cases(verdicts)]
+        ),
+    )
+    if outputs.json:
+        display.print_json(rows)
+    elif outputs.table:
+        for cells in claims.verdict.verdict_cells(verdicts):
+            display.print_verdict(*cells)
+    error = claims.failure(verdicts)
+    if error is not None:
+        raise error
 
-    claims(ids, profile, outputs)
+
+def _profile_rows(path: str | None) -> list[Row] | None:
+    """The rows of the profile at `path`, else of the default one; None where there is neither.
+
+    Raises:
+        UsageError: the file that was named can't be read or is no profile.
+    """
+    if path is None and not DEFAULT_PROFILE.is_file():
+        return None
+    return report.csv.read_rows(path or str(DEFAULT_PROFILE), columns.checked_by("claims"))
+
+
+def _list(outputs: Outputs) -> None:
+    """Show every claim of the project with who says so."""
+    listed = claims.list_statements()
+    if outputs.json:
+        display.print_json([one._asdict() for one in listed])
+    else:
+        display.print_table(("id", "claim", "source"), listed)

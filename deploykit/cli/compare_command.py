@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
+from deploykit.cli.library import compare, display, report
 from deploykit.cli.options import PERCENT
-from deploykit.cli.outputs import output_options
-
-if TYPE_CHECKING:
-    from deploykit.cli.outputs import Outputs
+from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
 
 
 @click.command("compare")
@@ -58,13 +54,33 @@ def command(
     deploykit compare base.csv head.csv --max-slowdown 10% --max-accuracy-drop 1
     deploykit compare base.csv head.csv --markdown - --junit compare.xml >> $GITHUB_STEP_SUMMARY
     """
-    from deploykit.cli.work.compare import compare
-
-    compare(
-        base,
-        head,
-        max_slowdown,
-        max_accuracy_drop,
-        across_machines=across_machines,
-        outputs=outputs,
+    check_documents(outputs)
+    limits = compare.Limits(max_slowdown, max_accuracy_drop)
+    comparison = compare.compare_reports(base, head, limits, across_machines=across_machines)
+    for remark in comparison.remarks:
+        click.echo(remark, err=True)
+    write_documents(
+        outputs,
+        csv=lambda: report.csv.to_csv(
+            compare.rendering.rows_of(comparison), compare.rendering.COLUMNS
+        ),
+        markdown=lambda: compare.rendering.to_markdown(comparison),
+        junit=lambda: compare.rendering.to_junit(comparison),
     )
+    if outputs.json:
+        display.print_json(compare.rendering.rows_of(comparison))
+    elif outputs.table:
+        _show(comparison)
+    if comparison.failure is not None:
+        raise comparison.failure
+
+
+def _show(comparison: compare.Comparison) -> None:
+    """The table of what deserves a look, and how all came out."""
+    shown = compare.rendering.noteworthy(comparison)
+    if shown:
+        display.print_table(*compare.rendering.table_of(shown))
+    click.echo(f"{compare.rendering.summary(comparison)}.")
+    left = len(comparison.changes) - len(shown)
+    if left:
+        click.echo(f"{left} more configurations are not shown: --csv FILE or --json has all.")

@@ -105,6 +105,21 @@ def print_rows(
     print_notes([row for row in rows if row["status"] != "ok"] if quiet else rows)
 
 
+def print_verdict(claim: str, verdict: str, stated: str, computed: str, why: str) -> None:
+    """A verdict on a claim as a paragraph on stdout: explanations are too long for a table."""
+    colours = {"confirmed": "green", "refuted": "red", "partly": "yellow"}
+    console = rich.console.Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    name, _, statement = claim.partition(": ")
+    head = rich.text.Text.assemble(
+        (verdict, f"bold {colours.get(verdict, 'magenta')}"), f"  {name}"
+    )
+    console.print(head)
+    for line in (f"{statement}.", f"stated {stated}, found {computed}", why):
+        text = rich.text.Text(line)
+        console.print(rich.padding.Padding(text, (0, 0, 0, 2), expand=False))
+    console.print()
+
+
 def _width() -> int:
     """Columns of the terminal, or of a pipe; `$COLUMNS` overrides both, as is usual."""
     known = sys.stdout.isatty() or "COLUMNS" in os.environ

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
-from deploykit.cli.outputs import output_options
-
-if TYPE_CHECKING:
-    from deploykit.cli.outputs import Outputs
+from deploykit.cli.library import display, workflow
+from deploykit.cli.outputs import Outputs, output_options
 
 
 @click.command("doctor")
@@ -22,6 +18,12 @@ def command(outputs: Outputs) -> int:
     \b
     deploykit doctor
     """
-    from deploykit.cli.work.doctor import doctor
-
-    return doctor(outputs)
+    checks = workflow.machine.examine()
+    if outputs.json:
+        display.print_json([vars(check) for check in checks])
+    else:
+        display.print_table(
+            ("what", "state", "detail", "remedy"),
+            [(c.what, c.state, c.detail, c.remedy) for c in checks],
+        )
+    return 0 if workflow.machine.runs_something(checks) else 3

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from deploykit.cli.groups import network_options, quiet_option, store_option
-from deploykit.cli.outputs import output_options
-
-if TYPE_CHECKING:
-    from deploykit.cli.outputs import Outputs
-    from deploykit.workflow.choices import Variants
+from deploykit.cli.library import artifacts, display, progress, report, workflow
+from deploykit.cli.outputs import Outputs, output_options
+from deploykit.workflow.choices import Variants
 
 
 @click.command("export")
@@ -36,6 +32,30 @@ def command(
     deploykit export mobilenet --alpha 1,0.5 --rho 1,6/7 -o onnx/
     deploykit export lenet5 --weights trained -o lenet5.onnx
     """
-    from deploykit.cli.work.export import export
-
-    export(models, variants, outputs, store, quiet=quiet)
+    opened = artifacts.open_store(store)
+    sources = workflow.plan.plan(models, variants)
+    places = workflow.export.destinations(sources, outputs.file)
+    exported = []
+    with progress.Steps(len(sources), quiet=quiet) as steps:
+        for source, place in zip(sources, places, strict=True):
+            steps.say(f"export {place.name}")
+            exported.append(workflow.export.export_to(source, place, opened))
+            steps.step()
+    if outputs.json:
+        display.print_json([e.as_dict() for e in exported])
+    if not outputs.table:
+        return
+    display.print_table(
+        ("file", "parameters (M)", "MACs (M)", "MB", "max relative error"),
+        [
+            (
+                str(e.path),
+                report.views.millions(e.parameters),
+                report.views.millions(e.macs),
+                report.views.megabytes(e.file_bytes),
+                e.verified,
+            )
+            for e in exported
+        ],
+        right=(1, 2, 3, 4),
+    )

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
 from deploykit.cli.groups import calibration_options, network_options, quiet_option, store_option
+from deploykit.cli.library import artifacts, backends, display, progress, report, workflow
 from deploykit.cli.options import PERCENT, group
-from deploykit.cli.outputs import output_options
-from deploykit.workflow.choices import Goal
-
-if TYPE_CHECKING:
-    from deploykit.cli.outputs import Outputs
-    from deploykit.workflow.choices import CalibrationChoice, Variants
+from deploykit.cli.outputs import Outputs, csv_report, output_options
+from deploykit.errors import CheckFailed, UsageError
+from deploykit.workflow.choices import CalibrationChoice, Goal, Variants
 
 
 @group(
@@ -89,20 +91,168 @@ def command(
     deploykit layers my.onnx --precision int8 --data npz:my.npz --max-accuracy-drop 0.5%
     deploykit layers mobilenet --precision int8 --min-snr-db 25
     """
-    from deploykit.cli.work.layers import layers
-
-    return layers(
-        model,
-        precision,
-        backend,
-        batch=batch,
-        threads=threads,
-        by=by,
-        goal=goal,
-        top=top,
-        variants=variants,
-        calibration=calibration,
-        outputs=outputs,
-        store=store,
-        quiet=quiet,
+    workflow.calibration.check_choice(calibration)
+    opened = artifacts.open_store(store)
+    workflow.layers.ordered((), by)  # refuses an order that is none before any work is done
+    target = backends.get(backend).target
+    named = [precision] if precision else []
+    workflow.build.check_precisions(named, [target])
+    backends.base.check_offered([backends.get(backend)], named)
+    workflow.build.require_available([backends.get(backend)])
+    sources = workflow.plan.plan([model], variants, calibration.data)
+    if len(sources) != 1:
+        raise UsageError(f"layers takes one network, not {len(sources)}: give one multiplier each")
+    precision = precision or workflow.configuration.default_precisions(sources[0])[0]
+    if goal is not None:
+        if outputs.csv is not None:
+            raise UsageError(
+                "--csv takes the rows of layers: leave it out when layers to keep are asked for"
+            )
+        return _search(
+            sources[0], precision, target, calibration, goal, opened, outputs, quiet=quiet
+        )
+    csv = csv_report(
+        outputs, [field.name for field in dataclasses.fields(workflow.layers.LayerRow)]
     )
+    with progress.Steps(5, quiet=quiet) as steps:
+
+        def say(text: str) -> None:
+            steps.say(text)
+            steps.step()
+
+        say(f"export {model}")
+        measured = workflow.layers.report_layers(
+            workflow.network.obtain_network(sources[0], opened),
+            precision,
+            opened,
+            calibration,
+            backend=backend,
+            batch=batch,
+            threads=threads,
+            data=calibration.data,
+            say=say,
+        )
+    rows = [dataclasses.asdict(row) for row in workflow.layers.ordered(measured.rows, by)[:top]]
+    if csv is not None:
+        for row in rows:
+            csv.add(row)
+    _show(measured, rows, outputs)
+    return 0
+
+
+def _show(
+    measured: workflow.layers.LayerReport, rows: list[dict[str, Any]], outputs: Outputs
+) -> None:
+    below = workflow.layers.totals(measured)
+    if outputs.json:
+        display.print_json({"layers": rows, **below, "warning": measured.warning})
+    elif outputs.table:
+        display.print_fields(_fields(), rows)
+        sys.stdout.write(
+            f"layers {below['layers_ms']:.4g} ms + call {below['call_ms']:.3g} ms; whole run, not "
+            f"profiled, {below['whole_ms']:.4g} ms: ratio {below['ratio']:.3f} "
+            f"({below['runs']} profiled runs)\n"
+        )
+    if measured.warning:
+        sys.stderr.write(f"{measured.warning}\n")
+    if measured.doubt:
+        sys.stderr.write(f"the roofline is uncertain: {measured.doubt}\n")
+
+
+def _fields() -> list[report.views.Field]:
+    views = report.views
+
+    def operator(row: Mapping[str, Any]) -> str:
+        return f"{row['op_type']} (added)" if row["added"] else str(row["op_type"])
+
+    def time(row: Mapping[str, Any]) -> str:
+        if row["time_ms"] is None:
+            return f"in {row['fused_into']}" if row["fused_into"] else "–"
+        return f"{row['time_ms']:.4f}"
+
+    def roofline(row: Mapping[str, Any]) -> str:
+        if row["roofline_fraction"] is None:
+            return "–"
+        return f"{views.percent(row['roofline_fraction'])} {row['roofline_bound']}"
+
+    def decibels(value: Any) -> str:
+        return "–" if value is None else f"{value:.1f}"
+
+    def cosine(value: Any) -> str:
+        return "–" if value is None else f"{value:.5f}"
+
+    return [
+        views.Field("node", views.column("node", str), number=False),
+        views.Field("module", views.column("module", str), number=False, rank=6),
+        views.Field("operator", operator, number=False, rank=1),
+        views.Field(
+            "runs as", lambda row: row["engine_op_type"] or "removed", number=False, rank=5
+        ),
+        views.Field("time ms", time),
+        views.Field("share", views.column("time_share", views.percent), rank=2),
+        views.Field("MACs (M)", lambda row: views.millions(row["macs"] or None), rank=3),
+        views.Field("GFLOP/s", views.column("gflops"), rank=4),
+        views.Field("of roofline", roofline, rank=7),
+        views.Field("SNR dB", views.column("drift_snr_db", decibels)),
+        views.Field("cosine", views.column("drift_cosine", cosine), rank=8),
+        views.Field("max abs", views.column("drift_max_abs"), rank=9),
+    ]
+
+
+def _search(
+    source: workflow.plan.Source,
+    precision: str,
+    target: str,
+    calibration: CalibrationChoice,
+    goal: Goal,
+    store: artifacts.Store,
+    outputs: Outputs,
+    *,
+    quiet: bool,
+) -> int:
+    """Print the layers to keep in float32, as options, and what that reaches.
+
+    Raises:
+        UsageError: two goals, or a precision with nothing to keep.
+        CheckFailed: not even all layers in fp32 suffice.
+    """
+    if precision == "fp32":
+        raise UsageError("with --precision fp32 all layers are: give another one, such as int8")
+    with progress.Steps(0, quiet=quiet) as steps:
+
+        def say(text: str) -> None:
+            steps.step()
+            steps.expect(steps.done + 1)
+            steps.say(text)
+
+        network = workflow.network.obtain_network(source, store)
+        kept = workflow.keep.find_kept(network, precision, target, calibration, goal, say=say)
+    if outputs.json:
+        display.print_json({**dataclasses.asdict(kept), **dataclasses.asdict(goal)})
+    if kept.nodes is None:
+        raise CheckFailed(
+            f"not even all {kept.candidates} layers in fp32 suffice: {_value(goal, kept.reached)}, "
+            f"{_value(goal, kept.without)} with none; ask for less"
+        )
+    if outputs.table:
+        sys.stdout.write(
+            _text(goal, kept, [shlex.quote(workflow.keep.name_as_rule(n)) for n in kept.nodes])
+        )
+    return 0
+
+
+def _text(goal: Goal, kept: workflow.keep.Kept, rules: list[str]) -> str:
+    if not rules:
+        return f"nothing needs keeping: {_value(goal, kept.reached)}\n"
+    lines = [f"--keep {rule}\n" for rule in rules]
+    return (
+        "".join(lines) + f"{len(rules)} of {kept.candidates} layers in fp32: "
+        f"{_value(goal, kept.reached)}; with none: {_value(goal, kept.without)} "
+        f"({kept.measured} conversions measured)\n"
+    )
+
+
+def _value(goal: Goal, value: float) -> str:
+    if goal.max_drop is not None:
+        return f"top-1 drops by {100 * value:.2f} points on the calibration part"
+    return f"outputs at {value:.1f} dB"

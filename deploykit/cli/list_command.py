@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
-from deploykit.cli.outputs import output_options
-
-if TYPE_CHECKING:
-    from deploykit.cli.outputs import Outputs
+from deploykit.cli.library import backends, display, report, zoo
+from deploykit.cli.outputs import Outputs, output_options
+from deploykit.errors import UsageError
 
 
 @click.command("list")
@@ -28,9 +29,70 @@ def command(pattern: str | None, precisions: bool, outputs: Outputs) -> None:
     deploykit list 'vgg*'
     deploykit list --precisions
     """
-    from deploykit.cli.work.list import list_architectures, list_precisions
-
     if precisions:
-        list_precisions(outputs)
+        _list_precisions(outputs)
     else:
-        list_architectures(pattern, outputs)
+        _list_architectures(pattern, outputs)
+
+
+def _list_architectures(pattern: str | None, outputs: Outputs) -> None:
+    """Show the networks that match a pattern, or all.
+
+    Raises:
+        UsageError: none matches.
+    """
+    listed = zoo.architectures(pattern)
+    if not listed:
+        raise UsageError(f"no network matches {pattern!r}: see `deploykit list`")
+    facts = [dataclasses.asdict(a) | {"input": a.input_shape} for a in listed]
+    if outputs.json:
+        display.print_json(facts)
+    else:
+        display.print_fields(_fields(), facts)
+
+
+def _fields() -> list[report.views.Field]:
+    views = report.views
+
+    def multipliers(row: Mapping[str, Any]) -> str:
+        return " ".join(name for name in ("alpha", "rho") if row[f"has_{name}"])
+
+    def macs(row: Mapping[str, Any]) -> str:
+        millions = row["macs"] / 1e6
+        return f"{millions:,.1f}" if millions >= 0.1 else f"{millions:.3g}"
+
+    return [
+        views.Field("name", views.column("name", str), number=False),
+        views.Field("family", views.column("family", str), number=False, rank=3),
+        views.Field("year", views.column("year", str), rank=1),
+        views.Field("input", lambda row: "x".join(map(str, row["input"]))),
+        views.Field("parameters", lambda row: f"{row['parameters']:,}"),
+        views.Field("MACs (M)", macs),
+        views.Field("multipliers", multipliers, number=False, rank=2),
+        views.Field("paper", views.column("paper", str), number=False, rank=4),
+    ]
+
+
+def _list_precisions(outputs: Outputs) -> None:
+    """Show precision recipes and their targets."""
+    recipes = backends.precisions()
+    if outputs.json:
+        display.print_json(
+            [
+                {
+                    "precision": r.name,
+                    "targets": list(r.targets),
+                    "needs_calibration": r.needs_calibration,
+                    "summary": r.summary,
+                }
+                for r in recipes
+            ]
+        )
+        return
+    display.print_table(
+        ("precision", "targets", "calibration", "recipe"),
+        [
+            (r.name, " ".join(r.targets), "yes" if r.needs_calibration else "no", r.summary)
+            for r in recipes
+        ],
+    )

@@ -1,11 +1,14 @@
-"""Where a command's result is to go: to files, and at most one thing to stdout."""
+"""Where a command's result is to go, to files and at most one thing to stdout; and the writing of files."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
+from deploykit.cli.library import columns, report, writing
 from deploykit.cli.options import Decorator, group
 from deploykit.errors import UsageError
 from deploykit.report import STDOUT
@@ -69,3 +72,39 @@ def _conflict(offered: tuple[str, ...]) -> UsageError:
     options = [f"{_DESTINATIONS[name][0][0]} -" for name in offered]
     instead = _DESTINATIONS[offered[0]][2] if len(offered) == 1 else "files for the rest"
     return UsageError(f"stdout takes one of {', '.join(options)} and --json: name {instead}")
+
+
+def check_documents(outputs: Outputs) -> None:
+    """Refuse, before any work is done, paths that can't take a document.
+
+    Raises:
+        UsageError, OutputFailed: as `report.csv.check_destination`.
+    """
+    for path in (outputs.csv, outputs.markdown, outputs.junit):
+        if path is not None:
+            report.csv.check_destination(path)
+
+
+def write_documents(outputs: Outputs, **documents: Callable[[], str]) -> None:
+    """Write each document that is asked for; `csv=lambda: text` makes the text of that one.
+
+    Raises:
+        OutputFailed: a file can't be written.
+    """
+    for name, text in documents.items():
+        path = getattr(outputs, name)
+        if path == STDOUT:
+            click.echo(text(), nl=False)
+        elif path is not None:
+            writing.write_atomic(Path(path), text(), "report")
+
+
+def csv_report(outputs: Outputs, names: Sequence[str] | None = None) -> report.csv.CsvReport | None:
+    """The CSV that grows row by row, in the columns of a row or those named; None where none is asked for.
+
+    Raises:
+        UsageError, OutputFailed: its path can't take it.
+    """
+    if outputs.csv is None:
+        return None
+    return report.csv.CsvReport(outputs.csv, names or columns.NAMES)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from deploykit.bench.scenario import Constraint, Policy
 from deploykit.cli.groups import conversion_options, network_options, quiet_option, store_option
+from deploykit.cli.library import artifacts, backends, bench, display, progress, report, workflow
 from deploykit.cli.measuring import (
+    Against,
+    Measuring,
+    Runs,
+    Scenarios,
     against_options,
     constraint_option,
     measuring_options,
@@ -15,13 +25,14 @@ from deploykit.cli.measuring import (
     scenario_options,
 )
 from deploykit.cli.options import LIST
-from deploykit.cli.outputs import output_options
+from deploykit.cli.outputs import Outputs, csv_report, output_options
+from deploykit.errors import CheckFailed, UsageError
+from deploykit.report import STDOUT
+from deploykit.workflow.choices import CalibrationChoice, Variants
+from deploykit.workflow.choices import preset as find_preset
 
 if TYPE_CHECKING:
-    from deploykit.bench.scenario import Constraint
-    from deploykit.cli.measuring import Against, Measuring, Runs, Scenarios
-    from deploykit.cli.outputs import Outputs
-    from deploykit.workflow.choices import CalibrationChoice, Variants
+    from deploykit.row import Row
 
 
 @click.command("profile")
@@ -91,22 +102,189 @@ def command(
     deploykit profile squeezenet1_0 --constraint 'latency_p95_ms<=50'
     deploykit profile mobilenet --precision int8 --against fp32 --max-slowdown 5%
     """
-    from deploykit.cli.work.profile import profile
-
-    return profile(
-        models,
-        precision,
-        backend,
+    workflow.calibration.check_choice(calibration)
+    if metric is not None:
+        if calibration.data is None:
+            raise UsageError("--metric is computed on test images: give --data DATASET")
+        bench.metric.load_metric(metric)
+        calibration = replace(calibration, judged=True)
+    opened = artifacts.open_store(store)
+    if constraint is not None:
+        workflow.search.check_constraint(constraint)
+    if constraint is not None and against is not None:
+        raise UsageError("--constraint and --against are two questions: ask one at a time")
+    calibration.keep.check(precision or ("fp32",))
+    _check_backends(backend, precision or (), runs)
+    runs.check(scenarios, constraint)
+    workflow.build.require_available([backends.get(name) for name in backend])
+    options = workflow.configuration.ProfileOptions(
+        precisions=precision or (),
+        backends=backend,
+        batches=scenarios.batches,
+        scenarios=scenarios.each,
+        repeats=measuring.repeats,
+        policy=runs.applied_to(_policy(measuring, constraint)),
+        calibration=calibration,
+        data=calibration.data,
+        timeout_s=measuring.timeout_s,
+        roofline=measuring.roofline,
+        samples=measuring.samples_folder(outputs.csv),
+        report_folder=Path(outputs.csv).parent if outputs.csv not in (None, STDOUT) else Path(),
+        passes=runs.passes,
         scores=scores,
         metric=metric,
-        scenarios=scenarios,
-        measuring=measuring,
-        constraint=constraint,
-        runs=runs,
-        against=against,
-        variants=variants,
-        calibration=calibration,
-        outputs=outputs,
-        store=store,
-        quiet=quiet,
     )
+    if runs.preset is not None and not models:
+        models = find_preset(runs.preset).models
+    sources = (
+        workflow.plan.plan(models, variants, calibration.data)
+        if models
+        else workflow.network.sources_without_names(opened, variants)
+    )
+    if not quiet:
+        for remark in workflow.machine.core_remarks():
+            click.echo(f"note: {remark}", err=True)
+    if constraint is not None:
+        return _search(
+            workflow.search.LoadSearch(sources, options, constraint),
+            opened,
+            outputs,
+            quiet=quiet,
+        )
+    wanted = workflow.configuration.configurations(sources, options)
+    if against is not None:
+        return _compare(wanted, against, options, opened, outputs, quiet=quiet)
+    view = report.views.PROFILE if runs.preset is None else report.views.LISTING
+    return _measure(wanted, options, view, opened, outputs, quiet=quiet)
+
+
+def _check_backends(names: Sequence[str], precision: Sequence[str], runs: Runs) -> None:
+    """Refuse backends that there are not, or that lack a precision or a pass.
+
+    Raises:
+        UnknownName, UsageError: as it says.
+    """
+    named = [backends.get(name) for name in names]
+    workflow.build.check_precisions(precision, [one.target for one in named])
+    backends.base.check_offered(named, precision)
+    for backend in named:
+        for name in runs.passes:
+            backend.check_pass(name)
+
+
+def _policy(measuring: Measuring, constraint: Constraint | None) -> Policy:
+    """How long to measure: a constraint on a percentile needs the samples for it."""
+    percentile = None if constraint is None else workflow.search.percentile_of(constraint)
+    return measuring.policy if percentile is None else measuring.reaching(percentile)
+
+
+def _measure(
+    wanted: Sequence[workflow.configuration.Configuration],
+    options: workflow.configuration.ProfileOptions,
+    view: Sequence[report.views.Field],
+    store: artifacts.Store,
+    outputs: Outputs,
+    *,
+    quiet: bool,
+) -> int:
+    """Measure every configuration, write and show its row; return the exit code."""
+    csv = csv_report(outputs)
+    rows: list[Row] = []
+    with progress.Steps(len(wanted), quiet=quiet) as steps:
+        for row in workflow.profile.Profiler(store, options, steps.say).rows(wanted):
+            rows.append(row)
+            if csv is not None:
+                csv.add(row)
+            steps.step()
+    workflow.run.describe_machine(options.samples, store)
+    display.print_rows(view, rows, outputs, quiet=quiet)
+    return workflow.rows.exit_code(rows)
+
+
+def _search(
+    search: workflow.search.LoadSearch, store: artifacts.Store, outputs: Outputs, *, quiet: bool
+) -> int:
+    """Search, write what was tried, and answer in one line for each network, precision and backend.
+
+    Returns:
+        The exit code: 0, or 1 where nothing holds the constraint, or that of rows which all failed.
+    """
+    csv = csv_report(outputs)
+    try:
+        with progress.Steps(len(search.bases) * len(search.axis.amounts), quiet=quiet) as steps:
+            for row in search.rows(workflow.profile.Profiler(store, search.options, steps.say)):
+                if csv is not None and not csv.stream:
+                    csv.add(row)
+                steps.step()
+    finally:
+        # Which one is chosen is known at the end only: a file is written once more, a stream waits.
+        if csv is not None and search.tried:
+            _finish(csv, search.tried)
+    display.print_rows(report.views.PROFILE, search.tried, outputs, quiet=quiet)
+    workflow.run.describe_machine(search.options.samples, store)
+    for answer in search.answers:
+        click.echo(answer.text, err=not outputs.table)
+    if all(answer.search.best is not None for answer in search.answers):
+        return 0
+    return (
+        workflow.rows.exit_code(search.tried)
+        if all(row["status"] != "ok" for row in search.tried)
+        else 1
+    )
+
+
+def _finish(csv: report.csv.CsvReport, rows: Sequence[Row]) -> None:
+    if not csv.stream:
+        csv.replace(rows)
+        return
+    for row in rows:
+        csv.add(row)
+    sys.stdout.flush()
+
+
+def _compare(
+    wanted: Sequence[workflow.configuration.Configuration],
+    against: Against,
+    options: workflow.configuration.ProfileOptions,
+    store: artifacts.Store,
+    outputs: Outputs,
+    *,
+    quiet: bool,
+) -> int:
+    """Compare the one configuration that is wanted with the other, and show the outcome.
+
+    Raises:
+        CheckFailed: it is slower by more than --max-slowdown.
+        DeploykitError: a side can't be built or measured.
+    """
+    if len(wanted) != 1:
+        raise UsageError(
+            f"--against compares one configuration, these are {len(wanted)}: name one MODEL, "
+            "precision, backend and batch"
+        )
+    head = wanted[0]
+    other = workflow.against.other_side(against.other, head)
+    workflow.against.check_sides([head, other])
+    csv = csv_report(outputs)
+    with progress.Steps(1, quiet=quiet) as steps:
+        sides = workflow.against.compare_sides(
+            workflow.profile.Profiler(store, options, steps.say),
+            head,
+            other,
+            threshold=against.threshold,
+            budget_s=against.budget_s,
+        )
+    rows = [sides.base, sides.head]
+    if csv is not None:
+        for row in rows:
+            csv.add(row)
+    name = other.name if isinstance(other, Path) else other.text
+    text = f"{head.text} against {name}: {workflow.against.sentence(sides.comparison)}"
+    if outputs.json:
+        display.print_json(workflow.against.as_values(sides))
+    elif outputs.table:
+        display.print_fields(report.views.PROFILE, rows)
+        click.echo(text)
+    if against.gate and sides.comparison.verdict == "slower":
+        raise CheckFailed(f"{text}; look for what changed, or raise --max-slowdown")
+    return 0

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
 from deploykit.cli.groups import quiet_option, store_option
-from deploykit.cli.outputs import output_options
-
-if TYPE_CHECKING:
-    from deploykit.cli.outputs import Outputs
+from deploykit.cli.library import (
+    artifacts,
+    bench,
+    claims,
+    columns,
+    display,
+    progress,
+    report,
+    workflow,
+)
+from deploykit.cli.outputs import Outputs, output_options
 
 
 @click.command("run")
@@ -30,6 +37,29 @@ def command(reports: str, quick: bool, store: str | None, outputs: Outputs, quie
     deploykit run
     deploykit run --quick --reports /tmp/reports
     """
-    from deploykit.cli.work.run import run
-
-    return run(reports, store, outputs, quick=quick, quiet=quiet)
+    opened = artifacts.open_store(store)
+    policy = bench.scenario.Policy.quick() if quick else bench.scenario.Policy()
+    with progress.Steps(0, quiet=quiet) as steps:
+        job = workflow.run.Run(Path(reports), opened, policy, say=steps.say, step=steps.step)
+        steps.expect(len(job.wanted) + 1)
+        result = job()
+    if outputs.json:
+        rows = [{name: row.get(name) for name in columns.NAMES} for row in result.rows]
+        display.print_json(
+            {"profile": rows, "claims": claims.verdict.verdict_rows(result.verdicts)}
+        )
+    else:
+        display.print_fields(report.views.PROFILE, result.rows)
+        display.print_notes(result.rows)
+        # The explanations fill a page; they are in summary.md and in `deploykit claims`.
+        short = [cells[:-1] for cells in claims.verdict.verdict_cells(result.verdicts)]
+        display.print_table(claims.verdict.HEADER[:-1], short)
+        click.echo(
+            f"Reports in {result.folder}: profile.csv, claims.csv, summary.md, env.json "
+            f"({result.elapsed_s:.0f} s)"
+        )
+    error = claims.failure(result.verdicts)
+    code = workflow.rows.exit_code(result.rows)
+    if error is not None and not code:
+        raise error
+    return code

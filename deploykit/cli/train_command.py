@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
 from deploykit.cli.groups import FRACTIONS, NUMBERS, check_multipliers, quiet_option
+from deploykit.cli.library import datasets, display, progress, training, workflow, zoo
 from deploykit.cli.options import group
-from deploykit.cli.outputs import output_options
+from deploykit.cli.outputs import Outputs, output_options
+from deploykit.errors import EXIT_INTERRUPTED, UsageError
+from deploykit.spec import ModelSpec
 from deploykit.workflow.choices import Variants
-
-if TYPE_CHECKING:
-    from deploykit.cli.outputs import Outputs
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,67 @@ def command(
     deploykit train mobilenet --alpha 0.25 --data digits --from trained --freeze 'blocks.*'
     deploykit train lenet5 --data npz:own.npz --from lenet5-digits.safetensors -o own.safetensors
     """
-    from deploykit.cli.work.train import train
+    spec = _network(model, variants)
+    start = _start(recipe.start, spec)
+    if start is not None and variants.resolution_px is None:
+        spec = _at_resolution_of(start, spec)
+    dataset = datasets.open_dataset(data)
+    name = dataset.name.partition(":")[0]
+    out = Path(output or f"{spec.label}-{name}.safetensors")
+    try:
+        with progress.TrainingDisplay(quiet=quiet) as bar:
+            result = training.train(
+                spec,
+                dataset,
+                out=out,
+                epochs=recipe.epochs,
+                seed=variants.seed,
+                resume=recipe.resume,
+                from_checkpoint=start,
+                freeze=recipe.freeze,
+                progress=bar.show,
+            )
+    except KeyboardInterrupt:
+        click.echo(f"deploykit: interrupted: {_what_is_left(out)}", err=True)
+        return EXIT_INTERRUPTED
+    if outputs.json:
+        display.print_json({"path": str(result.path), "top1": result.top1, **result.metadata})
+        return 0
+    click.echo(
+        f"{result.path}: {100 * result.top1:.1f}% of {result.test_images} held-out images right, "
+        f"{result.epochs} epochs on {result.train_images} images in {result.train_s:.1f} s"
+    )
+    return 0
 
-    return train(model, data, variants, recipe, output, outputs, quiet=quiet)
+
+def _network(model: str, variants: Variants) -> ModelSpec:
+    sources = workflow.plan.plan([model], variants)
+    if len(sources) != 1 or not isinstance(sources[0], ModelSpec):
+        raise UsageError("train takes one network of the catalogue at one --alpha and one --rho")
+    return sources[0]
+
+
+def _start(checkpoint: str | None, spec: ModelSpec) -> Path | None:
+    """The file to start from: as given, or the shipped one that `trained` means."""
+    if checkpoint is None:
+        return None
+    if zoo.weights.is_trained(checkpoint):
+        return zoo.weights.trained(replace(spec, weights=checkpoint))
+    return Path(checkpoint)
+
+
+def _at_resolution_of(start: Path, spec: ModelSpec) -> ModelSpec:
+    """The network at the input size that the weights were trained at, where their file says so."""
+    if start.suffix != ".safetensors" or not start.is_file() or ":" in spec.name:
+        return spec
+    if not zoo.lookup(spec.name).has_rho:
+        return spec
+    size = zoo.weights.metadata(start).get("resolution_px", "")
+    return replace(spec, resolution_px=int(size)) if size.isdigit() else spec
+
+
+def _what_is_left(out: Path) -> str:
+    state = training.checkpoint.state_path(out)
+    if state.is_file():
+        return f"the same command with --resume goes on from {state}"
+    return "no epoch was finished, so there is nothing to go on from"

@@ -37,7 +37,7 @@ ALL = ("--precision", "fp32,fp16,int8", "--synthetic-calibration", "-q")
 
 
 def test_what_can_be_built_is_listed_and_the_rest_said_in_a_line(run, overflowing, monkeypatch):
-    from deploykit.cli.work import build
+    from deploykit.workflow import build
 
     def refusing(network, precision, *rest):
         if precision == "fp16":

@@ -9,9 +9,14 @@ import click
 import pytest
 
 from deploykit.cli import COMMANDS, cli
-from deploykit.cli.documents import check_documents, csv_report, write_documents
 from deploykit.cli.options import group, parse_percent
-from deploykit.cli.outputs import Outputs, output_options
+from deploykit.cli.outputs import (
+    Outputs,
+    check_documents,
+    csv_report,
+    output_options,
+    write_documents,
+)
 from deploykit.errors import UsageError
 
 

@@ -19,7 +19,7 @@ def small(monkeypatch):
     """The main job on one network and one claim."""
     sources = (ModelSpec("lenet5", weights="trained"),)
     job = functools.partial(run_module.Run, sources=sources)
-    monkeypatch.setattr("deploykit.cli.work.run.Run", job)
+    monkeypatch.setattr("deploykit.workflow.run.Run", job)
     monkeypatch.setattr(
         run_module, "evaluate_claims", lambda rows: evaluate_claims(["vgg-140m"], rows)
     )
@@ -47,7 +47,7 @@ def test_a_verdict_that_nobody_expected_ends_with_1(run, monkeypatch):
             for verdict in evaluate_claims(ids, rows)
         ]
 
-    monkeypatch.setattr("deploykit.cli.work.claims.evaluate_claims", surprising)
+    monkeypatch.setattr("deploykit.claims.evaluate_claims", surprising)
     ended = run("claims", "vgg-140m")
     assert ended.code == 1
     assert "vgg-140m" in ended.out

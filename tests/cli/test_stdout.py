@@ -42,15 +42,13 @@ def test_with_stderr_closed_the_data_still_comes():
 
 
 def test_with_stdout_closed_nothing_breaks():
-    done = run(
-        "import os; os.close(1)\nimport deploykit.cli.stdout as s\ns.reserve_stdout(); os.dup(2)"
-    )
+    done = run("import os; os.close(1)\nimport deploykit.text as s\ns.reserve_stdout(); os.dup(2)")
     assert (done.returncode, "Traceback" in done.stderr) == (0, False)
 
 
 def test_a_stream_that_a_caller_put_there_stays():
     done = run(
-        "import io, sys\nfrom deploykit.cli.stdout import reserve_stdout\n"
+        "import io, sys\nfrom deploykit.text import reserve_stdout\n"
         "own = sys.stdout = io.StringIO()\nreserve_stdout()\nassert sys.stdout is own"
     )
     assert done.returncode == 0, done.stderr
