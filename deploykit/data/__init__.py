@@ -11,9 +11,8 @@ does not grow with their number.
 
 from __future__ import annotations
 
+from deploykit.data.by_name import open_digits, open_fashion_mnist
 from deploykit.data.dataset import Dataset, Part
-from deploykit.data.digits import open_digits
-from deploykit.data.fashion_mnist import open_fashion_mnist
 from deploykit.data.imagefolder import open_imagefolder
 from deploykit.data.npz import open_npz
 from deploykit.errors import UnknownName, UsageError

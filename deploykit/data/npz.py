@@ -25,8 +25,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from deploykit.data.arrays import ArraySource
 from deploykit.data.dataset import Dataset, Part, default_split
+from deploykit.data.feeding import ArraySource
 from deploykit.data.preprocessing import Preprocessing
 from deploykit.errors import UsageError
 from deploykit.lazy import np

@@ -5,22 +5,25 @@ Standard library at import; numpy comes with the first array.
 
 from __future__ import annotations
 
-from deploykit.stats.correction import holm
-from deploykit.stats.percentiles import (
-    Percentile,
-    effective_size,
-    median_interval,
-    percentile,
-    samples_needed,
-)
 from deploykit.stats.proportions import (
     DifferenceTest,
     difference_test,
+    holm,
     mcnemar,
     wilson_interval,
 )
 from deploykit.stats.ratios import RatioInterval, RatioTest, paired_ratio, ratio_test
-from deploykit.stats.shape import Trend, modes, outliers, trend
+from deploykit.stats.samples import (
+    Percentile,
+    Trend,
+    effective_size,
+    median_interval,
+    modes,
+    outliers,
+    percentile,
+    samples_needed,
+    trend,
+)
 
 __all__ = [
     "DifferenceTest",

@@ -1,8 +1,12 @@
-"""Intervals and tests of proportions: accuracy, and whether a change of precision changed it."""
+"""Intervals and tests of proportions, and the correction for asking many questions at once.
+
+Proportions are accuracies, and the question is whether a change of precision changed one.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -92,3 +96,17 @@ def difference_test(
     low = difference - math.hypot(b - low_b, high_a - a)
     high = difference + math.hypot(high_b - b, a - low_a)
     return DifferenceTest(difference, low, high, p_value)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values that bound the chance of any false alarm among all (Holm 1979).
+
+    Returns:
+        One per p-value, in the order given; compare each with the level wanted for the whole.
+    """
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    adjusted, running = [0.0] * len(order), 0.0
+    for rank, index in enumerate(order):
+        running = max(running, min(1.0, p_values[index] * (len(order) - rank)))
+        adjusted[index] = running
+    return adjusted

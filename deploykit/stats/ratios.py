@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deploykit.lazy import np
-from deploykit.stats.percentiles import median_interval
+from deploykit.stats.samples import median_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,8 +10,8 @@ Importing this package imports no torch.
 
 from __future__ import annotations
 
+from deploykit.training.epochs import Progress, TrainResult
 from deploykit.training.loop import train
 from deploykit.training.recipes import Recipe, recipe_for
-from deploykit.training.result import Progress, TrainResult
 
 __all__ = ["Progress", "Recipe", "TrainResult", "recipe_for", "train"]

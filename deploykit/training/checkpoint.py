@@ -1,4 +1,4 @@
-"""Files of a training: the checkpoint it ends with, and the state it can be resumed from."""
+"""What a training starts from and leaves: weights taken over, its checkpoint, the state to resume it from."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from deploykit.errors import UsageError
+from deploykit.errors import InvalidModel, UsageError
 from deploykit.lazy import torch
 from deploykit.writing import output_errors, write_atomic
 from deploykit.zoo import weights
@@ -35,7 +36,8 @@ def save_checkpoint(
 def _canonical(data: bytes) -> bytes:
     """The same file with its metadata in sorted order: equal content has equal bytes.
 
-    The library stores metadata in the order of a randomised hash table.
+    The library (safetensors 0.8) writes metadata in the order of a hash table that is seeded anew in every process,
+    and lets nobody choose the order or hand in a header; so the header that it wrote is put in order here.
     """
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
@@ -95,3 +97,57 @@ def read_state(path: Path, fingerprint: str) -> dict[str, Any]:
             f"{path} belongs to a training with other settings: use the same, or remove it"
         )
     return state
+
+
+def take_over(
+    module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: str
+) -> tuple[str, ...]:
+    """Copy into `module` every tensor that it has under the same name in the same shape.
+
+    Returns the names of parameters that keep their initial values, such as a head with another number
+    of classes.
+
+    Raises:
+        InvalidModel: most parameters have no counterpart: the checkpoint is of another network.
+    """
+    own = module.state_dict()
+    fitting = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if name in own and own[name].shape == tensor.shape
+    }
+    names = [name for name, _ in module.named_parameters()]
+    left = tuple(name for name in names if name not in fitting)
+    if 2 * len(left) > len(names):
+        raise InvalidModel(
+            f"{path} fits {len(names) - len(left)} of the network's {len(names)} parameters: "
+            f"give a checkpoint of the same architecture and alpha"
+        )
+    module.load_state_dict(fitting, strict=False)
+    return left
+
+
+def freeze(module: torch.nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
+    """Keep parameters whose name fits a pattern (such as `features.*`) out of training.
+
+    Returns their names.
+
+    Raises:
+        UsageError: a pattern fits none, or nothing would be left to train.
+    """
+    parameters = dict(module.named_parameters())
+    frozen: set[str] = set()
+    for pattern in patterns:
+        fitting = {name for name in parameters if fnmatchcase(name, pattern)}
+        if not fitting:
+            example = next(iter(parameters))
+            raise UsageError(
+                f"no parameter fits the pattern {pattern!r}: names are like {example}, "
+                f"so {example.split('.')[0]}.* would fit"
+            )
+        frozen |= fitting
+    if len(frozen) == len(parameters):
+        raise UsageError(f"freezing {' '.join(patterns)} leaves nothing to train: freeze less")
+    for name in frozen:
+        parameters[name].requires_grad_(False)
+    return tuple(name for name in parameters if name in frozen)

@@ -1,21 +1,76 @@
-"""Passes over a data set: the epochs of a training with their resumable state, and the count of what is right."""
+"""Passes over a data set: epochs with progress and resumable state, the result, and the count of what is right."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploykit.errors import DeploykitError
 from deploykit.lazy import torch
-from deploykit.training import checkpoint, transfer
+from deploykit.training import checkpoint
 from deploykit.training.recipes import Recipe, augment
-from deploykit.training.result import Progress
 
 if TYPE_CHECKING:
     from deploykit.data import Part
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands: after each batch.
+
+    Attributes:
+        epoch, epochs: the current one, from 1, and how many there are.
+        image, images: how many of this epoch's images are done, and how many there are.
+        loss: mean loss of this epoch so far, label smoothing included.
+    """
+
+    epoch: int
+    epochs: int
+    image: int
+    images: int
+    loss: float
+
+    @property
+    def fraction(self) -> float:
+        """Share of the whole training that is done, 0..1."""
+        return (self.epoch - 1 + self.image / self.images) / self.epochs
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished training.
+
+    Attributes:
+        path: the checkpoint (safetensors).
+        sha256: SHA-256 of the checkpoint's bytes, hexadecimal.
+        top1: share of the test part's images that are classified right; never used to choose anything.
+        test_images: size of the test part.
+        train_images: size of the train part.
+        epochs: passes over the train part, those of interrupted calls included.
+        train_s: seconds spent in this call; less than the whole where training was resumed.
+        loss: mean loss of the last epoch, label smoothing included.
+        initialised: with a checkpoint to start from, parameters that did not come from it, such as a
+            head of another shape.
+        frozen: names of parameters that were kept as they were.
+        metadata: as stored in the file.
+    """
+
+    path: Path
+    sha256: str
+    top1: float
+    test_images: int
+    train_images: int
+    epochs: int
+    train_s: float
+    loss: float
+    initialised: tuple[str, ...]
+    frozen: tuple[str, ...]
+    metadata: Mapping[str, str]
+
 
 #: Weight of each auxiliary classifier's loss (Szegedy et al., arXiv:1409.4842, section 5).
 _AUXILIARY_WEIGHT = 0.3
@@ -92,7 +147,7 @@ class Epochs:
         torch.manual_seed(epoch_seed)  # dropout
         generator = torch.Generator().manual_seed(epoch_seed)
         order = torch.randperm(len(self.part), generator=generator).numpy()
-        transfer.train_mode(self.module)
+        train_mode(self.module)
         total_loss, seen = 0.0, 0
         shuffled = self.part.subset(order)
         for images, labels in shuffled.batches(self.recipe.batch_size, self.input_shape):
@@ -126,6 +181,15 @@ class Epochs:
     def _set_learning_rate(self, done: float) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.learning_rate(done)
+
+
+def train_mode(module: torch.nn.Module) -> None:
+    """Switch to training, but keep the running statistics of normalisation whose values are frozen."""
+    module.train()
+    for part in module.modules():
+        own = list(part.parameters(recurse=False))
+        if own and not any(parameter.requires_grad for parameter in own):
+            part.eval()
 
 
 def count_correct(

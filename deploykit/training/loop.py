@@ -16,10 +16,9 @@ from deploykit import zoo
 from deploykit.env import package_version
 from deploykit.errors import OutputFailed, UsageError
 from deploykit.lazy import torch
-from deploykit.training import checkpoint, transfer
-from deploykit.training.epochs import Epochs, count_correct, threads
+from deploykit.training import checkpoint
+from deploykit.training.epochs import Epochs, Progress, TrainResult, count_correct, threads
 from deploykit.training.recipes import Recipe, recipe_for
-from deploykit.training.result import Progress, TrainResult
 
 if TYPE_CHECKING:
     from deploykit.data import Dataset
@@ -91,9 +90,9 @@ def train(
     start_hash = ""
     if from_checkpoint is not None:
         tensors = checkpoint.read_tensors(Path(from_checkpoint))
-        initialised = transfer.take_over(module, tensors, str(from_checkpoint))
+        initialised = checkpoint.take_over(module, tensors, str(from_checkpoint))
         start_hash = hashlib.sha256(Path(from_checkpoint).read_bytes()).hexdigest()
-    frozen = transfer.freeze(module, freeze)
+    frozen = checkpoint.freeze(module, freeze)
 
     metadata = _metadata(spec, dataset, recipe, seed, start_hash, freeze)
     state_path = checkpoint.state_path(out)

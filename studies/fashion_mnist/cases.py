@@ -27,9 +27,9 @@ from deploykit.data.dataset import stratified_split
 from deploykit.errors import DeploykitError, UsageError
 from deploykit.lazy import torch
 from deploykit.spec import ModelSpec
+from deploykit.training.epochs import Progress
 from deploykit.training.loop import train
 from deploykit.training.recipes import recipe_for
-from deploykit.training.result import Progress
 from deploykit.writing import write_atomic
 from deploykit.zoo.weights import metadata
 

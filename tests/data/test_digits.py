@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deploykit.data import digits, open_dataset
+from deploykit.data import by_name, open_dataset
 
 NETWORK = (1, 32, 32)
 
@@ -11,7 +11,7 @@ NETWORK = (1, 32, 32)
 def test_embedded_images_equal_those_of_scikit_learn() -> None:
     datasets = pytest.importorskip("sklearn.datasets")
     original = datasets.load_digits()
-    with np.load(digits.FILE) as stored:
+    with np.load(by_name.DIGITS_FILE) as stored:
         np.testing.assert_array_equal(stored["images"], original.images)
         np.testing.assert_array_equal(stored["labels"], original.target)
 

@@ -10,11 +10,11 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from deploykit.data import fashion_mnist, open_dataset
+from deploykit.data import by_name, open_dataset
 from deploykit.errors import MissingDependency, UsageError
 
 installed = pytest.mark.skipif(
-    not fashion_mnist.DEBIAN_FOLDER.is_dir(), reason="Fashion-MNIST is not installed here"
+    not by_name.DEBIAN_FOLDER.is_dir(), reason="Fashion-MNIST is not installed here"
 )
 
 
@@ -22,7 +22,7 @@ installed = pytest.mark.skipif(
 def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No Fashion-MNIST anywhere on this machine."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", tmp_path / "none")
+    monkeypatch.setattr(by_name, "DEBIAN_FOLDER", tmp_path / "none")
     return tmp_path / "deploykit" / "fashion-mnist"
 
 
@@ -49,7 +49,7 @@ def test_images_are_those_of_the_files_normalised() -> None:
 
 @installed
 def test_unpacked_files_in_a_folder_are_the_same_data(tmp_path: Path) -> None:
-    for packed in fashion_mnist.DEBIAN_FOLDER.glob("*.gz"):
+    for packed in by_name.DEBIAN_FOLDER.glob("*.gz"):
         (tmp_path / packed.stem).write_bytes(gzip.decompress(packed.read_bytes()))
     dataset = open_dataset(f"fashion-mnist:{tmp_path}")
     assert dataset.test.sha256 == open_dataset("fashion-mnist").test.sha256
@@ -57,8 +57,8 @@ def test_unpacked_files_in_a_folder_are_the_same_data(tmp_path: Path) -> None:
 
 @installed
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
-    for name in fashion_mnist.CONTENT_SHA256:
-        shutil.copy(fashion_mnist.DEBIAN_FOLDER / f"{name}.gz", tmp_path)
+    for name in by_name.CONTENT_SHA256:
+        shutil.copy(by_name.DEBIAN_FOLDER / f"{name}.gz", tmp_path)
     labels = tmp_path / "train-labels-idx1-ubyte.gz"
     content = bytearray(gzip.decompress(labels.read_bytes()))
     content[-1] ^= 1

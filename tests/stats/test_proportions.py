@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploykit.stats import difference_test, mcnemar, wilson_interval
+from deploykit.stats import difference_test, holm, mcnemar, wilson_interval
 
 
 def test_wilson_interval_equals_the_worked_example():
@@ -77,3 +77,15 @@ def test_the_interval_of_a_difference_is_newcombes():
 def test_proportions_that_are_all_or_nothing_do_not_differ():
     assert difference_test(10, 10, 10, 10).p_value == 1.0
     assert difference_test(0, 10, 0, 10).difference == 0.0
+
+
+def test_holm_equals_the_worked_example():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+@given(st.lists(st.floats(0, 1), max_size=20))
+def test_adjusting_keeps_the_order_and_never_helps(p_values):
+    adjusted = holm(p_values)
+    assert all(p <= q + 1e-12 <= 1 + 1e-12 for p, q in zip(p_values, adjusted, strict=True))
+    ranked = [q for _, q in sorted(zip(p_values, adjusted, strict=True))]
+    assert ranked == sorted(ranked)

@@ -9,7 +9,7 @@ import pytest
 from deploykit import zoo
 from deploykit.errors import UsageError
 from deploykit.spec import ModelSpec
-from deploykit.training.result import Progress
+from deploykit.training.epochs import Progress
 from studies.fashion_mnist.cases import JOURNAL, Case, Outcome, plan, run_study
 
 LENET = ModelSpec("lenet5")

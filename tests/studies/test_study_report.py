@@ -16,7 +16,7 @@ from deploykit import env
 from deploykit.bench.scenario import Policy
 from deploykit.codec import to_json
 from deploykit.columns import NAMES
-from deploykit.data import fashion_mnist
+from deploykit.data import by_name
 from deploykit.spec import ModelSpec
 from deploykit.workflow.configuration import Configuration
 from deploykit.zoo.weights import shipped
@@ -32,7 +32,7 @@ DIGITS = Case("lenet5-digits", ModelSpec("lenet5"), "digits")
 CLOTHES = Case("lenet5-fashion-mnist", ModelSpec("lenet5"), epochs=EPOCHS)
 
 installed = pytest.mark.skipif(
-    not fashion_mnist.DEBIAN_FOLDER.is_dir(), reason="Fashion-MNIST is not installed here"
+    not by_name.DEBIAN_FOLDER.is_dir(), reason="Fashion-MNIST is not installed here"
 )
 
 

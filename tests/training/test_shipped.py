@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploykit import zoo
-from deploykit.data import fashion_mnist, open_dataset
+from deploykit.data import by_name, open_dataset
 from deploykit.spec import ModelSpec
 from deploykit.training import recipe_for
 from deploykit.training.epochs import count_correct
@@ -20,7 +20,7 @@ LIMIT_BYTES = 5_000_000
 ON_CLOTHES = [stem for stem in shipped() if metadata(shipped()[stem])["dataset"] != "digits"]
 
 installed = pytest.mark.skipif(
-    not fashion_mnist.DEBIAN_FOLDER.is_dir(), reason="Fashion-MNIST is not installed here"
+    not by_name.DEBIAN_FOLDER.is_dir(), reason="Fashion-MNIST is not installed here"
 )
 
 

@@ -12,7 +12,8 @@ from deploykit.data import Dataset
 from deploykit.errors import InvalidModel, UsageError
 from deploykit.spec import ModelSpec
 from deploykit.training import train
-from deploykit.training.transfer import freeze, train_mode
+from deploykit.training.checkpoint import freeze
+from deploykit.training.epochs import train_mode
 
 LENET = ModelSpec("lenet5")
 

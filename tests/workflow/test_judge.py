@@ -10,7 +10,7 @@ from urllib.error import URLError
 import pytest
 
 from deploykit.bench.scenario import Policy
-from deploykit.data import fashion_mnist
+from deploykit.data import by_name
 from deploykit.spec import ModelSpec
 from deploykit.workflow.configuration import ProfileOptions, configurations
 from deploykit.workflow.judge import judged_on
@@ -30,7 +30,7 @@ def no_fashion_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[st
         raise URLError("no route to host")
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", tmp_path / "none")
+    monkeypatch.setattr(by_name, "DEBIAN_FOLDER", tmp_path / "none")
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
     return tried
 
