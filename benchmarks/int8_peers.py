@@ -20,7 +20,7 @@ import onnxruntime
 
 from deploykit.backends.onnxruntime import OnnxRuntimeSession
 from deploykit.errors import DeploykitError
-from deploykit.graph.edit import raise_opset
+from deploykit.graph.normalise import raise_opset
 from deploykit.graph.precision import convert
 from deploykit.graph.precision.int8_cpu import OPSET_PER_CHANNEL
 from deploykit.graph.read_write import read_model, save_model

@@ -12,8 +12,8 @@ from deploykit import codec, env
 from deploykit.backends.base import BackendBase
 from deploykit.code_digest import PACKAGE, code_digest
 from deploykit.errors import MissingDependency, PrecisionMismatch
-from deploykit.graph.compute_types import compute_types
-from deploykit.graph.product_macs import product_macs
+from deploykit.graph.count import product_macs
+from deploykit.graph.element_types import compute_types
 from deploykit.graph.recipes import AS_IS
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx

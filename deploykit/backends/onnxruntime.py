@@ -22,8 +22,8 @@ from deploykit.errors import (
     OutputFailed,
     PrecisionMismatch,
 )
-from deploykit.graph.inline import inline_functions
 from deploykit.graph.nodes import has_subgraphs
+from deploykit.graph.normalise import inline_functions
 from deploykit.graph.precision.rounding import rounds_bodies, unrounded, with_rounding
 from deploykit.lazy import install_line, onnx, ort
 from deploykit.ort_session import (

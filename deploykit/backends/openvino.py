@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from deploykit import env
 from deploykit.backends.base import BackendBase, Bound, SessionBase
 from deploykit.errors import BuildFailed, one_line
-from deploykit.graph.compute_types import typed_products
+from deploykit.graph.element_types import typed_products
 from deploykit.graph.nodes import node_name
 from deploykit.graph.operators import OPERATORS
 from deploykit.graph.view import GraphView

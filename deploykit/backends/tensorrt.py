@@ -19,8 +19,8 @@ from deploykit import env
 from deploykit.backends.base import BackendBase, SessionBase
 from deploykit.backends.tensorrt_layers import FLOAT_OR_QUANTISED, compute_types, parse_layers
 from deploykit.errors import BuildFailed, MissingDependency, UsageError, one_line
-from deploykit.graph.compute_types import typed_products
-from deploykit.graph.inline import inline_functions
+from deploykit.graph.element_types import typed_products
+from deploykit.graph.normalise import inline_functions
 from deploykit.graph.operators import Trait, has
 from deploykit.graph.view import GraphView
 from deploykit.lazy import install_line, onnx

@@ -18,10 +18,10 @@ from deploykit.bench.feeds import fixed_batch, padded, synthetic
 from deploykit.data import open_dataset
 from deploykit.data.feeding import feeds_of
 from deploykit.errors import DriftFailed, InvalidModel
-from deploykit.graph.inline import read_inlined
 from deploykit.graph.lineage import follow
 from deploykit.graph.nodes import has_subgraphs
 from deploykit.graph.precision.rounding import with_rounding
+from deploykit.graph.read_write import read_inlined
 from deploykit.lazy import np, onnx
 from deploykit.ort_session import input_specs, open_session, session_options
 from deploykit.spec import OnnxModel

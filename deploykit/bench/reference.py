@@ -17,7 +17,7 @@ from deploykit.bench.channel import run_child, serve
 from deploykit.bench.feeds import fixed_batch, from_dataset, synthetic
 from deploykit.codec import from_json, to_json
 from deploykit.errors import InvalidModel, OutputFailed
-from deploykit.graph.compute_types import compute_types
+from deploykit.graph.element_types import compute_types
 from deploykit.graph.nodes import all_nodes
 from deploykit.graph.operators import is_quantised
 from deploykit.graph.values import values_text

@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from deploykit.errors import InvalidModel
-from deploykit.graph.nodes import attribute_graphs, captured_by, nodes_below, opset
-from deploykit.graph.opset_repairs import after_conversion, before_conversion
-from deploykit.graph.shapes import skeleton
+from deploykit.graph.nodes import attribute_graphs, captured_by, nodes_below
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
 
@@ -226,53 +223,3 @@ class GraphEditor(GraphView):
                 producers = (self._producers.get(name) for name in reversed(read) if name)
                 stack.extend((m, False) for m in producers if m is not None and id(m) not in done)
         return ordered
-
-
-# ---- the opset
-
-
-def raise_opset(model: onnx.ModelProto, least: int, precision: str) -> dict[str, Any]:
-    """Convert the model, in place, to opset `least` if it is older; returns what to say of it.
-
-    Only the graph without its weights goes through ONNX's converter, which copies its model several times.
-
-    Raises:
-        InvalidModel: ONNX's converter can't do it.
-    """
-    present = opset(model)
-    if present >= least:
-        return {}
-    light = skeleton(model)
-    linear = before_conversion(light.graph, present, least)
-    try:
-        converted = onnx.version_converter.convert_version(light, least)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:160]
-        raise InvalidModel(
-            f"opset {present} is too old for {precision} and can't be raised to {least} ({reason}); "
-            f"export the model with opset {least} or newer"
-        ) from error
-    after_conversion(converted.graph, linear)
-    take_graph(model, converted)
-    minimum = onnx.helper.find_min_ir_version_for(list(model.opset_import), ignore_unknown=True)
-    model.ir_version = max(model.ir_version, minimum)
-    return {"opset_raised": f"{present} to {least}"}
-
-
-def take_graph(model: onnx.ModelProto, converted: onnx.ModelProto) -> None:
-    """Put the converted nodes, and the constants that came with them, beside the model's own weights."""
-    graph = model.graph
-    stored = {tensor.name: tensor for tensor in graph.initializer}
-    del graph.node[:]
-    graph.node.extend(converted.graph.node)
-    for tensor in converted.graph.initializer:
-        if tensor.name in stored:
-            stored[tensor.name].CopyFrom(tensor)
-        else:
-            graph.initializer.append(tensor)
-    for index in range(len(graph.input) - 1, -1, -1):
-        if graph.input[index].name in stored:
-            del graph.input[index]
-    del graph.value_info[:]
-    del model.opset_import[:]
-    model.opset_import.extend(converted.opset_import)

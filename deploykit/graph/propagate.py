@@ -13,10 +13,18 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deploykit.graph.infer_node import domain_of, evaluate, infer
 from deploykit.graph.nodes import attribute, attribute_graphs
 from deploykit.graph.operators import OPERATORS
-from deploykit.graph.scope import Body, Scope, shape_of_type, tensor_type, value_limit
+from deploykit.graph.scope import (
+    Body,
+    Scope,
+    domain_of,
+    evaluate,
+    infer,
+    shape_of_type,
+    tensor_type,
+    value_limit,
+)
 from deploykit.lazy import np, onnx
 
 #: A Loop that has to be run to know its end is given up after this many nodes.

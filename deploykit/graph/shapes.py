@@ -6,12 +6,11 @@ import math
 from collections.abc import Iterable, Mapping
 
 from deploykit.errors import InvalidModel, UsageError
-from deploykit.graph.infer_node import stand_in
 from deploykit.graph.macs import Shape
 from deploykit.graph.nodes import attribute_graphs, graph_inputs
 from deploykit.graph.operators import CONTRIBUTED
 from deploykit.graph.propagate import propagate
-from deploykit.graph.scope import Scope
+from deploykit.graph.scope import Scope, stand_in
 from deploykit.lazy import onnx
 from deploykit.text import printable
 

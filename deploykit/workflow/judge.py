@@ -18,8 +18,8 @@ from deploykit.bench.scenario import Policy
 from deploykit.code_digest import code_digest
 from deploykit.data import open_dataset
 from deploykit.errors import DeploykitError, UsageError
-from deploykit.graph.inline import inline_functions
 from deploykit.graph.lineage import layers
+from deploykit.graph.normalise import inline_functions
 from deploykit.lazy import onnx
 from deploykit.ort_session import installed_version
 from deploykit.report.views import significant

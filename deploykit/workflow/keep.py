@@ -21,10 +21,10 @@ from deploykit.bench.accuracy import graph_top1
 from deploykit.bench.drift import IMAGES, LayerDrift, layer_drift
 from deploykit.code_digest import code_digest
 from deploykit.errors import UsageError
-from deploykit.graph.inline import read_inlined
 from deploykit.graph.lineage import layers, neighbours
 from deploykit.graph.operators import PRODUCTS, Trait, names
 from deploykit.graph.precision import KeepRules, convert, find_recipe
+from deploykit.graph.read_write import read_inlined
 from deploykit.graph.view import GraphView
 from deploykit.spec import OnnxModel
 from deploykit.workflow.calibration import calibration_of

@@ -14,9 +14,9 @@ from deploykit.bench.layer_times import LayerTimes, ModuleTimes, layer_times, mo
 from deploykit.bench.roofline import Ceilings, ceilings
 from deploykit.errors import UsageError
 from deploykit.graph.count import LayerCounts, count_layers
-from deploykit.graph.inline import read_inlined
 from deploykit.graph.lineage import Layer, layers
 from deploykit.graph.operators import PRODUCTS
+from deploykit.graph.read_write import read_inlined
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 from deploykit.spec import BuildOptions

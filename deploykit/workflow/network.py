@@ -14,11 +14,11 @@ from deploykit import codec, env
 from deploykit.code_digest import code_digest
 from deploykit.errors import UsageError
 from deploykit.graph.count import count_graph
+from deploykit.graph.evidence import runs_at
 from deploykit.graph.export import export_model
 from deploykit.graph.inputs import fix_batch, name_batch_of_outputs, spec_of, take_inputs
 from deploykit.graph.nodes import graph_inputs
 from deploykit.graph.read_write import describe, read_source, write_model
-from deploykit.graph.trial import runs_at
 from deploykit.graph.values import parse_values
 from deploykit.lazy import onnx
 from deploykit.row import Note

@@ -24,9 +24,9 @@ from deploykit.backends import get
 from deploykit.backends.building import build_engine, macs_by_type
 from deploykit.backends.onnxruntime_types import read_back
 from deploykit.graph.calibrate import synthetic_calibration
-from deploykit.graph.compute_types import compute_types
+from deploykit.graph.count import product_macs
+from deploykit.graph.element_types import compute_types
 from deploykit.graph.precision import convert
-from deploykit.graph.product_macs import product_macs
 from deploykit.graph.read_write import open_model
 from deploykit.spec import BuildOptions
 from deploykit.store import Store

@@ -8,8 +8,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.backends.onnxruntime import without_initialiser_inputs
 from deploykit.graph.count import count_graph, count_layers
-from deploykit.graph.inline import read_inlined
 from deploykit.graph.lineage import layers
+from deploykit.graph.read_write import read_inlined
 
 
 def functions(path: Path) -> None:

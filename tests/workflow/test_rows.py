@@ -34,7 +34,7 @@ def body(op_type: str, **attributes: Any) -> onnx.GraphProto:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """These Loops have no end on made-up values: a trial of them tells nothing, however long it takes."""
-    monkeypatch.setattr("deploykit.graph.trial.LIMIT_S", 0.2)
+    monkeypatch.setattr("deploykit.graph.evidence.TRIAL_LIMIT_S", 0.2)
 
 
 def network(op_type: str, folder: Path) -> Network:

@@ -11,8 +11,8 @@ from deploykit.errors import InvalidModel, UnknownName, UsageError
 from deploykit.graph.calibrate import Calibration
 from deploykit.graph.check import structure_problem
 from deploykit.graph.element_types import ElementType
-from deploykit.graph.inline import inline_functions
 from deploykit.graph.nodes import all_nodes, all_tensors, node_name
+from deploykit.graph.normalise import inline_functions
 from deploykit.graph.operators import is_quantised
 from deploykit.graph.precision import floats, int8_cpu, tensorrt
 from deploykit.graph.precision.recipe import KeepRules, needs

@@ -11,9 +11,9 @@ from typing import Any
 
 from deploykit.errors import UsageError
 from deploykit.graph.calibrate import Calibration
-from deploykit.graph.edit import raise_opset
 from deploykit.graph.element_types import ElementType
 from deploykit.graph.fold import fold_batchnorm, remove_passing_nodes
+from deploykit.graph.normalise import raise_opset
 from deploykit.graph.precision.half import to_half
 from deploykit.graph.precision.half_fit import norm_fits
 from deploykit.graph.precision.recipe import KeepRules

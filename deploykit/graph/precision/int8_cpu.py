@@ -12,9 +12,10 @@ from typing import Any
 
 from deploykit.graph.calibrate import Calibration
 from deploykit.graph.calibrate.ranges import collect_ranges
-from deploykit.graph.edit import GraphEditor, raise_opset
+from deploykit.graph.edit import GraphEditor
 from deploykit.graph.fold import batchnorm_affine, fold_batchnorm, remove_passing_nodes
 from deploykit.graph.nodes import is_standard
+from deploykit.graph.normalise import raise_opset
 from deploykit.graph.operators import Trait, has
 from deploykit.graph.precision.int8_regions import IntegerRegions
 from deploykit.graph.precision.qdq import (

@@ -17,10 +17,11 @@ from typing import Any
 
 from deploykit.graph.calibrate import Calibration
 from deploykit.graph.calibrate.ranges import collect_ranges
-from deploykit.graph.edit import GraphEditor, raise_opset
+from deploykit.graph.edit import GraphEditor
 from deploykit.graph.element_types import ElementType
 from deploykit.graph.fold import fold_batchnorm, remove_passing_nodes
 from deploykit.graph.nodes import is_standard
+from deploykit.graph.normalise import raise_opset
 from deploykit.graph.precision.qdq import (
     QdqWriter,
     Quantiser,

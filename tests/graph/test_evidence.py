@@ -7,7 +7,7 @@ import time
 import onnx
 from onnx import TensorProto, helper
 
-from deploykit.graph.trial import runs_at
+from deploykit.graph.evidence import runs_at
 
 
 def save(path, nodes, shape=("N", 4)):
