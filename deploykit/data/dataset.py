@@ -198,7 +198,7 @@ class Dataset:
 
     @property
     def parts(self) -> dict[str, Part]:
-        """The parts by name."""
+        """The parts by their names: train, calibration and test."""
         return {"train": self.train, "calibration": self.calibration, "test": self.test}
 
     @cached_property
@@ -269,7 +269,7 @@ class MemorySource:
 
     @cached_property
     def pixels(self) -> npt.NDArray[np.uint8]:
-        """All images, uint8 NHWC."""
+        """All images as uint8 of shape (N, H, W, C), read when they are first needed."""
         return self._read()
 
     def load(

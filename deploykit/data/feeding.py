@@ -128,7 +128,7 @@ def feeds_of(
     none. What is left is made up where `--input` says how.
 
     Args:
-        part: the images.
+        part: the part of a data set that holds the images or arrays.
         inputs: of the network; a batch may stand on any axis, the rows of arrays stand on the first.
         batch_size: images at a time, at least 1.
         limit: stop after that many images; None is all.

@@ -54,7 +54,7 @@ class FileSource:
     Args:
         name: of the data set, for messages.
         root: names in messages are relative to it.
-        paths: of the images.
+        paths: the paths of the image files.
     """
 
     def __init__(self, name: str, root: Path, paths: list[str]) -> None:
@@ -143,7 +143,7 @@ def _split(labels: Labels, counts: list[int]) -> dict[str, Indices]:
 
 
 def _class_numbers(root: Path, groups: list[Path]) -> dict[str, int]:
-    """Class folder to label."""
+    """The label of each class folder."""
     folders = sorted({entry.name for group in groups for entry in _folders(group)})
     mapping = _mapping(root)
     if mapping is None:

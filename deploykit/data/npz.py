@@ -288,8 +288,8 @@ class NpyRows:
     with the number of rows. A compressed member is unpacked once into a nameless temporary file.
 
     Args:
-        path: of the .npz file.
-        key: of the array in it.
+        path: the path of the .npz file.
+        key: the name of the array in it.
 
     Raises:
         OSError, ValueError, zipfile.BadZipFile, zlib.error: the file is not sound.

@@ -41,9 +41,11 @@ def drop_remarks(model: onnx.ModelProto) -> None:
     for name in ("producer_name", "producer_version"):
         if isinstance(getattr(model, name), bytes):
             model.ClearField(name)
-    kept = [p for p in model.metadata_props if isinstance(p.key, str) and isinstance(p.value, str)]
-    if len(kept) < len(model.metadata_props):
-        copies = [onnx.StringStringEntryProto(key=p.key, value=p.value) for p in kept]
+    readable = [
+        p for p in model.metadata_props if isinstance(p.key, str) and isinstance(p.value, str)
+    ]
+    if len(readable) < len(model.metadata_props):
+        copies = [onnx.StringStringEntryProto(key=p.key, value=p.value) for p in readable]
         del model.metadata_props[:]
         model.metadata_props.extend(copies)
 
@@ -285,9 +287,9 @@ def structure_problem(model: onnx.ModelProto) -> str | None:
 def _stand_in(node: onnx.NodeProto) -> None:
     """A normalisation of the same inputs that no opset deprecates; the checker looks at no shapes."""
     node.op_type = "InstanceNormalization"
-    kept = [entry for entry in node.attribute if entry.name == "epsilon"]
+    epsilon = [entry for entry in node.attribute if entry.name == "epsilon"]
     del node.attribute[:]
-    node.attribute.extend(kept)
+    node.attribute.extend(epsilon)
 
 
 def check(model: onnx.ModelProto, path: Path) -> None:

@@ -83,7 +83,7 @@ class _Tally:
     stored_bytes: int = 0
     seen: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
     #: Owners of parameters are told apart by identity, so that they have to live as long as the tally.
-    kept: list[Constants] = field(default_factory=list)
+    owners: list[Constants] = field(default_factory=list)
 
     def add_parameters(self, view: GraphView, outer: Constants | None = None) -> None:
         """Count the parameters of a graph and of all bodies within it, run or not."""
@@ -98,7 +98,7 @@ class _Tally:
                     self.parameters[operator_name(node)] += root.constant.elements
             for body in view.bodies(node):
                 self.add_parameters(body, constants)
-        self.kept.append(constants)
+        self.owners.append(constants)
 
     def add_work(
         self, view: GraphView, scope: Scope | None, times: int = 1, first: bool = True
@@ -287,11 +287,11 @@ def product_macs(source: GraphView | onnx.ModelProto) -> dict[str, int | None]:
     the same name count together.
     """
     view = GraphView.of(source).expanded
-    found: dict[str, int | None] = {}
+    macs_by_node: dict[str, int | None] = {}
     for name, macs in _products(view, view.scope, 1):
-        before = found.get(name, 0)
-        found[name] = None if macs is None or before is None else before + macs
-    return found
+        before = macs_by_node.get(name, 0)
+        macs_by_node[name] = None if macs is None or before is None else before + macs
+    return macs_by_node
 
 
 def _products(

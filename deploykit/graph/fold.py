@@ -33,7 +33,7 @@ def fold_batchnorm(
     as is a BatchNorm in training mode or one with statistics that are no constants.
 
     Args:
-        model: to change.
+        model: the model, changed in place.
         wanted: says of a node behind a product whether it is to be folded; None folds all.
 
     Returns:

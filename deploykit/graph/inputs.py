@@ -122,7 +122,7 @@ def name_batch_of_outputs(
     Args:
         model: that `take_inputs` has made definite, with a batch; it is changed in place.
         one: shapes of the outputs at batch 1, by name.
-        two: the same at batch 2.
+        two: the shapes of the outputs at batch 2, by name.
 
     Returns:
         Whether there was any.
@@ -151,12 +151,12 @@ def name_batch_of_outputs(
 def _named(inputs: list[onnx.ValueInfoProto], name: str, option: str) -> onnx.ValueInfoProto:
     if not name and len(inputs) == 1:
         return inputs[0]
-    found = next((value for value in inputs if value.name == name), None)
-    if found is None:
+    requested = next((value for value in inputs if value.name == name), None)
+    if requested is None:
         known = ", ".join(value.name for value in inputs) or "none"
         said = f"no input {name!r}" if name else "which input is not said"
         raise UsageError(f"{option}: {said}; the inputs are {known}: give {option} NAME=...")
-    return found
+    return requested
 
 
 def _shape_the_shapeless(inputs: list[onnx.ValueInfoProto], choice: InputChoice) -> None:
@@ -238,7 +238,7 @@ def _image_axes(layout: str) -> tuple[int, int]:
     return (1, 2) if layout == "NHWC" else (2, 3)
 
 
-# ---- what is found
+# ---- what a graph says of its inputs
 
 
 def _is_data(value: onnx.ValueInfoProto) -> bool:

@@ -20,7 +20,7 @@ class Layer:
     Attributes:
         node: its name; where it has none, that of its first output.
         module: the PyTorch module it lies in, as exported; "" where that is not known.
-        op_type: its operator.
+        op_type: the ONNX operator of the layer's node.
         tensor: name of its first output.
     """
 

@@ -25,8 +25,8 @@ def _attribute(node: onnx.NodeProto, name: str) -> Any:
 
 
 def _integer(node: onnx.NodeProto, name: str, default: int = 0) -> int:
-    found = _attribute(node, name)
-    return default if found is None else int(found.i)
+    entry = _attribute(node, name)
+    return default if entry is None else int(entry.i)
 
 
 def _at(inputs: Shapes, place: int) -> Shape | None:
@@ -187,10 +187,10 @@ def einsum(node: onnx.NodeProto, inputs: Shapes, _: Shape | None) -> int | None:
         for label, size in zip(labels, shape or (), strict=True):
             sizes[label] = max(sizes.get(label, 1), size)
         operands.append(set(labels))
-    kept = _kept(right, operands) if arrow else _implied(left, operands)
+    output_labels = _labels_of_output(right, operands) if arrow else _implied(left, operands)
     total, joined = 0, operands[0]
     for place, operand in enumerate(operands[1:], start=1):
-        later = kept.union(*operands[place + 1 :])
+        later = output_labels.union(*operands[place + 1 :])
         pair = {x for x in joined | operand if x in later or (x in joined and x in operand)}
         total += math.prod(sizes[label] for label in pair)
         joined = pair & later
@@ -206,11 +206,11 @@ def _labels(term: str, rank: int) -> list[str] | None:
     return [*before, *(f".{place}" for place in range(spare, 0, -1)), *after]
 
 
-def _kept(right: str, operands: list[set[str]]) -> set[str]:
-    kept = set(right.replace(".", ""))
+def _labels_of_output(right: str, operands: list[set[str]]) -> set[str]:
+    output_labels = set(right.replace(".", ""))
     if "..." in right:
-        kept |= {label for labels in operands for label in labels if label.startswith(".")}
-    return kept
+        output_labels |= {label for labels in operands for label in labels if label.startswith(".")}
+    return output_labels
 
 
 def _implied(left: str, operands: list[set[str]]) -> set[str]:

@@ -58,10 +58,10 @@ def _declare_outputs(model: onnx.ModelProto) -> bool:
         inferred = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True).graph
     except Exception:  # what is wrong with the graph is for the checker to say
         return False
-    found = {value.name: value for value in [*inferred.output, *inferred.value_info]}
+    inferred_values = {value.name: value for value in [*inferred.output, *inferred.value_info]}
     changed = False
     for value in model.graph.output:
-        other = found.get(value.name)
+        other = inferred_values.get(value.name)
         if _is_open(value) and other is not None and other.type.tensor_type.elem_type:
             tensor, known = value.type.tensor_type, other.type.tensor_type
             if not tensor.elem_type:
@@ -198,18 +198,18 @@ def _after_conversion(graph: onnx.GraphProto, linear: list[bool]) -> None:
     """
     if not any(linear):
         return
-    found = [node for node in graph.node if node.op_type == "Resize" and is_standard(node)]
-    if len(found) != len(linear):
+    resizes = [node for node in graph.node if node.op_type == "Resize" and is_standard(node)]
+    if len(resizes) != len(linear):
         raise InvalidModel(
-            f"raising the opset made {len(found)} Resize nodes of {len(linear)}; export the model with opset 11 "
+            f"raising the opset made {len(resizes)} Resize nodes of {len(linear)}; export the model with opset 11 "
             "or newer"
         )
-    for node, is_linear in zip(found, linear, strict=True):
+    for node, is_linear in zip(resizes, linear, strict=True):
         if is_linear:
-            kept = [a for a in node.attribute if a.name != "coordinate_transformation_mode"]
+            others = [a for a in node.attribute if a.name != "coordinate_transformation_mode"]
             mode = onnx.helper.make_attribute("coordinate_transformation_mode", "asymmetric")
             del node.attribute[:]
-            node.attribute.extend([*kept, mode])
+            node.attribute.extend([*others, mode])
 
 
 def _text(value: bytes | str) -> str:

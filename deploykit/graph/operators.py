@@ -86,8 +86,8 @@ class Operator:
     """One operator.
 
     Attributes:
-        name: ONNX's `op_type`.
-        kind: what it does.
+        name: the operator's name, ONNX's `op_type`.
+        kind: what it does with data: multiplies, moves, compares and the like.
         traits: properties beyond the kind.
         domains: in which the entry holds, "" for ONNX's own.
         data, weight, bias: positions among its inputs; None where it has none.

@@ -108,7 +108,7 @@ class Constants:
         """The tensors that hold the values of a fixed tensor; one that depends on an input has none.
 
         Args:
-            name: of the tensor.
+            name: the name of the tensor that is asked about.
             factor: whether it only scales or shifts a weight: a single value, or a mask, is then no parameter.
         """
         constant = self._held.get(name)
@@ -175,8 +175,8 @@ class Root:
 
     Attributes:
         owner: the constants of its graph; tensors of different graphs may share a name.
-        name: its name there.
-        constant: what it holds.
+        name: the name of the tensor in that graph.
+        constant: how many values the tensor holds, and of which type.
         real: whether its values are real numbers: floats, or quantised from them.
     """
 

@@ -36,18 +36,18 @@ def propagate(
     opsets: Mapping[str, int],
     types: Mapping[str, Any],
     stored: Sequence[onnx.TensorProto],
-    told: Mapping[str, Any],
+    stated: Mapping[str, Any],
 ) -> Scope:
     """Follow all tensors of a model's main graph.
 
     Args:
         graph: with functions written out.
-        opsets: versions by domain.
+        opsets: the versions of the operator sets that the model imports, by domain.
         types: of its inputs, each dimension a number.
-        stored: its initialisers.
-        told: types that inference of the whole graph gave, for what a node alone does not tell.
+        stored: the initialisers of the graph.
+        stated: types that inference of the whole graph gave, for what a node alone does not tell.
     """
-    scope = Scope(graph, None, opsets, dict(types), told=told)
+    scope = Scope(graph, None, opsets, dict(types), stated=stated)
     _enter(scope, stored)
     return scope
 
@@ -70,9 +70,9 @@ def _follow(scope: Scope, node: onnx.NodeProto) -> None:
         _enter_bodies(scope, node)
         return
     infer(scope, node)
-    for name in filter(scope.told.get, node.output):
+    for name in filter(scope.stated.get, node.output):
         if scope.shape(name) is None:
-            scope.types[name] = scope.told[name]
+            scope.types[name] = scope.stated[name]
     evaluate(scope, node)
     operator = OPERATORS.get(node.op_type)
     if operator is not None and operator.macs is not None and node.output:
@@ -101,9 +101,9 @@ def _run(
     return inner
 
 
-def _put(scope: Scope, name: str, found: Any, value: Any = None) -> None:
-    if name and found is not None:
-        scope.types[name] = found
+def _put(scope: Scope, name: str, known_type: Any, value: Any = None) -> None:
+    if name and known_type is not None:
+        scope.types[name] = known_type
     if name and value is not None:
         scope.values[name] = value
 
@@ -121,15 +121,15 @@ def _if(scope: Scope, node: onnx.NodeProto) -> None:
         scope.chosen.append(node.output[0])
     for place, output in enumerate(node.output):
         sides = [(run, run.graph.output[place].name) for run in runs]
-        found = largest.type_of(largest.graph.output[place].name)
+        known_type = largest.type_of(largest.graph.output[place].name)
         if len(runs) > 1 and runs[0].macs == runs[1].macs:
-            found = _common([run.type_of(name) for run, name in sides])
+            known_type = _common([run.type_of(name) for run, name in sides])
         value = sides[0][0].value(sides[0][1]) if len(runs) == 1 else None
-        _put(scope, output, found, value)
+        _put(scope, output, known_type, value)
 
 
 def _common(types: Sequence[Any]) -> Any:
-    """What two types agree on."""
+    """The type that all of `types` agree on: a dimension in which they differ is left open."""
     one, other = types
     if one is None or other is None:
         return one or other
@@ -168,12 +168,12 @@ def _loop(scope: Scope, node: onnx.NodeProto) -> None:
     for place, output in enumerate(node.output):
         if place < len(states):
             name = graph.output[place + 1].name
-            found = types[place] if last is None else last.type_of(name)
+            known_type = types[place] if last is None else last.type_of(name)
             if not known and not steady:
-                found = None if found is None else _common([types[place], found])
+                known_type = None if known_type is None else _common([types[place], known_type])
             single = last is not None and known and bodies[-1].times == 1
             value = last.value(name) if single and last is not None else None
-            _put(scope, output, found, value)
+            _put(scope, output, known_type, value)
         else:
             _put(
                 scope, output, _stacked((last or once).type_of(graph.output[place + 1].name), trips)
@@ -239,15 +239,15 @@ def _simulated(
     return bodies
 
 
-def _stacked(found: Any, count: int | None, axis: int = 0) -> Any:
+def _stacked(known_type: Any, count: int | None, axis: int = 0) -> Any:
     """The type of many results of one type behind each other."""
-    if found is None or not found.tensor_type.HasField("shape"):
-        return found
+    if known_type is None or not known_type.tensor_type.HasField("shape"):
+        return known_type
     dims: list[int | None] = [
-        d.dim_value if d.HasField("dim_value") else None for d in found.tensor_type.shape.dim
+        d.dim_value if d.HasField("dim_value") else None for d in known_type.tensor_type.shape.dim
     ]
     dims.insert(axis % (len(dims) + 1), count)
-    return tensor_type(found.tensor_type.elem_type, dims)
+    return tensor_type(known_type.tensor_type.elem_type, dims)
 
 
 def _scan(scope: Scope, node: onnx.NodeProto) -> None:
@@ -272,7 +272,7 @@ def _scan(scope: Scope, node: onnx.NodeProto) -> None:
     scope.bodies[node.output[0]] = [Body(run, 1 if trips is None else trips, trips is not None)]
     outputs = attribute(node, "scan_output_axes") or [0] * (len(node.output) - states)
     for place, output in enumerate(node.output):
-        found = run.type_of(graph.output[place].name)
+        known_type = run.type_of(graph.output[place].name)
         if place >= states:
-            found = _stacked(found, trips, outputs[place - states])
-        _put(scope, output, found)
+            known_type = _stacked(known_type, trips, outputs[place - states])
+        _put(scope, output, known_type)

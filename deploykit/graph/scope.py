@@ -25,7 +25,7 @@ class Body:
     """A run of the graph within a node.
 
     Attributes:
-        scope: what its tensors are.
+        scope: types and values of the tensors of the body in this run.
         times: how often it runs; 1 where that is not known.
         known: whether it is known how often.
     """
@@ -40,15 +40,15 @@ class Scope:
     """What is known of the tensors of one graph for one run of it.
 
     Attributes:
-        graph: the graph.
-        outer: of the graph around it.
-        opsets: versions by domain.
-        types: ONNX's types by tensor, with shapes.
-        values: of tensors that are small and fixed.
+        graph: the graph or body that is described.
+        outer: the scope of the graph around it; None for the main graph.
+        opsets: the versions of the operator sets that the model imports, by domain.
+        types: ONNX's types, which hold the shapes, by the name of the tensor.
+        values: the values of tensors that are small and fixed, by name.
         bodies: what runs within a node, by the name of its first output: one branch of an If, each run of a Loop.
         chosen: nodes, by first output, of which the branch with more work was taken as the condition is not known.
         macs: of the graph and what runs in it, as far as known.
-        told: types that are known from elsewhere.
+        stated: types by tensor that inference of the whole graph found; used where a node alone does not tell.
     """
 
     graph: onnx.GraphProto
@@ -59,12 +59,12 @@ class Scope:
     bodies: dict[str, list[Body]] = field(default_factory=dict)
     chosen: list[str] = field(default_factory=list)
     macs: int = 0
-    told: Mapping[str, Any] = field(default_factory=dict)
+    stated: Mapping[str, Any] = field(default_factory=dict)
 
     def type_of(self, name: str) -> Any:
         """The type of a tensor; looks outward; None where it is not known."""
-        found = self.types.get(name)
-        return found if found is not None or self.outer is None else self.outer.type_of(name)
+        known = self.types.get(name)
+        return known if known is not None or self.outer is None else self.outer.type_of(name)
 
     def value(self, name: str) -> Any:
         """The value of a small fixed tensor; looks outward; None where it is not known."""
@@ -78,15 +78,15 @@ class Scope:
 
     def element_type(self, name: str) -> int | None:
         """ONNX's number of the type of a tensor's values."""
-        found = self.type_of(name)
-        return int(found.tensor_type.elem_type) or None if found is not None else None
+        known = self.type_of(name)
+        return int(known.tensor_type.elem_type) or None if known is not None else None
 
 
-def shape_of_type(found: Any) -> Shape | None:
+def shape_of_type(known_type: Any) -> Shape | None:
     """The shape that a type states, where all of it is known."""
-    if found is None or not found.tensor_type.HasField("shape"):
+    if known_type is None or not known_type.tensor_type.HasField("shape"):
         return None
-    dims = found.tensor_type.shape.dim
+    dims = known_type.tensor_type.shape.dim
     return tuple(d.dim_value for d in dims) if all(d.HasField("dim_value") for d in dims) else None
 
 
@@ -128,7 +128,7 @@ def infer(scope: Scope, node: onnx.NodeProto) -> None:
         stand_in(copy)
         node = copy
     types = {name: scope.type_of(name) for name in node.input if name}
-    if any(found is None for found in types.values()):
+    if any(known_type is None for known_type in types.values()):
         types = {n: onnx.TypeProto() if t is None else t for n, t in types.items()}
     schema = _schema(node.op_type, domain_of(node), scope.opsets.get(domain_of(node), 0))
     if schema is None:
@@ -141,10 +141,10 @@ def infer(scope: Scope, node: onnx.NodeProto) -> None:
     imports = [onnx.helper.make_opsetid(d, v) for d, v in scope.opsets.items()]
     # What can't be inferred stays unknown; a graph that contradicts itself was refused before.
     with contextlib.suppress(Exception):
-        found = onnx.shape_inference.infer_node_outputs(
+        inferred = onnx.shape_inference.infer_node_outputs(
             schema, node, types, values, opset_imports=imports
         )
-        scope.types.update({n: t for n, t in found.items() if n and t.WhichOneof("value")})
+        scope.types.update({n: t for n, t in inferred.items() if n and t.WhichOneof("value")})
 
 
 def domain_of(node: onnx.NodeProto) -> str:
@@ -247,8 +247,8 @@ def _reference(
     graph.output.extend(onnx.ValueInfoProto(name=name) for name in node.output if name)
     imports = [onnx.helper.make_opsetid("", opsets.get("", 1))]
     model = onnx.ModelProto(ir_version=8, graph=graph, opset_import=imports)
-    found = iter(ReferenceEvaluator(model).run(None, dict(values)))
-    return [next(found) if name else None for name in node.output]
+    computed = iter(ReferenceEvaluator(model).run(None, dict(values)))
+    return [next(computed) if name else None for name in node.output]
 
 
 def stand_in(node: onnx.NodeProto) -> None:

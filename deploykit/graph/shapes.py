@@ -235,25 +235,27 @@ class Shapes:
         self._read([*inferred.graph.value_info, *inferred.graph.output])
         self.scope = None
         values = [*inferred.graph.value_info, *inferred.graph.output]
-        told = {v.name: v.type for v in values if _shape_of(v) is not None}
+        stated = {v.name: v.type for v in values if _shape_of(v) is not None}
         nodes = self.expanded.graph.node
-        if any(name and name not in told for node in nodes for name in node.output) or any(
+        if any(name and name not in stated for node in nodes for name in node.output) or any(
             True for node in nodes for _ in attribute_graphs(node)
         ):
             opsets = {
                 "" if o.domain == "ai.onnx" else o.domain: o.version for o in light.opset_import
             }
-            self.scope = propagate(self.expanded.graph, opsets, fed, model.graph.initializer, told)
-            self._fill(self.scope, told)
+            self.scope = propagate(
+                self.expanded.graph, opsets, fed, model.graph.initializer, stated
+            )
+            self._fill(self.scope, stated)
         for tensor in model.graph.initializer:
             self._shapes[tensor.name] = tuple(tensor.dims)
             self._types[tensor.name] = int(tensor.data_type)
 
-    def _fill(self, scope: Scope, told: Mapping[str, onnx.TypeProto]) -> None:
+    def _fill(self, scope: Scope, stated: Mapping[str, onnx.TypeProto]) -> None:
         """Take over what inference did not tell; before what the file declares, which may be of another batch."""
         for name in scope.types:
             shape, kind = scope.shape(name), scope.element_type(name)
-            if name not in told and shape is not None:
+            if name not in stated and shape is not None:
                 self._shapes[name] = shape
             if kind is not None:
                 self._types.setdefault(name, kind)

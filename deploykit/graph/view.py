@@ -34,11 +34,11 @@ class GraphView:
 
     Attributes:
         model: the model that it belongs to.
-        graph: the graph.
+        graph: the graph that is viewed, the main one or a body.
         outer: the view of the graph around it; None for the main graph.
         nodes: its nodes, in an order that runs.
         inputs: what a caller feeds; old files list stored tensors among the inputs, which are left out here.
-        outputs: names of its outputs.
+        outputs: the names of the outputs of the graph.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class GraphView:
         """Index a graph.
 
         Args:
-            model: the model.
+            model: the model that the graph is part of.
             graph: a body within it; None is the main graph.
             outer: the view of the graph around a body.
             stored: its initialisers, where `graph` holds only some of them.

@@ -60,9 +60,9 @@ def paired_ratio(
     Args:
         a: one positive value per block, such as the 20% quantile of its latencies.
         b: as many, in the same order.
-        confidence: two-sided.
-        resamples: bootstrap replicates.
-        seed: of the bootstrap's generator.
+        confidence: of the two-sided interval, in (0, 1).
+        resamples: number of bootstrap replicates.
+        seed: seed of the bootstrap's random generator.
 
     Raises:
         ValueError: the blocks don't pair up, are fewer than 5, or are not positive.

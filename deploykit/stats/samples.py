@@ -129,9 +129,9 @@ def median_interval(
 
     Args:
         samples: in the order in which they were taken; any unit.
-        confidence: two-sided.
-        resamples: bootstrap replicates.
-        seed: of the generator; the same samples and seed give the same interval.
+        confidence: of the two-sided interval, in (0, 1).
+        resamples: number of bootstrap replicates.
+        seed: seed of the random generator; the same samples and seed give the same interval.
         independent: take the samples as independent draws.
 
     Returns:

@@ -48,15 +48,15 @@ class TrainResult:
         path: the checkpoint (safetensors).
         sha256: SHA-256 of the checkpoint's bytes, hexadecimal.
         top1: share of the test part's images that are classified right; never used to choose anything.
-        test_images: size of the test part.
-        train_images: size of the train part.
+        test_images: number of images in the test part.
+        train_images: number of images in the train part.
         epochs: passes over the train part, those of interrupted calls included.
         train_s: seconds spent in this call; less than the whole where training was resumed.
         loss: mean loss of the last epoch, label smoothing included.
         initialised: with a checkpoint to start from, parameters that did not come from it, such as a
             head of another shape.
         frozen: names of parameters that were kept as they were.
-        metadata: as stored in the file.
+        metadata: what the checkpoint says of itself, as stored in the file.
     """
 
     path: Path

@@ -47,7 +47,7 @@ def train(
 
     Args:
         spec: the network; `num_classes` None means the data set's own number. Its weights don't matter.
-        dataset: the data.
+        dataset: the data set: its train part is learned, its test part judges the result.
         out: the checkpoint to write (safetensors); replaced if it is there, and only at the end.
         epochs: passes over the train part; None is the recipe's own number.
         seed: of the initial weights, the order of images, augmentation and dropout.

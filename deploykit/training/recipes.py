@@ -19,7 +19,7 @@ class Recipe:
 
     Attributes:
         epochs: passes over the training part.
-        batch_size: images a step.
+        batch_size: number of images in each step.
         peak_learning_rate: the highest of the cycle, reached after `warmup` of all steps; from there it falls
             to zero along a cosine.
         weight_decay: on weight matrices and kernels; never on biases and normalisation.

@@ -55,7 +55,7 @@ class ConvNormRelu(nn.Module):
         self.bn = nn.BatchNorm2d(out_channels, eps=eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Filter, normalise, rectify."""
+        """(N, in_channels, H, W) to (N, out_channels, H', W'): filtered, normalised and rectified."""
         return F.relu(self.bn(self.conv(x)), inplace=True)
 
 
@@ -105,7 +105,7 @@ class SqueezeExcite(nn.Module):
     Args:
         channels: of the input and output.
         squeezed: channels between the two convolutions.
-        activation: between them.
+        activation: what stands between the two convolutions.
     """
 
     def __init__(self, channels: int, squeezed: int, activation: nn.Module) -> None:

@@ -45,12 +45,12 @@ class Architecture:
             `has_alpha`, and returns a `torch.nn.Module`.
         channels, resolution_px: of the canonical input, which is square.
         min_resolution_px: the smallest square input that the network can process.
-        num_classes: of the canonical head.
+        num_classes: number of logits of the canonical head.
         has_alpha: whether a width multiplier is defined.
         has_rho: whether inputs other than `resolution_px` are possible.
         parameters, macs: counted, see `deploykit.spec.Counts`.
         summary: what sets it apart, in a sentence.
-        aliases: other names.
+        aliases: other names under which it is looked up.
         reference: public implementation with the same state_dict keys, such as "torchvision/alexnet";
             empty where there is none.
     """

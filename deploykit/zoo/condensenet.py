@@ -63,7 +63,7 @@ class CondensedLinear(nn.Module):
         self.index.copy_(chosen.sort().values)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Gather and multiply."""
+        """Logits of the features `x`: the inputs that the layer reads are gathered and multiplied."""
         return self.linear(torch.index_select(x, 1, self.index))
 
 
@@ -86,10 +86,10 @@ class CondenseNet(nn.Module):
     """(N, 3, H, W) to logits (N, num_classes).
 
     Args:
-        depths: layers per stage.
+        depths: number of layers in each stage.
         growth: new channels per layer of the first stage; doubles with each stage.
         groups: of all convolutions but the first, and the condensation factor.
-        num_classes: logits.
+        num_classes: number of logits that the network gives.
         stem_stride: of the first convolution: 2 for ImageNet, 1 for CIFAR.
     """
 

@@ -129,8 +129,8 @@ def count_module(module: nn.Module, input_shape: tuple[int, ...]) -> Counts:
     Raises:
         UsageError: it can't be run on an input of that shape.
     """
-    watch, counted = _watched(module, input_shape)
-    parameters = _parameters_by_operator(counted)
+    watch, skeleton = _watched(module, input_shape)
+    parameters = _parameters_by_operator(skeleton)
     names = sorted({*watch.nodes, *parameters})
     by_operator = {
         name: OperatorCounts(
@@ -141,7 +141,7 @@ def count_module(module: nn.Module, input_shape: tuple[int, ...]) -> Counts:
         )
         for name in names
     }
-    held = {id(t): t for t in (*counted.parameters(), *counted.buffers())}.values()
+    held = {id(t): t for t in (*skeleton.parameters(), *skeleton.buffers())}.values()
     return Counts(
         parameters=sum(parameters.values()),
         macs=sum(watch.macs.values()),
@@ -246,8 +246,8 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in 
         else:
             # In-place variants end in an underscore, those of eval mode tell so.
             known = operator.removeprefix("_native_").removesuffix("_legit_no_training").rstrip("_")
-            found = (operator, known, f"native_{known}")
-            name = next((_OTHERS[one] for one in found if one in _OTHERS), operator)
+            candidates = (operator, known, f"native_{known}")
+            name = next((_OTHERS[one] for one in candidates if one in _OTHERS), operator)
             # What works value by value has no products, under whichever name.
             if name == operator and torch.Tag.pointwise not in func.tags:
                 self.uncounted[operator] += 1

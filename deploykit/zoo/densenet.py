@@ -51,9 +51,9 @@ class DenseNet(nn.Module):
 
     Args:
         growth: channels that a layer adds.
-        depths: layers per block.
+        depths: number of layers in each dense block.
         stem: channels of the first convolution.
-        num_classes: logits.
+        num_classes: number of logits that the network gives.
     """
 
     def __init__(

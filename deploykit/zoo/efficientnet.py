@@ -29,7 +29,7 @@ class MBConv(nn.Module):
     """Expand by 1x1, filter each channel, squeeze-and-excite, project by 1x1; shortcut where shapes allow.
 
     Args:
-        inputs, outputs: channels.
+        inputs, outputs: number of channels in and out.
         expansion: how many times wider the block is inside; at 1 nothing expands.
         kernel, stride: of the depthwise convolution.
         eps: of the batch normalisation.
@@ -71,9 +71,9 @@ class EfficientNet(nn.Module):
     """(N, 3, H, W) to logits (N, num_classes).
 
     Args:
-        width, depth: multipliers of B0's.
+        width, depth: what B0's channels and numbers of layers are multiplied by.
         dropout: before the linear layer, in training.
-        num_classes: logits.
+        num_classes: number of logits that the network gives.
         eps: of the batch normalisation.
     """
 

@@ -86,7 +86,7 @@ def load_factory(
     """Import the callable that `name`, "module:function", stands for; the current folder counts too.
 
     Args:
-        name: of the callable.
+        name: the name of the callable in its module.
         what: it should be, for messages.
 
     Raises:

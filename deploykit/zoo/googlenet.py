@@ -49,7 +49,7 @@ class ConvRelu(nn.Module):
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Filter and rectify."""
+        """(N, in_channels, H, W) to (N, out_channels, H', W'): filtered and rectified."""
         return F.relu(self.conv(x), inplace=True)
 
 
@@ -73,7 +73,7 @@ class GoogLeNet(nn.Module):
     """Both networks: a stem, nine Inception modules, a global average and one linear layer.
 
     Args:
-        num_classes: of all heads.
+        num_classes: number of logits, of the auxiliary classifiers too.
         conv: makes a convolution with its activation.
         big_kernel: of the branch that the paper gives 5x5.
         last_pool: kernel of the pool before modules 5.
@@ -262,5 +262,5 @@ def _bn_inception(
 
 
 def inception_v2(*, num_classes: int = 1000) -> nn.Module:
-    """BN-Inception."""
+    """Inception v2, also called BN-Inception."""
     return BNInception(num_classes)

@@ -89,7 +89,7 @@ class Squash(nn.Module):
     """1.7159 tanh(2x/3), which is 1 at 1 and -1 at -1 (appendix A)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape to the same."""
+        """The squashed values of `x`, in the same shape."""
         return 1.7159 * torch.tanh(x * (2 / 3))
 
 
@@ -103,7 +103,7 @@ class Subsample(nn.Module):
         self.average = nn.AvgPool2d(2)
 
     def reset_values(self, generator: torch.Generator) -> None:
-        """Start as plain averaging."""
+        """Set the values so that the layer starts as plain averaging."""
         self.coefficient.fill_(0.25)
         self.bias.zero_()
 
@@ -142,7 +142,7 @@ class NearestCode(nn.Module):
         self.register_buffer("codes", torch.ones(num_classes, inputs, dtype=torch.bool))
 
     def reset_values(self, generator: torch.Generator) -> None:
-        """Draw the codes."""
+        """Draw a random code for each class."""
         self.codes.copy_(torch.randint(0, 2, self.codes.shape, generator=generator))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class Bottleneck(nn.Module):
     """1x1, 3x3 and 1x1 convolutions and a shortcut (Fig. 5, right), grouped in ResNeXt (its Fig. 3c).
 
     Args:
-        inputs: channels in.
+        inputs: number of channels in.
         width: the stage's base width; four times that come out.
         stride: of the convolution that halves the size, 1 or 2.
         groups, group_width: of the 3x3 convolution; 1 and 64 in ResNet.
@@ -104,10 +104,10 @@ class ResNet(nn.Module):
     """A 7x7 stem, four stages of `block`, a global average and one linear layer.
 
     Args:
-        block: makes a block.
+        block: the class of the residual blocks.
         expansion: output channels of a block per base width.
-        depths: blocks per stage.
-        num_classes: logits.
+        depths: number of blocks in each stage.
+        num_classes: number of logits that the network gives.
     """
 
     def __init__(

@@ -23,9 +23,9 @@ class SEBottleneck(nn.Module):
     """1x1, 3x3, 1x1, squeeze-and-excitation, shortcut.
 
     Args:
-        inputs: channels in.
+        inputs: number of channels in.
         inner: channels out of the first two convolutions.
-        outputs: channels out.
+        outputs: number of channels out.
         strides: of the 1x1 and of the 3x3 convolution.
         groups: of the 3x3 convolution.
         shortcut_kernel: of the projection that halves the size.
@@ -72,8 +72,8 @@ class SENet(nn.Module):
     Args:
         stem: widths of the first convolutions: one of 7x7, or three of 3x3.
         block: makes a block from input channels, base width and stride.
-        depths: blocks per stage.
-        num_classes: logits.
+        depths: number of blocks in each stage.
+        num_classes: number of logits that the network gives.
         dropout: before the linear layer, in training.
     """
 

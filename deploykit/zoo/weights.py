@@ -234,7 +234,7 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
 
     Args:
         module: takes the tensors as its own, as float32 on the CPU.
-        state: by key.
+        state: the stored tensors by key.
         source: how to call it in messages.
 
     Raises:

@@ -28,7 +28,7 @@ class XceptionBlock(nn.Module):
     """ReLU, separable convolution, norm for each of `widths`, and a shortcut.
 
     Args:
-        inputs: channels in.
+        inputs: number of channels in.
         widths: channels out of each separable convolution.
         halve: whether a pool and a projected shortcut halve the size.
         relu_first: whether the first separable convolution has a ReLU before it.
