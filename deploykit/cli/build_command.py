@@ -103,7 +103,7 @@ def command(
             for backend, name in wanted[source]:
                 steps.say(f"build {label} {name} {backend.name}")
                 try:
-                    made = workflow.build.build_network(
+                    result = workflow.build.build_network(
                         network, name, backend, engine, calibration, opened
                     )
                 except DeploykitError as error:
@@ -111,16 +111,16 @@ def command(
                     continue
                 finally:
                     steps.step()
-                built.append(made)
+                built.append(result)
                 for text in (
-                    workflow.convert.losses_text(made.model),
-                    workflow.convert.values_text(made.model),
+                    workflow.convert.rounding_text(result.model),
+                    workflow.convert.out_of_range_text(result.model),
                 ):
                     if text:
                         losses[f"{label} {name}: {text}"] = None
-                left = workflow.rows.left_note(made.engine)
-                if left is not None:
-                    losses[f"{label} {name} on {backend.name}: {left.text}"] = None
+                wider = workflow.rows.wider_types_note(result.engine)
+                if wider is not None:
+                    losses[f"{label} {name} on {backend.name}: {wider.text}"] = None
     if len(failed) == 1 and not built:
         raise failed[0][1]
     for line in losses:

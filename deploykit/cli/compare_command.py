@@ -81,6 +81,6 @@ def _show(comparison: compare.Comparison) -> None:
     if shown:
         display.print_table(*compare.rendering.table_of(shown))
     click.echo(f"{compare.rendering.summary(comparison)}.")
-    left = len(comparison.changes) - len(shown)
-    if left:
-        click.echo(f"{left} more configurations are not shown: --csv FILE or --json has all.")
+    hidden = len(comparison.changes) - len(shown)
+    if hidden:
+        click.echo(f"{hidden} more configurations are not shown: --csv FILE or --json has all.")

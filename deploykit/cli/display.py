@@ -122,8 +122,8 @@ def print_verdict(claim: str, verdict: str, stated: str, computed: str, why: str
 
 def _width() -> int:
     """Columns of the terminal, or of a pipe; `$COLUMNS` overrides both, as is usual."""
-    known = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return shutil.get_terminal_size().columns if known else _PIPE_WIDTH
+    has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return shutil.get_terminal_size().columns if has_width else _PIPE_WIDTH
 
 
 def print_notes(rows: Sequence[Row]) -> None:

@@ -226,29 +226,31 @@ def _search(
             steps.say(text)
 
         network = workflow.network.obtain_network(source, store)
-        kept = workflow.keep.find_kept(network, precision, target, calibration, goal, say=say)
+        result = workflow.keep.search_layers_to_keep(
+            network, precision, target, calibration, goal, say=say
+        )
     if outputs.json:
-        display.print_json({**dataclasses.asdict(kept), **dataclasses.asdict(goal)})
-    if kept.nodes is None:
+        display.print_json({**dataclasses.asdict(result), **dataclasses.asdict(goal)})
+    if result.nodes is None:
         raise CheckFailed(
-            f"not even all {kept.candidates} layers in fp32 suffice: {_value(goal, kept.reached)}, "
-            f"{_value(goal, kept.without)} with none; ask for less"
+            f"not even all {result.candidates} layers in fp32 suffice: {_value(goal, result.reached)}, "
+            f"{_value(goal, result.without)} with none; ask for less"
         )
     if outputs.table:
         sys.stdout.write(
-            _text(goal, kept, [shlex.quote(workflow.keep.name_as_rule(n)) for n in kept.nodes])
+            _text(goal, result, [shlex.quote(workflow.keep.name_as_rule(n)) for n in result.nodes])
         )
     return 0
 
 
-def _text(goal: Goal, kept: workflow.keep.Kept, rules: list[str]) -> str:
+def _text(goal: Goal, result: workflow.keep.SearchResult, rules: list[str]) -> str:
     if not rules:
-        return f"nothing needs keeping: {_value(goal, kept.reached)}\n"
+        return f"nothing needs keeping: {_value(goal, result.reached)}\n"
     lines = [f"--keep {rule}\n" for rule in rules]
     return (
-        "".join(lines) + f"{len(rules)} of {kept.candidates} layers in fp32: "
-        f"{_value(goal, kept.reached)}; with none: {_value(goal, kept.without)} "
-        f"({kept.measured} conversions measured)\n"
+        "".join(lines) + f"{len(rules)} of {result.candidates} layers in fp32: "
+        f"{_value(goal, result.reached)}; with none: {_value(goal, result.without)} "
+        f"({result.measured} conversions measured)\n"
     )
 
 

@@ -151,7 +151,7 @@ def command(
             outputs,
             quiet=quiet,
         )
-    wanted = workflow.configuration.configurations(sources, options)
+    wanted = workflow.configuration.enumerate_configurations(sources, options)
     if against is not None:
         return _compare(wanted, against, options, opened, outputs, quiet=quiet)
     view = report.views.PROFILE if runs.preset is None else report.views.LISTING

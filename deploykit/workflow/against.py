@@ -50,9 +50,9 @@ def other_side(text: str, head: Configuration) -> Configuration | Path:
     if folder.is_dir() and (folder / "manifest.json").is_file():
         return folder
     if "=" in text:
-        found = _with_options(text, head)
+        other = _with_options(text, head)
     elif text in {recipe.name for recipe in precisions()}:
-        found = replace(head, precision=text)
+        other = replace(head, precision=text)
     else:
         try:
             source = plan([text], Variants())[0]
@@ -63,10 +63,10 @@ def other_side(text: str, head: Configuration) -> Configuration | Path:
                 f"--against {text} is no .onnx file, engine folder, precision, option set "
                 f"(precision=int8,threads=1) or network: {error}"
             ) from error
-        found = replace(head, source=source)
-    if found == head:
+        other = replace(head, source=source)
+    if other == head:
         raise UsageError(f"--against {text} is the very same configuration: change something")
-    return found
+    return other
 
 
 def _with_options(text: str, head: Configuration) -> Configuration:
@@ -141,20 +141,20 @@ def compare_sides(
             raise MissingDependency(str(device))
     profiler.say("compare, in turns")
     limit_s = profiler.options.timeout_s or TIMEOUT_S
-    found = compare_interleaved(
+    comparison = compare_interleaved(
         base, request, threshold=threshold, budget_s=budget_s, timeout_s=limit_s
     )
     rows = []
-    for row, result, role in ((base_row, found.a, "base"), (head_row, found.b, "judged")):
+    for row, result, role in ((base_row, comparison.a, "base"), (head_row, comparison.b, "judged")):
         done = {"status": "ok", "timestamp": datetime.now(UTC).isoformat(timespec="seconds")}
         rows.append(
             row.plus(
                 {**result.columns, **done},
-                [Note("compared", f"interleaved, {role}: {sentence(found)}"), *result.notes],
+                [Note("compared", f"interleaved, {role}: {sentence(comparison)}"), *result.notes],
                 findings=result.findings,
             )
         )
-    return Sides(rows[0], rows[1], found)
+    return Sides(rows[0], rows[1], comparison)
 
 
 def _of_engine(folder: Path, head: Configuration) -> tuple[Row, WorkerRequest]:
@@ -182,26 +182,26 @@ def _of_engine(folder: Path, head: Configuration) -> tuple[Row, WorkerRequest]:
     return Row(cells), request
 
 
-def sentence(found: Comparison) -> str:
+def sentence(comparison: Comparison) -> str:
     """The comparison in one line."""
-    ratio = found.ratio
+    ratio = comparison.ratio
     return (
-        f"{found.verdict}: {ratio.ratio:.3f} times the base's latency, "
+        f"{comparison.verdict}: {ratio.ratio:.3f} times the base's latency, "
         f"{ratio.confidence:.0%} interval {ratio.low:.3f} to {ratio.high:.3f}, "
-        f"{found.plan.units} fresh loads of both sides, threshold {found.threshold:.1%}"
+        f"{comparison.plan.units} fresh loads of both sides, threshold {comparison.threshold:.1%}"
     )
 
 
 def as_values(sides: Sides) -> dict[str, Any]:
     """The outcome as plain values, for JSON."""
-    found = sides.comparison
+    comparison = sides.comparison
     return {
-        "verdict": found.verdict,
-        **{field.name: getattr(found.ratio, field.name) for field in fields(found.ratio)},
-        "threshold": found.threshold,
-        "units": found.plan.units,
-        "pairs_per_unit": found.plan.pairs,
-        "elapsed_s": found.elapsed_s,
+        "verdict": comparison.verdict,
+        **{field.name: getattr(comparison.ratio, field.name) for field in fields(comparison.ratio)},
+        "threshold": comparison.threshold,
+        "units": comparison.plan.units,
+        "pairs_per_unit": comparison.plan.pairs,
+        "elapsed_s": comparison.elapsed_s,
         "base": {name: sides.base[name] for name in NAMES},
         "judged": {name: sides.head[name] for name in NAMES},
     }

@@ -25,7 +25,11 @@ from deploykit.store import Store
 from deploykit.workflow.build import build_network, check_precisions, usable_backends
 from deploykit.workflow.calibration import check_choice
 from deploykit.workflow.choices import CalibrationChoice, Variants, fractions
-from deploykit.workflow.configuration import ProfileOptions, configurations, default_precisions
+from deploykit.workflow.configuration import (
+    ProfileOptions,
+    default_precisions,
+    enumerate_configurations,
+)
 from deploykit.workflow.export import write_network
 from deploykit.workflow.network import obtain_network
 from deploykit.workflow.plan import Source, plan
@@ -90,9 +94,9 @@ def create_model(
         UsageError, InvalidModel, MissingDependency: as `deploykit.zoo.create`.
     """
     exact = _exact(rho)
-    known = name if ":" in name else zoo.lookup(name).name
-    spec = ModelSpec(known, float(alpha), exact, num_classes, weights or "random", seed=seed)
-    if ":" not in known:
+    canonical = name if ":" in name else zoo.lookup(name).name
+    spec = ModelSpec(canonical, float(alpha), exact, num_classes, weights or "random", seed=seed)
+    if ":" not in canonical:
         zoo.input_shape(spec)
     return zoo.create(spec)
 
@@ -190,7 +194,7 @@ def profile(
         data=data,
     )
     check_choice(options.calibration)
-    wanted = configurations(_sources(models, Variants()), options)
+    wanted = enumerate_configurations(_sources(models, Variants()), options)
     rows = list(Profiler(store or Store(), options).rows(wanted))
     return pd.DataFrame([[row.get(name) for name in NAMES] for row in rows], columns=list(NAMES))
 

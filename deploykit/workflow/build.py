@@ -147,8 +147,8 @@ def check_finite(engine: Engine, model: OnnxModel, backend: BackendBase, data: s
         else "keep the layers that make them in float32 with --keep, or use another precision"
     )
     try:
-        for found in outputs:
-            require_finite(found)
+        for result in outputs:
+            require_finite(result)
     except DriftFailed as error:
         what = str(error).partition(";")[0]
         raise DriftFailed(

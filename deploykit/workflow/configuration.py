@@ -74,7 +74,7 @@ class ProfileOptions:
     metric: str | None = None
 
 
-def name_of(source: Source) -> str:
+def source_name(source: Source) -> str:
     """A short name of a network for displays and messages."""
     return source.label if isinstance(source, ModelSpec) else source.name
 
@@ -97,7 +97,7 @@ class Configuration:
     @property
     def text(self) -> str:
         """A short name for displays."""
-        name = name_of(self.source)
+        name = source_name(self.source)
         again = f"repeat {self.repeat}" if self.repeat > 1 else ""
         run_pass = self.run_pass if self.run_pass != FORWARD else ""
         how = (f"batch {self.batch}", self.scenario.text, run_pass, again)
@@ -105,7 +105,9 @@ class Configuration:
         return " ".join(word for word in words if word)
 
 
-def configurations(sources: Sequence[Source], options: ProfileOptions) -> list[Configuration]:
+def enumerate_configurations(
+    sources: Sequence[Source], options: ProfileOptions
+) -> list[Configuration]:
     """The rows that a profile will have, in their order; a precision a backend lacks is left out.
 
     Repeats go round: what disturbs the machine for a while meets every configuration once rather than one
@@ -119,8 +121,8 @@ def configurations(sources: Sequence[Source], options: ProfileOptions) -> list[C
     for source, precisions in wanted.items():
         if not options.precisions and not any(set(precisions) & set(o) for o in offers.values()):
             raise UsageError(
-                f"{name_of(source)} is not in float32, and {' and '.join(offers)} can't take it {precisions[0]}: "
-                "choose another --backend"
+                f"{source_name(source)} is not in float32, and {' and '.join(offers)} can't take it "
+                f"{precisions[0]}: choose another --backend"
             )
     return [
         Configuration(source, precision, backend, batch, scenario, repeat, run_pass)

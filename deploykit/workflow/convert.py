@@ -72,8 +72,8 @@ def convert_network(
     )
     if choice.strict and model.recipe.get("kept_by_value"):
         raise DriftFailed(
-            f"{network.model.spec.label}: {values_text(model)}; --strict refuses that: name them with --keep, "
-            "or leave it out"
+            f"{network.model.spec.label}: {out_of_range_text(model)}; --strict refuses that: name them with "
+            "--keep, or leave it out"
         )
     return model
 
@@ -98,7 +98,7 @@ def kept_text(recipe: Mapping[str, Any]) -> str | None:
     return ", ".join(recipe.get("kept_by_rule", ())) or None
 
 
-def values_text(model: OnnxModel) -> str | None:
+def out_of_range_text(model: OnnxModel) -> str | None:
     """Which nodes stay in fp32 because the precision can't hold their values; None where there are none."""
     nodes: Mapping[str, str] = model.recipe.get("kept_by_value", {})
     if not nodes:
@@ -109,7 +109,7 @@ def values_text(model: OnnxModel) -> str | None:
     return f"{count} in fp32, as {model.precision} can't hold the values: {', '.join(first)}{more}"
 
 
-def losses_text(model: OnnxModel) -> str | None:
+def rounding_text(model: OnnxModel) -> str | None:
     """What rounding the weights cost, in one line; None where nothing was lost or nothing was rounded."""
     facts = model.recipe
     parts = [

@@ -43,23 +43,23 @@ _UNTIMED = Policy(
 )
 
 
-def judged_on(asked: str | None, trained_on: str | None) -> tuple[str | None, Note | None]:
+def judged_on(requested: str | None, trained_on: str | None) -> tuple[str | None, Note | None]:
     """The data set to judge a network on, and why there is none where its weights would have one.
 
     Data that was asked for is not tried here: that it can't be read is an error, which its reader raises.
 
     Args:
-        asked: the user's choice.
+        requested: the user's choice.
         trained_on: the data set that the weights come from.
     """
-    if asked is not None or trained_on is None:
-        return asked, None
+    if requested is not None or trained_on is None:
+        return requested, None
     try:
         open_dataset(trained_on)
     except DeploykitError as error:
         # One clause: "; " separates the notes of a row.
-        said = str(error).replace("; ", ", ")
-        return None, Note("unjudged", f"accuracy is blank: {said}")
+        reason = str(error).replace("; ", ", ")
+        return None, Note("unjudged", f"accuracy is blank: {reason}")
     return trained_on, None
 
 
@@ -103,7 +103,7 @@ def is_reference(network: Network, built: Built, backend: str) -> bool:
 
 
 def judge_fp32(
-    network: Network, asked: AccuracyRequest, store: Store, timeout_s: float | None
+    network: Network, accuracy: AccuracyRequest, store: Store, timeout_s: float | None
 ) -> Mapping[str, Any]:
     """The columns that fp32 on ONNX Runtime gives for a question on data.
 
@@ -118,13 +118,13 @@ def judge_fp32(
         backend=backend.name,
         batch=fixed_batch(network.model.inputs) or 1,
         policy=_UNTIMED,
-        accuracy=asked,
+        accuracy=accuracy,
     )
     return run_worker(request, timeout_s).columns
 
 
 def ensure_predictions(
-    network: Network, asked: AccuracyRequest, path: Path, store: Store, timeout_s: float | None
+    network: Network, accuracy: AccuracyRequest, path: Path, store: Store, timeout_s: float | None
 ) -> Path | None:
     """The .npz of fp32's predictions on the test part, made where it is not there yet; None where there are none.
 
@@ -132,7 +132,7 @@ def ensure_predictions(
         DeploykitError: as `judge_fp32`.
     """
     if not path.exists():
-        judge_fp32(network, replace(asked, metric=None, predictions=path), store, timeout_s)
+        judge_fp32(network, replace(accuracy, metric=None, predictions=path), store, timeout_s)
     return path if path.exists() else None
 
 
@@ -153,7 +153,7 @@ def operator_costs(
     return costs
 
 
-def what_costs(
+def costliest_operators(
     int8: Mapping[str, float], fp32: Mapping[str, float], difference_ms: float = math.inf
 ) -> list[tuple[str, float]]:
     """Operators that take longer in int8, with the milliseconds that each loses, the most first.
@@ -224,10 +224,10 @@ class SlowerThanFp32:
             costs = [self._costs(e, source, batch, threads) for e in (engine, fp32_engine)]
         except WorkerFailure as failure:
             # One clause: "; " separates the notes of a row.
-            said = str(failure).replace("; ", ", ")
-            return Note("slower", f"{text}, and what costs it was not found: {said}")
+            reason = str(failure).replace("; ", ", ")
+            return Note("slower", f"{text}, and what costs it was not found: {reason}")
         difference_ms = float(row["latency_p50_ms"]) - float(other["latency_p50_ms"])
-        lost = what_costs(costs[0], costs[1], difference_ms)
+        lost = costliest_operators(costs[0], costs[1], difference_ms)
         named = [f"{_at_most(ms)} ms in {name}" for name, ms in lost]
         return Note("slower", f"{text}: it loses {', '.join(named)}" if named else text)
 

@@ -55,19 +55,19 @@ def keep_rules(
     Layers to keep for what they cost are found by converting and running them one by one.
 
     Raises:
-        DeploykitError: as `layers_by_drift` says.
+        DeploykitError: as `layers_by_snr` says.
     """
     keep = choice.keep
     if not keep:
         return None
     names = list(keep.nodes)
     if keep.drift:
-        ranked = layers_by_drift(network, precision, target, choice)
+        ranked = layers_by_snr(network, precision, target, choice)
         names += [name for name, _ in ranked][: keep.drift]
     return KeepRules(tuple(dict.fromkeys(names)), keep.op_types)
 
 
-def layers_by_drift(
+def layers_by_snr(
     network: Network,
     precision: str,
     target: str,
@@ -97,15 +97,17 @@ def layers_by_drift(
         DeploykitError: as `deploykit.graph.precision.convert` and `deploykit.bench.drift.layer_drift` say.
     """
     recipe = find_recipe(precision, target)
-    few = choice or CalibrationChoice()
-    few = replace(few, images=min(few.images or RANKING_IMAGES, RANKING_IMAGES))
-    calibration = calibration_of(network, few) if recipe.needs_calibration else None
+    ranking_choice = choice or CalibrationChoice()
+    ranking_choice = replace(
+        ranking_choice, images=min(ranking_choice.images or RANKING_IMAGES, RANKING_IMAGES)
+    )
+    calibration = calibration_of(network, ranking_choice) if recipe.needs_calibration else None
     view = GraphView(read_inlined(network.model.path))
     graph_layers = layers(view)
-    ends = view.outputs
-    last = [layer.node for layer in graph_layers if layer.tensor in ends]
-    named = {node.name for node in view.nodes if node.name}
-    products = [x.node for x in graph_layers if x.op_type in PRODUCTS and x.node in named]
+    graph_outputs = view.outputs
+    output_layers = [layer.node for layer in graph_layers if layer.tensor in graph_outputs]
+    node_names = {node.name for node in view.nodes if node.name}
+    products = [x.node for x in graph_layers if x.op_type in PRODUCTS and x.node in node_names]
     del view
     ranked: list[tuple[str, float | None]] = []
     with tempfile.TemporaryDirectory(prefix="deploykit-") as folder:
@@ -118,10 +120,10 @@ def layers_by_drift(
             drift = layer_drift(
                 network.model,
                 model,
-                dataset=few.data or network.dataset,
+                dataset=ranking_choice.data or network.dataset,
                 images=images,
                 activation_bytes=int(network.facts["activation_bytes"]),
-                only=last,
+                only=output_layers,
             )
             values = [d.snr_db for d in drift.values() if d.snr_db is not None]
             ranked.append((name, min(values, default=None)))
@@ -129,7 +131,7 @@ def layers_by_drift(
 
 
 @dataclass(frozen=True)
-class Kept:
+class SearchResult:
     """What a search came to.
 
     Attributes:
@@ -167,12 +169,12 @@ def fewest(
             enough = middle
         else:
             too_few = middle
-    kept = tuple(ranked[:enough])
+    fp32_nodes = tuple(ranked[:enough])
     for name in reversed(ranked[:enough]):
-        fewer = tuple(other for other in kept if other != name)
-        if len(kept) > 1 and holds(fewer):
-            kept = fewer
-    return kept
+        fewer = tuple(other for other in fp32_nodes if other != name)
+        if len(fp32_nodes) > 1 and holds(fewer):
+            fp32_nodes = fewer
+    return fp32_nodes
 
 
 def by_added_noise(
@@ -198,7 +200,7 @@ def by_added_noise(
     return sorted(candidates, key=lambda name: -added(name))
 
 
-def find_kept(
+def search_layers_to_keep(
     network: Network,
     precision: str,
     target: str,
@@ -207,7 +209,7 @@ def find_kept(
     *,
     images: int = IMAGES,
     say: Callable[[str], None] = lambda text: None,
-) -> Kept:
+) -> SearchResult:
     """Search for the layers to keep in float32; see the module for how.
 
     Args:
@@ -234,12 +236,12 @@ def find_kept(
     view = GraphView(read_inlined(network.model.path))
     graph_layers = layers(view)
     _, makers = neighbours(view, graph_layers)
-    named = {node.name for node in view.nodes if node.name}
-    ends = view.outputs
+    node_names = {node.name for node in view.nodes if node.name}
+    graph_outputs = view.outputs
     del view
-    last = [layer.node for layer in graph_layers if layer.tensor in ends]
+    output_layers = [layer.node for layer in graph_layers if layer.tensor in graph_outputs]
     kinds = _OTHERS | set(PRODUCTS)
-    candidates = [x.node for x in graph_layers if x.op_type in kinds and x.node in named]
+    candidates = [x.node for x in graph_layers if x.op_type in kinds and x.node in node_names]
 
     def drift_of(model: OnnxModel, only: Sequence[str] | None) -> dict[str, LayerDrift]:
         return layer_drift(
@@ -260,19 +262,19 @@ def find_kept(
     def value_of(model: OnnxModel) -> float:
         if goal.max_drop is not None and dataset is not None:
             return reference - graph_top1(model.path, dataset)
-        ratios = [d.snr_db for d in drift_of(model, last).values() if d.snr_db is not None]
+        ratios = [d.snr_db for d in drift_of(model, output_layers).values() if d.snr_db is not None]
         return min(ratios, default=math.inf)
 
     with tempfile.TemporaryDirectory(prefix="deploykit-") as folder:
         path = Path(folder) / "model.onnx"
 
-        def holds(kept: tuple[str, ...]) -> bool:
-            if frozenset(kept) not in values:
-                say(f"{precision} with {len(kept)} of {len(candidates)} layers in fp32")
-                rules = KeepRules(nodes=tuple(name_as_rule(name) for name in kept))
+        def holds(fp32_nodes: tuple[str, ...]) -> bool:
+            if frozenset(fp32_nodes) not in values:
+                say(f"{precision} with {len(fp32_nodes)} of {len(candidates)} layers in fp32")
+                rules = KeepRules(nodes=tuple(name_as_rule(name) for name in fp32_nodes))
                 model = convert(network.model, precision, target, path, calibration, rules)
-                values[frozenset(kept)] = value_of(model)
-            return goal.holds(values[frozenset(kept)])
+                values[frozenset(fp32_nodes)] = value_of(model)
+            return goal.holds(values[frozenset(fp32_nodes)])
 
         if holds(()):
             ranked = candidates
@@ -283,7 +285,7 @@ def find_kept(
         nodes = fewest(ranked, holds)
     reached = values[frozenset(candidates if nodes is None else nodes)]
     order = {name: i for i, name in enumerate(candidates)}
-    return Kept(
+    return SearchResult(
         None if nodes is None else tuple(sorted(nodes, key=order.__getitem__)),
         len(candidates),
         values[frozenset()],

@@ -141,7 +141,7 @@ def report_layers(
     say("time the engine's parts")
     if builder.timed_parts == "modules":
         by_module = module_times(built.engine.path.parent, batch=batch, threads=threads)
-        times, nodes = by_module.times, modules_as_nodes(graph_layers, by_module)
+        times, nodes = by_module.times, module_nodes(graph_layers, by_module)
     else:
         times = layer_times(built.engine.path, batch=batch, threads=threads)
         engine = onnx.load(str(built.engine.path), load_external_data=False)
@@ -162,7 +162,7 @@ def report_layers(
     return LayerReport(tuple(rows), times, built.engine.precision_actual, machine.doubt)
 
 
-def modules_as_nodes(graph_layers: Sequence[Layer], timed: ModuleTimes) -> list[EngineNode]:
+def module_nodes(graph_layers: Sequence[Layer], timed: ModuleTimes) -> list[EngineNode]:
     """The modules of a PyTorch network as what computes its layers; the last one is the time between them.
 
     Layers that lie in no timed module, such as sums, are part of that time.
@@ -242,26 +242,28 @@ def _timed(
     if not parts or time_ms <= 0:
         return row
     macs = [part.macs for part in parts]
-    known = [value for value in macs if value is not None]
-    operations = 2.0 * sum(known) * batch if len(known) == len(macs) else None
+    known_macs = [value for value in macs if value is not None]
+    operations = 2.0 * sum(known_macs) * batch if len(known_macs) == len(macs) else None
     if operations:
         row = replace(row, gflops=operations / time_ms / 1e6)
     # What is passed from one layer to the next inside a node is never written.
-    made = {name for part in parts for name in part.outputs}
-    read = {name: size for part in parts for name, size in part.inputs.items() if name not in made}
-    used = {name for part in parts for name in part.inputs}
-    written = {
-        name: size for part in parts for name, size in part.outputs.items() if name not in used
+    produced = {name for part in parts for name in part.outputs}
+    read = {
+        name: size for part in parts for name, size in part.inputs.items() if name not in produced
     }
-    moved = (sum(read.values()) + sum(written.values())) * batch
-    moved += sum(part.weight_bytes for part in parts)
+    consumed = {name for part in parts for name in part.inputs}
+    written = {
+        name: size for part in parts for name, size in part.outputs.items() if name not in consumed
+    }
+    moved_bytes = (sum(read.values()) + sum(written.values())) * batch
+    moved_bytes += sum(part.weight_bytes for part in parts)
     # The float graph stores four bytes where an integer node moves one.
-    moved //= 4 if node.integer else 1
+    moved_bytes //= 4 if node.integer else 1
     peak = machine.gflops.get("int8" if node.integer else "fp32")
-    if operations is None or not peak or not moved:
+    if operations is None or not peak or not moved_bytes:
         return row
     compute_ms = operations / peak / 1e6
-    memory_ms = moved / machine.bandwidth_gb_s(moved) / 1e6
+    memory_ms = moved_bytes / machine.bandwidth_gb_s(moved_bytes) / 1e6
     return replace(
         row,
         roofline_fraction=max(compute_ms, memory_ms) / time_ms,

@@ -131,7 +131,7 @@ def _from_file(file: ModelFile, spec: ModelSpec | None, store: Store) -> Network
     return _network(store.produce(NetworkManifest, label, fields, "model.onnx", make), source.spec)
 
 
-def _try(model: onnx.ModelProto, path: Path, taken: Sequence[Note]) -> list[Note]:
+def _try(model: onnx.ModelProto, path: Path, assumptions: Sequence[Note]) -> list[Note]:
     """Run what was written to `path`, and learn from it of the batch; what it tells is changed in the model alone.
 
     A batch that is free in name only is fixed, and outputs that don't name theirs are told where it is.
@@ -139,7 +139,7 @@ def _try(model: onnx.ModelProto, path: Path, taken: Sequence[Note]) -> list[Note
     Args:
         model: the graph.
         path: its file.
-        taken: what was taken for what the user's file leaves open.
+        assumptions: what was taken for what the user's file leaves open.
 
     Returns:
         A note where the batch was fixed.
@@ -148,22 +148,22 @@ def _try(model: onnx.ModelProto, path: Path, taken: Sequence[Note]) -> list[Note
         UsageError: sizes that were taken do not fit the network.
     """
     free = any(spec_of(value).dynamic_batch for value in graph_inputs(model.graph))
-    if not free and not taken:
+    if not free and not assumptions:
         return []
-    found = runs_at(path, (1, 2) if free else (1,))
-    if found is None:
+    trials = runs_at(path, (1, 2) if free else (1,))
+    if trials is None:
         return []
-    if isinstance(found[0], str):
-        if taken:
+    if isinstance(trials[0], str):
+        if assumptions:
             raise UsageError(
-                f"the network does not run with what is {taken[0].text}: {found[0][:200]}: "
+                f"the network does not run with what is {assumptions[0].text}: {trials[0][:200]}: "
                 "give sizes with --shape or --dim"
             )
         return []
     if not free:
         return []
-    if not isinstance(found[1], str):
-        name_batch_of_outputs(model, found[0], found[1])
+    if not isinstance(trials[1], str):
+        name_batch_of_outputs(model, trials[0], trials[1])
         return []
     fix_batch(model, 1)
     return [

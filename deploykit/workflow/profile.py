@@ -40,15 +40,15 @@ from deploykit.workflow.plan import Source
 from deploykit.workflow.rows import (
     Roofline,
     at_fixed_batch,
-    counted_notes,
+    configuration_cells,
+    count_notes,
     emulated_note,
-    left_note,
-    losses_note,
-    of_configuration,
-    of_engine,
-    of_network,
+    engine_cells,
+    network_cells,
+    out_of_range_note,
+    rounding_note,
     unmeasured,
-    values_note,
+    wider_types_note,
 )
 from deploykit.writing import output_errors
 
@@ -75,7 +75,7 @@ class Profiler:
         self._metrics: dict[str, float] = {}
         self._slower = SlowerThanFp32()
 
-    def rows(self, wanted: Sequence[Configuration]) -> Iterator[Row]:
+    def rows(self, configurations: Sequence[Configuration]) -> Iterator[Row]:
         """One row per configuration, as each is finished; a failure is a row with its reason.
 
         Raises:
@@ -83,53 +83,58 @@ class Profiler:
             KeyboardInterrupt: passes through; the rows until then were yielded.
         """
         networks: dict[Source, Network | DeploykitError] = {}
-        for configuration in wanted:
-            row = Row(of_configuration(configuration, self.run_id))
+        for configuration in configurations:
+            row = Row(configuration_cells(configuration, self.run_id))
             try:
                 network = self._network(configuration.source, networks)
-                wanted_here, fixed = at_fixed_batch(network, configuration)
-                notes = [*network.notes, *fixed, *counted_notes(network)]
-                row = row.plus(of_network(network, wanted_here.batch), notes)
+                at_batch, batch_notes = at_fixed_batch(network, configuration)
+                notes = [*network.notes, *batch_notes, *count_notes(network)]
+                row = row.plus(network_cells(network, at_batch.batch), notes)
                 backend = get(configuration.backend)
-                built = self._build(network, wanted_here, backend)
-                row = row.plus(of_engine(built.engine, configuration.precision))
-                row = self._measure(row, network, built, backend, wanted_here)
+                built = self._build(network, at_batch, backend)
+                row = row.plus(engine_cells(built.engine, configuration.precision))
+                row = self._measure(row, network, built, backend, at_batch)
             except OutputFailed:
                 raise
             except DeploykitError as error:
                 row = unmeasured(row, error)
             yield row.plus({"timestamp": datetime.now(UTC).isoformat(timespec="seconds")})
 
-    def prepared(self, wanted: Configuration) -> tuple[Row, WorkerRequest]:
+    def prepared(self, configuration: Configuration) -> tuple[Row, WorkerRequest]:
         """A row as it stands before it is measured, and the request that would time it, and no more.
 
         Raises:
             DeploykitError: it can't be exported, converted or built.
         """
-        network, backend = self._network(wanted.source, {}), get(wanted.backend)
-        wanted, fixed = at_fixed_batch(network, wanted)
-        built = self._build(network, wanted, backend)
-        known = of_configuration(wanted, self.run_id) | of_network(network, wanted.batch)
-        row = Row(known | of_engine(built.engine, wanted.precision), (*network.notes, *fixed))
-        return row, self._request(built, wanted)
+        network, backend = self._network(configuration.source, {}), get(configuration.backend)
+        configuration, batch_notes = at_fixed_batch(network, configuration)
+        built = self._build(network, configuration, backend)
+        cells = configuration_cells(configuration, self.run_id) | network_cells(
+            network, configuration.batch
+        )
+        row = Row(
+            cells | engine_cells(built.engine, configuration.precision),
+            (*network.notes, *batch_notes),
+        )
+        return row, self._request(built, configuration)
 
-    def _network(self, source: Source, known: dict[Source, Network | DeploykitError]) -> Network:
-        if source not in known:
+    def _network(self, source: Source, networks: dict[Source, Network | DeploykitError]) -> Network:
+        if source not in networks:
             name = source.label if isinstance(source, ModelSpec) else source.name
             self.say(f"export {name}")
             try:
-                known[source] = obtain_network(source, self.store)
+                networks[source] = obtain_network(source, self.store)
             except OutputFailed:
                 raise
             except DeploykitError as error:
-                known[source] = error
-        network = known[source]
+                networks[source] = error
+        network = networks[source]
         if isinstance(network, DeploykitError):
             raise network
         return network
 
-    def _build(self, network: Network, wanted: Configuration, backend: BackendBase) -> Built:
-        self.say(f"build {wanted.text}")
+    def _build(self, network: Network, configuration: Configuration, backend: BackendBase) -> Built:
+        self.say(f"build {configuration.text}")
         options = self.options
         build = BuildOptions(
             batch_opt=options.build.batch_opt,
@@ -137,72 +142,77 @@ class Profiler:
             compute_capability=options.build.compute_capability,
         )
         choice = options.calibration
-        return build_network(network, wanted.precision, backend, build, choice, self.store)
+        return build_network(network, configuration.precision, backend, build, choice, self.store)
 
     def _measure(
-        self, row: Row, network: Network, built: Built, backend: BackendBase, wanted: Configuration
+        self,
+        row: Row,
+        network: Network,
+        built: Built,
+        backend: BackendBase,
+        configuration: Configuration,
     ) -> Row:
         device = backend.device()
         if isinstance(device, Reason):
             return row.plus({"status": "skipped"}, [Note("failed", str(device))])
         dataset, missing = self._judged_on(network)
-        name = outputs_name(f"reference-b{wanted.batch}", dataset, REFERENCE)
+        name = outputs_name(f"reference-b{configuration.batch}", dataset, REFERENCE)
         reference = network.folder / name
         if not reference.exists():
             self.say(f"drift reference of {network.model.spec.label}")
-            make_reference(network.model, reference, dataset=dataset, batch=wanted.batch)
-        self.say(f"measure {wanted.text}")
-        request = self._request(built, wanted)
+            make_reference(network.model, reference, dataset=dataset, batch=configuration.batch)
+        self.say(f"measure {configuration.text}")
+        request = self._request(built, configuration)
         # Outputs are the engine's, not the process': one of the repeats judges them.
-        same = replace(wanted, repeat=1)
+        same = replace(configuration, repeat=1)
         judge = same not in self._judged
         if judge:
-            accuracy = self._accuracy(network, built, wanted.backend, dataset)
+            accuracy = self._accuracy(network, built, configuration.backend, dataset)
             request = replace(request, drift_reference=reference, accuracy=accuracy)
         result = run_worker(request, self.options.timeout_s)
-        itself = is_reference(network, built, wanted.backend)
-        row = row.plus(self._metric_fp32(network, result, request.accuracy, itself))
+        is_fp32 = is_reference(network, built, configuration.backend)
+        row = row.plus(self._metric_fp32(network, result, request.accuracy, is_fp32))
         self._judged.add(same)
         earlier = Note("missing", "drift and accuracy are in an earlier repeat's row")
         notes = [
-            emulated_note(built.engine, wanted.precision),
+            emulated_note(built.engine, configuration.precision),
             *result.notes,
             missing,
             None if judge else earlier,
-            left_note(built.engine),
-            losses_note(built.model),
-            values_note(built.model),
-            *core_notes(wanted.scenario),
+            wider_types_note(built.engine),
+            rounding_note(built.model),
+            out_of_range_note(built.model),
+            *core_notes(configuration.scenario),
         ]
         row = row.plus(
             {"status": "ok", "device": device, "boundary": "end_to_end"}
             | {name: value for name, value in result.columns.items() if value is not None},
             [note for note in notes if note is not None],
-            findings=(*result.findings, *core_findings(wanted.scenario)),
+            findings=(*result.findings, *core_findings(configuration.scenario)),
         )
         samples = request.samples_path
         if samples is not None and samples.exists():
             row = row.plus({"samples": os.path.relpath(samples, self.options.report_folder)})
-        row = row.plus(*self._work(network, built, row, wanted))
+        row = row.plus(*self._work(network, built, row, configuration))
         slower = self._slower.note(
-            replace(wanted, precision="fp32"),
-            wanted.precision,
+            replace(configuration, precision="fp32"),
+            configuration.precision,
             row,
             built.engine.path,
             network.model.path,
         )
         return row if slower is None else row.plus(notes=[slower])
 
-    def _request(self, built: Built, wanted: Configuration) -> WorkerRequest:
+    def _request(self, built: Built, configuration: Configuration) -> WorkerRequest:
         """What a worker is asked for to time an engine, and no more."""
         return WorkerRequest(
             engine=built.engine.path.parent,
-            backend=wanted.backend,
-            batch=wanted.batch,
-            **vars(wanted.scenario),
-            run_pass=wanted.run_pass,
+            backend=configuration.backend,
+            batch=configuration.batch,
+            **vars(configuration.scenario),
+            run_pass=configuration.run_pass,
             policy=self.options.policy,
-            samples_path=self._samples_path(wanted),
+            samples_path=self._samples_path(configuration),
         )
 
     def _judged_on(self, network: Network) -> tuple[str | None, Note | None]:
@@ -217,36 +227,36 @@ class Profiler:
         if dataset is None:
             return None
         scores, limit_s = self.options.scores, self.options.timeout_s
-        asked = AccuracyRequest(dataset, scores=scores, metric=self.options.metric)
+        request = AccuracyRequest(dataset, scores=scores, metric=self.options.metric)
         what = f"predictions-{key_of({'scores': scores})[:8]}" if scores else "predictions"
         path = network.folder / outputs_name(what, dataset, PREDICTIONS)
         if is_reference(network, built, backend):
-            return replace(asked, predictions=path)
+            return replace(request, predictions=path)
         if not may_have_scores(network.model.outputs) or open_dataset(dataset).unjudged:
-            return asked
+            return request
         if not path.exists():
             self.say(f"predictions of {network.model.spec.label} fp32")
-        found = ensure_predictions(network, asked, path, self.store, limit_s)
-        return replace(asked, reference=found)
+        predictions = ensure_predictions(network, request, path, self.store, limit_s)
+        return replace(request, reference=predictions)
 
     def _metric_fp32(
-        self, network: Network, result: WorkerResult, asked: AccuracyRequest | None, itself: bool
+        self, network: Network, result: WorkerResult, request: AccuracyRequest | None, is_fp32: bool
     ) -> dict[str, Any]:
         """The fp32 network's value of the user's metric, computed once for a network and run."""
-        if asked is None or asked.metric is None:
+        if request is None or request.metric is None:
             return {}
         key = network.model.sha256
-        if itself:
+        if is_fp32:
             self._metrics[key] = result.columns["metric_value"]
         elif key not in self._metrics:
-            self.say(f"{asked.metric} of {network.model.spec.label} fp32")
-            alone = replace(asked, reference=None, predictions=None)
-            fp32 = judge_fp32(network, alone, self.store, self.options.timeout_s)
+            self.say(f"{request.metric} of {network.model.spec.label} fp32")
+            metric_only = replace(request, reference=None, predictions=None)
+            fp32 = judge_fp32(network, metric_only, self.store, self.options.timeout_s)
             self._metrics[key] = fp32["metric_value"]
         return {"metric_fp32": self._metrics[key]}
 
     def _work(
-        self, network: Network, built: Built, row: Row, wanted: Configuration
+        self, network: Network, built: Built, row: Row, configuration: Configuration
     ) -> tuple[dict[str, Any], list[Note]]:
         """What the row achieved: operations per second, and how near to the machine's ceilings that is."""
         macs, images_per_s = row.get("macs"), row.get("throughput_ips")
@@ -256,16 +266,16 @@ class Profiler:
         if not self.options.roofline:
             return gflops, []
         columns, notes = self._roofline.columns(
-            built.model, network.folder, macs, row, wanted.scenario
+            built.model, network.folder, macs, row, configuration.scenario
         )
         return gflops | columns, notes
 
-    def _samples_path(self, wanted: Configuration) -> Path | None:
+    def _samples_path(self, configuration: Configuration) -> Path | None:
         if self.options.samples is None:
             return None
         with output_errors("samples"):
             self.options.samples.mkdir(parents=True, exist_ok=True)
-        name = "-".join(wanted.text.replace("/", "_").split())
+        name = "-".join(configuration.text.replace("/", "_").split())
         # Numbered, as configurations that differ in their weights alone have the same text.
         return self.options.samples / folder_name(
             f"{self.run_id}-{next(self._numbers):03}-{name}", ".npz"

@@ -22,7 +22,7 @@ from deploykit.graph.values import inputs_text
 from deploykit.row import Note, Row
 from deploykit.spec import Engine, ModelSpec, OnnxModel
 from deploykit.workflow.configuration import Configuration
-from deploykit.workflow.convert import kept_text, losses_text, values_text
+from deploykit.workflow.convert import kept_text, out_of_range_text, rounding_text
 from deploykit.workflow.network import Network
 from deploykit.writing import write_atomic
 
@@ -30,15 +30,15 @@ from deploykit.writing import write_atomic
 LEFT_NAMED = 5
 
 
-def of_configuration(wanted: Configuration, run_id: str) -> dict[str, Any]:
+def configuration_cells(configuration: Configuration, run_id: str) -> dict[str, Any]:
     """What is known of a row that may yet fail; `run_id` is that of the command.
 
     Raises:
         UnknownName: there is no such backend.
     """
-    spec = wanted.source if isinstance(wanted.source, ModelSpec) else None
-    stem = "" if isinstance(wanted.source, ModelSpec) else wanted.source.stem
-    backend = get(wanted.backend)
+    spec = configuration.source if isinstance(configuration.source, ModelSpec) else None
+    stem = "" if isinstance(configuration.source, ModelSpec) else configuration.source.stem
+    backend = get(configuration.backend)
     return {
         "schema": SCHEMA_VERSION,
         "run_id": run_id,
@@ -47,30 +47,32 @@ def of_configuration(wanted: Configuration, run_id: str) -> dict[str, Any]:
         "alpha": spec.alpha if spec else None,
         "rho": str(spec.rho) if spec else None,
         "weights": weights_text(spec.weights) if spec else "file",
-        "precision": wanted.precision,
+        "precision": configuration.precision,
         "target": backend.target,
-        "backend": wanted.backend,
+        "backend": configuration.backend,
         "backend_version": backend.version(),
-        "batch": wanted.batch,
-        **vars(wanted.scenario),
-        "repeat": wanted.repeat,
-        "pass": wanted.run_pass,
+        "batch": configuration.batch,
+        **vars(configuration.scenario),
+        "repeat": configuration.repeat,
+        "pass": configuration.run_pass,
     }
 
 
-def of_network(network: Network, batch: int) -> dict[str, Any]:
+def network_cells(network: Network, batch: int) -> dict[str, Any]:
     """What was counted in the FP32 graph, and what its inputs are fed at a batch."""
-    counted = {"parameters": network.facts["parameters"], "macs": macs_of(network)}
-    return counted | {"batch": batch, "inputs": inputs_text(network.model.inputs, batch)}
+    counts = {"parameters": network.facts["parameters"], "macs": macs_of(network)}
+    return counts | {"batch": batch, "inputs": inputs_text(network.model.inputs, batch)}
 
 
-def at_fixed_batch(network: Network, wanted: Configuration) -> tuple[Configuration, list[Note]]:
+def at_fixed_batch(
+    network: Network, configuration: Configuration
+) -> tuple[Configuration, list[Note]]:
     """The configuration at the batch that the network's file insists on, where another than 1 is not asked for."""
     fixed = fixed_batch(network.model.inputs)
-    if fixed is None or fixed == wanted.batch or wanted.batch != 1:
-        return wanted, []
+    if fixed is None or fixed == configuration.batch or configuration.batch != 1:
+        return configuration, []
     note = Note("inputs", f"the graph takes batch {fixed} only, so that is what was run")
-    return replace(wanted, batch=fixed), [note]
+    return replace(configuration, batch=fixed), [note]
 
 
 def macs_of(network: Network) -> int | None:
@@ -78,7 +80,7 @@ def macs_of(network: Network) -> int | None:
     return None if network.facts["uncounted"] else int(network.facts["macs"])
 
 
-def counted_notes(network: Network) -> list[Note]:
+def count_notes(network: Network) -> list[Note]:
     """What the counts leave open, and what they suppose."""
     remarks = "; ".join(network.facts.get("remarks", ()))
     if network.facts["uncounted"]:
@@ -88,7 +90,7 @@ def counted_notes(network: Network) -> list[Note]:
     return [Note("counted", remarks)] if remarks else []
 
 
-def of_engine(engine: Engine, precision: str) -> dict[str, Any]:
+def engine_cells(engine: Engine, precision: str) -> dict[str, Any]:
     """What an engine is: its sizes in bytes, seconds to build it, and how much of it is in `precision`."""
     manifest: Mapping[str, Any] = engine.manifest
     return {
@@ -122,26 +124,26 @@ def emulated_note(engine: Engine, precision: str) -> Note | None:
     return Note("emulated", text)
 
 
-def left_note(engine: Engine) -> Note | None:
+def wider_types_note(engine: Engine) -> Note | None:
     """What the runtime computes in a wider type than was asked for, by its own limits; None where nothing is."""
-    left = engine.manifest.get("left")
-    if not left:
+    wider_nodes = engine.manifest.get("left")
+    if not wider_nodes:
         return None
-    precision, more = engine.manifest["precision"], len(left) - LEFT_NAMED
-    named = ", ".join(left[:LEFT_NAMED]) + (f" and {more} more" if more > 0 else "")
+    precision, more = engine.manifest["precision"], len(wider_nodes) - LEFT_NAMED
+    named = ", ".join(wider_nodes[:LEFT_NAMED]) + (f" and {more} more" if more > 0 else "")
     text = f"computed in {engine.precision_actual}: {named} has no {precision} form in this runtime"
     return Note("kept", text)
 
 
-def losses_note(model: OnnxModel) -> Note | None:
+def rounding_note(model: OnnxModel) -> Note | None:
     """What rounding the weights cost; None where nothing was lost or nothing was rounded."""
-    text = losses_text(model)
+    text = rounding_text(model)
     return None if text is None else Note("rounding", text)
 
 
-def values_note(model: OnnxModel) -> Note | None:
+def out_of_range_note(model: OnnxModel) -> Note | None:
     """Which nodes stay in fp32 without having been asked for; None where there are none."""
-    text = values_text(model)
+    text = out_of_range_text(model)
     return None if text is None else Note("kept", text)
 
 
@@ -211,26 +213,27 @@ class Roofline:
         if row["device"] != env.device_name():
             return {}, []  # the ceilings are the processor's
         try:
-            moved = traffic_of(model, folder, str(row["precision_actual"]))
+            graph_traffic = traffic_of(model, folder, str(row["precision_actual"]))
             machine = self.ceilings(scenario)
         except DeploykitError as error:
             return {}, [Note("roofline", f"no roofline: {error}")]
-        if moved is None:
+        if graph_traffic is None:
             return {}, [Note("roofline", "no roofline: the shape of a tensor is not known")]
-        reached = bound(
+        roofline_point = bound(
             macs,
-            moved.weight_bytes,
-            moved.activation_bytes,
+            graph_traffic.weight_bytes,
+            graph_traffic.activation_bytes,
             batch=row["batch"],
             images_per_s=row["throughput_ips"],
             precision=str(row["precision_actual"]),
             ceilings=machine,
-            working_set_bytes=moved.weight_bytes + 2 * moved.largest_bytes * row["batch"],
+            working_set_bytes=graph_traffic.weight_bytes
+            + 2 * graph_traffic.largest_bytes * row["batch"],
         )
         return {
-            "arithmetic_intensity": reached.arithmetic_intensity or None,
-            "roofline_fraction": reached.roofline_fraction,
-            "latency_bound_ms": reached.latency_ms,
+            "arithmetic_intensity": roofline_point.arithmetic_intensity or None,
+            "roofline_fraction": roofline_point.roofline_fraction,
+            "latency_bound_ms": roofline_point.latency_ms,
         }, []
 
 
@@ -242,6 +245,6 @@ def traffic_of(model: OnnxModel, folder: Path, computed_in: str) -> Traffic | No
     with contextlib.suppress(OSError, codec.MalformedMessage):
         stored: Traffic | None = codec.read_json(path, kind)
         return stored
-    moved = traffic(model.path, computed_in)
-    write_atomic(path, codec.to_json(moved) + b"\n", "traffic")
-    return moved
+    graph_traffic = traffic(model.path, computed_in)
+    write_atomic(path, codec.to_json(graph_traffic) + b"\n", "traffic")
+    return graph_traffic

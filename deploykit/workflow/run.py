@@ -19,7 +19,7 @@ from deploykit.report.markdown import table
 from deploykit.report.views import ENGINES, PROFILE, Field
 from deploykit.row import Row
 from deploykit.store import Store
-from deploykit.workflow.configuration import Configuration, ProfileOptions, configurations
+from deploykit.workflow.configuration import Configuration, ProfileOptions, enumerate_configurations
 from deploykit.workflow.plan import DEFAULT_MODELS, Source
 from deploykit.workflow.profile import Profiler
 from deploykit.writing import output_errors, write_atomic
@@ -61,7 +61,7 @@ class Run:
     ) -> None:
         self.folder, self.store, self.say, self.step = folder, store, say, step
         self.options = ProfileOptions(precisions=PRECISIONS, backends=BACKENDS, policy=policy)
-        self.wanted: list[Configuration] = configurations(sources, self.options)
+        self.wanted: list[Configuration] = enumerate_configurations(sources, self.options)
 
     def __call__(self) -> RunResult:
         """Make everything; rows reach profile.csv as they are finished.
@@ -106,16 +106,16 @@ def write_environment(folder: Path, store: Store | None = None) -> None:
         OutputFailed: it can't be written.
     """
     path = folder / "env.json"
-    known: dict[str, Any] = {}
+    environments: dict[str, Any] = {}
     try:
-        known = codec.read_json(path, dict[str, Any])
+        environments = codec.read_json(path, dict[str, Any])
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
         raise OutputFailed(f"{path} can't be read ({error}): delete it") from error
     measured = [] if store is None else codec.to_values(stored_ceilings(store.root))
-    known[env.env_id()] = env.capture() | ({"ceilings": measured} if measured else {})
-    write_atomic(path, codec.to_json(known, pretty=True), "report")
+    environments[env.env_id()] = env.capture() | ({"ceilings": measured} if measured else {})
+    write_atomic(path, codec.to_json(environments, pretty=True), "report")
 
 
 def describe_machine(samples: Path | None, store: Store) -> None:

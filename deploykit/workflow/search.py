@@ -11,7 +11,7 @@ from deploykit.columns import BY_NAME, FLOAT
 from deploykit.errors import UsageError
 from deploykit.row import Row
 from deploykit.spec import ModelSpec
-from deploykit.workflow.configuration import Configuration, ProfileOptions, configurations
+from deploykit.workflow.configuration import Configuration, ProfileOptions, enumerate_configurations
 from deploykit.workflow.plan import Source
 from deploykit.workflow.profile import Profiler
 
@@ -62,8 +62,8 @@ class Answer:
         if self.search.best is None:
             amount, row = next(iter(self.search.rows.items()))
             value = row.get(bound.column)
-            seen = row.get("reason") if value is None else f"it is {value:.3g}"
-            return f"{about}: {bound} holds at no {self.axis.name}; at {amount:g}, {seen}"
+            observed = row.get("reason") if value is None else f"it is {value:.3g}"
+            return f"{about}: {bound} holds at no {self.axis.name}; at {amount:g}, {observed}"
         row = self.search.rows[self.search.best]
         return (
             f"{about}: take {self.axis.name} {self.search.best:g}: {bound} holds "
@@ -128,7 +128,7 @@ class LoadSearch:
         self, sources: Sequence[Source], options: ProfileOptions, constraint: Constraint
     ) -> None:
         self.axis, self.constraint = axis_of(options), constraint
-        bases = configurations(sources, options)
+        bases = enumerate_configurations(sources, options)
         lowest = self.axis.amounts[0]
         self.bases = list(dict.fromkeys(self.axis.at(base, lowest) for base in bases))
         #: For the profiler: engines take the largest batch that may be tried.

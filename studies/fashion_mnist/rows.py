@@ -17,7 +17,7 @@ from deploykit.spec import ModelSpec
 from deploykit.stats import wilson_interval
 from deploykit.store import Store, file_sha256, key_of
 from deploykit.workflow.choices import CalibrationChoice
-from deploykit.workflow.configuration import ProfileOptions, configurations
+from deploykit.workflow.configuration import ProfileOptions, enumerate_configurations
 from deploykit.workflow.profile import Profiler
 from deploykit.zoo.weights import metadata
 from studies.fashion_mnist.cases import Case, training_times_s
@@ -90,7 +90,7 @@ def evaluate(
             continue
         say(f"[{place}/{len(trained)}] {case.name}")
         profiler = Profiler(store, options)
-        wanted = configurations([source_of(case, folder)], options)
+        wanted = enumerate_configurations([source_of(case, folder)], options)
         rows[case.name] = [_stored(row, case, key) for row in profiler.rows(wanted)]
         report.replace(row for c in trained for row in rows.get(c.name, []))
     return [

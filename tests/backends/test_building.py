@@ -19,7 +19,7 @@ from deploykit.backends.building import (
 from deploykit.errors import MissingDependency, PrecisionMismatch
 from deploykit.spec import BuildOptions, Reason
 from deploykit.store import Store
-from deploykit.workflow.rows import left_note
+from deploykit.workflow.rows import wider_types_note
 
 
 class Fake(BackendBase):
@@ -96,7 +96,7 @@ def test_what_a_runtime_leaves_in_a_wider_type_is_listed_and_strictly_refused(ti
     engine = build(tiny, tmp_path, types)
     assert engine.precision_actual == "int8+fp32"
     assert engine.manifest["left"] == ["b"]
-    note = left_note(engine)
+    note = wider_types_note(engine)
     assert note is not None
     assert (note.kind, "b has no int8 form" in note.text) == ("kept", True)
     with pytest.raises(PrecisionMismatch, match=r"computes b in a wider type; .*--strict"):
@@ -123,7 +123,7 @@ def test_layers_that_the_recipe_kept_may_differ_and_are_not_listed(tiny, tmp_pat
     types = {"int8": ["a"], "fp32": ["b", "c"]}
     engine = build(tiny, tmp_path, types, recipe={"kept": ["b", "c"]}, strict=True)
     assert engine.precision_actual == "fp32+int8"
-    assert left_note(engine) is None
+    assert wider_types_note(engine) is None
     engine = build(tiny, tmp_path / "other", types, recipe={"kept": ["b"]})
     assert engine.manifest["left"] == ["c"]
 

@@ -10,7 +10,7 @@ import pytest
 from deploykit.columns import NAMES
 from deploykit.spec import ModelSpec
 from deploykit.workflow.choices import PRESETS
-from deploykit.workflow.configuration import ProfileOptions, configurations
+from deploykit.workflow.configuration import ProfileOptions, enumerate_configurations
 
 COUNTS = ("--warmup-iterations", 2, "--iterations", 12, "--threads", 1)
 
@@ -21,7 +21,7 @@ def rows_of(ended):
 
 
 def test_every_pass_has_its_row():
-    wanted = configurations(
+    wanted = enumerate_configurations(
         [ModelSpec("lenet5")],
         ProfileOptions(backends=("torch",), passes=("forward", "forward_backward")),
     )

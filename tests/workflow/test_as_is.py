@@ -11,7 +11,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.errors import UsageError
 from deploykit.spec import ModelFile, ModelSpec
-from deploykit.workflow.configuration import ProfileOptions, configurations, default_precisions
+from deploykit.workflow.configuration import (
+    ProfileOptions,
+    default_precisions,
+    enumerate_configurations,
+)
 
 
 def file(path: Path, node: onnx.NodeProto, weight: np.ndarray) -> ModelFile:
@@ -60,6 +64,6 @@ def test_a_backend_that_takes_no_such_file_is_said_rather_than_no_row_made(tmp_p
     with pytest.raises(
         UsageError, match=r"half\.onnx is not in float32, and torch can't take it as-is"
     ):
-        configurations([half], ProfileOptions(backends=("torch",)))
-    both = configurations([half], ProfileOptions(backends=("torch", "onnxruntime")))
+        enumerate_configurations([half], ProfileOptions(backends=("torch",)))
+    both = enumerate_configurations([half], ProfileOptions(backends=("torch", "onnxruntime")))
     assert [(one.backend, one.precision) for one in both] == [("onnxruntime", "as-is")]

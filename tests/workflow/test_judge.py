@@ -12,7 +12,7 @@ import pytest
 from deploykit.bench.scenario import Policy
 from deploykit.data import by_name
 from deploykit.spec import ModelSpec
-from deploykit.workflow.configuration import ProfileOptions, configurations
+from deploykit.workflow.configuration import ProfileOptions, enumerate_configurations
 from deploykit.workflow.judge import judged_on
 from deploykit.workflow.profile import Profiler
 
@@ -45,7 +45,7 @@ def test_without_its_data_a_trained_network_is_timed_and_says_what_would_judge_i
     shared_store, no_fashion_mnist: list[str]
 ) -> None:
     options = ProfileOptions(policy=BRIEF, batches=(1, 2))
-    rows = list(Profiler(shared_store, options).rows(configurations([CLOTHES], options)))
+    rows = list(Profiler(shared_store, options).rows(enumerate_configurations([CLOTHES], options)))
     for row in rows:
         assert row["status"] == "ok", row["reason"]
         assert row["latency_p50_ms"] > 0

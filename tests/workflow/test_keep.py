@@ -20,8 +20,14 @@ from deploykit.workflow import keep as keep_module
 from deploykit.workflow.build import build_network
 from deploykit.workflow.calibration import calibration_of
 from deploykit.workflow.choices import CalibrationChoice, Goal, KeepChoice
-from deploykit.workflow.convert import convert_network, kept_text, losses_text
-from deploykit.workflow.keep import by_added_noise, fewest, find_kept, layers_by_drift, name_as_rule
+from deploykit.workflow.convert import convert_network, kept_text, rounding_text
+from deploykit.workflow.keep import (
+    by_added_noise,
+    fewest,
+    layers_by_snr,
+    name_as_rule,
+    search_layers_to_keep,
+)
 from deploykit.workflow.network import obtain_network
 
 
@@ -70,13 +76,13 @@ def test_the_engine_computes_the_kept_layers_in_fp32_and_the_others_not(
 
 
 def test_those_that_cost_most_are_kept_and_the_drift_falls(trained, shared_store, monkeypatch):
-    ranked = layers_by_drift(trained, "int8", "cpu", CalibrationChoice(images=8))
-    monkeypatch.setattr(keep_module, "layers_by_drift", lambda *_, **__: ranked)
+    ranked = layers_by_snr(trained, "int8", "cpu", CalibrationChoice(images=8))
+    monkeypatch.setattr(keep_module, "layers_by_snr", lambda *_, **__: ranked)
     choice = keeping(drift=2)
     model = convert_network(trained, "int8", "cpu", choice, shared_store)
     assert set(model.recipe["kept"]) == {name for name, _ in ranked[:2]}
     # found again, nothing needs to be ranked
-    monkeypatch.setattr(keep_module, "layers_by_drift", None)
+    monkeypatch.setattr(keep_module, "layers_by_snr", None)
     assert convert_network(trained, "int8", "cpu", choice, shared_store).path == model.path
 
 
@@ -98,8 +104,10 @@ def test_what_rounding_lost_is_needing(converted):
     model = converted(CalibrationChoice(), "fp16")
     facts = {"constants_converted": 9, "constants_subnormal": 5, "constants_flushed_to_zero": 2}
     lossy = dataclasses.replace(model, recipe=facts)
-    assert losses_text(lossy) == "of 9 weights in fp16, 3 are subnormal and lose digits, 2 become 0"
-    assert losses_text(dataclasses.replace(model, recipe={})) is None
+    assert (
+        rounding_text(lossy) == "of 9 weights in fp16, 3 are subnormal and lose digits, 2 become 0"
+    )
+    assert rounding_text(dataclasses.replace(model, recipe={})) is None
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp16"])
@@ -166,7 +174,7 @@ def test_a_goal_is_one_of_the_two():
 def test_kept_layers_reach_the_goal_and_no_one_of_them_can_go(trained):
     goal = Goal(min_snr_db=50.0)
     choice = CalibrationChoice(images=16)
-    kept = find_kept(trained, "int8", "cpu", choice, goal, images=4)
+    kept = search_layers_to_keep(trained, "int8", "cpu", choice, goal, images=4)
     assert kept.nodes
     assert 0 < len(kept.nodes) < kept.candidates
     assert kept.without < 50.0 <= kept.reached
@@ -182,7 +190,7 @@ def test_accuracy_is_judged_on_the_calibration_part(trained, monkeypatch):
     monkeypatch.setattr("deploykit.workflow.keep.graph_top1", top1)
     choice = CalibrationChoice(images=4)
     goal = Goal(max_drop=0.03)
-    kept = find_kept(trained, "int8", "cpu", choice, goal)
+    kept = search_layers_to_keep(trained, "int8", "cpu", choice, goal)
     assert kept.nodes == ()
     assert kept.reached == pytest.approx(0.02)
     assert set(asked) == {(trained.dataset, "calibration")}
@@ -191,7 +199,9 @@ def test_accuracy_is_judged_on_the_calibration_part(trained, monkeypatch):
 def test_accuracy_without_data_is_refused(trained):
     unknown = replace(trained, dataset=None)
     with pytest.raises(UsageError, match="needs labelled images"):
-        find_kept(unknown, "int8", "cpu", CalibrationChoice(synthetic=True), Goal(max_drop=0.01))
+        search_layers_to_keep(
+            unknown, "int8", "cpu", CalibrationChoice(synthetic=True), Goal(max_drop=0.01)
+        )
 
 
 def test_remembered_ranges_give_the_bytes_that_calibrating_anew_gives(trained, tmp_path):
@@ -243,7 +253,7 @@ def two_products(path: Path, spread: float) -> Path:
 @pytest.fixture
 def ranked(tmp_path: Path) -> list[tuple[str, float | None]]:
     network = obtain_network(two_products(tmp_path / "net.onnx", 1.0), Store(tmp_path / "store"))
-    return layers_by_drift(network, "int8", "cpu", CalibrationChoice(synthetic=True), images=4)
+    return layers_by_snr(network, "int8", "cpu", CalibrationChoice(synthetic=True), images=4)
 
 
 def test_every_product_is_ranked_by_its_own_drift_and_nothing_else(

@@ -14,7 +14,7 @@ from deploykit.graph.lineage import Layer
 from deploykit.workflow.layers import (
     LayerReport,
     layer_rows,
-    modules_as_nodes,
+    module_nodes,
     ordered,
     report_layers,
 )
@@ -112,7 +112,7 @@ def test_modules_of_pytorch_stand_for_the_layers_in_them():
     ]
     times = LayerTimes(("net.act", "net.conv", "net.drop", BETWEEN), (1.0,) * 4, 0.0, 4.0, 0.0, 9)
     timed = ModuleTimes(times, ("Sigmoid", "Conv2d", "Dropout", "rest"))
-    nodes = modules_as_nodes(found, timed)
+    nodes = module_nodes(found, timed)
     assert [(node.layers, node.main) for node in nodes] == [
         (("a",), "a"),
         (("m", "c"), "c"),

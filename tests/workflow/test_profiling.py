@@ -19,7 +19,7 @@ from deploykit.store import GraphManifest, Store
 from deploykit.workflow import judge
 from deploykit.workflow import rows as row_parts
 from deploykit.workflow.choices import Variants
-from deploykit.workflow.configuration import Configuration, ProfileOptions, configurations
+from deploykit.workflow.configuration import Configuration, ProfileOptions, enumerate_configurations
 from deploykit.workflow.judge import PREDICTIONS, REFERENCE, data_key, outputs_name
 from deploykit.workflow.network import sources_without_names
 from deploykit.workflow.plan import DEFAULT_MODELS
@@ -35,20 +35,20 @@ OPTIONS = ProfileOptions(policy=BRIEF, scenarios=(Scenario(1),))
 def measured(shared_store):
     """The rows of LeNet-5 in three precisions, by precision."""
     options = dataclasses.replace(OPTIONS, precisions=("fp32", "fp16", "int8"), batches=(2,))
-    wanted = configurations([ModelSpec("lenet5", weights="trained")], options)
+    wanted = enumerate_configurations([ModelSpec("lenet5", weights="trained")], options)
     return {row["precision"]: row for row in Profiler(shared_store, options).rows(wanted)}
 
 
 def test_every_configuration_has_its_row():
     options = ProfileOptions(("fp32", "int8"), ("onnxruntime", "tensorrt-rtx"), (1, 8))
-    wanted = configurations([ModelSpec("lenet5"), ModelSpec("alexnet")], options)
+    wanted = enumerate_configurations([ModelSpec("lenet5"), ModelSpec("alexnet")], options)
     assert len(wanted) == len(set(wanted)) == 16
     assert wanted[0] == Configuration(ModelSpec("lenet5"), "fp32", "onnxruntime", 1)
 
 
 def test_a_precision_that_a_target_lacks_has_no_row_there():
     options = ProfileOptions(("fp32", "bf16"), ("onnxruntime", "tensorrt-rtx"))
-    wanted = configurations([ModelSpec("lenet5")], options)
+    wanted = enumerate_configurations([ModelSpec("lenet5")], options)
     assert [(c.backend, c.precision) for c in wanted] == [
         ("onnxruntime", "fp32"),
         ("tensorrt-rtx", "fp32"),
@@ -116,7 +116,7 @@ def test_every_measured_row_stands_under_the_machine_s_ceilings(measured):
 def test_without_a_roofline_no_ceilings_are_measured(shared_store, monkeypatch):
     options = dataclasses.replace(OPTIONS, roofline=False)
     monkeypatch.setattr(Roofline, "ceilings", None)
-    wanted = configurations([ModelSpec("lenet5", weights="trained")], options)
+    wanted = enumerate_configurations([ModelSpec("lenet5", weights="trained")], options)
     (row,) = Profiler(shared_store, options).rows(wanted)
     assert row["gflops"] > 0
     assert row.get("roofline_fraction") is None
@@ -147,7 +147,7 @@ def mixed(shared_store, tmp_path_factory, light_squeezenet):
     options = dataclasses.replace(OPTIONS, backends=("onnxruntime", "tensorrt-rtx"))
     patch = pytest.MonkeyPatch()
     patch.setattr(env, "gpu_names", list)
-    wanted = configurations([text, light_squeezenet], options)
+    wanted = enumerate_configurations([text, light_squeezenet], options)
     yield list(Profiler(shared_store, options).rows(wanted))
     patch.undo()
 
@@ -213,14 +213,14 @@ def test_a_command_ends_with_the_worst_of_its_rows(rows, code):
 
 
 def test_a_full_store_ends_the_command_since_no_row_could_follow():
-    wanted = configurations([ModelSpec("lenet5")], OPTIONS)
+    wanted = enumerate_configurations([ModelSpec("lenet5")], OPTIONS)
     with pytest.raises(OutputFailed, match="engine store"):
         list(Profiler(Store(Path("/sys/kernel/engines")), OPTIONS).rows(wanted))
 
 
 def test_a_worker_that_takes_too_long_is_a_failed_row(shared_store):
     options = dataclasses.replace(OPTIONS, timeout_s=0.05)
-    wanted = configurations([ModelSpec("lenet5", weights="trained")], options)
+    wanted = enumerate_configurations([ModelSpec("lenet5", weights="trained")], options)
     (row,) = Profiler(shared_store, options).rows(wanted)
     assert row["status"] == "failed"
     assert "raise --timeout" in row["reason"]
@@ -230,7 +230,7 @@ def test_raw_samples_are_kept_where_asked(shared_store, tmp_path):
     import numpy as np
 
     options = dataclasses.replace(OPTIONS, samples=tmp_path)
-    wanted = configurations([ModelSpec("lenet5", weights="trained")], options)
+    wanted = enumerate_configurations([ModelSpec("lenet5", weights="trained")], options)
     (row,) = Profiler(shared_store, options).rows(wanted)
     (file,) = tmp_path.iterdir()
     samples = np.load(file)["samples_ns"]
@@ -307,7 +307,7 @@ def test_the_share_in_the_precision_asked_for_is_read_back(measured):
 def test_int8_measured_before_fp32_makes_the_predictions_it_is_compared_with(tmp_path):
     store = Store(tmp_path / "engines")
     options = dataclasses.replace(OPTIONS, precisions=("int8", "fp32"))
-    wanted = configurations([ModelSpec("lenet5", weights="trained")], options)
+    wanted = enumerate_configurations([ModelSpec("lenet5", weights="trained")], options)
     first, second = Profiler(store, options).rows(wanted)
     assert first["status"] == second["status"] == "ok"
     assert first["mcnemar_p"] is not None

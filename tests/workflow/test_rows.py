@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.store import Store
 from deploykit.workflow.network import Network, obtain_network
-from deploykit.workflow.rows import counted_notes, macs_of, of_network
+from deploykit.workflow.rows import count_notes, macs_of, network_cells
 
 BOUND = (
     "macs, gflops and roofline are blank: 576 MACs and those of Loop (Loop: how often it runs depends on values, "
@@ -54,9 +54,9 @@ def test_a_lower_bound_is_no_number_of_macs_and_the_row_says_why(tmp_path: Path)
     found = network("Conv", tmp_path)
     assert found.facts["macs"] == 64 * 9
     assert macs_of(found) is None
-    found_here = of_network(found, 1)
+    found_here = network_cells(found, 1)
     assert (found_here["parameters"], found_here["macs"]) == (9, None)
-    (note,) = counted_notes(found)
+    (note,) = count_notes(found)
     assert note.kind == "missing"
     assert str(note) == BOUND
 
@@ -64,12 +64,12 @@ def test_a_lower_bound_is_no_number_of_macs_and_the_row_says_why(tmp_path: Path)
 def test_what_does_not_multiply_leaves_the_count_whole(tmp_path: Path) -> None:
     found = network("Relu", tmp_path)
     assert macs_of(found) == 0
-    assert counted_notes(found) == []
+    assert count_notes(found) == []
 
 
 @pytest.mark.parametrize("uncounted", [{}, {"DFT": 1}])
 def test_suppositions_are_told(uncounted: dict[str, int], tmp_path: Path) -> None:
     facts = {"macs": 7, "uncounted": uncounted, "remarks": ("of If the larger branch",)}
-    (note,) = counted_notes(Network(None, tmp_path, facts, None, False))  # type: ignore[arg-type]
+    (note,) = count_notes(Network(None, tmp_path, facts, None, False))  # type: ignore[arg-type]
     assert "of If the larger branch" in note.text
     assert note.kind == ("missing" if uncounted else "counted")

@@ -10,7 +10,7 @@ from deploykit.backends.onnxruntime_layers import EngineNode
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.layer_times import LayerTimes
 from deploykit.row import Note, Row
-from deploykit.workflow.judge import SlowerThanFp32, _at_most, operator_costs, what_costs
+from deploykit.workflow.judge import SlowerThanFp32, _at_most, costliest_operators, operator_costs
 
 
 def row(low: float | None, p50: float, high: float | None, backend: str = "onnxruntime"):
@@ -87,16 +87,16 @@ def test_costs_are_summed_by_the_float_graphs_operator():
 
 def test_only_operators_that_lose_much_are_named_the_worst_first():
     int8 = {"A": 1.0, "B": 5.0, "C": 0.1, "D": 2.0, "E": 3.0}
-    assert what_costs(int8, {"B": 1.0, "D": 9.0}) == [("B", 4.0), ("E", 3.0), ("A", 1.0)]
-    assert what_costs(int8, {"B": 1.0, "E": 3.0, "D": 2.0}) == [("B", 4.0), ("A", 1.0)]
-    assert what_costs({"A": 1.0}, {"A": 1.0}) == []
+    assert costliest_operators(int8, {"B": 1.0, "D": 9.0}) == [("B", 4.0), ("E", 3.0), ("A", 1.0)]
+    assert costliest_operators(int8, {"B": 1.0, "E": 3.0, "D": 2.0}) == [("B", 4.0), ("A", 1.0)]
+    assert costliest_operators({"A": 1.0}, {"A": 1.0}) == []
 
 
 def test_what_is_named_never_exceeds_the_difference():
     int8, fp32 = {"A": 4.0, "B": 3.0, "C": 0.5}, {"A": 1.0, "B": 1.5, "C": 2.5}
-    named = what_costs(int8, fp32, 1.5)  # 4.5 ms lost, of which C gains 2
+    named = costliest_operators(int8, fp32, 1.5)  # 4.5 ms lost, of which C gains 2
     assert named == [("A", pytest.approx(1.0)), ("B", pytest.approx(0.5))]
-    assert what_costs(int8, fp32, 9.0) == [("A", 3.0), ("B", 1.5)]
+    assert costliest_operators(int8, fp32, 9.0) == [("A", 3.0), ("B", 1.5)]
 
 
 @pytest.mark.parametrize(
