@@ -86,6 +86,11 @@ def by_setting(rows: Iterable[MeasuredRow]) -> dict[Setting, list[MeasuredRow]]:
     return groups
 
 
+def distinct_label(label: str, taken: Collection[str]) -> str:
+    """The label of a setting, numbered where it is taken: settings can differ in what their labels leave out."""
+    return f"{label} [{len(taken)}]" if label in taken else label
+
+
 #: Parameters that take the claim's own values.
 OF_CLAIM = ("stated", "tolerance", "about")
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from deploykit.claims.check import MeasuredRow, by_setting, check
+from deploykit.claims.check import MeasuredRow, by_setting, check, distinct_label
 from deploykit.claims.networks import BYTES_FP32, Network
 from deploykit.claims.verdict import (
     Outcome,
@@ -196,14 +196,14 @@ def costs_more(rows: Sequence[MeasuredRow], network: Network, than: Network) -> 
     pair = f"{network.name}/{than.name}"
     evidence: dict[str, Value] = {f"{w}({pair})": round(value, 4) for w, value in ratios.items()}
     slower = _latency_ratios(rows, network, than)
-    evidence |= {f"latency({pair}, {label})": round(value, 4) for label, value in slower}
+    evidence |= {f"latency({pair}, {label})": round(value, 4) for label, value in slower.items()}
     measured = (
-        f"Measured latency: {listed(figure(value) for _, value in slower)} times."
+        f"Measured latency: {listed(map(figure, slower.values()))} times."
         if slower
         else "Latency: not measured."
     )
     parts = [PartResult(f"more {what}", value > 1) for what, value in ratios.items()]
-    slow = all(value > 1 for _, value in slower) if slower else None
+    slow = all(value > 1 for value in slower.values()) if slower else None
     explanation = (
         f"{network.name} takes {figure(ratios['MACs'])} times the MACs of {than.name}, with "
         f"{figure(_ratio(network, than))} times the parameters, and {figure(memory)} times the activation "
@@ -215,23 +215,24 @@ def costs_more(rows: Sequence[MeasuredRow], network: Network, than: Network) -> 
 
 def _latency_ratios(
     rows: Sequence[MeasuredRow], network: Network, than: Network
-) -> list[tuple[str, float]]:
-    """Label and ratio of median latencies of each setting in which both networks were measured."""
-    networks = {n.spec.name: n for n in (network, than)}
-    usable = [
-        row
-        for row in rows
-        if row.model in networks and row.macs in (None, networks[row.model].macs)
-    ]
-    ratios = []
-    for group in by_setting(usable).values():
-        times: dict[str, list[float]] = {name: [] for name in networks}
-        for row in group:
-            times[row.model].append(row.latency_p50_ms)
-        if all(times.values()):
-            upper, lower = (statistics.median(times[n.spec.name]) for n in (network, than))
-            ratios.append((group[0].label, upper / lower))
+) -> dict[str, float]:
+    """Ratio of median latencies in each setting in which both networks were measured, by the setting's label."""
+    ratios: dict[str, float] = {}
+    for group in by_setting(rows).values():
+        upper, lower = (
+            [row.latency_p50_ms for row in group if _is_of(row, side)] for side in (network, than)
+        )
+        if upper and lower:
+            label = distinct_label(group[0].label, ratios)
+            ratios[label] = statistics.median(upper) / statistics.median(lower)
     return ratios
+
+
+def _is_of(row: MeasuredRow, network: Network) -> bool:
+    """Whether a row is of this network, at its multipliers and, where the row has them, with its MACs."""
+    spec = network.spec
+    same = (row.model, row.alpha, row.rho) == (spec.name, spec.alpha, spec.rho)
+    return same and row.macs in (None, network.macs)
 
 
 def _count(network: Network, quantity: Quantity) -> int:
@@ -276,7 +277,7 @@ def published_values(
     return Outcome(parts, next(iter(values.values())), f"Printed: {printed} ({where}).", values)
 
 
-class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PrintedPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Two printed numbers of one kind, `what`, and the relation between them that the claim implies."""
 
     what: str
@@ -300,7 +301,7 @@ class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @check
 def published_comparisons(
-    tolerance: float | None, comparisons: tuple[Comparison, ...], where: str
+    tolerance: float | None, comparisons: tuple[PrintedPair, ...], where: str
 ) -> Outcome:
     """Whether each of `comparisons`, of numbers printed in `where`, comes out as the claim implies."""
     evidence: dict[str, Value] = {}

@@ -15,7 +15,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
-from deploykit.claims.check import MeasuredRow, by_setting, check
+from deploykit.claims.check import MeasuredRow, by_setting, check, distinct_label
 from deploykit.claims.networks import Network
 from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, percent
 
@@ -136,9 +136,7 @@ def _latency(
             continue
         base_ms = statistics.median(times.pop(1.0))
         for value, latencies_ms in sorted(times.items(), reverse=True):
-            label = f"{group[0].label} at {value:.3g}"
-            if label in exponents:
-                label += f" [{len(exponents)}]"  # settings that differ in what the label leaves out
+            label = distinct_label(f"{group[0].label} at {value:.3g}", exponents)
             ratio = statistics.median(latencies_ms) / base_ms
             exponents[label] = math.log(ratio) / math.log(value)
             evidence[f"latency({label})/latency(1)"] = round(ratio, 4)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from deploykit.claims import evaluate_claims
+from deploykit.claims.check import measured_rows
 from deploykit.row import Row
 
 
@@ -84,3 +85,30 @@ def test_densenets_latency_is_read_from_rows():
     assert latency_holds(row("densenet121", 20.0), row("resnet50", 30.0)) is False
     assert latency_holds(row("densenet121", 40.0), row("resnet50", 30.0, threads=4)) is None
     assert latency_holds(row("densenet121", 40.0), row("resnet50", 30.0, macs=1)) is None
+
+
+def mobilenet_row(alpha, latency_ms, **columns):
+    cells = {"model": "mobilenet", "alpha": alpha, "backend": "onnxruntime"}
+    return Row({**cells, "latency_p50_ms": latency_ms, **columns})
+
+
+def test_two_widths_of_one_network_are_told_apart_by_alpha(verdict_of):
+    rows = measured_rows([mobilenet_row(1.0, 8.0), mobilenet_row(0.5, 2.0)])
+    narrow = {"name": "mobilenet", "alpha": 0.5}
+    verdict = verdict_of("densenet-expensive", rows, network="mobilenet", than=narrow)
+    (latency,) = [v for k, v in verdict.outcome.evidence.items() if k.startswith("latency(")]
+    assert (latency, verdict.holds["more latency"]) == (4.0, True)
+    swapped = verdict_of("densenet-expensive", rows, network=narrow, than="mobilenet")
+    assert swapped.holds["more latency"] is False
+
+
+def test_settings_with_one_label_are_all_evidence(verdict_of):
+    rows = measured_rows(
+        mobilenet_row(alpha, latency_ms, threads=threads)
+        for threads, latencies_ms in ((1, (8.0, 2.0)), (4, (3.0, 1.0)))
+        for alpha, latency_ms in zip((1.0, 0.5), latencies_ms, strict=True)
+    )
+    narrow = {"name": "mobilenet", "alpha": 0.5}
+    verdict = verdict_of("densenet-expensive", rows, network="mobilenet", than=narrow)
+    evidence = verdict.outcome.evidence
+    assert [v for k, v in evidence.items() if k.startswith("latency(")] == [4.0, 3.0]
