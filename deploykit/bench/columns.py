@@ -12,7 +12,7 @@ from deploykit.stats import outliers, percentile
 if TYPE_CHECKING:
     from deploykit.bench.accuracy import Accuracy, Agreement
     from deploykit.bench.conditions import HostMemory
-    from deploykit.bench.metric import Measured
+    from deploykit.bench.metric import MetricValue
     from deploykit.bench.output_drift import Drift
     from deploykit.bench.timing import Timing
 
@@ -43,12 +43,12 @@ def of_timing(timing: Timing, batch: int) -> tuple[dict[str, Any], list[Note]]:
     }
     blank = []
     for percent in PERCENTILES:
-        found = percentile(samples, percent)
+        estimate = percentile(samples, percent)
         columns[f"latency_p{percent}_ms"] = (
-            None if found.value is None else found.value / _NS_PER_MS
+            None if estimate.value is None else estimate.value / _NS_PER_MS
         )
-        if found.value is None:
-            blank.append(f"p{percent} (needs {found.needed})")
+        if estimate.value is None:
+            blank.append(f"p{percent} (needs {estimate.needed})")
     notes = []
     if blank:
         text = f"{samples.size} runs are too few for {', '.join(blank)}; measure longer"
@@ -77,8 +77,8 @@ def of_memory(memory: HostMemory) -> tuple[dict[str, Any], list[Note]]:
         "device_peak_mib": None,
     }
     for phase in ("load", "warmup", "run"):
-        found = memory.phases.get(phase)
-        columns[f"host_{phase}_mib"] = found.growth_mib if found is not None else None
+        usage = memory.phases.get(phase)
+        columns[f"host_{phase}_mib"] = usage.growth_mib if usage is not None else None
     notes = []
     if memory.peak_mib is None:
         text = "host_peak_mib is blank: this system does not show a process' peak memory"
@@ -148,15 +148,15 @@ def of_accuracy(
     return columns, [] if accuracy.top5 is not None else [few]
 
 
-def of_metric(name: str, found: Measured, dataset: str) -> dict[str, Any]:
+def of_metric(name: str, metric: MetricValue, dataset: str) -> dict[str, Any]:
     """Columns of a metric of the user's own; that of the fp32 network is added by who knows it."""
     return {
         "dataset": dataset,
         "metric": name,
-        "metric_value": found.value,
-        "metric_low": found.low,
-        "metric_high": found.high,
-        "test_images": found.images,
+        "metric_value": metric.value,
+        "metric_low": metric.low,
+        "metric_high": metric.high,
+        "test_images": metric.images,
     }
 
 

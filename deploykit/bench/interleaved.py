@@ -88,7 +88,7 @@ def plan(run_s: float, renew_s: float, budget_s: float) -> Plan:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class InterleavedComparison:
     """B against A.
 
     Attributes:
@@ -137,7 +137,7 @@ def compare_interleaved(
     confidence: float = 0.99,
     budget_s: float = 8.0,
     timeout_s: float = TIMEOUT_S,
-) -> Comparison:
+) -> InterleavedComparison:
     """Compare B with A, block by block in turns.
 
     Args:
@@ -169,7 +169,7 @@ def compare_interleaved(
         )
     ratio = paired_ratio(a_ns, b_ns, confidence=confidence)
     verdict = verdict_of(ratio, threshold)
-    return Comparison(
+    return InterleavedComparison(
         ratio, verdict, threshold, chosen, tuple(a_ns), tuple(b_ns), of_a, of_b, elapsed_s
     )
 

@@ -34,7 +34,7 @@ SEED = 0
 
 
 @dataclass(frozen=True)
-class Measured:
+class MetricValue:
     """What a metric came to.
 
     Attributes:
@@ -68,7 +68,7 @@ def measure(
     batch: int,
     *,
     labelled: bool,
-) -> Measured:
+) -> MetricValue:
     """Run a session on a data set and compute the metric `name` of its outputs.
 
     Args:
@@ -113,7 +113,7 @@ def measure(
         draws = (generator.integers(0, count, count) for _ in range(RESAMPLES_OF_CALLS))
         means = [float(call(chosen)) for chosen in draws]
     low, high = np.quantile(means, (0.025, 0.975))
-    return Measured(float(values.mean()), float(low), float(high), count)
+    return MetricValue(float(values.mean()), float(low), float(high), count)
 
 
 def _joined(

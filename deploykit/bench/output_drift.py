@@ -94,18 +94,18 @@ class _Pairs:
     def distance(self, index: Index = ()) -> Distance:
         """How far all values, or those at an index, are apart."""
         total = Distance()
-        for expected, found in zip(self.reference, self.judged, strict=True):
-            add_finite(total, expected[index], found[index])
+        for expected, judged in zip(self.reference, self.judged, strict=True):
+            add_finite(total, expected[index], judged[index])
         return total
 
 
-def add_finite(total: Distance, expected: NDArray[Any], found: NDArray[Any]) -> None:
+def add_finite(total: Distance, expected: NDArray[Any], judged: NDArray[Any]) -> None:
     """Add what the reference has finite values of."""
     finite = np.isfinite(expected)
     if finite.all():
-        total.add(expected, found)
+        total.add(expected, judged)
     else:
-        total.add(expected[finite], found[finite])
+        total.add(expected[finite], judged[finite])
 
 
 def compare(reference: Sequence[Outputs], outputs: Sequence[Outputs]) -> Drift:
@@ -121,9 +121,9 @@ def compare(reference: Sequence[Outputs], outputs: Sequence[Outputs]) -> Drift:
     pairs = {name: _pairs(name, reference, outputs) for name in reference[0]}
     distances = {name: pair.distance() for name, pair in pairs.items()}
     constant = {name for name, pair in pairs.items() if _constant(pair, distances[name])}
-    counted = [name for name in pairs if pairs[name].reference and name not in constant]
+    included = [name for name in pairs if pairs[name].reference and name not in constant]
     total = Distance()
-    for name in counted or constant:
+    for name in included or constant:
         total.include(distances[name])
     results = []
     for name, pair in pairs.items():
@@ -133,7 +133,7 @@ def compare(reference: Sequence[Outputs], outputs: Sequence[Outputs]) -> Drift:
             OutputDrift(f"{name}{text}", pair.distance(index).snr_db)
             for text, index in _parts(pair.reference)
         ]
-    compared = bool(counted or constant)
+    compared = bool(included or constant)
     kl, agreement, images = _scores(reference, pairs[next(iter(pairs))])
     return Drift(
         total.max_abs if compared else None,
@@ -153,8 +153,8 @@ def _scores(reference: Sequence[Outputs], first: _Pairs) -> tuple[float | None, 
     if not first.reference or first.left_out or not all(is_scores(one) for one in values):
         return None, None, images
     pairs = list(zip(first.reference, first.judged, strict=True))
-    divergences = [softmax_divergence(expected, found) for expected, found in pairs]
-    agreed = [expected.argmax(axis=1) == found.argmax(axis=1) for expected, found in pairs]
+    divergences = [softmax_divergence(expected, judged) for expected, judged in pairs]
+    agreed = [expected.argmax(axis=1) == judged.argmax(axis=1) for expected, judged in pairs]
     if not sum(one.size for one in agreed):
         return None, None, images
     return (

@@ -167,7 +167,7 @@ def _drift(
 def _accuracy(
     loaded: Loaded, wanted: AccuracyRequest, details: dict[str, Any]
 ) -> tuple[dict[str, Any], list[Note]]:
-    """Accuracy and the user's metric, or what keeps accuracy from being told where the network is no classifier."""
+    """Accuracy and the user's metric, or the reason why a network that is no classifier has none."""
     dataset = open_dataset(wanted.dataset)
     if wanted.part not in dataset.parts:
         raise UsageError(f"no part {wanted.part!r} in a data set: {', '.join(dataset.parts)}")
@@ -176,8 +176,8 @@ def _accuracy(
         session = loaded.sessions[0]
         batch = min(wanted.batch, loaded.backend.largest_batch(loaded.engine) or wanted.batch)
         feeds = feeds_of(dataset.parts[wanted.part], session.inputs, batch, wanted.limit)
-        found = metric.measure(wanted.metric, session, feeds, batch, labelled=dataset.labelled)
-        cells |= columns.of_metric(wanted.metric, found, f"{wanted.dataset}/{wanted.part}")
+        value = metric.measure(wanted.metric, session, feeds, batch, labelled=dataset.labelled)
+        cells |= columns.of_metric(wanted.metric, value, f"{wanted.dataset}/{wanted.part}")
     return cells, notes
 
 

@@ -20,7 +20,7 @@ BYTES_FP32 = 4
 
 
 @dataclass(frozen=True)
-class Layer:
+class NetworkLayer:
     """One leaf module, as it was called, for one image.
 
     Attributes:
@@ -139,17 +139,17 @@ class Network:
         return operators[operator].nodes if operator in operators else 0
 
     @property
-    def layers(self) -> tuple[Layer, ...]:
+    def layers(self) -> tuple[NetworkLayer, ...]:
         """Its leaf modules in the order they are called."""
         return _layers(self.spec)
 
     @property
-    def convolutions(self) -> list[Layer]:
+    def convolutions(self) -> list[NetworkLayer]:
         """Its convolutions, in order."""
         return [layer for layer in self.layers if layer.kind == "conv"]
 
     @property
-    def linear_layers(self) -> list[Layer]:
+    def linear_layers(self) -> list[NetworkLayer]:
         """Its fully connected layers, in order."""
         return [layer for layer in self.layers if layer.kind == "linear"]
 
@@ -165,13 +165,13 @@ def _counts(spec: ModelSpec) -> Counts:
 
 
 @functools.cache
-def _layers(spec: ModelSpec) -> tuple[Layer, ...]:
+def _layers(spec: ModelSpec) -> tuple[NetworkLayer, ...]:
     return trace(_module(spec), input_shape(spec))
 
 
-def trace(module: nn.Module, shape: tuple[int, int, int]) -> tuple[Layer, ...]:
+def trace(module: nn.Module, shape: tuple[int, int, int]) -> tuple[NetworkLayer, ...]:
     """Run `module`, which is on the meta device, for one image of `shape` (C, H, W) and note its leaves."""
-    called: list[Layer] = []
+    called: list[NetworkLayer] = []
 
     def note(name: str) -> Any:
         def hook(leaf: nn.Module, _: Any, output: torch.Tensor) -> None:
@@ -193,7 +193,7 @@ def trace(module: nn.Module, shape: tuple[int, int, int]) -> tuple[Layer, ...]:
     return tuple(called)
 
 
-def _layer(name: str, leaf: nn.Module, output: tuple[int, ...]) -> Layer:
+def _layer(name: str, leaf: nn.Module, output: tuple[int, ...]) -> NetworkLayer:
     nn = torch.nn
     kind, groups, channels, macs = type(leaf).__name__, 1, (0, 0), 0
     kernel: tuple[int, ...] = ()
@@ -210,7 +210,7 @@ def _layer(name: str, leaf: nn.Module, output: tuple[int, ...]) -> Layer:
     elif isinstance(leaf, nn.MaxPool2d | nn.AvgPool2d):
         kind, kernel, stride = "pool", _pair(leaf.kernel_size), _pair(leaf.stride)
     parameters = sum(p.numel() for p in leaf.parameters())
-    return Layer(name, kind, kernel, stride, groups, *channels, output, parameters, macs)
+    return NetworkLayer(name, kind, kernel, stride, groups, *channels, output, parameters, macs)
 
 
 def _pair(value: Any) -> tuple[int, int]:

@@ -75,7 +75,7 @@ def command(
         raise comparison.failure
 
 
-def _show(comparison: compare.Comparison) -> None:
+def _show(comparison: compare.ReportComparison) -> None:
     """The table of what deserves a look, and how all came out."""
     shown = compare.rendering.noteworthy(comparison)
     if shown:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from deploykit.columns import BY_NAME, IDENTITY_NAMES, SOFT_NAMES, checked_by
 from deploykit.report import STDOUT
-from deploykit.report.compare.changes import MIN_PROCESSES
-from deploykit.report.compare.processes import Key, by_soft
+from deploykit.report.compare.processes import MIN_PROCESSES, Key, by_soft
 from deploykit.report.csv import open_table, positive, share
 from deploykit.report.views import label, significant
 from deploykit.row import emulated, findings_in
@@ -100,7 +99,7 @@ class _Row:
         return tuple(self[name] for name in SOFT_NAMES)
 
 
-Found = Iterator[tuple[str, str, str]]
+Reasons = Iterator[tuple[str, str, str]]
 
 
 def check_report(path: str) -> Checked:
@@ -118,7 +117,7 @@ def check_report(path: str) -> Checked:
             row = _Row(table.path, line, dict(zip(READ, cells, strict=True)))
             total += 1
             skipped += [row["reason"]] if row["status"] == "skipped" else []
-            weak += [Weakness(line, row.name, *found) for found in _of_row(row, folder)]
+            weak += [Weakness(line, row.name, *reason) for reason in _of_row(row, folder)]
             if row["status"] == "ok":
                 by_key.setdefault(row.key, []).append(row)
         remark = table.remark
@@ -136,13 +135,13 @@ def check_report(path: str) -> Checked:
     return Checked(total, tuple(sorted(weak, key=lambda w: w.line)), tuple(remarks))
 
 
-def _of_row(row: _Row, folder: Path) -> Found:
+def _of_row(row: _Row, folder: Path) -> Reasons:
     if row["status"] == "failed":
         said = row["reason"] or "no reason was kept"
         yield "failed", said, "mend what the reason names, then profile again"
     if row["status"] != "ok":
         return
-    checks: tuple[Callable[[_Row], Found], ...] = (_stability, _latencies, _meaning, _accuracy)
+    checks: tuple[Callable[[_Row], Reasons], ...] = (_stability, _latencies, _meaning, _accuracy)
     for check in checks:
         yield from check(row)
     if row["samples"] and not (folder / row["samples"]).is_file():
@@ -150,19 +149,19 @@ def _of_row(row: _Row, folder: Path) -> Found:
         yield "samples", f"{place} is missing", "bring it beside the report, or profile again"
 
 
-def _stability(row: _Row) -> Found:
+def _stability(row: _Row) -> Reasons:
     for finding in findings_in(row["stability"]) or ():
         yield finding.name, finding.seen, finding.remedy or "measure on an idle machine"
 
 
-def _latencies(row: _Row) -> Found:
-    found = [(name, value) for name in _LATENCIES if (value := row.number(name)) is not None]
+def _latencies(row: _Row) -> Reasons:
+    quantiles = [(name, value) for name in _LATENCIES if (value := row.number(name)) is not None]
     runs = row["iterations"] or "unknown"
     missing = [n for n in ("latency_p50_ms", "latency_p95_ms") if row.number(n) is None]
     if missing:
         names = " and ".join(missing)
         yield "runs", f"{names} blank after {runs} runs", "measure longer, without --quick"
-    for (low, a), (high, b) in pairwise(found):
+    for (low, a), (high, b) in pairwise(quantiles):
         if a > b:
             seen = f"{low} {significant(a)} is above {high} {significant(b)}"
             yield "order", seen, "the file was changed by hand: profile again"
@@ -172,7 +171,7 @@ def _latencies(row: _Row) -> Found:
         yield "bound", seen, "the ceilings were measured on a busy machine: measure them again"
 
 
-def _meaning(row: _Row) -> Found:
+def _meaning(row: _Row) -> Reasons:
     """What the numbers do not mean."""
     if emulated(row.cells):
         seen = (
@@ -193,7 +192,7 @@ def _meaning(row: _Row) -> Found:
             yield "drift", seen, "see `deploykit layers`; keep the layers that cost it in fp32"
 
 
-def _accuracy(row: _Row) -> Found:
+def _accuracy(row: _Row) -> Reasons:
     low, high = (share(row[n], n, row.source, row.line) for n in ("top1_low", "top1_high"))
     if row["top1"] and low is not None and high is not None and high - low > ACCURACY_WIDTH:
         seen = f"top-1 is somewhere between {low:.1%} and {high:.1%}"

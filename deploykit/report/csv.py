@@ -274,8 +274,8 @@ def _table(file: TextIO, source: str, names: Sequence[str]) -> Table:
         shown = ", ".join(needed[:4]) + (f" and {len(needed) - 4} more" if needed[4:] else "")
         raise UsageError(f"{source} has no column {shown}: {_HINT}")
     # A cell added at the end of each row is what a column that the file lacks reads as.
-    found = [places.get(name, len(header)) for name in wanted]
-    rows = _rows(reader, source, len(header), found)
+    wanted_places = [places.get(name, len(header)) for name in wanted]
+    rows = _rows(reader, source, len(header), wanted_places)
     known = frozenset(NAMES)
     return Table(source, rows, tuple(lacking), tuple(n for n in header if n not in known))
 
@@ -285,7 +285,7 @@ def _rows(
 ) -> Iterator[tuple[int, tuple[str, ...]]]:
     schema, status, *wanted = places
     pick = itemgetter(*wanted)
-    version, found = str(SCHEMA_VERSION), False
+    version, has_rows = str(SCHEMA_VERSION), False
     for cells in reader:
         line = reader.line_num  # type: ignore[attr-defined]
         if not cells:
@@ -303,10 +303,10 @@ def _rows(
             raise UsageError(
                 f"{source}, line {line}: status {cells[status]!r} is none of ok, failed and skipped"
             )
-        found = True
+        has_rows = True
         cells.append("")
         yield line, pick(cells)
-    if not found:
+    if not has_rows:
         raise UsageError(f"{source} has a header but no rows: {_HINT}")
 
 

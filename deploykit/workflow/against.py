@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deploykit.backends import get
-from deploykit.bench.interleaved import TIMEOUT_S, Comparison, compare_interleaved
+from deploykit.bench.interleaved import TIMEOUT_S, InterleavedComparison, compare_interleaved
 from deploykit.bench.request import WorkerRequest
 from deploykit.columns import NAMES
 from deploykit.errors import MissingDependency, UnknownName, UsageError
@@ -29,7 +29,7 @@ class Sides:
 
     base: Row
     head: Row
-    comparison: Comparison
+    comparison: InterleavedComparison
 
 
 def other_side(text: str, head: Configuration) -> Configuration | Path:
@@ -182,7 +182,7 @@ def _of_engine(folder: Path, head: Configuration) -> tuple[Row, WorkerRequest]:
     return Row(cells), request
 
 
-def sentence(comparison: Comparison) -> str:
+def sentence(comparison: InterleavedComparison) -> str:
     """The comparison in one line."""
     ratio = comparison.ratio
     return (

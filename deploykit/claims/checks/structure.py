@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby, pairwise
 
 from deploykit.claims.check import check
-from deploykit.claims.networks import Layer, Network
+from deploykit.claims.networks import Network, NetworkLayer
 from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, millions, percent
 
 
@@ -106,7 +106,7 @@ def modules_and_stages(network: Network, modules: int, stages: int) -> Outcome:
     return Outcome(parts, f"{joined} in {len(sides)}", explanation, evidence)
 
 
-def _shape(layer: Layer) -> str:
+def _shape(layer: NetworkLayer) -> str:
     """What can be tuned of a layer, as text; a linear layer's input follows from the layer before."""
     if layer.kind == "linear":
         return f"{layer.out_channels} units"
@@ -268,9 +268,9 @@ def excitation_costs_little(
     return Outcome(parts, parameters, explanation, evidence)
 
 
-def _blocks(network: Network, part: str) -> dict[str, list[Layer]]:
+def _blocks(network: Network, part: str) -> dict[str, list[NetworkLayer]]:
     """Layers of each block, by the name up to and with `part`."""
-    blocks: dict[str, list[Layer]] = {}
+    blocks: dict[str, list[NetworkLayer]] = {}
     for layer in network.layers:
         before, dot, _ = layer.name.partition(f".{part}.")
         if dot:
@@ -278,7 +278,7 @@ def _blocks(network: Network, part: str) -> dict[str, list[Layer]]:
     return blocks
 
 
-def _dense(block: list[Layer]) -> int:
+def _dense(block: list[NetworkLayer]) -> int:
     """Fully connected layers of a block; a 1x1 convolution of a 1x1 map is one."""
     return sum(
         layer.kind == "linear" or (layer.kind == "conv" and layer.output[1:] == (1, 1))

@@ -2,7 +2,7 @@
 
 Samples of one process are not independent draws, so the unit is the process: each row is one. What is gated
 is a change that is beyond a limit *and* significant, with the chance of any false alarm bounded over all
-rows (Holm), for latencies and for accuracies. Pure: paths in, a `Comparison` out.
+rows (Holm), for latencies and for accuracies. Pure: paths in, a `ReportComparison` out.
 """
 
 from __future__ import annotations
@@ -14,26 +14,31 @@ from dataclasses import dataclass, field
 
 from deploykit.columns import IDENTITY_NAMES, SOFT_NAMES, differences_from_plain
 from deploykit.errors import CheckFailed, DeploykitError, UsageError
-from deploykit.report.compare.changes import (
+from deploykit.report.compare.processes import (
     FASTER,
+    READ,
     SAME,
     SLOWER,
     UNDECIDED,
     WORSE,
     AccuracyChange,
+    Key,
     LatencyChange,
     Limits,
+    Match,
+    Process,
     accuracy_of,
     accuracy_verdict,
     latency_of,
     latency_verdict,
+    match,
+    read_processes,
 )
-from deploykit.report.compare.processes import READ, Key, Match, Process, match, read_processes
 from deploykit.report.csv import open_table
 from deploykit.report.views import label
 from deploykit.stats import holm
 
-__all__ = ["Change", "Comparison", "Limits", "compare_reports"]
+__all__ = ["Change", "Limits", "ReportComparison", "compare_reports"]
 
 #: Verdicts on configurations of which the two sides have no latencies to compare.
 FAILED, MENDED, SKIPPED, BASE_ONLY, HEAD_ONLY = (
@@ -78,7 +83,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ReportComparison:
     """All configurations of two reports.
 
     Attributes:
@@ -121,7 +126,7 @@ class Comparison:
 
 def compare_reports(
     base: str, head: str, limits: Limits | None = None, *, across_machines: bool = False
-) -> Comparison:
+) -> ReportComparison:
     """Compare the report at `head` with the one at `base`.
 
     Args:
@@ -145,7 +150,7 @@ def compare_reports(
         if not across_machines:
             _check_machines(base, head, *sides)
         changes = _judge(match(sides[0], sides[1], (base, head)), limits)
-    return Comparison(base, head, limits, tuple(sorted(changes, key=_order)), tuple(remarks))
+    return ReportComparison(base, head, limits, tuple(sorted(changes, key=_order)), tuple(remarks))
 
 
 @contextmanager

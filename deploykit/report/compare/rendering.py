@@ -8,8 +8,8 @@ from typing import Any
 
 from deploykit.columns import IDENTITY_NAMES, SOFT_NAMES
 from deploykit.report import markdown
-from deploykit.report.compare import Change, Comparison
-from deploykit.report.compare.changes import SAME, UNDECIDED, AccuracyChange, LatencyChange
+from deploykit.report.compare import Change, ReportComparison
+from deploykit.report.compare.processes import SAME, UNDECIDED, AccuracyChange, LatencyChange
 from deploykit.report.junit import Case, junit_xml
 from deploykit.report.views import significant
 
@@ -36,7 +36,7 @@ RIGHT = (1, 2, 3, 5)
 MOST_ROWS = 50
 
 
-def rows_of(comparison: Comparison) -> list[dict[str, Any]]:
+def rows_of(comparison: ReportComparison) -> list[dict[str, Any]]:
     """One row per configuration, None where there is no value."""
     return [_row(change) for change in comparison.changes]
 
@@ -55,34 +55,34 @@ def _row(change: Change) -> dict[str, Any]:
     return row | _of_latency(change.latency) | _of_accuracy(change.accuracy)
 
 
-def _of_latency(found: LatencyChange | None) -> dict[str, Any]:
-    if found is None:
+def _of_latency(change: LatencyChange | None) -> dict[str, Any]:
+    if change is None:
         return {}
     row = {
-        "quantile": found.quantile,
-        "base_ms": found.base_ms,
-        "head_ms": found.head_ms,
-        "base_processes": found.processes[0],
-        "head_processes": found.processes[1],
-        "ratio": found.ratio,
+        "quantile": change.quantile,
+        "base_ms": change.base_ms,
+        "head_ms": change.head_ms,
+        "base_processes": change.processes[0],
+        "head_processes": change.processes[1],
+        "ratio": change.ratio,
     }
-    if found.test is not None:
-        row |= {"ratio_low": found.test.low, "ratio_high": found.test.high}
+    if change.test is not None:
+        row |= {"ratio_low": change.test.low, "ratio_high": change.test.high}
     return row
 
 
-def _of_accuracy(found: AccuracyChange | None) -> dict[str, Any]:
-    if found is None:
+def _of_accuracy(change: AccuracyChange | None) -> dict[str, Any]:
+    if change is None:
         return {}
     row = {
-        "base_top1": found.base,
-        "head_top1": found.head,
-        "base_images": found.images[0],
-        "head_images": found.images[1],
-        "top1_change": found.head - found.base,
+        "base_top1": change.base,
+        "head_top1": change.head,
+        "base_images": change.images[0],
+        "head_images": change.images[1],
+        "top1_change": change.head - change.base,
     }
-    if found.test is not None:
-        row |= {"top1_change_low": found.test.low, "top1_change_high": found.test.high}
+    if change.test is not None:
+        row |= {"top1_change_low": change.test.low, "top1_change_high": change.test.high}
     return row
 
 
@@ -110,7 +110,7 @@ def table_of(changes: Sequence[Change]) -> tuple[list[str], list[list[str]], lis
     return [HEADER[i] for i in shown], [[row[i] for i in shown] for row in rows], right
 
 
-def noteworthy(comparison: Comparison) -> list[Change]:
+def noteworthy(comparison: ReportComparison) -> list[Change]:
     """What a person should see first: all if they are few, else what is not the same, at most `MOST_ROWS`."""
     changes = list(comparison.changes)
     if len(changes) > MOST_ROWS:
@@ -118,7 +118,7 @@ def noteworthy(comparison: Comparison) -> list[Change]:
     return changes[:MOST_ROWS]
 
 
-def summary(comparison: Comparison) -> str:
+def summary(comparison: ReportComparison) -> str:
     """How many configurations came out how, in one line."""
     counts = Counter(change.verdict for change in comparison.changes)
     judged = Counter(c.accuracy_verdict for c in comparison.changes if c.accuracy_verdict)
@@ -136,7 +136,7 @@ def _tally(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
 
 
-def to_markdown(comparison: Comparison) -> str:
+def to_markdown(comparison: ReportComparison) -> str:
     """A page for `$GITHUB_STEP_SUMMARY` and the like."""
     bad = len(comparison.regressions)
     title = f"{bad} regression{'s' if bad != 1 else ''}" if bad else "No regression"
@@ -152,7 +152,7 @@ def to_markdown(comparison: Comparison) -> str:
     return "\n".join(parts)
 
 
-def to_junit(comparison: Comparison) -> str:
+def to_junit(comparison: ReportComparison) -> str:
     """A test suite with a case per configuration: a regression fails, what is not decided is skipped."""
     return junit_xml("compare", [_case(change) for change in comparison.changes])
 
