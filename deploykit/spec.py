@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+
+from deploykit.errors import UsageError
 
 #: A dimension of a tensor: a number, the name of a symbolic one, or None where nothing is known.
 Dim = int | str | None
@@ -166,15 +168,51 @@ class OnnxModel:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What shapes an engine beside its graph; part of the engine's key.
+    """What shapes an engine beside its graph; a backend follows those that its `build_options` names.
 
-    `compute_capability` (TensorRT targets) is the device to build for, such as "8.6"; None is the
-    builder's default. `batch_max` bounds the batch that an engine with a dynamic batch accepts.
+    Attributes:
+        batch_min, batch_opt, batch_max: batches that the engine takes where the graph leaves the batch open, and
+            the one that it is tuned for.
+        shapes: inputs of which more than the batch stays open, each with its least and its largest shape; empty
+            ones, and None in them, are the graph's own, for which the engine is tuned.
+        compute_capability: the NVIDIA device to build for, such as "8.6"; None is the builder's default.
+        optimization_level: of TensorRT's builder, 0 to 5; None is its default.
+        workspace_mib: limit of the memory that layers may take while they compute; None is the device's.
+        version_compatible: whether later versions of TensorRT can load the engine.
+        hardware_compatibility: "ampere+" or "same-compute-capability"; None is the device that it is built on.
+        sparse: whether weights that are sparse in the pattern 2:4 may be computed as such.
+        tactic_sources: libraries that the builder may take kernels from, by TensorRT's names; None is its default.
+        timing_cache: whether kernels' times are kept for later builds, where the builder measures any.
     """
 
+    batch_min: int = 1
     batch_opt: int = 1
-    batch_max: int = 8
+    batch_max: int = 1
+    shapes: tuple[tuple[str, tuple[int | None, ...], tuple[int | None, ...]], ...] = ()
     compute_capability: str | None = None
+    optimization_level: int | None = None
+    workspace_mib: int | None = None
+    version_compatible: bool = False
+    hardware_compatibility: str | None = None
+    sparse: bool = False
+    tactic_sources: tuple[str, ...] | None = None
+    timing_cache: bool = True
+
+    def check_batch(self, batch: int) -> None:
+        """Refuse a batch that the engine will not take.
+
+        Raises:
+            UsageError: it is out of range.
+        """
+        if not self.batch_min <= batch <= self.batch_max:
+            raise UsageError(
+                f"engines for batches {self.batch_min} to {self.batch_max} don't take batch {batch}: change "
+                "--min-batch or --max-batch, or leave them out"
+            )
+
+    def restricted_to(self, names: Collection[str]) -> BuildOptions:
+        """The options of these names; all others are as if nobody had given them."""
+        return BuildOptions(**{name: getattr(self, name) for name in names})
 
 
 @dataclass(frozen=True)

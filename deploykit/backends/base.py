@@ -171,6 +171,10 @@ class BackendBase(ABC):
         precisions: names of the precisions that it takes; None is all that its target has.
         passes: that a session can run.
         revision: part of every engine's key, raised when `build` makes something else of the same graph.
+        build_options: names of the fields of `BuildOptions` that shape its engines; `build` gets the others at
+            their defaults, and they are no part of an engine's key.
+        caches: an existing folder in which a builder may keep what it learns, such as the times of kernels, for
+            the next build; None keeps nothing.
         timed_parts: what parts of its engines can be timed one by one: "nodes" of the engine, by the profile
             of ONNX Runtime, or "modules" of PyTorch's, by hooks; None where they can't.
     """
@@ -182,6 +186,8 @@ class BackendBase(ABC):
     precisions: tuple[str, ...] | None = None
     passes: tuple[str, ...] = (FORWARD,)
     revision: int | None = None
+    build_options: tuple[str, ...] = ()
+    caches: Path | None = None
     timed_parts: TimedParts | None = None
 
     @abstractmethod
@@ -261,6 +267,10 @@ class BackendBase(ABC):
 
     def prepare(self) -> None:  # noqa: B027, a default that does nothing is meant
         """Import the runtime, so that its own memory does not count as that of the first engine."""
+
+    def foreign(self, engine: Engine) -> Reason | None:
+        """Why an engine can't run on this device, though the backend can; None where it can, or nobody knows."""
+        return None
 
     def largest_batch(self, engine: Engine) -> int | None:
         """The largest batch that an engine was built for; None where the runtime sets no bound."""

@@ -169,7 +169,7 @@ def engine_fields(model: OnnxModel, backend: BackendBase, options: BuildOptions)
     """Everything that decides what an engine is; its key is taken over this."""
     return {
         "onnx_sha256": model.sha256,
-        "options": codec.to_values(options),
+        "options": codec.to_values(_options_of(model, backend, options)),
         "builder": backend.name,
         "builder_version": backend.version(),
         "target": backend.target,
@@ -178,6 +178,14 @@ def engine_fields(model: OnnxModel, backend: BackendBase, options: BuildOptions)
         "code": code_of(backend),
         "precision": model.precision,
     }
+
+
+def _options_of(model: OnnxModel, backend: BackendBase, options: BuildOptions) -> BuildOptions:
+    """The options that shape this engine: those of the backend, of batches only where the graph has one open."""
+    names = set(backend.build_options)
+    if not any(spec.dynamic_batch for spec in model.inputs):
+        names -= {"batch_min", "batch_opt", "batch_max"}
+    return options.restricted_to(names)
 
 
 def build_engine(
@@ -217,8 +225,9 @@ def build_engine(
         reason = backend.available()
         if reason is not None:
             raise MissingDependency(str(reason))
+        backend.caches = store.root
         start_s = time.perf_counter()
-        facts = dict(backend.build(model, options, path))
+        facts = dict(backend.build(model, _options_of(model, backend, options), path))
         build_s = time.perf_counter() - start_s
         types = facts["compute_types"]
         graph = GraphView(onnx.load(str(model.path), load_external_data=False))

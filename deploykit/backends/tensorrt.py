@@ -11,7 +11,8 @@ What an engine computes in is read from the build log, as deserialising an engin
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,26 @@ from deploykit.backends.base import BackendBase, SessionBase
 from deploykit.backends.tensorrt_layers import FLOAT_OR_QUANTISED, compute_types, parse_layers
 from deploykit.errors import BuildFailed, MissingDependency, UsageError, one_line
 from deploykit.graph.element_types import typed_products
+from deploykit.graph.inputs import dims_of, is_free
+from deploykit.graph.nodes import graph_inputs
 from deploykit.graph.normalise import inline_functions
 from deploykit.graph.operators import Trait, has
 from deploykit.graph.view import GraphView
 from deploykit.lazy import install_line, onnx
 from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason
+from deploykit.text import folder_name
+from deploykit.writing import write_atomic
 
 _NO_DEVICE = Reason(
     "no NVIDIA GPU here", "run the engine on a machine with one and its driver", missing="device"
 )
+
+
+#: `hardware_compatibility` of `BuildOptions`, by the names of TensorRT's enumeration.
+HARDWARE_COMPATIBILITY = {
+    "ampere+": "AMPERE_PLUS",
+    "same-compute-capability": "SAME_COMPUTE_CAPABILITY",
+}
 
 
 class TensorRTBackend(BackendBase):
@@ -50,6 +62,9 @@ class TensorRTBackend(BackendBase):
         self.name = self.target = name
         self._module, self._distribution, self._remedy = module, distribution, remedy
         self._builds_without_device = builds_without_device
+        # A builder that needs no device measures no kernels: a cache of their times would force one.
+        left_out = {"timing_cache"} if builds_without_device else set()
+        self.build_options = tuple(f.name for f in fields(BuildOptions) if f.name not in left_out)
 
     def available(self) -> Reason | None:
         """None where engines can be built here; see `BackendBase.available`."""
@@ -82,35 +97,36 @@ class TensorRTBackend(BackendBase):
     def build(self, model: OnnxModel, options: BuildOptions, path: Path) -> Mapping[str, Any]:
         """Parse the graph, build and save a serialised engine; see `BackendBase.build`."""
         trt = self._import()
-        log = _make_log(trt)
-        builder = trt.Builder(log)
-        network = builder.create_network(_network_flags(trt))
-        parser = trt.OnnxParser(network, log)
-        source, products = named_model(model.path)
-        if not parser.parse(source):
-            raise BuildFailed(
-                f"{self.name} {self.version()} refuses {model.spec.label}: {_parser_errors(parser, log)}"
-            )
-        del source
-        config = builder.create_builder_config()
+        log = make_log(trt)
+        label = model.spec.label
+        builder = self._made(lambda: trt.Builder(log), log)
+        network = self._made(lambda: builder.create_network(_network_flags(trt)), log)
+        parser = self._made(lambda: trt.OnnxParser(network, log), log)
+        parsed = parsed_model(model.path, options)
+        if not parser.parse(parsed.source):
+            raise BuildFailed(f"{self._named} refuses {label}: {_parser_errors(parser, log)}")
+        config = self._made(builder.create_builder_config, log)
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
         if hasattr(trt.BuilderFlag, "TF32"):
             config.clear_flag(trt.BuilderFlag.TF32)
-        _set_shapes(builder, config, network, options)
+        self._set_shapes(builder, config, parsed, log)
+        self._set_options(trt, config, options, log)
         self._set_compute_capability(trt, config, options)
+        keeps = options.timing_cache and not self._builds_without_device
+        cache = self._timing_cache(config, log) if keeps else None
         plan = builder.build_serialized_network(network, config)
         if plan is None:
-            raise BuildFailed(
-                f"{self.name} {self.version()} can't build {model.spec.label}: {log.last_error()}"
-            )
+            raise BuildFailed(f"{self._named} can't build {label}: {log.last_error()}")
         path.write_bytes(plan)
+        if cache is not None:
+            write_atomic(cache, bytes(config.get_timing_cache().serialize()), "timing cache")
         layers = parse_layers(log.layer_listing)
         if not layers:
             raise BuildFailed(
-                f"{self.name} {self.version()} gave no layer listing for {model.spec.label}, so the "
-                "precision of the engine can't be read back; report this version of TensorRT"
+                f"{self._named} gave no layer listing for {label}, so the precision of the engine can't be read "
+                "back; report this version of TensorRT"
             )
-        types = compute_types(layers, products)
+        types = compute_types(layers, parsed.products)
         # Recurrent layers and what lies in bodies: counted where the listing names them.
         for kind, nodes in compute_types(layers, other_products(model.path)).items():
             if kind in FLOAT_OR_QUANTISED:
@@ -119,28 +135,114 @@ class TensorRTBackend(BackendBase):
             "compute_types": types,
             "layers": len(layers),
             "compute_capability": options.compute_capability or "default",
+            "timing_cache": None if cache is None else cache.name,
         }
+
+    @property
+    def _named(self) -> str:
+        return f"{self.name} {self.version()}"
+
+    def _made(self, make: Any, log: Any) -> Any:
+        """What `make` gives; TensorRT answers None, or the bindings raise, where it can't be had."""
+        try:
+            made = make()
+        except (RuntimeError, TypeError) as error:  # "factory function returned nullptr"
+            raise BuildFailed(f"{self._named} can't start: {log.last_error(error)}") from error
+        if made is None:
+            raise BuildFailed(f"{self._named} can't start: {log.last_error()}")
+        return made
+
+    def _set_shapes(self, builder: Any, config: Any, parsed: Parsed, log: Any) -> None:
+        """Give every input that leaves sizes open its range."""
+        if not parsed.ranges:
+            return
+        profile = self._made(builder.create_optimization_profile, log)
+        try:
+            for name, shapes in parsed.ranges.items():
+                profile.set_shape(name, *shapes)
+            taken = config.add_optimization_profile(profile) >= 0
+        except (ValueError, RuntimeError, TypeError) as error:
+            raise UsageError(f"{self._named} refuses a range: {log.last_error(error)}") from error
+        if not taken:
+            raise UsageError(f"{self._named} refuses the ranges of shapes: {log.last_error()}")
+
+    def _set_options(self, trt: Any, config: Any, options: BuildOptions, log: Any) -> None:
+        """Set what the user asked of the builder, and read it back: what a builder lacks, it does not refuse.
+
+        Raises:
+            UsageError: it has no such option, or takes another value.
+        """
+
+        def check(option: str, wanted: Any, found: Any) -> None:
+            if found != wanted:
+                said = f" ({log.last_error()})" if log.errors else ""
+                other = ", or use --target tensorrt" if self._builds_without_device else ""
+                raise UsageError(f"{self._named} does not take {option}{said}: leave it out{other}")
+
+        level = options.optimization_level
+        if level is not None:
+            config.builder_optimization_level = level
+            check(f"--optimization-level {level}", level, config.builder_optimization_level)
+        if options.workspace_mib is not None:
+            pool, limit = trt.MemoryPoolType.WORKSPACE, options.workspace_mib * 2**20
+            config.set_memory_pool_limit(pool, limit)
+            check(f"--workspace {options.workspace_mib}", limit, config.get_memory_pool_limit(pool))
+        if options.version_compatible:
+            check(
+                "--version-compatible", self._builds_without_device, False
+            )  # RTX lacks the library for it
+            config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+        if options.sparse:
+            config.set_flag(trt.BuilderFlag.SPARSE_WEIGHTS)
+        if options.hardware_compatibility is not None:
+            name = HARDWARE_COMPATIBILITY[options.hardware_compatibility]
+            wanted = getattr(trt.HardwareCompatibilityLevel, name)
+            config.hardware_compatibility_level = wanted
+            option = f"--hardware-compatibility {options.hardware_compatibility}"
+            check(option, wanted, config.hardware_compatibility_level)
+        if options.tactic_sources is not None:
+            self._set_tactic_sources(trt, config, options.tactic_sources, log)
+
+    def _set_tactic_sources(self, trt: Any, config: Any, names: Sequence[str], log: Any) -> None:
+        known = trt.TacticSource.__members__
+        wanted = [name.upper().replace("-", "_") for name in names]
+        for name in wanted:
+            if name not in known:
+                raise UsageError(
+                    f"{self._named} has no tactic source {name}: choose from {', '.join(known)}"
+                )
+        if not config.set_tactic_sources(sum(1 << int(known[name]) for name in set(wanted))):
+            raise UsageError(
+                f"{self._named} does not take --tactic-sources {','.join(names)}: {log.last_error()}"
+            )
 
     def _set_compute_capability(self, trt: Any, config: Any, options: BuildOptions) -> None:
         wanted = options.compute_capability
         if wanted is None:
             return
-        known = (
-            {
-                f"{name[2:-1]}.{name[-1]}": value
-                for name, value in getattr(trt.ComputeCapability, "__members__", {}).items()
-                if name.startswith("SM") and name[2:].isdigit()
-            }
-            if hasattr(trt, "ComputeCapability")
-            else {}
-        )
+        known = compute_capabilities(trt)
         if wanted not in known:
             raise UsageError(
-                f"{self.name} {self.version()} can't build for compute capability {wanted}: "
-                f"choose from {', '.join(sorted(known, key=float)) or 'none (it builds for its own GPU)'}"
+                f"{self._named} can't build for compute capability {wanted}: "
+                f"choose from {', '.join(known) or 'none (it builds for its own GPU)'}"
             )
         config.num_compute_capabilities = 1
-        config.set_compute_capability(known[wanted], 0)
+        if not config.set_compute_capability(known[wanted], 0):
+            raise UsageError(f"{self._named} does not take compute capability {wanted} here")
+
+    def _timing_cache(self, config: Any, log: Any) -> Path | None:
+        """Let the builder use the times of kernels that earlier builds measured; the file they are kept in."""
+        if self.caches is None:
+            return None
+        name = f"timing-{self._distribution}-{self.version()}-{self.host()}"
+        path = self.caches / folder_name(name, ".cache")
+        known = path.read_bytes() if path.is_file() else b""
+        # What another version or device measured is not taken, nor what is damaged: it begins anew.
+        for content in (known, b""):
+            cache = config.create_timing_cache(content)
+            if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
+                return path
+        raise BuildFailed(f"{self._named} does not take a timing cache: {log.last_error()}")
 
     def largest_batch(self, engine: Engine) -> int | None:
         """The end of the range of batches that the engine's profile covers."""
@@ -165,7 +267,21 @@ def _network_flags(trt: Any) -> int:
     return 0 if flag is None else 1 << int(flag)
 
 
-def _make_log(trt: Any) -> Any:
+def compute_capabilities(trt: Any) -> dict[str, Any]:
+    """What a package can be told to build for: its enumeration's members by names such as "8.6", least first.
+
+    Empty where it builds for the GPU that it runs on.
+    """
+    members = getattr(getattr(trt, "ComputeCapability", None), "__members__", {})
+    found = {
+        f"{name[2:-1]}.{name[-1]}": value
+        for name, value in members.items()
+        if name.startswith("SM") and name[2:].isdigit()
+    }
+    return dict(sorted(found.items(), key=lambda one: float(one[0])))
+
+
+def make_log(trt: Any) -> Any:
     """A logger that keeps errors and the layer listing; everything else would be megabytes."""
 
     class Log(trt.ILogger):  # type: ignore[misc] # its base is only known when TensorRT is imported
@@ -180,8 +296,8 @@ def _make_log(trt: Any) -> Any:
             elif message.startswith("Layers:"):
                 self.layer_listing = message
 
-        def last_error(self) -> str:
-            return one_line(self.errors[-1]) if self.errors else "it gave no reason"
+        def last_error(self, otherwise: object = "it gave no reason") -> str:
+            return one_line(self.errors[-1] if self.errors else otherwise)
 
     return Log()
 
@@ -194,43 +310,89 @@ def _parser_errors(parser: Any, log: Any) -> str:
     return place + one_line(error.desc())
 
 
-def _set_shapes(builder: Any, config: Any, network: Any, options: BuildOptions) -> None:
-    """Give every input with a symbolic batch the range 1 … batch_max."""
-    profile, dynamic = builder.create_optimization_profile(), False
-    for index in range(network.num_inputs):
-        tensor = network.get_input(index)
-        shape = tuple(tensor.shape)
-        if -1 not in shape:
-            continue
-        if shape.count(-1) > 1:
-            raise UsageError(
-                f"input {tensor.name} has symbolic dimensions beyond the batch {shape}: "
-                "give them sizes with --shape or --dim"
-            )
-        low, best, high = (
-            tuple(n if size == -1 else size for size in shape)  # the batch, on whichever axis
-            for n in (1, options.batch_opt, options.batch_max)
-        )
-        profile.set_shape(tensor.name, low, best, high)
-        dynamic = True
-    if dynamic:
-        config.add_optimization_profile(profile)
+@dataclass(frozen=True)
+class Parsed:
+    """A graph as TensorRT's parser gets it.
+
+    Attributes:
+        source: its bytes: functions written out, every node named, dimensions opened that are to have a range.
+        products: names of the nodes that multiply. The listing can only tell which layer came from which node if
+            the nodes have names. Products of constants alone are not among them: the builder computes those.
+        ranges: of every input with open dimensions, the least shape, the one to tune for and the largest.
+    """
+
+    source: bytes
+    products: list[str]
+    ranges: Mapping[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]
 
 
-def named_model(path: Path) -> tuple[bytes, list[str]]:
-    """The graph's bytes, functions written out and every node named, and the names of the nodes that multiply.
+def parsed_model(path: Path, options: BuildOptions) -> Parsed:
+    """Read a graph for TensorRT's parser.
 
-    The listing can only tell which layer came from which node if the nodes have names. Products of constants
-    alone are not among those that multiply: the builder computes them, not the engine.
+    Raises:
+        UsageError: a range is said of an input that is not there, or does not fit it.
     """
     model = onnx.load(str(path))
-    renamed = inline_functions(model) > 0
+    changed = inline_functions(model) > 0
     for index, node in enumerate(model.graph.node):
         if not node.name:
-            node.name, renamed = f"{node.op_type}_{index}", True
+            node.name, changed = f"{node.op_type}_{index}", True
     view = GraphView(model)
     products = [n.name for n in view.nodes if has(n, Trait.PRODUCT) and not view.all_fixed(n)]
-    return (bytes(model.SerializeToString()) if renamed else path.read_bytes()), products
+    ranges = _ranges(model, options)
+    changed = changed or bool(options.shapes)
+    source = bytes(model.SerializeToString()) if changed else path.read_bytes()
+    return Parsed(source, products, ranges)
+
+
+def _ranges(
+    model: onnx.ModelProto, options: BuildOptions
+) -> dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]:
+    """The ranges of inputs with open dimensions; dimensions that `shapes` gives a range are opened in place."""
+    inputs = {value.name: dims_of(value) for value in graph_inputs(model.graph)}
+    given: dict[str, tuple[tuple[int | None, ...], tuple[int | None, ...]]] = {}
+    for said, low, high in options.shapes:
+        name = next(iter(inputs)) if not said and len(inputs) == 1 else said
+        if name not in inputs:
+            raise UsageError(
+                f"no input {name!r} to give a range: the inputs are {', '.join(inputs)}"
+            )
+        given[name] = (low, high)
+    found: dict[str, Any] = {}
+    for name, dims in inputs.items():
+        least, most = given.get(name, ((), ()))
+        for shape in (least, most):
+            if shape and len(shape) != len(dims):
+                raise UsageError(f"input {name} has {len(dims)} dimensions, its range {len(shape)}")
+        if len({dim.dim_param or axis for axis, dim in enumerate(dims) if is_free(dim)}) > 1:
+            raise UsageError(
+                f"input {name} has symbolic dimensions beyond the batch: give them sizes with --shape or --dim"
+            )
+        parts = []
+        for axis, dim in enumerate(dims):
+            if is_free(dim):
+                parts.append((options.batch_min, options.batch_opt, options.batch_max))
+                continue
+            size = int(dim.dim_value)
+            lowest, highest = (shape[axis] if shape else None for shape in (least, most))
+            part = (lowest or size, size, highest or size)
+            if list(part) != sorted(part):
+                raise UsageError(
+                    f"input {name}: dimension {axis} is {size}, which is not within {part[0]} to {part[2]}: give a "
+                    "range around the size that it is measured at"
+                )
+            if part[0] < part[2]:
+                dim.Clear()
+                dim.dim_param = f"{name}_{axis}"
+            parts.append(part)
+        if any(is_free(dim) for dim in dims):
+            found[name] = tuple(zip(*parts, strict=True))
+    if given:  # what was inferred for one size does not hold for others
+        del model.graph.value_info[:]
+        for value in model.graph.output:
+            for dim in dims_of(value):
+                dim.Clear()
+    return found
 
 
 def other_products(path: Path) -> list[str]:

@@ -8,31 +8,18 @@ import click
 
 from deploykit.cli.groups import (
     conversion_options,
+    engine_options,
     network_options,
     quiet_option,
     store_option,
 )
 from deploykit.cli.library import artifacts, display, progress, report, workflow
-from deploykit.cli.options import LIST, group
+from deploykit.cli.options import LIST
 from deploykit.cli.outputs import Outputs, output_options
 from deploykit.errors import DeploykitError
-from deploykit.spec import BuildOptions, ModelSpec
+from deploykit.spec import ModelSpec
 from deploykit.text import file_name, printable
-from deploykit.workflow.choices import CalibrationChoice, Variants
-
-
-@group(
-    "engine",
-    click.option(
-        "--max-batch", type=click.IntRange(1), default=8, help="Largest batch of TensorRT engines."
-    ),
-    click.option(
-        "--compute-capability", metavar="X.Y", help="NVIDIA device to build for, such as 8.6."
-    ),
-)
-def engine_options(max_batch: int, compute_capability: str | None) -> BuildOptions:
-    """What engines are built for."""
-    return BuildOptions(batch_max=max_batch, compute_capability=compute_capability)
+from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 
 
 @click.command("build")
@@ -59,7 +46,7 @@ def command(
     target: tuple[str, ...],
     variants: Variants,
     calibration: CalibrationChoice,
-    engine: BuildOptions,
+    engine: EngineChoice,
     store: str | None,
     outputs: Outputs,
     quiet: bool,
@@ -80,6 +67,7 @@ def command(
     sources = workflow.plan.plan(models, variants, calibration.data)
     workflow.build.check_precisions(precision or (), target)
     backends = workflow.build.usable_backends(target)
+    options = engine.at_batch(1)
     built: list[workflow.build.Built] = []
     failed: list[tuple[str, DeploykitError]] = []
     wanted = {}
@@ -104,7 +92,7 @@ def command(
                 steps.say(f"build {label} {name} {backend.name}")
                 try:
                     result = workflow.build.build_network(
-                        network, name, backend, engine, calibration, opened
+                        network, name, backend, options, calibration, opened
                     )
                 except DeploykitError as error:
                     failed.append((f"{label} {name} {backend.name}", error))

@@ -6,17 +6,19 @@ from fractions import Fraction
 
 import click
 
-from deploykit.cli.options import group, read_by
+from deploykit.cli.options import LIST, group, read_by
 from deploykit.errors import UsageError
-from deploykit.spec import InputChoice
+from deploykit.spec import BuildOptions, InputChoice
 from deploykit.workflow.choices import (
     CalibrationChoice,
+    EngineChoice,
     KeepChoice,
     Variants,
     fractions,
     input_dims,
     input_shapes,
     numbers,
+    shape_ranges,
 )
 from deploykit.workflow.choices import input_values as values_of
 
@@ -194,6 +196,101 @@ def conversion_options(
         keep=KeepChoice(keep, keep_op, keep_drift or 0),
         strict=strict,
     )
+
+
+@group(
+    "engine",
+    click.option(
+        "--min-batch",
+        type=click.IntRange(1),
+        metavar="N",
+        help="The least batch that TensorRT engines take. Without these three each takes the one batch that is "
+        "measured, and is tuned for it.",
+    ),
+    click.option(
+        "--opt-batch", type=click.IntRange(1), metavar="N", help="The batch they are tuned for."
+    ),
+    click.option(
+        "--max-batch", type=click.IntRange(1), metavar="N", help="The largest batch they take."
+    ),
+    click.option(
+        "--min-shape",
+        multiple=True,
+        metavar="NAME=1x3x160x160",
+        help="Leave sizes of an input of TensorRT engines open, from here on; can be repeated.",
+    ),
+    click.option(
+        "--max-shape",
+        multiple=True,
+        metavar="NAME=1x3x640x640",
+        help="And up to here; can be repeated.",
+    ),
+    click.option(
+        "--compute-capability", metavar="X.Y", help="NVIDIA device to build for, such as 8.6."
+    ),
+    click.option(
+        "--optimization-level",
+        type=click.IntRange(0, 5),
+        metavar="N",
+        help="How long TensorRT's builder searches for quick kernels, 0 to 5; else its default, 3.",
+    ),
+    click.option(
+        "--workspace",
+        type=click.IntRange(1),
+        metavar="MIB",
+        help="Memory that TensorRT's layers may take while they compute.",
+    ),
+    click.option(
+        "--version-compatible", is_flag=True, help="TensorRT engines that later versions can load."
+    ),
+    click.option(
+        "--hardware-compatibility",
+        type=click.Choice(["ampere+", "same-compute-capability"]),
+        help="TensorRT engines that other NVIDIA devices can load.",
+    ),
+    click.option(
+        "--sparse", is_flag=True, help="Let TensorRT use sparse kernels where weights are 2:4."
+    ),
+    click.option(
+        "--tactic-sources",
+        callback=LIST,
+        metavar="LIST",
+        help="Where TensorRT may take kernels from, such as jit_convolutions; else its default.",
+    ),
+    click.option(
+        "--no-timing-cache",
+        is_flag=True,
+        help="Let TensorRT measure all kernels anew, rather than those that no build before did.",
+    ),
+)
+def engine_options(
+    min_batch: int | None,
+    opt_batch: int | None,
+    max_batch: int | None,
+    min_shape: tuple[str, ...],
+    max_shape: tuple[str, ...],
+    compute_capability: str | None,
+    optimization_level: int | None,
+    workspace: int | None,
+    version_compatible: bool,
+    hardware_compatibility: str | None,
+    sparse: bool,
+    tactic_sources: tuple[str, ...] | None,
+    no_timing_cache: bool,
+) -> EngineChoice:
+    """What engines are built for."""
+    options = BuildOptions(
+        shapes=shape_ranges(min_shape, max_shape),
+        compute_capability=compute_capability,
+        optimization_level=optimization_level,
+        workspace_mib=workspace,
+        version_compatible=version_compatible,
+        hardware_compatibility=hardware_compatibility,
+        sparse=sparse,
+        tactic_sources=tactic_sources,
+        timing_cache=not no_timing_cache,
+    )
+    return EngineChoice(min_batch, opt_batch, max_batch, options)
 
 
 store_option = click.option(

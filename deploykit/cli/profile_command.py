@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from deploykit.bench.scenario import Constraint, Policy
-from deploykit.cli.groups import conversion_options, network_options, quiet_option, store_option
+from deploykit.cli.groups import (
+    conversion_options,
+    engine_options,
+    network_options,
+    quiet_option,
+    store_option,
+)
 from deploykit.cli.library import artifacts, backends, bench, display, progress, report, workflow
 from deploykit.cli.measuring import (
     Against,
@@ -28,7 +34,7 @@ from deploykit.cli.options import LIST
 from deploykit.cli.outputs import Outputs, csv_report, output_options
 from deploykit.errors import CheckFailed, UsageError
 from deploykit.report import STDOUT
-from deploykit.workflow.choices import CalibrationChoice, Variants
+from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 from deploykit.workflow.choices import preset as find_preset
 
 if TYPE_CHECKING:
@@ -63,6 +69,7 @@ if TYPE_CHECKING:
 @against_options
 @network_options
 @conversion_options
+@engine_options
 @output_options(csv="Write the report; - for stdout.")
 @store_option
 @quiet_option
@@ -79,6 +86,7 @@ def command(
     against: Against | None,
     variants: Variants,
     calibration: CalibrationChoice,
+    engine: EngineChoice,
     outputs: Outputs,
     store: str | None,
     quiet: bool,
@@ -126,6 +134,7 @@ def command(
         policy=runs.applied_to(_policy(measuring, constraint)),
         calibration=calibration,
         data=calibration.data,
+        build=engine,
         timeout_s=measuring.timeout_s,
         roofline=measuring.roofline,
         samples=measuring.samples_folder(outputs.csv),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from deploykit.errors import UnknownName, UsageError
-from deploykit.spec import InputChoice
+from deploykit.spec import BuildOptions, InputChoice
 from deploykit.text import split_list
 
 
@@ -37,12 +37,12 @@ def input_shapes(texts: Sequence[str]) -> tuple[tuple[str, tuple[int | None, ...
     return tuple(_shape(text) for text in texts)
 
 
-def _shape(text: str) -> tuple[str, tuple[int | None, ...]]:
+def _shape(text: str, option: str = "--shape") -> tuple[str, tuple[int | None, ...]]:
     name, _, sizes = text.rpartition("=")
     parts = re.split(r"[x,]", sizes.strip()) if sizes.strip() != "scalar" else []
     if not all(part in ("?", "N", "n", "-1") or (part.isdigit() and int(part)) for part in parts):
         raise UsageError(
-            f"--shape takes NAME=1x3x320x320, sizes from 1 or ? for one that stays open, not {text!r}"
+            f"{option} takes NAME=1x3x320x320, sizes from 1 or ? for one that stays open, not {text!r}"
         )
     return name.strip(), tuple(int(part) if part.isdigit() else None for part in parts)
 
@@ -157,6 +157,60 @@ class CalibrationChoice:
     keep: KeepChoice = field(default_factory=KeepChoice)
     strict: bool = False
     judged: bool = False
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """What engines are built for, where the batch may be left to the rows that they are measured in.
+
+    Attributes:
+        batch_min, batch_opt, batch_max: batches that an engine takes, and the one that it is tuned for. With none
+            given each measured batch has an engine of its own; else the least is 1, the largest is what is measured
+            or tuned for, and it is tuned for the largest.
+        options: all others.
+
+    Raises:
+        UsageError: the three are not in order.
+    """
+
+    batch_min: int | None = None
+    batch_opt: int | None = None
+    batch_max: int | None = None
+    options: BuildOptions = field(default_factory=BuildOptions)
+
+    def __post_init__(self) -> None:
+        given = [n for n in (self.batch_min, self.batch_opt, self.batch_max) if n is not None]
+        if given != sorted(given):
+            raise UsageError(
+                f"--min-batch, --opt-batch and --max-batch are {', '.join(map(str, given))}: put them in order"
+            )
+
+    def at_batch(self, batch: int) -> BuildOptions:
+        """The options of the engine that is run at a batch."""
+        low, best, high = self.batch_min, self.batch_opt, self.batch_max
+        if low is best is high is None:
+            low = best = high = batch
+        high = high or max(batch, low or 1, best or 1)
+        return replace(self.options, batch_min=low or 1, batch_opt=best or high, batch_max=high)
+
+
+def shape_ranges(
+    least: Sequence[str], most: Sequence[str]
+) -> tuple[tuple[str, tuple[int | None, ...], tuple[int | None, ...]], ...]:
+    """Ranges of inputs from `--min-shape` and `--max-shape`, by input; what is not given is empty.
+
+    Raises:
+        UsageError: one is no shape, or an input is named twice.
+    """
+    lows, highs = (
+        [_shape(text, option) for text in texts]
+        for texts, option in ((least, "--min-shape"), (most, "--max-shape"))
+    )
+    for given, option in ((lows, "--min-shape"), (highs, "--max-shape")):
+        if len(dict(given)) < len(given):
+            raise UsageError(f"{option} names an input twice: give one shape for each")
+    names = dict.fromkeys([*dict(lows), *dict(highs)])
+    return tuple((name, dict(lows).get(name, ()), dict(highs).get(name, ())) for name in names)
 
 
 @dataclass(frozen=True)

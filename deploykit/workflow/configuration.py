@@ -12,8 +12,8 @@ from deploykit.bench.scenario import Policy, Scenario
 from deploykit.errors import UsageError
 from deploykit.graph.precision import AS_IS, is_reduced
 from deploykit.lazy import onnx
-from deploykit.spec import BuildOptions, ModelFile, ModelSpec
-from deploykit.workflow.choices import CalibrationChoice
+from deploykit.spec import ModelFile, ModelSpec
+from deploykit.workflow.choices import CalibrationChoice, EngineChoice
 from deploykit.workflow.plan import Source
 
 
@@ -46,7 +46,7 @@ class ProfileOptions:
         policy: how long to warm up and measure.
         calibration: for precisions that need it.
         data: judge accuracy on this data set; None: on the one the weights were trained on.
-        build: options of the engines.
+        build: what engines are built for.
         timeout_s: kill a row's process after that long.
         roofline: compare rows with the machine's ceilings, which are measured once if they are not known.
         samples: folder that keeps every row's raw samples, made if it is missing; None keeps none.
@@ -64,7 +64,7 @@ class ProfileOptions:
     policy: Policy = field(default_factory=Policy)
     calibration: CalibrationChoice = field(default_factory=CalibrationChoice)
     data: str | None = None
-    build: BuildOptions = field(default_factory=BuildOptions)
+    build: EngineChoice = field(default_factory=EngineChoice)
     timeout_s: float | None = 600.0
     roofline: bool = True
     samples: Path | None = None

@@ -19,7 +19,7 @@ from deploykit.bench.request import AccuracyRequest, WorkerRequest, WorkerResult
 from deploykit.data import open_dataset
 from deploykit.errors import DeploykitError, OutputFailed
 from deploykit.row import Note, Row
-from deploykit.spec import BuildOptions, ModelSpec, Reason
+from deploykit.spec import ModelSpec, Reason
 from deploykit.store import Store, key_of
 from deploykit.text import folder_name
 from deploykit.workflow.build import Built, build_network
@@ -135,13 +135,10 @@ class Profiler:
 
     def _build(self, network: Network, configuration: Configuration, backend: BackendBase) -> Built:
         self.say(f"build {configuration.text}")
-        options = self.options
-        build = BuildOptions(
-            batch_opt=options.build.batch_opt,
-            batch_max=max(options.build.batch_max, *options.batches),
-            compute_capability=options.build.compute_capability,
-        )
-        choice = options.calibration
+        build = self.options.build.at_batch(configuration.batch)
+        if "batch_max" in backend.build_options:
+            build.check_batch(configuration.batch)
+        choice = self.options.calibration
         return build_network(network, configuration.precision, backend, build, choice, self.store)
 
     def _measure(

@@ -17,7 +17,7 @@ from deploykit.backends.building import (
     precision_share,
 )
 from deploykit.errors import MissingDependency, PrecisionMismatch
-from deploykit.spec import BuildOptions, Reason
+from deploykit.spec import BuildOptions, Reason, TensorSpec
 from deploykit.store import Store
 from deploykit.workflow.rows import wider_types_note
 
@@ -26,6 +26,7 @@ class Fake(BackendBase):
     """A builder that computes in what it is told to, whatever the graph says."""
 
     name, target, filename = "fake", "cpu", "engine.bin"
+    build_options = ("batch_opt", "batch_max", "compute_capability")
     emulated: Mapping[str, str] = {"fp16": "fp32"}
 
     def __init__(self, compute_types, reason=None, version="1.0"):
@@ -174,6 +175,34 @@ def test_whatever_shapes_an_engine_is_in_its_key(tiny):
         ),
     ]
     assert all(fields != base for fields in others)
+
+
+def test_options_that_a_backend_does_not_follow_are_neither_in_the_key_nor_given_to_it(
+    tiny, tmp_path
+):
+    given = []
+
+    class Deaf(Fake):
+        build_options = ("batch_max",)
+
+        def build(self, model, options, path):
+            given.append(options)
+            return super().build(model, options, path)
+
+    backend = Deaf({"fp32": ["a"]})
+    sparse = BuildOptions(batch_max=4, sparse=True, timing_cache=False)
+    assert engine_fields(tiny, backend, sparse) == engine_fields(
+        tiny, backend, BuildOptions(batch_max=4)
+    )
+    build_engine(tiny, backend, sparse, Store(tmp_path))
+    assert given == [BuildOptions(batch_max=4)]
+
+
+def test_the_batch_that_a_graph_has_fixed_leaves_its_options_out_of_the_key(tiny):
+    fixed = dataclasses.replace(tiny, inputs=(TensorSpec("image", (2, 3, 16, 16), "float32"),))
+    backend = Fake({})
+    others = BuildOptions(batch_opt=2, batch_max=2)
+    assert engine_fields(fixed, backend, others) == engine_fields(fixed, backend, BuildOptions())
 
 
 def test_the_code_that_builds_and_reads_back_is_in_the_key(tiny, monkeypatch):

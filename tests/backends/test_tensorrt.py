@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -20,6 +21,7 @@ from deploykit.graph.precision import convert
 from deploykit.graph.read_write import open_model
 from deploykit.spec import BuildOptions, Engine, Reason
 from deploykit.store import Store
+from deploykit.workflow.choices import EngineChoice, shape_ranges
 
 
 @pytest.fixture
@@ -107,6 +109,157 @@ def test_symbolic_sizes_beyond_the_batch_are_refused(rtx, save, tmp_path):
     proto.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
     with pytest.raises(UsageError, match="symbolic dimensions beyond the batch"):
         rtx.build(save(proto), BuildOptions(), tmp_path / "engine.plan")
+
+
+def profile_of(backend, model, options, tmp_path, monkeypatch):
+    """Build for real, and note which ranges the optimisation profile was given, by input."""
+    import tensorrt_rtx
+
+    given = {}
+    real = tensorrt_rtx.Builder.create_optimization_profile
+
+    class Profile:
+        """The real profile, which can't be subclassed, behind one that notes."""
+
+        def __init__(self, builder):
+            self.real = real(builder)
+
+        def set_shape(self, name, *shapes):
+            given[name] = shapes
+            self.real.set_shape(name, *shapes)
+
+    add = tensorrt_rtx.IBuilderConfig.add_optimization_profile
+    monkeypatch.setattr(tensorrt_rtx.Builder, "create_optimization_profile", lambda b: Profile(b))
+    monkeypatch.setattr(
+        tensorrt_rtx.IBuilderConfig, "add_optimization_profile", lambda c, p: add(c, p.real)
+    )
+    facts = backend.build(model, options, tmp_path / "engine.plan")
+    return given, facts
+
+
+def test_the_engine_takes_the_batches_that_it_is_built_for(rtx, tiny, tmp_path, monkeypatch):
+    options = EngineChoice().at_batch(16)
+    given, _ = profile_of(rtx, tiny, options, tmp_path, monkeypatch)
+    assert given == {"image": ((16, 3, 16, 16),) * 3}
+    options = EngineChoice(batch_max=8).at_batch(4)
+    monkeypatch.undo()
+    given, _ = profile_of(rtx, tiny, options, tmp_path, monkeypatch)
+    assert given == {"image": ((1, 3, 16, 16), (8, 3, 16, 16), (8, 3, 16, 16))}
+
+
+@pytest.mark.parametrize(
+    ("choice", "batches"),
+    [
+        (EngineChoice(), (4, 4, 4)),
+        (EngineChoice(batch_opt=2), (1, 2, 4)),
+        (EngineChoice(batch_min=2), (2, 4, 4)),
+        (EngineChoice(batch_max=8), (1, 8, 8)),
+        (EngineChoice(2, 3, 8), (2, 3, 8)),
+    ],
+)
+def test_of_the_three_batches_those_not_given_follow_from_what_is_measured(choice, batches):
+    options = choice.at_batch(4)
+    assert (options.batch_min, options.batch_opt, options.batch_max) == batches
+
+
+def test_a_batch_beyond_the_engine_s_is_refused():
+    EngineChoice(batch_max=8).at_batch(8).check_batch(8)
+    with pytest.raises(UsageError, match="batches 1 to 8 don't take batch 16"):
+        EngineChoice(batch_max=8).at_batch(16).check_batch(16)
+
+
+def convolution(tmp_path):
+    """A convolution and a global pool, which take images of any size; written for 32x32."""
+    weight = numpy_helper.from_array(np.ones((4, 3, 3, 3), np.float32), "w")
+    nodes = [
+        helper.make_node("Conv", ["image", "w"], ["a"], "conv", pads=[1, 1, 1, 1]),
+        helper.make_node("GlobalAveragePool", ["a"], ["y"], "pool"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, 32, 32])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4, 1, 1])],
+        [weight],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8),
+        tmp_path / "c.onnx",
+    )
+    return open_model(tmp_path / "c.onnx")
+
+
+def test_sizes_beyond_the_batch_can_have_a_range_around_those_measured(rtx, tmp_path, monkeypatch):
+    shapes = shape_ranges(["image=1x3x16x32"], ["image=1x3x64x48"])
+    model, options = convolution(tmp_path), EngineChoice(batch_max=2)
+    options = dataclasses.replace(options.at_batch(1), shapes=shapes)
+    given, facts = profile_of(rtx, model, options, tmp_path, monkeypatch)
+    assert given == {"image": ((1, 3, 16, 32), (2, 3, 32, 32), (2, 3, 64, 48))}
+    assert facts["compute_types"] == {"fp32": ["conv"]}
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "said"),
+    [
+        ("image=1x3x40x32", "image=1x3x64x64", "dimension 2 is 32, which is not within 40 to 64"),
+        (
+            "other=1x3x16x16",
+            "other=1x3x64x64",
+            "no input 'other' to give a range: the inputs are image",
+        ),
+        ("image=1x3x16", "image=1x3x64", "input image has 4 dimensions, its range 3"),
+    ],
+)
+def test_ranges_that_do_not_fit_the_graph_are_refused(rtx, tmp_path, least, most, said):
+    options = BuildOptions(shapes=shape_ranges([least], [most]))
+    with pytest.raises(UsageError, match=said):
+        rtx.build(convolution(tmp_path), options, tmp_path / "engine.plan")
+    assert not (tmp_path / "engine.plan").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"version_compatible": True}, "does not take --version-compatible"),
+        ({"hardware_compatibility": "ampere+"}, r"does not take --hardware-compatibility ampere\+"),
+        (
+            {"tactic_sources": ("cublas",)},
+            "no tactic source CUBLAS: choose from .*JIT_CONVOLUTIONS",
+        ),
+    ],
+)
+def test_options_that_a_builder_does_not_have_are_errors_though_it_takes_them(
+    rtx, tiny, tmp_path, options, said
+):
+    with pytest.raises(UsageError, match=said) as error:
+        rtx.build(tiny, BuildOptions(**options), tmp_path / "engine.plan")
+    assert "\n" not in str(error.value)
+
+
+def test_options_reach_the_builder(rtx, tiny, tmp_path, monkeypatch):
+    import tensorrt_rtx
+
+    configs = []
+    real = tensorrt_rtx.Builder.create_builder_config
+    monkeypatch.setattr(
+        tensorrt_rtx.Builder,
+        "create_builder_config",
+        lambda builder: configs.append(real(builder)) or configs[-1],
+    )
+    options = BuildOptions(
+        optimization_level=1, workspace_mib=512, sparse=True, tactic_sources=("jit_convolutions",)
+    )
+    rtx.build(tiny, options, tmp_path / "engine.plan")
+    (config,) = configs
+    assert config.builder_optimization_level == 1
+    assert config.get_memory_pool_limit(tensorrt_rtx.MemoryPoolType.WORKSPACE) == 512 * 2**20
+    assert config.get_flag(tensorrt_rtx.BuilderFlag.SPARSE_WEIGHTS)
+    assert config.get_tactic_sources() == 1 << int(tensorrt_rtx.TacticSource.JIT_CONVOLUTIONS)
+
+
+def test_what_the_builder_lacks_room_for_is_told_by_its_own_log(rtx, tiny, tmp_path):
+    with pytest.raises(BuildFailed, match=r"can't build tiny: .*workspace"):
+        rtx.build(tiny, BuildOptions(workspace_mib=1), tmp_path / "engine.plan")
 
 
 def test_a_batch_may_stand_on_any_axis(rtx, save, tmp_path):

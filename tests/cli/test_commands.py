@@ -199,11 +199,54 @@ def test_build_makes_engines_and_finds_them_again(run):
         ("tensorrt-rtx", "fp32"),
         ("tensorrt-rtx", "int8"),
     ]
-    assert not any(e["found"] for e in first)
+    # What shapes TensorRT's engines alone makes no other engine of the same graph for ONNX Runtime.
+    assert not any(e["found"] for e in first if e["builder"] == "tensorrt-rtx")
     second = json.loads(run(*arguments, *targets, "--json").out)
     assert all(e["found"] for e in second)
     assert all(Path(e["path"]).is_file() for e in second)
     assert "found" in run(*arguments, *targets).out
+
+
+def test_the_builder_s_options_are_in_key_and_manifest_of_the_engines_that_they_shape(run):
+    plain = (
+        "build",
+        "lenet5",
+        "--weights",
+        "trained",
+        "--target",
+        "cpu,tensorrt-rtx",
+        "-q",
+        "--json",
+    )
+    options = ("--min-batch", "2", "--max-batch", "6", "--optimization-level", "1", "--sparse")
+    first, second = json.loads(run(*plain).out), json.loads(run(*plain, *options).out)
+    assert second[0]["key"] == first[0]["key"]
+    assert second[1]["key"] != first[1]["key"]
+    said = {name: value for name, value in second[1]["options"].items() if value}
+    assert said == {
+        "batch_min": 2,
+        "batch_opt": 6,
+        "batch_max": 6,
+        "optimization_level": 1,
+        "sparse": True,
+        "timing_cache": True,
+    }
+    batches = [first[1]["options"][f"batch_{name}"] for name in ("min", "opt", "max")]
+    assert batches == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--min-batch", "4", "--opt-batch", "2"), "are 4, 2: put them in order"),
+        (("--min-shape", "1xZ"), "--min-shape takes NAME=1x3x320x320"),
+        (("--max-shape", "a=1x2", "--max-shape", "a=1x3"), "--max-shape names an input twice"),
+    ],
+)
+def test_what_engines_are_to_be_built_for_is_checked_before_any_work(run, options, said):
+    ended = run("build", "lenet5", "--target", "tensorrt-rtx", *options)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
 
 
 def test_build_leaves_out_what_a_target_has_no_recipe_for(run):
