@@ -89,7 +89,12 @@ def macs_of_a_run(path: Path) -> int:
     return total
 
 
-@settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=5,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
 @given(kinds=st.lists(KINDS, min_size=1, max_size=4), seed=st.integers(0, 99))
 def test_counts_of_module_graph_and_run_agree(kinds: list[str], seed: int) -> None:
     torch.manual_seed(seed)
