@@ -110,13 +110,19 @@ def raise_failure(code: int, call: str, text: str) -> NoReturn:
         UsageError: there is no such device.
         DeviceMemoryExhausted, BuildFailed: everything else.
     """
-    kind, advice = _REMEDIES.get(code, (BuildFailed, ""))
-    if code in _FATAL:
-        advice = _RUN_AGAIN
-    elif code in _CAPTURE:
-        advice = "this engine can't be captured as a CUDA graph; leave out --cuda-graph"
+    kind = _REMEDIES[code][0] if code in _REMEDIES else BuildFailed
     said = f"{call} answered error {code}, {one_line(text, 120)}"
-    raise kind(f"{advice} ({said})" if advice else f"CUDA failed: {said}; see nvidia-smi and dmesg")
+    known = advice(code)
+    raise kind(f"{known} ({said})" if known else f"CUDA failed: {said}; see nvidia-smi and dmesg")
+
+
+def advice(code: int) -> str:
+    """What an error number means to a user and what to do about it."""
+    if code in _FATAL:
+        return _RUN_AGAIN
+    if code in _CAPTURE:
+        return "this engine can't be captured as a CUDA graph; leave out --cuda-graph"
+    return _REMEDIES[code][1] if code in _REMEDIES else ""
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 #: What the name of every device of the double begins with; `report` refuses rows with it.
 DEVICE_NAME = "CUDA double (simulated, no GPU)"
@@ -61,6 +63,7 @@ class DeviceFacts:
     power_mw: int = 50_000
     persistence: bool = True
     others: list[int] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)  # UUIDs of its parts under MIG
 
 
 @dataclass
@@ -74,7 +77,8 @@ class Settings:
         fail: error number by the name of a function of the runtime or driver, answered from call `fail_after` on.
         fail_after: calls that still succeed, by name of the function.
         gone_after: calls of any function after which the driver is gone; None is never.
-        nvml: "ok", "denied" or "missing".
+        nvml: "ok", "denied" (no permission) or "missing" (no library).
+        nvml_fail: error number by the name of a function of NVML.
     """
 
     devices: list[DeviceFacts] = field(default_factory=lambda: [DeviceFacts()])
@@ -84,6 +88,7 @@ class Settings:
     fail_after: dict[str, int] = field(default_factory=dict)
     gone_after: int | None = None
     nvml: str = "ok"
+    nvml_fail: dict[str, int] = field(default_factory=dict)
 
     def visible(self) -> list[DeviceFacts]:
         """The devices that CUDA_VISIBLE_DEVICES leaves, in its order."""
@@ -102,7 +107,11 @@ class Settings:
         return found
 
     def to_environment(self) -> dict[str, str]:
-        return {_SETTINGS: json.dumps(asdict(self))}
+        """Variables under which child processes find this double: Python imports `startup/sitecustomize.py` first."""
+        before = os.environ.get("PYTHONPATH", "")
+        startup = str(Path(__file__).parent / "startup")
+        paths = [startup, *(p for p in before.split(os.pathsep) if p and p != startup)]
+        return {_SETTINGS: json.dumps(asdict(self)), "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def settings_of_environment() -> Settings | None:
@@ -130,6 +139,8 @@ class _Block:
     alive: bool = True
 
     def view(self, address: int, nbytes: int) -> np.ndarray:
+        import numpy as np  # child processes that only ask for devices do without
+
         offset = address - self.address
         return np.frombuffer(self.data, np.uint8, nbytes, offset)
 
@@ -247,6 +258,7 @@ class Cuda:
 
     def _offence(self, text: str) -> Offence:
         self.offences.append(text)
+        log(text)
         return Offence(text)
 
     def _enqueue(self, stream: int, work: _Work) -> None:
@@ -538,6 +550,17 @@ def _poisoned(nbytes: int) -> Any:
     return data
 
 
+#: File to which child processes write their offences.
+LOG = "CUDA_DOUBLE_LOG"
+
+
+def log(text: str) -> None:
+    """Note an offence where a test of child processes finds it."""
+    if path := os.environ.get(LOG):
+        with Path(path).open("a") as file:
+            file.write(f"{text}\n")
+
+
 #: The double of this process, once it is installed.
 current: Cuda | None = None
 _kept: list[Any] = []
@@ -558,6 +581,7 @@ def install(settings: Settings | None = None) -> Cuda:
     if "cuda.bindings.runtime" in sys.modules:
         raise RuntimeError("install the double before cuda.bindings.runtime is imported")
     from cuda.bindings import cyruntime
+    from cuda_double.libraries import replace_libraries
 
     double = Cuda(settings)
     table = cyruntime.__pyx_capi__
@@ -565,6 +589,7 @@ def install(settings: Settings | None = None) -> Cuda:
         if name not in _REAL:
             table[name] = _capsule(name, table[name], double)
     current = double
+    replace_libraries(lambda: double.settings)
     return double
 
 
