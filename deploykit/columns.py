@@ -174,6 +174,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("metric_low", FLOAT, MEASURED, "lower end of its 95% bootstrap interval over images", added=6),
     Column("metric_high", FLOAT, MEASURED, "upper end", added=6),
     Column("metric_fp32", FLOAT, MEASURED, "the same of the fp32 network on the same images", added=6),
+    Column("gpu", TEXT, FACT,
+           "the NVIDIA device: its number, UUID, compute capability, memory, driver and MIG", added=7),
 )
 # fmt: on
 

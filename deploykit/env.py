@@ -15,12 +15,13 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from deploykit.cuda import devices
 from deploykit.lazy import metadata
 
 #: Distributions whose versions can shape a number.
 PACKAGES = (
     "deploykit torch onnx onnxscript onnxruntime onnxruntime-gpu tensorrt tensorrt-rtx pycuda cuda-bindings "
-    "openvino numpy pandas safetensors torchvision timm"
+    "nvidia-ml-py openvino numpy pandas safetensors torchvision timm"
 ).split()
 
 _ROOT = Path("/")
@@ -187,12 +188,8 @@ def memory_mib() -> int | None:
 
 
 def gpu_names() -> list[str]:
-    """The NVIDIA devices that the driver shows, without loading any library."""
-    names = []
-    for info in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
-        lines = (_read(str(info)) or "").splitlines()
-        names += [ln.partition(":")[2].strip() for ln in lines if ln.startswith("Model:")]
-    return names
+    """The NVIDIA devices that CUDA shows to this process and those it starts, in its order."""
+    return [gpu.name for gpu in devices.find().gpus]
 
 
 @cache
@@ -204,7 +201,7 @@ def machine() -> dict[str, Any]:
         "features": cpu_features(),
         "cores": usable_cores(),
         "memory_gib": round((memory_mib() or 0) / 1024),
-        "gpus": gpu_names(),
+        "gpus": [gpu.name for gpu in devices.of_machine().gpus],
         "system": platform.system(),
     }
 
@@ -230,6 +227,8 @@ def capture() -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "gpus": [vars(gpu) for gpu in devices.of_machine().gpus],
+        "gpu_driver": devices.of_machine().driver_text,
         "turbo": _read("/sys/devices/system/cpu/intel_pstate/no_turbo"),
         "packages": {name: v for name in PACKAGES if (v := package_version(name)) is not None},
     }

@@ -9,11 +9,16 @@ import cuda_double
 import pytest
 from hypothesis import settings
 
+from deploykit import env
+from deploykit.cuda import devices
 from deploykit.store import Store
 
 # The first example imports what the later ones find imported; no test is about time.
 settings.register_profile("deploykit", deadline=None)
 settings.load_profile("deploykit")
+
+# Whoever imports CUDA's bindings first, all tests of a process have the double under them.
+cuda_double.install_on_import(cuda_double.no_driver())
 
 
 @pytest.fixture(scope="session")
@@ -32,13 +37,35 @@ def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture
-def cuda() -> Iterator[cuda_double.Cuda]:
-    """A simulated device under the real cuda-bindings; a test that leaks there, or does wrong, fails."""
+def cuda(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[cuda_double.Cuda]:
+    """A simulated device, here and in child processes; a test that leaks there, or does wrong, fails.
+
+    `show` changes what it shows and how it fails.
+    """
     double = cuda_double.install(cuda_double.Settings())
     double.reset()
+    offences = tmp_path / "offences-on-the-device"
+    monkeypatch.setenv(cuda_double.LOG, str(offences))
+    monkeypatch.setenv(devices.VISIBLE, "")  # so that what a test makes of it is undone
+    monkeypatch.delenv(devices.VISIBLE)
+
+    def forget() -> None:
+        devices.forget()
+        for known in (env.machine, env.env_id, env.device_name):
+            known.cache_clear()
+
+    def show(settings: cuda_double.Settings) -> None:
+        forget()
+        double.settings = settings
+        for name, value in settings.to_environment().items():
+            monkeypatch.setenv(name, value)
+
+    double.show = show
+    show(double.settings)
     yield double
     left = [*double.offences, *(f"leaked {one}" for one in double.leaks())]
-    # The rest of this process has no driver, as the real bindings would find.
+    left += offences.read_text().splitlines() if offences.exists() else []
     double.reset()
-    double.settings = cuda_double.Settings(devices=[], driver_cuda=0)
+    double.settings = cuda_double.no_driver()
+    forget()
     assert left == []

@@ -261,6 +261,10 @@ class BackendBase(ABC):
                 f"{self.name} has no {name} pass, it runs {FORWARD} only: use --backend {others}"
             )
 
+    def on_gpu(self) -> bool:
+        """Whether its engines run on an NVIDIA device here."""
+        return False
+
     def host(self) -> str | None:
         """What engines are specific to beside the builder; part of their key. None where nothing is."""
         return None

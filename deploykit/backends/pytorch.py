@@ -38,11 +38,14 @@ class TorchEager(BackendBase):
 
     def device(self) -> str | Reason:
         """The first NVIDIA device where PyTorch sees one, else the processor."""
-        if env.gpu_names():  # torch takes seconds to import, and can see none without a driver
-            self.prepare()
-            if torch.cuda.is_available():
-                return torch.cuda.get_device_name(0)
-        return env.device_name()
+        return torch.cuda.get_device_name(0) if self.on_gpu() else env.device_name()
+
+    def on_gpu(self) -> bool:
+        """Whether PyTorch sees an NVIDIA device; it takes seconds to import, and can see none that CUDA doesn't."""
+        if not env.gpu_names():
+            return False
+        self.prepare()
+        return torch.cuda.is_available()
 
     def version(self) -> str:
         """The installed version, from package metadata."""

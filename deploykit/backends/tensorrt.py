@@ -19,6 +19,7 @@ from typing import Any
 from deploykit import env
 from deploykit.backends.base import BackendBase, SessionBase
 from deploykit.backends.tensorrt_layers import FLOAT_OR_QUANTISED, compute_types, parse_layers
+from deploykit.cuda import devices
 from deploykit.errors import BuildFailed, MissingDependency, UsageError, one_line
 from deploykit.graph.element_types import typed_products
 from deploykit.graph.inputs import dims_of, is_free
@@ -30,11 +31,6 @@ from deploykit.lazy import install_line, onnx
 from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason
 from deploykit.text import folder_name
 from deploykit.writing import write_atomic
-
-_NO_DEVICE = Reason(
-    "no NVIDIA GPU here", "run the engine on a machine with one and its driver", missing="device"
-)
-
 
 #: `hardware_compatibility` of `BuildOptions`, by the names of TensorRT's enumeration.
 HARDWARE_COMPATIBILITY = {
@@ -70,14 +66,25 @@ class TensorRTBackend(BackendBase):
         """None where engines can be built here; see `BackendBase.available`."""
         if env.package_version(self._distribution) is None:
             return Reason(f"{self._distribution} is not installed", self._remedy)
-        if not self._builds_without_device and not env.gpu_names():
-            return _NO_DEVICE
+        device = self.device()
+        if not self._builds_without_device and isinstance(device, Reason):
+            return device
         return None
 
     def device(self) -> str | Reason:
         """The first NVIDIA device, or why engines can't run here."""
         names = env.gpu_names()
-        return names[0] if names else _NO_DEVICE
+        if not names:
+            return devices.find().problem or devices.NO_DEVICE
+        return devices.find().too_old(self._cuda_major()) or names[0]
+
+    def on_gpu(self) -> bool:
+        """Always."""
+        return True
+
+    def _cuda_major(self) -> int:
+        """The major version of CUDA that its bindings are made for; 0 where they are not installed."""
+        return int((env.package_version("cuda-bindings") or "0").partition(".")[0])
 
     def version(self) -> str:
         """The installed version, from package metadata."""

@@ -8,6 +8,7 @@ import click
 
 from deploykit.cli.groups import (
     conversion_options,
+    device_option,
     engine_options,
     network_options,
     quiet_option,
@@ -37,6 +38,7 @@ from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 @network_options
 @conversion_options
 @engine_options
+@device_option
 @store_option
 @output_options()
 @quiet_option

@@ -110,6 +110,24 @@ def check_multipliers(alpha: tuple[float, ...], rho: tuple[Fraction, ...]) -> No
         raise UsageError("--alpha and --rho need at least one number, such as --alpha 1,0.5")
 
 
+def _select(context: click.Context, _: click.Parameter, index: int | None) -> None:
+    """Leave one device to this command and to the processes that it starts."""
+    if index is not None and not context.resilient_parsing:
+        from deploykit.cuda.devices import select
+
+        select(index)
+
+
+#: What it does is done before the command begins, so that the command receives nothing.
+device_option = click.option(
+    "--device",
+    type=click.IntRange(0),
+    metavar="N",
+    expose_value=False,
+    callback=_select,
+    help="Of several GPUs, by their numbers in `deploykit doctor`.",
+)
+
 _CALIBRATION = (
     click.option(
         "--data",

@@ -10,7 +10,13 @@ from typing import Any
 
 import click
 
-from deploykit.cli.groups import calibration_options, network_options, quiet_option, store_option
+from deploykit.cli.groups import (
+    calibration_options,
+    device_option,
+    network_options,
+    quiet_option,
+    store_option,
+)
 from deploykit.cli.library import artifacts, backends, display, progress, report, workflow
 from deploykit.cli.options import PERCENT, group
 from deploykit.cli.outputs import Outputs, csv_report, output_options
@@ -58,6 +64,7 @@ def goal_options(max_accuracy_drop: float | None, min_snr_db: float | None) -> G
 @network_options
 @calibration_options
 @output_options(csv="Write the rows; - for stdout.")
+@device_option
 @store_option
 @quiet_option
 def command(

@@ -13,6 +13,7 @@ import click
 from deploykit.bench.scenario import Constraint, Policy
 from deploykit.cli.groups import (
     conversion_options,
+    device_option,
     engine_options,
     network_options,
     quiet_option,
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
 @conversion_options
 @engine_options
 @output_options(csv="Write the report; - for stdout.")
+@device_option
 @store_option
 @quiet_option
 def command(

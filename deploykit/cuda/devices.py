@@ -1,9 +1,9 @@
 """Which NVIDIA devices there are, and what each does while something runs on it.
 
-`find` asks the driver's own library, in a child process: the parent never holds a context, and what the library does
-to a process stays there. It needs no package, sees what CUDA sees (CUDA_VISIBLE_DEVICES, parts of a device under MIG,
-WSL2) and in CUDA's order. Clocks, temperature, power and who else is on a device are NVML's, by `nvidia-ml-py`, which
-asks the driver without a context; what it does not tell is None, with the reason.
+`find` asks the driver's own library, in a child process: the parent never holds a context, and what the library
+does to a process stays there. It needs no package, and sees what CUDA sees, in CUDA's order (CUDA_VISIBLE_DEVICES,
+parts of a device under MIG, WSL2). Clocks, temperature, power and who else is on a device are NVML's, which
+`nvidia-ml-py` asks without a context; what it does not tell is None.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -78,6 +79,19 @@ class Found:
     driver_cuda: int = 0
     problem: Reason | None = None
 
+    def describe(self, gpu: Gpu) -> str:
+        """A device in one line, as the `gpu` column has it."""
+        return ", ".join(
+            [
+                f"device {gpu.index}",
+                gpu.uuid,
+                f"compute capability {gpu.compute_capability}",
+                f"{gpu.memory_mib} MiB",
+                self.driver_text,
+                "a part under MIG" if gpu.mig else "no MIG",
+            ]
+        )
+
     @property
     def driver_text(self) -> str:
         """The driver in words, such as "driver 580.95.05 (CUDA 13.0)"; empty where there is none."""
@@ -129,14 +143,16 @@ def _find(visible: str | None) -> Found:
         text = f"the NVIDIA driver did not answer in {_PATIENCE_S:g} s"
         return _problem(text, "see nvidia-smi and dmesg, and reboot if they hang")
     except subprocess.CalledProcessError as error:
-        said = one_line((error.stderr or "").strip().rpartition("\n")[2] or error, 120)
+        status = error.returncode
+        ended = signal.Signals(-status).name if status < 0 else f"status {status}"
+        said = one_line((error.stderr or "").strip().rpartition("\n")[2] or ended, 120)
         return _problem(f"asking the NVIDIA driver failed ({said})", "see nvidia-smi and dmesg")
     except (json.JSONDecodeError, IndexError):
         return _problem("the NVIDIA driver's answer is unreadable", "see nvidia-smi and dmesg")
-    code = told["error"]
     problem = None
-    if code:
-        problem = Reason(f"no GPU can be used: {advice(code)}", f"CUDA error {code}", "device")
+    if number := told["error"]:
+        said = advice(number) or "see nvidia-smi and dmesg"
+        problem = Reason(f"no GPU can be used: {said}", f"CUDA error {number}", "device")
     gpus = tuple(Gpu(**one) for one in told["gpus"])
     return Found(gpus, told["driver"], told["driver_cuda"], problem)
 
@@ -145,13 +161,9 @@ def _problem(text: str, remedy: str) -> Found:
     return Found(problem=Reason(text, remedy, missing="device"))
 
 
-#: What CUDA showed before a device was chosen here: the machine's, whichever of them is used.
-_before: Found | None = None
-
-
 def of_machine() -> Found:
     """The devices that CUDA showed to this process before `select` left one of them."""
-    return _before or find()
+    return find() if _before is None else _before[0]
 
 
 def select(index: int) -> Gpu:
@@ -173,19 +185,21 @@ def select(index: int) -> Gpu:
     if not 0 <= index < len(found.gpus):
         shown = ", ".join(f"{gpu.index} is {gpu.name}" for gpu in found.gpus)
         raise UsageError(f"--device {index}: no GPU of that number is visible to CUDA ({shown})")
-    named = os.environ.get(VISIBLE) if _before is None else _shown_before
-    token = str(index) if named is None else named.split(",")[index].strip()
-    _keep(found, named)
-    os.environ[VISIBLE] = token
+    named = os.environ.get(VISIBLE) if _before is None else _before[1]
+    _before = found, named
+    os.environ[VISIBLE] = str(index) if named is None else named.split(",")[index].strip()
     return found.gpus[index]
 
 
-_shown_before: str | None = None
+#: The devices that CUDA showed before one was chosen here, and CUDA_VISIBLE_DEVICES at the time.
+_before: tuple[Found, str | None] | None = None
 
 
-def _keep(found: Found, named: str | None) -> None:
-    global _before, _shown_before
-    _before, _shown_before = found, named
+def forget() -> None:
+    """Ask the driver anew, and take no device for chosen."""
+    global _before
+    _before = None
+    _find.cache_clear()
 
 
 def selected() -> Gpu | None:

@@ -25,9 +25,32 @@ from deploykit.report import STDOUT
 from deploykit.row import STATUSES, Note, Row, findings_in, text_of
 from deploykit.writing import output_errors, write_atomic
 
+#: What a device that only plays one has in its name.
+SIMULATED = "(simulated"
+
+
+def refuse_simulated(cells: Mapping[str, Any], place: str = "a row") -> None:
+    """Refuse a row of a simulated device, whose numbers are no measurements.
+
+    Raises:
+        UsageError: it is one.
+    """
+    device = cells.get("device")
+    if device and SIMULATED in str(device):
+        raise UsageError(
+            f"{place} is of the simulated device {device!r}, whose numbers are no measurements: no report takes it"
+        )
+
 
 def to_csv(rows: Iterable[Mapping[str, Any]], names: Sequence[str] = NAMES) -> str:
-    """Rows as CSV text with a header; blanks where a row has no value."""
+    """Rows as CSV text with a header; blanks where a row has no value.
+
+    Raises:
+        UsageError: a row is of a simulated device.
+    """
+    rows = list(rows)
+    for row in rows:
+        refuse_simulated(row)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
@@ -211,8 +234,10 @@ def row_of(cells: Mapping[str, Any], place: str = "a row") -> Row:
     """A row from cells, text or the numbers that a data frame made of them; other columns are left out.
 
     Raises:
-        UsageError: a cell holds another type than its column, told with its place.
+        UsageError: a cell holds another type than its column, told with its place, or the row is of a simulated
+            device.
     """
+    refuse_simulated(cells, place)
     values = {
         name: _value(name, cell, place)
         for name, cell in cells.items()

@@ -18,6 +18,7 @@ from deploykit.spec import Reason
 from deploykit.workflow.configuration import Configuration
 from deploykit.workflow.plan import is_file, plan
 from deploykit.workflow.profile import Profiler
+from deploykit.workflow.rows import gpu_cells
 
 #: What an option set may change, and how its text becomes a value.
 OPTIONS = ("precision", "backend", "batch", "threads", "streams")
@@ -145,11 +146,14 @@ def compare_sides(
         base, request, threshold=threshold, budget_s=budget_s, timeout_s=limit_s
     )
     rows = []
-    for row, result, role in ((base_row, comparison.a, "base"), (head_row, comparison.b, "judged")):
+    for row, result, side, role in (
+        (base_row, comparison.a, base, "base"),
+        (head_row, comparison.b, request, "judged"),
+    ):
         done = {"status": "ok", "timestamp": datetime.now(UTC).isoformat(timespec="seconds")}
         rows.append(
             row.plus(
-                {**result.columns, **done},
+                {**result.columns, **done, **gpu_cells(get(side.backend))},
                 [Note("compared", f"interleaved, {role}: {sentence(comparison)}"), *result.notes],
                 findings=result.findings,
             )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from deploykit import backends, env
 from deploykit.bench.roofline import stored_ceilings
 from deploykit.bench.scenario import Scenario
+from deploykit.cuda import devices
 from deploykit.lazy import install_line
 from deploykit.row import Finding, Note
 from deploykit.spec import Reason
@@ -50,6 +51,7 @@ def examine() -> list[Check]:
                 "no int8 dot-product instructions: int8 may be slower than fp32",
             )
         )
+    checks += _gpus()
     checks += [Check("cores", "note", remark) for remark in core_remarks()]
     checks += _ceilings()
     for what, distribution, extra in _EXTRAS:
@@ -63,6 +65,16 @@ def examine() -> list[Check]:
     for name in backends.names():
         checks += _backend(name)
     return checks
+
+
+def _gpus() -> list[Check]:
+    """Each NVIDIA device that CUDA shows, by the number that --device takes, or why there is none."""
+    found = devices.find()
+    if found.problem is not None:
+        return [Check("GPU", "note", found.problem.text, found.problem.remedy)]
+    return [
+        Check(f"GPU {gpu.index}", "ok", f"{gpu.name}, {found.describe(gpu)}") for gpu in found.gpus
+    ]
 
 
 def _ceilings() -> list[Check]:

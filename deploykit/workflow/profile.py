@@ -44,6 +44,7 @@ from deploykit.workflow.rows import (
     count_notes,
     emulated_note,
     engine_cells,
+    gpu_cells,
     network_cells,
     out_of_range_note,
     rounding_note,
@@ -182,7 +183,7 @@ class Profiler:
             *core_notes(configuration.scenario),
         ]
         row = row.plus(
-            {"status": "ok", "device": device, "boundary": "end_to_end"}
+            {"status": "ok", "device": device, "boundary": "end_to_end", **gpu_cells(backend)}
             | {name: value for name, value in result.columns.items() if value is not None},
             [note for note in notes if note is not None],
             findings=(*result.findings, *core_findings(configuration.scenario)),

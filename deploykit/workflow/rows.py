@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from deploykit import codec, env
-from deploykit.backends import get
+from deploykit.backends import BackendBase, get
 from deploykit.backends.building import precision_share
 from deploykit.bench.feeds import fixed_batch
 from deploykit.bench.roofline import Ceilings, bound, ceilings
 from deploykit.bench.scenario import Scenario
 from deploykit.code_digest import code_digest
 from deploykit.columns import SCHEMA_VERSION
+from deploykit.cuda import devices
 from deploykit.errors import DeploykitError, MissingDependency
 from deploykit.graph.traffic import Traffic, traffic
 from deploykit.graph.values import inputs_text
@@ -88,6 +89,12 @@ def count_notes(network: Network) -> list[Note]:
         text = f"macs, gflops and roofline are blank: {network.facts['macs']:,} MACs and those of {names}"
         return [Note("missing", f"{text} ({remarks})" if remarks else text)]
     return [Note("counted", remarks)] if remarks else []
+
+
+def gpu_cells(backend: BackendBase) -> dict[str, Any]:
+    """The NVIDIA device that a backend's engines run on here; nothing for those on the processor."""
+    gpu = devices.selected() if backend.on_gpu() else None
+    return {} if gpu is None else {"gpu": devices.find().describe(gpu)}
 
 
 def engine_cells(engine: Engine, precision: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import bisect
 import ctypes
+import importlib.abc
 import itertools
 import json
 import os
@@ -107,11 +108,16 @@ class Settings:
         return found
 
     def to_environment(self) -> dict[str, str]:
-        """Variables under which child processes find this double: Python imports `startup/sitecustomize.py` first."""
+        """Variables by which child processes find this double: Python runs `startup/sitecustomize.py` first."""
         before = os.environ.get("PYTHONPATH", "")
         startup = str(Path(__file__).parent / "startup")
         paths = [startup, *(p for p in before.split(os.pathsep) if p and p != startup)]
         return {_SETTINGS: json.dumps(asdict(self)), "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def no_driver() -> Settings:
+    """What the real bindings and libraries find where there is no driver."""
+    return Settings(devices=[], driver_cuda=0)
 
 
 def settings_of_environment() -> Settings | None:
@@ -174,7 +180,10 @@ class Cuda:
         settings: what it shows and how it fails; may be changed while it is used.
         offences: what was done wrong, in order.
         calls: names of the functions called, in order.
+        show: set by the tests' fixture: change the settings here and in child processes.
     """
+
+    show: Callable[[Settings], None]
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
@@ -552,11 +561,12 @@ def _poisoned(nbytes: int) -> Any:
 
 #: File to which child processes write their offences.
 LOG = "CUDA_DOUBLE_LOG"
+in_child = False
 
 
 def log(text: str) -> None:
     """Note an offence where a test of child processes finds it."""
-    if path := os.environ.get(LOG):
+    if in_child and (path := os.environ.get(LOG)):
         with Path(path).open("a") as file:
             file.write(f"{text}\n")
 
@@ -565,6 +575,23 @@ def log(text: str) -> None:
 current: Cuda | None = None
 _kept: list[Any] = []
 _REAL = ("cudaGetErrorString", "cudaGetErrorName")  # tables of text that need no driver
+
+
+class _BeforeTheBindings(importlib.abc.MetaPathFinder):
+    """Installs the double when the bindings are first imported, by whomever: PyTorch does, too."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        if name == "cuda.bindings.runtime" and self in sys.meta_path:
+            sys.meta_path.remove(self)
+            install(self.settings)
+
+
+def install_on_import(settings: Settings) -> None:
+    """Install the double before `cuda.bindings.runtime` is first imported; processes that don't, pay nothing."""
+    sys.meta_path.insert(0, _BeforeTheBindings(settings))
 
 
 def install(settings: Settings | None = None) -> Cuda:
@@ -581,6 +608,7 @@ def install(settings: Settings | None = None) -> Cuda:
     if "cuda.bindings.runtime" in sys.modules:
         raise RuntimeError("install the double before cuda.bindings.runtime is imported")
     from cuda.bindings import cyruntime
+
     from cuda_double.libraries import replace_libraries
 
     double = Cuda(settings)

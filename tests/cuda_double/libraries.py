@@ -1,4 +1,4 @@
-"""The two libraries of the driver that are asked without its bindings: libcuda, which devices there are, and NVML."""
+"""The driver's libraries that are asked without bindings: libcuda, which devices there are, and NVML."""
 
 # ruff: noqa: N802 (CUDA calls its functions so)
 from __future__ import annotations
