@@ -1,40 +1,52 @@
-"""Our int8 beside that of ONNX Runtime's own quantiser, on files: how near to fp32, and how fast.
+"""Our int8 beside that of ONNX Runtime's own quantiser, on networks of others: how near to fp32, and how fast.
 
-    python -m benchmarks.int8_peers FILE.onnx[:1x3x320x320]...
+    python -m benchmarks.int8_peers [NETWORK | FILE.onnx[:1x3x320x320]]... [--no-latency] [--csv FILE]
 
-Both get the same float graph and the same images to calibrate on; other images, of the same kind, are compared on.
-Theirs is `quantize_static` with Q/DQ, weights per channel and its own preparation. SNR is that of the worst output,
-in dB; both engines take turns for the latency, whose ratio is ours over theirs.
+A network is one of studies/wild.toml; all that are float there if none is named. Both sides get the same float
+graph and the same images to calibrate on; other images, of the same kind, are compared on. Theirs is
+`quantize_static` with Q/DQ, weights per channel and its own preparation. SNR is that of the worst output, in dB;
+both engines take turns for the latency, whose ratio is ours over theirs. With --csv the rows go into that file,
+where those of other networks stay.
 """
 
 from __future__ import annotations
 
+import argparse
 import logging
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
+from deploykit import env
 from deploykit.backends.onnxruntime import OnnxRuntimeSession
 from deploykit.errors import DeploykitError
 from deploykit.graph.normalise import raise_opset
 from deploykit.graph.precision import convert
 from deploykit.graph.precision.int8_cpu import OPSET_PER_CHANNEL
 from deploykit.graph.read_write import read_model, save_model
-from deploykit.spec import InputChoice, ModelFile, OnnxModel
+from deploykit.report.csv import CsvReport, read_cells
+from deploykit.spec import InputChoice, ModelFile
 from deploykit.stats import paired_ratio
 from deploykit.store import Store
 from deploykit.workflow.calibration import calibration_of
 from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.network import Network, obtain_network
+from deploykit.workflow.variants import input_dims, input_shapes
+from deploykit.workflow.variants import input_values as values_of
+from studies import wild
 
 THREADS = 1
 #: Images to calibrate on, and to compare on.
-CALIBRATED, COMPARED = 8, 4
+CALIBRATED, COMPARED = 8, 8
 ROUNDS, RUNS = 10, 3
+
+#: Of the report; "images" are those to calibrate on and those to compare on.
+COLUMNS = (
+    "network snr_db peer_snr_db latency_p50_ms peer_latency_p50_ms latency_ratio images note env_id"
+).split()
 
 Feeds = dict[str, np.ndarray]
 
@@ -44,8 +56,7 @@ def _feeds(network: Network, seed: int, count: int) -> list[Feeds]:
     inputs = network.model.inputs
     made: list[Feeds] = []
     choice = CalibrationChoice(synthetic=True, seed=seed, images=count)
-    for batch in calibration_of(network, choice).images():
-        arrays = batch if isinstance(batch, Mapping) else {inputs[0].name: batch}
+    for arrays in calibration_of(network, choice).feeds([spec.name for spec in inputs]):
         if len(inputs) == 1 and inputs[0].batch_axis in (0, None):
             size = len(next(iter(arrays.values())))
             made += [{name: a[i : i + 1] for name, a in arrays.items()} for i in range(size)]
@@ -134,50 +145,78 @@ def _latencies_ms(ours: Path, theirs: Path, feeds: Feeds) -> tuple[list[float], 
     return taken[0][1:], taken[1][1:]
 
 
-def compare(text: str, store: Store) -> Iterator[str]:
-    """The table's line of one file."""
-    name, _, size = text.partition(":")
-    dims = tuple(None if n in ("", "?") else int(n) for n in size.split("x")) if size else ()
-    choice = InputChoice(shapes=(("", dims),)) if dims else InputChoice()
-    label = Path(name).stem[:32]
-    try:
-        network = obtain_network(ModelFile(Path(name), choice), store)
-        images = _feeds(network, 0, CALIBRATED)
-        with tempfile.TemporaryDirectory() as folder:
-            yield _line(label, network.model, network, images, Path(folder))
-    except DeploykitError as error:
-        yield f"{label:32} {error}"
-
-
-def _line(label: str, model: OnnxModel, network: Network, images: list[Feeds], folder: Path) -> str:
-    calibration = calibration_of(network, CalibrationChoice(synthetic=True, images=CALIBRATED))
-    ours = convert(model, "int8", "cpu", folder / "ours.onnx", calibration).path
-    unseen = _feeds(network, 1, COMPARED)
-    reference = _outputs(model.path, unseen)
-    snr = _snr_db(reference, _outputs(ours, unseen))
-    try:
-        theirs = _theirs(model.path, folder, images)
-        other = _snr_db(reference, _outputs(theirs, unseen))
-    except Exception as error:
-        reason = " ".join(str(error).split())[:80]
-        return f"{label:32} {snr:8.1f} {'–':>8}  theirs fails: {reason}"
-    mine, peer = _latencies_ms(ours, theirs, unseen[0])
-    ratio = paired_ratio(peer, mine)
-    return (
-        f"{label:32} {snr:8.1f} {other:8.1f} {np.median(mine):9.3f} {np.median(peer):9.3f} "
-        f"{ratio.ratio:6.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
+def _choice(options: Sequence[str]) -> InputChoice:
+    """The inputs that options of the command line say."""
+    said: dict[str, list[str]] = {"--shape": [], "--dim": [], "--input": []}
+    for option, value in zip(options[::2], options[1::2], strict=True):
+        said[option].append(value)
+    return InputChoice(
+        input_shapes(said["--shape"]), input_dims(said["--dim"]), values_of(said["--input"])
     )
 
 
-def main() -> None:
-    """Print the table for the files named on the command line."""
-    sys.stdout.write(f"{'network':32} {'SNR dB':>8} {'theirs':>8} {'ms':>9} {'theirs':>9}  ratio\n")
+def sources(names: Sequence[str], cache: Path) -> Iterator[tuple[str, ModelFile]]:
+    """What is meant by the names on the command line: a label and the file with its inputs."""
+    known = {one.name: one for one in wild.networks()}
+    for name in names or [n for n, one in known.items() if "int8" in one.precisions]:
+        if name in known:
+            cache.mkdir(exist_ok=True)
+            path = wild.fetch(known[name], cache)
+            yield name, ModelFile(path, _choice(known[name].options))
+        else:
+            path_text, _, size = name.partition(":")
+            choice = _choice(["--shape", size] if size else [])
+            yield Path(path_text).stem[:32], ModelFile(Path(path_text), choice)
+
+
+def compare(label: str, source: ModelFile, store: Store, *, latency: bool) -> dict[str, str]:
+    """The row of one network."""
+    row = {"network": label, "env_id": env.env_id(), "images": f"{CALIBRATED}+{COMPARED}"}
     with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder))
-        for text in sys.argv[1:]:
-            for line in compare(text, store):
-                sys.stdout.write(line + "\n")
-                sys.stdout.flush()
+        try:
+            network = obtain_network(source, store)
+            calibration = calibration_of(
+                network, CalibrationChoice(synthetic=True, images=CALIBRATED)
+            )
+            model = network.model
+            ours = convert(model, "int8", "cpu", Path(folder) / "ours.onnx", calibration).path
+        except DeploykitError as error:
+            return {**row, "note": str(error)}
+        images, unseen = _feeds(network, 0, CALIBRATED), _feeds(network, 1, COMPARED)
+        reference = _outputs(model.path, unseen)
+        row["snr_db"] = f"{_snr_db(reference, _outputs(ours, unseen)):.1f}"
+        try:
+            theirs = _theirs(model.path, Path(folder), images)
+            row["peer_snr_db"] = f"{_snr_db(reference, _outputs(theirs, unseen)):.1f}"
+        except Exception as error:
+            return {**row, "note": f"the peer fails: {' '.join(str(error).split())[:80]}"}
+        if latency:
+            mine, peer = _latencies_ms(ours, theirs, unseen[0])
+            ratio = paired_ratio(peer, mine)
+            row["latency_p50_ms"] = f"{np.median(mine):.3f}"
+            row["peer_latency_p50_ms"] = f"{np.median(peer):.3f}"
+            row["latency_ratio"] = f"{ratio.ratio:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
+    return row
+
+
+def main() -> None:
+    """Print the table for the networks named on the command line, and keep it where that is asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.int8_peers", description=__doc__)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--no-latency", action="store_true")
+    parser.add_argument("--csv", type=Path)
+    parser.add_argument("--cache", type=Path, default=Path(".wild"))
+    options = parser.parse_args()
+    rows: dict[str, dict[str, str]] = {}
+    if options.csv and options.csv.exists():
+        rows = {row["network"]: dict(row) for row in read_cells(str(options.csv))}
+    with tempfile.TemporaryDirectory() as folder:
+        for label, source in sources(options.names, options.cache):
+            row = compare(label, source, Store(Path(folder)), latency=not options.no_latency)
+            rows[label] = row
+            print("  ".join(f"{name}={value}" for name, value in row.items()), flush=True)
+            if options.csv:
+                CsvReport(str(options.csv), COLUMNS).replace(list(rows.values()))
 
 
 if __name__ == "__main__":

@@ -114,11 +114,12 @@ class GraphView:
         unique = {id(node): node for node, _ in self._consumers.get(name, ())}
         return list(unique.values())
 
-    def read_only_by(self, name: str, node: onnx.NodeProto) -> bool:
-        """Whether `node` alone needs the tensor: no other reader, no sub-graph, no output of the graph."""
+    def read_only_by(self, name: str, *nodes: onnx.NodeProto) -> bool:
+        """Whether `nodes` alone need the tensor: no other reader, no sub-graph, no output of the graph."""
         if name in self.outputs or name in self._captured:
             return False
-        return all(reader is node for reader, _ in self._consumers.get(name, ()))
+        known = {id(node) for node in nodes}
+        return all(id(reader) in known for reader, _ in self._consumers.get(name, ()))
 
     def is_read(self, name: str) -> bool:
         """Whether anything at all needs the tensor: a node, a body within one, an output of the graph."""

@@ -92,6 +92,31 @@ def collect_ranges(
     }
 
 
+def input_sets(
+    model: onnx.ModelProto, calibration: Calibration, images: int
+) -> list[dict[str, np.ndarray]]:
+    """The first calibration images as tensors by input, in sets that the model takes at once.
+
+    Args:
+        model: tells the inputs.
+        calibration: the images.
+        images: stop after that many, at the end of a batch.
+
+    Raises:
+        UsageError: see `Calibration.images`.
+    """
+    inputs = graph_inputs(model.graph)
+    fixed = _fixed_batch(inputs)
+    seen = 0
+    sets: list[dict[str, np.ndarray]] = []
+    for feeds in calibration.feeds([value.name for value in inputs]):
+        sets += _fitting(feeds, fixed)
+        seen += max((len(values) for values in feeds.values() if values.ndim > 1), default=1)
+        if seen >= images:
+            break
+    return sets
+
+
 def _not_finite(name: str) -> DriftFailed:
     return DriftFailed(
         f"activation {name!r} is not finite on the calibration images; "

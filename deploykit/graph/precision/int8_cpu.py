@@ -8,6 +8,7 @@ where the activation does. Operators that only move values share their input's s
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from deploykit.graph.calibrate import Calibration
@@ -17,6 +18,7 @@ from deploykit.graph.fold import batchnorm_affine, fold_batchnorm, remove_passin
 from deploykit.graph.nodes import is_standard
 from deploykit.graph.normalise import raise_opset
 from deploykit.graph.operators import Trait, has
+from deploykit.graph.precision.bias_correction import BiasedProduct, correct_biases
 from deploykit.graph.precision.int8_regions import IntegerRegions
 from deploykit.graph.precision.qdq import (
     QdqWriter,
@@ -26,6 +28,7 @@ from deploykit.graph.precision.qdq import (
     scales_with_room,
 )
 from deploykit.graph.precision.recipe import KeepRules, needs, range_facts
+from deploykit.graph.precision.saturation import useful_range
 from deploykit.graph.shapes import tensor_shapes
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
@@ -72,11 +75,20 @@ def to_int8(
         infinite=wanted.optional(),
     )
     regions = IntegerRegions(editor, keep, {name: seen[source] for name, source in same.items()})
-    ranges = {root: regions.range_of(root) for root in regions.roots()}
+    shared = Counter(regions.root(tensor) for tensor in regions.tensors)
+    ranges = {
+        root: useful_range(editor, root, regions.range_of(root))
+        if shared[root] == 1
+        else regions.range_of(root)
+        for root in regions.roots()
+    }
     quantisers = {root: asymmetric_u8(*bounds) for root, bounds in ranges.items()}
-    _write(editor, regions, quantisers)
+    exact = onnx.ModelProto()
+    exact.CopyFrom(model)
+    biased = _write(editor, regions, quantisers)
     _leave_float(editor, regions, keep)
     editor.finish()
+    facts["biases_corrected"] = correct_biases(exact, model, biased, calibration)
     return facts | range_facts(calibration, ranges, regions.products, model)
 
 
@@ -181,8 +193,12 @@ def _part(editor: GraphEditor, node: onnx.NodeProto, slot: int) -> None:
     editor.set_input(node, slot, passed)
 
 
-def _write(editor: GraphEditor, regions: IntegerRegions, quantisers: dict[str, Quantiser]) -> None:
+def _write(
+    editor: GraphEditor, regions: IntegerRegions, quantisers: dict[str, Quantiser]
+) -> list[BiasedProduct]:
+    """Write the pairs; returns the products that have a bias now, in the order of the graph."""
     writer = QdqWriter(editor)
+    biased: list[BiasedProduct] = []
     for product in regions.products:
         node = product.node
         scale = quantisers[regions.root(product.activation)].scale
@@ -191,15 +207,23 @@ def _write(editor: GraphEditor, regions: IntegerRegions, quantisers: dict[str, Q
         editor.set_input(
             node, 1, writer.weight(node.input[1], product.weight, product.channel_axis, scales)
         )
-        if product.bias is not None:
+        bias = product.bias
+        if bias is None and node.op_type in ("Conv", "Gemm"):
+            bias = np.zeros(product.channels, np.float32)  # to be corrected
+        if bias is not None:
             steps = (scales.astype(np.float64) * scale).astype(np.float32)
-            editor.set_input(node, 2, writer.bias(node.input[2], product.bias, steps))
+            name = node.input[2] if product.has_bias else f"{node.output[0]}_bias"
+            editor.set_input(node, 2, writer.bias(name, bias, steps))
+            made = editor.producer(node.input[2])
+            assert made is not None
+            biased.append(BiasedProduct(node.output[0], node.input[2], made.input[0], steps))
     for node, slot, value in regions.constant_operands:
         quantiser = asymmetric_u8(float(value.min(initial=0)), float(value.max(initial=0)))
         editor.set_input(node, slot, writer.constant(node.input[slot], value, quantiser))
     for tensor in regions.tensors:
         readers = None if regions.made_in_integers(tensor) else regions.integer_readers(tensor)
         writer.pair(tensor, quantisers[regions.root(tensor)], readers)
+    return biased
 
 
 # ---- BatchNorm that no product takes in, as in DenseNet

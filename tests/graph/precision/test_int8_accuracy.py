@@ -1,0 +1,100 @@
+"""What int8 does for accuracy beyond scales: ranges that end where an activation does, means kept by the bias."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from small_graphs import N, data, graph, quantised, random, run, snr_db
+
+from deploykit.graph.precision import int8_cpu
+from deploykit.graph.precision.saturation import useful_range
+from deploykit.graph.view import GraphView
+
+IMAGE = ["N", 3, 16, 16]
+ONE = {"three": np.float32(3), "zero": np.float32(0), "six": np.float32(6)}
+
+
+def chain(*nodes: onnx.NodeProto, **weights: np.ndarray) -> GraphView:
+    return GraphView(graph(list(nodes), IMAGE, weights | ONE, opset=20))
+
+
+HARD_SWISH = (
+    N("Add", ["x", "three"], ["a"]), N("Clip", ["a", "zero", "six"], ["c"]), N("Mul", ["x", "c"], ["m"]),
+    N("Div", ["m", "six"], ["y"]),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("nodes", "low", "high"),
+    [
+        (HARD_SWISH, -3.0, 20.0),
+        ((N("HardSwish", ["x"], ["y"]),), -3.0, 20.0),
+        ((N("Relu", ["x"], ["y"]),), 0.0, 20.0),
+        ((N("HardSigmoid", ["x"], ["y"], alpha=0.25, beta=0.5),), -2.0, 2.0),
+        ((N("Tanh", ["x"], ["y"]),), -4.9, 4.9),
+        ((N("LeakyRelu", ["x"], ["y"]),), -20.0, 20.0),
+        ((N("Tanh", ["x"], ["t"]), N("Sub", ["x", "t"], ["y"])), -20.0, 20.0),
+    ],
+)
+def test_a_range_ends_where_what_reads_it_stops_to_change(
+    nodes: tuple[onnx.NodeProto, ...], low: float, high: float
+) -> None:
+    found = useful_range(chain(*nodes), "x", (-20.0, 20.0))
+    assert found == pytest.approx((low, high), abs=0.1)
+
+
+def test_a_range_stays_where_something_else_reads_the_tensor() -> None:
+    beside = N("MatMul", ["y", "x"], ["z"])
+    assert useful_range(chain(*HARD_SWISH, beside), "x", (-20.0, 20.0)) == (-20.0, 20.0)
+
+
+def test_a_convolution_before_a_hard_swish_has_finer_steps(tmp_path: Path) -> None:
+    wide = 20 * random(8, 3, 3, 3)
+    nodes = [
+        N("Conv", ["x", "w"], ["v"]),
+        N("HardSwish", ["v"], ["s"]),
+        N("Conv", ["s", "u"], ["y"]),
+    ]
+    model = graph(nodes, IMAGE, {"w": wide, "u": random(4, 8, 1, 1)}, opset=14)
+    made = quantised(model, tmp_path)
+    low, high = made.recipe["ranges"]["v"]
+    assert -3.1 < low <= -2.9
+    assert high > 10
+    x = data((3, 16, 16))
+    assert snr_db(run(model, x), run(made.path, x)) > 35
+
+
+def biased() -> onnx.ModelProto:
+    """Weights and activations whose rounding errors are all of one sign, and an average behind them."""
+    small = np.full((4, 3, 1, 1), 0.0049, np.float32)
+    small[:, 0] = 1.27  # steps of 0.01, of which half are lost
+    weights = {"w": small, "u": random(8, 4, 3, 3), "b": random(8)}
+    nodes = [
+        N("Abs", ["x"], ["p"]), N("Conv", ["p", "w"], ["c"]), N("Relu", ["c"], ["r"]),
+        N("Conv", ["r", "u", "b"], ["d"]), N("GlobalAveragePool", ["d"], ["y"]),
+    ]  # fmt: skip
+    return graph(nodes, IMAGE, weights)
+
+
+def test_biases_take_up_what_rounding_takes_from_the_mean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = biased()
+    x = data((3, 16, 16), seed=11)
+    made = quantised(model, tmp_path)
+    assert made.recipe["biases_corrected"] == 2
+    corrected = snr_db(run(model, x), run(made.path, x))
+    monkeypatch.setattr(int8_cpu, "correct_biases", lambda *_: 0)
+    plain = snr_db(run(model, x), run(quantised(model, tmp_path).path, x))
+    assert corrected > plain + 6
+
+
+def test_a_convolution_without_a_bias_gets_one(tmp_path: Path) -> None:
+    made = quantised(biased(), tmp_path)
+    proto = onnx.load(made.path)
+    values = {t.name: numpy_helper.to_array(t) for t in proto.graph.initializer}
+    assert np.abs(values["c_bias_quantized"]).max() > 0
