@@ -20,23 +20,30 @@ if TYPE_CHECKING:
     Feeds = dict[str, NDArray[Any]]
 
 
-def fixed_batch(inputs: Sequence[TensorSpec]) -> int | None:
+def fixed_batch(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec] = ()) -> int | None:
     """The only batch that a graph takes, or None where any will do.
 
     A graph has a batch where any of its inputs has a symbolic dimension, on whichever axis; inputs without one are
     the same for every batch. Without any, what all inputs of more than one dimension begin with counts; where they
-    differ there is no batch to speak of: the graph runs as it is, which counts as a fixed batch of 1.
+    differ, or no output begins with it, there is no batch to speak of (an image of height, width and channels, a
+    sequence): the graph runs as it is, which counts as a fixed batch of 1.
     """
     if any(spec.dynamic_batch for spec in inputs):
         return None
     heads = {spec.shape[0] for spec in inputs if len(spec.shape) > 1}
     head = heads.pop() if heads else 1
-    return head if isinstance(head, int) and not heads else 1
+    if not isinstance(head, int) or heads:
+        return 1
+    given = [spec.shape[0] for spec in outputs if spec.shape]
+    known = [size for size in given if isinstance(size, int)]
+    return head if not given or head in known or len(known) < len(given) else 1
 
 
-def check_batch(inputs: Sequence[TensorSpec], batch: int) -> None:
+def check_batch(
+    inputs: Sequence[TensorSpec], batch: int, outputs: Sequence[TensorSpec] = ()
+) -> None:
     """Raise UsageError where the graph's batch is another one and fixed."""
-    fixed = fixed_batch(inputs)
+    fixed = fixed_batch(inputs, outputs)
     if fixed is not None and fixed != batch:
         raise UsageError(
             f"the graph takes batch {fixed} only, not {batch}: "

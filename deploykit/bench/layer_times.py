@@ -274,7 +274,7 @@ def measure_modules(request: TimesRequest) -> ModuleTimes:
         raise UsageError(
             "modules are timed on the processor only: hide the device with CUDA_VISIBLE_DEVICES="
         )
-    check_batch(session.inputs, request.batch)
+    check_batch(session.inputs, request.batch, session.outputs)
     feeds = synthetic(session.inputs, request.batch, seed=request.seed)
     session.sample(feeds, WARM_UP_RUNS)
     return _time_modules(session, feeds, request.rounds, request.span_s, _hook_cost_us())

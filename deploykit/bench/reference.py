@@ -22,7 +22,13 @@ from deploykit.graph.nodes import all_nodes
 from deploykit.graph.operators import is_quantised
 from deploykit.graph.values import values_text
 from deploykit.lazy import np, onnx
-from deploykit.ort_session import input_specs, installed_version, open_session, session_options
+from deploykit.ort_session import (
+    input_specs,
+    installed_version,
+    open_session,
+    session_options,
+    tensor_spec,
+)
 from deploykit.spec import OnnxModel, TensorSpec
 from deploykit.writing import draft_of
 
@@ -185,7 +191,7 @@ def compute_reference(model: Path, dataset: str | None, seed: int, batch: int = 
     )
     inputs = input_specs(session)
     images = image_count(inputs)
-    batch = fixed_batch(inputs) or batch
+    batch = fixed_batch(inputs, list(map(tensor_spec, session.get_outputs()))) or batch
     sets = max(1, math.ceil(images / batch))
     if dataset is None:
         feeds = synthetic(inputs, batch, seed=seed, sets=sets)

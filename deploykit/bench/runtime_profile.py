@@ -139,7 +139,7 @@ def profiled_and_plain(
         InvalidModel: see `read_profile`.
     """
     with OnnxRuntimeSession(engine, threads, profile=folder / "profile") as session:
-        check_batch(session.inputs, batch)
+        check_batch(session.inputs, batch, session.outputs)
         feeds = synthetic(session.inputs, batch, seed=seed)
         session.sample(feeds, WARM_UP_RUNS)
         most = max(WARM_UP_RUNS, min(MAX_RUNS, MAX_EVENTS // max(1, len(names))))

@@ -97,7 +97,8 @@ def load(request: WorkerRequest) -> Iterator[Loaded]:
         for _ in range(request.streams):
             session = backend.load(engine, request.threads, request.run_pass)
             loaded.sessions.append(stack.enter_context(session))
-        check_batch(loaded.sessions[0].inputs, request.batch)
+        first = loaded.sessions[0]
+        check_batch(first.inputs, request.batch, first.outputs)
         yield loaded
 
 

@@ -27,7 +27,8 @@ _SAME_NUMBERS = frozenset(
     {"Identity", "Cast", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Transpose"}
 )
 _STEPS = 12
-_CHANNELS = (1, 3, 4)
+#: Of images: gray, colour, colour with opacity.
+IMAGE_CHANNELS = (1, 3, 4)
 
 
 def readers_behind(
@@ -54,7 +55,7 @@ def is_channels_last(view: GraphView, name: str, sizes: Sequence[int | None]) ->
             return perm == [0, 3, 1, 2]
         if node.op_type in ("Conv", "ConvInteger", "QLinearConv") and slot == 0:
             return False
-    return sizes[3] in _CHANNELS and sizes[1] not in _CHANNELS
+    return sizes[3] in IMAGE_CHANNELS and sizes[1] not in IMAGE_CHANNELS
 
 
 def stated_channels(view: GraphView, name: str) -> int | None:
@@ -66,6 +67,19 @@ def stated_channels(view: GraphView, name: str) -> int | None:
             if weight is not None and len(weight) > 1:
                 return weight[1] * int(attribute(node, "group", 1))
     return None
+
+
+def makes_batch(view: GraphView, name: str) -> bool:
+    """Whether an input of three dimensions gets a first one of size 1: it is one image, without a batch."""
+    for node, slot in readers_behind(view, name, _PASSING | {"Transpose"}):
+        if node.op_type != "Unsqueeze" or slot:
+            continue
+        axes = attribute(node, "axes")
+        if axes is None and len(node.input) > 1:
+            axes = view.constant(node.input[1])
+        if axes is not None and [int(axis) for axis in axes] in ([0], [-4]):
+            return True
+    return False
 
 
 def table_size(view: GraphView, name: str) -> int | None:

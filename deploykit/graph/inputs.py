@@ -13,8 +13,15 @@ from typing import Any
 
 from deploykit.errors import UsageError
 from deploykit.graph.element_types import FLOATS, ElementType
-from deploykit.graph.evidence import is_channels_last, stated_channels, table_size
+from deploykit.graph.evidence import (
+    IMAGE_CHANNELS,
+    is_channels_last,
+    makes_batch,
+    stated_channels,
+    table_size,
+)
 from deploykit.graph.nodes import graph_inputs
+from deploykit.graph.normalise import declare_sizes
 from deploykit.graph.values import check_values, parse_values
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
@@ -36,6 +43,8 @@ _PLACEHOLDERS = frozenset({"?", "*", "-1", "None", "none"})
 _SEQUENCE = re.compile(
     r"(?i)(t|l|s|time|seq.*|length|.*[_.](len|length|seq|time|steps|frames)|frames|steps)"
 )
+#: Height and width of images, which are no batch on whichever axis they stand.
+_PLANE = re.compile(r"(?i)(.*[_.])?(h|w|height|width|rows|cols|columns)")
 
 
 def dims_of(value: onnx.ValueInfoProto) -> list[Any]:
@@ -49,10 +58,16 @@ def is_free(dim: Any) -> bool:
 
 
 class _Dims:
-    """The free dimensions of the inputs, by symbol; one without a name has "INPUT[axis]" for a symbol."""
+    """The free dimensions of the inputs, by symbol; one without a name has "INPUT[axis]" for a symbol.
 
-    def __init__(self, inputs: Iterable[onnx.ValueInfoProto]) -> None:
+    `planes` has the axes of height and width of the inputs that are images.
+    """
+
+    def __init__(
+        self, inputs: Iterable[onnx.ValueInfoProto], planes: Mapping[str, tuple[int, int]]
+    ) -> None:
         self.inputs = list(inputs)
+        self.planes = planes
         self.sizes: dict[str, int] = {}
         self.batch: set[str] = set()
 
@@ -84,13 +99,19 @@ def take_inputs(model: onnx.ModelProto, choice: InputChoice) -> list[Note]:
     _shape_the_shapeless(inputs, choice)
     view = GraphView(model)
     layouts = {v.name: _layout(view, v, choice) for v in inputs if len(dims_of(v)) == 4}
-    dims = _Dims(inputs)
+    planes = {name: _image_axes(layout) for name, layout in layouts.items() if layout}
+    for value in inputs:
+        if _is_single(view, value):
+            planes[value.name] = (0, 1) if dims_of(value)[2].dim_value in IMAGE_CHANNELS else (1, 2)
+    dims = _Dims(inputs, planes)
     _take_shapes(dims, choice)
     dims.batch = _batch_symbols(dims)
-    _take_dims(dims, choice, layouts)
+    _take_dims(dims, choice)
     dims.batch -= dims.sizes.keys()
     notes = _take_defaults(dims, view, layouts)
     _write(model, dims)
+    if not any(is_free(dim) for value in inputs for dim in dims_of(value)):
+        declare_sizes(model)
     _write_values(model, view, choice, layouts)
     return notes
 
@@ -207,11 +228,11 @@ def _take_shapes(dims: _Dims, choice: InputChoice) -> None:
             del dims.sizes[symbol]
 
 
-def _take_dims(dims: _Dims, choice: InputChoice, layouts: Mapping[str, str]) -> None:
+def _take_dims(dims: _Dims, choice: InputChoice) -> None:
     for name, size in choice.dims:
         symbols = {name} & dims.all().keys()
         if not symbols:
-            symbols = _spoken(dims, name.lower(), layouts)
+            symbols = _spoken(dims, name.lower())
         if not symbols:
             free = ", ".join(dims.all()) or "none"
             raise UsageError(f"--dim {name}={size}: no free dimension {name!r}; free are {free}")
@@ -222,14 +243,14 @@ def _take_dims(dims: _Dims, choice: InputChoice, layouts: Mapping[str, str]) -> 
                 )
 
 
-def _spoken(dims: _Dims, word: str, layouts: Mapping[str, str]) -> set[str]:
+def _spoken(dims: _Dims, word: str) -> set[str]:
     """What "height", "width" and "batch" mean where the file has no such name."""
     if word == "batch":
         return set(dims.batch)
     places = {"height": 0, "h": 0, "width": 1, "w": 1}
     if word not in places:
         return set()
-    axes = {name: _image_axes(layout)[places[word]] for name, layout in layouts.items()}
+    axes = {name: plane[places[word]] for name, plane in dims.planes.items()}
     symbols = {dims.symbol(v, axes[v.name]) for v in dims.inputs if v.name in axes}
     return {symbol for symbol in symbols if symbol is not None}
 
@@ -238,7 +259,16 @@ def _image_axes(layout: str) -> tuple[int, int]:
     return (1, 2) if layout == "NHWC" else (2, 3)
 
 
+def _is_single(view: GraphView, value: onnx.ValueInfoProto) -> bool:
+    """Whether an input is one image, (C, H, W) or (H, W, C), which the graph itself makes a batch of."""
+    return len(dims_of(value)) == 3 and _is_data(value) and makes_batch(view, value.name)
+
+
 # ---- what a graph says of its inputs
+
+
+def _is_plane(symbol: str) -> bool:
+    return not symbol.endswith("]") and _PLANE.fullmatch(symbol) is not None
 
 
 def _is_data(value: onnx.ValueInfoProto) -> bool:
@@ -260,11 +290,18 @@ def _batch_symbols(dims: _Dims) -> set[str]:
         # Unnamed first dimensions beside it are of as many; other names mean other things.
         return {*named, *(s for s in firsts if _nameless(s))} if named else {lead}
     lead = symbols[0][0]
-    if lead is None or _SEQUENCE.fullmatch(lead):
+    if lead is None or _is_plane(lead) or 0 in dims.planes.get(ranked[0].name, ()):
         return set()
     # A state [2, batch, H] that has no names either is of as many: there its only free dimension is meant.
     only = [free[0] for one in symbols if len(free := [s for s in one if s is not None]) == 1]
-    states = [s for s in only if _nameless(s) and _nameless(lead)]
+    states = [s for s in only if _nameless(s)]
+    if _SEQUENCE.fullmatch(lead):  # steps first, then a batch that has no name
+        seconds = {one[1] for one in symbols if len(one) > 2 and one[1] is not None}
+        second = symbols[0][1] if len(symbols[0]) > 2 else None
+        if second is None or not _nameless(second):
+            return set()
+        return {second, *states, *(s for s in seconds if _nameless(s))}
+    states = states if _nameless(lead) else []
     return {lead, *(s for s in firsts if _nameless(s) or _nameless(lead)), *states}
 
 
@@ -288,10 +325,11 @@ def _take_defaults(dims: _Dims, view: GraphView, layouts: Mapping[str, str]) -> 
         for axis, symbol in enumerate(dims.symbols(value)):
             if symbol is None or symbol in dims.batch or symbol in dims.sizes or symbol in taken:
                 continue
-            size = 1
-            if layout:
-                channels = stated_channels(view, value.name)
-                size = IMAGE_PX if axis in _image_axes(layout) else channels or 1
+            size = IMAGE_PX if _is_plane(symbol) and _is_data(value) else 1
+            if axis in dims.planes.get(value.name, ()):
+                size = IMAGE_PX
+            elif layout and axis == (3 if layout == "NHWC" else 1):
+                size = stated_channels(view, value.name) or 1
             taken[symbol] = size
     dims.sizes |= taken
     if not taken:

@@ -53,6 +53,34 @@ def _is_open(value: onnx.ValueInfoProto) -> bool:
     return not tensor.HasField("shape") or not tensor.elem_type
 
 
+def declare_sizes(model: onnx.ModelProto) -> None:
+    """State, in place, the sizes of outputs that the file leaves open and inference tells.
+
+    Args:
+        model: whose inputs leave no size open, so that an open size of an output is none that may vary.
+    """
+    if not any(_open_sizes(value) for value in model.graph.output):
+        return
+    light = skeleton(model)
+    for value in light.graph.output:
+        for dim in _open_sizes(value):
+            dim.Clear()
+    try:
+        inferred = onnx.shape_inference.infer_shapes(light, data_prop=True).graph
+    except Exception:  # what is wrong with the graph is for others to say
+        return
+    for value, other in zip(model.graph.output, inferred.output, strict=True):
+        shape, known = value.type.tensor_type.shape.dim, other.type.tensor_type.shape.dim
+        for dim, found in zip(shape, known, strict=False):
+            if not dim.dim_value and found.dim_value > 0:
+                dim.Clear()
+                dim.dim_value = found.dim_value
+
+
+def _open_sizes(value: onnx.ValueInfoProto) -> list[Any]:
+    return [dim for dim in value.type.tensor_type.shape.dim if not dim.dim_value]
+
+
 def _declare_outputs(model: onnx.ModelProto) -> bool:
     try:
         inferred = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True).graph

@@ -11,7 +11,15 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 
-from deploykit.graph.nodes import attribute, attribute_graphs, graph_inputs, is_standard, node_name
+from deploykit.graph.nodes import (
+    attribute,
+    attribute_graphs,
+    captured_by,
+    graph_inputs,
+    is_standard,
+    node_name,
+    nodes_below,
+)
 from deploykit.graph.operators import OPERATORS, Kind, Trait, has
 from deploykit.graph.scope import Scope
 from deploykit.graph.shapes import Shape, Shapes, body_types, declared_types, element_types
@@ -71,6 +79,7 @@ class GraphView:
         self.inputs = [
             value for value in graph_inputs(self.graph) if value.name not in self._tensors
         ]
+        self._fed = {value.name for value in self.graph.input}
         self._producers: dict[str, onnx.NodeProto] = {}
         self._consumers: dict[str, list[Reader]] = {}
         self._captured: set[str] = set()
@@ -186,13 +195,19 @@ class GraphView:
             # Of what a tensor is cast like, only the type is read.
             values = node.input[:1] if node.op_type == "CastLike" else node.input
             inputs = [name for name in values if name]
-            operator = OPERATORS.get(node.op_type)
-            if not inputs or (operator is not None and operator.kind is Kind.RANDOM):
+            if not inputs or any(_is_random(one) for one in nodes_below([node])):
                 continue
+            # What a body reads of the graphs around it; names that these don't know are its own.
+            inputs += [name for name in captured_by(node) if self._knows(name)]
             around = self.outer
             if all(n in fixed or (around is not None and around.is_fixed(n)) for n in inputs):
                 fixed.update(name for name in node.output if name)
         return fixed
+
+    def _knows(self, name: str) -> bool:
+        """Whether a name is that of a tensor of this graph or of one around it."""
+        here = name in self._producers or name in self._tensors or name in self._fed
+        return here or (self.outer is not None and self.outer._knows(name))
 
     # ---- types and shapes
 
@@ -236,6 +251,11 @@ class GraphView:
 
 
 # ---- values that the graph fixes without an input
+
+
+def _is_random(node: onnx.NodeProto) -> bool:
+    operator = OPERATORS.get(node.op_type)
+    return operator is not None and operator.kind is Kind.RANDOM
 
 
 def fixed_value(node: onnx.NodeProto, lookup: Lookup) -> np.ndarray | None:

@@ -127,7 +127,7 @@ def check_finite(engine: Engine, model: OnnxModel, backend: BackendBase, data: s
     from deploykit.bench.drift import require_finite
     from deploykit.bench.feeds import fixed_batch, from_dataset, synthetic
 
-    batch = fixed_batch(model.inputs) or 1
+    batch = fixed_batch(model.inputs, model.outputs) or 1
     feeds = synthetic(model.inputs, batch, sets=FINITE_CHECK_RUNS)
     if data is not None and input_chw(model) is not None:
         feeds += from_dataset(model.inputs, batch, data, sets=FINITE_CHECK_RUNS)

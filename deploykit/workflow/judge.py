@@ -116,7 +116,7 @@ def judge_fp32(
     request = WorkerRequest(
         engine=built.engine.path.parent,
         backend=backend.name,
-        batch=fixed_batch(network.model.inputs) or 1,
+        batch=fixed_batch(network.model.inputs, network.model.outputs) or 1,
         policy=_UNTIMED,
         accuracy=accuracy,
     )

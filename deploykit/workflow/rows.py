@@ -69,7 +69,7 @@ def at_fixed_batch(
     network: Network, configuration: Configuration
 ) -> tuple[Configuration, list[Note]]:
     """The configuration at the batch that the network's file insists on, where another than 1 is not asked for."""
-    fixed = fixed_batch(network.model.inputs)
+    fixed = fixed_batch(network.model.inputs, network.model.outputs)
     if fixed is None or fixed == configuration.batch or configuration.batch != 1:
         return configuration, []
     note = Note("inputs", f"the graph takes batch {fixed} only, so that is what was run")

@@ -114,6 +114,10 @@ def test_the_batch_of_a_graph_is_fixed_where_any_input_says_so():
         fixed_batch((TensorSpec("x", (4, 2), "float32"), TensorSpec("s", (2, 4), "float32"))) == 1
     )
     assert fixed_batch((*IMAGE, TensorSpec("rate", (), "int64"))) is None
+    image = (TensorSpec("x", (64, 48, 3), "uint8"),)
+    assert fixed_batch(image, (TensorSpec("y", (1, 5), "float32"),)) == 1
+    assert fixed_batch(image, (TensorSpec("mask", (64, 48), "float32"),)) == 64
+    assert fixed_batch(image, (TensorSpec("y", (None, 5), "float32"),)) == 64
     check_batch(IMAGE, 7)
 
 

@@ -302,6 +302,18 @@ def test_work_in_branches_is_counted_once_and_so_are_its_parameters() -> None:
     assert counts.parameters == 9, "both branches read the same weight"
 
 
+def test_a_branch_of_a_fixed_condition_works_on_what_it_reads_around_it() -> None:
+    model = conditional("Conv")
+    always = helper.make_node("Constant", [], ["condition"], value_int=1)
+    cast = helper.make_node("Cast", ["condition"], ["always"], to=TensorProto.BOOL)
+    branch = model.graph.node[-1]
+    branch.input[0] = "always"
+    del model.graph.node[:]
+    model.graph.node.extend([always, cast, branch])
+    counts = count_graph(model)
+    assert (counts.macs, counts.uncounted, counts.parameters) == (64 * 9, {}, 9)
+
+
 def test_branches_without_work_are_counted() -> None:
     assert count_graph(conditional("Relu")).uncounted == {}
 

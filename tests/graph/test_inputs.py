@@ -99,6 +99,64 @@ def test_the_only_free_dimension_of_a_state_is_the_batch_where_nothing_has_a_nam
     assert (x.with_batch(3), state.with_batch(3), said) == ((3, 512), (2, 3, 128), "")
 
 
+def test_the_batch_of_time_major_inputs_without_names_is_behind_the_steps():
+    model = graph(("x", FLOAT, ["time", None, 40]), ("h", FLOAT, [2, None, 64]))
+    (x, h), said = taken(model, dims=(("time", 7),))
+    assert (x.with_batch(3), h.with_batch(3), said) == ((7, 3, 40), (2, 3, 64), "")
+
+
+@pytest.mark.parametrize(
+    ("shape", "nodes"),
+    [
+        (["height", "width", 3], None),
+        ([None, None, 3], [("Unsqueeze", ["x", "zero"], "batch")]),
+        ([3, None, None], [("Unsqueeze", ["x", "zero"], "batch")]),
+        ([None, None, 3], [("Transpose", ["x"], "t"), ("Unsqueeze", ["t", "zero"], "batch")]),
+    ],
+)
+def test_an_image_without_a_batch_has_none(shape, nodes):
+    made = [helper.make_node(kind, read, [name]) for kind, read, name in nodes or ()]
+    last = made[-1].output[0] if made else "x"
+    nodes = [*made, helper.make_node("Identity", [last], ["y"])]
+    (spec,), said = taken(graph(("x", FLOAT, shape), nodes=nodes, stored=[("zero", np.array([0]))]))
+    assert spec.shape == tuple(3 if size == 3 else 224 for size in shape)
+    assert "--shape" in said
+    (spec,), _ = taken(
+        graph(("x", FLOAT, shape), nodes=nodes, stored=[("zero", np.array([0]))]),
+        dims=(("height", 20), ("width", 30)),
+    )
+    assert spec.shape in ((20, 30, 3), (3, 20, 30))
+
+
+def test_points_without_a_name_have_a_batch():
+    (spec,), _ = taken(graph(("x", FLOAT, [None, 64, 3])))
+    assert spec.with_batch(5) == (5, 64, 3)
+
+
+def test_a_second_batch_of_another_name_is_1_and_not_the_number_of_channels():
+    nodes = [
+        helper.make_node("Conv", [name, "w"], [f"{name}_out"], name=name) for name in ("x", "ref")
+    ]
+    weight = np.ones((4, 3, 3, 3), np.float32)
+    shape = {"N": ["N", 3, 8, 8], "M": ["M", 3, 8, 8]}
+    model = graph(
+        ("x", FLOAT, shape["N"]), ("ref", FLOAT, shape["M"]), nodes=nodes, stored=[("w", weight)]
+    )
+    (x, ref), said = taken(model)
+    assert (x.with_batch(2), ref.with_batch(2)) == ((2, 3, 8, 8), (1, 3, 8, 8))
+    assert "M=1" in said
+
+
+def test_sizes_of_outputs_are_stated_where_the_inputs_leave_none_open():
+    nodes = [helper.make_node("Flatten", ["x"], ["y"])]
+    model = graph(("x", FLOAT, [4, 3, 2]), nodes=nodes, outputs=(("y", FLOAT, [None, "k"]),))
+    taken(model)
+    assert spec_of(model.graph.output[0]).shape == (4, 6)
+    model = graph(("x", FLOAT, ["N", 3, 2]), nodes=nodes, outputs=(("y", FLOAT, [None, "k"]),))
+    taken(model)
+    assert spec_of(model.graph.output[0]).shape == (None, "k")
+
+
 @pytest.mark.parametrize("size", [-1, 0])
 def test_minus_one_and_zero_are_free(size):
     model = graph(("x", FLOAT, ["N", 3, 8, 8]), outputs=(("y", FLOAT, ["N", 3, 8, 8]),))
