@@ -12,6 +12,7 @@ where those of other networks stay.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -32,10 +33,9 @@ from deploykit.spec import InputChoice, ModelFile
 from deploykit.stats import paired_ratio
 from deploykit.store import Store
 from deploykit.workflow.calibration import calibration_of
-from deploykit.workflow.choices import CalibrationChoice
+from deploykit.workflow.choices import CalibrationChoice, input_dims, input_shapes
+from deploykit.workflow.choices import input_values as values_of
 from deploykit.workflow.network import Network, obtain_network
-from deploykit.workflow.variants import input_dims, input_shapes
-from deploykit.workflow.variants import input_values as values_of
 from studies import wild
 
 THREADS = 1
@@ -186,7 +186,8 @@ def compare(label: str, source: ModelFile, store: Store, *, latency: bool) -> di
         reference = _outputs(model.path, unseen)
         row["snr_db"] = f"{_snr_db(reference, _outputs(ours, unseen)):.1f}"
         try:
-            theirs = _theirs(model.path, Path(folder), images)
+            with contextlib.chdir(folder):  # it leaves files in the working folder
+                theirs = _theirs(model.path, Path(folder), images)
             row["peer_snr_db"] = f"{_snr_db(reference, _outputs(theirs, unseen)):.1f}"
         except Exception as error:
             return {**row, "note": f"the peer fails: {' '.join(str(error).split())[:80]}"}
