@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 
-.PHONY: help install run test lint format bench bench-noise catalogue study wild parity clean
+.PHONY: help install run test lint format bench bench-noise catalogue study wild parity install-matrix surfaces clean
 
 help:  ## What can be made.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,12 @@ wild: install  ## Networks that packages on the public index ship, through every
 
 parity: .venv-parity/.installed  ## Equal weights, equal logits: against torchvision and timm, into reports/parity.csv.
 	PYTHONPATH=. .venv-parity/bin/python scripts/parity.py
+
+install-matrix: install  ## Resolve every extra in a clean environment, into reports/install-matrix.csv; needs the network.
+	$(BIN)/python scripts/install_matrix.py
+
+surfaces:  ## Record anew what NVIDIA's bindings offer, into tests/surfaces; needs the network and the CUDA toolkit.
+	$(PYTHON) scripts/record_surfaces.py
 
 clean:  ## Remove what the commands above made, reports and the study's trainings excepted.
 	rm -rf $(VENV) .venv-parity .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

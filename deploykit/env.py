@@ -8,9 +8,11 @@ places. A limit on a group holds for all below it, so that the least of all is t
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import platform
+import sys
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,8 +22,8 @@ from deploykit.lazy import metadata
 
 #: Distributions whose versions can shape a number.
 PACKAGES = (
-    "deploykit torch onnx onnxscript onnxruntime onnxruntime-gpu tensorrt tensorrt-rtx pycuda cuda-bindings "
-    "nvidia-ml-py openvino numpy pandas safetensors torchvision timm"
+    "deploykit torch onnx onnxscript onnxruntime onnxruntime-gpu tensorrt tensorrt-cu13 tensorrt-cu12 "
+    "tensorrt-rtx pycuda cuda-bindings nvidia-ml-py openvino numpy pandas safetensors torchvision timm"
 ).split()
 
 _ROOT = Path("/")
@@ -134,6 +136,15 @@ def package_version(distribution: str) -> str | None:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
+
+
+def has_module(name: str) -> bool:
+    """Whether a module is installed, by whatever distribution; does not import it."""
+    if name in sys.modules:
+        return sys.modules[name] is not None
+    found = importlib.util.find_spec(name)
+    # A folder that an uninstalled package left behind is found too, and has no file.
+    return found is not None and found.origin is not None
 
 
 def _read(path: str | Path) -> str | None:

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import re
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +29,34 @@ EXTRAS = {
     "openvino": ("openvino", "OpenVINO"),
     "matplotlib": ("report", "matplotlib"),
     "PIL": ("data", "Pillow"),
-    "tensorrt": ("gpu", "TensorRT"),
+    "tensorrt": ("tensorrt", "TensorRT"),
     "tensorrt_rtx": ("rtx", "TensorRT for RTX"),
+    "cuda": ("cuda", "cuda-bindings"),
+    "pynvml": ("cuda", "nvidia-ml-py"),
+    "pycuda": ("pycuda", "PyCUDA"),
 }
 
 
+#: The folder above the package: a clone, or where wheels are installed.
+_CLONE = Path(__file__).resolve().parents[1]
+
+
 def install_line(extra: str) -> str:
-    """The command that installs an extra of this package, as messages print it."""
-    return f'pip install "deploykit[{extra}]"'
+    """The command that installs an extra of this package, as messages print it.
+
+    It names the clone that this package runs from, since another project has its name on the public index. Where it
+    runs from a wheel, there is no clone to name, and the command lists what the extra holds.
+    """
+    if (_CLONE / "pyproject.toml").is_file():
+        here = Path.cwd() == _CLONE
+        return f'pip install "{"." if here else _CLONE}[{extra}]"'
+    marker = re.compile(rf"""extra\s*==\s*['"]{re.escape(extra)}['"]""")
+    wanted = [
+        line.partition(";")[0].strip()
+        for line in metadata.requires("deploykit") or []
+        if marker.search(line)
+    ]
+    return " ".join(["pip install", *(f'"{requirement}"' for requirement in wanted)])
 
 
 class LazyModule(ModuleType):

@@ -663,20 +663,21 @@ def _toolkit(folder: Path) -> dict[str, str]:
         raise SystemExit(
             f"pycuda is compiled with the CUDA toolkit, which is not in {root}: set CUDA_ROOT"
         )
-    for name in ("cuda", "curand"):
-        target = folder / f"lib{name}.so"
-        command = [
-            "cc",
-            "-shared",
-            "-x",
-            "c",
-            "-",
-            "-o",
-            str(target),
-            f"-Wl,-soname,lib{name}.so.1",
-        ]
-        subprocess.run(command, input="\n", text=True, check=True)
+    command = [
+        "cc",
+        "-shared",
+        "-x",
+        "c",
+        "-",
+        "-o",
+        folder / "libcuda.so",
+        "-Wl,-soname,libcuda.so.1",
+    ]
+    subprocess.run(command, input="\n", text=True, check=True)
+    # Where pycuda's build looks for its options: not every toolkit has the random numbers.
+    (folder / ".aksetup-defaults.py").write_text("CUDA_ENABLE_CURAND = False\n")
     return {
+        "HOME": str(folder),
         "PATH": f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "LIBRARY_PATH": str(folder),
         "LDFLAGS": "-Wl,--no-as-needed",  # an empty library would be left out

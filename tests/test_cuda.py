@@ -402,7 +402,7 @@ def test_pycuda_without_the_device_leaves_no_context(pycuda, count, kind):
 
 def test_a_binding_that_is_not_there_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "pycuda", None)
-    with pytest.raises(MissingDependency, match="pip install pycuda"):
+    with pytest.raises(MissingDependency, match=r"pip install .*pycuda"):
         seam.open_device(binding="pycuda")
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     with pytest.raises(MissingDependency, match="cuda-bindings is not installed"):

@@ -4,8 +4,8 @@ Both share one Python interface. `tensorrt-rtx` builds with no GPU; `tensorrt` n
 in the graph decide what an engine computes in; no builder flag raises or lowers them (TensorRT 11 has none,
 and TF32, which would round FP32 products to 10 bits of mantissa, is switched off where the flag exists).
 
-What an engine computes in is read from the build log, as deserialising an engine needs a GPU: see
-`deploykit.backends.tensorrt_layers`.
+What an engine computes in is read from the engine's inspector where it loads, which needs a GPU, else from the log
+of its build: see `deploykit.backends.tensorrt_layers`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from deploykit.graph.nodes import graph_inputs
 from deploykit.graph.normalise import inline_functions
 from deploykit.graph.operators import Trait, has
 from deploykit.graph.view import GraphView
-from deploykit.lazy import install_line, onnx
+from deploykit.lazy import install_line, metadata, onnx
 from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason
 from deploykit.text import folder_name
 from deploykit.writing import write_atomic
@@ -45,18 +45,24 @@ class TensorRTBackend(BackendBase):
     Args:
         name: of the backend and of its target.
         module: to import.
-        distribution: whose metadata has the version.
-        remedy: the line that installs it.
+        distributions: that bring the module, each under a name of its own; the version is of whichever is there.
+        extra: of deploykit that brings one of them.
         builds_without_device: whether the builder works where there is no GPU.
     """
 
     filename = "engine.plan"
 
     def __init__(
-        self, name: str, module: str, distribution: str, remedy: str, *, builds_without_device: bool
+        self,
+        name: str,
+        module: str,
+        distributions: Sequence[str],
+        extra: str,
+        *,
+        builds_without_device: bool,
     ) -> None:
         self.name = self.target = name
-        self._module, self._distribution, self._remedy = module, distribution, remedy
+        self._module, self._distributions, self._extra = module, distributions, extra
         self._builds_without_device = builds_without_device
         # A builder that needs no device measures no kernels: a cache of their times would force one.
         left_out = {"timing_cache"} if builds_without_device else set()
@@ -64,8 +70,8 @@ class TensorRTBackend(BackendBase):
 
     def available(self) -> Reason | None:
         """None where engines can be built here; see `BackendBase.available`."""
-        if env.package_version(self._distribution) is None:
-            return Reason(f"{self._distribution} is not installed", self._remedy)
+        if not env.has_module(self._module):
+            return Reason(f"{self._distributions[0]} is not installed", install_line(self._extra))
         device = self.device()
         if not self._builds_without_device and isinstance(device, Reason):
             return device
@@ -87,8 +93,15 @@ class TensorRTBackend(BackendBase):
         return int((env.package_version("cuda-bindings") or "0").partition(".")[0])
 
     def version(self) -> str:
-        """The installed version, from package metadata."""
-        return env.package_version(self._distribution) or "none"
+        """The installed version, from the metadata of whichever distribution is there."""
+        if not env.has_module(self._module):
+            return "none"
+        versions = (env.package_version(name) for name in self._distributions)
+        known = next((version for version in versions if version), None)
+        if known is None:  # brought by a distribution of another name
+            others = metadata.packages_distributions().get(self._module, [])
+            known = next((env.package_version(name) for name in others), None)
+        return known or "unknown"
 
     def _import(self) -> Any:
         reason = self.available()
@@ -98,7 +111,7 @@ class TensorRTBackend(BackendBase):
             return importlib.import_module(self._module)
         except ImportError as error:
             raise MissingDependency(
-                f"{self._distribution} does not import ({one_line(error, 80)}): {self._remedy}"
+                f"{self._module} does not import ({one_line(error, 80)}): {install_line(self._extra)}"
             ) from error
 
     def build(self, model: OnnxModel, options: BuildOptions, path: Path) -> Mapping[str, Any]:
@@ -127,7 +140,7 @@ class TensorRTBackend(BackendBase):
         path.write_bytes(plan)
         if cache is not None:
             write_atomic(cache, bytes(config.get_timing_cache().serialize()), "timing cache")
-        layers = parse_layers(log.layer_listing)
+        layers = parse_layers(self._inspected(trt, log, plan)) or parse_layers(log.layer_listing)
         if not layers:
             raise BuildFailed(
                 f"{self._named} gave no layer listing for {label}, so the precision of the engine can't be read "
@@ -223,6 +236,20 @@ class TensorRTBackend(BackendBase):
                 f"{self._named} does not take --tactic-sources {','.join(names)}: {log.last_error()}"
             )
 
+    def _inspected(self, trt: Any, log: Any, plan: Any) -> str:
+        """What the inspector of the engine says of its layers; empty where the engine does not load here."""
+        if isinstance(self.device(), Reason):
+            return ""
+        try:
+            engine = trt.Runtime(log).deserialize_cuda_engine(plan)
+        except (RuntimeError, TypeError):  # "factory function returned nullptr"
+            return ""
+        if engine is None:
+            return ""
+        return str(
+            engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
+        )
+
     def _set_compute_capability(self, trt: Any, config: Any, options: BuildOptions) -> None:
         wanted = options.compute_capability
         if wanted is None:
@@ -241,7 +268,7 @@ class TensorRTBackend(BackendBase):
         """Let the builder use the times of kernels that earlier builds measured; the file they are kept in."""
         if self.caches is None:
             return None
-        name = f"timing-{self._distribution}-{self.version()}-{self.host()}"
+        name = f"timing-{self._module}-{self.version()}-{self.host()}"
         path = self.caches / folder_name(name, ".cache")
         known = path.read_bytes() if path.is_file() else b""
         # What another version or device measured is not taken, nor what is damaged: it begins anew.
@@ -412,13 +439,19 @@ def other_products(path: Path) -> list[str]:
     ]
 
 
+def _distributions(package: str) -> list[str]:
+    """What brings a module of TensorRT: the package, that of one major version of CUDA, or their bindings alone."""
+    made_for = [package, f"{package}-cu13", f"{package}-cu12"]
+    return [*made_for, *(f"{name}-bindings" for name in made_for[1:])]
+
+
 def tensorrt_rtx() -> TensorRTBackend:
     """TensorRT for RTX: a plain wheel, builds for RTX devices with no GPU."""
     return TensorRTBackend(
         "tensorrt-rtx",
         "tensorrt_rtx",
-        "tensorrt-rtx",
-        install_line("rtx"),
+        _distributions("tensorrt-rtx"),
+        "rtx",
         builds_without_device=True,
     )
 
@@ -428,7 +461,7 @@ def tensorrt() -> TensorRTBackend:
     return TensorRTBackend(
         "tensorrt",
         "tensorrt",
+        _distributions("tensorrt"),
         "tensorrt",
-        install_line("gpu"),
         builds_without_device=False,
     )

@@ -1,20 +1,30 @@
-"""What a TensorRT engine computes in, from the list of layers in its build log.
+r"""What a TensorRT engine computes in, from its list of layers.
 
-With detailed verbosity the log has one message that lists every layer with the types of its inputs, constants
-and outputs and, as metadata, the ONNX nodes that it was made from. A layer can hold several nodes: the product
-with the cast of its input, with what comes after it, with another product of the same input.
+There are two sources of one list: the inspector of an engine that is loaded, in JSON, and one message of the log of
+its build, in lines of text. With detailed verbosity both have every layer with the types of its inputs, constants
+and outputs and, as metadata, the ONNX nodes that it was made from. A layer can hold several nodes: the product with
+the cast of its input, with what comes after it, with another product of the same input.
+
+How a type is written changed twice. Up to 10.3 it is within a sentence ("Thirty-two wide channel vectorized row
+major Int8 format"); from 10.4 a word ("Format/Datatype: Int8"); from 11, and in TensorRT for RTX, a field of its
+own ("Datatype: Int8, Format: ..."), and constants are no longer among the inputs. Control characters separate the
+metadata of nodes: \x1e between groups that were fused, \x1f within one.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 _TYPE_NAMES = {
     "float": "fp32",
+    "fp32": "fp32",
     "half": "fp16",
+    "fp16": "fp16",
     "bfloat16": "bf16",
     "bf16": "bf16",
     "int8": "int8",
@@ -27,16 +37,10 @@ _TYPE_NAMES = {
 _BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "int8": 8, "fp8": 8, "fp4": 4, "int4": 4}
 #: Their names: any other type is of indices or masks.
 FLOAT_OR_QUANTISED = frozenset(_BITS)
-#: Kinds of layers that multiply; a node can appear in others too (a cast or re-layout of its input).
-_MULTIPLYING = (
-    "correlation",
-    "conv",
-    "gemm",
-    "matmul",
-    "matrix",
-    "deconv",
-    "fusion",
-    "runtime_fusion",
+#: What the kinds of layers that multiply have in their names, such as CaskGemmConvolution; a node can appear in
+#: others too (a cast or re-layout of its input).
+_MULTIPLYING = re.compile(
+    r"correlation|conv(?!er)|gemm|matmul|matrix_?mult|^matrix|fusion", re.IGNORECASE
 )
 #: How the name of a layer that casts or quantises says so: it lists what the layer does, one after the other.
 _NARROWING = re.compile(r"Cast|Roun|Quant", re.IGNORECASE)
@@ -63,41 +67,108 @@ class EngineLayer:
 
 
 def parse_layers(listing: str) -> list[EngineLayer]:
-    """The layers of a listing; lines that are not understood are passed over."""
-    layers = []
-    for line in listing.splitlines():
-        name = re.match(r"Name: (.*?), LayerType: (\w*)", line)
-        if name is None:
-            continue
-        inputs = re.search(r"Inputs: \[(.*?)\], (?:Constants|Outputs):", line)
-        constants = re.search(r"Constants: \[(.*?)\], Outputs:", line)
-        outputs = re.search(r"Outputs: \[(.*?)\], TacticName:", line)
-        # Of a node in a body, the body and the node around it follow its name: "a | then (then_branch) | b (If)".
-        named = re.findall(r"\[ONNX Layer: ([^\]]*)\]", line)
-        nodes = [re.sub(r" \| \S.*\)$", "", name) for name in named]
-        layers.append(
-            EngineLayer(
-                name.group(1),
-                name.group(2),
-                _types(inputs),
-                tuple(nodes),
-                _largest_first(constants),
-                _types(outputs),
+    """The layers of a listing, as the log or the inspector gives it; what is not understood is passed over."""
+    if not listing.lstrip().startswith("{"):
+        # Not by str.splitlines, which also splits at the control characters between metadata.
+        return [layer for line in listing.split("\n") if (layer := _from_line(line)) is not None]
+    try:
+        layers = json.loads(listing)["Layers"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return []
+    # Without detailed verbosity, layers are their names alone.
+    found = (
+        [layer for layer in layers if isinstance(layer, dict)] if isinstance(layers, list) else []
+    )
+    return [_from_fields(layer) for layer in found]
+
+
+#: A list of tensors, each in braces.
+_TENSORS = r"\b{}: \[(\]| ?\{{.*?\}} ?\])(?=, |$)"
+
+
+def _from_line(line: str) -> EngineLayer | None:
+    head = re.match(r"\s*Name: (.*?), LayerType: (\w*)", line)
+    if head is None:
+        return None
+    fields: dict[str, Any] = {"Name": head[1], "LayerType": head[2]}
+    for part in ("Inputs", "Constants", "Outputs"):
+        listed = re.search(_TENSORS.format(part), line)
+        if listed is not None:
+            tensors = re.findall(r"\{ ?(Name: .*?) ?\}(?=, \{| ?\])", listed[1])
+            fields[part] = [_tensor(tensor) for tensor in tensors]
+    for part in ("Weights", "Bias"):
+        constant = re.search(rf'\b{part}: \{{"Type": "(\w+)", "Count": (\d+)\}}', line)
+        if constant is not None:
+            fields[part] = {"Type": constant[1], "Count": int(constant[2])}
+    fields["Metadata"] = line.rpartition("Metadata: ")[2]
+    return _from_fields(fields)
+
+
+def _tensor(text: str) -> dict[str, Any]:
+    """One tensor of a line as the inspector's fields."""
+    name = re.match(r"Name: (.*?)(?=, (?:Location|Dimensions|Strides|Format|Data[tT]ype)|$)", text)
+    dimensions = re.search(r"Dimensions: \[([-\d,]*)\]", text)
+    kind = re.search(r"\bData[tT]ype: ([^,]*)", text)
+    return {
+        "Name": name[1] if name else "",
+        "Dimensions": [int(n) for n in re.findall(r"-?\d+", dimensions[1])] if dimensions else [],
+        "Datatype": kind[1] if kind else "",
+    }
+
+
+#: How names say that a tensor among the inputs is a constant: lists of before 11 tell it in no other way.
+_CONSTANT = re.compile(
+    r"_dconst|constant(?:Float|Half|BFloat16|Int\d+|FP8|FP4)|const-lit|_(?:alpha|beta)$"
+)
+
+
+def _from_fields(fields: dict[str, Any]) -> EngineLayer:
+    inputs = _tensors(fields, "Inputs")
+    constants = _tensors(fields, "Constants")
+    if "Constants" not in fields:
+        constants = [tensor for tensor in inputs if _CONSTANT.search(tensor[0])]
+        inputs = [tensor for tensor in inputs if not _CONSTANT.search(tensor[0])]
+    for part in ("Weights", "Bias"):
+        constant = fields.get(part)
+        if isinstance(constant, dict) and isinstance(constant.get("Count"), int):
+            constants.append((part, constant["Count"], _word(constant.get("Type"))))
+    largest = sorted(constants, key=lambda constant: -constant[1])
+    # Of a node in a body, the body and the node around it follow its name: "a | then (then_branch) | b (If)".
+    named = re.findall(
+        r"\[ONNX Layer: (.*?)\](?=[\x1e\x1f\[\s]|$)", str(fields.get("Metadata", ""))
+    )
+    return EngineLayer(
+        str(fields.get("Name", "")),
+        str(fields.get("LayerType", "")),
+        tuple(kind for _, _, kind in inputs if kind),
+        tuple(re.sub(r" \| \S.*\)$", "", name) for name in named),
+        tuple(kind for _, size, kind in largest if size > 1 and kind),
+        tuple(kind for _, _, kind in _tensors(fields, "Outputs") if kind),
+    )
+
+
+def _tensors(fields: dict[str, Any], part: str) -> list[tuple[str, int, str]]:
+    """Name, number of values and type of each tensor of a part; free dimensions count as one."""
+    listed = fields.get(part)
+    found = []
+    for tensor in listed if isinstance(listed, list) else []:
+        if isinstance(tensor, dict):
+            dimensions = tensor.get("Dimensions")
+            sizes = (
+                [n for n in dimensions if isinstance(n, int)]
+                if isinstance(dimensions, list)
+                else []
             )
-        )
-    return layers
+            written = tensor.get("Datatype", tensor.get("Format/Datatype"))
+            found.append((str(tensor.get("Name", "")), abs(math.prod(sizes)), _word(written)))
+    return found
 
 
-def _types(part: re.Match[str] | None) -> tuple[str, ...]:
-    return tuple(re.findall(r"Datatype: (\w+)", part.group(1))) if part else ()
-
-
-def _largest_first(part: re.Match[str] | None) -> tuple[str, ...]:
-    if part is None:
-        return ()
-    found = re.findall(r"Dimensions: \[([\d,]*)\][^{}]*?Datatype: (\w+)", part.group(1))
-    sizes = [(math.prod(int(n) for n in dims.split(",") if n), kind) for dims, kind in found]
-    return tuple(kind for size, kind in sorted(sizes, key=lambda one: -one[0]) if size > 1)
+def _word(written: object) -> str:
+    """The word for the type in how it is written: itself, or one of the words of a sentence."""
+    words = re.findall(r"\w+", str(written or ""))
+    known = [word for word in words if word.lower() in _TYPE_NAMES]
+    return known[0] if known else next(iter(words), "")
 
 
 def compute_types(layers: Sequence[EngineLayer], products: Iterable[str]) -> dict[str, list[str]]:
@@ -108,7 +179,7 @@ def compute_types(layers: Sequence[EngineLayer], products: Iterable[str]) -> dic
     by_type: dict[str, list[str]] = {}
     for node in products:
         candidates = [layer for layer in layers if node in layer.nodes and layer.input_types]
-        multiplying = [c for c in candidates if c.kind.lower().startswith(_MULTIPLYING)]
+        multiplying = [c for c in candidates if _MULTIPLYING.search(c.kind)]
         if not multiplying:
             # In a layer that works value by value, the product is where its weight is.
             multiplying = [c for c in candidates if _holds_product(c)]

@@ -258,7 +258,7 @@ class CudaBindings:
             from cuda.bindings import runtime
         except ImportError as error:
             raise MissingDependency(
-                f"cuda-bindings is not installed ({one_line(error, 80)}): {install_line('gpu')}"
+                f"cuda-bindings is not installed ({one_line(error, 80)}): {install_line('cuda')}"
             ) from error
         self._api: Any = runtime
         self.version = _version("cuda-bindings")
@@ -468,7 +468,7 @@ class PyCuda:
         except ImportError as error:
             raise MissingDependency(
                 f"pycuda can't be imported ({one_line(error, 80)}); it is built from source where CUDA's toolkit "
-                f"is: pip install pycuda, or leave out {BINDING_VARIABLE} to use cuda-bindings"
+                f"is: {install_line('pycuda')}, or leave out {BINDING_VARIABLE} to use cuda-bindings"
             ) from error
         self._driver: Any = driver
         self.version = _version("pycuda")

@@ -316,7 +316,7 @@ def _nvml() -> Iterator[Any]:
     try:
         import pynvml
     except ImportError as error:
-        raise MissingDependency(f"nvidia-ml-py is not installed: {install_line('gpu')}") from error
+        raise MissingDependency(f"nvidia-ml-py is not installed: {install_line('cuda')}") from error
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:

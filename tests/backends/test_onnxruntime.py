@@ -21,6 +21,7 @@ from deploykit.backends.onnxruntime import (
 )
 from deploykit.backends.onnxruntime_types import read_back
 from deploykit.errors import BuildFailed, MissingDependency
+from deploykit.lazy import install_line
 from deploykit.spec import BuildOptions, Engine, ModelSpec
 from deploykit.store import Store
 
@@ -223,8 +224,8 @@ def test_without_the_runtime_the_extra_is_named(monkeypatch, tiny, tmp_path):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     reason = BACKEND.available()
     assert reason is not None
-    assert 'pip install "deploykit[cpu]"' in str(reason)
-    with pytest.raises(MissingDependency, match=r"deploykit\[cpu\]") as error:
+    assert install_line("cpu") in str(reason)
+    with pytest.raises(MissingDependency, match=r"\[cpu\]") as error:
         BACKEND.build(tiny, BuildOptions(), tmp_path / "engine.onnx")
     assert error.value.exit_code == 3
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 
 import numpy as np
@@ -19,6 +20,7 @@ from deploykit.backends.tensorrt import TensorRTBackend
 from deploykit.errors import BuildFailed, MissingDependency, UsageError
 from deploykit.graph.precision import convert
 from deploykit.graph.read_write import open_model
+from deploykit.lazy import install_line
 from deploykit.spec import BuildOptions, Engine, Reason
 from deploykit.store import Store
 from deploykit.workflow.choices import EngineChoice, shape_ranges
@@ -321,7 +323,7 @@ def test_with_a_gpu_the_device_is_its_name(rtx, monkeypatch):
 
 def test_the_data_centre_builder_needs_a_gpu_to_build(monkeypatch):
     backend = get("tensorrt")
-    monkeypatch.setattr(env, "package_version", lambda name: "11.0")
+    monkeypatch.setattr(env, "has_module", lambda name: True)
     monkeypatch.setattr(env, "gpu_names", list)
     reason = backend.available()
     assert reason is not None
@@ -330,18 +332,68 @@ def test_the_data_centre_builder_needs_a_gpu_to_build(monkeypatch):
     assert backend.available() is None
 
 
-@pytest.mark.parametrize(("name", "extra"), [("tensorrt-rtx", "rtx"), ("tensorrt", "gpu")])
+@pytest.mark.parametrize(("name", "extra"), [("tensorrt-rtx", "rtx"), ("tensorrt", "tensorrt")])
 def test_a_missing_package_is_named_with_its_extra(monkeypatch, tiny, tmp_path, name, extra):
-    monkeypatch.setattr(env, "package_version", lambda name: None)
-    with pytest.raises(
-        MissingDependency, match=rf'^{name} is not installed; pip install "deploykit\[{extra}\]"$'
-    ):
+    monkeypatch.setattr(env, "has_module", lambda name: False)
+    line = re.escape(install_line(extra))
+    with pytest.raises(MissingDependency, match=rf"^{name} is not installed; {line}$"):
         get(name).build(tiny, BuildOptions(), tmp_path / "engine.plan")
 
 
-def test_a_package_that_does_not_import_is_named_with_its_extra(rtx, tiny, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
-    with pytest.raises(MissingDependency, match=r"does not import .*deploykit\[rtx\]"):
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Put a module that can't be imported where Python finds it, with the metadata of a distribution."""
+
+    def put(module, distribution):
+        (tmp_path / "site" / module).mkdir(parents=True)
+        code = "raise ImportError('not to be imported')"
+        (tmp_path / "site" / module / "__init__.py").write_text(code)
+        if distribution:
+            name, _, version = distribution.partition("-")
+            folder = tmp_path / "site" / f"{distribution}.dist-info"
+            folder.mkdir()
+            (folder / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
+            (folder / "top_level.txt").write_text(module)
+        monkeypatch.syspath_prepend(tmp_path / "site")
+
+    return put
+
+
+@pytest.mark.parametrize(
+    ("distribution", "version"),
+    [
+        ("tensorrt-11.4.0.106", "11.4.0.106"),
+        ("tensorrt_cu13-11.4.0.106", "11.4.0.106"),
+        ("tensorrt_cu12-10.12.0.36", "10.12.0.36"),
+        ("nvidia_tensorrt-8.0", "8.0"),
+        ("", "unknown"),
+    ],
+)
+def test_tensorrt_is_found_by_its_module_whatever_brought_it(
+    install, monkeypatch, distribution, version
+):
+    install("tensorrt", distribution)
+    monkeypatch.setattr(env, "gpu_names", lambda: ["NVIDIA L4"])
+    backend = get("tensorrt")
+    assert backend.available() is None
+    assert backend.version() == version
+
+
+def test_a_folder_that_an_uninstalled_tensorrt_left_behind_is_none(tmp_path, monkeypatch):
+    (tmp_path / "tensorrt" / "__pycache__").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    backend = get("tensorrt")
+    assert str(backend.available()).startswith("tensorrt is not installed")
+    assert backend.version() == "none"
+
+
+def test_a_package_that_does_not_import_is_named_with_its_extra(
+    rtx, tiny, tmp_path, monkeypatch, install
+):
+    install("tensorrt_rtx", "tensorrt_rtx-1.7")
+    monkeypatch.delitem(sys.modules, "tensorrt_rtx", raising=False)
+    line = re.escape(install_line("rtx"))
+    with pytest.raises(MissingDependency, match=rf"does not import \(not to be imported\): {line}"):
         rtx.build(tiny, BuildOptions(), tmp_path / "engine.plan")
 
 

@@ -1,4 +1,4 @@
-"""The layer listing of a build log; listing_int8.txt is what TensorRT for RTX 1.7.1 wrote of the tiny network."""
+"""Lists of layers as releases of TensorRT write them; each file of layer_listings says where its form is from."""
 
 from __future__ import annotations
 
@@ -10,8 +10,108 @@ from hypothesis import strategies as st
 
 from deploykit.backends.tensorrt_layers import EngineLayer, compute_types, parse_layers
 
-LISTING = (Path(__file__).parent / "listing_int8.txt").read_text()
+FOLDER = Path(__file__).parent / "layer_listings"
+
+
+def listing_of(name):
+    # as it is written: reading it as text in Python's way keeps the control characters
+    lines = (FOLDER / f"{name}.txt").read_text(encoding="utf-8").split("\n")
+    return "\n".join(line for line in lines if not line.startswith("#"))
+
+
+LISTING = listing_of("rtx-1.7-log")
 PRODUCTS = ["first", "second", "product"]
+
+
+#: What the products of each listing compute in.
+EXPECTED = {
+    "10.2-log": {"int8": ["first"], "fp16": ["second"], "fp32": ["product"]},
+    "10.2-inspector": {"int8": ["first"], "fp16": ["second"], "fp32": ["product"]},
+    "10.6-log": {"fp16": ["first", "product", "last"], "int8": ["second"]},
+    "10.6-inspector": {"fp16": ["first", "product", "last"], "int8": ["second"]},
+    "11-inspector": {"int8": ["first"], "bf16": ["second"], "fp8": ["product"]},
+    "rtx-1.7-log": {"int8": ["first", "second", "product"]},
+}
+
+
+def test_every_listing_of_the_corpus_is_read_and_says_where_its_form_is_from():
+    files = list(FOLDER.glob("*.txt"))
+    assert {file.stem for file in files} == set(EXPECTED)
+    for file in files:
+        assert file.read_text(encoding="utf-8").startswith("# "), file
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_products_are_found_in_the_type_that_each_release_writes(name):
+    products = [node for nodes in EXPECTED[name].values() for node in nodes]
+    assert compute_types(parse_layers(listing_of(name)), products) == EXPECTED[name]
+
+
+@pytest.mark.parametrize("name", ["10.2", "10.6"])
+def test_the_log_and_the_inspector_say_the_same(name):
+    assert parse_layers(listing_of(f"{name}-log")) == parse_layers(listing_of(f"{name}-inspector"))
+
+
+def test_nodes_of_fused_groups_are_all_found():
+    # the control character between groups ends a line for str.splitlines
+    (fused,) = [x for x in parse_layers(listing_of("10.2-log")) if "relu" in x.name]
+    assert "\x1e" in listing_of("10.2-log")
+    assert fused.nodes == ("w1_QuantizeLinear", "first", "relu")
+    (both,) = [x for x in parse_layers(listing_of("11-inspector")) if x.name == "first_myl0_2"]
+    assert both.nodes == ("first", "image_DequantizeLinear", "w1_DequantizeLinear")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "CaskConvolution",
+        "CaskGemmConvolution",
+        "CaskGemmMatrixMultiply",
+        "CaskConvActPool",
+        "CaskFlattenConvolution",
+        "CaskJitConv",
+        "CaskDeconvolutionV2",
+        "correlation",
+        "gemm",
+        "runtime_fusion",
+    ],
+)
+def test_kinds_that_multiply_decide(kind):
+    layers = [layer("a", kind, ["Half"], "a"), layer("a", "Reformat", ["Float"], "a")]
+    assert compute_types(layers, ["a"]) == {"fp16": ["a"]}
+
+
+@pytest.mark.parametrize(
+    "kind", ["CaskPooling", "CaskSoftMaxV2", "PointWiseV2", "NoOp", "Converter"]
+)
+def test_kinds_that_do_not_multiply_leave_it_to_those_that_do(kind):
+    layers = [layer("a", "CaskConvolution", ["Int8"], "a"), layer("a", kind, ["Float"], "a")]
+    assert compute_types(layers, ["a"]) == {"int8": ["a"]}
+
+
+def test_a_name_with_brackets_is_read_whole():
+    line = (
+        "Name: c, LayerType: gemm, Inputs: [ { Name: (Unnamed Layer* 3) [Shuffle]_output, Dimensions: [1,2], "
+        "Format/Datatype: Half }], Outputs: [ { Name: y[0], Dimensions: [1,2], Format/Datatype: Float }], "
+        "TacticName: t, Metadata: [ONNX Layer: layers[0].fc]\x1e[ONNX Layer: b]"
+    )
+    (found,) = parse_layers(line)
+    assert found == EngineLayer("c", "gemm", ("Half",), ("layers[0].fc", "b"), (), ("Float",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"Layers": ["first", "second"], "Bindings": []}',  # of an engine without detailed verbosity
+        '{"Layers": 3}',
+        '{"Layers": [{"Name": 1, "LayerType": null, "Inputs": "x", "Outputs": [1], "Metadata": null}]}',
+        "{",
+        "{" * 100_000,
+        "[]",
+    ],
+)
+def test_what_an_inspector_should_not_say_gives_no_types(text):
+    assert compute_types(parse_layers(text), ["first"]) == {"unknown": ["first"]}
 
 
 def layer(name, kind, types, *nodes):

@@ -17,6 +17,7 @@ import pytest
 
 from deploykit.cli import COMMANDS, cli
 from deploykit.columns import NAMES
+from deploykit.lazy import install_line
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("--quick", "-q")
@@ -292,12 +293,13 @@ def test_doctor_tells_what_works_and_what_installs_the_rest(run, monkeypatch):
     assert ended.code == 0
     assert "run with onnxruntime" in ended.out
     monkeypatch.setattr(env, "package_version", lambda name: None)
+    monkeypatch.setattr(env, "has_module", lambda name: False)
     checks = json.loads(run("doctor", "--json").out)
     missing = {c["what"]: c["remedy"] for c in checks if c["state"] == "missing"}
-    assert missing["build with onnxruntime"] == 'pip install "deploykit[cpu]"'
-    assert missing["build with tensorrt-rtx"] == 'pip install "deploykit[rtx]"'
-    assert missing["build with tensorrt"] == 'pip install "deploykit[gpu]"'
-    assert missing["export from PyTorch, train"] == 'pip install "deploykit[export]"'
+    assert missing["build with onnxruntime"] == install_line("cpu")
+    assert missing["build with tensorrt-rtx"] == install_line("rtx")
+    assert missing["build with tensorrt"] == install_line("tensorrt")
+    assert missing["export from PyTorch, train"] == install_line("export")
     assert run("doctor").code == 3
 
 

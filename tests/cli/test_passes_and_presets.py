@@ -8,6 +8,7 @@ import json
 import pytest
 
 from deploykit.columns import NAMES
+from deploykit.lazy import install_line
 from deploykit.spec import ModelSpec
 from deploykit.workflow.choices import PRESETS
 from deploykit.workflow.configuration import ProfileOptions, enumerate_configurations
@@ -138,7 +139,7 @@ def test_doctor_lists_every_backend_and_how_to_install_what_is_missing(run, monk
     )
     checks = {check["what"]: check for check in rows_of(run("doctor", "--json"))}
     assert checks["build with openvino"]["state"] == "missing"
-    assert checks["build with openvino"]["remedy"] == 'pip install "deploykit[openvino]"'
+    assert checks["build with openvino"]["remedy"] == install_line("openvino")
     assert checks["run with torch"]["state"] == "ok"
     assert "build with torch-compile" in checks
     ended = run("profile", "lenet5", "--backend", "openvino")

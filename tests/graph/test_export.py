@@ -16,6 +16,7 @@ from deploykit.errors import BuildFailed, DriftFailed, MissingDependency, UsageE
 from deploykit.graph.count import count_graph
 from deploykit.graph.export import export_model, export_module
 from deploykit.graph.read_write import open_model, read_model
+from deploykit.lazy import install_line
 from deploykit.spec import ModelSpec, OnnxModel
 
 torch = pytest.importorskip("torch")
@@ -288,7 +289,7 @@ def test_a_missing_package_is_named_with_what_installs_it(
     package: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingDependency, match=re.escape(f'"deploykit[{extra}]"')):
+    with pytest.raises(MissingDependency, match=re.escape(install_line(extra))):
         export_model(ModelSpec("lenet5"), tmp_path / "net.onnx")
 
 
