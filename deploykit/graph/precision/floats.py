@@ -9,19 +9,30 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from deploykit.errors import UsageError
+from deploykit.errors import DeploykitError, UsageError
 from deploykit.graph.calibrate import Calibration
+from deploykit.graph.calibrate.ranges import collect_ranges
+from deploykit.graph.calibrate.synthetic import synthetic_feeds
 from deploykit.graph.element_types import ElementType
 from deploykit.graph.fold import fold_batchnorm, remove_passing_nodes
+from deploykit.graph.inputs import spec_of
+from deploykit.graph.nodes import all_nodes
 from deploykit.graph.normalise import raise_opset
 from deploykit.graph.precision.half import to_half
 from deploykit.graph.precision.half_fit import norm_fits
 from deploykit.graph.precision.recipe import KeepRules
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
+from deploykit.ort_session import installed_version
+from deploykit.spec import stored_inputs
 
 #: From this opset on convolutions and pooling have a bfloat16 form.
 OPSET_BF16 = 22
+
+#: Made-up inputs that activations are looked at on.
+TRIED_IMAGES = 2
+#: Networks of more bytes are not run for it.
+LARGEST_BYTES = 1 << 30
 
 
 def to_fp32(
@@ -38,11 +49,36 @@ def to_fp32(
 def to_fp16(
     model: onnx.ModelProto, keep: KeepRules, calibration: Calibration | None
 ) -> dict[str, Any]:
-    """Write the graph in float16, in place; see `half.to_half`. Calibration is not used."""
+    """Write the graph in float16, in place; see `half.to_half`.
+
+    How large activations get is found by a run: on the calibration images if there are any, else on made-up inputs.
+    """
     remove_passing_nodes(model)
     folded = fold_batchnorm(model, _out_of_range)
     facts: dict[str, Any] = {"nodes_folded": folded} if folded else {}
-    return facts | to_half(model, ElementType.FLOAT16, keep)
+    return facts | to_half(model, ElementType.FLOAT16, keep, _peaks(model, calibration))
+
+
+def _peaks(model: onnx.ModelProto, calibration: Calibration | None) -> dict[str, float]:
+    """The largest magnitude of each activation of the main graph; empty where no run can tell."""
+    view = GraphView(model)
+    types = view.types
+    repeats = any(node.op_type in ("Loop", "Scan") for node in all_nodes(model))
+    if repeats or installed_version() is None or model.ByteSize() > LARGEST_BYTES:
+        return {}
+    names = [n for node in view.nodes for n in node.output if types.get(n) == ElementType.FLOAT]
+    about = stored_inputs({entry.key: entry.value for entry in model.metadata_props})
+    if calibration is None:
+        specs = [spec_of(value, about.get(value.name)) for value in view.inputs]
+        calibration = synthetic_feeds(specs, count=TRIED_IMAGES, batch_size=1)
+    wanted = [name for name in names if not view.is_constant(name)]
+    try:
+        ranges = collect_ranges(model, wanted, calibration, symmetric=True, infinite=wanted)
+    except (
+        DeploykitError
+    ):  # it does not run on these, or gives NaN in float32 too: that tells nothing
+        return {}
+    return {name: max(-low, high) for name, (low, high) in ranges.items()}
 
 
 def _out_of_range(view: GraphView, node: onnx.NodeProto) -> bool:

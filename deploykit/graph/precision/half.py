@@ -8,7 +8,7 @@ other node keeps float32 between casts. Inputs and outputs of each graph keep fl
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,10 +72,16 @@ class Losses:
         self.converted += wide.size
 
 
-def to_half(model: onnx.ModelProto, data_type: int, keep: KeepRules) -> dict[str, Any]:
+def to_half(
+    model: onnx.ModelProto,
+    data_type: int,
+    keep: KeepRules,
+    peaks: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
     """Rewrite the model, which is changed, in `data_type` (ElementType.FLOAT16 or BFLOAT16).
 
-    Bodies (of If, Loop, Scan) are rewritten too; what goes in and out of them keeps float32.
+    Bodies (of If, Loop, Scan) are rewritten too; what goes in and out of them keeps float32. `peaks` are the
+    largest magnitudes of activations, by tensor, as far as they were measured.
 
     Returns:
         Facts for the recipe: counts of constants converted, overflowed, made subnormal or zero, the nodes
@@ -84,7 +90,7 @@ def to_half(model: onnx.ModelProto, data_type: int, keep: KeepRules) -> dict[str
     Raises:
         DriftFailed: there are such nodes, and `keep` is strict.
     """
-    return _Rewriter(model, data_type, keep).run()
+    return _Rewriter(model, data_type, keep, peaks=peaks or {}).run()
 
 
 class _Rewriter:
@@ -98,6 +104,7 @@ class _Rewriter:
         *,
         graph: onnx.GraphProto | None = None,
         outer: _Rewriter | None = None,
+        peaks: Mapping[str, float] | None = None,
     ) -> None:
         self.model, self.data_type, self.keep = model, data_type, keep
         self.type_name = _NAMES[data_type]
@@ -114,7 +121,7 @@ class _Rewriter:
         self.by_value: dict[str, str] = outer.by_value if outer else {}
         self.products: set[str] = outer.products if outer else set()
         large = outer.unfit.large if outer else ()
-        self.unfit: Unfit = unfit_nodes(self.editor, self.before, data_type, large)
+        self.unfit: Unfit = unfit_nodes(self.editor, self.before, data_type, large, peaks)
         self.local = {v.name for v in self.editor.graph.input} | {
             t.name for t in self.editor.stored
         }

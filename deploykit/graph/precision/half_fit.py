@@ -1,4 +1,4 @@
-"""Which nodes a 16-bit float type can't serve, by the constants that they read, and how far that reaches.
+"""Which nodes a 16-bit float type can't serve, by their constants and measured values, and how far that reaches.
 
 A mask of -1e9 becomes infinite in float16, an epsilon of 1e-10 becomes 0. The node that adds it stays in
 float32, and so do those behind it, as far as they need the values: a cast between them would lose them
@@ -22,6 +22,9 @@ from deploykit.lazy import np, onnx
 #: Values from here on become infinite; values up to there become 0.
 LARGEST: dict[int, float] = {ElementType.FLOAT16: 65520.0, ElementType.BFLOAT16: 3.3961775e38}
 SMALLEST: dict[int, float] = {ElementType.FLOAT16: 2.0**-25, ElementType.BFLOAT16: 2.0**-134}
+
+#: How many times larger than on the inputs tried an activation may get.
+_ROOM = 2.0
 
 #: Operators whose results are of ordinary size however large what they read is.
 _BOUNDING = frozenset(
@@ -63,7 +66,11 @@ class Unfit:
 
 
 def unfit_nodes(
-    view: GraphView, types: Mapping[str, int], data_type: int, around: Iterable[str] = ()
+    view: GraphView,
+    types: Mapping[str, int],
+    data_type: int,
+    around: Iterable[str] = (),
+    peaks: Mapping[str, float] | None = None,
 ) -> Unfit:
     """Find the nodes of a graph that must not be written in `data_type` for the sake of their values.
 
@@ -72,15 +79,22 @@ def unfit_nodes(
         types: element types by tensor.
         data_type: ElementType.FLOAT16 or BFLOAT16.
         around: tensors of the graphs around it that may hold values beyond the type.
+        peaks: the largest magnitude of activations that was measured, by tensor.
     """
-    finder = _Finder(view, types, data_type)
+    finder = _Finder(view, types, data_type, peaks or {})
     finder.unfit.large.update(around)
     return finder.find()
 
 
 class _Finder:
-    def __init__(self, view: GraphView, types: Mapping[str, int], data_type: int) -> None:
-        self.view, self.types = view, types
+    def __init__(
+        self,
+        view: GraphView,
+        types: Mapping[str, int],
+        data_type: int,
+        peaks: Mapping[str, float],
+    ) -> None:
+        self.view, self.types, self.peaks = view, types, peaks
         self.largest, self.smallest = LARGEST[data_type], SMALLEST[data_type]
         self.data_type = data_type
         self.unfit = Unfit()
@@ -93,6 +107,7 @@ class _Finder:
             if node.op_type == "Constant" or not is_standard(node):
                 continue
             self._by_constants(node)
+            self._by_peaks(node)
             self._by_inputs(node)
             if self.data_type == ElementType.FLOAT16:
                 self._by_squares(node)
@@ -169,6 +184,31 @@ class _Finder:
             self.unfit.large.update(made)
         if small:
             self.small.update(made)
+
+    # ---- what was measured
+
+    def _by_peaks(self, node: onnx.NodeProto) -> None:
+        """What reads or makes values that other inputs may well drive out of range."""
+        for name in (*node.output, *node.input):
+            peak = self.peaks.get(name, 0.0)
+            if math.isinf(peak):  # a mask of infinities, which float16 has, too
+                continue
+            if peak * _ROOM >= self.largest and (
+                peak >= self.largest or not self._from_constant(name, peak)
+            ):
+                self._keep(node, f"{name} reaches {peak:.3g}", large=False, small=False)
+                return
+
+    def _from_constant(self, name: str, peak: float) -> bool:
+        """Whether a large constant, a mask, makes most of a tensor's size: that is no larger on other inputs."""
+        producer = self.view.producer(name)
+        values = [self._stored(read) for read in producer.input if read] if producer else []
+        return any(
+            value is not None
+            and value.dtype == np.float32
+            and float(np.max(np.abs(value), initial=0.0)) >= peak / 2
+            for value in values
+        )
 
     # ---- what reads such values
 

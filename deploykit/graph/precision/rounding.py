@@ -149,6 +149,10 @@ def unrounded(source: GraphView | onnx.ModelProto, kept: Collection[str] = ()) -
     """
     view = GraphView.of(source)
 
+    def is_kept(node: onnx.NodeProto) -> bool:
+        # ONNX Runtime calls a Gemm that has taken in its activation "fused" and its name.
+        return node.name in kept or node.name.removeprefix("fused ") in kept
+
     def reaches_product(name: str, seen: set[str]) -> bool:
         node = view.producer(name)
         if node is None or name in seen:
@@ -157,13 +161,13 @@ def unrounded(source: GraphView | onnx.ModelProto, kept: Collection[str] = ()) -
         if node.op_type == "Cast" and any(a.name == "to" and a.i == _HALF for a in node.attribute):
             return False
         if arithmetic(node) is Arithmetic.FLOAT:
-            return node.name not in kept
+            return not is_kept(node)
         return any(reaches_product(read, seen) for read in node.input if read)
 
     return [
         node_name(node)
         for node in view.nodes
         if arithmetic(node) is Arithmetic.FLOAT
-        and node.name not in kept
+        and not is_kept(node)
         and any(reaches_product(name, set()) for name in node.input if name)
     ]

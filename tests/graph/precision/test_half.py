@@ -72,6 +72,22 @@ def test_strict_refuses_what_would_be_kept_by_itself(tmp_path: Path) -> None:
     )
 
 
+def test_activations_that_overflow_keep_their_nodes(tmp_path: Path) -> None:
+    net = Net()
+    x = net.node("Mul", [net.conv("x", "c", 8, 8), net.weight("s", np.float32(6e4))], "far")
+    x = net.conv(net.node("Tanh", [net.relu(x, "r")], "t"), "d", 8, 8)
+    net.head(x, 8)
+    source = stored(net.build(), tmp_path / "a.onnx")
+    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx")
+    kept = made.recipe["kept_by_value"]
+    assert set(kept) == {"far/Mul", "r/Relu", "t/Tanh"}
+    assert kept["far/Mul"].startswith("far reaches ")
+    x = images()
+    assert cosine(run(source.path, x), run(made.path, x)) > 0.9999
+    with pytest.raises(DriftFailed, match=r"float16 can't hold .*far/Mul \(far reaches"):
+        convert(source, "fp16", "cpu", tmp_path / "i.onnx", keep=KeepRules(strict=True))
+
+
 def test_a_clip_without_an_upper_bound_may_round_it_to_infinity(tmp_path: Path) -> None:
     net = Net()
     low, high = (net.weight(n, np.asarray(v, np.float32)) for n, v in (("low", 0), ("high", 3e38)))

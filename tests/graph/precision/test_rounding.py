@@ -116,6 +116,19 @@ def test_products_that_were_kept_in_float32_are_not_asked_for_rounding(tmp_path)
     assert unrounded(graph, kept=("first",)) == []
 
 
+def test_a_kept_product_that_onnx_runtime_renames_is_still_kept() -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"], "fused first"),
+        helper.make_node("MatMul", ["a", "w"], ["y"], "second"),
+    ]
+    value = helper.make_tensor_value_info
+    ends = [value(name, WIDE, [1, 4]) for name in ("x", "y")]
+    weight = onnx.numpy_helper.from_array(np.eye(4, dtype=np.float32), "w")
+    model = helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:], [weight]))
+    assert unrounded(model, kept=("first",)) == []
+    assert unrounded(model) == ["second"]
+
+
 def test_graphs_within_a_node_are_seen():
     inner = helper.make_graph(
         [helper.make_node("Identity", ["a"], ["c"])],
