@@ -107,8 +107,9 @@ COLUMNS: tuple[Column, ...] = (
            "peak memory of the measuring process", unit="MiB", heading="peak MiB"),
     Column("host_delta_mib", FLOAT, MEASURED,
            "of that, above what it needed before the engine was loaded", unit="MiB"),
-    Column("device_context_mib", FLOAT, MEASURED, "device memory of the context", unit="MiB"),
-    Column("device_peak_mib", FLOAT, MEASURED, "peak of device memory", unit="MiB"),
+    Column("device_context_mib", FLOAT, MEASURED, "device memory of the CUDA context alone", unit="MiB"),
+    Column("device_peak_mib", FLOAT, MEASURED,
+           "most device memory of the process at the end of a phase, context included", unit="MiB"),
     Column("drift_reference", TEXT, FACT, "what the outputs are compared with"),
     Column("drift_max_abs", FLOAT, MEASURED, "largest absolute difference of an output value"),
     Column("drift_cosine", FLOAT, MEASURED, "cosine similarity of the outputs, those of all images as one vector"),
@@ -175,7 +176,15 @@ COLUMNS: tuple[Column, ...] = (
     Column("metric_high", FLOAT, MEASURED, "upper end", added=6),
     Column("metric_fp32", FLOAT, MEASURED, "the same of the fp32 network on the same images", added=6),
     Column("gpu", TEXT, FACT,
-           "the NVIDIA device: its number, UUID, compute capability, memory, driver and MIG", added=7),
+           "the NVIDIA device: its number, UUID, compute capability, memory, driver, MIG, ECC, persistence", added=7),
+    Column("gpu_sm_clock_mhz", FLOAT, MEASURED,
+           "clock of the GPU's multiprocessors when measuring ended", unit="MHz", added=7),
+    Column("gpu_memory_clock_mhz", FLOAT, MEASURED, "clock of its memory", unit="MHz", added=7),
+    Column("gpu_temperature_c", FLOAT, MEASURED, "temperature of the chip", unit="°C", added=7),
+    Column("gpu_power_w", FLOAT, MEASURED,
+           "mean power of the GPU while measured, or that of the last moment", unit="W", added=7),
+    Column("energy_per_image_mj", FLOAT, MEASURED,
+           "energy that the GPU took while measured, for each image", unit="mJ", added=7),
 )
 # fmt: on
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import cuda_double
 import pytest
+from cuda_double import tensorrt
 from hypothesis import settings
 
 from deploykit import env
@@ -37,6 +39,19 @@ def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture
+def tensorrt_rtx_runs(
+    cuda: cuda_double.Cuda, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Engines of TensorRT for RTX, built as ever, run on the simulated device, here and in child processes."""
+    import tensorrt_rtx
+
+    for name in ("OnnxParser", "Builder", "Runtime"):
+        monkeypatch.setattr(tensorrt_rtx, name, getattr(tensorrt_rtx, name))  # to be put back
+    monkeypatch.setenv(tensorrt.FOLDER, str(tmp_path / "networks-of-engines"))
+    tensorrt.patch(tensorrt_rtx)
+
+
+@pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[cuda_double.Cuda]:
     """A simulated device, here and in child processes; a test that leaks there, or does wrong, fails.
 
@@ -51,6 +66,8 @@ def cuda(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[cuda_doubl
 
     def forget() -> None:
         devices.forget()
+        if "pynvml" in sys.modules:  # which keeps the library that it has loaded
+            sys.modules["pynvml"].nvmlLib = None
         for known in (env.machine, env.env_id, env.device_name):
             known.cache_clear()
 

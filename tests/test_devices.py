@@ -42,9 +42,11 @@ def test_devices_are_described_in_cuda_s_order(cuda):
     assert [gpu.compute_mode for gpu in found.gpus] == ["default", "exclusive process", "default"]
     assert [gpu.mig for gpu in found.gpus] == [False, False, True]
     assert [gpu.ecc for gpu in found.gpus] == [True, False, False]
+    assert [gpu.persistence for gpu in found.gpus] == [True] * 3
     assert found.driver_text == "driver 580.95.05 (CUDA 13.0)"
     assert found.describe(found.gpus[1]) == (
-        f"device 1, {TURING.uuid}, compute capability 7.5, 2048 MiB, driver 580.95.05 (CUDA 13.0), no MIG"
+        f"device 1, {TURING.uuid}, compute capability 7.5, 2048 MiB, driver 580.95.05 (CUDA 13.0), no MIG, "
+        "ECC off, persistence on"
     )
     assert env.gpu_names() == [ADA.name, TURING.name, PART.name]
     assert cuda.calls == []  # all of it happened in another process, and this one has no context

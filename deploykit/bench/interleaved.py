@@ -34,6 +34,7 @@ from deploykit.bench.worker import Loaded, load, write_samples
 from deploykit.codec import from_json
 from deploykit.errors import UsageError
 from deploykit.lazy import np
+from deploykit.row import Note
 from deploykit.stats import RatioInterval, paired_ratio
 
 if TYPE_CHECKING:
@@ -259,9 +260,9 @@ def blocks(questions: Iterator[bytes]) -> Iterator[Ready | float | WorkerResult]
         )
     with load(request) as loaded:
         place = Placement(request, loaded)
-        loaded.memory.end_phase("load")
+        loaded.end_phase("load")
         warm = warm_up(place.session, place.feeds, request.policy)
-        loaded.memory.end_phase("warmup")
+        loaded.end_phase("warmup")
         samples: list[NDArray[np.int64]] = []
         unit: list[NDArray[np.int64]] = []
         run_ns = warm.run_ns
@@ -283,7 +284,7 @@ def blocks(questions: Iterator[bytes]) -> Iterator[Ready | float | WorkerResult]
                 unit.append(block)
                 yield float(np.quantile(np.concatenate(unit), turn.quantile))
             place.close()
-        loaded.memory.end_phase("run")
+        loaded.end_phase("run")
         yield _result(request, loaded, np.concatenate(samples), warm)
 
 
@@ -303,6 +304,9 @@ def _result(
     )
     of_timing, notes = columns.of_timing(timing, request.batch)
     of_memory, more = columns.of_memory(loaded.memory)
+    if loaded.gpu is not None:
+        text = "the device's memory, clocks and energy are blank: the other side is on it in turns"
+        more.append(Note("missing", text))
     if request.samples_path is not None:
         write_samples(samples_ns, request.samples_path)
     return WorkerResult(

@@ -14,6 +14,7 @@ from deploykit.bench.accuracy import NoScores, agreement, evaluate
 from deploykit.bench.channel import serve
 from deploykit.bench.conditions import HostMemory
 from deploykit.bench.feeds import check_batch, find_scores, synthetic
+from deploykit.bench.gpu import GpuWatch
 from deploykit.bench.output_drift import compare
 from deploykit.bench.reference import read_reference, write_npz
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, WorkerResult
@@ -56,6 +57,13 @@ class Loaded:
     device: str
     sessions: list[SessionBase]
     memory: HostMemory
+    gpu: GpuWatch | None
+
+    def end_phase(self, name: str) -> None:
+        """Note what the phase took, on the host and on the device."""
+        self.memory.end_phase(name)
+        if self.gpu is not None:
+            self.gpu.end_phase(name)
 
     def columns(self, request: WorkerRequest) -> dict[str, Any]:
         """The columns that say what is measured."""
@@ -92,8 +100,10 @@ def load(request: WorkerRequest) -> Iterator[Loaded]:
     if request.streams < 1:
         raise UsageError(f"{request.streams} streams can't be run: give at least 1")
     backend.prepare()
-    loaded = Loaded(backend, engine, device, [], HostMemory())
     with contextlib.ExitStack() as stack:
+        # Before the host's memory is looked at: that of CUDA's context is not the engine's.
+        gpu = stack.enter_context(GpuWatch()) if backend.on_gpu() else None
+        loaded = Loaded(backend, engine, device, [], HostMemory(), gpu)
         for _ in range(request.streams):
             session = backend.load(engine, request.threads, request.run_pass)
             loaded.sessions.append(stack.enter_context(session))
@@ -117,9 +127,16 @@ def measure_row(request: WorkerRequest) -> WorkerResult:
             "policy": asdict(request.policy),
         }
         row |= loaded.columns(request)
-        timing = _time(loaded.sessions, request, loaded.memory)
+        timing = _time(loaded, request)
+        findings = timing.findings
         add(columns.of_timing(timing, request.batch))
         add(columns.of_memory(loaded.memory))
+        if loaded.gpu is not None:
+            add(loaded.gpu.memory_columns())
+            images = timing.samples_ns.size * request.batch
+            add(loaded.gpu.state_columns(images, timing.elapsed_s))
+            findings = loaded.gpu.judged(findings)
+            details["gpu"] = loaded.gpu.details()
         add(loaded.remarks())
         details |= columns.details_of_timing(timing)
         details["memory"] = {name: vars(phase) for name, phase in loaded.memory.phases.items()}
@@ -132,20 +149,21 @@ def measure_row(request: WorkerRequest) -> WorkerResult:
             add(_drift(first, request, details))
         if request.accuracy is not None:
             add(_accuracy(loaded, request.accuracy, details))
-    return WorkerResult(row, tuple(notes), details, timing.findings)
+    return WorkerResult(row, tuple(notes), details, findings)
 
 
-def _time(sessions: list[SessionBase], request: WorkerRequest, memory: HostMemory) -> Timing:
-    memory.end_phase("load")
+def _time(loaded: Loaded, request: WorkerRequest) -> Timing:
+    sessions, on_phase = loaded.sessions, loaded.end_phase
+    on_phase("load")
     feeds = [synthetic(session.inputs, request.batch) for session in sessions]
-    memory.end_phase("inputs")
+    on_phase("inputs")
     if request.rate_per_s is not None:
         return measure_arrivals(
-            sessions, feeds, request.policy, request.rate_per_s, on_phase=memory.end_phase
+            sessions, feeds, request.policy, request.rate_per_s, on_phase=on_phase
         )
     if len(sessions) == 1:
-        return measure(sessions[0], feeds[0], request.policy, memory.end_phase)
-    return measure_streams(sessions, feeds, request.policy, memory.end_phase)
+        return measure(sessions[0], feeds[0], request.policy, on_phase)
+    return measure_streams(sessions, feeds, request.policy, on_phase)
 
 
 def write_samples(samples_ns: NDArray[np.int64], path: Path, **facts: float) -> None:

@@ -51,6 +51,7 @@ class Gpu:
         compute_mode: "default", "exclusive process" or "prohibited".
         mig: whether it is a part of a device.
         ecc: whether its memory is checked.
+        persistence: whether the driver stays loaded while no process uses it; None where NVML does not tell.
     """
 
     index: int
@@ -61,6 +62,7 @@ class Gpu:
     compute_mode: str = "default"
     mig: bool = False
     ecc: bool = False
+    persistence: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ class Found:
                 f"{gpu.memory_mib} MiB",
                 self.driver_text,
                 "a part under MIG" if gpu.mig else "no MIG",
+                f"ECC {_on(gpu.ecc)}",
+                f"persistence {_on(gpu.persistence)}",
             ]
         )
 
@@ -113,6 +117,10 @@ class Found:
             f"{update}, or install packages for CUDA {self.driver_cuda // 1000}",
             missing="device",
         )
+
+
+def _on(state: bool | None) -> str:
+    return "unknown" if state is None else "on" if state else "off"
 
 
 def find() -> Found:
@@ -261,6 +269,10 @@ def main() -> None:
         told["error"] = error.args[0]
     with contextlib.suppress(MissingDependency), _nvml() as nvml:
         told["driver"] = nvml.nvmlSystemGetDriverVersion()
+        for one in told["gpus"]:
+            with contextlib.suppress(nvml.NVMLError):
+                handle = nvml.nvmlDeviceGetHandleByUUID(one["uuid"])
+                one["persistence"] = bool(nvml.nvmlDeviceGetPersistenceMode(handle))
     print(json.dumps(told))
 
 
@@ -338,7 +350,6 @@ class GpuState:
         temperature_c: of the chip.
         power_w: now.
         energy_j: since the driver was loaded.
-        persistence: whether the driver stays loaded without a process.
         ecc_errors: uncorrected, since the last reset.
         others: numbers of the other processes on the device; told only once this process is on it.
         own_mib: memory of this process on the device.
@@ -350,7 +361,6 @@ class GpuState:
     temperature_c: float | None = None
     power_w: float | None = None
     energy_j: float | None = None
-    persistence: bool | None = None
     ecc_errors: int | None = None
     others: tuple[int, ...] | None = None
     own_mib: float | None = None
@@ -383,6 +393,13 @@ class Monitor:
     def __exit__(self, *ended: object) -> None:
         self._close.close()
 
+    def used_mib(self) -> float | None:
+        """Memory in use on the device by all processes, which tells what a context takes."""
+        if self._handle is None:
+            return None
+        found = self._ask("nvmlDeviceGetMemoryInfo")
+        return None if found is None else found.used / 2**20
+
     def state(self) -> GpuState:
         """The state now."""
         if self._handle is None:
@@ -394,7 +411,6 @@ class Monitor:
         energy_mj, power_mw = (
             self._ask(f"nvmlDeviceGet{what}") for what in ("TotalEnergyConsumption", "PowerUsage")
         )
-        persistence = self._ask("nvmlDeviceGetPersistenceMode")
         others, own_mib = self._processes()
         return GpuState(
             self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
@@ -403,7 +419,6 @@ class Monitor:
             self._ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
             None if power_mw is None else power_mw / 1e3,
             None if energy_mj is None else energy_mj / 1e3,
-            None if persistence is None else bool(persistence),
             self._ask(
                 "nvmlDeviceGetTotalEccErrors",
                 nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED,

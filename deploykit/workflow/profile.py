@@ -172,6 +172,7 @@ class Profiler:
         row = row.plus(self._metric_fp32(network, result, request.accuracy, is_fp32))
         self._judged.add(same)
         earlier = Note("missing", "drift and accuracy are in an earlier repeat's row")
+        on_gpu = backend.on_gpu()
         notes = [
             emulated_note(built.engine, configuration.precision),
             *result.notes,
@@ -180,13 +181,16 @@ class Profiler:
             wider_types_note(built.engine),
             rounding_note(built.model),
             out_of_range_note(built.model),
-            *core_notes(configuration.scenario),
+            *(() if on_gpu else core_notes(configuration.scenario)),
         ]
         row = row.plus(
             {"status": "ok", "device": device, "boundary": "end_to_end", **gpu_cells(backend)}
             | {name: value for name, value in result.columns.items() if value is not None},
             [note for note in notes if note is not None],
-            findings=(*result.findings, *core_findings(configuration.scenario)),
+            findings=(
+                *result.findings,
+                *(() if on_gpu else core_findings(configuration.scenario)),
+            ),
         )
         samples = request.samples_path
         if samples is not None and samples.exists():

@@ -233,6 +233,17 @@ class Cuda:
         """
         return self._block(address, nbytes, "device").view(address, nbytes)
 
+    def take(self, nbytes: int) -> int:
+        """Address of device memory that a library takes; 0 where there is not that much."""
+        pointer = ctypes.c_void_p()
+        self.cudaMalloc(ctypes.addressof(pointer), nbytes)
+        return pointer.value or 0
+
+    def give(self, address: int) -> None:
+        """Give back what `take` took; nothing where the device is gone, or the test has ended."""
+        if address in self.blocks:
+            self._free(address, "device")
+
     def launch(
         self, stream: int, name: str, run: Callable[[], None], uses: Sequence[tuple[int, int]]
     ) -> None:
@@ -586,7 +597,8 @@ class _BeforeTheBindings(importlib.abc.MetaPathFinder):
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         if name == "cuda.bindings.runtime" and self in sys.meta_path:
             sys.meta_path.remove(self)
-            install(self.settings)
+            if current is None:
+                install(self.settings)
 
 
 def install_on_import(settings: Settings) -> None:

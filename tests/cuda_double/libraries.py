@@ -84,10 +84,14 @@ class ManagementLibrary:
         found = object.__getattribute__(self, name)
         if not name.startswith("nvml"):
             return found
-        settings = self._settings()
-        denied = settings.nvml == "denied" and name == "nvmlInitWithFlags"
-        error = NO_PERMISSION if denied else settings.nvml_fail.get(name, 0)
-        return lambda *given: error or found(*given) or 0
+
+        def answer(*given: Any) -> int:
+            settings = self._settings()
+            if settings.nvml == "denied" and name == "nvmlInitWithFlags":
+                return NO_PERMISSION
+            return settings.nvml_fail.get(name, 0) or found(*given) or 0
+
+        return answer
 
     def _facts(self, handle: Any) -> DeviceFacts:
         return self._settings().devices[(handle.value or 1) - 1]
@@ -127,6 +131,13 @@ class ManagementLibrary:
         import time
 
         energy._obj.value = int(self._facts(handle).power_mw * time.perf_counter())
+
+    def nvmlDeviceGetMemoryInfo(self, handle, memory):
+        facts, double = self._facts(handle), cuda_double.current
+        mib = facts.used_mib
+        if double is not None and double.contexts:
+            mib += facts.context_mib + double.device_bytes() // MIB
+        memory._obj.used, memory._obj.total = mib * MIB, facts.memory_mib * MIB
 
     def nvmlDeviceGetPersistenceMode(self, handle, state):
         state._obj.value = int(self._facts(handle).persistence)

@@ -9,6 +9,11 @@ if os.environ.get("CUDA_DOUBLE"):
     import cuda_double
     from cuda_double.libraries import replace_libraries
 
+    if os.environ.get("CUDA_DOUBLE_ENGINES"):
+        from cuda_double.tensorrt import PatchOnImport
+
+        sys.meta_path.insert(0, PatchOnImport())
+
     cuda_double.in_child = True
     _settings = cuda_double.settings_of_environment()
     cuda_double.install_on_import(_settings)

@@ -1,0 +1,216 @@
+"""What an NVIDIA device did while something was measured on it: memory by phase, clocks, temperature and energy.
+
+CUDA and NVML are asked between the phases, never within one; what they don't tell is blank, with the reason. Rows
+of a device are judged by what the device did: a processor that is busy or slow is no cause for doubt in them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from types import TracebackType
+from typing import Any
+
+from deploykit.cuda import Device, devices, open_device
+from deploykit.errors import DeploykitError
+from deploykit.row import Finding, Note
+
+#: Relative change of the multiprocessors' clock that makes a timing doubtful.
+CLOCK_CHANGE = 0.05
+#: CUDA and NVML count the memory of a process in different ways; so far apart they disagree.
+MEMORY_GAP, MEMORY_GAP_MIB = 0.10, 64.0
+#: NVML's counter of energy moves in steps of up to a tenth of a second.
+MIN_ENERGY_S = 0.4
+#: Findings on the processor, which say nothing of a device.
+OF_PROCESSOR = frozenset(("steal", "load", "throttled", "frequency"))
+_NAMED = 5
+
+
+@dataclass
+class GpuWatch:
+    """Follows the first device that CUDA sees from before its context is made to the end of a measurement.
+
+    Use it in a `with`, then call `end_phase` with "load", "warmup" and "run" when each of them has ended.
+
+    Attributes:
+        memory: MiB in use on the whole device, by CUDA, and of this process, by NVML, at the end of each phase.
+        states: of the device by NVML, at the end of each phase.
+        missing: why CUDA does not tell of memory; empty where it does.
+    """
+
+    memory: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    states: dict[str, devices.GpuState] = field(default_factory=dict)
+    missing: str = ""
+    _monitor: devices.Monitor | None = None
+    _device: Device | None = None
+    _closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def __enter__(self) -> GpuWatch:
+        gpu = devices.selected()
+        self._monitor = self._closing.enter_context(devices.Monitor(gpu.uuid if gpu else ""))
+        self._used_before_mib = self._monitor.used_mib()
+        try:
+            self._device = self._closing.enter_context(open_device())
+        except DeploykitError as error:
+            # Whoever needs the device fails by itself; PyTorch brings a CUDA of its own and may not.
+            self.missing = str(error)
+        self._used_with_context_mib = self._monitor.used_mib()
+        self.end_phase("context")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._closing.__exit__(kind, error, trace)
+
+    def end_phase(self, name: str) -> None:
+        """Note memory and state."""
+        assert self._monitor is not None
+        state = self._monitor.state()
+        used = None if self._device is None else self._device.memory().used_mib
+        self.states[name], self.memory[name] = state, (used, state.own_mib)
+
+    # --- What was seen ---
+
+    @property
+    def context_mib(self) -> float | None:
+        """Memory of the context alone, by NVML: this process' own, else by how much the device's grew."""
+        _, own = self.memory["context"]
+        before, after = self._used_before_mib, self._used_with_context_mib
+        if self._device is None:
+            return None
+        if own is not None:
+            return own
+        return None if before is None or after is None else max(0.0, after - before)
+
+    @property
+    def peak_mib(self) -> float | None:
+        """The most device memory of this process at the end of a phase, its context included."""
+        first, _ = self.memory["context"]
+        used = [used for used, _ in self.memory.values() if used is not None]
+        if self.context_mib is not None and first is not None:
+            return self.context_mib + max(used) - first
+        return max(self._own(), default=None)
+
+    def _own(self) -> list[float]:
+        return [own for _, own in self.memory.values() if own is not None]
+
+    def memory_columns(self) -> tuple[dict[str, Any], list[Note]]:
+        """The columns of device memory, and why they are blank."""
+        assert self._monitor is not None
+        context, peak = self.context_mib, self.peak_mib
+        notes = []
+        blank = [
+            name
+            for name, value in (("device_context_mib", context), ("device_peak_mib", peak))
+            if value is None
+        ]
+        if blank:
+            why = self.missing or self._monitor.missing or "NVML does not tell of memory here"
+            verb = "is" if len(blank) == 1 else "are"
+            notes.append(Note("missing", f"{' and '.join(blank)} {verb} blank: {why}"))
+        own = max(self._own(), default=None)
+        if peak is not None and own is not None:
+            gap = abs(peak - own)
+            if gap > max(MEMORY_GAP_MIB, MEMORY_GAP * own):
+                text = (
+                    f"device_peak_mib is {peak:.0f} MiB by CUDA and {own:.0f} MiB by NVML: other processes "
+                    "took or freed memory meanwhile"
+                )
+                notes.append(Note("load", text, "end what else runs on the GPU"))
+        return {"device_context_mib": context, "device_peak_mib": peak}, notes
+
+    def state_columns(self, images: int, elapsed_s: float) -> tuple[dict[str, Any], list[Note]]:
+        """The columns of clocks, temperature, power and energy, and why they are blank.
+
+        Args:
+            images: that were run while it was measured.
+            elapsed_s: of the measuring.
+        """
+        assert self._monitor is not None
+        before, after = self.states["warmup"], self.states["run"]
+        energy_j = None
+        if before.energy_j is not None and after.energy_j is not None and elapsed_s >= MIN_ENERGY_S:
+            energy_j = after.energy_j - before.energy_j or None
+        cells = {
+            "gpu_sm_clock_mhz": _float(after.sm_clock_mhz),
+            "gpu_memory_clock_mhz": _float(after.memory_clock_mhz),
+            "gpu_temperature_c": _float(after.temperature_c),
+            "gpu_power_w": after.power_w if energy_j is None else energy_j / elapsed_s,
+            "energy_per_image_mj": None if energy_j is None else energy_j * 1e3 / images,
+        }
+        blank = [name for name, value in cells.items() if value is None]
+        why = self._monitor.missing or (
+            f"NVML counts energy in steps too coarse for {elapsed_s:.2g} s; measure longer"
+            if blank == ["energy_per_image_mj"] and elapsed_s < MIN_ENERGY_S
+            else "NVML does not tell of this device"
+        )
+        verb = "is" if len(blank) == 1 else "are"
+        return cells, [Note("missing", f"{', '.join(blank)} {verb} blank: {why}")] if blank else []
+
+    def judged(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+        """The doubts in a timing on this device: those of the series, and the device's own for the processor's."""
+        return (
+            *self._doubts(),
+            *(finding for finding in findings if finding.name not in OF_PROCESSOR),
+        )
+
+    def _doubts(self) -> list[Finding]:
+        before, after = self.states["warmup"], self.states["run"]
+        findings = []
+        held = (before.throttle_reasons or 0) | (after.throttle_reasons or 0)
+        reasons = [text for bit, text in devices.THROTTLES.items() if held & bit]
+        if reasons:
+            findings.append(
+                Finding(
+                    "gpu-throttled",
+                    f"the GPU's clock was held down ({', '.join(reasons)})",
+                    "let it cool, raise its power limit, or lock a lower clock: nvidia-smi --lock-gpu-clocks",
+                )
+            )
+        if before.sm_clock_mhz and after.sm_clock_mhz:
+            change = after.sm_clock_mhz / before.sm_clock_mhz - 1
+            if abs(change) > CLOCK_CHANGE:
+                findings.append(
+                    Finding(
+                        "gpu-clock",
+                        f"the GPU's clock changed by {change:+.0%}",
+                        "warm up longer, or lock the clock: nvidia-smi --lock-gpu-clocks",
+                    )
+                )
+        others = sorted({*(before.others or ()), *(after.others or ())})
+        if others:
+            named = ", ".join(map(str, others[:_NAMED]))
+            more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+            findings.append(
+                Finding(
+                    "gpu-load",
+                    f"other processes are on the GPU ({named}{more})",
+                    "end them, or choose another with --device",
+                )
+            )
+        errors = (after.ecc_errors or 0) - (before.ecc_errors or 0)
+        if errors > 0:
+            findings.append(
+                Finding(
+                    "gpu-ecc",
+                    f"the GPU's memory had {errors} uncorrected errors",
+                    "reset the GPU, and replace it if they come again",
+                )
+            )
+        return findings
+
+    def details(self) -> dict[str, Any]:
+        """Everything that was seen, by phase."""
+        return {
+            name: asdict(state) | {"used_mib": self.memory[name][0]}
+            for name, state in self.states.items()
+        }
+
+
+def _float(value: float | None) -> float | None:
+    return None if value is None else float(value)
