@@ -40,7 +40,7 @@ from studies import wild
 
 THREADS = 1
 #: Images to calibrate on, and to compare on.
-CALIBRATED, COMPARED = 8, 8
+CALIBRATED, COMPARED = 8, 16
 ROUNDS, RUNS = 10, 3
 
 #: Of the report; "images" are those to calibrate on and those to compare on.

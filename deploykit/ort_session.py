@@ -12,13 +12,16 @@ from typing import Any
 
 from deploykit import env
 from deploykit.errors import BuildFailed, DeploykitError, one_line
-from deploykit.lazy import ort
+from deploykit.lazy import onnx, ort
 from deploykit.spec import TensorSpec, stored_about, stored_inputs
 
 PROVIDER = "CPUExecutionProvider"
 #: Wheels that bring the module `onnxruntime`; only one of them can be installed.
 DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu")
 _FATAL = 4
+#: In the error of a graph in which shapes contradict each other.
+_INFERRED = "ShapeInferenceError"
+_SIZE = "deploykit_size_"
 
 
 def installed_version() -> str | None:
@@ -67,11 +70,34 @@ def open_session(
     except (
         Exception
     ) as error:  # the runtime has an error class per status code, without a common base
-        raise refused(one_line(error)) from error
+        freed = _with_open_sizes(source) if _INFERRED in str(error) else None
+        try:
+            session = None if freed is None else make(freed, options, providers=[PROVIDER])
+        except Exception:
+            session = None
+        if session is None:
+            raise refused(one_line(error)) from error
     providers = session.get_providers()
     if providers != [PROVIDER]:
         raise BuildFailed(f"ONNX Runtime took {providers} instead of {PROVIDER}; reinstall it")
     return session
+
+
+def _with_open_sizes(source: str | Path | bytes) -> bytes | None:
+    """The model with the sizes of its inputs left open, each named after the size; None where it has no branches.
+
+    The runtime infers shapes in both branches of an If and refuses the one that is not for these sizes.
+    """
+    model = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source)
+    graph = model.graph
+    if not any(entry.HasField("g") for node in graph.node for entry in node.attribute):
+        return None
+    for value in graph.input:
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_value > 0:
+                dim.dim_param = f"{_SIZE}{dim.dim_value}"
+    del graph.value_info[:]
+    return bytes(model.SerializeToString())
 
 
 def native_name(path: Path) -> str | None:
@@ -90,7 +116,14 @@ def tensor_spec(value: Any) -> TensorSpec:
     """Name, shape and numpy's type of an input or output, as the runtime describes it."""
     kind = str(value.type).removeprefix("tensor(").removesuffix(")")
     dtype = {"float": "float32", "double": "float64"}.get(kind, kind)
-    return TensorSpec(value.name, tuple(value.shape), dtype)
+    sizes = (_size(dim) if isinstance(dim, str) else dim for dim in value.shape)
+    return TensorSpec(value.name, tuple(sizes), dtype)
+
+
+def _size(name: str) -> int | str:
+    """The size after which `_with_open_sizes` named a dimension, or the name of another one."""
+    size = name.removeprefix(_SIZE)
+    return int(size) if size != name and size.isdigit() else name
 
 
 def input_specs(session: Any) -> tuple[TensorSpec, ...]:
