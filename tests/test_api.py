@@ -167,6 +167,25 @@ def test_count_takes_files_and_modules(light_squeezenet):
         deploykit.count("gone.onnx")
 
 
+def test_count_says_which_sizes_it_took(tmp_path):
+    import onnx
+    from onnx import TensorProto, helper
+
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, "height", 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3, "height", 8])],
+    )
+    path = tmp_path / "open.onnx"
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    with pytest.warns(UserWarning, match="height=224: give sizes with shapes or dims"):
+        counted = deploykit.count(path)
+    assert "height=224" in counted.remarks[-1]
+    assert deploykit.count(path, dims={"height": 7}).remarks == ()
+
+
 def test_every_error_is_a_deploykit_error():
     with pytest.raises(DeploykitError):
         deploykit.model_info("nonsense")

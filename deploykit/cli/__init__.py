@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": "Export, convert, build, measure and check claims on the default models, and write the reports.",
     "list": "The catalogue: name, family, year, paper, input, parameters, MACs.",
+    "count": "Parameters, multiply-accumulates and bytes of networks, in all and by operator.",
     "export": "Export networks to ONNX, with a dynamic batch, verified against PyTorch at batch 1 and 3.",
     "build": "Build engines and check that each computes in the precision asked for.",
     "profile": "Measure latency, throughput, memory, drift and accuracy, each row in a process of its own.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -223,7 +224,8 @@ def count(
         input_shape: (C, H, W) of a module's input.
         shapes: of a file's inputs that leave sizes open, by name; None in a shape leaves one as it is.
         dims: sizes of a file's open dimensions by their names. Those that nothing is said of are taken as in
-            every command: 224 for height and width of images, 1 elsewhere.
+            every command, 224 for height and width of images, 1 elsewhere, and a warning and the remarks of the
+            counts say so.
         layout: "NHWC" or "NCHW" of image inputs; None finds out.
 
     Raises:
@@ -233,8 +235,14 @@ def count(
     if isinstance(path_or_module, str | os.PathLike):
         model = read_model(path_or_module)
         given = tuple((name, tuple(shape)) for name, shape in (shapes or {}).items())
-        take_inputs(model, InputChoice(given, tuple((dims or {}).items()), layout=layout))
-        return count_graph(model)
+        choice = InputChoice(given, tuple((dims or {}).items()), layout=layout)
+        said = [
+            f"{note.text}: give sizes with shapes or dims" for note in take_inputs(model, choice)
+        ]
+        for text in said:
+            warnings.warn(text, stacklevel=2)
+        counts = count_graph(model)
+        return dataclasses.replace(counts, remarks=(*counts.remarks, *said))
     if input_shape is None:
         raise UsageError(
             "counting a module needs the shape of its input: give input_shape=(C, H, W)"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploykit import codec, env
+from deploykit import codec, env, zoo
 from deploykit.code_digest import code_digest
 from deploykit.errors import UsageError
 from deploykit.graph.count import count_graph
@@ -22,7 +22,7 @@ from deploykit.graph.read_write import describe, read_source, write_model
 from deploykit.graph.values import parse_values
 from deploykit.lazy import onnx
 from deploykit.row import Note
-from deploykit.spec import ModelFile, ModelSpec, OnnxModel
+from deploykit.spec import Counts, ModelFile, ModelSpec, OnnxModel, TensorSpec
 from deploykit.store import Entry, GraphManifest, NetworkManifest, Store, file_sha256
 from deploykit.workflow.choices import Variants
 from deploykit.workflow.plan import DEFAULT_MODELS, Source
@@ -53,6 +53,39 @@ class Network:
     hit: bool
     notes: tuple[Note, ...] = ()
     origin: str | None = None
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a network takes and costs, counted without making its weights or an entry of the store.
+
+    Attributes:
+        spec: the network; for a file, its name.
+        inputs: what it takes; a batch that is free is 1 in the counts.
+        counts: of one image.
+        notes: what was taken for what its file leaves open.
+    """
+
+    spec: ModelSpec
+    inputs: tuple[TensorSpec, ...]
+    counts: Counts
+    notes: tuple[Note, ...] = ()
+
+
+def count_source(source: Source) -> Counted:
+    """Count a network: the module of a name or a factory from its shapes, the graph of a file.
+
+    Raises:
+        UsageError, InvalidModel, MissingDependency, UnknownName: as `zoo.create` and `graph.read_write` say.
+    """
+    if isinstance(source, ModelFile):
+        model, sha256, _ = read_source(source.path)
+        notes = take_inputs(model, source.inputs)
+        described = describe(model, source.path, sha256)
+        return Counted(described.spec, described.inputs, count_graph(model), tuple(notes))
+    shape = zoo.input_shape(source)
+    counts = zoo.count_module(zoo.create(source, device="meta"), shape)
+    return Counted(source, (TensorSpec("input", ("batch", *shape), "float32"),), counts)
 
 
 def obtain_network(source: Source | Path, store: Store) -> Network:

@@ -103,7 +103,8 @@ def test_a_list_of_the_commands_imports_none_of_them():
 
 def test_a_shell_completes_commands_without_importing_them(run_process):
     asked = {"_DEPLOYKIT_COMPLETE": "bash_complete", "COMP_WORDS": "deploykit c", "COMP_CWORD": "1"}
-    assert run_process(env=asked).out.split() == ["plain,claims", "plain,compare", "plain,check"]
+    completed = run_process(env=asked).out.split()
+    assert completed == ["plain,count", "plain,claims", "plain,compare", "plain,check"]
     asked |= {"COMP_WORDS": "deploykit check --j", "COMP_CWORD": "2"}
     assert run_process(env=asked).out.split() == ["plain,--json"]
 

@@ -1,0 +1,247 @@
+"""`deploykit count`: parameters and work of networks, from their structure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+from deploykit.cli.groups import network_options, quiet_option
+from deploykit.cli.library import display, progress, report, workflow
+from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
+from deploykit.errors import DeploykitError
+from deploykit.text import printable
+from deploykit.workflow.choices import Variants
+
+MEANING = (
+    "MACs are multiply-accumulates of convolutions and matrix products of one image, without bias, normalisation "
+    "and pooling; FLOPs are two for each."
+)
+#: Name of the row, in tables and documents, that sums up the operators.
+TOTAL = "total"
+COLUMNS = (
+    "model",
+    "alpha",
+    "rho",
+    "inputs",
+    "operator",
+    "nodes",
+    "parameters",
+    "macs",
+    "flops",
+    "activation_bytes",
+    "weight_bytes",
+    "lower_bound",
+    "remarks",
+)
+
+
+@click.command("count")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option("--operators", is_flag=True, help="Of several networks, the operators of each, too.")
+@network_options
+@output_options(
+    csv="Write a row per operator; - for stdout.", markdown="Write a page; - for stdout."
+)
+@quiet_option
+def command(
+    models: tuple[str, ...],
+    operators: bool,
+    variants: Variants,
+    outputs: Outputs,
+    quiet: bool,
+) -> int:
+    r"""Parameters, multiply-accumulates and bytes of networks, in all and by operator.
+
+    MODEL is a name of the catalogue, a path to an .onnx file, or module:factory. Nothing is exported, built or
+    run. MACs are multiply-accumulates of convolutions and matrix products of one image, without bias,
+    normalisation and pooling; FLOPs are two for each. What multiplies and can't be counted makes them a lower
+    bound, which is said with the reason.
+
+    \b
+    deploykit count mobilenet --alpha 1,0.5
+    deploykit count my.onnx --shape x=1x3x320x320
+    deploykit count detector.onnx --dim height=640 --dim width=640 --csv -
+    deploykit count my_module:my_network --resolution 224 --json
+    """
+    check_documents(outputs)
+    sources = workflow.plan.plan(models, variants)
+    counted: list[workflow.network.Counted] = []
+    failed: list[DeploykitError] = []
+    with progress.Steps(len(sources), quiet=quiet) as steps:
+        for source in sources:
+            steps.say(f"count {getattr(source, 'label', source)}")
+            try:
+                counted.append(workflow.network.count_source(source))
+            except DeploykitError as error:
+                failed.append(error)
+            steps.step()
+    if len(sources) == 1 and failed:
+        raise failed[0]
+    rows = [list(_rows(one)) for one in counted]
+    _show(counted, rows, outputs, operators=operators or len(counted) == 1)
+    write_documents(
+        outputs,
+        csv=lambda: report.csv.to_csv([row for of in rows for row in of], COLUMNS),
+        markdown=lambda: _page(counted, rows),
+    )
+    for one in counted:
+        for note in one.notes:
+            click.echo(printable(f"{one.spec.label}: {note}"), err=True)
+    for failure in failed:
+        click.echo(printable(f"deploykit: not counted: {failure}"), err=True)
+    return max((failure.exit_code for failure in failed), default=0)
+
+
+def _rows(one: workflow.network.Counted) -> Iterator[dict[str, Any]]:
+    """A row for each operator, those with most work first, and one for all."""
+    counts, spec = one.counts, one.spec
+    about = {
+        "model": spec.name,
+        "alpha": spec.alpha,
+        "rho": str(spec.rho),
+        "inputs": "; ".join(
+            f"{i.name}={'x'.join(map(str, i.with_batch(1))) or 'scalar'} {i.dtype}"
+            for i in one.inputs
+        ),
+    }
+    ranked = sorted(
+        counts.by_operator.items(), key=lambda of: (-of[1].macs, -of[1].parameters, of[0])
+    )
+    for name, operator in ranked:
+        if not (operator.nodes or operator.parameters):
+            continue
+        reasons = [text for text in counts.remarks if text.startswith(f"{name}:")]
+        yield about | {
+            "operator": name,
+            "nodes": operator.nodes,
+            "parameters": operator.parameters,
+            "macs": operator.macs,
+            "flops": 2 * operator.macs,
+            "activation_bytes": operator.activation_bytes,
+            "lower_bound": name in counts.uncounted,
+            "remarks": "; ".join(reasons),
+        }
+    yield about | {
+        "operator": TOTAL,
+        "nodes": sum(operator.nodes for operator in counts.by_operator.values()),
+        "parameters": counts.parameters,
+        "macs": counts.macs,
+        "flops": 2 * counts.macs,
+        "activation_bytes": counts.activation_bytes,
+        "weight_bytes": counts.weight_bytes,
+        "lower_bound": counts.is_lower_bound,
+        "remarks": "; ".join([*counts.remarks, *map(str, one.notes)]),
+    }
+
+
+def _show(
+    counted: Sequence[workflow.network.Counted],
+    rows: Sequence[Sequence[Mapping[str, Any]]],
+    outputs: Outputs,
+    *,
+    operators: bool,
+) -> None:
+    if outputs.json:
+        display.print_json(
+            [
+                {name: value for name, value in of[-1].items() if name not in ("operator", "nodes")}
+                | {
+                    "remarks": list(one.counts.remarks),
+                    "uncounted": dict(one.counts.uncounted),
+                    "notes": list(map(str, one.notes)),
+                    "by_operator": [{name: row[name] for name in COLUMNS[4:10]} for row in of[:-1]],
+                }
+                for one, of in zip(counted, rows, strict=True)
+            ]
+        )
+    if not outputs.table or not counted:
+        return
+    if operators:
+        for one, of in zip(counted, rows, strict=True):
+            title = f"{one.spec.label}, {of[-1]['inputs']}"
+            display.print_table(
+                _HEADER,
+                [_cells(row, of[-1]) for row in of],
+                right=range(1, len(_HEADER)),
+                title=title,
+            )
+    if len(counted) > 1:
+        display.print_table(*_summary(counted, rows), right=range(2, 7))
+    for one, of in zip(counted, rows, strict=True):
+        click.echo(printable(_verdict(one, of[-1])))
+    click.echo(MEANING)
+
+
+_HEADER = ("operator", "nodes", "parameters", "MACs", "of all", "FLOPs", "outputs MB")
+
+
+def _cells(row: Mapping[str, Any], total: Mapping[str, Any]) -> tuple[str, ...]:
+    views = report.views
+    share = views.percent(row["macs"] / total["macs"]) if row["macs"] else ""
+    least = "≥ " if row["lower_bound"] else ""
+    return (
+        str(row["operator"]),
+        f"{row['nodes']:,}",
+        f"{row['parameters']:,}",
+        f"{least}{row['macs']:,}",
+        share,
+        f"{least}{row['flops']:,}",
+        views.megabytes(row["activation_bytes"]),
+    )
+
+
+def _summary(
+    counted: Sequence[workflow.network.Counted], rows: Sequence[Sequence[Mapping[str, Any]]]
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    views = report.views
+    header = ("network", "inputs", "parameters", "MACs", "FLOPs", "weights MB", "outputs MB")
+    cells: list[tuple[str, ...]] = []
+    for one, of in zip(counted, rows, strict=True):
+        total = of[-1]
+        least = "≥ " if total["lower_bound"] else ""
+        cells.append(
+            (
+                one.spec.label,
+                str(total["inputs"]),
+                f"{total['parameters']:,}",
+                f"{least}{total['macs']:,}",
+                f"{least}{total['flops']:,}",
+                views.megabytes(total["weight_bytes"]),
+                views.megabytes(total["activation_bytes"]),
+            )
+        )
+    return header, cells
+
+
+def _verdict(one: workflow.network.Counted, total: Mapping[str, Any]) -> str:
+    """One line: whether the numbers are all, and if not, why."""
+    label, remarks = one.spec.label, "; ".join(one.counts.remarks)
+    if one.counts.is_lower_bound:
+        return (
+            f"{label}: a lower bound, {total['macs']:,} MACs and those of "
+            f"{', '.join(one.counts.uncounted)} ({remarks})"
+        )
+    unsized = ", ".join(one.counts.unsized)
+    beside = f"; the outputs of {unsized} are of unknown size" if unsized else ""
+    return f"{label}: all that multiplies is counted{f' ({remarks})' if remarks else ''}{beside}"
+
+
+def _page(
+    counted: Sequence[workflow.network.Counted], rows: Sequence[Sequence[Mapping[str, Any]]]
+) -> str:
+    table = report.markdown.table
+    parts = [
+        "# What networks take\n",
+        f"{MEANING}\n",
+        table(*_summary(counted, rows), right=range(2, 7)),
+    ]
+    for one, of in zip(counted, rows, strict=True):
+        parts.append(f"## {one.spec.label}\n")
+        parts.append(
+            table(_HEADER, [_cells(row, of[-1]) for row in of], right=range(1, len(_HEADER)))
+        )
+        parts.append(_verdict(one, of[-1]) + ".\n")
+        parts += [f"{note}.\n" for note in one.notes]
+    return "\n".join(parts)
