@@ -15,7 +15,7 @@ A file holds facts only, no descriptions:
         "classes":   {NAME: {"bases", "methods", "properties", "constants"}},
         "enums":     {NAME: {MEMBER: number}},
         "functions": {NAME: [signature, one for each overload]},
-        "constants": {NAME: number, or the name of its type}}}}
+        "constants": {NAME: number, member of an enumeration, or the name of its type}}}}
 
 Signatures and types are annotations in Python's syntax. A type that the library doesn't tell is `object`. A
 property that can be assigned has an `=` after its type. Methods that need no instance have `@static` before the
@@ -123,6 +123,10 @@ _NOT_THEIRS = frozenset(
 
 
 def _constant(value: object) -> int | str:
+    """A number, the member of an enumeration ("DataType.FLOAT"), or the name of its type."""
+    kind = type(value)
+    if getattr(kind, "__members__", None) is not None and hasattr(value, "name"):
+        return f"{kind.__qualname__}.{value.name}"
     whole = isinstance(value, int) and not isinstance(value, bool) and type(value) is int
     return value if whole else type(value).__qualname__  # type: ignore[return-value] # an int by the test
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import recorded_surfaces as recorded
+import source_tree as source
+import surface_uses as uses
 
 EVERY = [(release, module) for module, found in recorded.RELEASES.items() for release in found]
 
@@ -30,3 +32,172 @@ def test_what_distinguishes_releases_is_recorded():
         new.member("IExecutionContext", "execute_async_v3"), 2, [], method=True
     )
     assert old.member("ICudaEngine", "get_binding_shape") is None
+
+
+@pytest.mark.parametrize(("release", "module"), EVERY)
+def test_a_double_has_the_recorded_names_and_no_others(release, module):
+    made = recorded.double(release, module)
+    names = recorded.surface(release, module).names()
+    assert {
+        name for name in vars(made) if not name.endswith("_") and not name.startswith("__")
+    } <= names
+    assert all(hasattr(made, name) for name in names)
+    with pytest.raises(AttributeError, match="has no no_such_name"):
+        _ = made.no_such_name
+    with pytest.raises(AttributeError, match="has no no_such_name"):
+        made.no_such_name = 1
+
+
+@pytest.fixture
+def trt():
+    return recorded.double("tensorrt-11.4", "tensorrt")
+
+
+def test_a_doubles_class_has_what_is_recorded_and_takes_what_it_takes(trt):
+    @recorded.stands_for(trt.IExecutionContext)
+    class Context:
+        name = "context"
+
+        def execute_async_v3(self, stream_handle):
+            return stream_handle == 7
+
+        def set_input_shape(self, name, shape):
+            return "true"
+
+    assert trt.IExecutionContext is Context
+    context = Context()
+    assert context.execute_async_v3(7) is True
+    assert context.execute_async_v3(stream_handle=8) is False
+    for wrong in ((), (1, 2), ("7",)):
+        with pytest.raises(TypeError, match=r"execute_async_v3 of tensorrt-11\.4 does not take"):
+            context.execute_async_v3(*wrong)
+    with pytest.raises(TypeError, match="gives bool, not 'true'"):
+        context.set_input_shape("x", (1, 2))
+    with pytest.raises(AttributeError, match="has no get_binding_shape"):
+        _ = context.get_binding_shape
+    with pytest.raises(NotImplementedError, match="get_tensor_shape"):
+        context.get_tensor_shape("x")
+    context.nvtx_verbosity = trt.ProfilingVerbosity.DETAILED
+    with pytest.raises(TypeError, match="takes ProfilingVerbosity"):
+        context.nvtx_verbosity = 2
+    with pytest.raises(AttributeError, match="no engine that can be set"):
+        context.engine = None
+
+
+def test_a_double_refuses_behaviour_for_what_is_not_there(trt):
+    with pytest.raises(TypeError, match=r"ICudaEngine of tensorrt-11\.4 has no get_binding_name"):
+
+        @recorded.stands_for(trt.ICudaEngine)
+        class Engine:
+            def get_binding_name(self, index):
+                return "x"
+
+
+def test_what_only_the_library_makes_is_not_made(trt):
+    with pytest.raises(TypeError, match="makes a ICudaEngine only by itself"):
+        trt.ICudaEngine()
+    with pytest.raises(TypeError, match=r"Logger of tensorrt-11\.4 does not take"):
+        trt.Logger(1)
+    assert trt.Logger(trt.Logger.ERROR)
+
+
+def test_functions_and_values_of_a_double_are_the_recorded_ones(trt):
+    assert trt.float32 is trt.DataType.FLOAT
+    assert int(trt.BuilderFlag.TF32) == 6
+    trt.nptype = lambda trt_type: "float32"
+    assert trt.nptype(trt.float32) == "float32"
+    with pytest.raises(TypeError, match=r"nptype of tensorrt-11\.4 does not take"):
+        trt.nptype()
+    runtime = recorded.double("cuda-bindings-13.5", "cuda.bindings.runtime")
+    assert runtime.cudaMemcpyKind.cudaMemcpyHostToDevice == 1
+    with pytest.raises(NotImplementedError, match="cudaMalloc"):
+        runtime.cudaMalloc(1)
+    assert issubclass(recorded.double("nvidia-ml-py-13.615", "pynvml").NVMLError, Exception)
+
+
+def test_a_class_that_code_derives_has_attributes_of_its_own(trt):
+    class Log(trt.ILogger):
+        def __init__(self):
+            trt.ILogger.__init__(self)
+            self.errors = []
+
+    assert Log().errors == []
+
+
+#: What code uses where it is there, and the one package that has it.
+ONLY_IN = {
+    "IBuilderConfig.num_compute_capabilities": "tensorrt_rtx",
+    "IBuilderConfig.set_compute_capability": "tensorrt_rtx",
+}
+
+
+def read_code(release, module):
+    of = recorded.surface(release, module)
+    return [uses.Reader(of, code).read() for code in uses.USERS[module]]
+
+
+@pytest.mark.parametrize(("release", "module"), [x for x in EVERY if x[1] in uses.ROOTS])
+def test_whatever_the_code_uses_is_in_every_release(release, module):
+    readers = read_code(release, module)
+    problems = [problem for reader in readers for problem in reader.problems]
+    elsewhere = [name for name, owner in ONLY_IN.items() if owner != module]
+    assert [p for p in problems if not any(name in p for name in elsewhere)] == []
+    assert len(set().union(*(reader.uses for reader in readers))) >= 10
+
+
+@pytest.mark.parametrize("name", ONLY_IN)
+def test_what_is_used_of_one_package_only_is_in_no_other(name):
+    for release, module in (x for x in EVERY if x[1].startswith("tensorrt")):
+        problems = [problem for reader in read_code(release, module) for problem in reader.problems]
+        assert any(name in problem for problem in problems) == (module != ONLY_IN[name])
+
+
+def test_every_module_that_imports_the_bindings_is_read():
+    importing = {
+        (name, code)
+        for code, tree in source.modules().items()
+        for node in source.ast.walk(tree)
+        if isinstance(node, source.ast.Import | source.ast.ImportFrom)
+        for name in source.imported(code, node)
+        if name in recorded.RELEASES
+    }
+    assert importing <= {(name, code) for name, codes in uses.USERS.items() for code in codes}
+    assert len(importing) >= 3
+
+
+CODE = """
+class Session:
+    def __init__(self, trt, path):
+        self._engine = trt.Runtime(trt.Logger(trt.Logger.ERROR)).deserialize_cuda_engine(path)
+        self._context = self._engine.create_execution_context()
+
+    def run(self, stream):
+        self._context.enqueue_emits_profile = True
+        return self._context.execute_async_v3(stream)
+"""
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "problem"),
+    [
+        ("trt.Runtime", "trt.Runtimes", "no Runtimes"),
+        ("trt.Logger.ERROR", "trt.Logger.FATAL", "no Logger.FATAL"),
+        ("create_execution_context", "create_context", "no ICudaEngine.create_context"),
+        ("execute_async_v3(stream)", "execute_async_v3(stream, 1)", "takes other arguments"),
+        ("execute_async_v3(stream)", "execute_async_v3(handle=stream)", "takes other arguments"),
+        ("enqueue_emits_profile = True", "engine = None", "IExecutionContext.engine can't be set"),
+        ("trt.Logger(trt.Logger.ERROR)", "trt.Logger(1, 2)", "Logger takes other arguments"),
+        (
+            "self._context.execute_async_v3(",
+            "getattr(self._context, 'enqueue_v3')(",
+            "no IExecutionContext.enqueue_v3",
+        ),
+    ],
+)
+def test_code_that_asks_for_what_is_not_there_is_found(monkeypatch, good, bad, problem):
+    assert good in CODE
+    of = recorded.surface("tensorrt-11.4", "tensorrt")
+    for code, expected in ((CODE, []), (CODE.replace(good, bad), [problem])):
+        monkeypatch.setattr(source, "modules", lambda code=code: {"made": source.ast.parse(code)})
+        found = uses.Reader(of, "made").read().problems.values()
+        assert [any(e in p for p in found) for e in expected] == [True] * len(found)

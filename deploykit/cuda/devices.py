@@ -408,9 +408,8 @@ class Monitor:
         reasons = self._ask("nvmlDeviceGetCurrentClocksEventReasons")
         if reasons is None:  # drivers before 535 have the older name
             reasons = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons")
-        energy_mj, power_mw = (
-            self._ask(f"nvmlDeviceGet{what}") for what in ("TotalEnergyConsumption", "PowerUsage")
-        )
+        energy_mj = self._ask("nvmlDeviceGetTotalEnergyConsumption")
+        power_mw = self._ask("nvmlDeviceGetPowerUsage")
         others, own_mib = self._processes()
         return GpuState(
             self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
