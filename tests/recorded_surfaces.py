@@ -344,7 +344,7 @@ def _check(
         raise TypeError(
             f"{name} of {made.surface_.release} does not take ({given}): {' or '.join(overloads)}"
         )
-    return fitting
+    return list(dict.fromkeys(fitting))
 
 
 def _fits(value: Any, annotation: str, made: _Double, *, given: bool = False) -> bool:

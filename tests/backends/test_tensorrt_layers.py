@@ -27,8 +27,8 @@ PRODUCTS = ["first", "second", "product"]
 EXPECTED = {
     "10.2-log": {"int8": ["first"], "fp16": ["second"], "fp32": ["product"]},
     "10.2-inspector": {"int8": ["first"], "fp16": ["second"], "fp32": ["product"]},
-    "10.6-log": {"fp16": ["first", "product", "last"], "int8": ["second"]},
-    "10.6-inspector": {"fp16": ["first", "product", "last"], "int8": ["second"]},
+    "10.6-log": {"fp16": ["first", "product", "last"], "int8": ["second"], "fp32": ["wide"]},
+    "10.6-inspector": {"fp16": ["first", "product", "last"], "int8": ["second"], "fp32": ["wide"]},
     "11-inspector": {"int8": ["first"], "bf16": ["second"], "fp8": ["product"]},
     "rtx-1.7-log": {"int8": ["first", "second", "product"]},
 }
