@@ -12,7 +12,7 @@ import pytest
 import source_tree as source
 
 from deploykit import cuda as seam
-from deploykit.cuda.bindings import uuid_text
+from deploykit.cuda.bindings import CudaBindings, uuid_text
 from deploykit.errors import BuildFailed, DeploykitError, MissingDependency, UsageError
 
 
@@ -177,6 +177,18 @@ def test_a_device_that_can_not_be_had_is_one_line_with_the_remedy(cuda, settings
     with pytest.raises(kind, match=says) as error:
         seam.open_device()
     assert "\n" not in str(error.value)
+
+
+def test_bindings_that_can_not_load_the_driver_are_one_line(cuda, monkeypatch):
+    """As cuda-bindings 12.8 answers without a driver."""
+
+    def count():
+        raise RuntimeError("Failed to dlopen libcuda.so.1")
+
+    runtime = CudaBindings()
+    runtime._api = types.SimpleNamespace(cudaGetDeviceCount=count)
+    with pytest.raises(MissingDependency, match=r"no NVIDIA driver is here.*libcuda\.so\.1"):
+        runtime.open(0)
 
 
 def test_a_device_that_is_not_there_is_a_matter_of_usage(cuda):

@@ -90,6 +90,7 @@ _REMEDIES: dict[int, tuple[type[DeploykitError], str]] = {
         "the driver failed for a reason it does not tell, as when the GPU is gone; see nvidia-smi and dmesg",
     ),
 }
+_NO_DRIVER = "no NVIDIA driver is here; run this on a machine with an NVIDIA GPU and its driver"
 _RUN_AGAIN = "everything on the device is lost; run it again, in a process of its own"
 #: Errors after which a process can't use the device any more.
 _FATAL = frozenset((700, 702, 709, 710, 714, 715, 716, 717, 718, 719))
@@ -273,6 +274,8 @@ class CudaBindings:
             answer = getattr(self._api, function)(*arguments)
         except ValueError as error:  # a newer driver's error, which these bindings have no name for
             raise_failure(999, function, str(error))
+        except RuntimeError as error:  # before 12.9, where the driver can't be loaded
+            raise MissingDependency(f"{_NO_DRIVER} ({one_line(error, 80)})") from error
         if answer[0] != self._success:
             # Some errors are also kept, and would be answered by the next call that asks for the last one.
             self._api.cudaGetLastError()
@@ -286,9 +289,7 @@ class CudaBindings:
             _, driver = self._api.cudaDriverGetVersion()
             _, runtime = self._api.cudaRuntimeGetVersion()
             if not driver:  # what the runtime answers where there is no driver at all, too
-                raise MissingDependency(
-                    "no NVIDIA driver is here; run this on a machine with an NVIDIA GPU and its driver"
-                )
+                raise MissingDependency(_NO_DRIVER)
             said = (
                 f"driver for CUDA {version_text(driver)}, runtime of CUDA {version_text(runtime)}"
             )
