@@ -12,7 +12,8 @@ from collections import Counter
 from typing import Any
 
 from deploykit.graph.calibrate import Calibration
-from deploykit.graph.calibrate.ranges import collect_ranges
+from deploykit.graph.calibrate.bodies import Place, collect_body_ranges
+from deploykit.graph.calibrate.ranges import Range, collect_ranges
 from deploykit.graph.edit import GraphEditor
 from deploykit.graph.fold import batchnorm_affine, fold_batchnorm, remove_passing_nodes
 from deploykit.graph.nodes import is_standard
@@ -27,7 +28,7 @@ from deploykit.graph.precision.qdq import (
     channel_scales,
     scales_with_room,
 )
-from deploykit.graph.precision.recipe import KeepRules, needs, range_facts
+from deploykit.graph.precision.recipe import KeepRules, Product, body_editors, needs, range_facts
 from deploykit.graph.precision.saturation import useful_range
 from deploykit.graph.shapes import tensor_shapes
 from deploykit.graph.view import GraphView
@@ -85,11 +86,40 @@ def to_int8(
     quantisers = {root: asymmetric_u8(*bounds) for root, bounds in ranges.items()}
     exact = onnx.ModelProto()
     exact.CopyFrom(model)
+    inside, inner_ranges = _quantise_bodies(editor, keep, calibration)
     biased = _write(editor, regions, quantisers)
     _leave_float(editor, regions, keep)
     editor.finish()
     facts["biases_corrected"] = correct_biases(exact, model, biased, calibration)
-    return facts | range_facts(calibration, ranges, regions.products, model)
+    ranges |= inner_ranges
+    return facts | range_facts(calibration, ranges, [*regions.products, *inside], model)
+
+
+def _quantise_bodies(
+    editor: GraphEditor, keep: KeepRules, calibration: Calibration
+) -> tuple[list[Product], dict[str, Range]]:
+    """Quantise the bodies of If, Loop and Scan that ran; returns their products and ranges."""
+    editors = list(body_editors(editor))
+    wanted: dict[Place, list[str]] = {}
+    for place, body in editors:
+        tensors = IntegerRegions(body, keep).measured()
+        if tensors:
+            wanted[place] = sorted(set(tensors.values()))
+    seen = collect_body_ranges(editor.model, wanted, calibration) if wanted else {}
+    products: list[Product] = []
+    ranges: dict[str, Range] = {}
+    for place, body in editors:
+        same = IntegerRegions(body, keep).measured()
+        if same and all(source in seen[place] for source in same.values()):
+            known = {name: seen[place][source] for name, source in same.items()}
+            regions = IntegerRegions(body, keep, known)
+            chosen = {root: regions.range_of(root) for root in regions.roots()}
+            _write(body, regions, {root: asymmetric_u8(*bounds) for root, bounds in chosen.items()})
+            _leave_float(body, regions, keep)
+            products += regions.products
+            ranges |= chosen
+        body.finish()
+    return products, ranges
 
 
 def _sums_to_additions(editor: GraphEditor) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 from deploykit.errors import UnknownName, UsageError
 from deploykit.graph.calibrate import Calibration
-from deploykit.graph.nodes import attribute, is_standard, node_name
+from deploykit.graph.calibrate.bodies import Place
+from deploykit.graph.edit import GraphEditor
+from deploykit.graph.nodes import GRAPH, attribute, is_standard, node_name, nodes_below
 from deploykit.graph.operators import Trait, has
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
@@ -53,6 +55,40 @@ class KeepRules:
     def kept(self, model: onnx.ModelProto) -> list[str]:
         """Names of the nodes that stay in float32, in the order of the graph."""
         return [node_name(node) for node in model.graph.node if self.keeps(node)]
+
+
+def body_editors(editor: GraphEditor, place: Place = ()) -> Iterator[tuple[Place, GraphEditor]]:
+    """Editors of all bodies below a graph, each after those within it, with the weights that their products read.
+
+    A body that is changed is finished before the graph around it.
+    """
+    for index, node in enumerate(editor.nodes):
+        for entry in node.attribute:
+            if entry.type != GRAPH:
+                continue
+            inner = GraphEditor(editor.model, graph=entry.g, outer=editor)
+            here = (*place, (index, entry.name))
+            yield from body_editors(inner, here)
+            _bring_weights(inner)
+            yield here, inner
+
+
+def _bring_weights(body: GraphEditor) -> None:
+    """Store in a body the weights and biases of its products that stand in graphs around it."""
+    brought: dict[str, str] = {}
+    for node in body.live_nodes():
+        if not is_standard(node) or not has(node, Trait.PRODUCT):
+            continue
+        for slot, name in list(enumerate(node.input))[1:3]:
+            around = body.outer
+            while around is not None and name and not body.is_constant(name):
+                value = around.constant(name) if around.is_constant(name) else None
+                if value is not None:
+                    if name not in brought:
+                        brought[name] = body.add_initializer(f"{name}_inner", value)
+                    body.set_input(node, slot, brought[name])
+                    break
+                around = around.outer
 
 
 #: Products that both targets compute in 8 bits; neither does transposed convolutions.
@@ -153,7 +189,7 @@ def range_facts(
     }
     kept = [
         node_name(node)
-        for node in model.graph.node
+        for node in nodes_below(model.graph.node)
         if has(node, Trait.PRODUCT) and node.output[0] not in quantised
     ]
     return facts | ({"kept": kept} if kept else {})

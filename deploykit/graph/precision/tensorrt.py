@@ -16,7 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 from deploykit.graph.calibrate import Calibration
-from deploykit.graph.calibrate.ranges import collect_ranges
+from deploykit.graph.calibrate.bodies import collect_body_ranges
+from deploykit.graph.calibrate.ranges import Range, collect_ranges
 from deploykit.graph.edit import GraphEditor
 from deploykit.graph.element_types import ElementType
 from deploykit.graph.fold import fold_batchnorm, remove_passing_nodes
@@ -29,9 +30,19 @@ from deploykit.graph.precision.qdq import (
     scale_of,
     symmetric_s8,
 )
-from deploykit.graph.precision.recipe import KeepRules, Product, needs, product_of, range_facts
+from deploykit.graph.precision.recipe import (
+    KeepRules,
+    Product,
+    body_editors,
+    needs,
+    product_of,
+    range_facts,
+)
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
+
+#: The nodes that read a tensor quantised, by tensor.
+Readers = dict[str, "list[onnx.NodeProto]"]
 
 #: DequantizeLinear has had scales per channel since this opset.
 OPSET_PER_CHANNEL = 13
@@ -58,19 +69,20 @@ def to_int8(
     facts = raise_opset(model, OPSET_PER_CHANNEL, "int8")
     remove_passing_nodes(model)
     facts["nodes_folded"] = fold_batchnorm(model)
-    editor = GraphEditor(model)
-    products, readers = quantised_operands(editor, keep)
-    ranges = collect_ranges(model, sorted(readers), calibration, symmetric=True)
-    writer = QdqWriter(editor)
-    for product in products:
-        scales = channel_scales(product.weight, product.channel_axis, 127.0)
-        name = product.node.input[1]
-        restored = writer.weight(name, product.weight, product.channel_axis, scales)
-        editor.set_input(product.node, 1, restored)
-    for tensor, nodes in readers.items():
-        writer.pair(tensor, symmetric_s8(*ranges[tensor]), nodes)
-    editor.finish()
-    return facts | range_facts(calibration, ranges, products, model)
+
+    def write(
+        editor: GraphEditor, products: list[Product], readers: Readers, ranges: dict[str, Range]
+    ) -> None:
+        writer = QdqWriter(editor)
+        for product in products:
+            scales = channel_scales(product.weight, product.channel_axis, 127.0)
+            name = product.node.input[1]
+            restored = writer.weight(name, product.weight, product.channel_axis, scales)
+            editor.set_input(product.node, 1, restored)
+        for tensor, nodes in readers.items():
+            writer.pair(tensor, symmetric_s8(*ranges[tensor]), nodes)
+
+    return facts | _quantise(model, keep, calibration, write)
 
 
 def to_fp8(
@@ -85,20 +97,52 @@ def to_fp8(
     facts = raise_opset(model, OPSET_FLOAT8, "fp8")
     remove_passing_nodes(model)
     facts["nodes_folded"] = fold_batchnorm(model)
+
+    def write(
+        editor: GraphEditor, products: list[Product], readers: Readers, ranges: dict[str, Range]
+    ) -> None:
+        writer = QdqWriter(editor)
+        for product in products:
+            scales = channel_scales(product.weight, product.channel_axis, LARGEST_E4M3)
+            name = product.node.input[1]
+            stored = _quantise_e4m3(product.weight, scales, product.channel_axis)
+            restored = writer.weight_e4m3(name, stored, product.channel_axis, scales)
+            editor.set_input(product.node, 1, restored)
+        for tensor, nodes in readers.items():
+            writer.pair(tensor, _quantiser_e4m3(*ranges[tensor]), nodes)
+
+    return facts | _quantise(model, keep, calibration, write, _has_kernel)
+
+
+def _quantise(
+    model: onnx.ModelProto,
+    keep: KeepRules,
+    calibration: Calibration,
+    write: Callable[[GraphEditor, list[Product], Readers, dict[str, Range]], None],
+    suits: Callable[[Product], bool] = lambda product: True,
+) -> dict[str, Any]:
+    """Measure and quantise the main graph, or bodies of If, Loop and Scan where all products are there; facts.
+
+    TensorRT for RTX 1.7 can't build branches with pairs: they are written where nothing else could be in 8 bits.
+    """
     editor = GraphEditor(model)
-    products, readers = quantised_operands(editor, keep, _has_kernel)
+    products, readers = quantised_operands(editor, keep, suits)
     ranges = collect_ranges(model, sorted(readers), calibration, symmetric=True)
-    writer = QdqWriter(editor)
-    for product in products:
-        scales = channel_scales(product.weight, product.channel_axis, LARGEST_E4M3)
-        name = product.node.input[1]
-        stored = _quantise_e4m3(product.weight, scales, product.channel_axis)
-        restored = writer.weight_e4m3(name, stored, product.channel_axis, scales)
-        editor.set_input(product.node, 1, restored)
-    for tensor, nodes in readers.items():
-        writer.pair(tensor, _quantiser_e4m3(*ranges[tensor]), nodes)
+    inner = {
+        place: (body, quantised_operands(body, keep, suits)) for place, body in body_editors(editor)
+    }
+    wanted = {place: sorted(found[1]) for place, (_, found) in inner.items() if found[1]}
+    seen = collect_body_ranges(model, wanted, calibration) if wanted else {}
+    write(editor, products, readers, ranges)
+    for place, (body, (body_products, body_readers)) in inner.items():
+        known = seen.get(place, {})
+        if body_readers and all(tensor in known for tensor in body_readers):
+            write(body, body_products, body_readers, known)
+            products += body_products
+            ranges |= known
+        body.finish()
     editor.finish()
-    return facts | range_facts(calibration, ranges, products, model)
+    return range_facts(calibration, ranges, products, model)
 
 
 def _has_kernel(product: Product) -> bool:

@@ -10,6 +10,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.errors import BuildFailed
+from deploykit.graph.calibrate import Calibration
+from deploykit.graph.precision import convert
+from deploykit.graph.read_write import open_model
 from deploykit.ort_session import input_specs, open_session, session_options
 
 INFO = helper.make_tensor_value_info
@@ -37,6 +40,83 @@ def test_a_branch_that_is_not_for_the_sizes_given_does_not_hinder_the_other(tmp_
     assert [spec.shape for spec in input_specs(session)] == [(3, 2), ()]
     (found,) = session.run(None, {"x": np.ones((3, 2), np.float32), "flag": np.asarray(False)})
     assert found.tolist() == [2, 2, 2]
+
+
+def weights(seed: int, *shape: int) -> np.ndarray:
+    return (np.random.default_rng(seed).standard_normal(shape) / 5).astype(np.float32)
+
+
+def branches() -> onnx.ModelProto:
+    """Two convolutions in each branch of an If, with weights that both share and weights of their own."""
+
+    def branch(name: str, nested: list[onnx.NodeProto]) -> onnx.GraphProto:
+        own = numpy_helper.from_array(weights(1, 8, 8, 3, 3), f"{name}_w")
+        nodes = [
+            N("Conv", ["x", "shared"], [f"{name}_c"], name=f"{name}/first"),
+            N("Relu", [f"{name}_c"], [f"{name}_r"]),
+            N("Conv", [f"{name}_r", f"{name}_w"], [f"{name}_y"], name=f"{name}/second"),
+        ]
+        return helper.make_graph(
+            nodes + nested, name, [], [INFO(f"{name}_y", TensorProto.FLOAT, None)], [own]
+        )
+
+    node = N("If", ["flag"], ["b"], then_branch=branch("then", []), else_branch=branch("else", []))
+    total = N("GlobalAveragePool", ["b"], ["y"])
+    inputs = [INFO("x", TensorProto.FLOAT, [1, 3, 16, 16]), INFO("flag", TensorProto.BOOL, [])]
+    graph = helper.make_graph(
+        [node, total], "g", inputs, [INFO("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(weights(0, 8, 3, 3, 3), "shared")],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def loop() -> onnx.ModelProto:
+    """A convolution in the body of a Loop that runs three times."""
+    body = helper.make_graph(
+        [N("Conv", ["v", "w"], ["c"], name="conv", pads=[1] * 4), N("Relu", ["c"], ["next"]),
+         N("Identity", ["go"], ["on"])],
+        "body", [INFO("i", TensorProto.INT64, []), INFO("go", TensorProto.BOOL, []),
+                 INFO("v", TensorProto.FLOAT, [1, 4, 16, 16])],
+        [INFO("on", TensorProto.BOOL, []), INFO("next", TensorProto.FLOAT, [1, 4, 16, 16])],
+        [numpy_helper.from_array(weights(0, 4, 4, 3, 3), "w")],
+    )  # fmt: skip
+    stored = [
+        numpy_helper.from_array(np.asarray(3), "n"),
+        numpy_helper.from_array(np.asarray(True), "t"),
+    ]
+    graph = helper.make_graph(
+        [N("Loop", ["n", "t", "x"], ["y"], body=body)], "g",
+        [INFO("x", TensorProto.FLOAT, [1, 4, 16, 16])], [INFO("y", TensorProto.FLOAT, None)], stored,
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def feeds(model: onnx.ModelProto, seed: int) -> dict[str, np.ndarray]:
+    shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
+    made = {"x": np.random.default_rng(seed).standard_normal(shape).astype(np.float32)}
+    return made | ({"flag": np.asarray(True)} if len(model.graph.input) > 1 else {})
+
+
+def outputs(source: bytes, fed: dict[str, np.ndarray]) -> np.ndarray:
+    session = open_session(source, session_options(optimise=True), BuildFailed)
+    return np.asarray(session.run(None, fed)[0], np.float64)
+
+
+@pytest.mark.parametrize(("model", "products"), [(branches(), 2), (loop(), 1)])
+def test_products_in_bodies_that_ran_are_in_int8(
+    model: onnx.ModelProto, products: int, tmp_path: Path
+) -> None:
+    onnx.save(model, tmp_path / "a.onnx")
+    images = Calibration(lambda: [feeds(model, seed) for seed in range(4)], count=4)
+    made = convert(open_model(tmp_path / "a.onnx"), "int8", "cpu", tmp_path / "i.onnx", images)
+    assert made.recipe["products_quantised"] == products
+    assert made.recipe.get("kept", []) == (["else/first", "else/second"] if products > 1 else [])
+    exact, found = (
+        outputs(source, feeds(model, 9))
+        for source in (model.SerializeToString(), made.path.read_bytes())
+    )
+    noise = np.square(exact - found).sum()
+    assert 0 < noise < 1e-3 * np.square(exact).sum()
 
 
 def test_shapes_that_contradict_each_other_without_branches_are_still_refused() -> None:
