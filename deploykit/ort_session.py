@@ -1,12 +1,13 @@
 """Opening ONNX Runtime: the one place where sessions are made, for whatever they are to compute.
 
-Every session runs on the CPU provider and says nothing on stderr: what a user can act on is in the error.
+Every session runs on the CPU provider, but for those of `open_on_device`, and says nothing on stderr: what a user
+can act on is in the error.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,23 @@ def _with_open_sizes(source: str | Path | bytes) -> bytes | None:
                 dim.dim_param = f"{_SIZE}{dim.dim_value}"
     del graph.value_info[:]
     return bytes(model.SerializeToString())
+
+
+def open_on_device(path: Path, options: Any, providers: Sequence[Any] | None = None) -> Any:
+    """A session on other providers, which may take some nodes only, or not be in it: ask what it has.
+
+    Args:
+        path: of the graph.
+        options: from `session_options`.
+        providers: to ask in their order, names or pairs of a name and options; None takes those of `options`.
+
+    Raises:
+        Exception: whatever the runtime raises.
+    """
+    if providers is None:
+        return ort.InferenceSession(_by_name(path), options)
+    # Where it may fall back, a session that can't be made is one on the processor instead.
+    return ort.InferenceSession(_by_name(path), options, providers=providers, enable_fallback=0)
 
 
 def native_name(path: Path) -> str | None:

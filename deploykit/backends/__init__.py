@@ -27,6 +27,9 @@ _BUILTIN = {
     "torch-compile": "deploykit.backends.pytorch:TorchCompile",
     "tensorrt-rtx": "deploykit.backends.tensorrt:tensorrt_rtx",
     "tensorrt": "deploykit.backends.tensorrt:tensorrt",
+    "onnxruntime-cuda": "deploykit.backends.onnxruntime_gpu:OnnxRuntimeCuda",
+    "onnxruntime-tensorrt": "deploykit.backends.onnxruntime_gpu:OnnxRuntimeTensorRT",
+    "onnxruntime-rtx": "deploykit.backends.onnxruntime_gpu:OnnxRuntimeRtx",
 }
 #: The backend whose fp32 the outputs and predictions of all others are compared with.
 _REFERENCE = "onnxruntime"

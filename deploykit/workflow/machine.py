@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from deploykit import backends, env
+from deploykit.backends.onnxruntime_gpu import both_installed
 from deploykit.bench.roofline import stored_ceilings
 from deploykit.bench.scenario import Scenario
 from deploykit.cuda import devices
@@ -100,16 +101,10 @@ def _ceilings() -> list[Check]:
 
 def _runtime_conflict() -> list[Check]:
     """Both ONNX Runtime wheels write to the same folder: whichever came second is half overwritten."""
-    if env.package_version("onnxruntime") and env.package_version("onnxruntime-gpu"):
-        return [
-            Check(
-                "ONNX Runtime",
-                "missing",
-                "onnxruntime and onnxruntime-gpu are both installed and overwrite each other",
-                "pip uninstall -y onnxruntime onnxruntime-gpu, then install one",
-            )
-        ]
-    return []
+    conflict = both_installed(install_line("ort-gpu" if devices.find().gpus else "cpu"))
+    if conflict is None:
+        return []
+    return [Check("ONNX Runtime", "missing", conflict.text, conflict.remedy)]
 
 
 def _backend(name: str) -> list[Check]:

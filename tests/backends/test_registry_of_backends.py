@@ -36,7 +36,14 @@ class Board(BackendBase):
 
 
 #: The backend that builds what each target's recipes make.
-OWN = {"cpu": "onnxruntime", "tensorrt-rtx": "tensorrt-rtx", "tensorrt": "tensorrt"}
+OWN = {
+    "cpu": "onnxruntime",
+    "tensorrt-rtx": "tensorrt-rtx",
+    "tensorrt": "tensorrt",
+    "cuda": "onnxruntime-cuda",
+    "onnxruntime-tensorrt": "onnxruntime-tensorrt",
+    "onnxruntime-rtx": "onnxruntime-rtx",
+}
 
 
 def broken() -> None:

@@ -18,6 +18,10 @@ if os.environ.get("CUDA_DOUBLE"):
     _settings = cuda_double.settings_of_environment()
     cuda_double.install_on_import(_settings)
     replace_libraries(lambda: cuda_double.current.settings if cuda_double.current else _settings)
+    if os.environ.get("ONNXRUNTIME_DOUBLE"):
+        from cuda_double import onnxruntime
+
+        onnxruntime.install()
 
     def _end(status, _exit=os._exit):
         """A process that measured ends so; what it did not give back is an offence."""
