@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 
-.PHONY: help install run test lint format bench bench-noise catalogue study wild parity install-matrix surfaces clean
+.PHONY: help install run test lint format bench bench-noise catalogue study wild parity install-matrix surfaces stubs clean
 
 help:  ## What can be made.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,6 +64,9 @@ parity: .venv-parity/.installed  ## Equal weights, equal logits: against torchvi
 
 install-matrix: install  ## Resolve every extra in a clean environment, into reports/install-matrix.csv; needs the network.
 	$(BIN)/python scripts/install_matrix.py
+
+stubs:  ## Write the stubs that mypy reads for NVIDIA's bindings, from tests/surfaces.
+	$(PYTHON) scripts/make_stubs.py
 
 surfaces:  ## Record anew what NVIDIA's bindings offer, into tests/surfaces; needs the network and the CUDA toolkit.
 	$(PYTHON) scripts/record_surfaces.py

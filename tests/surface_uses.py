@@ -103,13 +103,12 @@ class Reader:
     def _function(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         arguments = function.args
         named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-        self.names = {
-            argument.arg: Known("instance", PARAMETERS[argument.arg])
-            for argument in named
-            if argument.arg in PARAMETERS
-            and self.of.module.startswith("tensorrt")
-            and (argument.annotation is None or ast.unparse(argument.annotation) == "Any")
-        }
+        self.names = {}
+        for argument in named:
+            written = ast.unparse(argument.annotation) if argument.annotation else "Any"
+            kind = written if written in self.of.classes else PARAMETERS.get(argument.arg, "")
+            if kind in self.of.classes and written in ("Any", kind):
+                self.names[argument.arg] = Known("instance", kind)
         for statement in _own_statements(function):
             if isinstance(statement, ast.Assign):
                 given = self._type(statement.value)

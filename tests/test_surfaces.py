@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+
 import pytest
 import recorded_surfaces as recorded
 import source_tree as source
@@ -122,6 +124,26 @@ def test_a_class_that_code_derives_has_attributes_of_its_own(trt):
             self.errors = []
 
     assert Log().errors == []
+
+
+def test_the_stubs_are_those_of_the_recorded_interfaces():
+    # `make stubs` writes them anew
+    made = runpy.run_path(str(source.ROOT / "scripts" / "make_stubs.py"))["stubs"]()
+    folder = source.ROOT / "stubs"
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*.pyi")} == set(made)
+    for path, text in made.items():
+        assert (folder / path).read_text(encoding="utf-8") == text, path
+
+
+def test_stubs_have_what_all_releases_have_and_no_more():
+    stub = (source.ROOT / "stubs" / "tensorrt" / "__init__.pyi").read_text(encoding="utf-8")
+    (flags,) = [n for n in source.ast.parse(stub).body if getattr(n, "name", "") == "BuilderFlag"]
+    members = {n.targets[0].id for n in flags.body if isinstance(n, source.ast.Assign)}
+    every = [
+        of.enums["BuilderFlag"] for m in ("tensorrt", "tensorrt_rtx") for of in recorded.surfaces(m)
+    ]
+    assert members == set.intersection(*map(set, every))
+    assert "FP16" not in members
 
 
 #: What code uses where it is there, and the one package that has it.

@@ -14,7 +14,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from deploykit import env
 from deploykit.backends.base import BackendBase, SessionBase
@@ -31,6 +31,9 @@ from deploykit.lazy import install_line, metadata, onnx
 from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason
 from deploykit.text import folder_name
 from deploykit.writing import write_atomic
+
+if TYPE_CHECKING:
+    from tensorrt import Builder, IBuilderConfig, IHostMemory, Module, OnnxParser
 
 #: `hardware_compatibility` of `BuildOptions`, by the names of TensorRT's enumeration.
 HARDWARE_COMPATIBILITY = {
@@ -103,12 +106,12 @@ class TensorRTBackend(BackendBase):
             known = next((env.package_version(name) for name in others), None)
         return known or "unknown"
 
-    def _import(self) -> Any:
+    def _import(self) -> Module:
         reason = self.available()
         if reason is not None:
             raise MissingDependency(str(reason))
         try:
-            return importlib.import_module(self._module)
+            return cast("Module", importlib.import_module(self._module))
         except ImportError as error:
             raise MissingDependency(
                 f"{self._module} does not import ({one_line(error, 80)}): {install_line(self._extra)}"
@@ -172,7 +175,9 @@ class TensorRTBackend(BackendBase):
             raise BuildFailed(f"{self._named} can't start: {log.last_error()}")
         return made
 
-    def _set_shapes(self, builder: Any, config: Any, parsed: Parsed, log: Any) -> None:
+    def _set_shapes(
+        self, builder: Builder, config: IBuilderConfig, parsed: Parsed, log: Any
+    ) -> None:
         """Give every input that leaves sizes open its range."""
         if not parsed.ranges:
             return
@@ -186,7 +191,9 @@ class TensorRTBackend(BackendBase):
         if not taken:
             raise UsageError(f"{self._named} refuses the ranges of shapes: {log.last_error()}")
 
-    def _set_options(self, trt: Any, config: Any, options: BuildOptions, log: Any) -> None:
+    def _set_options(
+        self, trt: Module, config: IBuilderConfig, options: BuildOptions, log: Any
+    ) -> None:
         """Set what the user asked of the builder, and read it back: what a builder lacks, it does not refuse.
 
         Raises:
@@ -223,7 +230,9 @@ class TensorRTBackend(BackendBase):
         if options.tactic_sources is not None:
             self._set_tactic_sources(trt, config, options.tactic_sources, log)
 
-    def _set_tactic_sources(self, trt: Any, config: Any, names: Sequence[str], log: Any) -> None:
+    def _set_tactic_sources(
+        self, trt: Module, config: IBuilderConfig, names: Sequence[str], log: Any
+    ) -> None:
         known = trt.TacticSource.__members__
         wanted = [name.upper().replace("-", "_") for name in names]
         for name in wanted:
@@ -236,7 +245,7 @@ class TensorRTBackend(BackendBase):
                 f"{self._named} does not take --tactic-sources {','.join(names)}: {log.last_error()}"
             )
 
-    def _inspected(self, trt: Any, log: Any, plan: Any) -> str:
+    def _inspected(self, trt: Module, log: Any, plan: IHostMemory) -> str:
         """What the inspector of the engine says of its layers; empty where the engine does not load here."""
         if isinstance(self.device(), Reason):
             return ""
@@ -244,13 +253,12 @@ class TensorRTBackend(BackendBase):
             engine = trt.Runtime(log).deserialize_cuda_engine(plan)
         except (RuntimeError, TypeError):  # "factory function returned nullptr"
             return ""
-        if engine is None:
+        inspector = engine and engine.create_engine_inspector()
+        if not inspector:
             return ""
-        return str(
-            engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
-        )
+        return inspector.get_engine_information(trt.LayerInformationFormat.JSON)
 
-    def _set_compute_capability(self, trt: Any, config: Any, options: BuildOptions) -> None:
+    def _set_compute_capability(self, trt: Module, config: Any, options: BuildOptions) -> None:
         wanted = options.compute_capability
         if wanted is None:
             return
@@ -264,7 +272,7 @@ class TensorRTBackend(BackendBase):
         if not config.set_compute_capability(known[wanted], 0):
             raise UsageError(f"{self._named} does not take compute capability {wanted} here")
 
-    def _timing_cache(self, config: Any, log: Any) -> Path | None:
+    def _timing_cache(self, config: IBuilderConfig, log: Any) -> Path | None:
         """Let the builder use the times of kernels that earlier builds measured; the file they are kept in."""
         if self.caches is None:
             return None
@@ -295,13 +303,13 @@ class TensorRTBackend(BackendBase):
         return TensorRTSession(self._import(), engine.path)
 
 
-def _network_flags(trt: Any) -> int:
+def _network_flags(trt: Module) -> int:
     """Strong typing: by flag where there is one, else it is the only kind of network there is."""
     flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     return 0 if flag is None else 1 << int(flag)
 
 
-def compute_capabilities(trt: Any) -> dict[str, Any]:
+def compute_capabilities(trt: Module) -> dict[str, Any]:
     """What a package can be told to build for: its enumeration's members by names such as "8.6", least first.
 
     Empty where it builds for the GPU that it runs on.
@@ -315,10 +323,10 @@ def compute_capabilities(trt: Any) -> dict[str, Any]:
     return dict(sorted(found.items(), key=lambda one: float(one[0])))
 
 
-def make_log(trt: Any) -> Any:
+def make_log(trt: Module) -> Any:
     """A logger that keeps errors and the layer listing; everything else would be megabytes."""
 
-    class Log(trt.ILogger):  # type: ignore[misc] # its base is only known when TensorRT is imported
+    class Log(trt.ILogger):  # type: ignore[name-defined, misc] # its base is only known when TensorRT is imported
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: list[str] = []
@@ -336,7 +344,7 @@ def make_log(trt: Any) -> Any:
     return Log()
 
 
-def _parser_errors(parser: Any, log: Any) -> str:
+def _parser_errors(parser: OnnxParser, log: Any) -> str:
     if parser.num_errors == 0:
         return str(log.last_error())
     error = parser.get_error(0)
