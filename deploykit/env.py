@@ -84,6 +84,31 @@ def memory_limit_bytes(root: Path = _ROOT) -> int | None:
     return min(limits, default=None)
 
 
+def memory_left_bytes(root: Path = _ROOT) -> int | None:
+    """Bytes that this process can still take: what the machine has free, cut by what its groups leave.
+
+    Pages of files that nobody needs at the moment count as free. None where the system does not tell.
+    """
+    left = []
+    for line in (_read(root / "proc/meminfo") or "").splitlines():
+        name, _, amount = line.partition(":")
+        if name in ("MemAvailable", "SwapFree"):
+            left.append(int(amount.split()[0]) * 1024)
+    left = [sum(left)] if left else []
+    for folder in group_folders("memory", root):
+        for limit_file, taken_file, spare in (
+            ("memory.max", "memory.current", "inactive_file"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ):
+            limit, taken = (_read(folder / name) or "" for name in (limit_file, taken_file))
+            if limit.isdigit() and taken.isdigit() and int(limit) < 2**60:
+                stat = (_read(folder / "memory.stat") or "").splitlines()
+                words = [line.split() for line in stat if line.startswith(f"{spare} ")]
+                unneeded = int(words[0][1]) if words else 0
+                left.append(int(limit) - int(taken) + unneeded)
+    return max(0, min(left)) if left else None
+
+
 def throttled_s(root: Path = _ROOT) -> float | None:
     """Seconds in which a quota on the own group or one above held its threads back; None where none tells."""
     stalls_s: list[float] = []

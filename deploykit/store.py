@@ -69,8 +69,9 @@ class Manifest:
         kind: of the entry, `KIND` of the subclass.
         key: SHA-256 over all that shapes the artifact.
         file: name of the artifact within the entry's folder.
-        bytes: size of that file.
+        bytes: size of that file, and of those in `beside`.
         created: when, ISO 8601 in UTC.
+        beside: SHA-256 of other files that belong to the artifact, by name: weights that stand apart from a graph.
     """
 
     KIND: ClassVar[str] = ""
@@ -81,6 +82,7 @@ class Manifest:
     file: str
     bytes: int
     created: str
+    beside: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -247,14 +249,17 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
             with self._making() as making:
                 facts = make(making / filename)
+                beside = sorted(path for path in making.iterdir() if path.name != filename)
+                sizes = [path.stat().st_size for path in (making / filename, *beside)]
                 text = codec.to_json(
                     {
                         "schema": MANIFEST_SCHEMA,
                         "kind": kind.KIND,
                         "key": key,
                         "file": filename,
-                        "bytes": (making / filename).stat().st_size,
+                        "bytes": sum(sizes),
                         "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                        "beside": {path.name: file_sha256(path) for path in beside},
                         **fields,
                         **facts,
                     },
@@ -342,7 +347,9 @@ def read_entry(folder: Path, kind: type[M], key: str | None = None) -> Entry[M] 
     try:
         manifest = codec.from_values(values, kind)
         path = folder / manifest.file
-        whole = path.parent == folder and path.stat().st_size == manifest.bytes
+        files = [path, *(folder / name for name in manifest.beside)]
+        whole = all(file.parent == folder for file in files)
+        whole = whole and sum(file.stat().st_size for file in files) == manifest.bytes
     except (codec.MalformedMessage, OSError, ValueError):  # ValueError: a name with a zero byte
         return None
     expected = (MANIFEST_SCHEMA, kind.KIND, key or manifest.key)

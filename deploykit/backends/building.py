@@ -14,6 +14,7 @@ from deploykit.code_digest import PACKAGE, code_digest
 from deploykit.errors import MissingDependency, PrecisionMismatch
 from deploykit.graph.count import product_macs
 from deploykit.graph.element_types import compute_types
+from deploykit.graph.read_write import files_bytes
 from deploykit.graph.recipes import AS_IS
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
@@ -234,7 +235,7 @@ def build_engine(
         left = left_over(model, backend, types, compute_types(graph))
         manifest = {
             "calibration": None,
-            "onnx_bytes": model.path.stat().st_size,
+            "onnx_bytes": files_bytes(graph.model, model.path),
             **(notes or {}),
             **facts,
             "build_s": round(build_s, 3),

@@ -8,6 +8,7 @@ instruction sets of the machine that built it, which are therefore part of its k
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,14 @@ from deploykit.errors import (
 from deploykit.graph.nodes import has_subgraphs
 from deploykit.graph.normalise import inline_functions
 from deploykit.graph.precision.rounding import rounds_bodies, unrounded, with_rounding
+from deploykit.graph.read_write import (
+    APART_BYTES,
+    embed,
+    external_files,
+    is_apart,
+    weights_path,
+    write_model,
+)
 from deploykit.lazy import install_line, onnx, ort
 from deploykit.ort_session import (
     input_specs,
@@ -87,9 +96,6 @@ class OnnxRuntimeCpu(BackendBase):
                 f"ONNX Runtime can't write to {path.parent.parent}, whose name is not UTF-8; choose another store "
                 "with --store"
             )
-        source = without_initialiser_inputs(model.path)
-        rounded = with_half_rounding(source) if model.precision in self.emulated else None
-        source = rounded or source
 
         def refused(reason: str) -> DeploykitError:
             if any(sign in reason for sign in _WRITE_FAILED):
@@ -101,8 +107,14 @@ class OnnxRuntimeCpu(BackendBase):
                 f"ONNX Runtime {self.version()} refuses {model.spec.label}: {reason}"
             )
 
-        head = without_weights(source)
-        level = _save_optimised(source, path, name, refused, check=has_subgraphs(head))
+        with tempfile.TemporaryDirectory(prefix="deploykit-", dir=path.parent) as folder:
+            source = without_initialiser_inputs(model.path, Path(folder))
+            rounded = None
+            if model.precision in self.emulated:
+                rounded = with_half_rounding(source, Path(folder))
+            source = rounded or source
+            head = without_weights(source)
+            level = _save_optimised(source, path, name, refused, check=has_subgraphs(head))
         types = read_back(path, head)
         if rounded is not None:
             check_rounded(path, model.recipe.get("kept", ()))
@@ -145,6 +157,12 @@ def _save_optimised(
     }
     options = session_options(optimise=True)
     options.optimized_model_filepath = name
+    if isinstance(source, str) and external_files(without_weights(source), Path(source)):
+        for key, value in (
+            ("initializers_file_name", weights_path(path).name),
+            ("initializers_min_size_in_bytes", str(APART_BYTES)),
+        ):
+            options.add_session_config_entry(f"session.optimized_model_external_{key}", value)
     open_session(source, options, refused)  # opening it writes the optimised graph
     if not check or _loads(path):
         return None
@@ -164,12 +182,16 @@ def _loads(path: Path) -> bool:
     return True
 
 
-def without_initialiser_inputs(path: Path) -> str | bytes:
+def without_initialiser_inputs(path: Path, folder: Path | None = None) -> str | bytes:
     """The model to hand to ONNX Runtime: the file, or its bytes with constants no longer listed as inputs.
 
     Old files list weights among the inputs; ONNX Runtime then takes them for replaceable and optimises
     nothing that touches them. Functions are written out as conversions do, so that the engine's nodes and
     tensors have the names that layers are found by.
+
+    Args:
+        path: of the model.
+        folder: takes the file of a model that is too large for bytes.
     """
     head = onnx.load(str(path), load_external_data=False)
     constants = {tensor.name for tensor in head.graph.initializer}
@@ -180,10 +202,19 @@ def without_initialiser_inputs(path: Path) -> str | bytes:
     del head.graph.input[:]
     head.graph.input.extend(inputs)
     head.ir_version = max(head.ir_version, 4)  # before 4, every constant had to be an input
-    onnx.load_external_data_for_model(head, str(path.parent))
+    embed(head, path)
     with contextlib.suppress(InvalidModel):  # ONNX Runtime may know how, or says why not
         inline_functions(head)
-    return bytes(head.SerializeToString())
+    return _handed(head, folder)
+
+
+def _handed(model: onnx.ModelProto, folder: Path | None) -> str | bytes:
+    """A model as bytes, or as the path of a file in `folder` where its weights stand apart."""
+    if folder is None or not is_apart(model):
+        return bytes(model.SerializeToString())
+    path = Path(tempfile.mkdtemp(dir=folder)) / "model.onnx"
+    write_model(model, path)
+    return str(path)
 
 
 def without_weights(source: str | bytes) -> onnx.ModelProto:
@@ -193,21 +224,27 @@ def without_weights(source: str | bytes) -> onnx.ModelProto:
     return onnx.load(source, load_external_data=False)
 
 
-def with_half_rounding(source: str | bytes) -> bytes | None:
+def with_half_rounding(source: str | bytes, folder: Path | None = None) -> str | bytes | None:
     """The model with float16 written as float32 and roundings that ONNX Runtime keeps; None if it can't be.
 
     Left to itself, ONNX Runtime rounds only the weights: it removes the casts between its float32 kernels.
+
+    Args:
+        source: path or bytes of the model.
+        folder: takes the file of a model that is too large for bytes.
     """
-    model = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source)
+    model = without_weights(source)
+    if isinstance(source, str):
+        embed(model, Path(source))
     if not rounds_bodies(model):
         return None
     with_rounding(model)
-    return bytes(model.SerializeToString())
+    return _handed(model, folder)
 
 
 def check_rounded(path: Path, kept: Collection[str]) -> None:
     """Raise PrecisionMismatch where the optimised graph has lost a rounding between two products."""
-    lost = unrounded(onnx.load(str(path)), kept)
+    lost = unrounded(without_weights(str(path)), kept)
     if lost:
         raise PrecisionMismatch(
             f"ONNX Runtime removed the rounding to fp16 before {lost[0]} and {len(lost) - 1} others; "

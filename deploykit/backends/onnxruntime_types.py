@@ -38,7 +38,7 @@ def read_back(path: Path, source: onnx.ModelProto | None = None) -> dict[str, li
         source: what it was made from, whose names are given; None gives those of the engine. What was rewritten
             as a convolution but is none in `source` is left out.
     """
-    engine = onnx.load(str(path))
+    engine = onnx.load(str(path), load_external_data=False)
     view = GraphView(engine)
     called = _names(source, engine) if source is not None else {}
     rewritten = _rewritten(source) if source is not None else frozenset()

@@ -11,7 +11,6 @@ graphs in bfloat16 unless told otherwise. Here the graph alone decides, and what
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -23,6 +22,7 @@ from deploykit.errors import BuildFailed, one_line
 from deploykit.graph.element_types import typed_products
 from deploykit.graph.nodes import node_name
 from deploykit.graph.operators import OPERATORS
+from deploykit.graph.read_write import copy_files
 from deploykit.graph.view import GraphView
 from deploykit.lazy import install_line, np, onnx, openvino
 from deploykit.ort_session import native_name
@@ -226,7 +226,7 @@ class OpenVinoCpu(BackendBase):
         for kind, names in in_bodies(graph).items():
             types.setdefault(kind, []).extend(names)
         with output_errors("engine", path):
-            shutil.copyfile(model.path, path)
+            copy_files(model.path, path)
         return {"compute_types": types, "host": self.host()}
 
     def open(self, engine: Engine, threads: int | None, run_pass: str) -> OpenVinoSession:

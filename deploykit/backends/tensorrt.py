@@ -28,6 +28,7 @@ from deploykit.graph.normalise import inline_functions
 from deploykit.graph.operators import Trait, has
 from deploykit.graph.view import GraphView
 from deploykit.lazy import install_line, metadata, onnx
+from deploykit.ort_session import native_name
 from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason
 from deploykit.text import folder_name
 from deploykit.writing import write_atomic
@@ -126,7 +127,8 @@ class TensorRTBackend(BackendBase):
         network = self._made(lambda: builder.create_network(_network_flags(trt)), log)
         parser = self._made(lambda: trt.OnnxParser(network, log), log)
         parsed = parsed_model(model.path, options)
-        if not parser.parse(parsed.source):
+        # Beside the path are the weights of a graph of more than 2 GB.
+        if not parser.parse(parsed.source, native_name(model.path) or ""):
             raise BuildFailed(f"{self._named} refuses {label}: {_parser_errors(parser, log)}")
         config = self._made(builder.create_builder_config, log)
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
@@ -374,7 +376,7 @@ def parsed_model(path: Path, options: BuildOptions) -> Parsed:
     Raises:
         UsageError: a range is said of an input that is not there, or does not fit it.
     """
-    model = onnx.load(str(path))
+    model = onnx.load(str(path), load_external_data=False)
     changed = inline_functions(model) > 0
     for index, node in enumerate(model.graph.node):
         if not node.name:

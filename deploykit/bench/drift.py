@@ -21,9 +21,9 @@ from deploykit.errors import DriftFailed, InvalidModel
 from deploykit.graph.lineage import follow
 from deploykit.graph.nodes import has_subgraphs
 from deploykit.graph.precision.rounding import with_rounding
-from deploykit.graph.read_write import read_inlined
+from deploykit.graph.read_write import open_proto, read_inlined
 from deploykit.lazy import np, onnx
-from deploykit.ort_session import input_specs, open_session, session_options
+from deploykit.ort_session import input_specs, session_options
 from deploykit.spec import OnnxModel
 
 if TYPE_CHECKING:
@@ -250,8 +250,8 @@ def _session(proto: Any) -> Any:
     options = session_options(optimise=False)
     # A plan of memory made for one batch would stay beside the memory itself.
     options.enable_mem_pattern = False
-    return open_session(
-        proto.SerializeToString(),
+    return open_proto(
+        proto,
         options,
         lambda reason: InvalidModel(
             f"ONNX Runtime does not run the graph layer by layer: {reason}; "

@@ -21,7 +21,7 @@ from typing import Any
 
 from deploykit.errors import DriftFailed, InvalidModel
 from deploykit.graph.element_types import ElementType, tensor_bytes
-from deploykit.graph.nodes import all_nodes, all_tensors, graph_inputs, is_standard
+from deploykit.graph.nodes import all_nodes, all_tensors, graph_inputs, is_standard, tensor_values
 from deploykit.graph.shapes import elements, skeleton
 from deploykit.lazy import np, onnx
 
@@ -231,7 +231,7 @@ def _check_values(model: onnx.ModelProto, path: Path) -> None:
         if tensor.data_type not in _NUMPY_FLOATS:
             continue
         try:
-            values = onnx.numpy_helper.to_array(tensor)
+            values = tensor_values(tensor)
         except (ValueError, TypeError) as error:
             raise InvalidModel(
                 f"{path}: weight {tensor.name!r} does not hold what its shape {list(tensor.dims)[:8]} needs "

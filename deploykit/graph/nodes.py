@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from deploykit.lazy import onnx
+from deploykit.lazy import np, onnx
 
 #: Numbers of `AttributeProto.AttributeType`, part of the file format; walks look at every attribute of a model.
 TENSOR, GRAPH, TENSORS, GRAPHS = 4, 5, 9, 10
@@ -89,6 +89,32 @@ def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
                 yield entry.t
             elif entry.type == TENSORS:
                 yield from entry.tensors
+
+
+def outside_place(tensor: onnx.TensorProto) -> tuple[str, int, int] | None:
+    """The file that holds a tensor's bytes, where in it and how many; None where the tensor itself holds them.
+
+    Only of models that `deploykit.graph.read_write` read is the file's path absolute.
+    """
+    if tensor.data_location != onnx.TensorProto.EXTERNAL:
+        return None
+    about = {entry.key: entry.value for entry in tensor.external_data}
+    return about["location"], int(about.get("offset", 0)), int(about.get("length", 0))
+
+
+def tensor_values(tensor: onnx.TensorProto) -> np.ndarray:
+    """The values of a stored tensor; those that stand in a file are mapped, and read where they are looked at."""
+    place = outside_place(tensor)
+    if place is None:
+        return np.asarray(onnx.numpy_helper.to_array(tensor))
+    name, offset, length = place
+    raw = np.memmap(name, np.uint8, mode="c", offset=offset, shape=(length,))
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    dims = list(tensor.dims)
+    if dtype.itemsize * int(np.prod(dims)) == length:
+        return np.asarray(raw).view(dtype).reshape(dims)
+    inside = onnx.TensorProto(data_type=tensor.data_type, dims=dims, raw_data=raw.tobytes())
+    return np.asarray(onnx.numpy_helper.to_array(inside))  # several values a byte
 
 
 def initializer_names(graph: onnx.GraphProto) -> set[str]:

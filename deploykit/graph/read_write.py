@@ -1,4 +1,10 @@
-"""Reading and writing ONNX files: each is checked as it is read, and written whole or not at all."""
+"""Reading and writing ONNX files: each is checked as it is read, and written whole or not at all.
+
+A protobuf message holds 2 GB at most. A model with more in it has its weights in a file beside the graph, and they
+stay apart when it is read: a tensor says where in which file its bytes are, with an absolute path, until something
+needs its values (`nodes.tensor_values`). Such a model is copied, changed and written without its weights ever being
+in memory together.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +12,27 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deploykit import codec
-from deploykit.errors import InvalidModel, OutputFailed, UsageError
+from deploykit import codec, env
+from deploykit.errors import DeploykitError, InvalidModel, OutputFailed, UsageError
 from deploykit.graph.check import check, drop_remarks, require_sound, require_survivable
-from deploykit.graph.element_types import precision_of
+from deploykit.graph.element_types import ElementType, precision_of, tensor_bytes
 from deploykit.graph.inputs import spec_of
-from deploykit.graph.nodes import all_tensors
+from deploykit.graph.nodes import all_tensors, outside_place
 from deploykit.graph.normalise import declare, inline_functions
+from deploykit.graph.shapes import elements
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
+from deploykit.ort_session import open_session
 from deploykit.spec import ModelSpec, OnnxModel, stored_inputs
 from deploykit.store import file_sha256
 from deploykit.text import file_name, is_name
-from deploykit.writing import draft_of
+from deploykit.writing import draft_of, output_errors
 
 
 def _external(model: onnx.ModelProto) -> Iterator[tuple[onnx.TensorProto, dict[str, str]]]:
@@ -74,26 +84,76 @@ def external_files(model: onnx.ModelProto, path: Path) -> list[Path]:
 def embed(model: onnx.ModelProto, path: Path) -> None:
     """Read the weights that `model`, read from `path`, keeps in other files, into the model.
 
+    Where the model would then be larger than `max_bytes()`, its initialisers stay apart, small ones excepted.
+
     Raises:
-        InvalidModel: a file is missing, too short, or outside the folder of `path`.
+        InvalidModel: a file is missing, too short, or outside the folder of `path`; a weight's bytes are not those
+            of its shape; or there is not the memory to run such a network.
     """
-    for tensor, about in _external(model):
-        file = _resolve(path, tensor, about.get("location", ""))
-        try:
-            offset = int(about.get("offset", 0))
-            length = int(about["length"]) if "length" in about else file.stat().st_size - offset
-        except ValueError:
-            offset, length = -1, -1
-        if offset < 0 or length < 0 or offset + length > file.stat().st_size:
-            raise InvalidModel(
-                f"{path}: external data file {file.name!r} is too short for weight "
-                f"{tensor.name!r}; copy the file again"
-            )
+    places = [(tensor, *_place(tensor, about, path)) for tensor, about in _external(model)]
+    total_bytes = path.stat().st_size + sum(length for *_, length in places)
+    apart = total_bytes > max_bytes()
+    if apart:
+        _require_memory(path, total_bytes)
+    initialisers = list(model.graph.initializer)  # held, so that no other object takes an identity
+    free = {id(tensor) for tensor in initialisers} if apart else set()
+    for tensor, file, offset, length in places:
+        if id(tensor) in free and length >= APART_BYTES:
+            _require_length(tensor, length, path)
+            _point(tensor, str(file), offset, length)
+            continue
         with file.open("rb") as stream:
             stream.seek(offset)
             tensor.raw_data = stream.read(length)
         tensor.data_location = onnx.TensorProto.DEFAULT
         del tensor.external_data[:]
+
+
+def _place(tensor: onnx.TensorProto, about: Mapping[str, str], path: Path) -> tuple[Path, int, int]:
+    """The file that holds a tensor's bytes, where in it they begin and how many they are."""
+    file = _resolve(path, tensor, about.get("location", ""))
+    size = file.stat().st_size
+    try:
+        offset = int(about.get("offset", 0))
+        length = int(about["length"]) if "length" in about else size - offset
+    except ValueError:
+        offset, length = -1, -1
+    if offset < 0 or length < 0 or offset + length > size:
+        raise InvalidModel(
+            f"{path}: external data file {file.name!r} is too short for weight "
+            f"{tensor.name!r}; copy the file again"
+        )
+    return file, offset, length
+
+
+def _require_length(tensor: onnx.TensorProto, length: int, path: Path) -> None:
+    try:
+        expected = tensor_bytes(elements(tensor), tensor.data_type)
+    except (KeyError, TypeError, ValueError):  # an unknown type is named elsewhere
+        return
+    if expected is not None and expected != length:
+        raise InvalidModel(
+            f"{path}: weight {tensor.name!r} holds {length} bytes where its shape {list(tensor.dims)} needs "
+            f"{expected}; the file is damaged, copy it again"
+        )
+
+
+def _require_memory(path: Path, weight_bytes: int) -> None:
+    """Refuse a network that a runtime, which holds its weights once at least, can't hold here."""
+    left = env.memory_left_bytes()
+    if left is not None and weight_bytes > left:
+        raise InvalidModel(
+            f"{path}: its weights take {weight_bytes / 1e9:.3g} GB, more than the {left / 1e9:.3g} GB of memory "
+            "left here; free some, or use a machine with more"
+        )
+
+
+def _point(tensor: onnx.TensorProto, location: str, offset: int, length: int) -> None:
+    """Let a tensor say where its bytes are."""
+    del tensor.external_data[:]
+    for key, value in (("location", location), ("offset", offset), ("length", length)):
+        tensor.external_data.add(key=key, value=str(value))
+    tensor.data_location = onnx.TensorProto.EXTERNAL
 
 
 #: Keys of the model's metadata under which deploykit writes where a graph came from.
@@ -102,6 +162,19 @@ RECIPE_KEY = "deploykit.recipe"
 
 #: A protobuf message can't be larger.
 MAX_BYTES = 2**31 - 1
+#: Where it is set, models of more bytes than it says have their weights in a second file, as those above 2 GB do.
+LIMIT_VARIABLE = "DEPLOYKIT_MAX_ONNX_BYTES"
+#: Weights of fewer bytes stand in the graph itself, whatever its size: shapes, scales, small biases.
+APART_BYTES = 4096
+#: Weights in a file of their own begin at multiples of a page, as that is what is mapped into memory.
+_PAGE_BYTES = 4096
+_PIECE_BYTES = 2**24
+
+
+def max_bytes() -> int:
+    """The size above which a model's weights stand in a second file: 2 GB, or what the environment says."""
+    text = os.environ.get(LIMIT_VARIABLE, "")
+    return min(int(text), MAX_BYTES) if text.isdigit() else MAX_BYTES
 
 
 # ---- reading
@@ -143,8 +216,21 @@ def _parse(path: Path) -> onnx.ModelProto:
     return model
 
 
+def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
+    """Read a file that was checked before; weights as `read_model`.
+
+    Raises:
+        InvalidModel: as `read_model`.
+    """
+    model = _parse(Path(path))
+    embed(model, Path(path))
+    return model
+
+
 def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
     """Read and check an ONNX file; weights in files beside it are brought in, nothing is left out.
+
+    Where a model is larger than `max_bytes()`, its large weights stay in their files, see the module.
 
     Raises:
         InvalidModel: not an ONNX file, or not one that deploykit can work with (see
@@ -181,8 +267,7 @@ def read_source(path: str | os.PathLike[str]) -> tuple[onnx.ModelProto, str, boo
     files = external_files(model, path)
     sha256 = file_sha256(path)
     if files:
-        parts = [sha256, *(file_sha256(file) for file in files)]
-        sha256 = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        sha256 = _joint_digest(sha256, [file_sha256(file) for file in files])
     embed(model, path)
     if sha256 not in _survived:
         require_sound(model, path)
@@ -294,17 +379,21 @@ def _fields(message: Any, first: int, last: int) -> bytes:
     part = type(message)()
     # `ListFields` would read all of them, and reading raw values copies them.
     for field in message.DESCRIPTOR.fields:
-        if not first <= field.number <= last:
-            continue
-        value = getattr(message, field.name)
-        if hasattr(value, "extend"):
-            getattr(part, field.name).extend(value)
-        elif message.HasField(field.name):
-            if hasattr(value, "CopyFrom"):
-                getattr(part, field.name).CopyFrom(value)
-            else:
-                setattr(part, field.name, value)
+        if first <= field.number <= last:
+            _take_field(part, message, field)
     return bytes(part.SerializeToString(deterministic=True))
+
+
+def _take_field(part: Any, message: Any, field: Any) -> None:
+    """Copy one field of a message into another of its type."""
+    value = getattr(message, field.name)
+    if hasattr(value, "extend"):
+        getattr(part, field.name).extend(value)
+    elif message.HasField(field.name):
+        if hasattr(value, "CopyFrom"):
+            getattr(part, field.name).CopyFrom(value)
+        else:
+            setattr(part, field.name, value)
 
 
 def chunks(model: onnx.ModelProto) -> Iterator[bytes]:
@@ -314,7 +403,7 @@ def chunks(model: onnx.ModelProto) -> Iterator[bytes]:
     a third.
 
     Raises:
-        UsageError: larger than 2 GB, the limit of an ONNX file.
+        UsageError: larger than 2 GB, the limit of a protobuf message, though its large initialisers stand apart.
     """
     graph, largest = model.graph, 2**29
     initializer = _number(onnx.GraphProto, "initializer")
@@ -329,7 +418,8 @@ def chunks(model: onnx.ModelProto) -> Iterator[bytes]:
     tail = graph_tail + _fields(model, place + 1, largest)
     if len(head) + graph_bytes + len(tail) > MAX_BYTES:
         raise UsageError(
-            "the model is larger than 2 GB, which an ONNX file can't be; choose a smaller network"
+            "the graph without its initialisers is larger than 2 GB, which an ONNX file can't be; export it with "
+            "its weights as initialisers"
         )
     yield head
     for tensor, size in zip(graph.initializer, sizes, strict=True):
@@ -389,8 +479,49 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             draft.unlink(missing_ok=True)
 
 
-def write_model(model: onnx.ModelProto, path: Path) -> str:
-    """Write a model straight to `path`; returns the file's SHA-256, hexadecimal."""
+def is_apart(model: onnx.ModelProto) -> bool:
+    """Whether a model is written with its weights in a file beside it: some stand in files, or are too many."""
+    total_bytes = 0
+    for tensor in model.graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            return True
+        total_bytes += _least_bytes(tensor)
+    return total_bytes > max_bytes()
+
+
+def _least_bytes(tensor: onnx.TensorProto) -> int:
+    """Bytes of a tensor by its shape, 0 where its type does not tell; reading raw values would copy them."""
+    if tensor.data_type in (ElementType.STRING, ElementType.UNDEFINED):
+        return 0
+    try:
+        return tensor_bytes(elements(tensor), tensor.data_type) or 0
+    except (KeyError, TypeError, ValueError):
+        return 0
+
+
+def weights_path(path: Path) -> Path:
+    """The file that holds the weights of the model at `path`, where they stand apart."""
+    return path.with_name(f"{os.fsdecode(os.fsencode(path.name)[:240])}.data")
+
+
+def write_model(model: onnx.ModelProto, path: Path, final: Path | None = None) -> str:
+    """Write a model straight to `path`, and weights that must stand apart to `weights_path(path)`.
+
+    Args:
+        model: that is not changed.
+        path: of the file.
+        final: what `path` will be called in the end, so that the graph names its weights' file as it will be.
+
+    Returns:
+        The SHA-256 of the file, hexadecimal, which covers that of the weights where they stand apart.
+    """
+    if not is_apart(model):
+        return _write_graph(model, path)
+    light, weights_digest = _write_weights(model, weights_path(path), weights_path(final or path))
+    return _joint_digest(_write_graph(light, path), [weights_digest])
+
+
+def _write_graph(model: onnx.ModelProto, path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("wb") as stream:
         for chunk in chunks(model):
@@ -399,14 +530,116 @@ def write_model(model: onnx.ModelProto, path: Path) -> str:
     return digest.hexdigest()
 
 
-def save_model(model: onnx.ModelProto, path: str | os.PathLike[str]) -> str:
-    """Write a model into one file, weights inside, all or nothing; equal models give equal bytes.
+def _joint_digest(graph: str, weights: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join([graph, *weights]).encode()).hexdigest()
 
-    Returns the file's SHA-256, hexadecimal.
+
+def _write_weights(model: onnx.ModelProto, path: Path, final: Path) -> tuple[onnx.ModelProto, str]:
+    """Write the large initialisers to `path`; the model that says so, and the SHA-256 of the file."""
+    light = onnx.ModelProto()
+    for field in model.DESCRIPTOR.fields:
+        if field.name != "graph":
+            _take_field(light, model, field)
+    for field in model.graph.DESCRIPTOR.fields:
+        if field.name != "initializer":
+            _take_field(light.graph, model.graph, field)
+    digest = hashlib.sha256()
+    with path.open("wb") as stream:
+        for tensor in model.graph.initializer:
+            length = _least_bytes(tensor)
+            if length < APART_BYTES:
+                light.graph.initializer.append(tensor)
+                continue
+            gap = bytes(-stream.tell() % _PAGE_BYTES)
+            stream.write(gap)
+            digest.update(gap)
+            known = light.graph.initializer.add(
+                name=tensor.name, data_type=tensor.data_type, dims=tensor.dims
+            )
+            _point(known, final.name, stream.tell(), length)
+            for piece in _bytes_of(tensor):
+                stream.write(piece)
+                digest.update(piece)
+    return light, digest.hexdigest()
+
+
+def _bytes_of(tensor: onnx.TensorProto) -> Iterator[bytes]:
+    """The raw bytes of a tensor, from its file piece by piece where it stands apart."""
+    place = outside_place(tensor)
+    if place is None:
+        if tensor.HasField("raw_data"):
+            yield tensor.raw_data
+        else:
+            raw = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name)
+            yield raw.raw_data
+        return
+    name, offset, left = place
+    with Path(name).open("rb") as stream:
+        stream.seek(offset)
+        while left:
+            piece = stream.read(min(left, _PIECE_BYTES))
+            if not piece:
+                raise InvalidModel(
+                    f"{name} is too short for weight {tensor.name!r}; copy the file again"
+                )
+            left -= len(piece)
+            yield piece
+
+
+def save_model(model: onnx.ModelProto, path: str | os.PathLike[str]) -> str:
+    """Write a model into one file, all or nothing; equal models give equal bytes.
+
+    A model of more than 2 GB has its weights in a second file beside it, see `weights_path`.
+
+    Returns the file's SHA-256, hexadecimal, as `write_model`.
 
     Raises:
-        UsageError: no such folder, or the model is larger than 2 GB.
+        UsageError: no such folder.
         OutputFailed: writing failed; what was at `path` is untouched.
     """
     with replacing(path) as draft:
-        return write_model(model, draft)
+        if not is_apart(model):
+            return write_model(model, draft)
+        path = Path(path)
+        with replacing(weights_path(path)) as weights_draft:
+            light, weights_digest = _write_weights(model, weights_draft, weights_path(path))
+        return _joint_digest(_write_graph(light, draft), [weights_digest])
+
+
+def copy_files(source: Path, path: Path) -> None:
+    """Copy a model's file to `path` and, under their own names beside it, those that hold its weights."""
+    head = onnx.load(str(source), load_external_data=False)
+    shutil.copyfile(source, path)
+    for file in external_files(head, source):
+        shutil.copyfile(file, path.with_name(file.name))
+
+
+def files_bytes(model: onnx.ModelProto, path: Path) -> int:
+    """The size of a model's file, whose graph was read from `path`, with those that hold its weights."""
+    return sum(file.stat().st_size for file in [path, *external_files(model, path)])
+
+
+@contextlib.contextmanager
+def runtime_source(model: onnx.ModelProto, folder: Path | None = None) -> Iterator[bytes | str]:
+    """A model in memory as a runtime takes it: as bytes, or as the path of a file while the block lasts.
+
+    Args:
+        model: the graph.
+        folder: where a temporary folder is made for a model whose weights stand apart; None is the system's.
+    """
+    if not is_apart(model):
+        yield bytes(model.SerializeToString())
+        return
+    with tempfile.TemporaryDirectory(prefix="deploykit-", dir=folder) as temporary:
+        path = Path(temporary) / "model.onnx"
+        with output_errors("temporary file", path):
+            write_model(model, path)
+        yield str(path)
+
+
+def open_proto(
+    model: onnx.ModelProto, options: Any, refused: Callable[[str], DeploykitError]
+) -> Any:
+    """A session of ONNX Runtime on a model in memory; see `ort_session.open_session`."""
+    with runtime_source(model) as source:
+        return open_session(source, options, refused)

@@ -19,6 +19,7 @@ from deploykit.graph.nodes import (
     is_standard,
     node_name,
     nodes_below,
+    tensor_values,
 )
 from deploykit.graph.operators import OPERATORS, Kind, Trait, has
 from deploykit.graph.scope import Scope
@@ -171,7 +172,7 @@ class GraphView:
         """The value of a tensor that is fixed, or None where it depends on an input or is too large."""
         tensor = self._tensors.get(name)
         if tensor is not None:
-            return np.asarray(onnx.numpy_helper.to_array(tensor))
+            return tensor_values(tensor)
         return fixed_value(self._producers[name], self.constant) if self.is_constant(name) else None
 
     def is_fixed(self, name: str) -> bool:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from deploykit.errors import OutputFailed, UsageError
+from deploykit.graph.read_write import load_model, save_model, weights_path
 from deploykit.report import STDOUT
-from deploykit.spec import ModelSpec
+from deploykit.spec import ModelSpec, OnnxModel
 from deploykit.store import Store
 from deploykit.workflow.network import Network, obtain_network
 from deploykit.workflow.plan import Source
@@ -92,23 +93,33 @@ def write_network(network: Network, place: Path) -> Exported:
         OutputFailed: `place` can't be written.
     """
     with output_errors("ONNX file", place):
-        _put(network.model.path, place)
+        sha256, size_bytes = _put(network.model, place)
     return Exported(
         path=place,
-        sha256=network.model.sha256,
+        sha256=sha256,
         parameters=network.facts["parameters"],
         macs=None if network.facts["uncounted"] else network.facts["macs"],
-        file_bytes=network.model.path.stat().st_size,
+        file_bytes=size_bytes,
         verified=_error(network.model.recipe),
     )
 
 
-def _put(file: Path, place: Path) -> None:
-    """Copy `file` to `place`, whole or not at all; a pipe or a device is written to, not replaced."""
+def _put(model: OnnxModel, place: Path) -> tuple[str, int]:
+    """Copy a graph to `place`, whole or not at all; a pipe or a device is written to, not replaced.
+
+    Returns:
+        Its SHA-256 and its bytes, with those of the file of weights beside it where they stand apart.
+
+    Raises:
+        UsageError: the weights stand apart and `place` is no file that another can lie beside.
+    """
+    file = model.path
+    if weights_path(file).is_file():
+        return _put_apart(file, place)
     if place.exists() and not place.is_file():
         with file.open("rb") as source, place.open("wb") as sink:
             shutil.copyfileobj(source, sink)
-        return
+        return model.sha256, file.stat().st_size
     place = place.resolve()
     temporary = draft_of(place)
     try:
@@ -116,6 +127,18 @@ def _put(file: Path, place: Path) -> None:
         temporary.replace(place)
     finally:
         temporary.unlink(missing_ok=True)
+    return model.sha256, place.stat().st_size
+
+
+def _put_apart(file: Path, place: Path) -> tuple[str, int]:
+    if place.exists() and not place.is_file():
+        raise UsageError(
+            f"can't write to {place}: the network is larger than 2 GB and has its weights in a second file; give "
+            "the path of a file"
+        )
+    place = place.resolve()
+    sha256 = save_model(load_model(file), place)
+    return sha256, sum(path.stat().st_size for path in (place, weights_path(place)))
 
 
 def _error(recipe: Any) -> str:

@@ -17,10 +17,11 @@ from deploykit.graph.calibrate.histogram import WideningHistogram, choose_range
 from deploykit.graph.element_types import ElementType
 from deploykit.graph.nodes import graph_inputs, is_standard
 from deploykit.graph.operators import Trait, has
+from deploykit.graph.read_write import open_proto
 from deploykit.graph.shapes import tensor_shapes
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx, ort
-from deploykit.ort_session import open_session, session_options
+from deploykit.ort_session import session_options
 
 #: Values per image and tensor that go into a histogram; larger tensors are sampled evenly.
 SAMPLE_VALUES = 8192
@@ -130,8 +131,8 @@ def _session(model: onnx.ModelProto) -> Any:
     # memory made for one batch would be held beside the memory itself.
     options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
     options.enable_mem_pattern = False
-    return open_session(
-        model.SerializeToString(),
+    return open_proto(
+        model,
         options,
         lambda reason: UsageError(f"ONNX Runtime can't run the network to calibrate it: {reason}"),
     )

@@ -18,11 +18,12 @@ from deploykit.errors import UsageError
 from deploykit.graph.calibrate import Calibration
 from deploykit.graph.calibrate.ranges import input_sets
 from deploykit.graph.element_types import ElementType
-from deploykit.graph.nodes import captured_by, graph_inputs, opset
+from deploykit.graph.nodes import captured_by, graph_inputs, opset, tensor_values
+from deploykit.graph.read_write import open_proto
 from deploykit.graph.shapes import tensor_shapes
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
-from deploykit.ort_session import open_session, session_options
+from deploykit.ort_session import session_options
 
 #: Images that means are taken over, at most and, where they are large, at least: all are held at once.
 IMAGES, FEWEST = 8, 4
@@ -88,7 +89,7 @@ def correct_biases(
         results = steps.run_to(place)
         axis = 1 if node.op_type == "Conv" else -1
         errors = target[product.result] - np.concatenate([_mean(r, axis) for r in results])
-        bias = onnx.numpy_helper.to_array(stored[product.stored])
+        bias = tensor_values(stored[product.stored])
         changed = np.rint(bias + _sure(errors) / product.steps.astype(np.float64))
         changed = np.clip(changed, 1 - 2**31, 2**31 - 1).astype(np.int32)
         stored[product.stored].CopyFrom(onnx.numpy_helper.from_array(changed, product.stored))
@@ -163,8 +164,8 @@ def _mean_node(
 
 
 def _open(model: onnx.ModelProto) -> Any:
-    return open_session(
-        model.SerializeToString(),
+    return open_proto(
+        model,
         session_options(optimise=True),
         lambda reason: UsageError(f"ONNX Runtime can't run the network to calibrate it: {reason}"),
     )

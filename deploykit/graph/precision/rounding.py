@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from deploykit.graph.element_types import ElementType
-from deploykit.graph.nodes import attribute_graphs, node_name, nodes_below
+from deploykit.graph.nodes import attribute_graphs, node_name, nodes_below, tensor_values
 from deploykit.graph.operators import Arithmetic, Trait, arithmetic, has
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
@@ -135,9 +135,7 @@ class _Rewriter:
 
 
 def _widened(tensor: onnx.TensorProto) -> onnx.TensorProto:
-    return onnx.numpy_helper.from_array(
-        onnx.numpy_helper.to_array(tensor).astype(np.float32), tensor.name
-    )
+    return onnx.numpy_helper.from_array(tensor_values(tensor).astype(np.float32), tensor.name)
 
 
 def unrounded(source: GraphView | onnx.ModelProto, kept: Collection[str] = ()) -> list[str]:
