@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 
 import cuda_double
 import pytest
 from cuda_double import DeviceFacts, Settings
 
+import deploykit
 from deploykit import env
 from deploykit.backends import get
 from deploykit.cli import invoke
@@ -190,3 +192,31 @@ def test_no_report_takes_a_row_of_a_simulated_device(cuda, tmp_path):
     (tmp_path / "made.csv").write_text(text.replace("a real one", "CUDA double (simulated)"))
     with pytest.raises(UsageError, match=r"made\.csv, line 2 is of the simulated device"):
         read_rows(str(tmp_path / "made.csv"))
+
+
+def test_a_profile_on_the_device_says_so_in_every_column(tensorrt_rtx_runs, cuda, shared_store):
+    cuda.show(Settings([ADA, replace(TURING, memory_mib=167)]))
+    devices.select(1)
+    frame = deploykit.profile(
+        ["lenet5"],
+        precisions=["fp32"],
+        backends=["tensorrt-rtx"],
+        batches=[1, 1024],
+        quick=True,
+        store=shared_store,
+    )
+    assert frame["status"].tolist() == ["ok", "failed"], frame["reason"].tolist()
+    assert (
+        "smaller batch" in frame["reason"][1]
+    )  # for which there is no memory, and the rest goes on
+    row = frame.iloc[0]
+    assert row["precision_actual"] == "fp32"
+    assert row["device"] == TURING.name
+    assert row["gpu"].startswith(f"device 1, {TURING.uuid}, ")
+    assert row["device_peak_mib"] > row["device_context_mib"] > 0
+    assert row["energy_per_image_mj"] > 0
+    assert row["drift_snr_db"] > 20
+    assert row.isna()["roofline_fraction"]  # the ceilings are the processor's
+    assert not {"steal", "load", "frequency"} & set(row["stability"].replace("|", ":").split(": "))
+    with pytest.raises(UsageError, match="no measurements"):
+        to_csv(frame.to_dict("records"))

@@ -347,7 +347,8 @@ class Cuda:
         if not 0 <= device < len(self.settings.visible()):
             return INVALID_DEVICE
         self.current = device
-        if self.settings.visible()[device].compute_mode in (2, 3):
+        facts = self.settings.visible()[device]
+        if facts.compute_mode == 2 or (facts.compute_mode == 3 and facts.others):
             return 46
         self.contexts.add(device)
         return SUCCESS
