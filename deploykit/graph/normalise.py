@@ -18,7 +18,14 @@ from collections.abc import Callable
 from typing import Any
 
 from deploykit.errors import InvalidModel
-from deploykit.graph.nodes import all_nodes, attribute, graph_inputs, is_standard, opset
+from deploykit.graph.nodes import (
+    all_nodes,
+    attribute,
+    graph_inputs,
+    graphs_below,
+    is_standard,
+    opset,
+)
 from deploykit.graph.shapes import skeleton
 from deploykit.lazy import np, onnx
 
@@ -289,3 +296,27 @@ def _by_group(node: onnx.NodeProto, graph: onnx.GraphProto, taken: set[str]) -> 
         ),
         make("Reshape", [normal, shape], [node.output[0]], name=unique("back")),
     ]  # fmt: skip
+
+
+# ---- names
+
+
+def part_names(model: onnx.ModelProto) -> int:
+    """Give nodes that share their name with an earlier one of their graph names of their own, in place.
+
+    ONNX Runtime refuses such graphs, and rules and reports go by names. Returns how many were renamed.
+    """
+    renamed = 0
+    for graph in graphs_below(model.graph):
+        taken = {node.name for node in graph.node}
+        seen: set[str] = set()
+        for node in graph.node:
+            if node.name and node.name in seen:
+                count = 1
+                while f"{node.name}_{count}" in taken:
+                    count += 1
+                node.name = f"{node.name}_{count}"
+                taken.add(node.name)
+                renamed += 1
+            seen.add(node.name)
+    return renamed

@@ -18,6 +18,7 @@ from deploykit.graph.evidence import runs_at
 from deploykit.graph.export import export_model
 from deploykit.graph.inputs import fix_batch, name_batch_of_outputs, spec_of, take_inputs
 from deploykit.graph.nodes import graph_inputs
+from deploykit.graph.normalise import part_names
 from deploykit.graph.read_write import describe, read_source, write_model
 from deploykit.graph.values import parse_values
 from deploykit.lazy import onnx
@@ -140,8 +141,13 @@ def _from_file(file: ModelFile, spec: ModelSpec | None, store: Store) -> Network
 
     def make(path: Path) -> Mapping[str, Any]:
         before = _declared(proto)
+        renamed = part_names(proto)
         notes = take_inputs(proto, given)
-        if whole and _declared(proto) == before:  # its bytes are taken as they are
+        if renamed:
+            count = "a node has" if renamed == 1 else f"{renamed} nodes have"
+            text = f"{count} the name of another one, and a number behind it here"
+            notes.append(Note("inputs", text))
+        if whole and not renamed and _declared(proto) == before:  # its bytes are taken as they are
             shutil.copyfile(file.path, path)
             digest = sha256
         else:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from deploykit.graph.element_types import ElementType
 from deploykit.graph.fold import batchnorm_affine
 from deploykit.graph.nodes import attribute, is_standard, node_name
-from deploykit.graph.operators import OPERATORS, Kind
+from deploykit.graph.operators import OPERATORS, Kind, Trait, has
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
 
@@ -42,6 +42,8 @@ _USES_SMALL = frozenset({"Log", "Div", "Mul"})
 _BOUNDS = frozenset({"Clip", "Min", "Max"})
 #: Share of a BatchNorm's largest scale or shift by which rounded statistics may change any of them.
 _NORM_ERROR = 0.01
+#: Share of a weight that rounding may take, and the largest value from which on it takes less in any case.
+_WEIGHT_ERROR, _FINE_WEIGHT = 0.01, 2.0**-10
 _REDUCES_SQUARES = frozenset({"ReduceSumSquare", "ReduceL2"})
 _ADDS_UP = frozenset({"ReduceMean", "ReduceSum"})
 
@@ -138,6 +140,8 @@ class _Finder:
                 self._keep(node, f"{name} reaches {over:.3g}", large=large, small=divides)
             elif under is not None and self._by_value(node):
                 self._keep(node, f"{name} is {under:.3g}", large=False, small=True)
+            elif has(node, Trait.PRODUCT) and (lost := self._rounded_off(value)) > _WEIGHT_ERROR:
+                self._keep(node, f"{name} would be off by {lost:.0%}", large=False, small=False)
 
     def _bound(self, node: onnx.NodeProto, value: float) -> bool:
         """Whether an infinite constant means the same: a bound, or what pads a maximum."""
@@ -176,6 +180,15 @@ class _Finder:
         if abs(peak) >= self.largest:
             return peak, None
         return None, peak if 0 < abs(peak) <= self.smallest else None
+
+    def _rounded_off(self, weight: np.ndarray) -> float:
+        """The share of a weight, as a length, that rounding takes: much only where most values are subnormal."""
+        if float(np.max(np.abs(weight))) >= _FINE_WEIGHT:
+            return 0.0
+        wide = weight.astype(np.float64)
+        narrow = weight.astype(onnx.helper.tensor_dtype_to_np_dtype(self.data_type))
+        length = float(np.linalg.norm(wide))
+        return float(np.linalg.norm(wide - narrow.astype(np.float64))) / length if length else 0.0
 
     def _keep(self, node: onnx.NodeProto, reason: str, *, large: bool, small: bool) -> None:
         self.unfit.by_value.setdefault(id(node), reason)

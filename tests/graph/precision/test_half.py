@@ -36,7 +36,10 @@ def test_all_weights_are_stored_in_sixteen_bits(
 
 
 def test_what_rounding_lost_is_counted(tmp_path: Path) -> None:
-    model = scaled(fire(), "squeeze_w", 1e-6)
+    model = fire()
+    weight = numpy_helper.to_array(model.graph.initializer[0]).copy()
+    weight[1:] *= np.float32(1e-6)  # one channel stays, so that little of the whole is lost
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weight, "squeeze_w"))
     made = convert(stored(model, tmp_path / "a.onnx"), "fp16", "cpu", tmp_path / "h.onnx")
     small = np.abs(numpy_helper.to_array(model.graph.initializer[0]))
     facts = made.recipe
@@ -56,6 +59,13 @@ def test_a_weight_too_large_for_float16_keeps_its_layer_and_what_reads_it(tmp_pa
     assert "squeeze/Conv" not in made.recipe["kept"]
     x = images()
     assert cosine(run(source.path, x), run(made.path, x)) > 0.9999
+
+
+def test_a_weight_that_float16_mostly_rounds_off_keeps_its_layer(tmp_path: Path) -> None:
+    source = stored(scaled(fire(), "squeeze_w", 1e-6), tmp_path / "a.onnx")
+    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx")
+    assert set(made.recipe["kept_by_value"]) == {"squeeze/Conv"}
+    assert made.recipe["kept_by_value"]["squeeze/Conv"].startswith("squeeze_w would be off by ")
 
 
 def test_strict_refuses_what_would_be_kept_by_itself(tmp_path: Path) -> None:

@@ -1,0 +1,159 @@
+"""Kinds of networks that people have, one small graph each: converted, run, and near to what they were."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+from small_graphs import N, data, graph, quantised, random, run, snr_db
+
+from deploykit.backends.tensorrt import tensorrt_rtx
+from deploykit.graph.normalise import part_names
+from deploykit.graph.precision import convert
+from deploykit.graph.read_write import open_model
+from deploykit.spec import BuildOptions, ModelFile
+from deploykit.store import Store
+from deploykit.workflow.network import obtain_network
+
+IMAGE, WORDS = ["N", 8, 16, 16], ["N", 16, 16]
+MASK = np.triu(np.full((16, 16), -1e9, np.float32), 1)
+A, B = random(8, 8, 3, 3), random(4, 8, 3, 3, seed=1)
+
+
+def conv(
+    source: str, weight: str, output: str, name: str | None = None, **more: object
+) -> onnx.NodeProto:
+    return N("Conv", [source, weight], [output], name=output if name is None else name, **more)
+
+
+def between(*nodes: onnx.NodeProto, **weights: np.ndarray) -> onnx.ModelProto:
+    """Nodes from "c" to "d" between two convolutions."""
+    opset = 20 if any(node.op_type == "Gelu" for node in nodes) else 17
+    ends = (conv("x", "a", "c"), conv("d", "b", "y"))
+    return graph([ends[0], *nodes, ends[1]], IMAGE, {"a": A, "b": B} | weights, opset=opset)
+
+
+def named(first: str, second: str) -> onnx.ModelProto:
+    nodes = [
+        conv("x", "w e/ß", "t 1/é", first),
+        N("Relu", ["t 1/é"], ["r:0"]),
+        conv("r:0", "w", "y", second),
+    ]
+    return graph(nodes, IMAGE, {"w e/ß": A, "w": B})
+
+
+def block(opset: int) -> onnx.ModelProto:
+    """A residual block with a classifier, in an opset."""
+    nodes = [
+        conv("x", "a", "c", pads=[1] * 4), N("BatchNormalization", ["c", "s", "h", "m", "v"], ["n"]),
+        N("Relu", ["n"], ["r"]), conv("r", "a", "d", pads=[1] * 4), N("Add", ["d", "r"], ["e"]),
+        N("AveragePool", ["e"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+        N("GlobalAveragePool", ["p"], ["g"]), N("Flatten", ["g"], ["f"]),
+        N("Gemm", ["f", "w", "k"], ["z"], transB=1), N("Softmax", ["z"], ["y"], axis=1),
+    ]  # fmt: skip
+    some = {name: random(8, seed=i) for i, name in enumerate("shm")}
+    rest = {"v": np.abs(random(8, seed=5)) + 0.5, "w": random(10, 8), "k": random(10)}
+    model = graph(nodes, IMAGE, {"a": A} | some | rest, opset=opset)
+    model.ir_version = helper.find_min_ir_version_for(model.opset_import)
+    return model
+
+
+KINDS: dict[str, onnx.ModelProto] = {
+    "conv 1-D": graph(
+        [conv("x", "a", "c", pads=[1, 1]), N("Relu", ["c"], ["r"]), conv("r", "b", "y", group=8)],
+        ["N", 8, 64], {"a": random(8, 8, 3), "b": random(8, 1, 3, seed=1)},
+    ),
+    "conv 3-D": graph(
+        [conv("x", "a", "c", pads=[1] * 6), N("Relu", ["c"], ["r"]), conv("r", "b", "y")],
+        ["N", 4, 6, 8, 8], {"a": random(8, 4, 3, 3, 3), "b": random(4, 8, 3, 3, 3, seed=1)},
+    ),
+    "grouped ConvTranspose": graph(
+        [conv("x", "a", "c"), N("Relu", ["c"], ["r"]),
+         N("ConvTranspose", ["r", "t"], ["y"], name="t", group=4, strides=[2, 2])],
+        IMAGE, {"a": A, "t": random(8, 2, 3, 3, seed=1)},
+    ),
+    **{f"opset {opset}": block(opset) for opset in (7, 9, 11, 12, 18, 21, 24)},
+    "one weight three times": graph(
+        [conv("x", "a", "c"), N("Relu", ["c"], ["r"]), conv("r", "a", "d"), N("Relu", ["d"], ["s"]),
+         conv("s", "a", "y")],
+        IMAGE, {"a": A},
+    ),
+    "a weight that is added too": graph(
+        [conv("x", "a", "c"), N("MatMul", ["c", "k"], ["m"]), N("Add", ["m", "k"], ["y"])],
+        IMAGE, {"a": random(8, 8, 1, 1), "k": random(16, 16)},
+    ),
+    "slashes": named("/a/b", "/a/b/c"),
+    "spaces": named("a b", " c"),
+    "other scripts": named("схема", "层/卷积"),
+    "no names": named("", ""),
+    "long names": named("n" * 300, "m" * 300),
+    "Clip with min above max": between(
+        N("Clip", ["c", "lo", "hi"], ["k"]), N("Add", ["k", "c"], ["d"]), lo=np.float32(1), hi=np.float32(-0.5)
+    ),
+    "Clip from zero to less": between(
+        N("Clip", ["c", "lo", "hi"], ["k"]), N("Add", ["k", "c"], ["d"]), lo=np.float32(0), hi=np.float32(-2)
+    ),
+    "weights of 1e-6": graph(
+        [conv("x", "a", "c"), N("Mul", ["c", "big"], ["d"]), conv("d", "b", "y")],
+        IMAGE, {"a": A * np.float32(1e-6), "b": B, "big": np.float32(1e6)},
+    ),
+    "a mask on scores": graph(
+        [N("MatMul", ["x", "q"], ["s"], name="q"), N("Add", ["s", "mask"], ["t"]),
+         N("Softmax", ["t"], ["p"], axis=-1), N("MatMul", ["p", "w"], ["y"], name="w")],
+        WORDS, {"q": random(16, 16), "w": random(16, 32, seed=2), "mask": MASK},
+    ),
+    "a norm by hand": between(
+        N("ReduceL2", ["c"], ["n"], axes=[1], keepdims=1), N("Add", ["n", "eps"], ["e"]),
+        N("Div", ["c", "e"], ["d"]), eps=np.float32(1e-12),
+    ),
+    "an RMS norm of large values": between(
+        N("Mul", ["c", "h"], ["l"]), N("Mul", ["l", "l"], ["q"]),
+        N("ReduceMean", ["q"], ["n"], axes=[1], keepdims=1), N("Add", ["n", "eps"], ["e"]), N("Sqrt", ["e"], ["r"]), N("Div", ["l", "r"], ["d"]),
+        eps=np.float32(1e-12), h=np.float32(300),
+    ),
+    "GELU and SiLU": between(
+        N("Sigmoid", ["c"], ["s"]), N("Mul", ["c", "s"], ["m"]), N("Gelu", ["m"], ["d"])
+    ),
+}  # fmt: skip
+
+
+def truth(model: onnx.ModelProto) -> tuple[np.ndarray, np.ndarray]:
+    shape = tuple(d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim)[1:]
+    x = data(shape, count=4, seed=5)
+    return x, run(model, x)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_int8_and_fp16_are_near_to_the_network(kind: str, tmp_path: Path) -> None:
+    model = KINDS[kind]
+    x, exact = truth(model)
+    made = quantised(model, tmp_path)
+    assert made.recipe["products_quantised"] > 0
+    assert snr_db(exact, run(made.path, x)) > 28
+    half = convert(open_model(tmp_path / "fp32.onnx"), "fp16", "cpu", tmp_path / "h.onnx")
+    assert snr_db(exact, run(half.path, x)) > 50
+
+
+@pytest.mark.skipif(tensorrt_rtx().available() is not None, reason="tensorrt-rtx is not installed")
+@pytest.mark.parametrize(
+    "kind", ["conv 1-D", "conv 3-D", "grouped ConvTranspose", "opset 7", "other scripts"]
+)
+def test_tensorrt_builds_them_in_int8(kind: str, tmp_path: Path) -> None:
+    made = quantised(KINDS[kind], tmp_path, target="tensorrt-rtx")
+    facts = tensorrt_rtx().build(made, BuildOptions(), tmp_path / "engine")
+    assert len(facts["compute_types"]["int8"]) == made.recipe["products_quantised"]
+
+
+def test_nodes_of_one_name_get_names_of_their_own(tmp_path: Path) -> None:
+    model = named("same", "same")
+    onnx.save(model, tmp_path / "twice.onnx")
+    network = obtain_network(ModelFile(tmp_path / "twice.onnx"), Store(tmp_path / "store"))
+    assert [n.name for n in onnx.load(network.model.path).graph.node if n.op_type == "Conv"] == [
+        "same",
+        "same_1",
+    ]
+    assert any("the name of another" in note.text for note in network.notes)
+    assert part_names(named("a", "b")) == 0
