@@ -186,6 +186,15 @@ COLUMNS: tuple[Column, ...] = (
            "mean power of the GPU while measured, or that of the last moment", unit="W", added=7),
     Column("energy_per_image_mj", FLOAT, MEASURED,
            "energy that the GPU took while measured, for each image", unit="mJ", added=7),
+    Column("cuda_graph", TEXT, IDENTITY,
+           "yes where each run is a CUDA graph that was captured beforehand",
+           place=14, setting=True, blank="no", added=8, checked=_ALL),
+    Column("enqueue", TEXT, FACT, "when a run on a device is enqueued; trtexec enqueues one ahead", added=8),
+    Column("h2d_ms", FLOAT, MEASURED,
+           "median time of copying the inputs of a run to the device, between events", unit="ms", added=8),
+    Column("compute_ms", FLOAT, MEASURED, "of its compute on the device", unit="ms", added=8),
+    Column("d2h_ms", FLOAT, MEASURED, "of copying its outputs to the host", unit="ms", added=8),
+    Column("enqueue_ms", FLOAT, MEASURED, "that the host takes to enqueue the compute", unit="ms", added=8),
 )
 # fmt: on
 
@@ -232,4 +241,6 @@ def differences_from_plain(cells: Mapping[str, str], *, threads: bool = False) -
         words.append(f"{cells['threads']} thread{'s' * (cells['threads'] != '1')}")
     if cells["pass"] != BY_NAME["pass"].blank:
         words.append(cells["pass"])
+    if cells["cuda_graph"] == "yes":
+        words.append("CUDA graph")
     return words

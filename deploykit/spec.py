@@ -13,6 +13,8 @@ from deploykit.errors import UsageError
 
 #: A dimension of a tensor: a number, the name of a symbolic one, or None where nothing is known.
 Dim = int | str | None
+#: What a timed run can span: host buffer to host buffer, or the compute between two events on the device.
+END_TO_END, DEVICE = BOUNDARIES = ("end_to_end", "device")
 #: Key of a graph's metadata under which values and layouts of its inputs stand.
 INPUTS_KEY = "deploykit.inputs"
 

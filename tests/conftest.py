@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cuda_double
+import cuda_double.tensorrt
 import pytest
-from cuda_double import tensorrt
 from hypothesis import settings
 
 from deploykit import env
@@ -47,8 +48,8 @@ def tensorrt_rtx_runs(
 
     for name in ("OnnxParser", "Builder", "Runtime"):
         monkeypatch.setattr(tensorrt_rtx, name, getattr(tensorrt_rtx, name))  # to be put back
-    monkeypatch.setenv(tensorrt.FOLDER, str(tmp_path / "networks-of-engines"))
-    tensorrt.patch(tensorrt_rtx)
+    monkeypatch.setenv(cuda_double.tensorrt.FOLDER, str(tmp_path / "networks-of-engines"))
+    cuda_double.tensorrt.patch(tensorrt_rtx)
 
 
 @pytest.fixture
@@ -86,3 +87,15 @@ def cuda(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[cuda_doubl
     double.settings = cuda_double.no_driver()
     forget()
     assert left == []
+
+
+@pytest.fixture
+def tensorrt(
+    cuda: cuda_double.Cuda, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[[str], Any]:
+    """Install a double of a release of TensorRT by the name of its surface, on the simulated device."""
+
+    def install(surface: str) -> Any:
+        return cuda_double.tensorrt.install(surface, tmp_path / surface, monkeypatch)
+
+    return install

@@ -17,7 +17,7 @@ from deploykit import codec
 from deploykit.errors import UnknownName, UsageError
 from deploykit.lazy import np
 from deploykit.row import Note
-from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason, TensorSpec
+from deploykit.spec import END_TO_END, BuildOptions, Engine, OnnxModel, Reason, TensorSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,13 +64,15 @@ class SessionBase(ABC):
             the compute).
         threads: that it computes with; None where that is no number of its own.
         compile_s: seconds that its first runs spent compiling, up to now; None where nothing is compiled.
+        enqueue: when a run on a device is enqueued, in words; None where there is no queue.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    boundary: str = "end_to_end"
+    boundary: str = END_TO_END
     threads: int | None = None
     compile_s: float | None = None
+    enqueue: str | None = None
 
     _bound_for: Sequence[Feeds] | None = None
     _bound: tuple[Bound, ...] = ()
@@ -92,6 +94,32 @@ class SessionBase(ABC):
         Raises:
             BuildFailed: the engine can't be run with them.
         """
+
+    def measure_as(self, boundary: str | None, *, cuda_graph: bool) -> None:
+        """Let samples span a boundary (None: the present one), or runs be CUDA graphs; called before any is bound.
+
+        Raises:
+            UsageError: they can't.
+        """
+        if boundary not in (None, self.boundary) or cuda_graph:
+            raise UsageError(
+                "this session can only be measured as it is: leave --boundary and --cuda-graph out"
+            )
+
+    def share(self) -> Self | None:
+        """A session for another stream on what this one has loaded, closed first; None where each loads anew."""
+        return None
+
+    def phases(self, feeds: Sequence[Feeds], runs: int) -> Mapping[str, NDArray[np.float64]] | None:
+        """Milliseconds of the parts of `runs` runs on a device, by the column of each; None without a device.
+
+        They are taken apart from the samples, as the marks between the parts cost time themselves.
+
+        Args:
+            feeds: as for `sample`.
+            runs: how many.
+        """
+        return None
 
     def sampling(self) -> AbstractContextManager[None]:
         """The state that binding and timed runs need around them; nothing where a session has none."""
@@ -175,6 +203,8 @@ class BackendBase(ABC):
             their defaults, and they are no part of an engine's key.
         caches: an existing folder in which a builder may keep what it learns, such as the times of kernels, for
             the next build; None keeps nothing.
+        boundaries: what a sample can span, the default first.
+        cuda_graphs: whether runs can be CUDA graphs.
         timed_parts: what parts of its engines can be timed one by one: "nodes" of the engine, by the profile
             of ONNX Runtime, or "modules" of PyTorch's, by hooks; None where they can't.
     """
@@ -188,6 +218,8 @@ class BackendBase(ABC):
     revision: int | None = None
     build_options: tuple[str, ...] = ()
     caches: Path | None = None
+    boundaries: tuple[str, ...] = (END_TO_END,)
+    cuda_graphs: bool = False
     timed_parts: TimedParts | None = None
 
     @abstractmethod
@@ -264,6 +296,24 @@ class BackendBase(ABC):
     def on_gpu(self) -> bool:
         """Whether its engines run on an NVIDIA device here."""
         return False
+
+    def check_measured_as(self, boundary: str | None, *, cuda_graph: bool) -> None:
+        """Refuse a boundary, or CUDA graphs, that this backend's sessions don't have.
+
+        Raises:
+            UsageError: names the backends that do.
+        """
+        from deploykit.backends import builtin
+
+        if boundary is not None and boundary not in self.boundaries:
+            others = " or ".join(one.name for one in builtin() if boundary in one.boundaries)
+            raise UsageError(
+                f"{self.name} has no --boundary {boundary}, only {' and '.join(self.boundaries)}: use "
+                f"--backend {others}"
+            )
+        if cuda_graph and not self.cuda_graphs:
+            others = " or ".join(one.name for one in builtin() if one.cuda_graphs)
+            raise UsageError(f"{self.name} has no CUDA graphs: use --backend {others}")
 
     def host(self) -> str | None:
         """What engines are specific to beside the builder; part of their key. None where nothing is."""

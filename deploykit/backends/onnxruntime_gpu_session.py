@@ -173,12 +173,12 @@ class OnnxRuntimeGpuSession(DeviceSession):
         """What other providers computed, and what FP32 means here."""
         return (*self._notes, Note("runtime", "TF32 is off: float32 products are those of float32"))
 
-    def measure_as(self, boundary: str, *, cuda_graph: bool) -> None:
+    def measure_as(self, boundary: str | None, *, cuda_graph: bool) -> None:
         """See `SessionBase.measure_as`."""
         if self._session is not None and cuda_graph != self._graph:
             self._drop_scratch()
             self._forget()
-        self.boundary, self._graph = boundary, cuda_graph
+        self.boundary, self._graph = boundary or self.boundary, cuda_graph
         self._open()
 
     def _label(self) -> str:

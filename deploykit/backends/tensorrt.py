@@ -29,7 +29,7 @@ from deploykit.graph.operators import Trait, has
 from deploykit.graph.view import GraphView
 from deploykit.lazy import install_line, metadata, onnx
 from deploykit.ort_session import native_name
-from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason
+from deploykit.spec import BOUNDARIES, BuildOptions, Engine, OnnxModel, Reason
 from deploykit.text import folder_name
 from deploykit.writing import write_atomic
 
@@ -41,6 +41,10 @@ HARDWARE_COMPATIBILITY = {
     "ampere+": "AMPERE_PLUS",
     "same-compute-capability": "SAME_COMPUTE_CAPABILITY",
 }
+
+
+#: Without a request engines of TensorRT for RTX are for compute capabilities from this one on: Ampere and later.
+_RTX_DEFAULT = 8.0
 
 
 class TensorRTBackend(BackendBase):
@@ -55,6 +59,8 @@ class TensorRTBackend(BackendBase):
     """
 
     filename = "engine.plan"
+    boundaries = BOUNDARIES
+    cuda_graphs = True
 
     def __init__(
         self,
@@ -86,7 +92,53 @@ class TensorRTBackend(BackendBase):
         names = env.gpu_names()
         if not names:
             return devices.find().problem or devices.NO_DEVICE
-        return devices.find().too_old(self._cuda_major()) or names[0]
+        return devices.find().too_old(self._cuda_major()) or self._unsupported() or names[0]
+
+    def _unsupported(self) -> Reason | None:
+        """Why the package has no code for this device, where it names those that it has; None where it may have."""
+        gpu = devices.selected()
+        if gpu is None or not self._builds_without_device or not env.has_module(self._module):
+            return None
+        supported = compute_capabilities(importlib.import_module(self._module))
+        if gpu.compute_capability in supported:
+            return None
+        return Reason(
+            f"{gpu.name} has compute capability {gpu.compute_capability}, and {self._named} supports "
+            f"{', '.join(supported)}",
+            "use --backend tensorrt on it",
+            missing="device",
+        )
+
+    def host(self) -> str | None:
+        """The device and CUDA that an engine is built for, where the builder builds for its own."""
+        gpu = None if self._builds_without_device else devices.selected()
+        if gpu is None:
+            return None
+        return f"{gpu.name}, compute capability {gpu.compute_capability}, CUDA {self._cuda_major()}"
+
+    def foreign(self, engine: Engine) -> Reason | None:
+        """Why an engine that was built for another device can't run on this one."""
+        gpu = devices.selected()
+        if gpu is None:
+            return None
+        here, manifest = gpu.compute_capability, engine.manifest
+        built = manifest.get("compute_capability", "default")
+        only_by_request = self._builds_without_device and float(here) < _RTX_DEFAULT
+        if built not in ("default", here) or (built == "default" and only_by_request):
+            wanted = f"compute capability {built}" if built != "default" else "Ampere and later"
+            return Reason(
+                f"the engine is built for {wanted}, and {gpu.name} has compute capability {here}",
+                f"build it with --compute-capability {here}",
+                missing="device",
+            )
+        host, compatible = manifest.get("host"), manifest.get("options", {})
+        if host in (None, self.host()) or compatible.get("hardware_compatibility"):
+            return None
+        return Reason(
+            f"the engine is built for {host}, and this is {self.host()}",
+            "build it here",
+            missing="device",
+        )
 
     def on_gpu(self) -> bool:
         """Always."""
@@ -145,7 +197,10 @@ class TensorRTBackend(BackendBase):
         path.write_bytes(plan)
         if cache is not None:
             write_atomic(cache, bytes(config.get_timing_cache().serialize()), "timing cache")
-        layers = parse_layers(self._inspected(trt, log, plan)) or parse_layers(log.layer_listing)
+        built = {"compute_capability": options.compute_capability or "default"}
+        loads = self.foreign(Engine(path, "", built)) is None
+        inspected = self._inspected(trt, log, plan) if loads else ""
+        layers = parse_layers(inspected) or parse_layers(log.layer_listing)
         if not layers:
             raise BuildFailed(
                 f"{self._named} gave no layer listing for {label}, so the precision of the engine can't be read "
@@ -159,7 +214,7 @@ class TensorRTBackend(BackendBase):
         return {
             "compute_types": types,
             "layers": len(layers),
-            "compute_capability": options.compute_capability or "default",
+            **built,
             "timing_cache": None if cache is None else cache.name,
         }
 
@@ -300,9 +355,17 @@ class TensorRTBackend(BackendBase):
         device = self.device()
         if isinstance(device, Reason):
             raise MissingDependency(str(device))
-        from deploykit.backends.tensorrt_session import TensorRTSession
+        builder = engine.manifest.get("builder", self.name)
+        if builder != self.name:
+            raise UsageError(f"{engine.path} was built by {builder}: use --backend {builder}")
+        foreign = self.foreign(engine)
+        if foreign is not None:
+            raise MissingDependency(str(foreign))
+        from deploykit.backends.tensorrt_session import LoadedEngine, TensorRTSession
 
-        return TensorRTSession(self._import(), engine.path)
+        trt = self._import()
+        supported = list(compute_capabilities(trt))
+        return TensorRTSession(LoadedEngine(trt, engine, make_log(trt), supported))
 
 
 def _network_flags(trt: Module) -> int:

@@ -1,39 +1,270 @@
 """Running TensorRT engines on an NVIDIA device, through `deploykit.cuda`.
 
-Host buffers are page-locked and buffers allocated once; a sample spans copying the input to the device, the compute
-and copying the outputs back (`boundary` "end_to_end"), or only the compute between two events ("device").
+Host buffers are page-locked, and all buffers are allocated once for a set of inputs. A sample spans copying the
+inputs to the device, the compute and copying the outputs back (`boundary` "end_to_end"), or only the compute
+between two events ("device"). The compute is enqueued by itself, or as a CUDA graph that was captured beforehand. A
+run is enqueued when the last one is done: trtexec enqueues one ahead, which hides the time of enqueueing.
+
+Streams share an engine, each with an execution context, a CUDA stream and buffers of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploykit.backends.base import Bound, SessionBase
-from deploykit.cuda import DeviceBuffer, PinnedArray, open_device
-from deploykit.errors import BuildFailed
-from deploykit.spec import TensorSpec
+from deploykit import codec
+from deploykit.backends.base import Bound, SessionBase, engine_inputs
+from deploykit.cuda import (
+    Device,
+    DeviceBuffer,
+    DeviceMemoryExhausted,
+    Graph,
+    PinnedArray,
+    open_device,
+)
+from deploykit.errors import BuildFailed, MissingDependency, OutputFailed, UsageError
+from deploykit.lazy import np, onnx
+from deploykit.spec import Engine, TensorSpec
+from deploykit.text import folder_name
+from deploykit.writing import write_atomic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deploykit.backends.base import Feeds
 
+#: TensorRT's element types by name, and ONNX's names of them; those that have no whole bytes can't be fed.
+_ONNX_TYPES = {
+    "FLOAT": "FLOAT",
+    "HALF": "FLOAT16",
+    "BF16": "BFLOAT16",
+    "FP8": "FLOAT8E4M3FN",
+    "INT8": "INT8",
+    "UINT8": "UINT8",
+    "INT32": "INT32",
+    "INT64": "INT64",
+    "BOOL": "BOOL",
+}
+#: What TensorRT for RTX finds wrong with an engine: bits of `EngineInvalidityDiagnostics`, most telling first.
+_DIAGNOSTICS = {
+    "MALFORMED_ENGINE": "it is cut or no engine: delete it, and build it again",
+    "VERSION_MISMATCH": "another version of the package built it: build it with this one, or install that one",
+    "OLD_CUDA_DRIVER": "the NVIDIA driver is too old for it: update the driver",
+    "OLD_CUDA_RUNTIME": "the CUDA runtime is too old for it: update the package",
+    "INSUFFICIENT_GPU_MEMORY": "the device has too little memory for it: take a smaller batch",
+    "CUDA_ERROR": "CUDA failed: see nvidia-smi",
+}
+
+
+def numpy_type(trt: Any, kind: Any, name: str) -> Any:
+    """NumPy's type for the values of a tensor; bf16 and fp8 have those that come with ONNX.
+
+    Raises:
+        BuildFailed: the type has no whole bytes, or is not known.
+    """
+    for known, onnx_name in _ONNX_TYPES.items():
+        if kind == getattr(trt.DataType, known):
+            element = getattr(onnx.TensorProto, onnx_name)
+            return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(element))
+    raise BuildFailed(
+        f"tensor {name} of the engine is {getattr(kind, 'name', kind)}, which can't be fed or read: cast it in the "
+        "graph, to float16 say, and build again"
+    )
+
+
+class LoadedEngine:
+    """An engine on a device, with all that its sessions share.
+
+    Args:
+        trt: the imported TensorRT module.
+        engine: its file and manifest.
+        log: a logger of that module that keeps errors.
+        supported: compute capabilities that the package can build for; empty where that is the device's own.
+
+    Raises:
+        MissingDependency: no device, or one that the engine was not built for.
+        BuildFailed: the engine does not load.
+    """
+
+    def __init__(self, trt: Any, engine: Engine, log: Any, supported: Sequence[str] = ()) -> None:
+        self.trt, self.stored, self.log, self.supported = trt, engine, log, supported
+        self.device: Device = open_device()
+        try:
+            self._load()
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self) -> None:
+        self.plan = self.stored.path.read_bytes()
+        self.runtime = self.trt.Runtime(self.log)
+        options = self.stored.manifest.get("options", {})
+        if options.get("version_compatible"):  # such an engine brings code that runs on the host
+            self.runtime.engine_host_code_allowed = True
+        self._check_validity()
+        self.engine = self.runtime.deserialize_cuda_engine(self.plan)
+        del self.plan
+        if self.engine is None:
+            made_by = self.stored.manifest.get("builder_version")
+            other = f"version {made_by} built it, " if made_by != self.trt.__version__ else ""
+            raise BuildFailed(
+                f"{self.named} does not load: {other}{self.log.last_error()}; build it with this package for this "
+                "device"
+            )
+        names = [self.engine.get_tensor_name(i) for i in range(self.engine.num_io_tensors)]
+        is_input = self.trt.TensorIOMode.INPUT
+        known = {spec.name: spec for spec in engine_inputs(self.stored)}
+        known |= {spec.name: spec for spec in _outputs(self.stored)}
+        specs = [self._spec(name, known.get(name)) for name in names]
+        modes = {name: self.engine.get_tensor_mode(name) for name in names}
+        self.inputs = tuple(spec for spec in specs if modes[spec.name] == is_input)
+        self.outputs = tuple(spec for spec in specs if modes[spec.name] != is_input)
+        on_host = self.trt.TensorLocation.HOST
+        self.on_host = {name for name in names if self.engine.get_tensor_location(name) == on_host}
+        self.runtime_cache: Any = None
+        self.context_config = self._context_config()
+
+    @property
+    def named(self) -> str:
+        """The engine, the package and the device in words."""
+        facts = self.device.properties
+        return (
+            f"{self.stored.path} with {self.trt.__name__} {self.trt.__version__} on {facts.name} (compute "
+            f"capability {facts.compute_capability})"
+        )
+
+    def _check_validity(self) -> None:
+        """Let TensorRT for RTX say why an engine can't run here; the other package only does not load it."""
+        ask = getattr(self.runtime, "get_engine_validity", None)
+        if ask is None:
+            return
+        validity, bits = ask(self.plan)
+        if validity != self.trt.EngineValidity.INVALID:
+            return
+        known = self.trt.EngineInvalidityDiagnostics
+        if int(bits) & int(known.UNSUPPORTED_CC):
+            raise MissingDependency(self.foreign())
+        for name, advice in _DIAGNOSTICS.items():
+            if int(bits) & int(getattr(known, name)):
+                raise BuildFailed(f"{self.named} does not load: {advice}")
+        raise BuildFailed(f"{self.named} does not load: {self.log.last_error()}")
+
+    def foreign(self) -> str:
+        """Why this device can't run the engine, and what to do."""
+        here, wanted = (
+            self.device.properties.compute_capability,
+            self.stored.manifest.get("compute_capability", "default"),
+        )
+        if here in self.supported:
+            built = "others" if wanted == "default" else f"compute capability {wanted}"
+            return f"{self.named} does not load: it is built for {built}; build it with --compute-capability {here}"
+        return (
+            f"{self.named} does not load: the package supports compute capability {', '.join(self.supported)}; use "
+            "--backend tensorrt on this device"
+        )
+
+    def _context_config(self) -> Any:
+        """How contexts are made, where the package lets one say: TensorRT for RTX compiles kernels on the device.
+
+        All kernels are compiled when a context is made, as lazy ones are swapped for better in the middle of a
+        measurement, and kept in the store for the next process.
+        """
+        strategies = getattr(self.trt, "DynamicShapesKernelSpecializationStrategy", None)
+        if strategies is None:
+            return None
+        config = self.engine.create_runtime_config()
+        config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
+        config.cuda_graph_strategy = self.trt.CudaGraphStrategy.DISABLED
+        cache = config.create_runtime_cache()
+        path = self._cache_path()
+        if path.is_file():
+            cache.deserialize(path.read_bytes())  # what it does not take is compiled again
+        if config.set_runtime_cache(cache):
+            self.runtime_cache = cache
+        return config
+
+    def _cache_path(self) -> Any:
+        facts = self.device.properties
+        name = f"runtime-{facts.name}-{facts.compute_capability}-{self.trt.__version__}"
+        return self.stored.path.parent / folder_name(name, ".cache")
+
+    def _spec(self, name: str, known: TensorSpec | None) -> TensorSpec:
+        """A tensor as the graph describes it, or as the engine does where no graph is known."""
+        dtype = numpy_type(self.trt, self.engine.get_tensor_dtype(name), name).name
+        shape = tuple(int(size) for size in self.engine.get_tensor_shape(name))
+        if known is not None and len(known.shape) == len(shape) and known.dtype == dtype:
+            return known
+        return TensorSpec(name, tuple("batch" if d == -1 else d for d in shape), dtype)
+
+    def range_of(self, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The least and the largest shape of an input."""
+        shape = tuple(int(size) for size in self.engine.get_tensor_shape(name))
+        if -1 not in shape:
+            return shape, shape
+        low, _, high = self.engine.get_tensor_profile_shape(name, 0)
+        return tuple(map(int, low)), tuple(map(int, high))
+
+    def new_context(self) -> Any:
+        """An execution context.
+
+        Raises:
+            DeviceMemoryExhausted: the device has no room for it.
+        """
+        arguments = () if self.context_config is None else (self.context_config,)
+        context = self.engine.create_execution_context(*arguments)
+        if context is None:
+            raise DeviceMemoryExhausted(
+                f"{self.named} has no room to run: {self.log.last_error()}; take a smaller batch or fewer streams, "
+                "or end what else is on the device"
+            )
+        return context
+
+    def keep_compiled(self) -> None:
+        """Keep the kernels that were compiled, beside the engine; a store that can't be written is left alone."""
+        if self.runtime_cache is None:
+            return
+        content = self.runtime_cache.serialize()
+        if content is not None:
+            with contextlib.suppress(OutputFailed):
+                write_atomic(self._cache_path(), bytes(content), "runtime cache")
+
+    def close(self) -> None:
+        """Give back the engine and the device."""
+        self.context_config = self.runtime_cache = self.engine = self.runtime = None
+        self.device.close()
+
+
+def _outputs(engine: Engine) -> tuple[TensorSpec, ...]:
+    return codec.from_values(engine.manifest.get("outputs", ()), tuple[TensorSpec, ...])
+
 
 @dataclass
 class _Buffers:
-    """Device and host buffers of one set of inputs, by the name of the tensor."""
+    """Device and host buffers of one set of inputs, by the name of the tensor; `graph` where there is one."""
 
-    inputs: dict[str, tuple[DeviceBuffer, PinnedArray]] = field(default_factory=dict)
-    outputs: dict[str, tuple[DeviceBuffer, PinnedArray]] = field(default_factory=dict)
+    inputs: dict[str, tuple[DeviceBuffer | None, PinnedArray]] = field(default_factory=dict)
+    outputs: dict[str, tuple[DeviceBuffer | None, PinnedArray]] = field(default_factory=dict)
+    graph: Graph | None = None
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of the inputs."""
+        return {name: tuple(host.array.shape) for name, (_, host) in self.inputs.items()}
 
     def release(self) -> None:
         """Give all of them back."""
+        if self.graph is not None:
+            self.graph.close()
         for device, host in (*self.inputs.values(), *self.outputs.values()):
-            device.close()
+            if device is not None:
+                device.close()
             host.close()
 
 
@@ -41,135 +272,330 @@ class TensorRTSession(SessionBase):
     """One engine on the first device that CUDA sees.
 
     Args:
-        trt: the imported TensorRT module.
-        path: the serialised engine.
-        boundary: "end_to_end" or "device".
+        loaded: the engine.
+        owner: whether closing the session gives the engine back, too.
     """
 
-    def __init__(self, trt: Any, path: Path, boundary: str = "end_to_end") -> None:
-        self._trt, self.boundary = trt, boundary
-        with contextlib.ExitStack() as opened:
-            self._device = opened.enter_context(open_device())
-            self._load(path)
-            opened.pop_all()
+    enqueue = "when the last run is done"
 
-    def _load(self, path: Path) -> None:
-        trt = self._trt
-        self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
-        self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
-        if self._engine is None:
-            raise BuildFailed(
-                f"{path} does not load with {trt.__name__} {trt.__version__} on this device: build it again here"
-            )
-        self._context = self._engine.create_execution_context()
-        if self._context is None:
-            raise BuildFailed(
-                f"{path} has no room to run on this device; take a smaller batch or fewer streams"
-            )
-        self._stream = self._device.stream()
-        self._start, self._end = self._device.event(), self._device.event()
-        specs = [self._spec(i) for i in range(self._engine.num_io_tensors)]
-        is_input = trt.TensorIOMode.INPUT
-        mode = self._engine.get_tensor_mode
-        self.inputs = tuple(s for s in specs if mode(s.name) == is_input)
-        self.outputs = tuple(s for s in specs if mode(s.name) != is_input)
-
-    def _spec(self, index: int) -> TensorSpec:
-        name = self._engine.get_tensor_name(index)
-        shape = tuple("batch" if d == -1 else int(d) for d in self._engine.get_tensor_shape(name))
-        dtype = self._trt.nptype(self._engine.get_tensor_dtype(name))
-        return TensorSpec(name, shape, dtype.__name__)
-
-    def _pair(self, shape: tuple[int, ...], dtype: Any) -> tuple[DeviceBuffer, PinnedArray]:
-        """A device buffer and a page-locked host array of the same size."""
-        host = self._device.pinned(shape, dtype)
+    def __init__(self, loaded: LoadedEngine, *, owner: bool = True) -> None:
+        self._loaded, self._owner = loaded, owner
+        self._thread = threading.get_ident()
+        self._graph_wanted, self._profiled = False, False
+        self._scratch: _Buffers | None = None
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self.inputs, self.outputs = loaded.inputs, loaded.outputs
+        self._owned: contextlib.ExitStack = contextlib.ExitStack()
         try:
-            return self._device.buffer(host.nbytes), host
+            start_s = time.perf_counter()
+            self._context = loaded.new_context()
+            if loaded.context_config is not None:
+                self.compile_s = time.perf_counter() - start_s
+            self._stream = self._owned.enter_context(loaded.device.stream())
+            self._marks = [self._owned.enter_context(loaded.device.event()) for _ in range(4)]
+        except BaseException:
+            self.close()
+            raise
+
+    def share(self) -> TensorRTSession:
+        """A session on the same engine with a context, a stream and buffers of its own; see `SessionBase.share`."""
+        other = TensorRTSession(self._loaded, owner=False)
+        other.inputs, other.boundary = self.inputs, self.boundary
+        other._graph_wanted = self._graph_wanted
+        return other
+
+    def measure_as(self, boundary: str | None, *, cuda_graph: bool) -> None:
+        """See `SessionBase.measure_as`."""
+        if cuda_graph and not self._loaded.device.graphs:
+            raise UsageError(
+                f"{self._loaded.device.binding} has no CUDA graphs: leave --cuda-graph out, or use cuda-bindings"
+            )
+        self.boundary, self._graph_wanted = boundary or self.boundary, cuda_graph
+
+    @contextlib.contextmanager
+    def sampling(self) -> Iterator[None]:
+        """The device is current in the thread that samples."""
+        if threading.get_ident() == self._thread:
+            yield
+            return
+        with self._loaded.device.in_thread():
+            yield
+
+    # --- buffers ---
+
+    def _pair(
+        self, name: str, shape: tuple[int, ...], dtype: Any
+    ) -> tuple[DeviceBuffer | None, PinnedArray]:
+        """A device buffer and a page-locked host array of its size; none on the device for what the host reads."""
+        host = self._loaded.device.pinned(shape, dtype)
+        if name in self._loaded.on_host:
+            return None, host
+        try:
+            return self._loaded.device.buffer(host.nbytes), host
         except BaseException:
             host.close()
             raise
 
+    def _checked(self, feeds: Feeds) -> dict[str, NDArray[Any]]:
+        """The feeds as the engine takes them.
+
+        Raises:
+            UsageError: one is missing, of another type, or of a shape that the engine was not built for.
+        """
+        found = {}
+        for spec in self.inputs:
+            if spec.name not in feeds:
+                raise UsageError(f"the engine's input {spec.name} is not fed")
+            array = np.asarray(feeds[spec.name])
+            if array.dtype.name != spec.dtype:
+                raise UsageError(f"input {spec.name} takes {spec.dtype}, not {array.dtype.name}")
+            low, high = self._loaded.range_of(spec.name)
+            if len(low) != array.ndim or any(
+                not least <= size <= most
+                for least, size, most in zip(low, array.shape, high, strict=True)
+            ):
+                taken = f"{list(low)} to {list(high)}" if low != high else f"{list(low)} only"
+                raise UsageError(
+                    f"the engine takes input {spec.name} as {taken}, not {list(array.shape)}: build one for that "
+                    "batch, or leave --min-batch and --max-batch out"
+                )
+            found[spec.name] = array
+        return found
+
     def _allocated(self, feeds: Feeds) -> _Buffers:
+        """Buffers for feeds of these shapes, with the feeds in them; the context is set to them."""
         buffers = _Buffers()
         try:
             for name, array in feeds.items():
-                buffers.inputs[name] = self._pair(tuple(array.shape), array.dtype)
+                buffers.inputs[name] = self._pair(name, tuple(array.shape), array.dtype)
                 buffers.inputs[name][1].array[...] = array
-                self._set_shape(name, tuple(array.shape))
+            self._point_to(buffers)
+            missing = self._context.infer_shapes()
+            if missing:
+                raise BuildFailed(f"the engine can't tell its shapes without {', '.join(missing)}")
             for spec in self.outputs:
-                shape = tuple(self._context.get_tensor_shape(spec.name))
-                buffers.outputs[spec.name] = self._pair(shape, spec.dtype)
+                shape = tuple(int(size) for size in self._context.get_tensor_shape(spec.name))
+                if -1 in shape:
+                    raise BuildFailed(
+                        f"output {spec.name} of the engine has a size that depends on the data, which this "
+                        "package does not run: cut the graph before it, or use another backend"
+                    )
+                dtype = numpy_type(
+                    self._loaded.trt, self._loaded.engine.get_tensor_dtype(spec.name), spec.name
+                )
+                buffers.outputs[spec.name] = self._pair(spec.name, shape, dtype)
+            self._point_to(buffers)
         except BaseException:
             buffers.release()
             raise
         return buffers
 
-    def _set_shape(self, name: str, shape: tuple[int, ...]) -> None:
-        if not self._context.set_input_shape(name, shape):
-            raise BuildFailed(
-                f"the engine does not take input {name} as {list(shape)}: build it for that batch"
-            )
-
     def _point_to(self, buffers: _Buffers) -> None:
-        for name, (_, host) in buffers.inputs.items():
-            self._set_shape(name, tuple(host.array.shape))
-        for name, (device, _) in (*buffers.inputs.items(), *buffers.outputs.items()):
-            if not self._context.set_tensor_address(name, device.address):
-                raise BuildFailed(f"the engine does not take an address for tensor {name}")
+        """Set the context's shapes and addresses to buffers.
+
+        Raises:
+            BuildFailed: TensorRT refuses.
+        """
+        for name, shape in buffers.shapes.items():
+            if self._shapes.get(name) == shape:
+                continue
+            if not self._context.set_input_shape(name, shape):
+                self._shapes.pop(name, None)
+                raise BuildFailed(
+                    f"the engine does not take input {name} as {list(shape)}: {self._loaded.log.last_error()}"
+                )
+            self._shapes[name] = shape
+        for name, (device, host) in (*buffers.inputs.items(), *buffers.outputs.items()):
+            address = host.address if device is None else device.address
+            if not self._context.set_tensor_address(name, address):
+                raise BuildFailed(
+                    f"the engine does not take an address for tensor {name}: {self._loaded.log.last_error()}"
+                )
+
+    # --- runs ---
 
     def _copy_in(self, buffers: _Buffers) -> None:
         for device, host in buffers.inputs.values():
-            self._stream.copy(device, host)
+            if device is not None:
+                self._stream.copy(device, host)
 
     def _copy_out(self, buffers: _Buffers) -> None:
         for device, host in buffers.outputs.values():
-            self._stream.copy(host, device)
+            if device is not None:
+                self._stream.copy(host, device)
 
-    def _enqueue(self) -> None:
+    def _execute(self) -> None:
         if not self._context.execute_async_v3(self._stream.pointer):
-            raise BuildFailed("TensorRT could not start the engine; run it once more with its log")
+            raise BuildFailed(f"TensorRT did not run the engine: {self._loaded.log.last_error()}")
 
-    def run(self, feeds: Feeds) -> dict[str, NDArray[Any]]:
-        """Every output by name."""
-        buffers = self._allocated(feeds)
-        try:
-            self._point_to(buffers)
-            self._round_trip(buffers)
-            return {name: host.array.copy() for name, (_, host) in buffers.outputs.items()}
-        finally:
-            buffers.release()
-
-    def bind(self, feeds: Feeds) -> Bound:
-        """Buffers of its own on the host and on the device, where the inputs are already."""
-        buffers = self._allocated(feeds)
-        self._copy_in(buffers)
-        self._stream.synchronise()
-        on_device = self.boundary == "device"
-        return Bound(
-            self._compute if on_device else self._round_trip,
-            buffers,
-            prepare=partial(self._point_to, buffers),
-            elapsed_ns=self._event_ns if on_device else None,
-            release=buffers.release,
-        )
+    def _launch(self, buffers: _Buffers) -> None:
+        if buffers.graph is None:
+            self._execute()
+        else:
+            self._stream.launch(buffers.graph)
 
     def _round_trip(self, buffers: _Buffers) -> None:
         self._copy_in(buffers)
-        self._enqueue()
+        self._launch(buffers)
         self._copy_out(buffers)
         self._stream.synchronise()
 
     def _compute(self, buffers: _Buffers) -> None:
-        self._stream.record(self._start)
-        self._enqueue()
-        self._stream.record(self._end)
-        self._end.synchronise()
+        start, end = self._marks[:2]
+        self._stream.record(start)
+        self._launch(buffers)
+        self._stream.record(end)
+        end.synchronise()
 
     def _event_ns(self) -> int:
-        return int(self._end.ms_since(self._start) * 1e6)
+        return int(self._marks[1].ms_since(self._marks[0]) * 1e6)
+
+    def run(self, feeds: Feeds) -> dict[str, NDArray[Any]]:
+        """Every output by name; a batch below the least that the engine takes is filled up, and cut off again."""
+        count, filled = self._filled(feeds)
+        arrays = self._checked(filled)
+        buffers = self._scratch
+        if buffers is None or buffers.shapes != {n: tuple(a.shape) for n, a in arrays.items()}:
+            self._drop_scratch()
+            buffers = self._scratch = self._allocated(arrays)
+        else:
+            for name, array in arrays.items():
+                buffers.inputs[name][1].array[...] = array
+            self._point_to(buffers)
+        self._round_trip(buffers)
+        outputs = {name: host.array.copy() for name, (_, host) in buffers.outputs.items()}
+        if count is None:
+            return outputs
+        axes = {spec.name: _axis_of_batch(spec, self.inputs) for spec in self.outputs}
+        return {
+            name: values if (axis := axes[name]) is None else np.take(values, range(count), axis)
+            for name, values in outputs.items()
+        }
+
+    def _filled(self, feeds: Feeds) -> tuple[int | None, Feeds]:
+        """Feeds with as many entries as the engine takes at least, and how many there were; None where enough."""
+        count: int | None = None
+        filled = dict(feeds)
+        for spec in self.inputs:
+            axis, array = spec.batch_axis, feeds.get(spec.name)
+            if axis is None or array is None or array.ndim <= axis:
+                continue
+            least = self._loaded.range_of(spec.name)[0][axis]
+            missing = least - array.shape[axis]
+            if missing > 0 and array.shape[axis]:
+                count = array.shape[axis]
+                last = np.take(array, [-1], axis)
+                filled[spec.name] = np.concatenate([array, np.repeat(last, missing, axis)], axis)
+        return count, filled
+
+    def _drop_scratch(self) -> None:
+        if self._scratch is not None:
+            self._scratch.release()
+            self._scratch = None
+
+    def bind(self, feeds: Feeds) -> Bound:
+        """Buffers of its own on the host and on the device, where the inputs are already; a graph where asked for.
+
+        It runs once: the first run may compile or allocate, and a graph can be captured only after it.
+        """
+        start_s = time.perf_counter()
+        buffers = self._allocated(self._checked(feeds))
+        try:
+            self._round_trip(buffers)
+            if self.compile_s is not None and not self._bound:
+                self.compile_s += time.perf_counter() - start_s
+            if self._graph_wanted:
+                buffers.graph = self._stream.capture(self._execute)
+        except BaseException:
+            buffers.release()
+            raise
+        on_device = self.boundary == "device"
+        return Bound(
+            self._compute if on_device else self._round_trip,
+            buffers,
+            prepare=None if buffers.graph else partial(self._point_to, buffers),
+            elapsed_ns=self._event_ns if on_device else None,
+            release=buffers.release,
+        )
+
+    def phases(self, feeds: Sequence[Feeds], runs: int) -> dict[str, NDArray[np.float64]]:
+        """See `SessionBase.phases`."""
+        names = ("h2d_ms", "compute_ms", "d2h_ms", "enqueue_ms")
+        taken = np.zeros((len(names), runs))
+        marks, stream, clock = self._marks, self._stream, time.perf_counter_ns
+        with self.sampling():
+            if feeds is not self._bound_for:
+                self._bind_all(feeds)
+            for i in range(runs):
+                bound = self._bound[i % len(self._bound)]
+                if bound.prepare is not None:
+                    bound.prepare()
+                buffers = bound.argument
+                stream.record(marks[0])
+                self._copy_in(buffers)
+                stream.record(marks[1])
+                start_ns = clock()
+                self._launch(buffers)
+                enqueue_ns = clock() - start_ns
+                stream.record(marks[2])
+                self._copy_out(buffers)
+                stream.record(marks[3])
+                stream.synchronise()
+                spans = [end.ms_since(start) for start, end in itertools.pairwise(marks)]
+                taken[:, i] = [*spans, enqueue_ns / 1e6]
+        return dict(zip(names, taken, strict=True))
+
+    def layer_times(self, feeds: Sequence[Feeds], runs: int) -> dict[str, NDArray[np.float64]]:
+        """Milliseconds of every layer of the engine in each of `runs` runs, by TensorRT's own profiler.
+
+        The profiler waits for every layer: what the whole run takes meanwhile says nothing.
+        """
+        base: Any = self._loaded.trt.IProfiler
+
+        class Profiler(base):  # type: ignore[misc] # its base is only known when TensorRT is imported
+            def __init__(self) -> None:
+                base.__init__(self)
+                self.times: list[tuple[str, float]] = []
+
+            def report_layer_time(self, layer_name: str, ms: float) -> None:
+                self.times.append((layer_name, ms))
+
+        profiler = Profiler()
+        taken: dict[str, NDArray[np.float64]] = {}
+        buffers = [self._allocated(self._checked(one)) for one in feeds]
+        self._context.profiler = profiler
+        try:
+            for i in range(runs):
+                self._point_to(buffers[i % len(buffers)])
+                profiler.times.clear()
+                self._round_trip(buffers[i % len(buffers)])
+                if not profiler.times:
+                    raise BuildFailed("TensorRT reported no layer times for the engine")
+                for (
+                    name,
+                    ms,
+                ) in profiler.times:  # a layer in a loop is reported more than once a run
+                    taken.setdefault(name, np.zeros(runs))[i] += ms
+        finally:
+            for one in buffers:
+                one.release()
+        return taken
 
     def close(self) -> None:
-        """Give back the device's memory, streams and events."""
-        super().close()
-        self._context = self._engine = None
-        self._device.close()
+        """Give back context, stream and buffers, and the engine where it is this session's own."""
+        try:
+            super().close()
+            self._drop_scratch()
+            if self._owner and self._loaded.engine is not None:
+                self._loaded.keep_compiled()
+        finally:
+            self._context = None
+            self._owned.close()
+            if self._owner:
+                self._loaded.close()
+
+
+def _axis_of_batch(output: TensorSpec, inputs: Sequence[TensorSpec]) -> int | None:
+    """The axis of an output that has an entry for each of the batch; None where none has the batch's name."""
+    batches = {spec.shape[axis] for spec in inputs if (axis := spec.batch_axis) is not None}
+    return next((axis for axis, dim in enumerate(output.shape) if dim in batches and dim), None)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deploykit.bench.output_drift import POOR_SNR_DB
+from deploykit.lazy import np
 from deploykit.row import Note
 from deploykit.stats import outliers, percentile
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from deploykit.bench.accuracy import Accuracy, Agreement
     from deploykit.bench.conditions import HostMemory
     from deploykit.bench.metric import MetricValue
@@ -57,6 +60,20 @@ def of_timing(timing: Timing, batch: int) -> tuple[dict[str, Any], list[Note]]:
         columns["latency_p50_low_ms"] = low / _NS_PER_MS
         columns["latency_p50_high_ms"] = high / _NS_PER_MS
     return columns, notes
+
+
+def of_phases(
+    phases: Mapping[str, NDArray[np.float64]] | None,
+) -> tuple[dict[str, Any], list[Note]]:
+    """Columns of the parts of a run on a device, medians in ms; nothing where there is no device."""
+    if phases is None:
+        return {}, []
+    medians = {name: float(np.median(values)) for name, values in phases.items()}
+    enqueue_ms, compute_ms = medians.get("enqueue_ms", 0.0), medians.get("compute_ms", 0.0)
+    if enqueue_ms <= compute_ms:
+        return medians, []
+    text = f"enqueueing a run takes the host {enqueue_ms:.3g} ms, its compute the device {compute_ms:.3g} ms"
+    return medians, [Note("enqueue", text, "--cuda-graph, or a larger --batch")]
 
 
 def details_of_timing(timing: Timing) -> dict[str, Any]:

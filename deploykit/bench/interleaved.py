@@ -240,6 +240,7 @@ class Placement:
         request = self._request
         backend = backends.get(request.backend)
         session = backend.load(self._loaded.engine, request.threads, request.run_pass)
+        session.measure_as(request.boundary, cuda_graph=request.cuda_graph)
         self.feeds = [{name: array.copy() for name, array in one.items()} for one in self.feeds]
         session.sample(self.feeds, 2)
         self.close()

@@ -51,6 +51,7 @@ class WorkerRequest:
         streams: concurrent requests, each with a session of its own.
         rate_per_s: requests that arrive per second, as a Poisson process; None sends each one as soon as
             the last is answered.
+        boundary, cuda_graph: see `Scenario`.
         policy: how long to measure.
         run_pass: what one run does: "forward", or "forward_backward" on backends that can.
         drift_reference: .npz of inputs and outputs that `deploykit.bench.reference` made.
@@ -64,6 +65,8 @@ class WorkerRequest:
     threads: int | None = None
     streams: int = 1
     rate_per_s: float | None = None
+    boundary: str | None = None
+    cuda_graph: bool = False
     policy: Policy = field(default_factory=Policy)
     run_pass: str = "forward"
     drift_reference: Path | None = None

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from deploykit.errors import UsageError
+from deploykit.spec import END_TO_END
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,16 @@ class Scenario:
         streams: concurrent requests, each with a session of its own.
         rate_per_s: requests that arrive per second, as a Poisson process; None sends each one as soon as
             the last is answered.
+        boundary: what a sample spans: "end_to_end" (host buffer to host buffer) or "device" (the compute alone);
+            None is the backend's first.
+        cuda_graph: whether each run is a CUDA graph that was captured beforehand.
     """
 
     threads: int | None = None
     streams: int = 1
     rate_per_s: float | None = None
+    boundary: str | None = None
+    cuda_graph: bool = False
 
     @property
     def text(self) -> str:
@@ -41,6 +47,10 @@ class Scenario:
             parts.append(f"{self.streams} streams")
         if self.rate_per_s is not None:
             parts.append(f"{self.rate_per_s:g}/s")
+        if self.boundary not in (None, END_TO_END):
+            parts.append(str(self.boundary))
+        if self.cuda_graph:
+            parts.append("cuda graph")
         return " ".join(parts)
 
     def threads_in_use(self, cores: float) -> int:

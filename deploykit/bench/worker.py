@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from deploykit.bench.output_drift import compare
 from deploykit.bench.reference import read_reference, write_npz
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, WorkerResult
 from deploykit.bench.streams import measure_arrivals, measure_streams
-from deploykit.bench.timing import Timing, measure
+from deploykit.bench.timing import Timing, measure, runs_in
 from deploykit.data import open_dataset
 from deploykit.data.feeding import feeds_of
 from deploykit.errors import InvalidModel, MissingDependency, UsageError
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from deploykit.backends import BackendBase, SessionBase
     from deploykit.data import Dataset
     from deploykit.spec import TensorSpec
+
+
+#: The parts of runs on a device are told apart in at most so many runs more, and for at most so long.
+PHASE_RUNS, PHASE_SPAN_S = 200, 0.5
 
 
 def open_engine(folder: Path) -> Engine:
@@ -73,6 +77,7 @@ class Loaded:
             "streams": request.streams,
             "threads": first.threads or request.threads,
             "boundary": first.boundary,
+            "enqueue": first.enqueue,
             "pass": request.run_pass,
         }
 
@@ -105,8 +110,10 @@ def load(request: WorkerRequest) -> Iterator[Loaded]:
         gpu = stack.enter_context(GpuWatch()) if backend.on_gpu() else None
         loaded = Loaded(backend, engine, device, [], HostMemory(), gpu)
         for _ in range(request.streams):
-            session = backend.load(engine, request.threads, request.run_pass)
+            shared = loaded.sessions[0].share() if loaded.sessions else None
+            session = shared or backend.load(engine, request.threads, request.run_pass)
             loaded.sessions.append(stack.enter_context(session))
+            session.measure_as(request.boundary, cuda_graph=request.cuda_graph)
         first = loaded.sessions[0]
         check_batch(first.inputs, request.batch, first.outputs)
         yield loaded
@@ -130,6 +137,7 @@ def measure_row(request: WorkerRequest) -> WorkerResult:
         timing = _time(loaded, request)
         findings = timing.findings
         add(columns.of_timing(timing, request.batch))
+        add(columns.of_phases(_phases(loaded.sessions, request, timing)))
         add(columns.of_memory(loaded.memory))
         if loaded.gpu is not None:
             add(loaded.gpu.memory_columns())
@@ -164,6 +172,17 @@ def _time(loaded: Loaded, request: WorkerRequest) -> Timing:
     if len(sessions) == 1:
         return measure(sessions[0], feeds[0], request.policy, on_phase)
     return measure_streams(sessions, feeds, request.policy, on_phase)
+
+
+def _phases(
+    sessions: list[SessionBase], request: WorkerRequest, timing: Timing
+) -> Mapping[str, NDArray[np.float64]] | None:
+    """The parts of some more runs on a device, of one stream that is measured alone."""
+    if len(sessions) > 1 or request.rate_per_s is not None:
+        return None
+    run_ns = float(np.median(timing.samples_ns))
+    runs = min(PHASE_RUNS, timing.samples_ns.size, runs_in(PHASE_SPAN_S, run_ns))
+    return sessions[0].phases(synthetic(sessions[0].inputs, request.batch), max(2, runs))
 
 
 def write_samples(samples_ns: NDArray[np.int64], path: Path, **facts: float) -> None:

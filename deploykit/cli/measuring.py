@@ -10,8 +10,9 @@ import click
 
 from deploykit.bench.scenario import Constraint, Policy, Scenario, parse_rate
 from deploykit.cli.options import LIST, PERCENT, WHOLE_NUMBERS, group, parse_list, read_by
-from deploykit.errors import UsageError
+from deploykit.errors import UnknownName, UsageError
 from deploykit.report import STDOUT
+from deploykit.spec import BOUNDARIES
 from deploykit.workflow.choices import preset as find_preset
 
 #: A row that is to reach a percentile may take this share of --timeout; the rest is for loading and accuracy.
@@ -20,7 +21,14 @@ DEFAULT_THRESHOLD = 0.01
 DEFAULT_BUDGET_S = 8.0
 
 _RATES = read_by(lambda text, name: tuple(map(parse_rate, parse_list(text, name))))
+_BOUNDARIES = read_by(lambda text, name: tuple(map(_boundary, parse_list(text, name))))
 _CONSTRAINT = read_by(lambda text, _: Constraint.parse(text))
+
+
+def _boundary(name: str) -> str:
+    if name not in BOUNDARIES:
+        raise UnknownName("boundary", name, BOUNDARIES)
+    return name
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,7 @@ class Scenarios:
 
     Attributes:
         batches: images per run.
-        each: every combination of threads, streams and rate.
+        each: every combination of threads, streams, rate and boundary.
     """
 
     batches: tuple[int, ...]
@@ -69,15 +77,28 @@ class Scenarios:
         metavar="LIST",
         help="Requests arrive at 100/s, say, at random; queueing counts in the latency.",
     ),
+    click.option(
+        "--boundary",
+        callback=_BOUNDARIES,
+        metavar="LIST",
+        help="What a latency spans: end_to_end (host buffer to host buffer; the default) or device (a GPU alone).",
+    ),
+    click.option(
+        "--cuda-graph", is_flag=True, help="Capture a run on a GPU as a CUDA graph and launch that."
+    ),
 )
 def scenario_options(
     batch: tuple[int, ...],
     threads: tuple[int, ...] | None,
     streams: tuple[int, ...],
     rate: tuple[float, ...] | None,
+    boundary: tuple[str, ...] | None,
+    cuda_graph: bool,
 ) -> Scenarios:
     """Under what to measure."""
-    product = itertools.product(threads or (None,), streams, rate or (None,))
+    product = itertools.product(
+        threads or (None,), streams, rate or (None,), boundary or (None,), (cuda_graph,)
+    )
     return Scenarios(batch, tuple(itertools.starmap(Scenario, product)))
 
 

@@ -124,7 +124,7 @@ def command(
     if constraint is not None and against is not None:
         raise UsageError("--constraint and --against are two questions: ask one at a time")
     calibration.keep.check(precision or ("fp32",))
-    _check_backends(backend, precision or (), runs)
+    _check_backends(backend, precision or (), runs, scenarios)
     runs.check(scenarios, constraint)
     workflow.build.require_available([backends.get(name) for name in backend])
     options = workflow.configuration.ProfileOptions(
@@ -169,8 +169,10 @@ def command(
     return _measure(wanted, options, view, opened, outputs, quiet=quiet)
 
 
-def _check_backends(names: Sequence[str], precision: Sequence[str], runs: Runs) -> None:
-    """Refuse backends that there are not, or that lack a precision or a pass.
+def _check_backends(
+    names: Sequence[str], precision: Sequence[str], runs: Runs, scenarios: Scenarios
+) -> None:
+    """Refuse backends that there are not, or that lack a precision, a pass, or what a scenario needs.
 
     Raises:
         UnknownName, UsageError: as it says.
@@ -181,6 +183,8 @@ def _check_backends(names: Sequence[str], precision: Sequence[str], runs: Runs) 
     for backend in named:
         for name in runs.passes:
             backend.check_pass(name)
+        for one in scenarios.each:
+            backend.check_measured_as(one.boundary, cuda_graph=one.cuda_graph)
 
 
 def _policy(measuring: Measuring, constraint: Constraint | None) -> Policy:

@@ -87,7 +87,8 @@ def _with_options(text: str, head: Configuration) -> Configuration:
         if name == "batch":
             changed = replace(changed, batch=int(value))
         else:
-            changed = replace(changed, scenario=replace(changed.scenario, **{name: int(value)}))
+            option: dict[str, Any] = {name: int(value)}
+            changed = replace(changed, scenario=replace(changed.scenario, **option))
     return changed
 
 

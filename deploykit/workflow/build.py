@@ -115,14 +115,16 @@ def build_network(
 def check_finite(engine: Engine, model: OnnxModel, backend: BackendBase, data: str | None) -> None:
     """Run an engine on seeded inputs, and on images of `data`, and look at the outputs.
 
-    Engines that can't run here are left alone, as are those of a backend that is not its target's own, which
-    may take long to load: what is measured is judged again.
+    Engines that can't run here are left alone, as those for another device, and as are those of a backend that is
+    not its target's own, which may take long to load: what is measured is judged again.
 
     Raises:
         DriftFailed: an output is not finite.
         BuildFailed: the engine does not run.
     """
     if isinstance(backend.device(), Reason) or for_target(backend.target).name != backend.name:
+        return
+    if backend.foreign(engine) is not None:
         return
     from deploykit.bench.drift import require_finite
     from deploykit.bench.feeds import fixed_batch, from_dataset, synthetic

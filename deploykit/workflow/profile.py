@@ -151,8 +151,9 @@ class Profiler:
         configuration: Configuration,
     ) -> Row:
         device = backend.device()
-        if isinstance(device, Reason):
-            return row.plus({"status": "skipped"}, [Note("failed", str(device))])
+        reason = device if isinstance(device, Reason) else backend.foreign(built.engine)
+        if reason is not None:
+            return row.plus({"status": "skipped"}, [Note("failed", str(reason))])
         dataset, missing = self._judged_on(network)
         name = outputs_name(f"reference-b{configuration.batch}", dataset, REFERENCE)
         reference = network.folder / name

@@ -54,6 +54,7 @@ def configuration_cells(configuration: Configuration, run_id: str) -> dict[str, 
         "backend_version": backend.version(),
         "batch": configuration.batch,
         **vars(configuration.scenario),
+        "cuda_graph": "yes" if configuration.scenario.cuda_graph else "no",
         "repeat": configuration.repeat,
         "pass": configuration.run_pass,
     }

@@ -143,7 +143,7 @@ def lenet5(tensorrt_rtx_runs, shared_store, tmp_path):
     """A request for a row of LeNet-5 on the simulated device, and the network's path."""
     model = obtain_network(ModelSpec("lenet5"), shared_store).model
     engine, _ = build_engine(
-        model, get("tensorrt-rtx"), BuildOptions(), Store(tmp_path / "engines")
+        model, get("tensorrt-rtx"), BuildOptions(batch_max=4), Store(tmp_path / "engines")
     )
     return WorkerRequest(engine.path.parent, "tensorrt-rtx", batch=3, policy=BRIEF), model
 

@@ -122,6 +122,17 @@ BAD = [
     ("profile lenet5 --precision int7", 2, "unknown precision 'int7'"),
     ("profile lenet5 --backend onnxrt", 2, "unknown backend 'onnxrt': did you mean onnxruntime"),
     ("profile lenet5 --backend tensorrt", 3, r'pip install .*\[tensorrt\]"'),
+    (
+        "profile lenet5 --boundary device",
+        2,
+        "onnxruntime has no --boundary device, only end_to_end: use",
+    ),
+    ("profile lenet5 --boundary host", 2, "unknown boundary 'host': known: end_to_end, device"),
+    (
+        "profile lenet5 --cuda-graph",
+        2,
+        "onnxruntime has no CUDA graphs: use --backend tensorrt-rtx or tensorrt",
+    ),
     ("profile lenet5 --batch 0", 2, "--batch takes whole numbers from 1, not '0'"),
     ("profile lenet5 --constraint fast", 2, "write COLUMN<=NUMBER"),
     ("profile lenet5 --constraint throughput_ips>=3", 2, "bound from above what grows"),

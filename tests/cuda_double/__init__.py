@@ -598,7 +598,7 @@ class _BeforeTheBindings(importlib.abc.MetaPathFinder):
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         if name == "cuda.bindings.runtime" and self in sys.meta_path:
             sys.meta_path.remove(self)
-            if current is None:
+            if current is None:  # else a test has installed it, and says what it shows
                 install(self.settings)
 
 
