@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import cuda_double
 import cuda_double.tensorrt
 import pytest
+from cuda_double.libraries import replace_libraries
 from hypothesis import settings
 
 from deploykit import env
@@ -20,8 +23,20 @@ from deploykit.store import Store
 settings.register_profile("deploykit", deadline=None)
 settings.load_profile("deploykit")
 
-# Whoever imports CUDA's bindings first, all tests of a process have the double under them.
-cuda_double.install_on_import(cuda_double.no_driver())
+# Whoever imports CUDA's bindings first, all tests of a process have the double under them. It shows no device, or
+# one to every test where DEPLOYKIT_TEST_DEVICE asks for it.
+cuda_double.in_child = False
+if os.environ.get("DEPLOYKIT_TEST_DEVICE"):
+    UNLESS_ASKED = cuda_double.Settings()
+    os.environ.setdefault(
+        cuda_double.tensorrt.FOLDER, tempfile.mkdtemp(prefix="networks-of-engines-")
+    )
+    os.environ.update(UNLESS_ASKED.to_environment())
+    sys.meta_path.insert(0, cuda_double.tensorrt.PatchOnImport())
+    replace_libraries(lambda: cuda_double.current.settings if cuda_double.current else UNLESS_ASKED)
+else:
+    UNLESS_ASKED = cuda_double.no_driver()
+cuda_double.install_on_import(UNLESS_ASKED)
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +99,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[cuda_doubl
     left = [*double.offences, *(f"leaked {one}" for one in double.leaks())]
     left += offences.read_text().splitlines() if offences.exists() else []
     double.reset()
-    double.settings = cuda_double.no_driver()
+    double.settings = UNLESS_ASKED
     forget()
     assert left == []
 

@@ -106,6 +106,7 @@ def test_a_driver_that_hangs_or_dies_is_no_device(cuda, monkeypatch):
 
 def test_a_driver_that_is_older_than_the_packages_is_told_before_anything_runs(cuda, monkeypatch):
     cuda.show(Settings(driver="560.35.03", driver_cuda=12060))
+    monkeypatch.setattr(env, "has_module", lambda name: True)
     monkeypatch.setattr(env, "package_version", lambda name: "13.5.0")
     for name in ("tensorrt-rtx", "tensorrt"):
         reason = get(name).device()
