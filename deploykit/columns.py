@@ -195,6 +195,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("compute_ms", FLOAT, MEASURED, "of its compute on the device", unit="ms", added=8),
     Column("d2h_ms", FLOAT, MEASURED, "of copying its outputs to the host", unit="ms", added=8),
     Column("enqueue_ms", FLOAT, MEASURED, "that the host takes to enqueue the compute", unit="ms", added=8),
+    Column("precision_share_time", FLOAT, MEASURED,
+           "the same as precision_share by the time that convolutions and products take, where they were timed one "
+           "by one, as they are where int8 is slower than fp32",
+           unit="share", added=8),
 )
 # fmt: on
 

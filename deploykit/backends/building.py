@@ -49,23 +49,25 @@ def precision_of_types(compute_types: Mapping[str, Sequence[str]]) -> str:
 def precision_share(
     compute_types: Mapping[str, Sequence[str]],
     precision: str,
-    macs: Mapping[str, int] | None = None,
+    weights: Mapping[str, float] | None = None,
 ) -> float | None:
     """The share of the work that computes in `precision`, of what was traced.
 
     Args:
         compute_types: nodes by type.
         precision: the type asked for.
-        macs: multiply-accumulates by type; without them nodes are counted.
+        weights: multiply-accumulates by type, or time; without them nodes are counted.
 
     Returns:
         None where an engine has no convolutions or products, or none that the builder's listing names.
     """
     if precision == AS_IS:  # nothing in particular was asked for
         return None
-    traced = {kind: len(nodes) for kind, nodes in compute_types.items() if kind != "unknown"}
-    if macs and sum(macs.values()) > 0:
-        traced = {kind: macs.get(kind, 0) for kind in traced}
+    traced: dict[str, float] = {
+        kind: len(nodes) for kind, nodes in compute_types.items() if kind != "unknown"
+    }
+    if weights and sum(weights.values()) > 0:
+        traced = {kind: weights.get(kind, 0) for kind in traced}
     total = sum(traced.values())
     return traced.get(precision, 0) / total if total else None
 

@@ -8,6 +8,7 @@ sums stay in memory. That runs in a process of its own: `python -m deploykit.ben
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,6 +130,7 @@ class LayerDrift:
         cosine: cosine of the angle between both values as one vector over all images; None if either is
             zero everywhere.
         max_abs: largest absolute difference.
+        images: that it was measured on.
     """
 
     node: str
@@ -136,6 +138,7 @@ class LayerDrift:
     snr_db: float | None
     cosine: float | None
     max_abs: float
+    images: int = 0
 
 
 def layer_drift(
@@ -148,6 +151,7 @@ def layer_drift(
     activation_bytes: int = 0,
     only: Sequence[str] | None = None,
     timeout_s: float | None = TIMEOUT_S,
+    limit_s: float | None = None,
 ) -> dict[str, LayerDrift]:
     """Compare every layer of `model` with the fp32 graph that it was converted from.
 
@@ -160,6 +164,7 @@ def layer_drift(
         activation_bytes: that all layers write for one image; bounds how many images run at once.
         only: names of the layers to compare; None is all.
         timeout_s: seconds until the comparison is given up.
+        limit_s: seconds after which no further batch begins; the first one is always run.
 
     Returns:
         By the layer's node, in the order of the graph; layers that `model` has no value of are left out.
@@ -169,7 +174,9 @@ def layer_drift(
     """
     batch = max(1, min(MAX_BATCH, BATCH_BYTES // max(1, activation_bytes)))
     layers = None if only is None else tuple(only)
-    request = LayersRequest(reference.path, model.path, dataset, images, seed, batch, layers)
+    request = LayersRequest(
+        reference.path, model.path, dataset, images, seed, batch, layers, limit_s
+    )
     rows = run_child("deploykit.bench.drift", request, list[LayerDrift], timeout_s)
     return {row.node: row for row in rows}
 
@@ -183,6 +190,7 @@ class LayersRequest:
         model: file of the same graph in another precision.
         batch: images that run at once, where the graphs leave that open.
         only: names of the layers to compare; None is all.
+        limit_s: seconds after which no further batch begins.
     """
 
     reference: Path
@@ -192,6 +200,7 @@ class LayersRequest:
     seed: int
     batch: int
     only: tuple[str, ...] | None = None
+    limit_s: float | None = None
 
 
 def compare_layers(request: LayersRequest) -> list[LayerDrift]:
@@ -215,6 +224,7 @@ def compare_layers(request: LayersRequest) -> list[LayerDrift]:
         proto.Clear()
     distances = {pair: Distance() for pair in pairs}
     (first, first_names), (second, second_names) = sides
+    images, start_s = 0, time.perf_counter()
     for feeds in _inputs(first, request):
         expected = dict(zip(first_names, first.run(first_names, feeds), strict=True))
         judged = dict(zip(second_names, second.run(second_names, feeds), strict=True))
@@ -222,10 +232,13 @@ def compare_layers(request: LayersRequest) -> list[LayerDrift]:
             values, others = expected[pair[0]], judged[pair[1]]
             _require_comparable(node, values, others)
             distances[pair].add(values, others)
+        images += max((len(v) for v in feeds.values() if v.ndim), default=1)
+        if request.limit_s is not None and time.perf_counter() - start_s >= request.limit_s:
+            break
     rows = []
     for name, place in followed.items():
         total = distances[place.reference, place.tensor]
-        rows.append(LayerDrift(name, place.node, total.snr_db, total.cosine, total.max_abs))
+        rows.append(LayerDrift(name, place.node, total.snr_db, total.cosine, total.max_abs, images))
     return rows
 
 

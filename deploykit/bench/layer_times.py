@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     ProfiledSession = tuple[Profile, NDArray[np.float64]]
 
 #: Pairs of sessions that are opened one after the other: where the buffers of one lie shifts all its times.
-#: As many as this, or at least three as long as they fit the budget.
-NODE_ROUNDS, BUDGET_S = 12, 6.0
+#: As many as this, as long as they fit the budget, but three at least.
+NODE_ROUNDS, BUDGET_S, _LEAST_ROUNDS = 12, 6.0, 3
 #: Time for the profiled and for the other runs of each session.
 NODE_SPAN_S = 0.08
 #: Of the chains that show what the profile costs.
@@ -104,6 +104,7 @@ class TimesRequest:
     Attributes:
         engine: file of an ONNX Runtime engine, or folder of an engine of the torch backend.
         modules: whether it is the latter.
+        limit_s: seconds after which no further round begins.
     """
 
     engine: Path
@@ -113,6 +114,7 @@ class TimesRequest:
     rounds: int
     span_s: float
     seed: int
+    limit_s: float | None = None
 
 
 def layer_times(
@@ -124,6 +126,7 @@ def layer_times(
     span_s: float = NODE_SPAN_S,
     seed: int = 0,
     timeout_s: float | None = TIMEOUT_S,
+    limit_s: float | None = None,
 ) -> LayerTimes:
     """Time an engine of ONNX Runtime node by node, in a fresh process.
 
@@ -135,11 +138,12 @@ def layer_times(
         span_s: seconds of profiled runs, and again of others, in each.
         seed: seeds the inputs, which are standard normal.
         timeout_s: seconds until the process is given up.
+        limit_s: seconds after which no further pair begins; the first one is always made.
 
     Raises:
-        WorkerFailure: it does not run, or has control flow, whose nodes can't be told apart.
+        WorkerFailure: it does not run.
     """
-    request = TimesRequest(engine, False, batch, threads, rounds, span_s, seed)
+    request = TimesRequest(engine, False, batch, threads, rounds, span_s, seed, limit_s)
     return run_child(_MODULE, request, LayerTimes, timeout_s, threads)
 
 
@@ -152,6 +156,7 @@ def module_times(
     span_s: float = MODULE_SPAN_S,
     seed: int = 0,
     timeout_s: float | None = TIMEOUT_S,
+    limit_s: float | None = None,
 ) -> ModuleTimes:
     """Time an engine of the torch backend module by module, in a fresh process, on the processor.
 
@@ -163,12 +168,27 @@ def module_times(
         span_s: seconds of each.
         seed: seeds the inputs, which are standard normal.
         timeout_s: seconds until the process is given up.
+        limit_s: seconds after which no further round begins; the first one is always made.
 
     Raises:
         WorkerFailure: it does not run, or runs on another device.
     """
-    request = TimesRequest(engine, True, batch, threads, rounds, span_s, seed)
+    request = TimesRequest(engine, True, batch, threads, rounds, span_s, seed, limit_s)
     return run_child(_MODULE, request, ModuleTimes, timeout_s, threads)
+
+
+def expected_s(run_s: float, load_s: float, *, modules: bool = False) -> float:
+    """Seconds that `layer_times`, or `module_times`, will take at least, so long as runs and loads take these.
+
+    Args:
+        run_s: seconds of one run.
+        load_s: seconds of opening the engine.
+        modules: which of the two.
+    """
+    if modules:
+        return load_s + 2 * MODULE_ROUNDS * max(MODULE_SPAN_S, run_s)
+    pair_s = 2 * (load_s + 2 * max(NODE_SPAN_S, run_s))
+    return 2 * COST_SPAN_S + max(_LEAST_ROUNDS * pair_s, min(BUDGET_S, NODE_ROUNDS * pair_s))
 
 
 def measure_layers(request: TimesRequest) -> LayerTimes:
@@ -184,9 +204,7 @@ def measure_layers(request: TimesRequest) -> LayerTimes:
         of_cost: list[ProfiledSession] = []
         of_times: list[ProfiledSession] = []
         start = time.perf_counter()
-        while len(of_times) < request.rounds and (
-            len(of_times) < 3 or time.perf_counter() - start < BUDGET_S
-        ):
+        while goes_on(len(of_times), request, time.perf_counter() - start):
             for sessions in (of_cost, of_times):
                 sessions.append(
                     profiled_and_plain(
@@ -212,6 +230,15 @@ def measure_layers(request: TimesRequest) -> LayerTimes:
         float(costs_us.mean()) / 1e3,
         len(profiled_us),
     )
+
+
+def goes_on(done: int, request: TimesRequest, elapsed_s: float) -> bool:
+    """Whether another pair of sessions is opened: the first always, two more unless the limit is reached."""
+    if done == 0:
+        return True
+    if request.limit_s is not None and elapsed_s >= request.limit_s:
+        return False
+    return done < request.rounds and (done < _LEAST_ROUNDS or elapsed_s < BUDGET_S)
 
 
 def _together(
@@ -277,15 +304,17 @@ def measure_modules(request: TimesRequest) -> ModuleTimes:
     check_batch(session.inputs, request.batch, session.outputs)
     feeds = synthetic(session.inputs, request.batch, seed=request.seed)
     session.sample(feeds, WARM_UP_RUNS)
-    return _time_modules(session, feeds, request.rounds, request.span_s, _hook_cost_us())
+    return _time_modules(session, feeds, request, _hook_cost_us())
 
 
-def _time_modules(
-    session: Any, feeds: Any, rounds: int, span_s: float, cost_us: float
-) -> ModuleTimes:
+def _time_modules(session: Any, feeds: Any, request: TimesRequest, cost_us: float) -> ModuleTimes:
     hooked: list[tuple[int, dict[str, int]]] = []
     plain: list[int] = []
-    for _ in range(rounds):
+    span_s, begin = request.span_s, time.perf_counter()
+    for done in range(request.rounds):
+        limit_s = request.limit_s
+        if done and limit_s is not None and time.perf_counter() - begin >= limit_s:
+            break
         with Hooks(session.module) as hooks:
             start = time.perf_counter()
             while not hooked or time.perf_counter() - start < span_s:

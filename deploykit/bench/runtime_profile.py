@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -73,14 +73,14 @@ def read_profile(text: str, names: Sequence[str]) -> Profile:
     """
     once = InvalidModel(
         "the engine's nodes do not all run once per run, so their times can't be told apart; "
-        "export it without control flow"
+        "measure it with `deploykit profile`"
     )
     runs: list[list[float]] = []
     spans: list[float] = []
     run: dict[int, float] = {}
     shapes, dimensions = [0] * len(names), [0] * len(names)
     start = 0.0
-    for event in json.loads(text):
+    for event in _of_main_graph(json.loads(text)):
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
             facts, name = event["args"], event["name"].removesuffix("_kernel_time")
             index = int(facts["node_index"])
@@ -103,6 +103,32 @@ def read_profile(text: str, names: Sequence[str]) -> Profile:
     if not runs or run:
         raise once
     return Profile(np.array(runs), np.array(spans), tuple(shapes), tuple(dimensions))
+
+
+#: Operators whose time holds that of the nodes in their bodies.
+_WITH_BODIES = frozenset({"If", "Loop", "Scan"})
+
+
+def _of_main_graph(events: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """The events of a profile without those of bodies, which are within the time of their If, Loop or Scan.
+
+    An event is written when what it tells of ends: those of a body stand before that of their node.
+    """
+    kept: list[Mapping[str, Any]] = []
+    for event in events:
+        facts = event.get("args", {})
+        if event.get("cat") == "Node" and facts.get("op_name") in _WITH_BODIES:
+            if not str(event["name"]).endswith("_kernel_time"):
+                continue
+            start = float(event["ts"])
+            while kept and float(kept[-1]["ts"]) >= start and _may_be_inside(kept[-1]):
+                kept.pop()
+        kept.append(event)
+    return iter(kept)
+
+
+def _may_be_inside(event: Mapping[str, Any]) -> bool:
+    return event.get("cat") == "Node" or event.get("name") == _EXECUTION
 
 
 def _described(facts: Mapping[str, Any]) -> tuple[int, int]:

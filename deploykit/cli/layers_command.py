@@ -60,6 +60,13 @@ def goal_options(max_accuracy_drop: float | None, min_snr_db: float | None) -> G
 )
 @click.option("--by", default="order", metavar="ORDER", help="order, drift, time or macs.")
 @goal_options
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(1),
+    default=900,
+    metavar="S",
+    help="End after S seconds with what there is by then, and say so; default 900.",
+)
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Only the first N rows.")
 @network_options
 @calibration_options
@@ -75,6 +82,7 @@ def command(
     threads: int | None,
     by: str,
     goal: Goal | None,
+    time_limit: float,
     top: int | None,
     variants: Variants,
     calibration: CalibrationChoice,
@@ -116,7 +124,15 @@ def command(
                 "--csv takes the rows of layers: leave it out when layers to keep are asked for"
             )
         return _search(
-            sources[0], precision, target, calibration, goal, opened, outputs, quiet=quiet
+            sources[0],
+            precision,
+            target,
+            calibration,
+            goal,
+            opened,
+            outputs,
+            time_limit,
+            quiet=quiet,
         )
     csv = csv_report(
         outputs, [field.name for field in dataclasses.fields(workflow.layers.LayerRow)]
@@ -138,6 +154,7 @@ def command(
             threads=threads,
             data=calibration.data,
             say=say,
+            limit_s=time_limit,
         )
     rows = [dataclasses.asdict(row) for row in workflow.layers.ordered(measured.rows, by)[:top]]
     if csv is not None:
@@ -155,11 +172,19 @@ def _show(
         display.print_json({"layers": rows, **below, "warning": measured.warning})
     elif outputs.table:
         display.print_fields(_fields(), rows)
+        if measured.share is not None and measured.time_share is not None:
+            by_macs, by_time = map(report.views.percent, (measured.share, measured.time_share))
+            sys.stdout.write(
+                f"of what multiplies, {by_macs} by MACs and {by_time} by time compute in the precision asked "
+                f"for; the engine: {measured.precision_actual}\n"
+            )
         sys.stdout.write(
             f"layers {below['layers_ms']:.4g} ms + call {below['call_ms']:.3g} ms; whole run, not "
             f"profiled, {below['whole_ms']:.4g} ms: ratio {below['ratio']:.3f} "
             f"({below['runs']} profiled runs)\n"
         )
+    if measured.cut:
+        sys.stderr.write(f"{measured.cut}\n")
     if measured.warning:
         sys.stderr.write(f"{measured.warning}\n")
     if measured.doubt:
@@ -214,6 +239,7 @@ def _search(
     goal: Goal,
     store: artifacts.Store,
     outputs: Outputs,
+    limit_s: float,
     *,
     quiet: bool,
 ) -> int:
@@ -234,7 +260,12 @@ def _search(
 
         network = workflow.network.obtain_network(source, store)
         result = workflow.keep.search_layers_to_keep(
-            network, precision, target, calibration, goal, say=say
+            network, precision, target, calibration, goal, say=say, limit_s=limit_s
+        )
+    if not result.complete and result.nodes is not None:
+        sys.stderr.write(
+            f"the limit of {limit_s:g} s was reached: these layers suffice, but fewer may; give more with "
+            "--time-limit\n"
         )
     if outputs.json:
         display.print_json({**dataclasses.asdict(result), **dataclasses.asdict(goal)})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deploykit.backends import get, reference
+from deploykit.backends.building import precision_share
 from deploykit.backends.onnxruntime_layers import EngineNode, trace_layers
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.feeds import fixed_batch
@@ -25,7 +26,7 @@ from deploykit.ort_session import installed_version
 from deploykit.report.views import significant
 from deploykit.row import Note, Row
 from deploykit.spec import BuildOptions
-from deploykit.store import Store, key_of
+from deploykit.store import EngineManifest, Store, key_of, read_entry
 from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.network import Network
@@ -153,6 +154,27 @@ def operator_costs(
     return costs
 
 
+def time_by_type(
+    nodes: Sequence[EngineNode], times: LayerTimes, compute_types: Mapping[str, Sequence[str]]
+) -> dict[str, float] | None:
+    """Milliseconds of one run by the type that products compute in; None where none can be traced.
+
+    What is fused into a product counts with it.
+
+    Args:
+        nodes: of the engine, traced to the layers.
+        times: of the same nodes.
+        compute_types: the layers that multiply, by type, as read back from the engine.
+    """
+    kinds = {layer: kind for kind, layers_of in compute_types.items() for layer in layers_of}
+    found: dict[str, float] = {}
+    for node in nodes:
+        products = [kinds[layer] for layer in node.layers if layer in kinds]
+        if products:
+            found[products[0]] = found.get(products[0], 0.0) + times.nodes_ms[node.index]
+    return found or None
+
+
 def costliest_operators(
     int8: Mapping[str, float], fp32: Mapping[str, float], difference_ms: float = math.inf
 ) -> list[tuple[str, float]]:
@@ -195,8 +217,8 @@ class SlowerThanFp32:
 
     def note(
         self, like: Hashable, precision: str, row: Row, engine: Path, source: Path
-    ) -> Note | None:
-        """What to say of a measured row; None where it is not int8, or not surely slower.
+    ) -> tuple[Note | None, dict[str, Any]]:
+        """What to say of a measured row, and cells for it; nothing where it is not int8, or not surely slower.
 
         Args:
             like: equal for rows that differ in their precision only.
@@ -208,34 +230,42 @@ class SlowerThanFp32:
         if precision == "fp32":
             self._fp32[like] = row, engine
         if precision != "int8" or like not in self._fp32:
-            return None
+            return None, {}
         other, fp32_engine = self._fp32[like]
         low, high = row.get("latency_p50_low_ms"), other.get("latency_p50_high_ms")
         if low is None or high is None or float(low) <= float(high):
-            return None
-        text = (
-            f"int8 is slower than fp32, {significant(row['latency_p50_ms'])} ms against "
-            f"{significant(other['latency_p50_ms'])}"
-        )
+            return None, {}
+        medians = row["latency_p50_ms"], other["latency_p50_ms"]
+        shown = [significant(ms) for ms in medians]
+        text = f"int8 is slower than fp32, {shown[0]} ms against {shown[1]}"
         if get(str(row["backend"])).timed_parts != "nodes":
-            return Note("slower", text)
+            return Note("slower", text), {}
         try:
             batch, threads = int(row["batch"]), row.get("threads")
             costs = [self._costs(e, source, batch, threads) for e in (engine, fp32_engine)]
         except WorkerFailure as failure:
             # One clause: "; " separates the notes of a row.
             reason = str(failure).replace("; ", ", ")
-            return Note("slower", f"{text}, and what costs it was not found: {reason}")
-        difference_ms = float(row["latency_p50_ms"]) - float(other["latency_p50_ms"])
-        lost = costliest_operators(costs[0], costs[1], difference_ms)
+            return Note("slower", f"{text}, and what costs it was not found: {reason}"), {}
+        # As rounded, too, the parts are no more than the difference.
+        rounded = [float(text.replace(",", "")) for text in shown]
+        difference_ms = min(float(medians[0]) - float(medians[1]), rounded[0] - rounded[1])
+        (int8, shares), (fp32, _) = costs
+        lost = costliest_operators(int8, fp32, difference_ms) if difference_ms > 0 else []
         named = [f"{_at_most(ms)} ms in {name}" for name, ms in lost]
-        return Note("slower", f"{text}: it loses {', '.join(named)}" if named else text)
+        note = Note("slower", f"{text}: it loses {', '.join(named)}" if named else text)
+        return note, {} if shares is None else {"precision_share_time": shares}
 
     def _costs(
         self, engine: Path, source: Path, batch: int, threads: int | None
-    ) -> Mapping[str, float]:
+    ) -> tuple[Mapping[str, float], float | None]:
+        """Milliseconds by operator, and the share of the products' time that is spent in int8."""
         graph = onnx.load(str(source), load_external_data=False)
         inline_functions(graph)
         nodes = trace_layers(graph, onnx.load(str(engine), load_external_data=False))
         times = layer_times(engine, batch=batch, threads=threads, rounds=PROFILED_SESSIONS)
-        return operator_costs(nodes, times, {x.node: x.op_type for x in layers(graph)})
+        costs = operator_costs(nodes, times, {x.node: x.op_type for x in layers(graph)})
+        entry = read_entry(engine.parent, EngineManifest)
+        types = {} if entry is None else entry.manifest.compute_types
+        by_type = time_by_type(nodes, times, types)
+        return costs, None if by_type is None else precision_share(types, "int8", by_type)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -140,6 +141,7 @@ class SearchResult:
         without: the drop or the ratio with none kept.
         reached: the same with `nodes` kept, or with all of them.
         measured: conversions that were made and measured.
+        complete: whether the search came to its end; else `nodes` reach the goal, but fewer may.
     """
 
     nodes: tuple[str, ...] | None
@@ -147,23 +149,27 @@ class SearchResult:
     without: float
     reached: float
     measured: int
+    complete: bool = True
 
 
 def fewest(
-    ranked: Sequence[str], holds: Callable[[tuple[str, ...]], bool]
+    ranked: Sequence[str],
+    holds: Callable[[tuple[str, ...]], bool],
+    late: Callable[[], bool] = lambda: False,
 ) -> tuple[str, ...] | None:
     """The shortest beginning of `ranked` for which `holds`, less what it can do without; None if none does.
 
     Args:
         ranked: the most suspected first.
         holds: whether keeping these is enough; asked once for each choice.
+        late: whether to end with what is known to hold by now.
     """
     if holds(()):
         return ()
     if not holds(tuple(ranked)):
         return None
     too_few, enough = 0, len(ranked)
-    while enough - too_few > 1:
+    while enough - too_few > 1 and not late():
         middle = (too_few + enough) // 2
         if holds(tuple(ranked[:middle])):
             enough = middle
@@ -172,6 +178,8 @@ def fewest(
     fp32_nodes = tuple(ranked[:enough])
     for name in reversed(ranked[:enough]):
         fewer = tuple(other for other in fp32_nodes if other != name)
+        if late():
+            break
         if len(fp32_nodes) > 1 and holds(fewer):
             fp32_nodes = fewer
     return fp32_nodes
@@ -209,6 +217,7 @@ def search_layers_to_keep(
     *,
     images: int = IMAGES,
     say: Callable[[str], None] = lambda text: None,
+    limit_s: float | None = None,
 ) -> SearchResult:
     """Search for the layers to keep in float32; see the module for how.
 
@@ -220,11 +229,21 @@ def search_layers_to_keep(
         goal: to hold.
         images: that outputs and layers are compared on, from the calibration part or of noise.
         say: called with each step, in words.
+        limit_s: seconds after which the search ends with what holds by then, see `SearchResult.complete`; the
+            first two choices, none and all, are always measured.
 
     Raises:
         UsageError: accuracy is to be judged, but there are no data.
         DeploykitError: as conversion and measuring say.
     """
+    start_s = time.perf_counter()
+    was_late = False
+
+    def late() -> bool:
+        nonlocal was_late
+        was_late = limit_s is not None and time.perf_counter() - start_s >= limit_s
+        return was_late
+
     dataset = choice.data or network.dataset
     if goal.max_drop is not None and dataset is None:
         raise UsageError(
@@ -276,13 +295,26 @@ def search_layers_to_keep(
                 values[frozenset(fp32_nodes)] = value_of(model)
             return goal.holds(values[frozenset(fp32_nodes)])
 
+        first_s = time.perf_counter()
         if holds(()):
             ranked = candidates
         else:
+            each_s = time.perf_counter() - first_s
+            least = 2 + math.ceil(math.log2(max(2, len(candidates))))
+            most = least + len(candidates)
+            say(
+                f"{len(candidates)} layers to choose from: {least} to {most} conversions of about {each_s:.3g} s, "
+                f"{duration(least * each_s)} to {duration(most * each_s)}"
+                + (
+                    ""
+                    if limit_s is None
+                    else f"; ends after {duration(limit_s)} with what holds by then"
+                )
+            )
             say("rank the layers by the noise that each adds")
             model = convert(network.model, precision, target, path, calibration)
             ranked = by_added_noise(candidates, drift_of(model, None), makers)
-        nodes = fewest(ranked, holds)
+        nodes = fewest(ranked, holds, late)
     reached = values[frozenset(candidates if nodes is None else nodes)]
     order = {name: i for i, name in enumerate(candidates)}
     return SearchResult(
@@ -291,7 +323,15 @@ def search_layers_to_keep(
         values[frozenset()],
         reached,
         len(values),
+        complete=not was_late,
     )
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that reads best: "40 s", "12 min", "2.5 h"."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def name_as_rule(name: str) -> str:

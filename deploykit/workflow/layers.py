@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from deploykit import backends
+from deploykit.backends.building import precision_share
 from deploykit.backends.onnxruntime_layers import EngineNode, trace_layers
 from deploykit.bench.drift import IMAGES, LayerDrift, layer_drift
-from deploykit.bench.layer_times import LayerTimes, ModuleTimes, layer_times, module_times
+from deploykit.bench.layer_times import (
+    LayerTimes,
+    ModuleTimes,
+    expected_s,
+    layer_times,
+    module_times,
+)
 from deploykit.bench.roofline import Ceilings, ceilings
 from deploykit.errors import UsageError
 from deploykit.graph.count import LayerCounts, count_layers
@@ -23,10 +31,14 @@ from deploykit.spec import BuildOptions
 from deploykit.store import Store
 from deploykit.workflow.build import build_network
 from deploykit.workflow.choices import CalibrationChoice
+from deploykit.workflow.judge import time_by_type
+from deploykit.workflow.keep import duration
 from deploykit.workflow.network import Network
 
 #: How far the sum of the layers may be from the whole run before the display says so.
 TOLERANCE = 0.05
+#: What the time of a run and of a load is expected from before anything has run.
+_USUAL_FRACTION, _USUAL_GFLOPS, _LOAD_S, _LOAD_BYTES_PER_S = 0.3, 50.0, 0.3, 3e8
 #: Orders that rows can be given in.
 ORDERS = ("order", "drift", "time", "macs")
 
@@ -79,12 +91,17 @@ class LayerReport:
         times: what was measured.
         precision_actual: what the engine computes in.
         doubt: why the machine's ceilings are uncertain; "" where they are not.
+        cut: what the limit of time left out or shortened; "" where it was not reached.
+        share, time_share: of what multiplies, how much computes in the precision asked for: by MACs, and by time.
     """
 
     rows: tuple[LayerRow, ...]
     times: LayerTimes
     precision_actual: str
     doubt: str = ""
+    cut: str = ""
+    share: float | None = None
+    time_share: float | None = None
 
     @property
     def warning(self) -> str | None:
@@ -110,6 +127,7 @@ def report_layers(
     images: int = IMAGES,
     data: str | None = None,
     say: Callable[[str], None] = lambda text: None,
+    limit_s: float | None = None,
 ) -> LayerReport:
     """Build a network in a precision and look at its layers one by one.
 
@@ -124,6 +142,8 @@ def report_layers(
         images: that drift is measured on, from the calibration part of the data.
         data: where they come from; None is the network's own data set, else seeded noise.
         say: called with each step, in words.
+        limit_s: seconds after the build in which to measure: rounds and images that don't fit are left out, and
+            `LayerReport.cut` says so.
 
     Raises:
         UsageError: the backend has no times per layer.
@@ -138,18 +158,38 @@ def report_layers(
     source = GraphView(read_inlined(network.model.path))
     graph_layers = layers(source)
     counts = count_layers(source)
-    say("time the engine's parts")
-    if builder.timed_parts == "modules":
-        by_module = module_times(built.engine.path.parent, batch=batch, threads=threads)
-        times, nodes = by_module.times, module_nodes(graph_layers, by_module)
-    else:
-        times = layer_times(built.engine.path, batch=batch, threads=threads)
-        engine = onnx.load(str(built.engine.path), load_external_data=False)
-        nodes = trace_layers(source, engine)
     say("measure the machine's ceilings")
     machine = ceilings(store.root, threads)
+    modules, converted = (
+        builder.timed_parts == "modules",
+        built.model.sha256 != network.model.sha256,
+    )
+    manifest = built.engine.manifest
+    expected = _expected_s(
+        network, machine, manifest["bytes"], batch, images if converted else 0, modules
+    )
+    ends = "" if limit_s is None else f", ends after {duration(limit_s)} with what there is"
+    say(f"time the engine's parts: all will take about {duration(expected)}{ends}")
+    start_s = time.perf_counter()
+
+    def left_s() -> float | None:
+        return None if limit_s is None else max(0.0, limit_s - (time.perf_counter() - start_s))
+
+    if modules:
+        by_module = module_times(
+            built.engine.path.parent, batch=batch, threads=threads, limit_s=limit_s
+        )
+        times, nodes = by_module.times, module_nodes(graph_layers, by_module)
+    else:
+        times = layer_times(built.engine.path, batch=batch, threads=threads, limit_s=limit_s)
+        engine = onnx.load(str(built.engine.path), load_external_data=False)
+        nodes = trace_layers(source, engine)
+    left = left_s()
+    cut = "" if left is None or left > 0 else "times rest on fewer rounds"
     drift: Mapping[str, LayerDrift] = {}
-    if built.model.sha256 != network.model.sha256:
+    if converted and cut:
+        cut += ", and drift is left out"
+    elif converted:
         say("compare the layers with fp32")
         drift = layer_drift(
             network.model,
@@ -157,9 +197,36 @@ def report_layers(
             dataset=data or network.dataset,
             images=images,
             activation_bytes=int(network.facts["activation_bytes"]),
+            limit_s=left,
         )
+        compared = max((layer.images for layer in drift.values()), default=images)
+        left = left_s()
+        if left is not None and left <= 0 and compared < images:
+            cut = f"drift rests on {compared} of {images} images"
+    if cut:
+        cut = f"the limit of {limit_s:g} s was reached: {cut}; give more with --time-limit"
+    by_time = time_by_type(nodes, times, manifest["compute_types"])
     rows = layer_rows(graph_layers, nodes, times, counts, drift, machine, batch)
-    return LayerReport(tuple(rows), times, built.engine.precision_actual, machine.doubt)
+    return LayerReport(
+        tuple(rows),
+        times,
+        built.engine.precision_actual,
+        machine.doubt,
+        cut,
+        precision_share(manifest["compute_types"], precision, manifest.get("compute_macs")),
+        precision_share(manifest["compute_types"], precision, by_time) if by_time else None,
+    )
+
+
+def _expected_s(
+    network: Network, machine: Ceilings, engine_bytes: int, batch: int, images: int, modules: bool
+) -> float:
+    """Seconds that timing and comparing will take, if runs reach `_USUAL_FRACTION` of the machine's peak."""
+    peak = machine.gflops.get("fp32") or _USUAL_GFLOPS
+    image_s = 2 * network.facts["macs"] / (_USUAL_FRACTION * peak * 1e9)
+    load_s = _LOAD_S + engine_bytes / _LOAD_BYTES_PER_S
+    timed_s = expected_s(image_s * batch, load_s, modules=modules)
+    return timed_s + (2 * load_s + 3 * images * image_s if images else 0.0)
 
 
 def module_nodes(graph_layers: Sequence[Layer], timed: ModuleTimes) -> list[EngineNode]:
@@ -301,5 +368,8 @@ def totals(report: LayerReport) -> dict[str, Any]:
         "ratio": times.ratio,
         "profile_ms_per_node": times.profile_ms,
         "runs": times.runs,
+        "precision_share": report.share,
+        "precision_share_time": report.time_share,
+        "cut": report.cut or None,
         "precision_actual": report.precision_actual,
     }

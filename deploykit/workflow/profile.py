@@ -197,14 +197,14 @@ class Profiler:
         if samples is not None and samples.exists():
             row = row.plus({"samples": os.path.relpath(samples, self.options.report_folder)})
         row = row.plus(*self._work(network, built, row, configuration))
-        slower = self._slower.note(
+        slower, cells = self._slower.note(
             replace(configuration, precision="fp32"),
             configuration.precision,
             row,
             built.engine.path,
             network.model.path,
         )
-        return row if slower is None else row.plus(notes=[slower])
+        return row if slower is None else row.plus(cells, notes=[slower])
 
     def _request(self, built: Built, configuration: Configuration) -> WorkerRequest:
         """What a worker is asked for to time an engine, and no more."""

@@ -20,6 +20,33 @@ def end(ts: int, dur: int) -> dict:
     return {"cat": "Session", "name": "SequentialExecutor::Execute", "ts": ts, "dur": dur}
 
 
+def body_events() -> list[dict]:
+    """Two runs of a graph of Relu, If and Add, whose If runs a body of two nodes, as the runtime writes them."""
+
+    def node(name, op_type, index, ts, dur):
+        facts = {"op_name": op_type, "node_index": str(index)}
+        return {"cat": "Node", "name": f"{name}_kernel_time", "ts": ts, "dur": dur, "args": facts}
+
+    events = []
+    for start in (0, 1000):
+        events += [
+            node("relu", "Relu", 0, start, 10),
+            node("inner", "Relu", 0, start + 21, 5),
+            node("other", "Mul", 1, start + 30, 5),
+            {"cat": "Session", "name": "SequentialExecutor::Execute", "ts": start + 20, "dur": 30},
+            node("if", "If", 1, start + 15, 40),
+            node("add", "Add", 2, start + 60, 7),
+            {"cat": "Session", "name": "SequentialExecutor::Execute", "ts": start, "dur": 70},
+        ]
+    return events
+
+
+def test_the_time_of_a_body_is_that_of_its_node():
+    found = read_profile(json.dumps(body_events()), ["relu", "if", "add"])
+    assert found.nodes_us.shape == (2, 3)
+    assert found.nodes_us[0].tolist() == [10.5, 40.5, 7.5]
+
+
 def test_a_profile_gives_each_nodes_time_in_each_run():
     shapes = {
         "input_type_shape": [{"float": [1, 3, 8, 8]}, {"float": []}],

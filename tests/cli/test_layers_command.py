@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -40,6 +42,55 @@ def test_every_layer_of_an_int8_network_has_time_work_and_drift(run):
     parts = sum(row["time_ms"] or 0 for row in found["layers"])
     assert found["layers_ms"] == pytest.approx(parts)
     assert found["ratio"] == pytest.approx((parts + found["call_ms"]) / found["whole_ms"])
+
+
+def test_the_share_in_the_precision_is_told_by_macs_and_by_time(run):
+    ended = run(*INT8, "--json")
+    found = json.loads(ended.out)
+    assert found["precision_share"] == 1.0
+    assert found["precision_share_time"] == 1.0
+    assert found["cut"] is None
+    shown = run(*INT8).out.splitlines()[-2]
+    assert shown.startswith("of what multiplies, 100.0% by MACs and 100.0% by time compute in")
+
+
+def test_an_estimate_stands_before_the_work_and_a_limit_ends_it(run, monkeypatch):
+    import time
+
+    kept = layer_times.layer_times
+    limits = []
+
+    def slow(*arguments, limit_s, **options):
+        limits.append(limit_s)
+        clock = time.perf_counter
+        monkeypatch.setattr("deploykit.workflow.layers.time.perf_counter", lambda: clock() + 1000)
+        return kept(*arguments, **(options | {"rounds": 1, "span_s": 0.02}))
+
+    monkeypatch.setattr("deploykit.workflow.layers.layer_times", slow)
+    ended = run(*[word for word in INT8 if word != "-q"], "--time-limit", "20", "--json")
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
+    assert limits == [20]
+    assert "all will take about " in ended.err
+    assert "ends after 20 s with what there is" in ended.err
+    assert found["cut"] == (
+        "the limit of 20 s was reached: times rest on fewer rounds, and drift is left out; "
+        "give more with --time-limit"
+    )
+    assert all(row["drift_snr_db"] is None for row in found["layers"])
+    assert any(row["time_ms"] for row in found["layers"])
+
+
+def test_a_search_that_ends_early_gives_what_holds_by_then(run, monkeypatch):
+    clock = SimpleNamespace(perf_counter=itertools.count(0, 1000).__next__)
+    monkeypatch.setattr("deploykit.workflow.keep.time", clock)
+    ended = run(*[word for word in INT8 if word != "-q"], "--min-snr-db", "50", "--json")
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
+    assert not found["complete"]
+    assert len(found["nodes"]) == found["candidates"]  # the only choice known to suffice
+    assert "7 layers to choose from: 5 to 12 conversions of about 1e+03 s" in ended.err
+    assert "the limit of 900 s was reached: these layers suffice, but fewer may" in ended.err
 
 
 def test_the_worst_rows_come_first_and_as_csv(run):

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from deploykit.backends.building import precision_share
 from deploykit.backends.onnxruntime_layers import EngineNode
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.layer_times import LayerTimes
 from deploykit.row import Note, Row
-from deploykit.workflow.judge import SlowerThanFp32, _at_most, costliest_operators, operator_costs
+from deploykit.workflow.judge import (
+    SlowerThanFp32,
+    _at_most,
+    costliest_operators,
+    operator_costs,
+    time_by_type,
+)
 
 
 def row(low: float | None, p50: float, high: float | None, backend: str = "onnxruntime"):
@@ -33,17 +43,18 @@ ENGINE, SOURCE = Path("int8.onnx"), Path("model.onnx")
 @pytest.fixture
 def judge(monkeypatch) -> SlowerThanFp32:
     costs = {Path("fp32.onnx"): {"Conv": 1.0}, ENGINE: {"Conv": 0.5, "Sigmoid": 1.25, "Cast": 0.01}}
-    monkeypatch.setattr(SlowerThanFp32, "_costs", lambda self, engine, *rest: costs[engine])
+    monkeypatch.setattr(SlowerThanFp32, "_costs", lambda self, engine, *rest: (costs[engine], 0.25))
     made = SlowerThanFp32()
-    assert made.note("a", "fp32", FP32, Path("fp32.onnx"), SOURCE) is None
+    assert made.note("a", "fp32", FP32, Path("fp32.onnx"), SOURCE) == (None, {})
     return made
 
 
 def test_a_slower_row_names_both_medians_and_the_operators(judge):
-    note = judge.note("a", "int8", SLOW, ENGINE, SOURCE)
+    note, cells = judge.note("a", "int8", SLOW, ENGINE, SOURCE)
     assert note == Note(
         "slower", "int8 is slower than fp32, 2 ms against 1: it loses 0.99 ms in Sigmoid"
     )
+    assert cells == {"precision_share_time": 0.25}
 
 
 @pytest.mark.parametrize(
@@ -57,11 +68,12 @@ def test_a_slower_row_names_both_medians_and_the_operators(judge):
     ],
 )
 def test_what_is_not_surely_slower_is_not_said(judge, like, precision, found):
-    assert judge.note(like, precision, found, ENGINE, SOURCE) is None
+    assert judge.note(like, precision, found, ENGINE, SOURCE) == (None, {})
 
 
 def test_another_runtime_says_that_it_is_slower_and_no_more(judge):
-    note = judge.note("a", "int8", row(1.9, 2.0, 2.1, "openvino"), ENGINE, SOURCE)
+    note, cells = judge.note("a", "int8", row(1.9, 2.0, 2.1, "openvino"), ENGINE, SOURCE)
+    assert cells == {}
     assert note == Note("slower", "int8 is slower than fp32, 2 ms against 1")
 
 
@@ -70,7 +82,7 @@ def test_operators_that_cannot_be_timed_leave_the_verdict(judge, monkeypatch):
         raise WorkerFailure("killed; free memory", "killed")
 
     monkeypatch.setattr(SlowerThanFp32, "_costs", fail)
-    note = judge.note("a", "int8", SLOW, ENGINE, SOURCE)
+    note, _ = judge.note("a", "int8", SLOW, ENGINE, SOURCE)
     assert str(note).endswith("was not found: killed, free memory")
 
 
@@ -97,6 +109,44 @@ def test_what_is_named_never_exceeds_the_difference():
     named = costliest_operators(int8, fp32, 1.5)  # 4.5 ms lost, of which C gains 2
     assert named == [("A", pytest.approx(1.0)), ("B", pytest.approx(0.5))]
     assert costliest_operators(int8, fp32, 9.0) == [("A", 3.0), ("B", 1.5)]
+
+
+MS = st.floats(1e-3, 1e3)
+
+
+COSTS = st.dictionaries(st.sampled_from("ABCDE"), MS)
+
+
+@given(int8=COSTS, fp32=COSTS, slow=MS, fast=MS)
+def test_the_note_s_parts_never_add_up_to_more_than_its_own_difference(int8, fp32, slow, fast):
+    judge = SlowerThanFp32()
+    costs = {Path("fp32.onnx"): fp32, ENGINE: int8}
+    judge._costs = lambda engine, *rest: (costs[engine], None)
+    judge.note("a", "fp32", row(fast, fast, fast), Path("fp32.onnx"), SOURCE)
+    note, _ = judge.note("a", "int8", row(slow, slow, slow), ENGINE, SOURCE)
+    if note is None:
+        assert slow <= fast
+        return
+    said = re.match(r".*, (\S+) ms against ([^: ]+)(?:: it loses (.*))?$", note.text)
+    assert said is not None, note.text
+    parts = [float(part.split(" ms in ")[0]) for part in (said[3] or "").split(", ") if part]
+    slower, faster = (float(said[k].replace(",", "")) for k in (1, 2))
+    assert sum(parts) <= (slower - faster) * (1 + 1e-9)
+    assert all(part > 0 for part in parts)
+
+
+def test_time_is_shared_out_by_the_type_that_products_compute_in():
+    nodes = [
+        EngineNode(0, "q", "QuantizeLinear"),
+        EngineNode(1, "c", "QLinearConv", ("conv", "relu"), "conv"),
+        EngineNode(2, "d", "Gemm", ("gemm",), "gemm"),
+    ]
+    times = LayerTimes(("q", "c", "d"), (0.5, 1.0, 3.0), 0.0, 4.5, 0.0, 9)
+    types = {"int8": ("conv",), "fp32": ("gemm",)}
+    by_type = time_by_type(nodes, times, types)
+    assert by_type == {"int8": 1.0, "fp32": 3.0}
+    assert precision_share(types, "int8", by_type) == 0.25
+    assert time_by_type(nodes, times, {"unknown": ()}) is None
 
 
 @pytest.mark.parametrize(
