@@ -246,7 +246,7 @@ def torch_outputs(module: torch.nn.Module, images: Images, label: str) -> Images
     outputs = {}
     for batch, array in images.items():
         try:
-            with torch.inference_mode():
+            with _quiet(), torch.inference_mode():
                 output = module(torch.from_numpy(array))
         except Exception as error:
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]

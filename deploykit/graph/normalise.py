@@ -14,6 +14,7 @@ afterwards. Found by running each operator before and after (`tests/graph/test_n
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -21,9 +22,12 @@ from deploykit.errors import InvalidModel
 from deploykit.graph.nodes import (
     all_nodes,
     attribute,
+    attribute_graphs,
+    captured_by,
     graph_inputs,
     graphs_below,
     is_standard,
+    nodes_below,
     opset,
 )
 from deploykit.graph.shapes import skeleton
@@ -36,7 +40,8 @@ _FREE_INITIALISERS = 4
 def declare(model: onnx.ModelProto) -> bool:
     """Declare, in place, what is missing of outputs, and raise a version that forbids what the file does.
 
-    Outputs may lack a type or a shape: extracted graphs do. What inference does not find stays open.
+    Outputs may lack a type or a shape: extracted graphs do. What inference does not find stays open. Nodes without
+    a name get one, by which layers are found again, and all an order that runs.
 
     Returns:
         Whether anything was changed.
@@ -50,7 +55,62 @@ def declare(model: onnx.ModelProto) -> bool:
             changed = True
     if any(_is_open(value) for value in graph.output) and graph_inputs(graph):
         changed |= _declare_outputs(model)
+    changed |= sort_nodes(graph)
+    changed |= name_nodes(model)
     return changed
+
+
+def name_nodes(model: onnx.ModelProto) -> bool:
+    """Name, in place, nodes that have no name by what they make.
+
+    Of a node without one, nobody can tell after a runtime optimised the graph which it was.
+
+    Returns:
+        Whether any was named.
+    """
+    nodes = list(nodes_below(model.graph.node))
+    taken = {node.name for node in nodes}
+    unnamed = [node for node in nodes if not node.name]
+    for node in unnamed:
+        name = next((output for output in node.output if output), node.op_type)
+        if name in taken:
+            name = next(new for n in itertools.count(2) if (new := f"{name}_{n}") not in taken)
+        node.name = name
+        taken.add(name)
+    return bool(unnamed)
+
+
+def sort_nodes(graph: onnx.GraphProto) -> bool:
+    """Bring the nodes of a graph, and of the bodies in it, into an order that runs, in place; runtimes do so too.
+
+    Returns:
+        Whether it was another one. Where there is none, as nodes form a cycle, all stay where they are.
+    """
+    changed = False
+    for node in graph.node:
+        for body in attribute_graphs(node):
+            changed |= sort_nodes(body)
+    made = {name for node in graph.node for name in node.output if name}
+    ready: set[str] = set()
+    waiting, ordered = list(graph.node), []
+    while waiting:
+        left = []
+        for node in waiting:
+            needs = {name for name in (*node.input, *captured_by(node)) if name in made}
+            if needs <= ready:
+                ordered.append(node)
+                ready.update(node.output)
+            else:
+                left.append(node)
+        if len(left) == len(waiting):
+            return changed
+        waiting = left
+    if all(one is other for one, other in zip(ordered, graph.node, strict=True)):
+        return changed
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in ordered]
+    del graph.node[:]
+    graph.node.extend(copies)
+    return True
 
 
 def _is_open(value: onnx.ValueInfoProto) -> bool:
@@ -187,6 +247,7 @@ def _take_graph(model: onnx.ModelProto, converted: onnx.ModelProto) -> None:
     del graph.value_info[:]
     del model.opset_import[:]
     model.opset_import.extend(converted.opset_import)
+    name_nodes(model)
 
 
 #: Since when Resize has coordinate modes, Hardmax takes one axis, and GroupNormalization has values per channel.

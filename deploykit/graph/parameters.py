@@ -18,12 +18,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from deploykit.graph.element_types import FLOATS, ElementType, tensor_bytes
+from deploykit.graph.nodes import attribute
 from deploykit.graph.operators import OPERATORS, Kind, Trait, has
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
 
 #: Operators all of whose inputs hold values; of others the first does, beside shapes, indices, scales and divisors.
 _ALL = frozenset({"Concat", "MatMul", "Gemm", "Einsum"})
+#: What is the same for every image of a batch is spread over it, by sizes that depend on it.
+_SPREAD = frozenset({"Expand", "Tile", "Reshape", "Unsqueeze", "Squeeze", "Transpose", "Identity"})
 #: Results of these are numbers of their own: counts, shapes, norms.
 _NO_VALUES = frozenset({Kind.MAKES, Kind.RANDOM, Kind.REDUCTION})
 #: Fewer whole numbers may be anything.
@@ -58,18 +61,18 @@ def _of_tensor(tensor: onnx.TensorProto) -> Constant:
 
 def _of_node(node: onnx.NodeProto) -> Constant | None:
     """Describe what a Constant node holds."""
-    for attribute in node.attribute:
-        if attribute.name == "value":
-            return _of_tensor(attribute.t)
-        if attribute.name == "sparse_value":
-            values = _of_tensor(attribute.sparse_tensor.values)
-            stored = values.stored_bytes + _of_tensor(attribute.sparse_tensor.indices).stored_bytes
+    for entry in node.attribute:
+        if entry.name == "value":
+            return _of_tensor(entry.t)
+        if entry.name == "sparse_value":
+            values = _of_tensor(entry.sparse_tensor.values)
+            stored = values.stored_bytes + _of_tensor(entry.sparse_tensor.indices).stored_bytes
             return Constant(values.elements, values.element_type, stored)
-        if attribute.name in ("value_float", "value_floats"):
-            elements = 1 if attribute.name == "value_float" else len(attribute.floats)
+        if entry.name in ("value_float", "value_floats"):
+            elements = 1 if entry.name == "value_float" else len(entry.floats)
             return Constant(elements, ElementType.FLOAT, 4 * elements)
-        if attribute.name in ("value_int", "value_ints"):
-            elements = 1 if attribute.name == "value_int" else len(attribute.ints)
+        if entry.name in ("value_int", "value_ints"):
+            elements = 1 if entry.name == "value_int" else len(entry.ints)
             return Constant(elements, ElementType.INT64, 8 * elements)
     return None
 
@@ -123,7 +126,9 @@ class Constants:
                 yield from self._outer.roots(name, factor)
             return
         operator = OPERATORS.get(node.op_type)
-        if operator is None or operator.kind in _NO_VALUES or not self.view.is_fixed(name):
+        if operator is None or operator.kind in _NO_VALUES:
+            return
+        if not self.view.is_fixed(name) and node.op_type not in _SPREAD:
             return
         if node.op_type in ("Mul", "Add", "Sub", "Sum"):
             yield from self._joined([list(self.roots(source, factor)) for source in node.input])
@@ -216,11 +221,40 @@ def parameters_of(node: onnx.NodeProto, constants: Constants) -> Iterator[Root]:
                 if root.real or node.op_type.startswith("QLinear"):
                     yield root
         return
+    if node.op_type == "MatMulNBits":
+        yield from _packed(node, constants)
+        return
+    if node.op_type == "Concat":
+        # A token that each image of a batch is joined with; anchors, padding and the like are no parameters.
+        for name in node.input:
+            for root in constants.roots(name, factor=True) if _is_spread(name, constants) else ():
+                if root.real:
+                    yield root
+        return
     for place in operator.parameters:
         if place < len(node.input) and node.input[place]:
             for root in constants.roots(node.input[place]):
                 if node.op_type != "Gather" or (root.real and root.constant.elements > 1):
                     yield root
+
+
+def _is_spread(name: str, constants: Constants) -> bool:
+    """Whether a tensor is a fixed one that is spread over the batch."""
+    view = constants.view
+    while (node := view.producer(name)) is not None and node.op_type in _SPREAD:
+        if node.op_type in ("Expand", "Tile") and not view.is_fixed(name):
+            return view.is_fixed(node.input[0])
+        name = node.input[0]
+    return False
+
+
+def _packed(node: onnx.NodeProto, constants: Constants) -> Iterator[Root]:
+    """The weight of a MatMulNBits, K by N values packed into bytes, and its bias."""
+    values = int(attribute(node, "K", 0)) * int(attribute(node, "N", 0))
+    for root in constants.roots(node.input[1]):
+        yield replace(root, constant=replace(root.constant, elements=values), real=True)
+    if len(node.input) > 5 and node.input[5]:
+        yield from constants.roots(node.input[5])
 
 
 def _operands(node: onnx.NodeProto, view: GraphView) -> Sequence[int]:

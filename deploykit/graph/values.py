@@ -71,10 +71,16 @@ def make_values(spec: TensorSpec, batch: int, generator: np.random.Generator) ->
     Raises:
         UsageError: its type is not numeric, or its file has changed or does not fit.
     """
+    if spec.dtype in ("string", "object"):
+        raise UsageError(
+            f"input {spec.name!r} takes text, which can't be made up: cut it off, and what reads it, with "
+            "onnx.utils.extract_model"
+        )
     dtype = np.dtype(spec.dtype)
     if dtype.kind not in "fiub":
         raise UsageError(
-            f"input {spec.name!r} is of type {spec.dtype}: only numeric inputs can be made up"
+            f"input {spec.name!r} is of type {spec.dtype}, which numpy and so the runtimes' Python interfaces have "
+            "not: export the model with float32 inputs"
         )
     text = spec.values or default_values(spec.dtype)
     shape = spec.with_batch(batch)
@@ -145,6 +151,15 @@ def values_text(spec: TensorSpec) -> str:
     """What an input is made up of, as people read it: the default of its type where nothing is said."""
     text = spec.values or default_values(spec.dtype)
     return Path(text.rpartition("#")[0]).name if text.startswith(_FILE) else text
+
+
+def doubtful_inputs(inputs: Sequence[TensorSpec]) -> str:
+    """What to try where a network does not run: whole numbers that nobody gave may be sizes or places."""
+    guessed = [s for s in inputs if not s.values and np.dtype(s.dtype).kind in "iu"]
+    if not guessed:
+        return ""
+    names = " and ".join(f"{spec.name} was fed {values_text(spec)}" for spec in guessed[:2])
+    return f"; {names}: give what it takes with --input {guessed[0].name}=FILE.npy, say"
 
 
 def inputs_text(inputs: Sequence[TensorSpec], batch: int) -> str:

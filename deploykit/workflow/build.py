@@ -11,6 +11,7 @@ from deploykit.backends.building import build_engine
 from deploykit.errors import BuildFailed, DeploykitError, DriftFailed, MissingDependency, UsageError
 from deploykit.graph.precision import find_recipe
 from deploykit.graph.precision import precisions as recipes
+from deploykit.graph.values import doubtful_inputs
 from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason
 from deploykit.store import Store
 from deploykit.workflow.choices import CalibrationChoice
@@ -142,6 +143,7 @@ def check_finite(engine: Engine, model: OnnxModel, backend: BackendBase, data: s
         reason = " ".join(str(error).split())[:200]
         raise BuildFailed(
             f"{model.spec.label} {model.precision}: {backend.name} built the engine but can't run it: {reason}"
+            + doubtful_inputs(model.inputs)
         ) from error
     advice = (
         "train or export it again"

@@ -35,7 +35,7 @@ def create_from_factory(spec: ModelSpec) -> nn.Module:
         torch.manual_seed(spec.seed)
         try:
             module = factory(**keywords)
-        except Exception as error:  # the user's code may raise anything
+        except (Exception, SystemExit) as error:  # the user's code may raise anything
             raise UsageError(
                 f"{spec.name} raised {_line(error)}: try it in Python first"
             ) from error
@@ -105,7 +105,7 @@ def load_factory(
                 f"no module {module_name!r} to import {name} from: run in its folder, or install it"
             ) from error
         raise UsageError(f"importing {module_name!r} raised {_line(error)}: install it") from error
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise UsageError(f"importing {module_name!r} raised {_line(error)}: mend it") from error
     finally:
         if added and here in sys.path:

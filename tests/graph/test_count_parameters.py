@@ -157,3 +157,44 @@ def test_gates_that_pytorch_puts_in_order_are_parameters_of_the_lstm() -> None:
     nodes.append(node("LSTM", ["t", "Wu", "Ru"], ["y"], hidden_size=8))
     counts = count_graph(make_model(nodes, weights, shape=("batch", 5, 6)))
     assert (counts.parameters, counts.macs) == (32 * 14, 5 * 32 * 14)
+
+
+def test_a_weight_of_four_bits_counts_as_what_it_packs() -> None:
+    packed = node(
+        "MatMulNBits",
+        ["x", "w", "s"],
+        ["y"],
+        domain="com.microsoft",
+        K=32,
+        N=16,
+        bits=4,
+        block_size=32,
+    )
+    weights = [array("w", np.zeros((16, 1, 16)), np.uint8), tensor("s", 16)]
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    counts = count_graph(make_model([packed], weights, shape=("batch", 5, 32), opsets=opsets))
+    assert (counts.parameters, counts.macs) == (32 * 16, 5 * 32 * 16)
+
+
+SPREAD = [node("Shape", ["x"], ["b"], end=1), node("Concat", ["b", "rest"], ["to"], axis=0)]
+TOKENS = {
+    "a class token": ([node("Concat", ["t", "x"], ["y"], axis=1)], 4),
+    "queries": ([node("Add", ["t", "x"], ["y"])], 4),
+    "a product of queries": ([node("MatMul", ["t", "w"], ["y"])], 4 + 12),
+}
+
+
+@pytest.mark.parametrize("name", TOKENS)
+@pytest.mark.parametrize("value", [0.0, 0.25])
+def test_what_each_image_of_a_batch_is_joined_with_is_a_parameter(name: str, value: float) -> None:
+    nodes, parameters = TOKENS[name]
+    token = array("token", np.full((1, 1, 4), value))
+    weights = [token, array("rest", [1, 4], np.int64), tensor("w", 4, 3)]
+    nodes = [*SPREAD, node("Expand", ["token", "to"], ["t"]), *nodes]
+    counts = count_graph(make_model(nodes, weights, shape=("batch", 5, 4)))
+    assert counts.parameters == parameters
+
+
+def test_what_stands_in_a_file_beside_each_image_is_none() -> None:
+    padding = [node("Concat", ["x", "p"], ["y"], axis=1)]
+    assert count_graph(make_model(padding, [tensor("p", 1, 2, 8, 8)])).parameters == 0

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.errors import InvalidModel
-from deploykit.graph.normalise import inline_functions, raise_opset
+from deploykit.graph.normalise import declare, inline_functions, name_nodes, raise_opset, sort_nodes
 
 X = np.random.default_rng(0).standard_normal((2, 4, 6, 6)).astype(np.float32)
 
@@ -175,3 +175,71 @@ def test_a_function_of_another_opset_that_cant_be_raised_is_refused_in_one_line(
     with pytest.raises(InvalidModel, match="without functions") as error:
         inline_functions(with_functions(opset=13))
     assert "\n" not in str(error.value)
+
+
+def chain(*names: str, reverse: bool = False) -> onnx.ModelProto:
+    """Nodes of these names behind each other, each adding "x" once more."""
+    nodes = [
+        helper.make_node("Add", [f"t{place}" if place else "x", "x"], [f"t{place + 1}"], name=name)
+        for place, name in enumerate(names)
+    ]
+    graph = helper.make_graph(
+        nodes[::-1] if reverse else nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4, 6, 6])],
+        [helper.make_tensor_value_info(f"t{len(names)}", TensorProto.FLOAT, ["N", 4, 6, 6])],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_nodes_without_a_name_get_that_of_what_they_make() -> None:
+    model = chain("n", "", "m", "t5", "", "t2")
+    assert declare(model)
+    assert [node.name for node in model.graph.node] == ["n", "t2_2", "m", "t5", "t5_2", "t2"]
+    assert not declare(model)
+    assert np.allclose(run(model), 7 * X)
+
+
+def test_names_within_bodies_are_told_apart_from_those_around_them() -> None:
+    body = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["z"])],
+        "b",
+        [],
+        [helper.make_tensor_value_info("z", TensorProto.FLOAT, ["N", 4, 6, 6])],
+    )
+    model = chain("z")
+    node = helper.make_node("If", ["c"], ["y"], then_branch=body, else_branch=body)
+    model.graph.node.append(node)
+    assert name_nodes(model)
+    first, branch = model.graph.node
+    inner = [entry.g.node[0].name for entry in branch.attribute]
+    assert [first.name, branch.name, *inner] == ["z", "y", "z_2", "z_3"]
+
+
+def test_nodes_out_of_order_are_put_into_one_that_runs() -> None:
+    model = chain("a", "b", "c", reverse=True)
+    assert sort_nodes(model.graph)
+    assert [node.name for node in model.graph.node] == ["a", "b", "c"]
+    assert not sort_nodes(model.graph)
+    assert np.allclose(run(model), 4 * X)
+
+
+def test_what_a_body_reads_comes_before_it() -> None:
+    body = helper.make_graph(
+        [helper.make_node("Relu", ["t1"], ["z"])],
+        "b",
+        [],
+        [helper.make_tensor_value_info("z", TensorProto.FLOAT, ["N", 4, 6, 6])],
+    )
+    model = chain("a")
+    condition = helper.make_node("If", ["c"], ["y"], name="if", then_branch=body, else_branch=body)
+    model.graph.node.insert(0, condition)
+    assert sort_nodes(model.graph)
+    assert [node.name for node in model.graph.node] == ["a", "if"]
+
+
+def test_a_cycle_is_left_for_the_checker_to_refuse() -> None:
+    model = chain("a", "b")
+    model.graph.node[0].input[1] = "t2"
+    assert not sort_nodes(model.graph)
+    assert [node.name for node in model.graph.node] == ["a", "b"]

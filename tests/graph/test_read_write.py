@@ -71,7 +71,7 @@ def test_a_model_survives_saving_and_reading(convolution: onnx.ModelProto, tmp_p
 
 def test_metadata_and_functions_are_written_as_protobuf_would(tmp_path: Path) -> None:
     model = make_model(
-        [helper.make_node("Twice", ["x"], ["y"], domain="own")],
+        [helper.make_node("Twice", ["x"], ["y"], "twice", domain="own")],
         opsets=[helper.make_opsetid("", 20), helper.make_opsetid("own", 1)],
         functions=[
             helper.make_function(

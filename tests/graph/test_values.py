@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 
 from deploykit.errors import UsageError
-from deploykit.graph.values import check_values, inputs_text, make_values, parse_values
+from deploykit.graph.values import (
+    check_values,
+    doubtful_inputs,
+    inputs_text,
+    make_values,
+    parse_values,
+)
 from deploykit.spec import TensorSpec
 
 
@@ -63,6 +70,25 @@ def test_a_file_of_another_shape_is_refused(tmp_path):
 def test_numbers_beyond_the_type_are_refused():
     with pytest.raises(UsageError, match="uint8 holds whole numbers from 0 to 255"):
         check_values(TensorSpec("x", ("n",), "uint8", values="constant(300)"))
+
+
+def test_types_that_nobody_can_make_up_are_refused():
+    generator = np.random.default_rng(0)
+    for dtype in ("string", "object"):
+        with pytest.raises(UsageError, match="takes text, which can't be made up"):
+            make_values(TensorSpec("s", ("n",), dtype), 1, generator)
+    assert onnx.TensorProto.BFLOAT16  # importing it brings the type to numpy
+    with pytest.raises(UsageError, match="export the model with float32 inputs"):
+        make_values(TensorSpec("s", ("n",), "bfloat16"), 1, generator)
+
+
+def test_whole_numbers_that_nobody_gave_are_named_where_a_network_does_not_run():
+    specs = (TensorSpec("x", ("N", 8), "float32"), TensorSpec("size", (4,), "int64"))
+    assert "size was fed range(0,1): give what it takes with --input size=" in doubtful_inputs(
+        specs
+    )
+    given = (TensorSpec("size", (4,), "int64", values="constant(8)"),)
+    assert doubtful_inputs((specs[0], *given)) == ""
 
 
 def test_a_row_says_what_each_input_is_fed():

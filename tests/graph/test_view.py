@@ -122,6 +122,20 @@ def test_types_and_shapes(branching: onnx.ModelProto) -> None:
     assert GraphView(symbolic, dims={"h": 4, "w": 6}).shape("y") == (1, 3, 4, 6)
 
 
+@pytest.mark.parametrize("opset", [18, 21])
+def test_the_type_behind_a_group_normalization_is_known(opset: int) -> None:
+    nodes = [
+        helper.make_node("GroupNormalization", ["x", "s", "b"], ["n"], num_groups=1),
+        helper.make_node("Relu", ["n"], ["r"]),
+        helper.make_node("Relu", ["r"], ["y"]),
+    ]
+    values = 1 if opset == 18 else 3
+    weights = [tensor("s", values), tensor("b", values)]
+    view = GraphView(make_model(nodes, weights, opsets=[helper.make_opsetid("", opset)]))
+    assert view.types["n"] == view.types["r"] == TensorProto.FLOAT
+    assert view.shape("r") == (1, 3, 8, 8)
+
+
 def test_functions_are_written_out_only_when_there_are_some(branching: onnx.ModelProto) -> None:
     assert GraphView(branching).expanded.model is branching
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid("own", 1)]

@@ -27,6 +27,10 @@ def raising() -> nn.Module:
     raise ValueError("no luck\ntoday")
 
 
+def leaving() -> nn.Module:
+    raise SystemExit(3)
+
+
 def nothing() -> None:
     return None
 

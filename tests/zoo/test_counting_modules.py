@@ -96,9 +96,22 @@ class OwnTensor(nn.Module):
         return self.linear(x + torch.arange(4))
 
 
+class Picked(nn.Module):
+    """Channels picked by an index, edges mirrored."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("order", torch.tensor([2, 1, 0]))
+        self.conv = nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x[:, self.order])
+
+
 @pytest.mark.parametrize(
     ("module", "shape", "parameters", "macs"),
     [
+        (Picked(), (3, 8, 8), 112, 64 * 108),
         (nn.Sequential(nn.Flatten(), nn.LazyLinear(32)), (3, 4, 4), 48 * 32 + 32, 48 * 32),
         (nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d()), (3, 8, 8), 120, 36 * 108),
         (nn.Conv2d(3, 4, 3).half(), (3, 8, 8), 112, 36 * 108),
@@ -107,7 +120,16 @@ class OwnTensor(nn.Module):
         (OwnTensor(), (4,), 20, 16),
         (nn.TransformerEncoderLayer(16, 4, 32, batch_first=True), (6, 16), 2224, 13440),
     ],
-    ids=["lazy linear", "lazy convolution", "half", "double", "branches", "own tensor", "encoder"],
+    ids=[
+        "picked",
+        "lazy linear",
+        "lazy convolution",
+        "half",
+        "double",
+        "branches",
+        "own tensor",
+        "encoder",
+    ],
 )
 def test_modules_of_any_type_and_state_are_counted(
     module: nn.Module, shape: tuple[int, int, int], parameters: int, macs: int

@@ -61,6 +61,7 @@ def test_weights_of_a_file_are_loaded(tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("factory_models:raising", "raised ValueError: no luck"),
+        ("factory_models:leaving", "raised SystemExit: 3"),
         ("factory_models:nothing", "returned None: it must return a torch.nn.Module"),
         ("factory_models:number", "an object of class int"),
         ("factory_models:missing", "has no 'missing'"),
