@@ -10,8 +10,12 @@ import ast
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from deploykit.lazy import ir
+
+#: Operators that bring a weight into another form, its values unchanged.
+_REARRANGING = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Cast", "Identity"})
 
 #: The only metadata that stays on each node: the modules that it lies in, outermost first.
 SCOPES_KEY = "pkg.torch.onnx.name_scopes"
@@ -40,6 +44,7 @@ def simplify(model: ir.Model) -> None:
         rules.fuse_pad_into_conv_rule,
     ]
     own = set(model.graph.initializers)
+    share_work_on_weights(model)
     # What one round removes lets the next fold more; two are enough for networks of convolutions.
     for _ in range(2):
         optimizer.fold_constants_ir(model)
@@ -51,6 +56,35 @@ def simplify(model: ir.Model) -> None:
     passes.RemoveUnusedNodesPass()(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     passes.OutputFixPass()(model)
+
+
+def share_work_on_weights(model: ir.Model) -> None:
+    """Let nodes that do the same with the same weights be one, in place.
+
+    A recurrent layer that is written out step by step transposes its weight in each, and folding would leave as many
+    copies of the weight. Weights that are merely equal, as those of copied layers are, stay apart.
+    """
+    fixed = {id(value) for value in model.graph.initializers.values()}
+    made: dict[tuple[Any, ...], ir.Node] = {}
+    for node in list(model.graph):
+        values = [value for value in node.inputs if value is not None]
+        if not values or not all(id(value) in fixed for value in values):
+            continue
+        if node.op_type not in _REARRANGING:
+            continue
+        key = (
+            node.op_type,
+            node.domain,
+            tuple(id(value) for value in node.inputs),
+            tuple(sorted((name, str(entry.value)) for name, entry in node.attributes.items())),
+        )
+        first = made.setdefault(key, node)
+        if first is not node:
+            for one, other in zip(node.outputs, first.outputs, strict=True):
+                ir.convenience.replace_all_uses_with(one, other)
+            model.graph.remove(node, safe=True)
+        else:
+            fixed.update(id(output) for output in node.outputs)
 
 
 def _constant(value: ir.Value | None) -> list[float] | None:

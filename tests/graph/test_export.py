@@ -151,6 +151,21 @@ def test_counts_equal_the_modules(exported: OnnxModel) -> None:
     assert counts.uncounted == {}
 
 
+def test_a_weight_that_every_step_reads_is_stored_once(tmp_path: Path) -> None:
+    class Steps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.same, self.last = nn.RNN(8, 6), nn.Linear(6, 6), nn.Linear(6, 6)
+            self.last.load_state_dict(self.same.state_dict())  # equal, but of its own
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(self.same(self.rnn(x.transpose(0, 1))[0]).mean(0))
+
+    module = Steps()
+    made = export_module(module, (4, 8), tmp_path / "steps.onnx", ModelSpec("steps"))
+    assert count_graph(made).parameters == sum(p.numel() for p in module.parameters())
+
+
 def test_a_bias_of_zeros_that_the_module_has_stays(tmp_path: Path) -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
     nn.init.zeros_(module[0].bias)
