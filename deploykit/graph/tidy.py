@@ -61,8 +61,8 @@ def simplify(model: ir.Model) -> None:
 def share_work_on_weights(model: ir.Model) -> None:
     """Let nodes that do the same with the same weights be one, in place.
 
-    A recurrent layer that is written out step by step transposes its weight in each, and folding would leave as many
-    copies of the weight. Weights that are merely equal, as those of copied layers are, stay apart.
+    A recurrent layer that is written out step by step transposes its weight in each, and folding would leave as
+    many copies of it. Weights that are merely equal, as those of copied layers are, stay apart.
     """
     fixed = {id(value) for value in model.graph.initializers.values()}
     made: dict[tuple[Any, ...], ir.Node] = {}
