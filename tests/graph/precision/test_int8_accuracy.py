@@ -28,6 +28,12 @@ HARD_SWISH = (
 )  # fmt: skip
 
 
+HARD_SWISH_OF_C = (
+    N("Add", ["c", "three"], ["a"]), N("Clip", ["a", "zero", "six"], ["k"]), N("Mul", ["c", "k"], ["m"]),
+    N("Div", ["m", "six"], ["h"]),
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("nodes", "low", "high"),
     [
@@ -66,6 +72,41 @@ def test_a_convolution_before_a_hard_swish_has_finer_steps(tmp_path: Path) -> No
     assert high > 10
     x = data((3, 16, 16))
     assert snr_db(run(model, x), run(made.path, x)) > 35
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        HARD_SWISH_OF_C,
+        (N("Add", ["three", "c"], ["a"]), N("Clip", ["a", "zero", "six"], ["k"]),
+         N("Div", ["k", "six"], ["g"]), N("Mul", ["g", "c"], ["h"])),
+        (N("HardSigmoid", ["c"], ["g"], alpha=1 / 6, beta=0.5), N("Mul", ["c", "g"], ["h"])),
+    ],
+)  # fmt: skip
+def test_a_hard_swish_written_out_is_one_operator(
+    nodes: tuple[onnx.NodeProto, ...], tmp_path: Path
+) -> None:
+    model = graph(
+        [N("Conv", ["x", "w"], ["c"]), *nodes, N("Conv", ["h", "u"], ["y"])], IMAGE,
+        {"w": 3 * random(8, 3, 3, 3), "u": random(4, 8, 1, 1)} | ONE,
+    )  # fmt: skip
+    made = quantised(model, tmp_path)
+    proto = onnx.load(made.path)
+    found = [n.op_type for n in proto.graph.node if not n.op_type.endswith("Linear")]
+    assert found == ["Conv", "HardSwish", "Conv"]
+    x = data((3, 16, 16))
+    assert snr_db(run(model, x), run(made.path, x)) > 35
+
+
+def test_what_only_looks_like_a_hard_swish_stays(tmp_path: Path) -> None:
+    other = {"three": np.float32(2.5), "zero": np.float32(0), "six": np.float32(6)}
+    nodes = [
+        N("Conv", ["x", "w"], ["c"]), *HARD_SWISH_OF_C, N("Constant", [], ["two"], value_float=2.0),
+        N("Mul", ["h", "two"], ["t"]), N("Conv", ["t", "u"], ["y"]),
+    ]  # fmt: skip
+    model = graph(nodes, IMAGE, {"w": random(8, 3, 3, 3), "u": random(4, 8, 1, 1)} | other)
+    kinds = {n.op_type for n in onnx.load(quantised(model, tmp_path).path).graph.node}
+    assert "HardSwish" not in kinds
 
 
 def biased() -> onnx.ModelProto:

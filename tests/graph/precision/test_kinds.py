@@ -111,7 +111,8 @@ KINDS: dict[str, onnx.ModelProto] = {
     ),
     "an RMS norm of large values": between(
         N("Mul", ["c", "h"], ["l"]), N("Mul", ["l", "l"], ["q"]),
-        N("ReduceMean", ["q"], ["n"], axes=[1], keepdims=1), N("Add", ["n", "eps"], ["e"]), N("Sqrt", ["e"], ["r"]), N("Div", ["l", "r"], ["d"]),
+        N("ReduceMean", ["q"], ["n"], axes=[1], keepdims=1),
+        N("Add", ["n", "eps"], ["e"]), N("Sqrt", ["e"], ["r"]), N("Div", ["l", "r"], ["d"]),
         eps=np.float32(1e-12), h=np.float32(300),
     ),
     "GELU and SiLU": between(
