@@ -224,3 +224,28 @@ def test_values_cannot_be_changed():
     for value in (ModelSpec("a"), BuildOptions(), Reason("a", "b")):
         with pytest.raises(AttributeError):
             value.name = "b"
+
+
+def test_profile_takes_a_metric_and_the_output_with_scores(monkeypatch):
+    from deploykit.workflow import api
+
+    seen = []
+
+    class Noted:
+        def __init__(self, store, options):
+            seen.append(options)
+
+        def rows(self, wanted):
+            return []
+
+    monkeypatch.setattr(api, "Profiler", Noted)
+    deploykit.profile("lenet5", data="digits", metric="math:fsum", scores="logits")
+    assert (seen[0].metric, seen[0].scores, seen[0].calibration.judged) == (
+        "math:fsum",
+        "logits",
+        True,
+    )
+    with pytest.raises(UsageError, match="metric needs data"):
+        deploykit.profile("lenet5", metric="math:fsum")
+    with pytest.raises(UsageError, match="no function"):
+        deploykit.profile("lenet5", data="digits", metric="nothing")

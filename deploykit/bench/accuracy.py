@@ -115,8 +115,13 @@ def evaluate(
         else:
             spec, _ = image_input(session.inputs)
             feeds = {spec.name: as_input(spec, images)}
+        before = judge.taken
         for outputs in run_in_batches(session, feeds, batch):
             judge.take(outputs[first])
+        if judge.taken - before != len(labels):
+            raise NoScores(
+                f"output {first!r} has {judge.taken - before} rows for {len(labels)} images, not one for each"
+            )
         judge.labels.append(labels)
     judge.settle()
     if not judge.predictions:
@@ -139,6 +144,7 @@ class _Judge:
         self.output = output
         self.waiting: list[NDArray[Any]] = []
         self.waiting_values = 0
+        self.taken = 0
         self.predictions: list[NDArray[Any]] = []
         self.best5: list[NDArray[Any]] = []
         self.labels: list[NDArray[Any]] = []
@@ -150,6 +156,7 @@ class _Judge:
                 f"output {self.output!r} is {list(scores.shape)}, not one row of class scores per image"
             )
         self.waiting.append(scores)
+        self.taken += len(scores)
         self.waiting_values += scores.size
         if self.waiting_values > SCORES_AT_ONCE:
             self.settle()
@@ -283,6 +290,10 @@ def _graph_top1(request: GraphRequest) -> float:
         dataset = open_dataset(request.dataset)
         dataset.require_classes(len(dataset.classes))
         output = find_scores(session.outputs, len(dataset.classes))
+        if output is None:
+            raise NoScores(
+                "which output holds the class scores can't be told: judge layers by --min-snr-db instead"
+            )
         batches = feeds_of(dataset.parts[request.part], session.inputs, GRAPH_BATCH)
         return evaluate(session, batches, GRAPH_BATCH, output).top1
 

@@ -169,11 +169,14 @@ def may_have_scores(outputs: Sequence[TensorSpec]) -> bool:
 def find_scores(
     outputs: Sequence[TensorSpec], classes: int, named: str | None = None
 ) -> str | None:
-    """The name of the output that holds class scores; None where none does.
+    """The name of the output that holds class scores; None where none does, or where it can't be told.
+
+    Of several outputs it is the only one that is one row of as many values as there are classes: boxes, too, are
+    rows.
 
     Args:
         outputs: of the network.
-        classes: how many the data has: an output with fewer columns can't be meant where another can.
+        classes: how many the data has.
         named: the user's choice.
 
     Raises:
@@ -185,8 +188,6 @@ def find_scores(
             raise UsageError(f"--scores {named}: there is no such output, but {', '.join(names)}")
         return named
     candidates = [spec for spec in outputs if may_be_scores(spec)]
-    for spec in candidates:
-        width = spec.shape[1] if spec.shape else None
-        if not isinstance(width, int) or width >= classes:
-            return spec.name
-    return candidates[0].name if candidates else None
+    if len(outputs) > 1:
+        candidates = [s for s in candidates if len(s.shape) == 2 and s.shape[1] == classes]
+    return candidates[0].name if len(candidates) == 1 else None

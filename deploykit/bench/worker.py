@@ -13,7 +13,7 @@ from deploykit.bench import columns, metric
 from deploykit.bench.accuracy import NoScores, agreement, evaluate
 from deploykit.bench.channel import serve
 from deploykit.bench.conditions import HostMemory
-from deploykit.bench.feeds import check_batch, find_scores, synthetic
+from deploykit.bench.feeds import check_batch, find_scores, may_be_scores, synthetic
 from deploykit.bench.gpu import GpuWatch
 from deploykit.bench.output_drift import compare
 from deploykit.bench.reference import read_reference, write_npz
@@ -226,7 +226,11 @@ def _class_accuracy(
     reason = dataset.unjudged or _no_classifier(loaded.sessions[0].outputs, output, dataset)
     if not reason and output is not None:
         try:
-            return _top1(loaded, wanted, dataset, output, details)
+            cells, notes = _top1(loaded, wanted, dataset, output, details)
+            if len(loaded.sessions[0].outputs) > 1:
+                said = f"top1 is of output {output!r}"
+                notes = [*notes, Note("data", said, "--scores OUTPUT for another")]
+            return cells, notes
         except NoScores as error:
             reason = str(error)
     text = f"top1 is blank: {reason.replace('; ', ', ')}"
@@ -242,6 +246,9 @@ def _no_classifier(outputs: Sequence[TensorSpec], output: str | None, dataset: D
     spec = next((spec for spec in outputs if spec.name == output), None)
     if spec is None:
         shapes = ", ".join(f"{one.name!r} {list(one.shape)}" for one in outputs)
+        if any(map(may_be_scores, outputs)):
+            wanted = len(dataset.classes)
+            return f"which output holds the scores of {wanted} classes can't be told ({shapes})"
         return f"no output is one row of class scores per image ({shapes})"
     classes = spec.shape[-1] if len(spec.shape) == 2 else None
     if not isinstance(classes, int):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import zoo
+from deploykit.bench.metric import load_metric
 from deploykit.bench.scenario import Policy, Scenario
 from deploykit.claims import evaluate_claims
 from deploykit.claims.verdict import verdict_rows
@@ -178,21 +179,35 @@ def profile(
     quick: bool = False,
     data: str | None = None,
     synthetic_calibration: bool = False,
+    scores: str | None = None,
+    metric: str | None = None,
     store: Store | None = None,
 ) -> pd.DataFrame:
     """Measure networks: one row per configuration, in the columns of `deploykit.columns`.
 
     Networks with multipliers or weights are given as `ModelSpec`. A configuration that fails is a row with
-    its reason.
+    its reason. `scores` names the output that holds class scores, `metric` is "module:function", a measure of your
+    own of outputs and labels of `data` (see `deploykit.bench.metric`).
+
+    Raises:
+        UsageError: `metric` without `data`, or no such function.
     """
+    if metric is not None:
+        if data is None:
+            raise UsageError("metric needs data with a test part: give data=...")
+        load_metric(metric)
     options = ProfileOptions(
         precisions=precisions,
         backends=backends,
         batches=batches,
         scenarios=(Scenario(threads),),
         policy=Policy.quick() if quick else Policy(),
-        calibration=CalibrationChoice(data, synthetic=synthetic_calibration),
+        calibration=CalibrationChoice(
+            data, synthetic=synthetic_calibration, judged=metric is not None
+        ),
         data=data,
+        scores=scores,
+        metric=metric,
     )
     check_choice(options.calibration)
     wanted = enumerate_configurations(_sources(models, Variants()), options)

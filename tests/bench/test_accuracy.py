@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from deploykit.bench.accuracy import agreement, ahead, evaluate, overlapped
+from deploykit.bench.feeds import find_scores
 from deploykit.errors import DriftFailed, UsageError
 from deploykit.spec import TensorSpec
 from deploykit.stats import wilson_interval
@@ -78,6 +79,36 @@ def test_an_output_that_is_no_row_of_scores_is_refused():
 
     with pytest.raises(UsageError, match="not one row of class scores"):
         evaluate(Map(6), batches(np.eye(6), range(6), 6), 6)
+
+
+def test_rows_that_are_not_one_for_each_image_are_refused():
+    class Boxes(Table):
+        def run(self, feeds):
+            return {"logits": np.zeros((7, 6), np.float32)}
+
+    with pytest.raises(UsageError, match="has 7 rows for 6 images, not one for each"):
+        evaluate(Boxes(6), batches(np.eye(6), range(6), 6), 6)
+
+
+BOXES, SCORES = TensorSpec("boxes", ("n", 4), "float32"), TensorSpec("scores", ("n", 3), "float32")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "classes", "found"),
+    [
+        ([SCORES], 3, "scores"),
+        ([SCORES], 2, "scores"),  # a network's only output may know more classes than the data has
+        ([BOXES, SCORES], 3, "scores"),
+        ([BOXES, SCORES], 2, None),
+        ([TensorSpec("rows", ("n", None), "float32"), BOXES], 3, None),
+        ([SCORES, TensorSpec("other", ("n", 3), "float32")], 3, None),
+        ([TensorSpec("mask", ("n", 3, 8, 8), "float32")], 3, None),
+    ],
+)
+def test_class_scores_are_not_guessed_among_several_outputs(outputs, classes, found):
+    assert find_scores(outputs, classes) == found
+    for spec in outputs:
+        assert find_scores(outputs, classes, spec.name) == spec.name
 
 
 def test_agreement_counts_the_images_on_which_only_one_is_right():

@@ -70,3 +70,43 @@ def test_the_example_of_the_readme_measures_two_inputs_and_masks(run, tmp_path, 
         assert (row["metric"], row["test_images"], row["top1"]) == ("iou:each", "10", "")
         assert "top1 is blank: labels of own.npz are uint8 30 x 8 x 8" in row["reason"]
     assert int8["calibration"] == "minmax, 20 images of npz:own.npz"
+
+
+def detector(path: Path, boxes: int) -> None:
+    """Rows of `boxes` values, and of three, for each image."""
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "wb"], ["boxes"], name="boxes"),
+        helper.make_node("Gemm", ["flat", "ws"], ["classes"], name="classes"),
+    ]
+    value = helper.make_tensor_value_info
+    weights = {"wb": RANDOM.normal(size=(192, boxes)), "ws": RANDOM.normal(size=(192, 3))}
+    graph = helper.make_graph(
+        nodes,
+        "detector",
+        [value("image", TensorProto.FLOAT, ["N", 3, 8, 8])],
+        [
+            value("boxes", TensorProto.FLOAT, ["N", boxes]),
+            value("classes", TensorProto.FLOAT, ["N", 3]),
+        ],
+        [numpy_helper.from_array(w.astype(np.float32), name) for name, w in weights.items()],
+    )
+    opset = [helper.make_opsetid("", 13)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+
+
+def test_boxes_are_not_taken_for_scores_and_the_row_names_the_output(run, tmp_path):
+    labels = np.arange(30) % 3
+    np.savez(tmp_path / "own.npz", images=IMAGES, labels=labels, split=np.arange(30) % 2 + 1)
+    detector(tmp_path / "four.onnx", 4)
+    detector(tmp_path / "three.onnx", 3)
+    options = ("--data", "npz:own.npz", "--quick", "--no-roofline", "-q", "--csv", "r.csv")
+    ended = run("profile", "four.onnx", "three.onnx", *options)
+    assert ended.code == 0, ended.err
+    with (tmp_path / "r.csv").open() as file:
+        four, three = csv.DictReader(file)
+    assert four["top1"]
+    assert "top1 is of output 'classes'" in four["reason"]
+    assert three["top1"] == ""
+    assert "which output holds the scores of 3 classes can't be told" in three["reason"]
+    assert "--scores OUTPUT" in three["reason"]
