@@ -26,6 +26,8 @@ from collections.abc import Iterable
 from deploykit.text import printable
 
 EXIT_INTERRUPTED = 130
+#: Environment variable that asks for the traceback of an error that nobody foresaw.
+TRACEBACK = "DEPLOYKIT_TRACEBACK"
 
 
 class DeploykitError(Exception):
@@ -98,6 +100,14 @@ class PrecisionMismatch(BuildFailed):
 
 class DriftFailed(BuildFailed):
     """Weights or outputs of a graph or engine are not finite, or too far from the reference."""
+
+
+def unforeseen(error: Exception) -> str:
+    """What is said of an error that nobody foresaw, as the end of a sentence."""
+    return (
+        f"met a fault of deploykit or of a package below it: {type(error).__name__}: {one_line(error, 200)}; "
+        f"report it with what {TRACEBACK}=1 prints"
+    )
 
 
 def one_line(error: object, limit: int = 300) -> str:

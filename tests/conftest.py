@@ -16,6 +16,7 @@ from cuda_double.libraries import replace_libraries
 from hypothesis import settings
 
 from deploykit import env
+from deploykit.bench import contain
 from deploykit.cuda import devices
 from deploykit.store import Store
 
@@ -52,6 +53,13 @@ def light_squeezenet() -> Path:
 def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store that keeps what one test made for the next, so that a network is exported once."""
     return Store(tmp_path_factory.mktemp("shared") / "engines")
+
+
+@pytest.fixture
+def in_place() -> Iterator[None]:
+    """Convert and build in this process, for tests that put something into its modules."""
+    with contain.in_place():
+        yield
 
 
 @pytest.fixture

@@ -191,13 +191,61 @@ def _options_of(model: OnnxModel, backend: BackendBase, options: BuildOptions) -
     return options.restricted_to(names)
 
 
+def make_engine(
+    model: OnnxModel,
+    backend: BackendBase,
+    options: BuildOptions,
+    caches: Path,
+    path: Path,
+    notes: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Build the engine of `model` at `path`, read back what it computes in, and return the facts of its manifest.
+
+    Raises:
+        MissingDependency, BuildFailed, PrecisionMismatch: as `build_engine`.
+    """
+    reason = backend.available()
+    if reason is not None:
+        raise MissingDependency(str(reason))
+    backend.caches = caches
+    start_s = time.perf_counter()
+    facts = dict(backend.build(model, _options_of(model, backend, options), path))
+    build_s = time.perf_counter() - start_s
+    types = facts["compute_types"]
+    graph = GraphView(onnx.load(str(model.path), load_external_data=False))
+    left = left_over(model, backend, types, compute_types(graph))
+    return {
+        "calibration": None,
+        "onnx_bytes": files_bytes(graph.model, model.path),
+        **notes,
+        **facts,
+        "build_s": round(build_s, 3),
+        "precision_actual": precision_of_types(types),
+        "left": left,
+        "compute_macs": macs_by_type(types, product_macs(graph)),
+        "emulated": precision_of_types(types) != model.precision
+        and precision_of_types(types) == backend.emulated.get(model.precision),
+        "onnx_file": model.path.name,
+        "model": {
+            "name": model.spec.name,
+            "alpha": model.spec.alpha,
+            "rho": str(model.spec.rho),
+            "weights": model.spec.weights,
+            "label": model.spec.label,
+        },
+        "recipe": dict(model.recipe),
+        "inputs": codec.to_values(model.inputs),
+        "outputs": codec.to_values(model.outputs),
+    }
+
+
 def build_engine(
     model: OnnxModel,
     backend: BackendBase,
     options: BuildOptions,
     store: Store,
     notes: Mapping[str, Any] | None = None,
-    check: Callable[[Engine], None] = lambda engine: None,
+    make: Callable[[Path], Mapping[str, Any]] | None = None,
     *,
     strict: bool = False,
 ) -> tuple[Engine, bool]:
@@ -209,7 +257,8 @@ def build_engine(
         options: that shape the engine.
         store: that keeps it.
         notes: further facts for the manifest, which do not shape the engine.
-        check: is given what was built before it is stored; what it raises, the caller gets.
+        make: builds the engine at a path and gives the facts of its manifest, `notes` among them; None is
+            `make_engine`, in this process.
         strict: refuse an engine of which a part computes in a wider type than was asked for, though nothing kept
             it; without, those nodes are listed under `left` in the manifest.
 
@@ -224,43 +273,9 @@ def build_engine(
     label = f"{model.spec.label.replace(':', '.')}-{model.precision}-{backend.name}"
     fields = engine_fields(model, backend, options)
 
-    def make(path: Path) -> Mapping[str, Any]:
-        reason = backend.available()
-        if reason is not None:
-            raise MissingDependency(str(reason))
-        backend.caches = store.root
-        start_s = time.perf_counter()
-        facts = dict(backend.build(model, _options_of(model, backend, options), path))
-        build_s = time.perf_counter() - start_s
-        types = facts["compute_types"]
-        graph = GraphView(onnx.load(str(model.path), load_external_data=False))
-        left = left_over(model, backend, types, compute_types(graph))
-        manifest = {
-            "calibration": None,
-            "onnx_bytes": files_bytes(graph.model, model.path),
-            **(notes or {}),
-            **facts,
-            "build_s": round(build_s, 3),
-            "precision_actual": precision_of_types(types),
-            "left": left,
-            "compute_macs": macs_by_type(types, product_macs(graph)),
-            "emulated": precision_of_types(types) != model.precision
-            and precision_of_types(types) == backend.emulated.get(model.precision),
-            "onnx_file": model.path.name,
-            "model": {
-                "name": model.spec.name,
-                "alpha": model.spec.alpha,
-                "rho": str(model.spec.rho),
-                "weights": model.spec.weights,
-                "label": model.spec.label,
-            },
-            "recipe": dict(model.recipe),
-            "inputs": codec.to_values(model.inputs),
-            "outputs": codec.to_values(model.outputs),
-        }
-        check(Engine(path, "", manifest))
-        return manifest
-
+    make = make or (
+        lambda path: make_engine(model, backend, options, store.root, path, notes or {})
+    )
     entry = store.produce(EngineManifest, label, fields, backend.filename, make)
     if strict:
         _refuse_left(model.spec.label, model.precision, entry.values.get("left", ()))

@@ -109,7 +109,7 @@ class Channel:
         try:
             self._process = subprocess.Popen(
                 # -P: the current folder can't shadow a module of the child.
-                [sys.executable, "-P", "-m", module, str(descriptor)],
+                [sys.executable, "-P", "-m", module, str(descriptor), str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=self._log,
@@ -142,16 +142,23 @@ class Channel:
         Raises:
             WorkerFailure: the child has ended, failed, answered with another type, or not in time.
         """
-        assert self._process.stdin is not None
-        # That a child is gone shows when its answer is waited for.
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(to_json(question) + b"\n")
-            self._process.stdin.flush()
+        self.tell(question)
         try:
             return _result_of(self._next_line(timeout_s), kind)
         except WorkerFailure as failure:
             failure.log = self._end_of_log()
             raise
+
+    def tell(self, message: object) -> None:
+        """Send a line that is not answered; that a child is gone shows when an answer is waited for."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(to_json(message) + b"\n")
+            self._process.stdin.flush()
+
+    def is_alive(self) -> bool:
+        """Whether the child can still be asked."""
+        return self._process.poll() is None
 
     def close(self) -> None:
         """Kill the child and everything in its session."""
@@ -278,10 +285,7 @@ def _result_of(line: bytes, kind: type[Result]) -> Result:
 
 
 def _death_by_signal(number: int, oom: bool, said: str) -> WorkerFailure:
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = f"signal {number}"
+    name = signal_name(number)
     if number == signal.SIGKILL:
         how = "out of memory" if oom else "most likely out of memory"
         reason = (
@@ -293,6 +297,14 @@ def _death_by_signal(number: int, oom: bool, said: str) -> WorkerFailure:
         return WorkerFailure(reason, "killed")
     reason = f"the runtime crashed ({name}){said}; try another version of it or another precision"
     return WorkerFailure(reason, "crashed")
+
+
+def signal_name(number: int) -> str:
+    """The name of a signal, such as SIGSEGV."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def oom_kills() -> int:
@@ -322,8 +334,8 @@ def answer_each(work: Callable[[Iterator[bytes]], Iterator[object]]) -> None:
     An error becomes the last answer. Then the process ends at once, without the runtimes' clean-up, in which
     they have been seen to crash or hang.
     """
-    descriptor = int(sys.argv[1])
-    _die_with_parent()
+    descriptor, parent = map(int, sys.argv[1:3])
+    die_with_parent(parent)
     answers = work(iter(sys.stdin.buffer))
     with os.fdopen(descriptor, "wb") as file:
         failed = False
@@ -354,12 +366,28 @@ def _failure(error: Exception) -> Failure:
     return Failure(f"{kind} in {place}: {said}; the worker's log has the traceback", 1, kind)
 
 
-def _die_with_parent() -> None:
-    """Ask the kernel (Linux) to kill this process if the parent dies without saying good-bye."""
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel (Linux) to kill this process if its parent, of that pid, dies without saying good-bye.
+
+    What counts is the thread that started this process. A parent that died before has no say any more, so that
+    this process ends at once.
+    """
     if not sys.platform.startswith("linux"):
         return
+    _set_signal_of_parents_death(signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def outlive_thread() -> None:
+    """Take back `die_with_parent`, in a process that notices the end of its parent itself."""
+    if sys.platform.startswith("linux"):
+        _set_signal_of_parents_death(0)
+
+
+def _set_signal_of_parents_death(number: int) -> None:
     import ctypes
 
     parent_death_signal = 1  # PR_SET_PDEATHSIG
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL, 0, 0, 0)
+        ctypes.CDLL(None).prctl(parent_death_signal, number, 0, 0, 0)

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deploykit.errors import EXIT_INTERRUPTED, DeploykitError, OutputFailed, UnknownName, one_line
+from deploykit.errors import (
+    EXIT_INTERRUPTED,
+    TRACEBACK,
+    DeploykitError,
+    OutputFailed,
+    UnknownName,
+    one_line,
+)
 from deploykit.text import open_streams, printable, reserve_stdout
 
 if TYPE_CHECKING:
@@ -34,10 +41,6 @@ COMMANDS = {
     "train": "Train a network on a data set and store it with its accuracy on the held-out part.",
     "doctor": "Tell what works here, what is missing, and the line that installs it.",
 }
-
-
-#: Environment variable that asks for the traceback of an error that nobody foresaw.
-TRACEBACK = "DEPLOYKIT_TRACEBACK"
 
 
 class LazyGroup(click.Group):

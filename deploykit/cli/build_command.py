@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import click
 
 from deploykit.cli.groups import (
+    build_timeout_option,
     conversion_options,
     device_option,
     engine_options,
     network_options,
     quiet_option,
+    read_ahead,
     store_option,
 )
 from deploykit.cli.library import artifacts, display, progress, report, workflow
@@ -24,7 +26,7 @@ from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 
 
 @click.command("build")
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...", callback=read_ahead)
 @click.option(
     "--precision",
     callback=LIST,
@@ -40,6 +42,7 @@ from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 @engine_options
 @device_option
 @store_option
+@build_timeout_option
 @output_options()
 @quiet_option
 def command(

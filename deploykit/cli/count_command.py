@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from deploykit.cli.groups import network_options, quiet_option
+from deploykit.cli.groups import build_timeout_option, network_options, quiet_option, read_ahead
 from deploykit.cli.library import display, progress, report, workflow
 from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
 from deploykit.errors import DeploykitError
@@ -38,12 +38,13 @@ COLUMNS = (
 
 
 @click.command("count")
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...", callback=read_ahead)
 @click.option("--operators", is_flag=True, help="Of several networks, the operators of each, too.")
 @network_options
 @output_options(
     csv="Write a row per operator; - for stdout.", markdown="Write a page; - for stdout."
 )
+@build_timeout_option
 @quiet_option
 def command(
     models: tuple[str, ...],

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import click
 
-from deploykit.cli.groups import network_options, quiet_option, store_option
+from deploykit.cli.groups import (
+    build_timeout_option,
+    network_options,
+    quiet_option,
+    read_ahead,
+    store_option,
+)
 from deploykit.cli.library import artifacts, display, progress, report, workflow
 from deploykit.cli.outputs import Outputs, output_options
 from deploykit.workflow.choices import Variants
 
 
 @click.command("export")
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...", callback=read_ahead)
 @network_options
 @output_options(file="File, or folder for several; - for stdout; else the current folder.")
 @store_option
+@build_timeout_option
 @quiet_option
 def command(
     models: tuple[str, ...],

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import click
 
+from deploykit.cli.library import bench
 from deploykit.cli.options import LIST, group, read_by
 from deploykit.errors import UsageError
 from deploykit.spec import BuildOptions, InputChoice
@@ -315,3 +316,27 @@ store_option = click.option(
     "--store", metavar="DIR", help="Artifact store; $DEPLOYKIT_STORE, else engines/."
 )
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+
+
+def read_ahead(
+    context: click.Context, parameter: click.Parameter, models: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Start the process that files are read in, while this one imports what the command needs."""
+    if not context.resilient_parsing and any(name.endswith(".onnx") for name in models):
+        bench.contain.start("deploykit.workflow.build")
+    return models
+
+
+def _limit_time(context: click.Context, parameter: click.Parameter, limit_s: float | None) -> None:
+    if not context.resilient_parsing:
+        bench.contain.limit_time(limit_s)
+
+
+build_timeout_option = click.option(
+    "--build-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    expose_value=False,
+    callback=_limit_time,
+    help="Give up reading a file (after 300 s), converting or building a network (after 3600 s) after that long.",
+)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from deploykit.cli.groups import (
+    build_timeout_option,
     calibration_options,
     device_option,
     network_options,
@@ -73,6 +74,7 @@ def goal_options(max_accuracy_drop: float | None, min_snr_db: float | None) -> G
 @output_options(csv="Write the rows; - for stdout.")
 @device_option
 @store_option
+@build_timeout_option
 @quiet_option
 def command(
     model: str,

@@ -29,6 +29,7 @@ class LazyPackage(ModuleType):
 
 if TYPE_CHECKING:
     import deploykit.backends.base
+    import deploykit.bench.contain
     import deploykit.bench.metric
     import deploykit.bench.scenario
     import deploykit.claims.verdict

@@ -12,11 +12,13 @@ import click
 
 from deploykit.bench.scenario import Constraint, Policy
 from deploykit.cli.groups import (
+    build_timeout_option,
     conversion_options,
     device_option,
     engine_options,
     network_options,
     quiet_option,
+    read_ahead,
     store_option,
 )
 from deploykit.cli.library import artifacts, backends, bench, display, progress, report, workflow
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 
 
 @click.command("profile")
-@click.argument("models", nargs=-1, metavar="[MODEL...]")
+@click.argument("models", nargs=-1, metavar="[MODEL...]", callback=read_ahead)
 @click.option(
     "--precision",
     callback=LIST,
@@ -74,6 +76,7 @@ if TYPE_CHECKING:
 @output_options(csv="Write the report; - for stdout.")
 @device_option
 @store_option
+@build_timeout_option
 @quiet_option
 def command(
     models: tuple[str, ...],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from deploykit.cli.groups import device_option, quiet_option, store_option
+from deploykit.cli.groups import build_timeout_option, device_option, quiet_option, store_option
 from deploykit.cli.library import (
     artifacts,
     bench,
@@ -25,6 +25,7 @@ from deploykit.cli.outputs import Outputs, output_options
 @click.option("--quick", is_flag=True, help="Measure 0.5 s per row instead of 3 s.")
 @device_option
 @store_option
+@build_timeout_option
 @output_options()
 @quiet_option
 def command(reports: str, quick: bool, store: str | None, outputs: Outputs, quiet: bool) -> int:

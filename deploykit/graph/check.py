@@ -1,20 +1,13 @@
 """Whether a model that was read is one to work with, and one line saying why where it is not.
 
-Three things can be wrong: damage that protobuf reads over, such as names that are no text, unknown types and
-impossible sizes; a graph on which ONNX's checker or inference ends the process, for which both are tried in a child
-first; and a whole file whose graph is not valid.
+Two things can be wrong: damage that protobuf reads over, such as names that are no text, unknown types and
+impossible sizes; and a whole file whose graph is not valid. On some graphs ONNX's checker or inference ends the
+process: commands read files in one of its own (`bench.contain`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import faulthandler
 import math
-import os
-import resource
-import signal
-import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,15 +25,17 @@ MAX_INPUT_BYTES = 2**31 - 1
 _REMARKS = frozenset({"doc_string", "metadata_props", "producer_version"})
 
 
-def drop_remarks(model: onnx.ModelProto) -> None:
-    """Take out of a model that was read the remarks that are not UTF-8: runtimes don't read them."""
-    if isinstance(model.doc_string, bytes):
-        model.ClearField("doc_string")
-    if isinstance(model.graph.doc_string, bytes):
-        model.graph.ClearField("doc_string")
-    for name in ("producer_name", "producer_version"):
-        if isinstance(getattr(model, name), bytes):
-            model.ClearField(name)
+def drop_remarks(model: onnx.ModelProto) -> bool:
+    """Take the remarks that are not UTF-8, at which runtimes fail, out of a model; whether there were any."""
+    damaged = False
+    for message, names in (
+        (model, ("doc_string", "producer_name", "producer_version")),
+        (model.graph, ("doc_string",)),
+    ):
+        for name in names:
+            if isinstance(getattr(message, name), bytes):
+                message.ClearField(name)
+                damaged = True
     readable = [
         p for p in model.metadata_props if isinstance(p.key, str) and isinstance(p.value, str)
     ]
@@ -48,6 +43,8 @@ def drop_remarks(model: onnx.ModelProto) -> None:
         copies = [onnx.StringStringEntryProto(key=p.key, value=p.value) for p in readable]
         del model.metadata_props[:]
         model.metadata_props.extend(copies)
+        damaged = True
+    return damaged
 
 
 def require_sound(model: onnx.ModelProto, path: Path) -> None:
@@ -104,65 +101,6 @@ def _texts(message: Any) -> Iterator[str | bytes]:
                     yield inner.name
                 else:
                     yield from _texts(inner)
-
-
-#: What inference of a network takes at most; large ones take some seconds and little memory.
-CHILD_LIMIT_S = 30
-CHILD_LIMIT_BYTES = 4 * 2**30
-
-
-def require_survivable(model: onnx.ModelProto, path: Path) -> None:
-    """Run the checker and the inference of shapes in a forked child, and refuse what it does not survive.
-
-    What they raise is no matter here; only an end by a signal is: a crash, or the limits of time and memory.
-
-    Raises:
-        InvalidModel: the child died.
-    """
-    light = skeleton(model)
-    _ = onnx.checker, onnx.shape_inference  # imported once, and not in the child
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the child runs one thread and nothing of the others'
-        child = os.fork()
-    if child == 0:
-        _try(light)
-    _, status = os.waitpid(child, 0)
-    if not os.WIFSIGNALED(status):
-        return
-    number = os.WTERMSIG(status)
-    if number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL):
-        return  # from outside
-    how = f"takes more than {CHILD_LIMIT_S} s" if number == signal.SIGALRM else "ends in a crash"
-    raise InvalidModel(
-        f"{path}: ONNX's own inference of its shapes {how} ({signal.Signals(number).name}); the file is damaged or "
-        "meets a fault of ONNX, export it again"
-    )
-
-
-def _try(light: onnx.ModelProto) -> None:
-    """The child's side, which never returns."""
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
-        faulthandler.disable()
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(CHILD_LIMIT_S)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        with contextlib.suppress(OSError, ValueError):
-            used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-            resource.setrlimit(
-                resource.RLIMIT_AS, (used + CHILD_LIMIT_BYTES, used + CHILD_LIMIT_BYTES)
-            )
-        with contextlib.suppress(Exception):
-            onnx.checker.check_model(light)
-        for data_prop in (False, True):
-            with contextlib.suppress(Exception):
-                onnx.shape_inference.infer_shapes(light, data_prop=data_prop)
-    finally:
-        os._exit(0)
 
 
 #: ONNX's own operator sets, and the contributed operators that ONNX Runtime ships with.

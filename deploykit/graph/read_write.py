@@ -20,7 +20,7 @@ from typing import Any
 
 from deploykit import codec, env
 from deploykit.errors import DeploykitError, InvalidModel, OutputFailed, UsageError
-from deploykit.graph.check import check, drop_remarks, require_sound, require_survivable
+from deploykit.graph.check import check, drop_remarks, require_sound
 from deploykit.graph.element_types import ElementType, precision_of, tensor_bytes
 from deploykit.graph.inputs import spec_of
 from deploykit.graph.nodes import all_tensors, outside_place
@@ -180,7 +180,8 @@ def max_bytes() -> int:
 # ---- reading
 
 
-def _parse(path: Path) -> onnx.ModelProto:
+def _parse(path: Path) -> tuple[onnx.ModelProto, bool]:
+    """Parse a file; whether something had to be left out."""
     if path.is_dir():
         raise InvalidModel(f"{path} is a folder; give the path of an .onnx file")
     try:
@@ -212,8 +213,7 @@ def _parse(path: Path) -> onnx.ModelProto:
     # Protobuf accepts many byte strings as a message with nothing known in it.
     if not (model.ir_version > 0 and model.HasField("graph") and model.opset_import):
         raise InvalidModel(f"{path} is not an ONNX file, or is cut short; give an .onnx file")
-    drop_remarks(model)
-    return model
+    return model, drop_remarks(model)
 
 
 def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
@@ -222,7 +222,7 @@ def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
     Raises:
         InvalidModel: as `read_model`.
     """
-    model = _parse(Path(path))
+    model, _ = _parse(Path(path))
     embed(model, Path(path))
     return model
 
@@ -251,31 +251,32 @@ def read_inlined(path: str | os.PathLike[str]) -> onnx.ModelProto:
     return model
 
 
-#: SHA-256 of the files that ONNX's inference is known to survive, in this process.
-_survived: set[str] = set()
-
-
-def read_source(path: str | os.PathLike[str]) -> tuple[onnx.ModelProto, str, bool]:
+def read_source(
+    path: str | os.PathLike[str], sound: str | None = None
+) -> tuple[onnx.ModelProto, str, bool]:
     """Read and check an ONNX file as `read_model`, and tell the file itself apart from what was read.
+
+    Args:
+        path: the file.
+        sound: SHA-256 of a file that was checked before; the same is not checked again.
 
     Returns:
         The model; the SHA-256 of its bytes, which covers files beside it that hold weights; and whether a copy of
-        the file's bytes is the same model: no weights elsewhere, and nothing that had to be declared.
+        the file's bytes is the same model: no weights elsewhere, nothing that had to be declared or left out.
     """
     path = Path(path)
-    model = _parse(path)
+    model, cut = _parse(path)
     files = external_files(model, path)
     sha256 = file_sha256(path)
     if files:
         sha256 = _joint_digest(sha256, [file_sha256(file) for file in files])
     embed(model, path)
-    if sha256 not in _survived:
-        require_sound(model, path)
-        require_survivable(model, path)
-        _survived.add(sha256)
+    if sha256 == sound:
+        return model, sha256, not (declare(model) or files or cut)
+    require_sound(model, path)
     declared = declare(model)
     check(model, path)
-    return model, sha256, not (files or declared)
+    return model, sha256, not (files or declared or cut)
 
 
 def _spec_of(metadata: Mapping[str, str], path: Path) -> ModelSpec:

@@ -17,12 +17,17 @@ from deploykit.claims import evaluate_claims
 from deploykit.claims.verdict import verdict_rows
 from deploykit.columns import NAMES
 from deploykit.errors import UsageError
-from deploykit.graph.count import count_graph
-from deploykit.graph.inputs import take_inputs
-from deploykit.graph.read_write import read_model
 from deploykit.lazy import pd
 from deploykit.report.csv import rows_of
-from deploykit.spec import BuildOptions, Counts, Engine, InputChoice, ModelSpec, OnnxModel
+from deploykit.spec import (
+    BuildOptions,
+    Counts,
+    Engine,
+    InputChoice,
+    ModelFile,
+    ModelSpec,
+    OnnxModel,
+)
 from deploykit.store import Store
 from deploykit.workflow.build import build_network, check_precisions, usable_backends
 from deploykit.workflow.calibration import check_choice
@@ -33,7 +38,7 @@ from deploykit.workflow.configuration import (
     enumerate_configurations,
 )
 from deploykit.workflow.export import write_network
-from deploykit.workflow.network import obtain_network
+from deploykit.workflow.network import count_source, obtain_network
 from deploykit.workflow.plan import Source, plan
 from deploykit.workflow.profile import Profiler
 from deploykit.zoo import Architecture
@@ -248,15 +253,13 @@ def count(
         UsageError: a module without `input_shape`, or a shape that contradicts the file.
     """
     if isinstance(path_or_module, str | os.PathLike):
-        model = read_model(path_or_module)
         given = tuple((name, tuple(shape)) for name, shape in (shapes or {}).items())
         choice = InputChoice(given, tuple((dims or {}).items()), layout=layout)
-        said = [
-            f"{note.text}: give sizes with shapes or dims" for note in take_inputs(model, choice)
-        ]
+        counted = count_source(ModelFile(Path(path_or_module), choice))
+        said = [f"{note.text}: give sizes with shapes or dims" for note in counted.notes]
         for text in said:
             warnings.warn(text, stacklevel=2)
-        counts = count_graph(model)
+        counts = counted.counts
         return dataclasses.replace(counts, remarks=(*counts.remarks, *said))
     if input_shape is None:
         raise UsageError(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from deploykit.backends import for_target
+from deploykit.backends import for_target, get
 from deploykit.backends.base import BackendBase
-from deploykit.backends.building import build_engine
+from deploykit.backends.building import build_engine, make_engine
+from deploykit.bench.contain import contained
 from deploykit.errors import BuildFailed, DeploykitError, DriftFailed, MissingDependency, UsageError
 from deploykit.graph.precision import find_recipe
 from deploykit.graph.precision import precisions as recipes
@@ -106,11 +109,42 @@ def build_network(
         "resolution_px": model.spec.resolution_px,
     }
 
-    def check(engine: Engine) -> None:
-        check_finite(engine, model, backend, choice.data)
+    def make(path: Path) -> Mapping[str, Any]:
+        return contained(
+            make_checked,
+            model,
+            backend.name,
+            options,
+            store.root,
+            path,
+            notes,
+            choice.data,
+            doing=f"building {model.spec.label} {model.precision} with {backend.name}",
+            failed=BuildFailed,
+        )
 
-    engine, hit = build_engine(model, backend, options, store, notes, check, strict=choice.strict)
+    engine, hit = build_engine(model, backend, options, store, make=make, strict=choice.strict)
     return Built(engine, model, hit)
+
+
+def make_checked(
+    model: OnnxModel,
+    backend: str,
+    options: BuildOptions,
+    caches: Path,
+    path: Path,
+    notes: dict[str, Any],
+    data: str | None,
+) -> dict[str, Any]:
+    """Build an engine at `path`, check that its outputs are finite, and return the facts of its manifest.
+
+    Raises:
+        DeploykitError: as `make_engine` and `check_finite`.
+    """
+    builder = get(backend)
+    facts = make_engine(model, builder, options, caches, path, notes)
+    check_finite(Engine(path, "", facts), model, builder, data)
+    return facts
 
 
 def check_finite(engine: Engine, model: OnnxModel, backend: BackendBase, data: str | None) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from deploykit.backends import get
 from deploykit.backends.base import FORWARD
+from deploykit.bench.contain import contained
 from deploykit.bench.scenario import Policy, Scenario
-from deploykit.errors import UsageError
+from deploykit.errors import DeploykitError, InvalidModel, UsageError, one_line
 from deploykit.graph.precision import AS_IS, is_reduced
 from deploykit.lazy import onnx
 from deploykit.spec import ModelFile, ModelSpec
@@ -23,11 +24,23 @@ def default_precisions(source: Source) -> tuple[str, ...]:
     if path is None or not path.is_file():
         return ("fp32",)
     try:
-        model = onnx.load(str(path), load_external_data=False)
-    except (
-        Exception
-    ):  # whatever protobuf raises: opening the network says what is wrong with the file
+        return contained(
+            precisions_of_file, path, doing=f"reading {path}", failed=InvalidModel, reading=True
+        )
+    except DeploykitError:  # opening the network says what is wrong with the file
         return ("fp32",)
+
+
+def precisions_of_file(path: Path) -> tuple[str, ...]:
+    """What an .onnx file is built in when nobody says.
+
+    Raises:
+        InvalidModel: it can't be parsed.
+    """
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except Exception as error:  # whatever protobuf raises
+        raise InvalidModel(f"{path} can't be parsed: {one_line(error)}") from error
     return (AS_IS,) if is_reduced(model) else ("fp32",)
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from deploykit import env
+from deploykit.bench.contain import contained
 from deploykit.code_digest import PACKAGE, code_digest
-from deploykit.errors import DriftFailed
+from deploykit.errors import BuildFailed, DriftFailed
 from deploykit.graph.precision import AS_IS, TARGETS, convert, find_recipe
 from deploykit.graph.recipes import PrecisionRecipe
 from deploykit.spec import OnnxModel
@@ -52,17 +53,16 @@ def convert_network(
         fields["recipe_origin"] = recipe.origin
 
     def make(path: Path) -> Mapping[str, Any]:
-        rules = keep_rules(network, precision, target, choice)
-        model = convert(
-            network.model, precision, target, path, calibration, rules, named=network.origin
+        return contained(
+            convert_to,
+            network,
+            precision,
+            target,
+            choice,
+            path,
+            doing=f"converting {network.model.spec.label} to {precision}",
+            failed=BuildFailed,
         )
-        return {
-            "sha256": model.sha256,
-            "precision": model.precision,
-            "inputs": model.inputs,
-            "outputs": model.outputs,
-            "recipe": dict(model.recipe),
-        }
 
     label = f"{network.model.spec.label.replace(':', '.')}-{precision}"
     if not set(TARGETS) <= set(recipe.targets):  # another target's recipe may bear this name
@@ -76,6 +76,29 @@ def convert_network(
             "--keep, or leave it out"
         )
     return model
+
+
+def convert_to(
+    network: Network, precision: str, target: str, choice: CalibrationChoice, path: Path
+) -> dict[str, Any]:
+    """Write the graph of a network in another precision to `path`, and return what a manifest holds of it.
+
+    Raises:
+        DeploykitError: as `convert_network`.
+    """
+    recipe = find_recipe(precision, target)
+    calibration = calibration_of(network, choice) if recipe.needs_calibration else None
+    rules = keep_rules(network, precision, target, choice)
+    model = convert(
+        network.model, precision, target, path, calibration, rules, named=network.origin
+    )
+    return {
+        "sha256": model.sha256,
+        "precision": model.precision,
+        "inputs": model.inputs,
+        "outputs": model.outputs,
+        "recipe": dict(model.recipe),
+    }
 
 
 def _own(recipe: PrecisionRecipe) -> tuple[str, ...]:

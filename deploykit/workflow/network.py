@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from deploykit import codec, env, zoo
+from deploykit.bench.contain import contained, start
 from deploykit.code_digest import code_digest
-from deploykit.errors import UsageError
+from deploykit.errors import InvalidModel, UsageError
 from deploykit.graph.count import count_graph
 from deploykit.graph.evidence import runs_at
 from deploykit.graph.export import export_model
@@ -23,7 +24,7 @@ from deploykit.graph.read_write import describe, read_source, write_model
 from deploykit.graph.values import parse_values
 from deploykit.lazy import onnx
 from deploykit.row import Note
-from deploykit.spec import Counts, ModelFile, ModelSpec, OnnxModel, TensorSpec
+from deploykit.spec import Counts, InputChoice, ModelFile, ModelSpec, OnnxModel, TensorSpec
 from deploykit.store import Entry, GraphManifest, NetworkManifest, Store, file_sha256
 from deploykit.workflow.choices import Variants
 from deploykit.workflow.plan import DEFAULT_MODELS, Source
@@ -80,13 +81,19 @@ def count_source(source: Source) -> Counted:
         UsageError, InvalidModel, MissingDependency, UnknownName: as `zoo.create` and `graph.read_write` say.
     """
     if isinstance(source, ModelFile):
-        model, sha256, _ = read_source(source.path)
-        notes = take_inputs(model, source.inputs)
-        described = describe(model, source.path, sha256)
-        return Counted(described.spec, described.inputs, count_graph(model), tuple(notes))
+        doing = f"reading {source.path}"
+        return contained(count_file, source, doing=doing, failed=InvalidModel, reading=True)
     shape = zoo.input_shape(source)
     counts = zoo.count_module(zoo.create(source, device="meta"), shape)
     return Counted(source, (TensorSpec("input", ("batch", *shape), "float32"),), counts)
+
+
+def count_file(file: ModelFile) -> Counted:
+    """Count the graph of a file in this process; see `count_source`."""
+    model, sha256, _ = read_source(file.path)
+    notes = take_inputs(model, file.inputs)
+    described = describe(model, file.path, sha256)
+    return Counted(described.spec, described.inputs, count_graph(model), tuple(notes))
 
 
 def obtain_network(source: Source | Path, store: Store) -> Network:
@@ -122,6 +129,7 @@ def _from_zoo(spec: ModelSpec, store: Store) -> Network:
     }
 
     def make(path: Path) -> Mapping[str, Any]:
+        start()  # what comes after the export is done in it
         model = export_model(spec, path)
         return _describe(model) | {"dataset": weights.facts(spec).get("dataset")}
 
@@ -130,44 +138,103 @@ def _from_zoo(spec: ModelSpec, store: Store) -> Network:
     )
 
 
+@dataclass(frozen=True)
+class Looked:
+    """What a look into a user's file tells before it is taken in.
+
+    Attributes:
+        sha256: of its bytes, which covers files beside it that hold weights.
+        whole: whether a copy of its bytes is the same model.
+        precision: what it is written in.
+        spec: the network.
+        given: what was said of its inputs, files of values by their digest.
+    """
+
+    sha256: str
+    whole: bool
+    precision: str
+    spec: ModelSpec
+    given: InputChoice
+
+
 def _from_file(file: ModelFile, spec: ModelSpec | None, store: Store) -> Network:
-    proto, sha256, whole = read_source(file.path)
-    source = describe(proto, file.path, sha256, spec)
-    label = f"{source.spec.label.replace(':', '.')}-{source.precision}"
-    given = file.inputs
+    doing = f"reading {file.path}"
+    looked = contained(
+        look_into, file.path, spec, file.inputs, doing=doing, failed=InvalidModel, reading=True
+    )
+    label = f"{looked.spec.label.replace(':', '.')}-{looked.precision}"
+
+    def make(path: Path) -> Mapping[str, Any]:
+        return contained(
+            take_in, file.path, looked, path, doing=doing, failed=InvalidModel, reading=True
+        )
+
+    fields = {"source_sha256": looked.sha256, "code": code_digest(__name__)}
+    if looked.given:
+        fields["inputs"] = codec.to_values(looked.given)
+    return _network(store.produce(NetworkManifest, label, fields, "model.onnx", make), looked.spec)
+
+
+def look_into(path: Path, spec: ModelSpec | None, given: InputChoice) -> Looked:
+    """Read and check a user's file.
+
+    Args:
+        path: the file.
+        spec: the network that it was exported from; None goes by the file.
+        given: what is said of its inputs.
+
+    Raises:
+        InvalidModel, DriftFailed: as `graph.read_write.read_source`.
+        UsageError: values that can't be read.
+    """
+    proto, sha256, whole = read_source(path)
+    source = describe(proto, path, sha256, spec)
     # The file of an input's values goes by its digest.
     values = tuple((name, parse_values(text, f"--input {name}=")) for name, text in given.values)
     given = dataclasses.replace(given, values=values)
+    return Looked(sha256, whole, source.precision, source.spec, given)
 
-    def make(path: Path) -> Mapping[str, Any]:
-        before = _declared(proto)
-        renamed = part_names(proto)
-        notes = take_inputs(proto, given)
-        if renamed:
-            count = "a node has" if renamed == 1 else f"{renamed} nodes have"
-            text = f"{count} the name of another one, and a number behind it here"
-            notes.append(Note("inputs", text))
-        if whole and not renamed and _declared(proto) == before:  # its bytes are taken as they are
-            shutil.copyfile(file.path, path)
-            digest = sha256
-        else:
-            digest = write_model(proto, path)
-        before = _declared(proto)
-        notes += _try(proto, path, notes)
-        if _declared(proto) != before:
-            digest = write_model(proto, path)
-        facts = _describe(describe(proto, path, digest, source.spec))
-        return facts | {
-            "dataset": None,
-            "origin": str(file.path.absolute()),
-            "notes": notes,
-            "given": codec.to_values(given),
-        }
 
-    fields = {"source_sha256": sha256, "code": code_digest(__name__)}
-    if given:
-        fields["inputs"] = codec.to_values(given)
-    return _network(store.produce(NetworkManifest, label, fields, "model.onnx", make), source.spec)
+def take_in(source: Path, looked: Looked, path: Path) -> dict[str, Any]:
+    """Write a user's graph to `path`, its inputs made definite and tried, and return what a manifest holds of it.
+
+    Args:
+        source: the user's file.
+        looked: what a look into it told.
+        path: where the graph is to lie.
+
+    Raises:
+        InvalidModel: the file has changed since the look.
+        UsageError: sizes or values do not fit the network.
+    """
+    proto, sha256, _ = read_source(source, looked.sha256)
+    if sha256 != looked.sha256:
+        raise InvalidModel(f"{source} has changed while it was read: run it again")
+    before = _declared(proto)
+    renamed = part_names(proto)
+    notes = take_inputs(proto, looked.given)
+    if renamed:
+        count = "a node has" if renamed == 1 else f"{renamed} nodes have"
+        text = f"{count} the name of another one, and a number behind it here"
+        notes.append(Note("inputs", text))
+    if (
+        looked.whole and not renamed and _declared(proto) == before
+    ):  # its bytes are taken as they are
+        shutil.copyfile(source, path)
+        digest = sha256
+    else:
+        digest = write_model(proto, path)
+    before = _declared(proto)
+    notes += _try(proto, path, notes)
+    if _declared(proto) != before:
+        digest = write_model(proto, path)
+    facts = _describe(describe(proto, path, digest, looked.spec))
+    return facts | {
+        "dataset": None,
+        "origin": str(source.absolute()),
+        "notes": notes,
+        "given": codec.to_values(looked.given),
+    }
 
 
 def _try(model: onnx.ModelProto, path: Path, assumptions: Sequence[Note]) -> list[Note]:

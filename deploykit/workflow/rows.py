@@ -11,13 +11,14 @@ from typing import Any
 from deploykit import codec, env
 from deploykit.backends import BackendBase, get
 from deploykit.backends.building import precision_share
+from deploykit.bench.contain import contained
 from deploykit.bench.feeds import fixed_batch
 from deploykit.bench.roofline import Ceilings, bound, ceilings
 from deploykit.bench.scenario import Scenario
 from deploykit.code_digest import code_digest
 from deploykit.columns import SCHEMA_VERSION
 from deploykit.cuda import devices
-from deploykit.errors import DeploykitError, MissingDependency
+from deploykit.errors import DeploykitError, InvalidModel, MissingDependency
 from deploykit.graph.traffic import Traffic, traffic
 from deploykit.graph.values import inputs_text
 from deploykit.row import Note, Row
@@ -253,6 +254,18 @@ def traffic_of(model: OnnxModel, folder: Path, computed_in: str) -> Traffic | No
     with contextlib.suppress(OSError, codec.MalformedMessage):
         stored: Traffic | None = codec.read_json(path, kind)
         return stored
-    graph_traffic = traffic(model.path, computed_in)
+    graph_traffic = contained(
+        traffic_of_file,
+        model.path,
+        computed_in,
+        doing=f"counting the traffic of {model.spec.label}",
+        failed=InvalidModel,
+        reading=True,
+    )
     write_atomic(path, codec.to_json(graph_traffic) + b"\n", "traffic")
     return graph_traffic
+
+
+def traffic_of_file(path: Path, computed_in: str) -> Traffic | None:
+    """The traffic of the graph in a file, in a type; see `graph.traffic.traffic`."""
+    return traffic(path, computed_in)

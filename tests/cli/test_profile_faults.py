@@ -38,3 +38,55 @@ def test_killed_hung_and_babbling_rows_fail_with_their_reasons_and_the_rest_go_o
     assert ended.code == 1
     assert "Traceback" not in ended.err
     assert all(reason in ended.err for reason in ("SIGKILL", "raise --timeout", "no result"))
+
+
+def test_builders_that_crash_hang_or_take_all_memory_are_rows_and_the_rest_go_on(
+    run_process, tmp_path
+):
+    """Neither they nor a recipe that crashes leave anything in the store."""
+    paths = [str(PLUGIN), *filter(None, [os.environ.get("PYTHONPATH")])]
+    names = "crashing-builder,hanging-builder,greedy-builder,crashing-recipe,onnxruntime"
+    store = tmp_path / "engines"
+
+    def profile(store: Path, *options: str):
+        return run_process(
+            *("profile", "lenet5", "--weights", "trained", "--precision", "fp16", "-q"),
+            *(
+                "--seconds",
+                "0.1",
+                "--no-roofline",
+                "--csv",
+                "p.csv",
+                "--store",
+                str(store),
+                *options,
+            ),
+            env={"PYTHONPATH": os.pathsep.join(paths)},
+        )
+
+    # The limit follows what this machine takes for the whole of a row, of which a build is a part.
+    start_s = time.monotonic()
+    assert profile(tmp_path / "others", "--backend", "onnxruntime").code == 0
+    limit = f"{time.monotonic() - start_s:.1f}"
+    ended = profile(store, "--backend", names, "--build-timeout", limit)
+    with (tmp_path / "p.csv").open(newline="") as file:
+        *failed, last = csv.DictReader(file)
+    what = "lenet5 fp16 with"
+    for row, reason in zip(
+        failed,
+        (
+            f"building {what} crashing-builder ended in a crash (SIGSEGV)",
+            f"building {what} hanging-builder was not done after {float(limit):g} s; raise --build-timeout",
+            "not enough memory (Unable to allocate 8.00 EiB",
+            "converting lenet5 to fp16 ended in a crash (SIGBUS)",
+        ),
+        strict=True,
+    ):
+        assert row["status"] == "failed"
+        assert reason in row["reason"]
+    assert last["status"] == "ok"
+    assert ended.code == 4
+    assert "Traceback" not in ended.err
+    engines = [path.name for path in store.glob("*onnxruntime*")]
+    assert len(engines) == 1
+    assert not list(store.glob(".making-*"))

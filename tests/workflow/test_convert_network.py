@@ -37,7 +37,7 @@ def test_fp32_is_the_graph_itself(trained, shared_store):
     assert convert_network(trained, "fp32", "cpu", PLAIN, shared_store) is trained.model
 
 
-def test_a_graph_is_converted_once(trained, tmp_path, monkeypatch):
+def test_a_graph_is_converted_once(in_place, trained, tmp_path, monkeypatch):
     calls, store = counting(monkeypatch), Store(tmp_path)
     first = convert_network(trained, "fp16", "cpu", PLAIN, store)
     second = convert_network(trained, "fp16", "cpu", PLAIN, store)
@@ -77,7 +77,7 @@ def test_every_part_of_the_choice_is_in_the_key(trained, tmp_path):
     assert calibration_text(graphs[1]) == "minmax, 10 images of digits"
 
 
-def test_changed_code_makes_a_converted_graph_stale(trained, tmp_path, monkeypatch):
+def test_changed_code_makes_a_converted_graph_stale(in_place, trained, tmp_path, monkeypatch):
     calls, store = counting(monkeypatch), Store(tmp_path)
     convert_network(trained, "fp16", "cpu", PLAIN, store)
     monkeypatch.setattr(convert, "code_digest", lambda *names: "changed")

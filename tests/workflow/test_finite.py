@@ -67,7 +67,7 @@ def test_what_is_built_for_a_device_that_is_not_here_is_left_alone(build, tmp_pa
     assert build(write(tmp_path / "log.onnx", 1.0, function="Log"), "fp32", "tensorrt-rtx")
 
 
-def test_an_engine_that_does_not_run_is_one_line(build, tmp_path, monkeypatch):
+def test_an_engine_that_does_not_run_is_one_line(in_place, build, tmp_path, monkeypatch):
     from deploykit.backends.onnxruntime import OnnxRuntimeSession
 
     def fail(self, feeds):

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from deploykit.errors import UsageError
+from deploykit.errors import InvalidModel, UsageError
 from deploykit.spec import InputChoice, ModelFile
 from deploykit.store import Store
 from deploykit.workflow.network import obtain_network
@@ -70,3 +70,23 @@ def test_what_is_said_of_a_file_makes_another_network(save, tmp_path):
     assert network.model.inputs[0].values == "range(0,1)"
     assert network.model.sha256 not in shas
     assert len(shas) == 2
+
+
+def test_a_file_on_which_inference_crashes_is_one_line_and_nothing_is_left(save, tmp_path):
+    # Two outputs of a Split that says it has one: ONNX's inference reads beyond the end of its list.
+    nodes = [
+        helper.make_node("Split", ["x"], ["a", "b"], axis=1, num_outputs=1),
+        helper.make_node("Add", ["a", "b"], ["y"]),
+    ]
+    path = save("split.onnx", nodes, ["N", 4], ["N", 2], {})
+    model = onnx.load(path)
+    model.opset_import[0].version = 18
+    onnx.save(model, path)
+    store = Store(tmp_path / "engines")
+    with pytest.raises(InvalidModel, match=r"^reading \S+split\.onnx ended in a crash \(SIG"):
+        obtain_network(path, store)
+    assert list(store.root.glob("**/*")) == []
+    (outputs,) = (a for a in model.graph.node[0].attribute if a.name == "num_outputs")
+    outputs.i = 2
+    onnx.save(model, path)
+    assert obtain_network(path, store)

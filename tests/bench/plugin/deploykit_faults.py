@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -12,6 +13,8 @@ import numpy as np
 
 from deploykit.backends.base import BackendBase, Bound, SessionBase
 from deploykit.backends.onnxruntime import OnnxRuntimeCpu
+from deploykit.graph.precision import find_recipe
+from deploykit.graph.recipes import PrecisionRecipe
 from deploykit.spec import Reason, TensorSpec
 
 
@@ -181,3 +184,43 @@ class Babbling(OnnxRuntimeCpu):
     def open(self, engine, threads, run_pass):
         os.write(int(sys.argv[1]), b"malformed")
         os._exit(0)
+
+
+class CrashingBuilder(OnnxRuntimeCpu):
+    name = "crashing-builder"
+
+    def build(self, model, options, path):
+        path.write_bytes(b"half an engine")
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class HangingBuilder(OnnxRuntimeCpu):
+    name = "hanging-builder"
+
+    def build(self, model, options, path):
+        path.write_bytes(b"half an engine")
+        subprocess.run(["sleep", "600"], check=True)
+
+
+class GreedyBuilder(OnnxRuntimeCpu):
+    name = "greedy-builder"
+
+    def build(self, model, options, path):
+        np.zeros(2**60)
+
+
+def crash(model, rules, calibration):
+    os.kill(os.getpid(), signal.SIGBUS)
+
+
+class CrashingRecipe(OnnxRuntimeCpu):
+    """Brings a recipe that crashes, for a target of its own."""
+
+    name = "crashing-recipe"
+    target = "crashing-npu"
+
+    def recipes(self):
+        return (
+            dataclasses.replace(find_recipe("fp32", "cpu"), targets=(self.target,)),
+            PrecisionRecipe("fp16", (self.target,), "no weights at all", False, crash),
+        )
