@@ -30,7 +30,7 @@ from deploykit.graph.nodes import (
     nodes_below,
     opset,
 )
-from deploykit.graph.shapes import skeleton
+from deploykit.graph.shapes import skeleton, written_out
 from deploykit.lazy import np, onnx
 
 #: From here on, stored tensors need not be inputs too; runtimes never insist on it.
@@ -180,17 +180,9 @@ def inline_functions(model: onnx.ModelProto) -> int:
     count = len(model.functions)
     if not count:
         return 0
-    from onnx import inliner  # no part of what `import onnx` brings
-
     own = {(function.domain, function.name) for function in model.functions}
     light = skeleton(model)
-    try:
-        inlined = inliner.inline_local_functions(light, convert_version=True)
-    except Exception as error:  # whatever the converter of opsets raises
-        reason = " ".join(str(error).split())[:160]
-        raise InvalidModel(
-            f"its functions can't be written out ({reason}); export the model again without functions"
-        ) from error
+    inlined = written_out(light)
     left = next((n for n in all_nodes(inlined) if (n.domain, n.op_type) in own), None)
     if left is not None:
         raise InvalidModel(

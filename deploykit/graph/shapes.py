@@ -67,6 +67,33 @@ def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
+def written_out(light: onnx.ModelProto) -> onnx.ModelProto:
+    """A skeleton with the nodes of its functions in the place of their calls.
+
+    Raises:
+        InvalidModel: a function can't be brought to the model's opset, or has no types.
+    """
+    from onnx import inliner  # no part of what `import onnx` brings
+
+    # To raise the opset of a function it wants to know types, and does not look at stored tensors for them.
+    values = [*light.graph.input, *light.graph.output, *light.graph.value_info]
+    declared = {value.name for value in values}
+    typed = onnx.ModelProto()
+    typed.CopyFrom(light)
+    typed.graph.value_info.extend(
+        onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+        for tensor in light.graph.initializer
+        if tensor.name not in declared
+    )
+    try:
+        return inliner.inline_local_functions(typed, convert_version=True)
+    except Exception as error:  # whatever the inliner and the converter of opsets raise
+        reason = " ".join(str(error).split())[:160]
+        raise InvalidModel(
+            f"its functions can't be written out ({reason}); export the model again without functions"
+        ) from error
+
+
 def infer(light: onnx.ModelProto, *, data_prop: bool) -> onnx.ModelProto:
     """ONNX's inference on a skeleton, which is changed where inference is known to tell nothing.
 
@@ -115,7 +142,7 @@ def body_types(
     )
     try:
         inferred = onnx.shape_inference.infer_shapes(light, data_prop=False).graph
-    except onnx.shape_inference.InferenceError:
+    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError, TypeError):
         return {}
     return _types_of(inferred.value_info)
 
@@ -221,9 +248,7 @@ class Shapes:
         light = skeleton(model)
         self.expanded = model
         if light.functions:
-            from onnx import inliner  # no part of what `import onnx` brings
-
-            light = inliner.inline_local_functions(light, convert_version=True)
+            light = written_out(light)
             self.expanded = onnx.ModelProto()
             self.expanded.CopyFrom(light)
         for value in light.graph.input:

@@ -6,6 +6,7 @@ import pytest
 from graph_models import make_model, tensor
 from onnx import TensorProto, helper, numpy_helper
 
+from deploykit.errors import InvalidModel
 from deploykit.graph.edit import GraphEditor
 from deploykit.graph.view import GraphView
 
@@ -155,6 +156,24 @@ def test_functions_are_written_out_only_when_there_are_some(branching: onnx.Mode
     assert view.expanded.is_fixed("w")
     assert view.expanded.shapes is view.shapes
     assert [t.name for t in view.expanded.stored] == ["w"]
+
+
+def test_a_function_of_an_older_opset_is_written_out_with_its_stored_arguments() -> None:
+    # ONNX's inliner raises the function's opset, for which it wants their types.
+    body = [helper.make_node("Conv", ["a", "k"], ["b"])]
+    function = helper.make_function(
+        "own", "Block", ["a", "k"], ["b"], body, [helper.make_opsetid("", 17)]
+    )
+    model = make_model(
+        [helper.make_node("Block", ["x", "w"], ["y"], domain="own")],
+        [tensor("w", 2, 3, 1, 1)],
+        opsets=[helper.make_opsetid("", 21), helper.make_opsetid("own", 1)],
+        functions=[function],
+    )
+    assert GraphView(model).expanded.shape("y") == (1, 2, 8, 8)
+    model.opset_import[0].version = 999
+    with pytest.raises(InvalidModel, match="functions can't be written out"):
+        _ = GraphView(model).expanded
 
 
 def test_weights_that_an_old_file_lists_as_inputs_are_none(branching: onnx.ModelProto) -> None:
