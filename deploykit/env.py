@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from deploykit.cuda import devices
+from deploykit.errors import UsageError
 from deploykit.lazy import metadata
 
 #: Distributions whose versions can shape a number.
@@ -107,6 +108,28 @@ def memory_left_bytes(root: Path = _ROOT) -> int | None:
                 unneeded = int(words[0][1]) if words else 0
                 left.append(int(limit) - int(taken) + unneeded)
     return max(0, min(left)) if left else None
+
+
+#: Less than this is asked for without a look at what is left.
+_LITTLE_BYTES = 2**27
+
+
+def require_memory(size_bytes: int, what: str) -> None:
+    """Refuse what takes more memory than is left, before any of it is allocated.
+
+    Args:
+        size_bytes: of it.
+        what: it is, as the subject of the message.
+
+    Raises:
+        UsageError: there is not as much.
+    """
+    left = memory_left_bytes() if size_bytes > _LITTLE_BYTES else None
+    if left is not None and size_bytes > left:
+        raise UsageError(
+            f"{what} takes {size_bytes / 2**30:.3g} GiB, and {left / 2**30:.3g} GiB of memory are left: take a "
+            "smaller batch or smaller inputs"
+        )
 
 
 def throttled_s(root: Path = _ROOT) -> float | None:

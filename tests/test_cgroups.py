@@ -97,3 +97,23 @@ def test_the_older_version_tells_throttling_in_the_own_group(system):
     root = system({OWN: "1:cpu:/job", "sys/fs/cgroup/cpu/cpu.stat": "throttled_time 0\n"})
     system({"sys/fs/cgroup/cpu/job/cpu.stat": "nr_throttled 3\nthrottled_time 1500000000\n"})
     assert env.throttled_s(root) == 1.5
+
+
+def test_the_memory_that_is_left_is_the_least_of_the_machine_and_all_groups(system):
+    root = system({"proc/meminfo": "MemTotal: 900 kB\nMemAvailable: 700 kB\nSwapFree: 100 kB\n"})
+    assert env.memory_left_bytes(root) == 800 * 1024
+    system({OWN: "0::/a/b", "sys/fs/cgroup/a/memory.max": "500000",
+            "sys/fs/cgroup/a/memory.current": "400000", "sys/fs/cgroup/a/b/memory.max": "max"})  # fmt: skip
+    assert env.memory_left_bytes(root) == 100_000
+    # What files hold and nobody uses is given back where it is needed.
+    system({"sys/fs/cgroup/a/memory.stat": "anon 1\ninactive_file 50000\n"})
+    assert env.memory_left_bytes(root) == 150_000
+    job = "sys/fs/cgroup/memory/job/memory"
+    system(
+        {OWN: "3:memory:/job", f"{job}.limit_in_bytes": "90000", f"{job}.usage_in_bytes": "95000"}
+    )
+    assert env.memory_left_bytes(root) == 0
+
+
+def test_a_machine_that_does_not_tell_what_is_left_refuses_nothing(system):
+    assert env.memory_left_bytes(system({})) is None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from deploykit.data import open_dataset
 from deploykit.data.feeding import feeds_of
 from deploykit.errors import UsageError
-from deploykit.graph.values import make_values
+from deploykit.graph.values import make_values, require_values_fit
 from deploykit.lazy import np
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def synthetic(
         seed: seeds the generator.
         sets: how many; runs take them in turn, so that no single one stays in a cache.
     """
+    require_values_fit(inputs, batch, sets)
     generator = np.random.default_rng(seed)
     return [
         {spec.name: make_values(spec, batch, generator) for spec in inputs} for _ in range(sets)

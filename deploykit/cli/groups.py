@@ -338,5 +338,5 @@ build_timeout_option = click.option(
     metavar="SECONDS",
     expose_value=False,
     callback=_limit_time,
-    help="Give up reading a file (after 300 s), converting or building a network (after 3600 s) after that long.",
+    help="Give up a network that takes longer to read, convert or build. Default 300 to read, else 3600.",
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deploykit import env
 from deploykit.errors import UsageError
 from deploykit.lazy import np
 from deploykit.spec import TensorSpec
@@ -69,7 +71,8 @@ def make_values(spec: TensorSpec, batch: int, generator: np.random.Generator) ->
     """Values for an input at a batch: as its `values` say, else the default of its type.
 
     Raises:
-        UsageError: its type is not numeric, or its file has changed or does not fit.
+        UsageError: its type is not numeric, its values take more memory than is left, or its file has changed
+            or does not fit.
     """
     if spec.dtype in ("string", "object"):
         raise UsageError(
@@ -86,6 +89,7 @@ def make_values(spec: TensorSpec, batch: int, generator: np.random.Generator) ->
     shape = spec.with_batch(batch)
     if text.startswith(_FILE):
         return _from_file(text, spec, shape)
+    require_values_fit([spec], batch)
     name, numbers = _parts(text, "--input")
     values: NDArray[Any]
     if name == "normal":
@@ -99,6 +103,19 @@ def make_values(spec: TensorSpec, batch: int, generator: np.random.Generator) ->
     else:
         values = generator.integers(int(numbers[0]), int(numbers[1]) + 1, size=shape)
     return np.ascontiguousarray(values, dtype=dtype)
+
+
+def require_values_fit(inputs: Sequence[TensorSpec], batch: int, sets: int = 1) -> None:
+    """Refuse inputs that take more memory than is left, before they are made.
+
+    Raises:
+        UsageError: they do.
+    """
+    sizes = [math.prod(spec.with_batch(batch)) * np.dtype(spec.dtype).itemsize for spec in inputs]
+    named = " and ".join(
+        f"{spec.name!r} of shape {list(spec.with_batch(batch))}" for spec in inputs
+    )
+    env.require_memory(sum(sizes) * sets, f"made-up input {named}" + f", {sets} times" * (sets > 1))
 
 
 def check_values(spec: TensorSpec) -> None:

@@ -6,6 +6,8 @@ import numpy as np
 import onnx
 import pytest
 
+from deploykit import env
+from deploykit.bench.feeds import synthetic
 from deploykit.errors import UsageError
 from deploykit.graph.values import (
     check_values,
@@ -100,3 +102,18 @@ def test_a_row_says_what_each_input_is_fed():
     assert inputs_text(specs, 2) == (
         "x=2x8x8x3 float32 normal NHWC; ids=2x128 int64 tokens(0,30000); rate=scalar int64 range(0,1)"
     )
+
+
+def test_what_takes_more_memory_than_is_left_is_refused_before_it_is_made(monkeypatch):
+    monkeypatch.setattr(env, "memory_left_bytes", lambda: 2**28)
+    spec = TensorSpec("x", ("batch", 3, 2**10, 2**10), "float32")
+    assert make_values(spec, 1, np.random.default_rng(0)).shape == (1, 3, 2**10, 2**10)
+    generator = None  # nothing is drawn
+    with pytest.raises(
+        UsageError, match=r"'x' of shape \[64, 3, 1024, 1024\] takes 0.75 GiB, and 0.25 GiB"
+    ):
+        make_values(spec, 64, generator)
+    with pytest.raises(
+        UsageError, match=r"32 times takes 0.375 GiB, and 0.25 GiB of memory are left"
+    ):
+        synthetic([spec], 1, sets=32)
