@@ -143,6 +143,14 @@ class Channel:
             WorkerFailure: the child has ended, failed, answered with another type, or not in time.
         """
         self.tell(question)
+        return self.listen(kind, timeout_s)
+
+    def listen(self, kind: type[Result], timeout_s: float | None = None) -> Result:
+        """Wait for the next answer, where one question has several.
+
+        Raises:
+            WorkerFailure: as `ask`.
+        """
         try:
             return _result_of(self._next_line(timeout_s), kind)
         except WorkerFailure as failure:

@@ -43,8 +43,9 @@ from deploykit.lazy import EXTRAS
 
 Result = TypeVar("Result")
 
-#: Seconds that reading a file may take, and converting or building a network, where nobody says.
-READING_LIMIT_S, MAKING_LIMIT_S = 300.0, 3600.0
+#: Seconds that reading a file may take, converting or building a network, and a search over many conversions, where
+#: nobody says.
+READING_LIMIT_S, MAKING_LIMIT_S, SEARCHING_LIMIT_S = 300.0, 3600.0, 86400.0
 #: What a call may take of the memory that is left when it begins.
 SHARE_OF_MEMORY = 0.9
 #: How often the memory of a call is looked at.
@@ -108,11 +109,29 @@ class Death:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a call: a value, an error or a death."""
+    """What became of a call: a value, an error or a death; before it, what the call reports of its work."""
 
     value: Any = None
     raised: Raised | None = None
     death: Death | None = None
+    report: str | None = None
+
+
+#: Told what a call is doing, for a display.
+Say = Callable[[str], None]
+
+
+def _ignore(text: str) -> None:
+    pass
+
+
+#: What a call's reports go to, in the process that it runs in.
+_listener: Say = _ignore
+
+
+def say(text: str) -> None:
+    """Report what is being done, from within a call, to whoever made it."""
+    _listener(text)
 
 
 # --- The caller's side ---
@@ -145,7 +164,7 @@ _in_place = False
 
 
 def limit_time(seconds: float | None) -> None:
-    """Give up every call after that long; None takes `READING_LIMIT_S` and `MAKING_LIMIT_S`."""
+    """Give up every call after that long; None leaves it to each call."""
     global _limit_s
     _limit_s = seconds
 
@@ -200,7 +219,8 @@ def contained(
     *arguments: Any,
     doing: str,
     failed: type[DeploykitError],
-    reading: bool = False,
+    limit_s: float = MAKING_LIMIT_S,
+    say: Say = _ignore,
 ) -> Result:
     """Call a function of a module in a process of its own, and return what it returns.
 
@@ -209,7 +229,8 @@ def contained(
         arguments: for it, by position.
         doing: what the call does and to what, as the subject of a sentence: "reading net.onnx".
         failed: the error that a call ends with which gives no answer.
-        reading: whether a file is read, which takes less time than what is made of it.
+        limit_s: seconds that it may take where nobody says otherwise (see `limit_time`).
+        say: is given what the call reports by the function `say` of this module.
 
     Raises:
         DeploykitError, OSError: as the function raises; or `failed`, in one line, where it crashed, took longer
@@ -217,8 +238,9 @@ def contained(
         BuildFailed: it raised what nobody foresaw, in one line.
     """
     if _in_place:
-        return function(*arguments)
-    limit_s = _limit_s or (READING_LIMIT_S if reading else MAKING_LIMIT_S)
+        with _reporting_to(say):
+            return function(*arguments)
+    limit_s = _limit_s or limit_s
     hints = typing.get_type_hints(function)
     left = env.memory_left_bytes()
     call = Call(
@@ -229,7 +251,7 @@ def contained(
         limit_s,
         None if left is None else int(left * SHARE_OF_MEMORY),
     )
-    outcome = _ask(call, doing, failed)
+    outcome = _ask(call, doing, failed, say)
     if outcome.raised is not None:
         error = _revived(outcome.raised)
         if isinstance(error, DeploykitError | OSError) or os.environ.get(errors.TRACEBACK):
@@ -241,14 +263,28 @@ def contained(
     return codec.from_values(outcome.value, kind)
 
 
-def _ask(call: Call, doing: str, failed: type[DeploykitError]) -> Outcome:
+@contextlib.contextmanager
+def _reporting_to(listener: Say) -> typing.Iterator[None]:
+    global _listener
+    before, _listener = _listener, listener
+    try:
+        yield
+    finally:
+        _listener = before
+
+
+def _ask(call: Call, doing: str, failed: type[DeploykitError], say: Say) -> Outcome:
     with _lock:
         start()
         assert _maker is not None
         answered = False
         try:
             # The maker keeps the limit itself; what is added is for the maker's own start.
-            outcome = _maker.channel.ask(call, Outcome, call.limit_s + READING_LIMIT_S)
+            patience_s = call.limit_s + READING_LIMIT_S
+            outcome = _maker.channel.ask(call, Outcome, patience_s)
+            while outcome.report is not None:
+                say(outcome.report)
+                outcome = _maker.channel.listen(Outcome, patience_s)
             answered = outcome.death is None
         except WorkerFailure as failure:
             raise failed(f"{doing} failed: {failure}") from failure
@@ -423,7 +459,9 @@ def _run(call: Call, descriptor: int, needed: int, maker: int) -> None:
         # Should the machine's memory end all the same, this process is the one to go.
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000")
-        _write(descriptor, _outcome(call))
+        with _reporting_to(lambda text: _write(descriptor, Outcome(report=text))):
+            outcome = _outcome(call)
+        _write(descriptor, outcome)
         os.write(needed, " ".join(name for name in EXTRAS if name in sys.modules).encode())
         status = 0
     finally:

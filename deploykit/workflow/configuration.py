@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deploykit.backends import get
 from deploykit.backends.base import FORWARD
-from deploykit.bench.contain import contained
+from deploykit.bench.contain import READING_LIMIT_S, contained
 from deploykit.bench.scenario import Policy, Scenario
 from deploykit.errors import DeploykitError, InvalidModel, UsageError, one_line
 from deploykit.graph.precision import AS_IS, is_reduced
@@ -25,7 +25,11 @@ def default_precisions(source: Source) -> tuple[str, ...]:
         return ("fp32",)
     try:
         return contained(
-            precisions_of_file, path, doing=f"reading {path}", failed=InvalidModel, reading=True
+            precisions_of_file,
+            path,
+            doing=f"reading {path}",
+            failed=InvalidModel,
+            limit_s=READING_LIMIT_S,
         )
     except DeploykitError:  # opening the network says what is wrong with the file
         return ("fp32",)

@@ -18,10 +18,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from deploykit.bench import contain
 from deploykit.bench.accuracy import graph_top1
 from deploykit.bench.drift import IMAGES, LayerDrift, layer_drift
 from deploykit.code_digest import code_digest
-from deploykit.errors import UsageError
+from deploykit.errors import BuildFailed, UsageError
 from deploykit.graph.lineage import layers, neighbours
 from deploykit.graph.operators import PRODUCTS, Trait, names
 from deploykit.graph.precision import KeepRules, convert, find_recipe
@@ -216,7 +217,7 @@ def search_layers_to_keep(
     goal: Goal,
     *,
     images: int = IMAGES,
-    say: Callable[[str], None] = lambda text: None,
+    say: contain.Say = lambda text: None,
     limit_s: float | None = None,
 ) -> SearchResult:
     """Search for the layers to keep in float32; see the module for how.
@@ -236,6 +237,32 @@ def search_layers_to_keep(
         UsageError: accuracy is to be judged, but there are no data.
         DeploykitError: as conversion and measuring say.
     """
+    return contain.contained(
+        search_here,
+        network,
+        precision,
+        target,
+        choice,
+        goal,
+        images,
+        limit_s,
+        doing=f"searching the layers of {network.model.spec.label} to keep in fp32",
+        failed=BuildFailed,
+        limit_s=contain.SEARCHING_LIMIT_S,
+        say=say,
+    )
+
+
+def search_here(
+    network: Network,
+    precision: str,
+    target: str,
+    choice: CalibrationChoice,
+    goal: Goal,
+    images: int,
+    limit_s: float | None,
+) -> SearchResult:
+    """Search in this process; see `search_layers_to_keep`."""
     start_s = time.perf_counter()
     was_late = False
 
@@ -274,7 +301,7 @@ def search_layers_to_keep(
 
     reference = 0.0
     if goal.max_drop is not None and dataset is not None:
-        say("accuracy of fp32")
+        contain.say("accuracy of fp32")
         reference = graph_top1(network.model.path, dataset)
     values: dict[frozenset[str], float] = {}
 
@@ -289,7 +316,9 @@ def search_layers_to_keep(
 
         def holds(fp32_nodes: tuple[str, ...]) -> bool:
             if frozenset(fp32_nodes) not in values:
-                say(f"{precision} with {len(fp32_nodes)} of {len(candidates)} layers in fp32")
+                contain.say(
+                    f"{precision} with {len(fp32_nodes)} of {len(candidates)} layers in fp32"
+                )
                 rules = KeepRules(nodes=tuple(name_as_rule(name) for name in fp32_nodes))
                 model = convert(network.model, precision, target, path, calibration, rules)
                 values[frozenset(fp32_nodes)] = value_of(model)
@@ -302,7 +331,7 @@ def search_layers_to_keep(
             each_s = time.perf_counter() - first_s
             least = 2 + math.ceil(math.log2(max(2, len(candidates))))
             most = least + len(candidates)
-            say(
+            contain.say(
                 f"{len(candidates)} layers to choose from: {least} to {most} conversions of about {each_s:.3g} s, "
                 f"{duration(least * each_s)} to {duration(most * each_s)}"
                 + (
@@ -311,7 +340,7 @@ def search_layers_to_keep(
                     else f"; ends after {duration(limit_s)} with what holds by then"
                 )
             )
-            say("rank the layers by the noise that each adds")
+            contain.say("rank the layers by the noise that each adds")
             model = convert(network.model, precision, target, path, calibration)
             ranked = by_added_noise(candidates, drift_of(model, None), makers)
         nodes = fewest(ranked, holds, late)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deploykit import codec, env, zoo
-from deploykit.bench.contain import contained, start
+from deploykit.bench.contain import READING_LIMIT_S, contained, start
 from deploykit.code_digest import code_digest
 from deploykit.errors import InvalidModel, UsageError
 from deploykit.graph.count import count_graph
@@ -82,7 +82,9 @@ def count_source(source: Source) -> Counted:
     """
     if isinstance(source, ModelFile):
         doing = f"reading {source.path}"
-        return contained(count_file, source, doing=doing, failed=InvalidModel, reading=True)
+        return contained(
+            count_file, source, doing=doing, failed=InvalidModel, limit_s=READING_LIMIT_S
+        )
     shape = zoo.input_shape(source)
     counts = zoo.count_module(zoo.create(source, device="meta"), shape)
     return Counted(source, (TensorSpec("input", ("batch", *shape), "float32"),), counts)
@@ -160,13 +162,25 @@ class Looked:
 def _from_file(file: ModelFile, spec: ModelSpec | None, store: Store) -> Network:
     doing = f"reading {file.path}"
     looked = contained(
-        look_into, file.path, spec, file.inputs, doing=doing, failed=InvalidModel, reading=True
+        look_into,
+        file.path,
+        spec,
+        file.inputs,
+        doing=doing,
+        failed=InvalidModel,
+        limit_s=READING_LIMIT_S,
     )
     label = f"{looked.spec.label.replace(':', '.')}-{looked.precision}"
 
     def make(path: Path) -> Mapping[str, Any]:
         return contained(
-            take_in, file.path, looked, path, doing=doing, failed=InvalidModel, reading=True
+            take_in,
+            file.path,
+            looked,
+            path,
+            doing=doing,
+            failed=InvalidModel,
+            limit_s=READING_LIMIT_S,
         )
 
     fields = {"source_sha256": looked.sha256, "code": code_digest(__name__)}

@@ -11,7 +11,7 @@ from typing import Any
 from deploykit import codec, env
 from deploykit.backends import BackendBase, get
 from deploykit.backends.building import precision_share
-from deploykit.bench.contain import contained
+from deploykit.bench.contain import READING_LIMIT_S, contained
 from deploykit.bench.feeds import fixed_batch
 from deploykit.bench.roofline import Ceilings, bound, ceilings
 from deploykit.bench.scenario import Scenario
@@ -260,7 +260,7 @@ def traffic_of(model: OnnxModel, folder: Path, computed_in: str) -> Traffic | No
         computed_in,
         doing=f"counting the traffic of {model.spec.label}",
         failed=InvalidModel,
-        reading=True,
+        limit_s=READING_LIMIT_S,
     )
     write_atomic(path, codec.to_json(graph_traffic) + b"\n", "traffic")
     return graph_traffic

@@ -115,6 +115,15 @@ def test_errors_keep_class_text_and_code(calls, monkeypatch, tmp_path):
     assert "in fail" in unforeseen.value.__notes__[0]
 
 
+def test_what_a_call_reports_reaches_the_caller_as_it_goes_on(calls):
+    said = []
+    assert do(calls.report, 3, say=said.append) == 3
+    assert said == ["step 0", "step 1", "step 2"]
+    with contain.in_place():
+        assert do(calls.report, 1, say=said.append) == 1
+    assert said[3:] == ["step 0"]
+
+
 def test_what_one_call_had_to_import_is_there_for_the_next(calls):
     assert not do(calls.look, "").torch
     do(calls.need_torch)

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploykit.bench import contain
 from deploykit.errors import MissingDependency, UnknownName
 
 
@@ -96,6 +97,12 @@ def need_torch() -> int:
     import torch
 
     return torch.get_num_threads()
+
+
+def report(steps: int) -> int:
+    for step in range(steps):
+        contain.say(f"step {step}")
+    return steps
 
 
 def chat() -> str:
