@@ -81,7 +81,7 @@ def test_an_estimate_stands_before_the_work_and_a_limit_ends_it(run, monkeypatch
     assert any(row["time_ms"] for row in found["layers"])
 
 
-def test_a_search_that_ends_early_gives_what_holds_by_then(run, monkeypatch):
+def test_a_search_that_ends_early_gives_what_holds_by_then(in_place, run, monkeypatch):
     clock = SimpleNamespace(perf_counter=itertools.count(0, 1000).__next__)
     monkeypatch.setattr("deploykit.workflow.keep.time", clock)
     ended = run(*[word for word in INT8 if word != "-q"], "--min-snr-db", "50", "--json")
