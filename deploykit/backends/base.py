@@ -32,7 +32,7 @@ FORWARD = "forward"
 FORWARD_BACKWARD = "forward_backward"
 PASSES = (FORWARD, FORWARD_BACKWARD)
 #: Parts of an engine that can be timed one by one.
-TimedParts = Literal["nodes", "modules"]
+TimedParts = Literal["nodes", "modules", "layers"]
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,8 @@ class BackendBase(ABC):
         boundaries: what a sample can span, the default first.
         cuda_graphs: whether runs can be CUDA graphs.
         timed_parts: what parts of its engines can be timed one by one: "nodes" of the engine, by the profile
-            of ONNX Runtime, or "modules" of PyTorch's, by hooks; None where they can't.
+            of ONNX Runtime, "modules" of PyTorch's, by hooks, or "layers" of TensorRT's, by its profiler; None
+            where they can't.
     """
 
     name: str

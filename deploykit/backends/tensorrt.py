@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from deploykit import env
-from deploykit.backends.base import BackendBase, SessionBase
+from deploykit.backends.base import BackendBase, SessionBase, TimedParts
 from deploykit.backends.tensorrt_layers import FLOAT_OR_QUANTISED, compute_types, parse_layers
 from deploykit.cuda import devices
 from deploykit.errors import BuildFailed, MissingDependency, UsageError, one_line
@@ -61,6 +61,7 @@ class TensorRTBackend(BackendBase):
     filename = "engine.plan"
     boundaries = BOUNDARIES
     cuda_graphs = True
+    timed_parts: TimedParts | None = "layers"
 
     def __init__(
         self,
@@ -214,6 +215,7 @@ class TensorRTBackend(BackendBase):
         return {
             "compute_types": types,
             "layers": len(layers),
+            "layer_nodes": [[layer.name, layer.kind, *layer.nodes] for layer in layers],
             **built,
             "timing_cache": None if cache is None else cache.name,
         }

@@ -73,7 +73,7 @@ def of_phases(
     if enqueue_ms <= compute_ms:
         return medians, []
     text = f"enqueueing a run takes the host {enqueue_ms:.3g} ms, its compute the device {compute_ms:.3g} ms"
-    return medians, [Note("enqueue", text, "--cuda-graph, or a larger --batch")]
+    return medians, [Note("runtime", text, "--cuda-graph, or a larger --batch")]
 
 
 def details_of_timing(timing: Timing) -> dict[str, Any]:

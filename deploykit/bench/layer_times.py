@@ -1,4 +1,4 @@
-"""Where the time of a run goes: by node of an ONNX Runtime engine, or by module of a PyTorch network.
+"""Where the time of a run goes: by node of an ONNX Runtime engine, module of a PyTorch network, layer of TensorRT.
 
 Nodes are timed by the runtime's own profile. It costs some microseconds per node, which small nodes themselves
 don't take. What it adds to a run is measured in every other session, divided over the nodes (see
@@ -9,7 +9,9 @@ Modules are timed by hooks around those that have no modules of their own; what 
 (sums, joins, functions) is the rest of the run. What the hooks themselves cost is measured on a chain of modules
 that do nothing, and taken off that rest.
 
-Both run in a process of their own: `python -m deploykit.bench.layer_times`.
+Layers of TensorRT's engines are timed by its own profiler, in runs of their own.
+
+All run in a process of their own: `python -m deploykit.bench.layer_times`.
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import backends
+from deploykit.backends.base import TimedParts
 from deploykit.bench.channel import run_child, serve
 from deploykit.bench.feeds import check_batch, synthetic
 from deploykit.bench.runtime_profile import Profile, profile_cost, profiled_and_plain
-from deploykit.bench.timing import WARM_UP_RUNS, quiet_mean, quiet_runs
+from deploykit.bench.timing import WARM_UP_RUNS, quiet_mean, quiet_runs, runs_in
 from deploykit.bench.worker import open_engine
 from deploykit.errors import UsageError
 from deploykit.lazy import np, onnx, torch
@@ -47,6 +50,8 @@ COST_SPAN_S = 0.3
 MODULE_ROUNDS, MODULE_SPAN_S = 10, 0.2
 #: Modules of the chain that shows what hooks cost.
 CHAIN = 64
+#: Runs with the profiler of a device.
+DEVICE_RUNS = 60
 #: What the time between the modules is called.
 BETWEEN = "(between the modules)"
 TIMEOUT_S = 900.0
@@ -102,13 +107,13 @@ class TimesRequest:
     """What the process that times layers is asked; see `layer_times` and `module_times`.
 
     Attributes:
-        engine: file of an ONNX Runtime engine, or folder of an engine of the torch backend.
-        modules: whether it is the latter.
+        engine: file of an ONNX Runtime engine, or folder of another backend's engine.
+        parts: what is timed; see `BackendBase.timed_parts`.
         limit_s: seconds after which no further round begins.
     """
 
     engine: Path
-    modules: bool
+    parts: TimedParts
     batch: int
     threads: int | None
     rounds: int
@@ -143,7 +148,7 @@ def layer_times(
     Raises:
         WorkerFailure: it does not run.
     """
-    request = TimesRequest(engine, False, batch, threads, rounds, span_s, seed, limit_s)
+    request = TimesRequest(engine, "nodes", batch, threads, rounds, span_s, seed, limit_s)
     return run_child(_MODULE, request, LayerTimes, timeout_s, threads)
 
 
@@ -173,7 +178,7 @@ def module_times(
     Raises:
         WorkerFailure: it does not run, or runs on another device.
     """
-    request = TimesRequest(engine, True, batch, threads, rounds, span_s, seed, limit_s)
+    request = TimesRequest(engine, "modules", batch, threads, rounds, span_s, seed, limit_s)
     return run_child(_MODULE, request, ModuleTimes, timeout_s, threads)
 
 
@@ -191,7 +196,61 @@ def expected_s(run_s: float, load_s: float, *, modules: bool = False) -> float:
     return 2 * COST_SPAN_S + max(_LEAST_ROUNDS * pair_s, min(BUDGET_S, NODE_ROUNDS * pair_s))
 
 
+def device_layer_times(
+    engine: Path,
+    *,
+    batch: int = 1,
+    runs: int = DEVICE_RUNS,
+    span_s: float = MODULE_SPAN_S,
+    seed: int = 0,
+    timeout_s: float | None = TIMEOUT_S,
+) -> LayerTimes:
+    """Time an engine of TensorRT layer by layer, by its own profiler, in a fresh process on the device.
+
+    The profiler waits for each layer, so that layers that would overlap don't, and add up to more than the whole.
+    The whole is timed between events, without it.
+
+    Args:
+        engine: folder of the engine.
+        batch: images per run.
+        runs: with the profiler.
+        span_s: seconds of runs without.
+        seed: seeds the inputs, which are standard normal.
+        timeout_s: seconds until the process is given up.
+
+    Raises:
+        WorkerFailure: it does not run, or there is no device.
+    """
+    request = TimesRequest(engine, "layers", batch, None, runs, span_s, seed)
+    return run_child(_MODULE, request, LayerTimes, timeout_s)
+
+
 def measure_layers(request: TimesRequest) -> LayerTimes:
+    """Time layers in this process; see `device_layer_times`."""
+    engine = open_engine(request.engine)
+    backend = backends.get(str(engine.manifest["builder"]))
+    loaded: Any = backend.load(engine)
+    with loaded as session:
+        check_batch(session.inputs, request.batch)
+        session.measure_as("device", cuda_graph=False)
+        feeds = synthetic(session.inputs, request.batch, seed=request.seed)
+        session.sample(feeds, WARM_UP_RUNS)
+        whole_ns = session.sample(feeds, runs_in(request.span_s, session.sample(feeds, 1)[0]))
+        with session.share() as profiled:  # the profiler stays with its context
+            taken_ms = profiled.layer_times(feeds, request.rounds)
+    parts_ms = np.array([taken_ms[name] for name in taken_ms])
+    means_ms = parts_ms[:, quiet_runs(parts_ms.sum(axis=0))].mean(axis=1)
+    return LayerTimes(
+        tuple(taken_ms),
+        tuple(float(ms) for ms in means_ms),
+        0.0,
+        quiet_mean(whole_ns / 1e6),
+        0.0,
+        request.rounds,
+    )
+
+
+def measure_nodes(request: TimesRequest) -> LayerTimes:
     """Time nodes in this process; see `layer_times`."""
     engine, threads = request.engine, request.threads
     graph = onnx.load(str(engine), load_external_data=False).graph
@@ -363,7 +422,9 @@ def _hook_cost_us() -> float:
 
 
 def _measure(request: TimesRequest) -> LayerTimes | ModuleTimes:
-    return measure_modules(request) if request.modules else measure_layers(request)
+    if request.parts == "modules":
+        return measure_modules(request)
+    return measure_nodes(request) if request.parts == "nodes" else measure_layers(request)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,12 @@ def goal_options(max_accuracy_drop: float | None, min_snr_db: float | None) -> G
     metavar="NAME",
     help="fp32, fp16, int8 or as-is; default fp32, or as-is for a file that is quantised already.",
 )
-@click.option("--backend", default="onnxruntime", metavar="NAME", help="onnxruntime or torch.")
+@click.option(
+    "--backend",
+    default="onnxruntime",
+    metavar="NAME",
+    help="onnxruntime, torch, tensorrt-rtx or tensorrt.",
+)
 @click.option("--batch", type=click.IntRange(1), default=1, metavar="N", help="Images per run.")
 @click.option(
     "--threads", type=click.IntRange(1), metavar="N", help="Of the runtime; else all cores."

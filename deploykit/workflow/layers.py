@@ -15,6 +15,7 @@ from deploykit.bench.drift import IMAGES, LayerDrift, layer_drift
 from deploykit.bench.layer_times import (
     LayerTimes,
     ModuleTimes,
+    device_layer_times,
     expected_s,
     layer_times,
     module_times,
@@ -27,10 +28,9 @@ from deploykit.graph.operators import PRODUCTS
 from deploykit.graph.read_write import read_inlined
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
-from deploykit.spec import BuildOptions
 from deploykit.store import Store
 from deploykit.workflow.build import build_network
-from deploykit.workflow.choices import CalibrationChoice
+from deploykit.workflow.choices import CalibrationChoice, EngineChoice
 from deploykit.workflow.judge import time_by_type
 from deploykit.workflow.keep import duration
 from deploykit.workflow.network import Network
@@ -154,22 +154,28 @@ def report_layers(
         others = " or ".join(one.name for one in backends.builtin() if one.timed_parts is not None)
         raise UsageError(f"{backend} gives no times per layer here: use --backend {others}")
     say(f"build {network.model.spec.label} {precision}")
-    built = build_network(network, precision, builder, BuildOptions(), choice, store)
+    options = EngineChoice().at_batch(batch)
+    built = build_network(network, precision, builder, options, choice, store)
     source = GraphView(read_inlined(network.model.path))
     graph_layers = layers(source)
     counts = count_layers(source)
-    say("measure the machine's ceilings")
-    machine = ceilings(store.root, threads)
+    machine: Ceilings | None = None
+    if not builder.on_gpu():  # the ceilings are the processor's
+        say("measure the machine's ceilings")
+        machine = ceilings(store.root, threads)
     modules, converted = (
         builder.timed_parts == "modules",
         built.model.sha256 != network.model.sha256,
     )
     manifest = built.engine.manifest
-    expected = _expected_s(
-        network, machine, manifest["bytes"], batch, images if converted else 0, modules
-    )
     ends = "" if limit_s is None else f", ends after {duration(limit_s)} with what there is"
-    say(f"time the engine's parts: all will take about {duration(expected)}{ends}")
+    if machine is None:
+        say(f"time the engine's parts{ends}")
+    else:
+        expected = _expected_s(
+            network, machine, manifest["bytes"], batch, images if converted else 0, modules
+        )
+        say(f"time the engine's parts: all will take about {duration(expected)}{ends}")
     start_s = time.perf_counter()
 
     def left_s() -> float | None:
@@ -180,6 +186,9 @@ def report_layers(
             built.engine.path.parent, batch=batch, threads=threads, limit_s=limit_s
         )
         times, nodes = by_module.times, module_nodes(graph_layers, by_module)
+    elif builder.timed_parts == "layers":
+        times = device_layer_times(built.engine.path.parent, batch=batch)
+        nodes = listed_nodes(graph_layers, times, manifest["layer_nodes"])
     else:
         times = layer_times(built.engine.path, batch=batch, threads=threads, limit_s=limit_s)
         engine = onnx.load(str(built.engine.path), load_external_data=False)
@@ -211,7 +220,7 @@ def report_layers(
         tuple(rows),
         times,
         built.engine.precision_actual,
-        machine.doubt,
+        "" if machine is None else machine.doubt,
         cut,
         precision_share(manifest["compute_types"], precision, manifest.get("compute_macs")),
         precision_share(manifest["compute_types"], precision, by_time) if by_time else None,
@@ -245,13 +254,36 @@ def module_nodes(graph_layers: Sequence[Layer], timed: ModuleTimes) -> list[Engi
     return nodes
 
 
+def listed_nodes(
+    graph_layers: Sequence[Layer], times: LayerTimes, listed: Sequence[Sequence[str]]
+) -> list[EngineNode]:
+    """The layers of a TensorRT engine as what computes those of the graph.
+
+    Args:
+        graph_layers: of the fp32 graph.
+        times: by the engine's layer, in its order.
+        listed: of every layer of the engine the name, the kind and the ONNX nodes, in its order. A node that
+            several layers name belongs to the last: what prepares its input comes before what computes it.
+    """
+    computed_by = {node: name for name, _, *nodes in listed for node in nodes}
+    kinds = {name: kind for name, kind, *_ in listed}
+    nodes = []
+    for index, name in enumerate(times.names):
+        within = [layer for layer in graph_layers if computed_by.get(layer.node) == name]
+        products = [layer.node for layer in within if layer.op_type in PRODUCTS]
+        main = next(iter([*products, *(layer.node for layer in within)]), None)
+        kind = kinds.get(name, "unlisted")
+        nodes.append(EngineNode(index, name, kind, tuple(layer.node for layer in within), main))
+    return nodes
+
+
 def layer_rows(
     graph_layers: Sequence[Layer],
     nodes: Sequence[EngineNode],
     times: LayerTimes,
     counts: Mapping[str, LayerCounts],
     drift: Mapping[str, LayerDrift],
-    machine: Ceilings,
+    machine: Ceilings | None,
     batch: int,
 ) -> list[LayerRow]:
     """A row per layer and per added node, in the order in which the engine runs them."""
@@ -300,7 +332,7 @@ def _timed(
     node: EngineNode,
     times: LayerTimes,
     counts: Mapping[str, LayerCounts],
-    machine: Ceilings,
+    machine: Ceilings | None,
     batch: int,
 ) -> LayerRow:
     time_ms = times.nodes_ms[node.index]
@@ -326,6 +358,8 @@ def _timed(
     moved_bytes += sum(part.weight_bytes for part in parts)
     # The float graph stores four bytes where an integer node moves one.
     moved_bytes //= 4 if node.integer else 1
+    if machine is None:
+        return row
     peak = machine.gflops.get("int8" if node.integer else "fp32")
     if operations is None or not peak or not moved_bytes:
         return row

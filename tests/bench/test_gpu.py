@@ -11,6 +11,7 @@ from cuda_double import DeviceFacts, Settings
 
 from deploykit.backends import get
 from deploykit.backends.building import build_engine
+from deploykit.bench import columns
 from deploykit.bench.gpu import GpuWatch
 from deploykit.bench.request import WorkerRequest, run_worker
 from deploykit.bench.scenario import Policy
@@ -207,3 +208,14 @@ def test_a_device_that_fails_is_one_line_with_its_exit_code(
     assert "\n" not in str(error.value)
     if cuda.settings.gone_after is not None or cuda.sticky:
         cuda.reset()  # with the driver, or the context, all memory of the device is gone
+
+
+def test_a_host_that_enqueues_slower_than_the_device_computes_is_told():
+    parts = {"h2d_ms": [1.0], "compute_ms": [1.0, 1.0, 9.0], "d2h_ms": [1.0], "enqueue_ms": [2.0]}
+    cells, (note,) = columns.of_phases({n: np.array(v) for n, v in parts.items()})
+    assert cells == {"h2d_ms": 1.0, "compute_ms": 1.0, "d2h_ms": 1.0, "enqueue_ms": 2.0}
+    assert note.remedy == "--cuda-graph, or a larger --batch"
+    assert (
+        columns.of_phases({"compute_ms": np.array([3.0]), "enqueue_ms": np.array([2.0])})[1] == []
+    )
+    assert columns.of_phases(None) == ({}, [])
