@@ -98,10 +98,13 @@ def _skeleton(spec: ModelSpec, architecture: Architecture) -> nn.Module:
         if spec.num_classes is None and "num_classes" in stored:
             keywords["num_classes"] = int(stored["num_classes"])
     module_name, _, function = architecture.factory.partition(":")
+    on_meta = torch.device(
+        "meta"
+    )  # before the family's module: where torch isn't installed, it is said here
     factory = getattr(importlib.import_module(module_name), function)
     if spec.weights == "torchvision" and "transform_input" in inspect.signature(factory).parameters:
         keywords["transform_input"] = True  # these weights expect pixels from -1 to 1
-    with torch.device("meta"):
+    with on_meta:
         module: nn.Module = factory(**keywords)
     return module.eval()
 
