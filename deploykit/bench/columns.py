@@ -109,8 +109,17 @@ def of_memory(memory: HostMemory) -> tuple[dict[str, Any], list[Note]]:
     return columns, notes
 
 
-def of_drift(drift: Drift, source: str) -> tuple[dict[str, Any], list[Note]]:
-    """Columns of the drift from the reference that `source` describes."""
+def of_drift(
+    drift: Drift, source: str, *, converted: bool = True, calibrated: bool = True
+) -> tuple[dict[str, Any], list[Note]]:
+    """Columns of the drift from the reference that `source` describes.
+
+    Args:
+        drift: of the outputs.
+        source: what they were compared with.
+        converted: whether the engine is in another precision than the network, so that layers can be kept.
+        calibrated: whether ranges were chosen for it.
+    """
     worst = drift.worst
     columns = {
         "drift_reference": source,
@@ -128,7 +137,7 @@ def of_drift(drift: Drift, source: str) -> tuple[dict[str, Any], list[Note]]:
         named = ", ".join(f"{one.name} {one.snr_db:.3g} dB" for one in drift.poor[:NAMED])
         more = f" and {len(drift.poor) - NAMED} more" if len(drift.poor) > NAMED else ""
         text = f"drift is poor: {named}{more}, below {POOR_SNR_DB:g} dB"
-        notes.append(Note("drift", text, "--keep, --keep-drift or another --calibration-method"))
+        notes.append(Note("drift", text, _remedy(converted=converted, calibrated=calibrated)))
     for one in drift.outputs:
         if one.left_out:
             what = "is not compared" if one.snr_db is None else "is compared in part"
@@ -144,6 +153,14 @@ def of_drift(drift: Drift, source: str) -> tuple[dict[str, Any], list[Note]]:
             text = "drift is blank: no output can be compared"
         notes.append(Note("missing", text))
     return columns, notes
+
+
+def _remedy(*, converted: bool, calibrated: bool) -> str:
+    if not converted:
+        return "give real inputs with --input or --data: only the order of sums differs"
+    if not calibrated:
+        return "--keep or --keep-drift"
+    return "--keep, --keep-drift or another --calibration-method"
 
 
 def of_accuracy(

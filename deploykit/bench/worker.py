@@ -23,6 +23,7 @@ from deploykit.bench.timing import Timing, measure, runs_in
 from deploykit.data import open_dataset
 from deploykit.data.feeding import feeds_of
 from deploykit.errors import InvalidModel, MissingDependency, UsageError
+from deploykit.graph.recipes import AS_IS
 from deploykit.lazy import np
 from deploykit.row import Note
 from deploykit.spec import Engine, Reason
@@ -154,7 +155,7 @@ def measure_row(request: WorkerRequest) -> WorkerResult:
             write_samples(timing.samples_ns, request.samples_path, batch=request.batch, **facts)
         first = loaded.sessions[0]
         if request.drift_reference is not None:
-            add(_drift(first, request, details))
+            add(_drift(first, request, loaded.engine, details))
         if request.accuracy is not None:
             add(_accuracy(loaded, request.accuracy, details))
     return WorkerResult(row, tuple(notes), details, findings)
@@ -192,14 +193,19 @@ def write_samples(samples_ns: NDArray[np.int64], path: Path, **facts: float) -> 
 
 
 def _drift(
-    session: SessionBase, request: WorkerRequest, details: dict[str, Any]
+    session: SessionBase, request: WorkerRequest, engine: Engine, details: dict[str, Any]
 ) -> tuple[dict[str, Any], list[Note]]:
     assert request.drift_reference is not None
     reference = read_reference(request.drift_reference)
     outputs = [session.run(feeds) for feeds in reference.inputs]
     drift = compare(reference.outputs, outputs)
     details["drift"] = asdict(drift)
-    return columns.of_drift(drift, reference.source)
+    return columns.of_drift(
+        drift,
+        reference.source,
+        converted=engine.manifest.get("precision") not in ("fp32", AS_IS),
+        calibrated=bool(engine.manifest.get("calibration")),
+    )
 
 
 def _accuracy(

@@ -148,6 +148,22 @@ def test_the_worst_output_is_named_and_poor_whatever_the_others_weigh():
     assert [n.text for n in notes if n.kind == "drift"] == [
         "drift is poor: scores 0 dB, below 10 dB"
     ]
+    assert "--calibration-method" in notes[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("converted", "named", "unnamed"),
+    [(True, "--keep", "--calibration-method"), (False, "--input", "--keep")],
+)
+def test_the_remedy_of_a_poor_row_is_one_that_its_precision_has(converted, named, unnamed):
+    drift = compare([{"y": f32(np.ones(4))}], [{"y": f32(np.zeros(4))}])
+    (note,) = [
+        n
+        for n in of_drift(drift, "fp32", converted=converted, calibrated=False)[1]
+        if n.kind == "drift"
+    ]
+    assert named in note.remedy
+    assert unnamed not in note.remedy
 
 
 @pytest.mark.parametrize(("axis", "text"), [(1, "y[:, 4:14, :]"), (2, "y[:, :, 4:14]")])
