@@ -184,6 +184,8 @@ class BuildOptions:
         hardware_compatibility: "ampere+" or "same-compute-capability"; None is the device that it is built on.
         sparse: whether weights that are sparse in the pattern 2:4 may be computed as such.
         tactic_sources: libraries that the builder may take kernels from, by TensorRT's names; None is its default.
+        channels_last: whether PyTorch's images lie in memory with their channels last.
+        compile_mode: of `torch.compile`; None is its default.
         timing_cache: whether kernels' times are kept for later builds, where the builder measures any.
     """
 
@@ -199,6 +201,8 @@ class BuildOptions:
     sparse: bool = False
     tactic_sources: tuple[str, ...] | None = None
     timing_cache: bool = True
+    channels_last: bool = False
+    compile_mode: str | None = None
 
     def check_batch(self, batch: int) -> None:
         """Refuse a batch that the engine will not take.

@@ -30,6 +30,8 @@ _BUILTIN = {
     "onnxruntime-cuda": "deploykit.backends.onnxruntime_gpu:OnnxRuntimeCuda",
     "onnxruntime-tensorrt": "deploykit.backends.onnxruntime_gpu:OnnxRuntimeTensorRT",
     "onnxruntime-rtx": "deploykit.backends.onnxruntime_gpu:OnnxRuntimeRtx",
+    "torch-cuda": "deploykit.backends.pytorch:TorchCuda",
+    "torch-compile-cuda": "deploykit.backends.pytorch:TorchCompileCuda",
 }
 #: The backend whose fp32 the outputs and predictions of all others are compared with.
 _REFERENCE = "onnxruntime"

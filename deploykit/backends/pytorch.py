@@ -1,4 +1,4 @@
-"""PyTorch as a backend: what the network costs before it is exported, eager or by `torch.compile`.
+"""PyTorch as a backend: what the network costs before it is exported, eager or compiled, here or on a GPU.
 
 An engine is the module's weights in one file, with the spec that makes the network again. PyTorch needs the
 network itself, so graphs of the user's own have none; a module is taken only if it computes what the graph
@@ -8,15 +8,27 @@ that everything else is built from computes.
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deploykit import codec, env
 from deploykit.backends.base import PASSES, BackendBase, SessionBase, TimedParts
+from deploykit.cuda import devices
+from deploykit.errors import MissingDependency
+from deploykit.graph.precision import find_recipe
+from deploykit.graph.recipes import PrecisionRecipe
 from deploykit.lazy import install_line, torch
-from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason, TensorSpec
+from deploykit.spec import DEVICE, END_TO_END, BuildOptions, Engine, OnnxModel, Reason, TensorSpec
+
+if TYPE_CHECKING:
+    from deploykit.backends.torch_session import Place
+
+
+#: PyTorch's types by the precisions that networks are run in.
+DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 class TorchEager(BackendBase):
@@ -25,10 +37,11 @@ class TorchEager(BackendBase):
     name = "torch"
     target = "cpu"
     filename = "engine.safetensors"
-    precisions = ("fp32",)
+    precisions: tuple[str, ...] | None = ("fp32",)
     passes = PASSES
     timed_parts: TimedParts | None = "modules"
     compiled = False
+    build_options: tuple[str, ...] = ()
 
     def available(self) -> Reason | None:
         """None where PyTorch is installed."""
@@ -37,15 +50,8 @@ class TorchEager(BackendBase):
         return None
 
     def device(self) -> str | Reason:
-        """The first NVIDIA device where PyTorch sees one, else the processor."""
-        return torch.cuda.get_device_name(0) if self.on_gpu() else env.device_name()
-
-    def on_gpu(self) -> bool:
-        """Whether PyTorch sees an NVIDIA device; it takes seconds to import, and can see none that CUDA doesn't."""
-        if not env.gpu_names():
-            return False
-        self.prepare()
-        return torch.cuda.is_available()
+        """The processor."""
+        return env.device_name()
 
     def version(self) -> str:
         """The installed version, from package metadata."""
@@ -60,16 +66,24 @@ class TorchEager(BackendBase):
 
         Raises:
             UsageError: the graph is a file of the user's own.
-            DriftFailed: the module computes something else than the graph.
+            DriftFailed: the module computes something else than the graph, which is looked at in float32; what a
+                lower precision does to it, the drift from the reference tells.
         """
         self.prepare()
-        from deploykit.backends.torch_modules import compute_types, create_verified, save_module
+        from deploykit.backends.torch_modules import (
+            compute_types,
+            create_module,
+            create_verified,
+            save_module,
+        )
 
-        module = create_verified(model)
-        inputs = tuple(torch.zeros(spec.with_batch(1)) for spec in model.inputs)
-        types = compute_types(module, inputs)
+        module = create_verified(model) if model.precision == "fp32" else create_module(model)
         save_module(module, model.spec, path)
-        return {"compute_types": types}
+        dtype = DTYPES[model.precision]
+        module = module.to(dtype=getattr(torch, dtype))
+        inputs = tuple(torch.zeros(spec.with_batch(1)) for spec in model.inputs)
+        cast = (one.to(getattr(torch, dtype)) if one.is_floating_point() else one for one in inputs)
+        return {"compute_types": compute_types(module, tuple(cast)), "tf32": False}
 
     def open(self, engine: Engine, threads: int | None, run_pass: str) -> SessionBase:
         """A session on the module."""
@@ -77,6 +91,7 @@ class TorchEager(BackendBase):
         from deploykit.backends.torch_modules import restore_module
         from deploykit.backends.torch_session import TorchSession
 
+        options = engine.manifest.get("options", {})
         return TorchSession(
             restore_module(engine.path),
             codec.from_values(engine.manifest["inputs"], tuple[TensorSpec, ...]),
@@ -84,7 +99,13 @@ class TorchEager(BackendBase):
             threads=threads,
             run_pass=run_pass,
             compiled=self.compiled,
+            compile_mode=options.get("compile_mode") if self.compiled else None,
+            where=self.place(engine),
         )
+
+    def place(self, engine: Engine) -> Place | None:
+        """Where an engine runs; None is the processor."""
+        return None
 
 
 class TorchCompile(TorchEager):
@@ -96,14 +117,81 @@ class TorchCompile(TorchEager):
     name = "torch-compile"
     compiled = True
     timed_parts = None
+    build_options: tuple[str, ...] = ("compile_mode",)
 
     def available(self) -> Reason | None:
         """None where PyTorch and, for code on the processor, a C++ compiler are installed."""
         compiler = os.environ.get("CXX", "g++")
         reason = super().available()
-        if reason is None and not env.gpu_names() and shutil.which(compiler) is None:
+        if reason is None and not self.on_gpu() and shutil.which(compiler) is None:
             return Reason(
                 f"torch.compile needs a C++ compiler, and there is no {compiler}",
                 "apt-get install g++, or set CXX",
             )
         return reason
+
+
+class _OnGpu(TorchEager):
+    """Runs the network on the first NVIDIA device that CUDA shows, in float32, float16 or bfloat16."""
+
+    target = "cuda"
+    precisions = ("fp32", "fp16", "bf16")
+    boundaries = (END_TO_END, DEVICE)
+    cuda_graphs = True
+
+    def recipes(self) -> Sequence[PrecisionRecipe]:
+        """The one that its target lacks: ONNX Runtime's CUDA provider has no bfloat16 convolutions."""
+        return [find_recipe("bf16", "tensorrt")]
+
+    def on_gpu(self) -> bool:
+        """Always."""
+        return True
+
+    def device(self) -> str | Reason:
+        """The first NVIDIA device, or why PyTorch can't use one; its metadata tells, without importing it."""
+        found = devices.find()
+        if not found.gpus:
+            return found.problem or devices.NO_DEVICE
+        version = self.version()
+        if "+cpu" in version:
+            text = f"PyTorch {version} is built without CUDA"
+            return Reason(text, "pip uninstall -y torch && pip install torch", missing="device")
+        made_for = re.search(r"\+cu(\d+)\d", version)
+        too_old = found.too_old(int(made_for[1])) if made_for else None
+        return too_old or found.gpus[0].name
+
+    def place(self, engine: Engine) -> Place:
+        """The device, in the precision of the engine.
+
+        Raises:
+            MissingDependency: PyTorch sees no device.
+        """
+        from deploykit.backends.torch_session import Cuda
+
+        reason = self.device()
+        if isinstance(reason, Reason):
+            raise MissingDependency(str(reason))
+        if not torch.cuda.is_available():
+            raise MissingDependency(
+                f"PyTorch {torch.__version__} (CUDA {torch.version.cuda or 'none'}) sees no device, though the "
+                f"driver shows {reason}; install a PyTorch for the driver's version of CUDA"
+            )
+        options = engine.manifest.get("options", {})
+        dtype = getattr(torch, DTYPES[str(engine.manifest["precision"])])
+        return Cuda(dtype, channels_last=bool(options.get("channels_last")))
+
+
+class TorchCuda(_OnGpu):
+    """PyTorch on an NVIDIA device, operator by operator."""
+
+    name = "torch-cuda"
+    build_options = ("channels_last",)
+
+
+class TorchCompileCuda(_OnGpu, TorchCompile):
+    """What `torch.compile` makes of the network for an NVIDIA device."""
+
+    name = "torch-compile-cuda"
+    build_options = ("channels_last", "compile_mode")
+    compiled = True
+    timed_parts = None

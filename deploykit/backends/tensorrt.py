@@ -76,7 +76,8 @@ class TensorRTBackend(BackendBase):
         self._module, self._distributions, self._extra = module, distributions, extra
         self._builds_without_device = builds_without_device
         # A builder that needs no device measures no kernels: a cache of their times would force one.
-        left_out = {"timing_cache"} if builds_without_device else set()
+        left_out = {"channels_last", "compile_mode"}  # PyTorch's
+        left_out |= {"timing_cache"} if builds_without_device else set()
         self.build_options = tuple(f.name for f in fields(BuildOptions) if f.name not in left_out)
 
     def available(self) -> Reason | None:

@@ -56,16 +56,26 @@ def create_verified(model: OnnxModel) -> nn.Module:
     """
     from deploykit.graph import export
 
+    module = create_module(model)
+    images = export.seeded_images(tuple(model.inputs[0].with_batch(1)[1:]))
+    expected = export.torch_outputs(module, images, model.spec.label)
+    export.verify(model.path, images, expected, model.spec.label)
+    return module
+
+
+def create_module(model: OnnxModel) -> nn.Module:
+    """The module that `model` was exported from, in eval mode.
+
+    Raises:
+        UsageError: the graph is a file of the user's own, of which there is no module.
+        MissingDependency: torch is not installed.
+    """
     if model.spec.weights == "file":
         raise UsageError(
             f"{model.spec.label} is a finished graph, PyTorch needs the network itself: give a name of the "
             "catalogue or module:factory, or another --backend"
         )
-    module = zoo.create(model.spec)
-    images = export.seeded_images(tuple(model.inputs[0].with_batch(1)[1:]))
-    expected = export.torch_outputs(module, images, model.spec.label)
-    export.verify(model.path, images, expected, model.spec.label)
-    return module
+    return zoo.create(model.spec).eval()
 
 
 def save_module(module: nn.Module, spec: ModelSpec, path: Path) -> None:

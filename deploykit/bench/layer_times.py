@@ -6,8 +6,9 @@ don't take. What it adds to a run is measured in every other session, divided ov
 were not profiled.
 
 Modules are timed by hooks around those that have no modules of their own; what the network computes between them
-(sums, joins, functions) is the rest of the run. What the hooks themselves cost is measured on a chain of modules
-that do nothing, and taken off that rest.
+(sums, joins, functions) is the rest of the run. On the processor hooks read its clock; what they cost themselves is
+measured on a chain of modules that do nothing, and taken off that rest. On a GPU they put events into the stream,
+which the device passes at its own pace.
 
 Layers of TensorRT's engines are timed by its own profiler, in runs of their own.
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,8 +31,8 @@ from deploykit.bench.feeds import check_batch, synthetic
 from deploykit.bench.runtime_profile import Profile, profile_cost, profiled_and_plain
 from deploykit.bench.timing import WARM_UP_RUNS, quiet_mean, quiet_runs, runs_in
 from deploykit.bench.worker import open_engine
-from deploykit.errors import UsageError
 from deploykit.lazy import np, onnx, torch
+from deploykit.spec import DEVICE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -163,7 +164,7 @@ def module_times(
     timeout_s: float | None = TIMEOUT_S,
     limit_s: float | None = None,
 ) -> ModuleTimes:
-    """Time an engine of the torch backend module by module, in a fresh process, on the processor.
+    """Time an engine of a torch backend module by module, in a fresh process, where the backend runs.
 
     Args:
         engine: folder of the engine.
@@ -176,7 +177,7 @@ def module_times(
         limit_s: seconds after which no further round begins; the first one is always made.
 
     Raises:
-        WorkerFailure: it does not run, or runs on another device.
+        WorkerFailure: it does not run.
     """
     request = TimesRequest(engine, "modules", batch, threads, rounds, span_s, seed, limit_s)
     return run_child(_MODULE, request, ModuleTimes, timeout_s, threads)
@@ -313,12 +314,20 @@ class Hooks:
 
     Args:
         module: the network.
+        mark: the present moment, on the clock of whatever computes.
+        ns_between: nanoseconds from one mark to another, asked when the run is done.
     """
 
-    def __init__(self, module: Any) -> None:
+    def __init__(
+        self,
+        module: Any,
+        mark: Callable[[], Any] = time.perf_counter_ns,
+        ns_between: Callable[[Any, Any], int] = lambda start, end: end - start,
+    ) -> None:
         self.module = module
-        self.spent_ns: dict[str, int] = {}
-        self._started: dict[str, int] = {}
+        self._mark, self._ns_between = mark, ns_between
+        self._entered: dict[str, Any] = {}
+        self._spans: list[tuple[str, Any, Any]] = []
         self._handles: list[Any] = []
 
     def __enter__(self) -> Hooks:
@@ -328,14 +337,13 @@ class Hooks:
         return self
 
     def _hook(self, name: str, child: Any) -> None:
-        clock, started, spent = time.perf_counter_ns, self._started, self.spent_ns
+        mark, entered, spans = self._mark, self._entered, self._spans
 
         def before(*_: Any) -> None:
-            started[name] = clock()
+            entered[name] = mark()
 
         def after(*_: Any) -> None:
-            end = clock()
-            spent[name] = spent.get(name, 0) + end - started[name]
+            spans.append((name, entered[name], mark()))
 
         self._handles.append(child.register_forward_pre_hook(before))
         self._handles.append(child.register_forward_hook(after))
@@ -347,8 +355,10 @@ class Hooks:
 
     def take(self) -> dict[str, int]:
         """Nanoseconds by module since the last call."""
-        taken = dict(self.spent_ns)
-        self.spent_ns.clear()
+        taken: dict[str, int] = {}
+        for name, start, end in self._spans:
+            taken[name] = taken.get(name, 0) + self._ns_between(start, end)
+        self._spans.clear()
         return taken
 
 
@@ -356,14 +366,15 @@ def measure_modules(request: TimesRequest) -> ModuleTimes:
     """Time modules in this process; see `module_times`."""
     engine = open_engine(request.engine)
     session: Any = backends.get(str(engine.manifest["builder"])).load(engine, request.threads)
-    if next(iter(session.module.parameters())).device.type != "cpu":
-        raise UsageError(
-            "modules are timed on the processor only: hide the device with CUDA_VISIBLE_DEVICES="
-        )
+    on_device = DEVICE in backends.get(str(engine.manifest["builder"])).boundaries
+    if on_device:
+        session.measure_as(DEVICE, cuda_graph=False)
     check_batch(session.inputs, request.batch, session.outputs)
     feeds = synthetic(session.inputs, request.batch, seed=request.seed)
     session.sample(feeds, WARM_UP_RUNS)
-    return _time_modules(session, feeds, request, _hook_cost_us())
+    # Events cost the device no time that the host could measure.
+    cost_us = 0.0 if on_device else _hook_cost_us()
+    return _time_modules(session, feeds, request, cost_us)
 
 
 def _time_modules(session: Any, feeds: Any, request: TimesRequest, cost_us: float) -> ModuleTimes:
@@ -374,7 +385,7 @@ def _time_modules(session: Any, feeds: Any, request: TimesRequest, cost_us: floa
         limit_s = request.limit_s
         if done and limit_s is not None and time.perf_counter() - begin >= limit_s:
             break
-        with Hooks(session.module) as hooks:
+        with Hooks(session.module, session.mark, session.ns_between) as hooks:
             start = time.perf_counter()
             while not hooked or time.perf_counter() - start < span_s:
                 total_ns = int(session.sample(feeds, 1)[0])

@@ -281,6 +281,14 @@ def conversion_options(
         is_flag=True,
         help="Let TensorRT measure all kernels anew, rather than those that no build before did.",
     ),
+    click.option(
+        "--channels-last", is_flag=True, help="Let PyTorch's images on a GPU lie channels last."
+    ),
+    click.option(
+        "--compile-mode",
+        type=click.Choice(["reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"]),
+        help="How torch.compile searches for quick code; else its default.",
+    ),
 )
 def engine_options(
     min_batch: int | None,
@@ -296,6 +304,8 @@ def engine_options(
     sparse: bool,
     tactic_sources: tuple[str, ...] | None,
     no_timing_cache: bool,
+    channels_last: bool,
+    compile_mode: str | None,
 ) -> EngineChoice:
     """What engines are built for."""
     options = BuildOptions(
@@ -308,6 +318,8 @@ def engine_options(
         sparse=sparse,
         tactic_sources=tactic_sources,
         timing_cache=not no_timing_cache,
+        channels_last=channels_last,
+        compile_mode=compile_mode,
     )
     return EngineChoice(min_batch, opt_batch, max_batch, options)
 

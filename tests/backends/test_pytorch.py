@@ -195,7 +195,8 @@ def test_a_batch_that_cannot_be_trained_on_is_one_line():
 def test_a_pass_that_a_backend_lacks_is_refused_with_those_that_have_it():
     EAGER.check_pass("forward_backward")
     with pytest.raises(
-        UsageError, match=r"onnxruntime has no forward_backward pass.*torch or torch-compile$"
+        UsageError,
+        match=r"onnxruntime has no forward_backward pass.*torch or torch-compile or torch-cuda or torch-compile-cuda$",
     ):
         get("onnxruntime").check_pass("forward_backward")
     with pytest.raises(UnknownName, match="did you mean forward"):
