@@ -5,30 +5,39 @@ per precision, and copies between buffers of several sizes, as a small network's
 is many times as fast as memory. They are measured in a process of their own,
 `python -m deploykit.bench.roofline`, and stored.
 
+Those of a GPU are measured by PyTorch, where it sees the device: matrix products in each type that it multiplies,
+and copies on the device.
+
 Model: Williams, Waterman, Patterson, "Roofline" (2009).
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from deploykit import codec, env
 from deploykit.bench.channel import run_child, serve
 from deploykit.bench.conditions import between, machine_findings, snapshot
-from deploykit.errors import BuildFailed
-from deploykit.lazy import np, onnx
+from deploykit.cuda import devices
+from deploykit.errors import BuildFailed, MissingDependency
+from deploykit.lazy import np, onnx, torch
 from deploykit.ort_session import installed_version, open_session, session_options
+from deploykit.text import folder_name
 from deploykit.writing import write_atomic
 
 #: Of the square matrices that are multiplied; large enough to leave overheads behind.
 MATRIX_SIZE = 768
 #: Of the data that copies work on, from what fits a core's cache to what fits none.
 COPY_BYTES = (2**18, 2**21, 2**23, 2**25, 2**27)
+#: The same on a GPU.
+GPU_MATRIX_SIZE, GPU_COPY_BYTES = 8192, (2**22, 2**25, 2**28, 2**30)
 #: Time for each ceiling.
 SPAN_S = 0.25
 #: Bumped when ceilings are measured in another way, so that stored ones are measured anew.
@@ -46,7 +55,7 @@ class Ceilings:
         gflops: best rate of matrix products by precision ("fp32", "int8"), in 10^9 operations per
             second; one multiply-accumulate is two.
         copy_gb_s: bytes read and written per second, in 10^9, by the bytes that the copy works on.
-        threads: with how many threads.
+        threads: with how many threads; 0 on a GPU.
         doubt: what the machine did besides, with the remedy; empty where nothing disturbed.
     """
 
@@ -138,9 +147,46 @@ def ceilings(folder: Path, threads: int | None = None) -> Ceilings:
     stored = _read(path)
     if stored is not None and (not stored.doubt or not _old(path)):
         return stored
-    measured = run_child("deploykit.bench.roofline", count, Ceilings, TIMEOUT_S, threads)
+    measured = run_child(
+        "deploykit.bench.roofline", CeilingRequest(count), Ceilings, TIMEOUT_S, threads
+    )
     if stored is not None and measured.doubt:
         measured = _better(stored, measured)
+    write_atomic(path, codec.to_json(measured) + b"\n", "ceilings")
+    return measured
+
+
+@dataclass(frozen=True)
+class CeilingRequest:
+    """Whose ceilings to measure: those of the processor with `threads`, or of the first GPU."""
+
+    threads: int
+    gpu: bool = False
+
+
+def gpu_ceilings(folder: Path) -> Ceilings:
+    """The ceilings of the first GPU that CUDA shows: stored in `folder`, or measured now by PyTorch.
+
+    Raises:
+        MissingDependency: no GPU, or no PyTorch that can use it.
+        WorkerFailure: they can't be measured.
+        OutputFailed: they can't be stored.
+    """
+    gpu, version = devices.selected(), env.package_version("torch")
+    if gpu is None:
+        raise MissingDependency(str(devices.NO_DEVICE))
+    if version is None or "+cpu" in version:
+        raise MissingDependency(
+            "PyTorch built for CUDA measures the ceilings of a GPU, and is not installed: pip install torch"
+        )
+    name = f"ceilings-{gpu.name}-{gpu.uuid}-torch-{version}-v{VERSION}"
+    path = folder / folder_name(name, ".json")
+    stored = _read(path)
+    if stored is not None:
+        return stored
+    measured = run_child(
+        "deploykit.bench.roofline", CeilingRequest(0, gpu=True), Ceilings, TIMEOUT_S
+    )
     write_atomic(path, codec.to_json(measured) + b"\n", "ceilings")
     return measured
 
@@ -183,6 +229,70 @@ def measure_ceilings(threads: int, span_s: float = SPAN_S) -> Ceilings:
     copies = {size: _copy_gb_s(size, threads, span_s) for size in COPY_BYTES}
     doubts = machine_findings(between(before, snapshot()))
     return Ceilings(rates, copies, threads, " | ".join(str(doubt) for doubt in doubts))
+
+
+def measure_gpu_ceilings(
+    span_s: float = SPAN_S,
+    *,
+    device: str = "cuda",
+    size: int = GPU_MATRIX_SIZE,
+    copies: Sequence[int] = GPU_COPY_BYTES,
+) -> Ceilings:
+    """Measure in this process, by PyTorch; what the device does not multiply, or has no room for, is left out.
+
+    Args:
+        span_s: seconds for each ceiling.
+        device: as PyTorch names it.
+        size: of the square matrices.
+        copies: bytes that each copy works on, half read and half written.
+
+    Raises:
+        BuildFailed: not even one copy could be made.
+    """
+    torch.backends.fp32_precision = "ieee"  # type: ignore[attr-defined] # as the engines: no TF32
+    wait: Any = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
+
+    def best_s(work: Callable[[], object]) -> float:
+        """The best mean time of runs that follow each other for long enough to hide their start."""
+        work()
+        wait()
+        begun = time.perf_counter()
+        work()
+        wait()
+        repeats = max(1, int(0.01 / max(1e-6, time.perf_counter() - begun)))
+
+        def several() -> None:
+            for _ in range(repeats):
+                work()
+            wait()
+
+        return _best_s(several, span_s) / repeats
+
+    rates: dict[str, float] = {}
+    for name in ("float32", "float16", "bfloat16", "int8"):
+        kind = getattr(torch, name)
+        with contextlib.suppress(RuntimeError):  # a type without products here, or no memory
+            if name == "int8":
+                left = torch.randint(-32, 32, (size, size), dtype=kind, device=device)
+                right = left.t().contiguous().t()  # as its kernels want the second operand
+                seconds = best_s(partial(torch._int_mm, left, right))
+            else:
+                left = torch.randn(size, size, device=device).to(kind)
+                seconds = best_s(partial(torch.mm, left, left))
+            rates[_TORCH_TYPES[name]] = 2.0 * size**3 / seconds / 1e9
+    copied: dict[int, float] = {}
+    for nbytes in copies:
+        with contextlib.suppress(RuntimeError):  # no memory for it
+            source = torch.zeros(nbytes // 2, dtype=torch.uint8, device=device)
+            target = torch.empty_like(source)
+            copied[nbytes] = nbytes / best_s(partial(target.copy_, source)) / 1e9
+    if not copied:
+        raise BuildFailed("the GPU has no room for a copy of 4 MiB; end what else is on it")
+    return Ceilings(rates, copied, 0)
+
+
+#: Names of precisions by those of PyTorch's types.
+_TORCH_TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "int8": "int8"}
 
 
 def _matrix_gflops(integer: bool, threads: int, span_s: float) -> float:
@@ -268,5 +378,9 @@ def _best_s(work: Callable[[], object], span_s: float) -> float:
     return best
 
 
+def _measure(request: CeilingRequest) -> Ceilings:
+    return measure_gpu_ceilings() if request.gpu else measure_ceilings(request.threads)
+
+
 if __name__ == "__main__":
-    serve(int, measure_ceilings)
+    serve(CeilingRequest, _measure)

@@ -13,7 +13,7 @@ from deploykit.backends import BackendBase, get
 from deploykit.backends.building import precision_share
 from deploykit.bench.contain import READING_LIMIT_S, contained
 from deploykit.bench.feeds import fixed_batch
-from deploykit.bench.roofline import Ceilings, bound, ceilings
+from deploykit.bench.roofline import Ceilings, bound, ceilings, gpu_ceilings
 from deploykit.bench.scenario import Scenario
 from deploykit.code_digest import code_digest
 from deploykit.columns import SCHEMA_VERSION
@@ -190,16 +190,18 @@ class Roofline:
         self.folder = folder
         self._known: dict[int, Ceilings | DeploykitError] = {}
 
-    def ceilings(self, scenario: Scenario) -> Ceilings:
-        """The ceilings for as many threads as a scenario computes with; measured at the first call.
+    def ceilings(self, scenario: Scenario, *, on_gpu: bool = False) -> Ceilings:
+        """The ceilings of the GPU, or for as many threads as a scenario computes with; measured at the first call.
 
         Raises:
             DeploykitError: they can't be measured or stored.
         """
-        threads = scenario.threads_in_use(env.usable_cores())
+        threads = 0 if on_gpu else scenario.threads_in_use(env.usable_cores())
         if threads not in self._known:
             try:
-                self._known[threads] = ceilings(self.folder, threads)
+                self._known[threads] = (
+                    gpu_ceilings(self.folder) if on_gpu else ceilings(self.folder, threads)
+                )
             except DeploykitError as error:
                 self._known[threads] = error
         machine = self._known[threads]
@@ -216,14 +218,15 @@ class Roofline:
             model: that the engine was built from.
             folder: where its traffic is stored.
             macs: of one image.
-            row: with batch, throughput, precision_actual and device.
+            row: with backend, batch, throughput, precision_actual and device.
             scenario: that it was measured in.
         """
-        if row["device"] != env.device_name():
+        on_gpu = get(str(row["backend"])).on_gpu()
+        if not on_gpu and row["device"] != env.device_name():
             return {}, []  # the ceilings are the processor's
         try:
+            machine = self.ceilings(scenario, on_gpu=on_gpu)
             graph_traffic = traffic_of(model, folder, str(row["precision_actual"]))
-            machine = self.ceilings(scenario)
         except DeploykitError as error:
             return {}, [Note("roofline", f"no roofline: {error}")]
         if graph_traffic is None:

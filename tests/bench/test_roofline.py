@@ -115,3 +115,46 @@ def test_ceilings_that_something_disturbed_are_measured_again_after_an_hour(tmp_
 def test_what_is_in_use_at_a_time_decides_whose_bandwidth_counts():
     small = at(1000.0, macs=10**5, working_set_bytes=2**19)
     assert small.latency_ms == pytest.approx(8e6 / 200e9 * 1e3)
+
+
+def test_ceilings_of_a_gpu_are_measured_per_type_and_size():
+    found = roofline.measure_gpu_ceilings(0.005, device="cpu", size=64, copies=(2**12, 2**16))
+    assert set(found.gflops) >= {"fp32", "bf16"}
+    assert all(rate > 0 for rate in found.gflops.values())
+    assert set(found.copy_gb_s) == {2**12, 2**16}
+    assert found.threads == 0
+
+
+def test_without_a_pytorch_for_the_gpu_its_ceilings_are_blank_with_the_reason(
+    cuda, tmp_path, monkeypatch
+):
+    from deploykit.errors import MissingDependency
+    from deploykit.row import Row
+    from deploykit.workflow.rows import Roofline
+
+    monkeypatch.setattr(roofline.env, "package_version", lambda name: "2.13.0+cpu")
+    with pytest.raises(MissingDependency, match="PyTorch built for CUDA measures the ceilings"):
+        roofline.gpu_ceilings(tmp_path)
+    row = Row({"backend": "tensorrt", "device": "a GPU", "batch": 1, "precision_actual": "fp16"})
+    columns, (note,) = Roofline(tmp_path).columns(None, tmp_path, 1, row, roofline_scenario())
+    assert columns == {}
+    assert note.text.startswith("no roofline: PyTorch built for CUDA")
+
+
+def roofline_scenario():
+    from deploykit.bench.scenario import Scenario
+
+    return Scenario()
+
+
+def test_ceilings_of_a_gpu_are_stored_for_the_device_and_pytorch(cuda, tmp_path, monkeypatch):
+    monkeypatch.setattr(roofline.env, "package_version", lambda name: "2.13.0")
+    asked = []
+
+    def measured(module, request, kind, timeout_s):
+        asked.append(request)
+        return MACHINE
+
+    monkeypatch.setattr(roofline, "run_child", measured)
+    assert roofline.gpu_ceilings(tmp_path) == roofline.gpu_ceilings(tmp_path) == MACHINE
+    assert [request.gpu for request in asked] == [True]
