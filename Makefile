@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 
-.PHONY: help install run test lint format bench bench-noise catalogue study wild parity install-matrix surfaces stubs clean
+.PHONY: help install run test lint format bench bench-noise catalogue study wild gpu parity install-matrix surfaces stubs clean
 
 help:  ## What can be made.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ study: install  ## Train and measure size against accuracy on Fashion-MNIST, int
 
 wild: install  ## Networks that packages on the public index ship, through every command, into reports/wild.csv.
 	$(BIN)/python -m studies.wild
+
+gpu: install  ## A GPU box on trial, at most ten minutes, into reports/gpu.json, gpu.csv and gpu.md; 3 without a GPU.
+	$(BIN)/python -m studies.gpu
 
 # torchvision's and timm's wheels ask for another torch: they go beside .venv's, without what they depend on.
 .venv-parity/.installed: | install

@@ -249,7 +249,9 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
             with self._making() as making:
                 facts = make(making / filename)
-                beside = sorted(path for path in making.iterdir() if path.name != filename)
+                # Folders are caches that runtimes fill: they change, and nothing is lost with them.
+                files = (path for path in making.iterdir() if path.is_file())
+                beside = sorted(path for path in files if path.name != filename)
                 sizes = [path.stat().st_size for path in (making / filename, *beside)]
                 text = codec.to_json(
                     {

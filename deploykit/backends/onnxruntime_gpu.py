@@ -13,7 +13,6 @@ import ctypes
 import importlib.util
 import io
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +31,7 @@ from deploykit.errors import MissingDependency, OutputFailed, one_line
 from deploykit.graph.element_types import typed_products
 from deploykit.graph.nodes import node_name
 from deploykit.graph.precision import AS_IS, find_recipe
+from deploykit.graph.read_write import copy_files
 from deploykit.graph.recipes import PrecisionRecipe
 from deploykit.graph.values import make_values
 from deploykit.graph.view import GraphView
@@ -181,7 +181,7 @@ class OnnxRuntimeCuda(BackendBase):
             if isinstance(source, bytes):
                 path.write_bytes(source)
             else:
-                shutil.copyfile(source, path)
+                copy_files(Path(source), path)
             (path.parent / COMPILED).mkdir()
         except OSError as error:
             raise OutputFailed(f"can't write the engine {path.name}: {error}") from error
@@ -203,6 +203,9 @@ class OnnxRuntimeCuda(BackendBase):
         optimised.unlink(missing_ok=True)
         return {
             "compute_types": types,
+            # Those who run it before it is stored need to know them, too.
+            "options": manifest["options"],
+            "precision": model.precision,
             "host": self.host(),
             "providers": dict(placed.nodes) if placed else {},
             "products": manifest["products"],

@@ -183,7 +183,7 @@ class OnnxRuntimeGpuSession(DeviceSession):
 
     def _label(self) -> str:
         facts = self._engine.manifest
-        return f"{facts['model']['label']} {facts['precision']}"
+        return f"{facts['model']['label']} {facts.get('precision', '')}".strip()
 
     def _open(self) -> Any:
         """The session of ONNX Runtime, opened at the first call.

@@ -219,7 +219,7 @@ class Cuda:
     def bound(self, step: Step, inputs: tuple[Tensor, ...]) -> Bound:
         """Runs in the stream, by the host's clock or by the device's events."""
         with self.current():
-            device = tuple(tensor.to(self._device, non_blocking=True) for tensor in inputs)
+            device = tuple(tensor.to(self._device, copy=True) for tensor in inputs)
             run = partial(self._compute, step, device)
             output = run()  # compiles, allocates, and tells the output's shape
             self._stream.synchronize()

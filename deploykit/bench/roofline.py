@@ -249,7 +249,7 @@ def measure_gpu_ceilings(
     Raises:
         BuildFailed: not even one copy could be made.
     """
-    torch.backends.fp32_precision = "ieee"  # type: ignore[attr-defined] # as the engines: no TF32
+    torch.backends.cuda.matmul.fp32_precision = "ieee"  # as the engines: no TF32
     wait: Any = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
 
     def best_s(work: Callable[[], object]) -> float:

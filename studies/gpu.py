@@ -1,0 +1,588 @@
+"""A GPU box on trial: `make gpu` (`python -m studies.gpu`), at most ten minutes.
+
+Each step is ok, failed or skipped with the reason, and a box that has only some of the packages proves those. It
+writes gpu.json, gpu.csv and gpu.md into reports/, and beside them what inspectors said of the layers of engines. It
+ends with 1 where a step failed, and with 3, and nothing written, where there is no GPU. A simulated
+device is refused: its figures are no measurements.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import itertools
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from deploykit import backends, env
+from deploykit.bench.channel import run_child, serve
+from deploykit.bench.feeds import synthetic
+from deploykit.bench.scenario import Policy, Scenario
+from deploykit.bench.worker import open_engine
+from deploykit.columns import NAMES
+from deploykit.cuda import devices, open_device
+from deploykit.errors import DeploykitError, MissingDependency, one_line
+from deploykit.report.csv import SIMULATED, to_csv
+from deploykit.row import Row
+from deploykit.spec import DEVICE, END_TO_END, ModelSpec, Reason
+from deploykit.store import EngineManifest, Store
+from deploykit.workflow.choices import CalibrationChoice
+from deploykit.workflow.configuration import ProfileOptions, enumerate_configurations
+from deploykit.workflow.profile import Profiler
+from deploykit.writing import output_errors, write_atomic
+
+#: All steps together; a step that would begin later is skipped.
+BUDGET_S = 600.0
+NETWORKS, PRECISIONS, BATCHES, STREAMS = (
+    ("lenet5", "mobilenet"),
+    ("fp32", "fp16", "int8"),
+    (1, 32),
+    (1, 2, 4),
+)
+#: Relative differences that are noise, by what is compared.
+CLOCKS, LATENCY, THROUGHPUT, TRTEXEC = 0.05, 0.05, 0.05, 0.05
+#: Signal-to-noise ratio that an engine has at least, by precision; below, something is computed wrongly.
+LEAST_SNR_DB = {"fp32": 60.0, "fp16": 30.0, "bf16": 15.0, "int8": 10.0}
+MEMORY_MIB, MEMORY_GAP_MIB = 256, 16
+#: A measured row: so long, at least.
+ROW_S = 0.25
+#: Copies of `MEMORY_MIB` between the marks that the clocks are compared with.
+COPIES = 40
+#: Times that an engine is loaded, to see whether its memory comes back.
+LOADS = 3
+_MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step came to: `state` is "ok", "failed" or "skipped"."""
+
+    name: str
+    state: str
+    text: str
+    seconds: float = 0.0
+
+    @property
+    def shown(self) -> str:
+        """As the tables have it."""
+        return f"skipped: {self.text}" if self.state == "skipped" else self.state
+
+
+class Skipped(Exception):
+    """A step can't be done here; its text says why."""
+
+
+class Failed(Exception):
+    """A step showed a fault; its text says which."""
+
+
+@dataclass
+class Trial:
+    """One run of the trial.
+
+    Attributes:
+        store: for its engines.
+        folder: for listings of layers; made when there is one.
+        budget_s: for all steps.
+        rows: that were measured.
+        until_s: when the present backend's share of the budget ends, on the performance counter.
+    """
+
+    store: Store
+    folder: Path
+    budget_s: float = BUDGET_S
+    say: Callable[[str], None] = print
+    networks: Sequence[str] = NETWORKS
+    policy: Policy = field(
+        default_factory=lambda: Policy(min_s=ROW_S, max_s=4 * ROW_S, warmup_s=0.1)
+    )
+    rows: list[Row] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    begun_s: float = field(default_factory=time.perf_counter)
+    until_s: float = float("inf")
+
+    @property
+    def left_s(self) -> float:
+        """Seconds of the budget that are left."""
+        return self.budget_s - (time.perf_counter() - self.begun_s)
+
+    def step(self, name: str, work: Callable[[], str]) -> Step:
+        """Do one step and note what it came to; nothing that it raises gets out, Ctrl-C excepted."""
+        start_s = time.perf_counter()
+        try:
+            if self.left_s <= 0:
+                raise Skipped(f"the {self.budget_s:g} s of the trial are over")
+            state, text = "ok", work()
+        except Skipped as reason:
+            state, text = "skipped", str(reason)
+        except MissingDependency as reason:
+            state, text = "skipped", str(reason)
+        except Exception as error:  # a fault of whatever kind is this step's, and others go on
+            state, text = "failed", one_line(f"{error}" or type(error).__name__, 400)
+        step = Step(name, state, text, round(time.perf_counter() - start_s, 1))
+        self.steps.append(step)
+        self.say(f"{step.name}: {step.state}, {step.text}")
+        return step
+
+
+# ---- steps
+
+
+def describe_box() -> str:
+    """The device and the packages, in one line."""
+    found = devices.find()
+    if not found.gpus:
+        raise Skipped(str(found.problem or devices.NO_DEVICE))
+    packages = env.capture()["packages"]
+    known = ", ".join(f"{name} {version}" for name, version in packages.items())
+    return f"{found.gpus[0].name}, {found.describe(found.gpus[0])}; {known}"
+
+
+def check_cuda(mib: int = MEMORY_MIB, copies: int = COPIES) -> str:
+    """Round trips through page-locked memory, the device's clock against the host's, and what memory it counts.
+
+    Raises:
+        MissingDependency: no binding of CUDA is installed.
+        Failed: values came back changed, the clocks differ, or memory was not counted.
+    """
+    import numpy as np
+
+    nbytes = mib * _MIB
+    with open_device() as device:
+        stream = device.stream()
+        source, back = device.pinned((nbytes,), "uint8"), device.pinned((nbytes,), "uint8")
+        source.array[...] = np.random.default_rng(0).integers(0, 256, nbytes, dtype=np.uint8)
+        back.array[...] = 0
+        before = device.memory()
+        there = device.buffer(nbytes)
+        grown_mib = (before.free_bytes - device.memory().free_bytes) / _MIB
+        stream.copy(there, source)
+        stream.copy(back, there)
+        stream.synchronise()
+        if not np.array_equal(source.array, back.array):
+            raise Failed(f"{mib} MiB came back changed from the device")
+        start, end = device.event(), device.event()
+        host_ms, device_ms = [], []
+        for _ in range(3):
+            stream.synchronise()
+            begun = time.perf_counter()
+            stream.record(start)
+            for _ in range(copies):
+                stream.copy(there, source)
+            stream.record(end)
+            end.synchronise()
+            host_ms.append((time.perf_counter() - begun) * 1e3)
+            device_ms.append(end.ms_since(start))
+        there.close()
+        left_mib = (before.free_bytes - device.memory().free_bytes) / _MIB
+    gap = min(abs(d / h - 1.0) for d, h in zip(device_ms, host_ms, strict=True))
+    facts = (
+        f"{mib} MiB there and back unchanged, events {device_ms[-1]:.1f} ms, host {host_ms[-1]:.1f} ms, "
+        f"memory grew by {grown_mib:.0f} MiB and {left_mib:.0f} MiB of it stayed"
+    )
+    if gap > CLOCKS:
+        raise Failed(f"the clocks differ by {gap:.0%}: {facts}")
+    if abs(grown_mib - mib) > MEMORY_GAP_MIB or left_mib > MEMORY_GAP_MIB:
+        raise Failed(f"the device's memory is not counted as expected: {facts}")
+    return facts
+
+
+def run_tests(timeout_s: float) -> str:
+    """The tests that need a device.
+
+    Raises:
+        Skipped: there is no pytest, or no folder of tests here.
+        Failed: one failed.
+    """
+    tests = Path(__file__).parents[1] / "tests"
+    if not tests.is_dir() or env.package_version("pytest") is None:
+        raise Skipped("pytest or the folder of tests is not here")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-m",
+        "gpu",
+        "-p",
+        "no:cacheprovider",
+        str(tests),
+    ]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Failed(f"the tests took longer than {timeout_s:.0f} s") from error
+    last = (done.stdout.strip().splitlines() or [done.stderr.strip()])[-1]
+    if done.returncode:
+        raise Failed(f"pytest -m gpu ended with {done.returncode}: {last}")
+    return last
+
+
+def present() -> Iterator[tuple[str, Reason | None]]:
+    """The backends that run on a GPU, and why each of them can't here."""
+    for backend in backends.builtin():
+        if not backend.on_gpu():
+            continue
+        try:
+            reason = backend.available()
+            device = backend.device() if reason is None else reason
+        except DeploykitError as error:
+            device = Reason(str(error), "")
+        yield backend.name, device if isinstance(device, Reason) else None
+
+
+def measure(
+    trial: Trial, name: str, scenarios: Sequence[Scenario], batches: Sequence[int]
+) -> list[Row]:
+    """Rows of one backend, in every precision that it has of `PRECISIONS`."""
+    backend = backends.get(name)
+    options = ProfileOptions(
+        precisions=[one for one in PRECISIONS if one in backend.offered()],
+        backends=(name,),
+        batches=batches,
+        scenarios=scenarios,
+        policy=trial.policy,
+        calibration=CalibrationChoice(synthetic=True),
+        timeout_s=max(10.0, trial.left_s),
+        roofline=False,
+    )
+    wanted = enumerate_configurations([ModelSpec(one) for one in trial.networks], options)
+    rows = []
+    for row in Profiler(trial.store, options).rows(wanted):
+        rows.append(row)
+        if min(trial.left_s, trial.until_s - time.perf_counter()) <= 0:
+            break  # others have their share of the time, too
+    trial.rows += rows
+    return rows
+
+
+def check_backend(trial: Trial, name: str) -> str:
+    """Networks, precisions and batches on one backend, and what must hold between their rows."""
+    backend = backends.get(name)
+    rows = measure(trial, name, [Scenario(boundary=END_TO_END)], BATCHES)
+    rows += measure(trial, name, [Scenario(boundary=DEVICE)], BATCHES[:1])
+    if backend.cuda_graphs:
+        rows += measure(trial, name, [Scenario(boundary=DEVICE, cuda_graph=True)], BATCHES[:1])
+    if rows and all(row["status"] == "skipped" for row in rows):
+        raise Skipped("; ".join(map(str, rows[0].noted("failed"))))
+    faults = faults_of(rows)
+    if faults:
+        raise Failed(
+            f"{len(faults)} of {len(rows)} rows and what holds between them: " + "; ".join(faults)
+        )
+    return f"{len(rows)} rows"
+
+
+def faults_of(rows: Sequence[Row]) -> list[str]:
+    """What is wrong with rows of one backend: each by itself, and those that only differ in one thing.
+
+    Rows that can't be judged by something (no drift, no interval) are not held against it.
+    """
+    faults = []
+    for row in rows:
+        named = f"{row['model']} {row['precision']} batch {row['batch']}"
+        if row["status"] == "skipped":
+            continue
+        if row["status"] != "ok":
+            faults.append(f"{named} {row['status']}: {'; '.join(map(str, row.noted('failed')))}")
+            continue
+        actual = str(row.get("precision_actual"))
+        if row["precision"] not in actual.split("+") and not row.noted("emulated"):
+            faults.append(f"{named} computes in {actual}")
+        snr_db, least = row.get("drift_snr_db"), LEAST_SNR_DB[str(row["precision"])]
+        if snr_db is not None and snr_db < least:
+            faults.append(f"{named} has {snr_db:.0f} dB, less than {least:g}")
+        if row.get("device_peak_mib") is None:
+            faults.append(f"{named} has no device_peak_mib")
+    ok = [row for row in rows if row["status"] == "ok"]
+
+    def pairs(name: str, low: Any, high: Any) -> Iterator[tuple[Row, Row]]:
+        """Rows that are alike but for one column, in which they have these two values."""
+        columns = [
+            n for n in ("model", "precision", "batch", "boundary", "cuda_graph") if n != name
+        ]
+        for one, other in itertools.product(ok, ok):
+            alike = all(one.get(column) == other.get(column) for column in columns)
+            if alike and one.get(name) == low and other.get(name) == high:
+                yield one, other
+
+    for column, low, high in (("boundary", DEVICE, END_TO_END), ("cuda_graph", "yes", "no")):
+        for one, other in pairs(column, low, high):
+            quick, slow = one["latency_min_ms"], other["latency_min_ms"]
+            if quick > slow * (1 + LATENCY):
+                what = f"{one['model']} {one['precision']} batch {one['batch']}"
+                faults.append(f"{what}: {column} {low} takes {quick:.3g} ms, {high} {slow:.3g} ms")
+    for one, other in pairs("batch", BATCHES[0], BATCHES[-1]):
+        if other["throughput_ips"] < one["throughput_ips"] * (1 - THROUGHPUT):
+            faults.append(
+                f"{one['model']} {one['precision']}: {other['throughput_ips']:.0f} images/s at batch "
+                f"{BATCHES[-1]}, {one['throughput_ips']:.0f} at {BATCHES[0]}"
+            )
+    return faults
+
+
+def check_streams(trial: Trial, name: str) -> str:
+    """Several streams at once; more of them serve no fewer images than one."""
+    one_network = replace(trial, networks=trial.networks[-1:], rows=[])
+    rows = measure(one_network, name, [Scenario(streams=n) for n in STREAMS], BATCHES[:1])
+    trial.rows += rows
+    faults = [
+        f"{r['precision']} {r['streams']}: {r.noted('failed')}" for r in rows if r["status"] != "ok"
+    ]
+    rates = {
+        (r["precision"], r["streams"]): r["throughput_ips"] for r in rows if r["status"] == "ok"
+    }
+    for (precision, streams), rate in rates.items():
+        alone = rates.get((precision, 1))
+        if alone is not None and rate < alone * 0.8:
+            faults.append(
+                f"{precision}: {rate:.0f} images/s by {streams} streams, {alone:.0f} by one"
+            )
+    if faults:
+        raise Failed("; ".join(faults))
+    return ", ".join(f"{precision} {n}: {rate:.0f}/s" for (precision, n), rate in rates.items())
+
+
+@dataclass(frozen=True)
+class EngineRequest:
+    """An engine that a process is to load, run and close several times, or, with 0, to list the layers of."""
+
+    engine: Path
+    backend: str
+    times: int = 0
+
+
+@dataclass(frozen=True)
+class EngineAnswer:
+    """MiB in use on the device after each time; the listing of layers, empty where the engine does not load."""
+
+    used_mib: tuple[float, ...] = ()
+    listing: str = ""
+
+
+def look_at(request: EngineRequest) -> EngineAnswer:
+    """Do what is asked, in this process."""
+    engine, backend = open_engine(request.engine), backends.get(request.backend)
+    if request.times == 0:
+        return EngineAnswer(listing=_inspected(engine.path, request.backend))
+    used = []
+    with open_device() as device:
+        for _ in range(request.times):
+            with backend.load(engine) as session:
+                session.sample(synthetic(session.inputs, 1), 2)
+            device.synchronise()
+            used.append(device.memory().used_mib)
+    return EngineAnswer(tuple(used))
+
+
+def _inspected(path: Path, backend: str) -> str:
+    trt: Any = importlib.import_module(backend.replace("-", "_"))
+    runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+    engine = runtime.deserialize_cuda_engine(path.read_bytes())
+    if engine is None:
+        return ""
+    inspector = engine.create_engine_inspector()
+    return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+
+
+def check_memory_returns(trial: Trial, name: str) -> str:
+    """Load an engine more than once: what it took comes back.
+
+    Raises:
+        Skipped: the store has no engine of the backend.
+        Failed: memory stays.
+    """
+    found = [e for e in trial.store.entries(EngineManifest) if e.manifest.builder == name]
+    single = [e for e in found if e.values.get("options", {}).get("batch_min", 1) == 1]
+    if not single:
+        raise Skipped(f"no engine of {name} was built")
+    request = EngineRequest(single[0].folder, name, LOADS)
+    used = run_child("studies.gpu", request, EngineAnswer, 120.0).used_mib
+    # The first time libraries allocate for themselves; from then on nothing may grow.
+    grown = used[-1] - used[1]
+    if grown > MEMORY_GAP_MIB:
+        raise Failed(
+            f"each load keeps memory: {', '.join(f'{u:.0f}' for u in used)} MiB in use after each"
+        )
+    return f"{', '.join(f'{u:.0f}' for u in used)} MiB in use after each of {len(used)} loads"
+
+
+def check_trtexec(trial: Trial) -> str:
+    """Trtexec on the same engines: its compute time and ours.
+
+    Raises:
+        Skipped: there is no trtexec, or no engine of TensorRT.
+        Failed: they differ.
+    """
+    program = shutil.which("trtexec")
+    if program is None:
+        raise Skipped("trtexec is not on the PATH")
+    compared, faults = [], []
+    for entry in trial.store.entries(EngineManifest):
+        if entry.manifest.builder != "tensorrt" or entry.manifest.options.batch_opt != 1:
+            continue
+        ours = [
+            r["compute_ms"]
+            for r in trial.rows
+            if r["backend"] == "tensorrt"
+            and r["model"] == entry.manifest.model.name
+            and r["precision"] == entry.manifest.precision
+            and r["batch"] == 1
+            and r.get("compute_ms")
+        ]
+        if not ours:
+            continue
+        command = [program, f"--loadEngine={entry.path}", "--duration=2", "--warmUp=200"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        theirs = compute_ms_of(done.stdout)
+        if theirs is None:
+            faults.append(f"trtexec said nothing of its compute time for {entry.folder.name}")
+            continue
+        compared.append(
+            f"{entry.manifest.model.name} {entry.manifest.precision} {min(ours):.3g} and {theirs:.3g} ms"
+        )
+        if abs(min(ours) / theirs - 1) > TRTEXEC:
+            faults.append(compared[-1])
+    if faults:
+        raise Failed("; ".join(faults))
+    if not compared:
+        raise Skipped("no engine of TensorRT was measured at batch 1")
+    return "; ".join(compared)
+
+
+def compute_ms_of(text: str) -> float | None:
+    """The median of the compute time that trtexec prints; None where it prints none."""
+    found = re.search(r"GPU Compute Time:.*?median = ([\d.]+) ms", text)
+    return float(found[1]) if found else None
+
+
+def keep_listings(trial: Trial) -> str:
+    """What each engine of TensorRT says of its layers, for the corpus of listings that tests hold.
+
+    Raises:
+        Skipped: TensorRT built nothing.
+    """
+    kept = 0
+    for entry in trial.store.entries(EngineManifest):
+        if entry.manifest.builder not in ("tensorrt", "tensorrt-rtx"):
+            continue
+        request = EngineRequest(entry.folder, entry.manifest.builder)
+        text = run_child("studies.gpu", request, EngineAnswer, 120.0).listing
+        if text:
+            with output_errors("layer listings"):
+                trial.folder.mkdir(parents=True, exist_ok=True)
+            write_atomic(trial.folder / f"{entry.folder.name}.json", text.encode(), "layer listing")
+            kept += 1
+    if not kept:
+        raise Skipped("no engine of TensorRT that loads was built")
+    return f"{kept} listings in {trial.folder}"
+
+
+# ---- the trial
+
+
+def run_trial(trial: Trial) -> None:
+    """All steps, in their order; what one backend lacks does not stop another."""
+    trial.step("device and packages", describe_box)
+    trial.step("CUDA self-test", check_cuda)
+    trial.step("pytest -m gpu", lambda: run_tests(min(180.0, trial.left_s)))
+    able = []
+    for name, reason in present():
+        if reason is None:
+            able.append(name)
+        else:
+            trial.step(name, _skipping(str(reason)))
+    for place, name in enumerate(able):
+        # A quarter of what is left stays for the steps that follow.
+        trial.until_s = time.perf_counter() + 0.75 * trial.left_s / (len(able) - place)
+        trial.step(name, lambda name=name: check_backend(trial, name))  # type: ignore[misc]
+    for name in able:
+        trial.until_s = time.perf_counter() + max(5.0, trial.left_s / (len(able) + 1))
+        trial.step(f"{name}, streams", lambda name=name: check_streams(trial, name))  # type: ignore[misc]
+        trial.step(f"{name}, loaded again", lambda name=name: check_memory_returns(trial, name))  # type: ignore[misc]
+    trial.step("trtexec", lambda: check_trtexec(trial))
+    trial.step("listings of layers", lambda: keep_listings(trial))
+
+
+def _skipping(reason: str) -> Callable[[], str]:
+    def work() -> str:
+        raise Skipped(reason)
+
+    return work
+
+
+def write(trial: Trial, folder: Path) -> None:
+    """Write gpu.json, gpu.csv and gpu.md.
+
+    Raises:
+        UsageError: a row is of a simulated device.
+        OutputFailed: the folder can't be written.
+    """
+    with output_errors("reports"):
+        folder.mkdir(parents=True, exist_ok=True)
+    table = to_csv(trial.rows, NAMES)  # refuses a simulated device, before anything is written
+    facts = {
+        "machine": env.capture(),
+        "steps": [asdict(step) for step in trial.steps],
+        "seconds": round(time.perf_counter() - trial.begun_s, 1),
+    }
+    write_atomic(
+        folder / "gpu.json", (json.dumps(facts, indent=2, default=str) + "\n").encode(), "report"
+    )
+    write_atomic(folder / "gpu.csv", table.encode(), "report")
+    write_atomic(folder / "gpu.md", markdown(trial).encode(), "report")
+
+
+def markdown(trial: Trial) -> str:
+    """The steps as a table."""
+    lines = [
+        "# A GPU box on trial",
+        "",
+        "| step | result | seconds | what was seen |",
+        "|---|---|---|---|",
+    ]
+    for step in trial.steps:
+        seen = "" if step.state == "skipped" else step.text.replace("|", "\\|")
+        lines.append(
+            f"| {step.name} | {step.shown.replace('|', '/')} | {step.seconds:g} | {seen} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the trial: 0 where nothing failed, 1 where something did, 3 without a GPU."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--reports", type=Path, default=Path("reports"), help="folder to write to")
+    parser.add_argument("--budget", type=float, default=BUDGET_S, help="seconds for all steps")
+    options = parser.parse_args(arguments)
+    found = devices.find()
+    if not found.gpus:
+        print(f"not run: no GPU ({found.problem or devices.NO_DEVICE})")
+        return MissingDependency.exit_code
+    if SIMULATED in found.gpus[0].name:
+        print("not run: the device is simulated, and what it shows is no measurement")
+        return MissingDependency.exit_code
+    with tempfile.TemporaryDirectory(prefix="deploykit-gpu-") as folder:
+        trial = Trial(
+            Store(Path(folder) / "engines"), options.reports / "gpu-listings", options.budget
+        )
+        run_trial(trial)
+        write(trial, options.reports)
+    return int(any(step.state == "failed" for step in trial.steps))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] and sys.argv[1].isdigit():  # a child of this program's own
+        serve(EngineRequest, look_at)
+    sys.exit(main())

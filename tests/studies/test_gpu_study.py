@@ -1,0 +1,148 @@
+"""The trial of a GPU box, step by step on the double of CUDA; nothing of it is written to reports."""
+
+from __future__ import annotations
+
+import cuda_double
+import pytest
+from cuda_double import onnxruntime as ort_double
+
+from deploykit.backends import get
+from deploykit.bench.scenario import Policy
+from deploykit.errors import UsageError
+from deploykit.row import Note, Row
+from deploykit.store import Store
+from studies import gpu
+
+
+@pytest.fixture
+def trial(tmp_path):
+    policy = Policy(min_s=0.02, max_s=0.2, warmup_s=0.01)
+    said = []
+    made = gpu.Trial(
+        Store(tmp_path / "store"), tmp_path / "listings", 300.0, said.append, ("lenet5",), policy
+    )
+    made.said = said
+    return made
+
+
+def test_without_a_gpu_it_says_so_and_ends_with_3(cuda, capsys, tmp_path):
+    cuda.show(cuda_double.Settings(devices=[]))
+    assert gpu.main(["--reports", str(tmp_path / "reports")]) == 3
+    assert capsys.readouterr().out.startswith("not run: no GPU")
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_simulated_device_writes_no_report(cuda, capsys, tmp_path, trial):
+    assert gpu.main(["--reports", str(tmp_path / "reports")]) == 3
+    assert "simulated" in capsys.readouterr().out
+    trial.rows.append(Row({"status": "ok", "device": cuda_double.DEVICE_NAME}))
+    with pytest.raises(UsageError, match="simulated"):
+        gpu.write(trial, tmp_path / "reports")
+    assert list((tmp_path / "reports").iterdir()) == []
+
+
+def test_the_box_is_described(cuda):
+    text = gpu.describe_box()
+    assert "compute capability 8.9" in text
+    assert "onnxruntime" in text
+
+
+def test_cuda_itself_is_tested(cuda, monkeypatch):
+    monkeypatch.setattr(gpu, "CLOCKS", float("inf"))  # the double's events are no clock
+    text = gpu.check_cuda(mib=32, copies=3)
+    assert "32 MiB there and back unchanged" in text
+    assert "memory grew by 32 MiB and 0 MiB of it stayed" in text
+
+
+def test_memory_that_is_not_counted_is_a_failure(cuda, trial, monkeypatch):
+    monkeypatch.setattr(gpu, "CLOCKS", float("inf"))
+    monkeypatch.setattr(gpu, "MEMORY_GAP_MIB", -1)
+    step = trial.step("CUDA self-test", lambda: gpu.check_cuda(mib=4, copies=2))
+    assert step.state == "failed"
+    assert "not counted as expected" in step.text
+
+
+def test_a_backend_is_measured_and_judged_and_its_memory_comes_back(cuda, monkeypatch, trial):
+    ort_double.install(monkeypatch=monkeypatch, behaviour=ort_double.Behaviour())
+    monkeypatch.setattr(gpu, "PRECISIONS", ("fp32",))
+    monkeypatch.setattr(gpu, "BATCHES", (1,))
+    monkeypatch.setattr(gpu, "STREAMS", (1, 2))
+    failed = lambda rows: [str(r.noted("failed")) for r in rows if r["status"] != "ok"]  # noqa: E731
+    monkeypatch.setattr(gpu, "faults_of", failed)
+    assert dict(gpu.present())["onnxruntime-cuda"] is None
+    step = trial.step("onnxruntime-cuda", lambda: gpu.check_backend(trial, "onnxruntime-cuda"))
+    assert (step.state, step.text) == ("ok", "3 rows")
+    assert {row["device"] for row in trial.rows} == {cuda_double.DEVICE_NAME}
+    assert [row["boundary"] for row in trial.rows] == ["end_to_end", "device", "device"]
+    assert [row["cuda_graph"] for row in trial.rows] == ["no", "no", "yes"]
+    assert all(row["device_peak_mib"] for row in trial.rows)
+    step = trial.step("again", lambda: gpu.check_memory_returns(trial, "onnxruntime-cuda"))
+    assert step.state == "ok"
+    assert "after each of 3 loads" in step.text
+
+
+def row(**changed):
+    cells = {
+        "model": "net", "precision": "fp16", "precision_actual": "fp16", "batch": 1, "status": "ok",
+        "boundary": "end_to_end", "cuda_graph": "no", "drift_snr_db": 60.0, "device_peak_mib": 100.0,
+        "latency_min_ms": 1.0, "throughput_ips": 1000.0,
+    }  # fmt: skip
+    notes = changed.pop("notes", ())
+    return Row(cells | changed, notes)
+
+
+@pytest.mark.parametrize(
+    ("others", "fault"),
+    [
+        ([], None),
+        ([{"boundary": "device", "latency_min_ms": 0.5}], None),
+        ([{"boundary": "device", "latency_min_ms": 2.0}], "boundary device takes 2 ms"),
+        ([{"cuda_graph": "yes", "latency_min_ms": 2.0}], "cuda_graph yes takes 2 ms"),
+        ([{"batch": 32, "throughput_ips": 500.0}], "500 images/s at batch 32, 1000 at 1"),
+        ([{"batch": 32, "throughput_ips": 5000.0}], None),
+        ([{"precision_actual": "fp32", "batch": 8}], "computes in fp32"),
+        ([{"drift_snr_db": 12.0, "batch": 8}], "has 12 dB, less than 30"),
+        ([{"device_peak_mib": None, "batch": 8}], "has no device_peak_mib"),
+        ([{"status": "failed", "notes": (Note("failed", "no room"),)}], "failed: no room"),
+        ([{"status": "skipped", "notes": (Note("failed", "no GPU"),)}], None),
+    ],
+)
+def test_rows_are_held_against_each_other(others, fault):
+    faults = gpu.faults_of([row(), *(row(**one) for one in others)])
+    assert (faults == []) is (fault is None)
+    assert fault is None or fault in "; ".join(faults)
+
+
+def test_what_is_missing_is_skipped_with_its_reason_and_the_rest_goes_on(trial, cuda, monkeypatch):
+    monkeypatch.setattr(gpu, "run_tests", lambda seconds: "2 passed")
+    monkeypatch.setattr(gpu, "check_cuda", lambda: "fine")
+    monkeypatch.setattr(gpu.shutil, "which", lambda name: None)
+    gpu.run_trial(trial)
+    states = {step.name: step.state for step in trial.steps}
+    assert states["pytest -m gpu"] == "ok"
+    assert (
+        states["onnxruntime-rtx"] == states["trtexec"] == states["listings of layers"] == "skipped"
+    )
+    assert "trtexec is not on the PATH" in gpu.markdown(trial)
+    assert all(step.text for step in trial.steps)
+
+
+def test_a_fault_of_a_step_is_a_failure_and_an_end_of_time_a_skip(trial):
+    def broken():
+        raise ValueError("no such thing")
+
+    assert trial.step("one", broken).state == "failed"
+    trial.budget_s = 0.0
+    assert trial.step("two", broken).shown == "skipped: the 0 s of the trial are over"
+
+
+def test_trtexec_is_read():
+    text = "[I] GPU Compute Time: min = 0.4 ms, max = 0.6 ms, mean = 0.5 ms, median = 0.52 ms"
+    assert gpu.compute_ms_of(text) == 0.52
+    assert gpu.compute_ms_of("[E] failed") is None
+
+
+def test_every_backend_of_a_gpu_is_in_the_trial(cuda):
+    names = [name for name, _ in gpu.present()]
+    assert {"tensorrt", "tensorrt-rtx", "onnxruntime-cuda", "torch-cuda"} <= set(names)
+    assert all(get(name).on_gpu() for name in names)
