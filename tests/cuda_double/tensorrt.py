@@ -49,6 +49,11 @@ _ELEMENTS = {
 _LISTED = {"FLOAT": "Float", "HALF": "Half", "INT8": "Int8", "BF16": "BFloat16"}
 
 
+def _cuda() -> Any:
+    """The double of this process; in one that has not imported CUDA's bindings it is put under them now."""
+    return cuda_double.current or cuda_double.install(cuda_double.settings_of_environment())
+
+
 class Failures:
     """What a test lets go wrong, by the name of the call that then answers false, None or nothing."""
 
@@ -271,7 +276,7 @@ class _Played:
         def _load(self, header, graph, log):
             import onnx
 
-            self._weights = cuda_double.current.take(len(graph))
+            self._weights = _cuda().take(len(graph))
             self._header, self._graph, self._log = header, graph, log
             model = onnx.load_from_string(graph)
             self._nodes = [node.name for node in model.graph.node]
@@ -282,7 +287,7 @@ class _Played:
 
         def __del__(self):
             if self._weights:
-                cuda_double.current.give(self._weights)
+                _cuda().give(self._weights)
 
         @property
         def num_io_tensors(self):
@@ -347,12 +352,12 @@ class _Played:
 
         def _open(self, engine):
             self._engine, self._shapes, self._addresses = engine, {}, {}
-            self._memory = cuda_double.current.take(engine.device_memory_size_v2)
+            self._memory = _cuda().take(engine.device_memory_size_v2)
             return self._memory != 0
 
         def __del__(self):
             if self._memory:
-                cuda_double.current.give(self._memory)
+                _cuda().give(self._memory)
 
         def set_input_shape(self, name, shape):
             failures = self._module.failures
@@ -405,7 +410,7 @@ class _Played:
             }
             uses = [(tensors[n][0], sizes[n]) for n in tensors]
             uses.append((self._memory, engine.device_memory_size_v2))
-            cuda = cuda_double.current
+            cuda = _cuda()
             cuda.launch(
                 stream_handle, "engine", lambda: _compute(cuda, engine, tensors, sizes), uses
             )
@@ -473,7 +478,7 @@ def _rtx_only() -> dict[str, type]:
 
 def _capability(trt: Any) -> str:
     """What an engine is built for where nobody says: the device, or for TensorRT for RTX whatever it supports."""
-    return "any" if trt.rtx else cuda_double.current.settings.visible()[0].compute_capability
+    return "any" if trt.rtx else _cuda().settings.visible()[0].compute_capability
 
 
 def _read(trt: Any, plan: bytes) -> tuple[str, dict[str, Any], bytes]:
@@ -483,7 +488,7 @@ def _read(trt: Any, plan: bytes) -> tuple[str, dict[str, Any], bytes]:
         return "Serialization assertion plan->header.size == blobSize failed", {}, b""
     text, _, graph = body.partition(b"\n")
     header = json.loads(text)
-    here = cuda_double.current.settings.visible()[0].compute_capability
+    here = _cuda().settings.visible()[0].compute_capability
     built = header["compute_capability"]
     if header["package"] != trt.__name__:
         return "The plan is of another package", header, graph

@@ -100,7 +100,7 @@ def test_a_backend_without_times_per_layer_is_refused(trained, shared_store):
     from deploykit.workflow.choices import CalibrationChoice
 
     with pytest.raises(UsageError, match="no times per layer"):
-        report_layers(trained, "fp32", shared_store, CalibrationChoice(), backend="tensorrt-rtx")
+        report_layers(trained, "fp32", shared_store, CalibrationChoice(), backend="openvino")
 
 
 def test_modules_of_pytorch_stand_for_the_layers_in_them():
