@@ -180,7 +180,7 @@ def test_kept_layers_reach_the_goal_and_no_one_of_them_can_go(trained):
     assert kept.without < 50.0 <= kept.reached
 
 
-def test_accuracy_is_judged_on_the_calibration_part(trained, monkeypatch):
+def test_accuracy_is_judged_on_the_calibration_part(in_place, trained, monkeypatch):
     asked = []
 
     def top1(path: Path, dataset: str, part: str = "calibration") -> float:
