@@ -23,7 +23,8 @@ def create_from_factory(spec: ModelSpec) -> nn.Module:
     """Call the factory that `spec` names and return what it makes, with the values that it gave.
 
     The factory gets `num_classes` and `alpha` if it has such parameters and `spec` sets them. It runs under
-    `spec.seed`; the caller's random state is untouched. A file as weights is loaded.
+    `spec.seed`; the caller's random state is untouched. A file as weights is loaded. A module that is
+    wholly in another floating-point type comes in float32.
 
     Raises:
         UsageError: it can't be imported or called, raises, or returns no `torch.nn.Module`.
@@ -48,6 +49,10 @@ def create_from_factory(spec: ModelSpec) -> nn.Module:
             )
         path = weights.existing(spec.weights)
         weights.fill(module, weights.read_state(path), str(path))
+    # A precision is written into the graph later: all start from float32. One that mixes types does so on purpose.
+    types = {p.dtype for p in module.parameters() if p.is_floating_point()}
+    if len(types) == 1 and torch.float32 not in types:
+        module.float()
     return module
 
 

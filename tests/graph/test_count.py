@@ -382,3 +382,23 @@ def test_shapes_computed_in_the_graph_are_followed() -> None:
     counts = count_graph(model)
     assert (counts.macs, counts.uncounted) == (1920, {})
     assert counts.parameters == 1920
+
+
+@pytest.mark.parametrize(
+    ("node", "domain"),
+    [("DFT", ""), ("STFT", ""), ("GroupQueryAttention", "com.microsoft")],
+)
+def test_transforms_and_attention_without_a_rule_make_a_lower_bound(node: str, domain: str) -> None:
+    value = helper.make_tensor_value_info
+    names = ["x", "s"] if node == "STFT" else ["x", "", "s"]
+    graph = helper.make_graph(
+        [helper.make_node(node, names, ["y"], domain=domain)],
+        "g",
+        [value("x", TensorProto.FLOAT, [1, 64, 1]), value("s", TensorProto.INT64, [])],
+        [value("y", TensorProto.FLOAT, None)],
+    )
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    counts = count_graph(helper.make_model(graph, opset_imports=opsets, ir_version=9))
+    name = f"{domain}.{node}" if domain else node
+    assert (counts.is_lower_bound, counts.uncounted) == (True, {name: 1})
+    assert counts.remarks == (f"{name}: there is no rule for it",)

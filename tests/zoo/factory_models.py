@@ -19,6 +19,22 @@ class Declared(nn.Module):
         return self.layer(torch.flatten(x, 1))
 
 
+def in_half() -> nn.Module:
+    return Declared().half()
+
+
+def in_double() -> nn.Module:
+    return Declared().double()
+
+
+class HalfInside(Declared):
+    """Computes one layer in half precision by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(48, 48).half()
+
+
 def plain() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 

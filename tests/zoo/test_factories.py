@@ -26,6 +26,18 @@ def test_a_factory_of_the_users_makes_the_network_with_its_own_input() -> None:
     assert module(torch.zeros(1, 2, 6, 4)).shape == (1, 4)
 
 
+@pytest.mark.parametrize("name", ["in_half", "in_double"])
+def test_a_module_of_another_type_starts_from_float32(name: str) -> None:
+    module = zoo.create(ModelSpec(f"factory_models:{name}", resolution_px=None))
+    assert {p.dtype for p in module.parameters()} == {torch.float32}
+    assert module(torch.zeros(1, 2, 6, 4)).dtype == torch.float32
+
+
+def test_a_module_that_mixes_types_is_left_as_it_is() -> None:
+    module = zoo.create(ModelSpec("factory_models:HalfInside"))
+    assert {p.dtype for p in module.parameters()} == {torch.float32, torch.float16}
+
+
 def test_the_current_folder_is_searched_and_the_search_path_left_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
