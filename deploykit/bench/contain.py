@@ -39,7 +39,7 @@ from deploykit.bench.channel import (
     signal_name,
 )
 from deploykit.errors import DeploykitError
-from deploykit.lazy import EXTRAS
+from deploykit.lazy import EXTRAS, onnx
 
 Result = TypeVar("Result")
 
@@ -52,6 +52,8 @@ SHARE_OF_MEMORY = 0.9
 _LOOK_MS = 50
 #: What all calls need, imported before the first; the rest once a call has needed it.
 _FIRST_IMPORTS = ("numpy", "onnx", "onnx.checker", "onnx.shape_inference", "onnxruntime")
+#: Packages all whose modules are kept for the next call.
+_SHARED = frozenset({"deploykit", "numpy", "onnx", "onnxruntime", "google", "msgspec"})
 _LOG_BYTES = 4096
 
 
@@ -344,6 +346,8 @@ def _serve(descriptor: int, parent: int) -> None:
     for name in _FIRST_IMPORTS:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    with contextlib.suppress(Exception):
+        onnx.defs.has("Conv")  # its first look at operators registers all of them
     # From here on the pipe tells: the death of a thread that started this process is not the program's.
     outlive_thread()
     received = bytearray()
@@ -360,10 +364,13 @@ def _serve(descriptor: int, parent: int) -> None:
 
 def _answer(call: Call, descriptor: int) -> None:
     """Fork for a call and answer for it where it dies."""
-    with contextlib.suppress(Exception):  # what it raises, the call will raise again
-        importlib.import_module(call.module)
     if not call.name:
+        with contextlib.suppress(Exception):
+            importlib.import_module(call.module)
         return
+    # What this raises, the call raises again. Here it is done once for all calls of a kind.
+    with contextlib.suppress(Exception):
+        _function_and_arguments(call)
     os.ftruncate(2, 0)
     os.lseek(2, 0, os.SEEK_SET)
     oom_before, own = oom_kills(), _anonymous_bytes(os.getpid()) or 0
@@ -450,7 +457,7 @@ def _write(descriptor: int, outcome: Outcome) -> None:
 
 def _run(call: Call, descriptor: int, needed: int, maker: int) -> None:
     """The side of the fork, which never returns."""
-    status = 1
+    status, known = 1, set(sys.modules)
     try:
         die_with_parent(maker)
         nowhere = os.open(os.devnull, os.O_RDONLY)
@@ -462,25 +469,37 @@ def _run(call: Call, descriptor: int, needed: int, maker: int) -> None:
         with _reporting_to(lambda text: _write(descriptor, Outcome(report=text))):
             outcome = _outcome(call)
         _write(descriptor, outcome)
-        os.write(needed, " ".join(name for name in EXTRAS if name in sys.modules).encode())
+        os.write(needed, " ".join(_to_import(known)).encode())
         status = 0
     finally:
         # Without the runtimes' clean-up, in which they have been seen to crash or hang.
         os._exit(status)
 
 
+def _to_import(known: set[str]) -> list[str]:
+    """What this call has imported of the packages that calls share: heavy ones whole, and modules of light ones."""
+    return [
+        name
+        for name in sys.modules
+        if name not in known and (name in EXTRAS or name.partition(".")[0] in _SHARED)
+    ]
+
+
 def _outcome(call: Call) -> Outcome:
     try:
         os.chdir(call.folder)
-        function = getattr(importlib.import_module(call.module), call.name)
-        hints = typing.get_type_hints(function)
-        kinds = [kind for name, kind in hints.items() if name != "return"]
-        arguments = [codec.from_values(v, k) for v, k in zip(call.arguments, kinds, strict=True)]
+        function, arguments = _function_and_arguments(call)
         return Outcome(codec.to_values(function(*arguments)))
     except MemoryError as error:
         return Outcome(raised=_raised(_without_memory(error)))
     except Exception as error:
         return Outcome(raised=_raised(error))
+
+
+def _function_and_arguments(call: Call) -> tuple[Callable[..., Any], list[Any]]:
+    function: Callable[..., Any] = getattr(importlib.import_module(call.module), call.name)
+    kinds = [k for name, k in typing.get_type_hints(function).items() if name != "return"]
+    return function, [codec.from_values(v, k) for v, k in zip(call.arguments, kinds, strict=True)]
 
 
 def _without_memory(error: MemoryError) -> DeploykitError:
