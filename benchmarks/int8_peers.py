@@ -19,15 +19,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from deploykit import env
 from deploykit.backends.onnxruntime import OnnxRuntimeSession
-from deploykit.errors import DeploykitError
+from deploykit.errors import BuildFailed, DeploykitError
 from deploykit.graph.normalise import raise_opset
 from deploykit.graph.precision import convert
 from deploykit.graph.precision.int8_cpu import OPSET_PER_CHANNEL
 from deploykit.graph.read_write import read_model, save_model
+from deploykit.ort_session import open_session, session_options
 from deploykit.report.csv import CsvReport, read_cells
 from deploykit.spec import InputChoice, ModelFile
 from deploykit.stats import paired_ratio
@@ -128,9 +128,7 @@ def _snr_db(reference: list[list[np.ndarray]], values: list[list[np.ndarray]]) -
 
 
 def _outputs(path: Path, images: list[Feeds]) -> list[list[np.ndarray]]:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = open_session(path, session_options(optimise=True), BuildFailed)
     return [session.run(None, feeds) for feeds in images]
 
 

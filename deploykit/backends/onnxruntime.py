@@ -25,7 +25,7 @@ from deploykit.errors import (
 )
 from deploykit.graph.nodes import has_subgraphs
 from deploykit.graph.normalise import inline_functions
-from deploykit.graph.precision.rounding import rounds_bodies, unrounded, with_rounding
+from deploykit.graph.precision.rounding import kept_names, rounds_bodies, unrounded, with_rounding
 from deploykit.graph.read_write import (
     APART_BYTES,
     embed,
@@ -117,7 +117,8 @@ class OnnxRuntimeCpu(BackendBase):
             level = _save_optimised(source, path, name, refused, check=has_subgraphs(head))
         types = read_back(path, head)
         if rounded is not None:
-            check_rounded(path, model.recipe.get("kept", ()))
+            kept = model.recipe.get("kept", ())
+            check_rounded(path, kept_names(without_weights(str(model.path)), kept) if kept else ())
         facts = {"compute_types": types, "host": self.host(), "rounded": rounded is not None}
         return facts if level is None else facts | {"optimisation": level}
 

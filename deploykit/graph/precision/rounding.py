@@ -143,13 +143,16 @@ def unrounded(source: GraphView | onnx.ModelProto, kept: Collection[str] = ()) -
 
     Args:
         source: the graph as it will run.
-        kept: names of products that compute in float32 on purpose; what comes from them is not looked at.
+        kept: names of products that compute in float32 on purpose, and of tensors that they make, see
+            `kept_names`; what comes from them is not looked at.
     """
     view = GraphView.of(source)
 
     def is_kept(node: onnx.NodeProto) -> bool:
-        # ONNX Runtime calls a Gemm that has taken in its activation "fused" and its name.
-        return node.name in kept or node.name.removeprefix("fused ") in kept
+        # ONNX Runtime calls a Gemm that has taken in its activation "fused" and its name, and a convolution in
+        # its blocked layout after what it makes.
+        name = node.name.removeprefix("fused ").partition("_nchwc")[0]
+        return not {node.name, name, *node.output}.isdisjoint(kept)
 
     def reaches_product(name: str, seen: set[str]) -> bool:
         node = view.producer(name)
@@ -169,3 +172,27 @@ def unrounded(source: GraphView | onnx.ModelProto, kept: Collection[str] = ()) -
         and not is_kept(node)
         and any(reaches_product(name, set()) for name in node.input if name)
     ]
+
+
+def kept_names(model: onnx.ModelProto, kept: Collection[str]) -> set[str]:
+    """Names by which a runtime may call the products `kept`: their own, and of the tensors that they end in.
+
+    A product that takes in the activation, the addition or the batch norm behind it makes what that made.
+    """
+    view = GraphView(model)
+    names = set(kept)
+    for node in view.nodes:
+        if arithmetic(node) is not Arithmetic.FLOAT or node_name(node) not in kept:
+            continue
+        waiting = list(node.output)
+        while waiting:
+            name = waiting.pop()
+            names.add(name)
+            waiting += [
+                made
+                for reader in view.readers(name)
+                if arithmetic(reader) is None and has(reader, Trait.FUSED)
+                for made in reader.output
+                if made not in names and view.types.get(made) == _WIDE
+            ]
+    return names

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from deploykit import backends
 from deploykit.graph.nodes import has_subgraphs
-from deploykit.graph.precision.rounding import unrounded, with_rounding
+from deploykit.graph.precision import convert
+from deploykit.graph.precision.rounding import kept_names, unrounded, with_rounding
+from deploykit.graph.read_write import open_model
+from deploykit.spec import BuildOptions
 
 HALF, WIDE = TensorProto.FLOAT16, TensorProto.FLOAT
 
@@ -127,6 +133,29 @@ def test_a_kept_product_that_onnx_runtime_renames_is_still_kept() -> None:
     model = helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:], [weight]))
     assert unrounded(model, kept=("first",)) == []
     assert unrounded(model) == ["second"]
+
+
+def test_kept_products_without_a_name_are_known_by_what_they_end_in(tmp_path: Path) -> None:
+    """ONNX Runtime calls a convolution in its blocked layout after its output, past a Relu that it takes in."""
+    random = np.random.default_rng(0)
+    weight = onnx.numpy_helper.from_array(
+        (1e4 * random.standard_normal((16, 16, 3, 3))).astype(np.float32), "w"
+    )
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"]), helper.make_node("Relu", ["a"], ["r"]),
+        helper.make_node("Conv", ["r", "w"], ["b"]), helper.make_node("Relu", ["b"], ["s"]),
+        helper.make_node("Softmax", ["s"], ["y"], axis=1),
+    ]  # fmt: skip
+    value = helper.make_tensor_value_info
+    ends = [value("x", WIDE, [1, 16, 16, 16]), value("y", WIDE, [1, 16, 12, 12])]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [weight])
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "a.onnx")
+    made = convert(open_model(tmp_path / "a.onnx"), "fp16", "cpu", tmp_path / "h.onnx")
+    assert set(made.recipe["kept"]) == {"a", "b"}
+    assert {"a", "r", "b", "s"} <= kept_names(onnx.load(made.path), made.recipe["kept"])
+    facts = backends.get("onnxruntime").build(made, BuildOptions(), tmp_path / "engine")
+    assert facts["compute_types"]
 
 
 def test_graphs_within_a_node_are_seen():
