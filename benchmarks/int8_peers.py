@@ -186,7 +186,10 @@ def compare(label: str, source: ModelFile, store: Store, *, latency: bool) -> di
         try:
             with contextlib.chdir(folder):  # it leaves files in the working folder
                 theirs = _theirs(model.path, Path(folder), images)
-            row["peer_snr_db"] = f"{_snr_db(reference, _outputs(theirs, unseen)):.1f}"
+            peer_snr_db = _snr_db(reference, _outputs(theirs, unseen))
+            row["peer_snr_db"] = f"{peer_snr_db:.1f}"
+            if peer_snr_db == np.inf:
+                row["note"] = "the peer quantised nothing that ran"
         except Exception as error:
             return {**row, "note": f"the peer fails: {' '.join(str(error).split())[:80]}"}
         if latency:
