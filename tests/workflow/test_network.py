@@ -95,13 +95,31 @@ def test_a_checkpoint_with_other_bytes_is_another_network(trained, tmp_path):
 
 
 def test_a_file_nobody_here_made_is_taken_in_as_it_is(light_squeezenet, tmp_path):
-    store = Store(tmp_path / "engines")
-    first = obtain_network(light_squeezenet, store)
-    assert first.model.path.read_bytes() == light_squeezenet.read_bytes()
-    assert first.model.sha256 == file_sha256(light_squeezenet)
+    store, named = Store(tmp_path / "engines"), tmp_path / "named.onnx"
+    model = onnx.load(light_squeezenet)
+    for index, node in enumerate(model.graph.node):
+        node.name = f"node-{index}"
+    onnx.save(model, named)
+    first = obtain_network(named, store)
+    assert first.model.path.read_bytes() == named.read_bytes()
+    assert first.model.sha256 == file_sha256(named)
     assert first.facts["parameters"] > 1_000_000
     assert first.facts["macs"] > 100_000_000
-    assert (first.hit, obtain_network(light_squeezenet, store).hit) == (False, True)
+    assert (first.hit, obtain_network(named, store).hit) == (False, True)
+
+
+def test_nodes_without_names_get_them_and_nothing_else_of_a_file_changes(
+    light_squeezenet, tmp_path
+):
+    source = onnx.load(light_squeezenet)
+    assert not any(node.name for node in source.graph.node)
+    taken = onnx.load(obtain_network(light_squeezenet, Store(tmp_path / "engines")).model.path)
+    names = [node.name for node in taken.graph.node]
+    assert all(names)
+    assert len(set(names)) == len(names)
+    for node in [*taken.graph.node, *source.graph.node]:
+        node.ClearField("name")
+    assert taken == source
 
 
 def test_a_changed_file_is_another_network(light_squeezenet, tmp_path):
