@@ -112,7 +112,7 @@ def test_nodes_without_names_get_them_and_nothing_else_of_a_file_changes(
     light_squeezenet, tmp_path
 ):
     source = onnx.load(light_squeezenet)
-    assert not any(node.name for node in source.graph.node)
+    assert not all(node.name for node in source.graph.node)
     taken = onnx.load(obtain_network(light_squeezenet, Store(tmp_path / "engines")).model.path)
     names = [node.name for node in taken.graph.node]
     assert all(names)
