@@ -174,9 +174,11 @@ def test_an_opset_too_old_for_scales_per_channel_is_raised(run, tmp_path, opset,
     assert '"precision_actual": "int8"' in ended.out
 
 
-def test_activations_that_overflow_fp16_end_the_build_with_4(run, tmp_path):
+def test_activations_that_overflow_fp16_stay_in_fp32_unless_that_is_refused(run, tmp_path):
     path = save_network(tmp_path / "large.onnx", weight=1e4)
-    ended = run("build", path, "--precision", "fp16", "-q")
+    assert run("build", path, "--precision", "fp16", "-q").code == 0
+    ended = run("build", path, "--precision", "fp16", "-q", "--strict")
     assert ended.code == 4
-    assert "not finite" in ended.err
+    assert "conv (c reaches" in ended.err
+    assert "--strict refuses that" in ended.err
     assert len(ended.err.splitlines()) == 1

@@ -97,10 +97,10 @@ def test_a_lower_bound_is_called_one_with_the_reason(run, tmp_path):
 
 
 def test_a_factory_is_counted_without_an_export(run, tmp_path):
-    (tmp_path / "mine.py").write_text(
+    (tmp_path / "counted_factory.py").write_text(
         "from torch import nn\ndef net():\n    return nn.Conv2d(3, 4, 3)\n"
     )
-    ended = run("count", "mine:net", "--resolution", "8", "--json", "-q")
+    ended = run("count", "counted_factory:net", "--resolution", "8", "--json", "-q")
     assert ended.code == 0, ended.err
     (found,) = json.loads(ended.out)
     assert (found["parameters"], found["macs"]) == (112, 36 * 108)

@@ -46,9 +46,22 @@ def build(tmp_path):
     return make
 
 
-def test_activations_that_overflow_fp16_fail_its_build_and_leave_no_engine(build, tmp_path):
+def test_activations_that_overflow_fp16_stay_in_fp32_and_the_rest_does_not(build, tmp_path):
     path = write(tmp_path / "large.onnx", 1e3)
     assert build(path, "fp32")
+    kept = build(path, "fp16").model.recipe["kept_by_value"]
+    assert list(kept) == ["second"]
+    assert "y reaches 2.22e+06" in kept["second"]
+
+
+def test_fp16_that_is_not_finite_fails_its_build_and_leaves_no_engine(
+    in_place, build, tmp_path, monkeypatch
+):
+    path = write(tmp_path / "large.onnx", 1e3)
+    assert build(path, "fp32")
+    from deploykit.graph.precision import floats
+
+    monkeypatch.setattr(floats, "_peaks", lambda *_: {})  # as if nothing had been measured
     with pytest.raises(DriftFailed, match=r"large fp16 on onnxruntime: output 'y' has .*--keep"):
         build(path, "fp16")
     names = [entry.manifest.precision for entry in build.store.entries(EngineManifest)]
