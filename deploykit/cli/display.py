@@ -31,7 +31,10 @@ def print_table(
     """A table on stdout, in the terminal's width; plain where stdout is no terminal."""
     console = rich.console.Console(width=_width(), highlight=False)
     table = rich.table.Table(
-        box=rich.box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False
+        box=rich.box.SIMPLE_HEAD,
+        title=_plain(title) if title else None,
+        title_justify="left",
+        pad_edge=False,
     )
     aligned, cells = set(right), [list(row) for row in rows]
     columns = [[heading, *(row[i] for row in cells)] for i, heading in enumerate(header)]

@@ -102,6 +102,7 @@ def load_factory(
     added = here not in sys.path and "" not in sys.path
     if added:
         sys.path.insert(0, here)
+    importlib.invalidate_caches()  # a file that was written just now is seen
     try:
         target: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

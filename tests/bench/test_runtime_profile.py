@@ -99,3 +99,9 @@ def test_what_the_profile_adds_is_never_far_from_what_it_adds_to_a_chain(added_u
     profile = Profile(np.zeros((1, 2)), np.zeros(1), (2, 2), (4, 4))
     cost = ProfileCost(event_us=3.0, shape_us=0.2, dimension_us=0.05, call_us=2.0)
     assert cost.of(profile, added_us).tolist() == pytest.approx([taken_us, taken_us])
+
+
+def test_a_network_without_nodes_costs_its_profile_nothing():
+    cost = ProfileCost(event_us=3.0, shape_us=0.2, dimension_us=0.05, call_us=2.0)
+    without_nodes = Profile(np.zeros((4, 0)), np.ones(4), (), ())
+    assert cost.of(without_nodes, added_us=1.0).size == 0

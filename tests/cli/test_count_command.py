@@ -114,3 +114,18 @@ def test_the_rest_is_counted_where_one_file_is_damaged(run, tmp_path):
     assert "61,706" in ended.out
     assert ended.err.count("\n") == 1
     assert "not counted: " in ended.err
+
+
+def test_brackets_in_names_are_shown_as_they_are(run, tmp_path):
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["a[/b]"], ["y[0]"], "r")],
+        "g",
+        [helper.make_tensor_value_info("a[/b]", FLOAT, [1, 4])],
+        [helper.make_tensor_value_info("y[0]", FLOAT, [1, 4])],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    onnx.save(model, tmp_path / "net[x].onnx")
+    ended = run("count", tmp_path / "net[x].onnx", "-q")
+    assert ended.code == 0, ended.err
+    assert "net[x], a[/b]=1x4 float32" in ended.out
