@@ -158,4 +158,6 @@ for name, module in list(sys.modules.items()):
 def test_commands_and_reports_make_no_graph(names):
     followed = names_of(*names)
     outside = ("cli/", "report/", "claims/", "bench/", "training/", "backends/", "data/")
-    assert not [name for name in followed if name.startswith(outside)]
+    # A file is read and converted in a process of its own, through these.
+    carriers = {"bench/__init__.py", "bench/contain.py", "bench/channel.py"}
+    assert not [name for name in followed - carriers if name.startswith(outside)]

@@ -196,7 +196,7 @@ def test_no_report_takes_a_row_of_a_simulated_device(cuda, tmp_path):
 
 
 def test_a_profile_on_the_device_says_so_in_every_column(tensorrt_rtx_runs, cuda, shared_store):
-    cuda.show(Settings([ADA, replace(TURING, memory_mib=167)]))
+    cuda.show(Settings([TURING, replace(ADA, memory_mib=167)]))
     devices.select(1)
     frame = deploykit.profile(
         ["lenet5"],
@@ -206,14 +206,15 @@ def test_a_profile_on_the_device_says_so_in_every_column(tensorrt_rtx_runs, cuda
         quick=True,
         store=shared_store,
     )
+    print(frame["reason"].tolist())
     assert frame["status"].tolist() == ["ok", "failed"], frame["reason"].tolist()
     assert (
         "smaller batch" in frame["reason"][1]
     )  # for which there is no memory, and the rest goes on
     row = frame.iloc[0]
     assert row["precision_actual"] == "fp32"
-    assert row["device"] == TURING.name
-    assert row["gpu"].startswith(f"device 1, {TURING.uuid}, ")
+    assert row["device"] == ADA.name
+    assert row["gpu"].startswith(f"device 1, {ADA.uuid}, ")
     assert row["device_peak_mib"] > row["device_context_mib"] > 0
     assert row["energy_per_image_mj"] > 0
     assert row["drift_snr_db"] > 20

@@ -150,6 +150,13 @@ def test_stubs_have_what_all_releases_have_and_no_more():
 ONLY_IN = {
     "IBuilderConfig.num_compute_capabilities": "tensorrt_rtx",
     "IBuilderConfig.set_compute_capability": "tensorrt_rtx",
+    "no EngineValidity": "tensorrt_rtx",
+    "no EngineInvalidityDiagnostics": "tensorrt_rtx",
+    "no CudaGraphStrategy": "tensorrt_rtx",
+    "IRuntimeConfig.dynamic_shapes_kernel_specialization_strategy": "tensorrt_rtx",
+    "IRuntimeConfig.cuda_graph_strategy": "tensorrt_rtx",
+    "IRuntimeConfig.create_runtime_cache": "tensorrt_rtx",
+    "IRuntimeConfig.set_runtime_cache": "tensorrt_rtx",
 }
 
 
