@@ -12,12 +12,12 @@ import itertools
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deploykit.backends.base import Bound, SessionBase
-from deploykit.cuda import Device, DeviceBuffer, PinnedArray
+from deploykit.cuda import Device, DeviceBuffer, Graph, PinnedArray
 from deploykit.errors import UsageError
 from deploykit.lazy import np
 
@@ -32,47 +32,72 @@ _PARTS = ("h2d_ms", "compute_ms", "d2h_ms")
 
 
 @dataclass
-class Buffers:
-    """Device and host buffers of one set of inputs, by the name of the tensor.
+class Pair:
+    """A tensor's page-locked host array and its buffer on the device; None where the library reads the host's."""
 
-    `bound` is what the library that computes keeps for them.
+    host: PinnedArray
+    device: DeviceBuffer | None
+
+    @property
+    def address(self) -> int:
+        """What the library is told."""
+        return self.host.address if self.device is None else self.device.address
+
+    def release(self) -> None:
+        """Give both back."""
+        if self.device is not None:
+            self.device.close()
+        self.host.close()
+
+
+@dataclass
+class Buffers:
+    """Those of one set of inputs, by the name of the tensor.
+
+    `bound` is what the library that computes keeps for them, `graph` a run of them that was captured.
     """
 
-    inputs: dict[str, tuple[DeviceBuffer, PinnedArray]] = field(default_factory=dict)
-    outputs: dict[str, tuple[DeviceBuffer, PinnedArray]] = field(default_factory=dict)
+    inputs: dict[str, Pair] = field(default_factory=dict)
+    outputs: dict[str, Pair] = field(default_factory=dict)
     bound: Any = None
+    graph: Graph | None = None
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Of the inputs."""
-        return {name: tuple(host.array.shape) for name, (_, host) in self.inputs.items()}
+        return {name: tuple(pair.host.array.shape) for name, pair in self.inputs.items()}
 
     def release(self) -> None:
         """Give all of them back."""
         self.bound = None
-        for device, host in (*self.inputs.values(), *self.outputs.values()):
-            device.close()
-            host.close()
+        if self.graph is not None:
+            self.graph.close()
+        for pair in (*self.inputs.values(), *self.outputs.values()):
+            pair.release()
 
 
 class DeviceSession(SessionBase):
     """One engine on one device, with a stream of its own; a subclass says what computes.
 
     Args:
-        device: that the session opened, and closes at its end.
+        device: whose the buffers are.
+        at_end: called after the session gave back all that it made, to close what it owns: the device, say.
     """
 
     enqueue: str | None = "when the last run is done"
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, at_end: Callable[[], object] | None) -> None:
         self._device = device
         self._thread = threading.get_ident()
         self._scratch: Buffers | None = None
+        self._owned: contextlib.ExitStack = contextlib.ExitStack()
+        if at_end is not None:
+            self._owned.callback(at_end)
         try:
-            self._stream = device.stream()
-            self._marks = [device.event() for _ in range(4)]
+            self._stream = self._owned.enter_context(device.stream())
+            self._marks = [self._owned.enter_context(device.event()) for _ in range(4)]
         except BaseException:
-            device.close()
+            self._owned.close()
             raise
 
     @abstractmethod
@@ -87,11 +112,22 @@ class DeviceSession(SessionBase):
     def _launch(self, buffers: Buffers) -> None:
         """Enqueue one run into the session's stream."""
 
+    def _check_shapes(self, feeds: Mapping[str, NDArray[Any]]) -> None:
+        """Refuse feeds of shapes that the engine does not take, before anything is allocated for them."""
+
+    def _is_read_on_host(self, name: str) -> bool:
+        """Whether the library takes a tensor from the host's memory."""
+        return False
+
+    def _preparation(self, buffers: Buffers) -> Callable[[], object] | None:
+        """What is to be done before each run of buffers, outside of what is timed; None where there is nothing."""
+        return None
+
     def _ready(self, buffers: Buffers) -> None:
         """Prepare buffers for runs that are timed, before the first of them."""
 
-    def _least_batch(self) -> int:
-        """The least batch that the engine takes; smaller ones are filled up for runs that are not timed."""
+    def _least_batch(self, spec: TensorSpec) -> int:
+        """The least batch of an input that the engine takes; smaller ones are filled up for untimed runs."""
         return 1
 
     @contextlib.contextmanager
@@ -103,11 +139,13 @@ class DeviceSession(SessionBase):
         with self._device.in_thread():
             yield
 
-    def _pair(self, shape: tuple[int, ...], dtype: Any) -> tuple[DeviceBuffer, PinnedArray]:
-        """A device buffer and a page-locked host array of its size."""
+    def _pair(self, name: str, shape: tuple[int, ...], dtype: Any) -> Pair:
+        """Buffers for a tensor."""
         host = self._device.pinned(shape, dtype)
         try:
-            return self._device.buffer(host.nbytes), host
+            return Pair(
+                host, None if self._is_read_on_host(name) else self._device.buffer(host.nbytes)
+            )
         except BaseException:
             host.close()
             raise
@@ -130,15 +168,14 @@ class DeviceSession(SessionBase):
 
     def _allocated(self, feeds: Mapping[str, NDArray[Any]]) -> Buffers:
         """Buffers for feeds of these shapes, with the feeds in those of the host."""
+        self._check_shapes(feeds)
         buffers = Buffers()
         try:
             for name, array in feeds.items():
-                buffers.inputs[name] = self._pair(tuple(array.shape), array.dtype)
-                buffers.inputs[name][1].array[...] = array
-            self._copy_in(buffers)
-            self._stream.synchronise()
+                pair = buffers.inputs[name] = self._pair(name, tuple(array.shape), array.dtype)
+                pair.host.array[...] = array
             for name, (shape, dtype) in self._attach(buffers).items():
-                buffers.outputs[name] = self._pair(shape, dtype)
+                buffers.outputs[name] = self._pair(name, shape, dtype)
             self._attach_outputs(buffers)
         except BaseException:
             buffers.release()
@@ -146,12 +183,14 @@ class DeviceSession(SessionBase):
         return buffers
 
     def _copy_in(self, buffers: Buffers) -> None:
-        for device, host in buffers.inputs.values():
-            self._stream.copy(device, host)
+        for pair in buffers.inputs.values():
+            if pair.device is not None:
+                self._stream.copy(pair.device, pair.host)
 
     def _copy_out(self, buffers: Buffers) -> None:
-        for device, host in buffers.outputs.values():
-            self._stream.copy(host, device)
+        for pair in buffers.outputs.values():
+            if pair.device is not None:
+                self._stream.copy(pair.host, pair.device)
 
     def _round_trip(self, buffers: Buffers) -> None:
         self._copy_in(buffers)
@@ -177,9 +216,12 @@ class DeviceSession(SessionBase):
             self._drop_scratch()
             buffers = self._scratch = self._allocated(filled)
         for name, array in filled.items():
-            buffers.inputs[name][1].array[...] = array
+            buffers.inputs[name].host.array[...] = array
+        prepare = self._preparation(buffers)
+        if prepare is not None:
+            prepare()
         self._round_trip(buffers)
-        outputs = {name: host.array.copy() for name, (_, host) in buffers.outputs.items()}
+        outputs = {name: pair.host.array.copy() for name, pair in buffers.outputs.items()}
         if count is None:
             return outputs
         axes = {spec.name: _axis_of_batch(spec, self.inputs) for spec in self.outputs}
@@ -200,7 +242,7 @@ class DeviceSession(SessionBase):
             axis, array = spec.batch_axis, feeds[spec.name]
             if axis is None or array.ndim <= axis:
                 continue
-            missing = self._least_batch() - array.shape[axis]
+            missing = self._least_batch(spec) - array.shape[axis]
             if missing > 0 and array.shape[axis]:
                 count = int(array.shape[axis])
                 last = np.take(array, [-1], axis)
@@ -225,6 +267,7 @@ class DeviceSession(SessionBase):
         return Bound(
             self._compute if on_device else self._round_trip,
             buffers,
+            prepare=self._preparation(buffers),
             elapsed_ns=self._event_ns if on_device else None,
             release=buffers.release,
         )
@@ -237,7 +280,10 @@ class DeviceSession(SessionBase):
             if feeds is not self._bound_for:
                 self._bind_all(feeds)
             for i in range(runs):
-                buffers = self._bound[i % len(self._bound)].argument
+                bound = self._bound[i % len(self._bound)]
+                if bound.prepare is not None:
+                    bound.prepare()
+                buffers = bound.argument
                 stream.record(marks[0])
                 self._copy_in(buffers)
                 stream.record(marks[1])
@@ -253,12 +299,12 @@ class DeviceSession(SessionBase):
         return taken
 
     def close(self) -> None:
-        """Give back buffers, stream and device."""
+        """Give back buffers and stream, and what the session owns."""
         try:
             super().close()
             self._drop_scratch()
         finally:
-            self._device.close()
+            self._owned.close()
 
 
 def _axis_of_batch(output: TensorSpec, inputs: Sequence[TensorSpec]) -> int | None:

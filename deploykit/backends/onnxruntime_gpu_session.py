@@ -156,7 +156,8 @@ class OnnxRuntimeGpuSession(DeviceSession):
         *,
         timing: bool = False,
     ) -> None:
-        super().__init__(open_device())
+        device = open_device()
+        super().__init__(device, device.close)
         self._backend, self._engine, self._timing = backend, engine, timing
         self._optimised = optimised
         self.inputs = engine_inputs(engine)
@@ -235,18 +236,19 @@ class OnnxRuntimeGpuSession(DeviceSession):
         folder = self._engine.path.parent / COMPILED
         return frozenset(one.name for one in folder.iterdir()) if folder.is_dir() else frozenset()
 
-    def _least_batch(self) -> int:
+    def _least_batch(self, spec: TensorSpec) -> int:
         options = self._engine.manifest.get("options", {})
         return int(options.get("batch_min", 1)) if "batch_min" in self._backend.build_options else 1
 
     def _attach(self, buffers: Buffers) -> Mapping[str, tuple[tuple[int, ...], Any]]:
         """Run once with outputs that ONNX Runtime allocates, which tells their shapes at these inputs."""
         session = self._open()
+        self._copy_in(buffers)
+        self._stream.synchronise()
         binding = session.io_binding()
-        for name, (device, host) in buffers.inputs.items():
-            binding.bind_input(
-                name, "cuda", 0, host.array.dtype.type, list(host.array.shape), device.address
-            )
+        for name, pair in buffers.inputs.items():
+            array = pair.host.array
+            binding.bind_input(name, "cuda", 0, array.dtype.type, list(array.shape), pair.address)
         for spec in self.outputs:
             binding.bind_output(spec.name, "cuda", 0)
         try:
@@ -266,10 +268,9 @@ class OnnxRuntimeGpuSession(DeviceSession):
 
     def _attach_outputs(self, buffers: Buffers) -> None:
         binding = buffers.bound
-        for name, (device, host) in buffers.outputs.items():
-            binding.bind_output(
-                name, "cuda", 0, host.array.dtype.type, list(host.array.shape), device.address
-            )
+        for name, pair in buffers.outputs.items():
+            array = pair.host.array
+            binding.bind_output(name, "cuda", 0, array.dtype.type, list(array.shape), pair.address)
         buffers.bound = (binding, self._run_options(captured=False))
 
     def _ready(self, buffers: Buffers) -> None:

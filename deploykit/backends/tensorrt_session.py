@@ -1,9 +1,7 @@
 """Running TensorRT engines on an NVIDIA device, through `deploykit.cuda`.
 
-Host buffers are page-locked, and all buffers are allocated once for a set of inputs. A sample spans copying the
-inputs to the device, the compute and copying the outputs back (`boundary` "end_to_end"), or only the compute
-between two events ("device"). The compute is enqueued by itself, or as a CUDA graph that was captured beforehand. A
-run is enqueued when the last one is done: trtexec enqueues one ahead, which hides the time of enqueueing.
+The compute is enqueued by itself, or as a CUDA graph that was captured beforehand. A run is enqueued when the last
+one is done: trtexec enqueues one ahead, which hides the time of enqueueing.
 
 Streams share an engine, each with an execution context, a CUDA stream and buffers of its own.
 """
@@ -11,24 +9,16 @@ Streams share an engine, each with an execution context, a CUDA stream and buffe
 from __future__ import annotations
 
 import contextlib
-import itertools
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from deploykit import codec
-from deploykit.backends.base import Bound, SessionBase, engine_inputs
-from deploykit.cuda import (
-    Device,
-    DeviceBuffer,
-    DeviceMemoryExhausted,
-    Graph,
-    PinnedArray,
-    open_device,
-)
+from deploykit.backends.base import Bound, engine_inputs
+from deploykit.backends.device_session import Buffers, DeviceSession
+from deploykit.cuda import Device, DeviceMemoryExhausted, open_device
 from deploykit.errors import BuildFailed, MissingDependency, OutputFailed, UsageError
 from deploykit.lazy import np, onnx
 from deploykit.spec import Engine, TensorSpec
@@ -245,30 +235,7 @@ def _outputs(engine: Engine) -> tuple[TensorSpec, ...]:
     return codec.from_values(engine.manifest.get("outputs", ()), tuple[TensorSpec, ...])
 
 
-@dataclass
-class _Buffers:
-    """Device and host buffers of one set of inputs, by the name of the tensor; `graph` where there is one."""
-
-    inputs: dict[str, tuple[DeviceBuffer | None, PinnedArray]] = field(default_factory=dict)
-    outputs: dict[str, tuple[DeviceBuffer | None, PinnedArray]] = field(default_factory=dict)
-    graph: Graph | None = None
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of the inputs."""
-        return {name: tuple(host.array.shape) for name, (_, host) in self.inputs.items()}
-
-    def release(self) -> None:
-        """Give all of them back."""
-        if self.graph is not None:
-            self.graph.close()
-        for device, host in (*self.inputs.values(), *self.outputs.values()):
-            if device is not None:
-                device.close()
-            host.close()
-
-
-class TensorRTSession(SessionBase):
+class TensorRTSession(DeviceSession):
     """One engine on the first device that CUDA sees.
 
     Args:
@@ -276,23 +243,18 @@ class TensorRTSession(SessionBase):
         owner: whether closing the session gives the engine back, too.
     """
 
-    enqueue = "when the last run is done"
-
     def __init__(self, loaded: LoadedEngine, *, owner: bool = True) -> None:
         self._loaded, self._owner = loaded, owner
-        self._thread = threading.get_ident()
-        self._graph_wanted, self._profiled = False, False
-        self._scratch: _Buffers | None = None
+        self._graph_wanted = False
         self._shapes: dict[str, tuple[int, ...]] = {}
         self.inputs, self.outputs = loaded.inputs, loaded.outputs
-        self._owned: contextlib.ExitStack = contextlib.ExitStack()
+        super().__init__(loaded.device, loaded.close if owner else None)
         try:
             start_s = time.perf_counter()
             self._context = loaded.new_context()
+            self._owned.callback(setattr, self, "_context", None)
             if loaded.context_config is not None:
                 self.compile_s = time.perf_counter() - start_s
-            self._stream = self._owned.enter_context(loaded.device.stream())
-            self._marks = [self._owned.enter_context(loaded.device.event()) for _ in range(4)]
         except BaseException:
             self.close()
             raise
@@ -312,85 +274,52 @@ class TensorRTSession(SessionBase):
             )
         self.boundary, self._graph_wanted = boundary or self.boundary, cuda_graph
 
-    @contextlib.contextmanager
-    def sampling(self) -> Iterator[None]:
-        """The device is current in the thread that samples."""
-        if threading.get_ident() == self._thread:
-            yield
-            return
-        with self._loaded.device.in_thread():
-            yield
+    def _is_read_on_host(self, name: str) -> bool:
+        return name in self._loaded.on_host
 
-    # --- buffers ---
+    def _least_batch(self, spec: TensorSpec) -> int:
+        assert spec.batch_axis is not None
+        return self._loaded.range_of(spec.name)[0][spec.batch_axis]
 
-    def _pair(
-        self, name: str, shape: tuple[int, ...], dtype: Any
-    ) -> tuple[DeviceBuffer | None, PinnedArray]:
-        """A device buffer and a page-locked host array of its size; none on the device for what the host reads."""
-        host = self._loaded.device.pinned(shape, dtype)
-        if name in self._loaded.on_host:
-            return None, host
-        try:
-            return self._loaded.device.buffer(host.nbytes), host
-        except BaseException:
-            host.close()
-            raise
-
-    def _checked(self, feeds: Feeds) -> dict[str, NDArray[Any]]:
-        """The feeds as the engine takes them.
+    def _check_shapes(self, feeds: Mapping[str, NDArray[Any]]) -> None:
+        """Refuse feeds of shapes that the engine was not built for.
 
         Raises:
-            UsageError: one is missing, of another type, or of a shape that the engine was not built for.
+            UsageError: one is.
         """
-        found = {}
-        for spec in self.inputs:
-            if spec.name not in feeds:
-                raise UsageError(f"the engine's input {spec.name} is not fed")
-            array = np.asarray(feeds[spec.name])
-            if array.dtype.name != spec.dtype:
-                raise UsageError(f"input {spec.name} takes {spec.dtype}, not {array.dtype.name}")
-            low, high = self._loaded.range_of(spec.name)
+        for name, array in feeds.items():
+            low, high = self._loaded.range_of(name)
             if len(low) != array.ndim or any(
                 not least <= size <= most
                 for least, size, most in zip(low, array.shape, high, strict=True)
             ):
                 taken = f"{list(low)} to {list(high)}" if low != high else f"{list(low)} only"
                 raise UsageError(
-                    f"the engine takes input {spec.name} as {taken}, not {list(array.shape)}: build one for that "
+                    f"the engine takes input {name} as {taken}, not {list(array.shape)}: build one for that "
                     "batch, or leave --min-batch and --max-batch out"
                 )
-            found[spec.name] = array
-        return found
 
-    def _allocated(self, feeds: Feeds) -> _Buffers:
-        """Buffers for feeds of these shapes, with the feeds in them; the context is set to them."""
-        buffers = _Buffers()
-        try:
-            for name, array in feeds.items():
-                buffers.inputs[name] = self._pair(name, tuple(array.shape), array.dtype)
-                buffers.inputs[name][1].array[...] = array
-            self._point_to(buffers)
-            missing = self._context.infer_shapes()
-            if missing:
-                raise BuildFailed(f"the engine can't tell its shapes without {', '.join(missing)}")
-            for spec in self.outputs:
-                shape = tuple(int(size) for size in self._context.get_tensor_shape(spec.name))
-                if -1 in shape:
-                    raise BuildFailed(
-                        f"output {spec.name} of the engine has a size that depends on the data, which this "
-                        "package does not run: cut the graph before it, or use another backend"
-                    )
-                dtype = numpy_type(
-                    self._loaded.trt, self._loaded.engine.get_tensor_dtype(spec.name), spec.name
+    def _attach(self, buffers: Buffers) -> Mapping[str, tuple[tuple[int, ...], Any]]:
+        self._point_to(buffers)
+        missing = self._context.infer_shapes()
+        if missing:
+            raise BuildFailed(f"the engine can't tell its shapes without {', '.join(missing)}")
+        attached = {}
+        for spec in self.outputs:
+            shape = tuple(int(size) for size in self._context.get_tensor_shape(spec.name))
+            if -1 in shape:
+                raise BuildFailed(
+                    f"output {spec.name} of the engine has a size that depends on the data, which this "
+                    "package does not run: cut the graph before it, or use another backend"
                 )
-                buffers.outputs[spec.name] = self._pair(spec.name, shape, dtype)
-            self._point_to(buffers)
-        except BaseException:
-            buffers.release()
-            raise
-        return buffers
+            kind = self._loaded.engine.get_tensor_dtype(spec.name)
+            attached[spec.name] = (shape, numpy_type(self._loaded.trt, kind, spec.name))
+        return attached
 
-    def _point_to(self, buffers: _Buffers) -> None:
+    def _attach_outputs(self, buffers: Buffers) -> None:
+        self._point_to(buffers)
+
+    def _point_to(self, buffers: Buffers) -> None:
         """Set the context's shapes and addresses to buffers.
 
         Raises:
@@ -405,145 +334,45 @@ class TensorRTSession(SessionBase):
                     f"the engine does not take input {name} as {list(shape)}: {self._loaded.log.last_error()}"
                 )
             self._shapes[name] = shape
-        for name, (device, host) in (*buffers.inputs.items(), *buffers.outputs.items()):
-            address = host.address if device is None else device.address
-            if not self._context.set_tensor_address(name, address):
+        for name, pair in (*buffers.inputs.items(), *buffers.outputs.items()):
+            if not self._context.set_tensor_address(name, pair.address):
                 raise BuildFailed(
                     f"the engine does not take an address for tensor {name}: {self._loaded.log.last_error()}"
                 )
 
-    # --- runs ---
-
-    def _copy_in(self, buffers: _Buffers) -> None:
-        for device, host in buffers.inputs.values():
-            if device is not None:
-                self._stream.copy(device, host)
-
-    def _copy_out(self, buffers: _Buffers) -> None:
-        for device, host in buffers.outputs.values():
-            if device is not None:
-                self._stream.copy(host, device)
+    def _preparation(self, buffers: Buffers) -> Callable[[], object]:
+        """A context keeps one set of addresses, and other buffers may have been run since."""
+        return partial(self._point_to, buffers)
 
     def _execute(self) -> None:
         if not self._context.execute_async_v3(self._stream.pointer):
             raise BuildFailed(f"TensorRT did not run the engine: {self._loaded.log.last_error()}")
 
-    def _launch(self, buffers: _Buffers) -> None:
+    def _launch(self, buffers: Buffers) -> None:
         if buffers.graph is None:
             self._execute()
         else:
             self._stream.launch(buffers.graph)
 
-    def _round_trip(self, buffers: _Buffers) -> None:
-        self._copy_in(buffers)
-        self._launch(buffers)
-        self._copy_out(buffers)
-        self._stream.synchronise()
-
-    def _compute(self, buffers: _Buffers) -> None:
-        start, end = self._marks[:2]
-        self._stream.record(start)
-        self._launch(buffers)
-        self._stream.record(end)
-        end.synchronise()
-
-    def _event_ns(self) -> int:
-        return int(self._marks[1].ms_since(self._marks[0]) * 1e6)
-
-    def run(self, feeds: Feeds) -> dict[str, NDArray[Any]]:
-        """Every output by name; a batch below the least that the engine takes is filled up, and cut off again."""
-        count, filled = self._filled(feeds)
-        arrays = self._checked(filled)
-        buffers = self._scratch
-        if buffers is None or buffers.shapes != {n: tuple(a.shape) for n, a in arrays.items()}:
-            self._drop_scratch()
-            buffers = self._scratch = self._allocated(arrays)
-        else:
-            for name, array in arrays.items():
-                buffers.inputs[name][1].array[...] = array
-            self._point_to(buffers)
-        self._round_trip(buffers)
-        outputs = {name: host.array.copy() for name, (_, host) in buffers.outputs.items()}
-        if count is None:
-            return outputs
-        axes = {spec.name: _axis_of_batch(spec, self.inputs) for spec in self.outputs}
-        return {
-            name: values if (axis := axes[name]) is None else np.take(values, range(count), axis)
-            for name, values in outputs.items()
-        }
-
-    def _filled(self, feeds: Feeds) -> tuple[int | None, Feeds]:
-        """Feeds with as many entries as the engine takes at least, and how many there were; None where enough."""
-        count: int | None = None
-        filled = dict(feeds)
-        for spec in self.inputs:
-            axis, array = spec.batch_axis, feeds.get(spec.name)
-            if axis is None or array is None or array.ndim <= axis:
-                continue
-            least = self._loaded.range_of(spec.name)[0][axis]
-            missing = least - array.shape[axis]
-            if missing > 0 and array.shape[axis]:
-                count = array.shape[axis]
-                last = np.take(array, [-1], axis)
-                filled[spec.name] = np.concatenate([array, np.repeat(last, missing, axis)], axis)
-        return count, filled
-
-    def _drop_scratch(self) -> None:
-        if self._scratch is not None:
-            self._scratch.release()
-            self._scratch = None
-
     def bind(self, feeds: Feeds) -> Bound:
-        """Buffers of its own on the host and on the device, where the inputs are already; a graph where asked for.
+        """See `DeviceSession.bind`; as a graph where asked for.
 
-        It runs once: the first run may compile or allocate, and a graph can be captured only after it.
+        The first run may compile or allocate, and a graph, which has its addresses in it, can be captured only
+        after it.
         """
         start_s = time.perf_counter()
-        buffers = self._allocated(self._checked(feeds))
+        bound = super().bind(feeds)
+        if self.compile_s is not None and not self._bound:
+            self.compile_s += time.perf_counter() - start_s
+        if not self._graph_wanted:
+            return bound
+        buffers: Buffers = bound.argument
         try:
-            self._round_trip(buffers)
-            if self.compile_s is not None and not self._bound:
-                self.compile_s += time.perf_counter() - start_s
-            if self._graph_wanted:
-                buffers.graph = self._stream.capture(self._execute)
+            buffers.graph = self._stream.capture(self._execute)
         except BaseException:
             buffers.release()
             raise
-        on_device = self.boundary == "device"
-        return Bound(
-            self._compute if on_device else self._round_trip,
-            buffers,
-            prepare=None if buffers.graph else partial(self._point_to, buffers),
-            elapsed_ns=self._event_ns if on_device else None,
-            release=buffers.release,
-        )
-
-    def phases(self, feeds: Sequence[Feeds], runs: int) -> dict[str, NDArray[np.float64]]:
-        """See `SessionBase.phases`."""
-        names = ("h2d_ms", "compute_ms", "d2h_ms", "enqueue_ms")
-        taken = np.zeros((len(names), runs))
-        marks, stream, clock = self._marks, self._stream, time.perf_counter_ns
-        with self.sampling():
-            if feeds is not self._bound_for:
-                self._bind_all(feeds)
-            for i in range(runs):
-                bound = self._bound[i % len(self._bound)]
-                if bound.prepare is not None:
-                    bound.prepare()
-                buffers = bound.argument
-                stream.record(marks[0])
-                self._copy_in(buffers)
-                stream.record(marks[1])
-                start_ns = clock()
-                self._launch(buffers)
-                enqueue_ns = clock() - start_ns
-                stream.record(marks[2])
-                self._copy_out(buffers)
-                stream.record(marks[3])
-                stream.synchronise()
-                spans = [end.ms_since(start) for start, end in itertools.pairwise(marks)]
-                taken[:, i] = [*spans, enqueue_ns / 1e6]
-        return dict(zip(names, taken, strict=True))
+        return replace(bound, prepare=None)
 
     def layer_times(self, feeds: Sequence[Feeds], runs: int) -> dict[str, NDArray[np.float64]]:
         """Milliseconds of every layer of the engine in each of `runs` runs, by TensorRT's own profiler.
@@ -584,18 +413,7 @@ class TensorRTSession(SessionBase):
     def close(self) -> None:
         """Give back context, stream and buffers, and the engine where it is this session's own."""
         try:
-            super().close()
-            self._drop_scratch()
             if self._owner and self._loaded.engine is not None:
                 self._loaded.keep_compiled()
         finally:
-            self._context = None
-            self._owned.close()
-            if self._owner:
-                self._loaded.close()
-
-
-def _axis_of_batch(output: TensorSpec, inputs: Sequence[TensorSpec]) -> int | None:
-    """The axis of an output that has an entry for each of the batch; None where none has the batch's name."""
-    batches = {spec.shape[axis] for spec in inputs if (axis := spec.batch_axis) is not None}
-    return next((axis for axis, dim in enumerate(output.shape) if dim in batches and dim), None)
+            super().close()

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -82,7 +83,7 @@ class DeviceMemory:
         return (self.total_bytes - self.free_bytes) / 2**20
 
 
-class _Owned:
+class _Owned(ABC):
     """What a device made and gives back once, by `close` or at the end of its `with`."""
 
     def __init__(self, device: Device) -> None:
@@ -98,8 +99,9 @@ class _Owned:
             self._device._owned.pop(id(self), None)
             self._release()
 
+    @abstractmethod
     def _release(self) -> None:
-        raise NotImplementedError
+        """Give it back to CUDA; called once."""
 
     def __enter__(self: _T) -> _T:
         return self

@@ -76,7 +76,7 @@ def test_outputs_are_the_processor_s_through_device_memory(
             if bound.prepare is not None:
                 bound.prepare()
             bound.run(bound.argument)
-            _, host = bound.argument.outputs["logits"]
+            host = bound.argument.outputs["logits"].host
             session._copy_out(bound.argument)
             session._stream.synchronise()
             np.testing.assert_allclose(

@@ -134,14 +134,16 @@ def test_sets_of_inputs_take_turns_from_call_to_call(opened, cuda, cuda_graph):
     seen = []
     for _ in range(3):
         session.sample(sets, 1)
-        seen.append([bound.argument.outputs["y"][1].array.max() for bound in session._bound])
+        seen.append([bound.argument.outputs["y"].host.array.max() for bound in session._bound])
     assert seen[0] == seen[1] == seen[2] == [expected(one).max() for one in sets]
     turns = []
     for bound in session._bound:
-        bound.argument.outputs["y"][1].array[...] = 0
+        bound.argument.outputs["y"].host.array[...] = 0
     for _ in range(3):
         session.sample(sets, 1)
-        turns.append([bool(bound.argument.outputs["y"][1].array.any()) for bound in session._bound])
+        turns.append(
+            [bool(bound.argument.outputs["y"].host.array.any()) for bound in session._bound]
+        )
     assert turns == [[False, True], [True, True], [True, True]]
 
 
@@ -206,7 +208,7 @@ def test_streams_share_an_engine_and_have_a_context_each(built, cuda, surface):
         sets = feeds(1), feeds(2)
         for session, one in zip((first, second), sets, strict=True):
             session.sample(one, 2)
-        results = [s._bound[0].argument.outputs["y"][1].array for s in (first, second)]
+        results = [s._bound[0].argument.outputs["y"].host.array for s in (first, second)]
         np.testing.assert_allclose(results[0], expected(sets[0][0]))
         np.testing.assert_allclose(results[1], expected(sets[1][0]))
         assert first._context is not second._context
