@@ -275,6 +275,8 @@ class Counts:
             `macs`, with the number of nodes: there is no rule for them, or it is not known what shapes they have
             or how often they run. Where there are any, `macs` is a lower bound.
         unsized: operator types whose outputs are left out of `activation_bytes`, as their shapes are not known.
+        chosen: operator types of which values decide what runs, so that the branch with more work was counted: a
+            run may take fewer MACs.
         remarks: what there is to know of the counts: why something is uncounted, which branch was taken.
     """
 
@@ -285,6 +287,7 @@ class Counts:
     by_operator: Mapping[str, OperatorCounts] = field(default_factory=dict)
     uncounted: Mapping[str, int] = field(default_factory=dict)
     unsized: Mapping[str, int] = field(default_factory=dict)
+    chosen: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     @property

@@ -107,6 +107,7 @@ class GraphTotals:
     activation_bytes: int
     weight_bytes: int
     uncounted: Mapping[str, int]
+    chosen: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
 

@@ -79,6 +79,7 @@ class _Tally:
     activation_bytes: Counter[str] = field(default_factory=Counter)
     uncounted: Counter[str] = field(default_factory=Counter)
     unsized: Counter[str] = field(default_factory=Counter)
+    chosen: set[str] = field(default_factory=set)
     remarks: dict[str, None] = field(default_factory=dict)
     stored_bytes: int = 0
     seen: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -136,6 +137,7 @@ class _Tally:
                 self._leave_out(name, "what runs in it is not known")
             return
         if node.output[0] in scope.chosen:
+            self.chosen.add(name)
             self.remarks[f"of {name} the branch with more work is counted"] = None
         for place, body in enumerate(bodies):
             before = sum(self.macs.values()), sum(self.uncounted.values())
@@ -230,6 +232,7 @@ def count_graph(
         by_operator=by_operator,
         uncounted=dict(sorted(tally.uncounted.items())),
         unsized=dict(sorted((+tally.unsized).items())),
+        chosen=tuple(sorted(tally.chosen)),
         remarks=tuple(tally.remarks),
     )
 
@@ -239,16 +242,19 @@ class LayerCounts:
     """One layer's work.
 
     Attributes:
-        macs: multiply-accumulates; None where its shapes don't tell. 0 where it has none.
+        macs: multiply-accumulates; None where its shapes don't tell. 0 where it has none. Where values decide what
+            runs, of the branch with more work.
         weight_bytes: of the constants it reads, as the graph stores them.
         inputs: names of the tensors it reads that depend on an input, with their bytes.
         outputs: the same of what it writes; a mask or index that nobody reads is left out.
+        is_chosen: values decide what runs, so that its time may be that of less work.
     """
 
     macs: int | None
     weight_bytes: int
     inputs: dict[str, int]
     outputs: dict[str, int]
+    is_chosen: bool = False
 
 
 def count_layers(source: GraphView | onnx.ModelProto) -> dict[str, LayerCounts]:
@@ -262,22 +268,26 @@ def count_layers(source: GraphView | onnx.ModelProto) -> dict[str, LayerCounts]:
         if node.op_type == "Constant" or view.all_fixed(node):
             continue
         sizes = {name: bytes_of(name, view) or 0 for name in node.input if name}
+        macs, is_chosen = _layer_macs(node, view, view.scope)
         counts[node_name(node)] = LayerCounts(
-            _layer_macs(node, view, view.scope),
+            macs,
             sum(size for name, size in sizes.items() if view.is_fixed(name)),
             {name: size for name, size in sizes.items() if not view.is_fixed(name)},
             {name: bytes_of(name, view) or 0 for name in made(node, view)},
+            is_chosen,
         )
     return counts
 
 
-def _layer_macs(node: onnx.NodeProto, view: GraphView, scope: Scope | None) -> int | None:
-    """The MACs of a node and of what runs in it; None where they can't be counted."""
+def _layer_macs(
+    node: onnx.NodeProto, view: GraphView, scope: Scope | None
+) -> tuple[int | None, bool]:
+    """The MACs of a node and of what runs in it, None where they can't be counted; whether a branch was chosen."""
     if not any(True for _ in attribute_graphs(node)):
-        return macs_of(node, view)
+        return macs_of(node, view), False
     tally = _Tally()
     tally.add_bodies(node, view, scope, 1, first=True)
-    return None if tally.uncounted else sum(tally.macs.values())
+    return None if tally.uncounted else sum(tally.macs.values()), bool(tally.chosen)
 
 
 def product_macs(source: GraphView | onnx.ModelProto) -> dict[str, int | None]:

@@ -342,7 +342,8 @@ def _timed(
         return row
     macs = [part.macs for part in parts]
     known_macs = [value for value in macs if value is not None]
-    operations = 2.0 * sum(known_macs) * batch if len(known_macs) == len(macs) else None
+    is_known = len(known_macs) == len(macs) and not any(part.is_chosen for part in parts)
+    operations = 2.0 * sum(known_macs) * batch if is_known else None
     if operations:
         row = replace(row, gflops=operations / time_ms / 1e6)
     # What is passed from one layer to the next inside a node is never written.

@@ -41,7 +41,7 @@ class Network:
     Attributes:
         model: the graph.
         folder: of its store entry; references that belong to it are stored there.
-        facts: parameters, macs, activation_bytes, weight_bytes, uncounted, remarks, as counted in the graph.
+        facts: parameters, macs, activation_bytes, weight_bytes, uncounted, chosen, remarks of the graph.
         dataset: whose test part judges its accuracy, where its weights are trained for one.
         hit: whether it was in the store.
         notes: what was taken for what its file leaves open.
@@ -325,6 +325,7 @@ def _describe(model: OnnxModel) -> dict[str, Any]:
             "activation_bytes": counts.activation_bytes,
             "weight_bytes": counts.weight_bytes,
             "uncounted": dict(counts.uncounted),
+            "chosen": list(counts.chosen),
             "remarks": list(counts.remarks),
         },
     }

@@ -265,6 +265,8 @@ class Profiler:
         macs, images_per_s = row.get("macs"), row.get("throughput_ips")
         if not macs or not images_per_s or row.get("pass") not in (None, "forward"):
             return {}, []  # MACs are counted of the forward pass
+        if network.facts["chosen"]:
+            return {}, []  # the branch that ran may have had less work, as `count_notes` says
         gflops = {"gflops": 2 * macs * images_per_s / 1e9}
         if not self.options.roofline:
             return gflops, []

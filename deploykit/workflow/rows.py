@@ -90,7 +90,12 @@ def count_notes(network: Network) -> list[Note]:
         names = ", ".join(network.facts["uncounted"])
         text = f"macs, gflops and roofline are blank: {network.facts['macs']:,} MACs and those of {names}"
         return [Note("missing", f"{text} ({remarks})" if remarks else text)]
-    return [Note("counted", remarks)] if remarks else []
+    notes = [Note("counted", remarks)] if remarks else []
+    if network.facts["chosen"]:
+        names = ", ".join(network.facts["chosen"])
+        text = f"gflops and roofline are blank: what runs of {names} depends on values, and macs are of the most"
+        notes.append(Note("missing", text))
+    return notes
 
 
 def gpu_cells(backend: BackendBase) -> dict[str, Any]:

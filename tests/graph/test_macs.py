@@ -240,6 +240,7 @@ def test_of_branches_the_larger_one_is_counted_and_said() -> None:
     counts = count_graph(make_model(nodes, weights))
     assert (counts.macs, counts.parameters, counts.uncounted) == (64 * 81, 90, {})
     assert counts.remarks == ("of If the branch with more work is counted",)
+    assert counts.chosen == ("If",)
     # A condition that is known takes its branch, as where a network asks for the rank of its input.
     nodes[:2] = [
         node("Shape", ["x"], ["s"]),

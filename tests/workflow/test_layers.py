@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from deploykit.backends.onnxruntime_layers import EngineNode
@@ -53,6 +55,13 @@ def test_rows_come_as_the_engine_runs_them_each_layer_and_each_added_node_once(r
     assert list(rows) == ["q", "conv", "relu", "drop", "pool"]
     assert [r.node for r in rows.values() if r.added] == ["q"]
     assert rows["conv"].module == "net.conv"
+
+
+def test_a_layer_whose_branch_values_choose_has_a_time_and_no_rate():
+    chosen = COUNTS | {"conv": dataclasses.replace(COUNTS["conv"], is_chosen=True)}
+    rows = {r.node: r for r in layer_rows(LAYERS, NODES, TIMES, chosen, DRIFT, CEILINGS, 2)}
+    assert rows["conv"].time_ms > 0
+    assert (rows["conv"].gflops, rows["conv"].roofline_fraction) == (None, None)
 
 
 def test_a_fused_layer_names_where_its_time_is_counted_and_one_that_is_gone_has_none(rows):

@@ -8,6 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import deploykit
 from deploykit.store import Store
 from deploykit.workflow.network import Network, obtain_network
 from deploykit.workflow.rows import count_notes, macs_of, network_cells
@@ -69,7 +70,42 @@ def test_what_does_not_multiply_leaves_the_count_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("uncounted", [{}, {"DFT": 1}])
 def test_suppositions_are_told(uncounted: dict[str, int], tmp_path: Path) -> None:
-    facts = {"macs": 7, "uncounted": uncounted, "remarks": ("of If the larger branch",)}
+    facts = {
+        "macs": 7, "uncounted": uncounted, "chosen": (), "remarks": ("of If the larger branch",)
+    }  # fmt: skip
     (note,) = count_notes(Network(None, tmp_path, facts, None, False))  # type: ignore[arg-type]
     assert "of If the larger branch" in note.text
     assert note.kind == ("missing" if uncounted else "counted")
+
+
+def test_work_that_values_choose_is_set_against_no_time(tmp_path: Path) -> None:
+    """The larger branch is counted, and the smaller may have run: what that reached would be too much."""
+    weights = [
+        numpy_helper.from_array(np.ones((3, 3, size, size), np.float32), f"w{size}")
+        for size in (1, 5)
+    ]
+
+    def branch(size: int) -> onnx.GraphProto:
+        conv = helper.make_node("Conv", ["x", f"w{size}"], [f"t{size}"], pads=[size // 2] * 4)
+        return helper.make_graph(
+            [conv], f"b{size}", [], [helper.make_tensor_value_info(f"t{size}", 1, None)]
+        )
+
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        helper.make_node("Cast", ["sum"], ["c"], to=TensorProto.BOOL),
+        helper.make_node("If", ["c"], ["y"], "if", then_branch=branch(1), else_branch=branch(5)),
+    ]
+    ends = [helper.make_tensor_value_info(name, 1, [1, 3, 8, 8]) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], weights)
+    path = tmp_path / "net.onnx"
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
+    )
+    store = Store(tmp_path / "store")
+    frame = deploykit.profile([path], precisions=["fp32"], quick=True, store=store)
+    row = frame.iloc[0]
+    assert row["status"] == "ok"
+    assert row["macs"] == 64 * 9 * 25
+    assert frame[["gflops", "roofline_fraction", "latency_bound_ms"]].isna().all(axis=None)
+    assert "gflops and roofline are blank: what runs of If depends on values" in row["reason"]
