@@ -24,9 +24,11 @@ from deploykit.stats.samples import (
     samples_needed,
     trend,
 )
+from deploykit.stats.sequential import DropTest
 
 __all__ = [
     "DifferenceTest",
+    "DropTest",
     "Percentile",
     "RatioInterval",
     "RatioTest",
