@@ -23,7 +23,7 @@ import numpy as np
 from deploykit import env
 from deploykit.backends.onnxruntime import OnnxRuntimeSession
 from deploykit.errors import BuildFailed, DeploykitError
-from deploykit.graph.normalise import raise_opset
+from deploykit.graph.opsets import raise_opset
 from deploykit.graph.precision import convert
 from deploykit.graph.precision.int8_cpu import OPSET_PER_CHANNEL
 from deploykit.graph.read_write import read_model, save_model

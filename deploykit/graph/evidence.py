@@ -7,8 +7,9 @@ batch free that a Reshape inside fixes, and sizes may be taken that do not fit e
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from deploykit.errors import InvalidModel, one_line
 from deploykit.graph.nodes import attribute
@@ -141,21 +142,44 @@ def runs_at(
     for batch in batches:
         generator = np.random.default_rng(0)
         feeds = {spec.name: make_values(spec, batch, generator) for spec in specs}
-        options = ort.RunOptions()
-        late = threading.Timer(TRIAL_LIMIT_S if limit_s is None else limit_s, _end, (options,))
-        late.start()
         try:
-            outputs = session.run(names, feeds, options)
-            said.append({n: np.shape(v) for n, v in zip(names, outputs, strict=True)})
+            outputs = run_within(session, names, feeds, limit_s)
         except (
             Exception
         ) as error:  # ONNX Runtime has a class per status code, without a common base
-            if options.terminate:
-                return None
             said.append(one_line(error))
-        finally:
-            late.cancel()
+            continue
+        if outputs is None:
+            return None
+        said.append({n: np.shape(v) for n, v in zip(names, outputs, strict=True)})
     return said
+
+
+def run_within(
+    session: Any, names: Sequence[str], feeds: Mapping[str, Any], limit_s: float | None = None
+) -> list[Any] | None:
+    """The named outputs of a session of ONNX Runtime; None where it was not done after `limit_s` seconds.
+
+    Args:
+        session: of `ort_session`.
+        names: of outputs.
+        feeds: arrays by input.
+        limit_s: None is `TRIAL_LIMIT_S`.
+
+    Raises:
+        Exception: whatever the runtime raises.
+    """
+    options = ort.RunOptions()
+    late = threading.Timer(TRIAL_LIMIT_S if limit_s is None else limit_s, _end, (options,))
+    late.start()
+    try:
+        return list(session.run(list(names), dict(feeds), options))
+    except Exception:
+        if options.terminate:
+            return None
+        raise
+    finally:
+        late.cancel()
 
 
 def _end(options: ort.RunOptions) -> None:

@@ -17,7 +17,7 @@ from deploykit.graph.element_types import ElementType
 from deploykit.graph.fold import fold_batchnorm, remove_passing_nodes
 from deploykit.graph.inputs import spec_of
 from deploykit.graph.nodes import all_nodes
-from deploykit.graph.normalise import raise_opset
+from deploykit.graph.opsets import raise_opset
 from deploykit.graph.precision.half import to_half
 from deploykit.graph.precision.half_fit import norm_fits
 from deploykit.graph.precision.recipe import KeepRules

@@ -17,8 +17,8 @@ from deploykit.graph.calibrate.ranges import Range, collect_ranges
 from deploykit.graph.edit import GraphEditor
 from deploykit.graph.fold import batchnorm_affine, fold_batchnorm, remove_passing_nodes
 from deploykit.graph.nodes import attribute, is_standard
-from deploykit.graph.normalise import raise_opset
 from deploykit.graph.operators import Trait, has
+from deploykit.graph.opsets import raise_opset
 from deploykit.graph.precision.bias_correction import BiasedProduct, correct_biases
 from deploykit.graph.precision.int8_regions import IntegerRegions
 from deploykit.graph.precision.qdq import (

@@ -22,7 +22,7 @@ from deploykit.graph.edit import GraphEditor
 from deploykit.graph.element_types import ElementType
 from deploykit.graph.fold import fold_batchnorm, remove_passing_nodes
 from deploykit.graph.nodes import is_standard
-from deploykit.graph.normalise import raise_opset
+from deploykit.graph.opsets import raise_opset
 from deploykit.graph.precision.qdq import (
     QdqWriter,
     Quantiser,
