@@ -199,6 +199,9 @@ COLUMNS: tuple[Column, ...] = (
            "the same as precision_share by the time that convolutions and products take, where they were timed one "
            "by one, as they are where int8 is slower than fp32",
            unit="share", added=8),
+    Column("engine_options", TEXT, IDENTITY,
+           "options of the build that are not the default and that the backend follows, such as channels-last",
+           place=15, setting=True, added=9, checked=_ALL),
 )
 # fmt: on
 
@@ -247,4 +250,6 @@ def differences_from_plain(cells: Mapping[str, str], *, threads: bool = False) -
         words.append(cells["pass"])
     if cells["cuda_graph"] == "yes":
         words.append("CUDA graph")
+    if cells["engine_options"]:
+        words.append(cells["engine_options"])
     return words

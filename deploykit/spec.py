@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -168,6 +168,10 @@ class OnnxModel:
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
+#: The sizes of an input by its name: the least, those that an engine is tuned for, and the largest.
+ShapeRange = tuple[str, tuple[int | None, ...], tuple[int | None, ...], tuple[int | None, ...]]
+
+
 @dataclass(frozen=True)
 class BuildOptions:
     """What shapes an engine beside its graph; a backend follows those that its `build_options` names.
@@ -175,8 +179,8 @@ class BuildOptions:
     Attributes:
         batch_min, batch_opt, batch_max: batches that the engine takes where the graph leaves the batch open, and
             the one that it is tuned for.
-        shapes: inputs of which more than the batch stays open, each with its least and its largest shape; empty
-            ones, and None in them, are the graph's own, for which the engine is tuned.
+        shapes: inputs of which more than the batch stays open, each with its least shape, the one that the engine
+            is tuned for and its largest; empty ones, and None in them, are the graph's own.
         compute_capability: the NVIDIA device to build for, such as "8.6"; None is the builder's default.
         optimization_level: of TensorRT's builder, 0 to 5; None is its default.
         workspace_mib: limit of the memory that layers may take while they compute; None is the device's.
@@ -192,7 +196,7 @@ class BuildOptions:
     batch_min: int = 1
     batch_opt: int = 1
     batch_max: int = 1
-    shapes: tuple[tuple[str, tuple[int | None, ...], tuple[int | None, ...]], ...] = ()
+    shapes: tuple[ShapeRange, ...] = ()
     compute_capability: str | None = None
     optimization_level: int | None = None
     workspace_mib: int | None = None
@@ -219,6 +223,35 @@ class BuildOptions:
     def restricted_to(self, names: Collection[str]) -> BuildOptions:
         """The options of these names; all others are as if nobody had given them."""
         return BuildOptions(**{name: getattr(self, name) for name in names})
+
+    def differences(self, batch: int) -> str:
+        """What sets an engine apart from the plain one for a batch: options by their names on the command line.
+
+        Args:
+            batch: that the engine is run at; one that is built for it alone has no range of batches.
+        """
+        words = []
+        batches = (self.batch_min, self.batch_opt, self.batch_max)
+        if set(batches) not in ({batch}, {1}):  # 1 is what those that follow no batch have
+            names = ("min-batch", "opt-batch", "max-batch")
+            words += [f"{name}={size}" for name, size in zip(names, batches, strict=True)]
+        for name, *shapes in self.shapes:
+            for which, shape in zip(("min", "opt", "max"), shapes, strict=True):
+                if shape:
+                    sizes = "x".join("?" if size is None else str(size) for size in shape)
+                    words.append(
+                        f"{which}-shape={name}={sizes}" if name else f"{which}-shape={sizes}"
+                    )
+        for option in fields(self):
+            value, name = getattr(self, option.name), option.name.replace("_", "-")
+            if option.name.startswith(("batch_", "shapes")) or value == option.default:
+                continue
+            if isinstance(value, bool):
+                words.append(name if value else f"no-{name}")
+            else:
+                text = ",".join(value) if isinstance(value, tuple) else str(value)
+                words.append(f"{name.removesuffix('-mib')}={text}")
+        return " ".join(words)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ from deploykit.bench.worker import open_engine
 from deploykit.columns import NAMES
 from deploykit.cuda import devices, open_device
 from deploykit.errors import DeploykitError, MissingDependency, one_line
-from deploykit.report.csv import SIMULATED, to_csv
+from deploykit.report import SIMULATED
+from deploykit.report.csv import to_csv
 from deploykit.row import Row
 from deploykit.spec import DEVICE, END_TO_END, ModelSpec, Reason
 from deploykit.store import EngineManifest, Store

@@ -14,10 +14,19 @@ import deploykit
 from deploykit import env
 from deploykit.backends import get
 from deploykit.cli import invoke
+from deploykit.cli.display import print_rows
+from deploykit.cli.outputs import Outputs
 from deploykit.cuda import devices
 from deploykit.errors import UsageError
-from deploykit.report.csv import CsvReport, read_rows, to_csv
+from deploykit.report.check import check_report
+from deploykit.report.compare import compare_reports
+from deploykit.report.csv import CsvReport, read_cells, read_rows, rows_of, to_csv
+from deploykit.report.junit import Case, junit_xml
+from deploykit.report.markdown import table
+from deploykit.report.views import PROFILE
+from deploykit.row import Row
 from deploykit.spec import Reason
+from deploykit.workflow.run import summarise
 
 ADA = DeviceFacts(uuid="GPU-00000000-0000-4000-8000-000000000001", ecc=True)
 TURING = DeviceFacts(
@@ -191,8 +200,19 @@ def test_no_report_takes_a_row_of_a_simulated_device(cuda, tmp_path):
     assert list(tmp_path.glob("*.csv")) == []
     text = to_csv([row | {"device": "a real one"}])
     (tmp_path / "made.csv").write_text(text.replace("a real one", "CUDA double (simulated)"))
-    with pytest.raises(UsageError, match=r"made\.csv, line 2 is of the simulated device"):
-        read_rows(str(tmp_path / "made.csv"))
+    made = str(tmp_path / "made.csv")
+    for read in (read_rows, read_cells, check_report, lambda path: compare_reports(path, path)):
+        with pytest.raises(UsageError, match=r"made\.csv, line 2 is of the simulated device"):
+            read(made)
+    for write in (
+        lambda: rows_of([Row(row)]),
+        lambda: summarise([Row(row)], [], env.capture()),
+        lambda: table(["device"], [[row["device"]]]),
+        lambda: junit_xml("rows", [Case("lenet5", "profile", output=row["device"])]),
+        lambda: print_rows(PROFILE, [Row(row)], Outputs(json=True), quiet=True),
+    ):
+        with pytest.raises(UsageError, match="is of the simulated device"):
+            write()
 
 
 def test_a_profile_on_the_device_says_so_in_every_column(tensorrt_rtx_runs, cuda, shared_store):

@@ -168,14 +168,7 @@ class _OnGpu(TorchEager):
         """
         from deploykit.backends.torch_session import Cuda
 
-        reason = self.device()
-        if isinstance(reason, Reason):
-            raise MissingDependency(str(reason))
-        if not torch.cuda.is_available():
-            raise MissingDependency(
-                f"PyTorch {torch.__version__} (CUDA {torch.version.cuda or 'none'}) sees no device, though the "
-                f"driver shows {reason}; install a PyTorch for the driver's version of CUDA"
-            )
+        require_gpu()
         options = engine.manifest.get("options", {})
         dtype = getattr(torch, DTYPES[str(engine.manifest["precision"])])
         return Cuda(dtype, channels_last=bool(options.get("channels_last")))
@@ -195,3 +188,21 @@ class TorchCompileCuda(_OnGpu, TorchCompile):
     build_options = ("channels_last", "compile_mode")
     compiled = True
     timed_parts = None
+
+
+def require_gpu() -> str:
+    """The name of the first NVIDIA device that CUDA shows, which PyTorch calls "cuda:0".
+
+    Raises:
+        MissingDependency: PyTorch is not installed, or can't use one, and why.
+    """
+    backend = TorchCuda()
+    for reason in (backend.available(), device := backend.device()):
+        if isinstance(reason, Reason):
+            raise MissingDependency(str(reason))
+    if not torch.cuda.is_available():
+        raise MissingDependency(
+            f"PyTorch {torch.__version__} (CUDA {torch.version.cuda or 'none'}) sees no device, though the "
+            f"driver shows {device}; install a PyTorch for the driver's version of CUDA"
+        )
+    return str(device)

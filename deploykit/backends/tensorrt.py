@@ -11,10 +11,10 @@ of its build: see `deploykit.backends.tensorrt_layers`.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from deploykit import env
 from deploykit.backends.base import BackendBase, SessionBase, TimedParts
@@ -36,6 +36,8 @@ from deploykit.writing import write_atomic
 if TYPE_CHECKING:
     from tensorrt import Builder, IBuilderConfig, IHostMemory, Module, OnnxParser
 
+#: What a factory of TensorRT's makes.
+Made = TypeVar("Made")
 #: `hardware_compatibility` of `BuildOptions`, by the names of TensorRT's enumeration.
 HARDWARE_COMPATIBILITY = {
     "ampere+": "AMPERE_PLUS",
@@ -197,8 +199,9 @@ class TensorRTBackend(BackendBase):
         if plan is None:
             raise BuildFailed(f"{self._named} can't build {label}: {log.last_error()}")
         path.write_bytes(plan)
-        if cache is not None:
-            write_atomic(cache, bytes(config.get_timing_cache().serialize()), "timing cache")
+        times = config.get_timing_cache() if cache is not None else None
+        if cache is not None and times is not None:
+            write_atomic(cache, bytes(times.serialize()), "timing cache")
         built = {"compute_capability": options.compute_capability or "default"}
         loads = self.foreign(Engine(path, "", built)) is None
         inspected = self._inspected(trt, log, plan) if loads else ""
@@ -225,7 +228,7 @@ class TensorRTBackend(BackendBase):
     def _named(self) -> str:
         return f"{self.name} {self.version()}"
 
-    def _made(self, make: Any, log: Any) -> Any:
+    def _made(self, make: Callable[[], Made | None], log: Any) -> Made:
         """What `make` gives; TensorRT answers None, or the bindings raise, where it can't be had."""
         try:
             made = make()
@@ -460,18 +463,18 @@ def _ranges(
 ) -> dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]:
     """The ranges of inputs with open dimensions; dimensions that `shapes` gives a range are opened in place."""
     inputs = {value.name: dims_of(value) for value in graph_inputs(model.graph)}
-    given: dict[str, tuple[tuple[int | None, ...], tuple[int | None, ...]]] = {}
-    for said, low, high in options.shapes:
+    given: dict[str, Sequence[tuple[int | None, ...]]] = {}
+    for said, *of_input in options.shapes:
         name = next(iter(inputs)) if not said and len(inputs) == 1 else said
         if name not in inputs:
             raise UsageError(
                 f"no input {name!r} to give a range: the inputs are {', '.join(inputs)}"
             )
-        given[name] = (low, high)
+        given[name] = of_input
     found: dict[str, Any] = {}
     for name, dims in inputs.items():
-        least, most = given.get(name, ((), ()))
-        for shape in (least, most):
+        shapes = given.get(name, ((), (), ()))
+        for shape in shapes:
             if shape and len(shape) != len(dims):
                 raise UsageError(f"input {name} has {len(dims)} dimensions, its range {len(shape)}")
         if len({dim.dim_param or axis for axis, dim in enumerate(dims) if is_free(dim)}) > 1:
@@ -484,13 +487,14 @@ def _ranges(
                 parts.append((options.batch_min, options.batch_opt, options.batch_max))
                 continue
             size = int(dim.dim_value)
-            lowest, highest = (shape[axis] if shape else None for shape in (least, most))
-            part = (lowest or size, size, highest or size)
-            if list(part) != sorted(part):
-                raise UsageError(
-                    f"input {name}: dimension {axis} is {size}, which is not within {part[0]} to {part[2]}: give a "
-                    "range around the size that it is measured at"
-                )
+            low, best, high = ((shape[axis] if shape else None) or size for shape in shapes)
+            for what, one in (("is", size), ("is to be tuned for", best)):
+                if not low <= one <= high:
+                    raise UsageError(
+                        f"input {name}: dimension {axis} {what} {one}, which is not within {low} to {high}: give a "
+                        "range around the size that it is measured at and the one that it is tuned for"
+                    )
+            part = (low, best, high)
             if part[0] < part[2]:
                 dim.Clear()
                 dim.dim_param = f"{name}_{axis}"

@@ -63,11 +63,17 @@ def of_timing(timing: Timing, batch: int) -> tuple[dict[str, Any], list[Note]]:
 
 
 def of_phases(
-    phases: Mapping[str, NDArray[np.float64]] | None,
+    phases: Mapping[str, NDArray[np.float64]] | None, why: str = ""
 ) -> tuple[dict[str, Any], list[Note]]:
-    """Columns of the parts of a run on a device, medians in ms; nothing where there is no device."""
+    """Columns of the parts of a run on a device, medians in ms.
+
+    Args:
+        phases: milliseconds by column; None where they were not told apart.
+        why: they were not, on a device; empty where there is none.
+    """
     if phases is None:
-        return {}, []
+        text = f"h2d_ms, compute_ms, d2h_ms and enqueue_ms are blank: {why}"
+        return {}, [Note("missing", text)] if why else []
     medians = {name: float(np.median(values)) for name, values in phases.items()}
     enqueue_ms, compute_ms = medians.get("enqueue_ms", 0.0), medians.get("compute_ms", 0.0)
     if enqueue_ms <= compute_ms:

@@ -1,17 +1,20 @@
 """What an NVIDIA device did while something was measured on it: memory by phase, clocks, temperature and energy.
 
-CUDA and NVML are asked between the phases, never within one; what they don't tell is blank, with the reason. Rows
-of a device are judged by what the device did: a processor that is busy or slow is no cause for doubt in them.
+CUDA and NVML are asked between the phases by the process that measures, and NVML within the measuring by one of its
+own (`gpu_readings`); what they don't tell is blank, with the reason. Rows of a device are judged by what the device
+did: a processor that is busy or slow is no cause for doubt in them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any
 
+from deploykit.bench.gpu_readings import Reader, Reading
 from deploykit.cuda import Device, devices, open_device
 from deploykit.errors import DeploykitError
 from deploykit.row import Finding, Note
@@ -22,6 +25,8 @@ CLOCK_CHANGE = 0.05
 MEMORY_GAP, MEMORY_GAP_MIB = 0.10, 64.0
 #: NVML's counter of energy moves in steps of up to a tenth of a second.
 MIN_ENERGY_S = 0.4
+#: Fewer readings of power than this tell no energy.
+MIN_POWERS = 4
 #: Findings on the processor, which say nothing of a device.
 OF_PROCESSOR = frozenset(("steal", "load", "throttled", "frequency"))
 _NAMED = 5
@@ -31,19 +36,24 @@ _NAMED = 5
 class GpuWatch:
     """Follows the first device that CUDA sees from before its context is made to the end of a measurement.
 
-    Use it in a `with`, then call `end_phase` with "load", "warmup" and "run" when each of them has ended.
+    Use it in a `with`, then call `end_phase` with "load", "warmup" and "run" when each of them has ended. After
+    `follow` the device is read throughout the phase "run", too.
 
     Attributes:
+        readings: of the device while it was measured, by a process of their own.
         memory: MiB in use on the whole device, by CUDA, and of this process, by NVML, at the end of each phase.
         states: of the device by NVML, at the end of each phase.
         missing: why CUDA does not tell of memory; empty where it does.
     """
 
+    readings: list[Reading] = field(default_factory=list)
     memory: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
     states: dict[str, devices.GpuState] = field(default_factory=dict)
     missing: str = ""
     _monitor: devices.Monitor | None = None
     _device: Device | None = None
+    _reader: Reader | None = None
+    _ended_s: dict[str, float] = field(default_factory=dict)
     _closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def __enter__(self) -> GpuWatch:
@@ -67,12 +77,21 @@ class GpuWatch:
     ) -> None:
         self._closing.__exit__(kind, error, trace)
 
+    def follow(self) -> None:
+        """Start the process that reads the device; it is there when the warm-up ends."""
+        assert self._monitor is not None
+        if not self._monitor.missing:
+            self._reader = self._closing.enter_context(Reader(self._monitor.uuid))
+
     def end_phase(self, name: str) -> None:
         """Note memory and state."""
         assert self._monitor is not None
+        self._ended_s[name] = time.monotonic()
         state = self._monitor.state()
         used = None if self._device is None else self._device.memory().used_mib
         self.states[name], self.memory[name] = state, (used, state.own_mib)
+        if name == "run" and self._reader is not None:
+            self.readings = self._reader.between(self._ended_s["warmup"], self._ended_s["run"])
 
     # --- What was seen ---
 
@@ -133,14 +152,26 @@ class GpuWatch:
         """
         assert self._monitor is not None
         before, after = self.states["warmup"], self.states["run"]
-        energy_j = None
-        if before.energy_j is not None and after.energy_j is not None and elapsed_s >= MIN_ENERGY_S:
-            energy_j = after.energy_j - before.energy_j or None
+        energy_j, power_w, notes = None, after.power_w, []
+        powers_w = [one.state.power_w for one in self.readings if one.state.power_w is not None]
+        if before.energy_j is not None and after.energy_j is not None:
+            if elapsed_s >= MIN_ENERGY_S:
+                energy_j = after.energy_j - before.energy_j or None
+        elif len(powers_w) >= MIN_POWERS:  # older devices have no counter
+            energy_j = sum(powers_w) / len(powers_w) * elapsed_s
+            text = (
+                f"energy is the mean of {len(powers_w)} readings of power: the GPU has no counter"
+            )
+            notes.append(Note("runtime", text))
+        if energy_j is not None:
+            power_w = energy_j / elapsed_s
+        elif powers_w:
+            power_w = sum(powers_w) / len(powers_w)
         cells = {
             "gpu_sm_clock_mhz": _float(after.sm_clock_mhz),
             "gpu_memory_clock_mhz": _float(after.memory_clock_mhz),
             "gpu_temperature_c": _float(after.temperature_c),
-            "gpu_power_w": after.power_w if energy_j is None else energy_j / elapsed_s,
+            "gpu_power_w": power_w,
             "energy_per_image_mj": None if energy_j is None else energy_j * 1e3 / images,
         }
         blank = [name for name, value in cells.items() if value is None]
@@ -149,8 +180,16 @@ class GpuWatch:
             if blank == ["energy_per_image_mj"] and elapsed_s < MIN_ENERGY_S
             else "NVML does not tell of this device"
         )
-        verb = "is" if len(blank) == 1 else "are"
-        return cells, [Note("missing", f"{', '.join(blank)} {verb} blank: {why}")] if blank else []
+        if blank:
+            verb = "is" if len(blank) == 1 else "are"
+            notes.append(Note("missing", f"{', '.join(blank)} {verb} blank: {why}"))
+        if self._reader is not None and not self.readings:
+            text = (
+                f"the GPU's clock and what holds it down were only read before and after the {elapsed_s:.2g} s of "
+                "measuring"
+            )
+            notes.append(Note("missing", text, "--seconds"))
+        return cells, notes
 
     def judged(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:
         """The doubts in a timing on this device: those of the series, and the device's own for the processor's."""
@@ -162,18 +201,23 @@ class GpuWatch:
     def _doubts(self) -> list[Finding]:
         before, after = self.states["warmup"], self.states["run"]
         findings = []
-        held = (before.throttle_reasons or 0) | (after.throttle_reasons or 0)
-        reasons = [text for bit, text in devices.THROTTLES.items() if held & bit]
+        during = [one.state for one in self.readings]
+        moments = [state.throttle_reasons or 0 for state in (before, *during, after)]
+        reasons = [
+            text for bit, text in devices.THROTTLES.items() if any(held & bit for held in moments)
+        ]
         if reasons:
+            often = sum(any(held & bit for bit in devices.THROTTLES) for held in moments)
             findings.append(
                 Finding(
                     "gpu-throttled",
-                    f"the GPU's clock was held down ({', '.join(reasons)})",
+                    f"the GPU's clock was held down in {often} of {len(moments)} readings ({', '.join(reasons)})",
                     "let it cool, raise its power limit, or lock a lower clock: nvidia-smi --lock-gpu-clocks",
                 )
             )
-        if before.sm_clock_mhz and after.sm_clock_mhz:
-            change = after.sm_clock_mhz / before.sm_clock_mhz - 1
+        clocks = [state.sm_clock_mhz for state in (*during, after) if state.sm_clock_mhz]
+        if before.sm_clock_mhz and clocks:
+            change = max((mhz / before.sm_clock_mhz - 1 for mhz in clocks), key=abs)
             if abs(change) > CLOCK_CHANGE:
                 findings.append(
                     Finding(
@@ -205,11 +249,23 @@ class GpuWatch:
         return findings
 
     def details(self) -> dict[str, Any]:
-        """Everything that was seen, by phase."""
-        return {
+        """Everything that was seen, by phase, and within the measuring."""
+        seen: dict[str, Any] = {
             name: asdict(state) | {"used_mib": self.memory[name][0]}
             for name, state in self.states.items()
         }
+        start_s = self._ended_s.get("warmup", 0.0)
+        seen["readings"] = [
+            {
+                "s": round(one.clock_s - start_s, 3),
+                "sm_clock_mhz": one.state.sm_clock_mhz,
+                "throttle_reasons": one.state.throttle_reasons,
+                "temperature_c": one.state.temperature_c,
+                "power_w": one.state.power_w,
+            }
+            for one in self.readings
+        ]
+        return seen
 
 
 def _float(value: float | None) -> float | None:

@@ -306,7 +306,10 @@ def _result(
     of_timing, notes = columns.of_timing(timing, request.batch)
     of_memory, more = columns.of_memory(loaded.memory)
     if loaded.gpu is not None:
-        text = "the device's memory, clocks and energy are blank: the other side is on it in turns"
+        text = (
+            "the device's memory, clocks and energy, and the parts of a run, are blank: the other side is on it in "
+            "turns"
+        )
         more.append(Note("missing", text))
     if request.samples_path is not None:
         write_samples(samples_ns, request.samples_path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 #: The parts of runs on a device are told apart in at most so many runs more, and for at most so long.
 PHASE_RUNS, PHASE_SPAN_S = 200, 0.5
+PHASES_ALONE = (
+    "they are told of one stream whose requests wait for the last: leave --streams and --rate out"
+)
 
 
 def open_engine(folder: Path) -> Engine:
@@ -138,7 +141,7 @@ def measure_row(request: WorkerRequest) -> WorkerResult:
         timing = _time(loaded, request)
         findings = timing.findings
         add(columns.of_timing(timing, request.batch))
-        add(columns.of_phases(_phases(loaded.sessions, request, timing)))
+        add(_phases(loaded, request, timing))
         add(columns.of_memory(loaded.memory))
         if loaded.gpu is not None:
             add(loaded.gpu.memory_columns())
@@ -163,6 +166,8 @@ def measure_row(request: WorkerRequest) -> WorkerResult:
 
 def _time(loaded: Loaded, request: WorkerRequest) -> Timing:
     sessions, on_phase = loaded.sessions, loaded.end_phase
+    if loaded.gpu is not None:
+        loaded.gpu.follow()
     on_phase("load")
     feeds = [synthetic(session.inputs, request.batch) for session in sessions]
     on_phase("inputs")
@@ -176,14 +181,17 @@ def _time(loaded: Loaded, request: WorkerRequest) -> Timing:
 
 
 def _phases(
-    sessions: list[SessionBase], request: WorkerRequest, timing: Timing
-) -> Mapping[str, NDArray[np.float64]] | None:
-    """The parts of some more runs on a device, of one stream that is measured alone."""
-    if len(sessions) > 1 or request.rate_per_s is not None:
-        return None
-    run_ns = float(np.median(timing.samples_ns))
+    loaded: Loaded, request: WorkerRequest, timing: Timing
+) -> tuple[dict[str, Any], list[Note]]:
+    """Columns of the parts of some more runs on a device, of one stream that is measured alone."""
+    if loaded.gpu is None:
+        return {}, []
+    if len(loaded.sessions) > 1 or request.rate_per_s is not None:
+        return columns.of_phases(None, PHASES_ALONE)
+    session, run_ns = loaded.sessions[0], float(np.median(timing.samples_ns))
     runs = min(PHASE_RUNS, timing.samples_ns.size, runs_in(PHASE_SPAN_S, run_ns))
-    return sessions[0].phases(synthetic(sessions[0].inputs, request.batch), max(2, runs))
+    phases = session.phases(synthetic(session.inputs, request.batch), max(2, runs))
+    return columns.of_phases(phases, f"{request.backend} does not tell them apart in this pass")
 
 
 def write_samples(samples_ns: NDArray[np.int64], path: Path, **facts: float) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from deploykit.cli.outputs import Outputs
 from deploykit.columns import NAMES
 from deploykit.lazy import rich
+from deploykit.report import refuse_simulated
 from deploykit.report.views import Field, label
 from deploykit.row import WEIGHTY, Row
 from deploykit.text import printable
@@ -102,6 +103,8 @@ def print_rows(
         quiet: say only why rows failed or were skipped: progress can be done without, a reason can't.
     """
     if outputs.json:
+        for row in rows:
+            refuse_simulated(row)
         print_json([{name: row.get(name) for name in NAMES} for row in rows])
     elif outputs.table:
         print_fields(fields, rows)

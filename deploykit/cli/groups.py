@@ -236,7 +236,14 @@ def conversion_options(
         "--min-shape",
         multiple=True,
         metavar="NAME=1x3x160x160",
-        help="Leave sizes of an input of TensorRT engines open, from here on; can be repeated.",
+        help="Leave sizes of an input of TensorRT engines open, from here on, as trtexec's --minShapes; can be "
+        "repeated. --shape stays the one that is measured.",
+    ),
+    click.option(
+        "--opt-shape",
+        multiple=True,
+        metavar="NAME=1x3x320x320",
+        help="What they are tuned for; else what is measured. Can be repeated.",
     ),
     click.option(
         "--max-shape",
@@ -295,6 +302,7 @@ def engine_options(
     opt_batch: int | None,
     max_batch: int | None,
     min_shape: tuple[str, ...],
+    opt_shape: tuple[str, ...],
     max_shape: tuple[str, ...],
     compute_capability: str | None,
     optimization_level: int | None,
@@ -309,7 +317,7 @@ def engine_options(
 ) -> EngineChoice:
     """What engines are built for."""
     options = BuildOptions(
-        shapes=shape_ranges(min_shape, max_shape),
+        shapes=shape_ranges(min_shape, opt_shape, max_shape),
         compute_capability=compute_capability,
         optimization_level=optimization_level,
         workspace_mib=workspace,

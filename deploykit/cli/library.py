@@ -29,6 +29,7 @@ class LazyPackage(ModuleType):
 
 if TYPE_CHECKING:
     import deploykit.backends.base
+    import deploykit.backends.pytorch
     import deploykit.bench.contain
     import deploykit.bench.metric
     import deploykit.bench.scenario
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from deploykit import data as datasets
     from deploykit import store as artifacts
     from deploykit.cli import display, progress
+    from deploykit.cuda import devices
     from deploykit.report import compare
 else:
     artifacts = LazyPackage("deploykit.store")
@@ -79,6 +81,7 @@ else:
     columns = LazyPackage("deploykit.columns")
     compare = LazyPackage("deploykit.report.compare")
     datasets = LazyPackage("deploykit.data")
+    devices = LazyPackage("deploykit.cuda.devices")
     display = LazyPackage("deploykit.cli.display")
     progress = LazyPackage("deploykit.cli.progress")
     report = LazyPackage("deploykit.report")
@@ -95,6 +98,7 @@ __all__ = [
     "columns",
     "compare",
     "datasets",
+    "devices",
     "display",
     "progress",
     "report",

@@ -9,7 +9,16 @@ from pathlib import Path
 import click
 
 from deploykit.cli.groups import FRACTIONS, NUMBERS, check_multipliers, quiet_option
-from deploykit.cli.library import datasets, display, progress, training, workflow, zoo
+from deploykit.cli.library import (
+    backends,
+    datasets,
+    devices,
+    display,
+    progress,
+    training,
+    workflow,
+    zoo,
+)
 from deploykit.cli.options import group
 from deploykit.cli.outputs import Outputs, output_options
 from deploykit.errors import EXIT_INTERRUPTED, UsageError
@@ -110,6 +119,12 @@ def recipe_options(
 )
 @trained_network_options
 @recipe_options
+@click.option(
+    "--device",
+    default="cpu",
+    metavar="DEVICE",
+    help="What trains: cpu, cuda (the first GPU), or a GPU by its number in `deploykit doctor`.",
+)
 @click.option("-o", "--output", metavar="FILE", help="Checkpoint; else MODEL-DATASET.safetensors.")
 @output_options()
 @quiet_option
@@ -118,15 +133,17 @@ def command(
     data: str,
     variants: Variants,
     recipe: Recipe,
+    device: str,
     output: str | None,
     outputs: Outputs,
     quiet: bool,
 ) -> int:
     r"""Train a network on a data set and store it with its accuracy on the held-out part.
 
-    The same arguments give the same weights. Ctrl-C keeps what finished epochs came to: the same command with
-    --resume goes on from there, to the same weights as an unbroken training. The checkpoint is safetensors;
-    its metadata tells recipe, seed, data, accuracy and versions. Give it to --weights of other commands.
+    The same arguments give the same weights, but for roundings where a GPU trains. Ctrl-C keeps what finished
+    epochs came to: the same command with --resume goes on from there, to the same weights as an unbroken training.
+    The checkpoint is safetensors; its metadata tells recipe, seed, data, accuracy and versions. Give it to
+    --weights of other commands.
 
     \b
     deploykit train lenet5 --data digits
@@ -134,7 +151,9 @@ def command(
     deploykit train mobilenet --alpha 0.25 --data fashion-mnist --resolution 64 --epochs 3 --resume
     deploykit train mobilenet --alpha 0.25 --data digits --from trained --freeze 'blocks.*'
     deploykit train lenet5 --data npz:own.npz --from lenet5-digits.safetensors -o own.safetensors
+    deploykit train resnet18 --data imagefolder:photos --device cuda
     """
+    torch_device = _device(device)
     spec = _network(model, variants)
     start = _start(recipe.start, spec)
     if start is not None and variants.resolution_px is None:
@@ -154,6 +173,7 @@ def command(
                 from_checkpoint=start,
                 freeze=recipe.freeze,
                 progress=bar.show,
+                device=torch_device,
             )
     except KeyboardInterrupt:
         click.echo(f"deploykit: interrupted: {_what_is_left(out)}", err=True)
@@ -166,6 +186,23 @@ def command(
         f"{result.epochs} epochs on {result.train_images} images in {result.train_s:.1f} s"
     )
     return 0
+
+
+def _device(text: str) -> str:
+    """PyTorch's name of the device that is meant.
+
+    Raises:
+        UsageError: it is none of the forms, or there is no GPU of that number.
+        MissingDependency: there is no GPU, or PyTorch can't use it.
+    """
+    if text == "cpu":
+        return "cpu"
+    if text.isdecimal():
+        devices.select(int(text))
+    elif text != "cuda":
+        raise UsageError(f"--device takes cpu, cuda or the number of a GPU, not {text!r}")
+    backends.pytorch.require_gpu()
+    return "cuda:0"
 
 
 def _network(model: str, variants: Variants) -> ModelSpec:

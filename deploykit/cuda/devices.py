@@ -400,31 +400,40 @@ class Monitor:
         found = self._ask("nvmlDeviceGetMemoryInfo")
         return None if found is None else found.used / 2**20
 
-    def state(self) -> GpuState:
-        """The state now."""
+    def reading(self) -> GpuState:
+        """What changes from moment to moment: clocks and what holds them down, temperature and power."""
         if self._handle is None:
             return GpuState()
         nvml = self._nvml
         reasons = self._ask("nvmlDeviceGetCurrentClocksEventReasons")
         if reasons is None:  # drivers before 535 have the older name
             reasons = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons")
-        energy_mj = self._ask("nvmlDeviceGetTotalEnergyConsumption")
         power_mw = self._ask("nvmlDeviceGetPowerUsage")
-        others, own_mib = self._processes()
         return GpuState(
             self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
             self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM),
             reasons,
             self._ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
             None if power_mw is None else power_mw / 1e3,
-            None if energy_mj is None else energy_mj / 1e3,
-            self._ask(
+        )
+
+    def state(self) -> GpuState:
+        """The state now."""
+        if self._handle is None:
+            return GpuState()
+        nvml = self._nvml
+        energy_mj = self._ask("nvmlDeviceGetTotalEnergyConsumption")
+        others, own_mib = self._processes()
+        return replace(
+            self.reading(),
+            energy_j=None if energy_mj is None else energy_mj / 1e3,
+            ecc_errors=self._ask(
                 "nvmlDeviceGetTotalEccErrors",
                 nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED,
                 nvml.NVML_VOLATILE_ECC,
             ),
-            others,
-            own_mib,
+            others=others,
+            own_mib=own_mib,
         )
 
     def _ask(self, function: str, *arguments: Any) -> Any:

@@ -1,4 +1,35 @@
 """Reports: the columns of a row, and rows as CSV, Markdown, JUnit and views for people."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from deploykit.errors import UsageError, one_line
+
 #: Standard output, where a path of a report to write is asked for; standard input, where one is read.
 STDOUT = "-"
+#: What a device that only plays one has in its name.
+SIMULATED = "(simulated"
+
+
+def refuse_simulated(cells: Mapping[str, Any], place: str = "a row") -> None:
+    """Refuse a row of a simulated device, whose numbers are no measurements: nothing writes or reads one.
+
+    Raises:
+        UsageError: it is one.
+    """
+    refuse_simulated_text(cells.get("device"), place)
+
+
+def refuse_simulated_text(text: Any, place: str) -> None:
+    """Refuse a text that names a simulated device.
+
+    Raises:
+        UsageError: it does.
+    """
+    if text and SIMULATED in str(text):
+        raise UsageError(
+            f"{place} is of the simulated device {one_line(text, 80)!r}, whose numbers are no measurements: no "
+            "report takes it"
+        )

@@ -21,25 +21,9 @@ from typing import Any, TextIO
 from deploykit.columns import BY_NAME, COLUMNS, FLOAT, INT, NAMES, NOTE, SCHEMA_VERSION
 from deploykit.errors import UsageError
 from deploykit.lazy import pd
-from deploykit.report import STDOUT
+from deploykit.report import SIMULATED, STDOUT, refuse_simulated, refuse_simulated_text
 from deploykit.row import STATUSES, Note, Row, findings_in, text_of
 from deploykit.writing import output_errors, write_atomic
-
-#: What a device that only plays one has in its name.
-SIMULATED = "(simulated"
-
-
-def refuse_simulated(cells: Mapping[str, Any], place: str = "a row") -> None:
-    """Refuse a row of a simulated device, whose numbers are no measurements.
-
-    Raises:
-        UsageError: it is one.
-    """
-    device = cells.get("device")
-    if device and SIMULATED in str(device):
-        raise UsageError(
-            f"{place} is of the simulated device {device!r}, whose numbers are no measurements: no report takes it"
-        )
 
 
 def to_csv(rows: Iterable[Mapping[str, Any]], names: Sequence[str] = NAMES) -> str:
@@ -165,7 +149,7 @@ def open_table(path: str, names: Sequence[str]) -> Iterator[Table]:
 
     Raises:
         UsageError: the file can't be read, is empty, is no CSV, lacks columns, or has another schema; or
-            a row is cut off or has an unknown status.
+            a row is cut off, has an unknown status or is of a simulated device.
     """
     with _opened(path) as (file, source):
         yield _table(file, source, names)
@@ -196,7 +180,7 @@ def read_cells(path: str | Path) -> list[dict[str, str]]:
     """The rows of any CSV of this package, cells as text, blanks as "".
 
     Raises:
-        UsageError: it can't be read, or a row has not as many cells as the header.
+        UsageError: it can't be read, or a row has not as many cells as the header or is of a simulated device.
     """
     with _opened(str(path)) as (file, source):
         reader = csv.reader(file)
@@ -209,6 +193,7 @@ def read_cells(path: str | Path) -> list[dict[str, str]]:
                     "the file is damaged"
                 )
             rows.append(dict(zip(header, cells, strict=True)))
+            refuse_simulated(rows[-1], f"{source}, line {reader.line_num}")
         return rows
 
 
@@ -253,14 +238,17 @@ def rows_of(records: Any) -> list[Row] | None:
     """Rows from a data frame or from mappings in the profile's columns; None stays None.
 
     Raises:
-        UsageError: a cell holds another type than its column.
+        UsageError: a cell holds another type than its column, or a row is of a simulated device.
     """
     if records is None:
         return None
     if isinstance(records, pd.DataFrame):
         # Blanks of a data frame are NaN or NA, by its column's type.
         records = records.astype(object).where(records.notna(), None).to_dict("records")
-    return [row if isinstance(row, Row) else row_of(row) for row in records]
+    rows = [row if isinstance(row, Row) else row_of(row) for row in records]
+    for row in rows:
+        refuse_simulated(row)
+    return rows
 
 
 def _blank(cell: Any) -> bool:
@@ -299,7 +287,7 @@ def _table(file: TextIO, source: str, names: Sequence[str]) -> Table:
         shown = ", ".join(needed[:4]) + (f" and {len(needed) - 4} more" if needed[4:] else "")
         raise UsageError(f"{source} has no column {shown}: {_HINT}")
     # A cell added at the end of each row is what a column that the file lacks reads as.
-    wanted_places = [places.get(name, len(header)) for name in wanted]
+    wanted_places = [places.get(name, len(header)) for name in ("device", *wanted)]
     rows = _rows(reader, source, len(header), wanted_places)
     known = frozenset(NAMES)
     return Table(source, rows, tuple(lacking), tuple(n for n in header if n not in known))
@@ -308,7 +296,7 @@ def _table(file: TextIO, source: str, names: Sequence[str]) -> Table:
 def _rows(
     reader: Iterator[list[str]], source: str, width: int, places: Sequence[int]
 ) -> Iterator[tuple[int, tuple[str, ...]]]:
-    schema, status, *wanted = places
+    device, schema, status, *wanted = places
     pick = itemgetter(*wanted)
     version, has_rows = str(SCHEMA_VERSION), False
     for cells in reader:
@@ -330,6 +318,8 @@ def _rows(
             )
         has_rows = True
         cells.append("")
+        if SIMULATED in cells[device]:
+            refuse_simulated_text(cells[device], f"{source}, line {line}")
         yield line, pick(cells)
     if not has_rows:
         raise UsageError(f"{source} has a header but no rows: {_HINT}")

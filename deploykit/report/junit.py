@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
+from deploykit.report import refuse_simulated_text
+
 #: Characters that XML 1.0 can't hold, not even escaped.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -32,8 +34,15 @@ class Case:
 
 
 def junit_xml(suite: str, cases: Iterable[Case]) -> str:
-    """Write cases as the XML document of one test suite, ready for a file in UTF-8."""
+    """Write cases as the XML document of one test suite, ready for a file in UTF-8.
+
+    Raises:
+        UsageError: a case names a simulated device.
+    """
     cases = list(cases)
+    for case in cases:
+        for text in (case.name, case.failure, case.skipped, case.output):
+            refuse_simulated_text(text, f"a case of {suite}")
     totals = {
         "tests": str(len(cases)),
         "failures": str(sum(bool(case.failure) for case in cases)),

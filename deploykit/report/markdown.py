@@ -6,12 +6,20 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from deploykit.columns import COLUMNS, SCHEMA_VERSION
+from deploykit.report import refuse_simulated_text
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
-    """A GitHub Markdown table; `right` are the indices of right-aligned columns."""
+    """A GitHub Markdown table; `right` are the indices of right-aligned columns.
+
+    Raises:
+        UsageError: a cell names a simulated device.
+    """
     aligned = set(right)
     lines = [list(header), ["--:" if i in aligned else "---" for i in range(len(header))]]
+    rows = list(rows)
+    for cell in (cell for row in rows for cell in row):
+        refuse_simulated_text(cell, "a row of the table")
     lines += [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 

@@ -86,7 +86,7 @@ def read_state(path: Path, fingerprint: str) -> dict[str, Any]:
     """
     try:
         # weights_only: a state file is data, and must not be able to run code.
-        state: dict[str, Any] = torch.load(path, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         stored = state["fingerprint"]
     except Exception:  # on a damaged file torch raises whatever its unpickler stumbles over
         raise UsageError(

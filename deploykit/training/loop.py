@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploykit import zoo
+from deploykit.cuda import DeviceMemoryExhausted
 from deploykit.env import package_version
-from deploykit.errors import OutputFailed, UsageError
+from deploykit.errors import OutputFailed, UsageError, one_line
 from deploykit.lazy import torch
 from deploykit.training import checkpoint
 from deploykit.training.epochs import Epochs, Progress, TrainResult, count_correct, threads
@@ -57,9 +58,11 @@ def train(
         freeze: patterns of parameter names to keep as they are, such as "features.*".
         progress: called after each batch; an exception that it raises ends training, which can be resumed.
         recipe: other than the family's own; its epochs count unless `epochs` is given.
-        device: PyTorch's name of the device that trains, such as "cpu".
+        device: PyTorch's name of the device that trains, such as "cpu" or "cuda:0"; another than the processor is
+            named in the checkpoint's metadata, and gives the same tensors but for roundings.
 
     Raises:
+        DeviceMemoryExhausted: the device is out of memory.
         UsageError: settings that can't be, a state of another training, data that doesn't fit.
         InvalidModel: `from_checkpoint` is damaged or of another network.
         OutputFailed: `out` can't be written; found before training begins.
@@ -94,16 +97,22 @@ def train(
         start_hash = hashlib.sha256(Path(from_checkpoint).read_bytes()).hexdigest()
     frozen = checkpoint.freeze(module, freeze)
 
-    metadata = _metadata(spec, dataset, recipe, seed, start_hash, freeze)
+    metadata = _metadata(spec, dataset, recipe, seed, start_hash, freeze, device)
     state_path = checkpoint.state_path(out)
     if not resume:
         state_path.unlink(missing_ok=True)
     begin = time.perf_counter()
     training = Epochs(module, dataset.train, input_shape, recipe, seed, device, progress)
     with threads(recipe.threads):
-        loss = training.run(state_path, _fingerprint(metadata))
-        train_s = time.perf_counter() - begin
-        correct, tested = count_correct(module, dataset.test, input_shape, device)
+        try:
+            loss = training.run(state_path, _fingerprint(metadata))
+            train_s = time.perf_counter() - begin
+            correct, tested = count_correct(module, dataset.test, input_shape, device)
+        except torch.OutOfMemoryError as error:  # of a GPU
+            raise DeviceMemoryExhausted(
+                f"{device} is out of memory ({one_line(error, 120)}): end what else is on it, lower --resolution, "
+                "or leave --device out"
+            ) from error
     metadata |= {
         "test_top1": f"{correct / tested:.6f}",
         "test_images": str(tested),
@@ -145,6 +154,7 @@ def _metadata(
     seed: int,
     start_hash: str,
     freeze: Sequence[str],
+    device: str,
 ) -> dict[str, str]:
     """What is stored with the weights, all of it text."""
     _, base_px, _ = zoo.input_shape(replace(spec, rho=Fraction(1)))
@@ -167,6 +177,8 @@ def _metadata(
     }
     if start_hash:
         metadata["from_sha256"] = start_hash
+    if device != "cpu":  # another one rounds in other ways
+        metadata["device"] = torch.cuda.get_device_name(device)
     if freeze:
         metadata["freeze"] = " ".join(freeze)
     return metadata

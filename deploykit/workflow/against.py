@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from deploykit import codec
 from deploykit.backends import get
 from deploykit.bench.interleaved import TIMEOUT_S, InterleavedComparison, compare_interleaved
 from deploykit.bench.request import WorkerRequest
 from deploykit.columns import NAMES
 from deploykit.errors import MissingDependency, UnknownName, UsageError
 from deploykit.row import Note, Row
-from deploykit.spec import Reason
+from deploykit.spec import BuildOptions, Reason
 from deploykit.workflow.configuration import Configuration
 from deploykit.workflow.plan import is_file, plan
 from deploykit.workflow.profile import Profiler
@@ -180,6 +181,9 @@ def _of_engine(folder: Path, head: Configuration) -> tuple[Row, WorkerRequest]:
         "onnx_bytes": manifest["onnx_bytes"],
         "engine_bytes": manifest["bytes"],
         "batch": head.batch,
+        "engine_options": codec.from_values(manifest.get("options", {}), BuildOptions).differences(
+            head.batch
+        ),
     }
     request = WorkerRequest(
         engine=folder, backend=manifest["builder"], batch=head.batch, threads=head.scenario.threads

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from deploykit.errors import UnknownName, UsageError
-from deploykit.spec import BuildOptions, InputChoice
+from deploykit.spec import BuildOptions, InputChoice, ShapeRange
 from deploykit.text import split_list
 
 
@@ -195,22 +195,23 @@ class EngineChoice:
 
 
 def shape_ranges(
-    least: Sequence[str], most: Sequence[str]
-) -> tuple[tuple[str, tuple[int | None, ...], tuple[int | None, ...]], ...]:
-    """Ranges of inputs from `--min-shape` and `--max-shape`, by input; what is not given is empty.
+    least: Sequence[str], best: Sequence[str], most: Sequence[str]
+) -> tuple[ShapeRange, ...]:
+    """Ranges of inputs from `--min-shape`, `--opt-shape` and `--max-shape`, by input; what is not given is empty.
 
     Raises:
         UsageError: one is no shape, or an input is named twice.
     """
-    lows, highs = (
-        [_shape(text, option) for text in texts]
-        for texts, option in ((least, "--min-shape"), (most, "--max-shape"))
-    )
-    for given, option in ((lows, "--min-shape"), (highs, "--max-shape")):
-        if len(dict(given)) < len(given):
+    given = {}
+    options = ("--min-shape", "--opt-shape", "--max-shape")
+    for option, texts in zip(options, (least, best, most), strict=True):
+        shapes = [_shape(text, option) for text in texts]
+        given[option] = dict(shapes)
+        if len(given[option]) < len(shapes):
             raise UsageError(f"{option} names an input twice: give one shape for each")
-    names = dict.fromkeys([*dict(lows), *dict(highs)])
-    return tuple((name, dict(lows).get(name, ()), dict(highs).get(name, ())) for name in names)
+    names = dict.fromkeys(name for shapes in given.values() for name in shapes)
+    low, tuned, high = given.values()
+    return tuple((n, low.get(n, ()), tuned.get(n, ()), high.get(n, ())) for n in names)
 
 
 @dataclass(frozen=True)

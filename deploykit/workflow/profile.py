@@ -85,7 +85,7 @@ class Profiler:
         """
         networks: dict[Source, Network | DeploykitError] = {}
         for configuration in configurations:
-            row = Row(configuration_cells(configuration, self.run_id))
+            row = Row(configuration_cells(configuration, self.options.build, self.run_id))
             try:
                 network = self._network(configuration.source, networks)
                 at_batch, batch_notes = at_fixed_batch(network, configuration)
@@ -110,9 +110,8 @@ class Profiler:
         network, backend = self._network(configuration.source, {}), get(configuration.backend)
         configuration, batch_notes = at_fixed_batch(network, configuration)
         built = self._build(network, configuration, backend)
-        cells = configuration_cells(configuration, self.run_id) | network_cells(
-            network, configuration.batch
-        )
+        cells = configuration_cells(configuration, self.options.build, self.run_id)
+        cells |= network_cells(network, configuration.batch)
         row = Row(
             cells | engine_cells(built.engine, configuration.precision),
             (*network.notes, *batch_notes),

@@ -23,6 +23,7 @@ from deploykit.graph.traffic import Traffic, traffic
 from deploykit.graph.values import inputs_text
 from deploykit.row import Note, Row
 from deploykit.spec import Engine, ModelSpec, OnnxModel
+from deploykit.workflow.choices import EngineChoice
 from deploykit.workflow.configuration import Configuration
 from deploykit.workflow.convert import kept_text, out_of_range_text, rounding_text
 from deploykit.workflow.network import Network
@@ -32,8 +33,10 @@ from deploykit.writing import write_atomic
 LEFT_NAMED = 5
 
 
-def configuration_cells(configuration: Configuration, run_id: str) -> dict[str, Any]:
-    """What is known of a row that may yet fail; `run_id` is that of the command.
+def configuration_cells(
+    configuration: Configuration, build: EngineChoice, run_id: str
+) -> dict[str, Any]:
+    """What is known of a row that may yet fail; `build` and `run_id` are those of the command.
 
     Raises:
         UnknownName: there is no such backend.
@@ -41,6 +44,7 @@ def configuration_cells(configuration: Configuration, run_id: str) -> dict[str, 
     spec = configuration.source if isinstance(configuration.source, ModelSpec) else None
     stem = "" if isinstance(configuration.source, ModelSpec) else configuration.source.stem
     backend = get(configuration.backend)
+    options = build.at_batch(configuration.batch).restricted_to(backend.build_options)
     return {
         "schema": SCHEMA_VERSION,
         "run_id": run_id,
@@ -56,6 +60,7 @@ def configuration_cells(configuration: Configuration, run_id: str) -> dict[str, 
         "batch": configuration.batch,
         **vars(configuration.scenario),
         "cuda_graph": "yes" if configuration.scenario.cuda_graph else "no",
+        "engine_options": options.differences(configuration.batch),
         "repeat": configuration.repeat,
         "pass": configuration.run_pass,
     }

@@ -14,6 +14,7 @@ from deploykit.bench.scenario import Policy
 from deploykit.claims import evaluate_claims
 from deploykit.claims.verdict import COLUMNS, HEADER, Verdict, verdict_cells, verdict_rows
 from deploykit.errors import OutputFailed, UsageError
+from deploykit.report import refuse_simulated
 from deploykit.report.csv import CsvReport, to_csv
 from deploykit.report.markdown import table
 from deploykit.report.views import ENGINES, PROFILE, Field
@@ -131,7 +132,13 @@ def describe_machine(samples: Path | None, store: Store) -> None:
 def summarise(
     rows: Sequence[Row], verdicts: Sequence[Verdict], environment: Mapping[str, Any]
 ) -> str:
-    """The summary of a run as Markdown: what was measured, what was only built, what the claims came to."""
+    """The summary of a run as Markdown: what was measured, what was only built, what the claims came to.
+
+    Raises:
+        UsageError: a row is of a simulated device.
+    """
+    for row in rows:
+        refuse_simulated(row)
     measured = [row for row in rows if row["status"] == "ok"]
     others = [row for row in rows if row["status"] != "ok"]
     machine, packages = environment["machine"], environment["packages"]

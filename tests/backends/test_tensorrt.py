@@ -192,28 +192,45 @@ def convolution(tmp_path):
 
 
 def test_sizes_beyond_the_batch_can_have_a_range_around_those_measured(rtx, tmp_path, monkeypatch):
-    shapes = shape_ranges(["image=1x3x16x32"], ["image=1x3x64x48"])
+    shapes = shape_ranges(["image=1x3x16x32"], ["image=1x3x48x?"], ["image=1x3x64x48"])
     model, options = convolution(tmp_path), EngineChoice(batch_max=2)
     options = dataclasses.replace(options.at_batch(1), shapes=shapes)
     given, facts = profile_of(rtx, model, options, tmp_path, monkeypatch)
-    assert given == {"image": ((1, 3, 16, 32), (2, 3, 32, 32), (2, 3, 64, 48))}
+    assert given == {"image": ((1, 3, 16, 32), (2, 3, 48, 32), (2, 3, 64, 48))}
     assert facts["compute_types"] == {"fp32": ["conv"]}
 
 
 @pytest.mark.parametrize(
-    ("least", "most", "said"),
+    ("least", "best", "most", "said"),
     [
-        ("image=1x3x40x32", "image=1x3x64x64", "dimension 2 is 32, which is not within 40 to 64"),
+        (
+            "image=1x3x40x32",
+            "image=1x3x48x32",
+            "image=1x3x64x64",
+            "dimension 2 is 32, which is not within 40 to 64",
+        ),
+        (
+            "image=1x3x16x16",
+            "image=1x3x32x80",
+            "image=1x3x64x64",
+            "dimension 3 is to be tuned for 80, which is not within 16 to 64",
+        ),
         (
             "other=1x3x16x16",
+            "other=1x3x32x32",
             "other=1x3x64x64",
             "no input 'other' to give a range: the inputs are image",
         ),
-        ("image=1x3x16", "image=1x3x64", "input image has 4 dimensions, its range 3"),
+        (
+            "image=1x3x16",
+            "image=1x3x32x32",
+            "image=1x3x64",
+            "input image has 4 dimensions, its range 3",
+        ),
     ],
 )
-def test_ranges_that_do_not_fit_the_graph_are_refused(rtx, tmp_path, least, most, said):
-    options = BuildOptions(shapes=shape_ranges([least], [most]))
+def test_ranges_that_do_not_fit_the_graph_are_refused(rtx, tmp_path, least, best, most, said):
+    options = BuildOptions(shapes=shape_ranges([least], [best], [most]))
     with pytest.raises(UsageError, match=said):
         rtx.build(convolution(tmp_path), options, tmp_path / "engine.plan")
     assert not (tmp_path / "engine.plan").exists()

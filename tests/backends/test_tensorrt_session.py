@@ -174,6 +174,54 @@ def test_a_batch_that_the_engine_was_not_built_for_is_refused_and_never_run(open
     assert cuda.calls.count("execute_async_v3") == before
 
 
+def image_sums() -> onnx.ModelProto:
+    """Images of one size, and the sums over each channel's rows: outputs follow the size of the image."""
+    axes = numpy_helper.from_array(np.array([2]), "axes")
+    nodes = [
+        helper.make_node("Conv", ["image", "w"], ["a"], "conv"),
+        helper.make_node("ReduceSum", ["a", "axes"], ["y"], "sums"),
+    ]
+    weight = np.arange(6, dtype=np.float32).reshape(2, 3, 1, 1) / 8
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, 32, 32])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2, 1, 32])
+    graph = helper.make_graph(
+        nodes, "g", [image], [y], [numpy_helper.from_array(weight, "w"), axes]
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+RANGE = (("image", (1, 3, 16, 24), (1, 3, 48, 32), (1, 3, 64, 40)),)
+
+
+@pytest.mark.parametrize("surface", RELEASES)
+@pytest.mark.parametrize("cuda_graph", [False, True])
+def test_sizes_within_the_range_are_run_and_timed_each_as_it_is_and_others_never(
+    opened, cuda, surface, cuda_graph
+):
+    session, _ = opened(
+        surface, cuda_graph=cuda_graph, proto=image_sums(), batch_max=2, shapes=RANGE
+    )
+    random = np.random.default_rng(0)
+    weight = np.arange(6, dtype=np.float32).reshape(2, 3) / 8
+    sizes = [(1, 16, 24), (2, 64, 40), (2, 32, 32), (1, 48, 30), (1, 16, 24)]
+    for batch, height, width in sizes:
+        image = random.standard_normal((batch, 3, height, width)).astype(np.float32)
+        wanted = np.einsum("oc,nchw->now", weight, image)[:, :, None]
+        sets = [{"image": image}, {"image": image + 1}]
+        found = session.run(sets[0])["y"]
+        assert found.shape == (batch, 2, 1, width)
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+        assert (session.sample(sets, 3) > 0).all()
+        timed = session._bound[0].argument.outputs["y"].host.array
+        np.testing.assert_allclose(timed, wanted, rtol=1e-4, atol=1e-4)
+    before = cuda.calls.count("execute_async_v3")
+    for shape in ((1, 3, 65, 32), (1, 3, 32, 23), (3, 3, 32, 32)):
+        taken = r"image as \[1, 3, 16, 24\] to \[2, 3, 64, 40\], not"
+        with pytest.raises(UsageError, match=taken):
+            session.run({"image": np.zeros(shape, np.float32)})
+    assert cuda.calls.count("execute_async_v3") == before
+
+
 def test_fewer_than_the_engine_takes_are_filled_up_where_they_are_judged_and_refused_where_timed(
     opened,
 ):

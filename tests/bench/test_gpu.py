@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
+import time
 
 import cuda_double
 import numpy as np
@@ -13,10 +16,13 @@ from deploykit.backends import get
 from deploykit.backends.building import build_engine
 from deploykit.bench import columns
 from deploykit.bench.gpu import GpuWatch
+from deploykit.bench.gpu_readings import Follow, Reading, read_until_stopped
 from deploykit.bench.request import WorkerRequest, run_worker
 from deploykit.bench.scenario import Policy
 from deploykit.bench.worker import measure_row
+from deploykit.codec import to_json
 from deploykit.cuda import open_device
+from deploykit.cuda.devices import GpuState
 from deploykit.errors import DeploykitError
 from deploykit.row import Finding
 from deploykit.spec import BuildOptions, ModelSpec
@@ -128,6 +134,90 @@ def test_a_device_is_judged_by_what_it_did(watched, cuda):
     assert "4711" in text
 
 
+def reading(clock_s=0.0, **state):
+    return Reading(clock_s, GpuState(**{"sm_clock_mhz": 1500, "throttle_reasons": 0, **state}))
+
+
+def test_what_comes_and_goes_within_the_measuring_is_seen(watched):
+    watch = watched()
+    watch.readings = [reading(), reading(throttle_reasons=0x20, sm_clock_mhz=1350), reading()]
+    found = watch.judged([])
+    assert [finding.name for finding in found] == ["gpu-throttled", "gpu-clock"]
+    assert "held down in 1 of 5 readings (software thermal limit)" in found[0].seen
+    assert "changed by -10%" in found[1].seen
+    assert [one["sm_clock_mhz"] for one in watch.details()["readings"]] == [1500, 1350, 1500]
+
+
+def test_power_is_the_mean_of_the_readings_and_energy_too_where_no_counter_is(watched):
+    not_supported = Settings(nvml_fail={"nvmlDeviceGetTotalEnergyConsumption": 3})
+    watch = watched(not_supported)
+    watch.readings = [reading(power_w=watts) for watts in (40, 60, 80, 60)]
+    cells, (note,) = watch.state_columns(600, 2.0)
+    assert cells["gpu_power_w"] == 60.0
+    assert cells["energy_per_image_mj"] == pytest.approx(200)
+    assert note.text == "energy is the mean of 4 readings of power: the GPU has no counter"
+    watch.readings = watch.readings[:3]
+    cells, (note,) = watch.state_columns(600, 0.3)
+    assert cells["gpu_power_w"] == 60.0
+    assert cells["energy_per_image_mj"] is None
+    assert "energy_per_image_mj is blank" in note.text
+
+
+def test_a_process_of_its_own_reads_the_device_between_two_moments(cuda):
+    cuda.show(Settings([DeviceFacts(throttle_reasons=0x4, power_mw=70_000)]))
+    with GpuWatch() as watch:
+        watch.follow()
+        for phase in ("load", "warmup"):
+            watch.end_phase(phase)
+        watch._reader.wait()
+        time.sleep(0.5)
+        watch.end_phase("run")
+        cells, _ = watch.state_columns(10, 5.0)
+    assert watch.readings
+    for one in watch.readings:
+        assert watch._ended_s["warmup"] <= one.clock_s <= watch._ended_s["run"]
+        assert (one.state.sm_clock_mhz, one.state.power_w) == (1500, 70.0)
+        assert one.state.own_mib is None
+    seen = len(watch.readings) + 2
+    assert f"in {seen} of {seen} readings (power limit)" in watch.judged([])[0].seen
+    assert cells["gpu_power_w"] is not None
+
+
+def test_a_reader_that_is_gone_or_never_looked_leaves_what_was_seen_before_and_after(cuda):
+    with GpuWatch() as watch:
+        watch.follow()
+        os.kill(watch._reader._channel._process.pid, signal.SIGKILL)
+        for phase in ("load", "warmup", "run"):
+            watch.end_phase(phase)
+        _, notes = watch.state_columns(10, 2.0)
+    assert watch.readings == []
+    assert "only read before and after the 2 s of measuring" in notes[-1].text
+    assert watch.judged([]) == ()
+
+
+def test_readings_are_thinned_out_and_stop_when_asked(cuda, monkeypatch):
+    monkeypatch.setattr("deploykit.bench.gpu_readings.MOST_READINGS", 8)
+    asked = iter([to_json(Follow(cuda.settings.devices[0].uuid, 0.001))])
+
+    def questions():
+        yield next(asked)
+        time.sleep(0.2)
+        yield b"{}"
+
+    begun, readings = read_until_stopped(questions())
+    assert begun is True
+    assert 4 <= len(readings) <= 8
+    clocks = [one.clock_s for one in readings]
+    assert clocks == sorted(clocks)
+
+
+def test_where_nvml_does_not_answer_no_reader_is_started(cuda):
+    cuda.show(Settings(nvml="denied"))
+    with GpuWatch() as watch:
+        watch.follow()
+        assert watch._reader is None
+
+
 def test_idling_and_a_chosen_clock_are_no_cause_for_doubt(watched):
     settled = Settings([DeviceFacts(throttle_reasons=0x1 | 0x2)])
     assert watched(settled).judged([]) == ()
@@ -219,3 +309,5 @@ def test_a_host_that_enqueues_slower_than_the_device_computes_is_told():
         columns.of_phases({"compute_ms": np.array([3.0]), "enqueue_ms": np.array([2.0])})[1] == []
     )
     assert columns.of_phases(None) == ({}, [])
+    cells, (note,) = columns.of_phases(None, "nobody asked")
+    assert (cells, note.text.rpartition(": ")[2]) == ({}, "nobody asked")

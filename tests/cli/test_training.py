@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 
+import cuda_double
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from deploykit.cli.progress import TrainingDisplay
@@ -105,3 +108,63 @@ def test_weights_that_are_not_shipped_can_not_be_started_from(run) -> None:
     ended = run("train", "vgg11", "--data", "digits", "--from", "trained")
     assert ended.code == 2
     assert "no trained weights come with deploykit for vgg11" in ended.err
+
+
+def test_a_device_that_is_not_there_ends_training_before_the_data_is_looked_at(run, cuda) -> None:
+    cuda.show(cuda_double.Settings([]))
+    ended = run("train", "lenet5", "--data", "gone", "--device", "cuda")
+    assert ended.code == 3
+    assert "CUDA_VISIBLE_DEVICES" in ended.err
+    cuda.show(cuda_double.no_driver())
+    ended = run(*DIGITS, "--device", "0")
+    assert (ended.code, ended.err) == (
+        3,
+        "deploykit: --device 0: no NVIDIA GPU here; run the engine on a machine with one and its driver\n",
+    )
+    ended = run(*DIGITS, "--device", "gpu")
+    assert ended.code == 2
+    assert "--device takes cpu, cuda or the number of a GPU, not 'gpu'" in ended.err
+
+
+@pytest.mark.parametrize("number", ["7", "2"])
+def test_a_device_of_another_number_is_told_which_there_are(run, cuda, number) -> None:
+    cuda.show(cuda_double.Settings([cuda_double.DeviceFacts(), cuda_double.DeviceFacts("B")]))
+    ended = run(*DIGITS, "--device", number)
+    assert ended.code == 2
+    assert f"--device {number}: no GPU of that number is visible to CUDA (0 is" in ended.err
+    assert not list(Path().glob("*.safetensors*"))
+
+
+def test_a_pytorch_that_has_no_cuda_says_so(run, cuda, monkeypatch) -> None:
+    monkeypatch.setattr("deploykit.env.package_version", lambda name: "2.13.0+cpu")
+    ended = run(*DIGITS, "--device", "cuda")
+    assert ended.code == 3
+    assert "PyTorch 2.13.0+cpu is built without CUDA; pip uninstall -y torch" in ended.err
+
+
+@pytest.mark.parametrize(("text", "chosen"), [("cpu", None), ("cuda", None), ("1", "1")])
+def test_what_is_asked_for_trains(run, cuda, monkeypatch, text, chosen) -> None:
+    cuda.show(cuda_double.Settings([cuda_double.DeviceFacts(), cuda_double.DeviceFacts("B")]))
+    monkeypatch.setattr("deploykit.backends.pytorch.require_gpu", lambda: "B")
+    given = []
+    monkeypatch.setattr(
+        "deploykit.training.train", lambda *_, device, **__: given.append(device) or _stop()
+    )
+    assert run(*DIGITS, "--device", text).code == 130
+    assert given == ["cpu" if text == "cpu" else "cuda:0"]
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == chosen
+
+
+def _stop() -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_device_without_room_is_one_line(run, monkeypatch) -> None:
+    def step(*_: object) -> float:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.\nmore")
+
+    monkeypatch.setattr("deploykit.training.epochs.Epochs._step", step)
+    ended = run(*DIGITS, "-q")
+    assert ended.code == 4
+    assert "cpu is out of memory (CUDA out of memory. Tried to allocate 20.00 MiB." in ended.err
+    assert len(ended.err.splitlines()) == 1

@@ -127,6 +127,22 @@ def _class(module: Any, name: str, facts: dict[str, Any], offered: dict[str, Any
     return made
 
 
+def _inferred(graph: bytes, shapes: dict[str, tuple[int, ...]], name: str) -> tuple[int, ...]:
+    """The shape of an output at these shapes of the inputs; -1 for what depends on values."""
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    for value in model.graph.input:
+        for dim, size in zip(value.type.tensor_type.shape.dim, shapes[value.name], strict=True):
+            dim.dim_value = size
+    for value in model.graph.output:
+        for dim in value.type.tensor_type.shape.dim:
+            dim.Clear()
+    outputs = {one.name: one for one in onnx.shape_inference.infer_shapes(model).graph.output}
+    dims = outputs[name].type.tensor_type.shape.dim
+    return tuple(d.dim_value if d.HasField("dim_value") else -1 for d in dims)
+
+
 def _unplayed(name: str) -> Any:
     def call(self: Any = None, *arguments: Any, **named: Any) -> Any:
         raise NotImplementedError(f"the double does not play {name}")
@@ -390,12 +406,14 @@ class _Played:
             for value in engine._inputs:
                 dims = value.type.tensor_type.shape.dim
                 for dim, size in zip(dims, self._shapes[value.name], strict=True):
-                    symbols[dim.dim_param] = size
+                    if dim.dim_param:
+                        symbols[dim.dim_param] = size
             dims = engine._values[name].type.tensor_type.shape.dim
-            return tuple(
+            shape = tuple(
                 d.dim_value if d.HasField("dim_value") else symbols.get(d.dim_param, -1)
                 for d in dims
             )
+            return _inferred(engine._graph, self._shapes, name) if -1 in shape else shape
 
         def execute_async_v3(self, stream_handle):
             engine, trt = self._engine, self._module

@@ -130,6 +130,8 @@ def test_rows_without_latencies_are_undecided(verdict):
         ("rate_per_s", 100),
         ("pass", "forward_backward"),
         ("kept", "classifier.1/Gemm"),
+        ("cuda_graph", "yes"),
+        ("engine_options", "channels-last"),
         ("threads", 1),
         ("boundary", "device"),
         ("calibration", "digits"),
@@ -140,6 +142,19 @@ def test_rows_of_different_configurations_are_not_compared(compare, column, valu
     base = repeats() if ROW.get(column) else repeats(**{column: "7"})
     found = compare(base, repeats(4, **{column: value}))
     assert [c.verdict for c in found.changes] == ["base only", "head only"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("engine_options", "compile-mode=max-autotune"), ("cuda_graph", "yes"), ("kept", "a/Conv")],
+)
+def test_a_blank_that_stands_for_the_default_is_another_configuration_than_what_was_asked_for(
+    compare, column, value
+):
+    found = compare(repeats(), repeats(4, **{column: value}))
+    assert [c.verdict for c in found.changes] == ["base only", "head only"]
+    (change,) = compare(repeats(**{column: value}), repeats(**{column: value})).changes
+    assert value.removeprefix("yes") in change.name
 
 
 def test_what_keeps_rows_from_matching_is_named(compare):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import deploykit
+from deploykit.spec import BuildOptions, ModelSpec
 from deploykit.store import Store
+from deploykit.workflow.choices import EngineChoice
+from deploykit.workflow.configuration import Configuration
 from deploykit.workflow.network import Network, obtain_network
-from deploykit.workflow.rows import count_notes, macs_of, network_cells
+from deploykit.workflow.rows import configuration_cells, count_notes, macs_of, network_cells
 
 BOUND = (
     "macs, gflops and roofline are blank: 576 MACs and those of Loop (Loop: how often it runs depends on values, "
@@ -109,3 +113,61 @@ def test_work_that_values_choose_is_set_against_no_time(tmp_path: Path) -> None:
     assert row["macs"] == 64 * 9 * 25
     assert frame[["gflops", "roofline_fraction", "latency_bound_ms"]].isna().all(axis=None)
     assert "gflops and roofline are blank: what runs of If depends on values" in row["reason"]
+
+
+SHAPED = (("x", (1, 3, 16, 16), (), (1, 3, 64, None)), ("", (), (1, 4), ()))
+
+
+@pytest.mark.parametrize(
+    ("backend", "choice", "said"),
+    [
+        ("onnxruntime", EngineChoice(batch_max=9, options=BuildOptions(channels_last=True)), ""),
+        ("torch-cuda", EngineChoice(options=BuildOptions(channels_last=True)), "channels-last"),
+        ("torch-cuda", EngineChoice(options=BuildOptions(compile_mode="max-autotune")), ""),
+        (
+            "torch-compile-cuda",
+            EngineChoice(options=BuildOptions(channels_last=True, compile_mode="max-autotune")),
+            "channels-last compile-mode=max-autotune",
+        ),
+        (
+            "torch-compile",
+            EngineChoice(options=BuildOptions(compile_mode="max-autotune")),
+            "compile-mode=max-autotune",
+        ),
+        ("tensorrt", EngineChoice(), ""),
+        ("tensorrt", EngineChoice(4, 4, 4), ""),
+        ("tensorrt", EngineChoice(batch_max=8), "min-batch=1 opt-batch=8 max-batch=8"),
+        (
+            "tensorrt",
+            EngineChoice(
+                options=BuildOptions(
+                    workspace_mib=64, sparse=True, tactic_sources=("a", "b"), timing_cache=False
+                )
+            ),
+            "workspace=64 sparse tactic-sources=a,b no-timing-cache",
+        ),
+        (
+            "tensorrt-rtx",
+            EngineChoice(options=BuildOptions(shapes=SHAPED, compute_capability="8.6")),
+            "min-shape=x=1x3x16x16 max-shape=x=1x3x64x? opt-shape=1x4 compute-capability=8.6",
+        ),
+    ],
+)
+def test_options_of_the_build_that_a_backend_follows_are_in_the_row(
+    backend: str, choice: EngineChoice, said: str
+) -> None:
+    configuration = Configuration(ModelSpec("lenet5"), "fp32", backend, 4)
+    assert configuration_cells(configuration, choice, "run")["engine_options"] == said
+
+
+def test_every_option_of_the_build_is_told_where_it_is_not_the_default() -> None:
+    others = {
+        "batch_min": 2, "batch_opt": 3, "batch_max": 4, "shapes": SHAPED, "compute_capability": "8.6",
+        "optimization_level": 5, "workspace_mib": 64, "version_compatible": True,
+        "hardware_compatibility": "ampere+", "sparse": True, "tactic_sources": ("cublas",),
+        "timing_cache": False, "channels_last": True, "compile_mode": "max-autotune",
+    }  # fmt: skip
+    assert {field.name for field in dataclasses.fields(BuildOptions)} == set(others)
+    for name, value in others.items():
+        assert BuildOptions(**{name: value}).differences(1), name
+    assert BuildOptions().differences(1) == BuildOptions().differences(8) == ""
