@@ -197,7 +197,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("enqueue_ms", FLOAT, MEASURED, "that the host takes to enqueue the compute", unit="ms", added=8),
     Column("precision_share_time", FLOAT, MEASURED,
            "the same as precision_share by the time that convolutions and products take, where they were timed one "
-           "by one, as they are where int8 is slower than fp32",
+           "by one: here where int8 is slower than fp32 on ONNX Runtime; `layers` tells it of any engine",
            unit="share", added=8),
     Column("engine_options", TEXT, IDENTITY,
            "options of the build that are not the default and that the backend follows, such as channels-last",

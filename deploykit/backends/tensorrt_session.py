@@ -374,8 +374,12 @@ class TensorRTSession(DeviceSession):
             raise
         return replace(bound, prepare=None)
 
-    def layer_times(self, feeds: Sequence[Feeds], runs: int) -> dict[str, NDArray[np.float64]]:
+    def layer_times(
+        self, feeds: Sequence[Feeds], runs: int, limit_s: float | None = None
+    ) -> dict[str, NDArray[np.float64]]:
         """Milliseconds of every layer of the engine in each of `runs` runs, by TensorRT's own profiler.
+
+        After `limit_s` seconds no further run begins; the first one is always made.
 
         The profiler waits for every layer: what the whole run takes meanwhile says nothing.
         """
@@ -393,6 +397,7 @@ class TensorRTSession(DeviceSession):
         taken: dict[str, NDArray[np.float64]] = {}
         buffers = [self._allocated(self._checked(one)) for one in feeds]
         self._context.profiler = profiler
+        done, start_s = 0, time.perf_counter()
         try:
             for i in range(runs):
                 self._point_to(buffers[i % len(buffers)])
@@ -405,10 +410,13 @@ class TensorRTSession(DeviceSession):
                     ms,
                 ) in profiler.times:  # a layer in a loop is reported more than once a run
                     taken.setdefault(name, np.zeros(runs))[i] += ms
+                done += 1
+                if limit_s is not None and time.perf_counter() - start_s >= limit_s:
+                    break
         finally:
             for one in buffers:
                 one.release()
-        return taken
+        return {name: of_runs[:done] for name, of_runs in taken.items()}
 
     def close(self) -> None:
         """Give back context, stream and buffers, and the engine where it is this session's own."""

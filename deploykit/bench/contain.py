@@ -162,7 +162,38 @@ _maker: _Maker | None = None
 #: Makers of the process that this one was forked from: never closed here, as that would end them.
 _inherited: list[_Maker] = []
 _limit_s: float | None = None
+#: Of the command as a whole, where it has one; each call's own limit holds beside it.
+_whole: TimeLimit | None = None
 _in_place = False
+
+
+@dataclass(frozen=True)
+class TimeLimit:
+    """Seconds that a command may take as a whole, counted from when this is made.
+
+    Attributes:
+        seconds: that it may take.
+        option: that gives more, for messages.
+        start_s: when it began, by `time.perf_counter`.
+    """
+
+    seconds: float
+    option: str = "--time-limit"
+    start_s: float = field(default_factory=time.perf_counter)
+
+    def left_s(self) -> float:
+        """Seconds that are left; 0 where there are none."""
+        return max(0.0, self.seconds - (time.perf_counter() - self.start_s))
+
+    @contextlib.contextmanager
+    def bounding(self) -> typing.Iterator[None]:
+        """Give up calls that are made within and not done when the time is over."""
+        global _whole
+        before, _whole = _whole, self
+        try:
+            yield
+        finally:
+            _whole = before
 
 
 def limit_time(seconds: float | None) -> None:
@@ -237,12 +268,20 @@ def contained(
     Raises:
         DeploykitError, OSError: as the function raises; or `failed`, in one line, where it crashed, took longer
             than allowed (see `limit_time`) or more than `SHARE_OF_MEMORY` of the memory that was left.
-        BuildFailed: it raised what nobody foresaw, in one line.
+        BuildFailed: it raised what nobody foresaw, in one line; or the time of the whole command was over.
     """
     if _in_place:
         with _reporting_to(say):
             return function(*arguments)
     limit_s = _limit_s or limit_s
+    too_late = failed
+    late = (
+        f"was not done after {limit_s:g} s; raise --build-timeout if it only needs longer, or take another "
+        "network"
+    )
+    if _whole is not None and _whole.left_s() < limit_s:
+        limit_s, too_late = _whole.left_s(), errors.BuildFailed
+        late = f"was not done within the {_whole.seconds:g} s of {_whole.option}; give more, or another network"
     hints = typing.get_type_hints(function)
     left = env.memory_left_bytes()
     call = Call(
@@ -260,7 +299,8 @@ def contained(
             raise error
         raise errors.BuildFailed(f"{doing} {errors.unforeseen(error)}") from error
     if outcome.death is not None:
-        raise failed(_reason(outcome.death, doing, call))
+        kind_of_error = too_late if outcome.death.kind == "timeout" else failed
+        raise kind_of_error(f"{doing} {_reason(outcome.death, call, late)}")
     kind: type[Result] = hints["return"]
     return codec.from_values(outcome.value, kind)
 
@@ -296,25 +336,22 @@ def _ask(call: Call, doing: str, failed: type[DeploykitError], say: Say) -> Outc
     return outcome
 
 
-def _reason(death: Death, doing: str, call: Call) -> str:
-    """Why a call gave no answer, in one line."""
-    said = f": {errors.one_line(death.said, 160)}" if death.said else ""
+def _reason(death: Death, call: Call, late: str) -> str:
+    """Why a call gave no answer, in one line that goes on from what it did; `late` where it took too long."""
     if death.kind == "timeout":
-        return (
-            f"{doing} was not done after {call.limit_s:g} s; raise --build-timeout if it only needs longer, "
-            "or take another network"
-        )
+        return late
+    said = f": {errors.one_line(death.said, 160)}" if death.said else ""
     name = signal_name(death.number)
     if death.kind == "memory" or (death.number == signal.SIGKILL and death.kind == "signal"):
         how = f"more than the {(call.limit_bytes or 0) / 2**30:.3g} GiB of memory that were left"
         if death.kind == "signal" and not death.oom:
             how = "most likely more memory than was left (SIGKILL)"
-        return f"{doing} took {how}; take a smaller network or batch, or free memory"
+        return f"took {how}; take a smaller network or batch, or free memory"
     if death.kind == "signal" and death.number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        return f"{doing} was ended from outside ({name}); run it again"
+        return f"was ended from outside ({name}); run it again"
     how = f"in a crash ({name})" if death.kind == "signal" else f"with status {death.number}"
     return (
-        f"{doing} ended {how}{said}; the file is damaged or meets a fault of a runtime: export it again, or take "
+        f"ended {how}{said}; the file is damaged or meets a fault of a runtime: export it again, or take "
         "another version of the runtime or another precision"
     )
 

@@ -131,7 +131,7 @@ def layer_times(
     rounds: int = NODE_ROUNDS,
     span_s: float = NODE_SPAN_S,
     seed: int = 0,
-    timeout_s: float | None = TIMEOUT_S,
+    timeout_s: float = TIMEOUT_S,
     limit_s: float | None = None,
 ) -> LayerTimes:
     """Time an engine of ONNX Runtime node by node, in a fresh process.
@@ -143,14 +143,14 @@ def layer_times(
         rounds: pairs of sessions, at most.
         span_s: seconds of profiled runs, and again of others, in each.
         seed: seeds the inputs, which are standard normal.
-        timeout_s: seconds until the process is given up.
+        timeout_s: seconds, beyond `limit_s`, until the process is given up.
         limit_s: seconds after which no further pair begins; the first one is always made.
 
     Raises:
         WorkerFailure: it does not run.
     """
     request = TimesRequest(engine, "nodes", batch, threads, rounds, span_s, seed, limit_s)
-    return run_child(_MODULE, request, LayerTimes, timeout_s, threads)
+    return run_child(_MODULE, request, LayerTimes, timeout_s + (limit_s or 0.0), threads)
 
 
 def module_times(
@@ -161,7 +161,7 @@ def module_times(
     rounds: int = MODULE_ROUNDS,
     span_s: float = MODULE_SPAN_S,
     seed: int = 0,
-    timeout_s: float | None = TIMEOUT_S,
+    timeout_s: float = TIMEOUT_S,
     limit_s: float | None = None,
 ) -> ModuleTimes:
     """Time an engine of a torch backend module by module, in a fresh process, where the backend runs.
@@ -173,14 +173,14 @@ def module_times(
         rounds: how often runs with hooks and runs without take turns.
         span_s: seconds of each.
         seed: seeds the inputs, which are standard normal.
-        timeout_s: seconds until the process is given up.
+        timeout_s: seconds, beyond `limit_s`, until the process is given up.
         limit_s: seconds after which no further round begins; the first one is always made.
 
     Raises:
         WorkerFailure: it does not run.
     """
     request = TimesRequest(engine, "modules", batch, threads, rounds, span_s, seed, limit_s)
-    return run_child(_MODULE, request, ModuleTimes, timeout_s, threads)
+    return run_child(_MODULE, request, ModuleTimes, timeout_s + (limit_s or 0.0), threads)
 
 
 def expected_s(run_s: float, load_s: float, *, modules: bool = False) -> float:
@@ -204,7 +204,8 @@ def device_layer_times(
     runs: int = DEVICE_RUNS,
     span_s: float = MODULE_SPAN_S,
     seed: int = 0,
-    timeout_s: float | None = TIMEOUT_S,
+    timeout_s: float = TIMEOUT_S,
+    limit_s: float | None = None,
 ) -> LayerTimes:
     """Time an engine of TensorRT layer by layer, by its own profiler, in a fresh process on the device.
 
@@ -217,13 +218,14 @@ def device_layer_times(
         runs: with the profiler.
         span_s: seconds of runs without.
         seed: seeds the inputs, which are standard normal.
-        timeout_s: seconds until the process is given up.
+        timeout_s: seconds, beyond `limit_s`, until the process is given up.
+        limit_s: seconds after which no further run begins; the first one is always made.
 
     Raises:
         WorkerFailure: it does not run, or there is no device.
     """
-    request = TimesRequest(engine, "layers", batch, None, runs, span_s, seed)
-    return run_child(_MODULE, request, LayerTimes, timeout_s)
+    request = TimesRequest(engine, "layers", batch, None, runs, span_s, seed, limit_s)
+    return run_child(_MODULE, request, LayerTimes, timeout_s + (limit_s or 0.0))
 
 
 def measure_layers(request: TimesRequest) -> LayerTimes:
@@ -235,10 +237,14 @@ def measure_layers(request: TimesRequest) -> LayerTimes:
         check_batch(session.inputs, request.batch)
         session.measure_as("device", cuda_graph=False)
         feeds = synthetic(session.inputs, request.batch, seed=request.seed)
+        start_s = time.perf_counter()
         session.sample(feeds, WARM_UP_RUNS)
         whole_ns = session.sample(feeds, runs_in(request.span_s, session.sample(feeds, 1)[0]))
+        left_s = None
+        if request.limit_s is not None:
+            left_s = request.limit_s - (time.perf_counter() - start_s)
         with session.share() as profiled:  # the profiler stays with its context
-            taken_ms = profiled.layer_times(feeds, request.rounds)
+            taken_ms = profiled.layer_times(feeds, request.rounds, left_s)
     parts_ms = np.array([taken_ms[name] for name in taken_ms])
     means_ms = parts_ms[:, quiet_runs(parts_ms.sum(axis=0))].mean(axis=1)
     return LayerTimes(
@@ -247,7 +253,7 @@ def measure_layers(request: TimesRequest) -> LayerTimes:
         0.0,
         quiet_mean(whole_ns / 1e6),
         0.0,
-        request.rounds,
+        parts_ms.shape[1],
     )
 
 

@@ -18,7 +18,7 @@ from deploykit.cli.groups import (
     quiet_option,
     store_option,
 )
-from deploykit.cli.library import artifacts, backends, display, progress, report, workflow
+from deploykit.cli.library import artifacts, backends, bench, display, progress, report, workflow
 from deploykit.cli.options import PERCENT, group
 from deploykit.cli.outputs import Outputs, csv_report, output_options
 from deploykit.errors import CheckFailed, UsageError
@@ -71,7 +71,7 @@ def goal_options(max_accuracy_drop: float | None, min_snr_db: float | None) -> G
     type=click.FloatRange(1),
     default=900,
     metavar="S",
-    help="End after S seconds with what there is by then, and say so; default 900.",
+    help="Of all of it: a build must be done by then; measuring and searching end with what there is; default 900.",
 )
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Only the first N rows.")
 @network_options
@@ -113,6 +113,7 @@ def command(
     deploykit layers my.onnx --precision int8 --data npz:my.npz --max-accuracy-drop 0.5%
     deploykit layers mobilenet --precision int8 --min-snr-db 25
     """
+    limit = bench.contain.TimeLimit(time_limit)
     workflow.calibration.check_choice(calibration)
     opened = artifacts.open_store(store)
     workflow.layers.ordered((), by)  # refuses an order that is none before any work is done
@@ -124,7 +125,8 @@ def command(
     sources = workflow.plan.plan([model], variants, calibration.data)
     if len(sources) != 1:
         raise UsageError(f"layers takes one network, not {len(sources)}: give one multiplier each")
-    precision = precision or workflow.configuration.default_precisions(sources[0])[0]
+    with limit.bounding():
+        precision = precision or workflow.configuration.default_precisions(sources[0])[0]
     if goal is not None:
         if outputs.csv is not None:
             raise UsageError(
@@ -138,7 +140,7 @@ def command(
             goal,
             opened,
             outputs,
-            time_limit,
+            limit,
             quiet=quiet,
         )
     csv = csv_report(
@@ -151,8 +153,10 @@ def command(
             steps.step()
 
         say(f"export {model}")
+        with limit.bounding():
+            network = workflow.network.obtain_network(sources[0], opened)
         measured = workflow.layers.report_layers(
-            workflow.network.obtain_network(sources[0], opened),
+            network,
             precision,
             opened,
             calibration,
@@ -161,7 +165,7 @@ def command(
             threads=threads,
             data=calibration.data,
             say=say,
-            limit_s=time_limit,
+            limit=limit,
         )
     rows = [dataclasses.asdict(row) for row in workflow.layers.ordered(measured.rows, by)[:top]]
     if csv is not None:
@@ -246,7 +250,7 @@ def _search(
     goal: Goal,
     store: artifacts.Store,
     outputs: Outputs,
-    limit_s: float,
+    limit: bench.contain.TimeLimit,
     *,
     quiet: bool,
 ) -> int:
@@ -265,13 +269,15 @@ def _search(
             steps.expect(steps.done + 1)
             steps.say(text)
 
-        network = workflow.network.obtain_network(source, store)
+        with limit.bounding():
+            network = workflow.network.obtain_network(source, store)
+        left_s = limit.left_s()
         result = workflow.keep.search_layers_to_keep(
-            network, precision, target, calibration, goal, say=say, limit_s=limit_s
+            network, precision, target, calibration, goal, say=say, limit_s=left_s
         )
     if not result.complete and result.nodes is not None:
         sys.stderr.write(
-            f"the limit of {limit_s:g} s was reached: these layers suffice, but fewer may; give more with "
+            f"the limit of {limit.seconds:g} s was reached: these layers suffice, but fewer may; give more with "
             "--time-limit\n"
         )
     if outputs.json:

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from deploykit.errors import OutputFailed, UsageError
+from deploykit.bench.contain import contained
+from deploykit.errors import BuildFailed, OutputFailed, UsageError
 from deploykit.graph.read_write import load_model, save_model, weights_path
 from deploykit.report import STDOUT
 from deploykit.spec import ModelSpec, OnnxModel
@@ -137,8 +138,13 @@ def _put_apart(file: Path, place: Path) -> tuple[str, int]:
             "the path of a file"
         )
     place = place.resolve()
-    sha256 = save_model(load_model(file), place)
+    sha256 = contained(rewrite, file, place, doing=f"writing {place}", failed=BuildFailed)
     return sha256, sum(path.stat().st_size for path in (place, weights_path(place)))
+
+
+def rewrite(file: Path, place: Path) -> str:
+    """Write a graph of the store and its weights to another place, and return its SHA-256."""
+    return save_model(load_model(file), place)
 
 
 def _error(recipe: Any) -> str:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from deploykit.backends import get, reference
 from deploykit.backends.building import precision_share
 from deploykit.backends.onnxruntime_layers import EngineNode, trace_layers
-from deploykit.bench.channel import WorkerFailure
+from deploykit.bench.contain import READING_LIMIT_S, contained
 from deploykit.bench.feeds import fixed_batch
 from deploykit.bench.layer_times import LayerTimes, layer_times
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, run_worker
 from deploykit.bench.scenario import Policy
 from deploykit.code_digest import code_digest
 from deploykit.data import open_dataset
-from deploykit.errors import DeploykitError, UsageError
-from deploykit.graph.lineage import layers
+from deploykit.errors import BuildFailed, DeploykitError, UsageError
+from deploykit.graph.count import LayerCounts, count_layers
+from deploykit.graph.lineage import Layer, layers
 from deploykit.graph.normalise import inline_functions
+from deploykit.graph.read_write import load_model
+from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 from deploykit.ort_session import installed_version
 from deploykit.report.views import significant
@@ -137,6 +140,48 @@ def ensure_predictions(
     return path if path.exists() else None
 
 
+@dataclass(frozen=True)
+class GraphLayers:
+    """What is read of a network layer by layer.
+
+    Attributes:
+        layers: of the float graph, in its order.
+        counts: their work, by name.
+        nodes: of an engine of ONNX Runtime, traced to the layers; none where no engine was given.
+    """
+
+    layers: tuple[Layer, ...]
+    counts: dict[str, LayerCounts]
+    nodes: tuple[EngineNode, ...]
+
+
+def read_layers(source: Path, engine: Path | None = None) -> GraphLayers:
+    """Read the layers of a float graph, and the nodes of an engine that compute them, in a process of their own.
+
+    Raises:
+        BuildFailed: reading a graph crashed or took too long.
+    """
+    return contained(
+        read_layers_here,
+        source,
+        engine,
+        doing=f"reading the layers of {source.name}",
+        failed=BuildFailed,
+        limit_s=READING_LIMIT_S,
+    )
+
+
+def read_layers_here(source: Path, engine: Path | None) -> GraphLayers:
+    """Read in this process; see `read_layers`."""
+    model = load_model(source)
+    inline_functions(model)
+    view = GraphView(model)
+    nodes: list[EngineNode] = []
+    if engine is not None:
+        nodes = trace_layers(view, onnx.load(str(engine), load_external_data=False))
+    return GraphLayers(tuple(layers(view)), count_layers(view), tuple(nodes))
+
+
 def operator_costs(
     nodes: Sequence[EngineNode], times: LayerTimes, op_types: Mapping[str, str]
 ) -> dict[str, float]:
@@ -243,9 +288,9 @@ class SlowerThanFp32:
         try:
             batch, threads = int(row["batch"]), row.get("threads")
             costs = [self._costs(e, source, batch, threads) for e in (engine, fp32_engine)]
-        except WorkerFailure as failure:
+        except DeploykitError as error:
             # One clause: "; " separates the notes of a row.
-            reason = str(failure).replace("; ", ", ")
+            reason = str(error).replace("; ", ", ")
             return Note("slower", f"{text}, and what costs it was not found: {reason}"), {}
         # As rounded, too, the parts are no more than the difference.
         rounded = [float(text.replace(",", "")) for text in shown]
@@ -260,11 +305,10 @@ class SlowerThanFp32:
         self, engine: Path, source: Path, batch: int, threads: int | None
     ) -> tuple[Mapping[str, float], float | None]:
         """Milliseconds by operator, and the share of the products' time that is spent in int8."""
-        graph = onnx.load(str(source), load_external_data=False)
-        inline_functions(graph)
-        nodes = trace_layers(graph, onnx.load(str(engine), load_external_data=False))
+        read = read_layers(source, engine)
+        nodes = read.nodes
         times = layer_times(engine, batch=batch, threads=threads, rounds=PROFILED_SESSIONS)
-        costs = operator_costs(nodes, times, {x.node: x.op_type for x in layers(graph)})
+        costs = operator_costs(nodes, times, {x.node: x.op_type for x in read.layers})
         entry = read_entry(engine.parent, EngineManifest)
         types = {} if entry is None else entry.manifest.compute_types
         by_type = time_by_type(nodes, times, types)

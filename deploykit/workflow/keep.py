@@ -231,7 +231,8 @@ def search_layers_to_keep(
         images: that outputs and layers are compared on, from the calibration part or of noise.
         say: called with each step, in words.
         limit_s: seconds after which the search ends with what holds by then, see `SearchResult.complete`; the
-            first two choices, none and all, are always measured.
+            first two choices, none and all, and the conversion under way are always measured. Beyond it, the
+            search is given up after the time that one conversion may take.
 
     Raises:
         UsageError: accuracy is to be judged, but there are no data.
@@ -248,7 +249,7 @@ def search_layers_to_keep(
         limit_s,
         doing=f"searching the layers of {network.model.spec.label} to keep in fp32",
         failed=BuildFailed,
-        limit_s=contain.SEARCHING_LIMIT_S,
+        limit_s=contain.SEARCHING_LIMIT_S if limit_s is None else limit_s + contain.MAKING_LIMIT_S,
         say=say,
     )
 

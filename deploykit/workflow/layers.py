@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from deploykit import backends
 from deploykit.backends.building import precision_share
-from deploykit.backends.onnxruntime_layers import EngineNode, trace_layers
+from deploykit.backends.onnxruntime_layers import EngineNode
+from deploykit.bench.contain import TimeLimit
 from deploykit.bench.drift import IMAGES, LayerDrift, layer_drift
 from deploykit.bench.layer_times import (
     LayerTimes,
@@ -22,16 +23,13 @@ from deploykit.bench.layer_times import (
 )
 from deploykit.bench.roofline import Ceilings, ceilings
 from deploykit.errors import UsageError
-from deploykit.graph.count import LayerCounts, count_layers
-from deploykit.graph.lineage import Layer, layers
+from deploykit.graph.count import LayerCounts
+from deploykit.graph.lineage import Layer
 from deploykit.graph.operators import PRODUCTS
-from deploykit.graph.read_write import read_inlined
-from deploykit.graph.view import GraphView
-from deploykit.lazy import onnx
 from deploykit.store import Store
 from deploykit.workflow.build import build_network
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice
-from deploykit.workflow.judge import time_by_type
+from deploykit.workflow.judge import read_layers, time_by_type
 from deploykit.workflow.keep import duration
 from deploykit.workflow.network import Network
 
@@ -127,7 +125,7 @@ def report_layers(
     images: int = IMAGES,
     data: str | None = None,
     say: Callable[[str], None] = lambda text: None,
-    limit_s: float | None = None,
+    limit: TimeLimit | None = None,
 ) -> LayerReport:
     """Build a network in a precision and look at its layers one by one.
 
@@ -142,11 +140,12 @@ def report_layers(
         images: that drift is measured on, from the calibration part of the data.
         data: where they come from; None is the network's own data set, else seeded noise.
         say: called with each step, in words.
-        limit_s: seconds after the build in which to measure: rounds and images that don't fit are left out, and
-            `LayerReport.cut` says so.
+        limit: of the time for all of it: the build has to be done by then, and rounds and images that don't fit
+            are left out, which `LayerReport.cut` says. One round and one image are always measured.
 
     Raises:
         UsageError: the backend has no times per layer.
+        BuildFailed: the build was not done within `limit`.
         DeploykitError: as conversion, building and measuring say.
     """
     builder = backends.get(backend)
@@ -155,10 +154,11 @@ def report_layers(
         raise UsageError(f"{backend} gives no times per layer here: use --backend {others}")
     say(f"build {network.model.spec.label} {precision}")
     options = EngineChoice().at_batch(batch)
-    built = build_network(network, precision, builder, options, choice, store)
-    source = GraphView(read_inlined(network.model.path))
-    graph_layers = layers(source)
-    counts = count_layers(source)
+    with contextlib.nullcontext() if limit is None else limit.bounding():
+        built = build_network(network, precision, builder, options, choice, store)
+        of_nodes = builder.timed_parts == "nodes"
+        read = read_layers(network.model.path, built.engine.path if of_nodes else None)
+    graph_layers, counts, nodes = read.layers, read.counts, list(read.nodes)
     machine: Ceilings | None = None
     if not builder.on_gpu():  # the ceilings are the processor's
         say("measure the machine's ceilings")
@@ -168,7 +168,11 @@ def report_layers(
         built.model.sha256 != network.model.sha256,
     )
     manifest = built.engine.manifest
-    ends = "" if limit_s is None else f", ends after {duration(limit_s)} with what there is"
+    ends = (
+        ""
+        if limit is None
+        else f", ends after {duration(limit.left_s())} with what there is by then"
+    )
     if machine is None:
         say(f"time the engine's parts{ends}")
     else:
@@ -176,23 +180,20 @@ def report_layers(
             network, machine, manifest["bytes"], batch, images if converted else 0, modules
         )
         say(f"time the engine's parts: all will take about {duration(expected)}{ends}")
-    start_s = time.perf_counter()
 
     def left_s() -> float | None:
-        return None if limit_s is None else max(0.0, limit_s - (time.perf_counter() - start_s))
+        return None if limit is None else limit.left_s()
 
     if modules:
         by_module = module_times(
-            built.engine.path.parent, batch=batch, threads=threads, limit_s=limit_s
+            built.engine.path.parent, batch=batch, threads=threads, limit_s=left_s()
         )
         times, nodes = by_module.times, module_nodes(graph_layers, by_module)
     elif builder.timed_parts == "layers":
-        times = device_layer_times(built.engine.path.parent, batch=batch)
+        times = device_layer_times(built.engine.path.parent, batch=batch, limit_s=left_s())
         nodes = listed_nodes(graph_layers, times, manifest["layer_nodes"])
     else:
-        times = layer_times(built.engine.path, batch=batch, threads=threads, limit_s=limit_s)
-        engine = onnx.load(str(built.engine.path), load_external_data=False)
-        nodes = trace_layers(source, engine)
+        times = layer_times(built.engine.path, batch=batch, threads=threads, limit_s=left_s())
     left = left_s()
     cut = "" if left is None or left > 0 else "times rest on fewer rounds"
     drift: Mapping[str, LayerDrift] = {}
@@ -212,8 +213,8 @@ def report_layers(
         left = left_s()
         if left is not None and left <= 0 and compared < images:
             cut = f"drift rests on {compared} of {images} images"
-    if cut:
-        cut = f"the limit of {limit_s:g} s was reached: {cut}; give more with --time-limit"
+    if cut and limit is not None:
+        cut = f"the limit of {limit.seconds:g} s was reached: {cut}; give more with {limit.option}"
     by_time = time_by_type(nodes, times, manifest["compute_types"])
     rows = layer_rows(graph_layers, nodes, times, counts, drift, machine, batch)
     return LayerReport(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import subprocess
@@ -209,3 +210,37 @@ def test_a_program_that_is_killed_while_its_maker_imports_leaves_nothing(calls, 
     )
     assert done.returncode == -signal.SIGKILL
     wait_until(lambda: ended(int(done.stdout)))
+
+
+#: What parses a graph, and the one function that calls it and runs only in calls of `contained` without being one.
+PARSES = frozenset(
+    "onnx.load read_source read_model read_inlined load_model open_model GraphView".split()
+)
+RUN_BY_A_CALL = frozenset({"layers_by_snr"})
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem)
+        for part in ("workflow", "cli")
+        for path in sorted((ROOT / "deploykit" / part).glob("*.py"))
+    ],
+)
+def test_commands_parse_graphs_in_contained_calls_alone(path):
+    tree = ast.parse(path.read_text())
+    contained_here = {
+        node.args[0].id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.args[0] if node.args else None, ast.Name)
+        and ast.unparse(node.func).rpartition(".")[2] == "contained"
+    }
+    parsing = {
+        function.name
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in PARSES
+    }
+    assert parsing <= contained_here | RUN_BY_A_CALL

@@ -6,12 +6,15 @@ import csv
 import io
 import itertools
 import json
+import re
+import time
 from types import SimpleNamespace
 
 import pytest
 
 from deploykit.bench import layer_times
 from deploykit.bench.roofline import Ceilings
+from deploykit.workflow.network import obtain_network
 
 
 @pytest.fixture(autouse=True)
@@ -55,30 +58,49 @@ def test_the_share_in_the_precision_is_told_by_macs_and_by_time(run):
 
 
 def test_an_estimate_stands_before_the_work_and_a_limit_ends_it(run, monkeypatch):
-    import time
-
     kept = layer_times.layer_times
     limits = []
 
     def slow(*arguments, limit_s, **options):
         limits.append(limit_s)
         clock = time.perf_counter
-        monkeypatch.setattr("deploykit.workflow.layers.time.perf_counter", lambda: clock() + 1000)
+        monkeypatch.setattr("deploykit.bench.contain.time.perf_counter", lambda: clock() + 1000)
         return kept(*arguments, **(options | {"rounds": 1, "span_s": 0.02}))
 
     monkeypatch.setattr("deploykit.workflow.layers.layer_times", slow)
-    ended = run(*[word for word in INT8 if word != "-q"], "--time-limit", "20", "--json")
+    ended = run(*[word for word in INT8 if word != "-q"], "--time-limit", "600", "--json")
     assert ended.code == 0, ended.err
     found = json.loads(ended.out)
-    assert limits == [20]
+    assert 0 < limits[0] < 600  # of what the build has left
     assert "all will take about " in ended.err
-    assert "ends after 20 s with what there is" in ended.err
+    assert re.search(r"ends after \d+ \w+ with what there is by then", ended.err)
     assert found["cut"] == (
-        "the limit of 20 s was reached: times rest on fewer rounds, and drift is left out; "
+        "the limit of 600 s was reached: times rest on fewer rounds, and drift is left out; "
         "give more with --time-limit"
     )
     assert all(row["drift_snr_db"] is None for row in found["layers"])
     assert any(row["time_ms"] for row in found["layers"])
+
+
+def test_a_build_that_is_not_done_within_the_limit_is_given_up(run, monkeypatch):
+    clock = time.perf_counter
+
+    def obtained(*arguments):
+        network = kept(*arguments)
+        monkeypatch.setattr(
+            "deploykit.bench.contain.time", SimpleNamespace(**vars(time) | {"perf_counter": later})
+        )
+        return network
+
+    def later():
+        return clock() + 1000
+
+    kept = obtain_network
+    monkeypatch.setattr("deploykit.workflow.network.obtain_network", obtained)
+    ended = run(*INT8, "--time-limit", "20")
+    assert (ended.code, ended.out) == (4, "")
+    assert "was not done within the 20 s of --time-limit; give more" in ended.err
+    assert len(ended.err.splitlines()) == 1
 
 
 def test_a_search_that_ends_early_gives_what_holds_by_then(in_place, run, monkeypatch):
