@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 
-.PHONY: help install run test lint format bench bench-noise catalogue study wild gpu parity install-matrix surfaces stubs clean
+.PHONY: help install run test lint format bench bench-noise catalogue study wild int8-peers gpu parity install-matrix surfaces stubs clean
 
 help:  ## What can be made.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(VENV)/.installed  ## Make .venv with pinned dependencies.
 
@@ -49,6 +49,9 @@ study: install  ## Train and measure size against accuracy on Fashion-MNIST, int
 
 wild: install  ## Networks that packages on the public index ship, through every command, into reports/wild.csv.
 	$(BIN)/python -m studies.wild
+
+int8-peers: install  ## int8 against ONNX Runtime's own quantiser on the networks of `wild`, into reports/int8_peers.csv.
+	$(BIN)/python -m benchmarks.int8_peers --csv reports/int8_peers.csv
 
 gpu: install  ## A GPU box on trial, at most ten minutes, into reports/gpu.json, gpu.csv and gpu.md; 3 without a GPU.
 	$(BIN)/python -m studies.gpu

