@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import codec, env
-from deploykit.backends.base import PASSES, BackendBase, SessionBase, TimedParts
+from deploykit.backends.base import FORWARD, PASSES, BackendBase, SessionBase, TimedParts
 from deploykit.cuda import devices
-from deploykit.errors import MissingDependency
+from deploykit.errors import BuildFailed, DeploykitError, MissingDependency, one_line
 from deploykit.graph.precision import find_recipe
 from deploykit.graph.recipes import PrecisionRecipe
 from deploykit.lazy import install_line, torch
@@ -66,24 +66,46 @@ class TorchEager(BackendBase):
 
         Raises:
             UsageError: the graph is a file of the user's own.
-            DriftFailed: the module computes something else than the graph, which is looked at in float32; what a
-                lower precision does to it, the drift from the reference tells.
+            DriftFailed: the module computes something else than the graph, in float32, or than itself in float32
+                where it runs in another precision or on a device.
         """
         self.prepare()
         from deploykit.backends.torch_modules import (
             compute_types,
             create_module,
             create_verified,
+            require_like_fp32,
             save_module,
         )
+        from deploykit.graph.export import seeded_images, torch_outputs
 
+        label = model.spec.label
         module = create_verified(model) if model.precision == "fp32" else create_module(model)
         save_module(module, model.spec, path)
-        dtype = DTYPES[model.precision]
-        module = module.to(dtype=getattr(torch, dtype))
+        images = {1: seeded_images(tuple(model.inputs[0].with_batch(1)[1:]))[1]}
+        ran = self._ran_on_device(model, options, path, images)
+        expected = torch_outputs(module, images, label) if ran or model.precision != "fp32" else {}
+        dtype = getattr(torch, DTYPES[model.precision])
+        module = module.to(dtype=dtype)
         inputs = tuple(torch.zeros(spec.with_batch(1)) for spec in model.inputs)
-        cast = (one.to(getattr(torch, dtype)) if one.is_floating_point() else one for one in inputs)
-        return {"compute_types": compute_types(module, tuple(cast)), "tf32": False}
+        cast = (one.to(dtype) if one.is_floating_point() else one for one in inputs)
+        types = compute_types(module, tuple(cast))
+        where = "on the device" if ran else "on the processor"
+        if expected:
+            module.register_forward_pre_hook(lambda _, given: tuple(one.to(dtype) for one in given))
+            found = ran or torch_outputs(module, images, label)
+            require_like_fp32(found, expected, f"{label} {model.precision} by {self.name} {where}")
+        return {
+            "compute_types": types,
+            "tf32": False,
+            "compared_with_fp32": where if expected else None,
+        }
+
+    def _ran_on_device(
+        self, model: OnnxModel, options: BuildOptions, path: Path, images: Mapping[int, Any]
+    ) -> dict[int, Any]:
+        """Outputs of the engine at `path` by batch, where it runs on a device and there is one; else none."""
+        return {}
 
     def open(self, engine: Engine, threads: int | None, run_pass: str) -> SessionBase:
         """A session on the module."""
@@ -159,6 +181,30 @@ class _OnGpu(TorchEager):
         made_for = re.search(r"\+cu(\d+)\d", version)
         too_old = found.too_old(int(made_for[1])) if made_for else None
         return too_old or found.gpus[0].name
+
+    def _ran_on_device(
+        self, model: OnnxModel, options: BuildOptions, path: Path, images: Mapping[int, Any]
+    ) -> dict[int, Any]:
+        """See `TorchEager._ran_on_device`; not compiled, which takes minutes and is judged by the row's drift."""
+        if isinstance(self.device(), Reason) or not torch.cuda.is_available():
+            return {}
+        facts = {
+            "precision": model.precision,
+            "options": codec.to_values(options),
+            "inputs": codec.to_values(model.inputs),
+            "outputs": codec.to_values(model.outputs),
+        }
+        name, output = model.inputs[0].name, model.outputs[0].name
+        try:
+            with TorchCuda().open(Engine(path, "", facts), None, FORWARD) as session:
+                return {batch: session.run({name: one})[output] for batch, one in images.items()}
+        except DeploykitError:
+            raise
+        except Exception as error:  # whatever PyTorch raises
+            raise BuildFailed(
+                f"{model.spec.label} {model.precision}: {self.name} can't run it: {one_line(error)}; use another "
+                "precision or backend"
+            ) from error
 
     def place(self, engine: Engine) -> Place:
         """The device, in the precision of the engine.

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from deploykit import codec, zoo
-from deploykit.errors import BuildFailed, DeploykitError, OutputFailed, UsageError, one_line
+from deploykit.errors import (
+    BuildFailed,
+    DeploykitError,
+    DriftFailed,
+    OutputFailed,
+    UsageError,
+    one_line,
+)
+from deploykit.lazy import np
 from deploykit.spec import ModelSpec, OnnxModel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 #: Key of the spec in the file's metadata.
 _SPEC = "deploykit.spec"
@@ -61,6 +72,37 @@ def create_verified(model: OnnxModel) -> nn.Module:
     expected = export.torch_outputs(module, images, model.spec.label)
     export.verify(model.path, images, expected, model.spec.label)
     return module
+
+
+def require_like_fp32(
+    outputs: Mapping[int, NDArray[Any]], expected: Mapping[int, NDArray[Any]], said: str
+) -> None:
+    """Refuse outputs that are another network's than those of the module in float32 on the processor.
+
+    How far a precision takes them from float32 is a row's drift; here only what can't be rounding is refused.
+
+    Args:
+        outputs: of what was built, by batch.
+        expected: in float32, by batch.
+        said: what was built, in words.
+
+    Raises:
+        DriftFailed: they are not finite, of another shape, or their error is larger than they are.
+    """
+    for batch, wanted in expected.items():
+        found = outputs[batch]
+        if found.shape != wanted.shape or not np.isfinite(found).all():
+            what = "not finite" if found.shape == wanted.shape else f"of shape {found.shape}"
+            raise DriftFailed(
+                f"{said}: outputs are {what} at batch {batch}; use another precision, or check the weights"
+            )
+        exact = wanted.astype(np.float64)
+        signal, noise = float((exact**2).sum()), float(((found - exact) ** 2).sum())
+        if noise > signal:
+            raise DriftFailed(
+                f"{said}: the error of the outputs at batch {batch} is larger than they are in fp32 on the "
+                "processor; use another precision or backend"
+            )
 
 
 def create_module(model: OnnxModel) -> nn.Module:

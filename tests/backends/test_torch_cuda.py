@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from dataclasses import replace
 
 import cuda_double
 import numpy as np
@@ -18,10 +19,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from deploykit.backends import get
 from deploykit.backends.base import FORWARD_BACKWARD
 from deploykit.backends.building import build_engine
+from deploykit.backends.pytorch import DTYPES, _OnGpu
 from deploykit.backends.torch_session import Cuda, TorchSession
 from deploykit.bench.feeds import synthetic
 from deploykit.bench.layer_times import Hooks
-from deploykit.errors import BuildFailed, UsageError
+from deploykit.errors import BuildFailed, DriftFailed, UsageError
 from deploykit.spec import BuildOptions, Engine, ModelSpec, TensorSpec
 from deploykit.workflow.network import obtain_network
 
@@ -262,14 +264,105 @@ def test_layers_are_timed_by_events_in_the_stream():
 def test_what_an_engine_computes_in_is_read_from_the_module(precision, shared_store):
     backend = get("torch-cuda")
     model = obtain_network(ModelSpec("lenet5"), shared_store).model
-    from dataclasses import replace
-
     engine, _ = build_engine(
         replace(model, precision=precision), backend, BuildOptions(channels_last=True), shared_store
     )
     assert engine.precision_actual == precision
     assert engine.manifest["options"]["channels_last"] is True
     assert set(backend.offered()) == {"fp32", "fp16", "bf16"}
+
+
+@pytest.fixture
+def lenet5(shared_store):
+    return obtain_network(ModelSpec("lenet5"), shared_store).model
+
+
+@pytest.fixture
+def on_the_stand_in(monkeypatch):
+    """Let the device be there, and be played by the stand-in; `dtype` is what it then computes in."""
+
+    def show(dtype=None):
+        place = lambda self, engine: Cuda(  # noqa: E731
+            dtype or getattr(torch, DTYPES[engine.manifest["precision"]]),
+            api=FakeCuda(),
+            device="cpu",
+            channels_last=bool(engine.manifest["options"].get("channels_last")),
+        )
+        monkeypatch.setattr(_OnGpu, "place", place)
+        monkeypatch.setattr(_OnGpu, "device", lambda self: "a device")
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+    return show
+
+
+@pytest.mark.parametrize("backend", ["torch-cuda", "torch-compile-cuda"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+def test_what_the_device_computes_is_compared_with_fp32_when_it_is_built(
+    backend, precision, lenet5, on_the_stand_in, tmp_path
+):
+    on_the_stand_in()
+    model, options = replace(lenet5, precision=precision), BuildOptions(channels_last=True)
+    facts = get(backend).build(model, options, tmp_path / "engine.safetensors")
+    assert facts["compared_with_fp32"] == "on the device"
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_without_a_device_the_processor_compares(precision, lenet5, tmp_path):
+    model = replace(lenet5, precision=precision)
+    facts = get("torch-cuda").build(model, BuildOptions(), tmp_path / "engine.safetensors")
+    assert facts["compared_with_fp32"] == "on the processor"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda output: -output, "on the device: the error of the outputs at batch 1 is larger"),
+        (lambda output: output * float("nan"), "on the device: outputs are not finite at batch 1"),
+        (lambda output: output[:, :5], r"on the device: outputs are of shape \(1, 5\) at batch 1"),
+    ],
+)
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_device_that_computes_something_else_is_refused(
+    wrong, says, precision, lenet5, on_the_stand_in, monkeypatch, tmp_path
+):
+    on_the_stand_in()
+    real = Cuda._compute
+    monkeypatch.setattr(Cuda, "_compute", lambda *given: wrong(real(*given)))
+    with pytest.raises(DriftFailed, match=f"lenet5 {precision} by torch-cuda {says}") as error:
+        get("torch-cuda").build(
+            replace(lenet5, precision=precision), BuildOptions(), tmp_path / "engine.safetensors"
+        )
+    assert "\n" not in str(error.value)
+
+
+def test_weights_that_overflow_in_fp16_are_refused_when_it_is_built(lenet5, monkeypatch, tmp_path):
+    from deploykit import zoo
+
+    def huge(spec):
+        module = create(spec)
+        for parameter in module.parameters():
+            parameter.data *= 1e7
+        return module
+
+    create = zoo.create
+    monkeypatch.setattr(zoo, "create", huge)
+    with pytest.raises(DriftFailed, match="on the processor: outputs are not finite"):
+        get("torch-cuda").build(
+            replace(lenet5, precision="fp16"), BuildOptions(), tmp_path / "engine.safetensors"
+        )
+
+
+def test_a_device_that_cannot_run_the_network_fails_the_build(
+    lenet5, on_the_stand_in, monkeypatch, tmp_path
+):
+    def fail(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")
+
+    on_the_stand_in()
+    monkeypatch.setattr(Cuda, "_compute", fail)
+    with pytest.raises(BuildFailed, match=r"can't run it: CUDA out of memory\. Tried") as error:
+        get("torch-cuda").build(lenet5, BuildOptions(), tmp_path / "engine.safetensors")
+    assert "\n" not in str(error.value)
 
 
 def test_a_device_that_pytorch_cannot_use_is_one_line(cuda):
