@@ -223,6 +223,15 @@ def cpu_features() -> list[str]:
     return []
 
 
+def adds_pairs_in_int16() -> bool:
+    """Whether this processor multiplies 8-bit integers by adding pairs of products in int16, where they saturate.
+
+    x86 does so without VNNI: two products of up to 255 by 127 are beyond what int16 holds.
+    """
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return x86 and not any("vnni" in feature for feature in cpu_features())
+
+
 def affinity_cores() -> int:
     """Cores that this process may be scheduled on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -31,6 +31,21 @@ def test_fewer_cores_by_affinity_are_seen():
     assert 0 < float(shown.stdout) <= 1
 
 
+@pytest.mark.parametrize(
+    ("architecture", "features", "so"),
+    [
+        ("x86_64", ["avx2", "avx512f"], True),
+        ("AMD64", ["avx2", "avx_vnni"], False),
+        ("x86_64", ["avx2", "avx512_vnni"], False),
+        ("aarch64", [], False),
+    ],
+)
+def test_x86_without_vnni_adds_pairs_of_products_in_int16(monkeypatch, architecture, features, so):
+    monkeypatch.setattr(env.platform, "machine", lambda: architecture)
+    monkeypatch.setattr(env, "cpu_features", lambda: features)
+    assert env.adds_pairs_in_int16() is so
+
+
 @pytest.mark.parametrize(("limit", "cores"), [(1.5, 1.5), (0.5, 0.5), (None, 8.0), (12.0, 8.0)])
 def test_a_cgroup_limit_cuts_the_cores(monkeypatch, limit, cores):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))

@@ -5,7 +5,6 @@ The runtime names its nodes in its own way; here they are called as in the graph
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from deploykit.backends.onnxruntime_layers import plain_name, trace_layers
@@ -13,7 +12,7 @@ from deploykit.graph.element_types import FLOATS, type_name
 from deploykit.graph.nodes import attribute, node_name
 from deploykit.graph.operators import OPERATORS, Arithmetic
 from deploykit.graph.shapes import declared_types
-from deploykit.graph.view import GraphView
+from deploykit.graph.view import GraphView, views_below
 from deploykit.lazy import onnx
 
 #: Operators of the runtime's own that multiply integers though no product of ONNX is called so.
@@ -53,14 +52,6 @@ def read_back(path: Path, source: onnx.ModelProto | None = None) -> dict[str, li
             names = called.get(index, own) if inner is view else own
             by_type.setdefault(kind, []).extend(names)
     return by_type
-
-
-def views_below(view: GraphView) -> Iterator[GraphView]:
-    """A view, and those of all bodies within its nodes."""
-    yield view
-    for node in view.nodes:
-        for body in view.bodies(node):
-            yield from views_below(body)
 
 
 def _names(source: onnx.ModelProto, engine: onnx.ModelProto) -> dict[int, tuple[str, ...]]:

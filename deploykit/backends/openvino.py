@@ -44,7 +44,9 @@ _GENERATED = "Subgraph"
 _NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
 #: What those are before compilation, as operators of a model.
 _PRODUCTS = frozenset({"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"})
-_SUFFIX = "/WithoutBiases"
+_SUFFIX = re.compile(r"(/WithoutBiases|/Dequantization\w+)+$")
+#: What it appends to the name of a product whose dequantisation comes behind it as a layer of its own.
+_APART = "_original"
 #: How it calls recurrent layers, which have no name of the graph's.
 _RECURRENT = re.compile(r"(LSTM|GRU|RNN)(Sequence|Cell)_\d+")
 #: Nodes that are looked through at most from what was merged behind a product back to it.
@@ -113,22 +115,30 @@ def compute_types(
             input stated, which may be a mask: without integers in the graph it computes in FP32, as was asked for.
     """
     by_type: dict[str, list[str]] = {}
-    for layer in runtime_model.get_ops():
+    layers = runtime_model.get_ops()
+    # A product in integers, whose steps are multiplied in afterwards, hands its name to the code for that.
+    apart = {
+        name.removesuffix(_APART)
+        for layer in layers
+        if (name := layer.get_friendly_name()).endswith(_APART)
+        and layer.get_rt_info()["layerType"].astype(str) in _MULTIPLYING
+    }
+    for layer in layers:
         facts = layer.get_rt_info()
         layer_type = facts["layerType"].astype(str)
         raw = facts["runtimePrecision"].astype(str).lower()
         origins = facts["originalLayersNames"].astype(str).split(",")
         within = [origin for origin in origins if origin in products]
         if layer_type == _GENERATED:
-            names = within
+            names = [name for name in within if name not in apart]
         elif layer_type in _MULTIPLYING:
-            names = (within or [layer.get_friendly_name()])[:1]
+            names = (within or [layer.get_friendly_name().removesuffix(_APART)])[:1]
         else:
             continue
         for name in names:
             floats = layer_type == _GENERATED and name not in quantised
             kind = "fp32" if floats else _NAMES.get(raw, raw)
-            by_type.setdefault(kind, []).append(name.removesuffix(_SUFFIX))
+            by_type.setdefault(kind, []).append(_SUFFIX.sub("", name))
     return by_type
 
 

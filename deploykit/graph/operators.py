@@ -249,7 +249,8 @@ _OTHERS = (
     *_each(Kind.MOVES, "Dropout", _T.SELECTS | _T.FUSED),
     *_each(Kind.MOVES, "Slice", _T.SELECTS | _T.SHARES_SCALE | _T.SEEN_THROUGH),
     Operator("Gather", Kind.MOVES, _T.SELECTS | _T.SHARES_SCALE, parameters=(0,)),
-    *_each(Kind.MOVES, "DepthToSpace Expand Pad SpaceToDepth Split Tile", _T.SELECTS),
+    *_each(Kind.MOVES, "DepthToSpace", _T.SELECTS | _T.SHARES_SCALE),
+    *_each(Kind.MOVES, "Expand Pad SpaceToDepth Split Tile", _T.SELECTS),
     *_each(Kind.MOVES, """
         CenterCropPad Compress GatherElements GatherND Resize ReverseSequence Scatter ScatterElements ScatterND
         Trilu Unique Upsample BitCast Col2Im ConcatFromSequence GridSample Optional OptionalGetElement

@@ -254,6 +254,14 @@ class GraphView:
 # ---- values that the graph fixes without an input
 
 
+def views_below(view: GraphView) -> Iterator[GraphView]:
+    """A view, and those of all bodies within its nodes."""
+    yield view
+    for node in view.nodes:
+        for body in view.bodies(node):
+            yield from views_below(body)
+
+
 def _is_random(node: onnx.NodeProto) -> bool:
     operator = OPERATORS.get(node.op_type)
     return operator is not None and operator.kind is Kind.RANDOM

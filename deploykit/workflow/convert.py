@@ -38,7 +38,7 @@ def convert_network(
     if precision == network.model.precision:
         return network.model
     calibration = calibration_of(network, choice) if recipe.needs_calibration else None
-    fields = {
+    fields: dict[str, Any] = {
         "source_sha256": network.model.sha256,
         "precision": precision,
         "recipe_targets": recipe.targets,
@@ -49,6 +49,8 @@ def convert_network(
             "deploykit.graph.precision", "deploykit.graph.calibrate.synthetic", *_own(recipe)
         ),
     }
+    if recipe.needs_calibration and "cpu" in recipe.targets:  # of which the recipe has regard
+        fields["pairs_in_int16"] = env.adds_pairs_in_int16()
     if recipe.origin:  # the code of other packages' recipes is in no digest
         fields["recipe_origin"] = recipe.origin
 

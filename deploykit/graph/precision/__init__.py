@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from deploykit.errors import InvalidModel, UnknownName, UsageError
+from deploykit.errors import InvalidModel, PrecisionMismatch, UnknownName, UsageError
 from deploykit.graph.calibrate import Calibration
 from deploykit.graph.check import structure_problem
 from deploykit.graph.element_types import ElementType
@@ -15,7 +16,7 @@ from deploykit.graph.nodes import all_nodes, all_tensors, node_name
 from deploykit.graph.normalise import inline_functions
 from deploykit.graph.operators import is_quantised
 from deploykit.graph.precision import floats, int8_cpu, tensorrt
-from deploykit.graph.precision.recipe import KeepRules, needs
+from deploykit.graph.precision.recipe import KeepRules, needs, why_in_float
 from deploykit.graph.read_write import describe, read_model, save_model, set_origin
 from deploykit.graph.recipes import AS_IS, PrecisionRecipe, from_sources
 from deploykit.lazy import onnx
@@ -125,6 +126,7 @@ def convert(
         UnknownName, UsageError: see `find_recipe`; calibration missing or unfit.
         InvalidModel: the model is quantised already, or not float32.
         DriftFailed: a weight is NaN, or a weight or activation overflows.
+        PrecisionMismatch: the target has no such form of any product of the network.
     """
     recipe = find_recipe(precision, target)
     rules = keep or KeepRules()
@@ -142,6 +144,7 @@ def convert(
     facts |= recipe.transform(proto, rules, calibration)
     if left_out:
         facts["kept_by_rule"] = left_out
+    _check_quantised(proto, facts, named or model.spec.label)
     _check_result(proto)
     full = {**dict(model.recipe), **facts}
     set_origin(proto, model.spec, full)
@@ -171,6 +174,20 @@ def _check_source(proto: onnx.ModelProto, name: str) -> None:
         raise InvalidModel(
             f"{name} {reduced}; give the float32 model, or take it as it is: --precision {AS_IS}"
         )
+
+
+def _check_quantised(proto: onnx.ModelProto, facts: Mapping[str, Any], name: str) -> None:
+    """Raise PrecisionMismatch where a recipe quantised none of the products that it was to, naming some."""
+    asked = set(facts.get("kept_by_rule", ()))
+    left = [node for node in facts.get("kept", ()) if node not in asked]
+    if facts.get("products_quantised") != 0 or not left:
+        return
+    reasons = why_in_float(proto, left)
+    more = f"; and {len(left) - 3} more" if len(left) > 3 else ""
+    raise PrecisionMismatch(
+        f"nothing of {name} would compute in {facts['precision']}: {'; '.join(reasons[:3])}{more}; choose another "
+        "precision"
+    )
 
 
 def _check_result(proto: onnx.ModelProto) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from deploykit import env
 from deploykit.graph.calibrate import Calibration
 from deploykit.graph.calibrate.bodies import Place, collect_body_ranges
 from deploykit.graph.calibrate.ranges import Range, collect_ranges
@@ -21,11 +22,13 @@ from deploykit.graph.operators import Trait, has
 from deploykit.graph.opsets import raise_opset
 from deploykit.graph.precision.bias_correction import BiasedProduct, correct_biases
 from deploykit.graph.precision.int8_regions import IntegerRegions
+from deploykit.graph.precision.integer_forms import write_integer_forms
 from deploykit.graph.precision.qdq import (
     QdqWriter,
     Quantiser,
     asymmetric_u8,
     channel_scales,
+    scales_of_pairs,
     scales_with_room,
 )
 from deploykit.graph.precision.recipe import KeepRules, Product, body_editors, needs, range_facts
@@ -64,6 +67,10 @@ def to_int8(
         facts["batchnorm_as_depthwise"] = replaced
         folded += fold_batchnorm(model)
     facts["nodes_folded"] = folded
+    if rewritten := write_integer_forms(model, keep):
+        facts["products_rewritten"] = rewritten
+    if env.adds_pairs_in_int16():
+        facts["pairs_in_int16"] = True
     editor = GraphEditor(model)
     _join_hard_swishes(editor, keep)
     _sums_to_additions(editor)
@@ -305,6 +312,8 @@ def _write(
         node = product.node
         scale = quantisers[regions.root(product.activation)].scale
         scales = channel_scales(product.weight, product.channel_axis, 127.0)
+        if env.adds_pairs_in_int16():
+            scales = scales_of_pairs(scales, product.weight, product.channel_axis)
         scales = scales_with_room(scales, product.bias, scale)
         editor.set_input(
             node, 1, writer.weight(node.input[1], product.weight, product.channel_axis, scales)

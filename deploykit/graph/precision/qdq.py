@@ -23,6 +23,9 @@ SMALLEST_SCALE = 2.0**-60
 #: int32 accumulators hold the bias in steps of input scale times weight scale; some room is left for sums.
 _BIAS_LIMIT = 2.0**30
 
+#: The steps of two weights together that times 255 fit int16.
+_PAIR_STEPS = 128
+
 
 @dataclass(frozen=True)
 class Quantiser:
@@ -55,8 +58,8 @@ def symmetric_s8(low: float, high: float) -> Quantiser:
     return Quantiser(float(scale), 0, ElementType.INT8)
 
 
-def channel_scales(weight: np.ndarray, axis: int, largest: float) -> np.ndarray:
-    """One float32 scale per channel of a weight, so that its largest value is stored as `largest`."""
+def channel_scales(weight: np.ndarray, axis: int | None, largest: float) -> np.ndarray:
+    """One float32 scale per channel of a weight, or one for all: its largest value is stored as `largest`."""
     others = tuple(a for a in range(weight.ndim) if a != axis)
     peak = np.max(np.abs(weight), axis=others, initial=0.0).astype(np.float64)
     scales = np.where(peak > 0.0, np.maximum(peak / largest, SMALLEST_SCALE), EMPTY_SCALE)
@@ -71,11 +74,39 @@ def scales_with_room(scales: np.ndarray, bias: np.ndarray | None, input_scale: f
     return np.asarray(np.maximum(scales, least), dtype=np.float32)
 
 
-def quantise_s8(weight: np.ndarray, scales: np.ndarray, axis: int) -> np.ndarray:
-    """A weight in int8 steps of its channels' scales, symmetric in [-127, 127]."""
-    shape = [1] * weight.ndim
-    shape[axis] = -1
-    steps = np.rint(weight / scales.reshape(shape))
+def scales_of_pairs(scales: np.ndarray, weight: np.ndarray, axis: int | None) -> np.ndarray:
+    """Weight scales raised where two products that are added first, each by up to 255, would not fit int16.
+
+    Kernels add products of neighbours along what is summed over, a convolution's with the channels next to each
+    other or the window's values; which of them make a pair depends on the place where a kernel starts.
+    """
+    if axis is None:  # matrices, rows times columns
+        rows = np.moveaxis(weight, -2, -1)
+        orders = [rows.reshape(1, -1, rows.shape[-1])]
+    else:
+        first = np.moveaxis(weight, axis, 0)
+        channels = len(first)
+        orders = [first.reshape(channels, 1, -1)]
+        if first.ndim > 2:
+            orders.append(np.moveaxis(first, 1, -1).reshape(channels, 1, -1))
+    largest = np.zeros(scales.shape, np.float64)
+    for values in orders:
+        for sign in (1.0, -1.0):
+            one = np.maximum(values * sign, 0.0).astype(np.float64)
+            pairs = one[..., 1:] + one[..., :-1]
+            largest = np.maximum(largest, pairs.max(axis=(1, 2), initial=0.0).reshape(scales.shape))
+    # Rounding may add half a step to each.
+    return np.asarray(np.maximum(scales, largest / (_PAIR_STEPS - 1.0)), np.float32)
+
+
+def along(scales: np.ndarray, axis: int | None, rank: int) -> np.ndarray:
+    """Scales in the shape in which they meet a weight of that rank: one per channel of `axis`, or one for all."""
+    return scales if axis is None else scales.reshape([-1 if a == axis else 1 for a in range(rank)])
+
+
+def quantise_s8(weight: np.ndarray, scales: np.ndarray, axis: int | None) -> np.ndarray:
+    """A weight in int8 steps of its scales, symmetric in [-127, 127]."""
+    steps = np.rint(weight / along(scales, axis, weight.ndim))
     return np.asarray(np.clip(steps, -127, 127).astype(np.int8))
 
 
@@ -84,7 +115,7 @@ class QdqWriter:
 
     def __init__(self, editor: GraphEditor) -> None:
         self.editor = editor
-        self._weights: dict[tuple[str, int, bytes], str] = {}
+        self._weights: dict[tuple[str, int | None, bytes], str] = {}
 
     def parameters(
         self, base: str, scale: float, zero_point: int, data_type: int
@@ -152,8 +183,8 @@ class QdqWriter:
             name=f"{name}_DequantizeLinear",
         )  # fmt: skip
 
-    def weight(self, name: str, value: np.ndarray, axis: int, scales: np.ndarray) -> str:
-        """Store a weight as int8 with a scale per channel of `axis`; returns its dequantised name."""
+    def weight(self, name: str, value: np.ndarray, axis: int | None, scales: np.ndarray) -> str:
+        """Store a weight as int8 with a scale per channel of `axis`, or one; returns its dequantised name."""
         key = (name, axis, scales.tobytes())
         if key not in self._weights:
             stored = self.editor.add_initializer(
@@ -165,12 +196,14 @@ class QdqWriter:
             )
             self._weights[key] = self.editor.add_node(
                 "DequantizeLinear", [stored, scale, zero], f"{name}_dequantized",
-                name=f"{name}_DequantizeLinear", axis=axis,
+                name=f"{name}_DequantizeLinear", axis=1 if axis is None else axis,
             )  # fmt: skip
         return self._weights[key]
 
-    def weight_e4m3(self, name: str, stored: np.ndarray, axis: int, scales: np.ndarray) -> str:
-        """Store a weight that is in E4M3 already, a scale per channel; returns its dequantised name."""
+    def weight_e4m3(
+        self, name: str, stored: np.ndarray, axis: int | None, scales: np.ndarray
+    ) -> str:
+        """Store a weight that is in E4M3 already, a scale per channel, or one; returns its dequantised name."""
         key = (name, axis, scales.tobytes())
         if key not in self._weights:
             kind = ElementType.FLOAT8E4M3FN
@@ -180,7 +213,7 @@ class QdqWriter:
             zero = self.editor.add_initializer(f"{name}_zero_point", zeros, kind)
             self._weights[key] = self.editor.add_node(
                 "DequantizeLinear", [values, scale, zero], f"{name}_dequantized",
-                name=f"{name}_DequantizeLinear", axis=axis,
+                name=f"{name}_DequantizeLinear", axis=1 if axis is None else axis,
             )  # fmt: skip
         return self._weights[key]
 

@@ -13,9 +13,10 @@ from deploykit.errors import UnknownName, UsageError
 from deploykit.graph.calibrate import Calibration
 from deploykit.graph.calibrate.bodies import Place
 from deploykit.graph.edit import GraphEditor
+from deploykit.graph.element_types import ElementType
 from deploykit.graph.nodes import GRAPH, attribute, is_standard, node_name, nodes_below
 from deploykit.graph.operators import Trait, has
-from deploykit.graph.view import GraphView
+from deploykit.graph.view import GraphView, views_below
 from deploykit.lazy import np, onnx
 
 
@@ -103,7 +104,7 @@ class Product:
         node: the Conv, Gemm or MatMul.
         activation: name of its data input (input 0).
         weight: its constant second operand, float32.
-        channel_axis: the weight's axis of output channels.
+        channel_axis: the weight's axis of output channels; None for a batch of matrices, which has one scale.
         channels: how many there are.
         bias: constant third operand as one value per channel, or None.
         has_bias: whether there is a third operand at all, constant or not.
@@ -112,7 +113,7 @@ class Product:
     node: onnx.NodeProto
     activation: str
     weight: np.ndarray
-    channel_axis: int
+    channel_axis: int | None
     channels: int
     bias: np.ndarray | None
     has_bias: bool
@@ -122,7 +123,7 @@ def product_of(view: GraphView, node: onnx.NodeProto) -> Product | None:
     """Describe a node as a product, or None where it is none with a constant float32 weight.
 
     A Gemm with a transposed activation, or factors other than 1, is not one; neither is a weight that is
-    not constant, or a batch of matrices.
+    not constant. See `write_integer_forms` for those that can be written otherwise.
     """
     if not is_standard(node) or node.op_type not in _QUANTISABLE:
         return None
@@ -131,7 +132,7 @@ def product_of(view: GraphView, node: onnx.NodeProto) -> Product | None:
     weight = view.constant(node.input[1])
     if weight is None or weight.dtype != np.float32 or weight.ndim < 2 or not weight.size:
         return None
-    if node.op_type in ("Gemm", "MatMul") and weight.ndim != 2:
+    if node.op_type == "Gemm" and weight.ndim != 2:
         return None
     if node.op_type == "Gemm" and (
         attribute(node, "transA", 0)
@@ -141,15 +142,18 @@ def product_of(view: GraphView, node: onnx.NodeProto) -> Product | None:
         return None
     channels_first = node.op_type == "Conv" or attribute(node, "transB", 0)
     axis = 0 if channels_first else 1
+    if node.op_type == "MatMul" and weight.ndim > 2:
+        return Product(node, node.input[0], weight, None, weight.shape[-1], None, False)
     channels = weight.shape[axis]
     has_bias = len(node.input) > 2 and bool(node.input[2])
     bias = view.constant(node.input[2]) if has_bias else None
     if bias is not None:
-        bias = _per_channel(bias, channels)
+        bias = per_channel(bias, channels)
     return Product(node, node.input[0], weight, axis, channels, bias, has_bias)
 
 
-def _per_channel(bias: np.ndarray, channels: int) -> np.ndarray | None:
+def per_channel(bias: np.ndarray, channels: int) -> np.ndarray | None:
+    """A bias as one value per channel; None where it varies otherwise, or is not float32."""
     if bias.dtype != np.float32:
         return None
     if bias.size == 1:
@@ -193,3 +197,38 @@ def range_facts(
         if has(node, Trait.PRODUCT) and node.output[0] not in quantised
     ]
     return facts | ({"kept": kept} if kept else {})
+
+
+def why_in_float(model: onnx.ModelProto, names: Sequence[str]) -> list[str]:
+    """Why products, by name, have no form in 8 bits, each in one clause that begins with its operator and name.
+
+    Args:
+        model: with the products as they stayed.
+        names: of nodes of its main graph or of bodies.
+    """
+    found: dict[str, str] = {}
+    for view in views_below(GraphView(model)):
+        for node in view.nodes:
+            if has(node, Trait.PRODUCT):
+                found.setdefault(node_name(node), _why(view, node))
+    return [found[name] for name in names if name in found]
+
+
+def _why(view: GraphView, node: onnx.NodeProto) -> str:
+    said = f"{node.op_type} {node_name(node)!r}"
+    fixed = [view.is_fixed(name) for name in node.input[:2]]
+    if not any(fixed):
+        return f"{said} multiplies two activations"
+    if all(fixed):
+        return f"{said} multiplies constants"
+    if view.outer is not None:
+        return f"{said} is in a body that did not run on the calibration images, or is not finite there"
+    if not all(
+        view.is_constant(name) for name, known in zip(node.input[:2], fixed, strict=True) if known
+    ):
+        return f"{said} has a weight that other nodes compute"
+    if any(view.types.get(name) != ElementType.FLOAT for name in node.input[:2]):
+        return f"{said} is not of float32"
+    if node.op_type == "ConvTranspose":
+        return f"{said} has no integer kernel, and its dilations, padding or output shape none as a convolution"
+    return f"{said} has no form in 8 bits with this weight, bias or window"

@@ -23,9 +23,11 @@ from deploykit.graph.element_types import ElementType
 from deploykit.graph.fold import fold_batchnorm, remove_passing_nodes
 from deploykit.graph.nodes import is_standard
 from deploykit.graph.opsets import raise_opset
+from deploykit.graph.precision.integer_forms import write_integer_forms
 from deploykit.graph.precision.qdq import (
     QdqWriter,
     Quantiser,
+    along,
     channel_scales,
     scale_of,
     symmetric_s8,
@@ -69,6 +71,8 @@ def to_int8(
     facts = raise_opset(model, OPSET_PER_CHANNEL, "int8")
     remove_passing_nodes(model)
     facts["nodes_folded"] = fold_batchnorm(model)
+    if rewritten := write_integer_forms(model, keep):
+        facts["products_rewritten"] = rewritten
 
     def write(
         editor: GraphEditor, products: list[Product], readers: Readers, ranges: dict[str, Range]
@@ -97,6 +101,8 @@ def to_fp8(
     facts = raise_opset(model, OPSET_FLOAT8, "fp8")
     remove_passing_nodes(model)
     facts["nodes_folded"] = fold_batchnorm(model)
+    if rewritten := write_integer_forms(model, keep):
+        facts["products_rewritten"] = rewritten
 
     def write(
         editor: GraphEditor, products: list[Product], readers: Readers, ranges: dict[str, Range]
@@ -147,7 +153,7 @@ def _quantise(
 
 def _has_kernel(product: Product) -> bool:
     """Whether TensorRT convolves this in 8-bit floats; where not, it would do so in float32 unasked."""
-    return product.weight.ndim < 3 or math.prod(product.weight.shape[2:]) <= LARGEST_WINDOW
+    return product.node.op_type != "Conv" or math.prod(product.weight.shape[2:]) <= LARGEST_WINDOW
 
 
 def _quantiser_e4m3(low: float, high: float) -> Quantiser:
@@ -155,10 +161,8 @@ def _quantiser_e4m3(low: float, high: float) -> Quantiser:
     return Quantiser(float(np.float32(scale)), 0, ElementType.FLOAT8E4M3FN)
 
 
-def _quantise_e4m3(weight: np.ndarray, scales: np.ndarray, axis: int) -> np.ndarray:
-    shape = [1] * weight.ndim
-    shape[axis] = -1
-    steps = np.clip(weight / scales.reshape(shape), -LARGEST_E4M3, LARGEST_E4M3)
+def _quantise_e4m3(weight: np.ndarray, scales: np.ndarray, axis: int | None) -> np.ndarray:
+    steps = np.clip(weight / along(scales, axis, weight.ndim), -LARGEST_E4M3, LARGEST_E4M3)
     return np.asarray(steps.astype(onnx.helper.tensor_dtype_to_np_dtype(ElementType.FLOAT8E4M3FN)))
 
 

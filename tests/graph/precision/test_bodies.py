@@ -116,7 +116,7 @@ def test_products_in_bodies_that_ran_are_in_int8(
         for source in (model.SerializeToString(), made.path.read_bytes())
     )
     noise = np.square(exact - found).sum()
-    assert 0 < noise < 1e-3 * np.square(exact).sum()
+    assert 0 < noise < 2e-3 * np.square(exact).sum()
 
 
 def test_shapes_that_contradict_each_other_without_branches_are_still_refused() -> None:

@@ -10,6 +10,7 @@ import pytest
 from onnx import numpy_helper
 from small_graphs import N, data, graph, quantised, random, run, snr_db
 
+from deploykit import env
 from deploykit.graph.precision import int8_cpu
 from deploykit.graph.precision.saturation import useful_range
 from deploykit.graph.view import GraphView
@@ -139,3 +140,43 @@ def test_a_convolution_without_a_bias_gets_one(tmp_path: Path) -> None:
     proto = onnx.load(made.path)
     values = {t.name: numpy_helper.to_array(t) for t in proto.graph.initializer}
     assert np.abs(values["c_bias_quantized"]).max() > 0
+
+
+@pytest.mark.parametrize("in_int16", [True, False])
+@pytest.mark.parametrize(
+    ("node", "weight"),
+    [
+        (N("Conv", ["x", "w"], ["y"], name="p"), np.ones((3, 8, 3, 3), np.float32)),
+        (N("Conv", ["x", "w"], ["y"], name="p"), -random(3, 8, 3, 3)),
+        (N("MatMul", ["x", "w"], ["y"], name="p"), random(16, 5)),
+        (N("MatMul", ["x", "w"], ["y"], name="p"), random(8, 16, 5)),
+    ],
+)
+def test_pairs_of_products_fit_int16_where_the_processor_adds_them_there(
+    node: onnx.NodeProto,
+    weight: np.ndarray,
+    in_int16: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(env, "adds_pairs_in_int16", lambda: in_int16)
+    made = quantised(graph([node], ["N", 8, 16, 16], {"w": weight}), tmp_path)
+    assert made.recipe.get("pairs_in_int16", False) is in_int16
+    stored = next(t for t in onnx.load(made.path).graph.initializer if t.data_type == onnx.TensorProto.INT8
+                  and "quantized" in t.name)  # fmt: skip
+    steps = onnx.numpy_helper.to_array(stored).astype(int)
+    if not in_int16:
+        assert np.abs(steps).max() == 127
+        return
+    axis = 1 if node.op_type == "Conv" else -2
+    first, second = np.moveaxis(steps, axis, 0)[:-1], np.moveaxis(steps, axis, 0)[1:]
+    assert 100 < np.abs(first + second).max() <= 32767 // 255
+
+
+def test_int8_is_not_clipped_on_the_way_whatever_the_processor(tmp_path: Path) -> None:
+    # Values and weights at their largest: in int16 each pair of products would end at 32767.
+    weight = random(16, 4) + np.float32(1.0)
+    model = graph([N("MatMul", ["x", "w"], ["y"])], ["N", 8, 16], {"w": weight})
+    made = quantised(model, tmp_path)
+    x = np.full((2, 8, 16), 3.0, np.float32)
+    assert snr_db(run(model, x), run(made.path, x)) > 35
