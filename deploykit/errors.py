@@ -113,9 +113,14 @@ def unforeseen(error: Exception) -> str:
 def one_line(error: object, limit: int = 300) -> str:
     """The message of a native library's error, cut to the one line that a user can act on.
 
-    Line breaks, folders of source locations and doubled spaces are taken out; what is left is cut at `limit`
-    characters.
+    Line breaks, folders of source locations and doubled spaces are taken out; what is left is cut at the last
+    word that ends within `limit` characters.
     """
     text = re.sub(r"/\S+/(\S+?\.(?:cc|cpp|h|py):\d+)", r"\1", str(error))
     text = printable(" ".join(text.split()))
-    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+    if len(text) <= limit:
+        return text
+    cut = text[: limit - 1]
+    whole, space, _ = cut.rpartition(" ")
+    # At a space, so that no word is halved, unless that would take most of it: paths and symbols have none.
+    return (whole if space and len(whole) > limit // 2 else cut).rstrip(" ,;:.(") + "…"

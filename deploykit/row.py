@@ -26,6 +26,7 @@ KINDS = (
     "roofline",  # what the ceilings say of the row
     "load",  # streams, rates and threads against the machine's cores
     "inputs",  # what was taken for what a file leaves open of its inputs
+    "options",  # which options the row's backend has no use for
     "data",  # what the images or their labels lack
     "runtime",  # what the runtime itself reported
     "counted",  # what the counts of the network suppose
@@ -33,7 +34,7 @@ KINDS = (
     "stored",  # all that a stored report says of the row, in one text
 )
 #: Kinds that change what an otherwise good row means: people are told of them at once.
-WEIGHTY = ("emulated", "unjudged", "slower", "inputs", "drift")
+WEIGHTY = ("emulated", "unjudged", "slower", "inputs", "options", "drift")
 STATUSES = ("ok", "failed", "skipped")
 
 #: Columns that are rendered from a row's notes and findings.

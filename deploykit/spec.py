@@ -97,20 +97,24 @@ class InputChoice:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A network in a file of the user's own, and what is said of its inputs."""
+    """A network in a file of the user's own, and what is said of its inputs.
+
+    `label` tells it from another file of the same name, such as "a/net" from "b/net"; empty where there is none.
+    """
 
     path: Path
     inputs: InputChoice = field(default_factory=InputChoice)
+    label: str = ""
 
     @property
     def name(self) -> str:
         """The file's name."""
-        return self.path.name
+        return f"{self.label}{self.path.suffix}" if self.label else self.path.name
 
     @property
     def stem(self) -> str:
         """The file's name without its ending, which is the network's."""
-        return self.path.stem
+        return self.label or self.path.stem
 
     def __str__(self) -> str:
         return str(self.path)

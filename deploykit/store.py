@@ -40,6 +40,10 @@ MAX_MANIFEST_BYTES = 16 * 2**20
 _TEMPORARY = ".making-"
 
 
+#: What the kernel shows as files, where none can be made.
+_NO_FILES = ("/proc", "/sys")
+
+
 def default_root() -> Path:
     """The store that commands use: `$DEPLOYKIT_STORE`, else `engines/` in the current folder."""
     return Path(os.environ.get("DEPLOYKIT_STORE") or "engines")
@@ -370,4 +374,8 @@ def open_store(folder: str | None) -> Store:
     root = Path(folder) if folder else default_root()
     if root.exists() and not root.is_dir():
         raise UsageError(f"the store {root} is a file: name a folder with --store")
+    if any(root.absolute().is_relative_to(place) for place in _NO_FILES):
+        raise UsageError(
+            f"the store {root} lies where the kernel keeps no files: name another folder with --store"
+        )
     return Store(root)

@@ -63,3 +63,10 @@ def test_an_unknown_name_is_one_line_whatever_was_typed(name, known):
 @given(st.text())
 def test_whatever_a_message_quotes_it_is_one_line(quoted):
     assert len(str(DeploykitError(f"no such file: {quoted}; give another")).splitlines()) == 1
+
+
+def test_a_long_message_is_cut_between_words():
+    text = "the runtime refuses an operator of this opset because it has no kernel"
+    assert errors.one_line(text, 30) == "the runtime refuses an…"
+    assert errors.one_line(text, len(text)) == text
+    assert errors.one_line("x" * 50, 10) == "x" * 9 + "…"

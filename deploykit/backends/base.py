@@ -205,6 +205,7 @@ class BackendBase(ABC):
             the next build; None keeps nothing.
         boundaries: what a sample can span, the default first.
         cuda_graphs: whether runs can be CUDA graphs.
+        builds_without_device: whether an engine is worth building where its device is not, to be run elsewhere.
         timed_parts: what parts of its engines can be timed one by one: "nodes" of the engine, by the profile
             of ONNX Runtime, "modules" of PyTorch's, by hooks, or "layers" of TensorRT's, by its profiler; None
             where they can't.
@@ -221,6 +222,7 @@ class BackendBase(ABC):
     caches: Path | None = None
     boundaries: tuple[str, ...] = (END_TO_END,)
     cuda_graphs: bool = False
+    builds_without_device: bool = True
     timed_parts: TimedParts | None = None
 
     @abstractmethod

@@ -160,6 +160,7 @@ class _OnGpu(TorchEager):
     precisions = ("fp32", "fp16", "bf16")
     boundaries = (END_TO_END, DEVICE)
     cuda_graphs = True
+    builds_without_device = False  # its engine is the exported program alone
 
     def recipes(self) -> Sequence[PrecisionRecipe]:
         """The one that its target lacks: ONNX Runtime's CUDA provider has no bfloat16 convolutions."""

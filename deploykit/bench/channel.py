@@ -224,7 +224,7 @@ class Channel:
     def _require_success(self) -> None:
         """Raise WorkerFailure for a child that ended by a signal or with another status than 0."""
         lines = [line.strip() for line in self._end_of_log().splitlines() if line.strip()]
-        said = f": {lines[-1][:200]}" if lines else ""
+        said = f": {one_line(lines[-1], 200)}" if lines else ""
         status = self._process.returncode
         if status < 0:
             raise _death_by_signal(-status, oom_kills() > self._oom_before, said)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deploykit.bench.feeds import output_axis, run_in_batches
-from deploykit.errors import UsageError
+from deploykit.errors import UsageError, one_line
 from deploykit.lazy import np
 from deploykit.zoo.factories import load_factory
 
@@ -151,7 +151,7 @@ def _numbers(
     try:
         returned = np.asarray(function(outputs, labels))
     except Exception as error:  # the user's code may raise anything
-        said = " ".join(str(error).split())[:160]
+        said = one_line(error, 160)
         raise UsageError(
             f"--metric {name} raised {type(error).__name__}{f': {said}' if said else ''}: it is called with "
             "the outputs by name and the labels"

@@ -156,6 +156,22 @@ def ceilings(folder: Path, threads: int | None = None) -> Ceilings:
     return measured
 
 
+def doubt_text(folder: Path, machine: Ceilings) -> str:
+    """Why ceilings are uncertain, since when they are stored, and how to renew them; "" where they are certain."""
+    if not machine.doubt:
+        return ""
+    path = folder / _name(str(machine.threads))
+    measured = (
+        time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
+        if path.exists()
+        else "now"
+    )
+    return (
+        f"the machine's ceilings, measured {measured} and stored in {path}, were disturbed: {machine.doubt}; "
+        f"they are measured anew {RETRY_S / 3600:g} h after that, or at once where that file is deleted"
+    )
+
+
 @dataclass(frozen=True)
 class CeilingRequest:
     """Whose ceilings to measure: those of the processor with `threads`, or of the first GPU."""

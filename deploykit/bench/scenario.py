@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from deploykit.errors import UsageError
+from deploykit.errors import UsageError, one_line
 from deploykit.spec import END_TO_END
 
 
@@ -59,19 +59,26 @@ class Scenario:
         return min(usable, self.streams * (self.threads or usable))
 
 
+#: Least and largest rate that requests can be made to arrive at.
+RATES_PER_S = (0.01, 1_000_000)
+
+
 def parse_rate(text: str) -> float:
     """Requests per second from `100/s` or `100`.
 
     Raises:
-        UsageError: it is of another form, or not above zero.
+        UsageError: it is of another form, or out of `RATES_PER_S`.
     """
     number = text.strip().removesuffix("/s").strip()
     try:
         value = float(number)
     except ValueError:
         value = math.nan
-    if not (value > 0 and math.isfinite(value)):
-        raise UsageError(f"--rate takes requests per second, such as 100/s, not {text!r}")
+    if not RATES_PER_S[0] <= value <= RATES_PER_S[1]:
+        raise UsageError(
+            f"--rate takes requests per second, such as 100/s, from {RATES_PER_S[0]:g} to {RATES_PER_S[1]:,}, "
+            f"not {one_line(text, 40)!r}"
+        )
     return value
 
 
@@ -167,7 +174,7 @@ class Constraint:
         """
         match = re.fullmatch(_FORM, text)
         try:
-            if match is None:
+            if match is None or not math.isfinite(float(match[3])):
                 raise ValueError
             return cls(match[1], match[2], float(match[3]))
         except ValueError:

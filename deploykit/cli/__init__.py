@@ -155,6 +155,11 @@ def invoke(arguments: list[str] | None = None) -> int:
         return 2
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx is not None else "deploykit"
+        given = sys.argv[1:] if arguments is None else arguments
+        hyphened = [text for text in given if text.startswith("-") and text.endswith(".onnx")]
+        if isinstance(error, click.NoSuchOption) and hyphened:
+            name = hyphened[0]
+            return _fail(f"{name} reads as an option: give a file of that name as ./{name}", 2)
         return _fail(f"{error.format_message().rstrip('.')}; see `{where} --help`", 2)
     except click.ClickException as error:
         return _fail(error.format_message(), 2)
@@ -171,7 +176,7 @@ def invoke(arguments: list[str] | None = None) -> int:
             return 0
         raise
     except MemoryError as error:
-        what = printable(" ".join(str(error).split()))[:200]
+        what = one_line(error, 200)
         return _fail(
             f"not enough memory{f' ({what})' * bool(what)}: give a smaller batch or input, or free some",
             4,

@@ -20,7 +20,7 @@ from deploykit.cli.library import artifacts, display, progress, report, workflow
 from deploykit.cli.options import LIST
 from deploykit.cli.outputs import Outputs, output_options
 from deploykit.errors import DeploykitError
-from deploykit.spec import ModelSpec
+from deploykit.spec import ModelFile, ModelSpec
 from deploykit.text import file_name, printable
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 
@@ -72,8 +72,10 @@ def command(
     sources = workflow.plan.plan(models, variants, calibration.data)
     workflow.build.check_precisions(precision or (), target)
     backends = workflow.build.usable_backends(target)
+    workflow.build.check_used(engine, calibration, precision or (), backends)
     options = engine.at_batch(1)
     built: list[workflow.build.Built] = []
+    names: list[str] = []  # of files that share one, by their folders
     failed: list[tuple[str, DeploykitError]] = []
     wanted = {}
     for source in sources:
@@ -83,7 +85,8 @@ def command(
             )
         except DeploykitError as error:
             failed.append((_name(source), error))
-    losses: dict[str, None] = {}  # once for all targets
+    unused = (workflow.build.unused_text(engine, backend) for backend in backends)
+    losses: dict[str, None] = dict.fromkeys(filter(None, unused))  # once for all targets
     with progress.Steps(sum(map(len, wanted.values())), quiet=quiet) as steps:
         for source in wanted:
             steps.say(f"export {getattr(source, 'label', source)}")
@@ -93,6 +96,8 @@ def command(
                 failed.append((_name(source), error))
                 continue
             label = network.model.spec.label
+            if isinstance(source, ModelFile) and source.label:
+                label = source.label
             for backend, name in wanted[source]:
                 steps.say(f"build {label} {name} {backend.name}")
                 try:
@@ -105,6 +110,7 @@ def command(
                 finally:
                     steps.step()
                 built.append(result)
+                names.append(label if "/" in label else "")
                 for text in (
                     workflow.convert.rounding_text(result.model),
                     workflow.convert.out_of_range_text(result.model),
@@ -120,14 +126,14 @@ def command(
         click.echo(printable(line), err=True)
     # Where nothing was built, stdout stays empty, unless a program reads it.
     if built or outputs.json:
-        _show(built, outputs)
+        _show(built, names, outputs)
     for line in _failures(failed):
         click.echo(f"deploykit: {line}", err=True)
     return max((error.exit_code for _, error in failed), default=0)
 
 
 def _name(source: workflow.plan.Source) -> str:
-    return source.label if isinstance(source, ModelSpec) else file_name(source.path.name)
+    return source.label if isinstance(source, ModelSpec) else file_name(source.name)
 
 
 def _failures(failed: Sequence[tuple[str, DeploykitError]]) -> list[str]:
@@ -138,7 +144,7 @@ def _failures(failed: Sequence[tuple[str, DeploykitError]]) -> list[str]:
     return [f"not built: {', '.join(whats)}: {reason}" for reason, whats in concerned.items()]
 
 
-def _show(built: Sequence[workflow.build.Built], outputs: Outputs) -> None:
+def _show(built: Sequence[workflow.build.Built], names: Sequence[str], outputs: Outputs) -> None:
     if outputs.json:
         display.print_json(
             [{"path": str(b.engine.path), "found": b.hit} | dict(b.engine.manifest) for b in built]
@@ -148,14 +154,14 @@ def _show(built: Sequence[workflow.build.Built], outputs: Outputs) -> None:
         ("engine", "precision", "computes in", "MB", "build s", ""),
         [
             (
-                str(b.engine.path),
+                f"{name}: {b.engine.path}" if name else str(b.engine.path),
                 b.engine.manifest["precision"],
                 b.engine.precision_actual,
                 report.views.megabytes(b.engine.manifest["bytes"]),
                 report.views.significant(b.engine.manifest["build_s"]),
                 "found" if b.hit else "built",
             )
-            for b in built
+            for b, name in zip(built, names, strict=True)
         ],
         right=(3, 4),
     )

@@ -9,6 +9,7 @@ import click
 
 from deploykit.cli.groups import build_timeout_option, network_options, quiet_option, read_ahead
 from deploykit.cli.library import display, progress, report, workflow
+from deploykit.cli.options import refuse_beside
 from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
 from deploykit.errors import DeploykitError
 from deploykit.text import printable
@@ -66,6 +67,7 @@ def command(
     deploykit count detector.onnx --dim height=640 --dim width=640 --csv -
     deploykit count my_module:my_network --resolution 224 --json
     """
+    refuse_beside("count makes no weights and runs nothing: it", "seed", "input_values")
     check_documents(outputs)
     sources = workflow.plan.plan(models, variants)
     counted: list[workflow.network.Counted] = []
@@ -162,20 +164,40 @@ def _show(
     if operators:
         for one, of in zip(counted, rows, strict=True):
             title = f"{one.spec.label}, {of[-1]['inputs']}"
-            display.print_table(
-                _HEADER,
-                [_cells(row, of[-1]) for row in of],
-                right=range(1, len(_HEADER)),
-                title=title,
+            display.print_fields(
+                _fields(_HEADER, _RANKS),
+                [_named(_HEADER, _cells(row, of[-1])) for row in of],
+                title,
             )
     if len(counted) > 1:
-        display.print_table(*_summary(counted, rows), right=range(2, 7))
+        header, cells = _summary(counted, rows)
+        display.print_fields(
+            _fields(header, _SUMMARY_RANKS, texts=2), [_named(header, one) for one in cells]
+        )
     for one, of in zip(counted, rows, strict=True):
         click.echo(printable(_verdict(one, of[-1])))
     click.echo(MEANING)
 
 
 _HEADER = ("operator", "nodes", "parameters", "MACs", "of all", "FLOPs", "outputs MB")
+#: Which columns go first where a terminal has no room for all: FLOPs are two for each MAC.
+_RANKS = {"FLOPs": 5, "outputs MB": 4, "nodes": 3, "of all": 2}
+_SUMMARY_RANKS = {"FLOPs": 5, "outputs MB": 4, "weights MB": 3, "inputs": 2}
+
+
+def _fields(
+    header: Sequence[str], ranks: Mapping[str, int], texts: int = 1
+) -> list[report.views.Field]:
+    """The columns of a table, the first `texts` of them texts."""
+    views = report.views
+    return [
+        views.Field(name, views.text(name), number=place >= texts, rank=ranks.get(name, 0))
+        for place, name in enumerate(header)
+    ]
+
+
+def _named(header: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+    return dict(zip(header, cells, strict=True))
 
 
 def _cells(row: Mapping[str, Any], total: Mapping[str, Any]) -> tuple[str, ...]:

@@ -71,7 +71,9 @@ def _plain(cell: str) -> str:
     return rich.markup.escape(printable(cell))
 
 
-def print_fields(fields: Sequence[Field], rows: Sequence[Mapping[str, Any]]) -> None:
+def print_fields(
+    fields: Sequence[Field], rows: Sequence[Mapping[str, Any]], title: str = ""
+) -> None:
     """A view of report rows as a table.
 
     Columns in which no row says anything are left out, then, where the terminal is too narrow, those that
@@ -88,6 +90,7 @@ def print_fields(fields: Sequence[Field], rows: Sequence[Mapping[str, Any]]) -> 
         [f.heading for f in shown],
         [[f.text(row) for f in shown] for row in rows],
         [i for i, f in enumerate(shown) if f.number],
+        title,
     )
 
 
@@ -145,11 +148,22 @@ def print_notes(rows: Sequence[Row]) -> None:
     for reason, names in concerned.items():
         shown = names if len(names) <= 3 else [*names[:2], f"{len(names) - 2} more"]
         sys.stderr.write(f"{', '.join(shown)}: {reason}\n")
-    unstable = [row for row in rows if row.findings]
-    if unstable:
-        sys.stderr.write(
-            f"{len(unstable)} of {len(rows)} rows are unstable: the stability column says why\n"
+    sys.stderr.writelines(f"{line}\n" for line in _doubts(rows))
+
+
+def _doubts(rows: Sequence[Row]) -> list[str]:
+    """What makes timings doubtful, a line for each cause: the table has no room for it."""
+    seen: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for finding in row.findings or ():
+            seen.setdefault((finding.name, finding.remedy), []).append(finding.seen)
+    return [
+        printable(
+            f"{len(texts)} of {len(rows)} rows {'are' if len(texts) > 1 else 'is'} unstable: {name}: "
+            f"{texts[0]}{', say' * (len(set(texts)) > 1)}; {remedy}"
         )
+        for (name, remedy), texts in seen.items()
+    ]
 
 
 def print_json(value: Any) -> None:

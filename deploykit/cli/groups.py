@@ -7,9 +7,10 @@ from fractions import Fraction
 import click
 
 from deploykit.cli.library import bench
-from deploykit.cli.options import LIST, group, read_by
+from deploykit.cli.options import LIST, SECONDS, Number, group, read_by
 from deploykit.errors import UsageError
 from deploykit.spec import BuildOptions, InputChoice
+from deploykit.workflow import choices
 from deploykit.workflow.choices import (
     CalibrationChoice,
     EngineChoice,
@@ -25,6 +26,11 @@ from deploykit.workflow.choices import input_values as values_of
 
 NUMBERS = read_by(numbers)
 FRACTIONS = read_by(fractions)
+RESOLUTION, CLASSES = Number(1, 16_384), Number(1, 1_000_000)
+#: What the generators of PyTorch and NumPy both take.
+SEED = Number(0, 2**64 - 1)
+BATCH = Number.of(choices.BATCH)
+THREADS = Number.of(choices.THREADS)
 
 
 @group(
@@ -49,11 +55,14 @@ FRACTIONS = read_by(fractions)
         help="random (seeded; the default), trained (shipped, for --data where that is given; or "
         "trained:DATASET), torchvision, timm, or a checkpoint file.",
     ),
-    click.option("--num-classes", type=int, metavar="N", help="Classes of the head."),
+    click.option("--num-classes", type=CLASSES, metavar="N", help="Classes of the head."),
     click.option(
-        "--resolution", type=int, metavar="PX", help="Base input size, which --rho multiplies."
+        "--resolution",
+        type=RESOLUTION,
+        metavar="PX",
+        help="Base input size, which --rho multiplies.",
     ),
-    click.option("--seed", type=int, default=0, metavar="N", help="Of random weights."),
+    click.option("--seed", type=SEED, default=0, metavar="N", help="Of random weights."),
     click.option(
         "--shape",
         multiple=True,
@@ -122,7 +131,7 @@ def _select(context: click.Context, _: click.Parameter, index: int | None) -> No
 #: What it does is done before the command begins, so that the command receives nothing.
 device_option = click.option(
     "--device",
-    type=click.IntRange(0),
+    type=Number(0, 1023),
     metavar="N",
     expose_value=False,
     callback=_select,
@@ -142,7 +151,7 @@ _CALIBRATION = (
         help="minmax, percentile, entropy or mse.",
     ),
     click.option(
-        "--calibration-images", type=click.IntRange(1), metavar="N", help="How many images."
+        "--calibration-images", type=Number(1, 1_000_000), metavar="N", help="How many images."
     ),
     click.option(
         "--synthetic-calibration",
@@ -191,7 +200,7 @@ def calibration_options(
     click.option(
         "--keep-drift",
         "keep_drift",
-        type=click.IntRange(1),
+        type=Number(1, 10_000),
         metavar="N",
         help="Leave the N layers in fp32 whose conversion costs the outputs most.",
     ),
@@ -221,17 +230,13 @@ def conversion_options(
     "engine",
     click.option(
         "--min-batch",
-        type=click.IntRange(1),
+        type=BATCH,
         metavar="N",
         help="The least batch that TensorRT engines take. Without these three each takes the one batch that is "
         "measured, and is tuned for it.",
     ),
-    click.option(
-        "--opt-batch", type=click.IntRange(1), metavar="N", help="The batch they are tuned for."
-    ),
-    click.option(
-        "--max-batch", type=click.IntRange(1), metavar="N", help="The largest batch they take."
-    ),
+    click.option("--opt-batch", type=BATCH, metavar="N", help="The batch they are tuned for."),
+    click.option("--max-batch", type=BATCH, metavar="N", help="The largest batch they take."),
     click.option(
         "--min-shape",
         multiple=True,
@@ -256,13 +261,13 @@ def conversion_options(
     ),
     click.option(
         "--optimization-level",
-        type=click.IntRange(0, 5),
+        type=Number(0, 5),
         metavar="N",
         help="How long TensorRT's builder searches for quick kernels, 0 to 5; else its default, 3.",
     ),
     click.option(
         "--workspace",
-        type=click.IntRange(1),
+        type=Number(1, 1_048_576),
         metavar="MIB",
         help="Memory that TensorRT's layers may take while they compute.",
     ),
@@ -354,7 +359,7 @@ def _limit_time(context: click.Context, parameter: click.Parameter, limit_s: flo
 
 build_timeout_option = click.option(
     "--build-timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=SECONDS,
     metavar="SECONDS",
     expose_value=False,
     callback=_limit_time,

@@ -11,6 +11,8 @@ from typing import Any
 import click
 
 from deploykit.cli.groups import (
+    BATCH,
+    THREADS,
     build_timeout_option,
     calibration_options,
     device_option,
@@ -19,10 +21,10 @@ from deploykit.cli.groups import (
     store_option,
 )
 from deploykit.cli.library import artifacts, backends, bench, display, progress, report, workflow
-from deploykit.cli.options import PERCENT, group
+from deploykit.cli.options import PERCENT, Number, group, refuse_beside
 from deploykit.cli.outputs import Outputs, csv_report, output_options
 from deploykit.errors import CheckFailed, UsageError
-from deploykit.workflow.choices import CalibrationChoice, Goal, Variants
+from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Goal, Variants
 
 
 @group(
@@ -35,7 +37,7 @@ from deploykit.workflow.choices import CalibrationChoice, Goal, Variants
     ),
     click.option(
         "--min-snr-db",
-        type=float,
+        type=Number(-200, 400, whole=False),
         metavar="DB",
         help="The same for the outputs' signal-to-noise ratio, which needs no labels.",
     ),
@@ -60,20 +62,18 @@ def goal_options(max_accuracy_drop: float | None, min_snr_db: float | None) -> G
     metavar="NAME",
     help="onnxruntime, torch, tensorrt-rtx or tensorrt.",
 )
-@click.option("--batch", type=click.IntRange(1), default=1, metavar="N", help="Images per run.")
-@click.option(
-    "--threads", type=click.IntRange(1), metavar="N", help="Of the runtime; else all cores."
-)
+@click.option("--batch", type=BATCH, default=1, metavar="N", help="Images per run.")
+@click.option("--threads", type=THREADS, metavar="N", help="Of the runtime; else all cores.")
 @click.option("--by", default="order", metavar="ORDER", help="order, drift, time or macs.")
 @goal_options
 @click.option(
     "--time-limit",
-    type=click.FloatRange(1),
+    type=Number(1, 604_800, whole=False),
     default=900,
     metavar="S",
     help="Of all of it: a build must be done by then; measuring and searching end with what there is; default 900.",
 )
-@click.option("--top", type=click.IntRange(1), metavar="N", help="Only the first N rows.")
+@click.option("--top", type=Number(1, 1_000_000), metavar="N", help="Only the first N rows.")
 @network_options
 @calibration_options
 @output_options(csv="Write the rows; - for stdout.")
@@ -125,6 +125,11 @@ def command(
     sources = workflow.plan.plan([model], variants, calibration.data)
     if len(sources) != 1:
         raise UsageError(f"layers takes one network, not {len(sources)}: give one multiplier each")
+    workflow.build.check_used(EngineChoice(), calibration, named, [backends.get(backend)])
+    if goal is None:
+        workflow.layers.require_timed_parts(backends.get(backend))
+    else:
+        refuse_beside("the search for layers to keep", "by", "top", "batch", "threads")
     with limit.bounding():
         precision = precision or workflow.configuration.default_precisions(sources[0])[0]
     if goal is not None:
@@ -265,9 +270,8 @@ def _search(
     with progress.Steps(0, quiet=quiet) as steps:
 
         def say(text: str) -> None:
-            steps.step()
-            steps.expect(steps.done + 1)
             steps.say(text)
+            steps.step()
 
         with limit.bounding():
             network = workflow.network.obtain_network(source, store)

@@ -7,9 +7,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from deploykit.bench.scenario import Constraint, Policy, Scenario, parse_rate
-from deploykit.cli.options import LIST, PERCENT, WHOLE_NUMBERS, group, parse_list, read_by
+from deploykit.cli.options import (
+    BATCHES,
+    LIST,
+    PERCENT,
+    STREAMS,
+    THREADS,
+    Number,
+    group,
+    parse_list,
+    read_by,
+    refuse_beside,
+)
 from deploykit.errors import UnknownName, UsageError
 from deploykit.report import STDOUT
 from deploykit.spec import BOUNDARIES
@@ -54,20 +66,20 @@ class Scenarios:
     click.option(
         "--batch",
         default="1",
-        callback=WHOLE_NUMBERS,
+        callback=BATCHES,
         metavar="LIST",
         help="Images per run, such as 1,8.",
     ),
     click.option(
         "--threads",
-        callback=WHOLE_NUMBERS,
+        callback=THREADS,
         metavar="LIST",
         help="Of the runtime, such as 1,2; else all usable cores.",
     ),
     click.option(
         "--streams",
         default="1",
-        callback=WHOLE_NUMBERS,
+        callback=STREAMS,
         metavar="LIST",
         help="Concurrent requests, such as 1,2.",
     ),
@@ -144,17 +156,20 @@ class Measuring:
     "measuring",
     click.option("--quick", is_flag=True, help="Measure 0.5 s per row instead of 3 s."),
     click.option(
-        "--seconds", type=click.FloatRange(0.1), metavar="S", help="Measure each row that long."
+        "--seconds",
+        type=Number(0.1, 86_400, whole=False),
+        metavar="S",
+        help="Measure each row that long.",
     ),
     click.option(
         "--percentile",
-        type=click.FloatRange(50, 99.9),
+        type=Number(50, 99.9, whole=False),
         metavar="P",
         help="Measure until this one, such as 99, has the samples it needs.",
     ),
     click.option(
         "--repeats",
-        type=click.IntRange(1),
+        type=Number(1, 1000),
         default=1,
         metavar="N",
         help="Processes per configuration, spread over the run.",
@@ -170,7 +185,7 @@ class Measuring:
     ),
     click.option(
         "--timeout",
-        type=click.FloatRange(1),
+        type=Number(1, 604_800, whole=False),
         default=600.0,
         metavar="S",
         help="Kill a row that takes longer.",
@@ -280,12 +295,12 @@ def _take_defaults(context: click.Context, _: click.Parameter, name: str | None)
     ),
     click.option(
         "--iterations",
-        type=click.IntRange(2),
+        type=Number(2, 10_000_000),
         metavar="N",
         help="Measure exactly so many runs, however long they take.",
     ),
     click.option(
-        "--warmup-iterations", type=click.IntRange(1), metavar="N", help="And warm up so many."
+        "--warmup-iterations", type=Number(1, 1_000_000), metavar="N", help="And warm up so many."
     ),
     click.option(
         "--preset",
@@ -302,7 +317,14 @@ def run_options(
     warmup_iterations: int | None,
     preset: str | None,
 ) -> Runs:
-    """What one run does, and how many there are."""
+    """What one run does, and how many there are.
+
+    Raises:
+        UsageError: runs are counted, and it is said how long to measure, too.
+    """
+    source = click.get_current_context().get_parameter_source("iterations")
+    if source is ParameterSource.COMMANDLINE:
+        refuse_beside("--iterations measures so many runs and", "quick", "seconds", "percentile")
     return Runs(run_pass, iterations, warmup_iterations, preset)
 
 
@@ -339,7 +361,7 @@ class Against:
     ),
     click.option(
         "--against-seconds",
-        type=click.FloatRange(0.1),
+        type=Number(0.1, 86_400, whole=False),
         metavar="S",
         help=f"With --against: time for blocks and loads; default {DEFAULT_BUDGET_S:g}.",
     ),

@@ -13,12 +13,15 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Self
 
 import click
+from click.core import ParameterSource
 
 from deploykit.errors import UsageError
 from deploykit.text import split_list
+from deploykit.workflow import choices
+from deploykit.workflow.choices import Range
 
 #: A command's function, or a decorator's result; click calls it with every option by name.
 Function = Callable[..., Any]
@@ -81,6 +84,23 @@ def read_by(read: Callable[[str, str], Any]) -> Callable[..., Any]:
     return callback
 
 
+def refuse_beside(what: str, *names: str) -> None:
+    """Refuse options that were given though they change nothing in what the command does.
+
+    Args:
+        what: the command does, as the subject of a sentence.
+        names: click's names of the options.
+
+    Raises:
+        UsageError: one of them stands on the command line.
+    """
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = next(p.opts[0] for p in context.command.params if p.name == name)
+            raise UsageError(f"{what} has no use for {option}: leave it out")
+
+
 def parse_list(text: str, option: str) -> tuple[str, ...]:
     """A comma-separated list that must not be empty.
 
@@ -91,19 +111,6 @@ def parse_list(text: str, option: str) -> tuple[str, ...]:
     if not parts:
         raise UsageError(f"{option} needs at least one value")
     return tuple(parts)
-
-
-def parse_whole_numbers(text: str, option: str) -> tuple[int, ...]:
-    """A comma-separated list of whole numbers from 1.
-
-    Raises:
-        UsageError: something else stands in it.
-    """
-    parts = parse_list(text, option)
-    for part in parts:
-        if not part.isdigit() or int(part) < 1:
-            raise UsageError(f"{option} takes whole numbers from 1, not {part!r}")
-    return tuple(int(part) for part in parts)
 
 
 def parse_percent(text: str, option: str) -> float:
@@ -121,6 +128,37 @@ def parse_percent(text: str, option: str) -> float:
     return value / 100
 
 
+class Number(click.ParamType[float]):
+    """The type of an option that takes a number of a range; all else is refused in one line that names the range.
+
+    Args:
+        least, most: the ends, which are in it.
+        whole: whether the number is an integer.
+    """
+
+    name = "number"
+
+    def __init__(self, least: float, most: float, *, whole: bool = True) -> None:
+        self.range = Range(least, most, whole)
+
+    @classmethod
+    def of(cls, numbers: Range) -> Self:
+        """The type of the numbers of a range."""
+        return cls(numbers.least, numbers.most, whole=numbers.whole)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number that a text means; a default is one already."""
+        if not isinstance(value, str):
+            return float(value) if not self.range.whole else int(value)
+        return self.range.read(value, param.opts[-1] if param is not None else "the option")
+
+
 LIST = read_by(parse_list)
-WHOLE_NUMBERS = read_by(parse_whole_numbers)
+BATCHES = read_by(choices.BATCH.read_list)
+THREADS = read_by(choices.THREADS.read_list)
+STREAMS = read_by(choices.STREAMS.read_list)
 PERCENT = read_by(parse_percent)
+#: Limits of time, in seconds: up to a week.
+SECONDS = Number(0.001, 604_800, whole=False)

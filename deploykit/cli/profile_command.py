@@ -37,6 +37,7 @@ from deploykit.cli.options import LIST
 from deploykit.cli.outputs import Outputs, csv_report, output_options
 from deploykit.errors import CheckFailed, UsageError
 from deploykit.report import STDOUT
+from deploykit.spec import ModelFile
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 from deploykit.workflow.choices import preset as find_preset
 
@@ -128,8 +129,10 @@ def command(
         raise UsageError("--constraint and --against are two questions: ask one at a time")
     calibration.keep.check(precision or ("fp32",))
     _check_backends(backend, precision or (), runs, scenarios)
+    named = [backends.get(name) for name in backend]
+    workflow.build.check_used(engine, calibration, precision or (), named)
     runs.check(scenarios, constraint)
-    workflow.build.require_available([backends.get(name) for name in backend])
+    workflow.build.require_available(named)
     options = workflow.configuration.ProfileOptions(
         precisions=precision or (),
         backends=backend,
@@ -155,6 +158,10 @@ def command(
         if models
         else workflow.network.sources_without_names(opened, variants)
     )
+    if scores is not None and calibration.data is None and all(map(_is_file, sources)):
+        raise UsageError(
+            "--scores names what is judged on labelled images: give --data DATASET, too"
+        )
     if not quiet:
         for remark in workflow.machine.core_remarks():
             click.echo(f"note: {remark}", err=True)
@@ -170,6 +177,10 @@ def command(
         return _compare(wanted, against, options, opened, outputs, quiet=quiet)
     view = report.views.PROFILE if runs.preset is None else report.views.LISTING
     return _measure(wanted, options, view, opened, outputs, quiet=quiet)
+
+
+def _is_file(source: workflow.plan.Source) -> bool:
+    return isinstance(source, ModelFile)
 
 
 def _check_backends(

@@ -86,7 +86,7 @@ class Steps(Bar):
     """Progress on stderr: a bar where stderr is a terminal, a line per step elsewhere, or nothing.
 
     Args:
-        total: how many steps there will be.
+        total: how many steps there will be; 0 where nobody knows.
         quiet: show nothing.
     """
 
@@ -105,7 +105,7 @@ class Steps(Bar):
 
     def __enter__(self) -> Self:
         super().__enter__()
-        self.update(total=self.total)
+        self.update(total=self.total or None)
         return self
 
     def expect(self, total: int) -> None:
@@ -116,7 +116,12 @@ class Steps(Bar):
     def say(self, text: str) -> None:
         """What is being done now."""
         if not self.update(description=text):
-            self.line(f"[{min(self.done + 1, self.total)}/{self.total}] {text}")
+            place = (
+                f"{min(self.done + 1, self.total)}/{self.total}"
+                if self.total
+                else f"{self.done + 1}"
+            )
+            self.line(f"[{place}] {text}")
 
     def step(self) -> None:
         """One step is done."""

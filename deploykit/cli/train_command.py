@@ -8,7 +8,14 @@ from pathlib import Path
 
 import click
 
-from deploykit.cli.groups import FRACTIONS, NUMBERS, check_multipliers, quiet_option
+from deploykit.cli.groups import (
+    FRACTIONS,
+    NUMBERS,
+    RESOLUTION,
+    SEED,
+    check_multipliers,
+    quiet_option,
+)
 from deploykit.cli.library import (
     backends,
     datasets,
@@ -19,7 +26,7 @@ from deploykit.cli.library import (
     workflow,
     zoo,
 )
-from deploykit.cli.options import group
+from deploykit.cli.options import Number, group
 from deploykit.cli.outputs import Outputs, output_options
 from deploykit.errors import EXIT_INTERRUPTED, UsageError
 from deploykit.spec import ModelSpec
@@ -55,12 +62,12 @@ class Recipe:
     ),
     click.option(
         "--resolution",
-        type=click.IntRange(1),
+        type=RESOLUTION,
         metavar="PX",
         help="Base input size, which --rho multiplies; else that of --from, else the network's own.",
     ),
     click.option(
-        "--seed", type=int, default=0, metavar="N", help="Of weights, order and augmentation."
+        "--seed", type=SEED, default=0, metavar="N", help="Of weights, order and augmentation."
     ),
 )
 def trained_network_options(
@@ -79,7 +86,7 @@ def trained_network_options(
     "recipe",
     click.option(
         "--epochs",
-        type=click.IntRange(1),
+        type=Number(1, 100_000),
         metavar="N",
         help="Passes over the data; else the recipe's.",
     ),

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deploykit.errors import DriftFailed, InvalidModel
+from deploykit.errors import InvalidModel, one_line
 from deploykit.graph.element_types import ElementType, tensor_bytes
 from deploykit.graph.nodes import all_nodes, all_tensors, graph_inputs, is_standard, tensor_values
 from deploykit.graph.shapes import elements, skeleton
@@ -70,10 +70,15 @@ def require_sound(model: onnx.ModelProto, path: Path) -> None:
                 f"{path}: {name!r} has the element type {element_type}, which ONNX has not; "
                 "the file is damaged, copy it again"
             )
-    _require_sizes(model, path)
+    require_sizes(model, path)
 
 
-def _require_sizes(model: onnx.ModelProto, path: Path) -> None:
+def require_sizes(model: onnx.ModelProto, path: Path) -> None:
+    """Refuse inputs larger than `MAX_INPUT_BYTES`.
+
+    Raises:
+        InvalidModel: names the input, and its size.
+    """
     for value in model.graph.input:
         tensor = value.type.tensor_type
         dims = [max(1, dim.dim_value) for dim in tensor.shape.dim]
@@ -84,7 +89,7 @@ def _require_sizes(model: onnx.ModelProto, path: Path) -> None:
         if size is not None and size > MAX_INPUT_BYTES:
             raise InvalidModel(
                 f"{path}: input {value.name!r} of shape {dims} takes {size / 2**30:.3g} GiB, more than a tensor "
-                "can have; export the model with the input's true size"
+                "can have; export the model with the input's true size, or give smaller ones"
             )
 
 
@@ -173,10 +178,10 @@ def _check_values(model: onnx.ModelProto, path: Path) -> None:
         except (ValueError, TypeError) as error:
             raise InvalidModel(
                 f"{path}: weight {tensor.name!r} does not hold what its shape {list(tensor.dims)[:8]} needs "
-                f"({' '.join(str(error).split())[:100]}); the file is damaged, copy it again"
+                f"({one_line(error, 100)}); the file is damaged, copy it again"
             ) from None
         if _has_nan(values):
-            raise DriftFailed(
+            raise InvalidModel(
                 f"{path}: weight {tensor.name!r} has values that are not a number (NaN), "
                 "so its outputs would be too; train or export it again"
             )
@@ -193,7 +198,7 @@ def _check_structure(model: onnx.ModelProto, path: Path) -> None:
     problem = structure_problem(model)
     if problem is not None:
         raise InvalidModel(
-            f"{path}: not a valid ONNX graph: {problem[:300]}; export the model again"
+            f"{path}: not a valid ONNX graph: {one_line(problem)}; export the model again"
         )
 
 
@@ -235,9 +240,8 @@ def check(model: onnx.ModelProto, path: Path) -> None:
 
     Raises:
         InvalidModel: negative dimensions of weights, an operator of an unknown domain, invalid or cyclic
-            nodes, weights whose bytes do not fit their shapes, no input, or an input
+            nodes, weights whose bytes do not fit their shapes or that are not a number, no input, or an input
             or output that is not a tensor. The message is one line.
-        DriftFailed: a weight is not a number.
     """
     require_sound(model, path)
     _check_tensors(model, path)

@@ -175,7 +175,7 @@ def _by_runtime(model: onnx.ModelProto, feeds: Values) -> Outputs:
     try:
         outputs = run_within(session, names, feeds)
     except Exception as error:  # ONNX Runtime has a class per status code, without a common base
-        raise NotRun(one_line(error)[:160]) from None
+        raise NotRun(one_line(error, 160)) from None
     if outputs is None:
         raise NotRun(f"it was not done after {TRIAL_LIMIT_S:.0f} s")
     return dict(zip(names, outputs, strict=True))

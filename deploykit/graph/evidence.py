@@ -48,14 +48,22 @@ def readers_behind(
                 yield node, slot
 
 
-def is_channels_last(view: GraphView, name: str, sizes: Sequence[int | None]) -> bool:
-    """Whether a 4-D input takes images with their channels last, by the nodes behind it, else by its sizes."""
+def read_as(view: GraphView, name: str) -> tuple[str, onnx.NodeProto | None]:
+    """The layout in which a node takes a 4-D input, and that node; "" and None where none tells."""
     for node, slot in readers_behind(view, name, _PASSING):
         if node.op_type == "Transpose":
             perm = list(attribute(node, "perm", ()))
-            return perm == [0, 3, 1, 2]
+            return ("NHWC" if perm == [0, 3, 1, 2] else "NCHW"), node
         if node.op_type in ("Conv", "ConvInteger", "QLinearConv") and slot == 0:
-            return False
+            return "NCHW", node
+    return "", None
+
+
+def is_channels_last(view: GraphView, name: str, sizes: Sequence[int | None]) -> bool:
+    """Whether a 4-D input takes images with their channels last, by the nodes behind it, else by its sizes."""
+    layout, _ = read_as(view, name)
+    if layout:
+        return layout == "NHWC"
     return sizes[3] in IMAGE_CHANNELS and sizes[1] not in IMAGE_CHANNELS
 
 

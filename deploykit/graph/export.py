@@ -169,7 +169,7 @@ def _reason(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:200]
+    return one_line(lines[0] if lines else type(error).__name__, 200)
 
 
 def trace(module: torch.nn.Module, input_shape: tuple[int, ...], label: str) -> ir.Model:
@@ -251,7 +251,7 @@ def torch_outputs(module: torch.nn.Module, images: Images, label: str) -> Images
         except Exception as error:
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise BuildFailed(
-                f"{label} fails on an input of shape {array.shape}: {line[:200]}; "
+                f"{label} fails on an input of shape {array.shape}: {one_line(line, 200)}; "
                 "check the network's input shape"
             ) from error
         if not isinstance(output, torch.Tensor):

@@ -17,10 +17,11 @@ from deploykit.graph.evidence import (
     IMAGE_CHANNELS,
     is_channels_last,
     makes_batch,
+    read_as,
     stated_channels,
     table_size,
 )
-from deploykit.graph.nodes import graph_inputs
+from deploykit.graph.nodes import graph_inputs, node_name
 from deploykit.graph.normalise import declare_sizes
 from deploykit.graph.values import check_values, parse_values
 from deploykit.graph.view import GraphView
@@ -311,11 +312,27 @@ def _nameless(symbol: str) -> bool:
 
 def _layout(view: GraphView, value: onnx.ValueInfoProto, choice: InputChoice) -> str:
     if choice.layout is not None:
+        _require_layout(view, value, choice.layout)
         return choice.layout
     if not _is_data(value):
         return ""
     sizes = [None if is_free(d) else int(d.dim_value) for d in dims_of(value)]
     return "NHWC" if is_channels_last(view, value.name, sizes) else "NCHW"
+
+
+def _require_layout(view: GraphView, value: onnx.ValueInfoProto, layout: str) -> None:
+    """Refuse a layout that the graph contradicts: a Conv takes its channels first, whatever was meant.
+
+    Raises:
+        UsageError: it does; names the node.
+    """
+    found, node = read_as(view, value.name)
+    if node is None or node.op_type == "Transpose" or found == layout:
+        return  # who turns the axes first may have any meaning of them
+    raise UsageError(
+        f"--layout {layout}: node {node_name(node)!r} ({node.op_type}) reads input {value.name!r} as {found}: "
+        "leave --layout out, it is found from the graph"
+    )
 
 
 def _take_defaults(dims: _Dims, view: GraphView, layouts: Mapping[str, str]) -> list[Note]:

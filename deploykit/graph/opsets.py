@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from deploykit.errors import InvalidModel
+from deploykit.errors import InvalidModel, one_line
 from deploykit.graph.equivalence import Trial
 from deploykit.graph.nodes import (
     attribute,
@@ -95,7 +95,7 @@ def convert(model: onnx.ModelProto, least: int, precision: str) -> None:
     except Exception as error:
         node = _unconverted(light, least)
         what = "a node" if node is None else f"{node.op_type} node {node_name(node)!r}"
-        reason = _PLACE.sub("", " ".join(str(error).split()))[:160]
+        reason = one_line(_PLACE.sub("", " ".join(str(error).split())), 160)
         raise InvalidModel(
             f"opset {present} is too old for {precision} and {what} can't be raised to {least} ({reason}); "
             f"export the model with opset {least} or newer"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-from deploykit.errors import InvalidModel, UsageError
+from deploykit.errors import InvalidModel, UsageError, one_line
 from deploykit.graph.macs import Shape
 from deploykit.graph.nodes import attribute_graphs, graph_inputs
 from deploykit.graph.operators import CONTRIBUTED
 from deploykit.graph.propagate import propagate
 from deploykit.graph.scope import Scope, stand_in
 from deploykit.lazy import onnx
-from deploykit.text import printable
 
 __all__ = [
     "Shape",
@@ -88,7 +87,7 @@ def written_out(light: onnx.ModelProto) -> onnx.ModelProto:
     try:
         return inliner.inline_local_functions(typed, convert_version=True)
     except Exception as error:  # whatever the inliner and the converter of opsets raise
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error, 160)
         raise InvalidModel(
             f"its functions can't be written out ({reason}); export the model again without functions"
         ) from error
@@ -104,7 +103,7 @@ def infer(light: onnx.ModelProto, *, data_prop: bool) -> onnx.ModelProto:
     try:
         return onnx.shape_inference.infer_shapes(light, data_prop=data_prop)
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError, TypeError) as error:
-        line = printable(" ".join(str(error).split()))[:200]
+        line = one_line(error, 200)
         raise InvalidModel(
             f"the model's shapes contradict each other: {line}; export the model again"
         ) from None

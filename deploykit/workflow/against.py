@@ -16,6 +16,7 @@ from deploykit.columns import NAMES
 from deploykit.errors import MissingDependency, UnknownName, UsageError
 from deploykit.row import Note, Row
 from deploykit.spec import BuildOptions, Reason
+from deploykit.workflow.choices import BATCH, STREAMS, THREADS
 from deploykit.workflow.configuration import Configuration
 from deploykit.workflow.plan import is_file, plan
 from deploykit.workflow.profile import Profiler
@@ -23,6 +24,8 @@ from deploykit.workflow.rows import gpu_cells
 
 #: What an option set may change, and how its text becomes a value.
 OPTIONS = ("precision", "backend", "batch", "threads", "streams")
+
+_AMOUNTS = {"batch": BATCH, "threads": THREADS, "streams": STREAMS}
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def other_side(text: str, head: Configuration) -> Configuration | Path:
         other = replace(head, precision=text)
     else:
         try:
-            source = plan([text], Variants())[0]
+            sources = plan([text], Variants())
         except UnknownName as error:
             if is_file(text):
                 raise
@@ -65,7 +68,9 @@ def other_side(text: str, head: Configuration) -> Configuration | Path:
                 f"--against {text} is no .onnx file, engine folder, precision, option set "
                 f"(precision=int8,threads=1) or network: {error}"
             ) from error
-        other = replace(head, source=source)
+        if len(sources) > 1:
+            raise UsageError(f"--against {text} means {len(sources)} networks: name one of them")
+        other = replace(head, source=sources[0])
     if other == head:
         raise UsageError(f"--against {text} is the very same configuration: change something")
     return other
@@ -83,12 +88,11 @@ def _with_options(text: str, head: Configuration) -> Configuration:
         if name == "backend":
             changed = replace(changed, backend=value)
             continue
-        if not value.isdigit() or int(value) < 1:
-            raise UsageError(f"--against {name} takes a whole number from 1, not {value!r}")
+        amount = int(_AMOUNTS[name].read(value, f"--against {name}"))
         if name == "batch":
-            changed = replace(changed, batch=int(value))
+            changed = replace(changed, batch=amount)
         else:
-            option: dict[str, Any] = {name: int(value)}
+            option: dict[str, Any] = {name: amount}
             changed = replace(changed, scenario=replace(changed.scenario, **option))
     return changed
 

@@ -7,17 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploykit.backends import for_target, get
+from deploykit.backends import builtin, for_target, get
 from deploykit.backends.base import BackendBase
 from deploykit.backends.building import build_engine, make_engine
 from deploykit.bench.contain import contained
-from deploykit.errors import BuildFailed, DeploykitError, DriftFailed, MissingDependency, UsageError
+from deploykit.errors import (
+    BuildFailed,
+    DeploykitError,
+    DriftFailed,
+    MissingDependency,
+    UsageError,
+    one_line,
+)
 from deploykit.graph.precision import find_recipe
 from deploykit.graph.precision import precisions as recipes
 from deploykit.graph.values import doubtful_inputs
 from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason
 from deploykit.store import Store
-from deploykit.workflow.choices import CalibrationChoice
+from deploykit.workflow.choices import CalibrationChoice, EngineChoice
 from deploykit.workflow.convert import calibration_text, convert_network
 from deploykit.workflow.network import Network, input_chw
 
@@ -85,6 +92,54 @@ def require_available(backends: Sequence[BackendBase]) -> None:
         reason = backend.available()
         if reason is not None:
             raise MissingDependency(str(reason))
+
+
+def check_used(
+    engine: EngineChoice,
+    choice: CalibrationChoice,
+    precisions: Sequence[str],
+    named: Sequence[BackendBase],
+) -> None:
+    """Refuse options that would change nothing: of engines where no backend follows, of calibration where none is.
+
+    Args:
+        engine: the options of engines.
+        choice: those of calibration.
+        precisions: that are asked for; none means the networks' own, which are not calibrated.
+        named: the backends that are asked for.
+
+    Raises:
+        UsageError: names the option, and the backends that follow it.
+    """
+    for name, option in engine.given().items():
+        if any(name in backend.build_options for backend in named):
+            continue
+        others = " or ".join(one.name for one in builtin() if name in one.build_options)
+        names = " and ".join(backend.name for backend in named)
+        raise UsageError(f"{option} changes nothing for {names}: leave it out, or use {others}")
+    offered = [recipe for backend in named for recipe in recipes(backend.target)]
+    if any(recipe.name in precisions and recipe.needs_calibration for recipe in offered):
+        return
+    usual = CalibrationChoice()
+    for option, given in (
+        ("--calibration-method", choice.method != usual.method),
+        ("--calibration-images", choice.images is not None),
+    ):
+        if given:
+            what = (
+                f"with --precision {','.join(precisions)}" if precisions else "without --precision"
+            )
+            raise UsageError(f"nothing is calibrated {what}: leave {option} out, or add int8")
+
+
+def unused_text(engine: EngineChoice, backend: BackendBase) -> str:
+    """Which options of engines a backend has no use for, where another takes them; "" where there are none."""
+    unused = [o for name, o in engine.given().items() if name not in backend.build_options]
+    return (
+        f"{backend.name} has no {', '.join(unused)}: its engines are built without"
+        if unused
+        else ""
+    )
 
 
 def build_network(
@@ -174,7 +229,7 @@ def check_finite(engine: Engine, model: OnnxModel, backend: BackendBase, data: s
     except DeploykitError:
         raise
     except Exception as error:  # whatever a runtime raises
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, 200)
         raise BuildFailed(
             f"{model.spec.label} {model.precision}: {backend.name} built the engine but can't run it: {reason}"
             + doubtful_inputs(model.inputs)

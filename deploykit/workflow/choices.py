@@ -2,14 +2,92 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-from deploykit.errors import UnknownName, UsageError
+from deploykit.errors import UnknownName, UsageError, one_line
 from deploykit.spec import BuildOptions, InputChoice, ShapeRange
 from deploykit.text import split_list
+
+#: What stands for a number of an option in messages is cut at so many characters: a slip of the hand has thousands.
+_SHOWN_CHARACTERS = 40
+#: A number of more characters, or more digits of an exponent, is none that an option takes; to compute one, such as
+#: 1e9999999, could take for ever.
+_MAX_CHARACTERS, _MAX_EXPONENT_DIGITS = 32, 2
+_FRACTION = re.compile(
+    rf"[+-]?(?:\d+/\d+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{{1,{_MAX_EXPONENT_DIGITS}}})?)", re.ASCII
+)
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that an option takes; what is beyond could hang, exhaust the machine or mean nothing.
+
+    Attributes:
+        least, most: the ends, which are in it.
+        whole: whether fractions are out of it.
+    """
+
+    least: float
+    most: float
+    whole: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.least:,} to {self.most:,}"
+
+    def read(self, text: str, option: str) -> float:
+        """The number that is meant.
+
+        Raises:
+            UsageError: it is none, or out of range; the message names the range.
+        """
+        value = self.parse(text)
+        if value is None:
+            kind = "a whole number" if self.whole else "a number"
+            raise UsageError(f"{option} takes {kind} from {self}, not {shown(text)}")
+        return value
+
+    def read_list(self, text: str, option: str) -> tuple[int, ...]:
+        """The whole numbers of a comma-separated list.
+
+        Raises:
+            UsageError: it is empty, or something else stands in it.
+        """
+        parts = split_list(text)
+        values = [self.parse(part) for part in parts]
+        wrong = [part for part, value in zip(parts, values, strict=True) if value is None]
+        if wrong:
+            raise UsageError(f"{option} takes whole numbers from {self}, not {shown(wrong[0])}")
+        if not values:
+            raise UsageError(f"{option} needs at least one value")
+        return tuple(int(value) for value in values if value is not None)
+
+    def parse(self, text: str) -> float | None:
+        """The number that a text means; None where it means none of the range."""
+        text = text.strip()
+        form = r"[+-]?\d+" if self.whole else r"[-+.0-9eE]+"
+        if len(text) > _MAX_CHARACTERS or not re.fullmatch(form, text, re.ASCII):
+            return None
+        try:
+            value = int(text) if self.whole else float(text)
+        except ValueError:
+            return None
+        return value if self.least <= value <= self.most else None
+
+
+def shown(text: str) -> str:
+    """What was given for an option, in quotes, as far as a message has room for it."""
+    return repr(one_line(text, _SHOWN_CHARACTERS))
+
+
+BATCH = Range(1, 65_536)
+THREADS = Range(1, 1024)
+STREAMS = Range(1, 256)
+SIZE = Range(1, 1_000_000_000)
 
 
 @dataclass(frozen=True)
@@ -40,11 +118,27 @@ def input_shapes(texts: Sequence[str]) -> tuple[tuple[str, tuple[int | None, ...
 def _shape(text: str, option: str = "--shape") -> tuple[str, tuple[int | None, ...]]:
     name, _, sizes = text.rpartition("=")
     parts = re.split(r"[x,]", sizes.strip()) if sizes.strip() != "scalar" else []
-    if not all(part in ("?", "N", "n", "-1") or (part.isdigit() and int(part)) for part in parts):
+    shape: list[int | None] = []
+    for part in parts:
+        if part in ("?", "N", "n", "-1"):
+            shape.append(None)
+            continue
+        if not re.fullmatch(r"[+-]?\d+", part, re.ASCII):
+            raise UsageError(
+                f"{option} takes NAME=1x3x320x320, with ? for a size that stays open, not {shown(text)}"
+            )
+        shape.append(_size(part, f"{option} {text}"))
+    return name.strip(), tuple(shape)
+
+
+def _size(text: str, said: str) -> int:
+    """The size of a dimension; `said` is the option with its text."""
+    value = SIZE.parse(text)
+    if value is None:
         raise UsageError(
-            f"{option} takes NAME=1x3x320x320, sizes from 1 or ? for one that stays open, not {text!r}"
+            f"{one_line(said, 2 * _SHOWN_CHARACTERS)}: a size is a whole number from {SIZE}, not {shown(text)}"
         )
-    return name.strip(), tuple(int(part) if part.isdigit() else None for part in parts)
+    return int(value)
 
 
 def input_dims(texts: Sequence[str]) -> tuple[tuple[str, int], ...]:
@@ -53,11 +147,13 @@ def input_dims(texts: Sequence[str]) -> tuple[tuple[str, int], ...]:
     Raises:
         UsageError: it is no name with a size.
     """
-    pairs = [text.rpartition("=") for text in texts]
-    for name, _, size in pairs:
-        if not name or not size.strip().isdigit() or not int(size):
-            raise UsageError(f"--dim takes NAME=SIZE such as height=320, not {name or size!r}")
-    return tuple((name.strip(), int(size)) for name, _, size in pairs)
+    dims = []
+    for text in texts:
+        name, equals, size = text.rpartition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--dim takes NAME=SIZE such as height=320, not {shown(text)}")
+        dims.append((name.strip(), _size(size, f"--dim {text}")))
+    return tuple(dims)
 
 
 def input_values(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -77,29 +173,31 @@ def input_values(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:
-    """A comma-separated list of numbers; fractions such as 6/7 are numbers too.
+    """A comma-separated list of multipliers as floats; fractions such as 6/7 are numbers too.
 
     Raises:
-        UsageError: something in it is not a number.
+        UsageError: something in it is not a number above 0 and up to 1.
     """
-    try:
-        return tuple(float(value) for value in fractions(text, option))
-    except OverflowError:
-        raise UsageError(f"{option} takes numbers such as 1,0.5 or 6/7, not {text!r}") from None
+    return tuple(float(value) for value in fractions(text, option))
 
 
 def fractions(text: str, option: str) -> tuple[Fraction, ...]:
-    """A comma-separated list of exact fractions: 1, 0.5, 6/7.
+    """A comma-separated list of exact multipliers: 1, 0.5, 6/7.
 
     Raises:
-        UsageError: something in it is not a number.
+        UsageError: something in it is not a number above 0 and up to 1.
     """
     values = []
     for part in split_list(text):
-        try:
-            values.append(Fraction(part))
-        except (ValueError, ZeroDivisionError):
-            raise UsageError(f"{option} takes numbers such as 1,0.5 or 6/7, not {part!r}") from None
+        value = None
+        if len(part) <= _MAX_CHARACTERS and _FRACTION.fullmatch(part):
+            with contextlib.suppress(ZeroDivisionError):
+                value = Fraction(part)
+        if value is None or not 0 < value <= 1:
+            raise UsageError(
+                f"{option} takes numbers above 0 and up to 1, such as 1,0.5 or 6/7, not {shown(part)}"
+            )
+        values.append(value)
     return tuple(values)
 
 
@@ -159,6 +257,22 @@ class CalibrationChoice:
     judged: bool = False
 
 
+#: The options that set fields of `BuildOptions`.
+_ENGINE_OPTIONS = {
+    "shapes": "--min-shape, --opt-shape and --max-shape",
+    "compute_capability": "--compute-capability",
+    "optimization_level": "--optimization-level",
+    "workspace_mib": "--workspace",
+    "version_compatible": "--version-compatible",
+    "hardware_compatibility": "--hardware-compatibility",
+    "sparse": "--sparse",
+    "tactic_sources": "--tactic-sources",
+    "timing_cache": "--no-timing-cache",
+    "channels_last": "--channels-last",
+    "compile_mode": "--compile-mode",
+}
+
+
 @dataclass(frozen=True)
 class EngineChoice:
     """What engines are built for, where the batch may be left to the rows that they are measured in.
@@ -179,11 +293,34 @@ class EngineChoice:
     options: BuildOptions = field(default_factory=BuildOptions)
 
     def __post_init__(self) -> None:
-        given = [n for n in (self.batch_min, self.batch_opt, self.batch_max) if n is not None]
-        if given != sorted(given):
-            raise UsageError(
-                f"--min-batch, --opt-batch and --max-batch are {', '.join(map(str, given))}: put them in order"
-            )
+        batches = {
+            "--min-batch": self.batch_min,
+            "--opt-batch": self.batch_opt,
+            "--max-batch": self.batch_max,
+        }
+        given = [(option, batch) for option, batch in batches.items() if batch is not None]
+        for (smaller, low), (larger, high) in itertools.pairwise(given):
+            if low > high:
+                raise UsageError(
+                    f"{smaller} {low} is above {larger} {high}: raise {larger} or lower {smaller}"
+                )
+
+    def given(self) -> dict[str, str]:
+        """The options that were given, by the field of `BuildOptions` that each sets."""
+        default = BuildOptions()
+        options = {
+            name: option
+            for name, option in _ENGINE_OPTIONS.items()
+            if getattr(self.options, name) != getattr(default, name)
+        }
+        batches = {
+            "batch_min": ("--min-batch", self.batch_min),
+            "batch_opt": ("--opt-batch", self.batch_opt),
+            "batch_max": ("--max-batch", self.batch_max),
+        }
+        return options | {
+            name: option for name, (option, batch) in batches.items() if batch is not None
+        }
 
     def at_batch(self, batch: int) -> BuildOptions:
         """The options of the engine that is run at a batch."""

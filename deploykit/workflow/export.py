@@ -75,7 +75,7 @@ def destinations(sources: Sequence[Source], output: str | None) -> list[Path]:
 def _stem(source: Source) -> str:
     if isinstance(source, ModelSpec):
         return source.label.replace(":", ".")
-    return f"{source.stem}-checked"
+    return f"{source.stem.replace('/', '_')}-checked"
 
 
 def export_to(source: Source, place: Path, store: Store) -> Exported:

@@ -21,11 +21,12 @@ from deploykit.bench.layer_times import (
     layer_times,
     module_times,
 )
-from deploykit.bench.roofline import Ceilings, ceilings
-from deploykit.errors import UsageError
+from deploykit.bench.roofline import Ceilings, ceilings, doubt_text
+from deploykit.errors import MissingDependency, UsageError
 from deploykit.graph.count import LayerCounts
 from deploykit.graph.lineage import Layer
 from deploykit.graph.operators import PRODUCTS
+from deploykit.spec import Reason
 from deploykit.store import Store
 from deploykit.workflow.build import build_network
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice
@@ -113,6 +114,25 @@ class LayerReport:
         )
 
 
+def require_timed_parts(backend: backends.BackendBase) -> None:
+    """Refuse, before any work is done, a backend whose engines' parts can't be timed here.
+
+    Raises:
+        UsageError: it gives no times per layer, anywhere.
+        MissingDependency: its device is not here.
+    """
+    device = backend.device()
+    absent = device if isinstance(device, Reason) else None
+    if backend.timed_parts is None:
+        others = " or ".join(one.name for one in backends.builtin() if one.timed_parts is not None)
+        here = f", and its device is not here either ({absent.text})" if absent else ""
+        raise UsageError(
+            f"{backend.name} gives no times per layer here{here}: use --backend {others}"
+        )
+    if absent:
+        raise MissingDependency(f"layers runs the engine, and {backend.name} can't here: {absent}")
+
+
 def report_layers(
     network: Network,
     precision: str,
@@ -144,14 +164,12 @@ def report_layers(
             are left out, which `LayerReport.cut` says. One round and one image are always measured.
 
     Raises:
-        UsageError: the backend has no times per layer.
+        UsageError, MissingDependency: as `require_timed_parts`.
         BuildFailed: the build was not done within `limit`.
         DeploykitError: as conversion, building and measuring say.
     """
     builder = backends.get(backend)
-    if builder.timed_parts is None:
-        others = " or ".join(one.name for one in backends.builtin() if one.timed_parts is not None)
-        raise UsageError(f"{backend} gives no times per layer here: use --backend {others}")
+    require_timed_parts(builder)
     say(f"build {network.model.spec.label} {precision}")
     options = EngineChoice().at_batch(batch)
     with contextlib.nullcontext() if limit is None else limit.bounding():
@@ -221,7 +239,7 @@ def report_layers(
         tuple(rows),
         times,
         built.engine.precision_actual,
-        "" if machine is None else machine.doubt,
+        "" if machine is None else doubt_text(store.root, machine),
         cut,
         precision_share(manifest["compute_types"], precision, manifest.get("compute_macs")),
         precision_share(manifest["compute_types"], precision, by_time) if by_time else None,

@@ -13,15 +13,18 @@ from typing import Any
 from deploykit import codec, env, zoo
 from deploykit.bench.contain import READING_LIMIT_S, contained, start
 from deploykit.code_digest import code_digest
-from deploykit.errors import InvalidModel, UsageError
+from deploykit.errors import InvalidModel, UsageError, one_line
+from deploykit.graph.check import require_sizes
 from deploykit.graph.count import count_graph
 from deploykit.graph.evidence import runs_at
 from deploykit.graph.export import export_model
+from deploykit.graph.fit import require_fit
 from deploykit.graph.inputs import fix_batch, name_batch_of_outputs, spec_of, take_inputs
 from deploykit.graph.nodes import graph_inputs
 from deploykit.graph.normalise import part_names
 from deploykit.graph.read_write import describe, read_source, write_model
 from deploykit.graph.values import parse_values
+from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 from deploykit.row import Note
 from deploykit.spec import Counts, InputChoice, ModelFile, ModelSpec, OnnxModel, TensorSpec
@@ -95,7 +98,26 @@ def count_file(file: ModelFile) -> Counted:
     model, sha256, _ = read_source(file.path)
     notes = take_inputs(model, file.inputs)
     described = describe(model, file.path, sha256)
-    return Counted(described.spec, described.inputs, count_graph(model), tuple(notes))
+    spec = dataclasses.replace(described.spec, name=file.label or described.spec.name)
+    view = GraphView(model)
+    _require_fit(model, view, file.path, notes)
+    return Counted(spec, described.inputs, count_graph(view), tuple(notes))
+
+
+def _require_fit(
+    model: onnx.ModelProto, view: GraphView | None, path: Path, notes: Sequence[Note]
+) -> None:
+    """Refuse a file with inputs too large for any tensor, or in which shapes meet that do not fit each other.
+
+    Raises:
+        InvalidModel, UsageError: the line begins with the path.
+    """
+    require_sizes(model, path)
+    taken = next((note.text for note in notes if note.kind == "inputs"), "")
+    try:
+        require_fit(model, view, taken)
+    except UsageError as error:
+        raise InvalidModel(f"{path}: {error}") from None
 
 
 def obtain_network(source: Source | Path, store: Store) -> Network:
@@ -227,6 +249,7 @@ def take_in(source: Path, looked: Looked, path: Path) -> dict[str, Any]:
     before = _declared(proto)
     renamed = part_names(proto)
     notes = take_inputs(proto, looked.given)
+    _require_fit(proto, None, source, notes)
     if renamed:
         count = "a node has" if renamed == 1 else f"{renamed} nodes have"
         text = f"{count} the name of another one, and a number behind it here"
@@ -276,7 +299,7 @@ def _try(model: onnx.ModelProto, path: Path, assumptions: Sequence[Note]) -> lis
     if isinstance(trials[0], str):
         if assumptions:
             raise UsageError(
-                f"the network does not run with what is {assumptions[0].text}: {trials[0][:200]}: "
+                f"the network does not run with what is {assumptions[0].text}: {one_line(trials[0], 200)}: "
                 "give sizes with --shape or --dim"
             )
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -50,8 +51,10 @@ def plan(models: Sequence[str], variants: Variants, data: str | None = None) -> 
         UsageError: an option that none of them has, or a value that can't be.
     """
     sources: list[Source] = []
+    models = _matched(models)
     for text in models:
         sources += [_existing(text, variants.inputs)] if is_file(text) else _of_name(text, variants)
+    sources = _told_apart(sources)
     _refuse_idle(sources, models, variants)
     trained_on = (data or "").partition(":")[0]
     if variants.weights == "trained" and trained_on in TRAINED_ON:
@@ -66,6 +69,29 @@ def plan(models: Sequence[str], variants: Variants, data: str | None = None) -> 
     return list(dict.fromkeys(sources))
 
 
+def _matched(models: Sequence[str]) -> list[str]:
+    """The names and paths that are meant, patterns (`mobilenet*`, `folder/*.onnx`) written out.
+
+    Raises:
+        UsageError: nothing matches a pattern.
+    """
+    named: list[str] = []
+    for text in models:
+        if not any(mark in text for mark in "*?[") or Path(text).exists():
+            named.append(text)
+            continue
+        if is_file(text):
+            found = sorted(glob.glob(text))  # noqa: PTH207, pathlib takes no absolute pattern
+            if not found:
+                raise InvalidModel(f"no file matches {text!r}; give the path of an .onnx file")
+        else:
+            found = [architecture.name for architecture in zoo.architectures(text)]
+            if not found:
+                raise UsageError(f"no network matches {text!r}: see `deploykit list`")
+        named += found
+    return named
+
+
 def _existing(text: str, inputs: InputChoice) -> ModelFile:
     path = Path(text)
     if path.is_dir():
@@ -73,6 +99,23 @@ def _existing(text: str, inputs: InputChoice) -> ModelFile:
     if not path.exists():
         raise InvalidModel(f"no such file: {text}; give the path of an .onnx file")
     return ModelFile(path, inputs)
+
+
+def _told_apart(sources: Sequence[Source]) -> list[Source]:
+    """The sources, those files that share a stem labelled by as much of their paths as tells them apart."""
+    files = list(dict.fromkeys(s.path for s in sources if isinstance(s, ModelFile)))
+    labels: dict[Path, str] = {}
+    for path in files:
+        same = [other for other in files if other.stem == path.stem and other != path]
+        parts = path.absolute().with_suffix("").parts
+        for length in range(2, len(parts) + 1):
+            ends = [other.absolute().with_suffix("").parts[-length:] for other in same]
+            if same and parts[-length:] not in ends:
+                labels[path] = "/".join(parts[-length:])
+                break
+    return [
+        replace(s, label=labels.get(s.path, "")) if isinstance(s, ModelFile) else s for s in sources
+    ]
 
 
 def _of_name(text: str, variants: Variants) -> list[Source]:

@@ -17,12 +17,12 @@ from deploykit.bench.feeds import may_have_scores
 from deploykit.bench.reference import make_reference
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, WorkerResult, run_worker
 from deploykit.data import open_dataset
-from deploykit.errors import DeploykitError, OutputFailed
+from deploykit.errors import DeploykitError, MissingDependency, OutputFailed
 from deploykit.row import Note, Row
 from deploykit.spec import ModelSpec, Reason
 from deploykit.store import Store, key_of
 from deploykit.text import folder_name
-from deploykit.workflow.build import Built, build_network
+from deploykit.workflow.build import Built, build_network, unused_text
 from deploykit.workflow.configuration import Configuration, ProfileOptions
 from deploykit.workflow.judge import (
     PREDICTIONS,
@@ -87,6 +87,8 @@ class Profiler:
         for configuration in configurations:
             row = Row(configuration_cells(configuration, self.options.build, self.run_id))
             try:
+                self._require_device(get(configuration.backend))
+                row = row.plus(notes=self._unused(get(configuration.backend)))
                 network = self._network(configuration.source, networks)
                 at_batch, batch_notes = at_fixed_batch(network, configuration)
                 notes = [*network.notes, *batch_notes, *count_notes(network)]
@@ -117,6 +119,21 @@ class Profiler:
             (*network.notes, *batch_notes),
         )
         return row, self._request(built, configuration)
+
+    def _unused(self, backend: BackendBase) -> list[Note]:
+        text = unused_text(self.options.build, backend)
+        return [Note("options", text)] if text else []
+
+    @staticmethod
+    def _require_device(backend: BackendBase) -> None:
+        """Skip, before minutes go into an export, what could neither run here nor be taken elsewhere.
+
+        Raises:
+            MissingDependency: the device is not here.
+        """
+        device = backend.device()
+        if isinstance(device, Reason) and not backend.builds_without_device:
+            raise MissingDependency(str(device))
 
     def _network(self, source: Source, networks: dict[Source, Network | DeploykitError]) -> Network:
         if source not in networks:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from deploykit.errors import UsageError
+from deploykit.errors import UsageError, one_line
 from deploykit.spec import Counts, OperatorCounts
 
 #: PyTorch's operators that take work to count, under ONNX's names.
@@ -177,7 +177,7 @@ def _watched(module: nn.Module, input_shape: tuple[int, ...]) -> tuple[_Watch, n
     try:
         return _run(copy.deepcopy(module).cpu(), input_shape, "cpu")
     except Exception as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        line = one_line((str(error).strip().splitlines() or [type(error).__name__])[0], 200)
         raise UsageError(
             f"{type(module).__name__} fails on an input of shape {(1, *input_shape)}: {line}; "
             "give the shape of its input as input_shape=(C, H, W)"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploykit.errors import UsageError
+from deploykit.errors import UsageError, one_line
 from deploykit.lazy import torch
 from deploykit.spec import ModelSpec
 
@@ -154,7 +154,7 @@ def _scaled(shape: tuple[int, int, int], spec: ModelSpec) -> tuple[int, int, int
 
 def _line(error: BaseException) -> str:
     text = str(error).strip()
-    first = text.splitlines()[0][:160] if text else ""
+    first = one_line(text.splitlines()[0], 160) if text else ""
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 

@@ -13,7 +13,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploykit.errors import InvalidModel, MissingDependency, UsageError
+from deploykit.errors import InvalidModel, MissingDependency, UsageError, one_line
 from deploykit.lazy import LazyModule, torch
 from deploykit.spec import ModelSpec
 
@@ -204,7 +204,7 @@ def checkpoint_path(spec: ModelSpec) -> Path | None:
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, or its class where there is no text."""
     text = str(error).strip()
-    return text.splitlines()[0][:120] if text else type(error).__name__
+    return one_line(text.splitlines()[0], 120) if text else type(error).__name__
 
 
 def load(module: nn.Module, spec: ModelSpec, architecture: Architecture) -> None:

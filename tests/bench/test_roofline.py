@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 
@@ -99,7 +100,18 @@ def test_ceilings_that_something_disturbed_are_measured_again_after_an_hour(tmp_
 
     busy = "load: busy; stop it"
     measured(7.0, 3.0, busy)
-    assert roofline.ceilings(tmp_path, threads=1).doubt == busy
+    machine = roofline.ceilings(tmp_path, threads=1)
+    assert machine.doubt == busy
+    said = roofline.doubt_text(tmp_path, machine)
+    (path,) = tmp_path.iterdir()
+    for part in (
+        f"stored in {path}",
+        busy,
+        "measured anew 1 h after",
+        "where that file is deleted",
+    ):
+        assert part in said
+    assert roofline.doubt_text(tmp_path, dataclasses.replace(machine, doubt="")) == ""
     measured(5.0, 4.0, busy)
     assert roofline.ceilings(tmp_path, threads=1).gflops == {"fp32": 7.0}
     (path,) = tmp_path.iterdir()

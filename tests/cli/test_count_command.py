@@ -129,3 +129,39 @@ def test_brackets_in_names_are_shown_as_they_are(run, tmp_path):
     ended = run("count", tmp_path / "net[x].onnx", "-q")
     assert ended.code == 0, ended.err
     assert "net[x], a[/b]=1x4 float32" in ended.out
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_tables_fit_a_terminal_and_no_heading_is_cut(run, monkeypatch, detector, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    for arguments in ((detector,), (detector, "lenet5", "vgg16")):
+        ended = run("count", *arguments, "-q")
+        table = ended.out.partition("\n\n")[0].splitlines()[:-1]
+        assert max(map(len, table)) <= width
+        headings = next(line for line in table if "parameters" in line)
+        assert "MACs" in headings
+        known = (
+            "operator nodes parameters MACs of all FLOPs outputs MB network inputs weights"
+        ).split()
+        assert set(headings.split()) <= set(known)
+        assert width == 80 or ("FLOPs" in headings) == (width == 120)
+
+
+def test_files_of_one_name_are_told_apart_in_the_table(run, detector):
+    other = detector.parent / "other" / detector.name
+    other.parent.mkdir()
+    other.write_bytes(detector.read_bytes())
+    ended = run("count", detector, other, "-q")
+    assert f"{detector.parent.name}/detector" in ended.out
+    assert "other/detector" in ended.out
+
+
+def test_a_node_whose_operands_do_not_fit_is_refused_and_named(run, detector):
+    ended = run("count", detector, "--shape", "x=1x3x2x2", "-q")
+    assert ended.code == 2
+    assert "(Conv): its input 1x3x2x2 is smaller than its kernel 3x3" in ended.err
+    assert ended.err.count("\n") == 1
+    for command in ("build", "export", "profile", "layers"):
+        ended = run(command, detector, "--shape", "x=1x3x2x2", "-q")
+        assert ended.code == 2
+        assert "its input 1x3x2x2 is smaller than its kernel 3x3" in ended.err

@@ -21,6 +21,14 @@ def test_progress_is_a_line_per_step_where_there_is_no_terminal(capsys):
     assert shown.err == "[1/2] export lenet5\n[2/2] build lenet5\n"
 
 
+def test_progress_of_unknown_length_counts_without_a_total(capsys):
+    with Steps(0) as steps:
+        for text in ("convert", "measure"):
+            steps.say(text)
+            steps.step()
+    assert capsys.readouterr().err == "[1] convert\n[2] measure\n"
+
+
 def test_progress_can_be_silenced(capsys):
     with Steps(2, quiet=True) as steps:
         steps.say("export lenet5")
@@ -121,7 +129,13 @@ def test_of_rows_that_are_ok_only_what_changes_their_meaning_is_noted(capsys, no
     assert capsys.readouterr().err == said
 
 
-def test_unstable_rows_are_counted(capsys):
+def test_what_makes_rows_unstable_is_said_in_words_once_for_each_cause(capsys):
     load = Finding("load", "others used 2 cores", "stop them")
+    more = Finding("load", "others used 3 cores", "stop them")
     print_notes([OK.plus(findings=()), OK.plus(findings=(load,))])
-    assert capsys.readouterr().err.startswith("1 of 2 rows are unstable")
+    assert (
+        capsys.readouterr().err == "1 of 2 rows is unstable: load: others used 2 cores; stop them\n"
+    )
+    print_notes([OK.plus(findings=(load,)), OK.plus(findings=(more,))])
+    said = capsys.readouterr().err
+    assert said == "2 of 2 rows are unstable: load: others used 2 cores, say; stop them\n"

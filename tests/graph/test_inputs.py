@@ -222,6 +222,16 @@ def test_the_layout_is_found_from_a_transpose(perm, shape, layout):
     assert spec.layout == ""
 
 
+def test_a_layout_that_the_first_convolution_contradicts_is_refused():
+    weight = numpy_helper.from_array(np.zeros((4, 3, 3, 3), np.float32), "w")
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"], name="first")]
+    model = graph(("x", FLOAT, ["N", 3, 16, 16]), nodes=nodes)
+    model.graph.initializer.append(weight)
+    with pytest.raises(UsageError, match=r"--layout NHWC: node 'first' \(Conv\) reads .* as NCHW"):
+        take_inputs(model, InputChoice(layout="NHWC"))
+    take_inputs(model, InputChoice(layout="NCHW"))
+
+
 def test_a_batch_can_be_fixed_in_inputs_and_outputs():
     model = graph(("x", FLOAT, ["N", 3]), outputs=(("y", FLOAT, [20, "N", 11]),))
     take_inputs(model, InputChoice())

@@ -59,6 +59,31 @@ def test_a_file_is_a_path_and_stands_beside_names(light_squeezenet):
     assert labels(sources)[1] == "mobilenet-a0.5"
 
 
+def test_a_pattern_means_all_that_match(light_squeezenet):
+    assert labels(plan(["mobilenet*"], Variants())) == ["mobilenet", "mobilenet_conv"]
+    pattern = str(light_squeezenet.with_name(f"*{light_squeezenet.suffix}"))
+    files = plan([pattern], Variants())
+    assert ModelFile(light_squeezenet) in [ModelFile(file.path) for file in files]
+    with pytest.raises(UsageError, match=r"no network matches 'zzz\*'"):
+        plan(["zzz*"], Variants())
+    with pytest.raises(InvalidModel, match="no file matches"):
+        plan(["zzz/*.onnx"], Variants())
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    paths = [tmp_path / folder / "net.onnx" for folder in ("x/a", "y/a", "b")]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    alone = tmp_path / "alone.onnx"
+    alone.touch()
+    sources = plan([str(path) for path in (*paths, alone, paths[0])], Variants())
+    assert [source.stem for source in sources] == ["x/a/net", "y/a/net", "b/net", "alone"]
+    assert [source.name for source in sources][-2:] == ["b/net.onnx", "alone.onnx"]
+    (one,) = plan([str(paths[0])], Variants())
+    assert one == ModelFile(paths[0])
+
+
 def test_a_factory_gets_every_option():
     variants = Variants((0.5,), (HALF,), num_classes=7, resolution_px=32, seed=3)
     assert plan(["math:sqrt"], Variants(resolution_px=32))[0].name == "math:sqrt"

@@ -312,3 +312,33 @@ def test_int8_measured_before_fp32_makes_the_predictions_it_is_compared_with(tmp
     assert first["status"] == second["status"] == "ok"
     assert first["mcnemar_p"] is not None
     assert second.get("mcnemar_p") is None
+
+
+def test_what_can_neither_run_here_nor_be_taken_elsewhere_is_skipped_before_any_export(
+    tmp_path, monkeypatch
+):
+    from deploykit.backends.pytorch import TorchCuda
+    from deploykit.spec import Reason
+    from deploykit.workflow import profile
+    from deploykit.workflow.configuration import Configuration, ProfileOptions
+
+    def export(*_):
+        raise AssertionError("the network was exported")
+
+    monkeypatch.setattr(TorchCuda, "device", lambda self: Reason("no GPU", "get one", "device"))
+    monkeypatch.setattr(profile, "obtain_network", export)
+    wanted = Configuration(ModelSpec("lenet5"), "fp32", "torch-cuda", 1)
+    (row,) = profile.Profiler(Store(tmp_path), ProfileOptions()).rows([wanted])
+    assert (row["status"], row["reason"]) == ("skipped", "no GPU; get one")
+
+
+def test_options_that_a_backend_has_no_use_for_are_in_its_row():
+    from deploykit import backends
+    from deploykit.spec import BuildOptions
+    from deploykit.workflow.build import unused_text
+    from deploykit.workflow.choices import EngineChoice
+
+    choice = EngineChoice(batch_max=4, options=BuildOptions(sparse=True))
+    said = unused_text(choice, backends.get("onnxruntime"))
+    assert said == "onnxruntime has no --sparse, --max-batch: its engines are built without"
+    assert unused_text(choice, backends.get("tensorrt-rtx")) == ""

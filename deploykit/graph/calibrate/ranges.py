@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from deploykit.errors import DriftFailed, UsageError
+from deploykit.errors import DriftFailed, UsageError, one_line
 from deploykit.graph.calibrate import Calibration
 from deploykit.graph.calibrate.histogram import WideningHistogram, choose_range
 from deploykit.graph.element_types import ElementType
@@ -158,7 +158,7 @@ def _run(
         )
         raise UsageError(
             f"calibration images of shape {given} do not run through input {wanted}: "
-            f"{' '.join(str(error).split())[:120]}"
+            f"{one_line(error, 120)}"
         ) from error
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from deploykit.errors import InvalidModel, PrecisionMismatch, UnknownName, UsageError
+from deploykit.errors import InvalidModel, PrecisionMismatch, UnknownName, UsageError, one_line
 from deploykit.graph.calibrate import Calibration
 from deploykit.graph.check import structure_problem
 from deploykit.graph.element_types import ElementType
@@ -193,4 +193,6 @@ def _check_quantised(proto: onnx.ModelProto, facts: Mapping[str, Any], name: str
 def _check_result(proto: onnx.ModelProto) -> None:
     problem = structure_problem(proto)
     if problem is not None:
-        raise InvalidModel(f"the graph can't be written in this precision: {problem[:200]}")
+        raise InvalidModel(
+            f"the graph can't be written in this precision: {one_line(problem, 200)}"
+        )
