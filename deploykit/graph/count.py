@@ -22,6 +22,10 @@ from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 from deploykit.spec import Counts, OnnxModel, OperatorCounts
 
+#: Transforms whose products are not defined by what they compute, and what is said of them.
+_TRANSFORMS = frozenset({"DFT", "STFT", "Rfft", "Irfft"})
+_FOURIER = "how many products it takes depends on the algorithm of the runtime"
+
 
 def operator_name(node: onnx.NodeProto) -> str:
     """Name an operator, with its domain where that is not ONNX's own: "com.microsoft.Attention"."""
@@ -124,7 +128,8 @@ class _Tally:
                 if macs is None:
                     self._leave_out(name, "the shapes of some depend on values")
             elif not has_no_macs(node):
-                self._leave_out(name, "there is no rule for it")
+                why = _FOURIER if node.op_type in _TRANSFORMS else "there is no rule for it"
+                self._leave_out(name, why)
 
     def add_bodies(
         self, node: onnx.NodeProto, view: GraphView, scope: Scope | None, times: int, first: bool

@@ -109,28 +109,44 @@ def _products(batch: int, queries: int, keys: int, query_size: int, value_size: 
     return batch * queries * keys * (query_size + value_size)
 
 
+def _before(node: onnx.NodeProto, inputs: Shapes, place: int) -> int | None:
+    """Keys that a cache (..., length, size) holds already; None where there is one whose shape is not known."""
+    if place >= len(node.input) or not node.input[place]:
+        return 0
+    past = _at(inputs, place)
+    return None if past is None or len(past) < 2 else past[-2]
+
+
 def attention(node: onnx.NodeProto, inputs: Shapes, output: Shape | None) -> int | None:
     """ONNX's own Attention, of projected queries, keys and values, or the one of ONNX Runtime, which projects."""
     if node.domain in ("", "ai.onnx"):
         return _standard_attention(node, inputs)
-    data, weight, past = _at(inputs, 0), _at(inputs, 1), _at(inputs, 4)
-    if data is None or len(data) != 3 or not weight:
-        return None
-    keys = data[1] + (past[-2] if past else 0)
-    if output is None:
-        sizes = _attribute(node, "qkv_hidden_sizes")
-        query, value = (sizes.ints[0], sizes.ints[2]) if sizes else (weight[-1] // 3,) * 2
-    else:
-        value = output[-1]
-        query = (weight[-1] - value) // 2
-    projected = data[0] * data[1] * math.prod(weight)
-    return projected + _products(data[0], data[1], keys, query, value)
+    return projecting_attention(4)(node, inputs, output)
+
+
+def projecting_attention(past: int) -> MacRule:
+    """Attention of ONNX Runtime that makes queries, keys and values itself; its cache is at `past`."""
+
+    def rule(node: onnx.NodeProto, inputs: Shapes, output: Shape | None) -> int | None:
+        data, weight, before = _at(inputs, 0), _at(inputs, 1), _before(node, inputs, past)
+        if data is None or len(data) != 3 or not weight or before is None:
+            return None
+        if output is None:
+            sizes = _attribute(node, "qkv_hidden_sizes")
+            query, value = (sizes.ints[0], sizes.ints[2]) if sizes else (weight[-1] // 3,) * 2
+        else:
+            value = output[-1]
+            query = (weight[-1] - value) // 2
+        projected = data[0] * data[1] * math.prod(weight)
+        return projected + _products(data[0], data[1], data[1] + before, query, value)
+
+    return rule
 
 
 def _standard_attention(node: onnx.NodeProto, inputs: Shapes) -> int | None:
     query, key, value = (_at(inputs, place) for place in range(3))
-    past = _at(inputs, 4)
-    if query is None or key is None or value is None:
+    before = _before(node, inputs, 4)
+    if query is None or key is None or value is None or before is None:
         return None
     query_heads, key_heads = _integer(node, "q_num_heads"), _integer(node, "kv_num_heads")
     q, k, v = _heads(query, query_heads), _heads(key, key_heads), _heads(value, key_heads)
@@ -140,29 +156,65 @@ def _standard_attention(node: onnx.NodeProto, inputs: Shapes) -> int | None:
     key_heads = key[1] if len(key) == 4 else key_heads
     # Queries may have more heads than keys and values, which each group of them then shares.
     value_size = v[2] // max(key_heads, 1) * query_heads
-    return _products(q[0], q[1], k[1] + (past[-2] if past else 0), q[2], value_size)
+    return _products(q[0], q[1], k[1] + before, q[2], value_size)
 
 
-def multi_head_attention(node: onnx.NodeProto, inputs: Shapes, output: Shape | None) -> int | None:
-    """ONNX Runtime's: (batch, length, values) each, or packed as (batch, length, heads, 3, size)."""
+def multi_head_attention(past: int) -> MacRule:
+    """ONNX Runtime's: (batch, length, values) each, or packed as (batch, length, heads, 3, size).
+
+    Args:
+        past: position of the keys that a cache holds.
+    """
+
+    def rule(node: onnx.NodeProto, inputs: Shapes, _: Shape | None) -> int | None:
+        query, key, value = (_at(inputs, place) for place in range(3))
+        before = _before(node, inputs, past)
+        if query is None or before is None:
+            return None
+        if len(query) == 5:
+            size = query[2] * query[4]
+            return _products(query[0], query[1], query[1] + before, size, size)
+        if key is None or len(query) != 3:
+            return None
+        if len(key) == 5:
+            return _products(query[0], query[1], key[1] + before, query[2], query[2])
+        if len(key) == 4:
+            last = value[1] * value[3] if value and len(value) == 4 else query[2]
+            return _products(query[0], query[1], key[2] + before, query[2], last)
+        last = value[-1] if value else query[2]
+        return _products(query[0], query[1], key[1] + before, query[2], last)
+
+    return rule
+
+
+def group_query_attention(node: onnx.NodeProto, inputs: Shapes, _: Shape | None) -> int | None:
+    """ONNX Runtime's, in which groups of queries share keys; all three may be packed into the queries.
+
+    A cache (batch, heads, length, size) counts in full: how much of one that is shared from step to step is filled,
+    values tell.
+    """
+    query, before = _at(inputs, 0), _before(node, inputs, 3)
+    heads, key_heads = _integer(node, "num_heads"), _integer(node, "kv_num_heads")
+    if query is None or len(query) != 3 or before is None or heads < 1 or key_heads < 1:
+        return None
+    packed = len(node.input) < 2 or not node.input[1]
+    size = query[2] // (heads + 2 * key_heads if packed else heads)
+    return _products(query[0], query[1], query[1] + before, heads * size, heads * size)
+
+
+def linear_attention(node: onnx.NodeProto, inputs: Shapes, _: Shape | None) -> int | None:
+    """Every step adds the product of its key and value to a state, and multiplies its query with that.
+
+    The rules called delta take away first what the state holds for the key, one more product.
+    """
     query, key, value = (_at(inputs, place) for place in range(3))
-    past = _at(inputs, 6)
-    if query is None:
+    heads, key_heads = _integer(node, "q_num_heads"), _integer(node, "kv_num_heads")
+    if not query or not key or not value or len(query) != 3 or heads < 1 or key_heads < 1:
         return None
-    before = past[-2] if past else 0
-    if len(query) == 5:
-        size = query[2] * query[4]
-        return _products(query[0], query[1], query[1] + before, size, size)
-    if key is None or len(query) != 3:
-        return None
-    if len(key) == 5:
-        return _products(query[0], query[1], key[1] + before, query[2], query[2])
-    if len(key) == 4:
-        return _products(
-            query[0], query[1], key[2], query[2], value[1] * value[3] if value else query[2]
-        )
-    last = value[-1] if value else query[2]
-    return _products(query[0], query[1], key[1] + before, query[2], last)
+    state = key[2] // key_heads * (value[2] // key_heads)
+    stated = _attribute(node, "update_rule")
+    updates = 2 if stated is not None and stated.s.decode().endswith("delta") else 1
+    return query[0] * query[1] * state * (heads + key_heads * updates)
 
 
 # ---- Einsum

@@ -8,8 +8,8 @@ To teach deploykit an operator, add it here; whoever asks for a kind or a trait 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum, Flag, auto
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +93,8 @@ class Operator:
         data, weight, bias: positions among its inputs; None where it has none.
         parameters: positions of inputs that are parameters of the network where they are fixed. The running
             statistics of a BatchNormalization are none, nor are bounds, axes, shapes and pads.
+        added: the position of what is added to the scores of an attention, by domain; a parameter where it is a
+            table of relative positions, none where it is a mask.
         arithmetic: the numbers that it multiplies; None where it does not, or its name does not tell.
         macs: its rule for counting; None where it has no products, or they can't be counted.
         stands_for: the standard operator of the same output shape, and the positions of the inputs that it
@@ -107,6 +109,7 @@ class Operator:
     weight: int | None = None
     bias: int | None = None
     parameters: tuple[int, ...] = ()
+    added: Mapping[str, int] = field(default_factory=dict, hash=False)
     arithmetic: Arithmetic | None = None
     macs: MacRule | None = None
     stands_for: tuple[str, tuple[int, ...]] | None = None
@@ -172,21 +175,40 @@ _PRODUCTS = (
     _convolution("ConvTranspose", macs=rules.filter_per_input(1), traits=_T.PRODUCT),
     _convolution("DeformConv", 1, 3, macs=rules.filter_per_output(1), arithmetic=None),
     _convolution("ConvInteger", 1, None, macs=rules.filter_per_output(1), **_INT),
-    _convolution("QLinearConv", 3, 8, macs=rules.filter_per_output(3), **_INT),
+    _convolution(
+        "QLinearConv", 3, 8, macs=rules.filter_per_output(3), domains=STANDARD | CONTRIBUTED, **_INT
+    ),
     _convolution("QLinearConvTranspose", 3, 8, macs=rules.filter_per_input(3), **_ORT, **_INT),
     _convolution("FusedConv", macs=rules.filter_per_output(1), stands_for=("Conv", (0, 1)), **_ORT),
-    _convolution("NhwcFusedConv", parameters=(), **_ORT),
+    *(
+        _convolution(name, macs=rules.filter_per_output(1), **_ORT)
+        for name in ("NhwcConv", "NhwcFusedConv")
+    ),
+    _convolution("ConvTransposeWithDynamicPads", 1, 3, macs=rules.filter_per_input(1), **_ORT),
+    _convolution(
+        "CausalConvWithState",
+        macs=rules.filter_per_output(1),
+        domains=STANDARD | CONTRIBUTED,
+        arithmetic=None,
+        stands_for=("Identity", (0,)),
+    ),
     _matrix_product("Gemm", 1, 2, transposes=True, traits=_T.PRODUCT),
     _matrix_product("MatMul", traits=_T.PRODUCT),
     _matrix_product("MatMulInteger", **_INT),
     _matrix_product("QLinearMatMul", 3, **_INT),
     _matrix_product("FusedGemm", 1, 2, transposes=True, stands_for=("Gemm", (0, 1)), **_ORT),
     _matrix_product("FusedMatMul", transposes=True, **_ORT),
+    _matrix_product("TransposeMatMul", transposes=True, **_ORT),
+    _matrix_product("GemmFastGelu", 1, 2, stands_for=("MatMul", (0, 1)), **_ORT),
+    _matrix_product("MatMulInteger16", stands_for=("MatMul", (0, 1)), **_ORT, **_INT),
     _matrix_product("FusedMatMulActivation", transposes=True, **_ORT),
     _matrix_product("QGemm", 3, 6, transposes=True, stands_for=("Gemm", (0, 3)), **_ORT, **_INT),
     _matrix_product("MatMulIntegerToFloat", 1, 6, stands_for=("MatMul", (0, 1)), **_ORT, **_INT),
     _matrix_product("DynamicQuantizeMatMul", 1, 4, stands_for=("MatMul", (0, 1)), **_ORT, **_INT),
-    Operator("MatMulNBits", Kind.MATRIX_PRODUCT, domains=CONTRIBUTED, weight=1, macs=rules.columns),
+    *(
+        Operator(name, Kind.MATRIX_PRODUCT, domains=CONTRIBUTED, weight=1, macs=rules.columns)
+        for name in ("MatMulNBits", "MatMulBnb4")
+    ),
     _recurrent("LSTM", (1, 2, 3, 7)),
     _recurrent("GRU", (1, 2, 3)),
     _recurrent("RNN", (1, 2, 3)),
@@ -197,15 +219,57 @@ _PRODUCTS = (
         Kind.CONTRACTION,
         domains=STANDARD | CONTRIBUTED,
         parameters=(1, 2),
+        added={"": 3, "com.microsoft": 5},
         macs=rules.attention,
+    ),
+    Operator(
+        "QAttention",
+        Kind.CONTRACTION,
+        domains=CONTRIBUTED,
+        parameters=(1, 2),
+        arithmetic=Arithmetic.INTEGER,
+        macs=rules.projecting_attention(8),
+    ),
+    Operator(
+        "DecoderMaskedSelfAttention",
+        Kind.CONTRACTION,
+        domains=CONTRIBUTED,
+        parameters=(1, 2),
+        added={"com.microsoft": 5},
+        macs=rules.projecting_attention(4),
     ),
     Operator(
         "MultiHeadAttention",
         Kind.CONTRACTION,
         domains=CONTRIBUTED,
         parameters=(3,),
-        macs=rules.multi_head_attention,
+        added={"com.microsoft": 5},
+        macs=rules.multi_head_attention(6),
     ),
+    Operator(
+        "DecoderMaskedMultiHeadAttention",
+        Kind.CONTRACTION,
+        domains=CONTRIBUTED,
+        parameters=(10,),
+        added={"com.microsoft": 4},
+        macs=rules.multi_head_attention(5),
+    ),
+    Operator(
+        "GroupQueryAttention",
+        Kind.CONTRACTION,
+        domains=CONTRIBUTED,
+        added={"com.microsoft": 10},
+        macs=rules.group_query_attention,
+    ),
+    Operator(
+        "LinearAttention",
+        Kind.CONTRACTION,
+        domains=STANDARD | CONTRIBUTED,
+        macs=rules.linear_attention,
+    ),
+    # The products of a fast Fourier transform are those of the algorithm that a runtime chooses.
+    *(Operator(name, Kind.CONTRACTION) for name in ("DFT", "STFT")),
+    *(Operator(name, Kind.CONTRACTION, domains=CONTRIBUTED) for name in ("Rfft", "Irfft")),
     Operator("AffineGrid", Kind.CONTRACTION, macs=rules.affine_grid),
 )
 
@@ -250,18 +314,33 @@ _OTHERS = (
     *_each(Kind.MOVES, "Slice", _T.SELECTS | _T.SHARES_SCALE | _T.SEEN_THROUGH),
     Operator("Gather", Kind.MOVES, _T.SELECTS | _T.SHARES_SCALE, parameters=(0,)),
     *_each(Kind.MOVES, "DepthToSpace", _T.SELECTS | _T.SHARES_SCALE),
-    *_each(Kind.MOVES, "Expand Pad SpaceToDepth Split Tile", _T.SELECTS),
+    *_each(Kind.MOVES, "Expand SpaceToDepth Split Tile", _T.SELECTS),
+    Operator("Pad", Kind.MOVES, _T.SELECTS, STANDARD | CONTRIBUTED),
+    *_each(Kind.MOVES, "GatherND GridSample Trilu Unique", domains=STANDARD | CONTRIBUTED),
     *_each(Kind.MOVES, """
-        CenterCropPad Compress GatherElements GatherND Resize ReverseSequence Scatter ScatterElements ScatterND
-        Trilu Unique Upsample BitCast Col2Im ConcatFromSequence GridSample Optional OptionalGetElement
+        CropAndResize ExpandDims RemovePadding RestorePadding UnfoldTensor""", domains=CONTRIBUTED),
+    *_each(Kind.MOVES, """
+        ImageDecoder RegexFullMatch StringConcat StringNormalizer StringSplit TfIdfVectorizer"""),
+    *_each(Kind.MOVES, """
+        CenterCropPad Compress GatherElements Resize ReverseSequence Scatter ScatterElements ScatterND
+        Upsample BitCast Col2Im ConcatFromSequence Optional OptionalGetElement
         OptionalHasElement SequenceAt SequenceConstruct SequenceEmpty SequenceErase SequenceInsert SequenceLength
         SplitToSequence TensorScatter"""),
     *_each(Kind.POOLING, "MaxRoiPool RoiAlign NonMaxSuppression"),
     *_each(Kind.MAKES, "BlackmanWindow HammingWindow HannWindow MelWeightMatrix"),
     *_each(Kind.REDUCTION, "CumProd NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss"),
-    *_each(Kind.ELEMENTWISE, "RotaryEmbedding SwiGLU"),
+    *_each(Kind.ELEMENTWISE, "SwiGLU"),
+    Operator("RotaryEmbedding", Kind.ELEMENTWISE, domains=STANDARD | CONTRIBUTED,
+             stands_for=("Identity", (0,))),
+    *(Operator(name, Kind.ELEMENTWISE, domains=CONTRIBUTED, parameters=places,
+               stands_for=("Identity", (0,)))
+      for name, places in (("BiasAdd", (1,)), ("BiasDropout", (1,)), ("BiasSoftmax", ()),
+                           ("BitmaskBiasDropout", (1,)), ("BitmaskDropout", ()), ("ComplexMul", ()),
+                           ("ComplexMulConj", ()), ("MulInteger", ()))),
+    *_each(Kind.ELEMENTWISE, "BiasSplitGelu IsAllFinite", domains=CONTRIBUTED),
     *_each(Kind.MAKES, "Constant ConstantOfShape", _T.EVALUATED),
-    *_each(Kind.MAKES, "EyeLike NonZero OneHot Range Shape Size"),
+    *_each(Kind.MAKES, "EyeLike NonZero OneHot Shape Size"),
+    Operator("Range", Kind.MAKES, domains=STANDARD | CONTRIBUTED),
     *_each(Kind.RANDOM, """
         Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike"""),
     *_each(Kind.CONTROL_FLOW, "If Loop Scan"),
@@ -286,11 +365,15 @@ _OTHERS = (
     *(Operator(f"QLinear{name}", Kind.POOLING, domains=CONTRIBUTED, stands_for=(name, (0,)))
       for name in ("AveragePool", "GlobalAveragePool")),
     *_each(Kind.MOVES, "QLinearConcat", domains=CONTRIBUTED),
-    *_each(Kind.REDUCTION, "QLinearReduceMean", domains=CONTRIBUTED),
+    Operator("EmbedLayerNormalization", Kind.NORMALISATION, domains=CONTRIBUTED,
+             parameters=(2, 3, 4, 5, 6)),
+    *_each(Kind.POOLING, "MaxpoolWithMask NhwcMaxPool", domains=CONTRIBUTED),
+    *_each(Kind.REDUCTION, "QLinearReduceMean ReduceSumInteger", domains=CONTRIBUTED),
     *_each(Kind.ELEMENTWISE, "QLinearWhere", domains=CONTRIBUTED),
     *(Operator(name, Kind.NORMALISATION, domains=CONTRIBUTED, parameters=places,
                stands_for=("Identity", (0,)))
       for name, places in (("SkipLayerNormalization", (2, 3, 4)), ("SimplifiedLayerNormalization", (1,)),
+                           ("GroupNorm", (1, 2)), ("SkipGroupNorm", (1, 2, 4)),
                            ("SkipSimplifiedLayerNormalization", (2, 3)))),
 )  # fmt: skip
 

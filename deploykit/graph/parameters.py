@@ -6,7 +6,8 @@ that is an operand of an operator of trait `SCALES`. It counts once, however oft
 
 On the way there it may pass through any operators whose inputs are fixed too: split, joined, cut, dequantised,
 or normalised as weight normalisation does. What a weight is divided by, indices and shapes are none; nor are
-buffers: masks, grids, and the mean and deviation that images are normalised by.
+buffers: masks, grids, tables of positions, and the mean and deviation that images are normalised by
+(`deploykit.graph.buffers`). What PyTorch's exporter says of a tensor goes before what its place or values tell.
 
 Weights made by ConstantOfShape are never materialised; only shapes are looked at.
 """
@@ -17,9 +18,19 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from deploykit.graph.buffers import (
+    Origin,
+    gathered_from,
+    is_buffer,
+    is_constant_of_code,
+    is_in_state,
+    is_made_up,
+    origins_of,
+)
 from deploykit.graph.element_types import FLOATS, ElementType, tensor_bytes
-from deploykit.graph.nodes import attribute
-from deploykit.graph.operators import OPERATORS, Kind, Trait, has
+from deploykit.graph.nodes import attribute, tensor_values
+from deploykit.graph.operators import OPERATORS, Kind, Operator, Trait, has
+from deploykit.graph.scope import domain_of
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
 
@@ -27,12 +38,17 @@ from deploykit.lazy import np, onnx
 _ALL = frozenset({"Concat", "MatMul", "Gemm", "Einsum"})
 #: What is the same for every image of a batch is spread over it, by sizes that depend on it.
 _SPREAD = frozenset({"Expand", "Tile", "Reshape", "Unsqueeze", "Squeeze", "Transpose", "Identity"})
-#: Results of these are numbers of their own: counts, shapes, norms.
-_NO_VALUES = frozenset({Kind.MAKES, Kind.RANDOM, Kind.REDUCTION})
-#: Fewer whole numbers may be anything.
-_GRID = 16
-#: Values of an additive mask are zeros and numbers below this one.
-_MASKED_BELOW = -99.0
+#: Results of these are numbers of their own: shapes, places, what is drawn.
+_NO_VALUES = frozenset({Kind.MAKES, Kind.RANDOM})
+_PLACES = frozenset({"ArgMax", "ArgMin"})
+#: Between an offset and the softmax of the scores that it is added to.
+_SCORES = frozenset({"Add", "Mul", "Div", "Sub", "Where", "Cast", "Softmax"})
+#: Values are looked at only up to this many: larger tensors are weights.
+_LOOKED_AT = 1 << 24
+#: What is done to an image before a network proper begins.
+_ON_IMAGES = frozenset({"Cast", "Div", "Mul", "Sub", "Add"})
+#: An image has at most this many channels, each with a mean and a deviation.
+_IMAGE_CHANNELS = 4
 
 
 @dataclass(frozen=True)
@@ -45,12 +61,17 @@ class Constant:
     tensor: onnx.TensorProto | None = None
 
     def values(self) -> np.ndarray | None:
-        """What it holds, where the file states that here."""
+        """What it holds, where the file states that and there is no more than can be looked at."""
         tensor = self.tensor
-        if tensor is None or tensor.data_location == onnx.TensorProto.EXTERNAL:
+        if tensor is None or self.elements > _LOOKED_AT:
             return None
         given = tensor.raw_data or tensor.float_data or tensor.double_data or tensor.int32_data
-        return np.asarray(onnx.numpy_helper.to_array(tensor)) if given else None
+        if not given and tensor.data_location != onnx.TensorProto.EXTERNAL:
+            return None
+        try:
+            return tensor_values(tensor)
+        except (OSError, ValueError):  # a file beside it that is not there
+            return None
 
 
 def _of_tensor(tensor: onnx.TensorProto) -> Constant:
@@ -83,6 +104,7 @@ class Constants:
     def __init__(self, view: GraphView, outer: Constants | None = None) -> None:
         self.view = view
         self._outer = outer
+        self._origins = origins_of(view.graph)
         self._held = {tensor.name: _of_tensor(tensor) for tensor in view.stored}
         for sparse in view.graph.sparse_initializer:
             self._held[sparse.values.name] = _of_tensor(sparse.values)
@@ -116,8 +138,10 @@ class Constants:
         """
         constant = self._held.get(name)
         if constant is not None:
-            root = Root(self, name, constant, constant.element_type in FLOATS)
-            if not factor or (constant.elements > 1 and not root.is_buffer()):
+            real = constant.element_type in FLOATS
+            root = Root(self, name, constant, real, self._origins.get(name, Origin.UNKNOWN))
+            # Integers that a weight was quantised to are buffers of a module.
+            if root.origin is Origin.PARAMETER or not (real and root.is_said_none(factor)):
                 yield root
             return
         node = self.view.producer(name)
@@ -126,7 +150,7 @@ class Constants:
                 yield from self._outer.roots(name, factor)
             return
         operator = OPERATORS.get(node.op_type)
-        if operator is None or operator.kind in _NO_VALUES:
+        if operator is None or operator.kind in _NO_VALUES or node.op_type in _PLACES:
             return
         if not self.view.is_fixed(name) and node.op_type not in _SPREAD:
             return
@@ -152,9 +176,18 @@ class Constants:
         for operand in operands:
             for root in operand:
                 # Stored integers are made real by a scale, which is no parameter of its own.
-                single = root.constant.elements <= 1 or root.is_buffer(_size(weight))
-                if operand is weight or not (stored or single):
+                single = root.constant.elements <= 1 or is_buffer(
+                    root.constant.values(), _size(weight)
+                )
+                learned = root.origin is Origin.PARAMETER
+                if operand is weight or learned or not (stored or single):
                     yield root
+
+    @property
+    def states_parameters(self) -> bool:
+        """Whether the exporter says which tensors are parameters, here or in a graph around it."""
+        here = Origin.PARAMETER in self._origins.values()
+        return here or (self._outer is not None and self._outer.states_parameters)
 
     def fills(self, name: str, value: float) -> bool:
         """Whether all values of a stored tensor are this one."""
@@ -183,31 +216,42 @@ class Root:
         name: the name of the tensor in that graph.
         constant: how many values the tensor holds, and of which type.
         real: whether its values are real numbers: floats, or quantised from them.
+        origin: what the exporter says of it.
     """
 
     owner: Constants
     name: str
     constant: Constant
     real: bool
+    origin: Origin = Origin.UNKNOWN
 
-    def is_buffer(self, among: int = 0) -> bool:
-        """Whether the values of a factor or addend show that nobody learned them: masks, grids, strides.
+    def is_said_none(self, factor: bool) -> bool:
+        """Whether it is no parameter, as the exporter says or, of a `factor` or addend, its name or values tell."""
+        if self.origin is Origin.BUFFER:
+            return True
+        if not factor:
+            return False
+        if self.constant.elements <= 1:
+            return not is_in_state(self.name)
+        return (
+            is_constant_of_code(self.name) or self.is_made_up() or is_buffer(self.constant.values())
+        )
 
-        Args:
-            among: how many values a weight has that it is applied to: zeros and ones of that many prune it.
-        """
+    def is_made_up(self) -> bool:
+        """Whether it holds ones alone, or zeros alone, and is named as what exporters make up."""
+        if self.origin in (Origin.PARAMETER, Origin.COMPUTED) or not is_made_up(self.name):
+            return False
         values = self.constant.values()
-        if values is None or values.dtype.kind != "f" or values.size < 2:
-            return False
-        low, high = float(values.min()), float(values.max())
-        if low == high:  # a fresh scale or offset
-            return False
-        if high == 0 and low <= _MASKED_BELOW:
-            return bool(np.all((values == 0) | (values <= _MASKED_BELOW)))
-        if low == 0 and high == 1 and values.size == among:
-            return bool(np.all((values == 0) | (values == 1)))
-        # Grids, anchors and strides are whole numbers and halves; training does not end at such values alone.
-        return values.size >= _GRID and bool(np.all(values * 2 == np.round(values * 2)))
+        return (
+            values is not None and values.size > 0 and bool(values.min() == values.max() in (0, 1))
+        )
+
+    def of_table(self) -> Root:
+        """The same with as many values as the table has that it was gathered from."""
+        size = gathered_from(self.constant.values())
+        return (
+            self if size is None else replace(self, constant=replace(self.constant, elements=size))
+        )
 
 
 def parameters_of(node: onnx.NodeProto, constants: Constants) -> Iterator[Root]:
@@ -215,27 +259,68 @@ def parameters_of(node: onnx.NodeProto, constants: Constants) -> Iterator[Root]:
     operator = OPERATORS.get(node.op_type)
     if operator is None or _stands_for_groups(node, constants):
         return
+    yield from _by_place(node, operator, constants)
+    # What the exporter calls a parameter is one wherever it is read: the exponent of a Pow, a divisor.
+    for name in filter(None, node.input if constants.states_parameters else ()):
+        for root in constants.roots(name):
+            if root.origin is Origin.PARAMETER:
+                yield root
+
+
+def _by_place(node: onnx.NodeProto, operator: Operator, constants: Constants) -> Iterator[Root]:
+    """The parameters of a node that the places tell at which it takes fixed tensors."""
     if Trait.SCALES in operator.traits:
-        for place in _operands(node, constants.view):
+        of_scores = node.op_type == "Add" and _is_score(node.output[0], constants.view)
+        for place in _operands(node, constants):
             for root in constants.roots(node.input[place], factor=True):
                 if root.real or node.op_type.startswith("QLinear"):
-                    yield root
+                    yield root.of_table() if of_scores else root
         return
-    if node.op_type == "MatMulNBits":
+    if node.op_type in ("MatMulNBits", "MatMulBnb4"):
         yield from _packed(node, constants)
         return
     if node.op_type == "Concat":
         # A token that each image of a batch is joined with; anchors, padding and the like are no parameters.
         for name in node.input:
-            for root in constants.roots(name, factor=True) if _is_spread(name, constants) else ():
-                if root.real:
+            is_spread = _is_spread(name, constants)
+            for root in constants.roots(name, factor=True):
+                if root.real and (is_spread or root.origin is Origin.COMPUTED):
                     yield root
         return
+    offset = operator.added.get(domain_of(node))
+    if offset is not None and offset < len(node.input) and node.input[offset]:
+        for root in constants.roots(node.input[offset], factor=True):
+            if root.real:
+                yield root.of_table()
     for place in operator.parameters:
         if place < len(node.input) and node.input[place]:
             for root in constants.roots(node.input[place]):
-                if node.op_type != "Gather" or (root.real and root.constant.elements > 1):
+                if not _is_none_at(node, operator, root):
                     yield root
+
+
+def _is_none_at(node: onnx.NodeProto, operator: Operator, root: Root) -> bool:
+    """Whether a fixed tensor at a parameter's place is none: made up by the exporter, or a table of positions."""
+    if root.origin is Origin.PARAMETER:
+        return False
+    if node.op_type == "Gather":
+        return not root.real or root.constant.elements <= 1 or is_buffer(root.constant.values())
+    if operator.kind is Kind.NORMALISATION:
+        return root.is_made_up()
+    return False
+
+
+def _is_score(name: str, view: GraphView) -> bool:
+    """Whether a softmax is taken over a tensor, at most behind operators that work value by value and views."""
+    for _ in range(8):
+        readers = view.readers(name)
+        if any(reader.op_type == "Softmax" for reader in readers):
+            return True
+        after = [r for r in readers if r.op_type in _SCORES or has(r, Trait.REARRANGES)]
+        if not after:
+            return False
+        name = after[0].output[0]
+    return False
 
 
 def _is_spread(name: str, constants: Constants) -> bool:
@@ -257,24 +342,46 @@ def _packed(node: onnx.NodeProto, constants: Constants) -> Iterator[Root]:
         yield from constants.roots(node.input[5])
 
 
-def _operands(node: onnx.NodeProto, view: GraphView) -> Sequence[int]:
-    """Positions of operands that may be scales or offsets: not a divisor, nor the mean that images are freed of."""
+def _operands(node: onnx.NodeProto, constants: Constants) -> Sequence[int]:
+    """Positions of operands that may be scales or offsets: not a divisor, nor what images are normalised by."""
     if node.op_type.startswith("QLinear"):
         return (0, 3)
-    if node.op_type == "Div":
-        return (0,)
+    places: Sequence[int] = (0,) if node.op_type == "Div" else range(len(node.input))
+    view = constants.view
+    if not any(_is_image(name, view) for name in node.input):
+        return places
     if node.op_type == "Sub" and _is_image(node.input[0], view):
         return (0,)
-    return range(len(node.input))
+    # A scale of the image as it comes is a layer of its own; one behind a mean or a divisor is a deviation.
+    varying = [name for name in node.input if not view.is_fixed(name)]
+    normalised = any(_is_normalised(name, view) for name in varying)
+    if not normalised or len(view.shape(node.output[0]) or ()) != 4:
+        return places
+    return [place for place in places if not _is_of_channels(node.input[place], constants)]
+
+
+def _is_of_channels(name: str, constants: Constants) -> bool:
+    """Whether a fixed tensor has no more values than an image has channels."""
+    shape = constants.view.shape(name)
+    return shape is not None and math.prod(shape) <= _IMAGE_CHANNELS
 
 
 def _is_image(name: str, view: GraphView) -> bool:
     """Whether a tensor is what a caller feeds, at most in another type, order or scale."""
     while (node := view.producer(name)) is not None:
-        if not has(node, Trait.REARRANGES) and node.op_type not in ("Cast", "Div", "Mul"):
+        if not has(node, Trait.REARRANGES) and node.op_type not in _ON_IMAGES:
             return False
-        name = node.input[0]
+        name = next((source for source in node.input if not view.is_fixed(source)), node.input[0])
     return view.outer is None and any(value.name == name for value in view.inputs)
+
+
+def _is_normalised(name: str, view: GraphView) -> bool:
+    """Whether something was subtracted from an image, or it was divided by it."""
+    while (node := view.producer(name)) is not None:
+        if node.op_type in ("Sub", "Div"):
+            return True
+        name = next((source for source in node.input if not view.is_fixed(source)), node.input[0])
+    return False
 
 
 def _stands_for_groups(node: onnx.NodeProto, constants: Constants) -> bool:

@@ -110,7 +110,11 @@ def scopes_below(scope: Scope, times: int = 1) -> Iterator[tuple[Scope, int]]:
 
 
 #: Attributes that belong to ONNX Runtime's operator only.
-_FOREIGN_ATTRIBUTES = frozenset({"activation", "activation_params", "activation_alpha"})
+_FOREIGN_ATTRIBUTES = frozenset(
+    {"activation", "activation_params", "activation_alpha", "channels_last"}
+)
+_PROJECTING = frozenset({"Attention", "QAttention", "DecoderMaskedSelfAttention"})
+_FUSED_PRODUCTS = frozenset({"FusedMatMul", "FusedMatMulActivation", "TransposeMatMul"})
 #: Results that are no larger than their inputs though their shape is not inferred.
 _BOUNDED = frozenset({"NonZero", "Unique", "Compress"})
 
@@ -118,10 +122,17 @@ _BOUNDED = frozenset({"NonZero", "Unique", "Compress"})
 def infer(scope: Scope, node: onnx.NodeProto) -> None:
     """Add the types of a node's outputs to `scope`, as far as they can be told."""
     if node.domain in CONTRIBUTED:
-        shape = _contributed_shape(scope, node)
-        if shape is not None:
-            kind = scope.element_type(node.input[0])
-            scope.types[node.output[0]] = tensor_type(kind or onnx.TensorProto.FLOAT, shape)
+        known = _caches(scope, node)
+        first = _contributed_shape(scope, node)
+        if first is not None:
+            known[0] = first
+        kind = scope.element_type(node.input[0]) or onnx.TensorProto.FLOAT
+        if node.op_type == "EmbedLayerNormalization":
+            kind = scope.element_type(node.input[2]) or onnx.TensorProto.FLOAT
+        for place, shape in known.items():
+            if place < len(node.output) and node.output[place]:
+                scope.types[node.output[place]] = tensor_type(kind, shape)
+        if first is not None:
             return
         copy = onnx.NodeProto()
         copy.CopyFrom(node)
@@ -166,22 +177,52 @@ def _contributed_shape(scope: Scope, node: onnx.NodeProto) -> Shape | None:
     first = shapes[0] if shapes else None
     if first is None:
         return None
-    if node.op_type == "Attention" and len(shapes) > 1 and shapes[1] is not None:
+    weight = shapes[1] if len(shapes) > 1 else None
+    if node.op_type in _PROJECTING and weight is not None:
         sizes = attribute(node, "qkv_hidden_sizes")
-        return (*first[:2], sizes[2] if sizes else shapes[1][-1] // 3)
-    if node.op_type == "MultiHeadAttention":
+        return (*first[:2], sizes[2] if sizes else weight[-1] // 3)
+    if node.op_type == "GroupQueryAttention":
+        heads, keys = (int(attribute(node, n, 0)) for n in ("num_heads", "kv_num_heads"))
+        packed = len(node.input) < 2 or not node.input[1]
+        return (*first[:2], first[2] * heads // (heads + 2 * keys) if packed else first[2])
+    if node.op_type == "EmbedLayerNormalization" and len(shapes) > 2 and shapes[2] is not None:
+        return (*first, shapes[2][-1])
+    if node.op_type in ("MultiHeadAttention", "DecoderMaskedMultiHeadAttention"):
         if len(first) == 5:
             return (*first[:2], first[2] * first[4])
         value = shapes[2] if len(shapes) > 2 else None
         last = first[-1] if value is None else value[-1]
         return (*first[:2], value[1] * value[3] if value and len(value) == 4 else last)
-    if node.op_type == "MatMulNBits":
+    if node.op_type in ("MatMulNBits", "MatMulBnb4"):
         return (*first[:-1], int(attribute(node, "N", 0)))
-    if node.op_type in ("FusedMatMul", "FusedMatMulActivation") and shapes[1] is not None:
-        return _product_shape(node, first, shapes[1])
-    if node.op_type == "QLinearConvTranspose" and len(shapes) > 3 and shapes[3] is not None:
-        return _transposed_shape(scope, node)
+    if node.op_type in _FUSED_PRODUCTS and weight is not None:
+        return _product_shape(node, first, weight)
+    filters = shapes[3] if len(shapes) > 3 else None
+    if node.op_type == "QLinearConvTranspose" and filters is not None:
+        return _convolved("ConvTranspose", node, first, filters, scope.opsets)
+    if node.op_type == "QLinearConv" and filters is not None:
+        return _convolved("Conv", node, first, filters, scope.opsets)
+    if node.op_type in ("NhwcConv", "NhwcFusedConv") and weight is not None:
+        return _convolved("Conv", node, first, weight, scope.opsets)
     return None
+
+
+def _caches(scope: Scope, node: onnx.NodeProto) -> dict[int, Shape]:
+    """Shapes of the outputs behind the first one, by position, of ONNX Runtime's operators that have such."""
+    first = scope.shape(node.input[0]) if node.input and node.input[0] else None
+    if first is None:
+        return {}
+    if node.op_type in ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"):
+        return {3: first}
+    if node.op_type == "GroupQueryAttention" and len(first) == 3:
+        heads, keys = (int(attribute(node, n, 0)) for n in ("num_heads", "kv_num_heads"))
+        packed = len(node.input) < 2 or not node.input[1]
+        past = node.input[3] if len(node.input) > 3 else ""
+        before = scope.shape(past) if past else (0, 0, 0, 0)
+        if before is not None and len(before) == 4 and heads and keys:
+            size = first[2] // (heads + 2 * keys if packed else heads)
+            return dict.fromkeys((1, 2), (first[0], keys, before[2] + first[1], size))
+    return {}
 
 
 def _product_shape(node: onnx.NodeProto, a: Shape, b: Shape) -> Shape | None:
@@ -192,17 +233,21 @@ def _product_shape(node: onnx.NodeProto, a: Shape, b: Shape) -> Shape | None:
     return (*np.broadcast_shapes(a[:-2], b[:-2]), rows, cols)
 
 
-def _transposed_shape(scope: Scope, node: onnx.NodeProto) -> Shape | None:
-    plain = onnx.NodeProto()
-    plain.CopyFrom(node)
-    plain.op_type, plain.domain = "ConvTranspose", ""
-    del plain.input[:], plain.output[1:]
-    plain.input.extend(["x", "w"])
-    inner = Scope(scope.graph, None, scope.opsets)
-    for name, source in (("x", node.input[0]), ("w", node.input[3])):
-        inner.types[name] = tensor_type(onnx.TensorProto.FLOAT, scope.shape(source))
+def _convolved(
+    op_type: str, node: onnx.NodeProto, data: Shape, filters: Shape, opsets: Mapping[str, int]
+) -> Shape | None:
+    """The output of a convolution of ONNX Runtime's own, the channels last where it says so."""
+    channels_last = node.op_type.startswith("Nhwc") or bool(attribute(node, "channels_last", 0))
+    if channels_last:
+        data = (data[0], data[-1], *data[1:-1])
+    plain = onnx.helper.make_node(op_type, ["x", "w"], ["y"])
+    plain.attribute.extend(a for a in node.attribute if a.name not in _FOREIGN_ATTRIBUTES)
+    inner = Scope(onnx.GraphProto(), None, opsets)
+    for name, shape in (("x", data), ("w", filters)):
+        inner.types[name] = tensor_type(onnx.TensorProto.FLOAT, shape)
     infer(inner, plain)
-    return inner.shape(node.output[0])
+    made = inner.shape("y")
+    return (made[0], *made[2:], made[1]) if made and channels_last else made
 
 
 def evaluate(scope: Scope, node: onnx.NodeProto) -> None:

@@ -386,7 +386,7 @@ def test_shapes_computed_in_the_graph_are_followed() -> None:
 
 @pytest.mark.parametrize(
     ("node", "domain"),
-    [("DFT", ""), ("STFT", ""), ("GroupQueryAttention", "com.microsoft")],
+    [("DFT", ""), ("STFT", ""), ("SparseAttention", "com.microsoft")],
 )
 def test_transforms_and_attention_without_a_rule_make_a_lower_bound(node: str, domain: str) -> None:
     value = helper.make_tensor_value_info
@@ -401,4 +401,7 @@ def test_transforms_and_attention_without_a_rule_make_a_lower_bound(node: str, d
     counts = count_graph(helper.make_model(graph, opset_imports=opsets, ir_version=9))
     name = f"{domain}.{node}" if domain else node
     assert (counts.is_lower_bound, counts.uncounted) == (True, {name: 1})
-    assert counts.remarks == (f"{name}: there is no rule for it",)
+    why = "there is no rule for it"
+    if not domain:
+        why = "how many products it takes depends on the algorithm of the runtime"
+    assert counts.remarks == (f"{name}: {why}",)

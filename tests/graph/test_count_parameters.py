@@ -198,3 +198,159 @@ def test_what_each_image_of_a_batch_is_joined_with_is_a_parameter(name: str, val
 def test_what_stands_in_a_file_beside_each_image_is_none() -> None:
     padding = [node("Concat", ["x", "p"], ["y"], axis=1)]
     assert count_graph(make_model(padding, [tensor("p", 1, 2, 8, 8)])).parameters == 0
+
+
+# ---- what exporters say, and what values tell
+
+
+def traced(model: onnx.ModelProto, kinds: dict[str, str], folded: dict[str, list[str]]) -> None:
+    """Say of stored tensors what PyTorch's exporter says."""
+    for name in {**kinds, **folded}:
+        value = model.graph.value_info.add(name=name)
+        if name in kinds:
+            key = "pkg.torch.export.graph_signature.InputSpec.kind"
+            value.metadata_props.add(key=key, value=kinds[name])
+        else:
+            key = "pkg.onnxscript.optimizer.folded_from"
+            value.metadata_props.add(key=key, value=repr(folded[name]))
+
+
+@pytest.mark.parametrize(("kind", "parameters"), [("PARAMETER", 3), ("BUFFER", 0)])
+@pytest.mark.parametrize("op_type", ["Mul", "Pow", "Div", "Max"])
+def test_what_the_exporter_says_of_a_tensor_goes_before_its_place(
+    op_type: str, kind: str, parameters: int
+) -> None:
+    made = make_model(
+        [node("Relu", ["x"], ["r"]), node(op_type, ["r", "t"], ["y"])], [tensor("t", 3, 1, 1)]
+    )
+    traced(made, {"t": kind}, {})
+    assert count_graph(made).parameters == parameters
+
+
+@pytest.mark.parametrize(("kind", "parameters"), [("PARAMETER", 1), ("BUFFER", 0)])
+def test_a_single_value_is_a_parameter_where_the_exporter_says_so(
+    kind: str, parameters: int
+) -> None:
+    made = make_model([node("Mul", ["x", "g"], ["y"])], [tensor("g", 1)])
+    traced(made, {"g": kind}, {})
+    assert count_graph(made).parameters == parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("neck.scale", 1), ("p2o.constant.1", 0), ("g", 0)]
+)
+def test_a_single_value_is_a_parameter_where_a_module_holds_it(name: str, parameters: int) -> None:
+    made = make_model([node("Mul", ["x", name], ["y"])], [tensor(name, 1)])
+    assert count_graph(made).parameters == parameters
+
+
+NORMS = {
+    "BatchNormalization": ["mean", "variance"],
+    "InstanceNormalization": [],
+}
+
+
+@pytest.mark.parametrize("op_type", NORMS)
+@pytest.mark.parametrize(
+    ("names", "parameters"),
+    [
+        (("val_3", "val_7"), 0),
+        (("/1/Constant_output_0", "/1/Constant_1_output_0"), 0),
+        (("bn.weight", "bn.bias"), 6),
+        (("batch_norm_0.w_0", "batch_norm_0.b_0"), 6),
+    ],
+)
+def test_scales_and_offsets_that_an_exporter_makes_up_are_no_parameters(
+    op_type: str, names: tuple[str, str], parameters: int
+) -> None:
+    weights = [array(names[0], np.ones(3)), array(names[1], np.zeros(3))]
+    weights += [tensor("mean", 3), array("variance", np.ones(3))]
+    nodes = [node("Relu", ["x"], ["r"]), node(op_type, ["r", *names, *NORMS[op_type]], ["y"])]
+    assert count_graph(make_model(nodes, weights)).parameters == parameters
+
+
+def test_a_fresh_scale_that_was_computed_from_one_of_a_module_is_a_parameter() -> None:
+    nodes = [node("Relu", ["x"], ["r"]), node("Mul", ["r", "val_21"], ["y"])]
+    made = make_model(nodes, [array("val_21", np.ones((3, 1, 1)))])
+    assert count_graph(made).parameters == 0
+    traced(made, {}, {"val_21": ["norm.weight", "val_15"]})
+    assert count_graph(made).parameters == 3
+
+
+def relative(window: int, heads: int) -> tuple[np.ndarray, np.ndarray]:
+    """A table of offsets by relative position, and what a windowed attention gathers from it."""
+    table = np.random.default_rng(0).standard_normal(((2 * window - 1) ** 2, heads))
+    grid = np.stack(np.meshgrid(np.arange(window), np.arange(window), indexing="ij")).reshape(2, -1)
+    apart = (grid[:, :, None] - grid[:, None]) + window - 1
+    return table, table[apart[0] * (2 * window - 1) + apart[1]]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("heads_first", [True, False])
+def test_offsets_by_relative_position_count_as_the_table_that_they_were_gathered_from(
+    heads_first: bool, heads: int, kind: type
+) -> None:
+    if kind is np.float16 and heads == 1:
+        pytest.skip("single values of half precision are alike by chance")
+    table, gathered = relative(4, heads)
+    stored = gathered.transpose(2, 0, 1)[None] if heads_first else gathered
+    nodes = [node("Add", ["x", "o"], ["s"]), node("Softmax", ["s"], ["y"], axis=-1)]
+    if not heads_first:
+        nodes.insert(0, node("Transpose", ["stored"], ["o"], perm=[2, 0, 1]))
+    weights = [array("o" if heads_first else "stored", stored, kind)]
+    made = make_model(nodes, weights, shape=("batch", heads, 16, 16))
+    made.graph.input[0].type.tensor_type.elem_type = weights[0].data_type
+    assert count_graph(made).parameters == table.size
+
+
+def test_a_learned_offset_that_repeats_nothing_counts_as_it_is() -> None:
+    nodes = [node("Add", ["x", "o"], ["s"]), node("Softmax", ["s"], ["y"], axis=-1)]
+    made = make_model(nodes, [tensor("o", 1, 2, 16, 16)], shape=("batch", 2, 16, 16))
+    assert count_graph(made).parameters == 512
+
+
+def positions(length: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    angles = np.arange(length)[:, None] / 1e4 ** (np.arange(size) / size)
+    return np.sin(angles), np.cos(angles)
+
+
+SINES, COSINES = positions(16, 4)
+TABLES = {
+    "in turns": np.stack([SINES, COSINES], -1).reshape(16, 8),
+    "in blocks": np.concatenate([SINES, COSINES], -1),
+    "behind a token": np.concatenate([np.zeros((1, 8)), np.concatenate([SINES, COSINES], -1)])[:16],
+    "cosines": np.concatenate([COSINES, COSINES], -1),
+    "sines": np.concatenate([SINES, SINES], -1),
+}
+
+
+@pytest.mark.parametrize("op_type", ["Add", "Mul", "Gather"])
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_of_sines_and_cosines_are_no_parameters(name: str, op_type: str) -> None:
+    if op_type == "Gather":
+        nodes = [node("Cast", ["x"], ["ids"], to=7), node("Gather", ["pe", "ids"], ["y"])]
+        output = ("batch", 16, 8, 8)
+    else:
+        nodes, output = [node("Relu", ["x"], ["r"]), node(op_type, ["r", "pe"], ["y"])], None
+    made = make_model(nodes, [array("pe", TABLES[name])], shape=("batch", 16, 8), output=output)
+    assert count_graph(made).parameters == 0
+
+
+def test_a_learned_table_of_positions_is_a_parameter() -> None:
+    nodes = [node("Relu", ["x"], ["r"]), node("Add", ["r", "pe"], ["y"])]
+    made = make_model(nodes, [tensor("pe", 1, 16, 8)], shape=("batch", 16, 8))
+    assert count_graph(made).parameters == 128
+
+
+def test_what_an_image_is_scaled_by_after_its_mean_is_no_parameter() -> None:
+    nodes = [node("Sub", ["x", "m"], ["c"]), node("Mul", ["c", "s"], ["n"])]
+    nodes += [node("Add", ["n", "o"], ["y"])]
+    weights = [tensor(name, 1, 3, 1, 1) for name in ("m", "s", "o")]
+    assert count_graph(make_model(nodes, weights)).parameters == 0
+
+
+def test_the_mean_of_a_bank_of_weights_is_a_weight() -> None:
+    mean = node("ReduceMean", ["bank", "axes"], ["k"], keepdims=0)
+    weights = [tensor("bank", 5, 4, 3, 3, 3), array("axes", [0], np.int64)]
+    assert count_graph(make_model([mean, CONV], weights)).parameters == 540

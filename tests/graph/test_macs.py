@@ -157,6 +157,83 @@ def test_transposed_convolutions_of_any_rank(
     assert count_graph(made).macs == math.prod(x) * output // group * math.prod(w[2:])
 
 
+@pytest.mark.parametrize(
+    ("inputs", "attributes", "macs", "output"),
+    [
+        ({"q": (1, 5, 16), "k": (1, 5, 8), "v": (1, 5, 8)}, {}, 2 * 25 * 16, 16),
+        ({"q": (1, 5, 32)}, {}, 2 * 25 * 16, 16),
+        ({"q": (1, 1, 16), "k": (1, 1, 8), "v": (1, 1, 8), "p": (1, 2, 7, 4), "r": (1, 2, 7, 4)}, {},
+         2 * 8 * 16, 16),
+    ],
+    ids=["apart", "packed", "with a cache"],
+)  # fmt: skip
+def test_queries_in_groups_meet_each_key(
+    inputs: dict[str, tuple[int, ...]], attributes: dict[str, Any], macs: int, output: int
+) -> None:
+    names = [name if name in inputs else "" for name in "qkvpr"]
+    layer = node(
+        "GroupQueryAttention",
+        [*names, "n", "t"],
+        ["a"],
+        num_heads=4,
+        kv_num_heads=2,
+        domain="com.microsoft",
+    )
+    weights = [
+        numpy_helper.from_array(np.array([5], np.int32), "n"),
+        numpy_helper.from_array(np.array(6, np.int32), "t"),
+        tensor("w", output, 3),
+    ]
+    product = node("MatMul", ["a", "w"], ["y"])
+    length = inputs["q"][1]
+    made = model([layer, product], inputs, weights, output=(1, length, 3), opsets=CONTRIBUTED)
+    counts = count_graph(made)
+    assert (counts.macs, counts.uncounted) == (macs + length * output * 3, {})
+
+
+def test_a_cache_of_unknown_length_makes_a_lower_bound() -> None:
+    layer = node("Attention", ["q", "q", "q", "", "pk", "pk"], ["y"], q_num_heads=2, kv_num_heads=2)
+    grown = [node("NonZero", ["q"], ["z"]), node("Cast", ["z"], ["f"], to=1)]
+    grown.append(node("Unsqueeze", ["f", "axes"], ["pk"]))
+    made = model(
+        [*grown, layer],
+        {"q": (1, 5, 8)},
+        [numpy_helper.from_array(np.array([0], np.int64), "axes")],
+        output=(1, 5, 8),
+        opsets=[helper.make_opsetid("", 23)],
+    )
+    assert count_graph(made).uncounted == {"Attention": 1}
+
+
+@pytest.mark.parametrize(
+    ("op_type", "inputs", "weights", "macs", "parameters"),
+    [
+        ("NhwcFusedConv", {"x": (1, 8, 8, 3)}, {"w": (4, 3, 3, 3), "b": (4,)}, 36 * 108, 112),
+        ("GemmFastGelu", {"x": (1, 5, 8)}, {"w": (8, 6), "b": (6,)}, 5 * 48, 54),
+        ("TransposeMatMul", {"x": (1, 5, 8)}, {"w": (8, 6)}, 5 * 48, 48),
+    ],
+)
+def test_products_of_onnx_runtime(
+    op_type: str,
+    inputs: dict[str, tuple[int, ...]],
+    weights: dict[str, tuple[int, ...]],
+    macs: int,
+    parameters: int,
+) -> None:
+    layer = node(op_type, ["x", *weights], ["h"], domain="com.microsoft")
+    stored = [tensor(name, *shape) for name, shape in weights.items()]
+    rank = len(inputs["x"])
+    made = model(
+        [layer, node("Relu", ["h"], ["y"])],
+        inputs,
+        stored,
+        output=tuple(f"y{place}" for place in range(rank)),
+        opsets=CONTRIBUTED,
+    )
+    counts = count_graph(made)
+    assert (counts.macs, counts.parameters, counts.uncounted) == (macs, parameters, {})
+
+
 # ---- bodies
 
 

@@ -55,6 +55,22 @@ def test_an_operator_without_a_rule_is_listed() -> None:
     assert zoo.count_module(Odd(), (1, 4, 4)).uncounted
 
 
+class Norm(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.normalize(x, dim=-1)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [nn.PReLU(), nn.PReLU(4), nn.RMSNorm(4), nn.AdaptiveMaxPool2d(2), nn.ChannelShuffle(2), Norm()],
+    ids=lambda module: type(module).__name__,
+)
+def test_operators_without_products_make_no_lower_bound(module: nn.Module) -> None:
+    counts = zoo.count_module(module, (4, 4, 4))
+    assert (counts.macs, counts.uncounted) == (0, {})
+    assert counts.parameters == sum(p.numel() for p in module.parameters())
+
+
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_the_module_is_left_as_it_was(device: str) -> None:
     with torch.device(device):

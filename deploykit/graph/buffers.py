@@ -1,0 +1,184 @@
+"""Which fixed tensors nobody learned: by what their exporter says of them, and by the values that they hold.
+
+PyTorch's exporter states of every tensor whether it is a parameter or a buffer. Of other files the values tell:
+masks hold zeros and very negative numbers, grids and anchors whole numbers and halves, tables of positions sines
+and cosines.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from enum import Enum
+
+from deploykit.lazy import np, onnx
+
+#: What PyTorch's exporter writes on a tensor: which input of the traced program it is.
+INPUT_KIND = "pkg.torch.export.graph_signature.InputSpec.kind"
+#: What onnxscript writes on a tensor that it computed: the names of what it was computed from.
+_FOLDED_FROM = "pkg.onnxscript.optimizer.folded_from"
+#: Names that exporters give to what no module holds; PyTorch's operators are named so too, with a number behind.
+_NUMBERED = re.compile(
+    r"_?val_\d+|(add|arange|cat|clone|cos|div|exp|expand|eye|floor_divide|full|lift_fresh_copy|linspace|meshgrid|mul|neg"
+    r"|ones|outer|pad|permute|pow|repeat|reshape|rsub|select|sin|slice|stack|sub|transpose|tril|triu|unsqueeze|view"
+    r"|where|zeros)(_\d+)?"
+)
+_CONSTANT = re.compile(r"(.*/)?Constant(_\d+)?_output_0")
+_MADE = re.compile(r"_?val_\d+|/.*_output_\d+|(.*/)?Constant(_\d+)?_output_0")
+#: A name in a module's dictionary of states: "blocks.0.gamma".
+_STATE = re.compile(r"(?!p2o\.)[A-Za-z_0-9]+(\.[A-Za-z_0-9]+)+")
+
+#: Fewer whole numbers that are all small may be anything.
+_GRID = 16
+#: Values of an additive mask are zeros and numbers below this one.
+_MASKED_BELOW = -99.0
+#: A gathered table has at most this part of different values in what was gathered.
+_REPEATED = 0.75
+#: Rounding of sines and cosines in half precision.
+_TOLERANCE = 4e-3
+
+
+class Origin(Enum):
+    """What an exporter says of a fixed tensor."""
+
+    PARAMETER = "parameter"
+    BUFFER = "buffer"
+    COMPUTED = "computed from what a module holds"
+    UNKNOWN = "unknown"
+
+
+def origins_of(graph: onnx.GraphProto) -> dict[str, Origin]:
+    """What is said of the fixed tensors of a graph, by name; those of which nothing is said are left out."""
+    origins: dict[str, Origin] = {}
+    inputs = {value.name for value in graph.input}
+    for value in graph.value_info:
+        for entry in value.metadata_props:
+            if entry.key == INPUT_KIND:
+                learned = entry.value == "PARAMETER"
+                origins[value.name] = Origin.PARAMETER if learned else Origin.BUFFER
+            elif entry.key == _FOLDED_FROM:
+                origins[value.name] = _of_computed(entry.value, inputs)
+    return origins
+
+
+def _of_computed(sources: str, inputs: set[str]) -> Origin:
+    """What a tensor is that the exporter computed: of its own numbers and shapes alone, it is nobody's weight."""
+    try:
+        names = [str(name) for name in ast.literal_eval(sources)]
+    except (SyntaxError, TypeError, ValueError):
+        return Origin.UNKNOWN
+    if any(map(is_in_state, names)):
+        return Origin.COMPUTED
+    made = all(name in inputs or _NUMBERED.fullmatch(name) for name in names)
+    return Origin.BUFFER if made else Origin.UNKNOWN
+
+
+def is_constant_of_code(name: str) -> bool:
+    """Whether a tensor is named as PyTorch names what stands in the code of a network, not in its state."""
+    return _CONSTANT.fullmatch(name) is not None
+
+
+def is_made_up(name: str) -> bool:
+    """Whether a tensor has a name that PyTorch's exporters give to what no module holds."""
+    return _MADE.fullmatch(name) is not None
+
+
+def is_in_state(name: str) -> bool:
+    """Whether a tensor is named as PyTorch names what a module within the network holds."""
+    return _STATE.fullmatch(name) is not None and "const" not in name.lower()
+
+
+def is_buffer(values: np.ndarray | None, among: int = 0) -> bool:
+    """Whether the values of a factor or addend show that nobody learned them: masks, grids, strides, positions.
+
+    Args:
+        values: of the tensor; None where the file does not hold them.
+        among: how many values a weight has that it is applied to: zeros and ones of that many prune it.
+    """
+    if values is None or values.dtype.kind != "f" or values.size < 2:
+        return False
+    low, high = float(values.min()), float(values.max())
+    if low == high:  # a fresh scale or offset
+        return False
+    if high == 0 and low <= _MASKED_BELOW:
+        return bool(np.all((values == 0) | (values <= _MASKED_BELOW)))
+    if low == 0 and high == 1 and values.size == among:
+        return bool(np.all((values == 0) | (values == 1)))
+    # Grids, anchors and strides are whole numbers and halves; training does not end at such values alone.
+    if values.size >= _GRID or max(-low, high) > 1:
+        with np.errstate(over="ignore", invalid="ignore"):
+            if bool(np.all(values * 2 == np.round(values * 2))):
+                return True
+    return low >= -1.01 and high <= 1.01 and is_sinusoidal(values)
+
+
+def is_sinusoidal(values: np.ndarray) -> bool:
+    """Whether a tensor is a table of sines, cosines or both over positions, as encodings of positions hold."""
+    table = np.squeeze(values).astype(np.float64)
+    if table.ndim < 2 or table.size < _GRID:
+        return False
+    return any(
+        _pairs(table, axis) or _waves(table, axis)
+        for axis in range(table.ndim)
+        if table.shape[axis] > 2
+    )
+
+
+def _pairs(table: np.ndarray, axis: int) -> bool:
+    """Whether sines and cosines of the same angles stand along an axis, in turns or in blocks."""
+    moved = np.moveaxis(table, axis, -1)
+    length = moved.shape[-1]
+    for block in {1, length // 8, length // 4, length // 2}:
+        if block and length % (2 * block) == 0:
+            squares = (moved.reshape(-1, length // (2 * block), 2, block) ** 2).sum(2)
+            ones = np.abs(squares - 1) < _TOLERANCE
+            # The place of a token that is no part of the image holds zeros.
+            if ones.mean() > 0.5 and bool(np.all(ones | (squares == 0))):
+                return True
+    return False
+
+
+def _waves(table: np.ndarray, axis: int) -> bool:
+    """Whether the places along an axis are multiples of one angle: cosines, or sines, alone."""
+    first, second, third = (np.take(table, place, axis=axis) for place in range(3))
+    if np.ptp(second) < _TOLERANCE:
+        return False
+    if bool(np.all(np.abs(first - 1) < _TOLERANCE)):
+        return bool(np.all(np.abs(third - (2 * second**2 - 1)) < _TOLERANCE))
+    if bool(np.all(np.abs(first) < _TOLERANCE)):
+        return bool(np.all(np.abs(third**2 - 4 * second**2 * (1 - second**2)) < _TOLERANCE))
+    return False
+
+
+def gathered_from(values: np.ndarray | None) -> int | None:
+    """How many values a table has that an offset of attention was gathered from; None where it is none.
+
+    An offset by relative position repeats the entries of a table, one for each head, at all pairs that are as far
+    from each other. Exporters fold the gathering, so that the table itself is nowhere in the file.
+    """
+    if values is None or values.dtype.kind != "f" or values.ndim < 2 or values.size < _GRID:
+        return None
+    values = np.ascontiguousarray(np.squeeze(values))
+    if values.ndim < 2 or values.min() == values.max():
+        return None
+    positions = values.shape[-2] * values.shape[-1]
+    heads_first = values.reshape(-1, positions)
+    heads_last = values.reshape(-1, values.shape[-1]).T
+    sizes = [
+        _different(columns) * len(columns)
+        for columns in (heads_first, heads_last)
+        # Single values of half precision are alike by chance.
+        if len(columns) > 1 or values.dtype.itemsize >= 4
+    ]
+    smallest = min(sizes, default=values.size)
+    return smallest if smallest <= _REPEATED * values.size else None
+
+
+def _different(columns: np.ndarray) -> int:
+    """How many columns of a matrix differ from each other."""
+    bits = columns.view(f"u{columns.dtype.itemsize}").astype(np.uint64)
+    code = np.zeros(columns.shape[1], np.uint64)
+    for row in bits:  # wraps around at 64 bits, as meant
+        code = (code ^ row) * np.uint64(0x9E3779B97F4A7C15)
+        code ^= code >> np.uint64(29)
+    return int(np.unique(code).size)
