@@ -7,6 +7,7 @@ import dataclasses
 import io
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,17 +18,23 @@ from deploykit.errors import BuildFailed, DriftFailed, one_line
 from deploykit.graph import tidy
 from deploykit.graph.check import check
 from deploykit.graph.read_write import (
+    APART_BYTES,
     describe,
+    load_model,
+    max_bytes,
     replacing,
     require_writable,
+    save_model,
     set_origin,
+    weights_path,
     write_model,
 )
 from deploykit.lazy import ir, np, onnx, onnxscript, ort, torch
 from deploykit.ort_session import open_session, session_options
 from deploykit.spec import ModelSpec, OnnxModel
+from deploykit.writing import output_errors
 
-#: Weights must leave room for the graph in the 2 GB that an ONNX file may have.
+#: Weights in the graph's own file must leave room for the graph in the 2 GB that it may have.
 _MAX_WEIGHT_BYTES = 2**31 - 2**24
 
 #: ONNX 20 is read by ONNX Runtime from 1.17 and TensorRT from 10, and has FP8 and FP16 scales in
@@ -72,7 +79,9 @@ def export_module(
     path: str | os.PathLike[str],
     spec: ModelSpec,
 ) -> OnnxModel:
-    """Export a torch module to one ONNX file with a dynamic batch, and verify it at batch 1 and 3.
+    """Export a torch module to an ONNX file with a dynamic batch, and verify it at batch 1 and 3.
+
+    Weights of more than 2 GB stand in a second file, `weights_path(path)`.
 
     The input is named "input" (N, C, H, W), the output "logits" (N, ...), float32. Nodes are named
     after their modules. Equal modules give equal bytes, on any machine with the same versions of the
@@ -97,10 +106,6 @@ def export_module(
     with _evaluating(module):
         expected = torch_outputs(module, images, spec.label)
         graph = trace(module, input_shape, spec.label)
-    if tidy.weight_bytes(graph) > _MAX_WEIGHT_BYTES:
-        raise BuildFailed(
-            f"the weights of {spec.label} exceed the 2 GB of an ONNX file; choose a smaller alpha"
-        )
     tidy.simplify(graph)
     tidy.clean(graph)
     recipe = {
@@ -109,16 +114,39 @@ def export_module(
         "opset": OPSET,
         "precision": "fp32",
     }
-    proto = ir.serde.serialize_model(graph)
-    set_origin(proto, spec, recipe)
-    with replacing(path) as draft:
-        check(proto, Path(path))
-        sha256 = write_model(proto, draft)
-        model = describe(proto, path, sha256, spec)
-        del proto, graph
-        errors = verify(draft, images, expected, spec.label)
+    if tidy.weight_bytes(graph) > min(max_bytes(), _MAX_WEIGHT_BYTES):
+        with tempfile.TemporaryDirectory(prefix="deploykit-", dir=Path(path).parent) as folder:
+            traced = Path(folder) / "traced.onnx"
+            proto = _with_weights_apart(graph, traced)
+            del graph
+            set_origin(proto, spec, recipe)
+            check(proto, Path(path))
+            errors = verify(traced, images, expected, spec.label)
+            model = describe(proto, path, save_model(proto, path), spec)
+    else:
+        proto = ir.serde.serialize_model(graph)
+        set_origin(proto, spec, recipe)
+        with replacing(path) as draft:
+            check(proto, Path(path))
+            sha256 = write_model(proto, draft)
+            model = describe(proto, path, sha256, spec)
+            del proto, graph
+            errors = verify(draft, images, expected, spec.label)
     verified = {"batches": list(BATCHES), "tolerance": TOLERANCE, **errors}
     return dataclasses.replace(model, recipe={**recipe, "verified": verified})
+
+
+def _with_weights_apart(graph: ir.Model, path: Path) -> onnx.ModelProto:
+    """Write a traced graph to `path` and its large weights beside it; the model as it is read from there.
+
+    A protobuf message holds 2 GB, so that such weights never come into one.
+    """
+    with output_errors("traced network", path):
+        ir.external_data.unload_from_model(
+            graph, path.parent, weights_path(path).name, size_threshold_bytes=APART_BYTES
+        )
+        path.write_bytes(ir.serde.serialize_model(graph).SerializeToString())
+    return load_model(path)
 
 
 def export_model(spec: ModelSpec, path: str | os.PathLike[str]) -> OnnxModel:
@@ -164,6 +192,33 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
+@contextlib.contextmanager
+def _one_tf32() -> Iterator[None]:
+    """Let cuDNN's parts agree on TF32 while a network is traced, which computes nothing on a device.
+
+    The exporter asks for one answer of all parts, by PyTorch's older interface, and fails where they were set
+    apart, as `torch.backends.fp32_precision` alone does.
+    """
+    cudnn = torch.backends.cudnn
+    try:
+        _ = cudnn.allow_tf32
+    except RuntimeError:
+        pass
+    else:
+        yield
+        return
+    parts: list[Any] = [torch.backends, cudnn.conv, cudnn.rnn]  # type: ignore[attr-defined]
+    before = [part.fp32_precision for part in parts]
+    for part, value in zip(parts, ("none", "tf32", "tf32"), strict=True):
+        part.fp32_precision = value
+    try:
+        yield
+    finally:
+        # What holds for all first: it would be put over the parts.
+        for part, value in zip(parts, before, strict=True):
+            part.fp32_precision = value
+
+
 def _reason(error: BaseException) -> str:
     """Find the first telling line of an exporter's error, which runs over pages."""
     while error.__cause__ is not None:
@@ -198,7 +253,7 @@ def trace(module: torch.nn.Module, input_shape: tuple[int, ...], label: str) -> 
         "verbose": False,
     }
     try:
-        with _quiet(), torch.no_grad():
+        with _quiet(), _one_tf32(), torch.no_grad():
             program = torch.onnx.export(module, (example,), **options)
     except Exception as error:
         raise BuildFailed(

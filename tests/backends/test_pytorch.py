@@ -25,6 +25,15 @@ EAGER = get("torch")
 LENET = ModelSpec("lenet5", weights="trained")
 
 
+@pytest.fixture(autouse=True)
+def _float32_as_it_was():
+    """What sessions make of float32 holds for the process."""
+    parts = [torch.backends, torch.backends.cudnn.conv, torch.backends.cudnn.rnn]
+    yield
+    for part, value in zip(parts, ("none", "tf32", "tf32"), strict=True):
+        part.fp32_precision = value
+
+
 @pytest.fixture(scope="module")
 def network(shared_store):
     return obtain_network(LENET, shared_store)

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
 from deploykit.errors import BuildFailed, DriftFailed, MissingDependency, UsageError
 from deploykit.graph.count import count_graph
 from deploykit.graph.export import export_model, export_module
-from deploykit.graph.read_write import open_model, read_model
+from deploykit.graph.read_write import LIMIT_VARIABLE, open_model, read_model, weights_path
 from deploykit.lazy import install_line
 from deploykit.spec import ModelSpec, OnnxModel
 
@@ -254,6 +255,49 @@ def test_networks_that_cannot_be_exported_say_why(
     assert "\n" not in str(caught.value)
     assert capsys.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_beyond_a_message_stand_in_a_second_file(
+    exported: OnnxModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LIMIT_VARIABLE, "10000")
+    path = tmp_path / "net.onnx"
+    made = export_module(seeded(), SHAPE, path, ModelSpec("net"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["net.onnx", weights_path(path).name]
+    assert onnx.load(path, load_external_data=False).ByteSize() < exported.path.stat().st_size
+    assert made.recipe["verified"] == exported.recipe["verified"]
+    monkeypatch.delenv(LIMIT_VARIABLE)
+    one, other = read_model(path).graph, read_model(exported.path).graph
+    assert list(one.node) == list(other.node)
+    weights = [{t.name: numpy_helper.to_array(t) for t in g.initializer} for g in (one, other)]
+    np.testing.assert_equal(*weights)
+
+
+def test_a_network_that_fails_with_its_weights_apart_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LIMIT_VARIABLE, "10")
+    module = Breaks("not at all")
+    module.linear.weight.data.fill_(0)
+    module.linear.bias.data.fill_(0)
+    with pytest.raises(DriftFailed):
+        export_module(module, (3, 2, 2), tmp_path / "net.onnx", ModelSpec("net"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parts_of_pytorch_that_were_told_apart_of_tf32_export(tmp_path: Path) -> None:
+    parts = [torch.backends, torch.backends.cudnn.conv, torch.backends.cudnn.rnn]
+    try:
+        for part, value in zip(parts, ("ieee", "ieee", "tf32"), strict=True):
+            part.fp32_precision = value
+        with pytest.raises(RuntimeError):
+            _ = torch.backends.cudnn.allow_tf32
+        before = [part.fp32_precision for part in parts]
+        export_module(Breaks("not at all"), (3, 2, 2), tmp_path / "net.onnx", ModelSpec("net"))
+        assert [part.fp32_precision for part in parts] == before
+    finally:
+        for part, value in zip(parts, ("none", "tf32", "tf32"), strict=True):
+            part.fp32_precision = value
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
