@@ -149,7 +149,11 @@ def rounding_text(model: OnnxModel) -> str | None:
         )
         if count > 0
     ]
-    if not parts:
-        return None
     total = facts.get("constants_converted", 0)
-    return f"of {total} weights in {model.precision}, {', '.join(parts)}"
+    said = [f"of {total} weights in {model.precision}, {', '.join(parts)}"] if parts else []
+    if in_bodies := facts.get("biases_uncorrected", 0):
+        said.append(
+            "what rounding takes from the mean stays uncorrected in "
+            f"{in_bodies} products in bodies of If, Loop or Scan"
+        )
+    return "; ".join(said) or None

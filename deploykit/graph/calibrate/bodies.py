@@ -11,25 +11,34 @@ from collections.abc import Mapping, Sequence
 
 from deploykit.errors import UsageError
 from deploykit.graph.calibrate import Calibration
+from deploykit.graph.calibrate.histogram import WideningHistogram, choose_range
 from deploykit.graph.calibrate.ranges import Range, input_sets
 from deploykit.graph.element_types import ElementType
 from deploykit.graph.nodes import GRAPH
 from deploykit.lazy import np, onnx
 from deploykit.ort_session import open_session, session_options
 
+#: Values per step and tensor that go into a histogram: a loop has many steps. A prime, so that all columns count.
+SAMPLE_VALUES = 1021
+
 #: Where a body is: the node's position in the graph around it and the attribute, from the main graph inwards.
 Place = tuple[tuple[int, str], ...]
 
 
 def collect_body_ranges(
-    model: onnx.ModelProto, wanted: Mapping[Place, Sequence[str]], calibration: Calibration
+    model: onnx.ModelProto,
+    wanted: Mapping[Place, Sequence[str]],
+    calibration: Calibration,
+    *,
+    symmetric: bool,
 ) -> dict[Place, dict[str, Range]]:
-    """The extremes of tensors in bodies over the calibration images; ranges contain zero.
+    """The ranges of tensors in bodies over the calibration images; they contain zero.
 
     Args:
         model: the float graph, which is not changed.
         wanted: names of float32 tensors by the body in which they are read or made.
-        calibration: the images; its method is not used.
+        calibration: images and method.
+        symmetric: whether the quantised type will be symmetric, for methods that weigh errors.
 
     Returns:
         Ranges by body and tensor, without those of bodies that never ran or that hold what is not finite.
@@ -37,11 +46,15 @@ def collect_body_ranges(
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     del changed.graph.output[:]
+    histograms = calibration.method != "minmax"
+    probes = 3 if histograms else 2
     keys: list[tuple[Place, str]] = []
     results: list[str] = []
     for index, (place, names) in enumerate(wanted.items()):
-        keys += [(place, name) for name in names for _ in range(2)]
-        results += _expose(changed.graph, place, names, f"deploykit_body_{index}")
+        keys += [(place, name) for name in names]
+        results += _expose(
+            changed.graph, place, names, f"deploykit_body_{index}", histograms=histograms
+        )
     if not results:
         return {}
     info = onnx.helper.make_tensor_value_info
@@ -51,46 +64,81 @@ def collect_body_ranges(
         session_options(optimise=True),
         lambda reason: UsageError(f"ONNX Runtime can't run the network to calibrate it: {reason}"),
     )
-    ranges: dict[Place, dict[str, Range]] = {place: {} for place in wanted}
+    extremes = dict.fromkeys(keys, (0.0, 0.0))
+    histogram_of = {key: WideningHistogram() for key in keys}
     for feeds in input_sets(model, calibration, calibration.count):
         values = session.run(results, feeds)
-        for (place, name), low, high in zip(keys[::2], values[::2], values[1::2], strict=True):
-            least, largest = ranges[place].get(name, (0.0, 0.0))
-            ranges[place][name] = (
+        for k, key in enumerate(keys):
+            low, high, *sample = values[probes * k : probes * (k + 1)]
+            least, largest = extremes[key]
+            extremes[key] = (
                 min(least, float(np.min(low, initial=0.0))),
                 max(largest, float(np.max(high, initial=0.0))),
             )
-    return {
-        place: {
-            name: (low, high)
-            for name, (low, high) in found.items()
-            if low < high and np.isfinite([low, high]).all()
-        }
-        for place, found in ranges.items()
+            for seen in sample:
+                histogram_of[key].add(seen[np.isfinite(seen)])
+    ranges: dict[Place, dict[str, Range]] = {place: {} for place in wanted}
+    for key, (low, high) in extremes.items():
+        if low < high and np.isfinite([low, high]).all():
+            place, name = key
+            ranges[place][name] = (
+                choose_range(histogram_of[key], (low, high), calibration, symmetric=symmetric)
+                if histograms
+                else (low, high)
+            )
+    return ranges
+
+
+def _sample(body: onnx.GraphProto, name: str, result: str) -> None:
+    """Let a body make `SAMPLE_VALUES` evenly spread values of a tensor, again where it has fewer.
+
+    All steps of a loop give as many: its results are one tensor.
+    """
+    make = onnx.helper.make_node
+    parts = {
+        k: f"{result}_{k}" for k in ("flat", "each", "of", "values", "count", "spread", "places")
     }
+    body.node.extend(
+        [
+            make("Constant", [], [parts["flat"]], value_ints=[-1]),
+            make("Constant", [], [parts["each"]], value_ints=range(SAMPLE_VALUES)),
+            make("Constant", [], [parts["of"]], value_ints=[SAMPLE_VALUES]),
+            make("Reshape", [name, parts["flat"]], [parts["values"]]),
+            make("Shape", [parts["values"]], [parts["count"]]),
+            make("Mul", [parts["each"], parts["count"]], [parts["spread"]]),
+            make("Div", [parts["spread"], parts["of"]], [parts["places"]]),
+            make("Gather", [parts["values"], parts["places"]], [result]),
+        ]
+    )
 
 
-def _expose(graph: onnx.GraphProto, place: Place, names: Sequence[str], base: str) -> list[str]:
-    """Let least and largest values of tensors leave the body at `place`; returns their names in `graph`."""
+def _expose(
+    graph: onnx.GraphProto, place: Place, names: Sequence[str], base: str, *, histograms: bool
+) -> list[str]:
+    """Let extremes of tensors, and samples, leave the body at `place`; returns their names in `graph`."""
     (index, attribute), deeper = place[0], place[1:]
     node = graph.node[index]
     bodies = {entry.name: entry.g for entry in node.attribute if entry.type == GRAPH}
     make = onnx.helper.make_node
     if deeper:
-        inner = _expose(bodies[attribute], deeper, names, base)
+        inner = _expose(bodies[attribute], deeper, names, base, histograms=histograms)
     else:
         inner = []
         for k, name in enumerate(names):
             for op_type in ("ReduceMin", "ReduceMax"):
                 inner.append(f"{base}_{k}_{op_type}")
                 bodies[attribute].node.append(make(op_type, [name], [inner[-1]], keepdims=0))
+            if histograms:
+                inner.append(f"{base}_{k}_sample")
+                _sample(bodies[attribute], name, inner[-1])
     # The condition of a Loop is no output of the node.
     made = len(bodies[attribute].output) - (node.op_type == "Loop")
     node.output.extend([""] * (made - len(node.output)))
     for name, body in bodies.items():
         for result in inner:
             if name != attribute:
-                body.node.append(make("Constant", [], [result], value_float=0.0))
+                nothing = {"value_floats": [0.0]} if "_sample" in result else {"value_float": 0.0}
+                body.node.append(make("Constant", [], [result], **nothing))
             value = onnx.helper.make_tensor_value_info(result, ElementType.FLOAT, None)
             body.output.append(value)
     outer = [f"{result}_of_{len(place)}" for result in inner]

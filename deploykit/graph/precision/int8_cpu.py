@@ -88,13 +88,7 @@ def to_int8(
         infinite=wanted.optional(),
     )
     regions = IntegerRegions(editor, keep, {name: seen[source] for name, source in same.items()})
-    shared = Counter(regions.root(tensor) for tensor in regions.tensors)
-    ranges = {
-        root: useful_range(editor, root, regions.range_of(root))
-        if shared[root] == 1
-        else regions.range_of(root)
-        for root in regions.roots()
-    }
+    ranges = _ranges(editor, regions)
     quantisers = {root: asymmetric_u8(*bounds) for root, bounds in ranges.items()}
     exact = onnx.ModelProto()
     exact.CopyFrom(model)
@@ -103,8 +97,22 @@ def to_int8(
     _leave_float(editor, regions, keep)
     editor.finish()
     facts["biases_corrected"] = correct_biases(exact, model, biased, calibration)
+    # A body can't be run product by product, as that takes.
+    if uncorrected := sum(product.node.op_type in ("Conv", "Gemm") for product in inside):
+        facts["biases_uncorrected"] = uncorrected
     ranges |= inner_ranges
     return facts | range_facts(calibration, ranges, [*regions.products, *inside], model)
+
+
+def _ranges(view: GraphView, regions: IntegerRegions) -> dict[str, Range]:
+    """The range of each tensor that decides a scale, cut to the part that matters where nothing shares it."""
+    shared = Counter(regions.root(tensor) for tensor in regions.tensors)
+    return {
+        root: useful_range(view, root, regions.range_of(root))
+        if shared[root] == 1
+        else regions.range_of(root)
+        for root in regions.roots()
+    }
 
 
 def _quantise_bodies(
@@ -117,7 +125,7 @@ def _quantise_bodies(
         tensors = IntegerRegions(body, keep).measured()
         if tensors:
             wanted[place] = sorted(set(tensors.values()))
-    seen = collect_body_ranges(editor.model, wanted, calibration) if wanted else {}
+    seen = collect_body_ranges(editor.model, wanted, calibration, symmetric=False) if wanted else {}
     products: list[Product] = []
     ranges: dict[str, Range] = {}
     for place, body in editors:
@@ -125,7 +133,7 @@ def _quantise_bodies(
         if same and all(source in seen[place] for source in same.values()):
             known = {name: seen[place][source] for name, source in same.items()}
             regions = IntegerRegions(body, keep, known)
-            chosen = {root: regions.range_of(root) for root in regions.roots()}
+            chosen = _ranges(body, regions)
             _write(body, regions, {root: asymmetric_u8(*bounds) for root, bounds in chosen.items()})
             _leave_float(body, regions, keep)
             products += regions.products

@@ -14,6 +14,7 @@ from deploykit.graph.calibrate import Calibration
 from deploykit.graph.precision import convert
 from deploykit.graph.read_write import open_model
 from deploykit.ort_session import input_specs, open_session, session_options
+from deploykit.workflow.convert import rounding_text
 
 INFO = helper.make_tensor_value_info
 N = helper.make_node
@@ -110,6 +111,7 @@ def test_products_in_bodies_that_ran_are_in_int8(
     images = Calibration(lambda: [feeds(model, seed) for seed in range(4)], count=4)
     made = convert(open_model(tmp_path / "a.onnx"), "int8", "cpu", tmp_path / "i.onnx", images)
     assert made.recipe["products_quantised"] == products
+    assert f"uncorrected in {products} products in bodies" in (rounding_text(made) or "")
     assert made.recipe.get("kept", []) == (["else/first", "else/second"] if products > 1 else [])
     exact, found = (
         outputs(source, feeds(model, 9))
@@ -117,6 +119,24 @@ def test_products_in_bodies_that_ran_are_in_int8(
     )
     noise = np.square(exact - found).sum()
     assert 0 < noise < 2e-3 * np.square(exact).sum()
+
+
+@pytest.mark.parametrize("method", ["percentile", "entropy"])
+@pytest.mark.parametrize("model", [branches(), loop()])
+def test_ranges_in_bodies_follow_the_method_of_calibration(
+    model: onnx.ModelProto, method: str, tmp_path: Path
+) -> None:
+    onnx.save(model, tmp_path / "a.onnx")
+    fed = [feeds(model, seed) for seed in range(4)]
+    fed[0]["x"][0, 0, 0, 0] = 40.0
+    widest = {}
+    for chosen in ("minmax", method):
+        images = Calibration(lambda: fed, count=4, method=chosen, percentile=99.0)
+        made = convert(open_model(tmp_path / "a.onnx"), "int8", "cpu", tmp_path / "i.onnx", images)
+        assert made.recipe["products_quantised"] > 0
+        widest[chosen] = max(high for _, high in made.recipe["ranges"].values())
+    assert widest["minmax"] >= 40.0
+    assert 1.0 < widest[method] < 25.0
 
 
 def test_shapes_that_contradict_each_other_without_branches_are_still_refused() -> None:
