@@ -103,7 +103,10 @@ class TensorRTBackend(BackendBase):
         gpu = devices.selected()
         if gpu is None or not self._builds_without_device or not env.has_module(self._module):
             return None
-        supported = compute_capabilities(importlib.import_module(self._module))
+        try:
+            supported = compute_capabilities(importlib.import_module(self._module))
+        except (ImportError, OSError) as error:
+            return self._not_importing(error)
         if gpu.compute_capability in supported:
             return None
         return Reason(
@@ -169,10 +172,12 @@ class TensorRTBackend(BackendBase):
             raise MissingDependency(str(reason))
         try:
             return cast("Module", importlib.import_module(self._module))
-        except ImportError as error:
-            raise MissingDependency(
-                f"{self._module} does not import ({one_line(error, 80)}): {install_line(self._extra)}"
-            ) from error
+        except (ImportError, OSError) as error:
+            raise MissingDependency(str(self._not_importing(error))) from error
+
+    def _not_importing(self, error: Exception) -> Reason:
+        text = f"{self._module} does not import ({one_line(error, 80)})"
+        return Reason(text, install_line(self._extra))
 
     def build(self, model: OnnxModel, options: BuildOptions, path: Path) -> Mapping[str, Any]:
         """Parse the graph, build and save a serialised engine; see `BackendBase.build`."""

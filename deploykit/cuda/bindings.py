@@ -272,8 +272,9 @@ class CudaBindings:
         """The value that a function answers; None where it has none."""
         try:
             answer = getattr(self._api, function)(*arguments)
-        except ValueError as error:  # a newer driver's error, which these bindings have no name for
-            raise_failure(999, function, str(error))
+        except (ValueError, KeyError) as error:
+            # A newer driver's error, which these bindings have no name for; which they raise depends on their release.
+            raise_failure(999, function, f"{error}, which {self.name} {self.version} does not know")
         except RuntimeError as error:  # before 12.9, where the driver can't be loaded
             raise MissingDependency(f"{_NO_DRIVER} ({one_line(error, 80)})") from error
         if answer[0] != self._success:

@@ -410,8 +410,18 @@ def test_a_package_that_does_not_import_is_named_with_its_extra(
     install("tensorrt_rtx", "tensorrt_rtx-1.7")
     monkeypatch.delitem(sys.modules, "tensorrt_rtx", raising=False)
     line = re.escape(install_line("rtx"))
-    with pytest.raises(MissingDependency, match=rf"does not import \(not to be imported\): {line}"):
+    with pytest.raises(MissingDependency, match=rf"does not import \(not to be imported\); {line}"):
         rtx.build(tiny, BuildOptions(), tmp_path / "engine.plan")
+
+
+def test_a_package_that_does_not_import_where_a_gpu_is_seen_is_the_reason(
+    cuda, rtx, monkeypatch, install
+):
+    install("tensorrt_rtx", "tensorrt_rtx-1.7")
+    monkeypatch.delitem(sys.modules, "tensorrt_rtx", raising=False)
+    reason = rtx.device()
+    assert isinstance(reason, Reason)
+    assert str(reason).startswith("tensorrt_rtx does not import (not to be imported)")
 
 
 def test_running_needs_cuda_bindings_and_says_so(rtx, tmp_path, monkeypatch):

@@ -592,7 +592,7 @@ _REAL = ("cudaGetErrorString", "cudaGetErrorName")  # tables of text that need n
 class _BeforeTheBindings(importlib.abc.MetaPathFinder):
     """Installs the double when the bindings are first imported, by whomever: PyTorch does, too."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings | None) -> None:
         self.settings = settings
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
@@ -620,7 +620,15 @@ def install(settings: Settings | None = None) -> Cuda:
         return current
     if "cuda.bindings.runtime" in sys.modules:
         raise RuntimeError("install the double before cuda.bindings.runtime is imported")
+    # Some releases (13.0.0) import `runtime` along with anything of theirs: the double must be there before it.
+    on_the_way = _BeforeTheBindings(settings)
+    sys.meta_path.insert(0, on_the_way)
     from cuda.bindings import cyruntime
+
+    if on_the_way in sys.meta_path:
+        sys.meta_path.remove(on_the_way)
+    if current is not None:
+        return install(settings)
 
     from cuda_double.libraries import replace_libraries
 
