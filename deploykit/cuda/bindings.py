@@ -273,7 +273,7 @@ class CudaBindings:
         try:
             answer = getattr(self._api, function)(*arguments)
         except (ValueError, KeyError) as error:
-            # A newer driver's error, which these bindings have no name for; which they raise depends on their release.
+            # A newer driver's error, which these bindings have no name for; releases raise the one or the other.
             raise_failure(999, function, f"{error}, which {self.name} {self.version} does not know")
         except RuntimeError as error:  # before 12.9, where the driver can't be loaded
             raise MissingDependency(f"{_NO_DRIVER} ({one_line(error, 80)})") from error
