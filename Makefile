@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 
-.PHONY: help install run test test-device lint format bench bench-noise catalogue study wild int8-peers gpu parity install-matrix surfaces stubs clean
+.PHONY: help install run test test-device lint format bench bench-noise catalogue study wild int8-peers gpu parity pycuda install-matrix surfaces stubs clean
 
 help:  ## What can be made.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -71,6 +71,9 @@ gpu: install  ## A GPU box on trial, at most ten minutes, into reports/gpu.json,
 parity: .venv-parity/.installed  ## Equal weights, equal logits: against torchvision and timm, into reports/parity.csv.
 	PYTHONPATH=. .venv-parity/bin/python scripts/parity.py
 
+pycuda: install  ## The real PyCUDA, compiled with the CUDA toolkit, on a simulated driver, into reports/pycuda.json.
+	$(BIN)/python scripts/prove_pycuda.py .venv-pycuda
+
 install-matrix: install  ## Resolve every extra in a clean environment, into reports/install-matrix.csv; needs the network.
 	$(BIN)/python scripts/install_matrix.py
 
@@ -81,5 +84,5 @@ surfaces:  ## Record anew what NVIDIA's bindings offer, into tests/surfaces; nee
 	$(PYTHON) scripts/record_surfaces.py
 
 clean:  ## Remove what the commands above made, reports and the study's trainings excepted.
-	rm -rf $(VENV) .venv-parity .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-parity .venv-pycuda .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find engines -mindepth 1 ! -name README.md -delete

@@ -654,13 +654,13 @@ def make_environment(recorded: Recorded, folder: Path) -> Path:
     install = [python, "-m", "pip", "install", "--quiet", "--no-deps"]
     environment = dict(os.environ)
     if recorded.requirement.startswith("pycuda"):
-        environment |= _toolkit(folder)
+        environment |= toolkit(folder)
     packages = [recorded.requirement, *recorded.beside]
     subprocess.run([*install, *packages], check=True, env=environment)
     return python
 
 
-def _toolkit(folder: Path) -> dict[str, str]:
+def toolkit(folder: Path) -> dict[str, str]:
     """What pycuda's build is told: where the toolkit is, and a library of the driver to link with."""
     root = Path(os.environ.get("CUDA_ROOT", "/usr/local/cuda"))
     if not (root / "bin" / "nvcc").exists():

@@ -1,22 +1,27 @@
 """A GPU box on trial: `make gpu` (`python -m studies.gpu`), at most ten minutes.
 
 Each step is ok, failed or skipped with the reason, and a box that has only some of the packages proves those. It
-writes gpu.json, gpu.csv and gpu.md into reports/, and beside them what inspectors said of the layers of engines. It
-ends with 1 where a step failed, and with 3, and nothing written, where there is no GPU. A simulated
-device is refused: its figures are no measurements.
+writes gpu.json, gpu.csv and gpu.md into reports/, anew after each step, so that a trial that is killed leaves what
+it has seen, and beside them what inspectors said of the layers of engines. A step has the time that is left and no
+more; one that hangs in a library, where nothing can stop it, fails with the trial. It ends with 1 where a step
+failed, and with 3, and nothing written, where there is no GPU. A simulated device is refused: its figures are no
+measurements.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import itertools
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -41,8 +46,12 @@ from deploykit.workflow.configuration import ProfileOptions, enumerate_configura
 from deploykit.workflow.profile import Profiler
 from deploykit.writing import output_errors, write_atomic
 
-#: All steps together; a step that would begin later is skipped.
+#: All steps together; a step that would begin later is skipped, and one that is not done by then is ended.
 BUDGET_S = 600.0
+#: What is left, of the budget, for writing the reports.
+WRITING_S = 10.0
+#: The longest that a single engine may take to be loaded and run a few times, or by trtexec.
+LOADING_S, TRTEXEC_S = 120.0, 60.0
 NETWORKS, PRECISIONS, BATCHES, STREAMS = (
     ("lenet5", "mobilenet"),
     ("fp32", "fp16", "int8"),
@@ -96,6 +105,8 @@ class Trial:
         budget_s: for all steps.
         rows: that were measured.
         until_s: when the present backend's share of the budget ends, on the performance counter.
+        running: name of the step that is being done.
+        done: called after each step, with the trial.
     """
 
     store: Store
@@ -110,18 +121,30 @@ class Trial:
     steps: list[Step] = field(default_factory=list)
     begun_s: float = field(default_factory=time.perf_counter)
     until_s: float = float("inf")
+    running: str = ""
+    done: Callable[[Trial], None] | None = None
 
     @property
     def left_s(self) -> float:
         """Seconds of the budget that are left."""
         return self.budget_s - (time.perf_counter() - self.begun_s)
 
+    def within_s(self, most_s: float) -> float:
+        """So long, or what is left if that is less.
+
+        Raises:
+            Skipped: nothing is left.
+        """
+        if self.left_s <= 0:
+            raise Skipped(f"the {self.budget_s:g} s of the trial are over")
+        return min(most_s, self.left_s)
+
     def step(self, name: str, work: Callable[[], str]) -> Step:
         """Do one step and note what it came to; nothing that it raises gets out, Ctrl-C excepted."""
         start_s = time.perf_counter()
+        self.running = name
         try:
-            if self.left_s <= 0:
-                raise Skipped(f"the {self.budget_s:g} s of the trial are over")
+            self.within_s(self.budget_s)
             state, text = "ok", work()
         except Skipped as reason:
             state, text = "skipped", str(reason)
@@ -131,7 +154,10 @@ class Trial:
             state, text = "failed", one_line(f"{error}" or type(error).__name__, 400)
         step = Step(name, state, text, round(time.perf_counter() - start_s, 1))
         self.steps.append(step)
+        self.running = ""
         self.say(f"{step.name}: {step.state}, {step.text}")
+        if self.done is not None:
+            self.done(self)
         return step
 
 
@@ -255,16 +281,16 @@ def measure(
         scenarios=scenarios,
         policy=trial.policy,
         calibration=CalibrationChoice(synthetic=True),
-        timeout_s=max(10.0, trial.left_s),
+        timeout_s=trial.within_s(trial.budget_s),
         roofline=False,
     )
     wanted = enumerate_configurations([ModelSpec(one) for one in trial.networks], options)
     rows = []
     for row in Profiler(trial.store, options).rows(wanted):
         rows.append(row)
+        trial.rows.append(row)  # at once: a trial that is ended keeps what it has
         if min(trial.left_s, trial.until_s - time.perf_counter()) <= 0:
             break  # others have their share of the time, too
-    trial.rows += rows
     return rows
 
 
@@ -335,9 +361,10 @@ def faults_of(rows: Sequence[Row]) -> list[str]:
 
 def check_streams(trial: Trial, name: str) -> str:
     """Several streams at once; more of them serve no fewer images than one."""
-    one_network = replace(trial, networks=trial.networks[-1:], rows=[])
+    one_network = replace(
+        trial, networks=trial.networks[-1:]
+    )  # the list of rows is the trial's own
     rows = measure(one_network, name, [Scenario(streams=n) for n in STREAMS], BATCHES[:1])
-    trial.rows += rows
     faults = [
         f"{r['precision']} {r['streams']}: {r.noted('failed')}" for r in rows if r["status"] != "ok"
     ]
@@ -409,7 +436,8 @@ def check_memory_returns(trial: Trial, name: str) -> str:
     if not single:
         raise Skipped(f"no engine of {name} was built")
     request = EngineRequest(single[0].folder, name, LOADS)
-    used = run_child("studies.gpu", request, EngineAnswer, 120.0).used_mib
+    limit_s = trial.within_s(LOADING_S)
+    used = run_child("studies.gpu", request, EngineAnswer, limit_s).used_mib
     # The first time libraries allocate for themselves; from then on nothing may grow.
     grown = used[-1] - used[1]
     if grown > MEMORY_GAP_MIB:
@@ -445,10 +473,19 @@ def check_trtexec(trial: Trial) -> str:
         if not ours:
             continue
         command = [program, f"--loadEngine={entry.path}", "--duration=2", "--warmUp=200"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        limit_s, name = trial.within_s(TRTEXEC_S), entry.folder.name
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=limit_s, check=False
+            )
+        except subprocess.TimeoutExpired:
+            faults.append(f"trtexec was not done with {name} after {limit_s:.0f} s")
+            continue
         theirs = compute_ms_of(done.stdout)
-        if theirs is None:
-            faults.append(f"trtexec said nothing of its compute time for {entry.folder.name}")
+        if done.returncode or theirs is None:
+            said = (done.stdout + done.stderr).strip().splitlines()
+            why = next((line for line in said if "[E]" in line), (said or ["nothing"])[-1])
+            faults.append(f"trtexec ended with {done.returncode} for {name}: {one_line(why, 160)}")
             continue
         compared.append(
             f"{entry.manifest.model.name} {entry.manifest.precision} {min(ours):.3g} and {theirs:.3g} ms"
@@ -479,7 +516,7 @@ def keep_listings(trial: Trial) -> str:
         if entry.manifest.builder not in ("tensorrt", "tensorrt-rtx"):
             continue
         request = EngineRequest(entry.folder, entry.manifest.builder)
-        text = run_child("studies.gpu", request, EngineAnswer, 120.0).listing
+        text = run_child("studies.gpu", request, EngineAnswer, trial.within_s(LOADING_S)).listing
         if text:
             with output_errors("layer listings"):
                 trial.folder.mkdir(parents=True, exist_ok=True)
@@ -497,7 +534,7 @@ def run_trial(trial: Trial) -> None:
     """All steps, in their order; what one backend lacks does not stop another."""
     trial.step("device and packages", describe_box)
     trial.step("CUDA self-test", check_cuda)
-    trial.step("pytest -m gpu", lambda: run_tests(min(180.0, trial.left_s)))
+    trial.step("pytest -m gpu", lambda: run_tests(trial.within_s(180.0)))
     able = []
     for name, reason in present():
         if reason is None:
@@ -576,11 +613,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return MissingDependency.exit_code
     with tempfile.TemporaryDirectory(prefix="deploykit-gpu-") as folder:
         trial = Trial(
-            Store(Path(folder) / "engines"), options.reports / "gpu-listings", options.budget
+            Store(Path(folder) / "engines"),
+            options.reports / "gpu-listings",
+            max(0.0, options.budget - WRITING_S),
+            done=lambda trial: write(trial, options.reports),
         )
-        run_trial(trial)
-        write(trial, options.reports)
+        with ending(trial, options.reports, options.budget):
+            run_trial(trial)
     return int(any(step.state == "failed" for step in trial.steps))
+
+
+@contextlib.contextmanager
+def ending(
+    trial: Trial, folder: Path, limit_s: float, end: Callable[[int], object] = os._exit
+) -> Iterator[None]:
+    """End the process after so long, with 1 and the step that was being done as failed, whatever hangs in it."""
+
+    def over() -> None:
+        text = f"not done when the {limit_s:g} s of the trial were over"
+        trial.steps.append(Step(trial.running or "the trial", "failed", text))
+        try:
+            trial.say(f"{trial.steps[-1].name}: failed, {text}")
+            write(trial, folder)
+        finally:
+            end(1)
+
+    watch = threading.Timer(limit_s, over)
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.cancel()
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ class Reader:
             if given is not None:
                 self.names[target.id] = given
         elif isinstance(target, ast.Attribute):
-            if _is_self(target.value):
+            if is_self(target.value):
                 if given is not None:
                     self.attributes[target.attr] = given
                 return
@@ -160,7 +160,7 @@ class Reader:
         if isinstance(node, ast.Name):
             return self.names.get(node.id) or (Known("module") if node.id in names else None)
         if isinstance(node, ast.Attribute):
-            if _is_self(node.value):
+            if is_self(node.value):
                 known = Known("module") if node.attr in attributes else None
                 return known or self.attributes.get(node.attr)
             owner = self._type(node.value)
@@ -220,7 +220,7 @@ class Reader:
         called: Known | None
         passing = (
             node.func.attr
-            if isinstance(node.func, ast.Attribute) and _is_self(node.func.value)
+            if isinstance(node.func, ast.Attribute) and is_self(node.func.value)
             else ""
         )
         if isinstance(node.func, ast.Name) and node.func.id == "getattr" and len(arguments) >= 2:
@@ -287,7 +287,8 @@ class Reader:
         )
 
 
-def _is_self(node: ast.expr) -> bool:
+def is_self(node: ast.expr) -> bool:
+    """Whether an expression is the name `self`."""
     return isinstance(node, ast.Name) and node.id == "self"
 
 

@@ -277,6 +277,9 @@ class FakePyCuda(types.ModuleType):
             def push(self):
                 fake.pushed += 1
 
+            def detach(self):
+                pass
+
             @staticmethod
             def pop():
                 fake.pushed -= 1

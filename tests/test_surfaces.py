@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import ctypes
+import functools
+import importlib.metadata
+import json
+import math
+import os
+import re
 import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+import numpy as np
+import onnx
+import onnx.helper
 import pytest
 import recorded_surfaces as recorded
 import source_tree as source
@@ -192,6 +209,89 @@ def test_every_module_that_imports_the_bindings_is_read():
     }
     assert importing <= {(name, code) for name, codes in uses.USERS.items() for code in codes}
     assert len(importing) >= 3
+
+
+@pytest.mark.parametrize("module", uses.USERS)
+def test_a_use_that_goes_wrong_anywhere_in_the_code_is_found(monkeypatch, module):
+    """Every name that the code asks for, changed in the code itself: none is passed over by what reads it."""
+    of, real = recorded.surfaces(module)[-1], source.modules()
+    for code in uses.USERS[module]:
+        text = (source.ROOT / f"{code.replace('.', '/')}.py").read_text(encoding="utf-8")
+        found = uses.Reader(of, code).read()
+        missed = []
+        for name in {use.removesuffix(" =").rpartition(".")[2] for use in found.uses}:
+            if name.endswith("()") or name.startswith("__"):
+                continue
+            changed = re.sub(rf"(?<=[.\"]){name}\b", f"{name}_gone", text)
+            assert changed != text, name
+            trees = real | {code: source.ast.parse(changed)}
+            monkeypatch.setattr(source, "modules", lambda trees=trees: trees)
+            if not any("_gone" in one for one in uses.Reader(of, code).read().problems.values()):
+                missed.append(name)
+            monkeypatch.undo()
+        assert missed == []
+
+
+def test_no_other_module_knows_the_bindings_by_the_names_that_are_followed():
+    names = {"trt", "pynvml", "nvml", "_trt", "_nvml"}
+    knowing = {
+        code
+        for code, tree in source.modules().items()
+        for node in source.ast.walk(tree)
+        if (isinstance(node, source.ast.Name) and node.id in names)
+        or (isinstance(node, source.ast.Attribute) and node.attr in names)
+    }
+    knowing -= {"deploykit.lazy"}  # which hands pynvml on and asks nothing of it
+    assert knowing <= {code for codes in uses.USERS.values() for code in codes}
+
+
+def test_what_can_not_be_followed_has_a_name_that_something_has():
+    """Attributes of objects whose class is not known here: of the bindings, the package or another library."""
+    known = names_of_the_package() | names_of_other_libraries()
+    for code in {code for codes in uses.USERS.values() for code in codes}:
+        offered = {
+            name
+            for module, codes in uses.USERS.items()
+            if code in codes
+            for of in recorded.surfaces(module)
+            for name in names_offered(of)
+        }
+        asked = {
+            node.attr
+            for node in source.ast.walk(source.modules()[code])
+            if isinstance(node, source.ast.Attribute) and not node.attr.startswith("__")
+        }
+        assert asked - offered - known == set(), code
+
+
+def names_offered(of):
+    members = {member for members in of.enums.values() for member in members}
+    return of.names().union(members, *(of.members(name) for name in of.classes))
+
+
+def names_of_the_package():
+    found = set()
+    for tree in source.modules().values():
+        for node in source.ast.walk(tree):
+            if isinstance(node, source.ast.FunctionDef | source.ast.ClassDef):
+                found.add(node.name)
+            elif isinstance(node, source.ast.Attribute) and uses.is_self(node.value):
+                if isinstance(node.ctx, source.ast.Store):
+                    found.add(node.attr)
+            elif isinstance(node, source.ast.Name) and isinstance(node.ctx, source.ast.Store):
+                found.add(node.id)
+    return found
+
+
+def names_of_other_libraries():
+    kinds = [str, bytes, list, dict, set, tuple, int, float, BaseException, Path, re.Match]
+    kinds += [np.ndarray, memoryview, contextlib.ExitStack, subprocess.CalledProcessError]
+    kinds += [onnx.ModelProto, onnx.GraphProto, onnx.ValueInfoProto, onnx.TypeProto]
+    kinds += [onnx.TensorShapeProto, onnx.TensorShapeProto.Dimension, ctypes.CDLL, ctypes.c_uint8]
+    kinds += [type(ctypes.CDLL(None).free), type(ctypes.c_uint8), functools.lru_cache(len)]
+    modules = [os, sys, re, json, time, signal, subprocess, ctypes, contextlib, functools, atexit]
+    modules += [importlib, importlib.metadata, math, np, onnx, onnx.helper]
+    return {name for one in [*kinds, *modules] for name in dir(one)}
 
 
 CODE = """

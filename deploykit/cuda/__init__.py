@@ -137,6 +137,7 @@ class DeviceBuffer(_Owned):
 
     def _release(self) -> None:
         self._api.free(self._handle)
+        del self._handle
 
 
 class PinnedArray(_Owned):
@@ -176,6 +177,7 @@ class Event(_Owned):
 
     def _release(self) -> None:
         self._api.destroy_event(self._handle)
+        del self._handle  # with which PyCUDA's event ends
 
 
 class Stream(_Owned):
@@ -240,7 +242,7 @@ class Stream(_Owned):
 
     def _release(self) -> None:
         self._api.destroy_stream(self._handle)
-        del self._handle
+        del self._handle  # with which PyCUDA's stream ends
 
 
 class Graph(_Owned):

@@ -7,6 +7,7 @@ but success becomes one line that says what to do.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 from dataclasses import dataclass
@@ -455,6 +456,9 @@ _PYCUDA_TEXTS = {
     "launch failure": 719,
     "launch failed": 719,
 }
+#: Primary contexts that this process holds, by PyCUDA's module and device. One that is dropped PyCUDA takes for a
+#: context of its own making and detaches wrongly, so they are kept, and given back when the process ends.
+_RETAINED: dict[tuple[Any, int], Any] = {}
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING, which PyCUDA has no name for
 
 
@@ -495,8 +499,9 @@ class PyCuda:
         if not 0 <= index < count:
             raise_failure(101, "cuDeviceGetCount", f"{count} devices, --device {index} asked for")
         device = self._call(driver.Device, index)
-        self._context = self._call(device.retain_primary_context)
-        self._call(self._context.push)
+        context = self._retained(device, index)
+        self._call(context.push)
+        self._context = context
         major, minor = self._call(device.compute_capability)
         attribute = driver.device_attribute
         return Properties(
@@ -507,6 +512,14 @@ class PyCuda:
             ecc=bool(self._call(device.get_attribute, attribute.ECC_ENABLED)),
         )
 
+    def _retained(self, device: Any, index: int) -> Any:
+        """The device's primary context, which other libraries in this process use too."""
+        key = (self._driver, index)
+        if key not in _RETAINED:
+            _RETAINED[key] = context = self._call(device.retain_primary_context)
+            atexit.register(context.detach)
+        return _RETAINED[key]
+
     def enter_thread(self, index: int) -> None:
         """See `Binding.enter_thread`."""
         self._call(self._context.push)
@@ -516,7 +529,10 @@ class PyCuda:
         self._call(self._driver.Context.pop)
 
     def close(self) -> None:
-        """Take the context from this thread; a process that ends with one on the stack is aborted."""
+        """Take the context from this thread; a process that ends with one on the stack is aborted.
+
+        The primary context stays, as with `CudaBindings`.
+        """
         if self._context is not None:
             self._call(self._driver.Context.pop)
             self._context = None

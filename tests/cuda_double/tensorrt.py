@@ -17,13 +17,12 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import json
+import math
 import os
 import sys
 import types
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 import cuda_double
 
@@ -33,6 +32,8 @@ FOLDER = "CUDA_DOUBLE_ENGINES"
 MODULES = {"tensorrt_rtx": "tensorrt-rtx-1.7", "tensorrt": "tensorrt-11.4"}
 #: What the runtime of the double is to refuse, by name of the method, joined by commas; for child processes, too.
 REFUSE = "CUDA_DOUBLE_REFUSE"
+#: Whether its inspector says anything; for child processes, too.
+INSPECTOR = "CUDA_DOUBLE_INSPECTOR"
 _MAGIC = b"TensorRT double\n"
 _ELEMENTS = {
     1: "FLOAT",
@@ -161,6 +162,13 @@ class _Played:
 
     class ILogger:
         def __init__(self):
+            pass
+
+    class Logger:
+        def __init__(self, min_severity=None):
+            self._least = min_severity
+
+        def log(self, severity, msg):
             pass
 
     class IProfiler:
@@ -336,7 +344,9 @@ class _Played:
             return 4 * cuda_double.MIB
 
         def create_engine_inspector(self):
-            return self._module.EngineInspector.__new__(self._module.EngineInspector)
+            made = self._module.EngineInspector.__new__(self._module.EngineInspector)
+            made._graph = self._graph
+            return made
 
         def create_runtime_config(self):
             made = self._module.IRuntimeConfig.__new__(self._module.IRuntimeConfig)
@@ -361,7 +371,11 @@ class _Played:
 
     class EngineInspector:
         def get_engine_information(self, format):
-            return ""  # so that the log of the build is read
+            if not os.environ.get(INSPECTOR):
+                return ""  # so that the log of the build is read
+            import onnx
+
+            return _inspected(onnx.load_from_string(self._graph))
 
     class IExecutionContext:
         profiler = None
@@ -521,13 +535,38 @@ def _read(trt: Any, plan: bytes) -> tuple[str, dict[str, Any], bytes]:
     return "", header, graph
 
 
+_KINDS = {"Conv": "conv", "Gemm": "gemm", "MatMul": "gemm"}
+
+
+def _inspected(model: Any) -> str:
+    """The layers that `_listing` has, as the inspector of an engine gives them."""
+    tensor = {
+        "Name": "t",
+        "Dimensions": [-1, 4],
+        "Datatype": "Float",
+        "Format": "(Linear) Row major",
+    }
+    layers = [
+        {
+            "Name": _layer_name(node.name, place),
+            "LayerType": _KINDS.get(node.op_type, "kgen"),
+            "Inputs": [tensor],
+            "Outputs": [tensor],
+            "TacticName": "t",
+            "StreamId": 0,
+            "Metadata": f"[ONNX Layer: {node.name}]",
+        }
+        for place, node in enumerate(model.graph.node)
+    ]
+    return json.dumps({"Layers": layers, "Bindings": []})
+
+
 def _listing(model: Any) -> str:
     """A layer for every node, as the build log has them; all in the type of the graph's weights."""
-    kinds = {"Conv": "conv", "Gemm": "gemm", "MatMul": "gemm"}
     lines = ["Layers:"]
     for place, node in enumerate(model.graph.node):
         tensor = "{ Name: t, Dimensions: [-1,4], Datatype: Float, Format: (Linear) Row major }"
-        kind = kinds.get(node.op_type, "kgen")
+        kind = _KINDS.get(node.op_type, "kgen")
         lines.append(
             f"Name: {_layer_name(node.name, place)}, LayerType: {kind}, Inputs: [ {tensor}], Constants: [], "
             f"Outputs: [ {tensor}], TacticName: t, StreamId: 0, Metadata: [ONNX Layer: {node.name}]"
@@ -542,7 +581,7 @@ def _layer_name(node: str, place: int) -> str:
 def _nbytes(trt: Any, kind: Any, shape: tuple[int, ...]) -> int:
     from deploykit.backends.tensorrt_session import numpy_type
 
-    return int(np.prod(shape, dtype=np.int64)) * numpy_type(trt, kind, "t").itemsize
+    return math.prod(shape) * numpy_type(trt, kind, "t").itemsize
 
 
 def _compute(cuda: Any, engine: Any, tensors: dict[str, Any], sizes: dict[str, int]) -> None:

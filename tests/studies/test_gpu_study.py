@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
 import cuda_double
 import pytest
 from cuda_double import onnxruntime as ort_double
+from cuda_double import tensorrt as tensorrt_double
 
 from deploykit.backends import get
-from deploykit.bench.scenario import Policy
+from deploykit.backends.tensorrt_layers import compute_types, parse_layers
+from deploykit.bench.scenario import Policy, Scenario
 from deploykit.errors import UsageError
 from deploykit.row import Note, Row
-from deploykit.store import Store
+from deploykit.store import EngineManifest, Store
 from studies import gpu
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -140,6 +152,154 @@ def test_trtexec_is_read():
     text = "[I] GPU Compute Time: min = 0.4 ms, max = 0.6 ms, mean = 0.5 ms, median = 0.52 ms"
     assert gpu.compute_ms_of(text) == 0.52
     assert gpu.compute_ms_of("[E] failed") is None
+
+
+#: As trtexec writes its summary, around a time.
+SUMMARY = """\
+[11/20/2026-10:00:00] [I] === Performance summary ===
+[11/20/2026-10:00:00] [I] Throughput: 1900.4 qps
+[11/20/2026-10:00:00] [I] Latency: min = 9 ms, max = 9 ms, mean = 9 ms, median = 9 ms, percentile(90%%) = 9 ms
+[11/20/2026-10:00:00] [I] Enqueue Time: min = 9 ms, max = 9 ms, mean = 9 ms, median = 9 ms, percentile(90%%) = 9 ms
+[11/20/2026-10:00:00] [I] H2D Latency: min = 9 ms, max = 9 ms, mean = 9 ms, median = 9 ms, percentile(90%%) = 9 ms
+[11/20/2026-10:00:00] [I] GPU Compute Time: min = 0 ms, max = 9 ms, mean = 9 ms, median = %s ms
+[11/20/2026-10:00:00] [I] D2H Latency: min = 9 ms, max = 9 ms, mean = 9 ms, median = 9 ms, percentile(90%%) = 9 ms
+[11/20/2026-10:00:00] [I] Total Host Walltime: 2.001 s
+[11/20/2026-10:00:00] [I] Total GPU Compute Time: 1.991 s
+"""
+
+
+@pytest.fixture
+def measured(tensorrt, trial, monkeypatch):
+    """A trial that has measured TensorRT's engine of one network, whose inspector speaks."""
+    monkeypatch.setenv(tensorrt_double.INSPECTOR, "1")
+    tensorrt("tensorrt-11.4")
+    monkeypatch.setattr(gpu, "PRECISIONS", ("fp32",))
+    (row,) = gpu.measure(trial, "tensorrt", [Scenario()], (1,))
+    assert row["status"] == "ok", row.notes
+    assert trial.rows == [row]
+    return trial
+
+
+@pytest.fixture
+def trtexec(tmp_path, monkeypatch):
+    """Put a program of that name on the PATH; it is a shell script that checks what it is given."""
+
+    def put(script: str) -> None:
+        program = tmp_path / "bin" / "trtexec"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(
+            f'#!/bin/sh\ncase "$1" in --loadEngine=*) [ -s "${{1#--loadEngine=}}" ] || exit 7;; esac\n{script}\n'
+        )
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+
+    return put
+
+
+def test_trtexec_is_run_on_the_same_engine_and_its_time_held_against_ours(
+    measured, trtexec, monkeypatch
+):
+    ours = measured.rows[0]["compute_ms"]
+    check = lambda: gpu.check_trtexec(measured)  # noqa: E731
+    for factor, state in ((1.0, "ok"), (2.0, "failed")):
+        trtexec(f"cat <<'END'\n{SUMMARY % (ours * factor)}END")
+        step = measured.step("trtexec", check)
+        assert (step.state, "lenet5 fp32" in step.text) == (state, True)
+    trtexec("echo '[E] Error[6]: The engine plan file is not compatible'; exit 1")
+    step = measured.step("trtexec", check)
+    assert step.state == "failed"
+    assert "trtexec ended with 1" in step.text
+    assert "not compatible" in step.text
+    trtexec("exec sleep 60")
+    monkeypatch.setattr(gpu, "TRTEXEC_S", 0.1)
+    step = measured.step("trtexec", check)
+    assert step.state == "failed"
+    assert "was not done with lenet5" in step.text
+
+
+def test_what_inspectors_say_is_kept_and_read_as_the_log_is(measured):
+    step = measured.step("listings of layers", lambda: gpu.keep_listings(measured))
+    assert (step.state, step.text) == ("ok", f"1 listings in {measured.folder}")
+    (kept,) = measured.folder.iterdir()
+    layers = parse_layers(kept.read_text())
+    (entry,) = measured.store.entries(EngineManifest)
+    assert len(layers) == entry.values["layers"]
+    (products,) = entry.values["compute_types"].values()
+    assert compute_types(layers, products) == entry.values["compute_types"]
+
+
+def test_each_step_is_in_the_reports_as_soon_as_it_is_done(trial, tmp_path):
+    reports = tmp_path / "reports"
+    trial.done = lambda trial: gpu.write(trial, reports)
+    seen = []
+    for name in ("one", "two"):
+        trial.step(name, lambda: "fine")
+        steps = json.loads((reports / "gpu.json").read_text())["steps"]
+        seen.append([step["name"] for step in steps])
+    assert seen == [["one"], ["one", "two"]]
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from deploykit.store import Store
+from studies import gpu
+folder = Path(sys.argv[1])
+trial = gpu.Trial(Store(folder / "store"), folder / "listings", done=lambda t: gpu.write(t, folder))
+for number in range(10**6):
+    trial.step(f"step {number}", lambda: "fine")
+"""
+
+
+def test_a_trial_that_is_killed_leaves_a_report_that_can_be_read(tmp_path):
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        for _ in range(40):
+            process.stdout.readline()
+        process.kill()
+    assert len(json.loads((tmp_path / "gpu.json").read_text())["steps"]) >= 39
+    assert "step 38 | ok" in (tmp_path / "gpu.md").read_text()
+
+
+def test_a_step_that_hangs_ends_the_trial_with_1_and_is_in_the_report(trial, tmp_path):
+    ends, over = [], threading.Event()
+
+    def end(code: int) -> None:
+        ends.append(code)
+        over.set()
+
+    def hang() -> str:
+        assert over.wait(60)
+        return "ended"
+
+    with gpu.ending(trial, tmp_path / "reports", 0.05, end):
+        trial.step("hanging", hang)
+    assert ends == [1]
+    (step,) = json.loads((tmp_path / "reports" / "gpu.json").read_text())["steps"]
+    assert (step["name"], step["state"]) == ("hanging", "failed")
+    assert "0.05 s of the trial were over" in step["text"]
+
+
+@pytest.mark.parametrize(("works", "code"), [(True, 0), (False, 1)])
+def test_a_step_that_fails_ends_the_program_with_1(cuda, monkeypatch, tmp_path, works, code):
+    def run(trial: gpu.Trial) -> None:
+        trial.step("one", lambda: "fine" if works else str(1 // 0))
+        trial.step("two", lambda: "fine")
+
+    monkeypatch.setattr(gpu, "SIMULATED", "no such device")
+    monkeypatch.setattr(gpu, "run_trial", run)
+    assert gpu.main(["--reports", str(tmp_path)]) == code
+    steps = json.loads((tmp_path / "gpu.json").read_text())["steps"]
+    assert [step["state"] for step in steps] == ["ok" if works else "failed", "ok"]
+
+
+def test_no_step_has_more_time_than_is_left(trial):
+    assert trial.within_s(7.0) == 7.0
+    trial.budget_s = time.perf_counter() - trial.begun_s + 5.0
+    assert 0 < trial.within_s(60.0) <= 5.0
+    trial.budget_s = 0.0
+    with pytest.raises(gpu.Skipped):
+        trial.within_s(60.0)
 
 
 def test_every_backend_of_a_gpu_is_in_the_trial(cuda):
