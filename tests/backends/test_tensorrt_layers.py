@@ -31,7 +31,20 @@ EXPECTED = {
     "10.6-inspector": {"fp16": ["first", "product", "last"], "int8": ["second"], "fp32": ["wide"]},
     "11-inspector": {"int8": ["first"], "bf16": ["second"], "fp8": ["product"]},
     "rtx-1.7-log": {"int8": ["first", "second", "product"]},
-}
+    "rtx-1.7-kinds": {
+        "fp32": [
+            "transposed.tr", "conv3d.c3", "pools.conv", "resize.conv", "instancenorm.conv", "mixed_cast.last",
+            "int8_residual.right", "mm_t", "mm_e", "dynamic.conv", "dynamic.fc", "einsum.es",
+        ],
+        "fp16": ["deconv_fp16.tr", "mixed_cast.conv"],
+        "int8": ["int8_dw.conv", "int8_residual.left"],
+    },
+}  # fmt: skip
+#: Every kind of layer that TensorRT for RTX was seen to list.
+RTX_KINDS = set(
+    "avgpool cjmp copy correlation deconv gemm jmp kgen maxpool memset runtime_function runtime_fusion"
+    " shape_call".split()
+)
 
 
 def test_every_listing_of_the_corpus_is_read_and_says_where_its_form_is_from():
@@ -45,6 +58,18 @@ def test_every_listing_of_the_corpus_is_read_and_says_where_its_form_is_from():
 def test_products_are_found_in_the_type_that_each_release_writes(name):
     products = [node for nodes in EXPECTED[name].values() for node in nodes]
     assert compute_types(parse_layers(listing_of(name)), products) == EXPECTED[name]
+
+
+@pytest.mark.parametrize("name", ["rtx-1.7-log", "rtx-1.7-kinds"])
+def test_every_line_of_a_real_log_is_a_layer_whose_types_are_known(name):
+    text = listing_of(name)
+    layers = parse_layers(text)
+    assert len(layers) == sum(line.startswith("Name: ") for line in text.split("\n"))
+    assert {layer.kind for layer in layers} <= RTX_KINDS
+    if name == "rtx-1.7-kinds":
+        assert {layer.kind for layer in layers} == RTX_KINDS
+    types = {kind for layer in layers for kind in (*layer.input_types, *layer.output_types)}
+    assert types <= {"Float", "Half", "Int8", "Int32", "Int64", "Bool"}
 
 
 @pytest.mark.parametrize("name", ["10.2", "10.6"])
