@@ -24,7 +24,7 @@ from deploykit.errors import BuildFailed, MissingDependency, UsageError, one_lin
 from deploykit.graph.element_types import typed_products
 from deploykit.graph.inputs import dims_of, is_free
 from deploykit.graph.nodes import graph_inputs
-from deploykit.graph.normalise import inline_functions
+from deploykit.graph.normalise import inline_functions, write_out_decided
 from deploykit.graph.operators import Trait, has
 from deploykit.graph.view import GraphView
 from deploykit.lazy import install_line, metadata, onnx
@@ -218,7 +218,7 @@ class TensorRTBackend(BackendBase):
             )
         types = compute_types(layers, parsed.products)
         # Recurrent layers and what lies in bodies: counted where the listing names them.
-        for kind, nodes in compute_types(layers, other_products(model.path)).items():
+        for kind, nodes in compute_types(layers, parsed.others).items():
             if kind in FLOAT_OR_QUANTISED:
                 types.setdefault(kind, []).extend(nodes)
         return {
@@ -423,7 +423,12 @@ def make_log(trt: Module) -> Any:
 def _parser_errors(parser: OnnxParser, log: Any) -> str:
     if parser.num_errors == 0:
         return str(log.last_error())
-    error = parser.get_error(0)
+    errors = [parser.get_error(index) for index in range(parser.num_errors)]
+    # Of an operator that it does not know, the parser says "false".
+    unknown = sorted({e.node_operator() for e in errors if e.desc().strip() == "false"} - {""})
+    if unknown:
+        return f"it has no {' nor '.join(unknown)}"
+    error = errors[0]
     place = f"node {error.node_name()} ({error.node_operator()}): " if error.node_name() else ""
     return place + one_line(error.desc())
 
@@ -433,14 +438,17 @@ class Parsed:
     """A graph as TensorRT's parser gets it.
 
     Attributes:
-        source: its bytes: functions written out, every node named, dimensions opened that are to have a range.
+        source: its bytes: functions and branches that sizes decide are written out, every node is named, dimensions
+            that are to have a range are open.
         products: names of the nodes that multiply. The listing can only tell which layer came from which node if
             the nodes have names. Products of constants alone are not among them: the builder computes those.
+        others: names of what multiplies beside them: recurrent nodes, and those in bodies.
         ranges: of every input with open dimensions, the least shape, the one to tune for and the largest.
     """
 
     source: bytes
     products: list[str]
+    others: list[str]
     ranges: Mapping[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]
 
 
@@ -452,15 +460,19 @@ def parsed_model(path: Path, options: BuildOptions) -> Parsed:
     """
     model = onnx.load(str(path), load_external_data=False)
     changed = inline_functions(model) > 0
+    if not options.shapes:
+        batch = options.batch_opt if options.batch_min == options.batch_max else None
+        changed = write_out_decided(model, batch) > 0 or changed
     for index, node in enumerate(model.graph.node):
         if not node.name:
             node.name, changed = f"{node.op_type}_{index}", True
     view = GraphView(model)
     products = [n.name for n in view.nodes if has(n, Trait.PRODUCT) and not view.all_fixed(n)]
+    others = other_products(view)
     ranges = _ranges(model, options)
     changed = changed or bool(options.shapes)
     source = bytes(model.SerializeToString()) if changed else path.read_bytes()
-    return Parsed(source, products, ranges)
+    return Parsed(source, products, others, ranges)
 
 
 def _ranges(
@@ -514,9 +526,8 @@ def _ranges(
     return found
 
 
-def other_products(path: Path) -> list[str]:
+def other_products(view: GraphView) -> list[str]:
     """Names of the nodes that multiply beside the products of the main graph: recurrent ones, those in bodies."""
-    view = GraphView(onnx.load(str(path), load_external_data=False))
     return [
         node.name
         for node, _, depth in typed_products(view)

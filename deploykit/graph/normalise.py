@@ -18,8 +18,9 @@ from deploykit.graph.nodes import (
     graphs_below,
     nodes_below,
 )
-from deploykit.graph.shapes import skeleton, written_out
-from deploykit.lazy import onnx
+from deploykit.graph.scope import Scope
+from deploykit.graph.shapes import Shapes, skeleton, written_out
+from deploykit.lazy import np, onnx
 
 #: From here on, stored tensors need not be inputs too; runtimes never insist on it.
 _FREE_INITIALISERS = 4
@@ -180,6 +181,94 @@ def inline_functions(model: onnx.ModelProto) -> int:
     replace_graph(model, inlined)
     del model.functions[:]
     return count
+
+
+def write_out_decided(model: onnx.ModelProto, batch: int | None = None) -> int:
+    """Put, in place of every If of the main graph that the sizes of the inputs decide, the branch that runs.
+
+    Exporters write an If for what a size alone decides, and TensorRT, which has to make sense of both branches,
+    fails on such.
+
+    Args:
+        model: without functions; it is changed.
+        batch: of all runs, the size of free dimensions; None where it varies, so that nothing is decided.
+
+    Returns:
+        How many were written out.
+    """
+    inputs = graph_inputs(model.graph)
+    free = [dim for value in inputs for dim in _open_sizes(value)]
+    if any(map(_is_open, inputs)) or (free and batch is None):
+        return 0
+    names = [dim.dim_param for dim in free]
+    for dim in free:
+        dim.dim_value = batch
+    count = 0
+    while any(node.op_type == "If" for node in model.graph.node):
+        scope = Shapes(model).scope
+        decided = None if scope is None else _decided(model.graph, scope)
+        if decided is None:
+            break
+        place, branch = decided
+        _splice(model.graph, place, branch)
+        count += 1
+    for dim, name in zip(free, names, strict=True):
+        dim.Clear()
+        dim.dim_param = name
+    if count:
+        del model.graph.value_info[:]
+    return count
+
+
+def _decided(graph: onnx.GraphProto, scope: Scope) -> tuple[int, onnx.GraphProto] | None:
+    """The place of the first If whose condition is known, and the branch that it takes."""
+    for place, node in enumerate(graph.node):
+        condition = scope.value(node.input[0]) if node.op_type == "If" and not node.domain else None
+        if condition is not None and np.size(condition) == 1:
+            name = "then_branch" if bool(np.all(condition)) else "else_branch"
+            return place, next(entry.g for entry in node.attribute if entry.name == name)
+    return None
+
+
+def _splice(graph: onnx.GraphProto, place: int, branch: onnx.GraphProto) -> None:
+    """Put a branch in the place of its If; tensors of the branch get names that the graph does not have."""
+    node = graph.node[place]
+    body = onnx.GraphProto()
+    body.CopyFrom(branch)
+    own = {name for inner in body.node for name in inner.output if name}
+    own |= {tensor.name for tensor in body.initializer}
+    taken = {name for inner in nodes_below(graph.node) for name in (*inner.input, *inner.output)}
+    taken |= {tensor.name for tensor in graph.initializer} | {value.name for value in graph.input}
+    names: dict[str, str] = {}
+    for name in sorted(own):
+        renamed = f"{node.output[0]}/{name}"
+        while renamed in taken:
+            renamed += "_"
+        names[name] = renamed
+        taken.add(renamed)
+    for inner in nodes_below(body.node):
+        for of_node in (inner.input, inner.output):
+            of_node[:] = [names.get(name, name) for name in of_node]
+        for below in attribute_graphs(inner):
+            for value in below.output:
+                value.name = names.get(value.name, value.name)
+    for tensor in body.initializer:
+        tensor.name = names[tensor.name]
+    ends = [
+        onnx.helper.make_node(
+            "Identity",
+            [names.get(value.name, value.name)],
+            [output],
+            name=f"{node.name or node.output[0]}/{value.name}",
+        )
+        for value, output in zip(body.output, node.output, strict=True)
+        if output
+    ]
+    nodes = [*graph.node[:place], *body.node, *ends, *graph.node[place + 1 :]]
+    kept = [onnx.NodeProto.FromString(one.SerializeToString()) for one in nodes]
+    del graph.node[:]
+    graph.node.extend(kept)
+    graph.initializer.extend(body.initializer)
 
 
 # ---- names

@@ -56,6 +56,21 @@ def test_the_engine_is_one_that_its_runtime_takes_for_whole(rtx, tiny, tmp_path)
     assert not int(diagnostics) & malformed
 
 
+def test_operators_that_tensorrt_does_not_know_are_all_named(rtx, tmp_path):
+    graph = onnx.parser.parse_graph(
+        "dynamic (float[1,8] x) => (int32[1,4] y)\n"
+        "<int8[8,4] w = {1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1}>\n"
+        "{ q, s, z = DynamicQuantizeLinear(x)\n y = MatMulInteger(q, w, z) }"
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "dynamic.onnx")
+    opened = open_model(tmp_path / "dynamic.onnx")
+    with pytest.raises(
+        BuildFailed, match=r"refuses dynamic: it has no DynamicQuantizeLinear nor MatMulInteger$"
+    ):
+        rtx.build(opened, BuildOptions(), tmp_path / "engine.plan")
+
+
 def test_the_recipe_for_the_cpu_is_refused_in_one_line(rtx, in_precision, tmp_path):
     model = in_precision("int8", "cpu")
     with pytest.raises(BuildFailed, match=r"tensorrt-rtx .* refuses tiny") as error:

@@ -9,7 +9,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.errors import InvalidModel
-from deploykit.graph.normalise import declare, inline_functions, name_nodes, sort_nodes
+from deploykit.graph.normalise import (
+    declare,
+    inline_functions,
+    name_nodes,
+    sort_nodes,
+    write_out_decided,
+)
 
 X = np.random.default_rng(0).standard_normal((2, 4, 6, 6)).astype(np.float32)
 
@@ -149,3 +155,64 @@ def test_a_cycle_is_left_for_the_checker_to_refuse() -> None:
     model.graph.node[0].input[1] = "t2"
     assert not sort_nodes(model.graph)
     assert [node.name for node in model.graph.node] == ["a", "b"]
+
+
+def branch(scale: float) -> onnx.GraphProto:
+    """A branch that multiplies x by a weight of its own; its tensors are called as those of all others."""
+    return helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["t"]), helper.make_node("Relu", ["t"], ["r"])],
+        "branch",
+        [],
+        [helper.make_tensor_value_info("r", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.full((6, 6), scale, np.float32), "w")],
+    )
+
+
+def branching() -> onnx.ModelProto:
+    """An If that the size of x decides, one in its branch too, beside one that values decide."""
+
+    def decide(condition: str, output: str, *branches: onnx.GraphProto) -> onnx.NodeProto:
+        then, other = branches
+        return helper.make_node(
+            "If", [condition], [output], output, then_branch=then, else_branch=other
+        )
+
+    nested = helper.make_graph(
+        [
+            decide("wide", "z", branch(0.5), branch(2.0)),
+            helper.make_node("Add", ["z", "x"], ["r"], "sum"),
+        ],
+        "nested",
+        [],
+        [helper.make_tensor_value_info("r", TensorProto.FLOAT, None)],
+    )
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Gather", ["shape", "last"], ["width"]),
+        helper.make_node("Equal", ["width", "six"], ["wide"]),
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        helper.make_node("Greater", ["most", "zero"], ["positive"]),
+        decide("wide", "first", nested, branch(3.0)),
+        decide("positive", "second", branch(4.0), branch(5.0)),
+        helper.make_node("Add", ["first", "second"], ["y"]),
+    ]
+    constants = {"last": np.array(3), "six": np.array(6), "zero": np.array(0, np.float32)}
+    graph = helper.make_graph(
+        nodes,
+        "branching",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4, 6, 6])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4, 6, 6])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_branches_that_sizes_decide_are_written_out_and_others_stay():
+    model = branching()
+    before = run(model)
+    assert write_out_decided(model) == 0  # it may be that the batch decides
+    assert write_out_decided(model, 2) == 2
+    assert [node.name for node in model.graph.node if node.op_type == "If"] == ["second"]
+    onnx.checker.check_model(model, full_check=True)
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "n"
+    np.testing.assert_array_equal(run(model), before)
