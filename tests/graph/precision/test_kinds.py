@@ -10,6 +10,7 @@ import pytest
 from onnx import helper
 from small_graphs import N, data, graph, quantised, random, run, snr_db
 
+from deploykit.backends import get
 from deploykit.backends.tensorrt import tensorrt_rtx
 from deploykit.graph.normalise import part_names
 from deploykit.graph.precision import convert
@@ -136,6 +137,30 @@ def test_int8_and_fp16_are_near_to_the_network(kind: str, tmp_path: Path) -> Non
     assert snr_db(exact, run(made.path, x)) > 28
     half = convert(open_model(tmp_path / "fp32.onnx"), "fp16", "cpu", tmp_path / "h.onnx")
     assert snr_db(exact, run(half.path, x)) > 50
+
+
+#: A mask of -1e9 on attention's scores, from products with weights and from those of two activations.
+ATTENTION = graph(
+    [N("MatMul", ["x", "q"], ["a"], name="q"), N("MatMul", ["x", "k"], ["b"], name="k"),
+     N("MatMul", ["x", "v"], ["c"], name="v"), N("Transpose", ["b"], ["bt"], perm=[0, 2, 1]),
+     N("MatMul", ["a", "bt"], ["s"], name="scores"), N("Add", ["s", "mask"], ["t"]),
+     N("Softmax", ["t"], ["p"], axis=-1), N("MatMul", ["p", "c"], ["o"], name="mixed"),
+     N("MatMul", ["o", "w"], ["y"], name="out")],
+    WORDS, {"q": random(16, 16), "k": random(16, 16, seed=1), "v": random(16, 16, seed=3),
+            "w": random(16, 32, seed=2), "mask": MASK},
+)  # fmt: skip
+
+
+@pytest.mark.skipif(get("openvino").available() is not None, reason="openvino is not installed")
+@pytest.mark.parametrize("kind", [*sorted(KINDS), "masked attention"])
+def test_openvino_computes_them_in_int8_under_their_names(kind: str, tmp_path: Path) -> None:
+    backend = get("openvino")
+    made = quantised(KINDS.get(kind, ATTENTION), tmp_path)
+    types = backend.build(made, BuildOptions(), tmp_path / backend.filename)["compute_types"]
+    kept = set(made.recipe.get("kept", ()))
+    assert len(types["int8"]) == made.recipe["products_quantised"]
+    assert {name for kind, names in types.items() if kind != "int8" for name in names} <= kept
+    assert kept == ({"scores", "mixed"} if kind == "masked attention" else set())
 
 
 @pytest.mark.skipif(tensorrt_rtx().available() is not None, reason="tensorrt-rtx is not installed")
