@@ -95,6 +95,8 @@ class OnnxRuntimeCuda(BackendBase):
     graph_option, graph_id, no_graph = "enable_cuda_graph", "gpu_graph_id", "-1"
     #: Whether it compiles graphs, into what is kept beside the engine.
     compiles = False
+    #: Why the types that its engines compute in are not read back; empty where they are.
+    types_not_read_back = ""
 
     def recipes(self) -> Sequence[PrecisionRecipe]:
         """Those of TensorRT: symmetric Q/DQ pairs are the form that it and its providers take."""
@@ -199,10 +201,12 @@ class OnnxRuntimeCuda(BackendBase):
         with self._session(engine, optimised, timing=options.timing_cache) as session:
             session.run(_probe(model.inputs, options.batch_opt))
             placed = session.placement
-        types = self._compute_types(graph, optimised)
+        elsewhere = placed.elsewhere(self.provider, manifest["products"]) if placed else {}
+        types = self._compute_types(graph, optimised, elsewhere)
         optimised.unlink(missing_ok=True)
         return {
             "compute_types": types,
+            "types_not_read_back": self.types_not_read_back,
             # Those who run it before it is stored need to know them, too.
             "options": manifest["options"],
             "precision": model.precision,
@@ -213,8 +217,16 @@ class OnnxRuntimeCuda(BackendBase):
             "tf32": False,
         }
 
-    def _compute_types(self, graph: GraphView, optimised: Path) -> dict[str, list[str]]:
-        """What the products compute in, read from the graph as the provider runs it."""
+    def _compute_types(
+        self, graph: GraphView, optimised: Path, elsewhere: Mapping[str, str]
+    ) -> dict[str, list[str]]:
+        """What the products compute in, read from the graph as the provider runs it.
+
+        Args:
+            graph: that was built.
+            optimised: as the provider runs it, where it can be written.
+            elsewhere: products that another provider computed, with its name.
+        """
         return read_back(optimised, without_weights(bytes(graph.model.SerializeToString())))
 
     def open(self, engine: Engine, threads: int | None, run_pass: str) -> SessionBase:
@@ -309,6 +321,9 @@ class OnnxRuntimeTensorRT(OnnxRuntimeCuda):
     behind: tuple[str, ...] = (CUDA,)
     graph_option = "trt_cuda_graph_enable"
     compiles = True
+    types_not_read_back = (
+        "the provider builds engines that list no types of layers, and no option changes that"
+    )
 
     def prepare(self) -> None:
         """Import the runtime, load CUDA's libraries and TensorRT's, and switch TF32 off, which no option does."""
@@ -342,11 +357,21 @@ class OnnxRuntimeTensorRT(OnnxRuntimeCuda):
             options |= {"trt_timing_cache_enable": "1", "trt_timing_cache_path": str(self.caches)}
         return options
 
-    def _compute_types(self, graph: GraphView, optimised: Path) -> dict[str, list[str]]:
-        """The types in the graph, which a strongly typed network computes in; the provider lists no layers."""
+    def _compute_types(
+        self, graph: GraphView, optimised: Path, elsewhere: Mapping[str, str]
+    ) -> dict[str, list[str]]:
+        """The types in the graph, which a strongly typed network computes in; the provider lists no layers.
+
+        Of what fell back to another provider it is known better: none of them has 8-bit products between Q/DQ
+        pairs, and the processor none of 16 bits.
+        """
         by_type: dict[str, list[str]] = {}
         for node, kind, _ in typed_products(graph):
-            by_type.setdefault(kind, []).append(node_name(node))
+            name = node_name(node)
+            at = elsewhere.get(name)
+            if at is not None and (kind in ("int8", "fp8") or at == PROCESSOR):
+                kind = "fp32"
+            by_type.setdefault(kind, []).append(name)
         return by_type
 
     @property

@@ -79,6 +79,15 @@ class Placement:
                 nodes.setdefault(str(provider), {})[name.removesuffix("_kernel_time")] = None
         return cls({provider: tuple(names) for provider, names in nodes.items()})
 
+    def elsewhere(self, wanted: str, products: Mapping[str, Any]) -> dict[str, str]:
+        """The products that another provider than the wanted one computed, with its name."""
+        return {
+            product: provider
+            for provider, names in self.nodes.items()
+            if provider != wanted
+            for product in _share(names, products)[1]
+        }
+
     def notes(self, wanted: str, products: Mapping[str, Any], label: str) -> tuple[Note, ...]:
         """What a row has to say of nodes that another provider than the wanted one computed.
 

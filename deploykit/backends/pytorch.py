@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Any
 from deploykit import codec, env
 from deploykit.backends.base import FORWARD, PASSES, BackendBase, SessionBase, TimedParts
 from deploykit.cuda import devices
-from deploykit.errors import BuildFailed, DeploykitError, MissingDependency, one_line
+from deploykit.errors import (
+    BuildFailed,
+    DeploykitError,
+    MissingDependency,
+    UsageError,
+    one_line,
+)
 from deploykit.graph.precision import find_recipe
 from deploykit.graph.recipes import PrecisionRecipe
 from deploykit.lazy import install_line, torch
@@ -253,3 +259,20 @@ def require_gpu() -> str:
             f"driver shows {device}; install a PyTorch for the driver's version of CUDA"
         )
     return str(device)
+
+
+def device_of(text: str) -> str:
+    """PyTorch's name of the device that `--device` means: "cpu", "cuda", or a GPU's number, which chooses it.
+
+    Raises:
+        UsageError: it is none of these, or there is no GPU of that number.
+        MissingDependency: there is no GPU, or PyTorch can't use it.
+    """
+    if text == "cpu":
+        return text
+    if text.isdecimal():
+        devices.select(int(text))
+    elif text != "cuda":
+        raise UsageError(f"--device takes cpu, cuda or the number of a GPU, not {text!r}")
+    require_gpu()
+    return "cuda:0"

@@ -71,7 +71,6 @@ if TYPE_CHECKING:
     from deploykit import data as datasets
     from deploykit import store as artifacts
     from deploykit.cli import display, progress
-    from deploykit.cuda import devices
     from deploykit.report import compare
 else:
     artifacts = LazyPackage("deploykit.store")
@@ -81,7 +80,6 @@ else:
     columns = LazyPackage("deploykit.columns")
     compare = LazyPackage("deploykit.report.compare")
     datasets = LazyPackage("deploykit.data")
-    devices = LazyPackage("deploykit.cuda.devices")
     display = LazyPackage("deploykit.cli.display")
     progress = LazyPackage("deploykit.cli.progress")
     report = LazyPackage("deploykit.report")
@@ -98,7 +96,6 @@ __all__ = [
     "columns",
     "compare",
     "datasets",
-    "devices",
     "display",
     "progress",
     "report",

@@ -19,7 +19,6 @@ from deploykit.cli.groups import (
 from deploykit.cli.library import (
     backends,
     datasets,
-    devices,
     display,
     progress,
     training,
@@ -160,7 +159,7 @@ def command(
     deploykit train lenet5 --data npz:own.npz --from lenet5-digits.safetensors -o own.safetensors
     deploykit train resnet18 --data imagefolder:photos --device cuda
     """
-    torch_device = _device(device)
+    torch_device = backends.pytorch.device_of(device)
     spec = _network(model, variants)
     start = _start(recipe.start, spec)
     if start is not None and variants.resolution_px is None:
@@ -193,23 +192,6 @@ def command(
         f"{result.epochs} epochs on {result.train_images} images in {result.train_s:.1f} s"
     )
     return 0
-
-
-def _device(text: str) -> str:
-    """PyTorch's name of the device that is meant.
-
-    Raises:
-        UsageError: it is none of the forms, or there is no GPU of that number.
-        MissingDependency: there is no GPU, or PyTorch can't use it.
-    """
-    if text == "cpu":
-        return "cpu"
-    if text.isdecimal():
-        devices.select(int(text))
-    elif text != "cuda":
-        raise UsageError(f"--device takes cpu, cuda or the number of a GPU, not {text!r}")
-    backends.pytorch.require_gpu()
-    return "cuda:0"
 
 
 def _network(model: str, variants: Variants) -> ModelSpec:

@@ -48,6 +48,7 @@ from deploykit.workflow.rows import (
     network_cells,
     out_of_range_note,
     rounding_note,
+    types_note,
     unmeasured,
     wider_types_note,
 )
@@ -192,6 +193,7 @@ class Profiler:
         on_gpu = backend.on_gpu()
         notes = [
             emulated_note(built.engine, configuration.precision),
+            types_note(built.engine),
             *result.notes,
             missing,
             None if judge else earlier,

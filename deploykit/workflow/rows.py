@@ -143,6 +143,18 @@ def emulated_note(engine: Engine, precision: str) -> Note | None:
     return Note("emulated", text)
 
 
+def types_note(engine: Engine) -> Note | None:
+    """Where `precision_actual` is not read back from the engine, that it is not; None where it is."""
+    why = engine.manifest.get("types_not_read_back")
+    if not why:
+        return None
+    text = (
+        f"precision_actual is not read back from the engine: {why}; it is that of the graph, which a strongly "
+        "typed network keeps, and of the provider that the profile names for each node"
+    )
+    return Note("runtime", text, "--backend tensorrt, which reads it back")
+
+
 def wider_types_note(engine: Engine) -> Note | None:
     """What the runtime computes in a wider type than was asked for, by its own limits; None where nothing is."""
     wider_nodes = engine.manifest.get("left")

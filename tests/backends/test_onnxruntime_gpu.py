@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import onnx
 import pytest
 from cuda_double import onnxruntime as double
 
@@ -15,8 +16,10 @@ from deploykit import backends
 from deploykit.backends.building import build_engine
 from deploykit.backends.onnxruntime_gpu_session import Placement
 from deploykit.errors import BuildFailed, MissingDependency, UsageError
+from deploykit.graph.view import GraphView
 from deploykit.spec import BuildOptions
 from deploykit.store import Store
+from deploykit.workflow.rows import types_note
 
 NAMES = ["onnxruntime-cuda", "onnxruntime-tensorrt"]
 
@@ -117,6 +120,41 @@ def test_the_precision_is_that_of_the_graph(built, name, precision, computes, em
     assert engine.precision_actual == computes
     assert engine.manifest["emulated"] is emulated
     assert engine.manifest["providers"].keys() == {backends.get(name).provider}
+
+
+def test_what_is_not_read_back_is_said_plainly(built):
+    _, engine, _ = built("onnxruntime-tensorrt", "fp16")
+    note = types_note(engine)
+    assert note.text.startswith("precision_actual is not read back from the engine: the provider")
+    assert note.remedy.startswith("--backend tensorrt")
+    _, engine, _ = built("onnxruntime-cuda")
+    assert types_note(engine) is None  # the graph as the provider runs it was read
+    assert backends.get("onnxruntime-rtx").types_not_read_back
+
+
+@pytest.mark.parametrize(
+    ("precision", "provider", "becomes"),
+    [
+        ("int8", "CUDAExecutionProvider", "fp32"),
+        ("int8", double.PROCESSOR, "fp32"),
+        ("fp16", "CUDAExecutionProvider", "fp16"),
+        ("fp16", double.PROCESSOR, "fp32"),
+        ("fp32", double.PROCESSOR, "fp32"),
+    ],
+)
+def test_a_product_that_fell_back_computes_as_its_provider_does(
+    in_precision, precision, provider, becomes
+):
+    graph = GraphView(onnx.load(in_precision(precision, "onnxruntime-tensorrt").path))
+    backend = backends.get("onnxruntime-tensorrt")
+    plain = backend._compute_types(graph, None, {})
+    (products,) = plain.values()
+    placed = Placement({backend.provider: tuple(products[1:]), provider: (products[0], "other")})
+    elsewhere = placed.elsewhere(backend.provider, {"macs": dict.fromkeys(products, 1)})
+    assert elsewhere == {products[0]: provider}
+    found = backend._compute_types(graph, None, elsewhere)
+    assert products[0] in found[becomes]
+    assert set(found) == {precision, becomes}
 
 
 def test_a_session_that_fell_back_is_an_error_with_what_brings_the_provider(shows, built, images):

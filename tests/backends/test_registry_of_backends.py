@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import re
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -161,3 +162,18 @@ def test_no_code_outside_asks_for_a_backends_or_targets_name(package):
 
 def _called(call: ast.Call) -> str:
     return getattr(call.func, "attr", getattr(call.func, "id", ""))
+
+
+def test_the_readme_says_of_every_backend_and_recorded_interface_what_it_is_proven_on():
+    root = Path(__file__).parents[2]
+    text = (root / "README.md").read_text(encoding="utf-8")
+    _, _, after = text.partition("What each path is proven on:\n")
+    rows = [line for line in after.partition("\n\n###")[0].splitlines() if line.startswith("| ")]
+    paths = {name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
+    assert {one.name for one in backends.builtin()} <= paths
+    for row in rows[1:]:
+        never, on = "never on a device" in row, re.search(r"\bon (AMD|a machine)", row)
+        assert never is not bool(on), row
+    for surface in (root / "tests" / "surfaces").glob("*.json"):
+        version = surface.stem.rpartition("-")[2]
+        assert any(version in row for row in rows), surface.name
