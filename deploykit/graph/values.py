@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FORMS = "FILE.npy, range(0,255), constant(16000), tokens(0,30000) or normal"
 _CALL = re.compile(r"(range|constant|tokens|normal)(?:\(([^()]*)\))?")
+#: Whole numbers are drawn as int64.
+_LARGEST_TOKEN = 2**62
 #: What a text is led by whose values stand in a file, and how much of the file's digest follows its path.
 _FILE, _DIGEST = "file:", 16
 
@@ -129,8 +131,17 @@ def check_values(spec: TensorSpec) -> None:
     if spec.values.startswith(_FILE):
         _from_file(spec.values, spec, spec.with_batch(1))
         return
-    _, numbers = _parts(spec.values, "--input")
+    name, numbers = _parts(spec.values, "--input")
     dtype = np.dtype(spec.dtype)
+    if name == "tokens" or dtype.kind == "f":
+        # Half of the type's largest, so that the span of a range is one of its numbers, too.
+        largest = float(np.finfo(dtype).max) / 2 if dtype.kind == "f" else math.inf
+        largest = min(largest, float(_LARGEST_TOKEN)) if name == "tokens" else largest
+        if any(abs(n) > largest for n in numbers):
+            raise UsageError(
+                f"--input {spec.name}={spec.values}: {name} of {spec.dtype} takes numbers from {-largest:g} to "
+                f"{largest:g}"
+            )
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         if any(not limits.min <= n <= limits.max + 1 or n != int(n) for n in numbers):

@@ -13,7 +13,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from deploykit.errors import BuildFailed, DriftFailed, MissingDependency, UsageError
+from deploykit.errors import BuildFailed, DriftFailed, InvalidModel, MissingDependency, UsageError
 from deploykit.graph.count import count_graph
 from deploykit.graph.export import export_model, export_module
 from deploykit.graph.read_write import LIMIT_VARIABLE, open_model, read_model, weights_path
@@ -303,7 +303,7 @@ def test_parts_of_pytorch_that_were_told_apart_of_tf32_export(tmp_path: Path) ->
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     module = Breaks("not at all")
     module.linear.weight.data[0, 0] = float("nan")
-    with pytest.raises(DriftFailed, match="not a number"):
+    with pytest.raises(InvalidModel, match="not a number"):
         export_module(module, (3, 2, 2), tmp_path / "net.onnx", ModelSpec("net"))
     assert list(tmp_path.iterdir()) == []
 

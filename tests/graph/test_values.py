@@ -117,3 +117,19 @@ def test_what_takes_more_memory_than_is_left_is_refused_before_it_is_made(monkey
         UsageError, match=r"32 times takes 0.375 GiB, and 0.25 GiB of memory are left"
     ):
         synthetic([spec], 1, sets=32)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "text"),
+    [
+        ("float64", "range(-1e308,1e308)"),
+        ("float32", "range(0,1e39)"),
+        ("float16", "constant(1e6)"),
+        ("float32", "tokens(0,1e30)"),
+        ("int64", "tokens(0,1e30)"),
+    ],
+)
+def test_numbers_beyond_a_type_are_refused_in_one_line(dtype, text):
+    values = parse_values(text)
+    with pytest.raises(UsageError, match=rf"--input x=.*of {dtype} takes numbers from"):
+        check_values(TensorSpec("x", (1, 3), dtype, values=values))

@@ -8,7 +8,7 @@ import pytest
 from onnx import numpy_helper
 from precision_nets import NETS, calibration, cosine, depthwise, fire, images, residual, run, stored
 
-from deploykit.errors import DriftFailed, InvalidModel, UnknownName, UsageError
+from deploykit.errors import InvalidModel, UnknownName, UsageError
 from deploykit.graph.operators import is_quantised
 from deploykit.graph.precision import TARGETS, KeepRules, convert, find_recipe, precisions
 from deploykit.graph.read_write import open_model
@@ -119,7 +119,7 @@ def test_weights_that_are_nan_are_refused(tmp_path: Path) -> None:
     values = numpy_helper.to_array(weight).copy()
     values.flat[3] = np.nan
     weight.CopyFrom(numpy_helper.from_array(values, weight.name))
-    with pytest.raises(DriftFailed, match=r"weight 'squeeze_w' has values .* \(NaN\)"):
+    with pytest.raises(InvalidModel, match=r"weight 'squeeze_w' has values .* \(NaN\)"):
         convert(stored(model, tmp_path / "n.onnx"), "fp16", "cpu", tmp_path / "o.onnx")
 
 
