@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import cuda_double
 import pytest
 from source_tree import PACKAGE
 from stored_reports import repeats, save
@@ -28,7 +29,11 @@ INVOKE = "from deploykit.cli import invoke; assert invoke({}) == 0"
 
 def heavy_imports(code: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", code + REPORT], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code + REPORT],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=cuda_double.environment_without(),
     )
     return done.stderr.strip().splitlines()[-1]
 
@@ -109,6 +114,7 @@ def modules_of(arguments):
         capture_output=True,
         text=True,
         check=True,
+        env=cuda_double.environment_without(),
     )
     return set(json.loads(done.stderr.splitlines()[-1]))
 

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import cuda_double
 import pytest
 from interrupts import interrupt, start, wait_until
 
@@ -125,7 +126,13 @@ def test_no_module_of_bench_imports_anything_heavy_by_itself():
         f"import sys, importlib\nfor name in {names}: importlib.import_module(name)\n"
         "print(sorted({'numpy', 'torch', 'onnx', 'onnxruntime', 'pandas'} & set(sys.modules)))"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=cuda_double.environment_without(),
+    )
     assert "deploykit.bench.worker" in names
     assert shown.stdout.strip() == "[]"
 

@@ -120,6 +120,11 @@ def no_driver() -> Settings:
     return Settings(devices=[], driver_cuda=0)
 
 
+def environment_without() -> dict[str, str]:
+    """The environment for a child process that has no double in it, whose imports are its own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
+
+
 def settings_of_environment() -> Settings | None:
     """The settings that a parent left in the environment; None where there are none."""
     text = os.environ.get(_SETTINGS)
@@ -305,7 +310,7 @@ class Cuda:
         if name in ("cudaGetLastError", "cudaPeekAtLastError"):
             error, self.last_error = self.last_error, SUCCESS
             return error
-        if settings.gone_after is not None and len(self.calls) > settings.gone_after:
+        if self.gone:
             error = GONE
         elif name in settings.fail and count > settings.fail_after.get(name, 0):
             error = settings.fail[name]
@@ -327,6 +332,12 @@ class Cuda:
                 error = INVALID_VALUE
         self.last_error = error or self.last_error
         return error
+
+    @property
+    def gone(self) -> bool:
+        """Whether the driver is gone, and with it all that was on the device."""
+        after = self.settings.gone_after
+        return after is not None and len(self.calls) > after
 
     def _device(self) -> DeviceFacts:
         return self.settings.visible()[self.current]

@@ -27,7 +27,7 @@ if os.environ.get("CUDA_DOUBLE"):
 
     def _end(status, _exit=os._exit):
         """A process that measured ends so; what it did not give back is an offence."""
-        if cuda_double.current is not None:
+        if cuda_double.current is not None and not cuda_double.current.gone:
             for leak in cuda_double.current.leaks():
                 cuda_double.log(f"leaked {leak}")
         if driver.current is not None:
