@@ -21,12 +21,14 @@ from deploykit.data import open_dataset
 from deploykit.data.feeding import as_input, feeds_of, image_input
 from deploykit.errors import UsageError
 from deploykit.lazy import np
-from deploykit.stats import mcnemar, wilson_interval
+from deploykit.stats import DropTest, mcnemar, wilson_interval
+from deploykit.stats.sequential import OPEN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deploykit.backends import SessionBase
+    from deploykit.data.dataset import Part
 
     Batches = Iterable[tuple[NDArray[np.float32] | Mapping[str, NDArray[Any]], NDArray[Any]]]
 
@@ -38,6 +40,9 @@ SCORES_AT_ONCE = 2**20
 #: Batches that are read in turn with the work, to see which of them takes the time.
 PROBED = 4
 READING_SHARE = 0.1
+
+#: Images between two looks at whether a drop is decided.
+LOOK_IMAGES = 256
 
 #: Images per run of a graph, where it leaves that open, and seconds that all of its runs may take.
 GRAPH_BATCH = 32
@@ -195,6 +200,44 @@ def agreement(
         only_this,
         mcnemar(only_reference, only_this),
     )
+
+
+def judge_drop(
+    session: SessionBase,
+    part: Part,
+    expected: NDArray[np.int64],
+    allowed_drop: float,
+    batch: int,
+    output: str | None = None,
+) -> DropTest:
+    """Whether a session names the right class less often than a reference, by more than is allowed.
+
+    Images come in a seeded random order, and no more of them than it takes to tell. Where some can't be read, the
+    reference's predictions can't be told apart by their places, and all are judged in the part's own order.
+
+    Args:
+        session: what is judged.
+        part: labelled images.
+        expected: the reference's predicted class of each image, in the part's order.
+        allowed_drop: share of the images.
+        batch: images per run, where the graph leaves it open.
+        output: that holds the class scores; None is the first one.
+
+    Raises:
+        NoScores, UsageError, DriftFailed: as `evaluate`.
+    """
+    test = DropTest(allowed_drop)
+    whole = len(expected) == len(part)
+    order = np.random.RandomState(0).permutation(len(part)) if whole else np.arange(len(part))
+    for start in range(0, len(part), LOOK_IMAGES if whole else max(1, len(part))):
+        places = order[start : start + LOOK_IMAGES] if whole else order
+        feeds = feeds_of(part.subset(places), session.inputs, batch)
+        found = evaluate(session, feeds, batch, output)
+        both = agreement(expected[places] if whole else expected, found.predictions, found.labels)
+        test = test.plus(found.images, both.only_reference, both.only_this)
+        if test.verdict != OPEN:
+            break
+    return test
 
 
 def overlapped(items: Iterable[T]) -> Iterator[T]:

@@ -138,6 +138,7 @@ def compare_interleaved(
     confidence: float = 0.99,
     budget_s: float = 8.0,
     timeout_s: float = TIMEOUT_S,
+    quantile: float = QUANTILE,
 ) -> InterleavedComparison:
     """Compare B with A, block by block in turns.
 
@@ -150,6 +151,7 @@ def compare_interleaved(
         confidence: level of the ratio's interval.
         budget_s: for blocks and loads, beside the time that both sides take to start and warm up.
         timeout_s: for each answer of a side.
+        quantile: of a unit's latencies that stands for the unit.
 
     Raises:
         WorkerFailure: a side can't be measured.
@@ -163,7 +165,7 @@ def compare_interleaved(
         start = time.perf_counter()
         run_s = max(side.run_s for side in ready)
         chosen = plan(run_s, sum(side.renew_s for side in ready), budget_s)
-        a_ns, b_ns = _take_turns(first, second, chosen, timeout_s)
+        a_ns, b_ns = _take_turns(first, second, chosen, timeout_s, quantile)
         elapsed_s = time.perf_counter() - start
         of_a, of_b = (
             side.ask(Turn(finish=True), WorkerResult, timeout_s) for side in (first, second)
@@ -176,14 +178,14 @@ def compare_interleaved(
 
 
 def _take_turns(
-    first: Channel, second: Channel, chosen: Plan, timeout_s: float
+    first: Channel, second: Channel, chosen: Plan, timeout_s: float, quantile: float
 ) -> tuple[list[float], list[float]]:
-    """The low quantile of each unit of both sides, in nanoseconds."""
+    """The quantile of each unit of both sides, in nanoseconds."""
     lows_ns: tuple[list[float], list[float]] = ([], [])
     sides = tuple(zip((first, second), lows_ns, strict=True))
     for index in range(chosen.units * chosen.pairs):
         place = index % chosen.pairs
-        turn = Turn(chosen.block_s, QUANTILE, renew=place == 0)
+        turn = Turn(chosen.block_s, quantile, renew=place == 0)
         for side, units in sides if index % 2 == 0 else reversed(sides):
             low_ns = side.ask(turn, float, timeout_s)
             if place == chosen.pairs - 1:  # of the whole unit by then
@@ -210,12 +212,14 @@ class Turn:
         block_s: length of the block.
         quantile: which quantile of all runs since the engine was last loaded is the answer, in nanoseconds.
         renew: load the engine anew before the block.
+        apart: the block is a unit of its own, though the engine stays as it is.
         finish: no block: the answer is a `WorkerResult` over all samples, and the last one.
     """
 
     block_s: float = 0.0
     quantile: float = QUANTILE
     renew: bool = False
+    apart: bool = False
     finish: bool = False
 
 
@@ -277,6 +281,7 @@ def blocks(questions: Iterator[bytes]) -> Iterator[Ready | float | WorkerResult]
                     break
                 if turn.renew:
                     place.renew()
+                if turn.renew or turn.apart:
                     unit = []
                 block = place.session.sample(place.feeds, runs_in(turn.block_s, run_ns))
                 # The mean, which counts interruptions, keeps blocks short on a busy machine.

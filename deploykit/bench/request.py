@@ -27,6 +27,8 @@ class AccuracyRequest:
         predictions: where to write those of this engine.
         scores: the output that holds class scores; None is the first that can.
         metric: "module:function" of the user's own to compute; see `bench.metric`.
+        allowed_drop: where given, no more is asked than whether accuracy is below the reference's by more than
+            this, and the answer, a `DropTest`, stands under "drop" in the details.
     """
 
     dataset: str
@@ -37,6 +39,7 @@ class AccuracyRequest:
     predictions: Path | None = None
     scores: str | None = None
     metric: str | None = None
+    allowed_drop: float | None = None
 
 
 @dataclass(frozen=True)

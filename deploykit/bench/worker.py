@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploykit import backends
 from deploykit.bench import columns, metric
-from deploykit.bench.accuracy import NoScores, agreement, evaluate
+from deploykit.bench.accuracy import NoScores, agreement, evaluate, judge_drop
 from deploykit.bench.channel import serve
 from deploykit.bench.conditions import HostMemory
 from deploykit.bench.feeds import check_batch, find_scores, may_be_scores, synthetic
@@ -283,17 +283,14 @@ def _top1(
     session = loaded.sessions[0]
     part = dataset.parts[wanted.part]
     batch = min(wanted.batch, loaded.backend.largest_batch(loaded.engine) or wanted.batch)
+    expected = None if wanted.reference is None else _predictions(wanted.reference)
+    if wanted.allowed_drop is not None and expected is not None:
+        test = judge_drop(session, part, expected, wanted.allowed_drop, batch, output)
+        details["drop"] = asdict(test)
+        return {}, []
     accuracy = evaluate(session, feeds_of(part, session.inputs, batch, wanted.limit), batch, output)
     agreed = None
-    if wanted.reference is not None:
-        try:
-            with np.load(wanted.reference, allow_pickle=False) as stored:
-                expected = stored["predictions"]
-        except (OSError, ValueError, KeyError) as error:
-            raise InvalidModel(
-                f"the reference's predictions {wanted.reference} can't be read: {error}; "
-                "measure the fp32 row again"
-            ) from error
+    if expected is not None:
         agreed = agreement(expected, accuracy.predictions, accuracy.labels)
         details["mcnemar"] = vars(agreed)
     if wanted.predictions is not None:
@@ -306,6 +303,21 @@ def _top1(
     if part.unreadable:
         notes.append(columns.unreadable_note(part.unreadable, wanted.part))
     return cells, notes
+
+
+def _predictions(path: Path) -> NDArray[np.int64]:
+    """What a reference predicted.
+
+    Raises:
+        InvalidModel: the file can't be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return np.asarray(stored["predictions"])
+    except (OSError, ValueError, KeyError) as error:
+        raise InvalidModel(
+            f"the reference's predictions {path} can't be read: {error}; measure the fp32 row again"
+        ) from error
 
 
 if __name__ == "__main__":

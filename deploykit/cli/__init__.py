@@ -34,6 +34,7 @@ COMMANDS = {
     "export": "Export networks to ONNX, with a dynamic batch, verified against PyTorch at batch 1 and 3.",
     "build": "Build engines and check that each computes in the precision asked for.",
     "profile": "Measure latency, throughput, memory, drift and accuracy, each row in a process of its own.",
+    "tune": "Find the fastest configuration that holds the accuracy: backend, precision, threads and batch.",
     "layers": "Time, work, roofline and drift of each layer, in the order in which the engine runs them.",
     "claims": "Check claims about networks by computing, and print a verdict for each.",
     "compare": "Compare two reports of `deploykit profile`; end with 1 if a configuration regressed.",

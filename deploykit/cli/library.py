@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     import deploykit.workflow.rows
     import deploykit.workflow.run
     import deploykit.workflow.search
+    import deploykit.workflow.tune
     import deploykit.zoo.weights
     from deploykit import (
         backends,

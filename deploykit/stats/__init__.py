@@ -12,7 +12,7 @@ from deploykit.stats.proportions import (
     mcnemar,
     wilson_interval,
 )
-from deploykit.stats.ratios import RatioInterval, RatioTest, paired_ratio, ratio_test
+from deploykit.stats.ratios import RatioInterval, RatioTest, mean_ratio, paired_ratio, ratio_test
 from deploykit.stats.samples import (
     Percentile,
     Trend,
@@ -37,6 +37,7 @@ __all__ = [
     "effective_size",
     "holm",
     "mcnemar",
+    "mean_ratio",
     "median_interval",
     "modes",
     "outliers",

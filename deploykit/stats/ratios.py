@@ -83,6 +83,24 @@ def paired_ratio(
     )
 
 
+def mean_ratio(a: Sequence[float], b: Sequence[float], *, confidence: float) -> RatioInterval:
+    """The geometric mean of the paired ratios b[i] / a[i] and its interval, by Student's t on their logarithms.
+
+    For confidences that few pairs can't support by resampling: outliers, which interference makes, widen it.
+
+    Raises:
+        ValueError: the values don't pair up, are fewer than 3 pairs, or are not positive.
+    """
+    if len(a) != len(b) or len(a) < 3:
+        raise ValueError(f"{len(a)} and {len(b)} values: give the same number, 3 or more")
+    if min(*a, *b) <= 0:
+        raise ValueError("values must be positive")
+    mean, error = _mean_and_error([math.log(y / x) for x, y in zip(a, b, strict=True)])
+    half = t_quantile(confidence, len(a) - 1) * math.sqrt(error)
+    low, high = (math.exp(max(-700.0, min(700.0, mean + side))) for side in (-half, half))
+    return RatioInterval(math.exp(mean), low, high, confidence, len(a))
+
+
 class RatioTest(NamedTuple):
     """How many times as long B takes as A, judged by Welch's t-test on logarithms.
 

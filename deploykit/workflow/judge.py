@@ -42,7 +42,7 @@ PROFILED_SESSIONS = 2
 REFERENCE, PREDICTIONS = "deploykit.bench.reference", "deploykit.bench.accuracy"
 
 #: The worker also times what it runs; here nobody looks at the time.
-_UNTIMED = Policy(
+UNTIMED = Policy(
     warmup_s=0.001, warmup_max_s=0.001, window_s=0.001, min_s=0.001, max_s=0.001, block_s=0.001
 )
 
@@ -121,7 +121,7 @@ def judge_fp32(
         engine=built.engine.path.parent,
         backend=backend.name,
         batch=fixed_batch(network.model.inputs, network.model.outputs) or 1,
-        policy=_UNTIMED,
+        policy=UNTIMED,
         accuracy=accuracy,
     )
     return run_worker(request, timeout_s).columns

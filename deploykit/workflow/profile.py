@@ -16,6 +16,7 @@ from deploykit.backends.base import BackendBase
 from deploykit.bench.feeds import may_have_scores
 from deploykit.bench.reference import make_reference
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, WorkerResult, run_worker
+from deploykit.bench.scenario import Scenario
 from deploykit.data import open_dataset
 from deploykit.errors import DeploykitError, MissingDependency, OutputFailed
 from deploykit.row import Note, Row
@@ -27,6 +28,7 @@ from deploykit.workflow.configuration import Configuration, ProfileOptions
 from deploykit.workflow.judge import (
     PREDICTIONS,
     REFERENCE,
+    UNTIMED,
     SlowerThanFp32,
     ensure_predictions,
     is_reference,
@@ -172,11 +174,7 @@ class Profiler:
         if reason is not None:
             return row.plus({"status": "skipped"}, [Note("failed", str(reason))])
         dataset, missing = self._judged_on(network)
-        name = outputs_name(f"reference-b{configuration.batch}", dataset, REFERENCE)
-        reference = network.folder / name
-        if not reference.exists():
-            self.say(f"drift reference of {network.model.spec.label}")
-            make_reference(network.model, reference, dataset=dataset, batch=configuration.batch)
+        reference = self._drift_reference(network, configuration, dataset)
         self.say(f"measure {configuration.text}")
         request = self._request(built, configuration)
         # Outputs are the engine's, not the process': one of the repeats judges them.
@@ -235,6 +233,42 @@ class Profiler:
             policy=self.options.policy,
             samples_path=self._samples_path(configuration),
         )
+
+    def judging(
+        self, configuration: Configuration, allowed_drop: float | None = None
+    ) -> WorkerRequest:
+        """A request for what an engine's outputs are worth: drift and, where a drop is allowed, whether it is more.
+
+        Raises:
+            DeploykitError: as `prepared`, or the reference can't be made.
+        """
+        network, backend = self._network(configuration.source, {}), get(configuration.backend)
+        configuration, _ = at_fixed_batch(network, configuration)
+        built = self._build(network, configuration, backend)
+        dataset, _ = self._judged_on(network)
+        accuracy = None
+        if allowed_drop is not None:
+            accuracy = self._accuracy(network, built, configuration.backend, dataset)
+            if accuracy is not None:
+                accuracy = replace(accuracy, allowed_drop=allowed_drop, metric=None)
+        return replace(
+            self._request(built, replace(configuration, scenario=Scenario())),
+            policy=UNTIMED,
+            samples_path=None,
+            drift_reference=self._drift_reference(network, configuration, dataset),
+            accuracy=accuracy,
+        )
+
+    def _drift_reference(
+        self, network: Network, configuration: Configuration, dataset: str | None
+    ) -> Path:
+        """What fp32 puts out, made once."""
+        name = outputs_name(f"reference-b{configuration.batch}", dataset, REFERENCE)
+        reference = network.folder / name
+        if not reference.exists():
+            self.say(f"drift reference of {network.model.spec.label}")
+            make_reference(network.model, reference, dataset=dataset, batch=configuration.batch)
+        return reference
 
     def _judged_on(self, network: Network) -> tuple[str | None, Note | None]:
         trained_on = network.dataset

@@ -6,11 +6,13 @@ import time
 import numpy as np
 import pytest
 
-from deploykit.bench.accuracy import agreement, ahead, evaluate, overlapped
+from deploykit.bench.accuracy import agreement, ahead, evaluate, judge_drop, overlapped
 from deploykit.bench.feeds import find_scores
+from deploykit.data.dataset import Part
 from deploykit.errors import DriftFailed, UsageError
 from deploykit.spec import TensorSpec
 from deploykit.stats import wilson_interval
+from deploykit.stats.sequential import ACCEPTED, REJECTED
 
 
 class Table:
@@ -184,3 +186,62 @@ def test_reading_ahead_holds_only_a_few_items():
     threading.Event().wait(0.2)
     assert len(read) <= 4
     stream.close()
+
+
+class Pixels:
+    """Images of one row whose brightest pixel is the class that a network would name."""
+
+    def __init__(self, named, classes):
+        self.scores = np.eye(classes, dtype=np.float32)[np.asarray(named)]
+
+    def load(self, indices, input_shape):
+        return self.scores[indices].reshape(len(indices), *input_shape), {}
+
+    def raw(self, indices):
+        yield self.scores[indices].tobytes()
+
+
+def drop_of(wrong, images=4000, allowed=0.01):
+    """The test of a network that names a wrong class for the first `wrong` images, which fp32 has right."""
+    labels = np.sort(np.arange(images) % 6)
+    named = labels.copy()
+    named[:wrong] = (named[:wrong] + 1) % 6
+    source = Pixels(named, 6)
+    part = Part("made/test", source, np.arange(images), labels)
+    session = Table(6)
+    found = judge_drop(session, part, labels, allowed, 64)
+    return found, sum(session.batches)
+
+
+def test_a_drop_is_judged_on_no_more_images_than_it_takes():
+    found, run = drop_of(0)
+    assert found.verdict == ACCEPTED
+    assert found.images == run < 1100
+
+
+def test_wrong_images_that_stand_together_are_met_early():
+    # In the part's own order they would all come first, and make up a third of the first look.
+    found, run = drop_of(80, allowed=0.1)
+    assert found.verdict == ACCEPTED
+    assert found.drop < 0.1
+    found, run = drop_of(800)
+    assert found.verdict == REJECTED
+    assert run < 1000
+
+
+def test_a_reference_of_fewer_images_is_held_against_them_all_at_once():
+    labels = np.arange(600) % 6
+    part = Part("made/test", Unreadable(labels, 6), np.arange(600), labels)
+    expected = np.delete(labels, 3)
+    found = judge_drop(Table(6), part, expected, 0.05, 64)
+    assert found.images == 599
+    assert (found.only_reference, found.only_this) == (0, 0)
+
+
+class Unreadable(Pixels):
+    """The same, but the image at place 3 can't be read."""
+
+    def load(self, indices, input_shape):
+        images, _ = super().load(indices, input_shape)
+        lost = {int(p): "3.png: broken" for p in np.flatnonzero(indices == 3)}
+        return np.delete(images, list(lost), axis=0), lost

@@ -55,6 +55,7 @@ LEADS = {
     "export": ("lenet5",),
     "count": ("lenet5",),
     "layers": ("lenet5",),
+    "tune": ("lenet5",),
     "train": ("lenet5", "--data", "digits"),
 }
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploykit.stats import paired_ratio, ratio_test
+from deploykit.stats import mean_ratio, paired_ratio, ratio_test
 from deploykit.stats.ratios import t_p_value, t_quantile
 
 LATENCIES = st.lists(st.floats(0.01, 1e4), min_size=3, max_size=6)
@@ -144,3 +144,29 @@ def test_what_is_no_distribution_is_refused():
         t_p_value(1.0, 0)
     with pytest.raises(ValueError, match="confidence 1"):
         t_quantile(1, 5)
+
+
+def test_the_mean_of_paired_ratios_cancels_what_slows_both():
+    busy = [1.0, 3.0, 1.5, 8.0]
+    found = mean_ratio(busy, [1.1 * value for value in busy], confidence=0.99)
+    assert (found.low, found.ratio, found.high) == pytest.approx((1.1, 1.1, 1.1))
+    assert found.pairs == 4
+
+
+def test_the_interval_of_the_mean_ratio_leaves_out_the_truth_as_often_as_it_says():
+    generator = random.Random(3)
+    found = [
+        mean_ratio(draws(generator, 4, 8), draws(generator, 4, 8), confidence=0.95)
+        for _ in range(2000)
+    ]
+    outside = sum(one.significant for one in found)
+    # Binomial: 100 expected, 63 to 140 but for one in ten thousand.
+    assert 63 <= outside <= 140
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [([1, 2], [1, 2]), ([1, 2, 3], [1, 2]), ([1, 2, 0], [1, 2, 3])]
+)
+def test_ratios_that_can_not_be_made_are_refused(a, b):
+    with pytest.raises(ValueError, match=r"same number|positive"):
+        mean_ratio(a, b, confidence=0.99)

@@ -1,0 +1,511 @@
+"""Finding the fastest of many configurations: all in turns, the slower ones dropped, the rest measured longer.
+
+In a round every entrant that is still in has one block, in an order drawn anew, so that what slows the machine for
+a while meets all of them. An entrant is dropped when its ratios to the leader are surely above 1:
+the test is made at few, ever rarer rounds, and its error is shared over looks and entrants, so that the fastest is
+dropped with a chance of a hundredth at most. Who is far behind at the first look isn't kept waiting at all.
+
+Every round is handed to `record` as it ends and can be given back as `earlier`: a race that was broken off goes on
+where it was.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
+
+from deploykit.bench.channel import Channel, WorkerFailure
+from deploykit.bench.interleaved import (
+    BLOCK_MAX_S,
+    BLOCK_MIN_S,
+    BLOCK_RUNS,
+    MODULE,
+    Ready,
+    Turn,
+)
+from deploykit.bench.request import WorkerRequest, run_worker
+from deploykit.bench.scenario import Policy
+from deploykit.errors import UsageError
+from deploykit.stats import RatioInterval, mean_ratio
+
+#: Rounds after which who is slower is asked; the first is the least that can tell.
+LOOKS = (8, 12, 17, 24, 34, 48, 68, 96, 136, 192, 272, 384, 543, 768)
+#: The chance, at most, that the fastest is dropped in a whole race.
+ERROR = 0.01
+#: Who takes so many times the best at the first look is not raced, nor who is beyond the best so many.
+FAR_OFF = 1.6
+MAX_RACED = 10
+#: Blocks of a first look; the smallest stands for the entrant, as interference only ever adds time.
+FIRST_BLOCKS = 3
+#: Engines are loaded anew, to other places in memory, when that has taken less than this share of the time.
+RENEWING_SHARE = 0.3
+TIMEOUT_S = 120.0
+IN, SLOWER, UNFIT, FAILED = FATES = ("in", "slower", "unfit", "failed")
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One configuration.
+
+    Attributes:
+        name: of its own in the race.
+        request: that measures it.
+        images: that one run takes; what a block is worth is divided by it.
+    """
+
+    name: str
+    request: WorkerRequest
+    images: int = 1
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round, or with number 0 a first look: what each entrant's block was worth; the smaller the better."""
+
+    number: int
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """An entrant that is out: "slower", "unfit" for the question or "failed", and why in words."""
+
+    name: str
+    fate: str
+    reason: str
+
+
+Event = Round | Dropped
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How an entrant ended.
+
+    Attributes:
+        name: the entrant's.
+        fate: "in", "slower", "unfit" or "failed".
+        value: the median of its blocks; None where it has none.
+        first: how many times as long as the first entrant it took at the first look; None where nobody looked.
+        ratio: to the leader, over the rounds that both were in; None for the leader, and where these are too few.
+        reason: why it is out.
+    """
+
+    name: str
+    fate: str
+    value: float | None
+    first: float | None
+    ratio: RatioInterval | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A race that is over.
+
+    Attributes:
+        standings: the leader first, then by value; those that failed last.
+        rounds: how many there were.
+        measuring_s: seconds that blocks took.
+        elapsed_s: seconds of the whole, starting of processes and warming up included.
+    """
+
+    standings: tuple[Standing, ...]
+    rounds: int
+    measuring_s: float
+    elapsed_s: float
+
+    @property
+    def leader(self) -> Standing | None:
+        """Who came first; None where all failed."""
+        first = self.standings[0] if self.standings else None
+        return first if first is not None and first.fate == IN else None
+
+
+class Lane(Protocol):
+    """Measures one entrant, block by block."""
+
+    def start(self) -> None:
+        """Get ready."""
+
+    def block(self) -> float:
+        """The worth of one more block."""
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+
+class ResidentLane:
+    """A process that stays: latency of one request after the other, by a quantile of each block.
+
+    Args:
+        entrant: to measure.
+        quantile: of a block's latencies, which is what it is worth, in nanoseconds per image.
+        timeout_s: for each answer.
+    """
+
+    def __init__(self, entrant: Entrant, quantile: float, timeout_s: float) -> None:
+        self._entrant, self._quantile, self._timeout_s = entrant, quantile, timeout_s
+        self._channel: Channel | None = None
+        self._block_s = self._renew_s = self._renewed_s = self._spent_s = 0.0
+
+    def start(self) -> None:
+        """Start the process, load the engine and warm up."""
+        request = self._entrant.request
+        self._channel = Channel(MODULE, request.threads)
+        ready = self._channel.ask(request, Ready, self._timeout_s)
+        self._block_s = min(BLOCK_MAX_S, max(BLOCK_MIN_S, BLOCK_RUNS * ready.run_s))
+        self._renew_s = ready.renew_s
+
+    def block(self) -> float:
+        """Nanoseconds per image; the engine is loaded anew before it where that pays."""
+        assert self._channel is not None
+        renew = self._renewed_s + self._renew_s <= RENEWING_SHARE * self._spent_s
+        turn = Turn(self._block_s, self._quantile, renew=renew, apart=True)
+        start = time.perf_counter()
+        nanoseconds = self._channel.ask(turn, float, self._timeout_s)
+        self._spent_s += time.perf_counter() - start
+        self._renewed_s += self._renew_s if renew else 0.0
+        return nanoseconds / self._entrant.images
+
+    def close(self) -> None:
+        """Kill the process."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+
+class FreshLane:
+    """A new process for every block, for what takes one: streams, arrivals, memory.
+
+    Args:
+        entrant: to measure.
+        worth: what a block is worth, from the columns that were measured; the smaller the better.
+        seconds: that a block measures.
+        timeout_s: for each process.
+    """
+
+    def __init__(
+        self,
+        entrant: Entrant,
+        worth: Callable[[Mapping[str, object]], float | None],
+        seconds: float,
+        timeout_s: float,
+    ) -> None:
+        self._entrant, self._worth = entrant, worth
+        self._policy, self._timeout_s = Policy.quick().lasting(seconds), timeout_s
+
+    def start(self) -> None:
+        """Nothing: every block starts a process of its own."""
+
+    def block(self) -> float:
+        """What one process measured is worth.
+
+        Raises:
+            WorkerFailure: it did not measure what is asked for.
+        """
+        request = replace(self._entrant.request, policy=self._policy)
+        result = run_worker(request, self._timeout_s)
+        value = self._worth(result.columns)
+        if value is None:
+            said = next((note.text for note in result.notes), "it is blank")
+            raise WorkerFailure(f"the objective was not measured: {said}", "error")
+        return value
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+
+@dataclass
+class _Runner:
+    """An entrant in the race: its lane, its first look, and its blocks by the number of their round."""
+
+    lane: Lane
+    first: float | None = None
+    blocks: dict[int, float] = field(default_factory=dict)
+    fate: str = IN
+    reason: str = ""
+    is_open: bool = False
+
+    @property
+    def value(self) -> float | None:
+        values = sorted(self.blocks.values())
+        return values[len(values) // 2] if values else None
+
+
+class Race:
+    """A race over lanes: `look` at all, put out who can't be taken, then `run`. Use it in a `with`.
+
+    Args:
+        lanes: of the entrants, by name; the first one is what the others are held against at the first look.
+        margin: those that are surely nearer to the leader than this are as good as it.
+        record: is handed every event as it happens.
+        say: is told what is being done.
+        earlier: what an earlier run of the same race recorded.
+        seed: of the order of turns.
+    """
+
+    def __init__(
+        self,
+        lanes: Mapping[str, Lane],
+        *,
+        margin: float = 0.01,
+        record: Callable[[Event], None] = lambda event: None,
+        say: Callable[[str], None] = lambda text: None,
+        earlier: Sequence[Event] = (),
+        seed: int = 0,
+    ) -> None:
+        self._runners = {name: _Runner(lane) for name, lane in lanes.items()}
+        self._margin, self._record, self._say = margin, record, say
+        self._order = random.Random(seed)
+        self._rounds = 0
+        self._measuring_s = 0.0
+        self._started = time.perf_counter()
+        looks = len(LOOKS) * max(1, len(lanes) - 1)
+        self._confidence = 1 - 2 * ERROR / looks
+        self._take_up(earlier)
+
+    def __enter__(self) -> Race:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for runner in self._runners.values():
+            self._close(runner)
+
+    def look(self, budget_s: float = math.inf) -> dict[str, float]:
+        """Start everybody in turn, each beside the first one, who stays.
+
+        Args:
+            budget_s: who was not started by then is out.
+
+        Returns:
+            How many times as long as the first one each takes, of those that are in; the fastest first.
+        """
+        deadline = time.perf_counter() + budget_s
+        reference: _Runner | None = None
+        for name, runner in self._inside().items():
+            if time.perf_counter() > deadline:
+                self.put_out(name, FAILED, "the time for first looks was used up before its turn")
+                continue
+            self._say(f"first look at {name}")
+            if runner.first is None:
+                value = self._looked_at(name, runner, reference)
+                if value is None:
+                    continue
+                runner.first = value
+                self._record(Round(0, {name: value}))
+            if reference is None:
+                reference = runner
+                self._open(name, runner)
+        firsts = {name: r.first for name, r in self._inside().items() if r.first is not None}
+        return dict(sorted(firsts.items(), key=lambda pair: pair[1]))
+
+    def _looked_at(self, name: str, runner: _Runner, reference: _Runner | None) -> float | None:
+        """The smallest block over that of the first entrant, each next to one of it."""
+        if not self._open(name, runner):
+            return None
+        ours, theirs = [], []
+        for _ in range(FIRST_BLOCKS):
+            value = self._measured(name, runner.lane.block)
+            if value is None:
+                return None
+            ours.append(value)
+            if reference is not None:
+                beside = self._measured("", reference.lane.block)
+                theirs.append(beside if beside is not None else math.nan)
+        if reference is not None:
+            # It may wait for long, while engines are judged.
+            self._close(runner)
+        return min(ours) / min(theirs) if theirs else 1.0
+
+    def put_out(self, name: str, fate: str, reason: str) -> None:
+        """An entrant that can't be taken, and why."""
+        runner = self._runners[name]
+        runner.fate, runner.reason = fate, reason
+        self._close(runner)
+        self._record(Dropped(name, fate, reason))
+
+    def send_home(self) -> None:
+        """Put out who is far behind the best at the first look, and who is beyond the best so many."""
+        firsts = {name: r.first for name, r in self._inside().items() if r.first is not None}
+        in_order = sorted(firsts, key=lambda name: firsts[name])
+        for place, name in enumerate(in_order):
+            times = firsts[name] / firsts[in_order[0]]
+            if times > FAR_OFF:
+                text = f"{times:.2f} times {in_order[0]} at the first look"
+                self.put_out(name, SLOWER, text)
+            elif place >= MAX_RACED:
+                text = f"{times:.2f} times {in_order[0]} at the first look, and {MAX_RACED} were faster"
+                self.put_out(name, SLOWER, text)
+
+    def run(self, budget_s: float) -> Outcome:
+        """Race until one is left, all that are left are as good as the leader, or the time is used.
+
+        Args:
+            budget_s: for all blocks, starts and warming up; `LOOKS[0]` rounds are made in any case.
+        """
+        start = time.perf_counter()
+        for name, runner in self._inside().items():
+            if len(self._inside()) > 1:
+                self._say(f"start {name}")
+                self._open(name, runner)
+        while self._goes_on(budget_s - (time.perf_counter() - start)):
+            self._one_round()
+            if self._rounds in LOOKS:
+                self._drop_the_slower()
+        elapsed_s = time.perf_counter() - self._started
+        return Outcome(self._standings(), self._rounds, self._measuring_s, elapsed_s)
+
+    def _take_up(self, earlier: Sequence[Event]) -> None:
+        for event in earlier:
+            if isinstance(event, Dropped):
+                if event.name in self._runners:
+                    runner = self._runners[event.name]
+                    runner.fate, runner.reason = event.fate, event.reason
+                continue
+            for name, value in event.values.items():
+                if name not in self._runners:
+                    continue
+                if event.number == 0:
+                    self._runners[name].first = value
+                else:
+                    self._runners[name].blocks[event.number] = value
+            self._rounds = max(self._rounds, event.number)
+
+    def _inside(self) -> dict[str, _Runner]:
+        return {name: runner for name, runner in self._runners.items() if runner.fate == IN}
+
+    def _open(self, name: str, runner: _Runner) -> bool:
+        """Start a lane that is not; whether it runs."""
+        if not runner.is_open:
+            runner.is_open = True
+            self._measured(name, runner.lane.start)
+        return runner.fate == IN
+
+    def _close(self, runner: _Runner) -> None:
+        runner.lane.close()
+        runner.is_open = False
+
+    def _measured(self, name: str, measure: Callable[[], T]) -> T | None:
+        """What a lane measures; None where it fails, which puts the entrant out."""
+        start = time.perf_counter()
+        try:
+            return measure()
+        except WorkerFailure as failure:
+            if name:
+                self.put_out(name, FAILED, str(failure))
+            return None
+        finally:
+            self._measuring_s += time.perf_counter() - start
+
+    def _goes_on(self, left_s: float) -> bool:
+        inside = self._inside()
+        if len(inside) < 2:
+            return False
+        if self._rounds < LOOKS[0]:
+            return True
+        if left_s <= 0 or self._rounds >= LOOKS[-1]:
+            return False
+        leader = self._leader()
+        return self._rounds not in LOOKS or not all(
+            self._is_as_good(name, leader) for name in inside if name != leader
+        )
+
+    def _one_round(self) -> None:
+        names = list(self._inside())
+        self._order.shuffle(names)
+        self._rounds += 1
+        self._say(f"round {self._rounds}, {len(names)} in")
+        values = {}
+        for name in names:
+            value = self._measured(name, self._runners[name].lane.block)
+            if value is not None:
+                self._runners[name].blocks[self._rounds] = value
+                values[name] = value
+        self._record(Round(self._rounds, values))
+
+    def _leader(self) -> str:
+        """Of those that are in, the one with the smallest median; all of them have the same rounds."""
+        return min(self._inside(), key=lambda name: self._runners[name].value or 0.0)
+
+    def _ratio(self, name: str, leader: str) -> RatioInterval | None:
+        ours, theirs = self._runners[name].blocks, self._runners[leader].blocks
+        both = sorted(ours.keys() & theirs.keys())
+        if len(both) < LOOKS[0]:
+            return None
+        return mean_ratio(
+            [theirs[n] for n in both], [ours[n] for n in both], confidence=self._confidence
+        )
+
+    def _is_as_good(self, name: str, leader: str) -> bool:
+        ratio = self._ratio(name, leader)
+        return ratio is not None and ratio.high <= 1 + self._margin
+
+    def _drop_the_slower(self) -> None:
+        inside = self._inside()
+        if len(inside) < 2:
+            return
+        leader = self._leader()
+        for name in inside:
+            ratio = None if name == leader else self._ratio(name, leader)
+            if ratio is not None and ratio.low > 1:
+                self.put_out(
+                    name,
+                    SLOWER,
+                    f"{ratio.ratio:.3f} times {leader}, {ratio.low:.3f} to {ratio.high:.3f}, "
+                    f"after {self._rounds} rounds",
+                )
+
+    def _standings(self) -> tuple[Standing, ...]:
+        inside = self._inside()
+        leader = self._leader() if inside else None
+
+        def place(name: str) -> tuple[int, float, float]:
+            runner = self._runners[name]
+            group = -1 if name == leader else FATES.index(runner.fate)
+            return group, runner.value or math.inf, runner.first or math.inf
+
+        return tuple(
+            Standing(
+                name,
+                self._runners[name].fate,
+                self._runners[name].value,
+                self._runners[name].first,
+                None if leader in (None, name) else self._ratio(name, leader),
+                self._runners[name].reason,
+            )
+            for name in sorted(self._runners, key=place)
+        )
+
+
+def lanes(
+    entrants: Sequence[Entrant],
+    *,
+    quantile: float | None = 0.5,
+    worth: Callable[[Mapping[str, object]], float | None] | None = None,
+    seconds: float = 1.0,
+    timeout_s: float = TIMEOUT_S,
+) -> dict[str, Lane]:
+    """A lane for each entrant, all of one kind.
+
+    Args:
+        entrants: names are their own.
+        quantile: of the latency of one request after the other, by processes that stay.
+        worth: where given, a new process measures each block for so many `seconds`, and this is its worth.
+        seconds: see `worth`.
+        timeout_s: for each answer.
+
+    Raises:
+        UsageError: two entrants have one name.
+    """
+    if len({entrant.name for entrant in entrants}) < len(entrants):
+        raise UsageError("two entrants of a race have the same name: give each its own")
+    if worth is not None:
+        return {one.name: FreshLane(one, worth, seconds, timeout_s) for one in entrants}
+    assert quantile is not None
+    return {one.name: ResidentLane(one, quantile, timeout_s) for one in entrants}

@@ -1,0 +1,735 @@
+"""The decision: the configuration that is best by one objective and holds what it must, found and confirmed.
+
+Candidates are what the installed runtimes offer for a network: backends, precisions, threads, batches and streams.
+The default, fp32 on ONNX Runtime with all cores, is always among them, and is the answer where nothing is surely
+better. How it goes:
+
+1. Every engine is built; what can't be built is out, with the reason.
+2. A first look measures each candidate beside the default.
+3. From the fastest on, engines are judged: drift, which takes no labels, then accuracy image by image until it is
+   decided (`stats.sequential`). Those far behind the best that is accepted aren't judged at all.
+4. Those left race in turns (`bench.race`).
+5. The winner meets the default, and the fp32 of every runtime, in an interleaved comparison.
+6. The winner and who came close are measured as every row is; of those, the best that meets the constraints is it.
+
+What is measured is written to a journal in the store as it is measured, and the same question goes on from there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from deploykit import backends, codec, env
+from deploykit.bench.channel import WorkerFailure
+from deploykit.bench.interleaved import compare_interleaved
+from deploykit.bench.race import (
+    FAILED,
+    FAR_OFF,
+    IN,
+    SLOWER,
+    UNFIT,
+    Dropped,
+    Entrant,
+    Event,
+    Outcome,
+    Race,
+    Round,
+    Standing,
+    lanes,
+)
+from deploykit.bench.request import WorkerRequest, run_worker
+from deploykit.bench.scenario import Constraint, Policy, Scenario
+from deploykit.columns import NAMES
+from deploykit.errors import DeploykitError, OutputFailed, UnknownName, UsageError
+from deploykit.graph.recipes import AS_IS
+from deploykit.row import Row
+from deploykit.spec import Reason
+from deploykit.stats import DropTest, RatioInterval, mean_ratio
+from deploykit.stats.sequential import ACCEPTED, REJECTED
+from deploykit.store import Store, key_of
+from deploykit.workflow.configuration import (
+    Configuration,
+    ProfileOptions,
+    default_precisions,
+    source_name,
+)
+from deploykit.workflow.plan import Source
+from deploykit.workflow.profile import Profiler, Say
+from deploykit.writing import output_errors
+
+#: What can be made as small or, for the first, as large as possible.
+RATE, BYTES, MEMORY = "throughput_ips", "engine_bytes", "host_peak_mib"
+LATENCIES: Mapping[str, float] = {
+    "latency_p50_ms": 0.5,
+    "latency_p90_ms": 0.9,
+    "latency_p95_ms": 0.95,
+    "latency_p99_ms": 0.99,
+}
+OBJECTIVES = (*LATENCIES, RATE, BYTES, MEMORY)
+#: A reduced engine is accepted from this drift on where no other limit was given: below it is called poor.
+MIN_SNR_DB = 10.0
+#: An engine that computes in float32 and is this near is the network itself but for the order of sums.
+FP32_SNR_DB = 60.0
+#: Parts of the budget: until when first looks are begun, and what the race may use of the rest.
+LOOKING_SHARE, RACING_SHARE = 0.5, 0.5
+#: Seconds of an interleaved comparison with the default, and with the fp32 of another runtime.
+CONFIRM_S, CONFIRM_OTHER_S = 8.0, 4.0
+#: Better by less than this is not worth leaving the default.
+MIN_GAIN = 0.01
+#: Rounds of a comparison that takes a new process for each block.
+FRESH_ROUNDS = 8
+#: Those within this share of the winner are measured as rows beside it, this many at most.
+CLOSE, MAX_CLOSE = 0.1, 3
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked.
+
+    Attributes:
+        objective: the column to make as small as possible, or throughput_ips to make as large.
+        constraints: that the answer's row must meet.
+        max_accuracy_drop: share of the images by which top-1 may be below fp32's; None judges by drift alone.
+        min_snr_db: that outputs must reach; None is `MIN_SNR_DB` where accuracy is not judged.
+        backends: to choose from; none means all that can run here.
+        precisions: to choose from; none means all that a backend offers and does not emulate.
+        threads: to choose from; none means powers of two up to all usable cores.
+        batches, streams: to choose from; more than one each make sense for throughput only.
+        rate_per_s: requests that arrive per second; None sends each as soon as the last is answered.
+        budget_s: seconds for all measuring; building, judging and the rows at the end are beside it.
+
+    Raises:
+        UsageError: an objective that there is not, or a combination that makes no sense.
+    """
+
+    objective: str = "latency_p50_ms"
+    constraints: tuple[Constraint, ...] = ()
+    max_accuracy_drop: float | None = None
+    min_snr_db: float | None = None
+    backends: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()
+    threads: tuple[int, ...] = ()
+    batches: tuple[int, ...] = (1,)
+    streams: tuple[int, ...] = (1,)
+    rate_per_s: float | None = None
+    budget_s: float = 180.0
+
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise UnknownName("objective", self.objective, OBJECTIVES)
+        if self.max_accuracy_drop is not None and not 0 < self.max_accuracy_drop < 1:
+            raise UsageError(
+                f"a drop of {self.max_accuracy_drop:.3%} can't be judged: allow more than 0% and less than 100%"
+            )
+        if self.objective in LATENCIES and max(len(self.batches), len(self.streams)) > 1:
+            raise UsageError(
+                "a latency is of one batch and one number of streams: give one of each, or take throughput_ips"
+            )
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether blocks are measured by processes that stay: one request after the other."""
+        return self.objective in LATENCIES and self.streams == (1,) and self.rate_per_s is None
+
+
+@dataclass
+class Candidate:
+    """One configuration, and what became of it.
+
+    Attributes:
+        configuration: what it is.
+        row: before it is measured, then as it was measured.
+        fate: "in", "slower", "unfit" or "failed".
+        reason: why it is out.
+        ratio: its objective over the winner's, as far as it was measured, above 1 where it is worse.
+    """
+
+    configuration: Configuration
+    row: Row
+    request: WorkerRequest | None = None
+    fate: str = IN
+    reason: str = ""
+    ratio: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Precision, backend and scenario."""
+        one = self.configuration
+        batch = f"batch {one.batch}" if one.batch > 1 else ""
+        return " ".join(w for w in (one.precision, one.backend, one.scenario.text, batch) if w)
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """The winner beside another: its objective over the other's, and what that says."""
+
+    other: str
+    ratio: RatioInterval
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The answer for one network.
+
+    Attributes:
+        source: the network.
+        question: what was asked.
+        best: the chosen candidate, with its row; None where none meets the constraints.
+        default: what would be taken without asking.
+        candidates: all, the best first, those that were dropped after them.
+        meetings: the winner of the race beside the default and other runtimes' fp32.
+        measuring_s, elapsed_s: seconds of blocks, and of the whole.
+        judged: how accuracy was judged, in words.
+    """
+
+    source: Source
+    question: Question
+    best: Candidate | None
+    default: Candidate
+    candidates: tuple[Candidate, ...]
+    meetings: tuple[Meeting, ...]
+    measuring_s: float
+    elapsed_s: float
+    judged: str
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows that were measured, the answer's first."""
+        return [one.row for one in self.candidates if one.row.get("status") == "ok"]
+
+    @property
+    def sentence(self) -> str:
+        """The answer in one sentence."""
+        name, objective = source_name(self.source), self.question.objective
+        if self.best is None:
+            return f"{name}: no configuration meets what was asked. {self._nearest()}"
+        value = self.best.row.get(objective)
+        shown = "" if value is None else f", {objective} {value:.4g}"
+        if self.best is self.default:
+            why = (
+                "nothing else is surely better"
+                if len(self.candidates) > 1
+                else "it is the only one"
+            )
+            return f"{name}: keep the default, {self.best.name}{shown}: {why}. {self.judged}"
+        against = next((m for m in self.meetings if m.other == self.default.name), None)
+        gain = ""
+        if against is not None:
+            low, high = 1 / against.ratio.high, 1 / against.ratio.low
+            gain = (
+                f", {1 / against.ratio.ratio:.2f} times as good as the default {self.default.name} "
+                f"({against.ratio.confidence:.0%} interval {low:.2f} to {high:.2f})"
+            )
+        return f"{name}: take {self.best.name}{shown}{gain}. {self.judged}"
+
+    def _nearest(self) -> str:
+        """Who came nearest to the constraints that nobody meets."""
+        best: tuple[float, str] | None = None
+        for one in self.candidates:
+            for constraint in self.question.constraints:
+                value = one.row.get(constraint.column)
+                if isinstance(value, int | float) and not constraint.holds(one.row):
+                    distance = abs(value - constraint.bound) / (abs(constraint.bound) or 1.0)
+                    text = f"{one.name} came nearest to {constraint}, with {value:.4g}."
+                    if best is None or distance < best[0]:
+                        best = distance, text
+        return "" if best is None else best[1]
+
+
+def as_values(tuned: Tuned) -> dict[str, Any]:
+    """An answer as plain values, for JSON."""
+    return {
+        "model": source_name(tuned.source),
+        "answer": tuned.sentence,
+        "objective": tuned.question.objective,
+        "best": None if tuned.best is None else {name: tuned.best.row.get(name) for name in NAMES},
+        "candidates": [
+            {
+                "name": one.name,
+                "fate": one.fate,
+                "ratio": one.ratio,
+                "reason": one.reason,
+                "row": {name: one.row.get(name) for name in NAMES},
+            }
+            for one in tuned.candidates
+        ],
+        "meetings": [
+            {"other": m.other, "verdict": m.verdict, **vars(m.ratio)} for m in tuned.meetings
+        ],
+        "measuring_s": tuned.measuring_s,
+        "elapsed_s": tuned.elapsed_s,
+    }
+
+
+class Journal:
+    """What a tuning measured, line by line in a file of the store.
+
+    Args:
+        path: of the file; what it holds already is in `events`. Lines that can't be read end it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.events: dict[str, list[Event]] = {}
+        self.judged: dict[str, str] = {}
+        try:
+            lines = path.read_bytes().splitlines()
+        except OSError:
+            lines = []
+        for line in lines:
+            try:
+                entry = codec.from_json(line, Entry)
+            except ValueError:
+                break
+            if entry.engine:
+                self.judged[entry.engine] = entry.reason
+            elif entry.fate:
+                self.events.setdefault(entry.race, []).append(
+                    Dropped(entry.name, entry.fate, entry.reason)
+                )
+            else:
+                self.events.setdefault(entry.race, []).append(Round(entry.round, entry.values))
+
+    def write(self, entry: Entry) -> None:
+        """Add a line.
+
+        Raises:
+            OutputFailed: the store can't be written.
+        """
+        with output_errors("engine store"):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as file:
+                file.write(codec.to_json(entry) + b"\n")
+
+    def record(self, race: str) -> Callable[[Event], None]:
+        """What writes the events of one race."""
+
+        def write(event: Event) -> None:
+            if isinstance(event, Dropped):
+                self.write(Entry(race, name=event.name, fate=event.fate, reason=event.reason))
+            else:
+                self.write(Entry(race, round=event.number, values=dict(event.values)))
+
+        return write
+
+    def end(self) -> None:
+        """The question is answered: asked again, it is measured again."""
+        self.path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the journal: a round, a candidate that is out, or an engine that was judged."""
+
+    race: str = ""
+    round: int = 0
+    values: dict[str, float] = field(default_factory=dict)
+    name: str = ""
+    fate: str = ""
+    reason: str = ""
+    engine: str = ""
+
+
+class Tuning:
+    """Answers a question for one network.
+
+    Args:
+        source: the network.
+        question: what is asked.
+        options: how rows are measured, calibrated and judged.
+        store: of graphs and engines, and of the journal.
+        say: is told what is being done.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        question: Question,
+        options: ProfileOptions,
+        store: Store,
+        say: Say = lambda text: None,
+    ) -> None:
+        self.source, self.question, self.say = source, question, say
+        self.profiler = Profiler(store, options, say)
+        facts = {"question": codec.to_values(question), "source": repr(source), "env": env.env_id()}
+        self.journal = Journal(store.root / "tune" / f"{key_of(facts)[:16]}.jsonl")
+        self._measuring_s = 0.0
+        self._verdicts: dict[str, str] = dict(self.journal.judged)
+
+    def __call__(self) -> Tuned:
+        """Find the answer.
+
+        Raises:
+            UsageError: accuracy is to be judged and can't be, or no backend can run here.
+            OutputFailed: the store can't be written.
+            DeploykitError: the default itself can't be built.
+        """
+        start = time.perf_counter()
+        default, others = self._built()
+        everyone = {one.name: one for one in (default, *others)}
+        fit = {name: one for name, one in everyone.items() if one.fate == IN}
+        if self.question.objective == BYTES:
+            order = self._by_size(fit)
+            meetings: list[Meeting] = []
+        else:
+            order = self._raced(fit, default, start)
+            meetings = self._meetings(order, everyone, default)
+        best = self._chosen(order, everyone, default, meetings)
+        elapsed_s = time.perf_counter() - start
+        self.journal.end()
+        first = [] if best is None else [best]
+        in_order = [*first, *(one for one in order if one is not best)]
+        rest = [one for one in everyone.values() if one not in in_order]
+        return Tuned(
+            self.source,
+            self.question,
+            best,
+            default,
+            (*in_order, *rest),
+            tuple(meetings),
+            self._measuring_s,
+            elapsed_s,
+            self._judged_text(),
+        )
+
+    # --- Candidates ---
+
+    def _built(self) -> tuple[Candidate, list[Candidate]]:
+        """The default and all other candidates, their engines built; the default first."""
+        default, others = candidates(self.source, self.question)
+        row, request = self.profiler.prepared(default)  # without it there is nothing to beat
+        first = Candidate(default, row, request)
+        made = []
+        for configuration in others:
+            candidate = Candidate(configuration, Row({}))
+            made.append(candidate)
+            try:
+                candidate.row, candidate.request = self.profiler.prepared(configuration)
+            except OutputFailed:
+                raise
+            except DeploykitError as error:
+                candidate.fate, candidate.reason = FAILED, f"it can't be built: {error}"
+        return first, made
+
+    # --- Judging ---
+
+    def _judge(self, candidate: Candidate) -> str:
+        """Why an engine can't be taken; empty where it can. Asked once for an engine."""
+        assert candidate.request is not None
+        engine = str(candidate.request.engine)
+        if engine not in self._verdicts:
+            self.say(f"judge {candidate.name}")
+            try:
+                reason = self._unfit(candidate)
+            except OutputFailed:
+                raise
+            except WorkerFailure as failure:
+                reason = f"it does not run: {failure}"
+            self._verdicts[engine] = reason
+            self.journal.write(Entry(engine=engine, reason=reason))
+        return self._verdicts[engine]
+
+    def _unfit(self, candidate: Candidate) -> str:
+        configuration, wanted = candidate.configuration, self.question.max_accuracy_drop
+        request = self.profiler.judging(configuration, wanted)
+        result = run_worker(request, self.profiler.options.timeout_s)
+        snr = result.columns.get("drift_snr_db")
+        least = self.question.min_snr_db
+        computes_fp32 = candidate.row.get("precision_actual") == "fp32"
+        if wanted is None:
+            least = MIN_SNR_DB if least is None else least
+        if least is not None and snr is not None and snr < least:
+            return f"its outputs drift to {snr:.1f} dB, below {least:g} dB"
+        if wanted is None:
+            return ""
+        if computes_fp32 and snr is not None and snr >= FP32_SNR_DB:
+            return ""
+        stored = result.details.get("drop")
+        if stored is None:
+            said = next((n.text for n in result.notes if n.kind == "data"), "there are no labels")
+            raise UsageError(
+                f"accuracy of {source_name(self.source)} can't be judged: {said}; leave --max-accuracy-drop out "
+                "and judge by --min-snr-db"
+            )
+        test = codec.from_values(stored, DropTest)
+        if test.verdict == ACCEPTED:
+            return ""
+        seen = f"{test.drop:+.2%} on {test.images} images".replace("+-", "-")
+        if test.verdict == REJECTED:
+            return f"its top-1 drops by more than {wanted:.2%}: {seen}"
+        return (
+            f"whether its top-1 drops by more than {wanted:.2%} can't be told: {seen}; about "
+            f"{test.images_needed():,} images are needed"
+        )
+
+    def _judged_text(self) -> str:
+        wanted = self.question.max_accuracy_drop
+        if wanted is None:
+            least = self.question.min_snr_db
+            return (
+                f"Accuracy was not judged: outputs keep {MIN_SNR_DB if least is None else least:g} dB "
+                "to those of fp32."
+            )
+        return (
+            f"Top-1 is below that of fp32 by less than {wanted:.2%}, with an error of at most 1%."
+        )
+
+    # --- Measuring ---
+
+    def _lanes(self, fit: Mapping[str, Candidate]) -> Mapping[str, Any]:
+        entrants = [
+            Entrant(name, one.request, one.configuration.batch)
+            for name, one in fit.items()
+            if one.request is not None
+        ]
+        objective, limit_s = self.question.objective, self.profiler.options.timeout_s or 600.0
+        limit_s = min(limit_s, max(30.0, self.question.budget_s))
+        if self.question.is_resident:
+            quick = Policy.quick()
+            entrants = [
+                replace(e, request=replace(e.request, policy=quick, samples_path=None), images=1)
+                for e in entrants
+            ]
+            return lanes(entrants, quantile=LATENCIES[objective], timeout_s=limit_s)
+        return lanes(entrants, worth=_worth(objective), seconds=1.0, timeout_s=limit_s)
+
+    def _raced(
+        self, fit: dict[str, Candidate], default: Candidate, start: float
+    ) -> list[Candidate]:
+        """Those that stay in, the best first; the others know why they are out."""
+        budget_s = self.question.budget_s
+        race = Race(
+            self._lanes(fit),
+            margin=MIN_GAIN,
+            record=self.journal.record("race"),
+            say=self.say,
+            earlier=self.journal.events.get("race", ()),
+        )
+        with race:
+            firsts = race.look(LOOKING_SHARE * budget_s)
+            self._put_out_the_unfit(race, firsts, fit, default)
+            race.send_home()
+            outcome = race.run(RACING_SHARE * budget_s)
+        self._measuring_s += outcome.measuring_s
+        return self._standing(outcome, fit)
+
+    def _put_out_the_unfit(
+        self,
+        race: Race,
+        firsts: Mapping[str, float],
+        fit: Mapping[str, Candidate],
+        default: Candidate,
+    ) -> None:
+        accepted: float | None = None
+        for name, first in firsts.items():
+            if accepted is not None and first > FAR_OFF * accepted:
+                return  # they are sent home for that, judged or not
+            reason = "" if fit[name] is default else self._judge(fit[name])
+            if reason:
+                race.put_out(name, UNFIT, reason)
+            elif accepted is None:
+                accepted = first
+
+    def _standing(self, outcome: Outcome, fit: Mapping[str, Candidate]) -> list[Candidate]:
+        leader = outcome.leader
+        inside = []
+        for standing in outcome.standings:
+            candidate = fit[standing.name]
+            candidate.fate, candidate.reason = standing.fate, standing.reason
+            candidate.ratio = _ratio_to(leader, standing)
+            if standing.fate == IN:
+                inside.append(candidate)
+        return inside
+
+    def _by_size(self, fit: Mapping[str, Candidate]) -> list[Candidate]:
+        """By the bytes of the engine, which need no race: judged from the smallest on, until one is accepted."""
+        smallest = sorted(fit.values(), key=lambda one: int(one.row[BYTES]))
+        accepted: list[Candidate] = []
+        for candidate in smallest:
+            least = int(smallest[0].row[BYTES])
+            candidate.ratio = int(candidate.row[BYTES]) / least
+            if accepted and candidate.row[BYTES] > accepted[0].row[BYTES]:
+                candidate.fate, candidate.reason = SLOWER, f"{accepted[0].name} is smaller"
+                continue
+            reason = self._judge(candidate)
+            if reason:
+                candidate.fate, candidate.reason = UNFIT, reason
+            else:
+                accepted.append(candidate)
+        return accepted
+
+    # --- The end ---
+
+    def _meetings(
+        self, order: Sequence[Candidate], everyone: Mapping[str, Candidate], default: Candidate
+    ) -> list[Meeting]:
+        """The winner beside the default and the fp32 of each other runtime."""
+        if not order or (order[0] is default and len(order) == 1):
+            return []
+        winner = next((one for one in order if one is not default), None)
+        if winner is None:
+            return []
+        others = [default]
+        for one in everyone.values():
+            configuration = one.configuration
+            plain = configuration == replace(default.configuration, backend=configuration.backend)
+            if plain and one not in (default, winner) and one.request and one.fate != FAILED:
+                others.append(one)
+        found = []
+        for other in others:
+            self.say(f"{winner.name} beside {other.name}")
+            try:
+                found.append(
+                    self._meet(winner, other, CONFIRM_S if other is default else CONFIRM_OTHER_S)
+                )
+            except WorkerFailure as failure:
+                if other is default:
+                    raise
+                other.reason = f"{other.reason}; beside the winner: {failure}".lstrip("; ")
+        return found
+
+    def _meet(self, winner: Candidate, other: Candidate, budget_s: float) -> Meeting:
+        start = time.perf_counter()
+        assert winner.request is not None
+        assert other.request is not None
+        if self.question.is_resident:
+            quick = Policy.quick()
+            base = replace(other.request, policy=quick, samples_path=None)
+            judged = replace(winner.request, policy=quick, samples_path=None)
+            quantile = LATENCIES[self.question.objective]
+            compared = compare_interleaved(
+                base, judged, threshold=MIN_GAIN, budget_s=budget_s, quantile=quantile
+            )
+            ratio = compared.ratio
+        else:
+            pair = self._lanes({winner.name: winner, other.name: other})
+            ours, theirs = pair[winner.name], pair[other.name]
+            values: tuple[list[float], list[float]] = ([], [])
+            for _ in range(FRESH_ROUNDS):
+                values[0].append(theirs.block())
+                values[1].append(ours.block())
+            ratio = mean_ratio(*values, confidence=0.99)
+        self._measuring_s += time.perf_counter() - start
+        better = ratio.high < 1 and ratio.ratio <= 1 / (1 + MIN_GAIN)
+        worse = ratio.low > 1 and ratio.ratio >= 1 + MIN_GAIN
+        return Meeting(other.name, ratio, "better" if better else "worse" if worse else "same")
+
+    def _chosen(
+        self,
+        order: list[Candidate],
+        everyone: Mapping[str, Candidate],
+        default: Candidate,
+        meetings: Sequence[Meeting],
+    ) -> Candidate | None:
+        """The first that is surely better than the default and meets the constraints; else the default, if it does.
+
+        `order` is put in the order in which they are asked.
+        """
+        verdicts = {meeting.other: meeting.verdict for meeting in meetings}
+        if verdicts.pop(default.name, "better") != "better":
+            order[:] = [default, *(one for one in order if one is not default)]
+        for name in (name for name, verdict in verdicts.items() if verdict == "worse"):
+            # The fp32 of another runtime beats the winner of the race: by chance, or nobody had looked at it.
+            candidate = everyone[name]
+            if not self._judge(candidate):
+                candidate.fate, candidate.reason = IN, ""
+                order[:] = [candidate, *(one for one in order if one is not candidate)]
+        if default not in order:
+            order.append(default)
+        chosen: Candidate | None = None
+        for place, candidate in enumerate(order):
+            near = (candidate.ratio or 1.0) <= 1 + CLOSE and place < MAX_CLOSE
+            if chosen is not None and not near and candidate is not default:
+                continue
+            self.say(f"measure {candidate.name}")
+            (candidate.row,) = self.profiler.rows([candidate.configuration])
+            missed = [c for c in self.question.constraints if not c.met_by(candidate.row)]
+            if missed:
+                value = candidate.row.get(missed[0].column)
+                shown = "blank" if value is None else f"{value:.4g}"
+                candidate.fate, candidate.reason = UNFIT, f"{missed[0]} fails: it is {shown}"
+            elif candidate.row.get("status") == "ok" and chosen is None:
+                chosen = candidate
+        return chosen
+
+
+def _ratio_to(leader: Standing | None, standing: Standing) -> float | None:
+    """How many times the leader's a standing's objective is; by the race, else by the first look."""
+    if leader is None or standing is leader:
+        return None if leader is None else 1.0
+    if standing.ratio is not None:
+        return standing.ratio.ratio
+    if standing.first is not None and leader.first:
+        return standing.first / leader.first
+    return None
+
+
+def _worth(objective: str) -> Callable[[Mapping[str, object]], float | None]:
+    """What a process measured is worth; the smaller the better."""
+
+    def worth(columns: Mapping[str, object]) -> float | None:
+        value = columns.get(objective)
+        if not isinstance(value, int | float) or value <= 0:
+            return None
+        return 1.0 / value if objective == RATE else float(value)
+
+    return worth
+
+
+def candidates(source: Source, question: Question) -> tuple[Configuration, list[Configuration]]:
+    """The default configuration of a network, and the others of a question's space, without it.
+
+    Raises:
+        UsageError: no backend can run here.
+    """
+    batch, streams = question.batches[0], question.streams[0]
+    plain = Scenario(None, streams, question.rate_per_s)
+    own = default_precisions(source)[0]
+    reference = backends.reference().name
+    default = Configuration(source, own, reference, batch, plain)
+    found: dict[Configuration, None] = {}
+    # Breadth first: where the time for first looks is short, every engine had one before its variants do.
+    for threads in _threads(question):
+        for backend, precision in _engines(question, own):
+            for size in question.batches:
+                for count in question.streams:
+                    scenario = Scenario(threads, count, question.rate_per_s)
+                    found[Configuration(source, precision, backend, size, scenario)] = None
+    found.pop(default, None)
+    return default, list(found)
+
+
+def _engines(question: Question, own: str) -> Iterator[tuple[str, str]]:
+    """Backends with the precisions that each is tried in: its own first."""
+    named = question.backends or backends.names()
+    usable = []
+    for name in named:
+        backend = backends.get(name)
+        reason = backend.available() or backend.device()
+        if isinstance(reason, Reason):
+            if question.backends:
+                raise UsageError(f"{name} can't run here: {reason}")
+            continue
+        usable.append(backend)
+    if not usable:
+        raise UsageError("no backend can run here; deploykit doctor says what is missing")
+    for backend in usable:
+        offered = [p for p in backend.offered() if p not in backend.emulated and p != AS_IS]
+        wanted = question.precisions or ((own,) if own == AS_IS else tuple(offered))
+        for precision in wanted:
+            if precision in backend.offered():
+                yield backend.name, precision
+
+
+def _threads(question: Question) -> list[int | None]:
+    """None, which is all usable cores, then fewer."""
+    if question.threads:
+        return list(question.threads)
+    cores = max(1, int(env.usable_cores()))
+    fewer = [2**power for power in range(cores.bit_length()) if 2**power < cores]
+    return [None, *reversed(fewer)]

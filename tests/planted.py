@@ -1,0 +1,32 @@
+"""Lanes of a race whose latencies are planted: the test knows who is the fastest."""
+
+from __future__ import annotations
+
+import math
+import random
+
+from deploykit.bench.channel import WorkerFailure
+
+
+class Planted:
+    """A lane of a known latency, with the noise of a busy machine."""
+
+    def __init__(
+        self, value: float, seed: int, noise: float = 0.03, fails_at: int | None = None
+    ) -> None:
+        self.value, self.noise, self.fails_at = value, noise, fails_at
+        self.random = random.Random(seed)
+        self.blocks, self.is_open = 0, False
+
+    def start(self) -> None:
+        self.is_open = True
+
+    def block(self) -> float:
+        self.blocks += 1
+        if self.blocks == self.fails_at:
+            raise WorkerFailure("the runtime crashed (SIGSEGV)", "crashed")
+        disturbed = 1.3 if self.random.random() < 0.05 else 1.0
+        return self.value * disturbed * math.exp(self.random.gauss(0, self.noise))
+
+    def close(self) -> None:
+        self.is_open = False

@@ -1,0 +1,247 @@
+"""The decision: what is tried, what is refused and why, and when the default is the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+from planted import Planted
+
+from deploykit import backends
+from deploykit.bench.race import FAILED, IN, SLOWER, UNFIT, Dropped, Entrant, Round
+from deploykit.bench.scenario import Constraint, Policy
+from deploykit.errors import UnknownName, UsageError
+from deploykit.spec import ModelSpec
+from deploykit.stats import RatioInterval
+from deploykit.store import Store
+from deploykit.workflow import tune
+from deploykit.workflow.choices import CalibrationChoice
+from deploykit.workflow.configuration import ProfileOptions
+from deploykit.workflow.tune import Entry, Journal, Question, Tuning, candidates
+
+LENET = ModelSpec("lenet5")
+#: Two engines, which is enough to choose.
+SMALL = Question(backends=("onnxruntime",), precisions=("fp32", "int8"), threads=(1,), budget_s=2.0)
+
+
+@pytest.fixture(autouse=True)
+def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let a race be among planted latencies, by the words in a candidate's name: a busy machine has others."""
+
+    def of(**values: float) -> None:
+        def planted(entrants: Sequence[Entrant], **rest: object) -> dict[str, Planted]:
+            return {
+                one.name: Planted(
+                    next((v for word, v in values.items() if word in one.name.split()), 1.0), seed
+                )
+                for seed, one in enumerate(entrants)
+            }
+
+        monkeypatch.setattr(tune, "lanes", planted)
+
+    of()
+    return of
+
+
+def tuning(
+    store: Store, question: Question, source: ModelSpec = LENET, **options: object
+) -> Tuning:
+    quick = Policy(warmup_s=0.01, warmup_max_s=0.1, window_s=0.01, min_s=0.05, max_s=0.2)
+    chosen = ProfileOptions(policy=quick, roofline=False, **options)  # type: ignore[arg-type]
+    return Tuning(source, question, chosen, store)
+
+
+def says(monkeypatch: pytest.MonkeyPatch, ratio: float) -> None:
+    """Let every meeting with the default end with this ratio of the winner to it."""
+    found = RatioInterval(ratio, ratio * 0.999, ratio * 1.001, 0.99, 12)
+
+    class Compared:
+        ratio = found
+
+    monkeypatch.setattr(tune, "compare_interleaved", lambda *sides, **rest: Compared())
+
+
+def test_the_space_is_what_each_runtime_offers_and_does_not_emulate():
+    default, others = candidates(LENET, Question(threads=(1, 2)))
+    assert (default.precision, default.backend) == ("fp32", "onnxruntime")
+    engines = {(one.backend, one.precision) for one in others}
+    assert ("onnxruntime", "int8") in engines
+    assert ("onnxruntime", "fp16") not in engines  # computed in fp32, so never faster
+    assert {one.scenario.threads for one in others} == {1, 2}
+    assert default not in others
+    on_cpu = {name for name, _ in engines}
+    assert not {"tensorrt", "torch-cuda"} & on_cpu or backends.get("torch-cuda").on_gpu()
+
+
+def test_every_engine_has_a_turn_before_its_variants():
+    _, others = candidates(LENET, Question(backends=("onnxruntime", "torch"), threads=(2, 1)))
+    threads = [one.scenario.threads for one in others]
+    assert threads == sorted(threads, reverse=True)
+
+
+def test_a_backend_that_can_not_run_here_is_refused_where_it_is_named():
+    with pytest.raises(UsageError, match="can't run here"):
+        candidates(LENET, Question(backends=("torch-cuda",)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"objective": "beauty"}, UnknownName),
+        ({"max_accuracy_drop": 0.0}, UsageError),
+        ({"batches": (1, 8)}, UsageError),
+    ],
+)
+def test_questions_that_make_no_sense_are_refused(wrong, error):
+    with pytest.raises(error):
+        Question(**wrong)
+
+
+def test_the_winner_is_measured_beside_the_default_and_told_in_a_sentence(
+    shared_store, monkeypatch, plant
+):
+    plant(thread=0.5)
+    says(monkeypatch, 0.5)
+    question = replace(SMALL, precisions=("fp32",), threads=(1,))
+    found = tuning(shared_store, question)()
+    assert found.best is not None
+    assert found.best.name == "fp32 onnxruntime 1 thread"
+    assert found.best.row["status"] == "ok"
+    assert found.best.row["threads"] == 1
+    assert "take fp32 onnxruntime 1 thread, latency_p50_ms" in found.sentence
+    assert "2.00 times as good as the default fp32 onnxruntime (99%" in found.sentence
+    assert {row["threads"] for row in found.rows} > {1} or len(found.rows) == 2
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.995, 1.3])
+def test_where_nothing_is_surely_better_the_default_is_the_answer(shared_store, monkeypatch, ratio):
+    says(monkeypatch, ratio)
+    found = tuning(shared_store, replace(SMALL, precisions=("fp32",)))()
+    assert found.best is found.default
+    assert "keep the default, fp32 onnxruntime" in found.sentence
+    assert found.rows[0] is found.default.row
+
+
+def test_engines_that_drift_too_far_are_out_and_say_how_far(shared_store, plant):
+    plant(int8=0.5)
+    found = tuning(shared_store, replace(SMALL, min_snr_db=250.0))()
+    (int8,) = (one for one in found.candidates if one.configuration.precision == "int8")
+    assert int8.fate == UNFIT
+    assert "below 250 dB" in int8.reason
+    assert found.best is not None
+    assert found.best.configuration.precision == "fp32"
+
+
+def test_accuracy_is_judged_against_fp32_image_by_image(shared_store):
+    trained = replace(LENET, weights="trained")
+    asked = replace(SMALL, max_accuracy_drop=0.05)
+    job = tuning(shared_store, asked, trained, calibration=CalibrationChoice(judged=True))
+    _, made = job._built()
+    (int8,) = (one for one in made if one.configuration.precision == "int8")
+    assert job._judge(int8) == ""
+    strict = tuning(
+        shared_store,
+        replace(asked, max_accuracy_drop=0.001),
+        trained,
+        calibration=CalibrationChoice(judged=True),
+    )
+    # 360 images can't tell a thousandth.
+    reason = strict._judge(int8)
+    assert "can't be told" in reason
+    assert "images are needed" in reason
+
+
+def test_accuracy_that_can_not_be_judged_is_refused(shared_store):
+    job = tuning(shared_store, replace(SMALL, max_accuracy_drop=0.01))
+    _, made = job._built()
+    (int8,) = (one for one in made if one.configuration.precision == "int8")
+    with pytest.raises(UsageError, match="--min-snr-db"):
+        job._judge(int8)
+
+
+def test_what_nobody_meets_is_no_answer_and_says_who_came_nearest(shared_store, monkeypatch):
+    says(monkeypatch, 0.9)
+    impossible = Constraint.parse("latency_p50_ms<=0.000001")
+    found = tuning(shared_store, replace(SMALL, precisions=("fp32",), constraints=(impossible,)))()
+    assert found.best is None
+    assert "no configuration meets what was asked" in found.sentence
+    assert "came nearest to latency_p50_ms<=1e-06, with" in found.sentence
+    assert all("fails: it is" in one.reason for one in found.candidates)
+
+
+def test_the_smallest_engine_needs_no_race(shared_store, monkeypatch):
+    monkeypatch.setattr(tune, "Race", None)
+    found = tuning(shared_store, replace(SMALL, objective="engine_bytes"))()
+    assert found.best is not None
+    assert found.best.configuration.precision == "int8"
+    assert found.best.row["engine_bytes"] < found.default.row["engine_bytes"]
+
+
+def test_an_engine_that_can_not_be_built_is_out_and_the_rest_go_on(shared_store, monkeypatch):
+    says(monkeypatch, 0.9)
+    source = replace(LENET, weights="trained")
+    question = replace(SMALL, backends=("onnxruntime", "torch"), precisions=("fp32", "int8"))
+    real = tune.Profiler.prepared
+
+    def prepared(self, configuration):
+        if configuration.backend == "torch":
+            raise UsageError("the graph is a file of your own; use onnxruntime")
+        return real(self, configuration)
+
+    monkeypatch.setattr(tune.Profiler, "prepared", prepared)
+    found = tuning(shared_store, question, source)()
+    torch = [one for one in found.candidates if one.configuration.backend == "torch"]
+    assert torch
+    assert all(one.fate == FAILED and "can't be built" in one.reason for one in torch)
+    assert found.best is not None
+
+
+def test_broken_off_it_goes_on_where_it_was(shared_store, monkeypatch, plant):
+    says(monkeypatch, 0.9)
+    question = replace(SMALL, precisions=("fp32",), budget_s=2.5)
+    plant(thread=0.9)
+    real = tune.Journal.write
+    written = []
+
+    def broken_off(self, entry):
+        real(self, entry)
+        written.append(entry)
+        if entry.round == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(tune.Journal, "write", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        tuning(shared_store, question)()
+    monkeypatch.setattr(tune.Journal, "write", real)
+    again = tuning(shared_store, question)
+    events = again.journal.events["race"]
+    rounds = [entry.round for entry in written if entry.values]
+    assert [e.number for e in events if isinstance(e, Round)] == rounds
+    found = again()
+    assert found.best is not None
+    assert not again.journal.path.exists()  # asked once more, it is measured anew
+
+
+def test_a_journal_keeps_what_is_whole_of_it(tmp_path):
+    journal = Journal(tmp_path / "tune" / "x.jsonl")
+    journal.record("race")(Round(1, {"a": 1.5, "b": 2.0}))
+    journal.record("race")(Dropped("b", SLOWER, "2 times a"))
+    journal.write(Entry(engine="/e", reason="it drifts"))
+    with journal.path.open("ab") as file:
+        file.write(b'{"race": "ra')
+    again = Journal(journal.path)
+    assert again.events == {
+        "race": [Round(1, {"a": 1.5, "b": 2.0}), Dropped("b", SLOWER, "2 times a")]
+    }
+    assert again.judged == {"/e": "it drifts"}
+
+
+def test_values_for_json_have_the_answer_and_every_candidate(shared_store, monkeypatch):
+    says(monkeypatch, 0.9)
+    found = tuning(shared_store, replace(SMALL, precisions=("fp32",)))()
+    values = tune.as_values(found)
+    assert values["answer"] == found.sentence
+    assert values["best"]["precision"] == "fp32"
+    assert {one["fate"] for one in values["candidates"]} <= {IN, SLOWER, UNFIT, FAILED}
+    assert values["meetings"][0]["verdict"] == "better"
