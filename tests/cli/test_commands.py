@@ -245,7 +245,7 @@ def test_the_builder_s_options_are_in_key_and_manifest_of_the_engines_that_they_
             "--min-batch 4 is above --opt-batch 2: raise --opt-batch or lower",
         ),
         (("--min-shape", "1xZ"), "--min-shape takes NAME=1x3x320x320"),
-        (("--opt-shape", "x=0x3"), "--opt-shape takes NAME=1x3x320x320"),
+        (("--opt-shape", "1xZ"), "--opt-shape takes NAME=1x3x320x320"),
         (("--max-shape", "a=1x2", "--max-shape", "a=1x3"), "--max-shape names an input twice"),
     ],
 )
