@@ -101,7 +101,7 @@ FOR_HELP = {
     "deploykit.text",
     "deploykit.workflow",
     "deploykit.workflow.choices",
-    "deploykit.workflow.words",
+    "deploykit.workflow.ranges",
 }
 #: Of the standard library: what takes longest to import of all that commands need only when they run.
 SLOW = {"email", "hashlib", "importlib.metadata", "msgspec", "statistics", "tempfile", "xml"}

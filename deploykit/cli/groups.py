@@ -10,27 +10,25 @@ from deploykit.cli.library import bench
 from deploykit.cli.options import LIST, SECONDS, Number, group, read_by
 from deploykit.errors import UsageError
 from deploykit.spec import BuildOptions, InputChoice
-from deploykit.workflow import choices
+from deploykit.workflow import ranges
 from deploykit.workflow.choices import (
     CalibrationChoice,
     EngineChoice,
     KeepChoice,
     Variants,
-    fractions,
     input_dims,
     input_shapes,
-    numbers,
     shape_ranges,
 )
 from deploykit.workflow.choices import input_values as values_of
 
-NUMBERS = read_by(numbers)
-FRACTIONS = read_by(fractions)
+NUMBERS = read_by(ranges.numbers)
+FRACTIONS = read_by(ranges.fractions)
 RESOLUTION, CLASSES = Number(1, 16_384), Number(1, 1_000_000)
 #: What the generators of PyTorch and NumPy both take.
 SEED = Number(0, 2**64 - 1)
-BATCH = Number.of(choices.BATCH)
-THREADS = Number.of(choices.THREADS)
+BATCH = Number.of(ranges.BATCH)
+THREADS = Number.of(ranges.THREADS)
 
 
 @group(

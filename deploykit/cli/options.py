@@ -20,8 +20,8 @@ from click.core import ParameterSource
 
 from deploykit.errors import UsageError
 from deploykit.text import split_list
-from deploykit.workflow import choices
-from deploykit.workflow.choices import Range
+from deploykit.workflow import ranges
+from deploykit.workflow.ranges import Range
 
 #: A command's function, or a decorator's result; click calls it with every option by name.
 Function = Callable[..., Any]
@@ -156,9 +156,9 @@ class Number(click.ParamType[float]):
 
 
 LIST = read_by(parse_list)
-BATCHES = read_by(choices.BATCH.read_list)
-THREADS = read_by(choices.THREADS.read_list)
-STREAMS = read_by(choices.STREAMS.read_list)
+BATCHES = read_by(ranges.BATCH.read_list)
+THREADS = read_by(ranges.THREADS.read_list)
+STREAMS = read_by(ranges.STREAMS.read_list)
 PERCENT = read_by(parse_percent)
 #: Limits of time, in seconds: up to a week.
 SECONDS = Number(0.001, 604_800, whole=False)

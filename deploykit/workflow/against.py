@@ -16,10 +16,10 @@ from deploykit.columns import NAMES
 from deploykit.errors import MissingDependency, UnknownName, UsageError
 from deploykit.row import Note, Row
 from deploykit.spec import BuildOptions, Reason
-from deploykit.workflow.choices import BATCH, STREAMS, THREADS
 from deploykit.workflow.configuration import Configuration
 from deploykit.workflow.plan import is_file, plan
 from deploykit.workflow.profile import Profiler
+from deploykit.workflow.ranges import BATCH, STREAMS, THREADS
 from deploykit.workflow.rows import gpu_cells
 
 #: What an option set may change, and how its text becomes a value.

@@ -31,7 +31,7 @@ from deploykit.spec import (
 from deploykit.store import Store
 from deploykit.workflow.build import build_network, check_precisions, usable_backends
 from deploykit.workflow.calibration import check_choice
-from deploykit.workflow.choices import CalibrationChoice, Variants, fractions
+from deploykit.workflow.choices import CalibrationChoice, Variants
 from deploykit.workflow.configuration import (
     ProfileOptions,
     default_precisions,
@@ -41,6 +41,7 @@ from deploykit.workflow.export import write_network
 from deploykit.workflow.network import count_source, obtain_network
 from deploykit.workflow.plan import Source, plan
 from deploykit.workflow.profile import Profiler
+from deploykit.workflow.ranges import fractions
 from deploykit.zoo import Architecture
 
 if TYPE_CHECKING:

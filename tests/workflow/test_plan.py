@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from deploykit.errors import DeploykitError, InvalidModel, UnknownName, UsageError
 from deploykit.spec import ModelFile, ModelSpec
 from deploykit.text import split_list
-from deploykit.workflow.choices import Variants, fractions, numbers
+from deploykit.workflow.choices import Variants
 from deploykit.workflow.plan import DEFAULT_MODELS, is_file, plan
+from deploykit.workflow.ranges import fractions, numbers
 
 HALF = Fraction(1, 2)
 

@@ -1,0 +1,119 @@
+"""The numbers that options take: ranges with their ends, lists of multipliers, and what refuses the rest.
+
+Light enough for commands that have no use for a network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from deploykit.errors import UsageError, one_line
+from deploykit.text import split_list
+
+#: What stands for a number of an option in messages is cut at so many characters: a slip of the hand has thousands.
+SHOWN_CHARACTERS = 40
+#: A number of more characters, or more digits of an exponent, is none that an option takes; to compute one, such as
+#: 1e9999999, could take for ever.
+_MAX_CHARACTERS, _MAX_EXPONENT_DIGITS = 32, 2
+_FRACTION = re.compile(
+    rf"[+-]?(?:\d+/\d+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{{1,{_MAX_EXPONENT_DIGITS}}})?)", re.ASCII
+)
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that an option takes; what is beyond could hang, exhaust the machine or mean nothing.
+
+    Attributes:
+        least, most: the ends, which are in it.
+        whole: whether fractions are out of it.
+    """
+
+    least: float
+    most: float
+    whole: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.least:,} to {self.most:,}"
+
+    def read(self, text: str, option: str) -> float:
+        """The number that is meant.
+
+        Raises:
+            UsageError: it is none, or out of range; the message names the range.
+        """
+        value = self.parse(text)
+        if value is None:
+            kind = "a whole number" if self.whole else "a number"
+            raise UsageError(f"{option} takes {kind} from {self}, not {shown(text)}")
+        return value
+
+    def read_list(self, text: str, option: str) -> tuple[int, ...]:
+        """The whole numbers of a comma-separated list.
+
+        Raises:
+            UsageError: it is empty, or something else stands in it.
+        """
+        parts = split_list(text)
+        values = [self.parse(part) for part in parts]
+        wrong = [part for part, value in zip(parts, values, strict=True) if value is None]
+        if wrong:
+            raise UsageError(f"{option} takes whole numbers from {self}, not {shown(wrong[0])}")
+        if not values:
+            raise UsageError(f"{option} needs at least one value")
+        return tuple(int(value) for value in values if value is not None)
+
+    def parse(self, text: str) -> float | None:
+        """The number that a text means; None where it means none of the range."""
+        text = text.strip()
+        form = r"[+-]?\d+" if self.whole else r"[-+.0-9eE]+"
+        if len(text) > _MAX_CHARACTERS or not re.fullmatch(form, text, re.ASCII):
+            return None
+        try:
+            value = int(text) if self.whole else float(text)
+        except ValueError:
+            return None
+        return value if self.least <= value <= self.most else None
+
+
+def shown(text: str) -> str:
+    """What was given for an option, in quotes, as far as a message has room for it."""
+    return repr(one_line(text, SHOWN_CHARACTERS))
+
+
+BATCH = Range(1, 65_536)
+THREADS = Range(1, 1024)
+STREAMS = Range(1, 256)
+SIZE = Range(1, 1_000_000_000)
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """A comma-separated list of multipliers as floats; fractions such as 6/7 are numbers too.
+
+    Raises:
+        UsageError: something in it is not a number above 0 and up to 1.
+    """
+    return tuple(float(value) for value in fractions(text, option))
+
+
+def fractions(text: str, option: str) -> tuple[Fraction, ...]:
+    """A comma-separated list of exact multipliers: 1, 0.5, 6/7.
+
+    Raises:
+        UsageError: something in it is not a number above 0 and up to 1.
+    """
+    values = []
+    for part in split_list(text):
+        value = None
+        if len(part) <= _MAX_CHARACTERS and _FRACTION.fullmatch(part):
+            with contextlib.suppress(ZeroDivisionError):
+                value = Fraction(part)
+        if value is None or not 0 < value <= 1:
+            raise UsageError(
+                f"{option} takes numbers above 0 and up to 1, such as 1,0.5 or 6/7, not {shown(part)}"
+            )
+        values.append(value)
+    return tuple(values)
