@@ -88,7 +88,8 @@ def test_a_lower_bound_is_called_one_with_the_reason(run, tmp_path):
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "dft.onnx")
     ended = run("count", tmp_path / "dft.onnx", "-q")
     assert ended.code == 0, ended.err
-    assert "a lower bound, 0 MACs and those of DFT (DFT: there is no rule for it)" in ended.out
+    why = "how many products it takes depends on the algorithm of the runtime"
+    assert f"a lower bound, 0 MACs and those of DFT (DFT: {why})" in " ".join(ended.out.split())
     assert "≥ 0" in ended.out
     (found,) = json.loads(run("count", tmp_path / "dft.onnx", "-q", "--json").out)
     assert (found["lower_bound"], found["uncounted"]) == (True, {"DFT": 1})

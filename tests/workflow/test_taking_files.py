@@ -51,7 +51,7 @@ def test_sizes_that_do_not_fit_are_refused_with_the_option_that_gives_others(sav
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
     path = save("m.onnx", nodes, ["N", 3, "T"], ["N", 3, 2], {"w": np.ones((5, 2), np.float32)})
     store = Store(tmp_path / "store")
-    with pytest.raises(UsageError, match=r"taken as T=1: .*: give sizes with --shape or --dim"):
+    with pytest.raises(UsageError, match=r"taken as T=1, node 'y' .*: give sizes with --shape"):
         obtain_network(path, store)
     given = ModelFile(path, InputChoice(dims=(("T", 5),)))
     assert obtain_network(given, store).model.inputs[0].with_batch(2) == (2, 3, 5)
