@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     import deploykit.workflow.run
     import deploykit.workflow.search
     import deploykit.workflow.tune
+    import deploykit.workflow.tuned
     import deploykit.zoo.weights
     from deploykit import (
         backends,

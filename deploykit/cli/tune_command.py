@@ -128,7 +128,7 @@ def question_options(
     rate: float | None,
     budget: float,
 ) -> dict[str, Any]:
-    """What is asked, as the arguments of `workflow.tune.Question`."""
+    """What is asked, as the arguments of `workflow.tuned.Question`."""
     return {
         "objective": objective,
         "constraints": tuple(map(Constraint.parse, constraints)),
@@ -176,7 +176,7 @@ def command(
     deploykit tune squeezenet1_0 --objective throughput_ips --batch 1,8,32 --streams 1,2
     deploykit tune resnet18 --min-snr-db 30 --budget 5m --csv resnet18.csv
     """
-    asked = workflow.tune.Question(**question)
+    asked = workflow.tuned.Question(**question)
     for constraint in asked.constraints:
         if constraint.column not in columns.BY_NAME:
             raise UsageError(
@@ -199,7 +199,7 @@ def command(
                     csv.add(row)
             steps.step()
     if outputs.json:
-        display.print_json([workflow.tune.as_values(one) for one in answers])
+        display.print_json([workflow.tuned.as_values(one) for one in answers])
     elif outputs.table:
         for tuned in answers:
             _show(tuned)
@@ -208,7 +208,7 @@ def command(
     return 0 if all(tuned.best is not None for tuned in answers) else 1
 
 
-def _show(tuned: workflow.tune.Tuned) -> None:
+def _show(tuned: workflow.tuned.Tuned) -> None:
     """The rows that were measured, and why each other candidate is out."""
     if tuned.rows:
         display.print_fields(report.views.PROFILE, tuned.rows)

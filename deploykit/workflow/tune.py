@@ -41,14 +41,13 @@ from deploykit.bench.race import (
     Standing,
     lanes,
 )
-from deploykit.bench.request import WorkerRequest, run_worker
-from deploykit.bench.scenario import Constraint, Policy, Scenario
-from deploykit.columns import NAMES
-from deploykit.errors import DeploykitError, OutputFailed, UnknownName, UsageError
+from deploykit.bench.request import run_worker
+from deploykit.bench.scenario import Policy, Scenario
+from deploykit.errors import DeploykitError, OutputFailed, UsageError
 from deploykit.graph.recipes import AS_IS
 from deploykit.row import Row
 from deploykit.spec import Reason
-from deploykit.stats import DropTest, RatioInterval, mean_ratio
+from deploykit.stats import DropTest, mean_ratio
 from deploykit.stats.sequential import ACCEPTED, REJECTED
 from deploykit.store import Store, key_of
 from deploykit.workflow.configuration import (
@@ -59,19 +58,18 @@ from deploykit.workflow.configuration import (
 )
 from deploykit.workflow.plan import Source
 from deploykit.workflow.profile import Profiler, Say
+from deploykit.workflow.tuned import (
+    BYTES,
+    LATENCIES,
+    MIN_SNR_DB,
+    RATE,
+    Candidate,
+    Meeting,
+    Question,
+    Tuned,
+)
 from deploykit.writing import output_errors
 
-#: What can be made as small or, for the first, as large as possible.
-RATE, BYTES, MEMORY = "throughput_ips", "engine_bytes", "host_peak_mib"
-LATENCIES: Mapping[str, float] = {
-    "latency_p50_ms": 0.5,
-    "latency_p90_ms": 0.9,
-    "latency_p95_ms": 0.95,
-    "latency_p99_ms": 0.99,
-}
-OBJECTIVES = (*LATENCIES, RATE, BYTES, MEMORY)
-#: A reduced engine is accepted from this drift on where no other limit was given: below it is called poor.
-MIN_SNR_DB = 10.0
 #: An engine that computes in float32 and is this near is the network itself but for the order of sums.
 FP32_SNR_DB = 60.0
 #: Parts of the budget: until when first looks are begun, and what the race may use of the rest.
@@ -84,186 +82,6 @@ MIN_GAIN = 0.01
 FRESH_ROUNDS = 8
 #: Those within this share of the winner are measured as rows beside it, this many at most.
 CLOSE, MAX_CLOSE = 0.1, 3
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked.
-
-    Attributes:
-        objective: the column to make as small as possible, or throughput_ips to make as large.
-        constraints: that the answer's row must meet.
-        max_accuracy_drop: share of the images by which top-1 may be below fp32's; None judges by drift alone.
-        min_snr_db: that outputs must reach; None is `MIN_SNR_DB` where accuracy is not judged.
-        backends: to choose from; none means all that can run here.
-        precisions: to choose from; none means all that a backend offers and does not emulate.
-        threads: to choose from; none means powers of two up to all usable cores.
-        batches, streams: to choose from; more than one each make sense for throughput only.
-        rate_per_s: requests that arrive per second; None sends each as soon as the last is answered.
-        budget_s: seconds for all measuring; building, judging and the rows at the end are beside it.
-
-    Raises:
-        UsageError: an objective that there is not, or a combination that makes no sense.
-    """
-
-    objective: str = "latency_p50_ms"
-    constraints: tuple[Constraint, ...] = ()
-    max_accuracy_drop: float | None = None
-    min_snr_db: float | None = None
-    backends: tuple[str, ...] = ()
-    precisions: tuple[str, ...] = ()
-    threads: tuple[int, ...] = ()
-    batches: tuple[int, ...] = (1,)
-    streams: tuple[int, ...] = (1,)
-    rate_per_s: float | None = None
-    budget_s: float = 180.0
-
-    def __post_init__(self) -> None:
-        if self.objective not in OBJECTIVES:
-            raise UnknownName("objective", self.objective, OBJECTIVES)
-        if self.max_accuracy_drop is not None and not 0 < self.max_accuracy_drop < 1:
-            raise UsageError(
-                f"a drop of {self.max_accuracy_drop:.3%} can't be judged: allow more than 0% and less than 100%"
-            )
-        if self.objective in LATENCIES and max(len(self.batches), len(self.streams)) > 1:
-            raise UsageError(
-                "a latency is of one batch and one number of streams: give one of each, or take throughput_ips"
-            )
-
-    @property
-    def is_resident(self) -> bool:
-        """Whether blocks are measured by processes that stay: one request after the other."""
-        return self.objective in LATENCIES and self.streams == (1,) and self.rate_per_s is None
-
-
-@dataclass
-class Candidate:
-    """One configuration, and what became of it.
-
-    Attributes:
-        configuration: what it is.
-        row: before it is measured, then as it was measured.
-        fate: "in", "slower", "unfit" or "failed".
-        reason: why it is out.
-        ratio: its objective over the winner's, as far as it was measured, above 1 where it is worse.
-    """
-
-    configuration: Configuration
-    row: Row
-    request: WorkerRequest | None = None
-    fate: str = IN
-    reason: str = ""
-    ratio: float | None = None
-
-    @property
-    def name(self) -> str:
-        """Precision, backend and scenario."""
-        one = self.configuration
-        batch = f"batch {one.batch}" if one.batch > 1 else ""
-        return " ".join(w for w in (one.precision, one.backend, one.scenario.text, batch) if w)
-
-
-@dataclass(frozen=True)
-class Meeting:
-    """The winner beside another: its objective over the other's, and what that says."""
-
-    other: str
-    ratio: RatioInterval
-    verdict: str
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """The answer for one network.
-
-    Attributes:
-        source: the network.
-        question: what was asked.
-        best: the chosen candidate, with its row; None where none meets the constraints.
-        default: what would be taken without asking.
-        candidates: all, the best first, those that were dropped after them.
-        meetings: the winner of the race beside the default and other runtimes' fp32.
-        measuring_s, elapsed_s: seconds of blocks, and of the whole.
-        judged: how accuracy was judged, in words.
-    """
-
-    source: Source
-    question: Question
-    best: Candidate | None
-    default: Candidate
-    candidates: tuple[Candidate, ...]
-    meetings: tuple[Meeting, ...]
-    measuring_s: float
-    elapsed_s: float
-    judged: str
-
-    @property
-    def rows(self) -> list[Row]:
-        """The rows that were measured, the answer's first."""
-        return [one.row for one in self.candidates if one.row.get("status") == "ok"]
-
-    @property
-    def sentence(self) -> str:
-        """The answer in one sentence."""
-        name, objective = source_name(self.source), self.question.objective
-        if self.best is None:
-            return f"{name}: no configuration meets what was asked. {self._nearest()}"
-        value = self.best.row.get(objective)
-        shown = "" if value is None else f", {objective} {value:.4g}"
-        if self.best is self.default:
-            why = (
-                "nothing else is surely better"
-                if len(self.candidates) > 1
-                else "it is the only one"
-            )
-            return f"{name}: keep the default, {self.best.name}{shown}: {why}. {self.judged}"
-        against = next((m for m in self.meetings if m.other == self.default.name), None)
-        gain = ""
-        if against is not None:
-            low, high = 1 / against.ratio.high, 1 / against.ratio.low
-            gain = (
-                f", {1 / against.ratio.ratio:.2f} times as good as the default {self.default.name} "
-                f"({against.ratio.confidence:.0%} interval {low:.2f} to {high:.2f})"
-            )
-        return f"{name}: take {self.best.name}{shown}{gain}. {self.judged}"
-
-    def _nearest(self) -> str:
-        """Who came nearest to the constraints that nobody meets."""
-        best: tuple[float, str] | None = None
-        for one in self.candidates:
-            for constraint in self.question.constraints:
-                value = one.row.get(constraint.column)
-                if isinstance(value, int | float) and not constraint.holds(one.row):
-                    distance = abs(value - constraint.bound) / (abs(constraint.bound) or 1.0)
-                    text = f"{one.name} came nearest to {constraint}, with {value:.4g}."
-                    if best is None or distance < best[0]:
-                        best = distance, text
-        return "" if best is None else best[1]
-
-
-def as_values(tuned: Tuned) -> dict[str, Any]:
-    """An answer as plain values, for JSON."""
-    return {
-        "model": source_name(tuned.source),
-        "answer": tuned.sentence,
-        "objective": tuned.question.objective,
-        "best": None if tuned.best is None else {name: tuned.best.row.get(name) for name in NAMES},
-        "candidates": [
-            {
-                "name": one.name,
-                "fate": one.fate,
-                "ratio": one.ratio,
-                "reason": one.reason,
-                "row": {name: one.row.get(name) for name in NAMES},
-            }
-            for one in tuned.candidates
-        ],
-        "meetings": [
-            {"other": m.other, "verdict": m.verdict, **vars(m.ratio)} for m in tuned.meetings
-        ],
-        "measuring_s": tuned.measuring_s,
-        "elapsed_s": tuned.elapsed_s,
-    }
 
 
 class Journal:

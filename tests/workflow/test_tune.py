@@ -15,10 +15,11 @@ from deploykit.errors import UnknownName, UsageError
 from deploykit.spec import ModelSpec
 from deploykit.stats import RatioInterval
 from deploykit.store import Store
-from deploykit.workflow import tune
+from deploykit.workflow import tune, tuned
 from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.configuration import ProfileOptions
-from deploykit.workflow.tune import Entry, Journal, Question, Tuning, candidates
+from deploykit.workflow.tune import Entry, Journal, Tuning, candidates
+from deploykit.workflow.tuned import Question
 
 LENET = ModelSpec("lenet5")
 #: Two engines, which is enough to choose.
@@ -240,7 +241,7 @@ def test_a_journal_keeps_what_is_whole_of_it(tmp_path):
 def test_values_for_json_have_the_answer_and_every_candidate(shared_store, monkeypatch):
     says(monkeypatch, 0.9)
     found = tuning(shared_store, replace(SMALL, precisions=("fp32",)))()
-    values = tune.as_values(found)
+    values = tuned.as_values(found)
     assert values["answer"] == found.sentence
     assert values["best"]["precision"] == "fp32"
     assert {one["fate"] for one in values["candidates"]} <= {IN, SLOWER, UNFIT, FAILED}
