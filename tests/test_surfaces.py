@@ -285,13 +285,15 @@ def names_of_the_package():
 
 def names_of_other_libraries():
     kinds = [str, bytes, list, dict, set, tuple, int, float, BaseException, Path, re.Match]
-    kinds += [np.ndarray, memoryview, contextlib.ExitStack, subprocess.CalledProcessError]
-    kinds += [onnx.ModelProto, onnx.GraphProto, onnx.ValueInfoProto, onnx.TypeProto]
-    kinds += [onnx.TensorShapeProto, onnx.TensorShapeProto.Dimension, ctypes.CDLL, ctypes.c_uint8]
+    kinds += [np.ndarray, memoryview, contextlib.ExitStack, subprocess.CalledProcessError(1, [])]
+    kinds += [ctypes.CDLL, ctypes.c_uint8]
     kinds += [type(ctypes.CDLL(None).free), type(ctypes.c_uint8), functools.lru_cache(len)]
     modules = [os, sys, re, json, time, signal, subprocess, ctypes, contextlib, functools, atexit]
     modules += [importlib, importlib.metadata, math, np, onnx, onnx.helper]
-    return {name for one in [*kinds, *modules] for name in dir(one)}
+    messages = [onnx.ModelProto, onnx.GraphProto, onnx.ValueInfoProto, onnx.TypeProto]
+    messages += [onnx.TypeProto.Tensor, onnx.TensorShapeProto, onnx.TensorShapeProto.Dimension]
+    fields = {name for one in messages for name in one.DESCRIPTOR.fields_by_name}
+    return {name for one in [*kinds, *messages, *modules] for name in dir(one)} | fields
 
 
 CODE = """
