@@ -214,7 +214,6 @@ class BackendBase(ABC):
     name: str
     target: str
     filename: str
-    emulated: Mapping[str, str] = {}
     precisions: tuple[str, ...] | None = None
     passes: tuple[str, ...] = (FORWARD,)
     revision: int | None = None
@@ -224,6 +223,11 @@ class BackendBase(ABC):
     cuda_graphs: bool = False
     builds_without_device: bool = True
     timed_parts: TimedParts | None = None
+
+    @property
+    def emulated(self) -> Mapping[str, str]:
+        """See the class; a backend's own is an attribute, or a property where the machine decides."""
+        return {}
 
     @abstractmethod
     def available(self) -> Reason | None:
@@ -341,11 +345,19 @@ class BackendBase(ABC):
         return ()
 
     def offered(self) -> list[str]:
-        """Names of the precisions that engines can be built in."""
-        from deploykit.graph.precision import precisions
+        """Names of the precisions that engines can be built in.
 
-        names = (recipe.name for recipe in precisions(self.target))
-        return [name for name in names if self.precisions is None or name in self.precisions]
+        A recipe that another backend brought for its target is offered where `precisions` names it.
+        """
+        from deploykit.graph.precision import precisions
+        from deploykit.graph.recipes import from_sources
+
+        found = precisions(self.target)
+        if self.precisions is not None:
+            return [recipe.name for recipe in found if recipe.name in self.precisions]
+        brought = {recipe.name for recipe in from_sources() if self.target in recipe.targets}
+        others = brought - {recipe.name for recipe in self.recipes()}
+        return [recipe.name for recipe in found if recipe.name not in others]
 
 
 def check_offered(backends: Sequence[BackendBase], wanted: Sequence[str]) -> None:

@@ -5,13 +5,15 @@ and a batch is known. It could save what it compiled, but only with the batch le
 the latency of LeNet-5; compiling takes less than a second for most networks, and is no part of any sample.
 
 OpenVINO takes lower precisions for a matter of the machine: where there are bfloat16 instructions it computes FP32
-graphs in bfloat16 unless told otherwise. Here the graph alone decides, and what was chosen is read back.
+graphs in bfloat16 unless told otherwise. Here the graph alone decides: one in bfloat16 or float16 is computed so
+where the processor has such instructions, and else in FP32, which the row says; what was chosen is read back.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,9 @@ from deploykit.errors import BuildFailed, one_line
 from deploykit.graph.element_types import typed_products
 from deploykit.graph.nodes import node_name
 from deploykit.graph.operators import OPERATORS
+from deploykit.graph.precision import find_recipe
 from deploykit.graph.read_write import copy_files
+from deploykit.graph.recipes import PrecisionRecipe
 from deploykit.graph.view import GraphView
 from deploykit.lazy import install_line, np, onnx, openvino
 from deploykit.ort_session import native_name
@@ -41,6 +45,12 @@ _MULTIPLYING = frozenset(
 )
 #: What it calls a layer that it wrote code for, of several nodes.
 _GENERATED = "Subgraph"
+#: What OpenVINO may compute floats in, by the precision of the graph, where the processor has one of the units.
+_HINTS = {"bf16": "bf16", "fp16": "f16"}
+_UNITS = {
+    "bf16": frozenset({"avx512_bf16", "amx_bf16", "bf16"}),
+    "fp16": frozenset({"avx512_fp16", "amx_fp16", "asimdhp"}),
+}
 _NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
 #: What those are before compilation, as operators of a model.
 _PRODUCTS = frozenset({"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"})
@@ -72,15 +82,29 @@ def read(path: Path) -> Any:
         raise BuildFailed(f"OpenVINO {version} refuses {path.name}: {one_line(error)}") from error
 
 
-def compile_for(model: Any, shapes: Mapping[str, Sequence[int]], threads: int) -> Any:
+def computed_here() -> frozenset[str]:
+    """The 16-bit precisions that this processor has arithmetic for."""
+    features = set(env.machine()["features"])
+    return frozenset(name for name, units in _UNITS.items() if units & features)
+
+
+def compile_for(
+    model: Any, shapes: Mapping[str, Sequence[int]], threads: int, floats: str = "f32"
+) -> Any:
     """What OpenVINO makes of a model for inputs of these shapes, to answer one request at a time.
+
+    Args:
+        model: as `read` gives it; it is reshaped.
+        shapes: of the inputs, by name.
+        threads: to compute with.
+        floats: what floats may be computed in at least, by OpenVINO's names.
 
     Raises:
         BuildFailed: the model does not take these shapes, or has an operator that OpenVINO lacks.
     """
     options = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": floats,
         "INFERENCE_NUM_THREADS": threads,
         # Two processes or streams that pin their threads pin them to the same cores.
         "ENABLE_CPU_PINNING": False,
@@ -137,7 +161,9 @@ def compute_types(
             continue
         for name in names:
             floats = layer_type == _GENERATED and name not in quantised
-            kind = "fp32" if floats else _NAMES.get(raw, raw)
+            kind = _NAMES.get(raw, raw)
+            if floats and kind not in _HINTS:
+                kind = "fp32"
             by_type.setdefault(kind, []).append(_SUFFIX.sub("", name))
     return by_type
 
@@ -199,8 +225,16 @@ class OpenVinoCpu(BackendBase):
     name = "openvino"
     target = "cpu"
     filename = "engine.onnx"
-    # Asked for exact FP32, it widens FP16 weights once, when the graph is compiled.
-    emulated: Mapping[str, str] = {"fp16": "fp32"}
+
+    @property
+    def emulated(self) -> Mapping[str, str]:
+        """16-bit floats that this processor has no arithmetic for: computed in FP32, weights widened once."""
+        return {name: "fp32" for name in _UNITS if name not in computed_here()}
+
+    def recipes(self) -> Sequence[PrecisionRecipe]:
+        """The one that its target lacks: ONNX Runtime has no bfloat16 arithmetic on processors."""
+        summary = "bfloat16 with BatchNorm folded; for OpenVINO and PyTorch, ONNX Runtime has none"
+        return [replace(find_recipe("bf16", "tensorrt"), targets=("cpu",), summary=summary)]
 
     def available(self) -> Reason | None:
         """None where OpenVINO is installed."""
@@ -230,7 +264,8 @@ class OpenVinoCpu(BackendBase):
         read_model = read(model.path)
         products = product_names(read_model)
         shapes = {spec.name: spec.with_batch(options.batch_opt) for spec in model.inputs}
-        compiled = compile_for(read_model, shapes, max(1, int(env.usable_cores())))
+        threads = max(1, int(env.usable_cores()))
+        compiled = compile_for(read_model, shapes, threads, self._floats(model.precision))
         graph = onnx.load(str(model.path), load_external_data=False)
         types = with_graph_names(compute_types(compiled.get_runtime_model(), products), graph)
         for kind, names in in_bodies(graph).items():
@@ -241,7 +276,12 @@ class OpenVinoCpu(BackendBase):
 
     def open(self, engine: Engine, threads: int | None, run_pass: str) -> OpenVinoSession:
         """A session on the graph, compiled for a batch when one is first given."""
-        return OpenVinoSession(engine.path, threads)
+        floats = self._floats(str(engine.manifest.get("precision")))
+        return OpenVinoSession(engine.path, threads, floats)
+
+    def _floats(self, precision: str) -> str:
+        """What floats may be computed in, of a graph in a precision."""
+        return _HINTS[precision] if precision in computed_here() else "f32"
 
 
 class OpenVinoSession(SessionBase):
@@ -250,13 +290,14 @@ class OpenVinoSession(SessionBase):
     Args:
         path: of the graph.
         threads: to compute with; None is one per usable core.
+        floats: what floats may be computed in at least; see `compile_for`.
     """
 
     threads: int
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
+    def __init__(self, path: Path, threads: int | None = None, floats: str = "f32") -> None:
         self.threads = threads or max(1, int(env.usable_cores()))
-        self._model = read(path)
+        self._model, self._floats = read(path), floats
         self.inputs = tuple(_spec(port) for port in self._model.inputs)
         self.outputs = tuple(_spec(port) for port in self._model.outputs)
         self._compiled: dict[tuple[tuple[int, ...], ...], Any] = {}
@@ -267,7 +308,7 @@ class OpenVinoSession(SessionBase):
         shapes = {name: tuple(array.shape) for name, array in arrays.items()}
         key = tuple(shapes.values())
         if key not in self._compiled:
-            self._compiled[key] = compile_for(self._model, shapes, self.threads)
+            self._compiled[key] = compile_for(self._model, shapes, self.threads, self._floats)
         request = self._compiled[key].create_infer_request()
         for name, array in arrays.items():
             request.set_tensor(name, openvino.Tensor(array, shared_memory=True))

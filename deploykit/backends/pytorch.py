@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: PyTorch's types by the precisions that networks are run in.
 DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+#: Instructions for bfloat16 that PyTorch's kernels on processors use.
+_BF16_UNITS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 
 class TorchEager(BackendBase):
@@ -43,11 +45,17 @@ class TorchEager(BackendBase):
     name = "torch"
     target = "cpu"
     filename = "engine.safetensors"
-    precisions: tuple[str, ...] | None = ("fp32",)
+    precisions: tuple[str, ...] | None = ("fp32", "bf16")
     passes = PASSES
     timed_parts: TimedParts | None = "modules"
     compiled = False
     build_options: tuple[str, ...] = ()
+
+    @property
+    def emulated(self) -> Mapping[str, str]:
+        """bfloat16 on a processor without arithmetic for it: computed in FP32 and rounded, operator by operator."""
+        real = self.on_gpu() or _BF16_UNITS & set(env.machine()["features"])
+        return {} if real else {"bf16": "fp32"}
 
     def available(self) -> Reason | None:
         """None where PyTorch is installed."""
@@ -96,6 +104,9 @@ class TorchEager(BackendBase):
         inputs = tuple(torch.zeros(spec.with_batch(1)) for spec in model.inputs)
         cast = (one.to(dtype) if one.is_floating_point() else one for one in inputs)
         types = compute_types(module, tuple(cast))
+        rounded = model.precision in self.emulated
+        if rounded:
+            types = {self.emulated.get(kind, kind): names for kind, names in types.items()}
         where = "on the device" if ran else "on the processor"
         if expected:
             module.register_forward_pre_hook(lambda _, given: tuple(one.to(dtype) for one in given))
@@ -104,6 +115,7 @@ class TorchEager(BackendBase):
         return {
             "compute_types": types,
             "tf32": False,
+            "rounded": rounded,
             "compared_with_fp32": where if expected else None,
         }
 
@@ -132,8 +144,11 @@ class TorchEager(BackendBase):
         )
 
     def place(self, engine: Engine) -> Place | None:
-        """Where an engine runs; None is the processor."""
-        return None
+        """Where an engine runs, and in which type; None is the processor in float32."""
+        from deploykit.backends.torch_session import Host
+
+        dtype = DTYPES[str(engine.manifest["precision"])]
+        return None if dtype == "float32" else Host(getattr(torch, dtype))
 
 
 class TorchCompile(TorchEager):

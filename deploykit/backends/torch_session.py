@@ -79,15 +79,22 @@ class Place(Protocol):
 class Host:
     """The processor: a sample spans the call, from tensor to tensor in host memory.
 
-    PyTorch allocates the outputs of each run anew, which is within the sample; they are freed outside it.
+    PyTorch allocates the outputs of each run anew, which is within the sample; they are freed outside it. In
+    another type than float32, inputs are cast to it and the output back within the sample.
+
+    Args:
+        dtype: of the weights and of what is computed.
     """
 
     boundary = END_TO_END
     notes: tuple[Note, ...] = ()
 
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        self._dtype = dtype
+
     def put(self, module: nn.Module) -> nn.Module:
-        """The module as it is."""
-        return module
+        """The module in the type to compute in."""
+        return module if self._dtype == torch.float32 else module.to(dtype=self._dtype)
 
     def measure_as(self, boundary: str, *, cuda_graph: bool) -> None:
         """Refuse all but host buffer to host buffer."""
@@ -104,15 +111,27 @@ class Host:
         """A copy of each array, as a tensor."""
         return tuple(torch.from_numpy(np.array(array)) for array in arrays.values())
 
+    def _in_type(self, step: Step) -> Step:
+        """The step on inputs of float32, with an output of float32."""
+        if self._dtype == torch.float32:
+            return step
+        dtype = self._dtype
+
+        def cast(*inputs: Tensor) -> Tensor:
+            return step(*(i.to(dtype) if i.is_floating_point() else i for i in inputs)).float()
+
+        return cast
+
     def bound(self, step: Step, inputs: tuple[Tensor, ...]) -> Bound:
         """The call; several inputs are spread out within it."""
+        run = self._in_type(step)
         if len(inputs) == 1:
-            return Bound(step, inputs[0])
-        return Bound(lambda several: step(*several), inputs)
+            return Bound(run, inputs[0])
+        return Bound(lambda several: run(*several), inputs)
 
     def fetch(self, step: Step, inputs: tuple[Tensor, ...]) -> Tensor:
         """The output."""
-        return step(*inputs)
+        return self._in_type(step)(*inputs)
 
     def mark(self) -> int:
         """The performance counter."""

@@ -72,6 +72,7 @@ def command(
     sources = workflow.plan.plan(models, variants, calibration.data)
     workflow.build.check_precisions(precision or (), target)
     backends = workflow.build.usable_backends(target)
+    workflow.build.check_buildable(precision or (), backends)
     workflow.build.check_used(engine, calibration, precision or (), backends)
     options = engine.at_batch(1)
     built: list[workflow.build.Built] = []

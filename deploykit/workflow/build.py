@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deploykit.backends import builtin, for_target, get
-from deploykit.backends.base import BackendBase
+from deploykit.backends.base import BackendBase, check_offered
 from deploykit.backends.building import build_engine, make_engine
 from deploykit.bench.contain import contained
 from deploykit.errors import (
@@ -64,10 +64,26 @@ def buildable(
     precisions: Sequence[str], backends: Sequence[BackendBase]
 ) -> list[tuple[BackendBase, str]]:
     """What is to be built: each backend with each precision that its target has a recipe for."""
-    offered = {backend.name: {r.name for r in recipes(backend.target)} for backend in backends}
+    offered = {backend.name: backend.offered() for backend in backends}
     return [
         (b, precision) for b in backends for precision in precisions if precision in offered[b.name]
     ]
+
+
+def check_buildable(precisions: Sequence[str], backends: Sequence[BackendBase]) -> None:
+    """Refuse precisions that none of the backends that build for the targets has.
+
+    Raises:
+        UsageError: names the precision, and the backends that have it.
+    """
+    try:
+        check_offered(backends, precisions)
+    except UsageError as error:
+        others = [
+            b.name for b in builtin() if b not in backends and set(precisions) & {*b.offered()}
+        ]
+        hint = f"; deploykit profile --backend {others[0]} builds it" if others else ""
+        raise UsageError(f"{error}{hint}") from error
 
 
 def usable_backends(targets: Sequence[str]) -> list[BackendBase]:

@@ -42,11 +42,19 @@ def reference(model, images):
 
 @pytest.mark.parametrize(
     ("precision", "actual", "emulated"),
-    [("fp32", "fp32", False), ("fp16", "fp32", True), ("int8", "int8", False)],
+    [
+        ("fp32", "fp32", False),
+        ("fp16", "fp32", True),
+        ("bf16", "fp32", True),
+        ("int8", "int8", False),
+    ],
 )
 def test_the_precision_is_read_back_and_outputs_are_of_that_precision(
-    in_precision, built, images, precision, actual, emulated
+    in_precision, built, images, monkeypatch, precision, actual, emulated
 ):
+    monkeypatch.setattr(
+        module, "computed_here", frozenset
+    )  # as on a processor without 16-bit floats
     engine = built(in_precision(precision, "cpu"))
     assert engine.precision_actual == actual
     assert engine.manifest["emulated"] is emulated
@@ -56,7 +64,7 @@ def test_the_precision_is_read_back_and_outputs_are_of_that_precision(
     found = BACKEND.load(engine, threads=1).run(images)["logits"]
     error = float(np.abs(found - exact).max() / np.abs(exact).max())
     # FP32 in bfloat16, which OpenVINO takes by itself where it can, would be off by a thousandth
-    assert error < {"fp32": 1e-5, "fp16": 0.01, "int8": 0.1}[precision]
+    assert error < {"fp32": 1e-5, "fp16": 0.01, "bf16": 0.05, "int8": 0.1}[precision]
     assert (error > 1e-6) == (precision != "fp32")
 
 
@@ -100,9 +108,9 @@ def test_each_shape_is_compiled_once_and_has_its_own_outputs(tiny, built, images
     compiled = []
     real = module.compile_for
 
-    def note(model, shapes, threads):
+    def note(model, shapes, threads, floats):
         compiled.append(shapes["image"][0])
-        return real(model, shapes, threads)
+        return real(model, shapes, threads, floats)
 
     monkeypatch.setattr(module, "compile_for", note)
     session = BACKEND.load(built(tiny), threads=1)
@@ -191,3 +199,46 @@ def test_it_runs_here_and_says_on_what():
     assert BACKEND.available() is None
     assert BACKEND.device() == env.device_name()
     assert BACKEND.version() == env.package_version("openvino")
+
+
+@pytest.mark.parametrize(
+    ("features", "precision", "hint"),
+    [
+        (["avx2"], "bf16", "f32"),
+        (["avx2", "avx512_bf16"], "bf16", "bf16"),
+        (["amx_bf16"], "bf16", "bf16"),
+        (["amx_bf16"], "fp16", "f32"),
+        (["avx512_fp16"], "fp16", "f16"),
+        (["avx512_bf16", "avx512_fp16"], "fp32", "f32"),
+        (["avx512_bf16", "avx512_fp16"], "int8", "f32"),
+    ],
+)
+def test_16_bit_floats_are_asked_for_where_the_processor_has_them(
+    in_precision, monkeypatch, images, tmp_path, features, precision, hint
+):
+    asked = []
+    real = module.openvino.Core().compile_model
+
+    class Core:
+        def read_model(self, source):
+            return module.openvino.Core().read_model(source)
+
+        def compile_model(self, model, device, options):
+            asked.append(options["INFERENCE_PRECISION_HINT"])
+            return real(model, device, options | {"INFERENCE_PRECISION_HINT": "f32"})
+
+    monkeypatch.setattr(module, "_core", Core)
+    monkeypatch.setattr(env, "machine", lambda: {"features": features, "architecture": "x"})
+    graph = in_precision(precision, "cpu")
+    facts = BACKEND.build(graph, BuildOptions(), tmp_path / "engine.onnx")
+    assert asked == [hint]
+    manifest = {"precision": precision, **facts}
+    with BACKEND.open(Engine(tmp_path / "engine.onnx", "key", manifest), 1, "forward") as session:
+        session.run(images)
+    assert asked == [hint, hint]
+    assert (precision in BACKEND.emulated) == (precision in ("bf16", "fp16") and hint == "f32")
+
+
+def test_onnx_runtime_has_no_bfloat16_and_openvino_does():
+    assert "bf16" not in get("onnxruntime").offered()
+    assert "bf16" in BACKEND.offered()

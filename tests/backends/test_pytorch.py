@@ -12,11 +12,12 @@ from torch import nn
 
 from deploykit import env
 from deploykit.backends import get
-from deploykit.backends.building import build_engine
+from deploykit.backends.building import build_engine, make_engine
 from deploykit.backends.torch_modules import compute_types
 from deploykit.backends.torch_session import TorchSession
 from deploykit.bench.feeds import synthetic
 from deploykit.errors import BuildFailed, DriftFailed, MissingDependency, UnknownName, UsageError
+from deploykit.graph.precision import convert
 from deploykit.lazy import install_line
 from deploykit.spec import BuildOptions, Engine, ModelSpec, TensorSpec
 from deploykit.workflow.network import obtain_network
@@ -109,6 +110,48 @@ def test_the_precision_is_that_of_the_operands_as_dispatched(engine):
     assert {kind: len(found) for kind, found in engine.manifest["compute_types"].items()} == {
         "fp32": 5
     }
+
+
+@pytest.mark.parametrize(
+    ("features", "actual", "emulated"),
+    [(["avx2"], "fp32", True), (["avx512_bf16"], "bf16", False)],
+)
+def test_bfloat16_is_emulated_where_the_processor_has_none(
+    in_bf16, shared_store, monkeypatch, features, actual, emulated
+):
+    monkeypatch.setattr(env, "machine", lambda: {"features": features, "architecture": "x"})
+    backend = get("torch")
+    facts = make_engine(
+        in_bf16, backend, BuildOptions(), shared_store.root, in_bf16.path.with_name("b"), {}
+    )
+    assert (facts["precision_actual"], facts["emulated"]) == (actual, emulated)
+    assert facts["rounded"] is emulated
+    assert facts["compared_with_fp32"] == "on the processor"
+
+
+def test_bfloat16_computes_nearly_what_fp32_does_and_puts_out_float32(
+    in_bf16, engine, expected, tmp_path
+):
+    backend = get("torch")
+    facts = make_engine(in_bf16, backend, BuildOptions(), tmp_path, tmp_path / "b", {})
+    manifest = {"precision": "bf16", **facts}
+    feeds = synthetic(in_bf16.inputs, 2)
+    with backend.open(Engine(tmp_path / "b", "key", manifest), 1, "forward") as session:
+        (found,) = session.run(feeds[0]).values()
+        taken = session.sample(feeds, 2)
+    with get("torch").open(engine, 1, "forward") as session:
+        (exact,) = session.run(feeds[0]).values()
+    assert found.dtype == np.float32
+    error = np.abs(found - exact).max() / np.abs(exact).max()
+    assert 1e-5 < error < 0.05
+    assert (taken > 0).all()
+
+
+@pytest.fixture(scope="module")
+def in_bf16(network, tmp_path_factory):
+    """The network's graph in bfloat16, for the processor."""
+    path = tmp_path_factory.mktemp("bf16") / "bf16.onnx"
+    return convert(network.model, "bf16", "cpu", path)
 
 
 def test_a_module_that_computes_in_another_type_is_found_out():

@@ -129,15 +129,18 @@ def test_a_package_cannot_take_the_name_of_a_built_in_backend(install):
 
 
 def test_a_backend_offers_its_targets_precisions_or_fewer():
-    assert backends.get("openvino").offered() == backends.get("onnxruntime").offered()
+    assert set(backends.get("openvino").offered()) == {
+        *backends.get("onnxruntime").offered(),
+        "bf16",
+    }
     assert "int8" in backends.get("onnxruntime").offered()
-    assert backends.get("torch").offered() == ["fp32"]
+    assert backends.get("torch").offered() == ["fp32", "bf16"]
 
 
 def test_a_precision_that_no_backend_has_is_refused_with_what_they_have():
     torch, runtime = backends.get("torch"), backends.get("onnxruntime")
     check_offered([torch, runtime], ["fp32", "int8"])
-    with pytest.raises(UsageError, match=r"no int8 on this backend: torch has fp32$"):
+    with pytest.raises(UsageError, match=r"no int8 on this backend: torch has fp32, bf16$"):
         check_offered([torch], ["fp32", "int8"])
 
 
