@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cuda_double
 import numpy as np
 import onnx
 import pytest
@@ -73,10 +74,8 @@ def test_fp32_that_is_not_finite_is_not_told_to_use_another_precision(build, tmp
         build(write(tmp_path / "log.onnx", 1.0, function="Log"), "fp32")
 
 
-def test_what_is_built_for_a_device_that_is_not_here_is_left_alone(build, tmp_path, monkeypatch):
-    from deploykit import env
-
-    monkeypatch.setattr(env, "gpu_names", list)
+def test_what_is_built_for_a_device_that_is_not_here_is_left_alone(build, tmp_path, cuda):
+    cuda.show(cuda_double.no_driver())
     assert build(write(tmp_path / "log.onnx", 1.0, function="Log"), "fp32", "tensorrt-rtx")
 
 

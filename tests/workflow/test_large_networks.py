@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import cuda_double
 import numpy as np
 import onnx
 import onnxruntime
@@ -159,7 +160,8 @@ def test_openvino_finds_the_weights_of_its_engine(network, store, x):
     np.testing.assert_allclose(given, run(network.model.path, x), rtol=1e-3, atol=1e-4)
 
 
-def test_tensorrt_is_told_where_the_weights_are(network, store):
+def test_tensorrt_is_told_where_the_weights_are(network, store, cuda):
+    cuda.show(cuda_double.no_driver())  # it is built, and run by others
     built = build_network(
         network, "fp16", get("tensorrt-rtx"), BuildOptions(), CalibrationChoice(), store
     )
