@@ -135,6 +135,8 @@ def test_build_refuses_bad_words_before_any_work(tmp_path):
     for options in ({"precision": "int7"}, {"target": "gpu"}, {"data": "digit"}):
         with pytest.raises(UnknownName):
             deploykit.build("lenet5", store=Store(tmp_path / "engines"), **options)
+    with pytest.raises(UsageError, match=r"no bf16 on this backend: .*openvino"):
+        deploykit.build("lenet5", precision="bf16", store=Store(tmp_path / "engines"))
     assert not (tmp_path / "engines").exists()
 
 

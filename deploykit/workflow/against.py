@@ -10,6 +10,7 @@ from typing import Any
 
 from deploykit import codec
 from deploykit.backends import get
+from deploykit.backends.base import check_offered
 from deploykit.bench.interleaved import TIMEOUT_S, InterleavedComparison, compare_interleaved
 from deploykit.bench.request import WorkerRequest
 from deploykit.columns import NAMES
@@ -115,6 +116,7 @@ def check_sides(sides: Sequence[Configuration | Path]) -> None:
             )
         backend = get(side.backend)
         check_precisions([side.precision], [backend.target])
+        check_offered([backend], [side.precision])
         require_available([backend])
 
 

@@ -29,7 +29,12 @@ from deploykit.spec import (
     OnnxModel,
 )
 from deploykit.store import Store
-from deploykit.workflow.build import build_network, check_precisions, usable_backends
+from deploykit.workflow.build import (
+    build_network,
+    check_buildable,
+    check_precisions,
+    usable_backends,
+)
 from deploykit.workflow.calibration import check_choice
 from deploykit.workflow.choices import CalibrationChoice, Variants
 from deploykit.workflow.configuration import (
@@ -165,8 +170,10 @@ def build(
     """
     choice = CalibrationChoice(data, synthetic=synthetic_calibration)
     check_choice(choice)
-    check_precisions([precision] if precision else (), [target])
+    named = [precision] if precision else []
+    check_precisions(named, [target])
     (backend,) = usable_backends([target])
+    check_buildable(named, [backend])
     artifacts = store or Store()
     (source,) = _sources(model, _variants(alpha, rho, weights), data)
     network = obtain_network(source, artifacts)

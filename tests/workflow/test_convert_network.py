@@ -161,9 +161,9 @@ def test_unknown_precisions_and_targets_are_refused():
         check_precisions(["int7"], ["cpu"])
     with pytest.raises(UnknownName, match="unknown target"):
         check_precisions(["fp32"], ["gpuu"])
-    with pytest.raises(UsageError, match="no bf16 for target cpu"):
-        check_precisions(["bf16"], ["cpu"])
-    check_precisions(["bf16"], ["cpu", "tensorrt-rtx"])
+    with pytest.raises(UsageError, match="no fp8 for target cpu"):
+        check_precisions(["fp8"], ["cpu"])
+    check_precisions(["fp8"], ["cpu", "tensorrt-rtx"])
 
 
 def test_a_target_whose_builder_is_missing_is_refused(monkeypatch):
