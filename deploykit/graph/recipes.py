@@ -50,13 +50,13 @@ def add_source(source: Callable[[], Iterable[PrecisionRecipe]]) -> None:
 
 
 def from_sources() -> list[PrecisionRecipe]:
-    """The recipes that all sources offer now.
+    """The recipes that all sources offer now; one that several backends of a target bring is one.
 
     A source may look recipes up itself, to build on them: those are this package's own then.
     """
     asked = _SOURCES.copy()
     _SOURCES.clear()
     try:
-        return [recipe for source in asked for recipe in source()]
+        return list(dict.fromkeys(recipe for source in asked for recipe in source()))
     finally:
         _SOURCES[:] = asked

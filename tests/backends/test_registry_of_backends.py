@@ -180,3 +180,9 @@ def test_the_readme_says_of_every_backend_and_recorded_interface_what_it_is_prov
     for surface in (root / "tests" / "surfaces").glob("*.json"):
         version = surface.stem.rpartition("-")[2]
         assert any(version in row for row in rows), surface.name
+
+
+def test_a_recipe_that_several_backends_of_a_target_bring_is_listed_once():
+    found = [(recipe.name, target) for recipe in backends.precisions() for target in recipe.targets]
+    assert ("bf16", "cuda") in found
+    assert len(found) == len(set(found))
