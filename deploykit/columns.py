@@ -202,6 +202,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("engine_options", TEXT, IDENTITY,
            "options of the build that are not the default and that the backend follows, such as channels-last",
            place=15, setting=True, added=9, checked=_ALL),
+    Column("options", TEXT, IDENTITY,
+           "what the runtime was told when it loaded the engine, by --option, where that is not its default",
+           place=16, setting=True, added=10, checked=_ALL),
 )
 # fmt: on
 
@@ -252,4 +255,6 @@ def differences_from_plain(cells: Mapping[str, str], *, threads: bool = False) -
         words.append("CUDA graph")
     if cells["engine_options"]:
         words.append(cells["engine_options"])
+    if cells["options"]:
+        words.append(cells["options"])
     return words

@@ -15,8 +15,15 @@ from deploykit.errors import UsageError
 Dim = int | str | None
 #: What a timed run can span: host buffer to host buffer, or the compute between two events on the device.
 END_TO_END, DEVICE = BOUNDARIES = ("end_to_end", "device")
+#: What a runtime is told when it loads an engine: names and values, sorted by name; () is its defaults.
+RunOptions = tuple[tuple[str, str], ...]
 #: Key of a graph's metadata under which values and layouts of its inputs stand.
 INPUTS_KEY = "deploykit.inputs"
+
+
+def options_text(options: RunOptions) -> str:
+    """Options as the column `options` has them: "ort.allow_spinning=0 ort.execution_mode=parallel"."""
+    return " ".join(f"{name}={value}" for name, value in options)
 
 
 @dataclass(frozen=True)

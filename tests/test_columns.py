@@ -98,7 +98,7 @@ def test_every_reader_has_the_whole_identity():
 def test_the_columns_of_a_comparison_keep_their_order():
     assert " ".join(IDENTITY_NAMES) == (
         "model alpha rho weights precision target backend batch streams rate_per_s kept pass env_id cuda_graph "
-        "engine_options"
+        "engine_options options"
     )
     assert " ".join(SOFT_NAMES) == "threads boundary dataset calibration macs inputs metric"
 

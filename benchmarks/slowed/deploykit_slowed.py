@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deploykit.backends.onnxruntime import OnnxRuntimeCpu, OnnxRuntimeSession
-from deploykit.spec import Engine
+from deploykit.spec import Engine, RunOptions
 
 
 class _SlowedRuntime:
@@ -45,7 +45,11 @@ class Slowed2(OnnxRuntimeCpu):
 
     share = 0.02
 
-    def open(self, engine: Engine, threads: int | None, run_pass: str) -> OnnxRuntimeSession:
+    run_options = ()
+
+    def open(
+        self, engine: Engine, threads: int | None, run_pass: str, options: RunOptions = ()
+    ) -> OnnxRuntimeSession:
         """A slowed session on the saved graph."""
         return _SlowedSession(engine.path, threads, self.share)
 

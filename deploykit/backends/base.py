@@ -14,10 +14,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from deploykit import codec
-from deploykit.errors import UnknownName, UsageError
+from deploykit.errors import UnknownName, UsageError, one_line
 from deploykit.lazy import np
 from deploykit.row import Note
-from deploykit.spec import END_TO_END, BuildOptions, Engine, OnnxModel, Reason, TensorSpec
+from deploykit.spec import (
+    END_TO_END,
+    BuildOptions,
+    Engine,
+    OnnxModel,
+    Reason,
+    RunOptions,
+    TensorSpec,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -181,6 +189,35 @@ class SessionBase(ABC):
         self.close()
 
 
+@dataclass(frozen=True)
+class RunOption:
+    """Something that a runtime can be told when it loads an engine; it is no part of the engine.
+
+    Attributes:
+        name: that `--option` takes, such as "ort.allow_spinning".
+        values: it can have.
+        default: what it has where nobody says.
+        meaning: one phrase.
+        tuned: whether `tune` tries its other values.
+    """
+
+    name: str
+    values: tuple[str, ...]
+    default: str
+    meaning: str
+    tuned: bool = True
+
+    def check(self, value: str) -> None:
+        """Refuse a value that it can't have.
+
+        Raises:
+            UsageError: names those it can.
+        """
+        if value not in self.values:
+            known = f"{', '.join(self.values[:-1])} or {self.values[-1]}"
+            raise UsageError(f"--option {self.name} takes {known}, not {one_line(value, 40)!r}")
+
+
 def engine_inputs(engine: Engine) -> tuple[TensorSpec, ...]:
     """The inputs of the graph that an engine was built from, as its manifest describes them."""
     return codec.from_values(engine.manifest.get("inputs", ()), tuple[TensorSpec, ...])
@@ -209,6 +246,7 @@ class BackendBase(ABC):
         timed_parts: what parts of its engines can be timed one by one: "nodes" of the engine, by the profile
             of ONNX Runtime, "modules" of PyTorch's, by hooks, or "layers" of TensorRT's, by its profiler; None
             where they can't.
+        run_options: what sessions can be told; those that are told reach `open`.
     """
 
     name: str
@@ -223,6 +261,7 @@ class BackendBase(ABC):
     cuda_graphs: bool = False
     builds_without_device: bool = True
     timed_parts: TimedParts | None = None
+    run_options: tuple[RunOption, ...] = ()
 
     @property
     def emulated(self) -> Mapping[str, str]:
@@ -254,11 +293,20 @@ class BackendBase(ABC):
         """
 
     @abstractmethod
-    def open(self, engine: Engine, threads: int | None, run_pass: str) -> SessionBase:
-        """What `load` returns; `run_pass` is one of `passes`."""
+    def open(
+        self, engine: Engine, threads: int | None, run_pass: str, options: RunOptions = ()
+    ) -> SessionBase:
+        """What `load` returns; `run_pass` is one of `passes`, `options` are of `run_options`, none at its default.
+
+        A backend without `run_options` is never given `options`.
+        """
 
     def load(
-        self, engine: Engine, threads: int | None = None, run_pass: str = FORWARD
+        self,
+        engine: Engine,
+        threads: int | None = None,
+        run_pass: str = FORWARD,
+        options: RunOptions = (),
     ) -> SessionBase:
         """A session on `engine`.
 
@@ -266,14 +314,17 @@ class BackendBase(ABC):
             engine: that this backend built.
             threads: to compute with; None is the backend's default, on processors one per usable core.
             run_pass: what one timed run does.
+            options: of the runtime; all others are at their defaults.
 
         Raises:
-            UnknownName, UsageError: see `check_pass`.
+            UnknownName, UsageError: see `check_pass` and `chosen_options`.
             MissingDependency: no device for it is here.
             BuildFailed: the engine does not load.
         """
         self.check_pass(run_pass)
-        session = self.open(engine, threads, run_pass)
+        told = self.chosen_options(options)
+        rest = (told,) if told else ()
+        session = self.open(engine, threads, run_pass, *rest)
         known = {spec.name: spec for spec in engine_inputs(engine)}
         session.inputs = tuple(
             replace(spec, values=known[spec.name].values, layout=known[spec.name].layout)
@@ -299,6 +350,23 @@ class BackendBase(ABC):
             raise UsageError(
                 f"{self.name} has no {name} pass, it runs {FORWARD} only: use --backend {others}"
             )
+
+    def chosen_options(self, options: RunOptions) -> RunOptions:
+        """The options as a row has them: sorted, those at their defaults left out.
+
+        Raises:
+            UnknownName: this backend has no option of that name.
+            UsageError: it can't have that value.
+        """
+        known = {option.name: option for option in self.run_options}
+        chosen = []
+        for name, value in sorted(dict(options).items()):
+            if name not in known:
+                raise UnknownName(f"option of {self.name}", name, known, "it has none")
+            known[name].check(value)
+            if value != known[name].default:
+                chosen.append((name, value))
+        return tuple(chosen)
 
     def on_gpu(self) -> bool:
         """Whether its engines run on an NVIDIA device here."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import env
-from deploykit.backends.base import BackendBase, Bound, SessionBase
+from deploykit.backends.base import BackendBase, Bound, RunOption, SessionBase
 from deploykit.backends.onnxruntime_types import read_back
 from deploykit.errors import (
     BuildFailed,
@@ -43,7 +43,7 @@ from deploykit.ort_session import (
     session_options,
     tensor_spec,
 )
-from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason
+from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason, RunOptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,6 +52,14 @@ if TYPE_CHECKING:
 
 #: How ONNX Runtime says that the optimised graph could not be written; it names no reason on a full disk.
 _WRITE_FAILED = ("Protobuf serialization failed", "No space left", "Read-only file system")
+#: The option that is no entry of a session's configuration.
+_MODE = "ort.execution_mode"
+#: What the others are called there.
+_ENTRIES: Mapping[str, str] = {
+    "ort.allow_spinning": "session.intra_op.allow_spinning",
+    "ort.denormal_as_zero": "session.set_denormal_as_zero",
+    "ort.dynamic_block_base": "session.dynamic_block_base",
+}
 
 
 class OnnxRuntimeCpu(BackendBase):
@@ -64,6 +72,32 @@ class OnnxRuntimeCpu(BackendBase):
     emulated: Mapping[str, str] = {"fp16": "fp32"}
     revision = 3
     timed_parts = "nodes"
+    run_options = (
+        RunOption(
+            "ort.allow_spinning",
+            ("0", "1"),
+            "1",
+            "whether threads wait for work by spinning, which is quick to wake and takes cores from others",
+        ),
+        RunOption(
+            "ort.execution_mode",
+            ("sequential", "parallel"),
+            "sequential",
+            "one node after the other, or branches at once in threads between nodes, as many as within them",
+        ),
+        RunOption(
+            "ort.denormal_as_zero",
+            ("0", "1"),
+            "0",
+            "whether numbers too small for float32's full precision count as zero",
+        ),
+        RunOption(
+            "ort.dynamic_block_base",
+            ("0", "4"),
+            "0",
+            "parts that each thread's share of a node is cut into, so that one that lost its core holds up less",
+        ),
+    )
 
     def available(self) -> Reason | None:
         """None where ONNX Runtime is installed."""
@@ -122,9 +156,21 @@ class OnnxRuntimeCpu(BackendBase):
         facts = {"compute_types": types, "host": self.host(), "rounded": rounded is not None}
         return facts if level is None else facts | {"optimisation": level}
 
-    def open(self, engine: Engine, threads: int | None, run_pass: str) -> OnnxRuntimeSession:
+    def open(
+        self, engine: Engine, threads: int | None, run_pass: str, options: RunOptions = ()
+    ) -> OnnxRuntimeSession:
         """A session on the saved graph, with no further optimisation."""
-        return OnnxRuntimeSession(engine.path, threads)
+        return OnnxRuntimeSession(engine.path, threads, told=options)
+
+
+def _tell(options: Any, told: RunOptions, threads: int) -> None:
+    """Set run options in the options of a session."""
+    for name, value in told:
+        if name in _ENTRIES:
+            options.add_session_config_entry(_ENTRIES[name], value)
+        elif name == _MODE:
+            options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
+            options.inter_op_num_threads = threads
 
 
 def _save_optimised(
@@ -261,6 +307,7 @@ class OnnxRuntimeSession(SessionBase):
         threads: to compute with; None is one per usable core.
         optimise: whether the runtime optimises the graph, which an engine already is.
         profile: beginning of the path of a profile that the runtime writes of each run; None writes none.
+        told: run options that are not at their defaults.
     """
 
     threads: int
@@ -272,9 +319,11 @@ class OnnxRuntimeSession(SessionBase):
         *,
         optimise: bool = False,
         profile: Path | None = None,
+        told: RunOptions = (),
     ) -> None:
         self.threads = threads or max(1, int(env.usable_cores()))
         options = session_options(optimise=optimise, threads=self.threads)
+        _tell(options, told, self.threads)
         if profile is not None:
             options.enable_profiling = True
             options.profile_file_prefix = str(profile)

@@ -38,7 +38,7 @@ from deploykit.graph.view import GraphView
 from deploykit.lazy import install_line, np, onnx, ort
 from deploykit.ort_session import PROVIDER as PROCESSOR
 from deploykit.ort_session import open_on_device
-from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason, TensorSpec
+from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason, RunOptions, TensorSpec
 
 if TYPE_CHECKING:
     from deploykit.backends.base import Feeds
@@ -229,7 +229,9 @@ class OnnxRuntimeCuda(BackendBase):
         """
         return read_back(optimised, without_weights(bytes(graph.model.SerializeToString())))
 
-    def open(self, engine: Engine, threads: int | None, run_pass: str) -> SessionBase:
+    def open(
+        self, engine: Engine, threads: int | None, run_pass: str, options: RunOptions = ()
+    ) -> SessionBase:
         """A session on the first NVIDIA device; `threads` has no meaning there."""
         reason = self.available()
         if reason is not None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import env
-from deploykit.backends.base import BackendBase, Bound, SessionBase
+from deploykit.backends.base import BackendBase, Bound, RunOption, SessionBase
 from deploykit.errors import BuildFailed, one_line
 from deploykit.graph.element_types import typed_products
 from deploykit.graph.nodes import node_name
@@ -30,7 +30,8 @@ from deploykit.graph.recipes import PrecisionRecipe
 from deploykit.graph.view import GraphView
 from deploykit.lazy import install_line, np, onnx, openvino
 from deploykit.ort_session import native_name
-from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason, TensorSpec
+from deploykit.row import Note
+from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason, RunOptions, TensorSpec
 from deploykit.writing import output_errors
 
 if TYPE_CHECKING:
@@ -64,6 +65,17 @@ _MERGED_BEHIND = 6
 _RECURRENT_OPERATORS = frozenset({"LSTM", "GRU", "RNN"})
 
 
+#: Run options by the properties of the CPU plugin that they set.
+_PROPERTIES: Mapping[str, str] = {
+    "ov.denormal_as_zero": "CPU_DENORMALS_OPTIMIZATION",
+    "ov.hint": "PERFORMANCE_HINT",
+    "ov.hyper_threading": "ENABLE_HYPER_THREADING",
+    "ov.partitioner": "TBB_PARTITIONER",
+    "ov.pinning": "ENABLE_CPU_PINNING",
+    "ov.streams": "NUM_STREAMS",
+}
+
+
 @cache
 def _core() -> Any:
     return openvino.Core()
@@ -89,7 +101,11 @@ def computed_here() -> frozenset[str]:
 
 
 def compile_for(
-    model: Any, shapes: Mapping[str, Sequence[int]], threads: int, floats: str = "f32"
+    model: Any,
+    shapes: Mapping[str, Sequence[int]],
+    threads: int,
+    floats: str = "f32",
+    told: RunOptions = (),
 ) -> Any:
     """What OpenVINO makes of a model for inputs of these shapes, to answer one request at a time.
 
@@ -98,6 +114,7 @@ def compile_for(
         shapes: of the inputs, by name.
         threads: to compute with.
         floats: what floats may be computed in at least, by OpenVINO's names.
+        told: run options that are not at their defaults.
 
     Raises:
         BuildFailed: the model does not take these shapes, or has an operator that OpenVINO lacks.
@@ -109,6 +126,7 @@ def compile_for(
         # Two processes or streams that pin their threads pin them to the same cores.
         "ENABLE_CPU_PINNING": False,
     }
+    options |= {_PROPERTIES[name]: _property_value(name, value) for name, value in told}
     try:
         model.reshape({name: list(shape) for name, shape in shapes.items()})
         return _core().compile_model(model, "CPU", options)
@@ -117,6 +135,24 @@ def compile_for(
             f"OpenVINO {openvino.__version__} can't compile the graph for {dict(shapes)}: "
             f"{one_line(error)}; try another batch or backend"
         ) from error
+
+
+def _property_value(name: str, value: str) -> bool | str:
+    """A run option's value as the plugin takes it."""
+    if name in ("ov.hint", "ov.partitioner", "ov.streams"):
+        return value.upper()
+    return value == "1"
+
+
+def set_otherwise(compiled: Any, told: RunOptions) -> list[str]:
+    """Run options that what was compiled has at another value than it was told, in words."""
+    found = []
+    for name, value in told:
+        actual = str(compiled.get_property(_PROPERTIES[name])).rpartition(".")[2]
+        if actual.lower() != str(_property_value(name, value)).lower():
+            shown = {"True": "1", "False": "0"}.get(actual, actual.lower())
+            found.append(f"{name} is {shown}, though {value} was asked for")
+    return found
 
 
 def product_names(model: Any) -> frozenset[str]:
@@ -225,6 +261,45 @@ class OpenVinoCpu(BackendBase):
     name = "openvino"
     target = "cpu"
     filename = "engine.onnx"
+    run_options = (
+        RunOption(
+            "ov.pinning",
+            ("0", "1"),
+            "0",
+            "whether threads stay on cores; two processes that pin theirs pin them to the same",
+        ),
+        RunOption(
+            "ov.hint",
+            ("latency", "throughput"),
+            "latency",
+            "what OpenVINO chooses its threads and streams for",
+        ),
+        RunOption(
+            "ov.streams",
+            ("auto", "1", "2", "4", "8"),
+            "auto",
+            "requests that the cores are shared out to; a session sends one at a time, which has its share alone",
+            tuned=False,
+        ),
+        RunOption(
+            "ov.hyper_threading",
+            ("auto", "0", "1"),
+            "auto",
+            "whether a core's second hardware thread is used",
+        ),
+        RunOption(
+            "ov.partitioner",
+            ("static", "auto"),
+            "static",
+            "how a node's work is handed to threads: in equal shares, or in pieces as they get done",
+        ),
+        RunOption(
+            "ov.denormal_as_zero",
+            ("0", "1"),
+            "0",
+            "whether numbers too small for float32's full precision count as zero",
+        ),
+    )
 
     @property
     def emulated(self) -> Mapping[str, str]:
@@ -274,10 +349,12 @@ class OpenVinoCpu(BackendBase):
             copy_files(model.path, path)
         return {"compute_types": types, "host": self.host()}
 
-    def open(self, engine: Engine, threads: int | None, run_pass: str) -> OpenVinoSession:
+    def open(
+        self, engine: Engine, threads: int | None, run_pass: str, options: RunOptions = ()
+    ) -> OpenVinoSession:
         """A session on the graph, compiled for a batch when one is first given."""
         floats = self._floats(str(engine.manifest.get("precision")))
-        return OpenVinoSession(engine.path, threads, floats)
+        return OpenVinoSession(engine.path, threads, floats, options)
 
     def _floats(self, precision: str) -> str:
         """What floats may be computed in, of a graph in a precision."""
@@ -291,16 +368,31 @@ class OpenVinoSession(SessionBase):
         path: of the graph.
         threads: to compute with; None is one per usable core.
         floats: what floats may be computed in at least; see `compile_for`.
+        told: run options that are not at their defaults.
     """
 
     threads: int
 
-    def __init__(self, path: Path, threads: int | None = None, floats: str = "f32") -> None:
+    def __init__(
+        self,
+        path: Path,
+        threads: int | None = None,
+        floats: str = "f32",
+        told: RunOptions = (),
+    ) -> None:
         self.threads = threads or max(1, int(env.usable_cores()))
         self._model, self._floats = read(path), floats
         self.inputs = tuple(_spec(port) for port in self._model.inputs)
         self.outputs = tuple(_spec(port) for port in self._model.outputs)
         self._compiled: dict[tuple[tuple[int, ...], ...], Any] = {}
+        self._told = told
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What the plugin has set otherwise than it was told, read from what was compiled last."""
+        for compiled in reversed(self._compiled.values()):
+            return tuple(Note("options", text) for text in set_otherwise(compiled, self._told))
+        return ()
 
     def _request(self, feeds: Feeds) -> Any:
         """A request whose inputs are the arrays of `feeds` themselves."""
@@ -308,7 +400,9 @@ class OpenVinoSession(SessionBase):
         shapes = {name: tuple(array.shape) for name, array in arrays.items()}
         key = tuple(shapes.values())
         if key not in self._compiled:
-            self._compiled[key] = compile_for(self._model, shapes, self.threads, self._floats)
+            self._compiled[key] = compile_for(
+                self._model, shapes, self.threads, self._floats, self._told
+            )
         request = self._compiled[key].create_infer_request()
         for name, array in arrays.items():
             request.set_tensor(name, openvino.Tensor(array, shared_memory=True))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import codec, env
-from deploykit.backends.base import FORWARD, PASSES, BackendBase, SessionBase, TimedParts
+from deploykit.backends.base import FORWARD, PASSES, BackendBase, RunOption, SessionBase, TimedParts
 from deploykit.cuda import devices
 from deploykit.errors import (
     BuildFailed,
@@ -27,7 +27,16 @@ from deploykit.errors import (
 from deploykit.graph.precision import find_recipe
 from deploykit.graph.recipes import PrecisionRecipe
 from deploykit.lazy import install_line, torch
-from deploykit.spec import DEVICE, END_TO_END, BuildOptions, Engine, OnnxModel, Reason, TensorSpec
+from deploykit.spec import (
+    DEVICE,
+    END_TO_END,
+    BuildOptions,
+    Engine,
+    OnnxModel,
+    Reason,
+    RunOptions,
+    TensorSpec,
+)
 
 if TYPE_CHECKING:
     from deploykit.backends.torch_session import Place
@@ -125,13 +134,21 @@ class TorchEager(BackendBase):
         """Outputs of the engine at `path` by batch, where it runs on a device and there is one; else none."""
         return {}
 
-    def open(self, engine: Engine, threads: int | None, run_pass: str) -> SessionBase:
+    def open(
+        self, engine: Engine, threads: int | None, run_pass: str, options: RunOptions = ()
+    ) -> SessionBase:
         """A session on the module."""
+        freeze = ("torch.freeze", "1") in options
+        if freeze and run_pass != FORWARD:
+            raise UsageError(
+                f"--option torch.freeze=1 makes constants of the weights, and {run_pass} needs their gradients: "
+                "leave it out"
+            )
         self.prepare()
         from deploykit.backends.torch_modules import restore_module
         from deploykit.backends.torch_session import TorchSession
 
-        options = engine.manifest.get("options", {})
+        built = engine.manifest.get("options", {})
         return TorchSession(
             restore_module(engine.path),
             codec.from_values(engine.manifest["inputs"], tuple[TensorSpec, ...]),
@@ -139,7 +156,8 @@ class TorchEager(BackendBase):
             threads=threads,
             run_pass=run_pass,
             compiled=self.compiled,
-            compile_mode=options.get("compile_mode") if self.compiled else None,
+            compile_mode=built.get("compile_mode") if self.compiled else None,
+            freeze=freeze,
             where=self.place(engine),
         )
 
@@ -161,6 +179,14 @@ class TorchCompile(TorchEager):
     compiled = True
     timed_parts = None
     build_options: tuple[str, ...] = ("compile_mode",)
+    run_options: tuple[RunOption, ...] = (
+        RunOption(
+            "torch.freeze",
+            ("0", "1"),
+            "0",
+            "whether weights are constants to the compiler, which packs them for oneDNN beforehand",
+        ),
+    )
 
     def available(self) -> Reason | None:
         """None where PyTorch and, for code on the processor, a C++ compiler are installed."""
@@ -254,6 +280,7 @@ class TorchCompileCuda(_OnGpu, TorchCompile):
 
     name = "torch-compile-cuda"
     build_options = ("channels_last", "compile_mode")
+    run_options = ()
     compiled = True
     timed_parts = None
 

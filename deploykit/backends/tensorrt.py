@@ -29,7 +29,7 @@ from deploykit.graph.operators import Trait, has
 from deploykit.graph.view import GraphView
 from deploykit.lazy import install_line, metadata, onnx
 from deploykit.ort_session import native_name
-from deploykit.spec import BOUNDARIES, BuildOptions, Engine, OnnxModel, Reason
+from deploykit.spec import BOUNDARIES, BuildOptions, Engine, OnnxModel, Reason, RunOptions
 from deploykit.text import folder_name
 from deploykit.writing import write_atomic
 
@@ -361,7 +361,9 @@ class TensorRTBackend(BackendBase):
             return None
         return int(options["batch_max"])
 
-    def open(self, engine: Engine, threads: int | None, run_pass: str) -> SessionBase:
+    def open(
+        self, engine: Engine, threads: int | None, run_pass: str, options: RunOptions = ()
+    ) -> SessionBase:
         """A session on the first NVIDIA device; `threads` has no meaning there."""
         device = self.device()
         if isinstance(device, Reason):

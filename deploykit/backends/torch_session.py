@@ -336,6 +336,7 @@ class TorchSession(SessionBase):
         run_pass: "forward" or "forward_backward".
         compiled: whether to run what `torch.compile` makes of it, compiled at the first run of a shape.
         compile_mode: of `torch.compile`; None is its default.
+        freeze: whether weights are constants to the compiler.
         where: device and clock; None is the processor.
 
     Attributes:
@@ -353,6 +354,7 @@ class TorchSession(SessionBase):
         run_pass: str = FORWARD,
         compiled: bool = False,
         compile_mode: str | None = None,
+        freeze: bool = False,
         where: Place | None = None,
     ) -> None:
         # FP32 means FP32: neither TF32 nor sums in bfloat16.
@@ -366,7 +368,7 @@ class TorchSession(SessionBase):
         self.inputs, self.outputs, self.run_pass = inputs, outputs, run_pass
         self._compile_mode = compile_mode
         self._call: Callable[..., Tensor] = (
-            _compile(self.module, compile_mode) if compiled else self.module
+            _compile(self.module, compile_mode, freeze=freeze) if compiled else self.module
         )
         self.compile_s = 0.0 if compiled else None
         self._from_cache = False
@@ -542,10 +544,17 @@ def _after(
     return both
 
 
-def _compile(module: nn.Module, mode: str | None = None) -> Callable[..., Tensor]:
+def _compile(
+    module: nn.Module, mode: str | None = None, *, freeze: bool = False
+) -> Callable[..., Tensor]:
     import torch._inductor.config as inductor
 
     # In this process: workers of its own would outlive it, and compete with what is measured.
     inductor.compile_threads = 1
+    if freeze:  # a mode is a set of options, and PyTorch takes one or the other
+        of_mode = torch._inductor.list_mode_options(mode) if mode not in (None, "default") else {}
+        options = {**of_mode, "freezing": True}
+        frozen: Callable[..., Tensor] = torch.compile(module, options=options)
+        return frozen
     compiled: Callable[..., Tensor] = torch.compile(module, mode=mode)
     return compiled

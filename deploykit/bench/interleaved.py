@@ -243,7 +243,9 @@ class Placement:
         self._padding.append(bytearray(self._random.randrange(64, 2**20)))
         request = self._request
         backend = backends.get(request.backend)
-        session = backend.load(self._loaded.engine, request.threads, request.run_pass)
+        session = backend.load(
+            self._loaded.engine, request.threads, request.run_pass, request.options
+        )
         session.measure_as(request.boundary, cuda_graph=request.cuda_graph)
         self.feeds = [{name: array.copy() for name, array in one.items()} for one in self.feeds]
         session.sample(self.feeds, 2)

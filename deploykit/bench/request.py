@@ -10,6 +10,7 @@ from typing import Any
 from deploykit.bench.channel import WorkerFailure, run_child
 from deploykit.bench.scenario import Policy
 from deploykit.row import Finding, Note
+from deploykit.spec import RunOptions
 
 __all__ = ["AccuracyRequest", "WorkerFailure", "WorkerRequest", "WorkerResult", "run_worker"]
 
@@ -57,6 +58,7 @@ class WorkerRequest:
         boundary, cuda_graph: see `Scenario`.
         policy: how long to measure.
         run_pass: what one run does: "forward", or "forward_backward" on backends that can.
+        options: of the runtime, see `BackendBase.run_options`.
         drift_reference: .npz of inputs and outputs that `deploykit.bench.reference` made.
         accuracy: on which data; None leaves accuracy out.
         samples_path: where to write every sample, as a compressed .npz.
@@ -72,6 +74,7 @@ class WorkerRequest:
     cuda_graph: bool = False
     policy: Policy = field(default_factory=Policy)
     run_pass: str = "forward"
+    options: RunOptions = ()
     drift_reference: Path | None = None
     accuracy: AccuracyRequest | None = None
     samples_path: Path | None = None

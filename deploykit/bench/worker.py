@@ -115,7 +115,9 @@ def load(request: WorkerRequest) -> Iterator[Loaded]:
         loaded = Loaded(backend, engine, device, [], HostMemory(), gpu)
         for _ in range(request.streams):
             shared = loaded.sessions[0].share() if loaded.sessions else None
-            session = shared or backend.load(engine, request.threads, request.run_pass)
+            session = shared or backend.load(
+                engine, request.threads, request.run_pass, request.options
+            )
             loaded.sessions.append(stack.enter_context(session))
             session.measure_as(request.boundary, cuda_graph=request.cuda_graph)
         first = loaded.sessions[0]

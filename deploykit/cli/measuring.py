@@ -26,6 +26,7 @@ from deploykit.errors import UnknownName, UsageError
 from deploykit.report import STDOUT
 from deploykit.spec import BOUNDARIES
 from deploykit.workflow.choices import preset as find_preset
+from deploykit.workflow.choices import run_option_values
 
 #: A row that is to reach a percentile may take this share of --timeout; the rest is for loading and accuracy.
 SHARE_OF_TIMEOUT = 0.5
@@ -50,10 +51,12 @@ class Scenarios:
     Attributes:
         batches: images per run.
         each: every combination of threads, streams, rate and boundary.
+        told: values of options of the runtimes, by name.
     """
 
     batches: tuple[int, ...]
     each: tuple[Scenario, ...]
+    told: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def plain(self) -> bool:
@@ -98,6 +101,13 @@ class Scenarios:
     click.option(
         "--cuda-graph", is_flag=True, help="Capture a run on a GPU as a CUDA graph and launch that."
     ),
+    click.option(
+        "--option",
+        "options",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Tell the runtime, such as ort.allow_spinning=0, or =0,1 to compare; can be repeated.",
+    ),
 )
 def scenario_options(
     batch: tuple[int, ...],
@@ -106,12 +116,17 @@ def scenario_options(
     rate: tuple[float, ...] | None,
     boundary: tuple[str, ...] | None,
     cuda_graph: bool,
+    options: tuple[str, ...],
 ) -> Scenarios:
-    """Under what to measure."""
+    """Under what to measure.
+
+    Raises:
+        UsageError: an option of the runtime has no value, or is given twice.
+    """
     product = itertools.product(
         threads or (None,), streams, rate or (None,), boundary or (None,), (cuda_graph,)
     )
-    return Scenarios(batch, tuple(itertools.starmap(Scenario, product)))
+    return Scenarios(batch, tuple(itertools.starmap(Scenario, product)), run_option_values(options))
 
 
 @dataclass(frozen=True)
@@ -351,7 +366,7 @@ class Against:
         "--against",
         metavar="OTHER",
         help="Compare with OTHER, in turns: an .onnx file, an engine's folder, a precision, "
-        "an option set (precision=int8,threads=1), or another MODEL.",
+        "an option set (precision=int8,threads=1,ort.allow_spinning=0), or another MODEL.",
     ),
     click.option(
         "--max-slowdown",

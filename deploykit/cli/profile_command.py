@@ -112,6 +112,7 @@ def command(
     deploykit profile --preset vgg-listing
     deploykit profile squeezenet1_0 --threads 1 --streams 1,2
     deploykit profile squeezenet1_0 --rate 50/s,100/s --percentile 99
+    deploykit profile squeezenet1_0 --option ort.allow_spinning=0,1 --option ort.execution_mode=parallel
     deploykit profile squeezenet1_0 --repeats 5 --csv nightly.csv
     deploykit profile squeezenet1_0 --constraint 'latency_p95_ms<=50'
     deploykit profile mobilenet --precision int8 --against fp32 --max-slowdown 5%
@@ -129,6 +130,7 @@ def command(
         raise UsageError("--constraint and --against are two questions: ask one at a time")
     calibration.keep.check(precision or ("fp32",))
     _check_backends(backend, precision or (), runs, scenarios)
+    workflow.configuration.option_sets(backend, scenarios.told)
     named = [backends.get(name) for name in backend]
     workflow.build.check_used(engine, calibration, precision or (), named)
     runs.check(scenarios, constraint)
@@ -150,6 +152,7 @@ def command(
         passes=runs.passes,
         scores=scores,
         metric=metric,
+        run_options=scenarios.told,
     )
     if runs.preset is not None and not models:
         models = find_preset(runs.preset).models

@@ -160,6 +160,7 @@ PROFILE: tuple[Field, ...] = (
     field("batch", unless_1("batch")),
     field("threads", varying=True),
     field("streams", varying=True),
+    field("options", varying=True),
     field("rate_per_s", varying=True),
     field("repeat", varying=True),
     field("pass", run_pass),

@@ -16,7 +16,7 @@ from deploykit.bench.request import WorkerRequest
 from deploykit.columns import NAMES
 from deploykit.errors import MissingDependency, UnknownName, UsageError
 from deploykit.row import Note, Row
-from deploykit.spec import BuildOptions, Reason
+from deploykit.spec import BuildOptions, Reason, options_text
 from deploykit.workflow.configuration import Configuration
 from deploykit.workflow.plan import is_file, plan
 from deploykit.workflow.profile import Profiler
@@ -43,7 +43,7 @@ def other_side(text: str, head: Configuration) -> Configuration | Path:
 
     Args:
         text: an .onnx file, the folder of a built engine, a precision, an option set such as
-            `precision=int8,threads=1`, or another MODEL.
+            `precision=int8,threads=1` or `ort.allow_spinning=0`, or another MODEL.
         head: what is judged; all that `text` leaves open is as here.
 
     Raises:
@@ -78,9 +78,12 @@ def other_side(text: str, head: Configuration) -> Configuration | Path:
 
 
 def _with_options(text: str, head: Configuration) -> Configuration:
-    changed = head
+    changed, told = head, dict[str, str]()
     for part in text.split(","):
         name, _, value = (word.strip() for word in part.partition("="))
+        if "." in name:
+            told[name] = value
+            continue
         if name not in OPTIONS:
             raise UnknownName("option in --against", name, OPTIONS)
         if name == "precision":
@@ -95,7 +98,10 @@ def _with_options(text: str, head: Configuration) -> Configuration:
         else:
             option: dict[str, Any] = {name: amount}
             changed = replace(changed, scenario=replace(changed.scenario, **option))
-    return changed
+    backend = get(changed.backend)
+    own = {option.name for option in backend.run_options}
+    kept = {name: value for name, value in head.options if name in own}
+    return replace(changed, options=backend.chosen_options(tuple({**kept, **told}.items())))
 
 
 def check_sides(sides: Sequence[Configuration | Path]) -> None:
@@ -191,8 +197,15 @@ def _of_engine(folder: Path, head: Configuration) -> tuple[Row, WorkerRequest]:
             head.batch
         ),
     }
+    own = {option.name for option in get(manifest["builder"]).run_options}
+    told = tuple((name, value) for name, value in head.options if name in own)
+    cells["options"] = options_text(told)
     request = WorkerRequest(
-        engine=folder, backend=manifest["builder"], batch=head.batch, threads=head.scenario.threads
+        engine=folder,
+        backend=manifest["builder"],
+        batch=head.batch,
+        threads=head.scenario.threads,
+        options=told,
     )
     return Row(cells), request
 

@@ -10,6 +10,7 @@ from fractions import Fraction
 
 from deploykit.errors import UnknownName, UsageError, one_line
 from deploykit.spec import BuildOptions, InputChoice, ShapeRange
+from deploykit.text import split_list
 from deploykit.workflow.ranges import SHOWN_CHARACTERS, SIZE, shown
 
 
@@ -93,6 +94,25 @@ def input_values(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
                 f"NAME=tokens(0,30000), not {name or values!r}"
             )
     return tuple((name.strip(), values.strip()) for name, _, values in pairs)
+
+
+def run_option_values(texts: Sequence[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """What `--option NAME=VALUE`, or `NAME=VALUE,VALUE`, means; whether there is such a one, a backend knows.
+
+    Raises:
+        UsageError: there is no name or no value, or a name stands twice.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for text in texts:
+        name, _, values = (part.strip() for part in text.partition("="))
+        if not name or not split_list(values):
+            raise UsageError(
+                f"--option takes NAME=VALUE, such as ort.allow_spinning=0, not {shown(text)}"
+            )
+        if name in found:
+            raise UsageError(f"--option {name} is given twice: give its values as {name}=A,B")
+        found[name] = tuple(split_list(values))
+    return tuple(found.items())
 
 
 @dataclass(frozen=True)

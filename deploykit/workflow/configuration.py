@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploykit.backends import get
+from deploykit.backends import get, names
 from deploykit.backends.base import FORWARD
 from deploykit.bench.contain import READING_LIMIT_S, contained
 from deploykit.bench.scenario import Policy, Scenario
-from deploykit.errors import DeploykitError, InvalidModel, UsageError, one_line
+from deploykit.errors import DeploykitError, InvalidModel, UnknownName, UsageError, one_line
 from deploykit.graph.precision import AS_IS, is_reduced
 from deploykit.lazy import onnx
-from deploykit.spec import ModelFile, ModelSpec
+from deploykit.spec import ModelFile, ModelSpec, RunOptions, options_text
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice
 from deploykit.workflow.plan import Source
 
@@ -71,6 +72,7 @@ class ProfileOptions:
         passes: what a run does: "forward", "forward_backward" on backends that can; a product with the rest.
         scores: the output that holds class scores; None is the first that can.
         metric: "module:function" of the user's own to compute on the test part; see `bench.metric`.
+        run_options: values of options of the runtimes, by name; a product with the rest on backends that have them.
     """
 
     precisions: Sequence[str] = ()
@@ -89,6 +91,7 @@ class ProfileOptions:
     passes: Sequence[str] = (FORWARD,)
     scores: str | None = None
     metric: str | None = None
+    run_options: Sequence[tuple[str, tuple[str, ...]]] = ()
 
 
 def source_name(source: Source) -> str:
@@ -100,7 +103,8 @@ def source_name(source: Source) -> str:
 class Configuration:
     """One row to be: which network, in which precision, on which backend, at which batch and scenario.
 
-    `repeat` counts the processes that measure one and the same, from 1.
+    `repeat` counts the processes that measure one and the same, from 1. `options` are what the runtime is told,
+    sorted, without those at their defaults.
     """
 
     source: Source
@@ -110,6 +114,7 @@ class Configuration:
     scenario: Scenario = _PLAIN
     repeat: int = 1
     run_pass: str = FORWARD
+    options: RunOptions = ()
 
     @property
     def text(self) -> str:
@@ -117,9 +122,51 @@ class Configuration:
         name = source_name(self.source)
         again = f"repeat {self.repeat}" if self.repeat > 1 else ""
         run_pass = self.run_pass if self.run_pass != FORWARD else ""
-        how = (f"batch {self.batch}", self.scenario.text, run_pass, again)
+        how = (
+            f"batch {self.batch}",
+            self.scenario.text,
+            options_text(self.options),
+            run_pass,
+            again,
+        )
         words = (name, self.precision, self.backend, *how)
         return " ".join(word for word in words if word)
+
+
+def option_sets(
+    backends: Sequence[str], wanted: Sequence[tuple[str, tuple[str, ...]]]
+) -> dict[str, tuple[RunOptions, ...]]:
+    """What each backend is told in turn: every combination of the values of the options that it has.
+
+    Args:
+        backends: their names.
+        wanted: values by the names of options.
+
+    Raises:
+        UnknownName: no backend has an option of that name.
+        UsageError: none of these backends has it, or it can't have that value.
+    """
+    asked = [get(name) for name in backends]
+    for name, values in wanted:
+        options = [o for backend in asked for o in backend.run_options if o.name == name]
+        for value in values:
+            for option in options:
+                option.check(value)
+        if not options:
+            everywhere = {o.name: b for b in names() for o in get(b).run_options}
+            if name not in everywhere:
+                raise UnknownName("option in --option", name, everywhere)
+            raise UsageError(
+                f"--option {name} is told to {everywhere[name]}, which is not measured: add --backend "
+                f"{everywhere[name]}, or leave it out"
+            )
+    sets: dict[str, tuple[RunOptions, ...]] = {}
+    for backend in asked:
+        own = {option.name for option in backend.run_options}
+        pairs = [[(name, value) for value in values] for name, values in wanted if name in own]
+        told = (backend.chosen_options(chosen) for chosen in itertools.product(*pairs))
+        sets[backend.name] = tuple(dict.fromkeys(told))
+    return sets
 
 
 def enumerate_configurations(
@@ -131,8 +178,10 @@ def enumerate_configurations(
     of them every time.
 
     Raises:
-        UsageError: a file that is quantised already was named, and no backend takes it as it is.
+        UsageError: a file that is quantised already was named, and no backend takes it as it is; or see
+            `option_sets`.
     """
+    told = option_sets(options.backends, options.run_options)
     offers = {name: get(name).offered() for name in options.backends}
     wanted = {source: options.precisions or default_precisions(source) for source in sources}
     for source, precisions in wanted.items():
@@ -142,7 +191,7 @@ def enumerate_configurations(
                 f"{precisions[0]}: choose another --backend"
             )
     return [
-        Configuration(source, precision, backend, batch, scenario, repeat, run_pass)
+        Configuration(source, precision, backend, batch, scenario, repeat, run_pass, chosen)
         for repeat in range(1, options.repeats + 1)
         for source in sources
         for backend in options.backends
@@ -150,5 +199,6 @@ def enumerate_configurations(
         for batch in options.batches
         for scenario in options.scenarios
         for run_pass in options.passes
+        for chosen in told[backend]
         if precision in offers[backend]
     ]

@@ -230,6 +230,7 @@ class Profiler:
             batch=configuration.batch,
             **vars(configuration.scenario),
             run_pass=configuration.run_pass,
+            options=configuration.options,
             policy=self.options.policy,
             samples_path=self._samples_path(configuration),
         )

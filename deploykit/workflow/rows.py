@@ -22,7 +22,7 @@ from deploykit.errors import DeploykitError, InvalidModel, MissingDependency
 from deploykit.graph.traffic import Traffic, traffic
 from deploykit.graph.values import inputs_text
 from deploykit.row import Note, Row
-from deploykit.spec import Engine, ModelSpec, OnnxModel
+from deploykit.spec import Engine, ModelSpec, OnnxModel, options_text
 from deploykit.workflow.choices import EngineChoice
 from deploykit.workflow.configuration import Configuration
 from deploykit.workflow.convert import kept_text, out_of_range_text, rounding_text
@@ -61,6 +61,7 @@ def configuration_cells(
         **vars(configuration.scenario),
         "cuda_graph": "yes" if configuration.scenario.cuda_graph else "no",
         "engine_options": options.differences(configuration.batch),
+        "options": options_text(configuration.options),
         "repeat": configuration.repeat,
         "pass": configuration.run_pass,
     }

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from deploykit.backends.base import BackendBase, Bound, SessionBase
+from deploykit.backends.base import BackendBase, Bound, RunOption, SessionBase
 from deploykit.errors import UnknownName, UsageError
 from deploykit.spec import Engine
 
@@ -177,3 +177,29 @@ def test_no_session_is_opened_for_a_pass_that_a_backend_lacks(tmp_path):
         Least().load(engine, 1, "forward_backward")
     with pytest.raises(UnknownName, match="unknown pass 'sideways'"):
         Least().load(engine, 1, "sideways")
+
+
+def test_options_are_sorted_those_at_their_defaults_left_out_and_others_refused(tmp_path):
+    class Told(Least):
+        run_options = (
+            RunOption("a.mode", ("slow", "fast"), "slow", "how"),
+            RunOption("a.spin", ("0", "1"), "1", "whether"),
+        )
+
+        def open(self, engine, threads, run_pass, options=()):
+            return SimpleNamespace(told=options, inputs=())
+
+    backend, engine = Told(), Engine(tmp_path, "", {})
+    both = (("a.spin", "0"), ("a.mode", "fast"))
+    assert backend.load(engine, options=both).told == (("a.mode", "fast"), ("a.spin", "0"))
+    assert backend.load(engine, options=(("a.spin", "1"),)).told == ()
+    with pytest.raises(
+        UnknownName, match=r"unknown option of least 'a\.spn': did you mean a\.spin"
+    ):
+        backend.load(engine, options=(("a.spn", "1"),))
+    with pytest.raises(UsageError, match=r"a\.mode takes slow or fast, not 'medium'"):
+        backend.load(engine, options=(("a.mode", "medium"),))
+    # One that has none never comes to hear of any.
+    assert Least().load(engine, options=()).asked == (tmp_path, None, "forward")
+    with pytest.raises(UnknownName, match="it has none"):
+        Least().load(engine, options=(("a.spin", "0"),))

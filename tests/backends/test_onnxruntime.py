@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
 import sys
 from pathlib import Path
 
@@ -259,3 +260,51 @@ def test_what_it_saves_but_cant_load_again_is_saved_at_a_lower_level(save, tmp_p
     assert facts["optimisation"] == "basic"
     assert tried[-1] == (tmp_path / "engine.onnx").read_bytes()
     assert tried[0] != tried[-1]
+
+
+def test_what_a_session_is_told_is_what_the_runtime_has(tiny, built):
+    told = (
+        ("ort.allow_spinning", "0"),
+        ("ort.denormal_as_zero", "1"),
+        ("ort.dynamic_block_base", "4"),
+        ("ort.execution_mode", "parallel"),
+    )
+    assert {name for name, _ in told} == {option.name for option in BACKEND.run_options}
+    engine = built(tiny)
+    with BACKEND.load(engine, 2, options=told) as session:
+        has = session._session.get_session_options()
+        assert has.execution_mode == onnxruntime.ExecutionMode.ORT_PARALLEL
+        assert (has.intra_op_num_threads, has.inter_op_num_threads) == (2, 2)
+        assert has.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+        assert has.get_session_config_entry("session.set_denormal_as_zero") == "1"
+        assert has.get_session_config_entry("session.dynamic_block_base") == "4"
+    with BACKEND.load(engine, 2, options=(("ort.execution_mode", "sequential"),)) as session:
+        plain = session._session.get_session_options()
+        assert plain.execution_mode == onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+
+
+#: A sum of two numbers too small for float32's full precision, by the first session of a process: that one decides
+#: for the thread that makes it, and those that a session starts follow their own.
+_DENORMAL = """
+import sys, numpy as np
+from pathlib import Path
+from deploykit.backends.onnxruntime import OnnxRuntimeSession
+told = (("ort.denormal_as_zero", "1"),) if sys.argv[2] == "told" else ()
+with OnnxRuntimeSession(Path(sys.argv[1]), 1, told=told) as session:
+    print(session.run({"x": np.full((1, 4), 1e-40, np.float32)})["y"].max() > 0)
+"""
+
+
+def test_denormals_are_zero_where_the_runtime_is_told(save):
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "g", [x], [y])
+    opsets = [helper.make_opsetid("", 17)]
+    model = save(helper.make_model(graph, opset_imports=opsets, ir_version=8))
+
+    def stays(told: str) -> str:
+        command = [sys.executable, "-c", _DENORMAL, str(model.path), told]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+        return done.stdout.strip()
+
+    assert stays("not told") == "True"
+    assert stays("told") == "False"

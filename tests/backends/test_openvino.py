@@ -18,7 +18,7 @@ from deploykit.backends import get
 from deploykit.backends import openvino as module
 from deploykit.backends.building import build_engine
 from deploykit.backends.onnxruntime import OnnxRuntimeSession
-from deploykit.backends.openvino import OpenVinoSession
+from deploykit.backends.openvino import OpenVinoSession, set_otherwise
 from deploykit.errors import BuildFailed, MissingDependency, PrecisionMismatch
 from deploykit.graph.read_write import open_model
 from deploykit.lazy import install_line
@@ -108,9 +108,9 @@ def test_each_shape_is_compiled_once_and_has_its_own_outputs(tiny, built, images
     compiled = []
     real = module.compile_for
 
-    def note(model, shapes, threads, floats):
+    def note(model, shapes, threads, *rest):
         compiled.append(shapes["image"][0])
-        return real(model, shapes, threads, floats)
+        return real(model, shapes, threads, *rest)
 
     monkeypatch.setattr(module, "compile_for", note)
     session = BACKEND.load(built(tiny), threads=1)
@@ -242,3 +242,35 @@ def test_16_bit_floats_are_asked_for_where_the_processor_has_them(
 def test_onnx_runtime_has_no_bfloat16_and_openvino_does():
     assert "bf16" not in get("onnxruntime").offered()
     assert "bf16" in BACKEND.offered()
+
+
+def test_every_option_is_a_property_that_the_plugin_has_as_it_was_told(tiny, built, images):
+    engine = built(tiny)
+    told = (
+        ("ov.denormal_as_zero", "1"),
+        ("ov.hint", "throughput"),
+        ("ov.hyper_threading", "0"),
+        ("ov.partitioner", "auto"),
+        ("ov.pinning", "1"),
+        ("ov.streams", "1"),
+    )
+    assert {name for name, _ in told} == {option.name for option in BACKEND.run_options}
+    with BACKEND.load(engine, 2, options=told) as session:
+        expected = session.run(images)["logits"]
+        (compiled,) = session._compiled.values()
+        assert set_otherwise(compiled, told) == []
+        assert set_otherwise(compiled, (("ov.pinning", "0"), ("ov.hint", "latency"))) == [
+            "ov.pinning is 1, though 0 was asked for",
+            "ov.hint is throughput, though latency was asked for",
+        ]
+    with BACKEND.load(engine, 2) as session:
+        assert session.notes == ()
+        np.testing.assert_allclose(session.run(images)["logits"], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_defaults_are_what_the_plugin_has_where_nobody_says(tiny, built, images):
+    with BACKEND.load(built(tiny), 2) as session:
+        session.run(images)
+        (compiled,) = session._compiled.values()
+        stated = tuple((o.name, o.default) for o in BACKEND.run_options if o.default != "auto")
+        assert set_otherwise(compiled, stated) == []

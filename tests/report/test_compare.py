@@ -132,6 +132,7 @@ def test_rows_without_latencies_are_undecided(verdict):
         ("kept", "classifier.1/Gemm"),
         ("cuda_graph", "yes"),
         ("engine_options", "channels-last"),
+        ("options", "ort.allow_spinning=0"),
         ("threads", 1),
         ("boundary", "device"),
         ("calibration", "digits"),
@@ -146,7 +147,12 @@ def test_rows_of_different_configurations_are_not_compared(compare, column, valu
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("engine_options", "compile-mode=max-autotune"), ("cuda_graph", "yes"), ("kept", "a/Conv")],
+    [
+        ("engine_options", "compile-mode=max-autotune"),
+        ("options", "ort.allow_spinning=0"),
+        ("cuda_graph", "yes"),
+        ("kept", "a/Conv"),
+    ],
 )
 def test_a_blank_that_stands_for_the_default_is_another_configuration_than_what_was_asked_for(
     compare, column, value

@@ -112,7 +112,7 @@ class Killed(Steady):
 class Leaving(Steady):
     """Dies and leaves a process behind, in a session of its own, that holds the pipe of the answers open."""
 
-    def load(self, engine, threads=None, run_pass="forward"):
+    def load(self, engine, threads=None, run_pass="forward", options=()):
         left = os.fork()
         if left == 0:
             os.setsid()
