@@ -17,6 +17,7 @@ from deploykit.backends.onnxruntime import OnnxRuntimeSession
 from deploykit.bench.channel import run_child, serve
 from deploykit.bench.drift import require_finite
 from deploykit.bench.feeds import find_scores, is_scores, run_in_batches
+from deploykit.bench.metric import measure
 from deploykit.data import open_dataset
 from deploykit.data.feeding import as_input, feeds_of, image_input
 from deploykit.errors import UsageError
@@ -299,47 +300,66 @@ def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
 
 @dataclass(frozen=True)
 class GraphRequest:
-    """A graph, a data set and the part of it whose images are judged."""
+    """A graph, a data set and the part of it whose images are judged.
+
+    Attributes:
+        scores: the output that holds class scores; None is the one that can.
+        metric: "module:function" of the user's own, instead of top-1 accuracy.
+    """
 
     path: Path
     dataset: str
     part: str
+    scores: str | None = None
+    metric: str | None = None
 
 
-def graph_top1(
+def graph_value(
     path: Path,
     dataset: str,
     part: str = "calibration",
     *,
+    scores: str | None = None,
+    metric: str | None = None,
     timeout_s: float | None = GRAPH_TIMEOUT_S,
 ) -> float:
-    """The share of a part's images that a graph classifies right, on ONNX Runtime, in a fresh process.
+    """The share of a part's images that a graph classifies right, or the user's metric of them.
+
+    It runs on ONNX Runtime, in a fresh process.
 
     Args:
         path: the graph's file; it runs optimised, as an engine built from it would.
         dataset: as for `deploykit.data.open_dataset`.
         part: name of the part; all of its images are judged.
+        scores: the output that holds class scores; None is the one that can.
+        metric: "module:function" whose value is returned instead, see `deploykit.bench.metric`.
         timeout_s: for starting, loading and all images.
 
     Raises:
         WorkerFailure: it does not run, or its output is no row of class scores.
+        UsageError: there is no such output or function, or the data can't judge.
     """
-    request = GraphRequest(path, dataset, part)
+    request = GraphRequest(path, dataset, part, scores, metric)
     return run_child("deploykit.bench.accuracy", request, float, timeout_s)
 
 
-def _graph_top1(request: GraphRequest) -> float:
+def _graph_value(request: GraphRequest) -> float:
     with OnnxRuntimeSession(request.path, optimise=True) as session:
         dataset = open_dataset(request.dataset)
+        batches = feeds_of(dataset.parts[request.part], session.inputs, GRAPH_BATCH)
+        if request.metric is not None:
+            return measure(
+                request.metric, session, batches, GRAPH_BATCH, labelled=dataset.labelled
+            ).value
         dataset.require_classes(len(dataset.classes))
-        output = find_scores(session.outputs, len(dataset.classes))
+        output = find_scores(session.outputs, len(dataset.classes), request.scores)
         if output is None:
             raise NoScores(
-                "which output holds the class scores can't be told: judge layers by --min-snr-db instead"
+                "which output holds the class scores can't be told: name it with --scores OUTPUT, or judge "
+                "layers by --min-snr-db"
             )
-        batches = feeds_of(dataset.parts[request.part], session.inputs, GRAPH_BATCH)
         return evaluate(session, batches, GRAPH_BATCH, output).top1
 
 
 if __name__ == "__main__":
-    serve(GraphRequest, _graph_top1)
+    serve(GraphRequest, _graph_value)

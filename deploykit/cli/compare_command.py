@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from deploykit.cli.library import compare, display, report
-from deploykit.cli.options import PERCENT
+from deploykit.cli.options import PERCENT, Number
 from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
 
 
@@ -28,6 +28,14 @@ from deploykit.cli.outputs import Outputs, check_documents, output_options, writ
     metavar="POINTS",
     help="How many percentage points of top-1 accuracy it may lose.",
 )
+@click.option(
+    "--max-metric-drop",
+    type=Number(0, 1e12, whole=False),
+    default=0,
+    show_default=True,
+    metavar="VALUE",
+    help="How much the value of profile's --metric may fall, in its own unit; larger is better.",
+)
 @click.option("--across-machines", is_flag=True, help="Compare though the machines differ.")
 @output_options(
     csv="Write all verdicts; - for stdout.",
@@ -39,14 +47,15 @@ def command(
     head: str,
     max_slowdown: float,
     max_accuracy_drop: float,
+    max_metric_drop: float,
     across_machines: bool,
     outputs: Outputs,
 ) -> None:
     r"""Compare two reports of `deploykit profile`; end with 1 if a configuration regressed.
 
     Rows are matched by configuration, and each is one process: measure with --repeats 5 on both sides, as
-    fewer than 3 processes decide nothing. A regression is a slowdown, or a loss of accuracy, that is beyond
-    its limit and significant among all rows, or a row that was ok and failed. What the measurements can't
+    fewer than 3 processes decide nothing. A regression is a slowdown, or a loss of accuracy or of a metric of
+    your own, that is beyond its limit and significant among all rows, or a row that was ok and failed. What the measurements can't
     tell is called undecided, and does not fail. Reports with no configuration in common end with 2.
 
     \b
@@ -55,7 +64,7 @@ def command(
     deploykit compare base.csv head.csv --markdown - --junit compare.xml >> $GITHUB_STEP_SUMMARY
     """
     check_documents(outputs)
-    limits = compare.Limits(max_slowdown, max_accuracy_drop)
+    limits = compare.Limits(max_slowdown, max_accuracy_drop, max_metric_drop)
     comparison = compare.compare_reports(base, head, limits, across_machines=across_machines)
     for remark in comparison.remarks:
         click.echo(remark, err=True)

@@ -41,12 +41,31 @@ from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Goal, Va
         metavar="DB",
         help="The same for the outputs' signal-to-noise ratio, which needs no labels.",
     ),
+    click.option(
+        "--max-metric-drop",
+        type=Number(0, 1e12, whole=False),
+        metavar="VALUE",
+        help="The same for --metric: by how much its value may be below that of fp32.",
+    ),
+    click.option(
+        "--scores", metavar="OUTPUT", help="Which output holds the class scores for the accuracy."
+    ),
+    click.option(
+        "--metric",
+        metavar="MODULE:FUNCTION",
+        help="A function of your own of outputs and labels, as for profile; larger is better.",
+    ),
 )
-def goal_options(max_accuracy_drop: float | None, min_snr_db: float | None) -> Goal | None:
+def goal_options(
+    max_accuracy_drop: float | None,
+    min_snr_db: float | None,
+    max_metric_drop: float | None,
+    scores: str | None,
+    metric: str | None,
+) -> Goal | None:
     """What a search for layers to keep in float32 is to reach; None where there is none."""
-    if max_accuracy_drop is None and min_snr_db is None:
-        return None
-    return Goal(max_accuracy_drop, min_snr_db)
+    given = (max_accuracy_drop, min_snr_db, max_metric_drop, scores, metric)
+    return None if given == (None,) * len(given) else Goal(*given)
 
 
 @click.command("layers")
@@ -102,8 +121,9 @@ def command(
     A layer that the runtime fused into another one is counted there; what the runtime added has rows of
     its own. Drift is against fp32 on 16 images of the calibration part, or of noise.
 
-    With --max-accuracy-drop or --min-snr-db, the layers to keep in fp32 are searched for instead and printed
-    as options of build and profile. Accuracy is judged on the calibration part, never on the test part.
+    With --max-accuracy-drop, --min-snr-db or --max-metric-drop, the layers to keep in fp32 are searched for
+    instead and printed as options of build and profile. Accuracy and metrics are judged on the calibration
+    part, never on the test part.
 
     \b
     deploykit layers resnet18 --by time --top 10
@@ -112,6 +132,7 @@ def command(
     deploykit layers my.onnx --precision int8 --data npz:my.npz --by drift --csv layers.csv
     deploykit layers my.onnx --precision int8 --data npz:my.npz --max-accuracy-drop 0.5%
     deploykit layers mobilenet --precision int8 --min-snr-db 25
+    deploykit layers detector.onnx --precision int8 --data npz:boxes.npz --metric iou:mean --max-metric-drop 0.01
     """
     limit = bench.contain.TimeLimit(time_limit)
     workflow.calibration.check_choice(calibration)
@@ -130,6 +151,8 @@ def command(
         workflow.layers.require_timed_parts(backends.get(backend))
     else:
         refuse_beside("the search for layers to keep", "by", "top", "batch", "threads")
+        if goal.metric is not None:
+            bench.metric.load_metric(goal.metric)
     with limit.bounding():
         precision = precision or workflow.configuration.default_precisions(sources[0])[0]
     if goal is not None:
@@ -312,4 +335,6 @@ def _text(goal: Goal, result: workflow.keep.SearchResult, rules: list[str]) -> s
 def _value(goal: Goal, value: float) -> str:
     if goal.max_drop is not None:
         return f"top-1 drops by {100 * value:.2f} points on the calibration part"
+    if goal.metric is not None:
+        return f"{goal.metric} drops by {value:.4g} on the calibration part"
     return f"outputs at {value:.1f} dB"

@@ -11,7 +11,7 @@ from pathlib import Path
 from deploykit.columns import BY_NAME, IDENTITY_NAMES, SOFT_NAMES, checked_by
 from deploykit.report import STDOUT
 from deploykit.report.compare.processes import MIN_PROCESSES, Key, by_soft
-from deploykit.report.csv import open_table, positive, share
+from deploykit.report.csv import number, open_table, positive, share
 from deploykit.report.views import label, significant
 from deploykit.row import emulated, findings_in
 
@@ -197,6 +197,17 @@ def _accuracy(row: _Row) -> Reasons:
     if row["top1"] and low is not None and high is not None and high - low > ACCURACY_WIDTH:
         seen = f"top-1 is somewhere between {low:.1%} and {high:.1%}"
         yield "accuracy", seen, "use a data set with more test images"
+    value, best, fp32 = (
+        number(row[n], n, row.source, row.line)
+        for n in ("metric_value", "metric_high", "metric_fp32")
+    )
+    if value is not None and best is not None and fp32 is not None and fp32 > best:
+        seen = f"{row['metric']} is {value:.4g}, {best:.4g} at the most, and {fp32:.4g} in fp32"
+        yield (
+            "metric",
+            seen,
+            "see `deploykit layers --metric`; keep the layers that cost it in fp32",
+        )
 
 
 def _of_processes(rows: list[_Row]) -> Iterator[Weakness]:

@@ -342,6 +342,23 @@ def positive(text: str, name: str, source: str, line: int) -> float | None:
     return value
 
 
+def number(text: str, name: str, source: str, line: int) -> float | None:
+    """A cell that holds a finite number, of either sign, or nothing.
+
+    Raises:
+        UsageError: something else stands there.
+    """
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UsageError(f"{source}, line {line}: {name} is {text}: it must be a finite number")
+    return value
+
+
 def share(text: str, name: str, source: str, line: int) -> float | None:
     """A cell that holds a fraction from 0 to 1 or nothing.
 

@@ -10,6 +10,7 @@ from deploykit.stats.proportions import (
     difference_test,
     holm,
     mcnemar,
+    mean_difference_test,
     wilson_interval,
 )
 from deploykit.stats.ratios import RatioInterval, RatioTest, mean_ratio, paired_ratio, ratio_test
@@ -37,6 +38,7 @@ __all__ = [
     "effective_size",
     "holm",
     "mcnemar",
+    "mean_difference_test",
     "mean_ratio",
     "median_interval",
     "modes",

@@ -272,19 +272,37 @@ class Goal:
     Attributes:
         max_drop: top-1 accuracy that it may lose against fp32, a share, on the calibration part.
         min_snr_db: or: signal-to-noise ratio of the outputs against fp32, in dB.
+        max_metric_drop: or: by how much `metric` may be below that of fp32, on the calibration part.
+        scores: for `max_drop`, the output that holds class scores; None is the one that can.
+        metric: for `max_metric_drop`, "module:function" of the user's own; larger is better.
     """
 
     max_drop: float | None = None
     min_snr_db: float | None = None
+    max_metric_drop: float | None = None
+    scores: str | None = None
+    metric: str | None = None
 
     def __post_init__(self) -> None:
-        if (self.max_drop is None) == (self.min_snr_db is None):
-            raise UsageError("give one of --max-accuracy-drop and --min-snr-db")
+        given = [v for v in (self.max_drop, self.min_snr_db, self.max_metric_drop) if v is not None]
+        if len(given) != 1:
+            raise UsageError("give one of --max-accuracy-drop, --min-snr-db and --max-metric-drop")
+        if (self.metric is None) != (self.max_metric_drop is None):
+            raise UsageError(
+                "--metric and --max-metric-drop go together: the function, and by how much its value may drop"
+            )
+        if self.scores is not None and self.max_drop is None:
+            raise UsageError("--scores names what --max-accuracy-drop judges: give that, too")
+
+    @property
+    def max_loss(self) -> float | None:
+        """What may be lost of what is judged on labelled images; None where the outputs' noise is."""
+        return self.max_drop if self.max_drop is not None else self.max_metric_drop
 
     def holds(self, value: float) -> bool:
         """Whether a drop, or a ratio, is good enough."""
-        if self.max_drop is not None:
-            return value <= self.max_drop + 1e-12
+        if self.max_loss is not None:
+            return value <= self.max_loss + 1e-12
         return value >= (self.min_snr_db or 0.0)
 
 

@@ -1,6 +1,7 @@
 """Mixed precision: which layers of a network stay in float32, by rule, by what each costs, or by search.
 
-The search looks for the fewest layers with which a network keeps its accuracy, or its outputs their signal.
+The search looks for the fewest layers with which a network keeps its accuracy, a metric of the user's own, or its
+outputs their signal.
 Layers are ranked once, by how much noise each adds to what it was given; that takes one conversion. The
 ranking only says in which order to try: each answer comes from a graph that was converted and measured.
 The number of layers is found by bisection, and then each is put back in turn, the least suspected first,
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from deploykit.bench import contain
-from deploykit.bench.accuracy import graph_top1
+from deploykit.bench.accuracy import graph_value
 from deploykit.bench.drift import IMAGES, LayerDrift, layer_drift
 from deploykit.code_digest import code_digest
 from deploykit.errors import BuildFailed, UsageError
@@ -273,10 +274,11 @@ def search_here(
         return was_late
 
     dataset = choice.data or network.dataset
-    if goal.max_drop is not None and dataset is None:
-        raise UsageError(
-            "--max-accuracy-drop needs labelled images: give --data DATASET, or take --min-snr-db"
-        )
+    if goal.max_loss is not None and dataset is None:
+        option, images_of = "--max-accuracy-drop", "labelled images"
+        if goal.metric is not None:
+            option, images_of = "--max-metric-drop", "images to compute it on"
+        raise UsageError(f"{option} needs {images_of}: give --data DATASET, or take --min-snr-db")
     calibration = None
     if find_recipe(precision, target).needs_calibration:
         calibration = replace(calibration_of(network, choice), remembered={})
@@ -300,15 +302,19 @@ def search_here(
             only=only,
         )
 
+    def judged(path: Path) -> float:
+        """Top-1 accuracy, or the metric, of a graph."""
+        return graph_value(path, str(dataset), scores=goal.scores, metric=goal.metric)
+
     reference = 0.0
-    if goal.max_drop is not None and dataset is not None:
-        contain.say("accuracy of fp32")
-        reference = graph_top1(network.model.path, dataset)
+    if goal.max_loss is not None:
+        contain.say(f"{goal.metric or 'accuracy'} of fp32")
+        reference = judged(network.model.path)
     values: dict[frozenset[str], float] = {}
 
     def value_of(model: OnnxModel) -> float:
-        if goal.max_drop is not None and dataset is not None:
-            return reference - graph_top1(model.path, dataset)
+        if goal.max_loss is not None:
+            return reference - judged(model.path)
         ratios = [d.snr_db for d in drift_of(model, output_layers).values() if d.snr_db is not None]
         return min(ratios, default=math.inf)
 

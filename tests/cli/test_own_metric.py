@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from pathlib import Path
 
@@ -110,3 +111,54 @@ def test_boxes_are_not_taken_for_scores_and_the_row_names_the_output(run, tmp_pa
     assert three["top1"] == ""
     assert "which output holds the scores of 3 classes can't be told" in three["reason"]
     assert "--scores OUTPUT" in three["reason"]
+
+
+def test_layers_to_keep_are_searched_for_by_the_users_metric(run, segmenter):
+    search = ("layers", "seg.onnx", "--precision", "int8", "--data", "npz:own.npz", "-q")
+    ended = run(*search, "--metric", "iou:each", "--max-metric-drop", "0.9")
+    assert ended.code == 0, ended.err
+    said = re.fullmatch(
+        r"nothing needs keeping: iou:each drops by (\S+) on the calibration part\n", ended.out
+    )
+    assert said
+    # The same on the calibration part, of the graph in int8 and of the one in fp32, as profile has it of the test part.
+    assert 0 < abs(float(said[1])) < 0.1
+    ended = run(*search, "--metric", "iou:each", "--max-metric-drop", "0", "--json")
+    found = json.loads(ended.out)
+    assert (found["nodes"] == []) == (float(said[1]) <= 0)
+    assert found["metric"] == "iou:each"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--metric", "iou:each"), "give one of --max-accuracy-drop, --min-snr-db and"),
+        (("--max-metric-drop", "0.1"), "--metric and --max-metric-drop go together"),
+        (("--metric", "iou:none", "--max-metric-drop", "0.1"), "module 'iou' has no 'none'"),
+        (("--metric", "iou:each", "--min-snr-db", "9"), "--metric and --max-metric-drop go"),
+        (("--scores", "mask", "--min-snr-db", "9"), "--scores names what --max-accuracy-drop"),
+    ],
+)
+def test_a_search_by_a_metric_that_makes_no_sense_is_refused_at_once(run, segmenter, options, says):
+    ended = run("layers", "seg.onnx", "--precision", "int8", "--data", "npz:own.npz", *options)
+    assert (ended.code, ended.out) == (2, "")
+    assert says in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_layers_are_judged_by_the_output_that_is_named(run, tmp_path):
+    labels = np.arange(30) % 3
+    np.savez(tmp_path / "own.npz", images=IMAGES, labels=labels, split=np.arange(30) % 2 + 1)
+    detector(tmp_path / "three.onnx", 3)
+    search = ("layers", "three.onnx", "--precision", "int8", "--data", "npz:own.npz", "-q")
+    search = (*search, "--max-accuracy-drop", "90%")
+    ended = run(*search)
+    assert (ended.code, ended.out) == (2, "")
+    assert "--scores OUTPUT" in ended.err
+    for output in ("boxes", "classes"):
+        ended = run(*search, "--scores", output)
+        assert ended.code == 0, ended.err
+        assert ended.out.startswith("nothing needs keeping: top-1 drops by ")
+    ended = run(*search, "--scores", "nothing")
+    assert ended.code == 2
+    assert "--scores nothing: there is no such output, but boxes, classes" in ended.err

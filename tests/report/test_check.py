@@ -44,6 +44,10 @@ def test_a_strong_row_has_no_weakness(weak):
         ({"drift_snr_db": 3.0}, "drift"),
         ({"drift_snr_db": -2.0}, "drift"),
         ({"top1": 0.9, "top1_low": 0.8, "top1_high": 0.95}, "accuracy"),
+        (
+            {"metric": "iou:each", "metric_value": 0.7, "metric_high": 0.75, "metric_fp32": 0.8},
+            "metric",
+        ),
         ({"samples": "a-samples/none.npz"}, "samples"),
     ],
 )

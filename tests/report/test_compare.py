@@ -6,7 +6,7 @@ import pytest
 from stored_reports import ROW, repeats, row, save
 
 from deploykit.errors import UsageError
-from deploykit.report.compare import Limits, compare_reports
+from deploykit.report.compare import Limits, compare_reports, rendering
 
 NOISE = 0.03
 
@@ -291,3 +291,52 @@ def test_values_that_cannot_be_are_refused(compare, name):
 def test_both_reports_cannot_be_standard_input():
     with pytest.raises(UsageError, match="one of the two"):
         compare_reports("-", "-")
+
+
+def with_metric(value, width=0.02, **values):
+    ends = {"metric_low": value - width / 2, "metric_high": value + width / 2}
+    return repeats(metric="iou:each", metric_value=value, **ends, **values)
+
+
+@pytest.mark.parametrize(
+    ("head", "limit", "expected"),
+    [
+        (0.70, 0.0, "worse"),
+        (0.90, 0.0, "better"),
+        (0.79, 0.0, "undecided"),  # 0.01 lower, and each is known to 0.01
+        (0.80, 0.0, "same"),
+        (0.70, 0.2, "same"),
+        (0.70, 0.105, "undecided"),  # within the limit, not surely
+        (0.70, 0.05, "worse"),
+    ],
+)
+def test_a_metric_that_fell_by_more_than_its_intervals_allow_is_a_regression(
+    compare, head, limit, expected
+):
+    found = compare(with_metric(0.80), with_metric(head), Limits(metric_drop=limit))
+    (change,) = found.changes
+    assert (change.verdict, change.metric_verdict) == ("same", expected)
+    assert change.regression == (expected == "worse")
+    if expected == "worse":
+        assert f"iou:each fell from 0.8 to {head:g}" in str(found.failure)
+    assert "metric: 1 " + expected in rendering.summary(found)
+    row = rendering.rows_of(found)[0]
+    assert row["metric_change"] == pytest.approx(head - 0.80)
+    assert row["metric_verdict"] == expected
+
+
+def test_a_metric_of_one_side_alone_is_not_judged(compare):
+    (change,) = compare(repeats(), with_metric(0.5)).changes
+    assert (change.metric, change.metric_verdict) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("cells", "says"),
+    [
+        ({"metric_value": "nan"}, "metric_value is nan: it must be a finite number"),
+        ({"metric_low": 0.9, "metric_high": 0.7}, "metric_low 0.9 is above metric_high 0.7"),
+    ],
+)
+def test_metrics_that_are_none_are_refused(compare, cells, says):
+    with pytest.raises(UsageError, match=says):
+        compare(with_metric(0.8), [{**row, **cells} for row in with_metric(0.8)])

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploykit.stats import difference_test, holm, mcnemar, wilson_interval
+from deploykit.stats import (
+    difference_test,
+    holm,
+    mcnemar,
+    mean_difference_test,
+    wilson_interval,
+)
 
 
 def test_wilson_interval_equals_the_worked_example():
@@ -77,6 +83,18 @@ def test_the_interval_of_a_difference_is_newcombes():
 def test_proportions_that_are_all_or_nothing_do_not_differ():
     assert difference_test(10, 10, 10, 10).p_value == 1.0
     assert difference_test(0, 10, 0, 10).difference == 0.0
+
+
+def test_means_differ_by_as_many_standard_errors_as_their_intervals_say():
+    # Standard errors 0.3 and 0.4, so 0.5 of the difference of 1: z = 2, p = 0.0455 (two-sided).
+    found = mean_difference_test(3, (3 - 0.588, 3 + 0.588), 2, (2 - 0.784, 2 + 0.784), 0.95)
+    assert found.difference == -1
+    assert found.p_value == pytest.approx(0.0455, abs=2e-4)
+    assert (found.low, found.high) == pytest.approx((-1.98, -0.02), abs=1e-3)
+    assert mean_difference_test(1, (1, 1), 1, (1, 1)).p_value == 1.0
+    assert mean_difference_test(1, (1, 1), 2, (2, 2)).p_value == 0.0
+    with pytest.raises(ValueError, match="ends before"):
+        mean_difference_test(1, (2, 1), 1, (1, 1))
 
 
 def test_holm_equals_the_worked_example():

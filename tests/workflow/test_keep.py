@@ -180,20 +180,20 @@ def test_kept_layers_reach_the_goal_and_no_one_of_them_can_go(trained):
     assert kept.without < 50.0 <= kept.reached
 
 
-def test_accuracy_is_judged_on_the_calibration_part(in_place, trained, monkeypatch):
+def test_accuracy_is_judged_on_the_networks_own_data(in_place, trained, monkeypatch):
     asked = []
 
-    def top1(path: Path, dataset: str, part: str = "calibration") -> float:
-        asked.append((dataset, part))
+    def top1(path: Path, dataset: str, *, scores: str | None, metric: str | None) -> float:
+        asked.append((dataset, scores, metric))
         return 0.9 if len(asked) == 1 else 0.88
 
-    monkeypatch.setattr("deploykit.workflow.keep.graph_top1", top1)
+    monkeypatch.setattr("deploykit.workflow.keep.graph_value", top1)
     choice = CalibrationChoice(images=4)
     goal = Goal(max_drop=0.03)
     kept = search_layers_to_keep(trained, "int8", "cpu", choice, goal)
     assert kept.nodes == ()
     assert kept.reached == pytest.approx(0.02)
-    assert set(asked) == {(trained.dataset, "calibration")}
+    assert set(asked) == {(trained.dataset, None, None)}
 
 
 def test_accuracy_without_data_is_refused(trained):

@@ -2,13 +2,13 @@
 
 Samples of one process are not independent draws, so the unit is the process: each row is one. What is gated
 is a change that is beyond a limit *and* significant, with the chance of any false alarm bounded over all
-rows (Holm), for latencies and for accuracies. Pure: paths in, a `ReportComparison` out.
+rows (Holm), for latencies, for accuracies and for metrics of the user's own. Pure: paths in, a `ReportComparison` out.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -26,12 +26,15 @@ from deploykit.report.compare.processes import (
     LatencyChange,
     Limits,
     Match,
+    MetricChange,
     Process,
     accuracy_of,
     accuracy_verdict,
     latency_of,
     latency_verdict,
     match,
+    metric_of,
+    metric_verdict,
     read_processes,
 )
 from deploykit.report.csv import open_table
@@ -61,7 +64,8 @@ class Change:
         accuracy_verdict: worse, better, same or undecided; empty where a side has no accuracy.
         regression: whether it closes the gate.
         reason: what to know, what would decide it.
-        latency_p, accuracy_p: adjusted p-values; None without a test.
+        latency_p, accuracy_p, metric_p: adjusted p-values; None without a test.
+        metric_verdict: as `accuracy_verdict`, of the user's metric.
     """
 
     identity: dict[str, str]
@@ -73,6 +77,9 @@ class Change:
     accuracy: AccuracyChange | None = None
     latency_p: float | None = None
     accuracy_p: float | None = None
+    metric: MetricChange | None = None
+    metric_verdict: str = ""
+    metric_p: float | None = None
 
     @property
     def name(self) -> str:
@@ -184,34 +191,36 @@ def _judge(matches: Iterable[Match], limits: Limits) -> list[Change]:
     compared = []
     for one in matches:
         base, head = ([p for p in side if p.status == "ok"] for side in (one.base, one.head))
-        compared.append((one, latency_of(base, head), accuracy_of(base, head)))
-    latency_p = iter(holm([s.test.p_value for _, s, _ in compared if s is not None and s.test]))
-    accuracy_p = iter(holm([a.test.p_value for _, _, a in compared if a is not None and a.test]))
-    changes = []
-    for one, latency, accuracy in compared:
-        changes.append(
-            _change(
-                one,
-                latency,
-                accuracy,
-                next(latency_p) if latency is not None and latency.test else None,
-                next(accuracy_p) if accuracy is not None and accuracy.test else None,
-                limits,
-            )
-        )
-    return changes
+        changes = latency_of(base, head), accuracy_of(base, head), metric_of(base, head)
+        compared.append((one, changes))
+    adjusted = [_adjusted([changes[place] for _, changes in compared]) for place in range(3)]
+    return [
+        _change(one, changes, p_values, limits)
+        for (one, changes), p_values in zip(compared, zip(*adjusted, strict=True), strict=True)
+    ]
+
+
+_Changes = tuple[LatencyChange | None, AccuracyChange | None, MetricChange | None]
+
+
+def _adjusted(
+    changes: Sequence[LatencyChange | AccuracyChange | MetricChange | None],
+) -> list[float | None]:
+    """The p-values of one kind of change, corrected for how many are asked; None where there is no test."""
+    known = [
+        change.test.p_value if change is not None and change.test else None for change in changes
+    ]
+    corrected = iter(holm([p for p in known if p is not None]))
+    return [None if p is None else next(corrected) for p in known]
 
 
 def _change(
-    one: Match,
-    latency: LatencyChange | None,
-    accuracy: AccuracyChange | None,
-    latency_p: float | None,
-    accuracy_p: float | None,
-    limits: Limits,
+    one: Match, changes: _Changes, p_values: tuple[float | None, ...], limits: Limits
 ) -> Change:
+    latency, accuracy, metric = changes
+    latency_p, accuracy_p, metric_p = p_values
     verdict, reason = _standing(one)
-    judged = ""
+    accuracy_judged = metric_judged = ""
     reasons = [reason, *_remarks(one)]
     if not verdict:
         if latency is None:
@@ -220,19 +229,25 @@ def _change(
             verdict, reason = latency_verdict(latency, _or_one(latency_p), limits)
         reasons.append(reason)
         if accuracy is not None:
-            judged, reason = accuracy_verdict(accuracy, _or_one(accuracy_p), limits)
+            accuracy_judged, reason = accuracy_verdict(accuracy, _or_one(accuracy_p), limits)
+            reasons.append(reason)
+        if metric is not None:
+            metric_judged, reason = metric_verdict(metric, _or_one(metric_p), limits)
             reasons.append(reason)
     identity = dict(zip((*IDENTITY_NAMES, *SOFT_NAMES), (*one.key, *one.soft), strict=True))
     return Change(
         identity,
         verdict,
-        judged,
-        verdict in (SLOWER, FAILED) or judged == WORSE,
+        accuracy_judged,
+        verdict in (SLOWER, FAILED) or WORSE in (accuracy_judged, metric_judged),
         "; ".join(filter(None, reasons)),
         latency,
         accuracy,
         latency_p,
         accuracy_p,
+        metric,
+        metric_judged,
+        metric_p,
     )
 
 
@@ -278,6 +293,9 @@ def _said(change: Change) -> str:
     if change.accuracy_verdict == WORSE and change.accuracy is not None:
         drop = 100 * (change.accuracy.base - change.accuracy.head)
         words.append(f"{drop:.2f} points less accurate")
+    if change.metric_verdict == WORSE and change.metric is not None:
+        name = change.identity["metric"] or "the metric"
+        words.append(f"{name} fell from {change.metric.base:.4g} to {change.metric.head:.4g}")
     return " and ".join(words)
 
 

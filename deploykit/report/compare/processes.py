@@ -13,8 +13,14 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from deploykit.columns import BY_NAME, IDENTITY_NAMES, SOFT_NAMES, checked_by
 from deploykit.errors import UsageError
-from deploykit.report.csv import Table, positive, share
-from deploykit.stats import DifferenceTest, RatioTest, difference_test, ratio_test
+from deploykit.report.csv import Table, number, positive, share
+from deploykit.stats import (
+    DifferenceTest,
+    RatioTest,
+    difference_test,
+    mean_difference_test,
+    ratio_test,
+)
 
 _NAMED = (*IDENTITY_NAMES, *SOFT_NAMES)
 _VALUES = tuple(name for name in checked_by("compare") if name not in _NAMED)
@@ -23,7 +29,7 @@ READ = (*_NAMED, *_VALUES)
 _ENV, _SOFT_END = IDENTITY_NAMES.index("env_id"), len(_NAMED)
 #: Where a blank stands for a value: the place in a key, and the value.
 _BLANKS = [(i, BY_NAME[n].blank) for i, n in enumerate(IDENTITY_NAMES) if BY_NAME[n].blank]
-_STATUS, _RUN_ID, _REPEAT, _REASON, _VERSION, _P20, _P50, _TOP1, _IMAGES = (
+_STATUS, _RUN_ID, _REPEAT, _REASON, _VERSION, _P20, _P50, _TOP1, _IMAGES, *_METRIC = (
     _VALUES.index(name)
     for name in (
         "status",
@@ -35,6 +41,9 @@ _STATUS, _RUN_ID, _REPEAT, _REASON, _VERSION, _P20, _P50, _TOP1, _IMAGES = (
         "latency_p50_ms",
         "top1",
         "test_images",
+        "metric_value",
+        "metric_low",
+        "metric_high",
     )
 )
 
@@ -49,6 +58,7 @@ class Process(NamedTuple):
         soft: values of the soft columns.
         p20_ms, p50_ms: quantiles of its latencies; None where it has none.
         top1: share of `test_images` that it got right.
+        metric: value of the user's metric and its 95% interval; None where it has none.
     """
 
     line: int
@@ -62,6 +72,7 @@ class Process(NamedTuple):
     p50_ms: float | None
     top1: float | None
     test_images: int | None
+    metric: tuple[float, float, float] | None
 
 
 def read_processes(table: Table, *, across_machines: bool) -> dict[Key, list[Process]]:
@@ -98,6 +109,15 @@ def read_processes(table: Table, *, across_machines: bool) -> dict[Key, list[Pro
 
 def _process(source: str, line: int, soft: Key, cells: tuple[str, ...]) -> Process:
     images = positive(cells[_IMAGES], "test_images", source, line)
+    metric = tuple(
+        value
+        for place in _METRIC
+        if (value := number(cells[place], _VALUES[place], source, line)) is not None
+    )
+    if len(metric) == len(_METRIC) and not metric[1] <= metric[2]:
+        raise UsageError(
+            f"{source}, line {line}: metric_low {cells[_METRIC[1]]} is above metric_high {cells[_METRIC[2]]}"
+        )
     return Process(
         line,
         soft,
@@ -110,6 +130,7 @@ def _process(source: str, line: int, soft: Key, cells: tuple[str, ...]) -> Proce
         positive(cells[_P50], "latency_p50_ms", source, line),
         share(cells[_TOP1], "top1", source, line),
         None if images is None else round(images),
+        (metric[0], metric[1], metric[2]) if len(metric) == len(_METRIC) else None,
     )
 
 
@@ -249,10 +270,12 @@ class Limits:
     Attributes:
         slowdown: of latency, relative: 0.05 is 5%.
         accuracy_drop: of top-1 accuracy, as a fraction of all images: 0.005 is half a percentage point.
+        metric_drop: of the user's metric, in its own unit.
     """
 
     slowdown: float = 0.05
     accuracy_drop: float = 0.005
+    metric_drop: float = 0.0
 
 
 class LatencyChange(NamedTuple):
@@ -285,6 +308,14 @@ class AccuracyChange(NamedTuple):
     head: float
     images: tuple[int | None, int | None]
     test: DifferenceTest | None
+
+
+class MetricChange(NamedTuple):
+    """Values of the user's metric on both sides."""
+
+    base: float
+    head: float
+    test: DifferenceTest
 
 
 def latency_of(base: Sequence[Process], head: Sequence[Process]) -> LatencyChange | None:
@@ -329,6 +360,28 @@ def _accuracy(side: Sequence[Process]) -> tuple[float, int | None] | None:
     return (sum(shares) / len(shares), min(counts, default=None)) if shares else None
 
 
+def metric_of(base: Sequence[Process], head: Sequence[Process]) -> MetricChange | None:
+    """The change of the user's metric, or None where a side has none.
+
+    Processes of one configuration judge the same engine on the same images, so that the interval of their mean is as
+    wide as one of theirs.
+    """
+    first, second = _metric(base), _metric(head)
+    if first is None or second is None:
+        return None
+    test = mean_difference_test(first[0], first[1:], second[0], second[1:], 1 - LEVEL)
+    return MetricChange(first[0], second[0], test)
+
+
+def _metric(side: Sequence[Process]) -> tuple[float, float, float] | None:
+    """Means of the values and of the ends of their intervals."""
+    known = [process.metric for process in side if process.metric is not None]
+    if not known:
+        return None
+    value, low, high = (sum(numbers) / len(known) for numbers in zip(*known, strict=True))
+    return value, low, high
+
+
 def latency_verdict(latency: LatencyChange, p_adjusted: float, limits: Limits) -> tuple[str, str]:
     """Faster, slower, same or undecided; if undecided, why and what would decide it.
 
@@ -371,3 +424,21 @@ def accuracy_verdict(
         return SAME, ""
     seen = f"{100 * test.low:+.2f} to {100 * test.high:+.2f} points"
     return UNDECIDED, f"accuracy: {seen} are all possible: use more test images"
+
+
+def metric_verdict(metric: MetricChange, p_adjusted: float, limits: Limits) -> tuple[str, str]:
+    """Better, worse, same or undecided, where a larger value is better; if undecided, why.
+
+    With a limit of 0 only equal values are the same: that a metric fell by nothing at all can't be shown.
+    """
+    test, limit = metric.test, limits.metric_drop
+    if test.difference == 0:
+        return SAME, ""
+    if p_adjusted <= LEVEL and test.difference < -limit:
+        return WORSE, ""
+    if p_adjusted <= LEVEL and test.difference > limit:
+        return BETTER, ""
+    if -limit <= test.low and test.high <= limit:
+        return SAME, ""
+    seen = f"{test.low:+.3g} to {test.high:+.3g}"
+    return UNDECIDED, f"metric: changes of {seen} are all possible: use more test images"

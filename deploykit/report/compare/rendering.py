@@ -9,7 +9,13 @@ from typing import Any
 from deploykit.columns import IDENTITY_NAMES, SOFT_NAMES
 from deploykit.report import markdown
 from deploykit.report.compare import Change, ReportComparison
-from deploykit.report.compare.processes import SAME, UNDECIDED, AccuracyChange, LatencyChange
+from deploykit.report.compare.processes import (
+    SAME,
+    UNDECIDED,
+    AccuracyChange,
+    LatencyChange,
+    MetricChange,
+)
 from deploykit.report.junit import Case, junit_xml
 from deploykit.report.views import significant
 
@@ -19,7 +25,8 @@ COLUMNS = (
     *SOFT_NAMES,
     *"""verdict accuracy_verdict regression reason quantile base_ms head_ms base_processes head_processes
     ratio ratio_low ratio_high latency_p base_top1 head_top1 base_images head_images
-    top1_change top1_change_low top1_change_high accuracy_p""".split(),
+    top1_change top1_change_low top1_change_high accuracy_p metric_verdict base_metric head_metric
+    metric_change metric_change_low metric_change_high metric_p""".split(),
 )
 HEADER = (
     "configuration",
@@ -29,9 +36,11 @@ HEADER = (
     "latency",
     "top-1",
     "accuracy",
+    "metric",
+    "metric verdict",
     "note",
 )
-RIGHT = (1, 2, 3, 5)
+RIGHT = (1, 2, 3, 5, 7)
 #: A table for people has this many rows at most; the rest is in the CSV.
 MOST_ROWS = 50
 
@@ -51,8 +60,11 @@ def _row(change: Change) -> dict[str, Any]:
         "reason": change.reason or None,
         "latency_p": change.latency_p,
         "accuracy_p": change.accuracy_p,
+        "metric_verdict": change.metric_verdict or None,
+        "metric_p": change.metric_p,
     }
-    return row | _of_latency(change.latency) | _of_accuracy(change.accuracy)
+    measured = _of_latency(change.latency) | _of_accuracy(change.accuracy)
+    return row | measured | _of_metric(change.metric)
 
 
 def _of_latency(change: LatencyChange | None) -> dict[str, Any]:
@@ -86,6 +98,18 @@ def _of_accuracy(change: AccuracyChange | None) -> dict[str, Any]:
     return row
 
 
+def _of_metric(change: MetricChange | None) -> dict[str, Any]:
+    if change is None:
+        return {}
+    return {
+        "base_metric": change.base,
+        "head_metric": change.head,
+        "metric_change": change.test.difference,
+        "metric_change_low": change.test.low,
+        "metric_change_high": change.test.high,
+    }
+
+
 def cells_of(change: Change) -> tuple[str, ...]:
     """One configuration under `HEADER`."""
     latency, accuracy = change.latency, change.accuracy
@@ -98,8 +122,11 @@ def cells_of(change: Change) -> tuple[str, ...]:
     top1 = "–"
     if accuracy is not None:
         top1 = f"{100 * accuracy.base:.2f}% → {100 * accuracy.head:.2f}%"
-    judged = change.accuracy_verdict or "–"
-    return (change.name, *times, change.verdict, top1, judged, change.reason)
+    metric = "–"
+    if change.metric is not None:
+        metric = f"{change.metric.base:.4g} → {change.metric.head:.4g}"
+    judged = (top1, change.accuracy_verdict or "–", metric, change.metric_verdict or "–")
+    return (change.name, *times, change.verdict, *judged, change.reason)
 
 
 def table_of(changes: Sequence[Change]) -> tuple[list[str], list[list[str]], list[int]]:
@@ -114,7 +141,9 @@ def noteworthy(comparison: ReportComparison) -> list[Change]:
     """What a person should see first: all if they are few, else what is not the same, at most `MOST_ROWS`."""
     changes = list(comparison.changes)
     if len(changes) > MOST_ROWS:
-        changes = [c for c in changes if (c.verdict, c.accuracy_verdict or SAME) != (SAME, SAME)]
+        changes = [
+            c for c in changes if {c.verdict, c.accuracy_verdict, c.metric_verdict} - {SAME, ""}
+        ]
     return changes[:MOST_ROWS]
 
 
@@ -122,14 +151,17 @@ def summary(comparison: ReportComparison) -> str:
     """How many configurations came out how, in one line."""
     counts = Counter(change.verdict for change in comparison.changes)
     judged = Counter(c.accuracy_verdict for c in comparison.changes if c.accuracy_verdict)
+    metrics = Counter(c.metric_verdict for c in comparison.changes if c.metric_verdict)
     text = f"{len(comparison.changes)} configurations: {_tally(counts)}"
     if judged:
         text += f"; accuracy: {_tally(judged)}"
+    if metrics:
+        text += f"; metric: {_tally(metrics)}"
     limits = comparison.limits
-    return (
-        f"{text}. Limits: {100 * limits.slowdown:g}% slower, "
-        f"{100 * limits.accuracy_drop:g} points less accurate; 1% chance of any false alarm"
-    )
+    allowed = [f"{100 * limits.slowdown:g}% slower"]
+    allowed.append(f"{100 * limits.accuracy_drop:g} points less accurate")
+    allowed += [f"{limits.metric_drop:g} less of the metric"] * bool(metrics)
+    return f"{text}. Limits: {', '.join(allowed)}; 1% chance of any false alarm"
 
 
 def _tally(counts: Counter[str]) -> str:
@@ -160,8 +192,10 @@ def to_junit(comparison: ReportComparison) -> str:
 def _case(change: Change) -> Case:
     output = "\n".join(f"{n}: {cell}" for n, cell in zip(HEADER, cells_of(change), strict=True))
     said = f"{change.verdict}; accuracy {change.accuracy_verdict or 'not compared'}"
+    said += f"; metric {change.metric_verdict}" if change.metric_verdict else ""
     why = f"{said}: {change.reason}" if change.reason else said
-    open_question = UNDECIDED in (change.verdict, change.accuracy_verdict)
+    judged = (change.verdict, change.accuracy_verdict, change.metric_verdict)
+    open_question = UNDECIDED in judged
     skipped = open_question or (change.latency is None and change.verdict != "failed")
     # Machine and soft columns keep names unique where two configurations read alike.
     name = f"{change.name} ({', '.join(v for v in _details(change) if v)})"
