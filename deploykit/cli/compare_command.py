@@ -55,8 +55,9 @@ def command(
 
     Rows are matched by configuration, and each is one process: measure with --repeats 5 on both sides, as
     fewer than 3 processes decide nothing. A regression is a slowdown, or a loss of accuracy or of a metric of
-    your own, that is beyond its limit and significant among all rows, or a row that was ok and failed. What the measurements can't
-    tell is called undecided, and does not fail. Reports with no configuration in common end with 2.
+    your own, that is beyond its limit and significant among all rows, or a row that was ok and failed.
+    What the measurements can't tell is called undecided, and does not fail. Reports with no configuration in
+    common end with 2.
 
     \b
     deploykit compare base.csv head.csv

@@ -121,8 +121,10 @@ def mean_difference_test(
     half = NormalDist().inv_cdf(0.5 + confidence / 2) * error
     if error > 0:
         p_value = 2 * NormalDist().cdf(-abs(difference) / error)
-    else:  # every image has the same value on either side
-        p_value = 0.0 if difference else 1.0
+    elif difference:  # every image has the same value on either side
+        p_value = 0.0
+    else:
+        p_value = 1.0
     return DifferenceTest(difference, difference - half, difference + half, p_value)
 
 

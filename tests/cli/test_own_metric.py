@@ -121,7 +121,6 @@ def test_layers_to_keep_are_searched_for_by_the_users_metric(run, segmenter):
         r"nothing needs keeping: iou:each drops by (\S+) on the calibration part\n", ended.out
     )
     assert said
-    # The same on the calibration part, of the graph in int8 and of the one in fp32, as profile has it of the test part.
     assert 0 < abs(float(said[1])) < 0.1
     ended = run(*search, "--metric", "iou:each", "--max-metric-drop", "0", "--json")
     found = json.loads(ended.out)

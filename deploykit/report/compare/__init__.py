@@ -2,7 +2,8 @@
 
 Samples of one process are not independent draws, so the unit is the process: each row is one. What is gated
 is a change that is beyond a limit *and* significant, with the chance of any false alarm bounded over all
-rows (Holm), for latencies, for accuracies and for metrics of the user's own. Pure: paths in, a `ReportComparison` out.
+rows (Holm), for latencies, for accuracies and for metrics of the user's own. Pure: paths in, a
+`ReportComparison` out.
 """
 
 from __future__ import annotations

@@ -363,8 +363,8 @@ def _accuracy(side: Sequence[Process]) -> tuple[float, int | None] | None:
 def metric_of(base: Sequence[Process], head: Sequence[Process]) -> MetricChange | None:
     """The change of the user's metric, or None where a side has none.
 
-    Processes of one configuration judge the same engine on the same images, so that the interval of their mean is as
-    wide as one of theirs.
+    Processes of one configuration judge the same engine on the same images, so that the interval of their mean is
+    as wide as one of theirs.
     """
     first, second = _metric(base), _metric(head)
     if first is None or second is None:
