@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         list_models,
         model_info,
         profile,
+        tune,
     )
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "list_models",
     "model_info",
     "profile",
+    "tune",
 ]
 
 

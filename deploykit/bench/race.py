@@ -44,6 +44,8 @@ FIRST_BLOCKS = 3
 #: Engines are loaded anew, to other places in memory, when that has taken less than this share of the time.
 RENEWING_SHARE = 0.3
 TIMEOUT_S = 120.0
+#: Why an entrant is out that had no first look.
+TOO_LATE = "the time for first looks was used up before its turn"
 IN, SLOWER, UNFIT, FAILED = FATES = ("in", "slower", "unfit", "failed")
 
 
@@ -290,7 +292,7 @@ class Race:
         reference: _Runner | None = None
         for name, runner in self._inside().items():
             if time.perf_counter() > deadline:
-                self.put_out(name, FAILED, "the time for first looks was used up before its turn")
+                self.put_out(name, FAILED, TOO_LATE)
                 continue
             self._say(f"first look at {name}")
             if runner.first is None:
@@ -304,6 +306,11 @@ class Race:
                 self._open(name, runner)
         firsts = {name: r.first for name, r in self._inside().items() if r.first is not None}
         return dict(sorted(firsts.items(), key=lambda pair: pair[1]))
+
+    @property
+    def late(self) -> list[str]:
+        """Who had no first look, as the time for these was used."""
+        return [name for name, runner in self._runners.items() if runner.reason == TOO_LATE]
 
     def _looked_at(self, name: str, runner: _Runner, reference: _Runner | None) -> float | None:
         """The smallest block over that of the first entrant, each next to one of it."""

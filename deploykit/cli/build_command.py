@@ -8,6 +8,7 @@ import click
 
 from deploykit.cli.groups import (
     build_timeout_option,
+    config_option,
     conversion_options,
     device_option,
     engine_options,
@@ -40,6 +41,7 @@ from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 @network_options
 @conversion_options
 @engine_options
+@config_option
 @device_option
 @store_option
 @build_timeout_option

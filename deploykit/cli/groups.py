@@ -335,6 +335,28 @@ def engine_options(
     return EngineChoice(min_batch, opt_batch, max_batch, options)
 
 
+def _take_config(context: click.Context, _: click.Parameter, path: str | None) -> str | None:
+    """Let what a file says stand for options that are not given; called before these are read."""
+    if path is not None and not context.resilient_parsing:
+        from deploykit.cli import config
+
+        said = config.read_options(path, context.command)
+        context.default_map = {**(context.default_map or {}), **said}
+        if "model" in (passed := config.unused_keys(path, context.command)):
+            name = context.command.name
+            click.echo(f"note: {name} has no use for {', '.join(passed)} of {path}", err=True)
+    return path
+
+
+config_option = click.option(
+    "--config",
+    metavar="FILE",
+    is_eager=True,
+    expose_value=False,
+    callback=_take_config,
+    help="Take what is not given from a TOML file, such as one that `deploykit tune -o` wrote: names of options as "
+    "keys, and model.",
+)
 store_option = click.option(
     "--store", metavar="DIR", help="Artifact store; $DEPLOYKIT_STORE, else engines/."
 )

@@ -46,10 +46,12 @@ if TYPE_CHECKING:
     import deploykit.workflow.configuration
     import deploykit.workflow.convert
     import deploykit.workflow.export
+    import deploykit.workflow.frontier
     import deploykit.workflow.keep
     import deploykit.workflow.layers
     import deploykit.workflow.machine
     import deploykit.workflow.network
+    import deploykit.workflow.pareto
     import deploykit.workflow.plan
     import deploykit.workflow.profile
     import deploykit.workflow.rows

@@ -294,7 +294,7 @@ class Runs:
 def _take_defaults(context: click.Context, _: click.Parameter, name: str | None) -> str | None:
     """Let a preset's values stand for options that are not given; called before these are read."""
     if name is not None and not context.resilient_parsing:
-        context.default_map = {**(context.default_map or {}), **find_preset(name).options}
+        context.default_map = {**find_preset(name).options, **(context.default_map or {})}
     return name
 
 

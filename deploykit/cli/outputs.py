@@ -16,6 +16,7 @@ from deploykit.report import STDOUT
 #: Each destination that a command can offer: its option, its value's name, and the file to name for it instead.
 _DESTINATIONS = {
     "file": (("-o", "--output"), "PATH", "a file for the graph"),
+    "plot": (("--plot",), "FILE", "a file for the picture"),
     "csv": (("--csv",), "FILE", "a file for the CSV"),
     "markdown": (("--markdown",), "FILE", "a file for the page"),
     "junit": (("--junit",), "FILE", "a file for the JUnit XML"),
@@ -28,11 +29,13 @@ class Outputs:
 
     Attributes:
         file: path of what the command makes, where that is a file.
+        plot: path of its picture, which is never stdout.
         csv, markdown, junit: paths of documents about it; None where one is not asked for.
         json: whether stdout takes JSON instead of a table.
     """
 
     file: str | None = None
+    plot: str | None = None
     csv: str | None = None
     markdown: str | None = None
     junit: str | None = None

@@ -13,6 +13,7 @@ import click
 from deploykit.bench.scenario import Constraint, Policy
 from deploykit.cli.groups import (
     build_timeout_option,
+    config_option,
     conversion_options,
     device_option,
     engine_options,
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
 @conversion_options
 @engine_options
 @output_options(csv="Write the report; - for stdout.")
+@config_option
 @device_option
 @store_option
 @build_timeout_option

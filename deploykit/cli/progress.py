@@ -123,6 +123,10 @@ class Steps(Bar):
             )
             self.line(f"[{place}] {text}")
 
+    def detail(self, text: str) -> None:
+        """A part of what is being done: shown by a bar alone, where it takes no line of its own."""
+        self.update(description=text)
+
     def step(self) -> None:
         """One step is done."""
         self.done += 1

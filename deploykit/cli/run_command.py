@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from deploykit.cli.groups import build_timeout_option, device_option, quiet_option, store_option
+from deploykit.cli.groups import (
+    build_timeout_option,
+    config_option,
+    device_option,
+    quiet_option,
+    store_option,
+)
 from deploykit.cli.library import (
     artifacts,
     bench,
@@ -23,6 +29,7 @@ from deploykit.cli.outputs import Outputs, output_options
 @click.command("run")
 @click.option("--reports", default="reports", metavar="DIR", help="Folder for the reports.")
 @click.option("--quick", is_flag=True, help="Measure 0.5 s per row instead of 3 s.")
+@config_option
 @device_option
 @store_option
 @build_timeout_option

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,12 +18,23 @@ from deploykit.cli.groups import (
     quiet_option,
     store_option,
 )
-from deploykit.cli.library import artifacts, columns, display, progress, report, workflow
+from deploykit.cli.library import (
+    artifacts,
+    backends,
+    columns,
+    display,
+    progress,
+    report,
+    workflow,
+)
 from deploykit.cli.options import BATCHES, LIST, PERCENT, STREAMS, THREADS, Number, group, read_by
-from deploykit.cli.outputs import Outputs, csv_report, output_options
-from deploykit.errors import UsageError
+from deploykit.cli.outputs import Outputs, csv_report, output_options, write_documents
+from deploykit.errors import UnknownName, UsageError
+from deploykit.text import printable
 from deploykit.workflow.choices import CalibrationChoice, Variants
 
+#: Of those that are out, so many are shown, those with one reason together.
+MAX_SHOWN = 12
 #: Seconds that units of a time stand for.
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _RATE = read_by(lambda text, _: parse_rate(text))
@@ -41,6 +53,22 @@ def _seconds(text: str, option: str) -> float:
         value = math.nan
     if not 1 <= value <= 86400:
         raise UsageError(f"{option} takes a time from 1s to 24h, such as 90s or 5m, not {text!r}")
+    return value
+
+
+def _share(text: str, option: str) -> float:
+    """What "0.90" and "90%" mean, 0.9.
+
+    Raises:
+        UsageError: it is no share between 0 and 1.
+    """
+    number, is_percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        value = float(number) / (100 if is_percent else 1)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1:
+        raise UsageError(f"{option} takes a share such as 0.90 or 90%, not {text!r}")
     return value
 
 
@@ -147,9 +175,19 @@ def question_options(
 @click.command("tune")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @question_options
+@click.option(
+    "--min-top1",
+    callback=read_by(_share),
+    metavar="SHARE",
+    help="Refuse networks whose top-1 may be lower, such as 0.90 or 90%; needs labelled data.",
+)
 @network_options
 @calibration_options
-@output_options(csv="Write the rows of the answer and of who came close; - for stdout.")
+@output_options(
+    file="Write the answer as TOML, which profile, build and run take by --config.",
+    plot="Draw the objective against top-1 or drift, to an .svg or .png file.",
+    csv="Write the rows of the answer and of who came close; - for stdout.",
+)
 @device_option
 @store_option
 @build_timeout_option
@@ -157,6 +195,7 @@ def question_options(
 def command(
     models: tuple[str, ...],
     question: dict[str, Any],
+    min_top1: float | None,
     variants: Variants,
     calibration: CalibrationChoice,
     outputs: Outputs,
@@ -167,54 +206,117 @@ def command(
 
     All candidates are measured in turns; those that are surely slower are dropped, those that lose too much are
     refused, and the winner meets the default, fp32 on ONNX Runtime, once more. Where nothing is surely better,
-    the default is the answer. Broken off with Ctrl-C, the same command goes on where it was.
+    the default is the answer. Of several networks, the cheapest that holds everything is named, and who is
+    worth a higher price. Broken off with Ctrl-C, the same command goes on where it was.
 
     \b
     deploykit tune mobilenet
-    deploykit tune lenet5 --weights trained --max-accuracy-drop 1%
+    deploykit tune lenet5 --weights trained --max-accuracy-drop 1% -o tune.toml
+    deploykit profile --config tune.toml
     deploykit tune my.onnx --data npz:my.npz --max-accuracy-drop 0.5% --constraint 'latency_p95_ms<=10'
     deploykit tune squeezenet1_0 --objective throughput_ips --batch 1,8,32 --streams 1,2
-    deploykit tune resnet18 --min-snr-db 30 --budget 5m --csv resnet18.csv
+    deploykit tune mobilenet lenet5 --weights trained --data fashion-mnist --min-top1 0.90
+    deploykit tune resnet18 --min-snr-db 30 --budget 5m --csv resnet18.csv --plot resnet18.svg
     """
     asked = workflow.tuned.Question(**question)
     for constraint in asked.constraints:
         if constraint.column not in columns.BY_NAME:
-            raise UsageError(
-                f"constraint {str(constraint)!r}: there is no column {constraint.column}; see docs/columns.md"
+            raise UnknownName(
+                "column in --constraint", constraint.column, columns.NAMES, "see docs/columns.md"
             )
+    named = [backends.get(name) for name in asked.backends]
+    if named:
+        backends.base.check_offered(named, asked.precisions)
+    workflow.build.require_available(named)
     workflow.calibration.check_choice(calibration)
+    _check_destinations(outputs)
     opened = artifacts.open_store(store)
     sources = workflow.plan.plan(models, variants, calibration.data)
     csv = csv_report(outputs)
     options = workflow.configuration.ProfileOptions(
         policy=Policy.quick(), calibration=calibration, data=calibration.data, roofline=False
     )
-    answers = []
+    found = workflow.frontier.Frontier()
     with progress.Steps(len(sources), quiet=quiet) as steps:
-        for source in sources:
-            tuned = workflow.tune.Tuning(source, asked, options, opened, steps.say)()
-            answers.append(tuned)
+        for one in workflow.frontier.tune_each(
+            sources,
+            asked,
+            options,
+            opened,
+            min_top1=min_top1,
+            say=steps.say,
+            detail=steps.detail,
+            step=steps.step,
+        ):
+            if isinstance(one, workflow.frontier.Refused):
+                found.refused.append(one)
+                continue
+            found.answers.append(one)
             if csv is not None:
-                for row in tuned.rows:
+                for row in one.rows:
                     csv.add(row)
-            steps.step()
+    _show(found, outputs, several=len(sources) > 1)
+    best = found.cheapest
+    if outputs.file is not None and best is not None:
+        write_documents(outputs, file=lambda: best.toml)
+    if outputs.plot is not None and found.answers:
+        picture = workflow.pareto.draw(found.answers)
+        workflow.pareto.save(picture, Path(outputs.plot))
+    failed = next((one.error for one in found.refused if one.error is not None), None)
+    if best is None:
+        return 1 if failed is None else failed.exit_code
+    return 0 if failed is None else failed.exit_code
+
+
+def _check_destinations(outputs: Outputs) -> None:
+    """Refuse, before any work is done, files that can't be written.
+
+    Raises:
+        UsageError, OutputFailed: a folder is missing, or can't be written.
+        MissingDependency: matplotlib is not installed, and a picture is asked for.
+    """
+    if outputs.plot is not None:
+        workflow.pareto.check_picture(outputs.plot)
+    for path in (outputs.file, outputs.plot):
+        if path is not None:
+            report.csv.check_destination(path)
+
+
+def _show(found: workflow.frontier.Frontier, outputs: Outputs, *, several: bool) -> None:
+    """Every answer with who came close and why the others are out; of several networks, which to take."""
     if outputs.json:
-        display.print_json([workflow.tuned.as_values(one) for one in answers])
+        answers = [workflow.tuned.as_values(one) for one in found.answers]
+        refused = [
+            {"model": workflow.configuration.source_name(one.source), "refused": one.why}
+            for one in found.refused
+        ]
+        display.print_json([*answers, *refused])
     elif outputs.table:
-        for tuned in answers:
-            _show(tuned)
-    for tuned in answers:
-        click.echo(tuned.sentence, err=not outputs.table)
-    return 0 if all(tuned.best is not None for tuned in answers) else 1
+        for tuned in found.answers:
+            _show_one(tuned)
+    said = [one.sentence for one in found.answers] + [one.why for one in found.refused]
+    for sentence in (*said, *([found.sentence] if several else [])):
+        click.echo(printable(sentence), err=not outputs.table)
 
 
-def _show(tuned: workflow.tuned.Tuned) -> None:
-    """The rows that were measured, and why each other candidate is out."""
+def _show_one(tuned: workflow.tuned.Tuned) -> None:
+    """The rows that were measured, and why each other candidate is out; those with one reason together."""
     if tuned.rows:
         display.print_fields(report.views.PROFILE, tuned.rows)
-    out = [one for one in tuned.candidates if one.row.get("status") != "ok" or one.reason]
-    if out:
-        cells = [
-            (one.name, "–" if one.ratio is None else f"{one.ratio:.2f}", one.reason) for one in out
-        ]
+    groups: dict[tuple[str, str], list[str]] = {}
+    for one in tuned.candidates:
+        if one.row.get("status") == "ok" and not one.reason:
+            continue
+        times = "–" if one.ratio is None else f"{one.ratio:.2f}"
+        groups.setdefault((times, one.reason or "as good, but not better"), []).append(one.name)
+    if groups:
+        cells = [(_names(names), times, why) for (times, why), names in groups.items()]
+        more = cells[MAX_SHOWN:]
+        if more:
+            left = f"{len(more)} more"
+            cells = [*cells[:MAX_SHOWN], (left, "", "all of them are in --json")]
         display.print_table(("not taken", "times", "why"), cells, right=(1,))
+
+
+def _names(names: list[str]) -> str:
+    return ", ".join(names if len(names) <= 2 else [names[0], f"{len(names) - 1} more"])

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from deploykit import zoo
 from deploykit.bench.metric import load_metric
-from deploykit.bench.scenario import Policy, Scenario
+from deploykit.bench.scenario import Constraint, Policy, Scenario
 from deploykit.claims import evaluate_claims
 from deploykit.claims.verdict import verdict_rows
 from deploykit.columns import NAMES
-from deploykit.errors import UsageError
+from deploykit.errors import UnknownName, UsageError
 from deploykit.lazy import pd
 from deploykit.report.csv import rows_of
 from deploykit.spec import (
@@ -45,8 +45,10 @@ from deploykit.workflow.configuration import (
 from deploykit.workflow.export import write_network
 from deploykit.workflow.network import count_source, obtain_network
 from deploykit.workflow.plan import Source, plan
-from deploykit.workflow.profile import Profiler
+from deploykit.workflow.profile import Profiler, Say
 from deploykit.workflow.ranges import fractions
+from deploykit.workflow.tune import Tuning
+from deploykit.workflow.tuned import Question, Tuned
 from deploykit.zoo import Architecture
 
 if TYPE_CHECKING:
@@ -226,6 +228,84 @@ def profile(
     wanted = enumerate_configurations(_sources(models, Variants()), options)
     rows = list(Profiler(store or Store(), options).rows(wanted))
     return pd.DataFrame([[row.get(name) for name in NAMES] for row in rows], columns=list(NAMES))
+
+
+def tune(
+    model: Model,
+    *,
+    objective: str = "latency_p50_ms",
+    constraints: Sequence[str | Constraint] = (),
+    max_accuracy_drop: float | None = None,
+    min_snr_db: float | None = None,
+    backends: Sequence[str] = (),
+    precisions: Sequence[str] = (),
+    threads: Sequence[int] = (),
+    batches: Sequence[int] = (1,),
+    streams: Sequence[int] = (1,),
+    rate_per_s: float | None = None,
+    budget_s: float = 180.0,
+    alpha: float = 1.0,
+    rho: Fraction | float | str = 1,
+    weights: str | None = None,
+    data: str | None = None,
+    synthetic_calibration: bool = False,
+    store: Store | None = None,
+    say: Say = lambda text: None,
+) -> Tuned:
+    """Find the configuration that is best by one objective and holds the accuracy.
+
+    The answer has `best` (None where nothing meets what is asked), `sentence`, `frame` with all candidates, `toml`
+    for --config of the commands, and `plot()`.
+
+    Args:
+        model: the network.
+        objective: the column to make small, or "throughput_ips", which is made large.
+        constraints: that the answer must hold, such as "latency_p95_ms<=10".
+        max_accuracy_drop: by which share top-1 may be below that of fp32, such as 0.005; needs labelled data.
+        min_snr_db: what outputs must keep to those of fp32.
+        backends: to choose from; none means all that can run here.
+        precisions: to choose from; none means all that a backend offers and does not emulate.
+        threads: to choose from; none means powers of two up to all usable cores.
+        batches: to choose from; more than one makes sense for throughput only.
+        streams: to choose from, as batches.
+        rate_per_s: requests that arrive per second; None sends each as soon as the last is answered.
+        budget_s: seconds for measuring.
+        alpha: the width multiplier of a network of the catalogue.
+        rho: its resolution multiplier.
+        weights: as in `create_model`.
+        data: to calibrate and judge on.
+        synthetic_calibration: allow made-up images to calibrate with.
+        store: of graphs and engines.
+        say: is told which phase begins.
+
+    Raises:
+        UnknownName: an objective or a column of a constraint that there is not.
+        UsageError: a combination that makes no sense, a drop that can't be judged, a budget that is too short.
+        MissingDependency: a backend can't run here.
+        DeploykitError: the default itself can't be built.
+    """
+    bounds = [Constraint.parse(c) if isinstance(c, str) else c for c in constraints]
+    for bound in bounds:
+        if bound.column not in NAMES:
+            raise UnknownName("column of a constraint", bound.column, NAMES)
+    question = Question(
+        objective=objective,
+        constraints=tuple(bounds),
+        max_accuracy_drop=max_accuracy_drop,
+        min_snr_db=min_snr_db,
+        backends=tuple(backends),
+        precisions=tuple(precisions),
+        threads=tuple(threads),
+        batches=tuple(batches),
+        streams=tuple(streams),
+        rate_per_s=rate_per_s,
+        budget_s=budget_s,
+    )
+    choice = CalibrationChoice(data, synthetic=synthetic_calibration)
+    check_choice(choice)
+    options = ProfileOptions(policy=Policy.quick(), calibration=choice, data=data, roofline=False)
+    (source,) = _sources(model, _variants(alpha, rho, weights), data)
+    return Tuning(source, question, options, store or Store(), say)()
 
 
 def check_claims(ids: Iterable[str] | None = None, rows: Any = None) -> pd.DataFrame:

@@ -260,6 +260,17 @@ class Profiler:
             accuracy=accuracy,
         )
 
+    def why_unjudged(self, source: Source) -> str | None:
+        """Why top-1 of a network can't be measured; None where there are labelled images for it.
+
+        Raises:
+            DeploykitError: the network can't be had, or its data can't be read.
+        """
+        dataset, missing = self._judged_on(self._network(source, {}))
+        if dataset is None:
+            return missing.text if missing is not None else "there is no data"
+        return f"{dataset} has no labels" if open_dataset(dataset).unjudged else None
+
     def _drift_reference(
         self, network: Network, configuration: Configuration, dataset: str | None
     ) -> Path:

@@ -17,6 +17,7 @@ What is measured is written to a journal in the store as it is measured, and the
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from deploykit import backends, codec, env
+from deploykit.backends.base import check_offered
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.interleaved import compare_interleaved
 from deploykit.bench.race import (
@@ -43,7 +45,7 @@ from deploykit.bench.race import (
 )
 from deploykit.bench.request import run_worker
 from deploykit.bench.scenario import Policy, Scenario
-from deploykit.errors import DeploykitError, OutputFailed, UsageError
+from deploykit.errors import DeploykitError, MissingDependency, OutputFailed, UsageError
 from deploykit.graph.recipes import AS_IS
 from deploykit.row import Row
 from deploykit.spec import Reason
@@ -80,6 +82,8 @@ CONFIRM_S, CONFIRM_OTHER_S = 8.0, 4.0
 MIN_GAIN = 0.01
 #: Rounds of a comparison that takes a new process for each block.
 FRESH_ROUNDS = 8
+#: What judging an engine measures of it.
+JUDGED = ("drift_snr_db", "top1", "top1_low", "top1_high")
 #: Those within this share of the winner are measured as rows beside it, this many at most.
 CLOSE, MAX_CLOSE = 0.1, 3
 
@@ -161,7 +165,8 @@ class Tuning:
         question: what is asked.
         options: how rows are measured, calibrated and judged.
         store: of graphs and engines, and of the journal.
-        say: is told what is being done.
+        say: is told which phase begins.
+        detail: is told every step: each engine that is built, each round.
     """
 
     def __init__(
@@ -171,9 +176,10 @@ class Tuning:
         options: ProfileOptions,
         store: Store,
         say: Say = lambda text: None,
+        detail: Say = lambda text: None,
     ) -> None:
-        self.source, self.question, self.say = source, question, say
-        self.profiler = Profiler(store, options, say)
+        self.source, self.question, self.say, self.detail = source, question, say, detail
+        self.profiler = Profiler(store, options, detail)
         facts = {"question": codec.to_values(question), "source": repr(source), "env": env.env_id()}
         self.journal = Journal(store.root / "tune" / f"{key_of(facts)[:16]}.jsonl")
         self._measuring_s = 0.0
@@ -183,11 +189,14 @@ class Tuning:
         """Find the answer.
 
         Raises:
-            UsageError: accuracy is to be judged and can't be, or no backend can run here.
+            UsageError: accuracy is to be judged and can't be, or the budget is too short for any choice.
+            MissingDependency: a backend can't run here.
             OutputFailed: the store can't be written.
             DeploykitError: the default itself can't be built.
         """
         start = time.perf_counter()
+        if self.question.max_accuracy_drop is not None:
+            self._require_labels()
         default, others = self._built()
         everyone = {one.name: one for one in (default, *others)}
         fit = {name: one for name, one in everyone.items() if one.fate == IN}
@@ -213,13 +222,24 @@ class Tuning:
             self._measuring_s,
             elapsed_s,
             self._judged_text(),
+            self.profiler.options.calibration,
         )
+
+    def _require_labels(self) -> None:
+        """Refuse, before anything is measured, a drop that nobody could judge."""
+        said = self.profiler.why_unjudged(self.source)
+        if said is not None:
+            raise UsageError(
+                f"accuracy of {source_name(self.source)} can't be judged: {said}; give labelled images with "
+                "--data, or leave --max-accuracy-drop out and judge by --min-snr-db"
+            )
 
     # --- Candidates ---
 
     def _built(self) -> tuple[Candidate, list[Candidate]]:
         """The default and all other candidates, their engines built; the default first."""
         default, others = candidates(self.source, self.question)
+        self.say(f"{source_name(self.source)}: build {1 + len(others)} candidates")
         row, request = self.profiler.prepared(default)  # without it there is nothing to beat
         first = Candidate(default, row, request)
         made = []
@@ -241,7 +261,7 @@ class Tuning:
         assert candidate.request is not None
         engine = str(candidate.request.engine)
         if engine not in self._verdicts:
-            self.say(f"judge {candidate.name}")
+            self.detail(f"judge {candidate.name}")
             try:
                 reason = self._unfit(candidate)
             except OutputFailed:
@@ -256,6 +276,8 @@ class Tuning:
         configuration, wanted = candidate.configuration, self.question.max_accuracy_drop
         request = self.profiler.judging(configuration, wanted)
         result = run_worker(request, self.profiler.options.timeout_s)
+        seen = {name: result.columns.get(name) for name in JUDGED if name in result.columns}
+        candidate.row = candidate.row.plus(seen)
         snr = result.columns.get("drift_snr_db")
         least = self.question.min_snr_db
         computes_fp32 = candidate.row.get("precision_actual") == "fp32"
@@ -277,11 +299,11 @@ class Tuning:
         test = codec.from_values(stored, DropTest)
         if test.verdict == ACCEPTED:
             return ""
-        seen = f"{test.drop:+.2%} on {test.images} images".replace("+-", "-")
+        drop = f"{test.drop:+.2%} on {test.images} images".replace("+-", "-")
         if test.verdict == REJECTED:
-            return f"its top-1 drops by more than {wanted:.2%}: {seen}"
+            return f"its top-1 drops by more than {wanted:.2%}: {drop}"
         return (
-            f"whether its top-1 drops by more than {wanted:.2%} can't be told: {seen}; about "
+            f"whether its top-1 drops by more than {wanted:.2%} can't be told: {drop}; about "
             f"{test.images_needed():,} images are needed"
         )
 
@@ -325,16 +347,38 @@ class Tuning:
             self._lanes(fit),
             margin=MIN_GAIN,
             record=self.journal.record("race"),
-            say=self.say,
+            say=self.detail,
             earlier=self.journal.events.get("race", ()),
         )
+        name = source_name(self.source)
         with race:
+            self.say(f"{name}: first look at {len(fit)} candidates")
+            looking = time.perf_counter()
             firsts = race.look(LOOKING_SHARE * budget_s)
+            if len(firsts) < 2 <= len(fit):
+                self._refuse_budget(len(race.late), len(fit), time.perf_counter() - looking)
+            self.say(f"{name}: judge engines, the fastest first")
             self._put_out_the_unfit(race, firsts, fit, default)
             race.send_home()
+            self.say(f"{name}: race of those that are near the fastest")
             outcome = race.run(RACING_SHARE * budget_s)
         self._measuring_s += outcome.measuring_s
         return self._standing(outcome, fit)
+
+    def _refuse_budget(self, late: int, everyone: int, spent_s: float) -> None:
+        """Say how much time is needed, where it was not even enough for a look at a second candidate.
+
+        Raises:
+            UsageError: it was not.
+        """
+        if not late:
+            return  # all others failed by themselves
+        needed_s = math.ceil(spent_s / (everyone - late) * everyone / LOOKING_SHARE)
+        raise UsageError(
+            f"a budget of {self.question.budget_s:g} s is too short: a first look at all {everyone} candidates "
+            f"takes one of about {needed_s} s here; give --budget {needed_s}s, or fewer candidates with --backend, "
+            "--precision or --threads"
+        )
 
     def _put_out_the_unfit(
         self,
@@ -399,8 +443,9 @@ class Tuning:
             if plain and one not in (default, winner) and one.request and one.fate != FAILED:
                 others.append(one)
         found = []
+        self.say(f"{source_name(self.source)}: {winner.name} beside the default")
         for other in others:
-            self.say(f"{winner.name} beside {other.name}")
+            self.detail(f"{winner.name} beside {other.name}")
             try:
                 found.append(
                     self._meet(winner, other, CONFIRM_S if other is default else CONFIRM_OTHER_S)
@@ -460,11 +505,12 @@ class Tuning:
         if default not in order:
             order.append(default)
         chosen: Candidate | None = None
+        self.say(f"{source_name(self.source)}: measure the answer and who came close")
         for place, candidate in enumerate(order):
             near = (candidate.ratio or 1.0) <= 1 + CLOSE and place < MAX_CLOSE
             if chosen is not None and not near and candidate is not default:
                 continue
-            self.say(f"measure {candidate.name}")
+            self.detail(f"measure {candidate.name}")
             (candidate.row,) = self.profiler.rows([candidate.configuration])
             missed = [c for c in self.question.constraints if not c.met_by(candidate.row)]
             if missed:
@@ -503,7 +549,8 @@ def candidates(source: Source, question: Question) -> tuple[Configuration, list[
     """The default configuration of a network, and the others of a question's space, without it.
 
     Raises:
-        UsageError: no backend can run here.
+        MissingDependency: a backend that is named, or all, can't run here.
+        UsageError: none of the backends has any of the precisions.
     """
     batch, streams = question.batches[0], question.streams[0]
     plain = Scenario(None, streams, question.rate_per_s)
@@ -531,11 +578,12 @@ def _engines(question: Question, own: str) -> Iterator[tuple[str, str]]:
         reason = backend.available() or backend.device()
         if isinstance(reason, Reason):
             if question.backends:
-                raise UsageError(f"{name} can't run here: {reason}")
+                raise MissingDependency(f"{name} can't run here: {reason}")
             continue
         usable.append(backend)
     if not usable:
-        raise UsageError("no backend can run here; deploykit doctor says what is missing")
+        raise MissingDependency("no backend can run here; deploykit doctor says what is missing")
+    check_offered(usable, question.precisions)
     for backend in usable:
         offered = [p for p in backend.offered() if p not in backend.emulated and p != AS_IS]
         wanted = question.precisions or ((own,) if own == AS_IS else tuple(offered))

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from deploykit.bench.race import IN
 from deploykit.bench.request import WorkerRequest
 from deploykit.bench.scenario import Constraint
 from deploykit.columns import NAMES
 from deploykit.errors import UnknownName, UsageError
+from deploykit.lazy import pd
 from deploykit.row import Row
+from deploykit.spec import InputChoice, ModelFile, ModelSpec
 from deploykit.stats import RatioInterval
+from deploykit.text import printable
+from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.configuration import Configuration, source_name
 from deploykit.workflow.plan import Source
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: What can be made as small or, for the first, as large as possible.
 RATE, BYTES, MEMORY = "throughput_ips", "engine_bytes", "host_peak_mib"
@@ -128,6 +138,7 @@ class Tuned:
         meetings: the winner of the race beside the default and other runtimes' fp32.
         measuring_s, elapsed_s: seconds of blocks, and of the whole.
         judged: how accuracy was judged, in words.
+        calibration: what engines were calibrated with, and on which data.
     """
 
     source: Source
@@ -139,6 +150,7 @@ class Tuned:
     measuring_s: float
     elapsed_s: float
     judged: str
+    calibration: CalibrationChoice = field(default_factory=CalibrationChoice)
 
     @property
     def rows(self) -> list[Row]:
@@ -169,6 +181,48 @@ class Tuned:
                 f"({against.ratio.confidence:.0%} interval {low:.2f} to {high:.2f})"
             )
         return f"{name}: take {self.best.name}{shown}{gain}. {self.judged}"
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """All candidates, the best first: the columns of a profile, then candidate, fate and ratio.
+
+        `reason` says why a candidate is out, or what its row says. What was not measured is blank.
+        """
+        rows = [
+            [one.row.get(name) for name in NAMES] + [one.name, one.fate, one.ratio]
+            for one in self.candidates
+        ]
+        frame = pd.DataFrame(rows, columns=[*NAMES, "candidate", "fate", "ratio"])
+        why = [one.reason or one.row.get("reason") for one in self.candidates]
+        frame["reason"] = pd.Series(why, dtype=object)
+        return frame
+
+    @property
+    def toml(self) -> str:
+        """The answer as options of `deploykit profile` and `deploykit build`, for their --config.
+
+        Raises:
+            UsageError: there is no answer.
+        """
+        return to_toml(self)
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """The Pareto picture: the objective against top-1, or against the drift where none was measured.
+
+        Args:
+            path: an .svg or .png file to write it to as well.
+
+        Raises:
+            MissingDependency: matplotlib is not installed.
+            UsageError: the path has another ending.
+            OutputFailed: it can't be written.
+        """
+        from deploykit.workflow import pareto
+
+        figure = pareto.draw([self])
+        if path is not None:
+            pareto.save(figure, Path(path))
+        return figure
 
     def _nearest(self) -> str:
         """Who came nearest to the constraints that nobody meets."""
@@ -207,3 +261,111 @@ def as_values(tuned: Tuned) -> dict[str, Any]:
         "measuring_s": tuned.measuring_s,
         "elapsed_s": tuned.elapsed_s,
     }
+
+
+def to_toml(tuned: Tuned) -> str:
+    """The answer as options of `deploykit profile` and `deploykit build`, for their --config.
+
+    Raises:
+        UsageError: there is no answer.
+    """
+    if tuned.best is None:
+        raise UsageError(f"{source_name(tuned.source)} has no answer that could be written")
+    row = tuned.best.row
+    remarks = (
+        tuned.sentence,
+        f"device: {row.get('device') or 'unknown'}; date: {row.get('timestamp') or 'unknown'}",
+        "deploykit profile --config FILE measures it; deploykit build --config FILE builds its engine.",
+    )
+    lines = [f"# {printable(' '.join(text.split()))}" for text in remarks]
+    lines += [f"{name} = {_as_toml(value)}" for name, value in as_options(tuned)]
+    return "\n".join(lines) + "\n"
+
+
+def as_options(tuned: Tuned) -> Iterator[tuple[str, Any]]:
+    """What the answer is, by the names of the options that say it on the command line."""
+    from deploykit import backends
+
+    assert tuned.best is not None
+    configuration, source = tuned.best.configuration, tuned.source
+    yield from _of_source(source)
+    yield "precision", configuration.precision
+    yield "backend", configuration.backend
+    yield "target", backends.get(configuration.backend).target
+    scenario = configuration.scenario
+    yield "batch", configuration.batch
+    if scenario.threads is not None:
+        yield "threads", scenario.threads
+    yield "streams", scenario.streams
+    if scenario.rate_per_s is not None:
+        yield "rate", scenario.rate_per_s
+    options = getattr(configuration, "options", ())
+    if options:
+        yield "option", [f"{name}={value}" for name, value in options]
+    yield from _of_calibration(tuned.calibration)
+
+
+def _of_source(source: Source) -> Iterator[tuple[str, Any]]:
+    if isinstance(source, ModelFile):
+        yield "model", str(source.path.absolute())
+        yield from _of_inputs(source.inputs)
+        return
+    yield "model", source.name
+    if source.alpha != 1:
+        yield "alpha", source.alpha
+    if source.rho != 1:
+        yield "rho", str(source.rho)
+    if source.weights != ModelSpec.weights:
+        is_file = Path(source.weights).is_file()
+        yield "weights", str(Path(source.weights).absolute()) if is_file else source.weights
+    if source.num_classes is not None:
+        yield "num-classes", source.num_classes
+    if source.resolution_px is not None:
+        yield "resolution", source.resolution_px
+    if source.seed:
+        yield "seed", source.seed
+
+
+def _of_inputs(inputs: InputChoice) -> Iterator[tuple[str, Any]]:
+    if inputs.shapes:
+        sizes = [
+            (name, "x".join("?" if size is None else str(size) for size in shape) or "scalar")
+            for name, shape in inputs.shapes
+        ]
+        yield "shape", [f"{name}={text}" if name else text for name, text in sizes]
+    if inputs.dims:
+        yield "dim", [f"{name}={size}" for name, size in inputs.dims]
+    if inputs.values:
+        yield "input", [f"{name}={text}" for name, text in inputs.values]
+    if inputs.layout is not None:
+        yield "layout", inputs.layout
+
+
+def _of_calibration(choice: CalibrationChoice) -> Iterator[tuple[str, Any]]:
+    if choice.data is not None:
+        kind, colon, place = choice.data.partition(":")
+        is_path = bool(colon) and Path(place).exists()
+        yield "data", f"{kind}:{Path(place).absolute()}" if is_path else choice.data
+    if choice.method != CalibrationChoice.method:
+        yield "calibration-method", choice.method
+    if choice.images is not None:
+        yield "calibration-images", choice.images
+    if choice.synthetic:
+        yield "synthetic-calibration", True
+    if choice.strict:
+        yield "strict", True
+    if choice.keep.nodes:
+        yield "keep", list(choice.keep.nodes)
+    if choice.keep.op_types:
+        yield "keep-op", list(choice.keep.op_types)
+    if choice.keep.drift:
+        yield "keep-drift", choice.keep.drift
+
+
+def _as_toml(value: Any) -> str:
+    """A value as TOML writes it: its strings are JSON's but for one character."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_as_toml, value))}]"
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -11,7 +11,7 @@ from planted import Planted
 from deploykit import backends
 from deploykit.bench.race import FAILED, IN, SLOWER, UNFIT, Dropped, Entrant, Round
 from deploykit.bench.scenario import Constraint, Policy
-from deploykit.errors import UnknownName, UsageError
+from deploykit.errors import MissingDependency, UnknownName, UsageError
 from deploykit.spec import ModelSpec
 from deploykit.stats import RatioInterval
 from deploykit.store import Store
@@ -82,7 +82,7 @@ def test_every_engine_has_a_turn_before_its_variants():
 
 
 def test_a_backend_that_can_not_run_here_is_refused_where_it_is_named():
-    with pytest.raises(UsageError, match="can't run here"):
+    with pytest.raises(MissingDependency, match="can't run here"):
         candidates(LENET, Question(backends=("torch-cuda",)))
 
 

@@ -1,0 +1,113 @@
+"""Options from a TOML file, which `deploykit tune -o` writes: `--config` of the commands that take one."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from deploykit.errors import UnknownName, UsageError, one_line
+
+#: The commands that take such a file; what is another one's option is passed over.
+TAKERS = ("profile", "build", "run")
+#: A file of options is small; one that is not is something else.
+MAX_BYTES = 1_000_000
+
+
+def read_options(path: str, command: click.Command) -> dict[str, Any]:
+    """What a file says of a command's options and its MODEL, by click's names, as it would be written there.
+
+    Args:
+        path: of a TOML file: names of options as keys, without their dashes, and `model`.
+        command: one of `TAKERS`.
+
+    Raises:
+        UsageError: the file can't be read, a key is no option of any of the commands, or has no fitting value.
+    """
+    values = _read(path)
+    ours = _by_key(command)
+    known = dict(ours)
+    for other in _takers():
+        known = {**_by_key(other), **known}
+    unknown = [key for key in values if _normal(key) not in known]
+    if unknown:
+        names = sorted(name.replace("_", "-") for name in known)
+        if len(unknown) == 1:
+            raise UnknownName(f"key in {path}", unknown[0], names, "see `deploykit profile --help`")
+        told = [_with_near(key, names) for key in unknown]
+        raise UsageError(
+            f"unknown keys in {path}: {', '.join(told)}; see `deploykit profile --help`"
+        )
+    options = {}
+    for key, value in values.items():
+        parameter = ours.get(_normal(key))
+        if parameter is not None and parameter.name is not None:
+            options[parameter.name] = _as_written(parameter, value, f"{path}: {key}")
+    return options
+
+
+def unused_keys(path: str, command: click.Command) -> list[str]:
+    """The keys of a file that `read_options` takes for other commands' options."""
+    ours = _by_key(command)
+    return [key for key in _read(path) if _normal(key) not in ours]
+
+
+def _with_near(key: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+    return f"{key} (did you mean {near[0]}?)" if near else key
+
+
+def _read(path: str) -> Mapping[str, Any]:
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"--config {path} can't be read: {reason}; name a TOML file") from error
+    if len(content) > MAX_BYTES:
+        raise UsageError(f"--config {path} is too large for a file of options: name another")
+    try:
+        return tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--config {path} is no TOML: {one_line(error, 100)}") from error
+
+
+def _takers() -> list[click.Command]:
+    from deploykit.cli import cli  # which imports the commands when they are asked for
+
+    context = click.Context(cli)
+    return [command for name in TAKERS if (command := cli.get_command(context, name)) is not None]
+
+
+def _by_key(command: click.Command) -> dict[str, click.Parameter]:
+    """A command's options, and its argument as `model`, by the keys that mean them."""
+    found: dict[str, click.Parameter] = {}
+    for parameter in command.params:
+        names = parameter.opts if isinstance(parameter, click.Option) else ["model"]
+        for name in names:
+            if not isinstance(parameter, click.Option) or name.startswith("--"):
+                found[_normal(name)] = parameter
+    found.pop("config", None)  # a file that names another would have to say which of them counts
+    return found
+
+
+def _normal(key: str) -> str:
+    return key.lstrip("-").replace("-", "_")
+
+
+def _as_written(parameter: click.Parameter, value: Any, said: str) -> Any:
+    """A value of TOML as the command line has it: text, but for flags and what can be repeated."""
+    if isinstance(parameter, click.Option) and parameter.is_flag:
+        if not isinstance(value, bool):
+            raise UsageError(f"{said} is on or off: write true or false, not {one_line(value, 40)}")
+        return value
+    items = value if isinstance(value, list) else [value]
+    if any(isinstance(item, bool) or not isinstance(item, str | int | float) for item in items):
+        raise UsageError(f"{said} takes a text, a number, or a list of these")
+    texts = [str(item) for item in items]
+    is_many = not isinstance(parameter, click.Option) or parameter.multiple
+    return tuple(texts) if is_many else ",".join(texts)
