@@ -25,8 +25,10 @@ _METADATA: dict[str, dict[str, None]] = {
 }
 #: Colours that people with any kind of colour vision tell apart (Okabe and Ito), one for each network.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
-#: More labels than that, those of the best, would cover each other.
-MAX_LABELS = 14
+#: So many points are named, which is what stands beside the picture.
+MAX_LABELS = 20
+#: Where a point's number stands, in points from it: above, and elsewhere where a neighbour's is there already.
+_PLACES = ((0, 13), (0, -13), (-13, 0), (13, 0))
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def draw(answers: Sequence[Tuned]) -> Figure:
     objective = answers[0].question.objective
     y_name = accuracy_column(answers)
     points = points_of(answers, y_name)
-    figure = new_figure(figsize=(8, 5), layout="constrained")
+    figure = new_figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
     several = len(answers) > 1
     for number, tuned in enumerate(answers):
@@ -106,7 +108,7 @@ def draw(answers: Sequence[Tuned]) -> Figure:
         zorder=1,
         label="Pareto line: none is better in both",
     )
-    _label(axes, points, line)
+    _label(axes, points, line, larger=objective == RATE)
     unit = BY_NAME[objective].unit
     axes.set(
         xlabel=f"{objective}{f', {unit}' if unit else ''} ({_better(objective)})",
@@ -210,30 +212,37 @@ def _dots(axes: Any, points: Sequence[Point], label: str, **colours: str) -> Non
         axes.scatter(x, y, s=36, label=label, zorder=3, **colours)
 
 
-def _label(axes: Any, points: Sequence[Point], line: Sequence[Point]) -> None:
-    """Name the points: the chosen and those of the line first, where there are too many for all.
+def _label(axes: Any, points: Sequence[Point], line: Sequence[Point], *, larger: bool) -> None:
+    """Number the points, the best first, and name them beside the picture: names would cover each other.
 
-    Labels of points that are near each other go one below the other.
+    Where there are too many, the chosen and those of the line are among the named ones.
     """
-    in_order = sorted(points, key=lambda p: (not p.is_chosen, p not in line))[:MAX_LABELS]
+    first = sorted(points, key=lambda p: (not p.is_chosen, p not in line))[:MAX_LABELS]
+    in_order = sorted(first, key=lambda p: (-p.x if larger else p.x, -p.y))
     width = max((p.x for p in points), default=1) - min((p.x for p in points), default=0) or 1
     height = max((p.y for p in points), default=1) - min((p.y for p in points), default=0) or 1
     placed: list[Point] = []
-    for point in in_order:
-        near = sum(
-            1
+    for number, point in enumerate(in_order, 1):
+        near = [
+            other
             for other in placed
-            if abs(other.x - point.x) < width / 5 and abs(other.y - point.y) < height / 20
-        )
+            if abs(other.x - point.x) < width / 30 and abs(other.y - point.y) < height / 20
+        ]
         placed.append(point)
+        weight = "bold" if point.is_chosen else "normal"
         axes.annotate(
-            point.name,
+            str(number),
             (point.x, point.y),
-            xytext=(8, 7 - 10 * near),
+            xytext=_PLACES[len(near) % len(_PLACES)],
             textcoords="offset points",
+            ha="center",
+            va="center",
             fontsize=8,
-            weight="bold" if point.is_chosen else "normal",
+            weight=weight,
         )
+        text = f"{number}  {point.name}" + ("" if point.is_fit else " (out)")
+        place = 0.98 - 0.05 * (number - 1)
+        axes.text(1.02, place, text, transform=axes.transAxes, fontsize=8, va="top", weight=weight)
 
 
 def _figure_class() -> type[Figure]:

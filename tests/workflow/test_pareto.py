@@ -1,0 +1,111 @@
+"""What is done with an answer in Python: the frame, the points of the picture, and `deploykit.tune`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from answers import LENET, answer, candidate, typical
+
+import deploykit
+from deploykit.columns import NAMES
+from deploykit.errors import UnknownName, UsageError
+from deploykit.spec import ModelSpec
+from deploykit.workflow import api, pareto
+from deploykit.workflow.tuned import Question
+
+
+def test_the_frame_has_the_columns_of_a_profile_and_what_became_of_each():
+    frame = typical().frame
+    assert list(frame.columns) == [*NAMES, "candidate", "fate", "ratio"]
+    assert list(frame["candidate"])[:2] == ["int8 onnxruntime", "int8 onnxruntime 1 thread"]
+    assert list(frame["fate"]) == ["in", "slower", "failed", "in"]
+    assert frame["reason"][2] == "it can't be built: [no]"
+    assert frame["latency_p50_ms"][0] == 0.5
+
+
+def test_points_that_were_only_raced_stand_at_their_ratio():
+    points = pareto.points_of([typical()], "drift_snr_db")
+    assert [(p.name, p.x, p.y, p.is_measured) for p in points] == [
+        ("int8 onnxruntime", 0.5, 31.0, True),
+        ("int8 onnxruntime 1 thread", 0.6, 31.0, False),  # outputs are the engine's
+        ("fp32 onnxruntime", 1.0, 139.0, True),
+    ]
+
+
+def test_a_larger_rate_is_better():
+    asked = Question(objective="throughput_ips")
+    first = candidate(latency_p50_ms=1.0, throughput_ips=100.0, drift_snr_db=20.0)
+    tuned = answer(first, [candidate(ratio=2.0, drift_snr_db=30.0)], question=asked)
+    points = pareto.points_of([tuned], "drift_snr_db")
+    assert [p.x for p in points] == [100.0, 50.0]
+    assert pareto.pareto(points, larger=True) == points
+    assert pareto.pareto(points, larger=False) == points[1:]
+
+
+def test_top1_is_drawn_where_every_network_has_one():
+    one = answer(candidate(latency_p50_ms=1.0, top1=0.9))
+    assert pareto.accuracy_column([one]) == "top1"
+    assert pareto.accuracy_column([one, typical()]) == "drift_snr_db"
+
+
+def test_the_picture_names_every_point_and_equal_answers_are_equal_files(tmp_path):
+    pytest.importorskip("matplotlib")
+    figure = typical().plot(tmp_path / "a.svg")
+    text = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    for name in ("int8 onnxruntime 1 thread", "fp32 onnxruntime", "taken", "SNR in dB"):
+        assert name in text
+    assert figure.axes[0].get_title() == "lenet5"
+    typical().plot(tmp_path / "b.svg")
+    assert (tmp_path / "b.svg").read_text(encoding="utf-8") == text
+    with pytest.raises(UsageError, match=r"\.svg or \.png"):
+        typical().plot(tmp_path / "a.gif")
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    seen = []
+
+    class Tuning:
+        def __init__(self, *arguments):
+            seen.append(arguments)
+
+        def __call__(self):
+            return typical()
+
+    monkeypatch.setattr(api, "Tuning", Tuning)
+    return seen
+
+
+def test_deploykit_tune_asks_what_the_command_asks(asked, shared_store):
+    tuned = deploykit.tune(
+        "mobilenet",
+        alpha=0.5,
+        constraints=["latency_p95_ms<=10"],
+        max_accuracy_drop=0.005,
+        threads=[1, 2],
+        data="digits",
+        store=shared_store,
+    )
+    assert tuned.best.row["precision"] == "int8"
+    ((source, question, options, store, _),) = asked
+    assert source == ModelSpec("mobilenet", alpha=0.5)
+    assert question.max_accuracy_drop == 0.005
+    assert [str(one) for one in question.constraints] == ["latency_p95_ms<=10"]
+    assert question.threads == (1, 2)
+    assert options.calibration.data == options.data == "digits"
+    assert store is shared_store
+
+
+def test_deploykit_tune_refuses_names_that_there_are_not(asked):
+    with pytest.raises(UnknownName, match="latency_p50_ms"):
+        deploykit.tune(LENET, objective="latency_p50")
+    with pytest.raises(UnknownName, match="latency_p95_ms"):
+        deploykit.tune(LENET, constraints=["latency_p95<=10"])
+    assert asked == []
+
+
+def test_an_answer_that_is_not_the_default_says_so():
+    tuned = typical()
+    assert tuned.sentence.startswith("lenet5: take int8 onnxruntime")
+    assert replace(tuned, default=tuned.best).sentence.startswith("lenet5: keep the default")
