@@ -16,7 +16,7 @@ from deploykit.columns import NAMES
 from deploykit.errors import UnknownName, UsageError
 from deploykit.lazy import pd
 from deploykit.row import Row
-from deploykit.spec import InputChoice, ModelFile, ModelSpec
+from deploykit.spec import InputChoice, ModelFile, ModelSpec, options_text
 from deploykit.stats import RatioInterval
 from deploykit.text import printable
 from deploykit.workflow.choices import CalibrationChoice
@@ -110,10 +110,13 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """Precision, backend and scenario."""
+        """Precision, backend, scenario, and what the runtime is told."""
         one = self.configuration
         batch = f"batch {one.batch}" if one.batch > 1 else ""
-        return " ".join(w for w in (one.precision, one.backend, one.scenario.text, batch) if w)
+        options = options_text(one.options)
+        return " ".join(
+            w for w in (one.precision, one.backend, one.scenario.text, batch, options) if w
+        )
 
 
 @dataclass(frozen=True)
@@ -299,9 +302,8 @@ def as_options(tuned: Tuned) -> Iterator[tuple[str, Any]]:
     yield "streams", scenario.streams
     if scenario.rate_per_s is not None:
         yield "rate", scenario.rate_per_s
-    options = getattr(configuration, "options", ())
-    if options:
-        yield "option", [f"{name}={value}" for name, value in options]
+    if configuration.options:
+        yield "option", [f"{name}={value}" for name, value in configuration.options]
     yield from _of_calibration(tuned.calibration)
 
 

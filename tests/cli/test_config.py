@@ -37,9 +37,17 @@ def asked(run, monkeypatch):
     return of
 
 
+def told(*options):
+    """A candidate whose runtime is told something."""
+    one = candidate(latency_p50_ms=1.0)
+    one.configuration = replace(one.configuration, options=options)
+    return one
+
+
 @pytest.mark.parametrize(
     "one",
     [
+        told(("ort.allow_spinning", "0"), ("ort.execution_mode", "parallel")),
         candidate(latency_p50_ms=1.0),
         candidate(precision="int8", backend="openvino", scenario=Scenario(2), latency_p50_ms=1.0),
         candidate(batch=8, scenario=Scenario(1, 2, 50.5), latency_p50_ms=1.0),
