@@ -373,7 +373,10 @@ class Tuning:
         """
         if not late:
             return  # all others failed by themselves
-        needed_s = math.ceil(spent_s / (everyone - late) * everyone / LOOKING_SHARE)
+        looked_at = max(1, everyone - late)
+        needed_s = math.ceil(
+            max(spent_s / looked_at * everyone / LOOKING_SHARE, self.question.budget_s + 1)
+        )
         raise UsageError(
             f"a budget of {self.question.budget_s:g} s is too short: a first look at all {everyone} candidates "
             f"takes one of about {needed_s} s here; give --budget {needed_s}s, or fewer candidates with --backend, "

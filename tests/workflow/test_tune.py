@@ -161,6 +161,35 @@ def test_accuracy_that_can_not_be_judged_is_refused(shared_store):
         job._judge(int8)
 
 
+def test_a_budget_that_is_too_short_for_a_second_look_says_how_much_is_needed(shared_store):
+    with pytest.raises(
+        UsageError, match=r"is too short: .* all 3 candidates .* give --budget \d+s,"
+    ):
+        tuning(shared_store, replace(SMALL, budget_s=1e-6))()
+
+
+def test_a_drop_that_nobody_can_judge_is_refused_before_anything_is_measured(
+    shared_store, monkeypatch
+):
+    monkeypatch.setattr(tune, "Race", None)
+    with pytest.raises(UsageError, match="give labelled images with --data"):
+        tuning(shared_store, replace(SMALL, max_accuracy_drop=0.01))()
+
+
+def test_only_phases_are_said_and_steps_are_details(shared_store, monkeypatch):
+    says(monkeypatch, 1.0)
+    said: list[str] = []
+    details: list[str] = []
+    job = tuning(shared_store, replace(SMALL, precisions=("fp32",)))
+    job = Tuning(
+        LENET, job.question, job.profiler.options, shared_store, said.append, details.append
+    )
+    job()
+    assert len(said) == len(set(said)) <= 6
+    assert all(text.startswith("lenet5: ") for text in said)
+    assert any(text.startswith("round ") for text in details)
+
+
 def test_what_nobody_meets_is_no_answer_and_says_who_came_nearest(shared_store, monkeypatch):
     says(monkeypatch, 0.9)
     impossible = Constraint.parse("latency_p50_ms<=0.000001")
