@@ -80,6 +80,12 @@ class OnnxRuntimeCpu(BackendBase):
             "whether threads wait for work by spinning, which is quick to wake and takes cores from others",
         ),
         RunOption(
+            "ort.dynamic_block_base",
+            ("0", "4"),
+            "0",
+            "parts that each thread's share of a node is cut into, so that one that lost its core holds up less",
+        ),
+        RunOption(
             "ort.execution_mode",
             ("sequential", "parallel"),
             "sequential",
@@ -90,12 +96,6 @@ class OnnxRuntimeCpu(BackendBase):
             ("0", "1"),
             "0",
             "whether numbers too small for float32's full precision count as zero",
-        ),
-        RunOption(
-            "ort.dynamic_block_base",
-            ("0", "4"),
-            "0",
-            "parts that each thread's share of a node is cut into, so that one that lost its core holds up less",
         ),
     )
 

@@ -269,6 +269,12 @@ class OpenVinoCpu(BackendBase):
             "whether threads stay on cores; two processes that pin theirs pin them to the same",
         ),
         RunOption(
+            "ov.partitioner",
+            ("static", "auto"),
+            "static",
+            "how a node's work is handed to threads: in equal shares, or in pieces as they get done",
+        ),
+        RunOption(
             "ov.hint",
             ("latency", "throughput"),
             "latency",
@@ -286,12 +292,6 @@ class OpenVinoCpu(BackendBase):
             ("auto", "0", "1"),
             "auto",
             "whether a core's second hardware thread is used",
-        ),
-        RunOption(
-            "ov.partitioner",
-            ("static", "auto"),
-            "static",
-            "how a node's work is handed to threads: in equal shares, or in pieces as they get done",
         ),
         RunOption(
             "ov.denormal_as_zero",

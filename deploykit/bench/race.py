@@ -358,7 +358,7 @@ class Race:
         """
         start = time.perf_counter()
         for name, runner in self._inside().items():
-            if len(self._inside()) > 1:
+            if self._goes_on(budget_s):
                 self._say(f"start {name}")
                 self._open(name, runner)
         while self._goes_on(budget_s - (time.perf_counter() - start)):
@@ -440,8 +440,9 @@ class Race:
         """Of those that are in, the one with the smallest median; all of them have the same rounds."""
         return min(self._inside(), key=lambda name: self._runners[name].value or 0.0)
 
-    def _ratio(self, name: str, leader: str) -> RatioInterval | None:
-        ours, theirs = self._runners[name].blocks, self._runners[leader].blocks
+    def ratio(self, name: str, other: str) -> RatioInterval | None:
+        """What one takes over what another takes in the rounds of both; None where these are too few to tell."""
+        ours, theirs = self._runners[name].blocks, self._runners[other].blocks
         both = sorted(ours.keys() & theirs.keys())
         if len(both) < LOOKS[0]:
             return None
@@ -450,7 +451,7 @@ class Race:
         )
 
     def _is_as_good(self, name: str, leader: str) -> bool:
-        ratio = self._ratio(name, leader)
+        ratio = self.ratio(name, leader)
         return ratio is not None and ratio.high <= 1 + self._margin
 
     def _drop_the_slower(self) -> None:
@@ -459,7 +460,7 @@ class Race:
             return
         leader = self._leader()
         for name in inside:
-            ratio = None if name == leader else self._ratio(name, leader)
+            ratio = None if name == leader else self.ratio(name, leader)
             if ratio is not None and ratio.low > 1:
                 self.put_out(
                     name,
@@ -483,7 +484,7 @@ class Race:
                 self._runners[name].fate,
                 self._runners[name].value,
                 self._runners[name].first,
-                None if leader in (None, name) else self._ratio(name, leader),
+                None if leader in (None, name) else self.ratio(name, leader),
                 self._runners[name].reason,
             )
             for name in sorted(self._runners, key=place)

@@ -9,14 +9,17 @@ better. How it goes:
 3. From the fastest on, engines are judged: drift, which takes no labels, then accuracy image by image until it is
    decided (`stats.sequential`). Those far behind the best that is accepted aren't judged at all.
 4. Those left race in turns (`bench.race`).
-5. The winner meets the default, and the fp32 of every runtime, in an interleaved comparison.
-6. The winner and who came close are measured as every row is; of those, the best that meets the constraints is it.
+5. The best few race once more beside themselves with one option of the runtime changed, and then with all that
+   helped. An option is told only where the runtime is surely better for it.
+6. The winner meets the default, and the fp32 of every runtime, in an interleaved comparison.
+7. The winner and who came close are measured as every row is; of those, the best that meets the constraints is it.
 
 What is measured is written to a journal in the store as it is measured, and the same question goes on from there.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,7 +51,7 @@ from deploykit.bench.scenario import Policy, Scenario
 from deploykit.errors import DeploykitError, MissingDependency, OutputFailed, UsageError
 from deploykit.graph.recipes import AS_IS
 from deploykit.row import Row
-from deploykit.spec import Reason
+from deploykit.spec import Reason, options_text
 from deploykit.stats import DropTest, mean_ratio
 from deploykit.stats.sequential import ACCEPTED, REJECTED
 from deploykit.store import Store, key_of
@@ -75,7 +78,12 @@ from deploykit.writing import output_errors
 #: An engine that computes in float32 and is this near is the network itself but for the order of sums.
 FP32_SNR_DB = 60.0
 #: Parts of the budget: until when first looks are begun, and what the race may use of the rest.
-LOOKING_SHARE, RACING_SHARE = 0.5, 0.5
+LOOKING_SHARE, RACING_SHARE = 0.4, 0.25
+#: The best so many engines are tried with options of their runtimes.
+OPTION_BASES = 2
+#: Of what the race left of the budget, a race of options has this share, half of it for first looks; less than so
+#: many seconds are not worth beginning one.
+OPTIONS_SHARE, OPTIONS_MIN_S = 0.5, 4.0
 #: Seconds of an interleaved comparison with the default, and with the fp32 of another runtime.
 CONFIRM_S, CONFIRM_OTHER_S = 8.0, 4.0
 #: Better by less than this is not worth leaving the default.
@@ -92,13 +100,15 @@ class Journal:
     """What a tuning measured, line by line in a file of the store.
 
     Args:
-        path: of the file; what it holds already is in `events`. Lines that can't be read end it.
+        path: of the file; what it holds already is in `events`, by race, with those that are `over`. Lines that
+            can't be read end it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.events: dict[str, list[Event]] = {}
         self.judged: dict[str, str] = {}
+        self.over: set[str] = set()
         try:
             lines = path.read_bytes().splitlines()
         except OSError:
@@ -108,7 +118,9 @@ class Journal:
                 entry = codec.from_json(line, Entry)
             except ValueError:
                 break
-            if entry.engine:
+            if entry.over:
+                self.over.add(entry.race)
+            elif entry.engine:
                 self.judged[entry.engine] = entry.reason
             elif entry.fate:
                 self.events.setdefault(entry.race, []).append(
@@ -146,7 +158,7 @@ class Journal:
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the journal: a round, a candidate that is out, or an engine that was judged."""
+    """A line of the journal: a round, a candidate that is out, a race that is over, or a judged engine."""
 
     race: str = ""
     round: int = 0
@@ -155,6 +167,7 @@ class Entry:
     fate: str = ""
     reason: str = ""
     engine: str = ""
+    over: bool = False
 
 
 class Tuning:
@@ -204,7 +217,8 @@ class Tuning:
             order = self._by_size(fit)
             meetings: list[Meeting] = []
         else:
-            order = self._raced(fit, default, start)
+            order = self._raced(fit, default)
+            order = self._with_options(order, everyone)
             meetings = self._meetings(order, everyone, default)
         best = self._chosen(order, everyone, default, meetings)
         elapsed_s = time.perf_counter() - start
@@ -259,7 +273,8 @@ class Tuning:
     def _judge(self, candidate: Candidate) -> str:
         """Why an engine can't be taken; empty where it can. Asked once for an engine."""
         assert candidate.request is not None
-        engine = str(candidate.request.engine)
+        told = options_text(candidate.configuration.options)
+        engine = f"{candidate.request.engine} {told}".rstrip()
         if engine not in self._verdicts:
             self.detail(f"judge {candidate.name}")
             try:
@@ -338,20 +353,28 @@ class Tuning:
             return lanes(entrants, quantile=LATENCIES[objective], timeout_s=limit_s)
         return lanes(entrants, worth=_worth(objective), seconds=1.0, timeout_s=limit_s)
 
-    def _raced(
-        self, fit: dict[str, Candidate], default: Candidate, start: float
-    ) -> list[Candidate]:
-        """Those that stay in, the best first; the others know why they are out."""
-        budget_s = self.question.budget_s
-        race = Race(
+    def _race(self, name: str, fit: Mapping[str, Candidate]) -> Race:
+        """A race of that name in the journal."""
+        return Race(
             self._lanes(fit),
             margin=MIN_GAIN,
-            record=self.journal.record("race"),
+            record=self.journal.record(name),
             say=self.detail,
-            earlier=self.journal.events.get("race", ()),
+            earlier=self.journal.events.get(name, ()),
         )
+
+    def _run(self, name: str, race: Race, budget_s: float) -> Outcome:
+        """Run a race to its end, which the journal is told; one that was over before isn't run once more."""
+        outcome = race.run(0.0 if name in self.journal.over else budget_s)
+        self.journal.write(Entry(name, over=True))
+        self._measuring_s += outcome.measuring_s
+        return outcome
+
+    def _raced(self, fit: Mapping[str, Candidate], default: Candidate) -> list[Candidate]:
+        """Those that stay in, the best first; the others know why they are out."""
+        budget_s = self.question.budget_s
         name = source_name(self.source)
-        with race:
+        with self._race("race", fit) as race:
             self.say(f"{name}: first look at {len(fit)} candidates")
             looking = time.perf_counter()
             firsts = race.look(LOOKING_SHARE * budget_s)
@@ -361,8 +384,7 @@ class Tuning:
             self._put_out_the_unfit(race, firsts, fit, default)
             race.send_home()
             self.say(f"{name}: race of those that are near the fastest")
-            outcome = race.run(RACING_SHARE * budget_s)
-        self._measuring_s += outcome.measuring_s
+            outcome = self._run("race", race, RACING_SHARE * budget_s)
         return self._standing(outcome, fit)
 
     def _refuse_budget(self, late: int, everyone: int, spent_s: float) -> None:
@@ -382,6 +404,85 @@ class Tuning:
             f"takes one of about {needed_s} s here; give --budget {needed_s}s, or fewer candidates with --backend, "
             "--precision or --threads"
         )
+
+    # --- Options of the runtimes ---
+
+    def _with_options(
+        self, order: list[Candidate], everyone: dict[str, Candidate]
+    ) -> list[Candidate]:
+        """The order of those that are in once the best were told options one by one, and then what helped together.
+
+        Candidates that come to be are added to `everyone`.
+        """
+        engines: dict[tuple[str, str], Candidate] = {}
+        for one in order:
+            engines.setdefault((one.configuration.backend, one.configuration.precision), one)
+        bases = [one for one in engines.values() if (one.ratio or 1.0) <= FAR_OFF][:OPTION_BASES]
+        changed = {base.name: single_changes(base.configuration) for base in bases}
+        told, helped = self._told("options", order, changed, everyone)
+        together = {
+            variants[0].name: [combined]
+            for variants in helped.values()
+            if (combined := _together([one.configuration for one in variants])) is not None
+        }
+        told, _ = self._told("options together", told, together, everyone)
+        # Their engines were judged; what an option does to the outputs is, where it would be the answer.
+        while told and told[0].configuration.options and (reason := self._judge(told[0])):
+            told[0].fate, told[0].reason = UNFIT, reason
+            told = told[1:]
+        return told
+
+    def _told(
+        self,
+        name: str,
+        order: list[Candidate],
+        changed: Mapping[str, Sequence[Configuration]],
+        everyone: dict[str, Candidate],
+    ) -> tuple[list[Candidate], dict[str, list[Candidate]]]:
+        """Race candidates of `order` beside themselves as `changed` says.
+
+        Returns:
+            Those that are in, the best first, and by the name of each base the variants that are surely better, the
+            best first. An option that is not surely better comes after its base.
+        """
+        left_s = self.question.budget_s - self._measuring_s - CONFIRM_S
+        budget_s = OPTIONS_SHARE * left_s
+        ready = name in self.journal.events or budget_s >= OPTIONS_MIN_S
+        bases = {one.name: one for one in order if one.name in changed}
+        changed = {base: changed[base] for base in bases}
+        if not any(changed.values()) or not ready:
+            return order, {}
+        base_of: dict[str, str] = {}
+        fit = {order[0].name: order[0], **bases}
+        # In turns: where the time for first looks is short, every engine was told something.
+        for variants in itertools.zip_longest(*changed.values()):
+            for base, configuration in zip(changed, variants, strict=True):
+                if configuration is not None:
+                    variant = Candidate(configuration, Row({}))
+                    variant.row, variant.request = self.profiler.prepared(configuration)
+                    fit[variant.name] = everyone[variant.name] = variant
+                    base_of[variant.name] = base
+        self.say(f"{source_name(self.source)}: race of {name}, {len(base_of)} candidates")
+        with self._race(name, fit) as race:
+            race.look(budget_s / 2)
+            race.send_home()
+            outcome = self._run(name, race, budget_s / 2)
+        inside = self._standing(outcome, fit)
+        helped: dict[str, list[Candidate]] = {}
+        unsure = []
+        for tried in (standing.name for standing in outcome.standings):
+            if tried not in base_of:
+                continue
+            base, one = base_of[tried], fit[tried]
+            ratio = race.ratio(tried, base)
+            if ratio is not None and ratio.high < 1:  # be it slower than another that helped more
+                helped.setdefault(base, []).append(one)
+            elif one in inside and fit[base] in inside:
+                unsure.append(one)
+                one.reason = f"not surely better than {base}"
+        sure = [one for one in inside if one not in unsure]
+        rest = [one for one in order if one.name not in fit]
+        return [*sure, *unsure, *rest], helped
 
     def _put_out_the_unfit(
         self,
@@ -546,6 +647,29 @@ def _worth(objective: str) -> Callable[[Mapping[str, object]], float | None]:
         return 1.0 / value if objective == RATE else float(value)
 
     return worth
+
+
+def single_changes(base: Configuration) -> list[Configuration]:
+    """A configuration with each one option of its runtime changed, to each other value that tuning tries."""
+    backend = backends.get(base.backend)
+    return [
+        replace(base, options=backend.chosen_options((*base.options, (option.name, value))))
+        for option in backend.run_options
+        if option.tuned
+        for value in option.values
+        if value != option.default
+    ]
+
+
+def _together(variants: Sequence[Configuration]) -> Configuration | None:
+    """All that helped at once, of each option the first; None where that is only one."""
+    told: dict[str, str] = {}
+    for one in variants:
+        for option, value in one.options:
+            told.setdefault(option, value)
+    if len(told) < 2:
+        return None
+    return replace(variants[0], options=tuple(sorted(told.items())))
 
 
 def candidates(source: Source, question: Question) -> tuple[Configuration, list[Configuration]]:

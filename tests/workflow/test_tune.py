@@ -17,7 +17,7 @@ from deploykit.stats import RatioInterval
 from deploykit.store import Store
 from deploykit.workflow import tune, tuned
 from deploykit.workflow.choices import CalibrationChoice
-from deploykit.workflow.configuration import ProfileOptions
+from deploykit.workflow.configuration import Configuration, ProfileOptions
 from deploykit.workflow.tune import Entry, Journal, Tuning, candidates
 from deploykit.workflow.tuned import Question
 
@@ -42,6 +42,25 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr(tune, "lanes", planted)
 
     of()
+    return of
+
+
+@pytest.fixture
+def plant_names(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, list[Planted]]]:
+    """Plant latencies by candidates' whole names; gives the lanes that are made, by name."""
+
+    def of(value: Callable[[str], float]) -> dict[str, list[Planted]]:
+        made: dict[str, list[Planted]] = {}
+
+        def planted(entrants: Sequence[Entrant], **rest: object) -> dict[str, Planted]:
+            lanes = {one.name: Planted(value(one.name), n) for n, one in enumerate(entrants)}
+            for name, lane in lanes.items():
+                made.setdefault(name, []).append(lane)
+            return lanes
+
+        monkeypatch.setattr(tune, "lanes", planted)
+        return made
+
     return of
 
 
@@ -275,3 +294,95 @@ def test_values_for_json_have_the_answer_and_every_candidate(shared_store, monke
     assert values["best"]["precision"] == "fp32"
     assert {one["fate"] for one in values["candidates"]} <= {IN, SLOWER, UNFIT, FAILED}
     assert values["meetings"][0]["verdict"] == "better"
+
+
+#: One engine and time enough to tell its runtime options, in planted lanes that take none.
+ROOMY = replace(SMALL, precisions=("fp32",), threads=(1,), budget_s=600.0)
+
+
+def test_each_option_is_tried_alone_and_what_helped_is_tried_together(
+    shared_store, monkeypatch, plant_names
+):
+    says(monkeypatch, 0.5)
+    spin, mode = "ort.allow_spinning=0", "ort.execution_mode=parallel"
+    plant_names(lambda name: 0.8 ** (spin in name) * 0.9 ** (mode in name))
+    found = tuning(shared_store, ROOMY)()
+    assert found.best is not None
+    assert found.best.row["options"] == f"{spin} {mode}"
+    assert f"{spin} {mode}" in found.sentence
+    names = [one.name for one in found.candidates]
+    assert sum("ort.denormal_as_zero=1" in name for name in names) == 1
+    assert not any("denormal" in name and "spinning" in name for name in names)
+
+
+def test_an_option_that_is_not_surely_better_is_not_told(shared_store, monkeypatch, plant_names):
+    says(monkeypatch, 0.5)
+    plant_names(lambda name: 0.5 if name.startswith("fp32 onnxruntime 1 thread") else 1.0)
+    found = tuning(shared_store, ROOMY)()
+    assert found.best is not None
+    assert found.best.name == "fp32 onnxruntime 1 thread"
+    variants = [one for one in found.candidates if one.configuration.options]
+    assert variants
+    assert all(one.reason for one in variants)
+
+
+def test_what_an_option_does_to_outputs_is_judged_too(shared_store, monkeypatch, plant_names):
+    says(monkeypatch, 0.5)
+    plant_names(lambda name: 0.5 if "denormal" in name else 1.0)
+    real = Tuning._unfit
+
+    def unfit(self, candidate):
+        if candidate.configuration.options:
+            return "its outputs drift to 3.0 dB, below 10 dB"
+        return real(self, candidate)
+
+    monkeypatch.setattr(Tuning, "_unfit", unfit)
+    found = tuning(shared_store, ROOMY)()
+    assert found.best is not None
+    assert found.best.configuration.options == ()
+    refused = [one for one in found.candidates if one.fate == UNFIT]
+    assert refused
+    assert all("drift" in one.reason for one in refused)
+
+
+def test_without_time_no_option_is_tried(shared_store, monkeypatch, plant_names):
+    says(monkeypatch, 0.5)
+    plant_names(lambda name: 1.0)
+    found = tuning(shared_store, replace(ROOMY, budget_s=2.0))()
+    assert not any(one.configuration.options for one in found.candidates)
+
+
+def test_a_race_that_was_over_is_not_run_once_more(shared_store, monkeypatch, plant_names):
+    """Broken off in the race of options, the first one stands as it is in the journal."""
+    says(monkeypatch, 0.5)
+    lanes = plant_names(lambda name: 0.8 if "spinning=0" in name else 1.0)
+    real = tune.Journal.write
+
+    def broken_off(self, entry):
+        real(self, entry)
+        if entry.race == "options" and entry.round == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(tune.Journal, "write", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        tuning(shared_store, ROOMY)()
+    monkeypatch.setattr(tune.Journal, "write", real)
+    again = tuning(shared_store, ROOMY)
+    assert again.journal.over == {"race"}
+    rounds = len(again.journal.events["race"])
+    lanes.clear()
+    found = again()
+    assert found.best is not None
+    assert found.best.row["options"] == "ort.allow_spinning=0"
+    # The first lanes of each name are those of the first race.
+    first = {name: made[0].blocks for name, made in lanes.items() if "ort." not in name}
+    assert set(first.values()) == {0}, (first, rounds)
+
+
+def test_single_changes_are_the_other_values_of_what_tuning_tries():
+    base = Configuration(LENET, "fp32", "openvino", 1)
+    changes = [one.options for one in tune.single_changes(base)]
+    assert (("ov.pinning", "1"),) in changes
+    assert all(len(options) == 1 for options in changes)
+    assert not any(name == "ov.streams" for ((name, _),) in changes)
+    assert tune.single_changes(replace(base, backend="torch")) == []
