@@ -138,8 +138,12 @@ def obtain_network(source: Source | Path, store: Store) -> Network:
         # bytes of the graph are what the store goes by.
         with tempfile.TemporaryDirectory(prefix="deploykit-") as folder:
             path = Path(folder) / "model.onnx"
-            export_model(source, path)
-            return _from_file(ModelFile(path), source, store)
+            exported = export_model(source, path)
+            network = _from_file(ModelFile(path), source, store)
+        # A file says nothing of what it was compared with, and one of the same bytes may be in the store already.
+        recipe = {**network.model.recipe, "verified": exported.recipe["verified"]}
+        model = dataclasses.replace(network.model, recipe=recipe)
+        return dataclasses.replace(network, model=model)
     return _from_zoo(source, store)
 
 

@@ -15,6 +15,7 @@ from deploykit.errors import DeploykitError, InvalidModel, UsageError
 from deploykit.spec import ModelSpec
 from deploykit.store import Store, file_sha256
 from deploykit.workflow import network as network_module
+from deploykit.workflow.export import write_network
 from deploykit.workflow.network import input_chw, obtain_network, stored_sources
 
 FACTORY = """
@@ -210,3 +211,15 @@ def test_a_spec_survives_the_manifest(untrained, tmp_path):
     (found,) = stored_sources(store)
     assert found == untrained.model.spec
     assert dataclasses.asdict(found) == dataclasses.asdict(untrained.model.spec)
+
+
+def test_a_factorys_network_says_how_near_it_is_to_pytorch_found_in_the_store_or_not(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "its_error.py").write_text(FACTORY.format(classes=3))
+    store = Store(tmp_path / "engines")
+    for _ in range(2):
+        network = obtain_network(ModelSpec("its_error:Net"), store)
+        assert network.model.recipe["verified"]["batches"] == [1, 3]
+        assert float(write_network(network, tmp_path / "own.onnx").verified) < 1e-3
