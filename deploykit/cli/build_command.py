@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import click
+from click.core import ParameterSource
 
 from deploykit.cli.groups import (
     build_timeout_option,
@@ -17,10 +18,10 @@ from deploykit.cli.groups import (
     read_ahead,
     store_option,
 )
-from deploykit.cli.library import artifacts, display, progress, report, workflow
+from deploykit.cli.library import artifacts, backends, display, progress, report, workflow
 from deploykit.cli.options import LIST
 from deploykit.cli.outputs import Outputs, output_options
-from deploykit.errors import DeploykitError
+from deploykit.errors import DeploykitError, UsageError
 from deploykit.spec import ModelFile, ModelSpec
 from deploykit.text import file_name, printable
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
@@ -38,6 +39,12 @@ from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 @click.option(
     "--target", default="cpu", callback=LIST, metavar="LIST", help="cpu, tensorrt-rtx, tensorrt."
 )
+@click.option(
+    "--backend",
+    callback=LIST,
+    metavar="LIST",
+    help="Rather than by --target: onnxruntime, openvino, torch, …",
+)
 @network_options
 @conversion_options
 @engine_options
@@ -51,6 +58,7 @@ def command(
     models: tuple[str, ...],
     precision: tuple[str, ...] | None,
     target: tuple[str, ...],
+    backend: tuple[str, ...] | None,
     variants: Variants,
     calibration: CalibrationChoice,
     engine: EngineChoice,
@@ -72,8 +80,11 @@ def command(
     opened = artifacts.open_store(store)
     calibration.keep.check(precision or ("fp32",))
     sources = workflow.plan.plan(models, variants, calibration.data)
+    chosen = _chosen(backend)
+    if chosen:
+        target = tuple(one.target for one in chosen)
     workflow.build.check_precisions(precision or (), target)
-    backends = workflow.build.usable_backends(target)
+    backends = chosen or workflow.build.usable_backends(target)
     workflow.build.check_buildable(precision or (), backends)
     workflow.build.check_used(engine, calibration, precision or (), backends)
     options = engine.at_batch(1)
@@ -88,7 +99,7 @@ def command(
             )
         except DeploykitError as error:
             failed.append((_name(source), error))
-    unused = (workflow.build.unused_text(engine, backend) for backend in backends)
+    unused = (workflow.build.unused_text(engine, one) for one in backends)
     losses: dict[str, None] = dict.fromkeys(filter(None, unused))  # once for all targets
     with progress.Steps(sum(map(len, wanted.values())), quiet=quiet) as steps:
         for source in wanted:
@@ -101,14 +112,14 @@ def command(
             label = network.model.spec.label
             if isinstance(source, ModelFile) and source.label:
                 label = source.label
-            for backend, name in wanted[source]:
-                steps.say(f"build {label} {name} {backend.name}")
+            for one, name in wanted[source]:
+                steps.say(f"build {label} {name} {one.name}")
                 try:
                     result = workflow.build.build_network(
-                        network, name, backend, options, calibration, opened
+                        network, name, one, options, calibration, opened
                     )
                 except DeploykitError as error:
-                    failed.append((f"{label} {name} {backend.name}", error))
+                    failed.append((f"{label} {name} {one.name}", error))
                     continue
                 finally:
                     steps.step()
@@ -122,7 +133,7 @@ def command(
                         losses[f"{label} {name}: {text}"] = None
                 wider = workflow.rows.wider_types_note(result.engine)
                 if wider is not None:
-                    losses[f"{label} {name} on {backend.name}: {wider.text}"] = None
+                    losses[f"{label} {name} on {one.name}: {wider.text}"] = None
     if len(failed) == 1 and not built:
         raise failed[0][1]
     for line in losses:
@@ -133,6 +144,28 @@ def command(
     for line in _failures(failed):
         click.echo(f"deploykit: {line}", err=True)
     return max((error.exit_code for _, error in failed), default=0)
+
+
+def _chosen(names: tuple[str, ...] | None) -> list[backends.base.BackendBase]:
+    """The backends of --backend; none where there is no such option, or --target counts more than a file's.
+
+    Raises:
+        UsageError: both are given on the command line.
+        UnknownName, MissingDependency: there is no such backend, or it can't build here.
+    """
+    context = click.get_current_context()
+    given = {
+        name
+        for name in ("backend", "target")
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    if len(given) == 2:
+        raise UsageError("--backend and --target both say who builds: give one of them")
+    if names is None or "target" in given:
+        return []
+    chosen = [backends.get(name) for name in names]
+    workflow.build.require_available(chosen)
+    return chosen
 
 
 def _name(source: workflow.plan.Source) -> str:

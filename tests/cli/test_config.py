@@ -127,6 +127,18 @@ def test_build_takes_model_and_target_and_passes_over_what_is_of_profile(run):
     assert "note" not in ended.err
 
 
+def test_build_builds_for_the_backend_of_the_answer_unless_a_target_is_given(run):
+    pytest.importorskip("openvino")
+    one = candidate(backend="openvino", latency_p50_ms=1.0)
+    Path("tune.toml").write_text(answer(one).toml, encoding="utf-8")
+    assert "lenet5-fp32-openvino" in run("build", "--config", "tune.toml").out
+    ended = run("build", "--config", "tune.toml", "--target", "cpu")
+    assert "lenet5-fp32-onnxruntime" in ended.out
+    ended = run("build", "lenet5", "--target", "cpu", "--backend", "openvino")
+    assert ended.code == 2
+    assert "--backend and --target both say who builds" in ended.err
+
+
 def test_run_says_that_it_has_no_use_for_a_model(run, monkeypatch):
     Path("tune.toml").write_text('model = "lenet5"\nreports = "nowhere"\n', encoding="utf-8")
     Path("nowhere").write_text("")
