@@ -285,14 +285,12 @@ def relative(window: int, heads: int) -> tuple[np.ndarray, np.ndarray]:
     return table, table[apart[0] * (2 * window - 1) + apart[1]]
 
 
-@pytest.mark.parametrize("kind", [np.float32, np.float16])
-@pytest.mark.parametrize("heads", [1, 2])
+# Single values of half precision, of one head, are alike by chance.
+@pytest.mark.parametrize(("kind", "heads"), [(np.float32, 1), (np.float32, 2), (np.float16, 2)])
 @pytest.mark.parametrize("heads_first", [True, False])
 def test_offsets_by_relative_position_count_as_the_table_that_they_were_gathered_from(
     heads_first: bool, heads: int, kind: type
 ) -> None:
-    if kind is np.float16 and heads == 1:
-        pytest.skip("single values of half precision are alike by chance")
     table, gathered = relative(4, heads)
     stored = gathered.transpose(2, 0, 1)[None] if heads_first else gathered
     nodes = [node("Add", ["x", "o"], ["s"]), node("Softmax", ["s"], ["y"], axis=-1)]
