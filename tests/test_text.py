@@ -63,6 +63,13 @@ def test_no_character_ends_the_program_on_a_narrow_terminal(encoding):
     assert done.stdout == rb"5 - 6 \u5c42 \udcff" + b"\n"
 
 
+def test_an_error_keeps_to_the_encoding_of_stderr():
+    code = r"from deploykit.cli import main; main(['count', 'fehlt_\u00e9.onnx'])"
+    done = run(code, PYTHONIOENCODING="ascii")
+    assert done.returncode == 2
+    assert done.stderr.startswith(rb"deploykit: no such file: fehlt_\xe9.onnx;")
+
+
 def test_folders_have_the_same_name_in_every_locale():
     code = "import os; from deploykit.text import folder_name; "
     code += r"print(os.fsencode(folder_name('\u00fc', '-0')))"

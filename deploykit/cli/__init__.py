@@ -225,5 +225,6 @@ def _fail(message: str, code: int) -> int:
     line = printable(" ".join(message.split()))
     # Nobody reads a stderr whose disk is full or whose reader has gone; the exit code tells still.
     with contextlib.suppress(OSError):
-        click.echo(f"deploykit: {line}", err=True)
+        # click's own `echo` would write UTF-8 to a terminal that takes ASCII alone.
+        sys.stderr.write(f"deploykit: {line}\n")
     return code
