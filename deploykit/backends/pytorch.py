@@ -184,7 +184,7 @@ class TorchCompile(TorchEager):
             "torch.freeze",
             ("0", "1"),
             "0",
-            "whether weights are constants to the compiler, which packs them for oneDNN beforehand",
+            "whether weights are constants to the compiler",
         ),
     )
 
