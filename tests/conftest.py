@@ -13,15 +13,16 @@ import cuda_double
 import cuda_double.tensorrt
 import pytest
 from cuda_double.libraries import replace_libraries
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from deploykit import env
 from deploykit.bench import contain
 from deploykit.cuda import devices
 from deploykit.store import Store
 
-# The first example imports what the later ones find imported; no test is about time.
-settings.register_profile("deploykit", deadline=None)
+# The first example imports what the later ones find imported, and how long one takes to make says something of the
+# machine: no test is about time.
+settings.register_profile("deploykit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("deploykit")
 
 # Whoever imports CUDA's bindings first, all tests of a process have the double under them. It shows no device, or
