@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 
-.PHONY: help install run test test-device lint format bench bench-noise catalogue study wild int8-peers gpu parity pycuda install-matrix surfaces stubs clean
+.PHONY: help install run test proof test-device lint format bench bench-noise catalogue study wild int8-peers gpu parity pycuda install-matrix surfaces stubs clean
 
 help:  ## What can be made.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ run: install  ## The main job: networks to engines, profile, claims and summary,
 
 test: install  ## All tests, a process per core.
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+proof: install  ## The tests that are too long for `make test`: the large networks.
+	$(BIN)/python -m pytest -n auto --dist worksteal -m proof
 
 test-device: install  ## All tests once more, with a simulated GPU listed.
 	DEPLOYKIT_TEST_DEVICE=1 $(BIN)/python -m pytest -n auto --dist worksteal

@@ -17,6 +17,10 @@ from studies.catalogue_worker import Prover
 _SMALL_PX = 96
 
 
+#: Families of which one goes all the way in seconds; the others take minutes together, and are proofs.
+_QUICK = {"mlp_xor", "lenet5_1998", "nin", "resnet18", "mobilenet", "squeezenet1_1"}
+
+
 def representatives() -> list[ModelSpec]:
     """The network of each family with the least to compute, at a small input where it takes one."""
     lightest: dict[str, zoo.Architecture] = {}
@@ -46,7 +50,17 @@ def test_a_network_is_proven_in_a_process_of_its_own(tmp_path):
     assert list(tmp_path.iterdir()) == []  # its store went with it
 
 
-@pytest.mark.parametrize("spec", representatives(), ids=lambda spec: spec.name)
+def test_some_families_are_no_proofs():
+    assert {spec.name for spec in representatives()} > _QUICK
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param(spec, marks=() if spec.name in _QUICK else pytest.mark.proof, id=spec.name)
+        for spec in representatives()
+    ],
+)
 def test_a_family_goes_the_whole_way(spec, tmp_path):
     prover = Prover(spec, Store(tmp_path), threads=1)
     rows = [prover.row(precision, get(name)) for precision in PRECISIONS for name in BACKENDS]

@@ -22,12 +22,20 @@ NETWORKS = {
     "squeezenet1_0": ModelSpec("squeezenet1_0"),
     "vgg16": ModelSpec("vgg16", resolution_px=64),
 }
+#: Those that take seconds.
+QUICK = {"mobilenet", "squeezenet1_0"}
 #: Convolutions and matrix products of each.
 PRODUCTS = {"mobilenet": 28, "resnet50": 54, "squeezenet1_0": 26, "vgg16": 16}
 
 
 @pytest.mark.skipif(BACKEND.available() is not None, reason="tensorrt-rtx is not installed")
-@pytest.mark.parametrize("name", sorted(NETWORKS))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.proof)
+        for name in sorted(NETWORKS)
+    ],
+)
 def test_no_convolution_falls_back_to_another_type(name, shared_store):
     network = obtain_network(NETWORKS[name], shared_store)
     choice = CalibrationChoice(images=1)
