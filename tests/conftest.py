@@ -41,6 +41,28 @@ else:
 cuda_double.install_on_import(UNLESS_ASKED)
 
 
+@pytest.fixture(autouse=True)
+def keeps_small_numbers() -> Iterator[None]:
+    """A runtime told to take denormals as zero tells its whole thread: no later test may run like that."""
+    yield
+    if sys.float_info.min / 2 == 0:
+        import torch
+
+        torch.set_flush_denormal(False)
+        pytest.fail(
+            "the processor was left taking denormals as zero: use the fixture flushes_small_numbers"
+        )
+
+
+@pytest.fixture
+def flushes_small_numbers(keeps_small_numbers: None) -> Iterator[None]:
+    """For a test that has a runtime take denormals as zero in this process: afterwards they are numbers again."""
+    yield
+    import torch
+
+    torch.set_flush_denormal(False)
+
+
 @pytest.fixture(scope="session")
 def light_squeezenet() -> Path:
     """A graph nobody here made, small in bytes: the onnx package ships it for its own tests."""

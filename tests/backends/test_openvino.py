@@ -244,6 +244,7 @@ def test_onnx_runtime_has_no_bfloat16_and_openvino_does():
     assert "bf16" in BACKEND.offered()
 
 
+@pytest.mark.usefixtures("flushes_small_numbers")
 def test_every_option_is_a_property_that_the_plugin_has_as_it_was_told(tiny, built, images):
     engine = built(tiny)
     told = (
