@@ -56,12 +56,10 @@ class Entrant:
     Attributes:
         name: of its own in the race.
         request: that measures it.
-        images: that one run takes; what a block is worth is divided by it.
     """
 
     name: str
     request: WorkerRequest
-    images: int = 1
 
 
 @dataclass(frozen=True)
@@ -147,7 +145,7 @@ class ResidentLane:
 
     Args:
         entrant: to measure.
-        quantile: of a block's latencies, which is what it is worth, in nanoseconds per image.
+        quantile: of a block's latencies, which is what it is worth, in nanoseconds.
         timeout_s: for each answer.
     """
 
@@ -165,7 +163,7 @@ class ResidentLane:
         self._renew_s = ready.renew_s
 
     def block(self) -> float:
-        """Nanoseconds per image; the engine is loaded anew before it where that pays."""
+        """Nanoseconds of a run; the engine is loaded anew before it where that pays."""
         assert self._channel is not None
         renew = self._renewed_s + self._renew_s <= RENEWING_SHARE * self._spent_s
         turn = Turn(self._block_s, self._quantile, renew=renew, apart=True)
@@ -173,7 +171,7 @@ class ResidentLane:
         nanoseconds = self._channel.ask(turn, float, self._timeout_s)
         self._spent_s += time.perf_counter() - start
         self._renewed_s += self._renew_s if renew else 0.0
-        return nanoseconds / self._entrant.images
+        return nanoseconds
 
     def close(self) -> None:
         """Kill the process."""
@@ -267,6 +265,8 @@ class Race:
         self._order = random.Random(seed)
         self._rounds = 0
         self._measuring_s = 0.0
+        #: The smallest of the first entrant's blocks beside the last look.
+        self._reference: float | None = None
         self._started = time.perf_counter()
         looks = len(LOOKS) * max(1, len(lanes) - 1)
         self._confidence = 1 - 2 * ERROR / looks
@@ -289,7 +289,7 @@ class Race:
             How many times as long as the first one each takes, of those that are in; the fastest first.
         """
         deadline = time.perf_counter() + budget_s
-        reference: _Runner | None = None
+        reference: str | None = None
         for name, runner in self._inside().items():
             if time.perf_counter() > deadline:
                 self.put_out(name, FAILED, TOO_LATE)
@@ -302,7 +302,7 @@ class Race:
                 runner.first = value
                 self._record(Round(0, {name: value}))
             if reference is None:
-                reference = runner
+                reference = name
                 self._open(name, runner)
         firsts = {name: r.first for name, r in self._inside().items() if r.first is not None}
         return dict(sorted(firsts.items(), key=lambda pair: pair[1]))
@@ -312,8 +312,11 @@ class Race:
         """Who had no first look, as the time for these was used."""
         return [name for name, runner in self._runners.items() if runner.reason == TOO_LATE]
 
-    def _looked_at(self, name: str, runner: _Runner, reference: _Runner | None) -> float | None:
-        """The smallest block over that of the first entrant, each next to one of it."""
+    def _looked_at(self, name: str, runner: _Runner, reference: str | None) -> float | None:
+        """The smallest block over that of the first entrant, each next to one of it.
+
+        Where that one has failed, over its last ones.
+        """
         if not self._open(name, runner):
             return None
         ours, theirs = [], []
@@ -322,13 +325,15 @@ class Race:
             if value is None:
                 return None
             ours.append(value)
-            if reference is not None:
-                beside = self._measured("", reference.lane.block)
-                theirs.append(beside if beside is not None else math.nan)
+            if reference is not None and self._runners[reference].fate == IN:
+                beside = self._measured(reference, self._runners[reference].lane.block)
+                theirs += [] if beside is None else [beside]
+        if theirs or self._reference is None:
+            self._reference = min(theirs or ours)
         if reference is not None:
             # It may wait for long, while engines are judged.
             self._close(runner)
-        return min(ours) / min(theirs) if theirs else 1.0
+        return min(ours) / self._reference
 
     def put_out(self, name: str, fate: str, reason: str) -> None:
         """An entrant that can't be taken, and why."""
@@ -404,8 +409,7 @@ class Race:
         try:
             return measure()
         except WorkerFailure as failure:
-            if name:
-                self.put_out(name, FAILED, str(failure))
+            self.put_out(name, FAILED, str(failure))
             return None
         finally:
             self._measuring_s += time.perf_counter() - start

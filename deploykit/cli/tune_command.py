@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -155,21 +154,25 @@ def question_options(
     streams: tuple[int, ...],
     rate: float | None,
     budget: float,
-) -> dict[str, Any]:
-    """What is asked, as the arguments of `workflow.tuned.Question`."""
-    return {
-        "objective": objective,
-        "constraints": tuple(map(Constraint.parse, constraints)),
-        "max_accuracy_drop": max_accuracy_drop,
-        "min_snr_db": min_snr_db,
-        "backends": backend or (),
-        "precisions": precision or (),
-        "threads": threads or (),
-        "batches": batch,
-        "streams": streams,
-        "rate_per_s": rate,
-        "budget_s": budget,
-    }
+) -> workflow.tuned.Question:
+    """What is question.
+
+    Raises:
+        UsageError: it makes no sense.
+    """
+    return workflow.tuned.Question(
+        objective=objective,
+        constraints=tuple(map(Constraint.parse, constraints)),
+        max_accuracy_drop=max_accuracy_drop,
+        min_snr_db=min_snr_db,
+        backends=backend or (),
+        precisions=precision or (),
+        threads=threads or (),
+        batches=batch,
+        streams=streams,
+        rate_per_s=rate,
+        budget_s=budget,
+    )
 
 
 @click.command("tune")
@@ -184,7 +187,7 @@ def question_options(
 @network_options
 @calibration_options
 @output_options(
-    file="Write the answer as TOML, which profile, build and run take by --config.",
+    file="Write the answer as TOML, which profile and build take by --config.",
     plot="Draw the objective against top-1 or drift, to an .svg or .png file.",
     csv="Write the rows of the answer and of who came close; - for stdout.",
 )
@@ -194,7 +197,7 @@ def question_options(
 @quiet_option
 def command(
     models: tuple[str, ...],
-    question: dict[str, Any],
+    question: workflow.tuned.Question,
     min_top1: float | None,
     variants: Variants,
     calibration: CalibrationChoice,
@@ -218,15 +221,14 @@ def command(
     deploykit tune mobilenet lenet5 --weights trained --data fashion-mnist --min-top1 0.90
     deploykit tune resnet18 --min-snr-db 30 --budget 5m --csv resnet18.csv --plot resnet18.svg
     """
-    asked = workflow.tuned.Question(**question)
-    for constraint in asked.constraints:
+    for constraint in question.constraints:
         if constraint.column not in columns.BY_NAME:
             raise UnknownName(
                 "column in --constraint", constraint.column, columns.NAMES, "see docs/columns.md"
             )
-    named = [backends.get(name) for name in asked.backends]
+    named = [backends.get(name) for name in question.backends]
     if named:
-        backends.base.check_offered(named, asked.precisions)
+        backends.base.check_offered(named, question.precisions)
     workflow.build.require_available(named)
     workflow.calibration.check_choice(calibration)
     _check_destinations(outputs)
@@ -240,7 +242,7 @@ def command(
     with progress.Steps(len(sources), quiet=quiet) as steps:
         for one in workflow.frontier.tune_each(
             sources,
-            asked,
+            question,
             options,
             opened,
             min_top1=min_top1,

@@ -11,7 +11,7 @@ import io
 import math
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
@@ -331,15 +331,7 @@ def positive(text: str, name: str, source: str, line: int) -> float | None:
     Raises:
         UsageError: something else stands there, such as a negative latency or nan.
     """
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise UsageError(f"{source}, line {line}: {name} is {text}: it must be a positive number")
-    return value
+    return _number(text, f"{source}, line {line}: {name}", "a positive number", lambda v: v > 0)
 
 
 def number(text: str, name: str, source: str, line: int) -> float | None:
@@ -348,15 +340,7 @@ def number(text: str, name: str, source: str, line: int) -> float | None:
     Raises:
         UsageError: something else stands there.
     """
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise UsageError(f"{source}, line {line}: {name} is {text}: it must be a finite number")
-    return value
+    return _number(text, f"{source}, line {line}: {name}", "a finite number", lambda v: True)
 
 
 def share(text: str, name: str, source: str, line: int) -> float | None:
@@ -365,12 +349,16 @@ def share(text: str, name: str, source: str, line: int) -> float | None:
     Raises:
         UsageError: something else stands there.
     """
+    return _number(text, f"{source}, line {line}: {name}", "from 0 to 1", lambda v: 0 <= v <= 1)
+
+
+def _number(text: str, place: str, must: str, fits: Callable[[float], bool]) -> float | None:
     if not text:
         return None
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 <= value <= 1:
-        raise UsageError(f"{source}, line {line}: {name} is {text}: it must be from 0 to 1")
+    if not math.isfinite(value) or not fits(value):
+        raise UsageError(f"{place} is {text}: it must be {must}")
     return value

@@ -11,7 +11,8 @@ from deploykit.store import Store
 from deploykit.workflow.configuration import ProfileOptions, source_name
 from deploykit.workflow.plan import Source
 from deploykit.workflow.profile import Profiler, Say
-from deploykit.workflow.tune import Tuning, candidates
+from deploykit.workflow.space import candidates
+from deploykit.workflow.tune import Tuning
 from deploykit.workflow.tuned import RATE, Question, Tuned
 
 

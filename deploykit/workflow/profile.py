@@ -78,6 +78,7 @@ class Profiler:
         self._judged: set[Configuration] = set()
         self._metrics: dict[str, float] = {}
         self._slower = SlowerThanFp32()
+        self._networks: dict[Source, Network | DeploykitError] = {}
 
     def rows(self, configurations: Sequence[Configuration]) -> Iterator[Row]:
         """One row per configuration, as each is finished; a failure is a row with its reason.
@@ -86,13 +87,12 @@ class Profiler:
             OutputFailed: the store can't be written; no further row could be made either.
             KeyboardInterrupt: passes through; the rows until then were yielded.
         """
-        networks: dict[Source, Network | DeploykitError] = {}
         for configuration in configurations:
             row = Row(configuration_cells(configuration, self.options.build, self.run_id))
             try:
                 self._require_device(get(configuration.backend))
                 row = row.plus(notes=self._unused(get(configuration.backend)))
-                network = self._network(configuration.source, networks)
+                network = self._network(configuration.source)
                 at_batch, batch_notes = at_fixed_batch(network, configuration)
                 notes = [*network.notes, *batch_notes, *count_notes(network)]
                 row = row.plus(network_cells(network, at_batch.batch), notes)
@@ -112,7 +112,7 @@ class Profiler:
         Raises:
             DeploykitError: it can't be exported, converted or built.
         """
-        network, backend = self._network(configuration.source, {}), get(configuration.backend)
+        network, backend = self._network(configuration.source), get(configuration.backend)
         configuration, batch_notes = at_fixed_batch(network, configuration)
         built = self._build(network, configuration, backend)
         cells = configuration_cells(configuration, self.options.build, self.run_id)
@@ -138,7 +138,9 @@ class Profiler:
         if isinstance(device, Reason) and not backend.builds_without_device:
             raise MissingDependency(str(device))
 
-    def _network(self, source: Source, networks: dict[Source, Network | DeploykitError]) -> Network:
+    def _network(self, source: Source) -> Network:
+        """The network of a source, which is looked for once."""
+        networks = self._networks
         if source not in networks:
             name = source.label if isinstance(source, ModelSpec) else source.name
             self.say(f"export {name}")
@@ -243,7 +245,7 @@ class Profiler:
         Raises:
             DeploykitError: as `prepared`, or the reference can't be made.
         """
-        network, backend = self._network(configuration.source, {}), get(configuration.backend)
+        network, backend = self._network(configuration.source), get(configuration.backend)
         configuration, _ = at_fixed_batch(network, configuration)
         built = self._build(network, configuration, backend)
         dataset, _ = self._judged_on(network)
@@ -266,7 +268,7 @@ class Profiler:
         Raises:
             DeploykitError: the network can't be had, or its data can't be read.
         """
-        dataset, missing = self._judged_on(self._network(source, {}))
+        dataset, missing = self._judged_on(self._network(source))
         if dataset is None:
             return missing.text if missing is not None else "there is no data"
         return f"{dataset} has no labels" if open_dataset(dataset).unjudged else None

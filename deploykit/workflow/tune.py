@@ -11,8 +11,10 @@ better. How it goes:
 4. Those left race in turns (`bench.race`).
 5. The best few race once more beside themselves with one option of the runtime changed, and then with all that
    helped. An option is told only where the runtime is surely better for it.
-6. The winner meets the default, and the fp32 of every runtime, in an interleaved comparison.
-7. The winner and who came close are measured as every row is; of those, the best that meets the constraints is it.
+6. The winner meets the fp32 of every other runtime, and whoever is to be the answer the default, in an interleaved
+   comparison.
+7. The first that is surely better than the default and whose row meets the constraints is the answer; else the
+   default is, if it meets them. Who came close is measured as a row beside it.
 
 What is measured is written to a journal in the store as it is measured, and the same question goes on from there.
 """
@@ -22,13 +24,10 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-from deploykit import backends, codec, env
-from deploykit.backends.base import check_offered
+from deploykit import codec, env
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.interleaved import compare_interleaved
 from deploykit.bench.race import (
@@ -37,32 +36,26 @@ from deploykit.bench.race import (
     IN,
     SLOWER,
     UNFIT,
-    Dropped,
     Entrant,
-    Event,
+    Lane,
     Outcome,
     Race,
-    Round,
     Standing,
     lanes,
 )
-from deploykit.bench.request import run_worker
-from deploykit.bench.scenario import Policy, Scenario
-from deploykit.errors import DeploykitError, MissingDependency, OutputFailed, UsageError
-from deploykit.graph.recipes import AS_IS
+from deploykit.bench.request import WorkerRequest, run_worker
+from deploykit.bench.scenario import Policy
+from deploykit.errors import DeploykitError, OutputFailed, UsageError
 from deploykit.row import Row
-from deploykit.spec import Reason, options_text
-from deploykit.stats import DropTest, mean_ratio
+from deploykit.spec import options_text
+from deploykit.stats import DropTest, RatioInterval, mean_ratio
 from deploykit.stats.sequential import ACCEPTED, REJECTED
 from deploykit.store import Store, key_of
-from deploykit.workflow.configuration import (
-    Configuration,
-    ProfileOptions,
-    default_precisions,
-    source_name,
-)
+from deploykit.workflow.configuration import Configuration, ProfileOptions, source_name
+from deploykit.workflow.journal import Entry, Journal
 from deploykit.workflow.plan import Source
 from deploykit.workflow.profile import Profiler, Say
+from deploykit.workflow.space import candidates, combined_changes, single_changes
 from deploykit.workflow.tuned import (
     BYTES,
     LATENCIES,
@@ -73,7 +66,6 @@ from deploykit.workflow.tuned import (
     Question,
     Tuned,
 )
-from deploykit.writing import output_errors
 
 #: An engine that computes in float32 and is this near is the network itself but for the order of sums.
 FP32_SNR_DB = 60.0
@@ -94,80 +86,6 @@ FRESH_ROUNDS = 8
 JUDGED = ("drift_snr_db", "top1", "top1_low", "top1_high")
 #: Those within this share of the winner are measured as rows beside it, this many at most.
 CLOSE, MAX_CLOSE = 0.1, 3
-
-
-class Journal:
-    """What a tuning measured, line by line in a file of the store.
-
-    Args:
-        path: of the file; what it holds already is in `events`, by race, with those that are `over`. Lines that
-            can't be read end it.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.events: dict[str, list[Event]] = {}
-        self.judged: dict[str, str] = {}
-        self.over: set[str] = set()
-        try:
-            lines = path.read_bytes().splitlines()
-        except OSError:
-            lines = []
-        for line in lines:
-            try:
-                entry = codec.from_json(line, Entry)
-            except ValueError:
-                break
-            if entry.over:
-                self.over.add(entry.race)
-            elif entry.engine:
-                self.judged[entry.engine] = entry.reason
-            elif entry.fate:
-                self.events.setdefault(entry.race, []).append(
-                    Dropped(entry.name, entry.fate, entry.reason)
-                )
-            else:
-                self.events.setdefault(entry.race, []).append(Round(entry.round, entry.values))
-
-    def write(self, entry: Entry) -> None:
-        """Add a line.
-
-        Raises:
-            OutputFailed: the store can't be written.
-        """
-        with output_errors("engine store"):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
-                file.write(codec.to_json(entry) + b"\n")
-
-    def record(self, race: str) -> Callable[[Event], None]:
-        """What writes the events of one race."""
-
-        def write(event: Event) -> None:
-            if isinstance(event, Dropped):
-                self.write(Entry(race, name=event.name, fate=event.fate, reason=event.reason))
-            else:
-                self.write(Entry(race, round=event.number, values=dict(event.values)))
-
-        return write
-
-    def end(self) -> None:
-        """The question is answered: asked again, it is measured again."""
-        self.path.unlink(missing_ok=True)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A line of the journal: a round, a candidate that is out, a race that is over, or a judged engine."""
-
-    race: str = ""
-    round: int = 0
-    values: dict[str, float] = field(default_factory=dict)
-    name: str = ""
-    fate: str = ""
-    reason: str = ""
-    engine: str = ""
-    over: bool = False
 
 
 class Tuning:
@@ -215,12 +133,9 @@ class Tuning:
         fit = {name: one for name, one in everyone.items() if one.fate == IN}
         if self.question.objective == BYTES:
             order = self._by_size(fit)
-            meetings: list[Meeting] = []
         else:
-            order = self._raced(fit, default)
-            order = self._with_options(order, everyone)
-            meetings = self._meetings(order, everyone, default)
-        best = self._chosen(order, everyone, default, meetings)
+            order = self._with_options(self._raced(fit, default), everyone)
+        best, meetings = self._answered(order, everyone, default)
         elapsed_s = time.perf_counter() - start
         self.journal.end()
         first = [] if best is None else [best]
@@ -336,22 +251,18 @@ class Tuning:
 
     # --- Measuring ---
 
-    def _lanes(self, fit: Mapping[str, Candidate]) -> Mapping[str, Any]:
-        entrants = [
-            Entrant(name, one.request, one.configuration.batch)
-            for name, one in fit.items()
-            if one.request is not None
-        ]
-        objective, limit_s = self.question.objective, self.profiler.options.timeout_s or 600.0
-        limit_s = min(limit_s, max(30.0, self.question.budget_s))
+    @property
+    def _limit_s(self) -> float:
+        """How long one answer of a process may take, compiling included."""
+        limit_s = self.profiler.options.timeout_s or 600.0
+        return min(limit_s, max(30.0, self.question.budget_s))
+
+    def _lanes(self, fit: Mapping[str, Candidate]) -> dict[str, Lane]:
+        entrants = [Entrant(name, _timed(one)) for name, one in fit.items() if one.request]
+        objective = self.question.objective
         if self.question.is_resident:
-            quick = Policy.quick()
-            entrants = [
-                replace(e, request=replace(e.request, policy=quick, samples_path=None), images=1)
-                for e in entrants
-            ]
-            return lanes(entrants, quantile=LATENCIES[objective], timeout_s=limit_s)
-        return lanes(entrants, worth=_worth(objective), seconds=1.0, timeout_s=limit_s)
+            return lanes(entrants, quantile=LATENCIES[objective], timeout_s=self._limit_s)
+        return lanes(entrants, worth=_worth(objective), seconds=1.0, timeout_s=self._limit_s)
 
     def _race(self, name: str, fit: Mapping[str, Candidate]) -> Race:
         """A race of that name in the journal."""
@@ -423,7 +334,7 @@ class Tuning:
         together = {
             variants[0].name: [combined]
             for variants in helped.values()
-            if (combined := _together([one.configuration for one in variants])) is not None
+            if (combined := combined_changes([one.configuration for one in variants])) is not None
         }
         told, _ = self._told("options together", told, together, everyone)
         # Their engines were judged; what an option does to the outputs is, where it would be the answer.
@@ -515,9 +426,9 @@ class Tuning:
     def _by_size(self, fit: Mapping[str, Candidate]) -> list[Candidate]:
         """By the bytes of the engine, which need no race: judged from the smallest on, until one is accepted."""
         smallest = sorted(fit.values(), key=lambda one: int(one.row[BYTES]))
+        least = int(smallest[0].row[BYTES])
         accepted: list[Candidate] = []
         for candidate in smallest:
-            least = int(smallest[0].row[BYTES])
             candidate.ratio = int(candidate.row[BYTES]) / least
             if accepted and candidate.row[BYTES] > accepted[0].row[BYTES]:
                 candidate.fate, candidate.reason = SLOWER, f"{accepted[0].name} is smaller"
@@ -531,99 +442,139 @@ class Tuning:
 
     # --- The end ---
 
-    def _meetings(
-        self, order: Sequence[Candidate], everyone: Mapping[str, Candidate], default: Candidate
-    ) -> list[Meeting]:
-        """The winner beside the default and the fp32 of each other runtime."""
-        if not order or (order[0] is default and len(order) == 1):
-            return []
-        winner = next((one for one in order if one is not default), None)
-        if winner is None:
-            return []
-        others = [default]
-        for one in everyone.values():
-            configuration = one.configuration
-            plain = configuration == replace(default.configuration, backend=configuration.backend)
-            if plain and one not in (default, winner) and one.request and one.fate != FAILED:
-                others.append(one)
-        found = []
-        self.say(f"{source_name(self.source)}: {winner.name} beside the default")
-        for other in others:
-            self.detail(f"{winner.name} beside {other.name}")
-            try:
-                found.append(
-                    self._meet(winner, other, CONFIRM_S if other is default else CONFIRM_OTHER_S)
-                )
-            except WorkerFailure as failure:
-                if other is default:
-                    raise
-                other.reason = f"{other.reason}; beside the winner: {failure}".lstrip("; ")
-        return found
-
-    def _meet(self, winner: Candidate, other: Candidate, budget_s: float) -> Meeting:
-        start = time.perf_counter()
-        assert winner.request is not None
-        assert other.request is not None
-        if self.question.is_resident:
-            quick = Policy.quick()
-            base = replace(other.request, policy=quick, samples_path=None)
-            judged = replace(winner.request, policy=quick, samples_path=None)
-            quantile = LATENCIES[self.question.objective]
-            compared = compare_interleaved(
-                base, judged, threshold=MIN_GAIN, budget_s=budget_s, quantile=quantile
-            )
-            ratio = compared.ratio
-        else:
-            pair = self._lanes({winner.name: winner, other.name: other})
-            ours, theirs = pair[winner.name], pair[other.name]
-            values: tuple[list[float], list[float]] = ([], [])
-            for _ in range(FRESH_ROUNDS):
-                values[0].append(theirs.block())
-                values[1].append(ours.block())
-            ratio = mean_ratio(*values, confidence=0.99)
-        self._measuring_s += time.perf_counter() - start
-        better = ratio.high < 1 and ratio.ratio <= 1 / (1 + MIN_GAIN)
-        worse = ratio.low > 1 and ratio.ratio >= 1 + MIN_GAIN
-        return Meeting(other.name, ratio, "better" if better else "worse" if worse else "same")
-
-    def _chosen(
-        self,
-        order: list[Candidate],
-        everyone: Mapping[str, Candidate],
-        default: Candidate,
-        meetings: Sequence[Meeting],
-    ) -> Candidate | None:
+    def _answered(
+        self, order: list[Candidate], everyone: Mapping[str, Candidate], default: Candidate
+    ) -> tuple[Candidate | None, list[Meeting]]:
         """The first that is surely better than the default and meets the constraints; else the default, if it does.
 
-        `order` is put in the order in which they are asked.
+        A default that does not meet them need not be beaten. Those that were dropped as slower come last, as faster
+        ones may miss a constraint. Who came close is measured as a row, too.
         """
-        verdicts = {meeting.other: meeting.verdict for meeting in meetings}
-        if verdicts.pop(default.name, "better") != "better":
-            order[:] = [default, *(one for one in order if one is not default)]
-        for name in (name for name, verdict in verdicts.items() if verdict == "worse"):
-            # The fp32 of another runtime beats the winner of the race: by chance, or nobody had looked at it.
-            candidate = everyone[name]
-            if not self._judge(candidate):
-                candidate.fate, candidate.reason = IN, ""
-                order[:] = [candidate, *(one for one in order if one is not candidate)]
-        if default not in order:
-            order.append(default)
-        chosen: Candidate | None = None
+        meetings: list[Meeting] = []
+        rivals = [one for one in order if one is not default]
+        if rivals and self.question.objective != BYTES:
+            self.say(f"{source_name(self.source)}: {rivals[0].name} beside the default")
+            rivals = self._behind_fp32(rivals, everyone, default, meetings)
         self.say(f"{source_name(self.source)}: measure the answer and who came close")
-        for place, candidate in enumerate(order):
-            near = (candidate.ratio or 1.0) <= 1 + CLOSE and place < MAX_CLOSE
-            if chosen is not None and not near and candidate is not default:
+        slower = [one for one in everyone.values() if one.fate == SLOWER and one is not default]
+        slower = [one for one in slower if one.ratio is not None and one not in rivals]
+        chosen = None
+        for one in (*rivals, *sorted(slower, key=lambda one: one.ratio or 0.0)):
+            if one.fate == SLOWER and (reason := self._judge(one)):
+                one.fate, one.reason = UNFIT, reason
                 continue
+            is_better = self._is_better(one, default, meetings)
+            if one.fate == FAILED:
+                continue
+            if not is_better and self._holds(default):
+                break
+            if self._holds(one):
+                chosen, one.fate, one.reason = one, IN, ""
+                break
+        if (
+            self._holds(default) and chosen is None
+        ):  # measured in any case, to be seen beside the answer
+            chosen = default
+        for one in order[:MAX_CLOSE]:
+            if (one.ratio or 1.0) <= 1 + CLOSE:
+                self._holds(one)
+        return chosen, meetings
+
+    def _behind_fp32(
+        self,
+        rivals: list[Candidate],
+        everyone: Mapping[str, Candidate],
+        default: Candidate,
+        meetings: list[Meeting],
+    ) -> list[Candidate]:
+        """The rivals behind the fp32 of another runtime that beats the first of them.
+
+        By chance it was dropped, or nobody had looked at it.
+        """
+        winner, found = rivals[0], rivals
+        for one in everyone.values():
+            configuration = one.configuration
+            is_plain = configuration == replace(
+                default.configuration, backend=configuration.backend
+            )
+            if not is_plain or one in (default, winner) or not one.request or one.fate == FAILED:
+                continue
+            try:
+                met = self._meet(winner, one, CONFIRM_OTHER_S)
+            except WorkerFailure as failure:
+                one.reason = f"{one.reason}; beside the winner: {failure}".lstrip("; ")
+                continue
+            meetings.append(met)
+            if met.verdict == "worse" and not self._judge(one):
+                one.fate, one.reason = IN, ""
+                found = [one, *(other for other in found if other is not one)]
+        return found
+
+    def _is_better(self, candidate: Candidate, default: Candidate, meetings: list[Meeting]) -> bool:
+        """Whether a candidate is surely better than the default, which it meets; one that fails there is out."""
+        if self.question.objective == BYTES:
+            return int(candidate.row[BYTES]) < int(default.row[BYTES])
+        if default.fate == FAILED:
+            return True
+        try:
+            meetings.append(self._meet(candidate, default, CONFIRM_S))
+        except WorkerFailure as failure:
+            candidate.fate, candidate.reason = FAILED, f"beside the default: {failure}"
+            return False
+        return meetings[-1].verdict == "better"
+
+    def _holds(self, candidate: Candidate) -> bool:
+        """Whether a candidate's row, which is measured where it was not yet, meets the constraints."""
+        if candidate.row.get("status") is None:
             self.detail(f"measure {candidate.name}")
             (candidate.row,) = self.profiler.rows([candidate.configuration])
-            missed = [c for c in self.question.constraints if not c.met_by(candidate.row)]
-            if missed:
-                value = candidate.row.get(missed[0].column)
-                shown = "blank" if value is None else f"{value:.4g}"
-                candidate.fate, candidate.reason = UNFIT, f"{missed[0]} fails: it is {shown}"
-            elif candidate.row.get("status") == "ok" and chosen is None:
-                chosen = candidate
-        return chosen
+        missed = [c for c in self.question.constraints if not c.met_by(candidate.row)]
+        if missed:
+            value = candidate.row.get(missed[0].column)
+            shown = "blank" if value is None else f"{value:.4g}"
+            candidate.fate, candidate.reason = UNFIT, f"{missed[0]} fails: it is {shown}"
+        return not missed and candidate.row.get("status") == "ok"
+
+    def _meet(self, winner: Candidate, other: Candidate, budget_s: float) -> Meeting:
+        """One beside another, in turns.
+
+        Raises:
+            WorkerFailure: one of them can't be measured.
+        """
+        self.detail(f"{winner.name} beside {other.name}")
+        start = time.perf_counter()
+        try:
+            ratio = self._beside(winner, other, budget_s)
+        finally:
+            self._measuring_s += time.perf_counter() - start
+        better = ratio.high < 1 and ratio.ratio <= 1 / (1 + MIN_GAIN)
+        worse = ratio.low > 1 and ratio.ratio >= 1 + MIN_GAIN
+        verdict = "better" if better else "worse" if worse else "same"
+        return Meeting(winner.name, other.name, ratio, verdict)
+
+    def _beside(self, winner: Candidate, other: Candidate, budget_s: float) -> RatioInterval:
+        if self.question.is_resident:
+            return compare_interleaved(
+                _timed(other),
+                _timed(winner),
+                threshold=MIN_GAIN,
+                budget_s=budget_s,
+                timeout_s=self._limit_s,
+                quantile=LATENCIES[self.question.objective],
+            ).ratio
+        pair = self._lanes({winner.name: winner, other.name: other})
+        ours, theirs = pair[winner.name], pair[other.name]
+        values: tuple[list[float], list[float]] = ([], [])
+        for _ in range(FRESH_ROUNDS):
+            values[0].append(theirs.block())
+            values[1].append(ours.block())
+        return mean_ratio(*values, confidence=0.99)
+
+
+def _timed(candidate: Candidate) -> WorkerRequest:
+    """What times a candidate, and no more."""
+    assert candidate.request is not None
+    return replace(candidate.request, policy=Policy.quick(), samples_path=None)
 
 
 def _ratio_to(leader: Standing | None, standing: Standing) -> float | None:
@@ -647,82 +598,3 @@ def _worth(objective: str) -> Callable[[Mapping[str, object]], float | None]:
         return 1.0 / value if objective == RATE else float(value)
 
     return worth
-
-
-def single_changes(base: Configuration) -> list[Configuration]:
-    """A configuration with each one option of its runtime changed, to each other value that tuning tries."""
-    backend = backends.get(base.backend)
-    return [
-        replace(base, options=backend.chosen_options((*base.options, (option.name, value))))
-        for option in backend.run_options
-        if option.tuned
-        for value in option.values
-        if value != option.default
-    ]
-
-
-def _together(variants: Sequence[Configuration]) -> Configuration | None:
-    """All that helped at once, of each option the first; None where that is only one."""
-    told: dict[str, str] = {}
-    for one in variants:
-        for option, value in one.options:
-            told.setdefault(option, value)
-    if len(told) < 2:
-        return None
-    return replace(variants[0], options=tuple(sorted(told.items())))
-
-
-def candidates(source: Source, question: Question) -> tuple[Configuration, list[Configuration]]:
-    """The default configuration of a network, and the others of a question's space, without it.
-
-    Raises:
-        MissingDependency: a backend that is named, or all, can't run here.
-        UsageError: none of the backends has any of the precisions.
-    """
-    batch, streams = question.batches[0], question.streams[0]
-    plain = Scenario(None, streams, question.rate_per_s)
-    own = default_precisions(source)[0]
-    reference = backends.reference().name
-    default = Configuration(source, own, reference, batch, plain)
-    found: dict[Configuration, None] = {}
-    # Breadth first: where the time for first looks is short, every engine had one before its variants do.
-    for threads in _threads(question):
-        for backend, precision in _engines(question, own):
-            for size in question.batches:
-                for count in question.streams:
-                    scenario = Scenario(threads, count, question.rate_per_s)
-                    found[Configuration(source, precision, backend, size, scenario)] = None
-    found.pop(default, None)
-    return default, list(found)
-
-
-def _engines(question: Question, own: str) -> Iterator[tuple[str, str]]:
-    """Backends with the precisions that each is tried in: its own first."""
-    named = question.backends or backends.names()
-    usable = []
-    for name in named:
-        backend = backends.get(name)
-        reason = backend.available() or backend.device()
-        if isinstance(reason, Reason):
-            if question.backends:
-                raise MissingDependency(f"{name} can't run here: {reason}")
-            continue
-        usable.append(backend)
-    if not usable:
-        raise MissingDependency("no backend can run here; deploykit doctor says what is missing")
-    check_offered(usable, question.precisions)
-    for backend in usable:
-        offered = [p for p in backend.offered() if p not in backend.emulated and p != AS_IS]
-        wanted = question.precisions or ((own,) if own == AS_IS else tuple(offered))
-        for precision in wanted:
-            if precision in backend.offered():
-                yield backend.name, precision
-
-
-def _threads(question: Question) -> list[int | None]:
-    """None, which is all usable cores, then fewer."""
-    if question.threads:
-        return list(question.threads)
-    cores = max(1, int(env.usable_cores()))
-    fewer = [2**power for power in range(cores.bit_length()) if 2**power < cores]
-    return [None, *reversed(fewer)]

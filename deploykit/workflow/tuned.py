@@ -121,8 +121,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Meeting:
-    """The winner beside another: its objective over the other's, and what that says."""
+    """A candidate beside another: its objective over the other's, and what that says of it."""
 
+    name: str
     other: str
     ratio: RatioInterval
     verdict: str
@@ -138,7 +139,7 @@ class Tuned:
         best: the chosen candidate, with its row; None where none meets the constraints.
         default: what would be taken without asking.
         candidates: all, the best first, those that were dropped after them.
-        meetings: the winner of the race beside the default and other runtimes' fp32.
+        meetings: the winner of the race beside other runtimes' fp32, and would-be answers beside the default.
         measuring_s, elapsed_s: seconds of blocks, and of the whole.
         judged: how accuracy was judged, in words.
         calibration: what engines were calibrated with, and on which data.
@@ -175,7 +176,8 @@ class Tuned:
                 else "it is the only one"
             )
             return f"{name}: keep the default, {self.best.name}{shown}: {why}. {self.judged}"
-        against = next((m for m in self.meetings if m.other == self.default.name), None)
+        met = (self.best.name, self.default.name)
+        against = next((m for m in self.meetings if (m.name, m.other) == met), None)
         gain = ""
         if against is not None:
             low, high = 1 / against.ratio.high, 1 / against.ratio.low
@@ -259,7 +261,8 @@ def as_values(tuned: Tuned) -> dict[str, Any]:
             for one in tuned.candidates
         ],
         "meetings": [
-            {"other": m.other, "verdict": m.verdict, **vars(m.ratio)} for m in tuned.meetings
+            {"name": m.name, "other": m.other, "verdict": m.verdict, **vars(m.ratio)}
+            for m in tuned.meetings
         ],
         "measuring_s": tuned.measuring_s,
         "elapsed_s": tuned.elapsed_s,

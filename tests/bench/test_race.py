@@ -93,6 +93,18 @@ def test_an_entrant_that_crashes_is_out_and_the_race_goes_on() -> None:
     assert "SIGSEGV" in last.reason
 
 
+def test_a_first_entrant_that_crashes_is_out_and_the_looks_go_on() -> None:
+    crashing = Planted(1.0, 1, fails_at=FIRST_BLOCKS + 2)
+    entrants = {"default": crashing, "a": Planted(1.2, 2), "b": Planted(1.3, 3)}
+    with Race(entrants) as race:
+        firsts = race.look()
+        assert list(firsts) == ["a", "b"]
+        assert all(1 < value < 1.6 for value in firsts.values())
+        outcome = race.run(60)
+    assert outcome.leader is not None
+    assert fates(outcome)["default"] == FAILED
+
+
 def test_where_all_fail_nobody_leads() -> None:
     outcome = whole(Race({"a": Planted(1, 1, fails_at=1), "b": Planted(1, 2, fails_at=1)}))
     assert outcome.leader is None

@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from plain_runs import X, run
 
 from deploykit.errors import InvalidModel
 from deploykit.graph.normalise import (
@@ -16,18 +17,6 @@ from deploykit.graph.normalise import (
     sort_nodes,
     write_out_decided,
 )
-
-X = np.random.default_rng(0).standard_normal((2, 4, 6, 6)).astype(np.float32)
-
-
-def run(model: onnx.ModelProto) -> np.ndarray:
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return np.asarray(session.run(None, {"x": X})[0])
 
 
 def with_functions(opset: int = 17) -> onnx.ModelProto:

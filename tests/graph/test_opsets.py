@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from plain_runs import X, run
 
 from deploykit.errors import InvalidModel
 from deploykit.graph import equivalence, opsets
 from deploykit.graph.opsets import raise_opset
-
-X = np.random.default_rng(0).standard_normal((2, 4, 6, 6)).astype(np.float32)
 
 
 def one(op_type: str, opset: int, inputs: dict[str, Any] | None = None, **attributes: Any) -> Any:
@@ -30,16 +28,6 @@ def one(op_type: str, opset: int, inputs: dict[str, Any] | None = None, **attrib
         [numpy_helper.from_array(value, name) for name, value in stored.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=7)
-
-
-def run(model: onnx.ModelProto) -> np.ndarray:
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return np.asarray(session.run(None, {"x": X})[0])
 
 
 def f32(*values: float) -> np.ndarray:

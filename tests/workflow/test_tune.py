@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from planted import Planted
 
 from deploykit import backends
+from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.race import FAILED, IN, SLOWER, UNFIT, Dropped, Entrant, Round
+from deploykit.bench.request import WorkerRequest
 from deploykit.bench.scenario import Constraint, Policy
 from deploykit.errors import MissingDependency, UnknownName, UsageError
 from deploykit.spec import ModelSpec
@@ -18,7 +21,9 @@ from deploykit.store import Store
 from deploykit.workflow import tune, tuned
 from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.configuration import Configuration, ProfileOptions
-from deploykit.workflow.tune import Entry, Journal, Tuning, candidates
+from deploykit.workflow.journal import Entry, Journal
+from deploykit.workflow.space import candidates
+from deploykit.workflow.tune import Tuning
 from deploykit.workflow.tuned import Question
 
 LENET = ModelSpec("lenet5")
@@ -386,3 +391,52 @@ def test_single_changes_are_the_other_values_of_what_tuning_tries():
     assert all(len(options) == 1 for options in changes)
     assert not any(name == "ov.streams" for ((name, _),) in changes)
     assert tune.single_changes(replace(base, backend="torch")) == []
+
+
+def met(monkeypatch: pytest.MonkeyPatch, ratios: dict[int | None, float]) -> list[int | None]:
+    """Let candidates of so many threads be so much of what they meet; the list of them grows as they meet."""
+    asked: list[int | None] = []
+
+    def compare(base: WorkerRequest, judged: WorkerRequest, **rest: object) -> SimpleNamespace:
+        asked.append(judged.threads)
+        ratio = ratios[judged.threads]
+        if ratio == 0:
+            raise WorkerFailure("the runtime crashed (SIGSEGV)", "crashed")
+        return SimpleNamespace(ratio=RatioInterval(ratio, ratio * 0.99, ratio * 1.005, 0.99, 12))
+
+    monkeypatch.setattr(tune, "compare_interleaved", compare)
+    return asked
+
+
+THREADS = replace(SMALL, precisions=("fp32",), threads=(1, 2))
+
+
+def test_an_answer_is_told_by_its_own_meeting_with_the_default(shared_store, monkeypatch, plant):
+    plant(thread=0.5, threads=0.6)
+    asked = met(monkeypatch, {1: 0.5, 2: 0.8})
+    real = tune.Profiler.rows
+
+    def rows(self, configurations):
+        for row in real(self, configurations):
+            yield row.plus({"host_peak_mib": 900.0 if row["threads"] == 1 else 100.0})
+
+    monkeypatch.setattr(tune.Profiler, "rows", rows)
+    light = Constraint.parse("host_peak_mib<=500")
+    found = tuning(shared_store, replace(THREADS, constraints=(light,)))()
+    assert asked == [1, 2]
+    assert found.best is not None
+    assert found.best.name == "fp32 onnxruntime 2 threads"
+    # Not the 2.00 of the one that is out.
+    assert "1.25 times as good as the default" in found.sentence
+
+
+def test_who_is_not_surely_better_than_the_default_is_no_answer_where_another_misses_the_constraint(
+    shared_store, monkeypatch, plant
+):
+    plant(thread=0.5, threads=0.6)
+    asked = met(monkeypatch, {1: 0.0, 2: 1.0})
+    found = tuning(shared_store, THREADS)()
+    assert asked == [1, 2]
+    assert found.best is found.default
+    (crashed,) = (one for one in found.candidates if one.name == "fp32 onnxruntime 1 thread")
+    assert (crashed.fate, "SIGSEGV" in crashed.reason) == (FAILED, True)

@@ -1,0 +1,85 @@
+"""What a tuning measured, line by line in the store, so that one that was broken off goes on where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploykit import codec
+from deploykit.bench.race import Dropped, Event, Round
+from deploykit.writing import output_errors
+
+
+class Journal:
+    """What a tuning measured, line by line in a file of the store.
+
+    Args:
+        path: of the file; what it holds already is in `events`, by race, with those that are `over`. Lines that
+            can't be read end it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.events: dict[str, list[Event]] = {}
+        self.judged: dict[str, str] = {}
+        self.over: set[str] = set()
+        try:
+            lines = path.read_bytes().splitlines()
+        except OSError:
+            lines = []
+        for line in lines:
+            try:
+                entry = codec.from_json(line, Entry)
+            except ValueError:
+                break
+            if entry.over:
+                self.over.add(entry.race)
+            elif entry.engine:
+                self.judged[entry.engine] = entry.reason
+            elif entry.fate:
+                self.events.setdefault(entry.race, []).append(
+                    Dropped(entry.name, entry.fate, entry.reason)
+                )
+            else:
+                self.events.setdefault(entry.race, []).append(Round(entry.round, entry.values))
+
+    def write(self, entry: Entry) -> None:
+        """Add a line.
+
+        Raises:
+            OutputFailed: the store can't be written.
+        """
+        with output_errors("engine store"):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as file:
+                file.write(codec.to_json(entry) + b"\n")
+
+    def record(self, race: str) -> Callable[[Event], None]:
+        """What writes the events of one race."""
+
+        def write(event: Event) -> None:
+            if isinstance(event, Dropped):
+                self.write(Entry(race, name=event.name, fate=event.fate, reason=event.reason))
+            else:
+                self.write(Entry(race, round=event.number, values=dict(event.values)))
+
+        return write
+
+    def end(self) -> None:
+        """The question is answered: asked again, it is measured again."""
+        self.path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the journal: a round, a candidate that is out, a race that is over, or a judged engine."""
+
+    race: str = ""
+    round: int = 0
+    values: dict[str, float] = field(default_factory=dict)
+    name: str = ""
+    fate: str = ""
+    reason: str = ""
+    engine: str = ""
+    over: bool = False
