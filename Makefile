@@ -5,6 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 
+# Rows, builds and tests are hundreds of processes. Where the environment keeps Python from storing compiled code, as
+# images of containers often do, each of them would compile the package anew, for half a second.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install run test proof test-device lint format bench bench-noise catalogue study wild int8-peers gpu parity pycuda install-matrix surfaces stubs clean
 
 help:  ## What can be made.
@@ -89,3 +93,4 @@ surfaces:  ## Record anew what NVIDIA's bindings offer, into tests/surfaces; nee
 clean:  ## Remove what the commands above made, reports and the study's trainings excepted.
 	rm -rf $(VENV) .venv-parity .venv-pycuda .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find engines -mindepth 1 ! -name README.md -delete
+	find deploykit tests studies benchmarks scripts -name __pycache__ -prune -exec rm -rf {} +

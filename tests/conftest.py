@@ -41,6 +41,27 @@ else:
 cuda_double.install_on_import(UNLESS_ASKED)
 
 
+def _forget_current_test() -> None:
+    """Take back the variable by which pytest tells a process its test.
+
+    A process that calls are forked from serves as long as the environment is the one that it was started in. With a
+    variable that every test changes, each test would start another and import ONNX and ONNX Runtime again.
+    """
+    os.environ.pop("PYTEST_CURRENT_TEST", None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup() -> None:
+    """Before every fixture, as pytest sets the variable once more for each phase of a test."""
+    _forget_current_test()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call() -> None:
+    """Before the test itself."""
+    _forget_current_test()
+
+
 @pytest.fixture(autouse=True)
 def keeps_small_numbers() -> Iterator[None]:
     """A runtime told to take denormals as zero tells its whole thread: no later test may run like that."""
