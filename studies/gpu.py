@@ -2,17 +2,16 @@
 
 Each step is ok, failed or skipped with the reason, and a box that has only some of the packages proves those. It
 writes gpu.json, gpu.csv and gpu.md into reports/, anew after each step, so that a trial that is killed leaves what
-it has seen, and beside them what inspectors said of the layers of engines. A step has the time that is left and no
-more; one that hangs in a library, where nothing can stop it, fails with the trial. It ends with 1 where a step
-failed, and with 3, and nothing written, where there is no GPU. A simulated device is refused: its figures are no
-measurements.
+it has seen, and beside them what logs and inspectors said of the layers of engines. A step has the time that is
+left and no more; one that hangs in a library, where nothing can stop it, fails with the trial. It ends with 1 where
+a step failed, and with 3, and nothing written, where there is no GPU. A simulated device is refused: its figures
+are no measurements.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import itertools
 import json
 import os
@@ -29,6 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from deploykit import backends, env
+from deploykit.backends.tensorrt import LISTINGS, OF_INSPECTOR, OF_LOG
+from deploykit.backends.tensorrt_layers import FLOAT_OR_QUANTISED, compute_types, parse_layers
 from deploykit.bench.channel import run_child, serve
 from deploykit.bench.feeds import synthetic
 from deploykit.bench.scenario import Policy, Scenario
@@ -40,7 +41,7 @@ from deploykit.report import SIMULATED
 from deploykit.report.csv import to_csv
 from deploykit.row import Row
 from deploykit.spec import DEVICE, END_TO_END, ModelSpec, Reason
-from deploykit.store import EngineManifest, Store
+from deploykit.store import EngineManifest, Entry, Store
 from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.configuration import ProfileOptions, enumerate_configurations
 from deploykit.workflow.profile import Profiler
@@ -384,26 +385,23 @@ def check_streams(trial: Trial, name: str) -> str:
 
 @dataclass(frozen=True)
 class EngineRequest:
-    """An engine that a process is to load, run and close several times, or, with 0, to list the layers of."""
+    """An engine that a process is to load, run and close several times."""
 
     engine: Path
     backend: str
-    times: int = 0
+    times: int
 
 
 @dataclass(frozen=True)
 class EngineAnswer:
-    """MiB in use on the device after each time; the listing of layers, empty where the engine does not load."""
+    """MiB in use on the device after each time."""
 
-    used_mib: tuple[float, ...] = ()
-    listing: str = ""
+    used_mib: tuple[float, ...]
 
 
 def look_at(request: EngineRequest) -> EngineAnswer:
     """Do what is asked, in this process."""
     engine, backend = open_engine(request.engine), backends.get(request.backend)
-    if request.times == 0:
-        return EngineAnswer(listing=_inspected(engine.path, request.backend))
     used = []
     with open_device() as device:
         for _ in range(request.times):
@@ -412,16 +410,6 @@ def look_at(request: EngineRequest) -> EngineAnswer:
             device.synchronise()
             used.append(device.memory().used_mib)
     return EngineAnswer(tuple(used))
-
-
-def _inspected(path: Path, backend: str) -> str:
-    trt: Any = importlib.import_module(backend.replace("-", "_"))
-    runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
-    engine = runtime.deserialize_cuda_engine(path.read_bytes())
-    if engine is None:
-        return ""
-    inspector = engine.create_engine_inspector()
-    return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
 
 
 def check_memory_returns(trial: Trial, name: str) -> str:
@@ -499,31 +487,75 @@ def check_trtexec(trial: Trial) -> str:
     return "; ".join(compared)
 
 
+#: A number as a stream of C++ writes it.
+_NUMBER = r"\d+(?:\.\d+)?(?:e[-+]\d+)?"
+
+
 def compute_ms_of(text: str) -> float | None:
     """The median of the compute time that trtexec prints; None where it prints none."""
-    found = re.search(r"GPU Compute Time:.*?median = ([\d.]+) ms", text)
+    found = re.search(rf"GPU Compute Time: min = .*?\bmedian = ({_NUMBER}) ms", text)
     return float(found[1]) if found else None
 
 
+def tensorrt_engines(trial: Trial) -> Iterator[tuple[Entry[EngineManifest], dict[str, str]]]:
+    """Each engine of TensorRT with what was said of its layers, by the name of the text."""
+    for entry in trial.store.entries(EngineManifest):
+        if entry.manifest.builder in ("tensorrt", "tensorrt-rtx"):
+            folder = entry.folder / LISTINGS
+            paths = [folder / OF_LOG, folder / OF_INSPECTOR]
+            yield entry, {p.name: p.read_text("utf-8", "replace") for p in paths if p.exists()}
+
+
+def check_read_back(trial: Trial) -> str:
+    """Hold what the log of each build says of the types of its products against what the engine's inspector says.
+
+    Raises:
+        Skipped: no engine of TensorRT was built of which both speak.
+        Failed: they differ, or have no product in common.
+    """
+    engines, nodes, faults = 0, 0, []
+    for entry, texts in tensorrt_engines(trial):
+        if len(texts) < 2:
+            continue
+        products = [node for of_type in entry.manifest.compute_types.values() for node in of_type]
+        kinds = []
+        for name in (OF_LOG, OF_INSPECTOR):
+            found = compute_types(parse_layers(texts[name]), products)
+            kinds.append({node: kind for kind in found for node in found[kind]})
+        told = [n for n in products if all(one[n] in FLOAT_OR_QUANTISED for one in kinds)]
+        differ = [n for n in told if kinds[0][n] != kinds[1][n]]
+        engines, nodes = engines + 1, nodes + len(told)
+        if products and not told:
+            faults.append(f"{entry.folder.name}: no product of which both tell the type")
+        if differ:
+            node = differ[0]
+            faults.append(
+                f"{entry.folder.name}: {len(differ)} of {len(told)} products differ, {node} is {kinds[0][node]} "
+                f"by the log and {kinds[1][node]} by the inspector"
+            )
+    if faults:
+        raise Failed("; ".join(faults))
+    if not engines:
+        raise Skipped("no engine of TensorRT was built of which both log and inspector speak")
+    return f"the same types for {nodes} products of {engines} engines"
+
+
 def keep_listings(trial: Trial) -> str:
-    """What each engine of TensorRT says of its layers, for the corpus of listings that tests hold.
+    """What logs and inspectors say of the layers of TensorRT's engines, for the corpus of listings that tests hold.
 
     Raises:
         Skipped: TensorRT built nothing.
     """
     kept = 0
-    for entry in trial.store.entries(EngineManifest):
-        if entry.manifest.builder not in ("tensorrt", "tensorrt-rtx"):
-            continue
-        request = EngineRequest(entry.folder, entry.manifest.builder)
-        text = run_child("studies.gpu", request, EngineAnswer, trial.within_s(LOADING_S)).listing
-        if text:
+    for entry, texts in tensorrt_engines(trial):
+        for name, text in texts.items():
             with output_errors("layer listings"):
                 trial.folder.mkdir(parents=True, exist_ok=True)
-            write_atomic(trial.folder / f"{entry.folder.name}.json", text.encode(), "layer listing")
+            path = trial.folder / f"{entry.folder.name}-{name}"
+            write_atomic(path, text.encode(), "layer listing")
             kept += 1
     if not kept:
-        raise Skipped("no engine of TensorRT that loads was built")
+        raise Skipped("no engine of TensorRT was built")
     return f"{kept} listings in {trial.folder}"
 
 
@@ -549,6 +581,7 @@ def run_trial(trial: Trial) -> None:
         trial.until_s = time.perf_counter() + max(5.0, trial.left_s / (len(able) + 1))
         trial.step(f"{name}, streams", lambda name=name: check_streams(trial, name))  # type: ignore[misc]
         trial.step(f"{name}, loaded again", lambda name=name: check_memory_returns(trial, name))  # type: ignore[misc]
+    trial.step("log equals inspector", lambda: check_read_back(trial))
     trial.step("trtexec", lambda: check_trtexec(trial))
     trial.step("listings of layers", lambda: keep_listings(trial))
 

@@ -5,7 +5,7 @@ in the graph decide what an engine computes in; no builder flag raises or lowers
 and TF32, which would round FP32 products to 10 bits of mantissa, is switched off where the flag exists).
 
 What an engine computes in is read from the engine's inspector where it loads, which needs a GPU, else from the log
-of its build: see `deploykit.backends.tensorrt_layers`.
+of its build: see `deploykit.backends.tensorrt_layers`. Both texts are kept beside the engine, in `LISTINGS`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from deploykit import env
 from deploykit.backends.base import BackendBase, SessionBase, TimedParts
-from deploykit.backends.tensorrt_layers import FLOAT_OR_QUANTISED, compute_types, parse_layers
+from deploykit.backends.tensorrt_layers import FLOAT_OR_QUANTISED, parse_layers, told_by
 from deploykit.cuda import devices
 from deploykit.errors import BuildFailed, MissingDependency, UsageError, one_line
 from deploykit.graph.element_types import typed_products
@@ -45,6 +45,8 @@ HARDWARE_COMPATIBILITY = {
 }
 
 
+#: Folder beside an engine, with what the log of its build says of its layers and, where it loads, its inspector.
+LISTINGS, OF_LOG, OF_INSPECTOR = "listings", "log.txt", "inspector.json"
 #: Without a request engines of TensorRT for RTX are for compute capabilities from this one on: Ampere and later.
 _RTX_DEFAULT = 8.0
 
@@ -209,16 +211,19 @@ class TensorRTBackend(BackendBase):
             write_atomic(cache, bytes(times.serialize()), "timing cache")
         built = {"compute_capability": options.compute_capability or "default"}
         loads = self.foreign(Engine(path, "", built)) is None
-        inspected = self._inspected(trt, log, plan) if loads else ""
-        layers = parse_layers(inspected) or parse_layers(log.layer_listing)
-        if not layers:
+        inspected = self._inspected(trt, log, plan, options, parsed) if loads else ""
+        _keep_listings(path.parent, {OF_LOG: log.layer_listing, OF_INSPECTOR: inspected})
+        listings = [
+            found for text in (inspected, log.layer_listing) if (found := parse_layers(text))
+        ]
+        if not listings:
             raise BuildFailed(
                 f"{self._named} gave no layer listing for {label}, so the precision of the engine can't be read "
                 "back; report this version of TensorRT"
             )
-        types = compute_types(layers, parsed.products)
+        layers, types = listings[0], told_by(listings, parsed.products)
         # Recurrent layers and what lies in bodies: counted where the listing names them.
-        for kind, nodes in compute_types(layers, parsed.others).items():
+        for kind, nodes in told_by(listings, parsed.others).items():
             if kind in FLOAT_OR_QUANTISED:
                 types.setdefault(kind, []).extend(nodes)
         return {
@@ -313,17 +318,35 @@ class TensorRTBackend(BackendBase):
                 f"{self._named} does not take --tactic-sources {','.join(names)}: {log.last_error()}"
             )
 
-    def _inspected(self, trt: Module, log: Any, plan: IHostMemory) -> str:
+    def _inspected(
+        self, trt: Module, log: Any, plan: IHostMemory, options: BuildOptions, parsed: Parsed
+    ) -> str:
         """What the inspector of the engine says of its layers; empty where the engine does not load here."""
         if isinstance(self.device(), Reason):
             return ""
         try:
-            engine = trt.Runtime(log).deserialize_cuda_engine(plan)
+            runtime = trt.Runtime(log)
+            if options.version_compatible:  # such an engine brings code that runs on the host
+                runtime.engine_host_code_allowed = True
+            engine = runtime.deserialize_cuda_engine(plan)
         except (RuntimeError, TypeError):  # "factory function returned nullptr"
             return ""
-        inspector = engine and engine.create_engine_inspector()
-        if not inspector:
+        if engine is None:
             return ""
+        inspector = engine.create_engine_inspector()
+        if inspector is None:
+            return ""
+        told = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
+        types = told_by([parse_layers(told)], parsed.products)
+        # TensorRT for RTX tells types without shapes, and would compile for a context.
+        if set(types) <= FLOAT_OR_QUANTISED or not parsed.ranges or self._builds_without_device:
+            return told
+        context = engine.create_execution_context()
+        if context is None or not all(
+            context.set_input_shape(name, best) for name, (_, best, _) in parsed.ranges.items()
+        ):
+            return told
+        inspector.execution_context = context
         return inspector.get_engine_information(trt.LayerInformationFormat.JSON)
 
     def _set_compute_capability(self, trt: Module, config: Any, options: BuildOptions) -> None:
@@ -420,6 +443,14 @@ def make_log(trt: Module) -> Any:
             return one_line(self.errors[-1] if self.errors else otherwise)
 
     return Log()
+
+
+def _keep_listings(folder: Path, texts: Mapping[str, str]) -> None:
+    """Keep what is said of an engine's layers; its manifest has what was read from it."""
+    for name, text in texts.items():
+        if text:
+            (folder / LISTINGS).mkdir(exist_ok=True)
+            (folder / LISTINGS / name).write_bytes(text.encode(errors="surrogateescape"))
 
 
 def _parser_errors(parser: OnnxParser, log: Any) -> str:

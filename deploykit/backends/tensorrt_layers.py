@@ -9,6 +9,9 @@ How a type is written changed twice. Up to 10.3 it is within a sentence ("Thirty
 major Int8 format"); from 10.4 a word ("Format/Datatype: Int8"); from 11, and in TensorRT for RTX, a field of its
 own ("Datatype: Int8, Format: ..."), and constants are no longer among the inputs. Control characters separate the
 metadata of nodes: \x1e between groups that were fused, \x1f within one.
+
+Of an engine with open sizes, an inspector that was given no shapes says "N/A due to dynamic shapes" instead of the
+types of tensors; those of weights it says all the same.
 """
 
 from __future__ import annotations
@@ -165,8 +168,11 @@ def _tensors(fields: dict[str, Any], part: str) -> list[tuple[str, int, str]]:
 
 
 def _word(written: object) -> str:
-    """The word for the type in how it is written: itself, or one of the words of a sentence."""
-    words = re.findall(r"\w+", str(written or ""))
+    """The word for the type in how it is written: itself, or one of a sentence's words; "" where none is told."""
+    text = str(written or "")
+    if text.startswith("N/A"):
+        return ""
+    words = re.findall(r"\w+", text)
     known = [word for word in words if word.lower() in _TYPE_NAMES]
     return known[0] if known else next(iter(words), "")
 
@@ -178,7 +184,7 @@ def compute_types(layers: Sequence[EngineLayer], products: Iterable[str]) -> dic
     """
     by_type: dict[str, list[str]] = {}
     for node in products:
-        candidates = [layer for layer in layers if node in layer.nodes and layer.input_types]
+        candidates = [layer for layer in layers if node in layer.nodes and _tells(layer)]
         multiplying = [c for c in candidates if _MULTIPLYING.search(c.kind)]
         if not multiplying:
             # In a layer that works value by value, the product is where its weight is.
@@ -188,6 +194,32 @@ def compute_types(layers: Sequence[EngineLayer], products: Iterable[str]) -> dic
         kind = _multiplies_in(chosen[0]) if chosen else "unknown"
         by_type.setdefault(kind, []).append(node)
     return by_type
+
+
+def told_by(
+    listings: Iterable[Sequence[EngineLayer]], products: Iterable[str]
+) -> dict[str, list[str]]:
+    """As `compute_types`, of several lists of one engine: for each node the first that tells a type of products.
+
+    Where none does, what the first of them says.
+    """
+    wanted = list(products)
+    each = []
+    for layers in listings:
+        found = compute_types(layers, wanted)
+        each.append({node: kind for kind, nodes in found.items() for node in nodes})
+    by_type: dict[str, list[str]] = {}
+    for node in wanted if each else ():
+        kinds = [kinds[node] for kinds in each]
+        kind = next((kind for kind in kinds if kind in FLOAT_OR_QUANTISED), kinds[0])
+        by_type.setdefault(kind, []).append(node)
+    return by_type
+
+
+def _tells(layer: EngineLayer) -> bool:
+    """Whether types are told of a layer: of its inputs, or, where shapes were open, of its weights alone."""
+    weighs = bool(layer.constant_types) and _MULTIPLYING.search(layer.kind) is not None
+    return bool(layer.input_types) or weighs
 
 
 def _holds_product(layer: EngineLayer) -> bool:
@@ -202,6 +234,8 @@ def _multiplies_in(layer: EngineLayer) -> str:
     on the way in counts by the weight, as does quantised data that meets a wide weight. Without a weight, it
     counts by what it makes.
     """
+    if not layer.input_types:
+        return _name(layer.constant_types[0])
     data = _float_first(layer.input_types)
     casts = _NARROWING.search(layer.name) is not None
     if layer.constant_types:

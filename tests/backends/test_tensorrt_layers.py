@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploykit.backends.tensorrt_layers import EngineLayer, compute_types, parse_layers
+from deploykit.backends.tensorrt_layers import (
+    EngineLayer,
+    compute_types,
+    parse_layers,
+    told_by,
+)
 
 FOLDER = Path(__file__).parent / "layer_listings"
 
@@ -29,6 +34,7 @@ EXPECTED = {
     "10.2-inspector": {"int8": ["first"], "fp16": ["second"], "fp32": ["product"]},
     "10.6-log": {"fp16": ["first", "product", "last"], "int8": ["second"], "fp32": ["wide"]},
     "10.6-inspector": {"fp16": ["first", "product", "last"], "int8": ["second"], "fp32": ["wide"]},
+    "10-inspector-free-batch": {"int8": ["first"], "fp16": ["second"], "unknown": ["product"]},
     "11-inspector": {"int8": ["first"], "bf16": ["second"], "fp8": ["product"]},
     "rtx-1.7-log": {"int8": ["first", "second", "product"]},
     "rtx-1.7-kinds": {
@@ -75,6 +81,17 @@ def test_every_line_of_a_real_log_is_a_layer_whose_types_are_known(name):
 @pytest.mark.parametrize("name", ["10.2", "10.6"])
 def test_the_log_and_the_inspector_say_the_same(name):
     assert parse_layers(listing_of(f"{name}-log")) == parse_layers(listing_of(f"{name}-inspector"))
+
+
+def test_what_one_listing_does_not_tell_another_does():
+    free = parse_layers(listing_of("10-inspector-free-batch"))
+    (log,) = [
+        [layer("product", "gemm", ["Half"], "product"), layer("first", "gemm", ["Float"], "first")]
+    ]
+    expected = {"int8": ["first"], "fp16": ["second", "product"]}
+    assert told_by([free, log], PRODUCTS) == expected
+    assert told_by([free, []], PRODUCTS) == EXPECTED["10-inspector-free-batch"]
+    assert told_by([], PRODUCTS) == {}
 
 
 def test_nodes_of_fused_groups_are_all_found():

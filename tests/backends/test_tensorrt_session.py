@@ -8,10 +8,12 @@ import numpy as np
 import onnx
 import pytest
 from cuda_double import DeviceFacts, Settings
+from cuda_double import tensorrt as tensorrt_double
 from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.backends import get
 from deploykit.backends.building import build_engine
+from deploykit.backends.tensorrt import LISTINGS, OF_INSPECTOR, OF_LOG
 from deploykit.errors import BuildFailed, DeploykitError, MissingDependency, UsageError
 from deploykit.graph.read_write import open_model
 from deploykit.spec import BuildOptions, Engine
@@ -456,6 +458,39 @@ def test_a_builder_that_fails_is_told_by_its_own_log(tensorrt, tmp_path, refused
             Store(tmp_path / "s"),
         )
     assert list((tmp_path / "s").glob("*")) == []
+
+
+@pytest.mark.parametrize("surface", ["tensorrt-10.12", "tensorrt-11.4"])
+def test_an_engine_with_a_free_batch_tells_its_types_with_a_context_that_has_all_shapes(
+    built, cuda, monkeypatch, surface
+):
+    monkeypatch.setenv(tensorrt_double.INSPECTOR, "1")
+    monkeypatch.setattr(
+        tensorrt_double, "_listing", lambda model: "Layers:\n"
+    )  # the log tells nothing
+    backend, engine, _ = built(surface, batch_min=2, batch_opt=3)
+    assert engine.manifest["compute_types"] == {"fp32": ["product"]}
+    kept = (engine.path.parent / LISTINGS / OF_INSPECTOR).read_text()
+    assert tensorrt_double.HIDDEN not in kept
+    monkeypatch.setenv(tensorrt_double.REFUSE, "set_input_shape")
+    (path := engine.path.parent / "again").mkdir()
+    facts = backend.build(
+        open_model(engine.path.parents[2] / "net.onnx"), BuildOptions(batch_max=8), path / "engine"
+    )
+    assert facts["compute_types"] == {"unknown": ["product"]}
+    assert tensorrt_double.HIDDEN in (path / LISTINGS / OF_INSPECTOR).read_text()
+    gc.collect()
+
+
+def test_the_log_tells_what_the_inspector_hides(built, cuda, monkeypatch):
+    monkeypatch.setenv(tensorrt_double.INSPECTOR, "1")
+    monkeypatch.setenv(tensorrt_double.REFUSE, "set_input_shape")
+    _, engine, _ = built("tensorrt-10.16")
+    assert engine.manifest["compute_types"] == {"fp32": ["product"]}
+    listings = engine.path.parent / LISTINGS
+    assert tensorrt_double.HIDDEN in (listings / OF_INSPECTOR).read_text()
+    assert (listings / OF_LOG).read_text().startswith("Layers:")
+    gc.collect()
 
 
 def test_layers_are_timed_by_tensorrt_s_own_profiler(opened):

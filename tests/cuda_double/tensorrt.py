@@ -370,12 +370,22 @@ class _Played:
             return made
 
     class EngineInspector:
+        execution_context = None
+
         def get_engine_information(self, format):
             if not os.environ.get(INSPECTOR):
                 return ""  # so that the log of the build is read
             import onnx
 
-            return _inspected(onnx.load_from_string(self._graph))
+            model, context = onnx.load_from_string(self._graph), self.execution_context
+            known = set() if context is None else set(context._shapes)
+            # As NVIDIA's header says of it: without a context that has all shapes, formats are not shown.
+            hidden = not self._module.rtx and any(
+                not d.HasField("dim_value") and value.name not in known
+                for value in model.graph.input
+                for d in value.type.tensor_type.shape.dim
+            )
+            return _inspected(model, HIDDEN if hidden else "Float")
 
     class IExecutionContext:
         profiler = None
@@ -538,12 +548,16 @@ def _read(trt: Any, plan: bytes) -> tuple[str, dict[str, Any], bytes]:
 _KINDS = {"Conv": "conv", "Gemm": "gemm", "MatMul": "gemm"}
 
 
-def _inspected(model: Any) -> str:
-    """The layers that `_listing` has, as the inspector of an engine gives them."""
+#: What inspectors say of tensors whose shapes nobody gave.
+HIDDEN = "N/A due to dynamic shapes"
+
+
+def _inspected(model: Any, kind: str) -> str:
+    """The layers that `_listing` has, as the inspector of an engine gives them, their tensors of a type."""
     tensor = {
         "Name": "t",
         "Dimensions": [-1, 4],
-        "Datatype": "Float",
+        "Datatype": kind,
         "Format": "(Linear) Row major",
     }
     layers = [

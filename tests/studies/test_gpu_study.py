@@ -16,6 +16,7 @@ from cuda_double import onnxruntime as ort_double
 from cuda_double import tensorrt as tensorrt_double
 
 from deploykit.backends import get
+from deploykit.backends.tensorrt import LISTINGS, OF_INSPECTOR, OF_LOG
 from deploykit.backends.tensorrt_layers import compute_types, parse_layers
 from deploykit.bench.scenario import Policy, Scenario
 from deploykit.errors import UsageError
@@ -133,7 +134,11 @@ def test_what_is_missing_is_skipped_with_its_reason_and_the_rest_goes_on(trial, 
     states = {step.name: step.state for step in trial.steps}
     assert states["pytest -m gpu"] == "ok"
     assert (
-        states["onnxruntime-rtx"] == states["trtexec"] == states["listings of layers"] == "skipped"
+        states["onnxruntime-rtx"]
+        == states["trtexec"]
+        == states["listings of layers"]
+        == states["log equals inspector"]
+        == "skipped"
     )
     assert "trtexec is not on the PATH" in gpu.markdown(trial)
     assert all(step.text for step in trial.steps)
@@ -148,24 +153,55 @@ def test_a_fault_of_a_step_is_a_failure_and_an_end_of_time_a_skip(trial):
     assert trial.step("two", broken).shown == "skipped: the 0 s of the trial are over"
 
 
-def test_trtexec_is_read():
-    text = "[I] GPU Compute Time: min = 0.4 ms, max = 0.6 ms, mean = 0.5 ms, median = 0.52 ms"
-    assert gpu.compute_ms_of(text) == 0.52
-    assert gpu.compute_ms_of("[E] failed") is None
-
-
-#: As trtexec writes its summary, around a time.
+#: A summary in the form of trtexec's own printing (samples/common/sampleReporting.cpp of NVIDIA/TensorRT, and the
+#: logs in its issues, 8.x to 10.x), around the median of the compute time; figures are made up.
 SUMMARY = """\
+[11/20/2026-10:00:00] [I] === Trace details ===
+[11/20/2026-10:00:00] [I] Trace averages of 10 runs:
+[11/20/2026-10:00:00] [I] Average on 10 runs - GPU latency: 4.2 ms - Host latency: 4.3 ms (enqueue 1.8 ms)
+[11/20/2026-10:00:00] [I]
 [11/20/2026-10:00:00] [I] === Performance summary ===
 [11/20/2026-10:00:00] [I] Throughput: 1900.4 qps
-[11/20/2026-10:00:00] [I] Latency: min = 9 ms, max = 9 ms, mean = 9 ms, median = 9 ms, percentile(90%%) = 9 ms
-[11/20/2026-10:00:00] [I] Enqueue Time: min = 9 ms, max = 9 ms, mean = 9 ms, median = 9 ms, percentile(90%%) = 9 ms
-[11/20/2026-10:00:00] [I] H2D Latency: min = 9 ms, max = 9 ms, mean = 9 ms, median = 9 ms, percentile(90%%) = 9 ms
-[11/20/2026-10:00:00] [I] GPU Compute Time: min = 0 ms, max = 9 ms, mean = 9 ms, median = %s ms
-[11/20/2026-10:00:00] [I] D2H Latency: min = 9 ms, max = 9 ms, mean = 9 ms, median = 9 ms, percentile(90%%) = 9 ms
-[11/20/2026-10:00:00] [I] Total Host Walltime: 2.001 s
-[11/20/2026-10:00:00] [I] Total GPU Compute Time: 1.991 s
+[11/20/2026-10:00:00] [I] Latency: min = 8 ms, max = 9 ms, mean = 8.5 ms, median = 8.4 ms, \
+percentile(90%%) = 9 ms, percentile(95%%) = 9 ms, percentile(99%%) = 9 ms
+[11/20/2026-10:00:00] [I] Enqueue Time: min = 0.0109863 ms, max = 9 ms, mean = 1 ms, median = 0.5 ms, \
+percentile(90%%) = 9 ms, percentile(95%%) = 9 ms, percentile(99%%) = 9 ms
+[11/20/2026-10:00:00] [I] H2D Latency: min = 0 ms, max = 0 ms, mean = 0 ms, median = 0 ms, percentile(90%%) = 0 ms
+[11/20/2026-10:00:00] [I] GPU Compute Time: min = 5.3e-05 ms, max = 9 ms, mean = 7 ms, median = %s ms, \
+percentile(90%%) = 10.2881 ms, percentile(95%%) = 10.8175 ms, percentile(99%%) = 12.9485 ms
+[11/20/2026-10:00:00] [I] D2H Latency: min = 0 ms, max = 0.1 ms, mean = 0.01 ms, median = 0.004 ms, \
+percentile(90%%) = 0.02 ms
+[11/20/2026-10:00:00] [I] Total Host Walltime: 3.00082 s
+[11/20/2026-10:00:00] [I] Total GPU Compute Time: 2.96536 s
+[11/20/2026-10:00:00] [W] * GPU compute time is unstable, with coefficient of variance = 2.10486%%.
+[11/20/2026-10:00:00] [W]   If not already in use, locking GPU clock frequency or adding --useSpinWait may improve \
+the stability.
+[11/20/2026-10:00:00] [I] Explanations of the performance metrics are printed in the verbose logs.
+[11/20/2026-10:00:00] [V] === Explanations of the performance metrics ===
+[11/20/2026-10:00:00] [V] GPU Compute Time: the GPU latency to execute the kernels for a query.
+[11/20/2026-10:00:00] [V] Total GPU Compute Time: the summation of the GPU Compute Time of all the queries.
+[11/20/2026-10:00:00] [I]
+&&&& PASSED TensorRT.trtexec [TensorRT v101600] # trtexec --loadEngine=engine.plan
 """
+
+
+@pytest.mark.parametrize(
+    ("median", "ms"),
+    [
+        ("7.14139", 7.14139),
+        ("12", 12.0),
+        ("9.5e-05", 9.5e-05),
+        ("1.23457e+06", 1.23457e6),
+        ("inf", None),
+    ],
+)
+def test_trtexec_is_read(median, ms):
+    assert gpu.compute_ms_of(SUMMARY % median) == ms
+
+
+def test_of_a_trtexec_that_says_nothing_no_time_is_read():
+    assert gpu.compute_ms_of(SUMMARY[: SUMMARY.index("=== Performance")] % ()) is None
+    assert gpu.compute_ms_of("[E] Error[6]: The engine plan file is not compatible") is None
 
 
 @pytest.fixture
@@ -217,15 +253,49 @@ def test_trtexec_is_run_on_the_same_engine_and_its_time_held_against_ours(
     assert "was not done with lenet5" in step.text
 
 
-def test_what_inspectors_say_is_kept_and_read_as_the_log_is(measured):
+def test_what_is_said_of_layers_is_kept_and_log_and_inspector_say_the_same(measured):
     step = measured.step("listings of layers", lambda: gpu.keep_listings(measured))
-    assert (step.state, step.text) == ("ok", f"1 listings in {measured.folder}")
-    (kept,) = measured.folder.iterdir()
-    layers = parse_layers(kept.read_text())
+    assert (step.state, step.text) == ("ok", f"2 listings in {measured.folder}")
     (entry,) = measured.store.entries(EngineManifest)
-    assert len(layers) == entry.values["layers"]
     (products,) = entry.values["compute_types"].values()
-    assert compute_types(layers, products) == entry.values["compute_types"]
+    for name in (OF_LOG, OF_INSPECTOR):
+        text = (measured.folder / f"{entry.folder.name}-{name}").read_text()
+        layers = parse_layers(text)
+        assert len(layers) == entry.values["layers"]
+        assert compute_types(layers, products) == entry.values["compute_types"]
+    step = measured.step("log equals inspector", lambda: gpu.check_read_back(measured))
+    assert step.state == "ok"
+    assert step.text == f"the same types for {len(products)} products of 1 engines"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "state", "says"),
+    [
+        (
+            OF_LOG,
+            lambda text: text.replace("Float", "Half"),
+            "failed",
+            "is fp16 by the log and fp32 by",
+        ),
+        (
+            OF_INSPECTOR,
+            lambda text: text.replace("Float", "Half"),
+            "failed",
+            "fp16 by the inspector",
+        ),
+        (OF_INSPECTOR, lambda text: '{"Layers": []}', "failed", "no product of which both tell"),
+        (OF_INSPECTOR, None, "skipped", "of which both log and inspector speak"),
+    ],
+)
+def test_a_log_and_an_inspector_that_differ_fail_the_step(measured, name, change, state, says):
+    (entry,) = measured.store.entries(EngineManifest)
+    path = entry.folder / LISTINGS / name
+    if change is None:
+        path.unlink()
+    else:
+        path.write_text(change(path.read_text()))
+    step = measured.step("log equals inspector", lambda: gpu.check_read_back(measured))
+    assert (step.state, says in step.text) == (state, True), step.text
 
 
 def test_each_step_is_in_the_reports_as_soon_as_it_is_done(trial, tmp_path):
