@@ -338,3 +338,24 @@ class Counts:
     def is_lower_bound(self) -> bool:
         """Whether the network takes more MACs than were counted."""
         return bool(self.uncounted)
+
+
+#: A remark lists at most this many different lengths.
+_MOST_LISTED = 4
+
+
+def length_remarks(lengths: Mapping[str, Collection[int]]) -> list[str]:
+    """What there is to know of MACs that grow with the length of a sequence, a remark for each operator.
+
+    Args:
+        lengths: by operator: the steps that recurrent layers take, or how often the body of a Loop or Scan runs.
+    """
+    remarks = []
+    for name, found in sorted(lengths.items()):
+        ordered = sorted(found)
+        listed = " and ".join(map(str, ordered))
+        if len(ordered) > _MOST_LISTED:
+            listed = f"{ordered[0]} to {ordered[-1]}"
+        what = "runs of its body" if name in ("Loop", "Scan") else "steps of its sequence"
+        remarks.append(f"{name}: macs are for {listed} {what}")
+    return remarks

@@ -20,7 +20,7 @@ from deploykit.graph.read_write import read_model
 from deploykit.graph.scope import Body, Scope
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
-from deploykit.spec import Counts, OnnxModel, OperatorCounts
+from deploykit.spec import Counts, OnnxModel, OperatorCounts, length_remarks
 
 #: Transforms whose products are not defined by what they compute, and what is said of them.
 _TRANSFORMS = frozenset({"DFT", "STFT", "Rfft", "Irfft"})
@@ -84,6 +84,8 @@ class _Tally:
     uncounted: Counter[str] = field(default_factory=Counter)
     unsized: Counter[str] = field(default_factory=Counter)
     chosen: set[str] = field(default_factory=set)
+    #: How often what the operators hold runs for one image: the steps of a sequence, the trips of a Loop.
+    runs: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     remarks: dict[str, None] = field(default_factory=dict)
     stored_bytes: int = 0
     seen: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -127,6 +129,8 @@ class _Tally:
                 self.macs[name] += (macs or 0) * times
                 if macs is None:
                     self._leave_out(name, "the shapes of some depend on values")
+                elif macs and (steps := steps_of(node, view)) is not None:
+                    self.runs[name].add(steps)
             elif not has_no_macs(node):
                 why = _FOURIER if node.op_type in _TRANSFORMS else "there is no rule for it"
                 self._leave_out(name, why)
@@ -144,6 +148,7 @@ class _Tally:
         if node.output[0] in scope.chosen:
             self.chosen.add(name)
             self.remarks[f"of {name} the branch with more work is counted"] = None
+        start = sum(self.macs.values())
         for place, body in enumerate(bodies):
             before = sum(self.macs.values()), sum(self.uncounted.values())
             inner = view_of(body, view)
@@ -151,10 +156,22 @@ class _Tally:
             works = (sum(self.macs.values()), sum(self.uncounted.values())) != before
             if not body.known and works:
                 self._leave_out(name, "how often it runs depends on values, one run is counted")
+        trips = all(body.known for body in bodies) and sum(self.macs.values()) > start
+        if trips and node.op_type != "If":
+            self.runs[name].add(sum(body.times for body in bodies))
 
     def _leave_out(self, name: str, why: str) -> None:
         self.uncounted[name] += 1
         self.remarks[f"{name}: {why}"] = None
+
+
+def steps_of(node: onnx.NodeProto, view: GraphView) -> int | None:
+    """How many steps of a sequence a recurrent layer takes; None for other operators."""
+    operator = OPERATORS.get(node.op_type)
+    if operator is None or operator.kind is not Kind.RECURRENT:
+        return None
+    shape = view.shape(node.input[0])
+    return shape[1 if attribute(node, "layout", 0) else 0] if shape else None
 
 
 def view_of(body: Body, outer: GraphView) -> GraphView:
@@ -238,7 +255,7 @@ def count_graph(
         uncounted=dict(sorted(tally.uncounted.items())),
         unsized=dict(sorted((+tally.unsized).items())),
         chosen=tuple(sorted(tally.chosen)),
-        remarks=tuple(tally.remarks),
+        remarks=(*tally.remarks, *length_remarks(tally.runs)),
     )
 
 

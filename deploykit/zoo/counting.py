@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 from deploykit.errors import UsageError, one_line
-from deploykit.spec import Counts, OperatorCounts
+from deploykit.spec import Counts, OperatorCounts, length_remarks
 
 #: PyTorch's operators that take work to count, under ONNX's names.
 _PRODUCTS = {
@@ -247,7 +247,10 @@ def count_module(module: nn.Module, input_shape: tuple[int, ...]) -> Counts:
         weight_bytes=sum(t.numel() * t.element_size() for t in held),
         by_operator=by_operator,
         uncounted=dict(watch.uncounted),
-        remarks=tuple(f"{name}: there is no rule for it" for name in sorted(watch.uncounted)),
+        remarks=(
+            *(f"{name}: there is no rule for it" for name in sorted(watch.uncounted)),
+            *length_remarks(watch.steps),
+        ),
     )
 
 
@@ -276,7 +279,7 @@ def _run(
             skeleton(_example(skeleton, input_shape, device))  # gives lazy layers their shapes
         example = _example(skeleton, input_shape, device)
         watch = _Watch(skeleton)
-        with watch:
+        with watch, _steps_into(watch.steps, skeleton):
             skeleton(example)
     return watch, skeleton
 
@@ -316,6 +319,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in 
         self.macs: Counter[str] = Counter()
         self.activation_bytes: Counter[str] = Counter()
         self.uncounted: Counter[str] = Counter()
+        self.steps: dict[str, set[int]] = {}
         # Told by their memory, which views share.
         held = (*module.parameters(), *module.buffers())
         self._fixed = {_storage(tensor) for tensor in held}
@@ -355,6 +359,25 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in 
         if isinstance(output, Tensor):
             self.activation_bytes[name] += output.numel() * output.element_size()
         return result
+
+
+@contextlib.contextmanager
+def _steps_into(steps: dict[str, set[int]], module: nn.Module) -> Iterator[None]:
+    """Note in `steps`, by the kind of layer, how many steps of a sequence recurrent layers take meanwhile."""
+
+    def note(layer: Any, args: tuple[Any, ...]) -> None:
+        if args and isinstance(args[0], Tensor) and args[0].dim() > 1:
+            axis = 1 if layer.batch_first and args[0].dim() == 3 else 0
+            name = layer.mode.partition("_")[0]  # RNN_TANH and RNN_RELU are one operator
+            steps.setdefault(name, set()).add(int(args[0].shape[axis]))
+
+    recurrent = [part for part in module.modules() if isinstance(part, nn.RNNBase)]
+    handles = [part.register_forward_pre_hook(note) for part in recurrent]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _storage(tensor: Tensor) -> int:

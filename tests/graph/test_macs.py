@@ -94,6 +94,39 @@ def test_recurrent_layers_cost_their_weights_per_step(
     counts = count_graph(model([layer], {"x": (7, 1, 5)}, weights, output=(7, directions, 1, 6)))
     assert counts.macs == 7 * directions * gates * 6 * (5 + 6)
     assert counts.parameters == directions * gates * 6 * (5 + 6)
+    assert counts.remarks == (f"{op_type}: macs are for 7 steps of its sequence",)
+
+
+def test_recurrent_layers_of_different_lengths_are_told_in_one_remark() -> None:
+    weights = [
+        tensor("W", 1, 24, 6),
+        tensor("R", 1, 24, 6),
+        *(tensor(f"z{n}", n, 1, 6) for n in (1, 2, 3, 4)),
+    ]
+    layers, last = [], "x"
+    for longer in (1, 2, 3, 4):
+        layers += [
+            node("LSTM", [last, "W", "R"], [f"l{longer}"], hidden_size=6),
+            node("Squeeze", [f"l{longer}", "one"], [f"s{longer}"]),
+            node("Concat", [f"s{longer}", f"z{longer}"], [f"c{longer}"], axis=0),
+        ]
+        last = f"c{longer}"
+    weights.append(numpy_helper.from_array(np.array([1], np.int64), "one"))
+    last_layer = node("LSTM", [last, "W", "R"], ["y"], hidden_size=6, layout=0)
+    counts = count_graph(
+        model([*layers, last_layer], {"x": (7, 1, 6)}, weights, output=(17, 1, 1, 6))
+    )
+    assert counts.macs == (7 + 8 + 10 + 13 + 17) * 24 * 12
+    assert counts.remarks == ("LSTM: macs are for 7 to 17 steps of its sequence",)
+    few = count_graph(model(layers[:4], {"x": (7, 1, 6)}, weights, output=(8, 1, 1, 6)))
+    assert few.remarks[0] == "LSTM: macs are for 7 and 8 steps of its sequence"
+
+
+def test_steps_are_along_the_second_axis_where_the_batch_comes_first() -> None:
+    weights = [tensor("W", 1, 18, 5), tensor("R", 1, 18, 6)]
+    layer = node("GRU", ["x", "W", "R"], ["y"], hidden_size=6, layout=1)
+    counts = count_graph(model([layer], {"x": (1, 7, 5)}, weights, output=(1, 7, 1, 6)))
+    assert counts.remarks == ("GRU: macs are for 7 steps of its sequence",)
 
 
 def test_the_steps_of_a_sequence_are_no_batch() -> None:
@@ -265,6 +298,7 @@ def test_a_loop_costs_its_body_as_often_as_it_runs(trips: int) -> None:
     assert (counts.macs, counts.uncounted) == (trips * 64 * 81, {})
     assert count_layers(made)["loop"].macs == trips * 64 * 81
     assert sum(one.macs for one in counts.by_operator.values()) == counts.macs
+    assert counts.remarks == ((f"Loop: macs are for {trips} runs of its body",) if trips else ())
 
 
 def test_a_loop_of_unknown_length_counts_once_and_says_so() -> None:
@@ -283,6 +317,7 @@ def test_a_loop_whose_state_grows_is_counted_run_by_run() -> None:
     ]
     counts = count_graph(loop(3, nodes, [tensor("w", 3, 3, 3, 3)]))
     assert counts.macs == (16 + 32 + 64) * 8 * 81
+    assert counts.remarks == ("Loop: macs are for 3 runs of its body",)
 
 
 def test_a_scan_costs_its_body_per_slice() -> None:
@@ -300,6 +335,7 @@ def test_a_scan_costs_its_body_per_slice() -> None:
     made = model([layer], {"x": (5, 1, 8), "h0": (1, 8)}, [tensor("w", 8, 8)], output=(5, 1, 8))
     counts = count_graph(made)
     assert (counts.macs, counts.parameters, counts.uncounted) == (5 * 64, 64, {})
+    assert counts.remarks == ("Scan: macs are for 5 runs of its body",)
 
 
 def test_of_branches_the_larger_one_is_counted_and_said() -> None:
