@@ -24,6 +24,8 @@ _NUMBERED = re.compile(
     r"|where|zeros)(_\d+)?"
 )
 _CONSTANT = re.compile(r"(.*/)?Constant(_\d+)?_output_0")
+#: Names that TorchScript's exporter gives to weights that it turned or joined.
+_FOLDED = re.compile(r"onnx::[A-Za-z]+_\d+")
 _MADE = re.compile(r"_?val_\d+|/.*_output_\d+|(.*/)?Constant(_\d+)?_output_0")
 #: A name in a module's dictionary of states: "blocks.0.gamma".
 _STATE = re.compile(r"(?!p2o\.)[A-Za-z_0-9]+(\.[A-Za-z_0-9]+)+")
@@ -81,6 +83,27 @@ def is_constant_of_code(name: str) -> bool:
 def is_made_up(name: str) -> bool:
     """Whether a tensor has a name that PyTorch's exporters give to what no module holds."""
     return _MADE.fullmatch(name) is not None
+
+
+def is_folded(name: str) -> bool:
+    """Whether a tensor is named as exporters name a weight that they computed from those of modules."""
+    return _FOLDED.fullmatch(name) is not None or is_made_up(name)
+
+
+def is_own(name: str) -> bool:
+    """Whether a tensor has a name that a network gives: in a module's state, or no word of an exporter."""
+    if is_in_state(name):
+        return True
+    words = name.isidentifier() and "const" not in name.lower()
+    return words and not is_folded(name) and _NUMBERED.fullmatch(name) is None
+
+
+def is_bias_without_keys(values: np.ndarray | None) -> bool:
+    """Whether a bias is one of queries, keys and values joined, of which that of the keys is none: zeros."""
+    if values is None or values.ndim != 1 or values.size < 6 or values.size % 3:
+        return False
+    queries, keys, rest = values.reshape(3, -1)
+    return not keys.any() and bool(queries.all() and rest.all())
 
 
 def is_in_state(name: str) -> bool:
@@ -172,6 +195,21 @@ def gathered_from(values: np.ndarray | None) -> int | None:
     ]
     smallest = min(sizes, default=values.size)
     return smallest if smallest <= _REPEATED * values.size else None
+
+
+def is_same_weight(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two matrices hold the same weight, as it is or transposed; single numbers repeated are none."""
+    for turned in (other, other.T):
+        # Of two that differ, the first row shows it nearly always.
+        if (
+            one.shape == turned.shape
+            and one.dtype == turned.dtype
+            and one.size > 1
+            and np.array_equal(one[0], turned[0])
+            and np.array_equal(one, turned)
+        ):
+            return bool(np.any(one != one.flat[0]))
+    return False
 
 
 def _different(columns: np.ndarray) -> int:

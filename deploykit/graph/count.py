@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from deploykit.graph.element_types import tensor_bytes
 from deploykit.graph.nodes import attribute, attribute_graphs, node_name
 from deploykit.graph.operators import OPERATORS, Kind, has_no_macs
-from deploykit.graph.parameters import Constants, parameters_of
+from deploykit.graph.parameters import Constants, Root, parameters_of
 from deploykit.graph.read_write import read_model
 from deploykit.graph.scope import Body, Scope
 from deploykit.graph.view import GraphView
@@ -89,6 +89,8 @@ class _Tally:
     remarks: dict[str, None] = field(default_factory=dict)
     stored_bytes: int = 0
     seen: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
+    #: What was counted, by how many values it has.
+    counted: dict[int, list[Root]] = field(default_factory=lambda: defaultdict(list))
     #: Owners of parameters are told apart by identity, so that they have to live as long as the tally.
     owners: list[Constants] = field(default_factory=list)
 
@@ -102,6 +104,10 @@ class _Tally:
                 seen = self.seen[id(root.owner)]
                 if root.name not in seen:
                     seen.add(root.name)
+                    counted = self.counted[root.constant.elements]
+                    if any(map(root.is_same, counted)):
+                        continue
+                    counted.append(root)
                     self.parameters[operator_name(node)] += root.constant.elements
             for body in view.bodies(node):
                 self.add_parameters(body, constants)

@@ -14,17 +14,22 @@ Weights made by ConstantOfShape are never materialised; only shapes are looked a
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from deploykit.graph.buffers import (
     Origin,
     gathered_from,
+    is_bias_without_keys,
     is_buffer,
     is_constant_of_code,
+    is_folded,
     is_in_state,
     is_made_up,
+    is_own,
+    is_same_weight,
     origins_of,
 )
 from deploykit.graph.element_types import FLOATS, ElementType, tensor_bytes
@@ -246,6 +251,28 @@ class Root:
             values is not None and values.size > 0 and bool(values.min() == values.max() in (0, 1))
         )
 
+    def is_same(self, other: Root) -> bool:
+        """Whether both are one weight, of which an exporter stored a turned copy beside it, or two."""
+        mine, theirs = self.constant.tensor, other.constant.tensor
+        if mine is None or theirs is None or len(mine.dims) != 2:
+            return False
+        copied = any(is_folded(r.name) or r.origin is Origin.COMPUTED for r in (self, other))
+        if not copied or sorted(mine.dims) != sorted(theirs.dims):
+            return False
+        with contextlib.suppress(
+            OSError, TypeError, ValueError
+        ):  # a file beside it that is not there
+            return is_same_weight(tensor_values(mine), tensor_values(theirs))
+        return False
+
+    def of_bias(self) -> Root:
+        """The same without what stands for a bias that a network has not: keys' between queries' and values'."""
+        folded = is_folded(self.name) or self.origin is Origin.COMPUTED
+        if not folded or not is_bias_without_keys(self.constant.values()):
+            return self
+        learned = self.constant.elements // 3 * 2
+        return replace(self, constant=replace(self.constant, elements=learned))
+
     def of_table(self) -> Root:
         """The same with as many values as the table has that it was gathered from."""
         size = gathered_from(self.constant.values())
@@ -274,7 +301,7 @@ def _by_place(node: onnx.NodeProto, operator: Operator, constants: Constants) ->
         for place in _operands(node, constants):
             for root in constants.roots(node.input[place], factor=True):
                 if root.real or node.op_type.startswith("QLinear"):
-                    yield root.of_table() if of_scores else root
+                    yield root.of_table() if of_scores else root.of_bias()
         return
     if node.op_type in ("MatMulNBits", "MatMulBnb4"):
         yield from _packed(node, constants)
@@ -282,9 +309,9 @@ def _by_place(node: onnx.NodeProto, operator: Operator, constants: Constants) ->
     if node.op_type == "Concat":
         # A token that each image of a batch is joined with; anchors, padding and the like are no parameters.
         for name in node.input:
-            is_spread = _is_spread(name, constants)
+            is_spread = _spread(name, constants)
             for root in constants.roots(name, factor=True):
-                if root.real and (is_spread or root.origin is Origin.COMPUTED):
+                if root.real and (is_spread(root) or root.origin is Origin.COMPUTED):
                     yield root
         return
     offset = operator.added.get(domain_of(node))
@@ -296,7 +323,7 @@ def _by_place(node: onnx.NodeProto, operator: Operator, constants: Constants) ->
         if place < len(node.input) and node.input[place]:
             for root in constants.roots(node.input[place]):
                 if not _is_none_at(node, operator, root):
-                    yield root
+                    yield root.of_bias() if place == operator.bias else root
 
 
 def _is_none_at(node: onnx.NodeProto, operator: Operator, root: Root) -> bool:
@@ -323,14 +350,20 @@ def _is_score(name: str, view: GraphView) -> bool:
     return False
 
 
-def _is_spread(name: str, constants: Constants) -> bool:
-    """Whether a tensor is a fixed one that is spread over the batch."""
+def _spread(name: str, constants: Constants) -> Callable[[Root], bool]:
+    """Which of the tensors that `name` is made of are spread over the batch.
+
+    In a file of one batch they are spread over what is fixed; a name of the network's own then tells them from
+    padding and anchors.
+    """
     view = constants.view
     while (node := view.producer(name)) is not None and node.op_type in _SPREAD:
-        if node.op_type in ("Expand", "Tile") and not view.is_fixed(name):
-            return view.is_fixed(node.input[0])
+        if node.op_type in ("Expand", "Tile"):
+            fixed = view.is_fixed(name)
+            if fixed or view.is_fixed(node.input[0]):
+                return lambda root: not fixed or is_own(root.name)
         name = node.input[0]
-    return False
+    return lambda root: False
 
 
 def _packed(node: onnx.NodeProto, constants: Constants) -> Iterator[Root]:

@@ -195,6 +195,73 @@ def test_what_each_image_of_a_batch_is_joined_with_is_a_parameter(name: str, val
     assert counts.parameters == parameters
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("blocks.0.token", 4), ("cls_token", 4), ("onnx::Expand_7", 0), ("/Constant_1_output_0", 0)],
+)
+@pytest.mark.parametrize("op_type", ["Expand", "Tile"])
+def test_a_token_of_a_file_of_one_batch_is_a_parameter(
+    name: str, parameters: int, op_type: str
+) -> None:
+    weights = [array(name, np.full((1, 1, 4), 0.25)), array("to", [1, 1, 1], np.int64)]
+    nodes = [node(op_type, [name, "to"], ["t"]), node("Concat", ["t", "x"], ["y"], axis=1)]
+    counts = count_graph(make_model(nodes, weights, shape=(1, 5, 4), output=(1, 6, 4)))
+    assert counts.parameters == parameters
+
+
+W = np.arange(12, dtype=np.float32).reshape(3, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "parameters"),
+    [
+        (
+            "onnx::MatMul_19",
+            W.T,
+            12,
+        ),  # as TorchScript stores a weight that is tied to its transpose
+        ("val_3", W.T, 12),
+        ("decoder.weight", W.T, 24),  # another module's, which happens to be alike
+        ("onnx::MatMul_19", W.T + 1, 24),
+    ],
+)
+def test_the_turned_copy_of_a_weight_is_no_second_one(
+    name: str, other: np.ndarray, parameters: int
+) -> None:
+    nodes = [node("MatMul", ["x", name], ["h"]), node("MatMul", ["h", "encoder.weight"], ["y"])]
+    weights = [array(name, other), array("encoder.weight", W)]
+    counts = count_graph(make_model(nodes, weights, shape=("batch", 5, 4), output=("batch", 5, 4)))
+    assert (counts.parameters, counts.macs) == (parameters, 2 * 5 * 12)
+
+
+def test_matrices_of_one_number_are_told_apart() -> None:
+    nodes = [
+        node("MatMul", ["x", "onnx::MatMul_1"], ["h"]),
+        node("MatMul", ["h", "onnx::MatMul_2"], ["y"]),
+    ]
+    weights = [array(f"onnx::MatMul_{k}", np.zeros((4, 4))) for k in (1, 2)]
+    assert count_graph(make_model(nodes, weights, shape=("batch", 5, 4))).parameters == 32
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "parameters"),
+    [("onnx::Add_22", 0.0, 4), ("onnx::Add_22", 0.5, 6), ("qkv.bias", 0.0, 6)],
+)
+def test_keys_without_a_bias_add_nothing_to_the_joined_one(
+    name: str, keys: float, parameters: int
+) -> None:
+    bias = array(name, [0.1, 0.2, keys, keys, 0.3, 0.4])
+    nodes = [node("MatMul", ["x", "w"], ["h"]), node("Add", [name, "h"], ["y"])]
+    weights = [tensor("w", 4, 6), bias]
+    counts = count_graph(make_model(nodes, weights, shape=("batch", 5, 4), output=("batch", 5, 6)))
+    assert counts.parameters == 24 + parameters
+    gemm = [node("Gemm", ["x", "w", name], ["y"])]
+    assert (
+        count_graph(make_model(gemm, weights, shape=("batch", 4), output=("batch", 6))).parameters
+        == 24 + parameters
+    )
+
+
 def test_what_stands_in_a_file_beside_each_image_is_none() -> None:
     padding = [node("Concat", ["x", "p"], ["y"], axis=1)]
     assert count_graph(make_model(padding, [tensor("p", 1, 2, 8, 8)])).parameters == 0
