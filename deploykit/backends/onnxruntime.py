@@ -23,8 +23,9 @@ from deploykit.errors import (
     OutputFailed,
     PrecisionMismatch,
 )
-from deploykit.graph.nodes import has_subgraphs
+from deploykit.graph.nodes import has_subgraphs, nodes_below
 from deploykit.graph.normalise import inline_functions
+from deploykit.graph.precision.hard_swish import hard_swishes_in_integers
 from deploykit.graph.precision.rounding import kept_names, rounds_bodies, unrounded, with_rounding
 from deploykit.graph.read_write import (
     APART_BYTES,
@@ -146,6 +147,8 @@ class OnnxRuntimeCpu(BackendBase):
             rounded = None
             if model.precision in self.emulated:
                 rounded = with_half_rounding(source, Path(folder))
+            elif model.precision == "int8":
+                source = with_integer_gates(source, Path(folder))
             source = rounded or source
             head = without_weights(source)
             level = _save_optimised(source, path, name, refused, check=has_subgraphs(head))
@@ -287,6 +290,21 @@ def with_half_rounding(source: str | bytes, folder: Path | None = None) -> str |
         return None
     with_rounding(model)
     return _handed(model, folder)
+
+
+def with_integer_gates(source: str | bytes, folder: Path | None = None) -> str | bytes:
+    """The model with each hard swish between bytes in a form for which ONNX Runtime has integer kernels.
+
+    Args:
+        source: path or bytes of the model.
+        folder: takes the file of a model that is too large for bytes.
+    """
+    model = without_weights(source)
+    if not any(node.op_type == "HardSwish" for node in nodes_below(model.graph.node)):
+        return source
+    if isinstance(source, str):
+        embed(model, Path(source))
+    return _handed(model, folder) if hard_swishes_in_integers(model) else source
 
 
 def check_rounded(path: Path, kept: Collection[str]) -> None:

@@ -17,10 +17,11 @@ from deploykit.graph.calibrate.bodies import Place, collect_body_ranges
 from deploykit.graph.calibrate.ranges import Range, collect_ranges
 from deploykit.graph.edit import GraphEditor
 from deploykit.graph.fold import batchnorm_affine, fold_batchnorm, remove_passing_nodes
-from deploykit.graph.nodes import attribute, is_standard
+from deploykit.graph.nodes import is_standard
 from deploykit.graph.operators import Trait, has
 from deploykit.graph.opsets import raise_opset
 from deploykit.graph.precision.bias_correction import BiasedProduct, correct_biases
+from deploykit.graph.precision.hard_swish import OPSET_HARD_SWISH, join_hard_swishes
 from deploykit.graph.precision.int8_regions import IntegerRegions
 from deploykit.graph.precision.integer_forms import write_integer_forms
 from deploykit.graph.precision.qdq import (
@@ -44,9 +45,6 @@ _MERGED_WITH_GEMM = frozenset(
 
 #: DequantizeLinear has had scales per channel since this opset.
 OPSET_PER_CHANNEL = 13
-
-#: HardSwish is an operator since this opset.
-OPSET_HARD_SWISH = 14
 
 
 def to_int8(
@@ -72,7 +70,7 @@ def to_int8(
     if env.adds_pairs_in_int16():
         facts["pairs_in_int16"] = True
     editor = GraphEditor(model)
-    _join_hard_swishes(editor, keep)
+    join_hard_swishes(editor, keep)
     _sums_to_additions(editor)
     _additions_to_bias(editor, keep)
     editor.finish()
@@ -140,73 +138,6 @@ def _quantise_bodies(
             ranges |= chosen
         body.finish()
     return products, ranges
-
-
-def _join_hard_swishes(editor: GraphEditor, keep: KeepRules) -> None:
-    """A hard swish that is written out, x * Clip(x + 3, 0, 6) / 6 in either order, is the one operator.
-
-    It is computed in float, and each of its nodes is a pass over the values, two of which dequantise them.
-    """
-    for node in editor.live_nodes():
-        if node.op_type != "Mul" or not is_standard(node) or len(node.input) != 2:
-            continue
-        for source, gate in (tuple(node.input), tuple(reversed(node.input))):
-            chain = _gate(editor, source, gate)
-            if chain is None:
-                continue
-            last, scale = node, chain[-1][1]
-            readers = editor.readers(node.output[0])
-            if abs(scale - 6.0) < 1e-4 and len(readers) == 1:  # the division by 6 comes last
-                factor = _factor(editor, readers[0], node.output[0])
-                if factor is not None and editor.read_only_by(node.output[0], readers[0]):
-                    last, scale = readers[0], scale * factor
-            kept = any(keep.keeps(n) for n in (node, last, *(n for n, _ in chain)))
-            if abs(scale - 1.0) < 1e-4 and not kept:
-                name = last.name or last.output[0]
-                if last is not node:
-                    editor.remove(node)
-                made = onnx.helper.make_node("HardSwish", [source], [last.output[0]], name=name)
-                editor.replace(last, made)
-            break
-
-
-def _gate(view: GraphView, source: str, gate: str) -> list[tuple[onnx.NodeProto, float]] | None:
-    """The nodes that make `gate` of `source` as Clip(x + 3, 0, 6), each with the gate's largest value behind it."""
-    node = view.producer(gate)
-    if node is None or not is_standard(node) or not node.input:
-        return None
-    if node.op_type == "HardSigmoid":
-        slope, middle = attribute(node, "alpha", 0.2), attribute(node, "beta", 0.5)
-        right = node.input[0] == source and abs(slope - 1 / 6) < 1e-5 and abs(middle - 0.5) < 1e-5
-        return [(node, 1.0)] if right else None
-    if node.op_type == "Clip" and len(node.input) == 3:
-        bounds = [_number(view, name) for name in node.input[1:]]
-        addition = view.producer(node.input[0])
-        if bounds != [0.0, 6.0] or addition is None or addition.op_type != "Add":
-            return None
-        others = [name for name in addition.input if name != source]
-        if len(others) == 1 and _number(view, others[0]) == 3.0:
-            return [(addition, 6.0), (node, 6.0)]
-        return None
-    factor = _factor(view, node, node.input[0])
-    inner = None if factor is None else _gate(view, source, node.input[0])
-    return None if inner is None or factor is None else [*inner, (node, inner[-1][1] * factor)]
-
-
-def _factor(view: GraphView, node: onnx.NodeProto, source: str) -> float | None:
-    """What a Mul or Div by a number multiplies `source` by."""
-    if node.op_type not in ("Mul", "Div") or node.input[0] != source:
-        return None
-    number = _number(view, node.input[1])
-    if not number:
-        return None
-    return number if node.op_type == "Mul" else 1.0 / number
-
-
-def _number(view: GraphView, name: str) -> float | None:
-    value = view.constant(name) if name and view.is_constant(name) else None
-    single = value is not None and value.size == 1
-    return float(value.reshape(-1)[0]) if single and value is not None else None
 
 
 def _sums_to_additions(editor: GraphEditor) -> None:

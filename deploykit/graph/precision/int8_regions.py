@@ -309,4 +309,4 @@ class IntegerRegions:
 
 
 #: Operators with an integer form that are left in float at an end.
-_ENDS = frozenset({"Add", "Concat", "Mul", "Sigmoid", "LeakyRelu"})
+_ENDS = frozenset({"Add", "Concat", "HardSwish", "LeakyRelu", "Mul", "Sigmoid"})
