@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -403,6 +404,42 @@ def test_tensorrt_for_rtx_compiles_before_it_is_timed_and_keeps_what_it_compiled
     assert cache.read_bytes() == b"compiled"
     with backend.load(engine) as session:
         assert session._loaded.runtime_cache._content == b"compiled" * 2  # what was there, and more
+    gc.collect()
+
+
+@pytest.mark.parametrize("cuda_graph", [False, True])
+def test_tensorrt_for_rtx_compiles_all_kernels_before_the_first_run_and_none_in_between(
+    built, cuda, cuda_graph
+):
+    backend, engine, trt = built("tensorrt-rtx-1.7")
+    compiled = []
+    trt.failures.compiling = lambda: compiled.append(len(cuda.calls))
+    with backend.load(engine) as session:
+        session.measure_as("device", cuda_graph=cuda_graph)
+        assert len(compiled) == 1
+        config = session._loaded.context_config
+        strategies = trt.DynamicShapesKernelSpecializationStrategy
+        assert config.dynamic_shapes_kernel_specialization_strategy is strategies.EAGER
+        assert config.cuda_graph_strategy is trt.CudaGraphStrategy.DISABLED  # graphs are ours
+        session.sample(feeds(1, 2), 4)
+        assert len(compiled) == 1
+    gc.collect()
+
+
+def test_what_tensorrt_for_rtx_takes_to_compile_is_in_compile_s_and_in_no_sample(
+    built, cuda, monkeypatch
+):
+    backend, engine, trt = built("tensorrt-rtx-1.7")
+    clock = [100.0]
+    trt.failures.compiling = lambda: clock.__setitem__(0, clock[0] + 7.0)
+    stopped = SimpleNamespace(perf_counter=lambda: clock[0])
+    monkeypatch.setattr("deploykit.backends.tensorrt_session.time", stopped)
+    with backend.load(engine) as session:
+        assert session.compile_s == 7.0
+        session.sample(feeds(1), 2)
+        assert session.compile_s == 7.0
+        with session.share() as other:  # a context of its own, compiled for itself
+            assert other.compile_s == 7.0
     gc.collect()
 
 

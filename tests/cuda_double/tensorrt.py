@@ -21,6 +21,7 @@ import math
 import os
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,14 @@ def _cuda() -> Any:
 
 
 class Failures:
-    """What a test lets go wrong, by the name of the call that then answers false, None or nothing."""
+    """What a test lets go wrong, by the name of the call that then answers false, None or nothing.
+
+    `compiling` is called whenever TensorRT for RTX compiles.
+    """
 
     def __init__(self) -> None:
         self.refused: set[str] = set()
+        self.compiling: Callable[[], object] = lambda: None
         self.calls: list[str] = []
 
     def refuses(self, name: str) -> bool:
@@ -356,12 +361,11 @@ class _Played:
         def create_execution_context(self, *given):
             trt = self._module
             assert bool(given) == trt.rtx, "TensorRT for RTX compiles as its runtime config says"
+            made = trt.IExecutionContext.__new__(trt.IExecutionContext)
             if given:
                 eager = trt.DynamicShapesKernelSpecializationStrategy.EAGER
-                config = given[0]
-                assert config.dynamic_shapes_kernel_specialization_strategy is eager
-                config._cache._content += b"compiled"
-            made = trt.IExecutionContext.__new__(trt.IExecutionContext)
+                chosen = getattr(given[0], "dynamic_shapes_kernel_specialization_strategy", None)
+                made._compile(given[0]) if chosen is eager else made._put_off(given[0])
             if trt.failures.refuses("create_execution_context") or not made._open(self):
                 self._log.log(
                     self._log.ERROR, "Error Code 2: OutOfMemory (requested 4194304 bytes)"
@@ -389,6 +393,16 @@ class _Played:
 
     class IExecutionContext:
         profiler = None
+        _late = None
+
+        def _put_off(self, config):
+            """Compile kernels as they are needed, in the middle of the runs."""
+            self._late = config
+
+        def _compile(self, config):
+            self._module.failures.compiling()
+            if config._cache is not None:
+                config._cache._content += b"compiled"
 
         def _open(self, engine):
             self._engine, self._shapes, self._addresses = engine, {}, {}
@@ -446,6 +460,8 @@ class _Played:
             ):
                 engine._log.log(engine._log.ERROR, "enqueueV3: Error Code 3: API Usage Error")
                 return False
+            if self._late is not None:
+                self._compile(self._late)
             tensors = {n: (self._addresses[n], self.get_tensor_shape(n)) for n in engine._values}
             sizes = {
                 n: _nbytes(trt, engine.get_tensor_dtype(n), s) for n, (_, s) in tensors.items()
