@@ -241,3 +241,5 @@ def test_a_profile_on_the_device_says_so_in_every_column(tensorrt_rtx_runs, cuda
     assert not {"steal", "load", "frequency"} & set(row["stability"].replace("|", ":").split(": "))
     with pytest.raises(UsageError, match="no measurements"):
         to_csv(frame.to_dict("records"))
+    with pytest.raises(UsageError, match="no measurements"):  # a frame's column says it
+        rows_of(frame)

@@ -102,12 +102,7 @@ class LoadedEngine:
         self.engine = self.runtime.deserialize_cuda_engine(self.plan)
         del self.plan
         if self.engine is None:
-            made_by = self.stored.manifest.get("builder_version")
-            other = f"version {made_by} built it, " if made_by != self.trt.__version__ else ""
-            raise BuildFailed(
-                f"{self.named} does not load: {other}{self.log.last_error()}; build it with this package for this "
-                "device"
-            )
+            raise BuildFailed(f"{self.named} does not load: {self._not_loading()}")
         names = [self.engine.get_tensor_name(i) for i in range(self.engine.num_io_tensors)]
         is_input = self.trt.TensorIOMode.INPUT
         known = {spec.name: spec for spec in engine_inputs(self.stored)}
@@ -125,9 +120,39 @@ class LoadedEngine:
     def named(self) -> str:
         """The engine, the package and the device in words."""
         facts = self.device.properties
+        # What was built a moment ago lies in a folder that is gone when somebody reads this.
+        what = self.stored.path if self._made_by else "the engine that was just built"
         return (
-            f"{self.stored.path} with {self.trt.__name__} {self.trt.__version__} on {facts.name} (compute "
-            f"capability {facts.compute_capability})"
+            f"{what} with {self.trt.__name__} {self.trt.__version__} on {facts.name} (compute capability "
+            f"{facts.compute_capability})"
+        )
+
+    @property
+    def _made_by(self) -> str | None:
+        """The version that built the engine; None of one that is not in a store yet."""
+        made_by: str | None = self.stored.manifest.get("builder_version")
+        return made_by
+
+    def _not_loading(self) -> str:
+        """Why an engine does not load, and what to do about it."""
+        said = self.log.last_error()
+        if self._made_by is None:
+            return (
+                f"{said}; end what else is on the device, and if that does not help {self.report}"
+            )
+        if self._made_by != self.trt.__version__:
+            return f"version {self._made_by} built it, {said}; build it with this package for this device"
+        return f"{said}; delete {self.stored.path.parent} and build it again for this device"
+
+    @property
+    def report(self) -> str:
+        """What to do about a fault that is not the user's."""
+        return f"report it with this version of {self.trt.__name__}"
+
+    def refusal(self, text: str) -> BuildFailed:
+        """The error of a call that TensorRT answers with false, though it built the engine for it."""
+        return BuildFailed(
+            f"{text}: {self.log.last_error()}; build the engine again, and if that does not help {self.report}"
         )
 
     def _check_validity(self) -> None:
@@ -144,7 +169,7 @@ class LoadedEngine:
         for name, advice in _DIAGNOSTICS.items():
             if int(bits) & int(getattr(known, name)):
                 raise BuildFailed(f"{self.named} does not load: {advice}")
-        raise BuildFailed(f"{self.named} does not load: {self.log.last_error()}")
+        raise BuildFailed(f"{self.named} does not load: {self._not_loading()}")
 
     def foreign(self) -> str:
         """Why this device can't run the engine, and what to do."""
@@ -330,15 +355,13 @@ class TensorRTSession(DeviceSession):
                 continue
             if not self._context.set_input_shape(name, shape):
                 self._shapes.pop(name, None)
-                raise BuildFailed(
-                    f"the engine does not take input {name} as {list(shape)}: {self._loaded.log.last_error()}"
+                raise self._loaded.refusal(
+                    f"the engine does not take input {name} as {list(shape)}"
                 )
             self._shapes[name] = shape
         for name, pair in (*buffers.inputs.items(), *buffers.outputs.items()):
             if not self._context.set_tensor_address(name, pair.address):
-                raise BuildFailed(
-                    f"the engine does not take an address for tensor {name}: {self._loaded.log.last_error()}"
-                )
+                raise self._loaded.refusal(f"the engine does not take an address for tensor {name}")
 
     def _preparation(self, buffers: Buffers) -> Callable[[], object]:
         """A context keeps one set of addresses, and other buffers may have been run since."""
@@ -346,7 +369,7 @@ class TensorRTSession(DeviceSession):
 
     def _execute(self) -> None:
         if not self._context.execute_async_v3(self._stream.pointer):
-            raise BuildFailed(f"TensorRT did not run the engine: {self._loaded.log.last_error()}")
+            raise self._loaded.refusal("TensorRT did not run the engine")
 
     def _launch(self, buffers: Buffers) -> None:
         if buffers.graph is None:

@@ -13,7 +13,7 @@ from typing import Any
 from deploykit.cli.outputs import Outputs
 from deploykit.columns import NAMES
 from deploykit.lazy import rich
-from deploykit.report import refuse_simulated
+from deploykit.report import SIMULATED, refuse_simulated
 from deploykit.report.views import Field, label
 from deploykit.row import WEIGHTY, Row
 from deploykit.text import printable
@@ -92,6 +92,16 @@ def print_fields(
         [i for i, f in enumerate(shown) if f.number],
         title,
     )
+    mark_simulated(rows)
+
+
+def mark_simulated(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Say on stderr of figures on stdout that they are no measurements, where the device of rows only plays one."""
+    for device in dict.fromkeys(str(row.get("device") or "") for row in rows):
+        if SIMULATED in device:
+            sys.stderr.write(
+                f"{printable(device)}: the device is simulated, these figures are no measurements\n"
+            )
 
 
 def print_rows(

@@ -171,6 +171,9 @@ def command(
             limit,
             quiet=quiet,
         )
+    device = str(backends.get(backend).device())
+    if outputs.csv is not None or outputs.json:
+        report.refuse_simulated_text(device, "what is told of layers")
     csv = csv_report(
         outputs, [field.name for field in dataclasses.fields(workflow.layers.LayerRow)]
     )
@@ -200,6 +203,7 @@ def command(
         for row in rows:
             csv.add(row)
     _show(measured, rows, outputs)
+    display.mark_simulated([{"device": device}])
     return 0
 
 

@@ -315,6 +315,8 @@ def _compare(
     name = other.name if isinstance(other, Path) else other.text
     text = f"{head.text} against {name}: {workflow.against.sentence(sides.comparison)}"
     if outputs.json:
+        for row in rows:
+            report.refuse_simulated(row)
         display.print_json(workflow.against.as_values(sides))
     elif outputs.table:
         display.print_fields(report.views.PROFILE, rows)

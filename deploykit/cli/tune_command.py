@@ -257,6 +257,9 @@ def command(
             if csv is not None:
                 for row in one.rows:
                     csv.add(row)
+    if outputs.json or outputs.file is not None or outputs.plot is not None:
+        for row in (row for tuned in found.answers for row in tuned.rows):
+            report.refuse_simulated(row)
     _show(found, outputs, several=len(sources) > 1)
     best = found.cheapest
     if outputs.file is not None and best is not None:

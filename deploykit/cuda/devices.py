@@ -192,7 +192,9 @@ def select(index: int) -> Gpu:
         raise MissingDependency(f"--device {index}: {found.problem}")
     if not 0 <= index < len(found.gpus):
         shown = ", ".join(f"{gpu.index} is {gpu.name}" for gpu in found.gpus)
-        raise UsageError(f"--device {index}: no GPU of that number is visible to CUDA ({shown})")
+        raise UsageError(
+            f"--device {index}: no GPU of that number is visible to CUDA ({shown}): choose one of these"
+        )
     named = os.environ.get(VISIBLE) if _before is None else _before[1]
     _before = found, named
     os.environ[VISIBLE] = str(index) if named is None else named.split(",")[index].strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,44 @@ def test_kinds_that_multiply_decide(kind):
 def test_kinds_that_do_not_multiply_leave_it_to_those_that_do(kind):
     layers = [layer("a", "CaskConvolution", ["Int8"], "a"), layer("a", kind, ["Float"], "a")]
     assert compute_types(layers, ["a"]) == {"int8": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [
+        ("Row major linear FP32", "fp32"),
+        ("Row major linear FP16 format", "fp16"),
+        ("Channel major FP16 format where channel % 8 == 0", "fp16"),
+        ("Channel major FP32 format where channel % 4 == 0", "fp32"),
+        ("Thirty-two wide channel vectorized row major Int8 format.", "int8"),
+        ("Row major Int8 format", "int8"),
+        ("Half", "fp16"),
+        ("BFloat16", "bf16"),
+        ("N/A due to dynamic shapes", "unknown"),
+        ("", "unknown"),
+    ],
+)
+def test_a_type_is_read_however_releases_write_it(written, kind):
+    """As listings in issues of NVIDIA/TensorRT have it, of 8.4 to 10.10."""
+    tensor = {"Name": "t", "Dimensions": [1, 8], "Format/Datatype": written}
+    listed = {"Name": "a", "LayerType": "CaskGemmMatrixMultiply", "Inputs": [tensor, tensor]}
+    text = json.dumps({"Layers": [listed | {"Outputs": [tensor], "Metadata": "[ONNX Layer: a]"}]})
+    assert compute_types(parse_layers(text), ["a"]) == {kind: ["a"]}
+
+
+def test_attention_in_one_layer_has_both_of_its_products():
+    """As 10.9 and 10.10 list it: products of one input, and whole attention, are single layers."""
+    layers = [
+        fused(
+            "q/MatMul+k/MatMul+v/MatMul_myl0_9", ["Half"], [], ["Half"], "q", "k", "v", kind="gemm"
+        ),
+        fused(
+            "_gemm_mha_v2_myl0_4", ["Int8", "Int8"], [], ["Int8"], "scores", "softmax", "context"
+        ),
+        fused("__myl_AddCastMeanSubMul_myl0_5", ["Int8"], [], ["Float"], "context", "norm"),
+    ]
+    found = compute_types(layers, ["q", "k", "v", "scores", "context"])
+    assert found == {"fp16": ["q", "k", "v"], "int8": ["scores", "context"]}
 
 
 def test_a_name_with_brackets_is_read_whole():

@@ -126,6 +126,22 @@ def test_rows_are_held_against_each_other(others, fault):
     assert fault is None or fault in "; ".join(faults)
 
 
+@pytest.mark.parametrize(
+    ("status", "last", "state"),
+    [
+        (0, "4 passed, 4711 deselected in 9.10s", "ok"),
+        (0, "3 passed, 1 skipped, 4711 deselected in 9.10s", "ok"),
+        (0, "4 skipped, 4711 deselected in 9.10s", "skipped"),
+        (1, "1 failed, 3 passed, 4711 deselected in 9.10s", "failed"),
+    ],
+)
+def test_tests_that_were_all_skipped_are_no_passed_step(trial, monkeypatch, status, last, state):
+    done = subprocess.CompletedProcess([], status, f"....\n{last}\n", "")
+    monkeypatch.setattr(gpu.subprocess, "run", lambda *command, **options: done)
+    step = trial.step("pytest -m gpu", lambda: gpu.run_tests(9.0))
+    assert (step.state, last in step.text) == (state, True)
+
+
 def test_what_is_missing_is_skipped_with_its_reason_and_the_rest_goes_on(trial, cuda, monkeypatch):
     monkeypatch.setattr(gpu, "run_tests", lambda seconds: "2 passed")
     monkeypatch.setattr(gpu, "check_cuda", lambda: "fine")
