@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from deploykit.cli.groups import (
+    Configured,
     build_timeout_option,
     config_option,
     conversion_options,
@@ -27,7 +28,7 @@ from deploykit.text import file_name, printable
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 
 
-@click.command("build")
+@click.command("build", cls=Configured)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...", callback=read_ahead)
 @click.option(
     "--precision",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from deploykit.errors import UnknownName, UsageError, one_line
 
@@ -16,6 +17,8 @@ from deploykit.errors import UnknownName, UsageError, one_line
 TAKERS = ("profile", "build", "run")
 #: A file of options is small; one that is not is something else.
 MAX_BYTES = 1_000_000
+#: Where a context keeps the file's path and what it said.
+_TAKEN = "deploykit.config"
 
 
 def read_options(path: str, command: click.Command) -> dict[str, Any]:
@@ -50,10 +53,68 @@ def read_options(path: str, command: click.Command) -> dict[str, Any]:
     return options
 
 
-def unused_keys(path: str, command: click.Command) -> list[str]:
-    """The keys of a file that `read_options` takes for other commands' options."""
-    ours = _by_key(command)
-    return [key for key in _read(path) if _normal(key) not in ours]
+def take(path: str, context: click.Context) -> None:
+    """Let what a file says stand for options that are not given; called before these are read.
+
+    Raises:
+        UsageError: as `read_options`, or a value that its option does not take; it names the file and the key.
+    """
+    said = read_options(path, context.command)
+    for parameter in context.command.params:
+        if parameter.name in said:
+            _check(parameter, said[parameter.name], path, context)
+    context.default_map = {**(context.default_map or {}), **said}
+    context.meta[_TAKEN] = path, said
+
+
+def _check(parameter: click.Parameter, value: Any, path: str, context: click.Context) -> None:
+    """Refuse a value as the command line would, with the name of the file and the key."""
+    option = _option(parameter)
+    try:
+        read = parameter.type_cast_value(context, value)
+        if getattr(parameter.callback, "only_reads", False):
+            assert parameter.callback is not None
+            parameter.callback(context, parameter, read)
+    except click.BadParameter as error:
+        raise UsageError(f"{path}: {_key(option)}: {error.message}") from error
+    except UsageError as error:
+        raise UsageError(f"{path}: {_key(option)}{_after(option, str(error))}") from error
+
+
+def _option(parameter: click.Parameter) -> str:
+    """The long name of an option; "model" for what is none."""
+    if not isinstance(parameter, click.Option):
+        return "model"
+    return max(parameter.opts, key=len)
+
+
+def _key(option: str) -> str:
+    return option.lstrip("-")
+
+
+def _after(option: str, text: str) -> str:
+    """What is said of an option, behind its name."""
+    return text.removeprefix(option) if text.startswith(f"{option} ") else f": {text}"
+
+
+def place_of(text: str, context: click.Context) -> str | None:
+    """The key of a file whose value a message quotes, or whose option it begins with, as "FILE: KEY"; else None."""
+    path, said = context.meta.get(_TAKEN, ("", {}))
+    for parameter in context.command.params:
+        name = parameter.name
+        if (
+            name not in said
+            or context.get_parameter_source(name) is not ParameterSource.DEFAULT_MAP
+        ):
+            continue
+        value = said[name]
+        texts = (
+            [value] if isinstance(value, str) else list(value) if isinstance(value, tuple) else []
+        )
+        words = [word for one in texts for word in (one, *one.split(","), *one.split("="))]
+        if any(repr(word) in text for word in words) or text.startswith(f"{_option(parameter)} "):
+            return f"{path}: {_key(_option(parameter))}"
+    return None
 
 
 def _with_near(key: str, names: Sequence[str]) -> str:

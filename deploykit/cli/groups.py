@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import click
 
@@ -335,16 +336,32 @@ def engine_options(
     return EngineChoice(min_batch, opt_batch, max_batch, options)
 
 
+class Configured(click.Command):
+    """A command that takes a file of options: what is wrong with a value of it names the file and its key."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command.
+
+        Raises:
+            DeploykitError: as the command; of a value that the file gave, with its place before it.
+        """
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            from deploykit.cli import config
+
+            place = config.place_of(str(error), ctx)
+            if place is None:
+                raise
+            raise UsageError(f"{place}: {error}") from error
+
+
 def _take_config(context: click.Context, _: click.Parameter, path: str | None) -> str | None:
     """Let what a file says stand for options that are not given; called before these are read."""
     if path is not None and not context.resilient_parsing:
         from deploykit.cli import config
 
-        said = config.read_options(path, context.command)
-        context.default_map = {**(context.default_map or {}), **said}
-        if "model" in (passed := config.unused_keys(path, context.command)):
-            name = context.command.name
-            click.echo(f"note: {name} has no use for {', '.join(passed)} of {path}", err=True)
+        config.take(path, context)
     return path
 
 

@@ -84,6 +84,12 @@ def goal_options(
 @click.option("--batch", type=BATCH, default=1, metavar="N", help="Images per run.")
 @click.option("--threads", type=THREADS, metavar="N", help="Of the runtime; else all cores.")
 @click.option("--by", default="order", metavar="ORDER", help="order, drift, time or macs.")
+@click.option(
+    "--mix",
+    is_flag=True,
+    help="Instead, what each layer takes in int8 and in fp32 and what changing costs, and the fastest mix of both: "
+    "predicted, built and measured.",
+)
 @goal_options
 @click.option(
     "--time-limit",
@@ -107,6 +113,7 @@ def command(
     batch: int,
     threads: int | None,
     by: str,
+    mix: bool,
     goal: Goal | None,
     time_limit: float,
     top: int | None,
@@ -123,7 +130,7 @@ def command(
 
     With --max-accuracy-drop, --min-snr-db or --max-metric-drop, the layers to keep in fp32 are searched for
     instead and printed as options of build and profile. Accuracy and metrics are judged on the calibration
-    part, never on the test part.
+    part, never on the test part. With --mix the choice is for speed alone, on ONNX Runtime.
 
     \b
     deploykit layers resnet18 --by time --top 10
@@ -132,6 +139,7 @@ def command(
     deploykit layers my.onnx --precision int8 --data npz:my.npz --by drift --csv layers.csv
     deploykit layers my.onnx --precision int8 --data npz:my.npz --max-accuracy-drop 0.5%
     deploykit layers mobilenet --precision int8 --min-snr-db 25
+    deploykit layers efficientnet_b0 --mix
     deploykit layers detector.onnx --precision int8 --data npz:boxes.npz --metric iou:mean --max-metric-drop 0.01
     """
     limit = bench.contain.TimeLimit(time_limit)
@@ -146,6 +154,19 @@ def command(
     sources = workflow.plan.plan([model], variants, calibration.data)
     if len(sources) != 1:
         raise UsageError(f"layers takes one network, not {len(sources)}: give one multiplier each")
+    if mix:
+        return _mix(
+            sources[0],
+            precision,
+            backend,
+            batch,
+            threads,
+            calibration,
+            opened,
+            outputs,
+            goal,
+            quiet=quiet,
+        )
     workflow.build.check_used(EngineChoice(), calibration, named, [backends.get(backend)])
     if goal is None:
         workflow.layers.require_timed_parts(backends.get(backend))
@@ -271,6 +292,83 @@ def _fields() -> list[report.views.Field]:
         views.Field("SNR dB", views.column("drift_snr_db", decibels)),
         views.Field("cosine", views.column("drift_cosine", cosine), rank=8),
         views.Field("max abs", views.column("drift_max_abs"), rank=9),
+    ]
+
+
+def _mix(
+    source: workflow.plan.Source,
+    precision: str | None,
+    backend: str,
+    batch: int,
+    threads: int | None,
+    calibration: CalibrationChoice,
+    store: artifacts.Store,
+    outputs: Outputs,
+    goal: Goal | None,
+    *,
+    quiet: bool,
+) -> int:
+    """Print what each layer takes in both precisions, and the fastest mix as options, predicted and measured.
+
+    Raises:
+        UsageError: another precision or backend, or a goal of accuracy, is asked for.
+    """
+    mixing = workflow.what_if
+    if goal is not None:
+        raise UsageError("--mix looks for speed alone: leave what outputs must keep out, or --mix")
+    refuse_beside("--mix", "by", "top")
+    reference = backends.reference().name
+    if backend != reference or precision not in (None, "int8"):
+        raise UsageError(
+            f"--mix is of int8 and fp32 on {reference}: leave --backend and --precision out"
+        )
+    with progress.Steps(6, quiet=quiet) as steps:
+
+        def say(text: str) -> None:
+            steps.say(text)
+            steps.step()
+
+        network = workflow.network.obtain_network(source, store)
+        found = mixing.what_if(network, store, calibration, batch=batch, threads=threads, say=say)
+        tried = None
+        if found.is_mix:
+            say("build the mix and measure it beside both")
+            tried = mixing.try_mix(network, store, calibration, found, batch=batch, threads=threads)
+    rows = mixing.rows(found)
+    csv = csv_report(outputs, mixing.COLUMNS)
+    if csv is not None:
+        for row in rows:
+            csv.add(row)
+    if outputs.json:
+        display.print_json(mixing.as_values(found, tried))
+    elif outputs.table:
+        display.print_fields(_mix_fields(), rows)
+        sys.stdout.writelines(
+            f"--keep {shlex.quote(rule)}\n" for rule in found.kept if found.is_mix
+        )
+        sys.stdout.write(f"{found.sentence}\n")
+        if tried is not None:
+            sys.stdout.write(f"{tried.sentence(found)}\n")
+    return 0
+
+
+def _mix_fields() -> list[report.views.Field]:
+    views = report.views
+
+    def ms(name: str) -> report.views.Field:
+        return views.Field(
+            name.replace("_ms", " ms").replace("_", " "), views.column(name, "{:.4f}".format)
+        )
+
+    return [
+        views.Field("node", views.column("node", str), number=False),
+        views.Field("operator", views.column("op_type", str), number=False, rank=2),
+        views.Field("layers", views.column("layers", str), rank=3),
+        ms("fp32_ms"),
+        ms("int8_ms"),
+        ms("to_int8_ms"),
+        ms("to_fp32_ms"),
+        views.Field("in the mix", views.column("mix", str), number=False),
     ]
 
 

@@ -57,8 +57,10 @@ if TYPE_CHECKING:
     import deploykit.workflow.rows
     import deploykit.workflow.run
     import deploykit.workflow.search
+    import deploykit.workflow.trained
     import deploykit.workflow.tune
     import deploykit.workflow.tuned
+    import deploykit.workflow.what_if
     import deploykit.zoo.weights
     from deploykit import (
         backends,

@@ -81,6 +81,7 @@ def read_by(read: Callable[[str, str], Any]) -> Callable[..., Any]:
     def callback(context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
         return None if text is None else read(text, parameter.opts[0])
 
+    callback.only_reads = True  # type: ignore[attr-defined]  # it may be called more than once
     return callback
 
 

@@ -12,6 +12,7 @@ import click
 
 from deploykit.bench.scenario import Constraint, Policy
 from deploykit.cli.groups import (
+    Configured,
     build_timeout_option,
     config_option,
     conversion_options,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from deploykit.row import Row
 
 
-@click.command("profile")
+@click.command("profile", cls=Configured)
 @click.argument("models", nargs=-1, metavar="[MODEL...]", callback=read_ahead)
 @click.option(
     "--precision",

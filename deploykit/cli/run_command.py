@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from deploykit.cli.groups import (
+    Configured,
     build_timeout_option,
     config_option,
+    conversion_options,
     device_option,
+    network_options,
     quiet_option,
+    read_ahead,
     store_option,
 )
 from deploykit.cli.library import (
     artifacts,
+    backends,
     bench,
     claims,
     columns,
@@ -23,33 +29,84 @@ from deploykit.cli.library import (
     report,
     workflow,
 )
+from deploykit.cli.measuring import Scenarios, scenario_options
+from deploykit.cli.options import LIST
 from deploykit.cli.outputs import Outputs, output_options
+from deploykit.errors import UsageError
+from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 
 
-@click.command("run")
+@click.command("run", cls=Configured)
+@click.argument("models", nargs=-1, metavar="[MODEL...]", callback=read_ahead)
 @click.option("--reports", default="reports", metavar="DIR", help="Folder for the reports.")
 @click.option("--quick", is_flag=True, help="Measure 0.5 s per row instead of 3 s.")
+@click.option(
+    "--precision",
+    callback=LIST,
+    metavar="LIST",
+    help="Default fp32,fp16,int8, or as-is for files that are quantised already.",
+)
+@click.option("--backend", callback=LIST, metavar="LIST", help="Default onnxruntime,tensorrt-rtx.")
+@scenario_options
+@network_options
+@conversion_options
 @config_option
 @device_option
 @store_option
 @build_timeout_option
 @output_options()
 @quiet_option
-def command(reports: str, quick: bool, store: str | None, outputs: Outputs, quiet: bool) -> int:
+def command(
+    models: tuple[str, ...],
+    reports: str,
+    quick: bool,
+    precision: tuple[str, ...] | None,
+    backend: tuple[str, ...] | None,
+    scenarios: Scenarios,
+    variants: Variants,
+    calibration: CalibrationChoice,
+    store: str | None,
+    outputs: Outputs,
+    quiet: bool,
+) -> int:
     r"""Export, convert, build, measure and check claims on the default models, and write the reports.
 
-    lenet5 (trained), squeezenet, alexnet, mobilenet at alpha 1 and 0.5; fp32, fp16 and int8; ONNX Runtime on
-    the CPU, and TensorRT for RTX engines, which are built here and run where there is a GPU. Leaves
-    profile.csv, claims.csv, summary.md and env.json in the reports folder, and engines in the store.
+    lenet5 (trained), squeezenet, alexnet, mobilenet at alpha 1 and 0.5, or the MODELs that are named; fp32, fp16
+    and int8; ONNX Runtime on the CPU, and TensorRT for RTX engines, which are built here and run where there is a
+    GPU. Leaves profile.csv, claims.csv, summary.md and env.json in the reports folder, and engines in the store.
 
     \b
     deploykit run
     deploykit run --quick --reports /tmp/reports
+    deploykit run my.onnx --precision fp32,int8 --data npz:my.npz
+    deploykit run --config tune.toml
     """
+    workflow.calibration.check_choice(calibration)
     opened = artifacts.open_store(store)
-    policy = bench.scenario.Policy.quick() if quick else bench.scenario.Policy()
+    if not models and variants != Variants():
+        raise UsageError(
+            "the default models are as they are: name a MODEL to have it in another form"
+        )
+    sources = (
+        workflow.plan.plan(models, variants, calibration.data)
+        if models
+        else workflow.plan.DEFAULT_MODELS
+    )
+    _check(precision, backend, scenarios, calibration)
+    options = workflow.configuration.ProfileOptions(
+        precisions=precision or _precisions(sources),
+        backends=backend or workflow.run.BACKENDS,
+        batches=scenarios.batches,
+        scenarios=scenarios.each,
+        calibration=calibration,
+        data=calibration.data,
+        policy=bench.scenario.Policy.quick() if quick else bench.scenario.Policy(),
+        run_options=scenarios.told,
+    )
     with progress.Steps(0, quiet=quiet) as steps:
-        job = workflow.run.Run(Path(reports), opened, policy, say=steps.say, step=steps.step)
+        job = workflow.run.Run(
+            Path(reports), opened, options, sources, say=steps.say, step=steps.step
+        )
         steps.expect(len(job.wanted) + 1)
         result = job()
     if outputs.json:
@@ -72,3 +129,36 @@ def command(reports: str, quick: bool, store: str | None, outputs: Outputs, quie
     if error is not None and not code:
         raise error
     return code
+
+
+def _check(
+    precision: tuple[str, ...] | None,
+    backend: tuple[str, ...] | None,
+    scenarios: Scenarios,
+    calibration: CalibrationChoice,
+) -> None:
+    """Refuse, before any work is done, what the backends don't have.
+
+    Raises:
+        UnknownName, UsageError: there is no such precision, backend or option, or none of them has it.
+        MissingDependency: a backend that is named can't build here.
+    """
+    names = backend or workflow.run.BACKENDS
+    wanted = precision or workflow.run.PRECISIONS
+    named = [backends.get(name) for name in names]
+    calibration.keep.check(wanted)
+    workflow.build.check_precisions(precision or (), [one.target for one in named])
+    backends.base.check_offered(named, precision or ())
+    for one in named:
+        for scenario in scenarios.each:
+            one.check_measured_as(scenario.boundary, cuda_graph=scenario.cuda_graph)
+    workflow.configuration.option_sets(names, scenarios.told)
+    workflow.build.check_used(EngineChoice(), calibration, wanted, named)
+    if backend is not None:
+        workflow.build.require_available(named)
+
+
+def _precisions(sources: Sequence[workflow.plan.Source]) -> tuple[str, ...]:
+    """The usual ones, or each network's own where a file is in less than float32 already."""
+    own = {name for source in sources for name in workflow.configuration.default_precisions(source)}
+    return workflow.run.PRECISIONS if own <= {"fp32"} else ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -20,6 +21,7 @@ from deploykit.cli.groups import (
 from deploykit.cli.library import (
     artifacts,
     backends,
+    bench,
     columns,
     display,
     progress,
@@ -28,9 +30,9 @@ from deploykit.cli.library import (
 )
 from deploykit.cli.options import BATCHES, LIST, PERCENT, STREAMS, THREADS, Number, group, read_by
 from deploykit.cli.outputs import Outputs, csv_report, output_options, write_documents
-from deploykit.errors import UnknownName, UsageError
+from deploykit.errors import EXIT_INTERRUPTED, UnknownName, UsageError
 from deploykit.text import printable
-from deploykit.workflow.choices import CalibrationChoice, Variants
+from deploykit.workflow.choices import CalibrationChoice, Variants, run_option_values
 
 #: Of those that are out, so many are shown, those with one reason together.
 MAX_SHOWN = 12
@@ -100,6 +102,17 @@ def _share(text: str, option: str) -> float:
         help="Signal-to-noise ratio that outputs must keep; default 10 where accuracy is not judged.",
     ),
     click.option(
+        "--metric",
+        metavar="MODULE:FUNCTION",
+        help="A function of your own of outputs and labels, as for profile; larger is better.",
+    ),
+    click.option(
+        "--max-metric-drop",
+        type=Number(0, 1e12, whole=False),
+        metavar="VALUE",
+        help="By how much the value of --metric may be below that of fp32; needs --data.",
+    ),
+    click.option(
         "--backend", callback=LIST, metavar="LIST", help="To choose from; else all that run here."
     ),
     click.option(
@@ -135,6 +148,14 @@ def _share(text: str, option: str) -> float:
         help="Requests arrive at 50/s, say, at random; queueing counts in the latency.",
     ),
     click.option(
+        "--option",
+        "options",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Values of an option of a runtime to choose from, such as ort.allow_spinning=0 or ov.streams=1,2; can "
+        "be repeated. Of the others tune tries what is cheap to try.",
+    ),
+    click.option(
         "--budget",
         default="3m",
         callback=read_by(_seconds),
@@ -147,20 +168,27 @@ def question_options(
     constraints: tuple[str, ...],
     max_accuracy_drop: float | None,
     min_snr_db: float | None,
+    metric: str | None,
+    max_metric_drop: float | None,
     backend: tuple[str, ...] | None,
     precision: tuple[str, ...] | None,
     threads: tuple[int, ...] | None,
     batch: tuple[int, ...],
     streams: tuple[int, ...],
     rate: float | None,
+    options: tuple[str, ...],
     budget: float,
-) -> workflow.tuned.Question:
-    """What is question.
+) -> tuple[workflow.tuned.Question, str | None]:
+    """What is asked, and the metric of the user's own that judges.
 
     Raises:
         UsageError: it makes no sense.
     """
-    return workflow.tuned.Question(
+    if (metric is None) != (max_metric_drop is None):
+        raise UsageError(
+            "--metric and --max-metric-drop go together: the function, and by how much its value may drop"
+        )
+    question = workflow.tuned.Question(
         objective=objective,
         constraints=tuple(map(Constraint.parse, constraints)),
         max_accuracy_drop=max_accuracy_drop,
@@ -171,8 +199,11 @@ def question_options(
         batches=batch,
         streams=streams,
         rate_per_s=rate,
+        options=run_option_values(options),
+        max_metric_drop=max_metric_drop,
         budget_s=budget,
     )
+    return question, metric
 
 
 @click.command("tune")
@@ -183,6 +214,17 @@ def question_options(
     callback=read_by(_share),
     metavar="SHARE",
     help="Refuse networks whose top-1 may be lower, such as 0.90 or 90%; needs labelled data.",
+)
+@click.option(
+    "--train",
+    is_flag=True,
+    help="Train networks that no trained weights come for on --data, once, into the store.",
+)
+@click.option(
+    "--epochs",
+    type=Number(1, 100_000),
+    metavar="N",
+    help="With --train: passes over the data; else the recipe's.",
 )
 @network_options
 @calibration_options
@@ -197,8 +239,10 @@ def question_options(
 @quiet_option
 def command(
     models: tuple[str, ...],
-    question: workflow.tuned.Question,
+    question: tuple[workflow.tuned.Question, str | None],
     min_top1: float | None,
+    train: bool,
+    epochs: int | None,
     variants: Variants,
     calibration: CalibrationChoice,
     outputs: Outputs,
@@ -210,7 +254,8 @@ def command(
     All candidates are measured in turns; those that are surely slower are dropped, those that lose too much are
     refused, and the winner meets the default, fp32 on ONNX Runtime, once more. Where nothing is surely better,
     the default is the answer. Of several networks, the cheapest that holds everything is named, and who is
-    worth a higher price. Broken off with Ctrl-C, the same command goes on where it was.
+    worth a higher price; --train makes weights where there are none. Broken off with Ctrl-C, the same command
+    goes on where it was.
 
     \b
     deploykit tune mobilenet
@@ -219,47 +264,70 @@ def command(
     deploykit tune my.onnx --data npz:my.npz --max-accuracy-drop 0.5% --constraint 'latency_p95_ms<=10'
     deploykit tune squeezenet1_0 --objective throughput_ips --batch 1,8,32 --streams 1,2
     deploykit tune mobilenet lenet5 --weights trained --data fashion-mnist --min-top1 0.90
+    deploykit tune mobilenet --alpha 1,0.5 --resolution 64 --data fashion-mnist --train --min-top1 0.90
     deploykit tune resnet18 --min-snr-db 30 --budget 5m --csv resnet18.csv --plot resnet18.svg
     """
-    for constraint in question.constraints:
+    asked, metric = question
+    for constraint in asked.constraints:
         if constraint.column not in columns.BY_NAME:
             raise UnknownName(
                 "column in --constraint", constraint.column, columns.NAMES, "see docs/columns.md"
             )
-    named = [backends.get(name) for name in question.backends]
+    named = [backends.get(name) for name in asked.backends]
     if named:
-        backends.base.check_offered(named, question.precisions)
+        backends.base.check_offered(named, asked.precisions)
     workflow.build.require_available(named)
     workflow.calibration.check_choice(calibration)
+    if metric is not None:
+        if calibration.data is None:
+            raise UsageError("--metric is computed on test images: give --data DATASET")
+        bench.metric.load_metric(metric)
+        calibration = replace(calibration, judged=True)
+    training = _training(train, epochs, variants, calibration.data)
+    if train:
+        variants = replace(variants, weights=None)
     _check_destinations(outputs)
     opened = artifacts.open_store(store)
     sources = workflow.plan.plan(models, variants, calibration.data)
     csv = csv_report(outputs)
     options = workflow.configuration.ProfileOptions(
-        policy=Policy.quick(), calibration=calibration, data=calibration.data, roofline=False
+        policy=Policy.quick(),
+        calibration=calibration,
+        data=calibration.data,
+        metric=metric,
+        roofline=False,
     )
     found = workflow.frontier.Frontier()
-    with progress.Steps(len(sources), quiet=quiet) as steps:
-        for one in workflow.frontier.tune_each(
-            sources,
-            question,
-            options,
-            opened,
-            min_top1=min_top1,
-            say=steps.say,
-            detail=steps.detail,
-            step=steps.step,
-        ):
-            if isinstance(one, workflow.frontier.Refused):
-                found.refused.append(one)
-                continue
-            found.answers.append(one)
-            if csv is not None:
-                for row in one.rows:
-                    csv.add(row)
-    if outputs.json or outputs.file is not None or outputs.plot is not None:
-        for row in (row for tuned in found.answers for row in tuned.rows):
-            report.refuse_simulated(row)
+    try:
+        with progress.Steps(len(sources), quiet=quiet) as steps:
+            for one in workflow.frontier.tune_each(
+                sources,
+                asked,
+                options,
+                opened,
+                min_top1=min_top1,
+                training=training,
+                say=steps.say,
+                detail=steps.detail,
+                step=steps.step,
+            ):
+                if isinstance(one, workflow.frontier.Refused):
+                    found.refused.append(one)
+                    continue
+                found.answers.append(one)
+                if csv is not None:
+                    for row in one.rows:
+                        csv.add(row)
+    except KeyboardInterrupt:
+        if not found.answers and not found.refused:
+            raise
+        _show(found, outputs, several=False)
+        done = len(found.answers) + len(found.refused)
+        click.echo(
+            f"deploykit: interrupted with {done} of {len(sources)} networks done; the same command goes on",
+            err=True,
+        )
+        return EXIT_INTERRUPTED
     _show(found, outputs, several=len(sources) > 1)
     best = found.cheapest
     if outputs.file is not None and best is not None:
@@ -271,6 +339,27 @@ def command(
     if best is None:
         return 1 if failed is None else failed.exit_code
     return 0 if failed is None else failed.exit_code
+
+
+def _training(
+    train: bool, epochs: int | None, variants: Variants, data: str | None
+) -> workflow.trained.Training | None:
+    """How networks are trained that have no trained weights; None where nobody said that they should be.
+
+    Raises:
+        UsageError: there is no data to train on, or other weights are given.
+    """
+    if not train:
+        if epochs is not None:
+            raise UsageError("--epochs is of a training: give --train, too, or leave it out")
+        return None
+    if data is None:
+        raise UsageError("--train needs images to learn from: give --data DATASET")
+    if variants.weights not in (None, "trained"):
+        raise UsageError(
+            f"--train makes weights, and --weights {variants.weights} are some: give one of the two"
+        )
+    return workflow.trained.Training(data, epochs)
 
 
 def _check_destinations(outputs: Outputs) -> None:
@@ -289,6 +378,9 @@ def _check_destinations(outputs: Outputs) -> None:
 
 def _show(found: workflow.frontier.Frontier, outputs: Outputs, *, several: bool) -> None:
     """Every answer with who came close and why the others are out; of several networks, which to take."""
+    if outputs.json or outputs.file is not None or outputs.plot is not None:
+        for row in (row for tuned in found.answers for row in tuned.rows):
+            report.refuse_simulated(row)
     if outputs.json:
         answers = [workflow.tuned.as_values(one) for one in found.answers]
         refused = [
@@ -302,6 +394,9 @@ def _show(found: workflow.frontier.Frontier, outputs: Outputs, *, several: bool)
     said = [one.sentence for one in found.answers] + [one.why for one in found.refused]
     for sentence in (*said, *([found.sentence] if several else [])):
         click.echo(printable(sentence), err=not outputs.table)
+    best = found.cheapest
+    if outputs.table and best is not None and best.engine is not None:
+        click.echo(printable(f"Its engine: {best.engine}"))
 
 
 def _show_one(tuned: workflow.tuned.Tuned) -> None:
@@ -321,6 +416,8 @@ def _show_one(tuned: workflow.tuned.Tuned) -> None:
             left = f"{len(more)} more"
             cells = [*cells[:MAX_SHOWN], (left, "", "all of them are in --json")]
         display.print_table(("not taken", "times", "why"), cells, right=(1,))
+    for remark in tuned.remarks:
+        click.echo(printable(remark))
 
 
 def _names(names: list[str]) -> str:

@@ -104,7 +104,8 @@ class Configuration:
     """One row to be: which network, in which precision, on which backend, at which batch and scenario.
 
     `repeat` counts the processes that measure one and the same, from 1. `options` are what the runtime is told,
-    sorted, without those at their defaults.
+    sorted, without those at their defaults. `kept` are rules for layers of this one that stay in fp32, beside those
+    that all keep.
     """
 
     source: Source
@@ -115,6 +116,14 @@ class Configuration:
     repeat: int = 1
     run_pass: str = FORWARD
     options: RunOptions = ()
+    kept: tuple[str, ...] = ()
+
+    @property
+    def mix(self) -> str:
+        """How many layers a mix of precisions keeps, in words; empty for all that is none."""
+        if not self.kept:
+            return ""
+        return f"but {len(self.kept)} layer{'s' * (len(self.kept) > 1)} in fp32"
 
     @property
     def text(self) -> str:
@@ -129,7 +138,7 @@ class Configuration:
             run_pass,
             again,
         )
-        words = (name, self.precision, self.backend, *how)
+        words = (name, self.precision, self.mix, self.backend, *how)
         return " ".join(word for word in words if word)
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 
 from deploykit.bench.scenario import Constraint
 from deploykit.errors import DeploykitError, OutputFailed, UsageError
+from deploykit.spec import ModelSpec
 from deploykit.store import Store
 from deploykit.workflow.configuration import ProfileOptions, source_name
 from deploykit.workflow.plan import Source
 from deploykit.workflow.profile import Profiler, Say
 from deploykit.workflow.space import candidates
+from deploykit.workflow.trained import Training
 from deploykit.workflow.tune import Tuning
 from deploykit.workflow.tuned import RATE, Question, Tuned
 
@@ -86,6 +88,7 @@ def tune_each(
     store: Store,
     *,
     min_top1: float | None = None,
+    training: Training | None = None,
     say: Say = lambda text: None,
     detail: Say = lambda text: None,
     step: Callable[[], None] = lambda: None,
@@ -99,6 +102,7 @@ def tune_each(
         store: of graphs and engines, and of the journals.
         min_top1: least share of images that must be told right, as a share, by the lower end of its 95% interval;
             a network that is below it in fp32 is not tuned.
+        training: trains networks of the catalogue that no trained weights come for; None trains none.
         say: is told which phase begins.
         detail: is told every step.
         step: is called when a network is done.
@@ -110,9 +114,13 @@ def tune_each(
     if min_top1 is not None:
         bound = Constraint("top1_low", ">=", min_top1)
         question = replace(question, constraints=(*question.constraints, bound))
-    for source in sources:
+    ended: list[Tuning] = []
+    for asked in sources:
+        source = asked
         try:
             why = None
+            if training is not None:
+                source = training.of(asked, store, say, detail)
             if min_top1 is not None:
                 profiler = Profiler(store, options, detail)
                 say(f"{source_name(source)}: top-1 in fp32")
@@ -120,7 +128,12 @@ def tune_each(
             if why is not None:
                 yield Refused(source, why)
             else:
-                yield Tuning(source, question, options, store, say, detail)()
+                tuning = Tuning(source, question, options, store, say, detail)
+                # Until all have their answers: broken off, the same command measures none of them again.
+                if len(sources) > 1:
+                    tuning.keeps_journal = True
+                    ended.append(tuning)
+                yield tuning()
         except OutputFailed:
             raise
         except DeploykitError as error:
@@ -128,6 +141,8 @@ def tune_each(
                 raise
             yield Refused(source, f"{source_name(source)}: {error}", error)
         step()
+    for tuning in ended:
+        tuning.forget()
 
 
 def _too_low(source: Source, question: Question, profiler: Profiler, min_top1: float) -> str | None:
@@ -151,7 +166,10 @@ def _too_low(source: Source, question: Question, profiler: Profiler, min_top1: f
         raise UsageError(f"top-1 of {name} was not measured: {why}")
     if low >= min_top1:
         return None
-    return f"{name} is refused: its top-1 in fp32 is {top1:.1%}, and may be {low:.1%} (95%), below {min_top1:.1%}"
+    text = f"{name} is refused: its top-1 in fp32 is {top1:.1%}, and may be {low:.1%} (95%), below {min_top1:.1%}"
+    if isinstance(source, ModelSpec) and source.weights == "random":
+        text += "; its weights are random: take --weights trained, or --train"
+    return text
 
 
 def _told(tuned: Tuned) -> str:

@@ -16,7 +16,8 @@ class Journal:
 
     Args:
         path: of the file; what it holds already is in `events`, by race, with those that are `over`. Lines that
-            can't be read end it.
+            can't be read end it. `kept` are the layers that the best mix of precisions keeps in fp32: none where
+            no mix is worth building, and None where nobody has looked.
     """
 
     def __init__(self, path: Path) -> None:
@@ -24,6 +25,7 @@ class Journal:
         self.events: dict[str, list[Event]] = {}
         self.judged: dict[str, str] = {}
         self.over: set[str] = set()
+        self.kept: tuple[str, ...] | None = None
         try:
             lines = path.read_bytes().splitlines()
         except OSError:
@@ -33,7 +35,9 @@ class Journal:
                 entry = codec.from_json(line, Entry)
             except ValueError:
                 break
-            if entry.over:
+            if entry.kept is not None:
+                self.kept = tuple(entry.kept)
+            elif entry.over:
                 self.over.add(entry.race)
             elif entry.engine:
                 self.judged[entry.engine] = entry.reason
@@ -73,7 +77,7 @@ class Journal:
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the journal: a round, a candidate that is out, a race that is over, or a judged engine."""
+    """A line of the journal: a round, a candidate that is out, a race that is over, a judged engine, or a mix."""
 
     race: str = ""
     round: int = 0
@@ -83,3 +87,4 @@ class Entry:
     reason: str = ""
     engine: str = ""
     over: bool = False
+    kept: list[str] | None = None

@@ -54,6 +54,7 @@ from deploykit.workflow.rows import (
     unmeasured,
     wider_types_note,
 )
+from deploykit.workflow.what_if import WhatIf, what_if
 from deploykit.writing import output_errors
 
 #: Told what is being done, for a display: a short text.
@@ -161,6 +162,9 @@ class Profiler:
         if "batch_max" in backend.build_options:
             build.check_batch(configuration.batch)
         choice = self.options.calibration
+        if configuration.kept:
+            keep = replace(choice.keep, nodes=(*choice.keep.nodes, *configuration.kept))
+            choice = replace(choice, keep=keep)
         return build_network(network, configuration.precision, backend, build, choice, self.store)
 
     def _measure(
@@ -216,7 +220,7 @@ class Profiler:
             row = row.plus({"samples": os.path.relpath(samples, self.options.report_folder)})
         row = row.plus(*self._work(network, built, row, configuration))
         slower, cells = self._slower.note(
-            replace(configuration, precision="fp32"),
+            replace(configuration, precision="fp32", kept=()),
             configuration.precision,
             row,
             built.engine.path,
@@ -242,6 +246,8 @@ class Profiler:
     ) -> WorkerRequest:
         """A request for what an engine's outputs are worth: drift and, where a drop is allowed, whether it is more.
 
+        Where the user has a metric of their own, its value is asked for, too.
+
         Raises:
             DeploykitError: as `prepared`, or the reference can't be made.
         """
@@ -253,13 +259,40 @@ class Profiler:
         if allowed_drop is not None:
             accuracy = self._accuracy(network, built, configuration.backend, dataset)
             if accuracy is not None:
-                accuracy = replace(accuracy, allowed_drop=allowed_drop, metric=None)
+                accuracy = replace(accuracy, allowed_drop=allowed_drop)
+        elif self.options.metric is not None and dataset is not None:
+            accuracy = AccuracyRequest(dataset, metric=self.options.metric)
         return replace(
             self._request(built, replace(configuration, scenario=Scenario())),
             policy=UNTIMED,
             samples_path=None,
             drift_reference=self._drift_reference(network, configuration, dataset),
             accuracy=accuracy,
+        )
+
+    def metric_in_fp32(self, configuration: Configuration) -> float:
+        """The user's metric of a network in fp32, computed once.
+
+        Raises:
+            DeploykitError: it can't be computed.
+        """
+        network = self._network(configuration.source)
+        dataset, _ = self._judged_on(network)
+        return self._metric_of(network, AccuracyRequest(str(dataset), metric=self.options.metric))
+
+    def what_if(self, configuration: Configuration) -> WhatIf:
+        """What each layer of a network takes in int8 and in fp32, and the best mix of both, for a configuration.
+
+        Raises:
+            DeploykitError: as `what_if.what_if`.
+        """
+        return what_if(
+            self._network(configuration.source),
+            self.store,
+            self.options.calibration,
+            batch=configuration.batch,
+            threads=configuration.scenario.threads,
+            say=self.say,
         )
 
     def why_unjudged(self, source: Source) -> str | None:
@@ -317,12 +350,17 @@ class Profiler:
         key = network.model.sha256
         if is_fp32:
             self._metrics[key] = result.columns["metric_value"]
-        elif key not in self._metrics:
+        return {"metric_fp32": self._metric_of(network, request)}
+
+    def _metric_of(self, network: Network, request: AccuracyRequest) -> float:
+        """The user's metric of a network in fp32."""
+        key = network.model.sha256
+        if key not in self._metrics:
             self.say(f"{request.metric} of {network.model.spec.label} fp32")
             metric_only = replace(request, reference=None, predictions=None)
             fp32 = judge_fp32(network, metric_only, self.store, self.options.timeout_s)
             self._metrics[key] = fp32["metric_value"]
-        return {"metric_fp32": self._metrics[key]}
+        return self._metrics[key]
 
     def _work(
         self, network: Network, built: Built, row: Row, configuration: Configuration

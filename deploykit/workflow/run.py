@@ -10,7 +10,6 @@ from typing import Any
 
 from deploykit import codec, env
 from deploykit.bench.roofline import stored_ceilings
-from deploykit.bench.scenario import Policy
 from deploykit.claims import evaluate_claims
 from deploykit.claims.verdict import COLUMNS, HEADER, Verdict, verdict_cells, verdict_rows
 from deploykit.errors import OutputFailed, UsageError
@@ -45,7 +44,7 @@ class Run:
     Args:
         folder: for the reports; made if it is missing.
         store: of graphs and engines.
-        policy: how long to measure each row.
+        options: how to measure, and in which precisions on which backends; None for `PRECISIONS` on `BACKENDS`.
         sources: the networks.
         say: is told what is being done.
         step: is called when a configuration is finished.
@@ -55,13 +54,13 @@ class Run:
         self,
         folder: Path,
         store: Store,
-        policy: Policy,
+        options: ProfileOptions | None = None,
         sources: Sequence[Source] = DEFAULT_MODELS,
         say: Callable[[str], None] = lambda text: None,
         step: Callable[[], None] = lambda: None,
     ) -> None:
         self.folder, self.store, self.say, self.step = folder, store, say, step
-        self.options = ProfileOptions(precisions=PRECISIONS, backends=BACKENDS, policy=policy)
+        self.options = options or ProfileOptions(precisions=PRECISIONS, backends=BACKENDS)
         self.wanted: list[Configuration] = enumerate_configurations(sources, self.options)
 
     def __call__(self) -> RunResult:

@@ -6,37 +6,61 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from deploykit import backends, env
-from deploykit.backends.base import check_offered
+from deploykit.backends.base import BackendBase, check_offered
 from deploykit.bench.scenario import Scenario
 from deploykit.errors import MissingDependency
 from deploykit.graph.recipes import AS_IS
-from deploykit.spec import Reason
-from deploykit.workflow.configuration import Configuration, default_precisions
+from deploykit.spec import Reason, RunOptions
+from deploykit.workflow.configuration import Configuration, default_precisions, option_sets
 from deploykit.workflow.plan import Source
 from deploykit.workflow.tuned import Question
 
 
-def single_changes(base: Configuration) -> list[Configuration]:
-    """A configuration with each one option of its runtime changed, to each other value that tuning tries."""
+def tried_values(backend: BackendBase, question: Question) -> dict[str, tuple[str, ...]]:
+    """What a question tries of each option of a runtime; the first value is what every candidate is told.
+
+    Of an option that the question names, those are the values it names, the runtime's default first where it is
+    among them; of the others that tuning tries at all, the default and then the rest.
+    """
+    named = dict(question.options)
+    tried = {}
+    for option in backend.run_options:
+        values = named.get(option.name, option.values if option.tuned else ())
+        if values:
+            tried[option.name] = tuple(sorted(values, key=lambda value: value != option.default))
+    return tried
+
+
+def told_first(backend: BackendBase, question: Question) -> RunOptions:
+    """The options that every candidate of a runtime is told."""
+    first = ((name, values[0]) for name, values in tried_values(backend, question).items())
+    return backend.chosen_options(tuple(first))
+
+
+def single_changes(base: Configuration, question: Question | None = None) -> list[Configuration]:
+    """A configuration with each one option of its runtime changed, to each other value that is tried."""
     backend = backends.get(base.backend)
+    told = dict(base.options)
     return [
-        replace(base, options=backend.chosen_options((*base.options, (option.name, value))))
-        for option in backend.run_options
-        if option.tuned
-        for value in option.values
-        if value != option.default
+        replace(base, options=backend.chosen_options(tuple({**told, name: value}.items())))
+        for name, values in tried_values(backend, question or Question()).items()
+        for value in values[1:]
     ]
 
 
-def combined_changes(variants: Sequence[Configuration]) -> Configuration | None:
-    """All that helped at once, of each option the first; None where that is only one."""
-    told: dict[str, str] = {}
+def combined_changes(
+    variants: Sequence[Configuration], base: Configuration | None = None
+) -> Configuration | None:
+    """All that helped a base at once, of each option the first; None where that is only one."""
+    before = {} if base is None else dict(base.options)
+    changed: dict[str, str] = {}
     for one in variants:
         for option, value in one.options:
-            told.setdefault(option, value)
-    if len(told) < 2:
+            if before.get(option) != value:
+                changed.setdefault(option, value)
+    if len(changed) < 2:
         return None
-    return replace(variants[0], options=tuple(sorted(told.items())))
+    return replace(variants[0], options=tuple(sorted({**before, **changed}.items())))
 
 
 def candidates(source: Source, question: Question) -> tuple[Configuration, list[Configuration]]:
@@ -44,7 +68,7 @@ def candidates(source: Source, question: Question) -> tuple[Configuration, list[
 
     Raises:
         MissingDependency: a backend that is named, or all, can't run here.
-        UsageError: none of the backends has any of the precisions.
+        UsageError: none of the backends has any of the precisions, or an option that is named.
     """
     batch, streams = question.batches[0], question.streams[0]
     plain = Scenario(None, streams, question.rate_per_s)
@@ -52,14 +76,20 @@ def candidates(source: Source, question: Question) -> tuple[Configuration, list[
     reference = backends.reference().name
     default = Configuration(source, own, reference, batch, plain)
     found: dict[Configuration, None] = {}
+    engines = list(_engines(question, own))
+    option_sets(list(dict.fromkeys(name for name, _ in engines)), question.options)
     # Breadth first: where the time for first looks is short, every engine had one before its variants do.
     for threads in _threads(question):
-        for backend, precision in _engines(question, own):
+        for backend, precision in engines:
+            told = told_first(backends.get(backend), question)
             for size in question.batches:
                 for count in question.streams:
                     scenario = Scenario(threads, count, question.rate_per_s)
-                    found[Configuration(source, precision, backend, size, scenario)] = None
+                    one = Configuration(source, precision, backend, size, scenario, options=told)
+                    found[one] = None
     found.pop(default, None)
+    # So many threads are all cores, which is what the default has.
+    found.pop(replace(default, scenario=replace(plain, threads=_cores())), None)
     return default, list(found)
 
 
@@ -90,6 +120,10 @@ def _threads(question: Question) -> list[int | None]:
     """None, which is all usable cores, then fewer."""
     if question.threads:
         return list(question.threads)
-    cores = max(1, int(env.usable_cores()))
+    cores = _cores()
     fewer = [2**power for power in range(cores.bit_length()) if 2**power < cores]
     return [None, *reversed(fewer)]
+
+
+def _cores() -> int:
+    return max(1, int(env.usable_cores()))

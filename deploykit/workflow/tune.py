@@ -9,7 +9,9 @@ better. How it goes:
 3. From the fastest on, engines are judged: drift, which takes no labels, then accuracy image by image until it is
    decided (`stats.sequential`). Those far behind the best that is accepted aren't judged at all.
 4. Those left race in turns (`bench.race`).
-5. The best few race once more beside themselves with one option of the runtime changed, and then with all that
+5. Where ONNX Runtime's int8 or fp32 is among the best, the best mix of both is predicted from what each layer takes
+   (`workflow.what_if`), built, and races beside them.
+   The best few race once more beside themselves with one option of the runtime changed, and then with all that
    helped. An option is told only where the runtime is surely better for it.
 6. The winner meets the fp32 of every other runtime, and whoever is to be the answer the default, in an interleaved
    comparison.
@@ -27,7 +29,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from deploykit import codec, env
+from deploykit import backends, codec, env
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.interleaved import compare_interleaved
 from deploykit.bench.race import (
@@ -66,6 +68,7 @@ from deploykit.workflow.tuned import (
     Question,
     Tuned,
 )
+from deploykit.workflow.what_if import MIN_GAIN as MIX_GAIN
 
 #: An engine that computes in float32 and is this near is the network itself but for the order of sums.
 FP32_SNR_DB = 60.0
@@ -76,6 +79,8 @@ OPTION_BASES = 2
 #: Of what the race left of the budget, a race of options has this share, half of it for first looks; less than so
 #: many seconds are not worth beginning one.
 OPTIONS_SHARE, OPTIONS_MIN_S = 0.5, 4.0
+#: A mix of precisions takes about so many seconds to predict, and is not begun with less than that left.
+MIX_MIN_S = 45.0
 #: Seconds of an interleaved comparison with the default, and with the fp32 of another runtime.
 CONFIRM_S, CONFIRM_OTHER_S = 8.0, 4.0
 #: Better by less than this is not worth leaving the default.
@@ -83,7 +88,7 @@ MIN_GAIN = 0.01
 #: Rounds of a comparison that takes a new process for each block.
 FRESH_ROUNDS = 8
 #: What judging an engine measures of it.
-JUDGED = ("drift_snr_db", "top1", "top1_low", "top1_high")
+JUDGED = ("drift_snr_db", "top1", "top1_low", "top1_high", "metric_value")
 #: Those within this share of the winner are measured as rows beside it, this many at most.
 CLOSE, MAX_CLOSE = 0.1, 3
 
@@ -98,6 +103,9 @@ class Tuning:
         store: of graphs and engines, and of the journal.
         say: is told which phase begins.
         detail: is told every step: each engine that is built, each round.
+
+    Attributes:
+        keeps_journal: whether what was measured stays in the journal when the answer is found, until `forget`.
     """
 
     def __init__(
@@ -111,10 +119,17 @@ class Tuning:
     ) -> None:
         self.source, self.question, self.say, self.detail = source, question, say, detail
         self.profiler = Profiler(store, options, detail)
-        facts = {"question": codec.to_values(question), "source": repr(source), "env": env.env_id()}
+        facts = {
+            "question": codec.to_values(question),
+            "source": repr(source),
+            "judged": [options.data, options.metric],
+            "env": env.env_id(),
+        }
+        self.keeps_journal = False
         self.journal = Journal(store.root / "tune" / f"{key_of(facts)[:16]}.jsonl")
         self._measuring_s = 0.0
         self._verdicts: dict[str, str] = dict(self.journal.judged)
+        self._remarks: list[str] = []
 
     def __call__(self) -> Tuned:
         """Find the answer.
@@ -126,18 +141,20 @@ class Tuning:
             DeploykitError: the default itself can't be built.
         """
         start = time.perf_counter()
-        if self.question.max_accuracy_drop is not None:
-            self._require_labels()
+        self._require_labels()
         default, others = self._built()
         everyone = {one.name: one for one in (default, *others)}
         fit = {name: one for name, one in everyone.items() if one.fate == IN}
         if self.question.objective == BYTES:
             order = self._by_size(fit)
         else:
-            order = self._with_options(self._raced(fit, default), everyone)
+            order = self._raced(fit, default)
+            order = self._with_mix(order, everyone, default)
+            order = self._with_options(order, everyone)
         best, meetings = self._answered(order, everyone, default)
         elapsed_s = time.perf_counter() - start
-        self.journal.end()
+        if not self.keeps_journal:
+            self.forget()
         first = [] if best is None else [best]
         in_order = [*first, *(one for one in order if one is not best)]
         rest = [one for one in everyone.values() if one not in in_order]
@@ -152,10 +169,19 @@ class Tuning:
             elapsed_s,
             self._judged_text(),
             self.profiler.options.calibration,
+            tuple(self._remarks),
         )
+
+    def forget(self) -> None:
+        """Let go of the journal: the same question is measured anew."""
+        self.journal.end()
 
     def _require_labels(self) -> None:
         """Refuse, before anything is measured, a drop that nobody could judge."""
+        if self.question.max_metric_drop is not None and self.profiler.options.metric is None:
+            raise UsageError("a drop of a metric needs the metric: give its function, too")
+        if self.question.max_accuracy_drop is None:
+            return
         said = self.profiler.why_unjudged(self.source)
         if said is not None:
             raise UsageError(
@@ -185,7 +211,7 @@ class Tuning:
 
     # --- Judging ---
 
-    def _judge(self, candidate: Candidate) -> str:
+    def judge(self, candidate: Candidate) -> str:
         """Why an engine can't be taken; empty where it can. Asked once for an engine."""
         assert candidate.request is not None
         told = options_text(candidate.configuration.options)
@@ -209,12 +235,14 @@ class Tuning:
         seen = {name: result.columns.get(name) for name in JUDGED if name in result.columns}
         candidate.row = candidate.row.plus(seen)
         snr = result.columns.get("drift_snr_db")
-        least = self.question.min_snr_db
+        least, by_metric = self.question.min_snr_db, self.question.max_metric_drop is not None
         computes_fp32 = candidate.row.get("precision_actual") == "fp32"
-        if wanted is None:
+        if wanted is None and not by_metric:
             least = MIN_SNR_DB if least is None else least
         if least is not None and snr is not None and snr < least:
             return f"its outputs drift to {snr:.1f} dB, below {least:g} dB"
+        if by_metric and (reason := self._lost_metric(configuration, seen)):
+            return reason
         if wanted is None:
             return ""
         if computes_fp32 and snr is not None and snr >= FP32_SNR_DB:
@@ -237,8 +265,23 @@ class Tuning:
             f"{test.images_needed():,} images are needed"
         )
 
+    def _lost_metric(self, configuration: Configuration, seen: Mapping[str, object]) -> str:
+        """Why an engine can't be taken for what it loses of the user's metric; empty where it loses no more."""
+        name, allowed = self.profiler.options.metric, self.question.max_metric_drop
+        value = seen.get("metric_value")
+        assert isinstance(value, int | float)
+        assert allowed is not None
+        best = self.profiler.metric_in_fp32(configuration)
+        if best - value <= allowed:
+            return ""
+        return f"its {name} is {value:.4g}, below the {best:.4g} of fp32 by more than {allowed:g}"
+
     def _judged_text(self) -> str:
-        wanted = self.question.max_accuracy_drop
+        wanted, allowed = self.question.max_accuracy_drop, self.question.max_metric_drop
+        if wanted is None and allowed is not None:
+            return (
+                f"{self.profiler.options.metric} is below that of fp32 by {allowed:g} at the most."
+            )
         if wanted is None:
             least = self.question.min_snr_db
             return (
@@ -316,6 +359,58 @@ class Tuning:
             "--precision or --threads"
         )
 
+    # --- A mix of precisions ---
+
+    def _with_mix(
+        self, order: list[Candidate], everyone: dict[str, Candidate], default: Candidate
+    ) -> list[Candidate]:
+        """The order of those that are in, once the best mix of int8 and fp32 raced beside the better of both."""
+        base = next((one for one in order if _may_be_mixed(one)), None)
+        if base is None or default.configuration.precision != "fp32":
+            return order
+        in_int8 = replace(base.configuration, precision="int8")
+        built = [o for o in everyone.values() if o.configuration == in_int8 and o.request]
+        left_s = self.question.budget_s - self._measuring_s - CONFIRM_S
+        if not built or (self.journal.kept is None and left_s < MIX_MIN_S):
+            return order
+        kept = self._mix(in_int8)
+        if not kept:
+            return order
+        mixed = Candidate(replace(in_int8, kept=kept), Row({})).name
+        changed = {base.name: [replace(in_int8, kept=kept)]}
+        order, _ = self._told("mix", order, changed, everyone)
+        mix = everyone.get(mixed)
+        if mix is not None and mix.ratio is not None and base.ratio:
+            self._remarks.append(
+                f"In the race it took {mix.ratio / base.ratio:.3f} of {base.name}."
+            )
+        if mix in order and (reason := self.judge(mix)):
+            mix.fate, mix.reason = UNFIT, reason
+            order = [one for one in order if one is not mix]
+        return order
+
+    def _mix(self, int8: Configuration) -> tuple[str, ...]:
+        """The layers that the best mix keeps in fp32; none where none is predicted to be worth building."""
+        if self.journal.kept is not None:
+            return self.journal.kept
+        name = source_name(self.source)
+        self.say(f"{name}: what a mix of int8 and fp32 would take")
+        start = time.perf_counter()
+        try:
+            found = self.profiler.what_if(int8)
+        except OutputFailed:
+            raise
+        except DeploykitError as error:
+            self._remarks.append(f"A mix of int8 and fp32 was not predicted: {error}")
+            return ()
+        finally:
+            self._measuring_s += time.perf_counter() - start
+        worth = found.is_mix and found.gain >= MIX_GAIN
+        self._remarks.append(found.sentence)
+        kept = found.kept if worth else ()
+        self.journal.write(Entry(kept=list(kept)))
+        return kept
+
     # --- Options of the runtimes ---
 
     def _with_options(
@@ -325,20 +420,26 @@ class Tuning:
 
         Candidates that come to be are added to `everyone`.
         """
-        engines: dict[tuple[str, str], Candidate] = {}
+        engines: dict[object, Candidate] = {}
         for one in order:
-            engines.setdefault((one.configuration.backend, one.configuration.precision), one)
+            at = one.configuration
+            engines.setdefault((at.backend, at.precision, at.kept), one)
         bases = [one for one in engines.values() if (one.ratio or 1.0) <= FAR_OFF][:OPTION_BASES]
-        changed = {base.name: single_changes(base.configuration) for base in bases}
+        changed = {base.name: single_changes(base.configuration, self.question) for base in bases}
         told, helped = self._told("options", order, changed, everyone)
         together = {
             variants[0].name: [combined]
-            for variants in helped.values()
-            if (combined := combined_changes([one.configuration for one in variants])) is not None
+            for base, variants in helped.items()
+            if (
+                combined := combined_changes(
+                    [one.configuration for one in variants], everyone[base].configuration
+                )
+            )
+            is not None
         }
         told, _ = self._told("options together", told, together, everyone)
         # Their engines were judged; what an option does to the outputs is, where it would be the answer.
-        while told and told[0].configuration.options and (reason := self._judge(told[0])):
+        while told and told[0].configuration.options and (reason := self.judge(told[0])):
             told[0].fate, told[0].reason = UNFIT, reason
             told = told[1:]
         return told
@@ -370,8 +471,15 @@ class Tuning:
             for base, configuration in zip(changed, variants, strict=True):
                 if configuration is not None:
                     variant = Candidate(configuration, Row({}))
-                    variant.row, variant.request = self.profiler.prepared(configuration)
-                    fit[variant.name] = everyone[variant.name] = variant
+                    everyone[variant.name] = variant
+                    try:
+                        variant.row, variant.request = self.profiler.prepared(configuration)
+                    except OutputFailed:
+                        raise
+                    except DeploykitError as error:
+                        variant.fate, variant.reason = FAILED, f"it can't be built: {error}"
+                        continue
+                    fit[variant.name] = variant
                     base_of[variant.name] = base
         self.say(f"{source_name(self.source)}: race of {name}, {len(base_of)} candidates")
         with self._race(name, fit) as race:
@@ -406,7 +514,7 @@ class Tuning:
         for name, first in firsts.items():
             if accepted is not None and first > FAR_OFF * accepted:
                 return  # they are sent home for that, judged or not
-            reason = "" if fit[name] is default else self._judge(fit[name])
+            reason = "" if fit[name] is default else self.judge(fit[name])
             if reason:
                 race.put_out(name, UNFIT, reason)
             elif accepted is None:
@@ -433,7 +541,7 @@ class Tuning:
             if accepted and candidate.row[BYTES] > accepted[0].row[BYTES]:
                 candidate.fate, candidate.reason = SLOWER, f"{accepted[0].name} is smaller"
                 continue
-            reason = self._judge(candidate)
+            reason = self.judge(candidate)
             if reason:
                 candidate.fate, candidate.reason = UNFIT, reason
             else:
@@ -460,7 +568,7 @@ class Tuning:
         slower = [one for one in slower if one.ratio is not None and one not in rivals]
         chosen = None
         for one in (*rivals, *sorted(slower, key=lambda one: one.ratio or 0.0)):
-            if one.fate == SLOWER and (reason := self._judge(one)):
+            if one.fate == SLOWER and (reason := self.judge(one)):
                 one.fate, one.reason = UNFIT, reason
                 continue
             is_better = self._is_better(one, default, meetings)
@@ -505,7 +613,7 @@ class Tuning:
                 one.reason = f"{one.reason}; beside the winner: {failure}".lstrip("; ")
                 continue
             meetings.append(met)
-            if met.verdict == "worse" and not self._judge(one):
+            if met.verdict == "worse" and not self.judge(one):
                 one.fate, one.reason = IN, ""
                 found = [one, *(other for other in found if other is not one)]
         return found
@@ -569,6 +677,13 @@ class Tuning:
             values[0].append(theirs.block())
             values[1].append(ours.block())
         return mean_ratio(*values, confidence=0.99)
+
+
+def _may_be_mixed(candidate: Candidate) -> bool:
+    """Whether a candidate's layers can be timed one by one, and it is near enough to the best to be worth it."""
+    at = candidate.configuration
+    is_timed = at.backend == backends.reference().name and at.precision in ("int8", "fp32")
+    return is_timed and not at.kept and (candidate.ratio or 1.0) <= FAR_OFF
 
 
 def _timed(candidate: Candidate) -> WorkerRequest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,8 @@ class Question:
         threads: to choose from; none means powers of two up to all usable cores.
         batches, streams: to choose from; more than one each make sense for throughput only.
         rate_per_s: requests that arrive per second; None sends each as soon as the last is answered.
+        options: values of options of the runtimes to choose from, by name; of the others all that tuning tries.
+        max_metric_drop: by how much the metric of the user's own may be below fp32's; None does not judge by it.
         budget_s: seconds for all measuring; building, judging and the rows at the end are beside it.
 
     Raises:
@@ -69,6 +71,8 @@ class Question:
     batches: tuple[int, ...] = (1,)
     streams: tuple[int, ...] = (1,)
     rate_per_s: float | None = None
+    options: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    max_metric_drop: float | None = None
     budget_s: float = 180.0
 
     def __post_init__(self) -> None:
@@ -115,7 +119,7 @@ class Candidate:
         batch = f"batch {one.batch}" if one.batch > 1 else ""
         options = options_text(one.options)
         return " ".join(
-            w for w in (one.precision, one.backend, one.scenario.text, batch, options) if w
+            w for w in (one.precision, one.mix, one.backend, one.scenario.text, batch, options) if w
         )
 
 
@@ -143,6 +147,7 @@ class Tuned:
         measuring_s, elapsed_s: seconds of blocks, and of the whole.
         judged: how accuracy was judged, in words.
         calibration: what engines were calibrated with, and on which data.
+        remarks: what else was found, such as what a mix of precisions was predicted to take.
     """
 
     source: Source
@@ -155,6 +160,14 @@ class Tuned:
     elapsed_s: float
     judged: str
     calibration: CalibrationChoice = field(default_factory=CalibrationChoice)
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def engine(self) -> Path | None:
+        """The folder of the answer's engine; None where there is no answer, or it was not built here."""
+        if self.best is None or self.best.request is None:
+            return None
+        return self.best.request.engine
 
     @property
     def rows(self) -> list[Row]:
@@ -266,6 +279,8 @@ def as_values(tuned: Tuned) -> dict[str, Any]:
         ],
         "measuring_s": tuned.measuring_s,
         "elapsed_s": tuned.elapsed_s,
+        "engine": None if tuned.engine is None else str(tuned.engine),
+        "remarks": list(tuned.remarks),
     }
 
 
@@ -282,6 +297,7 @@ def to_toml(tuned: Tuned) -> str:
         tuned.sentence,
         f"device: {row.get('device') or 'unknown'}; date: {row.get('timestamp') or 'unknown'}",
         "deploykit profile --config FILE measures it; deploykit build --config FILE builds its engine.",
+        *(() if tuned.engine is None else (f"its engine here: {tuned.engine.absolute()}",)),
     )
     lines = [f"# {printable(' '.join(text.split()))}" for text in remarks]
     lines += [f"{name} = {_as_toml(value)}" for name, value in as_options(tuned)]
@@ -307,7 +323,11 @@ def as_options(tuned: Tuned) -> Iterator[tuple[str, Any]]:
         yield "rate", scenario.rate_per_s
     if configuration.options:
         yield "option", [f"{name}={value}" for name, value in configuration.options]
-    yield from _of_calibration(tuned.calibration)
+    choice = tuned.calibration
+    if configuration.kept:
+        keep = replace(choice.keep, nodes=(*choice.keep.nodes, *configuration.kept))
+        choice = replace(choice, keep=keep)
+    yield from _of_calibration(choice)
 
 
 def _of_source(source: Source) -> Iterator[tuple[str, Any]]:

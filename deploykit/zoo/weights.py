@@ -94,7 +94,7 @@ def trained(spec: ModelSpec) -> Path:
     wanted = _variant(name, spec.alpha, dataset) + (f" at rho {spec.rho}" if spec.rho != 1 else "")
     raise UsageError(
         f"no trained weights come with deploykit for {wanted}: there are "
-        f"{'; '.join(listed) or 'none'}; train with `deploykit train` and give the file"
+        f"{'; '.join(listed) or 'none'}; train with `deploykit train` and give the file, or `tune --train`"
     )
 
 

@@ -14,6 +14,8 @@ from deploykit.bench.scenario import Scenario
 from deploykit.errors import DeploykitError, UsageError
 from deploykit.spec import InputChoice, ModelFile, ModelSpec
 from deploykit.workflow.choices import CalibrationChoice, KeepChoice
+from deploykit.workflow.configuration import enumerate_configurations
+from deploykit.workflow.plan import DEFAULT_MODELS
 from deploykit.workflow.profile import Profiler
 
 
@@ -139,13 +141,67 @@ def test_build_builds_for_the_backend_of_the_answer_unless_a_target_is_given(run
     assert "--backend and --target both say who builds" in ended.err
 
 
-def test_run_says_that_it_has_no_use_for_a_model(run, monkeypatch):
-    Path("tune.toml").write_text('model = "lenet5"\nreports = "nowhere"\n', encoding="utf-8")
-    Path("nowhere").write_text("")
-    ended = run("run", "--config", "tune.toml")
+def test_run_works_on_the_model_and_the_configuration_of_the_file(run, monkeypatch):
+    seen = []
+
+    class Job:
+        def __init__(self, folder, store, options, sources, **rest):
+            wanted = enumerate_configurations(sources, options)
+            seen.append((folder, wanted, options.policy.min_s))
+            raise DeploykitError("that will do")
+
+    monkeypatch.setattr("deploykit.workflow.run.Run", Job)
+    one = told(("ort.allow_spinning", "0"))
+    one.configuration = replace(one.configuration, precision="int8", scenario=Scenario(1))
+    Path("tune.toml").write_text(answer(one).toml + "quick = true\n", encoding="utf-8")
+    ended = run("run", "--config", "tune.toml", "--reports", "here")
+    assert "that will do" in ended.err
+    assert seen == [(Path("here"), [one.configuration], 0.5)]
+    # Without a file, or with a model alone, it is in every precision that is usual.
+    run("run", "squeezenet1_0", "--backend", "onnxruntime")
+    assert [c.precision for c in seen[-1][1]] == ["fp32", "fp16", "int8"]
+    assert {c.source.name for c in seen[-1][1]} == {"squeezenet1_0"}
+    run("run")
+    assert {c.source for c in seen[-1][1]} == set(DEFAULT_MODELS)
+
+
+def test_run_refuses_what_would_change_nothing(run):
+    ended = run("run", "--alpha", "0.5")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "the default models are as they are: name a MODEL" in ended.err
+    ended = run("run", "lenet5", "--backend", "onnxruntime", "--option", "ov.pinning=1")
     assert ended.code == 2
-    assert "note: run has no use for model of tune.toml" in ended.err
-    assert "nowhere is a file" in ended.err
+    assert "ov.pinning is told to openvino" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("backend = 'opnvino'", "c.toml: backend: unknown backend 'opnvino'"),
+        ("precision = 'int7'", "c.toml: precision: unknown precision 'int7'"),
+        ("model = 'lenet6'", "c.toml: model: unknown"),
+        ("option = ['ort.spin=0']", "c.toml: option: unknown option in --option 'ort.spin'"),
+        ("threads = 0", "c.toml: threads takes whole numbers"),
+        ("seed = -1", "c.toml: seed takes"),
+        ("data = 'digitz'", "c.toml: data: unknown data set 'digitz'"),
+        ("layout = 'CHWN'", "c.toml: layout: 'CHWN' is not one of"),
+    ],
+)
+@pytest.mark.parametrize("command", ["profile", "run"])
+def test_a_wrong_value_is_told_with_its_file_and_its_key(run, command, text, said):
+    model = "" if "model" in text else "model = 'lenet5'\n"
+    Path("c.toml").write_text(f"{model}{text}\n", encoding="utf-8")
+    ended = run(command, "--config", "c.toml", "-q")
+    assert ended.code == 2
+    assert ended.err.startswith(f"deploykit: {said}"), ended.err
+    assert ended.err.count("\n") == 1
+    # Who writes it on the command line is told of that alone.
+    option, value = text.replace("'", "").strip("[]").split(" = ")
+    if option == "model":
+        return
+    ended = run(command, "lenet5", f"--{option}", value.strip("[]"), "-q")
+    assert ended.code == 2
+    assert "c.toml" not in ended.err
 
 
 @pytest.mark.parametrize(
@@ -162,7 +218,7 @@ def test_run_says_that_it_has_no_use_for_a_model(run, monkeypatch):
         ("[batch]\nsize = 1", "c.toml: batch takes a text, a number, or a list of these"),
         ("batch = [[1]]", "c.toml: batch takes a text, a number, or a list of these"),
         ("batch = ", "--config c.toml is no TOML"),
-        ("batch = 'x'", "--batch takes whole numbers from 1 to 65,536, not 'x'"),
+        ("batch = 'x'", "c.toml: batch takes whole numbers from 1 to 65,536, not 'x'"),
         ("layout = 'CHWN'", "layout"),
     ],
 )

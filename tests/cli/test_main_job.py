@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 
 import pytest
@@ -18,8 +17,7 @@ from deploykit.workflow import run as run_module
 def small(monkeypatch):
     """The main job on one network and one claim."""
     sources = (ModelSpec("lenet5", weights="trained"),)
-    job = functools.partial(run_module.Run, sources=sources)
-    monkeypatch.setattr("deploykit.workflow.run.Run", job)
+    monkeypatch.setattr("deploykit.workflow.plan.DEFAULT_MODELS", sources)
     monkeypatch.setattr(
         run_module, "evaluate_claims", lambda rows: evaluate_claims(["vgg-140m"], rows)
     )

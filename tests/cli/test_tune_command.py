@@ -14,6 +14,7 @@ import interrupts
 import pytest
 from answers import LENET, answer, candidate, typical
 
+from deploykit.bench.request import WorkerRequest
 from deploykit.errors import BuildFailed
 from deploykit.row import Note, Row
 from deploykit.spec import ModelSpec
@@ -26,7 +27,7 @@ def tuned(monkeypatch):
     """Let networks have answers that are known, by their names; the questions are kept."""
     asked = []
 
-    def of(*answers):
+    def of(*answers, broken_off=()):
         by_name = {one.source.name: one for one in answers if not isinstance(one, Exception)}
 
         class Tuning:
@@ -37,7 +38,12 @@ def tuned(monkeypatch):
                 for number in range(100):
                     detail(f"round {number}")
 
+            def forget(self):
+                """Nothing was kept."""
+
             def __call__(self):
+                if self.source.name in broken_off:
+                    raise KeyboardInterrupt
                 if self.source.name not in by_name:
                     raise BuildFailed(f"{self.source.name} can't be built")
                 return by_name[self.source.name]
@@ -222,6 +228,7 @@ def test_a_network_below_min_top1_is_refused_by_the_lower_end_and_not_tuned(
     assert [str(one) for one in question.constraints] == ["top1_low>=0.9"]
     ended = run("tune", "mobilenet", "--min-top1", "90%", "--json")
     assert ended.code == 1
+    said += "; its weights are random: take --weights trained, or --train"
     assert json.loads(ended.out) == [{"model": "mobilenet", "refused": said}]
 
 
@@ -277,3 +284,50 @@ def test_ctrl_c_leaves_the_journal_and_the_same_command_goes_on(tmp_path):
         before = now
     looks = [name for line in before if not line.get("round") for name in line.get("values") or {}]
     assert len(looks) == len(set(looks)) > 1
+
+
+def test_ctrl_c_in_a_second_network_leaves_the_first_its_table_and_its_sentence(run, tuned):
+    tuned(typical(), broken_off={"mobilenet"})
+    ended = run("tune", "lenet5", "mobilenet", "-q")
+    assert ended.code == 130
+    assert "not taken" in ended.out
+    assert ended.out.splitlines()[-1].startswith("lenet5: take int8 onnxruntime")
+    assert "interrupted with 1 of 2 networks done" in ended.err
+    ended = run("tune", "mobilenet", "lenet5", "-q")
+    assert (ended.code, ended.out, ended.err) == (130, "", "deploykit: interrupted\n")
+
+
+def test_the_engine_of_the_answer_is_named(run, tuned, tmp_path):
+    one = typical()
+    one.best.request = WorkerRequest(tmp_path / "engine", "onnxruntime")
+    tuned(one)
+    ended = run("tune", "lenet5", "-q", "-o", "tune.toml")
+    assert ended.out.splitlines()[-1] == f"Its engine: {tmp_path / 'engine'}"
+    assert f"# its engine here: {tmp_path / 'engine'}\n" in Path("tune.toml").read_text()
+    (found,) = json.loads(run("tune", "lenet5", "-q", "--json").out)
+    assert found["engine"] == str(tmp_path / "engine")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--train"], "--train needs images to learn from: give --data DATASET"),
+        (["--epochs", "2"], "--epochs is of a training: give --train, too"),
+        (["--train", "--data", "digits", "--weights", "timm"], "give one of the two"),
+        (["--metric", "a:b"], "--metric and --max-metric-drop go together"),
+        (["--metric", "a:b", "--max-metric-drop", "1"], "give --data DATASET"),
+        (["--option", "ort.allow_spinning"], "--option takes NAME=VALUE"),
+        (["--option", "ort.allow_spining=0"], "did you mean ort.allow_spinning"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_what_goes_together_is_said_in_one_line(run, arguments, said):
+    ended = run("tune", "lenet5", "-q", *arguments)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert said in ended.err
+
+
+def test_what_is_asked_of_options_and_metrics_reaches_the_question(run, tuned):
+    asked = tuned(typical())
+    run("tune", "lenet5", "-q", "--option", "ort.allow_spinning=0", "--option", "ov.streams=1,2")
+    assert asked[-1].options == (("ort.allow_spinning", ("0",)), ("ov.streams", ("1", "2")))

@@ -15,13 +15,20 @@ from deploykit.columns import NAMES
 from deploykit.errors import OutputFailed, UsageError
 from deploykit.spec import ModelSpec
 from deploykit.workflow import run as run_module
+from deploykit.workflow.configuration import ProfileOptions
 from deploykit.workflow.run import BACKENDS, PRECISIONS, Run, write_environment
 
 SOURCES = (
     ModelSpec("lenet5", weights="trained"),
     ModelSpec("mobilenet", alpha=0.25, rho=Fraction(4, 7)),
 )
-BRIEF = Policy(warmup_s=0.02, warmup_max_s=0.2, window_s=0.01, min_s=0.05, max_s=0.5, block_s=0.02)
+BRIEF = ProfileOptions(
+    precisions=PRECISIONS,
+    backends=BACKENDS,
+    policy=Policy(
+        warmup_s=0.02, warmup_max_s=0.2, window_s=0.01, min_s=0.05, max_s=0.5, block_s=0.02
+    ),
+)
 
 
 def contents(root):

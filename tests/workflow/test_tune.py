@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from planted import Planted
 
-from deploykit import backends
+from deploykit import backends, env
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.race import FAILED, IN, SLOWER, UNFIT, Dropped, Entrant, Round
 from deploykit.bench.request import WorkerRequest
@@ -164,7 +164,7 @@ def test_accuracy_is_judged_against_fp32_image_by_image(shared_store):
     job = tuning(shared_store, asked, trained, calibration=CalibrationChoice(judged=True))
     _, made = job._built()
     (int8,) = (one for one in made if one.configuration.precision == "int8")
-    assert job._judge(int8) == ""
+    assert job.judge(int8) == ""
     strict = tuning(
         shared_store,
         replace(asked, max_accuracy_drop=0.001),
@@ -172,7 +172,7 @@ def test_accuracy_is_judged_against_fp32_image_by_image(shared_store):
         calibration=CalibrationChoice(judged=True),
     )
     # 360 images can't tell a thousandth.
-    reason = strict._judge(int8)
+    reason = strict.judge(int8)
     assert "can't be told" in reason
     assert "images are needed" in reason
 
@@ -182,7 +182,7 @@ def test_accuracy_that_can_not_be_judged_is_refused(shared_store):
     _, made = job._built()
     (int8,) = (one for one in made if one.configuration.precision == "int8")
     with pytest.raises(UsageError, match="--min-snr-db"):
-        job._judge(int8)
+        job.judge(int8)
 
 
 def test_a_budget_that_is_too_short_for_a_second_look_says_how_much_is_needed(shared_store):
@@ -405,6 +405,7 @@ def met(monkeypatch: pytest.MonkeyPatch, ratios: dict[int | None, float]) -> lis
         return SimpleNamespace(ratio=RatioInterval(ratio, ratio * 0.99, ratio * 1.005, 0.99, 12))
 
     monkeypatch.setattr(tune, "compare_interleaved", compare)
+    monkeypatch.setattr(env, "usable_cores", lambda: 8.0)  # so that two threads are not all cores
     return asked
 
 

@@ -1,0 +1,99 @@
+"""Networks that are trained where no trained weights come for them, so that a tuning has something to judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from deploykit import zoo
+from deploykit.data import Dataset, open_dataset
+from deploykit.env import package_version
+from deploykit.errors import UsageError
+from deploykit.spec import ModelSpec
+from deploykit.store import Store, key_of
+from deploykit.training import Progress, train
+from deploykit.workflow.plan import Source
+from deploykit.writing import output_errors
+
+#: Told what is being done, for a display: a short text.
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How networks without trained weights are trained.
+
+    Attributes:
+        data: the data set, whose train part is learned.
+        epochs: passes over it; None takes the recipe's own number.
+    """
+
+    data: str
+    epochs: int | None = None
+
+    def of(self, source: Source, store: Store, say: Say, detail: Say) -> Source:
+        """A network with trained weights: those that come with the package, or that are in the store, or made now.
+
+        A file, and a network that was given other weights, stays as it is. A training that was broken off goes on.
+
+        Args:
+            source: the network.
+            store: takes the checkpoint.
+            say: is told that a training begins.
+            detail: is told of every epoch.
+
+        Raises:
+            UsageError: the data has no images to learn from, or does not fit the network.
+            OutputFailed: the store can't be written.
+        """
+        if not isinstance(source, ModelSpec) or not _is_open(source):
+            return source
+        dataset = open_dataset(self.data)
+        shipped = replace(source, weights=f"trained:{dataset.name}")
+        if ":" not in source.name and _is_shipped(shipped):
+            return shipped
+        path = self._path(source, dataset, store)
+        if not path.exists():
+            with output_errors("engine store"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            say(f"{source.label}: train on {dataset.name}")
+            train(
+                source,
+                dataset,
+                out=path,
+                epochs=self.epochs,
+                seed=source.seed,
+                resume=True,
+                progress=lambda now: detail(_told(source, now)),
+            )
+        return replace(source, weights=str(path))
+
+    def _path(self, source: ModelSpec, dataset: Dataset, store: Store) -> Path:
+        facts = {
+            "network": repr(replace(source, weights="random")),
+            "data": [dataset.name, dataset.train.sha256],
+            "epochs": self.epochs,
+            "versions": [package_version(name) for name in ("deploykit", "torch")],
+        }
+        name = f"{source.label.replace(':', '.')}-{key_of(facts)[:16]}.safetensors"
+        return store.root / "trained" / name
+
+
+def _told(source: ModelSpec, now: Progress) -> str:
+    return (
+        f"{source.label}: epoch {now.epoch} of {now.epochs}, image {now.image:,} of {now.images:,}"
+    )
+
+
+def _is_open(spec: ModelSpec) -> bool:
+    """Whether nobody gave weights of their own."""
+    return spec.weights == "random" or zoo.weights.is_trained(spec.weights)
+
+
+def _is_shipped(spec: ModelSpec) -> bool:
+    try:
+        zoo.weights.trained(spec)
+    except UsageError:
+        return False
+    return True

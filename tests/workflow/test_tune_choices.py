@@ -1,0 +1,294 @@
+"""What a tuning chooses from beyond engines and threads: options that are asked for, mixes, metrics, training."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from planted import Planted
+
+from deploykit import env
+from deploykit.bench.race import UNFIT, Entrant
+from deploykit.bench.scenario import Policy
+from deploykit.errors import UnknownName, UsageError
+from deploykit.row import Row
+from deploykit.spec import ModelSpec
+from deploykit.stats import RatioInterval
+from deploykit.workflow import frontier, tune, tuned
+from deploykit.workflow.configuration import Configuration, ProfileOptions
+from deploykit.workflow.profile import Profiler
+from deploykit.workflow.space import candidates, combined_changes, single_changes
+from deploykit.workflow.trained import Training
+from deploykit.workflow.tune import Tuning
+from deploykit.workflow.tuned import Question
+
+LENET = ModelSpec("lenet5")
+SMALL = Question(backends=("onnxruntime",), precisions=("fp32",), threads=(1,), budget_s=600.0)
+QUICK = ProfileOptions(
+    policy=Policy(warmup_s=0.01, warmup_max_s=0.1, window_s=0.01, min_s=0.05, max_s=0.2),
+    roofline=False,
+)
+
+
+@pytest.fixture(autouse=True)
+def plant(monkeypatch) -> Callable[[Callable[[str], float]], None]:
+    """Let races be among planted latencies by candidates' names; whoever is met is twice as slow."""
+
+    def of(value: Callable[[str], float]) -> None:
+        def planted(entrants: Sequence[Entrant], **rest: object) -> dict[str, Planted]:
+            return {one.name: Planted(value(one.name), n) for n, one in enumerate(entrants)}
+
+        monkeypatch.setattr(tune, "lanes", planted)
+
+    met = SimpleNamespace(ratio=RatioInterval(0.5, 0.49, 0.51, 0.99, 12))
+    monkeypatch.setattr(tune, "compare_interleaved", lambda *sides, **rest: met)
+    of(lambda name: 1.0)
+    return of
+
+
+# --- Options ---
+
+
+def test_one_value_of_an_option_is_told_to_every_candidate_of_its_runtime_but_the_default():
+    asked = replace(SMALL, options=(("ort.allow_spinning", ("0",)),), threads=(1,))
+    default, others = candidates(LENET, asked)
+    assert default.options == ()
+    assert {one.options for one in others} == {(("ort.allow_spinning", "0"),)}
+    names = {name for one in single_changes(others[0], asked) for name, _ in one.options}
+    assert names == {
+        "ort.allow_spinning",  # which stays
+        "ort.denormal_as_zero",
+        "ort.dynamic_block_base",
+        "ort.execution_mode",
+    }
+    assert all(
+        dict(one.options)["ort.allow_spinning"] == "0" for one in single_changes(others[0], asked)
+    )
+
+
+def test_several_values_are_tried_also_of_what_is_else_left_alone():
+    asked = Question(options=(("ov.streams", ("2", "auto")), ("ov.pinning", ("0",))))
+    base = Configuration(LENET, "fp32", "openvino", 1)
+    tried = [one.options for one in single_changes(base, asked)]
+    assert (("ov.streams", "2"),) in tried
+    assert not any(name == "ov.pinning" for ((name, _),) in tried)
+    assert [name for ((name, _),) in tried].count("ov.streams") == 1
+
+
+def test_what_helped_is_combined_on_top_of_what_the_base_is_told_already():
+    base = Configuration(LENET, "fp32", "onnxruntime", 1, options=(("a", "1"),))
+    one = replace(base, options=(("a", "1"), ("b", "2")))
+    other = replace(base, options=(("a", "1"), ("c", "3")))
+    assert combined_changes([one], base) is None
+    both = combined_changes([one, other], base)
+    assert both is not None
+    assert both.options == (("a", "1"), ("b", "2"), ("c", "3"))
+
+
+def test_an_option_that_there_is_not_is_refused():
+    with pytest.raises(UnknownName, match=r"ort\.allow_spinning"):
+        candidates(LENET, replace(SMALL, options=(("ort.allow_spining", ("0",)),)))
+    with pytest.raises(UsageError, match=r"ov\.pinning is told to openvino"):
+        candidates(LENET, replace(SMALL, options=(("ov.pinning", ("1",)),)))
+
+
+def test_as_many_threads_as_there_are_cores_are_no_candidate_beside_all_of_them(monkeypatch):
+    monkeypatch.setattr(env, "usable_cores", lambda: 4.0)
+    _, others = candidates(LENET, replace(SMALL, threads=(4, 2)))
+    assert [one.scenario.threads for one in others] == [2]
+    _, others = candidates(LENET, replace(SMALL, threads=(), precisions=("fp32", "int8")))
+    assert {(one.precision, one.scenario.threads) for one in others} == {
+        ("fp32", 2),
+        ("fp32", 1),
+        ("int8", None),
+        ("int8", 2),
+        ("int8", 1),
+    }
+
+
+# --- A mix of precisions ---
+
+
+@pytest.fixture
+def mixed(monkeypatch) -> list[Configuration]:
+    """Let the best mix keep one convolution, and nothing else be measured or judged; who asks for it is listed."""
+    asked: list[Configuration] = []
+
+    def what_if(self: Profiler, configuration: Configuration) -> SimpleNamespace:
+        asked.append(configuration)
+        return SimpleNamespace(
+            is_mix=True, gain=0.2, kept=("features.0/Conv",), sentence="It is predicted."
+        )
+
+    def rows(self: Profiler, wanted: Sequence[Configuration]) -> Iterator[Row]:
+        for configuration in wanted:
+            row, _ = self.prepared(configuration)
+            yield row.plus({"status": "ok", "latency_p50_ms": 1.0})
+
+    monkeypatch.setattr(Profiler, "what_if", what_if)
+    monkeypatch.setattr(Profiler, "rows", rows)
+    monkeypatch.setattr(Tuning, "_unfit", lambda self, candidate: "")
+    return asked
+
+
+MIXED = replace(SMALL, precisions=("fp32", "int8"))
+
+
+def test_the_best_mix_races_beside_the_better_precision_and_can_be_the_answer(
+    shared_store, plant, mixed, monkeypatch
+):
+    monkeypatch.setattr(tune, "OPTIONS_MIN_S", 0.0)
+    plant(lambda name: 0.5 if "but 1 layer" in name else 0.7 if "int8" in name else 1.0)
+    found = Tuning(LENET, MIXED, QUICK, shared_store)()
+    assert found.best is not None
+    assert found.best.name.startswith("int8 but 1 layer in fp32 onnxruntime")
+    assert found.best.row["kept"] == "features.0/Conv"
+    assert found.best.row["precision_actual"] == "int8+fp32"
+    assert [one.precision for one in mixed] == ["int8"]
+    assert found.remarks[0] == "It is predicted."
+    assert found.remarks[1].startswith("In the race it took 0.7")
+    assert tomllib.loads(found.toml)["keep"] == ["features.0/Conv"]
+    assert found.engine is not None
+    assert (found.engine / "manifest.json").exists()
+    assert str(found.engine) in found.toml
+    assert tuned.as_values(found)["engine"] == str(found.engine)
+
+
+def test_a_mix_whose_outputs_drift_is_no_answer(shared_store, plant, mixed, monkeypatch):
+    plant(lambda name: 0.5 if "but 1 layer" in name else 0.7 if "int8" in name else 1.0)
+    monkeypatch.setattr(
+        Tuning, "_unfit", lambda self, one: "it drifts" if one.configuration.kept else ""
+    )
+    found = Tuning(LENET, MIXED, QUICK, shared_store)()
+    assert found.best is not None
+    assert not found.best.configuration.kept
+    plain = [one for one in found.candidates if one.configuration.kept and one.fate == UNFIT]
+    assert [one.reason for one in plain] == ["it drifts"]
+
+
+def test_without_time_for_it_no_mix_is_predicted(shared_store, plant, mixed):
+    plant(lambda name: 0.7 if "int8" in name else 1.0)
+    Tuning(LENET, replace(MIXED, budget_s=20.0), QUICK, shared_store)()
+    assert mixed == []
+
+
+def test_what_a_mix_keeps_is_in_the_journal(shared_store, mixed):
+    job = Tuning(LENET, replace(MIXED, budget_s=601.0), QUICK, shared_store)
+    int8 = Configuration(LENET, "int8", "onnxruntime", 1)
+    assert job._mix(int8) == ("features.0/Conv",)
+    again = Tuning(LENET, job.question, QUICK, shared_store)
+    assert again._mix(int8) == ("features.0/Conv",)
+    assert len(mixed) == 1
+    again.forget()
+    assert Tuning(LENET, job.question, QUICK, shared_store).journal.kept is None
+
+
+# --- A metric of the user's own ---
+
+
+@pytest.fixture
+def data(tmp_path) -> str:
+    """Forty images of noise with ten labels."""
+    generator = np.random.default_rng(0)
+    images = generator.random((40, 1, 32, 32), dtype=np.float32)
+    split = np.repeat([0, 2], 20)
+    np.savez(tmp_path / "own.npz", images=images, labels=np.arange(40) % 10, split=split)
+    return f"npz:{tmp_path / 'own.npz'}"
+
+
+@pytest.fixture
+def judged(data, tmp_path, monkeypatch) -> ProfileOptions:
+    """Options with data and a metric, which is what a network puts out first."""
+    (tmp_path / "own_metric.py").write_text(
+        "def first(outputs, labels):\n    return next(iter(outputs.values()))[:, 0]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    return replace(QUICK, data=data, metric="own_metric:first")
+
+
+def test_an_engine_is_refused_for_what_it_loses_of_a_metric_of_the_users_own(judged, shared_store):
+    job = Tuning(
+        LENET, replace(SMALL, precisions=("fp32",), max_metric_drop=0.5), judged, shared_store
+    )
+    _, (one, *_) = job._built()
+    assert job.judge(one) == ""
+    value = job.profiler.metric_in_fp32(one.configuration)
+    job.profiler._metrics = dict.fromkeys(job.profiler._metrics, value + 1.0)
+    job._verdicts.clear()
+    reason = job.judge(one)
+    assert "its own_metric:first is" in reason
+    assert "of fp32 by more than 0.5" in reason
+    assert "own_metric:first is below that of fp32 by 0.5 at the most" in job._judged_text()
+    job.forget()
+
+
+def test_a_metrics_drop_without_the_metric_is_refused(shared_store):
+    with pytest.raises(UsageError, match="give its function"):
+        Tuning(LENET, replace(SMALL, max_metric_drop=0.5), QUICK, shared_store)()
+
+
+# --- Several networks ---
+
+
+def test_answers_of_several_networks_stay_in_journals_until_all_are_found(
+    shared_store, monkeypatch
+):
+    made: list[Tuning] = []
+
+    class Broken(Tuning):
+        def __call__(self) -> tuned.Tuned:
+            made.append(self)
+            if len(made) == 2:
+                raise KeyboardInterrupt
+            self.journal.write(tune.Entry(engine="/e", reason="it drifts"))
+            if not self.keeps_journal:
+                self.forget()
+            return None  # type: ignore[return-value]  # nobody looks at it
+
+    monkeypatch.setattr(frontier, "Tuning", Broken)
+    sources = [LENET, replace(LENET, seed=1)]
+    with pytest.raises(KeyboardInterrupt):
+        list(frontier.tune_each(sources, SMALL, QUICK, shared_store))
+    assert made[0].journal.path.exists()
+    made.append(made[0])  # so that nobody breaks off
+    list(frontier.tune_each(sources, SMALL, QUICK, shared_store))
+    assert not made[0].journal.path.exists()
+
+
+# --- Training ---
+
+
+def test_a_network_without_weights_is_trained_once_and_kept_in_the_store(data, shared_store):
+    pytest.importorskip("torch")
+    training = Training(data, epochs=1)
+    said: list[str] = []
+    spec = training.of(LENET, shared_store, said.append, said.append)
+    assert isinstance(spec, ModelSpec)
+    assert spec.weights.startswith(str(shared_store.root / "trained"))
+    assert said[0] == "lenet5: train on npz:own.npz"
+    assert "lenet5: epoch 1 of 1" in said[-1]
+    said.clear()
+    assert training.of(LENET, shared_store, said.append, said.append) == spec
+    assert said == []
+    own = replace(LENET, weights="own.safetensors")
+    assert training.of(own, shared_store, said.append, said.append) == own
+
+
+def test_weights_that_come_with_the_package_are_not_trained_again(shared_store):
+    found = Training("digits").of(LENET, shared_store, print, print)
+    assert found == replace(LENET, weights="trained:digits")
+
+
+def test_a_network_with_random_weights_that_is_too_bad_says_how_to_have_better_ones(
+    shared_store, monkeypatch
+):
+    monkeypatch.setattr(Profiler, "why_unjudged", lambda self, source: None)
+    row = {"status": "ok", "top1": 0.1, "top1_low": 0.08}
+    monkeypatch.setattr(Profiler, "rows", lambda self, wanted: iter([Row(row)]))
+    (refused,) = frontier.tune_each([LENET], SMALL, QUICK, shared_store, min_top1=0.9)
+    assert isinstance(refused, frontier.Refused)
+    assert refused.why.endswith("its weights are random: take --weights trained, or --train")
