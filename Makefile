@@ -9,7 +9,7 @@ EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 # images of containers often do, each of them would compile the package anew, for half a second.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install run test proof test-device lint format bench bench-noise catalogue study wild int8-peers gpu parity pycuda install-matrix surfaces stubs clean
+.PHONY: help install run test proof test-device lint format bench bench-noise catalogue study wild int8-peers tune-search gpu parity pycuda install-matrix surfaces stubs clean
 
 help:  ## What can be made.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,9 @@ wild: install  ## Networks that packages on the public index ship, through every
 
 int8-peers: install  ## int8 against ONNX Runtime's own quantiser on the networks of `wild`, into reports/int8_peers.csv.
 	$(BIN)/python -m benchmarks.int8_peers --csv reports/int8_peers.csv
+
+tune-search: install  ## tune's answer against an exhaustive search on 12 networks, into reports/tune_search.csv; hours, goes on.
+	$(BIN)/python -m benchmarks.tune_search --csv reports/tune_search.csv --time 36000
 
 gpu: install  ## A GPU box on trial, at most ten minutes, into reports/gpu.json, gpu.csv and gpu.md; 3 without a GPU.
 	$(BIN)/python -m studies.gpu

@@ -635,7 +635,9 @@ class Tuning:
         """Whether a candidate's row, which is measured where it was not yet, meets the constraints."""
         if candidate.row.get("status") is None:
             self.detail(f"measure {candidate.name}")
+            start = time.perf_counter()
             (candidate.row,) = self.profiler.rows([candidate.configuration])
+            self._measuring_s += time.perf_counter() - start
         missed = [c for c in self.question.constraints if not c.met_by(candidate.row)]
         if missed:
             value = candidate.row.get(missed[0].column)
