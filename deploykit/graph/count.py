@@ -22,9 +22,13 @@ from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 from deploykit.spec import Counts, OnnxModel, OperatorCounts, length_remarks
 
-#: Transforms whose products are not defined by what they compute, and what is said of them.
-_TRANSFORMS = frozenset({"DFT", "STFT", "Rfft", "Irfft"})
+#: What is said of operators whose products shapes do not tell.
+_NO_RULE = "there is no rule for it"
 _FOURIER = "how many products it takes depends on the algorithm of the runtime"
+_CACHE = "how much of its cache is filled depends on values"
+_WHY = dict.fromkeys(("DFT", "STFT", "Rfft", "Irfft"), _FOURIER) | dict.fromkeys(
+    ("DecoderMaskedSelfAttention", "DecoderMaskedMultiHeadAttention"), _CACHE
+)
 
 
 def operator_name(node: onnx.NodeProto) -> str:
@@ -138,8 +142,7 @@ class _Tally:
                 elif macs and (steps := steps_of(node, view)) is not None:
                     self.runs[name].add(steps)
             elif not has_no_macs(node):
-                why = _FOURIER if node.op_type in _TRANSFORMS else "there is no rule for it"
-                self._leave_out(name, why)
+                self._leave_out(name, _WHY.get(node.op_type, _NO_RULE))
 
     def add_bodies(
         self, node: onnx.NodeProto, view: GraphView, scope: Scope | None, times: int, first: bool

@@ -131,6 +131,8 @@ def projecting_attention(past: int) -> MacRule:
         data, weight, before = _at(inputs, 0), _at(inputs, 1), _before(node, inputs, past)
         if data is None or len(data) != 3 or not weight or before is None:
             return None
+        if before and _integer(node, "past_present_share_buffer"):
+            return None  # the cache is as long as sequences may get, and values tell how much of it is filled
         if output is None:
             sizes = _attribute(node, "qkv_hidden_sizes")
             query, value = (sizes.ints[0], sizes.ints[2]) if sizes else (weight[-1] // 3,) * 2
@@ -205,16 +207,17 @@ def group_query_attention(node: onnx.NodeProto, inputs: Shapes, _: Shape | None)
 def linear_attention(node: onnx.NodeProto, inputs: Shapes, _: Shape | None) -> int | None:
     """Every step adds the product of its key and value to a state, and multiplies its query with that.
 
-    The rules called delta take away first what the state holds for the key, one more product.
+    Each head of the values has a state (key, value), as ONNX 27 defines it. The rules called delta take away first
+    what the state holds for the key, one more product. Heads of queries may share a state, or states a query.
     """
     query, key, value = (_at(inputs, place) for place in range(3))
     heads, key_heads = _integer(node, "q_num_heads"), _integer(node, "kv_num_heads")
     if not query or not key or not value or len(query) != 3 or heads < 1 or key_heads < 1:
         return None
-    state = key[2] // key_heads * (value[2] // key_heads)
+    state = query[2] // heads * (value[2] // key_heads)
     stated = _attribute(node, "update_rule")
     updates = 2 if stated is not None and stated.s.decode().endswith("delta") else 1
-    return query[0] * query[1] * state * (heads + key_heads * updates)
+    return query[0] * query[1] * state * (max(heads, key_heads) + key_heads * updates)
 
 
 # ---- Einsum

@@ -230,13 +230,13 @@ _PRODUCTS = (
         arithmetic=Arithmetic.INTEGER,
         macs=rules.projecting_attention(8),
     ),
+    # How much of their cache is filled, values tell: `past_sequence_length` is an input of theirs.
     Operator(
         "DecoderMaskedSelfAttention",
         Kind.CONTRACTION,
         domains=CONTRIBUTED,
         parameters=(1, 2),
         added={"com.microsoft": 5},
-        macs=rules.projecting_attention(4),
     ),
     Operator(
         "MultiHeadAttention",
@@ -252,7 +252,6 @@ _PRODUCTS = (
         domains=CONTRIBUTED,
         parameters=(10,),
         added={"com.microsoft": 4},
-        macs=rules.multi_head_attention(5),
     ),
     Operator(
         "GroupQueryAttention",

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.graph.count import count_graph, count_layers
 from deploykit.graph.macs import einsum
+from deploykit.spec import Counts
 
 node = helper.make_node
 info = helper.make_tensor_value_info
@@ -265,6 +266,116 @@ def test_products_of_onnx_runtime(
     )
     counts = count_graph(made)
     assert (counts.macs, counts.parameters, counts.uncounted) == (macs, parameters, {})
+
+
+def contributed(
+    op_type: str,
+    inputs: dict[str, tuple[int, ...]],
+    stored: dict[str, tuple[int, ...]],
+    *,
+    reads: str | None = None,
+    domain: str = "com.microsoft",
+    opset: int = 20,
+    **attributes: Any,
+) -> Counts:
+    """Counts of one operator that reads what is named in `reads`, a dash where nothing stands."""
+    names = [
+        "" if name == "-" else name for name in (reads or " ".join([*inputs, *stored])).split()
+    ]
+    layer = node(op_type, names, ["h"], domain=domain, **attributes)
+    weights = [tensor(name, *shape) for name, shape in stored.items()]
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
+    outputs = ("a", "b", "c")
+    made = model(
+        [layer, node("Identity", ["h"], ["y"])], inputs, weights, output=outputs, opsets=opsets
+    )
+    return count_graph(made)
+
+
+def test_quantised_attention_projects_and_keeps_a_cache() -> None:
+    """QAttention by ContribOperators.md of ONNX Runtime: its cache, the ninth input, is (2, batch, heads, past, size)."""
+    inputs, stored = (
+        {"x": (1, 5, 8), "p": (2, 1, 2, 7, 4)},
+        {"w": (8, 24), "b": (24,), "s": (1,), "t": (1,)},
+    )
+    plain = contributed("QAttention", inputs, stored, reads="x w b s t", num_heads=2)
+    assert (plain.macs, plain.uncounted) == (5 * 8 * 24 + 2 * 5 * 5 * 8, {})
+    cached = contributed("QAttention", inputs, stored, reads="x w b s t - - - p", num_heads=2)
+    assert (cached.macs, cached.uncounted) == (5 * 8 * 24 + 2 * 5 * (7 + 5) * 8, {})
+
+
+@pytest.mark.parametrize(
+    ("op_type", "reads", "attributes"),
+    [
+        ("DecoderMaskedSelfAttention", "x w b - p - n", {}),
+        ("DecoderMaskedMultiHeadAttention", "x x x - - k k n", {}),
+        ("Attention", "x w b - p - n", {"past_present_share_buffer": 1}),
+    ],
+)
+def test_a_cache_that_is_filled_step_by_step_makes_a_lower_bound(
+    op_type: str, reads: str, attributes: dict[str, int]
+) -> None:
+    """A shared cache is as long as sequences may get; `past_sequence_length`, an input, says what counts of it."""
+    inputs = {"x": (1, 1, 8), "p": (2, 1, 2, 64, 4), "k": (1, 2, 64, 4), "n": (1,)}
+    counts = contributed(
+        op_type, inputs, {"w": (8, 24), "b": (24,)}, reads=reads, num_heads=2, **attributes
+    )
+    assert counts.uncounted == {f"com.microsoft.{op_type}": 1}
+    assert "values" in counts.remarks[0]
+
+
+@pytest.mark.parametrize(
+    ("rule", "updates"), [("linear", 1), ("gated", 1), ("delta", 2), ("gated_delta", 2)]
+)
+@pytest.mark.parametrize(("heads", "states"), [(2, 2), (4, 2), (2, 4)])
+def test_linear_attention_costs_its_state_per_step(
+    rule: str, updates: int, heads: int, states: int
+) -> None:
+    """By ONNX 27: S += k v', o = q' S for each head; `delta` also takes S' k off v."""
+    steps, key, value = 5, 3, 4
+    macs = 0
+    for _ in range(steps):
+        macs += updates * states * key * value + max(heads, states) * key * value
+    inputs = {
+        "q": (1, steps, heads * key),
+        "k": (1, steps, states * key),
+        "v": (1, steps, states * value),
+    }
+    counts = contributed(
+        "LinearAttention", inputs, {}, q_num_heads=heads, kv_num_heads=states, update_rule=rule
+    )
+    assert (counts.macs, counts.uncounted) == (macs, {})
+
+
+def test_a_causal_convolution_with_a_state_is_a_depthwise_one() -> None:
+    """By ONNX 27: y[c, t] = sum over k of w[c, 0, k] (state, x)[c, t + k], for every place."""
+    counts = contributed("CausalConvWithState", {"x": (1, 6, 9)}, {"w": (6, 1, 4), "b": (6,)})
+    assert (counts.macs, counts.parameters, counts.uncounted) == (6 * 9 * 4, 30, {})
+
+
+def test_products_of_other_integers_are_matrix_products() -> None:
+    """MatMulInteger16 is numpy.matmul of int16; MatMulBnb4 multiplies by a packed matrix of N by K."""
+    whole = contributed("MatMulInteger16", {"x": (1, 5, 8)}, {"w": (8, 6)})
+    assert (whole.macs, whole.uncounted) == (5 * 8 * 6, {})
+    packed = contributed(
+        "MatMulBnb4",
+        {"x": (1, 5, 8)},
+        {"w": (24,), "s": (1,)},
+        K=8,
+        N=6,
+        block_size=64,
+        quant_type=1,
+    )
+    assert (packed.macs, packed.parameters, packed.uncounted) == (5 * 8 * 6, 48, {})
+
+
+def test_pads_given_as_a_tensor_change_nothing_of_a_transposed_convolution() -> None:
+    """ConvTransposeWithDynamicPads is ConvTranspose with its pads as the third input, before the bias."""
+    counts = contributed(
+        "ConvTransposeWithDynamicPads", {"x": (1, 6, 4, 4), "p": (4,)}, {"w": (6, 2, 2, 2), "b": (6,)},
+        reads="x w p b", group=3,
+    )  # fmt: skip
+    assert (counts.macs, counts.parameters, counts.uncounted) == (6 * 16 * 2 * 4, 54, {})
 
 
 # ---- bodies
