@@ -293,7 +293,7 @@ def contributed(
 
 
 def test_quantised_attention_projects_and_keeps_a_cache() -> None:
-    """QAttention by ContribOperators.md of ONNX Runtime: its cache, the ninth input, is (2, batch, heads, past, size)."""
+    """By ContribOperators.md of ONNX Runtime its ninth input is a cache (2, batch, heads, past, size)."""
     inputs, stored = (
         {"x": (1, 5, 8), "p": (2, 1, 2, 7, 4)},
         {"w": (8, 24), "b": (24,), "s": (1,), "t": (1,)},

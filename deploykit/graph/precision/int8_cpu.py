@@ -9,6 +9,7 @@ where the activation does. Operators that only move values share their input's s
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 from deploykit import env
@@ -17,7 +18,7 @@ from deploykit.graph.calibrate.bodies import Place, collect_body_ranges
 from deploykit.graph.calibrate.ranges import Range, collect_ranges
 from deploykit.graph.edit import GraphEditor
 from deploykit.graph.fold import batchnorm_affine, fold_batchnorm, remove_passing_nodes
-from deploykit.graph.nodes import is_standard
+from deploykit.graph.nodes import is_standard, node_name
 from deploykit.graph.operators import Trait, has
 from deploykit.graph.opsets import raise_opset
 from deploykit.graph.precision.bias_correction import BiasedProduct, correct_biases
@@ -34,6 +35,7 @@ from deploykit.graph.precision.qdq import (
 )
 from deploykit.graph.precision.recipe import KeepRules, Product, body_editors, needs, range_facts
 from deploykit.graph.precision.saturation import useful_range
+from deploykit.graph.precision.small_ends import costly_ends
 from deploykit.graph.shapes import tensor_shapes
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
@@ -85,21 +87,61 @@ def to_int8(
         symmetric=False,
         infinite=wanted.optional(),
     )
-    regions = IntegerRegions(editor, keep, {name: seen[source] for name, source in same.items()})
-    ranges = _ranges(editor, regions)
-    quantisers = {root: asymmetric_u8(*bounds) for root, bounds in ranges.items()}
+    known = {name: seen[source] for name, source in same.items()}
     exact = onnx.ModelProto()
     exact.CopyFrom(model)
+    products, ranges, written = _quantise(model, keep, calibration, known)
+    plan = IntegerRegions(GraphView(exact), keep, known)
+    costly = {} if keep.strict else costly_ends(exact, model, plan, calibration)
+    if costly:
+        model.CopyFrom(exact)
+        products, ranges, written = _quantise(model, keep, calibration, known, frozenset(costly))
+        named = {node.output[0]: node_name(node) for node in exact.graph.node}
+        facts["kept_by_value"] = {
+            named[end]: f"8 bits cost it {gain:.0f} dB" for end, gain in costly.items()
+        }
+    facts["biases_corrected"] = correct_biases(exact, model, written.biased, calibration)
+    # A body can't be run product by product, as that takes.
+    if written.uncorrected:
+        facts["biases_uncorrected"] = written.uncorrected
+    return facts | range_facts(calibration, ranges, products, model)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """The products of a quantised graph that have a bias, and how many in bodies have one."""
+
+    biased: list[BiasedProduct]
+    uncorrected: int
+
+
+def _quantise(
+    model: onnx.ModelProto,
+    keep: KeepRules,
+    calibration: Calibration,
+    known: dict[str, Range],
+    left: frozenset[str] = frozenset(),
+) -> tuple[list[Product], dict[str, Range], _Written]:
+    """Write the pairs of a model and its bodies; its products and the ranges of what they read and make.
+
+    Args:
+        model: changed in place.
+        keep: layers that stay in float.
+        calibration: the images, for bodies.
+        known: the range of every tensor that a plan may ask for.
+        left: results of products that stay in float, too.
+    """
+    editor = GraphEditor(model)
+    regions = IntegerRegions(editor, keep, known, left)
+    ranges = _ranges(editor, regions)
+    quantisers = {root: asymmetric_u8(*bounds) for root, bounds in ranges.items()}
     inside, inner_ranges = _quantise_bodies(editor, keep, calibration)
     biased = _write(editor, regions, quantisers)
     _leave_float(editor, regions, keep)
     editor.finish()
-    facts["biases_corrected"] = correct_biases(exact, model, biased, calibration)
-    # A body can't be run product by product, as that takes.
-    if uncorrected := sum(product.node.op_type in ("Conv", "Gemm") for product in inside):
-        facts["biases_uncorrected"] = uncorrected
-    ranges |= inner_ranges
-    return facts | range_facts(calibration, ranges, [*regions.products, *inside], model)
+    uncorrected = sum(product.node.op_type in ("Conv", "Gemm") for product in inside)
+    written = _Written(biased, uncorrected)
+    return [*regions.products, *inside], ranges | inner_ranges, written
 
 
 def _ranges(view: GraphView, regions: IntegerRegions) -> dict[str, Range]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from deploykit.errors import DriftFailed
 from deploykit.graph.element_types import ElementType
@@ -42,10 +42,16 @@ class IntegerRegions:
     """
 
     def __init__(
-        self, view: GraphView, keep: KeepRules, ranges: Mapping[str, Range] | None = None
+        self,
+        view: GraphView,
+        keep: KeepRules,
+        ranges: Mapping[str, Range] | None = None,
+        left: Collection[str] = (),
     ) -> None:
+        """Plan a graph; products whose results are among `left` stay in float beside those that are kept."""
         self.view = view
         self.keep = keep
+        self._left = frozenset(left)
         self.products: list[Product] = []
         self.constant_operands: list[tuple[onnx.NodeProto, int, np.ndarray]] = []
         self.tensors: list[str] = []
@@ -84,7 +90,7 @@ class IntegerRegions:
     def optional(self) -> set[str]:
         """Those of them that no product reads or makes: where they are infinite they can stay in float."""
         needed = {self._own(product.activation) for product in self.products}
-        needed |= {self._result(product.node)[0] for product in self.products}
+        needed |= {self.result(product.node)[0] for product in self.products}
         return set(self.measured().values()) - needed
 
     def range_of(self, tensor: str) -> Range:
@@ -125,7 +131,7 @@ class IntegerRegions:
             self._add_concat(node)
 
     def _add_product(self, product: Product) -> None:
-        if product.has_bias and product.bias is None:
+        if (product.has_bias and product.bias is None) or product.node.output[0] in self._left:
             return
         if not (self._finite([product.activation]) and np.isfinite(product.weight).all()):
             raise DriftFailed(
@@ -156,7 +162,7 @@ class IntegerRegions:
                 if value is None or not np.isfinite(value).all():
                     return
                 constants.append((node, slot, value))
-        if not self._finite([*node.input, self._result(node)[0]]):
+        if not self._finite([*node.input, self.result(node)[0]]):
             return
         if node.op_type == "Add" and self._ratio(node.input) > WIDEST_ADDITION:
             return
@@ -245,7 +251,7 @@ class IntegerRegions:
 
     def _make(self, node: onnx.NodeProto) -> str:
         """Note what an integer operator makes: its output, or that of the activation fused behind."""
-        result, follower = self._result(node)
+        result, follower = self.result(node)
         if follower is not None:
             self._fused.add(id(follower))
             self.planned.add(id(follower))
@@ -254,8 +260,8 @@ class IntegerRegions:
         self._list(result)
         return result
 
-    def _result(self, node: onnx.NodeProto) -> tuple[str, onnx.NodeProto | None]:
-        """What a node makes, with the activation that is fused behind it, if there is one."""
+    def result(self, node: onnx.NodeProto) -> tuple[str, onnx.NodeProto | None]:
+        """What an integer operator makes, with the activation that is fused behind it, if there is one."""
         result = str(node.output[0])
         readers = self.view.consumers(result)
         if len(readers) == 1 and self.view.read_only_by(result, readers[0][0]):
