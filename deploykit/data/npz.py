@@ -16,6 +16,8 @@ The file holds
 
 from __future__ import annotations
 
+import lzma
+import math
 import os
 import shutil
 import tempfile
@@ -29,6 +31,7 @@ from deploykit.data.dataset import Dataset, Part, default_split
 from deploykit.data.feeding import ArraySource
 from deploykit.data.preprocessing import Preprocessing
 from deploykit.errors import UsageError
+from deploykit.graph.values import read_array, read_header
 from deploykit.lazy import np
 
 if TYPE_CHECKING:
@@ -39,6 +42,21 @@ if TYPE_CHECKING:
 _COPY_CHUNK_BYTES = 1 << 20
 
 _PARTS = ("train", "calibration", "test")
+
+#: What a file raises that is not sound, or packed or encrypted in a way that Python can't undo.
+_UNSOUND = (
+    EOFError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+#: Values that names of classes, means and deviations have at most.
+_MOST_SMALL = 1 << 20
 
 #: Arrays that are no input of a network.
 _ABOUT = frozenset(("labels", "split", "mean", "std", "classes"))
@@ -104,9 +122,10 @@ def open_npz(path: str) -> Dataset:
             or values; there are no images.
     """
     name = f"npz:{Path(path).name}"
-    about, inputs = _read_small(path)
-    rows = {key: _open_rows(path, key) for key in inputs}
-    count = _row_count(path, about, rows)
+    keys = _keys(path)
+    rows = {key: _open_rows(path, key) for key in keys if key not in _ABOUT}
+    count = _row_count(path, rows)
+    about = {key: _read_small(path, key, count) for key in keys if key in _ABOUT}
     labels, unjudged = _labels(path, about, count)
     images: FloatSource | ByteSource | None = None
     if "images" in rows:
@@ -128,17 +147,47 @@ def open_npz(path: str) -> Dataset:
     )
 
 
-def _read_small(path: str) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
-    """All arrays of the file that are about the images, and the names of those that are inputs."""
+def _keys(path: str) -> list[str]:
+    """The names of the arrays in the file."""
     try:
-        with Path(path).open("rb") as file, zipfile.ZipFile(file):
-            file.seek(0)
-            stored = np.load(file, allow_pickle=False)
-            about = {key: stored[key] for key in stored.files if key in _ABOUT}
-            inputs = [key for key in stored.files if key not in _ABOUT]
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist: give the path of an .npz file") from None
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, AttributeError) as error:
+    except _UNSOUND as error:
+        raise UsageError(
+            f"{path} can't be read as .npz ({error}): save it with numpy.savez"
+        ) from None
+    keys = [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
+    if not set(keys) - _ABOUT:
+        raise UsageError(
+            f"{path} has no array 'images', nor one named as an input: add it and save again"
+        )
+    return list(dict.fromkeys(keys))
+
+
+def _read_small(path: str, key: str, count: int) -> npt.NDArray[Any]:
+    """An array of the file that is about the images, of which there are `count`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = archive.getinfo(f"{key}.npy")
+            with archive.open(member) as file:
+                shape, _, dtype = read_header(file)
+            # What is packed may be far larger than the file: what it says of itself comes first.
+            if key == "labels" and shape[:1] != (count,):
+                raise UsageError(
+                    f"labels of {path} are {dtype} {shape}: store one integer for each of the {count} images, or "
+                    "for a metric of your own one entry of any shape"
+                )
+            if key == "split" and shape != (count,):
+                raise UsageError(
+                    f"split of {path} are {dtype} {shape}: store one integer for each of the {count} images"
+                )
+            if key not in ("labels", "split") and math.prod(shape) > _MOST_SMALL:
+                raise UsageError(f"{key} of {path} has {math.prod(shape)} values: store fewer")
+            with archive.open(member) as file:
+                return read_array(file, member.file_size, f"{key} of {path}")
+    except _UNSOUND as error:
         if "allow_pickle" in str(error):
             raise UsageError(
                 f"{path} holds Python objects, which are not read: store lists of different "
@@ -147,17 +196,12 @@ def _read_small(path: str) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
         raise UsageError(
             f"{path} can't be read as .npz ({error}): save it with numpy.savez"
         ) from None
-    if not inputs:
-        raise UsageError(
-            f"{path} has no array 'images', nor one named as an input: add it and save again"
-        )
-    return about, inputs
 
 
 def _open_rows(path: str, key: str) -> NpyRows:
     try:
         rows = NpyRows(path, key)
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except _UNSOUND as error:
         raise UsageError(f"{key} of {path} can't be read ({error}): save it again") from None
     if rows.dtype.kind not in "fiub" or not rows.shape:
         raise UsageError(
@@ -169,9 +213,7 @@ def _open_rows(path: str, key: str) -> NpyRows:
     return rows
 
 
-def _row_count(
-    path: str, about: Mapping[str, npt.NDArray[Any]], rows: Mapping[str, NpyRows]
-) -> int:
+def _row_count(path: str, rows: Mapping[str, NpyRows]) -> int:
     """How many images there are; arrays of one row are for all of them."""
     count = rows["images"].shape[0] if "images" in rows else max(r.shape[0] for r in rows.values())
     for key, array in rows.items():
@@ -220,7 +262,7 @@ def _labels(path: str, about: Mapping[str, npt.NDArray[Any]], count: int) -> tup
             f"the {count} images"
         )
     labels = labels.astype(np.int64)
-    highest = len(about["classes"]) - 1 if "classes" in about else None
+    highest = np.size(about["classes"]) - 1 if "classes" in about else None
     wrong = (labels < 0) if highest is None else (labels < 0) | (labels > highest)
     if wrong.any():
         at = int(np.argmax(wrong))
@@ -260,7 +302,7 @@ def _split(path: str, arrays: Mapping[str, npt.NDArray[Any]], labels: Labels) ->
 
 def _classes(about: Mapping[str, npt.NDArray[Any]], labels: Labels) -> tuple[str, ...]:
     if "classes" in about:
-        return tuple(str(name) for name in about["classes"])
+        return tuple(str(name) for name in np.atleast_1d(about["classes"]))
     return tuple(str(label) for label in range(int(labels.max()) + 1))
 
 
@@ -292,36 +334,35 @@ class NpyRows:
         key: the name of the array in it.
 
     Raises:
-        OSError, ValueError, zipfile.BadZipFile, zlib.error: the file is not sound.
+        OSError, ValueError, zipfile.BadZipFile, zlib.error and others: the file is not sound.
     """
 
     def __init__(self, path: str, key: str) -> None:
         with zipfile.ZipFile(path) as archive:
             member = archive.getinfo(f"{key}.npy")
+            with archive.open(member) as packed:
+                self.shape, fortran, self.dtype = read_header(packed)
+                header_bytes = packed.tell()
+            if fortran or self.dtype.hasobject:
+                raise ValueError("the array is not stored row by row")
+            self._row_bytes = self.dtype.itemsize * math.prod(self.shape[1:])
+            self._check_length(member.file_size - header_bytes)
             if member.compress_type == zipfile.ZIP_STORED:
                 self._file: IO[bytes] = Path(path).open("rb")  # noqa: SIM115 lives as long as the rows
                 begin = _data_offset(self._file, member)
             else:
+                free = shutil.disk_usage(tempfile.gettempdir()).free
+                if member.file_size > free:
+                    raise ValueError(
+                        f"unpacked it has {member.file_size / 2**30:.3g} GiB, and {free / 2**30:.3g} GiB are free "
+                        f"in {tempfile.gettempdir()}"
+                    )
                 self._file = tempfile.TemporaryFile()  # noqa: SIM115
                 with archive.open(member) as packed:
                     shutil.copyfileobj(packed, self._file, _COPY_CHUNK_BYTES)
                 self._file.flush()
                 begin = 0
-        self._file.seek(begin)
-        version = np.lib.format.read_magic(self._file)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }.get(version)
-        if read_header is None:
-            raise ValueError(f"array format {version} is not known")
-        self.shape: tuple[int, ...]
-        self.shape, fortran, self.dtype = read_header(self._file)
-        if fortran or self.dtype.hasobject:
-            raise ValueError("the array is not stored row by row")
-        self._begin = self._file.tell()
-        self._row_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
-        self._check_length(member.file_size - (self._begin - begin))
+        self._begin = begin + header_bytes
 
     def _check_length(self, stored_bytes: int) -> None:
         if stored_bytes != self._row_bytes * len(self):

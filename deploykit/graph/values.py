@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from deploykit import env
 from deploykit.errors import UsageError
@@ -40,13 +40,7 @@ def parse_values(text: str, option: str = "--input") -> str:
         return text
     if text.endswith(".npy"):
         path = Path(text)
-        try:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()[:_DIGEST]
-            np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"{option} {text} can't be read: {error}; save it with numpy.save"
-            ) from None
+        digest, _ = _stored(path, option)
         return f"{_FILE}{path.absolute()}#{digest}"
     name, numbers = _parts(text, option)
     wanted = {"range": 2, "tokens": 2, "constant": 1, "normal": 0}[name]
@@ -55,6 +49,71 @@ def parse_values(text: str, option: str = "--input") -> str:
     if wanted == 2 and not numbers[0] < numbers[1]:
         raise UsageError(f"{option} {text}: the first number must be below the second")
     return f"{name}({','.join(f'{n:.17g}' for n in numbers)})" if numbers else name
+
+
+def _stored(path: Path, option: str) -> tuple[str, NDArray[Any]]:
+    """The digest of a file of one array, and the array.
+
+    Raises:
+        UsageError: it can't be read as one.
+    """
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:_DIGEST]
+            size_bytes = file.tell()
+            file.seek(0)
+            return digest, read_array(file, size_bytes, f"{option} {path}")
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{option} {path} can't be read: {error}; save it with numpy.save"
+        ) from None
+
+
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """The shape, the order of axes (True for Fortran's) and the type of an array that numpy stored.
+
+    Raises:
+        OSError, ValueError: it is none, or its header is not sound.
+    """
+    try:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        elif version == (2, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
+        else:
+            raise ValueError(f"array format {version} is not known")
+    except (EOFError, RecursionError, SyntaxError, TypeError) as error:
+        raise ValueError(str(error) or type(error).__name__) from None
+    if any(size < 0 for size in shape):
+        raise ValueError(f"its shape is {list(shape)}")
+    return shape, fortran, dtype
+
+
+def read_array(file: IO[bytes], size_bytes: int, what: str) -> NDArray[Any]:
+    """An array that numpy stored, without what is no number or text, and without more memory than there is.
+
+    A header may state any shape: it is held against what is stored before anything is allocated.
+
+    Args:
+        file: at its begin.
+        size_bytes: that are stored, header included.
+        what: it is, as the subject of a message.
+
+    Raises:
+        OSError, ValueError: it is not sound.
+        UsageError: it takes more memory than is left.
+    """
+    begin = file.tell()
+    shape, _, dtype = read_header(file)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which are not read (allow_pickle)")
+    held = math.prod(shape) * dtype.itemsize
+    if held > size_bytes - (file.tell() - begin):
+        raise ValueError("the array is cut short")
+    env.require_memory(held, what)
+    file.seek(begin)
+    return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
 
 
 def _parts(text: str, option: str) -> tuple[str, tuple[float, ...]]:
@@ -153,14 +212,9 @@ def check_values(spec: TensorSpec) -> None:
 
 def _from_file(text: str, spec: TensorSpec, shape: tuple[int, ...]) -> NDArray[Any]:
     path, _, digest = text.removeprefix(_FILE).rpartition("#")
-    try:
-        if hashlib.sha256(Path(path).read_bytes()).hexdigest()[:_DIGEST] != digest:
-            raise UsageError(f"{path} has changed since it was given with --input: give it again")
-        stored = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"--input {path} can't be read: {error}; save it with numpy.save"
-        ) from None
+    known, stored = _stored(Path(path), "--input")
+    if known != digest:
+        raise UsageError(f"{path} has changed since it was given with --input: give it again")
     axis = spec.batch_axis
     if axis is not None and stored.ndim == len(shape) - 1:
         stored = np.expand_dims(stored, axis)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import io
 import re
+import shutil
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -228,3 +231,68 @@ def test_a_pass_holds_one_batch_at_a_time(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert peak_bytes < 4_000_000
+
+
+def stored(values: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, values)
+    return file.getvalue()
+
+
+def packed(folder: Path, **members: bytes) -> str:
+    """A file with members as bytes."""
+    with zipfile.ZipFile(folder / "own.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for key, member in members.items():
+            archive.writestr(f"{key}.npy", member)
+    return f"npz:{folder / 'own.npz'}"
+
+
+def stating(shape: tuple[int, ...], values: Any) -> bytes:
+    """An array whose header states another shape."""
+    file = io.BytesIO()
+    stated = {"descr": values.dtype.str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, stated)
+    return file.getvalue() + bytes(values.tobytes())
+
+
+@pytest.mark.parametrize(
+    ("key", "member", "why"),
+    [
+        ("labels", stating((10**12,), LABELS), "store one integer for each of the 40 images"),
+        ("split", stating((10**12,), LABELS), "store one integer for each of the 40 images"),
+        ("classes", stating((10**9,), LABELS), "has 1000000000 values"),
+        ("labels", stating((-40,), LABELS), "can't be read as .npz"),
+        ("labels", stored(LABELS)[:200], "can't be read as .npz"),
+        ("labels", b"text", "can't be read as .npz"),
+        ("images", stating((10**9, 3, 6, 5), FLOATS), "can't be read"),
+    ],
+)
+def test_what_an_array_says_of_itself_is_not_believed(
+    tmp_path: Path, key: str, member: bytes, why: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(why)):
+        open_dataset(packed(tmp_path, **({"images": stored(FLOATS)} | {key: member})))
+
+
+def test_what_is_packed_too_far_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = packed(tmp_path, images=stored(FLOATS))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(UsageError, match=r"unpacked it has .* GiB are free in"):
+        open_dataset(text)
+
+
+def test_a_file_with_a_password_is_refused(tmp_path: Path) -> None:
+    path = Path(packed(tmp_path, images=stored(FLOATS)).removeprefix("npz:"))
+    held = bytearray(path.read_bytes())
+    held[6] |= 1
+    held[held.rfind(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(held)
+    with pytest.raises(UsageError, match="encrypted"):
+        open_dataset(f"npz:{path}")
+
+
+def test_the_name_of_a_single_class_may_stand_alone(tmp_path: Path) -> None:
+    text = write(tmp_path, images=FLOATS, labels=np.zeros(COUNT, int), classes=np.array("one"))
+    assert "all labels" in open_dataset(text).unjudged

@@ -69,6 +69,40 @@ def test_a_file_of_another_shape_is_refused(tmp_path):
         check_values(spec)
 
 
+def header(shape, dtype="<f4"):
+    stated = repr({"descr": dtype, "fortran_order": False, "shape": shape}).encode().ljust(117)
+    return b"\x93NUMPY\x01\x00" + len(stated + b"\n").to_bytes(2, "little") + stated + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("stored", "why"),
+    [
+        (b"", "EOF"),
+        (b"PK\x03\x04 no archive", "magic string"),
+        (b"\x93NUMPY\x09\x00", "is not known"),
+        (header((10**6, 10**6)), "cut short"),
+        (header((-1, 3)), r"its shape is \[-1, 3\]"),
+        (header((1,), "|O") + bytes(64), "Python objects"),
+        (header("1//0"), "valid"),
+    ],
+)
+def test_a_file_that_is_no_array_is_refused_in_one_line(tmp_path, stored, why):
+    path = tmp_path / "v.npy"
+    path.write_bytes(stored)
+    with pytest.raises(UsageError, match=rf"v.npy can't be read: .*{why}.*save it with numpy.save"):
+        parse_values(str(path))
+
+
+def test_an_array_of_more_than_the_memory_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "v.npy"
+    with path.open("wb") as file:
+        file.write(header((2**26,)))
+        file.truncate(file.tell() + 2**28)
+    monkeypatch.setattr(env, "memory_left_bytes", lambda: 2**27)
+    with pytest.raises(UsageError, match=r"v.npy takes 0.25 GiB, and 0.125 GiB of memory are left"):
+        parse_values(str(path))
+
+
 def test_numbers_beyond_the_type_are_refused():
     with pytest.raises(UsageError, match="uint8 holds whole numbers from 0 to 255"):
         check_values(TensorSpec("x", ("n",), "uint8", values="constant(300)"))
