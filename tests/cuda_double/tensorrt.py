@@ -629,15 +629,43 @@ def _compute(cuda: Any, engine: Any, tensors: dict[str, Any], sizes: dict[str, i
         for target, source in zip(outputs.values(), feeds.values(), strict=True):
             target[...] = source
         return
-    import onnxruntime as ort
-
     if not hasattr(engine, "_session"):
-        engine._session = ort.InferenceSession(engine._graph, providers=["CPUExecutionProvider"])
+        engine._session = _session(engine._graph)
     found = engine._session.run(
         list(outputs), {name: values.copy() for name, values in feeds.items()}
     )
     for target, values in zip(outputs.values(), found, strict=True):
         target[...] = values
+
+
+def _session(graph: bytes) -> Any:
+    """ONNX Runtime's session; of a graph in bfloat16, in which its processor computes nothing, in float32."""
+    import onnxruntime as ort
+
+    open_ = lambda content: ort.InferenceSession(content, providers=["CPUExecutionProvider"])  # noqa: E731
+    try:
+        return open_(graph)
+    except ort.capi.onnxruntime_pybind11_state.NotImplemented:
+        return open_(_widened(graph))
+
+
+def _widened(graph: bytes) -> bytes:
+    """A graph with float32 wherever it has bfloat16, but for what goes in and out."""
+    import onnx
+    from onnx import numpy_helper
+
+    wide, narrow = onnx.TensorProto.FLOAT, onnx.TensorProto.BFLOAT16
+    model = onnx.load_from_string(graph)
+    del model.graph.value_info[:]
+    attributes = [attribute for node in model.graph.node for attribute in node.attribute]
+    for attribute in attributes:
+        if attribute.name in ("to", "dtype") and attribute.i == narrow:
+            attribute.i = wide
+    for tensor in (*model.graph.initializer, *(one.t for one in attributes if one.HasField("t"))):
+        if tensor.data_type == narrow:
+            values = numpy_helper.to_array(tensor).astype("float32")
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    return bytes(model.SerializeToString())
 
 
 def install(surface: str, folder: Path, monkeypatch: Any) -> Any:
