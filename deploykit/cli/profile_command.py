@@ -138,6 +138,9 @@ def command(
     workflow.build.check_used(engine, calibration, precision or (), named)
     runs.check(scenarios, constraint)
     workflow.build.require_available(named)
+    if outputs.csv is not None or outputs.json:
+        for one in named:  # before anything is measured, whose samples would lie there already
+            report.refuse_simulated_text(str(one.device()), f"what {one.name} measures")
     options = workflow.configuration.ProfileOptions(
         precisions=precision or (),
         backends=backend,

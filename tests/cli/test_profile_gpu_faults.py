@@ -160,6 +160,15 @@ def test_rows_are_measured_all_the_same(profile, settings):
     assert in_one_line(ended, DEVICE_NAME, "these figures are no measurements")
 
 
+def test_no_report_is_begun_on_a_simulated_device(profile, tmp_path):
+    for report in (("--csv", "p.csv"), ("--csv", "-"), ("--json",)):
+        ended = profile(*report)
+        assert (ended.code, ended.out) == (2, "")
+        assert in_one_line(ended, "of the simulated device", "no report takes it")
+    assert list(tmp_path.glob("p*")) == []
+    assert list(tmp_path.glob("engines/*/")) == []
+
+
 def test_layers_of_a_simulated_device_are_marked_and_enter_no_report(run, tensorrt, tmp_path):
     tensorrt("tensorrt-11.4")
     onnx.save(product(), tmp_path / "net.onnx")
