@@ -9,7 +9,7 @@ EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 # images of containers often do, each of them would compile the package anew, for half a second.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install run test proof test-device lint format bench bench-noise catalogue study wild int8-peers tune-search gpu parity pycuda install-matrix surfaces stubs clean
+.PHONY: help install run test proof test-device lint format bench bench-noise catalogue study wild int8-peers int8-recipes tune-search gpu parity pycuda install-matrix surfaces stubs clean
 
 help:  ## What can be made.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,6 +63,15 @@ wild: install  ## Networks that packages on the public index ship, through every
 int8-peers: install  ## int8 against ONNX Runtime's own quantiser on the networks of `wild`, into reports/int8_peers.csv.
 	$(BIN)/python -m benchmarks.int8_peers --csv reports/int8_peers.csv
 
+# NNCF pins what it depends on: it goes beside .venv, with the same runtimes.
+.venv-peers/.installed: | install
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt nncf==3.4.0 onnx onnxruntime openvino
+	@touch $@
+
+int8-recipes: .venv-peers/.installed  ## Each step of int8 and the quantisers of others on Fashion-MNIST, into reports/int8_recipes.csv.
+	$(BIN)/python -m benchmarks.int8_recipes --csv reports/int8_recipes.csv
+
 tune-search: install  ## tune's answer against an exhaustive search on 12 networks, into reports/tune_search.csv; hours, goes on.
 	$(BIN)/python -m benchmarks.tune_search --csv reports/tune_search.csv --time 36000
 
@@ -94,6 +103,6 @@ surfaces:  ## Record anew what NVIDIA's bindings offer, into tests/surfaces; nee
 	$(PYTHON) scripts/record_surfaces.py
 
 clean:  ## Remove what the commands above made, reports and the study's trainings excepted.
-	rm -rf $(VENV) .venv-parity .venv-pycuda .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-parity .venv-peers .venv-pycuda .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find engines -mindepth 1 ! -name README.md -delete
 	find deploykit tests studies benchmarks scripts -name __pycache__ -prune -exec rm -rf {} +

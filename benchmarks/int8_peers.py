@@ -187,7 +187,7 @@ class Converted:
     peak_mib: float
 
 
-def _resident_mib(field: str) -> float:
+def resident_mib(field: str) -> float:
     """Memory of this process by a field of its status: "VmRSS" now, "VmHWM" at the peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(float(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024
@@ -196,11 +196,11 @@ def _resident_mib(field: str) -> float:
 def convert_ours(source: ModelFile, store: Path, folder: Path) -> Converted:
     """Convert with deploykit, in a process that does nothing else; the engine that it builds of that."""
     network = obtain_network(source, Store(store))
-    before_mib, start_s = _resident_mib("VmRSS"), time.perf_counter()
+    before_mib, start_s = resident_mib("VmRSS"), time.perf_counter()
     calibration = calibration_of(network, CalibrationChoice(synthetic=True, images=CALIBRATED))
     made = convert(network.model, "int8", "cpu", folder / "ours.onnx", calibration)
     took_s = time.perf_counter() - start_s
-    peak_mib = _resident_mib("VmHWM") - before_mib
+    peak_mib = resident_mib("VmHWM") - before_mib
     OnnxRuntimeCpu().build(made, BuildOptions(), folder / "engine.onnx")
     return Converted(folder / "engine.onnx", took_s, peak_mib)
 
@@ -212,14 +212,14 @@ def convert_theirs(source: ModelFile, store: Path, folder: Path) -> Converted:
     assert onnxruntime.quantization  # imported before the time and the memory are taken
     network = obtain_network(source, Store(store))
     images = _feeds(network, 0, CALIBRATED)
-    before_mib, start_s = _resident_mib("VmRSS"), time.perf_counter()
+    before_mib, start_s = resident_mib("VmRSS"), time.perf_counter()
     try:
         with contextlib.chdir(folder):  # it leaves files in the working folder
             path = _theirs(network.model.path, folder, images)
     except Exception as error:  # of any type
         raise BuildFailed(" ".join(str(error).split())[:80]) from error
     took_s = time.perf_counter() - start_s
-    return Converted(path, took_s, _resident_mib("VmHWM") - before_mib)
+    return Converted(path, took_s, resident_mib("VmHWM") - before_mib)
 
 
 def snr_of(source: ModelFile, store: Path, judged: Path) -> float:

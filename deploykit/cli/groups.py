@@ -153,6 +153,13 @@ _CALIBRATION = (
         "--calibration-images", type=Number(1, 1_000_000), metavar="N", help="How many images."
     ),
     click.option(
+        "--int8",
+        default="default",
+        metavar="STEPS",
+        help="What int8 for the CPU does beyond ranges: default, plain, or of equalise, weight-mse and bias, "
+        "with commas.",
+    ),
+    click.option(
         "--synthetic-calibration",
         is_flag=True,
         help="Allow made-up images: an engine to time, not to trust. The row says so.",
@@ -170,12 +177,18 @@ def calibration_options(
     data: str | None,
     calibration_method: str,
     calibration_images: int | None,
+    int8: str,
     synthetic_calibration: bool,
     strict: bool,
 ) -> CalibrationChoice:
     """What quantised networks are calibrated with; the command checks whether that can be."""
     return CalibrationChoice(
-        data, calibration_method, calibration_images, synthetic_calibration, strict=strict
+        data,
+        calibration_method,
+        calibration_images,
+        synthetic_calibration,
+        strict=strict,
+        int8=int8,
     )
 
 
@@ -208,6 +221,7 @@ def conversion_options(
     data: str | None,
     calibration_method: str,
     calibration_images: int | None,
+    int8: str,
     synthetic_calibration: bool,
     keep: tuple[str, ...],
     keep_op: tuple[str, ...],
@@ -222,6 +236,7 @@ def conversion_options(
         synthetic_calibration,
         keep=KeepChoice(keep, keep_op, keep_drift or 0),
         strict=strict,
+        int8=int8,
     )
 
 

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from deploykit.errors import UnknownName, UsageError
+from deploykit.text import split_list
+
 if TYPE_CHECKING:
     import onnx
 
@@ -31,6 +34,8 @@ class PrecisionRecipe:
         transform: changes a float32 model in place; returns facts for the manifest.
         origin: name and version of the package that brings it, part of the key of every graph it makes;
             "" for this package's own, whose code is in the key.
+        steps: what it can do beyond ranges, by name, in the order in which it is done.
+        default_steps: those of them that it does where nobody says.
     """
 
     name: str
@@ -39,7 +44,38 @@ class PrecisionRecipe:
     needs_calibration: bool
     transform: Transform
     origin: str = ""
+    steps: tuple[str, ...] = ()
+    default_steps: tuple[str, ...] = ()
 
+    def chosen(self, text: str) -> tuple[str, ...]:
+        """The steps that a list of names means: "default", "plain" (none), or names of `steps`, with commas.
+
+        Raises:
+            UnknownName: it has no such step.
+            UsageError: it has no steps at all, and others than the default are asked for, or none is named.
+        """
+        words = split_list(text)
+        if words == [DEFAULT_STEPS]:
+            return self.default_steps
+        if not self.steps:
+            raise UsageError(
+                f"{self.name} for {', '.join(self.targets)} has no steps to choose from: leave --int8 out"
+            )
+        if not words:
+            raise UsageError(f"--int8 needs a step, such as {self.steps[0]}, or {PLAIN}")
+        wanted: set[str] = set()
+        for word in words:
+            if word == DEFAULT_STEPS:
+                wanted.update(self.default_steps)
+            elif word in self.steps:
+                wanted.add(word)
+            elif word != PLAIN or len(words) > 1:
+                raise UnknownName(f"step of {self.name}", word, [DEFAULT_STEPS, PLAIN, *self.steps])
+        return tuple(step for step in self.steps if step in wanted)
+
+
+#: What stands for the recipe's own choice of steps, and for none.
+DEFAULT_STEPS, PLAIN = "default", "plain"
 
 _SOURCES: list[Callable[[], Iterable[PrecisionRecipe]]] = []
 

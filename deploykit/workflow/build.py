@@ -140,6 +140,7 @@ def check_used(
     for option, given in (
         ("--calibration-method", choice.method != usual.method),
         ("--calibration-images", choice.images is not None),
+        ("--int8", choice.int8 != usual.int8),
     ):
         if given:
             what = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from deploykit.bench.feeds import may_have_scores
 from deploykit.data import open_dataset
@@ -10,6 +11,8 @@ from deploykit.data.feeding import feeds_of
 from deploykit.errors import UnknownName, UsageError
 from deploykit.graph.calibrate import METHODS, Calibration, synthetic_calibration
 from deploykit.graph.calibrate.synthetic import synthetic_feeds
+from deploykit.graph.precision import find_recipe
+from deploykit.graph.recipes import PrecisionRecipe
 from deploykit.spec import TensorSpec
 from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.network import Network
@@ -26,8 +29,10 @@ def check_choice(choice: CalibrationChoice) -> None:
     """Refuse what can't be, before any work is done for it.
 
     Raises:
-        UnknownName, UsageError, MissingDependency: no such method or data set, or it can't be read here.
+        UnknownName, UsageError, MissingDependency: no such method, step or data set, or it can't be read here.
     """
+    if choice.int8 != CalibrationChoice.int8:
+        find_recipe("int8", "cpu").chosen(choice.int8)  # of all recipes it has the most steps
     if choice.method not in METHODS:
         raise UnknownName("calibration method", choice.method, METHODS)
     if choice.images is not None and choice.images < 1:
@@ -36,12 +41,21 @@ def check_choice(choice: CalibrationChoice) -> None:
         open_dataset(choice.data)
 
 
-def calibration_of(network: Network, choice: CalibrationChoice) -> Calibration:
-    """The images that `choice` means for a network.
+def calibration_of(
+    network: Network, choice: CalibrationChoice, recipe: PrecisionRecipe | None = None
+) -> Calibration:
+    """The images that `choice` means for a network, and the steps that it means for a recipe.
 
     Raises:
-        UsageError: there are none, or they don't fit the network.
+        UsageError: there are none, or they don't fit the network; the recipe has no steps, and some are asked for.
     """
+    found = _images_of(network, choice)
+    if recipe is None or recipe.name != "int8":
+        return found
+    return replace(found, steps=recipe.chosen(choice.int8))
+
+
+def _images_of(network: Network, choice: CalibrationChoice) -> Calibration:
     model = network.model
     data = choice.data or network.dataset
     # Random weights have seen no data, so none is more right for them than noise is.

@@ -159,6 +159,7 @@ class CalibrationChoice:
         keep: the layers that stay in float32.
         strict: whether a layer that the runtime leaves in another precision fails the build.
         judged: whether a metric is computed on the test part, which then stays out of calibration.
+        int8: what the int8 recipe does beyond ranges: "default", "plain", or names of its steps with commas.
     """
 
     data: str | None = None
@@ -169,6 +170,7 @@ class CalibrationChoice:
     keep: KeepChoice = field(default_factory=KeepChoice)
     strict: bool = False
     judged: bool = False
+    int8: str = "default"
 
 
 #: The options that set fields of `BuildOptions`.

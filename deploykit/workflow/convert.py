@@ -12,7 +12,8 @@ from deploykit.bench.contain import contained
 from deploykit.code_digest import PACKAGE, code_digest
 from deploykit.errors import BuildFailed, DriftFailed
 from deploykit.graph.precision import AS_IS, TARGETS, convert, find_recipe
-from deploykit.graph.recipes import PrecisionRecipe
+from deploykit.graph.precision.int8_cpu import DEFAULT_STEPS
+from deploykit.graph.recipes import PLAIN, PrecisionRecipe
 from deploykit.spec import OnnxModel
 from deploykit.store import GraphManifest, Store
 from deploykit.workflow.calibration import calibration_of
@@ -37,7 +38,7 @@ def convert_network(
         return replace(network.model, precision=AS_IS)
     if precision == network.model.precision:
         return network.model
-    calibration = calibration_of(network, choice) if recipe.needs_calibration else None
+    calibration = calibration_of(network, choice, recipe) if recipe.needs_calibration else None
     fields: dict[str, Any] = {
         "source_sha256": network.model.sha256,
         "precision": precision,
@@ -49,6 +50,8 @@ def convert_network(
             "deploykit.graph.precision", "deploykit.graph.calibrate.synthetic", *_own(recipe)
         ),
     }
+    if calibration and calibration.steps:
+        fields["steps"] = calibration.steps
     if recipe.needs_calibration and "cpu" in recipe.targets:  # of which the recipe has regard
         fields["pairs_in_int16"] = env.adds_pairs_in_int16()
     if recipe.origin:  # the code of other packages' recipes is in no digest
@@ -89,7 +92,7 @@ def convert_to(
         DeploykitError: as `convert_network`.
     """
     recipe = find_recipe(precision, target)
-    calibration = calibration_of(network, choice) if recipe.needs_calibration else None
+    calibration = calibration_of(network, choice, recipe) if recipe.needs_calibration else None
     rules = keep_rules(network, precision, target, choice)
     model = convert(
         network.model, precision, target, path, calibration, rules, named=network.origin
@@ -110,12 +113,19 @@ def _own(recipe: PrecisionRecipe) -> tuple[str, ...]:
 
 
 def calibration_text(model: OnnxModel) -> str | None:
-    """What the `calibration` column says of a graph: method, count and data, or None for a float graph."""
+    """What the `calibration` column says of a graph: method, count, data, and steps where they are not the default.
+
+    None for a float graph.
+    """
     facts = model.recipe.get("calibration")
     if not facts:
         return None
     data = "synthetic images" if facts["synthetic"] else f"images of {facts['data']}"
-    return f"{facts['method']}, {facts['count']} {data}"
+    said = f"{facts['method']}, {facts['count']} {data}"
+    steps = model.recipe.get("int8_steps")
+    if steps is None or tuple(steps) == DEFAULT_STEPS:
+        return said
+    return f"{said}; {', '.join(steps) or PLAIN}"
 
 
 def kept_text(recipe: Mapping[str, Any]) -> str | None:

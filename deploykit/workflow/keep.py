@@ -104,7 +104,9 @@ def layers_by_snr(
     ranking_choice = replace(
         ranking_choice, images=min(ranking_choice.images or RANKING_IMAGES, RANKING_IMAGES)
     )
-    calibration = calibration_of(network, ranking_choice) if recipe.needs_calibration else None
+    calibration = (
+        calibration_of(network, ranking_choice, recipe) if recipe.needs_calibration else None
+    )
     view = GraphView(read_inlined(network.model.path))
     graph_layers = layers(view)
     graph_outputs = view.outputs
@@ -280,8 +282,9 @@ def search_here(
             option, images_of = "--max-metric-drop", "images to compute it on"
         raise UsageError(f"{option} needs {images_of}: give --data DATASET, or take --min-snr-db")
     calibration = None
-    if find_recipe(precision, target).needs_calibration:
-        calibration = replace(calibration_of(network, choice), remembered={})
+    recipe = find_recipe(precision, target)
+    if recipe.needs_calibration:
+        calibration = replace(calibration_of(network, choice, recipe), remembered={})
     view = GraphView(read_inlined(network.model.path))
     graph_layers = layers(view)
     _, makers = neighbours(view, graph_layers)

@@ -373,6 +373,8 @@ def _of_calibration(choice: CalibrationChoice) -> Iterator[tuple[str, Any]]:
         yield "data", f"{kind}:{Path(place).absolute()}" if is_path else choice.data
     if choice.method != CalibrationChoice.method:
         yield "calibration-method", choice.method
+    if choice.int8 != CalibrationChoice.int8:
+        yield "int8", choice.int8
     if choice.images is not None:
         yield "calibration-images", choice.images
     if choice.synthetic:

@@ -154,6 +154,13 @@ BAD = [
     ("build whole.onnx --precision int8", 2, "int8 needs images to calibrate whole"),
     ("build lenet5 --data digit", 2, "unknown data set 'digit'"),
     ("build lenet5 --data npz:gone.npz", 2, r"gone\.npz"),
+    ("build lenet5 --precision int8 --int8 equalize", 2, "did you mean equalise"),
+    ("build lenet5 --precision fp16 --int8 plain", 2, "leave --int8 out"),
+    (
+        "build lenet5 --precision int8 --target tensorrt-rtx --int8 plain",
+        2,
+        "has no steps to choose from",
+    ),
     ("build lenet5 --calibration-method entropie", 2, "did you mean entropy"),
     ("build lenet5 --calibration-images 0", 2, "takes a whole number from 1 to 1,000,000, not '0'"),
     ("profile lenet5 --precision int7", 2, "unknown precision 'int7'"),

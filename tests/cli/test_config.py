@@ -79,8 +79,9 @@ def test_a_file_of_ones_own_keeps_its_path_and_what_was_said_of_its_inputs(
 
 def test_calibration_and_kept_layers_come_along(asked):
     choice = CalibrationChoice(
-        "digits", "mse", 64, synthetic=True, strict=True, keep=KeepChoice(("/conv*",), ("Gemm",), 2)
-    )
+        "digits", "mse", 64, synthetic=True, strict=True, keep=KeepChoice(("/conv*",), ("Gemm",), 2),
+        int8="plain",
+    )  # fmt: skip
     one = candidate(precision="int8", latency_p50_ms=1.0)
     found, options = asked(answer(one, calibration=choice).toml)
     assert found == [one.configuration]

@@ -71,10 +71,17 @@ def test_every_part_of_the_choice_is_in_the_key(trained, tmp_path):
         PLAIN,
         CalibrationChoice(images=10),
         CalibrationChoice(images=10, method="percentile"),
+        CalibrationChoice(images=10, int8="plain"),
+        CalibrationChoice(images=10, int8="equalise,bias"),
     ]
     graphs = [convert_network(trained, "int8", "cpu", choice, store) for choice in choices]
-    assert len({graph.path for graph in graphs}) == 3
-    assert calibration_text(graphs[1]) == "minmax, 10 images of digits"
+    assert len({graph.path for graph in graphs}) == len(choices)
+    said = "minmax, 10 images of digits"
+    assert calibration_text(graphs[1]) == said
+    assert [calibration_text(g) for g in graphs[3:]] == [
+        f"{said}; plain",
+        f"{said}; equalise, bias",
+    ]
 
 
 def test_changed_code_makes_a_converted_graph_stale(in_place, trained, tmp_path, monkeypatch):
@@ -105,6 +112,7 @@ def test_a_network_that_takes_no_images_cannot_be_calibrated_on_some(trained, tm
     ("choice", "error", "message"),
     [
         (CalibrationChoice(method="entropie"), UnknownName, "did you mean entropy"),
+        (CalibrationChoice(int8="biass"), UnknownName, "did you mean bias"),
         (CalibrationChoice(data="digit"), UnknownName, "unknown data set 'digit'"),
         (CalibrationChoice(data="npz:gone.npz"), UsageError, r"gone\.npz"),
         (CalibrationChoice(images=0), UsageError, "at least one image"),

@@ -45,8 +45,10 @@ class Calibration:
         data: name of the data.
         data_sha256: its hash, hexadecimal.
         synthetic: whether the images are made up, which a row about the result must say.
-        remembered: ranges that were found before, by tensor and whether symmetric, for who converts one
-            network many times: what a tensor holds does not depend on what is quantised. None remembers none.
+        steps: what the recipe is to do beyond ranges, by name; None leaves it to the recipe.
+        remembered: ranges that were found before, by tensor, whether symmetric, and the digest of what was done to
+            the float graph before, for who converts one network many times: what a tensor holds does not depend on
+            what is quantised. None remembers none.
     """
 
     batches: Callable[[], Iterable[Any]]
@@ -56,7 +58,8 @@ class Calibration:
     data: str = ""
     data_sha256: str = ""
     synthetic: bool = False
-    remembered: dict[tuple[str, bool], tuple[float, float]] | None = field(
+    steps: tuple[str, ...] | None = None
+    remembered: dict[tuple[str, bool, str], tuple[float, float]] | None = field(
         default=None, compare=False, repr=False
     )
 

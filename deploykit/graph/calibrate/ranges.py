@@ -36,6 +36,7 @@ def collect_ranges(
     *,
     symmetric: bool,
     infinite: Collection[str] = (),
+    state: str = "",
 ) -> dict[str, Range]:
     """Run the calibration images through a float32 model and choose a range for each tensor.
 
@@ -47,6 +48,7 @@ def collect_ranges(
         calibration: images and method.
         symmetric: whether the quantised type will be symmetric, for methods that weigh errors.
         infinite: those of `tensors` that may hold infinities (a mask of attention); their range is infinite.
+        state: tells states of the model apart in which a tensor of one name holds other values.
 
     Raises:
         UsageError: images that don't fit the network, see also `Calibration.images`.
@@ -55,12 +57,12 @@ def collect_ranges(
     """
     known = calibration.remembered
     if known is not None:
-        missing = [name for name in tensors if (name, symmetric) not in known]
+        missing = [name for name in tensors if (name, symmetric, state) not in known]
         if missing:
             fresh = replace(calibration, remembered=None)
             ranges = collect_ranges(model, missing, fresh, symmetric=symmetric, infinite=infinite)
-            known.update(((name, symmetric), bounds) for name, bounds in ranges.items())
-        return {name: known[name, symmetric] for name in tensors}
+            known.update(((name, symmetric, state), bounds) for name, bounds in ranges.items())
+        return {name: known[name, symmetric, state] for name in tensors}
     histograms = calibration.method != "minmax"
     plan = Probes(model, tensors, histograms)
     session = _session(plan.model)

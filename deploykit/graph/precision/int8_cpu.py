@@ -22,6 +22,7 @@ from deploykit.graph.nodes import is_standard, node_name
 from deploykit.graph.operators import Trait, has
 from deploykit.graph.opsets import raise_opset
 from deploykit.graph.precision.bias_correction import BiasedProduct, correct_biases
+from deploykit.graph.precision.equalise import equalise
 from deploykit.graph.precision.hard_swish import OPSET_HARD_SWISH, join_hard_swishes
 from deploykit.graph.precision.int8_regions import IntegerRegions
 from deploykit.graph.precision.integer_forms import write_integer_forms
@@ -36,6 +37,7 @@ from deploykit.graph.precision.qdq import (
 from deploykit.graph.precision.recipe import KeepRules, Product, body_editors, needs, range_facts
 from deploykit.graph.precision.saturation import useful_range
 from deploykit.graph.precision.small_ends import costly_ends
+from deploykit.graph.precision.weight_steps import quantise_in_pairs, scales_by_error
 from deploykit.graph.shapes import tensor_shapes
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
@@ -48,6 +50,11 @@ _MERGED_WITH_GEMM = frozenset(
 #: DequantizeLinear has had scales per channel since this opset.
 OPSET_PER_CHANNEL = 13
 
+#: What the recipe can do beyond ranges, in the order in which it is done.
+EQUALISE, WEIGHT_MSE, BIAS = "equalise", "weight-mse", "bias"
+STEPS = (EQUALISE, WEIGHT_MSE, BIAS)
+DEFAULT_STEPS = (BIAS,)
+
 
 def to_int8(
     model: onnx.ModelProto, keep: KeepRules, calibration: Calibration | None
@@ -58,6 +65,7 @@ def to_int8(
         UsageError: no calibration was given, or it does not fit the network.
     """
     calibration = needs(calibration, "int8")
+    steps = DEFAULT_STEPS if calibration.steps is None else calibration.steps
     gates = any(node.op_type in ("Clip", "HardSigmoid") for node in model.graph.node)
     facts = raise_opset(model, OPSET_HARD_SWISH if gates else OPSET_PER_CHANNEL, "int8")
     remove_passing_nodes(model)
@@ -76,6 +84,12 @@ def to_int8(
     _sums_to_additions(editor)
     _additions_to_bias(editor, keep)
     editor.finish()
+    facts["int8_steps"] = list(steps)
+    state = ""
+    if EQUALISE in steps:
+        equalised = equalise(model, calibration)
+        facts |= equalised.facts()
+        state = equalised.sha256
     editor = GraphEditor(model)
     # All that could be in integers is measured; what then is depends on the ranges.
     wanted = IntegerRegions(editor, keep)
@@ -86,23 +100,29 @@ def to_int8(
         calibration,
         symmetric=False,
         infinite=wanted.optional(),
+        state=state,
     )
     known = {name: seen[source] for name, source in same.items()}
     exact = onnx.ModelProto()
     exact.CopyFrom(model)
-    products, ranges, written = _quantise(model, keep, calibration, known)
+    by_error = WEIGHT_MSE in steps
+    products, ranges, written = _quantise(model, keep, calibration, known, by_error=by_error)
     plan = IntegerRegions(GraphView(exact), keep, known)
     costly = {} if keep.strict else costly_ends(exact, model, plan, calibration)
     if costly:
         model.CopyFrom(exact)
-        products, ranges, written = _quantise(model, keep, calibration, known, frozenset(costly))
+        left = frozenset(costly)
+        products, ranges, written = _quantise(
+            model, keep, calibration, known, left, by_error=by_error
+        )
         named = {node.output[0]: node_name(node) for node in exact.graph.node}
         facts["kept_by_value"] = {
             named[end]: f"8 bits cost it {gain:.0f} dB" for end, gain in costly.items()
         }
-    facts["biases_corrected"] = correct_biases(exact, model, written.biased, calibration)
+    if BIAS in steps:
+        facts["biases_corrected"] = correct_biases(exact, model, written.biased, calibration)
     # A body can't be run product by product, as that takes.
-    if written.uncorrected:
+    if written.uncorrected and BIAS in steps:
         facts["biases_uncorrected"] = written.uncorrected
     return facts | range_facts(calibration, ranges, products, model)
 
@@ -121,6 +141,8 @@ def _quantise(
     calibration: Calibration,
     known: dict[str, Range],
     left: frozenset[str] = frozenset(),
+    *,
+    by_error: bool,
 ) -> tuple[list[Product], dict[str, Range], _Written]:
     """Write the pairs of a model and its bodies; its products and the ranges of what they read and make.
 
@@ -130,13 +152,14 @@ def _quantise(
         calibration: the images, for bodies.
         known: the range of every tensor that a plan may ask for.
         left: results of products that stay in float, too.
+        by_error: whether scales of weights come from the squared error that they leave.
     """
     editor = GraphEditor(model)
     regions = IntegerRegions(editor, keep, known, left)
     ranges = _ranges(editor, regions)
     quantisers = {root: asymmetric_u8(*bounds) for root, bounds in ranges.items()}
-    inside, inner_ranges = _quantise_bodies(editor, keep, calibration)
-    biased = _write(editor, regions, quantisers)
+    inside, inner_ranges = _quantise_bodies(editor, keep, calibration, by_error=by_error)
+    biased = _write(editor, regions, quantisers, by_error=by_error)
     _leave_float(editor, regions, keep)
     editor.finish()
     uncorrected = sum(product.node.op_type in ("Conv", "Gemm") for product in inside)
@@ -156,7 +179,7 @@ def _ranges(view: GraphView, regions: IntegerRegions) -> dict[str, Range]:
 
 
 def _quantise_bodies(
-    editor: GraphEditor, keep: KeepRules, calibration: Calibration
+    editor: GraphEditor, keep: KeepRules, calibration: Calibration, *, by_error: bool
 ) -> tuple[list[Product], dict[str, Range]]:
     """Quantise the bodies of If, Loop and Scan that ran; returns their products and ranges."""
     editors = list(body_editors(editor))
@@ -174,7 +197,8 @@ def _quantise_bodies(
             known = {name: seen[place][source] for name, source in same.items()}
             regions = IntegerRegions(body, keep, known)
             chosen = _ranges(body, regions)
-            _write(body, regions, {root: asymmetric_u8(*bounds) for root, bounds in chosen.items()})
+            quantisers = {root: asymmetric_u8(*bounds) for root, bounds in chosen.items()}
+            _write(body, regions, quantisers, by_error=by_error)
             _leave_float(body, regions, keep)
             products += regions.products
             ranges |= chosen
@@ -284,20 +308,33 @@ def _part(editor: GraphEditor, node: onnx.NodeProto, slot: int) -> None:
 
 
 def _write(
-    editor: GraphEditor, regions: IntegerRegions, quantisers: dict[str, Quantiser]
+    editor: GraphEditor,
+    regions: IntegerRegions,
+    quantisers: dict[str, Quantiser],
+    *,
+    by_error: bool,
 ) -> list[BiasedProduct]:
-    """Write the pairs; returns the products that have a bias now, in the order of the graph."""
+    """Write the pairs; returns the products that have a bias now, in the order of the graph.
+
+    `by_error` takes the weights' scales from the squared error that they leave, not from the largest weights.
+    """
+    in_pairs = env.adds_pairs_in_int16()
     writer = QdqWriter(editor)
     biased: list[BiasedProduct] = []
     for product in regions.products:
         node = product.node
         scale = quantisers[regions.root(product.activation)].scale
         scales = channel_scales(product.weight, product.channel_axis, 127.0)
-        if env.adds_pairs_in_int16():
+        if in_pairs:
             scales = scales_of_pairs(scales, product.weight, product.channel_axis)
+        axis, steps_of_weight = product.channel_axis, None
+        if by_error and axis is not None:
+            scales = scales_by_error(product.weight, scales, axis, pairs=in_pairs)
         scales = scales_with_room(scales, product.bias, scale)
+        if by_error and axis is not None:
+            steps_of_weight = quantise_in_pairs(product.weight, scales, axis, pairs=in_pairs)
         editor.set_input(
-            node, 1, writer.weight(node.input[1], product.weight, product.channel_axis, scales)
+            node, 1, writer.weight(node.input[1], product.weight, axis, scales, steps_of_weight)
         )
         bias = product.bias
         if bias is None and node.op_type in ("Conv", "Gemm"):

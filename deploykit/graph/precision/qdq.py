@@ -24,7 +24,7 @@ SMALLEST_SCALE = 2.0**-60
 _BIAS_LIMIT = 2.0**30
 
 #: The steps of two weights together that times 255 fit int16.
-_PAIR_STEPS = 128
+PAIR_STEPS = 128
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def scales_of_pairs(scales: np.ndarray, weight: np.ndarray, axis: int | None) ->
             pairs = one[..., 1:] + one[..., :-1]
             largest = np.maximum(largest, pairs.max(axis=(1, 2), initial=0.0).reshape(scales.shape))
     # Rounding may add half a step to each.
-    return np.asarray(np.maximum(scales, largest / (_PAIR_STEPS - 1.0)), np.float32)
+    return np.asarray(np.maximum(scales, largest / (PAIR_STEPS - 1.0)), np.float32)
 
 
 def along(scales: np.ndarray, axis: int | None, rank: int) -> np.ndarray:
@@ -183,13 +183,22 @@ class QdqWriter:
             name=f"{name}_DequantizeLinear",
         )  # fmt: skip
 
-    def weight(self, name: str, value: np.ndarray, axis: int | None, scales: np.ndarray) -> str:
-        """Store a weight as int8 with a scale per channel of `axis`, or one; returns its dequantised name."""
+    def weight(
+        self,
+        name: str,
+        value: np.ndarray,
+        axis: int | None,
+        scales: np.ndarray,
+        steps: np.ndarray | None = None,
+    ) -> str:
+        """Store a weight as int8 with a scale per channel of `axis`, or one; returns its dequantised name.
+
+        `steps` are its values in int8, where they are not the nearest ones.
+        """
         key = (name, axis, scales.tobytes())
         if key not in self._weights:
-            stored = self.editor.add_initializer(
-                f"{name}_quantized", quantise_s8(value, scales, axis)
-            )
+            values = quantise_s8(value, scales, axis) if steps is None else steps
+            stored = self.editor.add_initializer(f"{name}_quantized", values)
             scale = self.editor.add_initializer(f"{name}_scale", scales)
             zero = self.editor.add_initializer(
                 f"{name}_zero_point", np.zeros(scales.shape, np.int8)

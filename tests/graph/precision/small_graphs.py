@@ -52,7 +52,11 @@ def data(shape: tuple[int, ...], count: int = 8, seed: int = 3) -> np.ndarray:
 
 
 def quantised(
-    model: onnx.ModelProto, tmp_path: Path, keep: KeepRules | None = None, target: str = "cpu"
+    model: onnx.ModelProto,
+    tmp_path: Path,
+    keep: KeepRules | None = None,
+    target: str = "cpu",
+    steps: tuple[str, ...] | None = None,
 ) -> OnnxModel:
     """The network in int8, calibrated on the images that `snr_db` compares on."""
     path = tmp_path / "fp32.onnx"
@@ -62,7 +66,7 @@ def quantised(
     def batches() -> Iterator[np.ndarray]:
         yield data(shape)
 
-    images = Calibration(batches=batches, count=8)
+    images = Calibration(batches=batches, count=8, steps=steps)
     return convert(open_model(path), "int8", target, tmp_path / "int8.onnx", images, keep)
 
 
