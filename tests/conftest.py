@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -30,9 +32,10 @@ settings.load_profile("deploykit")
 cuda_double.in_child = False
 if os.environ.get("DEPLOYKIT_TEST_DEVICE"):
     UNLESS_ASKED = cuda_double.Settings()
-    os.environ.setdefault(
-        cuda_double.tensorrt.FOLDER, tempfile.mkdtemp(prefix="networks-of-engines-")
-    )
+    if cuda_double.tensorrt.FOLDER not in os.environ:
+        networks = tempfile.mkdtemp(prefix="networks-of-engines-")
+        os.environ[cuda_double.tensorrt.FOLDER] = networks
+        atexit.register(shutil.rmtree, networks, ignore_errors=True)
     os.environ.update(UNLESS_ASKED.to_environment())
     sys.meta_path.insert(0, cuda_double.tensorrt.PatchOnImport())
     replace_libraries(lambda: cuda_double.current.settings if cuda_double.current else UNLESS_ASKED)
