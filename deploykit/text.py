@@ -101,6 +101,13 @@ def open_streams() -> None:
             stream.reconfigure(errors=ERRORS)
 
 
+def write_line(text: str, *, err: bool = False) -> None:
+    """Write a line to stdout, or stderr, in its encoding: click's `echo` puts UTF-8 on streams of ASCII alone."""
+    stream = sys.stderr if err else sys.stdout
+    stream.write(f"{text}\n")
+    stream.flush()
+
+
 #: Descriptors of the process' standard streams.
 _STDOUT, _STDERR = 1, 2
 

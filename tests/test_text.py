@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import deploykit.cli
 from deploykit.errors import UsageError, one_line
 from deploykit.text import file_name, folder_name, is_name, printable
 
@@ -68,6 +71,20 @@ def test_an_error_keeps_to_the_encoding_of_stderr():
     done = run(code, PYTHONIOENCODING="ascii")
     assert done.returncode == 2
     assert done.stderr.startswith(rb"deploykit: no such file: fehlt_\xe9.onnx;")
+
+
+def test_lines_keep_to_the_encoding_of_stdout():
+    code = "from deploykit.text import open_streams, write_line; open_streams(); "
+    code += r"write_line('\u00fc \u2265 5'); write_line('\u5c42', err=True)"
+    done = run(code, PYTHONIOENCODING="ascii")
+    assert (done.stdout, done.stderr) == (rb"\xfc >= 5" + b"\n", rb"\u5c42" + b"\n")
+
+
+def test_no_line_of_ours_is_written_by_click():
+    """Its `echo` writes UTF-8 on a terminal of ASCII alone; documents on stdout are UTF-8 by design."""
+    commands = Path(deploykit.cli.__file__).parent.glob("*.py")
+    found = [path.name for path in commands if re.search(r"click\.s?echo\(", path.read_text())]
+    assert found == ["outputs.py"]
 
 
 def test_folders_have_the_same_name_in_every_locale():

@@ -21,7 +21,7 @@ from deploykit.errors import (
     UnknownName,
     one_line,
 )
-from deploykit.text import open_streams, printable, reserve_stdout
+from deploykit.text import open_streams, printable, reserve_stdout, write_line
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -152,7 +152,7 @@ def invoke(arguments: list[str] | None = None) -> int:
     except DeploykitError as error:
         return _fail(str(error), error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        write_line(error.format_message(), err=True)
         return 2
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx is not None else "deploykit"

@@ -24,7 +24,7 @@ from deploykit.cli.options import LIST
 from deploykit.cli.outputs import Outputs, output_options
 from deploykit.errors import DeploykitError, UsageError
 from deploykit.spec import ModelFile, ModelSpec
-from deploykit.text import file_name, printable
+from deploykit.text import file_name, printable, write_line
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 
 
@@ -138,12 +138,12 @@ def command(
     if len(failed) == 1 and not built:
         raise failed[0][1]
     for line in losses:
-        click.echo(printable(line), err=True)
+        write_line(printable(line), err=True)
     # Where nothing was built, stdout stays empty, unless a program reads it.
     if built or outputs.json:
         _show(built, names, outputs)
     for line in _failures(failed):
-        click.echo(f"deploykit: {line}", err=True)
+        write_line(f"deploykit: {line}", err=True)
     return max((error.exit_code for _, error in failed), default=0)
 
 

@@ -9,6 +9,7 @@ import click
 from deploykit.cli.library import display, report
 from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
 from deploykit.errors import CheckFailed
+from deploykit.text import write_line
 
 
 @click.command("check")
@@ -39,8 +40,8 @@ def command(path: str, outputs: Outputs) -> None:
             ("line", "row", "weak in", "what was seen", "what helps"), cells, right=(0,)
         )
     for remark in checked.remarks:
-        click.echo(remark, err=True)
+        write_line(remark, err=True)
     if rows:
         raise CheckFailed(f"{checked.weak_rows} of {checked.rows} rows of {path} are weak")
     if outputs.table:
-        click.echo(f"{path}: {checked.rows} rows, none is weak")
+        write_line(f"{path}: {checked.rows} rows, none is weak")

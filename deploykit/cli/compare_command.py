@@ -7,6 +7,7 @@ import click
 from deploykit.cli.library import compare, display, report
 from deploykit.cli.options import PERCENT, Number
 from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
+from deploykit.text import write_line
 
 
 @click.command("compare")
@@ -68,7 +69,7 @@ def command(
     limits = compare.Limits(max_slowdown, max_accuracy_drop, max_metric_drop)
     comparison = compare.compare_reports(base, head, limits, across_machines=across_machines)
     for remark in comparison.remarks:
-        click.echo(remark, err=True)
+        write_line(remark, err=True)
     write_documents(
         outputs,
         csv=lambda: report.csv.to_csv(
@@ -90,7 +91,7 @@ def _show(comparison: compare.ReportComparison) -> None:
     shown = compare.rendering.noteworthy(comparison)
     if shown:
         display.print_table(*compare.rendering.table_of(shown))
-    click.echo(f"{compare.rendering.summary(comparison)}.")
+    write_line(f"{compare.rendering.summary(comparison)}.")
     hidden = len(comparison.changes) - len(shown)
     if hidden:
-        click.echo(f"{hidden} more configurations are not shown: --csv FILE or --json has all.")
+        write_line(f"{hidden} more configurations are not shown: --csv FILE or --json has all.")

@@ -12,7 +12,7 @@ from deploykit.cli.library import display, progress, report, workflow
 from deploykit.cli.options import refuse_beside
 from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
 from deploykit.errors import DeploykitError
-from deploykit.text import printable
+from deploykit.text import printable, write_line
 from deploykit.workflow.choices import Variants
 
 MEANING = (
@@ -91,9 +91,9 @@ def command(
     )
     for one in counted:
         for note in one.notes:
-            click.echo(printable(f"{one.spec.label}: {note}"), err=True)
+            write_line(printable(f"{one.spec.label}: {note}"), err=True)
     for failure in failed:
-        click.echo(printable(f"deploykit: not counted: {failure}"), err=True)
+        write_line(printable(f"deploykit: not counted: {failure}"), err=True)
     return max((failure.exit_code for failure in failed), default=0)
 
 
@@ -175,8 +175,8 @@ def _show(
             _fields(header, _SUMMARY_RANKS, texts=2), [_named(header, one) for one in cells]
         )
     for one, of in zip(counted, rows, strict=True):
-        click.echo(printable(_verdict(one, of[-1])))
-    click.echo(MEANING)
+        write_line(printable(_verdict(one, of[-1])))
+    write_line(MEANING)
 
 
 _HEADER = ("operator", "nodes", "parameters", "MACs", "of all", "FLOPs", "outputs MB")

@@ -40,6 +40,7 @@ from deploykit.cli.outputs import Outputs, csv_report, output_options
 from deploykit.errors import CheckFailed, UsageError
 from deploykit.report import STDOUT
 from deploykit.spec import ModelFile
+from deploykit.text import write_line
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 from deploykit.workflow.choices import preset as find_preset
 
@@ -173,7 +174,7 @@ def command(
         )
     if not quiet:
         for remark in workflow.machine.core_remarks():
-            click.echo(f"note: {remark}", err=True)
+            write_line(f"note: {remark}", err=True)
     if constraint is not None:
         return _search(
             workflow.search.LoadSearch(sources, options, constraint),
@@ -261,7 +262,7 @@ def _search(
     display.print_rows(report.views.PROFILE, search.tried, outputs, quiet=quiet)
     workflow.run.describe_machine(search.options.samples, store)
     for answer in search.answers:
-        click.echo(answer.text, err=not outputs.table)
+        write_line(answer.text, err=not outputs.table)
     if all(answer.search.best is not None for answer in search.answers):
         return 0
     return (
@@ -324,7 +325,7 @@ def _compare(
         display.print_json(workflow.against.as_values(sides))
     elif outputs.table:
         display.print_fields(report.views.PROFILE, rows)
-        click.echo(text)
+        write_line(text)
     if against.gate and sides.comparison.verdict == "slower":
         raise CheckFailed(f"{text}; look for what changed, or raise --max-slowdown")
     return 0

@@ -33,6 +33,7 @@ from deploykit.cli.measuring import Scenarios, scenario_options
 from deploykit.cli.options import LIST
 from deploykit.cli.outputs import Outputs, output_options
 from deploykit.errors import UsageError
+from deploykit.text import write_line
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 
 
@@ -120,7 +121,7 @@ def command(
         # The explanations fill a page; they are in summary.md and in `deploykit claims`.
         short = [cells[:-1] for cells in claims.verdict.verdict_cells(result.verdicts)]
         display.print_table(claims.verdict.HEADER[:-1], short)
-        click.echo(
+        write_line(
             f"Reports in {result.folder}: profile.csv, claims.csv, summary.md, env.json "
             f"({result.elapsed_s:.0f} s)"
         )

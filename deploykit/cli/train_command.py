@@ -29,6 +29,7 @@ from deploykit.cli.options import Number, group
 from deploykit.cli.outputs import Outputs, output_options
 from deploykit.errors import EXIT_INTERRUPTED, UsageError
 from deploykit.spec import ModelSpec
+from deploykit.text import write_line
 from deploykit.workflow.choices import Variants
 
 
@@ -182,12 +183,12 @@ def command(
                 device=torch_device,
             )
     except KeyboardInterrupt:
-        click.echo(f"deploykit: interrupted: {_what_is_left(out)}", err=True)
+        write_line(f"deploykit: interrupted: {_what_is_left(out)}", err=True)
         return EXIT_INTERRUPTED
     if outputs.json:
         display.print_json({"path": str(result.path), "top1": result.top1, **result.metadata})
         return 0
-    click.echo(
+    write_line(
         f"{result.path}: {100 * result.top1:.1f}% of {result.test_images} held-out images right, "
         f"{result.epochs} epochs on {result.train_images} images in {result.train_s:.1f} s"
     )

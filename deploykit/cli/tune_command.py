@@ -31,7 +31,7 @@ from deploykit.cli.library import (
 from deploykit.cli.options import BATCHES, LIST, PERCENT, STREAMS, THREADS, Number, group, read_by
 from deploykit.cli.outputs import Outputs, csv_report, output_options, write_documents
 from deploykit.errors import EXIT_INTERRUPTED, UnknownName, UsageError
-from deploykit.text import printable
+from deploykit.text import printable, write_line
 from deploykit.workflow.choices import CalibrationChoice, Variants, run_option_values
 
 #: Of those that are out, so many are shown, those with one reason together.
@@ -323,7 +323,7 @@ def command(
             raise
         _show(found, outputs, several=False)
         done = len(found.answers) + len(found.refused)
-        click.echo(
+        write_line(
             f"deploykit: interrupted with {done} of {len(sources)} networks done; the same command goes on",
             err=True,
         )
@@ -393,10 +393,10 @@ def _show(found: workflow.frontier.Frontier, outputs: Outputs, *, several: bool)
             _show_one(tuned)
     said = [one.sentence for one in found.answers] + [one.why for one in found.refused]
     for sentence in (*said, *([found.sentence] if several else [])):
-        click.echo(printable(sentence), err=not outputs.table)
+        write_line(printable(sentence), err=not outputs.table)
     best = found.cheapest
     if outputs.table and best is not None and best.engine is not None:
-        click.echo(printable(f"Its engine: {best.engine}"))
+        write_line(printable(f"Its engine: {best.engine}"))
 
 
 def _show_one(tuned: workflow.tuned.Tuned) -> None:
@@ -417,7 +417,7 @@ def _show_one(tuned: workflow.tuned.Tuned) -> None:
             cells = [*cells[:MAX_SHOWN], (left, "", "all of them are in --json")]
         display.print_table(("not taken", "times", "why"), cells, right=(1,))
     for remark in tuned.remarks:
-        click.echo(printable(remark))
+        write_line(printable(remark))
 
 
 def _names(names: list[str]) -> str:

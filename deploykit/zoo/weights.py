@@ -184,9 +184,25 @@ def read_state(path: Path) -> dict[str, Tensor]:
     ):
         raise InvalidModel(f"{path} holds no state_dict: save module.state_dict()")
     state = {str(key): value for key, value in loaded.items()}
+    for key, value in state.items():
+        if what := _no_plain_tensor(value):
+            raise InvalidModel(
+                f"{path} holds {key} {what}: save module.state_dict() of a plain module"
+            )
     if state and all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
     return state
+
+
+def _no_plain_tensor(value: Tensor) -> str:
+    """What a tensor is that has no plain array of values; blank for one that has."""
+    if value.is_meta:
+        return "without its values"
+    if value.is_quantized:
+        return "in quantised form"
+    if value.is_nested or value.layout != torch.strided:
+        return "in a sparse or nested layout"
+    return ""
 
 
 def checkpoint_path(spec: ModelSpec) -> Path | None:
@@ -251,6 +267,12 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
         f"{key} is {list(given[key].shape)}, not {list(value.shape)}"
         for key, value in wanted.items()
         if key in given and given[key].shape != value.shape
+    ]
+    # Integers may be codes of a quantised weight, which mean something else.
+    faults += [
+        f"{key} is {str(given[key].dtype).removeprefix('torch.')}, not floating point"
+        for key, value in wanted.items()
+        if key in given and value.is_floating_point() and not given[key].is_floating_point()
     ]
     if faults:
         listed = ", ".join(faults[:_LISTED]) + (", …" if len(faults) > _LISTED else "")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pickle
+import re
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -240,3 +242,25 @@ def test_a_missing_package_is_an_instruction(
     monkeypatch.setitem(sys.modules, f"{package}.models", None)
     with pytest.raises(MissingDependency, match=f"pip install {package}"):
         load(package, name)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda value: value.to("meta"), "without its values"),
+        (lambda value: value.to_sparse(), "in a sparse or nested layout"),
+        (lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8), "in quantised form"),
+        (lambda value: value.int(), "is int32, not floating point"),
+        (lambda value: value.to(torch.complex64), "is complex64, not floating point"),
+        (lambda value: torch.zeros(1).expand(10**6, 10**6), "is [1000000, 1000000], not"),
+    ],
+    ids=["meta", "sparse", "quantised", "integers", "complex", "as large as it says"],
+)
+@pytest.mark.filterwarnings("ignore")  # of PyTorch, on how it stores quantised tensors
+def test_weights_that_are_no_plain_numbers_are_refused(
+    tmp_path: Path, change: Callable[[torch.Tensor], torch.Tensor], why: str
+) -> None:
+    layer = torch.nn.Linear(3, 2)
+    torch.save(layer.state_dict() | {"weight": change(layer.weight.detach())}, tmp_path / "w.pt")
+    with pytest.raises(InvalidModel, match=rf"w.pt .*weight {re.escape(why)}"):
+        weights.fill(layer, weights.read_state(tmp_path / "w.pt"), "w.pt")
