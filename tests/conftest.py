@@ -44,6 +44,31 @@ else:
 cuda_double.install_on_import(UNLESS_ASKED)
 
 
+#: Files with the longest of tests, and with fixtures that take as long for all tests of a file.
+LONG = (
+    "workflow/test_running.py",
+    "workflow/test_tune.py",
+    "cli/test_profile_faults.py",
+    "cli/test_main_job.py",
+    "cli/test_layers_command.py",
+    "claims/test_evaluate.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests: a long one that begins last is waited for while the other processes idle."""
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONG))
+
+
+def pytest_collection_finish() -> None:
+    """Where a process per core runs tests, let PyTorch take one thread in each: more wait for each other.
+
+    Most modules of tests import PyTorch, so that every process has it by now.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ and "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
 def _forget_current_test() -> None:
     """Take back the variable by which pytest tells a process its test.
 
@@ -109,28 +134,38 @@ def in_place() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def doubles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of what child processes find of the doubles.
+
+    One for all tests: a process that calls are forked from serves as long as its environment is the same.
+    """
+    return tmp_path_factory.mktemp("doubles")
+
+
 @pytest.fixture
 def tensorrt_rtx_runs(
-    cuda: cuda_double.Cuda, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    cuda: cuda_double.Cuda, monkeypatch: pytest.MonkeyPatch, doubles: Path
 ) -> None:
     """Engines of TensorRT for RTX, built as ever, run on the simulated device, here and in child processes."""
     import tensorrt_rtx
 
     for name in ("OnnxParser", "Builder", "Runtime"):
         monkeypatch.setattr(tensorrt_rtx, name, getattr(tensorrt_rtx, name))  # to be put back
-    monkeypatch.setenv(cuda_double.tensorrt.FOLDER, str(tmp_path / "networks-of-engines"))
+    monkeypatch.setenv(cuda_double.tensorrt.FOLDER, str(doubles / "networks-of-engines"))
     cuda_double.tensorrt.patch(tensorrt_rtx)
 
 
 @pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[cuda_double.Cuda]:
+def cuda(monkeypatch: pytest.MonkeyPatch, doubles: Path) -> Iterator[cuda_double.Cuda]:
     """A simulated device, here and in child processes; a test that leaks there, or does wrong, fails.
 
     `show` changes what it shows and how it fails.
     """
     double = cuda_double.install(cuda_double.Settings())
     double.reset()
-    offences = tmp_path / "offences-on-the-device"
+    offences = doubles / "offences-on-the-device"
+    offences.unlink(missing_ok=True)
     monkeypatch.setenv(cuda_double.LOG, str(offences))
     monkeypatch.setenv(devices.VISIBLE, "")  # so that what a test makes of it is undone
     monkeypatch.delenv(devices.VISIBLE)
@@ -161,11 +196,11 @@ def cuda(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[cuda_doubl
 
 @pytest.fixture
 def tensorrt(
-    cuda: cuda_double.Cuda, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    cuda: cuda_double.Cuda, monkeypatch: pytest.MonkeyPatch, doubles: Path
 ) -> Callable[[str], Any]:
     """Install a double of a release of TensorRT by the name of its surface, on the simulated device."""
 
     def install(surface: str) -> Any:
-        return cuda_double.tensorrt.install(surface, tmp_path / surface, monkeypatch)
+        return cuda_double.tensorrt.install(surface, doubles / surface, monkeypatch)
 
     return install

@@ -106,52 +106,61 @@ def names_of(*names: str) -> set[str]:
     return {path.relative_to(ROOT).as_posix() for path in code_files(*names)}
 
 
-def test_an_exported_graph_rests_on_all_that_makes_it_and_counts_it():
-    """What an export really runs, as the interpreter has it, is what its key takes in."""
-    ran = modules_after(
-        "obtain_network(ModelSpec('lenet5', weights='trained'), Store(Path(folder)))"
-    )
-    followed = names_of(*GRAPH)
-    assert ran - followed <= {"__init__.py", "code_digest.py"}
-    for what in ("export", "tidy", "check", "read_write", "count", "operators", "view"):
-        assert f"graph/{what}.py" in ran
-
-
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_a_converted_graph_rests_on_all_of_graph_that_makes_it(precision):
-    ran = modules_after(
-        "network = obtain_network(ModelSpec('lenet5', weights='trained'), Store(Path(folder)))\n"
-        "    images = calibration_of(network, CalibrationChoice(images=2))\n"
-        f"    convert(network.model, '{precision}', 'cpu', Path(folder) / 'other.onnx', images)"
-    )
-    followed = names_of(*GRAPH) | names_of(*CONVERTED)
-    assert {name for name in ran if name.startswith("graph/")} <= followed
-
-
-def modules_after(code: str) -> set[str]:
-    """The package's files that a fresh interpreter has imported after `code`."""
-    program = f"""
+#: What a fresh interpreter does: it exports, then converts what it has exported, and prints after each step which
+#: files of the package it has imported by then.
+STEPS = """
 import sys, tempfile
 from pathlib import Path
 import deploykit
 from deploykit.spec import ModelSpec
 from deploykit.store import Store
 from deploykit.workflow.network import obtain_network
-if "convert" in {code!r}:
+
+def tell(step):
+    root = Path(deploykit.__file__).parent
+    for name, module in list(sys.modules.items()):
+        if name.split(".")[0] == "deploykit":
+            print("ran", step, Path(module.__file__).relative_to(root).as_posix())
+
+with tempfile.TemporaryDirectory() as folder:
+    network = obtain_network(ModelSpec("lenet5", weights="trained"), Store(Path(folder)))
+    tell("export")
     from deploykit.graph.precision import convert
     from deploykit.workflow.calibration import calibration_of
     from deploykit.workflow.choices import CalibrationChoice
-with tempfile.TemporaryDirectory() as folder:
-    {code}
-root = Path(deploykit.__file__).parent
-for name, module in list(sys.modules.items()):
-    if name.split(".")[0] == "deploykit":
-        print("ran", Path(module.__file__).relative_to(root).as_posix())
+    images = calibration_of(network, CalibrationChoice(images=2))
+    for precision in ("fp16", "int8"):
+        convert(network.model, precision, "cpu", Path(folder) / "other.onnx", images)
+        tell(precision)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def ran() -> dict[str, set[str]]:
+    """The package's files that a fresh interpreter has imported, by the step after which it has."""
+    done = subprocess.run([sys.executable, "-c", STEPS], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("ran ")]
-    return {name for _, name in lines}
+    files: dict[str, set[str]] = {}
+    for line in done.stdout.splitlines():
+        if line.startswith("ran "):
+            _, step, name = line.split()
+            files.setdefault(step, set()).add(name)
+    return files
+
+
+def test_an_exported_graph_rests_on_all_that_makes_it_and_counts_it(ran):
+    """What an export really runs, as the interpreter has it, is what its key takes in."""
+    followed = names_of(*GRAPH)
+    assert ran["export"] - followed <= {"__init__.py", "code_digest.py"}
+    for what in ("export", "tidy", "check", "read_write", "count", "operators", "view"):
+        assert f"graph/{what}.py" in ran["export"]
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_converted_graph_rests_on_all_of_graph_that_makes_it(ran, precision):
+    followed = names_of(*GRAPH) | names_of(*CONVERTED)
+    assert {name for name in ran[precision] if name.startswith("graph/")} <= followed
+    assert any(name.startswith("graph/precision/") for name in ran[precision])
 
 
 @pytest.mark.parametrize("names", [GRAPH, CONVERTED], ids=["graph", "converted"])

@@ -32,7 +32,7 @@ def short(monkeypatch):
 INT8 = ("layers", "lenet5", "--weights", "trained", "--precision", "int8", "-q")
 
 
-def test_every_layer_of_an_int8_network_has_time_work_and_drift(run):
+def test_every_layer_of_an_int8_network_has_time_work_and_drift_and_the_share_is_told(run):
     ended = run(*INT8, "--json")
     assert ended.code == 0, ended.err
     found = json.loads(ended.out)
@@ -45,11 +45,6 @@ def test_every_layer_of_an_int8_network_has_time_work_and_drift(run):
     parts = sum(row["time_ms"] or 0 for row in found["layers"])
     assert found["layers_ms"] == pytest.approx(parts)
     assert found["ratio"] == pytest.approx((parts + found["call_ms"]) / found["whole_ms"])
-
-
-def test_the_share_in_the_precision_is_told_by_macs_and_by_time(run):
-    ended = run(*INT8, "--json")
-    found = json.loads(ended.out)
     assert found["precision_share"] == 1.0
     assert found["precision_share_time"] == 1.0
     assert found["cut"] is None

@@ -18,6 +18,17 @@ def small(monkeypatch):
     """The main job on one network and one claim."""
     sources = (ModelSpec("lenet5", weights="trained"),)
     monkeypatch.setattr("deploykit.workflow.plan.DEFAULT_MODELS", sources)
+    found = []
+
+    class Once(run_module.Run):
+        """The job, which measures for long: run once more it gives what it found the first time."""
+
+        def __call__(self):
+            if not found:
+                found.append(super().__call__())
+            return found[0]
+
+    monkeypatch.setattr("deploykit.workflow.run.Run", Once)
     monkeypatch.setattr(
         run_module, "evaluate_claims", lambda rows: evaluate_claims(["vgg-140m"], rows)
     )

@@ -8,6 +8,10 @@ import json
 import numpy as np
 import pytest
 
+from deploykit.row import Row
+from deploykit.workflow.profile import Profiler
+from deploykit.workflow.rows import configuration_cells
+
 LENET5 = ("profile", "lenet5", "--weights", "trained", "-q")
 BRIEF = ("--seconds", "0.1", "--threads", "1")
 
@@ -17,8 +21,21 @@ def rows_of(path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_threads_streams_and_rates_are_multiplied_and_shown_where_they_differ(run, tmp_path):
-    lists = ("--seconds", "0.1", "--threads", "1,2", "--streams", "1,2", "--rate", "200/s,400")
+@pytest.fixture
+def unmeasured(monkeypatch):
+    """Let every row be one that says what is measured, and nothing of how it went."""
+
+    def rows(self, configurations):
+        for one in configurations:
+            yield Row({**configuration_cells(one, self.options.build, "run"), "status": "ok"})
+
+    monkeypatch.setattr(Profiler, "rows", rows)
+
+
+def test_threads_streams_and_rates_are_multiplied_and_shown_where_they_differ(
+    run, tmp_path, unmeasured
+):
+    lists = ("--threads", "1,2", "--streams", "1,2", "--rate", "200/s,400")
     ended = run(*LENET5, *lists, "--csv", "p.csv")
     assert ended.code == 0, ended.err
     rows = rows_of(tmp_path / "p.csv")
@@ -34,7 +51,8 @@ def test_threads_streams_and_rates_are_multiplied_and_shown_where_they_differ(ru
 
 
 def test_a_load_that_is_the_same_in_all_rows_has_no_column_in_the_table(run):
-    ended = run(*LENET5, *BRIEF, "--batch", "1,2", "--streams", "2")
+    ended = run(*LENET5, *BRIEF, "--batch", "1,2", "--streams", "2", "--rate", "200/s")
+    assert ended.code == 0, ended.err
     heading = next(line for line in ended.out.splitlines() if "model" in line)
     assert not {"threads", "streams", "rate/s", "repeat"} & set(heading.split())
 

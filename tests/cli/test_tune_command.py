@@ -12,7 +12,8 @@ from pathlib import Path
 
 import interrupts
 import pytest
-from answers import LENET, answer, candidate, typical
+from answers import answer, candidate, typical
+from test_bad_data import save_network
 
 from deploykit.bench.request import WorkerRequest
 from deploykit.errors import BuildFailed
@@ -260,8 +261,9 @@ def test_nobody_holds_it(run, tuned):
 
 def test_ctrl_c_leaves_the_journal_and_the_same_command_goes_on(tmp_path):
     """What was measured once is not measured again: a first look has one line in the journal for ever."""
-    arguments = [sys.executable, "-m", "deploykit", "tune", LENET.name, "--backend", "onnxruntime",
-                 "--threads", "1", "--budget", "1h", "--store", str(tmp_path)]  # fmt: skip
+    network = save_network(tmp_path / "net.onnx")
+    arguments = [sys.executable, "-m", "deploykit", "tune", str(network), "--backend", "onnxruntime",
+                 "--precision", "fp32", "--threads", "1", "--budget", "1h", "--store", str(tmp_path)]  # fmt: skip
     environment = {**os.environ}
 
     def lines():

@@ -678,13 +678,13 @@ def install(surface: str, folder: Path, monkeypatch: Any) -> Any:
     """
     module = package(surface)
     name = module.__name__
-    (folder / name).mkdir(parents=True)
+    (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / name / "__init__.py").write_text(
         f"import sys\nsys.path.append({str(SURFACES.parent)!r})\nfrom cuda_double import tensorrt as double\n"
         f"sys.modules[__name__] = double.package({surface!r})\n"
     )
     facts = folder / f"{name}-{module.__version__}.dist-info"
-    facts.mkdir()
+    facts.mkdir(exist_ok=True)
     distribution = name.replace("_", "-")
     facts.joinpath("METADATA").write_text(
         f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {module.__version__}\n"

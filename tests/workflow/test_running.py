@@ -22,6 +22,8 @@ SOURCES = (
     ModelSpec("lenet5", weights="trained"),
     ModelSpec("mobilenet", alpha=0.25, rho=Fraction(4, 7)),
 )
+#: Claims that stand for all: what each comes to is tested beside them.
+CLAIMS = list_claims()[:4]
 BRIEF = ProfileOptions(
     precisions=PRECISIONS,
     backends=BACKENDS,
@@ -41,6 +43,7 @@ def twice(shared_store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "deep" / "reports"
     patch = pytest.MonkeyPatch()
     patch.setattr(env, "gpu_names", list)  # where there is a GPU, rows are not skipped
+    patch.setattr("deploykit.claims.claim.list_claims", lambda: CLAIMS)
     steps = []
     job = Run(folder, shared_store, BRIEF, SOURCES, step=lambda: steps.append(1))
     first = job()
@@ -94,7 +97,7 @@ def test_accuracy_is_real_where_weights_are_and_blank_where_they_are_random(twic
 def test_every_claim_has_a_verdict(twice):
     first, *_ = twice
     rows = read(first.folder / "claims.csv")
-    assert [row["id"] for row in rows] == [claim.id for claim in list_claims()]
+    assert [row["id"] for row in rows] == [claim.id for claim in CLAIMS]
     assert all(row["verdict"] for row in rows)
 
 
@@ -112,7 +115,7 @@ def test_the_summary_shows_what_was_measured_and_what_was_only_built(twice):
     assert "mobilenet α=0.25 ρ=4/7" in text
     assert "| fp16 (as fp32) |" in text
     assert "no NVIDIA GPU here" in text
-    assert all(claim.id in text for claim in list_claims())
+    assert all(claim.id in text for claim in CLAIMS)
 
 
 def test_a_second_run_builds_nothing(twice):

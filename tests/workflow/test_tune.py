@@ -234,8 +234,7 @@ def test_the_smallest_engine_needs_no_race(shared_store, monkeypatch):
 
 def test_an_engine_that_can_not_be_built_is_out_and_the_rest_go_on(shared_store, monkeypatch):
     says(monkeypatch, 0.9)
-    source = replace(LENET, weights="trained")
-    question = replace(SMALL, backends=("onnxruntime", "torch"), precisions=("fp32", "int8"))
+    question = replace(SMALL, backends=("onnxruntime", "torch"))
     real = tune.Profiler.prepared
 
     def prepared(self, configuration):
@@ -244,7 +243,7 @@ def test_an_engine_that_can_not_be_built_is_out_and_the_rest_go_on(shared_store,
         return real(self, configuration)
 
     monkeypatch.setattr(tune.Profiler, "prepared", prepared)
-    found = tuning(shared_store, question, source)()
+    found = tuning(shared_store, question)()
     torch = [one for one in found.candidates if one.configuration.backend == "torch"]
     assert torch
     assert all(one.fate == FAILED and "can't be built" in one.reason for one in torch)

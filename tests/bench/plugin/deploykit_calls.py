@@ -25,7 +25,7 @@ class Seen:
     folder: Path
     variable: str | None
     session: int
-    torch: bool
+    pillow: bool
 
 
 def look(variable: str) -> Seen:
@@ -35,7 +35,7 @@ def look(variable: str) -> Seen:
         Path.cwd(),
         os.environ.get(variable),
         os.getsid(0),
-        "torch" in sys.modules,
+        "PIL" in sys.modules,
     )
 
 
@@ -93,10 +93,10 @@ def fail() -> int:
     return 0
 
 
-def need_torch() -> int:
-    import torch
+def need_pillow() -> str:
+    import PIL
 
-    return torch.get_num_threads()
+    return str(PIL.__version__)
 
 
 def report(steps: int) -> int:
