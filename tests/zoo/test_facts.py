@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from deploykit import zoo
 from deploykit.errors import UsageError
@@ -16,12 +18,19 @@ from deploykit.zoo.catalogue import Architecture
 CATALOGUE = zoo.architectures()
 DIGESTS = json.loads(Path(__file__).with_name("state_dict_digests.json").read_text())
 
+
+@functools.cache
+def module_of(name: str) -> nn.Module:
+    """The network without weights, for all tests of it."""
+    return zoo.create(ModelSpec(name), device="meta")
+
+
 each = pytest.mark.parametrize("architecture", CATALOGUE, ids=lambda a: a.name)
 
 
 @each
 def test_stored_parameters_and_macs_are_what_the_network_has(architecture: Architecture) -> None:
-    module = zoo.create(ModelSpec(architecture.name), device="meta")
+    module = module_of(architecture.name)
     counts = zoo.count_module(module, architecture.input_shape)
     assert counts.parameters == architecture.parameters
     assert counts.macs == architecture.macs
@@ -32,7 +41,7 @@ def test_stored_parameters_and_macs_are_what_the_network_has(architecture: Archi
 
 @each
 def test_smallest_input_works_and_a_smaller_one_does_not(architecture: Architecture) -> None:
-    module = zoo.create(ModelSpec(architecture.name), device="meta")
+    module = module_of(architecture.name)
     smallest = architecture.min_resolution_px
     zoo.count_module(module, (architecture.channels, smallest, smallest))
     with pytest.raises(UsageError):
@@ -43,7 +52,7 @@ def test_smallest_input_works_and_a_smaller_one_does_not(architecture: Architect
 def test_state_dict_is_that_of_the_public_implementation(reference: str) -> None:
     """Keys, shapes and their order, BatchNorm's buffers included."""
     (architecture,) = [a for a in CATALOGUE if a.reference == reference]
-    state = zoo.create(ModelSpec(architecture.name), device="meta").state_dict()
+    state = module_of(architecture.name).state_dict()
     lines = "".join(f"{key} {'x'.join(map(str, v.shape))}\n" for key, v in state.items())
     assert len(state) == DIGESTS[reference]["entries"]
     assert hashlib.sha256(lines.encode()).hexdigest() == DIGESTS[reference]["sha256"]
