@@ -320,6 +320,23 @@ class Drifts(nn.Module):
         return self.linear(x.flatten(1)) * (self.by if torch.compiler.is_exporting() else 1.0)
 
 
+class Draws(torch.nn.Module):
+    """Drops values in eval mode too, as functional dropout does where nobody says otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(48, 5)
+
+    def forward(self, x):  # type: ignore[no-untyped-def]
+        return torch.nn.functional.dropout(self.linear(x.flatten(1)), 0.5)
+
+
+def test_a_network_that_draws_its_outputs_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(DriftFailed, match=r"other outputs each time .* training=self.training"):
+        export_module(Draws(), (3, 4, 4), tmp_path / "net.onnx", ModelSpec("tests:draws"))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(("by", "refused"), [(1.0 + 1e-3, True), (1.0 + 1e-5, False)])
 def test_a_graph_that_computes_something_else_is_refused(
     by: float, refused: bool, tmp_path: Path
