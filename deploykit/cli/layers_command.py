@@ -355,10 +355,12 @@ def _mix(
 def _mix_fields() -> list[report.views.Field]:
     views = report.views
 
+    def milliseconds(value: Any) -> str:
+        return "–" if value is None else f"{value:.4f}"
+
     def ms(name: str) -> report.views.Field:
-        return views.Field(
-            name.replace("_ms", " ms").replace("_", " "), views.column(name, "{:.4f}".format)
-        )
+        heading = name.removesuffix("_ms").replace("_", " ")
+        return views.Field(f"{heading} ms", views.column(name, milliseconds))
 
     return [
         views.Field("node", views.column("node", str), number=False),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,32 @@ class Table:
             for i in sorted(self.all_int8 - frozenset(in_int8))
             for name in self.units[i].layers
         )
+
+
+def best_mix(one: Table, other: Table) -> tuple[frozenset[int], float]:
+    """The best mix by two tables of one network that were measured apart, and its predicted milliseconds.
+
+    What one table finds best is so partly by chance, which the other one does not share: each chooses, and the
+    other predicts. A prediction is in milliseconds of the mean of both tables.
+    """
+    found = []
+    mean = mean_table(one, other)
+    for chooser, judge in ((one, other), (other, one)):
+        chosen = chooser.best()
+        scale = mean.int8_ms / judge.int8_ms
+        found.append((judge.predicted_ms(chosen) * scale, chosen))
+    predicted_ms, chosen = min(found, key=lambda pair: pair[0])
+    return chosen, predicted_ms
+
+
+def mean_table(one: Table, other: Table) -> Table:
+    """The mean of two tables of one network."""
+    units = [
+        replace(a, fp32_ms=(a.fp32_ms + b.fp32_ms) / 2, int8_ms=(a.int8_ms + b.int8_ms) / 2)
+        for a, b in zip(one.units, other.units, strict=True)
+    ]
+    whole = [(one.fp32_ms + other.fp32_ms) / 2, (one.int8_ms + other.int8_ms) / 2]
+    return Table(tuple(units), one.passed, *whole)
 
 
 class _Cut:

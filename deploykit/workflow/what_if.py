@@ -34,15 +34,15 @@ from deploykit.store import Store
 from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice, KeepChoice
 from deploykit.workflow.keep import name_as_rule
-from deploykit.workflow.mix import Passed, Table, Unit
+from deploykit.workflow.mix import Passed, Table, Unit, best_mix, mean_table
 from deploykit.workflow.network import Network
 
 #: The operators that change a value, as the runtime writes them, and the sizes that they are timed at, in elements.
 QUANTIZE, DEQUANTIZE, TRANSPOSE = "QuantizeLinear", "DequantizeLinear", "Transpose"
 BLOCK, UNBLOCK = "ReorderInput", "ReorderOutput"
 CHANNELS, SIDES = 64, (4, 16, 48, 112)
-#: Sessions in which each engine is timed node by node, and the graph of changes.
-ROUNDS, CHANGE_ROUNDS = 6, 3
+#: Sessions in which each engine is timed node by node, twice, and the graph of changes.
+ROUNDS, CHANGE_ROUNDS = 3, 3
 #: Seconds that both engines, and later the mix, are compared for.
 COMPARED_S = 5.0
 #: A mix that is predicted to gain less than this over the better engine is not worth building.
@@ -408,20 +408,25 @@ def what_if(
     fp32, int8 = (_build(network, store, choice, name, batch) for name in ("fp32", "int8"))
     parts = read_parts(network.model.path, fp32.engine.path, int8.engine.path)
     say("time the layers in fp32 and in int8")
-    of_fp32, of_int8 = (
-        layer_times(built.engine.path, batch=batch, threads=threads, rounds=ROUNDS)
-        for built in (fp32, int8)
-    )
+    timed = [
+        [
+            layer_times(built.engine.path, batch=batch, threads=threads, rounds=ROUNDS)
+            for built in (fp32, int8)
+        ]
+        for _ in range(2)
+    ]
     say("time what changes values between them")
     costs = change_costs(threads, blocked=bool(parts.blocked))
     say("compare fp32 and int8 in turns")
     ratio = _beside(int8, fp32, batch, threads).ratio
-    # The profiles were taken one after the other, on a machine that may have been busier for one.
-    of_fp32 = _scaled(of_fp32, ratio * of_int8.whole_ms / of_fp32.whole_ms)
-    table = make_table(parts, of_fp32, of_int8, costs, batch)
-    chosen = table.best()
-    kept = tuple(name_as_rule(name) for name in table.kept(chosen))
-    return WhatIf(table, chosen, kept, table.predicted_ms(chosen), fp32, int8)
+    tables = []
+    for of_fp32, of_int8 in timed:
+        # The profiles were taken one after the other, on a machine that may have been busier for one.
+        scaled = _scaled(of_fp32, ratio * of_int8.whole_ms / of_fp32.whole_ms)
+        tables.append(make_table(parts, scaled, of_int8, costs, batch))
+    chosen, predicted_ms = best_mix(*tables)
+    kept = tuple(name_as_rule(name) for name in tables[0].kept(chosen))
+    return WhatIf(mean_table(*tables), chosen, kept, predicted_ms, fp32, int8)
 
 
 def try_mix(

@@ -16,7 +16,7 @@ from deploykit.spec import ModelSpec
 from deploykit.stats import RatioInterval
 from deploykit.workflow import what_if
 from deploykit.workflow.choices import CalibrationChoice
-from deploykit.workflow.mix import Passed, Table, Unit
+from deploykit.workflow.mix import Passed, Table, Unit, best_mix, mean_table
 from deploykit.workflow.network import obtain_network
 
 
@@ -59,6 +59,27 @@ def test_a_value_is_changed_once_for_all_who_read_it_and_where_the_network_puts_
     assert table.sum_ms((0,)) == pytest.approx(10 + 0.1 + 5 + 2)
     assert table.best() == {1}  # entering int8 is free there, and nothing leaves it
     assert table.kept({0}) == ("b", "c")
+
+
+def test_what_one_table_chooses_by_chance_the_other_one_does_not_predict():
+    """Units that take as long in both precisions, but for noise: the least of many noisy sums is no prediction."""
+    draw = random.Random(1)
+
+    def noisy() -> Table:
+        units = tuple(
+            Unit((f"n{i}",), f"n{i}", "Conv", draw.gauss(1, 0.3), draw.gauss(1, 0.3), True, False)
+            for i in range(200)
+        )
+        table = Table(units, (), 0.0, 0.0)
+        return replace(table, fp32_ms=table.sum_ms(()), int8_ms=table.sum_ms(table.all_int8))
+
+    tables = noisy(), noisy()
+    chosen, predicted_ms = best_mix(*tables)
+    assert chosen == tables[0].best() or chosen == tables[1].best()
+    assert min(one.predicted_ms(one.best()) for one in tables) < 175
+    assert 195 < predicted_ms < 205
+    mean = mean_table(*tables)
+    assert mean.int8_ms == pytest.approx(sum(one.int8_ms for one in tables) / 2)
 
 
 def test_what_has_no_product_is_in_int8_only_behind_what_is():
