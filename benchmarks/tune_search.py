@@ -207,10 +207,10 @@ def verdict(
 
 
 def row_of(
-    name: str, store: Store, budget_s: float, search_s: float, race_s: float
+    name: str, store: Store, question: Question, search_s: float, race_s: float
 ) -> dict[str, str]:
     """The row of one network."""
-    question = Question(budget_s=budget_s)
+    budget_s = question.budget_s
     options = ProfileOptions(policy=Policy.quick(), roofline=False)
     source = source_of(name)
     tuning = Tuning(source, question, options, store, lambda text: print(text, file=sys.stderr))
@@ -304,6 +304,7 @@ def main() -> int:
         "--race", type=float, default=RACE_S, help="seconds of the race of the nearest"
     )
     parser.add_argument("--time", type=float, default=TIME_S, help="seconds; then run it again")
+    parser.add_argument("--backend", nargs="*", default=(), help="those of tune; else all")
     parser.add_argument("--csv", type=Path)
     parser.add_argument("--store", type=Path, default=STORE)
     options = parser.parse_args()
@@ -317,7 +318,8 @@ def main() -> int:
         if time.perf_counter() - start_s >= options.time:
             left.append(name)
             continue
-        row = row_of(name, Store(options.store), options.budget, options.search, options.race)
+        question = Question(budget_s=options.budget, backends=tuple(options.backend))
+        row = row_of(name, Store(options.store), question, options.search, options.race)
         rows[name] = row
         print("  ".join(f"{key}={value}" for key, value in row.items()), flush=True)
         if options.csv:

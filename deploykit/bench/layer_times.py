@@ -111,6 +111,7 @@ class TimesRequest:
         engine: file of an ONNX Runtime engine, or folder of another backend's engine.
         parts: what is timed; see `BackendBase.timed_parts`.
         limit_s: seconds after which no further round begins.
+        quantile: of nodes, see `layer_times`.
     """
 
     engine: Path
@@ -121,6 +122,7 @@ class TimesRequest:
     span_s: float
     seed: int
     limit_s: float | None = None
+    quantile: float | None = None
 
 
 def layer_times(
@@ -133,6 +135,7 @@ def layer_times(
     seed: int = 0,
     timeout_s: float = TIMEOUT_S,
     limit_s: float | None = None,
+    quantile: float | None = None,
 ) -> LayerTimes:
     """Time an engine of ONNX Runtime node by node, in a fresh process.
 
@@ -145,11 +148,13 @@ def layer_times(
         seed: seeds the inputs, which are standard normal.
         timeout_s: seconds, beyond `limit_s`, until the process is given up.
         limit_s: seconds after which no further pair begins; the first one is always made.
+        quantile: of all runs' times that stands for each node, and for the whole; None takes the mean of quiet
+            runs, whose nodes add up. A low quantile holds where every run is interrupted in some node.
 
     Raises:
         WorkerFailure: it does not run.
     """
-    request = TimesRequest(engine, "nodes", batch, threads, rounds, span_s, seed, limit_s)
+    request = TimesRequest(engine, "nodes", batch, threads, rounds, span_s, seed, limit_s, quantile)
     return run_child(_MODULE, request, LayerTimes, timeout_s + (limit_s or 0.0), threads)
 
 
@@ -283,16 +288,24 @@ def measure_nodes(request: TimesRequest) -> LayerTimes:
                         seed=request.seed,
                     )
                 )
+
+    def typical(runs_us: NDArray[np.float64]) -> float:
+        if request.quantile is None:
+            return quiet_mean(runs_us)
+        return float(np.quantile(runs_us, request.quantile))
+
     profiled_us, plain_us = _together(of_cost)
-    added_us = quiet_mean(profiled_us.sum(axis=1)) + cost.call_us - quiet_mean(plain_us)
+    added_us = typical(profiled_us.sum(axis=1)) + cost.call_us - typical(plain_us)
     costs_us = cost.of(of_cost[0][0], added_us)
     profiled_us, plain_us = _together(of_times)
     means_us = profiled_us[quiet_runs(profiled_us.sum(axis=1))].mean(axis=0)
+    if request.quantile is not None:
+        means_us = np.quantile(profiled_us, request.quantile, axis=0)
     return LayerTimes(
         shown,
         tuple(float(us) / 1e3 for us in np.maximum(means_us - costs_us, 0.0)),
         cost.call_us / 1e3,
-        quiet_mean(plain_us) / 1e3,
+        typical(plain_us) / 1e3,
         float(costs_us.mean()) / 1e3,
         len(profiled_us),
     )

@@ -243,6 +243,9 @@ def tune(
     batches: Sequence[int] = (1,),
     streams: Sequence[int] = (1,),
     rate_per_s: float | None = None,
+    options: Mapping[str, Sequence[str]] | None = None,
+    metric: str | None = None,
+    max_metric_drop: float | None = None,
     budget_s: float = 180.0,
     alpha: float = 1.0,
     rho: Fraction | float | str = 1,
@@ -269,6 +272,9 @@ def tune(
         batches: to choose from; more than one makes sense for throughput only.
         streams: to choose from, as batches.
         rate_per_s: requests that arrive per second; None sends each as soon as the last is answered.
+        options: values of options of the runtimes to choose from, by name, such as {"ort.allow_spinning": ["0"]}.
+        metric: "module:function", a measure of your own of outputs and labels of `data`; larger is better.
+        max_metric_drop: by how much its value may be below that of fp32.
         budget_s: seconds for measuring.
         alpha: the width multiplier of a network of the catalogue.
         rho: its resolution multiplier.
@@ -299,13 +305,23 @@ def tune(
         batches=tuple(batches),
         streams=tuple(streams),
         rate_per_s=rate_per_s,
+        options=tuple((name, tuple(values)) for name, values in (options or {}).items()),
+        max_metric_drop=max_metric_drop,
         budget_s=budget_s,
     )
-    choice = CalibrationChoice(data, synthetic=synthetic_calibration)
+    if (metric is None) != (max_metric_drop is None):
+        raise UsageError("metric and max_metric_drop go together: give both, or neither")
+    if metric is not None:
+        if data is None:
+            raise UsageError("metric needs data with a test part: give data=...")
+        load_metric(metric)
+    choice = CalibrationChoice(data, synthetic=synthetic_calibration, judged=metric is not None)
     check_choice(choice)
-    options = ProfileOptions(policy=Policy.quick(), calibration=choice, data=data, roofline=False)
+    measuring = ProfileOptions(
+        policy=Policy.quick(), calibration=choice, data=data, metric=metric, roofline=False
+    )
     (source,) = _sources(model, _variants(alpha, rho, weights), data)
-    return Tuning(source, question, options, store or Store(), say)()
+    return Tuning(source, question, measuring, store or Store(), say)()
 
 
 def check_claims(ids: Iterable[str] | None = None, rows: Any = None) -> pd.DataFrame:

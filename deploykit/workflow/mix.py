@@ -137,13 +137,13 @@ class Table:
 
 
 def best_mix(one: Table, other: Table) -> tuple[frozenset[int], float]:
-    """The best mix by two tables of one network that were measured apart, and its predicted milliseconds.
+    """The best mix, or precision, by two tables of a network that were measured apart, and its milliseconds.
 
     What one table finds best is so partly by chance, which the other one does not share: each chooses, and the
     other predicts. A prediction is in milliseconds of the mean of both tables.
     """
-    found = []
     mean = mean_table(one, other)
+    found = [(mean.int8_ms, mean.all_int8), (mean.fp32_ms, frozenset[int]())]
     for chooser, judge in ((one, other), (other, one)):
         chosen = chooser.best()
         scale = mean.int8_ms / judge.int8_ms
