@@ -401,8 +401,10 @@ def _show(found: workflow.frontier.Frontier, outputs: Outputs, *, several: bool)
 
 def _show_one(tuned: workflow.tuned.Tuned) -> None:
     """The rows that were measured, and why each other candidate is out; those with one reason together."""
-    if tuned.rows:
-        display.print_fields(report.views.PROFILE, tuned.rows)
+    measured = [one for one in tuned.candidates if one.row.get("status") == "ok"]
+    if measured:
+        rows = [{**one.row, "candidate": one.name} for one in measured]
+        display.print_fields(report.views.TUNED, rows)
     groups: dict[tuple[str, str], list[str]] = {}
     for one in tuned.candidates:
         if one.row.get("status") == "ok" and not one.reason:

@@ -189,6 +189,18 @@ LISTING: tuple[Field, ...] = (
     field("status"),
 )
 
+#: What a terminal shows of the rows of a tuning, each with the name of its candidate under "candidate".
+TUNED: tuple[Field, ...] = (
+    Field("measured", column("candidate", str), number=False),
+    field("latency_p50_ms", latency),
+    field("latency_p95_ms", rank=6),
+    field("throughput_ips", rank=4),
+    field("engine_bytes", rank=5),
+    field("host_peak_mib", rank=7),
+    field("drift_snr_db", rank=3),
+    field("top1", accuracy, rank=1),
+)
+
 #: What is worth seeing of engines that could not run here.
 ENGINES: tuple[Field, ...] = (
     field("model", label),

@@ -71,21 +71,7 @@ class Table:
         return frozenset(i for i, unit in enumerate(self.units) if unit.has_int8)
 
     def predicted_ms(self, in_int8: Collection[int]) -> float:
-        """Milliseconds of a run with these units in int8 and all others in fp32.
-
-        What the parts of both engines leave open of their whole runs is shared out by how near the mix is to each.
-        """
-        everything = self.all_int8
-        near = self._weight(in_int8) / (self._weight(everything) or 1.0)
-        open_int8 = self.int8_ms - self.sum_ms(everything)
-        open_fp32 = self.fp32_ms - self.sum_ms(())
-        return self.sum_ms(in_int8) + near * open_int8 + (1 - near) * open_fp32
-
-    def _weight(self, chosen: Collection[int]) -> float:
-        return sum(self.units[i].fp32_ms + self.units[i].int8_ms for i in chosen)
-
-    def sum_ms(self, in_int8: Collection[int]) -> float:
-        """What the parts of a run add up to with these units in int8, all changes included."""
+        """What a run takes with these units in int8, all others in fp32: the sum of its parts, changes included."""
         total = sum(
             unit.int8_ms if i in in_int8 else unit.fp32_ms for i, unit in enumerate(self.units)
         )
@@ -96,6 +82,29 @@ class Table:
             elif value.maker not in in_int8 and any(others):
                 total += value.to_int8_ms
         return total
+
+    def fitted(self) -> Table:
+        """The table with its parts scaled so that those of each engine make up its whole run.
+
+        What the parts leave open, be it calls between nodes or interruptions, falls on them by what they take.
+        """
+        fp32_factor = self.fp32_ms / (self.predicted_ms(()) or 1.0)
+        fixed_ms = sum(unit.fp32_ms for unit in self.units if not unit.has_int8)
+        scaled_ms = self.predicted_ms(self.all_int8) - fixed_ms
+        int8_factor = max(0.0, self.int8_ms - fixed_ms * fp32_factor) / (scaled_ms or 1.0)
+        units = [
+            replace(unit, fp32_ms=unit.fp32_ms * fp32_factor, int8_ms=unit.int8_ms * int8_factor)
+            for unit in self.units
+        ]
+        passed = [
+            replace(
+                value,
+                to_int8_ms=value.to_int8_ms * int8_factor,
+                to_fp32_ms=value.to_fp32_ms * int8_factor,
+            )
+            for value in self.passed
+        ]
+        return replace(self, units=tuple(units), passed=tuple(passed))
 
     def best(self) -> frozenset[int]:
         """The units to have in int8 so that the prediction is least.

@@ -282,7 +282,7 @@ def make_table(
         if any(blocked[reader] for reader in readers):
             to_fp32 += costs.of(BLOCK, elements)
         passed.append(Passed(maker, tuple(readers), value.is_output, to_int8, to_fp32))
-    return Table(tuple(units), tuple(passed), fp32.whole_ms, int8.whole_ms)
+    return Table(tuple(units), tuple(passed), fp32.whole_ms, int8.whole_ms).fitted()
 
 
 def _units(parts: Parts) -> dict[str, int]:
@@ -426,8 +426,8 @@ def what_if(
     tables = []
     for of_fp32, of_int8 in timed:
         # The profiles were taken one after the other, on a machine that may have been busier for one.
-        scaled = _scaled(of_fp32, ratio * of_int8.whole_ms / of_fp32.whole_ms)
-        tables.append(make_table(parts, scaled, of_int8, costs, batch))
+        whole = replace(of_fp32, whole_ms=ratio * of_int8.whole_ms)
+        tables.append(make_table(parts, whole, of_int8, costs, batch))
     chosen, predicted_ms = best_mix(*tables)
     kept = tuple(name_as_rule(name) for name in tables[0].kept(chosen))
     return WhatIf(mean_table(*tables), chosen, kept, predicted_ms, fp32, int8)
@@ -477,15 +477,6 @@ def _beside(base: Built, judged: Built, batch: int, threads: int | None) -> Rati
         for built in (base, judged)
     ]
     return compare_interleaved(*sides, budget_s=COMPARED_S).ratio
-
-
-def _scaled(times: LayerTimes, factor: float) -> LayerTimes:
-    return replace(
-        times,
-        nodes_ms=tuple(ms * factor for ms in times.nodes_ms),
-        call_ms=times.call_ms * factor,
-        whole_ms=times.whole_ms * factor,
-    )
 
 
 def _interval(found: RatioInterval) -> str:

@@ -33,7 +33,9 @@ def table_of(seed: int, count: int = 7) -> Table:
         passed.append(Passed(i, readers, i == count - 1, draw.random() / 3, draw.random() / 3))
     table = Table(units, tuple(passed), 0.0, 0.0)
     # Parts that make up the whole, so that a prediction is their sum.
-    return replace(table, fp32_ms=table.sum_ms(()), int8_ms=table.sum_ms(table.all_int8))
+    return replace(
+        table, fp32_ms=table.predicted_ms(()), int8_ms=table.predicted_ms(table.all_int8)
+    )
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -54,9 +56,9 @@ def test_a_value_is_changed_once_for_all_who_read_it_and_where_the_network_puts_
         Passed(2, (), True, 0.0, 7.0),
     )
     table = Table(units, passed, 3.0, 17.3)
-    assert table.sum_ms(()) == pytest.approx(3.0)
-    assert table.sum_ms((0, 1, 2)) == pytest.approx(10 + 0.3 + 7)
-    assert table.sum_ms((0,)) == pytest.approx(10 + 0.1 + 5 + 2)
+    assert table.predicted_ms(()) == pytest.approx(3.0)
+    assert table.predicted_ms((0, 1, 2)) == pytest.approx(10 + 0.3 + 7)
+    assert table.predicted_ms((0,)) == pytest.approx(10 + 0.1 + 5 + 2)
     assert table.best() == {1}  # entering int8 is free there, and nothing leaves it
     assert table.kept({0}) == ("b", "c")
 
@@ -71,7 +73,9 @@ def test_what_one_table_chooses_by_chance_the_other_one_does_not_predict():
             for i in range(200)
         )
         table = Table(units, (), 0.0, 0.0)
-        return replace(table, fp32_ms=table.sum_ms(()), int8_ms=table.sum_ms(table.all_int8))
+        return replace(
+            table, fp32_ms=table.predicted_ms(()), int8_ms=table.predicted_ms(table.all_int8)
+        )
 
     tables = noisy(), noisy()
     _, predicted_ms = best_mix(*tables)
@@ -84,6 +88,12 @@ def test_what_one_table_chooses_by_chance_the_other_one_does_not_predict():
     assert best_mix(*slow) == (frozenset(), 1.0)
     mean = mean_table(*tables)
     assert mean.int8_ms == pytest.approx(sum(one.int8_ms for one in tables) / 2)
+
+
+def test_parts_are_scaled_so_that_they_make_up_the_whole_runs():
+    table = replace(table_of(3), fp32_ms=50.0, int8_ms=20.0).fitted()
+    assert table.predicted_ms(()) == pytest.approx(50.0)
+    assert table.predicted_ms(table.all_int8) == pytest.approx(20.0)
 
 
 def test_what_has_no_product_is_in_int8_only_behind_what_is():
