@@ -189,10 +189,21 @@ def beside(ours: Candidate, other: Candidate) -> RatioInterval | None:
 
 
 def verdict(
-    ratio: RatioInterval | None, default: RatioInterval | None, outside_share: float
+    ratio: RatioInterval | None,
+    default: RatioInterval | None,
+    outside_share: float,
+    *,
+    whole: bool = True,
 ) -> tuple[str, str]:
-    """Whether all is reached, "yes", "no", or "open" where an interval allows both; and what is not."""
-    found = []
+    """Whether all is reached, "yes", "no", or "open" where both may be; and what is not.
+
+    Args:
+        ratio: the answer over the best found; None where they are one.
+        default: the answer over the best default; None where they are one.
+        outside_share: time outside measuring, as a share of the budget.
+        whole: whether all of the space was searched.
+    """
+    found = [] if whole else [("better where the search did not come", "open")]
     for what, most, measured in (
         ("best", MOST_OF_BEST, ratio),
         ("default", MOST_OF_DEFAULT, default),
@@ -237,7 +248,7 @@ def row_of(
         return {**row, "met": "no", "note": str(error)}
     tuning.forget()
     share = outside_s / budget_s
-    met, note = verdict(ratio, to_default, share)
+    met, note = verdict(ratio, to_default, share, whole=len(firsts) == len(everyone))
     return row | {
         "answer": ours.name,
         "best": best.name,

@@ -55,6 +55,13 @@ def test_what_counts_as_reached(ratio, default, share, met, said):
     assert bool(note) == bool(said)
 
 
+def test_a_search_that_was_cut_short_decides_nothing():
+    assert tune_search.verdict(None, None, 0.1, whole=False) == (
+        "open",
+        "perhaps better where the search did not come",
+    )
+
+
 @pytest.fixture
 def searched(monkeypatch, tmp_path):
     """Search planted latencies by a function of a candidate's name, without engines."""
