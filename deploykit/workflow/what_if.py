@@ -90,6 +90,7 @@ def read_parts(source: Path, fp32: Path, int8: Path) -> Parts:
     """Read the layers of a float graph and the nodes of its two engines, in a process of their own.
 
     Raises:
+        UsageError: nodes have no names, so that none of them can be kept in fp32.
         BuildFailed: reading a graph crashed or took too long.
     """
     return contained(
@@ -108,6 +109,11 @@ def read_parts_here(source: Path, fp32: Path, int8: Path) -> Parts:
     model = load_model(source)
     inline_functions(model)
     view = GraphView(model)
+    known = {layer.node for layer in layers(view)}
+    if unnamed := sum(not node.name and node_name(node) in known for node in view.nodes):
+        raise UsageError(
+            f"{unnamed} nodes have no names, by which layers are kept in fp32: give every node a name"
+        )
     engines = [onnx.load(str(path), load_external_data=False) for path in (fp32, int8)]
     of_fp32, of_int8 = (trace_layers(view, engine) for engine in engines)
     blocked = [i for i, n in enumerate(engines[0].graph.node) if n.domain == _BLOCKED_DOMAIN]

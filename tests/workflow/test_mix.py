@@ -7,6 +7,7 @@ import random
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -128,8 +129,6 @@ def planted(monkeypatch):
     """Let a node take 1 ms in fp32, 0.5 ms in int8 but the first convolution 3 ms, and a change 0.1 ms."""
 
     def times(path, **rest):
-        import onnx
-
         nodes = onnx.load(str(path), load_external_data=False).graph.node
         if path.name == "changes.onnx":
             each = [0.1] * len(nodes)
@@ -157,6 +156,16 @@ def test_a_layer_that_is_slow_in_int8_stays_in_fp32_and_the_mix_is_built(planted
     assert "features.0/Conv" in types["fp32"]
     assert types["int8"]
     assert tried.measured_ms == pytest.approx(0.8 * found.table.int8_ms)
+
+
+def test_nodes_without_names_can_not_be_kept(tmp_path):
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    ends = [onnx.helper.make_tensor_value_info(name, 1, [1, 3]) for name in "xy"]
+    graph = onnx.helper.make_graph([node], "graph", ends[:1], ends[1:])
+    path = tmp_path / "unnamed.onnx"
+    onnx.save(onnx.helper.make_model(graph, ir_version=8), path)
+    with pytest.raises(UsageError, match="1 nodes have no names"):
+        what_if.read_parts_here(path, path, path)
 
 
 def test_what_is_no_mix_can_not_be_tried(planted, shared_store):

@@ -79,6 +79,11 @@ def test_several_values_are_tried_also_of_what_is_else_left_alone():
     assert [name for ((name, _),) in tried].count("ov.streams") == 1
 
 
+def test_freezing_is_tried_where_torch_compiles():
+    base = Configuration(LENET, "fp32", "torch-compile", 1)
+    assert [one.options for one in single_changes(base)] == [(("torch.freeze", "1"),)]
+
+
 def test_what_helped_is_combined_on_top_of_what_the_base_is_told_already():
     base = Configuration(LENET, "fp32", "onnxruntime", 1, options=(("a", "1"),))
     one = replace(base, options=(("a", "1"), ("b", "2")))
