@@ -72,7 +72,7 @@ def test_every_part_of_the_choice_is_in_the_key(trained, tmp_path):
         CalibrationChoice(images=10),
         CalibrationChoice(images=10, method="percentile"),
         CalibrationChoice(images=10, int8="plain"),
-        CalibrationChoice(images=10, int8="equalise,bias"),
+        CalibrationChoice(images=10, int8="weight-mse,bias"),
     ]
     graphs = [convert_network(trained, "int8", "cpu", choice, store) for choice in choices]
     assert len({graph.path for graph in graphs}) == len(choices)
@@ -80,7 +80,7 @@ def test_every_part_of_the_choice_is_in_the_key(trained, tmp_path):
     assert calibration_text(graphs[1]) == said
     assert [calibration_text(g) for g in graphs[3:]] == [
         f"{said}; plain",
-        f"{said}; equalise, bias",
+        f"{said}; weight-mse, bias",
     ]
 
 

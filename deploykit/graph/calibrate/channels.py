@@ -17,7 +17,7 @@ from deploykit.lazy import np, onnx, ort
 from deploykit.ort_session import session_options
 
 #: Images at most, and at least where they are large: all of their inputs are held at once.
-MOST_IMAGES, LEAST_IMAGES = 64, 4
+MOST_IMAGES, LEAST_IMAGES = 32, 4
 #: Values of all images together from which there are fewer.
 _INPUT_VALUES = 1 << 22
 
@@ -30,16 +30,21 @@ class ChannelStatistics:
         peak: the largest magnitude.
         mean: the mean.
         square: the mean of squares.
+        images: how many were seen.
     """
 
     peak: np.ndarray
     mean: np.ndarray
     square: np.ndarray
+    images: int
 
     def times(self, factors: np.ndarray) -> ChannelStatistics:
         """Of the activation whose channels are multiplied by positive factors."""
         return ChannelStatistics(
-            self.peak * factors, self.mean * factors, self.square * np.square(factors)
+            self.peak * factors,
+            self.mean * factors,
+            self.square * np.square(factors),
+            self.images,
         )
 
 
@@ -108,7 +113,7 @@ def channel_statistics(
             sums[index] = found
         images += len(values[0])
     return {
-        name: ChannelStatistics(peak, mean / images, square / images)
+        name: ChannelStatistics(peak, mean / images, square / images, images)
         for name, (peak, mean, square) in zip(wanted, sums.values(), strict=True)
         if np.isfinite(peak).all() and np.isfinite(square).all()
     }

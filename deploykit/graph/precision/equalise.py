@@ -32,8 +32,14 @@ _PASSES = 2
 #: The most that a channel may be raised beyond the others by the ranges of its weights: what was quiet on the
 #: calibration images need not be on others.
 _MOST_RAISED = 8.0
-#: Factors that change the noise by less are not worth a rounding of the weights.
-_LEAST_GAIN = 0.98
+#: What may be left of the noise at most: where it falls by less than 10 dB, what the estimate does not see, such as
+#: how noise adds up on its way to the outputs, decides whether a network gets better or worse.
+_LARGEST_SHARE_LEFT = 0.1
+#: Noise over signal of an output that counts at most: it is lost either way.
+_MOST_NOISE = 0.1
+#: Every channel then spans what the widest does, and is cut where an image goes beyond those seen: room for that,
+#: over the root of their number.
+_ROOM = 0.6
 
 
 @dataclass(frozen=True)
@@ -65,10 +71,14 @@ def equalise(model: onnx.ModelProto, calibration: Calibration) -> Equalised:
         if product is None or node.op_type == "MatMul":
             continue
         try:
-            links.append(Walk(editor, shapes, product).link())
+            link = Walk(editor, shapes, product).link()
+            if link.clips:
+                raise Unfit(f"its bound of {min(link.clips):g} is one for all channels")
+            links.append(link)
         except Unfit as reason:
             skipped[node_name(node)] = str(reason)
     if not links:
+        editor.finish()
         return Equalised((), skipped, "")
     seen = channel_statistics(model, [link.measured for link in links], calibration)
     total = {id(link): np.ones(link.channels) for link in links}
@@ -123,8 +133,6 @@ def _factors(
     )
     spans = rows.max(axis=1).astype(np.float64)
     read = _importance(editor, link, seen)
-    if link.clips:
-        raise Unfit(f"its bound of {min(link.clips):g} is one for all channels")
     if link.minima:
         node, slot = link.minima[0]
         bound = editor.constant(node.input[slot])
@@ -134,10 +142,10 @@ def _factors(
             return np.asarray(bounds.max() / bounds)
         raise Unfit("its bounds are alike already")
     plain = np.ones(link.channels)
-    least = _LEAST_GAIN * _noise(editor, link, seen, plain)
+    least = _LARGEST_SHARE_LEFT * _noise(editor, link, seen, plain)
     best = None
     for share in _SHARES:
-        factors = _family(seen.peak, spans, read, share)
+        factors = _family(seen.peak, spans, read, share, 1.0 + _ROOM / seen.images**0.5)
         noise = _noise(editor, link, seen, factors)
         if noise < least:
             least, best = noise, factors
@@ -146,8 +154,13 @@ def _factors(
     return best
 
 
-def _family(peak: np.ndarray, spans: np.ndarray, read: np.ndarray, share: float) -> np.ndarray:
-    """Factors by which channels span alike (share 1), or as they weigh in what reads them; the peak stays."""
+def _family(
+    peak: np.ndarray, spans: np.ndarray, read: np.ndarray, share: float, room: float
+) -> np.ndarray:
+    """Factors by which channels span alike (share 1), or as they weigh in what reads them; the peak stays.
+
+    All but the widest are left some room below it.
+    """
     alive = (peak > 0.0) & (read > 0.0)
     if not alive.any():
         return np.ones_like(peak)
@@ -159,7 +172,10 @@ def _family(peak: np.ndarray, spans: np.ndarray, read: np.ndarray, share: float)
     least, most = factors[alive].min(), factors[alive].max()
     factors[~alive] = np.clip(typical / reach[~alive], least, most)
     factors = np.minimum(factors, _MOST_RAISED * typical / reach)
-    return np.asarray(factors * peak.max() / (factors * peak).max())
+    factors *= peak.max() / (room * (factors * peak).max())
+    widest = int(peak.argmax())
+    factors[widest] = min(1.0, factors[widest] * room)
+    return factors
 
 
 def _importance(editor: GraphEditor, link: Link, seen: ChannelStatistics) -> np.ndarray:
@@ -181,7 +197,8 @@ def _noise(editor: GraphEditor, link: Link, seen: ChannelStatistics, factors: np
         energy = seen.square * np.square(factors)
         reads = squares.max(axis=2) > 0.0
         weights = scaled.max(axis=(1, 2)) / 127.0**2 * taps * (reads * energy[None]).sum(axis=1)
-        total += float(((rounding + weights) / signal).mean())
+        # Outputs that are nearly silent would decide alone else.
+        total += float(np.minimum((rounding + weights) / signal, _MOST_NOISE).mean())
     return total
 
 

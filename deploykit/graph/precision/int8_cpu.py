@@ -53,7 +53,7 @@ OPSET_PER_CHANNEL = 13
 #: What the recipe can do beyond ranges, in the order in which it is done.
 EQUALISE, WEIGHT_MSE, BIAS = "equalise", "weight-mse", "bias"
 STEPS = (EQUALISE, WEIGHT_MSE, BIAS)
-DEFAULT_STEPS = (BIAS,)
+DEFAULT_STEPS = (EQUALISE, BIAS)
 
 
 def to_int8(

@@ -200,7 +200,7 @@ def test_steps_are_chosen_by_name() -> None:
     assert recipe.chosen("default") == recipe.default_steps
     assert recipe.chosen("plain") == ()
     assert recipe.chosen("bias, equalise") == ("equalise", "bias")
-    assert recipe.chosen("default,equalise") == ("equalise", *recipe.default_steps)
+    assert recipe.chosen("default,weight-mse") == ("equalise", "weight-mse", "bias")
     with pytest.raises(
         UnknownName, match=r"unknown step of int8 'equalize'.*did you mean equalise"
     ):
