@@ -175,7 +175,7 @@ def _family(
     factors *= peak.max() / (room * (factors * peak).max())
     widest = int(peak.argmax())
     factors[widest] = min(1.0, factors[widest] * room)
-    return factors
+    return np.asarray(factors)
 
 
 def _importance(editor: GraphEditor, link: Link, seen: ChannelStatistics) -> np.ndarray:
