@@ -52,6 +52,7 @@ class Origin(Enum):
 def origins_of(graph: onnx.GraphProto) -> dict[str, Origin]:
     """What is said of the fixed tensors of a graph, by name; those of which nothing is said are left out."""
     origins: dict[str, Origin] = {}
+    folded: dict[str, str] = {}
     inputs = {value.name for value in graph.input}
     for value in graph.value_info:
         for entry in value.metadata_props:
@@ -59,17 +60,20 @@ def origins_of(graph: onnx.GraphProto) -> dict[str, Origin]:
                 learned = entry.value == "PARAMETER"
                 origins[value.name] = Origin.PARAMETER if learned else Origin.BUFFER
             elif entry.key == _FOLDED_FROM:
-                origins[value.name] = _of_computed(entry.value, inputs)
+                folded[value.name] = entry.value
+    learned_names = {name for name, origin in origins.items() if origin is Origin.PARAMETER}
+    for name, sources in folded.items():
+        origins[name] = _of_computed(sources, inputs, learned_names)
     return origins
 
 
-def _of_computed(sources: str, inputs: set[str]) -> Origin:
+def _of_computed(sources: str, inputs: set[str], learned: set[str]) -> Origin:
     """What a tensor is that the exporter computed: of its own numbers and shapes alone, it is nobody's weight."""
     try:
         names = [str(name) for name in ast.literal_eval(sources)]
     except (SyntaxError, TypeError, ValueError):
         return Origin.UNKNOWN
-    if any(map(is_in_state, names)):
+    if any(name in learned or is_in_state(name) for name in names):
         return Origin.COMPUTED
     made = all(name in inputs or _NUMBERED.fullmatch(name) for name in names)
     return Origin.BUFFER if made else Origin.UNKNOWN
@@ -85,9 +89,14 @@ def is_made_up(name: str) -> bool:
     return _MADE.fullmatch(name) is not None
 
 
+def is_turned(name: str) -> bool:
+    """Whether a tensor is named as TorchScript's exporter names a weight that it turned or joined."""
+    return _FOLDED.fullmatch(name) is not None
+
+
 def is_folded(name: str) -> bool:
     """Whether a tensor is named as exporters name a weight that they computed from those of modules."""
-    return _FOLDED.fullmatch(name) is not None or is_made_up(name)
+    return is_turned(name) or is_made_up(name)
 
 
 def is_own(name: str) -> bool:

@@ -30,6 +30,7 @@ from deploykit.graph.buffers import (
     is_made_up,
     is_own,
     is_same_weight,
+    is_turned,
     origins_of,
 )
 from deploykit.graph.element_types import FLOATS, ElementType, tensor_bytes
@@ -256,7 +257,9 @@ class Root:
         mine, theirs = self.constant.tensor, other.constant.tensor
         if mine is None or theirs is None or len(mine.dims) != 2:
             return False
-        copied = any(is_folded(r.name) or r.origin is Origin.COMPUTED for r in (self, other))
+        # What dynamo's exporter turned has a name that says nothing, but a record of where it came from. Without
+        # that it may be the weight of another module that is alike.
+        copied = any(is_turned(r.name) or r.origin is Origin.COMPUTED for r in (self, other))
         if not copied or sorted(mine.dims) != sorted(theirs.dims):
             return False
         with contextlib.suppress(

@@ -220,7 +220,7 @@ W = np.arange(12, dtype=np.float32).reshape(3, 4)
             W.T,
             12,
         ),  # as TorchScript stores a weight that is tied to its transpose
-        ("val_3", W.T, 12),
+        ("val_3", W.T, 24),  # nothing says what it was made from
         ("decoder.weight", W.T, 24),  # another module's, which happens to be alike
         ("onnx::MatMul_19", W.T + 1, 24),
     ],
@@ -419,3 +419,20 @@ def test_the_mean_of_a_bank_of_weights_is_a_weight() -> None:
     mean = node("ReduceMean", ["bank", "axes"], ["k"], keepdims=0)
     weights = [tensor("bank", 5, 4, 3, 3, 3), array("axes", [0], np.int64)]
     assert count_graph(make_model([mean, CONV], weights)).parameters == 540
+
+
+@pytest.mark.parametrize(("learned", "parameters"), [("w", 12), ("other", 24)])
+def test_a_copy_that_dynamo_made_of_a_root_s_own_weight_is_no_second_one(
+    learned: str, parameters: int
+) -> None:
+    nodes = [node("MatMul", ["x", "t"], ["h"]), node("MatMul", ["h", "w"], ["y"])]
+    model = make_model(
+        nodes, [array("t", W.T), array("w", W)], shape=("batch", 5, 4), output=("batch", 5, 4)
+    )
+    for name, key, value in (
+        (learned, "pkg.torch.export.graph_signature.InputSpec.kind", "PARAMETER"),
+        ("t", "pkg.onnxscript.optimizer.folded_from", "['w']"),
+    ):
+        said = model.graph.value_info.add(name=name).metadata_props.add()
+        said.key, said.value = key, value
+    assert count_graph(model).parameters == parameters
