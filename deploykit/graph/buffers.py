@@ -16,7 +16,7 @@ from deploykit.lazy import np, onnx
 #: What PyTorch's exporter writes on a tensor: which input of the traced program it is.
 INPUT_KIND = "pkg.torch.export.graph_signature.InputSpec.kind"
 #: What onnxscript writes on a tensor that it computed: the names of what it was computed from.
-_FOLDED_FROM = "pkg.onnxscript.optimizer.folded_from"
+FOLDED_FROM = "pkg.onnxscript.optimizer.folded_from"
 #: Names that exporters give to what no module holds; PyTorch's operators are named so too, with a number behind.
 _NUMBERED = re.compile(
     r"_?val_\d+|(add|arange|cat|clone|cos|div|exp|expand|eye|floor_divide|full|lift_fresh_copy|linspace|meshgrid|mul|neg"
@@ -59,7 +59,7 @@ def origins_of(graph: onnx.GraphProto) -> dict[str, Origin]:
             if entry.key == INPUT_KIND:
                 learned = entry.value == "PARAMETER"
                 origins[value.name] = Origin.PARAMETER if learned else Origin.BUFFER
-            elif entry.key == _FOLDED_FROM:
+            elif entry.key == FOLDED_FROM:
                 folded[value.name] = entry.value
     learned_names = {name for name, origin in origins.items() if origin is Origin.PARAMETER}
     for name, sources in folded.items():

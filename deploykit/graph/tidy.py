@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from deploykit.graph.buffers import FOLDED_FROM
 from deploykit.lazy import ir
 
 #: Operators that bring a weight into another form, its values unchanged.
@@ -221,11 +222,26 @@ def clean(model: ir.Model) -> None:
     name_nodes(model)
     graph = model.graph
     for value in [*graph.inputs, *graph.outputs, *graph.initializers.values()]:
+        source = value.metadata_props.get(FOLDED_FROM)
         value.metadata_props.clear()
+        if source is not None and _is_fresh(value):
+            value.metadata_props[FOLDED_FROM] = source
         value.doc_string = None
     graph.metadata_props.clear()
     model.metadata_props.clear()
     graph.doc_string = model.doc_string = None
+
+
+def _is_fresh(value: ir.Value) -> bool:
+    """Whether a tensor holds ones alone, or zeros alone: a scale or offset before training, or one that is none.
+
+    What it was computed from tells which; the values and the exporter's name for it do not.
+    """
+    tensor = value.const_value
+    if tensor is None or tensor.dtype != ir.DataType.FLOAT or tensor.size == 0:
+        return False
+    values = tensor.numpy()
+    return bool(values.min() == values.max() in (0, 1))
 
 
 def weight_bytes(model: ir.Model) -> int:

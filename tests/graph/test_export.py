@@ -391,3 +391,11 @@ def test_networks_of_the_catalogue_export_with_their_own_counts(name: str, tmp_p
     assert (found.parameters, found.macs) == (wanted.parameters, wanted.macs)
     assert found.uncounted == {}
     assert model.spec == spec
+
+
+def test_a_fresh_scale_counts_where_a_module_holds_it(tmp_path: Path) -> None:
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 4, 4), nn.GroupNorm(2, 8), nn.ReLU(), nn.GroupNorm(4, 8, affine=False)
+    )
+    made = export_module(module, (3, 8, 8), tmp_path / "norms.onnx", ModelSpec("norms"))
+    assert count_graph(made).parameters == sum(p.numel() for p in module.parameters())
