@@ -199,15 +199,24 @@ class Tuning:
         first = Candidate(default, row, request)
         made = []
         for configuration in others:
-            candidate = Candidate(configuration, Row({}))
-            made.append(candidate)
-            try:
-                candidate.row, candidate.request = self.profiler.prepared(configuration)
-            except OutputFailed:
-                raise
-            except DeploykitError as error:
-                candidate.fate, candidate.reason = FAILED, f"it can't be built: {error}"
+            made.append(Candidate(configuration, Row({})))
+            self._prepare(made[-1])
         return first, made
+
+    def _prepare(self, candidate: Candidate) -> bool:
+        """Build a candidate's engine; whether it can be. One that can't is out, with the reason.
+
+        Raises:
+            OutputFailed: the store can't be written, and no other one could be built either.
+        """
+        try:
+            candidate.row, candidate.request = self.profiler.prepared(candidate.configuration)
+        except OutputFailed:
+            raise
+        except DeploykitError as error:
+            candidate.fate, candidate.reason = FAILED, f"it can't be built: {error}"
+            return False
+        return True
 
     # --- Judging ---
 
@@ -472,15 +481,9 @@ class Tuning:
                 if configuration is not None:
                     variant = Candidate(configuration, Row({}))
                     everyone[variant.name] = variant
-                    try:
-                        variant.row, variant.request = self.profiler.prepared(configuration)
-                    except OutputFailed:
-                        raise
-                    except DeploykitError as error:
-                        variant.fate, variant.reason = FAILED, f"it can't be built: {error}"
-                        continue
-                    fit[variant.name] = variant
-                    base_of[variant.name] = base
+                    if self._prepare(variant):
+                        fit[variant.name] = variant
+                        base_of[variant.name] = base
         self.say(f"{source_name(self.source)}: race of {name}, {len(base_of)} candidates")
         with self._race(name, fit) as race:
             race.look(budget_s / 2)

@@ -282,10 +282,6 @@ def _leave_float(editor: GraphEditor, regions: IntegerRegions, keep: KeepRules) 
             _part(editor, follower, slot)
 
 
-def _has_integer_form(node: onnx.NodeProto) -> bool:
-    return has(node, Trait.INTEGER_FORM) or node.op_type in ("Concat", "Softmax")
-
-
 def _only_quantised(view: GraphView, node: onnx.NodeProto) -> bool:
     """Whether all that reads what a node makes reads it quantised, past a Relu that this makes superfluous."""
     result = node.output[0]
