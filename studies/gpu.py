@@ -71,6 +71,8 @@ COPIES = 40
 #: Times that an engine is loaded, to see whether its memory comes back.
 LOADS = 3
 _MIB = 2**20
+#: How tests that need a device are marked.
+_MARK = "pytest.mark.gpu"
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,9 @@ class Trial:
         rows: that were measured.
         until_s: when the present backend's share of the budget ends, on the performance counter.
         running: name of the step that is being done.
+        unmeasured: rows of this step that its share of the time did not last for.
         done: called after each step, with the trial.
+        backends: that are tried; None is every one that is here.
     """
 
     store: Store
@@ -123,12 +127,25 @@ class Trial:
     begun_s: float = field(default_factory=time.perf_counter)
     until_s: float = float("inf")
     running: str = ""
+    unmeasured: int = 0
     done: Callable[[Trial], None] | None = None
+    backends: Sequence[str] | None = None
 
     @property
     def left_s(self) -> float:
         """Seconds of the budget that are left."""
         return self.budget_s - (time.perf_counter() - self.begun_s)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the present backend's share of the budget, or all of it, is used up."""
+        return min(self.left_s, self.until_s - time.perf_counter()) <= 0
+
+    def cut_short(self) -> str:
+        """How many rows of this step were left out, in words."""
+        if not self.unmeasured:
+            return ""
+        return f", {self.unmeasured} more left out: the time that the step may take was over"
 
     def within_s(self, most_s: float) -> float:
         """So long, or what is left if that is less.
@@ -143,7 +160,7 @@ class Trial:
     def step(self, name: str, work: Callable[[], str]) -> Step:
         """Do one step and note what it came to; nothing that it raises gets out, Ctrl-C excepted."""
         start_s = time.perf_counter()
-        self.running = name
+        self.running, self.unmeasured = name, 0
         try:
             self.within_s(self.budget_s)
             state, text = "ok", work()
@@ -175,7 +192,15 @@ def describe_box() -> str:
     return f"{found.gpus[0].name}, {found.describe(found.gpus[0])}; {known}"
 
 
-def check_cuda(mib: int = MEMORY_MIB, copies: int = COPIES) -> str:
+def check_cuda(trial: Trial) -> str:
+    """The self-test of CUDA, in a process of its own: each row would find a context of this one on the device."""
+    answer = run_child("studies.gpu", ChildRequest(), ChildAnswer, trial.within_s(LOADING_S))
+    if answer.fault:
+        raise Failed(answer.fault)
+    return answer.facts
+
+
+def self_test(mib: int | None = None, copies: int = COPIES) -> str:
     """Round trips through page-locked memory, the device's clock against the host's, and what memory it counts.
 
     Raises:
@@ -184,6 +209,7 @@ def check_cuda(mib: int = MEMORY_MIB, copies: int = COPIES) -> str:
     """
     import numpy as np
 
+    mib = mib or MEMORY_MIB
     nbytes = mib * _MIB
     with open_device() as device:
         stream = device.stream()
@@ -243,7 +269,12 @@ def run_tests(timeout_s: float) -> str:
         "gpu",
         "-p",
         "no:cacheprovider",
-        str(tests),
+        # Only files that speak of the mark: collecting thousands of other tests takes longer than these do.
+        *(
+            str(path)
+            for path in sorted(tests.rglob("test_*.py"))
+            if _MARK in path.read_text("utf-8")
+        ),
     ]
     try:
         done = subprocess.run(
@@ -284,16 +315,21 @@ def measure(
         scenarios=scenarios,
         policy=trial.policy,
         calibration=CalibrationChoice(synthetic=True),
-        timeout_s=trial.within_s(trial.budget_s),
+        timeout_s=max(1.0, trial.left_s),
         roofline=False,
     )
     wanted = enumerate_configurations([ModelSpec(one) for one in trial.networks], options)
-    rows = []
-    for row in Profiler(trial.store, options).rows(wanted):
+    # Every network and precision once, before any of them at another batch: time may not last for all.
+    wanted = sorted(wanted, key=lambda one: one.batch)
+    rows: list[Row] = []
+    profiler = Profiler(trial.store, options)
+    for configuration in wanted:
+        if trial.is_over:
+            trial.unmeasured += 1  # others have their share of the time, too
+            continue
+        (row,) = profiler.rows([configuration])
         rows.append(row)
         trial.rows.append(row)  # at once: a trial that is ended keeps what it has
-        if min(trial.left_s, trial.until_s - time.perf_counter()) <= 0:
-            break  # others have their share of the time, too
     return rows
 
 
@@ -301,9 +337,11 @@ def check_backend(trial: Trial, name: str) -> str:
     """Networks, precisions and batches on one backend, and what must hold between their rows."""
     backend = backends.get(name)
     rows = measure(trial, name, [Scenario(boundary=END_TO_END)], BATCHES)
-    rows += measure(trial, name, [Scenario(boundary=DEVICE)], BATCHES[:1])
+    others = [Scenario(boundary=DEVICE)]
     if backend.cuda_graphs:
-        rows += measure(trial, name, [Scenario(boundary=DEVICE, cuda_graph=True)], BATCHES[:1])
+        others.append(Scenario(boundary=DEVICE, cuda_graph=True))
+    for scenario in others:
+        rows += measure(trial, name, [scenario], BATCHES[:1])
     if rows and all(row["status"] == "skipped" for row in rows):
         raise Skipped("; ".join(map(str, rows[0].noted("failed"))))
     faults = faults_of(rows)
@@ -311,7 +349,7 @@ def check_backend(trial: Trial, name: str) -> str:
         raise Failed(
             f"{len(faults)} of {len(rows)} rows and what holds between them: " + "; ".join(faults)
         )
-    return f"{len(rows)} rows"
+    return f"{len(rows)} rows{trial.cut_short()}"
 
 
 def faults_of(rows: Sequence[Row]) -> list[str]:
@@ -382,27 +420,35 @@ def check_streams(trial: Trial, name: str) -> str:
             )
     if faults:
         raise Failed("; ".join(faults))
-    return ", ".join(f"{precision} {n}: {rate:.0f}/s" for (precision, n), rate in rates.items())
+    told = ", ".join(f"{precision} {n}: {rate:.0f}/s" for (precision, n), rate in rates.items())
+    return told + one_network.cut_short()
 
 
 @dataclass(frozen=True)
-class EngineRequest:
-    """An engine that a process is to load, run and close several times."""
+class ChildRequest:
+    """An engine that a process is to load, run and close several times; without one, the self-test of CUDA."""
 
-    engine: Path
-    backend: str
-    times: int
+    engine: Path | None = None
+    backend: str = ""
+    times: int = 0
 
 
 @dataclass(frozen=True)
-class EngineAnswer:
-    """MiB in use on the device after each time."""
+class ChildAnswer:
+    """MiB in use on the device after each time, or what the self-test saw and the fault it found."""
 
-    used_mib: tuple[float, ...]
+    used_mib: tuple[float, ...] = ()
+    facts: str = ""
+    fault: str = ""
 
 
-def look_at(request: EngineRequest) -> EngineAnswer:
+def look_at(request: ChildRequest) -> ChildAnswer:
     """Do what is asked, in this process."""
+    if request.engine is None:
+        try:
+            return ChildAnswer(facts=self_test())
+        except Failed as fault:
+            return ChildAnswer(fault=str(fault))
     engine, backend = open_engine(request.engine), backends.get(request.backend)
     used = []
     with open_device() as device:
@@ -411,7 +457,7 @@ def look_at(request: EngineRequest) -> EngineAnswer:
                 session.sample(synthetic(session.inputs, 1), 2)
             device.synchronise()
             used.append(device.memory().used_mib)
-    return EngineAnswer(tuple(used))
+    return ChildAnswer(tuple(used))
 
 
 def check_memory_returns(trial: Trial, name: str) -> str:
@@ -425,9 +471,9 @@ def check_memory_returns(trial: Trial, name: str) -> str:
     single = [e for e in found if e.values.get("options", {}).get("batch_min", 1) == 1]
     if not single:
         raise Skipped(f"no engine of {name} was built")
-    request = EngineRequest(single[0].folder, name, LOADS)
+    request = ChildRequest(single[0].folder, name, LOADS)
     limit_s = trial.within_s(LOADING_S)
-    used = run_child("studies.gpu", request, EngineAnswer, limit_s).used_mib
+    used = run_child("studies.gpu", request, ChildAnswer, limit_s).used_mib
     # The first time libraries allocate for themselves; from then on nothing may grow.
     grown = used[-1] - used[1]
     if grown > MEMORY_GAP_MIB:
@@ -567,11 +613,13 @@ def keep_listings(trial: Trial) -> str:
 def run_trial(trial: Trial) -> None:
     """All steps, in their order; what one backend lacks does not stop another."""
     trial.step("device and packages", describe_box)
-    trial.step("CUDA self-test", check_cuda)
+    trial.step("CUDA self-test", lambda: check_cuda(trial))
     trial.step("pytest -m gpu", lambda: run_tests(trial.within_s(180.0)))
     able = []
     for name, reason in present():
-        if reason is None:
+        if trial.backends is not None and name not in trial.backends:
+            trial.step(name, _skipping("not asked for"))
+        elif reason is None:
             able.append(name)
         else:
             trial.step(name, _skipping(str(reason)))
@@ -638,6 +686,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--reports", type=Path, default=Path("reports"), help="folder to write to")
     parser.add_argument("--budget", type=float, default=BUDGET_S, help="seconds for all steps")
+    parser.add_argument(
+        "--backend",
+        type=lambda text: text.split(","),
+        help="only these, such as torch-cuda,onnxruntime-cuda",
+    )
     options = parser.parse_args(arguments)
     found = devices.find()
     if not found.gpus:
@@ -652,6 +705,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.reports / "gpu-listings",
             max(0.0, options.budget - WRITING_S),
             done=lambda trial: write(trial, options.reports),
+            backends=options.backend,
         )
         with ending(trial, options.reports, options.budget):
             run_trial(trial)
@@ -684,5 +738,5 @@ def ending(
 
 if __name__ == "__main__":
     if sys.argv[1:] and sys.argv[1].isdigit():  # a child of this program's own
-        serve(EngineRequest, look_at)
+        serve(ChildRequest, look_at)
     sys.exit(main())

@@ -13,6 +13,7 @@ import ctypes
 import importlib.util
 import io
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,8 @@ _LIBRARIES = {
     CUDA: "libonnxruntime_providers_cuda.so",
     TENSORRT: "libonnxruntime_providers_tensorrt.so",
 }
+#: The libraries of TensorRT that its provider's library names as those it is linked with.
+_OF_TENSORRT = re.compile(rb"libnv(?:infer|onnxparser)\.so\.\d+")
 
 
 def both_installed(install: str) -> Reason | None:
@@ -71,6 +74,15 @@ def both_installed(install: str) -> Reason | None:
         return None
     text = f"{_PLAIN} and {_WITH_CUDA} are both installed and overwrite each other"
     return Reason(text, f"pip uninstall -y {_PLAIN} {_WITH_CUDA} && {install}")
+
+
+def library_of(provider: str) -> Path | None:
+    """The library of a provider that came with ONNX Runtime; None where there is none."""
+    found = importlib.util.find_spec("onnxruntime")
+    if not found or not found.origin or provider not in _LIBRARIES:
+        return None
+    library = Path(found.origin).parent / "capi" / _LIBRARIES[provider]
+    return library if library.is_file() else None
 
 
 class OnnxRuntimeCuda(BackendBase):
@@ -270,11 +282,9 @@ class OnnxRuntimeCuda(BackendBase):
 
     def why_not_loaded(self) -> str:
         """What the system says of the provider's library; empty where it says nothing."""
-        found = importlib.util.find_spec("onnxruntime")
-        folder = Path(found.origin).parent / "capi" if found and found.origin else Path()
         for provider in (*self.behind, self.provider):
-            library = folder / _LIBRARIES.get(provider, "none")
-            if not library.is_file():
+            library = library_of(provider)
+            if library is None:
                 continue
             try:
                 shared = library.with_name("libonnxruntime_providers_shared.so")
@@ -335,6 +345,18 @@ class OnnxRuntimeTensorRT(OnnxRuntimeCuda):
             ImportError
         ):  # its wheel loads the libraries that the provider asks for
             importlib.import_module("tensorrt")
+
+    def _not_offered(self) -> Reason | None:
+        """ONNX Runtime offers the provider wherever it was built with it, whether TensorRT is there or not."""
+        library = library_of(self.provider)
+        if library is not None:
+            for name in sorted(set(_OF_TENSORRT.findall(library.read_bytes()))):
+                try:
+                    ctypes.CDLL(name.decode())
+                except OSError as error:
+                    text = f"{self.provider} needs TensorRT's libraries: {one_line(error, 160)}"
+                    return Reason(text, install_line("tensorrt"))
+        return super()._not_offered()
 
     def provider_options(
         self, engine: Engine, stream: int, graph: bool, timing: bool

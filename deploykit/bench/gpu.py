@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
@@ -29,6 +29,12 @@ MIN_ENERGY_S = 0.4
 MIN_POWERS = 4
 #: Findings on the processor, which say nothing of a device.
 OF_PROCESSOR = frozenset(("steal", "load", "throttled", "frequency"))
+#: What helps on a device, where that is something else than on a processor, by the finding's name.
+ON_DEVICE = {
+    "modes": "lock the clock (nvidia-smi --lock-gpu-clocks), or take the host out of each run: --cuda-graph",
+    "spread": "measure longer: --seconds",
+    "trend": "warm up longer: --warmup-iterations, or lock the clock: nvidia-smi --lock-gpu-clocks",
+}
 _NAMED = 5
 
 
@@ -195,7 +201,11 @@ class GpuWatch:
         """The doubts in a timing on this device: those of the series, and the device's own for the processor's."""
         return (
             *self._doubts(),
-            *(finding for finding in findings if finding.name not in OF_PROCESSOR),
+            *(
+                replace(finding, remedy=ON_DEVICE.get(finding.name, finding.remedy))
+                for finding in findings
+                if finding.name not in OF_PROCESSOR
+            ),
         )
 
     def _doubts(self) -> list[Finding]:

@@ -13,6 +13,7 @@ import pytest
 from cuda_double import onnxruntime as double
 
 from deploykit import backends
+from deploykit.backends import onnxruntime_gpu
 from deploykit.backends.building import build_engine
 from deploykit.backends.onnxruntime_gpu_session import Placement
 from deploykit.errors import BuildFailed, MissingDependency, UsageError
@@ -345,3 +346,26 @@ def test_a_session_in_a_child_runs_on_the_double_too(built, monkeypatch):
     result = run_worker(WorkerRequest(engine.path.parent, backend.name, 2, policy=policy), 120)
     assert result.columns["latency_min_ms"] > 0
     assert any("TF32 is off" in note.text for note in result.notes)
+
+
+@pytest.mark.parametrize(
+    ("named", "missing"),
+    [
+        (b"libnvinfer.so.987", "libnvinfer.so.987"),
+        (b"libnvonnxparser.so.987", "987"),
+        (b"libc.so.6", None),
+    ],
+)
+def test_a_provider_without_tensorrt_is_not_called_ready(
+    shows, monkeypatch, tmp_path, named, missing
+):
+    """ONNX Runtime lists the provider wherever it was built with it: doctor said ok on a box without TensorRT."""
+    shows()
+    library = tmp_path / "libonnxruntime_providers_tensorrt.so"
+    library.write_bytes(b"\0libm.so.6\0" + named + b"\0")
+    monkeypatch.setattr(onnxruntime_gpu, "library_of", lambda provider: library)
+    reason = backends.get("onnxruntime-tensorrt").available()
+    assert (reason is None) == (missing is None)
+    if missing:
+        assert missing in reason.text
+        assert "pip install" in reason.remedy

@@ -229,6 +229,15 @@ def test_the_processor_does_not_judge_a_row_of_the_device(watched):
     assert [finding.name for finding in found] == ["trend", "spread"]
 
 
+def test_what_helps_on_a_device_is_not_what_helps_on_a_processor(watched):
+    """A row of an H100 was told to pin the process to cores of one kind."""
+    seen = watched().judged(
+        [Finding("modes", "latencies pile up at 1 and 2 ms", "pin the process")]
+    )
+    assert "pin the process" not in str(seen[0])
+    assert "--cuda-graph" in seen[0].remedy
+
+
 @pytest.fixture
 def lenet5(tensorrt_rtx_runs, shared_store, tmp_path):
     """A request for a row of LeNet-5 on the simulated device, and the network's path."""

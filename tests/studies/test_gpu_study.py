@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -62,7 +63,7 @@ def test_the_box_is_described(cuda):
 
 def test_cuda_itself_is_tested(cuda, monkeypatch):
     monkeypatch.setattr(gpu, "CLOCKS", float("inf"))  # the double's events are no clock
-    text = gpu.check_cuda(mib=32, copies=3)
+    text = gpu.self_test(mib=32, copies=3)
     assert "32 MiB there and back unchanged" in text
     assert "memory grew by 32 MiB and 0 MiB of it stayed" in text
 
@@ -70,9 +71,33 @@ def test_cuda_itself_is_tested(cuda, monkeypatch):
 def test_memory_that_is_not_counted_is_a_failure(cuda, trial, monkeypatch):
     monkeypatch.setattr(gpu, "CLOCKS", float("inf"))
     monkeypatch.setattr(gpu, "MEMORY_GAP_MIB", -1)
-    step = trial.step("CUDA self-test", lambda: gpu.check_cuda(mib=4, copies=2))
+    monkeypatch.setattr(gpu, "MEMORY_MIB", 4)
+    here = lambda module, request, kind, limit_s: gpu.look_at(request)  # noqa: E731
+    monkeypatch.setattr(gpu, "run_child", here)
+    step = trial.step("CUDA self-test", lambda: gpu.check_cuda(trial))
     assert step.state == "failed"
     assert "not counted as expected" in step.text
+
+
+def test_the_process_of_the_trial_holds_no_context_on_the_device(cuda, trial, monkeypatch):
+    """On an H100 the self-test's context was another process on the device to every row that followed."""
+
+    def opened():
+        raise AssertionError("the device was opened here")
+
+    monkeypatch.setattr(gpu, "open_device", opened)
+    step = trial.step("CUDA self-test", lambda: gpu.check_cuda(trial))
+    assert "opened here" not in step.text
+    assert (
+        "there and back unchanged" in step.text
+    )  # the double's clock is none, so the step may fail
+
+
+def test_rows_that_time_does_not_last_for_are_counted(cuda, trial, monkeypatch):
+    monkeypatch.setattr(gpu, "enumerate_configurations", lambda *wanted: [Wanted(32), Wanted(1)])
+    trial.until_s = 0.0
+    step = trial.step("torch-cuda", lambda: gpu.check_backend(trial, "torch-cuda"))
+    assert step.text.startswith("0 rows, 6 more left out")
 
 
 def test_a_backend_is_measured_and_judged_and_its_memory_comes_back(cuda, monkeypatch, trial):
@@ -92,6 +117,11 @@ def test_a_backend_is_measured_and_judged_and_its_memory_comes_back(cuda, monkey
     step = trial.step("again", lambda: gpu.check_memory_returns(trial, "onnxruntime-cuda"))
     assert step.state == "ok"
     assert "after each of 3 loads" in step.text
+
+
+@dataclasses.dataclass
+class Wanted:
+    batch: int
 
 
 def row(**changed):
@@ -144,7 +174,7 @@ def test_tests_that_were_all_skipped_are_no_passed_step(trial, monkeypatch, stat
 
 def test_what_is_missing_is_skipped_with_its_reason_and_the_rest_goes_on(trial, cuda, monkeypatch):
     monkeypatch.setattr(gpu, "run_tests", lambda seconds: "2 passed")
-    monkeypatch.setattr(gpu, "check_cuda", lambda: "fine")
+    monkeypatch.setattr(gpu, "check_cuda", lambda trial: "fine")
     monkeypatch.setattr(gpu.shutil, "which", lambda name: None)
     gpu.run_trial(trial)
     states = {step.name: step.state for step in trial.steps}
