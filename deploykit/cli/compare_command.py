@@ -8,6 +8,7 @@ from deploykit.cli.library import compare, display, report
 from deploykit.cli.options import PERCENT, Number
 from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
 from deploykit.text import write_line
+from deploykit.workflow import ranges
 
 
 @click.command("compare")
@@ -31,7 +32,7 @@ from deploykit.text import write_line
 )
 @click.option(
     "--max-metric-drop",
-    type=Number(0, 1e12, whole=False),
+    type=Number.of(ranges.METRIC_DROP),
     default=0,
     show_default=True,
     metavar="VALUE",

@@ -25,9 +25,8 @@ from deploykit.workflow.choices import input_values as values_of
 
 NUMBERS = read_by(ranges.numbers)
 FRACTIONS = read_by(ranges.fractions)
-RESOLUTION, CLASSES = Number(1, 16_384), Number(1, 1_000_000)
-#: What the generators of PyTorch and NumPy both take.
-SEED = Number(0, 2**64 - 1)
+RESOLUTION, CLASSES = Number.of(ranges.RESOLUTION), Number.of(ranges.CLASSES)
+SEED = Number.of(ranges.SEED)
 BATCH = Number.of(ranges.BATCH)
 THREADS = Number.of(ranges.THREADS)
 
@@ -150,7 +149,10 @@ _CALIBRATION = (
         help="minmax, percentile, entropy or mse.",
     ),
     click.option(
-        "--calibration-images", type=Number(1, 1_000_000), metavar="N", help="How many images."
+        "--calibration-images",
+        type=Number.of(ranges.CALIBRATION_IMAGES),
+        metavar="N",
+        help="How many images.",
     ),
     click.option(
         "--int8",
@@ -212,7 +214,7 @@ def calibration_options(
     click.option(
         "--keep-drift",
         "keep_drift",
-        type=Number(1, 10_000),
+        type=Number.of(ranges.KEPT_LAYERS),
         metavar="N",
         help="Leave the N layers in fp32 whose conversion costs the outputs most.",
     ),

@@ -24,6 +24,7 @@ from deploykit.cli.library import artifacts, backends, bench, display, progress,
 from deploykit.cli.options import PERCENT, Number, group, refuse_beside
 from deploykit.cli.outputs import Outputs, csv_report, output_options
 from deploykit.errors import CheckFailed, UsageError
+from deploykit.workflow import ranges
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Goal, Variants
 
 
@@ -37,13 +38,13 @@ from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Goal, Va
     ),
     click.option(
         "--min-snr-db",
-        type=Number(-200, 400, whole=False),
+        type=Number.of(ranges.SNR_DB),
         metavar="DB",
         help="The same for the outputs' signal-to-noise ratio, which needs no labels.",
     ),
     click.option(
         "--max-metric-drop",
-        type=Number(0, 1e12, whole=False),
+        type=Number.of(ranges.METRIC_DROP),
         metavar="VALUE",
         help="The same for --metric: by how much its value may be below that of fp32.",
     ),
@@ -93,7 +94,7 @@ def goal_options(
 @goal_options
 @click.option(
     "--time-limit",
-    type=Number(1, 604_800, whole=False),
+    type=Number.of(ranges.TIMEOUT_S),
     default=900,
     metavar="S",
     help="Of all of it: a build must be done by then; measuring and searching end with what there is; default 900.",

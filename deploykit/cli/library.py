@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import deploykit.report.views
     import deploykit.training.checkpoint
     import deploykit.workflow.against
+    import deploykit.workflow.asked
     import deploykit.workflow.build
     import deploykit.workflow.calibration
     import deploykit.workflow.configuration

@@ -25,6 +25,7 @@ from deploykit.cli.options import (
 from deploykit.errors import UnknownName, UsageError
 from deploykit.report import STDOUT
 from deploykit.spec import BOUNDARIES
+from deploykit.workflow import ranges
 from deploykit.workflow.choices import preset as find_preset
 from deploykit.workflow.choices import run_option_values
 
@@ -57,11 +58,6 @@ class Scenarios:
     batches: tuple[int, ...]
     each: tuple[Scenario, ...]
     told: tuple[tuple[str, tuple[str, ...]], ...] = ()
-
-    @property
-    def plain(self) -> bool:
-        """Whether each sends one request after the other, so that runs can be counted out."""
-        return all(one.streams == 1 and one.rate_per_s is None for one in self.each)
 
 
 @group(
@@ -172,19 +168,19 @@ class Measuring:
     click.option("--quick", is_flag=True, help="Measure 0.5 s per row instead of 3 s."),
     click.option(
         "--seconds",
-        type=Number(0.1, 86_400, whole=False),
+        type=Number.of(ranges.SECONDS),
         metavar="S",
         help="Measure each row that long.",
     ),
     click.option(
         "--percentile",
-        type=Number(50, 99.9, whole=False),
+        type=Number.of(ranges.PERCENTILE),
         metavar="P",
         help="Measure until this one, such as 99, has the samples it needs.",
     ),
     click.option(
         "--repeats",
-        type=Number(1, 1000),
+        type=Number.of(ranges.REPEATS),
         default=1,
         metavar="N",
         help="Processes per configuration, spread over the run.",
@@ -200,7 +196,7 @@ class Measuring:
     ),
     click.option(
         "--timeout",
-        type=Number(1, 604_800, whole=False),
+        type=Number.of(ranges.TIMEOUT_S),
         default=600.0,
         metavar="S",
         help="Kill a row that takes longer.",
@@ -267,23 +263,6 @@ class Runs:
         """Whether a number of runs is given."""
         return self.iterations is not None or self.warmup_iterations is not None
 
-    def check(self, scenarios: Scenarios, constraint: Constraint | None) -> None:
-        """Refuse counts where there are none, before any work is done.
-
-        Raises:
-            UsageError: runs are counted in a scenario, or a search, that has no number of them.
-        """
-        if self.counted and constraint is not None:
-            raise UsageError(
-                "--constraint measures each load for as long as it needs: leave --iterations and "
-                "--warmup-iterations out"
-            )
-        if self.counted and not scenarios.plain:
-            raise UsageError(
-                "--iterations and --warmup-iterations count the runs of one stream: leave --streams and "
-                "--rate out"
-            )
-
     def applied_to(self, policy: Policy) -> Policy:
         """The policy with the counts that are given."""
         if not self.counted:
@@ -310,12 +289,15 @@ def _take_defaults(context: click.Context, _: click.Parameter, name: str | None)
     ),
     click.option(
         "--iterations",
-        type=Number(2, 10_000_000),
+        type=Number.of(ranges.ITERATIONS),
         metavar="N",
         help="Measure exactly so many runs, however long they take.",
     ),
     click.option(
-        "--warmup-iterations", type=Number(1, 1_000_000), metavar="N", help="And warm up so many."
+        "--warmup-iterations",
+        type=Number.of(ranges.WARMUP_ITERATIONS),
+        metavar="N",
+        help="And warm up so many.",
     ),
     click.option(
         "--preset",
@@ -376,7 +358,7 @@ class Against:
     ),
     click.option(
         "--against-seconds",
-        type=Number(0.1, 86_400, whole=False),
+        type=Number.of(ranges.SECONDS),
         metavar="S",
         help=f"With --against: time for blocks and loads; default {DEFAULT_BUDGET_S:g}.",
     ),

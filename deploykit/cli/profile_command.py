@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ from deploykit.cli.groups import (
     read_ahead,
     store_option,
 )
-from deploykit.cli.library import artifacts, backends, bench, display, progress, report, workflow
+from deploykit.cli.library import artifacts, backends, display, progress, report, workflow
 from deploykit.cli.measuring import (
     Against,
     Measuring,
@@ -121,27 +120,9 @@ def command(
     deploykit profile squeezenet1_0 --constraint 'latency_p95_ms<=50'
     deploykit profile mobilenet --precision int8 --against fp32 --max-slowdown 5%
     """
-    workflow.calibration.check_choice(calibration)
-    if metric is not None:
-        if calibration.data is None:
-            raise UsageError("--metric is computed on test images: give --data DATASET")
-        bench.metric.load_metric(metric)
-        calibration = replace(calibration, judged=True)
     opened = artifacts.open_store(store)
-    if constraint is not None:
-        workflow.search.check_constraint(constraint)
     if constraint is not None and against is not None:
         raise UsageError("--constraint and --against are two questions: ask one at a time")
-    calibration.keep.check(precision or ("fp32",))
-    _check_backends(backend, precision or (), runs, scenarios)
-    workflow.configuration.option_sets(backend, scenarios.told)
-    named = [backends.get(name) for name in backend]
-    workflow.build.check_used(engine, calibration, precision or (), named)
-    runs.check(scenarios, constraint)
-    workflow.build.require_available(named)
-    if outputs.csv is not None or outputs.json:
-        for one in named:  # before anything is measured, whose samples would lie there already
-            report.refuse_simulated_text(str(one.device()), f"what {one.name} measures")
     options = workflow.configuration.ProfileOptions(
         precisions=precision or (),
         backends=backend,
@@ -161,6 +142,10 @@ def command(
         metric=metric,
         run_options=scenarios.told,
     )
+    options = workflow.asked.check_profile(options, constraint)
+    if outputs.csv is not None or outputs.json:
+        for name in backend:  # before anything is measured, whose samples would lie there already
+            report.refuse_simulated_text(str(backends.get(name).device()), f"what {name} measures")
     if runs.preset is not None and not models:
         models = find_preset(runs.preset).models
     sources = (
@@ -191,24 +176,6 @@ def command(
 
 def _is_file(source: workflow.plan.Source) -> bool:
     return isinstance(source, ModelFile)
-
-
-def _check_backends(
-    names: Sequence[str], precision: Sequence[str], runs: Runs, scenarios: Scenarios
-) -> None:
-    """Refuse backends that there are not, or that lack a precision, a pass, or what a scenario needs.
-
-    Raises:
-        UnknownName, UsageError: as it says.
-    """
-    named = [backends.get(name) for name in names]
-    workflow.build.check_precisions(precision, [one.target for one in named])
-    backends.base.check_offered(named, precision)
-    for backend in named:
-        for name in runs.passes:
-            backend.check_pass(name)
-        for one in scenarios.each:
-            backend.check_measured_as(one.boundary, cuda_graph=one.cuda_graph)
 
 
 def _policy(measuring: Measuring, constraint: Constraint | None) -> Policy:

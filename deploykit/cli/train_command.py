@@ -30,6 +30,7 @@ from deploykit.cli.outputs import Outputs, output_options
 from deploykit.errors import EXIT_INTERRUPTED, UsageError
 from deploykit.spec import ModelSpec
 from deploykit.text import write_line
+from deploykit.workflow import ranges
 from deploykit.workflow.choices import Variants
 
 
@@ -86,7 +87,7 @@ def trained_network_options(
     "recipe",
     click.option(
         "--epochs",
-        type=Number(1, 100_000),
+        type=Number.of(ranges.EPOCHS),
         metavar="N",
         help="Passes over the data; else the recipe's.",
     ),

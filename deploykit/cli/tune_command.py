@@ -20,9 +20,6 @@ from deploykit.cli.groups import (
 )
 from deploykit.cli.library import (
     artifacts,
-    backends,
-    bench,
-    columns,
     display,
     progress,
     report,
@@ -30,8 +27,9 @@ from deploykit.cli.library import (
 )
 from deploykit.cli.options import BATCHES, LIST, PERCENT, STREAMS, THREADS, Number, group, read_by
 from deploykit.cli.outputs import Outputs, csv_report, output_options, write_documents
-from deploykit.errors import EXIT_INTERRUPTED, UnknownName, UsageError
+from deploykit.errors import EXIT_INTERRUPTED, UsageError
 from deploykit.text import printable, write_line
+from deploykit.workflow import ranges
 from deploykit.workflow.choices import CalibrationChoice, Variants, run_option_values
 
 #: Of those that are out, so many are shown, those with one reason together.
@@ -97,7 +95,7 @@ def _share(text: str, option: str) -> float:
     ),
     click.option(
         "--min-snr-db",
-        type=Number(-100, 300, whole=False),
+        type=Number.of(ranges.SNR_DB),
         metavar="DB",
         help="Signal-to-noise ratio that outputs must keep; default 10 where accuracy is not judged.",
     ),
@@ -108,7 +106,7 @@ def _share(text: str, option: str) -> float:
     ),
     click.option(
         "--max-metric-drop",
-        type=Number(0, 1e12, whole=False),
+        type=Number.of(ranges.METRIC_DROP),
         metavar="VALUE",
         help="By how much the value of --metric may be below that of fp32; needs --data.",
     ),
@@ -184,10 +182,6 @@ def question_options(
     Raises:
         UsageError: it makes no sense.
     """
-    if (metric is None) != (max_metric_drop is None):
-        raise UsageError(
-            "--metric and --max-metric-drop go together: the function, and by how much its value may drop"
-        )
     question = workflow.tuned.Question(
         objective=objective,
         constraints=tuple(map(Constraint.parse, constraints)),
@@ -222,7 +216,7 @@ def question_options(
 )
 @click.option(
     "--epochs",
-    type=Number(1, 100_000),
+    type=Number.of(ranges.EPOCHS),
     metavar="N",
     help="With --train: passes over the data; else the recipe's.",
 )
@@ -268,28 +262,6 @@ def command(
     deploykit tune resnet18 --min-snr-db 30 --budget 5m --csv resnet18.csv --plot resnet18.svg
     """
     asked, metric = question
-    for constraint in asked.constraints:
-        if constraint.column not in columns.BY_NAME:
-            raise UnknownName(
-                "column in --constraint", constraint.column, columns.NAMES, "see docs/columns.md"
-            )
-    named = [backends.get(name) for name in asked.backends]
-    if named:
-        backends.base.check_offered(named, asked.precisions)
-    workflow.build.require_available(named)
-    workflow.calibration.check_choice(calibration)
-    if metric is not None:
-        if calibration.data is None:
-            raise UsageError("--metric is computed on test images: give --data DATASET")
-        bench.metric.load_metric(metric)
-        calibration = replace(calibration, judged=True)
-    training = _training(train, epochs, variants, calibration.data)
-    if train:
-        variants = replace(variants, weights=None)
-    _check_destinations(outputs)
-    opened = artifacts.open_store(store)
-    sources = workflow.plan.plan(models, variants, calibration.data)
-    csv = csv_report(outputs)
     options = workflow.configuration.ProfileOptions(
         policy=Policy.quick(),
         calibration=calibration,
@@ -297,6 +269,14 @@ def command(
         metric=metric,
         roofline=False,
     )
+    options = workflow.asked.check_tuning(asked, options)
+    training = _training(train, epochs, variants, calibration.data)
+    if train:
+        variants = replace(variants, weights=None)
+    _check_destinations(outputs)
+    opened = artifacts.open_store(store)
+    sources = workflow.plan.plan(models, variants, calibration.data)
+    csv = csv_report(outputs)
     found = workflow.frontier.Frontier()
     try:
         with progress.Steps(len(sources), quiet=quiet) as steps:

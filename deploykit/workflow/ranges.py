@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
+from typing import Any
 
 from deploykit.errors import UsageError, one_line
 from deploykit.text import split_list
@@ -45,7 +48,37 @@ class Range:
         Raises:
             UsageError: it is none, or out of range; the message names the range.
         """
-        value = self.parse(text)
+        return self._required(self.parse(text), text, option)
+
+    def check(self, value: Any, option: str) -> float:
+        """The number that a caller of the Python API gave, a text as the command line has it included.
+
+        Raises:
+            UsageError: it is none, or out of range; the message names the range.
+        """
+        if isinstance(value, str):
+            return self.read(value, option)
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        sound = is_number and self.least <= value <= self.most
+        if sound and self.whole:
+            sound = value == int(value)
+        number = (int(value) if self.whole else float(value)) if sound else None
+        return self._required(number, str(value), option)
+
+    def check_list(self, values: Any, option: str) -> tuple[int, ...]:
+        """The whole numbers that a caller of the Python API gave: one, several, or a text as `read_list` takes.
+
+        Raises:
+            UsageError: there are none, or something else is among them.
+        """
+        if isinstance(values, str):
+            return self.read_list(values, option)
+        listed = list(values) if isinstance(values, Iterable) else [values]
+        if not listed:
+            raise UsageError(f"{option} needs at least one value")
+        return tuple(int(self.check(value, option)) for value in listed)
+
+    def _required(self, value: float | None, text: str, option: str) -> float:
         if value is None:
             kind = "a whole number" if self.whole else "a number"
             raise UsageError(f"{option} takes {kind} from {self}, not {shown(text)}")
@@ -88,6 +121,22 @@ BATCH = Range(1, 65_536)
 THREADS = Range(1, 1024)
 STREAMS = Range(1, 256)
 SIZE = Range(1, 1_000_000_000)
+RESOLUTION, CLASSES = Range(1, 16_384), Range(1, 1_000_000)
+#: What the generators of PyTorch and NumPy both take.
+SEED = Range(0, 2**64 - 1)
+CALIBRATION_IMAGES = Range(1, 1_000_000)
+KEPT_LAYERS = Range(1, 10_000)
+#: How long and how often to measure; seconds where it is a time.
+SECONDS = Range(0.1, 86_400, whole=False)
+PERCENTILE = Range(50, 99.9, whole=False)
+REPEATS = Range(1, 1000)
+TIMEOUT_S = Range(1, 604_800, whole=False)
+ITERATIONS = Range(2, 10_000_000)
+WARMUP_ITERATIONS = Range(1, 1_000_000)
+#: What may be lost of a metric of the user's own, in its unit, and the ratio that outputs must keep, in dB.
+METRIC_DROP = Range(0, 1e12, whole=False)
+SNR_DB = Range(-200, 400, whole=False)
+EPOCHS = Range(1, 100_000)
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:

@@ -1,0 +1,125 @@
+"""What a profile or a tuning is asked for, refused where it can't be: commands and the Python API ask here alike.
+
+Messages name the options of the command line; the Python API says its own names for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from deploykit.backends import builtin, get
+from deploykit.backends.base import check_offered
+from deploykit.bench.metric import load_metric
+from deploykit.bench.scenario import Constraint, Policy, Scenario
+from deploykit.columns import BY_NAME, NAMES
+from deploykit.errors import UnknownName, UsageError
+from deploykit.workflow.build import check_precisions, check_used, require_available
+from deploykit.workflow.calibration import check_choice
+from deploykit.workflow.choices import CalibrationChoice
+from deploykit.workflow.configuration import ProfileOptions, option_sets
+from deploykit.workflow.search import check_constraint
+from deploykit.workflow.tuned import Question
+
+
+def check_profile(options: ProfileOptions, constraint: Constraint | None = None) -> ProfileOptions:
+    """Refuse, before any work is done, what no row could be measured with.
+
+    Args:
+        options: of the profile.
+        constraint: that the largest load is searched for; None where none is.
+
+    Returns:
+        The options, with the calibration that leaves the test part to a metric.
+
+    Raises:
+        UnknownName, UsageError: a precision, backend, pass, option or data set that there is not, or that none of
+            the backends has, or an option that would change nothing.
+        MissingDependency: a backend can't build here.
+    """
+    check_choice(options.calibration)
+    calibration = _judged(options.calibration, options.metric)
+    if constraint is not None:
+        check_constraint(constraint)
+    calibration.keep.check(options.precisions or ("fp32",))
+    named = [get(name) for name in options.backends]
+    check_precisions(options.precisions, [one.target for one in named])
+    check_offered(named, options.precisions)
+    for backend in named:
+        for name in options.passes:
+            backend.check_pass(name)
+        for one in options.scenarios:
+            backend.check_measured_as(one.boundary, cuda_graph=one.cuda_graph)
+    option_sets(options.backends, options.run_options)
+    check_used(options.build, calibration, options.precisions, named)
+    check_counted(options.policy, options.scenarios, constraint)
+    require_available(named)
+    return replace(options, calibration=calibration)
+
+
+def check_counted(
+    policy: Policy, scenarios: Sequence[Scenario], constraint: Constraint | None
+) -> None:
+    """Refuse counts of runs in a scenario, or a search, that has no number of them.
+
+    Raises:
+        UsageError: runs are counted there.
+    """
+    if policy.iterations is None and policy.warmup_iterations is None:
+        return
+    if constraint is not None:
+        raise UsageError(
+            "--constraint measures each load for as long as it needs: leave --iterations and "
+            "--warmup-iterations out"
+        )
+    if any(one.streams != 1 or one.rate_per_s is not None for one in scenarios):
+        raise UsageError(
+            "--iterations and --warmup-iterations count the runs of one stream: leave --streams and "
+            "--rate out"
+        )
+
+
+def check_tuning(question: Question, options: ProfileOptions) -> ProfileOptions:
+    """Refuse, before any work is done, a tuning that could have no answer.
+
+    Args:
+        question: what is asked.
+        options: how rows are measured, calibrated and judged.
+
+    Returns:
+        The options, with the calibration that leaves the test part to a metric.
+
+    Raises:
+        UnknownName, UsageError: a column, precision, backend or data set that there is not.
+        MissingDependency: a backend can't build here.
+    """
+    for constraint in question.constraints:
+        if constraint.column not in BY_NAME:
+            raise UnknownName(
+                "column in --constraint", constraint.column, NAMES, "see docs/columns.md"
+            )
+    named = [get(name) for name in question.backends]
+    check_precisions(question.precisions, [one.target for one in named or builtin()])
+    if named:
+        check_offered(named, question.precisions)
+    require_available(named)
+    if (options.metric is None) != (question.max_metric_drop is None):
+        raise UsageError(
+            "--metric and --max-metric-drop go together: the function, and by how much its value may drop"
+        )
+    check_choice(options.calibration)
+    return replace(options, calibration=_judged(options.calibration, options.metric))
+
+
+def _judged(choice: CalibrationChoice, metric: str | None) -> CalibrationChoice:
+    """The calibration beside a metric of the user's own, which is computed on the test part.
+
+    Raises:
+        UsageError: there is no data to compute it on, or no such function.
+    """
+    if metric is None:
+        return choice
+    if choice.data is None:
+        raise UsageError("--metric is computed on test images: give --data DATASET")
+    load_metric(metric)
+    return replace(choice, judged=True)
