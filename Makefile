@@ -9,7 +9,7 @@ EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 # images of containers often do, each of them would compile the package anew, for half a second.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install run test proof test-device lint format bench bench-noise catalogue study wild int8-peers int8-recipes tune-search gpu parity pycuda install-matrix surfaces stubs clean
+.PHONY: help install run docs test proof test-device lint format bench bench-noise catalogue study wild int8-peers int8-recipes tune-search gpu parity pycuda install-matrix surfaces stubs clean
 
 help:  ## What can be made.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 run: install  ## The main job: networks to engines, profile, claims and summary, in reports/.
 	$(BIN)/deploykit run
+
+docs: install  ## Write the pages of docs/ that are made from the code, and the README's table of results.
+	$(BIN)/python scripts/make_docs.py
 
 test: install  ## All tests, a process per core.
 	$(BIN)/python -m pytest -n auto --dist worksteal

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-README = Path(__file__).parents[2] / "README.md"
+DATA_PAGE = Path(__file__).parents[2] / "docs" / "data.md"
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.standard_normal((30, 3, 8, 8)).astype(np.float32)
 MASKS = (RANDOM.random((30, 8, 8)) > 0.5).astype(np.uint8)
@@ -42,7 +42,7 @@ def segmenter(tmp_path):
     )
     opset = [helper.make_opsetid("", 13)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "seg.onnx")
-    (source,) = re.findall(r"```python\n(# iou.py.*?)```", README.read_text(), re.S)
+    (source,) = re.findall(r"```python\n(# iou.py.*?)```", DATA_PAGE.read_text(), re.S)
     (tmp_path / "iou.py").write_text(source)
     bias = RANDOM.standard_normal((30, 1, 1, 1)).astype(np.float32)
     split = np.arange(30) % 3 // 2 + 1
@@ -50,7 +50,7 @@ def segmenter(tmp_path):
     return bias[split == 2], split
 
 
-def test_the_example_of_the_readme_measures_two_inputs_and_masks(run, tmp_path, segmenter):
+def test_the_example_of_the_docs_measures_two_inputs_and_masks(run, tmp_path, segmenter):
     import onnxruntime
 
     bias, split = segmenter

@@ -1,0 +1,185 @@
+"""Write the pages of docs/ that are made from the code: columns, options, catalogue and claims.
+
+`python scripts/make_docs.py` writes them; a test compares what stands there with what would be written.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from deploykit import zoo
+from deploykit.claims import list_claims
+from deploykit.cli import COMMANDS, cli
+from deploykit.report.markdown import columns_page, table
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+#: What the README's table of results stands between.
+BEGIN, END = "<!-- made by scripts/make_docs.py -->\n", "<!-- end -->\n"
+MADE = "This page is made by `python scripts/make_docs.py`.\n"
+
+
+def options_page() -> str:
+    """Every option of every command, in the words of its help."""
+    parts = ["# Commands and their options\n\n", MADE]
+    for name in COMMANDS:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        context = click.Context(command, info_name=f"deploykit {name}")
+        about = " ".join((command.help or "").split("\n\n")[0].split())
+        parts.append(f"\n## deploykit {name}\n\n{about}\n\n")
+        parts.append(f"```sh\n{' '.join(command.get_usage(context).split()[1:])}\n```\n\n")
+        parts.append(table(("option", "does"), _records(command, context)))
+    return "".join(parts)
+
+
+def _records(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
+    for parameter in command.get_params(context):
+        record = parameter.get_help_record(context)
+        # The arguments stand in the usage line.
+        if record is not None and record[1] and "--help" not in record[0]:
+            # A bracket after text would be read as a link, and what is in angles as HTML.
+            yield f"`{record[0]}`", record[1].replace("<", "&lt;").replace("*", "\\*")
+
+
+def catalogue_page() -> str:
+    """Every network with its facts and where it was first described."""
+    rows = [
+        (
+            f"`{one.name}`",
+            one.family,
+            str(one.year),
+            f"{one.channels}x{one.resolution_px}x{one.resolution_px}",
+            f"{one.parameters:,}",
+            f"{one.macs:,}",
+            ", ".join(n for n, has in (("alpha", one.has_alpha), ("rho", one.has_rho)) if has),
+            one.paper,
+        )
+        for one in zoo.architectures()
+    ]
+    header = ("name", "family", "year", "input", "parameters", "MACs", "multipliers", "paper")
+    return (
+        "# The catalogue\n\n"
+        f"{len(rows)} networks. MACs are multiply-accumulates of one image; one MAC is two FLOPs. Parameters\n"
+        "and MACs are stored facts; a test recomputes each of them.\n\n"
+        + MADE
+        + "\n"
+        + table(header, rows, right=(4, 5))
+    )
+
+
+def claims_page() -> str:
+    """Every claim, how it is decided and where it is from; no verdict, which is computed when it is asked for."""
+    rows = [
+        (f"`{one.id}`", one.statement, one.kind.replace("+", ", "), one.about, one.source)
+        for one in list_claims()
+    ]
+    return (
+        "# Claims\n\n"
+        f"{len(rows)} claims about networks, as people state them. `deploykit claims ID` decides one. How:\n\n"
+        "- *static*: by counting what the networks are made of,\n"
+        "- *computed*: by running something,\n"
+        "- *trained*: by training, or by trained weights,\n"
+        "- *measured*: by the rows of a profile,\n"
+        "- *cited*: by figures that a paper printed, which nothing here computes anew.\n\n"
+        "No verdict stands here: they are computed when they are asked for. Those of the last reference run are\n"
+        "in [reports/claims.csv](../reports/claims.csv).\n\n"
+        + MADE
+        + "\n"
+        + table(("id", "claim", "decided", "by", "source"), rows)
+    )
+
+
+def results_table() -> str:
+    """The main job's latencies, from the committed report; those that are doubted are marked, with the causes."""
+    with (ROOT / "reports" / "profile.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["status"] == "ok"]
+    networks: dict[str, dict[str, str]] = {}
+    doubts = set()
+    for row in rows:
+        name = row["model"] + (f" α={row['alpha']}" if float(row["alpha"]) != 1 else "")
+        low, median, high = (float(row[f"latency_p50{end}_ms"]) for end in ("_low", "", "_high"))
+        places = max(0, 2 - math.floor(math.log10(median)))
+        cell = f"{median:.{places}f} [{low:.{places}f}, {high:.{places}f}]"
+        if row["stability"] != "stable":
+            cell += " †"
+            doubts |= {
+                part.partition(":")[0]
+                for part in row["stability"].removeprefix("unstable: ").split(" | ")
+            }
+        actual = row["precision_actual"]
+        kind = row["precision"] + (f" (as {actual})" if actual != row["precision"] else "")
+        networks.setdefault(name, {})[kind] = cell
+    kinds = list(dict.fromkeys(kind for cells in networks.values() for kind in cells))
+    made = table(
+        ("p50 ms [95%]", *kinds),
+        [(name, *(cells.get(kind, "–") for kind in kinds)) for name, cells in networks.items()],
+        right=range(1, len(kinds) + 1),
+    )
+    return made + (
+        f"\n† doubted for {', '.join(sorted(doubts))}: [measuring](docs/measuring.md).\n"
+        if doubts
+        else ""
+    )
+
+
+def benchmarks_table() -> str:
+    """What `make bench` and `make bench-noise` found last."""
+    with (ROOT / "reports" / "benchmarks.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    verdicts = {"yes": "met", "no": "missed", "": ""}
+    return table(
+        ("benchmark", "figure", "target", "", "on", "date"),
+        [
+            (
+                f"{row['benchmark'].replace('_', ' ')}: {row['metric']}",
+                f"{float(row['value']):.4g} {row['unit']}",
+                row["target"].replace("<=", "≤").replace(">=", "≥"),
+                verdicts[row["met"]],
+                row["device"],
+                row["timestamp"][:10],
+            )
+            for row in rows
+        ],
+        right=(1,),
+    )
+
+
+#: Each page that holds a table made from a report, and what makes it.
+WITH_TABLE: dict[str, Callable[[], str]] = {
+    "README.md": results_table,
+    "docs/benchmarks.md": benchmarks_table,
+}
+
+
+def current(name: str) -> str:
+    """A page of `WITH_TABLE` as it should be: with its table as the report has it now."""
+    before, _, rest = (ROOT / name).read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return before + BEGIN + "\n" + WITH_TABLE[name]() + "\n" + END + after
+
+
+#: Each page and what makes it.
+PAGES: dict[str, Callable[[], str]] = {
+    "columns.md": columns_page,
+    "options.md": options_page,
+    "catalogue.md": catalogue_page,
+    "claims.md": claims_page,
+}
+
+
+def main() -> None:
+    """Write every page."""
+    for name, make in PAGES.items():
+        (DOCS / name).write_text(make(), encoding="utf-8")
+    for name in WITH_TABLE:
+        (ROOT / name).write_text(current(name), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
