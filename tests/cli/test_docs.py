@@ -12,7 +12,7 @@ import pytest
 
 from deploykit.cli import COMMANDS, cli
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MADE = runpy.run_path(str(ROOT / "scripts" / "make_docs.py"))
 FENCE = re.compile(r"```(sh|console|bash)\n(.*?)```", re.S)
@@ -62,6 +62,27 @@ def test_every_command_that_is_shown_exists_with_its_options(page, line):
 def test_a_line_with_an_option_that_is_not_there_is_seen():
     with pytest.raises(AssertionError, match="--no-such"):
         parse("deploykit profile lenet5 --no-such 3 # comment")
+
+
+#: Commands that take no time and print the same on every machine.
+SURE = ("list", "claims", "count")
+
+
+def shown(path):
+    """What pages show of commands that print the same everywhere: the command, and its output."""
+    for kind, block in FENCE.findall(path.read_text(encoding="utf-8")):
+        for part in block.split("$ ")[1:] if kind == "console" else ():
+            line, _, output = part.partition("\n")
+            if line.split()[1] in SURE:
+                yield line, output
+
+
+@pytest.mark.parametrize(("line", "output"), [one for path in PAGES for one in shown(path)])
+def test_what_a_page_shows_is_what_comes_out(run, monkeypatch, line, output):
+    monkeypatch.setenv("COLUMNS", "100")
+    ended = run(*shlex.split(line)[1:])
+    assert ended.code == 0, ended.err
+    assert " ".join(output.split()) in " ".join(ended.out.split())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
