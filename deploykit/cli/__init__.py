@@ -39,6 +39,7 @@ COMMANDS = {
     "claims": "Check claims about networks by computing, and print a verdict for each.",
     "compare": "Compare two reports of `deploykit profile`; end with 1 if a configuration regressed.",
     "check": "Say which rows of a report are weak, why, and what would help.",
+    "report": "Write a report as one page of HTML with pictures, which needs no server and no network.",
     "train": "Train a network on a data set and store it with its accuracy on the held-out part.",
     "doctor": "Tell what works here, what is missing, and the line that installs it.",
 }

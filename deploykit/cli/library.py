@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     import deploykit.report.compare.rendering
     import deploykit.report.csv
     import deploykit.report.junit
+    import deploykit.report.page.files
+    import deploykit.report.page.reading
     import deploykit.report.views
     import deploykit.training.checkpoint
     import deploykit.workflow.against
@@ -78,7 +80,7 @@ if TYPE_CHECKING:
     from deploykit import data as datasets
     from deploykit import store as artifacts
     from deploykit.cli import display, progress
-    from deploykit.report import compare
+    from deploykit.report import compare, page
 else:
     artifacts = LazyPackage("deploykit.store")
     backends = LazyPackage("deploykit.backends")
@@ -88,6 +90,7 @@ else:
     compare = LazyPackage("deploykit.report.compare")
     datasets = LazyPackage("deploykit.data")
     display = LazyPackage("deploykit.cli.display")
+    page = LazyPackage("deploykit.report.page")
     progress = LazyPackage("deploykit.cli.progress")
     report = LazyPackage("deploykit.report")
     training = LazyPackage("deploykit.training")
@@ -104,6 +107,7 @@ __all__ = [
     "compare",
     "datasets",
     "display",
+    "page",
     "progress",
     "report",
     "training",

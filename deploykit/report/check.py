@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -76,7 +76,7 @@ class _Row:
 
     source: str
     line: int
-    cells: dict[str, str]
+    cells: Mapping[str, str]
 
     def __getitem__(self, name: str) -> str:
         return self.cells[name]
@@ -133,6 +133,23 @@ def check_report(path: str) -> Checked:
             "decides nothing about them; profile with --repeats 5"
         )
     return Checked(total, tuple(sorted(weak, key=lambda w: w.line)), tuple(remarks))
+
+
+def reasons_of(
+    cells: Mapping[str, str], source: str, line: int, folder: Path
+) -> list[tuple[str, str, str]]:
+    """Why a row is weak on its own: the name of each cause, what was seen, and what would help.
+
+    Args:
+        cells: of the columns `READ`, as text.
+        source: the file, as errors name it.
+        line: where the row stands in it.
+        folder: of the report, where its samples lie.
+
+    Raises:
+        UsageError: a value is none that a report can hold.
+    """
+    return list(_of_row(_Row(source, line, cells), folder))
 
 
 def _of_row(row: _Row, folder: Path) -> Reasons:

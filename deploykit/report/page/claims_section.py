@@ -1,0 +1,67 @@
+"""Claims with their arithmetic: what is stated, what was found, how far apart they may be, and each part."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from deploykit.report.page.markup import element, escaped
+from deploykit.row import text_of
+
+_SIGNS = {"confirmed": "✓", "refuted": "✕", "partly": "◐", "undecided": "?"}
+
+
+def claims_section(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Each claim of a claims.csv, those whose verdict is unexpected first."""
+    cells = [{name: text_of(value) for name, value in row.items()} for row in rows]
+    cells.sort(key=lambda one: one.get("as_expected") != "false")
+    counts = Counter(one.get("verdict", "") for one in cells)
+    unexpected = sum(one.get("as_expected") == "false" for one in cells)
+    tally = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+    tally += f"; {unexpected} not as expected" if unexpected else "; all as expected"
+    reading = (
+        "Each box is a statement, the value that it gives, the value that was found and by how much they may "
+        "differ; below are its parts and the numbers that the verdict was computed from."
+    )
+    return (
+        element("p", escaped(f"{len(cells)} claims: {tally}."))
+        + element("p", escaped(reading), class_="reading")
+        + element("div", "".join(map(_claim, cells)), class_="claims")
+    )
+
+
+def _claim(cells: Mapping[str, str]) -> str:
+    verdict = cells.get("verdict", "")
+    surprise = cells.get("as_expected") == "false"
+    said = f"{_SIGNS.get(verdict, '')} {verdict}{', not as expected' if surprise else ''}"
+    parts = [
+        element("h3", escaped(cells.get("statement", ""))),
+        element(
+            "p",
+            element("span", escaped(said), class_=f"state {verdict}") + f" {escaped(_sum(cells))}",
+        ),
+        element("p", escaped(cells.get("explanation", ""))),
+    ]
+    listed = [part for part in cells.get("parts", "").split("; ") if part]
+    numbers = [part for part in cells.get("evidence", "").split("; ") if part]
+    if listed or numbers:
+        items = "".join(element("li", escaped(text)) for text in listed)
+        items += "".join(element("li", element("code", escaped(text))) for text in numbers)
+        parts.append(element("details", element("summary", "Arithmetic") + element("ul", items)))
+    parts.append(
+        element("p", escaped(f"{cells.get('id', '')}; {cells.get('source', '')}"), class_="reading")
+    )
+    return element("div", "".join(parts), class_="claim surprise" if surprise else "claim")
+
+
+def _sum(cells: Mapping[str, str]) -> str:
+    """What is stated, found and allowed, in one line."""
+    unit = f" {cells['unit']}" if cells.get("unit") else ""
+    text = f"stated {cells.get('stated') or 'nothing'}{unit}, found {cells.get('found') or 'nothing'}{unit}"
+    if cells.get("deviation"):
+        text += f": {100 * float(cells['deviation']):+.1f}% off"
+    if cells.get("tolerance"):
+        text += f", {cells['tolerance']} allowed"
+        text += f" ({cells['tolerance_reason']})" if cells.get("tolerance_reason") else ""
+    return text

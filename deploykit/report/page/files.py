@@ -1,0 +1,33 @@
+"""Pictures as files of their own, for papers: SVG by this package, PNG by matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from deploykit.report.page.contents import Contents
+from deploykit.report.page.pictures import pictures_of
+from deploykit.report.page.svg import document
+from deploykit.writing import output_errors, write_atomic
+
+
+def write_pictures(contents: Contents, folder: Path, ending: str) -> Iterator[Path]:
+    """Write each picture to `folder`, which is made if it is missing; yields the files.
+
+    Args:
+        contents: of the page.
+        folder: for the files.
+        ending: ".svg" or ".png".
+
+    Raises:
+        OutputFailed: a file can't be written.
+        MissingDependency: PNG without matplotlib.
+    """
+    with output_errors("pictures", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for picture in pictures_of(contents):
+        if not picture.drawings:
+            continue
+        path = folder / f"{picture.name}{ending}"
+        write_atomic(path, document(picture), "picture")
+        yield path

@@ -1,0 +1,29 @@
+"""All pictures of a page, in the order in which a reader meets them."""
+
+from __future__ import annotations
+
+from deploykit.report.page.contents import Contents
+from deploykit.report.page.drawing import Picture
+from deploykit.report.page.memory_picture import memory_picture
+from deploykit.report.page.precision_panels import precisions_picture
+from deploykit.report.page.roofline_picture import roofline_picture
+from deploykit.report.page.series import Series
+from deploykit.report.page.tradeoff import accuracy_pictures, drift_picture
+
+
+def pictures_of(contents: Contents) -> list[Picture]:
+    """The pictures that there is something to show in.
+
+    Raises:
+        UsageError: a samples file can't be read.
+    """
+    entries = contents.entries
+    series = Series([*entries, *contents.base])
+    found = [
+        *accuracy_pictures(entries, series),
+        drift_picture(entries, series),
+        precisions_picture(entries, series),
+        roofline_picture(entries, series, contents.machines),
+        memory_picture(entries),
+    ]
+    return [picture for picture in found if picture is not None]

@@ -1,0 +1,152 @@
+"""From files to the contents of a page: a report, an earlier one, and what lies beside them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from deploykit import codec
+from deploykit.errors import UsageError
+from deploykit.report import STDOUT
+from deploykit.report.compare import Limits, compare_reports
+from deploykit.report.csv import read_cells, read_rows
+from deploykit.report.page.contents import Contents
+from deploykit.report.page.entry import entries_of
+from deploykit.text import file_name
+
+PROFILE, CLAIMS, LAYERS = "profile", "claims", "layers"
+#: Columns by which each kind of report is known.
+_KINDS = {
+    PROFILE: {"schema", "status", "model"},
+    CLAIMS: {"verdict", "as_expected", "statement"},
+    LAYERS: {"node", "op_type", "time_ms"},
+}
+
+
+def read(
+    path: str,
+    base: str | None = None,
+    *,
+    claims: str | None = None,
+    layers: Sequence[str] = (),
+    max_slowdown: float = 0.05,
+    across_machines: bool = False,
+) -> Contents:
+    """Read what a page shows.
+
+    Args:
+        path: a profile, claims or layers as CSV; `-` is a profile on standard input.
+        base: an earlier profile.
+        claims: verdicts; None takes claims.csv beside a profile where it is.
+        layers: rows of layers, of one engine or two.
+        max_slowdown: the limit, as a share.
+        across_machines: compare though the machines differ.
+
+    Raises:
+        UsageError: a file can't be read, or is of another kind.
+    """
+    kind = _kind_of(path)
+    title = "standard input" if path == STDOUT else file_name(Path(path).name)
+    if kind != PROFILE:
+        if base is not None:
+            raise UsageError(f"{path} holds {kind}, and BASE is of two profiles: leave it out")
+        return Contents(
+            f"deploykit: {title}",
+            claims=_claims(path if kind == CLAIMS else claims),
+            layers=_layers([*([path] if kind == LAYERS else []), *layers]),
+        )
+    folder = Path() if path == STDOUT else Path(path).parent
+    entries = entries_of(read_rows(path), path, folder)
+    contents: dict[str, Any] = {}
+    if base is not None:
+        if _kind_of(base) != PROFILE:
+            raise UsageError(f"{base} is no profile: name a CSV of `deploykit profile` as BASE")
+        if STDOUT in (path, base):
+            raise UsageError(
+                "two reports are read twice each: name files instead of standard input"
+            )
+        base_folder = Path(base).parent
+        comparison = compare_reports(
+            base, path, Limits(slowdown=max_slowdown), across_machines=across_machines
+        )
+        contents = {
+            "base": entries_of(read_rows(base), base, base_folder),
+            "base_folder": base_folder,
+            "comparison": comparison,
+            "remarks": comparison.remarks,
+        }
+        title += f" against {file_name(Path(base).name)}"
+    beside = folder / "claims.csv"
+    if claims is None and path != STDOUT and beside.is_file():
+        claims = str(beside)
+    needed = {entry.text("env_id") for entry in entries}
+    return Contents(
+        f"deploykit: {title}",
+        entries,
+        folder,
+        {name: one for name, one in machines_beside(folder, path).items() if name in needed},
+        claims=_claims(claims),
+        layers=_layers(layers),
+        **contents,
+    )
+
+
+def machines_beside(folder: Path, path: str = STDOUT) -> dict[str, Mapping[str, Any]]:
+    """The records of env.json beside a report, or among its samples, by env_id; what can't be read is left out."""
+    places = [folder / "env.json"]
+    if path != STDOUT:
+        places.append(folder / f"{Path(path).stem}-samples" / "env.json")
+    found: dict[str, Mapping[str, Any]] = {}
+    for place in places:
+        try:
+            records = codec.read_json(place, dict[str, Any])
+        except (OSError, ValueError):
+            continue
+        for name, record in records.items():
+            # A record with ceilings tells more than one without.
+            if isinstance(record, dict) and (record.get("ceilings") or name not in found):
+                found[name] = record
+    return found
+
+
+def _kind_of(path: str) -> str:
+    """Which kind of report a CSV is, by its header; standard input is a profile.
+
+    Raises:
+        UsageError: it can't be read, or is none of them.
+    """
+    if path == STDOUT:
+        return PROFILE
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            header = set(next(csv.reader(file), []))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return PROFILE  # whose reader says what is wrong
+    for kind, names in _KINDS.items():
+        if names <= header:
+            return kind
+    raise UsageError(
+        f"{path} is no report that a page is made of: name a CSV of `deploykit profile`, `tune`, `claims` or "
+        "`layers`"
+    )
+
+
+def _claims(path: str | None) -> Sequence[Mapping[str, Any]]:
+    if path is None:
+        return ()
+    rows = read_cells(path)
+    if not rows or not _KINDS[CLAIMS] <= set(rows[0]):
+        raise UsageError(f"{path} holds no verdicts: name a CSV of `deploykit claims`")
+    return rows
+
+
+def _layers(paths: Sequence[str]) -> list[tuple[str, Sequence[Mapping[str, Any]]]]:
+    sheets: list[tuple[str, Sequence[Mapping[str, Any]]]] = []
+    for path in paths:
+        rows = read_cells(path)
+        if not rows or not _KINDS[LAYERS] <= set(rows[0]):
+            raise UsageError(f"{path} holds no layers: name a CSV of `deploykit layers`")
+        sheets.append((file_name(Path(path).name), rows))
+    return sheets

@@ -1,0 +1,103 @@
+"""The rows as a table that can be sorted and filtered; without a script it is a table all the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from deploykit.report.page.entry import STATES, Entry
+from deploykit.report.page.markup import element, escaped
+from deploykit.report.page.series import told
+from deploykit.report.views import PROFILE, Field, column, field
+
+#: What a state looks like beside its word: no state is told by colour alone.
+SIGNS = {"ok": "✓", "doubtful": "?", "failed": "✕", "skipped": "–"}
+#: Which doubt a number in a column is under.
+_UNDER = {
+    field(name).heading: what
+    for name, what in (
+        ("latency_p50_ms", "latency"),
+        ("latency_p95_ms", "latency"),
+        ("throughput_ips", "latency"),
+        ("energy_per_image_mj", "latency"),
+        ("drift_snr_db", "drift"),
+        ("top1", "accuracy"),
+    )
+}
+_MORE = (field("device_peak_mib"), field("energy_per_image_mj"))
+
+
+def table(entries: Sequence[Entry]) -> str:
+    """The table with its filter; columns in which no row says anything are left out."""
+    rows = [entry.cells for entry in entries]
+    fields = [one for one in (*PROFILE, *_MORE) if one.heading != "status" and one.tells(rows)]
+    heads = ["state", *(one.heading for one in fields), "what to know"]
+    head = "".join(
+        element(
+            "th", element("button", escaped(text), type="button"), scope="col", aria_sort="none"
+        )
+        for text in heads
+    )
+    body = "".join(_row(entry, fields) for entry in entries)
+    return _filter(entries) + element(
+        "div",
+        element("table", f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>", id="rows"),
+        class_="wide",
+        tabindex="0",
+    )
+
+
+def _filter(entries: Sequence[Entry]) -> str:
+    counts = Counter(entry.state for entry in entries)
+    boxes = "".join(
+        element(
+            "label",
+            f'<input type="checkbox" value="{state}" checked> '
+            + element(
+                "span",
+                escaped(f"{SIGNS[state]} {state} ({counts[state]})"),
+                class_=f"state {state}",
+            ),
+        )
+        for state in STATES
+        if counts[state]
+    )
+    search = (
+        '<label class="search">Filter <input type="search" id="filter" '
+        'placeholder="words, all of which a row must have" autocomplete="off"></label>'
+    )
+    shown = element("output", f"{len(entries)} of {len(entries)} rows", id="shown")
+    return element("form", search + boxes + shown, class_="filter", id="filters")
+
+
+def _row(entry: Entry, fields: Sequence[Field]) -> str:
+    state = entry.state
+    sign = element("span", escaped(f"{SIGNS[state]} {state}"), class_=f"state {state}")
+    causes = dict.fromkeys(doubt.name for doubt in entry.doubts if doubt.about)
+    cells = [element("td", sign + element("small", escaped(", ".join(causes))))]
+    for one in fields:
+        text = one.text(entry.cells)
+        what = _UNDER.get(one.heading)
+        content = escaped(text)
+        if what and text not in ("", "–") and entry.doubtful(what):
+            seen = "; ".join(doubt.seen for doubt in entry.doubts if what in doubt.about)
+            content += element("abbr", "?", title=f"doubtful: {seen}")
+        cells.append(element("td", content, class_="n" if one.number else None))
+    cells.append(element("td", escaped(entry.why), class_="why"))
+    return element("tr", "".join(cells), data_r=entry.number, data_s=state, data_t=told(entry))
+
+
+def facts(
+    rows: Sequence[Mapping[str, Any]], names: Sequence[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """What is the same in all rows, by what it is called: said once instead of in every row."""
+    said = []
+    for name, called in names:
+        show: Callable[[Mapping[str, Any]], str] = column(name, str)
+        values = {show(row) for row in rows} - {"", "None", "–"}
+        if len(values) == 1:
+            said.append((called, values.pop()))
+        elif 1 < len(values) <= 4:
+            said.append((called, ", ".join(sorted(values))))
+    return said

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+from stored_reports import repeats, row, save
+
+from deploykit.columns import NAMES
+
+
+@pytest.fixture
+def report(tmp_path):
+    return save(tmp_path / "profile.csv", [row(), row(precision="int8", latency_p50_ms=1.0)])
+
+
+def test_the_page_lies_beside_the_report_by_default(run, report, tmp_path):
+    ended = run("report", report)
+    assert (ended.code, ended.out) == (0, "")
+    page = tmp_path / "profile.html"
+    assert ended.err == f"wrote {page}\n"
+    assert page.read_text().startswith("<!DOCTYPE html>")
+
+
+def test_the_page_goes_to_stdout_on_request(run, report, tmp_path):
+    ended = run("report", report, "-o", "-")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("<!DOCTYPE html>")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["profile.csv"]
+
+
+def test_a_report_of_claims_or_layers_is_known_by_its_header(run, tmp_path):
+    (tmp_path / "claims.csv").write_text(
+        "id,verdict,as_expected,statement\na,confirmed,true,It is small\n"
+    )
+    assert run("report", "claims.csv").code == 0
+    assert "It is small" in (tmp_path / "claims.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["missing.csv"], "can't read missing.csv: No such file or directory"),
+        (["other.csv"], "other.csv is no report that a page is made of: name a CSV of"),
+        (["empty.csv"], "empty.csv has a header but no rows"),
+        (
+            ["profile.csv", "-o", "none/page.html"],
+            "the folder none of none/page.html does not exist",
+        ),
+        (["profile.csv", "--claims", "other.csv"], "other.csv holds no verdicts"),
+        (["profile.csv", "--layers", "other.csv"], "other.csv holds no layers"),
+        (["profile.csv", "other.csv"], "other.csv is no report that a page is made of"),
+    ],
+)
+def test_what_can_not_be_shown_is_one_line(run, report, tmp_path, arguments, said):
+    (tmp_path / "other.csv").write_text("benchmark,value\na,1\n")
+    (tmp_path / "empty.csv").write_text(",".join(NAMES) + "\n")
+    ended = run("report", *arguments)
+    assert ended.code == 2
+    assert said in ended.err
+    assert ended.err.count("\n") == 1
+    assert not list(tmp_path.glob("*.html"))
+
+
+def test_claims_beside_a_report_are_found(run, report, tmp_path):
+    (tmp_path / "claims.csv").write_text(
+        "id,verdict,as_expected,statement\na,confirmed,true,It is small\n"
+    )
+    assert run("report", report).code == 0
+    assert "It is small" in (tmp_path / "profile.html").read_text()
+
+
+def test_pictures_are_files_on_request(run, tmp_path):
+    rows = repeats(2, drift_snr_db=40.0) + repeats(1, precision="int8", drift_snr_db=20.0)
+    save(tmp_path / "profile.csv", rows)
+    ended = run("report", "profile.csv", "--svg", "pictures")
+    assert ended.code == 0
+    written = (tmp_path / "pictures" / "drift.svg").read_text()
+    assert written.startswith("<svg xmlns=")
+    assert "Drift against latency" in written
