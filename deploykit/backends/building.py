@@ -208,6 +208,7 @@ def make_engine(
     if reason is not None:
         raise MissingDependency(str(reason))
     backend.caches = caches
+    backend.prepare()  # importing PyTorch takes longer than most builds
     start_s = time.perf_counter()
     facts = dict(backend.build(model, _options_of(model, backend, options), path))
     build_s = time.perf_counter() - start_s

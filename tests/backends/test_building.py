@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from deploykit.backends import get
+from deploykit.backends import building, get
 from deploykit.backends.base import BackendBase
 from deploykit.backends.building import (
     build_engine,
@@ -274,3 +274,21 @@ def test_a_file_that_is_taken_as_it_is_may_compute_in_anything(tiny, tmp_path):
     assert engine.precision_actual == "fp32+int8"
     assert list(engine.manifest["left"]) == []
     assert precision_share(engine.manifest["compute_types"], "as-is") is None
+
+
+def test_importing_the_runtime_is_no_part_of_the_build(tiny, tmp_path, monkeypatch):
+    """PyTorch's import took longer than building a LeNet-5, and was counted."""
+    now_s = [0.0]
+    monkeypatch.setattr(building.time, "perf_counter", lambda: now_s[0])
+
+    class Slow(Fake):
+        def prepare(self):
+            now_s[0] += 100.0
+
+        def build(self, model, options, path):
+            now_s[0] += 2.0
+            return super().build(model, options, path)
+
+    backend = Slow({"fp32": ["stem/Conv", "head/Gemm"]})
+    engine, _ = build_engine(tiny, backend, BuildOptions(), Store(tmp_path))
+    assert engine.manifest["build_s"] == 2.0
