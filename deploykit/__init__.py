@@ -10,38 +10,74 @@ from typing import TYPE_CHECKING
 from deploykit.errors import DeploykitError
 
 if TYPE_CHECKING:
-    from deploykit.workflow.api import (
+    from deploykit.api import (
+        BuildOptions,
+        Loaded,
+        ModelSpec,
+        Store,
         build,
+        check,
         check_claims,
+        compare,
         count,
         create_model,
+        doctor,
         export,
+        layers,
+        layers_to_keep,
         list_models,
+        load,
         model_info,
         profile,
+        quantize,
+        run,
+        train,
         tune,
+        write_report,
     )
 
 __all__ = [
+    "BuildOptions",
     "DeploykitError",
+    "Loaded",
+    "ModelSpec",
+    "Store",
     "build",
+    "check",
     "check_claims",
+    "compare",
     "count",
     "create_model",
+    "doctor",
     "export",
+    "layers",
+    "layers_to_keep",
     "list_models",
+    "load",
     "model_info",
     "profile",
+    "quantize",
+    "run",
+    "train",
     "tune",
+    "write_report",
 ]
+#: Values that live in one small module: to name one imports nothing of the rest.
+_VALUES = {"BuildOptions": "spec", "ModelSpec": "spec", "Store": "store"}
+#: Packages that are called as functions of the API: a name can't be both.
+_CALLABLE = ("claims", "report")
 
 
 def __getattr__(name: str) -> object:
-    """Find the API's functions where they are defined, when they are first used."""
-    if name in __all__:
-        from deploykit.workflow import api
+    """Find what the API offers where it is defined, when it is first used."""
+    import importlib
 
-        return getattr(api, name)
+    if name in _VALUES:
+        return getattr(importlib.import_module(f"deploykit.{_VALUES[name]}"), name)
+    if name in __all__:
+        return getattr(importlib.import_module("deploykit.api"), name)
+    if name in _CALLABLE:
+        return importlib.import_module(f"deploykit.{name}")
     if name == "__version__":
         from deploykit.env import package_version
 
@@ -50,4 +86,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*__all__, *_CALLABLE, "__version__"]

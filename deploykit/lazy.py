@@ -86,6 +86,24 @@ class LazyModule(ModuleType):
             raise MissingDependency(f"{title} is not installed ({text}): {remedy}") from error
 
 
+def callable_package(name: str, function: str) -> None:
+    """Let a package of deploykit be called as a function of the Python API, such as `deploykit.claims(...)`.
+
+    A name can't be both, the package and a function beside it: importing the package would hide the function. What
+    the call needs is imported by it.
+
+    Args:
+        name: of the package, which is being imported.
+        function: of `deploykit.api`.
+    """
+
+    class Callable(ModuleType):
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return getattr(importlib.import_module("deploykit.api"), function)(*args, **kwargs)
+
+    sys.modules[name].__class__ = Callable
+
+
 if TYPE_CHECKING:
     from importlib import metadata
 
@@ -119,6 +137,7 @@ else:
 __all__ = [
     "EXTRAS",
     "LazyModule",
+    "callable_package",
     "install_line",
     "ir",
     "metadata",

@@ -96,6 +96,7 @@ FOR_HELP = {
     "deploykit.cli.options",
     "deploykit.cli.outputs",
     "deploykit.errors",
+    "deploykit.lazy",
     "deploykit.report",
     "deploykit.spec",
     "deploykit.text",

@@ -13,6 +13,8 @@ import tomllib
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
+from deploykit.lazy import callable_package
+
 if TYPE_CHECKING:
     from deploykit.claims.claim import (
         VERDICTS,
@@ -53,6 +55,9 @@ def __getattr__(name: str) -> object:
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+
+
+callable_package(__name__, "check_claims")
 
 
 class Statement(NamedTuple):

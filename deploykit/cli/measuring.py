@@ -26,13 +26,14 @@ from deploykit.errors import UnknownName, UsageError
 from deploykit.report import STDOUT
 from deploykit.spec import BOUNDARIES
 from deploykit.workflow import ranges
+from deploykit.workflow.choices import (
+    DEFAULT_BUDGET_S,
+    DEFAULT_THRESHOLD,
+    SHARE_OF_TIMEOUT,
+    measuring_policy,
+    run_option_values,
+)
 from deploykit.workflow.choices import preset as find_preset
-from deploykit.workflow.choices import run_option_values
-
-#: A row that is to reach a percentile may take this share of --timeout; the rest is for loading and accuracy.
-SHARE_OF_TIMEOUT = 0.5
-DEFAULT_THRESHOLD = 0.01
-DEFAULT_BUDGET_S = 8.0
 
 _RATES = read_by(lambda text, name: tuple(map(parse_rate, parse_list(text, name))))
 _BOUNDARIES = read_by(lambda text, name: tuple(map(_boundary, parse_list(text, name))))
@@ -217,19 +218,13 @@ def measuring_options(
     Raises:
         UsageError: two options contradict each other, or the samples' folder is a file.
     """
-    if quick and seconds is not None:
-        raise UsageError("--quick and --seconds both say how long: give one of them")
-    if seconds is not None and seconds >= timeout:
-        raise UsageError(f"--timeout {timeout:g} leaves no time to measure {seconds:g} s: raise it")
+    policy = measuring_policy(
+        quick=quick, seconds=seconds, percentile=percentile, timeout_s=timeout
+    )
     if no_samples and samples:
         raise UsageError("--samples and --no-samples contradict each other: give one of them")
     if samples and Path(samples).exists() and not Path(samples).is_dir():
         raise UsageError(f"--samples {samples} is a file: name a folder")
-    policy = Policy.quick() if quick else Policy()
-    if seconds is not None:
-        policy = policy.lasting(seconds)
-    if percentile is not None:
-        policy = policy.reaching(percentile, timeout * SHARE_OF_TIMEOUT)
     folder = Path(samples) if samples else None
     return Measuring(policy, repeats, folder, not no_samples, not no_roofline, timeout)
 

@@ -11,7 +11,6 @@ the frozen value that the group's function makes of them::
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
@@ -114,21 +113,6 @@ def parse_list(text: str, option: str) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def parse_percent(text: str, option: str) -> float:
-    """What "5%", "5" and "5.0 %" mean, 0.05: a number is of percent, with its sign or without.
-
-    Raises:
-        UsageError: it is no number, or not above 0 and below 100.
-    """
-    try:
-        value = float(text.strip().removesuffix("%"))
-    except ValueError:
-        value = math.nan
-    if not 0 < value < 100:
-        raise UsageError(f"{option} {text!r} is no percentage above 0 and below 100, such as 0.5%")
-    return value / 100
-
-
 class Number(click.ParamType[float]):
     """The type of an option that takes a number of a range; all else is refused in one line that names the range.
 
@@ -160,6 +144,6 @@ LIST = read_by(parse_list)
 BATCHES = read_by(ranges.BATCH.read_list)
 THREADS = read_by(ranges.THREADS.read_list)
 STREAMS = read_by(ranges.STREAMS.read_list)
-PERCENT = read_by(parse_percent)
+PERCENT = read_by(ranges.percent)
 #: Limits of time, in seconds: up to a week.
 SECONDS = Number(0.001, 604_800, whole=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,7 +23,6 @@ from deploykit.cli.library import (
     progress,
     training,
     workflow,
-    zoo,
 )
 from deploykit.cli.options import Number, group
 from deploykit.cli.outputs import Outputs, output_options
@@ -163,9 +162,7 @@ def command(
     """
     torch_device = backends.pytorch.device_of(device)
     spec = _network(model, variants)
-    start = _start(recipe.start, spec)
-    if start is not None and variants.resolution_px is None:
-        spec = _at_resolution_of(start, spec)
+    start, spec = workflow.trained.starting_point(recipe.start, spec)
     dataset = datasets.open_dataset(data)
     name = dataset.name.partition(":")[0]
     out = Path(output or f"{spec.label}-{name}.safetensors")
@@ -201,25 +198,6 @@ def _network(model: str, variants: Variants) -> ModelSpec:
     if len(sources) != 1 or not isinstance(sources[0], ModelSpec):
         raise UsageError("train takes one network of the catalogue at one --alpha and one --rho")
     return sources[0]
-
-
-def _start(checkpoint: str | None, spec: ModelSpec) -> Path | None:
-    """The file to start from: as given, or the shipped one that `trained` means."""
-    if checkpoint is None:
-        return None
-    if zoo.weights.is_trained(checkpoint):
-        return zoo.weights.trained(replace(spec, weights=checkpoint))
-    return Path(checkpoint)
-
-
-def _at_resolution_of(start: Path, spec: ModelSpec) -> ModelSpec:
-    """The network at the input size that the weights were trained at, where their file says so."""
-    if start.suffix != ".safetensors" or not start.is_file() or ":" in spec.name:
-        return spec
-    if not zoo.lookup(spec.name).has_rho:
-        return spec
-    size = zoo.weights.metadata(start).get("resolution_px", "")
-    return replace(spec, resolution_px=int(size)) if size.isdigit() else spec
 
 
 def _what_is_left(out: Path) -> str:

@@ -270,7 +270,9 @@ def command(
         roofline=False,
     )
     options = workflow.asked.check_tuning(asked, options)
-    training = _training(train, epochs, variants, calibration.data)
+    training = workflow.trained.training_of(
+        train=train, epochs=epochs, weights=variants.weights, data=calibration.data
+    )
     if train:
         variants = replace(variants, weights=None)
     _check_destinations(outputs)
@@ -319,27 +321,6 @@ def command(
     if best is None:
         return 1 if failed is None else failed.exit_code
     return 0 if failed is None else failed.exit_code
-
-
-def _training(
-    train: bool, epochs: int | None, variants: Variants, data: str | None
-) -> workflow.trained.Training | None:
-    """How networks are trained that have no trained weights; None where nobody said that they should be.
-
-    Raises:
-        UsageError: there is no data to train on, or other weights are given.
-    """
-    if not train:
-        if epochs is not None:
-            raise UsageError("--epochs is of a training: give --train, too, or leave it out")
-        return None
-    if data is None:
-        raise UsageError("--train needs images to learn from: give --data DATASET")
-    if variants.weights not in (None, "trained"):
-        raise UsageError(
-            f"--train makes weights, and --weights {variants.weights} are some: give one of the two"
-        )
-    return workflow.trained.Training(data, epochs)
 
 
 def _check_destinations(outputs: Outputs) -> None:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from deploykit.errors import UsageError, one_line
+from deploykit.lazy import callable_package
+
+callable_package(__name__, "write_report")
 
 #: Standard output, where a path of a report to write is asked for; standard input, where one is read.
 STDOUT = "-"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploykit.bench.scenario import Constraint
 from deploykit.errors import DeploykitError, OutputFailed, UsageError
@@ -15,7 +18,12 @@ from deploykit.workflow.profile import Profiler, Say
 from deploykit.workflow.space import candidates
 from deploykit.workflow.trained import Training
 from deploykit.workflow.tune import Tuning
-from deploykit.workflow.tuned import RATE, Question, Tuned
+from deploykit.workflow.tuned import RATE, Candidate, Question, Tuned
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from deploykit.report.frame import Frame
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,51 @@ class Frontier:
         if len(line) == 1:
             return f"{text} No other one that does has a higher top-1."
         return f"{text} The frontier: {'; '.join(map(_told, line))}."
+
+    @property
+    def best(self) -> Candidate | None:
+        """The chosen candidate of the cheapest network; None where none holds everything."""
+        return None if self.cheapest is None else self.cheapest.best
+
+    @property
+    def engine(self) -> Path | None:
+        """The folder of the engine of `best`; None where there is none."""
+        return None if self.cheapest is None else self.cheapest.engine
+
+    @property
+    def frame(self) -> Frame:
+        """The candidates of every network that was tuned, as `Tuned.frame` has them."""
+        from deploykit.report.frame import candidates_frame, joined
+
+        return joined([one.frame for one in self.answers]) if self.answers else candidates_frame([])
+
+    @property
+    def toml(self) -> str:
+        """The answer of the cheapest network as options, for --config of the commands.
+
+        Raises:
+            UsageError: no network holds everything.
+        """
+        if self.cheapest is None:
+            raise UsageError(f"{self.sentence.rstrip('.')}, so that there is nothing to write")
+        return self.cheapest.toml
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """The Pareto picture of all networks; as `Tuned.plot`.
+
+        Raises:
+            UsageError: no network was tuned, or the path has another ending than .svg and .png.
+            MissingDependency: matplotlib is not installed.
+            OutputFailed: the path can't be written.
+        """
+        from deploykit.workflow import pareto
+
+        if not self.answers:
+            raise UsageError("no network was tuned, so that there is nothing to draw")
+        figure = pareto.draw(self.answers)
+        if path is not None:
+            pareto.save(figure, Path(path))
+        return figure
 
     def _held(self) -> list[Tuned]:
         return [one for one in self.answers if one.best is not None]

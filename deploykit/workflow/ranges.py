@@ -6,8 +6,9 @@ Light enough for commands that have no use for a network.
 from __future__ import annotations
 
 import contextlib
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Real
@@ -58,12 +59,7 @@ class Range:
         """
         if isinstance(value, str):
             return self.read(value, option)
-        is_number = isinstance(value, Real) and not isinstance(value, bool)
-        sound = is_number and self.least <= value <= self.most
-        if sound and self.whole:
-            sound = value == int(value)
-        number = (int(value) if self.whole else float(value)) if sound else None
-        return self._required(number, str(value), option)
+        return self._required(self._number(value), str(value), option)
 
     def check_list(self, values: Any, option: str) -> tuple[int, ...]:
         """The whole numbers that a caller of the Python API gave: one, several, or a text as `read_list` takes.
@@ -74,9 +70,27 @@ class Range:
         if isinstance(values, str):
             return self.read_list(values, option)
         listed = list(values) if isinstance(values, Iterable) else [values]
-        if not listed:
+        read = [self.parse(v) if isinstance(v, str) else self._number(v) for v in listed]
+        return self._required_list(list(map(str, listed)), read, option)
+
+    def _required_list(
+        self, texts: Sequence[str], values: Sequence[float | None], option: str
+    ) -> tuple[int, ...]:
+        wrong = [text for text, value in zip(texts, values, strict=True) if value is None]
+        if wrong:
+            raise UsageError(f"{option} takes whole numbers from {self}, not {shown(wrong[0])}")
+        if not values:
             raise UsageError(f"{option} needs at least one value")
-        return tuple(int(self.check(value, option)) for value in listed)
+        return tuple(int(value) for value in values if value is not None)
+
+    def _number(self, value: Any) -> float | None:
+        """A number of Python's or NumPy's as one of the range; None where it is none."""
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        if not is_number or not self.least <= value <= self.most:
+            return None
+        if not self.whole:
+            return float(value)
+        return int(value) if value == int(value) else None
 
     def _required(self, value: float | None, text: str, option: str) -> float:
         if value is None:
@@ -91,13 +105,7 @@ class Range:
             UsageError: it is empty, or something else stands in it.
         """
         parts = split_list(text)
-        values = [self.parse(part) for part in parts]
-        wrong = [part for part, value in zip(parts, values, strict=True) if value is None]
-        if wrong:
-            raise UsageError(f"{option} takes whole numbers from {self}, not {shown(wrong[0])}")
-        if not values:
-            raise UsageError(f"{option} needs at least one value")
-        return tuple(int(value) for value in values if value is not None)
+        return self._required_list(parts, [self.parse(part) for part in parts], option)
 
     def parse(self, text: str) -> float | None:
         """The number that a text means; None where it means none of the range."""
@@ -166,3 +174,18 @@ def fractions(text: str, option: str) -> tuple[Fraction, ...]:
             )
         values.append(value)
     return tuple(values)
+
+
+def percent(text: str, option: str) -> float:
+    """What "5%", "5" and "5.0 %" mean, 0.05: a number is of percent, with its sign or without.
+
+    Raises:
+        UsageError: it is no number, or not above 0 and below 100.
+    """
+    try:
+        value = float(text.strip().removesuffix("%"))
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 100:
+        raise UsageError(f"{option} {text!r} is no percentage above 0 and below 100, such as 0.5%")
+    return value / 100

@@ -80,6 +80,50 @@ class Training:
         return store.root / "trained" / name
 
 
+def training_of(
+    *, train: bool, epochs: int | None, weights: str | None, data: str | None
+) -> Training | None:
+    """How networks are trained that have no trained weights; None where nobody said that they should be.
+
+    Raises:
+        UsageError: there is no data to train on, or other weights are given.
+    """
+    if not train:
+        if epochs is not None:
+            raise UsageError("--epochs is of a training: give --train, too, or leave it out")
+        return None
+    if data is None:
+        raise UsageError("--train needs images to learn from: give --data DATASET")
+    if weights not in (None, "trained"):
+        raise UsageError(
+            f"--train makes weights, and --weights {weights} are some: give one of the two"
+        )
+    return Training(data, epochs)
+
+
+def starting_point(checkpoint: str | None, spec: ModelSpec) -> tuple[Path | None, ModelSpec]:
+    """The file that a training starts from, and the network at the input size that it was trained at.
+
+    Args:
+        checkpoint: a path, or "trained" for the shipped one; None starts anew.
+        spec: the network; a resolution that it gives stays.
+
+    Raises:
+        UsageError, InvalidModel: there is no such file, or no shipped one.
+    """
+    if checkpoint is None:
+        return None, spec
+    start = Path(checkpoint)
+    if zoo.weights.is_trained(checkpoint):
+        start = zoo.weights.trained(replace(spec, weights=checkpoint))
+    if spec.resolution_px is not None or ":" in spec.name or not zoo.lookup(spec.name).has_rho:
+        return start, spec
+    if start.suffix != ".safetensors" or not start.is_file():
+        return start, spec
+    size = zoo.weights.metadata(start).get("resolution_px", "")
+    return start, replace(spec, resolution_px=int(size)) if size.isdigit() else spec
+
+
 def _told(source: ModelSpec, now: Progress) -> str:
     return (
         f"{source.label}: epoch {now.epoch} of {now.epochs}, image {now.image:,} of {now.images:,}"

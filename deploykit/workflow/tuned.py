@@ -14,7 +14,6 @@ from deploykit.bench.request import WorkerRequest
 from deploykit.bench.scenario import Constraint
 from deploykit.columns import NAMES
 from deploykit.errors import UnknownName, UsageError
-from deploykit.lazy import pd
 from deploykit.row import Row
 from deploykit.spec import InputChoice, ModelFile, ModelSpec, options_text
 from deploykit.stats import RatioInterval
@@ -25,6 +24,8 @@ from deploykit.workflow.plan import Source
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from deploykit.report.frame import Frame
 
 #: What can be made as small or, for the first, as large as possible.
 RATE, BYTES, MEMORY = "throughput_ips", "engine_bytes", "host_peak_mib"
@@ -201,19 +202,25 @@ class Tuned:
         return f"{name}: take {self.best.name}{shown}{gain}. {self.judged}"
 
     @property
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> Frame:
         """All candidates, the best first: the columns of a profile, then candidate, fate and ratio.
 
         `reason` says why a candidate is out, or what its row says. What was not measured is blank.
         """
-        rows = [
-            [one.row.get(name) for name in NAMES] + [one.name, one.fate, one.ratio]
-            for one in self.candidates
-        ]
-        frame = pd.DataFrame(rows, columns=[*NAMES, "candidate", "fate", "ratio"])
-        why = [one.reason or one.row.get("reason") for one in self.candidates]
-        frame["reason"] = pd.Series(why, dtype=object)
-        return frame
+        from deploykit.report.frame import candidates_frame
+
+        return candidates_frame(
+            [
+                {
+                    **{name: one.row.get(name) for name in NAMES},
+                    "candidate": one.name,
+                    "fate": one.fate,
+                    "ratio": one.ratio,
+                    "reason": one.reason or one.row.get("reason"),
+                }
+                for one in self.candidates
+            ]
+        )
 
     @property
     def toml(self) -> str:

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from deploykit.cli import COMMANDS, cli
-from deploykit.cli.options import group, parse_percent
+from deploykit.cli.options import group
 from deploykit.cli.outputs import (
     Outputs,
     check_documents,
@@ -18,6 +18,7 @@ from deploykit.cli.outputs import (
     write_documents,
 )
 from deploykit.errors import UsageError
+from deploykit.workflow.ranges import percent as parse_percent
 
 
 def result_of(command: click.Command, *arguments: str):

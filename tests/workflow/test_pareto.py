@@ -8,10 +8,12 @@ import pytest
 from answers import LENET, answer, candidate, typical
 
 import deploykit
+from deploykit.api import deciding
 from deploykit.columns import NAMES
 from deploykit.errors import UnknownName, UsageError
 from deploykit.spec import ModelSpec
-from deploykit.workflow import api, pareto
+from deploykit.workflow import pareto
+from deploykit.workflow.frontier import Frontier
 from deploykit.workflow.tuned import Question
 
 
@@ -66,14 +68,12 @@ def test_the_picture_names_every_point_and_equal_answers_are_equal_files(tmp_pat
 def asked(monkeypatch):
     seen = []
 
-    class Tuning:
-        def __init__(self, *arguments):
-            seen.append(arguments)
+    def tune_each(sources, question, options, store, **rest):
+        for source in sources:
+            seen.append((source, question, options, store))
+            yield typical()
 
-        def __call__(self):
-            return typical()
-
-    monkeypatch.setattr(api, "Tuning", Tuning)
+    monkeypatch.setattr(deciding, "tune_each", tune_each)
     return seen
 
 
@@ -88,13 +88,44 @@ def test_deploykit_tune_asks_what_the_command_asks(asked, shared_store):
         store=shared_store,
     )
     assert tuned.best.row["precision"] == "int8"
-    ((source, question, options, store, _),) = asked
+    ((source, question, options, store),) = asked
     assert source == ModelSpec("mobilenet", alpha=0.5)
     assert question.max_accuracy_drop == 0.005
     assert [str(one) for one in question.constraints] == ["latency_p95_ms<=10"]
     assert question.threads == (1, 2)
     assert options.calibration.data == options.data == "digits"
     assert store is shared_store
+
+
+def test_several_networks_have_one_answer_and_all_candidates(asked, shared_store, tmp_path):
+    both = deploykit.tune("mobilenet", alpha=(1, "1/2"), store=shared_store)
+    assert [source.alpha for source, *_ in asked] == [1, 0.5]
+    assert both.best.row["precision"] == "int8"
+    assert both.engine == both.answers[0].engine
+    assert len(both.frame) == 2 * len(typical().frame)
+    assert both.frame.attrs["environment"] == typical().frame.attrs["environment"]
+    assert both.toml == typical().toml
+    both.plot(tmp_path / "both.svg")
+    assert "int8 onnxruntime" in (tmp_path / "both.svg").read_text(encoding="utf-8")
+
+
+def test_of_no_network_there_is_nothing_to_take():
+    none = Frontier()
+    assert (none.best, none.engine, len(none.frame)) == (None, None, 0)
+    with pytest.raises(UsageError, match="nothing to draw"):
+        none.plot()
+    with pytest.raises(UsageError, match="nothing to write"):
+        _ = none.toml
+
+
+def test_training_is_asked_for_as_in_the_command(asked, shared_store):
+    with pytest.raises(UsageError, match="train needs images to learn from: give data"):
+        deploykit.tune(LENET, train=True, store=shared_store)
+    with pytest.raises(UsageError, match="epochs is of a training: give train"):
+        deploykit.tune(LENET, epochs=3, store=shared_store)
+    with pytest.raises(UsageError, match="weights timm are some"):
+        deploykit.tune("lenet5", train=True, weights="timm", data="digits", store=shared_store)
+    assert asked == []
 
 
 def test_deploykit_tune_refuses_names_that_there_are_not(asked):

@@ -1,0 +1,360 @@
+"""Judging: what `deploykit compare`, `check`, `claims` and `doctor` do, and the main job, `deploykit run`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deploykit import backends as registry
+from deploykit import codec
+from deploykit.api.arguments import (
+    Multipliers,
+    Names,
+    StoreLike,
+    number,
+    opened,
+    share,
+    spoken,
+    texts,
+    variants_of,
+)
+from deploykit.api.arguments import calibration_of as calibration
+from deploykit.api.networks import data_text, sources_of
+from deploykit.bench.scenario import Policy
+from deploykit.claims import evaluate_claims
+from deploykit.claims.verdict import verdict_rows
+from deploykit.errors import UsageError
+from deploykit.report.check import Weakness, check_report
+from deploykit.report.compare import Limits, compare_reports
+from deploykit.report.compare import rendering as comparison_rows
+from deploykit.report.csv import check_destination, read_rows, rows_of, to_csv
+from deploykit.workflow import machine, ranges
+from deploykit.workflow.asked import check_profile
+from deploykit.workflow.configuration import ProfileOptions
+from deploykit.workflow.plan import DEFAULT_MODELS
+from deploykit.workflow.run import BACKENDS, PRECISIONS, Run, RunResult
+from deploykit.writing import write_atomic
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from deploykit.api.networks import Data, Model
+    from deploykit.report.frame import Frame
+
+    #: A report as the API takes it: the path of a CSV of `deploykit profile`, or what `profile` returned.
+    Report = str | os.PathLike[str] | pd.DataFrame
+
+
+@spoken
+def compare(
+    base: Report,
+    head: Report,
+    *,
+    max_slowdown: float | str = 0.05,
+    max_accuracy_drop: float | str = 0.005,
+    max_metric_drop: float = 0.0,
+    across_machines: bool = False,
+    gate: bool = False,
+) -> Frame:
+    """Compare two reports: a row per configuration, with the ratio of latencies and its interval.
+
+    `verdict` is slower, faster, same or undecided (fewer than three processes a side decide nothing), failed,
+    mended, skipped, base only or head only; `regression` is whether it would close the gate. `attrs["failure"]` is
+    the line that the command would end with, None where nothing regressed; `attrs["summary"]` tells how all came
+    out.
+
+    Args:
+        base: the earlier report: a CSV file, or the frame of `profile(..., repeats=5)`.
+        head: the later one.
+        max_slowdown: how much slower a configuration may become, a share or "5%".
+        max_accuracy_drop: how much top-1 it may lose, a share (0.005 is half a percentage point).
+        max_metric_drop: how much the value of a metric of your own may fall, in its unit.
+        across_machines: compare though the machines differ.
+        gate: raise where the command would fail.
+
+    Raises:
+        UsageError: a report can't be read, the machines differ, or there is no configuration in common.
+        CheckFailed: with `gate`, a configuration regressed.
+
+    Example:
+        >>> options = dict(weights="trained", iterations=20, warmup_iterations=2, roofline=False)
+        >>> frame = deploykit.profile("lenet5", **options)
+        >>> deploykit.compare(frame, frame).loc[0, "verdict"]
+        'undecided'
+    """
+    from deploykit.report.frame import frame_of
+
+    limits = Limits(
+        share(max_slowdown, "--max-slowdown") or 0.0,
+        share(max_accuracy_drop, "--max-accuracy-drop") or 0.0,
+        number(max_metric_drop, ranges.METRIC_DROP, "--max-metric-drop") or 0.0,
+    )
+    with _as_files(base=base, head=head) as paths:
+        found = compare_reports(paths[0], paths[1], limits, across_machines=across_machines)
+    failure = found.failure
+    if failure is not None and (gate or isinstance(failure, UsageError)):
+        raise failure
+    return frame_of(
+        comparison_rows.rows_of(found),
+        of="comparison",
+        summary=comparison_rows.summary(found),
+        failure=None if failure is None else str(failure),
+        remarks=list(found.remarks),
+    )
+
+
+@spoken
+def check(report: Report) -> Frame:
+    """Say which rows of a report are weak, why, and what would help: a row per weakness, none where all is well.
+
+    Args:
+        report: a CSV file, or the frame of `profile`.
+
+    Raises:
+        UsageError: the report can't be read.
+
+    Example:
+        >>> options = dict(weights="trained", iterations=20, warmup_iterations=2, roofline=False)
+        >>> weak = deploykit.check(deploykit.profile("lenet5", **options))
+        >>> list(weak.columns), weak.attrs["rows"]
+        (['line', 'row', 'name', 'seen', 'remedy'], 1)
+    """
+    from deploykit.report.frame import frame_of
+
+    with _as_files(report=report) as (path,):
+        checked = check_report(path)
+    words = {"int": "int", "str": "text"}
+    kinds = {field.name: words[str(field.type)] for field in dataclasses.fields(Weakness)}
+    return frame_of(
+        [dataclasses.asdict(weakness) for weakness in checked.weak],
+        kinds,
+        of="weaknesses",
+        rows=checked.rows,
+        weak_rows=checked.weak_rows,
+        remarks=list(checked.remarks),
+    )
+
+
+@spoken
+def write_report(
+    report: Report,
+    base: Report | None = None,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    png: str | os.PathLike[str] | None = None,
+    svg: str | os.PathLike[str] | None = None,
+    claims: str | os.PathLike[str] | None = None,
+    layers: Sequence[str | os.PathLike[str]] = (),
+    max_slowdown: float | str = 0.05,
+    across_machines: bool = False,
+) -> Path:
+    """Write a report as one page of HTML with pictures, and return its path. Also callable as `deploykit.report`.
+
+    Args:
+        report: a CSV of `deploykit profile`, `tune`, `claims` or `layers`, or the frame of `profile`.
+        base: an earlier profile, which is drawn beside it.
+        path: of the page; None is the report's name with .html, report.html for a frame.
+        png: a folder for each picture as PNG.
+        svg: a folder for each picture as SVG.
+        claims: a CSV of verdicts; None takes claims.csv beside the report.
+        layers: CSVs of `deploykit layers`, drawn as a graph; two stand side by side.
+        max_slowdown: where the limit line stands, a share or "5%".
+        across_machines: compare with `base` though the machines differ.
+
+    Raises:
+        UsageError: a report can't be read, or the machines differ.
+        OutputFailed: the page can't be written.
+
+    Example:
+        >>> options = dict(weights="trained", iterations=20, warmup_iterations=2, roofline=False)
+        >>> deploykit.write_report(deploykit.profile("lenet5", **options), path="lenet5.html")
+        PosixPath('lenet5.html')
+    """
+    from deploykit.report import page as pages
+    from deploykit.report.page import files, reading
+
+    limit = share(max_slowdown, "--max-slowdown") or 0.0
+    if len(layers) > 2:
+        raise UsageError("two graphs of layers stand side by side: give --layers twice at most")
+    default = Path(os.fspath(report)) if isinstance(report, str | os.PathLike) else Path("report")
+    place = Path(path) if path is not None else default.with_suffix(".html")
+    check_destination(str(place))
+    given = {"report": report} | ({} if base is None else {"base": base})
+    with _as_files(**given) as paths:
+        contents = reading.read(
+            *paths,
+            claims=None if claims is None else os.fspath(claims),
+            layers=[os.fspath(one) for one in layers],
+            max_slowdown=limit,
+            across_machines=across_machines,
+        )
+        text = pages.render(contents)
+        for folder, ending in ((png, ".png"), (svg, ".svg")):
+            if folder is not None:
+                files.write_pictures(contents, Path(folder), ending)
+    write_atomic(place, text, "page")
+    return place
+
+
+@spoken
+def check_claims(ids: Names | None = None, rows: Any = None) -> Frame:
+    """Check claims about networks by computing: a verdict each. Also callable as `deploykit.claims`.
+
+    `verdict` is confirmed, refuted, partly or undecided; `as_expected` is False where it surprises.
+
+    Args:
+        ids: of the claims, one or several; None checks all.
+        rows: a profile for claims about what is measured: a CSV file, the frame of `profile`, or its rows.
+
+    Raises:
+        UnknownName: there is no such claim.
+        UsageError: the report can't be read.
+
+    Example:
+        >>> deploykit.check_claims("vgg-140m")["verdict"].tolist()
+        ['confirmed']
+    """
+    from deploykit.report.frame import frame_of
+
+    is_path = isinstance(rows, str | os.PathLike)
+    profile = read_rows(os.fspath(rows)) if is_path else rows_of(rows)
+    verdicts = evaluate_claims(texts(ids, "ids") or None, profile)
+    records = verdict_rows(verdicts)
+    # What is stated and found is a number, a word or a list, by the claim.
+    mixed = ("stated", "found")
+    listed = [
+        {key: _word(value) if key in mixed else value for key, value in row.items()}
+        for row in records
+    ]
+    return frame_of(listed, of="claims")
+
+
+@spoken
+def doctor() -> Frame:
+    """Tell what works on this machine, what is missing, and the line that installs it: a row each.
+
+    `state` is "ok", "missing" or "note"; `attrs["runs_something"]` is whether any backend can build and run.
+
+    Example:
+        >>> deploykit.doctor().attrs["runs_something"]
+        True
+    """
+    from deploykit.report.frame import frame_of
+
+    checks = machine.examine()
+    return frame_of(
+        [vars(check) for check in checks],
+        of="machine",
+        runs_something=machine.runs_something(checks),
+    )
+
+
+@spoken
+def run(
+    models: Model | Iterable[Model] | None = None,
+    *,
+    reports: str | os.PathLike[str] = "reports",
+    precisions: Names = (),
+    backends: Names = (),
+    quick: bool = False,
+    data: Data | None = None,
+    synthetic_calibration: bool = False,
+    alpha: Multipliers = 1,
+    rho: Multipliers = 1,
+    weights: str | None = None,
+    store: StoreLike = None,
+    say: Any = lambda text: None,
+) -> RunResult:
+    """Export, convert, build, measure and check claims, and write the reports: the main job.
+
+    Leaves profile.csv, claims.csv, summary.md and env.json in `reports`.
+
+    Args:
+        models: as in `profile`; None is the default models.
+        reports: folder of the reports.
+        precisions: none is fp32, fp16 and int8.
+        backends: none is ONNX Runtime, and TensorRT for RTX, whose engines run where there is a GPU.
+        quick: measure 0.5 s per row instead of 3 s.
+        data: to calibrate and judge on, as in `profile`.
+        synthetic_calibration: allow made-up images.
+        alpha: width multipliers of networks that are named.
+        rho: resolution multipliers.
+        weights: as in `create_model`.
+        store: of graphs and engines; None is the default one.
+        say: is told what is being done.
+
+    Raises:
+        UnknownName, UsageError: an argument that can't be.
+        OutputFailed: the reports can't be written.
+
+    Example:
+        >>> result = deploykit.run(["lenet5"], precisions="fp32", weights="trained", quick=True)  # doctest: +SKIP
+        >>> result.rows[0]["status"]  # doctest: +SKIP
+        'ok'
+    """
+    artifacts = opened(store)
+    dataset = data_text(data, artifacts)
+    variants = variants_of(alpha, rho, weights)
+    if models is None and variants != variants_of():
+        raise UsageError(
+            "the default models are as they are: name a model to have it in another form"
+        )
+    options = ProfileOptions(
+        precisions=texts(precisions or None, "--precision") or PRECISIONS,
+        backends=texts(backends or None, "--backend") or BACKENDS,
+        policy=Policy.quick() if quick else Policy(),
+        calibration=calibration(dataset, synthetic=synthetic_calibration),
+        data=dataset,
+    )
+    if backends:
+        options = check_profile(options)
+    else:
+        named = [registry.get(name) for name in options.backends]
+        registry.base.check_offered(named, options.precisions)
+    sources = (
+        list(DEFAULT_MODELS)
+        if models is None
+        else sources_of(models, variants, artifacts, data=dataset)
+    )
+    return Run(Path(reports), artifacts, options, sources, say=say)()
+
+
+def _word(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+@contextlib.contextmanager
+def _as_files(**reports: Any) -> Iterator[tuple[str, ...]]:
+    """The paths of reports, frames written to files under the names of the arguments.
+
+    Raises:
+        UsageError: one is no report.
+    """
+    with tempfile.TemporaryDirectory(prefix="deploykit-") as folder:
+        paths = []
+        for name, report in reports.items():
+            if isinstance(report, str | os.PathLike):
+                paths.append(os.fspath(report))
+                continue
+            if not hasattr(report, "to_dict"):
+                raise UsageError(
+                    f"{name} takes the path of a report or the frame of a profile, not {report!r:.40}"
+                )
+            path = Path(folder) / f"{name}.csv"
+            path.write_text(to_csv(rows_of(report) or []), encoding="utf-8")
+            environment = getattr(report, "attrs", {}).get("environment")
+            if environment is not None:  # beside a report it tells of the machine
+                known = {str(environment.get("env_id")): environment}
+                (Path(folder) / "env.json").write_bytes(codec.to_json(known))
+            paths.append(str(path))
+        try:
+            yield tuple(paths)
+        except UsageError as error:
+            # A frame has no path: what is wrong is said of the argument.
+            error.args = (str(error).replace(f"{folder}{os.sep}", ""),)
+            raise

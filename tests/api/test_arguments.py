@@ -1,0 +1,257 @@
+"""What a call may ask for: modules, arrays, several at once; and the refusals, which are those of the commands."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+
+import deploykit
+from deploykit.api.arguments import in_python, told
+from deploykit.errors import DeploykitError, InvalidModel, UnknownName, UsageError
+from deploykit.spec import BuildOptions, ModelSpec
+from deploykit.store import Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "engines")
+
+
+def of_command(arguments, capsys):
+    """What a command ends with, as its one line says it."""
+    from deploykit.cli import invoke
+
+    code = invoke(arguments)
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    return code, line.removeprefix("deploykit: ")
+
+
+REFUSALS = [
+    ("profile", ["--precision", "int9"], {"precisions": ["int9"]}),
+    ("profile", ["--precision", "bf16"], {"precisions": "bf16"}),
+    ("profile", ["--backend", "onnx"], {"backends": "onnx"}),
+    ("profile", ["--batch", "0"], {"batches": 0}),
+    ("profile", ["--batch", "1,x"], {"batches": "1,x"}),
+    ("profile", ["--repeats", "0"], {"repeats": 0}),
+    ("profile", ["--seconds", "0"], {"seconds": 0}),
+    ("profile", ["--percentile", "10"], {"percentile": 10}),
+    ("profile", ["--quick", "--seconds", "2"], {"quick": True, "seconds": 2}),
+    ("profile", ["--timeout", "2", "--seconds", "3"], {"timeout_s": 2, "seconds": 3}),
+    ("profile", ["--rate", "fast"], {"rate": "fast"}),
+    ("profile", ["--boundary", "host"], {"boundary": "host"}),
+    ("profile", ["--cuda-graph"], {"cuda_graph": True}),
+    ("profile", ["--pass", "forward_backward"], {"run_pass": "forward_backward"}),
+    ("profile", ["--option", "ort.spinning=1"], {"options": {"ort.spinning": 1}}),
+    ("profile", ["--option", "ov.streams=2"], {"options": {"ov.streams": 2}}),
+    ("profile", ["--iterations", "5", "--streams", "2"], {"iterations": 5, "streams": 2}),
+    ("profile", ["--keep", "a"], {"keep": "a"}),
+    ("profile", ["--calibration-images", "5"], {"calibration_images": 5}),
+    ("profile", ["--calibration-method", "max"], {"calibration_method": "max"}),
+    ("profile", ["--precision", "int8", "--int8", "fast"], {"precisions": "int8", "int8": "fast"}),
+    ("profile", ["--data", "digit"], {"data": "digit"}),
+    ("profile", ["--data", "npz:gone.npz"], {"data": "npz:gone.npz"}),
+    ("profile", ["--metric", "m:f"], {"metric": "m:f"}),
+    ("profile", ["--constraint", "top1<=1"], {"constraint": "top1<=1"}),
+    ("profile", ["--constraint", "low"], {"constraint": "low"}),
+    ("profile", ["--alpha", "0.5"], {"alpha": 0.5}),
+    ("profile", ["--alpha", "2"], {"alpha": "2"}),
+    ("profile", ["--rho", "1/2"], {"rho": "1/2"}),
+    ("profile", ["--weights", "gone.pt"], {"weights": "gone.pt"}),
+    ("profile", ["--shape", "x=1x3"], {"shapes": {"x": (1, 3)}}),
+    ("build", ["--precision", "int9"], {"precision": "int9"}),
+    ("build", ["--target", "gpu"], {"target": "gpu"}),
+    ("build", ["--backend", "ort"], {"backend": "ort"}),
+    ("build", ["--sparse"], {"engine": BuildOptions(sparse=True)}),
+    ("export", ["--num-classes", "0"], {"num_classes": 0}),
+    ("export", ["--seed", "-1"], {"seed": -1}),
+    ("export", ["--layout", "HWC"], {"layout": "HWC"}),
+    ("layers", ["--by", "size"], {"by": "size"}),
+    ("layers", ["--backend", "openvino"], {"backend": "openvino"}),
+    ("layers", ["--threads", "0"], {"threads": 0}),
+    ("tune", ["--objective", "speed"], {"objective": "speed"}),
+    ("tune", ["--constraint", "speed<=1"], {"constraints": "speed<=1"}),
+    ("tune", ["--precision", "int9"], {"precisions": "int9"}),
+    ("tune", ["--train"], {"train": True}),
+    ("tune", ["--epochs", "3"], {"epochs": 3}),
+    ("tune", ["--metric", "m:f"], {"metric": "m:f"}),
+    ("train", ["--data", "digits", "--epochs", "0"], {"data": "digits", "epochs": 0}),
+    ("train", ["--data", "digits", "--device", "tpu"], {"data": "digits", "device": "tpu"}),
+    ("check_claims", [], {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "arguments"),
+    REFUSALS,
+    ids=[f"{command} {' '.join(options)}" for command, options, _ in REFUSALS],
+)
+def test_what_the_command_refuses_is_refused_in_its_words(
+    command, options, arguments, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DEPLOYKIT_STORE", str(tmp_path / "engines"))
+    model = "no-claim" if command == "check_claims" else "lenet5"
+    code, line = of_command([command.removeprefix("check_"), model, *options], capsys)
+    function = getattr(deploykit, command)
+    with pytest.raises(DeploykitError) as refused:
+        function(model, **arguments)
+    assert refused.value.exit_code == code == 2
+
+    if "Invalid value" not in line:  # click's own words of a choice
+        assert str(refused.value) == in_python(line, inspect.signature(function).parameters)
+
+
+def test_nothing_is_made_for_what_is_refused(store):
+    with pytest.raises(UnknownName, match="int9"):
+        deploykit.profile("lenet5", precisions=["fp32", "int9"], store=store)
+    assert not store.root.exists()
+
+
+def test_a_message_names_arguments_where_they_have_other_names():
+    taken = ("precisions", "run_pass", "keep_op", "batches")
+    said = in_python("--precision, --pass and --keep-op but not --backend; --batch 3", taken)
+    assert said == "precisions, run_pass and keep_op but not --backend; batches 3"
+
+
+def test_options_of_runtimes_are_one_value_or_several():
+    assert told({"a": 0, "b": ["x", "y"]}) == (("a", ("0",)), ("b", ("x", "y")))
+    with pytest.raises(UsageError, match="needs at least one value"):
+        told({"a": []})
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        ([], "no network is named"),
+        (3, "3 is no network"),
+        (["lenet5", 3], "3 is no network"),
+        ("gone.onnx", "no such file: gone.onnx"),
+    ],
+)
+def test_what_is_no_network_is_said_so(models, message, store):
+    with pytest.raises(UsageError, match=message):
+        deploykit.profile(models, store=store)
+
+
+def test_a_spec_says_itself_what_it_is(store):
+    with pytest.raises(UsageError, match=r"leave alpha, rho, weights and their like out"):
+        deploykit.profile(ModelSpec("mobilenet"), alpha=0.5, store=store)
+    with pytest.raises(UsageError, match="alpha 2 is out of range"):
+        deploykit.profile(ModelSpec("mobilenet", alpha=2), store=store)
+    with pytest.raises(UsageError, match="one network, not 2"):
+        deploykit.export("mobilenet", alpha=(1, 0.5), store=store)
+    with pytest.raises(UsageError, match=r"of a torch\.nn\.Module: leave them out"):
+        deploykit.export("lenet5", input_shape=(1, 32, 32), store=store)
+
+
+class TestModule:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def module():
+        import torch
+
+        torch.manual_seed(0)
+        return torch.nn.Sequential(
+            torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(144, 3)
+        )
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def data():
+        generator = np.random.default_rng(0)
+        images = generator.normal(size=(90, 1, 8, 8))
+        labels = np.arange(90) % 3
+        images += labels[:, None, None, None]
+        return images, labels
+
+    def test_it_is_exported_and_verified(self, module, store, tmp_path):
+        with pytest.raises(UsageError, match=r"the input of sequential is not known: give input_"):
+            deploykit.export(module, store=store)
+        with pytest.raises(UsageError, match=r"is \(1, 8\): make it"):
+            deploykit.export(module, input_shape=(1, 8), store=store)
+        place = tmp_path / "mine.onnx"
+        model = deploykit.export(module, place, input_shape=(1, 8, 8), name="mine", store=store)
+        assert place.is_file()
+        assert model.spec.name == "mine"
+        assert model.recipe["verified"]["max_rel_error"] < 1e-4
+
+    def test_it_is_measured_and_judged_on_arrays(self, module, data, store):
+        frame = deploykit.profile(
+            module,
+            input_shape=(1, 8, 8),
+            precisions=["fp32", "int8"],
+            data=data,
+            iterations=20,
+            warmup_iterations=2,
+            roofline=False,
+            store=store,
+        )
+        assert frame["status"].tolist() == ["ok", "ok"], frame["reason"].tolist()
+        assert frame["model"].unique().tolist() == ["sequential"]
+        assert frame["weights"].unique().tolist() == ["file"]
+        assert frame["top1"].notna().all()
+        assert frame["calibration"].tolist()[1].startswith("minmax, 72 images of npz:")
+
+    def test_its_weights_are_not_taken_for_random_ones(self, module, store):
+        with pytest.raises(UsageError, match="int8 needs images to calibrate sequential"):
+            deploykit.quantize(module, input_shape=(1, 8, 8), store=store)
+
+    def test_an_engine_of_it_computes_what_it_computes(self, module, store):
+        import torch
+
+        engine = deploykit.build(module, input_shape=(1, 8, 8), store=store)
+        images = np.random.default_rng(1).normal(size=(5, 1, 8, 8))
+        with torch.inference_mode():
+            expected = module.eval()(torch.from_numpy(images).float()).numpy()
+        with deploykit.load(engine.path.parent, threads=1) as loaded:
+            assert repr(loaded) == "<onnxruntime engine in fp32: input batchx1x8x8 float32>"
+            assert np.allclose(loaded.run(images)["logits"], expected, atol=1e-5)
+            assert np.allclose(loaded.run({"input": images})["logits"], expected, atol=1e-5)
+            for wrong, message in (
+                (images[0], r"takes batchx1x8x8 float32, not 1x8x8: the batch is missing"),
+                (images[:, :, :4], r"not 5x1x4x8: give arrays of that shape"),
+                (images.astype(complex), r"not complex128: convert it"),
+                ({"x": images}, r"no array for input and no input x: the inputs are input"),
+            ):
+                with pytest.raises(UsageError, match=message):
+                    loaded.run(wrong)
+
+    def test_an_engine_that_is_not_there_is_said_so(self, store, tmp_path):
+        with pytest.raises(InvalidModel, match="no such engine"):
+            deploykit.load(tmp_path / "gone")
+        with pytest.raises(InvalidModel, match=r"no manifest\.json beside it"):
+            deploykit.load(tmp_path)
+        with pytest.raises(UsageError, match="engine takes an Engine"):
+            deploykit.load(3)
+
+
+def test_arrays_are_written_once_under_what_is_in_them(store):
+    from deploykit.api.networks import data_text
+    from deploykit.data import open_dataset
+
+    images = np.zeros((10, 8, 8, 3), np.uint8)
+    labels = np.arange(10) % 2
+    first = data_text((images, labels), store)
+    assert data_text({"images": images, "labels": labels}, store) == first
+    assert data_text((images, labels[::-1]), store) != first
+    assert len(open_dataset(first).test) == 2
+    assert data_text(images, store).startswith("npz:")
+    assert data_text(store.root, store) == f"imagefolder:{store.root}"
+    with pytest.raises(UsageError, match="images is no array of numbers"):
+        data_text([object()], store)
+
+
+def test_a_metric_has_to_lie_where_other_processes_find_it(store):
+    with pytest.raises(UsageError, match="metric is called in other processes"):
+        deploykit.profile("lenet5", metric=lambda outputs, labels: 0.0, data="digits", store=store)
+
+
+def test_keeping_layers_is_refused_where_all_are_kept(store):
+    with pytest.raises(UsageError, match="give another one, such as int8"):
+        deploykit.layers_to_keep("lenet5", precision="fp32", min_snr_db=10, store=store)
+    with pytest.raises(
+        UsageError, match=r"give one of max_accuracy_drop, min_snr_db and max_metric"
+    ):
+        deploykit.layers_to_keep("lenet5", store=store)
