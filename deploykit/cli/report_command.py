@@ -80,6 +80,8 @@ def command(
         max_slowdown=max_slowdown,
         across_machines=across_machines,
     )
+    if png is not None:
+        pages.raster.require_matplotlib()
     page = pages.render(contents)
     for folder, ending in ((png, ".png"), (svg, ".svg")):
         if folder is not None:

@@ -5,14 +5,23 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
-from stored_reports import row
+from stored_reports import repeats, row, save
 
 from deploykit.errors import UsageError
 from deploykit.report.page import Contents, render
+from deploykit.report.page.comparison_picture import comparison_picture
+from deploykit.report.page.distributions import distributions_picture
+from deploykit.report.page.drawing import Dots, Line, Mark, Text
 from deploykit.report.page.entry import DOUBTFUL, FAILED, OK, SKIPPED, entries_of
+from deploykit.report.page.raster import png
+from deploykit.report.page.reading import read
+from deploykit.report.page.roofline_picture import roofline_picture
+from deploykit.report.page.samples import samples_ms
 from deploykit.report.page.series import Series
-from deploykit.report.page.tradeoff import frontier
+from deploykit.report.page.svg import document
+from deploykit.report.page.tradeoff import drift_picture, frontier
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m"
 UNSTABLE = "unstable: trend: latency changed by +86% over the run; warm up longer"
@@ -137,3 +146,91 @@ def test_a_page_of_a_thousand_rows_is_under_two_megabytes():
     text = page(*rows)
     assert text.count("<tr data-r") == 1000
     assert len(text.encode()) < 2_000_000
+
+
+def with_samples(folder, name, samples_ms, **values):
+    folder.mkdir(exist_ok=True)
+    np.savez(folder / name, samples_ns=(np.asarray(samples_ms) * 1e6).astype(np.int64))
+    return full(samples=f"{folder.name}/{name}", **values)
+
+
+def test_distributions_show_where_runs_pile_up_and_how_they_drift(tmp_path):
+    random = np.random.default_rng(0)
+    two = np.concatenate([random.normal(1.0, 0.01, 600), random.normal(2.0, 0.02, 600)])
+    rows = [
+        with_samples(tmp_path / "s", "two.npz", random.permutation(two)),
+        with_samples(
+            tmp_path / "s", "rising.npz", np.linspace(1, 1.5, 900) + random.normal(0, 0.01, 900)
+        ),
+        full(repeat=3),
+    ]
+    contents = Contents("page", entries_of(rows, "report.csv", tmp_path), tmp_path)
+    picture = distributions_picture(contents, Series(contents.entries))
+    assert picture is not None
+    said = [[item.text for item in one.items if isinstance(item, Text)] for one in picture.drawings]
+    assert len(said) == 2
+    piles = [
+        [item for item in one.items if isinstance(item, Line) and item.dashed]
+        for one in picture.drawings
+    ]
+    assert len(piles[0]) == 2
+    assert any(
+        re.search(r"900 runs, in their order; \+4\d\.\d% from start to end", text)
+        for text in said[1]
+    )
+    assert picture.remarks[0].startswith("1 of 3 measured rows have no samples beside the report")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive", b"\x93NUMPY"])
+def test_samples_that_can_not_be_read_are_as_good_as_none(tmp_path, content):
+    (tmp_path / "broken.npz").write_bytes(content)
+    (entry,) = entries_of([full(samples="broken.npz")], "report.csv", tmp_path)
+    assert samples_ms(entry, tmp_path) is None
+
+
+def test_two_reports_are_drawn_over_each_other_with_the_limit(tmp_path):
+    base = save(tmp_path / "base.csv", repeats(2.0) + repeats(1.0, precision="int8"))
+    head = save(tmp_path / "head.csv", repeats(3.0) + repeats(1.0, (0.7, 1.4), precision="int8"))
+    contents = read(head, base, max_slowdown=0.1)
+    assert contents.comparison is not None
+    picture = comparison_picture(contents.comparison, contents.entries, contents.base)
+    assert picture is not None
+    (drawing,) = picture.drawings
+    marks = {item.title.split("\n")[0]: item for item in drawing.items if isinstance(item, Mark)}
+    slower = next(mark for name, mark in marks.items() if "fp32" in name)
+    undecided = next(mark for name, mark in marks.items() if "int8" in name)
+    assert (slower.ink, slower.hollow) == ("limit", False)
+    assert undecided.hollow
+    texts = [item.text for item in drawing.items if isinstance(item, Text)]
+    assert {"limit 1.1", "1.500 slower"} <= set(texts)
+    dots = [len(item.points) for item in drawing.items if isinstance(item, Dots)]
+    assert sorted(dots) == [2, 5, 5, 5]
+
+
+def test_a_roof_is_drawn_where_the_machine_is_described_and_said_to_be_missing_elsewhere():
+    rows = entries(full(gflops=20.0, arithmetic_intensity=5.0))
+    ceilings = {
+        "gflops": {"fp32": 200.0},
+        "copy_gb_s": {"1048576": 100.0},
+        "threads": 2,
+        "doubt": "load: 3.1",
+    }
+    series = Series(rows)
+    bare = roofline_picture(rows, series, {})
+    assert bare is not None
+    assert "not in an env.json beside the report" in bare.remarks[0]
+    roofed = roofline_picture(rows, series, {"machine": {"ceilings": [ceilings]}})
+    assert roofed is not None
+    assert "drawn dashed: while they were measured, load: 3.1" in roofed.remarks[0]
+    roofs = [item for item in roofed.drawings[0].items if isinstance(item, Line) and item.dashed]
+    assert len(roofs) == 2
+
+
+def test_a_picture_is_the_same_drawing_as_svg_and_png():
+    pytest.importorskip("matplotlib")
+    rows = entries(full(), full(precision="int8", latency_p50_ms=1.0, drift_snr_db=20.0))
+    picture = drift_picture(rows, Series(rows))
+    assert picture is not None
+    assert png(picture) == png(picture)
+    assert png(picture).startswith(b"\x89PNG")
+    assert document(picture).count("<circle") + document(picture).count("<path") > 4

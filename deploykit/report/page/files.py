@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deploykit.report.page.contents import Contents
 from deploykit.report.page.pictures import pictures_of
+from deploykit.report.page.raster import png, require_matplotlib
 from deploykit.report.page.svg import document
 from deploykit.writing import output_errors, write_atomic
 
@@ -23,11 +24,13 @@ def write_pictures(contents: Contents, folder: Path, ending: str) -> Iterator[Pa
         OutputFailed: a file can't be written.
         MissingDependency: PNG without matplotlib.
     """
+    if ending == ".png":
+        require_matplotlib()
     with output_errors("pictures", folder):
         folder.mkdir(parents=True, exist_ok=True)
     for picture in pictures_of(contents):
         if not picture.drawings:
             continue
         path = folder / f"{picture.name}{ending}"
-        write_atomic(path, document(picture), "picture")
+        write_atomic(path, png(picture) if ending == ".png" else document(picture), "picture")
         yield path

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from deploykit.report.page.comparison_picture import comparison_picture
 from deploykit.report.page.contents import Contents
+from deploykit.report.page.distributions import distributions_picture
 from deploykit.report.page.drawing import Picture
+from deploykit.report.page.latency_spread import spread_picture
 from deploykit.report.page.memory_picture import memory_picture
 from deploykit.report.page.precision_panels import precisions_picture
 from deploykit.report.page.roofline_picture import roofline_picture
@@ -12,17 +15,17 @@ from deploykit.report.page.tradeoff import accuracy_pictures, drift_picture
 
 
 def pictures_of(contents: Contents) -> list[Picture]:
-    """The pictures that there is something to show in.
-
-    Raises:
-        UsageError: a samples file can't be read.
-    """
+    """The pictures that there is something to show in."""
     entries = contents.entries
     series = Series([*entries, *contents.base])
+    compared = contents.comparison
     found = [
+        None if compared is None else comparison_picture(compared, entries, contents.base),
         *accuracy_pictures(entries, series),
         drift_picture(entries, series),
         precisions_picture(entries, series),
+        spread_picture(entries, series),
+        distributions_picture(contents, series),
         roofline_picture(entries, series, contents.machines),
         memory_picture(entries),
     ]

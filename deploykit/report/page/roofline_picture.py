@@ -84,8 +84,9 @@ def _draw(entries: Sequence[Entry], series: Series, ceiling: Mapping[str, Any] |
     rates = dict(ceiling["gflops"]) if ceiling else {}
     copies = {int(size): rate for size, rate in ceiling["copy_gb_s"].items()} if ceiling else {}
     across = [at for at, _ in places.values()]
-    if rates and copies:  # to where the highest roof bends
+    if rates and copies:  # so far that every bend of the roofs is in the drawing
         across += [max(rates.values()) / min(copies.values()) * 1.5]
+        across += [min(rates.values()) / max(copies.values()) / 1.5]
     x = scale(across, _LEFT, _WIDTH - _RIGHT, log=True)
     y = scale(
         [*(up for _, up in places.values()), *rates.values()], _HEIGHT - _BOTTOM, _TOP, log=True

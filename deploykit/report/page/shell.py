@@ -32,11 +32,7 @@ _SAID_ONCE = (
 
 
 def render(contents: Contents) -> str:
-    """The page as HTML.
-
-    Raises:
-        UsageError: a samples file can't be read.
-    """
+    """The page as HTML."""
     sections = [_picture_section(picture) for picture in pictures_of(contents)]
     if contents.entries:
         sections.append(("table", "Rows", _rows_section(contents)))
