@@ -95,23 +95,25 @@ def test_a_report_format_is_a_module_and_a_destination(monkeypatch, tmp_path):
         "file",
         "plot",
     }  # of which the command makes a file itself
-    assert {path.stem for path in (source_tree.PACKAGE / "report").glob("*.py")} >= formats
+    made_by = {"html": "page"}
+    modules = {path.stem for path in (source_tree.PACKAGE / "report").iterdir()}
+    assert modules >= {made_by.get(name, name) for name in formats}
     assert {field.name for field in dataclasses.fields(outputs.Outputs)} >= formats
 
     @dataclasses.dataclass(frozen=True)
     class Outputs(outputs.Outputs):
-        html: str | None = None
+        yaml: str | None = None
 
     monkeypatch.setattr(outputs, "Outputs", Outputs)
-    monkeypatch.setitem(outputs._DESTINATIONS, "html", (("--html",), "FILE", "a file for the page"))
+    monkeypatch.setitem(outputs._DESTINATIONS, "yaml", (("--yaml",), "FILE", "a file for the YAML"))
 
     @click.command()
-    @outputs.output_options(html="Write a page; - for stdout.")
+    @outputs.output_options(yaml="Write YAML; - for stdout.")
     def command(outputs: Outputs) -> None:
-        write_documents(outputs, html=lambda: "<p>")
+        write_documents(outputs, yaml=lambda: "a: 1")
 
-    command.main(["--html", str(tmp_path / "page.html")], standalone_mode=False)
-    assert (tmp_path / "page.html").read_text() == "<p>"
+    command.main(["--yaml", str(tmp_path / "report.yaml")], standalone_mode=False)
+    assert (tmp_path / "report.yaml").read_text() == "a: 1"
 
 
 def test_a_command_is_a_module_and_a_line_of_help(monkeypatch, capsys):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deploykit.cli.library import claims, columns, display, report
+from deploykit.cli.library import claims, columns, display, page, report
 from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ DEFAULT_PROFILE = Path("reports/profile.csv")
 @output_options(
     csv="Write the verdicts; - for stdout.",
     junit="Write the verdicts as JUnit XML; - for stdout.",
+    html="Write a page with the arithmetic of each; - for stdout.",
 )
 def command(ids: tuple[str, ...], only_list: bool, profile: str | None, outputs: Outputs) -> None:
     r"""Check claims about networks by computing, and print a verdict for each.
@@ -50,6 +51,7 @@ def command(ids: tuple[str, ...], only_list: bool, profile: str | None, outputs:
         junit=lambda: report.junit.junit_xml(
             "claims", [report.junit.Case(**case) for case in claims.verdict.junit_cases(verdicts)]
         ),
+        html=lambda: page.render(page.Contents("deploykit: claims", claims=rows)),
     )
     if outputs.json:
         display.print_json(rows)

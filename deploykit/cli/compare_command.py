@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
-from deploykit.cli.library import compare, display, report
+from deploykit.cli.library import compare, display, page, report
 from deploykit.cli.options import PERCENT, Number
 from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
+from deploykit.errors import UsageError
+from deploykit.report import STDOUT
 from deploykit.text import write_line
 from deploykit.workflow import ranges
 
@@ -43,6 +45,7 @@ from deploykit.workflow import ranges
     csv="Write all verdicts; - for stdout.",
     markdown="Write a page for $GITHUB_STEP_SUMMARY; - for stdout.",
     junit="Write the verdicts as JUnit XML; - for stdout.",
+    html="Write a page with pictures of both; - for stdout.",
 )
 def command(
     base: str,
@@ -67,6 +70,10 @@ def command(
     deploykit compare base.csv head.csv --markdown - --junit compare.xml >> $GITHUB_STEP_SUMMARY
     """
     check_documents(outputs)
+    if outputs.html is not None and STDOUT in (base, head):
+        raise UsageError(
+            "--html reads both reports once more: name files instead of standard input"
+        )
     limits = compare.Limits(max_slowdown, max_accuracy_drop, max_metric_drop)
     comparison = compare.compare_reports(base, head, limits, across_machines=across_machines)
     for remark in comparison.remarks:
@@ -78,6 +85,7 @@ def command(
         ),
         markdown=lambda: compare.rendering.to_markdown(comparison),
         junit=lambda: compare.rendering.to_junit(comparison),
+        html=lambda: page.render(page.reading.read(head, base, comparison=comparison)),
     )
     if outputs.json:
         display.print_json(compare.rendering.rows_of(comparison))

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from deploykit.cli.library import columns, report, writing
+from deploykit.cli.library import artifacts, columns, page, report, workflow, writing
 from deploykit.cli.options import Decorator, group
 from deploykit.errors import UsageError
 from deploykit.report import STDOUT
+
+if TYPE_CHECKING:
+    from deploykit.row import Row
 
 #: Each destination that a command can offer: its option, its value's name, and the file to name for it instead.
 _DESTINATIONS = {
     "file": (("-o", "--output"), "PATH", "a file for the graph"),
     "plot": (("--plot",), "FILE", "a file for the picture"),
     "csv": (("--csv",), "FILE", "a file for the CSV"),
-    "markdown": (("--markdown",), "FILE", "a file for the page"),
+    "markdown": (("--markdown",), "FILE", "a file for the Markdown"),
     "junit": (("--junit",), "FILE", "a file for the JUnit XML"),
+    "html": (("--html",), "FILE", "a file for the page"),
 }
 
 
@@ -30,7 +35,7 @@ class Outputs:
     Attributes:
         file: path of what the command makes, where that is a file.
         plot: path of its picture, which is never stdout.
-        csv, markdown, junit: paths of documents about it; None where one is not asked for.
+        csv, markdown, junit, html: paths of documents about it; None where one is not asked for.
         json: whether stdout takes JSON instead of a table.
     """
 
@@ -39,19 +44,26 @@ class Outputs:
     csv: str | None = None
     markdown: str | None = None
     junit: str | None = None
+    html: str | None = None
     json: bool = False
 
     @property
     def table(self) -> bool:
         """Whether stdout is free for what people read."""
-        return not self.json and STDOUT not in (self.file, self.csv, self.markdown, self.junit)
+        return not self.json and STDOUT not in (
+            self.file,
+            self.csv,
+            self.markdown,
+            self.junit,
+            self.html,
+        )
 
 
 def output_options(**offered: str) -> Decorator:
     """Let a command write to the destinations that it offers, or print JSON; it receives them as `outputs`.
 
     Args:
-        offered: the help of --output (`file`), --csv, --markdown and --junit, of those that the command has.
+        offered: the help of --output (`file`), --csv, --markdown, --junit and --html, of those that it has.
     """
     options = [
         click.option(*_DESTINATIONS[name][0], name, metavar=_DESTINATIONS[name][1], help=text)
@@ -83,7 +95,7 @@ def check_documents(outputs: Outputs) -> None:
     Raises:
         UsageError, OutputFailed: as `report.csv.check_destination`.
     """
-    for path in (outputs.csv, outputs.markdown, outputs.junit):
+    for path in (outputs.csv, outputs.markdown, outputs.junit, outputs.html):
         if path is not None:
             report.csv.check_destination(path)
 
@@ -106,8 +118,38 @@ def csv_report(outputs: Outputs, names: Sequence[str] | None = None) -> report.c
     """The CSV that grows row by row, in the columns of a row or those named; None where none is asked for.
 
     Raises:
-        UsageError, OutputFailed: its path can't take it.
+        UsageError, OutputFailed: its path, or that of another document, can't take it.
     """
+    check_documents(outputs)
     if outputs.csv is None:
         return None
     return report.csv.CsvReport(outputs.csv, names or columns.NAMES)
+
+
+def write_page(
+    outputs: Outputs,
+    rows: Sequence[Row],
+    title: str,
+    store: artifacts.Store,
+    remarks: Sequence[str] = (),
+) -> None:
+    """Write the page of rows that were measured now, where one is asked for.
+
+    Args:
+        outputs: of the command.
+        rows: of a profile.
+        title: of the page.
+        store: has the ceilings of this machine.
+        remarks: what a reader should know first.
+
+    Raises:
+        UsageError: a row is of a simulated device.
+        OutputFailed: the file can't be written.
+    """
+    if outputs.html is None:
+        return
+    folder = Path(outputs.csv).parent if outputs.csv not in (None, STDOUT) else Path()
+    contents = page.reading.of_rows(
+        rows, title, folder, workflow.machine.records(store), remarks=remarks
+    )
+    write_documents(outputs, html=lambda: page.render(contents))

@@ -35,7 +35,7 @@ from deploykit.cli.measuring import (
     scenario_options,
 )
 from deploykit.cli.options import LIST
-from deploykit.cli.outputs import Outputs, csv_report, output_options
+from deploykit.cli.outputs import Outputs, csv_report, output_options, write_page
 from deploykit.errors import CheckFailed, UsageError
 from deploykit.report import STDOUT
 from deploykit.spec import ModelFile
@@ -45,6 +45,9 @@ from deploykit.workflow.choices import preset as find_preset
 
 if TYPE_CHECKING:
     from deploykit.row import Row
+
+
+_TITLE = "deploykit: profile"
 
 
 @click.command("profile", cls=Configured)
@@ -76,7 +79,9 @@ if TYPE_CHECKING:
 @network_options
 @conversion_options
 @engine_options
-@output_options(csv="Write the report; - for stdout.")
+@output_options(
+    csv="Write the report; - for stdout.", html="Write a page with pictures; - for stdout."
+)
 @config_option
 @device_option
 @store_option
@@ -143,7 +148,7 @@ def command(
         run_options=scenarios.told,
     )
     options = workflow.asked.check_profile(options, constraint)
-    if outputs.csv is not None or outputs.json:
+    if outputs.csv is not None or outputs.html is not None or outputs.json:
         for name in backend:  # before anything is measured, whose samples would lie there already
             report.refuse_simulated_text(str(backends.get(name).device()), f"what {name} measures")
     if runs.preset is not None and not models:
@@ -203,6 +208,7 @@ def _measure(
                 csv.add(row)
             steps.step()
     workflow.run.describe_machine(options.samples, store)
+    write_page(outputs, rows, _TITLE, store)
     display.print_rows(view, rows, outputs, quiet=quiet)
     return workflow.rows.exit_code(rows)
 
@@ -226,6 +232,7 @@ def _search(
         # Which one is chosen is known at the end only: a file is written once more, a stream waits.
         if csv is not None and search.tried:
             _finish(csv, search.tried)
+    write_page(outputs, search.tried, _TITLE, store, [answer.text for answer in search.answers])
     display.print_rows(report.views.PROFILE, search.tried, outputs, quiet=quiet)
     workflow.run.describe_machine(search.options.samples, store)
     for answer in search.answers:
@@ -286,6 +293,7 @@ def _compare(
             csv.add(row)
     name = other.name if isinstance(other, Path) else other.text
     text = f"{head.text} against {name}: {workflow.against.sentence(sides.comparison)}"
+    write_page(outputs, rows, _TITLE, store, [text])
     if outputs.json:
         for row in rows:
             report.refuse_simulated(row)

@@ -26,7 +26,7 @@ from deploykit.cli.library import (
     workflow,
 )
 from deploykit.cli.options import BATCHES, LIST, PERCENT, STREAMS, THREADS, Number, group, read_by
-from deploykit.cli.outputs import Outputs, csv_report, output_options, write_documents
+from deploykit.cli.outputs import Outputs, csv_report, output_options, write_documents, write_page
 from deploykit.errors import EXIT_INTERRUPTED, UsageError
 from deploykit.text import printable, write_line
 from deploykit.workflow import ranges
@@ -226,6 +226,7 @@ def question_options(
     file="Write the answer as TOML, which profile and build take by --config.",
     plot="Draw the objective against top-1 or drift, to an .svg or .png file.",
     csv="Write the rows of the answer and of who came close; - for stdout.",
+    html="Write a page with pictures of these rows; - for stdout.",
 )
 @device_option
 @store_option
@@ -317,6 +318,9 @@ def command(
     if outputs.plot is not None and found.answers:
         picture = workflow.pareto.draw(found.answers)
         workflow.pareto.save(picture, Path(outputs.plot))
+    said = [*(one.sentence for one in found.answers), *(one.why for one in found.refused)]
+    rows = [row for one in found.answers for row in one.rows]
+    write_page(outputs, rows, "deploykit: tune", opened, said)
     failed = next((one.error for one in found.refused if one.error is not None), None)
     if best is None:
         return 1 if failed is None else failed.exit_code
@@ -339,7 +343,7 @@ def _check_destinations(outputs: Outputs) -> None:
 
 def _show(found: workflow.frontier.Frontier, outputs: Outputs, *, several: bool) -> None:
     """Every answer with who came close and why the others are out; of several networks, which to take."""
-    if outputs.json or outputs.file is not None or outputs.plot is not None:
+    if outputs.json or outputs.file or outputs.plot or outputs.html:
         for row in (row for tuned in found.answers for row in tuned.rows):
             report.refuse_simulated(row)
     if outputs.json:

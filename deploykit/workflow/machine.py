@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
-from deploykit import backends, env
+from deploykit import backends, codec, env
 from deploykit.backends.onnxruntime_gpu import both_installed
 from deploykit.bench.roofline import stored_ceilings
 from deploykit.bench.scenario import Scenario
@@ -13,7 +14,7 @@ from deploykit.cuda import devices
 from deploykit.lazy import install_line
 from deploykit.row import Finding, Note
 from deploykit.spec import Reason
-from deploykit.store import default_root
+from deploykit.store import Store, default_root
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,12 @@ _EXTRAS = (
     ("export from PyTorch", "onnxscript", "export"),
     ("image folders", "pillow", "data"),
 )
+
+
+def records(store: Store) -> dict[str, dict[str, Any]]:
+    """What env.json holds of the machine at hand, by its env_id, with the ceilings that `store` has of it."""
+    ceilings = codec.to_values(stored_ceilings(store.root))
+    return {env.env_id(): env.capture() | ({"ceilings": ceilings} if ceilings else {})}
 
 
 def examine() -> list[Check]:

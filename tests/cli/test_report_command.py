@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 from stored_reports import repeats, row, save
 
@@ -75,3 +77,42 @@ def test_pictures_are_files_on_request(run, tmp_path):
     written = (tmp_path / "pictures" / "drift.svg").read_text()
     assert written.startswith("<svg xmlns=")
     assert "Drift against latency" in written
+
+
+def test_png_without_matplotlib_says_how_to_get_it_before_anything_is_written(
+    run, report, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    ended = run("report", report, "--png", "pictures")
+    assert ended.code == 3
+    assert "PNG is drawn by matplotlib, which is not installed: pip install" in ended.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["profile.csv"]
+
+
+def test_compare_writes_a_page_of_both(run, tmp_path):
+    base = save(tmp_path / "base.csv", repeats(2))
+    head = save(tmp_path / "head.csv", repeats(3))
+    ended = run("compare", base, head, "--html", "page.html")
+    assert ended.code == 1
+    text = (tmp_path / "page.html").read_text()
+    assert "Against the earlier report" in text
+    assert "1.500 slower" in text
+    refused = run("compare", base, "-", "--html", "other.html")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "--html reads both reports once more" in refused.err
+
+
+def test_claims_write_a_page(run, tmp_path):
+    ended = run("claims", "squeezenet-year", "--html", "page.html")
+    assert ended.code == 0
+    assert "SqueezeNet is from 2017" in (tmp_path / "page.html").read_text()
+
+
+def test_profile_writes_a_page_with_samples(run, tmp_path):
+    asked = ["profile", "lenet5", "--seconds", "0.1", "--no-roofline", "--csv", "profile.csv"]
+    assert run(*asked, "--html", "page.html").code == 0
+    text = (tmp_path / "page.html").read_text()
+    assert "runs, in their order" in text
+    nowhere = run("profile", "lenet5", "--seconds", "0.1", "--html", "none/page.html")
+    assert (nowhere.code, nowhere.out) == (2, "")
+    assert "the folder none of none/page.html does not exist" in nowhere.err

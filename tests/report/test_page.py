@@ -175,7 +175,7 @@ def test_distributions_show_where_runs_pile_up_and_how_they_drift(tmp_path):
     ]
     assert len(piles[0]) == 2
     assert any(
-        re.search(r"900 runs, in their order; \+4\d\.\d% from start to end", text)
+        re.search(r"900 runs, in their order; \+3\d\.\d% from start to end", text)
         for text in said[1]
     )
     assert picture.remarks[0].startswith("1 of 3 measured rows have no samples beside the report")

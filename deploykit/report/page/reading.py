@@ -10,7 +10,7 @@ from typing import Any
 from deploykit import codec
 from deploykit.errors import UsageError
 from deploykit.report import STDOUT
-from deploykit.report.compare import Limits, compare_reports
+from deploykit.report.compare import Limits, ReportComparison, compare_reports
 from deploykit.report.csv import read_cells, read_rows
 from deploykit.report.page.contents import Contents
 from deploykit.report.page.entry import entries_of
@@ -33,6 +33,7 @@ def read(
     layers: Sequence[str] = (),
     max_slowdown: float = 0.05,
     across_machines: bool = False,
+    comparison: ReportComparison | None = None,
 ) -> Contents:
     """Read what a page shows.
 
@@ -43,6 +44,7 @@ def read(
         layers: rows of layers, of one engine or two.
         max_slowdown: the limit, as a share.
         across_machines: compare though the machines differ.
+        comparison: of the two reports, where it is made already.
 
     Raises:
         UsageError: a file can't be read, or is of another kind.
@@ -68,9 +70,9 @@ def read(
                 "two reports are read twice each: name files instead of standard input"
             )
         base_folder = Path(base).parent
-        comparison = compare_reports(
-            base, path, Limits(slowdown=max_slowdown), across_machines=across_machines
-        )
+        if comparison is None:
+            limits = Limits(slowdown=max_slowdown)
+            comparison = compare_reports(base, path, limits, across_machines=across_machines)
         contents = {
             "base": entries_of(read_rows(base), base, base_folder),
             "base_folder": base_folder,
@@ -91,6 +93,30 @@ def read(
         layers=_layers(layers),
         **contents,
     )
+
+
+def of_rows(
+    rows: Sequence[Mapping[str, Any]],
+    title: str,
+    folder: Path,
+    machines: Mapping[str, Any],
+    *,
+    remarks: Sequence[str] = (),
+) -> Contents:
+    """The contents of a page of rows that are at hand.
+
+    Args:
+        rows: of a profile.
+        title: of the page.
+        folder: that paths of samples start from.
+        machines: records as in env.json, by env_id.
+        remarks: what a reader should know first.
+
+    Raises:
+        UsageError: a row is of a simulated device.
+    """
+    entries = entries_of(rows, "the report", folder)
+    return Contents(title, entries, folder, machines, remarks=remarks)
 
 
 def machines_beside(folder: Path, path: str = STDOUT) -> dict[str, Mapping[str, Any]]:
