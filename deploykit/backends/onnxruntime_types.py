@@ -10,7 +10,7 @@ from pathlib import Path
 from deploykit.backends.onnxruntime_layers import plain_name, trace_layers
 from deploykit.graph.element_types import FLOATS, type_name
 from deploykit.graph.nodes import attribute, node_name
-from deploykit.graph.operators import OPERATORS, Arithmetic
+from deploykit.graph.operators import Arithmetic, operator_of
 from deploykit.graph.shapes import declared_types
 from deploykit.graph.view import GraphView, views_below
 from deploykit.lazy import onnx
@@ -67,7 +67,7 @@ def _names(source: onnx.ModelProto, engine: onnx.ModelProto) -> dict[int, tuple[
 
 
 def _is_product(node: onnx.NodeProto) -> bool:
-    operator = OPERATORS.get(node.op_type)
+    operator = operator_of(node)
     return node.op_type in _INTEGER | _FLOAT or (operator is not None and operator.multiplies)
 
 
@@ -110,7 +110,7 @@ class _Types:
         """The short name of the type that a node multiplies in; None where it is no product."""
         if not _is_product(node):
             return None
-        operator = OPERATORS.get(node.op_type)
+        operator = operator_of(node)
         numbers = operator.arithmetic if operator is not None else None
         if numbers is Arithmetic.INTEGER or node.op_type in _INTEGER:
             return "int8"

@@ -23,7 +23,7 @@ from deploykit.backends.base import BackendBase, Bound, RunOption, SessionBase
 from deploykit.errors import BuildFailed, one_line
 from deploykit.graph.element_types import typed_products
 from deploykit.graph.nodes import node_name
-from deploykit.graph.operators import OPERATORS
+from deploykit.graph.operators import operator_of
 from deploykit.graph.precision import find_recipe
 from deploykit.graph.read_write import copy_files
 from deploykit.graph.recipes import PrecisionRecipe
@@ -228,7 +228,7 @@ def _product_before(name: str, view: GraphView) -> str | None:
     for _ in range(_MERGED_BEHIND):
         if node is None:
             return None
-        operator = OPERATORS.get(node.op_type)
+        operator = operator_of(node)
         if operator is not None and operator.multiplies:
             return node_name(node)
         makers = [view.producer(source) for source in node.input if not view.is_fixed(source)]

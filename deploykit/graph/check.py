@@ -15,6 +15,7 @@ from typing import Any
 from deploykit.errors import InvalidModel, one_line
 from deploykit.graph.element_types import ElementType, tensor_bytes
 from deploykit.graph.nodes import all_nodes, all_tensors, graph_inputs, is_standard, tensor_values
+from deploykit.graph.operators import is_contributed
 from deploykit.graph.shapes import elements, skeleton
 from deploykit.lazy import np, onnx
 
@@ -206,7 +207,8 @@ def structure_problem(model: onnx.ModelProto) -> str | None:
     """What ONNX's checker has against a graph that no runtime would take either, in one line; None if nothing.
 
     The checker alone wants a shape, be it an empty one, of every output, and turns down GroupNormalization as
-    opset 18 has it, for its definition was mended in 21; runtimes take both.
+    opset 18 has it, for its definition was mended in 21; runtimes take both. Nor does it know what ONNX Runtime
+    keeps in ONNX's domain.
     """
     light = skeleton(model)
     for value in [*light.graph.input, *light.graph.output]:
@@ -215,6 +217,9 @@ def structure_problem(model: onnx.ModelProto) -> str | None:
     for node in all_nodes(light):
         if node.op_type == "GroupNormalization" and is_standard(node):
             _stand_in(node)
+        elif is_standard(node) and is_contributed(node):
+            node.op_type = "Identity"
+            del node.attribute[:], node.input[1:], node.output[1:]
     try:
         onnx.checker.check_model(light)
     except onnx.checker.ValidationError as error:

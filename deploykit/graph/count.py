@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from deploykit.graph.element_types import tensor_bytes
 from deploykit.graph.nodes import attribute, attribute_graphs, node_name
-from deploykit.graph.operators import OPERATORS, Kind, has_no_macs
+from deploykit.graph.operators import Kind, has_no_macs, operator_of
 from deploykit.graph.parameters import Constants, Root, parameters_of
 from deploykit.graph.read_write import read_model
 from deploykit.graph.scope import Body, Scope
@@ -63,13 +63,13 @@ def bytes_of(name: str, view: GraphView) -> int | None:
 
 def has_rule(node: onnx.NodeProto) -> bool:
     """Whether the MACs of an operator can be counted."""
-    operator = OPERATORS.get(node.op_type)
+    operator = operator_of(node)
     return operator is not None and operator.macs is not None
 
 
 def macs_of(node: onnx.NodeProto, view: GraphView) -> int | None:
     """The MACs of a node that has a rule; None where its shapes do not tell, 0 where it has no rule."""
-    operator = OPERATORS.get(node.op_type)
+    operator = operator_of(node)
     if operator is None or operator.macs is None:
         return 0
     inputs = [view.shape(name) if name else None for name in node.input]
@@ -176,7 +176,7 @@ class _Tally:
 
 def steps_of(node: onnx.NodeProto, view: GraphView) -> int | None:
     """How many steps of a sequence a recurrent layer takes; None for other operators."""
-    operator = OPERATORS.get(node.op_type)
+    operator = operator_of(node)
     if operator is None or operator.kind is not Kind.RECURRENT:
         return None
     shape = view.shape(node.input[0])
@@ -209,7 +209,7 @@ def stated_batch(view: GraphView) -> int:
 
 def _batch_of(node: onnx.NodeProto, view: GraphView) -> Iterator[int]:
     """The batch that an operator sees, where it has an axis for it."""
-    operator = OPERATORS.get(node.op_type)
+    operator = operator_of(node)
     if operator is None or not node.input or view.is_fixed(node.input[0]):
         return
     shape = view.shape(node.input[0])

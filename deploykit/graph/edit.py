@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from deploykit.graph.nodes import attribute_graphs, captured_by, nodes_below
+from deploykit.graph.nodes import attribute_graphs, captured_by, graphs_below, nodes_below
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
 
@@ -128,6 +128,19 @@ class GraphEditor(GraphView):
         for node, slot in self.consumers(old):
             if chosen is None or id(node) in chosen:
                 self.set_input(node, slot, new)
+
+    def redirect_in_bodies(self, old: str, new: str) -> None:
+        """Let all that reads `old` within the bodies of the nodes read `new`; the bodies must be finished."""
+        if old not in self._captured:
+            return
+        for node in self.live_nodes():
+            for body in attribute_graphs(node):
+                for graph in graphs_below(body):
+                    for inner in graph.node:
+                        inner.input[:] = [new if name == old else name for name in inner.input]
+                    for value in graph.output:
+                        if value.name == old:
+                            value.name = new
 
     def remove(self, node: onnx.NodeProto) -> None:
         """Take a node out; its readers must have been redirected before."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from functools import cache
 
-from deploykit.graph.operators import OPERATORS, Arithmetic, Trait, has
+from deploykit.graph.operators import Arithmetic, Trait, has, operator_of
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 
@@ -110,7 +110,7 @@ def typed_products(view: GraphView, depth: int = 0) -> Iterator[tuple[onnx.NodeP
     """The nodes that multiply, each with the type it computes in and in how many bodies it lies."""
     types = view.types
     for node in view.nodes:
-        operator = OPERATORS.get(node.op_type)
+        operator = operator_of(node)
         if operator is not None and operator.arithmetic is Arithmetic.INTEGER:
             yield node, "int8", depth
         elif operator is not None and operator.multiplies:

@@ -13,7 +13,7 @@ from typing import Any
 
 from deploykit.errors import UsageError
 from deploykit.graph.nodes import attribute, is_standard, node_name, opset
-from deploykit.graph.operators import OPERATORS, Kind
+from deploykit.graph.operators import Kind, operator_of
 from deploykit.graph.shapes import Shape
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
@@ -30,7 +30,8 @@ def _text(shape: Sequence[int]) -> str:
 
 
 def _convolution(node: onnx.NodeProto, shapes: Sequence[Shape | None], _: GraphView) -> str:
-    place = OPERATORS[node.op_type].weight or 1
+    operator = operator_of(node)
+    place = (operator.weight if operator is not None else None) or 1
     data, weight = shapes[0], shapes[place] if len(shapes) > place else None
     if data is None or weight is None or len(weight) < 3:
         return ""
@@ -153,7 +154,7 @@ def misfits(view: GraphView) -> dict[str, str]:
     """What does not fit in which nodes of the main graph, by name, at the sizes that the view was made with."""
     found = {}
     for node in view.nodes:
-        operator = OPERATORS.get(node.op_type)
+        operator = operator_of(node)
         if not is_standard(node) or operator is None or not node.input:
             continue
         rule = _RULES.get(node.op_type)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from deploykit.graph.edit import GraphEditor
 from deploykit.graph.nodes import attribute, is_standard
-from deploykit.graph.operators import OPERATORS, Trait
+from deploykit.graph.operators import Trait, operator_of
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
 
@@ -51,7 +51,7 @@ def fold_batchnorm(
 
 def _is_foldable(node: onnx.NodeProto) -> bool:
     """Whether a per-channel factor behind it can move into its weight and bias: a product that has a bias."""
-    operator = OPERATORS.get(node.op_type)
+    operator = operator_of(node)
     return (
         is_standard(node)
         and operator is not None

@@ -6,16 +6,15 @@ written out before a graph is converted or built, and its opset is raised (`grap
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 from deploykit.errors import InvalidModel
+from deploykit.graph.names import name_nodes, own_names, rename
 from deploykit.graph.nodes import (
     all_nodes,
     attribute_graphs,
     captured_by,
     graph_inputs,
-    graphs_below,
     nodes_below,
 )
 from deploykit.graph.scope import Scope
@@ -47,26 +46,6 @@ def declare(model: onnx.ModelProto) -> bool:
     changed |= sort_nodes(graph)
     changed |= name_nodes(model)
     return changed
-
-
-def name_nodes(model: onnx.ModelProto) -> bool:
-    """Name, in place, nodes that have no name by what they make.
-
-    Of a node without one, nobody can tell after a runtime optimised the graph which it was.
-
-    Returns:
-        Whether any was named.
-    """
-    nodes = list(nodes_below(model.graph.node))
-    taken = {node.name for node in nodes}
-    unnamed = [node for node in nodes if not node.name]
-    for node in unnamed:
-        name = next((output for output in node.output if output), node.op_type)
-        if name in taken:
-            name = next(new for n in itertools.count(2) if (new := f"{name}_{n}") not in taken)
-        node.name = name
-        taken.add(name)
-    return bool(unnamed)
 
 
 def sort_nodes(graph: onnx.GraphProto) -> bool:
@@ -235,8 +214,7 @@ def _splice(graph: onnx.GraphProto, place: int, branch: onnx.GraphProto) -> None
     node = graph.node[place]
     body = onnx.GraphProto()
     body.CopyFrom(branch)
-    own = {name for inner in body.node for name in inner.output if name}
-    own |= {tensor.name for tensor in body.initializer}
+    own = own_names(body)
     taken = {name for inner in nodes_below(graph.node) for name in (*inner.input, *inner.output)}
     taken |= {tensor.name for tensor in graph.initializer} | {value.name for value in graph.input}
     names: dict[str, str] = {}
@@ -246,18 +224,11 @@ def _splice(graph: onnx.GraphProto, place: int, branch: onnx.GraphProto) -> None
             renamed += "_"
         names[name] = renamed
         taken.add(renamed)
-    for inner in nodes_below(body.node):
-        for of_node in (inner.input, inner.output):
-            of_node[:] = [names.get(name, name) for name in of_node]
-        for below in attribute_graphs(inner):
-            for value in below.output:
-                value.name = names.get(value.name, value.name)
-    for tensor in body.initializer:
-        tensor.name = names[tensor.name]
+    rename(body, names)
     ends = [
         onnx.helper.make_node(
             "Identity",
-            [names.get(value.name, value.name)],
+            [value.name],
             [output],
             name=f"{node.name or node.output[0]}/{value.name}",
         )
@@ -269,9 +240,6 @@ def _splice(graph: onnx.GraphProto, place: int, branch: onnx.GraphProto) -> None
     del graph.node[:]
     graph.node.extend(kept)
     graph.initializer.extend(body.initializer)
-
-
-# ---- names
 
 
 def replace_graph(model: onnx.ModelProto, converted: onnx.ModelProto) -> None:
@@ -292,24 +260,3 @@ def replace_graph(model: onnx.ModelProto, converted: onnx.ModelProto) -> None:
     del model.opset_import[:]
     model.opset_import.extend(converted.opset_import)
     name_nodes(model)
-
-
-def part_names(model: onnx.ModelProto) -> int:
-    """Give nodes that share their name with an earlier one of their graph names of their own, in place.
-
-    ONNX Runtime refuses such graphs, and rules and reports go by names. Returns how many were renamed.
-    """
-    renamed = 0
-    for graph in graphs_below(model.graph):
-        taken = {node.name for node in graph.node}
-        seen: set[str] = set()
-        for node in graph.node:
-            if node.name and node.name in seen:
-                count = 1
-                while f"{node.name}_{count}" in taken:
-                    count += 1
-                node.name = f"{node.name}_{count}"
-                taken.add(node.name)
-                renamed += 1
-            seen.add(node.name)
-    return renamed

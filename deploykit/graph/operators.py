@@ -1,7 +1,7 @@
 """What each operator is: one table for all that counts, folds, converts, checks or reads back a graph.
 
-An operator is looked up by its name alone: runtimes put their own variants of ONNX's operators into domains of
-theirs under the same names. Where the domain matters, `Operator.domains` says in which the entry holds.
+An operator is looked up by its name and domain: what another vendor calls MatMul need not be ONNX's. ONNX Runtime
+keeps operators of both its domains under the same names in two more, for data in another order of axes.
 
 To teach deploykit an operator, add it here; whoever asks for a kind or a trait then sees it.
 """
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 STANDARD = frozenset({""})
 CONTRIBUTED = frozenset({"com.microsoft"})
+#: ONNX's operators of classic machine learning; those that multiply keep their weights in attributes: no rules.
+_LEARNING = frozenset({"ai.onnx.ml"})
+#: ONNX Runtime's own that it keeps in ONNX's domain.
+_IN_ONNX_DOMAIN = frozenset({"SimplifiedLayerNormalization"})
+#: ONNX Runtime's own, of engines: the operators of ONNX and of ONNX Runtime on data in another order of axes.
+_OTHER_LAYOUTS = frozenset({"com.microsoft.nchwc", "com.ms.internal.nhwc"})
 
 
 class Kind(Enum):
@@ -342,7 +348,14 @@ _OTHERS = (
     Operator("Range", Kind.MAKES, domains=STANDARD | CONTRIBUTED),
     *_each(Kind.RANDOM, """
         Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike"""),
-    *_each(Kind.CONTROL_FLOW, "If Loop Scan"),
+    *_each(Kind.CONTROL_FLOW, "If Loop Scan SequenceMap"),
+    *_each(Kind.MOVES, """
+        ArrayFeatureExtractor CastMap CategoryMapper DictVectorizer FeatureVectorizer LabelEncoder OneHotEncoder
+        ZipMap""", domains=_LEARNING),
+    *(Operator(name, Kind.ELEMENTWISE, domains=_LEARNING, stands_for=("Identity", (0,)))
+      for name in ("Binarizer", "Imputer", "Normalizer", "Scaler")),
+    *_each(Kind.REDUCTION, """
+        TreeEnsemble TreeEnsembleClassifier TreeEnsembleRegressor""", domains=_LEARNING),
     *_each(Kind.QUANTISATION, "DynamicQuantizeLinear"),
     *(Operator(name, Kind.QUANTISATION, _T.CARRIES_WEIGHT | _T.FUSED, STANDARD | CONTRIBUTED,
                stands_for=(name, (0, 1, 2)))
@@ -371,33 +384,60 @@ _OTHERS = (
     *_each(Kind.ELEMENTWISE, "QLinearWhere", domains=CONTRIBUTED),
     *(Operator(name, Kind.NORMALISATION, domains=CONTRIBUTED, parameters=places,
                stands_for=("Identity", (0,)))
-      for name, places in (("SkipLayerNormalization", (2, 3, 4)), ("SimplifiedLayerNormalization", (1,)),
+      for name, places in (("SkipLayerNormalization", (2, 3, 4)),
                            ("GroupNorm", (1, 2)), ("SkipGroupNorm", (1, 2, 4)),
                            ("SkipSimplifiedLayerNormalization", (2, 3)))),
+    Operator("SimplifiedLayerNormalization", Kind.NORMALISATION, parameters=(1,),
+             stands_for=("Identity", (0,))),
 )  # fmt: skip
 
-#: Every operator that is known, by name.
-OPERATORS: dict[str, Operator] = {operator.name: operator for operator in (*_PRODUCTS, *_OTHERS)}
+#: Every operator that is known.
+OPERATORS = (*_PRODUCTS, *_OTHERS)
+
+_BY_DOMAIN = {
+    (domain, operator.name): operator
+    for operator in OPERATORS
+    for domain in (*operator.domains, *_OTHER_LAYOUTS)
+}
 
 #: The convolutions and matrix products of ONNX's own that recipes quantise or keep in float32.
-PRODUCTS = tuple(op.name for op in OPERATORS.values() if _T.PRODUCT in op.traits)
+PRODUCTS = tuple(op.name for op in OPERATORS if _T.PRODUCT in op.traits)
+
+
+def operator_of(node: onnx.NodeProto) -> Operator | None:
+    """The operator of a node; None where none of that name is known in the node's domain."""
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    return _BY_DOMAIN.get((domain, node.op_type))
+
+
+def kind_of(node: onnx.NodeProto) -> Kind | None:
+    """What a node's operator does with data; None where it is not known."""
+    operator = operator_of(node)
+    return None if operator is None else operator.kind
+
+
+def is_contributed(node: onnx.NodeProto) -> bool:
+    """Whether ONNX infers nothing of an operator: ONNX Runtime's own, and those of classic machine learning."""
+    return node.domain in CONTRIBUTED | _LEARNING or (
+        node.op_type in _IN_ONNX_DOMAIN and node.domain in ("", "ai.onnx")
+    )
 
 
 def has(node: onnx.NodeProto, trait: Trait) -> bool:
     """Whether the operator of a node has a trait; one that is not known has none."""
-    operator = OPERATORS.get(node.op_type)
+    operator = operator_of(node)
     return operator is not None and trait in operator.traits
 
 
 def arithmetic(node: onnx.NodeProto) -> Arithmetic | None:
     """The numbers that a node multiplies, where it is a product whose name tells."""
-    operator = OPERATORS.get(node.op_type)
+    operator = operator_of(node)
     return None if operator is None else operator.arithmetic
 
 
 def is_quantised(node: onnx.NodeProto) -> bool:
     """Whether an operator makes a model a quantised one: it quantises, dequantises or multiplies integers."""
-    operator = OPERATORS.get(node.op_type)
+    operator = operator_of(node)
     return operator is not None and (
         operator.kind is Kind.QUANTISATION or operator.arithmetic is Arithmetic.INTEGER
     )
@@ -405,13 +445,10 @@ def is_quantised(node: onnx.NodeProto) -> bool:
 
 def names(trait: Trait) -> frozenset[str]:
     """The names of all operators that have a trait."""
-    return frozenset(operator.name for operator in OPERATORS.values() if trait in operator.traits)
+    return frozenset(operator.name for operator in OPERATORS if trait in operator.traits)
 
 
 def has_no_macs(node: onnx.NodeProto) -> bool:
     """Whether an operator is known, in its domain, to hold no matrix product or convolution."""
-    domain = "" if node.domain == "ai.onnx" else node.domain
-    operator = OPERATORS.get(node.op_type)
-    return (
-        operator is not None and domain in operator.domains and operator.kind not in _MAY_MULTIPLY
-    )
+    operator = operator_of(node)
+    return operator is not None and operator.kind not in _MAY_MULTIPLY

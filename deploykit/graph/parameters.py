@@ -35,7 +35,7 @@ from deploykit.graph.buffers import (
 )
 from deploykit.graph.element_types import FLOATS, ElementType, tensor_bytes
 from deploykit.graph.nodes import attribute, tensor_values
-from deploykit.graph.operators import OPERATORS, Kind, Operator, Trait, has
+from deploykit.graph.operators import Kind, Operator, Trait, has, operator_of
 from deploykit.graph.scope import domain_of
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
@@ -155,7 +155,7 @@ class Constants:
             if self._outer is not None:
                 yield from self._outer.roots(name, factor)
             return
-        operator = OPERATORS.get(node.op_type)
+        operator = operator_of(node)
         if operator is None or operator.kind in _NO_VALUES or node.op_type in _PLACES:
             return
         if not self.view.is_fixed(name) and node.op_type not in _SPREAD:
@@ -286,7 +286,7 @@ class Root:
 
 def parameters_of(node: onnx.NodeProto, constants: Constants) -> Iterator[Root]:
     """The parameters that a node takes, which others may take as well."""
-    operator = OPERATORS.get(node.op_type)
+    operator = operator_of(node)
     if operator is None or _stands_for_groups(node, constants):
         return
     yield from _by_place(node, operator, constants)

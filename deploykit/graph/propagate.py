@@ -4,7 +4,8 @@ ONNX's inference of a whole graph gives up where a shape passes through a chain 
 Reshape, Slice, Transpose and Cast that PyTorch writes for the pads of a Pad), and says nothing of bodies. Here
 every node is inferred with the values of its inputs, and what is small and fixed, a shape above all, is computed
 with ONNX's reference operators. Bodies are entered with the shapes that they get: an If whose condition is known
-takes that branch, else the one with more work; a Loop runs as often as its trip count says.
+takes that branch, else the one with more work; a Loop runs as often as its trip count says, what is mapped over a
+sequence once for each tensor in it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deploykit.graph.nodes import attribute, attribute_graphs
-from deploykit.graph.operators import OPERATORS
+from deploykit.graph.operators import operator_of
 from deploykit.graph.scope import (
     Body,
     Scope,
@@ -25,6 +26,7 @@ from deploykit.graph.scope import (
     tensor_type,
     value_limit,
 )
+from deploykit.graph.sequences import element_of, follow_sequences
 from deploykit.lazy import np, onnx
 
 #: A Loop that has to be run to know its end is given up after this many nodes.
@@ -74,7 +76,8 @@ def _follow(scope: Scope, node: onnx.NodeProto) -> None:
         if scope.shape(name) is None:
             scope.types[name] = scope.stated[name]
     evaluate(scope, node)
-    operator = OPERATORS.get(node.op_type)
+    follow_sequences(scope, node)
+    operator = operator_of(node)
     if operator is not None and operator.macs is not None and node.output:
         shapes = [scope.shape(name) if name else None for name in node.input]
         scope.macs += operator.macs(node, shapes, scope.shape(node.output[0])) or 0
@@ -84,7 +87,9 @@ def _follow(scope: Scope, node: onnx.NodeProto) -> None:
 
 
 def _enter_bodies(scope: Scope, node: onnx.NodeProto) -> None:
-    known = {"If": _if, "Loop": _loop, "Scan": _scan}.get(node.op_type)
+    known = {"If": _if, "Loop": _loop, "Scan": _scan, "SequenceMap": _sequence_map}.get(
+        node.op_type
+    )
     if known is not None and not domain_of(node):
         known(scope, node)
     for body in scope.bodies.get(node.output[0], ()):
@@ -276,3 +281,22 @@ def _scan(scope: Scope, node: onnx.NodeProto) -> None:
         if place >= states:
             known_type = _stacked(known_type, trips, outputs[place - states])
         _put(scope, output, known_type)
+
+
+def _sequence_map(scope: Scope, node: onnx.NodeProto) -> None:
+    graph = attribute(node, "body")
+    names = [value.name for value in graph.input]
+    types = {
+        name: element_of(scope.type_of(given))
+        for name, given in zip(names, node.input, strict=False)
+    }
+    run = _run(scope, graph, types, {})
+    count = scope.length(node.input[0])
+    if count != 0:
+        scope.bodies[node.output[0]] = [Body(run, count or 1, known=count is not None)]
+    for value, output in zip(graph.output, node.output, strict=False):
+        element = run.type_of(value.name)
+        if output and element is not None:
+            scope.types[output] = onnx.helper.make_sequence_type_proto(element)
+            if count is not None:
+                scope.lengths[output] = count

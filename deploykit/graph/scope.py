@@ -11,7 +11,7 @@ from typing import Any
 
 from deploykit.graph.macs import Shape
 from deploykit.graph.nodes import attribute
-from deploykit.graph.operators import CONTRIBUTED, OPERATORS, Kind, has_no_macs
+from deploykit.graph.operators import Kind, has_no_macs, is_contributed, operator_of
 from deploykit.lazy import np, onnx
 
 #: Values up to this many elements are followed: shapes, pads, axes, conditions.
@@ -45,6 +45,7 @@ class Scope:
         opsets: the versions of the operator sets that the model imports, by domain.
         types: ONNX's types, which hold the shapes, by the name of the tensor.
         values: the values of tensors that are small and fixed, by name.
+        lengths: how many tensors sequences hold, by name.
         bodies: what runs within a node, by the name of its first output: one branch of an If, each run of a Loop.
         chosen: nodes, by first output, of which the branch with more work was taken as the condition is not known.
         macs: of the graph and what runs in it, as far as known.
@@ -56,6 +57,7 @@ class Scope:
     opsets: Mapping[str, int]
     types: dict[str, Any] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
+    lengths: dict[str, int] = field(default_factory=dict)
     bodies: dict[str, list[Body]] = field(default_factory=dict)
     chosen: list[str] = field(default_factory=list)
     macs: int = 0
@@ -71,6 +73,12 @@ class Scope:
         if name in self.values or name in self.types or self.outer is None:
             return self.values.get(name)
         return self.outer.value(name)
+
+    def length(self, name: str) -> int | None:
+        """How many tensors a sequence holds; looks outward; None where it is not known."""
+        if name in self.lengths or name in self.types or self.outer is None:
+            return self.lengths.get(name)
+        return self.outer.length(name)
 
     def shape(self, name: str) -> Shape | None:
         """The shape of a tensor, where all of it is known."""
@@ -121,7 +129,7 @@ _BOUNDED = frozenset({"NonZero", "Unique", "Compress"})
 
 def infer(scope: Scope, node: onnx.NodeProto) -> None:
     """Add the types of a node's outputs to `scope`, as far as they can be told."""
-    if node.domain in CONTRIBUTED:
+    if is_contributed(node):
         known = _caches(scope, node)
         first = _contributed_shape(scope, node)
         if first is not None:
@@ -260,7 +268,7 @@ def evaluate(scope: Scope, node: onnx.NodeProto) -> None:
             value = math.prod(shape) if node.op_type == "Size" else picked
             scope.values[name] = np.array(value, np.int64)
         return
-    operator = OPERATORS.get(node.op_type)
+    operator = operator_of(node)
     if domain_of(node) or operator is None or operator.kind is Kind.RANDOM:
         return
     values = {source: scope.value(source) for source in node.input if source}
@@ -298,7 +306,7 @@ def _reference(
 
 def stand_in(node: onnx.NodeProto) -> None:
     """Make a node of ONNX Runtime's own domain, where one is known, its standard counterpart."""
-    operator = OPERATORS.get(node.op_type)
+    operator = operator_of(node)
     if node.op_type == "QLinearConcat":
         op_type, inputs = "Concat", list(node.input[2::3])
     elif operator is not None and operator.stands_for is not None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from deploykit.errors import InvalidModel, UsageError, one_line
 from deploykit.graph.macs import Shape
 from deploykit.graph.nodes import attribute_graphs, graph_inputs
-from deploykit.graph.operators import CONTRIBUTED
+from deploykit.graph.operators import is_contributed
 from deploykit.graph.propagate import propagate
 from deploykit.graph.scope import Scope, stand_in
 from deploykit.lazy import onnx
@@ -111,8 +111,29 @@ def infer(light: onnx.ModelProto, *, data_prop: bool) -> onnx.ModelProto:
 
 def element_types(model: onnx.ModelProto) -> dict[str, int]:
     """Map tensors of the main graph to element types, as declared, stored and inferred."""
-    inferred = infer(skeleton(model), data_prop=False).graph
-    return _types_of(inferred.value_info) | declared_types(model.graph, inner=False)
+    light = skeleton(model)
+    given = declared_types(model.graph, inner=False)
+    while True:
+        types = _types_of(infer(light, data_prop=False).graph.value_info) | given
+        told = [one for one in _told_by_schemas(light) if not types.get(one.name)]
+        if not told:
+            return types
+        light.graph.value_info.extend(told)
+
+
+def _told_by_schemas(model: onnx.ModelProto) -> Iterator[onnx.ValueInfoProto]:
+    """Tensors of which no inference tells the type but the definition of the operator that makes them does."""
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    for node in model.graph.node:
+        if node.domain != "ai.onnx.ml":
+            continue
+        try:
+            schema = onnx.defs.get_schema(node.op_type, versions.get(node.domain, 1), node.domain)
+        except onnx.defs.SchemaError:
+            continue
+        for name, formal in zip(node.output, schema.outputs, strict=False):
+            if name and formal.type_str == "tensor(float)":
+                yield onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
 
 
 def _stand_in_for_groups(nodes: Iterable[onnx.NodeProto]) -> None:
@@ -261,7 +282,7 @@ class Shapes:
         del light.graph.value_info[:], light.graph.output[:]
         light.graph.output.extend(outputs)
         for node in light.graph.node:
-            if node.domain in CONTRIBUTED:
+            if is_contributed(node):
                 stand_in(node)
         if all(entry.domain not in ("", "ai.onnx") for entry in light.opset_import):
             light.opset_import.append(onnx.helper.make_opsetid("", 20))

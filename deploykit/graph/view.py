@@ -21,7 +21,7 @@ from deploykit.graph.nodes import (
     nodes_below,
     tensor_values,
 )
-from deploykit.graph.operators import OPERATORS, Kind, Trait, has
+from deploykit.graph.operators import Kind, Trait, has, operator_of
 from deploykit.graph.scope import Scope
 from deploykit.graph.shapes import Shape, Shapes, body_types, declared_types, element_types
 from deploykit.lazy import np, onnx
@@ -263,7 +263,7 @@ def views_below(view: GraphView) -> Iterator[GraphView]:
 
 
 def _is_random(node: onnx.NodeProto) -> bool:
-    operator = OPERATORS.get(node.op_type)
+    operator = operator_of(node)
     return operator is not None and operator.kind is Kind.RANDOM
 
 

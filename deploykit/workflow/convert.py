@@ -162,8 +162,9 @@ def rounding_text(model: OnnxModel) -> str | None:
     total = facts.get("constants_converted", 0)
     said = [f"of {total} weights in {model.precision}, {', '.join(parts)}"] if parts else []
     if in_bodies := facts.get("biases_uncorrected", 0):
+        products = "1 product" if in_bodies == 1 else f"{in_bodies} products"
         said.append(
             "what rounding takes from the mean stays uncorrected in "
-            f"{in_bodies} products in bodies of If, Loop or Scan"
+            f"{products} in bodies of If, Loop or Scan"
         )
     return "; ".join(said) or None

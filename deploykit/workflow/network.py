@@ -20,8 +20,8 @@ from deploykit.graph.evidence import runs_at
 from deploykit.graph.export import export_model
 from deploykit.graph.fit import require_fit
 from deploykit.graph.inputs import fix_batch, name_batch_of_outputs, spec_of, take_inputs
+from deploykit.graph.names import part_names
 from deploykit.graph.nodes import graph_inputs
-from deploykit.graph.normalise import part_names
 from deploykit.graph.read_write import describe, read_source, write_model
 from deploykit.graph.values import parse_values
 from deploykit.graph.view import GraphView

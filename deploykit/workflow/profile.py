@@ -47,6 +47,7 @@ from deploykit.workflow.rows import (
     emulated_note,
     engine_cells,
     gpu_cells,
+    kept_products_note,
     network_cells,
     out_of_range_note,
     rounding_note,
@@ -204,6 +205,7 @@ class Profiler:
             wider_types_note(built.engine),
             rounding_note(built.model),
             out_of_range_note(built.model),
+            kept_products_note(built.model),
             *(() if on_gpu else core_notes(configuration.scenario)),
         ]
         row = row.plus(

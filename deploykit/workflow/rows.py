@@ -179,6 +179,17 @@ def out_of_range_note(model: OnnxModel) -> Note | None:
     return None if text is None else Note("kept", text)
 
 
+def kept_products_note(model: OnnxModel) -> Note | None:
+    """Which products the recipe has no form for in the precision, and why; None where it has one for all."""
+    reasons: Sequence[str] = model.recipe.get("kept_because", ())
+    if not reasons:
+        return None
+    more = f" and {len(reasons) - LEFT_NAMED} more" if len(reasons) > LEFT_NAMED else ""
+    count = "1 product stays" if len(reasons) == 1 else f"{len(reasons)} products stay"
+    text = f"{count} in fp32: {'; '.join(reasons[:LEFT_NAMED])}{more}"
+    return Note("kept", text)
+
+
 def weights_text(weights: str) -> str:
     """What the `weights` column says: a keyword, or the name of the checkpoint without its folders."""
     return Path(weights).name

@@ -10,6 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.errors import UsageError
 from deploykit.graph.count import count_graph
+from deploykit.graph.read_write import read_model
+from deploykit.graph.shapes import element_types
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 CONTRIBUTED = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
@@ -405,3 +407,80 @@ def test_transforms_and_attention_without_a_rule_make_a_lower_bound(node: str, d
     if not domain:
         why = "how many products it takes depends on the algorithm of the runtime"
     assert counts.remarks == (f"{name}: {why}",)
+
+
+def mapped(split: int | None) -> onnx.ModelProto:
+    """A product of every tensor of a sequence that an input is split to."""
+    body = helper.make_graph(
+        [helper.make_node("MatMul", ["e", "w"], ["p"])],
+        "body",
+        [helper.make_tensor_value_info("e", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("p", TensorProto.FLOAT, None)],
+    )
+    nodes = [
+        helper.make_node("SplitToSequence", ["x", "split"] if split else ["x"], ["s"], axis=1),
+        helper.make_node("SequenceMap", ["s"], ["m"], body=body),
+        helper.make_node("ConcatFromSequence", ["m"], ["y"], axis=1),
+    ]
+    stored = [tensor("w", 16, 8)]
+    if split:
+        stored.append(numpy_helper.from_array(np.array(split), "split"))
+    return make_model(nodes, stored, (1, 6, 16), (1, None, 8))
+
+
+@pytest.mark.parametrize("split", [3, 2, None])
+def test_what_is_mapped_over_a_sequence_runs_for_each_of_its_tensors(split: int | None) -> None:
+    counts = count_graph(mapped(split))
+    assert (counts.macs, counts.parameters) == (6 * 16 * 8, 128)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "runs"),
+    [
+        ([("SequenceConstruct", ["x", "x", "x"], "s")], 3),
+        ([("SequenceConstruct", ["x", "x"], "t"), ("SequenceInsert", ["t", "x"], "s")], 3),
+        ([("SequenceConstruct", ["x", "x"], "t"), ("SequenceErase", ["t"], "s")], 1),
+    ],
+)
+def test_the_length_of_a_sequence_is_followed(
+    nodes: list[tuple[str, list[str], str]], runs: int
+) -> None:
+    model = mapped(None)
+    made = [helper.make_node(name, inputs, [output]) for name, inputs, output in nodes]
+    kept = list(model.graph.node)[1:]
+    del model.graph.node[:]
+    model.graph.node.extend([*made, *kept])
+    assert count_graph(model).macs == runs * 6 * 16 * 8
+
+
+def test_a_sequence_of_unknown_length_makes_a_lower_bound() -> None:
+    model = mapped(None)
+    model.graph.input.append(helper.make_tensor_value_info("n", TensorProto.INT64, []))
+    model.graph.node[0].input.append("n")
+    counts = count_graph(model)
+    assert set(counts.uncounted) == {"MatMul", "SequenceMap"}
+    assert any("depends on values" in remark for remark in counts.remarks)
+
+
+def test_scaling_and_trees_of_classic_machine_learning_hold_no_products() -> None:
+    scaler = helper.make_node(
+        "Scaler", ["x"], ["a"], domain="ai.onnx.ml", offset=[0.5], scale=[2.0]
+    )
+    model = make_model(
+        [scaler, helper.make_node("MatMul", ["a", "w"], ["y"])], [tensor("w", 16, 8)], ("batch", 16),
+        opsets=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)],
+    )  # fmt: skip
+    counts = count_graph(model)
+    assert (counts.macs, counts.uncounted) == (128, {})
+    assert element_types(model)["a"] == TensorProto.FLOAT
+
+
+def test_the_norm_that_onnx_runtime_keeps_in_the_domain_of_onnx_is_taken(tmp_path: Path) -> None:
+    norm = helper.make_node("SimplifiedLayerNormalization", ["a", "g"], ["b"], axis=-1)
+    model = make_model(
+        [helper.make_node("MatMul", ["x", "w"], ["a"]), norm, helper.make_node("MatMul", ["b", "w"], ["y"])],
+        [tensor("w", 16, 16), tensor("g", 16)], ("batch", 16), opsets=[helper.make_opsetid("", 17)],
+    )  # fmt: skip
+    onnx.save(model, tmp_path / "a.onnx")
+    counts = count_graph(read_model(tmp_path / "a.onnx"))
+    assert (counts.macs, counts.parameters, counts.uncounted) == (512, 272, {})

@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from deploykit import zoo
 from deploykit.graph.count import count_graph
 from deploykit.graph.export import export_module
-from deploykit.graph.operators import OPERATORS
+from deploykit.graph.operators import operator_of
 from deploykit.spec import ModelSpec
 
 CHANNELS = 4
@@ -85,7 +85,9 @@ def macs_of_a_run(path: Path) -> int:
     shapes |= {"input": x.shape} | {t.name: tuple(t.dims) for t in model.graph.initializer}
     total = 0
     for node in model.graph.node:
-        rule = OPERATORS[node.op_type].macs
+        operator = operator_of(node)
+        assert operator is not None
+        rule = operator.macs
         if rule is not None:
             total += (
                 rule(node, [shapes.get(n) for n in node.input], shapes.get(node.output[0])) or 0

@@ -12,6 +12,7 @@ from deploykit.errors import InvalidModel, PrecisionMismatch, UnknownName, Usage
 from deploykit.graph.calibrate import Calibration
 from deploykit.graph.check import structure_problem
 from deploykit.graph.element_types import ElementType
+from deploykit.graph.names import part_tensors
 from deploykit.graph.nodes import all_nodes, all_tensors, node_name
 from deploykit.graph.normalise import inline_functions
 from deploykit.graph.operators import is_quantised
@@ -138,6 +139,7 @@ def convert(
     if precision != AS_IS:
         _check_source(proto, named or str(model.path))
     inline_functions(proto)
+    part_tensors(proto)
     rules.check(proto)
     left_out = rules.kept(proto)
     facts: dict[str, Any] = {"precision": precision, "target": target}
@@ -145,6 +147,8 @@ def convert(
     if left_out:
         facts["kept_by_rule"] = left_out
     _check_quantised(proto, facts, named or model.spec.label)
+    if reasons := _why_kept(proto, facts):
+        facts["kept_because"] = reasons
     _check_result(proto)
     full = {**dict(model.recipe), **facts}
     set_origin(proto, model.spec, full)
@@ -188,6 +192,15 @@ def _check_quantised(proto: onnx.ModelProto, facts: Mapping[str, Any], name: str
         f"nothing of {name} would compute in {facts['precision']}: {'; '.join(reasons[:3])}{more}; choose another "
         "precision"
     )
+
+
+def _why_kept(proto: onnx.ModelProto, facts: Mapping[str, Any]) -> list[str]:
+    """Why products stay in float, each in a clause; without those that were asked for or stay for their values."""
+    told = {*facts.get("kept_by_rule", ()), *facts.get("kept_by_value", ())}
+    left = [node for node in facts.get("kept", ()) if node not in told]
+    if "float32_because" in facts:
+        return [f"{node} ({facts['float32_because'][node]})" for node in left]
+    return why_in_float(proto, left)
 
 
 def _check_result(proto: onnx.ModelProto) -> None:

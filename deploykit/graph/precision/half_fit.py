@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from deploykit.graph.element_types import ElementType
 from deploykit.graph.fold import batchnorm_affine
 from deploykit.graph.nodes import attribute, is_standard, node_name
-from deploykit.graph.operators import OPERATORS, Kind, Trait, has
+from deploykit.graph.operators import Kind, Trait, has, operator_of
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
 
@@ -152,7 +152,7 @@ class _Finder:
 
     def _by_value(self, node: onnx.NodeProto) -> bool:
         """Whether each value of a constant operand acts on its own: not as one of many that are added up."""
-        operator = OPERATORS.get(node.op_type)
+        operator = operator_of(node)
         if operator is None or operator.multiplies or operator.kind is Kind.NORMALISATION:
             return False
         return node.op_type not in ("Gather", "Resize", "Upsample", "PRelu")

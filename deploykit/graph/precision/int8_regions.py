@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from deploykit.errors import DriftFailed
 from deploykit.graph.element_types import ElementType
 from deploykit.graph.nodes import attribute, is_standard
-from deploykit.graph.operators import OPERATORS, Kind, Trait, has
+from deploykit.graph.operators import Kind, Trait, has, kind_of
 from deploykit.graph.precision.recipe import KeepRules, Product, product_of
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
@@ -121,7 +121,7 @@ class IntegerRegions:
             self._add_product(product)
         elif has(node, Trait.SHARES_SCALE):
             self._add_moving(node)
-        elif has(node, Trait.INTEGER_FORM) and OPERATORS[node.op_type].kind is Kind.ELEMENTWISE:
+        elif has(node, Trait.INTEGER_FORM) and kind_of(node) is Kind.ELEMENTWISE:
             self._add_elementwise(node)
         elif has(node, Trait.INTEGER_FORM):
             if node.input[0] in self._made and self._supported(node):

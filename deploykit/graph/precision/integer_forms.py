@@ -25,6 +25,9 @@ from deploykit.lazy import np, onnx
 #: Columns of a batch of matrices share a scale up to this ratio of their largest values: the least loses two bits.
 WIDEST_COLUMNS = 4.0
 
+#: Of a transposed convolution with strides and dilations, how many times the products it may take in integers.
+LARGEST_SPREAD = 4
+
 #: A node behind a product: its operator, its further inputs, its attributes.
 Step = tuple[str, "list[str]", "dict[str, Any]"]
 
@@ -235,18 +238,20 @@ def _as_convolution(
     dims = weight.ndim - 2
     ones = [1] * dims
     strides = [int(s) for s in attribute(node, "strides", ones)]
-    pads = [int(p) for p in attribute(node, "pads", [0] * 2 * dims)]
-    more = [int(p) for p in attribute(node, "output_padding", [0] * dims)]
-    padding = attribute(node, "auto_pad", b"NOTSET")
-    if (
-        list(attribute(node, "dilations", ones)) != ones
-        or attribute(node, "output_shape") is not None
-        or (padding.decode() if isinstance(padding, bytes) else padding) not in ("NOTSET", "VALID")
-    ):
+    dilations = [int(d) for d in attribute(node, "dilations", ones)]
+    known = shapes.get(node.input[0])
+    size = [int(n) for n in known[2:]] if known is not None and len(known) == dims + 2 else None
+    kernel = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilations, strict=True)]
+    padding = _padding(node, kernel, strides, size)
+    if padding is None:
         return False
-    plan = _Phases(weight.shape[2:], strides, pads, more)
-    size = shapes.get(node.input[0])
-    places = plan.places([int(n) for n in size[2:]] if size is not None else None)
+    if set(strides) != {1} and dilations != ones:
+        # The phases of a stride meet the values between those of the filter too, which are 0.
+        if math.prod(kernel) > LARGEST_SPREAD * math.prod(weight.shape[2:]):
+            return False
+        weight, dilations = _spread(weight, dilations), ones
+    plan = _Phases(weight.shape[2:], strides, dilations, *padding)
+    places = plan.places(size)
     if places is None:
         return False
     group, phases = int(attribute(node, "group", 1)), math.prod(strides)
@@ -260,7 +265,7 @@ def _as_convolution(
     activation = _activation(editor, node)
     product, result = _put(
         editor, node, "Conv", inputs, group=group, pads=plan.conv_pads,
-        kernel_shape=list(plan.taps), strides=ones,
+        kernel_shape=list(plan.taps), strides=ones, dilations=dilations,
     )  # fmt: skip
     steps: list[Step] = []
     if (
@@ -275,6 +280,55 @@ def _as_convolution(
         steps.append(("Slice", _window(editor, node, plan), {}))
     _behind(editor, product, steps, result)
     return True
+
+
+def _padding(
+    node: onnx.NodeProto, kernel: Sequence[int], strides: Sequence[int], size: Sequence[int] | None
+) -> tuple[list[int], list[int]] | None:
+    """What a transposed convolution cuts off at the begin and the end of each axis, and adds at the end.
+
+    Args:
+        node: the ConvTranspose.
+        kernel: sizes of its window, gaps between its values included.
+        strides: along each axis.
+        size: of the data along each axis; None where it is not known.
+
+    Returns:
+        The pads, begins first, and the padding of the output; None where they depend on what is not known.
+    """
+    dims = len(kernel)
+    more = [int(p) for p in attribute(node, "output_padding", [0] * dims)]
+    said = attribute(node, "auto_pad", b"NOTSET")
+    mode = said.decode() if isinstance(said, bytes) else said
+    wanted = attribute(node, "output_shape")
+    if wanted is not None:
+        if size is None or len(wanted) < dims:
+            return None
+        sizes = [int(n) for n in wanted][-dims:]
+        over = [
+            s * (n - 1) + extra + k - out
+            for s, n, extra, k, out in zip(strides, size, more, kernel, sizes, strict=True)
+        ]
+    elif mode in ("SAME_UPPER", "SAME_LOWER"):
+        over = [k + extra - s for k, extra, s in zip(kernel, more, strides, strict=True)]
+    elif mode == "VALID":
+        return [0] * 2 * dims, more
+    else:
+        return [int(p) for p in attribute(node, "pads", [0] * 2 * dims)], more
+    if min(over) < 0:  # runtimes don't agree on what more there is
+        return None
+    # The odd one is cut off at the begin, unless more is to stand above.
+    begins = [n // 2 if mode == "SAME_UPPER" else n - n // 2 for n in over]
+    ends = [n - begin for n, begin in zip(over, begins, strict=True)]
+    return [*begins, *ends], more
+
+
+def _spread(weight: np.ndarray, dilations: Sequence[int]) -> np.ndarray:
+    """A filter with zeros between its values, so that it needs no dilation."""
+    sizes = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilations, strict=True)]
+    spread = np.zeros((*weight.shape[:2], *sizes), weight.dtype)
+    spread[(slice(None), slice(None), *(slice(None, None, d) for d in dilations))] = weight
+    return spread
 
 
 def _activation(editor: GraphEditor, node: onnx.NodeProto) -> onnx.NodeProto | None:
@@ -340,6 +394,7 @@ class _Phases:
         self,
         kernel: Sequence[int],
         strides: Sequence[int],
+        dilations: Sequence[int],
         pads: Sequence[int],
         more: Sequence[int],
     ) -> None:
@@ -347,8 +402,11 @@ class _Phases:
         self.strides = list(strides)
         self.taps = [-(-k // s) for k, s in zip(kernel, strides, strict=True)]
         begins, ends, self.crop = [], [], []
+        windows = [(t - 1) * d + 1 for t, d in zip(self.taps, dilations, strict=True)]
+        self._windows = windows
+        kernel = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
         for k, s, taps, begin, end, extra in zip(
-            kernel, strides, self.taps, pads[:dims], pads[dims:], more, strict=True
+            kernel, strides, windows, pads[:dims], pads[dims:], more, strict=True
         ):
             whole = min(begin // s, taps - 1)  # phases of the begin that need not be computed
             behind = max(0, -(-(k + extra - end - s) // s))
@@ -370,7 +428,9 @@ class _Phases:
         if size is None or len(size) != dims:
             return None
         begins, ends = self.conv_pads[:dims], self.conv_pads[dims:]
-        return [n + b + e - t + 1 for n, b, e, t in zip(size, begins, ends, self.taps, strict=True)]
+        return [
+            n + b + e - t + 1 for n, b, e, t in zip(size, begins, ends, self._windows, strict=True)
+        ]
 
     def weight(self, weight: np.ndarray, group: int) -> np.ndarray:
         """The convolution's weight, output channels before phases, of one (inputs, outputs of a group, ...)."""

@@ -166,6 +166,8 @@ class QdqWriter:
         )  # fmt: skip
         if not is_output:
             editor.redirect(tensor, restored, chosen)
+            if readers is None:
+                editor.redirect_in_bodies(tensor, restored)
 
     def constant(self, name: str, value: np.ndarray, quantiser: Quantiser) -> str:
         """Store a constant operand quantised with one scale; returns its dequantised name."""

@@ -61,11 +61,13 @@ class KeepRules:
 def body_editors(editor: GraphEditor, place: Place = ()) -> Iterator[tuple[Place, GraphEditor]]:
     """Editors of all bodies below a graph, each after those within it, with the weights that their products read.
 
+    Those of If, Loop and Scan: what a SequenceMap makes are sequences, from which nothing can be measured.
+
     A body that is changed is finished before the graph around it.
     """
     for index, node in enumerate(editor.nodes):
         for entry in node.attribute:
-            if entry.type != GRAPH:
+            if entry.type != GRAPH or node.op_type == "SequenceMap":
                 continue
             inner = GraphEditor(editor.model, graph=entry.g, outer=editor)
             here = (*place, (index, entry.name))
@@ -222,7 +224,7 @@ def _why(view: GraphView, node: onnx.NodeProto) -> str:
     if all(fixed):
         return f"{said} multiplies constants"
     if view.outer is not None:
-        return f"{said} is in a body that did not run on the calibration images, or is not finite there"
+        return f"{said} is in a body that did not run on the calibration images, isn't finite or is a SequenceMap"
     if not all(
         view.is_constant(name) for name, known in zip(node.input[:2], fixed, strict=True) if known
     ):
@@ -230,5 +232,5 @@ def _why(view: GraphView, node: onnx.NodeProto) -> str:
     if any(view.types.get(name) != ElementType.FLOAT for name in node.input[:2]):
         return f"{said} is not of float32"
     if node.op_type == "ConvTranspose":
-        return f"{said} has no integer kernel, and its dilations, padding or output shape none as a convolution"
+        return f"{said} has no integer kernel, and with these strides, dilations and sizes no form as a convolution"
     return f"{said} has no form in 8 bits with this weight, bias or window"

@@ -99,12 +99,13 @@ def test_a_quantised_model_is_refused(tmp_path: Path) -> None:
     ("op_type", "quantised"),
     [
         *[(name, True) for name in ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")],
-        *[(name, True) for name in ("QLinearConv", "ConvInteger", "MatMulInteger", "QGemm")],
+        *[(name, True) for name in ("QLinearConv", "ConvInteger", "MatMulInteger")],
         *[(name, False) for name in ("Conv", "FusedConv", "Relu", "NobodyKnowsIt")],
     ],
 )
 def test_any_operator_on_integers_makes_a_quantised_model(op_type: str, quantised: bool) -> None:
     assert is_quantised(onnx.helper.make_node(op_type, ["x"], ["y"])) is quantised
+    assert is_quantised(onnx.helper.make_node("QGemm", ["x"], ["y"], domain="com.microsoft"))
 
 
 def test_a_half_precision_model_is_refused(tmp_path: Path) -> None:

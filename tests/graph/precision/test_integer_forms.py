@@ -80,6 +80,27 @@ FORMS: dict[str, onnx.ModelProto] = {
     "ConvTranspose of a stride above the kernel": transposed(
         IMAGE, random(8, 4, 2, 3), strides=[3, 4], pads=[0, 1, 1, 0]
     ),
+    "ConvTranspose with dilations": transposed(
+        IMAGE, random(8, 4, 3, 2), True, dilations=[2, 3], pads=[1, 0, 2, 1]
+    ),
+    "ConvTranspose with strides and dilations": transposed(
+        IMAGE, random(8, 4, 3, 3), strides=[2, 3], dilations=[2, 1], pads=[1, 1, 0, 2]
+    ),
+    "ConvTranspose that pads to the same size, more above": transposed(
+        IMAGE, random(8, 4, 5, 3), True, strides=[2, 2], auto_pad="SAME_UPPER"
+    ),
+    "ConvTranspose that pads to the same size, more below": transposed(
+        IMAGE, random(8, 4, 5, 4), strides=[2, 3], auto_pad="SAME_LOWER"
+    ),
+    "ConvTranspose that pads to the same size, dilated": transposed(
+        IMAGE, random(8, 4, 3, 3), auto_pad="SAME_UPPER", dilations=[2, 2]
+    ),
+    "ConvTranspose with an output shape": transposed(
+        IMAGE, random(8, 4, 4, 3), True, strides=[2, 2], output_shape=[17, 22]
+    ),
+    "ConvTranspose with an output shape, more above": transposed(
+        IMAGE, random(8, 4, 4, 4), strides=[2, 2], output_shape=[17, 21], auto_pad="SAME_UPPER"
+    ),
     "ConvTranspose that pads a stride away": transposed(
         IMAGE, random(8, 4, 5, 5), strides=[2, 2], pads=[3, 2, 4, 3]
     ),
@@ -158,9 +179,9 @@ ALONE: dict[str, tuple[onnx.ModelProto, str]] = {
         ),
         "MatMul 'p' multiplies two activations",
     ),
-    "a dilated ConvTranspose": (
-        transposed(IMAGE, random(8, 4, 3, 3), dilations=[2, 2]),
-        "ConvTranspose 'p' has no integer kernel, and its dilations",
+    "a widely dilated ConvTranspose": (
+        transposed(IMAGE, random(8, 4, 3, 3), strides=[2, 2], dilations=[3, 3]),
+        "ConvTranspose 'p' has no integer kernel, and with these strides, dilations and sizes",
     ),
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ from small_graphs import N, data, graph, quantised, random, run, snr_db
 
 from deploykit.backends import get
 from deploykit.backends.tensorrt import tensorrt_rtx
-from deploykit.graph.normalise import part_names
+from deploykit.graph.names import part_names
 from deploykit.graph.precision import convert
 from deploykit.graph.read_write import open_model
 from deploykit.spec import BuildOptions, ModelFile
