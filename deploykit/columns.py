@@ -209,6 +209,19 @@ COLUMNS: tuple[Column, ...] = (
     Column("options", TEXT, IDENTITY,
            "what the runtime was told when it loaded the engine, by --option, where that is not its default",
            place=16, setting=True, added=10, checked=_ALL),
+    Column("speedup", FLOAT, MEASURED,
+           "how many times as fast as the fp32 row that differs in the precision alone: its median latency over "
+           "this one's; blank without such a row, where load decides the latency, and for fp32 itself",
+           unit="ratio", added=11, heading="speedup [95%]"),
+    Column("speedup_low", FLOAT, MEASURED,
+           "lower end of its 95% interval, of both medians and of the 1% by which processes differ",
+           unit="ratio", added=11),
+    Column("speedup_high", FLOAT, MEASURED, "upper end", unit="ratio", added=11),
+    Column("speedup_doubt", TEXT, FACT,
+           "which of the two rows is doubtful, and by which findings; blank where neither is", added=11),
+    Column("percentile", FLOAT, FACT, "that --percentile asked for", unit="%", added=11),
+    Column("latency_percentile_ms", FLOAT, MEASURED,
+           "so many percent of the runs are at most this long", unit="ms", added=11),
 )
 # fmt: on
 

@@ -26,10 +26,17 @@ _NS_PER_MS = 1e6
 NAMED = 3
 
 
-def of_timing(timing: Timing, batch: int) -> tuple[dict[str, Any], list[Note]]:
+def of_timing(
+    timing: Timing, batch: int, asked: float | None = None
+) -> tuple[dict[str, Any], list[Note]]:
     """Columns of a timing, and a note for each percentile that the samples can't support.
 
     Throughput is in images per second: finished runs in wall time, times the batch.
+
+    Args:
+        timing: of a configuration.
+        batch: images per run.
+        asked: a percentile that was asked for by name.
     """
     samples = timing.samples_ns
     low, high = timing.median_interval_ns
@@ -45,13 +52,16 @@ def of_timing(timing: Timing, batch: int) -> tuple[dict[str, Any], list[Note]]:
         "throughput_ips": timing.runs_per_s * batch,
     }
     blank = []
-    for percent in PERCENTILES:
+    others = [] if asked is None or asked in PERCENTILES else [asked]
+    for percent in (*PERCENTILES, *others):
         estimate = percentile(samples, percent)
-        columns[f"latency_p{percent}_ms"] = (
-            None if estimate.value is None else estimate.value / _NS_PER_MS
-        )
-        if estimate.value is None:
-            blank.append(f"p{percent} (needs {estimate.needed})")
+        value = None if estimate.value is None else estimate.value / _NS_PER_MS
+        if percent in PERCENTILES:
+            columns[f"latency_p{percent}_ms"] = value
+        if percent == asked:
+            columns |= {"percentile": percent, "latency_percentile_ms": value}
+        if value is None:
+            blank.append(f"p{percent:g} (needs {estimate.needed})")
     notes = []
     if blank:
         text = f"{samples.size} runs are too few for {', '.join(blank)}; measure longer"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import env
+from deploykit.figures import p_value
 from deploykit.row import Finding
 from deploykit.stats import modes, trend
 
@@ -323,7 +324,7 @@ def _series_findings(
         findings.append(
             Finding(
                 "trend",
-                f"latency changed by {slope.change:+.1%} over the run (p {slope.p_value:.1g})",
+                f"latency changed by {slope.change:+.1%} over the run ({p_value(slope.p_value)})",
                 "warm up longer, or let the machine cool",
             )
         )

@@ -310,7 +310,7 @@ def _result(
         runs_per_s=samples_ns.size / spent_s,
         conditions=Conditions(spent_s, None, None, None, None, 1),
     )
-    of_timing, notes = columns.of_timing(timing, request.batch)
+    of_timing, notes = columns.of_timing(timing, request.batch, request.policy.asked_percentile)
     of_memory, more = columns.of_memory(loaded.memory)
     if loaded.gpu is not None:
         text = (

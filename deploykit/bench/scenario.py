@@ -97,6 +97,7 @@ class Policy:
         block_s: length of one call to the session; the time is looked at between blocks.
         warmup_iterations: warm up so many runs instead, however long they take.
         iterations: measure so many runs instead.
+        asked_percentile: the one that was asked for, which then has a column of its own; None where none was.
 
     Raises:
         UsageError: a value is no positive number.
@@ -112,10 +113,11 @@ class Policy:
     block_s: float = 0.1
     warmup_iterations: int | None = None
     iterations: int | None = None
+    asked_percentile: float | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value is None and name in ("warmup_iterations", "iterations"):
+            if value is None and name in ("warmup_iterations", "iterations", "asked_percentile"):
                 continue
             if not isinstance(value, int | float) or not value > 0:
                 raise UsageError(f"measuring policy {name} is {value!r}: give a positive number")
@@ -134,8 +136,9 @@ class Policy:
 
         Nothing is cut short: a limit below what is allowed already changes nothing.
         """
-        percentile = max(self.percentile, percentile)
-        return replace(self, percentile=percentile, max_s=max(self.max_s, limit_s))
+        needed = max(self.percentile, percentile)
+        longest = max(self.max_s, limit_s)
+        return replace(self, percentile=needed, max_s=longest, asked_percentile=percentile)
 
 
 #: Going on is not worth while where throughput gains less than this share.

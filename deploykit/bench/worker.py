@@ -142,7 +142,7 @@ def measure_row(request: WorkerRequest) -> WorkerResult:
         row |= loaded.columns(request)
         timing = _time(loaded, request)
         findings = timing.findings
-        add(columns.of_timing(timing, request.batch))
+        add(columns.of_timing(timing, request.batch, request.policy.asked_percentile))
         add(_phases(loaded, request, timing))
         add(columns.of_memory(loaded.memory))
         if loaded.gpu is not None:

@@ -6,6 +6,7 @@ The standard library is enough to read and show a verdict.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -204,6 +205,21 @@ def verdict_cells(verdicts: Iterable[Verdict]) -> list[list[str]]:
         ]
         for v in verdicts
     ]
+
+
+def tally(verdicts: Iterable[Verdict]) -> str:
+    """How many claims came to which verdict, and which of them surprise, in a sentence."""
+    verdicts = list(verdicts)
+    counts = Counter(v.verdict for v in verdicts)
+    said = listed(f"{count} {verdict}" for verdict, count in counts.most_common())
+    text = f"Of {len(verdicts)} claims, {said}"
+    odd = [v for v in verdicts if not v.as_expected]
+    if not odd:
+        return f"{text}; none is unexpected"
+    named = ", ".join(
+        f"{v.claim.id} ({v.verdict} instead of {' or '.join(v.claim.expected)})" for v in odd
+    )
+    return f"{text}; unexpected: {named}"
 
 
 def quantity(value: Value, unit: str) -> str:

@@ -58,11 +58,11 @@ def command(
 ) -> None:
     r"""Compare two reports of `deploykit profile`; end with 1 if a configuration regressed.
 
-    Rows are matched by configuration, and each is one process: measure with --repeats 5 on both sides, as
-    fewer than 3 processes decide nothing. A regression is a slowdown, or a loss of accuracy or of a metric of
-    your own, that is beyond its limit and significant among all rows, or a row that was ok and failed.
-    What the measurements can't tell is called undecided, and does not fail. Reports with no configuration in
-    common end with 2.
+    Rows are matched by configuration, and each is one process: measure with --repeats 5 on both sides, as with
+    fewer than 3 processes a side nothing can be decided. A regression is a slowdown, or a loss of accuracy or of
+    a metric of your own, that is beyond its limit and significant among all rows, or a row that was ok and
+    failed. What the measurements can't tell is called undecided, and does not fail. Reports with no
+    configuration in common end with 2.
 
     \b
     deploykit compare base.csv head.csv
@@ -100,7 +100,10 @@ def _show(comparison: compare.ReportComparison) -> None:
     shown = compare.rendering.noteworthy(comparison)
     if shown:
         display.print_table(*compare.rendering.table_of(shown))
-    write_line(f"{compare.rendering.summary(comparison)}.")
+    display.print_text(f"{compare.rendering.title(comparison)}.")
+    display.print_text(f"{compare.rendering.summary(comparison)}.")
     hidden = len(comparison.changes) - len(shown)
     if hidden:
-        write_line(f"{hidden} more configurations are not shown: --csv FILE or --json has all.")
+        display.print_text(
+            f"{hidden} more configurations are not shown: --csv FILE or --json has all."
+        )

@@ -10,89 +10,119 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from deploykit.cli import tables
 from deploykit.cli.outputs import Outputs
 from deploykit.columns import NAMES
 from deploykit.lazy import rich
 from deploykit.report import SIMULATED, refuse_simulated
-from deploykit.report.views import Field, label
+from deploykit.report.conclusions import conclusions
+from deploykit.report.states import doubts, state
+from deploykit.report.views import Field, arrange, label, latency
 from deploykit.row import WEIGHTY, Row
 from deploykit.text import printable
 
 #: A pipe has no width; this one lets every table stand unbroken.
 _PIPE_WIDTH = 200
-#: Columns that a table's box puts between two cells.
-_GAP = 3
-#: Names (in the first column) and words (elsewhere) up to these lengths are not broken.
-_WHOLE_NAME, _WHOLE_WORD = 32, 12
+#: Sentences that a command ends with at most.
+MAX_CONCLUSIONS = 12
 
 
 def print_table(
     header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = (), title: str = ""
 ) -> None:
-    """A table on stdout, in the terminal's width; plain where stdout is no terminal."""
-    console = rich.console.Console(width=_width(), highlight=False)
-    table = rich.table.Table(
-        box=rich.box.SIMPLE_HEAD,
-        title=_plain(title) if title else None,
-        title_justify="left",
-        pad_edge=False,
-    )
-    aligned, cells = set(right), [list(row) for row in rows]
-    columns = [[heading, *(row[i] for row in cells)] for i, heading in enumerate(header)]
-    words = [
-        max((len(w) for cell in column for w in cell.split()), default=0) for column in columns
-    ]
-    widths = [max(map(len, column)) for column in columns]
-    # What the columns need beside the first one at least: where little is left, names are broken, too.
-    rest = sum(
-        _GAP + (widths[i] if i in aligned else min(words[i], _WHOLE_WORD))
-        for i in range(1, len(columns))
-    )
-    for index, heading in enumerate(header):
-        word = words[index]
-        whole = widths[0] <= _WHOLE_NAME and widths[0] + rest <= console.width
-        name = index == 0 and whole
-        number = index in aligned and min(words[0], _WHOLE_WORD) + rest <= console.width
-        table.add_column(
-            heading,
-            justify="right" if index in aligned else "left",
-            # Names and words stay whole, paths and sentences give way; no column vanishes.
-            no_wrap=name or number,
-            min_width=min(word, _WHOLE_WORD),
-            overflow="fold",
-        )
-    for row in cells:
-        table.add_row(*(_plain(cell) for cell in row))
-    console.print(table)
-
-
-def _plain(cell: str) -> str:
-    """Square brackets are intervals here or stand in names, and are not rich's markup."""
-    return rich.markup.escape(printable(cell))
+    """A table on stdout, in the terminal's width; the heading bold where stdout is one."""
+    head = [printable(heading) for heading in header]
+    cells = [[printable(cell) for cell in row] for row in rows]
+    lines = tables.layout(head, cells, set(right), _width())
+    _print([title] if title else [], lines)
 
 
 def print_fields(
     fields: Sequence[Field], rows: Sequence[Mapping[str, Any]], title: str = ""
 ) -> None:
-    """A view of report rows as a table.
+    """A view of report rows as a table, with what they have in common above it.
 
     Columns in which no row says anything are left out, then, where the terminal is too narrow, those that
-    matter least.
+    matter least; below the table stands which. Where not even what tells the rows apart has room, each row is a
+    paragraph with all that it says.
     """
-    shown = [f for f in fields if f.tells(rows)]
-    room = _width()
-    while (least := max(shown, key=lambda f: f.rank, default=None)) is not None and least.rank:
-        widths = [max(len(f.heading), *(len(f.text(row)) for row in rows)) for f in shown]
-        if sum(widths) + _GAP * len(widths) <= room:
-            break
-        shown.remove(least)
-    print_table(
-        [f.heading for f in shown],
-        [[f.text(row) for f in shown] for row in rows],
-        [i for i, f in enumerate(shown) if f.number],
-        title,
-    )
+    view, room = arrange(fields, rows), _width()
+    if not view.fields:
+        return
+    shown = _fitting(view.fields, rows, room)
+    columns = _columns(shown, rows, room)
+    hidden = [f.heading for f in view.fields if f not in shown]
+    if columns is None:
+        hidden = []
+        lines = tables.stacked(*_named(view.fields, rows), room)
+    else:
+        lines = tables.lines(*_texts(shown, rows), columns, _right(shown))
+    above = [title] if title else []
+    if view.above:
+        above += tables.wrap(f"In all rows: {', '.join(map(printable, view.above))}", room)
+    _print(above, lines)
+    if hidden:
+        print_text(f"Not shown in {room} columns: {', '.join(hidden)}")
     mark_simulated(rows)
+
+
+def _fitting(fields: Sequence[Field], rows: Sequence[Mapping[str, Any]], room: int) -> list[Field]:
+    """The columns that stay, and of the others those that have room, what matters most first."""
+    shown = [f for f in fields if not f.rank]
+    for one in sorted((f for f in fields if f.rank), key=lambda f: f.rank):
+        more = [f for f in fields if f in shown or f is one]
+        if _columns(more, rows, room) is not None:
+            shown = more
+    return shown
+
+
+def _columns(
+    fields: Sequence[Field], rows: Sequence[Mapping[str, Any]], room: int
+) -> list[int] | None:
+    """How wide each column is; what tells rows apart stays whole. None where they don't fit."""
+    whole = {i for i, f in enumerate(fields) if f.apart}
+    return tables.widths(*_texts(fields, rows), _right(fields), room, whole)
+
+
+def _right(fields: Sequence[Field]) -> set[int]:
+    return {i for i, f in enumerate(fields) if f.number}
+
+
+def _texts(
+    fields: Sequence[Field], rows: Sequence[Mapping[str, Any]]
+) -> tuple[list[str], list[list[str]]]:
+    return [f.heading for f in fields], [[printable(f.text(row)) for f in fields] for row in rows]
+
+
+def _named(
+    fields: Sequence[Field], rows: Sequence[Mapping[str, Any]]
+) -> tuple[list[str], list[list[str]]]:
+    """The same with all that tells rows apart in the first cell, where rows are paragraphs."""
+    apart = [f for f in fields if f is fields[0] or f.apart]
+    others = [f for f in fields if f not in apart]
+    header, cells = _texts(others, rows)
+    names = [
+        " ".join(filter(None, (_said(f, printable(f.text(row))) for f in apart))) for row in rows
+    ]
+    return ["", *header], [[name, *texts] for name, texts in zip(names, cells, strict=True)]
+
+
+def _said(field: Field, text: str) -> str:
+    """A cell in a name: with its heading where the text alone is a number, and nothing where it is usual."""
+    if text == "–" or text in field.usual:
+        return ""
+    return f"{field.heading} {text}" if field.number else text
+
+
+def _print(above: Sequence[str], lines: Sequence[str]) -> None:
+    """Lines on stdout, those above a table and its heading bold where that is a terminal."""
+    sys.stdout.writelines(f"{printable(line)}\n" for line in above)
+    bold = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    ruled = next((i for i, line in enumerate(lines) if line.startswith("─")), 0)
+    sys.stdout.writelines(
+        f"\x1b[1m{line}\x1b[0m\n" if bold and i < ruled else f"{line}\n"
+        for i, line in enumerate(lines)
+    )
 
 
 def mark_simulated(rows: Iterable[Mapping[str, Any]]) -> None:
@@ -120,8 +150,56 @@ def print_rows(
             refuse_simulated(row)
         print_json([{name: row.get(name) for name in NAMES} for row in rows])
     elif outputs.table:
-        print_fields(fields, rows)
+        print_profile(fields, rows)
     print_notes([row for row in rows if row["status"] != "ok"] if quiet else rows)
+    if outputs.table and not outputs.json:
+        print_conclusions(rows)
+
+
+def print_profile(fields: Sequence[Field], rows: Sequence[Row]) -> None:
+    """The rows that were measured or failed as a table, what makes them doubtful, and how many were skipped."""
+    shown = [row for row in rows if row["status"] != "skipped"] or list(rows)
+    print_fields(fields, shown)
+    print_doubts(shown)
+    if len(shown) < len(rows):
+        left = len(rows) - len(shown)
+        print_text(
+            f"{left} of {len(rows)} rows {'were' if left > 1 else 'was'} skipped and not shown: stderr and the CSV "
+            "say why"
+        )
+
+
+def print_conclusions(rows: Sequence[Mapping[str, Any]]) -> None:
+    """What was found, in sentences, as far as the rows allow."""
+    found = conclusions(rows)
+    if found:
+        sys.stdout.write("\n")
+    for line in found[:MAX_CONCLUSIONS]:
+        print_text(line)
+    if len(found) > MAX_CONCLUSIONS:
+        print_text(f"{len(found) - MAX_CONCLUSIONS} more: --markdown FILE has all")
+
+
+def row_line(row: Mapping[str, Any]) -> str:
+    """A finished row in a line of progress: what it is, its latency, its state."""
+    name = " ".join([label(row), str(row.get("precision")), str(row.get("backend"))])
+    threads = row.get("threads")
+    apart = [f"{threads} thread{'s' * (threads != 1)}"] if threads not in (None, "") else []
+    apart += [f"batch {row['batch']}"] if row.get("batch") not in (None, "", 1) else []
+    time = latency(row)
+    shown = [f"{time} ms"] if time != "–" else []
+    return f"{', '.join([name, *apart])}: {', '.join([*shown, state(row)])}"
+
+
+def print_text(text: str) -> None:
+    """A sentence on stdout, wrapped to the terminal's width."""
+    sys.stdout.writelines(f"{line}\n" for line in tables.wrap(printable(text), _width()))
+
+
+def print_doubts(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Why numbers of a table are marked, below it: a line for each cause."""
+    for line in doubts(rows):
+        print_text(line)
 
 
 def print_verdict(claim: str, verdict: str, stated: str, computed: str, why: str) -> None:
@@ -158,22 +236,6 @@ def print_notes(rows: Sequence[Row]) -> None:
     for reason, names in concerned.items():
         shown = names if len(names) <= 3 else [*names[:2], f"{len(names) - 2} more"]
         sys.stderr.write(f"{', '.join(shown)}: {reason}\n")
-    sys.stderr.writelines(f"{line}\n" for line in _doubts(rows))
-
-
-def _doubts(rows: Sequence[Row]) -> list[str]:
-    """What makes timings doubtful, a line for each cause: the table has no room for it."""
-    seen: dict[tuple[str, str], list[str]] = {}
-    for row in rows:
-        for finding in row.findings or ():
-            seen.setdefault((finding.name, finding.remedy), []).append(finding.seen)
-    return [
-        printable(
-            f"{len(texts)} of {len(rows)} rows {'are' if len(texts) > 1 else 'is'} unstable: {name}: "
-            f"{texts[0]}{', say' * (len(set(texts)) > 1)}; {remedy}"
-        )
-        for (name, remedy), texts in seen.items()
-    ]
 
 
 def print_json(value: Any) -> None:

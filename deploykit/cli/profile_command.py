@@ -206,7 +206,7 @@ def _measure(
             rows.append(row)
             if csv is not None:
                 csv.add(row)
-            steps.step()
+            steps.finished(display.row_line(row))
     workflow.run.describe_machine(options.samples, store)
     write_page(outputs, rows, _TITLE, store)
     display.print_rows(view, rows, outputs, quiet=quiet)
@@ -227,7 +227,7 @@ def _search(
             for row in search.rows(workflow.profile.Profiler(store, search.options, steps.say)):
                 if csv is not None and not csv.stream:
                     csv.add(row)
-                steps.step()
+                steps.finished(display.row_line(row))
     finally:
         # Which one is chosen is known at the end only: a file is written once more, a stream waits.
         if csv is not None and search.tried:

@@ -1,14 +1,20 @@
-"""Progress on stderr: a bar where that is a terminal, gone when the work ends, and lines elsewhere."""
+"""Progress on stderr: a bar where that is a terminal, gone when the work ends, and lines elsewhere.
+
+What is finished stays, with how long the rest takes. --verbose tells each step with the time, --log keeps all of it
+in a file.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from deploykit.cli import log
 from deploykit.lazy import rich
 from deploykit.text import printable
 
@@ -75,9 +81,13 @@ class Bar(ABC):
         return True
 
     def line(self, text: str) -> None:
-        """Write a line, as is done where there is no bar."""
-        if not self.quiet:
-            with contextlib.suppress(OSError):  # nobody reads it: the work goes on
+        """Write a line that stays, above the bar where there is one."""
+        if self.quiet:
+            return
+        with contextlib.suppress(OSError):  # nobody reads it: the work goes on
+            if self._bar is not None:
+                self._bar.console.print(printable(text), markup=False, highlight=False)
+            else:
                 sys.stderr.write(f"{printable(text)}\n")
                 sys.stderr.flush()
 
@@ -93,19 +103,21 @@ class Steps(Bar):
     def __init__(self, total: int, *, quiet: bool = False) -> None:
         super().__init__(quiet=quiet)
         self.total, self.done = total, 0
+        self._start_s = time.monotonic()
 
     def columns(self) -> Sequence[ProgressColumn]:
-        """What is being done, bar, steps, time taken."""
+        """What is being done, bar, steps, time taken, time left."""
         return (
             rich.progress.TextColumn("{task.description}"),
             rich.progress.BarColumn(bar_width=24),
             rich.progress.MofNCompleteColumn(),
             rich.progress.TimeElapsedColumn(),
+            rich.progress.TextColumn("{task.fields[left]}"),
         )
 
     def __enter__(self) -> Self:
         super().__enter__()
-        self.update(total=self.total or None)
+        self.update(total=self.total or None, left="")
         return self
 
     def expect(self, total: int) -> None:
@@ -115,22 +127,51 @@ class Steps(Bar):
 
     def say(self, text: str) -> None:
         """What is being done now."""
+        log.write(text)
         if not self.update(description=text):
             place = (
                 f"{min(self.done + 1, self.total)}/{self.total}"
                 if self.total
                 else f"{self.done + 1}"
             )
-            self.line(f"[{place}] {text}")
+            self.line(f"{log.stamp()}[{place}] {text}")
 
     def detail(self, text: str) -> None:
-        """A part of what is being done: shown by a bar alone, where it takes no line of its own."""
-        self.update(description=text)
+        """A part of what is being done: shown by a bar, and by --verbose, as it is worth no line else."""
+        log.write(text)
+        if not self.update(description=text) and log.verbose():
+            self.line(f"{log.stamp()}{text}")
 
     def step(self) -> None:
         """One step is done."""
         self.done += 1
-        self.update(completed=self.done)
+        self.update(completed=self.done, left=self.left)
+
+    def finished(self, text: str) -> None:
+        """One step is done, and came to something that is worth a line now."""
+        self.step()
+        log.write(text)
+        left = f"; {self.left}" if self.left else ""
+        place = f"{self.done}/{self.total}" if self.total else f"{self.done}"
+        self.line(f"{log.stamp()}[{place}] {text}{left}")
+
+    @property
+    def left(self) -> str:
+        """How long the rest takes if it goes on like this, in words; empty where nobody knows."""
+        if not 0 < self.done < self.total:
+            return ""
+        taken_s = time.monotonic() - self._start_s
+        return f"about {duration(taken_s / self.done * (self.total - self.done))} to go"
+
+
+def duration(seconds: float) -> str:
+    """A time in words, to two digits or so: "8 s", "3 min", "2 h 10 min"."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
 
 
 class TrainingDisplay(Bar):

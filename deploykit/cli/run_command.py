@@ -106,7 +106,13 @@ def command(
     )
     with progress.Steps(0, quiet=quiet) as steps:
         job = workflow.run.Run(
-            Path(reports), opened, options, sources, say=steps.say, step=steps.step
+            Path(reports),
+            opened,
+            options,
+            sources,
+            say=steps.say,
+            step=steps.step,
+            finished=lambda row: steps.finished(display.row_line(row)),
         )
         steps.expect(len(job.wanted) + 1)
         result = job()
@@ -116,11 +122,10 @@ def command(
             {"profile": rows, "claims": claims.verdict.verdict_rows(result.verdicts)}
         )
     else:
-        display.print_fields(report.views.PROFILE, result.rows)
+        display.print_profile(report.views.PROFILE, result.rows)
         display.print_notes(result.rows)
-        # The explanations fill a page; they are in summary.md and in `deploykit claims`.
-        short = [cells[:-1] for cells in claims.verdict.verdict_cells(result.verdicts)]
-        display.print_table(claims.verdict.HEADER[:-1], short)
+        display.print_conclusions(result.rows)
+        display.print_text(claims.verdict.tally(result.verdicts))
         write_line(
             f"Reports in {result.folder}: profile.csv, claims.csv, summary.md, env.json "
             f"({result.elapsed_s:.0f} s)"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deploykit.columns import BY_NAME, INT, TEXT
+from deploykit.figures import decimals_of, with_interval
+from deploykit.figures import significant as significant
+from deploykit.report.states import DOUBT, doubtful, few_runs, state
 
 #: A row as a view takes it: a `Row`, or cells of another report, by column.
 Cells = Mapping[str, Any]
@@ -20,32 +23,93 @@ class Field:
         heading: of the column.
         text: how a row's cell reads.
         number: whether it is set to the right.
-        rank: where there is no room for all columns, those of the highest rank go first.
-        varying: only worth a column where rows differ in it.
+        rank: where there is no room for all columns, those of the highest rank go first; 0 stays.
+        apart: whether it tells rows apart: a column where they differ in it, else a word above the table.
+        usual: the texts of an `apart` column that go without saying.
+        follows: of an `apart` column that the network's name mostly settles: worth a column only where it does not.
+        name: of the column of a profile that it shows; empty where it shows several, or none.
     """
 
     heading: str
     text: Callable[[Cells], str]
     number: bool = True
     rank: int = 0
-    varying: bool = False
+    apart: bool = False
+    usual: tuple[str, ...] = ("",)
+    follows: bool = False
+    name: str = ""
 
     def tells(self, rows: Sequence[Cells]) -> bool:
-        """Whether a table of these rows needs the column."""
-        texts = {self.text(row) for row in rows}
-        return len(texts) > 1 if self.varying else not texts <= {"", "–"}
+        """Whether any of these rows says anything in the column."""
+        return not {self.text(row) for row in rows} <= {"", "–"}
 
 
-def significant(value: Any, digits: int = 3) -> str:
-    """A number with that many significant digits, without exponents for everyday sizes; "–" if blank."""
-    if value is None or value == "":
-        return "–"
-    number = float(value)
-    if number != 0 and not 1e-3 <= abs(number) < 1e6:
-        return f"{number:.{digits - 1}e}"
-    if abs(number) >= 10 ** (digits - 1):
-        return f"{number:,.0f}"
-    return f"{number:.{digits}g}"
+@dataclass(frozen=True)
+class Arranged:
+    """A view of some rows: the columns worth having, and what is the same in all of them.
+
+    Attributes:
+        above: what all rows have in common, a few words for each.
+        fields: the columns, from left to right.
+    """
+
+    above: tuple[str, ...]
+    fields: tuple[Field, ...]
+
+
+def arrange(fields: Sequence[Field], rows: Sequence[Cells]) -> Arranged:
+    """The columns in which these rows tell something; what tells none of them apart goes above the table.
+
+    The first column stays, so that a table has a name in each row.
+    """
+    above, shown = [], []
+    named = [label(row) for row in rows]
+    for place, one in enumerate(asked_for(fields, rows)):
+        # A row that failed lacks some of what names it: that makes it no other configuration.
+        texts = {one.text(row) for row in rows} - {"–"}
+        if place and one.follows:
+            both = set(zip(named, map(one.text, rows), strict=True))
+            if len(both) == len(set(named)):
+                continue
+        if place and one.apart and (len(texts) <= 1 or texts <= set(one.usual)):
+            above += [f"{one.heading} {text}" for text in texts if text not in one.usual]
+        elif one.tells(rows):
+            shown.append(one)
+    return Arranged(tuple(above), tuple(shown))
+
+
+def asked_for(fields: Sequence[Field], rows: Sequence[Cells]) -> list[Field]:
+    """The fields of a view, with one for each percentile that was asked for, or judged by, behind the median's.
+
+    Such a column stays however narrow the terminal is.
+    """
+    asked = {float(p) for row in rows if (p := row.get("percentile")) not in (None, "")}
+    own = {f"latency_p{percent:g}_ms": percent for percent in asked}
+    placed = [replace(one, rank=0) if one.name in own else one for one in fields]
+    asked -= {own[one.name] for one in fields if one.name in own}
+    where = [i for i, one in enumerate(placed) if one.name == "latency_p50_ms"]
+    if where:
+        placed[where[0] + 1 : where[0] + 1] = [_percentile(percent) for percent in sorted(asked)]
+    return placed
+
+
+def _percentile(percent: float) -> Field:
+    def cell(row: Cells) -> str:
+        if row.get("percentile") in (None, "") or float(row["percentile"]) != percent:
+            return "–"
+        return marked(row, significant(row.get("latency_percentile_ms")))
+
+    return Field(f"p{percent:g} ms", cell, name="latency_percentile_ms")
+
+
+def marked(row: Cells, text: str) -> str:
+    """The text of a measured time, or of what follows from one, with a question mark where it is doubtful."""
+    return f"{text}{DOUBT}" if text not in ("", "–") and doubtful(row) else text
+
+
+def timed(name: str) -> Callable[[Cells], str]:
+    """A cell that shows a time, or what follows from one."""
+    return lambda row: marked(row, significant(row.get(name)))
 
 
 def plain(value: Any) -> str:
@@ -85,12 +149,39 @@ def precision(row: Cells) -> str:
 
 
 def latency(row: Cells) -> str:
-    """The median with its interval."""
-    if row.get("latency_p50_ms") in (None, ""):
+    """The median with its interval; of fewer runs than a median takes, their number, mean and minimum."""
+    if few_runs(row):
+        mean, least = row.get("latency_mean_ms"), row.get("latency_min_ms")
+        return (
+            f"n {plain(row.get('iterations'))}, mean {significant(mean)}{DOUBT}, "
+            f"min {significant(least)}{DOUBT}"
+        )
+    return estimate(row, "latency_p50", "_ms")
+
+
+def estimate(row: Cells, stem: str, unit: str = "") -> str:
+    """A measured value with its interval, both with the same digits, and marked where it is doubtful."""
+    value = row.get(f"{stem}{unit}")
+    if value in (None, ""):
         return "–"
-    low, high = row.get("latency_p50_low_ms"), row.get("latency_p50_high_ms")
-    spread = f" [{significant(low)}, {significant(high)}]" if low not in (None, "") else ""
-    return significant(row["latency_p50_ms"]) + spread
+    low, high = row.get(f"{stem}_low{unit}"), row.get(f"{stem}_high{unit}")
+    texts = (
+        with_interval(float(value), float(low), float(high))
+        if low not in (None, "") and high not in (None, "")
+        else None
+    )
+    if texts is None:
+        return marked(row, significant(value))
+    return f"{marked(row, texts[0])} [{texts[1]}, {texts[2]}]"
+
+
+def speedup(row: Cells) -> str:
+    """How many times as fast as fp32, with its interval; marked where either row is doubtful."""
+    text = estimate(row, "speedup")
+    if row.get("speedup_doubt") in (None, "") or doubtful(row):
+        return text
+    value, space, interval = text.partition(" ")
+    return f"{value}{DOUBT}{space}{interval}"
 
 
 def accuracy(row: Cells) -> str:
@@ -118,11 +209,12 @@ def run_pass(row: Cells) -> str:
 
 
 def spread(row: Cells) -> str:
-    """The mean and the standard deviation, in the mean's precision."""
+    """The mean and the standard deviation, with the same decimals."""
     mean, std = row.get("latency_mean_ms"), row.get("latency_std_ms")
     if mean in (None, "") or std in (None, ""):
         return "–"
-    return f"{significant(mean, 4)} ± {significant(std)}"
+    decimals = decimals_of(float(mean), 4)
+    return f"{marked(row, f'{float(mean):,.{decimals}f}')} ± {float(std):,.{decimals}f}"
 
 
 def text(name: str) -> Callable[[Cells], str]:
@@ -130,75 +222,87 @@ def text(name: str) -> Callable[[Cells], str]:
     return lambda row: str(row.get(name) or "")
 
 
-def unless_1(name: str) -> Callable[[Cells], str]:
-    """A cell that shows a number, but not the 1 that one expects."""
-    return lambda row: "" if row.get(name) in (None, "", 1) else str(row[name])
-
-
 def field(
-    name: str, shown: Callable[[Cells], str] | None = None, *, rank: int = 0, varying: bool = False
+    name: str,
+    shown: Callable[[Cells], str] | None = None,
+    *,
+    rank: int = 0,
+    apart: bool = False,
+    usual: tuple[str, ...] = ("",),
+    follows: bool = False,
 ) -> Field:
     """A column of the profile under its own heading.
 
     Args:
         name: of the column.
         shown: how its cells read; None: as numbers, or bytes in MB.
-        rank: see `Field`.
-        varying: see `Field`.
+        rank: see `Field`, as of the others.
+        apart: of the configuration.
+        usual: texts that go without saying.
+        follows: the name mostly settles it.
     """
     known = BY_NAME[name]
     style = megabytes if known.unit == "bytes" else plain if known.kind == INT else significant
     cell = shown or (text(name) if known.kind == TEXT else column(name, style))
-    return Field(known.heading or name, cell, known.kind != TEXT, rank, varying)
+    heading = known.heading or name
+    return Field(heading, cell, known.kind != TEXT, rank, apart, usual, follows, name)
 
+
+#: What tells the rows of a profile apart.
+_APART: tuple[Field, ...] = (
+    field("model", label, apart=True),
+    field("backend", apart=True),
+    field("precision", precision, apart=True),
+    field("kept", apart=True),
+    field("weights", apart=True, follows=True),
+    field("batch", column("batch", plain), apart=True, usual=("", "1")),
+    field("threads", apart=True),
+    field("streams", apart=True, usual=("", "1")),
+    field("options", apart=True),
+    field("engine_options", apart=True),
+    field("rate_per_s", apart=True),
+    field("boundary", apart=True, usual=("", "end_to_end")),
+    field("cuda_graph", apart=True, usual=("", "no")),
+    field("repeat", apart=True, usual=("", "1")),
+    field("pass", run_pass, apart=True),
+)
 
 #: What a terminal and summary.md show of a profile.
 PROFILE: tuple[Field, ...] = (
-    field("model", label),
-    field("backend", rank=2),
-    field("precision", precision),
-    field("batch", unless_1("batch")),
-    field("threads", varying=True),
-    field("streams", varying=True),
-    field("options", varying=True),
-    field("rate_per_s", varying=True),
-    field("repeat", varying=True),
-    field("pass", run_pass),
+    *_APART,
     field("latency_p50_ms", latency),
-    field("latency_p95_ms", rank=6),
-    field("throughput_ips", rank=4),
+    field("speedup", speedup, rank=1),
+    field("latency_p95_ms", timed("latency_p95_ms"), rank=6),
+    field("throughput_ips", timed("throughput_ips"), rank=2),
     field("engine_bytes", rank=5),
     field("host_peak_mib", rank=7),
-    field("drift_snr_db", rank=3),
-    field("top1", accuracy, rank=1),
+    field("drift_snr_db", rank=4),
+    field("top1", accuracy, rank=3),
     field("constraint", constraint),
-    field("status"),
+    field("status", state),
 )
 
 #: What a terminal shows of a preset that stands for a published listing: its own figures first.
 LISTING: tuple[Field, ...] = (
-    field("model", label),
-    field("backend", rank=2),
-    field("precision", precision, rank=3),
-    field("batch"),
-    field("pass"),
+    *_APART,
     field("iterations", rank=1),
     field("latency_mean_ms", spread),
     field("latency_p50_ms", latency),
-    field("throughput_ips", rank=1),
-    field("status"),
+    field("throughput_ips", timed("throughput_ips"), rank=1),
+    field("status", state),
 )
 
 #: What a terminal shows of the rows of a tuning, each with the name of its candidate under "candidate".
 TUNED: tuple[Field, ...] = (
     Field("measured", column("candidate", str), number=False),
     field("latency_p50_ms", latency),
-    field("latency_p95_ms", rank=6),
-    field("throughput_ips", rank=4),
+    field("latency_p95_ms", timed("latency_p95_ms"), rank=6),
+    field("throughput_ips", timed("throughput_ips"), rank=2),
     field("engine_bytes", rank=5),
     field("host_peak_mib", rank=7),
-    field("drift_snr_db", rank=3),
-    field("top1", accuracy, rank=1),
+    field("drift_snr_db", rank=4),
+    field("top1", accuracy, rank=3),
+    field("status", state),
 )
 
 #: What is worth seeing of engines that could not run here.

@@ -184,7 +184,7 @@ def enumerate_configurations(
     """The rows that a profile will have, in their order; a precision a backend lacks is left out.
 
     Repeats go round: what disturbs the machine for a while meets every configuration once rather than one
-    of them every time.
+    of them every time. fp32 comes first, as the other precisions are set against it.
 
     Raises:
         UsageError: a file that is quantised already was named, and no backend takes it as it is; or see
@@ -204,7 +204,7 @@ def enumerate_configurations(
         for repeat in range(1, options.repeats + 1)
         for source in sources
         for backend in options.backends
-        for precision in wanted[source]
+        for precision in sorted(wanted[source], key=lambda name: name != "fp32")
         for batch in options.batches
         for scenario in options.scenarios
         for run_pass in options.passes

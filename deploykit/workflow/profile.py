@@ -19,6 +19,7 @@ from deploykit.bench.request import AccuracyRequest, WorkerRequest, WorkerResult
 from deploykit.bench.scenario import Scenario
 from deploykit.data import open_dataset
 from deploykit.errors import DeploykitError, MissingDependency, OutputFailed
+from deploykit.report.speedup import Fp32Rows
 from deploykit.row import Note, Row
 from deploykit.spec import ModelSpec, Reason
 from deploykit.store import Store, key_of
@@ -80,6 +81,7 @@ class Profiler:
         self._judged: set[Configuration] = set()
         self._metrics: dict[str, float] = {}
         self._slower = SlowerThanFp32()
+        self._fp32_rows = Fp32Rows()
         self._networks: dict[Source, Network | DeploykitError] = {}
 
     def rows(self, configurations: Sequence[Configuration]) -> Iterator[Row]:
@@ -221,6 +223,7 @@ class Profiler:
         if samples is not None and samples.exists():
             row = row.plus({"samples": os.path.relpath(samples, self.options.report_folder)})
         row = row.plus(*self._work(network, built, row, configuration))
+        row = self._set_against_fp32(row)
         slower, cells = self._slower.note(
             replace(configuration, precision="fp32", kept=()),
             configuration.precision,
@@ -229,6 +232,12 @@ class Profiler:
             network.model.path,
         )
         return row if slower is None else row.plus(cells, notes=[slower])
+
+    def _set_against_fp32(self, row: Row) -> Row:
+        """The row with its speedup over the fp32 row of the same round, where that one is measured already."""
+        self._fp32_rows.add(row)
+        found = self._fp32_rows.speedup(row)
+        return row if found is None else row.plus(found.cells)
 
     def _request(self, built: Built, configuration: Configuration) -> WorkerRequest:
         """What a worker is asked for to time an engine, and no more."""

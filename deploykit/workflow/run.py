@@ -11,12 +11,18 @@ from typing import Any
 from deploykit import codec, env
 from deploykit.bench.roofline import stored_ceilings
 from deploykit.claims import evaluate_claims
-from deploykit.claims.verdict import COLUMNS, HEADER, Verdict, verdict_cells, verdict_rows
+from deploykit.claims.verdict import (
+    COLUMNS,
+    HEADER,
+    Verdict,
+    tally,
+    verdict_cells,
+    verdict_rows,
+)
 from deploykit.errors import OutputFailed, UsageError
-from deploykit.report import refuse_simulated
+from deploykit.report import profile_page
 from deploykit.report.csv import CsvReport, to_csv
 from deploykit.report.markdown import table
-from deploykit.report.views import ENGINES, PROFILE, Field
 from deploykit.row import Row
 from deploykit.store import Store
 from deploykit.workflow.configuration import Configuration, ProfileOptions, enumerate_configurations
@@ -47,7 +53,8 @@ class Run:
         options: how to measure, and in which precisions on which backends; None for `PRECISIONS` on `BACKENDS`.
         sources: the networks.
         say: is told what is being done.
-        step: is called when a configuration is finished.
+        step: is called when claims are checked, the last step.
+        finished: is given each row when it is.
     """
 
     def __init__(
@@ -58,8 +65,10 @@ class Run:
         sources: Sequence[Source] = DEFAULT_MODELS,
         say: Callable[[str], None] = lambda text: None,
         step: Callable[[], None] = lambda: None,
+        finished: Callable[[Row], None] = lambda row: None,
     ) -> None:
         self.folder, self.store, self.say, self.step = folder, store, say, step
+        self.finished = finished
         self.options = options or ProfileOptions(precisions=PRECISIONS, backends=BACKENDS)
         self.wanted: list[Configuration] = enumerate_configurations(sources, self.options)
 
@@ -83,7 +92,7 @@ class Run:
         for row in Profiler(self.store, self.options, self.say).rows(self.wanted):
             rows.append(row)
             report.add(row)
-            self.step()
+            self.finished(row)
         write_environment(self.folder, self.store)  # with the ceilings, which are known by now
         self.say("check claims")
         verdicts = evaluate_claims(rows=rows)
@@ -136,10 +145,6 @@ def summarise(
     Raises:
         UsageError: a row is of a simulated device.
     """
-    for row in rows:
-        refuse_simulated(row)
-    measured = [row for row in rows if row["status"] == "ok"]
-    others = [row for row in rows if row["status"] != "ok"]
     machine, packages = environment["machine"], environment["packages"]
     versions = ", ".join(f"{name} {version}" for name, version in packages.items())
     parts = [
@@ -147,28 +152,9 @@ def summarise(
         f"Measured on {machine['cpu']} ({machine['cores']:g} cores, {machine['memory_gib']} GiB, "
         f"{', '.join(machine['gpus']) or 'no GPU'}), Python {environment['python']}; {versions}. "
         f"Environment `{environment['env_id']}`, described in `env.json`.\n",
-        "## Measured\n",
-        "Latency is the median of one run, host buffer to host buffer, with the 95% interval of the median; "
-        "drift is the signal-to-noise ratio of the outputs against the FP32 graph run without optimisations. "
-        "`fp16 (as fp32)` is emulated by the runtime: its accuracy is that of FP16, its latency says nothing "
-        "about FP16 hardware. Networks without top-1 have seeded random weights.\n",
-        _view(PROFILE, measured) if measured else "Nothing could be measured.\n",
+        profile_page.sections(rows),
+        "## Claims\n",
+        f"{tally(verdicts)}.\n",
+        table(HEADER, verdict_cells(verdicts)),
     ]
-    if others:
-        parts += [
-            "## Built or tried, not measured\n",
-            "Each precision was read back from the engine; where another was found, it stands in brackets.\n",
-            _view(ENGINES, others),
-        ]
-    parts += ["## Claims\n", table(HEADER, verdict_cells(verdicts))]
     return "\n".join(parts)
-
-
-def _view(fields: Sequence[Field], rows: Sequence[Row]) -> str:
-    """The rows as a table, without columns in which none of them says anything."""
-    fields = [f for f in fields if f.tells(rows)]
-    return table(
-        [field.heading for field in fields],
-        [[field.text(row) for field in fields] for row in rows],
-        [i for i, field in enumerate(fields) if field.number],
-    )

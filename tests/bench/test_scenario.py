@@ -45,4 +45,6 @@ def test_a_policy_lasts_as_long_as_it_is_told():
 def test_a_policy_that_is_to_reach_a_percentile_is_never_cut_short():
     longer = Policy().reaching(99, 300)
     assert (longer.percentile, longer.min_s, longer.max_s) == (99, 3.0, 300)
-    assert Policy().reaching(50, 1) == Policy()
+    shorter = Policy().reaching(50, 1)
+    assert (shorter.percentile, shorter.max_s) == (Policy().percentile, Policy().max_s)
+    assert shorter.asked_percentile == 50

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from deploykit.cli import display
-from deploykit.cli.display import print_fields, print_notes, print_table
+from deploykit.cli.display import print_doubts, print_fields, print_notes, print_table
 from deploykit.cli.progress import Steps
 from deploykit.report.views import PROFILE, Field
 from deploykit.row import Finding, Note, Row
@@ -81,12 +81,15 @@ def test_where_there_is_no_room_the_least_important_columns_go_first(capsys, mon
         Field("first", lambda row: "1" * 10, rank=1),
         Field("second", lambda row: "2" * 10, rank=2),
     ]
-    for width, columns in ((60, {"first", "second"}), (30, {"first"}), (20, set())):
+    for width, columns in ((60, {"first", "second"}), (22, {"first"}), (12, set())):
         monkeypatch.setattr(display, "_width", lambda width=width: width)
         print_fields(fields, [OK])
-        shown = capsys.readouterr().out
-        assert "lenet5" in shown
-        assert {name for name in ("first", "second") if name in shown} == columns
+        table, _, hidden = capsys.readouterr().out.partition("Not shown in")
+        assert "lenet5" in table
+        assert {name for name in ("first", "second") if name in table} == columns
+        assert {name for name in ("first", "second") if name in hidden} == (
+            {"first", "second"} - columns
+        )
 
 
 def test_no_rows_are_no_error(capsys):
@@ -129,13 +132,76 @@ def test_of_rows_that_are_ok_only_what_changes_their_meaning_is_noted(capsys, no
     assert capsys.readouterr().err == said
 
 
-def test_what_makes_rows_unstable_is_said_in_words_once_for_each_cause(capsys):
+def test_what_makes_rows_doubtful_is_said_below_the_table_once_for_each_cause(capsys):
     load = Finding("load", "others used 2 cores", "stop them")
     more = Finding("load", "others used 3 cores", "stop them")
-    print_notes([OK.plus(findings=()), OK.plus(findings=(load,))])
-    assert (
-        capsys.readouterr().err == "1 of 2 rows is unstable: load: others used 2 cores; stop them\n"
+    print_doubts([OK.plus(findings=()), OK.plus(findings=(load,))])
+    said = capsys.readouterr().out
+    assert said == "1 of 2 rows is doubtful, busy machine: others used 2 cores; stop them\n"
+    print_doubts([OK.plus(findings=(load,)), OK.plus(findings=(more,))])
+    said = capsys.readouterr().out
+    assert said == (
+        "2 of 2 rows are doubtful, busy machine: such as others used 2 cores; stop them\n"
     )
-    print_notes([OK.plus(findings=(load,)), OK.plus(findings=(more,))])
-    said = capsys.readouterr().err
-    assert said == "2 of 2 rows are unstable: load: others used 2 cores, say; stop them\n"
+
+
+def test_no_doubtful_number_stands_without_its_mark_and_its_reason(capsys, monkeypatch):
+    times = {"latency_p50_ms": 2.0, "latency_p50_low_ms": 1.9, "latency_p50_high_ms": 2.1}
+    times |= {"latency_p95_ms": 3.0, "throughput_ips": 400.0}
+    doubtful = OK.plus(times, findings=(Finding("spread", "known to 9%", "measure longer"),))
+    sure = OK.plus({**times, "precision": "int8"}, findings=())
+    for width in (50, 80, 200):
+        monkeypatch.setattr(display, "_width", lambda width=width: width)
+        display.print_profile(PROFILE, [doubtful, sure])
+        shown = capsys.readouterr().out
+        assert "2.00? [1.90, 2.10]" in shown
+        assert "2.00 [1.90, 2.10]" in shown
+        assert ("3.00?" in shown) == ("3.00" in shown)
+        assert "doubtful: wide interval" in " ".join(shown.split())
+        assert "known to 9%" in " ".join(shown.split())
+
+
+def test_what_all_rows_share_is_said_once_and_what_tells_them_apart_stays(capsys, monkeypatch):
+    rows = [
+        OK.plus({"backend": backend, "threads": 2, "throughput_ips": 400.0, "engine_bytes": 10**6})
+        for backend in ("onnxruntime", "openvino")
+    ]
+    monkeypatch.setattr(display, "_width", lambda: 40)
+    print_fields(PROFILE, rows)
+    shown = capsys.readouterr().out
+    assert "In all rows: precision fp32, threads 2" in shown
+    assert "openvino" in shown
+    assert "Not shown in 40 columns: engine MB" in " ".join(shown.split())
+    assert max(map(len, shown.splitlines())) <= 40
+
+
+def test_where_not_even_names_have_room_each_row_is_a_paragraph(capsys, monkeypatch):
+    rows = [
+        OK.plus({"backend": "onnxruntime", "precision": precision, "threads": threads})
+        for precision in ("fp32", "int8")
+        for threads in (1, 2)
+    ]
+    rows = [*rows, OK.plus({"backend": "openvino", "threads": 1, "throughput_ips": 400.0})]
+    monkeypatch.setattr(display, "_width", lambda: 40)
+    print_fields(PROFILE, rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert "lenet5 onnxruntime int8 threads 2" in lines
+    assert "  images/s 400 · status ok" in lines
+    assert max(map(len, lines)) <= 40
+
+
+def test_a_row_of_few_runs_shows_them_marked_instead_of_nothing(capsys):
+    few = OK.plus({"iterations": 3, "latency_mean_ms": 812.0, "latency_min_ms": 790.0})
+    display.print_profile(PROFILE, [few])
+    shown = capsys.readouterr().out
+    assert "n 3, mean 812?, min 790?" in shown
+    assert "doubtful: few runs" in shown
+    assert "3 runs are too few for a median" in shown
+
+
+def test_a_percentile_that_was_asked_for_has_a_column_at_any_width(capsys, monkeypatch):
+    monkeypatch.setattr(display, "_width", lambda: 60)
+    print_fields(PROFILE, [OK.plus({"percentile": 99.5, "latency_percentile_ms": 4.5})])
+    shown = capsys.readouterr().out
+    assert "p99.5 ms" in shown
+    assert "4.50" in shown

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploykit.figures import with_interval
 from deploykit.report import views
 from deploykit.report.markdown import table
 
@@ -34,7 +35,7 @@ def test_a_measured_row_reads_as_people_write_it():
     shown = cells(ROW)
     assert shown["model"] == "mobilenet α=0.5 ρ=6/7"
     assert shown["precision"] == "fp16 (as fp32)"
-    assert shown["p50 ms [95%]"] == "1.23 [1.2, 1.31]"
+    assert shown["p50 ms [95%]"] == "1.23 [1.20, 1.31]"
     assert shown["top-1 [95%]"] == "99.4% [98.3%, 99.8%]"
     assert shown["engine MB"] == "5.37"
     assert shown["batch"] == "8"
@@ -46,8 +47,8 @@ def test_a_row_read_back_from_csv_reads_the_same():
 
 def test_what_was_not_measured_is_a_dash_and_never_a_number():
     shown = cells({"model": "vgg11", "precision": "int8", "status": "failed"})
-    configuration = {"model", "backend", "precision", "batch", "options", "pass", "constraint"}
-    configuration |= {"status"}
+    configuration = {field.heading for field in views.PROFILE if field.apart}
+    configuration |= {"constraint", "status"}
     measured = set(shown) - configuration
     assert {shown[heading] for heading in measured} == {"–"}
     assert shown["status"] == "failed"
@@ -60,8 +61,11 @@ def test_what_was_not_measured_is_a_dash_and_never_a_number():
         (1.23456, "1.23"),
         (123.456, "123"),
         (4402.7, "4,403"),
-        (0.00012, "1.20e-04"),
-        (2.5e7, "2.50e+07"),
+        (0.00012, "0.000120"),
+        (6e-06, "0.00000600"),
+        (3.08e-07, "3.08×10^-7"),
+        (12.0, "12.0"),
+        (2.5e7, "25,000,000"),
         ("", "–"),
         (None, "–"),
     ],
@@ -72,9 +76,25 @@ def test_three_significant_digits(value, text):
 
 @given(st.floats(min_value=1e-9, max_value=1e12))
 def test_significant_is_within_half_a_percent(value):
-    assert float(views.significant(value).replace(",", "")) == pytest.approx(value, rel=0.0051)
+    text = views.significant(value).replace(",", "").replace("×10^", "e")
+    assert float(text) == pytest.approx(value, rel=0.0051)
 
 
 def test_a_markdown_table_survives_bars_and_line_breaks():
     text = table(("a", "b"), [("x|y", "two\nlines")], right=[1])
     assert text == "| a | b |\n| --- | --: |\n| x\\|y | two lines |\n"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "texts"),
+    [
+        ((11.8, 11.79, 11.82), ("11.80", "11.79", "11.82")),
+        ((0.0322, 0.03218, 0.03221), ("0.03220", "0.03218", "0.03221")),
+        ((37.9, 33.4, 42.8), ("37.9", "33.4", "42.8")),
+        ((1234.5, 1200.0, 1300.0), ("1,234", "1,200", "1,300")),
+        ((12.0, 12.0, 13.1), ("12.0", "12.0", "13.1")),
+        ((11.8, 11.8, 11.8), None),
+    ],
+)
+def test_a_value_and_its_interval_have_the_same_digits_and_ends_that_differ(numbers, texts):
+    assert with_interval(*numbers) == texts

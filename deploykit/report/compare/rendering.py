@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from deploykit.columns import IDENTITY_NAMES, SOFT_NAMES
+from deploykit.figures import significant
 from deploykit.report import markdown
-from deploykit.report.compare import Change, ReportComparison
+from deploykit.report.compare import BASE_ONLY, HEAD_ONLY, SKIPPED, Change, ReportComparison
 from deploykit.report.compare.processes import (
     SAME,
     UNDECIDED,
@@ -17,7 +18,6 @@ from deploykit.report.compare.processes import (
     MetricChange,
 )
 from deploykit.report.junit import Case, junit_xml
-from deploykit.report.views import significant
 
 #: Columns of the CSV: a configuration's name, then what became of it.
 COLUMNS = (
@@ -32,7 +32,7 @@ HEADER = (
     "configuration",
     "base ms",
     "head ms",
-    "ratio [99%]",
+    "head/base [99%]",
     "latency",
     "top-1",
     "accuracy",
@@ -134,7 +134,30 @@ def table_of(changes: Sequence[Change]) -> tuple[list[str], list[list[str]], lis
     rows = [cells_of(change) for change in changes]
     shown = [i for i in range(len(HEADER)) if any(row[i] not in ("", "–") for row in rows)]
     right = [place for place, i in enumerate(shown) if i in RIGHT]
-    return [HEADER[i] for i in shown], [[row[i] for i in shown] for row in rows], right
+    quantiles = {change.latency.quantile for change in changes if change.latency is not None}
+    header = list(HEADER)
+    if quantiles:
+        # Processes without the usual quantile are compared by another: both are named then.
+        named = "/".join(sorted(quantiles))
+        header[1:3] = f"base {named} ms", f"head {named} ms"
+    return [header[i] for i in shown], [[row[i] for i in shown] for row in rows], right
+
+
+def title(comparison: ReportComparison) -> str:
+    """What came of it all, in a few words: regressions, none, or that nothing could be decided."""
+    bad = len(comparison.regressions)
+    if bad:
+        return f"{bad} regression{'s' if bad != 1 else ''}"
+    judged = [c for c in comparison.changes if c.verdict not in (BASE_ONLY, HEAD_ONLY, SKIPPED)]
+    open_ones = sum(UNDECIDED in (c.verdict, c.accuracy_verdict, c.metric_verdict) for c in judged)
+    decided = sum(
+        bool({c.verdict, c.accuracy_verdict, c.metric_verdict} - {UNDECIDED, ""}) for c in judged
+    )
+    if open_ones and not decided:
+        return "Undecided: none of the configurations could be judged"
+    if open_ones:
+        return f"No regression found, {open_ones} of {len(comparison.changes)} undecided"
+    return "No regression" if judged else "Nothing to compare"
 
 
 def noteworthy(comparison: ReportComparison) -> list[Change]:
@@ -170,11 +193,9 @@ def _tally(counts: Counter[str]) -> str:
 
 def to_markdown(comparison: ReportComparison) -> str:
     """A page for `$GITHUB_STEP_SUMMARY` and the like."""
-    bad = len(comparison.regressions)
-    title = f"{bad} regression{'s' if bad != 1 else ''}" if bad else "No regression"
     shown = noteworthy(comparison)
     header, rows, right = table_of(shown)
-    parts = [f"## {title}\n", f"{summary(comparison)}.\n"]
+    parts = [f"## {title(comparison)}\n", f"{summary(comparison)}.\n"]
     if rows:
         parts.append(markdown.table(header, rows, right))
     left = len(comparison.changes) - len(shown)
@@ -186,10 +207,24 @@ def to_markdown(comparison: ReportComparison) -> str:
 
 def to_junit(comparison: ReportComparison) -> str:
     """A test suite with a case per configuration: a regression fails, what is not decided is skipped."""
-    return junit_xml("compare", [_case(change) for change in comparison.changes])
+    names: Counter[str] = Counter()
+    cases = []
+    for change in comparison.changes:
+        name = _case_name(change)
+        names[name] += 1
+        # Two machines in one report: their numbers keep names apart, as no hash would from run to run.
+        again = f" on machine {names[name]}" if names[name] > 1 else ""
+        cases.append(_case(change, f"{name}{again}"))
+    return junit_xml("compare", cases)
 
 
-def _case(change: Change) -> Case:
+def _case_name(change: Change) -> str:
+    """A configuration's name in test results, the same wherever and whenever it is measured."""
+    details = ", ".join(v for v in _details(change) if v)
+    return f"{change.name} ({details})" if details else change.name
+
+
+def _case(change: Change, name: str) -> Case:
     output = "\n".join(f"{n}: {cell}" for n, cell in zip(HEADER, cells_of(change), strict=True))
     said = f"{change.verdict}; accuracy {change.accuracy_verdict or 'not compared'}"
     said += f"; metric {change.metric_verdict}" if change.metric_verdict else ""
@@ -197,8 +232,6 @@ def _case(change: Change) -> Case:
     judged = (change.verdict, change.accuracy_verdict, change.metric_verdict)
     open_question = UNDECIDED in judged
     skipped = open_question or (change.latency is None and change.verdict != "failed")
-    # Machine and soft columns keep names unique where two configurations read alike.
-    name = f"{change.name} ({', '.join(v for v in _details(change) if v)})"
     return Case(
         name,
         "compare." + (change.identity["model"] or "unknown"),
@@ -209,4 +242,6 @@ def _case(change: Change) -> Case:
 
 
 def _details(change: Change) -> list[str]:
-    return [change.identity[name] for name in ("weights", "env_id", *SOFT_NAMES)]
+    """What keeps names apart where two configurations read alike; the machine is not among it."""
+    said = {"threads"}
+    return [change.identity[name] for name in ("weights", *SOFT_NAMES) if name not in said]
