@@ -16,7 +16,7 @@ _MEANING = (
     "precision alone; drift is the signal-to-noise ratio of the outputs against the FP32 graph run without "
     f"optimisations. A number with {DOUBT} is doubtful: status names the causes, and below the table it is said "
     "what was seen. `fp16 (as fp32)` is emulated by the runtime: its accuracy is that of FP16, its latency says "
-    "nothing about FP16 hardware. Networks without top-1 have random weights, or there were no labelled images for them.\n"
+    "nothing about FP16 hardware. Networks without top-1 have random weights, or no labelled images were there.\n"
 )
 
 
