@@ -9,7 +9,7 @@ EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 # images of containers often do, each of them would compile the package anew, for half a second.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install run docs test proof test-device lint format bench bench-noise catalogue study wild int8-peers int8-recipes tune-search gpu parity pycuda install-matrix surfaces stubs clean
+.PHONY: help install run docs test proof test-device lint format bench bench-noise catalogue study wild int8-peers int8-recipes half-speed tune-search gpu parity pycuda install-matrix surfaces stubs clean
 
 help:  ## What can be made.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -74,6 +74,9 @@ int8-peers: install  ## int8 against ONNX Runtime's own quantiser on the network
 
 int8-recipes: .venv-peers/.installed  ## Each step of int8 and the quantisers of others on Fashion-MNIST, into reports/int8_recipes.csv.
 	$(BIN)/python -m benchmarks.int8_recipes --csv reports/int8_recipes.csv
+
+half-speed: install  ## bf16 and fp16 against fp32 on the processor, in turns, into reports/half_speed.csv.
+	$(BIN)/python -m benchmarks.half_speed --csv reports/half_speed.csv
 
 tune-search: install  ## tune's answer against an exhaustive search on 12 networks, into reports/tune_search.csv; hours, goes on.
 	$(BIN)/python -m benchmarks.tune_search --csv reports/tune_search.csv --time 36000

@@ -158,8 +158,8 @@ _CALIBRATION = (
         "--int8",
         default="default",
         metavar="STEPS",
-        help="What int8 for the CPU does beyond ranges: default, plain, or of equalise, weight-mse and bias, "
-        "with commas.",
+        help="What int8 for the CPU does beyond ranges: default, plain, or of equalise, weight-mse, rounding, and "
+        "bias or bias-fast, with commas.",
     ),
     click.option(
         "--synthetic-calibration",

@@ -36,6 +36,7 @@ class PrecisionRecipe:
             "" for this package's own, whose code is in the key.
         steps: what it can do beyond ranges, by name, in the order in which it is done.
         default_steps: those of them that it does where nobody says.
+        alternatives: those of them of which one at most is done.
     """
 
     name: str
@@ -46,13 +47,15 @@ class PrecisionRecipe:
     origin: str = ""
     steps: tuple[str, ...] = ()
     default_steps: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
 
     def chosen(self, text: str) -> tuple[str, ...]:
         """The steps that a list of names means: "default", "plain" (none), or names of `steps`, with commas.
 
         Raises:
             UnknownName: it has no such step.
-            UsageError: it has no steps at all, and others than the default are asked for, or none is named.
+            UsageError: it has no steps at all, and others than the default are asked for; or none is named, or two
+                that are alternatives.
         """
         words = split_list(text)
         if words == [DEFAULT_STEPS]:
@@ -71,6 +74,8 @@ class PrecisionRecipe:
                 wanted.add(word)
             elif word != PLAIN or len(words) > 1:
                 raise UnknownName(f"step of {self.name}", word, [DEFAULT_STEPS, PLAIN, *self.steps])
+        if len(both := [step for step in self.alternatives if step in wanted]) > 1:
+            raise UsageError(f"--int8 {' and '.join(both)} are alternatives: name one of them")
         return tuple(step for step in self.steps if step in wanted)
 
 

@@ -44,6 +44,7 @@ _RECIPES = (
     PrecisionRecipe(
         "int8", ("cpu",), "u8 activations, s8 weights per channel, int32 bias; for ONNX Runtime",
         True, int8_cpu.to_int8, steps=int8_cpu.STEPS, default_steps=int8_cpu.DEFAULT_STEPS,
+        alternatives=int8_cpu.ALTERNATIVES,
     ),
     PrecisionRecipe(
         "int8", _BOTH_TENSORRT, "symmetric s8 activations and weights per channel, float32 bias",

@@ -89,14 +89,25 @@ def correct_biases(
         results = steps.run_to(place)
         axis = 1 if node.op_type == "Conv" else -1
         errors = target[product.result] - np.concatenate([_mean(r, axis) for r in results])
-        bias = tensor_values(stored[product.stored])
-        changed = np.rint(bias + _sure(errors) / product.steps.astype(np.float64))
-        changed = np.clip(changed, 1 - 2**31, 2**31 - 1).astype(np.int32)
-        stored[product.stored].CopyFrom(onnx.numpy_helper.from_array(changed, product.stored))
-        shift = ((changed.astype(np.float64) - bias) * product.steps).astype(np.float32)
+        shift = shift_bias(stored[product.stored], product, errors)
         for result in results:
             result += shift.reshape([-1] + [1] * (result.ndim - 2)) if axis == 1 else shift
     return len(by_bias)
+
+
+def shift_bias(stored: onnx.TensorProto, product: BiasedProduct, errors: np.ndarray) -> np.ndarray:
+    """Add what a product's channels lack to its stored bias, in whole steps; returns what was added.
+
+    Args:
+        stored: the bias, changed in place.
+        product: whose it is.
+        errors: what each image's channels lack, (images, channels).
+    """
+    bias = tensor_values(stored)
+    changed = np.rint(bias + _sure(errors) / product.steps.astype(np.float64))
+    changed = np.clip(changed, 1 - 2**31, 2**31 - 1).astype(np.int32)
+    stored.CopyFrom(onnx.numpy_helper.from_array(changed, product.stored))
+    return np.asarray(((changed.astype(np.float64) - bias) * product.steps).astype(np.float32))
 
 
 def _images(model: onnx.ModelProto) -> int:
@@ -134,10 +145,10 @@ def _means(
     results = {}
     for index, (name, rank) in enumerate(ranks.items()):
         results[name] = f"deploykit_mean_{index}"
-        graph.node.append(_mean_node(changed, made[name], name, results[name], rank))
+        graph.node.append(mean_node(changed, made[name], name, results[name], rank))
         value = onnx.helper.make_tensor_value_info(results[name], ElementType.FLOAT, None)
         graph.output.append(value)
-    session = _open(changed)
+    session = open_to_calibrate(changed)
     changed.Clear()
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ranks}
     for feeds in sets:
@@ -147,9 +158,18 @@ def _means(
     return {name: np.concatenate(values).astype(np.float64) for name, values in parts.items()}
 
 
-def _mean_node(
+def mean_node(
     model: onnx.ModelProto, producer: onnx.NodeProto, name: str, result: str, rank: int
 ) -> onnx.NodeProto:
+    """A node that makes the means of the channels of what a product makes; its axes may become a tensor.
+
+    Args:
+        model: to which the node is to be added.
+        producer: the product.
+        name: of the tensor.
+        result: of its means.
+        rank: of the tensor, at least 2.
+    """
     make = onnx.helper.make_node
     if producer.op_type == "Conv":
         return make("GlobalAveragePool", [name], [result])
@@ -163,10 +183,20 @@ def _mean_node(
     return make("ReduceMean", [name, stored.name], [result], keepdims=0)
 
 
-def _open(model: onnx.ModelProto) -> Any:
+def open_to_calibrate(model: onnx.ModelProto, order: Any = None) -> Any:
+    """A session on a graph that calibration runs, in an execution order of ONNX Runtime's or its default.
+
+    Raises:
+        UsageError: it can't be run.
+    """
+    options = session_options(optimise=True)
+    if order is not None:
+        # Else reductions wait until the end, and every activation is held for them.
+        options.execution_order = order
+        options.enable_mem_pattern = False
     return open_proto(
         model,
-        session_options(optimise=True),
+        options,
         lambda reason: UsageError(f"ONNX Runtime can't run the network to calibrate it: {reason}"),
     )
 
@@ -213,7 +243,7 @@ class _Steps:
         model = onnx.helper.make_model(
             piece, opset_imports=opsets, ir_version=self.model.ir_version
         )
-        session = _open(model)
+        session = open_to_calibrate(model)
         self.done = place + 1
         for known in self.sets:
             made_now = session.run(wanted, {n: known[n] for n in inputs})

@@ -8,6 +8,9 @@ product makes s times larger and whose weights in the next are s times smaller i
 Unlike there, weights have a scale per output channel here: rows of the first product lose nothing whatever their
 factor, nor does a depthwise convolution behind. Factors are chosen among a few families by the noise that they
 leave at the outputs of the products behind, from rounding the activation and from rounding those products' weights.
+
+Behind a ReLU6 a channel is only ever made larger, as far as it stays below the bound on the calibration images: it
+is cut there on others, as every channel is at the end of the range.
 """
 
 from __future__ import annotations
@@ -72,8 +75,8 @@ def equalise(model: onnx.ModelProto, calibration: Calibration) -> Equalised:
             continue
         try:
             link = Walk(editor, shapes, product).link()
-            if link.clips:
-                raise Unfit(f"its bound of {min(link.clips):g} is one for all channels")
+            if link.clips and link.minima:
+                raise Unfit("it has a bound for all channels and one for each")
             links.append(link)
         except Unfit as reason:
             skipped[node_name(node)] = str(reason)
@@ -144,8 +147,11 @@ def _factors(
     plain = np.ones(link.channels)
     least = _LARGEST_SHARE_LEFT * _noise(editor, link, seen, plain)
     best = None
+    room = 1.0 + _ROOM / seen.images**0.5
     for share in _SHARES:
-        factors = _family(seen.peak, spans, read, share, 1.0 + _ROOM / seen.images**0.5)
+        factors = _family(seen.peak, spans, read, share, room)
+        if link.clips:
+            factors = _below(min(link.clips), factors, seen.peak, done, room)
         noise = _noise(editor, link, seen, factors)
         if noise < least:
             least, best = noise, factors
@@ -176,6 +182,26 @@ def _family(
     widest = int(peak.argmax())
     factors[widest] = min(1.0, factors[widest] * room)
     return np.asarray(factors)
+
+
+def _below(
+    bound: float, factors: np.ndarray, peak: np.ndarray, done: np.ndarray, room: float
+) -> np.ndarray:
+    """Factors that leave a ReLU6 what it is, whose one bound all channels share.
+
+    A channel that is made larger meets the bound at a smaller value, which it never reached; one that was made
+    smaller would pass it.
+
+    Args:
+        bound: above.
+        factors: as they would be without it.
+        peak: of each channel, as it is now.
+        done: factors that were applied already.
+        room: by how much channels of other images may be larger.
+    """
+    least = 1.0 / done
+    most = np.maximum(least, bound / (room * np.maximum(peak, 1e-12 * bound)))
+    return np.asarray(np.clip(factors, least, most))
 
 
 def _importance(editor: GraphEditor, link: Link, seen: ChannelStatistics) -> np.ndarray:

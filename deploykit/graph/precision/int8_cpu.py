@@ -21,11 +21,13 @@ from deploykit.graph.fold import batchnorm_affine, fold_batchnorm, remove_passin
 from deploykit.graph.nodes import is_standard, node_name
 from deploykit.graph.operators import Trait, has
 from deploykit.graph.opsets import raise_opset
+from deploykit.graph.precision.adaptive_rounding import round_weights
 from deploykit.graph.precision.bias_correction import BiasedProduct, correct_biases
 from deploykit.graph.precision.equalise import equalise
 from deploykit.graph.precision.hard_swish import OPSET_HARD_SWISH, join_hard_swishes
 from deploykit.graph.precision.int8_regions import IntegerRegions
 from deploykit.graph.precision.integer_forms import write_integer_forms
+from deploykit.graph.precision.layer_bias import correct_biases_alone
 from deploykit.graph.precision.qdq import (
     QdqWriter,
     Quantiser,
@@ -51,9 +53,12 @@ _MERGED_WITH_GEMM = frozenset(
 OPSET_PER_CHANNEL = 13
 
 #: What the recipe can do beyond ranges, in the order in which it is done.
-EQUALISE, WEIGHT_MSE, BIAS = "equalise", "weight-mse", "bias"
-STEPS = (EQUALISE, WEIGHT_MSE, BIAS)
+EQUALISE, WEIGHT_MSE, ROUNDING = "equalise", "weight-mse", "rounding"
+BIAS, BIAS_FAST = "bias", "bias-fast"
+STEPS = (EQUALISE, WEIGHT_MSE, ROUNDING, BIAS, BIAS_FAST)
 DEFAULT_STEPS = (EQUALISE, BIAS)
+#: Both correct the same biases.
+ALTERNATIVES = (BIAS, BIAS_FAST)
 
 
 def to_int8(
@@ -119,10 +124,16 @@ def to_int8(
         facts["kept_by_value"] = {
             named[end]: f"8 bits cost it {gain:.0f} dB" for end, gain in costly.items()
         }
-    if BIAS in steps:
-        facts["biases_corrected"] = correct_biases(exact, model, written.biased, calibration)
+    corrects = BIAS in steps or BIAS_FAST in steps
+    if ROUNDING in steps:
+        facts["outputs_rounded"] = round_weights(
+            exact, model, written.biased, calibration, centred=corrects
+        )
+    if corrects:
+        correct = correct_biases if BIAS in steps else correct_biases_alone
+        facts["biases_corrected"] = correct(exact, model, written.biased, calibration)
     # A body can't be run product by product, as that takes.
-    if written.uncorrected and BIAS in steps:
+    if written.uncorrected and corrects:
         facts["biases_uncorrected"] = written.uncorrected
     return facts | range_facts(calibration, ranges, products, model)
 

@@ -130,7 +130,6 @@ def test_bounds_that_come_to_be_one_are_a_clip_again() -> None:
 @pytest.mark.parametrize(
     ("nodes", "reason"),
     [
-        ([FIRST, N("Clip", ["c", "zero", "six"], ["r"]), LAST], "bound of 6 is one for all"),
         ([FIRST, N("Sigmoid", ["c"], ["r"], name="s"), LAST], "Sigmoid 's' reads it"),
         ([FIRST, N("Add", ["c", "c"], ["r"], name="a"), LAST], "Add 'a' reads it"),
         ([FIRST, N("Mul", ["c", "c"], ["r"], name="m"), LAST], "Mul 'm' reads it"),
@@ -153,6 +152,35 @@ def test_what_is_no_factor_of_channels_stays_and_says_why(
     assert reason in made.skipped["first"]
     after = {t.name: t.SerializeToString() for t in model.graph.initializer}
     assert after.items() <= before.items()
+
+
+RELU6 = [FIRST, N("Clip", ["c", "zero", "six"], ["r"]), LAST]
+
+
+def test_behind_a_relu6_channels_are_only_made_larger_and_none_meets_the_bound() -> None:
+    model = graph(RELU6, SHAPE, weights(), opset=17)
+    x = data((3, 8, 8))
+    before = run(model, x)
+    assert (channel_statistics(model, ["r"], images())["r"].peak == 6).any()
+    assert equalise(model, images()).products == ("first",)
+    assert snr_db(before, run(model, x)) > 120
+    value = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    first = next(v for name, v in value.items() if name.startswith("w_"))
+    factors = np.abs(first / weights()["w"]).max(axis=(1, 2, 3))
+    assert factors.min() > 0.999999
+    assert factors.max() > 3
+
+
+def test_int8_of_unlike_channels_behind_a_relu6_gains(tmp_path: Path) -> None:
+    parts = weights()
+    parts["u"] = random(4, 8, 1, 1, seed=4) / np.minimum(SPREAD, 1)[None, :, None, None]
+    model = graph(RELU6, [1, *SHAPE[1:]], parts, opset=17)
+    x = data((3, 8, 8))[:1]
+    found = [
+        snr_db(run(model, x), run(quantised(model, tmp_path, steps=steps).path, x))
+        for steps in ((), ("equalise",))
+    ]
+    assert found[1] > found[0] + 6
 
 
 def test_a_weight_that_two_products_share_is_changed_for_one_alone() -> None:
@@ -207,6 +235,8 @@ def test_steps_are_chosen_by_name() -> None:
         recipe.chosen("equalize")
     with pytest.raises(UnknownName, match="plain"):
         recipe.chosen("plain,bias")
+    with pytest.raises(UsageError, match="--int8 bias and bias-fast are alternatives: name one"):
+        recipe.chosen("default,bias-fast")
     with pytest.raises(UsageError, match="--int8 needs a step"):
         recipe.chosen(",")
     with pytest.raises(UsageError, match="has no steps to choose from: leave --int8 out"):

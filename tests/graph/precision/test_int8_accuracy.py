@@ -135,6 +135,16 @@ def test_biases_take_up_what_rounding_takes_from_the_mean(
     assert corrected > plain + 6
 
 
+def test_biases_can_be_corrected_product_by_product_from_one_run(tmp_path: Path) -> None:
+    model = biased()
+    x = data((3, 16, 16), seed=11)
+    made = quantised(model, tmp_path, steps=("bias-fast",))
+    assert made.recipe["biases_corrected"] == 2
+    corrected = snr_db(run(model, x), run(made.path, x))
+    plain = snr_db(run(model, x), run(quantised(model, tmp_path, steps=()).path, x))
+    assert corrected > plain + 6
+
+
 def test_a_convolution_without_a_bias_gets_one(tmp_path: Path) -> None:
     made = quantised(biased(), tmp_path)
     proto = onnx.load(made.path)
