@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploykit import backends, zoo
@@ -33,8 +34,9 @@ from deploykit.workflow.build import (
 )
 from deploykit.workflow.calibration import check_choice
 from deploykit.workflow.choices import EngineChoice
-from deploykit.workflow.configuration import default_precisions
+from deploykit.workflow.configuration import default_precisions, source_name
 from deploykit.workflow.convert import convert_network
+from deploykit.workflow.engine_file import check_usable, places_of, put_engine
 from deploykit.workflow.export import destinations, write_network
 from deploykit.workflow.network import Network, count_source, obtain_network
 from deploykit.zoo import Architecture
@@ -354,6 +356,7 @@ def quantize(
 @spoken
 def build(
     model: Model,
+    path: str | os.PathLike[str] | None = None,
     *,
     precision: str | None = None,
     target: str = "cpu",
@@ -386,6 +389,8 @@ def build(
 
     Args:
         model: as in `export`.
+        path: of a file to put it to, to be used without deploykit: `manifest["usage"]` of what is returned is
+            Python that loads it. None leaves it in the store alone.
         precision: None is fp32, or that of a file that is quantised already.
         target: who builds, by whose recipe: "cpu", "tensorrt-rtx", "tensorrt".
         backend: who builds, by name, such as "openvino", rather than by `target`.
@@ -460,6 +465,10 @@ def build(
         model, variants, artifacts, "build", data=choice.data, input_shape=input_shape, name=name
     )
     wanted = named[0] if named else default_precisions(source)[0]
+    places: Sequence[Path | None] = [None]
+    if path is not None:
+        check_usable([builder], "path")
+        places = places_of([(source_name(source), builder)], os.fspath(path))
     network: Network = obtain_network(source, artifacts)
     built = build_network(network, wanted, builder, built_for.at_batch(1), choice, artifacts)
-    return built.engine
+    return built.engine if places[0] is None else put_engine(built.engine, places[0])

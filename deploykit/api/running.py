@@ -23,6 +23,7 @@ from deploykit.lazy import np
 from deploykit.spec import Engine, Reason, TensorSpec
 from deploykit.store import MANIFEST
 from deploykit.workflow import ranges
+from deploykit.workflow.engine_file import engine_at
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -164,8 +165,13 @@ def _at(place: str | os.PathLike[str]) -> Engine:
     folder = path if path.is_dir() else path.parent
     if not path.exists():
         raise InvalidModel(f"no such engine: {path}; give the folder that `build` made")
+    placed = engine_at(path) if path.is_file() else None
+    if placed is not None:
+        return placed
     if not (folder / MANIFEST).is_file():
-        raise InvalidModel(f"{path} has no {MANIFEST} beside it: give the folder that `build` made")
+        raise InvalidModel(
+            f"{path} has no {MANIFEST} beside it: give the folder or the file that `build` made"
+        )
     return open_engine(folder)
 
 

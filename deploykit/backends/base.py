@@ -405,6 +405,13 @@ class BackendBase(ABC):
         """The largest batch that an engine was built for; None where the runtime sets no bound."""
         return None
 
+    def usage(self, model: OnnxModel, options: BuildOptions) -> str | None:
+        """Python that loads an engine of `model` and runs it without deploykit; None where nothing else can.
+
+        Its manifest has it, and such an engine can be put anywhere by `deploykit build -o`.
+        """
+        return None
+
     def recipes(self) -> Sequence[PrecisionRecipe]:
         """Precision recipes that come with this backend, for its target, beside those of `graph.precision`.
 

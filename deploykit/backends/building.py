@@ -226,6 +226,7 @@ def make_engine(
         "compute_macs": macs_by_type(types, product_macs(graph)),
         "emulated": precision_of_types(types) != model.precision
         and precision_of_types(types) == backend.emulated.get(model.precision),
+        "usage": backend.usage(model, _options_of(model, backend, options)),
         "onnx_file": model.path.name,
         "model": {
             "name": model.spec.name,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import env
+from deploykit.backends import usage
 from deploykit.backends.base import BackendBase, Bound, RunOption, SessionBase
 from deploykit.backends.onnxruntime_types import read_back
 from deploykit.errors import (
@@ -158,6 +159,10 @@ class OnnxRuntimeCpu(BackendBase):
             check_rounded(path, kept_names(without_weights(str(model.path)), kept) if kept else ())
         facts = {"compute_types": types, "host": self.host(), "rounded": rounded is not None}
         return facts if level is None else facts | {"optimisation": level}
+
+    def usage(self, model: OnnxModel, options: BuildOptions) -> str:
+        """See `BackendBase.usage`."""
+        return usage.onnxruntime(self.filename, model.inputs, options.batch_opt)
 
     def open(
         self, engine: Engine, threads: int | None, run_pass: str, options: RunOptions = ()

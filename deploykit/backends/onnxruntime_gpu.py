@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import codec, env
+from deploykit.backends import usage
 from deploykit.backends.base import BackendBase, SessionBase, engine_inputs
 from deploykit.backends.onnxruntime import without_initialiser_inputs, without_weights
 from deploykit.backends.onnxruntime_gpu_session import (
@@ -240,6 +241,12 @@ class OnnxRuntimeCuda(BackendBase):
             elsewhere: products that another provider computed, with its name.
         """
         return read_back(optimised, without_weights(bytes(graph.model.SerializeToString())))
+
+    def usage(self, model: OnnxModel, options: BuildOptions) -> str | None:
+        """See `BackendBase.usage`; what a provider compiles lies beside the graph and is made anew elsewhere."""
+        if self.provider != CUDA:
+            return None
+        return usage.onnxruntime_gpu(self.filename, model.inputs, options.batch_opt, self.provider)
 
     def open(
         self, engine: Engine, threads: int | None, run_pass: str, options: RunOptions = ()

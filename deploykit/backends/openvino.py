@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import env
+from deploykit.backends import usage
 from deploykit.backends.base import BackendBase, Bound, RunOption, SessionBase
 from deploykit.errors import BuildFailed, one_line
 from deploykit.graph.element_types import typed_products
@@ -348,6 +349,11 @@ class OpenVinoCpu(BackendBase):
         with output_errors("engine", path):
             copy_files(model.path, path)
         return {"compute_types": types, "host": self.host()}
+
+    def usage(self, model: OnnxModel, options: BuildOptions) -> str:
+        """See `BackendBase.usage`."""
+        floats = self._floats(model.precision)
+        return usage.openvino(self.filename, model.inputs, options.batch_opt, floats)
 
     def open(
         self, engine: Engine, threads: int | None, run_pass: str, options: RunOptions = ()

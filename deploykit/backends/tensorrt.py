@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from deploykit import env
+from deploykit.backends import usage
 from deploykit.backends.base import BackendBase, SessionBase, TimedParts
 from deploykit.backends.tensorrt_layers import FLOAT_OR_QUANTISED, parse_layers, told_by
 from deploykit.cuda import devices
@@ -383,6 +384,16 @@ class TensorRTBackend(BackendBase):
         if not isinstance(options, Mapping) or "batch_max" not in options:
             return None
         return int(options["batch_max"])
+
+    def usage(self, model: OnnxModel, options: BuildOptions) -> str:
+        """See `BackendBase.usage`."""
+        return usage.tensorrt(
+            self.filename,
+            model.inputs,
+            options.batch_opt,
+            self._module,
+            host_code=options.version_compatible,
+        )
 
     def open(
         self, engine: Engine, threads: int | None, run_pass: str, options: RunOptions = ()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import click
 from click.core import ParameterSource
@@ -53,7 +55,9 @@ from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 @device_option
 @store_option
 @build_timeout_option
-@output_options()
+@output_options(
+    file="Put the engine there, or several into a folder, to be used without deploykit; its manifest beside it."
+)
 @quiet_option
 def command(
     models: tuple[str, ...],
@@ -76,6 +80,7 @@ def command(
     deploykit build mobilenet --precision fp32,int8
     deploykit build squeezenet --precision fp16,int8 --target cpu,tensorrt-rtx
     deploykit build efficientnet_b0 --precision int8 --keep-op Gemm --keep-drift 3
+    deploykit build lenet5 --weights trained --precision int8 -o lenet5-int8.onnx
     """
     workflow.calibration.check_choice(calibration)
     opened = artifacts.open_store(store)
@@ -88,6 +93,8 @@ def command(
     backends = chosen or workflow.build.usable_backends(target)
     workflow.build.check_buildable(precision or (), backends)
     workflow.build.check_used(engine, calibration, precision or (), backends)
+    if outputs.file is not None:
+        workflow.engine_file.check_usable(backends)
     options = engine.at_batch(1)
     built: list[workflow.build.Built] = []
     names: list[str] = []  # of files that share one, by their folders
@@ -100,6 +107,11 @@ def command(
             )
         except DeploykitError as error:
             failed.append((_name(source), error))
+    places = workflow.engine_file.places_of(
+        [(f"{_name(s)}-{name}-{one.name}", one) for s, of in wanted.items() for one, name in of],
+        outputs.file,
+    )
+    where = iter(places)
     unused = (workflow.build.unused_text(engine, one) for one in backends)
     losses: dict[str, None] = dict.fromkeys(filter(None, unused))  # once for all targets
     with progress.Steps(sum(map(len, wanted.values())), quiet=quiet) as steps:
@@ -109,16 +121,21 @@ def command(
                 network = workflow.network.obtain_network(source, opened)
             except DeploykitError as error:
                 failed.append((_name(source), error))
+                list(itertools.islice(where, len(wanted[source])))
                 continue
             label = network.model.spec.label
             if isinstance(source, ModelFile) and source.label:
                 label = source.label
             for one, name in wanted[source]:
                 steps.say(f"build {label} {name} {one.name}")
+                place = next(where)
                 try:
                     result = workflow.build.build_network(
                         network, name, one, options, calibration, opened
                     )
+                    if place is not None:
+                        moved = workflow.engine_file.put_engine(result.engine, place)
+                        result = replace(result, engine=moved)
                 except DeploykitError as error:
                     failed.append((f"{label} {name} {one.name}", error))
                     continue

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     import deploykit.workflow.calibration
     import deploykit.workflow.configuration
     import deploykit.workflow.convert
+    import deploykit.workflow.engine_file
     import deploykit.workflow.export
     import deploykit.workflow.frontier
     import deploykit.workflow.keep
