@@ -97,8 +97,8 @@ def warm_up(session: SessionBase, feeds: FeedSets, policy: Policy) -> WarmUp:
     if policy.warmup_iterations is not None:
         taken = session.sample(feeds, policy.warmup_iterations)
         return WarmUp(policy.warmup_iterations, True, float(np.median(taken)))
-    # The first run with each set allocates, compiles, captures a graph or searches for kernels: seconds, on a GPU. It
-    # sets no window's length, and its time is none of the time in which windows are to agree.
+    # The first run with each set allocates, compiles, captures a graph or searches for kernels: seconds, on a GPU.
+    # It sets no window's length, and its time is none of the time in which windows are to agree.
     iterations, run_ns = 1, float(session.sample(feeds, 1)[0])
     start = time.perf_counter()
     while iterations < len(feeds) and time.perf_counter() - start < policy.warmup_max_s:

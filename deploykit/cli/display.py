@@ -79,7 +79,7 @@ def _fitting(fields: Sequence[Field], rows: Sequence[Mapping[str, Any]], room: i
 def _columns(
     fields: Sequence[Field], rows: Sequence[Mapping[str, Any]], room: int
 ) -> list[int] | None:
-    """How wide each column is: what tells rows apart, or could be left out, stays whole. None where they don't fit."""
+    """How wide each column is: what tells rows apart, or could be left out, stays whole. None where none fits."""
     whole = {i for i, f in enumerate(fields) if f.apart or f.rank}
     return tables.widths(*_texts(fields, rows), _right(fields), room, whole)
 

@@ -13,8 +13,9 @@ import pandas as pd
 
 from deploykit import env
 from deploykit.columns import BY_NAME, FLOAT, INT, NAMES, TEXT
-from deploykit.report.views import PROFILE, Field
-from deploykit.row import Row, findings_in
+from deploykit.report.conclusions import conclusions
+from deploykit.report.states import FEW_RUNS, few_runs, findings_of
+from deploykit.report.views import PROFILE, arrange
 from deploykit.text import printable
 
 #: What a frame is of, under this key of its `attrs`.
@@ -22,8 +23,6 @@ KIND = "of"
 PROFILE_KIND = "profile"
 #: Rows that a notebook shows; the rest is in the frame.
 MOST_SHOWN = 60
-#: The mark of a number that is not to be relied on; why stands in the last column of the display.
-MARK = "?"
 
 BOOL = "bool"
 # pandas 3 has a type for text in which a blank is NaN; before it, text is of type object.
@@ -53,7 +52,8 @@ class Frame(pd.DataFrame):
         note = f"{len(self)} rows, {len(self.columns)} columns in the frame"
         if hidden:
             note += f"; the first {len(rows)} are shown"
-        return _table(rows) + f"<p>{html.escape(note)}</p>"
+        said = "".join(f"<p>{_text(one)}</p>" for one in conclusions(_records(self)))
+        return f"{_table(rows)}{said}<p>{_text(note)}</p>"
 
 
 def profile_frame(rows: Iterable[Mapping[str, Any]], **attrs: Any) -> Frame:
@@ -125,43 +125,32 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in known.to_dict("records")]
 
 
-def doubts(row: Mapping[str, Any]) -> str:
+def doubt(row: Mapping[str, Any]) -> str:
     """Why a row's numbers are not to be relied on, in words; "" where nothing is known against them."""
     if row.get("status") not in (None, "ok"):
-        return f"{row.get('status')}: {row.get('reason') or 'no reason is known'}"
-    stored = str(row.get("stability") or "")
-    findings = row.findings if isinstance(row, Row) else findings_in(stored)
-    return "; ".join(finding.seen for finding in findings or ())
+        return str(row.get("reason") or "no reason is known")
+    seen = [finding.seen for finding in findings_of(row)]
+    return "; ".join([FEW_RUNS] * few_runs(row) + seen)
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of a profile as an HTML table; what names hold is escaped."""
-    shown = [field for field in PROFILE if field.tells(rows)]
-    why = [doubts(row) for row in rows]
-    head = [field.heading for field in shown] + ["doubtful because"] * any(why)
-    lines = ["<table><thead><tr>", *(f"<th>{_text(name)}</th>" for name in head)]
-    lines.append("</tr></thead><tbody>")
+    """Rows of a profile as an HTML table; what names hold is escaped, doubtful numbers bear a question mark."""
+    arranged = arrange(PROFILE, rows)
+    why = [doubt(row) for row in rows]
+    head = [field.heading for field in arranged.fields] + ["because"] * any(why)
+    lines = ["<table>"]
+    if arranged.above:
+        lines.append(f"<caption>{_text(', '.join(arranged.above))}</caption>")
+    lines += ["<thead><tr>", *(f"<th>{_text(name)}</th>" for name in head), "</tr></thead><tbody>"]
     for row, reason in zip(rows, why, strict=True):
-        cells = [_cell(field, row, bool(reason)) for field in shown]
-        if any(why):
-            cells.append(f'<td style="text-align:left">{_text(reason)}</td>')
+        cells = [_cell(field.text(row), number=field.number) for field in arranged.fields]
+        cells += [_cell(reason, number=False)] * any(why)
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return "".join([*lines, "</tbody></table>"])
 
 
-def _cell(field: Field, row: Mapping[str, Any], doubtful: bool) -> str:
-    text = field.text(row)
-    if doubtful and field.heading in _TIMED and text not in ("", "–"):
-        text += f" {MARK}"
-    return f'<td style="text-align:{"right" if field.number else "left"}">{_text(text)}</td>'
-
-
-#: Headings of the columns that an unstable timing puts in doubt.
-_TIMED = frozenset(
-    BY_NAME[name].heading or name
-    for name in NAMES
-    if name.startswith("latency_") or name == "throughput_ips"
-)
+def _cell(text: str, *, number: bool) -> str:
+    return f'<td style="text-align:{"right" if number else "left"}">{_text(text)}</td>'
 
 
 def _text(text: str) -> str:
