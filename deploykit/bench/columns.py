@@ -126,7 +126,12 @@ def of_memory(memory: HostMemory) -> tuple[dict[str, Any], list[Note]]:
 
 
 def of_drift(
-    drift: Drift, source: str, *, converted: bool = True, calibrated: bool = True
+    drift: Drift,
+    source: str,
+    *,
+    converted: bool = True,
+    calibrated: bool = True,
+    steps: bool = False,
 ) -> tuple[dict[str, Any], list[Note]]:
     """Columns of the drift from the reference that `source` describes.
 
@@ -135,6 +140,7 @@ def of_drift(
         source: what they were compared with.
         converted: whether the engine is in another precision than the network, so that layers can be kept.
         calibrated: whether ranges were chosen for it.
+        steps: whether its recipe can do more than choose ranges, see `--int8`.
     """
     worst = drift.worst
     columns = {
@@ -153,7 +159,7 @@ def of_drift(
         named = ", ".join(f"{one.name} {one.snr_db:.3g} dB" for one in drift.poor[:NAMED])
         more = f" and {len(drift.poor) - NAMED} more" if len(drift.poor) > NAMED else ""
         text = f"drift is poor: {named}{more}, below {POOR_SNR_DB:g} dB"
-        notes.append(Note("drift", text, _remedy(converted=converted, calibrated=calibrated)))
+        notes.append(Note("drift", text, _remedy(converted, calibrated, steps)))
     for one in drift.outputs:
         if one.left_out:
             what = "is not compared" if one.snr_db is None else "is compared in part"
@@ -171,12 +177,13 @@ def of_drift(
     return columns, notes
 
 
-def _remedy(*, converted: bool, calibrated: bool) -> str:
+def _remedy(converted: bool, calibrated: bool, steps: bool) -> str:
     if not converted:
         return "give real inputs with --input or --data: only the order of sums differs"
     if not calibrated:
         return "--keep or --keep-drift"
-    return "--keep, --keep-drift or another --calibration-method"
+    more = "--int8 default,rounding, " if steps else ""
+    return f"--keep, --keep-drift, {more}or another --calibration-method"
 
 
 def of_accuracy(

@@ -210,11 +210,13 @@ def _drift(
     outputs = [session.run(feeds) for feeds in reference.inputs]
     drift = compare(reference.outputs, outputs)
     details["drift"] = asdict(drift)
+    facts = engine.manifest
     return columns.of_drift(
         drift,
         reference.source,
-        converted=engine.manifest.get("precision") not in ("fp32", AS_IS),
-        calibrated=bool(engine.manifest.get("calibration")),
+        converted=facts.get("precision") not in ("fp32", AS_IS),
+        calibrated=bool(facts.get("calibration")),
+        steps=(facts.get("precision"), facts.get("target")) == ("int8", "cpu"),
     )
 
 

@@ -68,6 +68,31 @@ def test_the_precision_is_read_back_and_outputs_are_of_that_precision(
     assert (error > 1e-6) == (precision != "fp32")
 
 
+@pytest.mark.skipif("bf16" not in module.computed_here(), reason="no bfloat16 on this processor")
+def test_bfloat16_is_computed_in_bfloat16_where_the_processor_does_it(in_precision, built, images):
+    model = in_precision("bf16", "cpu")
+    engine = built(model)
+    assert engine.precision_actual == "bf16"
+    assert engine.manifest["emulated"] is False
+    assert {kind: len(found) for kind, found in engine.manifest["compute_types"].items()} == {
+        "bf16": 3
+    }
+    shapes = {spec.name: spec.with_batch(1) for spec in model.inputs}
+    compiled = module.compile_for(module.read(engine.path), shapes, 1, "bf16")
+    kernels = [
+        facts["primitiveType"].astype(str)
+        for facts in (op.get_rt_info() for op in compiled.get_runtime_model().get_ops())
+        if facts["layerType"].astype(str) in ("Convolution", "FullyConnected")
+    ]
+    assert len(kernels) == 3
+    assert all(kernel.endswith("bf16") for kernel in kernels)
+    error = np.abs(
+        BACKEND.load(engine, 1).run(images)["logits"]
+        - reference(in_precision("fp32", "cpu"), images)
+    )
+    assert 1e-4 < error.max() / np.abs(reference(in_precision("fp32", "cpu"), images)).max() < 0.05
+
+
 def test_layers_are_called_by_the_nodes_they_come_from(tiny, built):
     assert set(built(tiny).manifest["compute_types"]["fp32"]) >= {"first", "second"}
 

@@ -166,6 +166,13 @@ def test_the_remedy_of_a_poor_row_is_one_that_its_precision_has(converted, named
     assert unnamed not in note.remedy
 
 
+@pytest.mark.parametrize("steps", [True, False])
+def test_the_remedy_names_steps_of_int8_where_the_recipe_has_them(steps):
+    drift = compare([{"y": f32(np.ones(4))}], [{"y": f32(np.zeros(4))}])
+    notes = [n for n in of_drift(drift, "fp32", steps=steps)[1] if n.kind == "drift"]
+    assert ["--int8 default,rounding" in n.remedy for n in notes] == [steps]
+
+
 @pytest.mark.parametrize(("axis", "text"), [(1, "y[:, 4:14, :]"), (2, "y[:, :, 4:14]")])
 def test_scores_beside_boxes_in_one_output_are_judged_by_themselves(axis, text):
     whole = np.concatenate([RNG.random((2, 4, 225)) * 640, RNG.random((2, 10, 225))], axis=1)
