@@ -30,7 +30,7 @@ def options_page() -> str:
     for name in COMMANDS:
         command = cli.get_command(click.Context(cli), name)
         assert command is not None
-        context = click.Context(command, info_name=f"deploykit {name}")
+        context = click.Context(command, info_name=f"deploykit {name}", show_default=True)
         about = " ".join((command.help or "").split("\n\n")[0].split())
         parts.append(f"\n## deploykit {name}\n\n{about}\n\n")
         parts.append(f"```sh\n{' '.join(command.get_usage(context).split()[1:])}\n```\n\n")

@@ -118,7 +118,11 @@ def _docstring(command: click.Command) -> str:
 
 @click.group(
     cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "show_default": True,
+    },
     epilog="Exit codes: 0 ok, 1 a check failed, 2 usage, 3 missing dependency or device, "
     "4 build, precision or drift failure, 130 interrupted.",
 )
@@ -209,6 +213,9 @@ def _unexpected(error: Exception) -> int:
 def _dispatch(arguments: list[str]) -> Any:
     """What the command returns. click's own `main` would turn some of the errors into exits."""
     if "_DEPLOYKIT_COMPLETE" in os.environ:  # a shell asks how a line could go on
+        from deploykit.cli.completion import let_fish_read_lists
+
+        let_fish_read_lists()
         cli.main(args=arguments, prog_name="deploykit")
     try:
         with cli.make_context("deploykit", list(arguments)) as context:

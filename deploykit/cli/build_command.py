@@ -9,6 +9,7 @@ from dataclasses import replace
 import click
 from click.core import ParameterSource
 
+from deploykit.cli import completion
 from deploykit.cli.groups import (
     Configured,
     build_timeout_option,
@@ -31,19 +32,33 @@ from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 
 
 @click.command("build", cls=Configured)
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...", callback=read_ahead)
+@click.argument(
+    "models",
+    shell_complete=completion.models,
+    nargs=-1,
+    required=True,
+    metavar="MODEL...",
+    callback=read_ahead,
+)
 @click.option(
     "--precision",
+    shell_complete=completion.precisions,
     callback=LIST,
     metavar="LIST",
     help="fp32, fp16, bf16, int8, fp8, as-is; each on the targets that have it. Default fp32, or as-is for "
     "files that are quantised already.",
 )
 @click.option(
-    "--target", default="cpu", callback=LIST, metavar="LIST", help="cpu, tensorrt-rtx, tensorrt."
+    "--target",
+    shell_complete=completion.targets,
+    default="cpu",
+    callback=LIST,
+    metavar="LIST",
+    help="cpu, tensorrt-rtx, tensorrt.",
 )
 @click.option(
     "--backend",
+    shell_complete=completion.backends,
     callback=LIST,
     metavar="LIST",
     help="Rather than by --target: onnxruntime, openvino, torch, …",

@@ -7,12 +7,13 @@ from dataclasses import asdict, fields
 import click
 
 from deploykit.cli.library import display, report
+from deploykit.cli.options import Grouped
 from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
 from deploykit.errors import CheckFailed
 from deploykit.text import write_line
 
 
-@click.command("check")
+@click.command("check", cls=Grouped)
 @click.argument("path", metavar="REPORT")
 @output_options(csv="Write the weaknesses; - for stdout.")
 def command(path: str, outputs: Outputs) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deploykit.cli.library import claims, columns, display, page, report
+from deploykit.cli.options import Grouped
 from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 DEFAULT_PROFILE = Path("reports/profile.csv")
 
 
-@click.command("claims")
+@click.command("claims", cls=Grouped)
 @click.argument("ids", nargs=-1, metavar="[ID...]")
 @click.option("--list", "only_list", is_flag=True, help="List the claims without checking them.")
 @click.option(

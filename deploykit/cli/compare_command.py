@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from deploykit.cli.library import compare, display, page, report
-from deploykit.cli.options import PERCENT, Number
+from deploykit.cli.options import PERCENT, Grouped, Number
 from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
 from deploykit.errors import UsageError
 from deploykit.report import STDOUT
@@ -13,7 +13,7 @@ from deploykit.text import write_line
 from deploykit.workflow import ranges
 
 
-@click.command("compare")
+@click.command("compare", cls=Grouped)
 @click.argument("base", metavar="BASE")
 @click.argument("head", metavar="HEAD")
 @click.option(

@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
+from deploykit.cli import completion
 from deploykit.cli.groups import build_timeout_option, network_options, quiet_option, read_ahead
 from deploykit.cli.library import display, progress, report, workflow
-from deploykit.cli.options import refuse_beside
+from deploykit.cli.options import Grouped, refuse_beside
 from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
 from deploykit.errors import DeploykitError
 from deploykit.text import printable, write_line
@@ -38,8 +39,15 @@ COLUMNS = (
 )
 
 
-@click.command("count")
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...", callback=read_ahead)
+@click.command("count", cls=Grouped)
+@click.argument(
+    "models",
+    shell_complete=completion.models,
+    nargs=-1,
+    required=True,
+    metavar="MODEL...",
+    callback=read_ahead,
+)
 @click.option("--operators", is_flag=True, help="Of several networks, the operators of each, too.")
 @network_options
 @output_options(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from deploykit.cli.library import display, workflow
+from deploykit.cli.options import Grouped
 from deploykit.cli.outputs import Outputs, output_options
 
 
-@click.command("doctor")
+@click.command("doctor", cls=Grouped)
 @output_options()
 def command(outputs: Outputs) -> int:
     r"""Tell what works here, what is missing, and the line that installs it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from deploykit.cli import completion
 from deploykit.cli.groups import (
     build_timeout_option,
     network_options,
@@ -12,12 +13,20 @@ from deploykit.cli.groups import (
     store_option,
 )
 from deploykit.cli.library import artifacts, display, progress, report, workflow
+from deploykit.cli.options import Grouped
 from deploykit.cli.outputs import Outputs, output_options
 from deploykit.workflow.choices import Variants
 
 
-@click.command("export")
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...", callback=read_ahead)
+@click.command("export", cls=Grouped)
+@click.argument(
+    "models",
+    shell_complete=completion.models,
+    nargs=-1,
+    required=True,
+    metavar="MODEL...",
+    callback=read_ahead,
+)
 @network_options
 @output_options(file="File, or folder for several; - for stdout; else the current folder.")
 @store_option

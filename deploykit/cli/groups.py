@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from deploykit.cli import completion
 from deploykit.cli.library import bench
-from deploykit.cli.options import LIST, SECONDS, Number, group, read_by
+from deploykit.cli.options import LIST, SECONDS, Grouped, Number, group, read_by
 from deploykit.errors import UsageError
 from deploykit.spec import BuildOptions, InputChoice
 from deploykit.workflow import ranges
@@ -49,29 +50,34 @@ THREADS = Number.of(ranges.THREADS)
     ),
     click.option(
         "--weights",
+        shell_complete=completion.weights,
         metavar="SOURCE",
         help="random (seeded; the default), trained (shipped, for --data where that is given; or "
         "trained:DATASET), torchvision, timm, or a checkpoint file.",
     ),
-    click.option("--num-classes", type=CLASSES, metavar="N", help="Classes of the head."),
+    click.option(
+        "--num-classes", type=CLASSES, metavar="N", help="How many classes the network tells apart."
+    ),
     click.option(
         "--resolution",
         type=RESOLUTION,
         metavar="PX",
         help="Base input size, which --rho multiplies.",
     ),
-    click.option("--seed", type=SEED, default=0, metavar="N", help="Of random weights."),
+    click.option(
+        "--seed", type=SEED, default=0, metavar="N", help="What random weights are drawn with."
+    ),
     click.option(
         "--shape",
         multiple=True,
         metavar="NAME=1x3x320x320",
-        help="Of an input of an .onnx file that leaves sizes open; can be repeated.",
+        help="The shape of an input, where an .onnx file leaves sizes open; can be repeated.",
     ),
     click.option(
         "--dim",
         multiple=True,
         metavar="NAME=SIZE",
-        help="Of an open dimension by its name, such as height=320; can be repeated.",
+        help="The size of an open dimension by its name, such as height=320; can be repeated.",
     ),
     click.option(
         "--input",
@@ -83,7 +89,7 @@ THREADS = Number.of(ranges.THREADS)
     click.option(
         "--layout",
         type=click.Choice(["NCHW", "NHWC"]),
-        help="Of image inputs; else found from the graph.",
+        help="Where image inputs have their channels; else found from the graph.",
     ),
 )
 def network_options(
@@ -133,17 +139,19 @@ device_option = click.option(
     metavar="N",
     expose_value=False,
     callback=_select,
-    help="Of several GPUs, by their numbers in `deploykit doctor`.",
+    help="Which GPU, where there are several, by its number in `deploykit doctor`.",
 )
 
 _CALIBRATION = (
     click.option(
         "--data",
+        shell_complete=completion.data,
         metavar="DATASET",
         help="Calibrate and judge on: digits, fashion-mnist, imagefolder:PATH, npz:PATH.",
     ),
     click.option(
         "--calibration-method",
+        shell_complete=completion.methods,
         default="minmax",
         metavar="METHOD",
         help="minmax, percentile, entropy or mse.",
@@ -152,24 +160,24 @@ _CALIBRATION = (
         "--calibration-images",
         type=Number.of(ranges.CALIBRATION_IMAGES),
         metavar="N",
-        help="How many images.",
+        help="How many images to calibrate on.",
     ),
     click.option(
         "--int8",
         default="default",
         metavar="STEPS",
         help="What int8 for the CPU does beyond ranges: default, plain, or of equalise, weight-mse, rounding, and "
-        "bias or bias-fast, with commas.",
+        "bias or bias-fast, separated by commas.",
     ),
     click.option(
         "--synthetic-calibration",
         is_flag=True,
-        help="Allow made-up images: an engine to time, not to trust. The row says so.",
+        help="Calibrate on made-up images: the timing holds, the accuracy does not. The row says so.",
     ),
     click.option(
         "--strict",
         is_flag=True,
-        help="Fail where the runtime leaves a layer in another precision, which is else a remark.",
+        help="Fail, instead of a remark, where the runtime leaves a layer in another precision.",
     ),
 )
 
@@ -248,29 +256,36 @@ def conversion_options(
         "--min-batch",
         type=BATCH,
         metavar="N",
-        help="The least batch that TensorRT engines take. Without these three each takes the one batch that is "
-        "measured, and is tuned for it.",
+        help="The least batch that TensorRT engines take. Without --min-batch, --opt-batch and --max-batch an "
+        "engine takes the one batch that is measured.",
     ),
-    click.option("--opt-batch", type=BATCH, metavar="N", help="The batch they are tuned for."),
-    click.option("--max-batch", type=BATCH, metavar="N", help="The largest batch they take."),
+    click.option(
+        "--opt-batch",
+        type=BATCH,
+        metavar="N",
+        help="The batch that TensorRT engines are tuned for.",
+    ),
+    click.option(
+        "--max-batch", type=BATCH, metavar="N", help="The largest batch that TensorRT engines take."
+    ),
     click.option(
         "--min-shape",
         multiple=True,
         metavar="NAME=1x3x160x160",
-        help="Leave sizes of an input of TensorRT engines open, from here on, as trtexec's --minShapes; can be "
-        "repeated. --shape stays the one that is measured.",
+        help="The least sizes that TensorRT engines take, like trtexec's --minShapes; --shape stays what is "
+        "measured. Can be repeated.",
     ),
     click.option(
         "--opt-shape",
         multiple=True,
         metavar="NAME=1x3x320x320",
-        help="What they are tuned for; else what is measured. Can be repeated.",
+        help="The sizes that TensorRT engines are tuned for; else those measured. Can be repeated.",
     ),
     click.option(
         "--max-shape",
         multiple=True,
         metavar="NAME=1x3x640x640",
-        help="And up to here; can be repeated.",
+        help="The largest sizes that TensorRT engines take; can be repeated.",
     ),
     click.option(
         "--compute-capability", metavar="X.Y", help="NVIDIA device to build for, such as 8.6."
@@ -353,7 +368,7 @@ def engine_options(
     return EngineChoice(min_batch, opt_batch, max_batch, options)
 
 
-class Configured(click.Command):
+class Configured(Grouped):
     """A command that takes a file of options: what is wrong with a value of it names the file and its key."""
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from deploykit.cli import completion
 from deploykit.cli.groups import (
     BATCH,
     THREADS,
@@ -21,7 +22,7 @@ from deploykit.cli.groups import (
     store_option,
 )
 from deploykit.cli.library import artifacts, backends, bench, display, progress, report, workflow
-from deploykit.cli.options import PERCENT, Number, group, refuse_beside
+from deploykit.cli.options import PERCENT, Grouped, Number, group, refuse_beside
 from deploykit.cli.outputs import Outputs, csv_report, output_options
 from deploykit.errors import CheckFailed, UsageError
 from deploykit.workflow import ranges
@@ -69,15 +70,17 @@ def goal_options(
     return None if given == (None,) * len(given) else Goal(*given)
 
 
-@click.command("layers")
+@click.command("layers", cls=Grouped)
 @click.argument("model")
 @click.option(
     "--precision",
+    shell_complete=completion.precisions,
     metavar="NAME",
     help="fp32, fp16, int8 or as-is; default fp32, or as-is for a file that is quantised already.",
 )
 @click.option(
     "--backend",
+    shell_complete=completion.backends,
     default="onnxruntime",
     metavar="NAME",
     help="onnxruntime, torch, tensorrt-rtx or tensorrt.",

@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from deploykit.cli.library import backends, display, report, zoo
+from deploykit.cli.options import Grouped
 from deploykit.cli.outputs import Outputs, output_options
 from deploykit.errors import UsageError
 
 
-@click.command("list")
+@click.command("list", cls=Grouped)
 @click.argument("pattern", required=False)
 @click.option(
     "--precisions", is_flag=True, help="List precision recipes and their targets instead."

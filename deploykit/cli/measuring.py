@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from deploykit.bench.scenario import Constraint, Policy, Scenario, parse_rate
+from deploykit.cli import completion
 from deploykit.cli.options import (
     BATCHES,
     LIST,
@@ -74,7 +75,7 @@ class Scenarios:
         "--threads",
         callback=THREADS,
         metavar="LIST",
-        help="Of the runtime, such as 1,2; else all usable cores.",
+        help="Threads of the runtime, such as 1,2; else all usable cores.",
     ),
     click.option(
         "--streams",
@@ -87,7 +88,7 @@ class Scenarios:
         "--rate",
         callback=_RATES,
         metavar="LIST",
-        help="Requests arrive at 100/s, say, at random; queueing counts in the latency.",
+        help="Send requests at random times at this rate, such as 100/s; waiting counts in the latency.",
     ),
     click.option(
         "--boundary",
@@ -103,7 +104,7 @@ class Scenarios:
         "options",
         multiple=True,
         metavar="NAME=VALUE",
-        help="Tell the runtime, such as ort.allow_spinning=0, or =0,1 to compare; can be repeated.",
+        help="Set an option of the runtime, such as ort.allow_spinning=0, or =0,1 to compare; can be repeated.",
     ),
 )
 def scenario_options(
@@ -171,13 +172,13 @@ class Measuring:
         "--seconds",
         type=Number.of(ranges.SECONDS),
         metavar="S",
-        help="Measure each row that long.",
+        help="Measure each row for so many seconds.",
     ),
     click.option(
         "--percentile",
         type=Number.of(ranges.PERCENTILE),
         metavar="P",
-        help="Measure until this one, such as 99, has the samples it needs.",
+        help="Measure until this percentile, such as 99, has the samples it needs, and show it.",
     ),
     click.option(
         "--repeats",
@@ -199,6 +200,7 @@ class Measuring:
         "--timeout",
         type=Number.of(ranges.TIMEOUT_S),
         default=600.0,
+        show_default="600",
         metavar="S",
         help="Kill a row that takes longer.",
     ),
@@ -292,10 +294,11 @@ def _take_defaults(context: click.Context, _: click.Parameter, name: str | None)
         "--warmup-iterations",
         type=Number.of(ranges.WARMUP_ITERATIONS),
         metavar="N",
-        help="And warm up so many.",
+        help="Warm up by exactly so many runs.",
     ),
     click.option(
         "--preset",
+        shell_complete=completion.preset,
         metavar="NAME",
         is_eager=True,
         callback=_take_defaults,

@@ -26,6 +26,42 @@ from deploykit.workflow.ranges import Range
 Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
 
+#: Under which heading the help lists the options of each group.
+HEADINGS = {
+    "question": "What to find",
+    "scenarios": "Load",
+    "measuring": "How long and how often to measure",
+    "runs": "What a run does",
+    "against": "Comparing in turns",
+    "variants": "Which networks",
+    "calibration": "Precision and data",
+    "engine": "Engines",
+    "outputs": "Output",
+}
+#: Options that many commands have one by one, by their names, under the last heading.
+_GENERAL = frozenset("config device store build_timeout quiet verbose log dry_run help".split())
+_FIRST, _LAST = "Options", "General"
+
+
+class Grouped(click.Command):
+    """A command whose help lists its options in groups, those of no group first, what many commands have last."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options into the help, a section for each group."""
+        sections: dict[str, list[tuple[str, str]]] = {_FIRST: []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is None or not isinstance(parameter, click.Option):
+                continue  # arguments stand in the usage line
+            general = _LAST if {parameter.name, parameter.opts[-1][2:]} & _GENERAL else _FIRST
+            heading = getattr(parameter, "help_heading", general)
+            sections.setdefault(heading, []).append(record)
+        last = sections.pop(_LAST, [])
+        for heading, records in (*sections.items(), (_LAST, last)):
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
 
 def group(argument: str, *options: Decorator) -> Callable[[Function], Decorator]:
     """Make a group of options that reaches a command as one argument.
@@ -51,6 +87,9 @@ def group(argument: str, *options: Decorator) -> Callable[[Function], Decorator]
             decorated: Function = with_value
             for option in reversed(options):
                 decorated = option(decorated)
+                added = vars(decorated)["__click_params__"][-1]
+                if argument in HEADINGS:
+                    added.help_heading = HEADINGS[argument]
             return decorated
 
         functools.update_wrapper(add, make)

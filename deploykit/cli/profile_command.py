@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deploykit.bench.scenario import Constraint, Policy
+from deploykit.cli import completion
 from deploykit.cli.groups import (
     Configured,
     build_timeout_option,
@@ -51,15 +52,19 @@ _TITLE = "deploykit: profile"
 
 
 @click.command("profile", cls=Configured)
-@click.argument("models", nargs=-1, metavar="[MODEL...]", callback=read_ahead)
+@click.argument(
+    "models", shell_complete=completion.models, nargs=-1, metavar="[MODEL...]", callback=read_ahead
+)
 @click.option(
     "--precision",
+    shell_complete=completion.precisions,
     callback=LIST,
     metavar="LIST",
     help="fp32, fp16, int8, as-is, …; default fp32, or as-is for files that are quantised already.",
 )
 @click.option(
     "--backend",
+    shell_complete=completion.backends,
     default="onnxruntime",
     callback=LIST,
     metavar="LIST",

@@ -8,13 +8,13 @@ import click
 
 from deploykit.cli.library import page as pages
 from deploykit.cli.library import report, writing
-from deploykit.cli.options import PERCENT
+from deploykit.cli.options import PERCENT, Grouped
 from deploykit.errors import UsageError
 from deploykit.report import STDOUT
 from deploykit.text import write_line
 
 
-@click.command("report")
+@click.command("report", cls=Grouped)
 @click.argument("path", metavar="REPORT")
 @click.argument("base", required=False, metavar="[BASE]")
 @click.option(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from deploykit.cli import completion
 from deploykit.cli.groups import (
     Configured,
     build_timeout_option,
@@ -38,16 +39,25 @@ from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 
 
 @click.command("run", cls=Configured)
-@click.argument("models", nargs=-1, metavar="[MODEL...]", callback=read_ahead)
+@click.argument(
+    "models", shell_complete=completion.models, nargs=-1, metavar="[MODEL...]", callback=read_ahead
+)
 @click.option("--reports", default="reports", metavar="DIR", help="Folder for the reports.")
 @click.option("--quick", is_flag=True, help="Measure 0.5 s per row instead of 3 s.")
 @click.option(
     "--precision",
+    shell_complete=completion.precisions,
     callback=LIST,
     metavar="LIST",
     help="Default fp32,fp16,int8, or as-is for files that are quantised already.",
 )
-@click.option("--backend", callback=LIST, metavar="LIST", help="Default onnxruntime,tensorrt-rtx.")
+@click.option(
+    "--backend",
+    shell_complete=completion.backends,
+    callback=LIST,
+    metavar="LIST",
+    help="Default onnxruntime,tensorrt-rtx.",
+)
 @scenario_options
 @network_options
 @conversion_options

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from deploykit.cli import completion
 from deploykit.cli.groups import (
     FRACTIONS,
     NUMBERS,
@@ -24,7 +25,7 @@ from deploykit.cli.library import (
     training,
     workflow,
 )
-from deploykit.cli.options import Number, group
+from deploykit.cli.options import Grouped, Number, group
 from deploykit.cli.outputs import Outputs, output_options
 from deploykit.errors import EXIT_INTERRUPTED, UsageError
 from deploykit.spec import ModelSpec
@@ -116,10 +117,11 @@ def recipe_options(
     return Recipe(epochs, resume, start, freeze)
 
 
-@click.command("train")
-@click.argument("model", metavar="MODEL")
+@click.command("train", cls=Grouped)
+@click.argument("model", shell_complete=completion.models, metavar="MODEL")
 @click.option(
     "--data",
+    shell_complete=completion.data,
     required=True,
     metavar="DATASET",
     help="digits, fashion-mnist, imagefolder:PATH, npz:PATH.",

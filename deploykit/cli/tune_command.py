@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from deploykit.bench.scenario import Constraint, Policy, parse_rate
+from deploykit.cli import completion
 from deploykit.cli.groups import (
     build_timeout_option,
     calibration_options,
@@ -25,7 +26,17 @@ from deploykit.cli.library import (
     report,
     workflow,
 )
-from deploykit.cli.options import BATCHES, LIST, PERCENT, STREAMS, THREADS, Number, group, read_by
+from deploykit.cli.options import (
+    BATCHES,
+    LIST,
+    PERCENT,
+    STREAMS,
+    THREADS,
+    Grouped,
+    Number,
+    group,
+    read_by,
+)
 from deploykit.cli.outputs import Outputs, csv_report, output_options, write_documents, write_page
 from deploykit.errors import EXIT_INTERRUPTED, UsageError
 from deploykit.text import printable, write_line
@@ -111,19 +122,25 @@ def _share(text: str, option: str) -> float:
         help="By how much the value of --metric may be below that of fp32; needs --data.",
     ),
     click.option(
-        "--backend", callback=LIST, metavar="LIST", help="To choose from; else all that run here."
+        "--backend",
+        "--backends",
+        shell_complete=completion.backends,
+        callback=LIST,
+        metavar="LIST",
+        help="Backends to choose from; else all that run here.",
     ),
     click.option(
         "--precision",
+        shell_complete=completion.precisions,
         callback=LIST,
         metavar="LIST",
-        help="To choose from; else all that a backend has and does not emulate.",
+        help="Precisions to choose from; else all that a backend has and does not emulate.",
     ),
     click.option(
         "--threads",
         callback=THREADS,
         metavar="LIST",
-        help="To choose from; else powers of two up to all usable cores.",
+        help="Threads to choose from; else powers of two up to all usable cores.",
     ),
     click.option(
         "--batch",
@@ -158,7 +175,7 @@ def _share(text: str, option: str) -> float:
         default="3m",
         callback=read_by(_seconds),
         metavar="TIME",
-        help="For measuring, of each network, such as 90s or 5m; default 3m.",
+        help="Time to measure each network, such as 90s or 5m.",
     ),
 )
 def question_options(
@@ -200,8 +217,10 @@ def question_options(
     return question, metric
 
 
-@click.command("tune")
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.command("tune", cls=Grouped)
+@click.argument(
+    "models", shell_complete=completion.models, nargs=-1, required=True, metavar="MODEL..."
+)
 @question_options
 @click.option(
     "--min-top1",
