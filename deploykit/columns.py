@@ -268,6 +268,8 @@ def differences_from_plain(cells: Mapping[str, str], *, threads: bool = False) -
         words.append(f"{cells['threads']} thread{'s' * (cells['threads'] != '1')}")
     if cells["pass"] != BY_NAME["pass"].blank:
         words.append(cells["pass"])
+    if cells.get("boundary") == "device":
+        words.append("device")
     if cells["cuda_graph"] == "yes":
         words.append("CUDA graph")
     if cells["engine_options"]:

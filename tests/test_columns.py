@@ -16,6 +16,7 @@ from deploykit.columns import (
     SETTING_NAMES,
     SOFT_NAMES,
     checked_by,
+    differences_from_plain,
 )
 from deploykit.report.check import READ as CHECKED
 from deploykit.report.compare.processes import READ as COMPARED
@@ -116,3 +117,10 @@ def test_columns_were_added_in_the_order_in_which_they_stand():
     revisions = [column.added for column in COLUMNS]
     assert revisions == sorted(revisions)
     assert all(BY_NAME[name].added == 0 for name in CONTRACT)
+
+
+def test_a_row_that_spans_the_device_alone_is_named_so():
+    """Two rows of an H100, one with the copies and one without them, had one name."""
+    plain = dict.fromkeys(NAMES, "") | {"pass": BY_NAME["pass"].blank, "cuda_graph": "yes"}
+    assert differences_from_plain(plain | {"boundary": "end_to_end"}) == ["CUDA graph"]
+    assert differences_from_plain(plain | {"boundary": "device"}) == ["device", "CUDA graph"]

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from deploykit.columns import BY_NAME, IDENTITY_NAMES, SOFT_NAMES, checked_by
+from deploykit.columns import (
+    BY_NAME,
+    IDENTITY_NAMES,
+    SOFT_NAMES,
+    checked_by,
+    differences_from_plain,
+)
 from deploykit.report import STDOUT
 from deploykit.report.compare.processes import MIN_PROCESSES, Key, by_soft
 from deploykit.report.csv import number, open_table, positive, share
@@ -87,8 +93,7 @@ class _Row:
     @property
     def name(self) -> str:
         parts = [label(self.cells), self["precision"], self["backend"]]
-        parts += [f"batch {self['batch']}"] if self["batch"] not in ("", "1") else []
-        return " ".join(parts)
+        return " ".join([*parts, *differences_from_plain(self.cells)])
 
     @property
     def key(self) -> Key:
