@@ -19,9 +19,9 @@ INPUT_KIND = "pkg.torch.export.graph_signature.InputSpec.kind"
 FOLDED_FROM = "pkg.onnxscript.optimizer.folded_from"
 #: Names that exporters give to what no module holds; PyTorch's operators are named so too, with a number behind.
 _NUMBERED = re.compile(
-    r"_?val_\d+|(add|arange|cat|clone|cos|div|exp|expand|eye|floor_divide|full|lift_fresh_copy|linspace|meshgrid|mul|neg"
-    r"|ones|outer|pad|permute|pow|repeat|reshape|rsub|select|sin|slice|stack|sub|transpose|tril|triu|unsqueeze|view"
-    r"|where|zeros)(_\d+)?"
+    r"_?val_\d+|(add|arange|cat|clone|cos|div|exp|expand|eye|floor_divide|full|lift_fresh_copy|lifted_tensor|linspace|meshgrid|mul|neg"
+    r"|ones|outer|pad|permute|pow|repeat|reshape|rsub|scalar_tensor|select|sin|slice|stack|sub|transpose|tril|triu|unsqueeze|view"
+    r"|where|zeros)(_default)?(_\d+)?"
 )
 _CONSTANT = re.compile(r"(.*/)?Constant(_\d+)?_output_0")
 #: Names that TorchScript's exporter gives to weights that it turned or joined.
@@ -70,13 +70,27 @@ def origins_of(graph: onnx.GraphProto) -> dict[str, Origin]:
 def _of_computed(sources: str, inputs: set[str], learned: set[str]) -> Origin:
     """What a tensor is that the exporter computed: of its own numbers and shapes alone, it is nobody's weight."""
     try:
-        names = [str(name) for name in ast.literal_eval(sources)]
+        names = sources_of(sources)
     except (SyntaxError, TypeError, ValueError):
         return Origin.UNKNOWN
     if any(name in learned or is_in_state(name) for name in names):
         return Origin.COMPUTED
     made = all(name in inputs or _NUMBERED.fullmatch(name) for name in names)
     return Origin.BUFFER if made else Origin.UNKNOWN
+
+
+def sources_of(folded_from: str) -> list[str]:
+    """The names in what onnxscript writes of a tensor that it computed.
+
+    Raises:
+        SyntaxError, TypeError, ValueError: it is no list.
+    """
+    return [str(name) for name in ast.literal_eval(folded_from)]
+
+
+def is_of_code(name: str) -> bool:
+    """Whether a tensor is named as PyTorch's exporter names the numbers in the code of a network."""
+    return _NUMBERED.fullmatch(name) is not None
 
 
 def is_constant_of_code(name: str) -> bool:

@@ -12,11 +12,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from deploykit.graph.buffers import FOLDED_FROM
+from deploykit.graph.buffers import FOLDED_FROM, INPUT_KIND, is_of_code, sources_of
 from deploykit.lazy import ir
 
 #: Operators that bring a weight into another form, its values unchanged.
 _REARRANGING = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Cast", "Identity"})
+
+#: How the exporter calls what a module learns; all else that a program is given is none of its parameters.
+_LEARNED = "PARAMETER"
 
 #: The only metadata that stays on each node: the modules that it lies in, outermost first.
 SCOPES_KEY = "pkg.torch.onnx.name_scopes"
@@ -45,6 +48,11 @@ def simplify(model: ir.Model) -> None:
         rules.fuse_pad_into_conv_rule,
     ]
     own = set(model.graph.initializers)
+    unlearned = {
+        name
+        for name, value in model.graph.initializers.items()
+        if value.metadata_props.get(INPUT_KIND, _LEARNED) != _LEARNED
+    }
     share_work_on_weights(model)
     # What one round removes lets the next fold more; two are enough for networks of convolutions.
     for _ in range(2):
@@ -57,6 +65,18 @@ def simplify(model: ir.Model) -> None:
     passes.RemoveUnusedNodesPass()(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     passes.OutputFixPass()(model)
+    _mark_unlearned(model, unlearned)
+
+
+def _mark_unlearned(model: ir.Model, unlearned: set[str]) -> None:
+    """Write on what was folded from tensors that no module learns, and from numbers of its code, what it is."""
+    for value in model.graph.initializers.values():
+        folded_from = value.metadata_props.get(FOLDED_FROM)
+        sources = sources_of(folded_from) if folded_from is not None else []
+        if any(name in unlearned for name in sources) and all(
+            name in unlearned or is_of_code(name) for name in sources
+        ):
+            value.metadata_props[INPUT_KIND] = "BUFFER"
 
 
 def share_work_on_weights(model: ir.Model) -> None:
@@ -223,13 +243,24 @@ def clean(model: ir.Model) -> None:
     graph = model.graph
     for value in [*graph.inputs, *graph.outputs, *graph.initializers.values()]:
         source = value.metadata_props.get(FOLDED_FROM)
+        kind = value.metadata_props.get(INPUT_KIND, _LEARNED)
         value.metadata_props.clear()
+        if kind != _LEARNED and _may_scale(value):
+            value.metadata_props[INPUT_KIND] = kind
         if source is not None and _is_fresh(value):
             value.metadata_props[FOLDED_FROM] = source
         value.doc_string = None
     graph.metadata_props.clear()
     model.metadata_props.clear()
     graph.doc_string = model.doc_string = None
+
+
+def _may_scale(value: ir.Value) -> bool:
+    """Whether a tensor of several floats is read elsewhere than by a normalisation as its running statistics."""
+    tensor = value.const_value
+    if tensor is None or tensor.dtype != ir.DataType.FLOAT or tensor.size <= 1:
+        return False
+    return any(use.node.op_type != "BatchNormalization" for use in value.uses())
 
 
 def _is_fresh(value: ir.Value) -> bool:

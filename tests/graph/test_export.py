@@ -399,3 +399,31 @@ def test_a_fresh_scale_counts_where_a_module_holds_it(tmp_path: Path) -> None:
     )
     made = export_module(module, (3, 8, 8), tmp_path / "norms.onnx", ModelSpec("norms"))
     assert count_graph(made).parameters == sum(p.numel() for p in module.parameters())
+
+
+def test_numbers_in_the_code_of_a_network_are_no_parameters(tmp_path: Path) -> None:
+    """Neither numpy's nor tensors that a module holds beside its parameters; the layer has 5 x 3 + 5."""
+    numbers = np.asarray([0.3, 0.7, 1.3], np.float32)
+
+    class Numbers(nn.Module):
+        def __init__(self, kind: str) -> None:
+            super().__init__()
+            self.kind, self.layer = kind, nn.Linear(3, 5)
+            self.held = torch.tensor(numbers)
+            self.register_buffer("mean", torch.tensor(numbers), persistent=False)
+
+        def forward(self, x):  # type: ignore[no-untyped-def]
+            x = x.mean((2, 3))
+            of_code = {
+                "numpy": lambda: torch.from_numpy(numbers),
+                "literal": lambda: torch.tensor([0.3, 0.7, 1.3]),
+                "held": lambda: self.held,
+                "buffer": lambda: self.mean,
+                "computed": lambda: self.held * 2 + self.mean,
+            }
+            return self.layer(x * of_code[self.kind]())
+
+    for kind in ("numpy", "literal", "held", "buffer", "computed"):
+        spec = ModelSpec("net", resolution_px=SHAPE[1])
+        model = export_module(Numbers(kind), SHAPE, tmp_path / f"{kind}.onnx", spec)
+        assert (kind, count_graph(model).parameters) == (kind, 20)
