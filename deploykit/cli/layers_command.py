@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -21,10 +21,20 @@ from deploykit.cli.groups import (
     quiet_option,
     store_option,
 )
-from deploykit.cli.library import artifacts, backends, bench, display, progress, report, workflow
+from deploykit.cli.library import (
+    artifacts,
+    backends,
+    bench,
+    display,
+    page,
+    progress,
+    report,
+    workflow,
+)
 from deploykit.cli.options import PERCENT, Grouped, Number, group, refuse_beside
-from deploykit.cli.outputs import Outputs, csv_report, output_options
+from deploykit.cli.outputs import Outputs, csv_report, output_options, write_documents
 from deploykit.errors import CheckFailed, UsageError
+from deploykit.text import printable
 from deploykit.workflow import ranges
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Goal, Variants
 
@@ -105,7 +115,9 @@ def goal_options(
 @click.option("--top", type=Number(1, 1_000_000), metavar="N", help="Only the first N rows.")
 @network_options
 @calibration_options
-@output_options(csv="Write the rows; - for stdout.")
+@output_options(
+    csv="Write the rows; - for stdout.", html="Write a page with the graph; - for stdout."
+)
 @device_option
 @store_option
 @build_timeout_option
@@ -181,10 +193,11 @@ def command(
     with limit.bounding():
         precision = precision or workflow.configuration.default_precisions(sources[0])[0]
     if goal is not None:
-        if outputs.csv is not None:
-            raise UsageError(
-                "--csv takes the rows of layers: leave it out when layers to keep are asked for"
-            )
+        for option, given in (("--csv", outputs.csv), ("--html", outputs.html)):
+            if given is not None:
+                raise UsageError(
+                    f"{option} takes the rows of layers: leave it out when layers to keep are asked for"
+                )
         return _search(
             sources[0],
             precision,
@@ -197,7 +210,7 @@ def command(
             quiet=quiet,
         )
     device = str(backends.get(backend).device())
-    if outputs.csv is not None or outputs.json:
+    if outputs.csv is not None or outputs.html is not None or outputs.json:
         report.refuse_simulated_text(device, "what is told of layers")
     csv = csv_report(
         outputs, [field.name for field in dataclasses.fields(workflow.layers.LayerRow)]
@@ -227,9 +240,21 @@ def command(
     if csv is not None:
         for row in rows:
             csv.add(row)
+    sheet = [dataclasses.asdict(row) for row in measured.rows]
+    write_documents(outputs, html=lambda: _page(f"{printable(model)} {precision}", sheet, measured))
     _show(measured, rows, outputs)
     display.mark_simulated([{"device": device}])
     return 0
+
+
+def _page(
+    title: str, rows: Sequence[Mapping[str, Any]], measured: workflow.layers.LayerReport
+) -> str:
+    """The page of one graph, with what makes its figures doubtful."""
+    remarks = [text for text in (measured.cut, measured.warning, measured.doubt) if text]
+    return page.render(
+        page.Contents(f"deploykit: layers of {title}", layers=[(title, rows)], remarks=remarks)
+    )
 
 
 def _show(
@@ -320,6 +345,8 @@ def _mix(
     mixing = workflow.what_if
     if goal is not None:
         raise UsageError("--mix looks for speed alone: leave what outputs must keep out, or --mix")
+    if outputs.html is not None:
+        raise UsageError("--html draws the layers of one engine: leave it out, or --mix")
     refuse_beside("--mix", "by", "top")
     reference = backends.reference().name
     if backend != reference or precision not in (None, "int8"):

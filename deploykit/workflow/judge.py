@@ -20,7 +20,7 @@ from deploykit.code_digest import code_digest
 from deploykit.data import open_dataset
 from deploykit.errors import BuildFailed, DeploykitError, UsageError
 from deploykit.graph.count import LayerCounts, count_layers
-from deploykit.graph.lineage import Layer, layers
+from deploykit.graph.lineage import Layer, layers, neighbours
 from deploykit.graph.normalise import inline_functions
 from deploykit.graph.read_write import load_model
 from deploykit.graph.view import GraphView
@@ -148,11 +148,13 @@ class GraphLayers:
         layers: of the float graph, in its order.
         counts: their work, by name.
         nodes: of an engine of ONNX Runtime, traced to the layers; none where no engine was given.
+        reads: the layers whose values each layer reads, by name, in the graph's order.
     """
 
     layers: tuple[Layer, ...]
     counts: dict[str, LayerCounts]
     nodes: tuple[EngineNode, ...]
+    reads: dict[str, tuple[str, ...]]
 
 
 def read_layers(source: Path, engine: Path | None = None) -> GraphLayers:
@@ -179,7 +181,11 @@ def read_layers_here(source: Path, engine: Path | None) -> GraphLayers:
     nodes: list[EngineNode] = []
     if engine is not None:
         nodes = trace_layers(view, onnx.load(str(engine), load_external_data=False))
-    return GraphLayers(tuple(layers(view)), count_layers(view), tuple(nodes))
+    found = layers(view)
+    _, read = neighbours(view, found)
+    places = {layer.node: place for place, layer in enumerate(found)}
+    ordered = {name: tuple(sorted(names, key=places.__getitem__)) for name, names in read.items()}
+    return GraphLayers(tuple(found), count_layers(view), tuple(nodes), ordered)
 
 
 def operator_costs(

@@ -38,6 +38,8 @@ from deploykit.workflow.network import Network
 TOLERANCE = 0.05
 #: What the time of a run and of a load is expected from before anything has run.
 _USUAL_FRACTION, _USUAL_GFLOPS, _LOAD_S, _LOAD_BYTES_PER_S = 0.3, 50.0, 0.3, 3e8
+#: Between the names of layers in `LayerRow.reads`.
+JOINT = " | "
 #: Orders that rows can be given in.
 ORDERS = ("order", "drift", "time", "macs")
 
@@ -60,6 +62,9 @@ class LayerRow:
         roofline_bound: what bounds it there, "compute" or "memory".
         drift_snr_db, drift_cosine, drift_max_abs: against fp32; None where there is nothing to compare.
         drift_at: the layer whose value was compared, where it is another one.
+        computes_in: the type that it computes in, as read back from the engine, of layers that multiply and what is
+            fused with them; of other integer nodes "int8"; None where it is not known.
+        reads: the layers whose values it reads, joined by " | ".
     """
 
     node: str
@@ -79,6 +84,8 @@ class LayerRow:
     drift_cosine: float | None = None
     drift_max_abs: float | None = None
     drift_at: str | None = None
+    computes_in: str | None = None
+    reads: str = ""
 
 
 @dataclass(frozen=True)
@@ -235,6 +242,7 @@ def report_layers(
         cut = f"the limit of {limit.seconds:g} s was reached: {cut}; give more with {limit.option}"
     by_time = time_by_type(nodes, times, manifest["compute_types"])
     rows = layer_rows(graph_layers, nodes, times, counts, drift, machine, batch)
+    rows = placed_rows(rows, nodes, manifest["compute_types"], read.reads)
     return LayerReport(
         tuple(rows),
         times,
@@ -332,6 +340,39 @@ def layer_rows(
                 ((float(node.index), -1), _timed(added, node, times, counts, machine, batch))
             )
     return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
+
+
+def placed_rows(
+    rows: Sequence[LayerRow],
+    nodes: Sequence[EngineNode],
+    compute_types: Mapping[str, Sequence[str]],
+    reads: Mapping[str, Sequence[str]],
+) -> list[LayerRow]:
+    """The rows with what each reads and which type it computes in, where that is known.
+
+    Args:
+        rows: of layers and added nodes.
+        nodes: of the engine, traced to the layers.
+        compute_types: the layers that multiply, by type, as read back from the engine.
+        reads: the layers whose values each layer reads.
+    """
+    kinds = {layer: kind for kind, named in compute_types.items() for layer in named}
+    kinds |= {node.name: "int8" for node in nodes if node.integer and node.name not in kinds}
+    return [
+        replace(
+            row,
+            computes_in=next(
+                (
+                    kinds[name]
+                    for name in (row.node, row.fused_into, row.engine_node)
+                    if name is not None and name in kinds
+                ),
+                None,
+            ),
+            reads=JOINT.join(reads.get(row.node, ())),
+        )
+        for row in rows
+    ]
 
 
 def _with_drift(row: LayerRow, drift: LayerDrift | None) -> LayerRow:

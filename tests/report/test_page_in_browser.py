@@ -92,3 +92,86 @@ def test_a_click_on_a_heading_sorts_and_another_turns_it(chromium, pages):
     turned = chromium.evaluate(FIRST.format(at))
     assert turned[0] == shown[len(values) - 1]
     assert turned[-1] == "–"
+
+
+@pytest.fixture(scope="module")
+def graphs(tmp_path_factory):
+    """A page of two graphs of one network, whose names would be markup and escapes."""
+    folder = tmp_path_factory.mktemp("graphs")
+    name = "<script>window.ran=1</script>\x1b[31m"
+    head = "node,module,op_type,added,time_ms,drift_snr_db,computes_in,reads\n"
+    for kind, ms in (("fp32", 2), ("int8", 1)):
+        rows = [f"{name},,Conv,false,{ms},40,{kind},", f"relu,,Relu,false,0.1,30,,{name}"]
+        rows += [f"block{at},,Conv,false,{ms},20,{kind},relu" for at in range(3)]
+        rows += ["sum,,Add,false,0.2,20,,block0 | block1 | block2"]
+        rows += ["cast,,Cast,true,0.1,,,"] * (kind == "int8")
+        (folder / f"{kind}.csv").write_text(head + "\n".join(rows) + "\n")
+    arguments = [str(folder / "fp32.csv"), "--layers", str(folder / "int8.csv"), "-o"]
+    assert invoke(["report", *arguments, str(folder / "page.html")]) == 0
+    return folder / "page.html"
+
+
+def test_a_click_on_a_layer_shows_its_row_in_both_graphs(chromium, graphs):
+    chromium.open(graphs)
+    chromium.click(".graph .node rect", 0)
+    shown = chromium.evaluate(
+        "[...document.querySelectorAll('#layer dl')].map(dl => dl.textContent)"
+    )
+    assert len(shown) == 2
+    assert all("<script>window.ran=1</script>\\x1b[31m" in text for text in shown)
+    assert ["fp32" in shown[0], "int8" in shown[1]] == [True, True]
+    assert chromium.evaluate("document.querySelectorAll('.node.chosen').length") == 2
+    assert chromium.evaluate("window.ran") is None
+    assert chromium.complaints() == []
+
+
+def test_graphs_zoom_and_move_in_step(chromium, graphs):
+    boxes = (
+        "[...document.querySelectorAll('.graph svg')]"
+        ".map(svg => svg.getAttribute('viewBox').split(' ').map(Number))"
+    )
+    chromium.open(graphs)
+    before = chromium.evaluate(boxes)
+    chromium.click("[data-zoom='1.4']")
+    near = chromium.evaluate(boxes)
+    assert all(now[3] < old[3] for now, old in zip(near, before, strict=True))
+    chromium.evaluate("document.querySelector('.graph').scrollIntoView({block: 'center'})")
+    x, y = chromium.evaluate(
+        "(() => {const r = document.querySelector('.graph').getBoundingClientRect();"
+        "return [r.x + 20, r.y + r.height / 2]})()"
+    )
+    for kind, up in (
+        ("mousePressed", 0),
+        ("mouseMoved", 0),
+        ("mouseMoved", 60),
+        ("mouseReleased", 60),
+    ):
+        chromium.call(
+            "Input.dispatchMouseEvent",
+            type=kind,
+            x=x,
+            y=y - up,
+            button="left",
+            buttons=1,
+            clickCount=1,
+        )
+    moved = chromium.evaluate(boxes)
+    steps = [now[1] - old[1] for now, old in zip(moved, near, strict=True)]
+    assert steps[0] > 10
+    assert steps[0] == pytest.approx(steps[1])
+    chromium.click("[data-zoom='0']")
+    assert chromium.evaluate(boxes) == before
+
+
+def test_the_colour_of_layers_follows_the_choice(chromium, graphs):
+    fill = "getComputedStyle(document.querySelectorAll('.graph .node rect')[{}]).fill"
+    chromium.open(graphs)
+    by_time = chromium.evaluate(fill.format(0))
+    chromium.evaluate(
+        "(() => {const by = document.getElementById('by'); by.value = 'precision';"
+        "by.dispatchEvent(new Event('change'))})()"
+    )
+    assert chromium.evaluate(fill.format(0)) != by_time
+    values = "getComputedStyle(document.querySelector('.graph .v-{}')).display"
+    assert chromium.evaluate(values.format("precision")) != "none"
+    assert chromium.evaluate(values.format("time")) == "none"

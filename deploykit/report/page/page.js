@@ -65,5 +65,118 @@
     apply();
   }
 
+  function layerGraphs(root) {
+    const graphs = all(".graph svg", root).map((svg) => {
+      const [width, height] = svg.dataset.size.split(" ").map(Number);
+      const start = Number(svg.dataset.start);
+      return { svg, width, height, start, box: svg.parentElement, title: svg.parentElement.previousElementSibling };
+    });
+    // What is seen of all graphs alike: a place from the first layer's middle, and units that the height shows.
+    const whole = () => Math.max(...graphs.map((one) => {
+      const ratio = Math.max(1, one.box.clientWidth) / Math.max(1, one.box.clientHeight);
+      return Math.max(one.height + 20, (one.width + 20) / ratio);
+    }));
+    const middle = () => ({ x: graphs[0].width / 2 - graphs[0].start, y: graphs[0].height / 2, tall: whole() });
+    const seen = middle();
+    const draw = () => {
+      for (const one of graphs) {
+        const high = Math.max(1, one.box.clientHeight), wide = (seen.tall * Math.max(1, one.box.clientWidth)) / high;
+        one.scale = seen.tall / high;
+        const left = one.start + seen.x - wide / 2, top = seen.y - seen.tall / 2;
+        one.svg.setAttribute("viewBox", `${left} ${top} ${wide} ${seen.tall}`);
+      }
+    };
+    const zoom = (factor) => {
+      seen.tall = Math.min(whole(), Math.max(160, seen.tall / factor));
+      draw();
+    };
+    const move = (one, dx, dy) => {
+      seen.x = Math.min(one.width - one.start, Math.max(-one.start, seen.x - dx * one.scale));
+      seen.y = Math.min(one.height, Math.max(0, seen.y - dy * one.scale));
+      draw();
+    };
+    const rowOf = (node, title) => {
+      const part = document.createElement("div"), head = document.createElement("h3"), list = document.createElement("dl");
+      head.textContent = title;
+      for (const line of node.dataset.d.split("\n")) {
+        const at = line.indexOf(": "), key = line.slice(0, at), value = line.slice(at + 2);
+        const name = document.createElement("dt"), text = document.createElement("dd");
+        name.textContent = key;
+        text.textContent = value;
+        list.append(name, text);
+      }
+      part.append(head, list);
+      return part;
+    };
+    const choose = (name) => {
+      const both = document.createElement("div");
+      both.className = "both";
+      for (const one of graphs) {
+        for (const node of all(".node", one.svg)) {
+          const on = node.dataset.n === name;
+          node.classList.toggle("chosen", on);
+          if (on) both.append(rowOf(node, one.title.textContent));
+        }
+      }
+      document.getElementById("layer").replaceChildren(both);
+    };
+    for (const one of graphs) {
+      const held = new Map();
+      let moved = 0, apart = 0;
+      one.svg.addEventListener("wheel", (event) => {
+        event.preventDefault();
+        zoom(Math.exp(-event.deltaY / 400));
+      }, { passive: false });
+      one.svg.addEventListener("pointerdown", (event) => {
+        held.set(event.pointerId, [event.clientX, event.clientY]);
+        moved = 0;
+        apart = 0;
+      });
+      one.svg.addEventListener("pointermove", (event) => {
+        const before = held.get(event.pointerId);
+        if (!before) return;
+        held.set(event.pointerId, [event.clientX, event.clientY]);
+        const dx = event.clientX - before[0], dy = event.clientY - before[1];
+        moved += Math.abs(dx) + Math.abs(dy);
+        if (held.size === 1) return move(one, dx, dy);
+        const [a, b] = [...held.values()], now = Math.hypot(a[0] - b[0], a[1] - b[1]);
+        if (apart) zoom(now / apart);
+        apart = now;
+      });
+      for (const kind of ["pointerup", "pointercancel", "pointerleave"]) {
+        one.svg.addEventListener(kind, (event) => held.delete(event.pointerId));
+      }
+      one.svg.addEventListener("click", (event) => {
+        const node = event.target.closest(".node");
+        if (node && moved < 6) choose(node.dataset.n);
+      });
+      one.svg.addEventListener("keydown", (event) => {
+        const node = event.target.closest(".node");
+        if (node && (event.key === "Enter" || event.key === " ")) {
+          event.preventDefault();
+          choose(node.dataset.n);
+        }
+      });
+    }
+    const by = document.getElementById("by");
+    by.addEventListener("change", () => { root.dataset.by = by.value; });
+    root.dataset.by = by.value;
+    for (const button of all("[data-zoom]")) {
+      button.addEventListener("click", () => {
+        const factor = Number(button.dataset.zoom);
+        if (factor) return zoom(factor);
+        Object.assign(seen, middle());
+        draw();
+      });
+    }
+    // A deep graph as a whole would be unreadable: begin at its top, where boxes have their own size.
+    const own = 1.15 * graphs[0].box.clientHeight;
+    if (seen.tall > 2 * own) Object.assign(seen, { x: 0, y: own / 2 - 15, tall: own });
+    draw();
+    addEventListener("resize", draw);
+  }
+
   if (table) rowTable();
+  const graphs = document.getElementById("graphs");
+  if (graphs) layerGraphs(graphs);
 })();
