@@ -68,7 +68,7 @@ def test_a_box_tells_time_precision_and_drift_and_a_fused_one_that_it_is():
     assert len(boxes) == 3
     assert 'data-time="q6"' in boxes[0]
     assert 'data-precision="p2"' in boxes[0]
-    assert "20 dB" in boxes[0]
+    assert "20.0 dB" in boxes[0]
     assert "fused" in boxes[1]
     assert "data-time" not in boxes[1]
     assert 'class="added"' in boxes[2]

@@ -91,8 +91,15 @@ class Entry:
     @property
     def why(self) -> str:
         """What to know of the row, in words: the doubts, then what the row says itself."""
-        said = [f"{doubt.name}: {doubt.seen}" for doubt in self.doubts if doubt.name != "failed"]
         reason = self.text("reason")
+        # A row that says itself that it is emulated says it better.
+        said = [
+            f"{doubt.name}: {doubt.seen}"
+            for doubt in self.doubts
+            if not reason.startswith(f"{doubt.name}:")
+        ]
+        if self.text("speedup_doubt"):
+            said.append(f"speedup: {self.text('speedup_doubt')}")
         return "; ".join([*said, *([reason] if reason else [])])
 
     @property

@@ -8,6 +8,7 @@ from deploykit.report.page.drawing import Box, Drawing, Line, Picture, Text, sho
 from deploykit.report.page.entry import Entry
 from deploykit.report.page.scales import Scale, tick_text
 from deploykit.report.page.series import Series, told
+from deploykit.report.states import DOUBT
 from deploykit.report.views import latency
 
 _WIDTH, _ROW, _NAMES, _RIGHT = 900.0, 24.0, 270.0, 190.0
@@ -89,5 +90,6 @@ def _row(drawing: Drawing, entry: Entry, series: Series, x: Scale, y: float) -> 
     beyond = _relative(entry, f"latency_{farthest}_ms")
     if beyond is not None and beyond > x.high:
         drawing.add(Text((x.end - 2, y - 4), f"→ {beyond:.3g}", "muted", 10, "end", row=row))
-    said = f"{latency(entry.cells)} ms{' ?' if hollow else ''}"
+    said = f"{latency(entry.cells)} ms"
+    said += f" {DOUBT}" if hollow and DOUBT not in said else ""
     drawing.add(Text((_WIDTH - _RIGHT + 12, y + 4), said, "text", 11.5, row=row))

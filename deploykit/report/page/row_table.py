@@ -9,21 +9,21 @@ from typing import Any
 from deploykit.report.page.entry import STATES, Entry
 from deploykit.report.page.markup import element, escaped
 from deploykit.report.page.series import told
-from deploykit.report.views import PROFILE, Field, column, field
+from deploykit.report.states import DOUBT
+from deploykit.report.views import PROFILE, Field, arrange, column, field
 
 #: What a state looks like beside its word: no state is told by colour alone.
 SIGNS = {"ok": "✓", "doubtful": "?", "failed": "✕", "skipped": "–"}
 #: Which doubt a number in a column is under.
 _UNDER = {
-    field(name).heading: what
-    for name, what in (
-        ("latency_p50_ms", "latency"),
-        ("latency_p95_ms", "latency"),
-        ("throughput_ips", "latency"),
-        ("energy_per_image_mj", "latency"),
-        ("drift_snr_db", "drift"),
-        ("top1", "accuracy"),
-    )
+    "latency_p50_ms": "latency",
+    "latency_p95_ms": "latency",
+    "latency_percentile_ms": "latency",
+    "throughput_ips": "latency",
+    "speedup": "latency",
+    "energy_per_image_mj": "latency",
+    "drift_snr_db": "drift",
+    "top1": "accuracy",
 }
 _MORE = (field("device_peak_mib"), field("energy_per_image_mj"))
 
@@ -31,7 +31,9 @@ _MORE = (field("device_peak_mib"), field("energy_per_image_mj"))
 def table(entries: Sequence[Entry]) -> str:
     """The table with its filter; columns in which no row says anything are left out."""
     rows = [entry.cells for entry in entries]
-    fields = [one for one in (*PROFILE, *_MORE) if one.heading != "status" and one.tells(rows)]
+    offered = [one for one in (*PROFILE, *_MORE) if one.name != "status"]
+    arranged = arrange(offered, rows)
+    above, fields = arranged.above, arranged.fields
     heads = ["state", *(one.heading for one in fields), "what to know"]
     head = "".join(
         element(
@@ -40,11 +42,16 @@ def table(entries: Sequence[Entry]) -> str:
         for text in heads
     )
     body = "".join(_row(entry, fields) for entry in entries)
-    return _filter(entries) + element(
-        "div",
-        element("table", f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>", id="rows"),
-        class_="wide",
-        tabindex="0",
+    common = element("p", escaped(f"All rows: {', '.join(above)}.")) if above else ""
+    return (
+        common
+        + _filter(entries)
+        + element(
+            "div",
+            element("table", f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>", id="rows"),
+            class_="wide",
+            tabindex="0",
+        )
     )
 
 
@@ -78,11 +85,13 @@ def _row(entry: Entry, fields: Sequence[Field]) -> str:
     cells = [element("td", sign + element("small", escaped(", ".join(causes))))]
     for one in fields:
         text = one.text(entry.cells)
-        what = _UNDER.get(one.heading)
-        content = escaped(text)
-        if what and text not in ("", "–") and entry.doubtful(what):
-            seen = "; ".join(doubt.seen for doubt in entry.doubts if what in doubt.about)
-            content += element("abbr", "?", title=f"doubtful: {seen}")
+        what = _UNDER.get(one.name)
+        # The mark is put once, behind the whole, with the causes under the pointer.
+        content = escaped(text.replace(DOUBT, "") if what else text)
+        if what and text not in ("", "–") and (DOUBT in text or entry.doubtful(what)):
+            names = ", ".join(doubt.name for doubt in entry.doubts if what in doubt.about)
+            names = names or entry.text("speedup_doubt")
+            content += element("abbr", DOUBT, title=f"doubtful: {names}")
         cells.append(element("td", content, class_="n" if one.number else None))
     cells.append(element("td", escaped(entry.why), class_="why"))
     return element("tr", "".join(cells), data_r=entry.number, data_s=state, data_t=told(entry))
