@@ -17,7 +17,8 @@ class Journal:
     Args:
         path: of the file; what it holds already is in `events`, by race, with those that are `over`. Lines that
             can't be read end it. `kept` are the layers that the best mix of precisions keeps in fp32: none where
-            no mix is worth building, and None where nobody has looked.
+            no mix is worth building, and None where nobody has looked. `saving` are those with which int8 that lost
+            too much does not, in the same way.
     """
 
     def __init__(self, path: Path) -> None:
@@ -26,6 +27,7 @@ class Journal:
         self.judged: dict[str, str] = {}
         self.over: set[str] = set()
         self.kept: tuple[str, ...] | None = None
+        self.saving: tuple[str, ...] | None = None
         try:
             lines = path.read_bytes().splitlines()
         except OSError:
@@ -37,6 +39,8 @@ class Journal:
                 break
             if entry.kept is not None:
                 self.kept = tuple(entry.kept)
+            elif entry.saving is not None:
+                self.saving = tuple(entry.saving)
             elif entry.over:
                 self.over.add(entry.race)
             elif entry.engine:
@@ -88,3 +92,4 @@ class Entry:
     engine: str = ""
     over: bool = False
     kept: list[str] | None = None
+    saving: list[str] | None = None

@@ -25,6 +25,7 @@ from deploykit.spec import ModelSpec, Reason
 from deploykit.store import Store, key_of
 from deploykit.text import folder_name
 from deploykit.workflow.build import Built, build_network, unused_text
+from deploykit.workflow.choices import Goal
 from deploykit.workflow.configuration import Configuration, ProfileOptions
 from deploykit.workflow.judge import (
     PREDICTIONS,
@@ -37,6 +38,7 @@ from deploykit.workflow.judge import (
     judged_on,
     outputs_name,
 )
+from deploykit.workflow.keep import SearchResult, search_layers_to_keep
 from deploykit.workflow.machine import core_findings, core_notes
 from deploykit.workflow.network import Network, obtain_network
 from deploykit.workflow.plan import Source
@@ -304,6 +306,24 @@ class Profiler:
             batch=configuration.batch,
             threads=configuration.scenario.threads,
             say=self.say,
+        )
+
+    def layers_to_keep(
+        self, configuration: Configuration, goal: Goal, limit_s: float
+    ) -> SearchResult:
+        """The fewest layers in fp32 with which a configuration holds a goal on the calibration part.
+
+        Raises:
+            DeploykitError: as `keep.search_layers_to_keep`.
+        """
+        return search_layers_to_keep(
+            self._network(configuration.source),
+            configuration.precision,
+            get(configuration.backend).target,
+            self.options.calibration,
+            goal,
+            say=self.say,
+            limit_s=limit_s,
         )
 
     def why_unjudged(self, source: Source) -> str | None:

@@ -10,7 +10,8 @@ better. How it goes:
    decided (`stats.sequential`). Those far behind the best that is accepted aren't judged at all.
 4. Those left race in turns (`bench.race`).
 5. Where ONNX Runtime's int8 or fp32 is among the best, the best mix of both is predicted from what each layer takes
-   (`workflow.what_if`), built, and races beside them.
+   (`workflow.what_if`), built, and races beside them. Where int8 is refused for what it loses, and was faster than
+   the best, so does int8 with the fewest layers in fp32 with which it does not lose that (`workflow.keep`).
    The best few race once more beside themselves with one option of the runtime changed, and then with all that
    helped. An option is told only where the runtime is surely better for it.
 6. The winner meets the fp32 of every other runtime, and whoever is to be the answer the default, in an interleaved
@@ -53,6 +54,7 @@ from deploykit.spec import options_text
 from deploykit.stats import DropTest, RatioInterval, mean_ratio
 from deploykit.stats.sequential import ACCEPTED, REJECTED
 from deploykit.store import Store, key_of
+from deploykit.workflow.choices import Goal
 from deploykit.workflow.configuration import Configuration, ProfileOptions, source_name
 from deploykit.workflow.journal import Entry, Journal
 from deploykit.workflow.plan import Source
@@ -81,6 +83,8 @@ OPTION_BASES = 2
 OPTIONS_SHARE, OPTIONS_MIN_S = 0.5, 4.0
 #: A mix of precisions takes about so many seconds to predict, and is not begun with less than that left.
 MIX_MIN_S = 45.0
+#: Decibels above those asked for, with which layers are kept: on other images it may be less.
+SNR_ROOM_DB = 1.0
 #: Seconds of an interleaved comparison with the default, and with the fp32 of another runtime.
 CONFIRM_S, CONFIRM_OTHER_S = 8.0, 4.0
 #: Better by less than this is not worth leaving the default.
@@ -150,6 +154,7 @@ class Tuning:
         else:
             order = self._raced(fit, default)
             order = self._with_mix(order, everyone, default)
+            order = self._with_layers_kept(order, everyone, default)
             order = self._with_options(order, everyone)
         best, meetings = self._answered(order, everyone, default)
         elapsed_s = time.perf_counter() - start
@@ -420,6 +425,65 @@ class Tuning:
         self.journal.write(Entry(kept=list(kept)))
         return kept
 
+    # --- int8 that lost too much ---
+
+    def _with_layers_kept(
+        self, order: list[Candidate], everyone: dict[str, Candidate], default: Candidate
+    ) -> list[Candidate]:
+        """The order once int8 that lost too much raced with the fewest layers in fp32 with which it does not."""
+        lost = [one for one in everyone.values() if _may_be_saved(one)]
+        left_s = self.question.budget_s - self._measuring_s - CONFIRM_S
+        if not lost or not order or default.configuration.precision != "fp32":
+            return order
+        if self.journal.saving is None and left_s < MIX_MIN_S:
+            return order
+        fastest = min(lost, key=lambda one: one.ratio or 1.0)
+        kept = self._layers_to_keep(fastest, left_s / 2)
+        if not kept:
+            return order
+        saved = replace(fastest.configuration, kept=kept)
+        order, _ = self._told("layers kept", order, {order[0].name: [saved]}, everyone)
+        one = everyone.get(Candidate(saved, Row({})).name)
+        if one is not None and one in order and (reason := self.judge(one)):
+            one.fate, one.reason = UNFIT, reason
+            order = [other for other in order if other is not one]
+        return order
+
+    def _layers_to_keep(self, lost: Candidate, limit_s: float) -> tuple[str, ...]:
+        """The fewest layers in fp32 with which a candidate loses half of what it may on the calibration part."""
+        if self.journal.saving is not None:
+            return self.journal.saving
+        self.say(f"{source_name(self.source)}: layers of int8 to keep in fp32")
+        start = time.perf_counter()
+        try:
+            found = self.profiler.layers_to_keep(lost.configuration, self._goal(), limit_s)
+        except OutputFailed:
+            raise
+        except DeploykitError as error:
+            self._remarks.append(f"Which layers of int8 to keep in fp32 was not found: {error}")
+            return ()
+        finally:
+            self._measuring_s += time.perf_counter() - start
+        kept = found.nodes or ()
+        self._remarks.append(
+            f"{lost.name} was tried once more with {len(kept)} of {found.candidates} layers in fp32."
+            if kept
+            else f"No choice of layers in fp32 was found with which {lost.name} would hold it."
+        )
+        self.journal.write(Entry(saving=list(kept)))
+        return kept
+
+    def _goal(self) -> Goal:
+        """What layers are kept for: half of the drop that is allowed, as other images judge it; or the drift."""
+        asked = self.question
+        if asked.max_accuracy_drop is not None:
+            return Goal(max_drop=asked.max_accuracy_drop / 2)
+        if asked.max_metric_drop is not None:
+            metric = self.profiler.options.metric
+            return Goal(max_metric_drop=asked.max_metric_drop / 2, metric=metric)
+        least = MIN_SNR_DB if asked.min_snr_db is None else asked.min_snr_db
+        return Goal(min_snr_db=least + SNR_ROOM_DB)
+
     # --- Options of the runtimes ---
 
     def _with_options(
@@ -682,6 +746,15 @@ class Tuning:
             values[0].append(theirs.block())
             values[1].append(ours.block())
         return mean_ratio(*values, confidence=0.99)
+
+
+def _may_be_saved(candidate: Candidate) -> bool:
+    """Whether a candidate is int8 that was refused for what it loses, and was faster than whoever is best."""
+    at = candidate.configuration
+    refused = candidate.fate == UNFIT and candidate.request is not None
+    on_cpu = backends.get(at.backend).target == backends.reference().target
+    faster = candidate.ratio is not None and candidate.ratio < 1.0 - MIN_GAIN
+    return refused and faster and on_cpu and at.precision == "int8" and not at.kept
 
 
 def _may_be_mixed(candidate: Candidate) -> bool:

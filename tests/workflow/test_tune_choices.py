@@ -19,7 +19,9 @@ from deploykit.row import Row
 from deploykit.spec import ModelSpec
 from deploykit.stats import RatioInterval
 from deploykit.workflow import frontier, tune, tuned
+from deploykit.workflow.choices import Goal
 from deploykit.workflow.configuration import Configuration, ProfileOptions
+from deploykit.workflow.keep import SearchResult
 from deploykit.workflow.profile import Profiler
 from deploykit.workflow.space import candidates, combined_changes, single_changes
 from deploykit.workflow.trained import Training
@@ -173,6 +175,48 @@ def test_a_mix_whose_outputs_drift_is_no_answer(shared_store, plant, mixed, monk
     assert not found.best.configuration.kept
     plain = [one for one in found.candidates if one.configuration.kept and one.fate == UNFIT]
     assert [one.reason for one in plain] == ["it drifts"]
+
+
+@pytest.fixture
+def lost(mixed, monkeypatch) -> list[Goal]:
+    """Let int8 lose too much, unless layers are kept; the goals for which these are searched are listed."""
+    goals: list[Goal] = []
+
+    def layers_to_keep(
+        self: Profiler, at: Configuration, goal: Goal, limit_s: float
+    ) -> SearchResult:
+        goals.append(goal)
+        return SearchResult(("features.0/Conv",), 5, 0.02, 0.001, 4)
+
+    def unfit(self: Tuning, one: tuned.Candidate) -> str:
+        at = one.configuration
+        return "its top-1 drops" if at.precision == "int8" and not at.kept else ""
+
+    monkeypatch.setattr(Profiler, "layers_to_keep", layers_to_keep)
+    monkeypatch.setattr(Profiler, "why_unjudged", lambda *_: None)
+    monkeypatch.setattr(
+        Profiler, "what_if",
+        lambda *_: SimpleNamespace(is_mix=False, gain=0.0, kept=(), sentence="No mix is worth it."),
+    )  # fmt: skip
+    monkeypatch.setattr(Tuning, "_unfit", unfit)
+    monkeypatch.setattr(tune, "OPTIONS_MIN_S", 0.0)
+    return goals
+
+
+def test_int8_that_loses_too_much_is_tried_with_layers_kept(shared_store, plant, lost):
+    plant(lambda name: 0.6 if "but 1 layer" in name else 0.5 if "int8" in name else 1.0)
+    asked = replace(MIXED, max_accuracy_drop=0.01)
+    found = Tuning(LENET, asked, QUICK, shared_store)()
+    assert found.best is not None
+    assert found.best.configuration.kept == ("features.0/Conv",)
+    assert lost == [Goal(max_drop=0.005)]
+    assert any("once more with 1 of 5 layers in fp32" in text for text in found.remarks)
+
+
+def test_int8_that_loses_too_much_and_is_no_faster_is_left_alone(shared_store, plant, lost):
+    plant(lambda name: 1.2 if "int8" in name else 1.0)
+    Tuning(LENET, replace(MIXED, min_snr_db=30.0), QUICK, shared_store)()
+    assert lost == []
 
 
 def test_without_time_for_it_no_mix_is_predicted(shared_store, plant, mixed):
