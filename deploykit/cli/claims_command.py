@@ -26,6 +26,7 @@ DEFAULT_PROFILE = Path("reports/profile.csv")
 )
 @output_options(
     csv="Write the verdicts; - for stdout.",
+    markdown="Write the verdicts as a page for people; - for stdout.",
     junit="Write the verdicts as JUnit XML; - for stdout.",
     html="Write a page with the arithmetic of each; - for stdout.",
 )
@@ -52,6 +53,10 @@ def command(ids: tuple[str, ...], only_list: bool, profile: str | None, outputs:
         junit=lambda: report.junit.junit_xml(
             "claims", [report.junit.Case(**case) for case in claims.verdict.junit_cases(verdicts)]
         ),
+        markdown=lambda: (
+            f"# Claims\n\n{claims.verdict.tally(verdicts)}.\n\n"
+            + report.markdown.table(claims.verdict.HEADER, claims.verdict.verdict_cells(verdicts))
+        ),
         html=lambda: page.render(page.Contents("deploykit: claims", claims=rows)),
     )
     if outputs.json:
@@ -59,6 +64,7 @@ def command(ids: tuple[str, ...], only_list: bool, profile: str | None, outputs:
     elif outputs.table:
         for cells in claims.verdict.verdict_cells(verdicts):
             display.print_verdict(*cells)
+        display.print_text(f"{claims.verdict.tally(verdicts)}.")
     error = claims.failure(verdicts)
     if error is not None:
         raise error

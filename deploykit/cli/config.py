@@ -1,4 +1,7 @@
-"""Options from a TOML file, which `deploykit tune -o` writes: `--config` of the commands that take one."""
+"""Options from a TOML file, which `deploykit tune -o` writes, or from [tool.deploykit] of a pyproject.toml.
+
+Keys are names of options; a table with a command's name holds what is for that command alone.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import click
 from click.core import ParameterSource
 
 from deploykit.errors import UnknownName, UsageError, one_line
+from deploykit.text import write_line
 
 #: The commands that take such a file; what is another one's option is passed over.
 TAKERS = ("profile", "build", "run")
@@ -31,7 +35,7 @@ def read_options(path: str, command: click.Command) -> dict[str, Any]:
     Raises:
         UsageError: the file can't be read, a key is no option of any of the commands, or has no fitting value.
     """
-    values = _read(path)
+    values = _for_command(_read(path), command, path)
     ours = _by_key(command)
     known = dict(ours)
     for other in _takers():
@@ -59,7 +63,36 @@ def take(path: str, context: click.Context) -> None:
     Raises:
         UsageError: as `read_options`, or a value that its option does not take; it names the file and the key.
     """
+    _take(path, read_options(path, context.command), context)
+
+
+def take_project(path: str, context: click.Context) -> None:
+    """The same from the table [tool.deploykit] of a pyproject.toml, where it has one, which is said on stderr.
+
+    Raises:
+        UsageError: as `take`; a pyproject.toml without that table is never a fault.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError:
+        return
+    if b"deploykit" not in content or len(content) > MAX_BYTES:
+        return
+    try:
+        table = tomllib.loads(content.decode()).get("tool", {}).get("deploykit")
+    except (ValueError, RecursionError, AttributeError):
+        return
+    if not table:
+        return
     said = read_options(path, context.command)
+    if said:
+        names = ", ".join(sorted(name.replace("_", "-") for name in said))
+        write_line(f"note: {names} from [tool.deploykit] of {path}", err=True)
+    _take(path, said, context)
+
+
+def _take(path: str, said: Mapping[str, Any], context: click.Context) -> None:
     for parameter in context.command.params:
         if parameter.name in said:
             _check(parameter, said[parameter.name], path, context)
@@ -135,6 +168,29 @@ def _read(path: str) -> Mapping[str, Any]:
         return tomllib.loads(content.decode())
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--config {path} is no TOML: {one_line(error, 100)}") from error
+
+
+def _for_command(values: Mapping[str, Any], command: click.Command, path: str) -> Mapping[str, Any]:
+    """The values for a command: those of all, and those of its own table, which count more.
+
+    Raises:
+        UsageError: a pyproject.toml has no table [tool.deploykit].
+    """
+    if Path(path).name == "pyproject.toml":
+        tools = values.get("tool")
+        table = tools.get("deploykit") if isinstance(tools, Mapping) else None
+        if not isinstance(table, Mapping):
+            raise UsageError(
+                f"--config {path} has no table [tool.deploykit]: write the options there"
+            )
+        values = table
+    own = values.get(str(command.name))
+    common = {
+        key: value
+        for key, value in values.items()
+        if not (key in TAKERS and isinstance(value, Mapping))
+    }
+    return {**common, **own} if isinstance(own, Mapping) else common
 
 
 def _takers() -> list[click.Command]:

@@ -10,14 +10,15 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from deploykit.cli import tables
+from deploykit.cli import log, progress, tables
+from deploykit.cli.library import artifacts, workflow
 from deploykit.cli.outputs import Outputs
 from deploykit.columns import NAMES
 from deploykit.lazy import rich
 from deploykit.report import SIMULATED, refuse_simulated
 from deploykit.report.conclusions import conclusions
-from deploykit.report.states import doubts, state
-from deploykit.report.views import Field, arrange, label, latency
+from deploykit.report.states import doubtful, doubts, state
+from deploykit.report.views import CONFIGURATION, Field, arrange, label, latency
 from deploykit.row import WEIGHTY, Row
 from deploykit.text import printable
 
@@ -169,6 +170,22 @@ def print_profile(fields: Sequence[Field], rows: Sequence[Row]) -> None:
         )
 
 
+def print_plan(
+    wanted: Sequence[workflow.configuration.Configuration],
+    options: workflow.configuration.ProfileOptions,
+    store: artifacts.Store,
+) -> int:
+    """What a profile would measure, and how long that takes; nothing is done for it. The exit code is 0."""
+    cells = workflow.rows.configuration_cells
+    print_fields(CONFIGURATION, [cells(one, options.build, "") for one in wanted])
+    least_s = workflow.duration.least_s(wanted, options, store.root)
+    print_text(
+        f"{len(wanted)} rows; measuring takes {progress.duration(least_s)} or more, building aside. Nothing was "
+        "done."
+    )
+    return 0
+
+
 def print_conclusions(rows: Sequence[Mapping[str, Any]]) -> None:
     """What was found, in sentences, as far as the rows allow."""
     found = conclusions(rows)
@@ -228,11 +245,13 @@ def print_notes(rows: Sequence[Row]) -> None:
     concerned: dict[str, list[str]] = {}
     for row in rows:
         # Of the notes on a row that is fine, only those that change what it means.
-        notes = row.noted(*WEIGHTY) if row["status"] == "ok" else row.notes
+        weighty = row["status"] == "ok" and not log.verbose()
+        notes = row.noted(*WEIGHTY) if weighty else row.notes
         reason = "; ".join(map(str, notes))
         if reason:
             name = printable(f"{label(row)} {row['precision']} {row['backend']}")
-            concerned.setdefault(printable(f"{row['status']}: {reason}"), []).append(name)
+            worth = "doubtful" if row["status"] == "ok" and doubtful(row) else row["status"]
+            concerned.setdefault(printable(f"{worth}: {reason}"), []).append(name)
     for reason, names in concerned.items():
         shown = names if len(names) <= 3 else [*names[:2], f"{len(names) - 2} more"]
         sys.stderr.write(f"{', '.join(shown)}: {reason}\n")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from typing import Any
 
 import click
 
-from deploykit.cli import completion
+from deploykit.cli import completion, log
 from deploykit.cli.library import bench
-from deploykit.cli.options import LIST, SECONDS, Grouped, Number, group, read_by
+from deploykit.cli.options import LIST, SECONDS, Function, Grouped, Number, group, read_by
 from deploykit.errors import UsageError
 from deploykit.spec import BuildOptions, InputChoice
 from deploykit.workflow import ranges
@@ -23,6 +24,9 @@ from deploykit.workflow.choices import (
     shape_ranges,
 )
 from deploykit.workflow.choices import input_values as values_of
+
+#: Where a project keeps its options, in the table [tool.deploykit].
+PROJECT_FILE = "pyproject.toml"
 
 NUMBERS = read_by(ranges.numbers)
 FRACTIONS = read_by(ranges.fractions)
@@ -389,11 +393,19 @@ class Configured(Grouped):
 
 
 def _take_config(context: click.Context, _: click.Parameter, path: str | None) -> str | None:
-    """Let what a file says stand for options that are not given; called before these are read."""
-    if path is not None and not context.resilient_parsing:
+    """Let what a file says stand for options that are not given; called before these are read.
+
+    Without --config it is the table [tool.deploykit] of pyproject.toml in the working folder, where there is one.
+    """
+    if context.resilient_parsing:
+        return path
+    if path is not None or os.path.exists(PROJECT_FILE):  # noqa: PTH110 - pathlib is not needed else
         from deploykit.cli import config
 
-        config.take(path, context)
+        if path is not None:
+            config.take(path, context)
+        else:
+            config.take_project(PROJECT_FILE, context)
     return path
 
 
@@ -403,13 +415,24 @@ config_option = click.option(
     is_eager=True,
     expose_value=False,
     callback=_take_config,
-    help="Take what is not given from a TOML file, such as one that `deploykit tune -o` wrote: names of options as "
-    "keys, and model.",
+    help="Take what is not given from a TOML file, such as deploykit.toml or one that `deploykit tune -o` wrote: "
+    "names of options as keys, and model. Without it, from [tool.deploykit] of pyproject.toml.",
 )
 store_option = click.option(
     "--store", metavar="DIR", help="Artifact store; $DEPLOYKIT_STORE, else engines/."
 )
-quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+_quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+
+
+def quiet_option(command: Function) -> Function:
+    """Let a command be told how much to say: --quiet, which it receives, --verbose, and --log for a file of all."""
+    return _quiet_option(log.verbose_option(log.log_option(command)))
+
+
+#: For commands that can tell what they would do.
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Tell what would be done and how long it takes, and do nothing."
+)
 
 
 def read_ahead(

@@ -38,9 +38,12 @@ if TYPE_CHECKING:
     import deploykit.report.compare.rendering
     import deploykit.report.csv
     import deploykit.report.junit
+    import deploykit.report.markdown
     import deploykit.report.page.files
     import deploykit.report.page.raster
     import deploykit.report.page.reading
+    import deploykit.report.profile_page
+    import deploykit.report.states
     import deploykit.report.views
     import deploykit.training.checkpoint
     import deploykit.workflow.against
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     import deploykit.workflow.calibration
     import deploykit.workflow.configuration
     import deploykit.workflow.convert
+    import deploykit.workflow.duration
     import deploykit.workflow.engine_file
     import deploykit.workflow.export
     import deploykit.workflow.frontier

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from deploykit.cli.library import artifacts, columns, page, report, workflow, wr
 from deploykit.cli.options import Decorator, group
 from deploykit.errors import UsageError
 from deploykit.report import STDOUT
+from deploykit.text import write_line
 
 if TYPE_CHECKING:
     from deploykit.row import Row
@@ -37,6 +39,7 @@ class Outputs:
         plot: path of its picture, which is never stdout.
         csv, markdown, junit, html: paths of documents about it; None where one is not asked for.
         json: whether stdout takes JSON instead of a table.
+        step_summary: whether the Markdown is added to the file that `$GITHUB_STEP_SUMMARY` names.
     """
 
     file: str | None = None
@@ -46,6 +49,7 @@ class Outputs:
     junit: str | None = None
     html: str | None = None
     json: bool = False
+    step_summary: bool = False
 
     @property
     def table(self) -> bool:
@@ -69,15 +73,23 @@ def output_options(**offered: str) -> Decorator:
         click.option(*_DESTINATIONS[name][0], name, metavar=_DESTINATIONS[name][1], help=text)
         for name, text in offered.items()
     ]
+    if "markdown" in offered:
+        options.append(
+            click.option(
+                "--step-summary",
+                is_flag=True,
+                help="Add the Markdown to the page of a GitHub job, which $GITHUB_STEP_SUMMARY names.",
+            )
+        )
     options.append(
         click.option("--json", "json", is_flag=True, help="Print JSON instead of a table.")
     )
 
     @group("outputs", *options)
-    def outputs(json: bool, **paths: str | None) -> Outputs:
+    def outputs(json: bool, step_summary: bool = False, **paths: str | None) -> Outputs:
         if list(paths.values()).count(STDOUT) + json > 1:
             raise _conflict(tuple(offered))
-        return Outputs(**paths, json=json)
+        return Outputs(**paths, json=json, step_summary=step_summary)
 
     return outputs
 
@@ -112,6 +124,24 @@ def write_documents(outputs: Outputs, **documents: Callable[[], str]) -> None:
             click.echo(text(), nl=False)
         elif path is not None:
             writing.write_atomic(Path(path), text(), "report")
+        if name == "markdown" and outputs.step_summary:
+            _add_to_step_summary(text())
+
+
+def _add_to_step_summary(text: str) -> None:
+    """Add to the page of a GitHub job; outside of one there is none, which is said.
+
+    Raises:
+        OutputFailed: the file can't be written.
+    """
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not path:
+        write_line(
+            "note: $GITHUB_STEP_SUMMARY is not set, so --step-summary adds to nothing", err=True
+        )
+        return
+    with writing.output_errors("step summary"), Path(path).open("a", encoding="utf-8") as file:
+        file.write(f"{text}\n")
 
 
 def csv_report(outputs: Outputs, names: Sequence[str] | None = None) -> report.csv.CsvReport | None:

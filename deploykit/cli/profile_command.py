@@ -17,6 +17,7 @@ from deploykit.cli.groups import (
     config_option,
     conversion_options,
     device_option,
+    dry_run_option,
     engine_options,
     network_options,
     quiet_option,
@@ -36,7 +37,13 @@ from deploykit.cli.measuring import (
     scenario_options,
 )
 from deploykit.cli.options import LIST
-from deploykit.cli.outputs import Outputs, csv_report, output_options, write_page
+from deploykit.cli.outputs import (
+    Outputs,
+    csv_report,
+    output_options,
+    write_documents,
+    write_page,
+)
 from deploykit.errors import CheckFailed, UsageError
 from deploykit.report import STDOUT
 from deploykit.spec import ModelFile
@@ -85,12 +92,15 @@ _TITLE = "deploykit: profile"
 @conversion_options
 @engine_options
 @output_options(
-    csv="Write the report; - for stdout.", html="Write a page with pictures; - for stdout."
+    markdown="Write a page for people; - for stdout.",
+    csv="Write the report; - for stdout.",
+    html="Write a page with pictures; - for stdout.",
 )
 @config_option
 @device_option
 @store_option
 @build_timeout_option
+@dry_run_option
 @quiet_option
 def command(
     models: tuple[str, ...],
@@ -108,6 +118,7 @@ def command(
     engine: EngineChoice,
     outputs: Outputs,
     store: str | None,
+    dry_run: bool,
     quiet: bool,
 ) -> int:
     r"""Measure latency, throughput, memory, drift and accuracy, each row in a process of its own.
@@ -170,7 +181,7 @@ def command(
     if not quiet:
         for remark in workflow.machine.core_remarks():
             write_line(f"note: {remark}", err=True)
-    if constraint is not None:
+    if constraint is not None and not dry_run:
         return _search(
             workflow.search.LoadSearch(sources, options, constraint),
             opened,
@@ -178,6 +189,8 @@ def command(
             quiet=quiet,
         )
     wanted = workflow.configuration.enumerate_configurations(sources, options)
+    if dry_run:
+        return display.print_plan(wanted, options, opened)
     if against is not None:
         return _compare(wanted, against, options, opened, outputs, quiet=quiet)
     view = report.views.PROFILE if runs.preset is None else report.views.LISTING
@@ -207,6 +220,7 @@ def _measure(
     csv = csv_report(outputs)
     rows: list[Row] = []
     with progress.Steps(len(wanted), quiet=quiet) as steps:
+        steps.announce(workflow.duration.least_s(wanted, options, store.root))
         for row in workflow.profile.Profiler(store, options, steps.say).rows(wanted):
             rows.append(row)
             if csv is not None:
@@ -214,6 +228,7 @@ def _measure(
             steps.finished(display.row_line(row))
     workflow.run.describe_machine(options.samples, store)
     write_page(outputs, rows, _TITLE, store)
+    write_documents(outputs, markdown=lambda: report.profile_page.page(rows))
     display.print_rows(view, rows, outputs, quiet=quiet)
     return workflow.rows.exit_code(rows)
 
@@ -237,7 +252,11 @@ def _search(
         # Which one is chosen is known at the end only: a file is written once more, a stream waits.
         if csv is not None and search.tried:
             _finish(csv, search.tried)
-    write_page(outputs, search.tried, _TITLE, store, [answer.text for answer in search.answers])
+    answers = [answer.text for answer in search.answers]
+    write_page(outputs, search.tried, _TITLE, store, answers)
+    write_documents(
+        outputs, markdown=lambda: report.profile_page.page(search.tried, remarks=answers)
+    )
     display.print_rows(report.views.PROFILE, search.tried, outputs, quiet=quiet)
     workflow.run.describe_machine(search.options.samples, store)
     for answer in search.answers:
@@ -299,13 +318,14 @@ def _compare(
     name = other.name if isinstance(other, Path) else other.text
     text = f"{head.text} against {name}: {workflow.against.sentence(sides.comparison)}"
     write_page(outputs, rows, _TITLE, store, [text])
+    write_documents(outputs, markdown=lambda: report.profile_page.page(rows, remarks=[text]))
     if outputs.json:
         for row in rows:
             report.refuse_simulated(row)
         display.print_json(workflow.against.as_values(sides))
     elif outputs.table:
-        display.print_fields(report.views.PROFILE, rows)
-        write_line(text)
+        display.print_profile(report.views.PROFILE, rows)
+        display.print_text(text)
     if against.gate and sides.comparison.verdict == "slower":
         raise CheckFailed(f"{text}; look for what changed, or raise --max-slowdown")
     return 0

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from deploykit.training import Progress
 
 
+#: What takes less needs no announcement.
+WORTH_ANNOUNCING_S = 30.0
+
+
 class Bar(ABC):
     """What displays of progress share; whether they draw a bar or write lines.
 
@@ -124,6 +128,12 @@ class Steps(Bar):
         """How many steps there will be, once that is known."""
         self.total = total
         self.update(total=total)
+
+    def announce(self, least_s: float) -> None:
+        """How long all of it takes at the least, where that is worth a line before it starts."""
+        if least_s >= WORTH_ANNOUNCING_S:
+            rows = f"{self.total} step{'s' * (self.total != 1)}"
+            self.line(f"{log.stamp()}{rows}: measuring takes {duration(least_s)} or more")
 
     def say(self, text: str) -> None:
         """What is being done now."""

@@ -14,6 +14,7 @@ from deploykit.cli.groups import (
     config_option,
     conversion_options,
     device_option,
+    dry_run_option,
     network_options,
     quiet_option,
     read_ahead,
@@ -66,6 +67,7 @@ from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 @store_option
 @build_timeout_option
 @output_options()
+@dry_run_option
 @quiet_option
 def command(
     models: tuple[str, ...],
@@ -78,6 +80,7 @@ def command(
     calibration: CalibrationChoice,
     store: str | None,
     outputs: Outputs,
+    dry_run: bool,
     quiet: bool,
 ) -> int:
     r"""Export, convert, build, measure and check claims on the default models, and write the reports.
@@ -114,6 +117,9 @@ def command(
         policy=bench.scenario.Policy.quick() if quick else bench.scenario.Policy(),
         run_options=scenarios.told,
     )
+    if dry_run:
+        wanted = workflow.configuration.enumerate_configurations(sources, options)
+        return display.print_plan(wanted, options, opened)
     with progress.Steps(0, quiet=quiet) as steps:
         job = workflow.run.Run(
             Path(reports),
@@ -125,6 +131,7 @@ def command(
             finished=lambda row: steps.finished(display.row_line(row)),
         )
         steps.expect(len(job.wanted) + 1)
+        steps.announce(workflow.duration.least_s(job.wanted, options, opened.root))
         result = job()
     if outputs.json:
         rows = [{name: row.get(name) for name in columns.NAMES} for row in result.rows]

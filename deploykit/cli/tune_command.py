@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -244,6 +245,7 @@ def question_options(
 @output_options(
     file="Write the answer as TOML, which profile and build take by --config.",
     plot="Draw the objective against top-1 or drift, to an .svg or .png file.",
+    markdown="Write the answer as a page for people; - for stdout.",
     csv="Write the rows of the answer and of who came close; - for stdout.",
     html="Write a page with pictures of these rows; - for stdout.",
 )
@@ -340,6 +342,7 @@ def command(
     said = [*(one.sentence for one in found.answers), *(one.why for one in found.refused)]
     rows = [row for one in found.answers for row in one.rows]
     write_page(outputs, rows, "deploykit: tune", opened, said)
+    write_documents(outputs, markdown=lambda: _page(found, said))
     failed = next((one.error for one in found.refused if one.error is not None), None)
     if best is None:
         return 1 if failed is None else failed.exit_code
@@ -383,25 +386,52 @@ def _show(found: workflow.frontier.Frontier, outputs: Outputs, *, several: bool)
         write_line(printable(f"Its engine: {best.engine}"))
 
 
-def _show_one(tuned: workflow.tuned.Tuned) -> None:
-    """The rows that were measured, and why each other candidate is out; those with one reason together."""
-    measured = [one for one in tuned.candidates if one.row.get("status") == "ok"]
-    if measured:
-        rows = [{**one.row, "candidate": one.name} for one in measured]
-        display.print_fields(report.views.TUNED, rows)
+def _page(found: workflow.frontier.Frontier, said: Sequence[str]) -> str:
+    """The answers as Markdown: what to take, what was measured, and why the others are out."""
+    parts = ["# What tuning found\n", *(f"{sentence}\n" for sentence in said)]
+    for tuned in found.answers:
+        rows = [
+            {**one.row, "candidate": one.name}
+            for one in tuned.candidates
+            if one.row.get("status") == "ok"
+        ]
+        if rows:
+            parts.append(report.profile_page.view_table(report.views.TUNED, rows))
+            parts += [f"- {line}.\n" for line in report.states.doubts(rows)]
+        cells = _not_taken(tuned)
+        if cells:
+            parts.append(report.markdown.table(_NOT_TAKEN, cells, right=(1,)))
+    return "\n".join(parts)
+
+
+_NOT_TAKEN = ("not taken", "times", "why")
+
+
+def _not_taken(tuned: workflow.tuned.Tuned) -> list[tuple[str, str, str]]:
+    """Why candidates are out, those with one reason together."""
     groups: dict[tuple[str, str], list[str]] = {}
     for one in tuned.candidates:
         if one.row.get("status") == "ok" and not one.reason:
             continue
         times = "–" if one.ratio is None else f"{one.ratio:.2f}"
         groups.setdefault((times, one.reason or "as good, but not better"), []).append(one.name)
-    if groups:
-        cells = [(_names(names), times, why) for (times, why), names in groups.items()]
+    return [(_names(names), times, why) for (times, why), names in groups.items()]
+
+
+def _show_one(tuned: workflow.tuned.Tuned) -> None:
+    """The rows that were measured, and why each other candidate is out; those with one reason together."""
+    measured = [one for one in tuned.candidates if one.row.get("status") == "ok"]
+    if measured:
+        rows = [{**one.row, "candidate": one.name} for one in measured]
+        display.print_fields(report.views.TUNED, rows)
+        display.print_doubts(rows)
+    cells = _not_taken(tuned)
+    if cells:
         more = cells[MAX_SHOWN:]
         if more:
             left = f"{len(more)} more"
             cells = [*cells[:MAX_SHOWN], (left, "", "all of them are in --json")]
-        display.print_table(("not taken", "times", "why"), cells, right=(1,))
+        display.print_table(_NOT_TAKEN, cells, right=(1,))
     for remark in tuned.remarks:
         write_line(printable(remark))
 

@@ -20,13 +20,23 @@ _MEANING = (
 )
 
 
-def page(rows: Sequence[Row], title: str = "What this profile found") -> str:
+def page(
+    rows: Sequence[Row],
+    title: str = "What this profile found",
+    remarks: Sequence[str] = (),
+) -> str:
     """The page of a profile, for `$GITHUB_STEP_SUMMARY` and the like.
+
+    Args:
+        rows: of the profile.
+        title: of the page.
+        remarks: what a reader should know first, a sentence each.
 
     Raises:
         UsageError: a row is of a simulated device.
     """
-    return f"# {title}\n\n{sections(rows)}"
+    said = "".join(f"{remark}.\n\n" for remark in remarks)
+    return f"# {title}\n\n{said}{sections(rows)}"
 
 
 def sections(rows: Sequence[Row], view: Sequence[Field] = PROFILE) -> str:

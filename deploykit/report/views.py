@@ -267,6 +267,9 @@ _APART: tuple[Field, ...] = (
     field("pass", run_pass, apart=True),
 )
 
+#: What names a row that is to be measured.
+CONFIGURATION = _APART
+
 #: What a terminal and summary.md show of a profile.
 PROFILE: tuple[Field, ...] = (
     *_APART,

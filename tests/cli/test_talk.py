@@ -1,0 +1,178 @@
+"""What a command tells before, while and after it works: plans, logs, pages, options of a project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deploykit.cli import progress
+from deploykit.cli.progress import Steps, duration
+from deploykit.row import Finding, Row
+from deploykit.workflow.profile import Profiler
+
+SPREAD = Finding("spread", "the median is only known to 9%", "measure longer")
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Profiles are made up: fp32 takes 8 ms, all else 3 ms, and is doubtful."""
+
+    def rows(self, configurations):
+        for one in configurations:
+            self.say(f"measure {one.text}")
+            ms = 8.0 if one.precision == "fp32" else 3.0
+            times = {"latency_p50_ms": ms, "latency_p50_low_ms": ms, "latency_p50_high_ms": ms}
+            cells = {
+                "status": "ok",
+                "model": "lenet5",
+                "backend": one.backend,
+                "repeat": one.repeat,
+            }
+            findings = () if one.precision == "fp32" else (SPREAD,)
+            yield Row(cells | times | {"precision": one.precision}, findings=findings)
+
+    monkeypatch.setattr(Profiler, "rows", rows)
+
+
+PROFILE = ("profile", "lenet5", "--precision", "int8,fp32", "--quick")
+
+
+def test_a_profile_ends_with_what_was_found(run, measured):
+    ended = run(*PROFILE)
+    assert ended.code == 0, ended.err
+    assert ended.out.rstrip().endswith(
+        "int8 is perhaps 2.67 (2.59 to 2.74) times faster than fp32 on lenet5; doubtful: wide interval"
+    )
+    assert "[2/2] lenet5 int8 onnxruntime: 3.00? ms, doubtful: wide interval" in ended.err
+
+
+def test_a_dry_run_tells_the_rows_and_does_nothing(run, measured, monkeypatch):
+    monkeypatch.setattr(Profiler, "rows", None)
+    ended = run(*PROFILE, "--dry-run", "--csv", "rows.csv")
+    assert ended.code == 0, ended.err
+    assert "2 rows; measuring takes" in ended.out
+    assert "Nothing was done." in ended.out
+    assert not Path("rows.csv").exists()
+
+
+def test_a_dry_run_of_the_main_job_tells_its_rows(run):
+    ended = run("run", "--dry-run", "--reports", "reports")
+    assert ended.code == 0, ended.err
+    assert "30 rows; measuring takes" in ended.out
+    assert "mobilenet α=0.5" in ended.out
+    assert not Path("reports").exists()
+
+
+def test_verbose_gives_times_and_the_log_has_every_step(run, measured):
+    ended = run(*PROFILE, "--verbose", "--log", "profile.log")
+    assert ended.code == 0, ended.err
+    lines = Path("profile.log").read_text().splitlines()
+    assert "$ deploykit" in lines[0]
+    assert sum("measure lenet5" in line for line in lines) == 2
+    shown = [line for line in ended.err.splitlines() if "measure lenet5" in line]
+    assert all(line[2] == line[5] == ":" for line in shown)
+    assert len(shown) == 2
+
+
+def test_a_log_that_can_not_be_written_is_one_line(run, measured):
+    ended = run(*PROFILE, "--log", "missing/profile.log")
+    assert ended.code == 4
+    assert "missing/profile.log can't be written" in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_a_profile_is_written_as_a_page_and_added_to_that_of_a_job(run, measured, monkeypatch):
+    summary = Path("summary.md")
+    summary.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    ended = run(*PROFILE, "--markdown", "page.md")
+    assert ended.code == 0, ended.err
+    page = Path("page.md").read_text()
+    assert "- int8 is perhaps" in page
+    assert "3.00?" in page
+    assert "the median is only known to 9%" in page
+    assert summary.read_text() == "before\n"  # it was not asked for
+    run(*PROFILE, "--step-summary")
+    assert summary.read_text() == f"before\n{page}\n"
+
+
+def test_outside_of_a_job_a_step_summary_is_said_to_be_none(run, measured, monkeypatch):
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    ended = run(*PROFILE, "--step-summary")
+    assert ended.code == 0
+    assert "$GITHUB_STEP_SUMMARY is not set" in ended.err
+
+
+def test_claims_are_written_as_a_page(run):
+    ended = run("claims", "squeezenet-year", "--markdown", "-")
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith("# Claims\n\nOf 1 claims, 1 refuted; none is unexpected.")
+
+
+PROJECT = """
+[tool.deploykit]
+precision = ["fp32", "int8"]
+[tool.deploykit.profile]
+quick = true
+"""
+
+
+def test_a_project_keeps_options_which_the_command_line_overrules(run, measured):
+    Path("pyproject.toml").write_text(PROJECT)
+    ended = run("profile", "lenet5")
+    assert "note: precision, quick from [tool.deploykit] of pyproject.toml" in ended.err
+    assert "int8" in ended.out
+    assert "int8" not in run("profile", "lenet5", "--precision", "fp32").out
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[tool.other]\na = 1\n", "no TOML [tool.deploykit", "[tool]\n"]
+)
+def test_a_project_without_such_options_changes_nothing(run, measured, text):
+    Path("pyproject.toml").write_text(text)
+    ended = run(*PROFILE)
+    assert ended.code == 0, ended.err
+    assert "pyproject" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[tool.deploykit]\nprecison = 'int8'\n", "did you mean precision"),
+        ("[tool.other]\n", "no table [tool.deploykit]"),
+    ],
+)
+def test_what_is_wrong_with_a_projects_options_is_one_line(run, measured, text, said):
+    Path("pyproject.toml").write_text(text)
+    ended = run("profile", "lenet5", "--config", "pyproject.toml")
+    assert ended.code == 2
+    assert said in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "1 s"), (80, "80 s"), (200, "3 min"), (7800, "2 h 10 min"), (7200, "2 h")],
+)
+def test_a_time_to_go_is_told_in_words(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_the_time_to_go_follows_from_what_is_done(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with Steps(3) as steps:
+        steps.announce(120)
+        assert steps.left == ""
+        now[0] = 60.0
+        steps.finished("one")
+        now[0] = 120.0
+        steps.finished("two")
+        steps.finished("three")
+    assert capsys.readouterr().err.splitlines() == [
+        "3 steps: measuring takes 2 min or more",
+        "[1/3] one; about 2 min to go",
+        "[2/3] two; about 60 s to go",
+        "[3/3] three",
+    ]
