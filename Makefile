@@ -9,7 +9,7 @@ EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 # images of containers often do, each of them would compile the package anew, for half a second.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install run docs test proof test-device lint format bench bench-noise catalogue study wild int8-peers int8-recipes half-speed tune-search gpu parity pycuda install-matrix surfaces stubs clean
+.PHONY: help install run docs test proof test-device lint format bench bench-noise catalogue page study wild int8-peers int8-recipes half-speed tune-search gpu parity pycuda install-matrix surfaces stubs clean
 
 help:  ## What can be made.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,11 @@ bench-noise: install  ## False alarms and slowdowns found, over hundreds of comp
 
 catalogue: install  ## Every network through export, precisions and builders, into reports/catalogue.csv.
 	$(BIN)/python -m studies.catalogue
+
+page: install  ## The page of the committed profile, into reports/report.html, and a picture of it; needs Chromium.
+	$(BIN)/deploykit report reports/profile.csv -o reports/report.html
+	chromium --headless=new --no-sandbox --disable-gpu --hide-scrollbars --window-size=1200,1380 \
+	  --screenshot=reports/report.png "file://$(CURDIR)/reports/report.html"
 
 study: install  ## Train and measure size against accuracy on Fashion-MNIST, into reports/; STUDY='--budget 600' and the like.
 	$(BIN)/python -m studies.fashion_mnist $(STUDY)

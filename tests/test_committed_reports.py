@@ -114,3 +114,13 @@ def test_every_extra_was_resolved_in_a_clean_environment():
     assert {row["state"] for row in rows if not row["extra"].startswith("tensorrt")} == {"ok"}
     assert {row["state"] for row in rows} <= {"ok", "partly"}
     assert all(row["date"] and row["platform"] and row["python"] for row in rows)
+
+
+def test_the_committed_page_is_of_the_committed_profile():
+    page = (REPORTS / "report.html").read_text(encoding="utf-8")
+    rows = rows_of("profile.csv")
+    assert page.count("<tr data-r=") == len(rows), "make page"
+    assert {row["run_id"] for row in rows} == {
+        run for run in {r["run_id"] for r in rows} if run in page
+    }
+    assert len(page.encode()) < 500_000

@@ -21,9 +21,9 @@ def pictures_of(contents: Contents) -> list[Picture]:
     compared = contents.comparison
     found = [
         None if compared is None else comparison_picture(compared, entries, contents.base),
+        precisions_picture(entries, series),
         *accuracy_pictures(entries, series),
         drift_picture(entries, series),
-        precisions_picture(entries, series),
         spread_picture(entries, series),
         distributions_picture(contents, series),
         roofline_picture(entries, series, contents.machines),

@@ -108,5 +108,5 @@ def facts(
         if len(values) == 1:
             said.append((called, values.pop()))
         elif 1 < len(values) <= 4:
-            said.append((called, ", ".join(sorted(values))))
+            said.append((called, "; ".join(sorted(values))))
     return said

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from deploykit.report.conclusions import conclusions
 from deploykit.report.page.claims_section import claims_section
 from deploykit.report.page.contents import Contents
 from deploykit.report.page.drawing import Drawing, Mark, Picture
@@ -19,6 +20,8 @@ from deploykit.report.page.svg import inline, whole_style
 _HERE = Path(__file__).parent
 #: Drawings narrower than this stand beside each other.
 _SMALL = 500.0
+#: So many sentences stand at the top.
+_MOST_FOUND = 12
 #: What is said once where all rows, or nearly all, have it in common.
 _SAID_ONCE = (
     ("device", "device"),
@@ -46,7 +49,7 @@ def render(contents: Contents) -> str:
         for name, title, content in sections
     )
     head = element("h1", escaped(contents.title)) + _facts(contents)
-    head += paragraphs(contents.remarks, "remark") + element("nav", nav)
+    head += paragraphs(contents.remarks, "remark") + _found(contents) + element("nav", nav)
     return _document(contents.title, element("header", head) + element("main", body))
 
 
@@ -93,6 +96,15 @@ def _facts(contents: Contents) -> str:
             )
     terms = "".join(element("dt", escaped(a)) + element("dd", escaped(b)) for a, b in said)
     return element("dl", terms, class_="facts") if said else ""
+
+
+def _found(contents: Contents) -> str:
+    """How each precision compares with fp32, in sentences; the first ones of many."""
+    said = conclusions([entry.cells for entry in contents.entries])
+    items = "".join(element("li", escaped(f"{text}.")) for text in said[:_MOST_FOUND])
+    left = len(said) - _MOST_FOUND
+    more = element("p", escaped(f"{left} more comparisons are in the pictures."))
+    return element("ul", items, class_="found") + more * (left > 0) if said else ""
 
 
 def _rows_section(contents: Contents) -> str:

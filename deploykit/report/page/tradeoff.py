@@ -134,9 +134,10 @@ def _draw(
         )
     pretending = sum(_pretends(entry) for entry in entries)
     if pretending:
+        rows = "1 row is" if pretending == 1 else f"{pretending} rows are"
         picture.remarks.append(
-            f"{pretending} rows are emulated, computed in another precision than asked for: no line takes them, as "
-            "their latency says nothing about hardware that has it."
+            f"{rows} emulated, computed in another precision than asked for: no line takes them, as their latency "
+            "says nothing about hardware that has it."
         )
     if any(len(members) > 1 for members in groups.values()):
         picture.reading += " A dashed line rests on doubtful rows."
