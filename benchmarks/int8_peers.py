@@ -4,7 +4,8 @@
 
 A network is one of studies/wild.toml; all that are float there if none is named. Both sides get the same float
 graph and the same images to calibrate on; other images, of the same kind, are compared on. Theirs is
-`quantize_static` with Q/DQ, weights per channel and its own preparation. SNR is that of the worst output, in dB.
+`quantize_static` with Q/DQ, weights per channel and its own preparation. SNR is that of the worst output, in dB; it
+is blank where all outputs are the same for all images, as of networks whose weights are all one number.
 
 For the latency fp32, ours and theirs are loaded anew in every unit, in one process and on one thread, and take
 turns there block by block; each ratio is the median over units of what one side took over what the other did, with
@@ -65,6 +66,11 @@ COLUMNS = (
     "peer_fp32_ratio units threads convert_s peer_convert_s convert_peak_mib peer_convert_peak_mib images note "
     "device env_id code"
 ).split()
+#: By how much of its largest value an output has to vary from image to image for rounding errors to tell anything.
+LEAST_VARIED = 1e-5
+#: What is said of a network without such an output.
+CONSTANT = "its outputs are the same for all images, so that no SNR tells anything"
+
 #: How the note of a network begins that its package did not give.
 NOT_FETCHED = "not fetched"
 
@@ -147,6 +153,21 @@ def _snr_db(reference: list[list[np.ndarray]], values: list[list[np.ndarray]]) -
     return float(worst)
 
 
+def varies(outputs: Sequence[Sequence[np.ndarray]]) -> bool:
+    """Whether a floating-point output differs from image to image, by more than rounding."""
+    for place, first in enumerate(outputs[0]):
+        if first.dtype.kind != "f" or not first.size:
+            continue
+        if any(other[place].shape != first.shape for other in outputs):
+            return True
+        largest = max(float(np.abs(other[place]).max()) for other in outputs)
+        if any(
+            float(np.abs(other[place] - first).max()) > LEAST_VARIED * largest for other in outputs
+        ):
+            return True
+    return False
+
+
 def _outputs(path: Path, images: list[Feeds]) -> list[list[np.ndarray]]:
     session = open_session(path, session_options(optimise=True), BuildFailed)
     return [session.run(None, feeds) for feeds in images]
@@ -222,11 +243,15 @@ def convert_theirs(source: ModelFile, store: Path, folder: Path) -> Converted:
     return Converted(path, took_s, resident_mib("VmHWM") - before_mib)
 
 
-def snr_of(source: ModelFile, store: Path, judged: Path) -> float:
-    """SNR of a converted graph's worst output on images that no side was calibrated on, in dB."""
+def snr_of(source: ModelFile, store: Path, judged: Path) -> float | None:
+    """SNR of a converted graph's worst output on images that no side was calibrated on, in dB.
+
+    None where all outputs are the same for all images: of a network whose weights are all one number, say.
+    """
     network = obtain_network(source, Store(store))
     unseen = _feeds(network, 1, COMPARED)
-    return _snr_db(_outputs(network.model.path, unseen), _outputs(judged, unseen))
+    wanted = _outputs(network.model.path, unseen)
+    return _snr_db(wanted, _outputs(judged, unseen)) if varies(wanted) else None
 
 
 def latencies_of(source: ModelFile, store: Path, ours: Path, theirs: Path) -> list[list[float]]:
@@ -283,7 +308,7 @@ def compare(label: str, source: ModelFile, *, latency: bool) -> dict[str, str]:
             row["convert_s"] = f"{ours.seconds:.2f}"
             row["convert_peak_mib"] = f"{ours.peak_mib:.0f}"
             snr_db = contained(snr_of, source, store, ours.path, doing="judging ours", **asked)
-            row["snr_db"] = f"{snr_db:.1f}"
+            row["snr_db"] = "" if snr_db is None else f"{snr_db:.1f}"
         except DeploykitError as error:
             return {**row, "note": str(error)}
         try:
@@ -293,10 +318,12 @@ def compare(label: str, source: ModelFile, *, latency: bool) -> dict[str, str]:
             row["peer_convert_s"] = f"{theirs.seconds:.2f}"
             row["peer_convert_peak_mib"] = f"{theirs.peak_mib:.0f}"
             snr_db = contained(snr_of, source, store, theirs.path, doing="judging it", **asked)
-            row["peer_snr_db"] = f"{snr_db:.1f}"
+            row["peer_snr_db"] = "" if snr_db is None else f"{snr_db:.1f}"
         except DeploykitError as error:
             return {**row, "note": f"the peer fails: {error}"}
-        if snr_db == np.inf:
+        if snr_db is None:
+            row["note"] = CONSTANT
+        elif snr_db == np.inf:
             row["note"] = "the peer quantised nothing that ran"
         if latency:
             try:

@@ -8,6 +8,7 @@ and cosines.
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 from enum import Enum
 
@@ -17,6 +18,8 @@ from deploykit.lazy import np, onnx
 INPUT_KIND = "pkg.torch.export.graph_signature.InputSpec.kind"
 #: What onnxscript writes on a tensor that it computed: the names of what it was computed from.
 FOLDED_FROM = "pkg.onnxscript.optimizer.folded_from"
+#: What our own export writes on a tensor that it computed from parameters: the name and the size of each.
+LEARNED_FROM = "deploykit.learned_from"
 #: Names that exporters give to what no module holds; PyTorch's operators are named so too, with a number behind.
 _NUMBERED = re.compile(
     r"_?val_\d+|(add|arange|cat|clone|cos|div|exp|expand|eye|floor_divide|full|lift_fresh_copy|lifted_tensor|linspace|meshgrid|mul|neg"
@@ -67,6 +70,18 @@ def origins_of(graph: onnx.GraphProto) -> dict[str, Origin]:
     return origins
 
 
+def learned_from(graph: onnx.GraphProto) -> dict[str, dict[str, int]]:
+    """Of tensors that were computed from several parameters, as weight normalisation does, the sizes of these."""
+    found: dict[str, dict[str, int]] = {}
+    for value in graph.value_info:
+        for entry in value.metadata_props:
+            if entry.key == LEARNED_FROM:
+                with contextlib.suppress(SyntaxError, TypeError, ValueError, AttributeError):
+                    sizes = ast.literal_eval(entry.value)
+                    found[value.name] = {str(name): int(size) for name, size in sizes.items()}
+    return found
+
+
 def _of_computed(sources: str, inputs: set[str], learned: set[str]) -> Origin:
     """What a tensor is that the exporter computed: of its own numbers and shapes alone, it is nobody's weight."""
     try:
@@ -96,6 +111,11 @@ def is_of_code(name: str) -> bool:
 def is_constant_of_code(name: str) -> bool:
     """Whether a tensor is named as PyTorch names what stands in the code of a network, not in its state."""
     return _CONSTANT.fullmatch(name) is not None
+
+
+def is_of_module_code(name: str) -> bool:
+    """Whether a tensor is named as TorchScript's exporter names a number in the code of a module."""
+    return name.startswith("/") and is_constant_of_code(name)
 
 
 def is_made_up(name: str) -> bool:

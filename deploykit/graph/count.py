@@ -106,7 +106,11 @@ class _Tally:
             for root in () if view.all_fixed(node) else parameters_of(node, constants):
                 # Tensors of different graphs may share a name, and one tensor may be read from several.
                 seen = self.seen[id(root.owner)]
-                if root.name not in seen:
+                parts = root.owner.learned_from.get(root.name, {})
+                for name in parts.keys() - seen:
+                    seen.add(name)
+                    self.parameters[operator_name(node)] += parts[name]
+                if root.name not in seen and not parts:
                     seen.add(root.name)
                     counted = self.counted[root.constant.elements]
                     if any(map(root.is_same, counted)):

@@ -28,9 +28,11 @@ from deploykit.graph.buffers import (
     is_folded,
     is_in_state,
     is_made_up,
+    is_of_module_code,
     is_own,
     is_same_weight,
     is_turned,
+    learned_from,
     origins_of,
 )
 from deploykit.graph.element_types import FLOATS, ElementType, tensor_bytes
@@ -111,6 +113,8 @@ class Constants:
         self.view = view
         self._outer = outer
         self._origins = origins_of(view.graph)
+        #: Of what the exporter computed from several parameters, how many values each of these has.
+        self.learned_from = learned_from(view.graph)
         self._held = {tensor.name: _of_tensor(tensor) for tensor in view.stored}
         for sparse in view.graph.sparse_initializer:
             self._held[sparse.values.name] = _of_tensor(sparse.values)
@@ -236,7 +240,7 @@ class Root:
         if self.origin is Origin.BUFFER:
             return True
         if not factor:
-            return False
+            return is_of_module_code(self.name)
         if self.constant.elements <= 1:
             return not is_in_state(self.name)
         return (

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from deploykit.graph.buffers import FOLDED_FROM, INPUT_KIND, is_of_code, sources_of
+from deploykit.graph.buffers import FOLDED_FROM, INPUT_KIND, LEARNED_FROM, is_of_code, sources_of
 from deploykit.lazy import ir
 
 #: Operators that bring a weight into another form, its values unchanged.
@@ -48,6 +48,11 @@ def simplify(model: ir.Model) -> None:
         rules.fuse_pad_into_conv_rule,
     ]
     own = set(model.graph.initializers)
+    learned = {
+        name: value.const_value.size
+        for name, value in model.graph.initializers.items()
+        if value.metadata_props.get(INPUT_KIND) == _LEARNED and value.const_value is not None
+    }
     unlearned = {
         name
         for name, value in model.graph.initializers.items()
@@ -65,11 +70,11 @@ def simplify(model: ir.Model) -> None:
     passes.RemoveUnusedNodesPass()(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     passes.OutputFixPass()(model)
-    _mark_unlearned(model, unlearned)
+    _mark_folded(model, learned, unlearned)
 
 
-def _mark_unlearned(model: ir.Model, unlearned: set[str]) -> None:
-    """Write on what was folded from tensors that no module learns, and from numbers of its code, what it is."""
+def _mark_folded(model: ir.Model, learned: dict[str, int], unlearned: set[str]) -> None:
+    """Write on what was folded that it is made of nothing learned, or of which parameters, if of several."""
     for value in model.graph.initializers.values():
         folded_from = value.metadata_props.get(FOLDED_FROM)
         sources = sources_of(folded_from) if folded_from is not None else []
@@ -77,6 +82,9 @@ def _mark_unlearned(model: ir.Model, unlearned: set[str]) -> None:
             name in unlearned or is_of_code(name) for name in sources
         ):
             value.metadata_props[INPUT_KIND] = "BUFFER"
+        parts = {name: learned[name] for name in sources if name in learned}
+        if len(parts) > 1:
+            value.metadata_props[LEARNED_FROM] = repr(parts)
 
 
 def share_work_on_weights(model: ir.Model) -> None:
@@ -244,7 +252,10 @@ def clean(model: ir.Model) -> None:
     for value in [*graph.inputs, *graph.outputs, *graph.initializers.values()]:
         source = value.metadata_props.get(FOLDED_FROM)
         kind = value.metadata_props.get(INPUT_KIND, _LEARNED)
+        parts = value.metadata_props.get(LEARNED_FROM)
         value.metadata_props.clear()
+        if parts is not None:
+            value.metadata_props[LEARNED_FROM] = parts
         if kind != _LEARNED and _may_scale(value):
             value.metadata_props[INPUT_KIND] = kind
         if source is not None and _is_fresh(value):

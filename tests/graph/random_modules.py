@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -275,6 +276,7 @@ def counted_by_torch(module: nn.Module) -> tuple[int, int]:
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with (
+            warnings.catch_warnings(action="ignore"),  # of oneDNN, when its switch is read
             torch.backends.mkldnn.flags(enabled=False),
             sdpa_kernel(SDPBackend.MATH),
             torch.no_grad(),
