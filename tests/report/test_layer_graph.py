@@ -28,9 +28,12 @@ def test_boxes_never_overlap_and_stand_below_what_they_read(graph):
         assert abs(ax - bx) >= NODE_WIDTH - 1e-6 or abs(ay - by) >= NODE_HEIGHT
     for name, sources in reads.items():
         for source in set(sources) - {name}:
-            assert layout.places[source][1] + NODE_HEIGHT < layout.places[name][1]
+            (ax, ay), (bx, by) = layout.places[source], layout.places[name]
+            # Below, or at the top of a column that begins beyond it.
+            assert ay + NODE_HEIGHT < by or ax + NODE_WIDTH < bx
             route = layout.routes[source, name]
-            assert route[0][1] < route[-1][1]
+            assert route[0] == (ax + NODE_WIDTH / 2, ay + NODE_HEIGHT)
+            assert route[-1] == (bx + NODE_WIDTH / 2, by)
     assert all(0 <= x <= layout.width - NODE_WIDTH + 1e-6 for x, _ in layout.places.values())
 
 
@@ -39,6 +42,23 @@ def test_a_branch_stands_under_the_middle_of_what_it_reads_from():
     middle = {name: x + NODE_WIDTH / 2 for name, (x, _) in layout.places.items()}
     assert abs(middle["a"] - (middle["b"] + middle["c"]) / 2) < 1
     assert abs(middle["a"] - middle["d"]) < 1
+
+
+def test_a_deep_graph_stands_in_columns():
+    reads = {str(at): [str(at - 1)] if at else [] for at in range(100)}
+    layout = lay_out(reads)
+    columns = {x for x, _ in layout.places.values()}
+    assert 3 <= len(columns) <= 10
+    assert layout.height < 100 * NODE_HEIGHT / 2
+    assert 0.5 < layout.width / layout.height < 3
+
+
+def test_a_graph_in_which_all_read_all_is_one_column_of_straight_edges():
+    reads = {str(at): [str(source) for source in range(at)] for at in range(60)}
+    layout = lay_out(reads)
+    assert len({x for x, _ in layout.places.values()}) == 1
+    assert len(layout.routes) == 60 * 59 / 2
+    assert all(len(route) == 2 for route in layout.routes.values())
 
 
 def test_a_circle_and_unknown_names_do_no_harm():

@@ -1,4 +1,4 @@
-"""A graph laid out from top to bottom: each node below all that it reads, with few crossings.
+"""A graph laid out from top to bottom: each node below all that it reads, with few crossings, in columns if deep.
 
 After Sugiyama, Tagawa and Toda (1981): ranks by the longest path, an order within each rank by the middle of the
 neighbours, then places that pull each node towards them.
@@ -6,14 +6,18 @@ neighbours, then places that pull each node towards them.
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 #: Sizes of a node and of what lies between, in pixels.
 NODE_WIDTH, NODE_HEIGHT, GAP_X, GAP_Y = 168.0, 40.0, 22.0, 26.0
+_STEP = NODE_HEIGHT + GAP_Y
+#: Between columns, and how much wider than high a folded graph is to be, about.
+_GAP_COLUMNS, _ASPECT = 60.0, 1.3
 _SWEEPS, _PULLS = 8, 10
-#: Above so many places, bends of long edges included, edges go straight and no sweeps are made.
+#: Where edges pass more rows than this in all, as in a DenseNet, they go straight, and the graph is one column.
 MOST_PLACES = 6000
 
 
@@ -53,25 +57,79 @@ def lay_out(reads: Mapping[str, Sequence[str]]) -> Layout:
         by_target[target].append(source)
     for name in reads:
         rank[name] = 1 + max((rank[source] for source in by_target[name]), default=-1)
-    rows, chains = _rows(rank, edges)
+    long = sum(rank[target] - rank[source] for source, target in edges) > MOST_PLACES
+    rows, chains = _rows(rank, edges if not long else [])
+    chains |= {edge: list(edge) for edge in edges if long}
     neighbours = _neighbours(chains)
-    if sum(map(len, rows)) <= MOST_PLACES:
+    if not long:
         _uncross(rows, neighbours)
     across = _across(rows, neighbours)
-    left = min((across[name] for name in across), default=0.0)
-    step = NODE_HEIGHT + GAP_Y
-    places = {name: (across[name] - left, rank[name] * step) for name in reads}
+    corners, lefts, tallest = _columns(rows, across, fold=not long)
+
+    def corner(name: str, at: int) -> tuple[float, float]:
+        left, top = corners[at]
+        return across[name] + left, at * _STEP + top
+
+    places = {name: corner(name, rank[name]) for name in reads}
     routes = {}
     for (source, target), chain in chains.items():
-        points = [(across[source] - left + NODE_WIDTH / 2, rank[source] * step + NODE_HEIGHT)]
+        x, y = places[source]
+        points = [(x + NODE_WIDTH / 2, y + NODE_HEIGHT)]
         for bend in chain[1:-1]:
-            x = across[bend] - left + GAP_X / 2
-            top = int(bend.rpartition("\0")[2]) * step
-            points += [(x, top + 2), (x, top + NODE_HEIGHT - 2)]
-        points.append((across[target] - left + NODE_WIDTH / 2, rank[target] * step))
-        routes[source, target] = points
-    width = max((across[name] - left + _width(name) for name in across), default=0.0)
-    return Layout(places, routes, width, step * len(rows))
+            x, y = corner(bend, int(bend.rpartition("\0")[2]))
+            upper, lower = (x + GAP_X / 2, y + 2), (x + GAP_X / 2, y + NODE_HEIGHT - 2)
+            points += [*_between(points[-1], upper, lefts), upper, lower]
+        x, y = places[target]
+        points += _between(points[-1], (x + NODE_WIDTH / 2, y), lefts)
+        routes[source, target] = [*points, (x + NODE_WIDTH / 2, y)]
+    width = max(
+        (corner(n, at)[0] + _width(n) for at, row in enumerate(rows) for n in row), default=0.0
+    )
+    return Layout(places, routes, width, _STEP * tallest)
+
+
+def _between(
+    here: tuple[float, float], there: tuple[float, float], lefts: Sequence[float]
+) -> list[tuple[float, float]]:
+    """The way from the foot of a column up to the head of the next, between both; nothing within a column."""
+    if here[1] < there[1]:
+        return []
+    gap = max(left for left in lefts if left <= there[0]) - _GAP_COLUMNS / 2
+    low, high = here[1] + GAP_Y / 2, there[1] - GAP_Y / 2
+    return [(here[0], low), (gap, low), (gap, high), (there[0], high)]
+
+
+def _columns(
+    rows: Sequence[Sequence[str]], across: Mapping[str, float], *, fold: bool
+) -> tuple[list[tuple[float, float]], list[float], int]:
+    """How far each row is moved so that a deep graph stands in columns; where these begin; the most rows of one.
+
+    A column ends before a row that is one node alone, so that no more than what this node reads goes on beside it.
+    """
+    wide = max((across[n] + _width(n) for row in rows for n in row), default=0.0)
+    wide -= min((across[n] for row in rows for n in row), default=0.0)
+    count = max(1, round(math.sqrt(_ASPECT * len(rows) * _STEP / (wide + _GAP_COLUMNS))))
+    alone = [at for at, row in enumerate(rows) if len(row) == 1 and not row[0].startswith("\0")]
+    cuts = [0]
+    for number in range(1, count if fold else 1):
+        wanted = number * len(rows) / count
+        near = min(alone, key=lambda at: abs(at - wanted), default=0)
+        if near > cuts[-1] and abs(near - wanted) < len(rows) / count / 2:
+            cuts.append(near)
+    moved: list[tuple[float, float]] = []
+    lefts = []
+    left = 0.0
+    for first, end in pairwise([*cuts, len(rows)]):
+        names = [name for row in rows[first:end] for name in row]
+        start = min((across[name] for name in names), default=0.0)
+        lefts.append(left)
+        moved += [(left - start, -first * _STEP)] * (end - first)
+        left += max((across[n] + _width(n) for n in names), default=0.0) - start + _GAP_COLUMNS
+    return (
+        moved,
+        lefts,
+        max((end - first for first, end in pairwise([*cuts, len(rows)])), default=0),
+    )
 
 
 def _rows(
@@ -82,10 +140,9 @@ def _rows(
     for name, at in rank.items():
         rows[at].append(name)
     chains = {}
-    long = sum(rank[target] - rank[source] for source, target in edges) > MOST_PLACES
     for number, (source, target) in enumerate(edges):
         chain = [source]
-        for at in range(rank[source] + 1, rank[target] if not long else 0):
+        for at in range(rank[source] + 1, rank[target]):
             bend = f"\0{number}\0{at}"
             rows[at].append(bend)
             chain.append(bend)
@@ -99,7 +156,7 @@ def _neighbours(
     above: dict[str, list[str]] = {}
     below: dict[str, list[str]] = {}
     for chain in chains.values():
-        for upper, lower in itertools.pairwise(chain):
+        for upper, lower in pairwise(chain):
             below.setdefault(upper, []).append(lower)
             above.setdefault(lower, []).append(upper)
     return above, below
