@@ -221,6 +221,34 @@ def test_a_driver_that_is_gone_in_mid_run_is_said_and_hides_nothing(cuda):
     cuda.reset()  # with the driver all memory of the device is gone
 
 
+@pytest.mark.parametrize("way", ["buffer", "stream", "device"])
+def test_what_failed_first_is_told_not_what_fails_in_tidying_up(cuda, way):
+    """As a session gives back its buffers and its device after a run that failed."""
+
+    def lose() -> None:
+        device = seam.open_device()
+        stream, buffer = device.stream(), device.buffer(64)
+        cuda.settings.gone_after = len(cuda.calls)
+        try:
+            stream.synchronise()
+        finally:
+            {"buffer": buffer, "stream": stream, "device": device}[way].close()
+            device.close()
+
+    with pytest.raises(MissingDependency, match="cudaStreamSynchronize answered"):
+        lose()
+    cuda.reset()
+
+
+def test_what_alone_fails_in_tidying_up_is_told(cuda):
+    device = seam.open_device()
+    device.buffer(64)
+    cuda.settings.gone_after = len(cuda.calls)
+    with pytest.raises(MissingDependency, match="cudaDeviceSynchronize answered"):
+        device.close()
+    cuda.reset()
+
+
 def test_the_double_sees_what_must_not_be_done(cuda):
     """What the tests rest on: each of these is noticed."""
     with seam.open_device() as device:

@@ -93,11 +93,15 @@ class _Owned(ABC):
         device._owned[id(self)] = self
 
     def close(self) -> None:
-        """Give it back; a second call does nothing."""
+        """Give it back; a second call does nothing.
+
+        Raises:
+            DeploykitError: that failed, and nothing on the device had failed before.
+        """
         if self._open:
             self._open = False
             self._device._owned.pop(id(self), None)
-            self._release()
+            self._device._give_back(self._release)
 
     @abstractmethod
     def _release(self) -> None:
@@ -322,16 +326,25 @@ class Device:
         """Wait for the device and give back all that it made; a second call does nothing.
 
         Raises:
-            DeploykitError: something went wrong; all of it is given back all the same.
+            DeploykitError: something went wrong, and nothing before; all of it is given back all the same.
         """
         if not self._open:
             return
         self._open = False
         with contextlib.ExitStack() as stack:
-            stack.callback(self._api.close)
+            stack.callback(self._give_back, self._api.close)
             for owned in list(self._owned.values()):
                 stack.callback(owned.close)
-            self._api.synchronise()
+            self._give_back(self._api.synchronise)
+
+    def _give_back(self, call: Callable[[], None]) -> None:
+        """Make a call of tidying up; after a call that failed its errors are left out, for the first one was raised."""
+        failed_before = self._api.failed
+        try:
+            call()
+        except DeploykitError:
+            if not failed_before:
+                raise
 
     def __enter__(self) -> Device:
         return self

@@ -158,6 +158,8 @@ class Binding(Protocol):
     version: str
     #: Whether it can capture and launch CUDA graphs.
     graphs: bool
+    #: Whether a call has failed: what fails later, in tidying up, is of no interest.
+    failed: bool
 
     def open(self, index: int) -> Properties:
         """Take the device into use in this process: its primary context is current in this thread."""
@@ -254,6 +256,7 @@ class CudaBindings:
 
     name = "cuda-bindings"
     graphs = True
+    failed = False
 
     def __init__(self) -> None:
         try:
@@ -275,6 +278,7 @@ class CudaBindings:
             answer = getattr(self._api, function)(*arguments)
         except (ValueError, KeyError) as error:
             # A newer driver's error, which these bindings have no name for; releases raise the one or the other.
+            self.failed = True
             raise_failure(999, function, f"{error}, which {self.name} {self.version} does not know")
         except RuntimeError as error:  # before 12.9, where the driver can't be loaded
             raise MissingDependency(f"{_NO_DRIVER} ({one_line(error, 80)})") from error
@@ -285,6 +289,7 @@ class CudaBindings:
         return answer[1] if len(answer) > 1 else None
 
     def _fail(self, error: Any, function: str) -> NoReturn:
+        self.failed = True
         _, text = self._api.cudaGetErrorString(error)
         said = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
         if int(error) == _TOO_OLD:
@@ -467,6 +472,7 @@ class PyCuda:
 
     name = "pycuda"
     graphs = False
+    failed = False
 
     def __init__(self) -> None:
         try:
@@ -487,6 +493,7 @@ class PyCuda:
             text = str(error)
             call, _, said = text.partition(" failed: ")
             codes = (code for known, code in _PYCUDA_TEXTS.items() if known in text)
+            self.failed = True
             raise_failure(next(codes, 999), call, said or text)
 
     def open(self, index: int) -> Properties:
