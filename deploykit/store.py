@@ -18,6 +18,7 @@ import json
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -38,6 +39,8 @@ MANIFEST_SCHEMA = 1
 #: A larger one is damaged; that of EfficientNet-B7 in int8, with all its ranges, has some 0.3 MB.
 MAX_MANIFEST_BYTES = 16 * 2**20
 _TEMPORARY = ".making-"
+#: Entries that one process holds at most, each by a file handle; the first of more are let go.
+MAX_HELD = 200
 
 
 #: What the kernel shows as files, where none can be made.
@@ -45,8 +48,25 @@ _NO_FILES = ("/proc", "/sys")
 
 
 def default_root() -> Path:
-    """The store that commands use: `$DEPLOYKIT_STORE`, else `engines/` in the current folder."""
-    return Path(os.environ.get("DEPLOYKIT_STORE") or "engines")
+    """The store that commands use.
+
+    `$DEPLOYKIT_STORE`; else `engines/` where the current folder has one, as a checkout does; else a folder of the
+    user's cache.
+    """
+    named = os.environ.get("DEPLOYKIT_STORE")
+    if named:
+        return Path(named)
+    here = Path("engines")
+    return here if here.is_dir() else cache_root()
+
+
+def cache_root() -> Path:
+    """The store in the user's cache, for working folders that have none."""
+    try:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # a user without a home
+        return Path("engines")
+    return Path(cache) / "deploykit" / "engines"
 
 
 def file_sha256(path: Path) -> str:
@@ -212,6 +232,12 @@ class Store:
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = root if root is not None else default_root()
+        #: Entries that this store gave out, held so that no other process removes them meanwhile.
+        self._held: dict[Path, int] = {}
+        weakref.finalize(self, _close_all, self._held)
+
+    def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
+        return (type(self), (self.root,))  # what is held stays with the process that holds it
 
     def folder_of(self, label: str, key: str) -> Path:
         """Where the artifact of `key` lies or will lie; `label` only makes the name readable."""
@@ -247,9 +273,15 @@ class Store:
         """
         key = key_of({"schema": MANIFEST_SCHEMA, "kind": kind.KIND, "file": filename, **fields})
         final = self.folder_of(label, key)
+        self._hold(final)
         stored = read_entry(final, kind, key)
         if stored is not None:
+            with contextlib.suppress(
+                OSError
+            ):  # when it was last asked for; another user's store stays as it is
+                os.utime(final)
             return stored
+        self._release(final)
         with output_errors("engine store"):
             self.root.mkdir(parents=True, exist_ok=True)
             with self._making() as making:
@@ -279,8 +311,9 @@ class Store:
                 os.umask(umask)
                 making.chmod(0o777 & ~umask)
                 quicker = self._put(making, final, kind, key)
-                if quicker is not None:
-                    return quicker
+            self._hold(final)  # now that its maker's lock, which is on the same folder, is free
+            if quicker is not None:
+                return quicker
         values = codec.from_json(text, dict[str, Any])
         return Entry(final, final / filename, key, manifest, values, hit=False)
 
@@ -301,6 +334,54 @@ class Store:
                 final.unlink()
             making.rename(final)
         return other
+
+    def remove(self, path: Path) -> bool:
+        """Take something out of the store, at once or not at all; False where a process has it in use.
+
+        Args:
+            path: of an entry's folder, or of a file or folder beside them.
+
+        Raises:
+            OutputFailed: it can't be removed.
+        """
+        if not path.exists() and not path.is_symlink():
+            return True
+        self._release(path)
+        with output_errors("engine store"), _locked(self.root, wait=True):
+            if path.is_dir() and not path.is_symlink():
+                with _locked(path) as free:
+                    if not free:
+                        return False
+                    # Under a name that nobody asks for: who comes now makes it anew.
+                    gone = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self.root)) / path.name
+                    path.rename(gone)
+                    shutil.rmtree(gone.parent, ignore_errors=True)
+            else:
+                path.unlink()
+        return True
+
+    def _hold(self, folder: Path) -> None:
+        """Keep others from removing an entry for as long as this store lives."""
+        if folder in self._held:
+            return
+        try:
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            # Who has it for itself is removing it, or has just put it there: either is done at once.
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        except OSError:  # that, or a file system without locks
+            os.close(handle)
+            return
+        if len(self._held) >= MAX_HELD:
+            os.close(self._held.pop(next(iter(self._held))))
+        self._held[folder] = handle
+
+    def _release(self, folder: Path) -> None:
+        handle = self._held.pop(folder, None)
+        if handle is not None:
+            os.close(handle)
 
     @contextlib.contextmanager
     def _making(self) -> Iterator[Path]:
@@ -325,6 +406,13 @@ class Store:
             with _locked(folder) as free:
                 if free:
                     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _close_all(held: dict[Path, int]) -> None:
+    for handle in held.values():
+        with contextlib.suppress(OSError):
+            os.close(handle)
+    held.clear()
 
 
 @contextlib.contextmanager

@@ -44,6 +44,9 @@ else:
 cuda_double.install_on_import(UNLESS_ASKED)
 
 
+# Where nobody names a store it lies in the current folder, which is a test's own: none writes into a cache.
+os.environ.setdefault("DEPLOYKIT_STORE", "engines")
+
 #: Files with the longest of tests, and with fixtures that take as long for all tests of a file.
 LONG = (
     "workflow/test_running.py",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -334,11 +335,56 @@ def test_entries_lists_whole_ones_of_a_kind_by_name(tmp_path):
     assert [e.folder.name[0] for e in store.entries(Other)] == ["c"]
 
 
-def test_the_default_store_is_engines_or_what_the_environment_says(monkeypatch, tmp_path):
+def test_the_default_store_is_here_in_the_cache_or_what_the_environment_says(monkeypatch, tmp_path):
     monkeypatch.delenv("DEPLOYKIT_STORE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    assert default_root() == tmp_path / "cache" / "deploykit" / "engines"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_root() == tmp_path / ".cache" / "deploykit" / "engines"
+    (tmp_path / "engines").mkdir()  # a checkout has one
     assert default_root() == Path("engines")
     monkeypatch.setenv("DEPLOYKIT_STORE", str(tmp_path))
     assert default_root() == tmp_path
+
+
+def test_what_one_process_uses_no_other_removes(tmp_path):
+    using, other = Store(tmp_path / "engines"), Store(tmp_path / "engines")
+    made = produce(using)
+    assert other.remove(made.folder) is False
+    assert made.path.read_bytes() == b"engine"
+    del using  # as at its process' end
+    assert other.remove(made.folder) is True
+    assert names(other.root) == []
+    assert other.remove(made.folder) is True  # it is gone
+
+
+def test_a_hit_is_held_like_what_was_made(tmp_path):
+    produce(Store(tmp_path))
+    using = Store(tmp_path)
+    assert produce(using).hit
+    assert Store(tmp_path).remove(produce(using).folder) is False
+
+
+def test_a_store_removes_what_it_holds_itself(tmp_path):
+    store, make = Store(tmp_path), Maker()
+    assert store.remove(produce(store, make).folder)
+    assert not produce(store, make).hit
+    assert make.calls == 2
+
+
+def test_a_process_holds_so_many_entries_and_no_more(tmp_path, monkeypatch):
+    monkeypatch.setattr("deploykit.store.MAX_HELD", 2)
+    store = Store(tmp_path)
+    made = [produce(store, fields={"n": n}).folder for n in range(3)]
+    assert [Store(tmp_path).remove(folder) for folder in made] == [True, False, False]
+
+
+def test_a_store_reaches_another_process_without_what_it_holds(tmp_path):
+    store = Store(tmp_path)
+    produce(store)
+    assert pickle.loads(pickle.dumps(store)).root == tmp_path
 
 
 def test_file_sha256_is_that_of_the_bytes(tmp_path):

@@ -9,7 +9,7 @@ command refuses them, in the same words; every error is a `DeploykitError`. Fram
 from __future__ import annotations
 
 from deploykit.api.deciding import train, tune
-from deploykit.api.judging import check, check_claims, compare, doctor, run, write_report
+from deploykit.api.judging import check, check_claims, compare, doctor, run, stored, write_report
 from deploykit.api.making import (
     build,
     count,
@@ -45,6 +45,7 @@ __all__ = [
     "profile",
     "quantize",
     "run",
+    "stored",
     "train",
     "tune",
     "write_report",

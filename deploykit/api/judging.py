@@ -38,6 +38,7 @@ from deploykit.workflow.asked import check_profile
 from deploykit.workflow.configuration import ProfileOptions
 from deploykit.workflow.plan import DEFAULT_MODELS
 from deploykit.workflow.run import BACKENDS, PRECISIONS, Run, RunResult
+from deploykit.workflow.stored import stored_in
 from deploykit.writing import write_atomic
 
 if TYPE_CHECKING:
@@ -252,6 +253,36 @@ def doctor() -> Frame:
         of="machine",
         runs_something=machine.runs_something(checks),
     )
+
+
+@spoken
+def stored(store: StoreLike = None) -> Frame:
+    """List what the engine store holds, the largest first: a row per entry, with `bytes` and `idle_days`.
+
+    `stale` says why nothing will ask for an entry again; blank where something may. `attrs["store"]` is the folder.
+    `deploykit store remove` and `gc` take entries out.
+
+    Args:
+        store: the store; None is the default one.
+
+    Raises:
+        UsageError: it can't be one.
+
+    Example:
+        >>> engine = deploykit.build("lenet5", weights="trained")
+        >>> "engine" in deploykit.stored()["kind"].tolist()
+        True
+    """
+    from deploykit.report.frame import frame_of
+
+    artifacts = opened(store)
+    kinds = {"name": "text", "kind": "text", "precision": "text", "backend": "text", "bytes": "int"}
+    kinds |= {"idle_days": "float", "path": "text", "stale": "text"}
+    records = [
+        vars(one) | {"bytes": one.size_bytes, "path": str(one.path), "stale": one.stale or None}
+        for one in stored_in(artifacts)
+    ]
+    return frame_of(records, kinds, of="store", store=str(artifacts.root))
 
 
 @spoken

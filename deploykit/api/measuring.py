@@ -263,7 +263,7 @@ def profile(
     if against is None:
         rows = list(profiler.rows(wanted))
         describe_machine(options_of_profile.samples, artifacts)
-        return profile_frame(rows)
+        return profile_frame(rows, store=str(artifacts.root))
     if len(wanted) != 1:
         raise UsageError(
             f"--against compares one configuration, these are {len(wanted)}: name one model, "

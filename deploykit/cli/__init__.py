@@ -41,6 +41,7 @@ COMMANDS = {
     "check": "Say which rows of a report are weak, why, and what would help.",
     "report": "Write a report as one page of HTML with pictures, which needs no server and no network.",
     "train": "Train a network on a data set and store it with its accuracy on the held-out part.",
+    "store": "List what the engine store holds, tell its size, or take things out of it.",
     "doctor": "Tell what works here, what is missing, and the line that installs it.",
 }
 

@@ -18,11 +18,12 @@ from deploykit.cli.groups import (
     device_option,
     engine_options,
     network_options,
+    opened_store,
     quiet_option,
     read_ahead,
     store_option,
 )
-from deploykit.cli.library import artifacts, backends, display, progress, report, workflow
+from deploykit.cli.library import backends, display, progress, report, workflow
 from deploykit.cli.options import LIST
 from deploykit.cli.outputs import Outputs, output_options
 from deploykit.errors import DeploykitError, UsageError
@@ -98,7 +99,7 @@ def command(
     deploykit build lenet5 --weights trained --precision int8 -o lenet5-int8.onnx
     """
     workflow.calibration.check_choice(calibration)
-    opened = artifacts.open_store(store)
+    opened = opened_store(store, quiet=quiet)
     calibration.keep.check(precision or ("fp32",))
     sources = workflow.plan.plan(models, variants, calibration.data)
     chosen = _chosen(backend)

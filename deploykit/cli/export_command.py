@@ -8,11 +8,12 @@ from deploykit.cli import completion
 from deploykit.cli.groups import (
     build_timeout_option,
     network_options,
+    opened_store,
     quiet_option,
     read_ahead,
     store_option,
 )
-from deploykit.cli.library import artifacts, display, progress, report, workflow
+from deploykit.cli.library import display, progress, report, workflow
 from deploykit.cli.options import Grouped
 from deploykit.cli.outputs import Outputs, output_options
 from deploykit.workflow.choices import Variants
@@ -48,7 +49,7 @@ def command(
     deploykit export mobilenet --alpha 1,0.5 --rho 1,6/7 -o onnx/
     deploykit export lenet5 --weights trained -o lenet5.onnx
     """
-    opened = artifacts.open_store(store)
+    opened = opened_store(store, quiet=quiet)
     sources = workflow.plan.plan(models, variants)
     places = workflow.export.destinations(sources, outputs.file)
     exported = []

@@ -9,10 +9,11 @@ from typing import Any
 import click
 
 from deploykit.cli import completion, log
-from deploykit.cli.library import bench
+from deploykit.cli.library import artifacts, bench
 from deploykit.cli.options import LIST, SECONDS, Function, Grouped, Number, group, read_by
 from deploykit.errors import UsageError
 from deploykit.spec import BuildOptions, InputChoice
+from deploykit.text import printable, write_line
 from deploykit.workflow import ranges
 from deploykit.workflow.choices import (
     CalibrationChoice,
@@ -419,8 +420,29 @@ config_option = click.option(
     "names of options as keys, and model. Without it, from [tool.deploykit] of pyproject.toml.",
 )
 store_option = click.option(
-    "--store", metavar="DIR", help="Artifact store; $DEPLOYKIT_STORE, else engines/."
+    "--store",
+    metavar="DIR",
+    help="Artifact store; else $DEPLOYKIT_STORE, engines/ where there is one here, or the user's cache.",
 )
+
+
+def opened_store(store: str | None, *, quiet: bool) -> artifacts.Store:
+    """The store that is meant; where nobody said and the current folder has none, it is said which.
+
+    Raises:
+        UsageError: it can't be one.
+    """
+    opened = artifacts.open_store(store)
+    if not store and not quiet and opened.root == artifacts.cache_root():
+        write_line(
+            printable(
+                f"engine store: {opened.root}; --store DIR or $DEPLOYKIT_STORE names another"
+            ),
+            err=True,
+        )
+    return opened
+
+
 _quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 
 

@@ -18,6 +18,7 @@ from deploykit.cli.groups import (
     calibration_options,
     device_option,
     network_options,
+    opened_store,
     quiet_option,
     store_option,
 )
@@ -160,7 +161,7 @@ def command(
     """
     limit = bench.contain.TimeLimit(time_limit)
     workflow.calibration.check_choice(calibration)
-    opened = artifacts.open_store(store)
+    opened = opened_store(store, quiet=quiet)
     workflow.layers.ordered((), by)  # refuses an order that is none before any work is done
     target = backends.get(backend).target
     named = [precision] if precision else []

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     import deploykit.workflow.rows
     import deploykit.workflow.run
     import deploykit.workflow.search
+    import deploykit.workflow.stored
     import deploykit.workflow.trained
     import deploykit.workflow.tune
     import deploykit.workflow.tuned

@@ -20,6 +20,7 @@ from deploykit.cli.groups import (
     dry_run_option,
     engine_options,
     network_options,
+    opened_store,
     quiet_option,
     read_ahead,
     store_option,
@@ -141,7 +142,7 @@ def command(
     deploykit profile squeezenet1_0 --constraint 'latency_p95_ms<=50'
     deploykit profile mobilenet --precision int8 --against fp32 --max-slowdown 5%
     """
-    opened = artifacts.open_store(store)
+    opened = opened_store(store, quiet=quiet)
     if constraint is not None and against is not None:
         raise UsageError("--constraint and --against are two questions: ask one at a time")
     options = workflow.configuration.ProfileOptions(

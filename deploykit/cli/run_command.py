@@ -16,12 +16,12 @@ from deploykit.cli.groups import (
     device_option,
     dry_run_option,
     network_options,
+    opened_store,
     quiet_option,
     read_ahead,
     store_option,
 )
 from deploykit.cli.library import (
-    artifacts,
     backends,
     bench,
     claims,
@@ -96,7 +96,7 @@ def command(
     deploykit run --config tune.toml
     """
     workflow.calibration.check_choice(calibration)
-    opened = artifacts.open_store(store)
+    opened = opened_store(store, quiet=quiet)
     if not models and variants != Variants():
         raise UsageError(
             "the default models are as they are: name a MODEL to have it in another form"

@@ -17,11 +17,11 @@ from deploykit.cli.groups import (
     calibration_options,
     device_option,
     network_options,
+    opened_store,
     quiet_option,
     store_option,
 )
 from deploykit.cli.library import (
-    artifacts,
     display,
     progress,
     report,
@@ -298,7 +298,7 @@ def command(
     if train:
         variants = replace(variants, weights=None)
     _check_destinations(outputs)
-    opened = artifacts.open_store(store)
+    opened = opened_store(store, quiet=quiet)
     sources = workflow.plan.plan(models, variants, calibration.data)
     csv = csv_report(outputs)
     found = workflow.frontier.Frontier()

@@ -60,6 +60,9 @@ def examine() -> list[Check]:
             )
         )
     checks += _gpus()
+    root = default_root()
+    kept = "exists" if root.is_dir() else "made when the first engine is"
+    checks.append(Check("engine store", "ok", f"{root.absolute()}, {kept}"))
     checks += [Check("cores", "note", remark) for remark in core_remarks()]
     checks += _ceilings()
     for what, distribution, extra in _EXTRAS:

@@ -28,7 +28,7 @@ def test_all_is_the_public_names():
 def test_every_command_has_its_function():
     from deploykit.cli import COMMANDS
 
-    elsewhere = {"list": "list_models"}
+    elsewhere = {"list": "list_models", "store": "stored"}
     named = {elsewhere.get(command, command) for command in COMMANDS}
     assert named <= {*deploykit.__all__, *CALLABLE}
 
