@@ -338,7 +338,7 @@ class Device:
             self._give_back(self._api.synchronise)
 
     def _give_back(self, call: Callable[[], None]) -> None:
-        """Make a call of tidying up; after a call that failed its errors are left out, for the first one was raised."""
+        """Make a call of tidying up; its errors are left out after a call that failed, whose own was raised."""
         failed_before = self._api.failed
         try:
             call()
