@@ -6,6 +6,7 @@ from pathlib import Path
 
 import browser
 import pytest
+from stored_reports import row, save
 
 from deploykit.cli import invoke
 
@@ -175,3 +176,48 @@ def test_the_colour_of_layers_follows_the_choice(chromium, graphs):
     values = "getComputedStyle(document.querySelector('.graph .v-{}')).display"
     assert chromium.evaluate(values.format("precision")) != "none"
     assert chromium.evaluate(values.format("time")) == "none"
+
+
+def test_names_that_are_markup_are_shown_and_never_run(chromium, tmp_path):
+    name = '"><script>window.ran=1</script><img src=x onerror=window.ran=2>\x1b]0;t\x07'
+    rows = [
+        row(
+            model=name,
+            backend=name,
+            device=name,
+            drift_snr_db=40.0,
+            precision=precision,
+            reason=name,
+        )
+        for precision in ("fp32", name)
+    ]
+    (tmp_path / "claims.csv").write_text(
+        'id,verdict,as_expected,statement\n1,"</p><script>window.ran=3</script>",false,<svg onload=window.ran=4>\n'
+    )
+    save(tmp_path / "report.csv", rows)
+    assert invoke(["report", str(tmp_path / "report.csv")]) == 0
+    chromium.open(tmp_path / "report.html")
+    assert chromium.complaints() == []
+    assert chromium.requests() == []
+    assert chromium.evaluate("window.ran") is None
+    assert chromium.evaluate("document.scripts.length") == 1
+    assert "<script>window.ran=1</script>" in chromium.evaluate("document.body.innerText")
+
+
+def test_print_is_light_and_hides_what_paper_can_not_do(chromium, pages):
+    chromium.open(pages / "profile.html", dark=True)
+    paper = "getComputedStyle(document.body).backgroundColor"
+    dark = chromium.evaluate(paper)
+    chromium.call("Emulation.setEmulatedMedia", media="print")
+    assert chromium.evaluate(paper) == "rgb(255, 255, 255)" != dark
+    assert (
+        chromium.evaluate("getComputedStyle(document.querySelector('.filter')).display") == "none"
+    )
+    chromium.call("Emulation.setEmulatedMedia", media="")
+
+
+def test_marks_tell_their_row_under_the_pointer(chromium, pages):
+    chromium.open(pages / "profile.html")
+    told = chromium.evaluate("document.querySelector('#drift circle[data-r] title').textContent")
+    assert told.startswith("lenet5 fp32\np50 ")
+    assert "doubtful: " in told

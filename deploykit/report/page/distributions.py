@@ -33,7 +33,7 @@ def distributions_picture(contents: Contents, series: Series) -> Picture | None:
         "distributions",
         "Distributions of latency",
         "One box is one row. Above, the hill is how often a latency was met, the dots below it are single runs, "
-        "and dotted uprights with a number are where runs pile up; below, the same runs in the order in which they "
+        "and dashed uprights with a number are where runs pile up; below, the same runs in the order in which they "
         "were measured, with the medians of 20 blocks as a line: where it rises or jumps, the machine changed.",
     )
     if contents.base:

@@ -98,7 +98,8 @@ class Entry:
             for doubt in self.doubts
             if not reason.startswith(f"{doubt.name}:")
         ]
-        if self.text("speedup_doubt"):
+        # Its own doubts stand here already.
+        if self.text("speedup_doubt") and not self.doubtful("latency"):
             said.append(f"speedup: {self.text('speedup_doubt')}")
         return "; ".join([*said, *([reason] if reason else [])])
 
