@@ -9,7 +9,7 @@ EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 # images of containers often do, each of them would compile the package anew, for half a second.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install run docs test proof test-device lint format bench bench-noise catalogue page study wild int8-peers int8-recipes half-speed tune-search gpu parity pycuda install-matrix surfaces stubs clean
+.PHONY: help install run reference docs test proof test-device lint format bench bench-noise catalogue page study wild int8-peers int8-recipes half-speed tune-search gpu parity pycuda install-matrix surfaces stubs clean
 
 help:  ## What can be made.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,8 +23,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"
 	@touch $@
 
-run: install  ## The main job: networks to engines, profile, claims and summary, in reports/.
+run: install  ## The main job: networks to engines, profile, claims and summary, in results/, which git ignores.
 	$(BIN)/deploykit run
+
+reference: install  ## The same into reports/, which is committed: on an idle machine, then `make docs`.
+	$(BIN)/deploykit run --reports reports
 
 docs: install  ## Write the pages of docs/ that are made from the code, and the README's table of results.
 	$(BIN)/python scripts/make_docs.py
@@ -114,6 +117,6 @@ surfaces:  ## Record anew what NVIDIA's bindings offer, into tests/surfaces; nee
 	$(PYTHON) scripts/record_surfaces.py
 
 clean:  ## Remove what the commands above made, reports and the study's trainings excepted.
-	rm -rf $(VENV) .venv-parity .venv-peers .venv-pycuda .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf results $(VENV) .venv-parity .venv-peers .venv-pycuda .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find engines -mindepth 1 ! -name README.md -delete
 	find deploykit tests studies benchmarks scripts -name __pycache__ -prune -exec rm -rf {} +

@@ -289,7 +289,7 @@ def stored(store: StoreLike = None) -> Frame:
 def run(
     models: Model | Iterable[Model] | None = None,
     *,
-    reports: str | os.PathLike[str] = "reports",
+    reports: str | os.PathLike[str] = "results",
     precisions: Names = (),
     backends: Names = (),
     quick: bool = False,

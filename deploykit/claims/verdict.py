@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from deploykit.figures import significant
+
 if TYPE_CHECKING:
     from deploykit.claims.claim import Claim
 
@@ -117,6 +119,8 @@ def figure(value: float | int | str) -> str:
         return f"{int(value):,}"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
+    if abs(value) < 1e-3:
+        return significant(value)
     return f"{value:.4g}" if abs(value) >= 10 else f"{value:.3g}"
 
 

@@ -55,14 +55,14 @@ from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
     default="cpu",
     callback=LIST,
     metavar="LIST",
-    help="cpu, tensorrt-rtx, tensorrt.",
+    help="Whose recipe and default backend to take: cpu, tensorrt-rtx, tensorrt.",
 )
 @click.option(
     "--backend",
     shell_complete=completion.backends,
     callback=LIST,
     metavar="LIST",
-    help="Rather than by --target: onnxruntime, openvino, torch, …",
+    help="Which runtime builds the engine, instead of the default one of --target: onnxruntime, openvino, torch, …",
 )
 @network_options
 @conversion_options

@@ -14,15 +14,17 @@ from deploykit.cli.outputs import Outputs, check_documents, output_options, writ
 if TYPE_CHECKING:
     from deploykit.row import Row
 
-#: Where `deploykit run` leaves its profile, and where claims look for one.
-DEFAULT_PROFILE = Path("reports/profile.csv")
+#: Where claims look for a profile: where `deploykit run` leaves its own, then where the reference one is.
+DEFAULT_PROFILES = (Path("results/profile.csv"), Path("reports/profile.csv"))
 
 
 @click.command("claims", cls=Grouped)
 @click.argument("ids", nargs=-1, metavar="[ID...]")
 @click.option("--list", "only_list", is_flag=True, help="List the claims without checking them.")
 @click.option(
-    "--profile", metavar="FILE", help="Measured rows; reports/profile.csv if it is there."
+    "--profile",
+    metavar="FILE",
+    help="Measured rows; else results/profile.csv or reports/profile.csv, if it is there.",
 )
 @output_options(
     csv="Write the verdicts; - for stdout.",
@@ -39,7 +41,7 @@ def command(ids: tuple[str, ...], only_list: bool, profile: str | None, outputs:
     deploykit claims
     deploykit claims --list
     deploykit claims squeezenet-params-50x --csv -
-    deploykit claims --profile reports/profile.csv --junit claims.xml
+    deploykit claims --profile results/profile.csv --junit claims.xml
     """
     if only_list:
         _list(outputs)
@@ -76,9 +78,11 @@ def _profile_rows(path: str | None) -> list[Row] | None:
     Raises:
         UsageError: the file that was named can't be read or is no profile.
     """
-    if path is None and not DEFAULT_PROFILE.is_file():
+    if path is None:
+        path = next((str(place) for place in DEFAULT_PROFILES if place.is_file()), None)
+    if path is None:
         return None
-    return report.csv.read_rows(path or str(DEFAULT_PROFILE), columns.checked_by("claims"))
+    return report.csv.read_rows(path, columns.checked_by("claims"))
 
 
 def _list(outputs: Outputs) -> None:

@@ -108,6 +108,7 @@ class Steps(Bar):
         super().__init__(quiet=quiet)
         self.total, self.done = total, 0
         self._start_s = time.monotonic()
+        self._announced = ""
 
     def columns(self) -> Sequence[ProgressColumn]:
         """What is being done, bar, steps, time taken, time left."""
@@ -130,14 +131,17 @@ class Steps(Bar):
         self.update(total=total)
 
     def announce(self, least_s: float) -> None:
-        """How long all of it takes at the least, where that is worth a line before it starts."""
+        """How long all of it takes at the least: a line before the first step, where that is worth one."""
         if least_s >= WORTH_ANNOUNCING_S:
-            rows = f"{self.total} step{'s' * (self.total != 1)}"
-            self.line(f"{log.stamp()}{rows}: measuring takes {duration(least_s)} or more")
+            steps = f"{self.total} step{'s' * (self.total != 1)}"
+            self._announced = f"{steps}: measuring takes {duration(least_s)} or more"
 
     def say(self, text: str) -> None:
         """What is being done now."""
         log.write(text)
+        if self._announced:
+            announced, self._announced = self._announced, ""
+            self.line(f"{log.stamp()}{announced}")
         if not self.update(description=text):
             place = (
                 f"{min(self.done + 1, self.total)}/{self.total}"

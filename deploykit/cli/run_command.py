@@ -43,7 +43,7 @@ from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 @click.argument(
     "models", shell_complete=completion.models, nargs=-1, metavar="[MODEL...]", callback=read_ahead
 )
-@click.option("--reports", default="reports", metavar="DIR", help="Folder for the reports.")
+@click.option("--reports", default="results", metavar="DIR", help="Folder for the reports.")
 @click.option("--quick", is_flag=True, help="Measure 0.5 s per row instead of 3 s.")
 @click.option(
     "--precision",

@@ -135,7 +135,7 @@ def check_report(path: str) -> Checked:
     if few:
         remarks.append(
             f"{few} of {len(groups)} configurations have fewer than {MIN_PROCESSES} processes: `compare` "
-            "decides nothing about them; profile with --repeats 5"
+            "can't judge them; profile with --repeats 5"
         )
     return Checked(total, tuple(sorted(weak, key=lambda w: w.line)), tuple(remarks))
 

@@ -61,8 +61,8 @@ def _emulated(precision: str, actual: str, where: Sequence[tuple[str, Cells]]) -
     low, high = (f"{end(drifts):.0f}" if drifts else "" for end in (min, max))
     drift = f"; drift {low if low == high else f'{low} to {high}'} dB" if drifts else ""
     return (
-        f"{precision} is emulated in {actual} on {named}{more}: that tells nothing of its speed where it is not"
-        f"{drift}"
+        f"{precision} is emulated in {actual} on {named}{more}: its speed here says nothing about hardware that "
+        f"has {precision}{drift}"
     )
 
 

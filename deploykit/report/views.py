@@ -287,7 +287,8 @@ PROFILE: tuple[Field, ...] = (
 
 #: What a terminal shows of a preset that stands for a published listing: its own figures first.
 LISTING: tuple[Field, ...] = (
-    *_APART,
+    *(one for one in _APART if one.name != "pass"),
+    field("pass", apart=True),
     field("iterations", rank=1),
     field("latency_mean_ms", spread),
     field("latency_p50_ms", latency),

@@ -11,6 +11,7 @@ from typing import Any
 
 from deploykit.bench.contain import contained
 from deploykit.errors import BuildFailed, OutputFailed, UsageError
+from deploykit.figures import significant
 from deploykit.graph.read_write import load_model, save_model, weights_path
 from deploykit.report import STDOUT
 from deploykit.spec import ModelSpec, OnnxModel
@@ -149,4 +150,4 @@ def rewrite(file: Path, place: Path) -> str:
 
 def _error(recipe: Any) -> str:
     error = recipe.get("verified", {}).get("max_rel_error") if recipe else None
-    return "–" if error is None else f"{float(error):.1e}"
+    return significant(error, 2)

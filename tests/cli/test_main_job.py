@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
+import click
 import pytest
 
 from deploykit import env
 from deploykit.claims import Outcome, PartResult, evaluate_claims
+from deploykit.cli import cli
 from deploykit.spec import ModelSpec
 from deploykit.workflow import run as run_module
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -59,7 +64,7 @@ def test_a_verdict_that_nobody_expected_ends_with_1(run, monkeypatch):
     monkeypatch.setattr("deploykit.claims.evaluate_claims", surprising)
     ended = run("claims", "vgg-140m")
     assert ended.code == 1
-    assert "Of 1 claims, 1 confirmed; none is unexpected" in ended.out
+    assert "unexpected: vgg-140m (refuted instead of confirmed)" in ended.out
     (line,) = ended.err.splitlines()
     assert line.startswith("deploykit: unexpected verdict: vgg-140m is refuted")
 
@@ -75,3 +80,13 @@ def test_train_writes_a_checkpoint_that_export_takes(run, tmp_path):
     again = json.loads(run(*arguments, "--json", "-q").out)
     assert 0 < again["top1"] <= 1
     assert run("export", "lenet5", "--weights", "net.safetensors", "-q").code == 0
+
+
+def test_the_main_job_leaves_a_checkout_clean():
+    """What it writes by default is ignored by git; the reference reports are written by `make reference` alone."""
+    command = cli.get_command(click.Context(cli), "run")
+    (folder,) = [p.default for p in command.params if p.name == "reports"]
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert f"/{folder}/" in ignored
+    recipe = (ROOT / "Makefile").read_text().partition("\nrun: install")[2].partition("\n\n")[0]
+    assert "--reports" not in recipe

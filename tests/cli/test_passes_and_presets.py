@@ -116,7 +116,7 @@ def test_the_listing_says_mean_and_deviation_of_both_passes_and_takes_what_is_gi
     assert ended.code == 0, ended.err
     lines = [line for line in ended.out.splitlines() if "lenet5" in line]
     assert ["forward " in lines[0], "forward_backward " in lines[1]] == [True, True]
-    assert all(line.split()[:4] == ["lenet5", "torch", "fp32", "4"] for line in lines)
+    assert "In all rows: backend torch, precision fp32, batch 4, threads 1" in ended.out
     assert all(" 12 " in line and "±" in line for line in lines)
     assert "mean ± std ms" in ended.out
 

@@ -164,6 +164,7 @@ def test_the_time_to_go_follows_from_what_is_done(capsys, monkeypatch):
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     with Steps(3) as steps:
         steps.announce(120)
+        steps.say("first")
         assert steps.left == ""
         now[0] = 60.0
         steps.finished("one")
@@ -172,6 +173,7 @@ def test_the_time_to_go_follows_from_what_is_done(capsys, monkeypatch):
         steps.finished("three")
     assert capsys.readouterr().err.splitlines() == [
         "3 steps: measuring takes 2 min or more",
+        "[1/3] first",
         "[1/3] one; about 2 min to go",
         "[2/3] two; about 60 s to go",
         "[3/3] three",

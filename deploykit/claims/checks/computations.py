@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from deploykit.claims.check import check
 from deploykit.claims.networks import Network
 from deploykit.claims.verdict import Outcome, PartResult, Value
+from deploykit.figures import significant
 from deploykit.graph import fold
 from deploykit.lazy import np, onnx, torch
 from deploykit.spec import ModelSpec
@@ -64,8 +65,8 @@ def folding_keeps_outputs(tolerance: float, channels: int, size_px: int, seed: i
         "nodes_folded": folded,
     }
     explanation = (
-        f"The operator and gamma * x_hat + beta differ by {off_formula:.1e} of the largest output. Folded into "
-        f"the convolution before, it differs by {off_folding:.1e}: rounding of float32, which leaves "
+        f"The operator and gamma * x_hat + beta differ by {significant(off_formula, 2)} of the largest output. "
+        f"Folded into the convolution before, it differs by {significant(off_folding, 2)}: rounding of float32, which leaves "
         f"{identical:.0%} of the values the same bit for bit."
     )
     return Outcome(parts, off_folding, explanation, evidence)
