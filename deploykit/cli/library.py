@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import deploykit.report.csv
     import deploykit.report.junit
     import deploykit.report.markdown
+    import deploykit.report.page.candidates_picture
     import deploykit.report.page.files
     import deploykit.report.page.raster
     import deploykit.report.page.reading

@@ -162,6 +162,7 @@ def write_page(
     title: str,
     store: artifacts.Store,
     remarks: Sequence[str] = (),
+    candidates: page.candidates_picture.Candidates | None = None,
 ) -> None:
     """Write the page of rows that were measured now, where one is asked for.
 
@@ -171,6 +172,7 @@ def write_page(
         title: of the page.
         store: has the ceilings of this machine.
         remarks: what a reader should know first.
+        candidates: what a tuning tried.
 
     Raises:
         UsageError: a row is of a simulated device.
@@ -180,6 +182,11 @@ def write_page(
         return
     folder = Path(outputs.csv).parent if outputs.csv not in (None, STDOUT) else Path()
     contents = page.reading.of_rows(
-        rows, title, folder, workflow.machine.records(store), remarks=remarks
+        rows,
+        title,
+        folder,
+        workflow.machine.records(store),
+        remarks=remarks,
+        candidates=candidates,
     )
     write_documents(outputs, html=lambda: page.render(contents))

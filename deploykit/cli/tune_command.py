@@ -341,7 +341,8 @@ def command(
         workflow.pareto.save(picture, Path(outputs.plot))
     said = [*(one.sentence for one in found.answers), *(one.why for one in found.refused)]
     rows = [row for one in found.answers for row in one.rows]
-    write_page(outputs, rows, "deploykit: tune", opened, said)
+    tried = workflow.pareto.candidates_of(found.answers) if found.answers else None
+    write_page(outputs, rows, "deploykit: tune", opened, said, tried)
     write_documents(outputs, markdown=lambda: _page(found, said))
     failed = next((one.error for one in found.refused if one.error is not None), None)
     if best is None:

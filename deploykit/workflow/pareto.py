@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit.columns import BY_NAME
 from deploykit.errors import MissingDependency, UsageError
 from deploykit.lazy import install_line
+from deploykit.report.page import candidates_picture as page
+from deploykit.report.states import DOUBT, doubtful
 from deploykit.workflow.configuration import source_name
 from deploykit.workflow.tuned import RATE, Candidate, Tuned
 from deploykit.writing import write_atomic
@@ -25,6 +27,10 @@ _METADATA: dict[str, dict[str, None]] = {
 }
 #: Colours that people with any kind of colour vision tell apart (Okabe and Ito), one for each network.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
+_Y_TITLES = {
+    "top1": "top-1, % (higher is better)",
+    "drift_snr_db": "drift against fp32, SNR in dB (higher is nearer)",
+}
 #: So many points are named, which is what stands beside the picture.
 MAX_LABELS = 20
 #: Where a point's number stands, in points from it: above, and elsewhere where a neighbour's is there already.
@@ -43,6 +49,7 @@ class Point:
         is_measured: whether x is of a row, and not of the race alone.
         is_chosen: whether it is the answer.
         is_fit: whether it could have been the answer.
+        is_doubtful: whether what was measured of it is doubtful, as its row says.
     """
 
     name: str
@@ -52,6 +59,7 @@ class Point:
     is_measured: bool
     is_chosen: bool
     is_fit: bool
+    is_doubtful: bool = False
 
 
 def check_picture(path: str) -> None:
@@ -109,12 +117,9 @@ def draw(answers: Sequence[Tuned]) -> Figure:
         label="Pareto line: none is better in both",
     )
     _label(axes, points, line, larger=objective == RATE)
-    unit = BY_NAME[objective].unit
     axes.set(
-        xlabel=f"{objective}{f', {unit}' if unit else ''} ({_better(objective)})",
-        ylabel="top-1, % (higher is better)"
-        if y_name == "top1"
-        else "drift against fp32, SNR in dB (higher is nearer)",
+        xlabel=_x_title(objective),
+        ylabel=_Y_TITLES[y_name],
         title=", ".join(source_name(tuned.source) for tuned in answers),
     )
     axes.grid(visible=True, alpha=0.3)
@@ -167,7 +172,8 @@ def points_of(answers: Sequence[Tuned], y_name: str) -> list[Point]:
             y = 100 * y if y_name == "top1" else y
             name = one.name if len(answers) == 1 else f"{source_name(tuned.source)} {one.name}"
             is_fit = one.fate not in ("unfit", "failed")
-            points.append(Point(name, number, float(x), y, is_measured, one is tuned.best, is_fit))
+            taken, doubt = one is tuned.best, is_measured and doubtful(one.row)
+            points.append(Point(name, number, float(x), y, is_measured, taken, is_fit, doubt))
     return points
 
 
@@ -178,6 +184,32 @@ def pareto(points: Sequence[Point], *, larger: bool) -> list[Point]:
         if not line or point.y > line[-1].y:
             line.append(point)
     return line
+
+
+def candidates_of(answers: Sequence[Tuned]) -> page.Candidates:
+    """What one or several tunings tried, as a page draws it."""
+    objective = answers[0].question.objective
+    y_name = accuracy_column(answers)
+    points = points_of(answers, y_name)
+    larger = objective == RATE
+    line = pareto([point for point in points if point.is_fit], larger=larger)
+    return page.Candidates(
+        [_candidate(point) for point in points],
+        [_candidate(point) for point in line],
+        [source_name(tuned.source) for tuned in answers],
+        _x_title(objective),
+        _Y_TITLES[y_name],
+        larger,
+    )
+
+
+def _candidate(point: Point) -> page.Candidate:
+    return page.Candidate(**asdict(point))
+
+
+def _x_title(objective: str) -> str:
+    unit = BY_NAME[objective].unit
+    return f"{objective}{f', {unit}' if unit else ''} ({_better(objective)})"
 
 
 def _scale(tuned: Tuned) -> float | None:
@@ -240,7 +272,11 @@ def _label(axes: Any, points: Sequence[Point], line: Sequence[Point], *, larger:
             fontsize=8,
             weight=weight,
         )
-        text = f"{number}  {point.name}" + ("" if point.is_fit else " (out)")
+        text = (
+            f"{number}  {point.name}"
+            + ("" if point.is_fit else " (out)")
+            + DOUBT * point.is_doubtful
+        )
         place = 0.98 - 0.05 * (number - 1)
         axes.text(1.02, place, text, transform=axes.transAxes, fontsize=8, va="top", weight=weight)
 

@@ -11,6 +11,10 @@ import deploykit
 from deploykit.api import deciding
 from deploykit.columns import NAMES
 from deploykit.errors import UnknownName, UsageError
+from deploykit.report.page import Contents, render
+from deploykit.report.page.candidates_picture import candidates_picture
+from deploykit.report.page.drawing import Mark, Text
+from deploykit.row import Finding
 from deploykit.spec import ModelSpec
 from deploykit.workflow import pareto
 from deploykit.workflow.frontier import Frontier
@@ -140,3 +144,30 @@ def test_an_answer_that_is_not_the_default_says_so():
     tuned = typical()
     assert tuned.sentence.startswith("lenet5: take int8 onnxruntime")
     assert replace(tuned, default=tuned.best).sentence.startswith("lenet5: keep the default")
+
+
+def test_a_page_draws_every_candidate_with_the_answer_in_a_ring():
+    found = pareto.candidates_of([typical()])
+    picture = candidates_picture(found)
+    assert picture is not None
+    marks = [item for item in picture.drawings[0].items if isinstance(item, Mark)]
+    assert [mark.size for mark in marks].count(10) == 1
+    told = {mark.title: mark for mark in marks if mark.title}
+    assert told["int8 onnxruntime 1 thread"].hollow  # by the race alone
+    assert not told["int8 onnxruntime"].hollow
+    texts = {item.text for item in picture.drawings[0].items if isinstance(item, Text)}
+    assert {"int8 onnxruntime", "fp32 onnxruntime"} <= texts
+    page = render(Contents("tune", candidates=found))
+    assert "What was tried" in page
+    assert "<title>int8 onnxruntime 1 thread</title>" in page
+
+
+def test_what_is_doubtful_has_a_question_mark_in_the_pictures():
+    sure = candidate(latency_p50_ms=1.0, drift_snr_db=20.0)
+    row = sure.row.plus(findings=(Finding("load", "3.1", "wait"),))
+    for one, marked in ((sure, False), (replace(sure, row=row), True)):
+        picture = candidates_picture(pareto.candidates_of([answer(one)]))
+        assert picture is not None
+        texts = [item.text for item in picture.drawings[0].items if isinstance(item, Text)]
+        (label,) = [text for text in texts if "onnxruntime" in text]
+        assert label.endswith(" ?") == marked

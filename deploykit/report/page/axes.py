@@ -47,9 +47,9 @@ class Labels:
         self.taken.append((x - reach, y - reach, x + reach, y + reach))
 
     def place(
-        self, at: Point, text: str, *, size: float = 11, row: int | None = None
+        self, at: Point, text: str, *, size: float = 11, row: int | None = None, reach: float = 5
     ) -> Text | None:
-        """A label for a point, or None where there is no room for one."""
+        """A label for a point whose mark has that `reach`, or None where there is no room for one."""
         x, y = at
         offsets: Sequence[tuple[float, float, str]] = (
             (9, 4, "start"),
@@ -61,8 +61,16 @@ class Labels:
             (-9, -9, "end"),
             (-9, 16, "end"),
         )
+        grown = max(1.0, (reach + 4) / 9)
         for dx, dy, anchor in offsets:
-            label = Text((x + dx, y + dy), text, "text", size, anchor, row=row)
+            label = Text(
+                (x + grown * dx, y + (grown * dy if abs(dy) > 4 else dy)),
+                text,
+                "text",
+                size,
+                anchor,
+                row=row,
+            )
             area = area_of(label)
             if self._is_free(area):
                 self.taken.append(area)

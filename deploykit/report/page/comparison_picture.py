@@ -41,9 +41,9 @@ def comparison_picture(
         "comparison",
         "Against the earlier report",
         "Each line is a configuration, 1 is its mean in the earlier report: small dots above are that report's "
-        "processes, below this one's, the mark is their ratio with its 99% interval. Right of the dashed limit, "
-        f"{limit:.3g} times as long, with its whole interval is slower. A hollow mark is undecided: the "
-        "measurements can't tell.",
+        "processes, below this one's, the mark is their ratio with its 99% interval. What stands right of the "
+        f"dashed limit, {limit:.3g} times as long, and surely differs from 1 is slower. A hollow mark is "
+        "undecided: the measurements can't tell.",
         legend=[(*_VERDICTS[one], False, one) for one in (SLOWER, SAME, FASTER)],
     )
     picture.legend.append((*_OPEN, True, "undecided"))

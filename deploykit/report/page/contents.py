@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deploykit.report.page.candidates_picture import Candidates
 from deploykit.report.page.entry import Entry
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Contents:
         comparison: how the two differ.
         claims: rows of a claims.csv.
         layers: rows of layers by the name of what was looked at, one engine or two.
+        candidates: what a tuning tried.
         remarks: what a reader should know of the files.
     """
 
@@ -38,4 +40,5 @@ class Contents:
     comparison: ReportComparison | None = None
     claims: Sequence[Mapping[str, Any]] = ()
     layers: Sequence[tuple[str, Sequence[Mapping[str, Any]]]] = ()
+    candidates: Candidates | None = None
     remarks: Sequence[str] = ()

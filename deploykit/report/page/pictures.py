@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deploykit.report.page.candidates_picture import candidates_picture
 from deploykit.report.page.comparison_picture import comparison_picture
 from deploykit.report.page.contents import Contents
 from deploykit.report.page.distributions import distributions_picture
@@ -18,9 +19,10 @@ def pictures_of(contents: Contents) -> list[Picture]:
     """The pictures that there is something to show in."""
     entries = contents.entries
     series = Series([*entries, *contents.base])
-    compared = contents.comparison
+    compared, tried = contents.comparison, contents.candidates
     found = [
         None if compared is None else comparison_picture(compared, entries, contents.base),
+        None if tried is None else candidates_picture(tried),
         precisions_picture(entries, series),
         *accuracy_pictures(entries, series),
         drift_picture(entries, series),

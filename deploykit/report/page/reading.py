@@ -12,6 +12,7 @@ from deploykit.errors import UsageError
 from deploykit.report import STDOUT
 from deploykit.report.compare import Limits, ReportComparison, compare_reports
 from deploykit.report.csv import read_cells, read_rows
+from deploykit.report.page.candidates_picture import Candidates
 from deploykit.report.page.contents import Contents
 from deploykit.report.page.entry import entries_of
 from deploykit.text import file_name
@@ -102,6 +103,7 @@ def of_rows(
     machines: Mapping[str, Any],
     *,
     remarks: Sequence[str] = (),
+    candidates: Candidates | None = None,
 ) -> Contents:
     """The contents of a page of rows that are at hand.
 
@@ -111,12 +113,13 @@ def of_rows(
         folder: that paths of samples start from.
         machines: records as in env.json, by env_id.
         remarks: what a reader should know first.
+        candidates: what a tuning tried.
 
     Raises:
         UsageError: a row is of a simulated device.
     """
     entries = entries_of(rows, "the report", folder)
-    return Contents(title, entries, folder, machines, remarks=remarks)
+    return Contents(title, entries, folder, machines, candidates=candidates, remarks=remarks)
 
 
 def machines_beside(folder: Path, path: str = STDOUT) -> dict[str, Mapping[str, Any]]:

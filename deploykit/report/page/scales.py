@@ -57,6 +57,8 @@ def _ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def _log_ticks(low: float, high: float, most: int) -> list[float]:
+    if high < 4 * low:  # too narrow for powers of ten and their parts
+        return _ticks(low, high, most)
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     for factors in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         found = [

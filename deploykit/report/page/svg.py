@@ -27,8 +27,11 @@ def number(value: float) -> str:
 
 
 def inline(drawing: Drawing, title: str) -> str:
-    """A drawing as an element of a page. Its marks get their titles from the table's rows, which have them once."""
-    items = (replace(item, title="") if isinstance(item, Mark) else item for item in drawing.items)
+    """A drawing as an element of a page. Marks of rows get their titles from the table, which has them once."""
+    items = (
+        replace(item, title="") if isinstance(item, Mark) and item.row is not None else item
+        for item in drawing.items
+    )
     body = element("title", escaped(title)) + "".join(map(_item, items))
     return element(
         "svg",
