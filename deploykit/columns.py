@@ -102,7 +102,7 @@ COLUMNS: tuple[Column, ...] = (
            "90% of the runs are at most this long", unit="ms", checked=("check",)),
     Column("latency_p95_ms", FLOAT, MEASURED, "95%", unit="ms", checked=("check",), heading="p95 ms"),
     Column("latency_p99_ms", FLOAT, MEASURED, "99%", unit="ms", checked=("check",)),
-    Column("stability", TEXT, NOTE, "stable, or what makes the timing doubtful", checked=("check",)),
+    Column("stability", TEXT, NOTE, "stable, or what makes the timing doubtful", checked=_REPORTS),
     Column("throughput_ips", FLOAT, MEASURED, "images per second", unit="images/s", heading="images/s"),
     Column("host_peak_mib", FLOAT, MEASURED,
            "peak memory of the measuring process", unit="MiB", heading="peak MiB"),

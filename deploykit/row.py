@@ -39,7 +39,7 @@ STATUSES = ("ok", "failed", "skipped")
 
 #: Columns that are rendered from a row's notes and findings.
 _RENDERED = ("reason", "stability")
-_STABLE, _UNSTABLE = "stable", "unstable: "
+STABLE, _UNSTABLE = "stable", "unstable: "
 
 
 def text_of(value: Any) -> str:
@@ -89,14 +89,14 @@ class Finding:
 
 def stability_text(findings: Sequence[Finding]) -> str:
     """The cell of the `stability` column of a timed row: "stable", or "unstable" with each finding."""
-    return _UNSTABLE + " | ".join(map(str, findings)) if findings else _STABLE
+    return _UNSTABLE + " | ".join(map(str, findings)) if findings else STABLE
 
 
 def findings_in(cell: str) -> tuple[Finding, ...] | None:
     """The findings that `stability_text` wrote; of a text by another hand, one that quotes it."""
     if not cell:
         return None
-    if cell == _STABLE:
+    if cell == STABLE:
         return ()
     findings = []
     for part in cell.removeprefix(_UNSTABLE).split(" | "):

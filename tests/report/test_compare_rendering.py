@@ -14,6 +14,8 @@ from deploykit.report.compare.rendering import (
     MOST_ROWS,
     noteworthy,
     rows_of,
+    table_of,
+    title,
     to_junit,
     to_markdown,
 )
@@ -101,3 +103,37 @@ def test_people_see_what_is_worth_a_look_first_and_not_everything(tmp_path):
     found = compare_reports(*paths)
     assert [c.identity["model"] for c in noteworthy(found)] == ["m7"]
     assert f"{MOST_ROWS + 4} more configurations are in the CSV" in to_markdown(found)
+
+
+def test_latencies_of_doubtful_processes_are_marked_with_the_reason(tmp_path):
+    spread = {"stability": "unstable: spread: the median is only known to 9%; measure longer"}
+    base = repeats(2)
+    head = [row | spread for row in repeats(2)]
+    once = [*head[:1], *repeats(2)[1:]]
+    paths = [save(tmp_path / f"{n}.csv", r) for n, r in (("b", base), ("h", head), ("o", once))]
+    _, (cells,), _ = table_of(compare_reports(paths[0], paths[1]).changes)
+    assert cells[1:4] == ["2.00", "2.00?", "1.000? [0.983, 1.017]"]
+    assert cells[-1] == "head doubtful: wide interval"
+    # One disturbed process of five is in the spread that the test judges by.
+    _, (cells,), _ = table_of(compare_reports(paths[0], paths[2]).changes)
+    assert not any("?" in cell for cell in cells)
+
+
+def test_where_nothing_could_be_decided_the_title_says_so(tmp_path):
+    paths = [save(tmp_path / f"{n}.csv", [row()]) for n in "bh"]
+    found = compare_reports(*paths)
+    assert title(found) == "Undecided: none of the configurations could be judged"
+    assert to_markdown(found).startswith("## Undecided")
+
+
+def test_names_of_test_results_carry_no_machine_and_stay_unique(tmp_path):
+    machines = [r | {"env_id": machine} for machine in ("aaaa1111", "bbbb2222") for r in repeats(2)]
+    paths = [save(tmp_path / f"{n}.csv", machines) for n in "bh"]
+    names = [
+        str(case.get("name"))
+        for case in ElementTree.fromstring(to_junit(compare_reports(*paths)).encode()).iter(
+            "testcase"
+        )
+    ]
+    assert len(set(names)) == len(names) == 2
+    assert not any("1111" in name or "2222" in name for name in names)

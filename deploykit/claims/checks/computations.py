@@ -66,8 +66,8 @@ def folding_keeps_outputs(tolerance: float, channels: int, size_px: int, seed: i
     }
     explanation = (
         f"The operator and gamma * x_hat + beta differ by {significant(off_formula, 2)} of the largest output. "
-        f"Folded into the convolution before, it differs by {significant(off_folding, 2)}: rounding of float32, which leaves "
-        f"{identical:.0%} of the values the same bit for bit."
+        f"Folded into the convolution before, it differs by {significant(off_folding, 2)}: rounding of "
+        f"float32, which leaves {identical:.0%} of the values the same bit for bit."
     )
     return Outcome(parts, off_folding, explanation, evidence)
 

@@ -31,6 +31,7 @@ from deploykit.report.compare.processes import (
     Process,
     accuracy_of,
     accuracy_verdict,
+    doubt_of,
     latency_of,
     latency_verdict,
     match,
@@ -67,6 +68,7 @@ class Change:
         reason: what to know, what would decide it.
         latency_p, accuracy_p, metric_p: adjusted p-values; None without a test.
         metric_verdict: as `accuracy_verdict`, of the user's metric.
+        doubts: what makes the latencies of the base, and of the head, doubtful; empty where nothing does.
     """
 
     identity: dict[str, str]
@@ -81,6 +83,7 @@ class Change:
     metric: MetricChange | None = None
     metric_verdict: str = ""
     metric_p: float | None = None
+    doubts: tuple[str, str] = ("", "")
 
     @property
     def name(self) -> str:
@@ -249,6 +252,7 @@ def _change(
         metric,
         metric_judged,
         metric_p,
+        (doubt_of(one.base), doubt_of(one.head)) if latency is not None else ("", ""),
     )
 
 

@@ -14,6 +14,8 @@ from typing import NamedTuple, Protocol, TypeVar
 from deploykit.columns import BY_NAME, IDENTITY_NAMES, SOFT_NAMES, checked_by
 from deploykit.errors import UsageError
 from deploykit.report.csv import Table, number, positive, share
+from deploykit.report.states import words_of
+from deploykit.row import STABLE
 from deploykit.stats import (
     DifferenceTest,
     RatioTest,
@@ -29,13 +31,14 @@ READ = (*_NAMED, *_VALUES)
 _ENV, _SOFT_END = IDENTITY_NAMES.index("env_id"), len(_NAMED)
 #: Where a blank stands for a value: the place in a key, and the value.
 _BLANKS = [(i, BY_NAME[n].blank) for i, n in enumerate(IDENTITY_NAMES) if BY_NAME[n].blank]
-_STATUS, _RUN_ID, _REPEAT, _REASON, _VERSION, _P20, _P50, _TOP1, _IMAGES, *_METRIC = (
+_STATUS, _RUN_ID, _REPEAT, _REASON, _STABILITY, _VERSION, _P20, _P50, _TOP1, _IMAGES, *_METRIC = (
     _VALUES.index(name)
     for name in (
         "status",
         "run_id",
         "repeat",
         "reason",
+        "stability",
         "backend_version",
         "latency_p20_ms",
         "latency_p50_ms",
@@ -59,6 +62,7 @@ class Process(NamedTuple):
         p20_ms, p50_ms: quantiles of its latencies; None where it has none.
         top1: share of `test_images` that it got right.
         metric: value of the user's metric and its 95% interval; None where it has none.
+        stability: "stable", or what makes its timing doubtful; empty where it was not timed.
     """
 
     line: int
@@ -73,6 +77,7 @@ class Process(NamedTuple):
     top1: float | None
     test_images: int | None
     metric: tuple[float, float, float] | None
+    stability: str = ""
 
 
 def read_processes(table: Table, *, across_machines: bool) -> dict[Key, list[Process]]:
@@ -131,7 +136,19 @@ def _process(source: str, line: int, soft: Key, cells: tuple[str, ...]) -> Proce
         share(cells[_TOP1], "top1", source, line),
         None if images is None else round(images),
         (metric[0], metric[1], metric[2]) if len(metric) == len(_METRIC) else None,
+        cells[_STABILITY],
     )
+
+
+def doubt_of(side: Sequence[Process]) -> str:
+    """What makes the latencies of most processes of a side doubtful, a word or two for each cause; else empty.
+
+    Of three processes or more, what disturbed fewer than half is in the spread that the test judges by.
+    """
+    doubtful = [one for one in side if one.stability not in ("", STABLE)]
+    if not doubtful or (len(side) >= MIN_PROCESSES and 2 * len(doubtful) <= len(side)):
+        return ""
+    return ", ".join(words_of({"stability": doubtful[0].stability}))
 
 
 def check_unique(source: str, processes: list[Process]) -> None:

@@ -18,6 +18,7 @@ from deploykit.report.compare.processes import (
     MetricChange,
 )
 from deploykit.report.junit import Case, junit_xml
+from deploykit.report.states import DOUBT
 
 #: Columns of the CSV: a configuration's name, then what became of it.
 COLUMNS = (
@@ -41,6 +42,7 @@ HEADER = (
     "note",
 )
 RIGHT = (1, 2, 3, 5, 7)
+SIDES = ("base", "head")
 #: A table for people has this many rows at most; the rest is in the CSV.
 MOST_ROWS = 50
 
@@ -118,7 +120,13 @@ def cells_of(change: Change) -> tuple[str, ...]:
         ratio = f"{latency.ratio:.3f}"
         if latency.test is not None:
             ratio += f" [{latency.test.low:.3f}, {latency.test.high:.3f}]"
-        times = (significant(latency.base_ms), significant(latency.head_ms), ratio)
+        marks = [DOUBT * bool(doubt) for doubt in change.doubts]
+        value, space, interval = ratio.partition(" ")
+        times = (
+            significant(latency.base_ms) + marks[0],
+            significant(latency.head_ms) + marks[1],
+            f"{value}{DOUBT * any(change.doubts)}{space}{interval}",
+        )
     top1 = "–"
     if accuracy is not None:
         top1 = f"{100 * accuracy.base:.2f}% → {100 * accuracy.head:.2f}%"
@@ -126,7 +134,9 @@ def cells_of(change: Change) -> tuple[str, ...]:
     if change.metric is not None:
         metric = f"{change.metric.base:.4g} → {change.metric.head:.4g}"
     judged = (top1, change.accuracy_verdict or "–", metric, change.metric_verdict or "–")
-    return (change.name, *times, change.verdict, *judged, change.reason)
+    doubtful = [f"{side} doubtful: {d}" for side, d in zip(SIDES, change.doubts, strict=True) if d]
+    note = "; ".join(filter(None, (change.reason, *doubtful)))
+    return (change.name, *times, change.verdict, *judged, note)
 
 
 def table_of(changes: Sequence[Change]) -> tuple[list[str], list[list[str]], list[int]]:
