@@ -48,7 +48,9 @@ COLUMNS = (
     metavar="MODEL...",
     callback=read_ahead,
 )
-@click.option("--operators", is_flag=True, help="Of several networks, the operators of each, too.")
+@click.option(
+    "--operators", is_flag=True, help="List the operators of each network, where there are several."
+)
 @network_options
 @output_options(
     csv="Write a row per operator; - for stdout.", markdown="Write a page; - for stdout."

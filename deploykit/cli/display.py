@@ -180,7 +180,7 @@ def print_plan(
     print_fields(CONFIGURATION, [cells(one, options.build, "") for one in wanted])
     least_s = workflow.duration.least_s(wanted, options, store.root)
     print_text(
-        f"{len(wanted)} rows; measuring takes {progress.duration(least_s)} or more, building aside. Nothing was "
+        f"{len(wanted)} rows; measuring takes about {progress.duration(least_s)}, building aside. Nothing was "
         "done."
     )
     return 0

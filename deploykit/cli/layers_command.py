@@ -97,7 +97,9 @@ def goal_options(
     help="onnxruntime, torch, tensorrt-rtx or tensorrt.",
 )
 @click.option("--batch", type=BATCH, default=1, metavar="N", help="Images per run.")
-@click.option("--threads", type=THREADS, metavar="N", help="Of the runtime; else all cores.")
+@click.option(
+    "--threads", type=THREADS, metavar="N", help="Threads of the runtime; else all cores."
+)
 @click.option("--by", default="order", metavar="ORDER", help="order, drift, time or macs.")
 @click.option(
     "--mix",
@@ -111,7 +113,7 @@ def goal_options(
     type=Number.of(ranges.TIMEOUT_S),
     default=900,
     metavar="S",
-    help="Of all of it: a build must be done by then; measuring and searching end with what there is; default 900.",
+    help="Time for everything: a build must be done by then; measuring and searching end with what there is.",
 )
 @click.option("--top", type=Number(1, 1_000_000), metavar="N", help="Only the first N rows.")
 @network_options

@@ -131,10 +131,10 @@ class Steps(Bar):
         self.update(total=total)
 
     def announce(self, least_s: float) -> None:
-        """How long all of it takes at the least: a line before the first step, where that is worth one."""
+        """How long measuring takes about: a line before the first step, where that is worth one."""
         if least_s >= WORTH_ANNOUNCING_S:
             steps = f"{self.total} step{'s' * (self.total != 1)}"
-            self._announced = f"{steps}: measuring takes {duration(least_s)} or more"
+            self._announced = f"{steps}: measuring takes about {duration(least_s)}"
 
     def say(self, text: str) -> None:
         """What is being done now."""

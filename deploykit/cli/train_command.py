@@ -68,7 +68,11 @@ class Recipe:
         help="Base input size, which --rho multiplies; else that of --from, else the network's own.",
     ),
     click.option(
-        "--seed", type=SEED, default=0, metavar="N", help="Of weights, order and augmentation."
+        "--seed",
+        type=SEED,
+        default=0,
+        metavar="N",
+        help="What weights, order and augmentation are drawn with.",
     ),
 )
 def trained_network_options(

@@ -203,11 +203,6 @@ def column(name: str, style: Callable[[Any], str] = significant) -> Callable[[Ce
     return lambda row: style(row.get(name))
 
 
-def run_pass(row: Cells) -> str:
-    """What a run did; empty for a forward pass, which is what one expects."""
-    return "" if row.get("pass") in (None, "", "forward") else str(row["pass"])
-
-
 def spread(row: Cells) -> str:
     """The mean and the standard deviation, with the same decimals."""
     mean, std = row.get("latency_mean_ms"), row.get("latency_std_ms")
@@ -264,7 +259,7 @@ _APART: tuple[Field, ...] = (
     field("boundary", apart=True, usual=("", "end_to_end")),
     field("cuda_graph", apart=True, usual=("", "no")),
     field("repeat", apart=True, usual=("", "1")),
-    field("pass", run_pass, apart=True),
+    field("pass", apart=True, usual=("", "forward")),
 )
 
 #: What names a row that is to be measured.
@@ -287,8 +282,7 @@ PROFILE: tuple[Field, ...] = (
 
 #: What a terminal shows of a preset that stands for a published listing: its own figures first.
 LISTING: tuple[Field, ...] = (
-    *(one for one in _APART if one.name != "pass"),
-    field("pass", apart=True),
+    *_APART,
     field("iterations", rank=1),
     field("latency_mean_ms", spread),
     field("latency_p50_ms", latency),

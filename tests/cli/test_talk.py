@@ -172,7 +172,7 @@ def test_the_time_to_go_follows_from_what_is_done(capsys, monkeypatch):
         steps.finished("two")
         steps.finished("three")
     assert capsys.readouterr().err.splitlines() == [
-        "3 steps: measuring takes 2 min or more",
+        "3 steps: measuring takes about 2 min",
         "[1/3] first",
         "[1/3] one; about 2 min to go",
         "[2/3] two; about 60 s to go",
