@@ -75,6 +75,11 @@ def _loaded(point: metadata.EntryPoint) -> BackendBase:
         backend = point.load()()
         if not isinstance(backend, BackendBase):
             raise TypeError(f"it gives a {type(backend).__name__}, not a BackendBase")
+        for attribute in ("name", "target", "filename"):
+            if not isinstance(getattr(backend, attribute, None), str):
+                raise TypeError(f"{type(backend).__name__} has no {attribute}, which is a text")
+        if backend.name != point.name:
+            raise TypeError(f"it calls itself {backend.name!r}: give both one name")
     except Exception as error:
         raise UsageError(
             f"the backend {point.name!r} of {point.value} does not load: {one_line(error)}; "

@@ -11,7 +11,13 @@ from typing import Any
 from deploykit import codec, env
 from deploykit.backends.base import BackendBase
 from deploykit.code_digest import PACKAGE, code_digest
-from deploykit.errors import MissingDependency, PrecisionMismatch
+from deploykit.errors import (
+    BuildFailed,
+    DeploykitError,
+    MissingDependency,
+    PrecisionMismatch,
+    one_line,
+)
 from deploykit.graph.count import product_macs
 from deploykit.graph.element_types import compute_types
 from deploykit.graph.read_write import files_bytes
@@ -210,7 +216,7 @@ def make_engine(
     backend.caches = caches
     backend.prepare()  # importing PyTorch takes longer than most builds
     start_s = time.perf_counter()
-    facts = dict(backend.build(model, _options_of(model, backend, options), path))
+    facts = _built(backend, model, _options_of(model, backend, options), path)
     build_s = time.perf_counter() - start_s
     types = facts["compute_types"]
     graph = GraphView(onnx.load(str(model.path), load_external_data=False))
@@ -239,6 +245,43 @@ def make_engine(
         "inputs": codec.to_values(model.inputs),
         "outputs": codec.to_values(model.outputs),
     }
+
+
+def _built(
+    backend: BackendBase, model: OnnxModel, options: BuildOptions, path: Path
+) -> dict[str, Any]:
+    """The facts of an engine that a backend built at `path`; what another package's lacks is one line.
+
+    Raises:
+        BuildFailed: it raised, wrote no engine, or does not say what that computes in.
+        DeploykitError: as the backend says.
+    """
+    ours = type(backend).__module__.startswith(f"{PACKAGE}.")
+    try:
+        facts = backend.build(model, options, path)
+    except DeploykitError:
+        raise
+    except Exception as error:
+        if ours:
+            raise
+        raise BuildFailed(
+            f"the backend {backend.name} raised {type(error).__name__} in build: {one_line(error, 200)}; that is a "
+            "fault of its package"
+        ) from error
+    if not path.is_file():
+        raise BuildFailed(
+            f"the backend {backend.name} wrote no engine: build has to write to its path"
+        )
+    types = facts.get("compute_types") if isinstance(facts, Mapping) else None
+    sound = isinstance(types, Mapping) and all(
+        isinstance(kind, str) and not isinstance(nodes, str) for kind, nodes in types.items()
+    )
+    if not sound:
+        raise BuildFailed(
+            f"the backend {backend.name} does not say what its engine computes in: build has to return "
+            "compute_types, names of nodes by type"
+        )
+    return dict(facts)
 
 
 def build_engine(

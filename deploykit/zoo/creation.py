@@ -8,7 +8,7 @@ import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from deploykit.errors import UsageError
+from deploykit.errors import UsageError, one_line
 from deploykit.lazy import torch
 from deploykit.spec import ModelSpec
 
@@ -18,6 +18,10 @@ from .factories import create_from_factory, input_shape_of_factory
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+#: Begin of the names of this package's own modules, whose errors are its own faults.
+_OURS = "deploykit."
 
 
 def input_shape(spec: ModelSpec) -> tuple[int, int, int]:
@@ -101,11 +105,32 @@ def _skeleton(spec: ModelSpec, architecture: Architecture) -> nn.Module:
     on_meta = torch.device(
         "meta"
     )  # before the family's module: where torch isn't installed, it is said here
-    factory = getattr(importlib.import_module(module_name), function)
+    try:
+        factory = getattr(importlib.import_module(module_name), function)
+    except (ImportError, AttributeError) as error:
+        if module_name.startswith(_OURS):
+            raise
+        raise UsageError(
+            f"the network {architecture.name} does not load, its factory is {architecture.factory}: "
+            f"{one_line(error, 160)}; reinstall or mend its package"
+        ) from error
     if spec.weights == "torchvision" and "transform_input" in inspect.signature(factory).parameters:
         keywords["transform_input"] = True  # these weights expect pixels from -1 to 1
-    with on_meta:
-        module: nn.Module = factory(**keywords)
+    try:
+        with on_meta:
+            module: nn.Module = factory(**keywords)
+    except Exception as error:
+        if module_name.startswith(_OURS):
+            raise
+        raise UsageError(
+            f"the factory {architecture.factory} of {architecture.name} raised {type(error).__name__}: "
+            f"{one_line(error, 160)}; it has to take {' and '.join(keywords)}"
+        ) from error
+    if not isinstance(module, torch.nn.Module):
+        raise UsageError(
+            f"the factory {architecture.factory} of {architecture.name} returned {type(module).__name__}: it has "
+            "to return a torch.nn.Module"
+        )
     return module.eval()
 
 
@@ -207,7 +232,10 @@ def _fill(part: nn.Module, generator: torch.Generator) -> None:
     elif isinstance(part, Resettable):
         part.reset_values(generator)
     elif [*part.parameters(recurse=False), *part.buffers(recurse=False)]:
-        raise TypeError(f"{type(part).__name__} has values and no reset_values to start them with")
+        raise UsageError(
+            f"{type(part).__name__} has values of its own and no reset_values(generator) to start them with: add "
+            "that method, or give weights"
+        )
 
 
 def _estimate_statistics(
