@@ -8,7 +8,7 @@ import click
 
 from deploykit.cli.library import page as pages
 from deploykit.cli.library import report, writing
-from deploykit.cli.options import PERCENT, Grouped
+from deploykit.cli.options import PERCENT, Grouped, refuse_beside
 from deploykit.errors import UsageError
 from deploykit.report import STDOUT
 from deploykit.text import write_line
@@ -69,6 +69,8 @@ def command(
     """
     if len(layers) > 2:
         raise UsageError("two graphs of layers stand side by side: give --layers twice at most")
+    if base is None:
+        refuse_beside("a report alone, without BASE,", "max_slowdown", "across_machines")
     if output is None:
         output = str(Path("report.html" if path == STDOUT else path).with_suffix(".html"))
     report.csv.check_destination(output)
@@ -85,8 +87,11 @@ def command(
     page = pages.render(contents)
     for folder, ending in ((png, ".png"), (svg, ".svg")):
         if folder is not None:
-            for name in pages.files.write_pictures(contents, Path(folder), ending):
+            written = list(pages.files.write_pictures(contents, Path(folder), ending))
+            for name in written:
                 write_line(f"wrote {name}", err=True)
+            if not written:
+                write_line(f"note: {path} has no pictures to write to {folder}", err=True)
     if output == STDOUT:
         click.echo(page, nl=False)
     else:

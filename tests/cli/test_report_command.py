@@ -49,6 +49,9 @@ def test_a_report_of_claims_or_layers_is_known_by_its_header(run, tmp_path):
         (["profile.csv", "--claims", "other.csv"], "other.csv holds no verdicts"),
         (["profile.csv", "--layers", "other.csv"], "other.csv holds no layers"),
         (["profile.csv", "other.csv"], "other.csv is no report that a page is made of"),
+        (["profile.csv", "--across-machines"], "--across-machines"),
+        (["profile.csv", "--max-slowdown", "3%"], "--max-slowdown"),
+        (["profile.csv", *["--layers", "l.csv"] * 3], "give --layers twice at most"),
     ],
 )
 def test_what_can_not_be_shown_is_one_line(run, report, tmp_path, arguments, said):
