@@ -156,7 +156,7 @@ def invoke(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except DeploykitError as error:
-        return _fail(str(error), error.exit_code)
+        return _flushed(_fail(str(error), error.exit_code))
     except click.exceptions.NoArgsIsHelpError as error:
         write_line(error.format_message(), err=True)
         return 2
@@ -190,6 +190,17 @@ def invoke(arguments: list[str] | None = None) -> int:
         )
     except Exception as error:
         return _unexpected(error)
+
+
+def _flushed(code: int) -> int:
+    """An exit code, once what a command printed before it failed is written; Python complains at exit else."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_stdout()
+    except OSError as error:
+        return _unexpected(error)
+    return code
 
 
 def _unexpected(error: Exception) -> int:

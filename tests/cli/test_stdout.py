@@ -52,3 +52,37 @@ def test_a_stream_that_a_caller_put_there_stays():
         "own = sys.stdout = io.StringIO()\nreserve_stdout()\nassert sys.stdout is own"
     )
     assert done.returncode == 0, done.stderr
+
+
+#: Ends with an error behind what it printed, as `check` does that found a weak row.
+FAILING = """
+import deploykit.cli as cli
+from deploykit.errors import CheckFailed
+def dispatch(arguments):
+    print("data")
+    raise CheckFailed("1 of 1 rows is weak")
+cli._dispatch = dispatch
+cli.main([])
+"""
+
+
+def test_a_failed_check_with_stdout_closed_is_told_without_a_complaint_of_python():
+    done = run(FAILING, preexec_fn=lambda: os.close(1))
+    assert done.returncode == 4
+    first, second = done.stderr.splitlines()
+    assert first.endswith("1 of 1 rows is weak")
+    assert "can't write standard output" in second
+
+
+def test_a_failed_check_whose_reader_has_gone_keeps_its_code():
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", FAILING],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
