@@ -295,9 +295,10 @@ def parameters_of(node: onnx.NodeProto, constants: Constants) -> Iterator[Root]:
         return
     yield from _by_place(node, operator, constants)
     # What the exporter calls a parameter is one wherever it is read: the exponent of a Pow, a divisor.
-    for name in filter(None, node.input if constants.states_parameters else ()):
+    stated = constants.states_parameters or constants.learned_from
+    for name in filter(None, node.input if stated else ()):
         for root in constants.roots(name):
-            if root.origin is Origin.PARAMETER:
+            if root.origin is Origin.PARAMETER or root.name in root.owner.learned_from:
                 yield root
 
 

@@ -75,7 +75,7 @@ def simplify(model: ir.Model) -> None:
 
 def _mark_folded(model: ir.Model, learned: dict[str, int], unlearned: set[str]) -> None:
     """Write on what was folded that it is made of nothing learned, or of which parameters, if of several."""
-    for value in model.graph.initializers.values():
+    for place, value in model.graph.initializers.items():
         folded_from = value.metadata_props.get(FOLDED_FROM)
         sources = sources_of(folded_from) if folded_from is not None else []
         if any(name in unlearned for name in sources) and all(
@@ -83,7 +83,9 @@ def _mark_folded(model: ir.Model, learned: dict[str, int], unlearned: set[str]) 
         ):
             value.metadata_props[INPUT_KIND] = "BUFFER"
         parts = {name: learned[name] for name in sources if name in learned}
-        if len(parts) > 1:
+        if place in learned:
+            parts = {place: learned[place]}
+        if len(parts) > 1 or (parts and _divides(value)):
             value.metadata_props[LEARNED_FROM] = repr(parts)
 
 
@@ -114,6 +116,11 @@ def share_work_on_weights(model: ir.Model) -> None:
             model.graph.remove(node, safe=True)
         else:
             fixed.update(id(output) for output in node.outputs)
+
+
+def _divides(value: ir.Value) -> bool:
+    """Whether a tensor is a divisor or an exponent, where a fixed tensor mostly is no parameter."""
+    return any(use.node.op_type in ("Div", "Pow") and use.idx == 1 for use in value.uses())
 
 
 def _constant(value: ir.Value | None) -> list[float] | None:

@@ -26,8 +26,8 @@ def test_a_module_counts_as_pytorch_counts_it(seed: int) -> None:
     assert (counts.parameters, counts.macs, counts.uncounted) == (*counted_by_torch(module), {})
 
 
-#: With a weight that is computed from two parameters, and with attention behind a table of positions.
-@pytest.mark.parametrize("seed", [1002, 1001])
+#: With a weight that is computed from two parameters, with a table of positions, and with a learned divisor.
+@pytest.mark.parametrize("seed", [1002, 1001, 1098])
 def test_an_export_counts_as_its_module(seed: int, tmp_path: Path) -> None:
     module = Network(seed).eval()
     spec = ModelSpec("net", resolution_px=SIZE)
