@@ -15,6 +15,7 @@ from deploykit.report.page.comparison_picture import comparison_picture
 from deploykit.report.page.distributions import distributions_picture
 from deploykit.report.page.drawing import Dots, Line, Mark, Text
 from deploykit.report.page.entry import DOUBTFUL, FAILED, OK, SKIPPED, entries_of
+from deploykit.report.page.precision_panels import precisions_picture
 from deploykit.report.page.raster import png
 from deploykit.report.page.reading import read
 from deploykit.report.page.roofline_picture import roofline_picture
@@ -234,3 +235,17 @@ def test_a_picture_is_the_same_drawing_as_svg_and_png():
     assert png(picture) == png(picture)
     assert png(picture).startswith(b"\x89PNG")
     assert document(picture).count("<circle") + document(picture).count("<path") > 4
+
+
+def test_a_precision_stands_against_the_fp32_of_its_own_round():
+    rows = entries(
+        full(repeat=1, latency_p50_ms=2.0),
+        full(repeat=1, latency_p50_ms=1.0, precision="int8", precision_actual="int8"),
+        full(repeat=2, latency_p50_ms=4.0),
+        full(repeat=2, latency_p50_ms=2.0, precision="int8", precision_actual="int8"),
+    )
+    picture = precisions_picture(rows, Series(rows))
+    assert picture is not None
+    marks = [item for item in picture.drawings[0].items if isinstance(item, Mark)]
+    across = [next(mark.at[0] for mark in marks if mark.row == number) for number in range(4)]
+    assert across[1] == across[3] < across[0] == across[2]

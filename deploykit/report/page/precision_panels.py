@@ -76,17 +76,21 @@ def precisions_picture(entries: Sequence[Entry], series: Series) -> Picture | No
     left = sum(len(members) for _, members in pairs) - len(rows)
     if left:
         picture.remarks.append(f"{left} more rows are not drawn here; the table has them.")
-    doubtful = [base for base, _ in shown if base.doubtful("latency")]
+    doubtful = sum(
+        any(one.text("precision") == "fp32" and one.doubtful("latency") for one in members)
+        for _, members in shown
+    )
     if doubtful:
         picture.remarks.append(
-            f"The fp32 row of {len(doubtful)} of {len(shown)} networks is doubtful, so every latency against it "
-            "is, too: those marks are hollow."
+            f"In {doubtful} of {len(shown)} groups an fp32 row is doubtful, so that latencies against it are, too: those "
+            "marks are hollow."
         )
     return picture
 
 
 def _draw(pairs: Sequence[tuple[Entry, list[Entry]]], series: Series) -> Drawing:
-    rows = [(base, entry) for base, members in pairs for entry in members]
+    rows = [(_of_round(members, one, base), one) for base, members in pairs for one in members]
+    bases = {one.number: base for base, one in rows}
     height = _TOP + _ROW * (len(rows) + len(pairs)) + 34
     drawing = Drawing(_WIDTH, height)
     times = {e.number: _latency(e, base) for base, e in rows}
@@ -117,8 +121,32 @@ def _draw(pairs: Sequence[tuple[Entry, list[Entry]]], series: Series) -> Drawing
             drawing.add(
                 Text((16, at + 4), shortened(_called(entry, base), _NAMES - 20), row=entry.number)
             )
-            _one(drawing, series, entry, base, at, scales, times[entry.number], sizes[entry.number])
+            _one(
+                drawing,
+                series,
+                entry,
+                bases[entry.number],
+                at,
+                scales,
+                times[entry.number],
+                sizes[entry.number],
+            )
     return drawing
+
+
+def _of_round(members: Sequence[Entry], entry: Entry, base: Entry) -> Entry:
+    """The fp32 row of the same round of repeats, which met the same moments of the machine, else the first."""
+    repeat = entry.text("repeat")
+    return next(
+        (
+            one
+            for one in members
+            if one.text("precision") == "fp32"
+            and not one.text("kept")
+            and one.text("repeat") == repeat
+        ),
+        base,
+    )
 
 
 def _called(entry: Entry, base: Entry) -> str:
