@@ -82,8 +82,8 @@ def precisions_picture(entries: Sequence[Entry], series: Series) -> Picture | No
     )
     if doubtful:
         picture.remarks.append(
-            f"In {doubtful} of {len(shown)} groups an fp32 row is doubtful, so that latencies against it are, too: those "
-            "marks are hollow."
+            f"In {doubtful} of {len(shown)} groups an fp32 row is doubtful, so that latencies against it are, too: "
+            "those marks are hollow."
         )
     return picture
 
