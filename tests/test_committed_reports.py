@@ -124,3 +124,13 @@ def test_the_committed_page_is_of_the_committed_profile():
         run for run in {r["run_id"] for r in rows} if run in page
     }
     assert len(page.encode()) < 500_000
+
+
+def test_rows_of_16_bits_were_computed_in_kernels_of_16_bits():
+    rows = rows_of("half_speed.csv")
+    assert {(r["note"], r["emulated"], r["precision_share"]) for r in rows} == {("", "no", "1.000")}
+    assert all(r["precision"] == r["computed_in"] for r in rows)
+    assert all(
+        r["precision"] in kernel for r in rows for kernel in r["kernels"].split(", ") if kernel
+    )
+    assert {r["backend"] for r in rows} >= {"openvino", "torch"}
