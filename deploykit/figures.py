@@ -59,3 +59,9 @@ def with_interval(
 def p_value(p: float) -> str:
     """A p-value in a sentence: "p 0.03", or "p < 0.0001"."""
     return f"p < {_LEAST_P:g}".replace("1e-04", "0.0001") if p < _LEAST_P else f"p {p:.1g}"
+
+
+def general(number: float, digits: int = 3) -> str:
+    """A number in a sentence, with up to so many significant digits, without an exponent where decimals do."""
+    text = f"{number:.{digits}g}"
+    return significant(number, digits) if "e" in text else text

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deploykit.bench.output_drift import POOR_SNR_DB
+from deploykit.figures import general
 from deploykit.lazy import np
 from deploykit.row import Note
 from deploykit.stats import outliers, percentile
@@ -88,7 +89,10 @@ def of_phases(
     enqueue_ms, compute_ms = medians.get("enqueue_ms", 0.0), medians.get("compute_ms", 0.0)
     if enqueue_ms <= compute_ms:
         return medians, []
-    text = f"enqueueing a run takes the host {enqueue_ms:.3g} ms, its compute the device {compute_ms:.3g} ms"
+    text = (
+        f"enqueueing a run takes the host {general(enqueue_ms)} ms, its compute the device "
+        f"{general(compute_ms)} ms"
+    )
     return medians, [Note("runtime", text, "--cuda-graph, or a larger --batch")]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import env
-from deploykit.figures import p_value
+from deploykit.figures import general, p_value
 from deploykit.row import Finding
 from deploykit.stats import modes, trend
 
@@ -266,7 +266,7 @@ def timing_findings(
         findings.append(
             Finding(
                 "clock",
-                f"the samples sum to {total_s:.3g} s of {timed_s:.3g} s that passed",
+                f"the samples sum to {general(total_s, 3)} s of {general(timed_s, 3)} s that passed",
                 "measure again; check the machine's clock source",
             )
         )
@@ -330,7 +330,7 @@ def _series_findings(
         )
     peaks = modes(samples_ns)
     if len(peaks) > 1 and peaks[-1] > peaks[0] * (1 + MODE_GAP):
-        places = ", ".join(f"{peak / 1e6:.3g}" for peak in peaks)
+        places = ", ".join(f"{general(peak / 1e6, 3)}" for peak in peaks)
         findings.append(
             Finding(
                 "modes",

@@ -18,6 +18,7 @@ from deploykit.bench.conditions import between, snapshot
 from deploykit.bench.scenario import Policy
 from deploykit.bench.timing import Timing, WarmUp, no_collection, runs_in, summarise, warm_up
 from deploykit.errors import UsageError
+from deploykit.figures import general
 from deploykit.lazy import np
 from deploykit.row import Finding
 from deploykit.stats import samples_needed
@@ -255,7 +256,7 @@ def _overload(rate_per_s: float, offered: int, timing: Timing, busy: float) -> l
     return [
         Finding(
             "overload",
-            f"{rate_per_s:g} requests/s were offered, {timing.runs_per_s:.4g} served, the streams busy "
+            f"{rate_per_s:g} requests/s were offered, {general(timing.runs_per_s, 4)} served, the streams busy "
             f"{busy:.0%} of the time, {left} requests left waiting",
             "lower --rate, or give more --streams or a larger --batch",
         )

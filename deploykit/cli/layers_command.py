@@ -35,6 +35,7 @@ from deploykit.cli.library import (
 from deploykit.cli.options import PERCENT, Grouped, Number, group, refuse_beside
 from deploykit.cli.outputs import Outputs, csv_report, output_options, write_documents
 from deploykit.errors import CheckFailed, UsageError
+from deploykit.figures import general
 from deploykit.text import printable
 from deploykit.workflow import ranges
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Goal, Variants
@@ -275,8 +276,8 @@ def _show(
                 f"for; the engine: {measured.precision_actual}\n"
             )
         sys.stdout.write(
-            f"layers {below['layers_ms']:.4g} ms + call {below['call_ms']:.3g} ms; whole run, not "
-            f"profiled, {below['whole_ms']:.4g} ms: ratio {below['ratio']:.3f} "
+            f"layers {general(below['layers_ms'], 4)} ms + call {general(below['call_ms'], 3)} ms; whole run, not "
+            f"profiled, {general(below['whole_ms'], 4)} ms: ratio {below['ratio']:.3f} "
             f"({below['runs']} profiled runs)\n"
         )
     if measured.cut:
@@ -474,5 +475,5 @@ def _value(goal: Goal, value: float) -> str:
     if goal.max_drop is not None:
         return f"top-1 drops by {100 * value:.2f} points on the calibration part"
     if goal.metric is not None:
-        return f"{goal.metric} drops by {value:.4g} on the calibration part"
+        return f"{goal.metric} drops by {general(value, 4)} on the calibration part"
     return f"outputs at {value:.1f} dB"

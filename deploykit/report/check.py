@@ -15,6 +15,7 @@ from deploykit.columns import (
     checked_by,
     differences_from_plain,
 )
+from deploykit.figures import general
 from deploykit.report import STDOUT
 from deploykit.report.compare.processes import MIN_PROCESSES, Key, by_soft
 from deploykit.report.csv import number, open_table, positive, share
@@ -224,7 +225,8 @@ def _accuracy(row: _Row) -> Reasons:
         for n in ("metric_value", "metric_high", "metric_fp32")
     )
     if value is not None and best is not None and fp32 is not None and fp32 > best:
-        seen = f"{row['metric']} is {value:.4g}, {best:.4g} at the most, and {fp32:.4g} in fp32"
+        ours, most, theirs = (general(number, 4) for number in (value, best, fp32))
+        seen = f"{row['metric']} is {ours}, {most} at the most, and {theirs} in fp32"
         yield (
             "metric",
             seen,

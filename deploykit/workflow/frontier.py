@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from deploykit.bench.scenario import Constraint
 from deploykit.errors import DeploykitError, OutputFailed, UsageError
+from deploykit.figures import general
 from deploykit.spec import ModelSpec
 from deploykit.store import Store
 from deploykit.workflow.configuration import ProfileOptions, source_name
@@ -229,7 +230,7 @@ def _told(tuned: Tuned) -> str:
     """A network's answer with its price and its top-1."""
     assert tuned.best is not None
     value, top1 = tuned.best.row.get(tuned.question.objective), _top1(tuned)
-    price = "" if value is None else f"{tuned.question.objective} {value:.4g}"
+    price = "" if value is None else f"{tuned.question.objective} {general(value, 4)}"
     right = "" if top1 is None else f"top-1 {top1:.1%}"
     shown = ", ".join(part for part in (price, right) if part)
     return f"{source_name(tuned.source)} as {tuned.best.name}" + (f" ({shown})" if shown else "")

@@ -19,6 +19,7 @@ from deploykit.bench.scenario import Policy
 from deploykit.code_digest import code_digest
 from deploykit.data import open_dataset
 from deploykit.errors import BuildFailed, DeploykitError, UsageError
+from deploykit.figures import general
 from deploykit.graph.count import LayerCounts, count_layers
 from deploykit.graph.lineage import Layer, layers, neighbours
 from deploykit.graph.normalise import inline_functions
@@ -253,7 +254,7 @@ def costliest_operators(
 def _at_most(ms: float) -> str:
     """Two significant digits, rounded down, so that what is named never adds up to more than there is."""
     step = 10.0 ** (math.floor(math.log10(ms)) - 1)
-    return f"{math.floor(ms / step + 1e-9) * step:.2g}"
+    return f"{general(math.floor(ms / step + 1e-9) * step, 2)}"
 
 
 class SlowerThanFp32:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from deploykit.bench.scenario import Amount, Constraint, Search, steps
 from deploykit.columns import BY_NAME, FLOAT
 from deploykit.errors import UsageError
+from deploykit.figures import general
 from deploykit.row import Row
 from deploykit.spec import ModelSpec
 from deploykit.workflow.configuration import Configuration, ProfileOptions, enumerate_configurations
@@ -62,12 +63,12 @@ class Answer:
         if self.search.best is None:
             amount, row = next(iter(self.search.rows.items()))
             value = row.get(bound.column)
-            observed = row.get("reason") if value is None else f"it is {value:.3g}"
+            observed = row.get("reason") if value is None else f"it is {general(value, 3)}"
             return f"{about}: {bound} holds at no {self.axis.name}; at {amount:g}, {observed}"
         row = self.search.rows[self.search.best]
         return (
             f"{about}: take {self.axis.name} {self.search.best:g}: {bound} holds "
-            f"({bound.column} {row[bound.column]:.3g}, {row['throughput_ips']:.4g} images/s); "
+            f"({bound.column} {general(row[bound.column], 3)}, {general(row['throughput_ips'], 4)} images/s); "
             f"{self.search.stopped}"
         )
 

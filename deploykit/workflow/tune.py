@@ -49,6 +49,7 @@ from deploykit.bench.race import (
 from deploykit.bench.request import WorkerRequest, run_worker
 from deploykit.bench.scenario import Policy
 from deploykit.errors import DeploykitError, OutputFailed, UsageError
+from deploykit.figures import general
 from deploykit.row import Row
 from deploykit.spec import options_text
 from deploykit.stats import DropTest, RatioInterval, mean_ratio
@@ -288,7 +289,7 @@ class Tuning:
         best = self.profiler.metric_in_fp32(configuration)
         if best - value <= allowed:
             return ""
-        return f"its {name} is {value:.4g}, below the {best:.4g} of fp32 by more than {allowed:g}"
+        return f"its {name} is {general(value, 4)}, below the {general(best, 4)} of fp32 by more than {allowed:g}"
 
     def _judged_text(self) -> str:
         wanted, allowed = self.question.max_accuracy_drop, self.question.max_metric_drop
@@ -708,7 +709,7 @@ class Tuning:
         missed = [c for c in self.question.constraints if not c.met_by(candidate.row)]
         if missed:
             value = candidate.row.get(missed[0].column)
-            shown = "blank" if value is None else f"{value:.4g}"
+            shown = "blank" if value is None else f"{general(value, 4)}"
             candidate.fate, candidate.reason = UNFIT, f"{missed[0]} fails: it is {shown}"
         return not missed and candidate.row.get("status") == "ok"
 

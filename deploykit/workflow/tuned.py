@@ -14,6 +14,7 @@ from deploykit.bench.request import WorkerRequest
 from deploykit.bench.scenario import Constraint
 from deploykit.columns import NAMES
 from deploykit.errors import UnknownName, UsageError
+from deploykit.figures import general
 from deploykit.row import Row
 from deploykit.spec import InputChoice, ModelFile, ModelSpec, options_text
 from deploykit.stats import RatioInterval
@@ -182,7 +183,7 @@ class Tuned:
         if self.best is None:
             return f"{name}: no configuration meets what was asked. {self._nearest()}"
         value = self.best.row.get(objective)
-        shown = "" if value is None else f", {objective} {value:.4g}"
+        shown = "" if value is None else f", {objective} {general(value, 4)}"
         if self.best is self.default:
             why = (
                 "nothing else is surely better"
@@ -257,7 +258,7 @@ class Tuned:
                 value = one.row.get(constraint.column)
                 if isinstance(value, int | float) and not constraint.holds(one.row):
                     distance = abs(value - constraint.bound) / (abs(constraint.bound) or 1.0)
-                    text = f"{one.name} came nearest to {constraint}, with {value:.4g}."
+                    text = f"{one.name} came nearest to {constraint}, with {general(value, 4)}."
                     if best is None or distance < best[0]:
                         best = distance, text
         return "" if best is None else best[1]

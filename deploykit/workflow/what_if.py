@@ -22,6 +22,7 @@ from deploykit.bench.layer_times import LayerTimes, layer_times
 from deploykit.bench.request import WorkerRequest
 from deploykit.bench.scenario import Policy
 from deploykit.errors import BuildFailed, UsageError
+from deploykit.figures import general
 from deploykit.graph.lineage import Layer, layers
 from deploykit.graph.nodes import node_name
 from deploykit.graph.normalise import inline_functions
@@ -350,13 +351,13 @@ class WhatIf:
     @property
     def sentence(self) -> str:
         """What was predicted, in one sentence."""
-        of = f"fp32 takes {self.table.fp32_ms:.4g} ms and int8 {self.table.int8_ms:.4g}"
+        of = f"fp32 takes {general(self.table.fp32_ms, 4)} ms and int8 {general(self.table.int8_ms, 4)}"
         if not self.is_mix:
             which = "int8" if self.in_int8 else "fp32"
             return f"No mix of int8 and fp32 is predicted to be faster than {which} alone: {of}."
         return (
             f"The best mix of int8 and fp32 keeps {len(self.kept)} layers in fp32, and is predicted to take "
-            f"{self.predicted_ms:.4g} ms: {of}."
+            f"{general(self.predicted_ms, 4)} ms: {of}."
         )
 
     @property
@@ -384,7 +385,7 @@ class Tried:
         """What was measured, and how near the prediction was."""
         off = found.predicted_ms / self.measured_ms - 1
         return (
-            f"Measured: {self.measured_ms:.4g} ms, so that the prediction is {abs(off):.1%} too "
+            f"Measured: {general(self.measured_ms, 4)} ms, so that the prediction is {abs(off):.1%} too "
             f"{'high' if off > 0 else 'low'}. It takes {_interval(self.to_int8)} of int8, and "
             f"{_interval(self.to_fp32)} of fp32."
         )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from deploykit.cli.display import print_table
+from deploykit.cli.tables import layout, width_of, wrap
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -21,3 +22,27 @@ def test_no_cell_is_cut_off_whatever_the_terminals_width(width, monkeypatch, cap
     assert max(map(len, shown.splitlines())) <= width
     for cell in (*header, *row):
         assert all(word in shown.replace("\n", " ") for word in cell.split() if len(word) <= 12)
+
+
+@pytest.mark.parametrize("width", [30, 50, 80, 120])
+def test_no_name_breaks_inside_a_word_where_a_line_can_hold_it(width, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(width))
+    names = ("squeezenet-params-50x", "vgg-depth-no-explosion")
+    sentence = (
+        "A deeper VGG does not blow up the parameters, since most are in the last three layers"
+    )
+    print_table(("id", "claim", "source"), [(name, sentence, sentence) for name in names])
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= width
+    assert all(name in shown for name in names)
+    assert set(sentence.split()) <= set(shown.split())
+
+
+def test_a_word_that_no_line_can_hold_breaks_behind_its_signs():
+    assert wrap("engines/mobilenet-a0.5-int8", 12) == ["engines/", "mobilenet-", "a0.5-int8"]
+    assert wrap("abcdefgh", 3) == ["abc", "def", "gh"]
+
+
+def test_wide_characters_take_two_columns():
+    lines = layout(("name", "n"), [("模型", "1"), ("abcd", "2")], {1}, 80)
+    assert width_of(lines[2]) == width_of(lines[3]) == 7

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploykit.figures import with_interval
+from deploykit.figures import general, with_interval
 from deploykit.report import views
 from deploykit.report.markdown import table
 
@@ -98,3 +98,10 @@ def test_a_markdown_table_survives_bars_and_line_breaks():
 )
 def test_a_value_and_its_interval_have_the_same_digits_and_ends_that_differ(numbers, texts):
     assert with_interval(*numbers) == texts
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(29273.0, "29,273"), (6e-06, "0.00000600"), (12.0, "12"), (0.5, "0.5")]
+)
+def test_a_number_in_a_sentence_has_no_exponent(number, text):
+    assert general(number) == text

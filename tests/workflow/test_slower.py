@@ -52,7 +52,7 @@ def judge(monkeypatch) -> SlowerThanFp32:
 def test_a_slower_row_names_both_medians_and_the_operators(judge):
     note, cells = judge.note("a", "int8", SLOW, ENGINE, SOURCE)
     assert note == Note(
-        "slower", "int8 is slower than fp32, 2 ms against 1: it loses 0.99 ms in Sigmoid"
+        "slower", "int8 is slower than fp32, 2.00 ms against 1.00: it loses 0.99 ms in Sigmoid"
     )
     assert cells == {"precision_share_time": 0.25}
 
@@ -74,7 +74,7 @@ def test_what_is_not_surely_slower_is_not_said(judge, like, precision, found):
 def test_another_runtime_says_that_it_is_slower_and_no_more(judge):
     note, cells = judge.note("a", "int8", row(1.9, 2.0, 2.1, "openvino"), ENGINE, SOURCE)
     assert cells == {}
-    assert note == Note("slower", "int8 is slower than fp32, 2 ms against 1")
+    assert note == Note("slower", "int8 is slower than fp32, 2.00 ms against 1.00")
 
 
 def test_operators_that_cannot_be_timed_leave_the_verdict(judge, monkeypatch):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from deploykit.columns import IDENTITY_NAMES, SOFT_NAMES, differences_from_plain
 from deploykit.errors import CheckFailed, DeploykitError, UsageError
+from deploykit.figures import general
 from deploykit.report.compare.processes import (
     FASTER,
     READ,
@@ -292,7 +293,7 @@ def _said(change: Change) -> str:
     """Why a change is a regression, in a few words."""
     words = []
     if change.verdict == SLOWER and change.latency is not None:
-        words.append(f"{change.latency.ratio:.3g} times as long")
+        words.append(f"{general(change.latency.ratio, 3)} times as long")
     if change.verdict == FAILED:
         words.append(f"failed, {change.reason}" if change.reason else "failed")
     if change.accuracy_verdict == WORSE and change.accuracy is not None:
@@ -300,7 +301,9 @@ def _said(change: Change) -> str:
         words.append(f"{drop:.2f} points less accurate")
     if change.metric_verdict == WORSE and change.metric is not None:
         name = change.identity["metric"] or "the metric"
-        words.append(f"{name} fell from {change.metric.base:.4g} to {change.metric.head:.4g}")
+        words.append(
+            f"{name} fell from {general(change.metric.base, 4)} to {general(change.metric.head, 4)}"
+        )
     return " and ".join(words)
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from deploykit.columns import BY_NAME, IDENTITY_NAMES, SOFT_NAMES, checked_by
 from deploykit.errors import UsageError
+from deploykit.figures import general
 from deploykit.report.csv import Table, number, positive, share
 from deploykit.report.states import words_of
 from deploykit.row import STABLE
@@ -417,7 +418,7 @@ def latency_verdict(latency: LatencyChange, p_adjusted: float, limits: Limits) -
     if 1 / slow <= test.low and test.high <= slow:
         return SAME, ""
     more = 2 * max(latency.processes)
-    seen = f"{test.low:.3g} to {test.high:.3g} times as long"
+    seen = f"{general(test.low, 3)} to {general(test.high, 3)} times as long"
     return (
         UNDECIDED,
         f"{seen} are all possible: profile with --repeats {more}, or use a calm machine",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deploykit.columns import IDENTITY_NAMES, SOFT_NAMES
-from deploykit.figures import significant
+from deploykit.figures import general, significant
 from deploykit.report import markdown
 from deploykit.report.compare import BASE_ONLY, HEAD_ONLY, SKIPPED, Change, ReportComparison
 from deploykit.report.compare.processes import (
@@ -132,7 +132,7 @@ def cells_of(change: Change) -> tuple[str, ...]:
         top1 = f"{100 * accuracy.base:.2f}% → {100 * accuracy.head:.2f}%"
     metric = "–"
     if change.metric is not None:
-        metric = f"{change.metric.base:.4g} → {change.metric.head:.4g}"
+        metric = f"{general(change.metric.base, 4)} → {general(change.metric.head, 4)}"
     judged = (top1, change.accuracy_verdict or "–", metric, change.metric_verdict or "–")
     doubtful = [f"{side} doubtful: {d}" for side, d in zip(SIDES, change.doubts, strict=True) if d]
     note = "; ".join(filter(None, (change.reason, *doubtful)))
