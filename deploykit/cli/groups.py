@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from deploykit.cli import completion, log
-from deploykit.cli.library import artifacts, bench
+from deploykit.cli.library import artifacts, bench, datasets
 from deploykit.cli.options import LIST, SECONDS, Function, Grouped, Number, group, read_by
 from deploykit.errors import UsageError
 from deploykit.spec import BuildOptions, InputChoice
@@ -155,6 +155,23 @@ _CALIBRATION = (
         help="Calibrate and judge on: digits, fashion-mnist, imagefolder:PATH, npz:PATH.",
     ),
     click.option(
+        "--mean",
+        metavar="LIST",
+        help="Of image data of your own, values in 0..1, such as 0.485,0.456,0.406 (imagefolder's default) or 0.5.",
+    ),
+    click.option("--std", metavar="LIST", help="Standard deviation, as --mean."),
+    click.option(
+        "--resize",
+        metavar="PX",
+        help="Shorter side of resized images; else 256/224 of the network's input.",
+    ),
+    click.option(
+        "--crop", metavar="PX", help="Side of the centre that is cut out; the network's input."
+    ),
+    click.option(
+        "--channel-order", metavar="ORDER", help="In which the network takes colours: RGB or BGR."
+    ),
+    click.option(
         "--calibration-method",
         shell_complete=completion.methods,
         default="minmax",
@@ -190,6 +207,11 @@ _CALIBRATION = (
 @group("calibration", *_CALIBRATION)
 def calibration_options(
     data: str | None,
+    mean: str | None,
+    std: str | None,
+    resize: str | None,
+    crop: str | None,
+    channel_order: str | None,
     calibration_method: str,
     calibration_images: int | None,
     int8: str,
@@ -198,13 +220,28 @@ def calibration_options(
 ) -> CalibrationChoice:
     """What quantised networks are calibrated with; the command checks whether that can be."""
     return CalibrationChoice(
-        data,
+        _prepared(data, mean, std, resize, crop, channel_order),
         calibration_method,
         calibration_images,
         synthetic_calibration,
         strict=strict,
         int8=int8,
     )
+
+
+def _prepared(
+    data: str | None,
+    mean: str | None,
+    std: str | None,
+    resize: str | None,
+    crop: str | None,
+    channel_order: str | None,
+) -> str | None:
+    """The data set with what is said of its images, which goes wherever its name goes."""
+    said = {"mean": mean, "std": std, "resize": resize, "crop": crop}
+    said["channel-order"] = channel_order
+    given = {name: value for name, value in said.items() if value is not None}
+    return datasets.options.with_options(data, given) if given else data
 
 
 @group(
@@ -234,6 +271,11 @@ def calibration_options(
 )
 def conversion_options(
     data: str | None,
+    mean: str | None,
+    std: str | None,
+    resize: str | None,
+    crop: str | None,
+    channel_order: str | None,
     calibration_method: str,
     calibration_images: int | None,
     int8: str,
@@ -245,7 +287,7 @@ def conversion_options(
 ) -> CalibrationChoice:
     """What quantised networks are calibrated with, and which of their layers stay in fp32."""
     return CalibrationChoice(
-        data,
+        _prepared(data, mean, std, resize, crop, channel_order),
         calibration_method,
         calibration_images,
         synthetic_calibration,

@@ -15,6 +15,7 @@ from deploykit.data.by_name import open_digits, open_fashion_mnist
 from deploykit.data.dataset import Dataset, Part
 from deploykit.data.imagefolder import open_imagefolder
 from deploykit.data.npz import open_npz
+from deploykit.data.options import split_options
 from deploykit.errors import UnknownName, UsageError
 
 __all__ = ["FORMS", "Dataset", "Part", "open_dataset"]
@@ -34,7 +35,12 @@ def open_dataset(text: str) -> Dataset:
         UsageError: the path is missing or what lies there can't be used.
         MissingDependency: Fashion-MNIST can't be had here; Pillow is missing.
     """
+    text, options = split_options(text)
     name, colon, location = text.partition(":")
+    if options and name not in ("imagefolder", "npz"):
+        raise UsageError(
+            f"images of {name} are prepared as it says itself: leave what is behind ? out"
+        )
     if name == "digits" and not colon:
         return open_digits()
     if name == "fashion-mnist" and (location or not colon):
@@ -42,7 +48,7 @@ def open_dataset(text: str) -> Dataset:
     if name in ("imagefolder", "npz") and not location:
         raise UsageError(f"data set {text!r} names no path: write {name}:PATH")
     if name == "imagefolder":
-        return open_imagefolder(location)
+        return open_imagefolder(location, options)
     if name == "npz":
-        return open_npz(location)
+        return open_npz(location, options)
     raise UnknownName("data set", text, FORMS)

@@ -185,6 +185,7 @@ class Dataset:
             labels, or only one, or they are no classes. Empty where it can be told.
         labelled: whether there are labels of any kind.
         divided: whether the data itself says which images are in which part.
+        numbered_by_folder: whether classes are numbered by the order of their folders, as nothing says otherwise.
     """
 
     name: str
@@ -195,6 +196,7 @@ class Dataset:
     unjudged: str = ""
     labelled: bool = True
     divided: bool = False
+    numbered_by_folder: bool = False
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -250,6 +252,12 @@ class Dataset:
             raise UsageError(
                 f"{self.name} has {len(self.classes)} classes but the network has {outputs} "
                 f"outputs: use a network with at least {len(self.classes)}"
+            )
+        if self.numbered_by_folder and len(self.classes) != outputs:
+            found = ", ".join(self.classes[:3]) + ", ..." * (len(self.classes) > 3)
+            raise UsageError(
+                f"{self.name} has folders of {len(self.classes)} classes ({found}) but the network has {outputs} "
+                "outputs, and nothing says which is which: write classes.txt with a line FOLDER for each output"
             )
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploykit import codec
 from deploykit.data.dataset import Dataset, Part, default_split, stratified_split
+from deploykit.data.options import ImageOptions
 from deploykit.data.preprocessing import Preprocessing
 from deploykit.errors import UsageError
 from deploykit.lazy import LazyModule, np
@@ -55,35 +56,46 @@ class FileSource:
         name: of the data set, for messages.
         root: names in messages are relative to it.
         paths: the paths of the image files.
+        options: what is said of them.
     """
 
-    def __init__(self, name: str, root: Path, paths: list[str]) -> None:
+    def __init__(
+        self, name: str, root: Path, paths: list[str], options: ImageOptions | None = None
+    ) -> None:
         self.name, self._root, self._paths = name, root, paths
+        self._options = options or ImageOptions()
+        self._preprocessing = PREPROCESSING.told(self._options, 3)
 
     def load(
         self, indices: Indices, input_shape: tuple[int, int, int]
     ) -> tuple[Images, Mapping[int, str]]:
         """See `Source.load`."""
         _, height, width = input_shape
+        crop_px = self._options.crop_px
+        if crop_px is not None and (crop_px, crop_px) != (height, width):
+            raise UsageError(
+                f"--crop {crop_px} gives images of {crop_px} x {crop_px} px, and the network takes {height} x "
+                f"{width}: leave --crop out, or change --shape or --resolution"
+            )
         pixels: list[npt.NDArray[np.uint8]] = []
         problems: dict[int, str] = {}
         for position, index in enumerate(indices):
             path = self._paths[index]
             try:
-                pixels.append(_decode(path, height, width))
+                pixels.append(_decode(path, height, width, self._options.resize_px))
             except (OSError, ValueError, SyntaxError, EOFError) as error:
                 reason = str(error).replace(path, "").strip() or type(error).__name__
                 problems[position] = f"{os.path.relpath(path, self._root)}: {reason}"
         if not pixels:
             return np.empty((0, *input_shape), np.float32), problems
-        return PREPROCESSING(np.stack(pixels), input_shape, self.name), problems
+        return self._preprocessing(np.stack(pixels), input_shape, self.name), problems
 
     def raw(self, indices: Indices) -> Iterable[bytes]:
         """See `Source.raw`: the files as they are."""
         return (Path(self._paths[index]).read_bytes() for index in indices)
 
 
-def open_imagefolder(folder: str) -> Dataset:
+def open_imagefolder(folder: str, options: ImageOptions | None = None) -> Dataset:
     """The data set in a folder (see the module for its layout).
 
     Raises:
@@ -113,7 +125,7 @@ def open_imagefolder(folder: str) -> Dataset:
     unjudged = "" if labelled else f"{folder} has no folders of classes, so no labels"
     if labelled and len(np.unique(labels)) < 2:
         unjudged = f"{folder} holds {len(paths)} images of one class: accuracy needs two or more"
-    source = FileSource(name, root, paths)
+    source = FileSource(name, root, paths, options)
     classes = _class_names(root, numbers)
     split = _split(labels, counts)
     parts = {
@@ -128,6 +140,7 @@ def open_imagefolder(folder: str) -> Dataset:
         parts["test"],
         unjudged=unjudged,
         labelled=labelled,
+        numbered_by_folder=_mapping(root) is None,
     )
 
 
@@ -214,13 +227,23 @@ def _is_image(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
-def _decode(path: str, height: int, width: int) -> npt.NDArray[np.uint8]:
+def _decode(
+    path: str, height: int, width: int, resize_px: int | None = None
+) -> npt.NDArray[np.uint8]:
     """One image, resized and cut to (height, width, 3)."""
     with Image.open(path) as opened:
         if opened.mode not in _MODES:
             raise ValueError(f"mode {opened.mode} is not 8 bits a channel")
         image = opened.convert("RGB")
-    factor = RESIZE_RATIO * max(height / image.height, width / image.width)
+    if resize_px is None:
+        factor = RESIZE_RATIO * max(height / image.height, width / image.width)
+    else:
+        if resize_px < min(height, width):
+            raise UsageError(
+                f"--resize {resize_px} leaves images smaller than the network's {height} x {width} px: give at "
+                f"least {min(height, width)}"
+            )
+        factor = resize_px / min(image.height, image.width)
     size = (max(width, round(image.width * factor)), max(height, round(image.height * factor)))
     image = image.resize(size, Image.Resampling.BILINEAR)
     left, top = (size[0] - width) // 2, (size[1] - height) // 2

@@ -29,6 +29,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from deploykit.data.dataset import Dataset, Part, default_split
 from deploykit.data.feeding import ArraySource
+from deploykit.data.options import ImageOptions
 from deploykit.data.preprocessing import Preprocessing
 from deploykit.errors import UsageError
 from deploykit.graph.values import read_array, read_header
@@ -114,7 +115,7 @@ class ByteSource:
         yield self._rows.take(indices).tobytes()
 
 
-def open_npz(path: str) -> Dataset:
+def open_npz(path: str, options: ImageOptions | None = None) -> Dataset:
     """The data set in an .npz file (see the module for what it holds).
 
     Raises:
@@ -129,7 +130,7 @@ def open_npz(path: str) -> Dataset:
     labels, unjudged = _labels(path, about, count)
     images: FloatSource | ByteSource | None = None
     if "images" in rows:
-        images = _image_source(name, path, rows.pop("images"), about)
+        images = _image_source(name, path, rows.pop("images"), about, options or ImageOptions())
     source: Source = ArraySource(name, images, rows) if rows or images is None else images
     parts = {
         part: Part(f"{name}/{part}", source, chosen, labels[chosen])
@@ -226,7 +227,11 @@ def _row_count(path: str, rows: Mapping[str, NpyRows]) -> int:
 
 
 def _image_source(
-    name: str, path: str, rows: NpyRows, about: Mapping[str, npt.NDArray[Any]]
+    name: str,
+    path: str,
+    rows: NpyRows,
+    about: Mapping[str, npt.NDArray[Any]],
+    options: ImageOptions,
 ) -> FloatSource | ByteSource:
     shape = rows.shape
     is_float = rows.dtype == np.float32 and len(shape) >= 2
@@ -240,10 +245,20 @@ def _image_source(
         raise UsageError(
             f"images of {path} are uint8 with {shape[3]} channels last: store (N, H, W, 1 or 3)"
         )
+    if options.resize_px is not None or options.crop_px is not None:
+        raise UsageError(
+            f"images of {path} are resized as a whole to what the network takes: leave --resize and --crop out"
+        )
     if is_float:
+        if options:
+            raise UsageError(
+                f"float32 images of {path} are taken as they are: leave --mean, --std and --channel-order out, or "
+                "store uint8"
+            )
         return FloatSource(name, rows)
     channels = shape[3] if len(shape) == 4 else 1
-    return ByteSource(name, rows, _normalisation(path, about, channels))
+    preprocessing = _normalisation(path, about, channels).told(options, channels)
+    return ByteSource(name, rows, preprocessing)
 
 
 def _labels(path: str, about: Mapping[str, npt.NDArray[Any]], count: int) -> tuple[Labels, str]:

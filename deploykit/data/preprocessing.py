@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from deploykit.data.options import ImageOptions
 from deploykit.errors import UsageError
 from deploykit.lazy import np
 
@@ -23,11 +24,31 @@ class Preprocessing:
     Attributes:
         scale: the largest pixel value that can be stored.
         mean, std: one value per stored channel, of pixels already divided by `scale`.
+        bgr: whether the network takes three channels as blue, green, red; `mean` and `std` stay red first.
     """
 
     scale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    bgr: bool = False
+
+    def told(self, options: ImageOptions, channels: int) -> Preprocessing:
+        """The same with what is said of the images, of so many stored channels.
+
+        Raises:
+            UsageError: there are numbers for more channels.
+        """
+        values: dict[str, Any] = {}
+        for name in ("mean", "std"):
+            given: tuple[float, ...] | None = getattr(options, name)
+            if given is None:
+                continue
+            if len(given) not in (1, channels):
+                raise UsageError(
+                    f"--{name} has {len(given)} numbers for images of {channels} channels"
+                )
+            values[name] = given * channels if len(given) == 1 else given
+        return replace(self, bgr=options.channel_order == "BGR", **values)
 
     def __call__(
         self, pixels: npt.NDArray[np.uint8], input_shape: tuple[int, int, int], name: str
@@ -67,7 +88,7 @@ class Preprocessing:
         images -= (mean / std)[:, None, None]
         if images.shape[1] != channels:
             images = np.repeat(images, channels, axis=1)
-        return np.ascontiguousarray(images)
+        return np.ascontiguousarray(images[:, ::-1] if self.bgr else images)
 
 
 def resize(images: npt.NDArray[np.float32], height: int, width: int) -> npt.NDArray[np.float32]:

@@ -13,6 +13,7 @@ from deploykit.bench.race import IN
 from deploykit.bench.request import WorkerRequest
 from deploykit.bench.scenario import Constraint
 from deploykit.columns import NAMES
+from deploykit.data.options import split_options
 from deploykit.errors import UnknownName, UsageError
 from deploykit.figures import general
 from deploykit.row import Row
@@ -376,9 +377,11 @@ def _of_inputs(inputs: InputChoice) -> Iterator[tuple[str, Any]]:
 
 def _of_calibration(choice: CalibrationChoice) -> Iterator[tuple[str, Any]]:
     if choice.data is not None:
-        kind, colon, place = choice.data.partition(":")
+        plain, _ = split_options(choice.data)
+        told = choice.data[len(plain) :]
+        kind, colon, place = plain.partition(":")
         is_path = bool(colon) and Path(place).exists()
-        yield "data", f"{kind}:{Path(place).absolute()}" if is_path else choice.data
+        yield "data", f"{kind}:{Path(place).absolute()}{told}" if is_path else choice.data
     if choice.method != CalibrationChoice.method:
         yield "calibration-method", choice.method
     if choice.int8 != CalibrationChoice.int8:

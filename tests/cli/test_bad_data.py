@@ -136,6 +136,7 @@ def test_many_corrupt_jpegs_are_counted_named_and_refused(net, run, tmp_path):
 def test_few_corrupt_jpegs_are_counted_and_named_in_the_row(net, run, tmp_path):
     save_folder(tmp_path / "pictures" / "train", 20, broken=0)
     save_folder(tmp_path / "pictures" / "val", 150, broken=1)
+    (tmp_path / "pictures" / "classes.txt").write_text("cat\ndog\n")  # of the network's three
     ended = run("profile", net, "--data", "imagefolder:pictures", "--quick", "--csv", "p.csv", "-q")
     assert ended.code == 0, ended.err
     (row,) = read(tmp_path / "p.csv")
