@@ -145,7 +145,7 @@ def test_the_report_tells_a_change_of_accuracy_from_none() -> None:
     text = report_of(GRID)
     table = text[text.index("## What int8 costs") :]
     changed, unchanged = line_of(table, "mobilenet α=0.5 ρ=4/7"), line_of(table, "mobilenet")
-    assert changed[1:6] == ["-5.00", "98.0%", "0.001", "0.004", "changed"]
+    assert changed[1:6] == ["-5.00", "98.0%", "0.0010", "0.0040", "changed"]
     assert unchanged[5:] == ["no change shown", "2.00", "4.00"]
     assert "fp16 changes the accuracy of 0 of 4 networks" in text
 

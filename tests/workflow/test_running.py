@@ -44,8 +44,15 @@ def twice(shared_store, tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setattr(env, "gpu_names", list)  # where there is a GPU, rows are not skipped
     patch.setattr("deploykit.claims.claim.list_claims", lambda: CLAIMS)
-    steps = []
-    job = Run(folder, shared_store, BRIEF, SOURCES, step=lambda: steps.append(1))
+    steps, finished = [], []
+    job = Run(
+        folder,
+        shared_store,
+        BRIEF,
+        SOURCES,
+        step=lambda: steps.append(1),
+        finished=finished.append,
+    )
     first = job()
     after_first = contents(shared_store.root)
     # claims touch no store, and the first run has checked them
@@ -53,7 +60,9 @@ def twice(shared_store, tmp_path_factory):
     second = Run(folder.with_name("second"), shared_store, BRIEF, SOURCES)()
     after_second = contents(shared_store.root)
     patch.undo()
-    assert len(steps) == len(job.wanted) + 1
+    assert len(steps) == 1
+    assert finished == list(first.rows)
+    assert len(finished) == len(job.wanted)
     return first, second, after_first, after_second
 
 
