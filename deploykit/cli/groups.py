@@ -89,7 +89,7 @@ THREADS = Number.of(ranges.THREADS)
         "input_values",
         multiple=True,
         metavar="NAME=VALUES",
-        help="What an input is fed: FILE.npy, range(0,255), constant(16000), tokens(0,30000).",
+        help="What an input is fed: FILE.npy, range(0,255), range(0,255):uint8, constant(16000), tokens(0,30000).",
     ),
     click.option(
         "--layout",

@@ -17,7 +17,7 @@ from deploykit.spec import TensorSpec
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FORMS = "FILE.npy, range(0,255), constant(16000), tokens(0,30000) or normal"
+FORMS = "FILE.npy, range(0,255), range(0,255):uint8 for whole numbers, constant(16000), tokens(0,30000) or normal"
 _CALL = re.compile(r"(range|constant|tokens|normal)(?:\(([^()]*)\))?")
 #: Whole numbers are drawn as int64.
 _LARGEST_TOKEN = 2**62
@@ -42,13 +42,43 @@ def parse_values(text: str, option: str = "--input") -> str:
         path = Path(text)
         digest, _ = _stored(path, option)
         return f"{_FILE}{path.absolute()}#{digest}"
+    text, colon, kind = text.partition(":")
     name, numbers = _parts(text, option)
     wanted = {"range": 2, "tokens": 2, "constant": 1, "normal": 0}[name]
     if len(numbers) != wanted:
         raise UsageError(f"{option} {text}: {name} takes {wanted} numbers; give {FORMS}")
     if wanted == 2 and not numbers[0] < numbers[1]:
         raise UsageError(f"{option} {text}: the first number must be below the second")
+    if colon:
+        name, numbers = _of_type(name, numbers, kind.strip(), f"{option} {text}:{kind}")
     return f"{name}({','.join(f'{n:.17g}' for n in numbers)})" if numbers else name
+
+
+def _of_type(
+    name: str, numbers: tuple[float, ...], kind: str, said: str
+) -> tuple[str, tuple[float, ...]]:
+    """Values of an element type, such as range(0,255):uint8, which may then be stored as another one.
+
+    A range of an integer type is of whole numbers, its last one among them, also where the input is of floats.
+
+    Raises:
+        UsageError: it is no numeric type, or can't hold the numbers.
+    """
+    try:
+        dtype = np.dtype(kind)
+    except TypeError:
+        dtype = np.dtype(object)
+    if dtype.kind not in "fiu":
+        raise UsageError(
+            f"{said}: {kind!r} is no type of numbers; give one such as uint8 or float32"
+        )
+    if dtype.kind == "f":
+        return name, numbers
+    limits = np.iinfo(dtype)
+    ends = (*numbers[:1], numbers[1] - 1) if name == "tokens" else numbers
+    if name == "normal" or any(n != int(n) or not limits.min <= n <= limits.max for n in ends):
+        raise UsageError(f"{said}: {kind} holds whole numbers from {limits.min} to {limits.max}")
+    return ("tokens", (numbers[0], numbers[1] + 1)) if name == "range" else (name, numbers)
 
 
 def _stored(path: Path, option: str) -> tuple[str, NDArray[Any]]:

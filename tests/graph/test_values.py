@@ -167,3 +167,38 @@ def test_numbers_beyond_a_type_are_refused_in_one_line(dtype, text):
     values = parse_values(text)
     with pytest.raises(UsageError, match=rf"--input x=.*of {dtype} takes numbers from"):
         check_values(TensorSpec("x", (1, 3), dtype, values=values))
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [
+        ("range(0,255):uint8", "tokens(0,256)"),
+        ("range(-3, 3): int8", "tokens(-3,4)"),
+        ("range(0,1):float32", "range(0,1)"),
+        ("tokens(0,256):uint8", "tokens(0,256)"),
+        ("constant(7):int64", "constant(7)"),
+        ("normal:float32", "normal"),
+    ],
+)
+def test_values_of_a_type_are_whole_numbers_where_it_is_one_of_integers(text, stored):
+    assert parse_values(text) == stored
+    values = make_values(
+        TensorSpec("x", (4, 100), "float32", values=stored), 1, np.random.default_rng(0)
+    )
+    if "int" in text:
+        assert np.array_equal(values, np.round(values))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("range(0,256):uint8", "uint8 holds whole numbers from 0 to 255"),
+        ("range(0,0.5):uint8", "uint8 holds whole numbers"),
+        ("normal:int8", "int8 holds whole numbers"),
+        ("range(0,1):byte string", "no type of numbers"),
+        ("range(0,1):", "'' is no type of numbers"),
+    ],
+)
+def test_a_type_that_can_not_hold_the_values_is_refused(text, why):
+    with pytest.raises(UsageError, match=why):
+        parse_values(text)
