@@ -110,14 +110,21 @@ def unforeseen(error: Exception) -> str:
     )
 
 
+#: How ONNX Runtime begins what it says of each node around the one that failed.
+_IN_NODE = re.compile(
+    r"Non-zero status code returned while running (\w+) node\. Name:'([^']*)' Status Message: "
+)
+
+
 def one_line(error: object, limit: int = 300) -> str:
     """The message of a native library's error, cut to the one line that a user can act on.
 
-    Line breaks, folders of source locations and doubled spaces are taken out; what is left is cut at the last
+    Line breaks, folders of source locations and doubled spaces are taken out, and the nodes that hold the one which
+    failed are named in short, so that the reason is reached; what is left is cut at the last
     word that ends within `limit` characters.
     """
     text = re.sub(r"/\S+/(\S+?\.(?:cc|cpp|h|py):\d+)", r"\1", str(error))
-    text = printable(" ".join(text.split()))
+    text = _IN_NODE.sub(r"\1 '\2': ", printable(" ".join(text.split())))
     if len(text) <= limit:
         return text
     cut = text[: limit - 1]

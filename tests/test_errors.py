@@ -70,3 +70,15 @@ def test_a_long_message_is_cut_between_words():
     assert errors.one_line(text, 30) == "the runtime refuses an…"
     assert errors.one_line(text, len(text)) == text
     assert errors.one_line("x" * 50, 10) == "x" * 9 + "…"
+
+
+def test_nodes_around_the_one_that_failed_leave_room_for_the_reason():
+    said = "[ONNXRuntimeError] : 1 : FAIL : " + "".join(
+        f"Non-zero status code returned while running {kind} node. Name:'{name}' Status Message: "
+        for kind, name in (("Loop", "outer"), ("Loop", "inner"), ("Scan", "steps"))
+    )
+    text = errors.one_line(said + "Subgraph must have the shape set for all outputs but h2 did not.")
+    assert text == (
+        "[ONNXRuntimeError] : 1 : FAIL : Loop 'outer': Loop 'inner': Scan 'steps': Subgraph must have the shape "
+        "set for all outputs but h2 did not."
+    )
