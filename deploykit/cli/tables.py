@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 
 _GAP = "  "
 #: Text columns are wrapped to this at the least, if their words allow it.
-_LEAST_WIDTH = 20
+_LEAST_WIDTH = 16
 #: Where a name may be broken when no line can hold it.
 _BREAKS = re.compile(r"(?<=[/_.,:=-])")
 
@@ -92,7 +92,9 @@ def stacked(header: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> 
     """Each row as a paragraph: its first cell, then what its other cells say, each with its heading."""
     texts: list[str] = []
     for row in rows:
-        texts += wrap(row[0], room)
+        # A number is no name: it says what it counts.
+        name = f"{header[0]} {row[0]}" if row[0].isdecimal() else row[0]
+        texts += wrap(name, room)
         said = [
             f"{heading} {cell}".strip()
             for heading, cell in zip(header[1:], row[1:], strict=True)
