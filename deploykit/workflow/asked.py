@@ -99,8 +99,9 @@ def check_tuning(question: Question, options: ProfileOptions) -> ProfileOptions:
                 "column in --constraint", constraint.column, NAMES, "see docs/columns.md"
             )
     named = [get(name) for name in question.backends]
-    check_precisions(question.precisions, [one.target for one in named or builtin()])
-    if named:
+    if not named:
+        check_precisions(question.precisions, [one.target for one in builtin()])
+    else:
         check_offered(named, question.precisions)
     require_available(named)
     if (options.metric is None) != (question.max_metric_drop is None):
