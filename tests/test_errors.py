@@ -77,7 +77,9 @@ def test_nodes_around_the_one_that_failed_leave_room_for_the_reason():
         f"Non-zero status code returned while running {kind} node. Name:'{name}' Status Message: "
         for kind, name in (("Loop", "outer"), ("Loop", "inner"), ("Scan", "steps"))
     )
-    text = errors.one_line(said + "Subgraph must have the shape set for all outputs but h2 did not.")
+    text = errors.one_line(
+        said + "Subgraph must have the shape set for all outputs but h2 did not."
+    )
     assert text == (
         "[ONNXRuntimeError] : 1 : FAIL : Loop 'outer': Loop 'inner': Scan 'steps': Subgraph must have the shape "
         "set for all outputs but h2 did not."

@@ -439,11 +439,17 @@ def check_offered(backends: Sequence[BackendBase], wanted: Sequence[str]) -> Non
     """Refuse a precision that none of the backends has.
 
     Raises:
+        UnknownName: there is no such precision.
         UsageError: names it, and what they have.
     """
+    from deploykit.graph.precision import precisions
+
     for precision in wanted:
         if any(precision in backend.offered() for backend in backends):
             continue
+        known = list(dict.fromkeys(recipe.name for recipe in precisions()))
+        if precision not in known:
+            raise UnknownName("precision", precision, known)
         has = "; ".join(
             f"{backend.name} has {', '.join(backend.offered())}" for backend in backends
         )

@@ -14,7 +14,7 @@ from deploykit.bench.metric import load_metric
 from deploykit.bench.scenario import Constraint, Policy, Scenario
 from deploykit.columns import BY_NAME, NAMES
 from deploykit.errors import UnknownName, UsageError
-from deploykit.workflow.build import check_precisions, check_used, require_available
+from deploykit.workflow.build import check_used, require_available
 from deploykit.workflow.calibration import check_choice
 from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.configuration import ProfileOptions, option_sets
@@ -43,7 +43,6 @@ def check_profile(options: ProfileOptions, constraint: Constraint | None = None)
         check_constraint(constraint)
     calibration.keep.check(options.precisions or ("fp32",))
     named = [get(name) for name in options.backends]
-    check_precisions(options.precisions, [one.target for one in named])
     check_offered(named, options.precisions)
     for backend in named:
         for name in options.passes:
@@ -99,10 +98,7 @@ def check_tuning(question: Question, options: ProfileOptions) -> ProfileOptions:
                 "column in --constraint", constraint.column, NAMES, "see docs/columns.md"
             )
     named = [get(name) for name in question.backends]
-    if not named:
-        check_precisions(question.precisions, [one.target for one in builtin()])
-    else:
-        check_offered(named, question.precisions)
+    check_offered(named or list(builtin()), question.precisions)
     require_available(named)
     if (options.metric is None) != (question.max_metric_drop is None):
         raise UsageError(
