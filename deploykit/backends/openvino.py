@@ -343,7 +343,9 @@ class OpenVinoCpu(BackendBase):
         threads = max(1, int(env.usable_cores()))
         compiled = compile_for(read_model, shapes, threads, self._floats(model.precision))
         graph = onnx.load(str(model.path), load_external_data=False)
-        types = with_graph_names(compute_types(compiled.get_runtime_model(), products), graph)
+        types = with_graph_names(
+            compute_types(compiled.get_runtime_model(), products, _quantised(graph)), graph
+        )
         for kind, names in in_bodies(graph).items():
             types.setdefault(kind, []).extend(names)
         with output_errors("engine", path):

@@ -45,7 +45,15 @@ def reference(model, images):
     [
         ("fp32", "fp32", False),
         ("fp16", "fp32", True),
-        ("bf16", "fp32", True),
+        pytest.param(
+            "bf16",
+            "fp32",
+            True,
+            marks=pytest.mark.skipif(
+                "bf16" in module.computed_here(),
+                reason="bfloat16 can't be kept from being used here",
+            ),
+        ),
         ("int8", "int8", False),
     ],
 )

@@ -222,4 +222,5 @@ def test_a_factorys_network_says_how_near_it_is_to_pytorch_found_in_the_store_or
     for _ in range(2):
         network = obtain_network(ModelSpec("its_error:Net"), store)
         assert network.model.recipe["verified"]["batches"] == [1, 3]
-        assert float(write_network(network, tmp_path / "own.onnx").verified) < 1e-3
+        verified = write_network(network, tmp_path / "own.onnx").verified
+        assert float(verified.replace("×10^", "e")) < 1e-3
