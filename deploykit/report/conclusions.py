@@ -117,7 +117,7 @@ def _beside(row: Cells, fp32: Cells) -> str:
         poor = ", which is poor" if row.get("drift_state") == "poor" else ""
         parts.append(f"drift {float(row['drift_snr_db']):.0f} dB{poor}")
     if row.get("top1") not in (None, "") and fp32.get("top1") not in (None, ""):
-        parts.append(f"top-1 {percent(row['top1'])} after {percent(fp32['top1'])}")
+        parts.append(f"top-1 {percent(row['top1'])} (fp32: {percent(fp32['top1'])})")
     return "".join(f", {part}" for part in parts)
 
 
