@@ -21,6 +21,7 @@ from deploykit.text import folder_name
 from deploykit.workflow.choices import Variants
 from deploykit.workflow.plan import Source, plan
 from deploykit.writing import draft_of, output_errors
+from deploykit.zoo.factories import require_float32
 
 if TYPE_CHECKING:
     import torch
@@ -188,6 +189,7 @@ def _exported(
         UsageError: the shape of its input is not known.
     """
     label = name or type(module).__name__.lower()
+    require_float32(module, label)
     shape = _shape(module, input_shape, label)
     folder = store.root / MODULES
     with output_errors("engine store"):

@@ -23,11 +23,11 @@ def create_from_factory(spec: ModelSpec) -> nn.Module:
     """Call the factory that `spec` names and return what it makes, with the values that it gave.
 
     The factory gets `num_classes` and `alpha` if it has such parameters and `spec` sets them. It runs under
-    `spec.seed`; the caller's random state is untouched. A file as weights is loaded. A module that is
-    wholly in another floating-point type comes in float32.
+    `spec.seed`; the caller's random state is untouched. A file as weights is loaded.
 
     Raises:
-        UsageError: it can't be imported or called, raises, or returns no `torch.nn.Module`.
+        UsageError: it can't be imported or called, raises, or returns no `torch.nn.Module`, or one that is wholly
+            in another floating-point type than float32.
         InvalidModel: the weights don't fit.
     """
     factory = load_factory(spec.name)
@@ -49,11 +49,25 @@ def create_from_factory(spec: ModelSpec) -> nn.Module:
             )
         path = weights.existing(spec.weights)
         weights.fill(module, weights.read_state(path), str(path))
-    # A precision is written into the graph later: all start from float32. One that mixes types does so on purpose.
+    require_float32(module, spec.name)
+    return module
+
+
+def require_float32(module: nn.Module, name: str) -> None:
+    """Refuse a module that is wholly in another floating-point type; one that mixes types does so on purpose.
+
+    A precision is written into the graph later: weights that were rounded before would be taken for the own ones.
+
+    Raises:
+        UsageError: names the type, and what to do.
+    """
     types = {p.dtype for p in module.parameters() if p.is_floating_point()}
     if len(types) == 1 and torch.float32 not in types:
-        module.float()
-    return module
+        kind = str(types.pop()).removeprefix("torch.")
+        raise UsageError(
+            f"{name} is a module in {kind}: return it in float32, as .float() makes it, and give other types by "
+            "--precision"
+        )
 
 
 def input_shape_of_factory(spec: ModelSpec) -> tuple[int, int, int]:

@@ -267,3 +267,12 @@ def test_profile_takes_a_metric_and_the_output_with_scores(monkeypatch):
         deploykit.profile("lenet5", metric="math:fsum")
     with pytest.raises(UsageError, match="no function"):
         deploykit.profile("lenet5", data="digits", metric="nothing")
+
+
+def test_a_module_in_half_precision_is_refused_with_what_to_do(tmp_path, monkeypatch):
+    import torch
+
+    monkeypatch.chdir(tmp_path)
+    half = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8, 2)).half()
+    with pytest.raises(deploykit.DeploykitError, match=r"in float16: return it in float32"):
+        deploykit.export(half, input_shape=(2, 2, 2))

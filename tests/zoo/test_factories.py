@@ -26,11 +26,10 @@ def test_a_factory_of_the_users_makes_the_network_with_its_own_input() -> None:
     assert module(torch.zeros(1, 2, 6, 4)).shape == (1, 4)
 
 
-@pytest.mark.parametrize("name", ["in_half", "in_double"])
-def test_a_module_of_another_type_starts_from_float32(name: str) -> None:
-    module = zoo.create(ModelSpec(f"factory_models:{name}", resolution_px=None))
-    assert {p.dtype for p in module.parameters()} == {torch.float32}
-    assert module(torch.zeros(1, 2, 6, 4)).dtype == torch.float32
+@pytest.mark.parametrize(("name", "kind"), [("in_half", "float16"), ("in_double", "float64")])
+def test_a_module_of_another_type_is_refused_with_what_to_do(name: str, kind: str) -> None:
+    with pytest.raises(UsageError, match=rf"in {kind}: return it in float32.*--precision"):
+        zoo.create(ModelSpec(f"factory_models:{name}", resolution_px=None))
 
 
 def test_a_module_that_mixes_types_is_left_as_it_is() -> None:
