@@ -99,7 +99,9 @@ def callable_package(name: str, function: str) -> None:
 
     class Callable(ModuleType):
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
-            return getattr(importlib.import_module("deploykit.api"), function)(*args, **kwargs)
+            # By a name that is put together: what imports this module makes nothing by way of the API.
+            api = importlib.import_module(".api", __package__)
+            return getattr(api, function)(*args, **kwargs)
 
     sys.modules[name].__class__ = Callable
 

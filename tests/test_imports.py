@@ -98,6 +98,7 @@ FOR_HELP = {
     "deploykit.cli.options",
     "deploykit.cli.outputs",
     "deploykit.errors",
+    "deploykit.figures",
     "deploykit.lazy",
     "deploykit.report",
     "deploykit.spec",

@@ -259,7 +259,7 @@ def _built(
     ours = type(backend).__module__.startswith(f"{PACKAGE}.")
     try:
         facts = backend.build(model, options, path)
-    except DeploykitError:
+    except (DeploykitError, MemoryError):  # memory is the machine's, whoever asks for it
         raise
     except Exception as error:
         if ours:

@@ -112,6 +112,11 @@ def check_documents(outputs: Outputs) -> None:
             report.csv.check_destination(path)
 
 
+def write_document(text: str) -> None:
+    """Write a whole document to stdout: in UTF-8, whatever the terminal has."""
+    click.echo(text, nl=False)
+
+
 def write_documents(outputs: Outputs, **documents: Callable[[], str]) -> None:
     """Write each document that is asked for; `csv=lambda: text` makes the text of that one.
 
@@ -121,7 +126,7 @@ def write_documents(outputs: Outputs, **documents: Callable[[], str]) -> None:
     for name, text in documents.items():
         path = getattr(outputs, name)
         if path == STDOUT:
-            click.echo(text(), nl=False)
+            write_document(text())
         elif path is not None:
             writing.write_atomic(Path(path), text(), "report")
         if name == "markdown" and outputs.step_summary:

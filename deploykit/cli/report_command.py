@@ -9,6 +9,7 @@ import click
 from deploykit.cli.library import page as pages
 from deploykit.cli.library import report, writing
 from deploykit.cli.options import PERCENT, Grouped, refuse_beside
+from deploykit.cli.outputs import write_document
 from deploykit.errors import UsageError
 from deploykit.report import STDOUT
 from deploykit.text import write_line
@@ -93,7 +94,7 @@ def command(
             if not written:
                 write_line(f"note: {path} has no pictures to write to {folder}", err=True)
     if output == STDOUT:
-        click.echo(page, nl=False)
+        write_document(page)
     else:
         writing.write_atomic(Path(output), page, "page")
         write_line(f"wrote {output}", err=True)

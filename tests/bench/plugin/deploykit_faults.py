@@ -36,7 +36,11 @@ class Session(SessionBase):
 class Steady(BackendBase):
     name = "steady"
     target = "cpu"
+    filename = "engine.bin"
     session = Session
+
+    def __init_subclass__(cls):
+        cls.name = cls.__name__.lower()  # that of its entry point
 
     def available(self):
         return Reason("engines are another backend's", "build them with it")
