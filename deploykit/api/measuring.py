@@ -30,7 +30,14 @@ from deploykit.api.arguments import (
 )
 from deploykit.api.networks import data_text, source_of, sources_of
 from deploykit.bench.metric import load_metric
-from deploykit.bench.scenario import Constraint, Policy, Scenario, parse_rate
+from deploykit.bench.scenario import (
+    SHARE_OF_TIMEOUT,
+    Constraint,
+    Policy,
+    Scenario,
+    measuring_policy,
+    parse_rate,
+)
 from deploykit.errors import UnknownName, UsageError
 from deploykit.spec import BOUNDARIES, BuildOptions
 from deploykit.workflow import against as sides
@@ -41,10 +48,8 @@ from deploykit.workflow.calibration import check_choice
 from deploykit.workflow.choices import (
     DEFAULT_BUDGET_S,
     DEFAULT_THRESHOLD,
-    SHARE_OF_TIMEOUT,
     EngineChoice,
     Goal,
-    measuring_policy,
 )
 from deploykit.workflow.configuration import (
     ProfileOptions,

@@ -141,6 +141,32 @@ class Policy:
         return replace(self, percentile=needed, max_s=longest, asked_percentile=percentile)
 
 
+#: A row that is to reach a percentile may take this share of --timeout; the rest is for loading and accuracy.
+SHARE_OF_TIMEOUT = 0.5
+
+
+def measuring_policy(
+    *, quick: bool, seconds: float | None, percentile: float | None, timeout_s: float
+) -> Policy:
+    """How long to warm up and measure, from what `--quick`, `--seconds`, `--percentile` and `--timeout` say.
+
+    Raises:
+        UsageError: two of them contradict each other.
+    """
+    if quick and seconds is not None:
+        raise UsageError("--quick and --seconds both say how long: give one of them")
+    if seconds is not None and seconds >= timeout_s:
+        raise UsageError(
+            f"--timeout {timeout_s:g} leaves no time to measure {seconds:g} s: raise it"
+        )
+    policy = Policy.quick() if quick else Policy()
+    if seconds is not None:
+        policy = policy.lasting(seconds)
+    if percentile is not None:
+        policy = policy.reaching(percentile, timeout_s * SHARE_OF_TIMEOUT)
+    return policy
+
+
 #: Going on is not worth while where throughput gains less than this share.
 MIN_GAIN = 0.05
 #: What a larger amount is to raise.

@@ -9,7 +9,14 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from deploykit.bench.scenario import Constraint, Policy, Scenario, parse_rate
+from deploykit.bench.scenario import (
+    SHARE_OF_TIMEOUT,
+    Constraint,
+    Policy,
+    Scenario,
+    measuring_policy,
+    parse_rate,
+)
 from deploykit.cli import completion
 from deploykit.cli.options import (
     BATCHES,
@@ -30,8 +37,6 @@ from deploykit.workflow import ranges
 from deploykit.workflow.choices import (
     DEFAULT_BUDGET_S,
     DEFAULT_THRESHOLD,
-    SHARE_OF_TIMEOUT,
-    measuring_policy,
     run_option_values,
 )
 from deploykit.workflow.choices import preset as find_preset

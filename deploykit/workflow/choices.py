@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-from deploykit.bench.scenario import Policy
 from deploykit.errors import UnknownName, UsageError, one_line
 from deploykit.spec import BuildOptions, InputChoice, ShapeRange
 from deploykit.text import split_list
@@ -116,33 +115,9 @@ def run_option_values(texts: Sequence[str]) -> tuple[tuple[str, tuple[str, ...]]
     return tuple(found.items())
 
 
-#: A row that is to reach a percentile may take this share of --timeout; the rest is for loading and accuracy.
-SHARE_OF_TIMEOUT = 0.5
 #: Of an interleaved comparison: the relative change of latency that matters, and seconds for blocks and loads.
 DEFAULT_THRESHOLD = 0.01
 DEFAULT_BUDGET_S = 8.0
-
-
-def measuring_policy(
-    *, quick: bool, seconds: float | None, percentile: float | None, timeout_s: float
-) -> Policy:
-    """How long to warm up and measure, from what `--quick`, `--seconds`, `--percentile` and `--timeout` say.
-
-    Raises:
-        UsageError: two of them contradict each other.
-    """
-    if quick and seconds is not None:
-        raise UsageError("--quick and --seconds both say how long: give one of them")
-    if seconds is not None and seconds >= timeout_s:
-        raise UsageError(
-            f"--timeout {timeout_s:g} leaves no time to measure {seconds:g} s: raise it"
-        )
-    policy = Policy.quick() if quick else Policy()
-    if seconds is not None:
-        policy = policy.lasting(seconds)
-    if percentile is not None:
-        policy = policy.reaching(percentile, timeout_s * SHARE_OF_TIMEOUT)
-    return policy
 
 
 @dataclass(frozen=True)
