@@ -64,7 +64,7 @@ def compare(
 ) -> Frame:
     """Compare two reports: a row per configuration, with the ratio of latencies and its interval.
 
-    `verdict` is slower, faster, same or undecided (fewer than three processes a side decide nothing), failed,
+    `verdict` is slower, faster, same or undecided (also where a side has fewer than three processes), failed,
     mended, skipped, base only or head only; `regression` is whether it would close the gate. `attrs["failure"]` is
     the line that the command would end with, None where nothing regressed; `attrs["summary"]` tells how all came
     out.

@@ -56,7 +56,7 @@ def create_from_factory(spec: ModelSpec) -> nn.Module:
 def require_float32(module: nn.Module, name: str) -> None:
     """Refuse a module that is wholly in another floating-point type; one that mixes types does so on purpose.
 
-    A precision is written into the graph later: weights that were rounded before would be taken for the own ones.
+    A precision is written into the graph later: weights that were rounded before would pass for exact ones.
 
     Raises:
         UsageError: names the type, and what to do.
