@@ -13,7 +13,8 @@ from deploykit.stats import ratio_test
 
 Cells = Mapping[str, Any]
 
-#: Where a session's buffers lie shifts a process' latency by about so much, whatever its own interval says.
+#: Where a session's buffers lie shifts a process' latency by about so much, whatever its own interval says: the
+#: slowest process of a report was measured 1.1% over the quickest (`make bench-noise`, reports/benchmarks.csv).
 PROCESS_SHIFT = 0.01
 CONFIDENCE = 0.95
 #: Of a two-sided 95% interval.
