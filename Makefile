@@ -9,7 +9,7 @@ EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 # images of containers often do, each of them would compile the package anew, for half a second.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install run reference docs test proof test-device lint format bench bench-noise catalogue page study wild int8-peers int8-recipes half-speed tune-search gpu parity pycuda install-matrix surfaces stubs clean
+.PHONY: help install run reference docs test proof test-device lint format bench bench-noise catalogue page study wild int8-peers int8-recipes half-speed tune-search torture gpu parity pycuda install-matrix surfaces stubs clean
 
 help:  ## What can be made.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -88,6 +88,9 @@ half-speed: install  ## bf16 and fp16 against fp32 on the processor, in turns, i
 
 tune-search: install  ## tune's answer against an exhaustive search on 12 networks, into reports/tune_search.csv; hours, goes on.
 	$(BIN)/python -m benchmarks.tune_search --csv reports/tune_search.csv --time 36000
+
+torture: install  ## Damaged files, kills, failing writes, hostile data, into reports/torture.json; 40 minutes.
+	$(BIN)/python -m studies.torture
 
 gpu: install  ## A GPU box on trial, at most ten minutes, into reports/gpu.json, gpu.csv and gpu.md; 3 without a GPU.
 	$(BIN)/python -m studies.gpu
