@@ -141,7 +141,7 @@ def search(
         everyone[tuned.best.name] = tuned.best
     fit: list[str] = []
     for name in firsts:
-        if name != first and (reason := tuning.judge(everyone[name])):
+        if name != first and (reason := tuning.fitness.reason(everyone[name])):
             everyone[name].fate, everyone[name].reason = UNFIT, reason
             continue
         fit.append(name)

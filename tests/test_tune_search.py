@@ -83,7 +83,9 @@ def searched(monkeypatch, tmp_path):
             question=QUESTION,
             profiler=SimpleNamespace(prepared=prepared),
             journal=Journal(tmp_path / "tune.jsonl"),
-            judge=lambda one: "it drifts" if one.configuration.precision == "int8" else "",
+            fitness=SimpleNamespace(
+                reason=lambda one: "it drifts" if one.configuration.precision == "int8" else ""
+            ),
         )
         best = Candidate(
             Configuration(LENET, "fp32", "onnxruntime", 1, Scenario(1)),

@@ -18,11 +18,13 @@ from deploykit.errors import MissingDependency, UnknownName, UsageError
 from deploykit.spec import ModelSpec
 from deploykit.stats import RatioInterval
 from deploykit.store import Store
-from deploykit.workflow import tune, tuned
+from deploykit.workflow import confirmation, races, tuned
 from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.configuration import Configuration, ProfileOptions
+from deploykit.workflow.fitness import Fitness
 from deploykit.workflow.journal import Entry, Journal
-from deploykit.workflow.space import candidates
+from deploykit.workflow.profile import Profiler
+from deploykit.workflow.space import candidates, single_changes
 from deploykit.workflow.tune import Tuning
 from deploykit.workflow.tuned import Question
 
@@ -44,7 +46,7 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 for seed, one in enumerate(entrants)
             }
 
-        monkeypatch.setattr(tune, "lanes", planted)
+        monkeypatch.setattr(races, "lanes", planted)
 
     of()
     return of
@@ -63,7 +65,7 @@ def plant_names(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, list
                 made.setdefault(name, []).append(lane)
             return lanes
 
-        monkeypatch.setattr(tune, "lanes", planted)
+        monkeypatch.setattr(races, "lanes", planted)
         return made
 
     return of
@@ -84,7 +86,7 @@ def says(monkeypatch: pytest.MonkeyPatch, ratio: float) -> None:
     class Compared:
         ratio = found
 
-    monkeypatch.setattr(tune, "compare_interleaved", lambda *sides, **rest: Compared())
+    monkeypatch.setattr(confirmation, "compare_interleaved", lambda *sides, **rest: Compared())
 
 
 def test_the_space_is_what_each_runtime_offers_and_does_not_emulate():
@@ -164,7 +166,7 @@ def test_accuracy_is_judged_against_fp32_image_by_image(shared_store):
     job = tuning(shared_store, asked, trained, calibration=CalibrationChoice(judged=True))
     _, made = job._built()
     (int8,) = (one for one in made if one.configuration.precision == "int8")
-    assert job.judge(int8) == ""
+    assert job.fitness.reason(int8) == ""
     strict = tuning(
         shared_store,
         replace(asked, max_accuracy_drop=0.001),
@@ -172,7 +174,7 @@ def test_accuracy_is_judged_against_fp32_image_by_image(shared_store):
         calibration=CalibrationChoice(judged=True),
     )
     # 360 images can't tell a thousandth.
-    reason = strict.judge(int8)
+    reason = strict.fitness.reason(int8)
     assert "can't be told" in reason
     assert "images are needed" in reason
 
@@ -182,7 +184,7 @@ def test_accuracy_that_can_not_be_judged_is_refused(shared_store):
     _, made = job._built()
     (int8,) = (one for one in made if one.configuration.precision == "int8")
     with pytest.raises(UsageError, match="--min-snr-db"):
-        job.judge(int8)
+        job.fitness.reason(int8)
 
 
 def test_a_budget_that_is_too_short_for_a_second_look_says_how_much_is_needed(shared_store):
@@ -195,7 +197,7 @@ def test_a_budget_that_is_too_short_for_a_second_look_says_how_much_is_needed(sh
 def test_a_drop_that_nobody_can_judge_is_refused_before_anything_is_measured(
     shared_store, monkeypatch
 ):
-    monkeypatch.setattr(tune, "Race", None)
+    monkeypatch.setattr(races, "Race", None)
     with pytest.raises(UsageError, match="give labelled images with --data"):
         tuning(shared_store, replace(SMALL, max_accuracy_drop=0.01))()
 
@@ -225,7 +227,7 @@ def test_what_nobody_meets_is_no_answer_and_says_who_came_nearest(shared_store, 
 
 
 def test_the_smallest_engine_needs_no_race(shared_store, monkeypatch):
-    monkeypatch.setattr(tune, "Race", None)
+    monkeypatch.setattr(races, "Race", None)
     found = tuning(shared_store, replace(SMALL, objective="engine_bytes"))()
     assert found.best is not None
     assert found.best.configuration.precision == "int8"
@@ -235,14 +237,14 @@ def test_the_smallest_engine_needs_no_race(shared_store, monkeypatch):
 def test_an_engine_that_can_not_be_built_is_out_and_the_rest_go_on(shared_store, monkeypatch):
     says(monkeypatch, 0.9)
     question = replace(SMALL, backends=("onnxruntime", "torch"))
-    real = tune.Profiler.prepared
+    real = Profiler.prepared
 
     def prepared(self, configuration):
         if configuration.backend == "torch":
             raise UsageError("the graph is a file of your own; use onnxruntime")
         return real(self, configuration)
 
-    monkeypatch.setattr(tune.Profiler, "prepared", prepared)
+    monkeypatch.setattr(Profiler, "prepared", prepared)
     found = tuning(shared_store, question)()
     torch = [one for one in found.candidates if one.configuration.backend == "torch"]
     assert torch
@@ -254,7 +256,7 @@ def test_broken_off_it_goes_on_where_it_was(shared_store, monkeypatch, plant):
     says(monkeypatch, 0.9)
     question = replace(SMALL, precisions=("fp32",), budget_s=2.5)
     plant(thread=0.9)
-    real = tune.Journal.write
+    real = Journal.write
     written = []
 
     def broken_off(self, entry):
@@ -263,10 +265,10 @@ def test_broken_off_it_goes_on_where_it_was(shared_store, monkeypatch, plant):
         if entry.round == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(tune.Journal, "write", broken_off)
+    monkeypatch.setattr(Journal, "write", broken_off)
     with pytest.raises(KeyboardInterrupt):
         tuning(shared_store, question)()
-    monkeypatch.setattr(tune.Journal, "write", real)
+    monkeypatch.setattr(Journal, "write", real)
     again = tuning(shared_store, question)
     events = again.journal.events["race"]
     rounds = [entry.round for entry in written if entry.values]
@@ -333,14 +335,14 @@ def test_an_option_that_is_not_surely_better_is_not_told(shared_store, monkeypat
 def test_what_an_option_does_to_outputs_is_judged_too(shared_store, monkeypatch, plant_names):
     says(monkeypatch, 0.5)
     plant_names(lambda name: 0.5 if "denormal" in name else 1.0)
-    real = Tuning._unfit
+    real = Fitness._unfit
 
     def unfit(self, candidate):
         if candidate.configuration.options:
             return "its outputs drift to 3.0 dB, below 10 dB"
         return real(self, candidate)
 
-    monkeypatch.setattr(Tuning, "_unfit", unfit)
+    monkeypatch.setattr(Fitness, "_unfit", unfit)
     found = tuning(shared_store, ROOMY)()
     assert found.best is not None
     assert found.best.configuration.options == ()
@@ -360,17 +362,17 @@ def test_a_race_that_was_over_is_not_run_once_more(shared_store, monkeypatch, pl
     """Broken off in the race of options, the first one stands as it is in the journal."""
     says(monkeypatch, 0.5)
     lanes = plant_names(lambda name: 0.8 if "spinning=0" in name else 1.0)
-    real = tune.Journal.write
+    real = Journal.write
 
     def broken_off(self, entry):
         real(self, entry)
         if entry.race == "options" and entry.round == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(tune.Journal, "write", broken_off)
+    monkeypatch.setattr(Journal, "write", broken_off)
     with pytest.raises(KeyboardInterrupt):
         tuning(shared_store, ROOMY)()
-    monkeypatch.setattr(tune.Journal, "write", real)
+    monkeypatch.setattr(Journal, "write", real)
     again = tuning(shared_store, ROOMY)
     assert again.journal.over == {"race"}
     rounds = len(again.journal.events["race"])
@@ -385,11 +387,11 @@ def test_a_race_that_was_over_is_not_run_once_more(shared_store, monkeypatch, pl
 
 def test_single_changes_are_the_other_values_of_what_tuning_tries():
     base = Configuration(LENET, "fp32", "openvino", 1)
-    changes = [one.options for one in tune.single_changes(base)]
+    changes = [one.options for one in single_changes(base)]
     assert (("ov.pinning", "1"),) in changes
     assert all(len(options) == 1 for options in changes)
     assert not any(name == "ov.streams" for ((name, _),) in changes)
-    assert tune.single_changes(replace(base, backend="torch")) == []
+    assert single_changes(replace(base, backend="torch")) == []
 
 
 def met(monkeypatch: pytest.MonkeyPatch, ratios: dict[int | None, float]) -> list[int | None]:
@@ -403,7 +405,7 @@ def met(monkeypatch: pytest.MonkeyPatch, ratios: dict[int | None, float]) -> lis
             raise WorkerFailure("the runtime crashed (SIGSEGV)", "crashed")
         return SimpleNamespace(ratio=RatioInterval(ratio, ratio * 0.99, ratio * 1.005, 0.99, 12))
 
-    monkeypatch.setattr(tune, "compare_interleaved", compare)
+    monkeypatch.setattr(confirmation, "compare_interleaved", compare)
     monkeypatch.setattr(env, "usable_cores", lambda: 8.0)  # so that two threads are not all cores
     return asked
 
@@ -414,13 +416,13 @@ THREADS = replace(SMALL, precisions=("fp32",), threads=(1, 2))
 def test_an_answer_is_told_by_its_own_meeting_with_the_default(shared_store, monkeypatch, plant):
     plant(thread=0.5, threads=0.6)
     asked = met(monkeypatch, {1: 0.5, 2: 0.8})
-    real = tune.Profiler.rows
+    real = Profiler.rows
 
     def rows(self, configurations):
         for row in real(self, configurations):
             yield row.plus({"host_peak_mib": 900.0 if row["threads"] == 1 else 100.0})
 
-    monkeypatch.setattr(tune.Profiler, "rows", rows)
+    monkeypatch.setattr(Profiler, "rows", rows)
     light = Constraint.parse("host_peak_mib<=500")
     found = tuning(shared_store, replace(THREADS, constraints=(light,)))()
     assert asked == [1, 2]

@@ -18,9 +18,11 @@ from deploykit.errors import UnknownName, UsageError
 from deploykit.row import Row
 from deploykit.spec import ModelSpec
 from deploykit.stats import RatioInterval
-from deploykit.workflow import frontier, tune, tuned
+from deploykit.workflow import confirmation, frontier, races, tuned
 from deploykit.workflow.choices import Goal
 from deploykit.workflow.configuration import Configuration, ProfileOptions
+from deploykit.workflow.fitness import Fitness
+from deploykit.workflow.journal import Entry
 from deploykit.workflow.keep import SearchResult
 from deploykit.workflow.profile import Profiler
 from deploykit.workflow.space import candidates, combined_changes, single_changes
@@ -44,10 +46,10 @@ def plant(monkeypatch) -> Callable[[Callable[[str], float]], None]:
         def planted(entrants: Sequence[Entrant], **rest: object) -> dict[str, Planted]:
             return {one.name: Planted(value(one.name), n) for n, one in enumerate(entrants)}
 
-        monkeypatch.setattr(tune, "lanes", planted)
+        monkeypatch.setattr(races, "lanes", planted)
 
     met = SimpleNamespace(ratio=RatioInterval(0.5, 0.49, 0.51, 0.99, 12))
-    monkeypatch.setattr(tune, "compare_interleaved", lambda *sides, **rest: met)
+    monkeypatch.setattr(confirmation, "compare_interleaved", lambda *sides, **rest: met)
     of(lambda name: 1.0)
     return of
 
@@ -138,7 +140,7 @@ def mixed(monkeypatch) -> list[Configuration]:
 
     monkeypatch.setattr(Profiler, "what_if", what_if)
     monkeypatch.setattr(Profiler, "rows", rows)
-    monkeypatch.setattr(Tuning, "_unfit", lambda self, candidate: "")
+    monkeypatch.setattr(Fitness, "_unfit", lambda self, candidate: "")
     return asked
 
 
@@ -148,7 +150,7 @@ MIXED = replace(SMALL, precisions=("fp32", "int8"))
 def test_the_best_mix_races_beside_the_better_precision_and_can_be_the_answer(
     shared_store, plant, mixed, monkeypatch
 ):
-    monkeypatch.setattr(tune, "OPTIONS_MIN_S", 0.0)
+    monkeypatch.setattr(races, "OPTIONS_MIN_S", 0.0)
     plant(lambda name: 0.5 if "but 1 layer" in name else 0.7 if "int8" in name else 1.0)
     found = Tuning(LENET, MIXED, QUICK, shared_store)()
     assert found.best is not None
@@ -168,7 +170,7 @@ def test_the_best_mix_races_beside_the_better_precision_and_can_be_the_answer(
 def test_a_mix_whose_outputs_drift_is_no_answer(shared_store, plant, mixed, monkeypatch):
     plant(lambda name: 0.5 if "but 1 layer" in name else 0.7 if "int8" in name else 1.0)
     monkeypatch.setattr(
-        Tuning, "_unfit", lambda self, one: "it drifts" if one.configuration.kept else ""
+        Fitness, "_unfit", lambda self, one: "it drifts" if one.configuration.kept else ""
     )
     found = Tuning(LENET, MIXED, QUICK, shared_store)()
     assert found.best is not None
@@ -188,7 +190,7 @@ def lost(mixed, monkeypatch) -> list[Goal]:
         goals.append(goal)
         return SearchResult(("features.0/Conv",), 5, 0.02, 0.001, 4)
 
-    def unfit(self: Tuning, one: tuned.Candidate) -> str:
+    def unfit(self: Fitness, one: tuned.Candidate) -> str:
         at = one.configuration
         return "its top-1 drops" if at.precision == "int8" and not at.kept else ""
 
@@ -198,8 +200,8 @@ def lost(mixed, monkeypatch) -> list[Goal]:
         Profiler, "what_if",
         lambda *_: SimpleNamespace(is_mix=False, gain=0.0, kept=(), sentence="No mix is worth it."),
     )  # fmt: skip
-    monkeypatch.setattr(Tuning, "_unfit", unfit)
-    monkeypatch.setattr(tune, "OPTIONS_MIN_S", 0.0)
+    monkeypatch.setattr(Fitness, "_unfit", unfit)
+    monkeypatch.setattr(races, "OPTIONS_MIN_S", 0.0)
     return goals
 
 
@@ -264,14 +266,14 @@ def test_an_engine_is_refused_for_what_it_loses_of_a_metric_of_the_users_own(jud
         LENET, replace(SMALL, precisions=("fp32",), max_metric_drop=0.5), judged, shared_store
     )
     _, (one, *_) = job._built()
-    assert job.judge(one) == ""
+    assert job.fitness.reason(one) == ""
     value = job.profiler.metric_in_fp32(one.configuration)
     job.profiler._metrics = dict.fromkeys(job.profiler._metrics, value + 1.0)
-    job._verdicts.clear()
-    reason = job.judge(one)
+    job.fitness._verdicts.clear()
+    reason = job.fitness.reason(one)
     assert "its own_metric:first is" in reason
     assert "of fp32 by more than 0.5" in reason
-    assert "own_metric:first is below that of fp32 by 0.5 at the most" in job._judged_text()
+    assert "own_metric:first is below that of fp32 by 0.5 at the most" in job.fitness.text
     job.forget()
 
 
@@ -293,7 +295,7 @@ def test_answers_of_several_networks_stay_in_journals_until_all_are_found(
             made.append(self)
             if len(made) == 2:
                 raise KeyboardInterrupt
-            self.journal.write(tune.Entry(engine="/e", reason="it drifts"))
+            self.journal.write(Entry(engine="/e", reason="it drifts"))
             if not self.keeps_journal:
                 self.forget()
             return None  # type: ignore[return-value]  # nobody looks at it

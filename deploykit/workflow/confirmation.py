@@ -1,0 +1,187 @@
+"""The end of a tuning: would-be answers beside the default, and the rows that must meet the constraints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+from deploykit.bench.channel import WorkerFailure
+from deploykit.bench.interleaved import compare_interleaved
+from deploykit.bench.race import FAILED, IN, SLOWER, UNFIT
+from deploykit.figures import general
+from deploykit.stats import RatioInterval, mean_ratio
+from deploykit.workflow.configuration import source_name
+from deploykit.workflow.fitness import Fitness
+from deploykit.workflow.plan import Source
+from deploykit.workflow.profile import Profiler, Say
+from deploykit.workflow.races import MIN_GAIN, Races, timed
+from deploykit.workflow.tuned import BYTES, LATENCIES, Candidate, Meeting, Question
+
+#: Seconds of an interleaved comparison with the default, and with the fp32 of another runtime.
+CONFIRM_S, CONFIRM_OTHER_S = 8.0, 4.0
+#: Rounds of a comparison that takes a new process for each block.
+FRESH_ROUNDS = 8
+#: Those within this share of the winner are measured as rows beside it, this many at most.
+CLOSE, MAX_CLOSE = 0.1, 3
+
+
+class Confirmation:
+    """Finds the answer among those that a race left.
+
+    Args:
+        source: the network.
+        question: what is asked.
+        profiler: that measures rows.
+        fitness: that judges those who were not.
+        races: that has lanes for who meets whom.
+        say: is told which phase begins.
+        detail: is told every step.
+
+    Attributes:
+        measuring_s: seconds that were spent on blocks and rows.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        question: Question,
+        profiler: Profiler,
+        fitness: Fitness,
+        races: Races,
+        say: Say = lambda text: None,
+        detail: Say = lambda text: None,
+    ) -> None:
+        self._source, self._question, self._say, self._detail = source, question, say, detail
+        self._profiler, self._fitness, self._races = profiler, fitness, races
+        self.measuring_s = 0.0
+
+    def answered(
+        self, order: list[Candidate], everyone: Mapping[str, Candidate], default: Candidate
+    ) -> tuple[Candidate | None, list[Meeting]]:
+        """The first that is surely better than the default and meets the constraints; else the default, if it does.
+
+        A default that does not meet them need not be beaten. Those that were dropped as slower come last, as faster
+        ones may miss a constraint. Who came close is measured as a row, too.
+        """
+        meetings: list[Meeting] = []
+        rivals = [one for one in order if one is not default]
+        if rivals and self._question.objective != BYTES:
+            self._say(f"{source_name(self._source)}: {rivals[0].name} beside the default")
+            rivals = self._behind_fp32(rivals, everyone, default, meetings)
+        self._say(f"{source_name(self._source)}: measure the answer and who came close")
+        slower = [one for one in everyone.values() if one.fate == SLOWER and one is not default]
+        slower = [one for one in slower if one.ratio is not None and one not in rivals]
+        chosen = None
+        for one in (*rivals, *sorted(slower, key=lambda one: one.ratio or 0.0)):
+            if one.fate == SLOWER and (reason := self._fitness.reason(one)):
+                one.fate, one.reason = UNFIT, reason
+                continue
+            is_better = self._is_better(one, default, meetings)
+            if one.fate == FAILED:
+                continue
+            if not is_better and self._holds(default):
+                break
+            if self._holds(one):
+                chosen, one.fate, one.reason = one, IN, ""
+                break
+        if (
+            self._holds(default) and chosen is None
+        ):  # measured in any case, to be seen beside the answer
+            chosen = default
+        for one in order[:MAX_CLOSE]:
+            if (one.ratio or 1.0) <= 1 + CLOSE:
+                self._holds(one)
+        return chosen, meetings
+
+    def _behind_fp32(
+        self,
+        rivals: list[Candidate],
+        everyone: Mapping[str, Candidate],
+        default: Candidate,
+        meetings: list[Meeting],
+    ) -> list[Candidate]:
+        """The rivals behind the fp32 of another runtime that beats the first of them.
+
+        By chance it was dropped, or nobody had looked at it.
+        """
+        winner, found = rivals[0], rivals
+        for one in everyone.values():
+            configuration = one.configuration
+            is_plain = configuration == replace(
+                default.configuration, backend=configuration.backend
+            )
+            if not is_plain or one in (default, winner) or not one.request or one.fate == FAILED:
+                continue
+            try:
+                met = self._meet(winner, one, CONFIRM_OTHER_S)
+            except WorkerFailure as failure:
+                one.reason = f"{one.reason}; beside the winner: {failure}".lstrip("; ")
+                continue
+            meetings.append(met)
+            if met.verdict == "worse" and not self._fitness.reason(one):
+                one.fate, one.reason = IN, ""
+                found = [one, *(other for other in found if other is not one)]
+        return found
+
+    def _is_better(self, candidate: Candidate, default: Candidate, meetings: list[Meeting]) -> bool:
+        """Whether a candidate is surely better than the default, which it meets; one that fails there is out."""
+        if self._question.objective == BYTES:
+            return int(candidate.row[BYTES]) < int(default.row[BYTES])
+        if default.fate == FAILED:
+            return True
+        try:
+            meetings.append(self._meet(candidate, default, CONFIRM_S))
+        except WorkerFailure as failure:
+            candidate.fate, candidate.reason = FAILED, f"beside the default: {failure}"
+            return False
+        return meetings[-1].verdict == "better"
+
+    def _holds(self, candidate: Candidate) -> bool:
+        """Whether a candidate's row, which is measured where it was not yet, meets the constraints."""
+        if candidate.row.get("status") is None:
+            self._detail(f"measure {candidate.name}")
+            start = time.perf_counter()
+            (candidate.row,) = self._profiler.rows([candidate.configuration])
+            self.measuring_s += time.perf_counter() - start
+        missed = [c for c in self._question.constraints if not c.met_by(candidate.row)]
+        if missed:
+            value = candidate.row.get(missed[0].column)
+            shown = "blank" if value is None else f"{general(value, 4)}"
+            candidate.fate, candidate.reason = UNFIT, f"{missed[0]} fails: it is {shown}"
+        return not missed and candidate.row.get("status") == "ok"
+
+    def _meet(self, winner: Candidate, other: Candidate, budget_s: float) -> Meeting:
+        """One beside another, in turns.
+
+        Raises:
+            WorkerFailure: one of them can't be measured.
+        """
+        self._detail(f"{winner.name} beside {other.name}")
+        start = time.perf_counter()
+        try:
+            ratio = self._beside(winner, other, budget_s)
+        finally:
+            self.measuring_s += time.perf_counter() - start
+        better = ratio.high < 1 and ratio.ratio <= 1 / (1 + MIN_GAIN)
+        worse = ratio.low > 1 and ratio.ratio >= 1 + MIN_GAIN
+        verdict = "better" if better else "worse" if worse else "same"
+        return Meeting(winner.name, other.name, ratio, verdict)
+
+    def _beside(self, winner: Candidate, other: Candidate, budget_s: float) -> RatioInterval:
+        if self._question.is_resident:
+            return compare_interleaved(
+                timed(other),
+                timed(winner),
+                threshold=MIN_GAIN,
+                budget_s=budget_s,
+                timeout_s=self._races.limit_s,
+                quantile=LATENCIES[self._question.objective],
+            ).ratio
+        pair = self._races.lanes({winner.name: winner, other.name: other})
+        ours, theirs = pair[winner.name], pair[other.name]
+        values: tuple[list[float], list[float]] = ([], [])
+        for _ in range(FRESH_ROUNDS):
+            values[0].append(theirs.block())
+            values[1].append(ours.block())
+        return mean_ratio(*values, confidence=0.99)

@@ -1,0 +1,263 @@
+"""The races of a tuning: all candidates beside each other, then the best beside changes of themselves."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from deploykit.bench.race import (
+    FAILED,
+    FAR_OFF,
+    IN,
+    UNFIT,
+    Entrant,
+    Lane,
+    Outcome,
+    Race,
+    Standing,
+    lanes,
+)
+from deploykit.bench.request import WorkerRequest
+from deploykit.bench.scenario import Policy
+from deploykit.errors import DeploykitError, OutputFailed, UsageError
+from deploykit.row import Row
+from deploykit.workflow.configuration import Configuration, source_name
+from deploykit.workflow.fitness import Fitness
+from deploykit.workflow.journal import Entry, Journal
+from deploykit.workflow.plan import Source
+from deploykit.workflow.profile import Profiler, Say
+from deploykit.workflow.tuned import LATENCIES, RATE, Candidate, Question
+
+#: Parts of the budget: until when first looks are begun, and what the race may use of the rest.
+LOOKING_SHARE, RACING_SHARE = 0.4, 0.25
+#: Of what the race left of the budget, a race of options has this share, half of it for first looks; less than so
+#: many seconds are not worth beginning one.
+OPTIONS_SHARE, OPTIONS_MIN_S = 0.5, 4.0
+#: Better by less than this is not worth leaving the default.
+MIN_GAIN = 0.01
+
+
+class Races:
+    """Lets candidates of one network race, in the way that its question asks for.
+
+    Args:
+        source: the network.
+        question: what is asked.
+        profiler: that builds.
+        journal: with the races that were run before; it is told each event.
+        fitness: that judges the fastest.
+        say: is told which phase begins.
+        detail: is told every step.
+
+    Attributes:
+        measuring_s: seconds that were spent on blocks.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        question: Question,
+        profiler: Profiler,
+        journal: Journal,
+        fitness: Fitness,
+        say: Say = lambda text: None,
+        detail: Say = lambda text: None,
+    ) -> None:
+        self._source, self._question, self._say, self._detail = source, question, say, detail
+        self._profiler, self._journal, self._fitness = profiler, journal, fitness
+        self.measuring_s = 0.0
+
+    @property
+    def limit_s(self) -> float:
+        """How long one answer of a process may take, compiling included."""
+        limit_s = self._profiler.options.timeout_s or 600.0
+        return min(limit_s, max(30.0, self._question.budget_s))
+
+    def lanes(self, fit: Mapping[str, Candidate]) -> dict[str, Lane]:
+        """What measures each candidate whose engine is built: a process that stays, or a new one for each block."""
+        entrants = [Entrant(name, timed(one)) for name, one in fit.items() if one.request]
+        objective = self._question.objective
+        if self._question.is_resident:
+            return lanes(entrants, quantile=LATENCIES[objective], timeout_s=self.limit_s)
+        return lanes(entrants, worth=_worth(objective), seconds=1.0, timeout_s=self.limit_s)
+
+    def _race(self, name: str, fit: Mapping[str, Candidate]) -> Race:
+        """A race of that name in the journal."""
+        return Race(
+            self.lanes(fit),
+            margin=MIN_GAIN,
+            record=self._journal.record(name),
+            say=self._detail,
+            earlier=self._journal.events.get(name, ()),
+        )
+
+    def _run(self, name: str, race: Race, budget_s: float) -> Outcome:
+        """Run a race to its end, which the journal is told; one that was over before isn't run once more."""
+        outcome = race.run(0.0 if name in self._journal.over else budget_s)
+        self._journal.write(Entry(name, over=True))
+        self.measuring_s += outcome.measuring_s
+        return outcome
+
+    def raced(self, fit: Mapping[str, Candidate], default: Candidate) -> list[Candidate]:
+        """Those that stay in, the best first; the others know why they are out."""
+        budget_s = self._question.budget_s
+        name = source_name(self._source)
+        with self._race("race", fit) as race:
+            self._say(f"{name}: first look at {len(fit)} candidates")
+            looking = time.perf_counter()
+            firsts = race.look(LOOKING_SHARE * budget_s)
+            if len(firsts) < 2 <= len(fit):
+                self._refuse_budget(len(race.late), len(fit), time.perf_counter() - looking)
+            self._say(f"{name}: judge engines, the fastest first")
+            self._put_out_the_unfit(race, firsts, fit, default)
+            race.send_home()
+            self._say(f"{name}: race of those that are near the fastest")
+            outcome = self._run("race", race, RACING_SHARE * budget_s)
+        return self._standing(outcome, fit)
+
+    def _refuse_budget(self, late: int, everyone: int, spent_s: float) -> None:
+        """Say how much time is needed, where it was not even enough for a look at a second candidate.
+
+        Raises:
+            UsageError: it was not.
+        """
+        if not late:
+            return  # all others failed by themselves
+        looked_at = max(1, everyone - late)
+        needed_s = math.ceil(
+            max(spent_s / looked_at * everyone / LOOKING_SHARE, self._question.budget_s + 1)
+        )
+        raise UsageError(
+            f"a budget of {self._question.budget_s:g} s is too short: a first look at all {everyone} candidates "
+            f"takes one of about {needed_s} s here; give --budget {needed_s}s, or fewer candidates with --backend, "
+            "--precision or --threads"
+        )
+
+    def told(
+        self,
+        name: str,
+        order: list[Candidate],
+        changed: Mapping[str, Sequence[Configuration]],
+        everyone: dict[str, Candidate],
+        left_s: float,
+    ) -> tuple[list[Candidate], dict[str, list[Candidate]]]:
+        """Race candidates of `order` beside themselves as `changed` says.
+
+        Returns:
+            Those that are in, the best first, and by the name of each base the variants that are surely better, the
+            best first. An option that is not surely better comes after its base.
+        """
+        budget_s = OPTIONS_SHARE * left_s
+        ready = name in self._journal.events or budget_s >= OPTIONS_MIN_S
+        bases = {one.name: one for one in order if one.name in changed}
+        changed = {base: changed[base] for base in bases}
+        if not any(changed.values()) or not ready:
+            return order, {}
+        base_of: dict[str, str] = {}
+        fit = {order[0].name: order[0], **bases}
+        # In turns: where the time for first looks is short, every engine was told something.
+        for variants in itertools.zip_longest(*changed.values()):
+            for base, configuration in zip(changed, variants, strict=True):
+                if configuration is not None:
+                    variant = Candidate(configuration, Row({}))
+                    everyone[variant.name] = variant
+                    if prepare(variant, self._profiler):
+                        fit[variant.name] = variant
+                        base_of[variant.name] = base
+        self._say(f"{source_name(self._source)}: race of {name}, {len(base_of)} candidates")
+        with self._race(name, fit) as race:
+            race.look(budget_s / 2)
+            race.send_home()
+            outcome = self._run(name, race, budget_s / 2)
+        inside = self._standing(outcome, fit)
+        helped: dict[str, list[Candidate]] = {}
+        unsure = []
+        for tried in (standing.name for standing in outcome.standings):
+            if tried not in base_of:
+                continue
+            base, one = base_of[tried], fit[tried]
+            ratio = race.ratio(tried, base)
+            if ratio is not None and ratio.high < 1:  # be it slower than another that helped more
+                helped.setdefault(base, []).append(one)
+            elif one in inside and fit[base] in inside:
+                unsure.append(one)
+                one.reason = f"not surely better than {base}"
+        sure = [one for one in inside if one not in unsure]
+        rest = [one for one in order if one.name not in fit]
+        return [*sure, *unsure, *rest], helped
+
+    def _put_out_the_unfit(
+        self,
+        race: Race,
+        firsts: Mapping[str, float],
+        fit: Mapping[str, Candidate],
+        default: Candidate,
+    ) -> None:
+        accepted: float | None = None
+        for name, first in firsts.items():
+            if accepted is not None and first > FAR_OFF * accepted:
+                return  # they are sent home for that, judged or not
+            reason = "" if fit[name] is default else self._fitness.reason(fit[name])
+            if reason:
+                race.put_out(name, UNFIT, reason)
+            elif accepted is None:
+                accepted = first
+
+    def _standing(self, outcome: Outcome, fit: Mapping[str, Candidate]) -> list[Candidate]:
+        leader = outcome.leader
+        inside = []
+        for standing in outcome.standings:
+            candidate = fit[standing.name]
+            candidate.fate, candidate.reason = standing.fate, standing.reason
+            candidate.ratio = _ratio_to(leader, standing)
+            if standing.fate == IN:
+                inside.append(candidate)
+        return inside
+
+
+def prepare(candidate: Candidate, profiler: Profiler) -> bool:
+    """Build a candidate's engine; whether it can be. One that can't is out, with the reason.
+
+    Raises:
+        OutputFailed: the store can't be written, and no other one could be built either.
+    """
+    try:
+        candidate.row, candidate.request = profiler.prepared(candidate.configuration)
+    except OutputFailed:
+        raise
+    except DeploykitError as error:
+        candidate.fate, candidate.reason = FAILED, f"it can't be built: {error}"
+        return False
+    return True
+
+
+def timed(candidate: Candidate) -> WorkerRequest:
+    """What times a candidate, and no more."""
+    assert candidate.request is not None
+    return replace(candidate.request, policy=Policy.quick(), samples_path=None)
+
+
+def _ratio_to(leader: Standing | None, standing: Standing) -> float | None:
+    """How many times the leader's a standing's objective is; by the race, else by the first look."""
+    if leader is None or standing is leader:
+        return None if leader is None else 1.0
+    if standing.ratio is not None:
+        return standing.ratio.ratio
+    if standing.first is not None and leader.first:
+        return standing.first / leader.first
+    return None
+
+
+def _worth(objective: str) -> Callable[[Mapping[str, object]], float | None]:
+    """What a process measured is worth; the smaller the better."""
+
+    def worth(columns: Mapping[str, object]) -> float | None:
+        value = columns.get(objective)
+        if not isinstance(value, int | float) or value <= 0:
+            return None
+        return 1.0 / value if objective == RATE else float(value)
+
+    return worth
