@@ -88,7 +88,8 @@ def memory_limit_bytes(root: Path = _ROOT) -> int | None:
 def memory_left_bytes(root: Path = _ROOT) -> int | None:
     """Bytes that this process can still take: what the machine has free, cut by what its groups leave.
 
-    Pages of files that nobody needs at the moment count as free. None where the system does not tell.
+    Pages of files that nobody needs at the moment count as free, and `limit_memory` cuts what is left. None where
+    neither tells.
     """
     left = []
     for line in (_read(root / "proc/meminfo") or "").splitlines():
@@ -107,7 +108,26 @@ def memory_left_bytes(root: Path = _ROOT) -> int | None:
                 words = [line.split() for line in stat if line.startswith(f"{spare} ")]
                 unneeded = int(words[0][1]) if words else 0
                 left.append(int(limit) - int(taken) + unneeded)
+    if _most_bytes is not None:
+        left.append(_most_bytes - (anonymous_bytes(os.getpid()) or 0))
     return max(0, min(left)) if left else None
+
+
+#: What this process may hold in all, see `limit_memory`.
+_most_bytes: int | None = None
+
+
+def limit_memory(most_bytes: int | None) -> None:
+    """Let this process, whatever the machine has, count on so much memory in all; None takes that back."""
+    global _most_bytes
+    _most_bytes = most_bytes
+
+
+def anonymous_bytes(pid: int) -> int | None:
+    """Memory of a process that no file holds; None where the system does not tell."""
+    lines = (_read(_ROOT / f"proc/{pid}/status") or "").splitlines()
+    sizes = [int(x.split()[1]) for x in lines if x.startswith(("RssAnon:", "RssShmem:"))]
+    return sum(sizes) * 1024 if sizes else None
 
 
 #: Less than this is asked for without a look at what is left.

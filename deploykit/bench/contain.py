@@ -162,6 +162,7 @@ _maker: _Maker | None = None
 #: Makers of the process that this one was forked from: never closed here, as that would end them.
 _inherited: list[_Maker] = []
 _limit_s: float | None = None
+_limit_bytes: int | None = None
 #: Of the command as a whole, where it has one; each call's own limit holds beside it.
 _whole: TimeLimit | None = None
 _in_place = False
@@ -200,6 +201,12 @@ def limit_time(seconds: float | None) -> None:
     """Give up every call after that long; None leaves it to each call."""
     global _limit_s
     _limit_s = seconds
+
+
+def limit_memory(size_bytes: int | None) -> None:
+    """Give up every call that takes more memory than that, though more is left; None leaves it to the machine."""
+    global _limit_bytes
+    _limit_bytes = size_bytes
 
 
 @contextlib.contextmanager
@@ -284,13 +291,16 @@ def contained(
         late = f"was not done within the {_whole.seconds:g} s of {_whole.option}; give more, or another network"
     hints = typing.get_type_hints(function)
     left = env.memory_left_bytes()
+    shares = [] if left is None else [int(left * SHARE_OF_MEMORY)]
+    if _limit_bytes is not None:
+        shares.append(_limit_bytes)
     call = Call(
         function.__module__,
         function.__qualname__,
         [codec.to_values(argument) for argument in arguments],
         str(Path.cwd()),
         limit_s,
-        None if left is None else int(left * SHARE_OF_MEMORY),
+        min(shares, default=None),
     )
     outcome = _ask(call, doing, failed, say)
     if outcome.raised is not None:
@@ -410,15 +420,16 @@ def _answer(call: Call, descriptor: int) -> None:
         _function_and_arguments(call)
     os.ftruncate(2, 0)
     os.lseek(2, 0, os.SEEK_SET)
-    oom_before, own = oom_kills(), _anonymous_bytes(os.getpid()) or 0
+    oom_before, own = oom_kills(), env.anonymous_bytes(os.getpid()) or 0
+    most = None if call.limit_bytes is None else call.limit_bytes + own
     read_end, write_end = os.pipe()
     maker = os.getpid()
     child = os.fork()
     if child == 0:
         os.close(read_end)
+        env.limit_memory(most)
         _run(call, descriptor, write_end, maker)
     os.close(write_end)
-    most = None if call.limit_bytes is None else call.limit_bytes + own
     kind = _watch(child, call.limit_s, most)
     _, status = os.waitpid(child, 0)
     needed = _read_now(read_end)
@@ -448,7 +459,7 @@ def _watch(child: int, limit_s: float, most_bytes: int | None) -> str:
                 if ready == end:
                     return ""
                 os.killpg(0, signal.SIGKILL)  # this process too
-            taken = _anonymous_bytes(child) if most_bytes is not None else None
+            taken = env.anonymous_bytes(child) if most_bytes is not None else None
             kind = ""
             if time.monotonic() > deadline:
                 kind = "timeout"
@@ -459,16 +470,6 @@ def _watch(child: int, limit_s: float, most_bytes: int | None) -> str:
                 return kind
     finally:
         os.close(end)
-
-
-def _anonymous_bytes(pid: int) -> int | None:
-    """Memory of a process that no file holds; None where the system does not tell."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return None
-    sizes = [int(x.split()[1]) for x in lines if x.startswith(("RssAnon:", "RssShmem:"))]
-    return sum(sizes) * 1024 if sizes else None
 
 
 def _read_now(descriptor: int) -> bytes:

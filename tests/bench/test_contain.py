@@ -30,6 +30,7 @@ def calls(plugin, monkeypatch):
 
     yield deploykit_calls
     contain.limit_time(None)
+    contain.limit_memory(None)
 
 
 def do(function, *arguments, **options):
@@ -92,6 +93,18 @@ def test_a_call_that_takes_more_memory_than_is_left_is_given_up(calls, monkeypat
         InvalidModel, match=r"took more than the 0\.112 GiB of memory that were left; take a"
     ):
         do(calls.take_memory, 2**29)
+
+
+def test_a_call_may_be_given_less_memory_than_is_left(calls):
+    most_bytes = 2**27
+    contain.limit_memory(most_bytes)
+    assert (
+        0 < do(calls.memory_left) <= most_bytes
+    )  # what is too large is refused before it is taken
+    with pytest.raises(InvalidModel, match=r"took more than the 0\.125 GiB of memory"):
+        do(calls.take_memory, 2**29)
+    contain.limit_memory(None)
+    assert do(calls.memory_left) > most_bytes
 
 
 def test_errors_keep_class_text_and_code(calls, monkeypatch, tmp_path):

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploykit import env
 from deploykit.bench import contain
 from deploykit.errors import MissingDependency, UnknownName
 
@@ -70,6 +71,10 @@ def take_memory(most_bytes: int) -> int:
         taken.append(block)
     time.sleep(60)
     return len(taken)
+
+
+def memory_left() -> int:
+    return env.memory_left_bytes() or 0
 
 
 def exhaust() -> int:
