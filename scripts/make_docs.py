@@ -13,7 +13,9 @@ from pathlib import Path
 import click
 
 from deploykit import zoo
-from deploykit.claims import list_claims
+from deploykit.claims import VERDICTS, list_claims
+from deploykit.claims.claim import KINDS
+from deploykit.claims.margin import HEDGES, PLAIN
 from deploykit.cli import COMMANDS, cli
 from deploykit.report.markdown import columns_page, table
 
@@ -82,11 +84,15 @@ def claims_page() -> str:
     return (
         "# Claims\n\n"
         f"{len(rows)} claims about networks, as people state them. `deploykit claims ID` decides one. How:\n\n"
-        "- *static*: by counting what the networks are made of,\n"
-        "- *computed*: by running something,\n"
-        "- *trained*: by training, or by trained weights,\n"
-        "- *measured*: by the rows of a profile,\n"
-        "- *cited*: by figures that a paper printed, which nothing here computes anew.\n\n"
+        + "".join(f"- *{kind}*: {meaning},\n" for kind, meaning in KINDS.items())
+        + "\nWhat comes of it:\n\n"
+        + "".join(f"- **{verdict}**: {meaning}.\n" for verdict, meaning in VERDICTS.items())
+        + "\nA number agrees with the stated one within "
+        + PLAIN
+        + ", or by the margin of the word that the\n"
+        "statement hedges it with, which is the same in every claim:\n\n"
+        + table(("word", "agrees"), [(word, hedge.meaning) for word, hedge in HEDGES.items()])
+        + "\n"
         "No verdict stands here: they are computed when they are asked for. Those of the last reference run are\n"
         "in [reports/claims.csv](../reports/claims.csv).\n\n"
         + MADE

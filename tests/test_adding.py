@@ -20,13 +20,13 @@ id = "lenet-fits-a-floppy-disk"
 statement = "LeNet-5 fits a floppy disk."
 source = "s"
 about = "bytes of parameters"
-kind = "static"
+kind = "counted"
 stated = "fits"
 unit = "bytes"
 check = "fits"
 arguments = { network = "lenet5", bytes = 1_474_560 }
-tolerance_reason = "an order"
 expected = "confirmed"
+parts = "holds"
 """
 
 

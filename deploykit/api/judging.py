@@ -206,7 +206,7 @@ def write_report(
 def check_claims(ids: Names | None = None, rows: Any = None) -> Frame:
     """Check claims about networks by computing: a verdict each. Also callable as `deploykit.claims`.
 
-    `verdict` is confirmed, refuted, partly or undecided; `as_expected` is False where it surprises.
+    `verdict` is confirmed, refuted, in context, cited or undecided; `as_expected` is False where it surprises.
 
     Args:
         ids: of the claims, one or several; None checks all.

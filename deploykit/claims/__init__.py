@@ -1,8 +1,8 @@
-"""Claims about networks, evaluated by computing: confirmed, refuted, partly or undecided.
+"""Claims about networks, evaluated by computing: confirmed, refuted, in context, cited or undecided.
 
-`claims.toml` holds what people say and by which check, with which arguments, it is decided; `checks` holds the
-checks. No verdict is stored. Importing this package and listing the claims imports neither torch, onnx nor numpy;
-importing it and listing what is claimed imports none of the checks either, which come with the first of the
+The files of `statements` hold what people say and by which check, with which arguments, it is decided; `checks`
+holds the checks. No verdict is stored. Importing this package and listing the claims imports neither torch, onnx
+nor numpy; importing it and listing what is claimed imports none of the checks either, which come with the first of the
 names that need them.
 """
 
@@ -17,7 +17,6 @@ from deploykit.lazy import callable_package
 
 if TYPE_CHECKING:
     from deploykit.claims.claim import (
-        VERDICTS,
         Claim,
         evaluate_claim,
         evaluate_claims,
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
         parse_claims,
         read_claims,
     )
-    from deploykit.claims.verdict import Outcome, PartResult, Verdict
+    from deploykit.claims.verdict import VERDICTS, Outcome, PartResult, Verdict
 
 __all__ = [
     "VERDICTS",
@@ -42,11 +41,11 @@ __all__ = [
     "list_statements",
     "parse_claims",
     "read_claims",
-    "stored_text",
+    "stored_texts",
 ]
 
 _PLACES = dict.fromkeys(__all__, "claim") | dict.fromkeys(
-    ("Outcome", "PartResult", "Verdict"), "verdict"
+    ("VERDICTS", "Outcome", "PartResult", "Verdict"), "verdict"
 )
 
 
@@ -74,12 +73,14 @@ class Statement(NamedTuple):
     source: str
 
 
-def stored_text() -> str:
-    """The project's own claims, as TOML."""
-    return files(__package__).joinpath("claims.toml").read_text(encoding="utf-8")
+def stored_texts() -> dict[str, str]:
+    """The project's own claims, as TOML: the text of each file of `statements`, in the order of their names."""
+    folder = files(__package__).joinpath("statements")
+    found = {file.name: file for file in folder.iterdir() if file.name.endswith(".toml")}
+    return {name: found[name].read_text(encoding="utf-8") for name in sorted(found)}
 
 
 def list_statements() -> list[Statement]:
-    """What the project's own claims say, in the order of claims.toml; no check is imported."""
-    tables = tomllib.loads(stored_text())["claim"]
+    """What the project's own claims say, in the order of `list_claims`; no check is imported."""
+    tables = [table for text in stored_texts().values() for table in tomllib.loads(text)["claim"]]
     return [Statement(*(table[name] for name in Statement._fields)) for table in tables]

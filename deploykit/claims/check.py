@@ -1,9 +1,9 @@
 """Checks: the functions that decide claims, called with typed values that are read from TOML, and measured rows.
 
-A check's parameters say what it takes. `rows`, `stated`, `tolerance` and `about` it is given from the measurements
+A check's parameters say what it takes. `rows`, `stated`, `margin` and `about` it is given from the measurements
 and from the claim; every other parameter is an argument of the claim's entry, of the parameter's type: a counted
-`Network` by its name, a `Fraction` as "6/7", a table as a `msgspec.Struct`. It returns an `Outcome`, and raises
-MissingDependency where it can't do without a package that isn't installed.
+`Network` by its name, a `Stated` figure with its digits, a `Fraction` as "6/7", a table as a `msgspec.Struct`. It
+returns an `Outcome`, and raises MissingDependency where it can't do without a package that isn't installed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
+from deploykit.claims.margin import Stated
 from deploykit.claims.networks import Network
 from deploykit.claims.verdict import Outcome, listed
 from deploykit.columns import BY_NAME, SETTING_NAMES, differences_from_plain
@@ -92,7 +93,7 @@ def distinct_label(label: str, taken: Collection[str]) -> str:
 
 
 #: Parameters that take the claim's own values.
-OF_CLAIM = ("stated", "tolerance", "about")
+OF_CLAIM = ("stated", "margin", "about")
 
 _CHECKS: dict[str, Check] = {}
 
@@ -199,6 +200,8 @@ def _revived(kind: type, value: Any) -> Any:
         return value
     if kind is Network:
         return Network.named(value)
+    if kind is Stated:
+        return Stated(value)
     if kind is Fraction and isinstance(value, str):
         try:
             return Fraction(value)

@@ -5,24 +5,30 @@ from __future__ import annotations
 import functools
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import deploykit.claims.checks  # noqa: F401  registers them
-from deploykit.claims import stored_text
+from deploykit.claims import stored_texts
 from deploykit.claims.check import OF_CLAIM, MeasuredRow, find_check, measured_rows, typed
-from deploykit.claims.verdict import Outcome, PartResult, Verdict
+from deploykit.claims.margin import Margin, Stated
+from deploykit.claims.verdict import OUTCOMES, VERDICTS, Outcome, PartResult, Verdict
 from deploykit.errors import CheckFailed, DeploykitError, MissingDependency, UnknownName, UsageError
 from deploykit.row import Row
 
-#: What a claim can come out as.
-VERDICTS = ("confirmed", "refuted", "partly", "undecided")
-
-#: How a claim is decided: from structure, by a small computation, by training, from measured rows, or
-#: from figures that a paper printed.
-KINDS = ("static", "computed", "trained", "measured", "cited")
+#: How a claim is decided, and what that means.
+KINDS: dict[str, str] = {
+    "counted": "by counting parameters, MACs and bytes of the networks",
+    "structural": "by looking at the layers that the networks are made of, and how they are joined",
+    "computed": "by running something",
+    "measured": "by the rows of a profile",
+    "trained": "by training, or by trained weights",
+    "cited": "by figures that were printed, for which nothing is computed",
+}
 
 
 @dataclass(frozen=True)
@@ -35,12 +41,13 @@ class Claim:
         source: which kind of document says so, and the paper it goes back to.
         about: the quantity that decides it.
         kind: how it is decided, several of `KINDS` joined by "+".
-        stated: the value that the claim gives, in `unit`; text where it is not a number.
+        stated: the value that the claim gives, in `unit`, with the digits it is given with; text where it is not a
+            number.
         check: name of the check, see `deploykit.claims.checks`.
         expected: the verdicts that are no surprise.
-        tolerance: relative deviation (of exponents and of printed percentages: absolute) that still agrees with
-            the statement; None where only equality or an order counts.
-        tolerance_reason: why this much, or why none.
+        parts: the outcomes of each part that are no surprise, by the part's name; or those of every part alike.
+        hedge: the word by which the statement loosens `stated`, one of `margin.HEDGES`; empty where it has none.
+        universal: whether one part that fails refutes it; where not, it is then "in context".
         arguments: what the check is given, as TOML holds it or as typed values.
         decide: the check with all its arguments; it takes the measured rows.
 
@@ -53,12 +60,13 @@ class Claim:
     source: str
     about: str
     kind: str
-    stated: float | int | str
+    stated: Stated | str
     unit: str
     check: str
     expected: tuple[str, ...]
-    tolerance: float | None = None
-    tolerance_reason: str = ""
+    parts: Mapping[str, tuple[str, ...]] | tuple[str, ...]
+    hedge: str = ""
+    universal: bool = True
     arguments: Mapping[str, Any] = field(default_factory=dict)
     decide: Callable[[Sequence[MeasuredRow]], Outcome] = field(
         init=False, repr=False, compare=False
@@ -66,25 +74,66 @@ class Claim:
 
     def __post_init__(self) -> None:
         try:
+            if not isinstance(self.stated, str):
+                object.__setattr__(self, "stated", _stated(self.stated))
+            for name in ("expected", "parts"):
+                object.__setattr__(self, name, _words(getattr(self, name)))
             if not self.expected or not set(self.expected) <= set(VERDICTS):
                 raise UsageError(f"expected must be among {', '.join(VERDICTS)}")
+            each = [*self.parts.values()] if isinstance(self.parts, Mapping) else [self.parts]
+            if not each or not all(words and set(words) <= set(OUTCOMES) for words in each):
+                raise UsageError(
+                    f"parts must be among {', '.join(OUTCOMES)}, all or by their names"
+                )
             if not set(self.kind.split("+")) <= set(KINDS):
                 raise UsageError(f"kind must be made of {', '.join(KINDS)}")
-            if not self.tolerance_reason:
-                raise UsageError("tolerance_reason is missing")
             of_claim = {name: getattr(self, name) for name in OF_CLAIM}
             decide = find_check(self.check).bind(of_claim, self.arguments)
         except UsageError as error:
             raise UsageError(f"claim {self.id}: {error}") from error
         object.__setattr__(self, "decide", decide)
 
+    @functools.cached_property
+    def margin(self) -> Margin:
+        """How far a value found may be from a stated one."""
+        return Margin(self.hedge)
+
+    @property
+    def names_parts(self) -> bool:
+        """Whether `parts` are by name; else the same is expected of all."""
+        return isinstance(self.parts, Mapping)
+
+    def expected_of(self, part: str) -> tuple[str, ...]:
+        """The outcomes of a part that are no surprise; none for one that the entry does not have."""
+        return self.parts.get(part, ()) if isinstance(self.parts, Mapping) else self.parts
+
+    @property
+    def settled_by(self) -> str:
+        """The command that decides what is undecided without it; empty where there is none."""
+        return f"deploykit claims {self.id} --profile FILE" if "measured" in self.kind else ""
+
+
+def _stated(value: Any) -> Stated:
+    try:
+        return Stated(value)
+    except ValueError as error:
+        raise UsageError(f"key 'stated': {error}") from error
+
+
+def _words(value: Any) -> Any:
+    """One word as a tuple of it, also within a table."""
+    if isinstance(value, Mapping):
+        return {name: _words(words) for name, words in value.items()}
+    return (value,) if isinstance(value, str) else tuple(value)
+
 
 _KEYS = {f.name: f for f in fields(Claim) if f.init}
 _TYPES = {
     **dict.fromkeys(_KEYS, str),
-    "stated": float | int | str,
+    "stated": Any,
     "expected": str | tuple[str, ...],
-    "tolerance": float | None,
+    "parts": str | tuple[str, ...] | dict[str, str | tuple[str, ...]],
+    "universal": bool,
     "arguments": dict[str, Any],
 }
 _REQUIRED = [
@@ -99,17 +148,22 @@ def parse_claims(text: str, file: str = "claims.toml") -> list[Claim]:
         UsageError: `file`, as messages call it, is no TOML, or an entry can't be; one line that names the claim.
     """
     try:
-        tables = tomllib.loads(text).get("claim", [])
+        # Decimals know the digits that a figure was stated with.
+        tables = tomllib.loads(text, parse_float=Decimal).get("claim", [])
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{file} is no TOML: {error}") from error
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise UsageError(f"{file}: each claim is a table headed [[claim]]")
     claims = [_claim(table, f"number {number}") for number, table in enumerate(tables, 1)]
-    ids = [claim.id for claim in claims]
-    twice = sorted({name for name in ids if ids.count(name) > 1})
-    if twice:
-        raise UsageError(f"{file} has {', '.join(twice)} twice")
+    _refuse_twice(claims, file)
     return claims
+
+
+def _refuse_twice(claims: Sequence[Claim], place: str) -> None:
+    counts = Counter(claim.id for claim in claims)
+    twice = sorted(name for name, count in counts.items() if count > 1)
+    if twice:
+        raise UsageError(f"{place} has {', '.join(twice)} twice")
 
 
 def _claim(table: Mapping[str, Any], place: str) -> Claim:
@@ -117,13 +171,11 @@ def _claim(table: Mapping[str, Any], place: str) -> Claim:
         values = typed(table, _TYPES, _REQUIRED, "key")
     except UsageError as error:
         raise UsageError(f"claim {table.get('id', place)}: {error}") from error
-    expected = values["expected"]
-    values["expected"] = (expected,) if isinstance(expected, str) else expected
     return Claim(**values)
 
 
 def read_claims(path: Path) -> list[Claim]:
-    """The claims of a file like claims.toml.
+    """The claims of a file like those of the folder `statements`.
 
     Raises:
         UsageError: it can't be read, or as `parse_claims`.
@@ -137,11 +189,13 @@ def read_claims(path: Path) -> list[Claim]:
 
 @functools.cache
 def _stored() -> tuple[Claim, ...]:
-    return tuple(parse_claims(stored_text()))
+    claims = [claim for name, text in stored_texts().items() for claim in parse_claims(text, name)]
+    _refuse_twice(claims, "claims/statements")
+    return tuple(claims)
 
 
 def list_claims() -> list[Claim]:
-    """All claims of the project, in the order of claims.toml; neither torch nor onnx nor numpy is imported."""
+    """All claims of the project, file by file by name; neither torch nor onnx nor numpy is imported."""
     return list(_stored())
 
 
@@ -182,19 +236,16 @@ def evaluate_claim(claim: Claim, rows: Sequence[MeasuredRow] = ()) -> Verdict:
 
 
 def failure(verdicts: Iterable[Verdict]) -> DeploykitError | None:
-    """The error that a command should end with, or None when every verdict is as expected.
+    """The error that a command should end with, or None when every verdict and every part is as expected.
 
-    CheckFailed (exit code 1) names the verdicts that surprise; MissingDependency (3) where the only trouble is
-    that something isn't installed.
+    CheckFailed (exit code 1) names the verdicts and parts that surprise; MissingDependency (3) where the only
+    trouble is that something isn't installed.
     """
     surprises = [verdict for verdict in verdicts if not verdict.as_expected]
     wrong = [verdict for verdict in surprises if not verdict.missing]
     if wrong:
-        named = ", ".join(
-            f"{verdict.claim.id} is {verdict.verdict}, not {' or '.join(verdict.claim.expected)}"
-            for verdict in wrong
-        )
-        return CheckFailed(f"unexpected verdict: {named}; see the explanation")
+        named = "; ".join(f"{verdict.claim.id} {', '.join(verdict.surprises)}" for verdict in wrong)
+        return CheckFailed(f"unexpected: {named}; see the explanation")
     if surprises:
         return MissingDependency(f"{len(surprises)} claims not checked: {surprises[0].missing}")
     return None

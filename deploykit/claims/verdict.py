@@ -5,6 +5,7 @@ The standard library is enough to read and show a verdict.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,16 +17,35 @@ from deploykit.figures import significant
 if TYPE_CHECKING:
     from deploykit.claims.claim import Claim
 
+#: What a part comes to, in words.
+_WORDS = {True: "holds", False: "fails", None: "undecided"}
+OUTCOMES = tuple(_WORDS.values())
+
 #: A computed value: a number in the claim's unit, or text.
 Value = float | int | str
 
 
 @dataclass(frozen=True)
 class PartResult:
-    """One of the things that a claim says, and whether it is so; None where that could not be decided here."""
+    """One of the things that a claim says, and whether it is so.
+
+    Attributes:
+        name: what it is; unlike the other parts' names.
+        holds: None where that could not be computed here and now.
+        under: the reading, network or condition that it is looked at under; parts under the same one must all hold
+            for the claim to be true there. Empty where the part is by itself.
+        printed: whether it rests on a figure that was printed, and nothing was computed for it.
+    """
 
     name: str
     holds: bool | None
+    under: str = ""
+    printed: bool = False
+
+    @property
+    def word(self) -> str:
+        """As claims are written and shown: "holds", "fails" or "undecided"."""
+        return _WORDS[self.holds]
 
 
 @dataclass(frozen=True)
@@ -44,15 +64,43 @@ class Outcome:
     explanation: str
     evidence: Mapping[str, Value] = field(default_factory=dict)
 
-    @property
-    def verdict(self) -> str:
-        """Confirmed when all holds, refuted when nothing does, partly between; undecided parts don't count."""
-        decided = [part.holds for part in self.parts if part.holds is not None]
-        if not decided:
-            return "undecided"
-        if all(decided):
-            return "confirmed"
-        return "partly" if any(decided) else "refuted"
+
+#: What a claim can come out as, and what that means.
+VERDICTS: dict[str, str] = {
+    "confirmed": "all that it says was computed, and holds",
+    "refuted": "something that it says fails; one counterexample is enough where it is said of all",
+    "in context": "true under some readings, networks or conditions and false under others; the parts say which",
+    "cited": "holds, but by figures that were printed, for which nothing was computed",
+    "undecided": "a part that it can't stand without was not computed, or could not be",
+}
+
+
+def decide(parts: Sequence[PartResult], universal: bool) -> str:
+    """The verdict that follows from the parts.
+
+    Args:
+        parts: those under one reading, network or condition must hold together.
+        universal: whether the claim says that it is so under all of them: one that fails refutes it. Otherwise it
+            is "in context" as soon as it holds under one and fails under another.
+    """
+    contexts: dict[str, list[PartResult]] = {}
+    for part in parts:
+        contexts.setdefault(part.under or part.name, []).append(part)
+    holds = [_all(part.holds for part in context) for context in contexts.values()]
+    if not universal and True in holds and False in holds:
+        return "in context"
+    whole = _all(holds)
+    if not holds or whole is None or (not universal and None in holds):
+        return "undecided"
+    if not whole:
+        return "refuted"
+    return "cited" if any(part.printed for part in parts) else "confirmed"
+
+
+def _all(holds: Iterable[bool | None]) -> bool | None:
+    """Whether all hold: no, as soon as one fails; not known, where one is not known."""
+    known = list(holds)
+    return False if False in known else None if None in known else True
 
 
 @dataclass(frozen=True)
@@ -71,15 +119,31 @@ class Verdict:
     seconds: float
     missing: str = ""
 
-    @property
+    @functools.cached_property
     def verdict(self) -> str:
-        """One of `VERDICTS`: "confirmed", "refuted", "partly" or "undecided"."""
-        return self.outcome.verdict
+        """One of `VERDICTS`."""
+        return decide(self.outcome.parts, self.claim.universal)
+
+    @functools.cached_property
+    def surprises(self) -> tuple[str, ...]:
+        """What is not as the claim's entry expects, the verdict or a part, in words; empty where nothing is."""
+        claim, found = self.claim, []
+        if self.verdict not in claim.expected:
+            found.append(f"is {self.verdict}, not {' or '.join(claim.expected)}")
+        names = [part.name for part in self.outcome.parts]
+        for part in self.outcome.parts:
+            expected = claim.expected_of(part.name)
+            if part.word not in expected:
+                said = f"not {' or '.join(expected)}" if expected else "which no entry expects"
+                found.append(f"part {part.name!r} {_told(part.word)}, {said}")
+        if claim.names_parts:
+            found += [f"part {name!r} is gone" for name in claim.parts if name not in names]
+        return tuple(found)
 
     @property
     def as_expected(self) -> bool:
-        """Whether the claim names this verdict among those that are no surprise."""
-        return self.verdict in self.claim.expected
+        """Whether verdict and parts are among those that the claim's entry says are no surprise."""
+        return not self.surprises
 
     @property
     def holds(self) -> dict[str, bool | None]:
@@ -88,10 +152,21 @@ class Verdict:
 
     @property
     def deviation(self) -> float | None:
-        """Relative deviation of the computed value from the stated one; None where no tolerance decides."""
-        if self.claim.tolerance is None:
+        """Relative deviation of the computed value from the stated one; None where a bound or words decide."""
+        if self.claim.margin.is_bound:
             return None
         return deviation(self.outcome.computed, self.claim.stated)
+
+    @property
+    def settled_by(self) -> str:
+        """The command that would decide what is undecided; empty where there is none, or nothing is."""
+        if self.verdict != "undecided" or self.missing:
+            return ""
+        return self.claim.settled_by
+
+
+def _told(word: str) -> str:
+    return f"is {word}" if word == "undecided" else word
 
 
 def deviation(computed: Value | None, stated: Value) -> float | None:
@@ -101,12 +176,6 @@ def deviation(computed: Value | None, stated: Value) -> float | None:
     if stated == 0 or not math.isfinite(computed):
         return None
     return computed / stated - 1
-
-
-def within(tolerance: float, computed: float, stated: float) -> bool:
-    """Whether `computed` deviates from `stated` by no more than `tolerance`, a share of `stated`."""
-    off = deviation(computed, stated)
-    return off is not None and abs(off) <= tolerance
 
 
 def figure(value: float | int | str) -> str:
@@ -145,29 +214,31 @@ def listed(items: Iterable[str]) -> str:
 #: Columns of claims.csv, in order, and what each holds.
 COLUMNS: dict[str, str] = {
     "id": "name of the claim",
-    "verdict": "confirmed, refuted, partly or undecided, as computed in this run",
-    "as_expected": "whether that is no surprise",
+    "verdict": "confirmed, refuted, in context, cited or undecided, as computed in this run",
+    "as_expected": "whether that and every part is no surprise",
     "statement": "the claim",
     "source": "which kind of document says so, and the paper it goes back to",
     "about": "the quantity that decides it",
-    "kind": "static, computed, trained, measured or cited, joined by +",
+    "kind": "counted, structural, computed, measured, trained or cited, joined by +",
     "stated": "value that the claim gives, in `unit`",
     "found": "value found, in `unit`; blank where nothing was",
     "unit": "unit of both",
-    "deviation": "found / stated - 1; blank where one is no number, or equality or an order counts",
-    "tolerance": "deviation that still agrees (of an exponent: absolute); blank where equality or an order counts",
-    "tolerance_reason": "why so much",
-    "parts": "what the claim says, one by one: holds, fails, undecided",
+    "hedge": "the word by which the statement loosens `stated`, such as about; blank where it stands as a figure",
+    "agrees_from": "lowest value found that agrees with `stated`, in `unit`; blank where there is no limit",
+    "agrees_to": "highest such value",
+    "tolerance": "the rule that these limits follow from, in words; blank where no number is stated",
+    "deviation": "found / stated - 1; blank where one is no number, or a bound counts",
+    "parts": "what the claim says, one by one: holds, fails or undecided, and by what if by print",
     "explanation": "why, in a sentence or two",
     "evidence": "the numbers computed, name=value",
     "expected": "verdicts that are no surprise",
+    "expected_parts": "the same of the parts",
+    "settled_by": "the command that would decide what is undecided; else blank",
     "seconds": "time that the check took",
 }
 
 #: Columns of the table for reading.
 HEADER = ("claim", "verdict", "stated", "found", "why")
-
-_WORDS = {True: "holds", False: "fails", None: "undecided"}
 
 
 def verdict_rows(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
@@ -184,17 +255,41 @@ def verdict_rows(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
             "stated": v.claim.stated,
             "found": v.outcome.computed,
             "unit": v.claim.unit,
+            "hedge": v.claim.hedge or None,
+            **_limits(v.claim),
             "deviation": v.deviation,
-            "tolerance": v.claim.tolerance,
-            "tolerance_reason": v.claim.tolerance_reason,
-            "parts": "; ".join(f"{part.name}: {_WORDS[part.holds]}" for part in v.outcome.parts),
+            "parts": "; ".join(map(_part_text, v.outcome.parts)),
             "explanation": v.outcome.explanation,
             "evidence": "; ".join(f"{k}={value}" for k, value in v.outcome.evidence.items()),
             "expected": " or ".join(v.claim.expected),
+            "expected_parts": _expected_parts(v.claim),
+            "settled_by": v.settled_by or None,
             "seconds": round(v.seconds, 3),
         }
         for v in verdicts
     ]
+
+
+def _part_text(part: PartResult) -> str:
+    printed = " (printed)" if part.printed and part.holds is not None else ""
+    under = f" [{part.under}]" if part.under and part.under != part.name else ""
+    return f"{part.name}{under}: {part.word}{printed}"
+
+
+def _expected_parts(claim: Claim) -> str:
+    if not claim.names_parts:
+        return f"each {' or '.join(claim.expected_of(''))}"
+    return "; ".join(f"{name}: {' or '.join(claim.expected_of(name))}" for name in claim.parts)
+
+
+def _limits(claim: Claim) -> dict[str, Value | None]:
+    """The columns that say which values agree with the stated one."""
+    if isinstance(claim.stated, str):
+        return {"agrees_from": None, "agrees_to": None, "tolerance": None}
+    low, high = (
+        limit if math.isfinite(limit) else None for limit in claim.margin.limits(claim.stated)
+    )
+    return {"agrees_from": low, "agrees_to": high, "tolerance": claim.margin.meaning}
 
 
 def verdict_cells(verdicts: Iterable[Verdict]) -> list[list[str]]:
@@ -205,7 +300,7 @@ def verdict_cells(verdicts: Iterable[Verdict]) -> list[list[str]]:
             v.verdict if v.as_expected else f"{v.verdict} (unexpected)",
             quantity(v.claim.stated, v.claim.unit),
             computed_text(v),
-            v.outcome.explanation,
+            v.outcome.explanation + (f" To settle it: `{v.settled_by}`." if v.settled_by else ""),
         ]
         for v in verdicts
     ]
@@ -220,9 +315,7 @@ def tally(verdicts: Iterable[Verdict]) -> str:
     odd = [v for v in verdicts if not v.as_expected]
     if not odd:
         return f"{text}; none is unexpected"
-    named = ", ".join(
-        f"{v.claim.id} ({v.verdict} instead of {' or '.join(v.claim.expected)})" for v in odd
-    )
+    named = ", ".join(f"{v.claim.id} ({'; '.join(v.surprises)})" for v in odd)
     return f"{text}; unexpected: {named}"
 
 
@@ -257,7 +350,7 @@ def junit_cases(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
             "seconds": v.seconds,
             "failure": ""
             if v.as_expected or v.missing
-            else f"{v.verdict}, not {' or '.join(v.claim.expected)}: {v.outcome.explanation}",
+            else f"{'; '.join(v.surprises)}: {v.outcome.explanation}",
             "skipped": v.missing,
             "output": f"{v.claim.statement}\n{v.verdict}: {v.outcome.explanation}",
         }

@@ -221,7 +221,7 @@ def print_doubts(rows: Sequence[Mapping[str, Any]]) -> None:
 
 def print_verdict(claim: str, verdict: str, stated: str, computed: str, why: str) -> None:
     """A verdict on a claim as a paragraph on stdout: explanations are too long for a table."""
-    colours = {"confirmed": "green", "refuted": "red", "partly": "yellow"}
+    colours = {"confirmed": "green", "refuted": "red", "in context": "yellow", "cited": "cyan"}
     console = rich.console.Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     name, _, statement = claim.partition(": ")
     head = rich.text.Text.assemble(

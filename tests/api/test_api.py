@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import deploykit
+from deploykit.claims import VERDICTS
 from deploykit.errors import DeploykitError, InvalidModel, UnknownName, UsageError
 from deploykit.spec import BuildOptions, ModelSpec, Reason, TensorSpec
 
@@ -169,7 +170,7 @@ def test_profile_gives_a_frame_with_every_column(shared_store):
 def test_check_claims_gives_a_frame_of_verdicts():
     frame = deploykit.check_claims(["vgg-140m"])
     assert list(frame["id"]) == ["vgg-140m"]
-    assert frame.loc[0, "verdict"] in ("confirmed", "refuted", "partly", "undecided")
+    assert frame.loc[0, "verdict"] in VERDICTS
     with pytest.raises(UnknownName):
         deploykit.check_claims(["vgg-141m"])
 

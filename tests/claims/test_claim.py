@@ -16,14 +16,13 @@ id = "a"
 statement = "s"
 source = "s"
 about = "x"
-kind = "static"
+kind = "counted"
 stated = 1
 unit = "ratio"
 check = "ratio"
 arguments = { top = "vgg16", bottom = "vgg11" }
-tolerance = 0.1
-tolerance_reason = "r"
 expected = "confirmed"
+parts = "holds"
 """
 
 
@@ -69,25 +68,31 @@ def replaced(old, new):
         (ONE + ONE, "claims.toml has a twice"),
         (replaced('"confirmed"', '"true"'), "claim a: expected must be among"),
         (replaced('"confirmed"', "[]"), "claim a: expected must be among"),
-        (replaced('"static"', '"guessed"'), "claim a: kind must be made of"),
-        (replaced('_reason = "r"', '_reason = ""'), "claim a: tolerance_reason is missing"),
+        (replaced('"counted"', '"guessed"'), "claim a: kind must be made of"),
+        (replaced('"holds"', '"true"'), "claim a: parts must be among holds, fails, undecided"),
+        (replaced('"holds"', "{ }"), "claim a: parts must be among holds"),
+        (replaced('"holds"', '{ x = "true" }'), "claim a: parts must be among holds"),
+        (replaced('parts = "holds"\n', ""), "claim a: missing key: parts"),
+        (
+            ONE + 'hedge = "abuot"',
+            "claim a: unknown hedge 'abuot': did you mean about",
+        ),
+        (ONE + 'universal = "no"', "claim a: key 'universal': expected `bool`"),
         (replaced('unit = "ratio"\n', ""), "claim a: missing key: unit"),
         (replaced("unit =", "units ="), "claim a: unknown key 'units': did you mean unit"),
         (replaced('id = "a"\n', ""), "claim number 1: missing key: id"),
         (replaced('"s"', "3"), "claim a: key 'statement': expected `str`, got `int`"),
-        (replaced("stated = 1", "stated = true"), "claim a: key 'stated': expected "),
-        (replaced("= 0.1", '= "0.1"'), "claim a: key 'tolerance': expected `float | null`"),
+        (
+            replaced("stated = 1", "stated = true"),
+            "claim a: key 'stated': expected a number, got True",
+        ),
         (
             replaced('check = "ratio"', 'check = "ratios"'),
             "claim a: unknown check 'ratios': did you mean ratio",
         ),
         (
             replaced("stated = 1", 'stated = "one"'),
-            "claim a: key 'stated': expected `float`, got `str`",
-        ),
-        (
-            replaced("tolerance = 0.1\n", ""),
-            "claim a: key 'tolerance': expected `float`, got `null`",
+            "claim a: key 'stated': expected a number, got 'one'",
         ),
         (
             replaced("top =", "tip ="),

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 
 import pytest
 
 from deploykit.claims import (
-    Outcome,
     PartResult,
     evaluate_claim,
     evaluate_claims,
@@ -15,6 +15,7 @@ from deploykit.claims import (
     networks,
     read_claims,
 )
+from deploykit.claims.verdict import decide
 from deploykit.errors import UnknownName
 from deploykit.lazy import install_line
 
@@ -49,19 +50,63 @@ def test_an_unknown_claim_is_refused_with_the_nearest_name():
 
 
 @pytest.mark.parametrize(
-    ("holds", "verdict"),
+    ("holds", "of_all", "of_some"),
     [
-        ({"a": True, "b": True}, "confirmed"),
-        ({"a": True, "b": None}, "confirmed"),
-        ({"a": False, "b": None}, "refuted"),
-        ({"a": True, "b": False}, "partly"),
-        ({"a": None}, "undecided"),
-        ({}, "undecided"),
+        ({"a": True, "b": True}, "confirmed", "confirmed"),
+        ({"a": True, "b": None}, "undecided", "undecided"),
+        ({"a": False, "b": None}, "refuted", "undecided"),
+        ({"a": True, "b": False}, "refuted", "in context"),
+        ({"a": True, "b": False, "c": None}, "refuted", "in context"),
+        ({"a": False, "b": False}, "refuted", "refuted"),
+        ({"a": None}, "undecided", "undecided"),
+        ({}, "undecided", "undecided"),
     ],
 )
-def test_the_verdict_follows_from_the_parts(holds, verdict):
+def test_the_verdict_follows_from_the_parts(holds, of_all, of_some):
     parts = [PartResult(name, held) for name, held in holds.items()]
-    assert Outcome(parts, None, "").verdict == verdict
+    assert decide(parts, universal=True) == of_all
+    assert decide(parts, universal=False) == of_some
+
+
+def test_parts_under_one_condition_hold_together():
+    small = [PartResult("a", True, "small"), PartResult("b", True, "small")]
+    large = [PartResult("c", True, "large"), PartResult("d", False, "large")]
+    assert decide([*small, *large], universal=False) == "in context"
+    # Alone, nothing of it is true anywhere: one half of the statement is not the statement.
+    assert decide(large, universal=False) == "refuted"
+    half_known = [PartResult("c", False, "large"), PartResult("d", None, "large")]
+    assert decide(half_known, universal=False) == "refuted"
+
+
+def test_what_rests_on_print_is_cited_and_never_confirmed():
+    printed = PartResult("b", True, printed=True)
+    for universal in (True, False):
+        assert decide([printed], universal) == "cited"
+        assert decide([PartResult("a", True), printed], universal) == "cited"
+    assert decide([PartResult("a", False, printed=True)], universal=True) == "refuted"
+
+
+def test_a_change_of_any_part_fails_the_check_and_is_named():
+    claim = next(c for c in list_claims() if c.id == "vgg-only-3x3")
+    for broken in ({"kernel": 5}, {"pool": 3}):
+        verdict = evaluate_claim(
+            dataclasses.replace(claim, arguments={**claim.arguments, **broken})
+        )
+        assert verdict.verdict in claim.expected  # which it is for another reason
+        error = failure([verdict])
+        assert error is not None
+        assert error.exit_code == 1
+        assert re.search("vgg-only-3x3 part '.*' (fails, not holds|is gone)", str(error))
+
+
+def test_parts_that_come_and_go_are_surprises():
+    claim = next(c for c in list_claims() if c.id == "gap-avoids-fc")
+    fewer = dataclasses.replace(claim, arguments={**claim.arguments, "networks": ["nin"]})
+    surprises = evaluate_claim(dataclasses.replace(fewer, expected="confirmed")).surprises
+    assert "part 'squeezenet1_0 has none' is gone" in surprises
+    more = dataclasses.replace(claim, arguments={**claim.arguments, "networks": ["nin", "vgg11"]})
+    surprises = evaluate_claim(more).surprises
+    assert "part 'vgg11 has none' fails, which no entry expects" in surprises
 
 
 def test_a_surprising_verdict_fails_the_check_and_is_named():
@@ -95,14 +140,13 @@ id = "mobilenet-half-macs"
 statement = "MobileNet at half its width takes 149 million multiply-adds"
 source = "Howard et al. 2017 (arXiv 1704.04861), table 6"
 about = "macs(mobilenet-a0.5)"
-kind = "static"
+kind = "counted"
 stated = 149_000_000
 unit = "MACs"
 check = "count"
 arguments = { network = { name = "mobilenet", alpha = 0.5 }, quantity = "macs" }
-tolerance = 0.01
-tolerance_reason = "three digits are stated"
 expected = "confirmed"
+parts = "holds"
 """
 
 

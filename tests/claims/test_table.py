@@ -18,15 +18,20 @@ def verdict(**changes):
         "statement": "X is 50",
         "source": "notes",
         "about": "x",
-        "kind": "static",
+        "kind": "counted",
         "stated": 50,
         "unit": "px",
         "check": "one_blueprint",
         "arguments": {"networks": []},
-        "tolerance": 0.1,
-        "tolerance_reason": "round",
-        "expected": ("confirmed", "partly"),
-        "parts": [PartResult("x", True), PartResult("y", None), PartResult("z", False)],
+        "hedge": "about",
+        "universal": False,
+        "expected": ("confirmed", "in context"),
+        "parts": {"x": "holds", "y": ("undecided", "holds"), "z": "fails"},
+        "found": [
+            PartResult("x", True, "u", printed=True),
+            PartResult("y", None),
+            PartResult("z", False),
+        ],
         "computed": 48.834,
         "explanation": "It is.",
         "evidence": {"a": 1, "b": 0.5},
@@ -35,36 +40,44 @@ def verdict(**changes):
     }
     values |= changes
     timing = {name: values.pop(name) for name in ("seconds", "missing")}
-    names = ("parts", "computed", "explanation", "evidence")
-    outcome = Outcome(**{name: values.pop(name) for name in names})
+    found = values.pop("found")
+    names = ("computed", "explanation", "evidence")
+    outcome = Outcome(found, **{name: values.pop(name) for name in names})
     return Verdict(Claim(**values), outcome, **timing)
 
 
-REFUTED = {"parts": [PartResult("z", False)]}
-UNDECIDED = {"parts": [PartResult("z", None)]}
+REFUTED = {"found": [PartResult("z", False)], "parts": "fails"}
+UNDECIDED = {"found": [PartResult("z", None)]}
 
 
 def test_rows_have_exactly_the_documented_columns():
     (row,) = verdict_rows([verdict()])
     assert list(row) == list(COLUMNS)
-    assert row["parts"] == "x: holds; y: undecided; z: fails"
+    assert row["parts"] == "x [u]: holds (printed); y: undecided; z: fails"
     assert row["evidence"] == "a=1; b=0.5"
-    assert row["expected"] == "confirmed or partly"
+    assert row["expected"] == "confirmed or in context"
+    assert row["expected_parts"] == "x: holds; y: undecided or holds; z: fails"
+    assert (row["agrees_from"], row["agrees_to"]) == (42.5, 57.5)
+    assert row["hedge"] == "about"
+    assert "15%" in row["tolerance"]
     assert row["found"] == 48.834
     assert row["deviation"] == pytest.approx(48.834 / 50 - 1)
-    (bound,) = verdict_rows([verdict(tolerance=None)])
-    assert bound["tolerance"] is bound["deviation"] is None
+    (bound,) = verdict_rows([verdict(hedge="at least", parts="holds")])
+    assert bound["agrees_to"] is bound["deviation"] is None
+    assert (bound["agrees_from"], bound["expected_parts"]) == (50, "each holds")
+    (words,) = verdict_rows([verdict(stated="all", hedge="")])
+    assert words["tolerance"] is words["agrees_from"] is words["agrees_to"] is None
 
 
 def test_csv_holds_the_rows_with_blanks_for_what_there_is_not():
     text = to_csv(
-        verdict_rows([verdict(explanation='A "quote", found.', computed=None, tolerance=None)]),
+        verdict_rows([verdict(explanation='A "quote", found.', computed=None, hedge="")]),
         tuple(COLUMNS),
     )
     (row,) = csv.DictReader(io.StringIO(text))
     assert list(row) == list(COLUMNS)
     assert row["explanation"] == 'A "quote", found.'
-    assert row["found"] == row["tolerance"] == ""
+    assert row["found"] == row["hedge"] == row["settled_by"] == ""
     assert row["as_expected"] == "true"
 
 
@@ -108,5 +121,9 @@ def test_junit_fails_on_surprises_and_skips_what_is_not_installed():
     }
     fine, surprise, bare = suite.iter("testcase")
     assert [child.tag for child in fine] == ["system-out"]
-    assert surprise.find("failure").get("message").startswith("refuted, not confirmed or partly")
+    assert (
+        surprise.find("failure")
+        .get("message")
+        .startswith("is refuted, not confirmed or in context")
+    )
     assert bare.find("skipped").get("message") == "torch is not installed"

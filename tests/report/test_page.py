@@ -92,13 +92,14 @@ def test_claims_are_shown_with_their_arithmetic():
         "found": "48.8",
         "unit": "ratio",
         "deviation": "-0.023",
-        "tolerance": "0.05",
-        "tolerance_reason": "a round figure",
+        "agrees_from": "45.0",
+        "agrees_to": "55.0",
+        "tolerance": "half a unit",
         "parts": "ratio: holds",
         "evidence": "a=60965224; b=1248424",
     }
     text = render(Contents("claims", claims=[claim]))
-    assert "stated 50 ratio, found 48.8 ratio: -2.3% off, 0.05 allowed (a round figure)" in text
+    assert "stated 50 ratio, found 48.8 ratio: -2.3% off, 45.0 to 55.0 agrees (half a unit)" in text
     assert "<code>a=60965224</code>" in text
     assert "refuted, not as expected" in text
     assert "<script>alert" not in text

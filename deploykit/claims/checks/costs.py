@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from deploykit.claims.check import MeasuredRow, by_setting, check, distinct_label
+from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import BYTES_FP32, Network
 from deploykit.claims.verdict import (
     Outcome,
@@ -23,7 +24,6 @@ from deploykit.claims.verdict import (
     listed,
     millions,
     percent,
-    within,
 )
 
 #: What of a network's counts a claim can be about.
@@ -34,8 +34,8 @@ _UNITS = {"parameters": "parameters", "macs": "MACs"}
 
 @check
 def count(
-    stated: float,
-    tolerance: float,
+    stated: Stated,
+    margin: Margin,
     about: str,
     network: Network,
     quantity: Quantity = "parameters",
@@ -52,7 +52,7 @@ def count(
     if others:
         explanation += f" {listed(f'{n.name} has {millions(numbers[n.name])}' for n in others)}."
     return Outcome(
-        [PartResult(about, within(tolerance, computed, stated))],
+        [PartResult(about, margin.agrees(computed, stated))],
         computed,
         explanation,
         {f"{quantity}({name})": number for name, number in numbers.items()},
@@ -61,8 +61,8 @@ def count(
 
 @check
 def ratio(
-    stated: float,
-    tolerance: float,
+    stated: Stated,
+    margin: Margin,
     about: str,
     top: Network,
     bottom: Network,
@@ -94,39 +94,26 @@ def ratio(
     if ratios:
         pairs = (f"{one} over {other} {figure(value)}" for (one, other), value in ratios.items())
         explanation += f" For comparison, {listed(pairs)}."
-    part = PartResult(about, within(tolerance, computed, stated))
+    part = PartResult(about, margin.agrees(computed, stated))
     return Outcome([part], computed, explanation, evidence)
 
 
 @check
-def about_equal_macs(tolerance: float, pairs: tuple[tuple[Network, Network], ...]) -> Outcome:
-    """Whether the two of each pair take the same number of MACs, within the tolerance."""
+def macs_ratios(
+    stated: Stated, margin: Margin, pairs: tuple[tuple[Network, Network], ...]
+) -> Outcome:
+    """Whether of each pair the first takes the stated number of times the MACs of the second."""
     ratios = {f"{a.name}/{b.name}": _ratio(a, b, "macs") for a, b in pairs}
     sentences = [
         f"{one.name} takes {figure(one.macs / 1e9)} and {other.name} {figure(other.macs / 1e9)} billion MACs"
         for one, other in pairs
     ]
     return Outcome(
-        [PartResult(name, abs(value - 1) <= tolerance) for name, value in ratios.items()],
-        max(ratios.values(), key=lambda value: abs(value - 1)),
+        [PartResult(name, margin.agrees(value, stated)) for name, value in ratios.items()],
+        max(ratios.values(), key=lambda value: abs(value - stated)),
         f"{'; '.join(sentences)}.",
         {f"macs({name})": round(value, 4) for name, value in ratios.items()},
     )
-
-
-@check
-def slightly_fewer_parameters(tolerance: float, network: Network, than: Network) -> Outcome:
-    """Whether `network` has fewer parameters than `than`, but no fewer than the tolerance allows."""
-    computed = _ratio(network, than)
-    explanation = (
-        f"{network.name} has {figure(network.parameters)} parameters, {than.name} {figure(than.parameters)}: "
-        f"a ratio of {figure(computed)}. It takes {figure(_ratio(network, than, 'macs'))} times the MACs."
-    )
-    parts = [
-        PartResult("fewer", computed < 1),
-        PartResult("only slightly", abs(computed - 1) <= tolerance),
-    ]
-    return Outcome(parts, computed, explanation, _parameters(network, than))
 
 
 class Printed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -147,8 +134,12 @@ def fewer_parameters_and_better(pairs: tuple[Printed, ...], where: str) -> Outco
     for pair in pairs:
         network, than = pair.network, pair.than
         parts += [
-            PartResult(f"{network.name} has fewer parameters", _ratio(network, than) < 1),
-            PartResult(f"{network.name} has less error", pair.error < pair.error_than),
+            PartResult(
+                f"{network.name} has fewer parameters", _ratio(network, than) < 1, network.name
+            ),
+            PartResult(
+                f"{network.name} has less error", pair.error < pair.error_than, network.name, True
+            ),
         ]
         evidence |= _parameters(network, than) | {
             f"published_error({network.name})": pair.error,
@@ -163,29 +154,34 @@ def fewer_parameters_and_better(pairs: tuple[Printed, ...], where: str) -> Outco
 
 
 @check
-def weights_below(
-    network: Network, below_mb: float, bits: Mapping[str, int], published_mb: Mapping[str, float]
+def weights_in_mb(
+    stated: Stated,
+    margin: Margin,
+    network: Network,
+    bits: Mapping[str, int],
+    published_mb: Mapping[str, float],
 ) -> Outcome:
-    """Whether the weights of `network` take less than `below_mb` (10^6 bytes) at each of some precisions.
+    """Whether the weights of `network` take the stated MB (10^6 bytes), at each of some precisions.
 
     `bits` per weight by precision are counted; `published_mb` are sizes that a paper printed for compressed
     files, which can't be counted from the structure.
     """
     sizes_mb = {name: network.parameters * width / 8 / 1e6 for name, width in bits.items()}
-    needed_bits = below_mb * 1e6 * 8 / network.parameters
-    parts = [PartResult(name, size < below_mb) for name, size in sizes_mb.items()]
-    parts += [PartResult(f"{n} (published)", size < below_mb) for n, size in published_mb.items()]
+    needed_bits = stated * 1e6 * 8 / network.parameters
+    parts = [PartResult(name, margin.agrees(size, stated)) for name, size in sizes_mb.items()]
+    parts += [
+        PartResult(n, margin.agrees(size, stated), printed=True) for n, size in published_mb.items()
+    ]
     evidence: dict[str, Value] = {f"mb({n})": round(size, 4) for n, size in sizes_mb.items()}
     evidence |= {f"published_mb({name})": size for name, size in published_mb.items()}
     evidence["bits_per_weight_needed"] = round(needed_bits, 3)
     explanation = (
         f"The {figure(network.parameters)} parameters of {network.name} take "
-        f"{listed(f'{size:.2f} MB in {name}' for name, size in sizes_mb.items())}; below {below_mb:g} MB means "
-        f"{needed_bits:.1f} bits per weight on average, so pruning and coding too. Published: "
+        f"{listed(f'{size:.2f} MB in {name}' for name, size in sizes_mb.items())}; {stated:g} MB means "
+        f"{needed_bits:.1f} bits per weight on average. Published: "
         f"{listed(f'{size:g} MB with {name}' for name, size in published_mb.items())}."
     )
-    smallest = f"{min(sizes_mb.values()):.2f} MB or more, uncompressed"
-    return Outcome(parts, smallest, explanation, evidence)
+    return Outcome(parts, min(sizes_mb.values()), explanation, evidence)
 
 
 @check
@@ -252,16 +248,16 @@ _ARXIV = re.compile(r"arXiv (\d\d)(\d\d)\.\d{4,5}")
 
 
 @check
-def publication_year(stated: int, network: Network) -> Outcome:
+def publication_year(stated: Stated, network: Network) -> Outcome:
     """Whether the paper of `network` is from the stated year, by its arXiv number and the catalogue."""
     facts = network.facts
-    parts = [PartResult("year in the catalogue", facts.year == stated)]
+    parts = [PartResult("year in the catalogue", facts.year == int(stated), printed=True)]
     evidence: dict[str, Value] = {"catalogue_year": facts.year, "paper": facts.paper}
     explanation = f"{network.name} was published in {facts.year}"
     number = _ARXIV.search(facts.paper)
     if number:
         year = 2000 + int(number[1])
-        parts.append(PartResult("year of the preprint", year == stated))
+        parts.append(PartResult("year of the preprint", year == int(stated), printed=True))
         evidence["preprint_year"] = year
         explanation += f": the number {number[0]} was given in {year}-{number[2]}"
     return Outcome(parts, facts.year, f"{explanation}.", evidence)
@@ -269,10 +265,13 @@ def publication_year(stated: int, network: Network) -> Outcome:
 
 @check
 def published_values(
-    stated: float, tolerance: float, values: Mapping[str, float], where: str
+    stated: Stated, margin: Margin, values: Mapping[str, float], where: str
 ) -> Outcome:
-    """Whether each printed value, by what it is of, is within the tolerance of the stated one."""
-    parts = [PartResult(what, within(tolerance, value, stated)) for what, value in values.items()]
+    """Whether each printed value, by what it is of, is the stated one."""
+    parts = [
+        PartResult(what, margin.agrees(value, stated), printed=True)
+        for what, value in values.items()
+    ]
     printed = listed(f"{figure(value)} for {what}" for what, value in values.items())
     return Outcome(parts, next(iter(values.values())), f"Printed: {printed} ({where}).", values)
 
@@ -287,22 +286,21 @@ class PrintedPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     second_of: str
     relation: Literal["less", "more", "not less", "equal"]
 
-    def holds(self, tolerance: float) -> bool:
-        """Whether the relation is so; "equal" allows an absolute difference of `tolerance`."""
+    @property
+    def holds(self) -> bool:
+        """Whether the relation is so, of the digits that are printed."""
         # Printed values have a few decimals; a difference of two of them shouldn't fail by binary rounding.
         difference = round(self.first - self.second, 6)
         return {
             "less": difference < 0,
             "more": difference > 0,
             "not less": difference >= 0,
-            "equal": abs(difference) <= tolerance,
+            "equal": difference == 0,
         }[self.relation]
 
 
 @check
-def published_comparisons(
-    tolerance: float | None, comparisons: tuple[PrintedPair, ...], where: str
-) -> Outcome:
+def published_comparisons(comparisons: tuple[PrintedPair, ...], where: str) -> Outcome:
     """Whether each of `comparisons`, of numbers printed in `where`, comes out as the claim implies."""
     evidence: dict[str, Value] = {}
     for each in comparisons:
@@ -313,7 +311,7 @@ def published_comparisons(
         for each in comparisons
     )
     return Outcome(
-        [PartResult(each.what, each.holds(tolerance or 0.0)) for each in comparisons],
+        [PartResult(each.what, each.holds, printed=True) for each in comparisons],
         ", ".join(f"{each.first:g} / {each.second:g}" for each in comparisons),
         f"Printed: {sentences} ({where}).",
         evidence,

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from deploykit.claims.check import check
+from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network
 from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, percent
 
@@ -81,21 +82,21 @@ def layers_and_widths(
 
 
 @check
-def last_convolutions_width(stated: int, network: Network, last: int, kernel: int) -> Outcome:
+def last_convolutions_width(stated: Stated, network: Network, last: int, kernel: int) -> Outcome:
     """Whether each of the last convolutions of `network` has `kernel` and the stated number of channels."""
     numbered = list(enumerate(network.convolutions, 1))[-last:]
     parts = [
         PartResult(
             f"convolution {number}",
-            layer.kernel == (kernel, kernel) and layer.out_channels == stated,
+            layer.kernel == (kernel, kernel) and layer.out_channels == int(stated),
         )
         for number, layer in numbered
     ]
     channels = _dashed(layer.out_channels for _, layer in numbered)
     explanation = (
-        f"The last {last} convolutions of {network.name} all have {stated} channels."
+        f"The last {last} convolutions of {network.name} all have {figure(stated)} channels."
         if all(part.holds for part in parts)
-        else f"The last {last} convolutions of {network.name} have {channels} channels, not all {stated}."
+        else f"The last {last} convolutions of {network.name} have {channels} channels, not all {figure(stated)}."
     )
     evidence = {
         f"convolution {number}": f"{layer.size}, {layer.out_channels} channels"
@@ -105,19 +106,13 @@ def last_convolutions_width(stated: int, network: Network, last: int, kernel: in
 
 
 @check
-def channels_ratio(stated: float, tolerance: float, network: Network, to: Network) -> Outcome:
-    """Whether each convolution of `network` has at least, and about, so many times the channels of `to`'s.
-
-    Compared layer by layer as far as both go.
-    """
+def channels_ratio(stated: Stated, margin: Margin, network: Network, to: Network) -> Outcome:
+    """Whether each convolution of `network` has so many times the channels of `to`'s, as far as both go."""
     widths, others = ([layer.out_channels for layer in n.convolutions] for n in (network, to))
     ratios = [a / b for a, b in zip(widths, others, strict=False)]
     parts = [
-        PartResult(f"at least {figure(stated)} times", min(ratios) >= stated),
-        PartResult(
-            f"about {figure(stated)} times",
-            all(abs(ratio / stated - 1) <= tolerance for ratio in ratios),
-        ),
+        PartResult(f"convolution {number}", margin.agrees(ratio, stated))
+        for number, ratio in enumerate(ratios, 1)
     ]
     explanation = (
         f"The convolutions of {network.name} have {_dashed(widths)} channels, those of {to.name} "
@@ -128,7 +123,8 @@ def channels_ratio(stated: float, tolerance: float, network: Network, to: Networ
         f"channels({network.name})": _dashed(widths),
         f"channels({to.name})": _dashed(others),
     }
-    return Outcome(parts, sum(ratios) / len(ratios), explanation, evidence)
+    farthest = max(ratios, key=lambda ratio: abs(ratio - stated))
+    return Outcome(parts, farthest, explanation, evidence)
 
 
 @check
@@ -201,7 +197,7 @@ def trained_in_1998() -> dict[str, int]:
 
 
 @check
-def layers_with_parameters(stated: int, network: Network) -> Outcome:
+def layers_with_parameters(stated: Stated, network: Network) -> Outcome:
     """Whether LeNet-5 has the stated number of layers, each with trained parameters, then and now."""
     today = [layer for layer in network.layers if layer.weighted or layer.kind == "pool"]
     trained = [layer for layer in today if layer.parameters]
@@ -212,7 +208,7 @@ def layers_with_parameters(stated: int, network: Network) -> Outcome:
     }
     evidence |= {f"1998.{name}": parameters for name, parameters in original.items()}
     parts = [
-        PartResult(f"{stated} layers", len(today) == len(original) == stated),
+        PartResult(f"{figure(stated)} layers", len(today) == len(original) == int(stated)),
         PartResult("each trained, 1998", len(trained_then) == len(original)),
         PartResult("each trained, today", len(trained) == len(today)),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deploykit.claims.check import check
+from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import BYTES_FP32, Network
 from deploykit.claims.verdict import (
     Outcome,
@@ -12,7 +13,6 @@ from deploykit.claims.verdict import (
     listed,
     millions,
     percent,
-    within,
 )
 
 #: Weights, their gradients, and the two moments that optimisers such as Adam keep of each.
@@ -21,13 +21,14 @@ _COPIES_IN_TRAINING = 4
 
 @check
 def linear_share(
-    stated: float,
+    stated: Stated,
+    margin: Margin,
     about: str,
     network: Network,
     first: int | None = None,
     others: tuple[Network, ...] = (),
 ) -> Outcome:
-    """Whether more than the stated share of parameters is in the fully connected layers.
+    """Whether the stated share of parameters is in the fully connected layers.
 
     `first` counts only so many of them, from the input on; the shares of `others` are given beside it.
     """
@@ -45,12 +46,12 @@ def linear_share(
     if shares:
         beside = listed(f"{name} has {percent(other)}" for name, other in shares.items())
         explanation += f" {beside} there."
-    return Outcome([PartResult(about, share > stated)], share, explanation, evidence)
+    return Outcome([PartResult(about, margin.agrees(share, stated))], share, explanation, evidence)
 
 
 @check
-def parameters_growth(stated: float, networks: tuple[Network, ...]) -> Outcome:
-    """Whether parameters grow by no more than the stated share from the first to the last of `networks`.
+def parameters_growth(stated: Stated, margin: Margin, networks: tuple[Network, ...]) -> Outcome:
+    """Whether parameters grow by the stated factor from the first to the last of `networks`.
 
     The second part is the reason given: that most sit in the fully connected layers of each.
     """
@@ -68,14 +69,14 @@ def parameters_growth(stated: float, networks: tuple[Network, ...]) -> Outcome:
         f"connected layers, which stay the same. The work does grow: MACs times {figure(work)}."
     )
     parts = [
-        PartResult("growth of parameters", growth <= stated),
+        PartResult("growth of parameters", margin.agrees(1 + growth, stated)),
         PartResult("most in fully connected layers", min(shares.values()) > 0.5),
     ]
-    return Outcome(parts, growth, explanation, evidence)
+    return Outcome(parts, 1 + growth, explanation, evidence)
 
 
 @check
-def hidden_linear_bytes(stated: float, tolerance: float, about: str, network: Network) -> Outcome:
+def hidden_linear_bytes(stated: Stated, margin: Margin, about: str, network: Network) -> Outcome:
     """Bytes of the fully connected layers but the last, as float32, against the stated MB (10^6)."""
     hidden = network.linear_layers[:-1]
     parameters = sum(layer.parameters for layer in hidden)
@@ -89,7 +90,7 @@ def hidden_linear_bytes(stated: float, tolerance: float, about: str, network: Ne
         f"parameters, {size_mb:.0f} MB as float32. Training with Adam keeps four copies (weights, gradients, "
         f"two moments), {training_mb:.0f} MB, which is as near as it comes."
     )
-    part = PartResult(about, within(tolerance, size_mb, stated))
+    part = PartResult(about, margin.agrees(size_mb, stated))
     return Outcome([part], size_mb, explanation, evidence)
 
 
@@ -109,12 +110,10 @@ def more_linear_layers(networks: tuple[Network, ...], than: Network) -> Outcome:
 
 
 @check
-def no_linear_layers(
-    networks: tuple[Network, ...], fewer_than: Network | None = None, factor: float = 1.0
-) -> Outcome:
+def no_linear_layers(networks: tuple[Network, ...], fewer_than: Network | None = None) -> Outcome:
     """Whether each of `networks` has no fully connected layer.
 
-    With `fewer_than`, also whether each has at least `factor` times fewer parameters than that network.
+    With `fewer_than`, also whether each has much fewer parameters than that network.
     """
     parts = [PartResult(f"{n.name} has none", not n.linear_layers) for n in networks]
     evidence: dict[str, Value] = {
@@ -129,11 +128,16 @@ def no_linear_layers(
     ]
     explanation = f"Fully connected layers: {listed(sentences)}."
     if fewer_than is not None:
+        far_fewer = Margin("much less")
         evidence[f"parameters({fewer_than.name})"] = fewer_than.parameters
         for network in networks:
             ratio = fewer_than.parameters / network.parameters
             evidence[f"parameters({network.name})"] = network.parameters
-            parts.append(PartResult(f"{network.name} has far fewer parameters", ratio >= factor))
+            parts.append(
+                PartResult(
+                    f"{network.name} has far fewer parameters", far_fewer.agrees(1 / ratio, 1)
+                )
+            )
             explanation += (
                 f" {fewer_than.name} has {figure(ratio)} times the parameters of {network.name}."
             )

@@ -1,8 +1,7 @@
 """What width (alpha) and resolution (rho) do to a network's cost, and the depthwise separable layers they act on.
 
-A cost that goes with the square of a multiplier has the exponent log(ratio) / log(multiplier) = 2. The claim's
-tolerance is the absolute deviation of that exponent, because it means the same for MACs, parameters and
-milliseconds and at every multiplier.
+A cost goes with a power of a multiplier where cost / (cost at 1 * multiplier^power) is 1: that is what is held
+against the claim's margin, as it means the same of MACs, parameters and milliseconds and at every multiplier.
 """
 
 from __future__ import annotations
@@ -16,36 +15,54 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from deploykit.claims.check import MeasuredRow, by_setting, check, distinct_label
+from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network
 from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, percent
+
+#: Costs over the one at resolution 1, by resolution.
+Ratios = Mapping[Fraction, float]
 
 
 @dataclass(frozen=True)
 class Power:
-    """The stated exponent and how far others may be from it."""
+    """The stated power of a multiplier, the share of it that is found where it is met, and the margin of both."""
 
     exponent: float
-    tolerance: float
+    stated: Stated
+    margin: Margin
 
-    def meets(self, *exponents: float) -> bool:
-        """Whether all of `exponents` are within the tolerance."""
-        return all(abs(exponent - self.exponent) <= self.tolerance for exponent in exponents)
+    def share(self, multiplier: float | Fraction, ratio: float) -> float:
+        """A cost over the one at multiplier 1, as a share of what the power makes of it."""
+        return float(ratio / float(multiplier) ** self.exponent)
+
+    def meets(self, multiplier: float | Fraction, ratio: float) -> bool:
+        """Whether a cost over the one at multiplier 1 goes with the power."""
+        return self.margin.agrees(self.share(multiplier, ratio), self.stated)
+
+    def parts(self, what: str, ratios: Mapping[float, float] | Ratios) -> list[PartResult]:
+        """Whether a cost goes with the power, multiplier by multiplier."""
+        return [PartResult(f"{what} at {_written(m)}", self.meets(m, r)) for m, r in ratios.items()]
+
+    def farthest(self, ratios: Mapping[float, float] | Ratios) -> float:
+        """The share that is farthest from the stated one."""
+        shares = [self.share(m, r) for m, r in ratios.items()]
+        return max(shares, key=lambda share: abs(share - self.stated))
 
 
 @check
-def width_exponent(
+def width_power(
     rows: Sequence[MeasuredRow],
-    stated: float,
-    tolerance: float,
+    stated: Stated,
+    margin: Margin,
     network: Network,
     alphas: tuple[float, ...],
+    exponent: float,
 ) -> Outcome:
-    """MACs, parameters and (where measured) latency of `network` over alpha, against alpha to the stated power."""
-    power = Power(stated, tolerance)
+    """MACs, parameters and (where measured) latency of `network` over alpha, against a power of alpha."""
+    power = Power(exponent, stated, margin)
     narrow = {alpha: network.scaled(alpha=alpha) for alpha in alphas}
     macs = {alpha: n.macs / network.macs for alpha, n in narrow.items()}
     parameters = {alpha: n.parameters / network.parameters for alpha, n in narrow.items()}
-    macs_exponents, parameters_exponents = _exponents(macs), _exponents(parameters)
     evidence: dict[str, Value] = {}
     for alpha in alphas:
         evidence[f"macs({alpha:g})/macs(1)"] = round(macs[alpha], 4)
@@ -60,48 +77,43 @@ def width_exponent(
 
     latency = _latency(power, rows, network, lambda row: row.alpha if row.rho == 1 else None)
     explanation = (
-        f"MACs fall with alpha to the power {_listed(macs_exponents)}; parameters with "
-        f"{_listed(parameters_exponents)}. "
+        f"MACs fall with alpha to the power {_exponents(macs)}; parameters with "
+        f"{_exponents(parameters)}. "
         f"What keeps one side fixed shrinks only linearly: first convolution, depthwise layers, normalisation "
         f"and classifier, {percent(macs_share)} of the MACs but {percent(parameters_share)} of the parameters. "
         f"{latency.sentence}"
     )
     parts = [
-        PartResult("MACs", power.meets(*macs_exponents.values())),
-        PartResult("parameters", power.meets(*parameters_exponents.values())),
+        *power.parts("MACs", macs),
+        *power.parts("parameters", parameters),
         PartResult("latency", latency.holds),
     ]
-    mean = statistics.fmean(macs_exponents.values())
-    return Outcome(parts, mean, explanation, evidence | latency.evidence)
+    return Outcome(parts, power.farthest(macs), explanation, evidence | latency.evidence)
 
 
 @check
-def resolution_exponent(
+def resolution_power(
     rows: Sequence[MeasuredRow],
-    stated: float,
-    tolerance: float,
+    stated: Stated,
+    margin: Margin,
     network: Network,
     rhos: tuple[Fraction, ...],
+    exponent: float,
 ) -> Outcome:
-    """MACs and (where measured) latency of `network` over rho, against rho to the stated power."""
-    power = Power(stated, tolerance)
+    """MACs and (where measured) latency of `network` over rho, against a power of rho."""
+    power = Power(exponent, stated, margin)
     small = {rho: network.scaled(rho=rho) for rho in rhos}
     ratios = {rho: n.macs / network.macs for rho, n in small.items()}
-    exponents = _exponents(ratios)
     latency = _latency(power, rows, network, lambda row: float(row.rho) if row.alpha == 1 else None)
     same = {n.parameters for n in small.values()} == {network.parameters}
     explanation = (
-        f"MACs fall with rho to the power {_listed(exponents)}: all but the classifier's are spent per pixel. "
+        f"MACs fall with rho to the power {_exponents(ratios)}: all but the classifier's are spent per pixel. "
         f"Parameters {'stay the same' if same else 'change'}. {latency.sentence}"
     )
-    parts = [
-        PartResult("MACs", power.meets(*exponents.values())),
-        PartResult("latency", latency.holds),
-    ]
+    parts = [*power.parts("MACs", ratios), PartResult("latency", latency.holds)]
     evidence: dict[str, Value] = {f"macs({rho})/macs(1)": round(r, 4) for rho, r in ratios.items()}
     evidence |= {f"parameters({rho})": n.parameters for rho, n in small.items()}
-    mean = statistics.fmean(exponents.values())
-    return Outcome(parts, mean, explanation, evidence | latency.evidence)
+    return Outcome(parts, power.farthest(ratios), explanation, evidence | latency.evidence)
 
 
 class _Latency(NamedTuple):
@@ -120,6 +132,7 @@ def _latency(
 ) -> _Latency:
     """Exponent of latency in every setting that was measured at multiplier 1 and below."""
     exponents: dict[str, float] = {}
+    near: list[bool] = []
     evidence: dict[str, Value] = {}
     other_inputs = 0
     for group in by_setting(row for row in rows if row.model == network.spec.name).values():
@@ -139,32 +152,31 @@ def _latency(
             label = distinct_label(f"{group[0].label} at {value:.3g}", exponents)
             ratio = statistics.median(latencies_ms) / base_ms
             exponents[label] = math.log(ratio) / math.log(value)
+            near.append(power.meets(value, ratio))
             evidence[f"latency({label})/latency(1)"] = round(ratio, 4)
     if other_inputs:
         evidence["rows_of_other_inputs_left_out"] = other_inputs
     if not exponents:
         return _Latency(None, "Latency: not measured.", evidence)
-    near = [power.meets(exponent) for exponent in exponents.values()]
     first = list(exponents.items())[:6]
     more = f" and {len(exponents) - 6} more" if len(exponents) > 6 else ""
     sentence = (
         f"Measured latency falls with the power "
         f"{listed(f'{exponent:.2f} ({label})' for label, exponent in first)}{more}; "
-        f"{sum(near)} of {len(near)} within {power.tolerance:g} of {figure(power.exponent)}."
+        f"{sum(near)} of {len(near)} as stated."
     )
     return _Latency(all(near), sentence, evidence)
 
 
-def _exponents(ratios: Mapping[float, float] | Mapping[Fraction, float]) -> dict[str, float]:
-    """Exponents by multiplier as text."""
-    return {
-        (str(m) if isinstance(m, Fraction) else f"{m:g}"): math.log(ratio) / math.log(m)
-        for m, ratio in ratios.items()
-    }
+def _written(multiplier: float | Fraction) -> str:
+    return str(multiplier) if isinstance(multiplier, Fraction) else f"{multiplier:g}"
 
 
-def _listed(exponents: Mapping[str, float]) -> str:
-    return listed(f"{value:.2f} (at {multiplier})" for multiplier, value in exponents.items())
+def _exponents(ratios: Mapping[float, float] | Ratios) -> str:
+    """Exponents that the costs over the one at multiplier 1 have, by multiplier, as text."""
+    return listed(
+        f"{math.log(ratio) / math.log(m):.2f} (at {_written(m)})" for m, ratio in ratios.items()
+    )
 
 
 @check
@@ -207,7 +219,9 @@ def input_sizes(network: Network, rhos: tuple[Fraction, ...], sizes_px: tuple[in
 
 
 @check
-def input_ratio(stated: float, large: tuple[Network, ...], small: Network) -> Outcome:
+def input_ratio(
+    stated: Stated, margin: Margin, large: tuple[Network, ...], small: Network
+) -> Outcome:
     """Whether the inputs of `large` networks are over the stated number of times those of `small`, per side."""
     small_px = small.facts.resolution_px
     ratios = {n.name: n.facts.resolution_px / small_px for n in large}
@@ -219,7 +233,7 @@ def input_ratio(stated: float, large: tuple[Network, ...], small: Network) -> Ou
         "before they are scaled and cropped for a network; their sizes are not checked here."
     )
     return Outcome(
-        [PartResult(name, ratio > stated) for name, ratio in ratios.items()],
+        [PartResult(name, margin.agrees(ratio, stated)) for name, ratio in ratios.items()],
         max(ratios.values()),
         explanation,
         {f"input_px({n.name})": n.facts.resolution_px for n in (*large, small)},
@@ -287,7 +301,7 @@ def separable_against_full(
     parts = [
         PartResult("fewer parameters", parameters < 1),
         PartResult("fewer MACs", macs < 1),
-        PartResult("higher accuracy", thin > thick),
+        PartResult("higher accuracy", thin > thick, printed=True),
     ]
     explanation = (
         f"{separable.name} has {figure(1 / parameters)} times fewer parameters and {figure(1 / macs)} times "

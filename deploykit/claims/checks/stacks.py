@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from deploykit.claims.check import check
+from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network
-from deploykit.claims.verdict import Outcome, PartResult, Value, figure, millions, percent, within
+from deploykit.claims.verdict import Outcome, PartResult, Value, figure, millions, percent
 from deploykit.lazy import torch
 from deploykit.zoo import count_module
 
@@ -27,12 +28,12 @@ class Replacement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     stack: tuple[Kernel, ...]
     single: tuple[Kernel, ...]
-    ratio: float
+    ratio: Stated
 
 
 @check
 def stack_weights_ratio(
-    tolerance: float, replacements: Mapping[str, Replacement], channels: int
+    margin: Margin, replacements: Mapping[str, Replacement], channels: int
 ) -> Outcome:
     """Parameters of stacks over those of the kernels they replace, each beside the ratio that is stated."""
     parts: list[PartResult] = []
@@ -43,7 +44,7 @@ def stack_weights_ratio(
         single = _counts(replacement.single, channels).parameters
         ratio, stated = stack / single, replacement.ratio
         ratios.append(round(ratio, 4))
-        parts.append(PartResult(name, abs(ratio / stated - 1) <= tolerance))
+        parts.append(PartResult(name, margin.agrees(ratio, stated)))
         evidence[f"parameters({name})"] = f"{stack}/{single}"
         evidence[f"ratio({name})"] = round(ratio, 4)
         sentences.append(
@@ -89,8 +90,8 @@ def stack_has_only_benefits(
 
 @check
 def fewer_than_network(
-    stated: float,
-    tolerance: float,
+    stated: Stated,
+    margin: Margin,
     network: Network,
     than: Network,
     kernel: int,
@@ -111,10 +112,10 @@ def fewer_than_network(
         "single/stack": round(large / small, 4),
     }
     parts = [
-        PartResult(f"{network.name} over {than.name}", within(tolerance, ratio, stated)),
+        PartResult(f"{network.name} over {than.name}", margin.agrees(ratio, stated)),
         PartResult(
             f"{times} of {kernel}x{kernel} over one {single}x{single}",
-            within(tolerance, small / large, stated),
+            margin.agrees(small / large, stated),
         ),
     ]
     explanation = (
@@ -127,7 +128,7 @@ def fewer_than_network(
 
 
 @check
-def stack_sees_as_one(stated: int, kernel: int, times: int, single: int) -> Outcome:
+def stack_sees_as_one(stated: Stated, kernel: int, times: int, single: int) -> Outcome:
     """Whether `times` convolutions of `kernel` at stride 1 see as much as one of `single`.
 
     Decided twice: by the arithmetic of receptive fields, and by the gradient of one output with respect to
@@ -146,8 +147,8 @@ def stack_sees_as_one(stated: int, kernel: int, times: int, single: int) -> Outc
         "centre_influence(single)": round(centre_single, 4),
     }
     parts = [
-        PartResult("arithmetic", by_arithmetic == stated == single),
-        PartResult("gradient", seen == seen_single == stated),
+        PartResult("arithmetic", by_arithmetic == single == int(stated)),
+        PartResult("gradient", seen == seen_single == int(stated)),
     ]
     explanation = (
         f"{times} convolutions of {kernel}x{kernel} see {by_arithmetic}x{by_arithmetic} inputs by arithmetic and "

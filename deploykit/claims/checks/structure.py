@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby, pairwise
 
 from deploykit.claims.check import check
+from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network, NetworkLayer
 from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, millions, percent
 
@@ -237,7 +238,7 @@ def excitation_is_one_layer_and_softmax(network: Network, part: str) -> Outcome:
 
 @check
 def excitation_costs_little(
-    network: Network, base: Network, part: str, parameters_at_most: float, macs_at_most: float
+    stated: Stated, margin: Margin, network: Network, base: Network, part: str
 ) -> Outcome:
     """What `network` has more than `base`, which differs by the blocks called `part`; each as a share."""
     blocks = _blocks(network, part)
@@ -256,8 +257,8 @@ def excitation_costs_little(
     parts = [
         PartResult("two fully connected layers each", dense == {2}),
         PartResult("nothing else changes", added == inside),
-        PartResult("few parameters", parameters <= parameters_at_most),
-        PartResult("little work", macs <= macs_at_most),
+        PartResult("few parameters", margin.agrees(1 + parameters, stated)),
+        PartResult("little work", margin.agrees(1 + macs, stated)),
         PartResult("any model", None),
     ]
     explanation = (
@@ -265,7 +266,7 @@ def excitation_costs_little(
         f"{percent(parameters, signed=True)}, and MACs {macs * 100:+.2f}%. That it fits any model is not "
         "checked."
     )
-    return Outcome(parts, parameters, explanation, evidence)
+    return Outcome(parts, 1 + parameters, explanation, evidence)
 
 
 def _blocks(network: Network, part: str) -> dict[str, list[NetworkLayer]]:

@@ -9,7 +9,7 @@ from typing import Any
 from deploykit.report.page.markup import element, escaped
 from deploykit.row import text_of
 
-_SIGNS = {"confirmed": "✓", "refuted": "✕", "partly": "◐", "undecided": "?"}
+_SIGNS = {"confirmed": "✓", "refuted": "✕", "in context": "◐", "cited": "❝", "undecided": "?"}
 
 
 def claims_section(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -39,7 +39,8 @@ def _claim(cells: Mapping[str, str]) -> str:
         element("h3", escaped(cells.get("statement", ""))),
         element(
             "p",
-            element("span", escaped(said), class_=f"state {verdict}") + f" {escaped(_sum(cells))}",
+            element("span", escaped(said), class_=f"state {verdict.replace(' ', '-')}")
+            + f" {escaped(_sum(cells))}",
         ),
         element("p", escaped(cells.get("explanation", ""))),
     ]
@@ -61,7 +62,11 @@ def _sum(cells: Mapping[str, str]) -> str:
     text = f"stated {cells.get('stated') or 'nothing'}{unit}, found {cells.get('found') or 'nothing'}{unit}"
     if cells.get("deviation"):
         text += f": {100 * float(cells['deviation']):+.1f}% off"
-    if cells.get("tolerance"):
-        text += f", {cells['tolerance']} allowed"
-        text += f" ({cells['tolerance_reason']})" if cells.get("tolerance_reason") else ""
+    low, high = cells.get("agrees_from"), cells.get("agrees_to")
+    if low and high:
+        text += f", {low} to {high} agrees ({cells.get('tolerance', '')})"
+    elif low or high:
+        text += (
+            f", {'from' if low else 'up to'} {low or high} agrees ({cells.get('tolerance', '')})"
+        )
     return text

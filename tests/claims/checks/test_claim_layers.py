@@ -35,9 +35,6 @@ def test_each_of_the_last_convolutions_is_decided(verdict_of):
 
 def test_channels_are_compared_layer_by_layer(verdict_of):
     assert verdict_of("alexnet-10x-lenet-channels").outcome.computed == 16
-    assert verdict_of("alexnet-10x-lenet-channels", network="alexnet_owt").holds[
-        "at least 10 times"
-    ]
     exact = verdict_of("alexnet-10x-lenet-channels", fields={"stated": 16})
     assert exact.verdict == "confirmed"
     assert verdict_of("alexnet-10x-lenet-channels", network="lenet5").verdict == "refuted"

@@ -18,10 +18,13 @@ def test_only_the_layers_asked_for_count(verdict_of):
 def test_growth_is_held_against_the_stated_share_and_the_reason_against_each_network(verdict_of):
     held = verdict_of("vgg-depth-no-explosion")
     assert held.verdict == "confirmed"
-    assert held.outcome.computed == pytest.approx(143_667_240 / 132_863_336 - 1)
+    assert held.outcome.computed == pytest.approx(143_667_240 / 132_863_336)
     resnets = verdict_of("vgg-depth-no-explosion", networks=["resnet18", "resnet152"])
     assert resnets.verdict == "refuted"
-    assert verdict_of("vgg-depth-no-explosion", fields={"stated": 0.05}).verdict == "partly"
+    assert (
+        verdict_of("vgg-depth-no-explosion", fields={"hedge": ""}).holds["growth of parameters"]
+        is False
+    )
 
 
 def test_the_hidden_linear_layers_take_218_mb(verdict_of):
@@ -39,7 +42,7 @@ def test_more_linear_layers_means_more(verdict_of):
 def test_a_linear_layer_at_the_end_is_found(verdict_of):
     assert verdict_of("nin-no-fc").verdict == "confirmed"
     assert verdict_of("nin-no-fc", networks=["resnet50"]).verdict == "refuted"
-    assert verdict_of("nin-no-fc", factor=10).verdict == "partly"
+    assert list(verdict_of("nin-no-fc", fewer_than="nin").holds.values()) == [True, False]
     assert (
         verdict_of("gap-avoids-fc").outcome.evidence["parameters(googlenet, linear)"] == 1_025_000
     )

@@ -9,7 +9,7 @@ from deploykit.claims.checks.stacks import receptive_field_px
 
 def test_ratios_of_stacks_are_counted(verdict_of):
     assert verdict_of("three-3x3-half-params").outcome.computed == pytest.approx(27 / 49, abs=1e-4)
-    assert verdict_of("three-3x3-half-params", fields={"tolerance": 0.1}).verdict == "refuted"
+    assert verdict_of("three-3x3-half-params", fields={"hedge": ""}).verdict == "refuted"
     assert verdict_of("inception-v2-factorisation").verdict == "confirmed"
     wrong = {"x": {"stack": [[1, 3]], "single": [[3, 3]], "ratio": 0.6667}}
     assert verdict_of("inception-v2-factorisation", replacements=wrong).verdict == "refuted"
@@ -28,7 +28,10 @@ def test_81_percent_is_neither_the_networks_nor_the_kernels(verdict_of):
     assert verdict.verdict == "refuted"
     assert verdict.outcome.computed == pytest.approx(138_357_544 / 60_965_224)
     assert "81.5% more" in verdict.outcome.explanation
-    assert verdict_of("vgg-81-percent-fewer", fields={"stated": 0.551}).verdict == "partly"
+    assert verdict_of("vgg-81-percent-fewer", fields={"stated": 0.551}).holds == {
+        "vgg16 over alexnet": False,
+        "3 of 3x3 over one 7x7": True,
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+
+import pytest
+
+from deploykit.claims.margin import HEDGES, Margin, Stated
+from deploykit.errors import UnknownName
+
+
+@pytest.mark.parametrize(
+    ("written", "allows"),
+    [
+        (Decimal("3.08"), 0.005),
+        (Decimal("50.0"), 0.05),
+        (50, 5),
+        (140_000_000, 5_000_000),
+        (138_357_544, 0.5),
+        (100, 10),  # not 50: a tenth at most
+        (1, 0.1),
+        (0, 0.5),
+        (Decimal("0.6667"), 0.00005),
+        (0.25, 0.005),
+    ],
+)
+def test_a_figure_allows_half_a_unit_of_its_last_stated_digit(written, allows):
+    stated = Stated(written)
+    assert stated == float(written)
+    assert stated.allows == pytest.approx(allows)
+    assert Stated(stated).allows == stated.allows
+
+
+@pytest.mark.parametrize("value", [True, "one", None, float("nan"), Decimal("Infinity")])
+def test_what_is_no_number_is_no_figure(value):
+    with pytest.raises(ValueError, match="expected a"):
+        Stated(value)
+
+
+@pytest.mark.parametrize(
+    ("hedge", "agree", "differ"),
+    [
+        ("", (45, 48.83, 55), (44.9, 55.1)),
+        ("about", (42.5, 57.5), (42.4, 57.6)),
+        ("nearly", (45, 50), (44.9, 50.1)),
+        ("slightly less", (45.1, 49.9), (45, 50)),
+        ("slightly more", (50.1, 54.9), (50, 55)),
+        ("much less", (0, 25), (25.1, 50)),
+        ("much more", (100, 1e9), (99.9, 50)),
+        ("over", (50.1, 1e9), (50, 49)),
+        ("under", (49.9, -1), (50, 51)),
+        ("at least", (50, 1e9), (49.9,)),
+        ("at most", (50, -1e9), (50.1,)),
+    ],
+)
+def test_each_hedge_has_one_margin(hedge, agree, differ):
+    margin = Margin(hedge)
+    assert [margin.agrees(found, Stated(50)) for found in agree] == [True] * len(agree)
+    assert [margin.agrees(found, Stated(50)) for found in differ] == [False] * len(differ)
+
+
+def test_every_hedge_is_tried_above():
+    tried = test_each_hedge_has_one_margin.pytestmark[0].args[1]
+    assert [case[0] for case in tried] == ["", *HEDGES]
+
+
+def test_limits_of_nothing_are_numbers():
+    for hedge in HEDGES:
+        assert not any(math.isnan(limit) for limit in Margin(hedge).limits(Stated(0)))
+
+
+def test_decimal_limits_are_met_in_binary():
+    assert Margin("").agrees(0.3 - 0.005, Stated("0.30"))
+    assert Margin("").agrees(3.085, Stated("3.08"))
+
+
+def test_an_unknown_hedge_is_refused_with_the_nearest():
+    with pytest.raises(UnknownName, match="unknown hedge 'abuot': did you mean about"):
+        Margin("abuot")
