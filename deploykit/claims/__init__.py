@@ -2,8 +2,8 @@
 
 The files of `statements` hold what people say and by which check, with which arguments, it is decided; `checks`
 holds the checks. No verdict is stored. Importing this package and listing the claims imports neither torch, onnx
-nor numpy; importing it and listing what is claimed imports none of the checks either, which come with the first of the
-names that need them.
+nor numpy; importing it and listing what is claimed imports none of the checks either, which come with the first of
+the names that need them.
 """
 
 from __future__ import annotations
