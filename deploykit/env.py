@@ -131,7 +131,7 @@ def anonymous_bytes(pid: int) -> int | None:
 
 
 #: Less than this is asked for without a look at what is left.
-_LITTLE_BYTES = 2**27
+LITTLE_BYTES = 2**27
 
 
 def require_memory(size_bytes: int, what: str) -> None:
@@ -144,7 +144,7 @@ def require_memory(size_bytes: int, what: str) -> None:
     Raises:
         UsageError: there is not as much.
     """
-    left = memory_left_bytes() if size_bytes > _LITTLE_BYTES else None
+    left = memory_left_bytes() if size_bytes > LITTLE_BYTES else None
     if left is not None and size_bytes > left:
         raise UsageError(
             f"{what} takes {size_bytes / 2**30:.3g} GiB, and {left / 2**30:.3g} GiB of memory are left: take a "

@@ -28,6 +28,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from deploykit import codec
 from deploykit.errors import UsageError
+from deploykit.reading import open_file
 from deploykit.row import Note
 from deploykit.spec import BuildOptions, InputChoice, ModelSpec, TensorSpec
 from deploykit.text import folder_name
@@ -71,7 +72,7 @@ def cache_root() -> Path:
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, hexadecimal, read in pieces."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

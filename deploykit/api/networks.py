@@ -214,7 +214,7 @@ def verification_of(source: Source) -> dict[str, Any] | None:
     """How the file of a module was compared with it; None for all other networks."""
     if not isinstance(source, ModelFile) or not (source.path.parent / VERIFIED).is_file():
         return None
-    return codec.read_json(source.path.parent / VERIFIED, dict[str, Any])
+    return codec.read_stored(source.path.parent / VERIFIED, dict[str, Any])
 
 
 def _shape(

@@ -275,7 +275,8 @@ def contained(
     Raises:
         DeploykitError, OSError: as the function raises; or `failed`, in one line, where it crashed, took longer
             than allowed (see `limit_time`) or more than `SHARE_OF_MEMORY` of the memory that was left.
-        BuildFailed: it raised what nobody foresaw, in one line; or the time of the whole command was over.
+        InvalidModel: it raised what nobody foresaw where that is `failed`, in one line.
+        BuildFailed: it raised that elsewhere; or the time of the whole command was over.
     """
     if _in_place:
         with _reporting_to(say):
@@ -307,7 +308,9 @@ def contained(
         error = _revived(outcome.raised)
         if isinstance(error, DeploykitError | OSError) or os.environ.get(errors.TRACEBACK):
             raise error
-        raise errors.BuildFailed(f"{doing} {errors.unforeseen(error)}") from error
+        # Whatever a file from elsewhere leads to, it is the file that is refused.
+        refusal = failed if issubclass(failed, errors.InvalidModel) else errors.BuildFailed
+        raise refusal(f"{doing} {errors.unforeseen(error)}") from error
     if outcome.death is not None:
         kind_of_error = too_late if outcome.death.kind == "timeout" else failed
         raise kind_of_error(f"{doing} {_reason(outcome.death, call, late)}")

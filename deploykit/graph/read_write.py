@@ -9,6 +9,7 @@ in memory together.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -29,6 +30,7 @@ from deploykit.graph.shapes import elements
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 from deploykit.ort_session import open_session
+from deploykit.reading import open_file
 from deploykit.spec import ModelSpec, OnnxModel, stored_inputs
 from deploykit.store import file_sha256
 from deploykit.text import file_name, is_name
@@ -42,18 +44,30 @@ def _external(model: onnx.ModelProto) -> Iterator[tuple[onnx.TensorProto, dict[s
 
 
 def _resolve(path: Path, tensor: onnx.TensorProto, location: str) -> Path:
-    folder = path.parent.resolve()
-    file = (folder / location).resolve()
+    try:
+        folder = path.parent.resolve()
+        file = (folder / location).resolve()
+        is_there = file.is_file()
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:  # a circle of links, a name that none can have
+        reason = (getattr(error, "strerror", None) or str(error).partition(" from ")[0]).lower()
+        raise InvalidModel(
+            f"{path}: the place of weight {tensor.name!r}, {location[:80]!r}, leads nowhere ({reason}); save the "
+            "model with its weights again"
+        ) from None
     # A link may lead out of the folder as well as "..": what counts is where the bytes are.
     inside = file.is_relative_to(folder) or _in_same_cache(folder, folder / location, file)
     if not location or not inside:
         raise InvalidModel(
-            f"{path}: weight {tensor.name!r} is stored at {location!r}, outside the model's "
+            f"{path}: weight {tensor.name!r} is stored at {location[:80]!r}, outside the model's "
             "folder, which is refused; put the file beside the model and save it again"
         )
-    if not file.is_file():
+    if not is_there:
         raise InvalidModel(
-            f"{path}: its external data file {location!r} is missing; "
+            f"{path}: its external data file {location[:80]!r} is missing; "
             f"put it into {path.parent} or save the model with its weights inside"
         )
     return file
@@ -93,8 +107,7 @@ def embed(model: onnx.ModelProto, path: Path) -> None:
     places = [(tensor, *_place(tensor, about, path)) for tensor, about in _external(model)]
     total_bytes = path.stat().st_size + sum(length for *_, length in places)
     apart = total_bytes > max_bytes()
-    if apart:
-        _require_memory(path, total_bytes)
+    _require_memory(path, sum(length for *_, length in places))
     initialisers = list(model.graph.initializer)  # held, so that no other object takes an identity
     free = {id(tensor) for tensor in initialisers} if apart else set()
     for tensor, file, offset, length in places:
@@ -138,12 +151,12 @@ def _require_length(tensor: onnx.TensorProto, length: int, path: Path) -> None:
         )
 
 
-def _require_memory(path: Path, weight_bytes: int) -> None:
-    """Refuse a network that a runtime, which holds its weights once at least, can't hold here."""
-    left = env.memory_left_bytes()
-    if left is not None and weight_bytes > left:
+def _require_memory(path: Path, size_bytes: int, what: str = "its weights take") -> None:
+    """Refuse what can't be held here: a network's weights, which a runtime holds once at least, or its file."""
+    left = env.memory_left_bytes() if size_bytes > env.LITTLE_BYTES else None
+    if left is not None and size_bytes > left:
         raise InvalidModel(
-            f"{path}: its weights take {weight_bytes / 1e9:.3g} GB, more than the {left / 1e9:.3g} GB of memory "
+            f"{path}: {what} {size_bytes / 1e9:.3g} GB, more than the {left / 1e9:.3g} GB of memory "
             "left here; free some, or use a machine with more"
         )
 
@@ -182,20 +195,28 @@ def max_bytes() -> int:
 
 def _parse(path: Path) -> tuple[onnx.ModelProto, bool]:
     """Parse a file; whether something had to be left out."""
-    if path.is_dir():
-        raise InvalidModel(f"{path} is a folder; give the path of an .onnx file")
     try:
-        size_bytes = path.stat().st_size
-        if size_bytes > MAX_BYTES:
-            raise InvalidModel(
-                f"{path} is larger than 2 GB, which an ONNX file can't be; "
-                "save its weights as external data beside it"
-            )
-        data = path.read_bytes()
+        with open_file(path) as stream:
+            size_bytes = os.fstat(stream.fileno()).st_size
+            if size_bytes > MAX_BYTES:
+                raise InvalidModel(
+                    f"{path} is larger than 2 GB, which an ONNX file can't be; "
+                    "save its weights as external data beside it"
+                )
+            _require_memory(
+                path, 2 * size_bytes, "reading it takes"
+            )  # its bytes, and what they say
+            data = stream.read(MAX_BYTES)
     except FileNotFoundError:
         raise InvalidModel(f"no such file: {path}; give the path of an .onnx file") from None
     except OSError as error:
-        raise InvalidModel(f"can't read {path}: {error.strerror}; check its permissions") from None
+        reason = (error.strerror or str(error)).lower()
+        advice = (
+            "check its permissions"
+            if error.errno == errno.EACCES
+            else "give the path of an .onnx file"
+        )
+        raise InvalidModel(f"can't read {path}: {reason}; {advice}") from None
     if not data:
         raise InvalidModel(f"{path} is empty; copy or export it again")
     if data.startswith((b"PK\x03\x04", b"\x80\x02")):
@@ -267,10 +288,10 @@ def read_source(
     path = Path(path)
     model, cut = _parse(path)
     files = external_files(model, path)
+    embed(model, path)  # before all of them are read for their digest: they may be far too large
     sha256 = file_sha256(path)
     if files:
         sha256 = _joint_digest(sha256, [file_sha256(file) for file in files])
-    embed(model, path)
     if sha256 == sound:
         return model, sha256, not (declare(model) or files or cut)
     require_sound(model, path)

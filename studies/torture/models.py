@@ -110,6 +110,7 @@ def _work(
                 for kind, text in found:
                     result.count(kind)
                     result.failures.append(f"{mutant(seed).name}: {kind}: {text}")
+                    task.say(result.failures[-1])
                 if result.done % _SAID_EVERY == 0:
                     task.say(
                         f"models: {result.done} of {result.asked}, {len(result.failures)} failed"

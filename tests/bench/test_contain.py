@@ -118,10 +118,11 @@ def test_errors_keep_class_text_and_code(calls, monkeypatch, tmp_path):
     with pytest.raises(OSError, match="No space left") as full:
         do(calls.fill_disk, tmp_path)
     assert (full.value.errno, full.value.filename) == (28, str(tmp_path))
-    with pytest.raises(
-        BuildFailed, match=r"reading net\.onnx met a fault of deploykit .*UnicodeDecode"
-    ):
+    fault = r"net\.onnx met a fault of deploykit .*UnicodeDecode"
+    with pytest.raises(InvalidModel, match=f"^reading {fault}"):  # the file is what is refused
         do(calls.fail)
+    with pytest.raises(BuildFailed, match=f"^building {fault}"):
+        contained(calls.fail, doing="building net.onnx", failed=BuildFailed)
     monkeypatch.setenv("DEPLOYKIT_TRACEBACK", "1")
     with pytest.raises(RuntimeError, match="UnicodeDecodeError") as unforeseen:
         do(calls.fail)

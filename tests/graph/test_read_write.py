@@ -11,6 +11,7 @@ import pytest
 from graph_models import make_model
 from onnx import TensorProto, helper, numpy_helper
 
+from deploykit import env
 from deploykit.errors import InvalidModel, OutputFailed, UsageError
 from deploykit.graph.nodes import graph_inputs
 from deploykit.graph.read_write import open_model, read_model, save_model, set_origin
@@ -168,6 +169,54 @@ def test_a_model_cut_short_is_refused(convolution: onnx.ModelProto, tmp_path: Pa
 def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
     assert "no such file" in refusal(tmp_path / "none.onnx")
     assert "is a folder" in refusal(tmp_path)
+
+
+def test_what_no_file_is_behind_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")  # reading it would wait for a writer
+    (tmp_path / "circle.onnx").symlink_to("circle.onnx")
+    assert "it is a pipe, not a file" in refusal(tmp_path / "pipe.onnx")
+    assert "too many levels of symbolic links" in refusal(tmp_path / "circle.onnx")
+    assert "it is a device, not a file" in refusal(Path("/dev/zero"))
+    assert "file name too long" in refusal(tmp_path / f"{'x' * 5000}.onnx")
+    assert "no such name can be" in refusal(tmp_path / "a\0.onnx")
+
+
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        ("circle", "leads nowhere (symlink loop)"),
+        ("a\0b", "leads nowhere (embedded null byte)"),
+        ("x" * 5000, "leads nowhere (file name too long)"),
+        ("pipe", "is missing"),
+        (".", "is missing"),
+    ],
+)
+def test_external_data_that_is_nowhere_is_refused(
+    location: str, said: str, external: Path, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "circle").symlink_to("circle")
+    model = onnx.load(external, load_external_data=False)
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = location
+    assert said in refusal(written(model, tmp_path))
+
+
+def test_a_file_larger_than_memory_is_refused_before_it_is_read(
+    external: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(env, "memory_left_bytes", lambda: 2**27)
+    with (tmp_path / "model.data").open("r+b") as data:
+        data.truncate(2**28)
+    model = onnx.load(external, load_external_data=False)
+    for tensor in model.graph.initializer:
+        del tensor.external_data[2:]  # its length: all that is there
+    assert "its weights take 0.537 GB" in refusal(written(model, tmp_path))
+    with (tmp_path / "large.onnx").open("wb") as file:
+        file.truncate(2**28)
+    assert "reading it takes 0.537 GB" in refusal(tmp_path / "large.onnx")
 
 
 def test_nodes_in_a_cycle_are_refused(tmp_path: Path) -> None:
