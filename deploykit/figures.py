@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 #: What stands where nothing was measured.
@@ -12,6 +13,9 @@ _MORE_DIGITS = 2
 #: Below this, a number in decimals is all zeros.
 _LEAST_IN_DECIMALS = 1e-6
 _LEAST_P = 1e-4
+_EXPONENTIAL = re.compile(r"(?<![\w.])\d+(?:\.\d+)?e[+-]\d+(?![\w.])")
+#: Below this, zeros alone would fill a line.
+_LEAST_IN_FULL = 1e-12
 
 
 def decimals_of(number: float, digits: int = 3) -> int:
@@ -64,4 +68,30 @@ def p_value(p: float) -> str:
 def general(number: float, digits: int = 3) -> str:
     """A number in a sentence, with up to so many significant digits, without an exponent where decimals do."""
     text = f"{number:.{digits}g}"
-    return significant(number, digits) if "e" in text else text
+    if "e" not in text:
+        return text
+    text = significant(number, digits)
+    return text.rstrip("0").rstrip(".") if "." in text and "^" not in text else text
+
+
+def plainly(text: str) -> str:
+    """A text with the numbers in it that a program wrote with exponents, such as 6e-06, in decimals."""
+
+    def decimals(found: re.Match[str]) -> str:
+        number = float(found[0])
+        return in_full(number) if number >= _LEAST_IN_FULL else significant(number)
+
+    return _EXPONENTIAL.sub(decimals, text)
+
+
+def in_full(number: float) -> str:
+    """A number as somebody wrote it, for a program to read again: all its digits, and no exponent."""
+    text, _, exponent = repr(float(number)).partition("e")
+    if not exponent:
+        return text.removesuffix(".0")
+    # Python writes one digit before the point: the point is moved, and no digit is computed anew.
+    sign, places = "-" * text.startswith("-"), int(exponent)
+    digits = text.lstrip("-").replace(".", "")
+    if places < 0:
+        return f"{sign}0.{'0' * (-places - 1)}{digits}"
+    return sign + digits.ljust(places + 1, "0")

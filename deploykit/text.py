@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import fcntl
 import io
 import os
@@ -104,6 +105,9 @@ def open_streams() -> None:
 def write_line(text: str, *, err: bool = False) -> None:
     """Write a line to stdout, or stderr, in its encoding: click's `echo` puts UTF-8 on streams of ASCII alone."""
     stream = sys.stderr if err else sys.stdout
+    if err:
+        with contextlib.suppress(OSError):  # told at the end, with the right exit code
+            sys.stdout.flush()  # read together, a remark stands below what it is about
     stream.write(f"{text}\n")
     stream.flush()
 
@@ -139,6 +143,6 @@ def reserve_stdout() -> None:
         os.fdopen(own, "wb"),
         encoding=stream.encoding,
         errors=stream.errors,
-        line_buffering=getattr(stream, "line_buffering", False),
-        write_through=getattr(stream, "write_through", False),
+        # On a terminal, also where Python was told not to buffer at all (PYTHONUNBUFFERED), which is by bytes else.
+        line_buffering=getattr(stream, "line_buffering", False) or stream.isatty(),
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from deploykit.errors import UsageError, one_line
+from deploykit.figures import in_full
 from deploykit.spec import END_TO_END
 
 
@@ -232,7 +233,7 @@ class Constraint:
         return row.get("status", "ok") == "ok" and value is not None and self.holds(row)
 
     def __str__(self) -> str:
-        return f"{self.column}{self.comparison}{self.bound:g}"
+        return f"{self.column}{self.comparison}{in_full(self.bound)}"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from deploykit.cli.library import display, report
 from deploykit.cli.options import Grouped
 from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
 from deploykit.errors import CheckFailed
+from deploykit.figures import plainly
 from deploykit.text import write_line
 
 
@@ -36,7 +37,7 @@ def command(path: str, outputs: Outputs) -> None:
     if outputs.json:
         display.print_json(rows)
     elif outputs.table and rows:
-        cells = [[str(value) for value in row.values()] for row in rows]
+        cells = [[plainly(str(value)) for value in row.values()] for row in rows]
         display.print_table(
             ("line", "row", "weak in", "what was seen", "what helps"), cells, right=(0,)
         )

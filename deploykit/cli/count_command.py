@@ -184,9 +184,12 @@ def _show(
         display.print_fields(
             _fields(header, _SUMMARY_RANKS, texts=2), [_named(header, one) for one in cells]
         )
+    verdicts: dict[str, list[str]] = {}
     for one, of in zip(counted, rows, strict=True):
-        write_line(printable(_verdict(one, of[-1])))
-    write_line(MEANING)
+        verdicts.setdefault(_verdict(one, of[-1]), []).append(one.spec.label)
+    for verdict, labels in verdicts.items():
+        display.print_text(f"{', '.join(labels)}: {verdict}")
+    display.print_text(MEANING)
 
 
 _HEADER = ("operator", "nodes", "parameters", "MACs", "of all", "FLOPs", "outputs MB")
@@ -249,16 +252,16 @@ def _summary(
 
 
 def _verdict(one: workflow.network.Counted, total: Mapping[str, Any]) -> str:
-    """One line: whether the numbers are all, and if not, why."""
-    label, remarks = one.spec.label, "; ".join(one.counts.remarks)
+    """Whether the numbers are all, and if not, why."""
+    remarks = "; ".join(one.counts.remarks)
     if one.counts.is_lower_bound:
         return (
-            f"{label}: a lower bound, {total['macs']:,} MACs and those of "
+            f"a lower bound, {total['macs']:,} MACs and those of "
             f"{', '.join(one.counts.uncounted)} ({remarks})"
         )
     unsized = ", ".join(one.counts.unsized)
     beside = f"; the outputs of {unsized} are of unknown size" if unsized else ""
-    return f"{label}: all that multiplies is counted{f' ({remarks})' if remarks else ''}{beside}"
+    return f"all that multiplies is counted{f' ({remarks})' if remarks else ''}{beside}"
 
 
 def _page(
@@ -275,6 +278,7 @@ def _page(
         parts.append(
             table(_HEADER, [_cells(row, of[-1]) for row in of], right=range(1, len(_HEADER)))
         )
-        parts.append(_verdict(one, of[-1]) + ".\n")
+        verdict = _verdict(one, of[-1])
+        parts.append(f"{verdict[0].upper()}{verdict[1:]}.\n")
         parts += [f"{note}.\n" for note in one.notes]
     return "\n".join(parts)

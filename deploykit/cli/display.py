@@ -14,13 +14,14 @@ from deploykit.cli import log, progress, tables
 from deploykit.cli.library import artifacts, workflow
 from deploykit.cli.outputs import Outputs
 from deploykit.columns import NAMES
+from deploykit.figures import plainly
 from deploykit.lazy import rich
 from deploykit.report import SIMULATED, refuse_simulated
 from deploykit.report.conclusions import conclusions
-from deploykit.report.states import doubtful, doubts, state
+from deploykit.report.states import doubts, state
 from deploykit.report.views import CONFIGURATION, Field, arrange, label, latency
 from deploykit.row import WEIGHTY, Row
-from deploykit.text import printable
+from deploykit.text import printable, write_line
 
 #: A pipe has no width; this one lets every table stand unbroken.
 _PIPE_WIDTH = 200
@@ -44,14 +45,16 @@ def print_fields(
     """A view of report rows as a table, with what they have in common above it.
 
     Columns in which no row says anything are left out, then, where the terminal is too narrow, those that
-    matter least; below the table stands which. Where not even what tells the rows apart has room, each row is a
-    paragraph with all that it says.
+    matter least; below the table stands which. Where what tells the rows apart and the main results have no room,
+    intervals stand below their numbers; where that is not enough, each row is a paragraph with all that it says.
     """
     view, room = arrange(fields, rows), _width()
     if not view.fields:
         return
-    shown = _fitting(view.fields, rows, room)
-    columns = _columns(shown, rows, room)
+    staying = [f for f in view.fields if not f.rank]
+    below = _columns(staying, rows, room, intervals_below=False) is None
+    shown = _fitting(view.fields, rows, room, intervals_below=below)
+    columns = _columns(shown, rows, room, intervals_below=below)
     hidden = [f.heading for f in view.fields if f not in shown]
     if columns is None:
         hidden = []
@@ -67,22 +70,34 @@ def print_fields(
     mark_simulated(rows)
 
 
-def _fitting(fields: Sequence[Field], rows: Sequence[Mapping[str, Any]], room: int) -> list[Field]:
+def _fitting(
+    fields: Sequence[Field],
+    rows: Sequence[Mapping[str, Any]],
+    room: int,
+    *,
+    intervals_below: bool,
+) -> list[Field]:
     """The columns that stay, and of the others those that have room, what matters most first."""
     shown = [f for f in fields if not f.rank]
     for one in sorted((f for f in fields if f.rank), key=lambda f: f.rank):
         more = [f for f in fields if f in shown or f is one]
-        if _columns(more, rows, room) is not None:
+        if _columns(more, rows, room, intervals_below=intervals_below) is not None:
             shown = more
     return shown
 
 
 def _columns(
-    fields: Sequence[Field], rows: Sequence[Mapping[str, Any]], room: int
+    fields: Sequence[Field],
+    rows: Sequence[Mapping[str, Any]],
+    room: int,
+    *,
+    intervals_below: bool,
 ) -> list[int] | None:
     """How wide each column is: what tells rows apart, or could be left out, stays whole. None where none fits."""
     whole = {i for i, f in enumerate(fields) if f.apart or f.rank}
-    return tables.widths(*_texts(fields, rows), _right(fields), room, whole)
+    return tables.widths(
+        *_texts(fields, rows), _right(fields), room, whole, intervals_below=intervals_below
+    )
 
 
 def _right(fields: Sequence[Field]) -> set[int]:
@@ -130,9 +145,7 @@ def mark_simulated(rows: Iterable[Mapping[str, Any]]) -> None:
     """Say on stderr of figures on stdout that they are no measurements, where the device of rows only plays one."""
     for device in dict.fromkeys(str(row.get("device") or "") for row in rows):
         if SIMULATED in device:
-            sys.stderr.write(
-                f"{printable(device)}: the device is simulated, these figures are no measurements\n"
-            )
+            print_remark(f"{device}: the device is simulated, these figures are no measurements")
 
 
 def print_rows(
@@ -229,7 +242,7 @@ def print_verdict(claim: str, verdict: str, stated: str, computed: str, why: str
     )
     console.print(head)
     for line in (f"{statement}.", f"stated {stated}, found {computed}", why):
-        text = rich.text.Text(line)
+        text = rich.text.Text(plainly(line))
         console.print(rich.padding.Padding(text, (0, 0, 0, 2), expand=False))
     console.print()
 
@@ -250,11 +263,21 @@ def print_notes(rows: Sequence[Row]) -> None:
         reason = "; ".join(map(str, notes))
         if reason:
             name = printable(f"{label(row)} {row['precision']} {row['backend']}")
-            worth = "doubtful" if row["status"] == "ok" and doubtful(row) else row["status"]
-            concerned.setdefault(printable(f"{worth}: {reason}"), []).append(name)
+            worth = "" if row["status"] == "ok" else f"{row['status']}: "
+            concerned.setdefault(printable(f"{worth}{reason}"), []).append(name)
     for reason, names in concerned.items():
         shown = names if len(names) <= 3 else [*names[:2], f"{len(names) - 2} more"]
-        sys.stderr.write(f"{', '.join(shown)}: {reason}\n")
+        print_remark(f"{', '.join(shown)}: {reason}")
+
+
+def print_remark(text: str) -> None:
+    """A sentence on stderr, below what stdout has so far; wrapped where that is a terminal."""
+    said = printable(text)
+    lines = [said]
+    if sys.stderr.isatty():
+        lines = tables.wrap(said, shutil.get_terminal_size().columns)
+    for line in lines:
+        write_line(line, err=True)
 
 
 def print_json(value: Any) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from deploykit.cli.library import display, workflow
 from deploykit.cli.options import Grouped
 from deploykit.cli.outputs import Outputs, output_options
+from deploykit.text import printable, write_line
 
 
 @click.command("doctor", cls=Grouped)
@@ -24,7 +27,19 @@ def command(outputs: Outputs) -> int:
         display.print_json([vars(check) for check in checks])
     else:
         display.print_table(
-            ("what", "state", "detail", "remedy"),
-            [(c.what, c.state, c.detail, c.remedy) for c in checks],
+            ("what", "state", "detail"), [(c.what, c.state, c.detail) for c in checks]
         )
+        _print_remedies(checks)
     return 0 if workflow.machine.runs_something(checks) else 3
+
+
+def _print_remedies(checks: Sequence[workflow.machine.Check]) -> None:
+    """What helps, below the table: once for all that it helps, and unbroken, to be copied."""
+    helped: dict[str, list[str]] = {}
+    for check in checks:
+        if check.remedy:
+            helped.setdefault(check.remedy, []).append(check.what)
+    for remedy, whats in helped.items():
+        write_line("")
+        display.print_text(f"{', '.join(whats)}:")
+        write_line(printable(f"  {remedy}"))

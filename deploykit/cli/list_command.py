@@ -12,6 +12,7 @@ from deploykit.cli.library import backends, display, report, zoo
 from deploykit.cli.options import Grouped
 from deploykit.cli.outputs import Outputs, output_options
 from deploykit.errors import UsageError
+from deploykit.figures import general
 
 
 @click.command("list", cls=Grouped)
@@ -60,7 +61,7 @@ def _fields() -> list[report.views.Field]:
 
     def macs(row: Mapping[str, Any]) -> str:
         millions = row["macs"] / 1e6
-        return f"{millions:,.1f}" if millions >= 0.1 else f"{millions:.3g}"
+        return f"{millions:,.1f}" if millions >= 0.1 else general(millions)
 
     return [
         views.Field("name", views.column("name", str), number=False),

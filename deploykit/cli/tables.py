@@ -14,6 +14,8 @@ _GAP = "  "
 _LEAST_WIDTH = 16
 #: Where a name may be broken when no line can hold it.
 _BREAKS = re.compile(r"(?<=[/_.,:=-])")
+#: Where a number may be: its interval stands on the next line.
+_BEFORE_INTERVAL = re.compile(r" (?=\[)")
 
 
 def width_of(text: str) -> int:
@@ -83,8 +85,10 @@ def lines(
     """The lines of a table with columns of these widths."""
     rule = _GAP.join("─" * width for width in columns)
     texts = [*_lines(header, columns, right), rule]
+    # In all rows or in none, so that numbers stand one below the other.
+    below = {place for place in right if any(width_of(row[place]) > columns[place] for row in rows)}
     for row in rows:
-        texts += _lines(row, columns, right)
+        texts += _lines(row, columns, right, below)
     return texts
 
 
@@ -125,13 +129,21 @@ def widths(
     right: Collection[int],
     room: int,
     whole: Collection[int] = (),
+    *,
+    intervals_below: bool = False,
 ) -> list[int] | None:
-    """The width of each column, as for `layout`; None where they can't be narrow enough."""
+    """The width of each column, as for `layout`; None where they can't be narrow enough.
+
+    With `intervals_below`, the interval of a number may stand on a line of its own.
+    """
     columns = _natural(header, rows)
     least = []
     for place, (head, *cells) in enumerate(zip(header, *rows, strict=True)):
         heading = max(map(width_of, head.split()), default=0)
-        if place in right or place in whole:
+        if place in right and intervals_below:
+            parts = (part for cell in cells for part in _BEFORE_INTERVAL.split(cell))
+            least.append(max([heading, *map(width_of, parts)]))
+        elif place in right or place in whole:
             least.append(max([heading, *map(width_of, cells)]))
         else:
             words = (width_of(word) for cell in (head, *cells) for word in cell.split())
@@ -142,14 +154,24 @@ def widths(
         place = max(range(len(columns)), key=lambda i: columns[i] - least[i])
         if columns[place] <= least[place]:
             return None
-        columns[place] -= 1
-        over -= 1
+        # Half an interval's width less does not help: it goes below its number as a whole.
+        less = columns[place] - least[place] if place in right else 1
+        columns[place] -= less
+        over -= less
     return columns
 
 
-def _lines(cells: Sequence[str], columns: Sequence[int], right: Collection[int]) -> list[str]:
-    """One row's cells as lines, wrapped within their columns."""
-    wrapped = [wrap(cell, width) for cell, width in zip(cells, columns, strict=True)]
+def _lines(
+    cells: Sequence[str],
+    columns: Sequence[int],
+    right: Collection[int],
+    below: Collection[int] = (),
+) -> list[str]:
+    """One row's cells as lines, wrapped within their columns; in those `below`, intervals on lines of their own."""
+    wrapped = [
+        _BEFORE_INTERVAL.split(cell) if place in below else wrap(cell, width)
+        for place, (cell, width) in enumerate(zip(cells, columns, strict=True))
+    ]
     height = max(map(len, wrapped))
     found = []
     for line in range(height):

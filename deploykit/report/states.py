@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deploykit.figures import plainly
 from deploykit.row import Finding, emulated, findings_in
 
 Cells = Mapping[str, Any]
@@ -93,7 +94,7 @@ def doubts(rows: Sequence[Cells]) -> list[str]:
     alone = f"{which} doubtful, as the fp32 row is that it is against"
     said = [
         f"{len(texts)} of {len(rows)} rows {'are' if len(texts) > 1 else 'is'} doubtful, {word}: "
-        f"{'such as ' * (len(set(texts)) > 1)}{texts[0]}; {remedy}"
+        f"{'such as ' * (len(set(texts)) > 1)}{plainly(texts[0])}; {remedy}"
         for (word, remedy), texts in seen.items()
     ]
     return [*said, alone] if inherited else said

@@ -269,9 +269,9 @@ CONFIGURATION = _APART
 PROFILE: tuple[Field, ...] = (
     *_APART,
     field("latency_p50_ms", latency),
-    field("speedup", speedup, rank=1),
+    field("speedup", speedup),
     field("latency_p95_ms", timed("latency_p95_ms"), rank=6),
-    field("throughput_ips", timed("throughput_ips"), rank=2),
+    field("throughput_ips", timed("throughput_ips")),
     field("engine_bytes", rank=5),
     field("host_peak_mib", rank=7),
     field("drift_snr_db", rank=4),
@@ -286,7 +286,7 @@ LISTING: tuple[Field, ...] = (
     field("iterations", rank=1),
     field("latency_mean_ms", spread),
     field("latency_p50_ms", latency),
-    field("throughput_ips", timed("throughput_ips"), rank=1),
+    field("throughput_ips", timed("throughput_ips")),
     field("status", state),
 )
 
@@ -295,7 +295,7 @@ TUNED: tuple[Field, ...] = (
     Field("measured", column("candidate", str), number=False),
     field("latency_p50_ms", latency),
     field("latency_p95_ms", timed("latency_p95_ms"), rank=6),
-    field("throughput_ips", timed("throughput_ips"), rank=2),
+    field("throughput_ips", timed("throughput_ips")),
     field("engine_bytes", rank=5),
     field("host_peak_mib", rank=7),
     field("drift_snr_db", rank=4),

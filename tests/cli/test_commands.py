@@ -297,6 +297,7 @@ def test_doctor_tells_what_works_and_what_installs_the_rest(run, monkeypatch):
     ended = run("doctor")
     assert ended.code == 0
     assert "run with onnxruntime" in ended.out
+    assert f"\n  {install_line('tensorrt')}\n" in ended.out  # to be copied: never broken
     monkeypatch.setattr(env, "package_version", lambda name: None)
     monkeypatch.setattr(env, "has_module", lambda name: False)
     checks = json.loads(run("doctor", "--json").out)

@@ -166,3 +166,9 @@ def test_a_node_whose_operands_do_not_fit_is_refused_and_named(run, detector):
         ended = run(command, detector, "--shape", "x=1x3x2x2", "-q")
         assert ended.code == 2
         assert "its input 1x3x2x2 is smaller than its kernel 3x3" in ended.err
+
+
+def test_what_holds_for_several_networks_is_said_once(run):
+    ended = run("count", "lenet5", "mlp", "-q")
+    assert ended.out.count("all that multiplies is counted") == 1
+    assert "lenet5, mlp: all that multiplies is counted" in ended.out

@@ -119,11 +119,11 @@ def test_a_reason_is_said_once_for_all_rows_that_it_concerns(capsys):
         ([Note("data", "accuracy is blank, says a text of another kind")], ""),
         (
             [Note("missing", "too few for p99"), Note("emulated", "emulated: in fp32; or so")],
-            "lenet5 fp32 onnxruntime: ok: emulated: in fp32; or so\n",
+            "lenet5 fp32 onnxruntime: emulated: in fp32; or so\n",
         ),
         (
             [Note("unjudged", "accuracy is blank"), Note("slower", "int8 is slower")],
-            "lenet5 fp32 onnxruntime: ok: accuracy is blank; int8 is slower\n",
+            "lenet5 fp32 onnxruntime: accuracy is blank; int8 is slower\n",
         ),
     ],
 )
@@ -173,6 +173,62 @@ def test_what_all_rows_share_is_said_once_and_what_tells_them_apart_stays(capsys
     assert "openvino" in shown
     assert "Not shown in 40 columns: engine MB" in " ".join(shown.split())
     assert max(map(len, shown.splitlines())) <= 40
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 160])
+@pytest.mark.parametrize("backends", [("onnxruntime",), ("onnxruntime", "openvino")])
+def test_what_was_found_and_what_tells_rows_apart_is_shown_in_every_width(
+    capsys, monkeypatch, width, backends
+):
+    found = {
+        "latency_p50_ms": 0.02005, "latency_p50_low_ms": 0.02003, "latency_p50_high_ms": 0.02007,
+        "speedup": 0.8, "speedup_low": 0.779, "speedup_high": 0.823, "throughput_ips": 18892.0,
+        "latency_p95_ms": 0.0204, "engine_bytes": 250_000, "host_peak_mib": 71.7, "drift_snr_db": 62.1,
+        "top1": 0.996, "top1_low": 0.986, "top1_high": 0.999,
+    }  # fmt: skip
+    rows = [
+        OK.plus(
+            {**found, "model": "squeezenet1_0", "backend": backend, "precision": precision},
+            findings=(Finding("load", "others used 2 cores", "stop them"),),
+        )
+        for backend in backends
+        for precision in ("fp32", "fp16", "int8")
+    ]
+    monkeypatch.setattr(display, "_width", lambda: width)
+    print_fields(PROFILE, rows)
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= width
+    if width < 60:  # in paragraphs, whose lines are broken between words
+        shown = " ".join(shown.split())
+    for text in ("0.02005?", "[0.02003, 0.02007]", "0.800?", "[0.779, 0.823]", "18,892?"):
+        assert shown.count(text) == len(rows)
+    for text in ("fp32", "fp16", "int8", *backends):
+        assert text in shown
+
+
+def test_intervals_stand_below_their_numbers_in_all_rows_or_in_none(capsys, monkeypatch):
+    rows = [
+        OK.plus({"latency_p50_ms": value, "latency_p50_low_ms": low, "latency_p50_high_ms": high,
+                 "precision": precision, "throughput_ips": 1.0})
+        for precision, value, low, high in (("fp32", 8.21, 8.2, 8.23), ("int8", 0.07166, 0.07157, 0.07175))
+    ]  # fmt: skip
+    monkeypatch.setattr(display, "_width", lambda: 56)
+    print_fields(PROFILE, rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.strip() for line in lines if line.strip().startswith("[")] == [
+        "[8.20, 8.23]",
+        "[0.07157, 0.07175]",
+    ]
+
+
+def test_a_remark_on_a_terminal_is_wrapped_between_words(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+    reason = "computed in fp32 and rounded to fp16 after each operator, so it says nothing"
+    print_notes([OK.plus(notes=[Note("emulated", reason)])])
+    lines = capsys.readouterr().err.splitlines()
+    assert max(map(len, lines)) <= 40
+    assert " ".join(lines) == f"lenet5 fp32 onnxruntime: {reason}"
 
 
 def test_where_not_even_names_have_room_each_row_is_a_paragraph(capsys, monkeypatch):

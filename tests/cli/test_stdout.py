@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
+
+import pytest
 
 #: A command that prints JSON while a library writes to descriptor 1, and a program that it starts does too.
 NOISY = """
@@ -52,6 +55,38 @@ def test_a_stream_that_a_caller_put_there_stays():
         "own = sys.stdout = io.StringIO()\nreserve_stdout()\nassert sys.stdout is own"
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_read_together_a_remark_stands_below_what_it_is_about(unbuffered):
+    """As on a terminal, and in the log of a CI job; containers often set PYTHONUNBUFFERED."""
+    code = (
+        "import sys\nfrom deploykit.text import open_streams, reserve_stdout, write_line\n"
+        "open_streams(); reserve_stdout()\nsys.stdout.writelines(['a table\\n'] * 400)\n"
+        "write_line('a remark', err=True)\nprint('more')"
+    )
+    env = dict(os.environ, PYTHONUNBUFFERED=unbuffered)
+    done = subprocess.run(
+        [sys.executable, "-c", code], text=True, env=env, check=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["a table"] * 400 + ["a remark", "more"]
+
+
+def test_on_a_terminal_lines_come_as_they_are_written_unbuffered_or_not():
+    code = (
+        "import os, sys\nfrom deploykit.text import open_streams, reserve_stdout\n"
+        "open_streams(); reserve_stdout()\nsys.stdout.write('first\\n')\nos.write(2, b'second\\n')"
+    )
+    for unbuffered in ("", "1"):
+        main, terminal = pty.openpty()
+        env = dict(os.environ, PYTHONUNBUFFERED=unbuffered)
+        subprocess.run(
+            [sys.executable, "-c", code], env=env, check=True, stdout=terminal, stderr=terminal
+        )
+        os.close(terminal)
+        assert os.read(main, 100).split() == [b"first", b"second"]
+        os.close(main)
 
 
 #: Ends with an error behind what it printed, as `check` does that found a weak row.

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploykit.figures import general, with_interval
+from deploykit.figures import general, in_full, plainly, with_interval
 from deploykit.report import views
 from deploykit.report.markdown import table
 
@@ -101,7 +101,28 @@ def test_a_value_and_its_interval_have_the_same_digits_and_ends_that_differ(numb
 
 
 @pytest.mark.parametrize(
-    ("number", "text"), [(29273.0, "29,273"), (6e-06, "0.00000600"), (12.0, "12"), (0.5, "0.5")]
+    ("text", "read"),
+    [
+        ("over the run (p 2e-05); wait", "over the run (p 0.00002); wait"),
+        ("deviation(formula)=8.93e-08", "deviation(formula)=0.0000000893"),
+        ("1.5e+07 rows", "15000000 rows"),
+        ("found 3e-30", "found 3.00×10^-30"),
+        ("layer1e-05x/Conv.1e-05", "layer1e-05x/Conv.1e-05"),  # a name
+    ],
+)
+def test_numbers_in_texts_that_are_stored_read_without_exponents(text, read):
+    assert plainly(text) == read
+
+
+@given(st.floats(allow_nan=False, min_value=1e-15, max_value=1e22))
+def test_a_number_in_full_is_itself_and_has_no_exponent(number):
+    text = in_full(number)
+    assert float(text) == number
+    assert "e" not in text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(29273.0, "29,273"), (6e-06, "0.000006"), (12.0, "12"), (0.5, "0.5")]
 )
 def test_a_number_in_a_sentence_has_no_exponent(number, text):
     assert general(number) == text

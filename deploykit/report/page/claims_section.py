@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deploykit.figures import plainly
 from deploykit.report.page.markup import element, escaped
 from deploykit.row import text_of
 
@@ -14,7 +15,7 @@ _SIGNS = {"confirmed": "✓", "refuted": "✕", "in context": "◐", "cited": "�
 
 def claims_section(rows: Sequence[Mapping[str, Any]]) -> str:
     """Each claim of a claims.csv, those whose verdict is unexpected first."""
-    cells = [{name: text_of(value) for name, value in row.items()} for row in rows]
+    cells = [{name: plainly(text_of(value)) for name, value in row.items()} for row in rows]
     cells.sort(key=lambda one: one.get("as_expected") != "false")
     counts = Counter(one.get("verdict", "") for one in cells)
     unexpected = sum(one.get("as_expected") == "false" for one in cells)

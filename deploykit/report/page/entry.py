@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deploykit.columns import IDENTITY_NAMES, NAMES, differences_from_plain
+from deploykit.figures import plainly
 from deploykit.report import refuse_simulated
 from deploykit.report.check import reasons_of
 from deploykit.report.views import label, precision
@@ -127,7 +128,8 @@ def entries_of(rows: Iterable[Mapping[str, Any]], source: str, folder: Path) -> 
     names = _names(texts)
     entries = []
     for number, (row, cells) in enumerate(zip(rows, texts, strict=True)):
-        doubts = tuple(Doubt(*reason) for reason in reasons_of(cells, source, number + 2, folder))
+        reasons = reasons_of(cells, source, number + 2, folder)
+        doubts = tuple(Doubt(*map(plainly, reason)) for reason in reasons)
         if cells["status"] != OK:
             doubts = ()
         entries.append(Entry(number, row, doubts, names[number]))
