@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from deploykit.bench import phases
 from deploykit.bench.channel import WorkerFailure, run_child
 from deploykit.bench.scenario import Policy
 from deploykit.row import Finding, Note
@@ -62,6 +63,7 @@ class WorkerRequest:
         drift_reference: .npz of inputs and outputs that `deploykit.bench.reference` made.
         accuracy: on which data; None leaves accuracy out.
         samples_path: where to write every sample, as a compressed .npz.
+        phase_page: memory to tell the phase in; see `bench.phases`. None tells nobody.
     """
 
     engine: Path
@@ -78,6 +80,7 @@ class WorkerRequest:
     drift_reference: Path | None = None
     accuracy: AccuracyRequest | None = None
     samples_path: Path | None = None
+    phase_page: str | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,10 @@ def run_worker(request: WorkerRequest, timeout_s: float | None = None) -> Worker
             error in the worker.
         KeyboardInterrupt: Ctrl-C; the worker is dead by then.
     """
-    return run_child(
-        "deploykit.bench.worker", request, WorkerResult, timeout_s, threads=request.threads
-    )
+    told = replace(request, phase_page=phases.watched_page())
+    try:
+        return run_child(
+            "deploykit.bench.worker", told, WorkerResult, timeout_s, threads=request.threads
+        )
+    finally:
+        phases.nothing_is_measured()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deploykit.backends import SessionBase
-    from deploykit.bench.timing import FeedSets
+    from deploykit.bench.timing import FeedSets, OnPhase
 
 #: A sleeping thread wakes up late; so much before an arrival it stops sleeping and watches the clock.
 WATCH_NS = 200_000
@@ -51,7 +51,7 @@ def measure_streams(
     sessions: Sequence[SessionBase],
     feeds: Sequence[FeedSets],
     policy: Policy,
-    on_phase: Callable[[str], None] = lambda name: None,
+    on_phase: OnPhase = lambda name, next_s: None,
 ) -> Timing:
     """Time several sessions, each with its own thread and one request in flight.
 
@@ -62,11 +62,11 @@ def measure_streams(
         sessions: one per stream.
         feeds: one sequence of input sets per stream.
         policy: how long; the samples needed are those of all streams together.
-        on_phase: called with "warmup" and "run" when each of them has ended.
+        on_phase: called when the warm-up and the run have ended.
     """
     warm = [warm_up(s, f, policy) for s, f in zip(sessions, feeds, strict=True)]
     together = _run_together(sessions, feeds, warm, policy.warmup_s, policy.warmup_s, 0, policy)
-    on_phase("warmup")
+    on_phase("warmup", policy.min_s)
     needed = samples_needed(policy.percentile)
     with no_collection():
         before = snapshot()
@@ -74,7 +74,7 @@ def measure_streams(
         streams = _run_together(sessions, feeds, warm, policy.min_s, policy.max_s, needed, policy)
         elapsed_s = time.perf_counter() - start
         after = snapshot()
-    on_phase("run")
+    on_phase("run", 0.0)
     return summarise(
         _in_order(streams),
         warm_iterations=sum(w.iterations for w in warm)
@@ -203,7 +203,7 @@ def measure_arrivals(
     rate_per_s: float,
     *,
     seed: int = 0,
-    on_phase: Callable[[str], None] = lambda name: None,
+    on_phase: OnPhase = lambda name, next_s: None,
 ) -> Timing:
     """Time sessions under Poisson arrivals; each stream serves one request at a time, in order of arrival.
 
@@ -214,17 +214,17 @@ def measure_arrivals(
             within `max_s`.
         rate_per_s: requests per second that are offered.
         seed: the same seed gives the same schedule.
-        on_phase: called with "warmup" and "run" when each of them has ended.
+        on_phase: called when the warm-up and the run have ended.
 
     Returns:
         A timing whose samples are latencies from arrival to answer, in the order of arrival; what was
         offered but not served by the end is in the findings.
     """
     warm = [warm_up(s, f, policy) for s, f in zip(sessions, feeds, strict=True)]
-    on_phase("warmup")
     # A Poisson process brings fewer than expected half of the time: three deviations more are waited for.
     needed = samples_needed(policy.percentile)
     span_s = min(policy.max_s, max(policy.min_s, (needed + 3 * (needed**0.5 + 3)) / rate_per_s))
+    on_phase("warmup", span_s)
     arrivals_ns = schedule_ns(rate_per_s, span_s, seed)
     if not arrivals_ns.size:
         raise UsageError(
@@ -234,7 +234,7 @@ def measure_arrivals(
         before = snapshot()
         latency_ns, busy_s, elapsed_s = _serve(sessions, feeds, arrivals_ns, policy.max_s)
         after = snapshot()
-    on_phase("run")
+    on_phase("run", 0.0)
     timing = summarise(
         latency_ns,
         warm_iterations=sum(w.iterations for w in warm),

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     FeedSets = Sequence[Mapping[str, NDArray[Any]]]
 
+#: Is told of a phase that ended, "warmup" or "run", and how many seconds the next one is to take; 0 where none is.
+OnPhase = Callable[[str, float], None]
+
 #: No single call asks for more samples than this, whatever the clock says.
 MAX_BLOCK = 1_000_000
 #: Where parts of a run are told apart, the runs between these places in the order of their length count: quiet
@@ -121,7 +124,7 @@ def measure(
     session: SessionBase,
     feeds: FeedSets,
     policy: Policy,
-    on_phase: Callable[[str], None] = lambda name: None,
+    on_phase: OnPhase = lambda name, next_s: None,
 ) -> Timing:
     """Time a session.
 
@@ -129,10 +132,11 @@ def measure(
         session: whose `sample` does the timing, by its own clock.
         feeds: sets of inputs that the runs take in turn; the same object throughout.
         policy: how long.
-        on_phase: called with "warmup" and "run" when each of them has ended.
+        on_phase: called when the warm-up and the run have ended.
     """
     warm = warm_up(session, feeds, policy)
-    on_phase("warmup")
+    counted_s = (policy.iterations or 0) * warm.run_ns / 1e9
+    on_phase("warmup", counted_s or policy.min_s)
     needed, run_ns, count = samples_needed(policy.percentile), warm.run_ns, 0
     blocks: list[NDArray[np.int64]] = []
     with no_collection():
@@ -150,7 +154,7 @@ def measure(
             if _enough(policy, elapsed_s, count, needed):
                 break
         after = snapshot()
-    on_phase("run")
+    on_phase("run", 0.0)
     samples = np.concatenate(blocks)
     return summarise(
         samples,

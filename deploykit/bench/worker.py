@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import backends
-from deploykit.bench import columns, metric
+from deploykit.bench import columns, metric, phases
 from deploykit.bench.accuracy import NoScores, agreement, evaluate, judge_drop
 from deploykit.bench.channel import serve
 from deploykit.bench.conditions import HostMemory
@@ -129,18 +129,21 @@ def measure_row(request: WorkerRequest) -> WorkerResult:
     """Measure one row: timing, then memory, drift and accuracy."""
     row: dict[str, Any] = {}
     notes: list[Note] = []
+    page = phases.opened(request.phase_page)
+    begin = (lambda name, expected_s=0.0: None) if page is None else page.begin
 
     def add(part: tuple[dict[str, Any], list[Note]]) -> None:
         row.update(part[0])
         notes.extend(part[1])
 
+    begin("load")
     with load(request) as loaded:
         details: dict[str, Any] = {
             "device": loaded.device,
             "policy": asdict(request.policy),
         }
         row |= loaded.columns(request)
-        timing = _time(loaded, request)
+        timing = _time(loaded, request, begin)
         findings = timing.findings
         add(columns.of_timing(timing, request.batch, request.policy.asked_percentile))
         add(_phases(loaded, request, timing))
@@ -160,19 +163,28 @@ def measure_row(request: WorkerRequest) -> WorkerResult:
             write_samples(timing.samples_ns, request.samples_path, batch=request.batch, **facts)
         first = loaded.sessions[0]
         if request.drift_reference is not None:
+            begin("drift")
             add(_drift(first, request, loaded.engine, details))
         if request.accuracy is not None:
+            begin("accuracy")
             add(_accuracy(loaded, request.accuracy, details))
     return WorkerResult(row, tuple(notes), details, findings)
 
 
-def _time(loaded: Loaded, request: WorkerRequest) -> Timing:
-    sessions, on_phase = loaded.sessions, loaded.end_phase
+def _time(loaded: Loaded, request: WorkerRequest, begin: Callable[[str, float], None]) -> Timing:
+    sessions = loaded.sessions
+
+    def on_phase(name: str, next_s: float) -> None:
+        loaded.end_phase(name)
+        if name == "warmup":
+            begin("measure", next_s)
+
     if loaded.gpu is not None:
         loaded.gpu.follow()
-    on_phase("load")
+    loaded.end_phase("load")
     feeds = [synthetic(session.inputs, request.batch) for session in sessions]
-    on_phase("inputs")
+    loaded.end_phase("inputs")
+    begin("warm up", 0.0)
     if request.rate_per_s is not None:
         return measure_arrivals(
             sessions, feeds, request.policy, request.rate_per_s, on_phase=on_phase

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import deploykit.backends.pytorch
     import deploykit.bench.contain
     import deploykit.bench.metric
+    import deploykit.bench.phases
     import deploykit.bench.scenario
     import deploykit.claims.verdict
     import deploykit.report.check

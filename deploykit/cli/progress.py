@@ -15,16 +15,23 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from deploykit.cli import log
+from deploykit.cli.library import bench
 from deploykit.lazy import rich
 from deploykit.text import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
-    from rich.progress import ProgressColumn, TaskID
+    from rich.progress import ProgressColumn, Task, TaskID
+    from rich.text import Text
 
+    from deploykit.bench import phases
     from deploykit.training import Progress
 
 
+#: A step that lasts for less needs no time beside it.
+WORTH_TELLING_S = 5.0
+#: So much of what is being done is shown, however narrow the terminal is.
+_LEAST_NAME = 16
 #: What takes less needs no announcement.
 WORTH_ANNOUNCING_S = 30.0
 
@@ -99,6 +106,9 @@ class Bar(ABC):
 class Steps(Bar):
     """Progress on stderr: a bar where stderr is a terminal, a line per step elsewhere, or nothing.
 
+    The bar also tells in which phase of a row the process is that measures it, and how long that takes: it looks at
+    a page of memory once a second, in this process, and asks nobody.
+
     Args:
         total: how many steps there will be; 0 where nobody knows.
         quiet: show nothing.
@@ -109,21 +119,51 @@ class Steps(Bar):
         self.total, self.done = total, 0
         self._start_s = time.monotonic()
         self._announced = ""
+        self._ends_s: float | None = None
+        self._watching = contextlib.ExitStack()
+        self._page: phases.Page | None = None
+        self._said_s = self._start_s
 
     def columns(self) -> Sequence[ProgressColumn]:
-        """What is being done, bar, steps, time taken, time left."""
+        """Bar, steps, and a text that takes the room that is left."""
         return (
-            rich.progress.TextColumn("{task.description}"),
-            rich.progress.BarColumn(bar_width=24),
+            rich.progress.BarColumn(bar_width=12),
             rich.progress.MofNCompleteColumn(),
-            rich.progress.TimeElapsedColumn(),
-            rich.progress.TextColumn("{task.fields[left]}"),
+            _doing(self),
         )
 
     def __enter__(self) -> Self:
         super().__enter__()
-        self.update(total=self.total or None, left="")
+        if self._bar is not None:
+            self._page = self._watching.enter_context(bench.phases.watched())
+        self.update(total=self.total or None)
         return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        self._page = None
+        self._watching.close()
+
+    def doing(self, description: str, room: int) -> str:
+        """What the bar says: what is done, cut where room is short, in which phase, and for how long yet."""
+        phase = None if self._page is None else self._page.read()
+        since_s = time.monotonic() - self._said_s
+        now = duration(since_s) if since_s >= WORTH_TELLING_S else ""
+        if phase is not None:
+            now = phase_text(phase)
+        told = "".join(f" \N{MIDDLE DOT} {text}" for text in (now, self.left) if text)
+        room = max(_LEAST_NAME, room - len(told))
+        cut = (
+            description
+            if len(description) <= room
+            else f"{description[: room - 1]}\N{HORIZONTAL ELLIPSIS}"
+        )
+        return cut + told
 
     def expect(self, total: int) -> None:
         """How many steps there will be, once that is known."""
@@ -139,6 +179,7 @@ class Steps(Bar):
     def say(self, text: str) -> None:
         """What is being done now."""
         log.write(text)
+        self._said_s = time.monotonic()
         if self._announced:
             announced, self._announced = self._announced, ""
             self.line(f"{log.stamp()}{announced}")
@@ -153,13 +194,19 @@ class Steps(Bar):
     def detail(self, text: str) -> None:
         """A part of what is being done: shown by a bar, and by --verbose, as it is worth no line else."""
         log.write(text)
+        self._said_s = time.monotonic()
         if not self.update(description=text) and log.verbose():
             self.line(f"{log.stamp()}{text}")
 
     def step(self) -> None:
         """One step is done."""
         self.done += 1
-        self.update(completed=self.done, left=self.left)
+        self._ends_s = None
+        if 0 < self.done < self.total:
+            now_s = time.monotonic()
+            each_s = (now_s - self._start_s) / self.done
+            self._ends_s = now_s + each_s * (self.total - self.done)
+        self.update(completed=self.done)
 
     def finished(self, text: str) -> None:
         """One step is done, and came to something that is worth a line now."""
@@ -171,11 +218,32 @@ class Steps(Bar):
 
     @property
     def left(self) -> str:
-        """How long the rest takes if it goes on like this, in words; empty where nobody knows."""
-        if not 0 < self.done < self.total:
-            return ""
-        taken_s = time.monotonic() - self._start_s
-        return f"about {duration(taken_s / self.done * (self.total - self.done))} to go"
+        """How long the rest takes if it goes on like this; empty where nobody knows, or it took longer."""
+        left_s = 0.0 if self._ends_s is None else self._ends_s - time.monotonic()
+        return f"about {duration(left_s)} to go" if left_s > 0 else ""
+
+
+def _doing(steps: Steps) -> ProgressColumn:
+    """The column of a bar that says what `steps` are at, in the room that the other columns leave."""
+
+    class Doing(rich.progress.ProgressColumn):
+        def render(self, task: Task) -> Text:
+            width = 80 if steps._bar is None else steps._bar.console.width
+            beside = 12 + 2 + 2 * len(str(task.total or task.completed)) + 1
+            return rich.text.Text(
+                steps.doing(printable(task.description), width - beside), no_wrap=True
+            )
+
+    return Doing()
+
+
+def phase_text(phase: phases.Phase) -> str:
+    """A phase in words: how long it has lasted and, where that is known, is to last."""
+    if not phase.expected_s:
+        return f"{phase.name} {duration(phase.passed_s)}"
+    if phase.passed_s < phase.expected_s + 1:
+        return f"{phase.name} {duration(phase.passed_s)} of {duration(phase.expected_s)}"
+    return f"{phase.name} {duration(phase.passed_s)}, at least {duration(phase.expected_s)}"
 
 
 def duration(seconds: float) -> str:

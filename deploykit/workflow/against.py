@@ -154,7 +154,7 @@ def compare_sides(
         device = get(side.backend).device()
         if isinstance(device, Reason):
             raise MissingDependency(str(device))
-    profiler.say("compare, in turns")
+    profiler.say(f"compare, in turns, for about {budget_s:.0f} s")
     limit_s = profiler.options.timeout_s or TIMEOUT_S
     comparison = compare_interleaved(
         base, request, threshold=threshold, budget_s=budget_s, timeout_s=limit_s

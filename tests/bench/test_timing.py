@@ -78,7 +78,10 @@ def test_the_collector_rests_while_samples_are_taken_and_works_again_afterwards(
     session = Clockwork(lambda i: 500_000)
     calls_before_measuring = []
     measure(
-        session, FEEDS, policy(), lambda name: calls_before_measuring.append(len(session.calls))
+        session,
+        FEEDS,
+        policy(),
+        lambda name, next_s: calls_before_measuring.append(len(session.calls)),
     )
     warm_calls = calls_before_measuring[0]
     assert not any(session.collecting[warm_calls:])
@@ -104,7 +107,7 @@ def test_the_same_feeds_object_is_used_throughout_so_that_binding_happens_once()
 
 def test_phases_end_in_order():
     names = []
-    measure(Clockwork(lambda i: 500_000), FEEDS, policy(), names.append)
+    measure(Clockwork(lambda i: 500_000), FEEDS, policy(), lambda name, next_s: names.append(name))
     assert names == ["warmup", "run"]
 
 

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from deploykit.bench import phases
 from deploykit.cli import display
 from deploykit.cli.display import print_doubts, print_fields, print_notes, print_table
-from deploykit.cli.progress import Steps
+from deploykit.cli.progress import Steps, phase_text
 from deploykit.report.views import PROFILE, Field
 from deploykit.row import Finding, Note, Row
 
@@ -47,6 +48,58 @@ def test_a_bar_on_a_terminal_goes_away_at_the_end(capsys, monkeypatch):
         assert steps._bar.tasks[0].total == 3
     assert steps._bar.finished is False
     assert capsys.readouterr().out == ""
+
+
+def test_a_bar_tells_the_phase_of_a_row_and_cuts_the_name_before_it(monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    with Steps(2) as steps:
+        page = phases.opened(phases.watched_page())
+        assert page is not None
+        name = "measure squeezenet1_0 int8 onnxruntime batch 1 1 thread"
+        steps.say(name)
+        assert steps.doing(name, 80) == name
+        page.begin("measure", 300.0)
+        assert steps.doing(name, 100) == f"{name} \N{MIDDLE DOT} measure 1 s of 5 min"
+        cut = steps.doing(name, 50)
+        assert len(cut) == 50
+        assert cut.endswith("\N{HORIZONTAL ELLIPSIS} \N{MIDDLE DOT} measure 1 s of 5 min")
+        page.begin("")
+        monkeypatch.setattr(steps, "_said_s", steps._said_s - 100)
+        assert steps.doing(name, 100) == f"{name} \N{MIDDLE DOT} 2 min"
+        page.close()
+    assert phases.watched_page() is None
+
+
+def test_where_there_is_no_bar_nobody_is_asked_for_phases(capsys):
+    with Steps(2) as steps:
+        steps.say("measure lenet5")
+        assert phases.watched_page() is None
+
+
+@pytest.mark.parametrize(
+    ("phase", "text"),
+    [
+        (phases.Phase("warm up", 2.2, 0.0), "warm up 2 s"),
+        (phases.Phase("measure", 41.0, 300.0), "measure 41 s of 5 min"),
+        (phases.Phase("measure", 12.0, 3.0), "measure 12 s, at least 3 s"),
+    ],
+)
+def test_a_phase_reads_as_words(phase, text):
+    assert phase_text(phase) == text
+
+
+def test_time_to_go_counts_down(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("deploykit.cli.progress.time.monotonic", lambda: now[0])
+    steps = Steps(3, quiet=True)
+    assert steps.left == ""
+    now[0] += 30
+    steps.step()
+    assert steps.left == "about 60 s to go"
+    now[0] += 20
+    assert steps.left == "about 40 s to go"
+    now[0] += 90
+    assert steps.left == ""
 
 
 def test_square_brackets_in_a_cell_are_no_markup(capsys):
