@@ -55,6 +55,8 @@ _FIRST_IMPORTS = ("numpy", "onnx", "onnx.checker", "onnx.shape_inference", "onnx
 #: Packages all whose modules are kept for the next call.
 _SHARED = frozenset({"deploykit", "numpy", "onnx", "onnxruntime", "google", "msgspec"})
 _LOG_BYTES = 4096
+#: Packages whose errors say what is wrong with a graph, by what they are called.
+_JUDGES = {"onnx": "ONNX", "onnxruntime": "ONNX Runtime"}
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Raised:
         arguments: what it was made with, where that is plain, else the message.
         fields: what else it holds, where that is plain.
         trace: the traceback.
+        package: whose error it was before.
     """
 
     module: str
@@ -90,6 +93,7 @@ class Raised:
     arguments: list[Any]
     fields: dict[str, Any] = field(default_factory=dict)
     trace: str = ""
+    package: str = ""
 
 
 @dataclass(frozen=True)
@@ -275,7 +279,8 @@ def contained(
     Raises:
         DeploykitError, OSError: as the function raises; or `failed`, in one line, where it crashed, took longer
             than allowed (see `limit_time`) or more than `SHARE_OF_MEMORY` of the memory that was left.
-        InvalidModel: it raised what nobody foresaw where that is `failed`, in one line.
+        InvalidModel: it raised what nobody foresaw where that is `failed`, in one line; an error of ONNX or of its
+            runtime is what they have against the graph.
         BuildFailed: it raised that elsewhere; or the time of the whole command was over.
     """
     if _in_place:
@@ -310,7 +315,13 @@ def contained(
             raise error
         # Whatever a file from elsewhere leads to, it is the file that is refused.
         refusal = failed if issubclass(failed, errors.InvalidModel) else errors.BuildFailed
-        raise refusal(f"{doing} {errors.unforeseen(error)}") from error
+        judge = _JUDGES.get(outcome.raised.package)
+        if judge is None:
+            raise refusal(f"{doing} {errors.unforeseen(error)}") from error
+        raise refusal(
+            f"{doing}: {judge} refuses the graph: {errors.one_line(error, 200)}; export the network again, or "
+            f"report it with what {errors.TRACEBACK}=1 prints"
+        ) from error
     if outcome.death is not None:
         kind_of_error = too_late if outcome.death.kind == "timeout" else failed
         raise kind_of_error(f"{doing} {_reason(outcome.death, call, late)}")
@@ -569,6 +580,7 @@ def _raised(error: Exception) -> Raised:
         arguments if _is_plain(arguments) else [text],
         {k: v for k, v in vars(error).items() if _is_plain(v)},
         "".join(traceback.format_exception(error)),
+        type(error).__module__.partition(".")[0],
     )
 
 

@@ -96,9 +96,9 @@ def table_size(view: GraphView, name: str) -> int | None:
     sizes = []
     for node, slot in readers_behind(view, name, _SAME_NUMBERS):
         if node.op_type == "Gather" and slot == 1:
-            table = _dims(view, node.input[0])
-            if table is not None and table:
-                sizes.append(table[int(attribute(node, "axis", 0))])
+            table, axis = _dims(view, node.input[0]), int(attribute(node, "axis", 0))
+            if table is not None and -len(table) <= axis < len(table):
+                sizes.append(table[axis])
     return min((size for size in sizes if size > 0), default=None)
 
 

@@ -17,6 +17,7 @@ from deploykit import zoo
 from deploykit.errors import BuildFailed, DriftFailed, one_line
 from deploykit.graph import tidy
 from deploykit.graph.check import check
+from deploykit.graph.origin import set_origin
 from deploykit.graph.read_write import (
     APART_BYTES,
     describe,
@@ -25,7 +26,6 @@ from deploykit.graph.read_write import (
     replacing,
     require_writable,
     save_model,
-    set_origin,
     weights_path,
     write_model,
 )

@@ -1,4 +1,4 @@
-"""Whether the shapes that meet in each node of a graph fit, which ONNX's checker leaves to the runtime.
+"""Whether what meets in each node of a graph fits, which ONNX's checker leaves to the runtime: shapes, and memory.
 
 A convolution whose weight takes other channels than its input has gets an output shape all the same, and so would
 be counted, stored and built before a run refuses it.
@@ -11,7 +11,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from deploykit import env
 from deploykit.errors import UsageError
+from deploykit.graph.element_types import tensor_bytes
 from deploykit.graph.nodes import attribute, is_standard, node_name, opset
 from deploykit.graph.operators import Kind, operator_of
 from deploykit.graph.shapes import Shape
@@ -198,3 +200,39 @@ def require_fit(model: onnx.ModelProto, view: GraphView | None = None, taken: st
     if taken:
         raise UsageError(f"with what is {taken}, {text}: give sizes with --shape or --dim")
     raise UsageError(f"{text}; export the model again, or give --shape if it leaves sizes open")
+
+
+def require_memory(view: GraphView) -> None:
+    """Refuse a graph with a node that needs more memory than is left, for what it reads and makes of one image.
+
+    Sizes are taken from inference, so that nothing is allocated to find out.
+
+    Raises:
+        UsageError: names the node, its largest tensor and the bytes.
+    """
+    view = view.expanded
+    for node in view.nodes:
+        sizes = {name: _bytes(view, name) for name in (*node.input, *node.output) if name}
+        total = sum(sizes.values())
+        if total <= env.LITTLE_BYTES:
+            continue
+        left = env.memory_left_bytes()
+        if left is not None and total > left:
+            largest = max(sizes, key=lambda name: sizes[name])
+            shape = _text(view.shape(largest) or ())
+            raise UsageError(
+                f"node {node_name(node)!r} ({node.op_type}) reads and makes {total / 2**30:.3g} GiB, most of all "
+                f"{largest!r} of {shape}, and {left / 2**30:.3g} GiB of memory are left: give smaller inputs, or "
+                "use a machine with more"
+            )
+
+
+def _bytes(view: GraphView, name: str) -> int:
+    """Bytes of a tensor, by its inferred shape; 0 where nothing tells."""
+    shape, kind = view.shape(name), view.shapes.element_type(name)
+    if shape is None or kind is None:
+        return 0
+    try:
+        return tensor_bytes(math.prod(shape), kind) or 0
+    except (KeyError, TypeError, ValueError):  # strings have no size
+        return 0

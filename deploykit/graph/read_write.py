@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -19,13 +18,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deploykit import codec, env
+from deploykit import env
 from deploykit.errors import DeploykitError, InvalidModel, OutputFailed, UsageError
 from deploykit.graph.check import check, drop_remarks, require_sound
 from deploykit.graph.element_types import ElementType, precision_of, tensor_bytes
 from deploykit.graph.inputs import spec_of
 from deploykit.graph.nodes import all_tensors, outside_place
 from deploykit.graph.normalise import declare, inline_functions
+from deploykit.graph.origin import stored_recipe, stored_spec
 from deploykit.graph.shapes import elements
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
@@ -33,7 +33,6 @@ from deploykit.ort_session import open_session
 from deploykit.reading import open_file
 from deploykit.spec import ModelSpec, OnnxModel, stored_inputs
 from deploykit.store import file_sha256
-from deploykit.text import file_name, is_name
 from deploykit.writing import draft_of, output_errors
 
 
@@ -169,10 +168,6 @@ def _point(tensor: onnx.TensorProto, location: str, offset: int, length: int) ->
     tensor.data_location = onnx.TensorProto.EXTERNAL
 
 
-#: Keys of the model's metadata under which deploykit writes where a graph came from.
-SPEC_KEY = "deploykit.spec"
-RECIPE_KEY = "deploykit.recipe"
-
 #: A protobuf message can't be larger.
 MAX_BYTES = 2**31 - 1
 #: Where it is set, models of more bytes than it says have their weights in a second file, as those above 2 GB do.
@@ -300,43 +295,6 @@ def read_source(
     return model, sha256, not (files or declared or cut)
 
 
-def _spec_of(metadata: Mapping[str, str], path: Path) -> ModelSpec:
-    """Read the spec that export wrote into the file; a file made elsewhere goes by its name."""
-    with contextlib.suppress(KeyError, codec.MalformedMessage):
-        spec = codec.from_json(metadata[SPEC_KEY], ModelSpec)
-        if _is_sound(spec):
-            return spec
-    return ModelSpec(file_name(path.stem), weights="file")
-
-
-def _is_sound(spec: ModelSpec) -> bool:
-    """Whether what a file says of itself can be: anyone may have written it."""
-    multipliers = 0 < spec.alpha <= 1 and 0 < spec.rho <= 1
-    numbers = (spec.num_classes or 1, spec.resolution_px or 1)
-    sizes = all(0 < number < 2**31 for number in numbers) and 0 <= spec.seed < 2**63
-    return multipliers and sizes and is_name(spec.name) and is_name(spec.weights)
-
-
-def _recipe_of(metadata: Mapping[str, str]) -> dict[str, Any]:
-    with contextlib.suppress(KeyError, codec.MalformedMessage):
-        return codec.from_json(metadata[RECIPE_KEY], dict[str, Any])
-    return {}
-
-
-def set_origin(model: onnx.ModelProto, spec: ModelSpec, recipe: Mapping[str, Any]) -> None:
-    """Write into the model what `open_model` shall say of it; other metadata stays.
-
-    `recipe` must be the same wherever the same graph is made: no times, paths or measured errors.
-    """
-    stored = codec.to_values(spec)
-    if os.sep in spec.weights or "/" in spec.weights:
-        stored["weights"] = Path(spec.weights).name
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    metadata[SPEC_KEY] = json.dumps(stored, sort_keys=True)
-    metadata[RECIPE_KEY] = json.dumps(dict(recipe), sort_keys=True)
-    onnx.helper.set_model_props(model, dict(sorted(metadata.items())))
-
-
 def describe(
     model: onnx.ModelProto,
     path: str | os.PathLike[str],
@@ -352,11 +310,11 @@ def describe(
     return OnnxModel(
         path=path,
         sha256=sha256,
-        spec=_spec_of(metadata, path) if spec is None else spec,
+        spec=stored_spec(metadata, path) if spec is None else spec,
         precision=precision_of(view),
         inputs=tuple(spec_of(value, choices.get(value.name)) for value in view.inputs),
         outputs=tuple(spec_of(value) for value in model.graph.output),
-        recipe=_recipe_of(metadata) if recipe is None else recipe,
+        recipe=stored_recipe(metadata) if recipe is None else recipe,
     )
 
 

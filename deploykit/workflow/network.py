@@ -18,7 +18,7 @@ from deploykit.graph.check import require_sizes
 from deploykit.graph.count import count_graph
 from deploykit.graph.evidence import runs_at
 from deploykit.graph.export import export_model
-from deploykit.graph.fit import require_fit
+from deploykit.graph.fit import require_fit, require_memory
 from deploykit.graph.inputs import fix_batch, name_batch_of_outputs, spec_of, take_inputs
 from deploykit.graph.names import part_names
 from deploykit.graph.nodes import graph_inputs
@@ -244,7 +244,7 @@ def take_in(source: Path, looked: Looked, path: Path) -> dict[str, Any]:
         path: where the graph is to lie.
 
     Raises:
-        InvalidModel: the file has changed since the look.
+        InvalidModel: the file has changed since the look, or a node of it needs more memory than is left.
         UsageError: sizes or values do not fit the network.
     """
     proto, sha256, _ = read_source(source, looked.sha256)
@@ -253,7 +253,13 @@ def take_in(source: Path, looked: Looked, path: Path) -> dict[str, Any]:
     before = _declared(proto)
     renamed = part_names(proto)
     notes = take_inputs(proto, looked.given)
-    _require_fit(proto, None, source, notes)
+    view = GraphView(proto)
+    _require_fit(proto, view, source, notes)
+    try:
+        require_memory(view)
+    except UsageError as error:
+        raise InvalidModel(f"{source}: {error}") from None
+    del view
     if renamed:
         count = "a node has" if renamed == 1 else f"{renamed} nodes have"
         text = f"{count} the name of another one, and a number behind it here"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import onnx
 from onnx import TensorProto, helper
 
-from deploykit.graph.read_write import SPEC_KEY
+from deploykit.graph.origin import SPEC_KEY
 
 #: The file beside a network that holds its weights.
 WEIGHTS = "weights.bin"

@@ -123,6 +123,10 @@ def test_errors_keep_class_text_and_code(calls, monkeypatch, tmp_path):
         do(calls.fail)
     with pytest.raises(BuildFailed, match=f"^building {fault}"):
         contained(calls.fail, doing="building net.onnx", failed=BuildFailed)
+    with pytest.raises(
+        InvalidModel, match=r"^reading net\.onnx: ONNX Runtime refuses the graph: .*no\.onnx"
+    ):
+        do(calls.ask_runtime)
     monkeypatch.setenv("DEPLOYKIT_TRACEBACK", "1")
     with pytest.raises(RuntimeError, match="UnicodeDecodeError") as unforeseen:
         do(calls.fail)

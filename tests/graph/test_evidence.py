@@ -7,7 +7,8 @@ import time
 import onnx
 from onnx import TensorProto, helper
 
-from deploykit.graph.evidence import runs_at
+from deploykit.graph.evidence import runs_at, table_size
+from deploykit.graph.view import GraphView
 
 
 def save(path, nodes, shape=("N", 4)):
@@ -39,3 +40,12 @@ def test_a_network_without_an_end_tells_nothing_and_does_not_hang(tmp_path):
     start_s = time.monotonic()
     assert runs_at(path, (1,), limit_s=0.2) is None
     assert time.monotonic() - start_s < 60
+
+
+def test_a_lookup_along_an_axis_that_is_none_tells_nothing(tmp_path):
+    ends = [helper.make_tensor_value_info("x", TensorProto.INT64, [1, 4])]
+    table = helper.make_tensor("table", TensorProto.FLOAT, [5, 2], [0.0] * 10)
+    for axis, size in ((0, 5), (-1, 2), (2, None), (-3, None), (2**62, None)):
+        node = helper.make_node("Gather", ["table", "x"], ["y"], axis=axis)
+        graph = helper.make_graph([node], "g", ends, [], [table])
+        assert table_size(GraphView(helper.make_model(graph)), "x") == size

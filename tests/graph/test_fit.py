@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from deploykit import env
 from deploykit.errors import UsageError
-from deploykit.graph.fit import misfits, require_fit
+from deploykit.graph.fit import misfits, require_fit, require_memory
 from deploykit.graph.view import GraphView
 
 
@@ -111,3 +112,34 @@ def test_what_a_runtime_takes_is_left_alone(fine, inputs, stored):
 def test_old_broadcasting_by_attributes_is_left_alone():
     old = node("Add", "x", "w", broadcast=1, axis=1)
     assert not misfits(GraphView(graph(old, IMAGE, weight("w", 5), opset=6)))
+
+
+def large(dims):
+    size = numpy_helper.from_array(np.array(dims), "to")
+    return GraphView(graph(node("Expand", "x", "to"), {"x": [1, 1]}, size))
+
+
+@pytest.mark.parametrize("kind", ["main graph", "function"])
+def test_a_tensor_larger_than_memory_is_refused_with_its_size(kind, monkeypatch):
+    monkeypatch.setattr(env, "memory_left_bytes", lambda: 2**30)
+    view = large([2**14, 2**20])
+    if kind == "function":
+        model = view.model
+        opsets = [helper.make_opsetid("", 17)]
+        body = helper.make_node("Expand", ["a", "b"], ["c"], name="odd")
+        model.functions.append(helper.make_function("own", "F", ["a", "b"], ["c"], [body], opsets))
+        model.opset_import.append(helper.make_opsetid("own", 1))
+        model.graph.node[0].op_type, model.graph.node[0].domain = "F", "own"
+        view = GraphView(model)
+    said = r"\(Expand\) reads and makes 64 GiB, most of all '.*' of 16384x1048576, and 1 GiB of memory are left"
+    with pytest.raises(UsageError, match=said):
+        require_memory(view)
+
+
+def test_a_tensor_that_fits_in_memory_is_left_alone(monkeypatch):
+    monkeypatch.setattr(env, "memory_left_bytes", lambda: 2**30)
+    require_memory(large([2**7, 2**20]))
+    strings = graph(node("Identity", "x"), {"x": ["batch", 2**30]})
+    for value in (*strings.graph.input, *strings.graph.output):
+        value.type.tensor_type.elem_type = TensorProto.STRING
+    require_memory(GraphView(strings))

@@ -10,7 +10,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.errors import DeploykitError, InvalidModel
-from deploykit.graph.read_write import SPEC_KEY, open_model, read_model
+from deploykit.graph.origin import SPEC_KEY
+from deploykit.graph.read_write import open_model, read_model
 
 
 def network(input_shape=("N", 3, 8, 8)):

@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from deploykit import env
 from deploykit.errors import InvalidModel, OutputFailed, UsageError
 from deploykit.graph.nodes import graph_inputs
-from deploykit.graph.read_write import open_model, read_model, save_model, set_origin
+from deploykit.graph.origin import set_origin
+from deploykit.graph.read_write import open_model, read_model, save_model
 from deploykit.spec import ModelSpec
 
 SHIPPED = Path(onnx.__file__).parent / "backend" / "test" / "data"
@@ -104,7 +105,20 @@ def test_a_file_remembers_the_network_it_came_from(
 
 
 @pytest.mark.parametrize(
-    "recipe", ["[", "[1]", '{"a": ' + "[" * 100_000], ids=["cut", "list", "nested"]
+    "recipe",
+    [
+        "[",
+        "[1]",
+        '{"a": ' + "[" * 100_000,
+        '{"calibration": 7}',
+        '{"calibration": {"method": 1, "count": 2, "synthetic": false}}',
+        '{"kept": "all"}',
+        '{"kept_by_value": {"conv": 1}}',
+        '{"int8_steps": [[[]]]}',
+        '{"constants_converted": "1"}',
+        '{"verified": 1}',
+    ],
+    ids=lambda text: text[:30],
 )
 def test_a_strange_origin_is_ignored(
     convolution: onnx.ModelProto, tmp_path: Path, recipe: str
@@ -157,6 +171,17 @@ def test_a_checkpoint_is_told_from_a_model(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(torch_checkpoint())
     assert "PyTorch checkpoint" in refusal(path)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.INT64, TensorProto.INT8, TensorProto.UINT64])
+def test_typed_values_of_another_number_than_their_shape_are_refused(
+    kind: int, tmp_path: Path
+) -> None:
+    model = make_model([helper.make_node("Reshape", ["x", "to"], ["y"])])
+    target = helper.make_tensor("to", kind, [2], [1, -1] if kind == TensorProto.INT64 else [1, 2])
+    target.dims[:] = [2, 1000]
+    model.graph.initializer.append(target)
+    assert "'to' does not hold what its shape [2, 1000] needs" in refusal(written(model, tmp_path))
 
 
 def test_a_model_cut_short_is_refused(convolution: onnx.ModelProto, tmp_path: Path) -> None:

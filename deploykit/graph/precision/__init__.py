@@ -16,9 +16,10 @@ from deploykit.graph.names import part_tensors
 from deploykit.graph.nodes import all_nodes, all_tensors, node_name
 from deploykit.graph.normalise import inline_functions
 from deploykit.graph.operators import is_quantised
+from deploykit.graph.origin import set_origin
 from deploykit.graph.precision import floats, int8_cpu, tensorrt
 from deploykit.graph.precision.recipe import KeepRules, needs, why_in_float
-from deploykit.graph.read_write import describe, read_model, save_model, set_origin
+from deploykit.graph.read_write import describe, read_model, save_model
 from deploykit.graph.recipes import AS_IS, PrecisionRecipe, from_sources
 from deploykit.lazy import onnx
 from deploykit.spec import OnnxModel

@@ -78,6 +78,8 @@ def correct_biases(
     shapes = tensor_shapes(exact)
     ranks = {p.result: rank for p in products if (rank := len(shapes.get(p.result, ()))) > 1}
     by_bias = {p.bias: p for p in products if p.result in ranks}
+    if not by_bias:
+        return 0
     sets = input_sets(exact, calibration, _images(exact))
     target = _means(exact, ranks, sets)
     stored = {tensor.name: tensor for tensor in quantised.graph.initializer}

@@ -98,6 +98,13 @@ def fail() -> int:
     return 0
 
 
+def ask_runtime() -> int:
+    import onnxruntime
+
+    onnxruntime.InferenceSession("no.onnx")
+    return 0
+
+
 def need_pillow() -> str:
     import PIL
 
