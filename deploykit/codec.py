@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import stat
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from deploykit.lazy import LazyModule
+from deploykit.reading import open_file
 
 if TYPE_CHECKING:
     import msgspec
@@ -92,14 +91,11 @@ def read_json(path: Path, kind: type[T], max_bytes: int = MAX_FILE_BYTES) -> T:
     """An instance of `kind` from a file of JSON.
 
     Raises:
-        OSError: the file can't be read.
-        MalformedMessage: it is no regular file, larger than `max_bytes`, nested more than `MAX_NESTING` deep,
+        OSError: the file can't be read, or is no regular one.
+        MalformedMessage: it is larger than `max_bytes`, nested more than `MAX_NESTING` deep,
             no JSON, or a field is missing or of another type.
     """
-    # Without O_NONBLOCK, a pipe that lies there would keep us waiting for a writer.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:  # noqa: PTH123
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise MalformedMessage(f"{path} is no regular file")
+    with open_file(path) as stream:
         text = stream.read(max_bytes + 1)
     if len(text) > max_bytes:
         raise MalformedMessage(f"{path} has more than {max_bytes} bytes")

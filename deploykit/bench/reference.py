@@ -29,6 +29,7 @@ from deploykit.ort_session import (
     session_options,
     tensor_spec,
 )
+from deploykit.reading import open_file
 from deploykit.spec import OnnxModel, TensorSpec
 from deploykit.writing import draft_of
 
@@ -126,7 +127,7 @@ def read_reference(path: Path) -> Reference:
         InvalidModel: the file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open_file(path) as file, np.load(file, allow_pickle=False) as stored:
             meta = from_json(str(stored["meta"]), _Meta)
             inputs, outputs = (
                 tuple(

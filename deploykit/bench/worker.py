@@ -25,6 +25,7 @@ from deploykit.data.feeding import feeds_of
 from deploykit.errors import InvalidModel, MissingDependency, UsageError
 from deploykit.graph.recipes import AS_IS
 from deploykit.lazy import np
+from deploykit.reading import open_file
 from deploykit.row import Note
 from deploykit.spec import Engine, Reason
 from deploykit.store import EngineManifest, read_entry
@@ -328,7 +329,7 @@ def _predictions(path: Path) -> NDArray[np.int64]:
         InvalidModel: the file can't be read.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open_file(path) as file, np.load(file, allow_pickle=False) as stored:
             return np.asarray(stored["predictions"])
     except (OSError, ValueError, KeyError) as error:
         raise InvalidModel(

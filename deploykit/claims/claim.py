@@ -17,8 +17,19 @@ from deploykit.claims import stored_texts
 from deploykit.claims.check import OF_CLAIM, MeasuredRow, find_check, measured_rows, typed
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.verdict import OUTCOMES, VERDICTS, Outcome, PartResult, Verdict
-from deploykit.errors import CheckFailed, DeploykitError, MissingDependency, UnknownName, UsageError
+from deploykit.errors import (
+    CheckFailed,
+    DeploykitError,
+    MissingDependency,
+    UnknownName,
+    UsageError,
+    one_line,
+)
+from deploykit.reading import read_file
 from deploykit.row import Row
+
+#: A file of claims is small; one that is not is something else.
+MAX_BYTES = 4 * 2**20
 
 #: How a claim is decided, and what that means.
 KINDS: dict[str, str] = {
@@ -150,8 +161,8 @@ def parse_claims(text: str, file: str = "claims.toml") -> list[Claim]:
     try:
         # Decimals know the digits that a figure was stated with.
         tables = tomllib.loads(text, parse_float=Decimal).get("claim", [])
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{file} is no TOML: {error}") from error
+    except (ValueError, ArithmeticError, RecursionError) as error:
+        raise UsageError(f"{file} is no TOML: {one_line(error, 100)}") from error
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise UsageError(f"{file}: each claim is a table headed [[claim]]")
     claims = [_claim(table, f"number {number}") for number, table in enumerate(tables, 1)]
@@ -181,7 +192,7 @@ def read_claims(path: Path) -> list[Claim]:
         UsageError: it can't be read, or as `parse_claims`.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_file(path, MAX_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"can't read {path}: {error}") from error
     return parse_claims(text, str(path))

@@ -6,6 +6,7 @@ Keys are names of options; a table with a command's name holds what is for that 
 from __future__ import annotations
 
 import difflib
+import errno
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import click
 from click.core import ParameterSource
 
 from deploykit.errors import UnknownName, UsageError, one_line
+from deploykit.reading import read_file
 from deploykit.text import write_line
 
 #: The commands that take such a file; what is another one's option is passed over.
@@ -73,11 +75,10 @@ def take_project(path: str, context: click.Context) -> None:
         UsageError: as `take`; a pyproject.toml without that table is never a fault.
     """
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        content = read_file(path, MAX_BYTES)
     except OSError:
         return
-    if b"deploykit" not in content or len(content) > MAX_BYTES:
+    if b"deploykit" not in content:
         return
     try:
         table = tomllib.loads(content.decode()).get("tool", {}).get("deploykit")
@@ -157,13 +158,14 @@ def _with_near(key: str, names: Sequence[str]) -> str:
 
 def _read(path: str) -> Mapping[str, Any]:
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        content = read_file(path, MAX_BYTES, pipe=True)
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise UsageError(
+                f"--config {path} is too large for a file of options: name another"
+            ) from error
         reason = (error.strerror or str(error)).lower()
         raise UsageError(f"--config {path} can't be read: {reason}; name a TOML file") from error
-    if len(content) > MAX_BYTES:
-        raise UsageError(f"--config {path} is too large for a file of options: name another")
     try:
         return tomllib.loads(content.decode())
     except (ValueError, RecursionError) as error:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import os
 import zlib
 from functools import partial
@@ -26,12 +27,16 @@ from deploykit.data.dataset import Dataset, MemorySource, Part, stratified_split
 from deploykit.data.preprocessing import Preprocessing
 from deploykit.errors import MissingDependency, UsageError
 from deploykit.lazy import np
+from deploykit.reading import read_file
 from deploykit.writing import draft_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 DIGITS_FILE = Path(__file__).with_name("digits.npz")
+
+#: One of Fashion-MNIST's files has 45 MiB unpacked.
+MAX_FILE_BYTES = 64 * 2**20
 
 _DIGITS_CALIBRATION, _DIGITS_TEST = 200, 500
 _DIGITS_SPLIT_SEED = 0
@@ -147,13 +152,19 @@ def _read(folder: Path, name: str) -> bytes:
     if path is None:
         raise UsageError(f"{folder / name} is gone: put Fashion-MNIST's files back")
     try:
-        stored = path.read_bytes()
-        content = gzip.decompress(stored) if path.suffix == ".gz" else stored
+        stored = read_file(path, MAX_FILE_BYTES)
+        content = _unpacked(stored) if path.suffix == ".gz" else stored
     except (OSError, EOFError, zlib.error) as error:
         raise UsageError(f"{path} can't be read ({error}): replace it by a sound copy") from None
     if hashlib.sha256(content).hexdigest() != CONTENT_SHA256[name]:
         raise UsageError(f"{path} is not Fashion-MNIST's file: replace it by a sound copy")
     return content
+
+
+def _unpacked(stored: bytes) -> bytes:
+    """The content of a gzip file, which may be packed a thousandfold, as far as one of the four files goes."""
+    with gzip.open(io.BytesIO(stored)) as file:
+        return file.read(MAX_FILE_BYTES)
 
 
 def _read_labels(folder: Path, part: str) -> npt.NDArray[np.int64]:

@@ -27,6 +27,7 @@ from deploykit.data.options import ImageOptions
 from deploykit.data.preprocessing import Preprocessing
 from deploykit.errors import UsageError
 from deploykit.lazy import LazyModule, np
+from deploykit.reading import open_file, read_file
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -43,6 +44,8 @@ PREPROCESSING = Preprocessing(255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225
 RESIZE_RATIO = 256 / 224
 
 _MAX_CALIBRATION = 10_000
+#: ImageNet-21k has 21,841 classes.
+_MAX_MAPPING_BYTES = 8 * 2**20
 _SEED = 0
 
 #: Pillow's modes that convert to RGB without loss of what matters.
@@ -84,7 +87,8 @@ class FileSource:
             try:
                 pixels.append(_decode(path, height, width, self._options.resize_px))
             except (OSError, ValueError, SyntaxError, EOFError) as error:
-                reason = str(error).replace(path, "").strip() or type(error).__name__
+                said = getattr(error, "strerror", None) or str(error)
+                reason = said.replace(path, "").strip() or type(error).__name__
                 problems[position] = f"{os.path.relpath(path, self._root)}: {reason}"
         if not pixels:
             return np.empty((0, *input_shape), np.float32), problems
@@ -92,7 +96,7 @@ class FileSource:
 
     def raw(self, indices: Indices) -> Iterable[bytes]:
         """See `Source.raw`: the files as they are."""
-        return (Path(self._paths[index]).read_bytes() for index in indices)
+        return (_bytes_of(self._paths[index]) for index in indices)
 
 
 def open_imagefolder(folder: str, options: ImageOptions | None = None) -> Dataset:
@@ -183,9 +187,9 @@ def _mapping(root: Path) -> dict[int, tuple[str, str]] | None:
     as_json, as_text = root / "classes.json", root / "classes.txt"
     if as_json.is_file():
         try:
-            stored = codec.read_json(as_json, dict[str, list[str]])
+            stored = codec.read_json(as_json, dict[str, list[str]], _MAX_MAPPING_BYTES)
             entries = {int(label): (names[0], names[-1]) for label, names in stored.items()}
-        except (ValueError, IndexError):
+        except (OSError, ValueError, IndexError):
             raise UsageError(
                 f'{as_json} is no class mapping: write {{"0": ["FOLDER", "NAME"], …}}'
             ) from None
@@ -193,7 +197,15 @@ def _mapping(root: Path) -> dict[int, tuple[str, str]] | None:
             raise UsageError(f"{as_json} has a negative label: number the classes from 0")
         return entries
     if as_text.is_file():
-        lines = [line.split(None, 1) for line in as_text.read_text(encoding="utf-8").splitlines()]
+        try:
+            text = read_file(as_text, _MAX_MAPPING_BYTES).decode("utf-8-sig")
+        except OSError as error:
+            raise UsageError(f"{as_text} can't be read: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise UsageError(
+                f"{as_text} is not text in UTF-8 (byte {error.start}): save it in that encoding"
+            ) from None
+        lines = [line.split(None, 1) for line in text.splitlines()]
         words = [line for line in lines if line]
         return {label: (line[0], line[-1].strip()) for label, line in enumerate(words)}
     return None
@@ -219,6 +231,11 @@ def _list_images(
     return paths, np.array(labels, dtype=np.int64), counts
 
 
+def _bytes_of(path: str) -> bytes:
+    with open_file(path) as file:
+        return file.read()
+
+
 def _folders(folder: Path) -> list[Path]:
     return sorted(e for e in folder.iterdir() if e.is_dir() and not e.name.startswith("."))
 
@@ -231,7 +248,7 @@ def _decode(
     path: str, height: int, width: int, resize_px: int | None = None
 ) -> npt.NDArray[np.uint8]:
     """One image, resized and cut to (height, width, 3)."""
-    with Image.open(path) as opened:
+    with open_file(path) as file, Image.open(file) as opened:
         if opened.mode not in _MODES:
             raise ValueError(f"mode {opened.mode} is not 8 bits a channel")
         image = opened.convert("RGB")

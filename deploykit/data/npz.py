@@ -34,6 +34,7 @@ from deploykit.data.preprocessing import Preprocessing
 from deploykit.errors import UsageError
 from deploykit.graph.values import read_array, read_header
 from deploykit.lazy import np
+from deploykit.reading import open_file
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -151,7 +152,7 @@ def open_npz(path: str, options: ImageOptions | None = None) -> Dataset:
 def _keys(path: str) -> list[str]:
     """The names of the arrays in the file."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
             names = archive.namelist()
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist: give the path of an .npz file") from None
@@ -170,7 +171,7 @@ def _keys(path: str) -> list[str]:
 def _read_small(path: str, key: str, count: int) -> npt.NDArray[Any]:
     """An array of the file that is about the images, of which there are `count`."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path) as stored, zipfile.ZipFile(stored) as archive:
             member = archive.getinfo(f"{key}.npy")
             with archive.open(member) as file:
                 shape, _, dtype = read_header(file)
@@ -353,7 +354,7 @@ class NpyRows:
     """
 
     def __init__(self, path: str, key: str) -> None:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path) as stored, zipfile.ZipFile(stored) as archive:
             member = archive.getinfo(f"{key}.npy")
             with archive.open(member) as packed:
                 self.shape, fortran, self.dtype = read_header(packed)
@@ -363,7 +364,7 @@ class NpyRows:
             self._row_bytes = self.dtype.itemsize * math.prod(self.shape[1:])
             self._check_length(member.file_size - header_bytes)
             if member.compress_type == zipfile.ZIP_STORED:
-                self._file: IO[bytes] = Path(path).open("rb")  # noqa: SIM115 lives as long as the rows
+                self._file: IO[bytes] = open_file(path)  # lives as long as the rows
                 begin = _data_offset(self._file, member)
             else:
                 free = shutil.disk_usage(tempfile.gettempdir()).free

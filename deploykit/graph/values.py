@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from deploykit import env
 from deploykit.errors import UsageError
 from deploykit.lazy import np
+from deploykit.reading import open_file
 from deploykit.spec import TensorSpec
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _stored(path: Path, option: str) -> tuple[str, NDArray[Any]]:
         UsageError: it can't be read as one.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:_DIGEST]
             size_bytes = file.tell()
             file.seek(0)

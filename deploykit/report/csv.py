@@ -21,6 +21,7 @@ from typing import Any, TextIO
 from deploykit.columns import BY_NAME, COLUMNS, FLOAT, INT, NAMES, NOTE, SCHEMA_VERSION
 from deploykit.errors import UsageError
 from deploykit.lazy import pd
+from deploykit.reading import open_file
 from deploykit.report import SIMULATED, STDOUT, refuse_simulated, refuse_simulated_text
 from deploykit.row import STATUSES, Note, Row, findings_in, text_of
 from deploykit.writing import output_errors, write_atomic
@@ -164,7 +165,10 @@ def _opened(path: str) -> Iterator[tuple[TextIO, str]]:
             yield sys.stdin, source
         else:
             # What spreadsheets put before the first column, a byte order mark, is not part of its name.
-            with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            with (
+                open_file(path, pipe=True) as stored,
+                io.TextIOWrapper(stored, encoding="utf-8-sig", newline="") as file,
+            ):
                 yield file, source
     except UnicodeDecodeError as error:
         raise UsageError(f"{source} is not text in UTF-8: {_HINT}") from error

@@ -13,6 +13,7 @@ from typing import Any
 
 from deploykit.errors import InvalidModel, UsageError
 from deploykit.lazy import torch
+from deploykit.reading import require_file
 from deploykit.writing import output_errors, write_atomic
 from deploykit.zoo import weights
 
@@ -85,6 +86,7 @@ def read_state(path: Path, fingerprint: str) -> dict[str, Any]:
         UsageError: it belongs to a training with other settings, or is not sound.
     """
     try:
+        require_file(path)
         # weights_only: a state file is data, and must not be able to run code.
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         stored = state["fingerprint"]

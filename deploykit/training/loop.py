@@ -17,6 +17,7 @@ from deploykit.cuda import DeviceMemoryExhausted
 from deploykit.env import package_version
 from deploykit.errors import OutputFailed, UsageError, one_line
 from deploykit.lazy import torch
+from deploykit.store import file_sha256
 from deploykit.training import checkpoint
 from deploykit.training.epochs import Epochs, Progress, TrainResult, count_correct, threads
 from deploykit.training.recipes import Recipe, recipe_for
@@ -94,7 +95,7 @@ def train(
     if from_checkpoint is not None:
         tensors = checkpoint.read_tensors(Path(from_checkpoint))
         initialised = checkpoint.take_over(module, tensors, str(from_checkpoint))
-        start_hash = hashlib.sha256(Path(from_checkpoint).read_bytes()).hexdigest()
+        start_hash = file_sha256(Path(from_checkpoint))
     frozen = checkpoint.freeze(module, freeze)
 
     metadata = _metadata(spec, dataset, recipe, seed, start_hash, freeze, device)

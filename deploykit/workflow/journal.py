@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deploykit import codec
 from deploykit.bench.race import Dropped, Event, Round
+from deploykit.reading import read_file
 from deploykit.writing import output_errors
 
 
@@ -29,7 +30,7 @@ class Journal:
         self.kept: tuple[str, ...] | None = None
         self.saving: tuple[str, ...] | None = None
         try:
-            lines = path.read_bytes().splitlines()
+            lines = read_file(path, codec.MAX_FILE_BYTES).splitlines()
         except OSError:
             lines = []
         for line in lines:

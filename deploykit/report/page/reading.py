@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from deploykit import codec
 from deploykit.errors import UsageError
+from deploykit.reading import open_file
 from deploykit.report import STDOUT
 from deploykit.report.compare import Limits, ReportComparison, compare_reports
 from deploykit.report.csv import read_cells, read_rows
@@ -149,7 +151,11 @@ def _kind_of(path: str) -> str:
     if path == STDOUT:
         return PROFILE
     try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+        # What comes through a pipe comes once: it is for the reader of a profile.
+        with (
+            open_file(path) as stored,
+            io.TextIOWrapper(stored, encoding="utf-8-sig", newline="") as file,
+        ):
             header = set(next(csv.reader(file), []))
     except (OSError, UnicodeDecodeError, csv.Error):
         return PROFILE  # whose reader says what is wrong

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deploykit.lazy import np
+from deploykit.reading import open_file
 from deploykit.report.page.entry import Entry
 
 
@@ -20,7 +21,7 @@ def samples_ms(entry: Entry, folder: Path) -> Any | None:
         return None
     try:
         # numpy leaves a file open that it can't make sense of.
-        with (folder / name).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        with open_file(folder / name) as file, np.load(file, allow_pickle=False) as stored:
             values = np.asarray(stored["samples_ns"], dtype=np.float64).ravel() / 1e6
     except (OSError, ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile):
         return None
