@@ -14,7 +14,16 @@ from typing import Any
 
 from deploykit.errors import InvalidModel, one_line
 from deploykit.graph.element_types import ElementType, tensor_bytes
-from deploykit.graph.nodes import all_nodes, all_tensors, graph_inputs, is_standard, tensor_values
+from deploykit.graph.nodes import (
+    all_nodes,
+    all_tensors,
+    attribute,
+    attribute_graphs,
+    graph_inputs,
+    is_standard,
+    node_name,
+    tensor_values,
+)
 from deploykit.graph.operators import is_contributed
 from deploykit.graph.shapes import elements, skeleton
 from deploykit.lazy import np, onnx
@@ -144,6 +153,42 @@ def _check_ports(model: onnx.ModelProto, path: Path) -> None:
         raise InvalidModel(f"{path}: has no output; export the model again")
 
 
+def _check_bodies(model: onnx.ModelProto, path: Path) -> None:
+    """Refuse an If, a Loop or a Scan whose body takes or makes other numbers of tensors than the node."""
+    for node in all_nodes(model):
+        if not is_standard(node) or node.op_type not in ("If", "Loop", "Scan"):
+            continue
+        name = node_name(node)
+        states = len(node.input) - 2
+        for body in attribute_graphs(node):
+            made, taken = len(body.output), len(body.input)
+            if node.op_type == "If":
+                fits = made >= len(node.output)
+            elif node.op_type == "Loop":
+                fits = made >= max(states, len(node.output)) + 1 and taken >= 2
+            else:
+                fits = made >= len(node.output) and _fits_scan(node, taken)
+            if not fits or not node.output:
+                raise InvalidModel(
+                    f"{path}: node {name!r} ({node.op_type}) of {len(node.input)} inputs and {len(node.output)} "
+                    f"outputs has a body of {taken} and {made}, which don't go together; export the model again"
+                )
+
+
+def _fits_scan(node: onnx.NodeProto, taken: int) -> bool:
+    """Whether a Scan splits what it reads as its body takes it; that of opset 8 counts its lengths, too."""
+    scanned = int(attribute(node, "num_scan_inputs", 0))
+    axes = attribute(node, "scan_input_axes") or ()
+    all_made = attribute(node, "scan_output_axes")
+    states = len(node.input) - scanned
+    return (
+        0 < scanned <= len(node.input)
+        and taken in (len(node.input), len(node.input) - 1)
+        and len(axes) in (0, scanned)
+        and (not all_made or len(all_made) >= len(node.output) - states)
+    )
+
+
 def _stored_bytes(tensor: onnx.TensorProto) -> int | None:
     """Bytes that raw data must have; None where the values stand in a typed field."""
     unsized = (ElementType.STRING, ElementType.UNDEFINED)
@@ -251,12 +296,13 @@ def check(model: onnx.ModelProto, path: Path) -> None:
 
     Raises:
         InvalidModel: negative dimensions of weights, an operator of an unknown domain, invalid or cyclic
-            nodes, weights whose bytes do not fit their shapes or that are not a number, no input, or an input
-            or output that is not a tensor. The message is one line.
+            nodes, bodies that don't go together with their nodes, weights whose bytes do not fit their shapes or
+            that are not a number, no input, or an input or output that is not a tensor. The message is one line.
     """
     require_sound(model, path)
     _check_tensors(model, path)
     _check_domains(model, path)
     _check_ports(model, path)
     _check_structure(model, path)
+    _check_bodies(model, path)
     _check_values(model, path)

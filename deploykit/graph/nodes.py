@@ -25,8 +25,8 @@ def is_standard(node: onnx.NodeProto) -> bool:
 
 
 def node_name(node: onnx.NodeProto) -> str:
-    """A node's name, or that of its first output where it has none."""
-    return str(node.name or node.output[0])
+    """A node's name, or that of its first output where it has none, or what it is where it makes nothing."""
+    return str(node.name or (node.output[0] if node.output else node.op_type))
 
 
 def opset(model: onnx.ModelProto) -> int:

@@ -269,10 +269,13 @@ def _scan(scope: Scope, node: onnx.NodeProto) -> None:
             types.append(None)
             continue
         rest = list(shape)
+        if not -len(rest) <= axis < len(rest):
+            types.append(None)
+            continue
         lengths.add(rest.pop(axis))
         types.append(tensor_type(kind, rest))
     names = [value.name for value in graph.input]
-    run = _run(scope, graph, dict(zip(names, types, strict=True)), {})
+    run = _run(scope, graph, dict(zip(names, types, strict=False)), {})
     trips = lengths.pop() if len(lengths) == 1 else None
     scope.bodies[node.output[0]] = [Body(run, 1 if trips is None else trips, trips is not None)]
     outputs = attribute(node, "scan_output_axes") or [0] * (len(node.output) - states)

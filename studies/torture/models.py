@@ -132,13 +132,22 @@ def _text(stage: Stage) -> str:
     return f"{stage.name} after {stage.seconds:g} s: {stage.text}"
 
 
+#: Commands that models go through in turns, {} being the file.
+COMMANDS = (
+    "build {} --precision fp32,int8 --synthetic-calibration",
+    "profile {} --quick --no-roofline",
+    "layers {} --precision int8 --synthetic-calibration",
+    "count {} --json",
+    "export {} -o {}.checked",
+)
+
+
 def by_command(seed: int, folder: Path, limit_s: float) -> list[tuple[str, str]]:
-    """What is wrong with how the command line answers a model."""
+    """What is wrong with how a command answers a model."""
     path = mutant(seed).write(folder)
-    command = [
-        sys.executable, "-m", "deploykit", "build", str(path), "--precision", "fp32,int8",
-        "--synthetic-calibration", "--build-timeout", str(limit_s), "-q",
-    ]  # fmt: skip
+    words = COMMANDS[seed // ONE_BY_COMMAND % len(COMMANDS)].replace("{}", str(path)).split()
+    command = [sys.executable, "-m", "deploykit", *words, "--build-timeout", str(limit_s)]
+    name = f"deploykit {words[0]}"
     with tempfile.TemporaryDirectory(dir=folder) as store:
         environment = {**os.environ, "DEPLOYKIT_STORE": store, "NO_COLOR": "1"}
         limit = 2 * calls_limit_s(limit_s)
@@ -147,11 +156,11 @@ def by_command(seed: int, folder: Path, limit_s: float) -> list[tuple[str, str]]
                 command, capture_output=True, env=environment, timeout=limit, check=False
             )
         except subprocess.TimeoutExpired:
-            return [("hangs", f"deploykit build took more than {limit:g} s")]
+            return [("hangs", f"{name} took more than {limit:g} s")]
     said = (done.stdout + done.stderr).decode(errors="backslashreplace")
     if done.returncode < 0:
-        return [("dead parents", f"deploykit build ended with signal {-done.returncode}")]
+        return [("dead parents", f"{name} ended with signal {-done.returncode}")]
     if done.returncode not in EXIT_CODES or "Traceback" in said or "met a fault of" in said:
-        return [("tracebacks", f"deploykit build, {done.returncode}: {said[-300:]!a}")]
-    lines = said.splitlines()
-    return [("bad lines", ascii(line[:300])) for line in lines if not is_shown(line)][:1]
+        return [("tracebacks", f"{name}, {done.returncode}: {said[-300:]!a}")]
+    lines = done.stderr.decode(errors="backslashreplace").splitlines()
+    return [("bad lines", f"{name}: {line[:300]!a}") for line in lines if not is_shown(line)][:1]

@@ -41,6 +41,7 @@ METADATA = (
     '{"name":"lenet5","alpha":1.0,"rho":"1/0"}', '{"name":"../x","alpha":NaN,"rho":"0","seed":"a"}',
     '{"name":"lenet5","alpha":1.0,"rho":"1","num_classes":10e30,"weights":"/dev/zero","seed":-1}',
     '{"precision":"int8","calibration":7,"kept":{"a":1}}', '{"int8_steps":[[[[]]]]}', "\x00", "9" * 10_000,
+    '{"x":{"values":"file:/etc/passwd#0","layout":"NHWC"}}', '{"x":{"values":"range(1e400,0)"}}', '{"x":7}',
 )  # fmt: skip
 KEYS = (
     "deploykit.spec",

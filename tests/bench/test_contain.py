@@ -241,7 +241,7 @@ RUN_BY_A_CALL = frozenset({"layers_by_snr"})
     "path",
     [
         pytest.param(path, id=path.stem)
-        for part in ("workflow", "cli")
+        for part in ("workflow", "cli", "api")
         for path in sorted((ROOT / "deploykit" / part).glob("*.py"))
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.errors import DeploykitError, InvalidModel
+from deploykit.graph.count import count_graph
 from deploykit.graph.origin import SPEC_KEY
 from deploykit.graph.read_write import open_model, read_model
 
@@ -110,3 +111,54 @@ def test_bytes_changed_anywhere_give_a_model_or_one_line(tmp_path):
             said.append(str(error))
     assert said
     assert all(line.isprintable() for line in said)
+
+
+def with_body(op_type, inputs, outputs, body_inputs, body_outputs, **attributes):
+    """A network of one node with a body, which may take and make other numbers of tensors than the node."""
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [2, 3]) for n in ("x", "y")]
+    fed = [
+        helper.make_tensor_value_info(f"b{i}", TensorProto.FLOAT, None) for i in range(body_inputs)
+    ]
+    made = [
+        helper.make_tensor_value_info(f"c{i}", TensorProto.FLOAT, None) for i in range(body_outputs)
+    ]
+    source = "b0" if fed else "x"
+    nodes = [helper.make_node("Identity", [source], [value.name]) for value in made]
+    body = helper.make_graph(nodes, "body", fed, made)
+    names = ("then_branch", "else_branch") if op_type == "If" else ("body",)
+    stored = [
+        helper.make_tensor("on", TensorProto.BOOL, [], [True]),
+        helper.make_tensor("three", TensorProto.INT64, [], [3]),
+    ]
+    node = helper.make_node(
+        op_type, inputs, outputs, "odd", **dict.fromkeys(names, body), **attributes
+    )
+    graph = helper.make_graph([node], "g", ends[:1], ends[1:], stored)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        with_body("If", ["on"], ["y", "z"], 0, 1),
+        with_body("Loop", ["three", "on", "x"], ["y"], 3, 1),
+        with_body("Loop", ["three", "on"], ["y", "z"], 2, 2),
+        with_body("Loop", ["three", "on", "x", "x"], ["y"], 3, 2),
+        with_body("Scan", ["x", "x"], ["y"], 1, 1, num_scan_inputs=3),
+        with_body("Scan", ["x", "x"], ["y"], 2, 1, num_scan_inputs=1, scan_input_axes=[0, 0]),
+        with_body("Scan", ["x", "x"], ["y"], 4, 1, num_scan_inputs=1),
+        with_body("Scan", ["x"], ["y", "z"], 1, 1, num_scan_inputs=1),
+    ],
+)
+def test_a_body_that_does_not_go_together_with_its_node_is_refused(tmp_path, model):
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(
+        InvalidModel, match=r"not a valid ONNX graph|node 'odd' .* don't go together"
+    ):
+        read_model(tmp_path / "m.onnx")
+
+
+def test_a_scan_along_an_axis_that_is_none_is_counted(tmp_path):
+    model = with_body("Scan", ["x"], ["y"], 1, 1, num_scan_inputs=1, scan_input_axes=[7])
+    onnx.save(model, tmp_path / "m.onnx")
+    assert count_graph(read_model(tmp_path / "m.onnx")).macs == 0
