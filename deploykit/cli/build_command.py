@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import click
 from click.core import ParameterSource
@@ -16,6 +17,7 @@ from deploykit.cli.groups import (
     config_option,
     conversion_options,
     device_option,
+    dry_run_option,
     engine_options,
     network_options,
     opened_store,
@@ -74,6 +76,7 @@ from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 @output_options(
     file="Put the engine there, or several into a folder, to be used without deploykit; its manifest beside it."
 )
+@dry_run_option
 @quiet_option
 def command(
     models: tuple[str, ...],
@@ -85,6 +88,7 @@ def command(
     engine: EngineChoice,
     store: str | None,
     outputs: Outputs,
+    dry_run: bool,
     quiet: bool,
 ) -> int:
     r"""Build engines and check that each computes in the precision asked for.
@@ -126,7 +130,10 @@ def command(
     places = workflow.engine_file.places_of(
         [(f"{_name(s)}-{name}-{one.name}", one) for s, of in wanted.items() for one, name in of],
         outputs.file,
+        make_folder=not dry_run,
     )
+    if dry_run:
+        return _plan(wanted, engine, places, outputs, failed)
     where = iter(places)
     unused = (workflow.build.unused_text(engine, one) for one in backends)
     losses: dict[str, None] = dict.fromkeys(filter(None, unused))  # once for all targets
@@ -175,9 +182,7 @@ def command(
     # Where nothing was built, stdout stays empty, unless a program reads it.
     if built or outputs.json:
         _show(built, names, outputs)
-    for line in _failures(failed):
-        write_line(f"deploykit: {line}", err=True)
-    return max((error.exit_code for _, error in failed), default=0)
+    return _tell_failures(failed)
 
 
 def _chosen(names: tuple[str, ...] | None) -> list[backends.base.BackendBase]:
@@ -204,6 +209,46 @@ def _chosen(names: tuple[str, ...] | None) -> list[backends.base.BackendBase]:
 
 def _name(source: workflow.plan.Source) -> str:
     return source.label if isinstance(source, ModelSpec) else file_name(source.name)
+
+
+#: What tells engines apart, of what tells rows apart.
+_NAMING = ("model", "backend", "precision", "weights", "engine_options")
+
+
+def _plan(
+    wanted: Mapping[workflow.plan.Source, Sequence[tuple[backends.base.BackendBase, str]]],
+    engine: EngineChoice,
+    places: Sequence[Path | None],
+    outputs: Outputs,
+    failed: Sequence[tuple[str, DeploykitError]],
+) -> int:
+    """Which engines would be built; the exit code is that of what could not be, or 0."""
+    engines = [
+        workflow.configuration.Configuration(source, name, one.name, 1)
+        for source, of in wanted.items()
+        for one, name in of
+    ]
+    count = f"{len(engines)} engine{'s' * (len(engines) != 1)}"
+    if engines or outputs.json:
+        rows = [
+            cells | {"file": None if place is None else str(place), "replaces": _is_there(place)}
+            for cells, place in zip(display.planned_cells(engines, engine), places, strict=True)
+        ]
+        fields = [one for one in report.views.CONFIGURATION if one.name in _NAMING]
+        sentence = f"{count}, each built and read back, or found in the store"
+        display.print_planned([*fields, *display.FILE], rows, outputs, sentence)
+    return _tell_failures(failed)
+
+
+def _is_there(place: Path | None) -> bool:
+    return place is not None and place.is_file()
+
+
+def _tell_failures(failed: Sequence[tuple[str, DeploykitError]]) -> int:
+    """Say on stderr what was not built, and why; the exit code for it, 0 where nothing failed."""
+    for line in _failures(failed):
+        write_line(f"deploykit: {line}", err=True)
+    return max((error.exit_code for _, error in failed), default=0)
 
 
 def _failures(failed: Sequence[tuple[str, DeploykitError]]) -> list[str]:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from deploykit import env
 from deploykit.cli import log, progress, tables
 from deploykit.cli.library import artifacts, workflow
 from deploykit.cli.outputs import Outputs
@@ -20,8 +21,10 @@ from deploykit.report import SIMULATED, refuse_simulated
 from deploykit.report.conclusions import conclusions
 from deploykit.report.states import doubts, state
 from deploykit.report.views import CONFIGURATION, Field, arrange, label, latency
+from deploykit.report.views import text as text_cell
 from deploykit.row import WEIGHTY, Row
 from deploykit.text import printable, write_line
+from deploykit.workflow.choices import EngineChoice
 
 #: A pipe has no width; this one lets every table stand unbroken.
 _PIPE_WIDTH = 200
@@ -187,15 +190,57 @@ def print_plan(
     wanted: Sequence[workflow.configuration.Configuration],
     options: workflow.configuration.ProfileOptions,
     store: artifacts.Store,
+    outputs: Outputs,
 ) -> int:
     """What a profile would measure, and how long that takes; nothing is done for it. The exit code is 0."""
-    cells = workflow.rows.configuration_cells
-    print_fields(CONFIGURATION, [cells(one, options.build, "") for one in wanted])
     least_s = workflow.duration.least_s(wanted, options, store.root)
-    print_text(
-        f"{len(wanted)} rows; measuring takes about {progress.duration(least_s)}, building aside. Nothing was "
-        "done."
-    )
+    rows = f"{len(wanted)} row{'s' * (len(wanted) != 1)}"
+    time = f"measuring takes about {progress.duration(least_s)}, building aside"
+    return print_configurations(wanted, options.build, outputs, f"{rows}; {time}")
+
+
+def print_configurations(
+    wanted: Sequence[workflow.configuration.Configuration],
+    build: EngineChoice,
+    outputs: Outputs,
+    sentence: str,
+) -> int:
+    """What would be built or measured, and a sentence about it, without doing it. The exit code is 0."""
+    return print_planned(CONFIGURATION, planned_cells(wanted, build), outputs, sentence)
+
+
+def planned_cells(
+    wanted: Sequence[workflow.configuration.Configuration], build: EngineChoice
+) -> list[dict[str, Any]]:
+    """What names each row that is to be; threads that nobody gave are those that it will have."""
+    cores = max(1, int(env.usable_cores()))
+    found = [workflow.rows.configuration_cells(one, build, "") for one in wanted]
+    for cells in found:
+        if cells["threads"] is None and cells["target"] == "cpu":
+            cells["threads"] = cores
+    return found
+
+
+def _replaced(row: Mapping[str, Any]) -> str:
+    return "is replaced" if row.get("replaces") else ""
+
+
+#: The columns of a plan that say where something goes, and whether a file is there already.
+FILE = (
+    Field("file", text_cell("file"), number=False, name="file"),
+    Field("", _replaced, number=False, name="replaces"),
+)
+
+
+def print_planned(
+    fields: Sequence[Field], rows: Sequence[Mapping[str, Any]], outputs: Outputs, sentence: str
+) -> int:
+    """What --dry-run prints: a row for each thing that would be done, or the same as JSON. The exit code is 0."""
+    if outputs.json:
+        print_json([{one.name: row.get(one.name) for one in fields} for row in rows])
+        return 0
+    print_fields(fields, rows)
+    print_text(f"{sentence}. Nothing was done.")
     return 0
 
 

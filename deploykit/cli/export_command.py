@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import click
 
 from deploykit.cli import completion
 from deploykit.cli.groups import (
     build_timeout_option,
+    dry_run_option,
     network_options,
     opened_store,
     quiet_option,
@@ -32,14 +36,16 @@ from deploykit.workflow.choices import Variants
 @output_options(file="File, or folder for several; - for stdout; else the current folder.")
 @store_option
 @build_timeout_option
+@dry_run_option
 @quiet_option
 def command(
     models: tuple[str, ...],
     variants: Variants,
     outputs: Outputs,
     store: str | None,
+    dry_run: bool,
     quiet: bool,
-) -> None:
+) -> int:
     r"""Export networks to ONNX, with a dynamic batch, verified against PyTorch at batch 1 and 3.
 
     Several values of --alpha and --rho give the product of both.
@@ -51,7 +57,9 @@ def command(
     """
     opened = opened_store(store, quiet=quiet)
     sources = workflow.plan.plan(models, variants)
-    places = workflow.export.destinations(sources, outputs.file)
+    places = workflow.export.destinations(sources, outputs.file, make_folder=not dry_run)
+    if dry_run:
+        return _plan(sources, places, outputs)
     exported = []
     with progress.Steps(len(sources), quiet=quiet) as steps:
         for source, place in zip(sources, places, strict=True):
@@ -61,7 +69,7 @@ def command(
     if outputs.json:
         display.print_json([e.as_dict() for e in exported])
     if not outputs.table:
-        return
+        return 0
     display.print_table(
         ("file", "parameters (M)", "MACs (M)", "MB", "max relative error"),
         [
@@ -75,4 +83,26 @@ def command(
             for e in exported
         ],
         right=(1, 2, 3, 4),
+    )
+    return 0
+
+
+def _plan(sources: Sequence[workflow.plan.Source], places: Sequence[Path], outputs: Outputs) -> int:
+    """What would be written where; nothing is exported."""
+    views = report.views
+    fields = [
+        views.Field("network", views.text("network"), number=False, name="network"),
+        *display.FILE,
+    ]
+    rows = [
+        {
+            "network": getattr(source, "label", "") or str(source),
+            "file": str(place),
+            "replaces": place.is_file(),
+        }
+        for source, place in zip(sources, places, strict=True)
+    ]
+    count = f"{len(rows)} network{'s' * (len(rows) != 1)}"
+    return display.print_planned(
+        fields, rows, outputs, f"{count}, each exported and verified, or found in the store"
     )

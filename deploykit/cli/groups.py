@@ -495,7 +495,7 @@ def quiet_option(command: Function) -> Function:
 
 #: For commands that can tell what they would do.
 dry_run_option = click.option(
-    "--dry-run", is_flag=True, help="Tell what would be done and how long it takes, and do nothing."
+    "--dry-run", is_flag=True, help="Tell what would be done, and do nothing."
 )
 
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     import deploykit.report.states
     import deploykit.report.views
     import deploykit.training.checkpoint
+    import deploykit.training.recipes
     import deploykit.workflow.against
     import deploykit.workflow.asked
     import deploykit.workflow.build
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     import deploykit.workflow.rows
     import deploykit.workflow.run
     import deploykit.workflow.search
+    import deploykit.workflow.space
     import deploykit.workflow.stored
     import deploykit.workflow.trained
     import deploykit.workflow.tune

@@ -191,7 +191,7 @@ def command(
         )
     wanted = workflow.configuration.enumerate_configurations(sources, options)
     if dry_run:
-        return display.print_plan(wanted, options, opened)
+        return display.print_plan(wanted, options, opened, outputs)
     if against is not None:
         return _compare(wanted, against, options, opened, outputs, quiet=quiet)
     view = report.views.PROFILE if runs.preset is None else report.views.LISTING

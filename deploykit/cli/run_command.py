@@ -119,7 +119,7 @@ def command(
     )
     if dry_run:
         wanted = workflow.configuration.enumerate_configurations(sources, options)
-        return display.print_plan(wanted, options, opened)
+        return display.print_plan(wanted, options, opened, outputs)
     with progress.Steps(0, quiet=quiet) as steps:
         job = workflow.run.Run(
             Path(reports),

@@ -15,6 +15,7 @@ from deploykit.cli.groups import (
     RESOLUTION,
     SEED,
     check_multipliers,
+    dry_run_option,
     quiet_option,
 )
 from deploykit.cli.library import (
@@ -22,8 +23,10 @@ from deploykit.cli.library import (
     datasets,
     display,
     progress,
+    report,
     training,
     workflow,
+    zoo,
 )
 from deploykit.cli.options import Grouped, Number, group
 from deploykit.cli.outputs import Outputs, output_options
@@ -140,6 +143,7 @@ def recipe_options(
 )
 @click.option("-o", "--output", metavar="FILE", help="Checkpoint; else MODEL-DATASET.safetensors.")
 @output_options()
+@dry_run_option
 @quiet_option
 def command(
     model: str,
@@ -149,6 +153,7 @@ def command(
     device: str,
     output: str | None,
     outputs: Outputs,
+    dry_run: bool,
     quiet: bool,
 ) -> int:
     r"""Train a network on a data set and store it with its accuracy on the held-out part.
@@ -169,9 +174,11 @@ def command(
     torch_device = backends.pytorch.device_of(device)
     spec = _network(model, variants)
     start, spec = workflow.trained.starting_point(recipe.start, spec)
+    if dry_run:
+        return _plan(spec, data, recipe, torch_device, output, outputs)
     dataset = datasets.open_dataset(data)
     name = dataset.name.partition(":")[0]
-    out = Path(output or f"{spec.label}-{name}.safetensors")
+    out = _checkpoint(spec, name, output)
     try:
         with progress.TrainingDisplay(quiet=quiet) as bar:
             result = training.train(
@@ -197,6 +204,46 @@ def command(
         f"{result.epochs} epochs on {result.train_images} images in {result.train_s:.1f} s"
     )
     return 0
+
+
+def _checkpoint(spec: ModelSpec, data: str, output: str | None) -> Path:
+    """Where the weights go."""
+    return Path(output or f"{spec.label}-{data}.safetensors")
+
+
+def _plan(
+    spec: ModelSpec,
+    data: str,
+    recipe: Recipe,
+    device: str,
+    output: str | None,
+    outputs: Outputs,
+) -> int:
+    """What would be trained, how, and where it would go; data that is here is looked at, nothing is fetched."""
+    name = data.partition(":")[0]
+    if name != "fashion-mnist":  # which may have to be downloaded
+        datasets.open_dataset(data)
+    family = "" if ":" in spec.name else zoo.lookup(spec.name).family
+    plan = training.recipes.recipe_for(family, data, recipe.epochs)
+    out = _checkpoint(spec, name, output)
+    state = training.checkpoint.state_path(out)
+    facts = {
+        "network": spec.label,
+        "data": data,
+        "epochs": plan.epochs,
+        "batch": plan.batch_size,
+        "device": device,
+        "start": recipe.start or "random weights",
+        "goes on": str(state) if recipe.resume and state.is_file() else "",
+    }
+    views = report.views
+    fields = [
+        views.Field(text, views.column(text, str), number=text in ("epochs", "batch"), name=text)
+        for text in facts
+    ]
+    told = facts | {"file": str(out), "replaces": out.is_file()}
+    sentence = "One training, whose accuracy is measured on the held-out part"
+    return display.print_planned([*fields, *display.FILE], [told], outputs, sentence)
 
 
 def _network(model: str, variants: Variants) -> ModelSpec:

@@ -16,6 +16,7 @@ from deploykit.cli.groups import (
     build_timeout_option,
     calibration_options,
     device_option,
+    dry_run_option,
     network_options,
     opened_store,
     quiet_option,
@@ -42,7 +43,7 @@ from deploykit.cli.outputs import Outputs, csv_report, output_options, write_doc
 from deploykit.errors import EXIT_INTERRUPTED, UsageError
 from deploykit.text import printable, write_line
 from deploykit.workflow import ranges
-from deploykit.workflow.choices import CalibrationChoice, Variants, run_option_values
+from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants, run_option_values
 
 #: Of those that are out, so many are shown, those with one reason together.
 MAX_SHOWN = 12
@@ -252,6 +253,7 @@ def question_options(
 @device_option
 @store_option
 @build_timeout_option
+@dry_run_option
 @quiet_option
 def command(
     models: tuple[str, ...],
@@ -263,6 +265,7 @@ def command(
     calibration: CalibrationChoice,
     outputs: Outputs,
     store: str | None,
+    dry_run: bool,
     quiet: bool,
 ) -> int:
     r"""Find the fastest configuration that holds the accuracy: backend, precision, threads and batch.
@@ -300,6 +303,8 @@ def command(
     _check_destinations(outputs)
     opened = opened_store(store, quiet=quiet)
     sources = workflow.plan.plan(models, variants, calibration.data)
+    if dry_run:
+        return _plan(sources, asked, outputs)
     csv = csv_report(outputs)
     found = workflow.frontier.Frontier()
     try:
@@ -348,6 +353,26 @@ def command(
     if best is None:
         return 1 if failed is None else failed.exit_code
     return 0 if failed is None else failed.exit_code
+
+
+def _plan(
+    sources: Sequence[workflow.plan.Source], asked: workflow.tuned.Question, outputs: Outputs
+) -> int:
+    """Which candidates would be tried, and how long that takes; nothing is built."""
+    wanted = [
+        one
+        for source in sources
+        for default, others in [workflow.space.candidates(source, asked)]
+        for one in (default, *others)
+    ]
+    takes = progress.duration(asked.budget_s * len(sources))
+    return display.print_configurations(
+        wanted,
+        EngineChoice(),
+        outputs,
+        f"{len(wanted)} candidates, and runtime options for the best of them; measuring takes up to {takes}, "
+        "building and judging aside",
+    )
 
 
 def _check_destinations(outputs: Outputs) -> None:

@@ -42,13 +42,14 @@ def check_usable(backends: Sequence[BackendBase], option: str = "--output") -> N
 
 
 def places_of(
-    names: Sequence[tuple[str, BackendBase]], output: str | None
+    names: Sequence[tuple[str, BackendBase]], output: str | None, *, make_folder: bool = True
 ) -> list[Path] | list[None]:
     """Where each engine is to be written; None for each where nobody said.
 
     Args:
         names: a name without ending, and the backend, of each engine.
         output: a file for one engine; for several, or if it ends with a slash or is a folder, a folder.
+        make_folder: make a folder that `output` names with a slash and that is not there; else it is supposed.
 
     Raises:
         UsageError: the folder is missing, or one file is named for several engines.
@@ -60,12 +61,15 @@ def places_of(
         raise UsageError("an engine is a file: give -o the path of one, not -")
     target = Path(output)
     if output.endswith(os.sep) or target.is_dir():
-        with output_errors("folder"):
-            target.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            with output_errors("folder"):
+                target.mkdir(parents=True, exist_ok=True)
         places = [
             target / f"{name.replace(':', '.').replace('/', '_')}{Path(backend.filename).suffix}"
             for name, backend in names
         ]
+        if not target.exists():
+            return places
     elif len(names) > 1:
         raise UsageError(f"{output} is one file for {len(names)} engines: name a folder, {output}/")
     else:

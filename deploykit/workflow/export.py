@@ -37,11 +37,16 @@ class Exported:
         return asdict(self) | {"path": str(self.path)}
 
 
-def destinations(sources: Sequence[Source], output: str | None) -> list[Path]:
+def destinations(
+    sources: Sequence[Source], output: str | None, *, make_folder: bool = True
+) -> list[Path]:
     """Where each of `sources` is to be written.
 
-    `output` is a file for one source; for several, or if it ends with a slash or is a folder, a folder;
-    "-" is standard output.
+    Args:
+        sources: the networks.
+        output: a file for one source; for several, or if it ends with a slash or is a folder, a folder; "-" is
+            standard output.
+        make_folder: make a folder that `output` names with a slash and that is not there; else it is supposed.
 
     Raises:
         UsageError: the folder is missing, or one file is named for several networks.
@@ -53,10 +58,12 @@ def destinations(sources: Sequence[Source], output: str | None) -> list[Path]:
     target = Path(output) if output else Path()
     as_folder = output is None or output.endswith(os.sep) or target.is_dir()
     if as_folder:
-        if output is not None and output.endswith(os.sep):
+        if make_folder and output is not None and output.endswith(os.sep):
             with output_errors("folder"):
                 target.mkdir(parents=True, exist_ok=True)
         places = [target / f"{_stem(source)}.onnx" for source in sources]
+        if not make_folder and not target.exists():
+            return places
     elif len(sources) > 1:
         raise UsageError(
             f"{output} is one file for {len(sources)} networks: name a folder, {output}/"

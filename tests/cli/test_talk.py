@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from deploykit.bench import channel, contain
 from deploykit.cli import progress
 from deploykit.cli.progress import Steps, duration
 from deploykit.row import Finding, Row
@@ -62,6 +64,58 @@ def test_a_dry_run_of_the_main_job_tells_its_rows(run):
     assert "30 rows; measuring takes" in ended.out
     assert "mobilenet α=0.5" in ended.out
     assert not Path("reports").exists()
+
+
+#: Commands that say what they would do, and what each says of it.
+PLANS = {
+    ("profile", "lenet5", "--precision", "fp32,int8"): "2 rows; measuring takes about",
+    ("run",): "30 rows; measuring takes about",
+    ("export", "lenet5", "mobilenet", "--alpha", "1,0.5", "-o", "onnx/"): "onnx/mobilenet-a0.5.onnx",
+    ("build", "lenet5", "mlp", "--precision", "fp32,int8", "-o", "out/"): "out/mlp-int8-onnxruntime.onnx",
+    ("tune", "lenet5", "--backend", "onnxruntime", "--budget", "30s"): "measuring takes up to 30 s",
+    ("train", "lenet5", "--data", "digits", "--epochs", "3"): "lenet5-digits.safetensors",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", PLANS, ids=lambda of: of[0])
+def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(run, monkeypatch, arguments):
+    monkeypatch.setattr(contain, "contained", None)
+    monkeypatch.setattr(channel, "Channel", None)
+    before = sorted(Path().rglob("*"))
+    ended = run(*arguments, "--dry-run")
+    assert ended.code == 0, ended.err
+    assert PLANS[arguments] in ended.out
+    assert "Nothing was done." in ended.out
+    planned = json.loads(run(*arguments, "--dry-run", "--json").out)
+    assert len(planned) >= 1
+    assert all(isinstance(one, dict) for one in planned)
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_dry_run_says_which_files_would_be_replaced(run):
+    Path("lenet5.onnx").write_bytes(b"mine")
+    ended = run("export", "lenet5", "mlp", "--dry-run")
+    told = {line.split()[0]: line for line in ended.out.splitlines() if line}
+    assert "is replaced" in told["lenet5"]
+    assert "is replaced" not in told["mlp"]
+    assert Path("lenet5.onnx").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("build", "lenet5", "--precision", "int9"),
+        ("build", "lenet5", "mlp", "-o", "one.onnx"),
+        ("export", "lenet6"),
+        ("tune", "lenet5", "--max-accuracy-drop", "200%"),
+        ("train", "lenet5", "--data", "npz:none.npz"),
+    ],
+    ids=lambda of: of[0],
+)
+def test_a_dry_run_refuses_what_the_command_refuses_before_its_work(run, arguments):
+    refused = run(*arguments, "--dry-run")
+    assert refused.code == 2
+    assert refused.err.splitlines()[-1] == run(*arguments).err.splitlines()[-1]
 
 
 def test_verbose_gives_times_and_the_log_has_every_step(run, measured):
