@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from dataclasses import replace
+from weakref import WeakSet
 
 import cuda_double
 import numpy as np
@@ -20,7 +21,7 @@ from deploykit.backends import get
 from deploykit.backends.base import FORWARD_BACKWARD
 from deploykit.backends.building import build_engine
 from deploykit.backends.pytorch import DTYPES, _OnGpu
-from deploykit.backends.torch_session import Cuda, TorchSession
+from deploykit.backends.torch_session import Cuda, TorchSession, compute_float32_exactly
 from deploykit.bench.feeds import synthetic
 from deploykit.bench.layer_times import Hooks
 from deploykit.errors import BuildFailed, DriftFailed, UsageError
@@ -35,7 +36,15 @@ OUTPUTS = (TensorSpec("y", ("n", 5), "float32"),)
 def _float32_as_it_was():
     """What sessions make of TF32 holds for the process, and PyTorch's exporter stumbles over it."""
     yield
-    torch.backends.fp32_precision = "none"
+    backends = torch.backends
+    for part in (
+        backends,
+        backends.cuda.matmul,
+        backends.mkldnn.conv,
+        backends.mkldnn.rnn,
+        backends.mkldnn.matmul,
+    ):
+        part.fp32_precision = "none"
     torch.backends.cudnn.conv.fp32_precision = torch.backends.cudnn.rnn.fp32_precision = "tf32"
 
 
@@ -110,6 +119,9 @@ class FakeCuda:
             raise RuntimeError("operation not permitted when stream is capturing")
         with graph.recorder:
             yield
+
+    def empty_cache(self):
+        self.log.append("cache emptied")
 
     def max_memory_allocated(self, device):
         return 3 * 2**20
@@ -376,3 +388,53 @@ def test_a_device_that_pytorch_cannot_use_is_one_line(cuda):
         with pytest.raises(Exception, match="built without CUDA"):
             get("torch-cuda").place(Engine(None, "", {"precision": "fp32"}))
     assert get("torch").device() != cuda_double.DEVICE_NAME
+
+
+class Apart:
+    """PyTorch's settings of a release where what is set for all does not reach the parts."""
+
+    def __init__(self, takes: bool = True) -> None:
+        part = type(
+            "Part",
+            (),
+            {"fp32_precision": "tf32" if takes else property(lambda _: "tf32", lambda *_: None)},
+        )
+        self.fp32_precision = "none"
+        for library, names in (
+            ("cudnn", ("conv", "rnn")),
+            ("cuda", ("matmul",)),
+            ("mkldnn", ("conv", "rnn", "matmul")),
+        ):
+            setattr(self, library, type("Library", (), {name: part() for name in names}))
+
+
+def test_float32_is_set_where_all_does_not_reach_the_parts():
+    """PyTorch 2.11 on an H200: convolutions of batch 128 were rounded to TF32 in rows that said it was off."""
+    settings = Apart()
+    assert compute_float32_exactly(settings)
+    assert settings.cudnn.conv.fp32_precision == settings.cudnn.rnn.fp32_precision == "ieee"
+    assert settings.cuda.matmul.fp32_precision == settings.mkldnn.conv.fp32_precision == "ieee"
+
+
+def test_a_release_that_does_not_take_it_is_not_called_exact():
+    assert not compute_float32_exactly(Apart(takes=False))
+    one = session()
+    assert "TF32 is off: float32 products are those of float32" in [n.text for n in one.notes]
+    one._place.exact = False
+    assert any("may be rounded" in n.text for n in one.notes)
+    assert not any("TF32 is off:" in n.text for n in one.notes)
+
+
+def test_workspaces_come_back_with_the_last_session(monkeypatch):
+    """On an H200 each session kept 34 MiB of the device, as cuBLAS has a workspace for each stream."""
+    api, cleared = FakeCuda(), []
+    monkeypatch.setattr(Cuda, "_open", WeakSet())
+    monkeypatch.setattr(
+        torch._C, "_cuda_clearCublasWorkspaces", lambda: cleared.append(1), raising=False
+    )
+    one, other = session(api), session(api)
+    one.close()
+    assert not cleared  # a graph that the other captured would write where nothing is its own
+    other.close()
+    assert cleared == [1]
+    assert api.log[-1] == "cache emptied"
