@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from deploykit.bench.output_drift import POOR_SNR_DB
+from deploykit.bench.output_drift import COARSE_SNR_DB, POOR_SNR_DB
 from deploykit.figures import general
 from deploykit.lazy import np
 from deploykit.row import Note
@@ -136,6 +136,7 @@ def of_drift(
     converted: bool = True,
     calibrated: bool = True,
     steps: bool = False,
+    exact: bool = False,
 ) -> tuple[dict[str, Any], list[Note]]:
     """Columns of the drift from the reference that `source` describes.
 
@@ -145,8 +146,10 @@ def of_drift(
         converted: whether the engine is in another precision than the network, so that layers can be kept.
         calibrated: whether ranges were chosen for it.
         steps: whether its recipe can do more than choose ranges, see `--int8`.
+        exact: whether engine and reference both compute in float32, so that only the order of sums may differ.
     """
     worst = drift.worst
+    coarse = exact and drift.snr_db is not None and drift.snr_db < COARSE_SNR_DB
     columns = {
         "drift_reference": source,
         "drift_max_abs": drift.max_abs,
@@ -156,9 +159,15 @@ def of_drift(
         "top1_agreement": drift.top1_agreement,
         "drift_worst_output": None if worst is None else worst.name,
         "drift_worst_snr_db": None if worst is None else worst.snr_db,
-        "drift_state": None if worst is None else ("poor" if drift.poor else "ok"),
+        "drift_state": None
+        if worst is None
+        else ("poor" if drift.poor else "coarse" if coarse else "ok"),
     }
     notes = []
+    if coarse and not drift.poor:
+        text = f"drift of {drift.snr_db:.3g} dB is more than the rounding of float32 explains"
+        remedy = "products may be rounded to TF32 or bfloat16, or near ties decide: look at layers, or give real inputs"
+        notes.append(Note("drift", text, remedy))
     if drift.poor:
         named = ", ".join(f"{one.name} {one.snr_db:.3g} dB" for one in drift.poor[:NAMED])
         more = f" and {len(drift.poor) - NAMED} more" if len(drift.poor) > NAMED else ""

@@ -230,6 +230,7 @@ def _drift(
         converted=facts.get("precision") not in ("fp32", AS_IS),
         calibrated=bool(facts.get("calibration")),
         steps=(facts.get("precision"), facts.get("target")) == ("int8", "cpu"),
+        exact=facts.get("precision") == "fp32",
     )
 
 

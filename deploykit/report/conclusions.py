@@ -8,7 +8,7 @@ from typing import Any
 from deploykit.columns import differences_from_plain
 from deploykit.figures import significant, with_interval
 from deploykit.report.speedup import MIN_PROCESSES, Speedup, of_processes, setting
-from deploykit.report.states import is_emulated, words_of
+from deploykit.report.states import DRIFTS, is_emulated, words_of
 from deploykit.report.views import label, percent
 
 Cells = Mapping[str, Any]
@@ -114,7 +114,8 @@ def _beside(row: Cells, fp32: Cells) -> str:
         elif times <= 0.95:
             parts.append(f"{significant(1 / times, 2)} times larger")
     if row.get("drift_snr_db") not in (None, ""):
-        poor = ", which is poor" if row.get("drift_state") == "poor" else ""
+        state = row.get("drift_state")
+        poor = f", which is {state}" if state in DRIFTS else ""
         parts.append(f"drift {float(row['drift_snr_db']):.0f} dB{poor}")
     if row.get("top1") not in (None, "") and fp32.get("top1") not in (None, ""):
         parts.append(f"top-1 {percent(row['top1'])} (fp32: {percent(fp32['top1'])})")

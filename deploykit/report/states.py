@@ -32,7 +32,9 @@ WORDS = {
 }
 #: What stands for a row whose samples can't carry a median.
 FEW_RUNS = "few runs"
-OVERLOAD, EMULATED, POOR_DRIFT = "overload", "emulated", "poor drift"
+OVERLOAD, EMULATED = "overload", "emulated"
+#: How states call a drift that is not ok.
+DRIFTS = {"poor": "poor drift", "coarse": "coarse drift"}
 
 
 def findings_of(row: Cells) -> tuple[Finding, ...]:
@@ -65,7 +67,7 @@ def state(row: Cells) -> str:
     words = words_of(row)
     parts = [OVERLOAD] if OVERLOAD in words else []
     parts += [EMULATED] if is_emulated(row) else []
-    parts += [POOR_DRIFT] if row.get("drift_state") == "poor" else []
+    parts += [DRIFTS[drift]] if (drift := row.get("drift_state")) in DRIFTS else []
     others = [word for word in words if word != OVERLOAD]
     parts += [f"doubtful: {', '.join(others)}"] if others else []
     return ", ".join(parts) or "ok"

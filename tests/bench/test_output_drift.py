@@ -166,6 +166,19 @@ def test_the_remedy_of_a_poor_row_is_one_that_its_precision_has(converted, named
     assert unnamed not in note.remedy
 
 
+@pytest.mark.parametrize(
+    ("noise", "exact", "state"),
+    [(1e-3, True, "coarse"), (1e-3, False, "ok"), (1e-5, True, "ok"), (1.0, True, "poor")],
+)
+def test_fp32_that_is_rounded_more_than_float32_is_coarse(noise, exact, state):
+    """On an H200 convolutions were rounded to TF32 in a row that said fp32, and 57 dB was all that told of it."""
+    whole = f32(RNG.standard_normal((4, 100)))
+    found = f32(whole + noise * RNG.standard_normal((4, 100)))
+    columns, notes = of_drift(compare([{"y": whole}], [{"y": found}]), "fp32", exact=exact)
+    assert columns["drift_state"] == state
+    assert any("rounding of float32" in n.text for n in notes) is (state == "coarse")
+
+
 @pytest.mark.parametrize("steps", [True, False])
 def test_the_remedy_names_steps_of_int8_where_the_recipe_has_them(steps):
     drift = compare([{"y": f32(np.ones(4))}], [{"y": f32(np.zeros(4))}])
