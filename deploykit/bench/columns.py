@@ -166,7 +166,7 @@ def of_drift(
     notes = []
     if coarse and not drift.poor:
         text = f"drift of {drift.snr_db:.3g} dB is more than the rounding of float32 explains"
-        remedy = "products may be rounded to TF32 or bfloat16, or near ties decide: look at layers, or give real inputs"
+        remedy = "products may be rounded to TF32 or bfloat16, or near ties decide: see layers, or give real inputs"
         notes.append(Note("drift", text, remedy))
     if drift.poor:
         named = ", ".join(f"{one.name} {one.snr_db:.3g} dB" for one in drift.poor[:NAMED])

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 #: Signal-to-noise ratio below which an output is called poor: its noise has a tenth of its energy.
 POOR_SNR_DB = 10.0
-#: Below this an engine in fp32 is coarse: sums of float32 in another order give 73 to 140 dB on the networks that were
-#: tried, products rounded to TF32 gave 57 dB.
+#: Below this an engine in fp32 is coarse: sums of float32 in another order gave 73 to 140 dB on the networks that
+#: were tried, products rounded to TF32 57 dB.
 COARSE_SNR_DB = 65.0
 #: Channels of one output are parts of their own where the larger have this many times the root mean square of the
 #: others, and more than 1: boxes in pixels beside scores.
