@@ -2,8 +2,9 @@
 
 A check's parameters say what it takes. `rows`, `stated`, `margin` and `about` it is given from the measurements
 and from the claim; every other parameter is an argument of the claim's entry, of the parameter's type: a counted
-`Network` by its name, a `Stated` figure with its digits, a `Fraction` as "6/7", a table as a `msgspec.Struct`. It
-returns an `Outcome`, and raises MissingDependency where it can't do without a package that isn't installed.
+`Network` by its name, a `Stated` figure with its digits, a `Fraction` as "6/7", an `Expression` as text, a table
+as a `msgspec.Struct`. It returns an `Outcome`, and raises MissingDependency where it can't do without a package
+that isn't installed.
 """
 
 from __future__ import annotations
@@ -202,6 +203,8 @@ def _revived(kind: type, value: Any) -> Any:
         return Network.named(value)
     if kind is Stated:
         return Stated(value)
+    if hasattr(kind, "parse") and isinstance(value, str):
+        return kind.parse(value)
     if kind is Fraction and isinstance(value, str):
         try:
             return Fraction(value)

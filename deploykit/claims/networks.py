@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import inspect
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from deploykit.claims import wiring
+from deploykit.errors import UnknownName, UsageError
 from deploykit.lazy import torch
 from deploykit.spec import Counts, ModelSpec
 from deploykit.zoo import Architecture, count_module, create, input_shape, lookup
@@ -144,6 +148,16 @@ class Network:
         return _layers(self.spec)
 
     @property
+    def module(self) -> nn.Module:
+        """The network itself on the meta device, where tensors have shapes and no values; not to be changed."""
+        return _module(self.spec)
+
+    @property
+    def operations(self) -> tuple[wiring.Operation, ...]:
+        """What it runs for one image, and what reads what."""
+        return _operations(self.spec)
+
+    @property
     def convolutions(self) -> list[NetworkLayer]:
         """Its convolutions, in order."""
         return [layer for layer in self.layers if layer.kind == "conv"]
@@ -152,6 +166,103 @@ class Network:
     def linear_layers(self) -> list[NetworkLayer]:
         """Its fully connected layers, in order."""
         return [layer for layer in self.layers if layer.kind == "linear"]
+
+
+#: Networks and parts of networks that papers count and the catalogue doesn't hold, made by functions of
+#: `deploykit.claims.variants`, with the names of their arguments.
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "alexnet_one_tower": (),
+    "conv": ("inputs", "outputs", "kernel", "rows", "side", "groups"),
+    "densenet_cifar": ("depth", "growth", "bottleneck"),
+    "efficientnet_scaled": ("width", "depth"),
+    "googlenet_naive": (),
+    "googlenet_with_heads": (),
+    "googlenet_without_reductions": (),
+    "inception_v3_with_head": (),
+    "mobilenet_shallow": (),
+    "resnet_cifar": ("depth",),
+    "resnet_v1": ("depth",),
+    "resnext_block": ("groups", "width"),
+    "separable": ("inputs", "outputs", "side"),
+    "squeezenet_bypass": ("complex",),
+    "vgg16_c": (),
+}
+
+
+class Variant(Network):
+    """A network that is made by a function of `deploykit.claims.variants`, by its name and arguments.
+
+    Raises:
+        UsageError: there is no such variant, or it takes no such argument.
+    """
+
+    def __init__(self, name: str, **arguments: float) -> None:
+        if name not in VARIANTS:
+            raise UnknownName("variant", name, VARIANTS)
+        for argument in arguments:
+            if argument not in VARIANTS[name]:
+                raise UnknownName(f"argument of {name}", argument, VARIANTS[name], "it takes none")
+        super().__init__(ModelSpec(name))
+        self._made = (name, tuple(arguments.items()))
+
+    @property
+    def name(self) -> str:
+        """Its name, and its arguments."""
+        name, arguments = self._made
+        given = ", ".join(f"{argument}={value:g}" for argument, value in arguments)
+        return f"{name}({given})" if given else name
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the input that it is counted at."""
+        return _variant(*self._made)[1]
+
+    @property
+    def module(self) -> nn.Module:
+        """As of a network."""
+        return _variant(*self._made)[0]
+
+    @property
+    def counts(self) -> Counts:
+        """As of a network."""
+        return _variant_counts(*self._made)
+
+    @property
+    def layers(self) -> tuple[NetworkLayer, ...]:
+        """As of a network."""
+        return trace(*_variant(*self._made))
+
+    @property
+    def operations(self) -> tuple[wiring.Operation, ...]:
+        """As of a network."""
+        return wiring.trace_operations(*_variant(*self._made))
+
+
+@functools.cache
+def _variant(
+    name: str, arguments: tuple[tuple[str, float], ...]
+) -> tuple[nn.Module, tuple[int, int, int]]:
+    """The module on the meta device, and its input's shape."""
+    variants = importlib.import_module("deploykit.claims.variants")
+    given = dict(arguments)
+    make = getattr(variants, name)
+    try:
+        inspect.signature(make).bind(**given)
+    except TypeError as error:
+        raise UsageError(f"{name}: {error}") from error
+    with torch.device("meta"):
+        module: nn.Module = make(**given)
+    return module.eval(), variants.shape_of(name, given)
+
+
+@functools.cache
+def _variant_counts(name: str, arguments: tuple[tuple[str, float], ...]) -> Counts:
+    return count_module(*_variant(name, arguments))
+
+
+@functools.cache
+def _operations(spec: ModelSpec) -> tuple[wiring.Operation, ...]:
+    return wiring.trace_operations(_module(spec), input_shape(spec))
 
 
 @functools.cache

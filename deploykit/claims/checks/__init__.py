@@ -6,21 +6,35 @@ None of them imports torch, numpy or onnx before it is called.
 from __future__ import annotations
 
 from deploykit.claims.checks import (
+    activations,
     computations,
     costs,
+    counted,
+    gradients,
+    identities,
     layers,
     linear,
+    listing,
     multipliers,
+    normalisation,
     stacks,
     structure,
+    wired,
 )
 
 __all__ = [
+    "activations",
     "computations",
     "costs",
+    "counted",
+    "gradients",
+    "identities",
     "layers",
     "linear",
+    "listing",
     "multipliers",
+    "normalisation",
     "stacks",
     "structure",
+    "wired",
 ]

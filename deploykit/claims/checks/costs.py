@@ -284,7 +284,10 @@ class PrintedPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_of: str
     second: float
     second_of: str
-    relation: Literal["less", "more", "not less", "equal"]
+    relation: Literal["less", "more", "not less", "not more", "equal"]
+
+    def __str__(self) -> str:
+        return f"{self.what}, {self.first:g} for {self.first_of} and {self.second:g} for {self.second_of}"
 
     @property
     def holds(self) -> bool:
@@ -295,6 +298,7 @@ class PrintedPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "less": difference < 0,
             "more": difference > 0,
             "not less": difference >= 0,
+            "not more": difference <= 0,
             "equal": difference == 0,
         }[self.relation]
 
@@ -306,10 +310,7 @@ def published_comparisons(comparisons: tuple[PrintedPair, ...], where: str) -> O
     for each in comparisons:
         evidence[f"{each.what}({each.first_of})"] = each.first
         evidence[f"{each.what}({each.second_of})"] = each.second
-    sentences = "; ".join(
-        f"{each.what}, {each.first:g} for {each.first_of} and {each.second:g} for {each.second_of}"
-        for each in comparisons
-    )
+    sentences = "; ".join(map(str, comparisons))
     return Outcome(
         [PartResult(each.what, each.holds, printed=True) for each in comparisons],
         ", ".join(f"{each.first:g} / {each.second:g}" for each in comparisons),

@@ -136,8 +136,8 @@ def stack_sees_as_one(stated: Stated, kernel: int, times: int, single: int) -> O
     """
     stack = [kernel] * times
     by_arithmetic = receptive_field_px(stack)
-    seen, centre = _seen_px(stack)
-    seen_single, centre_single = _seen_px([single])
+    seen, centre = seen_px(stack)
+    seen_single, centre_single = seen_px([single])
     evidence: dict[str, Value] = {
         "receptive_field_px(stack, arithmetic)": by_arithmetic,
         "receptive_field_px(stack, gradient)": seen,
@@ -173,7 +173,7 @@ def receptive_field_px(kernels: Sequence[int], strides: Sequence[int] | None = N
     return field
 
 
-def _seen_px(kernels: Sequence[int]) -> tuple[int, float]:
+def seen_px(kernels: Sequence[int]) -> tuple[int, float]:
     """Side of the square of inputs that one output depends on, and the centre's share of the gradient.
 
     Inputs and weights are positive, so that no ReLU blocks a path and no two paths cancel.

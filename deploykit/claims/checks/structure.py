@@ -11,6 +11,9 @@ from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network, NetworkLayer
 from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, millions, percent
 
+#: So many of the differences between two networks are told.
+_SHOWN = 8
+
 
 @check
 def same_sequence_of_layers(network: Network, base: Network) -> Outcome:
@@ -30,11 +33,14 @@ def same_sequence_of_layers(network: Network, base: Network) -> Outcome:
         if _shape(own) != _shape(other)
     ]
     evidence: dict[str, Value] = {f"layers({name})": "-".join(plan) for name, plan in kinds.items()}
-    evidence["differences"] = ", ".join(differences)
+    evidence["differences"] = len(differences)
+    shown = differences[:_SHOWN]
+    if len(differences) > _SHOWN:
+        shown.append(f"{len(differences) - _SHOWN} more")
     explanation = (
         f"{network.name} has {'the same' if same else 'another'} sequence of convolutions, pools and linear "
         f"layers {'as' if same else 'than'} {base.name}; {len(differences)} of {len(plans[base.name])} "
-        f"differ: {listed(differences)}."
+        f"differ: {listed(shown)}."
     )
     computed = "same layers, other sizes" if same else "other layers"
     return Outcome([PartResult("same sequence of layers", same)], computed, explanation, evidence)

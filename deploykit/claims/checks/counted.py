@@ -1,0 +1,234 @@
+"""Claims that an expression over networks decides: figures that are stated, and relations between quantities.
+
+A counted claim is an entry of TOML and no code: see `deploykit.claims.expression` for what can be asked.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import math
+import operator
+import statistics
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Self
+
+import msgspec
+
+from deploykit.claims.check import check
+from deploykit.claims.checks.costs import PrintedPair
+from deploykit.claims.expression import Expression
+from deploykit.claims.margin import Margin, Stated
+from deploykit.claims.networks import Network
+from deploykit.claims.verdict import Outcome, PartResult, Value, deviation, figure, listed, percent
+from deploykit.errors import UsageError
+from deploykit.zoo import architectures
+
+
+class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A quantity and the figure that is stated for it.
+
+    Attributes:
+        of: what is counted.
+        stated: the figure, written with the digits that were stated.
+        name: what it is in the statement; empty where the expression says so.
+        hedge: the word that loosens this figure, where it is another one than the claim's.
+        under: the reading or condition that it is looked at under, where several figures share one.
+    """
+
+    of: Expression
+    stated: Stated
+    name: str = ""
+    hedge: str | None = None
+    under: str = ""
+
+
+@check
+def counted(stated: Stated, margin: Margin, of: Expression) -> Outcome:
+    """Whether an expression comes to the claim's stated figure."""
+    return _figures(margin, [Figure(of, stated)])
+
+
+@check
+def figures(margin: Margin, figures: tuple[Figure, ...]) -> Outcome:
+    """Whether each of several expressions comes to the figure that is stated for it."""
+    return _figures(margin, figures)
+
+
+def _figures(margin: Margin, figures: tuple[Figure, ...] | list[Figure]) -> Outcome:
+    parts, evidence, sentences = [], dict[str, Value](), []
+    for each in figures:
+        found, name = each.of.value, each.name or str(each.of)
+        allowed = margin if each.hedge is None else Margin(each.hedge)
+        agrees = allowed.agrees(found, each.stated)
+        parts.append(PartResult(name, agrees, each.under))
+        evidence[str(each.of)] = rounded(found)
+        sentences.append(
+            f"{name} is {_text(rounded(found))}, {_beside(found, each.stated, allowed)}"
+        )
+    first = figures[0].of.value if len(figures) == 1 else ", ".join(map(_text, evidence.values()))
+    return Outcome(parts, first, f"Counted: {'; '.join(sentences)}.", evidence)
+
+
+def _beside(found: float, stated: Stated, margin: Margin) -> str:
+    """What is stated of a value, and how far off that is."""
+    said = f"stated {margin.hedge} {figure(stated)}".replace("  ", " ")
+    if margin.is_bound:
+        return said
+    off = deviation(found, stated)
+    far = "" if off is None or abs(off) < 5e-4 else f" ({percent(off, signed=True)})"
+    cut = not margin.agrees(found, stated) and stated < found < stated + 2 * stated.allows
+    return f"{said}{far}{'; cut off and not rounded it would agree' if cut and not margin.hedge else ''}"
+
+
+_RELATIONS: dict[type[ast.cmpop], tuple[str, Callable[[Any, Any], bool]]] = {
+    ast.Lt: ("<", operator.lt),
+    ast.LtE: ("<=", operator.le),
+    ast.Gt: (">", operator.gt),
+    ast.GtE: (">=", operator.ge),
+    ast.Eq: ("==", operator.eq),
+    ast.NotEq: ("!=", operator.ne),
+}
+
+
+class Relation:
+    """Two expressions and how they should compare, written as "macs(vgg16) > macs(alexnet)".
+
+    Of sequences equality means member by member, and every other relation holds if it holds of all members; a
+    number is held against each member.
+
+    Raises:
+        UsageError: the text is no comparison of two expressions.
+    """
+
+    def __init__(self, text: str) -> None:
+        try:
+            node = ast.parse(text, mode="eval").body
+        except SyntaxError as error:
+            raise UsageError(f"{text!r} is no comparison: {error.msg}") from error
+        match node:
+            case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _RELATIONS:
+                self.left, self.right = (Expression(ast.unparse(side)) for side in (left, right))
+                self.sign, self._compare = _RELATIONS[type(op)]
+            case _:
+                raise UsageError(f"{text!r} is no comparison of two expressions, such as 'a > b'")
+        self.text = text
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a comparison; nothing is counted."""
+        return cls(text)
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is so, counted now."""
+        left, right = self.left.value, self.right.value
+        if isinstance(left, tuple) and isinstance(right, tuple):
+            if len(left) != len(right):
+                return self.sign == "!="
+            if self.sign == "!=":
+                return left != right
+            return bool(left) and all(map(self._meets, left, right))
+        members = left if isinstance(left, tuple) else (left,)
+        others = right if isinstance(right, tuple) else (right,)
+        pairs = [(mine, other) for mine in members for other in others]
+        return bool(pairs) and all(self._meets(*pair) for pair in pairs)
+
+    def _meets(self, left: Any, right: Any) -> bool:
+        if (
+            self.sign in ("==", "<=", ">=")
+            and isinstance(left, float | int)
+            and isinstance(right, float | int)
+        ):
+            return math.isclose(left, right, rel_tol=1e-9) or self._compare(left, right)
+        return self._compare(left, right)
+
+
+@check
+def relations(
+    relations: Mapping[str, Relation], printed: tuple[PrintedPair, ...] = (), where: str = ""
+) -> Outcome:
+    """Whether each relation, by what it stands for in the statement, is so.
+
+    Beside what is counted, `printed` are pairs of figures that were printed in `where`, which the statement
+    needs too.
+    """
+    parts = [PartResult(name, relation.holds) for name, relation in relations.items()]
+    parts += [PartResult(pair.what, pair.holds, printed=True) for pair in printed]
+    evidence: dict[str, Value] = {}
+    for relation in relations.values():
+        for side in (relation.left, relation.right):
+            if side.networks:
+                evidence[str(side)] = rounded(side.value)
+    said = listed(f"{what} is {_text(value)}" for what, value in evidence.items())
+    explanation = f"Counted: {said}."
+    for pair in printed:
+        evidence |= {
+            f"{pair.what}({pair.first_of})": pair.first,
+            f"{pair.what}({pair.second_of})": pair.second,
+        }
+    if printed:
+        explanation += f" Printed: {listed(map(str, printed))} ({where})."
+    held = sum(bool(part.holds) for part in parts)
+    return Outcome(parts, f"{held} of {len(parts)} hold", explanation, evidence)
+
+
+class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A network, and an accuracy that was printed for it, in per cent."""
+
+    network: Network
+    accuracy: float
+
+
+@check
+def log_linear(stated: Stated, margin: Margin, points: tuple[Point, ...], where: str) -> Outcome:
+    """Share of the variance of accuracies, printed in `where`, that the logarithm of the MACs explains."""
+    work = [math.log(point.network.macs) for point in points]
+    accuracies = [point.accuracy for point in points]
+    explained = statistics.correlation(work, accuracies) ** 2
+    slope, _ = statistics.linear_regression(work, accuracies)
+    evidence: dict[str, Value] = {p.network.name: p.accuracy for p in points}
+    explanation = (
+        f"Over {len(points)} networks the logarithm of the MACs explains {percent(explained)} of the variance "
+        "of the "
+        f"accuracy; twice the MACs go with {slope * math.log(2):.1f} points more (accuracies: {where})."
+    )
+    part = PartResult("log-linear", margin.agrees(explained, stated), printed=True)
+    return Outcome([part], explained, explanation, evidence)
+
+
+@check
+def family_is_largest(family: str, quantity: Literal["parameters", "macs"]) -> Outcome:
+    """Whether the network of the catalogue with most of `quantity` is of `family`."""
+    # Counted are those that have most by the catalogue, which is held against counts by tests.
+    facts = sorted(architectures(), key=lambda each: getattr(each, quantity), reverse=True)
+    families = list(dict.fromkeys(each.family for each in facts))[:3]
+    networks = [Network.named(next(e.name for e in facts if e.family == f)) for f in families]
+    counts = {n.name: n.parameters if quantity == "parameters" else n.macs for n in networks}
+    ranked = sorted(networks, key=lambda n: counts[n.name], reverse=True)
+    largest, other = ranked[0], next(n for n in ranked if n.facts.family != ranked[0].facts.family)
+    evidence: dict[str, Value] = {f"{quantity}({n.name})": counts[n.name] for n in ranked}
+    explanation = (
+        f"Of {len(facts)} networks {largest.name} has most {quantity}, {figure(counts[largest.name])}; the "
+        "first of "
+        f"another family is {other.name} with {figure(counts[other.name])}."
+    )
+    part = PartResult(f"largest is of {family}", largest.facts.family == family)
+    return Outcome([part], largest.facts.family, explanation, evidence)
+
+
+def rounded(value: Any) -> Value:
+    """A value as evidence holds it: six significant digits of a fraction; sequences as text, repeats counted."""
+    if isinstance(value, tuple):
+        runs = [(one, len(list(members))) for one, members in itertools.groupby(value)]
+        return ", ".join(
+            f"{_text(one)} ({count} times)" if count > 2 else ", ".join([_text(one)] * count)
+            for one, count in runs
+        )
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    return value if isinstance(value, str) else int(value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else figure(value)

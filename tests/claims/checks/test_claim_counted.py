@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pytest
+
+from deploykit.claims.checks import counted
+from deploykit.claims.checks.costs import PrintedPair
+from deploykit.claims.checks.counted import Figure, Relation
+from deploykit.claims.expression import Expression
+from deploykit.claims.margin import Margin, Stated
+from deploykit.claims.networks import Network
+from deploykit.errors import UsageError
+
+
+def figure(text, stated, **other):
+    return Figure(Expression.parse(text), Stated(stated), **other)
+
+
+def holds(outcome):
+    return [part.holds for part in outcome.parts]
+
+
+def test_a_figure_agrees_to_its_digits():
+    def of(stated):
+        return holds(
+            counted.counted(Stated(stated), Margin(), Expression.parse("macs(mobilenet) / 1e6"))
+        )
+
+    assert of("569") == [True]
+    assert of("568.74") == [True]
+    assert of("568") == of("568.8") == [False]
+
+
+def test_a_figure_that_was_cut_off_is_told():
+    figures = (figure("macs(mobilenet(rho=5/7)) / 1e6", "290"), figure("layers(mobilenet)", 27))
+    outcome = counted.figures(Margin(), figures)
+    assert holds(outcome) == [False, False]
+    assert outcome.explanation.count("cut off") == 1
+
+
+def test_each_figure_has_its_name_hedge_and_reading():
+    figures = (
+        figure("layers(vgg16)", 10, hedge="over", name="deeper", under="VGG"),
+        figure("layers(vgg16)", 10),
+    )
+    first, second = counted.figures(Margin("under"), figures).parts
+    assert (first.name, first.holds, first.under) == ("deeper", True, "VGG")
+    assert (second.name, second.holds) == ("layers(vgg16)", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "so"),
+    [
+        ("macs(vgg16) > macs(alexnet)", True),
+        ("macs(vgg16) < macs(alexnet)", False),
+        ("channels(lenet5, conv) == [6, 16]", True),
+        ("channels(lenet5, conv) == [6, 17]", False),
+        ("channels(lenet5, conv) == [6]", False),
+        ("channels(lenet5, conv) != [6]", True),
+        ("channels(lenet5, conv) > 5", True),
+        ("channels(lenet5, conv) > 6", False),
+        ("kernels(lenet5, conv) == '5x5'", True),
+        ("kernels(lenet5, 'nowhere') == '5x5'", False),
+        ("0.1 + 0.2 == 0.3", True),
+    ],
+)
+def test_a_relation_is_of_all_members(text, so):
+    assert Relation.parse(text).holds is so
+
+
+@pytest.mark.parametrize("text", ["macs(vgg16)", "1 < 2 < 3", "1 in [1]", "macs(vgg99) > 1", "1 >"])
+def test_what_is_no_relation_is_refused(text):
+    with pytest.raises(UsageError):
+        Relation.parse(text)
+
+
+def test_printed_pairs_are_parts_that_rest_on_print():
+    pair = PrintedPair("error", 20.0, "one", 20.0, "other", "not more")
+    outcome = counted.relations({"so": Relation.parse("1 < 2")}, (pair,), "a paper")
+    assert [(part.holds, part.printed) for part in outcome.parts] == [(True, False), (True, True)]
+    assert "a paper" in outcome.explanation
+
+
+def test_a_straight_line_over_the_logarithm_is_explained_wholly():
+    network = Network.named("mobilenet")
+    points = tuple(
+        counted.Point(network.scaled(alpha=alpha), accuracy)
+        for alpha, accuracy in ((1.0, 70.0), (0.5, 60.0), (0.25, 80.0))
+    )
+    bad = counted.log_linear(Stated("0.95"), Margin("at least"), points, "a table")
+    assert holds(bad) == [False]
+    assert holds(counted.log_linear(Stated("0.95"), Margin("at least"), points[:2], "")) == [True]
+
+
+def test_the_largest_family_is_found():
+    assert holds(counted.family_is_largest("vgg", "parameters")) == [True]
+    assert holds(counted.family_is_largest("vgg", "macs")) == [False]
