@@ -19,14 +19,19 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from deploykit import env
 from deploykit.backends import usage
 from deploykit.backends.base import BackendBase, SessionBase, TimedParts
-from deploykit.backends.tensorrt_layers import FLOAT_OR_QUANTISED, parse_layers, told_by
+from deploykit.backends.tensorrt_layers import (
+    FLOAT_OR_QUANTISED,
+    parse_layers,
+    told_by,
+    unnamed_type,
+)
 from deploykit.cuda import devices
 from deploykit.errors import BuildFailed, MissingDependency, UsageError, one_line
 from deploykit.graph.element_types import typed_products
 from deploykit.graph.inputs import dims_of, is_free
 from deploykit.graph.nodes import graph_inputs
 from deploykit.graph.normalise import inline_functions, write_out_decided
-from deploykit.graph.operators import Trait, has
+from deploykit.graph.operators import Kind, Trait, has, kind_of
 from deploykit.graph.view import GraphView
 from deploykit.lazy import install_line, metadata, onnx
 from deploykit.ort_session import native_name
@@ -224,8 +229,12 @@ class TensorRTBackend(BackendBase):
             )
         layers, types = listings[0], told_by(listings, parsed.products)
         # Recurrent layers and what lies in bodies: counted where the listing names them.
-        for kind, nodes in told_by(listings, parsed.others).items():
-            if kind in FLOAT_OR_QUANTISED:
+        others = told_by(listings, parsed.others)
+        if (kind := next(filter(None, map(unnamed_type, listings)), None)) is not None:
+            missing = [node for node in others.pop("unknown", ()) if node in parsed.recurrent]
+            others.setdefault(kind, []).extend(missing)
+        for kind, nodes in others.items():
+            if kind in FLOAT_OR_QUANTISED and nodes:
                 types.setdefault(kind, []).extend(nodes)
         return {
             "compute_types": types,
@@ -487,12 +496,14 @@ class Parsed:
         products: names of the nodes that multiply. The listing can only tell which layer came from which node if
             the nodes have names. Products of constants alone are not among them: the builder computes those.
         others: names of what multiplies beside them: recurrent nodes, and those in bodies.
+        recurrent: names of the recurrent nodes of the main graph.
         ranges: of every input with open dimensions, the least shape, the one to tune for and the largest.
     """
 
     source: bytes
     products: list[str]
     others: list[str]
+    recurrent: list[str]
     ranges: Mapping[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]
 
 
@@ -513,10 +524,11 @@ def parsed_model(path: Path, options: BuildOptions) -> Parsed:
     view = GraphView(model)
     products = [n.name for n in view.nodes if has(n, Trait.PRODUCT) and not view.all_fixed(n)]
     others = other_products(view)
+    recurrent = [n.name for n in view.nodes if kind_of(n) is Kind.RECURRENT]
     ranges = _ranges(model, options)
     changed = changed or bool(options.shapes)
     source = bytes(model.SerializeToString()) if changed else path.read_bytes()
-    return Parsed(source, products, others, ranges)
+    return Parsed(source, products, others, recurrent, ranges)
 
 
 def _ranges(

@@ -216,6 +216,21 @@ def told_by(
     return by_type
 
 
+def unnamed_type(layers: Sequence[EngineLayer]) -> str | None:
+    """The widest type that layers multiply in which name no node; None where there are none.
+
+    A recurrent node becomes layers for each step, and with some none of them bears its name.
+    """
+    kinds = {
+        _multiplies_in(layer)
+        for layer in layers
+        if not layer.nodes
+        and _tells(layer)
+        and (_MULTIPLYING.search(layer.kind) or _holds_product(layer))
+    }
+    return max(kinds & FLOAT_OR_QUANTISED, key=lambda kind: (_BITS[kind], kind), default=None)
+
+
 def _tells(layer: EngineLayer) -> bool:
     """Whether types are told of a layer: of its inputs, or, where shapes were open, of its weights alone."""
     weighs = bool(layer.constant_types) and _MULTIPLYING.search(layer.kind) is not None
@@ -232,7 +247,7 @@ def _multiplies_in(layer: EngineLayer) -> str:
 
     That of its data, but where casts are part of the layer: data that is cast to its weight's narrower type
     on the way in counts by the weight, as does quantised data that meets a wide weight. Without a weight, it
-    counts by what it makes.
+    counts by what it makes, unless it quantises that: what is rounded to 8 bits was multiplied before.
     """
     if not layer.input_types:
         return _name(layer.constant_types[0])
@@ -246,7 +261,7 @@ def _multiplies_in(layer: EngineLayer) -> str:
             return weight
         return data
     made = _float_first(layer.output_types) if layer.output_types else data
-    return made if casts and _BITS.get(made, 32) < _BITS.get(data, 32) else data
+    return made if casts and 8 < _BITS.get(made, 32) < _BITS.get(data, 32) else data
 
 
 def _name(raw: str) -> str:

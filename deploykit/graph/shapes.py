@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from deploykit.errors import InvalidModel, UsageError, one_line
 from deploykit.graph.macs import Shape
 from deploykit.graph.nodes import attribute_graphs, graph_inputs
-from deploykit.graph.operators import is_contributed
+from deploykit.graph.operators import CONTRIBUTED, Arithmetic, Kind, is_contributed, operator_of
 from deploykit.graph.propagate import propagate
 from deploykit.graph.scope import Scope, stand_in
 from deploykit.lazy import onnx
@@ -112,6 +112,7 @@ def infer(light: onnx.ModelProto, *, data_prop: bool) -> onnx.ModelProto:
 def element_types(model: onnx.ModelProto) -> dict[str, int]:
     """Map tensors of the main graph to element types, as declared, stored and inferred."""
     light = skeleton(model)
+    _stand_in_for_contributed(light.graph)
     given = declared_types(model.graph, inner=False)
     while True:
         types = _types_of(infer(light, data_prop=False).graph.value_info) | given
@@ -144,6 +145,49 @@ def _stand_in_for_groups(nodes: Iterable[onnx.NodeProto]) -> None:
             del node.input[1:], node.attribute[:]
 
 
+#: Outputs of ONNX Runtime's operators that have the type of their data, where those are more than the first.
+_TYPED_AS_DATA = {
+    "SkipLayerNormalization": (0, 3),
+    "SkipSimplifiedLayerNormalization": (0, 3),
+    "SkipGroupNorm": (0, 1),
+    "Attention": (0, 1),
+    "MultiHeadAttention": (0, 1, 2),
+    "GroupQueryAttention": (0, 1, 2),
+}
+#: A shape that nobody states.
+_ANY_SHAPE = "deploykit_any_shape"
+
+
+def _stand_in_for_contributed(graph: onnx.GraphProto) -> None:
+    """Let what ONNX Runtime's own float operators make have the type of their data, and no shape, in place.
+
+    ONNX's inference tells nothing of them, so that all that lies behind would have no type.
+    """
+    nodes = []
+    for node in graph.node:
+        operator = operator_of(node)
+        if (
+            node.domain not in CONTRIBUTED
+            or operator is None
+            or operator.arithmetic is Arithmetic.INTEGER
+            or operator.kind is Kind.QUANTISATION
+        ):
+            nodes.append(node)
+            continue
+        place = 2 if node.op_type == "EmbedLayerNormalization" else 0
+        nodes += [
+            onnx.helper.make_node("Reshape", [node.input[place], _ANY_SHAPE], [node.output[out]])
+            for out in _TYPED_AS_DATA.get(node.op_type, (0,))
+            if out < len(node.output) and node.output[out] and place < len(node.input)
+        ]
+    if len(nodes) != len(graph.node) or any(node.input[1:] == [_ANY_SHAPE] for node in nodes):
+        del graph.node[:]
+        graph.node.extend(nodes)
+        graph.input.append(
+            onnx.helper.make_tensor_value_info(_ANY_SHAPE, onnx.TensorProto.INT64, None)
+        )
+
+
 def body_types(
     model: onnx.ModelProto, graph: onnx.GraphProto, around: Mapping[str, int]
 ) -> dict[str, int]:
@@ -153,6 +197,7 @@ def body_types(
     light.graph.name = graph.name
     light.graph.node.extend(graph.node)
     _stand_in_for_groups(light.graph.node)
+    _stand_in_for_contributed(light.graph)
     known = {**around, **declared_types(graph, inner=False)}
     made = {name for node in graph.node for name in node.output}
     light.graph.input.extend(

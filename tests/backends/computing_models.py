@@ -72,13 +72,13 @@ def branches() -> onnx.ModelProto:
     )
 
 
-def recurrent(operator: str) -> onnx.ModelProto:
+def recurrent(operator: str, hidden: int = 5, inputs: int = 3) -> onnx.ModelProto:
     gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[operator]
     return model(
-        [NODE(operator, ["x", "w", "r"], ["y"], name="layer", hidden_size=5)],
-        [value("x", [7, "N", 3])],
-        [value("y", [7, 1, "N", 5])],
-        [stored("w", 1, 5 * gates, 3), stored("r", 1, 5 * gates, 5)],
+        [NODE(operator, ["x", "w", "r"], ["y"], name="layer", hidden_size=hidden)],
+        [value("x", [7, "N", inputs])],
+        [value("y", [7, 1, "N", hidden])],
+        [stored("w", 1, hidden * gates, inputs), stored("r", 1, hidden * gates, hidden)],
     )
 
 

@@ -18,6 +18,7 @@ from deploykit.backends import get
 from deploykit.backends.building import build_engine
 from deploykit.backends.tensorrt import TensorRTBackend
 from deploykit.errors import BuildFailed, MissingDependency, UsageError
+from deploykit.graph.calibrate.synthetic import synthetic_feeds
 from deploykit.graph.precision import convert
 from deploykit.graph.read_write import open_model
 from deploykit.lazy import install_line
@@ -448,10 +449,48 @@ def test_running_needs_cuda_bindings_and_says_so(rtx, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("network", "names"),
-    [(recurrent("LSTM"), {"layer"}), (branches(), {"product_then", "product_else"})],
+    [
+        (recurrent("LSTM", 8, 8), {"layer"}),
+        (recurrent("GRU", 8, 8), {"layer"}),  # none of its layers bears its name
+        (branches(), {"product_then", "product_else"}),
+    ],
 )
 def test_recurrent_layers_and_products_in_branches_are_seen(network, names, tmp_path):
     onnx.save(network, tmp_path / "m.onnx")
     model = open_model(tmp_path / "m.onnx")
     types = get("tensorrt-rtx").build(model, BuildOptions(), tmp_path / "engine")["compute_types"]
     assert {kind: set(found) for kind, found in types.items()} == {"fp32": names}
+
+
+@pytest.mark.parametrize("operator", ["LSTM", "GRU", "RNN"])
+def test_a_recurrent_layer_before_a_quantised_product_is_in_float(rtx, operator, tmp_path):
+    """What it makes is rounded to 8 bits in its last layer, which is no product in 8 bits."""
+    network = recurrent(operator, 8, 8)
+    network.graph.output[0].name = "z"
+    network.graph.node.append(helper.make_node("MatMul", ["y", "p"], ["z"], name="product"))
+    weight = np.random.default_rng(0).standard_normal((8, 8)).astype(np.float32)
+    network.graph.initializer.append(numpy_helper.from_array(weight, "p"))
+    onnx.save(network, tmp_path / "m.onnx")
+    model = open_model(tmp_path / "m.onnx")
+    inputs = synthetic_feeds(model.inputs, count=2, batch_size=1)
+    made = convert(model, "int8", "tensorrt-rtx", tmp_path / "int8.onnx", inputs)
+    types = rtx.build(made, BuildOptions(), tmp_path / "engine")["compute_types"]
+    assert types == {"int8": ["product"], "fp32": ["layer"]}
+
+
+def test_a_recurrent_layer_that_is_told_lengths_stays_in_float(rtx, tmp_path):
+    network = recurrent("GRU", 8, 8)
+    network.graph.node[0].input.extend(["", "lengths"])
+    lengths = helper.make_tensor_value_info("lengths", TensorProto.INT32, ["N"])
+    network.graph.input.append(lengths)
+    network.graph.output[0].name = "z"
+    network.graph.node.append(helper.make_node("MatMul", ["y", "p"], ["z"], name="product"))
+    network.graph.initializer.append(numpy_helper.from_array(np.eye(8, dtype=np.float32), "p"))
+    onnx.save(network, tmp_path / "m.onnx")
+    model = open_model(tmp_path / "m.onnx")
+    made = convert(model, "fp16", "tensorrt-rtx", tmp_path / "half.onnx")
+    assert made.recipe["float32_because"] == {
+        "layer": "TensorRT takes lengths of sequences with float32 alone"
+    }
+    types = rtx.build(made, BuildOptions(), tmp_path / "engine")["compute_types"]
+    assert types == {"fp16": ["product"], "fp32": ["layer"]}

@@ -36,7 +36,11 @@ _BOTH_TENSORRT = ("tensorrt-rtx", "tensorrt")
 _RECIPES = (
     PrecisionRecipe("fp32", TARGETS, "as exported", False, floats.to_fp32),
     PrecisionRecipe(
-        "fp16", TARGETS, "half precision; inputs and outputs stay float32", False, floats.to_fp16
+        "fp16", ("cpu",), "half precision; inputs and outputs stay float32", False, floats.to_fp16
+    ),
+    PrecisionRecipe(
+        "fp16", _BOTH_TENSORRT, "half precision; inputs and outputs stay float32", False,
+        floats.to_fp16_for_tensorrt,
     ),
     PrecisionRecipe(
         "bf16", _BOTH_TENSORRT, "bfloat16 with BatchNorm folded; inputs and outputs stay float32",

@@ -21,7 +21,6 @@ from deploykit.graph.element_types import ElementType
 from deploykit.graph.nodes import captured_by, graph_inputs, opset, tensor_values
 from deploykit.graph.read_write import open_proto
 from deploykit.graph.shapes import tensor_shapes
-from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
 from deploykit.ort_session import session_options
 
@@ -214,7 +213,6 @@ class _Steps:
         self.done = 0
         self.sets = sets
         self.stored = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.types = GraphView(model).types
         self.reads = [
             [n for n in (*node.input, *captured_by(node)) if n] for node in model.graph.node
         ]
@@ -231,14 +229,14 @@ class _Steps:
         result = graph.node[place].output[0]
         if result not in wanted:
             wanted.append(result)
-        info = onnx.helper.make_tensor_value_info
         known = self.sets[0]
         inputs = [n for n in read if n in known and n not in made]
         piece = onnx.helper.make_graph(
             nodes,
             "piece",
-            [info(n, self.types[n], [None] * known[n].ndim) for n in inputs],
-            [info(n, self.types[n], None) for n in wanted],
+            [_declared(n, known[n]) for n in inputs],
+            # ONNX Runtime tells the types of more operators than ONNX's inference does.
+            [onnx.helper.make_empty_tensor_value_info(n) for n in wanted],
             [self.stored[n] for n in read if n in self.stored],
         )
         opsets = self.model.opset_import
@@ -249,7 +247,20 @@ class _Steps:
         self.done = place + 1
         for known in self.sets:
             made_now = session.run(wanted, {n: known[n] for n in inputs})
-            known.update(zip(wanted, (np.array(v) for v in made_now), strict=True))
+            # A sequence is a list of tensors.
+            for name, value in zip(wanted, made_now, strict=True):
+                held: Any = value if isinstance(value, list) else np.array(value)
+                known[name] = held
             for name in [n for n in known if self.last_read.get(n, -1) <= place and n != result]:
                 del known[name]
         return [known[result] for known in self.sets]
+
+
+def _declared(name: str, value: Any) -> onnx.ValueInfoProto:
+    """The declaration of a tensor, or of a sequence of tensors, that a piece is fed."""
+    info, kind_of = onnx.helper.make_tensor_value_info, onnx.helper.np_dtype_to_tensor_dtype
+    if not isinstance(value, list):
+        return info(name, kind_of(value.dtype), [None] * value.ndim)
+    # Of an empty one ONNX Runtime tells no type: floats, as nearly all are.
+    kind = kind_of(value[0].dtype) if value else ElementType.FLOAT
+    return onnx.helper.make_tensor_sequence_value_info(name, kind, None)

@@ -47,7 +47,11 @@ def to_fp32(
 
 
 def to_fp16(
-    model: onnx.ModelProto, keep: KeepRules, calibration: Calibration | None
+    model: onnx.ModelProto,
+    keep: KeepRules,
+    calibration: Calibration | None,
+    *,
+    wide_lengths: bool = False,
 ) -> dict[str, Any]:
     """Write the graph in float16, in place; see `half.to_half`.
 
@@ -56,7 +60,15 @@ def to_fp16(
     remove_passing_nodes(model)
     folded = fold_batchnorm(model, _out_of_range)
     facts: dict[str, Any] = {"nodes_folded": folded} if folded else {}
-    return facts | to_half(model, ElementType.FLOAT16, keep, _peaks(model, calibration))
+    peaks = _peaks(model, calibration)
+    return facts | to_half(model, ElementType.FLOAT16, keep, peaks, wide_lengths=wide_lengths)
+
+
+def to_fp16_for_tensorrt(
+    model: onnx.ModelProto, keep: KeepRules, calibration: Calibration | None
+) -> dict[str, Any]:
+    """Write the graph in float16 for TensorRT, whose parser refuses lengths of sequences beside half values."""
+    return to_fp16(model, keep, calibration, wide_lengths=True)
 
 
 def _peaks(model: onnx.ModelProto, calibration: Calibration | None) -> dict[str, float]:
@@ -95,4 +107,4 @@ def to_bf16(
     facts["nodes_folded"] = fold_batchnorm(model)
     # TensorRT has neither in bfloat16, and fails on one rather than choosing another type.
     wider = replace(keep, op_types=(*keep.op_types, "ConvTranspose", "HardSwish"))
-    return facts | to_half(model, ElementType.BFLOAT16, wider)
+    return facts | to_half(model, ElementType.BFLOAT16, wider, wide_lengths=True)

@@ -16,7 +16,7 @@ from deploykit.errors import DriftFailed
 from deploykit.graph.edit import GraphEditor
 from deploykit.graph.element_types import ElementType
 from deploykit.graph.nodes import attribute_graphs, is_standard, node_name, opset
-from deploykit.graph.operators import Trait, has
+from deploykit.graph.operators import Kind, Trait, has, kind_of
 from deploykit.graph.precision.half_fit import Unfit, unfit_nodes
 from deploykit.graph.precision.recipe import KeepRules
 from deploykit.lazy import np, onnx
@@ -77,11 +77,14 @@ def to_half(
     data_type: int,
     keep: KeepRules,
     peaks: Mapping[str, float] | None = None,
+    *,
+    wide_lengths: bool = False,
 ) -> dict[str, Any]:
     """Rewrite the model, which is changed, in `data_type` (ElementType.FLOAT16 or BFLOAT16).
 
     Bodies (of If, Loop, Scan) are rewritten too; what goes in and out of them keeps float32. `peaks` are the
-    largest magnitudes of activations, by tensor, as far as they were measured.
+    largest magnitudes of activations, by tensor, as far as they were measured. `wide_lengths` keeps recurrent
+    layers in float32 that are told the lengths of sequences.
 
     Returns:
         Facts for the recipe: counts of constants converted, overflowed, made subnormal or zero, the nodes
@@ -90,7 +93,7 @@ def to_half(
     Raises:
         DriftFailed: there are such nodes, and `keep` is strict.
     """
-    return _Rewriter(model, data_type, keep, peaks=peaks or {}).run()
+    return _Rewriter(model, data_type, keep, peaks=peaks or {}, wide_lengths=wide_lengths).run()
 
 
 class _Rewriter:
@@ -105,8 +108,10 @@ class _Rewriter:
         graph: onnx.GraphProto | None = None,
         outer: _Rewriter | None = None,
         peaks: Mapping[str, float] | None = None,
+        wide_lengths: bool = False,
     ) -> None:
         self.model, self.data_type, self.keep = model, data_type, keep
+        self.wide_lengths: bool = outer.wide_lengths if outer else wide_lengths
         self.type_name = _NAMES[data_type]
         self.opset = opset(model)
         self.outer = outer
@@ -194,6 +199,8 @@ class _Rewriter:
         reason = self.unfit.reason(node)
         if reason is not None:
             return reason
+        if self.wide_lengths and kind_of(node) is Kind.RECURRENT and any(node.input[4:5]):
+            return "TensorRT takes lengths of sequences with float32 alone"
         if node.op_type in _WIDE:
             return f"{node.op_type} has no {self.type_name} kernel in ONNX Runtime"
         if not is_standard(node):

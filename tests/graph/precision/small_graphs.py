@@ -34,7 +34,8 @@ def graph(
         [numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()],
     )
     opsets = [helper.make_opsetid("", opset)]
-    opsets += [helper.make_opsetid(domain, 1) for domain in {f.domain for f in functions}]
+    domains = {f.domain for f in functions} | {n.domain for n in nodes} - {"", "ai.onnx"}
+    opsets += [helper.make_opsetid(domain, 1) for domain in sorted(domains)]
     model = helper.make_model(made, opset_imports=opsets, ir_version=8, functions=functions)
     inferred = onnx.shape_inference.infer_shapes(model)
     model.graph.output[0].CopyFrom(inferred.graph.output[0])
