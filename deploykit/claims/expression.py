@@ -140,8 +140,8 @@ QUANTITIES: dict[str, Callable[..., Any]] = {
     "strides": _of_layers(lambda layer: max(layer.stride)),
     "sides": _of_layers(lambda layer: layer.output[-1]),
     "outputs": _of_layers(lambda layer: math.prod(layer.output)),
-    "depth": lambda network: wiring.depth(network.operations),
-    "branches": lambda network: Sequence(wiring.branches(network.operations)),
+    "depth": lambda network: wiring.depth(network.wiring),
+    "branches": lambda network: Sequence(wiring.branches(network.wiring)),
     "before_pools": lambda network: Sequence(wiring.before_pools(network.layers)),
 }
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from deploykit.claims import wiring
+from deploykit.claims.wiring import Operation as WiredOperation
+from deploykit.claims.wiring import trace_operations
 from deploykit.errors import UnknownName, UsageError
 from deploykit.lazy import torch
 from deploykit.spec import Counts, ModelSpec
@@ -153,9 +154,9 @@ class Network:
         return _module(self.spec)
 
     @property
-    def operations(self) -> tuple[wiring.Operation, ...]:
+    def wiring(self) -> tuple[WiredOperation, ...]:
         """What it runs for one image, and what reads what."""
-        return _operations(self.spec)
+        return _wiring(self.spec)
 
     @property
     def convolutions(self) -> list[NetworkLayer]:
@@ -233,9 +234,9 @@ class Variant(Network):
         return trace(*_variant(*self._made))
 
     @property
-    def operations(self) -> tuple[wiring.Operation, ...]:
+    def wiring(self) -> tuple[WiredOperation, ...]:
         """As of a network."""
-        return wiring.trace_operations(*_variant(*self._made))
+        return trace_operations(*_variant(*self._made))
 
 
 @functools.cache
@@ -261,8 +262,8 @@ def _variant_counts(name: str, arguments: tuple[tuple[str, float], ...]) -> Coun
 
 
 @functools.cache
-def _operations(spec: ModelSpec) -> tuple[wiring.Operation, ...]:
-    return wiring.trace_operations(_module(spec), input_shape(spec))
+def _wiring(spec: ModelSpec) -> tuple[WiredOperation, ...]:
+    return trace_operations(_module(spec), input_shape(spec))
 
 
 @functools.cache

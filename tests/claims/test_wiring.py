@@ -51,9 +51,9 @@ def test_readers_look_through_what_changes_no_value():
 
 def test_depth_is_the_longest_way_and_leaves_excitation_out():
     assert wiring.depth(traced()) == 2
-    assert wiring.depth(Network.named("googlenet").operations) == 22
-    assert wiring.depth(Network.named("se_resnet50").operations) == 50
+    assert wiring.depth(Network.named("googlenet").wiring) == 22
+    assert wiring.depth(Network.named("se_resnet50").wiring) == 50
 
 
 def test_branches_are_what_concatenations_join():
-    assert wiring.branches(Network.named("googlenet").operations) == [4] * 9
+    assert wiring.branches(Network.named("googlenet").wiring) == [4] * 9

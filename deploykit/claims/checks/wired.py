@@ -36,10 +36,10 @@ def followed_by(sequences: Mapping[str, Following]) -> Outcome:
     """Whether all that reads the operations named is what is stated, and there are such operations."""
     parts, evidence, sentences = [], dict[str, Value](), []
     for name, each in sequences.items():
-        readers = wiring.readers(each.network.operations)
+        readers = wiring.readers(each.network.wiring)
         chosen = [
             one
-            for one in each.network.operations
+            for one in each.network.wiring
             if one.name == each.after and each.within in one.module
         ]
         found: Counter[str] = Counter()
@@ -65,7 +65,7 @@ def added_alike(networks: tuple[Network, ...]) -> Outcome:
     """Whether the two sides of every addition of two activations have one shape, in each network."""
     parts, evidence, sentences = [], dict[str, Value](), []
     for network in networks:
-        additions = [o for o in network.operations if o.name == "add" and len(o.reads) == 2]
+        additions = [o for o in network.wiring if o.name == "add" and len(o.reads) == 2]
         same = sum(one.shapes[0] == one.shapes[1] == one.shape for one in additions)
         parts.append(PartResult(network.name, same == len(additions) > 0))
         evidence[f"same shape({network.name})"] = f"{same} of {len(additions)}"
@@ -80,7 +80,7 @@ def scales_channels_by_averages(networks: tuple[Network, ...]) -> Outcome:
     """Whether every product of two activations scales channels by one number each, made from a global average."""
     parts, evidence, sentences = [], dict[str, Value](), []
     for network in networks:
-        operations = network.operations
+        operations = network.wiring
         products = [o for o in operations if o.name == "mul" and len(o.reads) == 2]
         per_channel = [o for o in products if (o.shape[0], 1, 1) in o.shapes]
         averaged = [o for o in per_channel if _from_average(operations, o)]
@@ -153,8 +153,8 @@ class _Module:
 
 def _modules(network: Network) -> list[_Module]:
     """Modules that end in a concatenation; of several in one module the last counts."""
-    last = {join.module: join for join in wiring.joins(network.operations)}
-    return [_Module(network.operations, join) for join in last.values()]
+    last = {join.module: join for join in wiring.joins(network.wiring)}
+    return [_Module(network.wiring, join) for join in last.values()]
 
 
 @check
@@ -187,7 +187,7 @@ def pointwise_branch_is_shortcut(network: Network) -> Outcome:
             convolutions = [o for o in branch if o.name == "conv"]
             single += [o.kernel for o in convolutions] == [(1, 1)] and branch[0].name == "conv"
             unchanged += not branch
-    added = sum(o.name == "add" and len(o.reads) == 2 for o in network.operations)
+    added = sum(o.name == "add" and len(o.reads) == 2 for o in network.wiring)
     parts = [
         PartResult("passes its input on unchanged", unchanged == len(modules) > 0),
         PartResult("is added to the others", added >= len(modules) > 0),
@@ -238,7 +238,7 @@ def _orders(network: Network) -> Iterator[str]:
                 yield "1x1 first" if kernels[0] == (1, 1) else "1x1 last"
     if modules:
         return
-    operations = network.operations
+    operations = network.wiring
     for operation in operations:
         if operation.name == "conv" and operation.reads[0] >= 0:
             before = operations[operation.reads[0]]
@@ -255,7 +255,7 @@ def maps_shrink_by_pooling(networks: tuple[Network, ...], by_half: float) -> Out
     parts, evidence, sentences = [], dict[str, Value](), []
     grown = 0
     for network in networks:
-        steps = [o for o in network.operations if len(o.shape) == 3 and len(o.shapes[0]) == 3]
+        steps = [o for o in network.wiring if len(o.shape) == 3 and len(o.shapes[0]) == 3]
         grown += sum(o.shape[-1] > o.shapes[0][-1] for o in steps)
         smaller = Counter(
             o.name
