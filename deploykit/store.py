@@ -32,7 +32,7 @@ from deploykit.reading import open_file
 from deploykit.row import Note
 from deploykit.spec import BuildOptions, InputChoice, ModelSpec, TensorSpec
 from deploykit.text import folder_name
-from deploykit.writing import output_errors
+from deploykit.writing import clear_drafts, clear_working_folders, output_errors
 
 MANIFEST = "manifest.json"
 #: Bumped when the meaning of a manifest changes, so that older entries are made anew.
@@ -235,6 +235,7 @@ class Store:
         self.root = root if root is not None else default_root()
         #: Entries that this store gave out, held so that no other process removes them meanwhile.
         self._held: dict[Path, int] = {}
+        self._cleared = False
         weakref.finalize(self, _close_all, self._held)
 
     def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
@@ -272,6 +273,7 @@ class Store:
             OutputFailed: the disk is full or read-only. Whatever else `make` raises passes through.
             In both cases nothing is left behind.
         """
+        self._clear_once()
         key = key_of({"schema": MANIFEST_SCHEMA, "kind": kind.KIND, "file": filename, **fields})
         final = self.folder_of(label, key)
         self._hold(final)
@@ -400,6 +402,23 @@ class Store:
                 yield making
             finally:
                 shutil.rmtree(making, ignore_errors=True)
+
+    def clear(self) -> None:
+        """Remove what makers left that were killed: temporary folders, and drafts of files beside entries."""
+        if not self.root.is_dir():
+            return
+        with _locked(self.root, wait=True):
+            self._remove_abandoned()
+        for folder in (self.root, *(path for path in self.root.iterdir() if path.is_dir())):
+            clear_drafts(folder)
+            clear_working_folders(folder)
+
+    def _clear_once(self) -> None:
+        """Clear the store when it is first asked for something."""
+        if not self._cleared:
+            self._cleared = True
+            with contextlib.suppress(OSError):  # one that can't be read is told of by what reads it
+                self.clear()
 
     def _remove_abandoned(self) -> None:
         """Remove temporary folders whose maker was killed before it could clean up."""

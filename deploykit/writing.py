@@ -3,22 +3,145 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
+import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deploykit.errors import OutputFailed
 
+#: What the names of drafts end with, and those of working folders begin with: nobody else's have that.
+DRAFT = ".unfinished"
+WORKING = ".deploykit-working-"
+
 
 def draft_of(path: Path) -> Path:
-    """A hidden file beside `path` to write to first: of another name in every process on every machine.
+    """The name of a hidden file beside `path` to write to first: another in every process on every machine.
 
     It is short, so that the longest name that a file may have still has one.
     """
-    return path.with_name(f".{path.name[:32]}.{secrets.token_hex(6)}")
+    return path.with_name(f".{path.name[:32]}.{secrets.token_hex(6)}{DRAFT}")
+
+
+@contextmanager
+def drafted(path: Path) -> Iterator[Path]:
+    """An empty hidden file beside `path` to write to, which takes its place if the block succeeds.
+
+    It is locked for as long as its maker lives, and gone if the block fails. Those of makers
+    that were killed, which nothing locks any more, are removed from the same folder.
+
+    Raises:
+        OSError: the folder is missing, full or read-only; `path` is as it was.
+    """
+    clear_drafts(path.parent)
+    draft, handle = _locked_draft(path)
+    try:
+        yield draft
+        umask = os.umask(0)
+        os.umask(umask)
+        draft.chmod(0o666 & ~umask)  # as readable as any other new file
+        os.replace(draft, path)  # noqa: PTH105 - the atomic call itself
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        os.close(handle)
+
+
+@contextmanager
+def working_folder(parent: Path | None = None) -> Iterator[Path]:
+    """A folder to work in, locked for as long as its maker lives and gone in the end.
+
+    Those of makers that were killed are removed from the same place.
+
+    Args:
+        parent: where it is made; None is the system's place for temporary files.
+    """
+    parent = Path(tempfile.gettempdir()) if parent is None else parent
+    clear_working_folders(parent)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=WORKING, dir=parent))
+        handle = _lock(folder, unless_no_locks=True)
+        if handle is not None:
+            break
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+def clear_drafts(folder: Path) -> None:
+    """Remove drafts from a folder whose makers were killed before they could."""
+    for path in _hidden(folder, lambda name: name.endswith(DRAFT)):
+        handle = _lock(path)
+        if handle is not None:
+            with suppress(OSError):
+                path.unlink()
+            os.close(handle)
+
+
+def clear_working_folders(parent: Path | None = None) -> None:
+    """Remove working folders whose makers were killed before they could."""
+    parent = Path(tempfile.gettempdir()) if parent is None else parent
+    for path in _hidden(parent, lambda name: name.startswith(WORKING)):
+        handle = _lock(path)
+        if handle is not None:
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(handle)
+
+
+def _hidden(folder: Path, is_ours: Callable[[str], bool]) -> list[Path]:
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - names alone
+    except OSError:
+        return []
+    return [folder / name for name in names if name.startswith(".") and is_ours(name)]
+
+
+def _locked_draft(path: Path) -> tuple[Path, int]:
+    """A new draft, and the handle that locks it."""
+    while True:
+        draft = draft_of(path)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        handle = os.open(draft, flags, 0o600)  # whatever the umask is, its maker can write it
+        if _is_held(handle, draft, unless_no_locks=True):
+            return draft, handle
+        os.close(handle)
+
+
+def _lock(path: Path, *, unless_no_locks: bool = False) -> int | None:
+    """A handle that locks a draft or a working folder; None where a living process has it, or has removed it.
+
+    The lock is the kernel's, so that it is free once its holder is dead, whatever its pid was and in which
+    container.
+    """
+    try:
+        # A pipe that somebody put there is not waited for.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if _is_held(handle, path, unless_no_locks=unless_no_locks):
+        return handle
+    os.close(handle)
+    return None
+
+
+def _is_held(handle: int, path: Path, *, unless_no_locks: bool) -> bool:
+    """Lock what a handle is of, if it still lies at `path`; `unless_no_locks` is for file systems without any."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return unless_no_locks
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except OSError:
+        return False
 
 
 @contextmanager
@@ -69,17 +192,7 @@ def write_atomic(path: Path, data: bytes | str, what: str = "file") -> None:
                 stream.write(payload)
             return
         path = path.resolve()
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:32]}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(payload)
-                file.flush()
-                os.fsync(file.fileno())
-            # mkstemp makes files private; a report is as readable as any other new file.
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(name).chmod(0o666 & ~umask)
-            os.replace(name, path)  # noqa: PTH105 - the atomic call itself
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with drafted(path) as draft, draft.open("wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +38,7 @@ from deploykit.workflow.configuration import ProfileOptions
 from deploykit.workflow.plan import DEFAULT_MODELS
 from deploykit.workflow.run import BACKENDS, PRECISIONS, Run, RunResult
 from deploykit.workflow.stored import stored_in
-from deploykit.writing import write_atomic
+from deploykit.writing import working_folder, write_atomic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -366,7 +365,7 @@ def _as_files(**reports: Any) -> Iterator[tuple[str, ...]]:
     Raises:
         UsageError: one is no report.
     """
-    with tempfile.TemporaryDirectory(prefix="deploykit-") as folder:
+    with working_folder() as folder:
         paths = []
         for name, report in reports.items():
             if isinstance(report, str | os.PathLike):

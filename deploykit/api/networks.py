@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from deploykit.store import Store
 from deploykit.text import folder_name
 from deploykit.workflow.choices import Variants
 from deploykit.workflow.plan import Source, plan
-from deploykit.writing import draft_of, output_errors
+from deploykit.writing import drafted, output_errors, working_folder
 from deploykit.zoo.factories import require_float32
 
 if TYPE_CHECKING:
@@ -169,14 +168,9 @@ def _written(arrays: Mapping[str, Any], store: Store) -> Path:
     if not place.is_file():
         with output_errors("engine store"):
             place.parent.mkdir(parents=True, exist_ok=True)
-            draft = draft_of(place)
-            try:
-                with draft.open("wb") as file:
-                    plain: dict[str, Any] = {k: np.ascontiguousarray(a) for k, a in arrays.items()}
-                    np.savez(file, **plain)
-                draft.replace(place)
-            finally:
-                draft.unlink(missing_ok=True)
+            with drafted(place) as draft, draft.open("wb") as file:
+                plain: dict[str, Any] = {k: np.ascontiguousarray(a) for k, a in arrays.items()}
+                np.savez(file, **plain)
     return place
 
 
@@ -194,16 +188,16 @@ def _exported(
     folder = store.root / MODULES
     with output_errors("engine store"):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".making-", dir=folder) as making:
-            draft = Path(making) / "model.onnx"
+        with working_folder(folder) as making:
+            draft = making / "model.onnx"
             # No recipe may take its weights for random ones, to be calibrated on noise.
             model = export_module(module, shape, draft, ModelSpec(label, weights="file"))
             text = codec.to_json(dict(model.recipe["verified"]))
-            (Path(making) / VERIFIED).write_bytes(text)
+            (making / VERIFIED).write_bytes(text)
             place = folder / folder_name(label, f"-{model.sha256[:12]}")
-            whole = Path(making) / "whole"
+            whole = making / "whole"
             whole.mkdir()
-            for file in [path for path in Path(making).iterdir() if path.is_file()]:
+            for file in [path for path in making.iterdir() if path.is_file()]:
                 file.rename(whole / file.name)
             if not place.is_dir():
                 whole.rename(place)

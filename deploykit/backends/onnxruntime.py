@@ -46,6 +46,7 @@ from deploykit.ort_session import (
     tensor_spec,
 )
 from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason, RunOptions
+from deploykit.writing import working_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -143,13 +144,13 @@ class OnnxRuntimeCpu(BackendBase):
                 f"ONNX Runtime {self.version()} refuses {model.spec.label}: {reason}"
             )
 
-        with tempfile.TemporaryDirectory(prefix="deploykit-", dir=path.parent) as folder:
-            source = without_initialiser_inputs(model.path, Path(folder))
+        with working_folder(path.parent) as folder:
+            source = without_initialiser_inputs(model.path, folder)
             rounded = None
             if model.precision in self.emulated:
-                rounded = with_half_rounding(source, Path(folder))
+                rounded = with_half_rounding(source, folder)
             elif model.precision == "int8":
-                source = with_integer_gates(source, Path(folder))
+                source = with_integer_gates(source, folder)
             source = rounded or source
             head = without_weights(source)
             level = _save_optimised(source, path, name, refused, check=has_subgraphs(head))

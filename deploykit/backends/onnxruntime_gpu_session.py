@@ -7,9 +7,9 @@ its first run is profiled, which tells the provider of every node that ran.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ from deploykit.ort_session import PROVIDER as PROCESSOR
 from deploykit.ort_session import session_options, tensor_spec
 from deploykit.row import Note
 from deploykit.spec import Engine, TensorSpec
+from deploykit.writing import working_folder
 
 if TYPE_CHECKING:
     from deploykit.backends.onnxruntime_gpu import OnnxRuntimeCuda
@@ -174,7 +175,7 @@ class OnnxRuntimeGpuSession(DeviceSession):
         self._graph = False
         self._session: Any = None
         self._graph_ids = itertools.count(1)
-        self._profiles: tempfile.TemporaryDirectory[str] | None = None
+        self._profiles: contextlib.ExitStack | None = None
         self._notes: tuple[Note, ...] = ()
         self.placement: Placement | None = None
 
@@ -206,9 +207,10 @@ class OnnxRuntimeGpuSession(DeviceSession):
             return self._session
         backend, path = self._backend, self._engine.path
         options = session_options(optimise=True)
-        self._profiles = tempfile.TemporaryDirectory(prefix="deploykit-")
+        self._profiles = contextlib.ExitStack()
+        profiles = self._profiles.enter_context(working_folder())
         options.enable_profiling = True
-        options.profile_file_prefix = str(Path(self._profiles.name) / "profile")
+        options.profile_file_prefix = str(profiles / "profile")
         if (
             self._optimised is not None and not backend.compiles
         ):  # what is compiled can't be written as a graph
@@ -312,7 +314,7 @@ class OnnxRuntimeGpuSession(DeviceSession):
             return
         path = Path(self._session.end_profiling())
         self.placement = Placement.of_profile(path.read_text(encoding="utf-8"))
-        self._profiles.cleanup()
+        self._profiles.close()
         self._profiles = None
         products = self._engine.manifest.get("products", {})
         self._notes = self.placement.notes(self._backend.provider, products, self._label())
@@ -320,7 +322,7 @@ class OnnxRuntimeGpuSession(DeviceSession):
     def _forget(self) -> None:
         self._session = None
         if self._profiles is not None:
-            self._profiles.cleanup()
+            self._profiles.close()
             self._profiles = None
 
     def close(self) -> None:

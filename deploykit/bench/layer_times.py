@@ -17,7 +17,6 @@ All run in a process of their own: `python -m deploykit.bench.layer_times`.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from deploykit.bench.timing import WARM_UP_RUNS, quiet_mean, quiet_runs, runs_in
 from deploykit.bench.worker import open_engine
 from deploykit.lazy import np, onnx, torch
 from deploykit.spec import DEVICE
+from deploykit.writing import working_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -268,8 +268,7 @@ def measure_nodes(request: TimesRequest) -> LayerTimes:
     graph = onnx.load(str(engine), load_external_data=False).graph
     names = [node.name for node in graph.node]
     shown = tuple(node.name or node.output[0] for node in graph.node)
-    with tempfile.TemporaryDirectory(prefix="deploykit-") as name:
-        folder = Path(name)
+    with working_folder() as folder:
         cost = profile_cost(folder, threads, COST_SPAN_S)
         # Every other session shows what the profile costs; the rest is free to disagree with it.
         of_cost: list[ProfiledSession] = []

@@ -6,7 +6,6 @@ The graph runs on ONNX Runtime with its optimisations switched off, in a process
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from deploykit.ort_session import (
 )
 from deploykit.reading import open_file
 from deploykit.spec import OnnxModel, TensorSpec
-from deploykit.writing import draft_of
+from deploykit.writing import drafted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -165,19 +164,14 @@ def write_npz(path: Path, arrays: Mapping[str, Any], *, compressed: bool) -> Non
         OutputFailed: the folder is missing, full or read-only.
     """
     save = np.savez_compressed if compressed else np.savez
-    temporary = draft_of(path)
     try:
-        with temporary.open("xb") as file:
+        with drafted(path) as draft, draft.open("wb") as file:
             save(file, **arrays)
-        temporary.replace(path)
     except OSError as error:
         raise OutputFailed(
             f"can't write {path}: {(error.strerror or str(error)).lower()}; "
             "choose a folder that exists, can be written and has room"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def compute_reference(model: Path, dataset: str | None, seed: int, batch: int = 1) -> Reference:

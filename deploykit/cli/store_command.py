@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from deploykit.cli.groups import store_option
-from deploykit.cli.library import artifacts, display, report, workflow
+from deploykit.cli.library import artifacts, display, report, workflow, writing
 from deploykit.cli.options import Grouped, read_by
 from deploykit.cli.outputs import Outputs, output_options
 from deploykit.errors import UsageError
@@ -58,6 +58,9 @@ def command(
     if action == "remove" and not names:
         raise UsageError("remove needs a NAME, such as 'lenet5*': see `deploykit store list`")
     opened = artifacts.open_store(store)
+    if action == "gc" and not dry_run:
+        opened.clear()
+        writing.clear_working_folders()
     everything = workflow.stored.stored_in(opened)
     chosen = workflow.stored.matching(everything, names) if names else everything
     if action == "list":

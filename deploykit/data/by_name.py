@@ -28,7 +28,7 @@ from deploykit.data.preprocessing import Preprocessing
 from deploykit.errors import MissingDependency, UsageError
 from deploykit.lazy import np
 from deploykit.reading import read_file
-from deploykit.writing import draft_of
+from deploykit.writing import drafted
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -190,17 +190,15 @@ def _download() -> Path:
         target = folder / f"{name}.gz"
         if target.is_file():
             continue
-        partial_file = draft_of(target)
         try:
             with urlopen(f"{DOWNLOAD_FROM}/{target.name}", timeout=_DOWNLOAD_TIMEOUT_S) as response:
                 packed = response.read()
             if hashlib.sha256(gzip.decompress(packed)).hexdigest() != expected:
                 raise OSError("wrong checksum")
             folder.mkdir(parents=True, exist_ok=True)
-            partial_file.write_bytes(packed)
-            partial_file.replace(target)
+            with drafted(target) as draft:
+                draft.write_bytes(packed)
         except (OSError, EOFError, zlib.error) as error:
-            partial_file.unlink(missing_ok=True)
             raise MissingDependency(
                 f"Fashion-MNIST is not here and its download failed ({error}): {remedy}"
             ) from None

@@ -7,7 +7,6 @@ import dataclasses
 import io
 import logging
 import os
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -32,7 +31,7 @@ from deploykit.graph.read_write import (
 from deploykit.lazy import ir, np, onnx, onnxscript, ort, torch
 from deploykit.ort_session import open_session, session_options
 from deploykit.spec import ModelSpec, OnnxModel
-from deploykit.writing import output_errors
+from deploykit.writing import output_errors, working_folder
 
 #: Weights in the graph's own file must leave room for the graph in the 2 GB that it may have.
 _MAX_WEIGHT_BYTES = 2**31 - 2**24
@@ -115,8 +114,8 @@ def export_module(
         "precision": "fp32",
     }
     if tidy.weight_bytes(graph) > min(max_bytes(), _MAX_WEIGHT_BYTES):
-        with tempfile.TemporaryDirectory(prefix="deploykit-", dir=Path(path).parent) as folder:
-            traced = Path(folder) / "traced.onnx"
+        with working_folder(Path(path).parent) as folder:
+            traced = folder / "traced.onnx"
             proto = _with_weights_apart(graph, traced)
             del graph
             set_origin(proto, spec, recipe)

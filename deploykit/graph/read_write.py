@@ -13,7 +13,6 @@ import errno
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from deploykit.ort_session import open_session
 from deploykit.reading import open_file
 from deploykit.spec import ModelSpec, OnnxModel, stored_inputs
 from deploykit.store import file_sha256
-from deploykit.writing import draft_of, output_errors
+from deploykit.writing import drafted, output_errors, working_folder
 
 
 def _external(model: onnx.ModelProto) -> Iterator[tuple[onnx.TensorProto, dict[str, str]]]:
@@ -445,18 +444,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     require_writable(path)
-    draft = draft_of(path)
     try:
-        yield draft
-        draft.replace(path)
+        with drafted(path) as draft:
+            yield draft
     except OSError as error:
         raise OutputFailed(
             f"can't write {path}: {error.strerror or error}; "
             "free space there or choose another place"
         ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
 
 
 def is_apart(model: onnx.ModelProto) -> bool:
@@ -610,8 +605,8 @@ def runtime_source(model: onnx.ModelProto, folder: Path | None = None) -> Iterat
     if not is_apart(model):
         yield bytes(model.SerializeToString())
         return
-    with tempfile.TemporaryDirectory(prefix="deploykit-", dir=folder) as temporary:
-        path = Path(temporary) / "model.onnx"
+    with working_folder(folder) as temporary:
+        path = temporary / "model.onnx"
         with output_errors("temporary file", path):
             write_model(model, path)
         yield str(path)

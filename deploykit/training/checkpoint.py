@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 from deploykit.errors import InvalidModel, UsageError
 from deploykit.lazy import torch
 from deploykit.reading import require_file
-from deploykit.writing import output_errors, write_atomic
+from deploykit.writing import drafted, output_errors, write_atomic
 from deploykit.zoo import weights
 
 
@@ -67,16 +65,13 @@ def state_path(out: Path) -> Path:
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write the state after an epoch, whole or not at all."""
-    with output_errors("resumable state"):
-        # Straight into the file: the state of a large network is gigabytes.
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                torch.save(dict(state), file)
-            os.replace(name, path)  # noqa: PTH105 - the atomic call itself
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+    # Straight into the file: the state of a large network is gigabytes.
+    with (
+        output_errors("resumable state", path),
+        drafted(path) as draft,
+        draft.open("wb") as file,
+    ):
+        torch.save(dict(state), file)
 
 
 def read_state(path: Path, fingerprint: str) -> dict[str, Any]:

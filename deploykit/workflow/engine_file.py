@@ -18,7 +18,7 @@ from deploykit.report import STDOUT
 from deploykit.spec import Engine
 from deploykit.store import MAX_MANIFEST_BYTES
 from deploykit.workflow.export import rewrite
-from deploykit.writing import draft_of, output_errors, write_atomic
+from deploykit.writing import drafted, output_errors, write_atomic
 
 #: What is added to the name of an engine's file for that of its manifest.
 MANIFEST_SUFFIX = ".json"
@@ -99,12 +99,8 @@ def put_engine(engine: Engine, place: Path) -> Engine:
         if weights_path(engine.path).is_file():
             contained(rewrite, engine.path, place, doing=f"writing {place}", failed=BuildFailed)
         else:
-            draft = draft_of(place)
-            try:
+            with drafted(place) as draft:
                 shutil.copyfile(engine.path, draft)
-                draft.replace(place)
-            finally:
-                draft.unlink(missing_ok=True)
     manifest = dict(engine.manifest) | {"file": place.name}
     usage = str(manifest.get("usage") or "")
     manifest["usage"] = usage.replace(json.dumps(engine.path.name), json.dumps(place.name))

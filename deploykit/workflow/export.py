@@ -18,7 +18,7 @@ from deploykit.spec import ModelSpec, OnnxModel
 from deploykit.store import Store
 from deploykit.workflow.network import Network, obtain_network
 from deploykit.workflow.plan import Source
-from deploykit.writing import draft_of, output_errors
+from deploykit.writing import drafted, output_errors
 
 
 @dataclass(frozen=True)
@@ -130,12 +130,8 @@ def _put(model: OnnxModel, place: Path) -> tuple[str, int]:
             shutil.copyfileobj(source, sink)
         return model.sha256, file.stat().st_size
     place = place.resolve()
-    temporary = draft_of(place)
-    try:
-        shutil.copyfile(file, temporary)
-        temporary.replace(place)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with drafted(place) as draft:
+        shutil.copyfile(file, draft)
     return model.sha256, place.stat().st_size
 
 

@@ -12,7 +12,6 @@ choice is smaller is not proved.
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -33,6 +32,7 @@ from deploykit.spec import OnnxModel
 from deploykit.workflow.calibration import calibration_of
 from deploykit.workflow.choices import CalibrationChoice, Goal, KeepChoice
 from deploykit.workflow.network import Network
+from deploykit.writing import working_folder
 
 #: Operators beside the products that recipes can compute in few bits; a Sum of two is written as an Add.
 _OTHERS = names(Trait.INTEGER_FORM) | {"Sum"}
@@ -115,12 +115,12 @@ def layers_by_snr(
     products = [x.node for x in graph_layers if x.op_type in PRODUCTS and x.node in node_names]
     del view
     ranked: list[tuple[str, float | None]] = []
-    with tempfile.TemporaryDirectory(prefix="deploykit-") as folder:
+    with working_folder() as folder:
         for name in products:
             on_layer(name)
             keep = KeepRules(nodes=tuple(other for other in products if other != name))
             model = convert(
-                network.model, precision, target, Path(folder) / "one.onnx", calibration, keep
+                network.model, precision, target, folder / "one.onnx", calibration, keep
             )
             drift = layer_drift(
                 network.model,
@@ -321,8 +321,8 @@ def search_here(
         ratios = [d.snr_db for d in drift_of(model, output_layers).values() if d.snr_db is not None]
         return min(ratios, default=math.inf)
 
-    with tempfile.TemporaryDirectory(prefix="deploykit-") as folder:
-        path = Path(folder) / "model.onnx"
+    with working_folder() as folder:
+        path = folder / "model.onnx"
 
         def holds(fp32_nodes: tuple[str, ...]) -> bool:
             if frozenset(fp32_nodes) not in values:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from deploykit.spec import Counts, InputChoice, ModelFile, ModelSpec, OnnxModel,
 from deploykit.store import Entry, GraphManifest, NetworkManifest, Store, file_sha256
 from deploykit.workflow.choices import Variants
 from deploykit.workflow.plan import DEFAULT_MODELS, Source
+from deploykit.writing import working_folder
 from deploykit.zoo import weights
 
 #: Packages whose version can change the graph that an export gives.
@@ -136,8 +136,8 @@ def obtain_network(source: Source | Path, store: Store) -> Network:
     if ":" in source.name:
         # The user's code may have changed in ways that can't be seen, so it is exported each time and the
         # bytes of the graph are what the store goes by.
-        with tempfile.TemporaryDirectory(prefix="deploykit-") as folder:
-            path = Path(folder) / "model.onnx"
+        with working_folder() as folder:
+            path = folder / "model.onnx"
             exported = export_model(source, path)
             network = _from_file(ModelFile(path), source, store)
         # A file says nothing of what it was compared with, and one of the same bytes may be in the store already.

@@ -8,7 +8,6 @@ best mix by that table (`workflow.mix`) is a prediction: it is built and measure
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,6 +36,7 @@ from deploykit.workflow.choices import CalibrationChoice, EngineChoice, KeepChoi
 from deploykit.workflow.keep import name_as_rule
 from deploykit.workflow.mix import Passed, Table, Unit, best_mix, mean_table
 from deploykit.workflow.network import Network
+from deploykit.writing import working_folder
 
 #: The operators that change a value, as the runtime writes them, and the sizes that they are timed at, in elements.
 QUANTIZE, DEQUANTIZE, TRANSPOSE = "QuantizeLinear", "DequantizeLinear", "Transpose"
@@ -213,8 +213,8 @@ def change_costs(threads: int | None, *, blocked: bool) -> ChangeCosts:
     Raises:
         WorkerFailure: the graph does not run.
     """
-    with tempfile.TemporaryDirectory(prefix="deploykit-") as folder:
-        path = Path(folder) / "changes.onnx"
+    with working_folder() as folder:
+        path = folder / "changes.onnx"
         path.write_bytes(changes_graph(blocked).SerializeToString())
         times = layer_times(path, threads=threads, rounds=CHANGE_ROUNDS, quantile=QUANTILE)
     found: dict[tuple[str, int], list[float]] = {}
