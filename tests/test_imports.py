@@ -97,6 +97,7 @@ FOR_HELP = {
     "deploykit.cli.measuring",
     "deploykit.cli.options",
     "deploykit.cli.outputs",
+    "deploykit.cli.wrapping",
     "deploykit.errors",
     "deploykit.figures",
     "deploykit.lazy",
@@ -132,6 +133,7 @@ def test_the_help_lists_commands_and_imports_none_of_them():
     assert ours(modules) == {
         "deploykit",
         "deploykit.cli",
+        "deploykit.cli.wrapping",
         "deploykit.errors",
         "deploykit.text",
     }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from deploykit.cli.wrapping import HelpContext
 from deploykit.errors import (
     EXIT_INTERRUPTED,
     TRACEBACK,
@@ -26,28 +27,30 @@ from deploykit.text import open_streams, printable, reserve_stdout, write_line
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-#: Every command with what its help begins with: a command's module, NAME_command, is imported when it is called.
+#: Every command in a line that has room in 80 columns. Its module, NAME_command, is imported when it is called.
 COMMANDS = {
-    "run": "Export, convert, build, measure and check claims on the default models, and write the reports.",
-    "list": "The catalogue: name, family, year, paper, input, parameters, MACs.",
-    "count": "Parameters, multiply-accumulates and bytes of networks, in all and by operator.",
-    "export": "Export networks to ONNX, with a dynamic batch, verified against PyTorch at batch 1 and 3.",
-    "build": "Build engines and check that each computes in the precision asked for.",
-    "profile": "Measure latency, throughput, memory, drift and accuracy, each row in a process of its own.",
-    "tune": "Find the fastest configuration that holds the accuracy: backend, precision, threads and batch.",
-    "layers": "Time, work, roofline and drift of each layer, in the order in which the engine runs them.",
-    "claims": "Check claims about networks by computing, and print a verdict for each.",
-    "compare": "Compare two reports of `deploykit profile`; end with 1 if a configuration regressed.",
-    "check": "Say which rows of a report are weak, why, and what would help.",
-    "report": "Write a report as one page of HTML with pictures, which needs no server and no network.",
-    "train": "Train a network on a data set and store it with its accuracy on the held-out part.",
-    "store": "List what the engine store holds, tell its size, or take things out of it.",
-    "doctor": "Tell what works here, what is missing, and the line that installs it.",
+    "run": "The whole way: networks to engines, measured, claims checked.",
+    "list": "The catalogue of networks, with parameters and MACs.",
+    "count": "Parameters, multiply-accumulates and bytes, by operator.",
+    "export": "Verified ONNX files, with a dynamic batch.",
+    "build": "Engines that compute in the precision asked for.",
+    "profile": "Latency, throughput, memory, drift and accuracy.",
+    "tune": "The fastest configuration that holds the accuracy.",
+    "layers": "Time, work, roofline and drift of each layer.",
+    "claims": "Claims about networks, each checked by computing.",
+    "compare": "What regressed between two reports; ends with 1 if something did.",
+    "check": "Which rows of a report are weak, why, and what helps.",
+    "report": "A report as one page with pictures.",
+    "train": "Networks trained by small seeded recipes.",
+    "store": "What the engine store holds; take things out of it.",
+    "doctor": "What works here, what is missing, and how to install it.",
 }
 
 
 class LazyGroup(click.Group):
     """A group that imports a command's module when the command is called, and not to list it."""
+
+    context_class = HelpContext
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All command names, in the order in which a newcomer meets them."""
@@ -63,18 +66,15 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands into the help."""
-        room = formatter.width - 6 - max(map(len, COMMANDS))
         with formatter.section("Commands"):
-            formatter.write_dl(
-                [(str(stub.name), stub.get_short_help_str(room)) for stub in _stubs()]
-            )
+            formatter.write_dl(list(COMMANDS.items()))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """What a shell offers for the beginning of a command's name, or of an option."""
         from click.shell_completion import CompletionItem  # for shells alone
 
-        named = [stub for stub in _stubs() if str(stub.name).startswith(incomplete)]
-        commands = [CompletionItem(stub.name, help=stub.get_short_help_str()) for stub in named]
+        named = [name for name in COMMANDS if name.startswith(incomplete)]
+        commands = [CompletionItem(name, help=COMMANDS[name]) for name in named]
         return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def resolve_command(
@@ -84,11 +84,6 @@ class LazyGroup(click.Group):
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             raise UnknownName("command", args[0], COMMANDS, "see `deploykit --help`")
         return super().resolve_command(ctx, args)
-
-
-def _stubs() -> list[click.Command]:
-    """The commands as far as a list of them goes."""
-    return [click.Command(name, help=text) for name, text in COMMANDS.items()]
 
 
 def _with_examples(command: click.Command) -> click.Command:
@@ -132,10 +127,10 @@ def cli() -> None:
     r"""Export, quantise, build, measure and fact-check convolutional networks for deployment.
 
     \b
-    deploykit run                                        the whole way, on the default models
-    deploykit export mobilenet --alpha 1,0.5             verified ONNX files
+    deploykit run                             the whole way, on the default models
+    deploykit export mobilenet --alpha 1,0.5  verified ONNX files
     deploykit profile my.onnx --precision fp32,int8 --synthetic-calibration
-    deploykit claims                                     which of the things said of these networks are true
+    deploykit claims                          what is said of networks, checked
     """
 
 

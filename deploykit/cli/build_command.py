@@ -57,14 +57,16 @@ from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
     default="cpu",
     callback=LIST,
     metavar="LIST",
-    help="Whose recipe and default backend to take: cpu, tensorrt-rtx, tensorrt.",
+    help="What to write graphs for, which decides the recipe of a precision and which backend builds: cpu, "
+    "tensorrt-rtx, tensorrt.",
 )
 @click.option(
     "--backend",
     shell_complete=completion.backends,
     callback=LIST,
     metavar="LIST",
-    help="Which runtime builds the engine, instead of the default one of --target: onnxruntime, openvino, torch, …",
+    help="Runtimes that build, in place of the one that --target has: onnxruntime, openvino, torch, …; each has "
+    "one target.",
 )
 @network_options
 @conversion_options

@@ -67,7 +67,7 @@ def command(
     \b
     deploykit compare base.csv head.csv
     deploykit compare base.csv head.csv --max-slowdown 10% --max-accuracy-drop 1
-    deploykit compare base.csv head.csv --markdown - --junit compare.xml >> $GITHUB_STEP_SUMMARY
+    deploykit compare base.csv head.csv --step-summary --junit compare.xml
     """
     check_documents(outputs)
     if outputs.html is not None and STDOUT in (base, head):

@@ -8,11 +8,10 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from deploykit import env
 from deploykit.cli import log, progress, tables
-from deploykit.cli.library import artifacts, workflow
+from deploykit.cli.library import artifacts, env, workflow
 from deploykit.cli.outputs import Outputs
 from deploykit.columns import NAMES
 from deploykit.figures import plainly
@@ -24,7 +23,9 @@ from deploykit.report.views import CONFIGURATION, Field, arrange, label, latency
 from deploykit.report.views import text as text_cell
 from deploykit.row import WEIGHTY, Row
 from deploykit.text import printable, write_line
-from deploykit.workflow.choices import EngineChoice
+
+if TYPE_CHECKING:
+    from deploykit.workflow.choices import EngineChoice
 
 #: A pipe has no width; this one lets every table stand unbroken.
 _PIPE_WIDTH = 200

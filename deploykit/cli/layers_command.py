@@ -95,7 +95,7 @@ def goal_options(
     shell_complete=completion.backends,
     default="onnxruntime",
     metavar="NAME",
-    help="onnxruntime, torch, tensorrt-rtx or tensorrt.",
+    help="Runtime that builds and runs the engine: onnxruntime, torch, tensorrt-rtx or tensorrt.",
 )
 @click.option("--batch", type=BATCH, default=1, metavar="N", help="Images per run.")
 @click.option(
@@ -156,11 +156,10 @@ def command(
     deploykit layers resnet18 --by time --top 10
     deploykit layers resnet18 --backend torch
     deploykit layers lenet5 --weights trained --precision int8
-    deploykit layers my.onnx --precision int8 --data npz:my.npz --by drift --csv layers.csv
-    deploykit layers my.onnx --precision int8 --data npz:my.npz --max-accuracy-drop 0.5%
+    deploykit layers my.onnx --precision int8 --data npz:my.npz --by drift
+    deploykit layers my.onnx --precision int8 --data digits --max-accuracy-drop 1%
     deploykit layers mobilenet --precision int8 --min-snr-db 25
     deploykit layers efficientnet_b0 --mix
-    deploykit layers detector.onnx --precision int8 --data npz:boxes.npz --metric iou:mean --max-metric-drop 0.01
     """
     limit = bench.contain.TimeLimit(time_limit)
     workflow.calibration.check_choice(calibration)

@@ -82,6 +82,7 @@ if TYPE_CHECKING:
         claims,
         columns,
         data,
+        env,
         report,
         training,
         workflow,
@@ -101,6 +102,7 @@ else:
     compare = LazyPackage("deploykit.report.compare")
     datasets = LazyPackage("deploykit.data")
     display = LazyPackage("deploykit.cli.display")
+    env = LazyPackage("deploykit.env")
     page = LazyPackage("deploykit.report.page")
     progress = LazyPackage("deploykit.cli.progress")
     report = LazyPackage("deploykit.report")
@@ -118,6 +120,7 @@ __all__ = [
     "compare",
     "datasets",
     "display",
+    "env",
     "page",
     "progress",
     "report",

@@ -204,8 +204,7 @@ class Measuring:
     click.option(
         "--timeout",
         type=Number.of(ranges.TIMEOUT_S),
-        default=600.0,
-        show_default="600",
+        default=600,
         metavar="S",
         help="Kill a row that takes longer.",
     ),

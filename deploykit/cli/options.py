@@ -17,6 +17,7 @@ from typing import Any, Self
 import click
 from click.core import ParameterSource
 
+from deploykit.cli.wrapping import HelpContext
 from deploykit.errors import UsageError
 from deploykit.text import split_list
 from deploykit.workflow import ranges
@@ -45,6 +46,8 @@ _FIRST, _LAST = "Options", "General"
 
 class Grouped(click.Command):
     """A command whose help lists its options in groups, those of no group first, what many commands have last."""
+
+    context_class = HelpContext
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options into the help, a section for each group."""

@@ -76,7 +76,8 @@ _TITLE = "deploykit: profile"
     default="onnxruntime",
     callback=LIST,
     metavar="LIST",
-    help="onnxruntime, openvino, torch, torch-compile, …",
+    help="Runtimes that build and run the engines: onnxruntime, openvino, torch, torch-compile, …; each has one "
+    "target, as `build --target` names it, and takes its recipes.",
 )
 @click.option("--scores", metavar="OUTPUT", help="Which output holds the class scores.")
 @click.option(
@@ -132,12 +133,12 @@ def command(
     deploykit profile mobilenet --alpha 1,0.5 --precision fp32,int8 --csv -
     deploykit profile my.onnx --batch 1,8 --csv my.csv
     deploykit profile efficientnet_b0 --precision int8 --keep-drift 5
-    deploykit profile lenet5 squeezenet1_0 --backend onnxruntime,torch,openvino --precision fp32,int8
-    deploykit profile detector.onnx --precision fp32,int8 --data npz:boxes.npz --metric iou:mean
+    deploykit profile lenet5 mlp --backend onnxruntime,openvino --precision int8
+    deploykit profile my.onnx --data npz:my.npz --metric iou:mean
     deploykit profile --preset vgg-listing
     deploykit profile squeezenet1_0 --threads 1 --streams 1,2
     deploykit profile squeezenet1_0 --rate 50/s,100/s --percentile 99
-    deploykit profile squeezenet1_0 --option ort.allow_spinning=0,1 --option ort.execution_mode=parallel
+    deploykit profile squeezenet1_0 --option ort.allow_spinning=0,1
     deploykit profile squeezenet1_0 --repeats 5 --csv nightly.csv
     deploykit profile squeezenet1_0 --constraint 'latency_p95_ms<=50'
     deploykit profile mobilenet --precision int8 --against fp32 --max-slowdown 5%

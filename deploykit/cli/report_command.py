@@ -66,7 +66,7 @@ def command(
     deploykit report reports/profile.csv
     deploykit report head.csv base.csv -o compared.html
     deploykit report reports/profile.csv --svg pictures
-    deploykit report profile.csv --layers fp32.csv --layers int8.csv -o layers.html
+    deploykit report profile.csv --layers fp32.csv --layers int8.csv -o out.html
     """
     if len(layers) > 2:
         raise UsageError("two graphs of layers stand side by side: give --layers twice at most")

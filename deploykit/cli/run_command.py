@@ -57,7 +57,7 @@ from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
     shell_complete=completion.backends,
     callback=LIST,
     metavar="LIST",
-    help="Default onnxruntime,tensorrt-rtx.",
+    help="Runtimes that build and run the engines, as for profile. Default onnxruntime,tensorrt-rtx.",
 )
 @scenario_options
 @network_options

@@ -165,10 +165,10 @@ def command(
 
     \b
     deploykit train lenet5 --data digits
-    deploykit train mobilenet --alpha 0.25 --data fashion-mnist --resolution 64 --epochs 3
-    deploykit train mobilenet --alpha 0.25 --data fashion-mnist --resolution 64 --epochs 3 --resume
-    deploykit train mobilenet --alpha 0.25 --data digits --from trained --freeze 'blocks.*'
-    deploykit train lenet5 --data npz:own.npz --from lenet5-digits.safetensors -o own.safetensors
+    deploykit train mobilenet --alpha 0.25 --data fashion-mnist --epochs 3
+    deploykit train mobilenet --alpha 0.25 --data fashion-mnist --resume
+    deploykit train lenet5 --data digits --from trained --freeze 'features.*'
+    deploykit train lenet5 --data npz:own.npz --from lenet5-digits.safetensors
     deploykit train resnet18 --data imagefolder:photos --device cuda
     """
     torch_device = backends.pytorch.device_of(device)

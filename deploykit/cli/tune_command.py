@@ -129,7 +129,7 @@ def _share(text: str, option: str) -> float:
         shell_complete=completion.backends,
         callback=LIST,
         metavar="LIST",
-        help="Backends to choose from; else all that run here.",
+        help="Runtimes to choose from, as for profile; else all that run here.",
     ),
     click.option(
         "--precision",
@@ -280,11 +280,11 @@ def command(
     deploykit tune mobilenet
     deploykit tune lenet5 --weights trained --max-accuracy-drop 1% -o tune.toml
     deploykit profile --config tune.toml
-    deploykit tune my.onnx --data npz:my.npz --max-accuracy-drop 0.5% --constraint 'latency_p95_ms<=10'
-    deploykit tune squeezenet1_0 --objective throughput_ips --batch 1,8,32 --streams 1,2
-    deploykit tune mobilenet lenet5 --weights trained --data fashion-mnist --min-top1 0.90
-    deploykit tune mobilenet --alpha 1,0.5 --resolution 64 --data fashion-mnist --train --min-top1 0.90
-    deploykit tune resnet18 --min-snr-db 30 --budget 5m --csv resnet18.csv --plot resnet18.svg
+    deploykit tune my.onnx --data npz:my.npz --max-accuracy-drop 0.5%
+    deploykit tune mobilenet --constraint 'latency_p95_ms<=10'
+    deploykit tune alexnet --objective throughput_ips --batch 1,8,32 --streams 1,2
+    deploykit tune mobilenet lenet5 --train --data fashion-mnist --min-top1 0.90
+    deploykit tune resnet18 --min-snr-db 30 --budget 5m --plot resnet18.svg
     """
     asked, metric = question
     options = workflow.configuration.ProfileOptions(
