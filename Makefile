@@ -9,7 +9,7 @@ EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 # images of containers often do, each of them would compile the package anew, for half a second.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install run reference docs test proof test-device lint format bench bench-noise catalogue page study wild int8-peers int8-recipes half-speed tune-search torture gpu parity pycuda install-matrix surfaces stubs clean
+.PHONY: help install run reference docs test proof test-device lint format bench bench-noise catalogue catalogue-latency page study wild int8-peers int8-recipes half-speed tune-search torture gpu parity pycuda install-matrix surfaces stubs clean
 
 help:  ## What can be made.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ bench-noise: install  ## False alarms and slowdowns found, over hundreds of comp
 
 catalogue: install  ## Every network through export, precisions and builders, into reports/catalogue.csv.
 	$(BIN)/python -m studies.catalogue
+
+catalogue-latency: install  ## Latency of every network on the processor, into reports/catalogue_latency.csv; idle machine, goes on.
+	$(BIN)/python -m studies.catalogue_latency
 
 page: install  ## The page of the committed profile, into reports/report.html, and a picture of it; needs Chromium.
 	$(BIN)/deploykit report reports/profile.csv -o reports/report.html
