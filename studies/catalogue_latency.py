@@ -1,10 +1,10 @@
 """Latency of every network of the catalogue on the processor: fp32 and int8, on ONNX Runtime and OpenVINO.
 
-Run as `python -m studies.catalogue_latency` (`make catalogue-latency`) on an idle machine. Each network has `REPEATS`
+Run as `python -m studies.catalogue_latency` (`make catalogue-latency`) on an idle machine. Each network has three
 processes for each configuration, and they go round: what disturbs the machine for a while meets all four. The rows
-are those of a profile, so that `deploykit report` and `compare` take them. A network whose rows of this machine are in
-the table is not measured again, so that a run that was broken off goes on; `--build` makes the engines and measures
-nothing, which may be done before on a busy machine.
+are those of a profile, so that `deploykit report` and `compare` take them. A network whose rows of this machine are
+in the table is not measured again, so that a run that was broken off goes on. `--build` makes the engines and
+measures nothing, which may be done before on a busy machine.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from deploykit.columns import SCHEMA_VERSION
 from deploykit.report.csv import read_rows
 from deploykit.row import Row
 from deploykit.spec import ModelSpec
@@ -27,7 +28,7 @@ def rows(monkeypatch):
                 cells = {
                     "model": one.source.name, "alpha": 1.0, "rho": "1", "precision": one.precision,
                     "backend": one.backend, "repeat": one.repeat, "status": "ok",
-                    "env_id": study.env.env_id(),
+                    "schema": SCHEMA_VERSION, "batch": 1, "env_id": study.env.env_id(),
                 }  # fmt: skip
                 yield Row(cells)
 
