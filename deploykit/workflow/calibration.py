@@ -20,6 +20,9 @@ from deploykit.workflow.network import Network
 #: Images that calibration takes when nobody says how many.
 DEFAULT_IMAGES = 100
 DEFAULT_SYNTHETIC_IMAGES = 8
+#: Of a user's network that makes little of an image, a few tell too little of how far its values reach: so many
+#: are made up, within this many bytes of activations.
+MOST_SYNTHETIC_IMAGES, SYNTHETIC_BYTES = 64, 2**26
 #: Bounds on what calibration runs at once: images, and bytes of their activations.
 MAX_BATCH = 8
 BATCH_BYTES = 2**29
@@ -81,17 +84,25 @@ def _images_of(network: Network, choice: CalibrationChoice) -> Calibration:
         return synthetic_feeds(
             model.inputs,
             seed=choice.seed,
-            count=choice.images or DEFAULT_SYNTHETIC_IMAGES,
+            count=choice.images or _made_up(network),
             batch_size=_batch(network),
             method=choice.method,
         )
     return synthetic_calibration(
         model.inputs[0].with_batch(1)[1:],
         seed=choice.seed,
-        count=choice.images or DEFAULT_SYNTHETIC_IMAGES,
+        count=choice.images or _made_up(network),
         batch_size=_batch(network),
         method=choice.method,
     )
+
+
+def _made_up(network: Network) -> int:
+    """How many images are made up when nobody says."""
+    if network.origin is None:
+        return DEFAULT_SYNTHETIC_IMAGES
+    fit = SYNTHETIC_BYTES // max(1, int(network.facts["activation_bytes"]))
+    return max(DEFAULT_SYNTHETIC_IMAGES, min(MOST_SYNTHETIC_IMAGES, fit))
 
 
 def _is_plain(inputs: Sequence[TensorSpec]) -> bool:

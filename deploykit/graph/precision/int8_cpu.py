@@ -282,12 +282,23 @@ def _leave_float(editor: GraphEditor, regions: IntegerRegions, keep: KeepRules) 
         makers = [editor.producer(name) for name in node.input if name]
         if all(maker is not None and maker.op_type == "DequantizeLinear" for maker in makers):
             _part(editor, node, 0)
+    ranks: dict[str, int] | None = None
     for product in regions.products:
         result = product.node.output[0]
         readers = editor.consumers(result)
-        if product.node.op_type != "Gemm" or len(readers) != 1 or regions.made_in_integers(result):
+        if len(readers) != 1 or regions.made_in_integers(result):
             continue
         follower, slot = readers[0]
+        if product.node.op_type == "MatMul" and follower.op_type == "Add":
+            # Of two matrices, ONNX Runtime makes a Gemm in float whose bias is what is added.
+            if ranks is None:
+                ranks = {name: len(shape) for name, shape in tensor_shapes(editor.model).items()}
+            # The rank of what a body reads is not known there.
+            if product.weight.ndim == 2 and ranks.get(product.activation, 2) == 2:
+                _part(editor, follower, slot)
+            continue
+        if product.node.op_type != "Gemm":
+            continue
         quantised = regions.made_in_integers(follower.output[0]) and follower.op_type == "Relu"
         if follower.op_type in _MERGED_WITH_GEMM and not quantised:
             _part(editor, follower, slot)

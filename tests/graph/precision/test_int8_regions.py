@@ -131,6 +131,25 @@ def test_a_product_and_a_bias_of_keras_are_one_dense_layer(
     assert snr_db(run(model, x), run(made.path, x)) > 30
 
 
+@pytest.mark.parametrize("behind", ["Relu", "Tanh"])
+def test_a_product_that_is_added_to_something_runs_in_integers(behind: str, tmp_path: Path) -> None:
+    """ONNX Runtime makes a Gemm in float of a MatMul and the Add of what is no constant."""
+    nodes = [
+        N("MatMul", ["x", "w"], ["m"], name="first"), N("MatMul", ["x", "v"], ["n"], name="second"),
+        N("Add", ["n", "m"], ["a"]), N(behind, ["a"], ["r"]),
+        N("MatMul", ["r", "u"], ["o"], name="last"), N("Add", ["x", "o"], ["y"]),
+    ]  # fmt: skip
+    model = graph(nodes, ["N", 16], {k: random(16, 16, seed=i) for i, k in enumerate("wvu")})
+    made = quantised(model, tmp_path)
+    engine(made.path)
+    types = read_back(made.path.with_suffix(".engine.onnx"))
+    assert {kind: sorted(names) for kind, names in types.items()} == {
+        "int8": ["first", "last", "second"]
+    }
+    x = data((16,))
+    assert snr_db(run(model, x), run(made.path, x)) > 30
+
+
 def attention() -> onnx.ModelProto:
     nodes = [
         N("MatMul", ["x", "wq"], ["q"], name="q"), N("Mul", ["q", "scale"], ["qs"], name="scaled"),
