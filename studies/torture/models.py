@@ -34,10 +34,9 @@ _SAID_EVERY = 500
 
 
 def run(task: Task) -> Result:
-    """Try the kept seeds, then as many as are asked for from `task.seed` on."""
-    count = MODELS if task.count is None else task.count
-    fresh = range(task.seed, task.seed + count)
-    seeds = list(dict.fromkeys(itertools.chain(kept_seeds(), fresh)))[:count]
+    """Try the kept seeds, and as many as are asked for from `task.seed` on."""
+    fresh = range(task.seed, task.seed + (MODELS if task.count is None else task.count))
+    seeds = list(dict.fromkeys(itertools.chain(kept_seeds(), fresh)))
     result = Result(asked=len(seeds))
     for name in FAILURES:
         result.count(name, 0)
