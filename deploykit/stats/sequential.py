@@ -14,6 +14,8 @@ from dataclasses import dataclass
 #: Stakes that the wealth is shared over, as parts of the largest: small ones win where the two networks often
 #: disagree, large ones where they hardly do.
 _STAKES = tuple(0.99 * 0.6**step for step in range(14))
+#: A test that takes more images than any data set has is one that takes none.
+_MOST_IMAGES = 10**9
 ACCEPTED, REJECTED, OPEN = "accepted", "rejected", "open"
 
 
@@ -77,25 +79,26 @@ class DropTest:
         """The drop on the images so far; below 0 where the other is more often right."""
         return (self.only_reference - self.only_this) / self.images if self.images else 0.0
 
-    def images_needed(self) -> int:
-        """How many images would accept a network that has no drop and disagrees as often as this one so far.
+    def images_needed(self) -> int | None:
+        """How many images would accept a network that goes on as this one did; None where no number of them would.
 
         Before any image it is the least that can decide at all, that of a network which never disagrees.
         """
-        disagreeing = self.only_reference + self.only_this
-        share = disagreeing / self.images if self.images else 0.0
-        low, high = 1, 2
-        while not self._accepts(high, share):
+        low, high = max(1, self.images), 2 * max(1, self.images)
+        while not self._accepts(high):
             low, high = high, 2 * high
+            if high > _MOST_IMAGES:
+                return None
         while low < high:
             middle = (low + high) // 2
-            low, high = (low, middle) if self._accepts(middle, share) else (middle + 1, high)
+            low, high = (low, middle) if self._accepts(middle) else (middle + 1, high)
         return low
 
-    def _accepts(self, images: int, share: float) -> bool:
-        """Whether as many images accept a network without a drop, of which that share disagrees."""
-        half = share * images / 2
-        wealth = _log_wealth(self.allowed_drop, 1, half, images - 2 * half, half)
+    def _accepts(self, images: int) -> bool:
+        """Whether as many images accept, of which each network alone has the share right that it had so far."""
+        scale = images / self.images if self.images else 0.0
+        gained, lost = scale * self.only_this, scale * self.only_reference
+        wealth = _log_wealth(self.allowed_drop, 1, gained, images - gained - lost, lost)
         return wealth >= -math.log(self.error)
 
     def _log_wealth(self, side: int) -> float:

@@ -116,10 +116,13 @@ class Fitness:
         drop = f"{test.drop:+.2%} on {test.images} images".replace("+-", "-")
         if test.verdict == REJECTED:
             return f"its top-1 drops by more than {wanted:.2%}: {drop}"
-        return (
-            f"whether its top-1 drops by more than {wanted:.2%} can't be told: {drop}; about "
-            f"{test.images_needed():,} images are needed"
+        needed = test.images_needed()
+        more = (
+            "no number of images would tell if it goes on so"
+            if needed is None
+            else f"if it goes on so, about {needed:,} images are needed"
         )
+        return f"whether its top-1 drops by more than {wanted:.2%} can't be told: {drop}; {more}"
 
     def _lost_metric(self, configuration: Configuration, seen: Mapping[str, object]) -> str:
         """Why an engine can't be taken for what it loses of the user's metric; empty where it loses no more."""

@@ -67,6 +67,23 @@ def test_networks_that_disagree_need_more_images() -> None:
     assert DropTest(0.005, images=1000, only_reference=20, only_this=20).images_needed() > 2 * alike
 
 
+def test_as_many_images_are_needed_as_the_drop_so_far_asks_for() -> None:
+    """It said 'about 4,604 images are needed' of networks whose 10,000 images had not decided."""
+    seen = DropTest(0.005, images=10_000, only_reference=60, only_this=40)
+    assert seen.verdict == OPEN
+    needed = seen.images_needed()
+    assert needed > 10_000
+    at_last = DropTest(
+        0.005, images=needed, only_reference=round(needed * 0.006), only_this=round(needed * 0.004)
+    )
+    assert at_last.verdict == ACCEPTED
+    assert needed > DropTest(0.005, images=10_000, only_reference=50, only_this=50).images_needed()
+
+
+def test_no_number_of_images_accepts_a_network_that_drops_by_what_is_allowed() -> None:
+    assert DropTest(0.005, images=1000, only_reference=25, only_this=20).images_needed() is None
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
