@@ -44,7 +44,8 @@ def open_file(path: str | os.PathLike[str], *, pipe: bool = False) -> io.Buffere
                 return io.BufferedReader(_Pipe(handle, first))
             reason = "it is a pipe that nothing writes to"
         if reason:
-            raise OSError(errno.EINVAL, reason, path)
+            number = errno.EISDIR if stat.S_ISDIR(os.fstat(handle).st_mode) else errno.EINVAL
+            raise OSError(number, reason, path)
     except BaseException:
         os.close(handle)
         raise

@@ -44,7 +44,7 @@ def drafted(path: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         draft.chmod(0o666 & ~umask)  # as readable as any other new file
-        os.replace(draft, path)  # noqa: PTH105 - the atomic call itself
+        draft.replace(path)  # the atomic call itself
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)

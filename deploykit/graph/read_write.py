@@ -203,6 +203,8 @@ def _parse(path: Path) -> tuple[onnx.ModelProto, bool]:
             data = stream.read(MAX_BYTES)
     except FileNotFoundError:
         raise InvalidModel(f"no such file: {path}; give the path of an .onnx file") from None
+    except IsADirectoryError:
+        raise InvalidModel(f"{path} is a folder; give the path of an .onnx file") from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         advice = (
