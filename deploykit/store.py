@@ -5,7 +5,9 @@ version of the builder, and the target. Asking for it again is a hit that does n
 whole or not at all: they are made in a temporary folder beside their place and renamed into it.
 
 A manifest is a message of a declared type. One that lacks a field, has one of another type, nests too deep or is
-too large marks its entry as damaged, as a cut artifact does: the entry is not found, and made again.
+too large marks its entry as damaged, as a cut artifact does: the entry is not found, and made again. What an
+artifact holds is held against the digest in its manifest when a process first asks for it: one that was replaced by
+something else of the same size is refused.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import shutil
+import stat
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +31,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from deploykit import codec
-from deploykit.errors import UsageError
+from deploykit.errors import BuildFailed, UsageError
 from deploykit.reading import open_file
 from deploykit.row import Note
 from deploykit.spec import BuildOptions, InputChoice, ModelSpec, TensorSpec
@@ -36,13 +40,16 @@ from deploykit.writing import clear_drafts, clear_working_folders, output_errors
 
 MANIFEST = "manifest.json"
 #: Bumped when the meaning of a manifest changes, so that older entries are made anew.
-MANIFEST_SCHEMA = 1
+MANIFEST_SCHEMA = 2
 #: A larger one is damaged; that of EfficientNet-B7 in int8, with all its ranges, has some 0.3 MB.
 MAX_MANIFEST_BYTES = 16 * 2**20
 _TEMPORARY = ".making-"
 #: Entries that one process holds at most, each by a file handle; the first of more are let go.
 MAX_HELD = 200
 
+
+#: Files whose bytes were held against a manifest in this process: their state then, and the digest.
+_seen: dict[Path, tuple[tuple[int, ...], str]] = {}
 
 #: What the kernel shows as files, where none can be made.
 _NO_FILES = ("/proc", "/sys")
@@ -76,6 +83,12 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _is_blank(path: Path) -> bool:
+    """Whether a file holds zeros alone."""
+    with open_file(path) as file:
+        return not any(any(piece) for piece in iter(lambda: file.read(2**20), b""))
+
+
 def key_of(fields: Mapping[str, Any]) -> str:
     """SHA-256 over `fields` as canonical JSON: the same facts give the same key on every machine."""
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"), default=str)
@@ -94,6 +107,7 @@ class Manifest:
         kind: of the entry, `KIND` of the subclass.
         key: SHA-256 over all that shapes the artifact.
         file: name of the artifact within the entry's folder.
+        digest: SHA-256 of that file.
         bytes: size of that file, and of those in `beside`.
         created: when, ISO 8601 in UTC.
         beside: SHA-256 of other files that belong to the artifact, by name: weights that stand apart from a graph.
@@ -107,6 +121,7 @@ class Manifest:
     file: str
     bytes: int
     created: str
+    digest: str
     beside: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
 
@@ -270,6 +285,7 @@ class Store:
             make: writes the file at the path that it is given and returns facts for the manifest.
 
         Raises:
+            BuildFailed: what is stored there was replaced by something else.
             OutputFailed: the disk is full or read-only. Whatever else `make` raises passes through.
             In both cases nothing is left behind.
         """
@@ -278,7 +294,7 @@ class Store:
         final = self.folder_of(label, key)
         self._hold(final)
         stored = read_entry(final, kind, key)
-        if stored is not None:
+        if stored is not None and self._is_sound(stored):
             with contextlib.suppress(
                 OSError
             ):  # when it was last asked for; another user's store stays as it is
@@ -299,6 +315,7 @@ class Store:
                         "kind": kind.KIND,
                         "key": key,
                         "file": filename,
+                        "digest": file_sha256(making / filename),
                         "bytes": sum(sizes),
                         "created": datetime.now(UTC).isoformat(timespec="seconds"),
                         "beside": {path.name: file_sha256(path) for path in beside},
@@ -320,6 +337,39 @@ class Store:
         values = codec.from_json(text, dict[str, Any])
         return Entry(final, final / filename, key, manifest, values, hit=False)
 
+    def _is_sound(self, entry: Entry[M]) -> bool:
+        """Whether an entry's files hold what its manifest says; False where a file was never written out.
+
+        Each is read once in a process, unless it has changed since.
+
+        Raises:
+            BuildFailed: one holds something else.
+        """
+        digests = {entry.path.name: entry.manifest.digest, **entry.manifest.beside}
+        for name, digest in digests.items():
+            path = entry.folder / name
+            try:
+                about = path.stat()
+                seen = (
+                    *(about.st_dev, about.st_ino, about.st_size),
+                    *(about.st_mtime_ns, about.st_ctime_ns),
+                )
+                if _seen.get(path) == (seen, digest):
+                    continue
+                if file_sha256(path) != digest:
+                    if _is_blank(path):  # the machine stopped before the disk had it
+                        return False
+                    self._release(entry.folder)
+                    raise BuildFailed(
+                        f"{name} of {entry.folder.name} in the store {self.root} is not what was put there: its "
+                        f"bytes have changed; have it made again by `deploykit store remove "
+                        f"{shlex.quote(entry.folder.name)}`"
+                    )
+            except OSError:  # taken out, or not to be read, a moment ago
+                return False
+            _seen[path] = (seen, digest)
+        return True
+
     def _put(self, making: Path, final: Path, kind: type[M], key: str) -> Entry[M] | None:
         """Move a finished folder to its place; the entry of another process that was quicker, if one was."""
         try:
@@ -330,12 +380,13 @@ class Store:
         else:
             return None
         other = read_entry(final, kind, key)
-        if other is None:  # damaged, or the remains of something else
+        if other is None or not self._is_sound(other):  # damaged, or the remains of something else
             if final.is_dir():
                 shutil.rmtree(final)
             else:
                 final.unlink()
             making.rename(final)
+            return None
         return other
 
     def remove(self, path: Path) -> bool:
@@ -464,7 +515,9 @@ def read_entry(folder: Path, kind: type[M], key: str | None = None) -> Entry[M] 
         path = folder / manifest.file
         files = [path, *(folder / name for name in manifest.beside)]
         whole = all(file.parent == folder for file in files)
-        whole = whole and sum(file.stat().st_size for file in files) == manifest.bytes
+        states = [file.lstat() for file in files]
+        whole = whole and all(stat.S_ISREG(state.st_mode) for state in states)
+        whole = whole and sum(state.st_size for state in states) == manifest.bytes
     except (codec.MalformedMessage, OSError, ValueError):  # ValueError: a name with a zero byte
         return None
     expected = (MANIFEST_SCHEMA, kind.KIND, key or manifest.key)

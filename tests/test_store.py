@@ -290,6 +290,79 @@ def test_a_damaged_entry_is_made_anew(tmp_path, damage):
     assert names(tmp_path) == [again.folder.name]
 
 
+def changed(path: Path, content: bytes) -> None:
+    """Put other content of the same size in a file's place."""
+    assert len(content) == path.stat().st_size
+    path.write_bytes(content)
+
+
+def test_an_artifact_that_was_replaced_by_another_of_its_size_is_refused(tmp_path):
+    entry = produce(Store(tmp_path))
+    changed(entry.path, b"ENGINE")
+    for store in (Store(tmp_path), Store(tmp_path)):
+        with pytest.raises(
+            BuildFailed, match=r"bytes have changed; .* `deploykit store remove tiny-"
+        ) as refused:
+            produce(store)
+        assert entry.folder.name in str(refused.value)
+    assert entry.path.read_bytes() == b"ENGINE"
+    assert Store(tmp_path).remove(entry.folder)
+    assert not produce(Store(tmp_path)).hit
+
+
+def test_one_that_is_replaced_while_a_process_uses_it_is_refused_too(tmp_path):
+    store = Store(tmp_path)
+    entry = produce(store)
+    assert produce(store).hit
+    before = entry.path.stat()
+    changed(entry.path, b"ENGINE")
+    os.utime(entry.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(BuildFailed, match="bytes have changed"):
+        produce(store)
+
+
+def test_a_file_beside_the_artifact_is_held_against_its_digest_too(tmp_path):
+    def make(path: Path) -> dict[str, object]:
+        path.write_bytes(b"graph")
+        path.with_name("weights").write_bytes(b"weights")
+        return {"made_by": "test"}
+
+    entry = produce(Store(tmp_path), make)
+    changed(entry.folder / "weights", b"WEIGHTS")
+    with pytest.raises(BuildFailed, match="weights of tiny-"):
+        produce(Store(tmp_path), make)
+
+
+def test_an_artifact_that_the_disk_never_got_is_made_anew(tmp_path):
+    entry = produce(Store(tmp_path))
+    changed(entry.path, bytes(6))
+    again = produce(Store(tmp_path))
+    assert not again.hit
+    assert again.path.read_bytes() == b"engine"
+
+
+def test_an_artifact_is_read_once_in_a_process(tmp_path, monkeypatch):
+    entry = produce(Store(tmp_path))
+    read = []
+    monkeypatch.setattr(
+        "deploykit.store.file_sha256", lambda path: read.append(path) or entry.manifest.digest
+    )
+    for _ in range(3):
+        assert produce(Store(tmp_path)).hit
+    assert read == [entry.path]
+
+
+def test_a_link_out_of_the_entry_is_no_artifact(tmp_path):
+    store = Store(tmp_path / "store")
+    entry = produce(store)
+    elsewhere = tmp_path / "engine.bin"
+    entry.path.rename(elsewhere)
+    entry.path.symlink_to(elsewhere)
+    assert read_entry(entry.folder, Thing) is None
+    assert not produce(store).hit
+    assert elsewhere.read_bytes() == b"engine"
+
+
 def test_a_file_in_the_place_of_an_entry_gives_way(tmp_path):
     store = Store(tmp_path)
     entry = produce(store)
