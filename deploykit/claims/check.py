@@ -13,7 +13,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, TypeVar, get_type_hints
 
@@ -39,6 +39,7 @@ class MeasuredRow:
         model, alpha, rho: which network.
         macs: as in the row, None where blank.
         latency_p50_ms: median latency of one run at the row's batch.
+        row: all of it.
     """
 
     setting: Setting
@@ -47,6 +48,7 @@ class MeasuredRow:
     rho: Fraction
     macs: int | None
     latency_p50_ms: float
+    row: Row = field(default_factory=lambda: Row({}), compare=False, repr=False)
 
     @property
     def label(self) -> str:
@@ -77,7 +79,7 @@ def _usable(row: Row) -> MeasuredRow | None:
         return None
     alpha = 1.0 if row["alpha"] is None else float(row["alpha"])
     setting = tuple((name, text_of(row[name]) or BY_NAME[name].blank) for name in SETTING_NAMES)
-    return MeasuredRow(setting, row["model"] or "", alpha, rho, row["macs"], latency_ms)
+    return MeasuredRow(setting, row["model"] or "", alpha, rho, row["macs"], latency_ms, row)
 
 
 def by_setting(rows: Iterable[MeasuredRow]) -> dict[Setting, list[MeasuredRow]]:

@@ -1,0 +1,192 @@
+"""Claims that the rows of a profile decide: ratios between rows that differ in one thing, order, lost accuracy.
+
+Without rows of the kind, a claim stays undecided and says which ones would decide it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+from deploykit.claims.check import MeasuredRow, by_setting, check, distinct_label
+from deploykit.claims.margin import Margin, Stated
+from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, percent
+from deploykit.row import text_of
+
+#: What of two rows can be compared.
+Of = Literal["latency", "throughput", "bytes"]
+
+_QUANTITIES: dict[str, Callable[[MeasuredRow], float | None]] = {
+    "latency": lambda row: row.latency_p50_ms,
+    "throughput": lambda row: (row.row["batch"] or 1) / row.latency_p50_ms,
+    "bytes": lambda row: row.row["onnx_bytes"],
+}
+
+#: Columns that follow the precision, so that rows of two precisions may differ in them.
+_FOLLOW_PRECISION = ("target", "kept")
+
+
+@check
+def rows_ratio(
+    rows: Sequence[MeasuredRow],
+    stated: Stated,
+    margin: Margin,
+    of: Of,
+    top: Mapping[str, str],
+    bottom: Mapping[str, str],
+) -> Outcome:
+    """Whether a quantity of the rows `top` over that of the rows `bottom` is as stated, network by network.
+
+    Args:
+        rows: those of a profile.
+        stated: the ratio.
+        margin: how far others may be off.
+        of: what is compared.
+        top: cells, by column, that say which rows are meant; all else that makes a row must be equal.
+        bottom: as `top`, of the rows below the fraction line.
+    """
+    free = {*top, *bottom}
+    free |= {"macs", "parameters"} if "model" in free else set()
+    free |= set(_FOLLOW_PRECISION) if "precision" in free else set()
+    below: dict[tuple[str, ...], MeasuredRow] = {
+        _all_but(row, free): row for row in rows if _has(row, bottom)
+    }
+    ratios: dict[str, dict[str, float]] = {}
+    for row in rows:
+        other = below.get(_all_but(row, free))
+        if not _has(row, top) or other is None:
+            continue
+        upper, lower = _QUANTITIES[of](row), _QUANTITIES[of](other)
+        if upper and lower:
+            found = ratios.setdefault(_network(row), {})
+            found[distinct_label(row.label, found)] = upper / lower
+    if not ratios:
+        return _undecided(
+            rows, f"rows with {_cells(top)} and with {_cells(bottom)}, alike in all else"
+        )
+    parts = [
+        PartResult(name, all(margin.agrees(r, stated) for r in found.values()))
+        for name, found in ratios.items()
+    ]
+    evidence: dict[str, Value] = {
+        f"{of}({name}, {label})": round(ratio, 4)
+        for name, found in ratios.items()
+        for label, ratio in found.items()
+    }
+    said = listed(
+        f"{figure(ratio)} ({name}{f', {label}' if len(found) > 1 else ''})"
+        for name, found in ratios.items()
+        for label, ratio in found.items()
+    )
+    explanation = (
+        f"Measured {of} with {_cells(top)} over that with {_cells(bottom)}: {said}; stated is "
+        f"{margin.hedge} {figure(stated)}.".replace("  ", " ")
+    )
+    found_all = [ratio for found in ratios.values() for ratio in found.values()]
+    return Outcome(parts, sorted(found_all)[len(found_all) // 2], explanation, evidence)
+
+
+@check
+def rows_in_order(
+    rows: Sequence[MeasuredRow], by: Literal["parameters", "macs"], at_least: int
+) -> Outcome:
+    """Whether latency puts the networks of a setting in the order of their parameters or MACs, each pair of them.
+
+    Settings with fewer than `at_least` networks decide nothing; the share of pairs in order is given beside.
+    """
+    parts: list[PartResult] = []
+    evidence: dict[str, Value] = {}
+    sentences = []
+    for group in by_setting(rows).values():
+        known = {_network(row): row for row in group if row.row[by]}
+        if len(known) < at_least or group[0].row["precision"] != "fp32":
+            continue
+        pairs = list(itertools.combinations(known.values(), 2))
+        reversed_ = [(a, b) for a, b in pairs if not _in_order(a, b, by)]
+        label = distinct_label(group[0].label, [part.name for part in parts])
+        parts.append(PartResult(label, not reversed_))
+        share = 1 - len(reversed_) / len(pairs)
+        evidence[f"pairs in order({label})"] = f"{len(pairs) - len(reversed_)} of {len(pairs)}"
+        sentence = f"{percent(share)} of {len(pairs)} pairs of networks are in order ({label})"
+        if reversed_:
+            first, second = sorted(reversed_[0], key=lambda row: row.row[by])
+            sentence += (
+                f", but {_network(first)} with {figure(first.row[by])} {by} takes "
+                f"{figure(first.latency_p50_ms)} ms and {_network(second)} with "
+                f"{figure(second.row[by])} {figure(second.latency_p50_ms)} ms"
+            )
+        sentences.append(sentence)
+    if not parts:
+        return _undecided(rows, f"fp32 rows of {at_least} networks or more in one setting")
+    return Outcome(parts, next(iter(evidence.values())), f"{'; '.join(sentences)}.", evidence)
+
+
+def _in_order(one: MeasuredRow, other: MeasuredRow, by: str) -> bool:
+    first, second = sorted((one, other), key=lambda row: (row.row[by], row.latency_p50_ms))
+    return first.row[by] == second.row[by] or first.latency_p50_ms <= second.latency_p50_ms
+
+
+@check
+def rows_keep_accuracy(
+    rows: Sequence[MeasuredRow], stated: Stated, precision: str, within: float
+) -> Outcome:
+    """Whether rows of `precision` lose less than the stated share of top-1 against their fp32 rows.
+
+    A row decides where its interval is no wider than `within` on either side: else there were too few images.
+    """
+    losses: dict[str, float] = {}
+    unsure: list[str] = []
+    free = {"precision", *_FOLLOW_PRECISION}
+    full = {_all_but(row, free): row for row in rows if _has(row, {"precision": "fp32"})}
+    for row in rows:
+        other, top1 = full.get(_all_but(row, free)), row.row["top1"]
+        if not _has(row, {"precision": precision}) or other is None or top1 is None:
+            continue
+        reference, low, high = other.row["top1"], row.row["top1_low"], row.row["top1_high"]
+        if reference is None or low is None or high is None:
+            continue
+        name = distinct_label(_network(row), [*losses, *unsure])
+        if max(top1 - low, high - top1) > within:
+            unsure.append(name)
+        else:
+            losses[name] = reference - top1
+    if not losses:
+        return _undecided(
+            rows,
+            f"{precision} and fp32 rows with top-1 of images enough for {percent(within)} either side"
+            + (f"; those of {listed(unsure)} have too few" if unsure else ""),
+        )
+    parts = [PartResult(name, loss < stated) for name, loss in losses.items()]
+    evidence: dict[str, Value] = {f"top1 lost({name})": round(v, 5) for name, v in losses.items()}
+    worst = max(losses, key=lambda name: losses[name])
+    explanation = (
+        f"Over {len(losses)} networks {precision} loses {percent(min(losses.values()), signed=True)} to "
+        f"{percent(losses[worst], signed=True)} of top-1 against fp32, most in {worst}."
+    )
+    return Outcome(parts, losses[worst], explanation, evidence)
+
+
+def _undecided(rows: Sequence[MeasuredRow], needed: str) -> Outcome:
+    explanation = f"Not measured: it takes {needed}."
+    return Outcome([PartResult("measured", None)], None, explanation, {"usable rows": len(rows)})
+
+
+def _has(row: MeasuredRow, cells: Mapping[str, str]) -> bool:
+    return all((text_of(row.row[name]) or "") == value for name, value in cells.items())
+
+
+def _all_but(row: MeasuredRow, names: set[str]) -> tuple[str, ...]:
+    """What makes a row, without the columns that may differ."""
+    own = {"model": row.model, "alpha": f"{row.alpha:g}", "rho": str(row.rho)}
+    cells = own | dict(row.setting) | {"macs": str(row.macs)}
+    return tuple(value for name, value in cells.items() if name not in names)
+
+
+def _network(row: MeasuredRow) -> str:
+    multipliers = [f"alpha {row.alpha:g}"] * (row.alpha != 1) + [f"rho {row.rho}"] * (row.rho != 1)
+    return " ".join([row.model, *multipliers])
+
+
+def _cells(cells: Mapping[str, str]) -> str:
+    return listed(f"{name} {value}" for name, value in cells.items())
