@@ -8,8 +8,10 @@ command refuses them, in the same words; every error is a `DeploykitError`. Fram
 
 from __future__ import annotations
 
+from deploykit.api.by_layer import best_mix, layers, layers_to_keep
 from deploykit.api.deciding import train, tune
-from deploykit.api.judging import check, check_claims, compare, doctor, run, stored, write_report
+from deploykit.api.judging import check, check_claims, compare, doctor, stored, write_report
+from deploykit.api.main_job import run
 from deploykit.api.making import (
     build,
     count,
@@ -19,7 +21,7 @@ from deploykit.api.making import (
     model_info,
     quantize,
 )
-from deploykit.api.measuring import layers, layers_to_keep, profile
+from deploykit.api.measuring import profile
 from deploykit.api.running import Loaded, load
 from deploykit.spec import BuildOptions, ModelSpec
 from deploykit.store import Store
@@ -29,6 +31,7 @@ __all__ = [
     "Loaded",
     "ModelSpec",
     "Store",
+    "best_mix",
     "build",
     "check",
     "check_claims",

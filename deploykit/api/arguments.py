@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import math
 import os
 import re
@@ -12,8 +13,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from deploykit.errors import UsageError
-from deploykit.spec import BuildOptions, InputChoice
+from deploykit.bench.scenario import Scenario, parse_rate
+from deploykit.errors import UnknownName, UsageError
+from deploykit.spec import BOUNDARIES, BuildOptions, InputChoice
 from deploykit.store import Store, open_store
 from deploykit.text import split_list
 from deploykit.workflow import ranges
@@ -34,6 +36,9 @@ StoreLike = Store | str | os.PathLike[str] | None
 Names = str | Sequence[str]
 Counts = int | str | Iterable[int]
 Multipliers = Any
+
+#: One number for all channels of images, or one for each.
+PerChannel = float | str | Iterable[float] | None
 
 _OPTION = re.compile(r"--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
 #: Names that options have here, where they are not those of the command line in the plural or with underscores.
@@ -177,6 +182,53 @@ def variants_of(
         int(ranges.SEED.check(seed, "--seed")),
         InputChoice(sizes, named, values, layout),
     )
+
+
+def scenarios_of(
+    threads: Counts | None,
+    streams: Counts,
+    rate: float | str | Iterable[float | str] | None,
+    boundary: Names | None,
+    cuda_graph: bool,
+) -> tuple[Scenario, ...]:
+    """Every combination of threads, streams, rate and boundary.
+
+    Raises:
+        UsageError: a value that can't be.
+    """
+    asked = [] if rate is None else [rate] if isinstance(rate, str | float | int) else list(rate)
+    rates = [parse_rate(str(one)) for one in asked]
+    boundaries = texts(boundary, "--boundary")
+    for one in boundaries:
+        if one not in BOUNDARIES:
+            raise UnknownName("boundary", one, BOUNDARIES)
+    product = itertools.product(
+        (None,) if threads is None else ranges.THREADS.check_list(threads, "--threads"),
+        ranges.STREAMS.check_list(streams, "--streams"),
+        rates or (None,),
+        boundaries or (None,),
+        (bool(cuda_graph),),
+    )
+    return tuple(itertools.starmap(Scenario, product))
+
+
+def image_options(
+    mean: PerChannel = None,
+    std: PerChannel = None,
+    resize: int | str | None = None,
+    crop: int | str | None = None,
+    channel_order: str | None = None,
+) -> dict[str, str]:
+    """What is said of images of the user's own, by the names and in the texts of the command's options."""
+    said = {"mean": mean, "std": std, "resize": resize, "crop": crop}
+    said["channel-order"] = channel_order
+    return {name: _listed(value) for name, value in said.items() if value is not None}
+
+
+def _listed(values: Any) -> str:
+    """A value, or several with commas, as text."""
+    several = isinstance(values, Iterable) and not isinstance(values, str)
+    return ",".join(str(value) for value in values) if several else str(values)
 
 
 def calibration_of(

@@ -13,9 +13,11 @@ from deploykit.api.arguments import (
     Counts,
     Multipliers,
     Names,
+    PerChannel,
     StoreLike,
     calibration_of,
     function_name,
+    image_options,
     integer,
     number,
     opened,
@@ -77,10 +79,16 @@ def tune(
     inputs: Mapping[str, str] | None = None,
     layout: str | None = None,
     data: Data | None = None,
+    mean: PerChannel = None,
+    std: PerChannel = None,
+    resize: int | None = None,
+    crop: int | None = None,
+    channel_order: str | None = None,
     calibration_method: str = "minmax",
     calibration_images: int | None = None,
     int8: str = "default",
     synthetic_calibration: bool = False,
+    strict: bool = False,
     store: StoreLike = None,
     say: Say = lambda text: None,
 ) -> Tuned | Frontier:
@@ -124,10 +132,16 @@ def tune(
         inputs: what a file's inputs are fed.
         layout: of image inputs of a file.
         data: to train, calibrate and judge on, as in `profile`.
+        mean: of images of your own, as in `quantize`, as are the next four.
+        std: their standard deviation.
+        resize: the shorter side in px.
+        crop: the side of the centre that is cut out in px.
+        channel_order: "RGB" or "BGR".
         calibration_method: how ranges are found.
         calibration_images: how many images.
         int8: what int8 for the CPU does beyond ranges.
         synthetic_calibration: allow made-up images to calibrate with.
+        strict: refuse candidates in which the runtime leaves a layer in another precision.
         store: of graphs and engines.
         say: is told which phase begins.
 
@@ -142,7 +156,7 @@ def tune(
         >>> tuned.best.name, len(tuned.frame), tuned.plot("lenet5.svg")  # doctest: +SKIP
     """
     artifacts = opened(store)
-    dataset = data_text(data, artifacts)
+    dataset = data_text(data, artifacts, image_options(mean, std, resize, crop, channel_order))
     listed = [constraints] if isinstance(constraints, str | Constraint) else list(constraints)
     bounds = [Constraint.parse(c) if isinstance(c, str) else c for c in listed]
     question = Question(
@@ -163,7 +177,7 @@ def tune(
     measuring = ProfileOptions(
         policy=Policy.quick(),
         calibration=calibration_of(
-            dataset, calibration_method, calibration_images, int8, synthetic_calibration
+            dataset, calibration_method, calibration_images, int8, synthetic_calibration, strict
         ),
         data=dataset,
         metric=function_name(metric),

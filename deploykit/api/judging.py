@@ -1,18 +1,16 @@
-"""Judging: what `deploykit compare`, `check`, `claims` and `doctor` do, and the main job, `deploykit run`."""
+"""Judging: what `deploykit compare`, `check`, `claims` and `doctor` do."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploykit import backends as registry
 from deploykit import codec
 from deploykit.api.arguments import (
-    Multipliers,
     Names,
     StoreLike,
     number,
@@ -20,11 +18,7 @@ from deploykit.api.arguments import (
     share,
     spoken,
     texts,
-    variants_of,
 )
-from deploykit.api.arguments import calibration_of as calibration
-from deploykit.api.networks import data_text, sources_of
-from deploykit.bench.scenario import Policy
 from deploykit.claims import evaluate_claims
 from deploykit.claims.verdict import verdict_rows
 from deploykit.errors import UsageError
@@ -33,17 +27,12 @@ from deploykit.report.compare import Limits, compare_reports
 from deploykit.report.compare import rendering as comparison_rows
 from deploykit.report.csv import check_destination, read_rows, rows_of, to_csv
 from deploykit.workflow import machine, ranges
-from deploykit.workflow.asked import check_profile
-from deploykit.workflow.configuration import ProfileOptions
-from deploykit.workflow.plan import DEFAULT_MODELS
-from deploykit.workflow.run import BACKENDS, PRECISIONS, Run, RunResult
 from deploykit.workflow.stored import stored_in
 from deploykit.writing import working_folder, write_atomic
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from deploykit.api.networks import Data, Model
     from deploykit.report.frame import Frame
 
     #: A report as the API takes it: the path of a CSV of `deploykit profile`, or what `profile` returned.
@@ -282,76 +271,6 @@ def stored(store: StoreLike = None) -> Frame:
         for one in stored_in(artifacts)
     ]
     return frame_of(records, kinds, of="store", store=str(artifacts.root))
-
-
-@spoken
-def run(
-    models: Model | Iterable[Model] | None = None,
-    *,
-    reports: str | os.PathLike[str] = "results",
-    precisions: Names = (),
-    backends: Names = (),
-    quick: bool = False,
-    data: Data | None = None,
-    synthetic_calibration: bool = False,
-    alpha: Multipliers = 1,
-    rho: Multipliers = 1,
-    weights: str | None = None,
-    store: StoreLike = None,
-    say: Any = lambda text: None,
-) -> RunResult:
-    """Export, convert, build, measure and check claims, and write the reports: the main job.
-
-    Leaves profile.csv, claims.csv, summary.md and env.json in `reports`.
-
-    Args:
-        models: as in `profile`; None is the default models.
-        reports: folder of the reports.
-        precisions: none is fp32, fp16 and int8.
-        backends: none is ONNX Runtime, and TensorRT for RTX, whose engines run where there is a GPU.
-        quick: measure 0.5 s per row instead of 3 s.
-        data: to calibrate and judge on, as in `profile`.
-        synthetic_calibration: allow made-up images.
-        alpha: width multipliers of networks that are named.
-        rho: resolution multipliers.
-        weights: as in `create_model`.
-        store: of graphs and engines; None is the default one.
-        say: is told what is being done.
-
-    Raises:
-        UnknownName, UsageError: an argument that can't be.
-        OutputFailed: the reports can't be written.
-
-    Example:
-        >>> result = deploykit.run(["lenet5"], precisions="fp32", weights="trained", quick=True)  # doctest: +SKIP
-        >>> result.rows[0]["status"]  # doctest: +SKIP
-        'ok'
-    """
-    artifacts = opened(store)
-    dataset = data_text(data, artifacts)
-    variants = variants_of(alpha, rho, weights)
-    if models is None and variants != variants_of():
-        raise UsageError(
-            "the default models are as they are: name a model to have it in another form"
-        )
-    options = ProfileOptions(
-        precisions=texts(precisions or None, "--precision") or PRECISIONS,
-        backends=texts(backends or None, "--backend") or BACKENDS,
-        policy=Policy.quick() if quick else Policy(),
-        calibration=calibration(dataset, synthetic=synthetic_calibration),
-        data=dataset,
-    )
-    if backends:
-        options = check_profile(options)
-    else:
-        named = [registry.get(name) for name in options.backends]
-        registry.base.check_offered(named, options.precisions)
-    sources = (
-        list(DEFAULT_MODELS)
-        if models is None
-        else sources_of(models, variants, artifacts, data=dataset)
-    )
-    return Run(Path(reports), artifacts, options, sources, say=say)()
 
 
 def _word(value: Any) -> str | None:

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from deploykit import backends, zoo
 from deploykit.api.arguments import (
     Names,
+    PerChannel,
     StoreLike,
     calibration_of,
     engine_of,
+    image_options,
     opened,
     spoken,
     texts,
@@ -120,7 +122,9 @@ def count(
     layout: str | None = None,
     alpha: float = 1.0,
     rho: Fraction | float | str = 1,
+    weights: str | None = None,
     num_classes: int | None = None,
+    resolution: int | None = None,
 ) -> Counts:
     """Count parameters, multiply-accumulates (MACs) and bytes of a network, for one image.
 
@@ -134,7 +138,9 @@ def count(
         layout: "NHWC" or "NCHW" of image inputs of a file; None finds out.
         alpha: the width multiplier of a network that is named.
         rho: its resolution multiplier.
+        weights: whose network is counted, as in `create_model`.
         num_classes: of its head.
+        resolution: base input size in px, which `rho` multiplies.
 
     Raises:
         InvalidModel: the file is no sound ONNX graph, or is missing.
@@ -148,7 +154,14 @@ def count(
     if isinstance(path_or_module, str | os.PathLike):
         text = os.fspath(path_or_module)
         variants = variants_of(
-            alpha, rho, num_classes=num_classes, shapes=given, dims=dims, layout=layout
+            alpha,
+            rho,
+            weights,
+            num_classes,
+            resolution,
+            shapes=given,
+            dims=dims,
+            layout=layout,
         )
         source = source_of(text, variants, opened(None), "count")
         counted = count_source(source)
@@ -246,6 +259,11 @@ def quantize(
     precision: str = "int8",
     target: str = "cpu",
     data: Data | None = None,
+    mean: PerChannel = None,
+    std: PerChannel = None,
+    resize: int | None = None,
+    crop: int | None = None,
+    channel_order: str | None = None,
     calibration_method: str = "minmax",
     calibration_images: int | None = None,
     int8: str = "default",
@@ -277,6 +295,12 @@ def quantize(
         target: whose recipe the graph follows: "cpu", "tensorrt-rtx", "tensorrt".
         data: images to calibrate with: a data set's name, an array float32 (N, C, H, W) as the network takes them
             or uint8 (N, H, W, C), (images, labels), or arrays by name as in an .npz file.
+        mean: of images of your own, in `data` that is a folder or an .npz file, of values in 0..1: one number, or
+            one for each channel; None is what the data set has.
+        std: their standard deviation, in the same way.
+        resize: the shorter side of resized images in px; None is 256/224 of the network's input.
+        crop: the side of the centre that is cut out in px; None is the network's input.
+        channel_order: in which the network takes colours, "RGB" or "BGR".
         calibration_method: "minmax", "percentile", "entropy" or "mse".
         calibration_images: how many of the images; None takes all that are for calibration.
         int8: what int8 for the CPU does beyond ranges: "default", "plain", or names of its steps with commas.
@@ -312,7 +336,7 @@ def quantize(
     """
     artifacts = opened(store)
     choice = calibration_of(
-        data_text(data, artifacts),
+        data_text(data, artifacts, image_options(mean, std, resize, crop, channel_order)),
         calibration_method,
         calibration_images,
         int8,
@@ -363,6 +387,11 @@ def build(
     backend: str | None = None,
     engine: EngineChoice | BuildOptions | None = None,
     data: Data | None = None,
+    mean: PerChannel = None,
+    std: PerChannel = None,
+    resize: int | None = None,
+    crop: int | None = None,
+    channel_order: str | None = None,
     calibration_method: str = "minmax",
     calibration_images: int | None = None,
     int8: str = "default",
@@ -396,6 +425,11 @@ def build(
         backend: who builds, by name, such as "openvino", rather than by `target`.
         engine: what it is built for: `BuildOptions`, such as `BuildOptions(batch_max=8)`.
         data: as in `quantize`, as are all that follow up to `keep_drift`.
+        mean: of images of your own, as in `quantize`, as are the next four.
+        std: their standard deviation.
+        resize: the shorter side in px.
+        crop: the side of the centre that is cut out in px.
+        channel_order: "RGB" or "BGR".
         calibration_method: how ranges are found.
         calibration_images: how many images.
         int8: what int8 for the CPU does beyond ranges.
@@ -433,7 +467,7 @@ def build(
     """
     artifacts = opened(store)
     choice = calibration_of(
-        data_text(data, artifacts),
+        data_text(data, artifacts, image_options(mean, std, resize, crop, channel_order)),
         calibration_method,
         calibration_images,
         int8,

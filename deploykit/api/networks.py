@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploykit import codec, zoo
 from deploykit.api.arguments import exact
+from deploykit.data.options import with_options
 from deploykit.errors import UsageError, one_line
 from deploykit.graph.export import export_module
 from deploykit.lazy import np
@@ -124,7 +125,7 @@ def spec_of(
     return spec
 
 
-def data_text(data: Any, store: Store) -> str | None:
+def data_text(data: Any, store: Store, said: Mapping[str, str] | None = None) -> str | None:
     """The data set that an argument means, as `--data` takes it; arrays are written into the store.
 
     Args:
@@ -132,11 +133,17 @@ def data_text(data: Any, store: Store) -> str | None:
             float32 (N, C, H, W) as the network takes them or uint8 (N, H, W, C); (images, labels); or arrays by
             name, as `deploykit.data.npz` describes an .npz file.
         store: that the arrays are written into.
+        said: of the images, as `image_options` gives it.
 
     Raises:
-        UsageError: it is none of them.
+        UsageError: it is none of them, or nothing of the kind can be said of it.
         OutputFailed: the store can't be written.
     """
+    return with_options(_named(data, store), said or {})
+
+
+def _named(data: Any, store: Store) -> str | None:
+    """The name of a data set, of which nothing more is said."""
     if data is None or isinstance(data, str):
         return data
     if isinstance(data, os.PathLike):

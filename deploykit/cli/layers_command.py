@@ -363,11 +363,9 @@ def _mix(
             steps.step()
 
         network = workflow.network.obtain_network(source, store)
-        found = mixing.what_if(network, store, calibration, batch=batch, threads=threads, say=say)
-        tried = None
-        if found.is_mix:
-            say("build the mix and measure it beside both")
-            tried = mixing.try_mix(network, store, calibration, found, batch=batch, threads=threads)
+        found, tried = mixing.found_and_tried(
+            network, store, calibration, batch=batch, threads=threads, say=say
+        )
     rows = mixing.rows(found)
     csv = csv_report(outputs, mixing.COLUMNS)
     if csv is not None:

@@ -464,6 +464,27 @@ def try_mix(
     return Tried(built, to_int8.ratio * found.table.int8_ms, to_int8, to_fp32)
 
 
+def found_and_tried(
+    network: Network,
+    store: Store,
+    choice: CalibrationChoice,
+    *,
+    batch: int = 1,
+    threads: int | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> tuple[WhatIf, Tried | None]:
+    """The best mix by the table, as `what_if` finds it, and that mix as it was built; None where it is none.
+
+    Raises:
+        DeploykitError: as `what_if` and `try_mix` say.
+    """
+    found = what_if(network, store, choice, batch=batch, threads=threads, say=say)
+    if not found.is_mix:
+        return found, None
+    say("build the mix and measure it beside both")
+    return found, try_mix(network, store, choice, found, batch=batch, threads=threads)
+
+
 def _build(
     network: Network, store: Store, choice: CalibrationChoice, precision: str, batch: int
 ) -> Built:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 
+import click
 import numpy as np
 import pytest
 
 import deploykit
 from deploykit.api.arguments import in_python, told
+from deploykit.cli import COMMANDS, cli
 from deploykit.errors import DeploykitError, InvalidModel, UnknownName, UsageError
 from deploykit.spec import BuildOptions, ModelSpec
 from deploykit.store import Store
@@ -53,6 +55,24 @@ REFUSALS = [
     ("profile", ["--data", "digit"], {"data": "digit"}),
     ("profile", ["--data", "npz:gone.npz"], {"data": "npz:gone.npz"}),
     ("profile", ["--metric", "m:f"], {"metric": "m:f"}),
+    ("profile", ["--mean", "0.5"], {"mean": 0.5}),
+    ("profile", ["--data", "npz:a.npz", "--mean", "0.5,x"], {"data": "npz:a.npz", "mean": "0.5,x"}),
+    ("layers", ["--data", "digits", "--std", "0.5"], {"data": "digits", "std": [0.5]}),
+    ("tune", ["--data", "npz:a.npz", "--resize", "0"], {"data": "npz:a.npz", "resize": 0}),
+    (
+        "build",
+        ["--data", "npz:a.npz", "--crop", "9", "--resize", "8"],
+        {"data": "npz:a.npz", "crop": 9, "resize": 8},
+    ),
+    (
+        "run",
+        ["--data", "npz:a.npz", "--channel-order", "RBG"],
+        {"data": "npz:a.npz", "channel_order": "RBG"},
+    ),
+    ("run", ["--threads", "0"], {"threads": 0}),
+    ("run", ["--batch", "0"], {"batches": 0}),
+    ("run", ["--option", "ort.spinning=1"], {"options": {"ort.spinning": 1}}),
+    ("count", ["--resolution", "0"], {"resolution": 0}),
     ("profile", ["--constraint", "top1<=1"], {"constraint": "top1<=1"}),
     ("profile", ["--constraint", "low"], {"constraint": "low"}),
     ("profile", ["--alpha", "0.5"], {"alpha": 0.5}),
@@ -80,6 +100,73 @@ REFUSALS = [
     ("train", ["--data", "digits", "--device", "tpu"], {"data": "digits", "device": "tpu"}),
     ("check_claims", [], {}),
 ]
+
+
+#: What does the work of each command.
+FUNCTIONS = {
+    "list": ["list_models"],
+    "layers": ["layers", "layers_to_keep", "best_mix"],
+    "report": ["write_report"],
+    "claims": ["check_claims"],
+    "store": ["stored"],
+}
+#: Options that a call has no use for, with the reason.
+BY_ITSELF = {
+    "csv json markdown html junit step-summary output plot png svg": "what is returned can be written",
+    "config device verbose log quiet dry-run build-timeout": "a program says it itself",
+    "top": "frame.head",
+    "list": "the frame of all",
+    "precisions": "of `list`: deploykit.backends.precisions",
+    "operators": "Counts.by_operator",
+    "no-samples": "samples=None",
+    "no-roofline": "roofline=False",
+    "mix": "best_mix",
+    "profile": "rows",
+    "time-limit": "limit_s",
+    "older-than": "entries are taken out by the command alone",
+    "preset": "iterations, warmup_iterations and run_pass",
+}
+#: Fields of what `engine` takes, by their options.
+ENGINE = {
+    "min-batch": "batch_min", "opt-batch": "batch_opt", "max-batch": "batch_max",
+    "min-shape": "shapes", "opt-shape": "shapes", "max-shape": "shapes",
+    "workspace": "workspace_mib", "no-timing-cache": "timing_cache",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_a_command_is_an_argument_of_its_function(name):
+    functions = [getattr(deploykit, one) for one in FUNCTIONS.get(name, [name])]
+    taken = {one for function in functions for one in inspect.signature(function).parameters}
+    engine = set(BuildOptions.__dataclass_fields__)
+    without = {option for options in BY_ITSELF for option in options.split()}
+    if name == "count":
+        without |= {"seed", "input"}  # the command refuses them, too
+    missing = []
+    for parameter in cli.get_command(click.Context(cli), name).params:
+        options = {text[2:] for text in parameter.opts if text.startswith("--")}
+        if not isinstance(parameter, click.Option) or options & without:
+            continue
+        plain = {option.replace("-", "_") for option in options}
+        said = {in_python(f"--{option}", taken) for option in options} | plain
+        built_for = {ENGINE.get(option, option.replace("-", "_")) for option in options}
+        if not said & taken and not ("engine" in taken and built_for & engine):
+            missing += options
+    assert missing == []
+
+
+def test_images_are_prepared_as_an_argument_says(store, tmp_path):
+    from deploykit.api.arguments import image_options
+    from deploykit.api.networks import data_text
+    from deploykit.data.options import split_options
+
+    images = np.zeros((10, 8, 8, 3), np.uint8)
+    said = image_options((0.5, 0.25, 0.125), np.float32(0.5), 16, 8, "BGR")
+    text = data_text((images, np.arange(10) % 2), store, said)
+    plain, options = split_options(text)
+    assert plain == data_text((images, np.arange(10) % 2), store)
+    assert (options.mean, options.std) == ((0.5, 0.25, 0.125), (0.5,))
+    assert (options.resize_px, options.crop_px, options.channel_order) == (16, 8, "BGR")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import deploykit
 from deploykit.stats import RatioInterval
 from deploykit.workflow import what_if
 from deploykit.workflow.mix import Passed, Table, Unit
@@ -104,3 +105,24 @@ def test_what_a_mix_is_not_is_said_in_one_line(run, found, arguments, said):
     ended = run("layers", "lenet5", "--mix", "-q", *arguments)
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert said in ended.err
+
+
+def test_in_python_the_table_is_a_frame_and_what_to_keep_is_in_its_attrs(
+    found, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("deploykit.api.by_layer.obtain_network", lambda *arguments: None)
+    found({1}, ("features.0/Conv",))
+    said: list[str] = []
+    frame = deploykit.best_mix("lenet5", weights="trained", store=tmp_path, say=said.append)
+    assert tuple(frame.columns) == what_if.COLUMNS
+    assert frame["mix"].tolist() == ["fp32", "int8", "fp32 only"]
+    assert frame["int8_ms"].isna().tolist() == [False, False, True]
+    assert str(frame["layers"].dtype) == "Int64"
+    assert frame.attrs["kept"] == ["features.0/Conv"]
+    assert (frame.attrs["predicted_ms"], frame.attrs["measured_ms"]) == (2.875, 3.0)
+    assert frame.attrs["sentences"][1].startswith("Measured: 3 ms")
+    assert said == ["build the mix and measure it beside both"]
+    found({0, 1}, ())
+    alone = deploykit.best_mix("lenet5", weights="trained", store=tmp_path)
+    assert (alone.attrs["kept"], alone.attrs["measured_ms"]) == ([], None)
+    assert len(alone.attrs["sentences"]) == 1
