@@ -19,7 +19,8 @@ from fractions import Fraction
 from typing import Any, Self
 
 from deploykit.claims import wiring
-from deploykit.claims.networks import VARIANTS, Network, NetworkLayer, Variant
+from deploykit.claims.networks import VARIANTS, Network, Variant
+from deploykit.claims.tracing import NetworkLayer
 from deploykit.errors import UnknownName, UsageError
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import inspect
-import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from deploykit.claims.operations import Operation, watch
+from deploykit.claims.tracing import NetworkLayer, Unit, trace, trace_units
 from deploykit.claims.wiring import Operation as WiredOperation
 from deploykit.claims.wiring import trace_operations
 from deploykit.errors import UnknownName, UsageError
@@ -20,54 +23,10 @@ from deploykit.zoo import Architecture, count_module, create, input_shape, looku
 if TYPE_CHECKING:
     from torch import nn
 
+T = TypeVar("T")
+
 #: Bytes of a weight as networks are published.
 BYTES_FP32 = 4
-
-
-@dataclass(frozen=True)
-class NetworkLayer:
-    """One leaf module, as it was called, for one image.
-
-    Attributes:
-        name: dotted, as in the state_dict.
-        kind: "conv", "linear", "pool" or the class' name.
-        kernel, stride: (vertical, horizontal) of convolutions and pools, else ().
-        groups: of a convolution, else 1.
-        in_channels, out_channels: of convolutions; in and out features of linear layers; else 0.
-        output: the output's shape without the batch.
-        parameters, macs: of this layer alone; biases are parameters but no MACs.
-    """
-
-    name: str
-    kind: str
-    kernel: tuple[int, ...]
-    stride: tuple[int, ...]
-    groups: int
-    in_channels: int
-    out_channels: int
-    output: tuple[int, ...]
-    parameters: int
-    macs: int
-
-    @property
-    def weighted(self) -> bool:
-        """Whether it multiplies by weights: what papers count as a layer."""
-        return self.kind in ("conv", "linear")
-
-    @property
-    def size(self) -> str:
-        """Its kernel as text, such as "3x3"."""
-        return "x".join(map(str, self.kernel))
-
-    @property
-    def depthwise(self) -> bool:
-        """Whether each channel is filtered by itself."""
-        return self.kind == "conv" and self.groups == self.in_channels > 1
-
-    @property
-    def pointwise(self) -> bool:
-        """Whether it mixes channels only, by a 1x1 kernel."""
-        return self.kind == "conv" and self.kernel == (1, 1) and self.groups == 1
 
 
 class Network:
@@ -78,6 +37,11 @@ class Network:
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
+        self._origin: Origin = spec
+
+    def _look(self, at: Callable[[Origin, Change | None], T]) -> T:
+        """One way of looking at it: as it is, or changed where `changed` says so."""
+        return at(self._origin, _changes.get(self.spec.name))
 
     def __repr__(self) -> str:
         return f"Network({self.name!r})"
@@ -126,7 +90,7 @@ class Network:
     @property
     def counts(self) -> Counts:
         """Parameters, MACs and activations for one image at its canonical input."""
-        return _counts(self.spec)
+        return self._look(_counts)
 
     @property
     def parameters(self) -> int:
@@ -146,17 +110,27 @@ class Network:
     @property
     def layers(self) -> tuple[NetworkLayer, ...]:
         """Its leaf modules in the order they are called."""
-        return _layers(self.spec)
+        return self._look(_layers)
 
     @property
     def module(self) -> nn.Module:
         """The network itself on the meta device, where tensors have shapes and no values; not to be changed."""
-        return _module(self.spec)
+        return self._look(_module)[0]
 
     @property
     def wiring(self) -> tuple[WiredOperation, ...]:
         """What it runs for one image, and what reads what."""
-        return _wiring(self.spec)
+        return self._look(_wiring)
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """The same with views looked through, and what each result takes."""
+        return self._look(_operations)
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """Its outermost modules in the order they are called."""
+        return self._look(_units)
 
     @property
     def convolutions(self) -> list[NetworkLayer]:
@@ -204,46 +178,60 @@ class Variant(Network):
             if argument not in VARIANTS[name]:
                 raise UnknownName(f"argument of {name}", argument, VARIANTS[name], "it takes none")
         super().__init__(ModelSpec(name))
-        self._made = (name, tuple(arguments.items()))
+        self._arguments = tuple(arguments.items())
+        self._origin = (name, self._arguments)
 
     @property
     def name(self) -> str:
         """Its name, and its arguments."""
-        name, arguments = self._made
+        name, arguments = self.spec.name, self._arguments
         given = ", ".join(f"{argument}={value:g}" for argument, value in arguments)
         return f"{name}({given})" if given else name
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of the input that it is counted at."""
-        return _variant(*self._made)[1]
+        return self._look(_module)[1]
 
-    @property
-    def module(self) -> nn.Module:
-        """As of a network."""
-        return _variant(*self._made)[0]
 
-    @property
-    def counts(self) -> Counts:
-        """As of a network."""
-        return _variant_counts(*self._made)
+#: Changes a module, on the meta device, into another that takes the same input.
+Change = Callable[["nn.Module"], "nn.Module"]
 
-    @property
-    def layers(self) -> tuple[NetworkLayer, ...]:
-        """As of a network."""
-        return trace(*_variant(*self._made))
+_changes: dict[str, Change] = {}
 
-    @property
-    def wiring(self) -> tuple[WiredOperation, ...]:
-        """As of a network."""
-        return trace_operations(*_variant(*self._made))
+
+@contextlib.contextmanager
+def changed(name: str, change: Change) -> Iterator[None]:
+    """Have every network of the catalogue called `name` changed meanwhile, at all of its multipliers.
+
+    That is how it is tried whether a claim about it looks at it at all.
+    """
+    before = dict(_changes)
+    _changes[name] = change
+    try:
+        yield
+    finally:
+        _changes.clear()
+        _changes.update(before)
+
+
+#: What a module is made from: a network of the catalogue, or a variant's name and arguments.
+Origin = ModelSpec | tuple[str, tuple[tuple[str, float], ...]]
 
 
 @functools.cache
-def _variant(
+def _module(origin: Origin, change: Change | None) -> tuple[nn.Module, tuple[int, int, int]]:
+    """The module on the meta device, and its input's shape."""
+    if isinstance(origin, ModelSpec):
+        module, shape = create(origin, device="meta"), input_shape(origin)
+    else:
+        module, shape = _make_variant(*origin)
+    return (module if change is None else change(module)).eval(), shape
+
+
+def _make_variant(
     name: str, arguments: tuple[tuple[str, float], ...]
 ) -> tuple[nn.Module, tuple[int, int, int]]:
-    """The module on the meta device, and its input's shape."""
     variants = importlib.import_module("deploykit.claims.variants")
     given = dict(arguments)
     make = getattr(variants, name)
@@ -252,78 +240,29 @@ def _variant(
     except TypeError as error:
         raise UsageError(f"{name}: {error}") from error
     with torch.device("meta"):
-        module: nn.Module = make(**given)
-    return module.eval(), variants.shape_of(name, given)
+        return make(**given), variants.shape_of(name, given)
 
 
 @functools.cache
-def _variant_counts(name: str, arguments: tuple[tuple[str, float], ...]) -> Counts:
-    return count_module(*_variant(name, arguments))
+def _counts(origin: Origin, change: Change | None) -> Counts:
+    return count_module(*_module(origin, change))
 
 
 @functools.cache
-def _wiring(spec: ModelSpec) -> tuple[WiredOperation, ...]:
-    return trace_operations(_module(spec), input_shape(spec))
+def _layers(origin: Origin, change: Change | None) -> tuple[NetworkLayer, ...]:
+    return trace(*_module(origin, change))
 
 
 @functools.cache
-def _module(spec: ModelSpec) -> nn.Module:
-    return create(spec, device="meta")
+def _wiring(origin: Origin, change: Change | None) -> tuple[WiredOperation, ...]:
+    return trace_operations(*_module(origin, change))
 
 
 @functools.cache
-def _counts(spec: ModelSpec) -> Counts:
-    return count_module(_module(spec), input_shape(spec))
+def _operations(origin: Origin, change: Change | None) -> tuple[Operation, ...]:
+    return watch(_wiring(origin, change))
 
 
 @functools.cache
-def _layers(spec: ModelSpec) -> tuple[NetworkLayer, ...]:
-    return trace(_module(spec), input_shape(spec))
-
-
-def trace(module: nn.Module, shape: tuple[int, int, int]) -> tuple[NetworkLayer, ...]:
-    """Run `module`, which is on the meta device, for one image of `shape` (C, H, W) and note its leaves."""
-    called: list[NetworkLayer] = []
-
-    def note(name: str) -> Any:
-        def hook(leaf: nn.Module, _: Any, output: torch.Tensor) -> None:
-            called.append(_layer(name, leaf, tuple(output.shape[1:])))
-
-        return hook
-
-    handles = [
-        leaf.register_forward_hook(note(name))
-        for name, leaf in module.named_modules()
-        if not list(leaf.children())
-    ]
-    try:
-        with torch.no_grad():
-            module(torch.empty(1, *shape, device="meta"))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return tuple(called)
-
-
-def _layer(name: str, leaf: nn.Module, output: tuple[int, ...]) -> NetworkLayer:
-    nn = torch.nn
-    kind, groups, channels, macs = type(leaf).__name__, 1, (0, 0), 0
-    kernel: tuple[int, ...] = ()
-    stride: tuple[int, ...] = ()
-    values = math.prod(output)
-    if isinstance(leaf, nn.Conv2d):
-        kind, groups = "conv", leaf.groups
-        kernel, stride = _pair(leaf.kernel_size), _pair(leaf.stride)
-        channels = (leaf.in_channels, leaf.out_channels)
-        macs = values * kernel[0] * kernel[1] * leaf.in_channels // groups
-    elif isinstance(leaf, nn.Linear):
-        kind, channels = "linear", (leaf.in_features, leaf.out_features)
-        macs = values * leaf.in_features
-    elif isinstance(leaf, nn.MaxPool2d | nn.AvgPool2d):
-        kind, kernel, stride = "pool", _pair(leaf.kernel_size), _pair(leaf.stride)
-    parameters = sum(p.numel() for p in leaf.parameters())
-    return NetworkLayer(name, kind, kernel, stride, groups, *channels, output, parameters, macs)
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
+def _units(origin: Origin, change: Change | None) -> tuple[Unit, ...]:
+    return trace_units(*_module(origin, change))

@@ -11,7 +11,7 @@ from deploykit.lazy import torch
 if TYPE_CHECKING:
     from torch import nn
 
-    from deploykit.claims.networks import NetworkLayer
+    from deploykit.claims.tracing import NetworkLayer
 
 #: PyTorch's operators by the names that claims have for them; others keep PyTorch's.
 _NAMES = {

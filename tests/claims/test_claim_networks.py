@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from deploykit.claims.networks import Network, trace
+from deploykit.claims.networks import Network
+from deploykit.claims.tracing import trace
 
 
 def test_traced_layers_add_up_to_the_counts():

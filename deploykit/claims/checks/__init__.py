@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from deploykit.claims.checks import (
     activations,
+    blocks,
     computations,
     costs,
     counted,
@@ -25,6 +26,7 @@ from deploykit.claims.checks import (
 
 __all__ = [
     "activations",
+    "blocks",
     "computations",
     "costs",
     "counted",

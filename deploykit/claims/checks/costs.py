@@ -6,15 +6,15 @@ Figures that papers printed stand in claims.toml with their place.
 from __future__ import annotations
 
 import re
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
-from deploykit.claims.check import MeasuredRow, by_setting, check, distinct_label
+from deploykit.claims.check import MeasuredRow, check, latency_ratios
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import BYTES_FP32, Network
+from deploykit.claims.operations import peak_bytes
 from deploykit.claims.verdict import (
     Outcome,
     PartResult,
@@ -126,7 +126,9 @@ class Printed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @check
-def fewer_parameters_and_better(pairs: tuple[Printed, ...], where: str) -> Outcome:
+def fewer_parameters_and_better(
+    stated: Stated, margin: Margin, pairs: tuple[Printed, ...], where: str
+) -> Outcome:
     """Whether of each pair the network has fewer parameters, counted, and less error, as printed in `where`."""
     parts: list[PartResult] = []
     evidence: dict[str, Value] = {}
@@ -135,7 +137,9 @@ def fewer_parameters_and_better(pairs: tuple[Printed, ...], where: str) -> Outco
         network, than = pair.network, pair.than
         parts += [
             PartResult(
-                f"{network.name} has fewer parameters", _ratio(network, than) < 1, network.name
+                f"{network.name} has fewer parameters",
+                margin.agrees(_ratio(network, than), stated),
+                network.name,
             ),
             PartResult(
                 f"{network.name} has less error", pair.error < pair.error_than, network.name, True
@@ -185,50 +189,49 @@ def weights_in_mb(
 
 
 @check
-def costs_more(rows: Sequence[MeasuredRow], network: Network, than: Network) -> Outcome:
-    """MACs, activation memory and (where measured) latency of `network` over those of `than`."""
-    memory = network.counts.activation_bytes / than.counts.activation_bytes
-    ratios = {"MACs": _ratio(network, than, "macs"), "activation bytes": memory}
+def costs_over(
+    rows: Sequence[MeasuredRow], stated: Stated, margin: Margin, network: Network, than: Network
+) -> Outcome:
+    """MACs, memory and (where measured) latency of `network` over those of `than`.
+
+    Memory is the peak of activations that are needed at once.
+    """
+    ratios = {
+        "MACs": _ratio(network, than, "macs"),
+        "peak of activations": peak_bytes(network.operations) / peak_bytes(than.operations),
+    }
     pair = f"{network.name}/{than.name}"
     evidence: dict[str, Value] = {f"{w}({pair})": round(value, 4) for w, value in ratios.items()}
-    slower = _latency_ratios(rows, network, than)
+    everything = network.counts.activation_bytes / than.counts.activation_bytes
+    evidence[f"all activations({pair})"] = round(everything, 4)
+    slower = latency_ratios(rows, _is_of(network), _is_of(than))
     evidence |= {f"latency({pair}, {label})": round(value, 4) for label, value in slower.items()}
     measured = (
         f"Measured latency: {listed(map(figure, slower.values()))} times."
         if slower
         else "Latency: not measured."
     )
-    parts = [PartResult(f"more {what}", value > 1) for what, value in ratios.items()]
-    slow = all(value > 1 for value in slower.values()) if slower else None
+    parts = [PartResult(what, margin.agrees(value, stated)) for what, value in ratios.items()]
+    slow = all(margin.agrees(value, stated) for value in slower.values()) if slower else None
     explanation = (
         f"{network.name} takes {figure(ratios['MACs'])} times the MACs of {than.name}, with "
-        f"{figure(_ratio(network, than))} times the parameters, and {figure(memory)} times the activation "
-        f"memory. {measured}"
+        f"{figure(_ratio(network, than))} times the parameters, and needs "
+        f"{figure(ratios['peak of activations'])} times the memory at once, though all that it ever puts out is "
+        f"{figure(everything)} times as much. {measured}"
     )
-    parts.append(PartResult("more latency", slow))
-    return Outcome(parts, ratios["MACs"], explanation, evidence)
+    parts.append(PartResult("latency", slow))
+    return Outcome(parts, max(*ratios.values(), *slower.values()), explanation, evidence)
 
 
-def _latency_ratios(
-    rows: Sequence[MeasuredRow], network: Network, than: Network
-) -> dict[str, float]:
-    """Ratio of median latencies in each setting in which both networks were measured, by the setting's label."""
-    ratios: dict[str, float] = {}
-    for group in by_setting(rows).values():
-        upper, lower = (
-            [row.latency_p50_ms for row in group if _is_of(row, side)] for side in (network, than)
-        )
-        if upper and lower:
-            label = distinct_label(group[0].label, ratios)
-            ratios[label] = statistics.median(upper) / statistics.median(lower)
-    return ratios
-
-
-def _is_of(row: MeasuredRow, network: Network) -> bool:
+def _is_of(network: Network) -> Callable[[MeasuredRow], bool]:
     """Whether a row is of this network, at its multipliers and, where the row has them, with its MACs."""
     spec = network.spec
-    same = (row.model, row.alpha, row.rho) == (spec.name, spec.alpha, spec.rho)
-    return same and row.macs in (None, network.macs)
+
+    def same(row: MeasuredRow) -> bool:
+        named = (row.model, row.alpha, row.rho) == (spec.name, spec.alpha, spec.rho)
+        return named and row.macs in (None, network.macs)
+
+    return same
 
 
 def _count(network: Network, quantity: Quantity) -> int:
@@ -244,23 +247,20 @@ def _parameters(*networks: Network) -> dict[str, Value]:
 
 
 #: The first two digits of an arXiv number are the year, the next two the month.
-_ARXIV = re.compile(r"arXiv (\d\d)(\d\d)\.\d{4,5}")
+_ARXIV = re.compile(r"arXiv (\d\d)\d\d\.\d{4,5}")
 
 
 @check
-def publication_year(stated: Stated, network: Network) -> Outcome:
-    """Whether the paper of `network` is from the stated year, by its arXiv number and the catalogue."""
+def publication_year(stated: Stated, network: Network, others: Mapping[str, int]) -> Outcome:
+    """Whether the paper of `network` is from the stated year: by its arXiv number, and by the dates in `others`."""
     facts = network.facts
-    parts = [PartResult("year in the catalogue", facts.year == int(stated), printed=True)]
-    evidence: dict[str, Value] = {"catalogue_year": facts.year, "paper": facts.paper}
-    explanation = f"{network.name} was published in {facts.year}"
+    years = dict(others)
     number = _ARXIV.search(facts.paper)
-    if number:
-        year = 2000 + int(number[1])
-        parts.append(PartResult("year of the preprint", year == int(stated), printed=True))
-        evidence["preprint_year"] = year
-        explanation += f": the number {number[0]} was given in {year}-{number[2]}"
-    return Outcome(parts, facts.year, f"{explanation}.", evidence)
+    first = f"the preprint {number[0]}" if number else "the paper"
+    years = {first: 2000 + int(number[1]) if number else facts.year} | years
+    parts = [PartResult(what, year == int(stated), printed=True) for what, year in years.items()]
+    explanation = f"{network.name}: {listed(f'{year} by {what}' for what, year in years.items())}."
+    return Outcome(parts, years[first], explanation, dict(years))
 
 
 @check
@@ -317,3 +317,17 @@ def published_comparisons(comparisons: tuple[PrintedPair, ...], where: str) -> O
         f"Printed: {sentences} ({where}).",
         evidence,
     )
+
+
+@check
+def published_sizes(
+    stated: Stated, margin: Margin, sizes_px: Mapping[str, float], network: Network, where: str
+) -> Outcome:
+    """Whether sides of images, as printed in `where`, are the stated number of times the input of `network`."""
+    side_px = network.facts.resolution_px
+    ratios = {what: size / side_px for what, size in sizes_px.items()}
+    parts = [PartResult(w, margin.agrees(r, stated), printed=True) for w, r in ratios.items()]
+    said = listed(f"{figure(sizes_px[w])} px, {figure(r)} times, in {w}" for w, r in ratios.items())
+    explanation = f"Against the {side_px} px of {network.name} stand {said} ({where})."
+    evidence: dict[str, Value] = {f"{what}_px": size for what, size in sizes_px.items()}
+    return Outcome(parts, min(ratios.values()), explanation, evidence | {"small_px": side_px})

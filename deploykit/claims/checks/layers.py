@@ -3,39 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import pairwise
 
 from deploykit.claims.check import check
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network
+from deploykit.claims.operations import between_convolutions
 from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, percent
-
-_FILTER = 5 * 5
 
 
 @check
 def kernels_and_depths(
     networks: tuple[Network, ...], kernel: int, pool: int, depths: tuple[int, ...]
 ) -> Outcome:
-    """Whether all convolutions of `networks` have `kernel`, all pools `pool`, and the depths are as stated."""
-    layers = [layer for network in networks for layer in network.layers]
-    kernels = {layer.kernel for layer in layers if layer.kind == "conv"}
-    pools = {layer.kernel for layer in layers if layer.kind == "pool"}
-    by_network = {n.name: sum(layer.weighted for layer in n.layers) for n in networks}
-    evidence: dict[str, Value] = {"kernels": _sizes(kernels), "pools": _sizes(pools)}
-    evidence |= {f"weight_layers({name})": depth for name, depth in by_network.items()}
-    parts = [
-        PartResult(f"{kernel}x{kernel} kernels", kernels == {(kernel, kernel)}),
-        PartResult(f"{pool}x{pool} pooling", pools == {(pool, pool)}),
-        PartResult(
-            f"{' or '.join(map(str, depths))} layers", set(by_network.values()) <= set(depths)
-        ),
-    ]
-    explanation = (
-        f"{listed(by_network)} use {_sizes(kernels)} kernels and {_sizes(pools)} pooling and have "
-        f"{listed(map(str, by_network.values()))} layers with weights."
-    )
-    return Outcome(parts, f"{_sizes(kernels)}, {_sizes(pools)}", explanation, evidence)
+    """Whether all convolutions of each network have `kernel`, all pools `pool`, and its depth is among `depths`."""
+    parts: list[PartResult] = []
+    evidence: dict[str, Value] = {}
+    sentences = []
+    deep = f"{' or '.join(map(str, depths))} layers"
+    for network in networks:
+        kernels = {layer.kernel for layer in network.layers if layer.kind == "conv"}
+        pools = {layer.kernel for layer in network.layers if layer.kind == "pool"}
+        depth = sum(layer.weighted for layer in network.layers)
+        name = network.name
+        parts += [
+            PartResult(f"{name}: {kernel}x{kernel} kernels", kernels == {(kernel, kernel)}, name),
+            PartResult(f"{name}: {pool}x{pool} pooling", pools == {(pool, pool)}, name),
+            PartResult(f"{name}: {deep}", depth in depths, name),
+        ]
+        found = f"{_sizes(kernels)} kernels, {_sizes(pools)} pooling, {depth} layers with weights"
+        evidence[name] = found
+        sentences.append(f"{name} has {found}")
+    computed = "; ".join(f"{name}: {found}" for name, found in evidence.items())
+    return Outcome(parts, computed, f"{'; '.join(sentences)}.", evidence)
 
 
 @check
@@ -128,8 +127,8 @@ def channels_ratio(stated: Stated, margin: Margin, network: Network, to: Network
 
 
 @check
-def built_on_groups(about: str, network: Network) -> Outcome:
-    """Whether more than half of the convolutions of `network` are grouped, without being depthwise."""
+def built_on_groups(stated: Stated, margin: Margin, about: str, network: Network) -> Outcome:
+    """Whether the stated share of the convolutions of `network` are grouped, without being depthwise."""
     convolutions = network.convolutions
     grouped = [layer for layer in convolutions if layer.groups > 1 and not layer.depthwise]
     share = len(grouped) / len(convolutions)
@@ -147,79 +146,68 @@ def built_on_groups(about: str, network: Network) -> Outcome:
         f"{' or '.join(groups) or 'no'} groups ({percent(share)}); with full ones the same widths would take "
         f"{figure(ungrouped_macs / network.macs)} times the MACs."
     )
-    return Outcome([PartResult(about, share > 0.5)], share, explanation, evidence)
+    return Outcome([PartResult(about, margin.agrees(share, stated))], share, explanation, evidence)
 
 
 @check
 def no_relu(network: Network) -> Outcome:
     """Whether `network` has no ReLU, anywhere, and between a depthwise convolution and the 1x1 after it."""
-    # A bounded ReLU, such as ReLU6, is a Clip.
-    rectifiers = network.nodes("Relu") + network.nodes("Clip")
-    after = [second for first, second in pairwise(network.layers) if first.depthwise]
-    direct = sum(layer.pointwise for layer in after)
+    operations = network.operations
+    rectifiers = sum(one.kind == "relu" for one in operations)
+    by_name = {layer.name: layer for layer in network.convolutions}
+    after = [
+        between_convolutions(operations, place)
+        for place, one in enumerate(operations)
+        if one.kind == "conv" and one.module in by_name and by_name[one.module].depthwise
+    ]
+    direct = sum(
+        following is not None
+        and "relu" not in kinds
+        and operations[following].module in by_name
+        and by_name[operations[following].module].pointwise
+        for kinds, following in after
+    )
     evidence: dict[str, Value] = {
         "Relu": rectifiers,
         "depthwise": len(after),
-        "depthwise_followed_by_1x1": direct,
+        "depthwise_followed_by_1x1_without_relu": direct,
     }
     parts = [
         PartResult("no ReLU in the network", rectifiers == 0),
         PartResult("none between depthwise and 1x1", direct == len(after) > 0),
     ]
     explanation = (
-        f"{network.name} has {rectifiers} ReLUs, but none inside a separable convolution: {direct} of "
-        f"{len(after)} depthwise convolutions are followed by their 1x1 directly."
-        if direct == len(after)
-        else f"{network.name} has {rectifiers} ReLUs; {direct} of {len(after)} depthwise convolutions are "
-        "followed by a 1x1 directly."
+        f"{network.name} runs {rectifiers} ReLUs; {direct} of {len(after)} depthwise convolutions are followed by "
+        "their 1x1 without one in between."
     )
     return Outcome(parts, rectifiers, explanation, evidence)
 
 
-def trained_in_1998() -> dict[str, int]:
-    """Trained parameters of each layer of LeNet-5 in 1998, from the geometry of LeCun et al., section II.B.
-
-    Averaging had a coefficient and a bias per map. The 16 maps of C3 saw 3, 4 or all 6 of S2's (table I: 6, 9
-    and 1 of them). The output units compared with codes drawn by hand, which were not trained.
-
-    >>> sum(trained_in_1998().values())
-    60000
-    """
-    return {
-        "C1": 6 * (_FILTER + 1),
-        "S2": 6 * 2,
-        "C3": (6 * 3 + 9 * 4 + 1 * 6) * _FILTER + 16,
-        "S4": 16 * 2,
-        "C5": 120 * (16 * _FILTER + 1),
-        "F6": 84 * (120 + 1),
-        "output": 0,
-    }
-
-
 @check
-def layers_with_parameters(stated: Stated, network: Network) -> Outcome:
-    """Whether LeNet-5 has the stated number of layers, each with trained parameters, then and now."""
-    today = [layer for layer in network.layers if layer.weighted or layer.kind == "pool"]
-    trained = [layer for layer in today if layer.parameters]
-    original = trained_in_1998()
-    trained_then = [name for name, parameters in original.items() if parameters]
-    evidence: dict[str, Value] = {
-        f"{network.name}.{layer.name}({layer.kind})": layer.parameters for layer in today
-    }
-    evidence |= {f"1998.{name}": parameters for name, parameters in original.items()}
-    parts = [
-        PartResult(f"{figure(stated)} layers", len(today) == len(original) == int(stated)),
-        PartResult("each trained, 1998", len(trained_then) == len(original)),
-        PartResult("each trained, today", len(trained) == len(today)),
-    ]
-    bare = sorted({layer.kind for layer in today if not layer.parameters})
-    explanation = (
-        f"{network.name} has {len(today)} layers, {len(trained)} of them with parameters"
-        f"{f' (none in: {listed(bare)})' if bare else ''}. In 1998 averaging was trained as well, which makes "
-        f"{len(trained_then)} of {len(original)} and {figure(sum(original.values()))} parameters; the output "
-        "units compared with codes set by hand."
-    )
-    return Outcome(parts, len(today), explanation, evidence)
+def layers_with_parameters(stated: Stated, networks: tuple[Network, ...]) -> Outcome:
+    """Whether each of `networks` has the stated number of layers, and each layer of it trainable parameters.
+
+    A layer is an outermost module that gives another number of values than it takes.
+    """
+    parts: list[PartResult] = []
+    evidence: dict[str, Value] = {}
+    sentences = []
+    for network in networks:
+        layers = [unit for unit in network.units if unit.values_in != unit.values_out]
+        bare = sorted({unit.kind for unit in layers if not unit.parameters})
+        trained = sum(unit.parameters > 0 for unit in layers)
+        name = network.name
+        evidence |= {f"{name}.{unit.name}({unit.kind})": unit.parameters for unit in layers}
+        parts += [
+            PartResult(f"{name}: {figure(stated)} layers", len(layers) == int(stated), name),
+            PartResult(f"{name}: each with parameters", trained == len(layers), name),
+        ]
+        sentences.append(
+            f"{name} has {len(layers)} layers, {trained} of them with trainable parameters"
+            f"{f' (none in: {listed(bare)})' if bare else ''}"
+        )
+    found = sum(unit.values_in != unit.values_out for unit in networks[0].units)
+    return Outcome(parts, found, f"{'; '.join(sentences)}.", evidence)
 
 
 def _stages(network: Network) -> list[int]:

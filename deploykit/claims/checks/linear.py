@@ -95,53 +95,62 @@ def hidden_linear_bytes(stated: Stated, margin: Margin, about: str, network: Net
 
 
 @check
-def more_linear_layers(networks: tuple[Network, ...], than: Network) -> Outcome:
-    """Whether each of `networks` has more fully connected layers than `than`."""
-    numbers = {network.name: len(network.linear_layers) for network in networks}
-    fewest = len(than.linear_layers)
+def more_linear_layers(
+    stated: Stated, margin: Margin, networks: tuple[Network, ...], than: Network
+) -> Outcome:
+    """By how many fully connected layers each of `networks` has more than `than`."""
+    numbers = {network.name: linear_operations(network) for network in networks}
+    fewest = linear_operations(than)
     evidence: dict[str, Value] = {f"linear_layers({than.name})": fewest}
     evidence |= {f"linear_layers({name})": number for name, number in numbers.items()}
     explanation = (
         f"{than.name} has {fewest} fully connected layers, "
         f"{listed(f'{name} {number}' for name, number in numbers.items())}."
     )
-    parts = [PartResult(name, number > fewest) for name, number in numbers.items()]
-    return Outcome(parts, max(numbers.values()), explanation, evidence)
+    parts = [PartResult(name, margin.agrees(n - fewest, stated)) for name, n in numbers.items()]
+    return Outcome(parts, max(numbers.values()) - fewest, explanation, evidence)
 
 
 @check
-def no_linear_layers(networks: tuple[Network, ...], fewer_than: Network | None = None) -> Outcome:
+def no_linear_layers(
+    networks: tuple[Network, ...], fewer_than: Network | None = None, averaged: bool = False
+) -> Outcome:
     """Whether each of `networks` has no fully connected layer.
 
-    With `fewer_than`, also whether each has much fewer parameters than that network.
+    With `fewer_than`, also whether each has much fewer parameters than that network; with `averaged`, also
+    whether it averages its last maps as a whole.
     """
-    parts = [PartResult(f"{n.name} has none", not n.linear_layers) for n in networks]
-    evidence: dict[str, Value] = {
-        f"linear_layers({network.name})": len(network.linear_layers) for network in networks
-    }
-    evidence |= {f"parameters({n.name}, linear)": _held(n) for n in networks if n.linear_layers}
-    sentences = [
-        f"{n.name} has {len(n.linear_layers)}, {millions(_held(n))} of {millions(n.parameters)} parameters"
-        if n.linear_layers
-        else f"{n.name} has none"
-        for n in networks
-    ]
-    explanation = f"Fully connected layers: {listed(sentences)}."
-    if fewer_than is not None:
-        far_fewer = Margin("much less")
-        evidence[f"parameters({fewer_than.name})"] = fewer_than.parameters
-        for network in networks:
-            ratio = fewer_than.parameters / network.parameters
-            evidence[f"parameters({network.name})"] = network.parameters
+    parts: list[PartResult] = []
+    evidence: dict[str, Value] = {}
+    sentences = []
+    numbers = {network.name: linear_operations(network) for network in networks}
+    far_fewer = Margin("much less")
+    for network in networks:
+        name, number = network.name, numbers[network.name]
+        if averaged:
+            averages = sum(one.is_global_average for one in network.operations)
+            evidence[f"global_averages({name})"] = averages
+            parts.append(PartResult(f"{name} averages its maps", averages > 0, name))
+        parts.append(PartResult(f"{name} has none", number == 0, name))
+        evidence[f"linear_layers({name})"] = number
+        held = f"{number}, {millions(_held(network))} of {millions(network.parameters)} parameters"
+        sentences.append(f"{name} has {held if number else 'none'}")
+        if fewer_than is not None:
+            ratio = network.parameters / fewer_than.parameters
+            evidence[f"parameters({name})/parameters({fewer_than.name})"] = round(ratio, 4)
             parts.append(
-                PartResult(
-                    f"{network.name} has far fewer parameters", far_fewer.agrees(1 / ratio, 1)
-                )
+                PartResult(f"{name} has far fewer parameters", far_fewer.agrees(ratio, 1), name)
             )
-            explanation += (
-                f" {fewer_than.name} has {figure(ratio)} times the parameters of {network.name}."
-            )
-    return Outcome(parts, max(len(n.linear_layers) for n in networks), explanation, evidence)
+            sentences[-1] += f" and {figure(ratio)} times the parameters of {fewer_than.name}"
+        if averaged:
+            sentences[-1] += f" and averages its maps {evidence[f'global_averages({name})']} times"
+    explanation = f"Fully connected layers: {listed(sentences)}."
+    return Outcome(parts, max(numbers.values()), explanation, evidence)
+
+
+def linear_operations(network: Network) -> int:
+    """How many fully connected layers are run, by modules or not."""
+    return sum(one.kind == "linear" for one in network.operations)
 
 
 def _held(network: Network, first: int | None = None) -> int:

@@ -14,6 +14,8 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
+import msgspec
+
 from deploykit.claims.check import MeasuredRow, by_setting, check, distinct_label
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network
@@ -180,8 +182,10 @@ def _exponents(ratios: Mapping[float, float] | Ratios) -> str:
 
 
 @check
-def fewer_parameters_over_rho(network: Network, rhos: tuple[Fraction, ...]) -> Outcome:
-    """Whether parameters of `network` fall as rho does."""
+def fewer_parameters_over_rho(
+    stated: Stated, margin: Margin, network: Network, rhos: tuple[Fraction, ...]
+) -> Outcome:
+    """Parameters of `network` at each rho over those at 1."""
     small = {rho: network.scaled(rho=rho) for rho in rhos}
     name, full, last = network.name, network.counts, rhos[-1]
     activations = small[last].counts.activation_bytes / full.activation_bytes
@@ -194,7 +198,10 @@ def fewer_parameters_over_rho(network: Network, rhos: tuple[Fraction, ...]) -> O
         "weights whatever the map's size. What shrinks is work and activations, these to "
         f"{figure(activations)} of their bytes at {last}."
     )
-    parts = [PartResult(f"rho {rho}", n.parameters < full.parameters) for rho, n in small.items()]
+    parts = [
+        PartResult(f"rho {rho}", margin.agrees(n.parameters / full.parameters, stated))
+        for rho, n in small.items()
+    ]
     ratio = min(n.parameters for n in small.values()) / full.parameters
     return Outcome(parts, ratio, explanation, evidence)
 
@@ -216,28 +223,6 @@ def input_sizes(network: Network, rhos: tuple[Fraction, ...], sizes_px: tuple[in
         f"{'whole numbers, no rounding' if whole else 'not all the sizes stated'}."
     )
     return Outcome(parts, computed, explanation, sizes)
-
-
-@check
-def input_ratio(
-    stated: Stated, margin: Margin, large: tuple[Network, ...], small: Network
-) -> Outcome:
-    """Whether the inputs of `large` networks are over the stated number of times those of `small`, per side."""
-    small_px = small.facts.resolution_px
-    ratios = {n.name: n.facts.resolution_px / small_px for n in large}
-    inputs = listed(
-        f"{n.facts.resolution_px} px ({n.name}), {figure(ratios[n.name])} times" for n in large
-    )
-    explanation = (
-        f"Against {small_px} px for MNIST ({small.name}) stand {inputs}. Photographs in ImageNet are larger "
-        "before they are scaled and cropped for a network; their sizes are not checked here."
-    )
-    return Outcome(
-        [PartResult(name, margin.agrees(ratio, stated)) for name, ratio in ratios.items()],
-        max(ratios.values()),
-        explanation,
-        {f"input_px({n.name})": n.facts.resolution_px for n in (*large, small)},
-    )
 
 
 @check
@@ -281,36 +266,40 @@ def separable_cost_formula(
     return Outcome([PartResult("every layer", not wrong)], right / total, explanation, evidence)
 
 
-@check
-def separable_against_full(
-    separable: Network, full: Network, published_top1: tuple[float, float], where: str
-) -> Outcome:
-    """Parameters and MACs of the two networks, counted, and the top-1 accuracies printed for them.
+class Against(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A network of separable convolutions and another one, with the top-1 printed of each, in per cent."""
 
-    `published_top1` is of the separable and the full network, in per cent, as printed in `where`.
-    """
-    macs, parameters = separable.macs / full.macs, separable.parameters / full.parameters
-    thin, thick = published_top1
-    pair = (separable.name, full.name)
-    evidence: dict[str, Value] = {
-        "macs({})/macs({})".format(*pair): round(macs, 4),
-        "parameters({})/parameters({})".format(*pair): round(parameters, 4),
-        f"published_top1({separable.name})": thin,
-        f"published_top1({full.name})": thick,
-    }
-    parts = [
-        PartResult("fewer parameters", parameters < 1),
-        PartResult("fewer MACs", macs < 1),
-        PartResult("higher accuracy", thin > thick, printed=True),
-    ]
-    explanation = (
-        f"{separable.name} has {figure(1 / parameters)} times fewer parameters and {figure(1 / macs)} times "
-        f"fewer MACs than {full.name} ({full.facts.summary}). Accuracy is not higher: {thin:g}% against "
-        f"{thick:g}% top-1 ({where})."
-        if thin <= thick
-        else f"{separable.name} costs less than {full.name} and is more accurate ({where})."
-    )
-    return Outcome(parts, macs, explanation, evidence)
+    separable: Network
+    than: Network
+    top1: float
+    top1_than: float
+
+
+@check
+def separable_against(pairs: tuple[Against, ...], where: str) -> Outcome:
+    """Parameters and MACs of the two of each pair, counted, and the top-1 accuracies printed in `where`."""
+    parts: list[PartResult] = []
+    evidence: dict[str, Value] = {}
+    sentences, found = [], []
+    for pair in pairs:
+        one, other = pair.separable, pair.than
+        macs, parameters = one.macs / other.macs, one.parameters / other.parameters
+        gain = pair.top1 - pair.top1_than
+        evidence[f"macs({one.name})/macs({other.name})"] = round(macs, 4)
+        evidence[f"parameters({one.name})/parameters({other.name})"] = round(parameters, 4)
+        evidence[f"published_top1({one.name})"] = pair.top1
+        evidence[f"published_top1({other.name})"] = pair.top1_than
+        parts += [
+            PartResult(f"{one.name}: fewer parameters", parameters < 1),
+            PartResult(f"{one.name}: fewer MACs", macs < 1),
+            PartResult(f"{one.name}: higher accuracy", gain > 0, printed=True),
+        ]
+        found.append(f"{figure(parameters)}, {figure(macs)}, {gain:+.1f} points")
+        sentences.append(
+            f"{one.name} has {figure(parameters)} times the parameters and {figure(macs)} times the MACs of "
+            f"{other.name}, and {pair.top1:g}% top-1 against {pair.top1_than:g}%"
+        )
+    return Outcome(parts, "; ".join(found), f"{'; '.join(sentences)} ({where}).", evidence)
 
 
 class _Separable(NamedTuple):

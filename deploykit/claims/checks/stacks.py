@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from deploykit.claims.check import check
+from deploykit.claims.check import MeasuredRow, check, latency_ratios
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network
-from deploykit.claims.verdict import Outcome, PartResult, Value, figure, millions, percent
+from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, millions, percent
 from deploykit.lazy import torch
 from deploykit.zoo import count_module
 
@@ -29,6 +29,10 @@ class Replacement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stack: tuple[Kernel, ...]
     single: tuple[Kernel, ...]
     ratio: Stated
+
+
+#: What rows of the stack and of the single convolution are called.
+STACK, SINGLE = "two_3x3", "one_5x5"
 
 
 @check
@@ -61,9 +65,9 @@ def stack_weights_ratio(
 
 @check
 def stack_has_only_benefits(
-    kernel: int, times: int, single: int, channels: int, size_px: int
+    rows: Sequence[MeasuredRow], kernel: int, times: int, single: int, channels: int, size_px: int
 ) -> Outcome:
-    """Parameters, MACs and activations of `times` convolutions of `kernel` over those of one of `single`.
+    """What `times` convolutions of `kernel` take over one of `single`; latency where rows of both were measured.
 
     Each is followed by a ReLU, which is counted among the activations.
     """
@@ -73,19 +77,28 @@ def stack_has_only_benefits(
         "parameters": stack.parameters / one.parameters,
         "MACs": stack.macs / one.macs,
         "activation bytes": stack.activation_bytes / one.activation_bytes,
-        "layers in sequence": float(times),
     }
+    latency = latency_ratios(rows, _is_called(STACK), _is_called(SINGLE))
     parts = [PartResult(f"lower {what}", ratio < 1) for what, ratio in ratios.items()]
+    lower = all(ratio < 1 for ratio in latency.values()) if latency else None
+    parts.append(PartResult("lower latency", lower))
+    measured = (
+        f"Measured latency: {listed(f'{figure(r)} times ({label})' for label, r in latency.items())}."
+        if latency
+        else "Latency: not measured."
+    )
     explanation = (
         f"For {channels} channels at {size_px} px, {times} convolutions of {kernel}x{kernel} take "
         f"{figure(ratios['parameters'])} of the parameters and {figure(ratios['MACs'])} of the MACs of one "
         f"{single}x{single}, but {figure(ratios['activation bytes'])} times the activation memory, in {times} "
-        f"steps that wait for each other. Latency: not measured."
+        f"steps that wait for each other. {measured}"
     )
-    evidence = {f"{what}(stack)/{what}(single)": round(r, 4) for what, r in ratios.items()}
-    return Outcome(
-        [*parts, PartResult("lower latency", None)], ratios["MACs"], explanation, evidence
-    )
+    evidence: dict[str, Value] = {
+        f"{what}(stack)/{what}(single)": round(ratio, 4) for what, ratio in ratios.items()
+    }
+    evidence |= {f"latency({label})": round(ratio, 4) for label, ratio in latency.items()}
+    found = ", ".join(f"{figure(ratio)} of the {what}" for what, ratio in ratios.items())
+    return Outcome(parts, found, explanation, evidence)
 
 
 @check
@@ -158,6 +171,10 @@ def stack_sees_as_one(stated: Stated, kernel: int, times: int, single: int) -> O
         f"{times * kernel**2}C^2 weights against {single**2}C^2."
     )
     return Outcome(parts, seen, explanation, evidence)
+
+
+def _is_called(name: str) -> Callable[[MeasuredRow], bool]:
+    return lambda row: row.model == name
 
 
 def receptive_field_px(kernels: Sequence[int], strides: Sequence[int] | None = None) -> int:

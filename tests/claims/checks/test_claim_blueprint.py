@@ -14,10 +14,15 @@ def test_networks_of_one_plan_were_not_searched_one_by_one(verdict_of):
     assert verdict_of("efficientnet-nas-every-scale", networks=two).verdict == "confirmed"
 
 
-def test_all_three_sizes_must_grow(verdict_of):
-    assert verdict_of("efficientnet-compound").verdict == "confirmed"
-    wider = verdict_of("efficientnet-compound", networks=["efficientnet_b1", "efficientnet_b2"])
-    assert wider.holds == {"depth": False, "width": True, "resolution": True}
+def test_all_three_sizes_must_grow_at_each_step(verdict_of):
+    verdict = verdict_of("efficientnet-compound")
+    assert verdict.verdict == "in context"
+    assert verdict.holds["efficientnet_b0 to efficientnet_b7"] is True
+    assert verdict.holds["efficientnet_b0 to efficientnet_b1"] is False
+    assert "width from efficientnet_b0 to efficientnet_b1" in verdict.outcome.explanation
+    assert "depth from efficientnet_b1 to efficientnet_b2" in verdict.outcome.explanation
+    two = verdict_of("efficientnet-compound", networks=["efficientnet_b2", "efficientnet_b3"])
+    assert two.verdict == "confirmed"
     back = verdict_of("efficientnet-compound", networks=["efficientnet_b3", "efficientnet_b0"])
     assert back.verdict == "refuted"
 

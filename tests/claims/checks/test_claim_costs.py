@@ -51,8 +51,11 @@ def test_slightly_fewer_is_fewer_and_slightly(verdict_of):
 
 
 def test_resnext_needs_fewer_parameters_and_less_error(verdict_of):
-    assert verdict_of("resnext-fewer-params").verdict == "cited"
+    assert verdict_of("resnext-fewer-params").verdict == "in context"
     pair = {"network": "resnext101_32x8d", "than": "resnet101", "error": 20.7, "error_than": 22.0}
+    assert (
+        verdict_of("resnext-fewer-params").holds["resnext101_32x8d has fewer parameters"] is False
+    )
     assert list(verdict_of("resnext-fewer-params", pairs=[pair]).holds.values()) == [False, True]
     worse = pair | {"network": "resnext101_32x4d", "error": 23.0}
     assert list(verdict_of("resnext-fewer-params", pairs=[worse]).holds.values()) == [True, False]
@@ -69,14 +72,14 @@ def test_half_a_megabyte_needs_fewer_bits_than_any_precision_has(verdict_of):
     assert counted.verdict == "confirmed"
 
 
-def test_densenet_takes_less_work_and_more_memory_than_resnet50(verdict_of):
+def test_densenet_takes_less_work_and_memory_at_once_than_resnet50(verdict_of):
     verdict = verdict_of("densenet-expensive")
-    assert list(verdict.holds.values()) == [False, True, None]
-    assert list(verdict_of("densenet-expensive", than="mobilenet").holds.values()) == [
-        True,
-        True,
-        None,
-    ]
+    assert list(verdict.holds.values()) == [False, False, None]
+    # All that it ever puts out is more than ResNet-50's; what is needed at once is less.
+    assert verdict.outcome.evidence["all activations(densenet121/resnet50)"] > 1
+    assert verdict.outcome.evidence["peak of activations(densenet121/resnet50)"] < 1
+    mobilenet = verdict_of("densenet-expensive", than="squeezenet1_1")
+    assert mobilenet.holds["MACs"] is True
 
 
 def test_densenets_latency_is_read_from_rows():
@@ -87,9 +90,9 @@ def test_densenets_latency_is_read_from_rows():
 
     def latency_holds(*rows):
         (verdict,) = evaluate_claims(["densenet-expensive"], rows)
-        return verdict.holds["more latency"]
+        return verdict.holds["latency"]
 
-    assert latency_holds(row("densenet121", 40.0), row("resnet50", 30.0)) is True
+    assert latency_holds(row("densenet121", 60.0), row("resnet50", 30.0)) is True
     assert latency_holds(row("densenet121", 20.0), row("resnet50", 30.0)) is False
     assert latency_holds(row("densenet121", 40.0), row("resnet50", 30.0, threads=4)) is None
     assert latency_holds(row("densenet121", 40.0), row("resnet50", 30.0, macs=1)) is None
@@ -105,9 +108,9 @@ def test_two_widths_of_one_network_are_told_apart_by_alpha(verdict_of):
     narrow = {"name": "mobilenet", "alpha": 0.5}
     verdict = verdict_of("densenet-expensive", rows, network="mobilenet", than=narrow)
     (latency,) = [v for k, v in verdict.outcome.evidence.items() if k.startswith("latency(")]
-    assert (latency, verdict.holds["more latency"]) == (4.0, True)
+    assert (latency, verdict.holds["latency"]) == (4.0, True)
     swapped = verdict_of("densenet-expensive", rows, network=narrow, than="mobilenet")
-    assert swapped.holds["more latency"] is False
+    assert swapped.holds["latency"] is False
 
 
 def test_settings_with_one_label_are_all_evidence(verdict_of):

@@ -3,16 +3,23 @@ from __future__ import annotations
 import pytest
 
 
-def test_the_year_is_that_of_the_preprint(verdict_of):
+def test_the_year_is_that_of_the_preprint_and_of_what_else_is_printed(verdict_of):
     verdict = verdict_of("squeezenet-year")
-    assert verdict.verdict == "refuted"
-    assert verdict.outcome.evidence["preprint_year"] == 2016
-    assert "2016-02" in verdict.outcome.explanation
-    assert verdict_of("squeezenet-year", fields={"stated": 2016}).verdict == "cited"
-    # Without a preprint the catalogue decides alone.
-    assert verdict_of("squeezenet-year", network="lenet5", fields={"stated": 1998}).holds == {
-        "year in the catalogue": True
-    }
+    assert verdict.verdict == "in context"
+    assert verdict.outcome.evidence["the preprint arXiv 1602.07360"] == 2016
+    assert verdict_of("squeezenet-year", others={}).verdict == "refuted"
+    assert verdict_of("squeezenet-year", fields={"stated": 2016}, others={}).verdict == "cited"
+    # Without a preprint it is the year of the paper.
+    old = verdict_of("squeezenet-year", network="lenet5", fields={"stated": 1998}, others={})
+    assert old.holds == {"the paper": True}
+
+
+def test_sizes_of_images_are_printed_ones_over_an_input(verdict_of):
+    verdict = verdict_of("imagenet-10x-mnist-size")
+    assert verdict.verdict == "cited"
+    assert verdict.outcome.computed == pytest.approx(350 / 28)
+    assert verdict_of("imagenet-10x-mnist-size", network="lenet5").outcome.computed < 11
+    assert verdict_of("imagenet-10x-mnist-size", network="alexnet").verdict == "refuted"
 
 
 def test_printed_values_are_each_held_against_the_stated_one(verdict_of):
