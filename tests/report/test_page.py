@@ -11,18 +11,22 @@ from stored_reports import repeats, row, save
 
 from deploykit.errors import UsageError
 from deploykit.report.page import Contents, render
+from deploykit.report.page.claims_section import amount
 from deploykit.report.page.comparison_picture import comparison_picture
 from deploykit.report.page.distributions import distributions_picture
 from deploykit.report.page.drawing import Dots, Line, Mark, Text
 from deploykit.report.page.entry import DOUBTFUL, FAILED, OK, SKIPPED, entries_of
+from deploykit.report.page.latency_spread import spread_picture
 from deploykit.report.page.precision_panels import precisions_picture
 from deploykit.report.page.raster import png
 from deploykit.report.page.reading import read
 from deploykit.report.page.roofline_picture import roofline_picture
 from deploykit.report.page.samples import samples_ms
 from deploykit.report.page.series import Series
+from deploykit.report.page.shell import between
 from deploykit.report.page.svg import document
 from deploykit.report.page.tradeoff import drift_picture, frontier
+from deploykit.report.states import WORDS
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m"
 UNSTABLE = "unstable: trend: latency changed by +86% over the run; warm up longer"
@@ -99,7 +103,7 @@ def test_claims_are_shown_with_their_arithmetic():
         "evidence": "a=60965224; b=1248424",
     }
     text = render(Contents("claims", claims=[claim]))
-    assert "stated 50 ratio, found 48.8 ratio: -2.3% off, 45.0 to 55.0 agrees (half a unit)" in text
+    assert "stated 50 times, found 48.8 times: -2.3% off, 45.0 to 55.0 agrees (half a unit)" in text
     assert "<code>a=60965224</code>" in text
     assert "refuted, not as expected" in text
     assert "<script>alert" not in text
@@ -250,3 +254,46 @@ def test_a_precision_stands_against_the_fp32_of_its_own_round():
     marks = [item for item in picture.drawings[0].items if isinstance(item, Mark)]
     across = [next(mark.at[0] for mark in marks if mark.row == number) for number in range(4)]
     assert across[1] == across[3] < across[0] == across[2]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "said"),
+    [
+        ("2026-11-26T21:19:40+00:00", "2026-11-26T21:22:10+00:00", "2026-11-26 21:19 to 21:22 UTC"),
+        ("2026-11-26T21:19:40+00:00", "2026-11-26T21:19:59+00:00", "2026-11-26 21:19 UTC"),
+        ("2026-11-26T23:59:00+02:00", "2026-11-27T00:01:00+02:00", "2026-11-26 21:59 to 22:01 UTC"),
+        ("2026-11-26T23:59:00+00:00", "2026-11-27T00:01:00+00:00", "2026-11-26 23:59 to 2026-11-27 00:01 UTC"),
+        ("lately", "lately", "lately"),
+    ],
+)  # fmt: skip
+def test_when_rows_were_measured_reads_as_people_write_it(first, last, said):
+    assert between(first, last) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "said"),
+    [
+        ("48.8337", "ratio", "48.83 times"),
+        ("138357544", "parameters", "138,357,544 parameters"),
+        ("0.893647", "share", "89.36%"),
+        ("2017", "year", "2017"),
+        ("3.57", "%", "3.57%"),
+        ("< 0.5 MB", "", "< 0.5 MB"),
+        ("", "MB", "nothing"),
+    ],
+)
+def test_what_a_claim_states_has_its_unit_in_words(text, unit, said):
+    assert amount(text, unit) == said
+
+
+def test_a_cause_for_doubt_has_one_name_in_terminals_and_pages():
+    (cells,) = re.findall(r"(?s)<tr data-r=.*?</tr>", page(full(stability=UNSTABLE)))
+    assert f"<small>{WORDS['trend']}</small>" in cells
+
+
+def test_a_row_that_is_doubtful_for_its_precision_alone_is_marked_behind_its_median():
+    emulated = entries(full(precision="fp16", precision_actual="fp32"))
+    picture = spread_picture(emulated, Series(emulated))
+    assert picture is not None
+    said = [part.text for part in picture.drawings[0].items if isinstance(part, Text)]
+    assert any(re.fullmatch(r"[\d.]+\?( \[[\d., ]+\])? ms", text) for text in said), said

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deploykit.figures import plainly
+from deploykit.figures import general, plainly
 from deploykit.report.page.markup import element, escaped
 from deploykit.row import text_of
 
@@ -57,10 +57,27 @@ def _claim(cells: Mapping[str, str]) -> str:
     return element("div", "".join(parts), class_="claim surprise" if surprise else "claim")
 
 
+#: How units read behind a number; the others stand as they are.
+_UNITS = {"ratio": " times", "year": "", "share": "", "%": "%"}
+
+
+def amount(text: str, unit: str) -> str:
+    """What is stated or found, with its unit: numbers to four digits, whole ones in full."""
+    try:
+        number = float(text)
+    except ValueError:
+        return text or "nothing"
+    is_whole = number == int(number) and unit != "year"
+    shown = text if unit == "year" else f"{number:,.0f}" if is_whole else general(number, 4)
+    if unit == "share" and number not in (0, 1):
+        shown = f"{general(100 * number, 4)}%"
+    return f"{shown}{_UNITS.get(unit, f' {unit}' * bool(unit))}"
+
+
 def _sum(cells: Mapping[str, str]) -> str:
     """What is stated, found and allowed, in one line."""
-    unit = f" {cells['unit']}" if cells.get("unit") else ""
-    text = f"stated {cells.get('stated') or 'nothing'}{unit}, found {cells.get('found') or 'nothing'}{unit}"
+    unit = cells.get("unit", "")
+    text = f"stated {amount(cells.get('stated', ''), unit)}, found {amount(cells.get('found', ''), unit)}"
     if cells.get("deviation"):
         text += f": {100 * float(cells['deviation']):+.1f}% off"
     low, high = cells.get("agrees_from"), cells.get("agrees_to")

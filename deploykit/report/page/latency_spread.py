@@ -11,7 +11,7 @@ from deploykit.report.page.series import Series, told
 from deploykit.report.states import DOUBT
 from deploykit.report.views import latency
 
-_WIDTH, _ROW, _NAMES, _RIGHT = 900.0, 24.0, 270.0, 190.0
+_WIDTH, _ROW, _NAMES, _RIGHT = 900.0, 24.0, 270.0, 215.0
 #: So many rows are drawn.
 MOST_ROWS = 90
 #: The axis goes so far around the median, whatever lies beyond.
@@ -90,6 +90,10 @@ def _row(drawing: Drawing, entry: Entry, series: Series, x: Scale, y: float) -> 
     beyond = _relative(entry, f"latency_{farthest}_ms")
     if beyond is not None and beyond > x.high:
         drawing.add(Text((x.end - 2, y - 4), f"→ {beyond:.3g}", "muted", 10, "end", row=row))
-    said = f"{latency(entry.cells)} ms"
-    said += f" {DOUBT}" if hollow and DOUBT not in said else ""
+    value, space, interval = latency(entry.cells).partition(" ")
+    if (
+        hollow and DOUBT not in value and space
+    ):  # for what the page knows besides, such as emulation
+        value += DOUBT
+    said = f"{value}{space}{interval} ms"
     drawing.add(Text((_WIDTH - _RIGHT + 12, y + 4), said, "text", 11.5, row=row))

@@ -9,7 +9,7 @@ from typing import Any
 from deploykit.report.page.entry import STATES, Entry
 from deploykit.report.page.markup import element, escaped
 from deploykit.report.page.series import told
-from deploykit.report.states import DOUBT
+from deploykit.report.states import DOUBT, WORDS
 from deploykit.report.views import PROFILE, Field, arrange, column, field
 
 #: What a state looks like beside its word: no state is told by colour alone.
@@ -72,7 +72,7 @@ def _filter(entries: Sequence[Entry]) -> str:
     )
     search = (
         '<label class="search">Filter <input type="search" id="filter" '
-        'placeholder="words, all of which a row must have" autocomplete="off"></label>'
+        'placeholder="words of a row" autocomplete="off"></label>'
     )
     shown = element("output", f"{len(entries)} of {len(entries)} rows", id="shown")
     return element("form", search + boxes + shown, class_="filter", id="filters")
@@ -81,7 +81,7 @@ def _filter(entries: Sequence[Entry]) -> str:
 def _row(entry: Entry, fields: Sequence[Field]) -> str:
     state = entry.state
     sign = element("span", escaped(f"{SIGNS[state]} {state}"), class_=f"state {state}")
-    causes = dict.fromkeys(doubt.name for doubt in entry.doubts if doubt.about)
+    causes = dict.fromkeys(_word(doubt.name) for doubt in entry.doubts if doubt.about)
     cells = [element("td", sign + element("small", escaped(", ".join(causes))))]
     for one in fields:
         text = one.text(entry.cells)
@@ -89,12 +89,17 @@ def _row(entry: Entry, fields: Sequence[Field]) -> str:
         # The mark is put once, behind the whole, with the causes under the pointer.
         content = escaped(text.replace(DOUBT, "") if what else text)
         if what and text not in ("", "–") and (DOUBT in text or entry.doubtful(what)):
-            names = ", ".join(doubt.name for doubt in entry.doubts if what in doubt.about)
+            names = ", ".join(_word(doubt.name) for doubt in entry.doubts if what in doubt.about)
             names = names or entry.text("speedup_doubt")
             content += element("abbr", DOUBT, title=f"doubtful: {names}")
         cells.append(element("td", content, class_="n" if one.number else None))
     cells.append(element("td", escaped(entry.why), class_="why"))
     return element("tr", "".join(cells), data_r=entry.number, data_s=state, data_t=told(entry))
+
+
+def _word(cause: str) -> str:
+    """A cause for doubt as tables in a terminal call it."""
+    return WORDS.get(cause, cause)
 
 
 def facts(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from deploykit.report.conclusions import conclusions
@@ -80,9 +81,7 @@ def _facts(contents: Contents) -> str:
     said = facts(rows, _SAID_ONCE)
     times = sorted(entry.text("timestamp") for entry in contents.entries if entry.text("timestamp"))
     if times:
-        said.append(
-            ("measured", times[0] if times[0] == times[-1] else f"{times[0]} to {times[-1]}")
-        )
+        said.append(("measured", between(times[0], times[-1])))
     for record in contents.machines.values():
         machine = record.get("machine", {}) if isinstance(record, dict) else {}
         if machine.get("cpu"):
@@ -96,6 +95,18 @@ def _facts(contents: Contents) -> str:
             )
     terms = "".join(element("dt", escaped(a)) + element("dd", escaped(b)) for a, b in said)
     return element("dl", terms, class_="facts") if said else ""
+
+
+def between(first: str, last: str) -> str:
+    """A span of time as people write it, from two times as reports have them; what is no such time stays."""
+    try:
+        begun, ended = (datetime.fromisoformat(text).astimezone(UTC) for text in (first, last))
+    except ValueError:
+        return first if first == last else f"{first} to {last}"
+    said = f"{begun:%Y-%m-%d %H:%M}"
+    if begun.date() != ended.date():
+        return f"{said} to {ended:%Y-%m-%d %H:%M} UTC"
+    return f"{said} UTC" if f"{ended:%H:%M}" in said else f"{said} to {ended:%H:%M} UTC"
 
 
 def _found(contents: Contents) -> str:
