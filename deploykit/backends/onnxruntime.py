@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ from deploykit.graph.read_write import (
     weights_path,
     write_model,
 )
+from deploykit.graph.recipes import AS_IS
 from deploykit.lazy import install_line, onnx, ort
 from deploykit.ort_session import (
     input_specs,
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
 
     from deploykit.backends.base import Feeds
 
+#: Rewrites that would undo a recipe: this one quantises the weights of a convolution or product that was left in
+#: float32 between two quantised ones.
+_AGAINST_RECIPES = ("WeightBiasQuantization",)
 #: How ONNX Runtime says that the optimised graph could not be written; it names no reason on a full disk.
 _WRITE_FAILED = ("Protobuf serialization failed", "No space left", "Read-only file system")
 #: The option that is no entry of a session's configuration.
@@ -153,7 +157,14 @@ class OnnxRuntimeCpu(BackendBase):
                 source = with_integer_gates(source, folder)
             source = rounded or source
             head = without_weights(source)
-            level = _save_optimised(source, path, name, refused, check=has_subgraphs(head))
+            level = _save_optimised(
+                source,
+                path,
+                name,
+                refused,
+                check=has_subgraphs(head),
+                without=() if model.precision == AS_IS else _AGAINST_RECIPES,
+            )
         types = read_back(path, head)
         if rounded is not None:
             kept = model.recipe.get("kept", ())
@@ -189,6 +200,7 @@ def _save_optimised(
     refused: Callable[[str], DeploykitError],
     *,
     check: bool,
+    without: Sequence[str] = (),
 ) -> str | None:
     """Write the optimised graph to `path`.
 
@@ -201,6 +213,7 @@ def _save_optimised(
         name: of it, as ONNX Runtime takes names.
         refused: makes the error of a graph that does not load.
         check: whether to load what was saved.
+        without: rewrites of ONNX Runtime's to leave out.
 
     Returns:
         The level that it was saved at, where that is not the highest.
@@ -213,6 +226,10 @@ def _save_optimised(
     }
     options = session_options(optimise=True)
     options.optimized_model_filepath = name
+    if without:
+        options.add_session_config_entry(
+            "optimization.disable_specified_optimizers", ";".join(without)
+        )
     if isinstance(source, str) and external_files(without_weights(source), Path(source)):
         for key, value in (
             ("initializers_file_name", weights_path(path).name),

@@ -308,3 +308,29 @@ def test_denormals_are_zero_where_the_runtime_is_told(save):
 
     assert stays("not told") == "True"
     assert stays("told") == "False"
+
+
+@pytest.mark.parametrize(("precision", "operator"), [("int8", "Conv"), ("as-is", "QLinearConv")])
+def test_weights_that_a_recipe_left_in_float_stay_so(save, tmp_path, precision, operator):
+    """A mix of precisions was refused: the runtime had quantised the depthwise convolutions that it kept."""
+    scale, zero = (
+        helper.make_tensor(n, k, [], [v])
+        for n, k, v in (("scale", TensorProto.FLOAT, 0.05), ("zero", TensorProto.UINT8, 128))
+    )
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [4, 1, 3, 3], np.linspace(-1, 1, 36))
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"]),
+        helper.make_node("Conv", ["d", "w"], ["c"], "kept", group=4),
+        helper.make_node("QuantizeLinear", ["c", "scale", "zero"], ["p"]),
+        helper.make_node("DequantizeLinear", ["p", "scale", "zero"], ["y"]),
+    ]  # fmt: skip
+    x, y = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4, side, side])
+        for name, side in (("x", 8), ("y", 6))
+    )
+    graph = helper.make_graph(nodes, "g", [x], [y], [scale, zero, weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path / "engine.onnx"
+    BACKEND.build(dataclasses.replace(save(model), precision=precision), BuildOptions(), path)
+    assert operator in [node.op_type for node in onnx.load(path).graph.node]
