@@ -7,6 +7,7 @@
     ├── UsageError            2   the request itself can't be right
     │   ├── UnknownName       2   …because of a name; carries the nearest ones
     │   └── InvalidModel      2   …because of the file that was given
+    │       └── StoreChanged  2   …because what the store held is gone or can't be read: it is made again
     ├── MissingDependency     3   a package or a device is not here
     ├── BuildFailed           4   the target's builder refused the graph
     │   ├── PrecisionMismatch 4   it built, but not in the precision asked for
@@ -80,6 +81,10 @@ class UnknownName(UsageError):
 
 class InvalidModel(UsageError):
     """A file that was given as a model or checkpoint is not usable as one."""
+
+
+class StoreChanged(InvalidModel):
+    """Something that the store held a moment ago is gone or can't be read; whoever can makes it again."""
 
 
 class MissingDependency(DeploykitError):

@@ -454,6 +454,20 @@ class Store:
             finally:
                 shutil.rmtree(making, ignore_errors=True)
 
+    def has_lost(self) -> bool:
+        """Whether an entry that this store gave out is no longer where it was, whoever took it away."""
+        for folder, handle in self._held.items():
+            try:
+                if not os.path.samestat(os.fstat(handle), folder.stat()):
+                    return True
+            except OSError:
+                return True
+        return False
+
+    def let_go(self) -> None:
+        """Hold nothing any more of what was given out."""
+        _close_all(self._held)
+
     def clear(self) -> None:
         """Remove what makers left that were killed: temporary folders, and drafts of files beside entries."""
         if not self.root.is_dir():

@@ -7,6 +7,8 @@ The graph runs on ONNX Runtime with its optimisations switched off, in a process
 from __future__ import annotations
 
 import math
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from deploykit.bench.channel import run_child, serve
 from deploykit.bench.feeds import fixed_batch, from_dataset, synthetic
 from deploykit.codec import from_json, to_json
-from deploykit.errors import InvalidModel, OutputFailed
+from deploykit.errors import InvalidModel, OutputFailed, StoreChanged
 from deploykit.graph.element_types import compute_types
 from deploykit.graph.nodes import all_nodes
 from deploykit.graph.operators import is_quantised
@@ -57,6 +59,13 @@ class Reference:
     source: str
     inputs: tuple[Arrays, ...]
     outputs: tuple[Arrays, ...]
+
+
+#: What reading an .npz raises that is damaged in one way or another.
+UNSOUND = (
+    *(OSError, ValueError, KeyError, TypeError, IndexError, EOFError, NotImplementedError),
+    *(RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error),
+)
 
 
 @dataclass(frozen=True)
@@ -123,7 +132,7 @@ def read_reference(path: Path) -> Reference:
     """The reference that `make_reference` wrote.
 
     Raises:
-        InvalidModel: the file is missing or damaged.
+        StoreChanged: the file is missing or damaged.
     """
     try:
         with open_file(path) as file, np.load(file, allow_pickle=False) as stored:
@@ -135,8 +144,8 @@ def read_reference(path: Path) -> Reference:
                 )
                 for side, names in (("inputs", meta.inputs), ("outputs", meta.outputs))
             )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidModel(
+    except UNSOUND as error:
+        raise StoreChanged(
             f"the drift reference {path} can't be read: {error}; delete it to have it made again"
         ) from error
     return Reference(meta.source, inputs, outputs)

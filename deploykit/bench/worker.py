@@ -16,13 +16,13 @@ from deploykit.bench.conditions import HostMemory
 from deploykit.bench.feeds import check_batch, find_scores, may_be_scores, synthetic
 from deploykit.bench.gpu import GpuWatch
 from deploykit.bench.output_drift import compare
-from deploykit.bench.reference import read_reference, write_npz
+from deploykit.bench.reference import UNSOUND, read_reference, write_npz
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, WorkerResult
 from deploykit.bench.streams import measure_arrivals, measure_streams
 from deploykit.bench.timing import Timing, measure, runs_in
 from deploykit.data import open_dataset
 from deploykit.data.feeding import feeds_of
-from deploykit.errors import InvalidModel, MissingDependency, UsageError
+from deploykit.errors import MissingDependency, StoreChanged, UsageError
 from deploykit.graph.recipes import AS_IS
 from deploykit.lazy import np
 from deploykit.reading import open_file
@@ -49,11 +49,11 @@ def open_engine(folder: Path) -> Engine:
     """The engine in a folder of the store.
 
     Raises:
-        InvalidModel: it is missing or damaged.
+        StoreChanged: it is missing or damaged.
     """
     entry = read_entry(folder, EngineManifest)
     if entry is None:
-        raise InvalidModel(f"{folder} holds no whole engine; build it again")
+        raise StoreChanged(f"{folder} holds no whole engine; build it again")
     return Engine(entry.path, entry.key, entry.values)
 
 
@@ -327,13 +327,13 @@ def _predictions(path: Path) -> NDArray[np.int64]:
     """What a reference predicted.
 
     Raises:
-        InvalidModel: the file can't be read.
+        StoreChanged: the file can't be read.
     """
     try:
         with open_file(path) as file, np.load(file, allow_pickle=False) as stored:
             return np.asarray(stored["predictions"])
-    except (OSError, ValueError, KeyError) as error:
-        raise InvalidModel(
+    except UNSOUND as error:
+        raise StoreChanged(
             f"the reference's predictions {path} can't be read: {error}; measure the fp32 row again"
         ) from error
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,12 +15,13 @@ from typing import Any
 
 from deploykit.backends import get
 from deploykit.backends.base import BackendBase
+from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.feeds import may_have_scores
 from deploykit.bench.reference import make_reference
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, WorkerResult, run_worker
 from deploykit.bench.scenario import Scenario
 from deploykit.data import open_dataset
-from deploykit.errors import DeploykitError, MissingDependency, OutputFailed
+from deploykit.errors import DeploykitError, MissingDependency, OutputFailed, StoreChanged
 from deploykit.report.speedup import Fp32Rows
 from deploykit.row import Note, Row
 from deploykit.spec import ModelSpec, Reason
@@ -94,23 +97,51 @@ class Profiler:
             KeyboardInterrupt: passes through; the rows until then were yielded.
         """
         for configuration in configurations:
-            row = Row(configuration_cells(configuration, self.options.build, self.run_id))
-            try:
-                self._require_device(get(configuration.backend))
-                row = row.plus(notes=self._unused(get(configuration.backend)))
-                network = self._network(configuration.source)
-                at_batch, batch_notes = at_fixed_batch(network, configuration)
-                notes = [*network.notes, *batch_notes, *count_notes(network)]
-                row = row.plus(network_cells(network, at_batch.batch), notes)
-                backend = get(configuration.backend)
-                built = self._build(network, at_batch, backend)
-                row = row.plus(engine_cells(built.engine, configuration.precision))
-                row = self._measure(row, network, built, backend, at_batch)
-            except OutputFailed:
-                raise
-            except DeploykitError as error:
-                row = unmeasured(row, error)
+            for last in (False, True):
+                row = Row(configuration_cells(configuration, self.options.build, self.run_id))
+                try:
+                    for grown in self._steps(row, configuration):
+                        row = grown
+                except (DeploykitError, OSError) as error:
+                    if not last and self._is_gone(error):
+                        self._forget(configuration, error)
+                        continue
+                    if isinstance(error, OutputFailed) or not isinstance(error, DeploykitError):
+                        raise
+                    row = unmeasured(row, error)
+                break
             yield row.plus({"timestamp": datetime.now(UTC).isoformat(timespec="seconds")})
+
+    def _steps(self, row: Row, configuration: Configuration) -> Iterator[Row]:
+        """The row of a configuration as it grows; the last is whole."""
+        backend = get(configuration.backend)
+        self._require_device(backend)
+        row = row.plus(notes=self._unused(backend))
+        network = self._network(configuration.source)
+        at_batch, batch_notes = at_fixed_batch(network, configuration)
+        notes = [*network.notes, *batch_notes, *count_notes(network)]
+        row = row.plus(network_cells(network, at_batch.batch), notes)
+        yield row
+        built = self._build(network, at_batch, backend)
+        row = row.plus(engine_cells(built.engine, configuration.precision))
+        yield row
+        yield self._measure(row, network, built, backend, at_batch)
+
+    def _is_gone(self, error: DeploykitError | OSError) -> bool:
+        """Whether a row failed as others wiped the store, or what lies in it can't be read any more."""
+        cause = error.cause if isinstance(error, WorkerFailure) else type(error).__name__
+        return cause == StoreChanged.__name__ or self.store.has_lost()
+
+    def _forget(self, configuration: Configuration, error: Exception) -> None:
+        """Let what a configuration found in the store be looked for again, and made where it can't be read."""
+        self.say(f"{configuration.text} once more: {error}")
+        network = self._networks.pop(configuration.source, None)
+        self.store.let_go()
+        if isinstance(network, Network):
+            for path in network.folder.glob("*.npz"):
+                if path.name in str(error):
+                    with suppress(OSError):
+                        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def prepared(self, configuration: Configuration) -> tuple[Row, WorkerRequest]:
         """A row as it stands before it is measured, and the request that would time it, and no more.

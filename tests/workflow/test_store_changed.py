@@ -1,0 +1,88 @@
+"""The store is wiped while a profile runs, or what lies in it can't be read: the row is measured all the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from deploykit.bench.scenario import Policy, Scenario
+from deploykit.spec import ModelSpec
+from deploykit.store import Store
+from deploykit.workflow.configuration import ProfileOptions, enumerate_configurations
+from deploykit.workflow.profile import Profiler
+
+BRIEF = Policy(warmup_s=0.02, warmup_max_s=0.2, window_s=0.01, min_s=0.05, max_s=0.5, block_s=0.02)
+OPTIONS = ProfileOptions(policy=BRIEF, scenarios=(Scenario(1),), roofline=False)
+WANTED = enumerate_configurations([ModelSpec("lenet5", weights="trained")], OPTIONS)
+
+
+@pytest.fixture
+def store(shared_store: Store, tmp_path) -> Store:
+    """A store of its own that has all that the rows need."""
+    list(Profiler(shared_store, OPTIONS).rows(WANTED))
+    shutil.copytree(shared_store.root, tmp_path / "engines", symlinks=True)
+    return Store(tmp_path / "engines")
+
+
+@pytest.mark.parametrize("moment", ["build", "measure"])
+def test_a_row_is_measured_once_more_where_its_store_was_wiped(store, moment):
+    said = []
+
+    def say(text: str) -> None:
+        if text.startswith(moment) and not any(one.startswith(moment) for one in said):
+            shutil.rmtree(store.root)
+        said.append(text)
+
+    (row,) = Profiler(store, OPTIONS, say).rows(WANTED)
+    assert row["status"] == "ok", row["reason"]
+    assert any("once more" in text for text in said)
+
+
+def test_a_row_whose_store_is_wiped_again_and_again_fails(store):
+    def say(text: str) -> None:
+        if text.startswith("measure"):
+            shutil.rmtree(store.root)
+
+    (row,) = Profiler(store, OPTIONS, say).rows(WANTED)
+    assert row["status"] == "failed"
+    assert "holds no whole engine" in row["reason"]
+
+
+def damaged(path: Path) -> None:
+    path.write_bytes(b"PK\x03\x04 no more than this")
+
+
+def blank(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("what", "damage"),
+    [
+        *(("reference", damaged), ("reference", a_pipe)),
+        *(("predictions", blank), ("predictions", a_folder)),
+    ],
+)
+def test_what_fp32_put_out_is_made_again_where_it_cannot_be_read(store, what, damage):
+    (path,) = store.root.glob(f"*/{what}-*.npz")
+    damage(path)
+    options = ProfileOptions(("int8",), policy=BRIEF, scenarios=(Scenario(1),), roofline=False)
+    wanted = enumerate_configurations([ModelSpec("lenet5", weights="trained")], options)
+    (row,) = Profiler(store, options).rows(wanted)
+    assert row["status"] == "ok", row["reason"]
+    assert path.is_file()
+    assert row["drift_snr_db"] > 20
+    assert row["top1_agreement"] > 0.9
