@@ -6,6 +6,7 @@ Data goes to stdout; progress and messages to stderr. This is the one place wher
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib
 import os
 import sys
@@ -156,13 +157,24 @@ def invoke(arguments: list[str] | None = None) -> int:
         write_line(error.format_message(), err=True)
         return 2
     except click.UsageError as error:
-        where = error.ctx.command_path if error.ctx is not None else "deploykit"
         given = sys.argv[1:] if arguments is None else arguments
+        named = [text for text in given[:1] if text in COMMANDS]
+        where = error.ctx.command_path if error.ctx is not None else "deploykit"
+        where = " ".join(["deploykit", *named]) if where == "deploykit" else where
         hyphened = [text for text in given if text.startswith("-") and text.endswith(".onnx")]
         if isinstance(error, click.NoSuchOption) and hyphened:
             name = hyphened[0]
             return _fail(f"{name} reads as an option: give a file of that name as ./{name}", 2)
-        return _fail(f"{error.format_message().rstrip('.')}; see `{where} --help`", 2)
+        if isinstance(error, click.NoSuchOption):
+            known = error.ctx.command.params if error.ctx is not None else []
+            # Without their hyphens, which would make all of them alike.
+            options = [name[2:] for one in known for name in one.opts if name.startswith("--")]
+            near = difflib.get_close_matches(error.option_name.lstrip("-"), options, cutoff=0.6)
+            meant = " or ".join(f"--{name}" for name in near)
+            advice = f"did you mean {meant}?" if near else f"see `{where} --help`"
+            return _fail(f"unknown option {error.option_name!r}: {advice}", 2)
+        said = error.format_message().rstrip(".")
+        return _fail(f"{said[:1].lower()}{said[1:]}; see `{where} --help`", 2)
     except click.ClickException as error:
         return _fail(error.format_message(), 2)
     except (KeyboardInterrupt, click.exceptions.Abort):

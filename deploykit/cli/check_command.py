@@ -37,7 +37,10 @@ def command(path: str, outputs: Outputs) -> None:
     if outputs.json:
         display.print_json(rows)
     elif outputs.table and rows:
-        cells = [[plainly(str(value)) for value in row.values()] for row in rows]
+        cells = [
+            [plainly(str(value)) for value in {**row, "name": _word(row["name"])}.values()]
+            for row in rows
+        ]
         display.print_table(
             ("line", "row", "weak in", "what was seen", "what helps"), cells, right=(0,)
         )
@@ -47,3 +50,8 @@ def command(path: str, outputs: Outputs) -> None:
         raise CheckFailed(f"{checked.weak_rows} of {checked.rows} rows of {path} are weak")
     if outputs.table:
         write_line(f"{path}: {checked.rows} rows, none is weak")
+
+
+def _word(weakness: str) -> str:
+    """A weakness as tables of rows call it."""
+    return str(report.states.WORDS.get(weakness, weakness))

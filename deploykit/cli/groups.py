@@ -13,7 +13,6 @@ from deploykit.cli.library import artifacts, bench, datasets
 from deploykit.cli.options import LIST, SECONDS, Function, Grouped, Number, group, read_by
 from deploykit.errors import UsageError
 from deploykit.spec import BuildOptions, InputChoice
-from deploykit.text import printable, write_line
 from deploykit.workflow import ranges
 from deploykit.workflow.choices import (
     CalibrationChoice,
@@ -476,12 +475,7 @@ def opened_store(store: str | None, *, quiet: bool) -> artifacts.Store:
     """
     opened = artifacts.open_store(store)
     if not store and not quiet and opened.root == artifacts.cache_root():
-        write_line(
-            printable(
-                f"engine store: {opened.root}; --store DIR or $DEPLOYKIT_STORE names another"
-            ),
-            err=True,
-        )
+        log.say_ahead(f"engine store: {opened.root}; --store DIR or $DEPLOYKIT_STORE names another")
     return opened
 
 

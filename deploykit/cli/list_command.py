@@ -91,10 +91,19 @@ def _list_precisions(outputs: Outputs) -> None:
             ]
         )
         return
+    # Recipes that read alike stand in one line; where all targets have a precision by one, it has one.
+    targets: dict[tuple[str, str, str], dict[str, None]] = {}
+    for one in recipes:
+        calibrated = "yes" if one.needs_calibration else "no"
+        known = targets.setdefault((one.name, calibrated, one.summary), {})
+        known.update(dict.fromkeys(one.targets))
+    order = list(dict.fromkeys(one.name for one in recipes))
     display.print_table(
         ("precision", "targets", "calibration", "recipe"),
         [
-            (r.name, " ".join(r.targets), "yes" if r.needs_calibration else "no", r.summary)
-            for r in recipes
+            (name, " ".join(known), calibrated, summary)
+            for (name, calibrated, summary), known in sorted(
+                targets.items(), key=lambda of: order.index(of[0][0])
+            )
         ],
     )

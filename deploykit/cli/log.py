@@ -13,6 +13,8 @@ from deploykit.text import printable
 
 #: Where a context keeps what was asked.
 _VERBOSE, _FILE = "deploykit.verbose", "deploykit.log"
+#: And what is to be said before the first step, if there is one.
+_AHEAD = "deploykit.ahead"
 
 
 def _asked(name: str) -> Any:
@@ -40,6 +42,21 @@ def write(text: str) -> None:
         file.flush()
     except OSError as error:
         raise OutputFailed(f"the log can't be written: {error.strerror}; name another") from error
+
+
+def say_ahead(text: str) -> None:
+    """Have a line said before the first step; a command that is refused before its work does not say it."""
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.meta.setdefault(_AHEAD, []).append(text)
+
+
+def said_ahead() -> list[str]:
+    """What was to be said before the first step, once."""
+    lines: list[str] = _asked(_AHEAD) or []
+    found = list(lines)
+    lines.clear()
+    return found
 
 
 def _be_verbose(context: click.Context, _: click.Parameter, on: bool) -> None:

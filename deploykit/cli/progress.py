@@ -180,6 +180,8 @@ class Steps(Bar):
         """What is being done now."""
         log.write(text)
         self._said_s = time.monotonic()
+        for ahead in log.said_ahead():
+            self.line(ahead)
         if self._announced:
             announced, self._announced = self._announced, ""
             self.line(f"{log.stamp()}{announced}")

@@ -65,6 +65,10 @@ class Stored:
     stale: str = ""
 
 
+#: A file in the folder of a store that is none of what it holds.
+README = "README.md"
+
+
 @dataclass(frozen=True)
 class Taken:
     """What was taken out of a store, and what was left because a process has it in use."""
@@ -89,6 +93,8 @@ def stored_in(store: Store) -> list[Stored]:
     versions: dict[str, str | None] = {}
     found = []
     for path in sorted(store.root.iterdir()):
+        if path.name == README:
+            continue  # of a checkout, which says what the folder is for
         if path.name in _PARTED and path.is_dir():
             found += [_other(part, f"{path.name}/{part.name}") for part in sorted(path.iterdir())]
         elif path.is_dir() and (path / MANIFEST).exists():

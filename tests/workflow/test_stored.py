@@ -173,3 +173,17 @@ def test_a_store_in_the_cache_is_said(tmp_path, monkeypatch, capsys, light_squee
     frame = deploykit.stored()
     assert frame["kind"].tolist().count("engine") == 1
     assert frame.attrs["store"] == str(place)
+
+
+def test_a_store_is_not_said_where_nothing_is_put_into_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DEPLOYKIT_STORE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert invoke(["build", "lenet6"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_what_says_what_the_folder_of_a_checkout_is_for_is_no_entry(store):
+    before = [one.name for one in stored_in(store)]
+    (store.root / "README.md").write_text("# engines/\n")
+    assert [one.name for one in stored_in(store)] == before
