@@ -75,6 +75,37 @@ def catalogue_page() -> str:
     )
 
 
+#: How a user checks what other READMEs say.
+OWN_CLAIMS = """## Claims of your own
+
+`deploykit claims --claims mine.toml` checks a file like this one, and ends with 1 where a verdict or a part is not the
+one expected. A field that can't be is named with its line, and ends with 2.
+
+```toml
+[[claim]]
+id = "lenet"
+statement = "LeNet-5 has about 60 thousand parameters"
+source = "a README"
+about = "parameters(lenet5)"
+kind = "counted"
+stated = 60_000
+unit = "parameters"
+hedge = "about"
+check = "count"
+arguments = { network = "lenet5" }
+expected = "confirmed"
+parts = "holds"
+```
+
+`network` is a name of the catalogue, a name with multipliers, as in `{ name = "mobilenet", alpha = 0.5 }`, or
+`"module:factory"` for a network of your own. `parts` is what is expected of every part, or a table of what is
+expected of each. `universal = false` lets a statement be true in context; otherwise one part that fails refutes it.
+
+## The project's claims
+
+"""
+
+
 def claims_page() -> str:
     """Every claim, how it is decided and where it is from; no verdict, which is computed when it is asked for."""
     rows = [
@@ -84,16 +115,15 @@ def claims_page() -> str:
     return (
         "# Claims\n\n"
         f"{len(rows)} claims about networks, as people state them. `deploykit claims ID` decides one. How:\n\n"
-        + "".join(f"- *{kind}*: {meaning},\n" for kind, meaning in KINDS.items())
+        + "".join(f"- *{kind}*: {meaning}.\n" for kind, meaning in KINDS.items())
         + "\nWhat comes of it:\n\n"
         + "".join(f"- **{verdict}**: {meaning}.\n" for verdict, meaning in VERDICTS.items())
-        + "\nA number agrees with the stated one within "
-        + PLAIN
-        + ", or by the margin of the word that the\n"
-        "statement hedges it with, which is the same in every claim:\n\n"
+        + f"\nA number agrees with the stated one within {PLAIN},\n"
+        "or by the margin of the word that the statement hedges it with, which is the same in every claim:\n\n"
         + table(("word", "agrees"), [(word, hedge.meaning) for word, hedge in HEDGES.items()])
         + "\n"
-        "No verdict stands here: they are computed when they are asked for. Those of the last reference run are\n"
+        + OWN_CLAIMS
+        + "No verdict stands here: they are computed when they are asked for. Those of the last reference run are\n"
         "in [reports/claims.csv](../reports/claims.csv).\n\n"
         + MADE
         + "\n"

@@ -19,7 +19,7 @@ from deploykit.api.arguments import (
     spoken,
     texts,
 )
-from deploykit.claims import evaluate_claims
+from deploykit.claims import evaluate_claims, read_claims
 from deploykit.claims.verdict import verdict_rows
 from deploykit.errors import UsageError
 from deploykit.report.check import Weakness, check_report
@@ -191,7 +191,11 @@ def write_report(
 
 
 @spoken
-def check_claims(ids: Names | None = None, rows: Any = None) -> Frame:
+def check_claims(
+    ids: Names | None = None,
+    rows: Any = None,
+    claims: str | os.PathLike[str] | None = None,
+) -> Frame:
     """Check claims about networks by computing: a verdict each. Also callable as `deploykit.claims`.
 
     `verdict` is confirmed, refuted, in context, cited or undecided; `as_expected` is False where it surprises.
@@ -199,10 +203,11 @@ def check_claims(ids: Names | None = None, rows: Any = None) -> Frame:
     Args:
         ids: of the claims, one or several; None checks all.
         rows: a profile for claims about what is measured: a CSV file, the frame of `profile`, or its rows.
+        claims: a file of claims of your own, in TOML as docs/claims.md says; None takes the project's.
 
     Raises:
         UnknownName: there is no such claim.
-        UsageError: the report can't be read.
+        UsageError: the report or the file of claims can't be read, or one of its claims can't be.
 
     Example:
         >>> deploykit.check_claims("vgg-140m")["verdict"].tolist()
@@ -212,7 +217,8 @@ def check_claims(ids: Names | None = None, rows: Any = None) -> Frame:
 
     is_path = isinstance(rows, str | os.PathLike)
     profile = read_rows(os.fspath(rows)) if is_path else rows_of(rows)
-    verdicts = evaluate_claims(texts(ids, "ids") or None, profile)
+    own = None if claims is None else read_claims(Path(claims))
+    verdicts = evaluate_claims(texts(ids, "ids") or None, profile, claims=own)
     records = verdict_rows(verdicts)
     # What is stated and found is a number, a word or a list, by the claim.
     mixed = ("stated", "found")

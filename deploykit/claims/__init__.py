@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import tomllib
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from deploykit.lazy import callable_package
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         list_claims,
         parse_claims,
         read_claims,
+        refuse_without_rows,
     )
     from deploykit.claims.verdict import VERDICTS, Outcome, PartResult, Verdict
 
@@ -41,6 +43,7 @@ __all__ = [
     "list_statements",
     "parse_claims",
     "read_claims",
+    "refuse_without_rows",
     "stored_texts",
 ]
 
@@ -80,7 +83,16 @@ def stored_texts() -> dict[str, str]:
     return {name: found[name].read_text(encoding="utf-8") for name in sorted(found)}
 
 
-def list_statements() -> list[Statement]:
-    """What the project's own claims say, in the order of `list_claims`; no check is imported."""
+def list_statements(path: Path | None = None) -> list[Statement]:
+    """What the project's own claims say, in the order of `list_claims`, or those of a file.
+
+    Of the project's own no check is imported.
+
+    Raises:
+        UsageError: the file can't be read, or as `parse_claims`.
+    """
+    if path is not None:
+        own = importlib.import_module(f"{__name__}.claim").read_claims(path)
+        return [Statement(claim.id, claim.statement, claim.source) for claim in own]
     tables = [table for text in stored_texts().values() for table in tomllib.loads(text)["claim"]]
     return [Statement(*(table[name] for name in Statement._fields)) for table in tables]

@@ -16,7 +16,9 @@ import deploykit.claims.checks  # noqa: F401  registers them
 from deploykit.claims import stored_texts
 from deploykit.claims.check import OF_CLAIM, MeasuredRow, find_check, measured_rows, typed
 from deploykit.claims.margin import Margin, Stated
-from deploykit.claims.verdict import OUTCOMES, VERDICTS, Outcome, PartResult, Verdict
+from deploykit.claims.measure import Measure
+from deploykit.claims.places import line_of
+from deploykit.claims.verdict import OUTCOMES, VERDICTS, Outcome, PartResult, Verdict, listed
 from deploykit.errors import (
     CheckFailed,
     DeploykitError,
@@ -60,6 +62,7 @@ class Claim:
         hedge: the word by which the statement loosens `stated`, one of `margin.HEDGES`; empty where it has none.
         universal: whether one part that fails refutes it; where not, it is then "in context".
         arguments: what the check is given, as TOML holds it or as typed values.
+        measure: what is to be measured for it; None where nothing is.
         decide: the check with all its arguments; it takes the measured rows.
 
     Raises:
@@ -79,6 +82,7 @@ class Claim:
     hedge: str = ""
     universal: bool = True
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    measure: Measure | None = None
     decide: Callable[[Sequence[MeasuredRow]], Outcome] = field(
         init=False, repr=False, compare=False
     )
@@ -90,14 +94,14 @@ class Claim:
             for name in ("expected", "parts"):
                 object.__setattr__(self, name, _words(getattr(self, name)))
             if not self.expected or not set(self.expected) <= set(VERDICTS):
-                raise UsageError(f"expected must be among {', '.join(VERDICTS)}")
+                raise UsageError(f"'expected' must be among {', '.join(VERDICTS)}")
             each = [*self.parts.values()] if isinstance(self.parts, Mapping) else [self.parts]
             if not each or not all(words and set(words) <= set(OUTCOMES) for words in each):
                 raise UsageError(
-                    f"parts must be among {', '.join(OUTCOMES)}, all or by their names"
+                    f"'parts' must be among {', '.join(OUTCOMES)}, all or by their names"
                 )
             if not set(self.kind.split("+")) <= set(KINDS):
-                raise UsageError(f"kind must be made of {', '.join(KINDS)}")
+                raise UsageError(f"'kind' must be made of {', '.join(KINDS)}")
             of_claim = {name: getattr(self, name) for name in OF_CLAIM}
             decide = find_check(self.check).bind(of_claim, self.arguments)
         except UsageError as error:
@@ -121,7 +125,14 @@ class Claim:
     @property
     def settled_by(self) -> str:
         """The command that decides what is undecided without it; empty where there is none."""
-        return f"deploykit claims {self.id} --profile FILE" if "measured" in self.kind else ""
+        if self.measure is not None:
+            return f"deploykit claims {self.id} --measure"
+        return f"deploykit claims {self.id} --profile FILE" if self.takes_rows else ""
+
+    @property
+    def takes_rows(self) -> bool:
+        """Whether its check looks at measured rows."""
+        return find_check(self.check).takes_rows
 
 
 def _stated(value: Any) -> Stated:
@@ -146,6 +157,7 @@ _TYPES = {
     "parts": str | tuple[str, ...] | dict[str, str | tuple[str, ...]],
     "universal": bool,
     "arguments": dict[str, Any],
+    "measure": Measure,
 }
 _REQUIRED = [
     name for name, key in _KEYS.items() if key.default is MISSING and key.default_factory is MISSING
@@ -156,7 +168,8 @@ def parse_claims(text: str, file: str = "claims.toml") -> list[Claim]:
     """Read claims from TOML text: one `[[claim]]` table each, with the attributes of `Claim` as keys.
 
     Raises:
-        UsageError: `file`, as messages call it, is no TOML, or an entry can't be; one line that names the claim.
+        UsageError: `file`, as messages call it, is no TOML, or an entry can't be; one line that names the claim
+            and the line of the file.
     """
     try:
         # Decimals know the digits that a figure was stated with.
@@ -165,7 +178,13 @@ def parse_claims(text: str, file: str = "claims.toml") -> list[Claim]:
         raise UsageError(f"{file} is no TOML: {one_line(error, 100)}") from error
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise UsageError(f"{file}: each claim is a table headed [[claim]]")
-    claims = [_claim(table, f"number {number}") for number, table in enumerate(tables, 1)]
+    claims = []
+    for number, table in enumerate(tables, 1):
+        try:
+            claims.append(_claim(table, f"number {number}"))
+        except UsageError as error:
+            line = line_of(text, number, str(error))
+            raise UsageError(f"{file}, line {line}: {error}") from error
     _refuse_twice(claims, file)
     return claims
 
@@ -235,7 +254,11 @@ def evaluate_claims(
 
 
 def evaluate_claim(claim: Claim, rows: Sequence[MeasuredRow] = ()) -> Verdict:
-    """Evaluate one claim, which need not be of claims.toml."""
+    """Evaluate one claim, which need not be one of the project's.
+
+    Raises:
+        UsageError: its check can't be applied to what its entry names.
+    """
     start = time.perf_counter()
     missing = ""
     try:
@@ -243,6 +266,14 @@ def evaluate_claim(claim: Claim, rows: Sequence[MeasuredRow] = ()) -> Verdict:
     except MissingDependency as error:
         missing = str(error)
         outcome = Outcome([PartResult(claim.about, None)], None, f"Not checked: {missing}.")
+    except UsageError as error:
+        raise UsageError(f"claim {claim.id}: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Of a claim of the user's own: a network that has nothing of what the check counts.
+        raise UsageError(
+            f"claim {claim.id}: {claim.check} can't be applied to what it names: "
+            f"{type(error).__name__}: {one_line(error, 100)}"
+        ) from error
     return Verdict(claim, outcome, time.perf_counter() - start, missing)
 
 
@@ -271,3 +302,19 @@ def _chosen(ids: Iterable[str] | None, claims: Sequence[Claim]) -> list[Claim]:
         if name not in by_id:
             raise UnknownName("claim", name, by_id, "see `deploykit claims --list`")
     return [by_id[name] for name in chosen]
+
+
+def refuse_without_rows(verdicts: Iterable[Verdict], path: str) -> None:
+    """Refuse a report that has no rows for some of the claims that were asked for by name.
+
+    Raises:
+        UsageError: names the claim, and what is to be measured for it.
+    """
+    for verdict in verdicts:
+        claim = verdict.claim
+        if claim.takes_rows and not verdict.missing and None in verdict.holds.values():
+            needed = claim.measure.networks if claim.measure else ()
+            of = f": it takes rows of {listed(n.name for n in needed)}" if needed else ""
+            raise UsageError(
+                f"{path} has no rows that decide {claim.id}{of}; see `{claim.settled_by}`"
+            )

@@ -50,6 +50,8 @@ class Network:
     def named(cls, value: Any) -> Network:
         """The network that a claim's entry names: "mobilenet", or { name = "mobilenet", alpha = 0.5, rho = "6/7" }.
 
+        "module:factory" names one of the user's own.
+
         Raises:
             UsageError: there is no such network, or it can't be made so.
             ValueError: `value` is neither of the two.
@@ -59,6 +61,8 @@ class Network:
             raise ValueError(
                 f"expected a network's name, or its name, alpha and rho, got {value!r}"
             )
+        if ":" in str(table["name"]):  # a factory, which has no multipliers that are known of
+            return cls(ModelSpec(str(table["name"])))
         architecture = lookup(str(table["name"]))
         try:
             alpha, rho = float(table.get("alpha", 1)), Fraction(table.get("rho", 1))

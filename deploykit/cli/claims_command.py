@@ -26,13 +26,25 @@ DEFAULT_PROFILES = (Path("results/profile.csv"), Path("reports/profile.csv"))
     metavar="FILE",
     help="Measured rows; else results/profile.csv or reports/profile.csv, if it is there.",
 )
+@click.option(
+    "--claims",
+    "own",
+    metavar="FILE",
+    help="Claims of your own, in TOML as those of the project; see docs/claims.md.",
+)
 @output_options(
     csv="Write the verdicts; - for stdout.",
     markdown="Write the verdicts as a page for people; - for stdout.",
     junit="Write the verdicts as JUnit XML; - for stdout.",
     html="Write a page with the arithmetic of each; - for stdout.",
 )
-def command(ids: tuple[str, ...], only_list: bool, profile: str | None, outputs: Outputs) -> None:
+def command(
+    ids: tuple[str, ...],
+    only_list: bool,
+    profile: str | None,
+    own: str | None,
+    outputs: Outputs,
+) -> None:
     r"""Check claims about networks by computing, and print a verdict for each.
 
     Ends with 1 if a verdict differs from the one expected of it, which is how a wrong change shows in CI.
@@ -42,12 +54,16 @@ def command(ids: tuple[str, ...], only_list: bool, profile: str | None, outputs:
     deploykit claims --list
     deploykit claims squeezenet-params-50x --csv -
     deploykit claims --profile results/profile.csv --junit claims.xml
+    deploykit claims --claims mine.toml
     """
     if only_list:
-        _list(outputs)
+        _list(outputs, own)
         return
     check_documents(outputs)
-    verdicts = claims.evaluate_claims(ids or None, _profile_rows(profile))
+    stated = None if own is None else claims.read_claims(Path(own))
+    verdicts = claims.evaluate_claims(ids or None, _profile_rows(profile), claims=stated)
+    if profile is not None and (ids or own is not None):
+        claims.refuse_without_rows(verdicts, profile)
     rows = claims.verdict.verdict_rows(verdicts)
     write_documents(
         outputs,
@@ -85,9 +101,9 @@ def _profile_rows(path: str | None) -> list[Row] | None:
     return report.csv.read_rows(path, columns.checked_by("claims"))
 
 
-def _list(outputs: Outputs) -> None:
-    """Show every claim of the project with who says so."""
-    listed = claims.list_statements()
+def _list(outputs: Outputs, own: str | None) -> None:
+    """Show every claim of the project, or of a file, with who says so."""
+    listed = claims.list_statements(None if own is None else Path(own))
     if outputs.json:
         display.print_json([one._asdict() for one in listed])
     else:

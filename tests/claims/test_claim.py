@@ -66,12 +66,12 @@ def replaced(old, new):
     ("broken", "message"),
     [
         (ONE + ONE, "claims.toml has a twice"),
-        (replaced('"confirmed"', '"true"'), "claim a: expected must be among"),
-        (replaced('"confirmed"', "[]"), "claim a: expected must be among"),
-        (replaced('"counted"', '"guessed"'), "claim a: kind must be made of"),
-        (replaced('"holds"', '"true"'), "claim a: parts must be among holds, fails, undecided"),
-        (replaced('"holds"', "{ }"), "claim a: parts must be among holds"),
-        (replaced('"holds"', '{ x = "true" }'), "claim a: parts must be among holds"),
+        (replaced('"confirmed"', '"true"'), "claim a: 'expected' must be among"),
+        (replaced('"confirmed"', "[]"), "claim a: 'expected' must be among"),
+        (replaced('"counted"', '"guessed"'), "claim a: 'kind' must be made of"),
+        (replaced('"holds"', '"true"'), "claim a: 'parts' must be among holds, fails, undecided"),
+        (replaced('"holds"', "{ }"), "claim a: 'parts' must be among holds"),
+        (replaced('"holds"', '{ x = "true" }'), "claim a: 'parts' must be among holds"),
         (replaced('parts = "holds"\n', ""), "claim a: missing key: parts"),
         (
             ONE + 'hedge = "abuot"',
@@ -144,3 +144,37 @@ def test_a_file_of_claims_that_is_not_there_is_named(tmp_path):
     (tmp_path / "mine.toml").write_text(ONE + ONE)
     with pytest.raises(UsageError, match=r"mine\.toml has a twice"):
         read_claims(tmp_path / "mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ('unit = "ratio"\n', "units = 3\n", 9),
+        ('top = "vgg16"', 'top = "vgg61"', 11),
+        ('expected = "confirmed"', 'expected = "true"', 12),
+        ('parts = "holds"\n', "", 2),  # the header, where there is no line of its own
+        ('bottom = "vgg11"', 'bottom = "vgg11", base = 3', 11),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_line(old, new, line):
+    with pytest.raises(UsageError, match=rf"^mine.toml, line {line}: claim a: "):
+        parse_claims(replaced(old, new), "mine.toml")
+
+
+def test_the_line_is_that_of_the_claim_and_not_of_one_before():
+    text = ONE + '\n# a remark\nnote = """\n[[claim]]\n"""\n' + replaced('"a"', '"b"')
+    with pytest.raises(UsageError, match=r"line 16: claim a: unknown key 'note'"):
+        parse_claims(text)
+    second = ONE + replaced('"a"', '"b"').replace("stated = 1", "stated = true")
+    with pytest.raises(UsageError, match=r"line 21: claim b: key 'stated'"):
+        parse_claims(second)
+
+
+def test_what_is_measured_for_a_claim_is_read_as_well():
+    text = ONE + 'measure = { networks = ["vgg11", "m:f"], batches = [1, 8] }'
+    (claim,) = parse_claims(text)
+    assert claim.measure is not None
+    assert [network.name for network in claim.measure.networks][:1] == ["vgg11"]
+    assert claim.settled_by == "deploykit claims a --measure"
+    with pytest.raises(UsageError, match="unknown field `batch`"):
+        parse_claims(text.replace("batches", "batch"))

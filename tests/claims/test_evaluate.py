@@ -14,10 +14,12 @@ from deploykit.claims import (
     failure,
     list_claims,
     networks,
+    parse_claims,
     read_claims,
+    refuse_without_rows,
 )
 from deploykit.claims.verdict import decide
-from deploykit.errors import UnknownName
+from deploykit.errors import UnknownName, UsageError
 from deploykit.lazy import install_line
 
 
@@ -194,3 +196,30 @@ def test_a_changed_network_can_be_given_in_place_of_a_name(verdict_of):
 
     pruned = Pruned(networks.Network.named("vgg16").spec)
     assert verdict_of("vgg-140m", network=pruned).verdict == "refuted"
+
+
+def test_a_check_that_can_not_be_applied_is_one_line(verdict_of):
+    with pytest.raises(UsageError, match=r"^claim vgg11-8conv-3fc: layers_and_widths can't be"):
+        verdict_of("vgg11-8conv-3fc", network="mlp")
+
+
+def test_a_network_of_ones_own_is_named_by_its_factory(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(
+        "import torch\n"
+        "def net(): return torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Conv2d(8, 4, 1))\n"
+        "net.input_shape = (3, 16, 16)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    own = NEW.replace("149_000_000", "260").replace(
+        '{ name = "mobilenet", alpha = 0.5 }, quantity = "macs"', '"mine:net"'
+    )
+    (verdict,) = evaluate_claims(claims=parse_claims(own))
+    assert verdict.outcome.computed == 3 * 8 * 9 + 8 + 8 * 4 + 4
+    assert verdict.verdict == "confirmed"
+
+
+def test_a_report_without_the_rows_that_a_claim_takes_is_refused():
+    (undecided,) = evaluate_claims(["mobilenet-rho-squared"], [])
+    with pytest.raises(UsageError, match=r"^p.csv has no rows that decide mobilenet-rho-squared"):
+        refuse_without_rows([undecided], "p.csv")
+    refuse_without_rows(evaluate_claims(["vgg-140m"]), "p.csv")

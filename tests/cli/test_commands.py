@@ -163,6 +163,60 @@ def test_claims_writes_csv_and_junit(run, tmp_path):
     assert xml.startswith("<?xml")
 
 
+OWN = """
+[[claim]]
+id = "lenet"
+statement = "LeNet-5 has 61,706 parameters"
+source = "a README"
+about = "parameters(lenet5)"
+kind = "counted"
+stated = 61_706
+unit = "parameters"
+check = "count"
+arguments = { network = "lenet5" }
+expected = "confirmed"
+parts = "holds"
+"""
+
+
+def test_claims_of_ones_own_are_checked_and_refused_with_their_line(run, tmp_path):
+    (tmp_path / "mine.toml").write_text(OWN)
+    ended = run("claims", "--claims", "mine.toml", "--csv", "-")
+    assert ended.code == 0
+    assert [row["verdict"] for row in csv.DictReader(io.StringIO(ended.out))] == ["confirmed"]
+    assert [
+        one["id"]
+        for one in json.loads(run("claims", "--list", "--claims", "mine.toml", "--json").out)
+    ] == ["lenet"]
+    (tmp_path / "mine.toml").write_text(OWN.replace("61_706", "62_000_000"))
+    ended = run("claims", "--claims", "mine.toml")
+    assert ended.code == 1
+    assert "lenet is refuted, not confirmed" in ended.err
+    for old, new, line, message in (
+        ("unit =", "units =", 9, "unknown key 'units'"),
+        ('"lenet5"', '"lenet6"', 11, "unknown model 'lenet6'"),
+    ):
+        (tmp_path / "mine.toml").write_text(OWN.replace(old, new))
+        ended = run("claims", "--claims", "mine.toml")
+        assert ended.code == 2
+        (said,) = ended.err.strip().splitlines()
+        assert f"mine.toml, line {line}: claim lenet: " in said
+        assert message in said
+    (tmp_path / "mine.toml").write_text(OWN.replace('"lenet5"', '"no_module:net"'))
+    ended = run("claims", "--claims", "mine.toml")
+    assert ended.code == 2
+    assert "claim lenet: no module 'no_module'" in ended.err
+
+
+def test_a_profile_without_the_rows_of_a_claim_is_refused(run, tmp_path):
+    reference = Path(__file__).parents[2] / "reports" / "profile.csv"
+    (tmp_path / "p.csv").write_text(reference.read_text())
+    ended = run("claims", "densenet-expensive", "--profile", "p.csv")
+    assert ended.code == 2
+    (said,) = ended.err.strip().splitlines()
+    assert "p.csv has no rows that decide densenet-expensive" in said
+
+
 def test_export_writes_a_checked_file(run, tmp_path):
     ended = run("export", "lenet5", "--weights", "trained", "-o", "net.onnx")
     assert ended.code == 0

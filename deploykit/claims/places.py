@@ -1,0 +1,39 @@
+"""Where in a file of claims something stands, for messages: TOML's parser keeps no lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_HEADER = re.compile(r"\s*\[\[\s*claim\s*\]\]")
+#: What a message quotes, or says is missing or there twice: the first of these words is looked for.
+_NAMED = re.compile(r"'([^']+)'|`([^`]+)`")
+
+
+def line_of(text: str, number: int, message: str) -> int:
+    """The line of a file of claims that a message about its `number`-th claim (from 1) is about.
+
+    That is the first line of the claim's table that has a word which the message quotes; the table's header where
+    there is none.
+    """
+    lines = text.splitlines()
+    starts = [place for place, line in enumerate(_outside_strings(lines)) if _HEADER.match(line)]
+    if not 0 < number <= len(starts):
+        return 1
+    start = starts[number - 1]
+    end = starts[number] if number < len(starts) else len(lines)
+    for word in (one or other for one, other in _NAMED.findall(message)):
+        whole = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
+        for place in range(start, end):
+            if whole.search(lines[place]):
+                return place + 1
+    return start + 1
+
+
+def _outside_strings(lines: list[str]) -> Iterator[str]:
+    """Each line, empty within strings of several lines."""
+    closing = ""
+    for line in lines:
+        yield "" if closing else line
+        for quotes in re.findall(r'"""|\'\'\'', line):
+            closing = "" if closing == quotes else closing or quotes
