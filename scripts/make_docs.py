@@ -78,8 +78,8 @@ def catalogue_page() -> str:
 #: How a user checks what other READMEs say.
 OWN_CLAIMS = """## Claims of your own
 
-`deploykit claims --claims mine.toml` checks a file like this one, and ends with 1 where a verdict or a part is not the
-one expected. A field that can't be is named with its line, and ends with 2.
+`deploykit claims --claims mine.toml` checks a file like this one, and ends with 1 where a verdict or a part is not
+the one expected. A field that can't be is named with its line, and ends with 2.
 
 ```toml
 [[claim]]
