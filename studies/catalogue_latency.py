@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from deploykit import env
+from deploykit import env, zoo
 from deploykit.backends import get
 from deploykit.bench.scenario import Policy
 from deploykit.columns import NAMES
@@ -60,9 +60,10 @@ def is_of(row: Row, spec: ModelSpec) -> bool:
 
 
 def missing(specs: Sequence[ModelSpec], rows: Sequence[Row], env_id: str) -> list[ModelSpec]:
-    """The networks that lack rows of a machine, the lightest in the catalogue's order first."""
+    """The networks that lack rows of a machine, the lightest first: of what is cut short most is there."""
     here = [row for row in rows if row.get("env_id") == env_id and row["status"] == "ok"]
-    return [s for s in specs if sum(is_of(r, s) for r in here) < len(configurations(s)[1])]
+    lacking = [s for s in specs if sum(is_of(r, s) for r in here) < len(configurations(s)[1])]
+    return sorted(lacking, key=lambda spec: zoo.lookup(spec.name).macs * spec.alpha * spec.rho**2)
 
 
 def build(spec: ModelSpec, store: Store, say: Callable[[str], None]) -> None:

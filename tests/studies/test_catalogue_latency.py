@@ -53,7 +53,10 @@ def test_a_broken_run_goes_on_with_the_networks_that_are_missing(rows, tmp_path)
     assert len(table) == 12
     here = study.env.env_id()
     assert study.missing([LENET, MLP], table, here) == [MLP]
-    assert study.missing([LENET, MLP], table, "another machine") == [LENET, MLP]
+    assert study.missing([LENET, MLP], table, "another machine") == [
+        MLP,
+        LENET,
+    ]  # the lightest first
     failed = table[0].plus({"status": "failed"})
     assert study.missing([LENET], [failed, *table[1:]], here) == [LENET]
 
