@@ -22,6 +22,7 @@ from deploykit.graph.nodes import (
     graph_inputs,
     is_standard,
     node_name,
+    nodes_below,
     tensor_values,
 )
 from deploykit.graph.operators import is_contributed
@@ -30,6 +31,11 @@ from deploykit.lazy import np, onnx
 
 #: Bytes of one input for one image, the limit of the protobuf messages that tensors are exchanged in.
 MAX_INPUT_BYTES = 2**31 - 1
+
+#: Dimensions of a tensor, the limit of numpy, through which runtimes are fed.
+MOST_DIMENSIONS = 64
+#: Nodes of a graph with its functions written out.
+MOST_NODES = 1_000_000
 
 #: Fields of free text, on which nothing depends.
 _REMARKS = frozenset({"doc_string", "metadata_props", "producer_version"})
@@ -61,8 +67,8 @@ def require_sound(model: onnx.ModelProto, path: Path) -> None:
     """Refuse what can't be in a file that is whole.
 
     Raises:
-        InvalidModel: a name is not UTF-8, an element type is none of ONNX's, or an input is larger than
-            `MAX_INPUT_BYTES`.
+        InvalidModel: a name is not UTF-8, an element type is none of ONNX's, functions call themselves or make more
+            than `MOST_NODES`, or an input is larger than `MAX_INPUT_BYTES`.
     """
     for text in _texts(model):
         if isinstance(text, bytes):
@@ -80,6 +86,7 @@ def require_sound(model: onnx.ModelProto, path: Path) -> None:
                 f"{path}: {name!r} has the element type {element_type}, which ONNX has not; "
                 "the file is damaged, copy it again"
             )
+    _check_functions(model, path)
     require_sizes(model, path)
 
 
@@ -140,6 +147,12 @@ def _check_domains(model: onnx.ModelProto, path: Path) -> None:
 def _check_ports(model: onnx.ModelProto, path: Path) -> None:
     inputs = graph_inputs(model.graph)
     for value in [*inputs, *model.graph.output]:
+        count = len(value.type.tensor_type.shape.dim)
+        if count > MOST_DIMENSIONS:
+            raise InvalidModel(
+                f"{path}: {value.name!r} has {count} dimensions, more than the {MOST_DIMENSIONS} that a tensor can "
+                "have; export the model again"
+            )
         if not value.type.HasField("tensor_type"):
             raise InvalidModel(
                 f"{path}: {value.name!r} is not a tensor, and only tensors can be fed and "
@@ -151,6 +164,37 @@ def _check_ports(model: onnx.ModelProto, path: Path) -> None:
         )
     if not model.graph.output:
         raise InvalidModel(f"{path}: has no output; export the model again")
+
+
+def _check_functions(model: onnx.ModelProto, path: Path) -> None:
+    """Refuse functions that call themselves, or each other so often that they can't be written out."""
+    calls = {
+        (function.domain, function.name): [
+            (node.domain, node.op_type) for node in nodes_below(function.node)
+        ]
+        for function in model.functions
+    }
+    nodes: dict[tuple[str, str], int] = {}
+    waiting, begun = list(calls), set[tuple[str, str]]()
+    while waiting:
+        top = waiting[-1]
+        called = [call for call in calls[top] if call in calls]
+        missing = [] if top in nodes else [call for call in called if call not in nodes]
+        if missing and top in begun:
+            raise InvalidModel(
+                f"{path}: its function {top[1]!r} calls itself, which has no end; export the model again"
+            )
+        begun.add(top)
+        waiting += missing
+        if not missing:
+            nodes[top] = sum(nodes.get(call, 1) for call in calls[top])
+            waiting.pop()
+    total = sum(nodes.get((node.domain, node.op_type), 1) for node in nodes_below(model.graph.node))
+    if total > MOST_NODES and calls:
+        raise InvalidModel(
+            f"{path}: with its functions written out it has {total:,} nodes, more than the {MOST_NODES:,} that can "
+            "be worked with; export the model again without functions"
+        )
 
 
 def _check_bodies(model: onnx.ModelProto, path: Path) -> None:

@@ -6,12 +6,13 @@ batch free that a Reshape inside fixes, and sizes may be taken that do not fit e
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deploykit.errors import InvalidModel, one_line
+from deploykit.errors import DeploykitError, InvalidModel, one_line
 from deploykit.graph.nodes import attribute
 from deploykit.graph.values import make_values
 from deploykit.graph.view import GraphView
@@ -161,6 +162,30 @@ def runs_at(
             return None
         said.append({n: np.shape(v) for n, v in zip(names, outputs, strict=True)})
     return said
+
+
+@contextlib.contextmanager
+def blaming(model: Path, refused: Callable[[str], DeploykitError]) -> Iterator[None]:
+    """Let an error that nobody foresaw be the file's where the runtime does not take the file either.
+
+    What works on graphs relies on much that only a runtime checks, which not every file is given to before.
+
+    Args:
+        model: the file that is worked on.
+        refused: makes the error from the runtime's reason, one line.
+    """
+    try:
+        yield
+    except (DeploykitError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if installed_version() is None:
+            raise
+        try:
+            open_session(model, session_options(optimise=False), InvalidModel)
+        except InvalidModel as reason:
+            raise refused(f"ONNX Runtime refuses the graph: {reason}; export it again") from error
+        raise
 
 
 def run_within(

@@ -44,6 +44,8 @@ from deploykit.lazy import np, onnx
 
 #: Operators all of whose inputs hold values; of others the first does, beside shapes, indices, scales and divisors.
 _ALL = frozenset({"Concat", "MatMul", "Gemm", "Einsum"})
+#: Of these the largest operand is the weight, which the others scale or shift.
+_JOINING = frozenset({"Mul", "Add", "Sub", "Sum"})
 #: What is the same for every image of a batch is spread over it, by sizes that depend on it.
 _SPREAD = frozenset({"Expand", "Tile", "Reshape", "Unsqueeze", "Squeeze", "Transpose", "Identity"})
 #: Results of these are numbers of their own: shapes, places, what is drawn.
@@ -119,6 +121,8 @@ class Constants:
         for sparse in view.graph.sparse_initializer:
             self._held[sparse.values.name] = _of_tensor(sparse.values)
         self.stored_bytes = sum(constant.stored_bytes for constant in self._held.values())
+        #: By name, once asked for: of tensors as such, and as factors.
+        self._roots: dict[bool, dict[str, list[Root]]] = {False: {}, True: {}}
         for node in view.nodes:
             if node.op_type == "Constant":
                 self._add_constant(node)
@@ -139,13 +143,48 @@ class Constants:
             # What the file stores of it is its shape, which is a constant of its own.
             self._held[node.output[0]] = Constant(math.prod(shape), element_type, 0)
 
-    def roots(self, name: str, factor: bool = False) -> Iterator[Root]:
-        """The tensors that hold the values of a fixed tensor; one that depends on an input has none.
+    def roots(self, name: str, factor: bool = False) -> list[Root]:
+        """The tensors that hold the values of a fixed tensor, each once; one that depends on an input has none.
 
         Args:
             name: the name of the tensor that is asked about.
             factor: whether it only scales or shifts a weight: a single value, or a mask, is then no parameter.
         """
+        known = self._roots[factor]
+        waiting, begun = [name], set[str]()
+        while waiting:  # chains may be as long as the graph, which is more than calls may nest
+            top = waiting[-1]
+            missing = [] if top in known else [x for x in self._sources(top) if x not in known]
+            if missing and top not in begun:
+                begun.add(top)
+                waiting += missing
+                continue
+            if top not in known:
+                found = self._found(top, factor)
+                each = {(id(root.owner), root.name, root.real): root for root in found}
+                known[top] = list(each.values())
+            waiting.pop()
+        return known[name]
+
+    def _sources(self, name: str) -> list[str]:
+        """The tensors of this graph whose roots those of a tensor are."""
+        node = None if name in self._held else self.view.producer(name)
+        operator = None if node is None else operator_of(node)
+        if node is None or operator is None:
+            return []
+        if operator.kind in _NO_VALUES or node.op_type in _PLACES:
+            return []
+        if not self.view.is_fixed(name) and node.op_type not in _SPREAD:
+            return []
+        sources = node.input[:1]
+        if node.op_type in _ALL or node.op_type in _JOINING:
+            sources = node.input
+        elif node.op_type == "Where":
+            sources = node.input[1:]
+        return [source for source in sources if source]
+
+    def _found(self, name: str, factor: bool) -> Iterator[Root]:
+        """The roots of a tensor, from those of what it is made of."""
         constant = self._held.get(name)
         if constant is not None:
             real = constant.element_type in FLOATS
@@ -159,21 +198,13 @@ class Constants:
             if self._outer is not None:
                 yield from self._outer.roots(name, factor)
             return
-        operator = operator_of(node)
-        if operator is None or operator.kind in _NO_VALUES or node.op_type in _PLACES:
+        known = self._roots[factor]
+        found = [known.get(source, []) for source in self._sources(name)]
+        if node.op_type in _JOINING:
+            yield from self._joined(found)
             return
-        if not self.view.is_fixed(name) and node.op_type not in _SPREAD:
-            return
-        if node.op_type in ("Mul", "Add", "Sub", "Sum"):
-            yield from self._joined([list(self.roots(source, factor)) for source in node.input])
-            return
-        sources = node.input[:1]
-        if node.op_type in _ALL:
-            sources = node.input
-        elif node.op_type == "Where":
-            sources = node.input[1:]
-        for source in filter(None, sources):
-            for root in self.roots(source, factor):
+        for roots in found:
+            for root in roots:
                 yield replace(root, real=True) if node.op_type == "DequantizeLinear" else root
 
     def _joined(self, operands: list[list[Root]]) -> Iterator[Root]:

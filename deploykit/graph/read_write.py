@@ -41,7 +41,12 @@ def _external(model: onnx.ModelProto) -> Iterator[tuple[onnx.TensorProto, dict[s
             yield tensor, {entry.key: entry.value for entry in tensor.external_data}
 
 
-def _resolve(path: Path, tensor: onnx.TensorProto, location: str) -> Path:
+def _resolve(path: Path, tensor: onnx.TensorProto, location: str | bytes) -> Path:
+    if isinstance(location, bytes):  # as protobuf gives what is not UTF-8
+        raise InvalidModel(
+            f"{path}: the place of weight {tensor.name!r}, {location[:40]!r}, is not UTF-8 text; the file is "
+            "damaged, copy it again"
+        )
     try:
         folder = path.parent.resolve()
         file = (folder / location).resolve()

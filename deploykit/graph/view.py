@@ -159,21 +159,42 @@ class GraphView:
 
     def is_constant(self, name: str) -> bool:
         """Whether `constant` can tell the value: an initialiser, or computed from such by simple nodes."""
-        if name in self._tensors:
-            return True
-        node = self._producers.get(name)
-        if node is None or not is_standard(node):
-            return False
-        return has(node, Trait.EVALUATED) and all(
-            self.is_constant(source) for source in node.input if source
-        )
+        waiting, seen = [name], {name}
+        while waiting:  # chains may be as long as the graph, which is more than calls may nest
+            tensor = waiting.pop()
+            if tensor in self._tensors:
+                continue
+            node = self._producers.get(tensor)
+            if node is None or not is_standard(node) or not has(node, Trait.EVALUATED):
+                return False
+            sources = [source for source in node.input if source and source not in seen]
+            seen.update(sources)
+            waiting += sources
+        return True
 
     def constant(self, name: str) -> np.ndarray | None:
         """The value of a tensor that is fixed, or None where it depends on an input or is too large."""
-        tensor = self._tensors.get(name)
-        if tensor is not None:
-            return tensor_values(tensor)
-        return fixed_value(self._producers[name], self.constant) if self.is_constant(name) else None
+        if not self.is_constant(name):
+            return None
+        values: dict[str, np.ndarray | None] = {}
+        waiting, begun = [name], set[str]()
+        while waiting:
+            top = waiting[-1]
+            stored = self._tensors.get(top)
+            if stored is not None:
+                values[top] = tensor_values(stored)
+            elif top not in values:
+                node = self._producers[top]
+                missing = [one for one in node.input if one and one not in values]
+                if missing and top in begun:  # nodes in a cycle, which nobody refused yet
+                    return None
+                begun.add(top)
+                waiting += missing
+                if missing:
+                    continue
+                values[top] = fixed_value(node, values.get)
+            waiting.pop()
+        return values[name]
 
     def is_fixed(self, name: str) -> bool:
         """Whether a tensor does not depend on what a caller feeds; looks outward.

@@ -11,6 +11,7 @@ from deploykit import env
 from deploykit.bench.contain import contained
 from deploykit.code_digest import PACKAGE, code_digest
 from deploykit.errors import BuildFailed, DriftFailed
+from deploykit.graph.evidence import blaming
 from deploykit.graph.precision import AS_IS, TARGETS, convert, find_recipe
 from deploykit.graph.precision.int8_cpu import DEFAULT_STEPS
 from deploykit.graph.recipes import PLAIN, PrecisionRecipe
@@ -92,11 +93,18 @@ def convert_to(
         DeploykitError: as `convert_network`.
     """
     recipe = find_recipe(precision, target)
-    calibration = calibration_of(network, choice, recipe) if recipe.needs_calibration else None
-    rules = keep_rules(network, precision, target, choice)
-    model = convert(
-        network.model, precision, target, path, calibration, rules, named=network.origin
-    )
+
+    def refused(reason: str) -> BuildFailed:
+        return BuildFailed(
+            f"{network.model.spec.label} can't be converted to {precision}: {reason}"
+        )
+
+    with blaming(network.model.path, refused):
+        calibration = calibration_of(network, choice, recipe) if recipe.needs_calibration else None
+        rules = keep_rules(network, precision, target, choice)
+        model = convert(
+            network.model, precision, target, path, calibration, rules, named=network.origin
+        )
     return {
         "sha256": model.sha256,
         "precision": model.precision,

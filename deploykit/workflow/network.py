@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from deploykit.code_digest import code_digest
 from deploykit.errors import InvalidModel, UsageError, one_line
 from deploykit.graph.check import require_sizes
 from deploykit.graph.count import count_graph
-from deploykit.graph.evidence import runs_at
+from deploykit.graph.evidence import blaming, runs_at
 from deploykit.graph.export import export_model
 from deploykit.graph.fit import require_fit, require_memory
 from deploykit.graph.inputs import fix_batch, name_batch_of_outputs, spec_of, take_inputs
@@ -95,13 +96,18 @@ def count_source(source: Source) -> Counted:
 
 def count_file(file: ModelFile) -> Counted:
     """Count the graph of a file in this process; see `count_source`."""
-    model, sha256, _ = read_source(file.path)
-    notes = take_inputs(model, file.inputs)
-    described = describe(model, file.path, sha256)
-    spec = dataclasses.replace(described.spec, name=file.label or described.spec.name)
-    view = GraphView(model)
-    _require_fit(model, view, file.path, notes)
-    return Counted(spec, described.inputs, count_graph(view), tuple(notes))
+    with _blaming(file.path):
+        model, sha256, _ = read_source(file.path)
+        notes = take_inputs(model, file.inputs)
+        described = describe(model, file.path, sha256)
+        spec = dataclasses.replace(described.spec, name=file.label or described.spec.name)
+        view = GraphView(model)
+        _require_fit(model, view, file.path, notes)
+        return Counted(spec, described.inputs, count_graph(view), tuple(notes))
+
+
+def _blaming(path: Path) -> contextlib.AbstractContextManager[None]:
+    return blaming(path, lambda reason: InvalidModel(f"{path}: {reason}"))
 
 
 def _require_fit(
@@ -227,8 +233,9 @@ def look_into(path: Path, spec: ModelSpec | None, given: InputChoice) -> Looked:
         InvalidModel, DriftFailed: as `graph.read_write.read_source`.
         UsageError: values that can't be read.
     """
-    proto, sha256, whole = read_source(path)
-    source = describe(proto, path, sha256, spec)
+    with _blaming(path):
+        proto, sha256, whole = read_source(path)
+        source = describe(proto, path, sha256, spec)
     # The file of an input's values goes by its digest.
     values = tuple((name, parse_values(text, f"--input {name}=")) for name, text in given.values)
     given = dataclasses.replace(given, values=values)
@@ -247,41 +254,42 @@ def take_in(source: Path, looked: Looked, path: Path) -> dict[str, Any]:
         InvalidModel: the file has changed since the look, or a node of it needs more memory than is left.
         UsageError: sizes or values do not fit the network.
     """
-    proto, sha256, _ = read_source(source, looked.sha256)
-    if sha256 != looked.sha256:
-        raise InvalidModel(f"{source} has changed while it was read: run it again")
-    before = _declared(proto)
-    renamed = part_names(proto)
-    notes = take_inputs(proto, looked.given)
-    view = GraphView(proto)
-    _require_fit(proto, view, source, notes)
-    try:
-        require_memory(view)
-    except UsageError as error:
-        raise InvalidModel(f"{source}: {error}") from None
-    del view
-    if renamed:
-        count = "a node has" if renamed == 1 else f"{renamed} nodes have"
-        text = f"{count} the name of another one, and a number behind it here"
-        notes.append(Note("inputs", text))
-    if (
-        looked.whole and not renamed and _declared(proto) == before
-    ):  # its bytes are taken as they are
-        shutil.copyfile(source, path)
-        digest = sha256
-    else:
-        digest = write_model(proto, path)
-    before = _declared(proto)
-    notes += _try(proto, path, notes)
-    if _declared(proto) != before:
-        digest = write_model(proto, path)
-    facts = _describe(describe(proto, path, digest, looked.spec))
-    return facts | {
-        "dataset": None,
-        "origin": str(source.absolute()),
-        "notes": notes,
-        "given": codec.to_values(looked.given),
-    }
+    with _blaming(source):
+        proto, sha256, _ = read_source(source, looked.sha256)
+        if sha256 != looked.sha256:
+            raise InvalidModel(f"{source} has changed while it was read: run it again")
+        before = _declared(proto)
+        renamed = part_names(proto)
+        notes = take_inputs(proto, looked.given)
+        view = GraphView(proto)
+        _require_fit(proto, view, source, notes)
+        try:
+            require_memory(view)
+        except UsageError as error:
+            raise InvalidModel(f"{source}: {error}") from None
+        del view
+        if renamed:
+            count = "a node has" if renamed == 1 else f"{renamed} nodes have"
+            text = f"{count} the name of another one, and a number behind it here"
+            notes.append(Note("inputs", text))
+        if (
+            looked.whole and not renamed and _declared(proto) == before
+        ):  # its bytes are taken as they are
+            shutil.copyfile(source, path)
+            digest = sha256
+        else:
+            digest = write_model(proto, path)
+        before = _declared(proto)
+        notes += _try(proto, path, notes)
+        if _declared(proto) != before:
+            digest = write_model(proto, path)
+        facts = _describe(describe(proto, path, digest, looked.spec))
+        return facts | {
+            "dataset": None,
+            "origin": str(source.absolute()),
+            "notes": notes,
+            "given": codec.to_values(looked.given),
+        }
 
 
 def _try(model: onnx.ModelProto, path: Path, assumptions: Sequence[Note]) -> list[Note]:

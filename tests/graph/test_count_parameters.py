@@ -436,3 +436,16 @@ def test_a_copy_that_dynamo_made_of_a_root_s_own_weight_is_no_second_one(
         said = model.graph.value_info.add(name=name).metadata_props.add()
         said.key, said.value = key, value
     assert count_graph(model).parameters == parameters
+
+
+def test_a_weight_behind_a_long_chain_is_found_in_one_pass():
+    chain = [node("Identity", [f"c{i}"], [f"c{i + 1}"]) for i in range(2000)]
+    model = make_model([*chain, node("MatMul", ["x", "c2000"], ["y"])], [tensor("c0", 8, 5)])
+    assert count_graph(model).parameters == 40
+
+
+def test_a_weight_that_is_doubled_again_and_again_is_one_and_found_in_one_pass():
+    # Each node reads the one before it twice: to follow every way back would take 2 to the power of 60 steps.
+    chain = [node("Add", [f"c{i}", f"c{i}"], [f"c{i + 1}"]) for i in range(60)]
+    model = make_model([*chain, node("MatMul", ["x", "c60"], ["y"])], [tensor("c0", 8, 5)])
+    assert count_graph(model).parameters == 40

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 
 import onnx
+import pytest
 from onnx import TensorProto, helper
 
-from deploykit.graph.evidence import runs_at, table_size
+from deploykit.errors import InvalidModel
+from deploykit.graph.evidence import blaming, runs_at, table_size
 from deploykit.graph.view import GraphView
 
 
@@ -49,3 +51,19 @@ def test_a_lookup_along_an_axis_that_is_none_tells_nothing(tmp_path):
         node = helper.make_node("Gather", ["table", "x"], ["y"], axis=axis)
         graph = helper.make_graph([node], "g", ends, [], [table])
         assert table_size(GraphView(helper.make_model(graph)), "x") == size
+
+
+def work(path, error):
+    with blaming(path, InvalidModel):
+        raise error
+
+
+def test_an_error_that_nobody_foresaw_is_the_files_where_the_runtime_refuses_it_too(tmp_path):
+    fine = save(tmp_path / "m.onnx", [helper.make_node("Relu", ["x"], ["y"])])
+    with pytest.raises(IndexError, match="ours"):
+        work(fine, IndexError("ours"))
+    odd = save(tmp_path / "odd.onnx", [helper.make_node("Transpose", ["x"], ["y"], perm=[0, 5])])
+    with pytest.raises(InvalidModel, match=r"^ONNX Runtime refuses the graph: .*perm"):
+        work(odd, IndexError("ours"))
+    with pytest.raises(OSError, match="disk"):
+        work(odd, OSError("disk"))

@@ -162,3 +162,52 @@ def test_a_scan_along_an_axis_that_is_none_is_counted(tmp_path):
     model = with_body("Scan", ["x"], ["y"], 1, 1, num_scan_inputs=1, scan_input_axes=[7])
     onnx.save(model, tmp_path / "m.onnx")
     assert count_graph(read_model(tmp_path / "m.onnx")).macs == 0
+
+
+def of_functions(calls):
+    """A network that calls the first of some functions, which call others, or Relu, so many times."""
+    functions = []
+    for name, called in calls.items():
+        names = ["a", *(f"m{i}" for i in range(len(called) - 1)), "b"]
+        nodes = [
+            helper.make_node(op, [names[i]], [names[i + 1]], domain="own" if op in calls else "")
+            for i, op in enumerate(called)
+        ]
+        opsets = [helper.make_opsetid("", 20), helper.make_opsetid("own", 1)]
+        functions.append(helper.make_function("own", name, ["a"], ["b"], nodes, opsets))
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", 4]) for n in ("x", "y"))
+    node = helper.make_node(next(iter(calls)), ["x"], ["y"], domain="own")
+    graph = helper.make_graph([node], "g", [x], [y])
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("own", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10, functions=functions)
+
+
+@pytest.mark.parametrize(
+    ("calls", "said"),
+    [
+        ({"F": ["F"]}, "its function 'F' calls itself"),
+        ({"F": ["G"], "G": ["H"], "H": ["Relu", "G"]}, "its function '.' calls itself"),
+        (
+            {f"F{i}": [f"F{i + 1}"] * 2 if i < 25 else ["Relu"] for i in range(26)},
+            "written out it has 33,554,432 nodes, more than the 1,000,000",
+        ),
+    ],
+)
+def test_functions_without_an_end_or_number_are_refused_before_they_are_written_out(
+    tmp_path, calls, said
+):
+    onnx.save(of_functions(calls), tmp_path / "m.onnx")
+    with pytest.raises(InvalidModel, match=said):
+        read_model(tmp_path / "m.onnx")
+
+
+def test_functions_that_are_called_often_are_read(tmp_path):
+    calls = {f"F{i}": [f"F{i + 1}"] * 2 if i < 5 else ["Relu"] for i in range(6)}
+    onnx.save(of_functions(calls), tmp_path / "m.onnx")
+    assert len(read_model(tmp_path / "m.onnx").functions) == 6
+
+
+def test_more_dimensions_than_a_tensor_can_have_are_refused(tmp_path):
+    onnx.save(network([1] * 65), tmp_path / "m.onnx")
+    with pytest.raises(InvalidModel, match="'xxxx' has 65 dimensions, more than the 64"):
+        read_model(tmp_path / "m.onnx")

@@ -229,6 +229,11 @@ def test_external_data_that_is_nowhere_is_refused(
     assert said in refusal(written(model, tmp_path))
 
 
+def test_a_place_of_weights_that_is_no_text_is_refused(external: Path) -> None:
+    external.write_bytes(external.read_bytes().replace(b"model.data", b"model\xffdata"))
+    assert "is not UTF-8 text" in refusal(external)
+
+
 def test_a_file_larger_than_memory_is_refused_before_it_is_read(
     external: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -205,3 +205,25 @@ def test_an_editor_is_a_view_that_follows_its_changes(branching: onnx.ModelProto
     editor.remove(conv)
     assert editor.producer("y") is None
     assert conv not in list(editor.live_nodes())
+
+
+def chain(op_type: str, length: int, operands: int = 1) -> onnx.ModelProto:
+    """A weight through a chain of nodes, each of which reads what the one before it makes so many times."""
+    nodes = [helper.make_node(op_type, [f"c{i}"] * operands, [f"c{i + 1}"]) for i in range(length)]
+    nodes.append(helper.make_node("MatMul", ["x", f"c{length}"], ["y"]))
+    return make_model(nodes, [tensor("c0", 4, 5)], ("batch", 4))
+
+
+def test_a_chain_longer_than_calls_may_nest_has_its_value() -> None:
+    model = chain("Identity", 2000)
+    value = GraphView(model).constant("c2000")
+    assert value is not None
+    assert np.array_equal(value, numpy_helper.to_array(model.graph.initializer[0]))
+
+
+def test_nodes_in_a_cycle_have_no_value() -> None:
+    nodes = [helper.make_node("Identity", [a], [b]) for a, b in (("p", "q"), ("q", "p"))]
+    assert (
+        GraphView(make_model([*nodes, helper.make_node("Relu", ["x"], ["y"])])).constant("q")
+        is None
+    )
