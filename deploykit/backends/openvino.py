@@ -23,7 +23,7 @@ from deploykit.backends import usage
 from deploykit.backends.base import BackendBase, Bound, RunOption, SessionBase
 from deploykit.errors import BuildFailed, one_line
 from deploykit.graph.element_types import typed_products
-from deploykit.graph.nodes import node_name
+from deploykit.graph.nodes import attribute, node_name
 from deploykit.graph.operators import operator_of
 from deploykit.graph.precision import find_recipe
 from deploykit.graph.read_write import copy_files
@@ -61,6 +61,8 @@ _SUFFIX = re.compile(r"(/WithoutBiases|/Dequantization\w+)+$")
 _APART = "_original"
 #: How it calls recurrent layers, which have no name of the graph's.
 _RECURRENT = re.compile(r"(LSTM|GRU|RNN)(Sequence|Cell)_\d+")
+#: What it runs step by step where a layer is told the lengths of sequences.
+_STEPWISE = "TensorIterator"
 #: Nodes that are looked through at most from what was merged behind a product back to it.
 _MERGED_BEHIND = 6
 _RECURRENT_OPERATORS = frozenset({"LSTM", "GRU", "RNN"})
@@ -190,10 +192,13 @@ def compute_types(
         raw = facts["runtimePrecision"].astype(str).lower()
         origins = facts["originalLayersNames"].astype(str).split(",")
         within = [origin for origin in origins if origin in products]
+        called = layer.get_friendly_name()
         if layer_type == _GENERATED:
             names = [name for name in within if name not in apart]
-        elif layer_type in _MULTIPLYING:
-            names = (within or [layer.get_friendly_name().removesuffix(_APART)])[:1]
+        elif layer_type in _MULTIPLYING or (
+            layer_type == _STEPWISE and _RECURRENT.fullmatch(called)
+        ):
+            names = (within or [called.removesuffix(_APART)])[:1]
         else:
             continue
         for name in names:
@@ -215,12 +220,25 @@ def with_graph_names(
     """
     view = GraphView(graph)
     found = [name for names in types.values() for name in names if _RECURRENT.match(name)]
-    wanted = [node_name(node) for node in view.nodes if node.op_type in _RECURRENT_OPERATORS]
+    layers = [node for node in view.nodes if node.op_type in _RECURRENT_OPERATORS]
+    wanted = [node_name(node) for node in layers]
+    if len(found) != len(wanted):  # it parts what runs in both directions
+        wanted = [node_name(node) for node in layers for _ in range(2 if _is_double(node) else 1)]
     called = dict(zip(found, wanted, strict=True)) if len(found) == len(wanted) else {}
-    return {
-        kind: [called.get(name) or _product_before(name, view) or name for name in names]
-        for kind, names in types.items()
-    }
+    by_type: dict[str, list[str]] = {}
+    for kind, names in types.items():
+        listed = by_type.setdefault(kind, [])
+        for name in names:
+            layer = called.get(name)
+            if layer is None:
+                listed.append(_product_before(name, view) or name)
+            elif layer not in listed:
+                listed.append(layer)
+    return by_type
+
+
+def _is_double(node: onnx.NodeProto) -> bool:
+    return bool(attribute(node, "direction", b"forward") == b"bidirectional")
 
 
 def _product_before(name: str, view: GraphView) -> str | None:

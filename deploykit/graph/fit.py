@@ -160,7 +160,10 @@ def misfits(view: GraphView) -> dict[str, str]:
         if not is_standard(node) or operator is None or not node.input:
             continue
         rule = _RULES.get(node.op_type)
-        if rule is None and operator.kind is Kind.ELEMENTWISE and len(node.input) > 1:
+        joins = (
+            len(node.input) > 1 and node.op_type != "CastLike"
+        )  # of its second input it takes the type
+        if rule is None and operator.kind is Kind.ELEMENTWISE and joins:
             rule = _broadcast
         if rule is None:
             continue

@@ -6,14 +6,22 @@ reader, so that nothing else changes its value.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from deploykit.errors import BuildFailed
 from deploykit.graph.edit import GraphEditor
-from deploykit.graph.nodes import attribute, is_standard
+from deploykit.graph.element_types import tensor_bytes
+from deploykit.graph.nodes import attribute, captured_by, is_standard
 from deploykit.graph.operators import Trait, operator_of
+from deploykit.graph.read_write import open_proto
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
+from deploykit.ort_session import session_options
+
+#: Weights of more bytes are not computed.
+LARGEST_BYTES = 1 << 29
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,73 @@ def _is_foldable(node: onnx.NodeProto) -> bool:
         and Trait.PRODUCT in operator.traits
         and operator.bias is not None
     )
+
+
+def compute_fixed_operands(model: onnx.ModelProto) -> int:
+    """Store the weights and biases that nodes compute from stored tensors alone, as weight normalisation does.
+
+    Recipes look at a product's weight; what ONNX Runtime would fold when it loads the graph is computed here by it.
+
+    Args:
+        model: the model, changed in place.
+
+    Returns:
+        How many were computed; none where they take too many bytes, or ONNX Runtime can't compute them.
+    """
+    editor = GraphEditor(model)
+    wanted = list(
+        dict.fromkeys(
+            name
+            for node in editor.nodes
+            if _is_foldable(node) or node.op_type == "MatMul"
+            if not editor.all_fixed(node)
+            for name in node.input
+            if name and editor.is_fixed(name) and not editor.is_constant(name)
+        )
+    )
+    values = _computed(editor, wanted) if wanted else {}
+    for name, value in values.items():
+        stored = editor.add_initializer(f"{name}_computed", value)
+        for reader, slot in editor.consumers(name):
+            editor.set_input(reader, slot, stored)
+    if values:
+        editor.finish()
+    return len(values)
+
+
+def _computed(view: GraphView, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """What nodes make of stored tensors alone, by name; float32 ones."""
+    needed: set[int] = set()
+    read: dict[str, None] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        node = view.producer(name)
+        if node is None:
+            read[name] = None
+        elif id(node) not in needed:
+            needed.add(id(node))
+            waiting += [source for source in (*node.input, *captured_by(node)) if source]
+    stored = [tensor for name in read if (tensor := view.initializer(name)) is not None]
+    if sum(tensor_bytes(math.prod(t.dims), t.data_type) for t in stored) > LARGEST_BYTES:
+        return {}
+    graph = onnx.helper.make_graph(
+        [node for node in view.nodes if id(node) in needed],
+        "fixed",
+        [],
+        [onnx.helper.make_empty_tensor_value_info(name) for name in names],
+        stored,
+    )
+    opsets = view.model.opset_import
+    part = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=view.model.ir_version)
+    try:
+        session = open_proto(part, session_options(optimise=False), BuildFailed)
+        values = dict(zip(names, session.run(list(names), {}), strict=True))
+    except (
+        Exception
+    ):  # whatever ONNX Runtime raises: the product then stays in float, and it is said why
+        return {}
+    return {name: value for name, value in values.items() if value.dtype == np.float32}
 
 
 def remove_passing_nodes(model: onnx.ModelProto) -> int:

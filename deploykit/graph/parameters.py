@@ -28,6 +28,7 @@ from deploykit.graph.buffers import (
     is_folded,
     is_in_state,
     is_made_up,
+    is_of_code,
     is_of_module_code,
     is_own,
     is_same_weight,
@@ -371,9 +372,10 @@ def _is_none_at(node: onnx.NodeProto, operator: Operator, root: Root) -> bool:
         return False
     if node.op_type == "Gather":
         return not root.real or root.constant.elements <= 1 or is_buffer(root.constant.values())
-    if operator.kind is Kind.NORMALISATION:
-        return root.is_made_up()
-    return False
+    # A number that PyTorch's exporter spreads over all channels, where a module has no bias or scale.
+    if root.constant.elements <= 1 and is_of_code(root.name):
+        return True
+    return operator.kind is Kind.NORMALISATION and root.is_made_up()
 
 
 def _is_score(name: str, view: GraphView) -> bool:

@@ -82,6 +82,16 @@ def recurrent(operator: str, hidden: int = 5, inputs: int = 3) -> onnx.ModelProt
     )
 
 
+def in_both_directions() -> onnx.ModelProto:
+    """A GRU that is told how long its sequences are."""
+    return model(
+        [NODE("GRU", ["x", "w", "r", "", "n"], ["y"], name="layer", hidden_size=8, direction="bidirectional")],
+        [value("x", [7, "N", 8]), value("n", ["N"], TensorProto.INT32)],
+        [value("y", [7, 2, "N", 8])],
+        [stored("w", 2, 24, 8), stored("r", 2, 24, 8)],
+    )  # fmt: skip
+
+
 def attention() -> onnx.ModelProto:
     """A product of activations behind a Where, whose first input is no number."""
     return model(

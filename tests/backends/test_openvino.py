@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from backend_models import tiny_network
-from computing_models import attention, branches, loop, recurrent
+from computing_models import attention, branches, in_both_directions, loop, recurrent
 
 pytest.importorskip("openvino", reason="the extra openvino is not installed")
 
@@ -112,6 +112,7 @@ def test_layers_are_called_by_the_nodes_they_come_from(tiny, built):
         (branches(), {"product_then", "product_else"}),
         (attention(), {"scores", "values"}),
         *((recurrent(operator), {"layer"}) for operator in ("LSTM", "GRU", "RNN")),
+        (in_both_directions(), {"layer"}),  # two loops, one for each direction
     ],
 )
 def test_products_in_bodies_recurrent_layers_and_generated_code_are_found(

@@ -344,6 +344,20 @@ def test_a_fresh_scale_that_was_computed_from_one_of_a_module_is_a_parameter() -
     assert count_graph(made).parameters == 3
 
 
+@pytest.mark.parametrize(("name", "parameters"), [("val_3", 108), ("shift", 109)])
+def test_a_number_that_the_exporter_spreads_as_a_bias_is_no_parameter(
+    name: str, parameters: int
+) -> None:
+    """PyTorch's exporter, when it does not optimise, gives a convolution without a bias one of zeros."""
+    nodes = [
+        node("CastLike", [name, "x"], ["zero"]),
+        node("Expand", ["zero", "size"], ["zeros"]),
+        node("Conv", ["x", "w", "zeros"], ["y"]),
+    ]
+    weights = [tensor("w", 4, 3, 3, 3), array(name, 0.0), array("size", [4], np.int64)]
+    assert count_graph(make_model(nodes, weights)).parameters == parameters
+
+
 def relative(window: int, heads: int) -> tuple[np.ndarray, np.ndarray]:
     """A table of offsets by relative position, and what a windowed attention gathers from it."""
     table = np.random.default_rng(0).standard_normal(((2 * window - 1) ** 2, heads))

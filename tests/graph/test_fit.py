@@ -96,6 +96,7 @@ RIGHT = [
         {"x": ["batch", 7]},
         [numpy_helper.from_array(np.array([4, 7]), "to")],
     ),
+    (node("CastLike", "x", "w"), ROWS, [weight("w", 5)]),  # only the type of its second
     (
         node("Reshape", "x", "to"),
         {"x": [2, 6]},

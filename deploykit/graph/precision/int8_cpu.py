@@ -17,7 +17,12 @@ from deploykit.graph.calibrate import Calibration
 from deploykit.graph.calibrate.bodies import Place, collect_body_ranges
 from deploykit.graph.calibrate.ranges import Range, collect_ranges
 from deploykit.graph.edit import GraphEditor
-from deploykit.graph.fold import batchnorm_affine, fold_batchnorm, remove_passing_nodes
+from deploykit.graph.fold import (
+    batchnorm_affine,
+    compute_fixed_operands,
+    fold_batchnorm,
+    remove_passing_nodes,
+)
 from deploykit.graph.nodes import is_standard, node_name
 from deploykit.graph.operators import Trait, has
 from deploykit.graph.opsets import raise_opset
@@ -73,6 +78,7 @@ def to_int8(
     steps = DEFAULT_STEPS if calibration.steps is None else calibration.steps
     gates = any(node.op_type in ("Clip", "HardSigmoid") for node in model.graph.node)
     facts = raise_opset(model, OPSET_HARD_SWISH if gates else OPSET_PER_CHANNEL, "int8")
+    compute_fixed_operands(model)
     remove_passing_nodes(model)
     folded = fold_batchnorm(model)
     replaced = batchnorm_to_depthwise(model, keep)

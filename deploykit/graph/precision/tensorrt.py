@@ -20,7 +20,7 @@ from deploykit.graph.calibrate.bodies import collect_body_ranges
 from deploykit.graph.calibrate.ranges import Range, collect_ranges
 from deploykit.graph.edit import GraphEditor
 from deploykit.graph.element_types import ElementType
-from deploykit.graph.fold import fold_batchnorm, remove_passing_nodes
+from deploykit.graph.fold import compute_fixed_operands, fold_batchnorm, remove_passing_nodes
 from deploykit.graph.nodes import is_standard
 from deploykit.graph.opsets import raise_opset
 from deploykit.graph.precision.integer_forms import write_integer_forms
@@ -69,6 +69,7 @@ def to_int8(
     """
     calibration = needs(calibration, "int8")
     facts = raise_opset(model, OPSET_PER_CHANNEL, "int8")
+    compute_fixed_operands(model)
     remove_passing_nodes(model)
     facts["nodes_folded"] = fold_batchnorm(model)
     if rewritten := write_integer_forms(model, keep):
@@ -99,6 +100,7 @@ def to_fp8(
     """
     calibration = needs(calibration, "fp8")
     facts = raise_opset(model, OPSET_FLOAT8, "fp8")
+    compute_fixed_operands(model)
     remove_passing_nodes(model)
     facts["nodes_folded"] = fold_batchnorm(model)
     if rewritten := write_integer_forms(model, keep):

@@ -127,6 +127,13 @@ KINDS: dict[str, onnx.ModelProto] = {
          N("QuickGelu", ["g"], ["q"], domain="com.microsoft", alpha=1.7), conv("q", "b", "y")],
         IMAGE, {"a": A, "b": B},
     ),
+    "weights that nodes compute": graph(
+        [N("ReduceL2", ["v"], ["n"], axes=[1, 2, 3]), N("Div", ["v", "n"], ["u"]), N("Mul", ["u", "g"], ["a"]),
+         N("Slice", ["s", "zero", "eight"], ["k"]), N("Conv", ["x", "a", "k"], ["c"], name="c"),
+         N("Relu", ["c"], ["r"]), conv("r", "b", "y")],
+        IMAGE, {"v": A, "g": random(8, 1, 1, 1), "s": random(9), "b": B,
+                "zero": np.array([0]), "eight": np.array([8])},
+    ),
     "GELU and SiLU": between(
         N("Sigmoid", ["c"], ["s"]), N("Mul", ["c", "s"], ["m"]), N("Gelu", ["m"], ["d"])
     ),
