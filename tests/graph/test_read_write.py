@@ -193,7 +193,7 @@ def test_a_model_cut_short_is_refused(convolution: onnx.ModelProto, tmp_path: Pa
 
 def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
     assert "no such file" in refusal(tmp_path / "none.onnx")
-    assert "is a directory" in refusal(tmp_path)
+    assert "is a folder" in refusal(tmp_path)
 
 
 def test_what_no_file_is_behind_is_refused_at_once(tmp_path: Path) -> None:
