@@ -6,6 +6,7 @@ written out before a graph is converted or built, and its opset is raised (`grap
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from deploykit.errors import InvalidModel
@@ -58,27 +59,43 @@ def sort_nodes(graph: onnx.GraphProto) -> bool:
     for node in graph.node:
         for body in attribute_graphs(node):
             changed |= sort_nodes(body)
-    made = {name for node in graph.node for name in node.output if name}
-    ready: set[str] = set()
-    waiting, ordered = list(graph.node), []
-    while waiting:
-        left = []
-        for node in waiting:
-            needs = {name for name in (*node.input, *captured_by(node)) if name in made}
-            if needs <= ready:
-                ordered.append(node)
-                ready.update(node.output)
-            else:
-                left.append(node)
-        if len(left) == len(waiting):
-            return changed
-        waiting = left
+    nodes = list(graph.node)
+    order = _order(nodes)
+    if order is None:
+        return changed
+    ordered = [nodes[place] for place in order]
     if all(one is other for one, other in zip(ordered, graph.node, strict=True)):
         return changed
     copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in ordered]
     del graph.node[:]
     graph.node.extend(copies)
     return True
+
+
+def _order(nodes: Sequence[onnx.NodeProto]) -> list[int] | None:
+    """Places of nodes in an order that runs, moved back no further than they must; None where they form a cycle.
+
+    It is that of sweeps over the nodes, each of which takes the nodes that have all they need by then.
+    """
+    made = {name: place for place, node in enumerate(nodes) for name in node.output if name}
+    needs = [
+        {made[name] for name in (*node.input, *captured_by(node)) if name in made} for node in nodes
+    ]
+    readers: list[list[int]] = [[] for _ in nodes]
+    for place, before in enumerate(needs):
+        for needed in before:
+            readers[needed].append(place)
+    sweeps, missing = [0] * len(nodes), [len(before) for before in needs]
+    ready = [place for place, count in enumerate(missing) if not count]
+    for place in ready:  # grows as nodes become ready
+        for reader in readers[place]:
+            sweeps[reader] = max(sweeps[reader], sweeps[place] + (place > reader))
+            missing[reader] -= 1
+            if not missing[reader]:
+                ready.append(reader)
+    if len(ready) < len(nodes):
+        return None
+    return sorted(range(len(nodes)), key=lambda place: (sweeps[place], place))
 
 
 def _is_open(value: onnx.ValueInfoProto) -> bool:

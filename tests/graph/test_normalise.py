@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -205,3 +207,42 @@ def test_branches_that_sizes_decide_are_written_out_and_others_stay():
     onnx.checker.check_model(model, full_check=True)
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "n"
     np.testing.assert_array_equal(run(model), before)
+
+
+def swept(nodes: list[onnx.NodeProto]) -> list[str]:
+    """What the nodes make in the order of sweeps that take whatever has all it needs, until all are taken."""
+    made, ready, order = {node.output[0] for node in nodes}, set(), []
+    while nodes:
+        left = []
+        for node in nodes:
+            if {name for name in node.input if name in made} <= ready:
+                order.append(node.output[0])
+                ready.add(node.output[0])
+            else:
+                left.append(node)
+        nodes = left
+    return order
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_nodes_are_moved_back_no_further_than_they_must(seed: int) -> None:
+    chance = random.Random(seed)
+    nodes = [
+        helper.make_node(
+            "Sum", [f"t{j}" for j in chance.sample(range(i), min(i, 2))] or ["x"], [f"t{i}"]
+        )
+        for i in range(12)
+    ]
+    chance.shuffle(nodes)
+    graph = helper.make_graph(nodes, "g", [], [])
+    expected = swept(nodes)
+    sort_nodes(graph)
+    assert [node.output[0] for node in graph.node] == expected
+
+
+def test_a_long_graph_told_backwards_is_turned_in_one_pass() -> None:
+    count = 20_000  # in sweeps it would take minutes
+    nodes = [helper.make_node("Relu", [f"t{i}"], [f"t{i + 1}"]) for i in reversed(range(count))]
+    graph = helper.make_graph(nodes, "g", [], [])
+    assert sort_nodes(graph)
+    assert [node.output[0] for node in graph.node[:3]] == ["t1", "t2", "t3"]
