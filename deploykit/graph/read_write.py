@@ -288,11 +288,17 @@ def read_source(
     """
     path = Path(path)
     model, cut = _parse(path)
-    files = external_files(model, path)
-    embed(model, path)  # before all of them are read for their digest: they may be far too large
-    sha256 = file_sha256(path)
-    if files:
-        sha256 = _joint_digest(sha256, [file_sha256(file) for file in files])
+    try:
+        files = external_files(model, path)
+        embed(
+            model, path
+        )  # before all of them are read for their digest: they may be far too large
+        sha256 = file_sha256(path)
+        if files:
+            sha256 = _joint_digest(sha256, [file_sha256(file) for file in files])
+    except OSError as error:
+        place, reason = error.filename or path, (error.strerror or str(error)).lower()
+        raise InvalidModel(f"{path}: can't read {place}: {reason}; copy the file again") from None
     if sha256 == sound:
         return model, sha256, not (declare(model) or files or cut)
     require_sound(model, path)

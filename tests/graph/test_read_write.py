@@ -229,6 +229,20 @@ def test_external_data_that_is_nowhere_is_refused(
     assert said in refusal(written(model, tmp_path))
 
 
+def test_weights_that_can_not_be_read_are_named(
+    external: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Path.open
+
+    def refuse(path: Path, *arguments: object, **options: object) -> object:
+        if path.name == "model.data":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert "model.data: permission denied; copy the file again" in refusal(external)
+
+
 def test_a_place_of_weights_that_is_no_text_is_refused(external: Path) -> None:
     external.write_bytes(external.read_bytes().replace(b"model.data", b"model\xffdata"))
     assert "is not UTF-8 text" in refusal(external)
