@@ -267,18 +267,18 @@ def _verdict(one: workflow.network.Counted, total: Mapping[str, Any]) -> str:
 def _page(
     counted: Sequence[workflow.network.Counted], rows: Sequence[Sequence[Mapping[str, Any]]]
 ) -> str:
-    table = report.markdown.table
+    table, as_text = report.markdown.table, report.markdown.as_text
     parts = [
         "# What networks take\n",
         f"{MEANING}\n",
         table(*_summary(counted, rows), right=range(2, 7)),
     ]
     for one, of in zip(counted, rows, strict=True):
-        parts.append(f"## {one.spec.label}\n")
+        parts.append(f"## {as_text(one.spec.label)}\n")
         parts.append(
             table(_HEADER, [_cells(row, of[-1]) for row in of], right=range(1, len(_HEADER)))
         )
         verdict = _verdict(one, of[-1])
-        parts.append(f"{verdict[0].upper()}{verdict[1:]}.\n")
-        parts += [f"{note}.\n" for note in one.notes]
+        parts.append(f"{as_text(verdict[0].upper() + verdict[1:])}.\n")
+        parts += [f"{as_text(str(note))}.\n" for note in one.notes]
     return "\n".join(parts)

@@ -270,21 +270,21 @@ def _show(
         display.print_fields(_fields(), rows)
         if measured.share is not None and measured.time_share is not None:
             by_macs, by_time = map(report.views.percent, (measured.share, measured.time_share))
-            sys.stdout.write(
+            display.print_text(
                 f"of what multiplies, {by_macs} by MACs and {by_time} by time compute in the precision asked "
-                f"for; the engine: {measured.precision_actual}\n"
+                f"for; the engine: {measured.precision_actual}"
             )
-        sys.stdout.write(
+        display.print_text(
             f"layers {general(below['layers_ms'], 4)} ms + call {general(below['call_ms'], 3)} ms; whole run, not "
             f"profiled, {general(below['whole_ms'], 4)} ms: ratio {below['ratio']:.3f} "
-            f"({below['runs']} profiled runs)\n"
+            f"({below['runs']} profiled runs)"
         )
     if measured.cut:
-        sys.stderr.write(f"{measured.cut}\n")
+        display.print_remark(measured.cut)
     if measured.warning:
-        sys.stderr.write(f"{measured.warning}\n")
+        display.print_remark(measured.warning)
     if measured.doubt:
-        sys.stderr.write(f"the roofline is uncertain: {measured.doubt}\n")
+        display.print_remark(f"the roofline is uncertain: {measured.doubt}")
 
 
 def _fields() -> list[report.views.Field]:
@@ -378,9 +378,9 @@ def _mix(
         sys.stdout.writelines(
             f"--keep {shlex.quote(rule)}\n" for rule in found.kept if found.is_mix
         )
-        sys.stdout.write(f"{found.sentence}\n")
+        display.print_text(found.sentence)
         if tried is not None:
-            sys.stdout.write(f"{tried.sentence(found)}\n")
+            display.print_text(tried.sentence(found))
     return 0
 
 
@@ -439,9 +439,9 @@ def _search(
             network, precision, target, calibration, goal, say=say, limit_s=left_s
         )
     if not result.complete and result.nodes is not None:
-        sys.stderr.write(
+        display.print_remark(
             f"the limit of {limit.seconds:g} s was reached: these layers suffice, but fewer may; give more with "
-            "--time-limit\n"
+            "--time-limit"
         )
     if outputs.json:
         display.print_json({**dataclasses.asdict(result), **dataclasses.asdict(goal)})

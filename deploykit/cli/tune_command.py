@@ -414,7 +414,8 @@ def _show(found: workflow.frontier.Frontier, outputs: Outputs, *, several: bool)
 
 def _page(found: workflow.frontier.Frontier, said: Sequence[str]) -> str:
     """The answers as Markdown: what to take, what was measured, and why the others are out."""
-    parts = ["# What tuning found\n", *(f"{sentence}\n" for sentence in said)]
+    as_text = report.markdown.as_text
+    parts = ["# What tuning found\n", *(f"{as_text(sentence)}\n" for sentence in said)]
     for tuned in found.answers:
         rows = [
             {**one.row, "candidate": one.name}
@@ -423,7 +424,7 @@ def _page(found: workflow.frontier.Frontier, said: Sequence[str]) -> str:
         ]
         if rows:
             parts.append(report.profile_page.view_table(report.views.TUNED, rows))
-            parts += [f"- {line}.\n" for line in report.states.doubts(rows)]
+            parts += [f"- {as_text(line)}.\n" for line in report.states.doubts(rows)]
         cells = _not_taken(tuned)
         if cells:
             parts.append(report.markdown.table(_NOT_TAKEN, cells, right=(1,)))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 
 from deploykit.columns import COLUMNS, SCHEMA_VERSION
 from deploykit.report import refuse_simulated_text
+
+#: What may begin a tag of HTML.
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
@@ -20,8 +24,15 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[
     rows = list(rows)
     for cell in (cell for row in rows for cell in row):
         refuse_simulated_text(cell, "a row of the table")
-    lines += [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    lines += [
+        [as_text(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows
+    ]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def as_text(text: str) -> str:
+    """The text as readers of Markdown show it: names of networks and layers are no HTML, images or links."""
+    return _TAG.sub(r"\\<", text).replace("](", "]\\(")
 
 
 def columns_page() -> str:

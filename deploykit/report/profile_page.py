@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from deploykit.report import refuse_simulated
 from deploykit.report.conclusions import conclusions
-from deploykit.report.markdown import table
+from deploykit.report.markdown import as_text, table
 from deploykit.report.states import DOUBT, doubts
 from deploykit.report.views import ENGINES, PROFILE, Cells, Field, arrange
 from deploykit.row import Row
@@ -35,7 +35,7 @@ def page(
     Raises:
         UsageError: a row is of a simulated device.
     """
-    said = "".join(f"{remark}.\n\n" for remark in remarks)
+    said = "".join(f"{as_text(remark)}.\n\n" for remark in remarks)
     return f"# {title}\n\n{said}{sections(rows)}"
 
 
@@ -50,11 +50,11 @@ def sections(rows: Sequence[Row], view: Sequence[Field] = PROFILE) -> str:
     measured = [row for row in rows if row["status"] == "ok"]
     others = [row for row in rows if row["status"] != "ok"]
     found = conclusions(rows)
-    parts = ["".join(f"- {line}.\n" for line in found)] if found else []
+    parts = ["".join(f"- {as_text(line)}.\n" for line in found)] if found else []
     parts += ["## Measured\n", _MEANING]
     parts.append(view_table(view, measured) if measured else "Nothing could be measured.\n")
     doubtful = doubts(measured)
-    parts += ["".join(f"- {line}.\n" for line in doubtful)] if doubtful else []
+    parts += ["".join(f"- {as_text(line)}.\n" for line in doubtful)] if doubtful else []
     if others:
         parts += [
             "## Built or tried, not measured\n",
@@ -72,4 +72,4 @@ def view_table(fields: Sequence[Field], rows: Sequence[Cells]) -> str:
         [[field.text(row) for field in view.fields] for row in rows],
         [i for i, field in enumerate(view.fields) if field.number],
     )
-    return f"In all rows: {', '.join(view.above)}.\n\n{text}" if view.above else text
+    return f"In all rows: {as_text(', '.join(view.above))}.\n\n{text}" if view.above else text

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import interrupts
@@ -17,9 +18,9 @@ from test_bad_data import save_network
 
 from deploykit.bench.request import WorkerRequest
 from deploykit.errors import BuildFailed
-from deploykit.row import Note, Row
+from deploykit.row import Finding, Note, Row
 from deploykit.spec import ModelSpec
-from deploykit.workflow import frontier
+from deploykit.workflow import frontier, races
 from deploykit.workflow.profile import Profiler
 
 
@@ -98,7 +99,7 @@ def test_the_help_has_examples_and_every_option(run):
 def test_what_can_not_be_is_one_line_before_anything_is_measured(
     run, monkeypatch, arguments, code, said
 ):
-    monkeypatch.setattr(frontier.Tuning, "_raced", None)
+    monkeypatch.setattr(races.Races, "raced", None)
     ended = run("tune", "lenet5", "-q", *arguments)
     assert (ended.code, ended.out) == (code, "")
     assert said in ended.err
@@ -160,6 +161,62 @@ def test_csv_is_all_that_stdout_has(run, tuned):
     rows = list(csv.DictReader(io.StringIO(ended.out)))
     assert [row["precision"] for row in rows] == ["int8", "fp32"]
     assert "lenet5: take int8 onnxruntime" in ended.err
+
+
+def test_markdown_is_the_answer_what_was_measured_and_why_the_others_are_out(run, tuned):
+    tuned(typical())
+    ended = run("tune", "lenet5", "--markdown", "-", "-q")
+    assert ended.code == 0, ended.err
+    text = ended.out
+    assert text.startswith(
+        "# What tuning found\n\nlenet5: take int8 onnxruntime, latency_p50_ms 0.5"
+    )
+    tables = [part.splitlines() for part in text.split("\n\n") if part.startswith("|")]
+    measured, out = tables
+    assert [cell.strip() for cell in measured[0].strip("|").split("|")][:2] == [
+        "measured",
+        "p50 ms [95%]",
+    ]
+    assert [line.split("|")[1].strip() for line in measured[2:]] == [
+        "int8 onnxruntime",
+        "fp32 onnxruntime",
+    ]
+    assert out[0].startswith("| not taken | times | why |")
+    assert any("it can't be built: " in line for line in out[2:])
+    assert ended.err.splitlines()[-1].startswith("lenet5: take int8 onnxruntime")
+
+
+def test_markdown_goes_to_a_file_and_to_the_page_of_a_job_beside_the_table(
+    run, tuned, monkeypatch, tmp_path
+):
+    tuned(typical())
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    ended = run("tune", "lenet5", "--markdown", "tune.md", "--step-summary", "-q")
+    assert ended.out.splitlines()[-1].startswith("lenet5: take int8 onnxruntime")
+    page = Path("tune.md").read_text()
+    assert page.startswith("# What tuning found\n")
+    assert (tmp_path / "summary.md").read_text().strip() == page.strip()
+
+
+def test_markdown_marks_what_is_doubtful_and_takes_names_for_text(run, tuned):
+    best = candidate(latency_p50_ms=1.0)
+    doubt = Finding("spread", "the median is only known to 9%", "measure longer")
+    best.row = best.row.plus(findings=(doubt,))
+    lost = candidate(backend="torch", fate="unfit", ratio=1.2, reason="a | b <script> `c`")
+    tuned(answer(best, [lost, candidate(fate="failed")]))
+    text = run("tune", "lenet5", "--markdown", "-", "-q").out
+    assert "1.00?" in text
+    assert "- 1 of 1 rows is doubtful, wide interval: the median is only known to 9%" in text
+    (line,) = [line for line in text.splitlines() if "script" in line]
+    assert r"| 1.20 | a \| b \<script> `c` |" in line
+
+
+def test_markdown_without_an_answer_says_why(run, tuned):
+    asked = replace(typical(), best=None)
+    tuned(asked)
+    ended = run("tune", "lenet5", "--markdown", "-", "-q")
+    assert ended.code == 1
+    assert "lenet5: no configuration meets what was asked" in ended.out
 
 
 def test_the_answer_goes_to_a_file_or_to_stdout(run, tuned):

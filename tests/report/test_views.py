@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploykit.figures import general, in_full, plainly, with_interval
-from deploykit.report import views
-from deploykit.report.markdown import table
+from deploykit.report import profile_page, views
+from deploykit.report.markdown import as_text, table
+from deploykit.row import Row
 
 ROW = {
     "model": "mobilenet",
@@ -126,3 +127,24 @@ def test_a_number_in_full_is_itself_and_has_no_exponent(number):
 )
 def test_a_number_in_a_sentence_has_no_exponent(number, text):
     assert general(number) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a <img src=x>", r"a \<img src=x>"),
+        ("</table><!-- -->", r"\</table>\<!-- -->"),
+        ("[here](http://example.com)", r"[here]\(http://example.com)"),
+        ("p < 0.0001, 2.00 [1.90, 2.10]", "p < 0.0001, 2.00 [1.90, 2.10]"),
+    ],
+)
+def test_names_are_text_in_markdown_too(text, shown):
+    assert as_text(text) == shown
+    assert shown in table(("name",), [(text,)])
+
+
+def test_a_page_of_a_profile_takes_names_for_text():
+    hostile = Row({"status": "ok", "model": "net<script>alert(1)</script>", "latency_p50_ms": 1.0})
+    text = profile_page.page([hostile], remarks=["<b>said</b>"])
+    assert "<script>" not in text.replace("\\<", "")
+    assert "<b>" not in text.replace("\\<", "")

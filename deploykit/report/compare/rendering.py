@@ -211,7 +211,7 @@ def to_markdown(comparison: ReportComparison) -> str:
     left = len(comparison.changes) - len(shown)
     if left:
         parts.append(f"{left} more configurations are in the CSV.\n")
-    parts += [f"Note: {remark}\n" for remark in comparison.remarks]
+    parts += [f"Note: {markdown.as_text(remark)}\n" for remark in comparison.remarks]
     return "\n".join(parts)
 
 
