@@ -9,7 +9,7 @@ EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 # images of containers often do, each of them would compile the package anew, for half a second.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install run reference docs test proof test-device lint format bench bench-noise catalogue catalogue-latency page study wild int8-peers int8-recipes half-speed tune-search torture gpu parity pycuda install-matrix surfaces stubs clean
+.PHONY: help install run reference docs test proof test-device lint format bench bench-noise catalogue catalogue-latency page study wild int8-peers int8-recipes half-speed tune-search torture gpu parity pycuda install-matrix surfaces stubs claims-mutations clean
 
 help:  ## What can be made.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ reference: install  ## The same into reports/, which is committed: on an idle ma
 
 docs: install  ## Write the pages of docs/ that are made from the code, and the README's table of results.
 	$(BIN)/python scripts/make_docs.py
+
+claims-mutations: install  ## Change what each claim rests on, and print the share of verdicts that moved; minutes.
+	$(BIN)/python scripts/claims_mutations.py
 
 test: install  ## All tests, a process per core.
 	$(BIN)/python -m pytest -n auto --dist worksteal

@@ -1,0 +1,562 @@
+"""Change networks, rows and figures under each claim, and see whether its verdict moves.
+
+    python scripts/claims_mutations.py              # all claims, some minutes
+    python scripts/claims_mutations.py vgg-140m     # these
+
+A claim that comes out the same whatever is changed looks at nothing. Changes are made from the claim's entry: the
+networks that it names are changed (kernels, groups, layers more and fewer) or swapped for others, rows are made up
+for them, and each figure of its arguments, stated or printed, is made another. Printed is the share of claims whose
+verdict moved, by what it took, and those of which only a part moved or nothing. Ends with 1 if there are any of the
+last.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from deploykit.claims import Claim, Verdict, evaluate_claim, list_claims
+from deploykit.claims.check import MeasuredRow, find_check, measured_rows
+from deploykit.claims.networks import VARIANTS, changed
+from deploykit.errors import DeploykitError
+from deploykit.report.csv import row_of
+from deploykit.zoo import architectures
+
+Change = Callable[[nn.Module], nn.Module]
+
+#: What a network is swapped for where changing it moved nothing.
+OTHERS = (
+    "vgg11",
+    "squeezenet1_0",
+    "resnet18",
+    "mobilenet",
+    "lenet5",
+    "densenet121",
+    "se_resnet50",
+    "mlp",
+)
+
+#: A claim is given up after so long.
+LIMIT_S = 60.0
+
+#: Networks that one claim is tried with: its first ones.
+MOST_NETWORKS = 4
+
+
+class Moved(NamedTuple):
+    """What moved a claim: how much of it ("verdict" or "part"), which kind of change, and the change in words."""
+
+    what: str
+    by: str
+    change: str
+
+
+def _each(module: nn.Module, kind: type, change: Callable[[Any], nn.Module]) -> nn.Module:
+    """A copy of the module in which each part of a kind is changed."""
+    module = copy.deepcopy(module)
+    for parent in list(module.modules()):
+        for name, part in list(parent.named_children()):
+            if isinstance(part, kind) and not name.startswith("_"):
+                setattr(parent, name, change(part))
+    return module
+
+
+def _convolution(like: nn.Conv2d, kernel: tuple[int, int], groups: int) -> nn.Conv2d:
+    return nn.Conv2d(
+        like.in_channels,
+        like.out_channels,
+        kernel,
+        stride=like.stride,
+        padding=(kernel[0] // 2, kernel[1] // 2) if _keeps_size(like) else like.padding,
+        groups=groups,
+        bias=like.bias is not None,
+        device="meta",
+    )
+
+
+def _keeps_size(one: nn.Conv2d) -> bool:
+    return all(2 * p == k - 1 for p, k in zip(one.padding, one.kernel_size, strict=True))
+
+
+def larger_kernels(module: nn.Module) -> nn.Module:
+    """Each convolution that is padded so that its kernel does not show has one larger by 2."""
+
+    def change(one: nn.Conv2d) -> nn.Module:
+        height, width = one.kernel_size
+        return _convolution(one, (height + 2, width + 2), one.groups) if _keeps_size(one) else one
+
+    return _each(module, nn.Conv2d, change)
+
+
+def smaller_kernels(module: nn.Module) -> nn.Module:
+    """The same convolutions have one of a single pixel."""
+    return _each(
+        module,
+        nn.Conv2d,
+        lambda one: _convolution(one, (1, 1), one.groups) if _keeps_size(one) else one,
+    )
+
+
+def without_groups(module: nn.Module) -> nn.Module:
+    """No convolution has groups."""
+    return _each(module, nn.Conv2d, lambda one: _convolution(one, one.kernel_size, 1))
+
+
+def more_convolutions(module: nn.Module) -> nn.Module:
+    """Each convolution is followed by one of 3x3 on its channels."""
+
+    def change(one: nn.Conv2d) -> nn.Module:
+        channels = one.out_channels
+        return nn.Sequential(one, nn.Conv2d(channels, channels, 3, padding=1, device="meta"))
+
+    return _each(module, nn.Conv2d, change)
+
+
+class _Fitted(nn.Module):
+    """A convolution, and as many of its channels, or as many times them, as are asked for."""
+
+    def __init__(self, convolution: nn.Conv2d, channels: int) -> None:
+        super().__init__()
+        self.convolution, self.channels = convolution, channels
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.convolution(x)
+        return x.repeat(1, -(-self.channels // x.shape[1]), 1, 1)[:, : self.channels]
+
+
+def _of_width(one: nn.Conv2d, width: int) -> nn.Module:
+    groups = one.groups if width % one.groups == 0 else 1
+    other = nn.Conv2d(
+        one.in_channels,
+        width,
+        one.kernel_size,  # type: ignore[arg-type]
+        stride=one.stride,  # type: ignore[arg-type]
+        padding=one.padding,  # type: ignore[arg-type]
+        groups=groups,
+        bias=one.bias is not None,
+        device="meta",
+    )
+    return _Fitted(other, one.out_channels)
+
+
+def as_wide_as_inputs(module: nn.Module) -> nn.Module:
+    """No convolution has fewer channels out than in, of which the next one gets as many as before."""
+    return _each(
+        module, nn.Conv2d, lambda one: _of_width(one, max(one.in_channels, one.out_channels))
+    )
+
+
+def scaled_widths(module: nn.Module, ratio: float) -> nn.Module:
+    """Each convolution has so many times the channels out, of which the next one gets as many as before."""
+    return _each(
+        module, nn.Conv2d, lambda one: _of_width(one, max(1, round(one.out_channels * ratio)))
+    )
+
+
+def rectified(module: nn.Module) -> nn.Module:
+    """Each convolution is followed by a ReLU."""
+    return _each(module, nn.Conv2d, lambda one: nn.Sequential(one, nn.ReLU()))
+
+
+class _Unlearned(nn.Module):
+    """As many values as a fully connected layer gives, with nothing learned."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.sum(-1, keepdim=True).repeat(*[1] * (x.dim() - 1), self.outputs)
+
+
+def without_linear(module: nn.Module) -> nn.Module:
+    """No layer is fully connected."""
+    return _each(module, nn.Linear, lambda one: _Unlearned(one.out_features))
+
+
+def more_linear(module: nn.Module) -> nn.Module:
+    """The whole is followed by two more fully connected layers, with a wide one between."""
+
+    class Longer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.whole = copy.deepcopy(module)
+            self.layers = nn.Sequential(
+                nn.Linear(1, 20_000, device="meta"), nn.Linear(20_000, 10_000, device="meta")
+            )
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y: torch.Tensor = self.layers(self.whole(x).flatten(1)[:, :1])
+            return y
+
+    return Longer()
+
+
+class _Passed(nn.Module):
+    """As many channels as a convolution gives, with none filtered."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.repeat(1, -(-self.channels // x.shape[1]), 1, 1)[:, : self.channels]
+
+
+def without_pointwise(module: nn.Module) -> nn.Module:
+    """What 1x1 convolutions filtered is passed on."""
+    return _each(
+        module,
+        nn.Conv2d,
+        lambda one: _Passed(one.out_channels) if one.kernel_size == one.stride == (1, 1) else one,
+    )
+
+
+def softened(module: nn.Module) -> nn.Module:
+    """Each sigmoid is a softmax."""
+    return _each(module, nn.Sigmoid, lambda one: nn.Softmax(1))
+
+
+def larger_pools(module: nn.Module) -> nn.Module:
+    """Each pool looks at a window larger by 2."""
+
+    def change(one: Any) -> nn.Module:
+        kernel, padding = one.kernel_size, one.padding
+        if not isinstance(kernel, int) or not isinstance(padding, int):
+            return one
+        kind = type(one)
+        return kind(kernel + 2, stride=one.stride, padding=padding + 1, ceil_mode=one.ceil_mode)  # type: ignore[no-any-return]
+
+    return _each(module, nn.MaxPool2d | nn.AvgPool2d, change)  # type: ignore[arg-type]
+
+
+def without_normalisation(module: nn.Module) -> nn.Module:
+    """Nothing is normalised."""
+    return _each(module, nn.BatchNorm2d, lambda one: nn.Identity())
+
+
+CHANGES: tuple[Change, ...] = (
+    larger_kernels,
+    more_convolutions,
+    without_groups,
+    as_wide_as_inputs,
+    without_linear,
+    more_linear,
+    smaller_kernels,
+    rectified,
+    larger_pools,
+    softened,
+    without_normalisation,
+    without_pointwise,
+)
+
+
+def named_networks(value: Any) -> list[str]:
+    """The networks of the catalogue and the variants that an entry names, also within expressions, in order."""
+    known = {one.name for one in architectures()} | set(VARIANTS)
+    found = [word for text in _texts(value) for word in re.findall(r"[a-z]\w*", text)]
+    return list(dict.fromkeys(word for word in found if word in known))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from (name, *_texts(each))
+    elif isinstance(value, Sequence):
+        for each in value:
+            yield from _texts(each)
+
+
+def altered(value: Any, leaf: Callable[[Any], list[Any]]) -> Iterator[Any]:
+    """The value with one of its leaves altered, for each leaf and each way that `leaf` tells."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            for other in altered(inner, leaf):
+                yield {**value, name: other}
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(value):
+            for other in altered(inner, leaf):
+                yield [*value[:place], other, *value[place + 1 :]]
+    else:
+        yield from leaf(value)
+
+
+def _all_figures(value: Any, figure: Decimal) -> Any:
+    """The value with each decimal in it replaced."""
+    if isinstance(value, Mapping):
+        return {name: _all_figures(inner, figure) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_all_figures(inner, figure) for inner in value]
+    return figure if isinstance(value, Decimal) else value
+
+
+def _stated_as_found(value: Any, evidence: Mapping[str, Any]) -> Any:
+    """The value with what is stated of each quantity in it replaced by what was found of it."""
+    if isinstance(value, Mapping):
+        found = evidence.get(value.get("of"), evidence.get(value.get("name")))
+        inner = {name: _stated_as_found(one, evidence) for name, one in value.items()}
+        numbers = found is not None and "stated" in value and not isinstance(found, str)
+        return inner | ({"stated": found} if numbers else {})
+    if isinstance(value, list | tuple):
+        return [_stated_as_found(inner, evidence) for inner in value]
+    return value
+
+
+def _all_turned(value: Any) -> Any:
+    """The value with each expression in it turned round."""
+    if isinstance(value, Mapping):
+        return {name: _all_turned(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_all_turned(inner) for inner in value]
+    others = _other_words(value) if isinstance(value, str) else []
+    return others[0] if others else value
+
+
+def _other_figures(value: Any) -> list[Any]:
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return [value + 1, value - 1, value * 3] if value else [1]
+    if isinstance(value, float | Decimal):
+        return [value * 3, value / 3, -value]
+    return _other_words(value) if isinstance(value, str) else []
+
+
+#: Words and signs of arguments, and what turns them round.
+_TURNED = {
+    " > ": " < ",
+    " < ": " > ",
+    " == ": " != ",
+    " >= ": " < ",
+    "first": "last",
+    "last": "first",
+}
+
+
+def _other_words(text: str) -> list[str]:
+    """Expressions and words with one sign turned round, or one number made another."""
+    turned = [text.replace(old, new) for old, new in _TURNED.items() if old in text]
+    turned += [text.replace("> [", "< [")] * ("> [" in text)
+    numbers = list(re.finditer(r"(?<![\w.\"])\d+(\.\d+)?(?![\w.\"])", text))
+    return turned + [
+        f"{text[: one.start()]}{float(one[0]) * factor:g}{text[one.end() :]}"
+        for one in numbers
+        for factor in (1000, 0)
+    ]
+
+
+def _other_stated(claim: Claim, found: Any) -> list[float]:
+    """Figures that could have been stated: what was found, and others about it."""
+    if isinstance(claim.stated, str):
+        return []
+    values = [float(claim.stated) * factor for factor in (3, 0.3)] + [float(claim.stated) + 1]
+    if isinstance(found, int | float):
+        values = [float(found), *(found * factor for factor in (2, 0.5)), found + 1, *values]
+    return values
+
+
+def _other_networks(value: Any) -> list[Any]:
+    known = {one.name for one in architectures()} | set(VARIANTS)
+    if not isinstance(value, str):
+        return []
+    if value in known:
+        return [other for other in OTHERS if other != value]
+    # Within an expression each name is swapped.
+    return [
+        re.sub(rf"\b{name}\b(?!\()", other, value)
+        for name in named_networks(value)
+        for other in OTHERS[:2]
+        if name not in VARIANTS
+    ]
+
+
+def made_up_rows(claim: Claim) -> list[list[MeasuredRow]]:
+    """Rows of all that the claim may look at, with latencies and bytes of several ratios to each other."""
+    arguments = claim.arguments
+    top, bottom = arguments.get("top"), arguments.get("bottom")
+    if "precision" in arguments:
+        top, bottom = {"precision": "fp32"}, {"precision": arguments["precision"]}
+    if top is not None and bottom is not None:
+        ratios = [0.05, 0.5, 0.95, 1.05, 2.0, 20.0]
+        ratios += (
+            [] if isinstance(claim.stated, str) else [float(claim.stated)] * (claim.stated > 0)
+        )
+        return [
+            [_row(top, 10 * r, r), _row(bottom, 10, 1, top1=0.9 if r <= 1 else 0.8)] for r in ratios
+        ]
+    multipliers = [(1.0, "1")]
+    multipliers += [(float(alpha), "1") for alpha in arguments.get("alphas", ())]
+    multipliers += [(1.0, str(Fraction(rho))) for rho in arguments.get("rhos", ())]
+    names = [*named_networks(arguments), "two_3x3", "one_5x5"]
+    # Where no network is named, any will do, of sizes in an order.
+    sized = not named_networks(arguments)
+
+    def rows(latency_ms: Callable[[int, float], float]) -> list[MeasuredRow]:
+        return [
+            _row(
+                {"model": name, "alpha": str(alpha), "rho": rho}
+                | ({"parameters": f"{10**place}", "macs": f"{10**place}"} if sized else {}),
+                latency_ms(place, alpha * float(Fraction(rho))),
+                1,
+            )
+            for place, name in enumerate([*names, *["a", "b", "c", "d"] * sized])
+            for alpha, rho in multipliers
+        ]
+
+    return [
+        rows(lambda place, size: 10.0),
+        rows(lambda place, size: 10.0 * size**2 * 9.0**-place),
+        rows(lambda place, size: 10.0 * size**2 * 9.0**place),
+    ]
+
+
+def _row(
+    cells: Mapping[str, str], latency_ms: float, ratio: float, top1: float = 0.9
+) -> MeasuredRow:
+    plain = {
+        "model": "lenet5",
+        "backend": "onnxruntime",
+        "precision": "fp32",
+        "status": "ok",
+        "top1": top1,
+        "top1_low": top1 - 0.001,
+        "top1_high": top1 + 0.001,
+        "onnx_bytes": round(100_000 * ratio),
+        "latency_p50_ms": latency_ms,
+    }
+    (row,) = measured_rows([row_of(plain | cells)])
+    return row
+
+
+def mutants(claim: Claim, before: Verdict) -> Iterator[tuple[str, str, Callable[[], Verdict]]]:
+    """What can be changed, as its kind, in words, and the evaluation of the claim with it."""
+    for name in named_networks(claim.arguments)[:MOST_NETWORKS]:
+        for change in CHANGES:
+            yield (
+                "network",
+                f"{name} {change.__name__}",
+                lambda n=name, c=change: _with(claim, n, c),
+            )  # type: ignore[misc]
+        for ratio in _ratios(claim, before.outcome.computed):
+            scaled = functools.partial(scaled_widths, ratio=ratio)
+            yield (
+                "network",
+                f"{name} {ratio:.3g} times as wide",
+                lambda n=name, c=scaled: _with(claim, n, c),
+            )  # type: ignore[misc]
+    if find_check(claim.check).takes_rows:
+        for number, rows in enumerate(made_up_rows(claim)):
+            yield "row", f"rows {number}", lambda rows=rows: evaluate_claim(claim, rows)  # type: ignore[misc]
+    figures = functools.partial(_around, claim.stated)
+    for kind, leaf in (("network", _other_networks), ("figure", figures)):
+        for number, arguments in enumerate(altered(dict(claim.arguments), leaf)):
+            yield kind, f"argument {number}", lambda a=arguments: _replaced(claim, arguments=a)  # type: ignore[misc]
+    if not isinstance(claim.stated, str):
+        every = _all_figures(dict(claim.arguments), Decimal(repr(float(claim.stated))))
+        yield "figure", "all printed as stated", lambda: _replaced(claim, arguments=every)
+    alike = _stated_as_found(dict(claim.arguments), before.outcome.evidence)
+    yield "figure", "all stated as found", lambda: _replaced(claim, arguments=alike)
+    turned = _all_turned(dict(claim.arguments))
+    yield "figure", "all turned round", lambda: _replaced(claim, arguments=turned)
+    for stated in _other_stated(claim, before.outcome.computed):
+        yield "figure", f"stated {stated:g}", lambda s=stated: _replaced(claim, stated=s)  # type: ignore[misc]
+
+
+def _ratios(claim: Claim, found: Any) -> list[float]:
+    """By how much what was found is off: a network of other widths could meet the figure, or miss it."""
+    if isinstance(claim.stated, str) or not isinstance(found, int | float) or not found:
+        return []
+    ratio = abs(float(claim.stated) / found)
+    return [ratio, 1 / ratio] if 0.1 < ratio < 10 and ratio != 1 else [3.0]
+
+
+def _around(stated: Any, value: Any) -> list[Any]:
+    """Other figures than one that is printed, the stated one among them."""
+    others = _other_figures(value)
+    if others and not isinstance(value, bool | int) and not isinstance(stated, str):
+        others.append(float(stated))
+    return others
+
+
+def _with(claim: Claim, name: str, change: Change) -> Verdict:
+    with changed(name, change):
+        return evaluate_claim(claim)
+
+
+def _replaced(claim: Claim, **changes: Any) -> Verdict:
+    return evaluate_claim(dataclasses.replace(claim, **changes))
+
+
+def move(claim: Claim) -> Moved | None:
+    """The first change by which the verdict moves, else one by which a part does, else None.
+
+    Where rows decide, the first rows under which it is decided are what others are held against.
+    """
+    before = evaluate_claim(claim)
+    part: Moved | None = None
+    end_s = time.perf_counter() + LIMIT_S
+    for by, change, evaluate in mutants(claim, before):
+        if time.perf_counter() > end_s:
+            break
+        try:
+            after = evaluate()
+        # A network that can't be changed so, and a check that can't be applied to what came out, prove nothing.
+        except (DeploykitError, RuntimeError, AssertionError):
+            continue
+        except (TypeError, ValueError, LookupError, ArithmeticError):
+            continue
+        if before.verdict == "undecided":
+            before = after if by == "row" else before
+        elif after.verdict not in (before.verdict, "undecided"):
+            return Moved("verdict", by, change)
+        common = after.holds.keys() & before.holds.keys()
+        if part is None and any(after.holds[name] != before.holds[name] for name in common):
+            part = Moved("part", by, change)
+    return part
+
+
+def main(ids: Sequence[str]) -> int:
+    """Try the claims of these ids, all where there are none, and print what moved them."""
+    claims = [claim for claim in list_claims() if not ids or claim.id in ids]
+    start_s = time.perf_counter()
+    moved = {}
+    for claim in claims:
+        moved[claim.id] = found = move(claim)
+        print(
+            f"{claim.id}: {f'{found.what} moved by a {found.by}: {found.change}' if found else 'did not move'}",
+            flush=True,
+        )
+    by = Counter(f"{one.what} by a {one.by}" for one in moved.values() if one)
+    share = sum(one is not None and one.what == "verdict" for one in moved.values())
+    print(
+        f"The verdicts of {share} of {len(claims)} claims moved ({100 * share / len(claims):.1f}%), in "
+        f"{time.perf_counter() - start_s:.0f} s: {', '.join(f'{n} {what}' for what, n in by.most_common())}."
+    )
+    for title, names in (
+        (
+            "Of these only a part moved",
+            [n for n, one in moved.items() if one and one.what == "part"],
+        ),
+        ("These did not move", [n for n, one in moved.items() if one is None]),
+    ):
+        if names:
+            print(f"{title}: {', '.join(names)}.")
+    return int(None in moved.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
