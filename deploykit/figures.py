@@ -60,6 +60,16 @@ def with_interval(
     return found
 
 
+def with_ends(value: float, low: float, high: float, digits: int = 3) -> tuple[str, str, str]:
+    """As `with_interval`, for a sentence, which tells the ends of an interval that is too narrow to differ, too."""
+    decimals = decimals_of(value, digits) + _MORE_DIGITS
+    return with_interval(value, low, high, digits) or (
+        f"{value:,.{decimals}f}",
+        f"{low:,.{decimals}f}",
+        f"{high:,.{decimals}f}",
+    )
+
+
 def p_value(p: float) -> str:
     """A p-value in a sentence: "p 0.03", or "p < 0.0001"."""
     return f"p < {_LEAST_P:g}".replace("1e-04", "0.0001") if p < _LEAST_P else f"p {p:.1g}"

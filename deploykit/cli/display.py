@@ -272,6 +272,16 @@ def print_text(text: str) -> None:
     sys.stdout.writelines(f"{line}\n" for line in tables.wrap(printable(text), _width()))
 
 
+def print_answer(text: str, *, err: bool = False) -> None:
+    """An answer in a sentence, which is one line for programs and wrapped on a terminal."""
+    if err:
+        print_remark(text)
+    elif sys.stdout.isatty():
+        print_text(text)
+    else:
+        write_line(printable(text))
+
+
 def print_doubts(rows: Sequence[Mapping[str, Any]]) -> None:
     """Why numbers of a table are marked, below it: a line for each cause."""
     for line in doubts(rows):

@@ -262,7 +262,7 @@ def _search(
     display.print_rows(report.views.PROFILE, search.tried, outputs, quiet=quiet)
     workflow.run.describe_machine(search.options.samples, store)
     for answer in search.answers:
-        write_line(answer.text, err=not outputs.table)
+        display.print_answer(answer.text, err=not outputs.table)
     if all(answer.search.best is not None for answer in search.answers):
         return 0
     return (

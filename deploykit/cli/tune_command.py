@@ -406,7 +406,7 @@ def _show(found: workflow.frontier.Frontier, outputs: Outputs, *, several: bool)
             _show_one(tuned)
     said = [one.sentence for one in found.answers] + [one.why for one in found.refused]
     for sentence in (*said, *([found.sentence] if several else [])):
-        write_line(printable(sentence), err=not outputs.table)
+        display.print_answer(sentence, err=not outputs.table)
     best = found.cheapest
     if outputs.table and best is not None and best.engine is not None:
         write_line(printable(f"Its engine: {best.engine}"))
@@ -460,7 +460,7 @@ def _show_one(tuned: workflow.tuned.Tuned) -> None:
             cells = [*cells[:MAX_SHOWN], (left, "", "all of them are in --json")]
         display.print_table(_NOT_TAKEN, cells, right=(1,))
     for remark in tuned.remarks:
-        write_line(printable(remark))
+        display.print_answer(remark)
 
 
 def _names(names: list[str]) -> str:

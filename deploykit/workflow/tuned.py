@@ -15,7 +15,7 @@ from deploykit.bench.scenario import Constraint
 from deploykit.columns import NAMES
 from deploykit.data.options import split_options
 from deploykit.errors import UnknownName, UsageError
-from deploykit.figures import general
+from deploykit.figures import general, with_ends
 from deploykit.row import Row
 from deploykit.spec import InputChoice, ModelFile, ModelSpec, options_text
 from deploykit.stats import RatioInterval
@@ -196,10 +196,11 @@ class Tuned:
         against = next((m for m in self.meetings if (m.name, m.other) == met), None)
         gain = ""
         if against is not None:
-            low, high = 1 / against.ratio.high, 1 / against.ratio.low
+            ends = 1 / against.ratio.high, 1 / against.ratio.low
+            value, low, high = with_ends(1 / against.ratio.ratio, *ends)
             gain = (
-                f", {1 / against.ratio.ratio:.2f} times as good as the default {self.default.name} "
-                f"({against.ratio.confidence:.0%} interval {low:.2f} to {high:.2f})"
+                f", {value} times as good as the default {self.default.name} "
+                f"({against.ratio.confidence:.0%} interval {low} to {high})"
             )
         return f"{name}: take {self.best.name}{shown}{gain}. {self.judged}"
 

@@ -17,6 +17,7 @@ from answers import answer, candidate, typical
 from test_bad_data import save_network
 
 from deploykit.bench.request import WorkerRequest
+from deploykit.cli import display
 from deploykit.errors import BuildFailed
 from deploykit.row import Finding, Note, Row
 from deploykit.spec import ModelSpec
@@ -127,6 +128,18 @@ def test_a_table_and_a_sentence_that_fit_the_terminal(run, tuned, monkeypatch):
         assert max(map(len, lines[:-1])) <= columns
         assert len(lines) < 25
         assert "it can't be built: [no]" in " ".join(ended.out.split())
+
+
+def test_on_a_terminal_the_answer_is_wrapped_and_for_programs_it_is_a_line(monkeypatch, capsys):
+    text = "lenet5: take int8 onnxruntime, " + "latency_p50_ms 0.5, " * 9
+    monkeypatch.setenv("COLUMNS", "60")
+    display.print_answer(text)
+    assert capsys.readouterr().out == f"{text}\n"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    display.print_answer(text)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 60
+    assert " ".join(lines) == text.strip()
 
 
 def test_progress_without_a_terminal_is_a_line_for_each_phase(run, tuned):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploykit.figures import general, in_full, plainly, with_interval
+from deploykit.figures import general, in_full, plainly, with_ends, with_interval
 from deploykit.report import profile_page, views
 from deploykit.report.markdown import as_text, table
 from deploykit.row import Row
@@ -148,3 +148,15 @@ def test_a_page_of_a_profile_takes_names_for_text():
     text = profile_page.page([hostile], remarks=["<b>said</b>"])
     assert "<script>" not in text.replace("\\<", "")
     assert "<b>" not in text.replace("\\<", "")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "texts"),
+    [
+        ((3.0, 2.29, 3.44), ("3.00", "2.29", "3.44")),
+        ((1.04, 1.037, 1.043), ("1.040", "1.037", "1.043")),
+        ((1.04, 1.04, 1.04), ("1.0400", "1.0400", "1.0400")),
+    ],
+)
+def test_the_ends_of_an_interval_in_a_sentence_differ_where_they_can(numbers, texts):
+    assert with_ends(*numbers) == texts
