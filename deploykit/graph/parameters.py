@@ -38,7 +38,7 @@ from deploykit.graph.buffers import (
 )
 from deploykit.graph.element_types import FLOATS, ElementType, tensor_bytes
 from deploykit.graph.nodes import attribute, tensor_values
-from deploykit.graph.operators import Kind, Operator, Trait, has, operator_of
+from deploykit.graph.operators import Arithmetic, Kind, Operator, Trait, has, operator_of
 from deploykit.graph.scope import domain_of
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
@@ -337,6 +337,8 @@ def parameters_of(node: onnx.NodeProto, constants: Constants) -> Iterator[Root]:
 def _by_place(node: onnx.NodeProto, operator: Operator, constants: Constants) -> Iterator[Root]:
     """The parameters of a node that the places tell at which it takes fixed tensors."""
     if Trait.SCALES in operator.traits:
+        if node.op_type == "Mul" and _restores(node, constants.view):
+            return
         of_scores = node.op_type == "Add" and _is_score(node.output[0], constants.view)
         for place in _operands(node, constants):
             for root in constants.roots(node.input[place], factor=True):
@@ -364,6 +366,37 @@ def _by_place(node: onnx.NodeProto, operator: Operator, constants: Constants) ->
             for root in constants.roots(node.input[place]):
                 if not _is_none_at(node, operator, root):
                     yield root.of_bias() if place == operator.bias else root
+
+
+def _restores(node: onnx.NodeProto, view: GraphView) -> bool:
+    """Whether a Mul brings what integers multiplied back to its scale: the first such factor is no parameter.
+
+    The scale of the weight meets the product, or first that of the data which a DynamicQuantizeLinear found.
+    """
+    varying = [name for name in node.input if not view.is_fixed(name)]
+    while len(varying) == 1 and (maker := view.producer(varying[0])) is not None:
+        if maker.op_type == "DynamicQuantizeLinear":
+            return bool(maker.output[1] == varying[0])
+        if maker.op_type == "Mul":
+            # One of its factors comes from the product, the other may be the scale of the data.
+            varying = [name for name in maker.input if not _is_found_scale(name, view)]
+            if any(view.is_fixed(name) for name in varying):
+                return False
+            continue
+        if maker.op_type not in ("Cast", "Identity"):
+            kind = operator_of(maker)
+            return kind is not None and kind.arithmetic is Arithmetic.INTEGER
+        varying = list(maker.input[:1])
+    return False
+
+
+def _is_found_scale(name: str, view: GraphView) -> bool:
+    maker = view.producer(name)
+    return (
+        maker is not None
+        and maker.op_type == "DynamicQuantizeLinear"
+        and maker.output[1:2] == [name]
+    )
 
 
 def _is_none_at(node: onnx.NodeProto, operator: Operator, root: Root) -> bool:

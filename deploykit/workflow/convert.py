@@ -11,10 +11,19 @@ from deploykit import env
 from deploykit.bench.contain import contained
 from deploykit.code_digest import PACKAGE, code_digest
 from deploykit.errors import BuildFailed, DriftFailed
+from deploykit.graph.element_types import compute_types
 from deploykit.graph.evidence import blaming
-from deploykit.graph.precision import AS_IS, TARGETS, convert, find_recipe
+from deploykit.graph.precision import (
+    AS_IS,
+    TARGETS,
+    convert,
+    find_recipe,
+    is_reduced,
+    require_float,
+)
 from deploykit.graph.precision.int8_cpu import DEFAULT_STEPS
 from deploykit.graph.recipes import PLAIN, PrecisionRecipe
+from deploykit.lazy import onnx
 from deploykit.spec import OnnxModel
 from deploykit.store import GraphManifest, Store
 from deploykit.workflow.calibration import calibration_of
@@ -37,8 +46,8 @@ def convert_network(
     recipe = find_recipe(precision, target)
     if precision == AS_IS:
         return replace(network.model, precision=AS_IS)
-    if precision == network.model.precision:
-        return network.model
+    if precision == network.model.precision or _holds(network, precision):
+        return replace(network.model, precision=precision)
     calibration = calibration_of(network, choice, recipe) if recipe.needs_calibration else None
     fields: dict[str, Any] = {
         "source_sha256": network.model.sha256,
@@ -82,6 +91,23 @@ def convert_network(
             "--keep, or leave it out"
         )
     return model
+
+
+def _holds(network: Network, precision: str) -> bool:
+    """Whether a user's file that is quantised already computes in a precision, be it beside another.
+
+    Raises:
+        InvalidModel: it is in less than float32, but not in that precision.
+    """
+    if network.origin is None or precision == "fp32":
+        return False
+    proto = onnx.load(str(network.model.path), load_external_data=False)
+    if not is_reduced(proto):
+        return False
+    if precision in compute_types(proto):
+        return True
+    require_float(proto, network.origin)
+    return False
 
 
 def convert_to(

@@ -358,6 +358,34 @@ def test_a_number_that_the_exporter_spreads_as_a_bias_is_no_parameter(
     assert count_graph(make_model(nodes, weights)).parameters == parameters
 
 
+@pytest.mark.parametrize(
+    ("factors", "parameters"),
+    [
+        ([("f", "s"), ("m", "ws")], 12),
+        ([("s", "ws"), ("f", "m")], 12),  # as ONNX Runtime's quantiser writes it
+        ([("f", "s"), ("m", "ws"), ("n", "gamma")], 16),
+        ([("f", "s"), ("m", "ws"), ("n", "gamma"), ("o", "delta")], 20),
+    ],
+)
+def test_the_scale_of_an_integer_weight_is_no_parameter(
+    factors: list[tuple[str, str]], parameters: int
+) -> None:
+    results = [*"mnop"[: len(factors) - 1], "y"]
+    nodes = [
+        node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+        node("MatMulInteger", ["q", "w", "z"], ["i"]),
+        node("Cast", ["i"], ["f"], to=1),
+        *(node("Mul", list(pair), [made]) for pair, made in zip(factors, results, strict=True)),
+    ]
+    weights = [
+        array("w", np.ones((3, 4)), np.int8),
+        tensor("ws", 4),
+        tensor("gamma", 4),
+        tensor("delta", 4),
+    ]
+    assert count_graph(make_model(nodes, weights)).parameters == parameters
+
+
 def relative(window: int, heads: int) -> tuple[np.ndarray, np.ndarray]:
     """A table of offsets by relative position, and what a windowed attention gathers from it."""
     table = np.random.default_rng(0).standard_normal(((2 * window - 1) ** 2, heads))

@@ -9,13 +9,17 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from deploykit.errors import UsageError
+from deploykit.errors import InvalidModel, UsageError
 from deploykit.spec import ModelFile, ModelSpec
+from deploykit.store import Store
+from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.configuration import (
     ProfileOptions,
     default_precisions,
     enumerate_configurations,
 )
+from deploykit.workflow.convert import convert_network
+from deploykit.workflow.network import obtain_network
 
 
 def file(path: Path, node: onnx.NodeProto, weight: np.ndarray) -> ModelFile:
@@ -44,6 +48,48 @@ def test_a_file_that_is_not_in_float32_is_taken_as_it_is(
 ) -> None:
     node = helper.make_node(op_type, ["x", "w"], ["y"])
     assert default_precisions(file(tmp_path / "m.onnx", node, weight)) == (wanted,)
+
+
+def partly(path: Path, kind: type[np.integer]) -> ModelFile:
+    """A file of two products, the first of which is quantised to integers of a kind."""
+    make = helper.make_node
+    nodes = [
+        make("QuantizeLinear", ["x", "s", "z"], ["q"]), make("DequantizeLinear", ["q", "s", "z"], ["d"]),
+        make("DequantizeLinear", ["w", "s", "z"], ["v"]), make("MatMul", ["d", "v"], ["m"]),
+        make("MatMul", ["m", "u"], ["n"]), make("MatMul", ["n", "u"], ["y"]),
+    ]  # fmt: skip
+    weights = {
+        "s": np.float32(0.02),
+        "z": kind(0),
+        "w": np.ones((4, 4), kind),
+        "u": np.eye(4, dtype="f4"),
+    }
+    graph = helper.make_graph(
+        nodes, "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()],
+    )  # fmt: skip
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    onnx.save(made, path)
+    return ModelFile(path)
+
+
+def test_a_file_that_is_int8_in_part_is_taken_as_it_is_for_int8(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    network = obtain_network(partly(tmp_path / "m.onnx", np.int8), store)
+    assert network.model.precision == "fp32"  # most of it
+    made = convert_network(network, "int8", "cpu", CalibrationChoice(), store)
+    assert (made.path, made.precision) == (network.model.path, "int8")
+
+
+def test_a_file_in_integers_of_another_width_is_refused_before_images_are_asked_for(
+    tmp_path: Path,
+) -> None:
+    store = Store(tmp_path / "store")
+    network = obtain_network(partly(tmp_path / "m.onnx", np.int16), store)
+    with pytest.raises(InvalidModel, match=r"m\.onnx is quantised already"):
+        convert_network(network, "int8", "cpu", CalibrationChoice(), store)
 
 
 def test_networks_of_the_catalogue_and_files_that_are_none_are_asked_for_in_fp32(

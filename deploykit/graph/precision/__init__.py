@@ -26,6 +26,7 @@ from deploykit.spec import OnnxModel
 
 __all__ = [
     "AS_IS", "TARGETS", "KeepRules", "PrecisionRecipe", "convert", "find_recipe", "is_reduced", "precisions",
+    "require_float",
 ]  # fmt: skip
 
 #: What this package's own recipes write graphs for.
@@ -143,7 +144,7 @@ def convert(
         needs(calibration, precision)
     proto = read_model(model.path)
     if precision != AS_IS:
-        _check_source(proto, named or str(model.path))
+        require_float(proto, named or str(model.path))
     inline_functions(proto)
     part_tensors(proto)
     rules.check(proto)
@@ -178,7 +179,12 @@ def _reduced(proto: onnx.ModelProto) -> str | None:
     return None
 
 
-def _check_source(proto: onnx.ModelProto, name: str) -> None:
+def require_float(proto: onnx.ModelProto, name: str) -> None:
+    """Refuse a model that is in less than float32 already, under that name.
+
+    Raises:
+        InvalidModel: it is.
+    """
     reduced = _reduced(proto)
     if reduced is not None:
         raise InvalidModel(
