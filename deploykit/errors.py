@@ -24,7 +24,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
-from deploykit.text import printable
+from deploykit.text import printable, shown
 
 EXIT_INTERRUPTED = 130
 #: Environment variable that asks for the traceback of an error that nobody foresaw.
@@ -38,7 +38,7 @@ class DeploykitError(Exception):
 
     def __str__(self) -> str:
         # What is quoted in it, such as a file's name, may hold line breaks and escape sequences of its own.
-        return printable(" ".join(super().__str__().splitlines()))
+        return shown(super().__str__())
 
 
 class CheckFailed(DeploykitError):

@@ -39,6 +39,22 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+#: Characters of a text from elsewhere that one place shows: what says more is damaged or means harm.
+MOST_SHOWN = 1000
+
+
+def shown(text: str, most: int = MOST_SHOWN) -> str:
+    """A text from elsewhere as any place may show it: printable, in one line, its middle left out where needed.
+
+    What an error begins with names the thing, and what it ends with says what to do.
+    """
+    line = printable(" ".join(text.split()))
+    if len(line) <= most:
+        return line
+    tail = most // 3
+    return f"{line[: most - tail - 1]}\N{HORIZONTAL ELLIPSIS}{line[-tail:]}"
+
+
 def file_name(name: str) -> str:
     r"""The name of a file as text that is UTF-8, whatever bytes it holds and the locale is: b"\xff" is \xff."""
     return printable(os.fsencode(name).decode("utf-8", "backslashreplace"))

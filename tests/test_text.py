@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 import deploykit.cli
+from deploykit.cli import invoke
 from deploykit.errors import UsageError, one_line
-from deploykit.text import file_name, folder_name, is_name, printable
+from deploykit.report.markdown import table
+from deploykit.text import MOST_SHOWN, file_name, folder_name, is_name, printable, shown
 
 
 def test_escape_sequences_and_line_breaks_are_written_out():
@@ -105,3 +107,23 @@ def test_a_write_to_a_closed_stdout_fails_when_it_is_flushed():
         "print('x')\ntry: sys.stdout.flush()\nexcept OSError as e: sys.stderr.write(str(e.errno))"
     )
     assert run(code, ">&-").stderr.startswith(b"9")
+
+
+def test_what_is_shown_is_one_line_of_bounded_length_that_keeps_both_ends():
+    text = "the file \x1b[31m\n" + "x" * 5000 + "; give another"
+    assert len(shown(text)) == MOST_SHOWN
+    assert shown(text).startswith("the file \\x1b[31m xxx")
+    assert shown(text).endswith("xxx; give another")
+    assert str(UsageError(text)) == shown(text)
+    assert shown("short") == "short"
+
+
+def test_a_command_says_no_more_than_a_screen_of_a_name(capsys):
+    assert invoke(["count", "x" * 5000]) == 2
+    assert len(capsys.readouterr().err) <= MOST_SHOWN + len("deploykit: \n")
+
+
+def test_markdown_shows_names_and_not_what_they_ask_for():
+    cell = table(["model"], [["a|b\n<img src=x>\x1b[31m" + "y" * 5000]]).splitlines()[2]
+    assert cell.startswith(r"| a\|b \<img src=x>\x1b[31m")
+    assert len(cell) < MOST_SHOWN + 20

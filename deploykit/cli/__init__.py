@@ -23,7 +23,7 @@ from deploykit.errors import (
     UnknownName,
     one_line,
 )
-from deploykit.text import open_streams, printable, reserve_stdout, write_line
+from deploykit.text import open_streams, reserve_stdout, shown, write_line
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -249,7 +249,7 @@ def _drop_stdout() -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    line = printable(" ".join(message.split()))
+    line = shown(message)
     # Nobody reads a stderr whose disk is full or whose reader has gone; the exit code tells still.
     with contextlib.suppress(OSError):
         # click's own `echo` would write UTF-8 to a terminal that takes ASCII alone.

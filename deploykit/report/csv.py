@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from deploykit.lazy import pd
 from deploykit.reading import open_file
 from deploykit.report import SIMULATED, STDOUT, refuse_simulated, refuse_simulated_text
 from deploykit.row import STATUSES, Note, Row, findings_in, text_of
+from deploykit.text import printable
 from deploykit.writing import output_errors, write_atomic
 
 
@@ -39,8 +41,29 @@ def to_csv(rows: Iterable[Mapping[str, Any]], names: Sequence[str] = NAMES) -> s
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows([text_of(row.get(name)) for name in names] for row in rows)
+    writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
     return text.getvalue()
+
+
+#: What spreadsheets compute instead of showing it.
+_FORMULA = re.compile(r"'*[=+\-@]")
+
+
+def _cell(value: Any) -> str:
+    """A printable text; what a spreadsheet would take for a formula has an apostrophe before it, which it hides."""
+    text = printable(text_of(value))
+    if not isinstance(value, str) or not _FORMULA.match(text):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
+
+
+def _plain(cell: str) -> str:
+    """A cell without the apostrophe of `_cell`."""
+    return cell[1:] if cell[:1] == "'" and _FORMULA.match(cell) else cell
 
 
 def check_destination(path: str) -> None:
@@ -196,7 +219,7 @@ def read_cells(path: str | Path) -> list[dict[str, str]]:
                     f"{source}, line {reader.line_num}: {len(cells)} cells, the header has {len(header)}: "
                     "the file is damaged"
                 )
-            rows.append(dict(zip(header, cells, strict=True)))
+            rows.append(dict(zip(header, map(_plain, cells), strict=True)))
             refuse_simulated(rows[-1], f"{source}, line {reader.line_num}")
         return rows
 
@@ -324,7 +347,7 @@ def _rows(
         cells.append("")
         if SIMULATED in cells[device]:
             refuse_simulated_text(cells[device], f"{source}, line {line}")
-        yield line, pick(cells)
+        yield line, tuple(map(_plain, pick(cells)))
     if not has_rows:
         raise UsageError(f"{source} has a header but no rows: {_HINT}")
 

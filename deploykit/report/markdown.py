@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from deploykit.columns import COLUMNS, SCHEMA_VERSION
 from deploykit.report import refuse_simulated_text
+from deploykit.text import shown
 
 #: What may begin a tag of HTML.
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
@@ -24,9 +25,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[
     rows = list(rows)
     for cell in (cell for row in rows for cell in row):
         refuse_simulated_text(cell, "a row of the table")
-    lines += [
-        [as_text(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows
-    ]
+    lines += [[as_text(shown(cell)).replace("|", "\\|") for cell in row] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 

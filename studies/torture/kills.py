@@ -135,7 +135,9 @@ class Lane:
             for path in self.folder.rglob(".*")
             if path.name.startswith(LEFT_BEHIND) or path.name.endswith(".unfinished")
         ]
-        return found + [f"tmp/{path.name}" for path in (self.folder / "tmp").iterdir()]
+        # What libraries keep there for themselves, such as PyTorch's cache, is no file of a command.
+        temporary = [path.name for path in (self.folder / "tmp").iterdir()]
+        return found + [f"tmp/{name}" for name in temporary if name.startswith("tmp")]
 
 
 _KINDS = [
@@ -206,6 +208,8 @@ def _work(
             result.done += 1
             for what, lines in problems.items():
                 _note(result, what, lines, f"case {case}, {name}")
+            for line in (line for lines in problems.values() for line in lines):
+                task.say(f"case {case}, {name}: {line}")
             if result.done % 10 == 0:
                 task.say(f"kills: {result.done} of {result.asked}, {len(result.failures)} failed")
 

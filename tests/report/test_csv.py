@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from deploykit.columns import NAMES
 from deploykit.errors import OutputFailed, UsageError
-from deploykit.report.csv import CsvReport, check_destination, to_csv
+from deploykit.report.csv import CsvReport, check_destination, read_cells, read_rows, to_csv
+from deploykit.row import Row, text_of
+from deploykit.text import printable
 
 COLUMNS = ("model", "status", "reason")
 OK = {"model": "lenet5", "status": "ok"}
@@ -27,10 +29,21 @@ def read(text: str) -> list[dict[str, str]]:
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(COLUMNS), st.text(), max_size=3), max_size=4))
-def test_whatever_rows_hold_can_be_read_back(rows):
-    found = read(to_csv(rows, COLUMNS))
-    expected = [{name: " ".join(row.get(name, "").split()) for name in COLUMNS} for row in rows]
-    assert found == expected
+def test_whatever_rows_hold_can_be_read_back(tmp_path_factory, rows):
+    path = tmp_path_factory.getbasetemp() / "whatever.csv"
+    path.write_bytes(to_csv(rows, COLUMNS).encode())
+    expected = [{name: printable(text_of(row.get(name, ""))) for name in COLUMNS} for row in rows]
+    assert read_cells(path) == expected
+    for cell in (cell for row in read(path.read_text()) for cell in row.values()):
+        assert cell.isprintable()
+        assert cell[:1] not in "=+-@" or is_number(cell) or not cell
+
+
+def is_number(text: str) -> bool:
+    try:
+        return bool(text) and float(text) is not None
+    except ValueError:
+        return False
 
 
 def test_the_header_stands_even_without_rows():
@@ -133,3 +146,32 @@ def test_checking_a_destination_leaves_nothing(tmp_path):
     check_destination(str(tmp_path / "profile.csv"))
     check_destination("-")
     assert names(tmp_path) == []
+
+
+FORMULAS = ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(1)", "'=1+1", "''@x"]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_text_is_a_formula_to_a_spreadsheet_and_comes_back_as_it_was(tmp_path, text):
+    path = tmp_path / "p.csv"
+    path.write_text(
+        to_csv([Row({"schema": 1, "status": "ok", "model": text, "drift_snr_db": -3.5})])
+    )
+    (line,) = read(path.read_text())
+    assert line["model"] == f"'{text}"
+    assert line["drift_snr_db"] == "-3.5"
+    assert read_rows(str(path))[0]["model"] == text
+    assert read_cells(path)[0]["model"] == text
+
+
+def test_apostrophes_of_their_own_stay(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text(
+        to_csv([Row({"schema": 1, "status": "ok", "model": "'tis", "weights": "-1e3"})])
+    )
+    row = read_rows(str(path))[0]
+    assert (row["model"], row["weights"]) == ("'tis", "-1e3")
+
+
+def test_no_cell_holds_an_escape_sequence():
+    assert "\\x1b[31m" in to_csv([Row({"schema": 1, "status": "ok", "model": "\x1b[31mred"})])
