@@ -19,7 +19,7 @@ from deploykit.graph.nodes import (
     nodes_below,
 )
 from deploykit.graph.scope import Scope
-from deploykit.graph.shapes import Shapes, skeleton, written_out
+from deploykit.graph.shapes import Shapes, inferred, skeleton, written_out
 from deploykit.lazy import np, onnx
 
 #: From here on, stored tensors need not be inputs too; runtimes never insist on it.
@@ -118,10 +118,10 @@ def declare_sizes(model: onnx.ModelProto) -> None:
         for dim in _open_sizes(value):
             dim.Clear()
     try:
-        inferred = onnx.shape_inference.infer_shapes(light, data_prop=True).graph
+        known = inferred(light).graph
     except Exception:  # what is wrong with the graph is for others to say
         return
-    for value, other in zip(model.graph.output, inferred.output, strict=True):
+    for value, other in zip(model.graph.output, known.output, strict=True):
         shape, known = value.type.tensor_type.shape.dim, other.type.tensor_type.shape.dim
         for dim, found in zip(shape, known, strict=False):
             if not dim.dim_value and found.dim_value > 0:
@@ -135,10 +135,10 @@ def _open_sizes(value: onnx.ValueInfoProto) -> list[Any]:
 
 def _declare_outputs(model: onnx.ModelProto) -> bool:
     try:
-        inferred = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True).graph
+        known = inferred(skeleton(model)).graph
     except Exception:  # what is wrong with the graph is for the checker to say
         return False
-    inferred_values = {value.name: value for value in [*inferred.output, *inferred.value_info]}
+    inferred_values = {value.name: value for value in [*known.output, *known.value_info]}
     changed = False
     for value in model.graph.output:
         other = inferred_values.get(value.name)

@@ -34,7 +34,7 @@ from deploykit.graph.nodes import (
     opset,
 )
 from deploykit.graph.normalise import replace_graph
-from deploykit.graph.shapes import skeleton
+from deploykit.graph.shapes import inferred, skeleton
 from deploykit.lazy import np, onnx
 
 #: Since when inputs are stretched by numpy's rule, BatchNormalization has no element of its own, Dropout's mask is
@@ -125,7 +125,7 @@ def _converted(light: onnx.ModelProto, least: int) -> onnx.ModelProto:
 def _unconverted(light: onnx.ModelProto, least: int) -> onnx.NodeProto | None:
     """The first node that the converter refuses alone too."""
     try:
-        known = onnx.shape_inference.infer_shapes(light, data_prop=True).graph
+        known = inferred(light).graph
     except Exception:  # then the converter refuses the network for its shapes
         return None
     values = {v.name: v for v in (*known.value_info, *known.output, *known.input)}
@@ -262,7 +262,7 @@ class _Rewriter:
         """The number of dimensions of tensors; what the converter can't infer behind held nodes is declared."""
         if self.ranks is None:
             try:
-                known = onnx.shape_inference.infer_shapes(self.model, data_prop=True).graph
+                known = inferred(self.model).graph
             except Exception:  # what is wrong with the graph is for the converter to say
                 known = self.main
             listed = {value.name for value in self.main.value_info}

@@ -205,7 +205,7 @@ def _parse(path: Path) -> tuple[onnx.ModelProto, bool]:
             _require_memory(
                 path, 2 * size_bytes, "reading it takes"
             )  # its bytes, and what they say
-            data = stream.read(MAX_BYTES)
+            data = stream.read(size_bytes)
     except FileNotFoundError:
         raise InvalidModel(f"no such file: {path}; give the path of an .onnx file") from None
     except IsADirectoryError:

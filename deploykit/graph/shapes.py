@@ -93,6 +93,24 @@ def written_out(light: onnx.ModelProto) -> onnx.ModelProto:
         ) from error
 
 
+#: ONNX follows the values of lists one by one: each operator on so many takes 40 MB and a quarter of a second.
+_LONGEST_LIST = 2**18
+
+
+def inferred(light: onnx.ModelProto) -> onnx.ModelProto:
+    """ONNX's inference with the values of small tensors; without them where a list is too long to follow.
+
+    Raises:
+        Exception: whatever ONNX raises.
+    """
+    plain = onnx.shape_inference.infer_shapes(light)
+    values = [*plain.graph.input, *plain.graph.value_info, *plain.graph.output]
+    shapes = (value.type.tensor_type.shape.dim for value in values)
+    if any(len(dims) == 1 and dims[0].dim_value > _LONGEST_LIST for dims in shapes):
+        return plain
+    return onnx.shape_inference.infer_shapes(light, data_prop=True)
+
+
 def infer(light: onnx.ModelProto, *, data_prop: bool) -> onnx.ModelProto:
     """ONNX's inference on a skeleton, which is changed where inference is known to tell nothing.
 
@@ -101,7 +119,7 @@ def infer(light: onnx.ModelProto, *, data_prop: bool) -> onnx.ModelProto:
     """
     _stand_in_for_groups(light.graph.node)
     try:
-        return onnx.shape_inference.infer_shapes(light, data_prop=data_prop)
+        return inferred(light) if data_prop else onnx.shape_inference.infer_shapes(light)
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError, TypeError) as error:
         line = one_line(error, 200)
         raise InvalidModel(
@@ -206,10 +224,10 @@ def body_types(
         if name not in made and kind
     )
     try:
-        inferred = onnx.shape_inference.infer_shapes(light, data_prop=False).graph
+        told = onnx.shape_inference.infer_shapes(light, data_prop=False).graph
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError, TypeError):
         return {}
-    return _types_of(inferred.value_info)
+    return _types_of(told.value_info)
 
 
 def declared_types(graph: onnx.GraphProto, *, inner: bool = True) -> dict[str, int]:
@@ -331,10 +349,10 @@ class Shapes:
                 stand_in(node)
         if all(entry.domain not in ("", "ai.onnx") for entry in light.opset_import):
             light.opset_import.append(onnx.helper.make_opsetid("", 20))
-        inferred = infer(light, data_prop=True)
-        self._read([*inferred.graph.value_info, *inferred.graph.output])
+        told = infer(light, data_prop=True).graph
+        values = [*told.value_info, *told.output]
+        self._read(values)
         self.scope = None
-        values = [*inferred.graph.value_info, *inferred.graph.output]
         stated = {v.name: v.type for v in values if _shape_of(v) is not None}
         nodes = self.expanded.graph.node
         if any(name and name not in stated for node in nodes for name in node.output) or any(

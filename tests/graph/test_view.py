@@ -227,3 +227,28 @@ def test_nodes_in_a_cycle_have_no_value() -> None:
         GraphView(make_model([*nodes, helper.make_node("Relu", ["x"], ["y"])])).constant("q")
         is None
     )
+
+
+@pytest.mark.parametrize(("length", "followed"), [(2**18, True), (2**18 + 1, False)])
+def test_values_of_lists_are_followed_up_to_a_length(
+    length: int, followed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    infer_shapes = onnx.shape_inference.infer_shapes
+
+    def infer(model: onnx.ModelProto, **options: bool) -> onnx.ModelProto:
+        asked.append(options.get("data_prop", False))
+        return infer_shapes(model)  # the other takes hundreds of MB
+
+    monkeypatch.setattr(onnx.shape_inference, "infer_shapes", infer)
+    numbers = [
+        helper.make_tensor(n, TensorProto.INT64, [], [v])
+        for n, v in (("from", 0), ("to", length), ("by", 1))
+    ]
+    nodes = [
+        helper.make_node("Range", ["from", "to", "by"], ["r"]),
+        helper.make_node("Cast", ["r"], ["c"], to=1),
+    ]
+    model = make_model([*nodes, helper.make_node("Relu", ["x"], ["y"])], numbers)
+    assert GraphView(model).shape("c") == (length,)
+    assert (True in asked) is followed
