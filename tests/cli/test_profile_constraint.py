@@ -31,7 +31,7 @@ def test_where_nothing_holds_the_command_ends_with_1_and_says_what_was_seen(run)
     ended = run(*LENET5, "--constraint", "latency_p50_ms<=0.000001", "--csv", "-", "--no-samples")
     assert ended.code == 1
     (row,) = rows_of(ended.out)
-    assert row["constraint"] == "latency_p50_ms<=1e-06 fails"
+    assert row["constraint"] == "latency_p50_ms<=0.000001 fails"
     assert "holds at no batch; at 1, it is" in ended.err
 
 

@@ -222,7 +222,7 @@ def test_what_nobody_meets_is_no_answer_and_says_who_came_nearest(shared_store, 
     found = tuning(shared_store, replace(SMALL, precisions=("fp32",), constraints=(impossible,)))()
     assert found.best is None
     assert "no configuration meets what was asked" in found.sentence
-    assert "came nearest to latency_p50_ms<=1e-06, with" in found.sentence
+    assert "came nearest to latency_p50_ms<=0.000001, with" in found.sentence
     assert all("fails: it is" in one.reason for one in found.candidates)
 
 
