@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import csv
-import math
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from deploykit.claims import VERDICTS, list_claims
 from deploykit.claims.claim import KINDS
 from deploykit.claims.margin import HEDGES, PLAIN
 from deploykit.cli import COMMANDS, cli
+from deploykit.figures import with_ends
 from deploykit.report.markdown import columns_page, table
+from deploykit.report.states import WORDS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -140,8 +142,8 @@ def results_table() -> str:
     for row in rows:
         name = row["model"] + (f" α={row['alpha']}" if float(row["alpha"]) != 1 else "")
         low, median, high = (float(row[f"latency_p50{end}_ms"]) for end in ("_low", "", "_high"))
-        places = max(0, 2 - math.floor(math.log10(median)))
-        cell = f"{median:.{places}f} [{low:.{places}f}, {high:.{places}f}]"
+        middle, *ends = with_ends(median, low, high)
+        cell = f"{middle} [{', '.join(ends)}]"
         if row["stability"] != "stable":
             cell += " †"
             doubts |= {
@@ -157,11 +159,8 @@ def results_table() -> str:
         [(name, *(cells.get(kind, "–") for kind in kinds)) for name, cells in networks.items()],
         right=range(1, len(kinds) + 1),
     )
-    return made + (
-        f"\n† doubted for {', '.join(sorted(doubts))}: [measuring](docs/measuring.md).\n"
-        if doubts
-        else ""
-    )
+    causes = ", ".join(sorted(WORDS.get(one, one) for one in doubts))
+    return made + f"\n† doubted for {causes}: [measuring](docs/measuring.md).\n" * bool(causes)
 
 
 def benchmarks_table() -> str:
@@ -186,6 +185,8 @@ def benchmarks_table() -> str:
     )
 
 
+#: Where a page says how many claims there are.
+_CLAIMS = re.compile(r"\[\d+ claims\]\(docs/claims\.md\)")
 #: Each page that holds a table made from a report, and what makes it.
 WITH_TABLE: dict[str, Callable[[], str]] = {
     "README.md": results_table,
@@ -194,10 +195,11 @@ WITH_TABLE: dict[str, Callable[[], str]] = {
 
 
 def current(name: str) -> str:
-    """A page of `WITH_TABLE` as it should be: with its table as the report has it now."""
+    """A page of `WITH_TABLE` as it should be: with its table as the report has it now, and with as many claims."""
     before, _, rest = (ROOT / name).read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    return before + BEGIN + "\n" + WITH_TABLE[name]() + "\n" + END + after
+    text = before + BEGIN + "\n" + WITH_TABLE[name]() + "\n" + END + after
+    return _CLAIMS.sub(f"[{len(list_claims())} claims](docs/claims.md)", text)
 
 
 #: Each page and what makes it.
