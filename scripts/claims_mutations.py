@@ -29,6 +29,7 @@ from torch import nn
 
 from deploykit.claims import Claim, Verdict, evaluate_claim, list_claims
 from deploykit.claims.check import MeasuredRow, find_check, measured_rows
+from deploykit.claims.checks.stacks import SINGLE, STACK
 from deploykit.claims.networks import VARIANTS, changed
 from deploykit.errors import DeploykitError
 from deploykit.report.csv import row_of
@@ -48,8 +49,8 @@ OTHERS = (
     "mlp",
 )
 
-#: A claim is given up after so long.
-LIMIT_S = 60.0
+#: A claim is given up after so many seconds of computing.
+LIMIT_S = 30.0
 
 #: Networks that one claim is tried with: its first ones.
 MOST_NETWORKS = 4
@@ -401,7 +402,7 @@ def made_up_rows(claim: Claim) -> list[list[MeasuredRow]]:
     multipliers = [(1.0, "1")]
     multipliers += [(float(alpha), "1") for alpha in arguments.get("alphas", ())]
     multipliers += [(1.0, str(Fraction(rho))) for rho in arguments.get("rhos", ())]
-    names = [*named_networks(arguments), "two_3x3", "one_5x5"]
+    names = [*named_networks(arguments), STACK, SINGLE]
     # Where no network is named, any will do, of sizes in an order.
     sized = not named_networks(arguments)
 
@@ -508,9 +509,9 @@ def move(claim: Claim) -> Moved | None:
     """
     before = evaluate_claim(claim)
     part: Moved | None = None
-    end_s = time.perf_counter() + LIMIT_S
+    end_s = time.process_time() + LIMIT_S
     for by, change, evaluate in mutants(claim, before):
-        if time.perf_counter() > end_s:
+        if time.process_time() > end_s:
             break
         try:
             after = evaluate()

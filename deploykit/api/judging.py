@@ -19,7 +19,8 @@ from deploykit.api.arguments import (
     spoken,
     texts,
 )
-from deploykit.claims import evaluate_claims, read_claims
+from deploykit.claims import evaluate_claims, list_claims, read_claims
+from deploykit.claims.claim import choose_claims
 from deploykit.claims.verdict import verdict_rows
 from deploykit.errors import UsageError
 from deploykit.report.check import Weakness, check_report
@@ -27,6 +28,7 @@ from deploykit.report.compare import Limits, compare_reports
 from deploykit.report.compare import rendering as comparison_rows
 from deploykit.report.csv import check_destination, read_rows, rows_of, to_csv
 from deploykit.workflow import machine, ranges
+from deploykit.workflow.claim_rows import measure_for
 from deploykit.workflow.stored import stored_in
 from deploykit.writing import working_folder, write_atomic
 
@@ -195,6 +197,9 @@ def check_claims(
     ids: Names | None = None,
     rows: Any = None,
     claims: str | os.PathLike[str] | None = None,
+    *,
+    measure: bool = False,
+    store: StoreLike = None,
 ) -> Frame:
     """Check claims about networks by computing: a verdict each. Also callable as `deploykit.claims`.
 
@@ -204,6 +209,8 @@ def check_claims(
         ids: of the claims, one or several; None checks all.
         rows: a profile for claims about what is measured: a CSV file, the frame of `profile`, or its rows.
         claims: a file of claims of your own, in TOML as docs/claims.md says; None takes the project's.
+        measure: measure what the claims take first, on this machine, at most 15 minutes; `rows` are then left out.
+        store: where networks and engines are kept for that; None is the default one.
 
     Raises:
         UnknownName: there is no such claim.
@@ -218,6 +225,11 @@ def check_claims(
     is_path = isinstance(rows, str | os.PathLike)
     profile = read_rows(os.fspath(rows)) if is_path else rows_of(rows)
     own = None if claims is None else read_claims(Path(claims))
+    if measure:
+        if rows is not None:
+            raise UsageError("--measure makes the rows that rows would name: give one of them")
+        chosen = choose_claims(texts(ids, "ids") or None, list_claims() if own is None else own)
+        profile = list(measure_for(chosen, opened(store)))
     verdicts = evaluate_claims(texts(ids, "ids") or None, profile, claims=own)
     records = verdict_rows(verdicts)
     # What is stated and found is a number, a word or a list, by the claim.

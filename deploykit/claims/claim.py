@@ -248,7 +248,7 @@ def evaluate_claims(
     Raises:
         UnknownName: there is no such claim.
     """
-    chosen = _chosen(ids, list_claims() if claims is None else claims)
+    chosen = choose_claims(ids, list_claims() if claims is None else claims)
     measured = measured_rows(rows)
     return [evaluate_claim(claim, measured) for claim in chosen]
 
@@ -293,7 +293,12 @@ def failure(verdicts: Iterable[Verdict]) -> DeploykitError | None:
     return None
 
 
-def _chosen(ids: Iterable[str] | None, claims: Sequence[Claim]) -> list[Claim]:
+def choose_claims(ids: Iterable[str] | None, claims: Sequence[Claim]) -> list[Claim]:
+    """Those of `claims` with these ids, in the order of the ids; all where there are none.
+
+    Raises:
+        UnknownName: there is no such claim.
+    """
     if ids is None:
         return list(claims)
     by_id = {claim.id: claim for claim in claims}

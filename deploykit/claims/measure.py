@@ -14,20 +14,23 @@ class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         networks: by name, or name and multipliers, of the catalogue; "module:factory" for another.
-        precisions, backends, batches: as `deploykit profile` takes them.
+        precisions, backends, batches, passes: as `deploykit profile` takes them.
     """
 
     networks: tuple[Network, ...]
     precisions: tuple[str, ...] = ("fp32",)
     backends: tuple[str, ...] = ("onnxruntime",)
     batches: tuple[int, ...] = (1,)
+    passes: tuple[str, ...] = ("forward",)
 
 
 def together(measures: Iterable[Measure]) -> list[Measure]:
     """The same rows with none of them twice: one entry for all networks of one product of the rest."""
-    networks: dict[tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]], list[Network]] = {}
+    networks: dict[Measure, list[Network]] = {}
     for one in measures:
-        found = networks.setdefault((one.precisions, one.backends, one.batches), [])
+        found = networks.setdefault(msgspec.structs.replace(one, networks=()), [])
         known = {network.spec for network in found}
         found += [network for network in one.networks if network.spec not in known]
-    return [Measure(tuple(found), *rest) for rest, found in networks.items()]
+    return [
+        msgspec.structs.replace(rest, networks=tuple(found)) for rest, found in networks.items()
+    ]

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deploykit.cli.library import claims, columns, display, page, report
+from deploykit.cli.library import claims, columns, display, page, progress, report, workflow
 from deploykit.cli.options import Grouped
 from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
+from deploykit.errors import UsageError
 
 if TYPE_CHECKING:
+    from deploykit.claims import Claim
     from deploykit.row import Row
 
 #: Where claims look for a profile: where `deploykit run` leaves its own, then where the reference one is.
@@ -32,6 +34,14 @@ DEFAULT_PROFILES = (Path("results/profile.csv"), Path("reports/profile.csv"))
     metavar="FILE",
     help="Claims of your own, in TOML as those of the project; see docs/claims.md.",
 )
+@click.option(
+    "--measure",
+    is_flag=True,
+    help="Measure what the claims take on this machine first, three rounds, at most 15 minutes.",
+)
+@click.option(
+    "--store", metavar="DIR", help="Where --measure keeps networks and engines, as for profile."
+)
 @output_options(
     csv="Write the verdicts; - for stdout.",
     markdown="Write the verdicts as a page for people; - for stdout.",
@@ -43,6 +53,8 @@ def command(
     only_list: bool,
     profile: str | None,
     own: str | None,
+    measure: bool,
+    store: str | None,
     outputs: Outputs,
 ) -> None:
     r"""Check claims about networks by computing, and print a verdict for each.
@@ -55,13 +67,17 @@ def command(
     deploykit claims squeezenet-params-50x --csv -
     deploykit claims --profile results/profile.csv --junit claims.xml
     deploykit claims --claims mine.toml
+    deploykit claims densenet-expensive --measure
     """
     if only_list:
         _list(outputs, own)
         return
+    if measure and profile is not None:
+        raise UsageError("--measure makes the rows that --profile would name: give one of them")
     check_documents(outputs)
     stated = None if own is None else claims.read_claims(Path(own))
-    verdicts = claims.evaluate_claims(ids or None, _profile_rows(profile), claims=stated)
+    measured = _measured(ids, stated, store) if measure else _profile_rows(profile)
+    verdicts = claims.evaluate_claims(ids or None, measured, claims=stated)
     if profile is not None and (ids or own is not None):
         claims.refuse_without_rows(verdicts, profile)
     rows = claims.verdict.verdict_rows(verdicts)
@@ -86,6 +102,18 @@ def command(
     error = claims.failure(verdicts)
     if error is not None:
         raise error
+
+
+def _measured(ids: tuple[str, ...], stated: list[Claim] | None, store: str | None) -> list[Row]:
+    """Rows measured now, for the claims of these ids, all where there are none."""
+    from deploykit.cli.groups import opened_store  # which reads of stores what a list does not need
+
+    chosen = claims.claim.choose_claims(
+        ids or None, claims.list_claims() if stated is None else stated
+    )
+    opened = opened_store(store, quiet=False)
+    with progress.Steps(0, quiet=False) as steps:
+        return list(workflow.claim_rows.measure_for(chosen, opened, say=steps.say))
 
 
 def _profile_rows(path: str | None) -> list[Row] | None:

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     import deploykit.workflow.asked
     import deploykit.workflow.build
     import deploykit.workflow.calibration
+    import deploykit.workflow.claim_rows
     import deploykit.workflow.configuration
     import deploykit.workflow.convert
     import deploykit.workflow.duration

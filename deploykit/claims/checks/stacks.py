@@ -32,7 +32,7 @@ class Replacement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 #: What rows of the stack and of the single convolution are called.
-STACK, SINGLE = "two_3x3", "one_5x5"
+STACK, SINGLE = "deploykit.claims.pair:two_3x3", "deploykit.claims.pair:one_5x5"
 
 
 @check

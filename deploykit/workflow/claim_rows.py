@@ -1,0 +1,88 @@
+"""Rows that claims take, measured on this machine: all that several need, each configuration once a round."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from deploykit.bench.scenario import Policy
+from deploykit.claims import Claim
+from deploykit.claims.measure import Measure, together
+from deploykit.errors import UsageError
+from deploykit.row import Row
+from deploykit.store import Store
+from deploykit.workflow.choices import CalibrationChoice
+from deploykit.workflow.configuration import (
+    Configuration,
+    ProfileOptions,
+    enumerate_configurations,
+)
+from deploykit.workflow.profile import Profiler
+
+#: Rounds over all that is measured: what disturbs the machine for a while meets each configuration once.
+ROUNDS = 3
+
+#: No further row is begun after so long.
+BUDGET_S = 15 * 60.0
+
+
+def measure_for(
+    claims: Sequence[Claim],
+    store: Store,
+    *,
+    budget_s: float = BUDGET_S,
+    policy: Policy | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Iterator[Row]:
+    """Measure what the claims have measured for them, row by row, in rounds over everything.
+
+    A round that is begun when the time is over is not finished; `say` is told how many rows are left out.
+
+    Args:
+        claims: those without a `measure` take nothing.
+        store: of networks and engines.
+        budget_s: after that long no row is begun.
+        policy: how long a row is measured; None is `Policy()`.
+        say: is told what is being done.
+
+    Raises:
+        UsageError: nothing is measured for any of the claims.
+        OutputFailed: the store can't be written.
+    """
+    measures = together(claim.measure for claim in claims if claim.measure is not None)
+    if not measures:
+        raise UsageError("nothing is measured for the claims that are named: leave --measure out")
+    each = [_planned(one, policy or Policy()) for one in measures]
+    profilers = [Profiler(store, options, say) for options, _ in each]
+    rounds = [
+        [
+            (profiler, configuration)
+            for profiler, (_, planned) in zip(profilers, each, strict=True)
+            for configuration in planned
+            if configuration.repeat == number
+        ]
+        for number in range(1, ROUNDS + 1)
+    ]
+    todo = list(itertools.chain.from_iterable(rounds))
+    end_s = time.perf_counter() + budget_s
+    for number, (profiler, configuration) in enumerate(todo):
+        if time.perf_counter() > end_s:
+            say(f"{len(todo) - number} of {len(todo)} rows left out: {budget_s:.0f} s are over")
+            return
+        yield from profiler.rows([configuration])
+
+
+def _planned(measure: Measure, policy: Policy) -> tuple[ProfileOptions, list[Configuration]]:
+    options = ProfileOptions(
+        precisions=measure.precisions,
+        backends=measure.backends,
+        batches=measure.batches,
+        passes=measure.passes,
+        repeats=ROUNDS,
+        policy=policy,
+        calibration=CalibrationChoice(synthetic=True),
+        roofline=False,
+    )
+    sources = [network.spec for network in measure.networks]
+    return options, enumerate_configurations(sources, options)

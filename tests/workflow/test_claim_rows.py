@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+
+from deploykit.claims import evaluate_claim, list_claims
+from deploykit.claims.check import measured_rows
+from deploykit.claims.measure import Measure, together
+from deploykit.claims.networks import Network
+from deploykit.errors import UsageError
+from deploykit.row import Row
+from deploykit.spec import ModelSpec
+from deploykit.workflow import claim_rows
+from deploykit.zoo import lookup
+
+CLAIMS = {claim.id: claim for claim in list_claims()}
+
+
+class Profiler:
+    """Gives rows of what it is asked for, and measures nothing; a row of a network takes as long as is told."""
+
+    latencies_ms: ClassVar[dict[str, float]] = {}
+
+    def __init__(self, store, options, say):
+        self.options = options
+
+    def rows(self, configurations):
+        for one in configurations:
+            plain = one.source.alpha == one.source.rho == 1 and ":" not in one.source.name
+            facts = lookup(one.source.name) if plain else None
+            yield Row(
+                {
+                    "parameters": facts and facts.parameters,
+                    "macs": facts and facts.macs,
+                    "onnx_bytes": 1000,
+                    "model": one.source.name,
+                    "alpha": one.source.alpha,
+                    "rho": str(one.source.rho),
+                    "backend": one.backend,
+                    "precision": one.precision,
+                    "precision_actual": one.precision,
+                    "batch": one.batch,
+                    "repeat": one.repeat,
+                    "status": "ok",
+                    "latency_p50_ms": self.latencies_ms.get(one.source.name, 10.0),
+                }
+            )
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    monkeypatch.setattr(claim_rows, "Profiler", Profiler)
+
+    def measure(*ids, latencies_ms=None, **options):
+        monkeypatch.setattr(Profiler, "latencies_ms", latencies_ms or {})
+        return list(claim_rows.measure_for([CLAIMS[name] for name in ids], None, **options))
+
+    return measure
+
+
+def test_every_round_measures_everything_once(measured):
+    rows = measured("densenet-expensive", "3x3-stack-only-benefits")
+    assert [(row["model"].rpartition(":")[2], row["repeat"]) for row in rows] == [
+        (name, number)
+        for number in (1, 2, 3)
+        for name in ("densenet121", "resnet50", "two_3x3", "one_5x5")
+    ]
+
+
+def test_what_two_claims_take_is_measured_once():
+    one = Measure((Network(ModelSpec("lenet5")), Network(ModelSpec("mlp"))))
+    other = Measure((Network(ModelSpec("mlp")), Network(ModelSpec("nin"))))
+    batched = Measure((Network(ModelSpec("mlp")),), batches=(8,))
+    found = together([one, other, batched])
+    assert [[n.name for n in each.networks] for each in found] == [
+        ["lenet5", "mlp", "nin"],
+        ["mlp"],
+    ]
+
+
+@pytest.mark.parametrize(("latency_ms", "holds"), [(25.0, True), (15.0, False)])
+def test_the_rows_decide_what_was_undecided(measured, latency_ms, holds):
+    rows = measured("densenet-expensive", latencies_ms={"densenet121": latency_ms})
+    verdict = evaluate_claim(CLAIMS["densenet-expensive"], measured_rows(rows))
+    assert verdict.holds["latency"] is holds
+    stack = measured("3x3-stack-only-benefits", latencies_ms={"deploykit.claims.pair:two_3x3": 5.0})
+    verdict = evaluate_claim(CLAIMS["3x3-stack-only-benefits"], measured_rows(stack))
+    assert verdict.holds["lower latency"] is True
+
+
+def test_no_row_is_begun_after_the_time_is_over(measured):
+    said: list[str] = []
+    assert measured("densenet-expensive", budget_s=-1.0, say=said.append) == []
+    assert said == ["6 of 6 rows left out: -1 s are over"]
+
+
+def test_claims_that_take_no_rows_are_refused(measured):
+    with pytest.raises(UsageError, match="nothing is measured for the claims"):
+        measured("vgg-140m")
+
+
+@pytest.mark.parametrize(
+    "claim", [c for c in list_claims() if c.measure is not None], ids=lambda claim: claim.id
+)
+def test_what_is_measured_decides_the_claim(measured, claim):
+    assert "measured" in claim.kind
+    verdict = evaluate_claim(claim, measured_rows(measured(claim.id)))
+    assert None not in verdict.holds.values()
