@@ -15,6 +15,7 @@ from typing import Any
 import deploykit.claims.checks  # noqa: F401  registers them
 from deploykit.claims import stored_texts
 from deploykit.claims.check import OF_CLAIM, MeasuredRow, find_check, measured_rows, typed
+from deploykit.claims.effort import training
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.measure import Measure
 from deploykit.claims.places import line_of
@@ -127,7 +128,9 @@ class Claim:
         """The command that decides what is undecided without it; empty where there is none."""
         if self.measure is not None:
             return f"deploykit claims {self.id} --measure"
-        return f"deploykit claims {self.id} --profile FILE" if self.takes_rows else ""
+        if self.takes_rows:
+            return f"deploykit claims {self.id} --profile FILE"
+        return f"deploykit claims {self.id} --train" if "trained" in self.kind else ""
 
     @property
     def takes_rows(self) -> bool:
@@ -234,6 +237,7 @@ def evaluate_claims(
     rows: Iterable[Row] | None = None,
     *,
     claims: Sequence[Claim] | None = None,
+    train: bool = False,
 ) -> list[Verdict]:
     """Evaluate claims and say what came out, one verdict each.
 
@@ -242,6 +246,7 @@ def evaluate_claims(
         rows: what was measured. Without it the parts of a
             claim that are about time stay undecided and the explanation says "not measured".
         claims: those to choose from, as `read_claims` reads them; None for the project's own.
+        train: whether to train the small networks that some claims take, which is some minutes.
 
     A claim whose check needs a package that isn't installed is "undecided", `missing` saying what to install.
 
@@ -250,7 +255,8 @@ def evaluate_claims(
     """
     chosen = choose_claims(ids, list_claims() if claims is None else claims)
     measured = measured_rows(rows)
-    return [evaluate_claim(claim, measured) for claim in chosen]
+    with training(allowed=train):
+        return [evaluate_claim(claim, measured) for claim in chosen]
 
 
 def evaluate_claim(claim: Claim, rows: Sequence[MeasuredRow] = ()) -> Verdict:

@@ -42,6 +42,9 @@ DEFAULT_PROFILES = (Path("results/profile.csv"), Path("reports/profile.csv"))
 @click.option(
     "--store", metavar="DIR", help="Where --measure keeps networks and engines, as for profile."
 )
+@click.option(
+    "--train", is_flag=True, help="Train the small networks that some claims take; some minutes."
+)
 @output_options(
     csv="Write the verdicts; - for stdout.",
     markdown="Write the verdicts as a page for people; - for stdout.",
@@ -55,6 +58,7 @@ def command(
     own: str | None,
     measure: bool,
     store: str | None,
+    train: bool,
     outputs: Outputs,
 ) -> None:
     r"""Check claims about networks by computing, and print a verdict for each.
@@ -68,6 +72,7 @@ def command(
     deploykit claims --profile results/profile.csv --junit claims.xml
     deploykit claims --claims mine.toml
     deploykit claims densenet-expensive --measure
+    deploykit claims --train
     """
     if only_list:
         _list(outputs, own)
@@ -77,7 +82,7 @@ def command(
     check_documents(outputs)
     stated = None if own is None else claims.read_claims(Path(own))
     measured = _measured(ids, stated, store) if measure else _profile_rows(profile)
-    verdicts = claims.evaluate_claims(ids or None, measured, claims=stated)
+    verdicts = claims.evaluate_claims(ids or None, measured, claims=stated, train=train)
     if profile is not None and (ids or own is not None):
         claims.refuse_without_rows(verdicts, profile)
     rows = claims.verdict.verdict_rows(verdicts)

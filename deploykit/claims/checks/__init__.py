@@ -18,9 +18,11 @@ from deploykit.claims.checks import (
     listing,
     multipliers,
     normalisation,
+    quantised,
     rows,
     stacks,
     structure,
+    trained,
     wired,
 )
 
@@ -37,8 +39,10 @@ __all__ = [
     "listing",
     "multipliers",
     "normalisation",
+    "quantised",
     "rows",
     "stacks",
     "structure",
+    "trained",
     "wired",
 ]

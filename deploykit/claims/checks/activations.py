@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Points of the interval from -1 to 1 at which approximations are held against their function.
-_POINTS = 2001
+_POINTS = 501
 
 
 @check
