@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import mmap
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -192,49 +193,66 @@ def max_bytes() -> int:
 # ---- reading
 
 
-def _parse(path: Path) -> tuple[onnx.ModelProto, bool]:
-    """Parse a file; whether something had to be left out."""
+def parse(path: Path) -> onnx.ModelProto:
+    """The message in a file, unchecked; weights in files beside it stay there.
+
+    Raises:
+        InvalidModel: the file can't be read, or holds no model.
+    """
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    model = onnx.ModelProto()
     try:
-        with open_file(path) as stream:
-            size_bytes = os.fstat(stream.fileno()).st_size
-            if size_bytes > MAX_BYTES:
+        with _mapped(path) as data, contextlib.suppress(DecodeError):
+            if bytes(data[:4]).startswith((b"PK\x03\x04", b"\x80\x02")):
                 raise InvalidModel(
-                    f"{path} is larger than 2 GB, which an ONNX file can't be; "
-                    "save its weights as external data beside it"
+                    f"{path} is not an ONNX file but looks like a PyTorch checkpoint; "
+                    "give an .onnx file, or name the network and give this file as its weights"
                 )
-            _require_memory(
-                path, 2 * size_bytes, "reading it takes"
-            )  # its bytes, and what they say
-            data = stream.read(size_bytes)
+            model.ParseFromString(data)
     except FileNotFoundError:
         raise InvalidModel(f"no such file: {path}; give the path of an .onnx file") from None
     except IsADirectoryError:
         raise InvalidModel(f"{path} is a folder; give the path of an .onnx file") from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        advice = (
-            "check its permissions"
-            if error.errno == errno.EACCES
-            else "give the path of an .onnx file"
-        )
+        is_denied = error.errno == errno.EACCES
+        advice = "check its permissions" if is_denied else "give the path of an .onnx file"
         raise InvalidModel(f"can't read {path}: {reason}; {advice}") from None
-    if not data:
-        raise InvalidModel(f"{path} is empty; copy or export it again")
-    if data.startswith((b"PK\x03\x04", b"\x80\x02")):
-        raise InvalidModel(
-            f"{path} is not an ONNX file but looks like a PyTorch checkpoint; "
-            "give an .onnx file, or name the network and give this file as its weights"
-        )
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-    model = onnx.ModelProto()
-    try:
-        model.ParseFromString(data)
-    except DecodeError:
-        model = onnx.ModelProto()
     # Protobuf accepts many byte strings as a message with nothing known in it.
     if not (model.ir_version > 0 and model.HasField("graph") and model.opset_import):
         raise InvalidModel(f"{path} is not an ONNX file, or is cut short; give an .onnx file")
+    return model
+
+
+@contextlib.contextmanager
+def _mapped(path: Path) -> Iterator[memoryview]:
+    """The bytes of a file while the block lasts, mapped rather than copied: they would be held a second time.
+
+    Raises:
+        InvalidModel: it is empty, or larger than a file of ONNX or the memory that is left.
+        OSError: it can't be read.
+    """
+    with open_file(path) as stream:
+        size_bytes = os.fstat(stream.fileno()).st_size
+        if not size_bytes:
+            raise InvalidModel(f"{path} is empty; copy or export it again")
+        if size_bytes > MAX_BYTES:
+            raise InvalidModel(
+                f"{path} is larger than 2 GB, which an ONNX file can't be; "
+                "save its weights as external data beside it"
+            )
+        _require_memory(path, size_bytes, "what is in it takes")
+        with (
+            mmap.mmap(stream.fileno(), size_bytes, access=mmap.ACCESS_READ) as mapped,
+            memoryview(mapped) as view,
+        ):
+            yield view
+
+
+def _parse(path: Path) -> tuple[onnx.ModelProto, bool]:
+    """Parse a file; whether something had to be left out."""
+    model = parse(path)
     return model, drop_remarks(model)
 
 

@@ -11,9 +11,9 @@ from deploykit.backends import get, names
 from deploykit.backends.base import FORWARD
 from deploykit.bench.contain import READING_LIMIT_S, contained
 from deploykit.bench.scenario import Policy, Scenario
-from deploykit.errors import DeploykitError, InvalidModel, UnknownName, UsageError, one_line
+from deploykit.errors import DeploykitError, InvalidModel, UnknownName, UsageError
 from deploykit.graph.precision import AS_IS, is_reduced
-from deploykit.lazy import onnx
+from deploykit.graph.read_write import parse
 from deploykit.spec import ModelFile, ModelSpec, RunOptions, options_text
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice
 from deploykit.workflow.plan import Source
@@ -40,12 +40,9 @@ def precisions_of_file(path: Path) -> tuple[str, ...]:
     """What an .onnx file is built in when nobody says.
 
     Raises:
-        InvalidModel: it can't be parsed.
+        InvalidModel: as `graph.read_write.parse`.
     """
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    except Exception as error:  # whatever protobuf raises
-        raise InvalidModel(f"{path} can't be parsed: {one_line(error)}") from error
+    model = parse(path)
     return (AS_IS,) if is_reduced(model) else ("fp32",)
 
 

@@ -232,7 +232,7 @@ def test_a_program_that_is_killed_while_its_maker_imports_leaves_nothing(calls, 
 
 #: What parses a graph, and the one function that calls it and runs only in calls of `contained` without being one.
 PARSES = frozenset(
-    "onnx.load read_source read_model read_inlined load_model open_model GraphView".split()
+    "onnx.load parse read_source read_model read_inlined load_model open_model GraphView".split()
 )
 RUN_BY_A_CALL = frozenset({"layers_by_snr"})
 
