@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from deploykit import env
-from deploykit.bench.contain import contained
+from deploykit.bench.contain import READING_LIMIT_S, contained
 from deploykit.code_digest import PACKAGE, code_digest
-from deploykit.errors import BuildFailed, DriftFailed
+from deploykit.errors import BuildFailed, DriftFailed, InvalidModel
 from deploykit.graph.element_types import compute_types
 from deploykit.graph.evidence import blaming
 from deploykit.graph.precision import (
@@ -22,8 +22,8 @@ from deploykit.graph.precision import (
     require_float,
 )
 from deploykit.graph.precision.int8_cpu import DEFAULT_STEPS
+from deploykit.graph.read_write import parse
 from deploykit.graph.recipes import PLAIN, PrecisionRecipe
-from deploykit.lazy import onnx
 from deploykit.spec import OnnxModel
 from deploykit.store import GraphManifest, Store
 from deploykit.workflow.calibration import calibration_of
@@ -101,12 +101,29 @@ def _holds(network: Network, precision: str) -> bool:
     """
     if network.origin is None or precision == "fp32":
         return False
-    proto = onnx.load(str(network.model.path), load_external_data=False)
+    return contained(
+        holds,
+        network.model.path,
+        precision,
+        network.origin,
+        doing=f"reading {network.origin}",
+        failed=InvalidModel,
+        limit_s=READING_LIMIT_S,
+    )
+
+
+def holds(path: Path, precision: str, origin: str) -> bool:
+    """Whether a graph that is quantised already computes in a precision; see `_holds`.
+
+    Raises:
+        InvalidModel: as `_holds`; the file that it came from is named.
+    """
+    proto = parse(path)
     if not is_reduced(proto):
         return False
     if precision in compute_types(proto):
         return True
-    require_float(proto, network.origin)
+    require_float(proto, origin)
     return False
 
 
