@@ -164,8 +164,8 @@ def is_buffer(values: np.ndarray | None, among: int = 0) -> bool:
     if values is None or values.dtype.kind != "f" or values.size < 2:
         return False
     low, high = float(values.min()), float(values.max())
-    if low == high:  # a fresh scale or offset
-        return False
+    if low == high:  # a fresh scale or offset, which is small; a stride is none
+        return values.size >= _GRID and abs(low) > 1 and (low * 2).is_integer()
     if high == 0 and low <= _MASKED_BELOW:
         return bool(np.all((values == 0) | (values <= _MASKED_BELOW)))
     if low == 0 and high == 1 and values.size == among:

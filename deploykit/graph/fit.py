@@ -15,7 +15,7 @@ from deploykit import env
 from deploykit.errors import UsageError
 from deploykit.graph.element_types import tensor_bytes
 from deploykit.graph.nodes import attribute, is_standard, node_name, opset
-from deploykit.graph.operators import Kind, operator_of
+from deploykit.graph.operators import operator_of
 from deploykit.graph.shapes import Shape
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
@@ -149,6 +149,11 @@ _RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
     "Concat": _concat,
     "Reshape": _reshape,
+    **dict.fromkeys(
+        "Add And BitShift BitwiseAnd BitwiseOr BitwiseXor Div Equal Greater GreaterOrEqual Less LessOrEqual "
+        "Max Mean Min Mod Mul Or Pow Sub Sum Where Xor".split(),
+        _broadcast,
+    ),
 }
 
 
@@ -156,15 +161,9 @@ def misfits(view: GraphView) -> dict[str, str]:
     """What does not fit in which nodes of the main graph, by name, at the sizes that the view was made with."""
     found = {}
     for node in view.nodes:
-        operator = operator_of(node)
-        if not is_standard(node) or operator is None or not node.input:
+        if not is_standard(node) or not node.input:
             continue
         rule = _RULES.get(node.op_type)
-        joins = (
-            len(node.input) > 1 and node.op_type != "CastLike"
-        )  # of its second input it takes the type
-        if rule is None and operator.kind is Kind.ELEMENTWISE and joins:
-            rule = _broadcast
         if rule is None:
             continue
         shapes = [view.shape(name) if name else None for name in node.input]

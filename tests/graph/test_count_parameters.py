@@ -386,6 +386,15 @@ def test_the_scale_of_an_integer_weight_is_no_parameter(
     assert count_graph(make_model(nodes, weights)).parameters == parameters
 
 
+@pytest.mark.parametrize(("value", "parameters"), [(8.0, 0), (1.0, 36), (0.1, 36)])
+def test_a_stride_for_each_place_is_no_parameter_and_a_fresh_scale_is_one(
+    value: float, parameters: int
+) -> None:
+    nodes = [node("Relu", ["x"], ["r"]), node("Mul", ["r", "by"], ["y"])]
+    weights = [array("by", np.full((1, 1, 6, 6), value))]
+    assert count_graph(make_model(nodes, weights)).parameters == parameters
+
+
 def relative(window: int, heads: int) -> tuple[np.ndarray, np.ndarray]:
     """A table of offsets by relative position, and what a windowed attention gathers from it."""
     table = np.random.default_rng(0).standard_normal(((2 * window - 1) ** 2, heads))

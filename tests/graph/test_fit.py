@@ -110,6 +110,12 @@ def test_what_a_runtime_takes_is_left_alone(fine, inputs, stored):
     require_fit(graph(fine, inputs, *stored))
 
 
+def test_tables_of_a_rotary_embedding_are_no_operands_that_broadcast():
+    rotated = node("RotaryEmbedding", "x", "c", "s", num_heads=2)
+    tables = [weight("c", 1, 6, 4), weight("s", 1, 6, 4)]
+    require_fit(graph(rotated, {"x": ["batch", 6, 16]}, *tables, opset=23))
+
+
 def test_old_broadcasting_by_attributes_is_left_alone():
     old = node("Add", "x", "w", broadcast=1, axis=1)
     assert not misfits(GraphView(graph(old, IMAGE, weight("w", 5), opset=6)))
