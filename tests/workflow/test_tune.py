@@ -137,7 +137,9 @@ def test_the_winner_is_measured_beside_the_default_and_told_in_a_sentence(
     assert found.best.row["status"] == "ok"
     assert found.best.row["threads"] == 1
     assert "take fp32 onnxruntime 1 thread, latency_p50_ms" in found.sentence
-    assert "2.00 times as good as the default fp32 onnxruntime (99%" in found.sentence
+    assert "2.000 times as good as the default fp32 onnxruntime (99% interval 1.998 to 2.002)" in (
+        found.sentence
+    )
     assert {row["threads"] for row in found.rows} > {1} or len(found.rows) == 2
 
 
