@@ -6,7 +6,8 @@ Without rows of the kind, a claim stays undecided and says which ones would deci
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 from deploykit.claims.check import MeasuredRow, by_setting, check, distinct_label
@@ -38,6 +39,8 @@ def rows_ratio(
 ) -> Outcome:
     """Whether a quantity of the rows `top` over that of the rows `bottom` is as stated, network by network.
 
+    Repeats are paired in their order; where they disagree the network's part is undecided.
+
     Args:
         rows: those of a profile.
         stated: the ratio.
@@ -49,42 +52,65 @@ def rows_ratio(
     free = {*top, *bottom}
     free |= {"macs", "parameters"} if "model" in free else set()
     free |= set(_FOLLOW_PRECISION) if "precision" in free else set()
-    below: dict[tuple[str, ...], MeasuredRow] = {
-        _all_but(row, free): row for row in rows if _has(row, bottom)
-    }
-    ratios: dict[str, dict[str, float]] = {}
-    for row in rows:
-        other = below.get(_all_but(row, free))
-        if not _has(row, top) or other is None:
-            continue
-        upper, lower = _QUANTITIES[of](row), _QUANTITIES[of](other)
-        if upper and lower:
-            found = ratios.setdefault(_network(row), {})
-            found[distinct_label(row.label, found)] = upper / lower
+    upper, lower = (_repeats(rows, cells, free) for cells in (top, bottom))
+    take = _QUANTITIES[of]
+    ratios: dict[str, dict[str, list[float]]] = {}
+    for key, above in upper.items():
+        pairs = [
+            (take(one), take(other)) for one, other in zip(above, lower.get(key, ()), strict=False)
+        ]
+        found = [one / other for one, other in pairs if one and other]
+        if found:
+            of_network = ratios.setdefault(_network(above[0]), {})
+            of_network[distinct_label(above[0].label, of_network)] = found
     if not ratios:
         return _undecided(
             rows, f"rows with {_cells(top)} and with {_cells(bottom)}, alike in all else"
         )
     parts = [
-        PartResult(name, all(margin.agrees(r, stated) for r in found.values()))
+        PartResult(
+            name, _alike(margin.agrees(r, stated) for repeats in found.values() for r in repeats)
+        )
         for name, found in ratios.items()
     ]
     evidence: dict[str, Value] = {
-        f"{of}({name}, {label})": round(ratio, 4)
+        f"{of}({name}, {label})": " ".join(f"{ratio:.4g}" for ratio in repeats)
         for name, found in ratios.items()
-        for label, ratio in found.items()
+        for label, repeats in found.items()
     }
     said = listed(
-        f"{figure(ratio)} ({name}{f', {label}' if len(found) > 1 else ''})"
+        f"{_range(repeats)} ({name}{f', {label}' if len(found) > 1 else ''})"
         for name, found in ratios.items()
-        for label, ratio in found.items()
+        for label, repeats in found.items()
     )
     explanation = (
         f"Measured {of} with {_cells(top)} over that with {_cells(bottom)}: {said}; stated is "
         f"{margin.hedge} {figure(stated)}.".replace("  ", " ")
     )
-    found_all = [ratio for found in ratios.values() for ratio in found.values()]
-    return Outcome(parts, sorted(found_all)[len(found_all) // 2], explanation, evidence)
+    every = [r for found in ratios.values() for repeats in found.values() for r in repeats]
+    return Outcome(parts, statistics.median_low(every), explanation, evidence)
+
+
+def _repeats(
+    rows: Sequence[MeasuredRow], cells: Mapping[str, str], free: set[str]
+) -> dict[tuple[str, ...], list[MeasuredRow]]:
+    """Rows with these cells by all that makes a row but what is free: repeats of a configuration, in order."""
+    found: dict[tuple[str, ...], list[MeasuredRow]] = {}
+    for row in rows:
+        if _has(row, cells):
+            found.setdefault(_all_but(row, free), []).append(row)
+    return found
+
+
+def _alike(agree: Iterable[bool]) -> bool | None:
+    """Whether all agree or none does; None where repeats differ, as then they tell nothing."""
+    said = set(agree)
+    return said.pop() if len(said) == 1 else None
+
+
+def _range(repeats: Sequence[float]) -> str:
+    low, high = figure(min(repeats)), figure(max(repeats))
+    return low if low == high else f"{low} to {high}"
 
 
 @check
@@ -99,10 +125,18 @@ def rows_in_order(
     evidence: dict[str, Value] = {}
     sentences = []
     for group in by_setting(rows).values():
-        known = {_network(row): row for row in group if row.row[by]}
-        if len(known) < at_least or group[0].row["precision"] != "fp32":
+        repeats: dict[str, list[MeasuredRow]] = {}
+        for row in group:
+            if row.row[by]:
+                repeats.setdefault(_network(row), []).append(row)
+        if len(repeats) < at_least or group[0].row["precision"] != "fp32":
             continue
-        pairs = list(itertools.combinations(known.values(), 2))
+        # Of repeats the one of the median latency stands for its network.
+        known = [
+            sorted(some, key=lambda row: row.latency_p50_ms)[len(some) // 2]
+            for some in repeats.values()
+        ]
+        pairs = list(itertools.combinations(known, 2))
         reversed_ = [(a, b) for a, b in pairs if not _in_order(a, b, by)]
         label = distinct_label(group[0].label, [part.name for part in parts])
         parts.append(PartResult(label, not reversed_))

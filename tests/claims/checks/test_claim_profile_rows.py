@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+from deploykit.claims import pair
 from deploykit.claims.check import measured_rows
 from deploykit.claims.checks import rows as rows_check
 from deploykit.claims.margin import Margin, Stated
@@ -122,3 +124,29 @@ def test_rows_of_another_kind_decide_nothing():
         .holds
         is None
     )
+
+
+def test_repeats_that_disagree_decide_nothing(verdict_of):
+    def verdict(*latencies_ms):
+        rows = [row("resnet18", 47.0, repeat=number) for number in range(len(latencies_ms))]
+        rows += [
+            row("efficientnet_b0", latency_ms, repeat=number)
+            for number, latency_ms in enumerate(latencies_ms)
+        ]
+        return outcome_of("efficientnet-faster-than-resnet18", *rows, verdict_of=verdict_of)
+
+    assert verdict(10.0, 10.0, 10.0).verdict == "confirmed"
+    assert verdict(10.0, 20.0, 10.0).verdict == "undecided"
+    assert verdict(20.0, 20.0, 20.0).verdict == "refuted"
+
+
+def test_layers_that_are_timed_are_what_their_names_say():
+    for name in ("one_3x3", "row_and_column", "eight_groups", "one_3x3_of_63", "eight_relus"):
+        factory = getattr(pair, name)
+        shape = (1, *factory.input_shape)
+        assert factory()(torch.zeros(shape)).shape == shape
+    weights = {
+        name: getattr(pair, name)()[0].weight.numel() for name in ("one_3x3", "eight_groups")
+    }
+    assert weights["one_3x3"] == 8 * weights["eight_groups"]
+    assert len([m for m in pair.eight_sigmoids() if isinstance(m, torch.nn.Sigmoid)]) == 8
