@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploykit.errors import DeploykitError
@@ -24,7 +25,7 @@ KILLS, WHOLE_EVERY = 300, 6
 #: How long what a killed program started may live on.
 ORPHAN_S = 3.0
 #: How long a command may take that nothing kills.
-LIMIT_S = 300.0
+LIMIT_S = 1200.0
 #: The variable by which all that a command started is found, whoever its parent is by then.
 MARK = "DEPLOYKIT_TORTURE_MARK"
 LEFT_BEHIND = (".making-", ".deploykit-working-")
@@ -50,15 +51,21 @@ COMMANDS = {
 }
 
 
+#: What is run to its end after a command that was, as it writes to the same places.
+AFTER = ("profile", "train", "export")
+
+
 @dataclass
 class Lane:
     """A folder in which one command after the other is run and killed.
 
     Attributes:
         folder: of reports, of the store and of temporary files.
+        commands: what is run, by name.
     """
 
     folder: Path
+    commands: Mapping[str, Sequence[str]] = field(default_factory=lambda: COMMANDS)
 
     def __post_init__(self) -> None:
         for name in ("store", "tmp"):
@@ -69,8 +76,10 @@ class Lane:
         """The store of the commands."""
         return self.folder / "store"
 
-    def start(self, name: str, mark: str) -> subprocess.Popen[bytes]:
-        """Start a command, with a mark that all it starts inherits."""
+    def start(
+        self, name: str, mark: str, more: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a command, with a mark that all it starts inherits, and more of an environment."""
         environment = dict(os.environ)
         environment |= {
             MARK: mark,
@@ -79,9 +88,9 @@ class Lane:
         }
         with (self.folder / "stderr").open("wb") as stderr:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", "deploykit", *COMMANDS[name]],
+                [sys.executable, "-P", "-m", "deploykit", *self.commands[name]],
                 cwd=self.folder,
-                env=environment | {"PYTHONPATH": str(Path(__file__).parents[2])},
+                env={"PYTHONPATH": str(Path(__file__).parents[2]), **environment, **(more or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
@@ -89,15 +98,20 @@ class Lane:
 
     def whole(self, name: str, mark: str) -> str:
         """Run a command to its end; why it did not end well, "" where it did."""
-        process = self.start(name, mark)
+        code, said = self.ended(name, {MARK: mark})
+        return "" if code == 0 else f"{name} ended with {code}: {said[-1] if said else ''}"
+
+    def ended(self, name: str, more: Mapping[str, str]) -> tuple[int, list[str]]:
+        """Run a command to its end: its exit code and what it said; 124 where it takes too long."""
+        process = self.start(name, "", more)
         try:
             code = process.wait(LIMIT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            return f"{name} was not done after {LIMIT_S:g} s"
+            return 124, [f"not done after {LIMIT_S:g} s"]
         said = (self.folder / "stderr").read_text(errors="replace").strip().splitlines()
-        return "" if code == 0 else f"{name} ended with {code}: {said[-1] if said else ''}"
+        return code, said
 
     def rows(self) -> dict[str, int]:
         """How many whole rows each report holds."""
@@ -268,6 +282,6 @@ def _lost(lane: Lane, before: dict[str, int]) -> list[str]:
 def _next_run(lane: Lane, name: str, mark: str) -> dict[str, list[str]]:
     failed = lane.whole(name, mark)
     # What one command leaves, the next that writes to the same place clears.
-    for other in ("profile", "train", "export"):
+    for other in AFTER:
         failed = failed or lane.whole(other, mark)
     return {"next runs that failed": [failed] if failed else [], "left behind": lane.left_behind()}
