@@ -42,6 +42,22 @@ def test_every_verdict_is_explained_by_numbers(verdicts):
         assert v.seconds > 0
 
 
+def test_nothing_is_confirmed_that_was_not_computed_now(verdicts):
+    for v in verdicts:
+        printed = [part.printed for part in v.outcome.parts]
+        assert v.verdict != "confirmed" or not any(printed), v.claim.id
+        # What is decided by print says so, and what is not is no such claim.
+        assert any(printed) == ("cited" in v.claim.kind.split("+")), v.claim.id
+
+
+def test_what_is_undecided_says_how_to_settle_it(verdicts):
+    undecided = [v for v in verdicts if v.verdict == "undecided"]
+    assert undecided
+    for v in undecided:
+        assert f"deploykit claims {v.claim.id} --" in v.settled_by
+        assert "measured" in v.claim.kind or "trained" in v.claim.kind
+
+
 def test_claims_come_in_the_order_asked_for_and_once():
     verdicts = evaluate_claims(["two-3x3-one-5x5", "vgg-140m", "two-3x3-one-5x5"])
     assert [v.claim.id for v in verdicts] == ["two-3x3-one-5x5", "vgg-140m"]
@@ -127,7 +143,7 @@ def test_a_surprising_verdict_fails_the_check_and_is_named():
 
 
 def test_without_torch_a_claim_is_undecided_and_says_what_to_install(monkeypatch):
-    for cached in ("_counted", "_made"):
+    for cached in ("_counts", "_module"):
         monkeypatch.setattr(networks, cached, getattr(networks, cached).__wrapped__)
     monkeypatch.setitem(sys.modules, "torch", None)
     verdicts = evaluate_claims(["vgg-140m", "two-3x3-one-5x5"])
