@@ -406,7 +406,7 @@ def _is_none_at(node: onnx.NodeProto, operator: Operator, root: Root) -> bool:
     if node.op_type == "Gather":
         return not root.real or root.constant.elements <= 1 or is_buffer(root.constant.values())
     # A number that PyTorch's exporter spreads over all channels, where a module has no bias or scale.
-    if root.constant.elements <= 1 and is_of_code(root.name):
+    if root.constant.elements <= 1 and root.origin is Origin.UNKNOWN and is_of_code(root.name):
         return True
     return operator.kind is Kind.NORMALISATION and root.is_made_up()
 

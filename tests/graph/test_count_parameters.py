@@ -386,6 +386,13 @@ def test_the_scale_of_an_integer_weight_is_no_parameter(
     assert count_graph(make_model(nodes, weights)).parameters == parameters
 
 
+def test_a_single_number_that_was_computed_from_a_parameter_is_one() -> None:
+    """PyTorch's exporter brings the slope of a PReLU to the rank of what it is applied to."""
+    made = make_model([node("PRelu", ["x", "val_2"], ["y"])], [array("val_2", [[[0.25]]])])
+    traced(made, {}, {"val_2": ["act.weight", "val_1"]})
+    assert count_graph(made).parameters == 1
+
+
 @pytest.mark.parametrize(("value", "parameters"), [(8.0, 0), (1.0, 36), (0.1, 36)])
 def test_a_stride_for_each_place_is_no_parameter_and_a_fresh_scale_is_one(
     value: float, parameters: int
