@@ -55,10 +55,10 @@ def test_run_prints_what_it_found_and_where_it_is(run, small, tmp_path):
 
 
 def test_a_verdict_that_nobody_expected_ends_with_1(run, monkeypatch):
-    def surprising(ids, rows):
+    def surprising(ids, rows, **more):
         return [
             dataclasses.replace(verdict, outcome=Outcome([PartResult("x", False)], None, "No."))
-            for verdict in evaluate_claims(ids, rows)
+            for verdict in evaluate_claims(ids, rows, **more)
         ]
 
     monkeypatch.setattr("deploykit.claims.evaluate_claims", surprising)
