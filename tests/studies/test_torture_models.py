@@ -44,6 +44,13 @@ def test_the_fields_of_messages_are_found_at_every_depth():
         assert len(damage.fields(base.data[graph.payload : graph.end])) > 5
 
 
+class Unclean(InvalidModel):
+    """An error whose text nobody cleaned."""
+
+    def __str__(self):
+        return "\x1b[31mno input"
+
+
 def raising(error):
     def call():
         raise error
@@ -56,7 +63,7 @@ def raising(error):
     [
         (raising(KeyError("w")), "tracebacks", ""),
         (raising(BuildFailed("it met a fault of deploykit or below")), "tracebacks", ""),
-        (raising(InvalidModel("x" * 2000)), "bad lines", ""),
+        (raising(Unclean("no input")), "bad lines", ""),
         (raising(InvalidModel("no input; export it again")), "refused 2", ""),
         (raising(BuildFailed("building ended in a crash (SIGSEGV)")), "refused 4", "crashes"),
         (lambda: None, "done", ""),
