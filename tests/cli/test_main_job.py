@@ -64,9 +64,9 @@ def test_a_verdict_that_nobody_expected_ends_with_1(run, monkeypatch):
     monkeypatch.setattr("deploykit.claims.evaluate_claims", surprising)
     ended = run("claims", "vgg-140m")
     assert ended.code == 1
-    assert "unexpected: vgg-140m (refuted instead of confirmed)" in ended.out
+    assert "unexpected: vgg-140m (is refuted, not confirmed" in ended.out
     (line,) = ended.err.splitlines()
-    assert line.startswith("deploykit: unexpected verdict: vgg-140m is refuted")
+    assert line.startswith("deploykit: unexpected: vgg-140m is refuted, not confirmed")
 
 
 def test_train_writes_a_checkpoint_that_export_takes(run, tmp_path):
