@@ -46,7 +46,9 @@ def convert_network(
     recipe = find_recipe(precision, target)
     if precision == AS_IS:
         return replace(network.model, precision=AS_IS)
-    if precision == network.model.precision or _holds(network, precision):
+    if precision == network.model.precision:
+        return network.model
+    if _holds(network, precision):
         return replace(network.model, precision=precision)
     calibration = calibration_of(network, choice, recipe) if recipe.needs_calibration else None
     fields: dict[str, Any] = {
