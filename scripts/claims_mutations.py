@@ -12,6 +12,7 @@ last.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import functools
@@ -459,6 +460,9 @@ def mutants(claim: Claim, before: Verdict) -> Iterator[tuple[str, str, Callable[
                 f"{name} {ratio:.3g} times as wide",
                 lambda n=name, c=scaled: _with(claim, n, c),
             )  # type: ignore[misc]
+    every = named_networks(claim.arguments)
+    for change in CHANGES if 1 < len(every) <= MOST_NETWORKS else ():
+        yield "network", f"all {change.__name__}", lambda c=change: _with(claim, every, c)  # type: ignore[misc]
     if find_check(claim.check).takes_rows:
         for number, rows in enumerate(made_up_rows(claim)):
             yield "row", f"rows {number}", lambda rows=rows: evaluate_claim(claim, rows)  # type: ignore[misc]
@@ -493,8 +497,10 @@ def _around(stated: Any, value: Any) -> list[Any]:
     return others
 
 
-def _with(claim: Claim, name: str, change: Change) -> Verdict:
-    with changed(name, change):
+def _with(claim: Claim, names: str | Sequence[str], change: Change) -> Verdict:
+    with contextlib.ExitStack() as stack:
+        for name in [names] if isinstance(names, str) else names:
+            stack.enter_context(changed(name, change))
         return evaluate_claim(claim)
 
 
