@@ -199,6 +199,7 @@ def check_claims(
     claims: str | os.PathLike[str] | None = None,
     *,
     measure: bool = False,
+    train: bool = False,
     store: StoreLike = None,
 ) -> Frame:
     """Check claims about networks by computing: a verdict each. Also callable as `deploykit.claims`.
@@ -210,7 +211,8 @@ def check_claims(
         rows: a profile for claims about what is measured: a CSV file, the frame of `profile`, or its rows.
         claims: a file of claims of your own, in TOML as docs/claims.md says; None takes the project's.
         measure: measure what the claims take first, on this machine, at most 15 minutes; `rows` are then left out.
-        store: where networks and engines are kept for that; None is the default one.
+        train: train the small networks that some claims take; some minutes.
+        store: where networks and engines are kept for `measure`; None is the default one.
 
     Raises:
         UnknownName: there is no such claim.
@@ -230,7 +232,7 @@ def check_claims(
             raise UsageError("--measure makes the rows that rows would name: give one of them")
         chosen = choose_claims(texts(ids, "ids") or None, list_claims() if own is None else own)
         profile = list(measure_for(chosen, opened(store)))
-    verdicts = evaluate_claims(texts(ids, "ids") or None, profile, claims=own)
+    verdicts = evaluate_claims(texts(ids, "ids") or None, profile, claims=own, train=train)
     records = verdict_rows(verdicts)
     # What is stated and found is a number, a word or a list, by the claim.
     mixed = ("stated", "found")

@@ -224,14 +224,14 @@ def test_a_check_that_can_not_be_applied_is_one_line(verdict_of):
 
 
 def test_a_network_of_ones_own_is_named_by_its_factory(tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text(
+    (tmp_path / "claimed.py").write_text(
         "import torch\n"
         "def net(): return torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Conv2d(8, 4, 1))\n"
         "net.input_shape = (3, 16, 16)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     own = NEW.replace("149_000_000", "260").replace(
-        '{ name = "mobilenet", alpha = 0.5 }, quantity = "macs"', '"mine:net"'
+        '{ name = "mobilenet", alpha = 0.5 }, quantity = "macs"', '"claimed:net"'
     )
     (verdict,) = evaluate_claims(claims=parse_claims(own))
     assert verdict.outcome.computed == 3 * 8 * 9 + 8 + 8 * 4 + 4

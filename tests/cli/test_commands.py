@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import inspect
 import io
 import json
 import re
@@ -83,14 +82,11 @@ def test_the_help_of_all_lists_every_command_and_the_exit_codes(run):
     assert "130 interrupted" in ended.out
 
 
-def test_the_list_of_commands_says_what_each_command_says_of_itself():
+def test_the_list_of_commands_tells_each_in_one_line_of_a_narrow_terminal(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = [line.strip() for line in run("--help").out.splitlines()]
     for name, text in COMMANDS.items():
-        command = cli.get_command(click.Context(cli), name)
-        assert command is not None
-        assert command.get_short_help_str(200) == click.Command(name, help=text).get_short_help_str(
-            200
-        )
-        assert " ".join(inspect.getdoc(command.callback).split()).startswith(text)
+        assert any(re.fullmatch(rf"{name} +{re.escape(text)}", line) for line in lines), name
 
 
 def test_a_list_of_the_commands_imports_none_of_them():
@@ -143,7 +139,7 @@ def test_list_as_json_is_the_catalogue(run):
 
 def test_list_precisions_names_recipes_and_targets(run):
     found = json.loads(run("list", "--precisions", "--json").out)
-    assert {"precision": "int8", "targets": ["cpu"]}.items() <= found[3].items()
+    assert ("int8", ["cpu"]) in [(one["precision"], one["targets"]) for one in found]
     assert "int8" in run("list", "--precisions").out
 
 

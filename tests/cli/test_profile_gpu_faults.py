@@ -128,13 +128,13 @@ def test_a_plan_that_was_damaged_in_the_store_fails_its_row_and_says_what_to_del
 ):
     assert profile().code == 0
     (plan,) = tmp_path.glob("engines/*/engine.plan")
-    # Of the same size, so that the store finds it; one that is cut is made again.
+    # Of the same size; one that is cut is made again.
     plan.write_bytes(plan.read_bytes().replace(b"11.4.0", b"11.3.9"))
     ended = profile()
     assert ended.code == 4
-    assert in_one_line(ended, "Version tag does not match", f"delete {plan.parent} and build it"), (
-        ended.err
-    )
+    assert in_one_line(
+        ended, "its bytes have changed", f"deploykit store remove {plan.parent.name}"
+    ), ended.err
 
 
 def test_a_batch_without_room_fails_alone(profile):

@@ -161,7 +161,7 @@ def test_outside_of_a_job_a_step_summary_is_said_to_be_none(run, measured, monke
 def test_claims_are_written_as_a_page(run):
     ended = run("claims", "squeezenet-year", "--markdown", "-")
     assert ended.code == 0, ended.err
-    assert ended.out.startswith("# Claims\n\nOf 1 claims, 1 refuted; none is unexpected.")
+    assert ended.out.startswith("# Claims\n\nOf 1 claims, 1 in context; none is unexpected.")
 
 
 PROJECT = """

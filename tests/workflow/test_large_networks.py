@@ -187,6 +187,7 @@ def test_old_files_that_list_weights_as_inputs_are_built_too(file, store, x):
 
 def test_a_network_above_the_memory_left_is_refused_with_its_size(file, store, monkeypatch):
     monkeypatch.setattr(env, "memory_left_bytes", lambda: 12_000)
+    monkeypatch.setattr(env, "LITTLE_BYTES", 0)
     with pytest.raises(
         InvalidModel, match=r"weights take .* GB, more than the 1\.2e-05 GB of memory left"
     ):

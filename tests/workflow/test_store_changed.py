@@ -77,12 +77,13 @@ def a_folder(path: Path) -> None:
     ],
 )
 def test_what_fp32_put_out_is_made_again_where_it_cannot_be_read(store, what, damage):
-    (path,) = store.root.glob(f"*/{what}-*.npz")
-    damage(path)
+    paths = list(store.root.glob(f"*/{what}-*.npz"))  # those of other tests' networks among them
+    for path in paths:
+        damage(path)
     options = ProfileOptions(("int8",), policy=BRIEF, scenarios=(Scenario(1),), roofline=False)
     wanted = enumerate_configurations([ModelSpec("lenet5", weights="trained")], options)
     (row,) = Profiler(store, options).rows(wanted)
     assert row["status"] == "ok", row["reason"]
-    assert path.is_file()
+    assert any(path.is_file() and any(path.read_bytes()) for path in paths)
     assert row["drift_snr_db"] > 20
     assert row["top1_agreement"] > 0.9

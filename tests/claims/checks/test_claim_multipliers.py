@@ -124,7 +124,7 @@ def test_a_data_frame_is_taken_as_rows():
 def test_macs_follow_rho_squared_and_parameters_stay():
     (verdict,) = evaluate_claims([RHO])
     assert verdict.verdict == "undecided"
-    assert verdict.settled_by == f"deploykit claims {RHO} --profile FILE"
+    assert verdict.settled_by == f"deploykit claims {RHO} --measure"
     assert verdict.outcome.computed == pytest.approx(1, abs=0.01)
     assert "Parameters stay the same" in verdict.outcome.explanation
     assert "not measured" in verdict.outcome.explanation
