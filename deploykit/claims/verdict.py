@@ -68,9 +68,9 @@ class Outcome:
 #: What a claim can come out as, and what that means.
 VERDICTS: dict[str, str] = {
     "confirmed": "all that it says was computed, and holds",
-    "refuted": "something that it says fails, computed; one counterexample is enough where it is said of all",
+    "refuted": "something that it says fails; one counterexample is enough where it is said of all",
     "in context": "true under some readings, networks or conditions and false under others; the parts say which",
-    "cited": "decided by figures that were printed, for which nothing was computed; its parts hold or fail by them",
+    "cited": "holds, but by figures that were printed, for which nothing was computed",
     "undecided": "a part that it can't stand without was not computed, or could not be",
 }
 
@@ -93,7 +93,7 @@ def decide(parts: Sequence[PartResult], universal: bool) -> str:
     if not holds or whole is None or (not universal and None in holds):
         return "undecided"
     if not whole:
-        return "cited" if all(part.printed for part in parts if part.holds is False) else "refuted"
+        return "refuted"
     return "cited" if any(part.printed for part in parts) else "confirmed"
 
 
