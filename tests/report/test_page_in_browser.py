@@ -218,6 +218,9 @@ def test_print_is_light_and_hides_what_paper_can_not_do(chromium, pages):
 
 def test_marks_tell_their_row_under_the_pointer(chromium, pages):
     chromium.open(pages / "profile.html")
-    told = chromium.evaluate("document.querySelector('#drift circle[data-r] title').textContent")
-    assert told.startswith("lenet5 fp32\np50 ")
-    assert "doubtful: " in told
+    titles = "[...document.querySelectorAll('#drift [data-r] title')].map(t => t.textContent)"
+    told = chromium.evaluate(titles)
+    assert told[0].startswith("lenet5 fp32\np50 ")
+    marked = [one for one in told if "? [" in one]
+    assert all("doubtful: " in one for one in marked)
+    assert 0 < sum("doubtful: " in one for one in told) < len(told)
