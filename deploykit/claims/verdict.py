@@ -159,10 +159,13 @@ class Verdict:
 
     @property
     def settled_by(self) -> str:
-        """The command that would decide what is undecided; empty where there is none, or nothing is."""
-        if self.verdict != "undecided" or self.missing:
-            return ""
-        return self.claim.settled_by
+        """The command that would decide what is undecided; empty where there is none, or nothing is.
+
+        Training has the same seeds every time: where it was done and left a claim open, it would again.
+        """
+        command = self.claim.settled_by
+        trained = self.outcome.computed is not None and command.endswith("--train")
+        return "" if self.verdict != "undecided" or self.missing or trained else command
 
 
 def _told(word: str) -> str:

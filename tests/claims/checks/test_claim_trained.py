@@ -8,6 +8,7 @@ from deploykit.claims import effort, evaluate_claims, list_claims, proxies
 from deploykit.claims.checks import trained
 from deploykit.claims.checks.trained import Contest
 from deploykit.claims.proxies import Proxy
+from deploykit.claims.verdict import Outcome, PartResult, Verdict
 
 QUICK = Proxy(kind="linear", layers=1, width=16, images=100, epochs=3)
 UNTRAINED = Proxy(kind="linear", layers=1, width=16, images=100, epochs=1, rate=1e-6)
@@ -25,6 +26,14 @@ def test_nothing_is_trained_without_leave():
         assert verdict.as_expected
         assert verdict.settled_by == f"deploykit claims {verdict.claim.id} --train"
         assert "Not trained" in verdict.outcome.explanation
+
+
+def test_what_training_left_open_is_not_said_to_be_settled_by_training():
+    """It said 'To settle it: --train' of what had just been trained for."""
+    (claim,) = (one for one in list_claims() if one.id == "lrn-helps-alexnet")
+    parts = [PartResult("four convolutions", None)]
+    assert Verdict(claim, Outcome(parts, None, "Not trained."), 0.0).settled_by.endswith("--train")
+    assert Verdict(claim, Outcome(parts, -0.08, "Trained."), 0.0).settled_by == ""
 
 
 def holds(metric, first, second, relation, seeds=3):
