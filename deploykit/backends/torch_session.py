@@ -56,16 +56,23 @@ CAPTURING_MODES = ("reduce-overhead", "max-autotune")
 Step = Callable[..., Tensor]
 
 
-def compute_float32_exactly(settings: Any = torch.backends) -> bool:
-    """Let products of float32 be those of float32 in this process, and tell whether all of PyTorch's parts agreed.
+def compute_float32_exactly(settings: Any = torch.backends) -> None:
+    """Let products of float32 be those of float32 in this process.
 
     Args:
         settings: PyTorch's module of them, or what stands for it in tests.
     """
-    parts = [attrgetter(name)(settings) if name else settings for name in _PRODUCTS]
-    for part in parts:
+    for part in _parts(settings):
         part.fp32_precision = "ieee"
-    return all(part.fp32_precision == "ieee" for part in parts)
+
+
+def float32_is_exact(settings: Any = torch.backends) -> bool:
+    """Whether all of PyTorch's parts say that they round no product of float32."""
+    return all(part.fp32_precision == "ieee" for part in _parts(settings))
+
+
+def _parts(settings: Any) -> list[Any]:
+    return [attrgetter(name)(settings) if name else settings for name in _PRODUCTS]
 
 
 class Place(Protocol):
@@ -215,7 +222,6 @@ class Cuda:
         self._captures = False
         self._stream = api.Stream(device=self._device)
         self._marks = [api.Event(enable_timing=True) for _ in range(4)]
-        self.exact = compute_float32_exactly()
         Cuda._open.add(self)
 
     @property
@@ -225,7 +231,7 @@ class Cuda:
         kept_mib = self._api.max_memory_reserved(self._device) / 2**20
         texts = [
             "TF32 is off: float32 products are those of float32"
-            if self.exact
+            if float32_is_exact()
             else "float32 products may be rounded to TF32: this PyTorch did not take the setting",
             "images lie with their channels last" if self._channels_last else "",
             f"PyTorch used {used_mib:.0f} MiB of the device at most, of {kept_mib:.0f} MiB that it kept",

@@ -17,11 +17,16 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from deploykit.backends import get
+from deploykit.backends import get, torch_session
 from deploykit.backends.base import FORWARD_BACKWARD
 from deploykit.backends.building import build_engine
 from deploykit.backends.pytorch import DTYPES, _OnGpu
-from deploykit.backends.torch_session import Cuda, TorchSession, compute_float32_exactly
+from deploykit.backends.torch_session import (
+    Cuda,
+    TorchSession,
+    compute_float32_exactly,
+    float32_is_exact,
+)
 from deploykit.bench.feeds import synthetic
 from deploykit.bench.layer_times import Hooks
 from deploykit.errors import BuildFailed, DriftFailed, UsageError
@@ -411,16 +416,19 @@ class Apart:
 def test_float32_is_set_where_all_does_not_reach_the_parts():
     """PyTorch 2.11 on an H200: convolutions of batch 128 were rounded to TF32 in rows that said it was off."""
     settings = Apart()
-    assert compute_float32_exactly(settings)
+    compute_float32_exactly(settings)
+    assert float32_is_exact(settings)
     assert settings.cudnn.conv.fp32_precision == settings.cudnn.rnn.fp32_precision == "ieee"
     assert settings.cuda.matmul.fp32_precision == settings.mkldnn.conv.fp32_precision == "ieee"
 
 
-def test_a_release_that_does_not_take_it_is_not_called_exact():
-    assert not compute_float32_exactly(Apart(takes=False))
+def test_a_release_that_does_not_take_it_is_not_called_exact(monkeypatch):
+    deaf = Apart(takes=False)
+    compute_float32_exactly(deaf)
     one = session()
     assert "TF32 is off: float32 products are those of float32" in [n.text for n in one.notes]
-    one._place.exact = False
+    told = float32_is_exact
+    monkeypatch.setattr(torch_session, "float32_is_exact", lambda: told(deaf))
     assert any("may be rounded" in n.text for n in one.notes)
     assert not any("TF32 is off:" in n.text for n in one.notes)
 
