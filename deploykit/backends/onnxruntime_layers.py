@@ -23,7 +23,7 @@ _MOVERS = frozenset(
 )
 #: What any node can have taken in before itself: operators that only move values or do nothing.
 _ABSORBED = names(Trait.CARRIES_WEIGHT) | {"Pad", "Dropout"}
-_BEFORE = re.compile(r"^(fused |InsertedPrecisionFreeCast_)+")
+_BEFORE = re.compile(r"^(fused |InsertedPrecisionFreeCast_|_inlfunc_SequenceMap_(token_\d+_)?)+")
 _BEHIND = re.compile(r"(_token_\d+|/[A-Za-z]*Fusion/?)+$")
 #: Behind a tensor's name: the layout, and what became a depthwise convolution or was moved past a Q/DQ pair.
 _TENSOR = re.compile(r"(?P<tensor>.*?)(?P<depthwise>_bn|_mul)?_nchwc$")

@@ -12,7 +12,7 @@ where the processor has such instructions, and else in FP32, which the row says;
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -28,7 +28,7 @@ from deploykit.graph.operators import operator_of
 from deploykit.graph.precision import find_recipe
 from deploykit.graph.read_write import copy_files
 from deploykit.graph.recipes import PrecisionRecipe
-from deploykit.graph.view import GraphView
+from deploykit.graph.view import GraphView, views_below
 from deploykit.lazy import install_line, np, onnx, openvino
 from deploykit.ort_session import native_name
 from deploykit.row import Note
@@ -261,17 +261,59 @@ def _quantised(graph: onnx.ModelProto) -> frozenset[str]:
     return frozenset(name for node in products for name in (node_name(node), node.output[0]))
 
 
-def in_bodies(graph: onnx.ModelProto) -> dict[str, list[str]]:
-    """The products in bodies of If and Loop, which the compiled model does not list, by type.
+def in_bodies(graph: onnx.ModelProto, quantised: Mapping[str, str]) -> dict[str, list[str]]:
+    """The products in bodies of If, Loop and Scan, which the compiled model does not list, by type.
 
-    Floats of any width are computed in FP32, as was asked for; what becomes of quantised ones nothing tells.
+    Args:
+        graph: that was built.
+        quantised: types of those that were read of their bodies, by name; see `types_of_bodies`. Floats of any
+            width are computed in FP32, as was asked for; other products that are missing are "unknown".
     """
     by_type: dict[str, list[str]] = {}
     for node, kind, depth in typed_products(GraphView(graph)):
         if depth:
-            listed = "fp32" if kind in ("fp32", "fp16", "bf16") else "unknown"
-            by_type.setdefault(listed, []).append(node_name(node))
+            floats = kind in ("fp32", "fp16", "bf16")
+            found = "fp32" if floats else quantised.get(node_name(node), "unknown")
+            by_type.setdefault(found, []).append(node_name(node))
     return by_type
+
+
+def types_of_bodies(model: Any, graph: onnx.ModelProto, floats: str) -> dict[str, str]:
+    """What the products in bodies compute in, by name, as far as their bodies can be compiled by themselves.
+
+    The plugin makes the same of a body by itself as within its model, which oneDNN's own listing of the kernels
+    that ran (`ONEDNN_VERBOSE=1`) was seen to agree with.
+
+    Args:
+        model: as it was read and reshaped.
+        graph: the same in ONNX.
+        floats: see `compile_for`.
+    """
+    quantised, view = _quantised(graph), GraphView(graph)
+    inner = [body for body in views_below(view) if body is not view]
+    types: dict[str, str] = {}
+    for body in _bodies(model):
+        try:
+            options = {"INFERENCE_PRECISION_HINT": floats, "PERFORMANCE_HINT": "LATENCY"}
+            compiled = _core().compile_model(body.clone(), "CPU", options)
+        except Exception:  # by itself it lacks a type or a rank: what becomes of it is not known
+            continue
+        listed = compute_types(compiled.get_runtime_model(), product_names(body), quantised)
+        for kind, names in listed.items():
+            for name in names:
+                found = filter(None, (_product_before(name, one) for one in inner))
+                types[next(found, name)] = kind
+    return types
+
+
+def _bodies(model: Any) -> Iterator[Any]:
+    """The models within the If, Loop and Scan of a model, those in them too."""
+    for op in model.get_ops():
+        kind = op.get_type_name()
+        inner = (op.get_function(0), op.get_function(1)) if kind == "If" else ()
+        for body in inner or ([op.get_function()] if kind in ("Loop", "TensorIterator") else []):
+            yield body
+            yield from _bodies(body)
 
 
 class OpenVinoCpu(BackendBase):
@@ -364,7 +406,8 @@ class OpenVinoCpu(BackendBase):
         types = with_graph_names(
             compute_types(compiled.get_runtime_model(), products, _quantised(graph)), graph
         )
-        for kind, names in in_bodies(graph).items():
+        inside = types_of_bodies(read_model, graph, self._floats(model.precision))
+        for kind, names in in_bodies(graph, inside).items():
             types.setdefault(kind, []).extend(names)
         with output_errors("engine", path):
             copy_files(model.path, path)

@@ -6,6 +6,7 @@ written out before a graph is converted or built, and its opset is raised (`grap
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,10 +17,13 @@ from deploykit.graph.nodes import (
     attribute_graphs,
     captured_by,
     graph_inputs,
+    graphs_below,
     nodes_below,
+    tensor_values,
 )
 from deploykit.graph.scope import Scope
 from deploykit.graph.shapes import Shapes, inferred, skeleton, written_out
+from deploykit.graph.view import MATERIALISE_ELEMENTS
 from deploykit.lazy import np, onnx
 
 #: From here on, stored tensors need not be inputs too; runtimes never insist on it.
@@ -177,6 +181,42 @@ def inline_functions(model: onnx.ModelProto) -> int:
     replace_graph(model, inlined)
     del model.functions[:]
     return count
+
+
+def store_dense(model: onnx.ModelProto) -> int:
+    """Store the sparse tensors of a model, of bodies too, as dense ones, in place: recipes convert no others.
+
+    Runtimes make dense ones of them, too. Those of more than `MATERIALISE_ELEMENTS` values stay as they are.
+
+    Returns:
+        How many were.
+    """
+    count = 0
+    for graph in graphs_below(model.graph):
+        for place in range(len(graph.sparse_initializer) - 1, -1, -1):
+            sparse = graph.sparse_initializer[place]
+            if math.prod(sparse.dims) <= MATERIALISE_ELEMENTS:
+                graph.initializer.append(_dense(sparse, sparse.values.name))
+                del graph.sparse_initializer[place]
+                count += 1
+    for node in all_nodes(model):
+        for entry in node.attribute:
+            held = entry.name == "sparse_value" and entry.HasField("sparse_tensor")
+            if held and math.prod(entry.sparse_tensor.dims) <= MATERIALISE_ELEMENTS:
+                tensor = _dense(entry.sparse_tensor, "value")
+                entry.CopyFrom(onnx.helper.make_attribute("value", tensor))
+                count += 1
+    return count
+
+
+def _dense(sparse: onnx.SparseTensorProto, name: str) -> onnx.TensorProto:
+    values, places = tensor_values(sparse.values), tensor_values(sparse.indices)
+    dims = tuple(sparse.dims)
+    if places.ndim == 2:  # one index for each axis
+        places = np.ravel_multi_index(tuple(places.T), dims)
+    full = np.zeros(math.prod(dims), values.dtype)
+    full[places] = values
+    return onnx.numpy_helper.from_array(full.reshape(dims), name)
 
 
 def write_out_decided(model: onnx.ModelProto, batch: int | None = None) -> int:

@@ -16,12 +16,14 @@ from deploykit.lazy import onnx
 __all__ = [
     "Shape",
     "Shapes",
-    "body_types",
     "declared_types",
     "element_types",
     "elements",
+    "sequences_among",
+    "sequences_of",
     "skeleton",
     "tensor_shapes",
+    "types_in_body",
 ]
 
 #: Tensors up to this many elements keep their values in a skeleton: shapes, axes, pads, scales.
@@ -206,10 +208,38 @@ def _stand_in_for_contributed(graph: onnx.GraphProto) -> None:
         )
 
 
-def body_types(
-    model: onnx.ModelProto, graph: onnx.GraphProto, around: Mapping[str, int]
-) -> dict[str, int]:
-    """Map what the nodes of a body make to element types; `around` has those of the graphs around it."""
+#: Operators that make sequences of what is none.
+_SEQUENCE_MAKERS = frozenset(
+    {"SequenceConstruct", "SequenceEmpty", "SequenceMap", "SplitToSequence"}
+)
+
+
+def sequences_of(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """The sequences of the main graph with their types, as inferred."""
+    if not any(node.op_type in _SEQUENCE_MAKERS for node in model.graph.node):
+        return []
+    return sequences_among(infer(skeleton(model), data_prop=False).graph.value_info)
+
+
+def sequences_among(values: Iterable[onnx.ValueInfoProto]) -> list[onnx.ValueInfoProto]:
+    """Those of some tensors that are sequences."""
+    return [value for value in values if value.type.HasField("sequence_type")]
+
+
+def types_in_body(
+    model: onnx.ModelProto,
+    graph: onnx.GraphProto,
+    around: Mapping[str, int],
+    sequences: Iterable[onnx.ValueInfoProto],
+) -> tuple[dict[str, int], list[onnx.ValueInfoProto]]:
+    """What the nodes of a body make: element types of tensors, and sequences with their types.
+
+    Args:
+        model: that the body is of.
+        graph: the body.
+        around: element types in the graphs around it.
+        sequences: those of the graphs around it.
+    """
     light = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
     light.functions.extend(model.functions)
     light.graph.name = graph.name
@@ -223,11 +253,13 @@ def body_types(
         for name, kind in known.items()
         if name not in made and kind
     )
+    light.graph.input.extend(value for value in sequences if value.name not in made)
+    light.graph.input.extend(sequences_among(graph.input))
     try:
         told = onnx.shape_inference.infer_shapes(light, data_prop=False).graph
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError, TypeError):
-        return {}
-    return _types_of(told.value_info)
+        return {}, []
+    return _types_of(told.value_info), sequences_among(told.value_info)
 
 
 def declared_types(graph: onnx.GraphProto, *, inner: bool = True) -> dict[str, int]:

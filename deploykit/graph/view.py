@@ -23,7 +23,15 @@ from deploykit.graph.nodes import (
 )
 from deploykit.graph.operators import Kind, Trait, has, operator_of
 from deploykit.graph.scope import Scope
-from deploykit.graph.shapes import Shape, Shapes, body_types, declared_types, element_types
+from deploykit.graph.shapes import (
+    Shape,
+    Shapes,
+    declared_types,
+    element_types,
+    sequences_among,
+    sequences_of,
+    types_in_body,
+)
 from deploykit.lazy import np, onnx
 
 #: Values are computed only up to this many elements: 2 GB of float32.
@@ -237,9 +245,24 @@ class GraphView:
     def types(self) -> dict[str, int]:
         """ONNX element types by tensor, as declared, stored and inferred; in a body, of those around it too."""
         if self.outer is None:
+            _ = self._sequences  # for bodies, of the graph as it is now
             return element_types(self.model)
-        around = self.outer.types
-        return around | body_types(self.model, self.graph, around) | declared_types(self.graph)
+        return self.outer.types | self._told[0] | declared_types(self.graph)
+
+    @cached_property
+    def _sequences(self) -> list[onnx.ValueInfoProto]:
+        """The sequences of this graph and of those around it, with their types."""
+        if self.outer is None:
+            return sequences_of(self.model)
+        own = [*sequences_among(self.graph.input), *self._told[1]]
+        names = {value.name for value in own}
+        return [*own, *(value for value in self.outer._sequences if value.name not in names)]
+
+    @cached_property
+    def _told(self) -> tuple[dict[str, int], list[onnx.ValueInfoProto]]:
+        """What inference tells of a body."""
+        assert self.outer is not None, "the main graph is no body"
+        return types_in_body(self.model, self.graph, self.outer.types, self.outer._sequences)
 
     @cached_property
     def shapes(self) -> Shapes | Scope:

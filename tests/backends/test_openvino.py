@@ -20,6 +20,8 @@ from deploykit.backends.building import build_engine
 from deploykit.backends.onnxruntime import OnnxRuntimeSession
 from deploykit.backends.openvino import OpenVinoSession, set_otherwise
 from deploykit.errors import BuildFailed, MissingDependency, PrecisionMismatch
+from deploykit.graph.calibrate import Calibration
+from deploykit.graph.precision import KeepRules, convert
 from deploykit.graph.read_write import open_model
 from deploykit.lazy import install_line
 from deploykit.spec import BuildOptions, Engine
@@ -121,6 +123,36 @@ def test_products_in_bodies_recurrent_layers_and_generated_code_are_found(
     onnx.save(network, tmp_path / "m.onnx")
     types = built(open_model(tmp_path / "m.onnx")).manifest["compute_types"]
     assert {kind: set(found) for kind, found in types.items()} == {"fp32": names}
+
+
+@pytest.mark.parametrize(
+    ("network", "kept", "types"),
+    [
+        (loop(), (), {"int8": {"first_conv", "inner_conv", "last_conv"}}),
+        (loop(), ("inner_conv",), {"int8": {"first_conv", "last_conv"}, "fp32": {"inner_conv"}}),
+        # All work is in bodies: with nothing found of them the engine would be refused.
+        (branches(), (), {"int8": {"product_then", "product_else"}}),
+    ],
+)
+def test_products_in_bodies_are_found_in_integers_where_they_are(
+    network, kept, types, tmp_path, built
+):
+    onnx.save(network, tmp_path / "m.onnx")
+    random = np.random.default_rng(0)
+
+    def feeds():
+        for place in range(4):
+            flags = {"c": np.asarray(place % 2 == 0)} if len(network.graph.input) > 1 else {}
+            shape = [d.dim_value or 1 for d in network.graph.input[0].type.tensor_type.shape.dim]
+            yield {"x": random.standard_normal(shape).astype(np.float32)} | flags
+
+    fed = list(feeds())
+    images = Calibration(lambda: fed, count=len(fed))
+    made = convert(
+        open_model(tmp_path / "m.onnx"), "int8", "cpu", tmp_path / "i.onnx", images, KeepRules(kept)
+    )
+    found = built(made).manifest["compute_types"]
+    assert {kind: set(names) for kind, names in found.items()} == types
 
 
 def test_what_is_computed_in_another_type_than_asked_for_is_refused(in_precision, built):

@@ -8,6 +8,7 @@ has a range of zero.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from deploykit.errors import UsageError
 from deploykit.graph.calibrate import Calibration
@@ -25,13 +26,27 @@ SAMPLE_VALUES = 1021
 Place = tuple[tuple[int, str], ...]
 
 
+@dataclass(frozen=True)
+class BodyRanges:
+    """What was seen of tensors in bodies.
+
+    Attributes:
+        ranges: by body and tensor, without those of bodies that never ran or that hold what is not finite.
+        swings: by tensor, how many times larger the largest magnitude of one step of a loop was than that of
+            another, at most, of those that were not all zero: one scale for all leaves the least of them little.
+    """
+
+    ranges: dict[Place, dict[str, Range]]
+    swings: dict[str, float]
+
+
 def collect_body_ranges(
     model: onnx.ModelProto,
     wanted: Mapping[Place, Sequence[str]],
     calibration: Calibration,
     *,
     symmetric: bool,
-) -> dict[Place, dict[str, Range]]:
+) -> BodyRanges:
     """The ranges of tensors in bodies over the calibration images; they contain zero.
 
     Args:
@@ -39,9 +54,6 @@ def collect_body_ranges(
         wanted: names of float32 tensors by the body in which they are read or made.
         calibration: images and method.
         symmetric: whether the quantised type will be symmetric, for methods that weigh errors.
-
-    Returns:
-        Ranges by body and tensor, without those of bodies that never ran or that hold what is not finite.
     """
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
@@ -56,7 +68,7 @@ def collect_body_ranges(
             changed.graph, place, names, f"deploykit_body_{index}", histograms=histograms
         )
     if not results:
-        return {}
+        return BodyRanges({}, {})
     info = onnx.helper.make_tensor_value_info
     changed.graph.output.extend(info(name, ElementType.FLOAT, None) for name in results)
     session = open_session(
@@ -66,6 +78,7 @@ def collect_body_ranges(
     )
     extremes = dict.fromkeys(keys, (0.0, 0.0))
     histogram_of = {key: WideningHistogram() for key in keys}
+    swings: dict[str, float] = {}
     for feeds in input_sets(model, calibration, calibration.count):
         values = session.run(results, feeds)
         for k, key in enumerate(keys):
@@ -75,6 +88,7 @@ def collect_body_ranges(
                 min(least, float(np.min(low, initial=0.0))),
                 max(largest, float(np.max(high, initial=0.0))),
             )
+            swings[key[1]] = max(swings.get(key[1], 1.0), _swing(low, high))
             for seen in sample:
                 histogram_of[key].add(seen[np.isfinite(seen)])
     ranges: dict[Place, dict[str, Range]] = {place: {} for place in wanted}
@@ -86,7 +100,14 @@ def collect_body_ranges(
                 if histograms
                 else (low, high)
             )
-    return ranges
+    return BodyRanges(ranges, swings)
+
+
+def _swing(low: np.ndarray, high: np.ndarray) -> float:
+    """How many times larger the largest magnitude is than the least that isn't zero, of the steps of a loop."""
+    peaks = np.maximum(-np.asarray(low, np.float64), high).reshape(-1)
+    peaks = peaks[(peaks > 0) & np.isfinite(peaks)]
+    return float(peaks.max() / peaks.min()) if peaks.size else 1.0
 
 
 def _sample(body: onnx.GraphProto, name: str, result: str) -> None:

@@ -14,7 +14,7 @@ from deploykit.graph.check import structure_problem
 from deploykit.graph.element_types import ElementType
 from deploykit.graph.names import part_tensors
 from deploykit.graph.nodes import all_nodes, all_tensors, node_name
-from deploykit.graph.normalise import inline_functions
+from deploykit.graph.normalise import inline_functions, store_dense
 from deploykit.graph.operators import is_quantised
 from deploykit.graph.origin import set_origin
 from deploykit.graph.precision import floats, int8_cpu, tensorrt
@@ -146,6 +146,8 @@ def convert(
     if precision != AS_IS:
         require_float(proto, named or str(model.path))
     inline_functions(proto)
+    if precision not in ("fp32", AS_IS):
+        store_dense(proto)
     part_tensors(proto)
     rules.check(proto)
     left_out = rules.kept(proto)
@@ -198,7 +200,9 @@ def _check_quantised(proto: onnx.ModelProto, facts: Mapping[str, Any], name: str
     left = [node for node in facts.get("kept", ()) if node not in asked]
     if facts.get("products_quantised") != 0 or not left:
         return
-    reasons = why_in_float(proto, left)
+    values: Mapping[str, str] = facts.get("kept_by_value", {})
+    reasons = [f"{node!r} stays in float: {values[node]}" for node in left if node in values]
+    reasons += why_in_float(proto, [node for node in left if node not in values])
     more = f"; and {len(left) - 3} more" if len(left) > 3 else ""
     raise PrecisionMismatch(
         f"nothing of {name} would compute in {facts['precision']}: {'; '.join(reasons[:3])}{more}; choose another "

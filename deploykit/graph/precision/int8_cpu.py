@@ -9,12 +9,13 @@ where the activation does. Operators that only move values share their input's s
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from deploykit import env
 from deploykit.graph.calibrate import Calibration
-from deploykit.graph.calibrate.bodies import Place, collect_body_ranges
+from deploykit.graph.calibrate.bodies import BodyRanges, Place, collect_body_ranges
 from deploykit.graph.calibrate.ranges import Range, collect_ranges
 from deploykit.graph.edit import GraphEditor
 from deploykit.graph.fold import (
@@ -30,7 +31,7 @@ from deploykit.graph.precision.adaptive_rounding import round_weights
 from deploykit.graph.precision.bias_correction import BiasedProduct, correct_biases
 from deploykit.graph.precision.equalise import equalise
 from deploykit.graph.precision.hard_swish import OPSET_HARD_SWISH, join_hard_swishes
-from deploykit.graph.precision.int8_regions import IntegerRegions
+from deploykit.graph.precision.int8_regions import WIDEST_ADDITION, IntegerRegions
 from deploykit.graph.precision.integer_forms import write_integer_forms
 from deploykit.graph.precision.layer_bias import correct_biases_alone
 from deploykit.graph.precision.qdq import (
@@ -43,7 +44,7 @@ from deploykit.graph.precision.qdq import (
 )
 from deploykit.graph.precision.recipe import KeepRules, Product, body_editors, needs, range_facts
 from deploykit.graph.precision.saturation import useful_range
-from deploykit.graph.precision.small_ends import costly_ends
+from deploykit.graph.precision.small_ends import costly_ends, gain_at_outputs, small_among
 from deploykit.graph.precision.weight_steps import quantise_in_pairs, scales_by_error
 from deploykit.graph.shapes import tensor_shapes
 from deploykit.graph.view import GraphView
@@ -120,6 +121,7 @@ def to_int8(
     products, ranges, written = _quantise(model, keep, calibration, known, by_error=by_error)
     plan = IntegerRegions(GraphView(exact), keep, known)
     costly = {} if keep.strict else costly_ends(exact, model, plan, calibration)
+    products_left: set[str] = set()
     if costly:
         model.CopyFrom(exact)
         left = frozenset(costly)
@@ -130,6 +132,23 @@ def to_int8(
         facts["kept_by_value"] = {
             named[end]: f"8 bits cost it {gain:.0f} dB" for end, gain in costly.items()
         }
+    for tried in (written.swinging, written.small) if not keep.strict else ():
+        # What a product in a body costs is measured where it counts: at the outputs.
+        left = frozenset(costly) | frozenset(products_left) | tried.keys()
+        if not tried or tried.keys() <= frozenset(products_left):
+            continue
+        apart = onnx.ModelProto()
+        apart.CopyFrom(exact)
+        otherwise = _quantise(apart, keep, calibration, known, left, by_error=by_error)
+        gain = gain_at_outputs(exact, model, apart, calibration)
+        if gain is None:
+            continue
+        facts.setdefault("kept_by_value", {}).update(
+            (name, f"{why}8 bits cost the outputs {gain:.0f} dB") for name, why in tried.values()
+        )
+        products_left |= tried.keys()
+        model.CopyFrom(apart)
+        products, ranges, written = otherwise
     corrects = BIAS in steps or BIAS_FAST in steps
     if ROUNDING in steps:
         facts["outputs_rounded"] = round_weights(
@@ -146,10 +165,20 @@ def to_int8(
 
 @dataclass(frozen=True)
 class _Written:
-    """The products of a quantised graph that have a bias, and how many in bodies have one."""
+    """What is told of a quantised graph.
+
+    Attributes:
+        biased: its products that have a bias.
+        uncorrected: how many in bodies have one.
+        swinging: products in loops that read or make values of very different size from step to step, by their
+            results: what they are called and how different.
+        small: products in bodies that are next to nothing of the network together, likewise.
+    """
 
     biased: list[BiasedProduct]
     uncorrected: int
+    swinging: Mapping[str, tuple[str, str]]
+    small: Mapping[str, tuple[str, str]]
 
 
 def _quantise(
@@ -168,20 +197,23 @@ def _quantise(
         keep: layers that stay in float.
         calibration: the images, for bodies.
         known: the range of every tensor that a plan may ask for.
-        left: results of products that stay in float, too.
+        left: results of products, of bodies too, that stay in float as well.
         by_error: whether scales of weights come from the squared error that they leave.
     """
     editor = GraphEditor(model)
     regions = IntegerRegions(editor, keep, known, left)
     ranges = _ranges(editor, regions)
     quantisers = {root: asymmetric_u8(*bounds) for root, bounds in ranges.items()}
-    inside, inner_ranges = _quantise_bodies(editor, keep, calibration, by_error=by_error)
+    inside, inner_ranges, swinging = _quantise_bodies(
+        editor, keep, calibration, left, by_error=by_error
+    )
     biased = _write(editor, regions, quantisers, by_error=by_error)
     _leave_float(editor, regions, keep)
     editor.finish()
-    uncorrected = sum(product.node.op_type in ("Conv", "Gemm") for product in inside)
-    written = _Written(biased, uncorrected)
-    return [*regions.products, *inside], ranges | inner_ranges, written
+    uncorrected = sum(product.node.op_type in ("Conv", "Gemm") for product in inside.values())
+    small = small_among(editor.model, inside, regions.products) if inside else {}
+    written = _Written(biased, uncorrected, swinging, small)
+    return [*regions.products, *inside.values()], ranges | inner_ranges, written
 
 
 def _ranges(view: GraphView, regions: IntegerRegions) -> dict[str, Range]:
@@ -196,31 +228,56 @@ def _ranges(view: GraphView, regions: IntegerRegions) -> dict[str, Range]:
 
 
 def _quantise_bodies(
-    editor: GraphEditor, keep: KeepRules, calibration: Calibration, *, by_error: bool
-) -> tuple[list[Product], dict[str, Range]]:
-    """Quantise the bodies of If, Loop and Scan that ran; returns their products and ranges."""
+    editor: GraphEditor,
+    keep: KeepRules,
+    calibration: Calibration,
+    left: frozenset[str],
+    *,
+    by_error: bool,
+) -> tuple[dict[str, Product], dict[str, Range], dict[str, tuple[str, str]]]:
+    """Quantise the bodies of If, Loop and Scan that ran.
+
+    Returns:
+        Their products by what they make in the float graph, ranges and `_Written.swinging`.
+    """
     editors = list(body_editors(editor))
     wanted: dict[Place, list[str]] = {}
     for place, body in editors:
-        tensors = IntegerRegions(body, keep).measured()
+        tensors = IntegerRegions(body, keep, left=left).measured()
         if tensors:
             wanted[place] = sorted(set(tensors.values()))
-    seen = collect_body_ranges(editor.model, wanted, calibration, symmetric=False) if wanted else {}
-    products: list[Product] = []
+    seen = collect_body_ranges(editor.model, wanted, calibration, symmetric=False)
+    products: dict[str, Product] = {}
     ranges: dict[str, Range] = {}
+    swinging: dict[str, tuple[str, str]] = {}
     for place, body in editors:
-        same = IntegerRegions(body, keep).measured()
-        if same and all(source in seen[place] for source in same.values()):
-            known = {name: seen[place][source] for name, source in same.items()}
-            regions = IntegerRegions(body, keep, known)
+        same = IntegerRegions(body, keep, left=left).measured()
+        if same and all(source in seen.ranges[place] for source in same.values()):
+            known = {name: seen.ranges[place][source] for name, source in same.items()}
+            regions = IntegerRegions(body, keep, known, left)
+            swinging |= _swinging(regions, same, seen)
+            products |= {product.node.output[0]: product for product in regions.products}
             chosen = _ranges(body, regions)
             quantisers = {root: asymmetric_u8(*bounds) for root, bounds in chosen.items()}
             _write(body, regions, quantisers, by_error=by_error)
             _leave_float(body, regions, keep)
-            products += regions.products
             ranges |= chosen
         body.finish()
-    return products, ranges
+    return products, ranges, swinging
+
+
+def _swinging(
+    regions: IntegerRegions, same: Mapping[str, str], seen: BodyRanges
+) -> dict[str, tuple[str, str]]:
+    """See `_Written.swinging`; `same` has the measured tensor that has the values of each."""
+    found = {}
+    for product in regions.products:
+        result = regions.result(product.node)[0]
+        swing = max(seen.swings.get(same[name], 1.0) for name in (product.activation, result))
+        if swing > WIDEST_ADDITION:
+            name = node_name(product.node)
+            found[product.node.output[0]] = (name, f"its values differ {swing:.0f} times by step; ")
+    return found
 
 
 def _sums_to_additions(editor: GraphEditor) -> None:

@@ -41,9 +41,10 @@ class KeepRules:
         )
 
     def check(self, model: onnx.ModelProto) -> None:
-        """Raise UnknownName for a rule that no node of the model meets: a typo must not pass in silence."""
-        names = [node.name for node in model.graph.node if node.name]
-        types = sorted({node.op_type for node in model.graph.node})
+        """Raise UnknownName for a rule that no node, of bodies neither, meets: a typo must not pass in silence."""
+        nodes = list(nodes_below(model.graph.node))
+        names = [node.name for node in nodes if node.name]
+        types = sorted({node.op_type for node in nodes})
         for rule in self.op_types:
             if rule not in types:
                 raise UnknownName("operator type to keep", rule, types)
@@ -54,8 +55,8 @@ class KeepRules:
                 )
 
     def kept(self, model: onnx.ModelProto) -> list[str]:
-        """Names of the nodes that stay in float32, in the order of the graph."""
-        return [node_name(node) for node in model.graph.node if self.keeps(node)]
+        """Names of the nodes that stay in float32, those of bodies too, in the order of the graph."""
+        return [node_name(node) for node in nodes_below(model.graph.node) if self.keeps(node)]
 
 
 def body_editors(editor: GraphEditor, place: Place = ()) -> Iterator[tuple[Place, GraphEditor]]:

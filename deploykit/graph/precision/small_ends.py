@@ -68,6 +68,67 @@ def costly_ends(
     return chosen
 
 
+def gain_at_outputs(
+    exact: onnx.ModelProto,
+    quantised: onnx.ModelProto,
+    apart: onnx.ModelProto,
+    calibration: Calibration,
+) -> float | None:
+    """By how many decibels the worst output is nearer in one quantised graph than in another, up to `GOOD_DB`.
+
+    Args:
+        exact: the float graph that both were made from.
+        quantised: as it would be.
+        apart: as it could be.
+        calibration: the images.
+
+    Returns:
+        None where it is less than `LEAST_GAIN_DB`.
+    """
+    types = GraphView(exact).types
+    names = [v.name for v in exact.graph.output if types.get(v.name) == ElementType.FLOAT]
+    if not names or exact.ByteSize() > LARGEST_BYTES:
+        return None
+    sets = input_sets(exact, calibration, IMAGES)
+    wanted = _run(exact, names, sets)
+    now, then = (
+        min(_snr_db(wanted[name], found[name]) for name in names)
+        for found in (_run(quantised, names, sets), _run(apart, names, sets))
+    )
+    gain = min(then, GOOD_DB) - min(now, GOOD_DB)
+    return gain if gain >= LEAST_GAIN_DB else None
+
+
+def small_among(
+    model: onnx.ModelProto, inside: Mapping[str, Product], others: Sequence[Product]
+) -> dict[str, tuple[str, str]]:
+    """The smallest products in bodies that have `LARGEST_SHARE` of a network together, by what they make.
+
+    Args:
+        model: before or after it was quantised.
+        inside: products in bodies, by what they make in the float graph.
+        others: those of the main graph.
+
+    Returns:
+        What each is called and an empty reason.
+    """
+    macs = product_macs(GraphView(model))
+    total = sum(found or 0 for found in macs.values())
+    weights = sum(product.weight.size for product in (*inside.values(), *others))
+    shares = {}
+    for result, product in inside.items():
+        own = macs.get(node_name(product.node))
+        if own is not None and total:
+            share = max(own / total, product.weight.size / weights)
+            shares[result] = (share, node_name(product.node))
+    chosen, left = {}, LARGEST_SHARE
+    for result, (share, name) in sorted(shares.items(), key=lambda one: one[1]):
+        if share <= left:
+            chosen[result] = (name, "")
+            left -= share
+    return chosen
+
+
 def _last(view: GraphView, products: Sequence[Product]) -> list[Product]:
     """The products of whose results a graph's output is made without another product, in bodies neither."""
     readers: dict[str, list[onnx.NodeProto]] = {}

@@ -140,7 +140,7 @@ def _quantise(
         place: (body, quantised_operands(body, keep, suits)) for place, body in body_editors(editor)
     }
     wanted = {place: sorted(found[1]) for place, (_, found) in inner.items() if found[1]}
-    seen = collect_body_ranges(model, wanted, calibration, symmetric=True) if wanted else {}
+    seen = collect_body_ranges(model, wanted, calibration, symmetric=True).ranges
     write(editor, products, readers, ranges)
     for place, (body, (body_products, body_readers)) in inner.items():
         known = seen.get(place, {})

@@ -10,11 +10,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from small_graphs import engine
 
-from deploykit.errors import BuildFailed
+from deploykit.errors import BuildFailed, PrecisionMismatch, UnknownName
 from deploykit.graph.calibrate import Calibration
-from deploykit.graph.precision import convert
+from deploykit.graph.precision import KeepRules, convert
 from deploykit.graph.read_write import open_model
 from deploykit.ort_session import input_specs, open_session, session_options
+from deploykit.spec import OnnxModel
 from deploykit.workflow.convert import rounding_text
 
 INFO = helper.make_tensor_value_info
@@ -196,3 +197,159 @@ def test_branches_may_call_tensors_by_the_same_names(tmp_path: Path) -> None:
         wanted = outputs(alike().SerializeToString(), given)
         found = outputs(Path(made.path).read_bytes(), given)
         assert np.abs(wanted - found).max() < 0.1 * np.abs(wanted).max()
+
+
+def shrinking(factor: float, *, before: bool = True) -> onnx.ModelProto:
+    """A product in a Loop of eight steps, each of which makes its values smaller by a factor."""
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((16, 16)))[0] * factor
+    body = helper.make_graph(
+        [N("MatMul", ["v", "w"], ["next"], name="product"), N("Identity", ["go"], ["on"])],
+        "body", [INFO("i", TensorProto.INT64, []), INFO("go", TensorProto.BOOL, []),
+                 INFO("v", TensorProto.FLOAT, None)],
+        [INFO("on", TensorProto.BOOL, []), INFO("next", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(turn.astype(np.float32), "w")],
+    )  # fmt: skip
+    nodes = [N("MatMul", ["x", "first"], ["a"], name="first")] if before else []
+    nodes.append(N("Loop", ["times", "", "a" if before else "x"], ["y"], body=body))
+    stored = [numpy_helper.from_array(np.int64(8), "times")]
+    stored += [numpy_helper.from_array(weights(0, 16, 16), "first")] if before else []
+    graph = helper.make_graph(
+        nodes, "g", [INFO("x", TensorProto.FLOAT, [4, 16])], [INFO("y", TensorProto.FLOAT, None)], stored
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def tail() -> onnx.ModelProto:
+    """Widely spread values, of which a small convolution in a branch makes the output."""
+
+    def branch(name: str) -> onnx.GraphProto:
+        node = N("Conv", ["t", "end"], [f"{name}_y"], name=f"{name}/end")
+        return helper.make_graph([node], name, [], [INFO(f"{name}_y", TensorProto.FLOAT, None)])
+
+    nodes = [
+        N("Conv", ["x", "u"], ["a"], name="first", pads=[2] * 4), N("Relu", ["a"], ["r"]),
+        N("Conv", ["r", "v"], ["b"], name="second", pads=[1] * 4),
+        N("Mul", ["b", "two"], ["m"]), N("Exp", ["m"], ["t"]),
+        N("If", ["flag"], ["y"], then_branch=branch("then"), else_branch=branch("else")),
+    ]  # fmt: skip
+    scales = {"u": ((16, 3, 5, 5), 0.6), "v": ((16, 16, 3, 3), 0.42), "end": ((1, 16, 1, 1), 5.0)}
+    stored = {name: weights(1, *shape) * size for name, (shape, size) in scales.items()}
+    stored["two"] = np.asarray(2, np.float32)
+    graph = helper.make_graph(
+        nodes, "g", [INFO("x", TensorProto.FLOAT, [1, 3, 16, 16]), INFO("flag", TensorProto.BOOL, [])],
+        [INFO("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in stored.items()],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def in_int8(model: onnx.ModelProto, tmp_path: Path, keep: KeepRules | None = None) -> OnnxModel:
+    onnx.save(model, tmp_path / "a.onnx")
+    images = Calibration(lambda: [feeds(model, seed) for seed in range(4)], count=4)
+    return convert(
+        open_model(tmp_path / "a.onnx"), "int8", "cpu", tmp_path / "i.onnx", images, keep
+    )
+
+
+def near(model: onnx.ModelProto, made: OnnxModel) -> float:
+    """Decibels by which what was made is near the model."""
+    exact, found = (
+        outputs(source, feeds(model, 2))
+        for source in (model.SerializeToString(), Path(made.path).read_bytes())
+    )
+    return float(10 * np.log10(np.square(exact).sum() / np.square(exact - found).sum()))
+
+
+def test_a_loop_whose_values_shrink_away_in_one_scale_stays_in_float(tmp_path: Path) -> None:
+    made = in_int8(shrinking(0.25), tmp_path)
+    assert made.recipe["kept"] == ["product"]
+    assert "times by step; 8 bits cost the outputs" in made.recipe["kept_by_value"]["product"]
+    assert near(shrinking(0.25), made) > 30
+    strict = in_int8(shrinking(0.25), tmp_path, KeepRules(strict=True))
+    assert "kept" not in strict.recipe
+    assert near(shrinking(0.25), strict) < 3
+
+
+def test_a_loop_whose_values_keep_their_size_is_in_integers(tmp_path: Path) -> None:
+    assert "kept" not in in_int8(shrinking(1.0), tmp_path).recipe
+
+
+def test_where_all_work_shrinks_away_the_refusal_says_so(tmp_path: Path) -> None:
+    with pytest.raises(PrecisionMismatch, match="'product' stays in float: its values differ"):
+        in_int8(shrinking(0.25, before=False), tmp_path)
+
+
+def test_a_small_product_at_the_end_of_a_branch_stays_in_float_where_that_gains(
+    tmp_path: Path,
+) -> None:
+    made = in_int8(tail(), tmp_path)
+    assert set(made.recipe["kept"]) == {"then/end", "else/end"}
+    assert made.recipe["kept_by_value"]["then/end"].startswith("8 bits cost the outputs ")
+    gained = near(tail(), made)
+    strict = in_int8(tail(), tmp_path, KeepRules(strict=True))
+    assert strict.recipe["kept"] == ["else/end"]  # which never ran
+    assert gained > near(tail(), strict) + 3
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp16"])
+def test_a_product_in_a_body_can_be_kept_by_its_name(precision: str, tmp_path: Path) -> None:
+    onnx.save(loop(), tmp_path / "a.onnx")
+    images = Calibration(lambda: [feeds(loop(), seed) for seed in range(4)], count=4)
+    source, made = open_model(tmp_path / "a.onnx"), tmp_path / "i.onnx"
+    with pytest.raises(UnknownName, match="did you mean conv"):
+        convert(source, precision, "cpu", made, images, KeepRules(("con",)))
+    if precision == "fp16":
+        recipe = convert(source, precision, "cpu", made, images, KeepRules(("conv",))).recipe
+        assert recipe["kept"] == recipe["kept_by_rule"] == ["conv"]
+    else:
+        keep = KeepRules(("first",))
+        recipe = in_int8(shrinking(1.0), tmp_path, KeepRules(("product",))).recipe
+        assert recipe["kept"] == recipe["kept_by_rule"] == ["product"]
+        assert in_int8(shrinking(1.0), tmp_path, keep).recipe["kept"] == ["first"]
+
+
+def test_fp16_takes_what_a_body_reads_of_a_sequence_around_it(tmp_path: Path) -> None:
+    """Of one made in the main graph, of one that a body makes for another in it, of one that a loop carries."""
+    inner = helper.make_graph(
+        [N("SequenceAt", ["own", "zero"], ["i_a"]), N("MatMul", ["i_a", "w"], ["i_y"], name="inner")],
+        "inner", [], [INFO("i_y", TensorProto.FLOAT, None)],
+    )  # fmt: skip
+    body = helper.make_graph(
+        [N("SequenceAt", ["around", "i"], ["e"]), N("MatMul", ["e", "w"], ["m"], name="captured"),
+         N("SequenceAt", ["carried", "i"], ["f"]), N("MatMul", ["f", "w"], ["n"], name="carried_on"),
+         N("SequenceConstruct", ["m", "n"], ["own"]),
+         N("If", ["go"], ["k"], then_branch=inner, else_branch=renamed(inner, "other")),
+         N("Add", ["k", "v"], ["next"]), N("Identity", ["carried"], ["still"]),
+         N("Identity", ["go"], ["on"])],
+        "body", [INFO("i", TensorProto.INT64, []), INFO("go", TensorProto.BOOL, []),
+                 INFO("v", TensorProto.FLOAT, None),
+                 helper.make_tensor_sequence_value_info("carried", TensorProto.FLOAT, None)],
+        [INFO("on", TensorProto.BOOL, []), INFO("next", TensorProto.FLOAT, None),
+         helper.make_tensor_sequence_value_info("still", TensorProto.FLOAT, None)],
+    )  # fmt: skip
+    nodes = [
+        N("SequenceConstruct", ["x", "x"], ["around"]), N("SequenceConstruct", ["x", "x"], ["begin"]),
+        N("Loop", ["times", "", "x", "begin"], ["y", "end"], body=body),
+    ]  # fmt: skip
+    stored = {"times": np.int64(2), "zero": np.int64(0), "w": weights(0, 16, 16)}
+    graph = helper.make_graph(
+        nodes, "g", [INFO("x", TensorProto.FLOAT, [4, 16])], [INFO("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in stored.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "a.onnx")
+    made = convert(open_model(tmp_path / "a.onnx"), "fp16", "cpu", tmp_path / "h.onnx")
+    assert "kept" not in made.recipe
+    assert near(model, made) > 50
+
+
+def renamed(graph: onnx.GraphProto, base: str) -> onnx.GraphProto:
+    """The same body, each of whose tensors and nodes is called otherwise."""
+    copy = onnx.GraphProto.FromString(graph.SerializeToString())
+    own = {name for node in copy.node for name in node.output}
+    for node in copy.node:
+        node.name = f"{base}/{node.name}"
+        node.input[:] = [f"{base}_{name}" if name in own else name for name in node.input]
+        node.output[:] = [f"{base}_{name}" for name in node.output]
+    copy.output[0].name = f"{base}_{copy.output[0].name}"
+    return copy

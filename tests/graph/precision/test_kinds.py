@@ -207,3 +207,49 @@ def test_nodes_of_one_name_get_names_of_their_own(tmp_path: Path) -> None:
     ]
     assert any("the name of another" in note.text for note in network.notes)
     assert part_names(named("a", "b")) == 0
+
+
+def sparse(places: int) -> onnx.ModelProto:
+    """A network whose convolution has a sparse weight stored, and whose classifier one that a node holds.
+
+    Args:
+        places: axes of the stored indices: 1 counts through the tensor, 2 has one index for each axis.
+    """
+    values, dims = random(40, seed=1), (8, 8, 3, 3)
+    flat = np.sort(np.random.default_rng(0).choice(np.prod(dims), 40, replace=False))
+    stored = flat if places == 1 else np.stack(np.unravel_index(flat, dims), axis=1)
+    held = helper.make_sparse_tensor(
+        onnx.numpy_helper.from_array(random(20), "held"),
+        onnx.numpy_helper.from_array(np.arange(0, 80, 4), "held places"), [8, 10],
+    )  # fmt: skip
+    holds = N("Constant", [], ["w"], name="holds")
+    holds.attribute.append(
+        onnx.AttributeProto(
+            name="sparse_value", type=onnx.AttributeProto.SPARSE_TENSOR, sparse_tensor=held
+        )
+    )
+    nodes = [
+        holds, conv("x", "a", "c"), N("GlobalAveragePool", ["c"], ["g"]), N("Flatten", ["g"], ["f"]),
+        N("Gemm", ["f", "w"], ["y"], name="product"),
+    ]  # fmt: skip
+    model = graph(nodes, IMAGE, {"a": A}, opset=17)
+    del model.graph.initializer[:]
+    model.graph.sparse_initializer.append(
+        helper.make_sparse_tensor(
+            onnx.numpy_helper.from_array(values, "a"),
+            onnx.numpy_helper.from_array(stored.astype(np.int64), "places"),
+            list(dims),
+        )
+    )
+    return model
+
+
+@pytest.mark.parametrize("places", [1, 2])
+def test_sparse_weights_are_converted_as_dense_ones(places: int, tmp_path: Path) -> None:
+    model, x = sparse(places), data((8, 16, 16))
+    made = quantised(model, tmp_path)
+    assert made.recipe["products_quantised"] == 2
+    assert 25 < snr_db(run(model, x), run(made.path, x)) < 80
+    half = convert(open_model(tmp_path / "fp32.onnx"), "fp16", "cpu", tmp_path / "half.onnx")
+    assert "kept" not in half.recipe
+    assert 50 < snr_db(run(model, x), run(half.path, x)) < 90
