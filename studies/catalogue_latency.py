@@ -37,7 +37,7 @@ from studies.catalogue import variants
 BACKENDS, PRECISIONS = ("onnxruntime", "openvino"), ("fp32", "int8")
 #: Processes for each configuration: the fewest that an interval over processes takes.
 REPEATS = 3
-#: A process measures for so long at most: 63 networks have 756 of them.
+#: A process measures for so long at most: each network has twelve of them.
 POLICY = Policy(warmup_s=0.2, warmup_max_s=2.0, min_s=0.5, max_s=2.0)
 
 

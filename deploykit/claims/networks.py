@@ -150,7 +150,6 @@ class Network:
 #: Networks and parts of networks that papers count and the catalogue doesn't hold, made by functions of
 #: `deploykit.claims.variants`, with the names of their arguments.
 VARIANTS: dict[str, tuple[str, ...]] = {
-    "alexnet_one_tower": (),
     "conv": ("inputs", "outputs", "kernel", "rows", "side", "groups"),
     "densenet_cifar": ("depth", "growth", "bottleneck"),
     "efficientnet_scaled": ("width", "depth"),
@@ -164,7 +163,6 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "resnext_block": ("groups", "width"),
     "separable": ("inputs", "outputs", "side"),
     "squeezenet_bypass": ("complex",),
-    "vgg16_c": (),
 }
 
 

@@ -11,7 +11,6 @@ import torch.nn.functional as F  # noqa: N812, the customary name
 from torch import Tensor, nn
 
 from deploykit.errors import UsageError
-from deploykit.zoo.alexnet import alexnet
 from deploykit.zoo.blocks import Parallel
 from deploykit.zoo.efficientnet import EfficientNet
 from deploykit.zoo.googlenet import ConvRelu, googlenet
@@ -19,7 +18,6 @@ from deploykit.zoo.inception_v3 import inception_v3
 from deploykit.zoo.mobilenet import MobileNet, Separable, mobilenet
 from deploykit.zoo.resnet import Bottleneck, bottleneck_resnet
 from deploykit.zoo.squeezenet import Fire, squeezenet1_0
-from deploykit.zoo.vgg import vgg16
 
 
 class _CifarBlock(nn.Module):
@@ -210,31 +208,6 @@ def inception_v3_with_head() -> nn.Module:
     return inception_v3(aux_logits=True)
 
 
-def vgg16_c() -> nn.Module:
-    """Configuration C of VGG, Simonyan and Zisserman, arXiv 1409.1556, table 1: the third of three is 1x1."""
-    network = vgg16()
-    features = network.get_submodule("features")
-    in_row = 0
-    for name, part in list(features.named_children()):
-        if isinstance(part, nn.MaxPool2d):
-            in_row = 0
-        elif isinstance(part, nn.Conv2d):
-            in_row += 1
-            if in_row == 3:
-                features.add_module(name, nn.Conv2d(part.in_channels, part.out_channels, 1))
-    return network
-
-
-def alexnet_one_tower() -> nn.Module:
-    """AlexNet of 2012 on one device: its convolutions see all channels."""
-    network = alexnet()
-    for part in network.modules():
-        if isinstance(part, nn.Conv2d) and part.groups > 1:
-            shape = (part.out_channels, part.in_channels, *part.kernel_size)
-            part.groups, part.weight = 1, nn.Parameter(torch.empty(shape))
-    return network
-
-
 def efficientnet_scaled(*, width: float = 1.0, depth: float = 1.0) -> nn.Module:
     """EfficientNet-B0 with its channels and numbers of layers multiplied."""
     return EfficientNet(width, depth, 0.2, 1000)
@@ -280,5 +253,5 @@ def shape_of(name: str, arguments: dict[str, float]) -> tuple[int, int, int]:
         return (256, 56, 56)
     if name.endswith("_cifar"):
         return (3, 32, 32)
-    side_px = {"alexnet_one_tower": 227, "inception_v3_with_head": 299}.get(name, 224)
+    side_px = 299 if name == "inception_v3_with_head" else 224
     return (3, side_px, side_px)

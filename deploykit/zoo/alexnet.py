@@ -1,10 +1,12 @@
-"""AlexNet, twice, and ZFNet.
+"""AlexNet, three times, and ZFNet.
 
 `alexnet`: Krizhevsky, Sutskever, Hinton, "ImageNet classification with deep convolutional neural networks",
 2012, Fig. 2: two halves (groups=2 in the second, fourth and fifth convolution), local response
 normalisation after the first two ReLUs (section 3.3: n=5, k=2, alpha=1e-4, beta=0.75; PyTorch divides alpha
 by n, the paper doesn't, hence 5e-4), overlapping 3x3 pools. 227 px make the 55x55 map that the paper
 states; its 224 do not.
+
+`alexnet_one_tower`: the same without groups, as it is drawn and built wherever one device holds it.
 
 `alexnet_owt`: Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014, the
 single-tower 64-192-384-256-256 variant without normalisation, which torchvision calls alexnet and whose keys
@@ -51,24 +53,33 @@ class AlexNet(nn.Module):
 
 def alexnet(*, num_classes: int = 1000) -> nn.Module:
     """The grouped network of 2012."""
-    features = nn.Sequential(
+    return AlexNet(_features_of_2012(2), num_classes)
+
+
+def alexnet_one_tower(*, num_classes: int = 1000) -> nn.Module:
+    """The network of 2012 whose convolutions see all channels."""
+    return AlexNet(_features_of_2012(1), num_classes)
+
+
+def _features_of_2012(groups: int) -> nn.Sequential:
+    """Fig. 2's convolutions, the second, fourth and fifth in `groups`."""
+    return nn.Sequential(
         nn.Conv2d(3, 96, 11, stride=4),
         nn.ReLU(inplace=True),
         LocalResponseNorm(5, alpha=5e-4, beta=0.75, bias=2.0),
         nn.MaxPool2d(3, stride=2),
-        nn.Conv2d(96, 256, 5, padding=2, groups=2),
+        nn.Conv2d(96, 256, 5, padding=2, groups=groups),
         nn.ReLU(inplace=True),
         LocalResponseNorm(5, alpha=5e-4, beta=0.75, bias=2.0),
         nn.MaxPool2d(3, stride=2),
         nn.Conv2d(256, 384, 3, padding=1),
         nn.ReLU(inplace=True),
-        nn.Conv2d(384, 384, 3, padding=1, groups=2),
+        nn.Conv2d(384, 384, 3, padding=1, groups=groups),
         nn.ReLU(inplace=True),
-        nn.Conv2d(384, 256, 3, padding=1, groups=2),
+        nn.Conv2d(384, 256, 3, padding=1, groups=groups),
         nn.ReLU(inplace=True),
         nn.MaxPool2d(3, stride=2),
     )
-    return AlexNet(features, num_classes)
 
 
 def alexnet_owt(*, num_classes: int = 1000) -> nn.Module:

@@ -1,4 +1,4 @@
-"""GoogLeNet (Inception v1) and Inception v2, which is it with batch normalisation.
+"""GoogLeNet (Inception v1) and BN-Inception, which is it with batch normalisation.
 
 `googlenet`: Szegedy et al., "Going deeper with convolutions", arXiv 1409.4842, table 1: 5x5 convolutions, biases,
 local response normalisation (constants as in AlexNet's Caffe form, the paper naming none), 3x3 pools.
@@ -8,10 +8,10 @@ Pools round up in both.
 With `aux_logits` the two auxiliary classifiers of the paper's Fig. 3 exist for training; in eval mode, and so in
 exported graphs, they do nothing.
 
-`inception_v2`: Ioffe and Szegedy, arXiv 1502.03167, Fig. 5 (appendix), a name that "Rethinking the Inception
-architecture" (arXiv 1512.00567) later gave to a 299 px network that was never published. The widths are those that
-the figure's output sizes follow from: 576 channels in 4c and 4d (the Caffe release has 608). Convolutions have no
-bias, batch normalisation shifting anyway; pools round up.
+`bn_inception`: Ioffe and Szegedy, arXiv 1502.03167, Fig. 5 (appendix). It is often called Inception v2, a name that
+"Rethinking the Inception architecture" (arXiv 1512.00567) has for another network, `inception_v2`. The widths are
+those that the figure's output sizes follow from: 576 channels in 4c and 4d (Caffe's release: 608). Convolutions
+have no bias, batch normalisation shifting anyway; pools round up.
 """
 
 from __future__ import annotations
@@ -261,6 +261,6 @@ def _bn_inception(
     return Parallel(**branches)
 
 
-def inception_v2(*, num_classes: int = 1000) -> nn.Module:
-    """Inception v2, also called BN-Inception."""
+def bn_inception(*, num_classes: int = 1000) -> nn.Module:
+    """BN-Inception, at times called Inception v2."""
     return BNInception(num_classes)

@@ -1,6 +1,13 @@
-"""Inception v3: Szegedy et al., "Rethinking the Inception architecture", arXiv 1512.00567, table 1.
+"""Inception v2 and v3: Szegedy et al., "Rethinking the Inception architecture", arXiv 1512.00567.
 
-The released network, which differs from the paper's figures, with torchvision's keys. The
+`inception_v2` is the network of table 1, which section 6 calls 42 layers deep. It was never released, and how wide
+its branches are the paper leaves to a file of its submission. Here the stem, the numbers of modules and the
+channels between them are the table's; modules follow Fig. 5, 6 and 7 and both reductions Fig. 10. Branches are
+as wide as those of the released v3, which add up to the table's channels; of the five 17x17 modules one more has
+v3's middle width. So its MACs are not the 3.8 billion of table 3, and its longest path has 53 layers with weights.
+BN-Inception, which came before it, is at times called Inception v2 too: that is `bn_inception`.
+
+`inception_v3` is the released network, which differs from the paper's figures, with torchvision's keys. The
 auxiliary classifier exists with `aux_logits`, for training; in eval mode, and so in exported graphs, it
 does nothing.
 """
@@ -11,7 +18,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812, the customary name
 from torch import Tensor, nn
 
-from .blocks import ConvNormRelu, Pair, to_half_range
+from .blocks import ConvNormRelu, Pair, Parallel, conv_chain, to_half_range
 
 
 def _conv(in_channels: int, out_channels: int, kernel: Pair) -> ConvNormRelu:
@@ -202,3 +209,52 @@ def inception_v3(
 ) -> nn.Module:
     """Inception v3 as released; torchvision's weights want `transform_input`."""
     return InceptionV3(num_classes, aux_logits, transform_input)
+
+
+class InceptionV2(nn.Module):
+    """Stem, three 35x35, five 17x17 and two 8x8 modules with reductions between, and one linear layer."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            conv_chain(3, (32, 3, 2), (32, 3, 1), (64, 3)),
+            nn.MaxPool2d(3, 2),
+            # The table marks the last of these as not padded, and has 35x35 before and after it.
+            conv_chain(64, (80, 3, 1), (192, 3, 2), (288, 3)),
+            *[_figure_5() for _ in range(3)],
+            _figure_10(288, 64, 384, 96),
+            *[MixedB(width) for width in (128, 160, 160, 160, 192)],
+            _figure_10(768, 192, 320, 192),
+            MixedC(1280),
+            MixedC(2048),
+        )
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(2048, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) to logits (N, num_classes)."""
+        return self.fc(torch.flatten(self.avgpool(self.features(x)), 1))
+
+
+def _figure_5() -> nn.Module:
+    """35x35 module: two 3x3 for each 5x5; 288 channels in and out."""
+    return Parallel(
+        branch1=conv_chain(288, (64, 1)),
+        branch2=conv_chain(288, (48, 1), (64, 3)),
+        branch3=conv_chain(288, (64, 1), (96, 3), (96, 3)),
+        branch4=nn.Sequential(nn.AvgPool2d(3, 1, 1), _conv(288, 64, 1)),
+    )
+
+
+def _figure_10(inputs: int, reduced: int, single: int, double: int) -> nn.Module:
+    """Reduction: halves the size, and adds `single` and `double` channels to those that its pool passes on."""
+    return Parallel(
+        branch1=conv_chain(inputs, (reduced, 1), (single, 3, 2)),
+        branch2=conv_chain(inputs, (reduced, 1), (double, 3), (double, 3, 2)),
+        branch3=nn.MaxPool2d(3, 2),
+    )
+
+
+def inception_v2(*, num_classes: int = 1000) -> nn.Module:
+    """The network of table 1."""
+    return InceptionV2(num_classes)

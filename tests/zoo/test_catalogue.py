@@ -14,7 +14,7 @@ from deploykit.zoo import catalogue
 
 def test_aliases_lead_to_their_architecture() -> None:
     assert zoo.lookup("squeezenet").name == "squeezenet1_0"
-    assert zoo.lookup("bn_inception").name == "inception_v2"
+    assert zoo.lookup("inception_v1").name == "googlenet"
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
