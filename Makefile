@@ -60,10 +60,10 @@ bench: install  ## Speed and memory of the commands themselves, into reports/ben
 bench-noise: install  ## False alarms and slowdowns found, over hundreds of comparisons; hours, goes on where it stopped.
 	$(BIN)/python -m benchmarks interleaved stored
 
-catalogue: install  ## Every network through export, precisions and builders, into reports/catalogue.csv.
+catalogue: install  ## Every network through export, precisions and builders, into reports/catalogue.csv; goes on.
 	$(BIN)/python -m studies.catalogue
 
-catalogue-latency: install  ## Latency of every network on the processor, into reports/catalogue_latency.csv; idle machine, goes on.
+catalogue-latency: install  ## Latency of every network on the processor, into reports/catalogue_latency.csv and catalogue.csv; idle machine, goes on.
 	$(BIN)/python -m studies.catalogue_latency
 
 page: install  ## The page of the committed profile, into reports/report.html, and a picture of it; needs Chromium.

@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that are made from the code: columns, options, catalogue and claims.
+"""Write the pages of docs/ that are made from the code and reports: columns, options, catalogue, latency, claims.
 
 `python scripts/make_docs.py` writes them; a test compares what stands there with what would be written.
 """
@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -17,9 +19,10 @@ from deploykit.claims import VERDICTS, list_claims
 from deploykit.claims.claim import KINDS
 from deploykit.claims.margin import HEDGES, PLAIN
 from deploykit.cli import COMMANDS, cli
-from deploykit.figures import with_ends
+from deploykit.figures import significant, with_ends
+from deploykit.report import views
 from deploykit.report.markdown import columns_page, table
-from deploykit.report.states import WORDS
+from deploykit.report.states import DOUBT, WORDS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -70,11 +73,84 @@ def catalogue_page() -> str:
     return (
         "# The catalogue\n\n"
         f"{len(rows)} networks. MACs are multiply-accumulates of one image; one MAC is two FLOPs. Parameters\n"
-        "and MACs are stored facts; a test recomputes each of them.\n\n"
+        "and MACs are stored facts; a test recomputes each of them. How long each takes: [latency](latency.md).\n\n"
         + MADE
         + "\n"
         + table(header, rows, right=(4, 5))
     )
+
+
+#: The measured columns of the page of latencies: precision and backend, and what they are called.
+MEASURED = {
+    ("fp32", "onnxruntime"): "ONNX Runtime fp32",
+    ("int8", "onnxruntime"): "ONNX Runtime int8",
+    ("fp32", "openvino"): "OpenVINO fp32",
+    ("int8", "openvino"): "OpenVINO int8",
+}
+NOT_MEASURED = "not measured"
+
+
+def latency_page() -> str:
+    """How long each network of the catalogue takes on a processor, the quickest first, from the committed proof."""
+    with (ROOT / "reports" / "catalogue.csv").open(newline="") as file:
+        return latencies(list(csv.DictReader(file)))
+
+
+def latencies(rows: Sequence[Mapping[str, str]]) -> str:
+    """The page of latencies from the rows of catalogue.csv; networks that these lack are not measured."""
+    found: dict[tuple[str, str, str], dict[tuple[str, str], Mapping[str, str]]] = {
+        (one.name, "1", "1"): {} for one in zoo.architectures()
+    }
+    for row in rows:
+        network = found.setdefault((row["model"], row["alpha"], row["rho"]), {})
+        network[row["precision"], row["backend"]] = row
+    first = next(iter(MEASURED))
+
+    def quickest_first(network: Mapping[tuple[str, str], Mapping[str, str]]) -> float:
+        return float(network.get(first, {}).get("latency_p50_ms") or "inf")
+
+    lines, measured, machines = [], 0, {}
+    for (name, alpha, rho), network in sorted(
+        found.items(), key=lambda one: quickest_first(one[1])
+    ):
+        facts = next(iter(network.values()), None)
+        counts = facts or asdict(zoo.lookup(name))
+        cells = [_latency(network.get(setting, {})) for setting in MEASURED]
+        measured += NOT_MEASURED not in cells
+        for setting in MEASURED:
+            row = network.get(setting, {})
+            if row.get("latency_device"):
+                machines[row["latency_device"], row["latency_threads"]] = None
+        label = views.label({"model": name, "alpha": alpha, "rho": rho})
+        lines.append((label, f"{int(counts['parameters']):,}", f"{int(counts['macs']):,}", *cells))
+    where = "; ".join(f"{device}, {threads} threads" for device, threads in machines)
+    return (
+        "# Latency of the catalogue\n\n"
+        f"{measured} of {len(lines)} networks are measured in all of {len(MEASURED)} configurations: one image at "
+        "canonical size, random\nweights, the median in ms of three processes, with the 95% interval over them in "
+        "brackets. The configurations of\na network are measured in turns. "
+        + (f"On {where}. " if where else "")
+        + "What is doubtful has a question mark, and why stands\nin `latency_state` of "
+        "[reports/catalogue.csv](../reports/catalogue.csv). `make catalogue-latency` measures what is\n"
+        "missing on the machine at hand; `deploykit report reports/catalogue_latency.csv` makes a page of the "
+        "single processes\nthat sorts by any column.\n\n"
+        + MADE
+        + "\n"
+        + table(("network", "parameters", "MACs", *MEASURED.values()), lines, right=range(1, 7))
+    )
+
+
+def _latency(row: Mapping[str, str]) -> str:
+    """A cell of that page."""
+    state = row.get("latency_state") or ""
+    if not row.get("latency_p50_ms"):
+        return "failed" if state else NOT_MEASURED
+    doubt = "" if state in ("ok", "emulated") else DOUBT
+    median, *ends = (float(row[f"latency_{end}_ms"] or "nan") for end in ("p50", "low", "high"))
+    if any(math.isnan(end) for end in ends):
+        return f"{significant(median)}{DOUBT}"
+    middle, low, high = with_ends(median, *ends)
+    return f"{middle}{doubt} [{low}, {high}]"
 
 
 #: How a user checks what other READMEs say.
@@ -207,6 +283,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "columns.md": columns_page,
     "options.md": options_page,
     "catalogue.md": catalogue_page,
+    "latency.md": latency_page,
     "claims.md": claims_page,
 }
 

@@ -2,7 +2,8 @@
 
 Run as `python -m studies.catalogue_latency` (`make catalogue-latency`) on an idle machine. Each network has three
 processes for each configuration, and they go round: what disturbs the machine for a while meets all four. The rows
-are those of a profile, so that `deploykit report` and `compare` take them. A network whose rows of this machine are
+are those of a profile, so that `deploykit report` and `compare` take them; at the end the latencies go into the
+table of the proof beside them, catalogue.csv (`--join` does that alone). A network whose rows of this machine are
 in the table is not measured again, so that a run that was broken off goes on. `--build` makes the engines and
 measures nothing, which may be done before on a busy machine.
 """
@@ -32,7 +33,7 @@ from deploykit.workflow.configuration import (
     enumerate_configurations,
 )
 from deploykit.workflow.profile import Profiler
-from studies.catalogue import variants
+from studies.catalogue import join, variants
 
 BACKENDS, PRECISIONS = ("onnxruntime", "openvino"), ("fp32", "int8")
 #: Processes for each configuration: the fewest that an interval over processes takes.
@@ -131,6 +132,12 @@ def main() -> int:
     parser.add_argument("--csv", type=Path, default=Path("reports/catalogue_latency.csv"))
     parser.add_argument("--store", type=Path, help="keep engines there; else none is kept")
     parser.add_argument("--build", action="store_true", help="make the engines in --store only")
+    parser.add_argument(
+        "--proof", type=Path, help="goes with the latencies; default catalogue.csv beside --csv"
+    )
+    parser.add_argument(
+        "--join", action="store_true", help="bring what is measured into --proof only"
+    )
     parser.add_argument("--time", type=float, default=7200.0, help="begin no network after, in s")
     options = parser.parse_args()
 
@@ -141,8 +148,15 @@ def main() -> int:
     try:
         rows = read_rows(str(options.csv)) if options.csv.is_file() else []
         specs = missing(variants(options.pattern), rows, env.env_id())
+        proof = options.proof or options.csv.with_name("catalogue.csv")
+        if options.join:
+            join(proof, options.csv)
+            return 0
         if not options.build:
-            return 4 if measure(specs, options.csv, store, options.time, say) else 0
+            failed = measure(specs, options.csv, store, options.time, say)
+            if proof.is_file():
+                join(proof, options.csv)
+            return 4 if failed else 0
         if store is None:
             parser.error("--build needs --store")
         for spec in specs:

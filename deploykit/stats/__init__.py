@@ -13,7 +13,14 @@ from deploykit.stats.proportions import (
     mean_difference_test,
     wilson_interval,
 )
-from deploykit.stats.ratios import RatioInterval, RatioTest, mean_ratio, paired_ratio, ratio_test
+from deploykit.stats.ratios import (
+    RatioInterval,
+    RatioTest,
+    mean_ratio,
+    paired_ratio,
+    ratio_test,
+    t_quantile,
+)
 from deploykit.stats.samples import (
     Percentile,
     Trend,
@@ -47,6 +54,7 @@ __all__ = [
     "percentile",
     "ratio_test",
     "samples_needed",
+    "t_quantile",
     "trend",
     "wilson_interval",
 ]

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from deploykit import zoo
 from deploykit.cli import COMMANDS, cli
 
 ROOT = Path(__file__).parents[2]
@@ -103,6 +104,32 @@ def test_the_pages_that_are_made_from_the_code_are_current(name):
 def test_the_tables_are_those_of_the_reports(name):
     page = (ROOT / name).read_text(encoding="utf-8")
     assert page == MADE["current"](name), "python scripts/make_docs.py"
+
+
+def test_the_page_of_latencies_sorts_marks_doubt_and_says_what_is_not_measured():
+    row = {
+        "alpha": "1", "rho": "1", "parameters": "5", "macs": "7", "precision": "fp32", "backend": "onnxruntime",
+        "latency_low_ms": "1.9", "latency_high_ms": "2.2", "latency_device": "X", "latency_threads": "2",
+    }  # fmt: skip
+    slow = row | {"model": "mlp", "latency_p50_ms": "2", "latency_state": "ok"}
+    quick = row | {
+        "model": "vgg16",
+        "latency_p50_ms": "1.95",
+        "latency_state": "doubtful: busy machine (1 of 3)",
+    }
+    failed = row | {
+        "model": "mlp",
+        "precision": "int8",
+        "latency_state": "failed: no memory (3 of 3)",
+    }
+    page = MADE["latencies"]([slow, quick, failed])
+    lines = [line for line in page.splitlines() if line.startswith("| ")][2:]
+    blank = "not measured"
+    assert lines[0] == f"| vgg16 | 5 | 7 | 1.95? [1.90, 2.20] | {blank} | {blank} | {blank} |"
+    assert lines[1] == f"| mlp | 5 | 7 | 2.00 [1.90, 2.20] | failed | {blank} | {blank} |"
+    assert len(lines) == len(zoo.architectures())
+    assert "0 of" in page
+    assert "On X, 2 threads." in page
 
 
 def test_the_readme_is_short_and_marks_what_is_doubted():
