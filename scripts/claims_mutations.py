@@ -1,29 +1,36 @@
-"""Change networks, rows and figures under each claim, and see whether its verdict moves.
+"""Change networks, rows, trainings and figures under each claim, and see whether its verdict moves.
 
-    python scripts/claims_mutations.py              # all claims, some minutes
-    python scripts/claims_mutations.py vgg-140m     # these
+    python scripts/claims_mutations.py                           # all claims, an hour
+    python scripts/claims_mutations.py vgg-140m --csv -          # these, and nothing is kept
+    python scripts/claims_mutations.py --time 150                # begins no claim after 150 s
 
 A claim that comes out the same whatever is changed looks at nothing. Changes are made from the claim's entry: the
-networks that it names are changed (kernels, groups, layers more and fewer) or swapped for others, rows are made up
-for them, and each figure of its arguments, stated or printed, is made another. Printed is the share of claims whose
-verdict moved, by what it took, and those of which only a part moved or nothing. Ends with 1 if there are any of the
-last.
+networks that it names are changed (kernels, groups, layers more and fewer) or swapped for others, rows and what
+came of trainings are made up for it, and each figure of its arguments, stated or printed, is made another. Each
+claim is a row of the table as it comes; one whose verdict moved is not tried again until its entry or the code of
+its check changes, so that a run that was broken off goes on. Printed is the share of claims whose verdict moved, by
+what it took, and those of which only a part moved or nothing. Ends with 1 if there are any of the last.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import copy
 import dataclasses
 import functools
+import hashlib
 import re
 import sys
 import time
+import types
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import torch
 from torch import nn
@@ -31,10 +38,13 @@ from torch import nn
 from deploykit.claims import Claim, Verdict, evaluate_claim, list_claims
 from deploykit.claims.check import MeasuredRow, find_check, measured_rows
 from deploykit.claims.checks.stacks import SINGLE, STACK
+from deploykit.claims.effort import training
 from deploykit.claims.networks import VARIANTS, changed
+from deploykit.code_digest import code_digest
 from deploykit.errors import DeploykitError
-from deploykit.report.csv import row_of
+from deploykit.report.csv import CsvReport, read_cells, row_of
 from deploykit.zoo import architectures
+from deploykit.zoo.blocks import Parallel
 
 Change = Callable[[nn.Module], nn.Module]
 
@@ -55,6 +65,10 @@ LIMIT_S = 30.0
 
 #: Networks that one claim is tried with: its first ones.
 MOST_NETWORKS = 4
+
+#: What is kept of each claim: "verdict", "part" or "nothing" moved, by which kind of change, and which one; and the
+#: digest of its entry and of the code of its check.
+COLUMNS = ("claim", "kind", "verdict", "moved", "by", "change", "seconds", "digest")
 
 
 class Moved(NamedTuple):
@@ -249,6 +263,31 @@ def without_normalisation(module: nn.Module) -> nn.Module:
     return _each(module, nn.BatchNorm2d, lambda one: nn.Identity())
 
 
+class _Shortcut(nn.Module):
+    """Branches of which the first passes the input on; the whole is added to what comes out."""
+
+    def __init__(self, branches: Sequence[nn.Module], channels: int) -> None:
+        super().__init__()
+        self.branches, self.channels = nn.ModuleList(branches), channels
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.cat([x, *[branch(x) for branch in self.branches]], 1)[:, : self.channels]
+        return y + x.repeat(1, -(-self.channels // x.shape[1]), 1, 1)[:, : self.channels]
+
+
+def with_shortcuts(module: nn.Module) -> nn.Module:
+    """The first branch of each module of several is a shortcut around the others."""
+
+    def change(one: Parallel) -> nn.Module:
+        branches = list(one.children())
+        convolutions = [[c for c in b.modules() if isinstance(c, nn.Conv2d)] for b in branches]
+        if not all(convolutions):  # a reduction, whose output has another size
+            return one
+        return _Shortcut(branches[1:], sum(own[-1].out_channels for own in convolutions))
+
+    return _each(module, Parallel, change)
+
+
 CHANGES: tuple[Change, ...] = (
     larger_kernels,
     more_convolutions,
@@ -262,7 +301,19 @@ CHANGES: tuple[Change, ...] = (
     softened,
     without_normalisation,
     without_pointwise,
+    with_shortcuts,
 )
+
+
+def looked_at(claim: Claim) -> list[str]:
+    """The networks that are changed under a claim: those that it names, or the largest if it is of a family."""
+    named = named_networks(claim.arguments)
+    if named or "family" not in claim.arguments:
+        return named
+    largest: dict[str, str] = {}
+    for one in sorted(architectures(), key=lambda each: each.parameters, reverse=True):
+        largest.setdefault(one.family, one.name)
+    return list(largest.values())[:MOST_NETWORKS]
 
 
 def named_networks(value: Any) -> list[str]:
@@ -371,12 +422,13 @@ def _other_stated(claim: Claim, found: Any) -> list[float]:
     return values
 
 
-def _other_networks(value: Any) -> list[Any]:
+def _other_networks(named: Sequence[str], value: Any) -> list[Any]:
+    """Other networks than one that is named, first the others of the same claim."""
     known = {one.name for one in architectures()} | set(VARIANTS)
     if not isinstance(value, str):
         return []
     if value in known:
-        return [other for other in OTHERS if other != value]
+        return [other for other in dict.fromkeys([*named, *OTHERS]) if other != value]
     # Within an expression each name is swapped.
     return [
         re.sub(rf"\b{name}\b(?!\()", other, value)
@@ -444,9 +496,85 @@ def _row(
     return row
 
 
+class _MadeUp:
+    """What came of no training: every measure of it is the same number.
+
+    Its probabilities, of ten images of class 0, are such that the mean over several seeds is right more often than
+    each of them where `agrees`, and less often than the best where not.
+    """
+
+    def __init__(self, value: float, seed: int, agrees: bool) -> None:
+        self.value = value
+        self.labels = torch.zeros(10, dtype=torch.long)
+        self.probabilities = torch.tensor([[0.6, 0.4]] * 10)
+        if agrees:
+            self.probabilities[seed % 10] = torch.tensor([0.45, 0.55])
+        elif seed % 2:
+            self.probabilities[5:] = torch.tensor([0.0, 1.0])
+
+    def __getattr__(self, name: str) -> float:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self.value
+
+
+@contextlib.contextmanager
+def made_up_trainings(claim: Claim, *, first_has_more: bool) -> Iterator[None]:
+    """Have what is trained or rounded come out in the order of the entry, or against it; seeds differ little."""
+    order: list[Any] = []
+
+    def place_of(one: Any) -> int:
+        if one not in order:
+            order.append(one)
+        return -order.index(one) if first_has_more else order.index(one)
+
+    def trained(proxy: Any, seed: int) -> _MadeUp:
+        return _MadeUp(0.5 + 0.1 * place_of(proxy) + 0.001 * (seed % 3), seed, first_has_more)
+
+    def right(network: Any, dataset: str, way: Any, images: int) -> torch.Tensor:
+        share = 0.7 + 0.2 * max(-1, min(1, place_of(way)))
+        return torch.arange(images) < share * images
+
+    check = sys.modules[find_check(claim.check).function.__module__]
+    modules = [check, *(one for one in vars(check).values() if isinstance(one, types.ModuleType))]
+    made_up = {"trained": trained, "right": right}
+    with contextlib.ExitStack() as stack:
+        for module in modules:
+            for name in made_up.keys() & vars(module).keys():
+                if callable(getattr(module, name)):
+                    stack.enter_context(mock.patch.object(module, name, made_up[name]))
+        stack.enter_context(training(True))
+        yield
+
+
+def _created_linear(claim: Claim) -> Verdict:
+    """The claim with the networks that its check makes to train, without what bends between their layers."""
+    check = sys.modules[find_check(claim.check).function.__module__]
+    make = vars(check)["create"]
+
+    def linear(*arguments: Any, **keywords: Any) -> nn.Module:
+        module = make(*arguments, **keywords)
+        return _each(module, nn.Sigmoid | nn.ReLU, lambda one: nn.Identity())  # type: ignore[arg-type]
+
+    with mock.patch.object(check, "create", linear):
+        return evaluate_claim(claim)
+
+
+def _trained(claim: Claim, *, first_has_more: bool) -> Verdict:
+    with made_up_trainings(claim, first_has_more=first_has_more):
+        return evaluate_claim(claim)
+
+
 def mutants(claim: Claim, before: Verdict) -> Iterator[tuple[str, str, Callable[[], Verdict]]]:
     """What can be changed, as its kind, in words, and the evaluation of the claim with it."""
-    for name in named_networks(claim.arguments)[:MOST_NETWORKS]:
+    # First what moves such claims: networks that are trained are changed slowly.
+    if "trained" in claim.kind:
+        if "create" in vars(sys.modules[find_check(claim.check).function.__module__]):
+            yield "network", "made without activations", functools.partial(_created_linear, claim)
+        for more in (True, False):
+            words = f"the first {'more' if more else 'less'}"
+            yield "training", words, functools.partial(_trained, claim, first_has_more=more)
+    for name in looked_at(claim)[:MOST_NETWORKS]:
         for change in CHANGES:
             yield (
                 "network",
@@ -467,7 +595,8 @@ def mutants(claim: Claim, before: Verdict) -> Iterator[tuple[str, str, Callable[
         for number, rows in enumerate(made_up_rows(claim)):
             yield "row", f"rows {number}", lambda rows=rows: evaluate_claim(claim, rows)  # type: ignore[misc]
     figures = functools.partial(_around, claim.stated)
-    for kind, leaf in (("network", _other_networks), ("figure", figures)):
+    swapped = functools.partial(_other_networks, every)
+    for kind, leaf in (("network", swapped), ("figure", figures)):
         for number, arguments in enumerate(altered(dict(claim.arguments), leaf)):
             yield kind, f"argument {number}", lambda a=arguments: _replaced(claim, arguments=a)  # type: ignore[misc]
     if not isinstance(claim.stated, str):
@@ -511,7 +640,7 @@ def _replaced(claim: Claim, **changes: Any) -> Verdict:
 def move(claim: Claim) -> Moved | None:
     """The first change by which the verdict moves, else one by which a part does, else None.
 
-    Where rows decide, the first rows under which it is decided are what others are held against.
+    Where rows or trainings decide, the first under which it is decided are what others are held against.
     """
     before = evaluate_claim(claim)
     part: Moved | None = None
@@ -524,10 +653,10 @@ def move(claim: Claim) -> Moved | None:
         # A network that can't be changed so, and a check that can't be applied to what came out, prove nothing.
         except (DeploykitError, RuntimeError, AssertionError):
             continue
-        except (TypeError, ValueError, LookupError, ArithmeticError):
+        except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError):
             continue
         if before.verdict == "undecided":
-            before = after if by == "row" else before
+            before = after if by in ("row", "training") else before
         elif after.verdict not in (before.verdict, "undecided"):
             return Moved("verdict", by, change)
         common = after.holds.keys() & before.holds.keys()
@@ -536,33 +665,101 @@ def move(claim: Claim) -> Moved | None:
     return part
 
 
-def main(ids: Sequence[str]) -> int:
-    """Try the claims of these ids, all where there are none, and print what moved them."""
-    claims = [claim for claim in list_claims() if not ids or claim.id in ids]
-    start_s = time.perf_counter()
-    moved = {}
-    for claim in claims:
-        moved[claim.id] = found = move(claim)
-        print(
-            f"{claim.id}: {f'{found.what} moved by a {found.by}: {found.change}' if found else 'did not move'}",
-            flush=True,
+def digest_of(claim: Claim) -> str:
+    """Of a claim's entry and of the code of its check, twelve digits."""
+    entry = repr(
+        sorted(
+            (field.name, repr(getattr(claim, field.name))) for field in dataclasses.fields(claim)
         )
-    by = Counter(f"{one.what} by a {one.by}" for one in moved.values() if one)
-    share = sum(one is not None and one.what == "verdict" for one in moved.values())
-    print(
-        f"The verdicts of {share} of {len(claims)} claims moved ({100 * share / len(claims):.1f}%), in "
-        f"{time.perf_counter() - start_s:.0f} s: {', '.join(f'{n} {what}' for what, n in by.most_common())}."
     )
-    for title, names in (
-        (
-            "Of these only a part moved",
-            [n for n, one in moved.items() if one and one.what == "part"],
-        ),
-        ("These did not move", [n for n, one in moved.items() if one is None]),
+    code = code_digest(find_check(claim.check).function.__module__)
+    return hashlib.sha256(f"{entry}{code}".encode()).hexdigest()[:12]
+
+
+def tried(claim: Claim) -> dict[str, Any]:
+    """The row of a claim: what moved it."""
+    start_s = time.perf_counter()
+    found = move(claim)
+    return {
+        "claim": claim.id,
+        "kind": claim.kind,
+        "verdict": " or ".join(claim.expected),
+        "moved": found.what if found else "nothing",
+        "by": found.by if found else None,
+        "change": found.change if found else None,
+        "seconds": round(time.perf_counter() - start_s, 1),
+        "digest": digest_of(claim),
+    }
+
+
+def try_all(
+    claims: Sequence[Claim], path: str, time_s: float, say: Callable[[str], None]
+) -> list[Mapping[str, Any]]:
+    """The rows of these claims: those of the table at `path` whose verdict moved, and the others as they are tried.
+
+    Args:
+        claims: in the order of the rows; the table keeps rows of all other claims that there are.
+        path: of the table, "-" for none.
+        time_s: no claim is begun later.
+        say: is told of each claim that is tried.
+    """
+    kept = path != "-"
+    stored = {r["claim"]: r for r in read_cells(path)} if kept and Path(path).is_file() else {}
+    report = CsvReport(path, COLUMNS) if kept else None
+    order = [claim.id for claim in list_claims()]
+    rows: dict[str, Mapping[str, Any]] = {
+        name: row for name, row in stored.items() if name in order
+    }
+    start_s = time.perf_counter()
+    for claim in claims:
+        row = rows.get(claim.id)
+        if row is not None and (row["moved"], row["digest"]) == ("verdict", digest_of(claim)):
+            continue
+        rows.pop(claim.id, None)
+        if time.perf_counter() - start_s > time_s:
+            continue
+        row = rows[claim.id] = tried(claim)
+        change = f"{row['moved']} moved by a {row['by']}: {row['change']}"
+        say(f"{claim.id}: {change if row['by'] else 'did not move'}")
+        if report is not None:
+            report.replace(sorted(rows.values(), key=lambda one: order.index(one["claim"])))
+    return [rows[claim.id] for claim in claims if claim.id in rows]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Try the claims of these ids, all where there are none, and print what moved them."""
+    parser = argparse.ArgumentParser(prog="claims_mutations.py")
+    parser.add_argument("ids", nargs="*", metavar="CLAIM")
+    parser.add_argument(
+        "--csv", default="reports/claims_mutations.csv", help="the table; - for none"
+    )
+    parser.add_argument("--time", type=float, default=7200.0, help="begin no claim after, in s")
+    options = parser.parse_args(arguments)
+    claims = [claim for claim in list_claims() if not options.ids or claim.id in options.ids]
+    try:
+        rows = try_all(claims, options.csv, options.time, functools.partial(print, flush=True))
+    except DeploykitError as error:
+        print(f"deploykit: {error}", file=sys.stderr)
+        return error.exit_code
+    by = Counter(f"{row['moved']} by a {row['by']}" for row in rows if row["by"])
+    share = sum(row["moved"] == "verdict" for row in rows)
+    print(
+        f"The verdicts of {share} of {len(claims)} claims moved ({100 * share / len(claims):.1f}%): "
+        f"{', '.join(f'{n} {what}' for what, n in by.most_common())}."
+    )
+    names = {
+        what: [row["claim"] for row in rows if row["moved"] == what] for what in ("part", "nothing")
+    }
+    left = len(claims) - len(rows)
+    for title, listed in (
+        ("Of these only a part moved", names["part"]),
+        ("These did not move", names["nothing"]),
     ):
-        if names:
-            print(f"{title}: {', '.join(names)}.")
-    return int(None in moved.values())
+        if listed:
+            print(f"{title}: {', '.join(listed)}.")
+    if left:
+        print(f"{left} are left: the same command goes on with them.")
+    return int(bool(names["nothing"] or left))
 
 
 if __name__ == "__main__":

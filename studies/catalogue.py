@@ -24,7 +24,7 @@ from typing import Any
 from deploykit import env, zoo
 from deploykit.bench.channel import WorkerFailure, run_child
 from deploykit.code_digest import code_digest
-from deploykit.errors import DeploykitError
+from deploykit.errors import EXIT_INTERRUPTED, DeploykitError
 from deploykit.report.csv import CsvReport, read_cells, read_rows
 from deploykit.spec import ModelSpec
 from studies.catalogue_join import LATENCY_COLUMNS, Key, joined, key_of
@@ -33,6 +33,7 @@ from studies.catalogue_worker import ProofRequest
 PRECISIONS = ("fp32", "fp16", "int8")
 BACKENDS = ("onnxruntime", "tensorrt-rtx")
 TIMEOUT_S = 1800.0
+
 
 #: The columns of catalogue.csv.
 COLUMNS = (
@@ -140,21 +141,25 @@ def catalogue(
         tempfile.TemporaryDirectory(prefix="deploykit-catalogue-") as folder,
         ThreadPoolExecutor(jobs) as pool,
     ):
-        pending = {pool.submit(prove, spec, Path(folder), threads): spec for spec in order}
-        for future in as_completed(pending):
-            spec = pending[future]
-            done[spec] = future.result()
-            failed = [row for row in done[spec] if row["status"] != "ok"]
-            seconds = done[spec][0]["network_s"]
-            say(
-                f"[{len(done)}/{len(specs)}] {spec.label}: {len(done[spec])} rows, "
-                f"{len(failed)} failed, {seconds:.0f} s"
-            )
-            for row in failed:
-                say(f"    {row.get('precision')} {row.get('backend')}: {row['reason']}")
-            fresh = [row for s in specs for row in done.get(s, [])]
-            rows = _in_order([*others, *fresh])
-            report.replace(joined(rows, latencies, BACKENDS) if latencies else rows)
+        try:
+            pending = {pool.submit(prove, spec, Path(folder), threads): spec for spec in order}
+            for future in as_completed(pending):
+                spec = pending[future]
+                done[spec] = future.result()
+                failed = [row for row in done[spec] if row["status"] != "ok"]
+                seconds = done[spec][0]["network_s"]
+                say(
+                    f"[{len(done)}/{len(specs)}] {spec.label}: {len(done[spec])} rows, "
+                    f"{len(failed)} failed, {seconds:.0f} s"
+                )
+                for row in failed:
+                    say(f"    {row.get('precision')} {row.get('backend')}: {row['reason']}")
+                fresh = [row for s in specs for row in done.get(s, [])]
+                rows = _in_order([*others, *fresh])
+                report.replace(joined(rows, latencies, BACKENDS) if latencies else rows)
+        except BaseException:  # Ctrl-C too: what has not begun does not begin
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return [row for s in specs for row in done[s]]
 
 
@@ -209,6 +214,9 @@ def main() -> int:
     except DeploykitError as error:
         say(f"deploykit: {error}")
         return error.exit_code
+    except KeyboardInterrupt:
+        say("stopped: the same command goes on with the networks that are left")
+        return EXIT_INTERRUPTED
     failed = sum(row["status"] != "ok" for row in rows)
     peak_gib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     minutes = math.ceil((time.perf_counter() - start_s) / 6) / 10

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import runpy
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from deploykit.claims import Outcome, PartResult, list_claims, parse_claims
 from deploykit.claims import check as registry
 from deploykit.claims.networks import Network
+from deploykit.report.csv import read_cells
 
 MUTATIONS = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "claims_mutations.py"))
 #: Networks that are looked at in no time.
@@ -58,6 +60,40 @@ def test_a_verdict_that_looks_at_nothing_is_found_out(monkeypatch):
         """
     )
     assert MUTATIONS["move"](claim) is None
+
+
+@pytest.mark.parametrize("name", ["dropout-regularises", "ensembles-help"])
+def test_what_comes_of_trainings_moves_the_claims_of_training(name):
+    (claim,) = [claim for claim in list_claims() if claim.id == name]
+    moved = MUTATIONS["move"](claim)
+    assert (moved.what, moved.by) == ("verdict", "training")
+
+
+def test_a_claim_that_moved_is_not_tried_again_until_its_entry_changes(
+    monkeypatch, tmp_path, capsys
+):
+    path, asked = tmp_path / "mutations.csv", []
+
+    def move(claim):
+        asked.append(claim.id)
+        return MUTATIONS["Moved"]("verdict", "figure", "x") if claim.id != "b" else None
+
+    claims = [dataclasses.replace(list_claims()[0], id=name) for name in ("a", "b", "c")]
+    for name, value in (("move", move), ("list_claims", lambda: claims)):
+        monkeypatch.setitem(MUTATIONS["main"].__globals__, name, value)
+    assert MUTATIONS["main"](["--csv", str(path), "--time", "-1"]) == 1
+    assert "3 are left" in capsys.readouterr().out
+    assert MUTATIONS["main"](["--csv", str(path), "c"]) == 0
+    assert MUTATIONS["main"](["--csv", str(path)]) == 1
+    assert [(r["claim"], r["moved"], r["by"]) for r in read_cells(path)] == [
+        ("a", "verdict", "figure"),
+        ("b", "nothing", ""),
+        ("c", "verdict", "figure"),
+    ]
+    assert "The verdicts of 2 of 3 claims moved (66.7%)" in capsys.readouterr().out
+    claims[0] = dataclasses.replace(claims[0], statement="another")
+    assert MUTATIONS["main"](["--csv", str(path)]) == 1
+    assert asked == ["c", "a", "b", "a", "b"]
 
 
 def test_every_change_leaves_a_network_that_runs_and_is_another():
