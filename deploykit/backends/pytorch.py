@@ -44,6 +44,14 @@ if TYPE_CHECKING:
 
 #: PyTorch's types by the precisions that networks are run in.
 DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+#: What a training pass goes back from; see `torch_session.LOSSES`.
+LOSS = RunOption(
+    "torch.loss",
+    ("cross-entropy", "l2"),
+    "cross-entropy",
+    "what forward_backward goes back from: cross entropy, or half the sum of the squared outputs",
+    tuned=False,
+)
 #: Instructions for bfloat16 that PyTorch's kernels on processors use.
 _BF16_UNITS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
@@ -59,6 +67,7 @@ class TorchEager(BackendBase):
     timed_parts: TimedParts | None = "modules"
     compiled = False
     build_options: tuple[str, ...] = ()
+    run_options: tuple[RunOption, ...] = (LOSS,)
 
     @property
     def emulated(self) -> Mapping[str, str]:
@@ -158,6 +167,7 @@ class TorchEager(BackendBase):
             compiled=self.compiled,
             compile_mode=built.get("compile_mode") if self.compiled else None,
             freeze=freeze,
+            loss=dict(options).get(LOSS.name, LOSS.default),
             where=self.place(engine),
         )
 
@@ -186,6 +196,7 @@ class TorchCompile(TorchEager):
             "0",
             "whether weights are constants to the compiler",
         ),
+        LOSS,
     )
 
     def available(self) -> Reason | None:
@@ -280,7 +291,7 @@ class TorchCompileCuda(_OnGpu, TorchCompile):
 
     name = "torch-compile-cuda"
     build_options = ("channels_last", "compile_mode")
-    run_options = ()
+    run_options = (LOSS,)
     compiled = True
     timed_parts = None
 

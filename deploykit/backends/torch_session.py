@@ -28,15 +28,24 @@ if TYPE_CHECKING:
 
     from deploykit.backends.base import Feeds
 
-_BACKWARD_NOTE = Note(
-    "runtime",
-    "forward_backward: train mode, cross entropy with seeded labels; gradients are dropped "
-    "(set to none) outside the timed region, weights are not updated",
-)
 _CACHE_NOTE = Note(
     "runtime",
     "kernels came from PyTorch's own cache, so build_s is not that of a whole compilation",
 )
+
+
+def _backward_note(loss: str) -> Note:
+    """What a training pass is."""
+    of = {
+        "cross-entropy": "cross entropy with seeded labels",
+        "l2": "half the sum of the squared outputs",
+    }
+    return Note(
+        "runtime",
+        f"forward_backward: train mode, {of[loss]}; gradients are dropped (set to none) outside the timed region, "
+        "weights are not updated",
+    )
+
 
 #: Where PyTorch keeps whether float32 products may be rounded to TF32 or bfloat16, below `torch.backends`. Of some
 #: releases (2.9 to 2.12) what is set for all does not reach the parts of cuDNN, whose own value is TF32: on an H200
@@ -375,6 +384,19 @@ class Cuda:
             self._api.empty_cache()
 
 
+def _l2(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Half the sum of the squared outputs, as TensorFlow's `l2_loss` is: the benchmarks of its day took it."""
+    del labels
+    return outputs.square().sum() / 2
+
+
+#: What a training pass goes back from, by the values of `--option torch.loss`: (outputs, labels) to a scalar.
+LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross-entropy": nn.functional.cross_entropy,
+    "l2": _l2,
+}
+
+
 class TorchSession(SessionBase):
     """One network, its inputs prepared once per set of feeds.
 
@@ -390,6 +412,7 @@ class TorchSession(SessionBase):
         compiled: whether to run what `torch.compile` makes of it, compiled at the first run of a shape.
         compile_mode: of `torch.compile`; None is its default.
         freeze: whether weights are constants to the compiler.
+        loss: of `LOSSES`, what forward and backward goes back from.
         where: device and clock; None is the processor.
 
     Attributes:
@@ -408,6 +431,7 @@ class TorchSession(SessionBase):
         compiled: bool = False,
         compile_mode: str | None = None,
         freeze: bool = False,
+        loss: str = "cross-entropy",
         where: Place | None = None,
     ) -> None:
         # FP32 means FP32: neither TF32 nor sums in bfloat16.
@@ -419,7 +443,7 @@ class TorchSession(SessionBase):
         self.enqueue = "when the last run is done" if isinstance(self._place, Cuda) else None
         self.module = self._place.put(module)
         self.inputs, self.outputs, self.run_pass = inputs, outputs, run_pass
-        self._compile_mode = compile_mode
+        self._compile_mode, self._loss = compile_mode, loss
         self._call: Callable[..., Tensor] = (
             _compile(self.module, compile_mode, freeze=freeze) if compiled else self.module
         )
@@ -430,7 +454,7 @@ class TorchSession(SessionBase):
     @property
     def notes(self) -> tuple[Note, ...]:
         """What a backward pass is, and whether compiling was spared."""
-        notes = [_BACKWARD_NOTE] if self.run_pass == FORWARD_BACKWARD else []
+        notes = [_backward_note(self._loss)] if self.run_pass == FORWARD_BACKWARD else []
         if self._compile_mode is not None:
             notes.append(Note("runtime", f"torch.compile in mode {self._compile_mode}"))
         if self._from_cache:
@@ -563,9 +587,10 @@ class TorchSession(SessionBase):
             )
         labels = torch.randint(classes, (batch,), generator=torch.Generator().manual_seed(0))
         labels = labels.to(next(self.module.parameters()).device)
+        loss_of = LOSSES[self._loss]
 
         def step(*inputs: Tensor) -> Tensor:
-            loss = nn.functional.cross_entropy(self._call(*inputs), labels)
+            loss = loss_of(self._call(*inputs), labels)
             loss.backward()  # type: ignore[no-untyped-call]
             return loss.detach()
 

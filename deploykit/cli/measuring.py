@@ -286,7 +286,8 @@ def _take_defaults(context: click.Context, _: click.Parameter, name: str | None)
         default="forward",
         callback=LIST,
         metavar="LIST",
-        help="forward, forward_backward (cross entropy in train mode; torch backends only).",
+        help="forward, forward_backward (in train mode, of cross entropy or what --option torch.loss says; torch "
+        "backends only).",
     ),
     click.option(
         "--iterations",

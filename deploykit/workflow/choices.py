@@ -324,7 +324,7 @@ class Preset:
     """
 
     models: tuple[str, ...]
-    options: Mapping[str, str]
+    options: Mapping[str, str | tuple[str, ...]]
     summary: str
 
 
@@ -338,9 +338,10 @@ PRESETS: Mapping[str, Preset] = {
             "warmup_iterations": "10",
             "iterations": "100",
             "timeout": "14400",
+            "options": ("torch.loss=l2",),
         },
         summary="the classic listing: VGG-16 in PyTorch, 32 random images of 3x224x224, forward and forward+"
-        "backward, 10 burn-in runs, mean and standard deviation of 100",
+        "backward of the L2 loss of the outputs, 10 burn-in runs, mean and standard deviation of 100",
     ),
 }
 

@@ -223,12 +223,25 @@ def test_forward_and_backward_leaves_outputs_as_they_were():
     np.testing.assert_array_equal(session.run(feeds[0])["y"], before)
 
 
+def test_the_gradients_are_those_of_the_loss_that_is_asked_for():
+    session = Spy(run_pass="forward_backward", loss="l2")
+    (feeds, *_) = feeds_of(session)
+    session.sample([feeds], 1)
+    with torch.no_grad():
+        outputs = session.module.train()(torch.from_numpy(feeds["x"]))
+    # of half the sum of squares, the gradient of a bias of the last layer is the sum of its outputs
+    *_, bias = session.module.parameters()
+    torch.testing.assert_close(bias.grad, outputs.sum(0))
+
+
 def test_a_session_says_what_a_backward_pass_is():
     assert Spy().notes == ()
     (note,) = Spy(run_pass="forward_backward").notes
     assert note.kind == "runtime"
     assert "train mode, cross entropy with seeded labels" in note.text
     assert "outside the timed region" in note.text
+    (note,) = Spy(run_pass="forward_backward", loss="l2").notes
+    assert "train mode, half the sum of the squared outputs" in note.text
 
 
 def test_a_batch_that_cannot_be_trained_on_is_one_line():

@@ -119,6 +119,7 @@ def test_the_listing_says_mean_and_deviation_of_both_passes_and_takes_what_is_gi
     assert "In all rows: backend torch, precision fp32, batch 4, threads 1" in ended.out
     assert all(" 12 " in line and "±" in line for line in lines)
     assert "mean ± std ms" in ended.out
+    assert "torch.loss=l2" in ended.out
 
 
 def test_the_listing_is_that_of_the_course_notes():
