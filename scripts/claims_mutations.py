@@ -599,6 +599,12 @@ def mutants(claim: Claim, before: Verdict) -> Iterator[tuple[str, str, Callable[
     for kind, leaf in (("network", swapped), ("figure", figures)):
         for number, arguments in enumerate(altered(dict(claim.arguments), leaf)):
             yield kind, f"argument {number}", lambda a=arguments: _replaced(claim, arguments=a)  # type: ignore[misc]
+    known = {one.name for one in architectures()}
+    for name, value in claim.arguments.items():
+        if isinstance(value, list | tuple) and len(value) > 1 and set(map(str, value)) <= known:
+            for one in value:
+                alone = {**claim.arguments, name: [one]}
+                yield "network", f"{one} alone", lambda a=alone: _replaced(claim, arguments=a)  # type: ignore[misc]
     if not isinstance(claim.stated, str):
         every = _all_figures(dict(claim.arguments), Decimal(repr(float(claim.stated))))
         yield "figure", "all printed as stated", lambda: _replaced(claim, arguments=every)
