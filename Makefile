@@ -9,7 +9,7 @@ EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 # images of containers often do, each of them would compile the package anew, for half a second.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install run reference docs test proof test-device lint format bench bench-noise catalogue catalogue-latency page study wild int8-peers int8-recipes half-speed tune-search torture gpu parity pycuda install-matrix surfaces stubs claims-mutations clean
+.PHONY: help install run reference docs test proof test-device lint format bench bench-noise catalogue catalogue-latency page study wild int8-peers int8-recipes half-speed tune-search torture gpu parity pycuda install-matrix surfaces stubs claims-full claims-mutations clean
 
 help:  ## What can be made.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,10 @@ reference: install  ## The same into reports/, which is committed: on an idle ma
 
 docs: install  ## Write the pages of docs/ that are made from the code, and the README's table of results.
 	$(BIN)/python scripts/make_docs.py
+
+claims-full: install  ## All claims with what they take, measured and trained here, into reports/claims_full.csv and pictures; goes on.
+	$(BIN)/deploykit claims --measure --train --csv reports/claims_full.csv
+	$(BIN)/python -m studies.claims_pictures
 
 claims-mutations: install  ## Change what each claim rests on, and print the share of verdicts that moved; minutes.
 	$(BIN)/python scripts/claims_mutations.py

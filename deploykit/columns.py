@@ -88,7 +88,7 @@ COLUMNS: tuple[Column, ...] = (
            unit="MAC", place=5, checked=_ALL),
     Column("onnx_bytes", INT, FACT, "size of the graph that the engine was built from",
            unit="bytes", checked=("claims",)),
-    Column("engine_bytes", INT, FACT, "size of the engine", unit="bytes", heading="engine MB"),
+    Column("engine_bytes", INT, FACT, "size of the engine", unit="bytes", checked=("claims",), heading="engine MB"),
     Column("build_s", FLOAT, FACT, "seconds the build took when it was done, with what loading the engine compiles",
            unit="s", heading="build s"),
     Column("warmup_iterations", INT, MEASURED, "runs before measuring", unit="runs"),
@@ -108,7 +108,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("host_peak_mib", FLOAT, MEASURED,
            "peak memory of the measuring process", unit="MiB", heading="peak MiB"),
     Column("host_delta_mib", FLOAT, MEASURED,
-           "of that, above what it needed before the engine was loaded", unit="MiB"),
+           "of that, above what it needed before the engine was loaded", unit="MiB", checked=("claims",)),
     Column("device_context_mib", FLOAT, MEASURED, "device memory of the CUDA context alone", unit="MiB"),
     Column("device_peak_mib", FLOAT, MEASURED,
            "most device memory of the process at the end of a phase, context included", unit="MiB"),
@@ -225,6 +225,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("percentile", FLOAT, FACT, "that --percentile asked for", unit="%", added=11),
     Column("latency_percentile_ms", FLOAT, MEASURED,
            "so many percent of the runs are at most this long", unit="ms", added=11),
+    Column("first_run_ms", FLOAT, MEASURED,
+           "the first run of all, after the engine was loaded; blank with several streams", unit="ms", added=12,
+           checked=("claims",)),
 )
 # fmt: on
 

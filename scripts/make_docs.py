@@ -175,13 +175,95 @@ expected = "confirmed"
 parts = "holds"
 ```
 
-`network` is a name of the catalogue, a name with multipliers, as in `{ name = "mobilenet", alpha = 0.5 }`, or
-`"module:factory"` for a network of your own. `parts` is what is expected of every part, or a table of what is
-expected of each. `universal = false` lets a statement be true in context; otherwise one part that fails refutes it.
+`network` is a name of the catalogue, a name with multipliers, as in `{ name = "mobilenet", alpha = 0.5 }`,
+or `"module:factory"` for a network of your own. `parts` is what is expected of every part, or a table of
+what is expected of each; with a part called `"*"`, for all others, those named need not be there.
+`universal = false` lets a statement be true in context; otherwise one part that fails refutes it.
 
+A claim that is measured is an entry, too. Its `measure` says of what `--measure` makes rows, in three
+rounds over all that is measured; its check holds these rows against each other. What is no network of the
+catalogue is a function of a few lines that returns a module, `"module:factory"`, with its `input_shape` as
+an attribute:
+
+```toml
+[[claim]]
+id = "half-the-width"
+statement = "MobileNet of half the width is four times as fast"
+source = "a README"
+about = "latency of mobilenet over that of half its width"
+kind = "measured"
+stated = 4
+unit = "ratio"
+hedge = "about"
+check = "rows_ratio"
+measure = { networks = ["mobilenet", { name = "mobilenet", alpha = 0.5 }] }
+expected = ["undecided", "confirmed", "refuted"]
+parts = ["undecided", "holds", "fails"]
+[claim.arguments]
+of = "latency"
+top = { model = "mobilenet", alpha = "1" }
+bottom = { model = "mobilenet", alpha = "0.5" }
+```
+
+So is one that is trained: its check trains pairs of small networks from several seeds, and decides where
+the 95% interval of their difference does not reach 0. `--train` trains for two hours at most. What was
+trained, weights and losses, is kept in the store (`deploykit store list`), and is not trained again; the
+same command goes on where it was broken off. A network is described by fields that
+`deploykit/claims/proxies.py` lists.
+
+```toml
+[[claim]]
+id = "dropout-helps"
+statement = "Dropout makes a small perceptron more accurate"
+source = "a README"
+about = "test accuracy on the digits with and without"
+kind = "trained"
+stated = "more accurate"
+unit = ""
+check = "proxies_differ"
+expected = ["undecided", "confirmed", "refuted"]
+parts = ["undecided", "holds", "fails"]
+[claim.arguments]
+metric = "accuracy"
+seeds = 5
+[claim.arguments.contests."one layer of 64"]
+relation = "more"
+first = { kind = "linear", layers = 1, width = 64, dropout = 0.5 }
+second = { kind = "linear", layers = 1, width = 64 }
+```
+
+What no check decides yet takes one more function, in a file of `deploykit/claims/checks`, of a few lines:
+its parameters are the entry's arguments, by name and type, and it returns the parts with what came of each.
+
+## What training shows
+
+Small networks, on the digits that come with the package and on Fashion-MNIST, are proxies: what holds of
+one need not hold at scale. `make claims-full` measures and trains what all claims take, writes
+[reports/claims_full.csv](../reports/claims_full.csv), and draws these pictures of the trainings that are
+kept. Where Fashion-MNIST can't be had (`apt install dataset-fashion-mnist`, or its four files in the cache,
+as the message says), the claims that take it are undecided, and the command ends with 3.
+
+{pictures}
 ## The project's claims
 
 """
+
+#: What each picture shows, by its file in reports/: for people who don't see it, too.
+PICTURES = {
+    "claims_transfer.png": "Accuracy on five classes of Fashion-MNIST with 5, 20 and 200 training images a class, "
+    "of networks that start from one of the other five classes and of networks that start from random weights",
+    "claims_activation_maps.png": "Images of clothing at random places of a canvas, and over each the class "
+    "activation map, whose peak is marked",
+    "claims_depth.png": "Training loss of plain networks and of networks with shortcuts, by epoch and by depth",
+    "claims_sigmoid_gradients.png": "Gradient of the first layer over that of the last by the number of layers, "
+    "for sigmoids and for ReLUs",
+    "claims_ensembles.png": "Accuracy of ensembles by the number of their members, beside that of a single "
+    "network and of the best member",
+}
+
+
+def _pictures() -> str:
+    return "".join(f"![{what}](../reports/{file})\n\n" for file, what in PICTURES.items())
 
 
 def claims_page() -> str:
@@ -200,9 +282,10 @@ def claims_page() -> str:
         "or by the margin of the word that the statement hedges it with, which is the same in every claim:\n\n"
         + table(("word", "agrees"), [(word, hedge.meaning) for word, hedge in HEDGES.items()])
         + "\n"
-        + OWN_CLAIMS
+        + OWN_CLAIMS.replace("{pictures}", _pictures())
         + "No verdict stands here: they are computed when they are asked for. Those of the last reference run are\n"
-        "in [reports/claims.csv](../reports/claims.csv).\n\n"
+        "in [reports/claims.csv](../reports/claims.csv), with what was trained and measured for them in\n"
+        "[reports/claims_full.csv](../reports/claims_full.csv).\n\n"
         + MADE
         + "\n"
         + table(("id", "claim", "decided", "by", "source"), rows)

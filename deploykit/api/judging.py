@@ -211,8 +211,8 @@ def check_claims(
         rows: a profile for claims about what is measured: a CSV file, the frame of `profile`, or its rows.
         claims: a file of claims of your own, in TOML as docs/claims.md says; None takes the project's.
         measure: measure what the claims take first, on this machine, at most 15 minutes; `rows` are then left out.
-        train: train the small networks that some claims take; some minutes.
-        store: where networks and engines are kept for `measure`; None is the default one.
+        train: train the small networks that some claims take, at most two hours; what is kept is not trained again.
+        store: where networks and engines are kept for `measure`, and what was trained; None is the default one.
 
     Raises:
         UnknownName: there is no such claim.
@@ -232,7 +232,10 @@ def check_claims(
             raise UsageError("--measure makes the rows that rows would name: give one of them")
         chosen = choose_claims(texts(ids, "ids") or None, list_claims() if own is None else own)
         profile = list(measure_for(chosen, opened(store)))
-    verdicts = evaluate_claims(texts(ids, "ids") or None, profile, claims=own, train=train)
+    kept = opened(store) if train else None
+    verdicts = evaluate_claims(
+        texts(ids, "ids") or None, profile, claims=own, train=train, store=kept
+    )
     records = verdict_rows(verdicts)
     # What is stated and found is a number, a word or a list, by the claim.
     mixed = ("stated", "found")

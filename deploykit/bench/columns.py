@@ -51,6 +51,7 @@ def of_timing(
         "latency_p50_low_ms": None,
         "latency_p50_high_ms": None,
         "throughput_ips": timing.runs_per_s * batch,
+        "first_run_ms": None if timing.first_ns is None else timing.first_ns / _NS_PER_MS,
     }
     blank = []
     others = [] if asked is None or asked in PERCENTILES else [asked]

@@ -42,11 +42,13 @@ class WarmUp:
         iterations: runs.
         settled: whether the last three windows agreed before the time was up.
         run_ns: median of the last window.
+        first_ns: the first run of all.
     """
 
     iterations: int
     settled: bool
     run_ns: float
+    first_ns: float
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Timing:
         median_interval_ns: 95% bootstrap interval of the median.
         findings: causes for doubt; none when stable.
         conditions: what the machine did meanwhile.
+        first_ns: the first run after the engine was loaded; None where several streams began at once.
     """
 
     samples_ns: NDArray[np.int64]
@@ -70,6 +73,7 @@ class Timing:
     median_interval_ns: tuple[float, float]
     findings: tuple[Finding, ...]
     conditions: Conditions
+    first_ns: float | None = None
 
     @property
     def stability(self) -> str:
@@ -99,10 +103,11 @@ def warm_up(session: SessionBase, feeds: FeedSets, policy: Policy) -> WarmUp:
     """Run until the time is up and three windows agree, or until `warmup_max_s`; or so many runs as are asked."""
     if policy.warmup_iterations is not None:
         taken = session.sample(feeds, policy.warmup_iterations)
-        return WarmUp(policy.warmup_iterations, True, float(np.median(taken)))
+        return WarmUp(policy.warmup_iterations, True, float(np.median(taken)), float(taken[0]))
     # The first run with each set allocates, compiles, captures a graph or searches for kernels: seconds, on a GPU.
     # It sets no window's length, and its time is none of the time in which windows are to agree.
     iterations, run_ns = 1, float(session.sample(feeds, 1)[0])
+    first_ns = run_ns
     start = time.perf_counter()
     while iterations < len(feeds) and time.perf_counter() - start < policy.warmup_max_s:
         run_ns = float(session.sample(feeds, 1)[0])
@@ -117,7 +122,7 @@ def warm_up(session: SessionBase, feeds: FeedSets, policy: Policy) -> WarmUp:
         settled = len(last) == 3 and max(last) <= min(last) * (1 + policy.agreement)
         elapsed = time.perf_counter() - start
         if (settled and elapsed >= policy.warmup_s) or elapsed >= policy.warmup_max_s:
-            return WarmUp(iterations, settled, run_ns)
+            return WarmUp(iterations, settled, run_ns, first_ns)
 
 
 def measure(
@@ -164,6 +169,7 @@ def measure(
         timed_s=elapsed_s,
         runs_per_s=count / elapsed_s,
         conditions=between(before, after),
+        first_ns=warm.first_ns,
     )
 
 
@@ -182,12 +188,20 @@ def summarise(
     timed_s: float,
     runs_per_s: float,
     conditions: Conditions,
+    first_ns: float | None = None,
 ) -> Timing:
     """A `Timing` from samples: the median's interval and the causes for doubt are worked out here."""
     interval = median_interval(samples_ns)
     findings = timing_findings(samples_ns, interval, conditions, settled=settled, timed_s=timed_s)
     return Timing(
-        samples_ns, warm_iterations, elapsed_s, runs_per_s, interval, findings, conditions
+        samples_ns,
+        warm_iterations,
+        elapsed_s,
+        runs_per_s,
+        interval,
+        findings,
+        conditions,
+        first_ns,
     )
 
 

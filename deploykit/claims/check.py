@@ -16,7 +16,7 @@ import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -83,6 +83,30 @@ def _usable(row: Row) -> MeasuredRow | None:
     return MeasuredRow(setting, row["model"] or "", alpha, rho, row["macs"], latency_ms, row)
 
 
+@dataclass(frozen=True)
+class BuiltRow:
+    """A row of an engine that was built here, and whose size is known, whether it could run here or not.
+
+    Attributes:
+        row: all of it.
+    """
+
+    row: Row
+
+
+def built_rows(rows: Iterable[Row] | None) -> list[BuiltRow]:
+    """Take the rows of a profile that have the size of an engine in the precision that was asked for."""
+    return [
+        BuiltRow(row)
+        for row in rows or ()
+        if row["engine_bytes"] and row["precision_actual"] in (None, row["precision"])
+    ]
+
+
+#: What checks take for `rows`: those that were measured, or those that were built.
+AnyRow = MeasuredRow | BuiltRow
+
+
 def by_setting(rows: Iterable[MeasuredRow]) -> dict[Setting, list[MeasuredRow]]:
     """Group rows whose latencies can be compared."""
     groups: dict[Setting, list[MeasuredRow]] = {}
@@ -141,7 +165,7 @@ class Check:
 
     def bind(
         self, of_claim: Mapping[str, Any], arguments: Mapping[str, Any]
-    ) -> Callable[[Sequence[MeasuredRow]], Outcome]:
+    ) -> Callable[[Sequence[AnyRow]], Outcome]:
         """The check with everything filled in but the measured rows.
 
         Args:
@@ -160,7 +184,10 @@ class Check:
         values |= typed(arguments, kinds, required, f"argument of {self.function.__name__}")
         if not self.takes_rows:
             return lambda rows: self.function(**values)
-        return lambda rows: self.function(rows=rows, **values)
+        (taken,) = get_args(self.kinds["rows"])
+        return lambda rows: self.function(
+            rows=[row for row in rows if isinstance(row, taken)], **values
+        )
 
 
 def check(function: F) -> F:

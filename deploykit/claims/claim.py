@@ -7,15 +7,15 @@ import time
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import deploykit.claims.checks  # noqa: F401  registers them
 from deploykit.claims import stored_texts
-from deploykit.claims.check import OF_CLAIM, MeasuredRow, find_check, measured_rows, typed
-from deploykit.claims.effort import training
+from deploykit.claims.check import OF_CLAIM, AnyRow, built_rows, find_check, measured_rows, typed
+from deploykit.claims.effort import TimeIsOver, training
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.measure import Measure
 from deploykit.claims.places import line_of
@@ -30,6 +30,7 @@ from deploykit.errors import (
 )
 from deploykit.reading import read_file
 from deploykit.row import Row
+from deploykit.store import Store
 
 #: A file of claims is small; one that is not is something else.
 MAX_BYTES = 4 * 2**20
@@ -43,6 +44,10 @@ KINDS: dict[str, str] = {
     "trained": "by training, or by trained weights",
     "cited": "by figures that were printed, for which nothing is computed",
 }
+
+
+#: What an entry calls the parts that it does not name.
+OTHERS = "*"
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class Claim:
         check: name of the check, see `deploykit.claims.checks`.
         expected: the verdicts that are no surprise.
         parts: the outcomes of each part that are no surprise, by the part's name; or those of every part alike.
+            With the name "*" for all others, where parts are networks of a profile, those named need not be there.
         hedge: the word by which the statement loosens `stated`, one of `margin.HEDGES`; empty where it has none.
         universal: whether one part that fails refutes it; where not, it is then "in context".
         arguments: what the check is given, as TOML holds it or as typed values.
@@ -84,9 +90,7 @@ class Claim:
     universal: bool = True
     arguments: Mapping[str, Any] = field(default_factory=dict)
     measure: Measure | None = None
-    decide: Callable[[Sequence[MeasuredRow]], Outcome] = field(
-        init=False, repr=False, compare=False
-    )
+    decide: Callable[[Sequence[AnyRow]], Outcome] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         try:
@@ -121,7 +125,15 @@ class Claim:
 
     def expected_of(self, part: str) -> tuple[str, ...]:
         """The outcomes of a part that are no surprise; none for one that the entry does not have."""
-        return self.parts.get(part, ()) if isinstance(self.parts, Mapping) else self.parts
+        if isinstance(self.parts, Mapping):
+            return self.parts.get(part, self.parts.get(OTHERS, ()))
+        return self.parts
+
+    @property
+    def required_parts(self) -> tuple[str, ...]:
+        """The parts that there have to be: those named, unless the entry has a word for others too."""
+        named = self.parts if isinstance(self.parts, Mapping) else {}
+        return () if OTHERS in named else tuple(named)
 
     @property
     def settled_by(self) -> str:
@@ -238,6 +250,8 @@ def evaluate_claims(
     *,
     claims: Sequence[Claim] | None = None,
     train: bool = False,
+    store: Store | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> list[Verdict]:
     """Evaluate claims and say what came out, one verdict each.
 
@@ -246,7 +260,9 @@ def evaluate_claims(
         rows: what was measured. Without it the parts of a
             claim that are about time stay undecided and the explanation says "not measured".
         claims: those to choose from, as `read_claims` reads them; None for the project's own.
-        train: whether to train the small networks that some claims take, which is some minutes.
+        train: whether to train the small networks that some claims take, for two hours at most.
+        store: keeps what is trained, and has what was trained before; None keeps nothing.
+        say: is told of each training that begins.
 
     A claim whose check needs a package that isn't installed is "undecided", `missing` saying what to install.
 
@@ -254,12 +270,13 @@ def evaluate_claims(
         UnknownName: there is no such claim.
     """
     chosen = choose_claims(ids, list_claims() if claims is None else claims)
-    measured = measured_rows(rows)
-    with training(allowed=train):
-        return [evaluate_claim(claim, measured) for claim in chosen]
+    listed = list(rows or ())
+    usable: list[AnyRow] = [*measured_rows(listed), *built_rows(listed)]
+    with training(train, store, say=say):
+        return [evaluate_claim(claim, usable) for claim in chosen]
 
 
-def evaluate_claim(claim: Claim, rows: Sequence[MeasuredRow] = ()) -> Verdict:
+def evaluate_claim(claim: Claim, rows: Sequence[AnyRow] = ()) -> Verdict:
     """Evaluate one claim, which need not be one of the project's.
 
     Raises:
@@ -272,6 +289,10 @@ def evaluate_claim(claim: Claim, rows: Sequence[MeasuredRow] = ()) -> Verdict:
     except MissingDependency as error:
         missing = str(error)
         outcome = Outcome([PartResult(claim.about, None)], None, f"Not checked: {missing}.")
+    except TimeIsOver as error:
+        with training(allowed=False):
+            outcome = claim.decide(rows)  # each part by its name, undecided
+        outcome = replace(outcome, explanation=f"Not trained: {error}.")
     except UsageError as error:
         raise UsageError(f"claim {claim.id}: {error}") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:

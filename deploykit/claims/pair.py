@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deploykit.lazy import torch
+from deploykit.spec import ModelSpec
+from deploykit.zoo import create
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,6 +62,91 @@ def eight_sigmoids() -> nn.Module:
     return _activations(torch.nn.Sigmoid)
 
 
+def mostly_zeros() -> nn.Module:
+    """(N, 64, 56, 56) to the same, by one convolution of 3x3 of which nine weights in ten are 0, with a ReLU."""
+    network = one_3x3()
+    weight = next(network.parameters())
+    kept = torch.rand(weight.shape, generator=torch.Generator().manual_seed(0)) < 0.1
+    weight.data *= kept
+    return network
+
+
+def with_local_norm() -> nn.Module:
+    """The same by one convolution of 3x3 with a ReLU and AlexNet's local response normalisation."""
+    nn = torch.nn
+    return nn.Sequential(one_3x3(), nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0))
+
+
+def with_norm() -> nn.Module:
+    """The same by one convolution of 3x3 with batch normalisation and a ReLU."""
+    nn = torch.nn
+    return nn.Sequential(
+        nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1), nn.BatchNorm2d(CHANNELS), nn.ReLU()
+    )
+
+
+def separable_3x3() -> nn.Module:
+    """The same by a depthwise convolution of 3x3 and a pointwise one, with a ReLU."""
+    nn = torch.nn
+    return nn.Sequential(
+        nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, groups=CHANNELS),
+        nn.Conv2d(CHANNELS, CHANNELS, 1),
+        nn.ReLU(),
+    )
+
+
+def depthwise_3x3() -> nn.Module:
+    """The same by four depthwise convolutions of 3x3."""
+    return _depthwise(3)
+
+
+def depthwise_1x1() -> nn.Module:
+    """The same by four depthwise convolutions of 1x1, which read and write as much with a ninth of the work."""
+    return _depthwise(1)
+
+
+def _depthwise(kernel: int) -> nn.Module:
+    nn = torch.nn
+    return nn.Sequential(
+        *(
+            nn.Conv2d(CHANNELS, CHANNELS, kernel, padding=kernel // 2, groups=CHANNELS)
+            for _ in range(4)
+        )
+    )
+
+
+def fully_connected() -> nn.Module:
+    """(N, 256, 6, 6) to (N, 4096), as AlexNet's first fully connected layer: 151 MB of weights."""
+    nn = torch.nn
+    return nn.Sequential(nn.Flatten(), nn.Linear(9216, 4096), nn.ReLU())
+
+
+def resnet18_without_relus() -> nn.Module:
+    """ResNet-18 with nothing in place of its ReLUs: (N, 3, 224, 224) to (N, 1000)."""
+    network = create(ModelSpec("resnet18"))
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, torch.nn.ReLU):
+                setattr(module, name, torch.nn.Identity())
+    return network
+
+
+def mobilenet_pointwise() -> nn.Module:
+    """The 1x1 convolutions of MobileNet alone, each with its ReLU: (N, 32, 112, 112) to (N, 1024, 7, 7)."""
+    nn = torch.nn
+    layers: list[nn.Module] = []
+    for layer in create(ModelSpec("mobilenet")).modules():
+        if not isinstance(layer, nn.Conv2d):
+            continue
+        if layer.kernel_size == (1, 1):
+            layers += [nn.Conv2d(layer.in_channels, layer.out_channels, 1), nn.ReLU()]
+        elif (
+            layer.stride == (2, 2) and layers
+        ):  # of the depthwise ones, the first convolution left out
+            layers.append(nn.MaxPool2d(1, 2))
+    return nn.Sequential(*layers)
+
+
 def _activations(activation: type[nn.Module]) -> nn.Module:
     nn = torch.nn
     layers: list[nn.Module] = []
@@ -84,6 +171,15 @@ for _factory in (
     eight_groups,
     eight_relus,
     eight_sigmoids,
+    mostly_zeros,
+    with_local_norm,
+    with_norm,
+    separable_3x3,
+    depthwise_3x3,
+    depthwise_1x1,
 ):
     _factory.input_shape = (CHANNELS, SIZE_PX, SIZE_PX)  # type: ignore[attr-defined]
 one_3x3_of_63.input_shape = (CHANNELS - 1, SIZE_PX, SIZE_PX)  # type: ignore[attr-defined]
+fully_connected.input_shape = (256, 6, 6)  # type: ignore[attr-defined]
+resnet18_without_relus.input_shape = (3, 224, 224)  # type: ignore[attr-defined]
+mobilenet_pointwise.input_shape = (32, 112, 112)  # type: ignore[attr-defined]

@@ -16,6 +16,8 @@ import msgspec
 
 from deploykit.claims.networks import Network
 from deploykit.data import open_dataset
+from deploykit.graph.calibrate import Calibration
+from deploykit.graph.calibrate.histogram import WideningHistogram, choose_range
 from deploykit.lazy import np, torch
 from deploykit.zoo import create, input_shape
 
@@ -31,11 +33,13 @@ class Rounding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         weights: whether weights have one scale for the whole tensor, or one for each output channel.
         calibration: images that the ranges of activations come from; 0 leaves activations as they are.
+        method: how a range is chosen from the values seen, as `graph.calibrate` has it: all of them, or fewer.
         keep: layers that stay as they are: the first, the last.
     """
 
     weights: Literal["tensor", "channel"] = "channel"
     calibration: int = 100
+    method: Literal["minmax", "entropy", "percentile"] = "minmax"
     keep: tuple[Literal["first", "last"], ...] = ()
 
 
@@ -50,7 +54,7 @@ def right(network: Network, dataset: str, rounding: Rounding | None, images: int
         rounded = [layer for layer in layers if id(layer) not in kept]
         if rounding.calibration:
             samples, _ = _images(dataset, "calibration", rounding.calibration, shape)
-            _round_activations(module, rounded, samples)
+            _round_activations(module, rounded, samples, rounding.method)
         for layer in rounded:
             layer.weight.data = _rounded_weights(layer.weight.data, rounding.weights)
     inputs, labels = _images(dataset, "test", images, shape)
@@ -99,20 +103,30 @@ def _rounded_weights(weights: Tensor, by: str) -> Tensor:
     return rounded
 
 
-def _round_activations(module: nn.Module, layers: list[Any], samples: Tensor) -> None:
-    """Have each layer read values rounded between the least and the largest that it read on the samples."""
-    seen: dict[int, tuple[float, float]] = {}
+def _round_activations(module: nn.Module, layers: list[Any], samples: Tensor, method: str) -> None:
+    """Have each layer read values rounded within the range that `method` chooses of what it read on the samples."""
+    extremes: dict[int, tuple[float, float]] = {}
+    histograms = {id(layer): WideningHistogram() for layer in layers}
 
     def note(layer: nn.Module, inputs: Any) -> None:
-        low, high = seen.get(id(layer), (0.0, 0.0))
+        low, high = extremes.get(id(layer), (0.0, 0.0))
         x = inputs[0]
-        seen[id(layer)] = (min(low, float(x.min())), max(high, float(x.max())))
+        extremes[id(layer)] = (min(low, float(x.min())), max(high, float(x.max())))
+        if method != "minmax":
+            histograms[id(layer)].add(x.numpy())
 
     handles = [layer.register_forward_pre_hook(note) for layer in layers]
     for some in torch.split(samples, _BATCH):
         _logits(module, some)
     for handle in handles:
         handle.remove()
+    seen = extremes
+    if method != "minmax":
+        chosen = Calibration(batches=tuple, count=len(samples), method=method)
+        seen = {
+            key: choose_range(histograms[key], extremes[key], chosen, symmetric=False)
+            for key in extremes
+        }
 
     def rounded(layer: nn.Module, inputs: Any) -> tuple[Tensor]:
         low, high = seen[id(layer)]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from deploykit import env
 from deploykit.figures import significant
 
 if TYPE_CHECKING:
@@ -137,7 +138,9 @@ class Verdict:
                 said = f"not {' or '.join(expected)}" if expected else "which no entry expects"
                 found.append(f"part {part.name!r} {_told(part.word)}, {said}")
         if claim.names_parts:
-            found += [f"part {name!r} is gone" for name in claim.parts if name not in names]
+            found += [
+                f"part {name!r} is gone" for name in claim.required_parts if name not in names
+            ]
         return tuple(found)
 
     @property
@@ -238,6 +241,8 @@ COLUMNS: dict[str, str] = {
     "expected_parts": "the same of the parts",
     "settled_by": "the command that would decide what is undecided; else blank",
     "seconds": "time that the check took",
+    "device": "the processor that decided it; rows of a profile say their own",
+    "versions": "of the packages that took part",
 }
 
 #: Columns of the table for reading.
@@ -268,9 +273,22 @@ def verdict_rows(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
             "expected_parts": _expected_parts(v.claim),
             "settled_by": v.settled_by or None,
             "seconds": round(v.seconds, 3),
+            "device": env.device_name(),
+            "versions": _versions(),
         }
         for v in verdicts
     ]
+
+
+@functools.cache
+def _versions() -> str:
+    """The packages that claims are computed with, such as "torch 2.13.0"."""
+    found = ((name, env.package_version(name)) for name in _COMPUTED_WITH)
+    return "; ".join(f"{name} {version}" for name, version in found if version is not None)
+
+
+#: Packages whose versions can move a verdict.
+_COMPUTED_WITH = ("deploykit", "torch", "onnx", "onnxruntime", "openvino", "tensorrt-rtx", "numpy")
 
 
 def _part_text(part: PartResult) -> str:

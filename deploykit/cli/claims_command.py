@@ -13,7 +13,7 @@ from deploykit.cli.outputs import Outputs, check_documents, output_options, writ
 from deploykit.errors import UsageError
 
 if TYPE_CHECKING:
-    from deploykit.claims import Claim
+    from deploykit.claims import Claim, Verdict
     from deploykit.row import Row
 
 #: Where claims look for a profile: where `deploykit run` leaves its own, then where the reference one is.
@@ -40,10 +40,14 @@ DEFAULT_PROFILES = (Path("results/profile.csv"), Path("reports/profile.csv"))
     help="Measure what the claims take on this machine first, three rounds, at most 15 minutes.",
 )
 @click.option(
-    "--store", metavar="DIR", help="Where --measure keeps networks and engines, as for profile."
+    "--store",
+    metavar="DIR",
+    help="Where --measure keeps networks and engines, as for profile, and --train what it trained.",
 )
 @click.option(
-    "--train", is_flag=True, help="Train the small networks that some claims take; some minutes."
+    "--train",
+    is_flag=True,
+    help="Train the small networks that some claims take, at most 2 hours; what is kept is not trained again.",
 )
 @output_options(
     csv="Write the verdicts; - for stdout.",
@@ -82,7 +86,7 @@ def command(
     check_documents(outputs)
     stated = None if own is None else claims.read_claims(Path(own))
     measured = _measured(ids, stated, store) if measure else _profile_rows(profile)
-    verdicts = claims.evaluate_claims(ids or None, measured, claims=stated, train=train)
+    verdicts = _evaluated(ids, measured, stated, store, train=train)
     if profile is not None and (ids or own is not None):
         claims.refuse_without_rows(verdicts, profile)
     rows = claims.verdict.verdict_rows(verdicts)
@@ -107,6 +111,26 @@ def command(
     error = claims.failure(verdicts)
     if error is not None:
         raise error
+
+
+def _evaluated(
+    ids: tuple[str, ...],
+    rows: list[Row] | None,
+    stated: list[Claim] | None,
+    store: str | None,
+    *,
+    train: bool,
+) -> list[Verdict]:
+    """The verdicts; with leave to train what is trained is kept in a store."""
+    if not train:
+        return claims.evaluate_claims(ids or None, rows, claims=stated)
+    from deploykit.cli.groups import opened_store
+
+    opened = opened_store(store, quiet=False)
+    with progress.Steps(0, quiet=False) as steps:
+        return claims.evaluate_claims(
+            ids or None, rows, claims=stated, train=True, store=opened, say=steps.say
+        )
 
 
 def _measured(ids: tuple[str, ...], stated: list[Claim] | None, store: str | None) -> list[Row]:

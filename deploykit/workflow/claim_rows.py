@@ -23,6 +23,8 @@ from deploykit.workflow.profile import Profiler
 #: Rounds over all that is measured: what disturbs the machine for a while meets each configuration once.
 ROUNDS = 3
 
+#: Claims look at medians, of three rounds: a second of each is enough, and all of them fit the time.
+POLICY = Policy(min_s=1.0, max_s=3.0, percentile=50.0)
 #: No further row is begun after so long.
 BUDGET_S = 15 * 60.0
 
@@ -43,7 +45,7 @@ def measure_for(
         claims: those without a `measure` take nothing.
         store: of networks and engines.
         budget_s: after that long no row is begun.
-        policy: how long a row is measured; None is `Policy()`.
+        policy: how long a row is measured; None is `POLICY`.
         say: is told what is being done.
 
     Raises:
@@ -53,7 +55,7 @@ def measure_for(
     measures = together(claim.measure for claim in claims if claim.measure is not None)
     if not measures:
         raise UsageError("nothing is measured for the claims that are named: leave --measure out")
-    each = [_planned(one, policy or Policy()) for one in measures]
+    each = [_planned(one, policy or POLICY) for one in measures]
     profilers = [Profiler(store, options, say) for options, _ in each]
     rounds = [
         [

@@ -44,6 +44,8 @@ class Profiler:
                     "repeat": one.repeat,
                     "status": "ok",
                     "latency_p50_ms": self.latencies_ms.get(one.source.name, 10.0),
+                    "first_run_ms": 20.0,
+                    "host_delta_mib": 30.0,
                 }
             )
 
@@ -107,3 +109,19 @@ def test_what_is_measured_decides_the_claim(measured, claim):
     assert "measured" in claim.kind
     verdict = evaluate_claim(claim, measured_rows(measured(claim.id)))
     assert None not in verdict.holds.values()
+
+
+def test_what_all_claims_take_fits_the_time():
+    """A second of measuring, the warm-up, and three of beginning and ending a process, for each row of each round."""
+    wanted = together(claim.measure for claim in CLAIMS.values() if claim.measure is not None)
+    rows = claim_rows.ROUNDS * sum(
+        len(one.networks)
+        * len(one.precisions)
+        * len(one.backends)
+        * len(one.batches)
+        * len(one.passes)
+        for one in wanted
+    )
+    policy = claim_rows.POLICY
+    assert rows > 100
+    assert rows * (policy.min_s + policy.warmup_s + 3.0) < claim_rows.BUDGET_S

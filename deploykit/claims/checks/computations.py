@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from deploykit.figures import significant
 from deploykit.graph import fold
 from deploykit.lazy import np, onnx, torch
 from deploykit.spec import ModelSpec
-from deploykit.zoo import create
+from deploykit.zoo import create, lookup
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -115,7 +116,7 @@ def solves_xor(network: Network, seeds: int) -> Outcome:
 
     Beside it, the best that a single threshold unit can do, by trying every one that differs.
     """
-    right = [_trained(network, seed) for seed in range(seeds)]
+    right = [_trained(network.spec.name, seed) for seed in range(seeds)]
     solved = sum(number == len(_CORNERS) for number in right)
     single = best_threshold_unit()
     evidence: dict[str, Value] = {
@@ -136,6 +137,20 @@ def solves_xor(network: Network, seeds: int) -> Outcome:
     return Outcome([PartResult("XOR learnt", solved > 0)], best, explanation, evidence)
 
 
+@check
+def seeds_get_stuck(network: Network, seeds: int, stated: Stated, margin: Margin) -> Outcome:
+    """Whether so large a share of seeds ends with fewer than the four cases of exclusive-or right."""
+    right = [_trained(network.spec.name, seed) for seed in range(seeds)]
+    share = sum(number < len(_CORNERS) for number in right) / seeds
+    evidence: dict[str, Value] = {"right_of_4_by_seed": " ".join(map(str, right))}
+    explanation = (
+        f"Trained from {seeds} seeds, {network.name} ends with fewer than all four cases right in "
+        f"{share:.0%} of them."
+    )
+    part = PartResult("seeds that get stuck", margin.agrees(share, stated))
+    return Outcome([part], share, explanation, evidence)
+
+
 def best_threshold_unit() -> int:
     """Most cases of XOR that w1*a + w2*b > t gets right, over all units.
 
@@ -146,10 +161,11 @@ def best_threshold_unit() -> int:
     return max(sum((w1 * a + w2 * b > t) == (a != b) for a, b in _CORNERS) for w1, w2, t in units)
 
 
-def _trained(network: Network, seed: int) -> int:
+@functools.cache
+def _trained(name: str, seed: int) -> int:
     """Cases that come out right after training from one seed."""
-    module = create(ModelSpec(network.spec.name, seed=seed)).train()
-    cases = torch.tensor(_CORNERS, dtype=torch.float32).reshape(4, *network.facts.input_shape)
+    module = create(ModelSpec(name, seed=seed)).train()
+    cases = torch.tensor(_CORNERS, dtype=torch.float32).reshape(4, *lookup(name).input_shape)
     targets = torch.tensor([[float(a != b)] for a, b in _CORNERS])
     optimiser = torch.optim.LBFGS(
         module.parameters(), max_iter=_STEPS, line_search_fn="strong_wolfe"

@@ -10,18 +10,19 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
-from deploykit.claims.check import MeasuredRow, by_setting, check, distinct_label
+from deploykit.claims.check import BuiltRow, MeasuredRow, by_setting, check, distinct_label
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, percent
 from deploykit.row import text_of
 
 #: What of two rows can be compared.
-Of = Literal["latency", "throughput", "bytes"]
+Of = Literal["latency", "throughput", "bytes", "memory"]
 
 _QUANTITIES: dict[str, Callable[[MeasuredRow], float | None]] = {
     "latency": lambda row: row.latency_p50_ms,
     "throughput": lambda row: (row.row["batch"] or 1) / row.latency_p50_ms,
     "bytes": lambda row: row.row["onnx_bytes"],
+    "memory": lambda row: row.row["host_delta_mib"],
 }
 
 #: Columns that follow the precision, so that rows of two precisions may differ in them.
@@ -111,6 +112,66 @@ def _alike(agree: Iterable[bool]) -> bool | None:
 def _range(repeats: Sequence[float]) -> str:
     low, high = figure(min(repeats)), figure(max(repeats))
     return low if low == high else f"{low} to {high}"
+
+
+@check
+def engines_smaller(
+    rows: Sequence[BuiltRow], stated: Stated, margin: Margin, backend: str, precision: str
+) -> Outcome:
+    """Whether a backend's fp32 engines are the stated multiple of those in `precision`, network by network."""
+    sizes: dict[str, dict[str, int]] = {}
+    for each in rows:
+        row = each.row
+        if row["backend"] == backend:
+            names = [row["model"] or "", *(f"{name} {row[name]}" for name in ("alpha", "rho"))]
+            network = " ".join(name for name in names if not name.endswith((" 1", " 1.0", " None")))
+            sizes.setdefault(network, {})[row["precision"]] = row["engine_bytes"]
+    ratios = {
+        name: found["fp32"] / found[precision]
+        for name, found in sizes.items()
+        if {"fp32", precision} <= found.keys()
+    }
+    if not ratios:
+        needed = f"engines of {backend} in fp32 and {precision}"
+        return Outcome(
+            [PartResult("measured", None)], None, f"Not built: it takes {needed}.", {"engines": 0}
+        )
+    parts = [PartResult(name, margin.agrees(ratio, stated)) for name, ratio in ratios.items()]
+    evidence: dict[str, Value] = {
+        f"engine bytes({name}, fp32 over {precision})": round(r, 4) for name, r in ratios.items()
+    }
+    said = listed(f"{figure(ratio)} ({name})" for name, ratio in ratios.items())
+    explanation = (
+        f"The fp32 engine of {backend} is so many times as large as that in {precision}: {said}."
+    )
+    return Outcome(parts, statistics.median_low(ratios.values()), explanation, evidence)
+
+
+@check
+def first_runs(rows: Sequence[MeasuredRow], stated: Stated, margin: Margin) -> Outcome:
+    """Whether the first run after loading takes the stated multiple of the median of later ones, by network.
+
+    Repeats are processes of their own; where they disagree the network's part is undecided.
+    """
+    ratios: dict[str, list[float]] = {}
+    for row in rows:
+        first_ms = row.row["first_run_ms"]
+        if first_ms:
+            ratios.setdefault(_network(row), []).append(first_ms / row.latency_p50_ms)
+    if not ratios:
+        return _undecided(rows, "rows with first_run_ms")
+    parts = [
+        PartResult(name, _alike(margin.agrees(ratio, stated) for ratio in found))
+        for name, found in ratios.items()
+    ]
+    evidence: dict[str, Value] = {
+        f"first over median({name})": " ".join(f"{ratio:.4g}" for ratio in found)
+        for name, found in ratios.items()
+    }
+    said = listed(f"{_range(found)} ({name})" for name, found in ratios.items())
+    every = [ratio for found in ratios.values() for ratio in found]
+    explanation = f"The first run over the median of later ones: {said}."
+    return Outcome(parts, statistics.median_low(every), explanation, evidence)
 
 
 @check

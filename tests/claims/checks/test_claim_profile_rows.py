@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from deploykit.claims import pair
-from deploykit.claims.check import measured_rows
+from deploykit.claims.check import built_rows, measured_rows
 from deploykit.claims.checks import rows as rows_check
 from deploykit.claims.margin import Margin, Stated
 from deploykit.row import Row
+from deploykit.zoo import count_module, lookup
 
 
 def row(model="mobilenet", latency_ms=10.0, **columns):
@@ -150,3 +151,86 @@ def test_layers_that_are_timed_are_what_their_names_say():
     }
     assert weights["one_3x3"] == 8 * weights["eight_groups"]
     assert len([m for m in pair.eight_sigmoids() if isinstance(m, torch.nn.Sigmoid)]) == 8
+    dense, pruned = pair.one_3x3()[0].weight, pair.mostly_zeros()[0].weight
+    assert float((pruned == 0).double().mean()) == pytest.approx(0.9, abs=0.01)
+    assert float((dense == 0).double().mean()) < 0.01
+    assert not any(isinstance(m, torch.nn.ReLU) for m in pair.resnet18_without_relus().modules())
+    for name in ("with_local_norm", "with_norm", "separable_3x3", "depthwise_3x3", "depthwise_1x1"):
+        factory = getattr(pair, name)
+        shape = (1, *factory.input_shape)
+        assert factory()(torch.zeros(shape)).shape == shape
+    # 95% of MobileNet's multiply-adds are in its 1x1 convolutions (Howard et al. 2017, table 2).
+    macs = count_module(
+        pair.mobilenet_pointwise().eval(), pair.mobilenet_pointwise.input_shape
+    ).macs
+    assert macs / lookup("mobilenet").macs == pytest.approx(0.9486, abs=0.0005)
+    assert pair.fully_connected()(torch.zeros(2, *pair.fully_connected.input_shape)).shape == (
+        2,
+        4096,
+    )
+
+
+def test_a_first_run_is_held_against_the_median_of_its_own_process(verdict_of):
+    def verdict(*firsts_ms):
+        rows = [
+            row(latency_ms=2.0, first_run_ms=first, repeat=n) for n, first in enumerate(firsts_ms)
+        ]
+        return outcome_of("first-run-slower", *rows, verdict_of=verdict_of)
+
+    assert verdict(5.0, 6.0, 7.0).verdict == "confirmed"
+    assert verdict(5.0, 1.0, 7.0).verdict == "undecided"
+    refuted = verdict(1.0, 1.5)
+    assert (refuted.verdict, refuted.as_expected) == ("refuted", False)
+    assert verdict(None, None).verdict == "undecided"
+
+
+def test_engines_that_can_not_run_here_have_a_size_all_the_same(verdict_of):
+    def built(model, precision, engine_bytes, **columns):
+        cells = {"model": model, "backend": "tensorrt-rtx", "status": "skipped", "alpha": 1.0}
+        return Row(cells | {"precision": precision, "engine_bytes": engine_bytes} | columns)
+
+    rows = [built("alexnet", "fp32", 4000), built("alexnet", "int8", 1000)]
+    rows += [built("lenet5", "fp32", 900), built("lenet5", "int8", 1000)]
+    rows += [built("nin", "fp32", 900)]
+    assert not measured_rows(rows)
+    found = verdict_of("int8-4x-smaller-trt", built_rows(rows))
+    assert (found.verdict, found.as_expected) == ("in context", True)
+    assert found.holds == {"alexnet": True, "lenet5": False}
+    lie = [built("lenet5", "fp32", 4000), built("lenet5", "int8", 1000)]
+    assert not verdict_of("int8-4x-smaller-trt", built_rows(lie)).as_expected
+    wrong = [built("alexnet", "int8", 1000, precision_actual="fp32")]
+    assert not built_rows(wrong)
+
+
+def test_memory_is_compared_above_what_was_there_before(verdict_of):
+    rows = [
+        row("alexnet", precision="fp32", host_delta_mib=200.0, backend="openvino"),
+        row("alexnet", precision="fp16", host_delta_mib=100.0, backend="openvino"),
+    ]
+    assert outcome_of("fp16-halves-memory", *rows, verdict_of=verdict_of).verdict == "confirmed"
+
+
+def test_parts_of_files_are_expected_by_name_and_others_may_be_either(verdict_of):
+    def verdict(ratio, model):
+        rows = [
+            row(model, precision="fp32", onnx_bytes=int(1000 * ratio)),
+            row(model, precision="int8", onnx_bytes=1000),
+        ]
+        return outcome_of("int8-4x-smaller", *rows, verdict_of=verdict_of)
+
+    assert verdict(3.9, "mobilenet").as_expected
+    assert verdict(3.9, "a_users_own").as_expected
+    wrong = verdict(2.0, "mobilenet")
+    assert wrong.surprises == (
+        "is refuted, not undecided or confirmed or in context",
+        "part 'mobilenet' fails, not holds",
+    )
+
+
+@pytest.mark.parametrize("name", ["relu-simpler-than-sigmoid", "zeros-do-not-speed-up"])
+def test_what_any_machine_would_say_fails_the_gate_otherwise(verdict_of, name):
+    top, bottom = (
+        dict(verdict_of(name).claim.arguments)[side]["model"] for side in ("top", "bottom")
+    )
+    found = outcome_of(name, row(top, 3.0), row(bottom, 9.0), verdict_of=verdict_of)
+    assert (found.verdict, found.as_expected) == ("refuted", False)
