@@ -78,6 +78,19 @@ def _line(axes: Axes, points: Points, colour: str, name: str, *, log: bool = Fal
             axes.plot([x, x], [low, high], color=colour, linewidth=1)
 
 
+def _legend(figure: Figure, axes: Axes, title: str) -> None:
+    """Below the axes, where it covers no point."""
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(
+        handles,
+        names,
+        loc="outside lower center",
+        ncols=1 if max(map(len, names)) > 30 else len(names),
+        frameon=False,
+        title=title,
+    )
+
+
 def _values(proxy: Any, metric: str, seeds: int) -> list[float]:
     return [float(getattr(trained(proxy, seed), metric)) for seed in range(seeds)]
 
@@ -90,7 +103,7 @@ def transfer() -> Figure:
         images = contest.first.images_per_class
         for points, proxy in ((started, contest.first), (anew, contest.second)):
             points[images] = [100 * v for v in _values(proxy, "accuracy", given["seeds"])]
-    figure, axes = _figure()
+    figure, axes = _figure(height=4.4)
     _line(axes, started, BLUE, "started from a network of five other classes")
     _line(axes, anew, ORANGE, "started from random weights")
     axes.set(
@@ -101,7 +114,7 @@ def transfer() -> Figure:
     axes.set_xticks(sorted(anew), [f"{x:g}" for x in sorted(anew)])
     axes.minorticks_off()
     figure.suptitle("Transfer learning helps most where there is little data", fontsize=TITLE_PT)
-    axes.legend(frameon=False, title=f"Fashion-MNIST, five classes, {given['seeds']} seeds")
+    _legend(figure, axes, f"Fashion-MNIST, five classes, {given['seeds']} seeds")
     return figure
 
 
@@ -148,7 +161,7 @@ def gradients() -> Figure:
     for contest in given["contests"].values():
         for points, proxy in ((relu, contest.first), (sigmoid, contest.second)):
             points[proxy.layers] = _values(proxy, "first_gradient", given["seeds"])
-    figure, axes = _figure()
+    figure, axes = _figure(height=4.4)
     _line(axes, relu, BLUE, "ReLU", log=True)
     _line(axes, sigmoid, ORANGE, "sigmoid", log=True)
     axes.set(
@@ -163,9 +176,7 @@ def gradients() -> Figure:
         "With sigmoids the gradient vanishes with depth, far sooner than with ReLUs",
         fontsize=TITLE_PT,
     )
-    axes.legend(
-        frameon=False, title=f"digits, first epoch, {given['seeds']} seeds", loc="lower left"
-    )
+    _legend(figure, axes, f"digits, first epoch, {given['seeds']} seeds")
     return figure
 
 
@@ -182,7 +193,7 @@ def ensembles() -> Figure:
         for size in range(1, members + 1):
             together = sum(one.probabilities for one in team[1:size]) + team[0].probabilities
             joint.setdefault(size, []).append(100 * share_right(together, team[0].labels))
-    figure, axes = _figure()
+    figure, axes = _figure(height=4.4)
     _line(axes, joint, BLUE, "mean of the members' probabilities")
     axes.axhline(
         statistics.fmean(best), color=ORANGE, linestyle="--", label=f"best of {members} members"
@@ -194,7 +205,7 @@ def ensembles() -> Figure:
         xticks=sorted(joint),
     )
     figure.suptitle("Several networks together are right more often", fontsize=TITLE_PT)
-    axes.legend(frameon=False, title=f"digits, 200 training images, {count} ensembles")
+    _legend(figure, axes, f"digits, 200 training images, {count} ensembles")
     return figure
 
 

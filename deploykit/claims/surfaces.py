@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 #: Images that the loss is taken over, and steps along a direction from -1 to 1 times its length.
-_IMAGES, _STEPS = 500, 21
+_IMAGES, _STEPS = 200, 11
 _JUDGED = 500
 
 
