@@ -249,7 +249,7 @@ def maps() -> Figure:
     rows[0, 0].set(xticks=(0, side // 2, side), yticks=(0, side // 2, side))
     figure.legend(
         handles=[
-            Patch(facecolor="gray", edgecolor="white", label="white square: the object"),
+            Patch(facecolor="black", edgecolor="gray", label="square: where the object is"),
             Line2D(
                 [], [], marker="x", linestyle="", color="#56B4E9", markeredgewidth=2, label="peak"
             ),
@@ -260,7 +260,7 @@ def maps() -> Figure:
     )
     chance = (proxy.side_px / side) ** 2
     figure.suptitle(
-        f"Class activation maps peak on the object in {share:.0%} of {len(images):,} images\n"
+        f"Class activation maps peak on the object in {share:.1%} of {len(images):,} images\n"
         f"(by chance {chance:.0%})",
         fontsize=TITLE_PT,
     )

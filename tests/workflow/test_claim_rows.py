@@ -112,7 +112,7 @@ def test_what_is_measured_decides_the_claim(measured, claim):
 
 
 def test_what_all_claims_take_fits_the_time():
-    """A second of measuring, the warm-up, and three of beginning and ending a process, for each row of each round."""
+    """Each row takes a second of measuring, its warm-up, and three of beginning and ending a process."""
     wanted = together(claim.measure for claim in CLAIMS.values() if claim.measure is not None)
     rows = claim_rows.ROUNDS * sum(
         len(one.networks)
