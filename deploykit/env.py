@@ -13,7 +13,7 @@ import json
 import os
 import platform
 import sys
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -40,24 +40,29 @@ def group_folders(controller: str, root: Path = _ROOT) -> list[Path]:
         controller: its name as the kernel writes it.
         root: where /proc and /sys lie.
     """
-    own = _own_paths(controller, root)
+    own, mounts = (_read(root / f"proc/self/{name}") or "" for name in ("cgroup", "mountinfo"))
+    return [path for path in _group_places(controller, root, own, mounts) if path.is_dir()]
+
+
+@lru_cache(maxsize=8)
+def _group_places(controller: str, root: Path, groups: str, mountinfo: str) -> tuple[Path, ...]:
+    """Where the folders are by what /proc says of the groups and the mounts; each call asks /proc again."""
+    own = _own_paths(controller, groups)
     places = [
         (root / mount.lstrip("/"), inside, version)
-        for mount, inside, version in _mounts(controller, root)
+        for mount, inside, version in _mounts(controller, mountinfo)
     ]
     # A container may hide its mounts; these are where they are everywhere. Folders that are not there say nothing.
     usual = root / _GROUPS
     places += [(usual, "/", 2), (usual / "unified", "/", 2), (usual / controller, "/", 1)]
     places += [(usual / "cpu,cpuacct", "/", 1)] * (controller == "cpu")
-    existing: dict[Path, None] = {}
+    places_in_order: dict[Path, None] = {}
     for mount, inside, version in places:
         for path in own[version] or ["/"]:
             parts = [part for part in _below(path, inside).parts if part not in ("/", "..")]
             for depth in range(len(parts) + 1):
-                folder = mount.joinpath(*parts[:depth])
-                if folder.is_dir():
-                    existing[folder] = None
-    return list(existing)
+                places_in_order[mount.joinpath(*parts[:depth])] = None
+    return tuple(places_in_order)
 
 
 def cpu_limit(root: Path = _ROOT) -> float | None:
@@ -164,10 +169,10 @@ def throttled_s(root: Path = _ROOT) -> float | None:
     return sum(stalls_s) if stalls_s else None
 
 
-def _own_paths(controller: str, root: Path) -> dict[int, list[str]]:
+def _own_paths(controller: str, groups: str) -> dict[int, list[str]]:
     """The paths of the own groups as /proc/self/cgroup gives them, by version."""
     paths: dict[int, list[str]] = {1: [], 2: []}
-    for line in (_read(root / "proc/self/cgroup") or "").splitlines():
+    for line in groups.splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if number == "0" and not controllers:
@@ -177,10 +182,10 @@ def _own_paths(controller: str, root: Path) -> dict[int, list[str]]:
     return paths
 
 
-def _mounts(controller: str, root: Path) -> list[tuple[str, str, int]]:
+def _mounts(controller: str, mountinfo: str) -> list[tuple[str, str, int]]:
     """Where hierarchies are mounted, which group is mounted there, and their version."""
     mounts = []
-    for line in (_read(root / "proc/self/mountinfo") or "").splitlines():
+    for line in mountinfo.splitlines():
         head, separator, tail = line.partition(" - ")
         fields, kind = head.split(), tail.split()
         if not separator or len(fields) < 5 or len(kind) < 3:

@@ -11,9 +11,11 @@ themselves imported where they are used.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import re
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -86,6 +88,27 @@ class LazyModule(ModuleType):
             raise MissingDependency(f"{title} is not installed ({text}): {remedy}") from error
 
 
+def entry_points(group: str) -> tuple[metadata.EntryPoint, ...]:
+    """The entry points of a group that installed packages offer, looked for again where a folder has changed.
+
+    Reading them takes some 20 ms, and a build asks for them ten times.
+    """
+    folders = []
+    for folder in sys.path:
+        with contextlib.suppress(OSError, ValueError):
+            folders.append((folder, Path(folder).stat().st_mtime_ns))
+    return _entry_points(group, metadata.entry_points, tuple(folders))
+
+
+@functools.lru_cache(maxsize=8)
+def _entry_points(
+    group: str,
+    find: Callable[..., Iterable[metadata.EntryPoint]],
+    folders: tuple[tuple[str, int], ...],
+) -> tuple[metadata.EntryPoint, ...]:
+    return tuple(find(group=group))
+
+
 def callable_package(name: str, function: str) -> None:
     """Let a package of deploykit be called as a function of the Python API, such as `deploykit.claims(...)`.
 
@@ -140,6 +163,7 @@ __all__ = [
     "EXTRAS",
     "LazyModule",
     "callable_package",
+    "entry_points",
     "install_line",
     "ir",
     "metadata",

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,8 @@ from deploykit.errors import OutputFailed
 #: What the names of drafts end with, and those of working folders begin with: nobody else's have that.
 DRAFT = ".unfinished"
 WORKING = ".deploykit-working-"
+#: How long a pipe that nobody reads is given to get a reader, and how often it is looked at.
+_READER_S, _LOOK_S = 2.0, 0.01
 
 
 def draft_of(path: Path) -> Path:
@@ -168,12 +171,36 @@ def output_failure(what: str, error: OSError, path: Path | None = None) -> Outpu
         errno.ENOTDIR: "a part of the path is a file; choose another",
         errno.EISDIR: "the path is a folder; name a file in it",
         errno.EFBIG: "raise the limit on file sizes (ulimit -f) or choose another folder",
+        errno.ENXIO: "start its reader first, or name a file",
         errno.ENAMETOOLONG: "choose a shorter name",
     }.get(error.errno or 0, "check the disk, or choose another folder")
     named = path or error.filename
     place = f" {named}" if named else ""
     reason = (error.strerror or str(error)).lower()
     return OutputFailed(f"can't write {what}{place}: {reason}; {advice}")
+
+
+def open_stream(path: str | os.PathLike[str], flags: int = os.O_WRONLY) -> int:
+    """Open what may be a pipe or a device for writing, and return its handle.
+
+    A pipe that nobody reads is given 2 s to get a reader; opening it without this would wait for ever.
+
+    Raises:
+        OSError: it can't be opened, or is a pipe that nobody reads.
+    """
+    deadline = time.monotonic() + _READER_S
+    while True:
+        try:
+            handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            if error.errno != errno.ENXIO or not Path(path).is_fifo():
+                raise
+            if time.monotonic() > deadline:
+                raise OSError(errno.ENXIO, "it is a pipe that nothing reads", path) from error
+            time.sleep(_LOOK_S)
+        else:
+            os.set_blocking(handle, True)
+            return handle
 
 
 def write_atomic(path: Path, data: bytes | str, what: str = "file") -> None:
@@ -188,7 +215,7 @@ def write_atomic(path: Path, data: bytes | str, what: str = "file") -> None:
     payload = data.encode(errors="backslashreplace") if isinstance(data, str) else data
     with output_errors(what, path):
         if path.exists() and not path.is_file():
-            with path.open("wb") as stream:
+            with open(open_stream(path), "wb") as stream:
                 stream.write(payload)
             return
         path = path.resolve()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from deploykit import writing
+from deploykit.errors import OutputFailed
 from deploykit.store import Manifest, Store
 from deploykit.writing import DRAFT, WORKING, drafted, working_folder, write_atomic
 
@@ -109,3 +112,17 @@ def test_where_there_are_no_locks_files_are_written_and_nothing_is_removed(tmp_p
     with working_folder(tmp_path) as folder:
         assert folder.is_dir()
     assert sorted(path.name for path in tmp_path.iterdir()) == [left.name, "report.csv"]
+
+
+def test_a_pipe_that_nobody_reads_keeps_nobody_waiting(tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "_READER_S", 0.05)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(
+        OutputFailed, match="it is a pipe that nothing reads; start its reader first"
+    ):
+        writing.write_atomic(pipe, "x")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    writing.write_atomic(pipe, "x" * 1000)
+    assert os.read(reader, 2000) == b"x" * 1000
+    os.close(reader)

@@ -196,7 +196,10 @@ def scenarios_of(
     Raises:
         UsageError: a value that can't be.
     """
-    asked = [] if rate is None else [rate] if isinstance(rate, str | float | int) else list(rate)
+    several = isinstance(rate, Iterable) and not isinstance(rate, str)
+    asked: list[Any] = [] if rate is None else list(rate) if several else [rate]  # type: ignore[arg-type]
+    if several and not asked:
+        raise UsageError("--rate needs at least one value")
     rates = [parse_rate(str(one)) for one in asked]
     boundaries = texts(boundary, "--boundary")
     for one in boundaries:

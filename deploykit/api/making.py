@@ -23,7 +23,7 @@ from deploykit.api.arguments import (
     texts,
     variants_of,
 )
-from deploykit.api.networks import data_text, source_of, spec_of, verification_of
+from deploykit.api.networks import data_text, shape_of_module, source_of, spec_of, verification_of
 from deploykit.errors import UsageError
 from deploykit.spec import BuildOptions, Counts, Engine, OnnxModel
 from deploykit.workflow.build import (
@@ -174,7 +174,8 @@ def count(
         raise UsageError(
             "counting a module needs the shape of its input: give input_shape=(C, H, W)"
         )
-    return zoo.count_module(path_or_module, input_shape)
+    kind = type(path_or_module).__name__
+    return zoo.count_module(path_or_module, shape_of_module(path_or_module, input_shape, kind))
 
 
 @spoken

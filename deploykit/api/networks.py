@@ -18,6 +18,7 @@ from deploykit.lazy import np
 from deploykit.spec import ModelFile, ModelSpec
 from deploykit.store import Store
 from deploykit.text import folder_name
+from deploykit.workflow import ranges
 from deploykit.workflow.choices import Variants
 from deploykit.workflow.plan import Source, plan
 from deploykit.writing import drafted, output_errors, working_folder
@@ -191,7 +192,7 @@ def _exported(
     """
     label = name or type(module).__name__.lower()
     require_float32(module, label)
-    shape = _shape(module, input_shape, label)
+    shape = shape_of_module(module, input_shape, label)
     folder = store.root / MODULES
     with output_errors("engine store"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -218,24 +219,27 @@ def verification_of(source: Source) -> dict[str, Any] | None:
     return codec.read_stored(source.path.parent / VERIFIED, dict[str, Any])
 
 
-def _shape(
+def shape_of_module(
     module: torch.nn.Module, input_shape: Iterable[int] | None, label: str
 ) -> tuple[int, int, int]:
+    """(C, H, W) of what a module takes, as the caller or the module itself says.
+
+    Raises:
+        UsageError: neither does, or it is no such shape.
+    """
     declared: Any = getattr(module, "input_shape", None) if input_shape is None else input_shape
     if declared is None:
         raise UsageError(
             f"the input of {label} is not known: give input_shape=(channels, height, width), or set an "
             "attribute input_shape on the module"
         )
-    try:
-        sizes = tuple(int(size) for size in declared)
-    except (TypeError, ValueError):
-        sizes = ()
-    if len(sizes) not in (3, 4) or min(sizes) < 1:
+    several = isinstance(declared, Iterable) and not isinstance(declared, str)
+    sizes = list(declared) if several else []
+    if len(sizes) not in (3, 4):
         raise UsageError(
-            f"input_shape of {label} is {declared!r}: make it (channels, height, width)"
+            f"input_shape of {label} is {one_line(repr(declared), 40)}: make it (channels, height, width)"
         )
-    channels, height, width = sizes[-3:]
+    channels, height, width = (int(ranges.SIZE.check(size, "input_shape")) for size in sizes[-3:])
     return channels, height, width
 
 

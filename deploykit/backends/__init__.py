@@ -15,7 +15,7 @@ from deploykit.backends.base import BackendBase, SessionBase
 from deploykit.errors import UnknownName, UsageError, one_line
 from deploykit.graph.precision import precisions
 from deploykit.graph.recipes import PrecisionRecipe, add_source
-from deploykit.lazy import metadata
+from deploykit.lazy import entry_points, metadata
 
 ENTRY_POINT_GROUP = "deploykit.backends"
 
@@ -38,7 +38,7 @@ _REFERENCE = "onnxruntime"
 
 
 def _third_party() -> dict[str, metadata.EntryPoint]:
-    points = metadata.entry_points(group=ENTRY_POINT_GROUP)
+    points = entry_points(ENTRY_POINT_GROUP)
     return {point.name: point for point in points if point.name not in _BUILTIN}
 
 

@@ -66,10 +66,12 @@ def _be_verbose(context: click.Context, _: click.Parameter, on: bool) -> None:
 def _open(context: click.Context, _: click.Parameter, path: str | None) -> None:
     if path is None or context.resilient_parsing:
         return
+    from deploykit.writing import open_stream  # what --help needs not
+
     try:
-        file = open(path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: PTH123, SIM115
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        file = open(path, "a", encoding="utf-8", errors="backslashreplace", opener=open_stream)  # noqa: SIM115
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise OutputFailed(f"--log {path} can't be written: {reason}; name another file") from error
     context.meta[_FILE] = file
     context.call_on_close(file.close)

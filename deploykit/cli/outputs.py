@@ -145,7 +145,10 @@ def _add_to_step_summary(text: str) -> None:
             "note: $GITHUB_STEP_SUMMARY is not set, so --step-summary adds to nothing", err=True
         )
         return
-    with writing.output_errors("step summary"), Path(path).open("a", encoding="utf-8") as file:
+    with (
+        writing.output_errors("step summary"),
+        open(path, "a", encoding="utf-8", opener=writing.open_stream) as file,
+    ):
         file.write(f"{text}\n")
 
 

@@ -93,7 +93,7 @@ class _Tally:
     remarks: dict[str, None] = field(default_factory=dict)
     stored_bytes: int = 0
     seen: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
-    #: What was counted, by how many values it has.
+    #: The matrices that were counted, by how many values they have: only these are stored twice.
     counted: dict[int, list[Root]] = field(default_factory=lambda: defaultdict(list))
     #: Owners of parameters are told apart by identity, so that they have to live as long as the tally.
     owners: list[Constants] = field(default_factory=list)
@@ -112,7 +112,7 @@ class _Tally:
                     self.parameters[operator_name(node)] += parts[name]
                 if root.name not in seen and not parts:
                     seen.add(root.name)
-                    counted = self.counted[root.constant.elements]
+                    counted = self.counted[root.constant.elements] if root.is_matrix else []
                     if any(map(root.is_same, counted)):
                         continue
                     counted.append(root)

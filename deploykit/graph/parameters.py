@@ -213,16 +213,22 @@ class Constants:
         operands = [operand for operand in operands if operand]
         if not operands:
             return
-        weight = max(operands, key=lambda roots: sum(root.constant.elements for root in roots))
+        weight = max(operands, key=_size)
+        size = _size(weight)
         stored = all(not root.real for root in weight)
         for operand in operands:
+            if (
+                operand is weight
+            ):  # of a long chain all that came before, which is not looked at again at each step
+                yield from operand
+                continue
             for root in operand:
                 # Stored integers are made real by a scale, which is no parameter of its own.
-                single = root.constant.elements <= 1 or is_buffer(
-                    root.constant.values(), _size(weight)
-                )
-                learned = root.origin is Origin.PARAMETER
-                if operand is weight or learned or not (stored or single):
+                if root.origin is Origin.PARAMETER or (
+                    not stored
+                    and root.constant.elements > 1
+                    and not is_buffer(root.constant.values(), size)
+                ):
                     yield root
 
     @property
@@ -288,10 +294,15 @@ class Root:
             values is not None and values.size > 0 and bool(values.min() == values.max() in (0, 1))
         )
 
+    @property
+    def is_matrix(self) -> bool:
+        """Whether it is stored as a matrix, of which there may be a turned copy."""
+        return self.constant.tensor is not None and len(self.constant.tensor.dims) == 2
+
     def is_same(self, other: Root) -> bool:
         """Whether both are one weight, of which an exporter stored a turned copy beside it, or two."""
         mine, theirs = self.constant.tensor, other.constant.tensor
-        if mine is None or theirs is None or len(mine.dims) != 2:
+        if mine is None or theirs is None or not self.is_matrix:
             return False
         # What dynamo's exporter turned has a name that says nothing, but a record of where it came from. Without
         # that it may be the weight of another module that is alike.

@@ -18,7 +18,7 @@ from deploykit.spec import ModelSpec, OnnxModel
 from deploykit.store import Store
 from deploykit.workflow.network import Network, obtain_network
 from deploykit.workflow.plan import Source
-from deploykit.writing import drafted, output_errors
+from deploykit.writing import drafted, open_stream, output_errors
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def _put(model: OnnxModel, place: Path) -> tuple[str, int]:
     if weights_path(file).is_file():
         return _put_apart(file, place)
     if place.exists() and not place.is_file():
-        with file.open("rb") as source, place.open("wb") as sink:
+        with file.open("rb") as source, open(open_stream(place), "wb") as sink:  # noqa: PTH123
             shutil.copyfileobj(source, sink)
         return model.sha256, file.stat().st_size
     place = place.resolve()

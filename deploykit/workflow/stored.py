@@ -15,6 +15,7 @@ from deploykit import backends, codec, env
 from deploykit.errors import DeploykitError, UsageError
 from deploykit.store import (
     MANIFEST,
+    MANIFEST_SCHEMA,
     MAX_MANIFEST_BYTES,
     EngineManifest,
     GraphManifest,
@@ -24,11 +25,12 @@ from deploykit.store import (
 )
 
 #: What an entry is.
-NETWORK, GRAPH, ENGINE, DAMAGED, FOLDER, FILE = (
+NETWORK, GRAPH, ENGINE, DAMAGED, OLDER, FOLDER, FILE = (
     "network",
     "graph",
     "engine",
     "damaged",
+    "older",
     "folder",
     "file",
 )
@@ -46,8 +48,9 @@ class Stored:
 
     Attributes:
         name: of its folder or file, as `deploykit store remove` takes it.
-        kind: "network", "graph" (of a network in another precision), "engine", "damaged", or "folder" and "file" of
-            what lies beside entries: weights that were trained, modules, ceilings, caches.
+        kind: "network", "graph" (of a network in another precision), "engine", "damaged", "older" (of another
+            version of deploykit, whose manifests meant something else), or "folder" and "file" of what lies beside
+            entries: weights that were trained, modules, ceilings, caches.
         precision, backend: of an engine or graph; "" else.
         size_bytes: of all its files.
         idle_days: since it was last asked for.
@@ -168,21 +171,33 @@ def _entry(folder: Path, versions: dict[str, str | None]) -> Stored:
         (kind for cls, kind in _CLASSES if read_entry(folder, cls) is not None),
         DAMAGED,
     )
-    stale = (
-        "it is damaged, and will be made again"
-        if kind == DAMAGED
-        else _stale(values, kind, versions)
-    )
+    if kind == DAMAGED and _is_of_another_version(values):
+        kind = OLDER
+    stale = _UNUSABLE.get(kind) or _stale(values, kind, versions)
     return Stored(
         folder.name,
         kind,
-        str(values.get("precision") or "") if kind != DAMAGED else "",
+        str(values.get("precision") or "") if kind not in _UNUSABLE else "",
         str(values.get("builder") or "") if kind == ENGINE else "",
         _size_bytes(folder),
         _idle_days(folder),
         folder,
         stale,
     )
+
+
+#: Why no command takes an entry of some kinds.
+_UNUSABLE = {
+    DAMAGED: "it is damaged, and will be made again",
+    OLDER: "it is of another version of deploykit, and will be made again",
+}
+
+
+def _is_of_another_version(values: dict[str, Any]) -> bool:
+    """Whether a manifest is whole as one of another version was: of a kind that there is, under another schema."""
+    schema = values.get("schema")
+    is_number = isinstance(schema, int) and not isinstance(schema, bool)
+    return is_number and schema != MANIFEST_SCHEMA and values.get("kind") in [*_KINDS]
 
 
 #: The most particular first: a network is a graph, too.

@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from deploykit.errors import UnknownName
-from deploykit.lazy import metadata
+from deploykit.lazy import entry_points
 
 ENTRY_POINT_GROUP = "deploykit.models"
 
@@ -148,7 +148,7 @@ def _catalogue() -> dict[str, Architecture]:
 def _installed() -> list[Architecture]:
     """Architectures of the entry points; a broken package is warned about, not fatal."""
     added = []
-    for entry in metadata.entry_points(group=ENTRY_POINT_GROUP):
+    for entry in entry_points(ENTRY_POINT_GROUP):
         try:
             architecture = entry.load()
         except Exception as error:  # anything may go wrong in other people's modules

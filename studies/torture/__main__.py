@@ -1,8 +1,9 @@
 """The torture: `make torture` (`python -m studies.torture [PART ...]`), at most 40 minutes on two cores.
 
 Each part is a module beside this one with a function `run`, which takes a `Task` and returns a `Result`. What they
-came to is written into reports/torture.json, which keeps what parts that are not run have there from before. It
-ends with 1 where something failed.
+came to is written into reports/torture.json, which keeps what parts that are not run have there from before. With
+--resume a part goes on from there: what failed is tried again, then the cases that were not tried yet, and all runs
+are named with the code that they ran on. It ends with 1 where something failed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import platform
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,58 +27,73 @@ from deploykit.writing import write_atomic
 from studies.torture.part import MOST_NAMED, Result, Task
 from studies.wild import state_of_code
 
-#: Parts, in the order that they are run in, and the seconds that each may take.
+#: Parts, in the order that they are run in, and the seconds that each may take: 40 minutes together.
 PARTS: Mapping[str, float] = {
-    "models": 720.0,
-    "cost": 180.0,
-    "kills": 900.0,
-    "writes": 300.0,
-    "data": 300.0,
+    "models": 900.0,
+    "cost": 130.0,
+    "kills": 480.0,
+    "writes": 180.0,
+    "data": 110.0,
+    "writers": 600.0,
 }
 
 
 @dataclass(frozen=True)
 class Ran:
-    """A part that was run, and what its report says of the run itself."""
+    """A part that was run, what it went on from, and what its report says of the run itself."""
 
     result: Result
+    before: Mapping[str, Any]
     about: Mapping[str, Any]
 
 
-def run_part(name: str, *, seconds: float, seed: int, count: int | None, processes: int) -> Ran:
+def run_part(name: str, task: Callable[[Path], Task]) -> Ran:
     """Run a part in an empty folder, which is removed afterwards."""
     work: Callable[[Task], Result] = importlib.import_module(f"studies.torture.{name}").run
     begun_s = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="torture-", ignore_cleanup_errors=True) as folder:
-        result = work(Task(Path(folder), seconds, seed, count, processes, _say))
+        asked = task(Path(folder))
+        result = work(asked)
     about = {
         "date": datetime.now(UTC).date().isoformat(),
         "code": state_of_code(*sorted(Path(__file__).parent.glob("*.py"))),
         "platform": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "cores": os.cpu_count(),
+        "processes": asked.processes,
         "seconds": round(time.perf_counter() - begun_s),
         "load_at_the_end": round(os.getloadavg()[0], 1),
-        "seed": seed,
+        "done": result.done,
     }
-    return Ran(result, about)
+    return Ran(result, asked.before, about)
 
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def to_report(ran: Ran) -> dict[str, Any]:
-    """A part's share of the report."""
-    result = ran.result
+def to_report(ran: Ran, seed: int) -> dict[str, Any]:
+    """A part's share of the report: what earlier runs had that it went on from, and what this one adds.
+
+    What failed then was tried again now, so that the failures are this run's. What passes by now stands under
+    `mended`; the counts keep it.
+    """
+    result, before = ran.result, ran.before
+    again = len(before.get("failed_cases", []))
+    counts = Counter(before.get("counts", {})) + Counter(result.counts)
+    failed = set(result.failures)
+    earlier = [line for line in before.get("failures", []) if line not in failed]
     return {
-        **ran.about,
+        "seed": seed,
         "asked": result.asked,
-        "done": result.done,
+        "done": before.get("done", 0) + max(0, result.done - again),
+        "runs": [*before.get("runs", []), ran.about],
         **result.facts,
-        "counts": dict(sorted(result.counts.items())),
+        "counts": {name: counts[name] for name in sorted({*counts, *result.counts})},
         "failed": len(result.failures),
         "failures": result.failures[:MOST_NAMED],
+        "failed_cases": result.failed_cases,
+        "mended": [*before.get("mended", []), *earlier],
     }
 
 
@@ -88,30 +105,34 @@ def main() -> None:
     parser.add_argument("--count", type=int, help="cases of each part, where not its own number")
     parser.add_argument("--seconds", type=float, help="of each part, where not its own share")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--resume", action="store_true", help="go on from what the report has")
     parser.add_argument("--json", type=Path, default=Path("reports/torture.json"))
-    arguments = parser.parse_args()
-    unknown = set(arguments.parts) - set(PARTS)
+    given = parser.parse_args()
+    unknown = set(given.parts) - set(PARTS)
     if unknown:
         parser.error(
             f"no part is called {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}"
         )
-    report = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
+    report = json.loads(given.json.read_text()) if given.json.exists() else {}
     failed = 0
-    for name in arguments.parts or PARTS:
-        ran = run_part(
-            name,
-            seconds=arguments.seconds or PARTS[name],
-            seed=arguments.seed,
-            count=arguments.count,
-            processes=arguments.processes,
-        )
+    for name in given.parts or PARTS:
+        before = report.get(name, {}) if given.resume else {}
+        if before and before["seed"] != given.seed:
+            parser.error(f"{name} was begun with --seed {before['seed']}: go on with that")
+        if before and before["done"] >= before["asked"] and not before["failed"]:
+            print(f"{name}: all {before['asked']} were tried")
+            continue
+
+        def task(folder: Path, name: str = name, before: Mapping[str, Any] = before) -> Task:
+            seconds = given.seconds or PARTS[name]
+            return Task(folder, seconds, given.seed, given.count, given.processes, _say, before)
+
+        ran = run_part(name, task)
         failed += len(ran.result.failures)
-        report[name] = to_report(ran)
+        report[name] = part = to_report(ran, given.seed)
         text = json.dumps({part: report[part] for part in PARTS if part in report}, indent=1)
-        write_atomic(arguments.json, text + "\n")
-        print(
-            f"{name}: {ran.result.done} of {ran.result.asked} tried, {len(ran.result.failures)} failed"
-        )
+        write_atomic(given.json, text + "\n")
+        print(f"{name}: {part['done']} of {part['asked']} tried, {part['failed']} failed")
         for line in ran.result.failures[:MOST_NAMED]:
             print(f"  {line}")
     sys.exit(1 if failed else 0)

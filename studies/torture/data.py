@@ -159,7 +159,7 @@ def run(task: Task) -> Result:
         result.count(name, 0)
     deadline = time.monotonic() + task.seconds
     os.environ["DEPLOYKIT_STORE"] = str(task.folder / "store")
-    for case in range(task.seed, task.seed + count):
+    for case in task.cases(range(task.seed, task.seed + count)):
         if time.monotonic() > deadline:
             break
         random_ = random.Random(case)
@@ -173,8 +173,8 @@ def run(task: Task) -> Result:
         problem = _problem(code, said)
         if problem:
             result.count(problem)
-            result.failures.append(
-                f"case {case}: {problem}: {' '.join(arguments)[:200]!r}: {said[-300:]!r}"
+            result.fail(
+                f"case {case}: {problem}: {' '.join(arguments)[:200]!r}: {said[-300:]!r}", case
             )
             task.say(result.failures[-1])
     return result

@@ -11,21 +11,25 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploykit.errors import DeploykitError
 from deploykit.report.csv import read_cells
 from deploykit.store import MANIFEST, Manifest, file_sha256, read_entry
+from studies.torture.networks import bases
 from studies.torture.part import Result, Task
+from studies.torture.zygote import Command, Zygote
 
 #: Kills where nobody says otherwise, and after how many of them their command is run to its end.
 KILLS, WHOLE_EVERY = 300, 6
+#: The share of them that begins with an empty store; the others find all that they need.
+COLD = 0.7
 #: How long what a killed program started may live on.
 ORPHAN_S = 3.0
 #: How long a command may take that nothing kills.
-LIMIT_S = 1200.0
+LIMIT_S = 600.0
 #: The variable by which all that a command started is found, whoever its parent is by then.
 MARK = "DEPLOYKIT_TORTURE_MARK"
 LEFT_BEHIND = (".making-", ".deploykit-working-")
@@ -37,22 +41,26 @@ FAILURES = (
     "next runs that failed",
 )
 
-_QUICK = ("--quick", "-q")
+#: The file that commands on files take, in their folder: small, so that a kill hits writing as often as computing.
+NETWORK = "small.onnx"
+_INT8 = ("--precision", "fp32,int8", "--synthetic-calibration")
 COMMANDS = {
-    "build": ("build", "lenet5", "--precision", "fp32,int8", "--synthetic-calibration", "-q"),
+    "build": ("build", NETWORK, *_INT8, "-q"),
     "profile": (
-        *("profile", "lenet5", "--precision", "fp32,int8", "--synthetic-calibration"),
-        *("--csv", "profile.csv", *_QUICK),
+        *("profile", NETWORK, *_INT8, "--csv", "profile.csv"),
+        *("--no-roofline", "--quick", "-q"),
     ),
-    "run": ("run", "lenet5", "--precision", "fp32", "--backend", "onnxruntime", *_QUICK),
+    "run": ("run", NETWORK, "--precision", "fp32", "--backend", "onnxruntime", "--quick", "-q"),
     "train": ("train", "lenet5", "--data", "digits", "--epochs", "1", "-o", "trained.safetensors"),
     "export": ("export", "lenet5", "-o", "exported.onnx", "-q"),
-    "layers": ("layers", "lenet5", "--csv", "layers.csv", "-q"),
+    "layers": ("layers", NETWORK, "--csv", "layers.csv", "-q"),
 }
 
 
-#: What is run to its end after a command that was, as it writes to the same places.
-AFTER = ("profile", "train", "export")
+def small_network() -> bytes:
+    """A network of two layers, as a file."""
+    base = next(base for base in bases() if base.name == "convolutions")
+    return base.data
 
 
 @dataclass
@@ -61,15 +69,18 @@ class Lane:
 
     Attributes:
         folder: of reports, of the store and of temporary files.
+        zygote: that commands are forks of; None starts each by itself.
         commands: what is run, by name.
     """
 
     folder: Path
+    zygote: Zygote | None = None
     commands: Mapping[str, Sequence[str]] = field(default_factory=lambda: COMMANDS)
 
     def __post_init__(self) -> None:
         for name in ("store", "tmp"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
+        (self.folder / NETWORK).write_bytes(small_network())
 
     @property
     def store(self) -> Path:
@@ -78,19 +89,23 @@ class Lane:
 
     def start(
         self, name: str, mark: str, more: Mapping[str, str] | None = None
-    ) -> subprocess.Popen[bytes]:
+    ) -> subprocess.Popen[bytes] | Command:
         """Start a command, with a mark that all it starts inherits, and more of an environment."""
-        environment = dict(os.environ)
+        environment = {"PYTHONPATH": str(Path(__file__).parents[2]), **os.environ}
         environment |= {
             MARK: mark,
             "DEPLOYKIT_STORE": str(self.store),
             "TMPDIR": str(self.folder / "tmp"),
+            **(more or {}),
         }
-        with (self.folder / "stderr").open("wb") as stderr:
+        said = self.folder / "stderr"
+        if self.zygote is not None:
+            return self.zygote.start(self.commands[name], self.folder, environment, said)
+        with said.open("wb") as stderr:
             return subprocess.Popen(
                 [sys.executable, "-P", "-m", "deploykit", *self.commands[name]],
                 cwd=self.folder,
-                env={"PYTHONPATH": str(Path(__file__).parents[2]), **environment, **(more or {})},
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
@@ -171,85 +186,118 @@ def marked(mark: str) -> list[int]:
 
 
 def run(task: Task) -> Result:
-    """Kill as often as is asked for, in a lane for each process."""
-    count = KILLS if task.count is None else task.count
-    result = Result(asked=count)
+    """Kill as often as is asked for, a process at a time for each core.
+
+    Each command of each core has a folder and a store of its own, so that what one leaves no other clears.
+    """
+    result = Result(asked=KILLS if task.count is None else task.count)
     for name in FAILURES:
         result.count(name, 0)
     lock, deadline = threading.Lock(), time.monotonic() + task.seconds
-    numbers = iter(range(count))
-    lanes = [
-        threading.Thread(target=_work, args=(task, number, numbers, deadline, result, lock))
+    cases = iter(task.cases(range(result.asked)))
+    threads = [
+        threading.Thread(target=_work, args=(task, number, cases, deadline, result, lock))
         for number in range(max(1, task.processes))
     ]
-    for lane in lanes:
-        lane.start()
-    for lane in lanes:
-        lane.join()
-    result.facts = {"commands": sorted(COMMANDS), "orphan_s": ORPHAN_S, "whole_every": WHOLE_EVERY}
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    result.facts |= {
+        "commands": {name: " ".join(words) for name, words in COMMANDS.items()},
+        "started": "as forks of a process that has imported what they need",
+        "orphan_s": ORPHAN_S,
+        "whole_every": WHOLE_EVERY,
+    }
     return result
 
 
 def _work(
-    task: Task, number: int, numbers: object, deadline: float, result: Result, lock: threading.Lock
+    task: Task,
+    number: int,
+    cases: Iterator[int],
+    deadline: float,
+    result: Result,
+    lock: threading.Lock,
 ) -> None:
-    lane = Lane(task.folder / str(number))
-    lasts_s: dict[str, float] = {}
-    begun = 0
-    while time.monotonic() < deadline:
-        with lock:
-            case = next(numbers, None)  # type: ignore[call-overload]
-        if case is None:
-            return
-        random_ = random.Random(task.seed * 1_000_003 + case)
-        name = list(COMMANDS)[case % len(COMMANDS)]
-        begun += 1
-        if name not in lasts_s:
-            begin = time.monotonic()
-            failed = lane.whole(name, f"{number}-first-{name}")
-            lasts_s[name] = time.monotonic() - begin
+    zygote = Zygote()
+    lasts_s: dict[str, list[float]] = dict(task.before.get("lasts_s", {}))
+    killed: dict[str, int] = {}
+    try:
+        while time.monotonic() < deadline:
             with lock:
-                _note(result, "next runs that failed", [failed] if failed else [], f"first {name}")
-        if random_.random() < 0.3:
-            shutil.rmtree(lane.store, ignore_errors=True)
-            lane.store.mkdir()
-        problems = _kill(
-            lane, name, random_.random() * lasts_s[name], f"{number}-{case}", result, lock
-        )
-        if begun % WHOLE_EVERY == 0:
-            problems |= _next_run(lane, name, f"{number}-{case}-next")
+                case = next(cases, None)
+            if case is None:
+                return
+            chance = random.Random(task.seed * 1_000_003 + case)
+            name = list(COMMANDS)[case % len(COMMANDS)]
+            lane = Lane(task.folder / f"{name}-{number}", zygote)
+            found: list[tuple[str, str]] = []
+            if name not in lasts_s:
+                found += _measure(lane, name, lasts_s, f"{number}-first-{name}")
+            warm = chance.random() >= COLD
+            if not warm:
+                _empty(lane.store)
+            moment_s = chance.random() * lasts_s[name][warm]
+            found += _kill(lane, name, moment_s, f"{number}-{case}", result, lock)
+            killed[name] = killed.get(name, 0) + 1
+            if killed[name] % WHOLE_EVERY == 1:
+                if failed := lane.whole(name, f"{number}-{case}-next"):
+                    found.append(("next runs that failed", failed))
+                found += [("left behind", line) for line in lane.left_behind()]
+                with lock:
+                    result.count("next runs")
+            with lock:
+                result.done += 1
+                for what, line in found:
+                    result.count(what)
+                    result.fail(f"case {case}, {name}: {what}: {line}", case)
+                    task.say(result.failures[-1])
+                if result.done % 10 == 0:
+                    task.say(f"kills: {result.done} now, {len(result.failures)} failed")
+    finally:
+        zygote.close()
         with lock:
-            result.done += 1
-            for what, lines in problems.items():
-                _note(result, what, lines, f"case {case}, {name}")
-            for line in (line for lines in problems.values() for line in lines):
-                task.say(f"case {case}, {name}: {line}")
-            if result.done % 10 == 0:
-                task.say(f"kills: {result.done} of {result.asked}, {len(result.failures)} failed")
+            result.facts["lasts_s"] = {**result.facts.get("lasts_s", {}), **lasts_s}
 
 
-def _note(result: Result, what: str, lines: list[str], case: str) -> None:
-    result.count(what, len(lines))
-    result.failures += [f"{case}: {what}: {line}" for line in lines]
+def _measure(
+    lane: Lane, name: str, lasts_s: dict[str, list[float]], mark: str
+) -> list[tuple[str, str]]:
+    """Time a command in an empty store and in a full one; a first run imports what it needs for all that come."""
+    found, took = [], []
+    for warm in (False, False, True):
+        if not warm:
+            _empty(lane.store)
+        begin = time.monotonic()
+        if failed := lane.whole(name, mark):
+            found.append(("next runs that failed", failed))
+        took.append(round(time.monotonic() - begin, 3))
+    lasts_s[name] = took[1:]
+    return found
+
+
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
 
 
 def _kill(
     lane: Lane, name: str, after_s: float, mark: str, result: Result, lock: threading.Lock
-) -> dict[str, list[str]]:
+) -> list[tuple[str, str]]:
     """Kill one command after a while, and look at what is left of it."""
     process = lane.start(name, mark)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(after_s)
     before = lane.rows()
     if process.poll() is None:
-        process.send_signal(signal.SIGKILL)
+        process.kill()
+    code = process.wait()
     with lock:
-        result.count(f"killed in {name}" if process.wait() < 0 else "ended before the kill")
-    return {
-        "orphans": _orphans(mark),
-        "half entries": lane.half_entries(),
-        "lost rows": _lost(lane, before),
-    }
+        result.count(f"killed in {name}" if code < 0 else f"{name} ended before the kill")
+    found = [("orphans", line) for line in _orphans(mark)]
+    found += [("half entries", line) for line in lane.half_entries()]
+    return found + [("lost rows", line) for line in _lost(lane, before)]
 
 
 def _orphans(mark: str) -> list[str]:
@@ -277,11 +325,3 @@ def _lost(lane: Lane, before: dict[str, int]) -> list[str]:
         for path, rows in before.items()
         if rows and not after.get(path)
     ]
-
-
-def _next_run(lane: Lane, name: str, mark: str) -> dict[str, list[str]]:
-    failed = lane.whole(name, mark)
-    # What one command leaves, the next that writes to the same place clears.
-    for other in AFTER:
-        failed = failed or lane.whole(other, mark)
-    return {"next runs that failed": [failed] if failed else [], "left behind": lane.left_behind()}

@@ -1,17 +1,25 @@
-"""Every write failing in turn, in every command: told in a line, nothing half-written, and the next run works."""
+"""Every write failing in turn, in every command: told in a line, nothing half-written, and the next run works.
+
+Two kinds of writes fail. Files opened for writing, renames, cuts and new folders fail in Python, by an audit
+hook. The bytes that are written fail in the C library, where those of ONNX Runtime, OpenVINO and safetensors pass
+too; for that a small library is compiled and preloaded, where the system has a C compiler.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from studies.torture.kills import Lane
+from studies.torture.kills import NETWORK, Lane
 from studies.torture.part import Result, Task
+from studies.torture.zygote import Zygote
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS)
 FAILURES = ("tracebacks", "wrong lines", "half entries", "left behind", "next runs that failed")
@@ -23,25 +31,32 @@ COMMANDS = {
         *("--markdown", "compare.md", "--junit", "compare.xml"),
     ),
     "report": ("report", "given.csv", "-o", "page.html"),
-    "count": ("count", "lenet5", "--csv", "count.csv"),
+    "count": ("count", NETWORK, "--csv", "count.csv"),
     "export": ("export", "lenet5", "-o", "exported.onnx", "-q"),
-    "build": ("build", "lenet5", "--precision", "int8", "--synthetic-calibration", "-q"),
-    "profile": (
-        *("profile", "lenet5", "--precision", "fp32", "--csv", "profile.csv"),
-        *("--quick", "-q"),
+    "build": (
+        *("build", NETWORK, "--precision", "int8", "--synthetic-calibration"),
+        *("--backend", "onnxruntime,openvino", "-q"),
     ),
+    "profile": (
+        *("profile", NETWORK, "--precision", "fp32", "--csv", "profile.csv"),
+        *("--no-roofline", "--quick", "-q"),
+    ),
+    "layers": ("layers", NETWORK, "--csv", "layers.csv", "-q"),
     "train": ("train", "lenet5", "--data", "digits", "--epochs", "1", "-o", "trained.safetensors"),
 }
 #: These end with 1, as what they judge is weak, and that is no failure of a write.
 JUDGING = ("check", "compare")
+#: Of the writes of bytes in one command that many fail at most, spread over all of them.
+MOST_BYTES = 40
+OPENING, WRITING = "opened", "written"
 
 #: Run by every process of a command before anything else: it counts what is to be written, and fails one of it.
 FAILING = """
 import os, sys
 
-_root, _fails, _number = (os.environ.get("TORTURE_" + name, "") for name in ("ROOT", "FAILS", "ERRNO"))
 _writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-_count = os.open(os.environ["TORTURE_COUNT"], os.O_WRONLY | os.O_CREAT | os.O_APPEND) if _root else -1
+_root = _fails = _number = ""
+_count = -1
 
 def _fail(event, arguments):
     if event not in ("open", "os.rename", "os.mkdir", "os.truncate"):
@@ -56,46 +71,157 @@ def _fail(event, arguments):
     if str(os.lseek(_count, 0, os.SEEK_CUR)) == _fails:
         raise OSError(int(_number), os.strerror(int(_number)), path)
 
-if _root:
-    sys.addaudithook(_fail)
+def begin():
+    global _root, _fails, _number, _count
+    _root, _fails, _number = (os.environ.get("TORTURE_" + name, "") for name in ("ROOT", "FAILS", "ERRNO"))
+    if _root:
+        _count = os.open(os.environ["TORTURE_COUNT"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        sys.addaudithook(_fail)
+
+begin()
 """
+
+#: The same for bytes that are written into files: all that is dynamically linked passes here.
+PRELOADED = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static int fails(int file) {
+  const char *root = getenv("TORTURE_BYTES_ROOT"), *count = getenv("TORTURE_BYTES_COUNT");
+  char link[64], path[4096];
+  struct stat about;
+  if (!root || !*root || !count || fstat(file, &about) || !S_ISREG(about.st_mode)) return 0;
+  snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+  ssize_t length = readlink(link, path, sizeof path - 1);
+  if (length <= 0) return 0;
+  path[length] = 0;
+  if (strncmp(path, root, strlen(root)) || strstr(path, ".pyc") || strstr(path, "/stderr")) return 0;
+  long counted = syscall(SYS_openat, AT_FDCWD, count, O_WRONLY | O_CREAT | O_APPEND, 0644);
+  if (counted < 0) return 0;
+  syscall(SYS_write, counted, ".", 1);
+  long number = syscall(SYS_lseek, counted, 0, SEEK_CUR);
+  syscall(SYS_close, counted);
+  const char *which = getenv("TORTURE_BYTES_FAILS"), *error = getenv("TORTURE_BYTES_ERRNO");
+  if (!which || !error || number != atol(which)) return 0;
+  errno = atoi(error);
+  return 1;
+}
+
+#define NEXT(name) static __typeof__(name) *next; if (!next) next = dlsym(RTLD_NEXT, #name);
+ssize_t write(int file, const void *data, size_t size) {
+  NEXT(write) return fails(file) ? -1 : next(file, data, size);
+}
+ssize_t writev(int file, const struct iovec *parts, int count) {
+  NEXT(writev) return fails(file) ? -1 : next(file, parts, count);
+}
+ssize_t pwrite(int file, const void *data, size_t size, off_t at) {
+  NEXT(pwrite) return fails(file) ? -1 : next(file, data, size, at);
+}
+ssize_t pwrite64(int file, const void *data, size_t size, off_t at) {
+  NEXT(pwrite64) return fails(file) ? -1 : next(file, data, size, at);
+}
+int ftruncate(int file, off_t size) {
+  NEXT(ftruncate) return fails(file) ? -1 : next(file, size);
+}
+ssize_t sendfile(int to, int from, off_t *at, size_t size) {
+  NEXT(sendfile) return fails(to) ? -1 : next(to, from, at, size);
+}
+"""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What lets writes fail: a folder with sitecustomize.py, and a library where one could be compiled."""
+
+    startup: Path
+    library: Path | None
+
+    def environment(self, kind: str, root: Path, count: Path) -> dict[str, str]:
+        """What a command is told so that writes of a kind below a folder are counted in a file."""
+        paths = f"{self.startup}{os.pathsep}{Path(__file__).parents[2]}"
+        preloaded = {} if self.library is None else {"LD_PRELOAD": str(self.library)}
+        middle = "" if kind == OPENING else "BYTES_"
+        told = {"ROOT": f"{root}/", "COUNT": str(count)}
+        return {"PYTHONPATH": paths, **preloaded} | {
+            f"TORTURE_{middle}{name}": value for name, value in told.items()
+        }
+
+
+def prepare(folder: Path) -> Setup:
+    """Write and compile, into a folder, what lets writes fail."""
+    startup = folder / "startup"
+    startup.mkdir()
+    (startup / "sitecustomize.py").write_text(FAILING)
+    source, library = folder / "failing.c", folder / "failing.so"
+    source.write_text(PRELOADED)
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        return Setup(startup, None)
+    command = [compiler, "-O1", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    return Setup(startup, library if done.returncode == 0 else None)
 
 
 def run(task: Task) -> Result:
     """Fail each write of each command, with each of the errors in turn, as far as the time goes."""
-    folder = task.folder / "startup"
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(FAILING)
+    setup = prepare(task.folder)
     result = Result(asked=0)
     for name in FAILURES:
         result.count(name, 0)
     lock = threading.Lock()
-    names = iter(COMMANDS)
+    kinds = (OPENING,) if setup.library is None else (OPENING, WRITING)
+    jobs = iter([(name, kind) for name in COMMANDS for kind in kinds])
     deadline = time.monotonic() + task.seconds
+    tried: dict[str, list[int]] = dict(task.before.get("tried", {}))
 
     def work(number: int) -> None:
-        lane = Lane(task.folder / str(number), COMMANDS)
-        while True:
-            with lock:
-                name = next(names, None)
-            if name is None:
-                return
-            for problems in _cases(lane, name, folder, task.count, deadline, result, lock):
+        zygote = Zygote(setup.startup, setup.library)
+        try:
+            while True:
                 with lock:
-                    result.done += 1
-                    for what, line in problems:
-                        result.count(what)
-                        result.failures.append(f"{name}: {what}: {line}")
-                        task.say(f"{name}: {what}: {line}")
+                    name, kind = next(jobs, ("", ""))
+                if not name:
+                    return
+                lane = Lane(task.folder / str(number) / name / kind, zygote, COMMANDS)
+                done = list(tried.get(f"{name}, {kind}", [0, 0]))
+                for problems in _cases(lane, name, kind, setup, task.count, done, deadline):
+                    with lock:
+                        result.done += 1
+                        result.count(f"writes {kind} by {name}")
+                        for what, line in problems:
+                            result.count(what)
+                            result.fail(f"{name}: {what}: {line}")
+                            task.say(result.failures[-1])
+                with lock:
+                    tried[f"{name}, {kind}"] = done
+        finally:
+            zygote.close()
 
     workers = [threading.Thread(target=work, args=(n,)) for n in range(max(1, task.processes))]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
+    result.asked = sum(asked for _, asked in tried.values())
     result.facts = {
         "errors": [errno.errorcode[number] for number in ERRORS],
-        "fails": "files opened for writing, renamed or cut, and folders made",
+        "fails": {
+            OPENING: "files opened for writing, renamed or cut, and folders made, in Python",
+            WRITING: "bytes that Python or a library writes into files, in the C library; at most "
+            f"{MOST_BYTES} of a command, spread over all"
+            if setup.library is not None
+            else "nothing: there is no C compiler here",
+        },
+        "tried": tried,
     }
     return result
 
@@ -103,42 +229,43 @@ def run(task: Task) -> Result:
 def _cases(
     lane: Lane,
     name: str,
-    startup: Path,
+    kind: str,
+    setup: Setup,
     most: int | None,
+    done: list[int],
     deadline: float,
-    result: Result,
-    lock: threading.Lock,
 ) -> Iterator[list[tuple[str, str]]]:
-    """Each write of one command, failing."""
+    """Writes of one command, failing one after the other; `done` is how many were tried, and of how many."""
     given = Path(__file__).parents[2] / "reports" / "profile.csv"
     shutil.copyfile(given, lane.folder / "given.csv")
-    counted = lane.folder.parent / f"count-{lane.folder.name}"
-    environment = {
-        "PYTHONPATH": f"{startup}{os.pathsep}{Path(__file__).parents[2]}",
-        "TORTURE_ROOT": str(lane.folder),
-        "TORTURE_COUNT": str(counted),
-    }
+    counted = lane.folder.parent / f"count-{kind}"
+    environment = setup.environment(kind, lane.folder, counted)
     fine = (0, 1) if name in JUDGING else (0,)
+    prefix = "TORTURE_" if kind == OPENING else "TORTURE_BYTES_"
 
     def once(fails: int, number: int = 0) -> tuple[int, list[str]]:
         counted.unlink(missing_ok=True)
         for place in (lane.store, lane.folder / "tmp"):
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir()
-        more = environment | {"TORTURE_FAILS": str(fails), "TORTURE_ERRNO": str(number)}
-        return lane.ended(name, more)
+        more = {f"{prefix}FAILS": str(fails), f"{prefix}ERRNO": str(number)}
+        return lane.ended(name, environment | more)
 
+    if time.monotonic() > deadline and done[1]:
+        return
     once(0)
     writes = counted.stat().st_size if counted.exists() else 0
-    with lock:
-        result.asked += writes
-        result.count(f"writes of {name}", writes)
-    for fails in range(1, min(writes, most or writes) + 1):
+    chosen = list(range(1, writes + 1))
+    if kind == WRITING and writes > MOST_BYTES:
+        chosen = [1 + index * (writes - 1) // (MOST_BYTES - 1) for index in range(MOST_BYTES)]
+    chosen = chosen[:most]
+    done[1] = len(chosen)
+    for fails in chosen[done[0] :]:
         if time.monotonic() > deadline:
             return
         number = ERRORS[fails % len(ERRORS)]
         code, said = once(fails, number)
-        place = f"write {fails} with {errno.errorcode[number]}"
+        place = f"write {fails} with {errno.errorcode[number]} ({kind})"
         problems = _judged(code, said, number, fine, place)
         problems += [("half entries", f"{place}: {line}") for line in lane.half_entries()]
         code, said = lane.ended(name, {})
@@ -146,6 +273,7 @@ def _cases(
             last = said[-1] if said else ""
             problems.append(("next runs that failed", f"after {place}: {code}, {last}"))
         problems += [("left behind", f"{place}: {line}") for line in lane.left_behind()]
+        done[0] += 1
         yield problems
 
 

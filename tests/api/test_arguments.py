@@ -7,6 +7,7 @@ import inspect
 import click
 import numpy as np
 import pytest
+import torch
 
 import deploykit
 from deploykit.api.arguments import in_python, told
@@ -342,3 +343,38 @@ def test_keeping_layers_is_refused_where_all_are_kept(store):
         UsageError, match=r"give one of max_accuracy_drop, min_snr_db and max_metric"
     ):
         deploykit.layers_to_keep("lenet5", store=store)
+
+
+class Small(torch.nn.Module):
+    """A module that takes three channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+ABSURD = (10**30, -1, float("nan"), float("inf"), "1e9999999", "9" * 5000, True, object(), [], {})
+
+
+@pytest.mark.parametrize("value", ABSURD, ids=lambda value: str(value)[:9].partition(" ")[0])
+@pytest.mark.parametrize(
+    "name",
+    "batches threads streams rate repeats seconds percentile iterations timeout_s num_classes resolution seed "
+    "alpha rho calibration_images keep_drift shapes dims input_shape".split(),
+)
+def test_every_number_has_a_range_in_python_too(name, value, store):
+    given = {"shapes": {"x": [value]}, "dims": {"x": value}, "input_shape": (3, value, 8)}
+    network = Small() if name == "input_shape" else "lenet5"
+    with pytest.raises(UsageError) as refused:
+        deploykit.profile(network, **{name: given.get(name, value)}, store=store)
+    assert len(str(refused.value)) < 250
+    assert not store.root.exists()
+
+
+def test_an_input_that_is_no_shape_is_refused_by_count():
+    for shape in (10**12, "x", (3, 8), object()):
+        with pytest.raises(UsageError, match=r"make it \(channels, height, width\)"):
+            deploykit.count(Small(), input_shape=shape)

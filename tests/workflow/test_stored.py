@@ -77,6 +77,23 @@ def test_a_damaged_entry_is_garbage(store):
     assert (one.kind, one.name) == ("damaged", engine.name)
 
 
+def test_an_entry_of_another_version_is_said_to_be_one_and_made_again(store, light_squeezenet):
+    change(store, "engine", schema=1, key="0" * 64)
+    (one,) = garbage(stored_in(store))
+    assert (one.kind, one.precision) == ("older", "")
+    assert one.stale == "it is of another version of deploykit, and will be made again"
+    again = deploykit.build(light_squeezenet, store=Store(store.root))
+    assert again.path.is_relative_to(one.path)
+    assert {one.kind for one in stored_in(store)} == {"engine", "file", "network"}
+    for schema, kind in ((True, "engine"), (1, ["engine"]), (2, "engine"), ("1", "engine")):
+        manifest = json.loads((one.path / MANIFEST).read_text())
+        (one.path / MANIFEST).write_text(
+            json.dumps({"schema": schema, "kind": kind, "bytes": manifest["bytes"]})
+        )
+        assert [two.kind for two in stored_in(store) if two.name == one.name] == ["damaged"]
+        (one.path / MANIFEST).write_text(json.dumps(manifest))
+
+
 def test_what_nobody_asked_for_is_garbage_and_a_hit_asks(store, light_squeezenet):
     for one in stored_in(store):
         long_ago = time.time() - 40 * DAY_S
