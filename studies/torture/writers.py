@@ -8,6 +8,7 @@ in a store of its own. In a calm one all build the same engines in an empty stor
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import shutil
@@ -51,12 +52,12 @@ class Truth:
 
 @dataclass
 class Arena:
-    """The store that all work in, what is known of its engines, and when it was wiped."""
+    """The store that all work in, what is known of its engines, and when each wipe of it began and ended."""
 
     folder: Path
     zygote: Zygote
     truths: dict[tuple[int, str], Truth] = field(default_factory=dict)
-    wipes_s: list[float] = field(default_factory=list)
+    wipes_s: list[list[float]] = field(default_factory=list)
 
     @property
     def lane(self) -> Lane:
@@ -180,8 +181,10 @@ def _wild(
     def wipe(seed: int) -> None:
         own = random.Random(seed)
         while not over.wait(own.uniform(*WIPE_S)):
+            wipe_s = [time.monotonic(), math.inf]
+            arena.wipes_s.append(wipe_s)
             what = _wipe(arena.lane.store, own)
-            arena.wipes_s.append(time.monotonic())
+            wipe_s[1] = time.monotonic()
             with lock:
                 result.count(f"wipes of {what}")
 
@@ -221,7 +224,8 @@ def _one(
     kill_after_s = chance.uniform(0.05, 6.0) if chance.random() < KILLED else None
     begun = time.monotonic()
     code, told, said = arena.ask(words, place, arena.lane.store, kill_after_s)
-    wipes = sum(begun <= moment <= time.monotonic() for moment in arena.wipes_s)
+    ended = time.monotonic()
+    wipes = sum(start <= ended and begun <= end for start, end in list(arena.wipes_s))
     truth, name = arena.truths[number, precision], f"net{number} {precision}"
     if code < 0:
         return ["killed"], []

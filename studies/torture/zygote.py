@@ -83,7 +83,8 @@ class Zygote:
         self._running: dict[int, Command] = {}
         self._lock, self._started = threading.Lock(), threading.Semaphore(0)
         self._last: Command | None = None
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def start(
         self,
@@ -112,8 +113,11 @@ class Zygote:
     def close(self) -> None:
         """End it; what it started lives on."""
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait()
+        self._listener.join()
+        self._process.stdout.close()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None

@@ -8,6 +8,7 @@ import pytest
 from graph_models import make_model, tensor
 from onnx import helper, numpy_helper
 
+from deploykit.graph import parameters
 from deploykit.graph.count import count_graph
 
 node = helper.make_node
@@ -507,3 +508,25 @@ def test_a_weight_that_is_doubled_again_and_again_is_one_and_found_in_one_pass()
     chain = [node("Add", [f"c{i}", f"c{i}"], [f"c{i + 1}"]) for i in range(60)]
     model = make_model([*chain, node("MatMul", ["x", "c60"], ["y"])], [tensor("c0", 8, 5)])
     assert count_graph(model).parameters == 40
+
+
+def looks_at_values(monkeypatch, links: int) -> int:
+    """How often counting a chain of sums of constants looks at the values of one."""
+    looks = []
+    values = parameters.Constant.values
+    monkeypatch.setattr(
+        parameters.Constant, "values", lambda self: looks.append(self) or values(self)
+    )
+    constants = [array(f"c{i}", np.full((3, 1, 1), i + 0.5)) for i in range(links)]
+    sums = [node("Add", ["c0", "c1"], ["s1"])]
+    sums += [node("Add", [f"s{i - 1}", f"c{i}"], [f"s{i}"]) for i in range(2, links)]
+    nodes = [*sums, node("Add", ["x", f"s{links - 1}"], ["z"]), node("Conv", ["z", "k"], ["y"])]
+    count_graph(make_model(nodes, [*constants, tensor("k", 4, 3, 3, 3)]))
+    monkeypatch.undo()
+    return len(looks)
+
+
+def test_a_chain_of_constants_is_looked_at_once(monkeypatch):
+    short, long = (looks_at_values(monkeypatch, links) for links in (20, 80))
+    assert short > 0
+    assert long <= 5 * short  # a look at all that came before, at each link, would be 16 times
