@@ -196,10 +196,14 @@ def scenarios_of(
     Raises:
         UsageError: a value that can't be.
     """
-    several = isinstance(rate, Iterable) and not isinstance(rate, str)
-    asked: list[Any] = [] if rate is None else list(rate) if several else [rate]  # type: ignore[arg-type]
-    if several and not asked:
-        raise UsageError("--rate needs at least one value")
+    if rate is None:
+        asked: list[float | str] = []
+    elif isinstance(rate, Iterable) and not isinstance(rate, str):
+        asked = list(rate)
+        if not asked:
+            raise UsageError("--rate needs at least one value")
+    else:
+        asked = [rate]
     rates = [parse_rate(str(one)) for one in asked]
     boundaries = texts(boundary, "--boundary")
     for one in boundaries:
