@@ -197,9 +197,18 @@ def view_of(body: Body, outer: GraphView) -> GraphView:
 def stated_batch(view: GraphView) -> int:
     """The fixed batch that all inputs and outputs of a graph start with; 1 where they differ, or it is none.
 
-    A first dimension is no batch where an operator that has a batch axis of its own sees another there: it may be
-    the steps of sequences, that a recurrent layer runs along.
+    A first dimension is no batch where an input has a free one on another axis, which is the batch then, nor where
+    an operator that has a batch axis of its own sees another there: it may be the steps of sequences.
     """
+    sized = view.sizes.keys()
+    free = (
+        dim
+        for value in view.inputs
+        for dim in value.type.tensor_type.shape.dim
+        if dim.dim_value <= 0 and dim.dim_param not in sized
+    )
+    if any(True for _ in free):
+        return 1
     values = [*view.inputs, *view.graph.output]
     firsts = {
         value.type.tensor_type.shape.dim[0].dim_value if value.type.tensor_type.shape.dim else 0

@@ -264,6 +264,11 @@ class GraphView:
         assert self.outer is not None, "the main graph is no body"
         return types_in_body(self.model, self.graph, self.outer.types, self.outer._sequences)
 
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Sizes of symbolic dimensions of the inputs beside the batch, by name, as they were given."""
+        return self._dims or {}
+
     @cached_property
     def shapes(self) -> Shapes | Scope:
         """Shapes and types for a batch of one, of the main graph; of a run of a body where it was made for one.
@@ -290,7 +295,7 @@ class GraphView:
             return self
         if isinstance(self.shapes, Scope):  # functions were written out before
             return self
-        view = GraphView(self.shapes.expanded, stored=self.stored)
+        view = GraphView(self.shapes.expanded, stored=self.stored, dims=self._dims)
         view.shapes = self.shapes
         return view
 

@@ -359,6 +359,15 @@ def test_counts_are_those_of_one_image(batch: int | str | None, convolution: obj
     assert counts.activation_bytes == 4 * 36 * 4
 
 
+def test_a_batch_on_another_axis_leaves_the_first_its_size() -> None:
+    product = helper.make_node("MatMul", ["x", "w"], ["y"])
+    weights = [tensor("w", 8, 5)]
+    model = make_model([product], weights, shape=(12, "N", 8), output=(12, "N", 5))
+    assert count_graph(model).macs == 12 * 8 * 5
+    sized = make_model([product], weights, shape=(4, "steps", 8), output=(4, "steps", 5))
+    assert count_graph(sized, {"steps": 3}).macs == 3 * 8 * 5  # of one of four
+
+
 def test_other_symbolic_dimensions_are_asked_for() -> None:
     model = make_model(
         [helper.make_node("Conv", ["x", "w"], ["y"])],
