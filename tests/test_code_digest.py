@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -170,3 +171,33 @@ def test_commands_and_reports_make_no_graph(names):
     # A file is read and converted in a process of its own, through these.
     carriers = {"bench/__init__.py", "bench/contain.py", "bench/channel.py"}
     assert not [name for name in followed - carriers if name.startswith(outside)]
+
+
+def imported(nodes: list[ast.stmt], package: list[str]) -> set[str]:
+    """What statements and those in them import, as Python's parser has it, without what is for type checkers."""
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            around = package[: len(package) + 1 - node.level] if node.level else []
+            module = ".".join([*around, *([node.module] if node.module else [])])
+            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            found |= imported(node.orelse, package)
+        else:
+            for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+                inner = getattr(node, part, [])
+                found |= imported(inner if isinstance(inner, list) else [], package)
+    return {name for name in found if name.startswith("deploykit.")}
+
+
+def test_imports_are_found_as_the_parser_finds_them() -> None:
+    """By their first words alone: of every file of the package nothing is missed, and nothing is added."""
+    files = sorted(ROOT.rglob("*.py"))
+    assert len(files) > 200
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        package = ["deploykit", *file.parent.relative_to(ROOT).parts]
+        wanted = imported(ast.parse(text).body, package) | set(module._NAMED.findall(text))
+        assert module._imports(file) == wanted, file
