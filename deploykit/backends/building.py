@@ -147,9 +147,16 @@ def left_over(
         total = sum(len(nodes) for nodes in types.values())
         raise PrecisionMismatch(
             f"{said} instead of {wanted}: {len(left)} of {total} convolutions and products differ, the first is "
-            f"{left[0]}; choose another precision, or keep these layers out"
+            f"{left[0]}; {_way_out(types, written)}"
         )
     return left
+
+
+def _way_out(types: Mapping[str, Sequence[str]], written: Collection[str]) -> str:
+    """What to do about an engine in another precision than was asked for."""
+    if types.get("fp64") and "fp64" in written:
+        return f"the file has them in float64: take it as it is with --precision {AS_IS}, or export it in float32"
+    return "choose another precision, or keep these layers out"
 
 
 def _refuse_left(label: str, precision: str, left: Sequence[str]) -> None:

@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 #: Rewrites that would undo a recipe: this one quantises the weights of a convolution or product that was left in
 #: float32 between two quantised ones.
 _AGAINST_RECIPES = ("WeightBiasQuantization",)
+#: How ONNX Runtime begins what its kernels say of a graph that is sound, and what it says where memory ran out.
+_IN_KERNELS, _NO_MEMORY = "Exception during initialization", "alloc"
 #: How ONNX Runtime says that the optimised graph could not be written; it names no reason on a full disk.
 _WRITE_FAILED = ("Protobuf serialization failed", "No space left", "Read-only file system")
 #: The option that is no entry of a session's configuration.
@@ -205,7 +207,8 @@ def _save_optimised(
     """Write the optimised graph to `path`.
 
     Of graphs with an If or Loop, ONNX Runtime can save what it can't load again (a body that reads what was
-    merged away); such a one is saved as a lower level of optimisation leaves it.
+    merged away), and what it rewrote its own kernels may refuse (a cubic Resize with channels last); such a one is
+    saved as a lower level of optimisation leaves it.
 
     Args:
         source: the graph's path or bytes.
@@ -236,15 +239,19 @@ def _save_optimised(
             ("initializers_min_size_in_bytes", str(APART_BYTES)),
         ):
             options.add_session_config_entry(f"session.optimized_model_external_{key}", value)
-    open_session(source, options, refused)  # opening it writes the optimised graph
-    if not check or _loads(path):
-        return None
-    for name, level in lower.items():
+    first: BuildFailed | None = None
+    for level_name, level in [(None, levels.ORT_ENABLE_ALL), *lower.items()]:
         options.graph_optimization_level = level
-        open_session(source, options, refused)
-        if _loads(path):
-            return name
-    raise refused("it saves the graph in a form that it can't load again, at every level")
+        try:
+            open_session(source, options, refused)  # opening it writes the optimised graph
+        except BuildFailed as error:
+            first = first or error
+            if _IN_KERNELS not in str(error) or _NO_MEMORY in str(error):
+                break
+            continue
+        if not check or _loads(path):
+            return level_name
+    raise first or refused("it saves the graph in a form that it can't load again, at every level")
 
 
 def _loads(path: Path) -> bool:

@@ -112,12 +112,13 @@ def _computed(view: GraphView, names: Sequence[str]) -> dict[str, np.ndarray]:
             read[name] = None
         elif id(node) not in needed:
             needed.add(id(node))
-            waiting += [source for source in (*node.input, *captured_by(node)) if source]
+            sources = _without_example(view, node).input
+            waiting += [source for source in (*sources, *captured_by(node)) if source]
     stored = [tensor for name in read if (tensor := view.initializer(name)) is not None]
     if sum(tensor_bytes(math.prod(t.dims), t.data_type) for t in stored) > LARGEST_BYTES:
         return {}
     graph = onnx.helper.make_graph(
-        [node for node in view.nodes if id(node) in needed],
+        [_without_example(view, node) for node in view.nodes if id(node) in needed],
         "fixed",
         [],
         [onnx.helper.make_empty_tensor_value_info(name) for name in names],
@@ -133,6 +134,14 @@ def _computed(view: GraphView, names: Sequence[str]) -> dict[str, np.ndarray]:
     ):  # whatever ONNX Runtime raises: the product then stays in float, and it is said why
         return {}
     return {name: value for name, value in values.items() if value.dtype == np.float32}
+
+
+def _without_example(view: GraphView, node: onnx.NodeProto) -> onnx.NodeProto:
+    """A CastLike as the Cast that it is, where the type is known: of what it casts like, nothing else is read."""
+    kind = view.types.get(node.input[1]) if node.op_type == "CastLike" else None
+    if not kind:
+        return node
+    return onnx.helper.make_node("Cast", node.input[:1], node.output, name=node.name, to=kind)
 
 
 def remove_passing_nodes(model: onnx.ModelProto) -> int:

@@ -120,6 +120,13 @@ def test_one_layer_in_a_narrower_type_is_an_error(tiny, tmp_path, precision, typ
         build(tiny, tmp_path, types, precision)
 
 
+def test_a_file_in_float64_is_refused_with_the_way_to_take_it(tiny):
+    with pytest.raises(PrecisionMismatch, match="as it is with --precision as-is, or export it"):
+        building.left_over(tiny, get("onnxruntime"), {"fp64": ["m"]}, {"fp64": 1})
+    with pytest.raises(PrecisionMismatch, match="choose another precision"):
+        building.left_over(tiny, get("onnxruntime"), {"fp64": ["m"]}, {"fp32": 1})
+
+
 def test_layers_that_the_recipe_kept_may_differ_and_are_not_listed(tiny, tmp_path):
     types = {"int8": ["a"], "fp32": ["b", "c"]}
     engine = build(tiny, tmp_path, types, recipe={"kept": ["b", "c"]}, strict=True)

@@ -162,6 +162,11 @@ def _expose(
                 body.node.append(make("Constant", [], [result], **nothing))
             value = onnx.helper.make_tensor_value_info(result, ElementType.FLOAT, None)
             body.output.append(value)
+    if node.op_type == "Scan":
+        # What it says of each of the outputs that it stacks, it has to say of all of them.
+        for entry in node.attribute:
+            if entry.name in ("scan_output_axes", "scan_output_directions") and entry.ints:
+                entry.ints.extend([0] * len(inner))
     outer = [f"{result}_of_{len(place)}" for result in inner]
     node.output.extend(outer)
     return outer

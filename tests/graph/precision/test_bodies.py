@@ -353,3 +353,26 @@ def renamed(graph: onnx.GraphProto, base: str) -> onnx.GraphProto:
         node.output[:] = [f"{base}_{name}" for name in node.output]
     copy.output[0].name = f"{base}_{copy.output[0].name}"
     return copy
+
+
+def test_a_scan_that_says_how_its_outputs_are_stacked_is_calibrated(tmp_path: Path) -> None:
+    body = helper.make_graph(
+        [N("MatMul", ["part", "w"], ["m"], name="product"), N("Add", ["m", "state"], ["next"]),
+         N("Identity", ["next"], ["made"])],
+        "body", [INFO("state", TensorProto.FLOAT, [16]), INFO("part", TensorProto.FLOAT, [2, 16])],
+        [INFO("next", TensorProto.FLOAT, None), INFO("made", TensorProto.FLOAT, None)],
+    )  # fmt: skip
+    body.input[0].CopyFrom(INFO("state", TensorProto.FLOAT, [2, 16]))
+    node = N(
+        "Scan", ["zero", "x"], ["last", "y"], body=body, num_scan_inputs=1,
+        scan_input_directions=[1], scan_output_directions=[1], scan_output_axes=[1],
+    )  # fmt: skip
+    stored = {"zero": np.zeros((2, 16), np.float32), "w": weights(0, 16, 16)}
+    graph = helper.make_graph(
+        [node], "g", [INFO("x", TensorProto.FLOAT, [5, 2, 16])], [INFO("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(value, name) for name, value in stored.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    made = in_int8(model, tmp_path)
+    assert made.recipe["products_quantised"] == 1
+    assert near(model, made) > 20

@@ -11,6 +11,7 @@ from onnx import helper
 from small_graphs import N, data, graph, quantised, random, run, snr_db
 
 from deploykit.backends import get
+from deploykit.backends.onnxruntime import OnnxRuntimeSession
 from deploykit.backends.tensorrt import tensorrt_rtx
 from deploykit.graph.names import part_names
 from deploykit.graph.precision import convert
@@ -253,3 +254,26 @@ def test_sparse_weights_are_converted_as_dense_ones(places: int, tmp_path: Path)
     half = convert(open_model(tmp_path / "fp32.onnx"), "fp16", "cpu", tmp_path / "half.onnx")
     assert "kept" not in half.recipe
     assert 50 < snr_db(run(model, x), run(half.path, x)) < 90
+
+
+def test_a_weight_cast_to_the_type_of_an_activation_is_converted(tmp_path: Path) -> None:
+    nodes = [N("CastLike", ["w", "x"], ["v"]), N("MatMul", ["x", "v"], ["y"], name="product")]
+    model = graph(nodes, ["N", 16], {"w": random(16, 8).astype(np.float64)}, opset=17)
+    made = quantised(model, tmp_path)
+    assert made.recipe["products_quantised"] == 1
+    assert snr_db(run(model, data((16,))), run(made.path, data((16,)))) > 30
+
+
+def test_what_the_runtime_rewrites_into_what_it_refuses_is_built_at_a_lower_level(
+    tmp_path: Path,
+) -> None:
+    """ONNX Runtime puts channels last behind integer convolutions, where it has no cubic Resize that shrinks."""
+    scales = np.asarray([1, 1, 0.5, 0.5], np.float32)
+    model = between(N("Resize", ["c", "", "scales"], ["d"], mode="cubic"), scales=scales)
+    made = quantised(model, tmp_path)
+    facts = get("onnxruntime").build(made, BuildOptions(), tmp_path / "engine.onnx")
+    assert facts["optimisation"] == "extended"
+    assert facts["compute_types"] == {"int8": ["c", "y"]}
+    x = data((8, 16, 16))
+    with OnnxRuntimeSession(tmp_path / "engine.onnx", 1) as session:
+        assert snr_db(run(model, x), session.run({"x": x})["y"]) > 25
