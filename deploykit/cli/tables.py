@@ -27,7 +27,11 @@ def width_of(text: str) -> int:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """The lines of a text: broken between words, names behind their signs, inside a word as a last resort."""
+    """The lines of a text: broken between words, names behind their signs, inside a word as a last resort.
+
+    A width of less than one column is taken as one: what is set in by two leaves none of a terminal that narrow.
+    """
+    width = max(1, width)
     found: list[str] = []
     for word in text.split():
         if found and width_of(found[-1]) + 1 + width_of(word) <= width:
@@ -49,7 +53,7 @@ def _broken(word: str, width: int) -> list[str]:
             found[-1], rest = rest[:width], rest[width:]
             found.append("")
         found[-1] += rest
-    return found
+    return [line for line in found if line]
 
 
 def layout(

@@ -43,6 +43,20 @@ def test_a_word_that_no_line_can_hold_breaks_behind_its_signs():
     assert wrap("abcdefgh", 3) == ["abc", "def", "gh"]
 
 
+@pytest.mark.parametrize("width", [-1, 0, 1])
+def test_a_width_that_holds_nothing_still_ends(width):
+    """Words were broken into pieces of no character without end, which filled the memory."""
+    assert wrap("ab 模型", width) == ["a", "b", "模", "型"]
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3])
+def test_a_terminal_of_a_few_columns_gets_all_that_a_table_says(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    print_table(("id", "claim"), [("squeezenet", "has few parameters")])
+    shown = capsys.readouterr().out
+    assert "".join("squeezenet claim has few parameters".split()) in "".join(shown.split())
+
+
 def test_wide_characters_take_two_columns():
     lines = layout(("name", "n"), [("模型", "1"), ("abcd", "2")], {1}, 80)
     assert width_of(lines[2]) == width_of(lines[3]) == 7
