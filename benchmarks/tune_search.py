@@ -3,11 +3,13 @@
     python -m benchmarks.tune_search [NETWORK[@ALPHA]]... [--budget S] [--search S] [--time S] [--csv FILE]
 
 For each network, at batch 1: tune answers within its budget. Then every configuration of its space has a first look
-beside the default: all engines at all numbers of threads, each told every combination of its runtime's options that
-tuning tries; those with the fewest options first, so that a search that is cut short (--search) lacks the oddest.
-Those that come out nearest to the best race in turns with the answer and every runtime's default. The smallest of
-many noisy values is smaller than it is, so the ratios are taken anew: the answer beside the winner of that race,
-and beside the best default, each in an interleaved comparison of its own.
+beside the default: all engines at all numbers of threads, and then each told every combination of its runtime's
+options that tuning tries and that can change anything here; those with the fewest options first, so that a search
+that is cut short (--search) lacks the oddest. An engine that takes twice as long as the best is not told options
+("far_off" of the space): the most that any made of any other is in the row ("option_ratio"). Those that come out
+nearest to the best race in turns with the answer and every runtime's default. The smallest of many noisy values is
+smaller than it is, so the ratios are taken anew: the answer beside the winner of that race, and beside the best
+default, each in an interleaved comparison of its own.
 
 Engines that tune refuses for what they do to outputs are out here, too. The rows go into the CSV, where those of
 other networks stay. A run goes on where it stopped: rows that this state of the code made on this machine stay, and
@@ -19,10 +21,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import math
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,7 +42,8 @@ from deploykit.stats import RatioInterval
 from deploykit.store import Store
 from deploykit.workflow.configuration import Configuration, ProfileOptions
 from deploykit.workflow.journal import Journal
-from deploykit.workflow.space import candidates
+from deploykit.workflow.plan import Source
+from deploykit.workflow.space import candidates, tried_values
 from deploykit.workflow.tune import Tuning
 from deploykit.workflow.tuned import Candidate, Question, Tuned
 from studies import wild
@@ -50,7 +54,11 @@ NETWORKS = (
 ).split()
 #: Seconds: of tuning a network, of first looks of the exhaustive search, of the race of the nearest, of each
 #: comparison; and of the whole run, after which no further network is begun.
-BUDGET_S, SEARCH_S, RACE_S, COMPARED_S, TIME_S = 180.0, 1200.0, 60.0, 16.0, 840.0
+BUDGET_S, SEARCH_S, RACE_S, COMPARED_S, TIME_S = 180.0, 420.0, 40.0, 12.0, 420.0
+#: How many times the best of all engines one takes that is not told options.
+FAR_OFF = 2.0
+#: A first look asks who is far off: it takes no long warm-up.
+LOOKING = Policy(warmup_s=0.1, warmup_max_s=1.0, min_s=0.5, max_s=2.0)
 #: So many of the nearest are raced.
 NEAREST = 8
 #: What is to be reached: the answer over the best found, over the best default, and time outside measuring over the
@@ -62,10 +70,12 @@ RESUMED = "resumed: times are of the last part"
 STORE = Path("engines/tune_search")
 
 #: Of the report. "searched" of "space" configurations had a look; "same" stands for a ratio where both sides are
-#: one configuration. Engines are built before, in "build_s"; "outside_s" is what tune took then beside measuring.
+#: one configuration. Engines are built before, in "build_s"; "outside_s" is what tune took then beside measuring,
+#: and "starting_s" what of measuring was starting processes and loading engines.
 COLUMNS = (
     "network answer best ratio ratio_low ratio_high best_default default_ratio default_low default_high budget_s "
-    "build_s measuring_s outside_s outside_share space searched search_s met note device env_id code timestamp"
+    "build_s elapsed_s measuring_s starting_s outside_s outside_share space searched far_off option_ratio search_s "
+    "met note device env_id code timestamp"
 ).split()
 
 
@@ -78,16 +88,14 @@ def source_of(name: str) -> ModelSpec:
 def variants(base: Configuration) -> Iterator[Configuration]:
     """A configuration with every combination of its runtime's options that tuning tries, itself among them."""
     backend = backends.get(base.backend)
-    tried = [option for option in backend.run_options if option.tuned]
-    for values in itertools.product(*(option.values for option in tried)):
-        told = tuple((option.name, value) for option, value in zip(tried, values, strict=True))
+    tried = tried_values(backend, Question(), base.scenario.threads)
+    for values in itertools.product(*tried.values()):
+        told = tuple(zip(tried, values, strict=True))
         yield replace(base, options=backend.chosen_options(told))
 
 
-def space(
-    source: ModelSpec, question: Question, more: Sequence[Configuration]
-) -> list[Configuration]:
-    """All that tune can choose from, the default first, then those that are told the least.
+def bases(source: Source, question: Question, more: Sequence[Configuration]) -> list[Configuration]:
+    """All that tune can choose from before options, the default first.
 
     Args:
         source: the network.
@@ -95,11 +103,12 @@ def space(
         more: what tune made itself while it went on, such as a mix.
     """
     default, others = candidates(source, question)
-    every = [
-        one
-        for base in dict.fromkeys((default, *others, *(replace(m, options=()) for m in more)))
-        for one in variants(base)
-    ]
+    return list(dict.fromkeys((default, *others, *(replace(m, options=()) for m in more))))
+
+
+def space(source: Source, question: Question, more: Sequence[Configuration]) -> list[Configuration]:
+    """All that tune can choose from, the default first, then those that are told the least; see `bases`."""
+    every = [one for base in bases(source, question, more) for one in variants(base)]
     return sorted(dict.fromkeys(every), key=lambda one: len(one.options))
 
 
@@ -114,15 +123,29 @@ def defaults(everyone: Mapping[str, Candidate]) -> list[str]:
     return found
 
 
-def search(
-    tuning: Tuning, tuned: Tuned, search_s: float, race_s: float
-) -> tuple[dict[str, Candidate], dict[str, float], list[str], float]:
-    """Look at all of the space, and race the nearest.
+@dataclass(frozen=True)
+class Searched:
+    """What a search found.
 
-    Returns:
-        The candidates that could be built, by name; how many times the default each took at its look; the race's
-        order, the best first; and seconds.
+    Attributes:
+        everyone: the candidates that could be built, by name.
+        firsts: how many times the default each took at its look, the fastest first.
+        far_off: how many were not looked at, as they are told options and their engine is far off without.
+        option_ratio: the least that a candidate with options took of its engine without.
+        order: of the race of the nearest, the best first.
+        seconds: of all of it.
     """
+
+    everyone: Mapping[str, Candidate]
+    firsts: Mapping[str, float]
+    far_off: int
+    option_ratio: float
+    order: Sequence[str]
+    seconds: float
+
+
+def search(tuning: Tuning, tuned: Tuned, search_s: float, race_s: float) -> Searched:
+    """Look at all of the space, and race the nearest."""
     start = time.perf_counter()
     made = [one.configuration for one in tuned.candidates if one.request is not None]
     everyone: dict[str, Candidate] = {}
@@ -134,27 +157,44 @@ def search(
             continue  # tune's own rows say why
         everyone[candidate.name] = candidate
     journal = Journal(tuning.journal.path.with_suffix(".search.jsonl"))
-    first = next(iter(everyone))
-    with _race("search", everyone, everyone, journal) as race:
+    plain = [name for name, one in everyone.items() if not one.configuration.options]
+    default = plain[0]
+
+    def fit(names: Iterable[str]) -> Iterator[str]:
+        """Those whose outputs can be taken."""
+        for name in names:
+            one = everyone[name]
+            if name != default and (reason := tuning.fitness.reason(one)):
+                one.fate, one.reason = UNFIT, reason
+            else:
+                yield name
+
+    with _race("search", plain, everyone, journal) as race:
         firsts = race.look(search_s)
-    if tuned.best is not None and tuned.best.name not in everyone:
-        everyone[tuned.best.name] = tuned.best
-    fit: list[str] = []
-    for name in firsts:
-        if name != first and (reason := tuning.fitness.reason(everyone[name])):
-            everyone[name].fate, everyone[name].reason = UNFIT, reason
-            continue
-        fit.append(name)
-        if len(fit) == NEAREST:
-            break
-    answer = [] if tuned.best is None else [tuned.best.name]
-    raced = dict.fromkeys((*answer, *fit, *(n for n in defaults(everyone) if n in firsts)))
+    limit = FAR_OFF * firsts[next(fit(firsts))]
+    without = {name: _without_options(everyone[name]) for name in everyone if name not in plain}
+    near = [name for name, base in without.items() if firsts.get(base, math.inf) <= limit]
+    with _race("variants", [default, *near], everyone, journal) as race:
+        told = race.look(search_s - (time.perf_counter() - start))
+    option_ratio = min((told[n] / firsts[without[n]] for n in near if n in told), default=1.0)
+    firsts = dict(sorted({**told, **firsts}.items(), key=lambda pair: pair[1]))
+    answer: list[str] = []
+    if tuned.best is not None:
+        everyone.setdefault(tuned.best.name, tuned.best)
+        answer = [tuned.best.name]
+    nearest = itertools.islice(fit(firsts), NEAREST)
+    raced = dict.fromkeys((*answer, *nearest, *(n for n in defaults(everyone) if n in firsts)))
     with _race("nearest", raced, everyone, journal) as race:
         race.look()
         outcome = race.run(race_s)
     order = [one.name for one in outcome.standings if one.value is not None]
     journal.end()
-    return everyone, firsts, order, time.perf_counter() - start
+    far_off, seconds = len(without) - len(near), time.perf_counter() - start
+    return Searched(everyone, firsts, far_off, option_ratio, order, seconds)
+
+
+def _without_options(candidate: Candidate) -> str:
+    return Candidate(replace(candidate.configuration, options=()), Row({})).name
 
 
 def _race(
@@ -167,15 +207,20 @@ def _race(
     return Race(
         lanes(entrants),
         record=journal.record(name),
-        say=lambda text: print(f"  {text}", file=sys.stderr, flush=True),
+        say=_say,
         earlier=journal.events.get(name, ()),
     )
+
+
+def _say(text: str) -> None:
+    if not text.startswith("round "):
+        print(f"  {text}", file=sys.stderr, flush=True)
 
 
 def timed(candidate: Candidate) -> WorkerRequest:
     """What times a candidate, and no more."""
     assert candidate.request is not None
-    return replace(candidate.request, policy=Policy.quick(), samples_path=None)
+    return replace(candidate.request, policy=LOOKING, samples_path=None)
 
 
 def beside(ours: Candidate, other: Candidate) -> RatioInterval | None:
@@ -237,18 +282,20 @@ def row_of(
     try:
         tuned = tuning()
         assert tuned.best is not None  # nothing is asked of the answer
-        everyone, firsts, order, took_s = search(tuning, tuned, search_s, race_s)
+        found = search(tuning, tuned, search_s, race_s)
+        everyone = found.everyone
         outside_s = tuned.elapsed_s - tuned.measuring_s
         ours = tuned.best
-        best = everyone[next(n for n in order if everyone[n].fate == IN)]
+        best = everyone[next(n for n in found.order if everyone[n].fate == IN)]
         plain = defaults(everyone)
-        best_default = everyone[next(n for n in order if n in plain)]
+        best_default = everyone[next(n for n in found.order if n in plain)]
         ratio, to_default = beside(ours, best), beside(ours, best_default)
     except DeploykitError as error:
         return {**row, "met": "no", "note": str(error)}
     tuning.forget()
     share = outside_s / budget_s
-    met, note = verdict(ratio, to_default, share, whole=len(firsts) == len(everyone))
+    whole = len(found.firsts) + found.far_off == len(everyone)
+    met, note = verdict(ratio, to_default, share, whole=whole)
     return row | {
         "answer": ours.name,
         "best": best.name,
@@ -256,12 +303,16 @@ def row_of(
         "best_default": best_default.name,
         **_cells("default", "default_ratio", to_default),
         "build_s": f"{build_s:.1f}",
+        "elapsed_s": f"{tuned.elapsed_s:.1f}",
         "measuring_s": f"{tuned.measuring_s:.1f}",
+        "starting_s": f"{tuned.starting_s:.1f}",
         "outside_s": f"{outside_s:.1f}",
         "outside_share": f"{share:.3f}",
         "space": str(len(everyone)),
-        "searched": str(len(firsts)),
-        "search_s": f"{took_s:.0f}",
+        "searched": str(len(found.firsts)),
+        "far_off": str(found.far_off),
+        "option_ratio": f"{found.option_ratio:.3f}",
+        "search_s": f"{found.seconds:.0f}",
         "met": met,
         "note": "; ".join(text for text in (note, RESUMED if resumed else "") if text),
     }

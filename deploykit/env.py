@@ -268,6 +268,11 @@ def usable_cores() -> float:
     return cores if limit is None else min(cores, limit)
 
 
+def has_hardware_threads() -> bool:
+    """Whether a core of this machine runs two threads at once; also where nothing says."""
+    return _read("/sys/devices/system/cpu/smt/active") != "0"
+
+
 def memory_mib() -> int | None:
     """The machine's memory in MiB, cut by a cgroup limit where there is one."""
     total: int | None = None

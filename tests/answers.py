@@ -48,6 +48,7 @@ def answer(best: Candidate | None, others: Sequence[Candidate] = (), **rest: Any
         tuple(everyone),
         (),
         1.0,
+        0.5,
         2.0,
         "Accuracy was not judged.",
         **rest,

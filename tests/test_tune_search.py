@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import pytest
 from planted import Planted
 
 from benchmarks import tune_search
+from deploykit import env
 from deploykit.bench.request import WorkerRequest
 from deploykit.bench.scenario import Scenario
 from deploykit.errors import BuildFailed
@@ -20,7 +22,12 @@ from deploykit.workflow.journal import Journal
 from deploykit.workflow.tuned import Candidate, Question
 
 LENET = ModelSpec("lenet5")
-QUESTION = Question(backends=("onnxruntime",), precisions=("fp32", "int8"), threads=(1,))
+QUESTION = Question(backends=("onnxruntime",), precisions=("fp32", "int8"), threads=(2,))
+
+
+@pytest.fixture(autouse=True)
+def four_cores(monkeypatch):
+    monkeypatch.setattr(env, "usable_cores", lambda: 4.0)  # so that two threads are not all cores
 
 
 def test_the_space_is_every_combination_of_options_the_plainest_first():
@@ -32,6 +39,9 @@ def test_the_space_is_every_combination_of_options_the_plainest_first():
     told_something = (("ort.allow_spinning", "0"),)
     mix = Configuration(LENET, "int8", "onnxruntime", 1, options=told_something, kept=("a",))
     assert len(tune_search.space(LENET, QUESTION, [mix])) == 4 * 2**4
+    # Of one thread, where three of the four options change nothing.
+    alone = replace(QUESTION, threads=(1,), precisions=("fp32",))
+    assert len(tune_search.space(LENET, alone, ())) == 2**4 + 2
 
 
 def interval(ratio: float, width: float = 0.01) -> RatioInterval:
@@ -88,7 +98,7 @@ def searched(monkeypatch, tmp_path):
             ),
         )
         best = Candidate(
-            Configuration(LENET, "fp32", "onnxruntime", 1, Scenario(1)),
+            Configuration(LENET, "fp32", "onnxruntime", 1, Scenario(2)),
             Row({}),
             prepared(SimpleNamespace(precision=""))[1],
         )
@@ -100,22 +110,30 @@ def searched(monkeypatch, tmp_path):
 
 def test_the_fastest_of_what_may_be_taken_wins_the_search(searched, tmp_path):
     fast = "ort.allow_spinning=0 ort.dynamic_block_base=4"
-    everyone, firsts, order, _ = searched(
+    found = searched(
         lambda name: (
-            0.2 if "int8" in name else 0.4 if name.endswith(fast) and "1 thread" in name else 1.0
+            0.2 if "int8" in name else 0.4 if name.endswith(fast) and "2 threads" in name else 1.0
         )
     )
-    assert len(everyone) == len(firsts) == 48
-    assert order[0] == f"fp32 onnxruntime 1 thread {fast}"
-    assert not any("int8" in name for name in order)
-    assert set(tune_search.defaults(everyone)) == {"fp32 onnxruntime"}
-    assert {"fp32 onnxruntime", "fp32 onnxruntime 1 thread"} <= set(order)
+    assert len(found.everyone) == len(found.firsts) == 48
+    assert found.far_off == 0
+    assert 0.35 < found.option_ratio < 0.45
+    assert found.order[0] == f"fp32 onnxruntime 2 threads {fast}"
+    assert not any("int8" in name for name in found.order)
+    assert set(tune_search.defaults(found.everyone)) == {"fp32 onnxruntime"}
+    assert {"fp32 onnxruntime", "fp32 onnxruntime 2 threads"} <= set(found.order)
     assert not list(tmp_path.glob("*.search.jsonl"))  # it is over
 
 
 def test_what_can_not_be_built_is_not_searched(searched):
-    everyone, *_ = searched(lambda name: 1.0, broken=("int8",))
-    assert len(everyone) == 2 * 2**4
+    found = searched(lambda name: 1.0, broken=("int8",))
+    assert len(found.everyone) == 2 * 2**4
+
+
+def test_an_engine_that_is_far_off_is_not_told_options(searched):
+    found = searched(lambda name: 2.5 if "2 threads" in name else 1.0)
+    assert found.far_off == 2 * 15
+    assert len(found.firsts) + found.far_off == len(found.everyone)
 
 
 def test_a_row_of_another_state_of_the_code_or_another_budget_is_made_again():

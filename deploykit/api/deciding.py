@@ -116,7 +116,7 @@ def tune(
         options: values of options of the runtimes to choose from, by name, such as {"ort.allow_spinning": ["0"]}.
         metric: "module:function", a measure of your own of outputs and labels of `data`; larger is better.
         max_metric_drop: by how much its value may be below that of fp32, in its unit.
-        budget_s: seconds for measuring, of each network.
+        budget_s: seconds for each network, building included.
         train: train networks that no trained weights come for on `data`, once, into the store.
         epochs: with `train`, passes over the data; None is the recipe's.
         alpha: width multipliers of networks that are named.

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from deploykit import codec
+from deploykit import codec, env
 from deploykit.errors import UnknownName, UsageError, one_line
 from deploykit.lazy import np
 from deploykit.row import Note
@@ -189,6 +189,10 @@ class SessionBase(ABC):
         self.close()
 
 
+#: What run options need to change anything.
+THREADS, HARDWARE_THREADS = "threads", "hardware threads"
+
+
 @dataclass(frozen=True)
 class RunOption:
     """Something that a runtime can be told when it loads an engine; it is no part of the engine.
@@ -199,6 +203,7 @@ class RunOption:
         default: what it has where nobody says.
         meaning: one phrase.
         tuned: whether `tune` tries its other values.
+        needs: without what it changes nothing: more than one thread, or a core's second hardware thread.
     """
 
     name: str
@@ -206,6 +211,13 @@ class RunOption:
     default: str
     meaning: str
     tuned: bool = True
+    needs: str = ""
+
+    def matters(self, threads: int) -> bool:
+        """Whether it can change anything on this machine for a session of so many threads."""
+        if self.needs == THREADS:
+            return threads > 1
+        return self.needs != HARDWARE_THREADS or env.has_hardware_threads()
 
     def check(self, value: str) -> None:
         """Refuse a value that it can't have.
@@ -247,6 +259,7 @@ class BackendBase(ABC):
             of ONNX Runtime, "modules" of PyTorch's, by hooks, or "layers" of TensorRT's, by its profiler; None
             where they can't.
         run_options: what sessions can be told; those that are told reach `open`.
+        compiled: whether an engine is compiled when it is loaded, which takes many seconds.
     """
 
     name: str
@@ -260,6 +273,7 @@ class BackendBase(ABC):
     boundaries: tuple[str, ...] = (END_TO_END,)
     cuda_graphs: bool = False
     builds_without_device: bool = True
+    compiled: bool = False
     timed_parts: TimedParts | None = None
     run_options: tuple[RunOption, ...] = ()
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploykit import env
 from deploykit.backends import usage
-from deploykit.backends.base import BackendBase, Bound, RunOption, SessionBase
+from deploykit.backends.base import THREADS, BackendBase, Bound, RunOption, SessionBase
 from deploykit.backends.onnxruntime_types import read_back
 from deploykit.errors import (
     BuildFailed,
@@ -87,18 +87,21 @@ class OnnxRuntimeCpu(BackendBase):
             ("0", "1"),
             "1",
             "whether threads wait for work by spinning, which is quick to wake and takes cores from others",
+            needs=THREADS,
         ),
         RunOption(
             "ort.dynamic_block_base",
             ("0", "4"),
             "0",
             "parts that each thread's share of a node is cut into, so that one that lost its core holds up less",
+            needs=THREADS,
         ),
         RunOption(
             "ort.execution_mode",
             ("sequential", "parallel"),
             "sequential",
             "one node after the other, or branches at once in threads between nodes, as many as within them",
+            needs=THREADS,
         ),
         RunOption(
             "ort.denormal_as_zero",

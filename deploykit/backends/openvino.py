@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from deploykit import env
 from deploykit.backends import usage
-from deploykit.backends.base import BackendBase, Bound, RunOption, SessionBase
+from deploykit.backends.base import (
+    HARDWARE_THREADS,
+    THREADS,
+    BackendBase,
+    Bound,
+    RunOption,
+    SessionBase,
+)
 from deploykit.errors import BuildFailed, one_line
 from deploykit.graph.element_types import typed_products
 from deploykit.graph.nodes import attribute, node_name
@@ -334,6 +341,7 @@ class OpenVinoCpu(BackendBase):
             ("static", "auto"),
             "static",
             "how a node's work is handed to threads: in equal shares, or in pieces as they get done",
+            needs=THREADS,
         ),
         RunOption(
             "ov.hint",
@@ -353,6 +361,7 @@ class OpenVinoCpu(BackendBase):
             ("auto", "0", "1"),
             "auto",
             "whether a core's second hardware thread is used",
+            needs=HARDWARE_THREADS,
         ),
         RunOption(
             "ov.denormal_as_zero",

@@ -54,6 +54,8 @@ LOSS = RunOption(
 )
 #: Instructions for bfloat16 that PyTorch's kernels on processors use.
 _BF16_UNITS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+#: Run option: of torch.compile.
+MODE = "torch.compile_mode"
 
 
 class TorchEager(BackendBase):
@@ -147,7 +149,8 @@ class TorchEager(BackendBase):
         self, engine: Engine, threads: int | None, run_pass: str, options: RunOptions = ()
     ) -> SessionBase:
         """A session on the module."""
-        freeze = ("torch.freeze", "1") in options
+        told = dict(options)
+        freeze = told.get("torch.freeze") == "1"
         if freeze and run_pass != FORWARD:
             raise UsageError(
                 f"--option torch.freeze=1 makes constants of the weights, and {run_pass} needs their gradients: "
@@ -165,7 +168,7 @@ class TorchEager(BackendBase):
             threads=threads,
             run_pass=run_pass,
             compiled=self.compiled,
-            compile_mode=built.get("compile_mode") if self.compiled else None,
+            compile_mode=told.get(MODE, built.get("compile_mode")) if self.compiled else None,
             freeze=freeze,
             loss=dict(options).get(LOSS.name, LOSS.default),
             where=self.place(engine),
@@ -197,6 +200,12 @@ class TorchCompile(TorchEager):
             "whether weights are constants to the compiler",
         ),
         LOSS,
+        RunOption(
+            MODE,
+            ("default", "reduce-overhead", "max-autotune"),
+            "default",
+            "how torch.compile searches for quick code; where it is not told, as --compile-mode said",
+        ),
     )
 
     def available(self) -> Reason | None:

@@ -44,8 +44,9 @@ FIRST_BLOCKS = 3
 #: Engines are loaded anew, to other places in memory, when that has taken less than this share of the time.
 RENEWING_SHARE = 0.3
 TIMEOUT_S = 120.0
-#: Why an entrant is out that had no first look.
+#: Why an entrant is out that had no first look: there was no time to start it, or starting it took too long.
 TOO_LATE = "the time for first looks was used up before its turn"
+NOT_STARTED = "it was not ready when the time for first looks was over"
 IN, SLOWER, UNFIT, FAILED = FATES = ("in", "slower", "unfit", "failed")
 
 
@@ -111,13 +112,15 @@ class Outcome:
     Attributes:
         standings: the leader first, then by value; those that failed last.
         rounds: how many there were.
-        measuring_s: seconds that blocks took.
-        elapsed_s: seconds of the whole, starting of processes and warming up included.
+        measuring_s: seconds that blocks and starts took.
+        starting_s: those of them in which processes were started, engines loaded and warmed up.
+        elapsed_s: seconds of the whole.
     """
 
     standings: tuple[Standing, ...]
     rounds: int
     measuring_s: float
+    starting_s: float
     elapsed_s: float
 
     @property
@@ -146,10 +149,10 @@ class ResidentLane:
     Args:
         entrant: to measure.
         quantile: of a block's latencies, which is what it is worth, in nanoseconds.
-        timeout_s: for each answer.
+        timeout_s: for each answer, asked anew for each.
     """
 
-    def __init__(self, entrant: Entrant, quantile: float, timeout_s: float) -> None:
+    def __init__(self, entrant: Entrant, quantile: float, timeout_s: Callable[[], float]) -> None:
         self._entrant, self._quantile, self._timeout_s = entrant, quantile, timeout_s
         self._channel: Channel | None = None
         self._block_s = self._renew_s = self._renewed_s = self._spent_s = 0.0
@@ -158,7 +161,7 @@ class ResidentLane:
         """Start the process, load the engine and warm up."""
         request = self._entrant.request
         self._channel = Channel(MODULE, request.threads)
-        ready = self._channel.ask(request, Ready, self._timeout_s)
+        ready = self._channel.ask(request, Ready, self._timeout_s())
         self._block_s = min(BLOCK_MAX_S, max(BLOCK_MIN_S, BLOCK_RUNS * ready.run_s))
         self._renew_s = ready.renew_s
 
@@ -168,7 +171,7 @@ class ResidentLane:
         renew = self._renewed_s + self._renew_s <= RENEWING_SHARE * self._spent_s
         turn = Turn(self._block_s, self._quantile, renew=renew, apart=True)
         start = time.perf_counter()
-        nanoseconds = self._channel.ask(turn, float, self._timeout_s)
+        nanoseconds = self._channel.ask(turn, float, self._timeout_s())
         self._spent_s += time.perf_counter() - start
         self._renewed_s += self._renew_s if renew else 0.0
         return nanoseconds
@@ -187,7 +190,7 @@ class FreshLane:
         entrant: to measure.
         worth: what a block is worth, from the columns that were measured; the smaller the better.
         seconds: that a block measures.
-        timeout_s: for each process.
+        timeout_s: for each process, asked anew for each.
     """
 
     def __init__(
@@ -195,7 +198,7 @@ class FreshLane:
         entrant: Entrant,
         worth: Callable[[Mapping[str, object]], float | None],
         seconds: float,
-        timeout_s: float,
+        timeout_s: Callable[[], float],
     ) -> None:
         self._entrant, self._worth = entrant, worth
         self._policy, self._timeout_s = Policy.quick().lasting(seconds), timeout_s
@@ -210,7 +213,7 @@ class FreshLane:
             WorkerFailure: it did not measure what is asked for.
         """
         request = replace(self._entrant.request, policy=self._policy)
-        result = run_worker(request, self._timeout_s)
+        result = run_worker(request, self._timeout_s())
         value = self._worth(result.columns)
         if value is None:
             said = next((note.text for note in result.notes), "it is blank")
@@ -231,6 +234,7 @@ class _Runner:
     fate: str = IN
     reason: str = ""
     is_open: bool = False
+    start_s: float | None = None
 
     @property
     def value(self) -> float | None:
@@ -264,7 +268,8 @@ class Race:
         self._margin, self._record, self._say = margin, record, say
         self._order = random.Random(seed)
         self._rounds = 0
-        self._measuring_s = 0.0
+        self._measuring_s = self._starting_s = 0.0
+        self._is_looking = False
         #: The smallest of the first entrant's blocks beside the last look.
         self._reference: float | None = None
         self._started = time.perf_counter()
@@ -283,11 +288,19 @@ class Race:
         """Start everybody in turn, each beside the first one, who stays.
 
         Args:
-            budget_s: who was not started by then is out.
+            budget_s: who was not started by then is out. Who was begun and takes too long then, the lanes' own
+                limits say.
 
         Returns:
             How many times as long as the first one each takes, of those that are in; the fastest first.
         """
+        self._is_looking = True
+        try:
+            return self._looked(budget_s)
+        finally:
+            self._is_looking = False
+
+    def _looked(self, budget_s: float) -> dict[str, float]:
         deadline = time.perf_counter() + budget_s
         reference: str | None = None
         for name, runner in self._inside().items():
@@ -310,7 +323,13 @@ class Race:
     @property
     def late(self) -> list[str]:
         """Who had no first look, as the time for these was used."""
-        return [name for name, runner in self._runners.items() if runner.reason == TOO_LATE]
+        lately = (TOO_LATE, NOT_STARTED)
+        return [name for name, runner in self._runners.items() if runner.reason in lately]
+
+    @property
+    def start_s(self) -> dict[str, float]:
+        """Seconds that it last took to start each entrant that was."""
+        return {n: one.start_s for n, one in self._runners.items() if one.start_s is not None}
 
     def _looked_at(self, name: str, runner: _Runner, reference: str | None) -> float | None:
         """The smallest block over that of the first entrant, each next to one of it.
@@ -371,7 +390,9 @@ class Race:
             if self._rounds in LOOKS:
                 self._drop_the_slower()
         elapsed_s = time.perf_counter() - self._started
-        return Outcome(self._standings(), self._rounds, self._measuring_s, elapsed_s)
+        return Outcome(
+            self._standings(), self._rounds, self._measuring_s, self._starting_s, elapsed_s
+        )
 
     def _take_up(self, earlier: Sequence[Event]) -> None:
         for event in earlier:
@@ -396,7 +417,10 @@ class Race:
         """Start a lane that is not; whether it runs."""
         if not runner.is_open:
             runner.is_open = True
+            start = time.perf_counter()
             self._measured(name, runner.lane.start)
+            runner.start_s = time.perf_counter() - start
+            self._starting_s += runner.start_s
         return runner.fate == IN
 
     def _close(self, runner: _Runner) -> None:
@@ -409,7 +433,8 @@ class Race:
         try:
             return measure()
         except WorkerFailure as failure:
-            self.put_out(name, FAILED, str(failure))
+            late = self._is_looking and failure.kind == "timeout"
+            self.put_out(name, FAILED, NOT_STARTED if late else str(failure))
             return None
         finally:
             self._measuring_s += time.perf_counter() - start
@@ -501,7 +526,7 @@ def lanes(
     quantile: float | None = 0.5,
     worth: Callable[[Mapping[str, object]], float | None] | None = None,
     seconds: float = 1.0,
-    timeout_s: float = TIMEOUT_S,
+    timeout_s: Callable[[], float] = lambda: TIMEOUT_S,
 ) -> dict[str, Lane]:
     """A lane for each entrant, all of one kind.
 
@@ -510,7 +535,7 @@ def lanes(
         quantile: of the latency of one request after the other, by processes that stay.
         worth: where given, a new process measures each block for so many `seconds`, and this is its worth.
         seconds: see `worth`.
-        timeout_s: for each answer.
+        timeout_s: for each answer, asked anew for each.
 
     Raises:
         UsageError: two entrants have one name.

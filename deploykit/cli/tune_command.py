@@ -177,7 +177,7 @@ def _share(text: str, option: str) -> float:
         default="3m",
         callback=read_by(_seconds),
         metavar="TIME",
-        help="Time to measure each network, such as 90s or 5m.",
+        help="Time for each network, building included, such as 90s or 5m.",
     ),
 )
 def question_options(
@@ -370,8 +370,8 @@ def _plan(
         wanted,
         EngineChoice(),
         outputs,
-        f"{len(wanted)} candidates, and runtime options for the best of them; measuring takes up to {takes}, "
-        "building and judging aside",
+        f"{len(wanted)} candidates, and runtime options for the best of them; it takes up to {takes}, and longer "
+        "only where a default takes longer to build",
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from deploykit.bench.channel import WorkerFailure
@@ -15,11 +16,17 @@ from deploykit.workflow.configuration import source_name
 from deploykit.workflow.fitness import Fitness
 from deploykit.workflow.plan import Source
 from deploykit.workflow.profile import Profiler, Say
-from deploykit.workflow.races import MIN_GAIN, Races, timed
+from deploykit.workflow.races import LIMIT_S, MIN_GAIN, Races, timed
 from deploykit.workflow.tuned import BYTES, LATENCIES, Candidate, Meeting, Question
 
 #: Seconds of an interleaved comparison with the default, and with the fp32 of another runtime.
 CONFIRM_S, CONFIRM_OTHER_S = 8.0, 4.0
+#: Whom the first look, in turns with the default, found to take so many times as long, need not meet the winner.
+FAR_BEHIND = 2.0
+#: Seconds of a row once its process is started, drift included, and of a start that nobody has timed.
+ROW_S, START_S = 3.0, 1.5
+#: The least that a comparison may be given, and how long a side may take to start in any case.
+MEETING_MIN_S, START_MAX_S = 2.0, 30.0
 #: Rounds of a comparison that takes a new process for each block.
 FRESH_ROUNDS = 8
 #: Those within this share of the winner are measured as rows beside it, this many at most.
@@ -35,11 +42,14 @@ class Confirmation:
         profiler: that measures rows.
         fitness: that judges those who were not.
         races: that has lanes for who meets whom.
+        left_s: seconds that are left of the budget; asked before each step.
         say: is told which phase begins.
         detail: is told every step.
 
     Attributes:
-        measuring_s: seconds that were spent on blocks and rows.
+        measuring_s: seconds that were spent on comparisons and rows.
+        starting_s: those of them in which the sides of comparisons were started.
+        remarks: what was left out as the budget was used.
     """
 
     def __init__(
@@ -49,12 +59,40 @@ class Confirmation:
         profiler: Profiler,
         fitness: Fitness,
         races: Races,
+        left_s: Callable[[], float] = lambda: math.inf,
         say: Say = lambda text: None,
         detail: Say = lambda text: None,
     ) -> None:
         self._source, self._question, self._say, self._detail = source, question, say, detail
         self._profiler, self._fitness, self._races = profiler, fitness, races
-        self.measuring_s = 0.0
+        self._left_s = left_s
+        self.measuring_s = self.starting_s = 0.0
+        self.remarks: list[str] = []
+
+    def reserve_s(self, everyone: Iterable[Candidate], default: Candidate) -> float:
+        """Seconds of the budget to keep for the end: rows, and who meets whom."""
+        if self._question.objective == BYTES:
+            return 0.0
+        others = [one for one in everyone if self._meets_winner(one, default)]
+        return self._end_s(default) + sum(self._meeting_s(one, CONFIRM_OTHER_S) for one in others)
+
+    def _end_s(self, default: Candidate) -> float:
+        """Of meeting the default and the rows of both."""
+        rows_s = 2 * (ROW_S + self._start_s(default))
+        return self._meeting_s(default, CONFIRM_S) + rows_s
+
+    def _meeting_s(self, one: Candidate, budget_s: float) -> float:
+        return budget_s + START_S + self._start_s(one)
+
+    def _start_s(self, one: Candidate) -> float:
+        return self._races.start_s.get(one.name, START_S)
+
+    def _meets_winner(self, one: Candidate, default: Candidate) -> bool:
+        """Whether one is what a runtime does where nobody says anything, and not surely far behind."""
+        plain = replace(default.configuration, backend=one.configuration.backend)
+        is_plain = one.configuration == plain and one is not default
+        far = one.ratio is not None and one.ratio >= FAR_BEHIND
+        return is_plain and one.request is not None and one.fate != FAILED and not far
 
     def answered(
         self, order: list[Candidate], everyone: Mapping[str, Candidate], default: Candidate
@@ -90,7 +128,8 @@ class Confirmation:
         ):  # measured in any case, to be seen beside the answer
             chosen = default
         for one in order[:MAX_CLOSE]:
-            if (one.ratio or 1.0) <= 1 + CLOSE:
+            in_time = self._left_s() >= ROW_S + self._start_s(one)
+            if in_time and (one.ratio or 1.0) <= 1 + CLOSE:
                 self._holds(one)
         return chosen, meetings
 
@@ -107,14 +146,14 @@ class Confirmation:
         """
         winner, found = rivals[0], rivals
         for one in everyone.values():
-            configuration = one.configuration
-            is_plain = configuration == replace(
-                default.configuration, backend=configuration.backend
-            )
-            if not is_plain or one in (default, winner) or not one.request or one.fate == FAILED:
+            if one is winner or not self._meets_winner(one, default):
+                continue
+            spare_s = self._left_s() - self._end_s(default)
+            if spare_s < self._meeting_s(one, MEETING_MIN_S):
+                self.remarks.append(f"No time was left for {winner.name} to meet {one.name}.")
                 continue
             try:
-                met = self._meet(winner, one, CONFIRM_OTHER_S)
+                met = self._meet(winner, one, min(CONFIRM_OTHER_S, spare_s))
             except WorkerFailure as failure:
                 one.reason = f"{one.reason}; beside the winner: {failure}".lstrip("; ")
                 continue
@@ -131,7 +170,9 @@ class Confirmation:
         if default.fate == FAILED:
             return True
         try:
-            meetings.append(self._meet(candidate, default, CONFIRM_S))
+            spare_s = self._left_s() - 2 * ROW_S
+            allowed_s = min(CONFIRM_S, max(MEETING_MIN_S, spare_s))
+            meetings.append(self._meet(candidate, default, allowed_s))
         except WorkerFailure as failure:
             candidate.fate, candidate.reason = FAILED, f"beside the default: {failure}"
             return False
@@ -170,14 +211,17 @@ class Confirmation:
 
     def _beside(self, winner: Candidate, other: Candidate, budget_s: float) -> RatioInterval:
         if self._question.is_resident:
-            return compare_interleaved(
+            start = time.perf_counter()
+            compared = compare_interleaved(
                 timed(other),
                 timed(winner),
                 threshold=MIN_GAIN,
                 budget_s=budget_s,
-                timeout_s=self._races.limit_s,
+                timeout_s=min(LIMIT_S, max(START_MAX_S, self._left_s())),
                 quantile=LATENCIES[self._question.objective],
-            ).ratio
+            )
+            self.starting_s += time.perf_counter() - start - compared.elapsed_s
+            return compared.ratio
         pair = self._races.lanes({winner.name: winner, other.name: other})
         ours, theirs = pair[winner.name], pair[other.name]
         values: tuple[list[float], list[float]] = ([], [])

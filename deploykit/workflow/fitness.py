@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 
 from deploykit import codec
 from deploykit.bench.channel import WorkerFailure
@@ -23,6 +24,9 @@ from deploykit.workflow.tuned import MIN_SNR_DB, Candidate, Question
 FP32_SNR_DB = 60.0
 #: Decibels above those asked for, with which layers are kept: on other images it may be less.
 SNR_ROOM_DB = 1.0
+#: Seconds that judging an engine may take, and is given in any case.
+LIMIT_S, JUDGING_MIN_S = 600.0, 10.0
+TOO_LATE = "what it loses was not found out in the time that was left: give a larger --budget"
 #: What judging an engine measures of it.
 JUDGED = ("drift_snr_db", "top1", "top1_low", "top1_high", "metric_value")
 
@@ -35,6 +39,7 @@ class Fitness:
         question: what is asked.
         profiler: that measures.
         journal: with the verdicts that were found before; it is told each new one.
+        left_s: seconds that are left for judging; asked whenever an engine is judged.
         detail: is told whom it judges.
     """
 
@@ -44,9 +49,11 @@ class Fitness:
         question: Question,
         profiler: Profiler,
         journal: Journal,
+        left_s: Callable[[], float] = lambda: math.inf,
         detail: Say = lambda text: None,
     ) -> None:
         self._source, self._question, self._detail = source, question, detail
+        self._left_s = left_s
         self._profiler, self._journal = profiler, journal
         self._verdicts: dict[str, str] = dict(journal.judged)
 
@@ -79,7 +86,8 @@ class Fitness:
             except OutputFailed:
                 raise
             except WorkerFailure as failure:
-                reason = f"it does not run: {failure}"
+                late = failure.kind == "timeout"
+                reason = TOO_LATE if late else f"it does not run: {failure}"
             self._verdicts[engine] = reason
             self._journal.write(Entry(engine=engine, reason=reason))
         return self._verdicts[engine]
@@ -87,7 +95,8 @@ class Fitness:
     def _unfit(self, candidate: Candidate) -> str:
         configuration, wanted = candidate.configuration, self._question.max_accuracy_drop
         request = self._profiler.judging(configuration, wanted)
-        result = run_worker(request, self._profiler.options.timeout_s)
+        left_s = max(JUDGING_MIN_S, self._left_s())
+        result = run_worker(request, min(left_s, self._profiler.options.timeout_s or LIMIT_S))
         seen = {name: result.columns.get(name) for name in JUDGED if name in result.columns}
         candidate.row = candidate.row.plus(seen)
         snr = result.columns.get("drift_snr_db")

@@ -31,11 +31,16 @@ from deploykit.workflow.plan import Source
 from deploykit.workflow.profile import Profiler, Say
 from deploykit.workflow.tuned import LATENCIES, RATE, Candidate, Question
 
-#: Parts of the budget: until when first looks are begun, and what the race may use of the rest.
-LOOKING_SHARE, RACING_SHARE = 0.4, 0.25
+#: Parts of what is left of the budget: for first looks, once engines are built, and for the race, once they were
+#: looked at and judged.
+LOOKING_SHARE, RACING_SHARE = 0.45, 0.4
 #: Of what the race left of the budget, a race of options has this share, half of it for first looks; less than so
 #: many seconds are not worth beginning one.
 OPTIONS_SHARE, OPTIONS_MIN_S = 0.5, 4.0
+#: Seconds that one answer of a process may take where nothing else bounds it, and is given in any case.
+LIMIT_S, LIMIT_MIN_S = 600.0, 2.0
+#: Seconds that the end of a tuning takes for a small network, rows and comparisons.
+ENDING_S = 20.0
 #: Better by less than this is not worth leaving the default.
 MIN_GAIN = 0.01
 
@@ -49,11 +54,14 @@ class Races:
         profiler: that builds.
         journal: with the races that were run before; it is told each event.
         fitness: that judges the fastest.
+        left_s: seconds that are left for races; asked whenever one is begun.
         say: is told which phase begins.
         detail: is told every step.
 
     Attributes:
-        measuring_s: seconds that were spent on blocks.
+        measuring_s: seconds that were spent on blocks and starts.
+        starting_s: those of them in which processes were started, engines loaded and warmed up.
+        start_s: seconds that it took to start each candidate that was.
     """
 
     def __init__(
@@ -63,26 +71,29 @@ class Races:
         profiler: Profiler,
         journal: Journal,
         fitness: Fitness,
+        left_s: Callable[[], float],
         say: Say = lambda text: None,
         detail: Say = lambda text: None,
     ) -> None:
         self._source, self._question, self._say, self._detail = source, question, say, detail
         self._profiler, self._journal, self._fitness = profiler, journal, fitness
-        self.measuring_s = 0.0
+        self._left_s = left_s
+        self._deadline = math.inf
+        self.measuring_s = self.starting_s = 0.0
+        self.start_s: dict[str, float] = {}
 
-    @property
-    def limit_s(self) -> float:
-        """How long one answer of a process may take, compiling included."""
-        limit_s = self._profiler.options.timeout_s or 600.0
-        return min(limit_s, max(30.0, self._question.budget_s))
+    def _limit_s(self) -> float:
+        """How long one answer of a process may take, compiling included: until the time of the phase is over."""
+        limit_s = self._profiler.options.timeout_s or LIMIT_S
+        return min(limit_s, max(LIMIT_MIN_S, self._deadline - time.perf_counter()))
 
     def lanes(self, fit: Mapping[str, Candidate]) -> dict[str, Lane]:
         """What measures each candidate whose engine is built: a process that stays, or a new one for each block."""
         entrants = [Entrant(name, timed(one)) for name, one in fit.items() if one.request]
         objective = self._question.objective
         if self._question.is_resident:
-            return lanes(entrants, quantile=LATENCIES[objective], timeout_s=self.limit_s)
-        return lanes(entrants, worth=_worth(objective), seconds=1.0, timeout_s=self.limit_s)
+            return lanes(entrants, quantile=LATENCIES[objective], timeout_s=self._limit_s)
+        return lanes(entrants, worth=_worth(objective), seconds=1.0, timeout_s=self._limit_s)
 
     def _race(self, name: str, fit: Mapping[str, Candidate]) -> Race:
         """A race of that name in the journal."""
@@ -96,26 +107,33 @@ class Races:
 
     def _run(self, name: str, race: Race, budget_s: float) -> Outcome:
         """Run a race to its end, which the journal is told; one that was over before isn't run once more."""
+        self._deadline = math.inf
         outcome = race.run(0.0 if name in self._journal.over else budget_s)
         self._journal.write(Entry(name, over=True))
         self.measuring_s += outcome.measuring_s
+        self.starting_s += outcome.starting_s
+        self.start_s |= race.start_s
         return outcome
+
+    def _look(self, race: Race, budget_s: float) -> dict[str, float]:
+        """First looks for so long; whoever is not ready by then is out."""
+        self._deadline = time.perf_counter() + budget_s
+        return race.look(budget_s)
 
     def raced(self, fit: Mapping[str, Candidate], default: Candidate) -> list[Candidate]:
         """Those that stay in, the best first; the others know why they are out."""
-        budget_s = self._question.budget_s
         name = source_name(self._source)
         with self._race("race", fit) as race:
             self._say(f"{name}: first look at {len(fit)} candidates")
             looking = time.perf_counter()
-            firsts = race.look(LOOKING_SHARE * budget_s)
+            firsts = self._look(race, LOOKING_SHARE * self._left_s())
             if len(firsts) < 2 <= len(fit):
                 self._refuse_budget(len(race.late), len(fit), time.perf_counter() - looking)
             self._say(f"{name}: judge engines, the fastest first")
             self._put_out_the_unfit(race, firsts, fit, default)
             race.send_home()
             self._say(f"{name}: race of those that are near the fastest")
-            outcome = self._run("race", race, RACING_SHARE * budget_s)
+            outcome = self._run("race", race, RACING_SHARE * self._left_s())
         return self._standing(outcome, fit)
 
     def _refuse_budget(self, late: int, everyone: int, spent_s: float) -> None:
@@ -127,13 +145,9 @@ class Races:
         if not late:
             return  # all others failed by themselves
         looked_at = max(1, everyone - late)
-        needed_s = math.ceil(
-            max(spent_s / looked_at * everyone / LOOKING_SHARE, self._question.budget_s + 1)
-        )
-        raise UsageError(
-            f"a budget of {self._question.budget_s:g} s is too short: a first look at all {everyone} candidates "
-            f"takes one of about {needed_s} s here; give --budget {needed_s}s, or fewer candidates with --backend, "
-            "--precision or --threads"
+        needed_s = spent_s / looked_at * everyone / LOOKING_SHARE
+        raise too_short(
+            self._question, f"a first look at all {everyone} candidates", needed_s + ENDING_S
         )
 
     def told(
@@ -169,7 +183,7 @@ class Races:
                         base_of[variant.name] = base
         self._say(f"{source_name(self._source)}: race of {name}, {len(base_of)} candidates")
         with self._race(name, fit) as race:
-            race.look(budget_s / 2)
+            self._look(race, budget_s / 2)
             race.send_home()
             outcome = self._run(name, race, budget_s / 2)
         inside = self._standing(outcome, fit)
@@ -216,6 +230,15 @@ class Races:
             if standing.fate == IN:
                 inside.append(candidate)
         return inside
+
+
+def too_short(question: Question, what: str, needed_s: float) -> UsageError:
+    """What refuses a budget that is too short for something, with one that is not."""
+    needed = math.ceil(max(needed_s, question.budget_s + 1))
+    return UsageError(
+        f"a budget of {question.budget_s:g} s is too short: {what} takes one of about {needed} s here; give "
+        f"--budget {needed}s, or fewer candidates with --backend, --precision or --threads"
+    )
 
 
 def prepare(candidate: Candidate, profiler: Profiler) -> bool:

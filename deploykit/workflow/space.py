@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -16,16 +17,20 @@ from deploykit.workflow.plan import Source
 from deploykit.workflow.tuned import Question
 
 
-def tried_values(backend: BackendBase, question: Question) -> dict[str, tuple[str, ...]]:
+def tried_values(
+    backend: BackendBase, question: Question, threads: int | None = None
+) -> dict[str, tuple[str, ...]]:
     """What a question tries of each option of a runtime; the first value is what every candidate is told.
 
     Of an option that the question names, those are the values it names, the runtime's default first where it is
-    among them; of the others that tuning tries at all, the default and then the rest.
+    among them; of the others that tuning tries at all and that can change anything in so many threads (None is all
+    cores) on this machine, the default and then the rest.
     """
     named = dict(question.options)
     tried = {}
     for option in backend.run_options:
-        values = named.get(option.name, option.values if option.tuned else ())
+        is_tuned = option.tuned and option.matters(threads or _cores())
+        values = named.get(option.name, option.values if is_tuned else ())
         if values:
             tried[option.name] = tuple(sorted(values, key=lambda value: value != option.default))
     return tried
@@ -43,7 +48,9 @@ def single_changes(base: Configuration, question: Question | None = None) -> lis
     told = dict(base.options)
     return [
         replace(base, options=backend.chosen_options(tuple({**told, name: value}.items())))
-        for name, values in tried_values(backend, question or Question()).items()
+        for name, values in tried_values(
+            backend, question or Question(), base.scenario.threads
+        ).items()
         for value in values[1:]
     ]
 
@@ -78,9 +85,12 @@ def candidates(source: Source, question: Question) -> tuple[Configuration, list[
     found: dict[Configuration, None] = {}
     engines = list(_engines(question, own))
     option_sets(list(dict.fromkeys(name for name, _ in engines)), question.options)
-    # Breadth first: where the time for first looks is short, every engine had one before its variants do.
-    for threads in _threads(question):
+    # Breadth first: where the time for first looks is short, every engine had one before its variants do, and what
+    # is compiled when it is loaded takes that of no others.
+    for compiled, threads in itertools.product((False, True), _threads(question)):
         for backend, precision in engines:
+            if backends.get(backend).compiled != compiled:
+                continue
             told = told_first(backends.get(backend), question)
             for size in question.batches:
                 for count in question.streams:

@@ -19,31 +19,38 @@ better. How it goes:
 7. The first that is surely better than the default and whose row meets the constraints is the answer; else the
    default is, if it meets them. Who came close is measured as a row beside it.
 
+The budget is of the whole, building included: each step has a part of what is left, what does not get done in it is
+out and says so, and enough is kept for the end. The default's own engine is built whatever it takes.
+
 What is measured is written to a journal in the store as it is measured, and the same question goes on from there.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from deploykit import backends, codec, env
+from deploykit.bench.contain import TimeLimit
 from deploykit.bench.race import FAR_OFF, IN, SLOWER, UNFIT
 from deploykit.errors import DeploykitError, OutputFailed
 from deploykit.row import Row
 from deploykit.store import Store, key_of
 from deploykit.workflow.configuration import Configuration, ProfileOptions, source_name
-from deploykit.workflow.confirmation import CONFIRM_S, Confirmation
+from deploykit.workflow.confirmation import Confirmation
 from deploykit.workflow.fitness import Fitness
 from deploykit.workflow.journal import Entry, Journal
 from deploykit.workflow.plan import Source
 from deploykit.workflow.profile import Profiler, Say
-from deploykit.workflow.races import MIN_GAIN, Races, prepare
+from deploykit.workflow.races import MIN_GAIN, Races, prepare, too_short
 from deploykit.workflow.space import candidates, combined_changes, single_changes
 from deploykit.workflow.tuned import BYTES, Candidate, Question, Tuned
 from deploykit.workflow.what_if import MIN_GAIN as MIX_GAIN
 
+#: The part of what is left once the default is built that the other engines may take; nearly all where the smallest
+#: engine is asked for, which is raced with nobody.
+BUILDING_SHARE, BUILDING_ALONE_SHARE = 0.4, 0.9
 #: The best so many engines are tried with options of their runtimes.
 OPTION_BASES = 2
 #: A mix of precisions takes about so many seconds to predict, and is not begun with less than that left.
@@ -84,10 +91,30 @@ class Tuning:
         }
         self.keeps_journal = False
         self.journal = Journal(store.root / "tune" / f"{key_of(facts)[:16]}.jsonl")
-        self.fitness = Fitness(source, question, self.profiler, self.journal, detail)
-        self.races = Races(source, question, self.profiler, self.journal, self.fitness, say, detail)
+        self._limit = TimeLimit(question.budget_s, "--budget")
+        self._reserve_s = 0.0
+        self.fitness = Fitness(
+            source, question, self.profiler, self.journal, lambda: self._left_s, detail
+        )
+        self.races = Races(
+            source,
+            question,
+            self.profiler,
+            self.journal,
+            self.fitness,
+            lambda: self._left_s,
+            say,
+            detail,
+        )
         self.confirmation = Confirmation(
-            source, question, self.profiler, self.fitness, self.races, say, detail
+            source,
+            question,
+            self.profiler,
+            self.fitness,
+            self.races,
+            lambda: self._limit.left_s(),
+            say,
+            detail,
         )
         self._predicting_s = 0.0
         self._remarks: list[str] = []
@@ -102,17 +129,21 @@ class Tuning:
             DeploykitError: the default itself can't be built.
         """
         start = time.perf_counter()
+        self._limit = TimeLimit(self.question.budget_s, "--budget")
         self.fitness.require_labels()
         default, others = self._built()
         everyone = {one.name: one for one in (default, *others)}
         fit = {name: one for name, one in everyone.items() if one.fate == IN}
-        if self.question.objective == BYTES:
-            order = self._by_size(fit)
-        else:
-            order = self.races.raced(fit, default)
-            order = self._with_mix(order, everyone, default)
-            order = self._with_layers_kept(order, everyone, default)
-            order = self._with_options(order, everyone)
+        self._keep_for_the_end(everyone.values(), default)
+        with self._limit.bounding():
+            if self.question.objective == BYTES:
+                order = self._by_size(fit)
+            else:
+                order = self.races.raced(fit, default)
+                self._keep_for_the_end(everyone.values(), default)
+                order = self._with_mix(order, everyone, default)
+                order = self._with_layers_kept(order, everyone, default)
+                order = self._with_options(order, everyone)
         best, meetings = self.confirmation.answered(order, everyone, default)
         elapsed_s = time.perf_counter() - start
         if not self.keeps_journal:
@@ -128,10 +159,11 @@ class Tuning:
             (*in_order, *rest),
             tuple(meetings),
             self._measuring_s,
+            self.races.starting_s + self.confirmation.starting_s,
             elapsed_s,
             self.fitness.text,
             self.profiler.options.calibration,
-            tuple(self._remarks),
+            (*self._remarks, *self.confirmation.remarks),
         )
 
     def forget(self) -> None:
@@ -145,20 +177,37 @@ class Tuning:
     @property
     def _left_s(self) -> float:
         """What is left of the budget before the winner meets the default."""
-        return self.question.budget_s - self._measuring_s - CONFIRM_S
+        return max(0.0, self._limit.left_s() - self._reserve_s)
+
+    def _keep_for_the_end(self, everyone: Iterable[Candidate], default: Candidate) -> None:
+        """Set aside what the end takes, but no more than half of what is left."""
+        needed_s = self.confirmation.reserve_s(everyone, default)
+        self._reserve_s = min(needed_s, self._limit.left_s() / 2)
 
     # --- Candidates ---
 
     def _built(self) -> tuple[Candidate, list[Candidate]]:
-        """The default and all other candidates, their engines built; the default first."""
+        """The default and all other candidates, their engines built; the default first.
+
+        Raises:
+            UsageError: nothing but the default was built in the part of the budget that building has.
+        """
         default, others = candidates(self.source, self.question)
         self.say(f"{source_name(self.source)}: build {1 + len(others)} candidates")
+        start = time.perf_counter()
         row, request = self.profiler.prepared(default)  # without it there is nothing to beat
         first = Candidate(default, row, request)
+        by_size = self.question.objective == BYTES
+        share = BUILDING_ALONE_SHARE if by_size else BUILDING_SHARE
+        limit = TimeLimit(share * self._limit.left_s(), "--budget that building has")
         made = []
-        for configuration in others:
-            made.append(Candidate(configuration, Row({})))
-            prepare(made[-1], self.profiler)
+        with limit.bounding():
+            for configuration in others:
+                made.append(Candidate(configuration, Row({})))
+                prepare(made[-1], self.profiler)
+        if made and limit.left_s() <= 0 and all(one.request is None for one in made):
+            spent_s = time.perf_counter() - start
+            raise too_short(self.question, "building a second engine", 2 * spent_s / share)
         return first, made
 
     # --- A mix of precisions ---

@@ -58,7 +58,8 @@ class Question:
         rate_per_s: requests that arrive per second; None sends each as soon as the last is answered.
         options: values of options of the runtimes to choose from, by name; of the others all that tuning tries.
         max_metric_drop: by how much the metric of the user's own may be below fp32's; None does not judge by it.
-        budget_s: seconds for all measuring; building, judging and the rows at the end are beside it.
+        budget_s: seconds for the whole, building, judging and the rows at the end included; exceeded where the
+            default itself takes longer to build, and by what the last step takes.
 
     Raises:
         UsageError: an objective that there is not, or a combination that makes no sense.
@@ -147,7 +148,11 @@ class Tuned:
         default: what would be taken without asking.
         candidates: all, the best first, those that were dropped after them.
         meetings: the winner of the race beside other runtimes' fp32, and would-be answers beside the default.
-        measuring_s, elapsed_s: seconds of blocks, and of the whole.
+        measuring_s: seconds of blocks, comparisons, rows and layers that were timed, with all that was started
+            for these.
+        starting_s: those of them in which processes of races and comparisons were started, engines loaded and
+            warmed up.
+        elapsed_s: seconds of the whole.
         judged: how accuracy was judged, in words.
         calibration: what engines were calibrated with, and on which data.
         remarks: what else was found, such as what a mix of precisions was predicted to take.
@@ -160,6 +165,7 @@ class Tuned:
     candidates: tuple[Candidate, ...]
     meetings: tuple[Meeting, ...]
     measuring_s: float
+    starting_s: float
     elapsed_s: float
     judged: str
     calibration: CalibrationChoice = field(default_factory=CalibrationChoice)
@@ -288,6 +294,7 @@ def as_values(tuned: Tuned) -> dict[str, Any]:
             for m in tuned.meetings
         ],
         "measuring_s": tuned.measuring_s,
+        "starting_s": tuned.starting_s,
         "elapsed_s": tuned.elapsed_s,
         "engine": None if tuned.engine is None else str(tuned.engine),
         "remarks": list(tuned.remarks),

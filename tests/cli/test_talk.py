@@ -72,7 +72,7 @@ PLANS = {
     ("run",): "30 rows; measuring takes about",
     ("export", "lenet5", "mobilenet", "--alpha", "1,0.5", "-o", "onnx/"): "onnx/mobilenet-a0.5.onnx",
     ("build", "lenet5", "mlp", "--precision", "fp32,int8", "-o", "out/"): "out/mlp-int8-onnxruntime.onnx",
-    ("tune", "lenet5", "--backend", "onnxruntime", "--budget", "30s"): "measuring takes up to 30 s",
+    ("tune", "lenet5", "--backend", "onnxruntime", "--budget", "30s"): "it takes up to 30 s",
     ("train", "lenet5", "--data", "digits", "--epochs", "3"): "lenet5-digits.safetensors",
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
@@ -10,15 +11,16 @@ import pytest
 from planted import Planted
 
 from deploykit import backends, env
+from deploykit.bench import contain
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.race import FAILED, IN, SLOWER, UNFIT, Dropped, Entrant, Round
 from deploykit.bench.request import WorkerRequest
-from deploykit.bench.scenario import Constraint, Policy
+from deploykit.bench.scenario import Constraint, Policy, Scenario
 from deploykit.errors import MissingDependency, UnknownName, UsageError
 from deploykit.spec import ModelSpec
 from deploykit.stats import RatioInterval
 from deploykit.store import Store
-from deploykit.workflow import confirmation, races, tuned
+from deploykit.workflow import confirmation, races, tune, tuned
 from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.configuration import Configuration, ProfileOptions
 from deploykit.workflow.fitness import Fitness
@@ -30,7 +32,7 @@ from deploykit.workflow.tuned import Question
 
 LENET = ModelSpec("lenet5")
 #: Two engines, which is enough to choose.
-SMALL = Question(backends=("onnxruntime",), precisions=("fp32", "int8"), threads=(1,), budget_s=2.0)
+SMALL = Question(backends=("onnxruntime",), precisions=("fp32", "int8"), threads=(1,), budget_s=8.0)
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +73,12 @@ def plant_names(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, list
     return of
 
 
+@pytest.fixture(autouse=True)
+def prepared(shared_store: Store) -> None:
+    """The engines of `SMALL` in the store, so that building takes nothing of a short budget."""
+    tuning(shared_store, replace(SMALL, budget_s=600.0))._built()
+
+
 def tuning(
     store: Store, question: Question, source: ModelSpec = LENET, **options: object
 ) -> Tuning:
@@ -85,6 +93,7 @@ def says(monkeypatch: pytest.MonkeyPatch, ratio: float) -> None:
 
     class Compared:
         ratio = found
+        elapsed_s = 0.0
 
     monkeypatch.setattr(confirmation, "compare_interleaved", lambda *sides, **rest: Compared())
 
@@ -256,7 +265,7 @@ def test_an_engine_that_can_not_be_built_is_out_and_the_rest_go_on(shared_store,
 
 def test_broken_off_it_goes_on_where_it_was(shared_store, monkeypatch, plant):
     says(monkeypatch, 0.9)
-    question = replace(SMALL, precisions=("fp32",), budget_s=2.5)
+    question = replace(SMALL, precisions=("fp32",))
     plant(thread=0.9)
     real = Journal.write
     written = []
@@ -305,11 +314,16 @@ def test_values_for_json_have_the_answer_and_every_candidate(shared_store, monke
 
 
 #: One engine and time enough to tell its runtime options, in planted lanes that take none.
-ROOMY = replace(SMALL, precisions=("fp32",), threads=(1,), budget_s=600.0)
+ROOMY = replace(SMALL, precisions=("fp32",), threads=(2,), budget_s=600.0)
+
+
+@pytest.fixture
+def four_cores(monkeypatch):
+    monkeypatch.setattr(env, "usable_cores", lambda: 4.0)  # so that two threads are not all cores
 
 
 def test_each_option_is_tried_alone_and_what_helped_is_tried_together(
-    shared_store, monkeypatch, plant_names
+    shared_store, monkeypatch, plant_names, four_cores
 ):
     says(monkeypatch, 0.5)
     spin, mode = "ort.allow_spinning=0", "ort.execution_mode=parallel"
@@ -323,18 +337,22 @@ def test_each_option_is_tried_alone_and_what_helped_is_tried_together(
     assert not any("denormal" in name and "spinning" in name for name in names)
 
 
-def test_an_option_that_is_not_surely_better_is_not_told(shared_store, monkeypatch, plant_names):
+def test_an_option_that_is_not_surely_better_is_not_told(
+    shared_store, monkeypatch, plant_names, four_cores
+):
     says(monkeypatch, 0.5)
-    plant_names(lambda name: 0.5 if name.startswith("fp32 onnxruntime 1 thread") else 1.0)
+    plant_names(lambda name: 0.5 if name.startswith("fp32 onnxruntime 2 threads") else 1.0)
     found = tuning(shared_store, ROOMY)()
     assert found.best is not None
-    assert found.best.name == "fp32 onnxruntime 1 thread"
+    assert found.best.name == "fp32 onnxruntime 2 threads"
     variants = [one for one in found.candidates if one.configuration.options]
     assert variants
     assert all(one.reason for one in variants)
 
 
-def test_what_an_option_does_to_outputs_is_judged_too(shared_store, monkeypatch, plant_names):
+def test_what_an_option_does_to_outputs_is_judged_too(
+    shared_store, monkeypatch, plant_names, four_cores
+):
     says(monkeypatch, 0.5)
     plant_names(lambda name: 0.5 if "denormal" in name else 1.0)
     real = Fitness._unfit
@@ -356,11 +374,13 @@ def test_what_an_option_does_to_outputs_is_judged_too(shared_store, monkeypatch,
 def test_without_time_no_option_is_tried(shared_store, monkeypatch, plant_names):
     says(monkeypatch, 0.5)
     plant_names(lambda name: 1.0)
-    found = tuning(shared_store, replace(ROOMY, budget_s=2.0))()
+    found = tuning(shared_store, replace(ROOMY, budget_s=12.0))()
     assert not any(one.configuration.options for one in found.candidates)
 
 
-def test_a_race_that_was_over_is_not_run_once_more(shared_store, monkeypatch, plant_names):
+def test_a_race_that_was_over_is_not_run_once_more(
+    shared_store, monkeypatch, plant_names, four_cores
+):
     """Broken off in the race of options, the first one stands as it is in the journal."""
     says(monkeypatch, 0.5)
     lanes = plant_names(lambda name: 0.8 if "spinning=0" in name else 1.0)
@@ -396,6 +416,110 @@ def test_single_changes_are_the_other_values_of_what_tuning_tries():
     assert single_changes(replace(base, backend="torch")) == []
 
 
+def test_options_that_can_change_nothing_are_not_tried(monkeypatch):
+    def names(backend: str, threads: int | None) -> set[str]:
+        base = Configuration(LENET, "fp32", backend, 1, Scenario(threads))
+        return {name for one in single_changes(base) for name, _ in one.options}
+
+    monkeypatch.setattr(env, "usable_cores", lambda: 2.0)
+    assert {"ort.allow_spinning", "ort.dynamic_block_base"} <= names("onnxruntime", None)
+    assert names("onnxruntime", 1) == {"ort.denormal_as_zero"}
+    monkeypatch.setattr(env, "has_hardware_threads", lambda: False)
+    assert "ov.hyper_threading" not in names("openvino", None)
+    monkeypatch.setattr(env, "has_hardware_threads", lambda: True)
+    assert "ov.hyper_threading" in names("openvino", 1)
+
+
+# --- The budget ---
+
+
+class Clock:
+    """A clock of `time.perf_counter` that moves when it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = time.perf_counter()
+        monkeypatch.setattr("time.perf_counter", lambda: self.now_s)
+        limit = contain.TimeLimit
+        monkeypatch.setattr(tune, "TimeLimit", lambda *told: limit(*told, time.perf_counter()))
+
+
+def test_engines_that_building_has_no_time_for_are_out_and_those_in_the_store_are_not(
+    shared_store, monkeypatch
+):
+    says(monkeypatch, 1.0)
+    asked = replace(SMALL, backends=("onnxruntime", "torch"), threads=(1,), budget_s=60.0)
+    clock, real, left = Clock(monkeypatch), Profiler.prepared, []
+
+    def prepared(self, configuration):
+        left.append(None if contain._whole is None else contain._whole.left_s())
+        clock.now_s += 10.0
+        if configuration.backend == "torch" and left[-1] < 10.0:
+            raise UsageError("not done")
+        return real(self, replace(configuration, backend="onnxruntime"))
+
+    monkeypatch.setattr(Profiler, "prepared", prepared)
+    default, others = tuning(shared_store, asked)._built()
+    assert default.request is not None
+    # The default has no limit; the others two fifths of the 50 s that it left.
+    assert left[0] is None
+    assert left[1:4] == pytest.approx([20.0, 10.0, 0.0], abs=1.0)
+    assert [one.fate for one in others] == [IN, IN, FAILED]
+
+
+def test_a_budget_in_which_the_default_alone_is_built_says_how_much_is_needed(
+    shared_store, monkeypatch
+):
+    clock, real = Clock(monkeypatch), Profiler.prepared
+
+    def prepared(self, configuration):
+        clock.now_s += 30.0
+        if configuration.scenario.threads is not None:
+            raise UsageError("not done")
+        return real(self, configuration)
+
+    monkeypatch.setattr(Profiler, "prepared", prepared)
+    with pytest.raises(UsageError, match=r"building a second engine takes one of about \d{3} s"):
+        tuning(shared_store, replace(SMALL, budget_s=20.0))._built()
+
+
+def test_the_end_has_its_time_of_the_budget_but_no_more_than_half_of_it(shared_store):
+    for budget_s, most_s in (
+        (100.0, 100.0 - confirmation.CONFIRM_S - 2 * confirmation.ROW_S),
+        (8.0, 4.0),
+    ):
+        job = tuning(shared_store, replace(SMALL, budget_s=budget_s))
+        default, others = job._built()
+        assert job._left_s > most_s
+        job._keep_for_the_end([default, *others], default)
+        assert 0.3 * most_s < job._left_s < most_s
+
+
+def test_fp32_of_another_runtime_meets_the_winner_unless_it_is_far_behind_or_time_is_over(
+    shared_store, monkeypatch
+):
+    pytest.importorskip("openvino")
+    says(monkeypatch, 1.0)
+    job = tuning(shared_store, replace(SMALL, backends=("onnxruntime", "openvino"), threads=()))
+    default, others = job._built()
+    other = next(one for one in others if one.name == "fp32 openvino")
+    winner = others[0]
+    everyone = {one.name: one for one in (default, *others)}
+    left = [100.0]
+    job.confirmation._left_s = lambda: left[0]
+
+    def met() -> int:
+        meetings: list[tuned.Meeting] = []
+        job.confirmation._behind_fp32([winner], everyone, default, meetings)
+        return len(meetings)
+
+    assert met() == 1
+    other.ratio = 2.5
+    assert met() == 0
+    other.ratio, left[0] = None, 10.0
+    assert met() == 0
+    assert "No time was left" in job.confirmation.remarks[0]
+
+
 def met(monkeypatch: pytest.MonkeyPatch, ratios: dict[int | None, float]) -> list[int | None]:
     """Let candidates of so many threads be so much of what they meet; the list of them grows as they meet."""
     asked: list[int | None] = []
@@ -405,7 +529,8 @@ def met(monkeypatch: pytest.MonkeyPatch, ratios: dict[int | None, float]) -> lis
         ratio = ratios[judged.threads]
         if ratio == 0:
             raise WorkerFailure("the runtime crashed (SIGSEGV)", "crashed")
-        return SimpleNamespace(ratio=RatioInterval(ratio, ratio * 0.99, ratio * 1.005, 0.99, 12))
+        interval = RatioInterval(ratio, ratio * 0.99, ratio * 1.005, 0.99, 12)
+        return SimpleNamespace(ratio=interval, elapsed_s=0.0)
 
     monkeypatch.setattr(confirmation, "compare_interleaved", compare)
     monkeypatch.setattr(env, "usable_cores", lambda: 8.0)  # so that two threads are not all cores

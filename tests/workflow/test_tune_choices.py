@@ -48,7 +48,7 @@ def plant(monkeypatch) -> Callable[[Callable[[str], float]], None]:
 
         monkeypatch.setattr(races, "lanes", planted)
 
-    met = SimpleNamespace(ratio=RatioInterval(0.5, 0.49, 0.51, 0.99, 12))
+    met = SimpleNamespace(ratio=RatioInterval(0.5, 0.49, 0.51, 0.99, 12), elapsed_s=0.0)
     monkeypatch.setattr(confirmation, "compare_interleaved", lambda *sides, **rest: met)
     of(lambda name: 1.0)
     return of
@@ -57,8 +57,11 @@ def plant(monkeypatch) -> Callable[[Callable[[str], float]], None]:
 # --- Options ---
 
 
-def test_one_value_of_an_option_is_told_to_every_candidate_of_its_runtime_but_the_default():
-    asked = replace(SMALL, options=(("ort.allow_spinning", ("0",)),), threads=(1,))
+def test_one_value_of_an_option_is_told_to_every_candidate_of_its_runtime_but_the_default(
+    monkeypatch,
+):
+    monkeypatch.setattr(env, "usable_cores", lambda: 4.0)
+    asked = replace(SMALL, options=(("ort.allow_spinning", ("0",)),), threads=(2,))
     default, others = candidates(LENET, asked)
     assert default.options == ()
     assert {one.options for one in others} == {(("ort.allow_spinning", "0"),)}
@@ -83,9 +86,13 @@ def test_several_values_are_tried_also_of_what_is_else_left_alone():
     assert [name for ((name, _),) in tried].count("ov.streams") == 1
 
 
-def test_freezing_is_tried_where_torch_compiles():
+def test_freezing_and_the_modes_are_tried_where_torch_compiles():
     base = Configuration(LENET, "fp32", "torch-compile", 1)
-    assert [one.options for one in single_changes(base)] == [(("torch.freeze", "1"),)]
+    assert [one.options for one in single_changes(base)] == [
+        (("torch.freeze", "1"),),
+        (("torch.compile_mode", "reduce-overhead"),),
+        (("torch.compile_mode", "max-autotune"),),
+    ]
 
 
 def test_what_helped_is_combined_on_top_of_what_the_base_is_told_already():
