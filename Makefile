@@ -96,8 +96,8 @@ int8-recipes: .venv-peers/.installed  ## Each step of int8 and the quantisers of
 half-speed: install  ## bf16 and fp16 against fp32 on the processor, in turns, into reports/half_speed.csv.
 	$(BIN)/python -m benchmarks.half_speed --csv reports/half_speed.csv
 
-tune-search: install  ## tune's answer against an exhaustive search on 12 networks, into reports/tune_search.csv; hours, goes on.
-	$(BIN)/python -m benchmarks.tune_search --csv reports/tune_search.csv --time 36000
+tune-search: install  ## tune's answer against an exhaustive search on 12 networks, into reports/tune_search.csv; some 7 minutes each, goes on. NETWORKS=resnet18 for one.
+	$(BIN)/python -m benchmarks.tune_search $(NETWORKS) --csv reports/tune_search.csv --time 36000
 
 torture: install  ## Damaged files, kills, failing writes, hostile data, into reports/torture.json; 40 minutes.
 	$(BIN)/python -m studies.torture
