@@ -9,7 +9,7 @@ EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 # images of containers often do, each of them would compile the package anew, for half a second.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install run reference docs test proof test-device lint format bench bench-noise catalogue catalogue-latency page study wild int8-peers int8-recipes half-speed tune-search torture gpu parity pycuda install-matrix surfaces stubs claims-full claims-mutations clean
+.PHONY: help install run reference docs test proof test-device lint format bench bench-noise catalogue catalogue-latency page study wild int8-peers int8-recipes half-speed tune-search mix-prediction torture gpu parity pycuda install-matrix surfaces stubs claims-full claims-mutations clean
 
 help:  ## What can be made.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -95,6 +95,9 @@ int8-recipes: .venv-peers/.installed  ## Each step of int8 and the quantisers of
 
 half-speed: install  ## bf16 and fp16 against fp32 on the processor, in turns, into reports/half_speed.csv.
 	$(BIN)/python -m benchmarks.half_speed --csv reports/half_speed.csv
+
+mix-prediction: install  ## Predicted against measured mixes of int8 and fp32 on 20 networks, into reports/mix_prediction.csv; goes on.
+	$(BIN)/python -m benchmarks.mix_prediction $(NETWORKS) --csv reports/mix_prediction.csv --time 36000
 
 tune-search: install  ## tune's answer against an exhaustive search on 12 networks, into reports/tune_search.csv; some 7 minutes each, goes on. NETWORKS=resnet18 for one.
 	$(BIN)/python -m benchmarks.tune_search $(NETWORKS) --csv reports/tune_search.csv --time 36000
