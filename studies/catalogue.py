@@ -121,7 +121,7 @@ def catalogue(
 ) -> list[dict[str, Any]]:
     """Prove `specs`, `jobs` at a time, and write the rows to `path` in the catalogue's order.
 
-    Rows that `path` has of other networks stay.
+    Rows that `path` has of a network stay until there are others of it.
 
     Returns:
         The rows of `specs`.
@@ -130,7 +130,7 @@ def catalogue(
         UsageError, OutputFailed: `path` can't be written.
     """
     report = CsvReport(path, COLUMNS)
-    others = _other_rows(Path(path), specs)
+    stored = read_cells(path) if Path(path).is_file() else []
     table = Path(path).with_name(LATENCIES)
     latencies = read_rows(str(table)) if table.is_file() else []
     threads = max(1, int(env.usable_cores()) // jobs)
@@ -155,20 +155,13 @@ def catalogue(
                 for row in failed:
                     say(f"    {row.get('precision')} {row.get('backend')}: {row['reason']}")
                 fresh = [row for s in specs for row in done.get(s, [])]
-                rows = _in_order([*others, *fresh])
+                made = {key_of(row) for row in fresh}
+                rows = _in_order([*(row for row in stored if key_of(row) not in made), *fresh])
                 report.replace(joined(rows, latencies, BACKENDS) if latencies else rows)
         except BaseException:  # Ctrl-C too: what has not begun does not begin
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [row for s in specs for row in done[s]]
-
-
-def _other_rows(path: Path, specs: Sequence[ModelSpec]) -> list[dict[str, Any]]:
-    """The rows of an earlier run that are about none of `specs`."""
-    if not path.is_file():
-        return []
-    proven = {(spec.name, spec.alpha, str(spec.rho)) for spec in specs}
-    return [row for row in read_cells(path) if key_of(row) not in proven]
 
 
 def _in_order(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

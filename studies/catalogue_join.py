@@ -69,8 +69,9 @@ def joined(
     blank: dict[str, Any] = dict.fromkeys(LATENCY_COLUMNS)
     networks: dict[Key, list[dict[str, Any]]] = defaultdict(list)
     for cells in rows:
-        if cells["backend"] in proven:
-            found = measured[key_of(cells)].get((cells["precision"], cells["backend"]))
+        backend = cells.get("backend")  # a network whose process failed has a row without one
+        if not backend or backend in proven:
+            found = measured[key_of(cells)].get((str(cells.get("precision")), str(backend)))
             networks[key_of(cells)].append({**cells, **(latency(found) if found else blank)})
     for key, own in networks.items():
         for (precision, backend), found in measured[key].items():

@@ -150,6 +150,8 @@ def test_latencies_go_to_the_rows_of_the_proof_and_openvino_gets_its_own():
     assert table[-1]["latency_env_id"] == "here"
     assert (table[-1]["status"], table[-1]["macs"], table[-1]["backend_version"]) == ("ok", 7, "1")
     assert joined(table, measured, proof.BACKENDS) == table
+    lost = {"model": "vgg16", "alpha": "1", "rho": "1", "status": "failed", "reason": "killed"}
+    assert joined([lost], measured, proof.BACKENDS)[0]["reason"] == "killed"
     failed = [process(None, backend="openvino", status="failed", latency_p50_ms=None)]
     assert joined(rows, failed, proof.BACKENDS)[-1]["status"] == "failed"
 
@@ -188,7 +190,15 @@ def test_a_broken_proof_goes_on_with_the_networks_that_are_missing(tmp_path, mon
         proof.zoo, "lookup", lambda name: {"lenet5": LENET_FIRST, "mlp_xor": MLP_LAST}[name]
     )
     monkeypatch.setattr("sys.argv", ["study", "--csv", str(path), "--jobs", "1"])
-    assert [proof.main() for _ in range(3)] == [EXIT_INTERRUPTED, 0, 0]
+    CsvReport(str(path), proof.COLUMNS).replace(
+        [proven("mlp_xor", "fp32", status="ok", code="old")]
+    )
+    assert proof.main() == EXIT_INTERRUPTED
+    assert {(r["model"], r["code"] == "old") for r in read_cells(path)} == {
+        ("lenet5", False),
+        ("mlp_xor", True),  # what is not made anew yet stays
+    }
+    assert [proof.main(), proof.main()] == [0, 0]
     assert asked == ["lenet5", "mlp_xor", "mlp_xor"]
     assert len(read_cells(path)) == 12
 
