@@ -9,7 +9,7 @@ EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 # images of containers often do, each of them would compile the package anew, for half a second.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install run reference docs test proof test-device lint format bench bench-noise catalogue catalogue-latency page study wild int8-peers int8-recipes half-speed tune-search mix-prediction torture gpu parity pycuda install-matrix surfaces stubs claims-full claims-mutations clean
+.PHONY: help install run reference docs test proof test-device lint format bench bench-noise catalogue catalogue-latency vgg-listing page study wild int8-peers int8-recipes half-speed tune-search mix-prediction torture gpu parity pycuda install-matrix surfaces stubs claims-full claims-mutations clean
 
 help:  ## What can be made.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -69,6 +69,15 @@ catalogue: install  ## Every network through export, precisions and builders, in
 
 catalogue-latency: install  ## Latency of every network on the processor, into reports/catalogue_latency.csv and catalogue.csv; idle machine, goes on.
 	$(BIN)/python -m studies.catalogue_latency
+
+# A pass takes up to an hour: each is kept by itself, so that a run that was broken off goes on with the other.
+LISTING := build/vgg-listing
+$(LISTING)/%.csv: | install
+	@mkdir -p $(LISTING)
+	$(BIN)/deploykit profile --preset vgg-listing --pass $* --csv $@ || { rm -f $@; exit 1; }
+
+vgg-listing: $(LISTING)/forward.csv $(LISTING)/forward_backward.csv  ## The listing's benchmark of VGG-16, batch 32, mean and deviation of 100 batches, into reports/vgg_listing.csv; an hour or two, goes on.
+	{ cat $(LISTING)/forward.csv; tail -n +2 $(LISTING)/forward_backward.csv; } > reports/vgg_listing.csv
 
 page: install  ## The page of the committed profile, into reports/report.html, and a picture of it; needs Chromium.
 	$(BIN)/deploykit report reports/profile.csv -o reports/report.html
