@@ -19,7 +19,7 @@ from deploykit.claims import VERDICTS, list_claims
 from deploykit.claims.claim import KINDS
 from deploykit.claims.margin import HEDGES, PLAIN
 from deploykit.cli import COMMANDS, cli
-from deploykit.figures import significant, with_ends
+from deploykit.figures import BLANK, significant, with_ends
 from deploykit.report import views
 from deploykit.report.markdown import columns_page, table
 from deploykit.report.states import DOUBT, WORDS
@@ -113,8 +113,11 @@ def latencies(rows: Sequence[Mapping[str, str]]) -> str:
     for (name, alpha, rho), network in sorted(
         found.items(), key=lambda one: quickest_first(one[1])
     ):
-        facts = next(iter(network.values()), None)
-        counts = facts or asdict(zoo.lookup(name))
+        facts = next(
+            (row for row in network.values() if row["macs"]), None
+        )  # failed rows have none
+        counts = facts or (asdict(zoo.lookup(name)) if alpha == rho == "1" else {})
+        sizes = [f"{int(counts[each]):,}" if counts else BLANK for each in ("parameters", "macs")]
         cells = [_latency(network.get(setting, {})) for setting in MEASURED]
         measured += NOT_MEASURED not in cells
         for setting in MEASURED:
@@ -122,7 +125,7 @@ def latencies(rows: Sequence[Mapping[str, str]]) -> str:
             if row.get("latency_device"):
                 machines[row["latency_device"], row["latency_threads"]] = None
         label = views.label({"model": name, "alpha": alpha, "rho": rho})
-        lines.append((label, f"{int(counts['parameters']):,}", f"{int(counts['macs']):,}", *cells))
+        lines.append((label, *sizes, *cells))
     where = "; ".join(f"{device}, {threads} threads" for device, threads in machines)
     return (
         "# Latency of the catalogue\n\n"

@@ -122,7 +122,8 @@ def test_the_page_of_latencies_sorts_marks_doubt_and_says_what_is_not_measured()
         "precision": "int8",
         "latency_state": "failed: no memory (3 of 3)",
     }
-    page = MADE["latencies"]([slow, quick, failed])
+    lost = row | {"model": "lenet5", "precision": "", "backend": "", "parameters": "", "macs": ""}
+    page = MADE["latencies"]([slow, quick, failed, lost])
     lines = [line for line in page.splitlines() if line.startswith("| ")][2:]
     blank = "not measured"
     assert lines[0] == f"| vgg16 | 5 | 7 | 1.95? [1.90, 2.20] | {blank} | {blank} | {blank} |"
