@@ -170,7 +170,7 @@ class TorchEager(BackendBase):
             compiled=self.compiled,
             compile_mode=told.get(MODE, built.get("compile_mode")) if self.compiled else None,
             freeze=freeze,
-            loss=dict(options).get(LOSS.name, LOSS.default),
+            loss=told.get(LOSS.name, LOSS.default),
             where=self.place(engine),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -379,3 +380,23 @@ def test_an_engine_whose_network_changed_is_one_line(engine, tmp_path, monkeypat
 )
 def test_layers_that_have_one_kernel_are_seen(layer, inputs):
     assert set(compute_types(layer.eval(), inputs)) == {"fp32"}
+
+
+@pytest.mark.parametrize(
+    ("built", "told", "mode"),
+    [
+        (None, (), None),
+        ("max-autotune", (), "max-autotune"),
+        ("max-autotune", (("torch.compile_mode", "reduce-overhead"),), "reduce-overhead"),
+    ],
+)
+def test_the_mode_that_a_session_is_told_is_that_of_torch_compile_before_the_engines(
+    monkeypatch, built, told, mode
+):
+    asked = []
+    monkeypatch.setattr("deploykit.backends.torch_modules.restore_module", lambda path: nn.ReLU())
+    monkeypatch.setattr(torch, "compile", lambda module, mode=None: asked.append(mode) or module)
+    facts = {"precision": "fp32", "inputs": [], "outputs": [], "options": {"compile_mode": built}}
+    engine = Engine(Path("engine"), "key", facts)
+    get("torch-compile").open(engine, 1, "forward", told)
+    assert asked == [mode]
