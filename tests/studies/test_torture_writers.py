@@ -12,7 +12,9 @@ def test_no_row_is_wrong_where_a_store_is_wiped_and_writers_are_killed(tmp_path,
     result = writers.run(Task(tmp_path, 4, say=lambda text: None))
     assert result.failures == []
     assert result.counts["calm builds"] == 3
-    assert sum(result.counts.get(name, 0) for name in ("rows", "builds", "killed")) > 0
+    # On a loaded machine a command may be wiped twice before it is done, which is what its row says.
+    ends = ("rows", "builds", "killed", "failed, wiped twice or more")
+    assert sum(result.counts.get(name, 0) for name in ends) > 0
 
 
 def test_a_row_of_another_engine_is_wrong():
