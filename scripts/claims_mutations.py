@@ -556,8 +556,15 @@ def _created_linear(claim: Claim) -> Verdict:
         module = make(*arguments, **keywords)
         return _each(module, nn.Sigmoid | nn.ReLU, lambda one: nn.Identity())  # type: ignore[arg-type]
 
-    with mock.patch.object(check, "create", linear):
-        return evaluate_claim(claim)
+    remembered = [one.cache_clear for one in vars(check).values() if hasattr(one, "cache_clear")]
+    for forget in remembered:
+        forget()
+    try:
+        with mock.patch.object(check, "create", linear):
+            return evaluate_claim(claim)
+    finally:
+        for forget in remembered:
+            forget()
 
 
 def _trained(claim: Claim, *, first_has_more: bool) -> Verdict:
