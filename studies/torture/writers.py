@@ -239,8 +239,9 @@ def _one(
         said = rows[0]["reason"] if rows else said
     elif not measures and code == 0:
         digest = json.loads(told)[0]["digest"]
-        wrong = [] if digest == truth.digest else [("wrong rows", f"{name}: built {digest}")]
-        return ["builds"], wrong
+        if digest == truth.digest:
+            return ["builds"], []
+        return ["builds"], [("wrong rows", f"{name}: built {digest}")]
     # A row is made once more where the store was wiped under it; what fails was wiped twice.
     if wipes >= 2:
         return ["failed, wiped twice or more"], []
