@@ -121,10 +121,9 @@ def to_int8(
     products, ranges, written = _quantise(model, keep, calibration, known, by_error=by_error)
     plan = IntegerRegions(GraphView(exact), keep, known)
     costly = {} if keep.strict else costly_ends(exact, model, plan, calibration)
-    products_left: set[str] = set()
+    left = frozenset(costly)
     if costly:
         model.CopyFrom(exact)
-        left = frozenset(costly)
         products, ranges, written = _quantise(
             model, keep, calibration, known, left, by_error=by_error
         )
@@ -134,19 +133,19 @@ def to_int8(
         }
     for tried in (written.swinging, written.small) if not keep.strict else ():
         # What a product in a body costs is measured where it counts: at the outputs.
-        left = frozenset(costly) | frozenset(products_left) | tried.keys()
-        if not tried or tried.keys() <= frozenset(products_left):
+        more = left | tried.keys()
+        if more == left:
             continue
         apart = onnx.ModelProto()
         apart.CopyFrom(exact)
-        otherwise = _quantise(apart, keep, calibration, known, left, by_error=by_error)
+        otherwise = _quantise(apart, keep, calibration, known, more, by_error=by_error)
         gain = gain_at_outputs(exact, model, apart, calibration)
         if gain is None:
             continue
         facts.setdefault("kept_by_value", {}).update(
             (name, f"{why}8 bits cost the outputs {gain:.0f} dB") for name, why in tried.values()
         )
-        products_left |= tried.keys()
+        left = more
         model.CopyFrom(apart)
         products, ranges, written = otherwise
     corrects = BIAS in steps or BIAS_FAST in steps

@@ -90,13 +90,20 @@ def gain_at_outputs(
     if not names or exact.ByteSize() > LARGEST_BYTES:
         return None
     sets = input_sets(exact, calibration, IMAGES)
-    wanted = _run(exact, names, sets)
+    wanted, before, after = (_run(graph, names, sets) for graph in (exact, quantised, apart))
+    # How many rows there are of one may depend on values: such can't be compared.
+    alike = [n for n in names if _shapes(wanted[n]) == _shapes(before[n]) == _shapes(after[n])]
+    if not alike:
+        return None
     now, then = (
-        min(_snr_db(wanted[name], found[name]) for name in names)
-        for found in (_run(quantised, names, sets), _run(apart, names, sets))
+        min(_snr_db(wanted[name], found[name]) for name in alike) for found in (before, after)
     )
     gain = min(then, GOOD_DB) - min(now, GOOD_DB)
     return gain if gain >= LEAST_GAIN_DB else None
+
+
+def _shapes(values: Sequence[np.ndarray]) -> list[tuple[int, ...]]:
+    return [value.shape for value in values]
 
 
 def small_among(

@@ -270,6 +270,24 @@ def test_a_loop_whose_values_shrink_away_in_one_scale_stays_in_float(tmp_path: P
     assert near(shrinking(0.25), strict) < 3
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_an_output_whose_rows_depend_on_values_is_left_out_of_what_is_gained(
+    alone: bool, tmp_path: Path
+) -> None:
+    model = shrinking(0.25)
+    model.graph.node.extend(
+        [N("Compress", ["y", "picked"], ["rows"], axis=0),
+         N("ReduceMax", ["y"], ["most"], axes=[1], keepdims=0), N("Greater", ["most", "edge"], ["picked"])]
+    )  # fmt: skip
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(2e-5), "edge"))
+    rows = INFO("rows", TensorProto.FLOAT, None)
+    if alone:
+        del model.graph.output[:]
+    model.graph.output.append(rows)
+    kept = in_int8(model, tmp_path).recipe.get("kept", [])
+    assert kept == ([] if alone else ["product"])
+
+
 def test_a_loop_whose_values_keep_their_size_is_in_integers(tmp_path: Path) -> None:
     assert "kept" not in in_int8(shrinking(1.0), tmp_path).recipe
 
