@@ -242,7 +242,7 @@ its parameters are the entry's arguments, by name and type, and it returns the p
 
 Small networks, on the digits that come with the package and on Fashion-MNIST, are proxies: what holds of
 one need not hold at scale. `make claims-full` measures and trains what all claims take, writes
-`reports/claims_full.csv`, and draws these pictures of the trainings that are
+[reports/claims_full.csv](../reports/claims_full.csv), and draws these pictures of the trainings that are
 kept. Where Fashion-MNIST can't be had (`apt install dataset-fashion-mnist`, or its four files in the cache,
 as the message says), the claims that take it are undecided, and the command ends with 3.
 
@@ -253,8 +253,11 @@ as the message says), the claims that take it are undecided, and the command end
 
 #: What each picture shows, by its file in reports/: for people who don't see it, too.
 PICTURES = {
+    "claims_transfer.png": "Accuracy on five classes of Fashion-MNIST with 5, 20 and 200 training images a class, "
+    "of networks that start from one of the other five classes and of networks that start from random weights",
     "claims_activation_maps.png": "Images of clothing at random places of a canvas, and over each the class "
     "activation map, whose peak is marked",
+    "claims_depth.png": "Training loss of plain networks and of networks with shortcuts, by epoch and by depth",
     "claims_sigmoid_gradients.png": "Gradient of the first layer over that of the last by the number of layers, "
     "for sigmoids and for ReLUs",
     "claims_ensembles.png": "Accuracy of ensembles by the number of their members, beside that of a single "
@@ -284,7 +287,8 @@ def claims_page() -> str:
         + "\n"
         + OWN_CLAIMS.replace("{pictures}", _pictures())
         + "No verdict stands here: they are computed when they are asked for. Those of the last reference run are\n"
-        "in [reports/claims.csv](../reports/claims.csv).\n\n"
+        "in [reports/claims.csv](../reports/claims.csv), with what was trained and measured for them in\n"
+        "[reports/claims_full.csv](../reports/claims_full.csv).\n\n"
         + MADE
         + "\n"
         + table(("id", "claim", "decided", "by", "source"), rows)

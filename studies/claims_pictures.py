@@ -101,8 +101,12 @@ def transfer() -> Figure:
     started, anew = Points(), Points()
     for contest in given["contests"].values():
         images = contest.first.images_per_class
-        for points, proxy in ((started, contest.first), (anew, contest.second)):
-            points[images] = [100 * v for v in _values(proxy, "accuracy", given["seeds"])]
+        # Side by side, so that neither covers the other.
+        for points, proxy, place in (
+            (started, contest.first, 0.95 * images),
+            (anew, contest.second, 1.05 * images),
+        ):
+            points[place] = [100 * v for v in _values(proxy, "accuracy", given["seeds"])]
     figure, axes = _figure(height=4.4)
     _line(axes, started, BLUE, "started from a network of five other classes")
     _line(axes, anew, ORANGE, "started from random weights")
@@ -111,9 +115,10 @@ def transfer() -> Figure:
         xlabel="training images of each class",
         ylabel="test images right, %",
     )
-    axes.set_xticks(sorted(anew), [f"{x:g}" for x in sorted(anew)])
+    counts = [contest.first.images_per_class for contest in given["contests"].values()]
+    axes.set_xticks(counts, map(str, counts))
     axes.minorticks_off()
-    figure.suptitle("Transfer learning helps most where there is little data", fontsize=TITLE_PT)
+    figure.suptitle("Little data: transferred weights against random ones", fontsize=TITLE_PT)
     _legend(figure, axes, f"Fashion-MNIST, five classes, {given['seeds']} seeds")
     return figure
 
@@ -150,7 +155,7 @@ def depth() -> Figure:
         ylim=(0, None),
     )
     right.legend(frameon=False)
-    figure.suptitle("Deep plain networks are harder to train than residual ones", fontsize=TITLE_PT)
+    figure.suptitle("Training loss of plain and of residual networks", fontsize=TITLE_PT)
     return figure
 
 
@@ -173,7 +178,7 @@ def gradients() -> Figure:
     axes.set_xticks(sorted(relu), [f"{x:g}" for x in sorted(relu)])
     axes.minorticks_off()
     figure.suptitle(
-        "With sigmoids the gradient vanishes with depth, far sooner than with ReLUs",
+        "How much of the gradient reaches the first layer",
         fontsize=TITLE_PT,
     )
     _legend(figure, axes, f"digits, first epoch, {given['seeds']} seeds")
@@ -204,7 +209,7 @@ def ensembles() -> Figure:
         ylabel="test images right, %",
         xticks=sorted(joint),
     )
-    figure.suptitle("Several networks together are right more often", fontsize=TITLE_PT)
+    figure.suptitle("Several networks together against the best of them", fontsize=TITLE_PT)
     _legend(figure, axes, f"digits, 200 training images, {count} ensembles")
     return figure
 

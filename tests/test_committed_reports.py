@@ -13,6 +13,7 @@ from deploykit.claims import list_claims
 from deploykit.columns import NAMES
 from deploykit.store import file_sha256
 from deploykit.zoo.weights import shipped
+from studies.claims_pictures import PICTURES
 from studies.fashion_mnist.cases import EPOCHS, plan
 
 REPORTS = Path(__file__).parents[1] / "reports"
@@ -52,11 +53,22 @@ def test_the_profile_has_the_columns_of_the_schema():
 
 
 def test_every_verdict_is_of_a_claim_that_there_is():
-    rows = rows_of("claims.csv")
-    assert {r["id"] for r in rows} == {claim.id for claim in list_claims()}
-    trained = rows_of("claims_trained.csv")
-    assert {r["id"] for r in trained} <= {r["id"] for r in rows}
-    assert {r["as_expected"] for r in [*rows, *trained]} == {"true"}
+    rows, full = rows_of("claims.csv"), rows_of("claims_full.csv")
+    for those in (rows, full):
+        assert {r["id"] for r in those} == {claim.id for claim in list_claims()}
+    assert {r["as_expected"] for r in [*rows, *full]} == {"true"}
+    assert all(r["device"] and "torch" in r["versions"] for r in full)
+    trained = [r for r in full if "proxies" in {c.id: c.check for c in list_claims()}[r["id"]]]
+    assert len(trained) >= 10
+    assert not [r["id"] for r in trained if "Not trained" in r["explanation"]]
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_what_training_shows_has_a_picture_that_is_shown(name):
+    picture = (REPORTS / name).read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) < 200_000
+    assert f"../reports/{name}" in (REPORTS.parent / "docs" / "claims.md").read_text()
 
 
 STUDIED = [case.spec for case in plan() if case.dataset == "fashion-mnist"]
