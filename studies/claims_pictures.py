@@ -134,7 +134,7 @@ def depth() -> Figure:
         residual[contest.first.layers] = _values(contest.first, "last_loss", seeds)
         plain[contest.second.layers] = _values(contest.second, "last_loss", seeds)
     deepest = max(given["contests"].values(), key=lambda one: one.first.layers)
-    figure, (left, right) = _figure(2, height=3.6)
+    figure, (left, right) = _figure(2, height=4.2)
     for proxy, colour in ((deepest.second, ORANGE), (deepest.first, BLUE)):
         for seed in range(seeds):
             result = trained(proxy, seed)
@@ -154,7 +154,7 @@ def depth() -> Figure:
         xticks=sorted(plain),
         ylim=(0, None),
     )
-    right.legend(frameon=False)
+    _legend(figure, right, f"digits, {seeds} seeds")
     figure.suptitle("Training loss of plain and of residual networks", fontsize=TITLE_PT)
     return figure
 
