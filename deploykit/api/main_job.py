@@ -25,6 +25,7 @@ from deploykit.api.arguments import (
 )
 from deploykit.api.networks import data_text, sources_of
 from deploykit.bench.scenario import Policy
+from deploykit.claims import read_claims
 from deploykit.errors import UsageError
 from deploykit.workflow import ranges
 from deploykit.workflow.asked import check_profile
@@ -78,6 +79,7 @@ def run(
     dims: Mapping[str, int] | None = None,
     inputs: Mapping[str, str] | None = None,
     layout: str | None = None,
+    claims: str | os.PathLike[str] | None = None,
     store: StoreLike = None,
     say: Say = lambda text: None,
 ) -> RunResult:
@@ -124,6 +126,7 @@ def run(
         dims: of a file's open dimensions.
         inputs: what a file's inputs are fed.
         layout: of image inputs of a file.
+        claims: a file of claims of your own, as in `check_claims`; None checks the project's.
         store: of graphs and engines; None is the default one.
         say: is told what is being done.
 
@@ -137,6 +140,7 @@ def run(
         'ok'
     """
     artifacts = opened(store)
+    stated = None if claims is None else read_claims(Path(claims))
     dataset = data_text(data, artifacts, image_options(mean, std, resize, crop, channel_order))
     variants = variants_of(
         alpha, rho, weights, num_classes, resolution, seed, shapes, dims, inputs, layout
@@ -179,4 +183,4 @@ def run(
             models, variants, artifacts, data=dataset, input_shape=input_shape, name=name
         )
     )
-    return Run(Path(reports), artifacts, asked, sources, say=say)()
+    return Run(Path(reports), artifacts, asked, sources, say=say, claims=stated)()

@@ -27,7 +27,7 @@ from deploykit.api.networks import data_text, shape_of_module, source_of, spec_o
 from deploykit.errors import UsageError
 from deploykit.spec import BuildOptions, Counts, Engine, OnnxModel
 from deploykit.workflow.build import (
-    build_network,
+    build_source,
     check_buildable,
     check_precisions,
     check_used,
@@ -505,5 +505,5 @@ def build(
         check_usable([builder], "path")
         places = places_of([(source_name(source), builder)], os.fspath(path))
     network: Network = obtain_network(source, artifacts)
-    built = build_network(network, wanted, builder, built_for.at_batch(1), choice, artifacts)
+    built = build_source(source, network, wanted, builder, built_for.at_batch(1), choice, artifacts)
     return built.engine if places[0] is None else put_engine(built.engine, places[0])

@@ -155,8 +155,8 @@ def command(
                 steps.say(f"build {label} {name} {one.name}")
                 place = next(where)
                 try:
-                    result = workflow.build.build_network(
-                        network, name, one, options, calibration, opened
+                    result = workflow.build.build_source(
+                        source, network, name, one, options, calibration, opened
                     )
                     if place is not None:
                         moved = workflow.engine_file.put_engine(result.engine, place)

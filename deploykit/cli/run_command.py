@@ -59,6 +59,12 @@ from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
     metavar="LIST",
     help="Runtimes that build and run the engines, as for profile. Default onnxruntime,tensorrt-rtx.",
 )
+@click.option(
+    "--claims",
+    "own",
+    metavar="FILE",
+    help="Check these claims of your own instead of the project's; see docs/claims.md.",
+)
 @scenario_options
 @network_options
 @conversion_options
@@ -75,6 +81,7 @@ def command(
     quick: bool,
     precision: tuple[str, ...] | None,
     backend: tuple[str, ...] | None,
+    own: str | None,
     scenarios: Scenarios,
     variants: Variants,
     calibration: CalibrationChoice,
@@ -96,6 +103,7 @@ def command(
     deploykit run --config tune.toml
     """
     workflow.calibration.check_choice(calibration)
+    stated = None if own is None else claims.read_claims(Path(own))
     opened = opened_store(store, quiet=quiet)
     if not models and variants != Variants():
         raise UsageError(
@@ -129,6 +137,7 @@ def command(
             say=steps.say,
             step=steps.step,
             finished=lambda row: steps.finished(display.row_line(row)),
+            claims=stated,
         )
         steps.expect(len(job.wanted) + 1)
         steps.announce(workflow.duration.least_s(job.wanted, options, opened.root))

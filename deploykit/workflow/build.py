@@ -26,7 +26,8 @@ from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason
 from deploykit.store import Store
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice
 from deploykit.workflow.convert import calibration_text, convert_network
-from deploykit.workflow.network import Network, input_chw
+from deploykit.workflow.network import Network, input_chw, obtain_network
+from deploykit.workflow.plan import Source
 
 #: Runs of the engine, each on other inputs.
 FINITE_CHECK_RUNS = 2
@@ -197,6 +198,26 @@ def build_network(
 
     engine, hit = build_engine(model, backend, options, store, make=make, strict=choice.strict)
     return Built(engine, model, hit)
+
+
+def build_source(
+    source: Source,
+    network: Network,
+    precision: str,
+    backend: BackendBase,
+    options: BuildOptions,
+    choice: CalibrationChoice,
+    store: Store,
+) -> Built:
+    """The engine of one configuration, made once more from `source` where others took `network` from the store."""
+    try:
+        return build_network(network, precision, backend, options, choice, store)
+    except (DeploykitError, OSError):
+        if not store.has_lost():
+            raise
+    store.let_go()
+    found = obtain_network(source, store)
+    return build_network(found, precision, backend, options, choice, store)
 
 
 def make_checked(

@@ -10,7 +10,7 @@ from typing import Any
 
 from deploykit import codec, env
 from deploykit.bench.roofline import stored_ceilings
-from deploykit.claims import evaluate_claims
+from deploykit.claims import Claim, evaluate_claims
 from deploykit.claims.verdict import (
     COLUMNS,
     HEADER,
@@ -55,6 +55,7 @@ class Run:
         say: is told what is being done.
         step: is called when claims are checked, the last step.
         finished: is given each row when it is.
+        claims: those that are checked; None checks the project's own.
     """
 
     def __init__(
@@ -66,9 +67,10 @@ class Run:
         say: Callable[[str], None] = lambda text: None,
         step: Callable[[], None] = lambda: None,
         finished: Callable[[Row], None] = lambda row: None,
+        claims: Sequence[Claim] | None = None,
     ) -> None:
         self.folder, self.store, self.say, self.step = folder, store, say, step
-        self.finished = finished
+        self.finished, self.claims = finished, claims
         self.options = options or ProfileOptions(precisions=PRECISIONS, backends=BACKENDS)
         self.wanted: list[Configuration] = enumerate_configurations(sources, self.options)
 
@@ -95,7 +97,7 @@ class Run:
             self.finished(row)
         write_environment(self.folder, self.store)  # with the ceilings, which are known by now
         self.say("check claims")
-        verdicts = evaluate_claims(rows=rows)
+        verdicts = evaluate_claims(rows=rows, claims=self.claims)
         self.step()
         write_atomic(
             self.folder / "claims.csv", to_csv(verdict_rows(verdicts), tuple(COLUMNS)), "report"

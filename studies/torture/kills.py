@@ -43,6 +43,8 @@ FAILURES = (
 
 #: The file that commands on files take, in their folder: small, so that a kill hits writing as often as computing.
 NETWORK = "small.onnx"
+#: What the main job checks there: a few claims, as all of them are nearly all of its time.
+CLAIMS = "claims.toml"
 _INT8 = ("--precision", "fp32,int8", "--synthetic-calibration")
 COMMANDS = {
     "build": ("build", NETWORK, *_INT8, "-q"),
@@ -50,11 +52,30 @@ COMMANDS = {
         *("profile", NETWORK, *_INT8, "--csv", "profile.csv"),
         *("--no-roofline", "--quick", "-q"),
     ),
-    "run": ("run", NETWORK, "--precision", "fp32", "--backend", "onnxruntime", "--quick", "-q"),
+    "run": (
+        *("run", NETWORK, "--precision", "fp32", "--backend", "onnxruntime", "--quick", "-q"),
+        *("--claims", CLAIMS),
+    ),
     "train": ("train", "lenet5", "--data", "digits", "--epochs", "1", "-o", "trained.safetensors"),
     "export": ("export", "lenet5", "-o", "exported.onnx", "-q"),
     "layers": ("layers", NETWORK, "--csv", "layers.csv", "-q"),
 }
+
+STATEMENTS = """
+[[claim]]
+id = "lenet5-parameters"
+statement = "LeNet-5 has about 60 thousand parameters"
+source = "a README"
+about = "parameters(lenet5)"
+kind = "counted"
+stated = 60_000
+unit = "parameters"
+hedge = "about"
+check = "count"
+arguments = { network = "lenet5" }
+expected = "confirmed"
+parts = "holds"
+"""
 
 
 def small_network() -> bytes:
@@ -81,6 +102,7 @@ class Lane:
         for name in ("store", "tmp"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         (self.folder / NETWORK).write_bytes(small_network())
+        (self.folder / CLAIMS).write_text(STATEMENTS, encoding="utf-8")
 
     @property
     def store(self) -> Path:

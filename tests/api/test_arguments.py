@@ -73,6 +73,7 @@ REFUSALS = [
     ("run", ["--threads", "0"], {"threads": 0}),
     ("run", ["--batch", "0"], {"batches": 0}),
     ("run", ["--option", "ort.spinning=1"], {"options": {"ort.spinning": 1}}),
+    ("run", ["--claims", "gone.toml"], {"claims": "gone.toml"}),
     ("count", ["--resolution", "0"], {"resolution": 0}),
     ("profile", ["--constraint", "top1<=1"], {"constraint": "top1<=1"}),
     ("profile", ["--constraint", "low"], {"constraint": "low"}),

@@ -20,7 +20,7 @@ from deploykit.cli.completion import models
 #: What is typed, and what a shell makes of it or offers.
 CASES = [
     ("deploykit prof", "profile"),
-    ("deploykit profile alexnet_", "alexnet_owt"),
+    ("deploykit profile alexnet_ow", "alexnet_owt"),
     ("deploykit profile --precision fp32,int", "fp32,int8"),
     ("deploykit tune --backends openv", "openvino"),
 ]

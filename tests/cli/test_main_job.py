@@ -18,9 +18,27 @@ from deploykit.workflow import run as run_module
 ROOT = Path(__file__).parents[2]
 
 
+#: A claim of a user's own.
+MINE = """
+[[claim]]
+id = "mine"
+statement = "LeNet-5 has 61,706 parameters"
+source = "a README"
+about = "parameters(lenet5)"
+kind = "counted"
+stated = 61_706
+unit = "parameters"
+check = "count"
+arguments = { network = "lenet5" }
+expected = "confirmed"
+parts = "holds"
+"""
+
+
 @pytest.fixture
-def small(monkeypatch):
-    """The main job on one network and one claim."""
+def small(monkeypatch, tmp_path):
+    """The main job on one network, and one claim in mine.toml."""
+    (tmp_path / "mine.toml").write_text(MINE)
     sources = (ModelSpec("lenet5", weights="trained"),)
     monkeypatch.setattr("deploykit.workflow.plan.DEFAULT_MODELS", sources)
     found = []
@@ -34,24 +52,22 @@ def small(monkeypatch):
             return found[0]
 
     monkeypatch.setattr("deploykit.workflow.run.Run", Once)
-    monkeypatch.setattr(
-        run_module, "evaluate_claims", lambda rows: evaluate_claims(["vgg-140m"], rows)
-    )
     monkeypatch.setattr(env, "gpu_names", list)
 
 
 def test_run_prints_what_it_found_and_where_it_is(run, small, tmp_path):
-    ended = run("run", "--quick", "--reports", "reports")
+    asked = ("run", "--quick", "--reports", "reports", "--claims", "mine.toml")
+    ended = run(*asked)
     assert ended.code == 0
     assert "lenet5" in ended.out
     assert "Of 1 claims, 1 confirmed; none is unexpected" in ended.out
     assert "Reports in reports: profile.csv, claims.csv, summary.md, env.json" in ended.out
     assert "measure lenet5 int8 onnxruntime" in ended.err
     assert "no NVIDIA GPU here" in ended.err
-    assert {path.name for path in tmp_path.iterdir()} == {"reports"}
-    shown = json.loads(run("run", "--quick", "--reports", "reports", "--json", "-q").out)
+    assert {path.name for path in tmp_path.iterdir()} == {"reports", "mine.toml"}
+    shown = json.loads(run(*asked, "--json", "-q").out)
     assert len(shown["profile"]) == 6
-    assert [verdict["id"] for verdict in shown["claims"]] == ["vgg-140m"]
+    assert [verdict["id"] for verdict in shown["claims"]] == ["mine"]
 
 
 def test_a_verdict_that_nobody_expected_ends_with_1(run, monkeypatch):

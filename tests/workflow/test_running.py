@@ -43,7 +43,6 @@ def twice(shared_store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "deep" / "reports"
     patch = pytest.MonkeyPatch()
     patch.setattr(env, "gpu_names", list)  # where there is a GPU, rows are not skipped
-    patch.setattr("deploykit.claims.claim.list_claims", lambda: CLAIMS)
     steps, finished = [], []
     job = Run(
         folder,
@@ -52,11 +51,12 @@ def twice(shared_store, tmp_path_factory):
         SOURCES,
         step=lambda: steps.append(1),
         finished=finished.append,
+        claims=CLAIMS,
     )
     first = job()
     after_first = contents(shared_store.root)
     # claims touch no store, and the first run has checked them
-    patch.setattr(run_module, "evaluate_claims", lambda rows: [])
+    patch.setattr(run_module, "evaluate_claims", lambda rows, claims: [])
     second = Run(folder.with_name("second"), shared_store, BRIEF, SOURCES)()
     after_second = contents(shared_store.root)
     patch.undo()

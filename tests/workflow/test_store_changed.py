@@ -8,10 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from deploykit.backends import get
 from deploykit.bench.scenario import Policy, Scenario
-from deploykit.spec import ModelSpec
+from deploykit.errors import DeploykitError
+from deploykit.spec import BuildOptions, ModelSpec
 from deploykit.store import Store
+from deploykit.workflow.build import build_network, build_source
+from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.configuration import ProfileOptions, enumerate_configurations
+from deploykit.workflow.network import obtain_network
 from deploykit.workflow.profile import Profiler
 
 BRIEF = Policy(warmup_s=0.02, warmup_max_s=0.2, window_s=0.01, min_s=0.05, max_s=0.5, block_s=0.02)
@@ -49,6 +54,16 @@ def test_a_row_whose_store_is_wiped_again_and_again_fails(store):
     (row,) = Profiler(store, OPTIONS, say).rows(WANTED)
     assert row["status"] == "failed"
     assert "holds no whole engine" in row["reason"]
+
+
+def test_an_engine_is_built_once_more_where_its_network_was_wiped(store):
+    source = ModelSpec("lenet5", weights="trained")
+    network = obtain_network(source, store)
+    shutil.rmtree(store.root)
+    asked = ("int8", get("onnxruntime"), BuildOptions(), CalibrationChoice(), store)
+    with pytest.raises((DeploykitError, OSError)):
+        build_network(network, *asked)
+    assert build_source(source, network, *asked).engine.path.is_file()
 
 
 def damaged(path: Path) -> None:
