@@ -161,6 +161,7 @@ OWN_CLAIMS = """## Claims of your own
 
 `deploykit claims --claims mine.toml` checks a file like this one, and ends with 1 where a verdict or a part is not
 the one expected. A field that can't be is named with its line, and ends with 2.
+`deploykit run my.onnx --claims mine.toml` checks them on the rows that it measures, instead of the project's.
 
 ```toml
 [[claim]]

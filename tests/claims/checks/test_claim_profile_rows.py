@@ -179,8 +179,11 @@ def test_a_first_run_is_held_against_the_median_of_its_own_process(verdict_of):
 
     assert verdict(5.0, 6.0, 7.0).verdict == "confirmed"
     assert verdict(5.0, 1.0, 7.0).verdict == "undecided"
-    refuted = verdict(1.0, 1.5)
+    refuted = verdict(1.0, 1.1, 1.2)
     assert (refuted.verdict, refuted.as_expected) == ("refuted", False)
+    # Three that agree may do so by chance.
+    assert verdict(1.7, 1.99, 1.9).verdict == "undecided"
+    assert verdict(1.0, 1.1).verdict == "undecided"
     assert verdict(None, None).verdict == "undecided"
 
 
