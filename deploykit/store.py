@@ -250,6 +250,7 @@ class Store:
         self.root = root if root is not None else default_root()
         #: Entries that this store gave out, held so that no other process removes them meanwhile.
         self._held: dict[Path, int] = {}
+        self._making_was_taken = False
         self._cleared = False
         weakref.finalize(self, _close_all, self._held)
 
@@ -451,11 +452,16 @@ class Store:
                 locks.enter_context(_locked(making))
             try:
                 yield making
+            except BaseException:
+                self._making_was_taken |= not making.is_dir()
+                raise
             finally:
                 shutil.rmtree(making, ignore_errors=True)
 
     def has_lost(self) -> bool:
-        """Whether an entry that this store gave out is no longer where it was, whoever took it away."""
+        """Whether others took away an entry that this store gave out, or the folder in which one was being made."""
+        if self._making_was_taken:
+            return True
         for folder, handle in self._held.items():
             try:
                 if not os.path.samestat(os.fstat(handle), folder.stat()):
@@ -465,7 +471,8 @@ class Store:
         return False
 
     def let_go(self) -> None:
-        """Hold nothing any more of what was given out."""
+        """Hold nothing any more of what was given out, and forget what was taken."""
+        self._making_was_taken = False
         _close_all(self._held)
 
     def clear(self) -> None:

@@ -40,7 +40,12 @@ from deploykit.workflow.configuration import default_precisions, source_name
 from deploykit.workflow.convert import convert_network
 from deploykit.workflow.engine_file import check_usable, places_of, put_engine
 from deploykit.workflow.export import destinations, write_network
-from deploykit.workflow.network import Network, count_source, obtain_network
+from deploykit.workflow.network import (
+    Network,
+    count_source,
+    obtain_despite_wipes,
+    obtain_network,
+)
 from deploykit.zoo import Architecture
 
 if TYPE_CHECKING:
@@ -504,6 +509,6 @@ def build(
     if path is not None:
         check_usable([builder], "path")
         places = places_of([(source_name(source), builder)], os.fspath(path))
-    network: Network = obtain_network(source, artifacts)
+    network: Network = obtain_despite_wipes(source, artifacts)
     built = build_source(source, network, wanted, builder, built_for.at_batch(1), choice, artifacts)
     return built.engine if places[0] is None else put_engine(built.engine, places[0])

@@ -143,7 +143,7 @@ def command(
         for source in wanted:
             steps.say(f"export {getattr(source, 'label', source)}")
             try:
-                network = workflow.network.obtain_network(source, opened)
+                network = workflow.network.obtain_despite_wipes(source, opened)
             except DeploykitError as error:
                 failed.append((_name(source), error))
                 list(itertools.islice(where, len(wanted[source])))

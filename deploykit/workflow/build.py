@@ -209,7 +209,7 @@ def build_source(
     choice: CalibrationChoice,
     store: Store,
 ) -> Built:
-    """The engine of one configuration, made once more from `source` where others took `network` from the store."""
+    """The engine of one configuration, made once more from `source` where others wiped the store meanwhile."""
     try:
         return build_network(network, precision, backend, options, choice, store)
     except (DeploykitError, OSError):

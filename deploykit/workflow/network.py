@@ -13,7 +13,7 @@ from typing import Any
 from deploykit import codec, env, zoo
 from deploykit.bench.contain import READING_LIMIT_S, contained, start
 from deploykit.code_digest import code_digest
-from deploykit.errors import InvalidModel, UsageError, one_line
+from deploykit.errors import DeploykitError, InvalidModel, UsageError, one_line
 from deploykit.graph.check import require_sizes
 from deploykit.graph.count import count_graph
 from deploykit.graph.evidence import blaming, runs_at
@@ -151,6 +151,17 @@ def obtain_network(source: Source | Path, store: Store) -> Network:
         model = dataclasses.replace(network.model, recipe=recipe)
         return dataclasses.replace(network, model=model)
     return _from_zoo(source, store)
+
+
+def obtain_despite_wipes(source: Source | Path, store: Store) -> Network:
+    """As `obtain_network`, once more where others wiped the store while the network was made."""
+    try:
+        return obtain_network(source, store)
+    except (DeploykitError, OSError):
+        if not store.has_lost():
+            raise
+    store.let_go()
+    return obtain_network(source, store)
 
 
 def _from_zoo(spec: ModelSpec, store: Store) -> Network:

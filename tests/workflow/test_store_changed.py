@@ -10,9 +10,9 @@ import pytest
 
 from deploykit.backends import get
 from deploykit.bench.scenario import Policy, Scenario
-from deploykit.errors import DeploykitError
+from deploykit.errors import DeploykitError, OutputFailed
 from deploykit.spec import BuildOptions, ModelSpec
-from deploykit.store import Store
+from deploykit.store import GraphManifest, Store
 from deploykit.workflow.build import build_network, build_source
 from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.configuration import ProfileOptions, enumerate_configurations
@@ -64,6 +64,20 @@ def test_an_engine_is_built_once_more_where_its_network_was_wiped(store):
     with pytest.raises((DeploykitError, OSError)):
         build_network(network, *asked)
     assert build_source(source, network, *asked).engine.path.is_file()
+
+
+def test_a_store_that_was_wiped_while_it_made_something_has_lost_it(tmp_path):
+    store = Store(tmp_path / "engines")
+
+    def make(path: Path):
+        shutil.rmtree(store.root)
+        path.write_bytes(b"")
+
+    with pytest.raises(OutputFailed):
+        store.produce(GraphManifest, "a", {}, "model.onnx", make)
+    assert store.has_lost()
+    store.let_go()
+    assert not store.has_lost()
 
 
 def damaged(path: Path) -> None:
