@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from deploykit import codec
-from deploykit.errors import BuildFailed, UsageError
+from deploykit.errors import BuildFailed, DeploykitError, UsageError
 from deploykit.reading import open_file
 from deploykit.row import Note
 from deploykit.spec import BuildOptions, InputChoice, ModelSpec, TensorSpec
@@ -222,6 +222,7 @@ class EngineManifest(Manifest):
 
 
 M = TypeVar("M", bound=Manifest)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -469,6 +470,21 @@ class Store:
             except OSError:
                 return True
         return False
+
+    def despite_wipes(self, work: Callable[[], T], again: Callable[[], T] | None = None) -> T:
+        """What `work` gives; where it fails as others wiped the store meanwhile, what `again` gives.
+
+        Args:
+            work: asks the store for entries, or uses what it gave out.
+            again: the same without what was given out before; None is `work` itself.
+        """
+        try:
+            return work()
+        except (DeploykitError, OSError):
+            if not self.has_lost():
+                raise
+        self.let_go()
+        return (again or work)()
 
     def let_go(self) -> None:
         """Hold nothing any more of what was given out, and forget what was taken."""

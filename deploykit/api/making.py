@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,8 @@ from deploykit.api.networks import data_text, shape_of_module, source_of, spec_o
 from deploykit.errors import UsageError
 from deploykit.spec import BuildOptions, Counts, Engine, OnnxModel
 from deploykit.workflow.build import (
-    build_source,
+    build_despite_wipes,
+    build_network,
     check_buildable,
     check_precisions,
     check_used,
@@ -40,12 +42,7 @@ from deploykit.workflow.configuration import default_precisions, source_name
 from deploykit.workflow.convert import convert_network
 from deploykit.workflow.engine_file import check_usable, places_of, put_engine
 from deploykit.workflow.export import destinations, write_network
-from deploykit.workflow.network import (
-    Network,
-    count_source,
-    obtain_despite_wipes,
-    obtain_network,
-)
+from deploykit.workflow.network import count_source, obtain_network
 from deploykit.zoo import Architecture
 
 if TYPE_CHECKING:
@@ -509,6 +506,13 @@ def build(
     if path is not None:
         check_usable([builder], "path")
         places = places_of([(source_name(source), builder)], os.fspath(path))
-    network: Network = obtain_despite_wipes(source, artifacts)
-    built = build_source(source, network, wanted, builder, built_for.at_batch(1), choice, artifacts)
+    made = partial(
+        build_network,
+        precision=wanted,
+        backend=builder,
+        options=built_for.at_batch(1),
+        choice=choice,
+        store=artifacts,
+    )
+    built = build_despite_wipes(source, obtain_network(source, artifacts), made, artifacts)
     return built.engine if places[0] is None else put_engine(built.engine, places[0])

@@ -268,6 +268,10 @@ def _quantised(graph: onnx.ModelProto) -> frozenset[str]:
     return frozenset(name for node in products for name in (node_name(node), node.output[0]))
 
 
+#: What the products of a graph can be written in that are computed in the type that was asked for.
+_FLOATS = ("fp32", "fp16", "bf16")
+
+
 def in_bodies(graph: onnx.ModelProto, quantised: Mapping[str, str]) -> dict[str, list[str]]:
     """The products in bodies of If, Loop and Scan, which the compiled model does not list, by type.
 
@@ -279,8 +283,7 @@ def in_bodies(graph: onnx.ModelProto, quantised: Mapping[str, str]) -> dict[str,
     by_type: dict[str, list[str]] = {}
     for node, kind, depth in typed_products(GraphView(graph)):
         if depth:
-            floats = kind in ("fp32", "fp16", "bf16")
-            found = "fp32" if floats else quantised.get(node_name(node), "unknown")
+            found = "fp32" if kind in _FLOATS else quantised.get(node_name(node), "unknown")
             by_type.setdefault(found, []).append(node_name(node))
     return by_type
 
@@ -296,7 +299,10 @@ def types_of_bodies(model: Any, graph: onnx.ModelProto, floats: str) -> dict[str
         graph: the same in ONNX.
         floats: see `compile_for`.
     """
-    quantised, view = _quantised(graph), GraphView(graph)
+    view = GraphView(graph)
+    if all(kind in _FLOATS for _, kind, depth in typed_products(view) if depth):
+        return {}  # they need no reading, and compiling takes long
+    quantised = _quantised(graph)
     inner = [body for body in views_below(view) if body is not view]
     types: dict[str, str] = {}
     for body in _bodies(model):

@@ -13,7 +13,6 @@ from __future__ import annotations
 import atexit
 import builtins
 import contextlib
-import gc
 import importlib
 import os
 import resource
@@ -439,8 +438,6 @@ def _answer(call: Call, descriptor: int) -> None:
     most = None if call.limit_bytes is None else call.limit_bytes + own
     read_end, write_end = os.pipe()
     maker = os.getpid()
-    # What is there stays: a collection in the child would write to, and so copy, the pages of all objects.
-    gc.freeze()
     child = os.fork()
     if child == 0:
         os.close(read_end)

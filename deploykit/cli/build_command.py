@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -143,7 +144,7 @@ def command(
         for source in wanted:
             steps.say(f"export {getattr(source, 'label', source)}")
             try:
-                network = workflow.network.obtain_despite_wipes(source, opened)
+                network = workflow.network.obtain_network(source, opened)
             except DeploykitError as error:
                 failed.append((_name(source), error))
                 list(itertools.islice(where, len(wanted[source])))
@@ -155,9 +156,15 @@ def command(
                 steps.say(f"build {label} {name} {one.name}")
                 place = next(where)
                 try:
-                    result = workflow.build.build_source(
-                        source, network, name, one, options, calibration, opened
+                    build = partial(
+                        workflow.build.build_network,
+                        precision=name,
+                        backend=one,
+                        options=options,
+                        choice=calibration,
+                        store=opened,
                     )
+                    result = workflow.build.build_despite_wipes(source, network, build, opened)
                     if place is not None:
                         moved = workflow.engine_file.put_engine(result.engine, place)
                         result = replace(result, engine=moved)

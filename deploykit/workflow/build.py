@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -200,24 +200,11 @@ def build_network(
     return Built(engine, model, hit)
 
 
-def build_source(
-    source: Source,
-    network: Network,
-    precision: str,
-    backend: BackendBase,
-    options: BuildOptions,
-    choice: CalibrationChoice,
-    store: Store,
+def build_despite_wipes(
+    source: Source, network: Network, build: Callable[[Network], Built], store: Store
 ) -> Built:
-    """The engine of one configuration, made once more from `source` where others wiped the store meanwhile."""
-    try:
-        return build_network(network, precision, backend, options, choice, store)
-    except (DeploykitError, OSError):
-        if not store.has_lost():
-            raise
-    store.let_go()
-    found = obtain_network(source, store)
-    return build_network(found, precision, backend, options, choice, store)
+    """What `build` makes of a network; where others wiped the store meanwhile, of its source obtained anew."""
+    return store.despite_wipes(lambda: build(network), lambda: build(obtain_network(source, store)))
 
 
 def make_checked(

@@ -13,7 +13,7 @@ from typing import Any
 from deploykit import codec, env, zoo
 from deploykit.bench.contain import READING_LIMIT_S, contained, start
 from deploykit.code_digest import code_digest
-from deploykit.errors import DeploykitError, InvalidModel, UsageError, one_line
+from deploykit.errors import InvalidModel, UsageError, one_line
 from deploykit.graph.check import require_sizes
 from deploykit.graph.count import count_graph
 from deploykit.graph.evidence import blaming, runs_at
@@ -130,13 +130,17 @@ def obtain_network(source: Source | Path, store: Store) -> Network:
     """The graph of `source`: found in the store, or exported and verified, or taken in from its file.
 
     The inputs of a file are made definite (`graph.inputs`): after it, their only free dimension is the batch.
+    Where others wiped the store meanwhile, the network is made once more.
 
     Raises:
         UsageError, InvalidModel, MissingDependency, DriftFailed: as `zoo.create`, `graph.export` and
             `graph.loading` say; nothing is left in the store.
     """
-    if isinstance(source, Path):
-        source = ModelFile(source)
+    asked = ModelFile(source) if isinstance(source, Path) else source
+    return store.despite_wipes(lambda: _obtained(asked, store))
+
+
+def _obtained(source: Source, store: Store) -> Network:
     if isinstance(source, ModelFile):
         return _from_file(source, None, store)
     if ":" in source.name:
@@ -151,17 +155,6 @@ def obtain_network(source: Source | Path, store: Store) -> Network:
         model = dataclasses.replace(network.model, recipe=recipe)
         return dataclasses.replace(network, model=model)
     return _from_zoo(source, store)
-
-
-def obtain_despite_wipes(source: Source | Path, store: Store) -> Network:
-    """As `obtain_network`, once more where others wiped the store while the network was made."""
-    try:
-        return obtain_network(source, store)
-    except (DeploykitError, OSError):
-        if not store.has_lost():
-            raise
-    store.let_go()
-    return obtain_network(source, store)
 
 
 def _from_zoo(spec: ModelSpec, store: Store) -> Network:

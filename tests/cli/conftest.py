@@ -5,11 +5,27 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from deploykit.cli import invoke
 from deploykit.store import Store
+
+OWN_CLAIM = """
+[[claim]]
+id = "lenet"
+statement = "LeNet-5 has 61,706 parameters"
+source = "a README"
+about = "parameters(lenet5)"
+kind = "counted"
+stated = 61_706
+unit = "parameters"
+check = "count"
+arguments = { network = "lenet5" }
+expected = "confirmed"
+parts = "holds"
+"""
 
 
 @dataclass(frozen=True)
@@ -19,6 +35,14 @@ class Ended:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture
+def own_claim(tmp_path) -> Path:
+    """mine.toml with a claim of a user's own, `lenet`, in the folder of the commands."""
+    path = tmp_path / "mine.toml"
+    path.write_text(OWN_CLAIM)
+    return path
 
 
 @pytest.fixture

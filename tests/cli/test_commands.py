@@ -159,24 +159,8 @@ def test_claims_writes_csv_and_junit(run, tmp_path):
     assert xml.startswith("<?xml")
 
 
-OWN = """
-[[claim]]
-id = "lenet"
-statement = "LeNet-5 has 61,706 parameters"
-source = "a README"
-about = "parameters(lenet5)"
-kind = "counted"
-stated = 61_706
-unit = "parameters"
-check = "count"
-arguments = { network = "lenet5" }
-expected = "confirmed"
-parts = "holds"
-"""
-
-
-def test_claims_of_ones_own_are_checked_and_refused_with_their_line(run, tmp_path):
-    (tmp_path / "mine.toml").write_text(OWN)
+def test_claims_of_ones_own_are_checked_and_refused_with_their_line(run, own_claim):
+    stated = own_claim.read_text()
     ended = run("claims", "--claims", "mine.toml", "--csv", "-")
     assert ended.code == 0
     assert [row["verdict"] for row in csv.DictReader(io.StringIO(ended.out))] == ["confirmed"]
@@ -184,7 +168,7 @@ def test_claims_of_ones_own_are_checked_and_refused_with_their_line(run, tmp_pat
         one["id"]
         for one in json.loads(run("claims", "--list", "--claims", "mine.toml", "--json").out)
     ] == ["lenet"]
-    (tmp_path / "mine.toml").write_text(OWN.replace("61_706", "62_000_000"))
+    own_claim.write_text(stated.replace("61_706", "62_000_000"))
     ended = run("claims", "--claims", "mine.toml")
     assert ended.code == 1
     assert "lenet is refuted, not confirmed" in ended.err
@@ -192,13 +176,13 @@ def test_claims_of_ones_own_are_checked_and_refused_with_their_line(run, tmp_pat
         ("unit =", "units =", 9, "unknown key 'units'"),
         ('"lenet5"', '"lenet6"', 11, "unknown model 'lenet6'"),
     ):
-        (tmp_path / "mine.toml").write_text(OWN.replace(old, new))
+        own_claim.write_text(stated.replace(old, new))
         ended = run("claims", "--claims", "mine.toml")
         assert ended.code == 2
         (said,) = ended.err.strip().splitlines()
         assert f"mine.toml, line {line}: claim lenet: " in said
         assert message in said
-    (tmp_path / "mine.toml").write_text(OWN.replace('"lenet5"', '"no_module:net"'))
+    own_claim.write_text(stated.replace('"lenet5"', '"no_module:net"'))
     ended = run("claims", "--claims", "mine.toml")
     assert ended.code == 2
     assert "claim lenet: no module 'no_module'" in ended.err

@@ -18,27 +18,9 @@ from deploykit.workflow import run as run_module
 ROOT = Path(__file__).parents[2]
 
 
-#: A claim of a user's own.
-MINE = """
-[[claim]]
-id = "mine"
-statement = "LeNet-5 has 61,706 parameters"
-source = "a README"
-about = "parameters(lenet5)"
-kind = "counted"
-stated = 61_706
-unit = "parameters"
-check = "count"
-arguments = { network = "lenet5" }
-expected = "confirmed"
-parts = "holds"
-"""
-
-
 @pytest.fixture
-def small(monkeypatch, tmp_path):
-    """The main job on one network, and one claim in mine.toml."""
-    (tmp_path / "mine.toml").write_text(MINE)
+def small(monkeypatch):
+    """The main job on one network."""
     sources = (ModelSpec("lenet5", weights="trained"),)
     monkeypatch.setattr("deploykit.workflow.plan.DEFAULT_MODELS", sources)
     found = []
@@ -55,7 +37,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(env, "gpu_names", list)
 
 
-def test_run_prints_what_it_found_and_where_it_is(run, small, tmp_path):
+def test_run_prints_what_it_found_and_where_it_is(run, small, own_claim, tmp_path):
     asked = ("run", "--quick", "--reports", "reports", "--claims", "mine.toml")
     ended = run(*asked)
     assert ended.code == 0
@@ -67,7 +49,7 @@ def test_run_prints_what_it_found_and_where_it_is(run, small, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"reports", "mine.toml"}
     shown = json.loads(run(*asked, "--json", "-q").out)
     assert len(shown["profile"]) == 6
-    assert [verdict["id"] for verdict in shown["claims"]] == ["mine"]
+    assert [verdict["id"] for verdict in shown["claims"]] == ["lenet"]
 
 
 def test_a_verdict_that_nobody_expected_ends_with_1(run, monkeypatch):

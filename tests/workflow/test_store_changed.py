@@ -11,12 +11,13 @@ import pytest
 from deploykit.backends import get
 from deploykit.bench.scenario import Policy, Scenario
 from deploykit.errors import DeploykitError, OutputFailed
-from deploykit.spec import BuildOptions, ModelSpec
+from deploykit.graph.export import export_model
+from deploykit.spec import BuildOptions, ModelSpec, OnnxModel
 from deploykit.store import GraphManifest, Store
-from deploykit.workflow.build import build_network, build_source
+from deploykit.workflow.build import Built, build_despite_wipes, build_network
 from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.configuration import ProfileOptions, enumerate_configurations
-from deploykit.workflow.network import obtain_network
+from deploykit.workflow.network import Network, obtain_network
 from deploykit.workflow.profile import Profiler
 
 BRIEF = Policy(warmup_s=0.02, warmup_max_s=0.2, window_s=0.01, min_s=0.05, max_s=0.5, block_s=0.02)
@@ -56,14 +57,32 @@ def test_a_row_whose_store_is_wiped_again_and_again_fails(store):
     assert "holds no whole engine" in row["reason"]
 
 
+def test_a_network_is_made_once_more_where_its_store_was_wiped(tmp_path, monkeypatch):
+    store, calls = Store(tmp_path / "engines"), []
+
+    def export(spec: ModelSpec, path: Path) -> OnnxModel:
+        if not calls:
+            shutil.rmtree(store.root)
+        calls.append(path)
+        return export_model(spec, path)
+
+    monkeypatch.setattr("deploykit.workflow.network.export_model", export)
+    assert obtain_network(ModelSpec("lenet5"), store).model.path.is_file()
+    assert len(calls) == 2
+
+
 def test_an_engine_is_built_once_more_where_its_network_was_wiped(store):
     source = ModelSpec("lenet5", weights="trained")
     network = obtain_network(source, store)
     shutil.rmtree(store.root)
-    asked = ("int8", get("onnxruntime"), BuildOptions(), CalibrationChoice(), store)
+
+    def build(given: Network) -> Built:
+        backend = get("onnxruntime")
+        return build_network(given, "int8", backend, BuildOptions(), CalibrationChoice(), store)
+
     with pytest.raises((DeploykitError, OSError)):
-        build_network(network, *asked)
-    assert build_source(source, network, *asked).engine.path.is_file()
+        build(network)
+    assert build_despite_wipes(source, network, build, store).engine.path.is_file()
 
 
 def test_a_store_that_was_wiped_while_it_made_something_has_lost_it(tmp_path):
