@@ -36,7 +36,7 @@ claims-full: install  ## All claims with what they take, measured and trained he
 	$(BIN)/deploykit claims --measure --train --csv reports/claims_full.csv
 	$(BIN)/python -m studies.claims_pictures
 
-claims-mutations: install  ## Change what each claim rests on, and print the share of verdicts that moved; minutes.
+claims-mutations: install  ## Change what each claim rests on, and print the share of verdicts that moved; goes on.
 	$(BIN)/python scripts/claims_mutations.py
 
 test: install  ## All tests, a process per core.
@@ -70,13 +70,13 @@ catalogue: install  ## Every network through export, precisions and builders, in
 catalogue-latency: install  ## Latency of every network on the processor, into reports/catalogue_latency.csv and catalogue.csv; idle machine, goes on.
 	$(BIN)/python -m studies.catalogue_latency
 
-# A pass takes up to an hour: each is kept by itself, so that a run that was broken off goes on with the other.
+# A pass takes long: each is kept by itself, so that a run that was broken off goes on with the other.
 LISTING := build/vgg-listing
 $(LISTING)/%.csv: | install
 	@mkdir -p $(LISTING)
 	$(BIN)/deploykit profile --preset vgg-listing --pass $* --csv $@ || { rm -f $@; exit 1; }
 
-vgg-listing: $(LISTING)/forward.csv $(LISTING)/forward_backward.csv  ## The listing's benchmark of VGG-16, batch 32, mean and deviation of 100 batches, into reports/vgg_listing.csv; an hour or two, goes on.
+vgg-listing: $(LISTING)/forward.csv $(LISTING)/forward_backward.csv  ## The listing's benchmark of VGG-16, batch 32, mean and deviation of 100 batches, into reports/vgg_listing.csv; long, goes on.
 	{ cat $(LISTING)/forward.csv; tail -n +2 $(LISTING)/forward_backward.csv; } > reports/vgg_listing.csv
 
 page: install  ## The page of the committed profile, into reports/report.html, and a picture of it; needs Chromium.
@@ -108,7 +108,7 @@ half-speed: install  ## bf16 and fp16 against fp32 on the processor, in turns, i
 mix-prediction: install  ## Predicted against measured mixes of int8 and fp32 on 20 networks, into reports/mix_prediction.csv; goes on.
 	$(BIN)/python -m benchmarks.mix_prediction $(NETWORKS) --csv reports/mix_prediction.csv --time 36000
 
-tune-search: install  ## tune's answer against an exhaustive search on 12 networks, into reports/tune_search.csv; some 7 minutes each, goes on. NETWORKS=resnet18 for one.
+tune-search: install  ## tune's answer against an exhaustive search on 12 networks, into reports/tune_search.csv; up to 11 minutes for each by its bounds, goes on. NETWORKS=resnet18 for one.
 	$(BIN)/python -m benchmarks.tune_search $(NETWORKS) --csv reports/tune_search.csv --time 36000
 
 torture: install  ## Damaged files, kills, failing writes, hostile data, into reports/torture.json; 40 minutes.

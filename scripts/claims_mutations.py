@@ -1,6 +1,6 @@
 """Change networks, rows, trainings and figures under each claim, and see whether its verdict moves.
 
-    python scripts/claims_mutations.py                           # all claims, an hour
+    python scripts/claims_mutations.py                           # all claims
     python scripts/claims_mutations.py vgg-140m --csv -          # these, and nothing is kept
     python scripts/claims_mutations.py --time 150                # begins no claim after 150 s
 

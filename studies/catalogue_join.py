@@ -7,14 +7,14 @@ build for, has rows of its own.
 
 from __future__ import annotations
 
-import math
+import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deploykit.report.states import is_emulated, words_of
 from deploykit.row import Row
-from deploykit.stats import t_quantile
+from deploykit.stats import mean_ratio
 
 #: What a row of the proof gets from the rows of its latency; milliseconds.
 LATENCY_COLUMNS = (
@@ -97,14 +97,10 @@ def latency(rows: Sequence[Row]) -> dict[str, Any]:
     }
     if not medians:
         return dict.fromkeys(LATENCY_COLUMNS) | cells
-    logs = [math.log(median) for median in medians]
-    mean = sum(logs) / len(logs)
-    cells["latency_p50_ms"] = math.exp(mean)
-    if len(logs) >= _MIN_PROCESSES:
-        variance = sum((one - mean) ** 2 for one in logs) / (len(logs) - 1)
-        half = t_quantile(CONFIDENCE, len(logs) - 1) * math.sqrt(variance / len(logs))
-        cells["latency_low_ms"] = math.exp(mean - half)
-        cells["latency_high_ms"] = math.exp(mean + half)
+    cells["latency_p50_ms"] = statistics.geometric_mean(medians)
+    if len(medians) >= _MIN_PROCESSES:
+        mean = mean_ratio([1.0] * len(medians), medians, confidence=CONFIDENCE)
+        cells["latency_low_ms"], cells["latency_high_ms"] = mean.low, mean.high
     return dict.fromkeys(LATENCY_COLUMNS) | cells
 
 

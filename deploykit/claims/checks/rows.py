@@ -14,7 +14,7 @@ from deploykit.claims.check import BuiltRow, MeasuredRow, by_setting, check, dis
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, percent
 from deploykit.row import text_of
-from deploykit.stats.ratios import mean_ratio
+from deploykit.stats import mean_ratio
 
 #: What of two rows can be compared.
 Of = Literal["latency", "throughput", "bytes", "memory"]
