@@ -39,10 +39,10 @@ ALL = ("--precision", "fp32,fp16,int8", "--synthetic-calibration", "-q")
 def test_what_can_be_built_is_listed_and_the_rest_said_in_a_line(run, overflowing, monkeypatch):
     from deploykit.workflow import build
 
-    def refusing(network, precision, *rest):
+    def refusing(network, precision, **rest):
         if precision == "fp16":
             raise DriftFailed("it overflows; keep it")
-        return built(network, precision, *rest)
+        return built(network, precision, **rest)
 
     built = build.build_network
     monkeypatch.setattr(build, "build_network", refusing)
