@@ -27,7 +27,12 @@ from deploykit import backends
 from deploykit.backends.base import TimedParts
 from deploykit.bench.channel import run_child, serve
 from deploykit.bench.feeds import check_batch, synthetic
-from deploykit.bench.runtime_profile import Profile, profile_cost, profiled_and_plain
+from deploykit.bench.runtime_profile import (
+    Profile,
+    ProfileCost,
+    profile_cost,
+    profiled_and_plain,
+)
 from deploykit.bench.timing import WARM_UP_RUNS, quiet_mean, quiet_runs, runs_in
 from deploykit.bench.worker import open_engine
 from deploykit.lazy import np, onnx, torch
@@ -70,6 +75,8 @@ class LayerTimes:
         whole_ms: a run that is not profiled, mean over the quiet ones.
         profile_ms: what the profile adds to a node, on average; it has been taken off.
         runs: how many profiled runs the times rest on.
+        cost: of the profile on this machine with these threads, which spares other engines to measure it again;
+            None where what told the times costs nothing.
     """
 
     names: tuple[str, ...]
@@ -78,6 +85,7 @@ class LayerTimes:
     whole_ms: float
     profile_ms: float
     runs: int
+    cost: ProfileCost | None = None
 
     @property
     def sum_ms(self) -> float:
@@ -112,6 +120,7 @@ class TimesRequest:
         parts: what is timed; see `BackendBase.timed_parts`.
         limit_s: seconds after which no further round begins.
         quantile: of nodes, see `layer_times`.
+        cost: of the profile, see `layer_times`.
     """
 
     engine: Path
@@ -123,6 +132,7 @@ class TimesRequest:
     seed: int
     limit_s: float | None = None
     quantile: float | None = None
+    cost: ProfileCost | None = None
 
 
 def layer_times(
@@ -136,6 +146,7 @@ def layer_times(
     timeout_s: float = TIMEOUT_S,
     limit_s: float | None = None,
     quantile: float | None = None,
+    cost: ProfileCost | None = None,
 ) -> LayerTimes:
     """Time an engine of ONNX Runtime node by node, in a fresh process.
 
@@ -150,11 +161,15 @@ def layer_times(
         limit_s: seconds after which no further pair begins; the first one is always made.
         quantile: of all runs' times that stands for each node, and for the whole; None takes the mean of quiet
             runs, whose nodes add up. A low quantile holds where every run is interrupted in some node.
+        cost: of the profile, from times of another engine with the same threads just before; None measures it,
+            which takes some seconds.
 
     Raises:
         WorkerFailure: it does not run.
     """
-    request = TimesRequest(engine, "nodes", batch, threads, rounds, span_s, seed, limit_s, quantile)
+    request = TimesRequest(
+        engine, "nodes", batch, threads, rounds, span_s, seed, limit_s, quantile, cost
+    )
     return run_child(_MODULE, request, LayerTimes, timeout_s + (limit_s or 0.0), threads)
 
 
@@ -269,7 +284,7 @@ def measure_nodes(request: TimesRequest) -> LayerTimes:
     names = [node.name for node in graph.node]
     shown = tuple(node.name or node.output[0] for node in graph.node)
     with working_folder() as folder:
-        cost = profile_cost(folder, threads, COST_SPAN_S)
+        cost = request.cost or profile_cost(folder, threads, COST_SPAN_S)
         # Every other session shows what the profile costs; the rest is free to disagree with it.
         of_cost: list[ProfiledSession] = []
         of_times: list[ProfiledSession] = []
@@ -307,6 +322,7 @@ def measure_nodes(request: TimesRequest) -> LayerTimes:
         typical(plain_us) / 1e3,
         float(costs_us.mean()) / 1e3,
         len(profiled_us),
+        cost,
     )
 
 

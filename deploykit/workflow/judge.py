@@ -15,6 +15,7 @@ from deploykit.bench.contain import READING_LIMIT_S, contained
 from deploykit.bench.feeds import fixed_batch
 from deploykit.bench.layer_times import LayerTimes, layer_times
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, run_worker
+from deploykit.bench.runtime_profile import ProfileCost
 from deploykit.bench.scenario import Policy
 from deploykit.code_digest import code_digest
 from deploykit.data import open_dataset
@@ -294,7 +295,8 @@ class SlowerThanFp32:
             return Note("slower", text), {}
         try:
             batch, threads = int(row["batch"]), row.get("threads")
-            costs = [self._costs(e, source, batch, threads) for e in (engine, fp32_engine)]
+            int8, shares, cost = self._costs(engine, source, batch, threads)
+            fp32, _, _ = self._costs(fp32_engine, source, batch, threads, cost)
         except DeploykitError as error:
             # One clause: "; " separates the notes of a row.
             reason = str(error).replace("; ", ", ")
@@ -302,21 +304,28 @@ class SlowerThanFp32:
         # As rounded, too, the parts are no more than the difference.
         rounded = [float(text.replace(",", "")) for text in shown]
         difference_ms = min(float(medians[0]) - float(medians[1]), rounded[0] - rounded[1])
-        (int8, shares), (fp32, _) = costs
         lost = costliest_operators(int8, fp32, difference_ms) if difference_ms > 0 else []
         named = [f"{_at_most(ms)} ms in {name}" for name, ms in lost]
         note = Note("slower", f"{text}: it loses {', '.join(named)}" if named else text)
         return note, {} if shares is None else {"precision_share_time": shares}
 
     def _costs(
-        self, engine: Path, source: Path, batch: int, threads: int | None
-    ) -> tuple[Mapping[str, float], float | None]:
-        """Milliseconds by operator, and the share of the products' time that is spent in int8."""
+        self,
+        engine: Path,
+        source: Path,
+        batch: int,
+        threads: int | None,
+        cost: ProfileCost | None = None,
+    ) -> tuple[Mapping[str, float], float | None, ProfileCost | None]:
+        """Milliseconds by operator, the share of the products' time spent in int8, and the profile's cost."""
         read = read_layers(source, engine)
         nodes = read.nodes
-        times = layer_times(engine, batch=batch, threads=threads, rounds=PROFILED_SESSIONS)
+        times = layer_times(
+            engine, batch=batch, threads=threads, rounds=PROFILED_SESSIONS, cost=cost
+        )
         costs = operator_costs(nodes, times, {x.node: x.op_type for x in read.layers})
         entry = read_entry(engine.parent, EngineManifest)
         types = {} if entry is None else entry.manifest.compute_types
         by_type = time_by_type(nodes, times, types)
-        return costs, None if by_type is None else precision_share(types, "int8", by_type)
+        share = None if by_type is None else precision_share(types, "int8", by_type)
+        return costs, share, times.cost

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from deploykit.bench.contain import READING_LIMIT_S, contained
 from deploykit.bench.interleaved import compare_interleaved
 from deploykit.bench.layer_times import LayerTimes, layer_times
 from deploykit.bench.request import WorkerRequest
+from deploykit.bench.runtime_profile import ProfileCost
 from deploykit.bench.scenario import Policy
 from deploykit.errors import BuildFailed, UsageError
 from deploykit.figures import general
@@ -207,8 +209,15 @@ def changes_graph(blocked: bool) -> onnx.ModelProto:
     return onnx.helper.make_model(graph, opset_imports=opsets[: 1 + blocked], ir_version=8)
 
 
-def change_costs(threads: int | None, *, blocked: bool) -> ChangeCosts:
+def change_costs(
+    threads: int | None, *, blocked: bool, cost: ProfileCost | None = None
+) -> ChangeCosts:
     """Time the nodes that change values, at a few sizes.
+
+    Args:
+        threads: of the runtime; None is one per usable core.
+        blocked: time those of ONNX Runtime's blocked layout, too.
+        cost: of the profile, see `layer_times`.
 
     Raises:
         WorkerFailure: the graph does not run.
@@ -216,7 +225,9 @@ def change_costs(threads: int | None, *, blocked: bool) -> ChangeCosts:
     with working_folder() as folder:
         path = folder / "changes.onnx"
         path.write_bytes(changes_graph(blocked).SerializeToString())
-        times = layer_times(path, threads=threads, rounds=CHANGE_ROUNDS, quantile=QUANTILE)
+        times = layer_times(
+            path, threads=threads, rounds=CHANGE_ROUNDS, quantile=QUANTILE, cost=cost
+        )
     found: dict[tuple[str, int], list[float]] = {}
     for name, ms in zip(times.names, times.nodes_ms, strict=True):
         op_type, size, _ = name.split()
@@ -417,17 +428,14 @@ def what_if(
     fp32, int8 = (_build(network, store, choice, name, batch) for name in ("fp32", "int8"))
     parts = read_parts(network.model.path, fp32.engine.path, int8.engine.path)
     say("time the layers in fp32 and in int8")
-    timed = [
-        [
-            layer_times(
-                built.engine.path, batch=batch, threads=threads, rounds=ROUNDS, quantile=QUANTILE
-            )
-            for built in (fp32, int8)
-        ]
-        for _ in range(2)
-    ]
+    # What the profile costs is measured once for each pair, so that it errs alike for both of its engines.
+    of_engine = partial(layer_times, batch=batch, threads=threads, rounds=ROUNDS, quantile=QUANTILE)
+    timed = []
+    for _ in range(2):
+        of_fp32 = of_engine(fp32.engine.path)
+        timed.append((of_fp32, of_engine(int8.engine.path, cost=of_fp32.cost)))
     say("time what changes values between them")
-    costs = change_costs(threads, blocked=bool(parts.blocked))
+    costs = change_costs(threads, blocked=bool(parts.blocked), cost=of_fp32.cost)
     say("compare fp32 and int8 in turns")
     ratio = _beside(int8, fp32, batch, threads).ratio
     tables = []

@@ -14,7 +14,16 @@ from torch import nn
 
 from deploykit.backends import get
 from deploykit.bench.channel import WorkerFailure
-from deploykit.bench.layer_times import BETWEEN, Hooks, LayerTimes, layer_times, module_times
+from deploykit.bench.layer_times import (
+    BETWEEN,
+    Hooks,
+    LayerTimes,
+    TimesRequest,
+    layer_times,
+    measure_nodes,
+    module_times,
+)
+from deploykit.bench.runtime_profile import ProfileCost
 from deploykit.spec import BuildOptions, ModelSpec
 from deploykit.workflow.build import build_network
 from deploykit.workflow.choices import CalibrationChoice
@@ -53,6 +62,19 @@ def test_nodes_share_the_time_of_a_run_by_their_work(engine):
     assert times.sum_ms == pytest.approx(first + second + times.call_ms)
     assert times.profile_ms > 0
     assert times.runs > 10
+    assert times.cost is not None
+    assert times.cost.event_us > 0
+
+
+def test_the_cost_of_the_profile_that_is_given_is_not_measured_again(engine, monkeypatch):
+    def measured(*rest):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("deploykit.bench.layer_times.profile_cost", measured)
+    cost = ProfileCost(event_us=1.5, shape_us=0.1, dimension_us=0.01, call_us=3.0)
+    times = measure_nodes(TimesRequest(engine, "nodes", 16, 1, 1, 0.02, 0, cost=cost))
+    assert times.cost == cost
+    assert times.call_ms == pytest.approx(0.003)
 
 
 def test_an_engine_that_cannot_run_is_a_failure_in_one_line(tmp_path):

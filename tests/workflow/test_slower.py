@@ -43,7 +43,9 @@ ENGINE, SOURCE = Path("int8.onnx"), Path("model.onnx")
 @pytest.fixture
 def judge(monkeypatch) -> SlowerThanFp32:
     costs = {Path("fp32.onnx"): {"Conv": 1.0}, ENGINE: {"Conv": 0.5, "Sigmoid": 1.25, "Cast": 0.01}}
-    monkeypatch.setattr(SlowerThanFp32, "_costs", lambda self, engine, *rest: (costs[engine], 0.25))
+    monkeypatch.setattr(
+        SlowerThanFp32, "_costs", lambda self, engine, *rest: (costs[engine], 0.25, None)
+    )
     made = SlowerThanFp32()
     assert made.note("a", "fp32", FP32, Path("fp32.onnx"), SOURCE) == (None, {})
     return made
@@ -121,7 +123,7 @@ COSTS = st.dictionaries(st.sampled_from("ABCDE"), MS)
 def test_the_note_s_parts_never_add_up_to_more_than_its_own_difference(int8, fp32, slow, fast):
     judge = SlowerThanFp32()
     costs = {Path("fp32.onnx"): fp32, ENGINE: int8}
-    judge._costs = lambda engine, *rest: (costs[engine], None)
+    judge._costs = lambda engine, *rest: (costs[engine], None, None)
     judge.note("a", "fp32", row(fast, fast, fast), Path("fp32.onnx"), SOURCE)
     note, _ = judge.note("a", "int8", row(slow, slow, slow), ENGINE, SOURCE)
     if note is None:
