@@ -23,6 +23,7 @@ from deploykit.errors import (
     InvalidModel,
     OutputFailed,
     PrecisionMismatch,
+    UsageError,
 )
 from deploykit.graph.nodes import has_subgraphs, nodes_below
 from deploykit.graph.normalise import inline_functions
@@ -57,6 +58,13 @@ if TYPE_CHECKING:
 #: Rewrites that would undo a recipe: this one quantises the weights of a convolution or product that was left in
 #: float32 between two quantised ones.
 _AGAINST_RECIPES = ("WeightBiasQuantization",)
+#: How far the graph is rewritten: names, in the order of --optimization-level, and what ONNX Runtime calls them.
+_LEVELS: Mapping[str, str] = {
+    "none": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
 #: How ONNX Runtime begins what its kernels say of a graph that is sound, and what it says where memory ran out.
 _IN_KERNELS, _NO_MEMORY = "Exception during initialization", "alloc"
 #: How ONNX Runtime says that the optimised graph could not be written; it names no reason on a full disk.
@@ -80,6 +88,7 @@ class OnnxRuntimeCpu(BackendBase):
     # x86 has no FP16 convolution kernels in ONNX Runtime: the graph is computed in FP32 and rounded.
     emulated: Mapping[str, str] = {"fp16": "fp32"}
     revision = 3
+    build_options = ("optimization_level",)
     timed_parts = "nodes"
     run_options = (
         RunOption(
@@ -167,6 +176,7 @@ class OnnxRuntimeCpu(BackendBase):
                 path,
                 name,
                 refused,
+                _level_names(options.optimization_level),
                 check=has_subgraphs(head),
                 without=() if model.precision == AS_IS else _AGAINST_RECIPES,
             )
@@ -198,11 +208,22 @@ def _tell(options: Any, told: RunOptions, threads: int) -> None:
             options.inter_op_num_threads = threads
 
 
+def _level_names(asked: int | None) -> tuple[str, ...]:
+    """The level of optimisation that was asked for, and those below it, by ONNX Runtime's names."""
+    if asked is not None and asked >= len(_LEVELS):
+        raise UsageError(
+            f"ONNX Runtime has optimization levels 0 to {len(_LEVELS) - 1}, none, basic, extended and all: give "
+            f"--optimization-level one of these, not {asked}"
+        )
+    return tuple(reversed(tuple(_LEVELS)[: None if asked is None else asked + 1]))
+
+
 def _save_optimised(
     source: str | bytes,
     path: Path,
     name: str,
     refused: Callable[[str], DeploykitError],
+    level_names: Sequence[str],
     *,
     check: bool,
     without: Sequence[str] = (),
@@ -218,18 +239,13 @@ def _save_optimised(
         path: to write to.
         name: of it, as ONNX Runtime takes names.
         refused: makes the error of a graph that does not load.
+        level_names: the level to save at, and those to take after it, by the names of `_LEVELS`.
         check: whether to load what was saved.
         without: rewrites of ONNX Runtime's to leave out.
 
     Returns:
-        The level that it was saved at, where that is not the highest.
+        The level that it was saved at, where that is not the first.
     """
-    levels = ort.GraphOptimizationLevel
-    lower = {
-        "extended": levels.ORT_ENABLE_EXTENDED,
-        "basic": levels.ORT_ENABLE_BASIC,
-        "none": levels.ORT_DISABLE_ALL,
-    }
     options = session_options(optimise=True)
     options.optimized_model_filepath = name
     if without:
@@ -243,8 +259,8 @@ def _save_optimised(
         ):
             options.add_session_config_entry(f"session.optimized_model_external_{key}", value)
     first: BuildFailed | None = None
-    for level_name, level in [(None, levels.ORT_ENABLE_ALL), *lower.items()]:
-        options.graph_optimization_level = level
+    for level_name in level_names:
+        options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[level_name])
         try:
             open_session(source, options, refused)  # opening it writes the optimised graph
         except BuildFailed as error:
@@ -253,7 +269,7 @@ def _save_optimised(
                 break
             continue
         if not check or _loads(path):
-            return level_name
+            return None if level_name == level_names[0] else level_name
     raise first or refused("it saves the graph in a form that it can't load again, at every level")
 
 

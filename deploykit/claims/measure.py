@@ -15,6 +15,7 @@ class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         networks: by name, or name and multipliers, of the catalogue; "module:factory" for another.
         precisions, backends, batches, passes: as `deploykit profile` takes them.
+        optimization_levels: of the builder, as `deploykit profile --optimization-level` takes one; none is its default.
     """
 
     networks: tuple[Network, ...]
@@ -22,6 +23,7 @@ class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     backends: tuple[str, ...] = ("onnxruntime",)
     batches: tuple[int, ...] = (1,)
     passes: tuple[str, ...] = ("forward",)
+    optimization_levels: tuple[int, ...] = ()
 
 
 def together(measures: Iterable[Measure]) -> list[Measure]:

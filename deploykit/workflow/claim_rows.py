@@ -11,8 +11,9 @@ from deploykit.claims import Claim
 from deploykit.claims.measure import Measure, together
 from deploykit.errors import UsageError
 from deploykit.row import Row
+from deploykit.spec import BuildOptions
 from deploykit.store import Store
-from deploykit.workflow.choices import CalibrationChoice
+from deploykit.workflow.choices import CalibrationChoice, EngineChoice
 from deploykit.workflow.configuration import (
     Configuration,
     ProfileOptions,
@@ -55,7 +56,11 @@ def measure_for(
     measures = together(claim.measure for claim in claims if claim.measure is not None)
     if not measures:
         raise UsageError("nothing is measured for the claims that are named: leave --measure out")
-    each = [_planned(one, policy or POLICY) for one in measures]
+    each = [
+        _planned(one, level, policy or POLICY)
+        for one in measures
+        for level in one.optimization_levels or (None,)
+    ]
     profilers = [Profiler(store, options, say) for options, _ in each]
     rounds = [
         [
@@ -75,12 +80,15 @@ def measure_for(
         yield from profiler.rows([configuration])
 
 
-def _planned(measure: Measure, policy: Policy) -> tuple[ProfileOptions, list[Configuration]]:
+def _planned(
+    measure: Measure, level: int | None, policy: Policy
+) -> tuple[ProfileOptions, list[Configuration]]:
     options = ProfileOptions(
         precisions=measure.precisions,
         backends=measure.backends,
         batches=measure.batches,
         passes=measure.passes,
+        build=EngineChoice(options=BuildOptions(optimization_level=level)),
         repeats=ROUNDS,
         policy=policy,
         calibration=CalibrationChoice(synthetic=True),

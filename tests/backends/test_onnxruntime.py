@@ -21,7 +21,7 @@ from deploykit.backends.onnxruntime import (
     without_initialiser_inputs,
 )
 from deploykit.backends.onnxruntime_types import read_back
-from deploykit.errors import BuildFailed, MissingDependency
+from deploykit.errors import BuildFailed, MissingDependency, UsageError
 from deploykit.lazy import install_line
 from deploykit.spec import BuildOptions, Engine, ModelSpec
 from deploykit.store import Store
@@ -53,6 +53,28 @@ def test_the_engine_is_the_optimised_graph_and_computes_the_same(tiny, built, im
     found = session.run(images)
     assert list(found) == ["logits"]
     np.testing.assert_allclose(found["logits"], reference(tiny, images), atol=1e-5)
+
+
+def built_at(model, level, folder):
+    options = BuildOptions(optimization_level=level)
+    return build_engine(model, BACKEND, options, Store(folder))[0]
+
+
+def test_the_graph_is_rewritten_as_far_as_is_asked_for(tiny, tmp_path):
+    engines = [built_at(tiny, level, tmp_path) for level in (None, 0, 1, 2, 3)]
+    operators = [[node.op_type for node in onnx.load(e.path).graph.node] for e in engines]
+    default, none, basic, extended, everything = operators
+    assert none == [node.op_type for node in onnx.load(tiny.path).graph.node]
+    assert "Relu" in basic
+    assert "FusedConv" in extended
+    assert everything == default
+    assert len({engine.path for engine in engines}) == 5
+    assert engines[1].manifest["options"]["optimization_level"] == 0
+
+
+def test_a_level_that_onnxruntime_has_not_is_refused(tiny, tmp_path):
+    with pytest.raises(UsageError, match=r"levels 0 to 3.* not 4"):
+        built_at(tiny, 4, tmp_path)
 
 
 def test_loading_optimises_no_further(tiny, built, tmp_path, monkeypatch):

@@ -41,6 +41,7 @@ class Profiler:
                     "precision": one.precision,
                     "precision_actual": one.precision,
                     "batch": one.batch,
+                    "engine_options": self.options.build.options.differences(one.batch) or None,
                     "repeat": one.repeat,
                     "status": "ok",
                     "latency_p50_ms": self.latencies_ms.get(one.source.name, 10.0),
@@ -91,6 +92,12 @@ def test_the_rows_decide_what_was_undecided(measured, latency_ms, holds):
     assert verdict.holds["lower latency"] is True
 
 
+def test_each_level_of_optimisation_has_rows_of_its_own(measured):
+    rows = measured("ort-optimisations-help")
+    one = [row["engine_options"] for row in rows if row["model"] == "resnet18"]
+    assert one == ["optimization-level=0", "optimization-level=3"] * 3
+
+
 def test_no_row_is_begun_after_the_time_is_over(measured):
     said: list[str] = []
     assert measured("densenet-expensive", budget_s=-1.0, say=said.append) == []
@@ -120,6 +127,7 @@ def test_what_all_claims_take_fits_the_time():
         * len(one.backends)
         * len(one.batches)
         * len(one.passes)
+        * max(1, len(one.optimization_levels))
         for one in wanted
     )
     policy = claim_rows.POLICY
