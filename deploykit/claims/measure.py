@@ -15,7 +15,7 @@ class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         networks: by name, or name and multipliers, of the catalogue; "module:factory" for another.
         precisions, backends, batches, passes: as `deploykit profile` takes them.
-        optimization_levels: of the builder, as `deploykit profile --optimization-level` takes one; none is its default.
+        optimization_levels: of builders, as `deploykit profile --optimization-level` has one; none is the default.
     """
 
     networks: tuple[Network, ...]
