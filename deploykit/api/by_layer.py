@@ -149,16 +149,19 @@ def layers(
     source = source_of(
         model, variants, artifacts, "layers", data=dataset, input_shape=input_shape, name=name
     )
-    measured = report_layers(
-        obtain_network(source, artifacts),
-        precision or default_precisions(source)[0],
-        artifacts,
-        choice,
-        backend=backend,
-        batch=images,
-        threads=cores,
-        data=dataset,
-        say=say,
+    asked = precision or default_precisions(source)[0]
+    measured = artifacts.despite_wipes(
+        lambda: report_layers(
+            obtain_network(source, artifacts),
+            asked,
+            artifacts,
+            choice,
+            backend=backend,
+            batch=images,
+            threads=cores,
+            data=dataset,
+            say=say,
+        )
     )
     records = [dataclasses.asdict(row) for row in ordered(measured.rows, by)]
     about = {

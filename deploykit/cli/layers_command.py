@@ -224,21 +224,24 @@ def command(
             steps.say(text)
             steps.step()
 
-        say(f"export {model}")
-        with limit.bounding():
-            network = workflow.network.obtain_network(sources[0], opened)
-        measured = workflow.layers.report_layers(
-            network,
-            precision,
-            opened,
-            calibration,
-            backend=backend,
-            batch=batch,
-            threads=threads,
-            data=calibration.data,
-            say=say,
-            limit=limit,
-        )
+        def look() -> workflow.layers.LayerReport:
+            say(f"export {model}")
+            with limit.bounding():
+                network = workflow.network.obtain_network(sources[0], opened)
+            return workflow.layers.report_layers(
+                network,
+                precision,
+                opened,
+                calibration,
+                backend=backend,
+                batch=batch,
+                threads=threads,
+                data=calibration.data,
+                say=say,
+                limit=limit,
+            )
+
+        measured = opened.despite_wipes(look)
     rows = [dataclasses.asdict(row) for row in workflow.layers.ordered(measured.rows, by)[:top]]
     if csv is not None:
         for row in rows:

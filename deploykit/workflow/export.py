@@ -92,7 +92,7 @@ def export_to(source: Source, place: Path, store: Store) -> Exported:
     Raises:
         DeploykitError: as `obtain_network`; OutputFailed where `place` can't be written.
     """
-    return write_network(obtain_network(source, store), place)
+    return store.despite_wipes(lambda: write_network(obtain_network(source, store), place))
 
 
 def write_network(network: Network, place: Path) -> Exported:

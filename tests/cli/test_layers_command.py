@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import re
+import shutil
 import time
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ import pytest
 
 from deploykit.bench import layer_times
 from deploykit.bench.roofline import Ceilings
+from deploykit.cli import progress
 from deploykit.workflow.network import obtain_network
 
 
@@ -27,6 +29,23 @@ def short(monkeypatch):
     )
     ceilings = Ceilings({"fp32": 100.0, "int8": 300.0}, {2**27: 10.0}, 2)
     monkeypatch.setattr("deploykit.workflow.layers.ceilings", lambda *a: ceilings)
+
+
+@pytest.mark.parametrize("step", ["build", "time"])
+def test_layers_are_looked_at_once_more_where_the_store_was_wiped(run, monkeypatch, tmp_path, step):
+    store, said = tmp_path / "engines", []
+    kept = progress.Steps.say
+
+    def say(self, text):
+        if text.startswith(step) and not any(one.startswith(step) for one in said):
+            shutil.rmtree(store)
+        said.append(text)
+        kept(self, text)
+
+    monkeypatch.setattr(progress.Steps, "say", say)
+    ended = run("layers", "lenet5", "--store", str(store), "-q")
+    assert ended.code == 0, ended.err
+    assert sum(text.startswith("export") for text in said) == 2
 
 
 INT8 = ("layers", "lenet5", "--weights", "trained", "--precision", "int8", "-q")

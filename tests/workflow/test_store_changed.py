@@ -17,6 +17,7 @@ from deploykit.store import GraphManifest, Store
 from deploykit.workflow.build import Built, build_despite_wipes, build_network
 from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.configuration import ProfileOptions, enumerate_configurations
+from deploykit.workflow.export import export_to, write_network
 from deploykit.workflow.network import Network, obtain_network
 from deploykit.workflow.profile import Profiler
 
@@ -68,6 +69,21 @@ def test_a_network_is_made_once_more_where_its_store_was_wiped(tmp_path, monkeyp
 
     monkeypatch.setattr("deploykit.workflow.network.export_model", export)
     assert obtain_network(ModelSpec("lenet5"), store).model.path.is_file()
+    assert len(calls) == 2
+
+
+def test_a_graph_is_written_once_more_where_its_store_was_wiped(tmp_path, monkeypatch):
+    store, calls = Store(tmp_path / "engines"), []
+
+    def write(network: Network, place: Path):
+        if not calls:
+            shutil.rmtree(store.root)
+        calls.append(network)
+        return write_network(network, place)
+
+    monkeypatch.setattr("deploykit.workflow.export.write_network", write)
+    export_to(ModelSpec("lenet5"), tmp_path / "lenet5.onnx", store)
+    assert (tmp_path / "lenet5.onnx").is_file()
     assert len(calls) == 2
 
 
