@@ -37,7 +37,7 @@ claims-full: install  ## All claims with what they take, measured and trained he
 	$(BIN)/python -m studies.claims_pictures
 
 claims-mutations: install  ## Change what each claim rests on, and print the share of verdicts that moved; goes on.
-	$(BIN)/python scripts/claims_mutations.py
+	$(BIN)/python -m studies.mutations
 
 test: install  ## All tests, a process per core.
 	$(BIN)/python -m pytest -n auto --dist worksteal

@@ -1,17 +1,17 @@
 from __future__ import annotations
 
 import dataclasses
-import runpy
-from pathlib import Path
 
 import pytest
 
 from deploykit.claims import Outcome, PartResult, list_claims, parse_claims
 from deploykit.claims import check as registry
-from deploykit.claims.networks import Network
+from deploykit.claims.networks import Network, changed
 from deploykit.report.csv import read_cells
+from studies.mutations import __main__ as table
+from studies.mutations.claims import Moved, move, named_networks
+from studies.mutations.networks import CHANGES, larger_kernels, smaller_kernels
 
-MUTATIONS = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "claims_mutations.py"))
 #: Networks that are looked at in no time.
 QUICK = {"alexnet", "lenet5", "lenet5_1998", "mlp", "nin", "squeezenet1_0", "vgg11", "vgg16"}
 
@@ -22,7 +22,7 @@ def sampled():
         claim
         for claim in list_claims()
         if set(claim.kind.split("+")) <= {"counted", "structural"}
-        and 0 < len(named := MUTATIONS["named_networks"](claim.arguments)) <= 3
+        and 0 < len(named := named_networks(claim.arguments)) <= 3
         and set(named) <= QUICK
     ]
     return quick[::5]
@@ -30,7 +30,7 @@ def sampled():
 
 @pytest.mark.parametrize("claim", sampled(), ids=lambda claim: claim.id)
 def test_a_change_of_what_a_claim_rests_on_moves_its_verdict(claim):
-    moved = MUTATIONS["move"](claim)
+    moved = move(claim)
     assert moved is not None
     assert moved.what == "verdict"
 
@@ -59,13 +59,13 @@ def test_a_verdict_that_looks_at_nothing_is_found_out(monkeypatch):
         parts = "holds"
         """
     )
-    assert MUTATIONS["move"](claim) is None
+    assert move(claim) is None
 
 
 @pytest.mark.parametrize("name", ["dropout-regularises", "ensembles-help"])
 def test_what_comes_of_trainings_moves_the_claims_of_training(name):
     (claim,) = [claim for claim in list_claims() if claim.id == name]
-    moved = MUTATIONS["move"](claim)
+    moved = move(claim)
     assert (moved.what, moved.by) == ("verdict", "training")
 
 
@@ -76,15 +76,15 @@ def test_a_claim_that_moved_is_not_tried_again_until_its_entry_changes(
 
     def move(claim):
         asked.append(claim.id)
-        return MUTATIONS["Moved"]("verdict", "figure", "x") if claim.id != "b" else None
+        return Moved("verdict", "figure", "x") if claim.id != "b" else None
 
     claims = [dataclasses.replace(list_claims()[0], id=name) for name in ("a", "b", "c")]
     for name, value in (("move", move), ("list_claims", lambda: claims)):
-        monkeypatch.setitem(MUTATIONS["main"].__globals__, name, value)
-    assert MUTATIONS["main"](["--csv", str(path), "--time", "-1"]) == 1
+        monkeypatch.setattr(table, name, value)
+    assert table.main(["--csv", str(path), "--time", "-1"]) == 1
     assert "3 are left" in capsys.readouterr().out
-    assert MUTATIONS["main"](["--csv", str(path), "c"]) == 0
-    assert MUTATIONS["main"](["--csv", str(path)]) == 1
+    assert table.main(["--csv", str(path), "c"]) == 0
+    assert table.main(["--csv", str(path)]) == 1
     assert [(r["claim"], r["moved"], r["by"]) for r in read_cells(path)] == [
         ("a", "verdict", "figure"),
         ("b", "nothing", ""),
@@ -92,17 +92,17 @@ def test_a_claim_that_moved_is_not_tried_again_until_its_entry_changes(
     ]
     assert "The verdicts of 2 of 3 claims moved (66.7%)" in capsys.readouterr().out
     claims[0] = dataclasses.replace(claims[0], statement="another")
-    assert MUTATIONS["main"](["--csv", str(path)]) == 1
+    assert table.main(["--csv", str(path)]) == 1
     assert asked == ["c", "a", "b", "a", "b"]
 
 
 def test_every_change_leaves_a_network_that_runs_and_is_another():
     network = Network.named("squeezenet1_0")
     before = network.counts
-    for change in MUTATIONS["CHANGES"]:
-        with MUTATIONS["changed"]("squeezenet1_0", change):
+    for change in CHANGES:
+        with changed("squeezenet1_0", change):
             assert network.counts.macs > 0
-    with MUTATIONS["changed"]("squeezenet1_0", MUTATIONS["larger_kernels"]):
+    with changed("squeezenet1_0", larger_kernels):
         assert network.parameters > before.parameters
-    with MUTATIONS["changed"]("squeezenet1_0", MUTATIONS["smaller_kernels"]):
+    with changed("squeezenet1_0", smaller_kernels):
         assert network.parameters < before.parameters

@@ -1,52 +1,32 @@
-"""Change networks, rows, trainings and figures under each claim, and see whether its verdict moves.
-
-    python scripts/claims_mutations.py                           # all claims
-    python scripts/claims_mutations.py vgg-140m --csv -          # these, and nothing is kept
-    python scripts/claims_mutations.py --time 150                # begins no claim after 150 s
-
-A claim that comes out the same whatever is changed looks at nothing. Changes are made from the claim's entry: the
-networks that it names are changed (kernels, groups, layers more and fewer) or swapped for others, rows and what
-came of trainings are made up for it, and each figure of its arguments, stated or printed, is made another. Each
-claim is a row of the table as it comes; one whose verdict moved is not tried again until its entry or the code of
-its check changes, so that a run that was broken off goes on. Printed is the share of claims whose verdict moved, by
-what it took, and those of which only a part moved or nothing. Ends with 1 if there are any of the last.
-"""
+"""What can be changed under a claim: its networks, its rows, what came of its trainings, and its figures."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import copy
 import dataclasses
 import functools
-import hashlib
 import re
 import sys
 import time
 import types
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
 import torch
 from torch import nn
 
-from deploykit.claims import Claim, Verdict, evaluate_claim, list_claims
+from deploykit.claims import Claim, Verdict, evaluate_claim
 from deploykit.claims.check import MeasuredRow, find_check, measured_rows
 from deploykit.claims.checks.stacks import SINGLE, STACK
 from deploykit.claims.effort import training
 from deploykit.claims.networks import VARIANTS, changed
-from deploykit.code_digest import code_digest
 from deploykit.errors import DeploykitError
-from deploykit.report.csv import CsvReport, read_cells, row_of
+from deploykit.report.csv import row_of
 from deploykit.zoo import architectures
-from deploykit.zoo.blocks import Parallel
-
-Change = Callable[[nn.Module], nn.Module]
+from studies.mutations.networks import CHANGES, Change, each_changed, scaled_widths
 
 #: What a network is swapped for where changing it moved nothing.
 OTHERS = (
@@ -66,10 +46,6 @@ LIMIT_S = 30.0
 #: Networks that one claim is tried with: its first ones.
 MOST_NETWORKS = 4
 
-#: What is kept of each claim: "verdict", "part" or "nothing" moved, by which kind of change, and which one; and the
-#: digest of its entry and of the code of its check.
-COLUMNS = ("claim", "kind", "verdict", "moved", "by", "change", "seconds", "digest")
-
 
 class Moved(NamedTuple):
     """What moved a claim: how much of it ("verdict" or "part"), which kind of change, and the change in words."""
@@ -77,232 +53,6 @@ class Moved(NamedTuple):
     what: str
     by: str
     change: str
-
-
-def _each(module: nn.Module, kind: type, change: Callable[[Any], nn.Module]) -> nn.Module:
-    """A copy of the module in which each part of a kind is changed."""
-    module = copy.deepcopy(module)
-    for parent in list(module.modules()):
-        for name, part in list(parent.named_children()):
-            if isinstance(part, kind) and not name.startswith("_"):
-                setattr(parent, name, change(part))
-    return module
-
-
-def _convolution(like: nn.Conv2d, kernel: tuple[int, int], groups: int) -> nn.Conv2d:
-    return nn.Conv2d(
-        like.in_channels,
-        like.out_channels,
-        kernel,
-        stride=like.stride,
-        padding=(kernel[0] // 2, kernel[1] // 2) if _keeps_size(like) else like.padding,
-        groups=groups,
-        bias=like.bias is not None,
-        device="meta",
-    )
-
-
-def _keeps_size(one: nn.Conv2d) -> bool:
-    return all(2 * p == k - 1 for p, k in zip(one.padding, one.kernel_size, strict=True))
-
-
-def larger_kernels(module: nn.Module) -> nn.Module:
-    """Each convolution that is padded so that its kernel does not show has one larger by 2."""
-
-    def change(one: nn.Conv2d) -> nn.Module:
-        height, width = one.kernel_size
-        return _convolution(one, (height + 2, width + 2), one.groups) if _keeps_size(one) else one
-
-    return _each(module, nn.Conv2d, change)
-
-
-def smaller_kernels(module: nn.Module) -> nn.Module:
-    """The same convolutions have one of a single pixel."""
-    return _each(
-        module,
-        nn.Conv2d,
-        lambda one: _convolution(one, (1, 1), one.groups) if _keeps_size(one) else one,
-    )
-
-
-def without_groups(module: nn.Module) -> nn.Module:
-    """No convolution has groups."""
-    return _each(module, nn.Conv2d, lambda one: _convolution(one, one.kernel_size, 1))
-
-
-def more_convolutions(module: nn.Module) -> nn.Module:
-    """Each convolution is followed by one of 3x3 on its channels."""
-
-    def change(one: nn.Conv2d) -> nn.Module:
-        channels = one.out_channels
-        return nn.Sequential(one, nn.Conv2d(channels, channels, 3, padding=1, device="meta"))
-
-    return _each(module, nn.Conv2d, change)
-
-
-class _Fitted(nn.Module):
-    """A convolution, and as many of its channels, or as many times them, as are asked for."""
-
-    def __init__(self, convolution: nn.Conv2d, channels: int) -> None:
-        super().__init__()
-        self.convolution, self.channels = convolution, channels
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.convolution(x)
-        return x.repeat(1, -(-self.channels // x.shape[1]), 1, 1)[:, : self.channels]
-
-
-def _of_width(one: nn.Conv2d, width: int) -> nn.Module:
-    groups = one.groups if width % one.groups == 0 else 1
-    other = nn.Conv2d(
-        one.in_channels,
-        width,
-        one.kernel_size,  # type: ignore[arg-type]
-        stride=one.stride,  # type: ignore[arg-type]
-        padding=one.padding,  # type: ignore[arg-type]
-        groups=groups,
-        bias=one.bias is not None,
-        device="meta",
-    )
-    return _Fitted(other, one.out_channels)
-
-
-def as_wide_as_inputs(module: nn.Module) -> nn.Module:
-    """No convolution has fewer channels out than in, of which the next one gets as many as before."""
-    return _each(
-        module, nn.Conv2d, lambda one: _of_width(one, max(one.in_channels, one.out_channels))
-    )
-
-
-def scaled_widths(module: nn.Module, ratio: float) -> nn.Module:
-    """Each convolution has so many times the channels out, of which the next one gets as many as before."""
-    return _each(
-        module, nn.Conv2d, lambda one: _of_width(one, max(1, round(one.out_channels * ratio)))
-    )
-
-
-def rectified(module: nn.Module) -> nn.Module:
-    """Each convolution is followed by a ReLU."""
-    return _each(module, nn.Conv2d, lambda one: nn.Sequential(one, nn.ReLU()))
-
-
-class _Unlearned(nn.Module):
-    """As many values as a fully connected layer gives, with nothing learned."""
-
-    def __init__(self, outputs: int) -> None:
-        super().__init__()
-        self.outputs = outputs
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.sum(-1, keepdim=True).repeat(*[1] * (x.dim() - 1), self.outputs)
-
-
-def without_linear(module: nn.Module) -> nn.Module:
-    """No layer is fully connected."""
-    return _each(module, nn.Linear, lambda one: _Unlearned(one.out_features))
-
-
-def more_linear(module: nn.Module) -> nn.Module:
-    """The whole is followed by two more fully connected layers, with a wide one between."""
-
-    class Longer(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.whole = copy.deepcopy(module)
-            self.layers = nn.Sequential(
-                nn.Linear(1, 20_000, device="meta"), nn.Linear(20_000, 10_000, device="meta")
-            )
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            y: torch.Tensor = self.layers(self.whole(x).flatten(1)[:, :1])
-            return y
-
-    return Longer()
-
-
-class _Passed(nn.Module):
-    """As many channels as a convolution gives, with none filtered."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.channels = channels
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.repeat(1, -(-self.channels // x.shape[1]), 1, 1)[:, : self.channels]
-
-
-def without_pointwise(module: nn.Module) -> nn.Module:
-    """What 1x1 convolutions filtered is passed on."""
-    return _each(
-        module,
-        nn.Conv2d,
-        lambda one: _Passed(one.out_channels) if one.kernel_size == one.stride == (1, 1) else one,
-    )
-
-
-def softened(module: nn.Module) -> nn.Module:
-    """Each sigmoid is a softmax."""
-    return _each(module, nn.Sigmoid, lambda one: nn.Softmax(1))
-
-
-def larger_pools(module: nn.Module) -> nn.Module:
-    """Each pool looks at a window larger by 2."""
-
-    def change(one: Any) -> nn.Module:
-        kernel, padding = one.kernel_size, one.padding
-        if not isinstance(kernel, int) or not isinstance(padding, int):
-            return one
-        kind = type(one)
-        return kind(kernel + 2, stride=one.stride, padding=padding + 1, ceil_mode=one.ceil_mode)  # type: ignore[no-any-return]
-
-    return _each(module, nn.MaxPool2d | nn.AvgPool2d, change)  # type: ignore[arg-type]
-
-
-def without_normalisation(module: nn.Module) -> nn.Module:
-    """Nothing is normalised."""
-    return _each(module, nn.BatchNorm2d, lambda one: nn.Identity())
-
-
-class _Shortcut(nn.Module):
-    """Branches of which the first passes the input on; the whole is added to what comes out."""
-
-    def __init__(self, branches: Sequence[nn.Module], channels: int) -> None:
-        super().__init__()
-        self.branches, self.channels = nn.ModuleList(branches), channels
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = torch.cat([x, *[branch(x) for branch in self.branches]], 1)[:, : self.channels]
-        return y + x.repeat(1, -(-self.channels // x.shape[1]), 1, 1)[:, : self.channels]
-
-
-def with_shortcuts(module: nn.Module) -> nn.Module:
-    """The first branch of each module of several is a shortcut around the others."""
-
-    def change(one: Parallel) -> nn.Module:
-        branches = list(one.children())
-        convolutions = [[c for c in b.modules() if isinstance(c, nn.Conv2d)] for b in branches]
-        if not all(convolutions):  # a reduction, whose output has another size
-            return one
-        return _Shortcut(branches[1:], sum(own[-1].out_channels for own in convolutions))
-
-    return _each(module, Parallel, change)
-
-
-CHANGES: tuple[Change, ...] = (
-    larger_kernels,
-    more_convolutions,
-    without_groups,
-    as_wide_as_inputs,
-    without_linear,
-    more_linear,
-    smaller_kernels,
-    rectified,
-    larger_pools,
-    softened,
-    without_normalisation,
-    without_pointwise,
-    with_shortcuts,
-)
 
 
 def looked_at(claim: Claim) -> list[str]:
@@ -554,7 +304,7 @@ def _created_linear(claim: Claim) -> Verdict:
 
     def linear(*arguments: Any, **keywords: Any) -> nn.Module:
         module = make(*arguments, **keywords)
-        return _each(module, nn.Sigmoid | nn.ReLU, lambda one: nn.Identity())  # type: ignore[arg-type]
+        return each_changed(module, nn.Sigmoid | nn.ReLU, lambda one: nn.Identity())  # type: ignore[arg-type]
 
     remembered = [one.cache_clear for one in vars(check).values() if hasattr(one, "cache_clear")]
     for forget in remembered:
@@ -676,104 +426,3 @@ def move(claim: Claim) -> Moved | None:
         if part is None and any(after.holds[name] != before.holds[name] for name in common):
             part = Moved("part", by, change)
     return part
-
-
-def digest_of(claim: Claim) -> str:
-    """Of a claim's entry and of the code of its check, twelve digits."""
-    entry = repr(
-        sorted(
-            (field.name, repr(getattr(claim, field.name))) for field in dataclasses.fields(claim)
-        )
-    )
-    code = code_digest(find_check(claim.check).function.__module__)
-    return hashlib.sha256(f"{entry}{code}".encode()).hexdigest()[:12]
-
-
-def tried(claim: Claim) -> dict[str, Any]:
-    """The row of a claim: what moved it."""
-    start_s = time.perf_counter()
-    found = move(claim)
-    return {
-        "claim": claim.id,
-        "kind": claim.kind,
-        "verdict": " or ".join(claim.expected),
-        "moved": found.what if found else "nothing",
-        "by": found.by if found else None,
-        "change": found.change if found else None,
-        "seconds": round(time.perf_counter() - start_s, 1),
-        "digest": digest_of(claim),
-    }
-
-
-def try_all(
-    claims: Sequence[Claim], path: str, time_s: float, say: Callable[[str], None]
-) -> list[Mapping[str, Any]]:
-    """The rows of these claims: those of the table at `path` whose verdict moved, and the others as they are tried.
-
-    Args:
-        claims: in the order of the rows; the table keeps rows of all other claims that there are.
-        path: of the table, "-" for none.
-        time_s: no claim is begun later.
-        say: is told of each claim that is tried.
-    """
-    kept = path != "-"
-    stored = {r["claim"]: r for r in read_cells(path)} if kept and Path(path).is_file() else {}
-    report = CsvReport(path, COLUMNS) if kept else None
-    order = [claim.id for claim in list_claims()]
-    rows: dict[str, Mapping[str, Any]] = {
-        name: row for name, row in stored.items() if name in order
-    }
-    start_s = time.perf_counter()
-    for claim in claims:
-        row = rows.get(claim.id)
-        if row is not None and (row["moved"], row["digest"]) == ("verdict", digest_of(claim)):
-            continue
-        rows.pop(claim.id, None)
-        if time.perf_counter() - start_s > time_s:
-            continue
-        row = rows[claim.id] = tried(claim)
-        change = f"{row['moved']} moved by a {row['by']}: {row['change']}"
-        say(f"{claim.id}: {change if row['by'] else 'did not move'}")
-        if report is not None:
-            report.replace(sorted(rows.values(), key=lambda one: order.index(one["claim"])))
-    return [rows[claim.id] for claim in claims if claim.id in rows]
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Try the claims of these ids, all where there are none, and print what moved them."""
-    parser = argparse.ArgumentParser(prog="claims_mutations.py")
-    parser.add_argument("ids", nargs="*", metavar="CLAIM")
-    parser.add_argument(
-        "--csv", default="reports/claims_mutations.csv", help="the table; - for none"
-    )
-    parser.add_argument("--time", type=float, default=7200.0, help="begin no claim after, in s")
-    options = parser.parse_args(arguments)
-    claims = [claim for claim in list_claims() if not options.ids or claim.id in options.ids]
-    try:
-        rows = try_all(claims, options.csv, options.time, functools.partial(print, flush=True))
-    except DeploykitError as error:
-        print(f"deploykit: {error}", file=sys.stderr)
-        return error.exit_code
-    by = Counter(f"{row['moved']} by a {row['by']}" for row in rows if row["by"])
-    share = sum(row["moved"] == "verdict" for row in rows)
-    print(
-        f"The verdicts of {share} of {len(claims)} claims moved ({100 * share / len(claims):.1f}%): "
-        f"{', '.join(f'{n} {what}' for what, n in by.most_common())}."
-    )
-    names = {
-        what: [row["claim"] for row in rows if row["moved"] == what] for what in ("part", "nothing")
-    }
-    left = len(claims) - len(rows)
-    for title, listed in (
-        ("Of these only a part moved", names["part"]),
-        ("These did not move", names["nothing"]),
-    ):
-        if listed:
-            print(f"{title}: {', '.join(listed)}.")
-    if left:
-        print(f"{left} are left: the same command goes on with them.")
-    return int(bool(names["nothing"] or left))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

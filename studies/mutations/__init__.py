@@ -1,0 +1,1 @@
+"""Changes under each claim, each of which a claim that looks at something must notice."""
