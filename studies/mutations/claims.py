@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import re
 import sys
 import time
@@ -12,6 +11,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -110,7 +110,7 @@ def _all_figures(value: Any, figure: Decimal) -> Any:
 def _stated_as_found(value: Any, evidence: Mapping[str, Any]) -> Any:
     """The value with what is stated of each quantity in it replaced by what was found of it."""
     if isinstance(value, Mapping):
-        found = evidence.get(value.get("of"), evidence.get(value.get("name")))
+        found = evidence.get(str(value.get("of")), evidence.get(str(value.get("name"))))
         inner = {name: _stated_as_found(one, evidence) for name, one in value.items()}
         numbers = found is not None and "stated" in value and not isinstance(found, str)
         return inner | ({"stated": found} if numbers else {})
@@ -231,7 +231,7 @@ def made_up_rows(claim: Claim) -> list[list[MeasuredRow]]:
 def _row(
     cells: Mapping[str, str], latency_ms: float, ratio: float, top1: float = 0.9
 ) -> MeasuredRow:
-    plain = {
+    plain: dict[str, Any] = {
         "model": "lenet5",
         "backend": "onnxruntime",
         "precision": "fp32",
@@ -242,7 +242,7 @@ def _row(
         "onnx_bytes": round(100_000 * ratio),
         "latency_p50_ms": latency_ms,
     }
-    (row,) = measured_rows([row_of(plain | cells)])
+    (row,) = measured_rows([row_of({**plain, **cells})])
     return row
 
 
@@ -327,50 +327,43 @@ def mutants(claim: Claim, before: Verdict) -> Iterator[tuple[str, str, Callable[
     # First what moves such claims: networks that are trained are changed slowly.
     if "trained" in claim.kind:
         if "create" in vars(sys.modules[find_check(claim.check).function.__module__]):
-            yield "network", "made without activations", functools.partial(_created_linear, claim)
+            yield "network", "made without activations", partial(_created_linear, claim)
         for more in (True, False):
             words = f"the first {'more' if more else 'less'}"
-            yield "training", words, functools.partial(_trained, claim, first_has_more=more)
+            yield "training", words, partial(_trained, claim, first_has_more=more)
     for name in looked_at(claim)[:MOST_NETWORKS]:
         for change in CHANGES:
-            yield (
-                "network",
-                f"{name} {change.__name__}",
-                lambda n=name, c=change: _with(claim, n, c),
-            )  # type: ignore[misc]
+            yield "network", f"{name} {change.__name__}", partial(_with, claim, name, change)
         for ratio in _ratios(claim, before.outcome.computed):
-            scaled = functools.partial(scaled_widths, ratio=ratio)
-            yield (
-                "network",
-                f"{name} {ratio:.3g} times as wide",
-                lambda n=name, c=scaled: _with(claim, n, c),
-            )  # type: ignore[misc]
+            scaled = partial(scaled_widths, ratio=ratio)
+            words = f"{name} {ratio:.3g} times as wide"
+            yield "network", words, partial(_with, claim, name, scaled)
     every = named_networks(claim.arguments)
     for change in CHANGES if 1 < len(every) <= MOST_NETWORKS else ():
-        yield "network", f"all {change.__name__}", lambda c=change: _with(claim, every, c)  # type: ignore[misc]
+        yield "network", f"all {change.__name__}", partial(_with, claim, every, change)
     if find_check(claim.check).takes_rows:
         for number, rows in enumerate(made_up_rows(claim)):
-            yield "row", f"rows {number}", lambda rows=rows: evaluate_claim(claim, rows)  # type: ignore[misc]
-    figures = functools.partial(_around, claim.stated)
-    swapped = functools.partial(_other_networks, every)
+            yield "row", f"rows {number}", partial(evaluate_claim, claim, rows)
+    figures = partial(_around, claim.stated)
+    swapped = partial(_other_networks, every)
     for kind, leaf in (("network", swapped), ("figure", figures)):
         for number, arguments in enumerate(altered(dict(claim.arguments), leaf)):
-            yield kind, f"argument {number}", lambda a=arguments: _replaced(claim, arguments=a)  # type: ignore[misc]
+            yield kind, f"argument {number}", partial(_replaced, claim, arguments=arguments)
     known = {one.name for one in architectures()}
     for name, value in claim.arguments.items():
         if isinstance(value, list | tuple) and len(value) > 1 and set(map(str, value)) <= known:
             for one in value:
                 alone = {**claim.arguments, name: [one]}
-                yield "network", f"{one} alone", lambda a=alone: _replaced(claim, arguments=a)  # type: ignore[misc]
+                yield "network", f"{one} alone", partial(_replaced, claim, arguments=alone)
     if not isinstance(claim.stated, str):
-        every = _all_figures(dict(claim.arguments), Decimal(repr(float(claim.stated))))
-        yield "figure", "all printed as stated", lambda: _replaced(claim, arguments=every)
+        printed = _all_figures(dict(claim.arguments), Decimal(repr(float(claim.stated))))
+        yield "figure", "all printed as stated", partial(_replaced, claim, arguments=printed)
     alike = _stated_as_found(dict(claim.arguments), before.outcome.evidence)
-    yield "figure", "all stated as found", lambda: _replaced(claim, arguments=alike)
+    yield "figure", "all stated as found", partial(_replaced, claim, arguments=alike)
     turned = _all_turned(dict(claim.arguments))
-    yield "figure", "all turned round", lambda: _replaced(claim, arguments=turned)
+    yield "figure", "all turned round", partial(_replaced, claim, arguments=turned)
     for stated in _other_stated(claim, before.outcome.computed):
-        yield "figure", f"stated {stated:g}", lambda s=stated: _replaced(claim, stated=s)  # type: ignore[misc]
+        yield "figure", f"stated {stated:g}", partial(_replaced, claim, stated=stated)
 
 
 def _ratios(claim: Claim, found: Any) -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -24,7 +24,7 @@ def each_changed(module: nn.Module, kind: type, change: Callable[[Any], nn.Modul
     return module
 
 
-def _convolution(like: nn.Conv2d, kernel: tuple[int, int], groups: int) -> nn.Conv2d:
+def _convolution(like: Any, kernel: tuple[int, int], groups: int) -> nn.Conv2d:
     return nn.Conv2d(
         like.in_channels,
         like.out_channels,
@@ -37,7 +37,7 @@ def _convolution(like: nn.Conv2d, kernel: tuple[int, int], groups: int) -> nn.Co
     )
 
 
-def _keeps_size(one: nn.Conv2d) -> bool:
+def _keeps_size(one: Any) -> bool:
     return all(2 * p == k - 1 for p, k in zip(one.padding, one.kernel_size, strict=True))
 
 
@@ -186,9 +186,9 @@ def larger_pools(module: nn.Module) -> nn.Module:
     def change(one: Any) -> nn.Module:
         kernel, padding = one.kernel_size, one.padding
         if not isinstance(kernel, int) or not isinstance(padding, int):
-            return one
-        kind = type(one)
-        return kind(kernel + 2, stride=one.stride, padding=padding + 1, ceil_mode=one.ceil_mode)  # type: ignore[no-any-return]
+            return cast("nn.Module", one)
+        like: type[nn.Module] = type(one)
+        return like(kernel + 2, stride=one.stride, padding=padding + 1, ceil_mode=one.ceil_mode)
 
     return each_changed(module, nn.MaxPool2d | nn.AvgPool2d, change)  # type: ignore[arg-type]
 
