@@ -17,7 +17,7 @@ import sysconfig
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -99,9 +99,12 @@ class Channel:
     Args:
         module: one that calls `serve` or `answer_each` when it is run.
         threads: for the libraries that read it from the environment; None leaves that as it is.
+        more: variables of its environment beside those of this process.
     """
 
-    def __init__(self, module: str, threads: int | None = None) -> None:
+    def __init__(
+        self, module: str, threads: int | None = None, more: Mapping[str, str] | None = None
+    ) -> None:
         self._oom_before = oom_kills()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._received = bytearray()
@@ -114,7 +117,7 @@ class Channel:
                 stdout=subprocess.DEVNULL,
                 stderr=self._log,
                 pass_fds=(descriptor,),
-                env=_environment(threads),
+                env=_environment(threads) | dict(more or {}),
                 start_new_session=True,
             )
         except BaseException:

@@ -67,8 +67,9 @@ def require_sound(model: onnx.ModelProto, path: Path) -> None:
     """Refuse what can't be in a file that is whole.
 
     Raises:
-        InvalidModel: a name is not UTF-8, an element type is none of ONNX's, functions call themselves or make more
-            than `MOST_NODES`, or an input is larger than `MAX_INPUT_BYTES`.
+        InvalidModel: a name is not UTF-8, an element type is none of ONNX's, a node outside of functions refers to
+            a function's attribute, functions call themselves or make more than `MOST_NODES`, or an input is larger
+            than `MAX_INPUT_BYTES`.
     """
     for text in _texts(model):
         if isinstance(text, bytes):
@@ -86,6 +87,7 @@ def require_sound(model: onnx.ModelProto, path: Path) -> None:
                 f"{path}: {name!r} has the element type {element_type}, which ONNX has not; "
                 "the file is damaged, copy it again"
             )
+    _check_references(model, path)
     _check_functions(model, path)
     require_sizes(model, path)
 
@@ -164,6 +166,17 @@ def _check_ports(model: onnx.ModelProto, path: Path) -> None:
         )
     if not model.graph.output:
         raise InvalidModel(f"{path}: has no output; export the model again")
+
+
+def _check_references(model: onnx.ModelProto, path: Path) -> None:
+    """Refuse nodes outside of functions that take the value of an attribute from a function's call."""
+    for node in nodes_below(model.graph.node):
+        for one in node.attribute:
+            if one.ref_attr_name:
+                raise InvalidModel(
+                    f"{path}: node {node_name(node)!r} ({node.op_type}) takes its {one.name!r} from the call of a "
+                    "function, and is in none; export the model again"
+                )
 
 
 def _check_functions(model: onnx.ModelProto, path: Path) -> None:

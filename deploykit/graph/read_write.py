@@ -201,7 +201,7 @@ def parse(path: Path) -> onnx.ModelProto:
     """
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-    model = onnx.ModelProto()
+    model, whole = onnx.ModelProto(), False
     try:
         with _mapped(path) as data, contextlib.suppress(DecodeError):
             if bytes(data[:4]).startswith((b"PK\x03\x04", b"\x80\x02")):
@@ -210,6 +210,7 @@ def parse(path: Path) -> onnx.ModelProto:
                     "give an .onnx file, or name the network and give this file as its weights"
                 )
             model.ParseFromString(data)
+            whole = True  # what fails in the middle leaves all that came before it in the message
     except FileNotFoundError:
         raise InvalidModel(f"no such file: {path}; give the path of an .onnx file") from None
     except IsADirectoryError:
@@ -220,7 +221,7 @@ def parse(path: Path) -> onnx.ModelProto:
         advice = "check its permissions" if is_denied else "give the path of an .onnx file"
         raise InvalidModel(f"can't read {path}: {reason}; {advice}") from None
     # Protobuf accepts many byte strings as a message with nothing known in it.
-    if not (model.ir_version > 0 and model.HasField("graph") and model.opset_import):
+    if not (whole and model.ir_version > 0 and model.HasField("graph") and model.opset_import):
         raise InvalidModel(f"{path} is not an ONNX file, or is cut short; give an .onnx file")
     return model
 

@@ -31,7 +31,7 @@ JOBS, BUILDS = 3, 5
 #: The network whose files, of other weights each, are built, and how many.
 NETWORK, FILES = "mobilenet", 6
 #: What care costs the main job is less: it measures longer, and judges claims beside.
-JOB = "profile lenet5 mobilenet --precision fp32,int8 --quick --no-roofline -q"
+JOB = "profile mobilenet --precision fp32,int8 --quick --no-roofline -q"
 _IN_PLACE = "in-place"
 
 

@@ -201,6 +201,16 @@ def test_functions_without_an_end_or_number_are_refused_before_they_are_written_
         read_model(tmp_path / "m.onnx")
 
 
+def test_a_node_in_no_function_that_takes_the_attribute_of_one_is_refused(tmp_path):
+    model = of_functions({"F": ["Relu"]})
+    node = model.graph.node.add(op_type="Softmax", name="last", input=["y"], output=["z"])
+    model.graph.output[0].name = "z"
+    node.attribute.add(name="axis", ref_attr_name="w", type=onnx.AttributeProto.INT)
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(InvalidModel, match="node 'last' .Softmax. takes its 'axis' from the call"):
+        read_model(tmp_path / "m.onnx")
+
+
 def test_functions_that_are_called_often_are_read(tmp_path):
     calls = {f"F{i}": [f"F{i + 1}"] * 2 if i < 5 else ["Relu"] for i in range(6)}
     onnx.save(of_functions(calls), tmp_path / "m.onnx")

@@ -191,6 +191,14 @@ def test_a_model_cut_short_is_refused(convolution: onnx.ModelProto, tmp_path: Pa
     assert "not an ONNX file, or is cut short" in refusal(path)
 
 
+def test_a_file_that_ends_in_what_is_no_field_is_refused_though_all_is_there(
+    convolution: onnx.ModelProto, tmp_path: Path
+) -> None:
+    path = written(convolution, tmp_path)
+    path.write_bytes(path.read_bytes() + b"\xff\xff\xff")
+    assert "not an ONNX file, or is cut short" in refusal(path)
+
+
 def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
     assert "no such file" in refusal(tmp_path / "none.onnx")
     assert "is a folder" in refusal(tmp_path)
