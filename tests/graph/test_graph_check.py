@@ -207,7 +207,7 @@ def test_a_node_in_no_function_that_takes_the_attribute_of_one_is_refused(tmp_pa
     model.graph.output[0].name = "z"
     node.attribute.add(name="axis", ref_attr_name="w", type=onnx.AttributeProto.INT)
     onnx.save(model, tmp_path / "m.onnx")
-    with pytest.raises(InvalidModel, match="node 'last' .Softmax. takes its 'axis' from the call"):
+    with pytest.raises(InvalidModel, match=r"node 'last' .Softmax. takes its 'axis' from the call"):
         read_model(tmp_path / "m.onnx")
 
 
