@@ -41,7 +41,7 @@ COMMANDS = {
         *("profile", NETWORK, "--precision", "fp32", "--csv", "profile.csv"),
         *("--no-roofline", "--quick", "-q"),
     ),
-    "layers": ("layers", NETWORK, "--csv", "layers.csv", "--time-limit", "2", "-q"),
+    "layers": ("layers", NETWORK, "--csv", "layers.csv", "--time-limit", "8", "-q"),
     "train": ("train", "lenet5", "--data", "digits", "--epochs", "1", "-o", "trained.safetensors"),
 }
 #: These end with 1, as what they judge is weak, and that is no failure of a write.
