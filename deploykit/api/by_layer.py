@@ -53,6 +53,7 @@ def layers(
     backend: str = "onnxruntime",
     batch: int = 1,
     threads: int | None = None,
+    quick: bool = False,
     by: str = "order",
     data: Data | None = None,
     mean: PerChannel = None,
@@ -92,6 +93,7 @@ def layers(
         backend: whose engines' parts can be timed: "onnxruntime", "torch", "tensorrt-rtx", "tensorrt".
         batch: images per run.
         threads: of the runtime; None is all usable cores.
+        quick: fewer rounds, for a first look.
         by: "order", "drift", "time" or "macs".
         data: as in `profile`.
         mean: of images of your own, as in `quantize`, as are the next four.
@@ -161,6 +163,7 @@ def layers(
             threads=cores,
             data=dataset,
             say=say,
+            quick=quick,
         )
     )
     records = [dataclasses.asdict(row) for row in ordered(measured.rows, by)]

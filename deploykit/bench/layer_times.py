@@ -50,8 +50,10 @@ if TYPE_CHECKING:
 NODE_ROUNDS, BUDGET_S, _LEAST_ROUNDS = 12, 6.0, 3
 #: Time for the profiled and for the other runs of each session.
 NODE_SPAN_S = 0.08
-#: Of the chains that show what the profile costs.
-COST_SPAN_S = 0.3
+#: Of the chains that show what the profile costs, and where a first look is enough.
+COST_SPAN_S, QUICK_COST_SPAN_S = 0.3, 0.1
+#: Rounds of a first look, on every backend, and runs with the profiler of a device.
+QUICK_ROUNDS, QUICK_DEVICE_RUNS = 3, 15
 #: Rounds of runs with hooks and without, by turns, and the time for each.
 MODULE_ROUNDS, MODULE_SPAN_S = 10, 0.2
 #: Modules of the chain that shows what hooks cost.
@@ -121,6 +123,7 @@ class TimesRequest:
         limit_s: seconds after which no further round begins.
         quantile: of nodes, see `layer_times`.
         cost: of the profile, see `layer_times`.
+        cost_span_s: seconds that are spent on each chain where it is not given.
     """
 
     engine: Path
@@ -133,6 +136,7 @@ class TimesRequest:
     limit_s: float | None = None
     quantile: float | None = None
     cost: ProfileCost | None = None
+    cost_span_s: float = COST_SPAN_S
 
 
 def layer_times(
@@ -147,6 +151,7 @@ def layer_times(
     limit_s: float | None = None,
     quantile: float | None = None,
     cost: ProfileCost | None = None,
+    cost_span_s: float = COST_SPAN_S,
 ) -> LayerTimes:
     """Time an engine of ONNX Runtime node by node, in a fresh process.
 
@@ -163,12 +168,13 @@ def layer_times(
             runs, whose nodes add up. A low quantile holds where every run is interrupted in some node.
         cost: of the profile, from times of another engine with the same threads just before; None measures it,
             which takes some seconds.
+        cost_span_s: seconds that are spent on each of the chains that show it.
 
     Raises:
         WorkerFailure: it does not run.
     """
     request = TimesRequest(
-        engine, "nodes", batch, threads, rounds, span_s, seed, limit_s, quantile, cost
+        engine, "nodes", batch, threads, rounds, span_s, seed, limit_s, quantile, cost, cost_span_s
     )
     return run_child(_MODULE, request, LayerTimes, timeout_s + (limit_s or 0.0), threads)
 
@@ -203,18 +209,21 @@ def module_times(
     return run_child(_MODULE, request, ModuleTimes, timeout_s + (limit_s or 0.0), threads)
 
 
-def expected_s(run_s: float, load_s: float, *, modules: bool = False) -> float:
+def expected_s(run_s: float, load_s: float, *, modules: bool = False, quick: bool = False) -> float:
     """Seconds that `layer_times`, or `module_times`, will take at least, so long as runs and loads take these.
 
     Args:
         run_s: seconds of one run.
         load_s: seconds of opening the engine.
         modules: which of the two.
+        quick: whether in `QUICK_ROUNDS`.
     """
     if modules:
-        return load_s + 2 * MODULE_ROUNDS * max(MODULE_SPAN_S, run_s)
+        return load_s + 2 * (QUICK_ROUNDS if quick else MODULE_ROUNDS) * max(MODULE_SPAN_S, run_s)
     pair_s = 2 * (load_s + 2 * max(NODE_SPAN_S, run_s))
-    return 2 * COST_SPAN_S + max(_LEAST_ROUNDS * pair_s, min(BUDGET_S, NODE_ROUNDS * pair_s))
+    rounds = QUICK_ROUNDS if quick else NODE_ROUNDS
+    cost_s = 2 * (QUICK_COST_SPAN_S if quick else COST_SPAN_S)
+    return cost_s + max(_LEAST_ROUNDS * pair_s, min(BUDGET_S, rounds * pair_s))
 
 
 def device_layer_times(
@@ -284,7 +293,7 @@ def measure_nodes(request: TimesRequest) -> LayerTimes:
     names = [node.name for node in graph.node]
     shown = tuple(node.name or node.output[0] for node in graph.node)
     with working_folder() as folder:
-        cost = request.cost or profile_cost(folder, threads, COST_SPAN_S)
+        cost = request.cost or profile_cost(folder, threads, request.cost_span_s)
         # Every other session shows what the profile costs; the rest is free to disagree with it.
         of_cost: list[ProfiledSession] = []
         of_times: list[ProfiledSession] = []

@@ -101,6 +101,7 @@ def goal_options(
 @click.option(
     "--threads", type=THREADS, metavar="N", help="Threads of the runtime; else all cores."
 )
+@click.option("--quick", is_flag=True, help="Fewer rounds, for a first look: less sure times.")
 @click.option("--by", default="order", metavar="ORDER", help="order, drift, time or macs.")
 @click.option(
     "--mix",
@@ -132,6 +133,7 @@ def command(
     backend: str,
     batch: int,
     threads: int | None,
+    quick: bool,
     by: str,
     mix: bool,
     goal: Goal | None,
@@ -190,7 +192,7 @@ def command(
     if goal is None:
         workflow.layers.require_timed_parts(backends.get(backend))
     else:
-        refuse_beside("the search for layers to keep", "by", "top", "batch", "threads")
+        refuse_beside("the search for layers to keep", "by", "top", "batch", "threads", "quick")
         if goal.metric is not None:
             bench.metric.load_metric(goal.metric)
     with limit.bounding():
@@ -239,6 +241,7 @@ def command(
                 data=calibration.data,
                 say=say,
                 limit=limit,
+                quick=quick,
             )
 
         measured = opened.despite_wipes(look)
@@ -353,7 +356,7 @@ def _mix(
         raise UsageError("--mix looks for speed alone: leave what outputs must keep out, or --mix")
     if outputs.html is not None:
         raise UsageError("--html draws the layers of one engine: leave it out, or --mix")
-    refuse_beside("--mix", "by", "top")
+    refuse_beside("--mix", "by", "top", "quick")
     reference = backends.reference().name
     if backend != reference or precision not in (None, "int8"):
         raise UsageError(

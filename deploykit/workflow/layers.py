@@ -14,6 +14,13 @@ from deploykit.backends.onnxruntime_layers import EngineNode
 from deploykit.bench.contain import TimeLimit
 from deploykit.bench.drift import IMAGES, LayerDrift, layer_drift
 from deploykit.bench.layer_times import (
+    COST_SPAN_S,
+    DEVICE_RUNS,
+    MODULE_ROUNDS,
+    NODE_ROUNDS,
+    QUICK_COST_SPAN_S,
+    QUICK_DEVICE_RUNS,
+    QUICK_ROUNDS,
     LayerTimes,
     ModuleTimes,
     device_layer_times,
@@ -153,6 +160,7 @@ def report_layers(
     data: str | None = None,
     say: Callable[[str], None] = lambda text: None,
     limit: TimeLimit | None = None,
+    quick: bool = False,
 ) -> LayerReport:
     """Build a network in a precision and look at its layers one by one.
 
@@ -169,6 +177,7 @@ def report_layers(
         say: called with each step, in words.
         limit: of the time for all of it: the build has to be done by then, and rounds and images that don't fit
             are left out, which `LayerReport.cut` says. One round and one image are always measured.
+        quick: fewer rounds, for a first look.
 
     Raises:
         UsageError, MissingDependency: as `require_timed_parts`.
@@ -202,7 +211,7 @@ def report_layers(
         say(f"time the engine's parts{ends}")
     else:
         expected = _expected_s(
-            network, machine, manifest["bytes"], batch, images if converted else 0, modules
+            network, machine, manifest["bytes"], batch, images if converted else 0, modules, quick
         )
         say(f"time the engine's parts: all will take about {duration(expected)}{ends}")
 
@@ -211,14 +220,28 @@ def report_layers(
 
     if modules:
         by_module = module_times(
-            built.engine.path.parent, batch=batch, threads=threads, limit_s=left_s()
+            built.engine.path.parent,
+            batch=batch,
+            threads=threads,
+            rounds=QUICK_ROUNDS if quick else MODULE_ROUNDS,
+            limit_s=left_s(),
         )
         times, nodes = by_module.times, module_nodes(graph_layers, by_module)
     elif builder.timed_parts == "layers":
-        times = device_layer_times(built.engine.path.parent, batch=batch, limit_s=left_s())
+        runs = QUICK_DEVICE_RUNS if quick else DEVICE_RUNS
+        times = device_layer_times(
+            built.engine.path.parent, batch=batch, runs=runs, limit_s=left_s()
+        )
         nodes = listed_nodes(graph_layers, times, manifest["layer_nodes"])
     else:
-        times = layer_times(built.engine.path, batch=batch, threads=threads, limit_s=left_s())
+        times = layer_times(
+            built.engine.path,
+            batch=batch,
+            threads=threads,
+            rounds=QUICK_ROUNDS if quick else NODE_ROUNDS,
+            limit_s=left_s(),
+            cost_span_s=QUICK_COST_SPAN_S if quick else COST_SPAN_S,
+        )
     left = left_s()
     cut = "" if left is None or left > 0 else "times rest on fewer rounds"
     drift: Mapping[str, LayerDrift] = {}
@@ -255,13 +278,19 @@ def report_layers(
 
 
 def _expected_s(
-    network: Network, machine: Ceilings, engine_bytes: int, batch: int, images: int, modules: bool
+    network: Network,
+    machine: Ceilings,
+    engine_bytes: int,
+    batch: int,
+    images: int,
+    modules: bool,
+    quick: bool,
 ) -> float:
     """Seconds that timing and comparing will take, if runs reach `_USUAL_FRACTION` of the machine's peak."""
     peak = machine.gflops.get("fp32") or _USUAL_GFLOPS
     image_s = 2 * network.facts["macs"] / (_USUAL_FRACTION * peak * 1e9)
     load_s = _LOAD_S + engine_bytes / _LOAD_BYTES_PER_S
-    timed_s = expected_s(image_s * batch, load_s, modules=modules)
+    timed_s = expected_s(image_s * batch, load_s, modules=modules, quick=quick)
     return timed_s + (2 * load_s + 3 * images * image_s if images else 0.0)
 
 

@@ -61,7 +61,7 @@ COMMANDS = {
     ),
     "train": ("train", "lenet5", "--data", "digits", "--epochs", "1", "-o", "trained.safetensors"),
     "export": ("export", "lenet5", "-o", "exported.onnx", "-q"),
-    "layers": ("layers", NETWORK, "--csv", "layers.csv", "--time-limit", "8", "-q"),
+    "layers": ("layers", NETWORK, "--csv", "layers.csv", "--quick", "-q"),
 }
 
 STATEMENTS = """

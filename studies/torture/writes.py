@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,13 +41,14 @@ COMMANDS = {
         *("profile", NETWORK, "--precision", "fp32", "--csv", "profile.csv"),
         *("--no-roofline", "--quick", "-q"),
     ),
-    "layers": ("layers", NETWORK, "--csv", "layers.csv", "--time-limit", "8", "-q"),
+    "layers": ("layers", NETWORK, "--csv", "layers.csv", "--quick", "-q"),
     "train": ("train", "lenet5", "--data", "digits", "--epochs", "1", "-o", "trained.safetensors"),
 }
 #: These end with 1, as what they judge is weak, and that is no failure of a write.
 JUDGING = ("check", "compare")
-#: Of the writes of bytes in one command that many fail at most, spread over all of them.
-MOST_BYTES = 40
+#: Of the writes of bytes in one command that many fail at most, spread over all of them. Of what is opened, the
+#: first fails of all that the same lines of code open.
+MOST_BYTES = 12
 OPENING, WRITING = "opened", "written"
 
 #: Run by every process of a command before anything else: it counts what is to be written, and fails one of it.
@@ -55,8 +56,16 @@ FAILING = """
 import os, sys
 
 _writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-_root = _fails = _number = ""
+_root = _fails = _number = _sites = ""
 _count = -1
+
+def _site():
+    frame, lines = sys._getframe(1), []
+    while frame is not None:
+        if "deploykit" in frame.f_code.co_filename:
+            lines.append(f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}")
+        frame = frame.f_back
+    return ",".join(lines)
 
 def _fail(event, arguments):
     if event not in ("open", "os.rename", "os.mkdir", "os.truncate"):
@@ -68,12 +77,17 @@ def _fail(event, arguments):
     if not os.path.abspath(path).startswith(_root) or path.endswith(".pyc") or "__pycache__" in path:
         return
     os.write(_count, b".")
-    if str(os.lseek(_count, 0, os.SEEK_CUR)) == _fails:
+    number = os.lseek(_count, 0, os.SEEK_CUR)
+    if _sites:
+        with open(os.open(_sites, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "a") as file:
+            file.write(f"{number} {event} {_site()}\\n")
+    if str(number) == _fails:
         raise OSError(int(_number), os.strerror(int(_number)), path)
 
 def begin():
-    global _root, _fails, _number, _count
-    _root, _fails, _number = (os.environ.get("TORTURE_" + name, "") for name in ("ROOT", "FAILS", "ERRNO"))
+    global _root, _fails, _number, _sites, _count
+    names = ("ROOT", "FAILS", "ERRNO", "SITES")
+    _root, _fails, _number, _sites = (os.environ.get("TORTURE_" + name, "") for name in names)
     if _root:
         _count = os.open(os.environ["TORTURE_COUNT"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         sys.addaudithook(_fail)
@@ -215,7 +229,8 @@ def run(task: Task) -> Result:
     result.facts = {
         "errors": [errno.errorcode[number] for number in ERRORS],
         "fails": {
-            OPENING: "files opened for writing, renamed or cut, and folders made, in Python",
+            OPENING: "files opened for writing, renamed or cut, and folders made, in Python: the first of each "
+            "place in the code",
             WRITING: "bytes that Python or a library writes into files, in the C library; at most "
             f"{MOST_BYTES} of a command, spread over all"
             if setup.library is not None
@@ -243,21 +258,27 @@ def _cases(
     fine = (0, 1) if name in JUDGING else (0,)
     prefix = "TORTURE_" if kind == OPENING else "TORTURE_BYTES_"
 
-    def once(fails: int, number: int = 0) -> tuple[int, list[str]]:
+    def once(
+        fails: int, number: int = 0, more: Mapping[str, str] | None = None
+    ) -> tuple[int, list[str]]:
         counted.unlink(missing_ok=True)
         for place in (lane.store, lane.folder / "tmp"):
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir()
-        more = {f"{prefix}FAILS": str(fails), f"{prefix}ERRNO": str(number)}
-        return lane.ended(name, environment | more)
+        told = {f"{prefix}FAILS": str(fails), f"{prefix}ERRNO": str(number)}
+        return lane.ended(name, environment | told | dict(more or {}))
 
     if time.monotonic() > deadline and done[1]:
         return
-    once(0)
+    sites = lane.folder.parent / f"sites-{kind}"
+    once(0, more={"TORTURE_SITES": str(sites)} if kind == OPENING else {})
     writes = counted.stat().st_size if counted.exists() else 0
-    chosen = list(range(1, writes + 1))
-    if kind == WRITING and writes > MOST_BYTES:
+    if kind == OPENING:
+        chosen = first_of_each(sites.read_text() if sites.exists() else "")
+    elif writes > MOST_BYTES:
         chosen = [1 + index * (writes - 1) // (MOST_BYTES - 1) for index in range(MOST_BYTES)]
+    else:
+        chosen = list(range(1, writes + 1))
     chosen = chosen[:most]
     done[1] = len(chosen)
     for fails in chosen[done[0] :]:
@@ -275,6 +296,15 @@ def _cases(
         problems += [("left behind", f"{place}: {line}") for line in lane.left_behind()]
         done[0] += 1
         yield problems
+
+
+def first_of_each(sites: str) -> list[int]:
+    """Numbers of the writes whose place in the code no earlier one has, from lines of number and place."""
+    first: dict[str, int] = {}
+    for line in sorted(sites.splitlines(), key=lambda line: int(line.split()[0])):
+        number, place = line.split(" ", 1)
+        first.setdefault(place, int(number))
+    return list(first.values())
 
 
 def _judged(

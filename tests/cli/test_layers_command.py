@@ -48,6 +48,22 @@ def test_layers_are_looked_at_once_more_where_the_store_was_wiped(run, monkeypat
     assert sum(text.startswith("export") for text in said) == 2
 
 
+def test_a_first_look_takes_fewer_rounds(run, monkeypatch):
+    asked = []
+    kept = layer_times.layer_times
+
+    def times(*arguments, **options):
+        asked.append((options["rounds"], options["cost_span_s"]))
+        return kept(*arguments, **(options | {"rounds": 1, "span_s": 0.02}))
+
+    monkeypatch.setattr("deploykit.workflow.layers.layer_times", times)
+    for more in ((), ("--quick",)):
+        assert run("layers", "lenet5", "-q", *more).code == 0
+    (rounds, cost_s), (quick_rounds, quick_cost_s) = asked
+    assert quick_rounds == 3 < rounds
+    assert quick_cost_s < cost_s
+
+
 INT8 = ("layers", "lenet5", "--weights", "trained", "--precision", "int8", "-q")
 
 

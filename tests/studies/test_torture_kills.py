@@ -68,6 +68,11 @@ def test_a_command_that_is_killed_leaves_nothing_half_done(tmp_path, monkeypatch
     assert result.counts["next runs"] == 1
 
 
+def test_of_what_the_same_lines_open_the_first_fails():
+    sites = "2 open b.py:1\n1 open a.py:7\n3 open a.py:7\n4 os.mkdir a.py:7\n"
+    assert writes.first_of_each(sites) == [1, 2, 4]
+
+
 def test_every_write_of_a_command_may_fail(tmp_path, monkeypatch):
     monkeypatch.setattr(writes, "COMMANDS", {"check": writes.COMMANDS["check"]})
     result = writes.run(Task(tmp_path, 600, processes=1, say=lambda text: None))
