@@ -49,7 +49,27 @@ def open_file(path: str | os.PathLike[str], *, pipe: bool = False) -> io.Buffere
     except BaseException:
         os.close(handle)
         raise
-    return open(handle, "rb")  # noqa: PTH123 - a descriptor
+    return io.BufferedReader(_Named(handle, path))
+
+
+class _Named(io.FileIO):
+    """A file whose errors name it: one that fails while it is read is told apart from all others that are open."""
+
+    def __init__(self, handle: int, path: str | bytes) -> None:
+        super().__init__(handle, "rb")
+        self._path = path
+
+    def readinto(self, buffer: Any) -> int | None:
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._path) from None
+
+    def readall(self) -> bytes:
+        try:
+            return super().readall()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._path) from None
 
 
 def read_file(path: str | os.PathLike[str], max_bytes: int, *, pipe: bool = False) -> bytes:

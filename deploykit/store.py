@@ -383,7 +383,7 @@ class Store:
             return None
         other = read_entry(final, kind, key)
         if other is None or not self._is_sound(other):  # damaged, or the remains of something else
-            if final.is_dir():
+            if final.is_dir() and not final.is_symlink():
                 shutil.rmtree(final)
             else:
                 final.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -35,6 +36,14 @@ def test_what_is_no_file_is_refused_at_once(tmp_path, pipe, place):
     assert refused.value.filename
     with pytest.raises(OSError, match=r"not a file|no such name"):
         require_file(tmp_path / place)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no such file")
+def test_a_file_that_fails_while_it_is_read_is_named():
+    for read in (lambda file: file.read(), lambda file: file.read(10), lambda file: next(file)):
+        with pytest.raises(OSError, match="error") as failed, open_file("/proc/self/mem") as file:
+            read(file)
+        assert failed.value.filename == "/proc/self/mem"
 
 
 def test_more_bytes_than_allowed_are_refused(tmp_path):

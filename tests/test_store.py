@@ -363,6 +363,18 @@ def test_a_link_out_of_the_entry_is_no_artifact(tmp_path):
     assert elsewhere.read_bytes() == b"engine"
 
 
+def test_a_link_in_the_place_of_an_entry_gives_way_and_what_it_leads_to_stays(tmp_path):
+    store = Store(tmp_path / "store")
+    folder = produce(store).folder
+    elsewhere = tmp_path / "elsewhere"
+    folder.rename(elsewhere)
+    (elsewhere / MANIFEST).write_text("{}")
+    folder.symlink_to(elsewhere)
+    assert not produce(Store(store.root)).hit
+    assert not folder.is_symlink()
+    assert (elsewhere / "engine.bin").is_file()
+
+
 def test_a_file_in_the_place_of_an_entry_gives_way(tmp_path):
     store = Store(tmp_path)
     entry = produce(store)

@@ -6,6 +6,7 @@ The graph runs on ONNX Runtime with its optimisations switched off, in a process
 
 from __future__ import annotations
 
+import hashlib
 import math
 import zipfile
 import zlib
@@ -87,6 +88,7 @@ class _Meta:
     runs: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    digest: str
 
 
 def image_count(inputs: tuple[TensorSpec, ...]) -> int:
@@ -144,11 +146,22 @@ def read_reference(path: Path) -> Reference:
                 )
                 for side, names in (("inputs", meta.inputs), ("outputs", meta.outputs))
             )
+        if _digest(inputs, outputs) != meta.digest:
+            raise ValueError("it holds other values than it was written with")
     except UNSOUND as error:
         raise StoreChanged(
             f"the drift reference {path} can't be read: {error}; delete it to have it made again"
         ) from error
     return Reference(meta.source, inputs, outputs)
+
+
+def _digest(*sides: tuple[Arrays, ...]) -> str:
+    """Of all arrays, their names, types and shapes, in their order."""
+    found = hashlib.sha256()
+    for name, values in ((n, v) for side in sides for run in side for n, v in run.items()):
+        found.update(f"{name} {values.dtype} {values.shape}".encode())
+        found.update(values.tobytes())
+    return found.hexdigest()
 
 
 def write_reference(path: Path, reference: Reference) -> None:
@@ -158,6 +171,7 @@ def write_reference(path: Path, reference: Reference) -> None:
         len(reference.inputs),
         tuple(reference.inputs[0]),
         tuple(reference.outputs[0]),
+        _digest(reference.inputs, reference.outputs),
     )
     arrays: Arrays = {}
     for side, runs in (("inputs", reference.inputs), ("outputs", reference.outputs)):

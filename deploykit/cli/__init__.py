@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
 import importlib
 import os
 import sys
@@ -213,12 +214,14 @@ def _flushed(code: int) -> int:
 def _unexpected(error: Exception) -> int:
     """End with what nobody foresaw: in one line, unless the whole is asked for or it is the system's refusal."""
     if isinstance(error, OSError):
-        _drop_stdout()
         if error.filename is None:
+            _drop_stdout()
             from deploykit.writing import output_failure  # what --help needs not
 
             return _fail(str(output_failure("standard output", error)), OutputFailed.exit_code)
         reason = (error.strerror or str(error)).lower()
+        if error.errno == errno.ENAMETOOLONG:
+            return _fail(f"{error.filename}: {reason}; give a shorter path", 2)
         return _fail(f"{error.filename}: {reason}; check the disk and its permissions", 4)
     if os.environ.get(TRACEBACK):
         raise error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +28,8 @@ from deploykit.text import printable, write_line
 if TYPE_CHECKING:
     from deploykit.workflow.choices import EngineChoice
 
+#: What a terminal acts on or turns round, beside what JSON escapes by itself.
+_CONTROL = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 #: A pipe has no width; this one lets every table stand unbroken.
 _PIPE_WIDTH = 200
 #: Sentences that a command ends with at most.
@@ -343,7 +346,8 @@ def print_json(value: Any) -> None:
     text = json.dumps(
         _finite(value), indent=2, default=str, ensure_ascii=ascii_only, allow_nan=False
     )
-    sys.stdout.write(text + "\n")
+    # JSON lets the control characters from U+007F on stand as they are; a terminal acts on them.
+    sys.stdout.write(_CONTROL.sub(lambda one: f"\\u{ord(one[0]):04x}", text) + "\n")
 
 
 def _finite(value: Any) -> Any:

@@ -86,7 +86,10 @@ class FileSource:
             path = self._paths[index]
             try:
                 pixels.append(_decode(path, height, width, self._options.resize_px))
-            except (OSError, ValueError, SyntaxError, EOFError) as error:
+            except (
+                *(OSError, ValueError, SyntaxError, EOFError),
+                Image.DecompressionBombError,  # some 179 million pixels and more
+            ) as error:
                 said = getattr(error, "strerror", None) or str(error)
                 reason = said.replace(path, "").strip() or type(error).__name__
                 problems[position] = f"{os.path.relpath(path, self._root)}: {reason}"

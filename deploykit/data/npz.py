@@ -57,6 +57,9 @@ _UNSOUND = (
     zlib.error,
 )
 
+#: Classes that labels may be of where nothing names them, as many as a network may be asked to tell apart.
+MOST_CLASSES = 1_000_000
+
 #: Values that names of classes, means and deviations have at most.
 _MOST_SMALL = 1 << 20
 
@@ -278,11 +281,11 @@ def _labels(path: str, about: Mapping[str, npt.NDArray[Any]], count: int) -> tup
             f"the {count} images"
         )
     labels = labels.astype(np.int64)
-    highest = np.size(about["classes"]) - 1 if "classes" in about else None
-    wrong = (labels < 0) if highest is None else (labels < 0) | (labels > highest)
+    highest = (np.size(about["classes"]) if "classes" in about else MOST_CLASSES) - 1
+    wrong = (labels < 0) | (labels > highest)
     if wrong.any():
         at = int(np.argmax(wrong))
-        limits = "0 or more" if highest is None else f"in 0..{highest}"
+        limits = f"in 0..{highest}"
         raise UsageError(f"label {at} of {path} is {labels[at]}: labels must be {limits}")
     if len(np.unique(labels)) < 2:
         return labels, (

@@ -116,8 +116,8 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
             raise ValueError(f"array format {version} is not known")
     except (EOFError, RecursionError, SyntaxError, TypeError) as error:
         raise ValueError(str(error) or type(error).__name__) from None
-    if any(size < 0 for size in shape):
-        raise ValueError(f"its shape is {list(shape)}")
+    if any(not 0 <= size < 2**63 for size in shape):
+        raise ValueError("its shape has a size below 0 or beyond 64 bits")
     return shape, fortran, dtype
 
 

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 
 from deploykit.report import refuse_simulated_text
 
-#: Characters that XML 1.0 can't hold, not even escaped.
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+#: Characters that XML 1.0 can't hold, not even escaped, and those that it can and a terminal acts on.
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,20 @@ def test_a_graph_that_does_not_load_fails_in_one_line(tiny, tmp_path):
     assert not list(tmp_path.glob("*.npz"))
 
 
+@pytest.mark.parametrize(
+    "other", [np.zeros(3), np.zeros((0, 3), np.float32), np.array(np.nan), np.array(["text"])]
+)
+def test_a_reference_that_holds_other_values_than_were_written_is_damaged(tiny, tmp_path, other):
+    model = tiny.as_model(tmp_path / "m.onnx", tiny.classifier())
+    path = make_reference(model, tmp_path / "r.npz")
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    for name in ("inputs_0_0", "outputs_0_0"):
+        np.savez(path, **(arrays | {name: other}))
+        with pytest.raises(InvalidModel, match="holds other values"):
+            read_reference(path)
+
+
 def test_a_damaged_reference_is_said_in_one_line(tmp_path):
     (tmp_path / "r.npz").write_bytes(b"PK damaged")
     with pytest.raises(InvalidModel, match="can't be read"):

@@ -246,10 +246,12 @@ BAD = [
     ("export lenet5 --weights cut.safetensors", 2, "cut.safetensors .*cut short"),
     ("export lenet5 --weights cut.pt", 2, "cut.pt .*cut short"),
     ("export lenet5 --weights gone.pt", 2, "no weights at gone.pt"),
+    (f"count lenet5 --weights {'x' * 300}", 2, "name too long; give a shorter"),
+    (f"train lenet5 --data imagefolder:{'x' * 300}", 2, "name too long"),
 ]
 
 
-@pytest.mark.parametrize(("line", "code", "message"), BAD, ids=[line for line, *_ in BAD])
+@pytest.mark.parametrize(("line", "code", "message"), BAD, ids=[line[:60] for line, *_ in BAD])
 def test_a_mistake_is_one_line_with_its_exit_code(files, run, shared_store, line, code, message):
     import re
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from deploykit.bench import phases
 from deploykit.cli import display
-from deploykit.cli.display import print_doubts, print_fields, print_notes, print_table
+from deploykit.cli.display import print_doubts, print_fields, print_json, print_notes, print_table
 from deploykit.cli.progress import Steps, phase_text
 from deploykit.report.views import PROFILE, Field
 from deploykit.row import Finding, Note, Row
@@ -314,3 +316,10 @@ def test_a_percentile_that_was_asked_for_has_a_column_at_any_width(capsys, monke
     shown = capsys.readouterr().out
     assert "p99.5 ms" in shown
     assert "4.50" in shown
+
+
+def test_json_has_no_character_that_a_terminal_acts_on(capsys):
+    print_json({"a\x9b31m": "\x7fred \u202ereversed", "b": "\x1b[31m"})
+    text = capsys.readouterr().out
+    assert all(sign.isprintable() or sign == "\n" for sign in text)
+    assert json.loads(text) == {"a\x9b31m": "\x7fred \u202ereversed", "b": "\x1b[31m"}

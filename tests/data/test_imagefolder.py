@@ -88,6 +88,16 @@ def test_corrupt_files_are_counted_named_and_refused_past_a_share(tmp_path: Path
         assert "\n" not in str(caught.value)
 
 
+def test_an_image_of_more_pixels_than_any_has_is_one_that_can_not_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = open_dataset(f"imagefolder:{plain(tmp_path)}").train
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # twice as many are refused
+    one = type(train)("x", train.source, np.array([3]), np.array([0]))
+    with pytest.raises(UsageError, match=r"1 of the 1 images.*cat/003.png.*exceeds limit"):
+        list(one.batches(1, SHAPE))
+
+
 def test_a_truncated_jpeg_is_left_out_of_many(tmp_path: Path) -> None:
     plain(tmp_path, 150)
     victim = tmp_path / "cat" / "007.png"

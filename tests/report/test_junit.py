@@ -21,6 +21,9 @@ def test_any_text_makes_a_document_that_can_be_read(name, reason):
 def test_colour_codes_do_not_break_the_document():
     (case,) = cases_of(junit_xml("s", [Case("a", "c", output="\x1b[31mred\x00")]))
     assert case.findtext("system-out") == "?[31mred?"
+    text = junit_xml("s", [Case("a\x9b31m", "c", output="\x7fred")])
+    assert "?31m" in text
+    assert "?red" in text
 
 
 def test_the_message_is_the_first_line_and_the_text_is_all():
