@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
+import math
 import re
 import sys
 import time
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
@@ -19,12 +23,13 @@ import torch
 from torch import nn
 
 from deploykit.claims import Claim, Verdict, evaluate_claim
-from deploykit.claims.check import MeasuredRow, find_check, measured_rows
+from deploykit.claims.check import AnyRow, built_rows, find_check, measured_rows
 from deploykit.claims.checks.stacks import SINGLE, STACK
 from deploykit.claims.effort import training
 from deploykit.claims.networks import VARIANTS, changed
 from deploykit.errors import DeploykitError
 from deploykit.report.csv import row_of
+from deploykit.row import Row
 from deploykit.zoo import architectures
 from studies.mutations.networks import CHANGES, Change, each_changed, scaled_widths
 
@@ -119,6 +124,16 @@ def _stated_as_found(value: Any, evidence: Mapping[str, Any]) -> Any:
     return value
 
 
+def _all_alike(value: Any) -> Any:
+    """The value with the second of each two figures that are compared made the first."""
+    if isinstance(value, Mapping):
+        inner = {name: _all_alike(one) for name, one in value.items()}
+        return inner | ({"second": inner["first"]} if {"first", "second"} <= inner.keys() else {})
+    if isinstance(value, list | tuple):
+        return [_all_alike(inner) for inner in value]
+    return value
+
+
 def _all_turned(value: Any) -> Any:
     """The value with each expression in it turned round."""
     if isinstance(value, Mapping):
@@ -135,7 +150,7 @@ def _other_figures(value: Any) -> list[Any]:
     if isinstance(value, int):
         return [value + 1, value - 1, value * 3] if value else [1]
     if isinstance(value, float | Decimal):
-        return [value * 3, value / 3, -value]
+        return [value * 3, value / 3, -value, type(value)(math.ceil(value))]
     return _other_words(value) if isinstance(value, str) else []
 
 
@@ -188,12 +203,14 @@ def _other_networks(named: Sequence[str], value: Any) -> list[Any]:
     ]
 
 
-def made_up_rows(claim: Claim) -> list[list[MeasuredRow]]:
-    """Rows of all that the claim may look at, with latencies and bytes of several ratios to each other."""
+def made_up_rows(claim: Claim) -> list[list[Row]]:
+    """Rows of all that the claim may look at, with latencies, bytes and memory of several ratios to each other."""
     arguments = claim.arguments
     top, bottom = arguments.get("top"), arguments.get("bottom")
     if "precision" in arguments:
-        top, bottom = {"precision": "fp32"}, {"precision": arguments["precision"]}
+        backend = {"backend": arguments["backend"]} if "backend" in arguments else {}
+        top = {"precision": "fp32"} | backend
+        bottom = {"precision": arguments["precision"]} | backend
     if top is not None and bottom is not None:
         ratios = [0.05, 0.5, 0.95, 1.05, 2.0, 20.0]
         ratios += (
@@ -209,28 +226,29 @@ def made_up_rows(claim: Claim) -> list[list[MeasuredRow]]:
     # Where no network is named, any will do, of sizes in an order.
     sized = not named_networks(arguments)
 
-    def rows(latency_ms: Callable[[int, float], float]) -> list[MeasuredRow]:
+    def rows(latency_ms: Callable[[int, float], float], first_run_ms: float = 20.0) -> list[Row]:
         return [
             _row(
-                {"model": name, "alpha": str(alpha), "rho": rho}
+                {"model": name, "alpha": str(alpha), "rho": rho, "repeat": str(repeat)}
+                | {"first_run_ms": str(first_run_ms)}
                 | ({"parameters": f"{10**place}", "macs": f"{10**place}"} if sized else {}),
                 latency_ms(place, alpha * float(Fraction(rho))),
                 1,
             )
             for place, name in enumerate([*names, *["a", "b", "c", "d"] * sized])
             for alpha, rho in multipliers
+            for repeat in (1, 2, 3)
         ]
 
     return [
         rows(lambda place, size: 10.0),
+        rows(lambda place, size: 10.0, first_run_ms=5.0),
         rows(lambda place, size: 10.0 * size**2 * 9.0**-place),
         rows(lambda place, size: 10.0 * size**2 * 9.0**place),
     ]
 
 
-def _row(
-    cells: Mapping[str, str], latency_ms: float, ratio: float, top1: float = 0.9
-) -> MeasuredRow:
+def _row(cells: Mapping[str, str], latency_ms: float, ratio: float, top1: float = 0.9) -> Row:
     plain: dict[str, Any] = {
         "model": "lenet5",
         "backend": "onnxruntime",
@@ -240,10 +258,11 @@ def _row(
         "top1_low": top1 - 0.001,
         "top1_high": top1 + 0.001,
         "onnx_bytes": round(100_000 * ratio),
+        "engine_bytes": round(100_000 * ratio),
+        "host_delta_mib": 100 * ratio,
         "latency_p50_ms": latency_ms,
     }
-    (row,) = measured_rows([row_of({**plain, **cells})])
-    return row
+    return row_of({**plain, **cells})
 
 
 class _MadeUp:
@@ -297,8 +316,9 @@ def made_up_trainings(claim: Claim, *, first_has_more: bool) -> Iterator[None]:
         yield
 
 
-def _created_linear(claim: Claim) -> Verdict:
-    """The claim with the networks that its check makes to train, without what bends between their layers."""
+@contextlib.contextmanager
+def _made_linear(claim: Claim) -> Iterator[None]:
+    """Have the networks that a claim's check makes to train come without what bends between their layers."""
     check = sys.modules[find_check(claim.check).function.__module__]
     make = vars(check)["create"]
 
@@ -311,59 +331,101 @@ def _created_linear(claim: Claim) -> Verdict:
         forget()
     try:
         with mock.patch.object(check, "create", linear):
-            return evaluate_claim(claim)
+            yield
     finally:
         for forget in remembered:
             forget()
 
 
-def _trained(claim: Claim, *, first_has_more: bool) -> Verdict:
-    with made_up_trainings(claim, first_has_more=first_has_more):
-        return evaluate_claim(claim)
+@dataclass(frozen=True)
+class Mutant:
+    """A claim with something changed under it.
+
+    Attributes:
+        by: the kind of change: "network", "row", "training" or "figure".
+        change: in words.
+        networks: by name, and how each is changed.
+        fields: of the entry, that are others.
+        rows: that are made up for it.
+        around: what it is evaluated within.
+    """
+
+    by: str
+    change: str
+    networks: tuple[tuple[str, Change], ...] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    rows: tuple[AnyRow, ...] = ()
+    around: Callable[[Claim], AbstractContextManager[None]] | None = None
+
+    def verdict(self, claim: Claim) -> Verdict:
+        """Of the claim, changed so."""
+        with contextlib.ExitStack() as stack:
+            for name, change in self.networks:
+                stack.enter_context(changed(name, change))
+            if self.around is not None:
+                stack.enter_context(self.around(claim))
+            return evaluate_claim(dataclasses.replace(claim, **self.fields), self.rows)
+
+    def beside(self, other: Mutant) -> Mutant | None:
+        """Both changes at once; None where they change the same."""
+        if self.by == other.by or (self.around and other.around):
+            return None
+        return Mutant(
+            f"{self.by} and {other.by}",
+            f"{self.change}, {other.change}",
+            self.networks + other.networks,
+            {**self.fields, **other.fields},
+            self.rows + other.rows,
+            self.around or other.around,
+        )
 
 
-def mutants(claim: Claim, before: Verdict) -> Iterator[tuple[str, str, Callable[[], Verdict]]]:
-    """What can be changed, as its kind, in words, and the evaluation of the claim with it."""
+def mutants(claim: Claim, before: Verdict) -> Iterator[Mutant]:
+    """What can be changed, one at a time."""
     # First what moves such claims: networks that are trained are changed slowly.
     if "trained" in claim.kind:
         if "create" in vars(sys.modules[find_check(claim.check).function.__module__]):
-            yield "network", "made without activations", partial(_created_linear, claim)
+            yield Mutant("network", "made without activations", around=_made_linear)
         for more in (True, False):
             words = f"the first {'more' if more else 'less'}"
-            yield "training", words, partial(_trained, claim, first_has_more=more)
+            yield Mutant("training", words, around=partial(made_up_trainings, first_has_more=more))
     for name in looked_at(claim)[:MOST_NETWORKS]:
         for change in CHANGES:
-            yield "network", f"{name} {change.__name__}", partial(_with, claim, name, change)
+            yield Mutant("network", f"{name} {change.__name__}", ((name, change),))
         for ratio in _ratios(claim, before.outcome.computed):
             scaled = partial(scaled_widths, ratio=ratio)
             words = f"{name} {ratio:.3g} times as wide"
-            yield "network", words, partial(_with, claim, name, scaled)
+            yield Mutant("network", words, ((name, scaled),))
     every = named_networks(claim.arguments)
     for change in CHANGES if 1 < len(every) <= MOST_NETWORKS else ():
-        yield "network", f"all {change.__name__}", partial(_with, claim, every, change)
+        all_changed = tuple((name, change) for name in every)
+        yield Mutant("network", f"all {change.__name__}", all_changed)
     if find_check(claim.check).takes_rows:
         for number, rows in enumerate(made_up_rows(claim)):
-            yield "row", f"rows {number}", partial(evaluate_claim, claim, rows)
+            usable: tuple[AnyRow, ...] = (*measured_rows(rows), *built_rows(rows))
+            yield Mutant("row", f"rows {number}", rows=usable)
     figures = partial(_around, claim.stated)
     swapped = partial(_other_networks, every)
     for kind, leaf in (("network", swapped), ("figure", figures)):
         for number, arguments in enumerate(altered(dict(claim.arguments), leaf)):
-            yield kind, f"argument {number}", partial(_replaced, claim, arguments=arguments)
+            yield Mutant(kind, f"argument {number}", fields={"arguments": arguments})
     known = {one.name for one in architectures()}
     for name, value in claim.arguments.items():
         if isinstance(value, list | tuple) and len(value) > 1 and set(map(str, value)) <= known:
             for one in value:
                 alone = {**claim.arguments, name: [one]}
-                yield "network", f"{one} alone", partial(_replaced, claim, arguments=alone)
+                yield Mutant("network", f"{one} alone", fields={"arguments": alone})
     if not isinstance(claim.stated, str):
         printed = _all_figures(dict(claim.arguments), Decimal(repr(float(claim.stated))))
-        yield "figure", "all printed as stated", partial(_replaced, claim, arguments=printed)
+        yield Mutant("figure", "all printed as stated", fields={"arguments": printed})
     alike = _stated_as_found(dict(claim.arguments), before.outcome.evidence)
-    yield "figure", "all stated as found", partial(_replaced, claim, arguments=alike)
+    yield Mutant("figure", "all stated as found", fields={"arguments": alike})
+    compared = _all_alike(dict(claim.arguments))
+    yield Mutant("figure", "all compared made alike", fields={"arguments": compared})
     turned = _all_turned(dict(claim.arguments))
-    yield "figure", "all turned round", partial(_replaced, claim, arguments=turned)
+    yield Mutant("figure", "all turned round", fields={"arguments": turned})
     for stated in _other_stated(claim, before.outcome.computed):
-        yield "figure", f"stated {stated:g}", partial(_replaced, claim, stated=stated)
+        yield Mutant("figure", f"stated {stated:g}", fields={"stated": stated})
 
 
 def _ratios(claim: Claim, found: Any) -> list[float]:
@@ -382,40 +444,54 @@ def _around(stated: Any, value: Any) -> list[Any]:
     return others
 
 
-def _with(claim: Claim, names: str | Sequence[str], change: Change) -> Verdict:
-    with contextlib.ExitStack() as stack:
-        for name in [names] if isinstance(names, str) else names:
-            stack.enter_context(changed(name, change))
-        return evaluate_claim(claim)
+def _held(claim: Claim, mutant: Mutant) -> Verdict | None:
+    """The verdict of a mutant; None of one that proves nothing.
 
-
-def _replaced(claim: Claim, **changes: Any) -> Verdict:
-    return evaluate_claim(dataclasses.replace(claim, **changes))
+    A network may not be changeable so, and a check may not be applicable to what came out.
+    """
+    try:
+        return mutant.verdict(claim)
+    except (DeploykitError, RuntimeError, AssertionError):
+        return None
+    except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError):
+        return None
 
 
 def move(claim: Claim) -> Moved | None:
     """The first change by which the verdict moves, else one by which a part does, else None.
 
-    Where rows or trainings decide, the first under which it is decided are what others are held against.
+    Where rows or trainings decide, the first under which it is decided are what others are held against. A claim
+    that several things hold up may take two changes: those that moved a part are tried by two.
     """
     before = evaluate_claim(claim)
-    part: Moved | None = None
+    moving: list[Mutant] = []
     end_s = time.process_time() + LIMIT_S
-    for by, change, evaluate in mutants(claim, before):
+
+    def verdict_moves(mutant: Mutant) -> bool:
+        nonlocal before
+        after = _held(claim, mutant)
+        if after is None:
+            return False
+        if before.verdict == "undecided":
+            before = after if mutant.by in ("row", "training") else before
+        elif after.verdict not in (before.verdict, "undecided"):
+            return True
+        common = after.holds.keys() & before.holds.keys()
+        if any(after.holds[name] != before.holds[name] for name in common):
+            moving.append(mutant)
+        return False
+
+    for mutant in mutants(claim, before):
         if time.process_time() > end_s:
             break
-        try:
-            after = evaluate()
-        # A network that can't be changed so, and a check that can't be applied to what came out, prove nothing.
-        except (DeploykitError, RuntimeError, AssertionError):
-            continue
-        except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError):
-            continue
-        if before.verdict == "undecided":
-            before = after if by in ("row", "training") else before
-        elif after.verdict not in (before.verdict, "undecided"):
-            return Moved("verdict", by, change)
-        common = after.holds.keys() & before.holds.keys()
-        if part is None and any(after.holds[name] != before.holds[name] for name in common):
-            part = Moved("part", by, change)
-    return part
+        if verdict_moves(mutant):
+            return Moved("verdict", mutant.by, mutant.change)
+    single = list(moving)
+    end_s += LIMIT_S
+    for one, other in itertools.combinations(single, 2):
+        both = one.beside(other)
+        if time.process_time() > end_s:
+            break
+        if both is not None and verdict_moves(both):
+            return Moved("verdict", both.by, both.change)
+    return Moved("part", single[0].by, single[0].change) if single else None
