@@ -68,7 +68,8 @@ _LEVELS: Mapping[str, str] = {
 #: How ONNX Runtime begins what its kernels say of a graph that is sound, and what it says where memory ran out.
 _IN_KERNELS, _NO_MEMORY = "Exception during initialization", "alloc"
 #: How ONNX Runtime says that the optimised graph could not be written; it names no reason on a full disk.
-_WRITE_FAILED = ("Protobuf serialization failed", "No space left", "Read-only file system")
+_NO_REASON = "Protobuf serialization failed"
+_WRITE_FAILED = (_NO_REASON, "No space left", "Read-only file system")
 #: The option that is no entry of a session's configuration.
 _MODE = "ort.execution_mode"
 #: What the others are called there.
@@ -154,6 +155,8 @@ class OnnxRuntimeCpu(BackendBase):
 
         def refused(reason: str) -> DeploykitError:
             if any(sign in reason for sign in _WRITE_FAILED):
+                if _NO_REASON in reason:
+                    reason = "ONNX Runtime tells no reason, most likely the disk is full"
                 return OutputFailed(
                     f"can't write the engine {path.name}: {reason}; free some space in the store, "
                     "or choose another with --store"

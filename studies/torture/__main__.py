@@ -31,9 +31,9 @@ from studies.wild import state_of_code
 PARTS: Mapping[str, float] = {
     "models": 900.0,
     "cost": 130.0,
-    "kills": 480.0,
-    "writes": 180.0,
-    "data": 110.0,
+    "kills": 420.0,
+    "writes": 250.0,
+    "data": 90.0,
     "writers": 600.0,
 }
 

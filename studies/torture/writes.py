@@ -44,6 +44,8 @@ COMMANDS = {
     "layers": ("layers", NETWORK, "--csv", "layers.csv", "--quick", "-q"),
     "train": ("train", "lenet5", "--data", "digits", "--epochs", "1", "-o", "trained.safetensors"),
 }
+#: What is said where the runtime that was writing tells no reason.
+_UNTOLD = "tells no reason, most likely the disk is full"
 #: These end with 1, as what they judge is weak, and that is no failure of a write.
 JUDGING = ("check", "compare")
 #: Of the writes of bytes in one command that many fail at most, spread over all of them. Of what is opened, the
@@ -316,5 +318,5 @@ def _judged(
     if code in fine:  # a write that nothing depends on, such as of a cache
         return []
     reason = os.strerror(number).lower()
-    told = [line for line in said if reason in line.lower()]
+    told = [line for line in said if reason in line.lower() or _UNTOLD in line]
     return [] if code == 4 and told else [("wrong lines", f"{place}: {code}, {said[-1:]}")]

@@ -21,7 +21,8 @@ from deploykit.backends.onnxruntime import (
     without_initialiser_inputs,
 )
 from deploykit.backends.onnxruntime_types import read_back
-from deploykit.errors import BuildFailed, MissingDependency, UsageError
+from deploykit.bench import contain
+from deploykit.errors import BuildFailed, MissingDependency, OutputFailed, UsageError
 from deploykit.lazy import install_line
 from deploykit.spec import BuildOptions, Engine, ModelSpec
 from deploykit.store import Store
@@ -75,6 +76,15 @@ def test_the_graph_is_rewritten_as_far_as_is_asked_for(tiny, tmp_path):
 def test_a_level_that_onnxruntime_has_not_is_refused(tiny, tmp_path):
     with pytest.raises(UsageError, match=r"levels 0 to 3.* not 4"):
         built_at(tiny, 4, tmp_path)
+
+
+def test_a_write_that_fails_without_a_reason_says_so(tiny, built, monkeypatch):
+    def failing(source, options, refused):
+        raise refused("[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Protobuf serialization failed.")
+
+    monkeypatch.setattr("deploykit.backends.onnxruntime.open_session", failing)
+    with contain.in_place(), pytest.raises(OutputFailed, match="tells no reason, most likely"):
+        built(tiny)
 
 
 def test_loading_optimises_no_further(tiny, built, tmp_path, monkeypatch):
