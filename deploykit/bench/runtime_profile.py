@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from deploykit.backends.onnxruntime import OnnxRuntimeSession
 from deploykit.bench.feeds import check_batch, synthetic
 from deploykit.bench.timing import WARM_UP_RUNS, quiet_mean
-from deploykit.errors import InvalidModel
+from deploykit.errors import InvalidModel, OutputFailed
 from deploykit.lazy import np, onnx
 
 if TYPE_CHECKING:
@@ -163,6 +163,7 @@ def profiled_and_plain(
 
     Raises:
         InvalidModel: see `read_profile`.
+        OutputFailed: the profile is not whole.
     """
     with OnnxRuntimeSession(engine, threads, profile=folder / "profile") as session:
         check_batch(session.inputs, batch, session.outputs)
@@ -171,7 +172,13 @@ def profiled_and_plain(
         most = max(WARM_UP_RUNS, min(MAX_RUNS, MAX_EVENTS // max(1, len(names))))
         _sample_for(session, feeds, span_s, most)
         path = session.end_profile()
-        profile = read_profile(path.read_text(encoding="utf-8"), names)
+        try:
+            profile = read_profile(path.read_text(encoding="utf-8"), names)
+        except json.JSONDecodeError as error:  # the runtime does not look at what its writes return
+            raise OutputFailed(
+                f"can't write the profile of a run to {folder}: ONNX Runtime tells no reason, most likely the disk is "
+                "full; free some space there, or set TMPDIR to another folder"
+            ) from error
         path.unlink()
         session.sample(feeds, WARM_UP_RUNS)
         plain = _sample_for(session, feeds, span_s)

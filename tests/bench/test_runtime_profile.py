@@ -7,8 +7,16 @@ import json
 import numpy as np
 import pytest
 
-from deploykit.bench.runtime_profile import Profile, ProfileCost, read_profile
-from deploykit.errors import InvalidModel
+from deploykit.backends.onnxruntime import OnnxRuntimeSession
+from deploykit.bench.runtime_profile import (
+    SHORT,
+    Profile,
+    ProfileCost,
+    _write_chain,
+    profiled_and_plain,
+    read_profile,
+)
+from deploykit.errors import InvalidModel, OutputFailed
 
 
 def event(name: str, index: int, ts: int, dur: int, **facts) -> dict:
@@ -105,3 +113,17 @@ def test_a_network_without_nodes_costs_its_profile_nothing():
     cost = ProfileCost(event_us=3.0, shape_us=0.2, dimension_us=0.05, call_us=2.0)
     without_nodes = Profile(np.zeros((4, 0)), np.ones(4), (), ())
     assert cost.of(without_nodes, added_us=1.0).size == 0
+
+
+def test_a_profile_that_was_not_written_to_its_end_is_a_write_that_failed(tmp_path, monkeypatch):
+    names = _write_chain(tmp_path / "chain.onnx", SHORT, 1, 2)
+    kept = OnnxRuntimeSession.end_profile
+
+    def cut_short(session):
+        path = kept(session)
+        path.write_bytes(path.read_bytes()[:-200])
+        return path
+
+    monkeypatch.setattr(OnnxRuntimeSession, "end_profile", cut_short)
+    with pytest.raises(OutputFailed, match="can't write the profile .* most likely the disk is"):
+        profiled_and_plain(tmp_path / "chain.onnx", names, tmp_path, threads=1, span_s=0.01)
