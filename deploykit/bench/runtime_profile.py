@@ -176,8 +176,8 @@ def profiled_and_plain(
             profile = read_profile(path.read_text(encoding="utf-8"), names)
         except json.JSONDecodeError as error:  # the runtime does not look at what its writes return
             raise OutputFailed(
-                f"can't write the profile of a run to {folder}: ONNX Runtime tells no reason, most likely the disk is "
-                "full; free some space there, or set TMPDIR to another folder"
+                f"can't write the profile of a run to {folder}: ONNX Runtime tells no reason, most likely the "
+                "disk is full; free some space there, or set TMPDIR to another folder"
             ) from error
         path.unlink()
         session.sample(feeds, WARM_UP_RUNS)

@@ -125,5 +125,5 @@ def test_a_profile_that_was_not_written_to_its_end_is_a_write_that_failed(tmp_pa
         return path
 
     monkeypatch.setattr(OnnxRuntimeSession, "end_profile", cut_short)
-    with pytest.raises(OutputFailed, match="can't write the profile .* most likely the disk is"):
+    with pytest.raises(OutputFailed, match=r"can't write the profile .* most likely the disk is"):
         profiled_and_plain(tmp_path / "chain.onnx", names, tmp_path, threads=1, span_s=0.01)
