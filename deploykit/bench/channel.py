@@ -371,6 +371,11 @@ def _failure(error: Exception) -> Failure:
     if isinstance(error, MemoryError):
         return Failure("out of memory; take a smaller batch or free memory", 1, kind)
     traceback.print_exception(error)
+    if (
+        isinstance(error, OSError) and error.filename is not None
+    ):  # the system's refusal, not a fault
+        reason = (error.strerror or str(error)).lower()
+        return Failure(f"{error.filename}: {reason}; check the disk and its permissions", 4, kind)
     said = one_line(error) or "no message"
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{Path(frame.filename).name}:{frame.lineno}"

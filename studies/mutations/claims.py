@@ -453,7 +453,7 @@ def _held(claim: Claim, mutant: Mutant) -> Verdict | None:
         return mutant.verdict(claim)
     except (DeploykitError, RuntimeError, AssertionError):
         return None
-    except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError):
+    except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError, StopIteration):
         return None
 
 

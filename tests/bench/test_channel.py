@@ -35,6 +35,7 @@ def test_what_a_library_prints_can_not_get_into_the_result(engine, plugin):
         ("killed", "killed", 1, "was killed (SIGKILL), most likely out of memory"),
         ("crashing", "crashed", 1, "crashed (SIGSEGV): assertion failed in the runtime"),
         ("raising", "error", 1, "RuntimeError in deploykit_faults.py"),
+        ("unwritable", "error", 4, "/tmp/cache: no space left on device; check the disk"),
         ("exhausted", "error", 1, "out of memory; take a smaller batch"),
         ("malformed", "malformed", 1, "answered b'malformed'"),
         ("exiting", "crashed", 1, "ended with status 7: licence expired"),

@@ -136,6 +136,11 @@ class Raising(Steady):
         raise RuntimeError("first line\nsecond line")
 
 
+class Unwritable(Steady):
+    def open(self, engine, threads, run_pass):
+        raise OSError(28, "No space left on device", "/tmp/cache")
+
+
 class Exhausted(Steady):
     def open(self, engine, threads, run_pass):
         raise MemoryError
