@@ -189,7 +189,7 @@ class FreshLane:
     Args:
         entrant: to measure.
         worth: what a block is worth, from the columns that were measured; the smaller the better.
-        seconds: that a block measures.
+        policy: how long a block measures.
         timeout_s: for each process, asked anew for each.
     """
 
@@ -197,11 +197,11 @@ class FreshLane:
         self,
         entrant: Entrant,
         worth: Callable[[Mapping[str, object]], float | None],
-        seconds: float,
+        policy: Policy,
         timeout_s: Callable[[], float],
     ) -> None:
         self._entrant, self._worth = entrant, worth
-        self._policy, self._timeout_s = Policy.quick().lasting(seconds), timeout_s
+        self._policy, self._timeout_s = policy, timeout_s
 
     def start(self) -> None:
         """Nothing: every block starts a process of its own."""
@@ -525,7 +525,7 @@ def lanes(
     *,
     quantile: float | None = 0.5,
     worth: Callable[[Mapping[str, object]], float | None] | None = None,
-    seconds: float = 1.0,
+    policy: Policy | None = None,
     timeout_s: Callable[[], float] = lambda: TIMEOUT_S,
 ) -> dict[str, Lane]:
     """A lane for each entrant, all of one kind.
@@ -533,8 +533,8 @@ def lanes(
     Args:
         entrants: names are their own.
         quantile: of the latency of one request after the other, by processes that stay.
-        worth: where given, a new process measures each block for so many `seconds`, and this is its worth.
-        seconds: see `worth`.
+        worth: where given, a new process measures each block as `policy` says, and this is its worth.
+        policy: see `worth`; None is a second.
         timeout_s: for each answer, asked anew for each.
 
     Raises:
@@ -543,6 +543,7 @@ def lanes(
     if len({entrant.name for entrant in entrants}) < len(entrants):
         raise UsageError("two entrants of a race have the same name: give each its own")
     if worth is not None:
-        return {one.name: FreshLane(one, worth, seconds, timeout_s) for one in entrants}
+        policy = policy or Policy.quick().lasting(1.0)
+        return {one.name: FreshLane(one, worth, policy, timeout_s) for one in entrants}
     assert quantile is not None
     return {one.name: ResidentLane(one, quantile, timeout_s) for one in entrants}

@@ -131,6 +131,13 @@ class Margin:
             return low - slack <= found <= high + slack
         return low + slack < found < high - slack
 
+    def side(self, found: float, stated: float) -> int:
+        """0 where `found` agrees, else -1 below what does and 1 above it."""
+        if self.agrees(found, stated):
+            return 0
+        low, high = self.limits(stated if isinstance(stated, Stated) else Stated(stated))
+        return -1 if found <= low or math.isinf(high) else 1
+
 
 def _reach(share: float, stated: float) -> float:
     return share if math.isinf(share) else share * abs(stated)

@@ -146,10 +146,10 @@ def compare_sides(
     Raises:
         DeploykitError: a side can't be built or measured.
     """
-    base_row, base = (
-        _of_engine(other, head) if isinstance(other, Path) else profiler.prepared(other)
-    )
     head_row, request = profiler.prepared(head)
+    base_row, base = (
+        _of_engine(other, head, request) if isinstance(other, Path) else profiler.prepared(other)
+    )
     for side in (base, request):
         device = get(side.backend).device()
         if isinstance(device, Reason):
@@ -175,8 +175,10 @@ def compare_sides(
     return Sides(rows[0], rows[1], comparison)
 
 
-def _of_engine(folder: Path, head: Configuration) -> tuple[Row, WorkerRequest]:
-    """The row and request of an engine that lies built in a folder."""
+def _of_engine(
+    folder: Path, head: Configuration, request: WorkerRequest
+) -> tuple[Row, WorkerRequest]:
+    """The row and request of an engine that lies built in a folder, measured as the head's request says."""
     from deploykit.bench.worker import open_engine
 
     engine = open_engine(folder)
@@ -192,22 +194,18 @@ def _of_engine(folder: Path, head: Configuration) -> tuple[Row, WorkerRequest]:
         "backend": manifest["builder"],
         "onnx_bytes": manifest["onnx_bytes"],
         "engine_bytes": manifest["bytes"],
-        "batch": head.batch,
+        "batch": request.batch,
         "engine_options": codec.from_values(manifest.get("options", {}), BuildOptions).differences(
-            head.batch
+            request.batch
         ),
     }
     own = {option.name for option in get(manifest["builder"]).run_options}
     told = tuple((name, value) for name, value in head.options if name in own)
     cells["options"] = options_text(told)
-    request = WorkerRequest(
-        engine=folder,
-        backend=manifest["builder"],
-        batch=head.batch,
-        threads=head.scenario.threads,
-        options=told,
+    of_base = replace(
+        request, engine=folder, backend=manifest["builder"], options=told, samples_path=None
     )
-    return Row(cells), request
+    return Row(cells), of_base
 
 
 def sentence(comparison: InterleavedComparison) -> str:

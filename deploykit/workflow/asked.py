@@ -5,6 +5,7 @@ Messages name the options of the command line; the Python API says its own names
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,14 +13,15 @@ from deploykit.backends import builtin, get
 from deploykit.backends.base import check_offered
 from deploykit.bench.metric import load_metric
 from deploykit.bench.scenario import Constraint, Policy, Scenario
-from deploykit.columns import BY_NAME, NAMES
+from deploykit.columns import BY_NAME, FLOAT, INT, NAMES
 from deploykit.errors import UnknownName, UsageError
+from deploykit.stats import samples_needed
 from deploykit.workflow.build import check_used, require_available
 from deploykit.workflow.calibration import check_choice
 from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.configuration import ProfileOptions, option_sets
-from deploykit.workflow.search import check_constraint
-from deploykit.workflow.tuned import Question
+from deploykit.workflow.search import check_constraint, percentile_of
+from deploykit.workflow.tuned import LATENCIES, Question
 
 
 def check_profile(options: ProfileOptions, constraint: Constraint | None = None) -> ProfileOptions:
@@ -78,6 +80,12 @@ def check_counted(
         )
 
 
+#: Columns of a roofline, which tune does not measure.
+UNFILLED = frozenset({"arithmetic_intensity", "latency_bound_ms", "roofline_fraction"})
+#: What a percentile may take of a tuning's budget, for each row and each block of new processes.
+PERCENTILE_SHARE = 0.05
+
+
 def check_tuning(question: Question, options: ProfileOptions) -> ProfileOptions:
     """Refuse, before any work is done, a tuning that could have no answer.
 
@@ -97,6 +105,11 @@ def check_tuning(question: Question, options: ProfileOptions) -> ProfileOptions:
             raise UnknownName(
                 "column in --constraint", constraint.column, NAMES, "see docs/columns.md"
             )
+        if BY_NAME[constraint.column].kind not in (FLOAT, INT) or constraint.column in UNFILLED:
+            raise UsageError(
+                f"--constraint {constraint}: tune measures no number {constraint.column}; take another column of "
+                "docs/columns.md"
+            )
     named = [get(name) for name in question.backends]
     check_offered(named or list(builtin()), question.precisions)
     require_available(named)
@@ -105,7 +118,34 @@ def check_tuning(question: Question, options: ProfileOptions) -> ProfileOptions:
             "--metric and --max-metric-drop go together: the function, and by how much its value may drop"
         )
     check_choice(options.calibration)
-    return replace(options, calibration=_judged(options.calibration, options.metric))
+    return replace(
+        options,
+        calibration=_judged(options.calibration, options.metric),
+        policy=_reaching(question, options.policy),
+    )
+
+
+def _reaching(question: Question, policy: Policy) -> Policy:
+    """The policy that reaches the highest percentile which is asked for, if there is time.
+
+    Raises:
+        UsageError: at the rate that is asked for, it takes more than its share of the budget.
+    """
+    asked = [percentile_of(constraint) for constraint in question.constraints]
+    asked += [100 * LATENCIES[question.objective]] if question.objective in LATENCIES else []
+    highest = max((one for one in asked if one is not None), default=0.0)
+    if highest <= 50:
+        return policy
+    limit_s = PERCENTILE_SHARE * question.budget_s
+    if question.rate_per_s is not None:
+        needed = samples_needed(highest)
+        if needed / question.rate_per_s > max(limit_s, policy.max_s):
+            least_s = math.ceil(needed / question.rate_per_s / PERCENTILE_SHARE)
+            raise UsageError(
+                f"at {question.rate_per_s:g} requests a second the {needed} that p{highest:g} takes are more than "
+                f"the budget has time for: give --budget {least_s}s, a higher rate or a lower percentile"
+            )
+    return policy.reaching(highest, limit_s)
 
 
 def _judged(choice: CalibrationChoice, metric: str | None) -> CalibrationChoice:

@@ -111,11 +111,17 @@ class Confirmation:
         slower = [one for one in everyone.values() if one.fate == SLOWER and one is not default]
         slower = [one for one in slower if one.ratio is not None and one not in rivals]
         chosen = None
-        for one in (*rivals, *sorted(slower, key=lambda one: one.ratio or 0.0)):
+        candidates = [*rivals, *sorted(slower, key=lambda one: one.ratio or 0.0)]
+        # Where the default does not do, who comes next needs only a row: meeting it would tell nothing.
+        default_holds = self._holds(default) if self._question.constraints else True
+        for place, one in enumerate(candidates):
+            if place and self._left_s() < ROW_S + self._start_s(one):
+                self.remarks.append(f"No time was left to measure {len(candidates) - place} more.")
+                break
             if one.fate == SLOWER and (reason := self._fitness.reason(one)):
                 one.fate, one.reason = UNFIT, reason
                 continue
-            is_better = self._is_better(one, default, meetings)
+            is_better = not default_holds or self._is_better(one, default, meetings)
             if one.fate == FAILED:
                 continue
             if not is_better and self._holds(default):
@@ -144,7 +150,7 @@ class Confirmation:
 
         By chance it was dropped, or nobody had looked at it.
         """
-        winner, found = rivals[0], rivals
+        winner, quicker = rivals[0], list[tuple[float, Candidate]]()
         for one in everyone.values():
             if one is winner or not self._meets_winner(one, default):
                 continue
@@ -160,8 +166,9 @@ class Confirmation:
             meetings.append(met)
             if met.verdict == "worse" and not self._fitness.reason(one):
                 one.fate, one.reason = IN, ""
-                found = [one, *(other for other in found if other is not one)]
-        return found
+                quicker.append((met.ratio.ratio, one))
+        first = [one for _, one in sorted(quicker, key=lambda pair: -pair[0])]
+        return [*first, *(other for other in rivals if other not in first)]
 
     def _is_better(self, candidate: Candidate, default: Candidate, meetings: list[Meeting]) -> bool:
         """Whether a candidate is surely better than the default, which it meets; one that fails there is out."""

@@ -10,6 +10,7 @@ from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.request import run_worker
 from deploykit.errors import OutputFailed, UsageError
 from deploykit.figures import general
+from deploykit.graph.precision import AS_IS
 from deploykit.spec import options_text
 from deploykit.stats import DropTest
 from deploykit.stats.sequential import ACCEPTED, REJECTED
@@ -99,19 +100,27 @@ class Fitness:
         result = run_worker(request, min(left_s, self._profiler.options.timeout_s or LIMIT_S))
         seen = {name: result.columns.get(name) for name in JUDGED if name in result.columns}
         candidate.row = candidate.row.plus(seen)
-        snr = result.columns.get("drift_snr_db")
+        # Of several outputs the worst decides: boxes of large numbers would hide what became of scores.
+        snr = result.columns.get("drift_worst_snr_db", result.columns.get("drift_snr_db"))
         least, by_metric = self._question.min_snr_db, self._question.max_metric_drop is not None
         computes_fp32 = candidate.row.get("precision_actual") == "fp32"
         if wanted is None and not by_metric:
             least = MIN_SNR_DB if least is None else least
         if least is not None and snr is not None and snr < least:
             return f"its outputs drift to {snr:.1f} dB, below {least:g} dB"
+        is_as_is = configuration.precision == AS_IS
+        same = computes_fp32 or is_as_is or result.columns.get("drift_max_abs") == 0
+        if least is not None and snr is None and not same:
+            return "its outputs can't be compared with those of fp32, so that nobody knows what it loses"
         if by_metric and (reason := self._lost_metric(configuration, seen)):
             return reason
         if wanted is None:
             return ""
         if computes_fp32 and snr is not None and snr >= FP32_SNR_DB:
             return ""
+        accuracy = request.accuracy
+        if accuracy is not None and accuracy.reference is None and accuracy.predictions is not None:
+            return ""  # it is what others are judged by
         stored = result.details.get("drop")
         if stored is None:
             said = next((n.text for n in result.notes if n.kind == "data"), "there are no labels")

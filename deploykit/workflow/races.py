@@ -93,7 +93,14 @@ class Races:
         objective = self._question.objective
         if self._question.is_resident:
             return lanes(entrants, quantile=LATENCIES[objective], timeout_s=self._limit_s)
-        return lanes(entrants, worth=_worth(objective), seconds=1.0, timeout_s=self._limit_s)
+        # A percentile takes its samples in each block, too.
+        policy = self._profiler.options.policy if objective in LATENCIES else Policy.quick()
+        return lanes(
+            entrants,
+            worth=_worth(objective),
+            policy=policy.lasting(1.0),
+            timeout_s=self._limit_s,
+        )
 
     def _race(self, name: str, fit: Mapping[str, Candidate]) -> Race:
         """A race of that name in the journal."""
@@ -186,7 +193,13 @@ class Races:
             self._look(race, budget_s / 2)
             race.send_home()
             outcome = self._run(name, race, budget_s / 2)
+        old_leader = order[0]
         inside = self._standing(outcome, fit)
+        # All ratios are to one leader: whoever was not in this race keeps its distance to the old one.
+        if old_leader.ratio is not None:
+            for one in everyone.values():
+                if one.name not in fit and one.ratio is not None:
+                    one.ratio *= old_leader.ratio
         helped: dict[str, list[Candidate]] = {}
         unsure = []
         for tried in (standing.name for standing in outcome.standings):

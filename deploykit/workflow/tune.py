@@ -30,17 +30,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from deploykit import backends, codec, env
 from deploykit.bench.contain import TimeLimit
 from deploykit.bench.race import FAR_OFF, IN, SLOWER, UNFIT
 from deploykit.errors import DeploykitError, OutputFailed
 from deploykit.row import Row
-from deploykit.store import Store, key_of
+from deploykit.spec import ModelFile
+from deploykit.store import Store, file_sha256, key_of
 from deploykit.workflow.configuration import Configuration, ProfileOptions, source_name
 from deploykit.workflow.confirmation import Confirmation
 from deploykit.workflow.fitness import Fitness
 from deploykit.workflow.journal import Entry, Journal
+from deploykit.workflow.judge import data_key
 from deploykit.workflow.plan import Source
 from deploykit.workflow.profile import Profiler, Say
 from deploykit.workflow.races import MIN_GAIN, Races, prepare, too_short
@@ -55,6 +58,25 @@ BUILDING_SHARE, BUILDING_ALONE_SHARE = 0.4, 0.9
 OPTION_BASES = 2
 #: A mix of precisions takes about so many seconds to predict, and is not begun with less than that left.
 MIX_MIN_S = 45.0
+
+
+#: Packages that make, judge and run engines.
+_PACKAGES = (
+    *("deploykit", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "torch"),
+    *("tensorrt", "tensorrt-rtx"),
+)
+
+
+def _of_engines(source: Source, options: ProfileOptions) -> dict[str, Any]:
+    """What else makes the engines that a journal tells of: the file, the calibration, and who builds them."""
+    file = None
+    if isinstance(source, ModelFile) and source.path.is_file():
+        file = [str(source.path.absolute()), file_sha256(source.path)]
+    return {
+        "file": file,
+        "calibration": codec.to_values(options.calibration),
+        "versions": {name: env.package_version(name) for name in _PACKAGES},
+    }
 
 
 class Tuning:
@@ -86,8 +108,9 @@ class Tuning:
         facts = {
             "question": codec.to_values(question),
             "source": repr(source),
-            "judged": [options.data, options.metric],
+            "judged": [options.data and data_key(options.data), options.metric],
             "env": env.env_id(),
+            **_of_engines(source, options),
         }
         self.keeps_journal = False
         self.journal = Journal(store.root / "tune" / f"{key_of(facts)[:16]}.jsonl")

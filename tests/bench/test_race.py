@@ -172,6 +172,8 @@ def test_two_of_one_name_are_refused() -> None:
 
 
 SHORT = Policy(warmup_s=0.01, warmup_max_s=0.2, window_s=0.005)
+#: Of a process for each block.
+BRIEF_BLOCK = Policy.quick().lasting(0.1)
 
 
 def test_engines_race_in_processes_that_stay(engine, plugin):
@@ -189,9 +191,9 @@ def test_engines_race_in_processes_that_stay(engine, plugin):
 def test_a_process_for_every_block_measures_what_takes_one(engine, plugin):
     entrant = Entrant("two", WorkerRequest(engine.folder, "steady", policy=SHORT, streams=2))
     (lane,) = lanes(
-        [entrant], worth=lambda columns: columns["latency_p50_ms"], seconds=0.1
+        [entrant], worth=lambda columns: columns["latency_p50_ms"], policy=BRIEF_BLOCK
     ).values()
     assert lane.block() > 0
-    (blank,) = lanes([entrant], worth=lambda columns: None, seconds=0.1).values()
+    (blank,) = lanes([entrant], worth=lambda columns: None, policy=BRIEF_BLOCK).values()
     with pytest.raises(WorkerFailure, match="objective was not measured"):
         blank.block()

@@ -59,6 +59,25 @@ def test_each_hedge_has_one_margin(hedge, agree, differ):
     assert [margin.agrees(found, Stated(50)) for found in differ] == [False] * len(differ)
 
 
+@pytest.mark.parametrize(
+    ("hedge", "found", "side"),
+    [
+        ("", 44.9, -1),
+        ("", 48.83, 0),
+        ("", 55.1, 1),
+        ("about", 57.6, 1),
+        ("slightly less", 45, -1),
+        ("slightly less", 50, 1),
+        ("over", 50, -1),
+        ("under", 50, 1),
+        ("much less", 50, 1),
+        ("much more", 50, -1),
+    ],
+)
+def test_what_does_not_agree_is_on_one_side(hedge, found, side):
+    assert Margin(hedge).side(found, 50) == side
+
+
 def test_every_hedge_is_tried_above():
     tried = test_each_hedge_has_one_margin.pytestmark[0].args[1]
     assert [case[0] for case in tried] == ["", *HEDGES]

@@ -199,6 +199,15 @@ def test_a_row_that_failed_joins_the_processes_of_its_configuration(compare):
     assert found.failure is not None
 
 
+def test_what_failed_once_and_fails_always_is_a_regression(compare):
+    failed = [row(status="failed", reason="killed", repeat=number) for number in range(1, 7)]
+    before = [*repeats(), row(status="failed", reason="killed", repeat=6)]
+    (change,) = compare(before, failed).changes
+    assert (change.verdict, change.reason) == ("failed", "killed")
+    (change,) = compare(before, before).changes
+    assert change.verdict == "same"
+
+
 def test_a_row_that_failed_joins_none_where_several_could_be_meant(compare):
     failed = row(status="failed", reason="killed", repeat=6, threads=None)
     rows = [*repeats(), *repeats(threads=1)]

@@ -5,11 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from deploykit.backends import get
+from deploykit.bench.request import WorkerRequest
 from deploykit.bench.scenario import Scenario
 from deploykit.errors import UnknownName, UsageError
-from deploykit.spec import ModelFile, ModelSpec
-from deploykit.workflow.against import check_sides, other_side
+from deploykit.spec import BuildOptions, ModelFile, ModelSpec
+from deploykit.store import Store
+from deploykit.workflow.against import _of_engine, check_sides, other_side
+from deploykit.workflow.build import build_network
+from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.configuration import Configuration
+from deploykit.workflow.network import obtain_network
 
 HEAD = Configuration(ModelSpec("lenet5"), "fp32", "onnxruntime", 1)
 
@@ -58,6 +64,20 @@ def test_what_can_t_be_is_said(text: str, said: str):
 def test_an_unknown_option_is_answered_with_the_nearest():
     with pytest.raises(UnknownName, match="did you mean threads"):
         other_side("thread=1", HEAD)
+
+
+def test_an_engine_of_a_folder_is_measured_as_the_head_is(shared_store: Store):
+    network = obtain_network(ModelSpec("lenet5"), shared_store)
+    built = build_network(
+        network, "fp32", get("torch"), BuildOptions(), CalibrationChoice(), shared_store
+    )
+    folder = built.engine.path.parent
+    asked = WorkerRequest(
+        folder, "onnxruntime", batch=3, threads=1, run_pass="forward_backward", boundary="device"
+    )
+    row, request = _of_engine(folder, HEAD, asked)
+    assert request == replace(asked, backend="torch")
+    assert row["batch"] == 3
 
 
 @pytest.mark.parametrize("scenario", [Scenario(streams=2), Scenario(rate_per_s=10.0)])

@@ -17,10 +17,11 @@ from deploykit.bench.race import FAILED, IN, SLOWER, UNFIT, Dropped, Entrant, Ro
 from deploykit.bench.request import WorkerRequest
 from deploykit.bench.scenario import Constraint, Policy, Scenario
 from deploykit.errors import MissingDependency, UnknownName, UsageError
-from deploykit.spec import ModelSpec
+from deploykit.spec import ModelFile, ModelSpec
 from deploykit.stats import RatioInterval
 from deploykit.store import Store
-from deploykit.workflow import confirmation, races, tune, tuned
+from deploykit.workflow import confirmation, fitness, races, tune, tuned
+from deploykit.workflow.asked import check_tuning
 from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.configuration import Configuration, ProfileOptions
 from deploykit.workflow.fitness import Fitness
@@ -538,6 +539,95 @@ def met(monkeypatch: pytest.MonkeyPatch, ratios: dict[int | None, float]) -> lis
 
 
 THREADS = replace(SMALL, precisions=("fp32",), threads=(1, 2))
+
+
+def test_of_those_that_beat_the_winner_the_fastest_comes_first(shared_store, monkeypatch):
+    job = tuning(shared_store, replace(SMALL, precisions=("fp32",), threads=(1, 2)))
+    default, others = job._built()
+    winner, *beating = [replace(others[0], configuration=others[0].configuration) for _ in range(3)]
+    ratios = dict(zip(map(id, beating), (1.5, 1.02), strict=True))
+    everyone = {str(number): one for number, one in enumerate(beating)}
+    monkeypatch.setattr(job.confirmation, "_meets_winner", lambda *some: True)
+    monkeypatch.setattr(job.confirmation._fitness, "reason", lambda one: "")
+
+    def meet(first, other, budget_s):
+        ratio = RatioInterval(ratios[id(other)], 1.01, 1.6, 0.99, 12)
+        return tuned.Meeting(first.name, other.name, ratio, "worse")
+
+    monkeypatch.setattr(job.confirmation, "_meet", meet)
+    found = job.confirmation._behind_fp32([winner], everyone, default, [])
+    assert [id(one) for one in found] == [*map(id, beating), id(winner)]
+
+
+def test_where_the_default_misses_the_constraint_nobody_meets_it_and_the_budget_ends_it(
+    shared_store, monkeypatch, plant
+):
+    plant(thread=0.5, threads=0.6)
+    asked = met(monkeypatch, {1: 0.5, 2: 0.8})
+    impossible = Constraint.parse("latency_p50_ms<=0.000001")
+    job = tuning(shared_store, replace(THREADS, constraints=(impossible,)))
+    default, others = job._built()
+    job.confirmation._left_s = lambda: 0.0
+    everyone = {one.name: one for one in (default, *others)}
+    chosen, meetings = job.confirmation.answered(others, everyone, default)
+    assert (chosen, meetings, asked) == (None, [], [])
+    assert job.confirmation.remarks == [f"No time was left to measure {len(others) - 1} more."]
+
+
+def test_what_makes_engines_is_part_of_the_journal_that_is_taken_up(shared_store, tmp_path):
+    def journal(source=LENET, **options):
+        return tuning(shared_store, SMALL, source, **options).journal.path
+
+    assert journal() == journal()
+    assert journal(calibration=CalibrationChoice(int8="plain")) != journal()
+    model = tmp_path / "net.onnx"
+    model.write_bytes(b"1")
+    before = journal(ModelFile(model))
+    model.write_bytes(b"2")
+    assert journal(ModelFile(model)) != before
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"drift_snr_db": 40.0, "drift_worst_snr_db": 2.0}, "its outputs drift to 2.0 dB"),
+        ({"drift_snr_db": 40.0, "drift_worst_snr_db": 35.0}, ""),
+        ({"drift_snr_db": 40.0}, ""),
+        ({}, "its outputs can't be compared"),
+        ({"drift_max_abs": 0.0}, ""),
+    ],
+)
+def test_the_worst_output_decides_and_what_nobody_compared_is_not_taken(
+    shared_store, monkeypatch, columns, said
+):
+    job = tuning(shared_store, SMALL)
+    _, made = job._built()
+    (int8,) = (one for one in made if one.configuration.precision == "int8")
+    result = SimpleNamespace(columns=columns, details={}, notes=(), findings=())
+    monkeypatch.setattr(fitness, "run_worker", lambda *request: result)
+    assert job.fitness.reason(int8).startswith(said)
+    assert bool(job.fitness.reason(int8)) == bool(said)
+
+
+@pytest.mark.parametrize(
+    "text", ["device<=3", "roofline_fraction>=0.5", "latency_bound_ms<=1", "status<=1"]
+)
+def test_a_constraint_that_no_row_can_meet_is_refused_before_any_work(text):
+    question = Question(constraints=(Constraint.parse(text),))
+    with pytest.raises(UsageError, match="tune measures no number"):
+        check_tuning(question, ProfileOptions())
+
+
+def test_a_percentile_that_is_asked_for_is_measured_until_it_has_its_samples():
+    def policy(**asked):
+        return check_tuning(Question(**asked), ProfileOptions(policy=Policy.quick())).policy
+
+    assert policy() == Policy.quick()
+    p99 = policy(constraints=(Constraint.parse("latency_p99_ms<=20"),), budget_s=200.0)
+    assert (p99.percentile, p99.max_s) == (99.0, 10.0)
+    assert policy(objective="latency_p99_ms").percentile == 99.0
+    with pytest.raises(UsageError, match=r"at 2 requests a second .* p99 .* --budget \d+s"):
+        policy(objective="latency_p99_ms", rate_per_s=2.0)
 
 
 def test_an_answer_is_told_by_its_own_meeting_with_the_default(shared_store, monkeypatch, plant):

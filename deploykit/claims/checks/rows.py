@@ -74,7 +74,7 @@ def rows_ratio(
         )
     parts = [
         PartResult(
-            name, _alike(margin.agrees(r, stated) for repeats in found.values() for r in repeats)
+            name, _alike(margin.side(r, stated) for repeats in found.values() for r in repeats)
         )
         for name, found in ratios.items()
     ]
@@ -107,10 +107,10 @@ def _repeats(
     return found
 
 
-def _alike(agree: Iterable[bool]) -> bool | None:
-    """Whether all agree or none does; None where repeats differ, as then they tell nothing."""
-    said = set(agree)
-    return said.pop() if len(said) == 1 else None
+def _alike(sides: Iterable[int]) -> bool | None:
+    """Whether all are what is stated, or all on one side of it; None where repeats differ, which tells nothing."""
+    said = set(sides)
+    return said == {0} if len(said) == 1 else None
 
 
 def _range(repeats: Sequence[float]) -> str:
@@ -171,7 +171,7 @@ def first_runs(rows: Sequence[MeasuredRow], stated: Stated, margin: Margin) -> O
         holds = None
         if len(found) >= _LEAST_REPEATS:
             mean = mean_ratio([1.0] * len(found), found, confidence=confidence)
-            holds = _alike(margin.agrees(end, stated) for end in (mean.low, mean.high))
+            holds = _alike(margin.side(end, stated) for end in (mean.low, mean.high))
         parts.append(PartResult(name, holds))
     evidence: dict[str, Value] = {
         f"first over median({name})": " ".join(f"{ratio:.4g}" for ratio in found)
@@ -242,7 +242,11 @@ def rows_keep_accuracy(
     losses: dict[str, float] = {}
     unsure: list[str] = []
     free = {"precision", *_FOLLOW_PRECISION}
-    full = {_all_but(row, free): row for row in rows if _has(row, {"precision": "fp32"})}
+    full = {  # of repeats, one has the accuracy
+        _all_but(row, free): row
+        for row in rows
+        if _has(row, {"precision": "fp32"}) and row.row["top1"] is not None
+    }
     for row in rows:
         other, top1 = full.get(_all_but(row, free)), row.row["top1"]
         if not _has(row, {"precision": precision}) or other is None or top1 is None:

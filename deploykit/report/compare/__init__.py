@@ -270,8 +270,8 @@ def _standing(one: Match) -> tuple[str, str]:
         return HEAD_ONLY, differing
     before, now = ({p.status for p in side} for side in (one.base, one.head))
     lost = [p for p in one.head if p.status == "failed"]
-    if lost and "ok" in before and "failed" not in before:
-        # One that fails now and then, and never did, is worse than a slow one.
+    if lost and "ok" in before and ("failed" not in before or "ok" not in now):
+        # One that fails now and then, and never did, is worse than a slow one; so is one that always does.
         count = f"{len(lost)} of {len(one.head)} processes: " if len(lost) < len(one.head) else ""
         return FAILED, count + lost[0].reason
     if "ok" in now:

@@ -111,6 +111,32 @@ def test_accuracy_decides_where_there_are_images_enough():
     assert outcome(0.005, 0.03) == [None]
 
 
+def test_of_repeats_the_one_with_an_accuracy_is_the_reference():
+    judged = {"top1": 0.9, "top1_low": 0.899, "top1_high": 0.901, "repeat": 1}
+    rows = [row(**judged), row(repeat=2), row(precision="int8", **judged)]
+    found = rows_check.rows_keep_accuracy(measured_rows(rows), Stated("0.01"), "int8", 0.01)
+    assert [part.holds for part in found.parts] == [True]
+
+
+def test_repeats_on_both_sides_of_a_figure_decide_nothing():
+    def holds(*ratios):
+        rows = [row(latency_ms=10.0, repeat=number) for number in range(len(ratios))]
+        rows += [row(latency_ms=10.0 * r, batch=8, repeat=n) for n, r in enumerate(ratios)]
+        found = rows_check.rows_ratio(
+            measured_rows(rows),
+            Stated(4),
+            Margin("about"),
+            "latency",
+            {"batch": "8"},
+            {"batch": "1"},
+        )
+        return [part.holds for part in found.parts]
+
+    assert holds(3.9, 4.1, 4.0) == [True]
+    assert holds(3.0, 3.1, 2.9) == [False]
+    assert holds(3.0, 5.0, 3.1) == [None]
+
+
 def test_rows_of_another_kind_decide_nothing():
     assert (
         rows_check.rows_ratio(
