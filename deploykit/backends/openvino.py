@@ -257,7 +257,7 @@ def _product_before(name: str, view: GraphView) -> str | None:
         operator = operator_of(node)
         if operator is not None and operator.multiplies:
             return node_name(node)
-        makers = [view.producer(source) for source in node.input if not view.is_fixed(source)]
+        makers = [view.producer(n) for n in node.input if n and not view.is_fixed(n)]
         node = makers[0] if len(makers) == 1 else None
     return None
 

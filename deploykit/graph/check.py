@@ -23,9 +23,10 @@ from deploykit.graph.nodes import (
     is_standard,
     node_name,
     nodes_below,
+    opset,
     tensor_values,
 )
-from deploykit.graph.operators import is_contributed
+from deploykit.graph.operators import LAYER_NORM_SINCE, is_contributed
 from deploykit.graph.shapes import elements, skeleton
 from deploykit.lazy import np, onnx
 
@@ -325,7 +326,7 @@ def structure_problem(model: onnx.ModelProto) -> str | None:
     for node in all_nodes(light):
         if node.op_type == "GroupNormalization" and is_standard(node):
             _stand_in(node)
-        elif is_standard(node) and is_contributed(node):
+        elif is_standard(node) and (is_contributed(node) or _is_early_norm(node, light)):
             node.op_type = "Identity"
             del node.attribute[:], node.input[1:], node.output[1:]
     try:
@@ -338,6 +339,11 @@ def structure_problem(model: onnx.ModelProto) -> str | None:
     except (ValueError, RuntimeError, TypeError) as error:  # damage beyond what it has words for
         return f"ONNX's checker ends with {type(error).__name__}: {' '.join(str(error).split())}"
     return None
+
+
+def _is_early_norm(node: onnx.NodeProto, model: onnx.ModelProto) -> bool:
+    """Whether it is a LayerNormalization before ONNX had one: ONNX Runtime writes its own in ONNX's domain."""
+    return node.op_type == "LayerNormalization" and opset(model) < LAYER_NORM_SINCE
 
 
 def _stand_in(node: onnx.NodeProto) -> None:

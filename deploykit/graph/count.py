@@ -217,7 +217,15 @@ def stated_batch(view: GraphView) -> int:
     batch = int(firsts.pop()) if len(firsts) == 1 and min(firsts) > 1 else 1
     if batch > 1 and any(size % batch for node in view.nodes for size in _batch_of(node, view)):
         return 1
-    return batch
+    return 1 if any(_sums_over_first(node, view) for node in view.nodes) else batch
+
+
+def _sums_over_first(node: onnx.NodeProto, view: GraphView) -> bool:
+    """Whether a product of two tensors that vary sums over the first axis of one of them, as graph networks do."""
+    if node.op_type not in ("MatMul", "Gemm") or any(view.is_fixed(n) for n in node.input[:2]):
+        return False
+    right = view.shape(node.input[1])
+    return right is not None and len(right) == 2
 
 
 def _batch_of(node: onnx.NodeProto, view: GraphView) -> Iterator[int]:

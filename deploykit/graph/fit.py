@@ -88,9 +88,10 @@ def _product(node: onnx.NodeProto, shapes: Sequence[Shape | None], _: GraphView)
     return f"its operands {_text(a)} and {_text(b)} share no dimension, {left} meets {right}"
 
 
-def _normalisation(_: onnx.NodeProto, shapes: Sequence[Shape | None], __: GraphView) -> str:
+def _normalisation(node: onnx.NodeProto, shapes: Sequence[Shape | None], _: GraphView) -> str:
     data = shapes[0]
-    if data is None or len(data) < 2:
+    by_value = not attribute(node, "spatial", 1)  # of old opsets: a mean for each value
+    if data is None or len(data) < 2 or by_value:
         return ""
     for values in shapes[1:]:
         if values is not None and values != (data[1],):

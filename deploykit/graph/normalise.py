@@ -18,6 +18,7 @@ from deploykit.graph.nodes import (
     captured_by,
     graph_inputs,
     graphs_below,
+    is_standard,
     nodes_below,
     tensor_values,
 )
@@ -259,7 +260,9 @@ def write_out_decided(model: onnx.ModelProto, batch: int | None = None) -> int:
 def _decided(graph: onnx.GraphProto, scope: Scope) -> tuple[int, onnx.GraphProto] | None:
     """The place of the first If whose condition is known, and the branch that it takes."""
     for place, node in enumerate(graph.node):
-        condition = scope.value(node.input[0]) if node.op_type == "If" and not node.domain else None
+        condition = (
+            scope.value(node.input[0]) if node.op_type == "If" and is_standard(node) else None
+        )
         if condition is not None and np.size(condition) == 1:
             name = "then_branch" if bool(np.all(condition)) else "else_branch"
             return place, next(entry.g for entry in node.attribute if entry.name == name)

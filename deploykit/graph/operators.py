@@ -23,6 +23,8 @@ STANDARD = frozenset({""})
 CONTRIBUTED = frozenset({"com.microsoft"})
 #: ONNX's operators of classic machine learning; those that multiply keep their weights in attributes: no rules.
 _LEARNING = frozenset({"ai.onnx.ml"})
+#: The opset of ONNX's own LayerNormalization; before it, ONNX Runtime keeps its own in ONNX's domain.
+LAYER_NORM_SINCE = 17
 #: ONNX Runtime's own that it keeps in ONNX's domain.
 _IN_ONNX_DOMAIN = frozenset({"SimplifiedLayerNormalization"})
 #: ONNX Runtime's own, of engines: the operators of ONNX and of ONNX Runtime on data in another order of axes.

@@ -375,7 +375,7 @@ def _by_place(node: onnx.NodeProto, operator: Operator, constants: Constants) ->
     for place in operator.parameters:
         if place < len(node.input) and node.input[place]:
             for root in constants.roots(node.input[place]):
-                if not _is_none_at(node, operator, root):
+                if not _is_none_at(node, operator, root, constants.view):
                     yield root.of_bias() if place == operator.bias else root
 
 
@@ -410,16 +410,33 @@ def _is_found_scale(name: str, view: GraphView) -> bool:
     )
 
 
-def _is_none_at(node: onnx.NodeProto, operator: Operator, root: Root) -> bool:
+def _is_none_at(node: onnx.NodeProto, operator: Operator, root: Root, view: GraphView) -> bool:
     """Whether a fixed tensor at a parameter's place is none: made up by the exporter, or a table of positions."""
     if root.origin is Origin.PARAMETER:
         return False
     if node.op_type == "Gather":
-        return not root.real or root.constant.elements <= 1 or is_buffer(root.constant.values())
+        if (
+            not root.real
+        ):  # whole numbers are indices or shapes, but where they are brought to scale behind it
+            return root.constant.elements <= 1 or not _is_brought_to_scale(node.output[0], view)
+        return root.constant.elements <= 1 or is_buffer(root.constant.values())
     # A number that PyTorch's exporter spreads over all channels, where a module has no bias or scale.
     if root.constant.elements <= 1 and root.origin is Origin.UNKNOWN and is_of_code(root.name):
         return True
     return operator.kind is Kind.NORMALISATION and root.is_made_up()
+
+
+def _is_brought_to_scale(name: str, view: GraphView) -> bool:
+    """Whether a DequantizeLinear reads a tensor, at most behind views of it."""
+    for _ in range(4):
+        readers = view.readers(name)
+        if any(reader.op_type == "DequantizeLinear" for reader in readers):
+            return True
+        views = [reader for reader in readers if has(reader, Trait.REARRANGES)]
+        if not views:
+            return False
+        name = views[0].output[0]
+    return False
 
 
 def _is_score(name: str, view: GraphView) -> bool:

@@ -10,8 +10,14 @@ from functools import cache
 from typing import Any
 
 from deploykit.graph.macs import Shape
-from deploykit.graph.nodes import attribute
-from deploykit.graph.operators import Kind, has_no_macs, is_contributed, operator_of
+from deploykit.graph.nodes import attribute, is_standard
+from deploykit.graph.operators import (
+    LAYER_NORM_SINCE,
+    Kind,
+    has_no_macs,
+    is_contributed,
+    operator_of,
+)
 from deploykit.lazy import np, onnx
 
 #: Values up to this many elements are followed: shapes, pads, axes, conditions.
@@ -173,6 +179,8 @@ def domain_of(node: onnx.NodeProto) -> str:
 
 @cache
 def _schema(op_type: str, domain: str, version: int) -> Any:
+    if op_type == "LayerNormalization" and not domain:
+        version = max(version, LAYER_NORM_SINCE)
     try:
         return onnx.defs.get_schema(op_type, version, domain)
     except onnx.defs.SchemaError:
@@ -261,7 +269,7 @@ def _convolved(
 def evaluate(scope: Scope, node: onnx.NodeProto) -> None:
     """Compute what is small and fixed."""
     name = node.output[0] if node.output else ""
-    if node.op_type in ("Shape", "Size") and not node.domain:
+    if node.op_type in ("Shape", "Size") and is_standard(node):
         shape = scope.shape(node.input[0])
         if shape is not None:
             picked = shape[slice(attribute(node, "start", 0), attribute(node, "end"))]

@@ -158,9 +158,14 @@ def _told_by_schemas(model: onnx.ModelProto) -> Iterator[onnx.ValueInfoProto]:
 
 
 def _stand_in_for_groups(nodes: Iterable[onnx.NodeProto]) -> None:
-    """Let a GroupNormalization, of which ONNX's inference tells nothing, be the Identity of its data, in place."""
+    """Let normalisations of which ONNX's inference tells nothing be the Identity of their data, in place.
+
+    They are a GroupNormalization, and a LayerNormalization as ONNX Runtime has it before ONNX does.
+    """
     for node in nodes:
-        if node.op_type == "GroupNormalization" and node.domain in ("", "ai.onnx"):
+        is_layer = node.op_type == "LayerNormalization" and len(node.output) == 1
+        is_group = node.op_type == "GroupNormalization"
+        if (is_layer or is_group) and node.domain in ("", "ai.onnx"):
             node.op_type = "Identity"
             del node.input[1:], node.attribute[:]
 

@@ -334,7 +334,8 @@ def fixed_value(node: onnx.NodeProto, lookup: Lookup) -> np.ndarray | None:
             source.astype(onnx.helper.tensor_dtype_to_np_dtype(attribute(node, "to")))
         )
     if node.op_type == "Flatten":
-        axis = int(attribute(node, "axis", 1)) % (source.ndim + 1)
+        axis = int(attribute(node, "axis", 1))
+        axis += source.ndim if axis < 0 else 0
         return source.reshape(math.prod(source.shape[:axis]), -1)
     if node.op_type == "Reshape":
         return _reshaped(node, source, lookup)
@@ -368,7 +369,7 @@ def _filled(node: onnx.NodeProto, shape: np.ndarray) -> np.ndarray | None:
 
 
 def _reshaped(node: onnx.NodeProto, source: np.ndarray, lookup: Lookup) -> np.ndarray | None:
-    target = lookup(node.input[1])
+    target = lookup(node.input[1]) if len(node.input) > 1 else attribute(node, "shape")
     if target is None:
         return None
     keeps_zero = not attribute(node, "allowzero", 0)

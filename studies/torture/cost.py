@@ -27,29 +27,31 @@ from studies.torture.part import Result, Task
 #: The share of a job, and the seconds of each new file, that all of it may cost.
 MOST_SHARE, MOST_FILE_S = 0.03, 0.15
 #: Times that each side of a comparison runs: of a short job, of a build of new files.
-JOBS, BUILDS = 3, 5
-#: The network whose files, of other weights each, are built, and how many.
-NETWORK, FILES = "mobilenet", 6
-#: What care costs the main job is less: it measures longer, and judges claims beside.
-JOB = "profile mobilenet --precision fp32,int8 --quick --no-roofline -q"
+JOBS, BUILDS = 1, 4
+#: The network whose files, of other weights each, are built, and how many: the difference tells what one costs,
+#: without what a command costs once.
+NETWORK, FEW, MANY = "mobilenet", 2, 8
+#: The main job, briefly.
+JOB = "run --quick -q"
 _IN_PLACE = "in-place"
 
 
 def run(task: Task) -> Result:
     """Compare a short job and builds of new files with and without processes of their own, and time the checks."""
-    result = Result(asked=2 * (JOBS + BUILDS))
+    result = Result(asked=2 * (JOBS + 2 * BUILDS))
     begun = time.monotonic()
     result.facts = {
         "network": NETWORK,
         "job": JOB,
         "load_at_the_begin": round(os.getloadavg()[0], 1),
     }
-    models = [task.folder / f"{seed}.onnx" for seed in range(FILES)]
+    models = [task.folder / f"{seed}.onnx" for seed in range(MANY)]
     for seed, model in enumerate(models):
         _command([], ["export", NETWORK, "--seed", str(seed), "-o", str(model), "-q"], task.folder)
-    build = ["build", *map(str, models), "-q"]
+    few, many = (["build", *map(str, models[:count]), "-q"] for count in (FEW, MANY))
     sides: dict[str, list[tuple[float, float]]] = {}
-    for name, arguments, times in (("build", build, BUILDS), ("job", JOB.split(), JOBS)):
+    jobs = (("few", few, BUILDS), ("many", many, BUILDS), ("job", JOB.split(), JOBS))
+    for name, arguments, times in jobs:
         for turn in range(times):
             for how in ("", _IN_PLACE) if turn % 2 == 0 else (_IN_PLACE, ""):
                 if time.monotonic() - begun > task.seconds:
@@ -76,9 +78,11 @@ def _compared(sides: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:
         found[f"{name}_s"] = round(statistics.median(wall for wall, _ in took), 3)
         found[f"{name}_processors_s"] = round(statistics.median(cpu for _, cpu in took), 3)
     for end in ("s", "processors_s"):
-        extra = found.get(f"build_{end}", 0.0) - found.get(f"build_in_place_{end}", 0.0)
-        if f"build_in_place_{end}" in found:
-            found[_OF[end][0]] = round(extra / FILES, 3)
+        names = [f"{n}{how}_{end}" for n in ("many", "few") for how in ("", "_in_place")]
+        if all(name in found for name in names):
+            many, many_in_place, few, few_in_place = (found[name] for name in names)
+            extra = (many - few) - (many_in_place - few_in_place)
+            found[_OF[end][0]] = round(extra / (MANY - FEW), 3)
         if f"job_in_place_{end}" in found:
             found[_OF[end][1]] = round(found[f"job_{end}"] / found[f"job_in_place_{end}"] - 1, 4)
     return found
@@ -99,7 +103,8 @@ def _command(how: Sequence[str], arguments: Sequence[str], folder: Path) -> tupl
     begun = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "studies.torture.cost", *how, "--", *arguments],
-        env=environment,
+        env=environment | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=folder,
         stdout=subprocess.DEVNULL,
     )
     _, status, usage = os.wait4(process.pid, 0)

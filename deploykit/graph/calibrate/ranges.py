@@ -231,6 +231,8 @@ class Probes:
         low = (
             float(np.min(outputs[self._low[name]], initial=math.inf)) if name in self._low else 0.0
         )
+        if low > high:  # it had no values
+            return 0.0, 0.0
         # A reduction may skip NaN where another does not: their sum shows it either way.
         return (low, high) if not math.isnan(low + high) else (math.nan, math.nan)
 

@@ -82,18 +82,23 @@ def correct_biases(
     sets = input_sets(exact, calibration, _images(exact))
     target = _means(exact, ranks, sets)
     stored = {tensor.name: tensor for tensor in quantised.graph.initializer}
-    steps = _Steps(quantised, sets)
+    steps, corrected = _Steps(quantised, sets), 0
     for place, node in enumerate(quantised.graph.node):
         product = by_bias.get(node.input[2]) if len(node.input) > 2 else None
         if product is None:
             continue
         results = steps.run_to(place)
         axis = 1 if node.op_type == "Conv" else -1
-        errors = target[product.result] - np.concatenate([_mean(r, axis) for r in results])
+        wanted, found = target[product.result], np.concatenate([_mean(r, axis) for r in results])
+        # Rows that a threshold or an NMS chose are others in integers, or none: they tell nothing.
+        if wanted.shape != found.shape or not len(found):
+            continue
+        errors = wanted - found
+        corrected += 1
         shift = shift_bias(stored[product.stored], product, errors)
         for result in results:
             result += shift.reshape([-1] + [1] * (result.ndim - 2)) if axis == 1 else shift
-    return len(by_bias)
+    return corrected
 
 
 def shift_bias(stored: onnx.TensorProto, product: BiasedProduct, errors: np.ndarray) -> np.ndarray:
@@ -155,7 +160,7 @@ def _means(
     for feeds in sets:
         outputs = session.run(list(results.values()), feeds)
         for name, values in zip(results, outputs, strict=True):
-            parts[name].append(values.reshape(len(values), -1))
+            parts[name].append(values.reshape(len(values), math.prod(values.shape[1:])))
     return {name: np.concatenate(values).astype(np.float64) for name, values in parts.items()}
 
 

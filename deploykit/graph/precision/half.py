@@ -332,4 +332,5 @@ class _Rewriter:
                 continue
             inner = self.editor.rename_output(producer, name, f"{name}_{self.type_name}")
             self.editor.redirect(name, inner)
+            self.editor.redirect_in_bodies(name, inner)
             self.editor.add_node("Cast", [inner], name, exact_output=True, to=ElementType.FLOAT)

@@ -54,7 +54,7 @@ def write_integer_forms(model: onnx.ModelProto, keep: KeepRules) -> int:
 
 
 def _shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
-    """The shapes of all tensors by inference, 1 where a size is open; without names that stand for several."""
+    """The shapes of all tensors by inference, 0 where a size is open; without names that stand for several."""
     found: dict[str, list[int]] = {}
     several: set[str] = set()
     waiting = [infer(skeleton(model), data_prop=True).graph]
@@ -63,7 +63,7 @@ def _shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
         waiting += [body for node in graph.node for body in attribute_graphs(node)]
         for value in [*graph.input, *graph.value_info, *graph.output]:
             if value.type.tensor_type.HasField("shape"):
-                shape = [int(d.dim_value) or 1 for d in value.type.tensor_type.shape.dim]
+                shape = [int(d.dim_value) for d in value.type.tensor_type.shape.dim]
                 if found.setdefault(value.name, shape) != shape:
                     several.add(value.name)
     return {name: shape for name, shape in found.items() if name not in several}
@@ -240,7 +240,9 @@ def _as_convolution(
     strides = [int(s) for s in attribute(node, "strides", ones)]
     dilations = [int(d) for d in attribute(node, "dilations", ones)]
     known = shapes.get(node.input[0])
-    size = [int(n) for n in known[2:]] if known is not None and len(known) == dims + 2 else None
+    size = None
+    if known is not None and len(known) == dims + 2 and all(known[2:]):
+        size = [int(n) for n in known[2:]]
     kernel = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilations, strict=True)]
     padding = _padding(node, kernel, strides, size)
     if padding is None:

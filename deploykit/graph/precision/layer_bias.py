@@ -8,6 +8,7 @@ errors of layers don't add up.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from deploykit.graph.calibrate import Calibration
@@ -83,11 +84,15 @@ def correct_biases_alone(
         values = session.run(None, feeds)
         for result, wanted, found in zip(beside, values[::2], values[1::2], strict=True):
             error = wanted.astype(np.float64) - found
-            parts[result].append(error.reshape(len(error), -1))
+            parts[result].append(error.reshape(len(error), math.prod(error.shape[1:])))
     stored = {tensor.name: tensor for tensor in quantised.graph.initializer}
+    corrected = 0
     for result, (product, _) in beside.items():
-        shift_bias(stored[product.stored], product, np.concatenate(parts[result]))
-    return len(beside)
+        errors = np.concatenate(parts[result])
+        if len(errors):  # the mean of no rows is no number
+            shift_bias(stored[product.stored], product, errors)
+            corrected += 1
+    return corrected
 
 
 def _quantise_beside(
