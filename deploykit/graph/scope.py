@@ -220,7 +220,15 @@ def _contributed_shape(scope: Scope, node: onnx.NodeProto) -> Shape | None:
         return _convolved("Conv", node, first, filters, scope.opsets)
     if node.op_type in ("NhwcConv", "NhwcFusedConv") and weight is not None:
         return _convolved("Conv", node, first, weight, scope.opsets)
+    if _has_channels_last(node) and node.op_type == "QLinearGlobalAveragePool":
+        return (first[0], *[1] * (len(first) - 2), first[-1])
+    if _has_channels_last(node) and node.op_type == "QLinearAveragePool":
+        return _convolved("AveragePool", node, first, None, scope.opsets)
     return None
+
+
+def _has_channels_last(node: onnx.NodeProto) -> bool:
+    return node.op_type.startswith("Nhwc") or bool(attribute(node, "channels_last", 0))
 
 
 def _caches(scope: Scope, node: onnx.NodeProto) -> dict[int, Shape]:
@@ -250,16 +258,21 @@ def _product_shape(node: onnx.NodeProto, a: Shape, b: Shape) -> Shape | None:
 
 
 def _convolved(
-    op_type: str, node: onnx.NodeProto, data: Shape, filters: Shape, opsets: Mapping[str, int]
+    op_type: str,
+    node: onnx.NodeProto,
+    data: Shape,
+    filters: Shape | None,
+    opsets: Mapping[str, int],
 ) -> Shape | None:
-    """The output of a convolution of ONNX Runtime's own, the channels last where it says so."""
-    channels_last = node.op_type.startswith("Nhwc") or bool(attribute(node, "channels_last", 0))
+    """The output of a convolution or pool of ONNX Runtime's own, the channels last where it says so."""
+    channels_last = _has_channels_last(node)
     if channels_last:
         data = (data[0], data[-1], *data[1:-1])
-    plain = onnx.helper.make_node(op_type, ["x", "w"], ["y"])
+    shapes = {"x": data} if filters is None else {"x": data, "w": filters}
+    plain = onnx.helper.make_node(op_type, list(shapes), ["y"])
     plain.attribute.extend(a for a in node.attribute if a.name not in _FOREIGN_ATTRIBUTES)
     inner = Scope(onnx.GraphProto(), None, opsets)
-    for name, shape in (("x", data), ("w", filters)):
+    for name, shape in shapes.items():
         inner.types[name] = tensor_type(onnx.TensorProto.FLOAT, shape)
     infer(inner, plain)
     made = inner.shape("y")
@@ -313,8 +326,13 @@ def _reference(
 
 
 def stand_in(node: onnx.NodeProto) -> None:
-    """Make a node of ONNX Runtime's own domain, where one is known, its standard counterpart."""
+    """Make a node of ONNX Runtime's own domain its standard counterpart, where one is known.
+
+    With the channels last there is none.
+    """
     operator = operator_of(node)
+    if _has_channels_last(node):
+        return
     if node.op_type == "QLinearConcat":
         op_type, inputs = "Concat", list(node.input[2::3])
     elif operator is not None and operator.stands_for is not None:

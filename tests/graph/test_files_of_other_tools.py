@@ -76,6 +76,37 @@ def test_a_quantised_table_of_embeddings_is_parameters(tmp_path):
     assert counted(path).parameters == 824
 
 
+def pooled(path, pool, size, classes, **attributes):
+    """A pool of integers with its channels last, as ONNX Runtime writes int8 engines, and a product."""
+    scales = ["s", "z", "s", "z"]
+    where = {"domain": "com.microsoft", "channels_last": 1}
+    nodes = [
+        node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        node(pool, ["q", *scales], ["p"], **where, **attributes),
+        node("DequantizeLinear", ["p", "s", "z"], ["d"]),
+        node("Flatten", ["d"], ["v"]),
+        node("Gemm", ["v", "w"], ["y"]),
+    ]
+    weights = [
+        *(stored("s", np.float32(0.1)), stored("z", np.uint8(0))),
+        stored("w", normal(size, classes)),
+    ]
+    inputs, outputs = [info("x", FLOAT, [1, 4, 4, 8])], [info("y", FLOAT, [1, classes])]
+    return save(path, nodes, inputs, outputs, weights)
+
+
+def test_pools_with_channels_last_keep_them_last(tmp_path):
+    whole = pooled(tmp_path / "whole.onnx", "QLinearGlobalAveragePool", 8, 5)
+    model = read_model(whole)
+    require_fit(model, GraphView(model))
+    assert count_graph(model).macs == 40
+    parts = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    halved = pooled(tmp_path / "half.onnx", "QLinearAveragePool", 2 * 2 * 8, 5, **parts)
+    model = read_model(halved)
+    require_fit(model, GraphView(model))
+    assert count_graph(model).macs == 2 * 2 * 8 * 5
+
+
 def rows(path, threshold):
     """Rows that a threshold chooses, between two products."""
     nodes = [
