@@ -168,7 +168,8 @@ class Confirmation:
                 one.fate, one.reason = IN, ""
                 quicker.append((met.ratio.ratio, one))
         first = [one for _, one in sorted(quicker, key=lambda pair: -pair[0])]
-        return [*first, *(other for other in rivals if other not in first)]
+        names = {one.name for one in first}
+        return [*first, *(other for other in rivals if other.name not in names)]
 
     def _is_better(self, candidate: Candidate, default: Candidate, meetings: list[Meeting]) -> bool:
         """Whether a candidate is surely better than the default, which it meets; one that fails there is out."""

@@ -254,7 +254,7 @@ def test_the_builder_s_options_are_in_key_and_manifest_of_the_engines_that_they_
         "-q",
         "--json",
     )
-    options = ("--min-batch", "2", "--max-batch", "6", "--optimization-level", "1", "--sparse")
+    options = ("--min-batch", "2", "--max-batch", "6", "--workspace", "64", "--sparse")
     first, second = json.loads(run(*plain).out), json.loads(run(*plain, *options).out)
     assert second[0]["key"] == first[0]["key"]
     assert second[1]["key"] != first[1]["key"]
@@ -263,7 +263,7 @@ def test_the_builder_s_options_are_in_key_and_manifest_of_the_engines_that_they_
         "batch_min": 2,
         "batch_opt": 6,
         "batch_max": 6,
-        "optimization_level": 1,
+        "workspace_mib": 64,
         "sparse": True,
         "timing_cache": True,
     }

@@ -544,9 +544,13 @@ THREADS = replace(SMALL, precisions=("fp32",), threads=(1, 2))
 def test_of_those_that_beat_the_winner_the_fastest_comes_first(shared_store, monkeypatch):
     job = tuning(shared_store, replace(SMALL, precisions=("fp32",), threads=(1, 2)))
     default, others = job._built()
-    winner, *beating = [replace(others[0], configuration=others[0].configuration) for _ in range(3)]
+    winner, *beating = [
+        replace(others[0], configuration=replace(others[0].configuration, batch=batch))
+        for batch in (1, 2, 4)
+    ]
     ratios = dict(zip(map(id, beating), (1.5, 1.02), strict=True))
     everyone = {str(number): one for number, one in enumerate(beating)}
+    job.confirmation._left_s = lambda: 100.0
     monkeypatch.setattr(job.confirmation, "_meets_winner", lambda *some: True)
     monkeypatch.setattr(job.confirmation._fitness, "reason", lambda one: "")
 
@@ -605,6 +609,7 @@ def test_the_worst_output_decides_and_what_nobody_compared_is_not_taken(
     (int8,) = (one for one in made if one.configuration.precision == "int8")
     result = SimpleNamespace(columns=columns, details={}, notes=(), findings=())
     monkeypatch.setattr(fitness, "run_worker", lambda *request: result)
+    job.fitness._verdicts.clear()  # of the journal of an earlier case
     assert job.fitness.reason(int8).startswith(said)
     assert bool(job.fitness.reason(int8)) == bool(said)
 
