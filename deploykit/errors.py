@@ -21,6 +21,7 @@ in one place; library users catch them as usual.
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 from collections.abc import Iterable
 
@@ -105,6 +106,14 @@ class PrecisionMismatch(BuildFailed):
 
 class DriftFailed(BuildFailed):
     """Weights or outputs of a graph or engine are not finite, or too far from the reference."""
+
+
+def refused_by_system(error: OSError) -> tuple[str, int]:
+    """What the system refused of a file that the error names, in one line, and the exit code for it."""
+    reason = (error.strerror or str(error)).lower()
+    if error.errno == errno.ENAMETOOLONG:
+        return f"{error.filename}: {reason}; give a shorter path", UsageError.exit_code
+    return f"{error.filename}: {reason}; check the disk and its permissions", OutputFailed.exit_code
 
 
 def unforeseen(error: Exception) -> str:

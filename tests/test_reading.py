@@ -38,7 +38,10 @@ def test_what_is_no_file_is_refused_at_once(tmp_path, pipe, place):
         require_file(tmp_path / place)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="there is no such file")
+@pytest.mark.skipif(
+    sys.platform != "linux",
+    reason="only Linux has /proc/self/mem",
+)
 def test_a_file_that_fails_while_it_is_read_is_named():
     for read in (lambda file: file.read(), lambda file: file.read(10), lambda file: next(file)):
         with pytest.raises(OSError, match="error") as failed, open_file("/proc/self/mem") as file:

@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from deploykit.codec import MalformedMessage, from_json, from_values, to_json
-from deploykit.errors import DeploykitError, one_line
+from deploykit.errors import DeploykitError, one_line, refused_by_system
 
 _MAX_ANSWER_BYTES = 64 * 2**20
 _LOG_BYTES = 16 * 2**10
@@ -99,7 +99,7 @@ class Channel:
     Args:
         module: one that calls `serve` or `answer_each` when it is run.
         threads: for the libraries that read it from the environment; None leaves that as it is.
-        more: variables of its environment beside those of this process.
+        more: variables of its environment, where this process has none of these names.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Channel:
                 stdout=subprocess.DEVNULL,
                 stderr=self._log,
                 pass_fds=(descriptor,),
-                env=_environment(threads) | dict(more or {}),
+                env={**(more or {}), **_environment(threads)},
                 start_new_session=True,
             )
         except BaseException:
@@ -371,11 +371,8 @@ def _failure(error: Exception) -> Failure:
     if isinstance(error, MemoryError):
         return Failure("out of memory; take a smaller batch or free memory", 1, kind)
     traceback.print_exception(error)
-    if (
-        isinstance(error, OSError) and error.filename is not None
-    ):  # the system's refusal, not a fault
-        reason = (error.strerror or str(error)).lower()
-        return Failure(f"{error.filename}: {reason}; check the disk and its permissions", 4, kind)
+    if isinstance(error, OSError) and error.filename is not None:
+        return Failure(*refused_by_system(error), kind)
     said = one_line(error) or "no message"
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{Path(frame.filename).name}:{frame.lineno}"

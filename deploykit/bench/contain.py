@@ -48,7 +48,7 @@ Result = TypeVar("Result")
 READING_LIMIT_S, MAKING_LIMIT_S, SEARCHING_LIMIT_S = 300.0, 3600.0, 86400.0
 #: Of the maker's environment: each call begins with a heap that it has not touched, and with pages of 2 MiB parsing
 #: 17 MB takes 3,300 page faults for 8,800. Only GNU's C library, from 2.35, knows of it; a user's own choice stays.
-_OF_MAKER = {"GLIBC_TUNABLES": os.environ.get("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")}
+_OF_MAKER = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 #: What a call may take of the memory that is left when it begins.
 SHARE_OF_MEMORY = 0.9
 #: How often the memory of a call is looked at.
@@ -574,6 +574,8 @@ def _raised(error: Exception) -> Raised:
     text = str(error)
     if kind is not type(error) and not isinstance(error, DeploykitError):
         text = f"{type(error).__name__}: {text}"
+    # Formatting one takes longer than refusing a small file, and of what was foreseen nobody reads it.
+    is_read = not isinstance(error, DeploykitError) or bool(os.environ.get(errors.TRACEBACK))
     arguments = list(error.args) if kind is type(error) and _is_plain(error.args) else [text]
     if isinstance(error, OSError) and error.errno is not None:
         arguments = [error.errno, error.strerror, error.filename]
@@ -583,10 +585,7 @@ def _raised(error: Exception) -> Raised:
         text,
         arguments if _is_plain(arguments) else [text],
         {k: v for k, v in vars(error).items() if _is_plain(v)},
-        # Formatting one takes longer than refusing a small file, and of what was foreseen nobody reads it.
-        ""
-        if isinstance(error, DeploykitError) and not os.environ.get(errors.TRACEBACK)
-        else "".join(traceback.format_exception(error)),
+        "".join(traceback.format_exception(error)) if is_read else "",
         type(error).__module__.partition(".")[0],
     )
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import errno
 import importlib
 import os
 import sys
@@ -23,6 +22,7 @@ from deploykit.errors import (
     OutputFailed,
     UnknownName,
     one_line,
+    refused_by_system,
 )
 from deploykit.text import open_streams, reserve_stdout, shown, write_line
 
@@ -219,10 +219,7 @@ def _unexpected(error: Exception) -> int:
             from deploykit.writing import output_failure  # what --help needs not
 
             return _fail(str(output_failure("standard output", error)), OutputFailed.exit_code)
-        reason = (error.strerror or str(error)).lower()
-        if error.errno == errno.ENAMETOOLONG:
-            return _fail(f"{error.filename}: {reason}; give a shorter path", 2)
-        return _fail(f"{error.filename}: {reason}; check the disk and its permissions", 4)
+        return _fail(*refused_by_system(error))
     if os.environ.get(TRACEBACK):
         raise error
     return _fail(

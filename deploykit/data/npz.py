@@ -35,6 +35,7 @@ from deploykit.errors import UsageError
 from deploykit.graph.values import read_array, read_header
 from deploykit.lazy import np
 from deploykit.reading import open_file
+from deploykit.spec import MOST_CLASSES
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -56,9 +57,6 @@ _UNSOUND = (
     zipfile.BadZipFile,
     zlib.error,
 )
-
-#: Classes that labels may be of where nothing names them, as many as a network may be asked to tell apart.
-MOST_CLASSES = 1_000_000
 
 #: Values that names of classes, means and deviations have at most.
 _MOST_SMALL = 1 << 20

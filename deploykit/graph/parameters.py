@@ -415,11 +415,12 @@ def _is_none_at(node: onnx.NodeProto, operator: Operator, root: Root, view: Grap
     if root.origin is Origin.PARAMETER:
         return False
     if node.op_type == "Gather":
-        if (
-            not root.real
-        ):  # whole numbers are indices or shapes, but where they are brought to scale behind it
-            return root.constant.elements <= 1 or not _is_brought_to_scale(node.output[0], view)
-        return root.constant.elements <= 1 or is_buffer(root.constant.values())
+        if root.constant.elements <= 1:
+            return True
+        if root.real:
+            return is_buffer(root.constant.values())
+        # Whole numbers are indices or shapes, but where they are brought to scale behind it.
+        return not _is_brought_to_scale(node.output[0], view)
     # A number that PyTorch's exporter spreads over all channels, where a module has no bias or scale.
     if root.constant.elements <= 1 and root.origin is Origin.UNKNOWN and is_of_code(root.name):
         return True

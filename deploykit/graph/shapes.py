@@ -119,7 +119,7 @@ def infer(light: onnx.ModelProto, *, data_prop: bool) -> onnx.ModelProto:
     Raises:
         InvalidModel: it can't be done: types or shapes contradict each other, or are none.
     """
-    _stand_in_for_groups(light.graph.node)
+    _stand_in_for_norms(light.graph.node)
     try:
         return inferred(light) if data_prop else onnx.shape_inference.infer_shapes(light)
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError, TypeError) as error:
@@ -157,7 +157,7 @@ def _told_by_schemas(model: onnx.ModelProto) -> Iterator[onnx.ValueInfoProto]:
                 yield onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
 
 
-def _stand_in_for_groups(nodes: Iterable[onnx.NodeProto]) -> None:
+def _stand_in_for_norms(nodes: Iterable[onnx.NodeProto]) -> None:
     """Let normalisations of which ONNX's inference tells nothing be the Identity of their data, in place.
 
     They are a GroupNormalization, and a LayerNormalization as ONNX Runtime has it before ONNX does.
@@ -249,7 +249,7 @@ def types_in_body(
     light.functions.extend(model.functions)
     light.graph.name = graph.name
     light.graph.node.extend(graph.node)
-    _stand_in_for_groups(light.graph.node)
+    _stand_in_for_norms(light.graph.node)
     _stand_in_for_contributed(light.graph)
     known = {**around, **declared_types(graph, inner=False)}
     made = {name for node in graph.node for name in node.output}

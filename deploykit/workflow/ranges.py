@@ -15,6 +15,7 @@ from numbers import Real
 from typing import Any
 
 from deploykit.errors import UsageError, one_line
+from deploykit.spec import MOST_CLASSES
 from deploykit.text import split_list
 
 #: What stands for a number of an option in messages is cut at so many characters: a slip of the hand has thousands.
@@ -129,7 +130,7 @@ BATCH = Range(1, 65_536)
 THREADS = Range(1, 1024)
 STREAMS = Range(1, 256)
 SIZE = Range(1, 1_000_000_000)
-RESOLUTION, CLASSES = Range(1, 16_384), Range(1, 1_000_000)
+RESOLUTION, CLASSES = Range(1, 16_384), Range(1, MOST_CLASSES)
 #: What the generators of PyTorch and NumPy both take.
 SEED = Range(0, 2**64 - 1)
 CALIBRATION_IMAGES = Range(1, 1_000_000)

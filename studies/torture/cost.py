@@ -26,7 +26,7 @@ from studies.torture.part import Result, Task
 
 #: The share of a job, and the seconds of each new file, that all of it may cost.
 MOST_SHARE, MOST_FILE_S = 0.03, 0.15
-#: Times that each side of a comparison runs: of a short job, of a build of new files.
+#: Times that each side of a comparison runs: of the job, of the builds of new files.
 JOBS, BUILDS = 1, 4
 #: The network whose files, of other weights each, are built, and how many: the difference tells what one costs,
 #: without what a command costs once.
@@ -37,7 +37,7 @@ _IN_PLACE = "in-place"
 
 
 def run(task: Task) -> Result:
-    """Compare a short job and builds of new files with and without processes of their own, and time the checks."""
+    """Compare the main job and builds of new files with and without processes of their own, and time the checks."""
     result = Result(asked=2 * (JOBS + 2 * BUILDS))
     begun = time.monotonic()
     result.facts = {

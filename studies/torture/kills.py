@@ -46,10 +46,7 @@ NETWORK = "small.onnx"
 #: What the main job checks there: a few claims, as all of them are nearly all of its time.
 CLAIMS = "claims.toml"
 COMMANDS = {
-    "build": (
-        *("build", NETWORK, "--precision", "fp32,int8", "--synthetic-calibration"),
-        "-q",
-    ),
+    "build": ("build", NETWORK, "--precision", "fp32,int8", "--synthetic-calibration", "-q"),
     # Two rows that take as long as each other: int8 would be slower, and why that is takes longer than both.
     "profile": (
         *("profile", NETWORK, "--precision", "fp32", "--threads", "1,2", "--csv", "profile.csv"),

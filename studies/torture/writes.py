@@ -48,9 +48,8 @@ COMMANDS = {
 _UNTOLD = "tells no reason, most likely the disk is full"
 #: These end with 1, as what they judge is weak, and that is no failure of a write.
 JUDGING = ("check", "compare")
-#: Of the writes of bytes in one command that many fail at most, spread over all of them. Of what is opened, the
-#: first fails of all that the same lines of code open.
-MOST_BYTES = 12
+#: Of the writes of bytes in one command that many fail at most, spread over all of them.
+MOST_BYTES = 40
 OPENING, WRITING = "opened", "written"
 
 #: Run by every process of a command before anything else: it counts what is to be written, and fails one of it.
@@ -231,8 +230,8 @@ def run(task: Task) -> Result:
     result.facts = {
         "errors": [errno.errorcode[number] for number in ERRORS],
         "fails": {
-            OPENING: "files opened for writing, renamed or cut, and folders made, in Python: the first of each "
-            "place in the code",
+            OPENING: "files opened for writing, renamed or cut, and folders made, in Python, the first of each "
+            "place in the code before all others",
             WRITING: "bytes that Python or a library writes into files, in the C library; at most "
             f"{MOST_BYTES} of a command, spread over all"
             if setup.library is not None
@@ -276,7 +275,8 @@ def _cases(
     once(0, more={"TORTURE_SITES": str(sites)} if kind == OPENING else {})
     writes = counted.stat().st_size if counted.exists() else 0
     if kind == OPENING:
-        chosen = first_of_each(sites.read_text() if sites.exists() else "")
+        first = first_of_each(sites.read_text() if sites.exists() else "")
+        chosen = first + sorted(set(range(1, writes + 1)) - set(first))
     elif writes > MOST_BYTES:
         chosen = [1 + index * (writes - 1) // (MOST_BYTES - 1) for index in range(MOST_BYTES)]
     else:
@@ -289,7 +289,7 @@ def _cases(
         number = ERRORS[fails % len(ERRORS)]
         code, said = once(fails, number)
         place = f"write {fails} with {errno.errorcode[number]} ({kind})"
-        problems = _judged(code, said, number, fine, place)
+        problems = _judged(code, said, number, fine, place, of_library=kind == WRITING)
         problems += [("half entries", f"{place}: {line}") for line in lane.half_entries()]
         code, said = lane.ended(name, {})
         if code not in fine:
@@ -310,13 +310,19 @@ def first_of_each(sites: str) -> list[int]:
 
 
 def _judged(
-    code: int, said: list[str], number: int, fine: tuple[int, ...], place: str
+    code: int,
+    said: list[str],
+    number: int,
+    fine: tuple[int, ...],
+    place: str,
+    *,
+    of_library: bool,
 ) -> list[tuple[str, str]]:
-    """What is wrong with how a command ended of which one write failed."""
+    """What is wrong with how a command ended of which one write failed; a library may tell no reason."""
     if any("Traceback" in line or "fault of deploykit" in line for line in said):
         return [("tracebacks", f"{place}: {said[-1]}")]
     if code in fine:  # a write that nothing depends on, such as of a cache
         return []
     reason = os.strerror(number).lower()
-    told = [line for line in said if reason in line.lower() or _UNTOLD in line]
+    told = [line for line in said if reason in line.lower() or (of_library and _UNTOLD in line)]
     return [] if code == 4 and told else [("wrong lines", f"{place}: {code}, {said[-1:]}")]

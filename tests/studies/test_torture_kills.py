@@ -108,7 +108,7 @@ def test_a_report_adds_up_what_several_runs_tried():
 
 def test_a_write_that_fails_without_a_word_is_a_failure():
     judged = [
-        writes._judged(code, said, 28, (0,), "write 1")
+        writes._judged(code, said, 28, (0,), "write 1", of_library=False)
         for code, said in (
             (4, ["deploykit: can't write report x: no space left on device; free some"]),
             (0, []),
@@ -117,3 +117,12 @@ def test_a_write_that_fails_without_a_word_is_a_failure():
         )
     ]
     assert [one[0][0] if one else "" for one in judged] == ["", "", "wrong lines", "tracebacks"]
+
+
+@pytest.mark.parametrize("of_library", [False, True])
+def test_a_library_alone_may_tell_no_reason(of_library):
+    said = [
+        "deploykit: can't write the engine x: ONNX Runtime tells no reason, most likely the disk is full"
+    ]
+    judged = writes._judged(4, said, 28, (0,), "write 1", of_library=of_library)
+    assert (judged == []) == of_library

@@ -21,7 +21,6 @@ from deploykit.spec import ModelFile, ModelSpec
 from deploykit.stats import RatioInterval
 from deploykit.store import Store
 from deploykit.workflow import confirmation, fitness, races, tune, tuned
-from deploykit.workflow.asked import check_tuning
 from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.configuration import Configuration, ProfileOptions
 from deploykit.workflow.fitness import Fitness
@@ -614,25 +613,16 @@ def test_the_worst_output_decides_and_what_nobody_compared_is_not_taken(
     assert bool(job.fitness.reason(int8)) == bool(said)
 
 
-@pytest.mark.parametrize(
-    "text", ["device<=3", "roofline_fraction>=0.5", "latency_bound_ms<=1", "status<=1"]
-)
-def test_a_constraint_that_no_row_can_meet_is_refused_before_any_work(text):
-    question = Question(constraints=(Constraint.parse(text),))
-    with pytest.raises(UsageError, match="tune measures no number"):
-        check_tuning(question, ProfileOptions())
-
-
-def test_a_percentile_that_is_asked_for_is_measured_until_it_has_its_samples():
-    def policy(**asked):
-        return check_tuning(Question(**asked), ProfileOptions(policy=Policy.quick())).policy
-
-    assert policy() == Policy.quick()
-    p99 = policy(constraints=(Constraint.parse("latency_p99_ms<=20"),), budget_s=200.0)
-    assert (p99.percentile, p99.max_s) == (99.0, 10.0)
-    assert policy(objective="latency_p99_ms").percentile == 99.0
-    with pytest.raises(UsageError, match=r"at 2 requests a second .* p99 .* --budget \d+s"):
-        policy(objective="latency_p99_ms", rate_per_s=2.0)
+def test_the_reference_that_others_are_judged_by_is_not_judged_itself(shared_store, monkeypatch):
+    job = tuning(shared_store, replace(SMALL, max_accuracy_drop=0.01))
+    _, made = job._built()
+    (int8,) = (one for one in made if one.configuration.precision == "int8")
+    job.fitness._verdicts.clear()
+    accuracy = SimpleNamespace(reference=None, predictions="predictions.npz")
+    monkeypatch.setattr(job.profiler, "judging", lambda *asked: SimpleNamespace(accuracy=accuracy))
+    result = SimpleNamespace(columns={"drift_snr_db": 40.0}, details={}, notes=(), findings=())
+    monkeypatch.setattr(fitness, "run_worker", lambda *request: result)
+    assert job.fitness.reason(int8) == ""
 
 
 def test_an_answer_is_told_by_its_own_meeting_with_the_default(shared_store, monkeypatch, plant):
@@ -664,3 +654,14 @@ def test_who_is_not_surely_better_than_the_default_is_no_answer_where_another_mi
     assert found.best is found.default
     (crashed,) = (one for one in found.candidates if one.name == "fp32 onnxruntime 1 thread")
     assert (crashed.fate, "SIGSEGV" in crashed.reason) == (FAILED, True)
+
+
+def test_after_an_option_has_helped_all_ratios_are_to_the_new_leader(
+    shared_store, monkeypatch, plant_names, four_cores
+):
+    says(monkeypatch, 0.5)
+    spin = "ort.allow_spinning=0"
+    plant_names(lambda name: (1.3 if "1 thread" in name else 1.0) * 0.5 ** (spin in name))
+    found = tuning(shared_store, replace(ROOMY, threads=(1, 2)))()
+    ratios = {one.name: one.ratio for one in found.candidates if one.ratio is not None}
+    assert all(ratio > 1.5 for name, ratio in ratios.items() if spin not in name)
