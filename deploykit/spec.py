@@ -17,8 +17,6 @@ Dim = int | str | None
 END_TO_END, DEVICE = BOUNDARIES = ("end_to_end", "device")
 #: What a runtime is told when it loads an engine: names and values, sorted by name; () is its defaults.
 RunOptions = tuple[tuple[str, str], ...]
-#: Classes that a network can be asked to tell apart, and labels be of.
-MOST_CLASSES = 1_000_000
 #: Key of a graph's metadata under which values and layouts of its inputs stand.
 INPUTS_KEY = "deploykit.inputs"
 

@@ -41,6 +41,8 @@ def printable(text: str) -> str:
 
 #: Characters of a text from elsewhere that one place shows: what says more is damaged or means harm.
 MOST_SHOWN = 1000
+#: Classes that an option or the labels of a file can name: what names more is a slip of the hand, or means harm.
+MOST_CLASSES = 1_000_000
 
 
 def shown(text: str, most: int = MOST_SHOWN) -> str:

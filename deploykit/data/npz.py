@@ -35,7 +35,7 @@ from deploykit.errors import UsageError
 from deploykit.graph.values import read_array, read_header
 from deploykit.lazy import np
 from deploykit.reading import open_file
-from deploykit.spec import MOST_CLASSES
+from deploykit.text import MOST_CLASSES
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -15,8 +15,7 @@ from numbers import Real
 from typing import Any
 
 from deploykit.errors import UsageError, one_line
-from deploykit.spec import MOST_CLASSES
-from deploykit.text import split_list
+from deploykit.text import MOST_CLASSES, split_list
 
 #: What stands for a number of an option in messages is cut at so many characters: a slip of the hand has thousands.
 SHOWN_CHARACTERS = 40
