@@ -9,7 +9,7 @@ reported under the names that they have in ONNX where there is one.
 from __future__ import annotations
 
 import contextlib
-import copy
+import inspect
 import math
 import re
 from collections import Counter
@@ -24,9 +24,14 @@ from torch.utils._pytree import tree_flatten
 from deploykit.errors import UsageError, one_line
 from deploykit.spec import Counts, OperatorCounts, length_remarks
 
+from .copies import shapes_of, values_of
+from .packed import frozen_weights, packed_product, packed_weights
+
 #: PyTorch's operators that take work to count, under ONNX's names.
 _PRODUCTS = {
     "convolution": "Conv",
+    "_convolution": "Conv",
+    "conv_tbc": "Conv",
     "addmm": "Gemm",
     "mm": "MatMul",
     "bmm": "MatMul",
@@ -205,15 +210,30 @@ _OTHERS = {
     "randn_like": "RandomNormal",
     "bernoulli": "Bernoulli",
     "_assert_async": "Identity",
+    "rrelu_with_noise": "LeakyRelu",
+    "log_sigmoid_forward": "Log",
+    "_pack_padded_sequence": "Compress",
+    "_pad_packed_sequence": "Compress",
+    "quantize_per_tensor": "QuantizeLinear",
+    "quantize_per_channel": "QuantizeLinear",
+    "dequantize": "DequantizeLinear",
+    "_fused_moving_avg_obs_fq_helper": "QuantizeLinear",
+    "fake_quantize_per_tensor_affine_cachemask": "QuantizeLinear",
+    "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams": "QuantizeLinear",
+    "fake_quantize_per_channel_affine_cachemask": "QuantizeLinear",
 }
 
-#: Operators that make another view of the same memory: no work, no bytes.
+#: Operators that make another view of the same memory, or only note something: no work, no bytes.
 _VIEWS = frozenset(
     "view _unsafe_view reshape t transpose permute expand slice select squeeze unsqueeze split "
     "split_with_sizes chunk unbind alias detach as_strided flatten lift_fresh empty "
     "_reshape_alias unfold narrow unsafe_split unsafe_split_with_sizes select_backward diagonal view_as _conj "
-    "transpose_ squeeze_ unsqueeze_ t_ detach_ empty_like new_empty item _local_scalar_dense is_nonzero".split()
+    "transpose_ squeeze_ unsqueeze_ t_ detach_ empty_like new_empty item _local_scalar_dense is_nonzero "
+    "view_as_real view_as_complex _record_function_enter_new _record_function_exit _linalg_check_errors".split()
 )
+
+#: PyTorch's layers of convolution by their names, which scripts have left.
+_CONVOLUTION = re.compile(r"Conv(Transpose)?[123]d")
 
 #: Compositions of attention that PyTorch may run as one operator.
 _ATTENTION = re.compile(r"_scaled_dot_product_\w*attention\w*")
@@ -239,7 +259,10 @@ def count_module(module: nn.Module, input_shape: tuple[int, ...]) -> Counts:
         )
         for name in names
     }
-    held = {id(t): t for t in (*skeleton.parameters(), *skeleton.buffers())}.values()
+    packed = [t for owner in skeleton.modules() for t in packed_weights(owner)]
+    others = (*packed, *frozen_weights(skeleton))
+    tensors = (*skeleton.parameters(), *skeleton.buffers(), *others)
+    held = {id(t): t for t in tensors if not nn.parameter.is_lazy(t)}.values()
     return Counts(
         parameters=sum(parameters.values()),
         macs=sum(watch.macs.values()),
@@ -250,48 +273,90 @@ def count_module(module: nn.Module, input_shape: tuple[int, ...]) -> Counts:
         remarks=(
             *(f"{name}: there is no rule for it" for name in sorted(watch.uncounted)),
             *length_remarks(watch.steps),
+            *_unreached(skeleton),
         ),
     )
 
 
 def _watched(module: nn.Module, input_shape: tuple[int, ...]) -> tuple[_Watch, nn.Module]:
-    """Run a copy of the module on one image under a watch, on the meta device, else on the CPU."""
-    try:
-        return _run(_meta_copy(module), input_shape, "meta")
-    except Exception:  # whatever a module may raise on tensors without values
-        pass
-    try:
-        return _run(copy.deepcopy(module).cpu(), input_shape, "cpu")
-    except Exception as error:
-        line = one_line((str(error).strip().splitlines() or [type(error).__name__])[0], 200)
-        raise UsageError(
-            f"{type(module).__name__} fails on an input of shape {(1, *input_shape)}: {line}; "
-            "give the shape of its input as input_shape=(C, H, W)"
-        ) from error
+    """Run a copy of the module on one image under a watch, on the meta device, else on the CPU.
+
+    One with a table of embeddings may take numbers of its rows; it is run on these where it refuses an image.
+    """
+    kinds = [_floating_type(module)]
+    if any(isinstance(part, nn.Embedding | nn.EmbeddingBag) for part in module.modules()):
+        kinds.append(torch.int64)
+    failures: list[Exception] = []
+    for device in ("meta", "cpu"):
+        for dtype in kinds:
+            try:
+                copied = shapes_of(module) if device == "meta" else values_of(module)
+                return _run(copied, input_shape, device, dtype)
+            except Exception as error:  # whatever a module may raise on tensors without values
+                failures.append(error)
+    first = failures[-len(kinds)]
+    raise UsageError(
+        f"{type(module).__name__} fails on an input of shape {(1, *input_shape)}: {_said(first)}; "
+        f"{_remedy(module)}"
+    ) from first
+
+
+def _said(error: Exception) -> str:
+    """What an error says, in one line; that of a script stands behind where it happened, or nowhere."""
+    text = str(error).strip()
+    first = (text.splitlines() or [type(error).__name__])[0]
+    if "TorchScript interpreter" in first:
+        first = text.rpartition("RuntimeError:")[2].strip() or "a step of its script fails"
+    return one_line(first, 200)
+
+
+def _remedy(module: nn.Module) -> str:
+    """What to do about a module that fails: those that want several inputs can have but one."""
+    with contextlib.suppress(TypeError, ValueError):  # a forward that can't be inspected
+        wanted = [
+            name
+            for name, parameter in inspect.signature(module.forward).parameters.items()
+            if parameter.default is parameter.empty
+            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        ]
+        if len(wanted) > 1:
+            return (
+                f"its forward takes {', '.join(wanted)}: wrap it in a module whose forward takes one tensor and "
+                "makes the others"
+            )
+    script = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
+    other = ", or count the module that the script was made of" if script else ""
+    return f"give the shape of its input as input_shape=(C, H, W){other}"
 
 
 def _run(
-    skeleton: nn.Module, input_shape: tuple[int, ...], device: str
+    skeleton: nn.Module, input_shape: tuple[int, ...], device: str, dtype: torch.dtype
 ) -> tuple[_Watch, nn.Module]:
     skeleton.eval()
-    with torch.no_grad(), _plain_attention():
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), _plain_attention():
+        torch.manual_seed(0)  # for those that draw numbers
         if any(nn.parameter.is_lazy(p) for p in (*skeleton.parameters(), *skeleton.buffers())):
-            skeleton(_example(skeleton, input_shape, device))  # gives lazy layers their shapes
-        example = _example(skeleton, input_shape, device)
+            skeleton(_example(input_shape, device, dtype))  # gives lazy layers their shapes
+        example = _example(input_shape, device, dtype)
         watch = _Watch(skeleton)
         with watch, _steps_into(watch.steps, skeleton):
             skeleton(example)
     return watch, skeleton
 
 
-def _example(module: nn.Module, input_shape: tuple[int, ...], device: str) -> Tensor:
-    """One image, in the type that the module computes in."""
-    dtypes = (
-        p.dtype for p in (*module.parameters(), *module.buffers()) if p.dtype.is_floating_point
-    )
-    dtype = next(dtypes, torch.float32)
+def _floating_type(module: nn.Module) -> torch.dtype:
+    """The type that the module computes in."""
+    types = [t.dtype for t in (*module.parameters(), *module.buffers())]
+    floating = (dtype for dtype in types if dtype.is_floating_point)
+    return next(floating, next((dtype for dtype in types if dtype.is_complex), torch.float32))
+
+
+def _example(input_shape: tuple[int, ...], device: str, dtype: torch.dtype) -> Tensor:
+    """One image of that type."""
     if device == "meta":
         return torch.empty(1, *input_shape, device=device, dtype=dtype)
+    if not (dtype.is_floating_point or dtype.is_complex):
+        return torch.zeros(1, *input_shape, dtype=dtype)  # the first row, which every table has
     random = torch.Generator().manual_seed(0)
     return torch.randn(1, *input_shape, generator=random).to(dtype)
 
@@ -321,7 +386,11 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in 
         self.uncounted: Counter[str] = Counter()
         self.steps: dict[str, set[int]] = {}
         # Told by their memory, which views share.
-        held = (*module.parameters(), *module.buffers())
+        held = [
+            t
+            for t in (*module.parameters(), *module.buffers())
+            if not nn.parameter.is_lazy(t)  # of a layer that was never run
+        ]
         self._fixed = {_storage(tensor) for tensor in held}
 
     def _is_fixed(self, args: Any, kwargs: Any, result: Any) -> bool:
@@ -345,7 +414,10 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in 
             result = func(*args, **(kwargs or {}))
         if self._is_fixed(args, kwargs, result) or operator in _VIEWS:
             return result
-        if operator in _PRODUCTS or _ATTENTION.fullmatch(operator):
+        if packed := packed_product(func, args, result):
+            name = packed[0]
+            self.macs[name] += packed[1]
+        elif operator in _PRODUCTS or _ATTENTION.fullmatch(operator):
             name = _PRODUCTS.get(operator, "Attention")
             self.macs[name] += _macs(operator, args, result)
         else:
@@ -399,7 +471,9 @@ def _storage(tensor: Tensor) -> int:
 
 def _macs(operator: str, args: Any, result: Any) -> int:
     """Multiply-accumulates of one product, by the shapes of its operands."""
-    if operator == "convolution":
+    if operator == "conv_tbc":  # weights of taps, channels in and out
+        return int(result.numel() * args[1].shape[0] * args[1].shape[1])
+    if operator in ("convolution", "_convolution"):
         x, weight, transposed = args[0], args[1], args[6]
         # Each value of the output (of the input, when transposed) meets one filter.
         return int((x if transposed else result).numel() * math.prod(weight.shape[1:]))
@@ -436,37 +510,28 @@ def _parameters_by_operator(module: nn.Module) -> Counter[str]:
     seen: set[int] = set()
     for owner in module.modules():
         for parameter in owner.parameters(recurse=False):
-            if id(parameter) not in seen:
+            if id(parameter) not in seen and not nn.parameter.is_lazy(parameter):
                 seen.add(id(parameter))
                 by_operator[_operator_of(owner)] += parameter.numel()
-    return by_operator
+        by_operator[_operator_of(owner)] += sum(t.numel() for t in packed_weights(owner))
+    by_operator["Constant"] += sum(t.numel() for t in frozen_weights(module))
+    return +by_operator
+
+
+def _unreached(module: nn.Module) -> Iterator[str]:
+    """A remark for each layer that would have got its size by being run, and was not."""
+    for name, part in module.named_modules():
+        if any(nn.parameter.is_lazy(p) for p in part.parameters(recurse=False)):
+            yield f"{name}: a lazy layer that forward does not reach has no parameters yet"
 
 
 def _operator_of(owner: nn.Module) -> str:
-    if isinstance(owner, nn.modules.conv._ConvNd):
+    # A script tells of which class the module was that it was made of.
+    name = str(getattr(owner, "original_name", type(owner).__name__))
+    if isinstance(owner, nn.modules.conv._ConvNd) or _CONVOLUTION.fullmatch(name):
         return "Conv"
-    if isinstance(owner, nn.Linear):
+    if isinstance(owner, nn.Linear) or name == "Linear":
         return "Gemm"
-    if isinstance(owner, nn.modules.batchnorm._BatchNorm):
+    if isinstance(owner, nn.modules.batchnorm._BatchNorm) or name.startswith("BatchNorm"):
         return "BatchNormalization"
-    return type(owner).__name__
-
-
-def _meta_copy(module: nn.Module) -> nn.Module:
-    """The same module with shapes for weights, without copying the weights on the way."""
-    memo: dict[int, Any] = {}
-    for parameter in module.parameters():
-        if nn.parameter.is_lazy(parameter):
-            kind: Any = type(parameter)
-            memo[id(parameter)] = kind(device="meta", dtype=parameter.dtype)
-            continue
-        memo[id(parameter)] = nn.Parameter(
-            torch.empty_like(parameter, device="meta"), requires_grad=parameter.requires_grad
-        )
-    for buffer in module.buffers():
-        if nn.parameter.is_lazy(buffer):
-            kind = type(buffer)
-            memo[id(buffer)] = kind(device="meta", dtype=buffer.dtype)
-        else:
-            memo[id(buffer)] = torch.empty_like(buffer, device="meta")
-    return copy.deepcopy(module, memo)
+    return name
