@@ -303,21 +303,39 @@ def _table(file: TextIO, source: str, names: Sequence[str]) -> Table:
     header = next(reader, [])
     if not header:
         raise UsageError(f"{source} is empty: {_HINT}")
-    places = {name: place for place, name in enumerate(header)}
-    if len(places) < len(header):
-        twice = next(name for name in header if header.count(name) > 1)
+    # A spreadsheet may add columns without a name, as wide as what was once written in it.
+    named = [name for name in header if name]
+    places = {name: place for place, name in enumerate(header) if name}
+    if len(places) < len(named):
+        twice = next(name for name in named if named.count(name) > 1)
         raise UsageError(f"{source} has the column {twice!r} twice: {_HINT}")
     wanted = ("schema", "status", *names)
     lacking = [name for name in wanted if name not in places]
     needed = [name for name in lacking if name not in ADDED]
     if needed:
+        _refuse_separator(header, source)
+        needed = list(dict.fromkeys(needed))
         shown = ", ".join(needed[:4]) + (f" and {len(needed) - 4} more" if needed[4:] else "")
         raise UsageError(f"{source} has no column {shown}: {_HINT}")
     # A cell added at the end of each row is what a column that the file lacks reads as.
     wanted_places = [places.get(name, len(header)) for name in ("device", *wanted)]
     rows = _rows(reader, source, len(header), wanted_places)
     known = frozenset(NAMES)
-    return Table(source, rows, tuple(lacking), tuple(n for n in header if n not in known))
+    return Table(source, rows, tuple(lacking), tuple(n for n in named if n not in known))
+
+
+def _refuse_separator(header: Sequence[str], source: str) -> None:
+    """Refuse a report that a spreadsheet saved in its own way, with numbers that it may have taken for others.
+
+    Raises:
+        UsageError: something else than commas stands between the columns.
+    """
+    for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if "status" in (cell.strip('"') for cell in header[0].split(separator)):
+            raise UsageError(
+                f"{source} has {name} between its columns, as spreadsheets write them, which may have changed its "
+                "numbers too: name the CSV as `deploykit profile` wrote it"
+            )
 
 
 def _rows(
@@ -328,7 +346,7 @@ def _rows(
     version, has_rows = str(SCHEMA_VERSION), False
     for cells in reader:
         line = reader.line_num  # type: ignore[attr-defined]
-        if not cells:
+        if not cells or not (cells[0] or any(cells)):  # spreadsheets end with rows of blanks
             continue
         if len(cells) != width:
             raise UsageError(

@@ -225,3 +225,31 @@ def test_the_committed_reports_are_read_as_rows(name):
     for one, texts in zip(rows, cells, strict=True):
         # Not a cell is lost or changed on its way through values.
         assert {name: text_of(one[name]) for name in texts} == texts
+
+
+@pytest.mark.parametrize(
+    ("separator", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")]
+)
+def test_what_a_spreadsheet_saved_with_other_separators_is_refused_by_name(
+    tmp_path, separator, name
+):
+    path = tmp_path / "a.csv"
+    path.write_text(to_csv([row()]).replace(",", separator))
+    assert f"has {name} between its columns" in complaint(path)
+
+
+def test_columns_without_a_name_and_rows_of_blanks_are_the_spreadsheets(tmp_path):
+    path = tmp_path / "a.csv"
+    lines = to_csv([row(), row(model="mlp")]).splitlines()
+    blanks = "," * len(NAMES) + ","
+    path.write_text("\r\n".join([*(f"{line},," for line in lines), blanks, blanks, ""]))
+    assert read(path) == [(2, ("lenet5", "2")), (3, ("mlp", "2"))]
+    with open_table(str(path), WANTED) as table:
+        assert table.remark == ""
+
+
+def test_a_missing_column_is_named_once(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,2\n")
+    said = complaint(path, ("schema", "status", "model"))
+    assert "has no column schema, status, model: " in said
