@@ -23,6 +23,7 @@ from deploykit.workflow.choices import Variants
 from deploykit.workflow.plan import Source, plan
 from deploykit.writing import drafted, output_errors, working_folder
 from deploykit.zoo.factories import require_float32
+from deploykit.zoo.wrappers import unwrapped
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +79,7 @@ def sources_of(
             zoo.input_shape(one)
             found.append(one)
         elif is_module(one):
-            found.append(_exported(one, input_shape, name, store))
+            found.append(_exported(unwrapped(one), input_shape, name, store))
         else:
             raise UsageError(
                 f"{one_line(repr(one), 40)} is no network: give a name, an .onnx file, a ModelSpec or a "

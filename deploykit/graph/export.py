@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import io
 import logging
 import os
@@ -58,18 +59,39 @@ BATCHES = (1, 3)
 #: Largest error allowed, as a part of the largest output; float32 sums in another order stay below.
 TOLERANCE = 1e-4
 
+#: Seed of what a module draws while it is run, its lazy weights for one.
+DRAWN_WITH = 0
+
 Images = Mapping[int, "np.ndarray[tuple[int, ...], np.dtype[np.float32]]"]
 
 
 @contextlib.contextmanager
-def _evaluating(module: torch.nn.Module) -> Iterator[None]:
+def _evaluating(module: torch.nn.Module, seed: int = DRAWN_WITH) -> Iterator[None]:
+    """Run `module` in eval mode meanwhile, and leave mode, buffers and PyTorch's random state as they were.
+
+    What is computed while a module runs may stay in its buffers, as ranges that are observed do.
+    """
     training = [part for part in module.modules() if part.training]
-    module.eval()
+    kept = {name: buffer.clone() for name, buffer in _buffers(module).items()}
+    with contextlib.suppress(NotImplementedError):  # of torch.export, which is in one mode for good
+        module.eval()
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
     finally:
         for part in training:
             part.training = True
+        now = _buffers(module)
+        with torch.inference_mode():
+            for name, before in kept.items():
+                if name in now and now[name].shape == before.shape:
+                    now[name].copy_(before)
+
+
+def _buffers(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    lazy = torch.nn.parameter.is_lazy
+    return {name: buffer for name, buffer in module.named_buffers() if not lazy(buffer)}
 
 
 def export_module(
@@ -247,7 +269,7 @@ def trace(module: torch.nn.Module, input_shape: tuple[int, ...], label: str) -> 
         "opset_version": OPSET,
         "input_names": [INPUT_NAME],
         "output_names": [OUTPUT_NAME],
-        "dynamic_shapes": ({0: torch.export.Dim(BATCH_NAME)},),
+        "dynamic_shapes": _by_argument(module, {0: torch.export.Dim(BATCH_NAME)}),
         "external_data": False,
         "verbose": False,
     }
@@ -256,12 +278,37 @@ def trace(module: torch.nn.Module, input_shape: tuple[int, ...], label: str) -> 
             program = torch.onnx.export(module, (example,), **options)
     except Exception as error:
         raise BuildFailed(
-            f"torch can't export {label}: {_reason(error)}; check that the network takes any batch "
-            "size and does not branch on values"
+            f"torch can't export {label}: {_reason(error)}; {_remedy(module)}"
         ) from error
     if program is None:
         raise BuildFailed(f"torch exported nothing for {label}; update torch")
     return program.model
+
+
+def _by_argument(module: torch.nn.Module, shape: Any) -> tuple[Any, ...]:
+    """The one input's dynamic shape as the exporter wants it: one level deeper where forward takes `*args`."""
+    try:
+        first = next(iter(inspect.signature(module.forward).parameters.values()), None)
+    except (TypeError, ValueError):  # a forward that can't be inspected
+        return (shape,)
+    return ((shape,),) if first is not None and first.kind is first.VAR_POSITIONAL else (shape,)
+
+
+def _remedy(module: torch.nn.Module) -> str:
+    """What to do about a module that can't be exported, by what it is or holds."""
+    for part in module.modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            return "export the module that the script was made of"
+        if ".quantization." in type(part).__module__ or ".quantized." in type(part).__module__:
+            return (
+                "export the network as it was in float, and have it quantised by --precision int8"
+            )
+    if any(torch.nn.utils.parametrize.is_parametrized(part) for part in module.modules()):
+        return (
+            "write its parametrizations into the weights first, by "
+            "torch.nn.utils.parametrize.remove_parametrizations"
+        )
+    return "check that the network takes any batch size and does not branch on values"
 
 
 def exporter_versions() -> dict[str, str]:
@@ -329,7 +376,7 @@ def _verified(
     try:
         return verify(path, images, expected, label)
     except DriftFailed as error:
-        with _evaluating(module):
+        with _evaluating(module, seed=1 + DRAWN_WITH):
             again = torch_outputs(module, images, label)
         if all(np.allclose(again[n], expected[n], TOLERANCE, equal_nan=True) for n in images):
             raise

@@ -14,6 +14,7 @@ from deploykit.lazy import torch
 from deploykit.spec import ModelSpec
 
 from . import weights
+from .wrappers import unwrapped
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,6 +43,7 @@ def create_from_factory(spec: ModelSpec) -> nn.Module:
             ) from error
     if not isinstance(module, torch.nn.Module):
         raise UsageError(f"{spec.name} returned {_kind(module)}: it must return a torch.nn.Module")
+    module = unwrapped(module)
     if spec.weights != "random":
         if spec.weights in weights.KEYWORDS or weights.is_trained(spec.weights):
             raise UsageError(

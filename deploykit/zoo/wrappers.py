@@ -1,0 +1,23 @@
+"""The network inside what people wrap around it to compile, spread or average it."""
+
+from __future__ import annotations
+
+from deploykit.lazy import torch
+
+#: Attributes under which a wrapper has its network, by the names of the wrappers' classes.
+_INSIDE = {
+    "OptimizedModule": "_orig_mod",  # torch.compile
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+    "AveragedModel": "module",  # torch.optim.swa_utils, for moving averages too
+}
+
+
+def unwrapped(module: torch.nn.Module) -> torch.nn.Module:
+    """The network itself: wrappers compute the same, and have other names of layers and no `input_shape`."""
+    while type(module).__module__.startswith("torch."):
+        inside = getattr(module, _INSIDE.get(type(module).__name__, ""), None)
+        if not isinstance(inside, torch.nn.Module):
+            break
+        module = inside
+    return module
