@@ -6,7 +6,8 @@ only, or with the class folders directly in PATH, 70% of each class are for trai
 calibration and 20% for testing. Images with no folders of classes, in PATH or in `train/` and
 `val/`, have no labels: they calibrate (see `Dataset.for_calibration`), as those of one class do.
 
-Folders are numbered in the order of their sorted names, as ImageNet's are. A mapping in PATH says
+Images of a class may lie in folders of its folder, as those of Tiny ImageNet do. Of an animation the first
+picture is taken. Folders are numbered in the order of their sorted names, as ImageNet's are. A mapping in PATH says
 otherwise: `classes.txt` with one line a class, `FOLDER [NAME]`, numbered from 0 in the order of the
 lines; or `classes.json`, `{"0": ["FOLDER", "NAME"], …}`.
 
@@ -17,7 +18,7 @@ cut out; values are scaled to 0..1 and normalised with ImageNet's mean and devia
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
 
 Image: Any = LazyModule("PIL.Image")
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff", ".gif")
+
+#: What systems and programs put beside the folders of a user.
+_NOT_THE_USERS = frozenset(("__MACOSX", "@eaDir", "lost+found", "__pycache__"))
 
 PREPROCESSING = Preprocessing(255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -127,7 +131,8 @@ def open_imagefolder(folder: str, options: ImageOptions | None = None) -> Datase
         paths, labels, counts = _list_images(groups, None)
     if not paths:
         raise UsageError(
-            f"{folder} holds no images: give a folder of images, or one with a folder for each class"
+            f"{folder} holds no images ({', '.join(SUFFIXES)}): give a folder of images, or one with a folder "
+            "for each class"
         )
     unjudged = "" if labelled else f"{folder} has no folders of classes, so no labels"
     if labelled and len(np.unique(labels)) < 2:
@@ -227,7 +232,7 @@ def _list_images(
     for group in groups:
         before = len(paths)
         for entry in _folders(group) if numbers is not None else [group]:
-            files = sorted(f.path for f in os.scandir(entry) if _is_image(f.name))
+            files = sorted(_images_in(entry, deep=numbers is not None))
             paths += files
             labels += [numbers[entry.name] if numbers else 0] * len(files)
         counts.append(len(paths) - before)
@@ -240,7 +245,29 @@ def _bytes_of(path: str) -> bytes:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(e for e in folder.iterdir() if e.is_dir() and not e.name.startswith("."))
+    return sorted(e for e in folder.iterdir() if e.is_dir() and _is_the_users(e.name))
+
+
+def _is_the_users(name: str) -> bool:
+    """Whether a folder is one that may hold images, by its name."""
+    return not name.startswith(".") and name not in _NOT_THE_USERS
+
+
+def _images_in(folder: Path, *, deep: bool) -> Iterator[str]:
+    """The images of a folder and, where it is `deep`, of the folders in it; none is looked into twice."""
+    seen: set[str] = set()
+    waiting = [str(folder)]
+    while waiting:
+        here = waiting.pop()
+        place = os.path.realpath(here)
+        if place in seen:  # a link to a folder above it
+            continue
+        seen.add(place)
+        for entry in os.scandir(here):
+            if _is_image(entry.name):
+                yield entry.path
+            elif deep and _is_the_users(entry.name) and entry.is_dir():
+                waiting.append(entry.path)
 
 
 def _is_image(name: str) -> bool:

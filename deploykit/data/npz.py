@@ -6,7 +6,7 @@ The file holds
   resized and scaled to 0..1, then normalised where the file says how;
 - and, or instead, an array for each input of the network under the input's name, with a row for
   each of the N images (or one row for all of them);
-- `labels`, optional: integers (N,), 0 for the first class, for accuracy; for a metric of the user's
+- `labels`, optional: integers (N,) or (N, 1), 0 for the first class, for accuracy; for a metric of the user's
   own anything with N entries: boxes (N, B, 4), masks (N, H, W), text (N,);
 - `split`, optional: integers (N,), 0 train, 1 calibration, 2 test; without it, 70% of each class
   are for training, 10% for calibration, 20% for testing (see `Dataset.for_calibration`);
@@ -273,10 +273,12 @@ def _labels(path: str, about: Mapping[str, npt.NDArray[Any]], count: int) -> tup
             f"labels of {path} are {labels.dtype} {labels.shape}: store one integer for each of "
             f"the {count} images, or for a metric of your own one entry of any shape"
         )
+    if labels.dtype.kind in "iu" and labels.shape == (count, 1):
+        labels = labels[:, 0]  # as Keras has them
     if labels.dtype.kind not in "iu" or labels.ndim != 1:
         return labels, (
             f"labels of {path} are {labels.dtype} {_by(labels.shape)}, not one integer for each of "
-            f"the {count} images"
+            f"the {count} images{_as_classes(labels)}"
         )
     labels = labels.astype(np.int64)
     highest = (np.size(about["classes"]) if "classes" in about else MOST_CLASSES) - 1
@@ -290,6 +292,19 @@ def _labels(path: str, about: Mapping[str, npt.NDArray[Any]], count: int) -> tup
             f"all labels of {path} are {labels[0]}: accuracy needs images of two classes or more"
         )
     return labels, ""
+
+
+def _as_classes(labels: Labels) -> str:
+    """How labels that could be classes are made such; they are not taken for them, as they may be other things."""
+    numbers = labels.dtype.kind in "fb"
+    if numbers and labels.size == len(labels) and bool(np.all(labels == np.floor(labels))):
+        return ": if they are classes, store labels.astype(int)"
+    if labels.dtype.kind in "fbiu" and labels.ndim == 2 and labels.shape[1] > 1:
+        one_hot = np.all((labels == 0) | (labels == 1)) and np.all(labels.sum(axis=1) == 1)
+        return ": if they are one-hot, store labels.argmax(1)" if one_hot else ""
+    if labels.dtype.kind in "US" and labels.ndim == 1:
+        return ": store numbers of classes, and their names under classes"
+    return ""
 
 
 def _integers(

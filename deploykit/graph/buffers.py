@@ -66,7 +66,8 @@ def origins_of(graph: onnx.GraphProto) -> dict[str, Origin]:
                 folded[value.name] = entry.value
     learned_names = {name for name, origin in origins.items() if origin is Origin.PARAMETER}
     for name, sources in folded.items():
-        origins[name] = _of_computed(sources, inputs, learned_names)
+        if origins.get(name) is not Origin.BUFFER:
+            origins[name] = _of_computed(sources, inputs, learned_names)
     return origins
 
 

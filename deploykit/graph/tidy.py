@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from deploykit.graph.buffers import FOLDED_FROM, INPUT_KIND, LEARNED_FROM, is_of_code, sources_of
+from deploykit.graph.buffers import FOLDED_FROM, INPUT_KIND, LEARNED_FROM, sources_of
 from deploykit.lazy import ir
 
 #: Operators that bring a weight into another form, its values unchanged.
@@ -53,11 +53,7 @@ def simplify(model: ir.Model) -> None:
         for name, value in model.graph.initializers.items()
         if value.metadata_props.get(INPUT_KIND) == _LEARNED and value.const_value is not None
     }
-    unlearned = {
-        name
-        for name, value in model.graph.initializers.items()
-        if value.metadata_props.get(INPUT_KIND, _LEARNED) != _LEARNED
-    }
+    stated = all(INPUT_KIND in value.metadata_props for value in model.graph.initializers.values())
     share_work_on_weights(model)
     # What one round removes lets the next fold more; two are enough for networks of convolutions.
     for _ in range(2):
@@ -70,22 +66,35 @@ def simplify(model: ir.Model) -> None:
     passes.RemoveUnusedNodesPass()(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     passes.OutputFixPass()(model)
-    _mark_folded(model, learned, unlearned)
+    _mark_folded(model, learned, stated=stated)
 
 
-def _mark_folded(model: ir.Model, learned: dict[str, int], unlearned: set[str]) -> None:
-    """Write on what was folded that it is made of nothing learned, or of which parameters, if of several."""
+def _mark_folded(model: ir.Model, learned: dict[str, int], *, stated: bool) -> None:
+    """Write on what was folded that it is made of nothing learned, or of which parameters.
+
+    Of one parameter alone it is another form of it, of as many values; which one need be said only where the
+    parameter itself, or a second form of it, is in the graph too.
+
+    Args:
+        model: whose constants were folded.
+        learned: how many values each parameter has that the graph was traced with.
+        stated: whether the exporter said of each tensor that it gave the graph what it is.
+    """
+    uses = Counter(
+        name
+        for place, value in model.graph.initializers.items()
+        for name in {place, *sources_of(value.metadata_props.get(FOLDED_FROM, "[]"))}
+    )
     for place, value in model.graph.initializers.items():
         folded_from = value.metadata_props.get(FOLDED_FROM)
         sources = sources_of(folded_from) if folded_from is not None else []
-        if any(name in unlearned for name in sources) and all(
-            name in unlearned or is_of_code(name) for name in sources
-        ):
+        if stated and sources and not any(name in learned for name in sources):
             value.metadata_props[INPUT_KIND] = "BUFFER"
         parts = {name: learned[name] for name in sources if name in learned}
         if place in learned:
             parts = {place: learned[place]}
-        if len(parts) > 1 or (parts and _divides(value)):
+        shared = any(uses[name] > 1 for name in parts)
+        if len(parts) > 1 or (parts and (shared or _divides(value))):
             value.metadata_props[LEARNED_FROM] = repr(parts)
 
 

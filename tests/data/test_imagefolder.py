@@ -195,3 +195,39 @@ def test_a_missing_pillow_is_told_with_what_installs_it(
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
     with pytest.raises(MissingDependency, match=r"Pillow is not installed .*\[data\]"):
         open_dataset(f"imagefolder:{tmp_path}")
+
+
+def test_images_of_a_class_may_lie_in_folders_of_its_folder(tmp_path: Path) -> None:
+    plain(tmp_path)
+    (tmp_path / "cat").rename(tmp_path / "moved")
+    (tmp_path / "cat" / "images").parent.mkdir()
+    (tmp_path / "moved").rename(tmp_path / "cat" / "images")
+    (tmp_path / "cat" / "images" / "again").symlink_to(tmp_path / "cat")
+    dataset = open_dataset(f"imagefolder:{tmp_path}")
+    assert dataset.classes == ("cat", "dog")
+    labels = np.concatenate([part.labels for part in dataset.parts.values()])
+    assert sorted(labels) == [0] * 10 + [1] * 10
+
+
+@pytest.mark.parametrize("stranger", ["__MACOSX", "@eaDir", ".cache"])
+def test_what_systems_put_beside_the_classes_is_none(tmp_path: Path, stranger: str) -> None:
+    write_class(plain(tmp_path) / stranger, 1)
+    assert open_dataset(f"imagefolder:{tmp_path}").classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("suffix", [".TIF", ".tiff", ".pgm", ".gif", ".JPEG"])
+def test_files_of_other_formats_that_pillow_reads_are_images(tmp_path: Path, suffix: str) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(10):
+            image = Image.fromarray(np.full((30, 30), 8 * number, np.uint8))
+            more = {"save_all": True, "append_images": [image]} if suffix == ".gif" else {}
+            image.save(tmp_path / name / f"{number}{suffix}", **more)
+    dataset = open_dataset(f"imagefolder:{tmp_path}")
+    assert sum(len(images) for images, _ in dataset.train.batches(5, SHAPE)) == 14
+
+
+def test_a_folder_without_images_tells_which_files_are_taken_for_such(tmp_path: Path) -> None:
+    (tmp_path / "a.heic").write_bytes(b"?")
+    with pytest.raises(UsageError, match=r"holds no images \(\.jpg, .*\): give a folder of"):
+        open_dataset(f"imagefolder:{tmp_path}")

@@ -297,3 +297,27 @@ def test_a_file_with_a_password_is_refused(tmp_path: Path) -> None:
 def test_the_name_of_a_single_class_may_stand_alone(tmp_path: Path) -> None:
     text = write(tmp_path, images=FLOATS, labels=np.zeros(COUNT, int), classes=np.array("one"))
     assert "all labels" in open_dataset(text).unjudged
+
+
+def test_labels_in_a_column_are_classes(tmp_path: Path) -> None:
+    dataset = open_dataset(write(tmp_path, images=BYTES, labels=LABELS[:, None].astype(np.uint8)))
+    assert not dataset.unjudged
+    assert dataset.classes == ("0", "1", "2", "3")
+    assert all(part.labels.shape == (len(part),) for part in dataset.parts.values())
+
+
+@pytest.mark.parametrize(
+    ("labels", "remedy"),
+    [
+        (LABELS.astype(np.float64), r"store labels\.astype\(int\)$"),
+        (np.eye(4, dtype=np.float32)[LABELS], r"store labels\.argmax\(1\)$"),
+        (np.array(["stop", "go"] * 20), "and their names under classes$"),
+        (np.linspace(0, 1, COUNT), "40 images$"),
+        (np.full((COUNT, 4), 7.5), "40 images$"),
+    ],
+    ids="floats one-hot names numbers boxes".split(),
+)
+def test_labels_that_could_be_classes_are_told_how(
+    tmp_path: Path, labels: Any, remedy: str
+) -> None:
+    assert re.search(remedy, open_dataset(write(tmp_path, images=BYTES, labels=labels)).unjudged)
