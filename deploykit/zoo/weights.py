@@ -33,6 +33,23 @@ _LISTED = 5
 #: Prefixes of auxiliary heads, which are there for training alone.
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
+#: Where programs of training keep the weights in what they save, the first that is there before the others.
+_WRAPPERS = (
+    *(
+        "state_dict",
+        "model",
+        "model_state_dict",
+        "state_dict_ema",
+        "model_ema",
+        "ema",
+        "params_ema",
+    ),
+    *("params", "net", "network", "weights"),
+)
+
+#: Endings of what programs that count leave in a module, and in whatever is saved of it.
+_COUNTED = ("total_ops", "total_params")
+
 
 def metadata(path: Path | str) -> dict[str, str]:
     """The metadata of a .safetensors file; empty if it holds none.
@@ -152,7 +169,7 @@ def existing(weights: str) -> Path:
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors, .pt or .pth file by key; nothing in it is ever executed.
 
-    A dictionary that holds the weights under `state_dict` or `model`, and keys that all start with
+    A dictionary that holds the weights under `state_dict`, `model` or the like, and keys that all start with
     `module.`, are understood.
 
     Raises:
@@ -175,10 +192,17 @@ def read_state(path: Path) -> dict[str, Tensor]:
             f"{path} is no checkpoint of plain tensors: save module.state_dict(), best as .safetensors"
         ) from error
     except Exception as error:  # torch raises RuntimeError, EOFError, KeyError... on damaged files
+        if "TorchScript" in str(error):
+            raise InvalidModel(
+                f"{path} is a TorchScript archive: save module.state_dict(), best as .safetensors"
+            ) from error
         raise InvalidModel(f"{path} is not a PyTorch checkpoint, or is cut short") from error
-    for wrapper in ("state_dict", "model"):
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
-            loaded = loaded[wrapper]
+    while isinstance(loaded, Mapping):
+        inside = (loaded.get(wrapper) for wrapper in _WRAPPERS)
+        found = next((one for one in inside if isinstance(one, Mapping)), None)
+        if found is None:
+            break
+        loaded = found
     if not isinstance(loaded, Mapping) or not all(
         isinstance(v, torch.Tensor) for v in loaded.values()
     ):
@@ -245,8 +269,9 @@ def load(module: nn.Module, spec: ModelSpec, architecture: Architecture) -> None
 def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     """Give `module` the values of `state`, which must match in keys and shapes.
 
-    Two differences are harmless: auxiliary heads that the module doesn't have, and missing
-    `num_batches_tracked` counters of BatchNorm, which older checkpoints lack.
+    Some differences are harmless: a prefix of all keys, as wrappers of the network give them; auxiliary heads
+    that the module doesn't have, and what programs that count left; missing `num_batches_tracked` counters of
+    BatchNorm, which older checkpoints lack.
 
     Args:
         module: takes the tensors as its own, as float32 on the CPU.
@@ -257,17 +282,28 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
         InvalidModel: keys or shapes differ; lists five at most, and their count.
     """
     wanted = module.state_dict()
-    given = {k: v for k, v in state.items() if k in wanted or not k.startswith(_AUXILIARY)}
+    given = {
+        key: value
+        for key, value in _without_prefix(state, wanted).items()
+        if key in wanted or not (key.startswith(_AUXILIARY) or key.rpartition(".")[2] in _COUNTED)
+    }
     for key in wanted:
         if key.endswith(".num_batches_tracked") and key not in given:
             given[key] = torch.zeros((), dtype=torch.int64)
     faults = [f"{key} is missing" for key in wanted if key not in given]
     faults += [f"{key} is unknown" for key in given if key not in wanted]
-    faults += [
-        f"{key} is {list(given[key].shape)}, not {list(value.shape)}"
+    shapes = {
+        key: (list(given[key].shape), list(value.shape))
         for key, value in wanted.items()
-        if key in given and given[key].shape != value.shape
-    ]
+        if key in given
+        and not torch.nn.parameter.is_lazy(value)
+        and given[key].shape != value.shape
+    }
+    heads = {stored[0] for stored, own in shapes.values() if stored and stored[1:] == own[1:]}
+    remedy = ""
+    if not faults and len(heads) == 1 and all(one[1:] == own[1:] for one, own in shapes.values()):
+        remedy = f"; if these are its classes, give --num-classes {heads.pop()}"
+    faults += [f"{key} is {stored}, not {own}" for key, (stored, own) in shapes.items()]
     # Integers may be codes of a quantised weight, which mean something else.
     faults += [
         f"{key} is {str(given[key].dtype).removeprefix('torch.')}, not floating point"
@@ -277,13 +313,24 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     if faults:
         listed = ", ".join(faults[:_LISTED]) + (", …" if len(faults) > _LISTED else "")
         raise InvalidModel(
-            f"{source} belongs to another network, {len(faults)} of its entries differ: {listed}"
+            f"{source} belongs to another network, {len(faults)} of its entries differ: {listed}{remedy}"
         )
     ready = {key: value.to(wanted[key].dtype).contiguous() for key, value in given.items()}
     for key, value in ready.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise InvalidModel(f"{source} has values in {key} that are not finite: get it again")
     module.load_state_dict(ready, strict=True, assign=True)
+
+
+def _without_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    """The entries under the keys that the module has, where all had the same words before them."""
+    stripped = state
+    while stripped and not any(key in wanted for key in stripped):
+        first = {key.partition(".")[0] for key in stripped}
+        if len(first) > 1 or not all("." in key for key in stripped):
+            return state
+        stripped = {key.partition(".")[2]: value for key, value in stripped.items()}
+    return stripped
 
 
 def _from_package(package: str, spec: ModelSpec, architecture: Architecture) -> dict[str, Tensor]:

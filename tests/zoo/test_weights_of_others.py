@@ -1,0 +1,91 @@
+"""Checkpoints as programs of training leave them: wrapped, under other names, with entries of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from deploykit import zoo
+from deploykit.errors import InvalidModel
+from deploykit.spec import ModelSpec
+from deploykit.zoo import weights
+
+
+def network(classes: int = 5) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, classes))
+
+
+class Holding(nn.Module):
+    """A network whose own keys begin with a word that wrappers use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = network()
+
+
+def filled(module: nn.Module, held: object, folder: Path) -> dict[str, Tensor]:
+    torch.save(held, folder / "w.pt")
+    weights.fill(module, weights.read_state(folder / "w.pt"), "w.pt")
+    return module.state_dict()
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module._orig_mod.", "model.", "net.backbone."])
+def test_a_prefix_that_all_keys_have_is_the_wrappers(tmp_path: Path, prefix: str) -> None:
+    state = network().state_dict()
+    found = filled(network(), {prefix + key: value for key, value in state.items()}, tmp_path)
+    assert all(torch.equal(state[key], found[key]) for key in state)
+
+
+def test_a_prefix_that_the_network_has_itself_stays(tmp_path: Path) -> None:
+    state = Holding().state_dict()
+    assert all(key.startswith("model.") for key in state)
+    found = filled(Holding(), {f"module.{key}": value for key, value in state.items()}, tmp_path)
+    assert all(torch.equal(state[key], found[key]) for key in state)
+
+
+@pytest.mark.parametrize(
+    "path", [("ema", "state_dict"), ("model_state_dict",), ("params",), ("net",)]
+)
+def test_weights_are_found_where_programs_of_training_put_them(
+    tmp_path: Path, path: tuple[str, ...]
+) -> None:
+    state = network().state_dict()
+    held: object = state
+    for word in reversed(path):
+        held = {word: held, "epoch": 3, "optimizer": {"lr": 0.1}}
+    found = filled(network(), held, tmp_path)
+    assert all(torch.equal(state[key], found[key]) for key in state)
+
+
+def test_what_counting_left_in_a_checkpoint_is_no_weight(tmp_path: Path) -> None:
+    left = {
+        f"{layer}.{name}": torch.zeros(1)
+        for layer in (0, 3)
+        for name in ("total_ops", "total_params")
+    }
+    state = network().state_dict()
+    filled(network(), {**state, **left, "total_ops": torch.zeros(1)}, tmp_path)
+
+
+def test_a_head_of_another_number_of_classes_is_told_how_to_be_had(tmp_path: Path) -> None:
+    state = zoo.create(ModelSpec("lenet5", num_classes=7)).state_dict()
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(InvalidModel, match=r"if these are its classes, give --num-classes 7$"):
+        zoo.create(ModelSpec("lenet5", weights=str(tmp_path / "w.pt")))
+    zoo.create(ModelSpec("lenet5", num_classes=7, weights=str(tmp_path / "w.pt")))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_script_given_as_weights_is_named(tmp_path: Path) -> None:
+    torch.jit.script(network()).save(str(tmp_path / "w.pt"))
+    with pytest.raises(InvalidModel, match="is a TorchScript archive: save module"):
+        weights.read_state(tmp_path / "w.pt")
+
+
+def test_a_lazy_network_takes_the_shapes_of_its_weights(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.LazyConv2d(4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.LazyLinear(5))
+    found = filled(module, network().state_dict(), tmp_path)
+    assert found["3.weight"].shape == (5, 4)
