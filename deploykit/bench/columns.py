@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from deploykit.bench.accuracy import shift_of_labels
 from deploykit.bench.output_drift import COARSE_SNR_DB, POOR_SNR_DB
 from deploykit.figures import general
 from deploykit.lazy import np
@@ -215,8 +216,22 @@ def of_accuracy(
     if agreed is not None:
         columns["top1_agreement"] = agreed.share
         columns["mcnemar_p"] = agreed.p_value
-    few = Note("missing", "top5 is blank: there are fewer than 6 classes")
-    return columns, [] if accuracy.top5 is not None else [few]
+    notes = []
+    if accuracy.top5 is None:
+        notes.append(Note("missing", "top5 is blank: there are fewer than 6 classes"))
+    if (shifted := shift_of_labels(accuracy)) is not None:
+        notes.append(_shifted_note(accuracy.top1, *shifted))
+    return columns, notes
+
+
+def _shifted_note(top1: float, shift: int, share: float) -> Note:
+    """What a row says where labels and outputs seem to be numbered from different numbers."""
+    step = "plus" if shift > 0 else "minus"
+    text = (
+        f"{top1:.0%} of the predictions are the label and {share:.0%} the label {step} one, as where "
+        f"{'the first output is the background' if shift > 0 else 'labels are numbered from 1'}"
+    )
+    return Note("data", text, f"labels {'+' if shift > 0 else '-'} 1")
 
 
 def of_metric(name: str, metric: MetricValue, dataset: str) -> dict[str, Any]:

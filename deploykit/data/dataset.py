@@ -249,9 +249,13 @@ class Dataset:
         if self.unjudged:
             raise UsageError(self.unjudged)
         if len(self.classes) > outputs:
+            from_one = len(self.classes) == outputs + 1 and not any(
+                bool(np.any(part.labels == 0)) for part in self.parts.values()
+            )
+            remedy = "none has label 0: store labels - 1, or " if from_one else ""
             raise UsageError(
                 f"{self.name} has {len(self.classes)} classes but the network has {outputs} "
-                f"outputs: use a network with at least {len(self.classes)}"
+                f"outputs: {remedy}use a network with at least {len(self.classes)}"
             )
         if self.numbered_by_folder and len(self.classes) != outputs:
             found = ", ".join(self.classes[:3]) + ", ..." * (len(self.classes) > 3)

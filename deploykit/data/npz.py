@@ -79,9 +79,11 @@ class FloatSource:
         """See `Source.load`. Raises UsageError for another size, NaN or infinity."""
         stored = self._rows.shape[1:]
         if stored != input_shape:
+            turned = len(stored) == 3 and (stored[2], *stored[:2]) == tuple(input_shape)
+            remedy = "images.transpose(0, 3, 1, 2)" if turned else "them in that size"
             raise UsageError(
                 f"float32 images of {self.name} are {_by(stored)} but the network takes "
-                f"{_by(input_shape)}: store them in that size, or as uint8 to have them resized"
+                f"{_by(input_shape)}: store {remedy}, or as uint8 to have them resized"
             )
         images = self._rows.take(indices)
         finite = np.isfinite(images).reshape(len(images), -1).all(axis=1)
@@ -298,12 +300,12 @@ def _as_classes(labels: Labels) -> str:
     """How labels that could be classes are made such; they are not taken for them, as they may be other things."""
     numbers = labels.dtype.kind in "fb"
     if numbers and labels.size == len(labels) and bool(np.all(labels == np.floor(labels))):
-        return ": if they are classes, store labels.astype(int)"
+        return " (if they are classes, store labels.astype(int))"
     if labels.dtype.kind in "fbiu" and labels.ndim == 2 and labels.shape[1] > 1:
         one_hot = np.all((labels == 0) | (labels == 1)) and np.all(labels.sum(axis=1) == 1)
-        return ": if they are one-hot, store labels.argmax(1)" if one_hot else ""
+        return " (if they are one-hot, store labels.argmax(1))" if one_hot else ""
     if labels.dtype.kind in "US" and labels.ndim == 1:
-        return ": store numbers of classes, and their names under classes"
+        return " (store numbers of classes, and their names under classes)"
     return ""
 
 

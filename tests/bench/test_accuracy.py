@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from deploykit.bench.accuracy import agreement, ahead, evaluate, judge_drop, overlapped
+from deploykit.bench.columns import of_accuracy
 from deploykit.bench.feeds import find_scores
 from deploykit.data.dataset import Part
 from deploykit.errors import DriftFailed, UsageError
@@ -245,3 +246,31 @@ class Unreadable(Pixels):
         images, _ = super().load(indices, input_shape)
         lost = {int(p): "3.png: broken" for p in np.flatnonzero(indices == 3)}
         return np.delete(images, list(lost), axis=0), lost
+
+
+@pytest.mark.parametrize(
+    ("shift", "said"),
+    [
+        (
+            1,
+            "0% of the predictions are the label and 100% the label plus one, as where the first output is",
+        ),
+        (
+            -1,
+            "0% of the predictions are the label and 100% the label minus one, as where labels are numbered",
+        ),
+        (0, None),
+        (2, None),
+    ],
+)
+def test_labels_that_are_off_by_one_are_told_in_the_row(shift, said):
+    labels = np.arange(60) % 6 + 2
+    found = evaluate(Table(12), batches(np.eye(12)[labels + shift], labels, 20), 20)
+    _, notes = of_accuracy(found, "own/test", None)
+    assert [note.text.startswith(said or "?") for note in notes] == ([True] if said else [])
+
+
+def test_a_network_that_names_one_class_alone_is_not_off_by_one():
+    labels = np.repeat([3, 4], [50, 10])
+    found = evaluate(Table(12), batches(np.eye(12)[np.full(60, 4)], labels, 20), 20)
+    assert of_accuracy(found, "own/test", None)[1] == []

@@ -309,9 +309,9 @@ def test_labels_in_a_column_are_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "remedy"),
     [
-        (LABELS.astype(np.float64), r"store labels\.astype\(int\)$"),
-        (np.eye(4, dtype=np.float32)[LABELS], r"store labels\.argmax\(1\)$"),
-        (np.array(["stop", "go"] * 20), "and their names under classes$"),
+        (LABELS.astype(np.float64), r"store labels\.astype\(int\)\)$"),
+        (np.eye(4, dtype=np.float32)[LABELS], r"store labels\.argmax\(1\)\)$"),
+        (np.array(["stop", "go"] * 20), r"and their names under classes\)$"),
         (np.linspace(0, 1, COUNT), "40 images$"),
         (np.full((COUNT, 4), 7.5), "40 images$"),
     ],
@@ -321,3 +321,15 @@ def test_labels_that_could_be_classes_are_told_how(
     tmp_path: Path, labels: Any, remedy: str
 ) -> None:
     assert re.search(remedy, open_dataset(write(tmp_path, images=BYTES, labels=labels)).unjudged)
+
+
+def test_labels_numbered_from_one_are_told_so(tmp_path: Path) -> None:
+    dataset = open_dataset(write(tmp_path, images=BYTES, labels=LABELS + 1))
+    with pytest.raises(UsageError, match="none has label 0: store labels - 1, or use a network"):
+        dataset.require_classes(4)
+
+
+def test_channels_that_stand_last_are_told_to_be_moved(tmp_path: Path) -> None:
+    dataset = open_dataset(write(tmp_path, images=FLOATS.transpose(0, 2, 3, 1), labels=LABELS))
+    with pytest.raises(UsageError, match=r"store images\.transpose\(0, 3, 1, 2\), or as uint8"):
+        list(dataset.test.batches(4, (3, 6, 5)))
