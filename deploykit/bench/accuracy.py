@@ -147,7 +147,7 @@ def shift_of_labels(accuracy: Accuracy) -> tuple[int, float] | None:
     """By how much labels seem to be off, 1 or -1, and the share of predictions that are right then; else None.
 
     Networks whose first class is the background take 1 for the first class of the data, and data may be numbered
-    from 1. It is told where far more is right with it than without, and not of one class alone.
+    from 1. It is told where most are right with it and far fewer without, and not of one class alone.
     """
     if len(np.unique(accuracy.predictions)) < 3:
         return None
@@ -155,7 +155,7 @@ def shift_of_labels(accuracy: Accuracy) -> tuple[int, float] | None:
         hits = int((accuracy.predictions == accuracy.labels + shift).sum())
         share = hits / accuracy.images
         low, _ = wilson_interval(hits, accuracy.images)
-        if share > 2 * accuracy.top1 and low > accuracy.top1_high:
+        if share >= 0.5 and share > 2 * accuracy.top1 and low > accuracy.top1_high:
             return shift, share
     return None
 

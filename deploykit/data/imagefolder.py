@@ -95,6 +95,8 @@ class FileSource:
                 Image.DecompressionBombError,  # some 179 million pixels and more
             ) as error:
                 said = getattr(error, "strerror", None) or str(error)
+                if isinstance(error, Image.UnidentifiedImageError):  # its text names a stream
+                    said = "no image that Pillow can read"
                 reason = said.replace(path, "").strip() or type(error).__name__
                 problems[position] = f"{os.path.relpath(path, self._root)}: {reason}"
         if not pixels:

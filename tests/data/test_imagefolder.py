@@ -231,3 +231,11 @@ def test_a_folder_without_images_tells_which_files_are_taken_for_such(tmp_path: 
     (tmp_path / "a.heic").write_bytes(b"?")
     with pytest.raises(UsageError, match=r"holds no images \(\.jpg, .*\): give a folder of"):
         open_dataset(f"imagefolder:{tmp_path}")
+
+
+def test_a_file_that_is_no_image_is_told_so(tmp_path: Path) -> None:
+    plain(tmp_path)
+    for path in tmp_path.glob("cat/*.png"):
+        path.write_bytes(b"<html>not found</html>")
+    with pytest.raises(UsageError, match=r"\(first: cat/\d+\.png: no image that Pillow can read\)"):
+        list(open_dataset(f"imagefolder:{tmp_path}").train.batches(4, SHAPE))
