@@ -130,6 +130,11 @@ def write_line(text: str, *, err: bool = False) -> None:
     stream.flush()
 
 
+def aside() -> contextlib.AbstractContextManager[object]:
+    """Let what the user's own code prints meanwhile go to stderr: standard output is for data."""
+    return contextlib.redirect_stdout(sys.stderr)
+
+
 #: Descriptors of the process' standard streams.
 _STDOUT, _STDERR = 1, 2
 

@@ -32,6 +32,7 @@ from deploykit.graph.read_write import (
 from deploykit.lazy import ir, np, onnx, onnxscript, ort, torch
 from deploykit.ort_session import open_session, session_options
 from deploykit.spec import ModelSpec, OnnxModel
+from deploykit.text import aside
 from deploykit.writing import output_errors, working_folder
 
 #: Weights in the graph's own file must leave room for the graph in the 2 GB that it may have.
@@ -76,7 +77,7 @@ def _evaluating(module: torch.nn.Module, seed: int = DRAWN_WITH) -> Iterator[Non
     with contextlib.suppress(NotImplementedError):  # of torch.export, which is in one mode for good
         module.eval()
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), aside():
             torch.manual_seed(seed)
             yield
     finally:

@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_flatten
 
 from deploykit.errors import UsageError, one_line
 from deploykit.spec import Counts, OperatorCounts, length_remarks
+from deploykit.text import aside
 
 from .copies import shapes_of, values_of
 from .packed import frozen_weights, packed_product, packed_weights
@@ -332,8 +333,9 @@ def _remedy(module: nn.Module) -> str:
 def _run(
     skeleton: nn.Module, input_shape: tuple[int, ...], device: str, dtype: torch.dtype
 ) -> tuple[_Watch, nn.Module]:
-    skeleton.eval()
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), _plain_attention():
+    with contextlib.suppress(NotImplementedError):  # of torch.export, which is in one mode for good
+        skeleton.eval()
+    with aside(), torch.random.fork_rng(devices=[]), torch.no_grad(), _plain_attention():
         torch.manual_seed(0)  # for those that draw numbers
         if any(nn.parameter.is_lazy(p) for p in (*skeleton.parameters(), *skeleton.buffers())):
             skeleton(_example(input_shape, device, dtype))  # gives lazy layers their shapes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import math
@@ -67,8 +68,9 @@ def _base_resolution_px(spec: ModelSpec, architecture: Architecture) -> int:
 def create(spec: ModelSpec, *, device: str = "cpu") -> nn.Module:
     """Make the network of `spec` in eval mode, its weights loaded, or seeded when random.
 
-    On `device="meta"` no weights are allocated, which is enough to count. Input is (N, C, H, W) float32
-    with the C, H, W of `input_shape(spec)`; output is the logits, (N, num_classes).
+    On `device="meta"` no weights are allocated, which is enough to count; those of a factory stay as it made
+    them. Input is (N, C, H, W) float32 with the C, H, W of `input_shape(spec)`; output is the logits,
+    (N, num_classes).
 
     Raises:
         UsageError: alpha, classes, weights or the factory can't be used so.
@@ -77,7 +79,13 @@ def create(spec: ModelSpec, *, device: str = "cpu") -> nn.Module:
     """
     _check_multipliers(spec)
     if is_factory(spec.name):
-        return create_from_factory(spec).eval().to(device)
+        made = create_from_factory(spec)
+        with contextlib.suppress(
+            NotImplementedError
+        ):  # of torch.export, which is in one mode for good
+            made.eval()
+        # One that looks at values is counted on them.
+        return made if device == "meta" else made.to(device)
     architecture = lookup(spec.name)
     _check_support(spec, architecture)
     module = _skeleton(spec, architecture)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from deploykit.errors import UsageError, one_line
 from deploykit.lazy import torch
 from deploykit.spec import ModelSpec
+from deploykit.text import aside
 
 from . import weights
 from .wrappers import unwrapped
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 def create_from_factory(spec: ModelSpec) -> nn.Module:
     """Call the factory that `spec` names and return what it makes, with the values that it gave.
+
+    A name may also stand for a network that the user's code made already.
 
     The factory gets `num_classes` and `alpha` if it has such parameters and `spec` sets them. It runs under
     `spec.seed`; the caller's random state is untouched. A file as weights is loaded.
@@ -36,7 +39,8 @@ def create_from_factory(spec: ModelSpec) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
         try:
-            module = factory(**keywords)
+            with aside():
+                module = _copy_of(factory) or factory(**keywords)
         except (Exception, SystemExit) as error:  # the user's code may raise anything
             raise UsageError(
                 f"{spec.name} raised {_line(error)}: try it in Python first"
@@ -120,7 +124,8 @@ def load_factory(
         sys.path.insert(0, here)
     importlib.invalidate_caches()  # a file that was written just now is seen
     try:
-        target: Any = importlib.import_module(module_name)
+        with aside():
+            target: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise UsageError(
@@ -142,12 +147,22 @@ def load_factory(
     return target
 
 
+def _copy_of(factory: Callable[..., Any]) -> nn.Module | None:
+    """A copy of a network that was made already, which may be asked for once more; None for a function."""
+    if not isinstance(factory, torch.nn.Module):
+        return None
+    from .copies import values_of  # which imports PyTorch
+
+    return values_of(factory)
+
+
 def _keywords(factory: Callable[..., Any], spec: ModelSpec) -> dict[str, Any]:
-    """The settings of `spec` that the factory has parameters for."""
+    """The settings of `spec` that the factory has parameters for; a network that was made already has none."""
     try:
-        parameters = inspect.signature(factory).parameters
+        made = isinstance(factory, torch.nn.Module)
+        parameters = {} if made else inspect.signature(factory).parameters
     except (TypeError, ValueError):
-        parameters = {}  # type: ignore[assignment]  # a callable that can't be inspected
+        parameters = {}  # a callable that can't be inspected
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     wanted: dict[str, Any] = {}
     if spec.num_classes is not None:

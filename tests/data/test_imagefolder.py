@@ -81,7 +81,10 @@ def test_corrupt_files_are_counted_named_and_refused_past_a_share(tmp_path: Path
     sixteen_bit = np.zeros((40, 50), np.uint16)
     Image.fromarray(sixteen_bit).save(tmp_path / "dog" / "004.png")
     whole = dataset.train.subset([])
-    for name, number, reason in (("cat", 3, "cannot identify"), ("dog", 14, "mode I;16")):
+    for name, number, reason in (
+        ("cat", 3, "no image that Pillow can read"),
+        ("dog", 14, "mode I;16"),
+    ):
         broken = type(whole)("x", whole.source, np.array([number]), np.array([0]))
         with pytest.raises(UsageError, match=f"1 of the 1 images.*{name}/00.*{reason}") as caught:
             list(broken.batches(1, SHAPE))

@@ -52,3 +52,28 @@ def nothing() -> None:
 
 
 number = 3
+
+
+def talking() -> nn.Module:
+    print("a network is made")
+
+    class Talking(Declared):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            print("a network runs")
+            return super().forward(x)
+
+    return Talking()
+
+
+class Looking(Declared):
+    """Branches on a value."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x if x.sum() > 0 else -x)
+
+
+def compiled() -> nn.Module:
+    return torch.compile(Declared())  # type: ignore[return-value]
+
+
+made = Declared()

@@ -4,12 +4,14 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import factory_models
 import pytest
 import torch
 
 from deploykit import zoo
 from deploykit.errors import InvalidModel, UsageError
 from deploykit.spec import ModelSpec
+from deploykit.workflow.network import count_source
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +106,26 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     torch.save({"other": torch.zeros(2)}, tmp_path / "w.pt")
     with pytest.raises(InvalidModel, match="belongs to another network"):
         zoo.create(ModelSpec("factory_models:plain", weights=str(tmp_path / "w.pt")))
+
+
+@pytest.mark.parametrize("name", ["talking", "Looking", "compiled", "made"])
+def test_a_network_is_counted_whatever_its_factory_returns(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counted = count_source(ModelSpec(f"factory_models:{name}"))
+    assert (counted.counts.parameters, counted.counts.macs) == (147, 144)
+    assert [spec.shape for spec in counted.inputs] == [("batch", 2, 6, 4)]
+    printed = capsys.readouterr()
+    assert printed.out == "", "standard output is for data"
+    assert ("a network runs" in printed.err) == (name == "talking")
+
+
+def test_a_network_that_was_made_already_is_copied_and_has_no_settings(tmp_path: Path) -> None:
+    zeros = {
+        key: torch.zeros_like(value) for key, value in factory_models.made.state_dict().items()
+    }
+    torch.save(zeros, tmp_path / "w.pt")
+    zoo.create(ModelSpec("factory_models:made", weights=str(tmp_path / "w.pt")))
+    assert factory_models.made.layer.weight.any()
+    with pytest.raises(UsageError, match="no parameter 'num_classes'"):
+        zoo.create(ModelSpec("factory_models:made", num_classes=5))
