@@ -100,6 +100,8 @@ def export_module(
     input_shape: tuple[int, ...],
     path: str | os.PathLike[str],
     spec: ModelSpec,
+    *,
+    tolerance: float = TOLERANCE,
 ) -> OnnxModel:
     """Export a torch module to an ONNX file with a dynamic batch, and verify it at batch 1 and 3.
 
@@ -114,6 +116,7 @@ def export_module(
         input_shape: of one image: (C, H, W).
         path: of the file to write; its folder must exist.
         spec: what to call the network; written into the file.
+        tolerance: largest error that is allowed, as a part of the largest output.
 
     Raises:
         MissingDependency: torch, onnxscript or onnxruntime is not installed.
@@ -143,7 +146,7 @@ def export_module(
             del graph
             set_origin(proto, spec, recipe)
             check(proto, Path(path))
-            errors = _verified(module, traced, images, expected, spec.label)
+            errors = _verified(module, traced, images, expected, spec.label, tolerance)
             model = describe(proto, path, save_model(proto, path), spec)
     else:
         proto = ir.serde.serialize_model(graph)
@@ -153,8 +156,8 @@ def export_module(
             sha256 = write_model(proto, draft)
             model = describe(proto, path, sha256, spec)
             del proto, graph
-            errors = _verified(module, draft, images, expected, spec.label)
-    verified = {"batches": list(BATCHES), "tolerance": TOLERANCE, **errors}
+            errors = _verified(module, draft, images, expected, spec.label, tolerance)
+    verified = {"batches": list(BATCHES), "tolerance": tolerance, **errors}
     return dataclasses.replace(model, recipe={**recipe, "verified": verified})
 
 
@@ -171,7 +174,9 @@ def _with_weights_apart(graph: ir.Model, path: Path) -> onnx.ModelProto:
     return load_model(path)
 
 
-def export_model(spec: ModelSpec, path: str | os.PathLike[str]) -> OnnxModel:
+def export_model(
+    spec: ModelSpec, path: str | os.PathLike[str], *, tolerance: float = TOLERANCE
+) -> OnnxModel:
     """Create a network of the catalogue and export it; see `export_module`.
 
     Raises:
@@ -182,7 +187,7 @@ def export_model(spec: ModelSpec, path: str | os.PathLike[str]) -> OnnxModel:
     require_exporter()
     require_runtime()
     shape = zoo.input_shape(spec)
-    return export_module(zoo.create(spec), shape, path, spec)
+    return export_module(zoo.create(spec), shape, path, spec, tolerance=tolerance)
 
 
 # ---- tracing
@@ -371,11 +376,16 @@ def torch_outputs(module: torch.nn.Module, images: Images, label: str) -> Images
 
 
 def _verified(
-    module: torch.nn.Module, path: Path, images: Images, expected: Images, label: str
+    module: torch.nn.Module,
+    path: Path,
+    images: Images,
+    expected: Images,
+    label: str,
+    tolerance: float,
 ) -> dict[str, float]:
     """As `verify`; a module that draws its outputs at random is told so."""
     try:
-        return verify(path, images, expected, label)
+        return verify(path, images, expected, label, tolerance)
     except DriftFailed as error:
         with _evaluating(module, seed=1 + DRAWN_WITH):
             again = torch_outputs(module, images, label)
@@ -387,14 +397,16 @@ def _verified(
         ) from error
 
 
-def verify(path: Path, images: Images, expected: Images, label: str) -> dict[str, float]:
+def verify(
+    path: Path, images: Images, expected: Images, label: str, tolerance: float = TOLERANCE
+) -> dict[str, float]:
     """Run the file under ONNX Runtime and compare with what torch gave.
 
     Returns the largest absolute error, and the largest relative to the largest output.
 
     Raises:
         MissingDependency: ONNX Runtime is not installed.
-        DriftFailed: an output is not finite, all are zero, or an error is above `TOLERANCE`.
+        DriftFailed: an output is not finite, all are zero, or an error is above `tolerance`.
         BuildFailed: ONNX Runtime refused the file.
     """
     options = session_options(optimise=False)
@@ -429,10 +441,10 @@ def verify(path: Path, images: Images, expected: Images, label: str) -> dict[str
                 f"{computed[batch].shape}, torch {reference.shape}, largest {scale:g}); check its weights"
             )
         error_abs = float(np.abs(computed[batch].astype(np.float64) - reference).max())
-        if error_abs > TOLERANCE * scale:
+        if error_abs > tolerance * scale:
             raise DriftFailed(
                 f"the exported {label} differs from torch by {error_abs / scale:.2g} of the largest "
-                f"output at batch {batch}, more than {TOLERANCE:g}; report this network"
+                f"output at batch {batch}, more than {tolerance:g}; report this network"
             )
         largest_abs = max(largest_abs, error_abs)
         largest_rel = max(largest_rel, error_abs / scale)

@@ -61,7 +61,7 @@ def measure_for(
         for one in measures
         for level in one.optimization_levels or (None,)
     ]
-    profilers = [Profiler(store, options, say) for options, _ in each]
+    profilers = [Profiler(store, options, _naming(options, say)) for options, _ in each]
     rounds = [
         [
             (profiler, configuration)
@@ -78,6 +78,12 @@ def measure_for(
             say(f"{len(todo) - number} of {len(todo)} rows left out: {budget_s:.0f} s are over")
             return
         yield from profiler.rows([configuration])
+
+
+def _naming(options: ProfileOptions, say: Callable[[str], None]) -> Callable[[str], None]:
+    """What tells `say` which build options a step is of: rows of one claim may differ in nothing else."""
+    words = options.build.options.differences(1)
+    return (lambda text: say(f"{text} ({words})")) if words else say
 
 
 def _planned(

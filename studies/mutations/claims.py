@@ -1,4 +1,4 @@
-"""What can be changed under a claim: its networks, its rows, what came of its trainings, and its figures."""
+"""What can be changed under a claim: its networks and graphs, its rows, what came of its trainings, its figures."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import dataclasses
 import itertools
 import math
 import re
-import sys
 import time
-import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -17,21 +15,19 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 from typing import Any, NamedTuple
-from unittest import mock
-
-import torch
-from torch import nn
 
 from deploykit.claims import Claim, Verdict, evaluate_claim
 from deploykit.claims.check import AnyRow, built_rows, find_check, measured_rows
-from deploykit.claims.checks.stacks import SINGLE, STACK
-from deploykit.claims.effort import training
 from deploykit.claims.networks import VARIANTS, changed
 from deploykit.errors import DeploykitError
 from deploykit.report.csv import row_of
 from deploykit.row import Row
 from deploykit.zoo import architectures
-from studies.mutations.networks import CHANGES, Change, each_changed, scaled_widths
+from deploykit.zoo.catalogue import is_factory
+from studies.mutations.blocks import WRONG_BLOCKS, makes_blocks, wrong_block
+from studies.mutations.graphs import graph_changes
+from studies.mutations.networks import CHANGES, Change, scaled_widths
+from studies.mutations.trainings import levels, made_linear, made_up_trainings, makes_networks
 
 #: What a network is swapped for where changing it moved nothing.
 OTHERS = (
@@ -72,10 +68,15 @@ def looked_at(claim: Claim) -> list[str]:
 
 
 def named_networks(value: Any) -> list[str]:
-    """The networks of the catalogue and the variants that an entry names, also within expressions, in order."""
+    """The networks of the catalogue, the factories and the variants that an entry names, in order.
+
+    Also those within expressions.
+    """
     known = {one.name for one in architectures()} | set(VARIANTS)
-    found = [word for text in _texts(value) for word in re.findall(r"[a-z]\w*", text)]
-    return list(dict.fromkeys(word for word in found if word in known))
+    found = [
+        word for text in _texts(value) for word in re.findall(r"[a-z][\w.]*:\w+|[a-z]\w*", text)
+    ]
+    return list(dict.fromkeys(word for word in found if word in known or is_factory(word)))
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -192,7 +193,7 @@ def _other_networks(named: Sequence[str], value: Any) -> list[Any]:
     known = {one.name for one in architectures()} | set(VARIANTS)
     if not isinstance(value, str):
         return []
-    if value in known:
+    if value in known or is_factory(value):
         return [other for other in dict.fromkeys([*named, *OTHERS]) if other != value]
     # Within an expression each name is swapped.
     return [
@@ -222,7 +223,8 @@ def made_up_rows(claim: Claim) -> list[list[Row]]:
     multipliers = [(1.0, "1")]
     multipliers += [(float(alpha), "1") for alpha in arguments.get("alphas", ())]
     multipliers += [(1.0, str(Fraction(rho))) for rho in arguments.get("rhos", ())]
-    names = [*named_networks(arguments), STACK, SINGLE]
+    # Others too, which one that is named may be swapped for.
+    names = list(dict.fromkeys([*named_networks(arguments), *OTHERS]))
     # Where no network is named, any will do, of sizes in an order.
     sized = not named_networks(arguments)
 
@@ -235,7 +237,7 @@ def made_up_rows(claim: Claim) -> list[list[Row]]:
                 latency_ms(place, alpha * float(Fraction(rho))),
                 1,
             )
-            for place, name in enumerate([*names, *["a", "b", "c", "d"] * sized])
+            for place, name in enumerate(names)
             for alpha, rho in multipliers
             for repeat in (1, 2, 3)
         ]
@@ -265,84 +267,12 @@ def _row(cells: Mapping[str, str], latency_ms: float, ratio: float, top1: float 
     return row_of({**plain, **cells})
 
 
-class _MadeUp:
-    """What came of no training: every measure of it is the same number.
-
-    Its probabilities, of ten images of class 0, are such that the mean over several seeds is right more often than
-    each of them where `agrees`, and less often than the best where not.
-    """
-
-    def __init__(self, value: float, seed: int, agrees: bool) -> None:
-        self.value = value
-        self.labels = torch.zeros(10, dtype=torch.long)
-        self.probabilities = torch.tensor([[0.6, 0.4]] * 10)
-        if agrees:
-            self.probabilities[seed % 10] = torch.tensor([0.45, 0.55])
-        elif seed % 2:
-            self.probabilities[5:] = torch.tensor([0.0, 1.0])
-
-    def __getattr__(self, name: str) -> float:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self.value
-
-
-@contextlib.contextmanager
-def made_up_trainings(claim: Claim, *, first_has_more: bool) -> Iterator[None]:
-    """Have what is trained or rounded come out in the order of the entry, or against it; seeds differ little."""
-    order: list[Any] = []
-
-    def place_of(one: Any) -> int:
-        if one not in order:
-            order.append(one)
-        return -order.index(one) if first_has_more else order.index(one)
-
-    def trained(proxy: Any, seed: int) -> _MadeUp:
-        return _MadeUp(0.5 + 0.1 * place_of(proxy) + 0.001 * (seed % 3), seed, first_has_more)
-
-    def right(network: Any, dataset: str, way: Any, images: int) -> torch.Tensor:
-        share = 0.7 + 0.2 * max(-1, min(1, place_of(way)))
-        return torch.arange(images) < share * images
-
-    check = sys.modules[find_check(claim.check).function.__module__]
-    modules = [check, *(one for one in vars(check).values() if isinstance(one, types.ModuleType))]
-    made_up = {"trained": trained, "right": right}
-    with contextlib.ExitStack() as stack:
-        for module in modules:
-            for name in made_up.keys() & vars(module).keys():
-                if callable(getattr(module, name)):
-                    stack.enter_context(mock.patch.object(module, name, made_up[name]))
-        stack.enter_context(training(True))
-        yield
-
-
-@contextlib.contextmanager
-def _made_linear(claim: Claim) -> Iterator[None]:
-    """Have the networks that a claim's check makes to train come without what bends between their layers."""
-    check = sys.modules[find_check(claim.check).function.__module__]
-    make = vars(check)["create"]
-
-    def linear(*arguments: Any, **keywords: Any) -> nn.Module:
-        module = make(*arguments, **keywords)
-        return each_changed(module, nn.Sigmoid | nn.ReLU, lambda one: nn.Identity())  # type: ignore[arg-type]
-
-    remembered = [one.cache_clear for one in vars(check).values() if hasattr(one, "cache_clear")]
-    for forget in remembered:
-        forget()
-    try:
-        with mock.patch.object(check, "create", linear):
-            yield
-    finally:
-        for forget in remembered:
-            forget()
-
-
 @dataclass(frozen=True)
 class Mutant:
     """A claim with something changed under it.
 
     Attributes:
-        by: the kind of change: "network", "row", "training" or "figure".
+        by: the kind of change: "network", "graph", "row", "training" or "figure".
         change: in words.
         networks: by name, and how each is changed.
         fields: of the entry, that are others.
@@ -384,11 +314,16 @@ def mutants(claim: Claim, before: Verdict) -> Iterator[Mutant]:
     """What can be changed, one at a time."""
     # First what moves such claims: networks that are trained are changed slowly.
     if "trained" in claim.kind:
-        if "create" in vars(sys.modules[find_check(claim.check).function.__module__]):
-            yield Mutant("network", "made without activations", around=_made_linear)
-        for more in (True, False):
-            words = f"the first {'more' if more else 'less'}"
-            yield Mutant("training", words, around=partial(made_up_trainings, first_has_more=more))
+        if makes_networks(claim):
+            yield Mutant("network", "made without activations", around=made_linear)
+        for level, turned in itertools.product(levels(claim), (False, True)):
+            words = f"{'against what is stated' if turned else 'as stated'}, about {level:g}"
+            around = partial(made_up_trainings, turned=turned, level=level)
+            yield Mutant("training", words, around=around)
+    for graphs in graph_changes(claim):
+        yield Mutant("graph", graphs.__name__, around=graphs)
+    for words, block in WRONG_BLOCKS.items() if makes_blocks(claim) else ():
+        yield Mutant("network", words, around=partial(wrong_block, block=block))
     for name in looked_at(claim)[:MOST_NETWORKS]:
         for change in CHANGES:
             yield Mutant("network", f"{name} {change.__name__}", ((name, change),))

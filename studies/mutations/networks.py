@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from deploykit.zoo.blocks import Parallel
+from deploykit.zoo.blocks import Parallel, SqueezeExcite
 
 Change = Callable[[nn.Module], nn.Module]
 
@@ -223,6 +223,52 @@ def with_shortcuts(module: nn.Module) -> nn.Module:
     return each_changed(module, Parallel, change)
 
 
+class _Learned(nn.Module):
+    """What a module puts out, times a coefficient that is learned."""
+
+    def __init__(self, whole: nn.Module) -> None:
+        super().__init__()
+        self.whole = whole
+        self.coefficient = nn.Parameter(torch.empty(1, device="meta"))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.whole(x) * self.coefficient
+        return y
+
+
+def learned_pools(module: nn.Module) -> nn.Module:
+    """Each pool has a coefficient that is learned."""
+    return each_changed(module, nn.MaxPool2d | nn.AvgPool2d, _Learned)  # type: ignore[arg-type]
+
+
+def raised_maxima(module: nn.Module) -> nn.Module:
+    """Local response normalisation looks at a channel alone, and makes large responses larger."""
+    return each_changed(
+        module,
+        nn.LocalResponseNorm,
+        lambda one: nn.LocalResponseNorm(1, one.alpha, -one.beta, one.k),
+    )
+
+
+class _Summed(nn.Module):
+    """What channels average to, by one layer and a softmax, added to all of their pixels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.average = nn.AdaptiveAvgPool2d(1)
+        self.weights = nn.Conv2d(channels, channels, 1, device="meta")
+        self.softmax = nn.Softmax(1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = x + self.softmax(self.weights(self.average(x)))
+        return y
+
+
+def summed_attention(module: nn.Module) -> nn.Module:
+    """Squeeze and excitation has one layer and a softmax, and adds what it scaled by."""
+    return each_changed(module, SqueezeExcite, lambda one: _Summed(one.fc1.in_channels))
+
+
 CHANGES: tuple[Change, ...] = (
     larger_kernels,
     more_convolutions,
@@ -237,4 +283,7 @@ CHANGES: tuple[Change, ...] = (
     without_normalisation,
     without_pointwise,
     with_shortcuts,
+    learned_pools,
+    raised_maxima,
+    summed_attention,
 )

@@ -67,7 +67,8 @@ def rows_ratio(
         found = [one / other for one, other in pairs if one and other]
         if found:
             of_network = ratios.setdefault(_network(above[0]), {})
-            of_network[distinct_label(above[0].label, of_network)] = found
+            names = dict.fromkeys((above[0].label, lower[key][0].label))
+            of_network[distinct_label(" over ".join(names), of_network)] = found
     if not ratios:
         return _undecided(
             rows, f"rows with {_cells(top)} and with {_cells(bottom)}, alike in all else"

@@ -31,10 +31,6 @@ class Replacement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ratio: Stated
 
 
-#: What rows of the stack and of the single convolution are called.
-STACK, SINGLE = "deploykit.claims.pair:two_3x3", "deploykit.claims.pair:one_5x5"
-
-
 @check
 def stack_weights_ratio(
     margin: Margin, replacements: Mapping[str, Replacement], channels: int
@@ -65,20 +61,19 @@ def stack_weights_ratio(
 
 @check
 def stack_has_only_benefits(
-    rows: Sequence[MeasuredRow], kernel: int, times: int, single: int, channels: int, size_px: int
+    rows: Sequence[MeasuredRow], stack: Network, single: Network
 ) -> Outcome:
-    """What `times` convolutions of `kernel` take over one of `single`; latency where rows of both were measured.
+    """What a stack of convolutions takes over a single one; latency where rows of both were measured.
 
-    Each is followed by a ReLU, which is counted among the activations.
+    All that either puts out on the way is counted among the activations, as training keeps it.
     """
-    stack = _counts([(kernel, kernel)] * times, channels, size_px)
-    one = _counts([(single, single)], channels, size_px)
+    one = single.counts
     ratios = {
-        "parameters": stack.parameters / one.parameters,
-        "MACs": stack.macs / one.macs,
-        "activation bytes": stack.activation_bytes / one.activation_bytes,
+        "parameters": stack.counts.parameters / one.parameters,
+        "MACs": stack.counts.macs / one.macs,
+        "activation bytes": stack.counts.activation_bytes / one.activation_bytes,
     }
-    latency = latency_ratios(rows, _is_called(STACK), _is_called(SINGLE))
+    latency = latency_ratios(rows, _is_called(stack.spec.name), _is_called(single.spec.name))
     parts = [PartResult(f"lower {what}", ratio < 1) for what, ratio in ratios.items()]
     lower = all(ratio < 1 for ratio in latency.values()) if latency else None
     parts.append(PartResult("lower latency", lower))
@@ -88,10 +83,10 @@ def stack_has_only_benefits(
         else "Latency: not measured."
     )
     explanation = (
-        f"For {channels} channels at {size_px} px, {times} convolutions of {kernel}x{kernel} take "
-        f"{figure(ratios['parameters'])} of the parameters and {figure(ratios['MACs'])} of the MACs of one "
-        f"{single}x{single}, but {figure(ratios['activation bytes'])} times the activation memory, in {times} "
-        f"steps that wait for each other. {measured}"
+        f"For {stack.input_shape[0]} channels at {stack.input_shape[1]} px, convolutions of {_kernels(stack)} take "
+        f"{figure(ratios['parameters'])} times the parameters, {figure(ratios['MACs'])} times the MACs and "
+        f"{figure(ratios['activation bytes'])} times the activation memory of {_kernels(single)}, in "
+        f"{len(stack.convolutions)} steps that wait for each other. {measured}"
     )
     evidence: dict[str, Value] = {
         f"{what}(stack)/{what}(single)": round(ratio, 4) for what, ratio in ratios.items()
@@ -219,11 +214,15 @@ def _extent(gradient: torch.Tensor) -> tuple[int, float]:
     return height, float(centre)
 
 
+def _kernels(network: Network) -> str:
+    return listed(layer.size for layer in network.convolutions)
+
+
 def _weights(kernels: Iterable[Kernel]) -> int:
     return sum(math.prod(kernel) for kernel in kernels)
 
 
-def _counts(kernels: Sequence[Kernel], channels: int, size_px: int = 16) -> Counts:
+def _counts(kernels: Sequence[Kernel], channels: int) -> Counts:
     """Counts of convolutions without bias that keep channels and size, each with its ReLU."""
     modules: list[nn.Module] = []
     for kernel in kernels:
@@ -232,4 +231,4 @@ def _counts(kernels: Sequence[Kernel], channels: int, size_px: int = 16) -> Coun
             channels, channels, kernel, padding=padding, bias=False, device="meta"
         )
         modules += [convolution, torch.nn.ReLU()]
-    return count_module(torch.nn.Sequential(*modules), (channels, size_px, size_px))
+    return count_module(torch.nn.Sequential(*modules), (channels, 16, 16))
