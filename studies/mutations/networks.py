@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from deploykit.zoo.blocks import Parallel, SqueezeExcite
+from deploykit.zoo.blocks import LocalResponseNorm, Parallel, SqueezeExcite
 
 Change = Callable[[nn.Module], nn.Module]
 
@@ -245,8 +245,8 @@ def raised_maxima(module: nn.Module) -> nn.Module:
     """Local response normalisation looks at a channel alone, and makes large responses larger."""
     return each_changed(
         module,
-        nn.LocalResponseNorm,
-        lambda one: nn.LocalResponseNorm(1, one.alpha, -one.beta, one.k),
+        LocalResponseNorm,
+        lambda one: LocalResponseNorm(1, one.alpha, -one.beta, one.bias),
     )
 
 

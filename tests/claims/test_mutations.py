@@ -62,11 +62,45 @@ def test_a_verdict_that_looks_at_nothing_is_found_out(monkeypatch):
     assert move(claim) is None
 
 
-@pytest.mark.parametrize("name", ["dropout-regularises", "ensembles-help"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dropout-regularises",
+        "ensembles-help",
+        "gap-localises",
+        "loss-smoother-with-shortcuts",
+        "mlp-overfits",
+        "plain-deeper-trains-worse",
+        "sigmoid-gradients-vanish-by-depth",
+    ],
+)
 def test_what_comes_of_trainings_moves_the_claims_of_training(name):
     (claim,) = [claim for claim in list_claims() if claim.id == name]
     moved = move(claim)
     assert (moved.what, moved.by) == ("verdict", "training")
+
+
+@pytest.mark.parametrize(
+    ("name", "by"),
+    [
+        ("3x3-stack-only-benefits", "row and network"),
+        ("deeper-contains-shallower", "network"),
+        ("lenet5-seven-layers", "network"),
+        ("lrn-makes-large-larger", "network"),
+        ("residual-zero-is-identity", "network"),
+        ("se-one-fc-softmax", "network"),
+    ],
+)
+def test_blocks_and_layers_that_are_wrong_move_what_rests_on_them(name, by):
+    (claim,) = [claim for claim in list_claims() if claim.id == name]
+    moved = move(claim)
+    assert (moved.what, moved.by) == ("verdict", by)
+
+
+def test_a_graph_of_half_precision_with_wide_weights_is_found_out():
+    (claim,) = [claim for claim in list_claims() if claim.id == "fp16-halves-file"]
+    claim = dataclasses.replace(claim, arguments={"networks": ["lenet5"]})
+    assert move(claim) == Moved("verdict", "graph", "half_with_wide_weights")
 
 
 def test_a_claim_that_moved_is_not_tried_again_until_its_entry_changes(

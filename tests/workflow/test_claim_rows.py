@@ -98,6 +98,39 @@ def test_each_level_of_optimisation_has_rows_of_its_own(measured):
     assert one == ["optimization-level=0", "optimization-level=3"] * 3
 
 
+def test_each_step_names_its_level_of_optimisation(measured, monkeypatch):
+    """Both rows of a network read 'measure resnet18 onnxruntime fp32'."""
+    said: list[str] = []
+
+    class Telling(Profiler):
+        def __init__(self, store, options, say):
+            super().__init__(store, options, say)
+            self.say = say
+
+        def rows(self, configurations):
+            for one in configurations:
+                self.say(f"measure {one.text}")
+                yield from super().rows([one])
+
+    monkeypatch.setattr(claim_rows, "Profiler", Telling)
+    claims = [CLAIMS["ort-optimisations-help"], CLAIMS["3x3-stack-only-benefits"]]
+    list(claim_rows.measure_for(claims, None, say=said.append))
+    assert len(set(said)) == len(said)
+    assert {text.rpartition(" (")[2] for text in said if "resnet18" in text} == {
+        "optimization-level=0)",
+        "optimization-level=3)",
+    }
+    assert all("level" not in text for text in said if "3x3" in text)
+
+
+def test_the_numbers_name_the_level_of_either_side(measured):
+    """They were of both levels by the name of one: 'resnet18, onnxruntime fp32 optimization-level=0'."""
+    rows = measured("ort-optimisations-help")
+    verdict = evaluate_claim(CLAIMS["ort-optimisations-help"], measured_rows(rows))
+    both = "optimization-level=0 over onnxruntime fp32 optimization-level=3"
+    assert f"latency(resnet18, onnxruntime fp32 {both})" in verdict.outcome.evidence
+
+
 def test_no_row_is_begun_after_the_time_is_over(measured):
     said: list[str] = []
     assert measured("densenet-expensive", budget_s=-1.0, say=said.append) == []

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from deploykit.claims import list_claims
 from deploykit.claims.checks import exported
+from studies.mutations.graphs import export_of_other_weights
 
 
 def test_rounding_is_no_loss_but_for_who_looks_at_bits(verdict_of, monkeypatch):
@@ -21,8 +23,24 @@ def test_a_file_that_is_not_halved_refutes(verdict_of, monkeypatch):
         monkeypatch.setattr(exported, "_files", lambda spec: files)
         return verdict_of("fp16-halves-file")
 
-    assert verdict(505).verdict == "confirmed"
     assert verdict(600).verdict == "refuted"
+    assert verdict(505).verdict == "confirmed"
+
+
+def test_a_file_of_few_weights_is_not_halved(verdict_of):
+    """What was tried were files of weights alone, and of those it was confirmed."""
+    verdict = verdict_of("fp16-halves-file", networks=["lenet5", "mlp_xor"])
+    assert verdict.verdict == "in context"
+    assert verdict.outcome.computed < 1
+
+
+def test_an_export_that_is_off_refutes(verdict_of, monkeypatch):
+    """The exporter refused it first, and no verdict was reached: the part could not fail."""
+    (claim,) = (one for one in list_claims() if one.id == "onnx-export-lossless")
+    with export_of_other_weights(claim):
+        verdict = verdict_of("onnx-export-lossless", networks=["lenet5"])
+    assert verdict.verdict == "refuted"
+    assert verdict.outcome.computed > 0.001
 
 
 def test_what_is_measured_is_the_export_itself():

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from deploykit.claims.check import measured_rows
 from deploykit.claims.checks.stacks import receptive_field_px
+from deploykit.row import Row
 
 
 def test_ratios_of_stacks_are_counted(verdict_of):
@@ -19,19 +21,33 @@ def test_a_stack_costs_activations_and_steps(verdict_of):
     verdict = verdict_of("3x3-stack-only-benefits")
     assert list(verdict.holds.values()) == [True, True, False, None]
     assert verdict.outcome.evidence["activation bytes(stack)/activation bytes(single)"] == 2
-    four = verdict_of("3x3-stack-only-benefits", times=4)
-    assert four.holds["lower MACs"] is False
+    pair = "deploykit.claims.pair:"
+    turned = verdict_of("3x3-stack-only-benefits", stack=f"{pair}one_5x5", single=f"{pair}two_3x3")
+    assert turned.holds["lower MACs"] is False
+
+
+def test_a_stack_that_keeps_less_can_have_only_benefits(verdict_of):
+    """No stack had fewer activations than what was counted beside it, so that nothing could confirm the claim."""
+    pair = "deploykit.claims.pair:"
+    names = {"stack": f"{pair}one_3x3", "single": f"{pair}two_3x3"}
+    rows = measured_rows(
+        Row({"model": name, "status": "ok", "latency_p50_ms": latency_ms})
+        for name, latency_ms in zip(names.values(), (1.0, 2.0), strict=True)
+    )
+    verdict = verdict_of("3x3-stack-only-benefits", rows, **names)
+    assert verdict.verdict == "confirmed"
+    assert "convolutions of 3x3 take 0.5 times the parameters" in verdict.outcome.explanation
 
 
 def test_81_percent_is_neither_the_networks_nor_the_kernels(verdict_of):
+    """The two are readings of one saying: it was refuted by the networks also where the kernels bore it out."""
     verdict = verdict_of("vgg-81-percent-fewer")
     assert verdict.verdict == "refuted"
     assert verdict.outcome.computed == pytest.approx(138_357_544 / 60_965_224)
     assert "81.5% more" in verdict.outcome.explanation
-    assert verdict_of("vgg-81-percent-fewer", fields={"stated": 0.551}).holds == {
-        "vgg16 over alexnet": False,
-        "3 of 3x3 over one 7x7": True,
-    }
+    kernels = verdict_of("vgg-81-percent-fewer", fields={"stated": 0.551})
+    assert kernels.holds == {"vgg16 over alexnet": False, "3 of 3x3 over one 7x7": True}
+    assert kernels.verdict == "in context"
 
 
 @pytest.mark.parametrize(
