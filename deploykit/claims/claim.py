@@ -119,6 +119,11 @@ class Claim:
         return Margin(self.hedge)
 
     @property
+    def goes_by_margin(self) -> bool:
+        """Whether its margin decides; else the check holds the parts against limits of its own."""
+        return bool(self.hedge) or "margin" in find_check(self.check).kinds
+
+    @property
     def names_parts(self) -> bool:
         """Whether `parts` are by name; else the same is expected of all."""
         return isinstance(self.parts, Mapping)

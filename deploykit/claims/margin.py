@@ -75,6 +75,7 @@ HEDGES: dict[str, Hedge] = {
     "nearly": Hedge(0.10, 0.0, True, "it, or up to 10% less"),
     "slightly less": Hedge(0.10, 0.0, False, "less, by under 10%"),
     "slightly more": Hedge(0.0, 0.10, False, "more, by under 10%"),
+    "hardly more": Hedge(math.inf, 0.10, True, "at most 10% more than it"),
     "much less": Hedge(math.inf, -0.5, True, "at most half of it"),
     "much more": Hedge(-1.0, math.inf, True, "at least twice it"),
     "over": Hedge(0.0, math.inf, False, "more than it"),

@@ -232,7 +232,8 @@ COLUMNS: dict[str, str] = {
     "hedge": "the word by which the statement loosens `stated`, such as about; blank where it stands as a figure",
     "agrees_from": "lowest value found that agrees with `stated`, in `unit`; blank where there is no limit",
     "agrees_to": "highest such value",
-    "tolerance": "the rule that these limits follow from, in words; blank where no number is stated",
+    "tolerance": "the rule that these limits follow from, in words; blank where no number is stated, or where more "
+    "is asked of it than a number, as the explanation says",
     "deviation": "found / stated - 1; blank where one is no number, or a bound counts",
     "parts": "what the claim says, one by one: holds, fails or undecided, and by what if by print",
     "explanation": "why, in a sentence or two",
@@ -304,8 +305,8 @@ def _expected_parts(claim: Claim) -> str:
 
 
 def _limits(claim: Claim) -> dict[str, Value | None]:
-    """The columns that say which values agree with the stated one."""
-    if isinstance(claim.stated, str):
+    """The columns that say which values agree with the stated one: blank where the check has a rule of its own."""
+    if isinstance(claim.stated, str) or not claim.goes_by_margin:
         return {"agrees_from": None, "agrees_to": None, "tolerance": None}
     low, high = (
         limit if math.isfinite(limit) else None for limit in claim.margin.limits(claim.stated)

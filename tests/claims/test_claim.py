@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 import sys
 
@@ -24,6 +25,30 @@ arguments = { top = "vgg16", bottom = "vgg11" }
 expected = "confirmed"
 parts = "holds"
 """
+
+
+#: Words of statements that are hedges, by the margin that is theirs.
+WORDS = {
+    "about": {"about"},
+    "nearly": {"nearly"},
+    "slightly less": {"slightly", "little"},
+    "slightly more": {"slightly", "little"},
+    "hardly more": {"hardly"},
+    "much less": {"much", "far", "greatly", "very", "too"},
+    "much more": {"much", "far", "greatly", "very", "too"},
+}
+
+
+def test_a_margin_is_that_of_a_word_of_the_statement():
+    """Figures without a hedge had the margin of 'about' or 'nearly', and 'hardly' had three others."""
+    words = {
+        claim.id: set(re.findall(r"[a-z]+", claim.statement.lower())) for claim in list_claims()
+    }
+    hedged = [claim for claim in list_claims() if claim.hedge in WORDS]
+    assert len(hedged) > 25
+    assert [one.id for one in hedged if not WORDS[one.hedge] & words[one.id]] == []
+    hardly = {one.id for one in list_claims() if "hardly" in words[one.id]}
+    assert hardly == {one.id for one in list_claims() if one.hedge == "hardly more"}
 
 
 def test_listing_claims_imports_nothing_heavy():

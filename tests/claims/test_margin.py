@@ -45,6 +45,7 @@ def test_what_is_no_number_is_no_figure(value):
         ("nearly", (45, 50), (44.9, 50.1)),
         ("slightly less", (45.1, 49.9), (45, 50)),
         ("slightly more", (50.1, 54.9), (50, 55)),
+        ("hardly more", (0, 50, 55), (55.1,)),
         ("much less", (0, 25), (25.1, 50)),
         ("much more", (100, 1e9), (99.9, 50)),
         ("over", (50.1, 1e9), (50, 49)),

@@ -65,6 +65,8 @@ def test_rows_have_exactly_the_documented_columns():
     (bound,) = verdict_rows([verdict(hedge="at least", parts="holds")])
     assert bound["agrees_to"] is bound["deviation"] is None
     assert (bound["agrees_from"], bound["expected_parts"]) == (50, "each holds")
+    (own,) = verdict_rows([verdict(hedge="")])  # of a check that takes no margin
+    assert own["tolerance"] is own["agrees_from"] is own["agrees_to"] is None
     (words,) = verdict_rows([verdict(stated="all", hedge="")])
     assert words["tolerance"] is words["agrees_from"] is words["agrees_to"] is None
 

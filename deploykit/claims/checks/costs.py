@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from deploykit.claims.check import MeasuredRow, check, latency_ratios
-from deploykit.claims.margin import Margin, Stated
+from deploykit.claims.margin import HEDGES, Margin, Stated
 from deploykit.claims.networks import BYTES_FP32, Network
 from deploykit.claims.operations import peak_bytes
 from deploykit.claims.verdict import (
@@ -277,14 +277,27 @@ def published_values(
 
 
 class PrintedPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Two printed numbers of one kind, `what`, and the relation between them that the claim implies."""
+    """Two printed numbers of one kind, `what`, and the relation between them that the claim implies.
+
+    Where the claim says how much less or more, by which of the words of `margin.HEDGES`.
+    """
 
     what: str
     first: float
     first_of: str
     second: float
     second_of: str
-    relation: Literal["less", "more", "not less", "not more", "equal"]
+    relation: Literal[
+        "less",
+        "more",
+        "not less",
+        "not more",
+        "equal",
+        "slightly less",
+        "slightly more",
+        "much less",
+        "much more",
+    ]
 
     def __str__(self) -> str:
         return f"{self.what}, {self.first:g} for {self.first_of} and {self.second:g} for {self.second_of}"
@@ -292,6 +305,8 @@ class PrintedPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def holds(self) -> bool:
         """Whether the relation is so, of the digits that are printed."""
+        if self.relation in HEDGES:
+            return Margin(self.relation).agrees(self.first, self.second)
         # Printed values have a few decimals; a difference of two of them shouldn't fail by binary rounding.
         difference = round(self.first - self.second, 6)
         return {

@@ -6,6 +6,7 @@ Without rows of the kind, a claim stays undecided and says which ones would deci
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
@@ -238,9 +239,12 @@ def rows_keep_accuracy(
 ) -> Outcome:
     """Whether rows of `precision` lose less than the stated share of top-1 against their fp32 rows.
 
-    A row decides where its interval is no wider than `within` on either side: else there were too few images.
+    A row decides where its interval is no wider than `within` on either side, else there were too few images, and
+    where that of the loss is on one side of the stated share. It is taken from those of the two rows as if they had
+    seen other images, which is wider than what the same images would tell.
     """
     losses: dict[str, float] = {}
+    holds: dict[str, bool | None] = {}
     unsure: list[str] = []
     free = {"precision", *_FOLLOW_PRECISION}
     full = {  # of repeats, one has the accuracy
@@ -253,26 +257,32 @@ def rows_keep_accuracy(
         if not _has(row, {"precision": precision}) or other is None or top1 is None:
             continue
         reference, low, high = other.row["top1"], row.row["top1_low"], row.row["top1_high"]
-        if reference is None or low is None or high is None:
+        below, above = other.row["top1_low"], other.row["top1_high"]
+        if reference is None or low is None or high is None or below is None or above is None:
             continue
         name = distinct_label(_network(row), [*losses, *unsure])
         if max(top1 - low, high - top1) > within:
             unsure.append(name)
         else:
-            losses[name] = reference - top1
+            loss = losses[name] = reference - top1
+            reach = math.hypot(high - low, above - below) / 2
+            holds[name] = None if loss - reach < stated <= loss + reach else loss < stated
     if not losses:
         return _undecided(
             rows,
             f"{precision} and fp32 rows with top-1 of images enough for {percent(within)} either side"
             + (f"; those of {listed(unsure)} have too few" if unsure else ""),
         )
-    parts = [PartResult(name, loss < stated) for name, loss in losses.items()]
+    parts = [PartResult(name, holds.get(name)) for name in (*losses, *unsure)]
     evidence: dict[str, Value] = {f"top1 lost({name})": round(v, 5) for name, v in losses.items()}
     worst = max(losses, key=lambda name: losses[name])
     explanation = (
         f"Over {len(losses)} networks {precision} loses {percent(min(losses.values()), signed=True)} to "
         f"{percent(losses[worst], signed=True)} of top-1 against fp32, most in {worst}."
     )
+    open_ = [part.name for part in parts if part.holds is None]
+    if open_:
+        explanation += f" Of {listed(open_)} there are too few images to tell."
     return Outcome(parts, losses[worst], explanation, evidence)
 
 

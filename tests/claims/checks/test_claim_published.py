@@ -42,6 +42,12 @@ def test_printed_values_are_each_held_against_the_stated_one(verdict_of):
         ("not less", 1.9, 2.0, False),
         ("equal", 57.2, 57.2, True),
         ("equal", 57.3, 57.2, False),
+        ("slightly more", 79.0, 78.2, True),
+        ("slightly more", 90.0, 78.2, False),
+        ("slightly less", 4.9, 5.0, True),
+        ("slightly less", 5.0, 5.0, False),
+        ("much more", 10.9, 0.8, True),
+        ("much less", 15.3, 26.2, False),
     ],
 )
 def test_printed_values_are_compared_as_the_claim_says(verdict_of, relation, first, second, holds):
@@ -49,6 +55,13 @@ def test_printed_values_are_compared_as_the_claim_says(verdict_of, relation, fir
     entry |= {"first": first, "second": second, "relation": relation}
     verdict = verdict_of("squeezenet-accuracy-alexnet", comparisons=[entry])
     assert verdict.holds == {"w": holds}
+
+
+def test_a_wide_margin_is_more_than_any_lead(verdict_of):
+    """An error of 26.1 against 26.2 was a wide margin too."""
+    lead = dict(verdict_of("alexnet-2012-lead").claim.arguments["comparisons"][1])
+    assert verdict_of("alexnet-2012-lead").verdict == "cited"
+    assert verdict_of("alexnet-2012-lead", comparisons=[lead | {"first": 0.1}]).verdict == "refuted"
 
 
 def test_figures_that_were_only_read_are_called_so(verdict_of):
