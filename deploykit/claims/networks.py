@@ -157,6 +157,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "googlenet_with_heads": (),
     "googlenet_without_reductions": (),
     "inception_v3_with_head": (),
+    "lenet5_at": ("side",),
     "mobilenet_shallow": (),
     "resnet_cifar": ("depth",),
     "resnet_v1": ("depth",),

@@ -15,6 +15,7 @@ from deploykit.zoo.blocks import Parallel
 from deploykit.zoo.efficientnet import EfficientNet
 from deploykit.zoo.googlenet import ConvRelu, googlenet
 from deploykit.zoo.inception_v3 import inception_v3
+from deploykit.zoo.lenet import LeNet5
 from deploykit.zoo.mobilenet import MobileNet, Separable, mobilenet
 from deploykit.zoo.resnet import Bottleneck, bottleneck_resnet
 from deploykit.zoo.squeezenet import Fire, squeezenet1_0
@@ -106,6 +107,14 @@ def densenet_cifar(*, depth: int, growth: int, bottleneck: bool = False) -> nn.M
             channels = outputs
     head: list[nn.Module] = [nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1)]
     return nn.Sequential(*layers, *head, nn.Flatten(), nn.Linear(channels, 10))
+
+
+def lenet5_at(*, side: int) -> nn.Module:
+    """LeNet-5 for images of another side, whose first fully connected layer reads all of the last maps."""
+    network = LeNet5(10)
+    last_px = ((side - 4) // 2 - 4) // 2
+    network.classifier[1] = nn.Linear(16 * last_px**2, 120)
+    return network
 
 
 def mobilenet_shallow() -> nn.Module:
@@ -251,6 +260,8 @@ def shape_of(name: str, arguments: dict[str, float]) -> tuple[int, int, int]:
         return (int(arguments["inputs"]), side_px, side_px)
     if name == "resnext_block":
         return (256, 56, 56)
+    if name == "lenet5_at":
+        return (1, int(arguments["side"]), int(arguments["side"]))
     if name.endswith("_cifar"):
         return (3, 32, 32)
     side_px = 299 if name == "inception_v3_with_head" else 224

@@ -7,7 +7,7 @@ from deploykit.claims.checks.costs import PrintedPair
 from deploykit.claims.checks.counted import Figure, Relation
 from deploykit.claims.expression import Expression
 from deploykit.claims.margin import Margin, Stated
-from deploykit.claims.networks import Network
+from deploykit.claims.networks import Network, Variant
 from deploykit.errors import UsageError
 
 
@@ -94,3 +94,19 @@ def test_a_straight_line_over_the_logarithm_is_explained_wholly():
 def test_the_largest_family_is_found():
     assert holds(counted.family_is_largest("vgg", "parameters")) == [True]
     assert holds(counted.family_is_largest("vgg", "macs")) == [False]
+
+
+def test_a_network_that_connects_all_of_its_maps_has_parameters_by_their_size(verdict_of):
+    """Only networks that average or pool to a grid were tried, and of every network it was confirmed."""
+    verdict = verdict_of("weights-shared-over-positions")
+    assert verdict.verdict == "in context"
+    assert verdict.as_expected
+    assert [name for name, holds in verdict.holds.items() if not holds] == [
+        "lenet5, which connects all of its last maps"
+    ]
+
+
+def test_lenet5_at_its_own_size_is_lenet5():
+    own, other = Variant("lenet5_at", side=32), Variant("lenet5_at", side=28)
+    assert own.counts == Network.named("lenet5").counts
+    assert own.parameters - other.parameters == 16 * (5**2 - 4**2) * 120
