@@ -1,12 +1,13 @@
-"""Change networks, rows, trainings and figures under each claim, and see whether its verdict moves.
+"""Change networks, graphs, rows, trainings and figures under each claim, and see whether its verdict moves.
 
     python -m studies.mutations                           # all claims
     python -m studies.mutations vgg-140m --csv -          # these, and nothing is kept
     python -m studies.mutations --time 150                # begins no claim after 150 s
 
 A claim that comes out the same whatever is changed looks at nothing. Changes are made from the claim's entry: the
-networks that it names are changed (kernels, groups, layers more and fewer) or swapped for others, rows and what
-came of trainings are made up for it, and each figure of its arguments, stated or printed, is made another. Each
+networks that it names are changed (kernels, groups, layers more and fewer) or swapped for others, blocks and graphs
+that its check makes come out wrong, rows and what came of trainings are made up for it, as stated and against it,
+and each figure of its arguments, stated or printed, is made another. Each
 claim is a row of the table as it comes; one whose verdict moved is not tried again until its entry or the code of
 its check changes, so that a run that was broken off goes on. Printed is the share of claims whose verdict moved, by
 what it took, and those of which only a part moved or nothing. Ends with 1 if there are any of the last.
