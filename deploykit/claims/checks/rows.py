@@ -191,6 +191,7 @@ def rows_in_order(
 ) -> Outcome:
     """Whether latency puts the networks of a setting in the order of their parameters or MACs, each pair of them.
 
+    A pair is in order, or out of it, where all repeats of the one and of the other say so, else it is not known.
     Settings with fewer than `at_least` networks decide nothing; the share of pairs in order is given beside.
     """
     parts: list[PartResult] = []
@@ -203,20 +204,21 @@ def rows_in_order(
                 repeats.setdefault(_network(row), []).append(row)
         if len(repeats) < at_least or group[0].row["precision"] != "fp32":
             continue
-        # Of repeats the one of the median latency stands for its network.
-        known = [
-            sorted(some, key=lambda row: row.latency_p50_ms)[len(some) // 2]
-            for some in repeats.values()
-        ]
-        pairs = list(itertools.combinations(known, 2))
-        reversed_ = [(a, b) for a, b in pairs if not _in_order(a, b, by)]
+        pairs = list(itertools.combinations(repeats.values(), 2))
+        orders = [_in_order(one, other, by) for one, other in pairs]
         label = distinct_label(group[0].label, [part.name for part in parts])
-        parts.append(PartResult(label, not reversed_))
-        share = 1 - len(reversed_) / len(pairs)
-        evidence[f"pairs in order({label})"] = f"{len(pairs) - len(reversed_)} of {len(pairs)}"
-        sentence = f"{percent(share)} of {len(pairs)} pairs of networks are in order ({label})"
-        if reversed_:
-            first, second = sorted(reversed_[0], key=lambda row: row.row[by])
+        whole = False if False in orders else None if None in orders else True
+        parts.append(PartResult(label, whole))
+        held = orders.count(True)
+        evidence[f"pairs in order({label})"] = f"{held} of {len(pairs)}"
+        sentence = (
+            f"{percent(held / len(pairs))} of {len(pairs)} pairs of networks are in order ({label})"
+        )
+        if None in orders:
+            sentence += f", repeats disagree on {orders.count(None)}"
+        if False in orders:
+            pair = pairs[orders.index(False)]
+            first, second = sorted(map(_middle, pair), key=lambda row: row.row[by])
             sentence += (
                 f", but {_network(first)} with {figure(first.row[by])} {by} takes "
                 f"{figure(first.latency_p50_ms)} ms and {_network(second)} with "
@@ -228,9 +230,20 @@ def rows_in_order(
     return Outcome(parts, next(iter(evidence.values())), f"{'; '.join(sentences)}.", evidence)
 
 
-def _in_order(one: MeasuredRow, other: MeasuredRow, by: str) -> bool:
-    first, second = sorted((one, other), key=lambda row: (row.row[by], row.latency_p50_ms))
-    return first.row[by] == second.row[by] or first.latency_p50_ms <= second.latency_p50_ms
+def _middle(repeats: Sequence[MeasuredRow]) -> MeasuredRow:
+    """The repeat of the median latency."""
+    return sorted(repeats, key=lambda row: row.latency_p50_ms)[len(repeats) // 2]
+
+
+def _in_order(one: Sequence[MeasuredRow], other: Sequence[MeasuredRow], by: str) -> bool | None:
+    """Whether the network with more takes no less time; None where its repeats overlap those of the other."""
+    first, second = sorted((one, other), key=lambda rows: rows[0].row[by])
+    if first[0].row[by] == second[0].row[by]:
+        return True
+    fewer, more = ([row.latency_p50_ms for row in rows] for rows in (first, second))
+    if max(fewer) <= min(more):
+        return True
+    return False if min(fewer) > max(more) else None
 
 
 @check

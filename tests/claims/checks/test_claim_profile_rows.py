@@ -91,6 +91,25 @@ def test_one_pair_out_of_order_refutes(verdict_of):
     assert verdict(1.0, 2.0).verdict == "undecided"
 
 
+def test_a_pair_that_repeats_disagree_on_is_not_out_of_order(verdict_of):
+    """The medians were compared, so that noise between two networks of about a time refuted what is said of all."""
+
+    def verdict(*second_ms):
+        times_ms = {1: (1.0, 1.2, 1.1), 2: second_ms, 3: (3.0, 3.0, 3.0), 4: (4.0, 4.0, 4.0)}
+        rows = [
+            row(f"net{number}", time_ms, parameters=number, repeat=repeat)
+            for number, times in times_ms.items()
+            for repeat, time_ms in enumerate(times, 1)
+        ]
+        return outcome_of("fewer-parameters-faster", *rows, verdict_of=verdict_of)
+
+    assert verdict(1.2, 1.3, 1.2).verdict == "confirmed"
+    assert verdict(0.9, 0.9, 0.9).verdict == "refuted"
+    unsure = verdict(1.0, 1.05, 1.1)
+    assert unsure.verdict == "undecided"
+    assert "repeats disagree on 1" in unsure.outcome.explanation
+
+
 def test_accuracy_decides_where_there_are_images_enough():
     def outcome(loss, half_width):
         top1 = 0.9 - loss

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from torch import nn
+
 from deploykit.claims.checks import listing, wired
 from deploykit.claims.checks.wired import Following
-from deploykit.claims.networks import Network
+from deploykit.claims.networks import Network, changed
+from deploykit.zoo.resnet import Bottleneck
+from studies.mutations.networks import each_changed
 
 
 def named(*names):
@@ -22,6 +26,32 @@ def test_what_follows_is_seen_in_the_wiring():
         "last": Following(resnet, "linear", ("nothing",)),
     }
     assert holds(wired.followed_by(sequences)) == [True, False, False, True]
+
+
+class Unrectified(nn.Module):
+    """A bottleneck without the ReLU after its addition."""
+
+    def __init__(self, block):
+        super().__init__()
+        self.block = block
+
+    def forward(self, x):
+        block = self.block
+        shortcut = x if block.downsample is None else block.downsample(x)
+        x = block.bn2(block.conv2(block.bn1(block.conv1(x)).relu())).relu()
+        return block.bn3(block.conv3(x)) + shortcut
+
+
+def test_a_residual_network_without_activations_after_its_additions_is_found_out(verdict_of):
+    """Whatever read an addition in such a network was allowed, so that the part could not fail."""
+
+    def unrectified(module):
+        return each_changed(module, Bottleneck, Unrectified)
+
+    assert verdict_of("resnet-bn-before-activation").verdict == "confirmed"
+    with changed("resnet50", unrectified):
+        verdict = verdict_of("resnet-bn-before-activation")
+    assert verdict.holds["activation after each addition"] is False
 
 
 def test_additions_need_two_sides_of_a_shape():
