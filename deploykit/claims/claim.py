@@ -344,12 +344,14 @@ def choose_claims(ids: Iterable[str] | None, claims: Sequence[Claim]) -> list[Cl
 def refuse_without_rows(verdicts: Iterable[Verdict], path: str) -> None:
     """Refuse a report that has no rows for some of the claims that were asked for by name.
 
+    Rows whose repeats say different things are rows: what they leave undecided is a verdict, not a want of rows.
+
     Raises:
         UsageError: names the claim, and what is to be measured for it.
     """
     for verdict in verdicts:
         claim = verdict.claim
-        if claim.takes_rows and not verdict.missing and None in verdict.holds.values():
+        if verdict.outcome.lacks_rows:
             needed = claim.measure.networks if claim.measure else ()
             of = f": it takes rows of {listed(n.name for n in needed)}" if needed else ""
             raise UsageError(

@@ -58,12 +58,14 @@ class Outcome:
         computed: the value to set against the stated one, in the claim's unit; None where there is none.
         explanation: one or two sentences, made from the numbers.
         evidence: the numbers, by name, as computed.
+        lacks_rows: whether it takes rows of a report, and there are none that could decide it, whatever they said.
     """
 
     parts: Sequence[PartResult]
     computed: Value | None
     explanation: str
     evidence: Mapping[str, Value] = field(default_factory=dict)
+    lacks_rows: bool = False
 
 
 #: What a claim can come out as, and what that means.

@@ -21,6 +21,7 @@ from deploykit.claims import (
 from deploykit.claims.verdict import decide
 from deploykit.errors import UnknownName, UsageError
 from deploykit.lazy import install_line
+from deploykit.row import Row
 
 
 @pytest.fixture(scope="module")
@@ -239,3 +240,21 @@ def test_a_report_without_the_rows_that_a_claim_takes_is_refused():
     with pytest.raises(UsageError, match=r"^p.csv has no rows that decide mobilenet-rho-squared"):
         refuse_without_rows([undecided], "p.csv")
     refuse_without_rows(evaluate_claims(["vgg-140m"]), "p.csv")
+
+
+def test_every_claim_on_rows_says_that_it_lacks_them(verdicts):
+    for v in verdicts:
+        assert v.outcome.lacks_rows == v.claim.takes_rows, v.claim.id
+
+
+def test_rows_whose_repeats_differ_are_rows_and_leave_the_claim_undecided():
+    cells = {"model": "mobilenet", "backend": "onnxruntime", "batch": 1, "threads": 2}
+    rows = [
+        Row({**cells, "precision": precision, "latency_p50_ms": ms, "repeat": repeat})
+        for repeat, int8_ms in enumerate((3.0, 5.0), 1)
+        for precision, ms in (("fp32", 12.0), ("int8", int8_ms))
+    ]
+    found = evaluate_claims(["int8-3x-faster"], rows)
+    assert [v.verdict for v in found] == ["undecided"]
+    refuse_without_rows(found, "p.csv")
+    assert failure(found) is None

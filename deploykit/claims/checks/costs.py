@@ -220,7 +220,8 @@ def costs_over(
         f"{figure(everything)} times as much. {measured}"
     )
     parts.append(PartResult("latency", slow))
-    return Outcome(parts, max(*ratios.values(), *slower.values()), explanation, evidence)
+    computed = max(*ratios.values(), *slower.values())
+    return Outcome(parts, computed, explanation, evidence, lacks_rows=not slower)
 
 
 def _is_of(network: Network) -> Callable[[MeasuredRow], bool]:

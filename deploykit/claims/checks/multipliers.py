@@ -90,7 +90,9 @@ def width_power(
         *power.parts("parameters", parameters),
         PartResult("latency", latency.holds),
     ]
-    return Outcome(parts, power.farthest(macs), explanation, evidence | latency.evidence)
+    evidence |= latency.evidence
+    lacks = latency.holds is None
+    return Outcome(parts, power.farthest(macs), explanation, evidence, lacks_rows=lacks)
 
 
 @check
@@ -115,7 +117,9 @@ def resolution_power(
     parts = [*power.parts("MACs", ratios), PartResult("latency", latency.holds)]
     evidence: dict[str, Value] = {f"macs({rho})/macs(1)": round(r, 4) for rho, r in ratios.items()}
     evidence |= {f"parameters({rho})": n.parameters for rho, n in small.items()}
-    return Outcome(parts, power.farthest(ratios), explanation, evidence | latency.evidence)
+    evidence |= latency.evidence
+    lacks = latency.holds is None
+    return Outcome(parts, power.farthest(ratios), explanation, evidence, lacks_rows=lacks)
 
 
 class _Latency(NamedTuple):

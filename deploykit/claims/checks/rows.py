@@ -139,9 +139,9 @@ def engines_smaller(
     }
     if not ratios:
         needed = f"engines of {backend} in fp32 and {precision}"
-        return Outcome(
-            [PartResult("measured", None)], None, f"Not built: it takes {needed}.", {"engines": 0}
-        )
+        none = [PartResult("measured", None)]
+        explanation = f"Not built: it takes {needed}."
+        return Outcome(none, None, explanation, {"engines": 0}, lacks_rows=True)
     parts = [PartResult(name, margin.agrees(ratio, stated)) for name, ratio in ratios.items()]
     evidence: dict[str, Value] = {
         f"engine bytes({name}, fp32 over {precision})": round(r, 4) for name, r in ratios.items()
@@ -182,7 +182,10 @@ def first_runs(rows: Sequence[MeasuredRow], stated: Stated, margin: Margin) -> O
     said = listed(f"{_range(found)} ({name})" for name, found in ratios.items())
     every = [ratio for found in ratios.values() for ratio in found]
     explanation = f"The first run over the median of later ones: {said}."
-    return Outcome(parts, statistics.median_low(every), explanation, evidence)
+    too_few = max(map(len, ratios.values())) < _LEAST_REPEATS
+    if too_few:
+        explanation += f" It takes {_LEAST_REPEATS} repeats or more of a network to decide."
+    return Outcome(parts, statistics.median_low(every), explanation, evidence, lacks_rows=too_few)
 
 
 @check
@@ -301,7 +304,8 @@ def rows_keep_accuracy(
 
 def _undecided(rows: Sequence[MeasuredRow], needed: str) -> Outcome:
     explanation = f"Not measured: it takes {needed}."
-    return Outcome([PartResult("measured", None)], None, explanation, {"usable rows": len(rows)})
+    none = [PartResult("measured", None)]
+    return Outcome(none, None, explanation, {"usable rows": len(rows)}, lacks_rows=True)
 
 
 def _has(row: MeasuredRow, cells: Mapping[str, str]) -> bool:

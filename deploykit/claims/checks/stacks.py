@@ -93,7 +93,7 @@ def stack_has_only_benefits(
     }
     evidence |= {f"latency({label})": round(ratio, 4) for label, ratio in latency.items()}
     found = ", ".join(f"{figure(ratio)} of the {what}" for what, ratio in ratios.items())
-    return Outcome(parts, found, explanation, evidence)
+    return Outcome(parts, found, explanation, evidence, lacks_rows=not latency)
 
 
 @check
