@@ -17,6 +17,7 @@ class Planted:
         self.value, self.noise, self.fails_at = value, noise, fails_at
         self.random = random.Random(seed)
         self.blocks, self.is_open = 0, False
+        self.starting_s, self.first_blocks = 0.0, 3
 
     def start(self) -> None:
         self.is_open = True

@@ -5,6 +5,9 @@ a while meets all of them. An entrant is dropped when its ratios to the leader a
 the test is made at few, ever rarer rounds, and its error is shared over looks and entrants, so that the fastest is
 dropped with a chance of a hundredth at most. Who is far behind at the first look isn't kept waiting at all.
 
+Time is kept: no round is begun that is not expected to end in it, and only so many race as can be told apart in it.
+Where it is over after fewer rounds than it takes to tell anybody apart, nobody is dropped.
+
 Every round is handed to `record` as it ends and can be given back as `earlier`: a race that was broken off goes on
 where it was.
 """
@@ -14,7 +17,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
@@ -39,14 +42,17 @@ ERROR = 0.01
 #: Who takes so many times the best at the first look is not raced, nor who is beyond the best so many.
 FAR_OFF = 1.6
 MAX_RACED = 10
-#: Blocks of a first look; the smallest stands for the entrant, as interference only ever adds time.
-FIRST_BLOCKS = 3
+#: Blocks of a first look by a process that stays, and by new ones, each of which measures as long as ten of those.
+FIRST_BLOCKS, FRESH_FIRST_BLOCKS = 3, 1
 #: Engines are loaded anew, to other places in memory, when that has taken less than this share of the time.
 RENEWING_SHARE = 0.3
 TIMEOUT_S = 120.0
+#: A race is of so many at the least, however little time there is.
+MIN_RACED = 2
 #: Why an entrant is out that had no first look: there was no time to start it, or starting it took too long.
 TOO_LATE = "the time for first looks was used up before its turn"
 NOT_STARTED = "it was not ready when the time for first looks was over"
+NOT_RACED = "those in the race were faster at the first look, and no time was left to start it"
 IN, SLOWER, UNFIT, FAILED = FATES = ("in", "slower", "unfit", "failed")
 
 
@@ -115,6 +121,7 @@ class Outcome:
         measuring_s: seconds that blocks and starts took.
         starting_s: those of them in which processes were started, engines loaded and warmed up.
         elapsed_s: seconds of the whole.
+        cut_short: whether the time was over before anybody could be told apart.
     """
 
     standings: tuple[Standing, ...]
@@ -122,6 +129,7 @@ class Outcome:
     measuring_s: float
     starting_s: float
     elapsed_s: float
+    cut_short: bool = False
 
     @property
     def leader(self) -> Standing | None:
@@ -131,7 +139,15 @@ class Outcome:
 
 
 class Lane(Protocol):
-    """Measures one entrant, block by block."""
+    """Measures one entrant, block by block.
+
+    Attributes:
+        starting_s: seconds of blocks that were spent on starting and warming up rather than on runs.
+        first_blocks: how many a first look takes; the smallest counts, as interference only adds time.
+    """
+
+    starting_s: float
+    first_blocks: int
 
     def start(self) -> None:
         """Get ready."""
@@ -156,6 +172,7 @@ class ResidentLane:
         self._entrant, self._quantile, self._timeout_s = entrant, quantile, timeout_s
         self._channel: Channel | None = None
         self._block_s = self._renew_s = self._renewed_s = self._spent_s = 0.0
+        self.starting_s, self.first_blocks = 0.0, FIRST_BLOCKS
 
     def start(self) -> None:
         """Start the process, load the engine and warm up."""
@@ -202,6 +219,7 @@ class FreshLane:
     ) -> None:
         self._entrant, self._worth = entrant, worth
         self._policy, self._timeout_s = policy, timeout_s
+        self.starting_s, self.first_blocks = 0.0, FRESH_FIRST_BLOCKS
 
     def start(self) -> None:
         """Nothing: every block starts a process of its own."""
@@ -213,7 +231,10 @@ class FreshLane:
             WorkerFailure: it did not measure what is asked for.
         """
         request = replace(self._entrant.request, policy=self._policy)
+        start = time.perf_counter()
         result = run_worker(request, self._timeout_s())
+        timed_s = result.details.get("elapsed_s", 0.0)
+        self.starting_s += max(0.0, time.perf_counter() - start - timed_s)
         value = self._worth(result.columns)
         if value is None:
             said = next((note.text for note in result.notes), "it is blank")
@@ -235,6 +256,7 @@ class _Runner:
     reason: str = ""
     is_open: bool = False
     start_s: float | None = None
+    block_s: float = 0.0
 
     @property
     def value(self) -> float | None:
@@ -309,7 +331,7 @@ class Race:
                 continue
             self._say(f"first look at {name}")
             if runner.first is None:
-                value = self._looked_at(name, runner, reference)
+                value = self._looked_at(name, runner, reference, deadline)
                 if value is None:
                     continue
                 runner.first = value
@@ -327,25 +349,34 @@ class Race:
         return [name for name, runner in self._runners.items() if runner.reason in lately]
 
     @property
+    def block_s(self) -> dict[str, float]:
+        """Seconds that the last block of each entrant took."""
+        return {n: one.block_s for n, one in self._runners.items() if one.block_s}
+
+    @property
     def start_s(self) -> dict[str, float]:
         """Seconds that it last took to start each entrant that was."""
         return {n: one.start_s for n, one in self._runners.items() if one.start_s is not None}
 
-    def _looked_at(self, name: str, runner: _Runner, reference: str | None) -> float | None:
+    def _looked_at(
+        self, name: str, runner: _Runner, reference: str | None, deadline: float
+    ) -> float | None:
         """The smallest block over that of the first entrant, each next to one of it.
 
-        Where that one has failed, over its last ones.
+        Where that one has failed, over its last ones. One block each has to do where the time is over.
         """
         if not self._open(name, runner):
             return None
         ours, theirs = [], []
-        for _ in range(FIRST_BLOCKS):
-            value = self._measured(name, runner.lane.block)
+        for _ in range(runner.lane.first_blocks):
+            if ours and time.perf_counter() > deadline:
+                break
+            value = self._block(name)
             if value is None:
                 return None
             ours.append(value)
             if reference is not None and self._runners[reference].fate == IN:
-                beside = self._measured(reference, self._runners[reference].lane.block)
+                beside = self._block(reference)
                 theirs += [] if beside is None else [beside]
         if theirs or self._reference is None:
             self._reference = min(theirs or ours)
@@ -361,38 +392,70 @@ class Race:
         self._close(runner)
         self._record(Dropped(name, fate, reason))
 
-    def send_home(self) -> None:
-        """Put out who is far behind the best at the first look, and who is beyond the best so many."""
+    def send_home(self, budget_s: float = math.inf, staying: Collection[str] = ()) -> None:
+        """Put out who is far behind the best at the first look, and who is beyond the best so many.
+
+        Args:
+            budget_s: for the race; no more stay than there is time for as many rounds as tell them apart.
+            staying: who stays, be there time for it or not.
+        """
         firsts = {name: r.first for name, r in self._inside().items() if r.first is not None}
         in_order = sorted(firsts, key=lambda name: firsts[name])
+        most = self._most_raced(in_order, budget_s)
         for place, name in enumerate(in_order):
             times = firsts[name] / firsts[in_order[0]]
             if times > FAR_OFF:
                 text = f"{times:.2f} times {in_order[0]} at the first look"
                 self.put_out(name, SLOWER, text)
-            elif place >= MAX_RACED:
-                text = f"{times:.2f} times {in_order[0]} at the first look, and {MAX_RACED} were faster"
-                self.put_out(name, SLOWER, text)
+            elif place >= MAX_RACED or (place >= most and name not in staying):
+                time_for = "" if most == MAX_RACED else ", as many as there was time for"
+                text = f"{times:.2f} times {in_order[0]} at the first look, and {most} were faster"
+                self.put_out(name, SLOWER, f"{text}{time_for}")
+
+    def _most_raced(self, in_order: Sequence[str], budget_s: float) -> int:
+        """Of how many, the fastest first, there can be a race in that time: their starts and rounds."""
+        needed_s = 0.0
+        for place, name in enumerate(in_order[:MAX_RACED]):
+            runner = self._runners[name]
+            needed_s += self._opening_s(runner) + LOOKS[0] * runner.block_s
+            if place >= MIN_RACED and needed_s > budget_s:
+                return place
+        return MAX_RACED
+
+    def _opening_s(self, runner: _Runner) -> float:
+        return 0.0 if runner.is_open else runner.start_s or 0.0
 
     def run(self, budget_s: float) -> Outcome:
         """Race until one is left, all that are left are as good as the leader, or the time is used.
 
         Args:
-            budget_s: for all blocks, starts and warming up; `LOOKS[0]` rounds are made in any case.
+            budget_s: for all blocks, starts and warming up; exceeded by what is begun and takes longer than before.
         """
-        start = time.perf_counter()
-        for name, runner in self._inside().items():
-            if self._goes_on(budget_s):
+        deadline = time.perf_counter() + budget_s
+        for name, runner in sorted(
+            self._inside().items(), key=lambda pair: pair[1].first or math.inf
+        ):
+            if self._goes_on(deadline - time.perf_counter() - self._opening_s(runner)):
                 self._say(f"start {name}")
                 self._open(name, runner)
-        while self._goes_on(budget_s - (time.perf_counter() - start)):
+        ready = {name: runner for name, runner in self._inside().items() if runner.is_open}
+        if len(ready) >= MIN_RACED:
+            for name in self._inside().keys() - ready.keys():
+                self.put_out(name, SLOWER, NOT_RACED)
+        while self._goes_on(deadline - time.perf_counter() - self._round_s()):
             self._one_round()
             if self._rounds in LOOKS:
                 self._drop_the_slower()
         elapsed_s = time.perf_counter() - self._started
+        cut_short = self._rounds < LOOKS[0] and len(self._inside()) > 1
+        starting_s = self._starting_s + sum(r.lane.starting_s for r in self._runners.values())
         return Outcome(
-            self._standings(), self._rounds, self._measuring_s, self._starting_s, elapsed_s
+            self._standings(), self._rounds, self._measuring_s, starting_s, elapsed_s, cut_short
         )
+
+    def _round_s(self) -> float:
+        """What a round takes, by the last block of each."""
+        return sum(runner.block_s for runner in self._inside().values())
 
     def _take_up(self, earlier: Sequence[Event]) -> None:
         for event in earlier:
@@ -427,6 +490,14 @@ class Race:
         runner.lane.close()
         runner.is_open = False
 
+    def _block(self, name: str) -> float | None:
+        """What one more block of an entrant is worth; None where it fails."""
+        runner = self._runners[name]
+        start = time.perf_counter()
+        value = self._measured(name, runner.lane.block)
+        runner.block_s = time.perf_counter() - start
+        return value
+
     def _measured(self, name: str, measure: Callable[[], T]) -> T | None:
         """What a lane measures; None where it fails, which puts the entrant out."""
         start = time.perf_counter()
@@ -441,12 +512,10 @@ class Race:
 
     def _goes_on(self, left_s: float) -> bool:
         inside = self._inside()
-        if len(inside) < 2:
+        if len(inside) < 2 or left_s <= 0 or self._rounds >= LOOKS[-1]:
             return False
         if self._rounds < LOOKS[0]:
             return True
-        if left_s <= 0 or self._rounds >= LOOKS[-1]:
-            return False
         leader = self._leader()
         return self._rounds not in LOOKS or not all(
             self._is_as_good(name, leader) for name in inside if name != leader
@@ -459,15 +528,23 @@ class Race:
         self._say(f"round {self._rounds}, {len(names)} in")
         values = {}
         for name in names:
-            value = self._measured(name, self._runners[name].lane.block)
+            value = self._block(name)
             if value is not None:
                 self._runners[name].blocks[self._rounds] = value
                 values[name] = value
         self._record(Round(self._rounds, values))
 
     def _leader(self) -> str:
-        """Of those that are in, the one with the smallest median; all of them have the same rounds."""
-        return min(self._inside(), key=lambda name: self._runners[name].value or 0.0)
+        """Of those that are in, the one with the smallest median; all of them have the same rounds.
+
+        Without rounds, it is the fastest at the first look.
+        """
+
+        def place(name: str) -> tuple[float, float]:
+            runner = self._runners[name]
+            return runner.value or math.inf, runner.first or math.inf
+
+        return min(self._inside(), key=place)
 
     def ratio(self, name: str, other: str) -> RatioInterval | None:
         """What one takes over what another takes in the rounds of both; None where these are too few to tell."""

@@ -459,8 +459,8 @@ def _show_one(tuned: workflow.tuned.Tuned) -> None:
             left = f"{len(more)} more"
             cells = [*cells[:MAX_SHOWN], (left, "", "all of them are in --json")]
         display.print_table(_NOT_TAKEN, cells, right=(1,))
-    for remark in tuned.remarks:
-        display.print_answer(remark)
+    for remark in (*tuned.remarks, tuned.time_sentence):
+        display.print_text(remark)
 
 
 def _names(names: list[str]) -> str:

@@ -27,8 +27,11 @@ FAR_BEHIND = 2.0
 ROW_S, START_S = 3.0, 1.5
 #: The least that a comparison may be given, and how long a side may take to start in any case.
 MEETING_MIN_S, START_MAX_S = 2.0, 30.0
-#: Rounds of a comparison that takes a new process for each block.
-FRESH_ROUNDS = 8
+#: Rounds of a comparison that takes a new process for each block, with the default and with another runtime; fewer
+#: than so many decide nothing.
+FRESH_ROUNDS, FRESH_OTHER_ROUNDS, FRESH_MIN_ROUNDS = 8, 4, 3
+#: Seconds of such a process that nobody has timed.
+FRESH_BLOCK_S = 3.0
 #: Those within this share of the winner are measured as rows beside it, this many at most.
 CLOSE, MAX_CLOSE = 0.1, 3
 
@@ -74,18 +77,39 @@ class Confirmation:
         if self._question.objective == BYTES:
             return 0.0
         others = [one for one in everyone if self._meets_winner(one, default)]
-        return self._end_s(default) + sum(self._meeting_s(one, CONFIRM_OTHER_S) for one in others)
+        return self._end_s(default) + sum(
+            self._meeting_s(one, self._compared_s(one, default)) for one in others
+        )
+
+    def _compared_s(self, one: Candidate, default: Candidate) -> float:
+        """Seconds in which one and another are compared."""
+        if self._question.is_resident:
+            return CONFIRM_S if one is default else CONFIRM_OTHER_S
+        rounds = FRESH_ROUNDS if one is default else FRESH_OTHER_ROUNDS
+        return rounds * 2 * self._block_s(one)
+
+    def _least_s(self, one: Candidate) -> float:
+        """Seconds that comparing one and another takes at the least."""
+        if self._question.is_resident:
+            return MEETING_MIN_S
+        return FRESH_MIN_ROUNDS * 2 * self._block_s(one)
+
+    def _block_s(self, one: Candidate) -> float:
+        """Of a new process that measures a block."""
+        return self._races.block_s.get(one.name, FRESH_BLOCK_S)
 
     def _end_s(self, default: Candidate) -> float:
         """Of meeting the default and the rows of both."""
         rows_s = 2 * (ROW_S + self._start_s(default))
-        return self._meeting_s(default, CONFIRM_S) + rows_s
+        return self._meeting_s(default, self._compared_s(default, default)) + rows_s
 
     def _meeting_s(self, one: Candidate, budget_s: float) -> float:
-        return budget_s + START_S + self._start_s(one)
+        """Of a comparison with its start, which every block of new processes has itself."""
+        return budget_s + (START_S + self._start_s(one) if self._question.is_resident else 0.0)
 
     def _start_s(self, one: Candidate) -> float:
-        return self._races.start_s.get(one.name, START_S)
+        known = self._races.start_s if self._question.is_resident else self._races.block_s
+        return known.get(one.name, START_S)
 
     def _meets_winner(self, one: Candidate, default: Candidate) -> bool:
         """Whether one is what a runtime does where nobody says anything, and not surely far behind."""
@@ -155,11 +179,11 @@ class Confirmation:
             if one is winner or not self._meets_winner(one, default):
                 continue
             spare_s = self._left_s() - self._end_s(default)
-            if spare_s < self._meeting_s(one, MEETING_MIN_S):
+            if spare_s < self._meeting_s(one, self._least_s(one)):
                 self.remarks.append(f"No time was left for {winner.name} to meet {one.name}.")
                 continue
             try:
-                met = self._meet(winner, one, min(CONFIRM_OTHER_S, spare_s))
+                met = self._meet(winner, one, min(self._compared_s(one, default), spare_s))
             except WorkerFailure as failure:
                 one.reason = f"{one.reason}; beside the winner: {failure}".lstrip("; ")
                 continue
@@ -179,7 +203,14 @@ class Confirmation:
             return True
         try:
             spare_s = self._left_s() - 2 * ROW_S
-            allowed_s = min(CONFIRM_S, max(MEETING_MIN_S, spare_s))
+            least_s = self._least_s(default)
+            if not self._question.is_resident and spare_s < least_s:
+                self.remarks.append(
+                    f"No time was left for {candidate.name} to meet the default: give a larger --budget."
+                )
+                candidate.reason = "no time was left to hold it against the default"
+                return False
+            allowed_s = min(self._compared_s(default, default), max(least_s, spare_s))
             meetings.append(self._meet(candidate, default, allowed_s))
         except WorkerFailure as failure:
             candidate.fate, candidate.reason = FAILED, f"beside the default: {failure}"
@@ -193,12 +224,18 @@ class Confirmation:
             start = time.perf_counter()
             (candidate.row,) = self._profiler.rows([candidate.configuration])
             self.measuring_s += time.perf_counter() - start
-        missed = [c for c in self._question.constraints if not c.met_by(candidate.row)]
+        row = candidate.row
+        if row.get("status") != "ok":
+            said = next((note.text for note in row.noted("failed", "skipped")), "nobody knows why")
+            candidate.fate, candidate.reason = FAILED, f"it was not measured: {said}"
+            return False
+        missed = tuple(c for c in self._question.constraints if not c.met_by(row))
         if missed:
-            value = candidate.row.get(missed[0].column)
-            shown = "blank" if value is None else f"{general(value, 4)}"
-            candidate.fate, candidate.reason = UNFIT, f"{missed[0]} fails: it is {shown}"
-        return not missed and candidate.row.get("status") == "ok"
+            told = [(one, row.get(one.column)) for one in missed]
+            shown = (f"{m} fails: it is {'blank' if v is None else general(v, 4)}" for m, v in told)
+            candidate.fate, candidate.reason = UNFIT, "; ".join(shown)
+        candidate.missed = missed
+        return not missed
 
     def _meet(self, winner: Candidate, other: Candidate, budget_s: float) -> Meeting:
         """One beside another, in turns.
@@ -233,7 +270,13 @@ class Confirmation:
         pair = self._races.lanes({winner.name: winner, other.name: other})
         ours, theirs = pair[winner.name], pair[other.name]
         values: tuple[list[float], list[float]] = ([], [])
-        for _ in range(FRESH_ROUNDS):
+        start = time.perf_counter()
+        for number in range(FRESH_ROUNDS):
+            spent_s = time.perf_counter() - start
+            # Of so long a round as those before, none is begun that would not end in time.
+            if number >= FRESH_MIN_ROUNDS and spent_s * (number + 1) / number > budget_s:
+                break
             values[0].append(theirs.block())
             values[1].append(ours.block())
+        self.starting_s += ours.starting_s + theirs.starting_s
         return mean_ratio(*values, confidence=0.99)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 
 from deploykit import codec
@@ -42,6 +43,9 @@ class Fitness:
         journal: with the verdicts that were found before; it is told each new one.
         left_s: seconds that are left for judging; asked whenever an engine is judged.
         detail: is told whom it judges.
+
+    Attributes:
+        judging_s: seconds that were spent on judging.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Fitness:
         self._left_s = left_s
         self._profiler, self._journal = profiler, journal
         self._verdicts: dict[str, str] = dict(journal.judged)
+        self.judging_s = 0.0
 
     def require_labels(self) -> None:
         """Refuse, before anything is measured, a drop that nobody could judge.
@@ -82,6 +87,7 @@ class Fitness:
         engine = f"{candidate.request.engine} {told}".rstrip()
         if engine not in self._verdicts:
             self._detail(f"judge {candidate.name}")
+            start = time.perf_counter()
             try:
                 reason = self._unfit(candidate)
             except OutputFailed:
@@ -89,8 +95,13 @@ class Fitness:
             except WorkerFailure as failure:
                 late = failure.kind == "timeout"
                 reason = TOO_LATE if late else f"it does not run: {failure}"
+            finally:
+                self.judging_s += time.perf_counter() - start
             self._verdicts[engine] = reason
-            self._journal.write(Entry(engine=engine, reason=reason))
+            if (
+                reason != TOO_LATE
+            ):  # which says nothing of the engine: going on, there is time again
+                self._journal.write(Entry(engine=engine, reason=reason))
         return self._verdicts[engine]
 
     def _unfit(self, candidate: Candidate) -> str:

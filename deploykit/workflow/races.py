@@ -12,6 +12,8 @@ from deploykit.bench.race import (
     FAILED,
     FAR_OFF,
     IN,
+    LOOKS,
+    TOO_LATE,
     UNFIT,
     Entrant,
     Lane,
@@ -25,6 +27,7 @@ from deploykit.bench.scenario import Policy
 from deploykit.errors import DeploykitError, OutputFailed, UsageError
 from deploykit.row import Row
 from deploykit.workflow.configuration import Configuration, source_name
+from deploykit.workflow.fitness import TOO_LATE as NOT_JUDGED
 from deploykit.workflow.fitness import Fitness
 from deploykit.workflow.journal import Entry, Journal
 from deploykit.workflow.plan import Source
@@ -39,8 +42,12 @@ LOOKING_SHARE, RACING_SHARE = 0.45, 0.4
 OPTIONS_SHARE, OPTIONS_MIN_S = 0.5, 4.0
 #: Seconds that one answer of a process may take where nothing else bounds it, and is given in any case.
 LIMIT_S, LIMIT_MIN_S = 600.0, 2.0
+#: What a race has begun may take so many seconds longer than the race may: who still has no answer then hangs.
+OVERRUN_S = 30.0
 #: Seconds that the end of a tuning takes for a small network, rows and comparisons.
 ENDING_S = 20.0
+#: What the journal calls the race of all candidates.
+FIRST_RACE = "race"
 #: Better by less than this is not worth leaving the default.
 MIN_GAIN = 0.01
 
@@ -61,7 +68,10 @@ class Races:
     Attributes:
         measuring_s: seconds that were spent on blocks and starts.
         starting_s: those of them in which processes were started, engines loaded and warmed up.
+        building_s: seconds that were spent on building what came to be in between.
         start_s: seconds that it took to start each candidate that was.
+        block_s: seconds that the last block of each candidate took.
+        remarks: of races that the budget cut short.
     """
 
     def __init__(
@@ -79,8 +89,10 @@ class Races:
         self._profiler, self._journal, self._fitness = profiler, journal, fitness
         self._left_s = left_s
         self._deadline = math.inf
-        self.measuring_s = self.starting_s = 0.0
+        self.measuring_s = self.starting_s = self.building_s = 0.0
         self.start_s: dict[str, float] = {}
+        self.block_s: dict[str, float] = {}
+        self.remarks: list[str] = []
 
     def _limit_s(self) -> float:
         """How long one answer of a process may take, compiling included: until the time of the phase is over."""
@@ -114,12 +126,21 @@ class Races:
 
     def _run(self, name: str, race: Race, budget_s: float) -> Outcome:
         """Run a race to its end, which the journal is told; one that was over before isn't run once more."""
-        self._deadline = math.inf
+        self._deadline = time.perf_counter() + budget_s + OVERRUN_S
         outcome = race.run(0.0 if name in self._journal.over else budget_s)
+        self._deadline = math.inf
+        if outcome.cut_short:
+            inside = sum(one.fate == IN for one in outcome.standings)
+            race_of = "the race" if name == FIRST_RACE else f"the race of {name}"
+            self.remarks.append(
+                f"The budget cut {race_of} short: it had time for {outcome.rounds} of the {LOOKS[0]} rounds that "
+                f"tell {inside} candidates apart. Give a larger --budget, or fewer candidates."
+            )
         self._journal.write(Entry(name, over=True))
         self.measuring_s += outcome.measuring_s
         self.starting_s += outcome.starting_s
         self.start_s |= race.start_s
+        self.block_s |= race.block_s
         return outcome
 
     def _look(self, race: Race, budget_s: float) -> dict[str, float]:
@@ -130,7 +151,7 @@ class Races:
     def raced(self, fit: Mapping[str, Candidate], default: Candidate) -> list[Candidate]:
         """Those that stay in, the best first; the others know why they are out."""
         name = source_name(self._source)
-        with self._race("race", fit) as race:
+        with self._race(FIRST_RACE, fit) as race:
             self._say(f"{name}: first look at {len(fit)} candidates")
             looking = time.perf_counter()
             firsts = self._look(race, LOOKING_SHARE * self._left_s())
@@ -138,9 +159,10 @@ class Races:
                 self._refuse_budget(len(race.late), len(fit), time.perf_counter() - looking)
             self._say(f"{name}: judge engines, the fastest first")
             self._put_out_the_unfit(race, firsts, fit, default)
-            race.send_home()
             self._say(f"{name}: race of those that are near the fastest")
-            outcome = self._run("race", race, RACING_SHARE * self._left_s())
+            budget_s = RACING_SHARE * self._left_s()
+            race.send_home(budget_s)
+            outcome = self._run(FIRST_RACE, race, budget_s)
         return self._standing(outcome, fit)
 
     def _refuse_budget(self, late: int, everyone: int, spent_s: float) -> None:
@@ -179,6 +201,7 @@ class Races:
             return order, {}
         base_of: dict[str, str] = {}
         fit = {order[0].name: order[0], **bases}
+        building = time.perf_counter()
         # In turns: where the time for first looks is short, every engine was told something.
         for variants in itertools.zip_longest(*changed.values()):
             for base, configuration in zip(changed, variants, strict=True):
@@ -188,11 +211,19 @@ class Races:
                     if prepare(variant, self._profiler):
                         fit[variant.name] = variant
                         base_of[variant.name] = base
+        self.building_s += time.perf_counter() - building
         self._say(f"{source_name(self._source)}: race of {name}, {len(base_of)} candidates")
         with self._race(name, fit) as race:
             self._look(race, budget_s / 2)
-            race.send_home()
-            outcome = self._run(name, race, budget_s / 2)
+            late = set(race.late) - base_of.keys()
+            if not late:
+                race.send_home(budget_s / 2, staying=fit.keys() - base_of.keys())
+            outcome = self._run(name, race, 0.0 if late else budget_s / 2)
+        if late:  # whose place is by the race before, which this one could not be held against
+            for variant_name in base_of:
+                variant = everyone[variant_name]
+                variant.fate, variant.reason = FAILED, TOO_LATE
+            return order, {}
         old_leader = order[0]
         inside = self._standing(outcome, fit)
         # All ratios are to one leader: whoever was not in this race keeps its distance to the old one.
@@ -224,10 +255,16 @@ class Races:
         default: Candidate,
     ) -> None:
         accepted: float | None = None
+        judged = 0
         for name, first in firsts.items():
             if accepted is not None and first > FAR_OFF * accepted:
                 return  # they are sent home for that, judged or not
-            reason = "" if fit[name] is default else self._fitness.reason(fit[name])
+            reason = ""
+            if fit[name] is not default:
+                # One is judged in any case: without it there was nothing to choose from.
+                out_of_time = judged and self._left_s() <= 0
+                reason = NOT_JUDGED if out_of_time else self._fitness.reason(fit[name])
+                judged += 1
             if reason:
                 race.put_out(name, UNFIT, reason)
             elif accepted is None:

@@ -48,7 +48,7 @@ from deploykit.workflow.plan import Source
 from deploykit.workflow.profile import Profiler, Say
 from deploykit.workflow.races import MIN_GAIN, Races, prepare, too_short
 from deploykit.workflow.space import candidates, combined_changes, single_changes
-from deploykit.workflow.tuned import BYTES, Candidate, Question, Tuned
+from deploykit.workflow.tuned import BYTES, MEMORY, Candidate, Question, Tuned
 from deploykit.workflow.what_if import MIN_GAIN as MIX_GAIN
 
 #: The part of what is left once the default is built that the other engines may take; nearly all where the smallest
@@ -139,7 +139,7 @@ class Tuning:
             say,
             detail,
         )
-        self._predicting_s = 0.0
+        self._predicting_s = self._building_s = self._keeping_s = 0.0
         self._remarks: list[str] = []
 
     def __call__(self) -> Tuned:
@@ -186,7 +186,9 @@ class Tuning:
             elapsed_s,
             self.fitness.text,
             self.profiler.options.calibration,
-            (*self._remarks, *self.confirmation.remarks),
+            (*self._remarks, *self.races.remarks, *self.confirmation.remarks),
+            self._building_s + self.races.building_s,
+            self.fitness.judging_s + self._keeping_s,
         )
 
     def forget(self) -> None:
@@ -228,6 +230,7 @@ class Tuning:
             for configuration in others:
                 made.append(Candidate(configuration, Row({})))
                 prepare(made[-1], self.profiler)
+        self._building_s += time.perf_counter() - start
         if made and limit.left_s() <= 0 and all(one.request is None for one in made):
             spent_s = time.perf_counter() - start
             raise too_short(self.question, "building a second engine", 2 * spent_s / share)
@@ -241,6 +244,8 @@ class Tuning:
         """The order of those that are in, once the best mix of int8 and fp32 raced beside the better of both."""
         base = next((one for one in order if _may_be_mixed(one)), None)
         if base is None or default.configuration.precision != "fp32":
+            return order
+        if self.question.objective == MEMORY:  # which times of layers say nothing of
             return order
         in_int8 = replace(base.configuration, precision="int8")
         built = [o for o in everyone.values() if o.configuration == in_int8 and o.request]
@@ -325,7 +330,7 @@ class Tuning:
             self._remarks.append(f"Which layers of int8 to keep in fp32 was not found: {error}")
             return ()
         finally:
-            self._predicting_s += time.perf_counter() - start
+            self._keeping_s += time.perf_counter() - start
         kept = found.nodes or ()
         self._remarks.append(
             f"{lost.name} was tried once more with {len(kept)} of {found.candidates} layers in fp32."

@@ -107,6 +107,7 @@ class Candidate:
         fate: "in", "slower", "unfit" or "failed".
         reason: why it is out.
         ratio: its objective over the winner's, as far as it was measured, above 1 where it is worse.
+        missed: the constraints that its row does not meet.
     """
 
     configuration: Configuration
@@ -115,6 +116,7 @@ class Candidate:
     fate: str = IN
     reason: str = ""
     ratio: float | None = None
+    missed: tuple[Constraint, ...] = ()
 
     @property
     def name(self) -> str:
@@ -156,6 +158,8 @@ class Tuned:
         judged: how accuracy was judged, in words.
         calibration: what engines were calibrated with, and on which data.
         remarks: what else was found, such as what a mix of precisions was predicted to take.
+        building_s, judging_s: of the seconds outside measuring, those in which engines were built, and in which it
+            was found out what they lose.
     """
 
     source: Source
@@ -170,6 +174,27 @@ class Tuned:
     judged: str
     calibration: CalibrationChoice = field(default_factory=CalibrationChoice)
     remarks: tuple[str, ...] = ()
+    building_s: float = 0.0
+    judging_s: float = 0.0
+
+    @property
+    def outside_s(self) -> float:
+        """Seconds outside measuring."""
+        return max(0.0, self.elapsed_s - self.measuring_s)
+
+    @property
+    def outside_share(self) -> float:
+        """The share of the budget that was not spent on measuring."""
+        return self.outside_s / self.question.budget_s
+
+    @property
+    def time_sentence(self) -> str:
+        """Where the time went, in one sentence."""
+        return (
+            f"It took {self.elapsed_s:.0f} s: {self.measuring_s:.0f} s of measuring, {self.starting_s:.0f} of them "
+            f"to start processes, {self.building_s:.0f} s of building and {self.judging_s:.0f} s of judging. Of "
+            f"the budget of {self.question.budget_s:g} s {self.outside_share:.0%} were not spent on measuring."
+        )
 
     @property
     def engine(self) -> Path | None:
@@ -259,16 +284,20 @@ class Tuned:
         return figure
 
     def _nearest(self) -> str:
-        """Who came nearest to the constraints that nobody meets."""
+        """Who came nearest to the constraints that nobody meets, by the one that it misses by most.
+
+        Who is refused for something else, or does not run, could not be taken either if the bounds were wider.
+        """
         best: tuple[float, str] | None = None
         for one in self.candidates:
-            for constraint in self.question.constraints:
-                value = one.row.get(constraint.column)
-                if isinstance(value, int | float) and not constraint.holds(one.row):
-                    distance = abs(value - constraint.bound) / (abs(constraint.bound) or 1.0)
-                    text = f"{one.name} came nearest to {constraint}, with {general(value, 4)}."
-                    if best is None or distance < best[0]:
-                        best = distance, text
+            values = [(missed, one.row.get(missed.column)) for missed in one.missed]
+            known = [(missed, v) for missed, v in values if isinstance(v, int | float)]
+            if not known or len(known) < len(values):
+                continue
+            distance = max(abs(v - m.bound) / (abs(m.bound) or 1.0) for m, v in known)
+            if best is None or distance < best[0]:
+                told = " and to ".join(f"{m}, with {general(v, 4)}" for m, v in known)
+                best = distance, f"{one.name} came nearest to {told}."
         return "" if best is None else best[1]
 
 
@@ -295,7 +324,12 @@ def as_values(tuned: Tuned) -> dict[str, Any]:
         ],
         "measuring_s": tuned.measuring_s,
         "starting_s": tuned.starting_s,
+        "building_s": tuned.building_s,
+        "judging_s": tuned.judging_s,
         "elapsed_s": tuned.elapsed_s,
+        "budget_s": tuned.question.budget_s,
+        "outside_s": tuned.outside_s,
+        "outside_share": tuned.outside_share,
         "engine": None if tuned.engine is None else str(tuned.engine),
         "remarks": list(tuned.remarks),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from planted import Planted
@@ -169,6 +169,88 @@ def test_two_of_one_name_are_refused() -> None:
     entrant = Entrant("same", WorkerRequest(Path("engine"), "onnxruntime"))
     with pytest.raises(UsageError, match="same name"):
         lanes([entrant, entrant])
+
+
+# --- Time, on a clock that a block moves ---
+
+
+@pytest.fixture
+def timed(monkeypatch) -> Callable[..., Planted]:
+    """Makes lanes that take seconds of a planted clock for a start and for each block."""
+    now_s = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now_s[0])
+
+    class Timed(Planted):
+        def __init__(self, value: float, seed: int, block_s: float = 1.0, start_s: float = 0.0):
+            super().__init__(value, seed)
+            self.block_s, self.start_s = block_s, start_s
+
+        def start(self) -> None:
+            super().start()
+            now_s[0] += self.start_s
+
+        def block(self) -> float:
+            now_s[0] += self.block_s
+            return super().block()
+
+    return Timed
+
+
+def test_no_round_is_begun_that_would_not_end_in_time(timed) -> None:
+    with Race({name: timed(1.0, n) for n, name in enumerate("abc")}) as race:
+        race.look()
+        outcome = race.run(10.0)
+    assert outcome.rounds == 3  # of three seconds each
+    assert outcome.cut_short
+    assert set(fates(outcome).values()) == {IN}
+
+
+def test_without_time_for_a_round_the_first_look_says_who_leads(timed) -> None:
+    with Race({"a": timed(1.0, 1), "b": timed(0.5, 2), "c": timed(0.7, 3)}) as race:
+        race.look()
+        outcome = race.run(2.0)
+    assert (outcome.rounds, outcome.cut_short) == (0, True)
+    assert [one.name for one in outcome.standings] == ["b", "c", "a"]
+
+
+def test_no_more_race_than_can_be_told_apart_in_the_time(timed) -> None:
+    lanes = {f"e{n}": timed(1.0 + 0.05 * n, n) for n in range(6)}
+    with Race(lanes) as race:
+        race.look()
+        race.send_home(3.5 * LOOKS[0], staying=["e5"])
+        outcome = race.run(4.5 * LOOKS[0])
+    assert not outcome.cut_short
+    raced = [name for name, lane in lanes.items() if lane.blocks > 2 * 3]
+    assert "e5" in raced
+    home = [one for one in outcome.standings if "as many as there was time for" in one.reason]
+    assert len(home) == 2
+    assert all(one.fate == SLOWER for one in home)
+
+
+def test_a_race_of_two_is_made_however_little_time_there_is(timed) -> None:
+    with Race({name: timed(1.0, n) for n, name in enumerate("abc")}) as race:
+        race.look()
+        race.send_home(0.0)
+        assert sum(fate == IN for fate in fates(race.run(0.0)).values()) == 2
+
+
+def test_who_could_not_be_started_in_time_is_not_raced(timed) -> None:
+    lanes = {"a": timed(1.0, 1), "b": timed(1.01, 2), "slow": timed(1.3, 3, start_s=50.0)}
+    with Race(lanes) as race:
+        race.look()
+        outcome = race.run(40.0)
+    assert fates(outcome)["slow"] == SLOWER
+    assert "no time was left to start it" in outcome.standings[-1].reason
+    assert outcome.rounds >= LOOKS[0]
+
+
+def test_a_first_look_that_runs_out_of_time_is_of_the_blocks_that_it_has(timed) -> None:
+    lanes = {"a": timed(1.0, 1), "b": timed(0.5, 2), "c": timed(0.5, 3)}
+    with Race(lanes) as race:
+        firsts = race.look(budget_s=4.5)
+    assert lanes["b"].blocks == 1
+    assert list(firsts) == ["b", "a"]
+    assert race.late == ["c"]
 
 
 SHORT = Policy(warmup_s=0.01, warmup_max_s=0.2, window_s=0.005)

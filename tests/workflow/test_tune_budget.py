@@ -1,0 +1,330 @@
+"""The budget of a tuning: every phase keeps it, and the answer says what it cut short and where the time went."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+from planted import Planted
+
+from deploykit.bench import contain, race
+from deploykit.bench.race import FAILED, IN, UNFIT, Entrant
+from deploykit.bench.scenario import Constraint, Policy
+from deploykit.row import Note, Row
+from deploykit.spec import ModelSpec
+from deploykit.store import Store
+from deploykit.workflow import fitness, races, tune, tuned
+from deploykit.workflow.configuration import Configuration, ProfileOptions
+from deploykit.workflow.fitness import Fitness
+from deploykit.workflow.profile import Profiler
+from deploykit.workflow.tune import Tuning
+from deploykit.workflow.tuned import Question
+
+LENET = ModelSpec("lenet5")
+QUICK = ProfileOptions(
+    policy=Policy(warmup_s=0.01, warmup_max_s=0.1, window_s=0.01, min_s=0.05, max_s=0.2),
+    roofline=False,
+)
+#: Seven candidates beside the default, of which each block takes a process of its own.
+FRESH = Question(
+    objective="throughput_ips",
+    backends=("onnxruntime",),
+    precisions=("fp32",),
+    threads=(1,),
+    batches=(1, 2, 4, 8),
+    streams=(1, 2),
+    budget_s=60.0,
+)
+#: One request after the other, by processes that stay.
+PLAIN = replace(FRESH, objective="latency_p50_ms", batches=(1,), streams=(1,))
+#: What a process takes for each block, on the planted clock.
+BLOCK_S = 2.0
+
+
+class Clock:
+    """A clock of `time.perf_counter` that moves when it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = time.perf_counter()
+        monkeypatch.setattr("time.perf_counter", lambda: self.now_s)
+        limit = contain.TimeLimit
+        monkeypatch.setattr(tune, "TimeLimit", lambda *told: limit(*told, time.perf_counter()))
+
+
+class Slow(Planted):
+    """A lane each of whose blocks, and starts, takes its time on the planted clock."""
+
+    def __init__(self, clock: Clock, value: float, seed: int, start_s: float = 0.0) -> None:
+        super().__init__(value, seed)
+        self.clock, self.start_s = clock, start_s
+
+    def start(self) -> None:
+        super().start()
+        self.clock.now_s += self.start_s
+
+    def block(self) -> float:
+        self.clock.now_s += BLOCK_S
+        self.starting_s += BLOCK_S / 2
+        return super().block()
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    """A clock on which blocks and rows take their time; engines are built at once and all are fit."""
+    made = Clock(monkeypatch)
+
+    def rows(self: Profiler, wanted: Sequence[Configuration]):
+        for configuration in wanted:
+            row, _ = self.prepared(configuration)
+            made.now_s += 3.0
+            yield row.plus({"status": "ok", "throughput_ips": 1.0, "latency_p50_ms": 1.0})
+
+    monkeypatch.setattr(Profiler, "rows", rows)
+    monkeypatch.setattr(Fitness, "_unfit", lambda self, candidate: "")
+    return made
+
+
+@pytest.fixture
+def plant(clock, monkeypatch) -> Callable[..., list[Slow]]:
+    """Plant latencies by candidates' names, and what starting them takes; gives the lanes as they are made."""
+
+    def of(value: Callable[[str], float], start_s: float = 0.0) -> list[Slow]:
+        made: list[Slow] = []
+
+        def planted(entrants: Sequence[Entrant], **rest: object) -> dict[str, Slow]:
+            found = {
+                one.name: Slow(clock, value(one.name), n, start_s) for n, one in enumerate(entrants)
+            }
+            made.extend(found.values())
+            return found
+
+        monkeypatch.setattr(races, "lanes", planted)
+        return made
+
+    return of
+
+
+def asked(store: Store, question: Question) -> tuned.Tuned:
+    job = Tuning(LENET, question, QUICK, store)
+    job.forget()
+    return job()
+
+
+@pytest.mark.parametrize("budget_s", [60.0, 120.0, 300.0, 900.0])
+@pytest.mark.parametrize("best", ["batch 8", "no such"])
+def test_a_process_for_each_block_keeps_the_budget(shared_store, plant, budget_s, best):
+    plant(lambda name: 0.5 if best in name else 1.0)
+    found = asked(shared_store, replace(FRESH, budget_s=budget_s))
+    # What the last step takes: a comparison of least length, or a row.
+    assert found.elapsed_s <= budget_s + 6 * BLOCK_S
+    assert found.best is not None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"objective": "host_peak_mib", "batches": (1,), "streams": (1,), "threads": (1, 2, 3, 4)},
+        {"objective": "latency_p50_ms", "batches": (1,), "streams": (2,), "threads": (1, 2, 3)},
+        {"objective": "latency_p50_ms", "batches": (1,), "rate_per_s": 50.0, "streams": (1,)},
+    ],
+)
+def test_memory_streams_and_rates_keep_the_budget_too(shared_store, plant, changes):
+    plant(lambda name: 1.0)
+    found = asked(shared_store, replace(FRESH, **changes))
+    assert found.elapsed_s <= found.question.budget_s + 6 * BLOCK_S
+
+
+def test_a_race_that_the_budget_cuts_short_is_said_in_the_answer(shared_store, plant):
+    plant(lambda name: 0.5 if "batch 8" in name else 1.0)
+    short = asked(shared_store, replace(FRESH, budget_s=70.0))
+    assert any("The budget cut the race short" in text for text in short.remarks)
+    roomy = asked(shared_store, replace(FRESH, budget_s=3000.0))
+    assert not any("cut" in text for text in roomy.remarks)
+
+
+def test_the_default_is_kept_where_no_time_is_left_to_meet_it(shared_store, plant, monkeypatch):
+    plant(lambda name: 1.0)
+    job = Tuning(LENET, FRESH, QUICK, shared_store)
+    default, others = job._built()
+    everyone = {one.name: one for one in (default, *others)}
+    job.confirmation._left_s = lambda: 1.0
+    chosen, meetings = job.confirmation.answered([others[0], default], everyone, default)
+    assert (chosen, meetings) == (default, [])
+    assert "No time was left for" in job.confirmation.remarks[0]
+    assert others[0].reason == "no time was left to hold it against the default"
+
+
+def test_a_comparison_of_new_processes_has_as_many_rounds_as_there_is_time_for(shared_store, plant):
+    lanes = plant(lambda name: 1.0)
+    job = Tuning(LENET, FRESH, QUICK, shared_store)
+    default, others = job._built()
+    rounds = []
+    for budget_s in (1.0, 5 * 2 * BLOCK_S, 1000.0):
+        lanes.clear()
+        job.confirmation._beside(others[0], default, budget_s)
+        rounds.append(lanes[0].blocks)
+    assert rounds == [3, 5, 8]
+    assert job.confirmation.starting_s == pytest.approx(2 * sum(rounds) * BLOCK_S / 2)
+
+
+def test_who_was_not_ready_for_a_race_of_options_keeps_its_place(shared_store, plant, monkeypatch):
+    """Its place is by the race before; it was put out, and the default was the answer."""
+    plant(lambda name: 1.0)
+    monkeypatch.setattr("deploykit.env.usable_cores", lambda: 4.0)
+    job = Tuning(LENET, replace(PLAIN, threads=(2,)), QUICK, shared_store)
+    default, (winner,) = job._built()
+    winner.ratio, default.ratio = 1.0, 1.2
+    everyone = {one.name: one for one in (default, winner)}
+    monkeypatch.setattr(
+        race.Race,
+        "look",
+        lambda self, budget_s: self.put_out(winner.name, FAILED, race.NOT_STARTED) or {},
+    )
+    changed = {winner.name: tune.single_changes(winner.configuration, job.question)}
+    order, helped = job.races.told("options", [winner, default], changed, everyone, 100.0)
+    assert (order, helped) == ([winner, default], {})
+    assert (winner.fate, winner.reason, winner.ratio) == (IN, "", 1.0)
+    variants = [one for one in everyone.values() if one.configuration.options]
+    assert variants
+    assert {(one.fate, one.reason) for one in variants} == {(FAILED, race.TOO_LATE)}
+    job.forget()
+
+
+def test_once_the_time_is_over_one_engine_is_judged_and_the_others_are_not(
+    shared_store, plant, monkeypatch
+):
+    plant(lambda name: 0.9 if "thread" in name else 1.0)
+    told: list[str] = []
+
+    def unfit(self, candidate):
+        told.append(candidate.name)
+        return "it drifts"
+
+    monkeypatch.setattr(Fitness, "_unfit", unfit)
+    monkeypatch.setattr("deploykit.env.usable_cores", lambda: 8.0)
+    question = replace(FRESH, batches=(1,), streams=(1,), precisions=("fp32", "int8"), threads=(1,))
+    job = Tuning(LENET, question, QUICK, shared_store)
+    job.forget()
+    job = Tuning(LENET, question, QUICK, shared_store)
+    default, others = job._built()
+    job.races._left_s = lambda: 0.0
+    monkeypatch.setattr(race.Race, "look", lambda self, budget_s: dict.fromkeys(self._runners, 1.0))
+    job.races.raced({one.name: one for one in (default, *others)}, default)
+    assert len(told) == 1
+    assert [one.reason for one in others].count(fitness.TOO_LATE) == len(others) - 1
+    job.forget()
+
+
+def test_a_verdict_for_want_of_time_is_not_in_the_journal(shared_store, monkeypatch):
+    monkeypatch.setattr(Fitness, "_unfit", lambda self, candidate: fitness.TOO_LATE)
+    job = Tuning(LENET, FRESH, QUICK, shared_store)
+    _, others = job._built()
+    assert job.fitness.reason(others[0]) == fitness.TOO_LATE
+    assert not Tuning(LENET, FRESH, QUICK, shared_store).journal.judged
+
+
+def test_no_mix_is_predicted_where_memory_is_what_counts(shared_store, monkeypatch):
+    monkeypatch.setattr(Profiler, "what_if", None)
+    question = replace(
+        FRESH,
+        objective="host_peak_mib",
+        batches=(1,),
+        streams=(1,),
+        precisions=("fp32", "int8"),
+        threads=(),
+        budget_s=600.0,
+    )
+    job = Tuning(LENET, question, QUICK, shared_store)
+    default, others = job._built()
+    everyone = {one.name: one for one in (default, *others)}
+    assert job._with_mix([default, *others], everyone, default) == [default, *others]
+
+
+def test_where_the_time_went_is_told_and_in_the_values(shared_store, plant, clock, monkeypatch):
+    plant(lambda name: 1.0)
+
+    def unfit(self, candidate):
+        clock.now_s += 4.0
+        return ""
+
+    real, built = Profiler.prepared, []
+
+    def prepared(self, configuration):
+        built.append(configuration)
+        clock.now_s += 1.0
+        return real(self, configuration)
+
+    def rows(self, wanted):
+        for configuration in wanted:
+            row, _ = real(self, configuration)
+            yield row.plus({"status": "ok", "throughput_ips": 1.0})
+
+    monkeypatch.setattr(Profiler, "rows", rows)
+    monkeypatch.setattr(Fitness, "_unfit", unfit)
+    monkeypatch.setattr(Profiler, "prepared", prepared)
+    question = replace(FRESH, batches=(1,), streams=(1, 2), threads=(1,), budget_s=200.0)
+    found = asked(shared_store, question)
+    values = tuned.as_values(found)
+    engines = len(built)
+    assert engines >= 4
+    assert values["building_s"] == pytest.approx(engines)
+    assert values["judging_s"] == pytest.approx(4.0)  # all have one engine
+    assert values["outside_s"] == pytest.approx(engines + 4.0)
+    assert values["outside_share"] == pytest.approx((engines + 4.0) / 200.0)
+    assert values["starting_s"] > 0
+    said = f"{engines} s of building and 4 s of judging. Of the budget of 200 s {(engines + 4) / 2:.0f}% were not"
+    assert said in found.time_sentence
+
+
+# --- Who came nearest ---
+
+
+def test_who_is_refused_did_not_come_nearest(shared_store, plant, monkeypatch):
+    """An engine that loses too much has a size, too."""
+    monkeypatch.setattr(
+        Fitness,
+        "_unfit",
+        lambda self, one: "it drifts" if one.configuration.precision == "int8" else "",
+    )
+    plant(lambda name: 1.0)
+    small = Constraint.parse("engine_bytes<=1000")
+    question = replace(PLAIN, precisions=("fp32", "int8"), constraints=(small,))
+    found = asked(shared_store, question)
+    int8 = [one for one in found.candidates if one.configuration.precision == "int8"]
+    assert {one.fate for one in int8} >= {UNFIT}
+    assert found.best is None
+    assert "fp32 onnxruntime" in found.sentence
+    assert "int8" not in found.sentence
+    assert "came nearest to engine_bytes<=1000, with" in found.sentence
+
+
+def test_of_several_constraints_the_one_that_is_missed_by_most_decides_who_came_nearest():
+    from answers import answer, candidate
+
+    bounds = (Constraint.parse("latency_p50_ms<=1"), Constraint.parse("host_peak_mib<=10"))
+    near = candidate(backend="openvino", latency_p50_ms=1.5, host_peak_mib=15.0, fate=UNFIT)
+    far = candidate(latency_p50_ms=1.01, host_peak_mib=100.0, fate=UNFIT)
+    blank = candidate(backend="torch", latency_p50_ms=1.0, host_peak_mib=None, fate=UNFIT)
+    near.missed = far.missed = bounds
+    blank.missed = bounds[1:]
+    found = answer(None, [near, far, blank], question=Question(constraints=bounds))
+    assert found.sentence.endswith(
+        "fp32 openvino came nearest to latency_p50_ms<=1, with 1.5 and to host_peak_mib<=10, with 15."
+    )
+
+
+def test_a_row_that_fails_says_why_rather_than_that_its_number_is_blank(
+    shared_store, plant, monkeypatch
+):
+    plant(lambda name: 1.0)
+    failed = Row({"status": "failed"}, (Note("failed", "out of memory"),))
+    monkeypatch.setattr(Profiler, "rows", lambda self, wanted: iter([failed]))
+    bound = Constraint.parse("latency_p50_ms<=1")
+    question = replace(PLAIN, constraints=(bound,), budget_s=600.0)
+    found = asked(shared_store, question)
+    assert found.best is None
+    assert {one.reason for one in found.candidates if one.fate == FAILED} == {
+        "it was not measured: out of memory"
+    }
