@@ -367,7 +367,8 @@ class Race:
         """
         if not self._open(name, runner):
             return None
-        ours, theirs = [], []
+        ours: list[float] = []
+        theirs: list[float] = []
         for _ in range(runner.lane.first_blocks):
             if ours and time.perf_counter() > deadline:
                 break

@@ -80,8 +80,11 @@ def check_counted(
         )
 
 
-#: Columns of a roofline, which tune does not measure.
-UNFILLED = frozenset({"arithmetic_intensity", "latency_bound_ms", "roofline_fraction"})
+#: Columns of a roofline, and of rows beside each other, which no row of tune has.
+UNFILLED = frozenset(
+    {"arithmetic_intensity", "latency_bound_ms", "roofline_fraction"}
+    | {"speedup", "speedup_low", "speedup_high", "precision_share_time"}
+)
 #: What a percentile may take of a tuning's budget, for each row and each block of new processes.
 PERCENTILE_SHARE = 0.05
 

@@ -29,6 +29,8 @@ SNR_ROOM_DB = 1.0
 #: Seconds that judging an engine may take, and is given in any case.
 LIMIT_S, JUDGING_MIN_S = 600.0, 10.0
 TOO_LATE = "what it loses was not found out in the time that was left: give a larger --budget"
+#: Columns that are blank without labels.
+OF_LABELS = frozenset({"top1", "top1_low", "top1_high", "top5", "mcnemar_p"})
 #: What judging an engine measures of it.
 JUDGED = ("drift_snr_db", "top1", "top1_low", "top1_high", "metric_value")
 
@@ -64,21 +66,26 @@ class Fitness:
         self.judging_s = 0.0
 
     def require_labels(self) -> None:
-        """Refuse, before anything is measured, a drop that nobody could judge.
+        """Refuse, before anything is measured, a drop, or a bound on accuracy, that nobody could judge.
 
         Raises:
             UsageError: it is one.
         """
         if self._question.max_metric_drop is not None and self._profiler.options.metric is None:
             raise UsageError("a drop of a metric needs the metric: give its function, too")
-        if self._question.max_accuracy_drop is None:
+        bound = next((c for c in self._question.constraints if c.column in OF_LABELS), None)
+        if self._question.max_accuracy_drop is None and bound is None:
             return
         said = self._profiler.why_unjudged(self._source)
-        if said is not None:
-            raise UsageError(
-                f"accuracy of {source_name(self._source)} can't be judged: {said}; give labelled images with "
-                "--data, or leave --max-accuracy-drop out and judge by --min-snr-db"
-            )
+        if said is None:
+            return
+        named = f"leave --constraint '{bound}' out"
+        if self._question.max_accuracy_drop is not None:
+            named = "leave --max-accuracy-drop out and judge by --min-snr-db"
+        raise UsageError(
+            f"accuracy of {source_name(self._source)} can't be judged: {said}; give labelled images with --data, "
+            f"or {named}"
+        )
 
     def reason(self, candidate: Candidate) -> str:
         """Why an engine can't be taken; empty where it can. Asked once for an engine."""

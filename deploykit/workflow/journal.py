@@ -16,8 +16,8 @@ class Journal:
     """What a tuning measured, line by line in a file of the store.
 
     Args:
-        path: of the file; what it holds already is in `events`, by race, with those that are `over`. Lines that
-            can't be read end it. `kept` are the layers that the best mix of precisions keeps in fp32: none where
+        path: of the file; what it holds already is in `events`, by race, with those that are `over`. A line that
+            can't be read ends it, and is cut off where something is written. `kept` are the layers that the best mix of precisions keeps in fp32: none where
             no mix is worth building, and None where nobody has looked. `saving` are those with which int8 that lost
             too much does not, in the same way.
     """
@@ -30,14 +30,18 @@ class Journal:
         self.kept: tuple[str, ...] | None = None
         self.saving: tuple[str, ...] | None = None
         try:
-            lines = read_file(path, codec.MAX_FILE_BYTES).splitlines()
+            lines = read_file(path, codec.MAX_FILE_BYTES).splitlines(keepends=True)
         except OSError:
             lines = []
+        whole_bytes = 0
         for line in lines:
             try:
                 entry = codec.from_json(line, Entry)
             except ValueError:
                 break
+            if not line.endswith(b"\n"):
+                break
+            whole_bytes += len(line)
             if entry.kept is not None:
                 self.kept = tuple(entry.kept)
             elif entry.saving is not None:
@@ -52,6 +56,7 @@ class Journal:
                 )
             else:
                 self.events.setdefault(entry.race, []).append(Round(entry.round, entry.values))
+        self._whole_bytes = whole_bytes if whole_bytes < sum(map(len, lines)) else None
 
     def write(self, entry: Entry) -> None:
         """Add a line.
@@ -62,6 +67,9 @@ class Journal:
         with output_errors("engine store"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab") as file:
+                if self._whole_bytes is not None:  # or the next line would be one with what was cut
+                    file.truncate(self._whole_bytes)
+                    self._whole_bytes = None
                 file.write(codec.to_json(entry) + b"\n")
 
     def record(self, race: str) -> Callable[[Event], None]:

@@ -42,6 +42,8 @@ LOOKING_SHARE, RACING_SHARE = 0.45, 0.4
 OPTIONS_SHARE, OPTIONS_MIN_S = 0.5, 4.0
 #: Seconds that one answer of a process may take where nothing else bounds it, and is given in any case.
 LIMIT_S, LIMIT_MIN_S = 600.0, 2.0
+#: The same of a process of its own for each block, which starts, loads and warms up in that.
+FRESH_LIMIT_MIN_S = 15.0
 #: What a race has begun may take so many seconds longer than the race may: who still has no answer then hangs.
 OVERRUN_S = 30.0
 #: Seconds that the end of a tuning takes for a small network, rows and comparisons.
@@ -97,7 +99,8 @@ class Races:
     def _limit_s(self) -> float:
         """How long one answer of a process may take, compiling included: until the time of the phase is over."""
         limit_s = self._profiler.options.timeout_s or LIMIT_S
-        return min(limit_s, max(LIMIT_MIN_S, self._deadline - time.perf_counter()))
+        least_s = LIMIT_MIN_S if self._question.is_resident else FRESH_LIMIT_MIN_S
+        return min(limit_s, max(least_s, self._deadline - time.perf_counter()))
 
     def lanes(self, fit: Mapping[str, Candidate]) -> dict[str, Lane]:
         """What measures each candidate whose engine is built: a process that stays, or a new one for each block."""

@@ -298,7 +298,18 @@ class Tuned:
             if best is None or distance < best[0]:
                 told = " and to ".join(f"{m}, with {general(v, 4)}" for m, v in known)
                 best = distance, f"{one.name} came nearest to {told}."
-        return "" if best is None else best[1]
+        if best is not None:
+            return best[1]
+        blank = {
+            missed.column
+            for one in self.candidates
+            for missed in one.missed
+            if one.row.get(missed.column) is None
+        }
+        if not blank:
+            return ""
+        are = f"{' and '.join(sorted(blank))} {'are' if len(blank) > 1 else 'is'}"
+        return f"{are} blank in what was measured: the notes of the rows say why."
 
 
 def as_values(tuned: Tuned) -> dict[str, Any]:

@@ -265,7 +265,7 @@ def test_an_engine_that_can_not_be_built_is_out_and_the_rest_go_on(shared_store,
 
 def test_broken_off_it_goes_on_where_it_was(shared_store, monkeypatch, plant):
     says(monkeypatch, 0.9)
-    question = replace(SMALL, precisions=("fp32",))
+    question = replace(SMALL, precisions=("fp32",), budget_s=600.0)  # time enough for two rounds
     plant(thread=0.9)
     real = Journal.write
     written = []
@@ -301,6 +301,10 @@ def test_a_journal_keeps_what_is_whole_of_it(tmp_path):
         "race": [Round(1, {"a": 1.5, "b": 2.0}), Dropped("b", SLOWER, "2 times a")]
     }
     assert again.judged == {"/e": "it drifts"}
+    again.record("race")(Round(2, {"a": 1.6}))
+    third = Journal(journal.path)
+    assert third.events["race"][-1] == Round(2, {"a": 1.6})
+    assert third.judged == again.judged
 
 
 def test_values_for_json_have_the_answer_and_every_candidate(shared_store, monkeypatch):

@@ -12,6 +12,7 @@ from planted import Planted
 from deploykit.bench import contain, race
 from deploykit.bench.race import FAILED, IN, UNFIT, Entrant
 from deploykit.bench.scenario import Constraint, Policy
+from deploykit.errors import UsageError
 from deploykit.row import Note, Row
 from deploykit.spec import ModelSpec
 from deploykit.store import Store
@@ -328,3 +329,24 @@ def test_a_row_that_fails_says_why_rather_than_that_its_number_is_blank(
     assert {one.reason for one in found.candidates if one.fate == FAILED} == {
         "it was not measured: out of memory"
     }
+
+
+def test_a_bound_on_what_stays_blank_says_that_it_is_blank():
+    from answers import answer, candidate
+
+    bound = Constraint.parse("gpu_power_w<=10")
+    blank = candidate(latency_p50_ms=1.0, fate=UNFIT)
+    blank.missed = (bound,)
+    found = answer(None, [blank], question=Question(constraints=(bound,)))
+    said = "gpu_power_w is blank in what was measured: the notes of the rows say why."
+    assert found.sentence.endswith(said)
+
+
+def test_a_bound_on_accuracy_without_labels_is_refused_before_anything_is_measured(
+    shared_store, monkeypatch
+):
+    monkeypatch.setattr(Tuning, "_built", None)
+    question = replace(PLAIN, constraints=(Constraint.parse("top1>=0.9"),))
+    refused = r"can't be judged: .* or leave --constraint 'top1>=0\.9' out"
+    with pytest.raises(UsageError, match=refused):
+        Tuning(LENET, question, QUICK, shared_store)()
