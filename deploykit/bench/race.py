@@ -443,7 +443,7 @@ class Race:
         if len(ready) >= MIN_RACED:
             for name in self._inside().keys() - ready.keys():
                 self.put_out(name, SLOWER, NOT_RACED)
-        while self._goes_on(deadline - time.perf_counter() - self._round_s()):
+        while self._are_ready() and self._goes_on(deadline - time.perf_counter() - self._round_s()):
             self._one_round()
             if self._rounds in LOOKS:
                 self._drop_the_slower()
@@ -453,6 +453,9 @@ class Race:
         return Outcome(
             self._standings(), self._rounds, self._measuring_s, starting_s, elapsed_s, cut_short
         )
+
+    def _are_ready(self) -> bool:
+        return all(runner.is_open for runner in self._inside().values())
 
     def _round_s(self) -> float:
         """What a round takes, by the last block of each."""

@@ -423,12 +423,18 @@ def _page(found: workflow.frontier.Frontier, said: Sequence[str]) -> str:
             if one.row.get("status") == "ok"
         ]
         if rows:
-            parts.append(report.profile_page.view_table(report.views.TUNED, rows))
+            parts.append(report.profile_page.view_table(_fields(tuned), rows))
             parts += [f"- {as_text(line)}.\n" for line in report.states.doubts(rows)]
         cells = _not_taken(tuned)
         if cells:
             parts.append(report.markdown.table(_NOT_TAKEN, cells, right=(1,)))
     return "\n".join(parts)
+
+
+def _fields(tuned: workflow.tuned.Tuned) -> tuple[report.views.Field, ...]:
+    """What a table of rows shows: what was asked for first, whatever the width."""
+    asked = tuned.question
+    return report.views.tuned([asked.objective, *(one.column for one in asked.constraints)])
 
 
 _NOT_TAKEN = ("not taken", "times", "why")
@@ -450,7 +456,7 @@ def _show_one(tuned: workflow.tuned.Tuned) -> None:
     measured = [one for one in tuned.candidates if one.row.get("status") == "ok"]
     if measured:
         rows = [{**one.row, "candidate": one.name} for one in measured]
-        display.print_fields(report.views.TUNED, rows)
+        display.print_fields(_fields(tuned), rows)
         display.print_doubts(rows)
     cells = _not_taken(tuned)
     if cells:

@@ -303,6 +303,25 @@ TUNED: tuple[Field, ...] = (
     field("status", state),
 )
 
+
+def tuned(asked: Sequence[str]) -> tuple[Field, ...]:
+    """What a terminal shows of a tuning that was asked about these columns: they stay, in any width.
+
+    The median makes room for them as the others do, where it is none of them.
+    """
+    known = {one.name: one for one in TUNED if one.name}
+    staying = [
+        replace(known[name] if name in known else field(name, timed(name)), rank=0)
+        for name in dict.fromkeys(asked)
+    ]
+    rest = [
+        replace(one, rank=one.rank or 2) if one.name not in ("", "status") else one
+        for one in TUNED[1:]
+        if not one.name or one.name not in asked
+    ]
+    return (TUNED[0], *staying, *rest)
+
+
 #: What is worth seeing of engines that could not run here.
 ENGINES: tuple[Field, ...] = (
     field("model", label),

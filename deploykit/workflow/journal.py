@@ -17,9 +17,9 @@ class Journal:
 
     Args:
         path: of the file; what it holds already is in `events`, by race, with those that are `over`. A line that
-            can't be read ends it, and is cut off where something is written. `kept` are the layers that the best mix of precisions keeps in fp32: none where
-            no mix is worth building, and None where nobody has looked. `saving` are those with which int8 that lost
-            too much does not, in the same way.
+            can't be read ends it, and is cut off where something is written. `kept` are the layers that the best
+            mix of precisions keeps in fp32: none where no mix is worth building, and None where nobody has looked.
+            `saving` are those with which int8 that lost too much does not, in the same way.
     """
 
     def __init__(self, path: Path) -> None:

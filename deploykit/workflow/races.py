@@ -197,7 +197,7 @@ class Races:
             best first. An option that is not surely better comes after its base.
         """
         budget_s = OPTIONS_SHARE * left_s
-        ready = name in self._journal.events or budget_s >= OPTIONS_MIN_S
+        ready = name in self._journal.events or budget_s >= self._least_s(order)
         bases = {one.name: one for one in order if one.name in changed}
         changed = {base: changed[base] for base in bases}
         if not any(changed.values()) or not ready:
@@ -249,6 +249,13 @@ class Races:
         sure = [one for one in inside if one not in unsure]
         rest = [one for one in order if one.name not in fit]
         return [*sure, *unsure, *rest], helped
+
+    def _least_s(self, order: Sequence[Candidate]) -> float:
+        """Seconds without which a race of changes is not worth beginning."""
+        if self._question.is_resident or not order:
+            return OPTIONS_MIN_S
+        # Half of them are for first looks, and the other half has to do to tell two apart.
+        return 2 * LOOKS[0] * 2 * self.block_s.get(order[0].name, OPTIONS_MIN_S)
 
     def _put_out_the_unfit(
         self,

@@ -244,6 +244,15 @@ def test_who_could_not_be_started_in_time_is_not_raced(timed) -> None:
     assert outcome.rounds >= LOOKS[0]
 
 
+def test_where_two_could_not_be_started_in_time_there_are_no_rounds(timed) -> None:
+    lanes = {"a": timed(1.0, 1), "slow": timed(0.8, 2, start_s=50.0)}
+    with Race(lanes) as race:
+        race.look()
+        outcome = race.run(40.0)
+    assert (outcome.rounds, outcome.cut_short) == (0, True)
+    assert fates(outcome) == {"a": IN, "slow": IN}
+
+
 def test_a_first_look_that_runs_out_of_time_is_of_the_blocks_that_it_has(timed) -> None:
     lanes = {"a": timed(1.0, 1), "b": timed(0.5, 2), "c": timed(0.5, 3)}
     with Race(lanes) as race:

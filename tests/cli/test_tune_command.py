@@ -17,12 +17,14 @@ from answers import answer, candidate, typical
 from test_bad_data import save_network
 
 from deploykit.bench.request import WorkerRequest
+from deploykit.bench.scenario import Constraint
 from deploykit.cli import display
 from deploykit.errors import BuildFailed
 from deploykit.row import Finding, Note, Row
 from deploykit.spec import ModelSpec
 from deploykit.workflow import frontier, races
 from deploykit.workflow.profile import Profiler
+from deploykit.workflow.tuned import Question
 
 
 @pytest.fixture
@@ -128,6 +130,36 @@ def test_a_table_and_a_sentence_that_fit_the_terminal(run, tuned, monkeypatch):
         assert max(map(len, lines[:-1])) <= columns
         assert len(lines) < 25
         assert "it can't be built: [no]" in " ".join(ended.out.split())
+
+
+@pytest.mark.parametrize(
+    ("objective", "cells", "heading", "value"),
+    [
+        ("host_peak_mib", {"host_peak_mib": 71.5}, "peak MiB", "71.5"),
+        ("latency_p99_ms", {"latency_p99_ms": 1.75}, "p99 ms", "1.75"),
+        ("engine_bytes", {"engine_bytes": 250_000}, "engine MB", "0.25"),
+    ],
+)
+def test_what_was_asked_for_is_shown_in_any_width(
+    run, tuned, monkeypatch, objective, cells, heading, value
+):
+    monkeypatch.setenv("COLUMNS", "60")
+    best = candidate(
+        latency_p50_ms=1.0,
+        latency_p50_low_ms=0.9,
+        latency_p50_high_ms=1.1,
+        throughput_ips=1000.0,
+        latency_p95_ms=1.5,
+        drift_snr_db=30.0,
+        **cells,
+    )
+    bound = Constraint("latency_p95_ms", "<=", 10.0)
+    tuned(answer(best, question=Question(objective=objective, constraints=(bound,))))
+    out = run("tune", "lenet5").out
+    head, _, rest = out.partition("────")
+    assert set(heading.split()) | {"p95"} <= set(head.split())
+    assert value in rest.split()
+    assert max(map(len, out.splitlines()[:5])) <= 60
 
 
 def test_on_a_terminal_the_answer_is_wrapped_and_for_programs_it_is_a_line(monkeypatch, capsys):
