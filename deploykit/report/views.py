@@ -311,7 +311,7 @@ def tuned(asked: Sequence[str]) -> tuple[Field, ...]:
     """
     known = {one.name: one for one in TUNED if one.name}
     staying = [
-        replace(known[name] if name in known else field(name, timed(name)), rank=0)
+        replace(known[name] if name in known else _named(name), rank=0)
         for name in dict.fromkeys(asked)
     ]
     rest = [
@@ -320,6 +320,14 @@ def tuned(asked: Sequence[str]) -> tuple[Field, ...]:
         if not one.name or one.name not in asked
     ]
     return (TUNED[0], *staying, *rest)
+
+
+def _named(name: str) -> Field:
+    """A column that no view has: a percentile by its number, any other by its name."""
+    if not name.startswith("latency_p") or not name.endswith("_ms"):
+        return field(name)
+    heading = f"{name.removeprefix('latency_').removesuffix('_ms')} ms"
+    return replace(field(name, timed(name)), heading=heading)
 
 
 #: What is worth seeing of engines that could not run here.
