@@ -297,7 +297,7 @@ def contained(
     )
     if _whole is not None and _whole.left_s() < limit_s:
         limit_s, too_late = _whole.left_s(), errors.BuildFailed
-        late = f"was not done within the {_whole.seconds:g} s of {_whole.option}; give more, or another network"
+        late = f"was not done within the {_whole.seconds:.3g} s of {_whole.option}; give more, or another network"
     hints = typing.get_type_hints(function)
     left = env.memory_left_bytes()
     shares = [] if left is None else [int(left * SHARE_OF_MEMORY)]

@@ -19,6 +19,7 @@ from deploykit.bench.runtime_profile import ProfileCost
 from deploykit.bench.scenario import Policy
 from deploykit.code_digest import code_digest
 from deploykit.data import open_dataset
+from deploykit.data.feeding import feeds_of
 from deploykit.errors import BuildFailed, DeploykitError, UsageError
 from deploykit.figures import general
 from deploykit.graph.count import LayerCounts, count_layers
@@ -30,7 +31,7 @@ from deploykit.lazy import onnx
 from deploykit.ort_session import installed_version
 from deploykit.report.views import significant
 from deploykit.row import Note, Row
-from deploykit.spec import BuildOptions
+from deploykit.spec import BuildOptions, TensorSpec
 from deploykit.store import EngineManifest, Store, key_of, read_entry
 from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.choices import CalibrationChoice
@@ -67,6 +68,28 @@ def judged_on(requested: str | None, trained_on: str | None) -> tuple[str | None
         reason = str(error).replace("; ", ", ")
         return None, Note("unjudged", f"accuracy is blank: {reason}")
     return trained_on, None
+
+
+def check_fed(dataset: str, network: Network) -> None:
+    """Refuse data that has nothing for an input of a network, before anything is measured on it.
+
+    Raises:
+        UsageError: it has not, or it can't be read.
+        BuildFailed: reading it crashed or took too long.
+    """
+    contained(
+        check_fed_here,
+        dataset,
+        network.model.inputs,
+        doing=f"reading {dataset}",
+        failed=BuildFailed,
+        limit_s=READING_LIMIT_S,
+    )
+
+
+def check_fed_here(dataset: str, inputs: tuple[TensorSpec, ...]) -> None:
+    """Read the first image in this process; see `check_fed`."""
+    next(feeds_of(open_dataset(dataset).for_drift, inputs, 1, 1), None)
 
 
 def data_key(dataset: str) -> str:

@@ -35,6 +35,7 @@ from deploykit.workflow.judge import (
     REFERENCE,
     UNTIMED,
     SlowerThanFp32,
+    check_fed,
     ensure_predictions,
     is_reference,
     judge_fp32,
@@ -356,6 +357,15 @@ class Profiler:
             say=self.say,
             limit_s=limit_s,
         )
+
+    def check_fed(self, source: Source) -> None:
+        """Refuse data that was asked for and has nothing for an input of a network.
+
+        Raises:
+            DeploykitError: it has not, the network can't be had, or the data can't be read.
+        """
+        if self.options.data is not None:
+            check_fed(self.options.data, self._network(source))
 
     def why_unjudged(self, source: Source) -> str | None:
         """Why top-1 of a network can't be measured; None where there are labelled images for it.

@@ -146,7 +146,8 @@ class Tuning:
         """Find the answer.
 
         Raises:
-            UsageError: accuracy is to be judged and can't be, or the budget is too short for any choice.
+            UsageError: accuracy is to be judged and can't be, data has nothing for an input, or the budget is too
+                short for any choice.
             MissingDependency: a backend can't run here.
             OutputFailed: the store can't be written.
             DeploykitError: the default itself can't be built.
@@ -154,6 +155,8 @@ class Tuning:
         start = time.perf_counter()
         self._limit = TimeLimit(self.question.budget_s, "--budget")
         self.fitness.require_labels()
+        self.profiler.check_fed(self.source)
+        self._building_s += time.perf_counter() - start  # the network is exported for that
         default, others = self._built()
         everyone = {one.name: one for one in (default, *others)}
         fit = {name: one for name, one in everyone.items() if one.fate == IN}

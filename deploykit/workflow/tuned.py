@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploykit.bench.race import IN
+from deploykit.bench.race import FAILED, IN
 from deploykit.bench.request import WorkerRequest
 from deploykit.bench.scenario import Constraint
 from deploykit.columns import NAMES
@@ -213,15 +213,14 @@ class Tuned:
         """The answer in one sentence."""
         name, objective = source_name(self.source), self.question.objective
         if self.best is None:
-            return f"{name}: no configuration meets what was asked. {self._nearest()}"
+            return f"{name}: no configuration meets what was asked. {self._nearest()}".rstrip()
         value = self.best.row.get(objective)
         shown = "" if value is None else f", {objective} {general(value, 4)}"
         if self.best is self.default:
-            why = (
-                "nothing else is surely better"
-                if len(self.candidates) > 1
-                else "it is the only one"
-            )
+            others = [one for one in self.candidates if one is not self.default]
+            why = "nothing else is surely better" if others else "it is the only one"
+            if others and all(one.ratio is None for one in others):
+                why = "no other one could be measured"
             return f"{name}: keep the default, {self.best.name}{shown}: {why}. {self.judged}"
         met = (self.best.name, self.default.name)
         against = next((m for m in self.meetings if (m.name, m.other) == met), None)
@@ -300,6 +299,8 @@ class Tuned:
                 best = distance, f"{one.name} came nearest to {told}."
         if best is not None:
             return best[1]
+        if self.default.fate == FAILED:
+            return f"Of the default: {self.default.reason}."
         blank = {
             missed.column
             for one in self.candidates

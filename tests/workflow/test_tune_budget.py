@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import onnx
 import pytest
 from planted import Planted
 
@@ -14,7 +15,7 @@ from deploykit.bench.race import FAILED, IN, UNFIT, Entrant
 from deploykit.bench.scenario import Constraint, Policy
 from deploykit.errors import UsageError
 from deploykit.row import Note, Row
-from deploykit.spec import ModelSpec
+from deploykit.spec import ModelFile, ModelSpec
 from deploykit.store import Store
 from deploykit.workflow import fitness, races, tune, tuned
 from deploykit.workflow.configuration import Configuration, ProfileOptions
@@ -269,7 +270,7 @@ def test_where_the_time_went_is_told_and_in_the_values(shared_store, plant, cloc
     found = asked(shared_store, question)
     values = tuned.as_values(found)
     engines = len(built)
-    assert engines >= 4
+    assert engines >= 3
     assert values["building_s"] == pytest.approx(engines)
     assert values["judging_s"] == pytest.approx(4.0)  # all have one engine
     assert values["outside_s"] == pytest.approx(engines + 4.0)
@@ -350,3 +351,37 @@ def test_a_bound_on_accuracy_without_labels_is_refused_before_anything_is_measur
     refused = r"can't be judged: .* or leave --constraint 'top1>=0\.9' out"
     with pytest.raises(UsageError, match=refused):
         Tuning(LENET, question, QUICK, shared_store)()
+
+
+def test_where_the_default_fails_itself_the_answer_says_why():
+    from answers import answer, candidate
+
+    failed = candidate(fate=FAILED, reason="it was not measured: out of memory")
+    found = answer(None, [failed], question=Question())
+    assert found.sentence.endswith("Of the default: it was not measured: out of memory.")
+    assert answer(None, [candidate()]).sentence.endswith("no configuration meets what was asked.")
+
+
+def test_where_nothing_else_was_tried_the_default_is_not_said_to_be_better():
+    from answers import answer, candidate
+
+    late = candidate(backend="torch", fate=FAILED, ratio=None, reason="no time")
+    best = candidate(latency_p50_ms=1.0)
+    found = replace(answer(best, [late]), default=best)
+    assert "no other one could be measured" in found.sentence
+
+
+def test_data_that_has_nothing_for_an_input_is_refused_before_anything_is_measured(
+    shared_store, monkeypatch, tmp_path
+):
+    make = onnx.helper.make_tensor_value_info
+    kind = onnx.TensorProto.FLOAT
+    values = [make(name, kind, ["N", 7]) for name in ("a", "b", "y")]
+    node = onnx.helper.make_node("Add", ["a", "b"], ["y"], name="add")
+    graph = onnx.helper.make_graph([node], "two", values[:2], values[2:])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "a.onnx")
+    monkeypatch.setattr(Tuning, "_built", None)
+    job = Tuning(ModelFile(tmp_path / "a.onnx"), PLAIN, replace(QUICK, data="digits"), shared_store)
+    with pytest.raises(UsageError, match="has nothing for input 'a'"):
+        job()
