@@ -376,15 +376,37 @@ class Race:
             if value is None:
                 return None
             ours.append(value)
-            if reference is not None and self._runners[reference].fate == IN:
-                beside = self._block(reference)
-                theirs += [] if beside is None else [beside]
+            beside = None if reference is None else self._beside(reference)
+            theirs += [] if beside is None else [beside]
         if theirs or self._reference is None:
             self._reference = min(theirs or ours)
         if reference is not None:
             # It may wait for long, while engines are judged.
             self._close(runner)
         return min(ours) / self._reference
+
+    def _beside(self, reference: str) -> float | None:
+        """A block of the first entrant beside another's look; None where it has failed.
+
+        Late beside another it is not out: it had its own look, and all others are held against it.
+        """
+        runner = self._runners[reference]
+        if runner.fate != IN:
+            return None
+        start = time.perf_counter()
+        try:
+            if not runner.is_open:
+                runner.is_open = True
+                runner.lane.start()
+            return runner.lane.block()
+        except WorkerFailure as failure:
+            if failure.kind == "timeout":
+                self._close(runner)
+            else:
+                self.put_out(reference, FAILED, str(failure))
+            return None
+        finally:
+            self._measuring_s += time.perf_counter() - start
 
     def put_out(self, name: str, fate: str, reason: str) -> None:
         """An entrant that can't be taken, and why."""

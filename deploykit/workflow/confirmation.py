@@ -200,7 +200,9 @@ class Confirmation:
         if self._question.objective == BYTES:
             return int(candidate.row[BYTES]) < int(default.row[BYTES])
         if default.fate == FAILED:
-            return True
+            self._holds(default)  # which measures it: it may have been late, and no more
+            if default.row.get("status") != "ok":
+                return True
         try:
             spare_s = self._left_s() - 2 * ROW_S
             least_s = self._least_s(default)

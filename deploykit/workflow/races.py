@@ -176,6 +176,7 @@ class Races:
         """
         if not late:
             return  # all others failed by themselves
+        self._journal.end()  # asked once more, there may be time
         looked_at = max(1, everyone - late)
         needed_s = spent_s / looked_at * everyone / LOOKING_SHARE
         raise too_short(

@@ -244,6 +244,23 @@ def test_who_could_not_be_started_in_time_is_not_raced(timed) -> None:
     assert outcome.rounds >= LOOKS[0]
 
 
+def test_who_all_are_held_against_is_not_out_for_being_late_beside_another() -> None:
+    class Late(Planted):
+        def block(self) -> float:
+            if self.blocks == FIRST_BLOCKS:  # the first one beside another
+                self.blocks += 1
+                raise WorkerFailure("no answer within 2 s", "timeout")
+            return super().block()
+
+    default = Late(1.0, 1)
+    with Race({"default": default, "a": Planted(1.2, 2), "b": Planted(0.8, 3)}) as race:
+        firsts = race.look()
+        assert list(firsts) == ["b", "default", "a"]
+        assert default.is_open
+        outcome = race.run(60)
+    assert fates(outcome)["default"] != FAILED
+
+
 def test_where_two_could_not_be_started_in_time_there_are_no_rounds(timed) -> None:
     lanes = {"a": timed(1.0, 1), "slow": timed(0.8, 2, start_s=50.0)}
     with Race(lanes) as race:

@@ -280,6 +280,36 @@ def test_where_the_time_went_is_told_and_in_the_values(shared_store, plant, cloc
     assert said in found.time_sentence
 
 
+def test_a_default_that_was_late_meets_the_winner_all_the_same(shared_store, plant):
+    plant(lambda name: 1.0)
+    job = Tuning(LENET, FRESH, QUICK, shared_store)
+    default, others = job._built()
+    default.fate, default.reason = FAILED, race.NOT_STARTED
+    meetings: list[tuned.Meeting] = []
+    assert not job.confirmation._is_better(others[0], default, meetings)
+    assert len(meetings) == 1
+
+
+def test_a_default_that_does_not_run_need_not_be_met(shared_store, plant, monkeypatch):
+    plant(lambda name: 1.0)
+    failed = Row({"status": "failed"}, (Note("failed", "out of memory"),))
+    monkeypatch.setattr(Profiler, "rows", lambda self, wanted: iter([failed]))
+    job = Tuning(LENET, FRESH, QUICK, shared_store)
+    default, others = job._built()
+    default.fate = FAILED
+    meetings: list[tuned.Meeting] = []
+    assert job.confirmation._is_better(others[0], default, meetings)
+    assert meetings == []
+
+
+def test_a_budget_that_was_too_short_leaves_no_journal_that_says_so_for_ever(shared_store, plant):
+    plant(lambda name: 1.0)
+    job = Tuning(LENET, replace(FRESH, budget_s=2.0), QUICK, shared_store)
+    with pytest.raises(UsageError, match="is too short"):
+        job()
+    assert not job.journal.path.exists()
+
+
 # --- Who came nearest ---
 
 
