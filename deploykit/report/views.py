@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -310,14 +311,13 @@ def tuned(asked: Sequence[str]) -> tuple[Field, ...]:
     The median makes room for them as the others do, where it is none of them.
     """
     known = {one.name: one for one in TUNED if one.name}
-    staying = [
-        replace(known[name] if name in known else _named(name), rank=0)
-        for name in dict.fromkeys(asked)
-    ]
+    # An interval stands beside its value.
+    shown = dict.fromkeys(re.sub(r"_(low|high)(?=_|$)", "", name) for name in asked)
+    staying = [replace(known[name] if name in known else _named(name), rank=0) for name in shown]
     rest = [
         replace(one, rank=one.rank or 2) if one.name not in ("", "status") else one
         for one in TUNED[1:]
-        if not one.name or one.name not in asked
+        if not one.name or one.name not in shown
     ]
     return (TUNED[0], *staying, *rest)
 

@@ -160,3 +160,12 @@ def test_a_page_of_a_profile_takes_names_for_text():
 )
 def test_the_ends_of_an_interval_in_a_sentence_differ_where_they_can(numbers, texts):
     assert with_ends(*numbers) == texts
+
+
+def test_a_tuning_shows_what_was_asked_for_and_an_end_of_an_interval_with_its_value():
+    shown = views.tuned(["host_peak_mib", "top1_low", "latency_p99_ms", "top1"])
+    staying = [one.name for one in shown if one.rank == 0]
+    assert staying == ["", "host_peak_mib", "top1", "latency_p99_ms", "status"]
+    names = [one.name for one in shown]
+    assert len(names) == len(set(names))
+    assert "p99 ms" in [one.heading for one in shown]
