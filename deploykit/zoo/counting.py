@@ -220,7 +220,7 @@ _ATTENTION = re.compile(r"_scaled_dot_product_\w*attention\w*")
 
 
 def count_module(module: nn.Module, input_shape: tuple[int, ...]) -> Counts:
-    """Count `module` for one image of `input_shape` (C, H, W); see `deploykit.zoo.count_module`.
+    """Count `module` for one input of `input_shape`; see `deploykit.zoo.count_module`.
 
     The module itself is not changed: one with lazy layers stays lazy.
 
@@ -255,43 +255,59 @@ def count_module(module: nn.Module, input_shape: tuple[int, ...]) -> Counts:
 
 
 def _watched(module: nn.Module, input_shape: tuple[int, ...]) -> tuple[_Watch, nn.Module]:
-    """Run a copy of the module on one image under a watch, on the meta device, else on the CPU."""
-    try:
-        return _run(_meta_copy(module), input_shape, "meta")
-    except Exception:  # whatever a module may raise on tensors without values
-        pass
-    try:
-        return _run(copy.deepcopy(module).cpu(), input_shape, "cpu")
-    except Exception as error:
-        line = one_line((str(error).strip().splitlines() or [type(error).__name__])[0], 200)
-        raise UsageError(
-            f"{type(module).__name__} fails on an input of shape {(1, *input_shape)}: {line}; "
-            "give the shape of its input as input_shape=(C, H, W)"
-        ) from error
+    """Run a copy of the module on one image under a watch, on the meta device, else on the CPU.
+
+    One that fails on floats and looks something up may take whole numbers.
+    """
+    refused: Exception | None = None
+    dtypes = [_computes_in(module), torch.int64]
+    for dtype in dtypes if _looks_up(module) else dtypes[:1]:
+        try:
+            return _run(_meta_copy(module), input_shape, "meta", dtype)
+        except Exception:  # whatever a module may raise on tensors without values
+            pass
+        try:
+            return _run(copy.deepcopy(module).cpu(), input_shape, "cpu", dtype)
+        except Exception as error:
+            refused = refused or error
+    line = one_line((str(refused).strip().splitlines() or [type(refused).__name__])[0], 200)
+    raise UsageError(
+        f"{type(module).__name__} fails on an input of shape {(1, *input_shape)}: {line}; "
+        "give the shape of its input without the batch as input_shape, such as (C, H, W)"
+    ) from refused
+
+
+def _looks_up(module: nn.Module) -> bool:
+    """Whether a module has a table that whole numbers look up in."""
+    return any(isinstance(part, nn.Embedding | nn.EmbeddingBag) for part in module.modules())
+
+
+def _computes_in(module: nn.Module) -> torch.dtype:
+    """The type of the first floating-point weight of a module."""
+    held = (p.dtype for p in (*module.parameters(), *module.buffers()))
+    return next((dtype for dtype in held if dtype.is_floating_point), torch.float32)
 
 
 def _run(
-    skeleton: nn.Module, input_shape: tuple[int, ...], device: str
+    skeleton: nn.Module, input_shape: tuple[int, ...], device: str, dtype: torch.dtype
 ) -> tuple[_Watch, nn.Module]:
     skeleton.eval()
     with torch.no_grad(), _plain_attention():
         if any(nn.parameter.is_lazy(p) for p in (*skeleton.parameters(), *skeleton.buffers())):
-            skeleton(_example(skeleton, input_shape, device))  # gives lazy layers their shapes
-        example = _example(skeleton, input_shape, device)
+            skeleton(_example(dtype, input_shape, device))  # gives lazy layers their shapes
+        example = _example(dtype, input_shape, device)
         watch = _Watch(skeleton)
         with watch, _steps_into(watch.steps, skeleton):
             skeleton(example)
     return watch, skeleton
 
 
-def _example(module: nn.Module, input_shape: tuple[int, ...], device: str) -> Tensor:
-    """One image, in the type that the module computes in."""
-    dtypes = (
-        p.dtype for p in (*module.parameters(), *module.buffers()) if p.dtype.is_floating_point
-    )
-    dtype = next(dtypes, torch.float32)
+def _example(dtype: torch.dtype, input_shape: tuple[int, ...], device: str) -> Tensor:
+    """One image, or one row of whole numbers, in a type."""
     if device == "meta":
         return torch.empty(1, *input_shape, device=device, dtype=dtype)
+    if not dtype.is_floating_point:
+        return torch.zeros(1, *input_shape, dtype=dtype)
     random = torch.Generator().manual_seed(0)
     return torch.randn(1, *input_shape, generator=random).to(dtype)
 
