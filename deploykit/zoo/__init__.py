@@ -32,8 +32,8 @@ def __getattr__(name: str) -> object:
 def count_module(module: torch.nn.Module, input_shape: tuple[int, ...]) -> Counts:
     """Count parameters, MACs and activation bytes of `module` for one input of `input_shape`, without its batch.
 
-    That is (C, H, W) of an image, (length, features) of a sequence, (features,) of a row. Nothing is computed: shapes
-    alone are followed, on the meta device; `module` is left as it was.
+    That is (C, H, W) of an image, (length, features) of a sequence, (features,) of a row. Nothing is computed:
+    shapes alone are followed, on the meta device; `module` is left as it was.
     """
     # Its classes derive from PyTorch's, so that importing it imports PyTorch.
     from .counting import count_module as count
