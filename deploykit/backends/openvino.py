@@ -35,6 +35,7 @@ from deploykit.graph.operators import operator_of
 from deploykit.graph.precision import find_recipe
 from deploykit.graph.read_write import copy_files
 from deploykit.graph.recipes import PrecisionRecipe
+from deploykit.graph.transposed import write_out_padding
 from deploykit.graph.view import GraphView, views_below
 from deploykit.lazy import install_line, np, onnx, openvino
 from deploykit.ort_session import native_name
@@ -413,19 +414,24 @@ class OpenVinoCpu(BackendBase):
     def build(self, model: OnnxModel, options: BuildOptions, path: Path) -> Mapping[str, Any]:
         """Compile the graph for the usual batch, read back what it computes in; see `BackendBase.build`."""
         read_model = read(model.path)
+        graph = onnx.load(str(model.path), load_external_data=False)
+        with output_errors("engine", path):
+            copy_files(model.path, path)
+            if write_out_padding(
+                graph
+            ):  # it reads what stands for it in another way than others do
+                path.write_bytes(graph.SerializeToString())
+                read_model = read(path)
         products = product_names(read_model)
         shapes = {spec.name: spec.with_batch(options.batch_opt) for spec in model.inputs}
         threads = max(1, int(env.usable_cores()))
         compiled = compile_for(read_model, shapes, threads, self._floats(model.precision))
-        graph = onnx.load(str(model.path), load_external_data=False)
         types = with_graph_names(
             compute_types(compiled.get_runtime_model(), products, _quantised(graph)), graph
         )
         inside = types_of_bodies(read_model, graph, self._floats(model.precision))
         for kind, names in in_bodies(graph, inside).items():
             types.setdefault(kind, []).extend(names)
-        with output_errors("engine", path):
-            copy_files(model.path, path)
         return {"compute_types": types, "host": self.host()}
 
     def usage(self, model: OnnxModel, options: BuildOptions) -> str:
