@@ -204,7 +204,7 @@ def _stand_in_for_contributed(graph: onnx.GraphProto) -> None:
         ):
             nodes.append(node)
             continue
-        place = 2 if node.op_type == "EmbedLayerNormalization" else 0
+        place = {"EmbedLayerNormalization": 2, "GatherBlockQuantized": 2}.get(node.op_type, 0)
         nodes += [
             onnx.helper.make_node("Reshape", [node.input[place], _ANY_SHAPE], [node.output[out]])
             for out in _TYPED_AS_DATA.get(node.op_type, (0,))
