@@ -11,6 +11,7 @@ where the processor has such instructions, and else in FP32, which the row says;
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,9 +29,10 @@ from deploykit.backends.base import (
     RunOption,
     SessionBase,
 )
-from deploykit.errors import BuildFailed, one_line
+from deploykit.errors import BuildFailed, DeploykitError, one_line
 from deploykit.graph.element_types import typed_products
 from deploykit.graph.nodes import attribute, node_name
+from deploykit.graph.normalise import declare_ranks
 from deploykit.graph.operators import operator_of
 from deploykit.graph.precision import find_recipe
 from deploykit.graph.read_write import copy_files
@@ -102,7 +104,29 @@ def read(path: Path) -> Any:
     try:
         return _core().read_model(native_name(path) or path.read_bytes())
     except Exception as error:
-        raise BuildFailed(f"OpenVINO {version} refuses {path.name}: {one_line(error)}") from error
+        reason = f"OpenVINO {version} refuses {path.name}: {one_line(error, 200)}"
+        raise BuildFailed(f"{reason}; take another backend, such as onnxruntime") from error
+
+
+def _put(source: Path, path: Path) -> tuple[Any, onnx.ModelProto]:
+    """Copy a graph with what OpenVINO reads otherwise than ONNX Runtime, or can't, written out.
+
+    Returns:
+        The copy as OpenVINO's model, and as ONNX's without its large weights.
+    """
+    try:
+        graph = onnx.load(str(source), load_external_data=False)
+    except Exception:  # of protobuf's, where the file is damaged
+        read(source)  # which says so
+        raise
+    changed = write_out_padding(graph)
+    with contextlib.suppress(DeploykitError):  # sizes that contradict each other
+        changed += declare_ranks(graph)
+    with output_errors("engine", path):
+        copy_files(source, path)
+        if changed:
+            path.write_bytes(graph.SerializeToString())
+    return read(path), graph
 
 
 def computed_here() -> frozenset[str]:
@@ -413,15 +437,7 @@ class OpenVinoCpu(BackendBase):
 
     def build(self, model: OnnxModel, options: BuildOptions, path: Path) -> Mapping[str, Any]:
         """Compile the graph for the usual batch, read back what it computes in; see `BackendBase.build`."""
-        read_model = read(model.path)
-        graph = onnx.load(str(model.path), load_external_data=False)
-        with output_errors("engine", path):
-            copy_files(model.path, path)
-            if write_out_padding(
-                graph
-            ):  # it reads what stands for it in another way than others do
-                path.write_bytes(graph.SerializeToString())
-                read_model = read(path)
+        read_model, graph = _put(model.path, path)
         products = product_names(read_model)
         shapes = {spec.name: spec.with_batch(options.batch_opt) for spec in model.inputs}
         threads = max(1, int(env.usable_cores()))
