@@ -163,6 +163,26 @@ def test_steps_that_are_fixed_are_no_batch_and_the_batch_behind_them_is():
     assert output_axis(outputs[0], specs) == 1
 
 
+def test_the_steps_of_a_scan_are_no_batch():
+    body = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["s", "w"], ["m"]),
+            helper.make_node("Add", ["m", "e"], ["n"]),
+            helper.make_node("Identity", ["n"], ["o"]),
+        ],
+        "step",
+        [helper.make_tensor_value_info(name, FLOAT, [2, 8]) for name in "se"],
+        [helper.make_tensor_value_info(name, FLOAT, [2, 8]) for name in "no"],
+    )
+    scan = helper.make_node("Scan", ["start", "x"], ["end", "y"], body=body, num_scan_inputs=1)
+    stored = [("w", np.ones((8, 8), np.float32)), ("start", np.ones((2, 8), np.float32))]
+    made = [("y", FLOAT, [6, 2, 8])]
+    model = graph(("x", FLOAT, [6, 2, 8]), nodes=[scan], outputs=made, stored=stored)
+    specs, _ = taken(model)
+    assert fixed_batch(specs, [spec_of(value) for value in model.graph.output]) == 2
+    assert count_graph(model).macs == 6 * 64
+
+
 class Turned:
     """A session that takes four sequences at a time, (steps, 4, 6), and gives them back."""
 
