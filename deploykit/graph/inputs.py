@@ -306,7 +306,7 @@ def _batch_symbols(dims: _Dims) -> set[str]:
 
 def _by_name(symbols: list[list[str | None]], seen: list[int | None], named: set[str]) -> set[str]:
     """The batch where names tell: dimensions without one are of as many, other names mean other things."""
-    told = [one[axis or 0] for one, axis in zip(symbols, seen, strict=True)]
+    told = _likely(symbols, seen)
     others: set[str | None] = set()  # what stands beside the batch, such as the N of [batch, N, 3]
     for one, batch in zip(symbols, told, strict=True):
         mine = [s for s in one if s in named]
@@ -321,12 +321,26 @@ def _by_name(symbols: list[list[str | None]], seen: list[int | None], named: set
     return chosen
 
 
+def _likely(symbols: list[list[str | None]], seen: list[int | None]) -> list[str | None]:
+    """By input where the batch stands most likely: where a layer has it, else first.
+
+    Beside an input that a recurrent layer reads, one of a single free axis is a state, which has it there.
+    """
+    recurrent = any(axis is not None for axis in seen)
+    told = []
+    for one, axis in zip(symbols, seen, strict=True):
+        free = [s for s in one if s is not None]
+        state = free[0] if recurrent and axis is None and len(free) == 1 else None
+        told.append(one[axis or 0] or state)
+    return told
+
+
 def _by_layers(symbols: list[list[str | None]], seen: list[int | None], lead: int) -> set[str]:
     """The batch where the input at place `lead` goes to a recurrent layer, and what is as many beside it."""
     batch = symbols[lead][seen[lead] or 0]
     if batch is None:
         return set()
-    told = [one[axis or 0] for one, axis in zip(symbols, seen, strict=True)]
+    told = _likely(symbols, seen)
     return {batch, *(s for s in told if s is not None and _nameless(s))}
 
 

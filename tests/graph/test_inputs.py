@@ -146,6 +146,15 @@ def test_the_batch_is_where_a_recurrent_layer_has_it(x, h):
     assert [spec.with_batch(3) for spec in specs] == [(steps, 3, 6), (1, 3, 8)][: len(specs)]
 
 
+@pytest.mark.parametrize("x", [[None, None, 6], ["steps", "batch", 6]])
+def test_a_state_that_no_layer_is_seen_to_read_has_the_batch_on_its_only_free_axis(x):
+    model = recurrent(x)
+    state = helper.make_tensor_value_info("h", FLOAT, [2, None, 8])
+    model.graph.input.append(state)
+    specs, _ = taken(model)
+    assert [spec.with_batch(3) for spec in specs] == [(1, 3, 6), (2, 3, 8)]
+
+
 def test_the_batch_of_a_recurrent_layer_is_followed_through_what_is_before_it():
     scaled = ("Mul", ["x", "s"], "m", {})
     turned = ("Transpose", ["m"], "t", {"perm": [1, 0, 2]})
