@@ -32,7 +32,8 @@ class TensorSpec:
 
     `dtype` is numpy's name for the type ("float32"); a symbolic dimension is its name. Of an input, `values` says
     how it is made up where no data is given ("range(0,255)", see `graph.values`; "" is the default of its type),
-    and `layout` is "NHWC" where it takes images with their channels last.
+    and `layout` is "NHWC" where it takes images with their channels last. `fixed_axis` is where its
+    batch stands if all its sizes are fixed.
     """
 
     name: str
@@ -40,11 +41,18 @@ class TensorSpec:
     dtype: str
     values: str = ""
     layout: str = ""
+    fixed_axis: int = 0
 
     @property
     def batch_axis(self) -> int | None:
         """The axis of the batch: the first symbolic dimension of an input; None where all are fixed."""
         return next((axis for axis, d in enumerate(self.shape) if not isinstance(d, int)), None)
+
+    @property
+    def image_axis(self) -> int:
+        """The axis that has an entry for each image: of the batch, free or fixed."""
+        axis = self.batch_axis
+        return self.fixed_axis if axis is None else axis
 
     def with_batch(self, batch: int) -> tuple[int, ...]:
         """The concrete shape at `batch`: of the first symbolic dimension and those of its name; others are 1."""
@@ -65,11 +73,13 @@ class TensorSpec:
 
 
 def stored_inputs(metadata: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Values and layout of inputs by name, as `graph.inputs` wrote them; nothing where another hand did."""
+    """Values, layout and axis of a fixed batch, by input, as `graph.inputs` wrote them; nothing of another hand."""
     try:
         stored = json.loads(metadata.get(INPUTS_KEY, "{}"))
         return {
-            str(name): {key: str(about[key]) for key in ("values", "layout") if key in about}
+            str(name): {
+                key: str(about[key]) for key in ("values", "layout", "batch") if key in about
+            }
             for name, about in stored.items()
         }
     except (ValueError, AttributeError, TypeError, RecursionError):
@@ -78,8 +88,17 @@ def stored_inputs(metadata: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 def stored_about(spec: TensorSpec, stored: Mapping[str, Mapping[str, str]]) -> TensorSpec:
     """An input with what `stored_inputs` says of it."""
-    about = stored.get(spec.name, {})
-    return replace(spec, values=about.get("values", ""), layout=about.get("layout", ""))
+    return replace(spec, **input_facts(stored.get(spec.name, {})))
+
+
+def input_facts(about: Mapping[str, str]) -> dict[str, Any]:
+    """What `stored_inputs` says of an input, as fields of its `TensorSpec`."""
+    axis = about.get("batch", "0")
+    return {
+        "values": about.get("values", ""),
+        "layout": about.get("layout", ""),
+        "fixed_axis": int(axis) if axis in ("1", "2") else 0,
+    }
 
 
 @dataclass(frozen=True)

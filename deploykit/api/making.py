@@ -24,7 +24,13 @@ from deploykit.api.arguments import (
     texts,
     variants_of,
 )
-from deploykit.api.networks import data_text, shape_of_module, source_of, spec_of, verification_of
+from deploykit.api.networks import (
+    any_shape_of_module,
+    data_text,
+    source_of,
+    spec_of,
+    verification_of,
+)
 from deploykit.errors import UsageError
 from deploykit.spec import BuildOptions, Counts, Engine, OnnxModel
 from deploykit.workflow.build import (
@@ -117,7 +123,7 @@ def model_info(name: str) -> Architecture:
 @spoken
 def count(
     path_or_module: str | os.PathLike[str] | torch.nn.Module,
-    input_shape: tuple[int, int, int] | None = None,
+    input_shape: Iterable[int] | None = None,
     *,
     shapes: Mapping[str, Sequence[int | None]] | None = None,
     dims: Mapping[str, int] | None = None,
@@ -132,7 +138,8 @@ def count(
 
     Args:
         path_or_module: a network of the catalogue, "module:factory", an .onnx file, or a module.
-        input_shape: (C, H, W) of a module's input.
+        input_shape: of a module's input, without the batch: (C, H, W), a sequence's (length, features), a row's
+            (features,), or (length,) of whole numbers that an embedding looks up.
         shapes: of a file's inputs that leave sizes open, by name; None in a shape leaves one as it is.
         dims: sizes of a file's open dimensions by their names. Those that nothing is said of are taken as in
             every command, 224 for height and width of images, 1 elsewhere, and a warning and the remarks of the
@@ -174,10 +181,16 @@ def count(
         return dataclasses.replace(counts, remarks=(*counts.remarks, *said))
     if input_shape is None:
         raise UsageError(
-            "counting a module needs the shape of its input: give input_shape=(C, H, W)"
+            "counting a module needs the shape of its input: give input_shape, such as (3, 224, 224) or (128,)"
         )
     kind = type(path_or_module).__name__
-    return zoo.count_module(path_or_module, shape_of_module(path_or_module, input_shape, kind))
+    shape = any_shape_of_module(input_shape, kind)
+    try:
+        return zoo.count_module(path_or_module, shape)
+    except UsageError:
+        if len(shape) != 4 or shape[0] != 1:
+            raise
+        return zoo.count_module(path_or_module, shape[1:])  # an image with its batch
 
 
 @spoken

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 #: Where modules and arrays that were handed over lie in a store, as files that other processes read.
 MODULES, ARRAYS = "modules", "arrays"
+#: Of the input of a module that is counted, at most.
+MOST_DIMENSIONS = 8
 #: What stands beside a module's file: how it was compared with PyTorch. The graph says nothing of it.
 VERIFIED = "verified.json"
 
@@ -218,6 +221,22 @@ def verification_of(source: Source) -> dict[str, Any] | None:
     if not isinstance(source, ModelFile) or not (source.path.parent / VERIFIED).is_file():
         return None
     return codec.read_stored(source.path.parent / VERIFIED, dict[str, Any])
+
+
+def any_shape_of_module(input_shape: Any, label: str) -> tuple[int, ...]:
+    """What a module takes for one image, sequence or row, without the batch, as the caller says.
+
+    Raises:
+        UsageError: it is no such shape.
+    """
+    several = isinstance(input_shape, Iterable) and not isinstance(input_shape, str | bytes)
+    sizes = list(itertools.islice(input_shape, MOST_DIMENSIONS + 1)) if several else []
+    if not 1 <= len(sizes) <= MOST_DIMENSIONS:
+        raise UsageError(
+            f"input_shape of {label} is {one_line(repr(input_shape), 40)}: "
+            "make it the sizes of one input without its batch, such as (3, 224, 224) or (128,)"
+        )
+    return tuple(int(ranges.SIZE.check(size, "input_shape")) for size in sizes)
 
 
 def shape_of_module(

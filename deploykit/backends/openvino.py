@@ -11,6 +11,7 @@ where the processor has such instructions, and else in FP32, which the row says;
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,13 +29,15 @@ from deploykit.backends.base import (
     RunOption,
     SessionBase,
 )
-from deploykit.errors import BuildFailed, one_line
+from deploykit.errors import BuildFailed, DeploykitError, one_line
 from deploykit.graph.element_types import typed_products
 from deploykit.graph.nodes import attribute, node_name
+from deploykit.graph.normalise import declare_ranks
 from deploykit.graph.operators import operator_of
 from deploykit.graph.precision import find_recipe
 from deploykit.graph.read_write import copy_files
 from deploykit.graph.recipes import PrecisionRecipe
+from deploykit.graph.transposed import write_out_padding
 from deploykit.graph.view import GraphView, views_below
 from deploykit.lazy import install_line, np, onnx, openvino
 from deploykit.ort_session import native_name
@@ -101,7 +104,29 @@ def read(path: Path) -> Any:
     try:
         return _core().read_model(native_name(path) or path.read_bytes())
     except Exception as error:
-        raise BuildFailed(f"OpenVINO {version} refuses {path.name}: {one_line(error)}") from error
+        reason = f"OpenVINO {version} refuses {path.name}: {one_line(error, 200)}"
+        raise BuildFailed(f"{reason}; take another backend, such as onnxruntime") from error
+
+
+def _put(source: Path, path: Path) -> tuple[Any, onnx.ModelProto]:
+    """Copy a graph with what OpenVINO reads otherwise than ONNX Runtime, or can't, written out.
+
+    Returns:
+        The copy as OpenVINO's model, and as ONNX's without its large weights.
+    """
+    try:
+        graph = onnx.load(str(source), load_external_data=False)
+    except Exception:  # of protobuf's, where the file is damaged
+        read(source)  # which says so
+        raise
+    changed = write_out_padding(graph)
+    with contextlib.suppress(DeploykitError):  # sizes that contradict each other
+        changed += declare_ranks(graph)
+    with output_errors("engine", path):
+        copy_files(source, path)
+        if changed:
+            path.write_bytes(graph.SerializeToString())
+    return read(path), graph
 
 
 def computed_here() -> frozenset[str]:
@@ -412,20 +437,17 @@ class OpenVinoCpu(BackendBase):
 
     def build(self, model: OnnxModel, options: BuildOptions, path: Path) -> Mapping[str, Any]:
         """Compile the graph for the usual batch, read back what it computes in; see `BackendBase.build`."""
-        read_model = read(model.path)
+        read_model, graph = _put(model.path, path)
         products = product_names(read_model)
         shapes = {spec.name: spec.with_batch(options.batch_opt) for spec in model.inputs}
         threads = max(1, int(env.usable_cores()))
         compiled = compile_for(read_model, shapes, threads, self._floats(model.precision))
-        graph = onnx.load(str(model.path), load_external_data=False)
         types = with_graph_names(
             compute_types(compiled.get_runtime_model(), products, _quantised(graph)), graph
         )
         inside = types_of_bodies(read_model, graph, self._floats(model.precision))
         for kind, names in in_bodies(graph, inside).items():
             types.setdefault(kind, []).extend(names)
-        with output_errors("engine", path):
-            copy_files(model.path, path)
         return {"compute_types": types, "host": self.host()}
 
     def usage(self, model: OnnxModel, options: BuildOptions) -> str:

@@ -285,7 +285,8 @@ def _inputs(session: Any, request: LayersRequest) -> Iterator[dict[str, NDArray[
     dataset = open_dataset(request.dataset)
     part = dataset.calibration if len(dataset.calibration) else dataset.for_drift
     for feeds, _ in feeds_of(part, specs, step, request.images):
-        yield {n: padded(values, fixed) for n, values in feeds.items()} if fixed else feeds
+        axes = {spec.name: spec.fixed_axis for spec in specs}
+        yield {n: padded(v, fixed, axes[n]) for n, v in feeds.items()} if fixed else feeds
 
 
 if __name__ == "__main__":

@@ -24,17 +24,18 @@ def fixed_batch(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec] = ()
     """The only batch that a graph takes, or None where any will do.
 
     A graph has a batch where any of its inputs has a symbolic dimension, on whichever axis; inputs without one are
-    the same for every batch. Without any, what all inputs of more than one dimension begin with counts; where they
-    differ, or no output begins with it, there is no batch to speak of (an image of height, width and channels, a
-    sequence): the graph runs as it is, which counts as a fixed batch of 1.
+    the same for every batch. Without any, what all inputs of more than one dimension begin with counts, or have on
+    the axis where a layer has its batch. Where they differ, or no output has it there, there is no batch to speak
+    of (an image of height, width and channels, a sequence): the graph runs as it is, at a fixed batch of 1.
     """
     if any(spec.dynamic_batch for spec in inputs):
         return None
-    heads = {spec.shape[0] for spec in inputs if len(spec.shape) > 1}
+    heads = {spec.shape[spec.fixed_axis] for spec in inputs if len(spec.shape) > 1}
     head = heads.pop() if heads else 1
     if not isinstance(head, int) or heads:
         return 1
-    given = [spec.shape[0] for spec in outputs if spec.shape]
+    axes = {0, *(spec.fixed_axis for spec in inputs)}
+    given = [size for spec in outputs for axis, size in enumerate(spec.shape) if axis in axes]
     known = [size for size in given if isinstance(size, int)]
     return head if not given or head in known or len(known) < len(given) else 1
 
@@ -76,7 +77,7 @@ def from_dataset(
     part = open_dataset(dataset).for_drift
     wanted = min(len(part), batch * sets)
     read = [feeds for feeds, _ in feeds_of(part, inputs, min(64, wanted), wanted)]
-    axes = {spec.name: spec.batch_axis or 0 for spec in inputs}
+    axes = {spec.name: spec.image_axis for spec in inputs}
     whole = {n: np.concatenate([feeds[n] for feeds in read], axis=axis) for n, axis in axes.items()}
     count = sum(feeds[inputs[0].name].shape[axes[inputs[0].name]] for feeds in read)
     return [
@@ -103,6 +104,12 @@ def output_axis(spec: TensorSpec, inputs: Sequence[TensorSpec]) -> int | None:
     Outputs may have free dimensions of their own, such as the number of boxes found: the name tells the batch.
     """
     free = [axis for axis, dim in enumerate(spec.shape) if not isinstance(dim, int)]
+    turned = [one for one in inputs if not one.dynamic_batch and one.fixed_axis]
+    if turned and not any(one.dynamic_batch for one in inputs):
+        size = turned[0].shape[turned[0].fixed_axis]
+        return next(
+            (a for a in (turned[0].fixed_axis, 0) if spec.shape[a : a + 1] == (size,)), None
+        )
     names = {i.shape[axis] for i in inputs if (axis := i.batch_axis) is not None} - {None}
     named = [axis for axis in free if spec.shape[axis] in names]
     if named:
@@ -124,13 +131,17 @@ def run_in_batches(
     step = fixed or batch
     specs = {spec.name: spec for spec in session.inputs}
     axes = {
-        name: (specs[name].batch_axis if not fixed else 0) if values.ndim else None
+        name: (specs[name].batch_axis if not fixed else specs[name].fixed_axis)
+        if values.ndim
+        else None
         for name, values in inputs.items()
     }
-    # Without a batch of its own, an input is the same for every run; a fixed batch stands first.
+    # Without a batch of its own, an input is the same for every run.
     total = next(values.shape[a] for n, values in inputs.items() if (a := axes[n]) is not None)
     if fixed:
-        axes = {n: a if a == 0 and inputs[n].shape[0] == total else None for n, a in axes.items()}
+        fits = {n: a is not None and inputs[n].shape[a] == total for n, a in axes.items()}
+        axes = {n: a if fits[n] else None for n, a in axes.items()}
+    behind = {spec.name: output_axis(spec, session.inputs) or 0 for spec in session.outputs}
     for start in range(0, total, step):
         count = min(step, total - start)
         part = {}
@@ -143,10 +154,15 @@ def run_in_batches(
             part[name] = padded(values, fixed, axis) if fixed else values
         outputs = session.run(part)
         yield (
-            {name: values[:count] if values.ndim else values for name, values in outputs.items()}
+            {n: _first(values, count, behind.get(n, 0)) for n, values in outputs.items()}
             if fixed and count < step
             else outputs
         )
+
+
+def _first(values: NDArray[Any], count: int, axis: int) -> NDArray[Any]:
+    """The first entries of an output on an axis; all of one without such an axis."""
+    return np.take(values, np.arange(count), axis=axis) if values.ndim > axis else values
 
 
 def is_scores(values: NDArray[Any]) -> bool:

@@ -191,7 +191,7 @@ def _of_images(part: Part, left: Sequence[TensorSpec]) -> TensorSpec | None:
 
 def _check_array(name: str, spec: TensorSpec, row: tuple[int, ...], dtype: Any) -> None:
     """Refuse an array whose rows are no entries of an input."""
-    axis = spec.batch_axis or 0
+    axis = spec.image_axis
     wanted = spec.with_batch(1)
     entry = wanted[:axis] + wanted[axis + 1 :]
     if row != entry:
@@ -207,4 +207,4 @@ def _check_array(name: str, spec: TensorSpec, row: tuple[int, ...], dtype: Any) 
 
 def _placed(spec: TensorSpec, rows: NDArray[Any]) -> NDArray[Any]:
     """Rows as an input takes them: in its type, on the axis of its batch."""
-    return np.ascontiguousarray(np.moveaxis(rows, 0, spec.batch_axis or 0), dtype=spec.dtype)
+    return np.ascontiguousarray(np.moveaxis(rows, 0, spec.image_axis), dtype=spec.dtype)

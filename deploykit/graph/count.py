@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from deploykit.graph.element_types import tensor_bytes
+from deploykit.graph.evidence import batch_seen_on
 from deploykit.graph.nodes import attribute, attribute_graphs, node_name
 from deploykit.graph.operators import Kind, has_no_macs, operator_of
 from deploykit.graph.parameters import Constants, Root, parameters_of
@@ -197,8 +198,9 @@ def view_of(body: Body, outer: GraphView) -> GraphView:
 def stated_batch(view: GraphView) -> int:
     """The fixed batch that all inputs and outputs of a graph start with; 1 where they differ, or it is none.
 
-    A first dimension is no batch where an input has a free one on another axis, which is the batch then, nor where
-    an operator that has a batch axis of its own sees another there: it may be the steps of sequences.
+    It stands on another axis where a recurrent layer has it there. A first dimension is no batch where an input has
+    a free one on another axis, which is the batch then, nor where an operator that has a batch axis of its own sees
+    another there: it may be the steps of sequences.
     """
     sized = view.sizes.keys()
     free = (
@@ -209,12 +211,17 @@ def stated_batch(view: GraphView) -> int:
     )
     if any(True for _ in free):
         return 1
-    values = [*view.inputs, *view.graph.output]
-    firsts = {
-        value.type.tensor_type.shape.dim[0].dim_value if value.type.tensor_type.shape.dim else 0
-        for value in values
-    }
-    batch = int(firsts.pop()) if len(firsts) == 1 and min(firsts) > 1 else 1
+    shapes = [[int(d.dim_value) for d in value.type.tensor_type.shape.dim] for value in view.inputs]
+    axes = [batch_seen_on(view, v.name, len(s)) for v, s in zip(view.inputs, shapes, strict=True)]
+    made_of = [
+        [d.dim_value for d in value.type.tensor_type.shape.dim] for value in view.graph.output
+    ]
+    if any(axes):
+        firsts = {s[axis or 0] for s, axis in zip(shapes, axes, strict=True) if len(s) > 1}
+        firsts |= {0} if any(not firsts & {*shape[:2]} for shape in made_of) else set()
+    else:
+        firsts = {shape[0] if shape else 0 for shape in [*shapes, *made_of]}
+    batch = firsts.pop() if len(firsts) == 1 and min(firsts) > 1 else 1
     if batch > 1 and any(size % batch for node in view.nodes for size in _batch_of(node, view)):
         return 1
     return 1 if any(_sums_over_first(node, view) for node in view.nodes) else batch

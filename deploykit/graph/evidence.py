@@ -14,6 +14,7 @@ from typing import Any
 
 from deploykit.errors import DeploykitError, InvalidModel, one_line
 from deploykit.graph.nodes import attribute
+from deploykit.graph.operators import Kind, operator_of
 from deploykit.graph.values import make_values
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx, ort
@@ -29,6 +30,12 @@ _SAME_NUMBERS = frozenset(
     {"Identity", "Cast", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Transpose"}
 )
 _STEPS = 12
+#: Operators whose output has the axes of what they read, in their order, whatever becomes of their sizes.
+_SAME_AXES = _PASSING | {"Dropout", "LayerNormalization", "MatMul", "Sigmoid", "Slice", "Tanh"}
+#: The opset from which on a Scan has no axis for a batch of its own.
+_SCAN_WITHOUT_BATCH = 9
+#: Tensors that are looked at on the way from an input to a recurrent layer, at most.
+_FOLLOWED = 50
 #: Of images: gray, colour, colour with opacity.
 IMAGE_CHANNELS = (1, 3, 4)
 
@@ -90,6 +97,58 @@ def makes_batch(view: GraphView, name: str) -> bool:
         if axes is not None and [int(axis) for axis in axes] in ([0], [-4]):
             return True
     return False
+
+
+def batch_seen_on(view: GraphView, name: str, rank: int) -> int | None:
+    """The axis of an input that is the batch of a recurrent layer, which has one of its own; None where none tells.
+
+    Sequences and states come to such a layer as (steps, batch, features) and (directions, batch, features), and
+    sequences so to a Scan, which is how others write one.
+    """
+    waiting, seen = [(name, list(range(rank)))], {name}
+    while waiting and len(seen) < _FOLLOWED:
+        tensor, axes = waiting.pop(0)
+        for node, slot in view.consumers(tensor):
+            operator = operator_of(node)
+            if operator is not None and operator.kind is Kind.RECURRENT:
+                if slot in (0, 5, 6) and len(axes) == 3:
+                    return axes[0 if attribute(node, "layout", 0) else 1]
+            elif node.op_type == "Scan" and len(axes) == 3:
+                if _steps_first(view, node, slot):
+                    return axes[1]
+            elif node.op_type == "Transpose":
+                turned = list(attribute(node, "perm", ()))
+                if len(turned) == len(axes) and node.output[0] not in seen:
+                    seen.add(node.output[0])
+                    waiting.append((node.output[0], [axes[one] for one in turned]))
+            elif _keeps_axes(view, node, slot, rank) and node.output[0] not in seen:
+                seen.add(node.output[0])
+                waiting.append((node.output[0], axes))
+    return None
+
+
+def _steps_first(view: GraphView, node: onnx.NodeProto, slot: int) -> bool:
+    """Whether what a Scan reads at a slot is a sequence whose steps it takes along the first axis."""
+    version = max(
+        (o.version for o in view.model.opset_import if o.domain in ("", "ai.onnx")), default=0
+    )
+    place = slot - len(node.input) + int(attribute(node, "num_scan_inputs", 0))
+    if version < _SCAN_WITHOUT_BATCH or place < 0:
+        return False
+    stated = list(attribute(node, "scan_input_axes", ()))
+    return place >= len(stated) or stated[place] in (0, -3)
+
+
+def _keeps_axes(view: GraphView, node: onnx.NodeProto, slot: int, rank: int) -> bool:
+    """Whether what a node makes has the axes of what it reads at `slot`."""
+    if not node.output or node.op_type not in _SAME_AXES:
+        return False
+    if node.op_type not in ("Add", "Sub", "Mul", "Div", "MatMul"):
+        return slot == 0
+    if node.op_type == "MatMul" and slot == 1:
+        return False
+    other = _dims(view, node.input[1 - slot])
+    return other is not None and len(other) <= rank
 
 
 def table_size(view: GraphView, name: str) -> int | None:

@@ -15,6 +15,7 @@ from deploykit.errors import UsageError
 from deploykit.graph.element_types import FLOATS, ElementType
 from deploykit.graph.evidence import (
     IMAGE_CHANNELS,
+    batch_seen_on,
     is_channels_last,
     makes_batch,
     read_as,
@@ -27,7 +28,7 @@ from deploykit.graph.values import check_values, parse_values
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 from deploykit.row import Note
-from deploykit.spec import INPUTS_KEY, InputChoice, TensorSpec
+from deploykit.spec import INPUTS_KEY, InputChoice, TensorSpec, input_facts
 
 #: Height and width in px of image inputs that leave them free.
 IMAGE_PX = 224
@@ -35,10 +36,10 @@ IMAGE_PX = 224
 BATCH = "batch"
 
 _BATCH_NAMES = re.compile(
-    r"(?i)(n|b|bs|bsz|batch|n?_?batch_?(size|dim|num|n)?|.*[_.]batch(_size)?|none)"
+    r"(?i)(n|b|none|((.*[_. -])?n?batch(es)?([_. -]?(size|dim|num|n|axis))?|bsz?)([_. -]?\d+)?)"
 )
 #: Names that converters invent for dimensions that had none.
-_INVENTED = re.compile(r"(unk__\d+|\?|s\d+|.*_dynamic_axes_\d+|DynamicDimension\.\d+)")
+_INVENTED = re.compile(r"(unk__\d+|\?|s\d+|.*_dynamic_axes_\d+|DynamicDimension\.\d+|.*_dim_\d+)")
 #: What exporters write for a dimension that has no name.
 _PLACEHOLDERS = frozenset({"?", "*", "-1", "None", "none"})
 _SEQUENCE = re.compile(
@@ -61,14 +62,19 @@ def is_free(dim: Any) -> bool:
 class _Dims:
     """The free dimensions of the inputs, by symbol; one without a name has "INPUT[axis]" for a symbol.
 
-    `planes` has the axes of height and width of the inputs that are images.
+    `planes` has the axes of height and width of the inputs that are images, `seen` by input the axis that is the
+    batch of a recurrent layer, if any.
     """
 
     def __init__(
-        self, inputs: Iterable[onnx.ValueInfoProto], planes: Mapping[str, tuple[int, int]]
+        self,
+        view: GraphView,
+        inputs: Iterable[onnx.ValueInfoProto],
+        planes: Mapping[str, tuple[int, int]],
     ) -> None:
         self.inputs = list(inputs)
         self.planes = planes
+        self.seen = {v.name: batch_seen_on(view, v.name, len(dims_of(v))) for v in self.inputs}
         self.sizes: dict[str, int] = {}
         self.batch: set[str] = set()
 
@@ -104,7 +110,7 @@ def take_inputs(model: onnx.ModelProto, choice: InputChoice) -> list[Note]:
     for value in inputs:
         if _is_single(view, value):
             planes[value.name] = (0, 1) if dims_of(value)[2].dim_value in IMAGE_CHANNELS else (1, 2)
-    dims = _Dims(inputs, planes)
+    dims = _Dims(view, inputs, planes)
     _take_shapes(dims, choice)
     dims.batch = _batch_symbols(dims)
     _take_dims(dims, choice)
@@ -278,29 +284,82 @@ def _is_data(value: onnx.ValueInfoProto) -> bool:
 
 
 def _batch_symbols(dims: _Dims) -> set[str]:
-    """The symbols that mean the batch: one by its name, else the first dimension of the first data input."""
+    """The symbols that mean the batch, on one axis of an input at most.
+
+    Names tell first, then recurrent layers, which have an axis for it; else it is the first dimension of the first
+    data input.
+    """
     ranked = [v for v in dims.inputs if dims_of(v)]
     ranked.sort(key=lambda value: not _is_data(value))  # stable: the first data input leads
     if not ranked:
         return set()
     symbols = [dims.symbols(value) for value in ranked]
-    firsts = [one[0] for one in symbols if one[0] is not None]
-    named = [s for one in symbols for s in one if s is not None and _BATCH_NAMES.fullmatch(s)]
-    lead = next((s for s in firsts if s in named), None) or next(iter(named), None)
+    seen = [dims.seen[value.name] for value in ranked]
+    named = {s for one in symbols for s in one if s is not None and _BATCH_NAMES.fullmatch(s)}
+    if named:
+        return _by_name(symbols, seen, named)
+    lead = next((place for place, axis in enumerate(seen) if axis is not None), None)
     if lead is not None:
-        # Unnamed first dimensions beside it are of as many; other names mean other things.
-        return {*named, *(s for s in firsts if _nameless(s))} if named else {lead}
+        return _by_layers(symbols, seen, lead)
+    return _by_place(dims, ranked, symbols)
+
+
+def _by_name(symbols: list[list[str | None]], seen: list[int | None], named: set[str]) -> set[str]:
+    """The batch where names tell: dimensions without one are of as many, other names mean other things."""
+    told = _likely(symbols, seen)
+    others: set[str | None] = set()  # what stands beside the batch, such as the N of [batch, N, 3]
+    for one, batch in zip(symbols, told, strict=True):
+        mine = [s for s in one if s in named]
+        others.update(s for s in mine if s != (batch if batch in mine else mine[0]))
+    chosen: set[str] = set()
+    for one, batch in zip(symbols, told, strict=True):
+        mine = [s for s in one if s in named - others]
+        if mine and mine[0] is not None:
+            chosen.add(mine[0])
+        elif batch is not None and _nameless(batch):
+            chosen.add(batch)
+    return chosen
+
+
+def _likely(symbols: list[list[str | None]], seen: list[int | None]) -> list[str | None]:
+    """By input where the batch stands most likely: where a layer has it, else first.
+
+    Beside an input that a recurrent layer reads, one of a single free axis is a state, which has it there.
+    """
+    recurrent = any(axis is not None for axis in seen)
+    told = []
+    for one, axis in zip(symbols, seen, strict=True):
+        free = [s for s in one if s is not None]
+        state = free[0] if recurrent and axis is None and len(free) == 1 else None
+        told.append(one[axis or 0] or state)
+    return told
+
+
+def _by_layers(symbols: list[list[str | None]], seen: list[int | None], lead: int) -> set[str]:
+    """The batch where the input at place `lead` goes to a recurrent layer, and what is as many beside it."""
+    batch = symbols[lead][seen[lead] or 0]
+    if batch is None:
+        return set()
+    told = _likely(symbols, seen)
+    return {batch, *(s for s in told if s is not None and _nameless(s))}
+
+
+def _by_place(
+    dims: _Dims, ranked: list[onnx.ValueInfoProto], symbols: list[list[str | None]]
+) -> set[str]:
+    """The batch where nothing but the order of dimensions tells."""
+    firsts = [one[0] for one in symbols if one[0] is not None]
     lead = symbols[0][0]
     if lead is None or _is_plane(lead) or 0 in dims.planes.get(ranked[0].name, ()):
         return set()
     # A state [2, batch, H] that has no names either is of as many: there its only free dimension is meant.
     only = [free[0] for one in symbols if len(free := [s for s in one if s is not None]) == 1]
     states = [s for s in only if _nameless(s)]
-    if _SEQUENCE.fullmatch(lead):  # steps first, then a batch that has no name
-        seconds = {one[1] for one in symbols if len(one) > 2 and one[1] is not None}
-        second = symbols[0][1] if len(symbols[0]) > 2 else None
-        if second is None or not _nameless(second):
+    if _SEQUENCE.fullmatch(lead):  # steps first, then the batch
+        second = symbols[0][1] if len(symbols[0]) == 3 and symbols[0][2] is None else None
+        if second is None or _is_plane(second) or _SEQUENCE.fullmatch(second):
             return set()
+        seconds = {one[1] for one in symbols if len(one) > 2 and one[1] is not None}
         return {second, *states, *(s for s in seconds if _nameless(s))}
     states = states if _nameless(lead) else []
     return {lead, *(s for s in firsts if _nameless(s) or _nameless(lead)), *states}
@@ -391,7 +450,7 @@ def _set(dim: Any, size: int | str) -> None:
 def _write_values(
     model: onnx.ModelProto, view: GraphView, choice: InputChoice, layouts: Mapping[str, str]
 ) -> None:
-    """Put into the metadata how inputs are made up and laid out, where it is not what their types say."""
+    """Put into the metadata how inputs are made up and laid out, where types and shapes do not say it."""
     given = {
         _named(view.inputs, name, "--input").name: parse_values(text, f"--input {name}=")
         for name, text in choice.values
@@ -404,6 +463,9 @@ def _write_values(
             about["values"] = values
         if layouts.get(value.name) == "NHWC":
             about["layout"] = "NHWC"
+        axis = batch_seen_on(view, value.name, len(dims_of(value)))
+        if axis and not any(map(is_free, dims_of(value))):
+            about["batch"] = str(axis)
         if about:
             known[value.name] = about
             check_values(spec_of(value, about))
@@ -430,10 +492,10 @@ def _evident_values(view: GraphView, value: onnx.ValueInfoProto) -> str:
 
 
 def spec_of(value: onnx.ValueInfoProto, about: Mapping[str, str] | None = None) -> TensorSpec:
-    """Describe an input or output of a graph, with what is known of an input's values and layout."""
+    """Describe an input or output of a graph, with what is known of an input's values, layout and fixed batch."""
     tensor = value.type.tensor_type
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type or ElementType.FLOAT)
     shape = tuple(
         (str(d.dim_param) or None) if is_free(d) else int(d.dim_value) for d in dims_of(value)
     )
-    return TensorSpec(value.name, shape, dtype.name, **(about or {}))
+    return TensorSpec(value.name, shape, dtype.name, **input_facts(about or {}))

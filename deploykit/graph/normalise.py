@@ -302,6 +302,46 @@ def _splice(graph: onnx.GraphProto, place: int, branch: onnx.GraphProto) -> None
     graph.initializer.extend(body.initializer)
 
 
+def declare_ranks(model: onnx.ModelProto) -> int:
+    """Declare, in place, how many dimensions the states of Loops have, where their bodies leave it out.
+
+    Some runtimes read a body by itself, and can't tell what a convolution in it is given.
+
+    Returns:
+        How many states were declared.
+    """
+    loops = [n for n in model.graph.node if n.op_type == "Loop" and is_standard(n)]
+    if not any(_without_rank(value) for loop in loops for value in _states(loop)):
+        return 0
+    shapes = Shapes(model)
+    count = 0
+    for loop in loops:
+        runs = shapes.scope.bodies.get(loop.output[0], ()) if shapes.scope is not None else ()
+        body = next(attribute_graphs(loop))
+        for place, value in enumerate(_states(loop), start=2):
+            given = shapes.shape(loop.input[place]) if place < len(loop.input) else None
+            made = [run.scope.shape(body.output[place - 1].name) for run in runs]
+            ranks = {None if shape is None else len(shape) for shape in [given, *made]}
+            rank = ranks.pop() if made and len(ranks) == 1 else None
+            if rank is not None and _without_rank(value):
+                value.type.tensor_type.shape.SetInParent()
+                for _ in range(rank):
+                    value.type.tensor_type.shape.dim.add()
+                count += 1
+    return count
+
+
+def _states(loop: onnx.NodeProto) -> list[onnx.ValueInfoProto]:
+    """What the body of a Loop is given beside the count of runs and the condition."""
+    return list(next(attribute_graphs(loop)).input[2:])
+
+
+def _without_rank(value: onnx.ValueInfoProto) -> bool:
+    return not value.type.WhichOneof("value") or (
+        value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape")
+    )
+
+
 def replace_graph(model: onnx.ModelProto, converted: onnx.ModelProto) -> None:
     """Put the nodes of another graph, and the constants that it has, beside the model's own weights, in place."""
     graph = model.graph

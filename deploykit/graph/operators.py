@@ -320,6 +320,7 @@ _OTHERS = (
     *_each(Kind.MOVES, "Dropout", _T.SELECTS | _T.FUSED),
     *_each(Kind.MOVES, "Slice", _T.SELECTS | _T.SHARES_SCALE | _T.SEEN_THROUGH),
     Operator("Gather", Kind.MOVES, _T.SELECTS | _T.SHARES_SCALE, parameters=(0,)),
+    Operator("GatherBlockQuantized", Kind.MOVES, domains=CONTRIBUTED, parameters=(0,)),
     *_each(Kind.MOVES, "DepthToSpace", _T.SELECTS | _T.SHARES_SCALE),
     *_each(Kind.MOVES, "Expand SpaceToDepth Split Tile", _T.SELECTS),
     Operator("Pad", Kind.MOVES, _T.SELECTS, STANDARD | CONTRIBUTED),
@@ -393,6 +394,9 @@ _OTHERS = (
              stands_for=("Identity", (0,))),
 )  # fmt: skip
 
+#: Operators whose weights lie in a few bits each, which the runtime unpacks as it computes.
+_PACKED = frozenset({"GatherBlockQuantized", "MatMulBnb4", "MatMulNBits"})
+
 #: Every operator that is known.
 OPERATORS = (*_PRODUCTS, *_OTHERS)
 
@@ -438,10 +442,12 @@ def arithmetic(node: onnx.NodeProto) -> Arithmetic | None:
 
 
 def is_quantised(node: onnx.NodeProto) -> bool:
-    """Whether an operator makes a model a quantised one: it quantises, dequantises or multiplies integers."""
+    """Whether an operator makes a model a quantised one: it quantises, dequantises or multiplies what was."""
     operator = operator_of(node)
     return operator is not None and (
-        operator.kind is Kind.QUANTISATION or operator.arithmetic is Arithmetic.INTEGER
+        operator.kind is Kind.QUANTISATION
+        or operator.arithmetic is Arithmetic.INTEGER
+        or operator.name in _PACKED
     )
 
 

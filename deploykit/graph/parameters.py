@@ -39,7 +39,7 @@ from deploykit.graph.buffers import (
 from deploykit.graph.element_types import FLOATS, ElementType, tensor_bytes
 from deploykit.graph.nodes import attribute, tensor_values
 from deploykit.graph.operators import Arithmetic, Kind, Operator, Trait, has, operator_of
-from deploykit.graph.scope import domain_of
+from deploykit.graph.scope import domain_of, per_byte
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
 
@@ -358,6 +358,11 @@ def _by_place(node: onnx.NodeProto, operator: Operator, constants: Constants) ->
         return
     if node.op_type in ("MatMulNBits", "MatMulBnb4"):
         yield from _packed(node, constants)
+        return
+    if node.op_type == "GatherBlockQuantized":
+        for root in constants.roots(node.input[0]):
+            size = root.constant.elements * per_byte(node, root.constant.element_type)
+            yield replace(root, constant=replace(root.constant, elements=size), real=True)
         return
     if node.op_type == "Concat":
         # A token that each image of a batch is joined with; anchors, padding and the like are no parameters.

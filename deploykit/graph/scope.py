@@ -209,6 +209,11 @@ def _contributed_shape(scope: Scope, node: onnx.NodeProto) -> Shape | None:
         value = shapes[2] if len(shapes) > 2 else None
         last = first[-1] if value is None else value[-1]
         return (*first[:2], value[1] * value[3] if value and len(value) == 4 else last)
+    if node.op_type == "GatherBlockQuantized" and weight is not None and first:
+        held = per_byte(node, scope.element_type(node.input[0]))
+        axis = int(attribute(node, "gather_axis", 0)) % len(first)
+        table = (*first[:-1], first[-1] * held)
+        return (*table[:axis], *weight, *table[axis + 1 :])
     if node.op_type in ("MatMulNBits", "MatMulBnb4"):
         return (*first[:-1], int(attribute(node, "N", 0)))
     if node.op_type in _FUSED_PRODUCTS and weight is not None:
@@ -225,6 +230,13 @@ def _contributed_shape(scope: Scope, node: onnx.NodeProto) -> Shape | None:
     if _has_channels_last(node) and node.op_type == "QLinearAveragePool":
         return _convolved("AveragePool", node, first, None, scope.opsets)
     return None
+
+
+def per_byte(node: onnx.NodeProto, element_type: int | None) -> int:
+    """How many values of a GatherBlockQuantized one of its stored values holds: 8-bit types are packed."""
+    bits = int(attribute(node, "bits", 4))
+    packed = element_type in (onnx.TensorProto.UINT8, onnx.TensorProto.INT8) and bits in (2, 4)
+    return 8 // bits if packed else 1
 
 
 def _has_channels_last(node: onnx.NodeProto) -> bool:

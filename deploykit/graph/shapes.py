@@ -14,11 +14,13 @@ from deploykit.graph.scope import Scope, stand_in
 from deploykit.lazy import onnx
 
 __all__ = [
+    "OpenShape",
     "Shape",
     "Shapes",
     "declared_types",
     "element_types",
     "elements",
+    "open_shapes",
     "sequences_among",
     "sequences_of",
     "skeleton",
@@ -28,6 +30,9 @@ __all__ = [
 
 #: Tensors up to this many elements keep their values in a skeleton: shapes, axes, pads, scales.
 SMALL_ELEMENTS = 256
+
+#: A shape in which None stands for a size that is not known.
+OpenShape = tuple["int | None", ...]
 
 
 def elements(tensor: onnx.TensorProto) -> int:
@@ -199,7 +204,7 @@ def _stand_in_for_contributed(graph: onnx.GraphProto) -> None:
         ):
             nodes.append(node)
             continue
-        place = 2 if node.op_type == "EmbedLayerNormalization" else 0
+        place = {"EmbedLayerNormalization": 2, "GatherBlockQuantized": 2}.get(node.op_type, 0)
         nodes += [
             onnx.helper.make_node("Reshape", [node.input[place], _ANY_SHAPE], [node.output[out]])
             for out in _TYPED_AS_DATA.get(node.op_type, (0,))
@@ -284,9 +289,17 @@ def _types_of(values: Iterable[onnx.ValueInfoProto]) -> dict[str, int]:
 
 def tensor_shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
     """Shapes by inference alone, the batch, and any other dimension that is not known, as 1."""
+    return {name: [size or 1 for size in shape] for name, shape in open_shapes(model).items()}
+
+
+def open_shapes(model: onnx.ModelProto) -> dict[str, OpenShape]:
+    """Shapes by inference alone, None for the batch and for any other dimension that is not known."""
     light = infer(skeleton(model), data_prop=True).graph
     return {
-        value.name: [int(d.dim_value) or 1 for d in value.type.tensor_type.shape.dim]
+        value.name: tuple(
+            int(d.dim_value) if d.HasField("dim_value") and d.dim_value >= 0 else None
+            for d in value.type.tensor_type.shape.dim
+        )
         for value in [*light.input, *light.value_info, *light.output]
         if value.type.tensor_type.HasField("shape")
     }

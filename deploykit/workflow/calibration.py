@@ -112,7 +112,7 @@ def _is_plain(inputs: Sequence[TensorSpec]) -> bool:
         len(inputs) == 1
         and spec.dtype == "float32"
         and spec.values in ("", "normal")
-        and spec.batch_axis in (0, None)
+        and spec.image_axis == 0
         and len(spec.shape) > 1
     )
 

@@ -29,10 +29,11 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def count_module(module: torch.nn.Module, input_shape: tuple[int, int, int]) -> Counts:
-    """Count parameters, MACs and activation bytes of `module` for one image of `input_shape` (C, H, W).
+def count_module(module: torch.nn.Module, input_shape: tuple[int, ...]) -> Counts:
+    """Count parameters, MACs and activation bytes of `module` for one input of `input_shape`, without its batch.
 
-    Nothing is computed: shapes alone are followed, on the meta device; `module` is left as it was.
+    That is (C, H, W) of an image, (length, features) of a sequence, (features,) of a row. Nothing is computed:
+    shapes alone are followed, on the meta device; `module` is left as it was.
     """
     # Its classes derive from PyTorch's, so that importing it imports PyTorch.
     from .counting import count_module as count

@@ -241,7 +241,7 @@ _ATTENTION = re.compile(r"_scaled_dot_product_\w*attention\w*")
 
 
 def count_module(module: nn.Module, input_shape: tuple[int, ...]) -> Counts:
-    """Count `module` for one image of `input_shape` (C, H, W); see `deploykit.zoo.count_module`.
+    """Count `module` for one input of `input_shape`; see `deploykit.zoo.count_module`.
 
     The module itself is not changed: one with lazy layers stays lazy.
 
@@ -327,7 +327,7 @@ def _remedy(module: nn.Module) -> str:
             )
     script = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
     other = ", or count the module that the script was made of" if script else ""
-    return f"give the shape of its input as input_shape=(C, H, W){other}"
+    return f"give the shape of its input without the batch as input_shape, such as (C, H, W){other}"
 
 
 def _run(

@@ -376,6 +376,37 @@ def test_every_number_has_a_range_in_python_too(name, value, store):
 
 
 def test_an_input_that_is_no_shape_is_refused_by_count():
-    for shape in (10**12, "x", (3, 8), object()):
-        with pytest.raises(UsageError, match=r"make it \(channels, height, width\)"):
+    for shape in (10**12, "x", (), [3] * 9, object()):
+        with pytest.raises(UsageError, match=r"make it the sizes of one input without its batch"):
             deploykit.count(Small(), input_shape=shape)
+    with pytest.raises(UsageError, match=r"fails on an input of shape \(1, 3, 8\)"):
+        deploykit.count(Small(), input_shape=(3, 8))
+
+
+class Words(torch.nn.Module):
+    """A module that takes rows of whole numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.head = torch.nn.Embedding(50, 8), torch.nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.head(self.table(x))
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "parameters", "macs"),
+    [
+        (torch.nn.Linear(10, 11), (10,), 121, 110),
+        (torch.nn.Linear(10, 11), [6, 10], 121, 6 * 110),
+        (torch.nn.Conv1d(4, 8, 3), (4, 20), 104, 18 * 8 * 12),
+        (torch.nn.Conv3d(2, 4, 3), (2, 5, 5, 5), 220, 27 * 4 * 54),
+        (torch.nn.Conv3d(1, 4, 3), (1, 5, 5, 5), 112, 27 * 4 * 27),
+        (torch.nn.LSTM(8, 16, batch_first=True), (7, 8), 1664, 7 * 64 * 24),
+        (Words(), (5,), 427, 5 * 24),
+        (Small(), (1, 3, 8, 8), 112, 36 * 4 * 27),  # an image with its batch
+    ],
+)
+def test_modules_that_take_no_images_are_counted(module, shape, parameters, macs):
+    counts = deploykit.count(module, input_shape=shape)
+    assert (counts.parameters, counts.macs) == (parameters, macs)

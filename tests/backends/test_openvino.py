@@ -238,6 +238,38 @@ def test_a_graph_that_others_made_runs(light_squeezenet, built):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+def loop_of_a_convolution() -> onnx.ModelProto:
+    """Three runs of a convolution, whose body does not say how many dimensions it is given."""
+    node, info = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    kinds = onnx.TensorProto
+    body = onnx.helper.make_graph(
+        [node("Conv", ["s", "w"], ["m"], pads=[1] * 4), node("Relu", ["m"], ["r"]),
+         node("Identity", ["go"], ["on"])],
+        "body",
+        [info("i", kinds.INT64, []), info("go", kinds.BOOL, []), info("s", kinds.FLOAT, None)],
+        [info("on", kinds.BOOL, []), info("r", kinds.FLOAT, None)],
+    )  # fmt: skip
+    weight = np.random.default_rng(0).standard_normal((4, 4, 3, 3)).astype(np.float32)
+    graph = onnx.helper.make_graph(
+        [node("Loop", ["n", "", "x"], ["y"], body=body)],
+        "g",
+        [info("x", kinds.FLOAT, ["N", 4, 8, 8])],
+        [info("y", kinds.FLOAT, ["N", 4, 8, 8])],
+        [onnx.numpy_helper.from_array(weight, "w"), onnx.numpy_helper.from_array(np.array(3), "n")],
+    )
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def test_a_body_that_leaves_out_how_many_dimensions_it_is_given_is_read(tmp_path, built):
+    onnx.save(loop_of_a_convolution(), tmp_path / "loop.onnx")
+    engine = built(open_model(tmp_path / "loop.onnx"))
+    x = np.random.default_rng(1).standard_normal((1, 4, 8, 8)).astype(np.float32)
+    exact = OnnxRuntimeSession(tmp_path / "loop.onnx", 1).run({"x": x})["y"]
+    found = BACKEND.load(engine, threads=1).run({"x": x})["y"]
+    np.testing.assert_allclose(found, exact, rtol=1e-3, atol=1e-2)
+
+
 def test_a_graph_that_it_refuses_is_one_line(tiny, tmp_path):
     path = tmp_path / "odd.onnx"
     path.write_bytes(b"no graph")

@@ -10,11 +10,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 import deploykit
 from deploykit.bench import contain
-from deploykit.errors import PrecisionMismatch
+from deploykit.errors import InvalidModel, PrecisionMismatch
 from deploykit.graph.count import count_graph
 from deploykit.graph.fit import require_fit
+from deploykit.graph.precision import is_reduced
 from deploykit.graph.read_write import read_model
 from deploykit.graph.view import GraphView
+from deploykit.workflow.configuration import precisions_of_file
 
 info, node = helper.make_tensor_value_info, helper.make_node
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
@@ -224,3 +226,48 @@ def test_a_flatten_counts_its_axis_from_the_end(tmp_path):
         [stored("e", normal(2, 3, 4))],
     )
     assert GraphView(onnx.load(path)).constant("f").shape == (6, 4)
+
+
+def table(path, bits):
+    """A table of 20 by 64 values of 4 bits, stored as such or two to a byte, of which rows are looked up."""
+    generator = np.random.default_rng(0)
+    packed = stored("t", generator.integers(0, 255, (20, 32)).astype(np.uint8))
+    values = generator.integers(0, 15, 20 * 64).tolist()
+    own = helper.make_tensor("t", TensorProto.UINT4, [20, 64], values)
+    more = {"bits": 4} if bits == 8 else {}
+    look = node("GatherBlockQuantized", ["t", "ids", "s"], ["e"], domain="com.microsoft",
+                block_size=32, quantize_axis=1, gather_axis=0, **more)  # fmt: skip
+    return save(
+        path,
+        [look, node("MatMul", ["e", "w"], ["y"])],
+        [info("ids", INT64, ["batch", 4])],
+        [info("y", FLOAT, ["batch", 4, 3])],
+        [packed if bits == 8 else own, stored("s", np.abs(normal(20, 2))), stored("w", normal(64, 3))],
+        opset=21,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_table_of_a_few_bits_each_is_parameters_and_what_reads_it_is_counted(tmp_path, bits):
+    counts = counted(table(tmp_path / "t.onnx", bits))
+    assert (counts.parameters, counts.macs) == (20 * 64 + 64 * 3, 4 * 64 * 3)
+    assert not counts.uncounted
+    assert not counts.unsized
+
+
+def products_of_bits(path):
+    product = node("MatMulNBits", ["x", "w", "s"], ["y"], domain="com.microsoft",
+                   K=64, N=8, bits=4, block_size=32)  # fmt: skip
+    packed = np.random.default_rng(0).integers(0, 255, (8, 2, 16)).astype(np.uint8)
+    weights = [stored("w", packed), stored("s", np.abs(normal(16)))]
+    ends = [info("x", FLOAT, ["batch", 64])], [info("y", FLOAT, ["batch", 8])]
+    return save(path, [product], *ends, weights, opset=17)
+
+
+@pytest.mark.parametrize("make", [products_of_bits, lambda path: table(path, 8)])
+def test_a_file_whose_weights_are_packed_already_is_taken_as_it_is(tmp_path, make):
+    path = make(tmp_path / "p.onnx")
+    assert is_reduced(read_model(path))
+    assert precisions_of_file(path) == ("as-is",)
+    with pytest.raises(InvalidModel, match=r"is quantised already .* precision as-is"):
+        deploykit.quantize(path, store=tmp_path / "store", synthetic_calibration=True)

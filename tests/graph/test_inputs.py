@@ -7,7 +7,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from deploykit.bench.feeds import fixed_batch, output_axis, run_in_batches
 from deploykit.errors import UsageError
+from deploykit.graph.count import count_graph
 from deploykit.graph.inputs import fix_batch, name_batch_of_outputs, spec_of, take_inputs
 from deploykit.graph.nodes import graph_inputs
 from deploykit.spec import InputChoice, TensorSpec, stored_about, stored_inputs
@@ -103,6 +105,124 @@ def test_the_batch_of_time_major_inputs_without_names_is_behind_the_steps():
     model = graph(("x", FLOAT, ["time", None, 40]), ("h", FLOAT, [2, None, 64]))
     (x, h), said = taken(model, dims=(("time", 7),))
     assert (x.with_batch(3), h.with_batch(3), said) == ((7, 3, 40), (2, 3, 64), "")
+
+
+def recurrent(x, h=None, y=(None, None, 8), opening=()):
+    """Sequences (steps, batch, 6) into a layer of 8, with its state among the inputs where that has a shape."""
+    made = [helper.make_node(kind, read, [name], **more) for kind, read, name, more in opening]
+    first = made[-1].output[0] if made else "x"
+    inputs = [first, "w", "r", "", "", *(["h"] if h else [])]
+    shapes = [("x", FLOAT, x), *([("h", FLOAT, h)] if h else [])]
+    layer = helper.make_node("GRU", inputs, ["g"], hidden_size=8)
+    return graph(
+        *shapes,
+        nodes=[*made, layer, helper.make_node("Squeeze", ["g", "one"], ["y"])],
+        outputs=[("y", FLOAT, y)],
+        stored=[
+            ("w", np.ones((1, 24, 6), np.float32)),
+            ("r", np.ones((1, 24, 8), np.float32)),
+            ("one", np.array([1])),
+            ("s", np.ones(6, np.float32)),
+        ],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("x", "h"),
+    [
+        (["steps", "samples", 6], [1, "samples", 8]),  # a name that says nothing
+        (["s0", "s1", 6], [1, "s1", 8]),  # names that the exporter made up
+        (["d0", "d1", 6], None),
+        ([None, None, 6], [1, None, 8]),
+        ([20, None, 6], [1, None, 8]),  # the steps look like a batch
+        ([20, "samples", 6], None),
+        ([None, "batch", 6], [1, "batch", 8]),
+        (["T", "N", 6], [1, "N", 8]),
+    ],
+)
+def test_the_batch_is_where_a_recurrent_layer_has_it(x, h):
+    specs, _ = taken(recurrent(x, h))
+    steps = 20 if x[0] == 20 else 1
+    assert [spec.with_batch(3) for spec in specs] == [(steps, 3, 6), (1, 3, 8)][: len(specs)]
+
+
+@pytest.mark.parametrize("x", [[None, None, 6], ["steps", "batch", 6]])
+def test_a_state_that_no_layer_is_seen_to_read_has_the_batch_on_its_only_free_axis(x):
+    model = recurrent(x)
+    state = helper.make_tensor_value_info("h", FLOAT, [2, None, 8])
+    model.graph.input.append(state)
+    specs, _ = taken(model)
+    assert [spec.with_batch(3) for spec in specs] == [(1, 3, 6), (2, 3, 8)]
+
+
+def test_the_batch_of_a_recurrent_layer_is_followed_through_what_is_before_it():
+    scaled = ("Mul", ["x", "s"], "m", {})
+    turned = ("Transpose", ["m"], "t", {"perm": [1, 0, 2]})
+    (spec,), _ = taken(recurrent(["rows", "cols_", 6], opening=[scaled, turned]))
+    assert spec.shape == ("rows", 1, 6)
+
+
+def test_steps_that_are_fixed_are_no_batch_and_the_batch_behind_them_is():
+    model = recurrent([20, 4, 6], [1, 4, 8], [20, 4, 8])
+    specs, _ = taken(model)
+    outputs = [spec_of(value) for value in model.graph.output]
+    assert [spec.image_axis for spec in specs] == [1, 1]
+    assert fixed_batch(specs, outputs) == 4
+    assert count_graph(model).macs == 20 * (24 * 6 + 24 * 8)
+    assert output_axis(outputs[0], specs) == 1
+
+
+def test_the_steps_of_a_scan_are_no_batch():
+    body = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["s", "w"], ["m"]),
+            helper.make_node("Add", ["m", "e"], ["n"]),
+            helper.make_node("Identity", ["n"], ["o"]),
+        ],
+        "step",
+        [helper.make_tensor_value_info(name, FLOAT, [2, 8]) for name in "se"],
+        [helper.make_tensor_value_info(name, FLOAT, [2, 8]) for name in "no"],
+    )
+    scan = helper.make_node("Scan", ["start", "x"], ["end", "y"], body=body, num_scan_inputs=1)
+    stored = [("w", np.ones((8, 8), np.float32)), ("start", np.ones((2, 8), np.float32))]
+    made = [("y", FLOAT, [6, 2, 8])]
+    model = graph(("x", FLOAT, [6, 2, 8]), nodes=[scan], outputs=made, stored=stored)
+    specs, _ = taken(model)
+    assert fixed_batch(specs, [spec_of(value) for value in model.graph.output]) == 2
+    assert count_graph(model).macs == 6 * 64
+
+
+class Turned:
+    """A session that takes four sequences at a time, (steps, 4, 6), and gives them back."""
+
+    inputs = (TensorSpec("x", (20, 4, 6), "float32", fixed_axis=1),)
+    outputs = (TensorSpec("y", (20, 4, 6), "float32"),)
+
+    def run(self, feeds):
+        assert feeds["x"].shape == (20, 4, 6)
+        return {"y": feeds["x"]}
+
+
+def test_sequences_are_cut_and_filled_up_on_the_axis_of_a_fixed_batch():
+    x = np.arange(20 * 6 * 6, dtype=np.float32).reshape(20, 6, 6)
+    parts = [outputs["y"] for outputs in run_in_batches(Turned(), {"x": x}, 1)]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), x)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("batch", "N"), ("batch", "batch_size_2"), ("batch_size", "batch.1"), ("batch1", "batch2")],
+)
+def test_batches_by_other_names_are_one_batch(one, other):
+    (a, b), said = taken(graph(("a", FLOAT, [one, 4]), ("b", FLOAT, [other, 3])))
+    assert (a.with_batch(3), b.with_batch(3), said) == ((3, 4), (3, 3), "")
+
+
+def test_an_input_has_one_batch_whatever_else_is_called_so():
+    (points, boxes), _ = taken(
+        graph(("points", FLOAT, ["batch", "N", 3]), ("boxes", FLOAT, ["N", 4]))
+    )
+    assert (points.with_batch(2), boxes.with_batch(2)) == ((2, 1, 3), (1, 4))
 
 
 @pytest.mark.parametrize(

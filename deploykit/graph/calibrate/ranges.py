@@ -22,6 +22,7 @@ from deploykit.graph.shapes import tensor_shapes
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx, ort
 from deploykit.ort_session import session_options
+from deploykit.spec import input_facts, stored_inputs
 
 #: Values per image and tensor that go into a histogram; larger tensors are sampled evenly.
 SAMPLE_VALUES = 8192
@@ -68,11 +69,12 @@ def collect_ranges(
     session = _session(plan.model)
     plan.model.Clear()
     inputs = graph_inputs(model.graph)
-    fixed = _fixed_batch(inputs)
+    axes = _image_axes(model)
+    fixed = _fixed_batch(inputs, axes)
     extremes = dict.fromkeys(tensors, (0.0, 0.0))
     histogram_of = {name: WideningHistogram() for name in tensors} if histograms else {}
     for feeds in calibration.feeds([value.name for value in inputs]):
-        for part in _fitting(feeds, fixed):
+        for part in _fitting(feeds, fixed, axes):
             outputs = _run(session, inputs, part, plan.names)
             for name in plan.ends:
                 if not np.isfinite(outputs[name]).all():
@@ -109,11 +111,12 @@ def input_sets(
         UsageError: see `Calibration.images`.
     """
     inputs = graph_inputs(model.graph)
-    fixed = _fixed_batch(inputs)
+    axes = _image_axes(model)
+    fixed = _fixed_batch(inputs, axes)
     seen = 0
     sets: list[dict[str, np.ndarray]] = []
     for feeds in calibration.feeds([value.name for value in inputs]):
-        sets += _fitting(feeds, fixed)
+        sets += _fitting(feeds, fixed, axes)
         seen += max((len(values) for values in feeds.values() if values.ndim > 1), default=1)
         if seen >= images:
             break
@@ -164,25 +167,39 @@ def _run(
         ) from error
 
 
-def _fixed_batch(inputs: Sequence[onnx.ValueInfoProto]) -> int | None:
-    """The only batch that the graph takes: what all inputs begin with, where none has a free dimension."""
-    shapes = [value.type.tensor_type.shape.dim for value in inputs]
-    if any(not dim.HasField("dim_value") or dim.dim_value <= 0 for dims in shapes for dim in dims):
+def _image_axes(model: onnx.ModelProto) -> dict[str, int]:
+    """By input the axis on which a fixed batch stands, where that is not the first."""
+    stored = stored_inputs({entry.key: entry.value for entry in model.metadata_props})
+    axes = {name: int(input_facts(about)["fixed_axis"]) for name, about in stored.items()}
+    return {name: axis for name, axis in axes.items() if axis}
+
+
+def _fixed_batch(inputs: Sequence[onnx.ValueInfoProto], axes: Mapping[str, int]) -> int | None:
+    """The only batch that the graph takes: what all inputs have on its axis, where none has a free dimension."""
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in inputs}
+    if any(
+        not d.HasField("dim_value") or d.dim_value <= 0 for dims in shapes.values() for d in dims
+    ):
         return None
-    heads = {int(dims[0].dim_value) for dims in shapes if len(dims) > 1}
+    heads = {int(dims[axes.get(n, 0)].dim_value) for n, dims in shapes.items() if len(dims) > 1}
     return heads.pop() if len(heads) == 1 else None
 
 
-def _fitting(feeds: dict[str, np.ndarray], fixed: int | None) -> Iterator[dict[str, np.ndarray]]:
+def _fitting(
+    feeds: dict[str, np.ndarray], fixed: int | None, axes: Mapping[str, int]
+) -> Iterator[dict[str, np.ndarray]]:
     """The batch in pieces that a network with a fixed batch takes; the last one repeats its images."""
-    count = max((len(values) for values in feeds.values() if values.ndim > 1), default=1)
+    counts = {n: values.shape[axes.get(n, 0)] for n, values in feeds.items() if values.ndim > 1}
+    count = max(counts.values(), default=1)
     if fixed is None or count == fixed:
         yield feeds
         return
     for start in range(0, count, fixed):
         chosen = np.minimum(np.arange(start, start + fixed), count - 1)
         yield {
-            name: values[chosen] if values.ndim > 1 and len(values) == count else values
+            name: np.take(values, chosen, axis=axes.get(name, 0))
+            if counts.get(name) == count
+            else values
             for name, values in feeds.items()
         }
 

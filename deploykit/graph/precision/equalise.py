@@ -25,7 +25,7 @@ from deploykit.graph.edit import GraphEditor
 from deploykit.graph.nodes import attribute, node_name
 from deploykit.graph.precision.links import Link, Sink, Unfit, Walk
 from deploykit.graph.precision.recipe import Product, product_of
-from deploykit.graph.shapes import tensor_shapes
+from deploykit.graph.shapes import open_shapes
 from deploykit.lazy import np, onnx
 
 #: How much of a channel's factor comes from its activation; the rest is from the weights that read it.
@@ -66,7 +66,7 @@ def equalise(model: onnx.ModelProto, calibration: Calibration) -> Equalised:
         calibration: the images; what a channel spans is taken from the first of them.
     """
     editor = GraphEditor(model)
-    shapes = tensor_shapes(model)
+    shapes = open_shapes(model)
     links: list[Link] = []
     skipped: dict[str, str] = {}
     for node in editor.live_nodes():

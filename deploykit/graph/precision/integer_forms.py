@@ -19,6 +19,7 @@ from deploykit.graph.element_types import ElementType
 from deploykit.graph.nodes import attribute, attribute_graphs, is_standard, node_name
 from deploykit.graph.precision.recipe import KeepRules, body_editors, per_channel
 from deploykit.graph.shapes import infer, skeleton
+from deploykit.graph.transposed import padding_of
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
 
@@ -244,7 +245,7 @@ def _as_convolution(
     if known is not None and len(known) == dims + 2 and all(known[2:]):
         size = [int(n) for n in known[2:]]
     kernel = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilations, strict=True)]
-    padding = _padding(node, kernel, strides, size)
+    padding = padding_of(node, kernel, strides, size)
     if padding is None:
         return False
     if set(strides) != {1} and dilations != ones:
@@ -282,47 +283,6 @@ def _as_convolution(
         steps.append(("Slice", _window(editor, node, plan), {}))
     _behind(editor, product, steps, result)
     return True
-
-
-def _padding(
-    node: onnx.NodeProto, kernel: Sequence[int], strides: Sequence[int], size: Sequence[int] | None
-) -> tuple[list[int], list[int]] | None:
-    """What a transposed convolution cuts off at the begin and the end of each axis, and adds at the end.
-
-    Args:
-        node: the ConvTranspose.
-        kernel: sizes of its window, gaps between its values included.
-        strides: along each axis.
-        size: of the data along each axis; None where it is not known.
-
-    Returns:
-        The pads, begins first, and the padding of the output; None where they depend on what is not known.
-    """
-    dims = len(kernel)
-    more = [int(p) for p in attribute(node, "output_padding", [0] * dims)]
-    said = attribute(node, "auto_pad", b"NOTSET")
-    mode = said.decode() if isinstance(said, bytes) else said
-    wanted = attribute(node, "output_shape")
-    if wanted is not None:
-        if size is None or len(wanted) < dims:
-            return None
-        sizes = [int(n) for n in wanted][-dims:]
-        over = [
-            s * (n - 1) + extra + k - out
-            for s, n, extra, k, out in zip(strides, size, more, kernel, sizes, strict=True)
-        ]
-    elif mode in ("SAME_UPPER", "SAME_LOWER"):
-        over = [k + extra - s for k, extra, s in zip(kernel, more, strides, strict=True)]
-    elif mode == "VALID":
-        return [0] * 2 * dims, more
-    else:
-        return [int(p) for p in attribute(node, "pads", [0] * 2 * dims)], more
-    if min(over) < 0:  # runtimes don't agree on what more there is
-        return None
-    # The odd one is cut off at the begin, unless more is to stand above.
-    begins = [n // 2 if mode == "SAME_UPPER" else n - n // 2 for n in over]
-    ends = [n - begin for n, begin in zip(over, begins, strict=True)]
-    return [*begins, *ends], more
 
 
 def _spread(weight: np.ndarray, dilations: Sequence[int]) -> np.ndarray:

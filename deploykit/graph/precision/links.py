@@ -6,12 +6,13 @@ Through ReLUs, pools, joins and the like, to all the products that read them. Wh
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from deploykit.graph.edit import GraphEditor
 from deploykit.graph.nodes import attribute, is_standard, node_name
 from deploykit.graph.precision.recipe import Product, product_of
+from deploykit.graph.shapes import OpenShape
 from deploykit.lazy import np, onnx
 
 #: Operators that keep positive factors of channels, without a further condition.
@@ -60,7 +61,7 @@ class Walk:
     """From a product along all that reads its channels, to the products that take their factors."""
 
     def __init__(
-        self, editor: GraphEditor, shapes: Mapping[str, Sequence[int]], product: Product
+        self, editor: GraphEditor, shapes: Mapping[str, OpenShape], product: Product
     ) -> None:
         self.editor = editor
         self.shapes = shapes
@@ -199,8 +200,9 @@ class Walk:
             return None
         if node.op_type == "Flatten" and attribute(node, "axis", 1) != 1:
             return None
-        features = math.prod(before[1:])
-        if after[1] != features or not before[1]:
+        inner = [size for size in before[1:] if size is not None]
+        features = math.prod(inner)
+        if len(inner) < len(before) - 1 or after[1] != features or not before[1]:
             return None
         return features // before[1]
 
@@ -210,10 +212,13 @@ class Walk:
         axis = int(attribute(node, "axis", 1))
         if rank < 2 or axis % rank != 1:
             return None
-        sizes = [self.shapes.get(name) for name in node.input[:slot]]
-        if any(size is None or len(size) != rank for size in sizes):
-            return None
-        return sum(size[1] for size in sizes if size is not None)
+        before = 0
+        for name in node.input[:slot]:
+            shape = self.shapes.get(name, ())
+            if len(shape) != rank or shape[1] is None:
+                return None
+            before += shape[1]
+        return before
 
     def _gate(self, node: onnx.NodeProto, slot: int) -> bool:
         """Whether the other factor, which stays as it is, does not widen the channels."""
@@ -222,4 +227,5 @@ class Walk:
         if mine is None or other is None or result is None or node.input[0] == node.input[1]:
             return False
         self.gates.append((node, node.input[1 - slot]))
-        return len(mine) == len(result) and mine[1:2] == result[1:2]
+        same = mine[1:2] == result[1:2] and None not in mine[1:2]
+        return len(mine) == len(result) and same

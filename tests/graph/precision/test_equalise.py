@@ -154,6 +154,34 @@ def test_what_is_no_factor_of_channels_stays_and_says_why(
     assert after.items() <= before.items()
 
 
+#: Channels of x, as many as its mean is above -1: three, which no inference sees.
+COUNTED = [
+    N("ReduceMean", ["x"], ["mean"], keepdims=0), N("Greater", ["mean", "low"], ["many"]),
+    N("Cast", ["many"], ["one"], to=onnx.TensorProto.INT64), N("Mul", ["one", "three"], ["n"]),
+    N("Slice", ["x", "start", "n", "axis"], ["o"]),
+]  # fmt: skip
+
+
+def test_a_join_behind_channels_that_inference_does_not_count_is_left_alone() -> None:
+    nodes = [
+        FIRST, N("Relu", ["c"], ["r"]), *COUNTED,
+        N("Concat", ["o", "r"], ["j"], axis=1, name="join"), N("Conv", ["j", "v"], ["y"], name="last"),
+    ]  # fmt: skip
+    counting = {"low": np.float32(-1), "start": np.array([0]), "axis": np.array([1])}
+    model = graph(
+        nodes,
+        SHAPE,
+        weights(MORE | counting | {"three": np.array([3])})
+        | {"w": random(8, 3, 1, 1) * SPREAD[:, None, None, None]},
+        opset=17,
+    )
+    x = data((3, 8, 8), seed=12)
+    before = run(model, x)
+    made = equalise(model, images())
+    assert "Concat 'join' reads it" in made.skipped["first"]
+    assert snr_db(before, run(model, x)) > 120
+
+
 RELU6 = [FIRST, N("Clip", ["c", "zero", "six"], ["r"]), LAST]
 
 
