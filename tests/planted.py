@@ -1,11 +1,16 @@
-"""Lanes of a race whose latencies are planted: the test knows who is the fastest."""
+"""Lanes of a race whose latencies are planted, and a clock that is: the test knows who is the fastest, and when."""
 
 from __future__ import annotations
 
 import math
 import random
+import time
 
+import pytest
+
+from deploykit.bench import contain
 from deploykit.bench.channel import WorkerFailure
+from deploykit.workflow import tune
 
 
 class Planted:
@@ -31,3 +36,13 @@ class Planted:
 
     def close(self) -> None:
         self.is_open = False
+
+
+class Clock:
+    """A clock of `time.perf_counter` that moves when it is told to; the budget of a tuning goes by it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = time.perf_counter()
+        monkeypatch.setattr("time.perf_counter", lambda: self.now_s)
+        limit = contain.TimeLimit
+        monkeypatch.setattr(tune, "TimeLimit", lambda *told: limit(*told, time.perf_counter()))

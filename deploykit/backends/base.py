@@ -341,8 +341,8 @@ class BackendBase(ABC):
         session = self.open(engine, threads, run_pass, *rest)
         known = {spec.name: spec for spec in engine_inputs(engine)}
         session.inputs = tuple(
-            replace(spec, values=known[spec.name].values, layout=known[spec.name].layout)
-            if spec.name in known
+            replace(spec, values=one.values, layout=one.layout, fixed_axis=one.fixed_axis)
+            if (one := known.get(spec.name)) is not None
             else spec
             for spec in session.inputs
         )

@@ -119,8 +119,9 @@ def _put(source: Path, path: Path) -> tuple[Any, onnx.ModelProto]:
     except Exception:  # of protobuf's, where the file is damaged
         read(source)  # which says so
         raise
-    changed = write_out_padding(graph)
+    changed = 0
     with contextlib.suppress(DeploykitError):  # sizes that contradict each other
+        changed += write_out_padding(graph)
         changed += declare_ranks(graph)
     with output_errors("engine", path):
         copy_files(source, path)

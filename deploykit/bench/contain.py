@@ -39,6 +39,7 @@ from deploykit.bench.channel import (
     signal_name,
 )
 from deploykit.errors import DeploykitError
+from deploykit.figures import general
 from deploykit.lazy import EXTRAS, onnx
 
 Result = TypeVar("Result")
@@ -297,7 +298,10 @@ def contained(
     )
     if _whole is not None and _whole.left_s() < limit_s:
         limit_s, too_late = _whole.left_s(), errors.BuildFailed
-        late = f"was not done within the {_whole.seconds:.3g} s of {_whole.option}; give more, or another network"
+        late = (
+            f"was not done within the {general(_whole.seconds, 3)} s of {_whole.option}; give more, or another "
+            "network"
+        )
     hints = typing.get_type_hints(function)
     left = env.memory_left_bytes()
     shares = [] if left is None else [int(left * SHARE_OF_MEMORY)]

@@ -161,8 +161,8 @@ def run_in_batches(
 
 
 def _first(values: NDArray[Any], count: int, axis: int) -> NDArray[Any]:
-    """The first entries of an output on an axis; all of one without such an axis."""
-    return np.take(values, np.arange(count), axis=axis) if values.ndim > axis else values
+    """The first entries of an output on an axis, or all that it has; all of one without such an axis."""
+    return values[(slice(None),) * axis + (slice(count),)] if values.ndim > axis else values
 
 
 def is_scores(values: NDArray[Any]) -> bool:

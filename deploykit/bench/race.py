@@ -461,6 +461,8 @@ class Race:
             if self._goes_on(deadline - time.perf_counter() - self._opening_s(runner)):
                 self._say(f"start {name}")
                 self._open(name, runner)
+            elif not runner.is_open:
+                break  # whoever is slower is not raced instead of it
         ready = {name: runner for name, runner in self._inside().items() if runner.is_open}
         if len(ready) >= MIN_RACED:
             for name in self._inside().keys() - ready.keys():

@@ -18,6 +18,7 @@ cut out; values are scaled to 0..1 and normalised with ImageNet's mean and devia
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,9 +172,11 @@ def _split(labels: Labels, counts: list[int]) -> dict[str, Indices]:
 
 def _class_numbers(root: Path, groups: list[Path]) -> dict[str, int]:
     """The label of each class folder."""
-    folders = sorted({entry.name for group in groups for entry in _folders(group)})
+    inside = [_folders(group) for group in groups]
+    folders = sorted({entry.name for entries in inside for entry in entries})
     mapping = _mapping(root)
     if mapping is None:
+        _require_classes(root, groups, inside)
         return {folder: label for label, folder in enumerate(folders)}
     numbers = {folder: label for label, (folder, _) in mapping.items()}
     strangers = [folder for folder in folders if folder not in numbers]
@@ -182,6 +185,35 @@ def _class_numbers(root: Path, groups: list[Path]) -> dict[str, int]:
             f"folder {strangers[0]} in {root} is not in its class mapping: add it or move it away"
         )
     return numbers
+
+
+def _require_classes(root: Path, groups: list[Path], inside: list[list[Path]]) -> None:
+    """Refuse folders that are no classes: parts of the data by other names, and parts without classes.
+
+    Raises:
+        UsageError: they are.
+    """
+    first, *others = ({entry.name for entry in entries} for entries in inside)
+    for group, names in zip(groups[1:], others, strict=True):
+        if first and names and not first & names:
+            raise UsageError(
+                f"{group} has the folder {min(names)} and none of the classes of {groups[0].name}: sort its images "
+                "into folders of their classes"
+            )
+    seen: dict[str, Path] = {}
+    shared: Counter[tuple[Path, Path]] = Counter()
+    for entry in inside[0]:
+        if any(_is_image(one.name) for one in entry.iterdir()):
+            continue
+        for name in (folder.name for folder in _folders(entry)):
+            earlier = seen.setdefault(name, entry)
+            shared[earlier, entry] += earlier != entry
+    if shared and max(shared.values()) > 1:
+        one, other = max(shared, key=lambda pair: shared[pair])
+        raise UsageError(
+            f"{one.name} and {other.name} of {root} hold folders of the same names: they are parts and no classes; "
+            "call them train and val"
+        )
 
 
 def _class_names(root: Path, numbers: Mapping[str, int]) -> tuple[str, ...]:

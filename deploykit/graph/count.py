@@ -218,7 +218,7 @@ def stated_batch(view: GraphView) -> int:
     ]
     if any(axes):
         firsts = {s[axis or 0] for s, axis in zip(shapes, axes, strict=True) if len(s) > 1}
-        firsts |= {0} if any(not firsts & {*shape[:2]} for shape in made_of) else set()
+        firsts |= {0} if made_of and not any(firsts & {*shape[:3]} for shape in made_of) else set()
     else:
         firsts = {shape[0] if shape else 0 for shape in [*shapes, *made_of]}
     batch = firsts.pop() if len(firsts) == 1 and min(firsts) > 1 else 1

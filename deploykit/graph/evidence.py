@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from deploykit.errors import DeploykitError, InvalidModel, one_line
-from deploykit.graph.nodes import attribute
+from deploykit.graph.nodes import attribute, opset
 from deploykit.graph.operators import Kind, operator_of
 from deploykit.graph.values import make_values
 from deploykit.graph.view import GraphView
@@ -129,11 +129,10 @@ def batch_seen_on(view: GraphView, name: str, rank: int) -> int | None:
 
 def _steps_first(view: GraphView, node: onnx.NodeProto, slot: int) -> bool:
     """Whether what a Scan reads at a slot is a sequence whose steps it takes along the first axis."""
-    version = max(
-        (o.version for o in view.model.opset_import if o.domain in ("", "ai.onnx")), default=0
-    )
-    place = slot - len(node.input) + int(attribute(node, "num_scan_inputs", 0))
-    if version < _SCAN_WITHOUT_BATCH or place < 0:
+    scanned = int(attribute(node, "num_scan_inputs", 0))
+    place = slot - len(node.input) + scanned
+    # Without a state it is no recurrent layer: what it goes along may be images.
+    if opset(view.model) < _SCAN_WITHOUT_BATCH or place < 0 or scanned == len(node.input):
         return False
     stated = list(attribute(node, "scan_input_axes", ()))
     return place >= len(stated) or stated[place] in (0, -3)

@@ -78,7 +78,9 @@ def _evaluating(module: torch.nn.Module, seed: int = DRAWN_WITH) -> Iterator[Non
         module.eval()
     try:
         with torch.random.fork_rng(devices=[]), aside():
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(
+                seed
+            )  # and no device's, which nobody would put back
             yield
     finally:
         for part in training:
@@ -86,7 +88,8 @@ def _evaluating(module: torch.nn.Module, seed: int = DRAWN_WITH) -> Iterator[Non
         now = _buffers(module)
         with torch.inference_mode():
             for name, before in kept.items():
-                if name in now and now[name].shape == before.shape:
+                is_there = name in now and now[name].shape == before.shape
+                if is_there and not torch.equal(now[name], before):
                     now[name].copy_(before)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deploykit.graph.nodes import attribute
+from deploykit.graph.nodes import attribute, is_standard
 from deploykit.graph.view import GraphView, views_below
 from deploykit.lazy import onnx
 
@@ -71,7 +71,7 @@ def write_out_padding(model: onnx.ModelProto) -> int:
     changed = 0
     for view in views_below(GraphView(model)):
         for node in view.nodes:
-            if node.op_type == "ConvTranspose" and node.domain in ("", "ai.onnx"):
+            if node.op_type == "ConvTranspose" and is_standard(node):
                 changed += _write_out(view, node)
     return changed
 

@@ -312,7 +312,8 @@ def tuned(asked: Sequence[str]) -> tuple[Field, ...]:
     """
     known = {one.name: one for one in TUNED if one.name}
     # An interval stands beside its value.
-    shown = dict.fromkeys(re.sub(r"_(low|high)(?=_|$)", "", name) for name in asked)
+    values = (re.sub(r"_(low|high)(?=_|$)", "", name) for name in asked)
+    shown = dict.fromkeys("metric_value" if name == "metric" else name for name in values)
     staying = [replace(known[name] if name in known else _named(name), rank=0) for name in shown]
     rest = [
         replace(one, rank=one.rank or 2) if one.name not in ("", "status") else one

@@ -156,7 +156,7 @@ class Confirmation:
         if (
             self._holds(default) and chosen is None
         ):  # measured in any case, to be seen beside the answer
-            chosen = default
+            chosen, default.fate, default.reason = default, IN, ""
         for one in order[:MAX_CLOSE]:
             in_time = self._left_s() >= ROW_S + self._start_s(one)
             if in_time and (one.ratio or 1.0) <= 1 + CLOSE:
@@ -269,7 +269,9 @@ class Confirmation:
             )
             self.starting_s += time.perf_counter() - start - compared.elapsed_s
             return compared.ratio
-        pair = self._races.lanes({winner.name: winner, other.name: other})
+        pair = self._races.lanes(
+            {winner.name: winner, other.name: other}, lambda: max(START_MAX_S, self._left_s())
+        )
         ours, theirs = pair[winner.name], pair[other.name]
         values: tuple[list[float], list[float]] = ([], [])
         start = time.perf_counter()

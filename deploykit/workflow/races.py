@@ -13,12 +13,16 @@ from deploykit.bench.race import (
     FAR_OFF,
     IN,
     LOOKS,
+    NOT_STARTED,
     TOO_LATE,
     UNFIT,
+    Dropped,
     Entrant,
+    Event,
     Lane,
     Outcome,
     Race,
+    Round,
     Standing,
     lanes,
 )
@@ -102,8 +106,13 @@ class Races:
         least_s = LIMIT_MIN_S if self._question.is_resident else FRESH_LIMIT_MIN_S
         return min(limit_s, max(least_s, self._deadline - time.perf_counter()))
 
-    def lanes(self, fit: Mapping[str, Candidate]) -> dict[str, Lane]:
-        """What measures each candidate whose engine is built: a process that stays, or a new one for each block."""
+    def lanes(
+        self, fit: Mapping[str, Candidate], bound_s: Callable[[], float] = lambda: math.inf
+    ) -> dict[str, Lane]:
+        """What measures each candidate whose engine is built: a process that stays, or a new one for each block.
+
+        None of its answers takes longer than `bound_s`, asked before each, says.
+        """
         entrants = [Entrant(name, timed(one)) for name, one in fit.items() if one.request]
         objective = self._question.objective
         if self._question.is_resident:
@@ -114,7 +123,7 @@ class Races:
             entrants,
             worth=_worth(objective),
             policy=policy.lasting(1.0),
-            timeout_s=self._limit_s,
+            timeout_s=lambda: min(self._limit_s(), bound_s()),
         )
 
     def _race(self, name: str, fit: Mapping[str, Candidate]) -> Race:
@@ -124,8 +133,17 @@ class Races:
             margin=MIN_GAIN,
             record=self._journal.record(name),
             say=self._detail,
-            earlier=self._journal.events.get(name, ()),
+            earlier=self._earlier(name),
         )
+
+    def _earlier(self, name: str) -> Sequence[Event]:
+        """What the journal tells of a race; before its first round there is time again for whoever was late."""
+        events = self._journal.events.get(name, ())
+        is_begun = any(isinstance(event, Round) and event.number for event in events)
+        if is_begun or name in self._journal.over:
+            return events
+        late = (TOO_LATE, NOT_STARTED, NOT_JUDGED)
+        return [one for one in events if not (isinstance(one, Dropped) and one.reason in late)]
 
     def _run(self, name: str, race: Race, budget_s: float) -> Outcome:
         """Run a race to its end, which the journal is told; one that was over before isn't run once more."""
@@ -198,10 +216,12 @@ class Races:
             best first. An option that is not surely better comes after its base.
         """
         budget_s = OPTIONS_SHARE * left_s
-        ready = name in self._journal.events or budget_s >= self._least_s(order)
         bases = {one.name: one for one in order if one.name in changed}
         changed = {base: changed[base] for base in bases}
-        if not any(changed.values()) or not ready:
+        if not any(changed.values()):
+            return order, {}
+        if not self.has_time(name, order, left_s):
+            self.remarks.append(f"No time was left for the race of {name}.")
             return order, {}
         base_of: dict[str, str] = {}
         fit = {order[0].name: order[0], **bases}
@@ -250,6 +270,10 @@ class Races:
         sure = [one for one in inside if one not in unsure]
         rest = [one for one in order if one.name not in fit]
         return [*sure, *unsure, *rest], helped
+
+    def has_time(self, name: str, order: Sequence[Candidate], left_s: float) -> bool:
+        """Whether a race of changes of these is worth beginning in so many seconds, or was begun before."""
+        return name in self._journal.events or OPTIONS_SHARE * left_s >= self._least_s(order)
 
     def _least_s(self, order: Sequence[Candidate]) -> float:
         """Seconds without which a race of changes is not worth beginning."""

@@ -253,7 +253,8 @@ class Tuning:
         in_int8 = replace(base.configuration, precision="int8")
         built = [o for o in everyone.values() if o.configuration == in_int8 and o.request]
         left_s = self._left_s
-        if not built or (self.journal.kept is None and left_s < MIX_MIN_S):
+        is_worth = left_s >= MIX_MIN_S and self.races.has_time("mix", order, left_s - MIX_MIN_S)
+        if not built or (self.journal.kept is None and not is_worth):
             return order
         kept = self._mix(in_int8)
         if not kept:
@@ -303,7 +304,8 @@ class Tuning:
         left_s = self._left_s
         if not lost or not order or default.configuration.precision != "fp32":
             return order
-        if self.journal.saving is None and left_s < MIX_MIN_S:
+        is_worth = left_s >= MIX_MIN_S and self.races.has_time("layers kept", order, left_s / 2)
+        if self.journal.saving is None and not is_worth:
             return order
         fastest = min(lost, key=lambda one: one.ratio or 1.0)
         kept = self._layers_to_keep(fastest, left_s / 2)

@@ -184,7 +184,7 @@ class Tuned:
 
     @property
     def outside_share(self) -> float:
-        """The share of the budget that was not spent on measuring."""
+        """What was spent on other things than measuring, as a share of the budget."""
         return self.outside_s / self.question.budget_s
 
     @property
@@ -192,8 +192,8 @@ class Tuned:
         """Where the time went, in one sentence."""
         return (
             f"It took {self.elapsed_s:.0f} s: {self.measuring_s:.0f} s of measuring, {self.starting_s:.0f} of them "
-            f"to start processes, {self.building_s:.0f} s of building and {self.judging_s:.0f} s of judging. Of "
-            f"the budget of {self.question.budget_s:g} s {self.outside_share:.0%} were not spent on measuring."
+            f"to start processes, {self.building_s:.0f} s of building and {self.judging_s:.0f} s of judging. What "
+            f"was not measuring took {self.outside_share:.0%} of the budget of {self.question.budget_s:g} s."
         )
 
     @property

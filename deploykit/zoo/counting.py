@@ -294,8 +294,9 @@ def _watched(module: nn.Module, input_shape: tuple[int, ...]) -> tuple[_Watch, n
                 copied = shapes_of(module) if device == "meta" else values_of(module)
                 return _run(copied, input_shape, device, dtype)
             except Exception as error:  # whatever a module may raise on tensors without values
-                failures.append(error)
-    first = failures[-len(kinds)]
+                failures.append(error.with_traceback(None))  # which would hold on to the copy
+    # A table says of what is no whole number that it is none; what fails on whole numbers says more.
+    first = next((e for e in failures[-len(kinds) :] if "'indices'" not in str(e)), failures[-1])
     raise UsageError(
         f"{type(module).__name__} fails on an input of shape {(1, *input_shape)}: {_said(first)}; "
         f"{_remedy(module)}"
@@ -336,7 +337,7 @@ def _run(
     with contextlib.suppress(NotImplementedError):  # of torch.export, which is in one mode for good
         skeleton.eval()
     with aside(), torch.random.fork_rng(devices=[]), torch.no_grad(), _plain_attention():
-        torch.manual_seed(0)  # for those that draw numbers
+        torch.default_generator.manual_seed(0)  # for those that draw numbers
         if any(nn.parameter.is_lazy(p) for p in (*skeleton.parameters(), *skeleton.buffers())):
             skeleton(_example(input_shape, device, dtype))  # gives lazy layers their shapes
         example = _example(input_shape, device, dtype)

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 def packed_weights(owner: nn.Module) -> Iterator[Tensor]:
     """The weights and biases that `owner` itself holds in packed form."""
+    if not any(kind.__module__.startswith("torch.ao.nn.") for kind in type(owner).__mro__):
+        return  # a layer of the user's own may have methods of these names
     given: list[Any] = []
     read_weights, read_biases = (getattr(owner, name, None) for name in ("get_weight", "get_bias"))
     # A linear layer hands on what the part of it holds that has the packed weights.
@@ -28,16 +30,18 @@ def packed_weights(owner: nn.Module) -> Iterator[Tensor]:
 
 
 def frozen_weights(module: nn.Module) -> Iterator[Tensor]:
-    """The weights that stand as constants in the graph of a script; none where it has parameters."""
-    for part in module.modules():
-        if isinstance(part, torch.jit.ScriptModule) and not list(module.parameters()):
-            graph: Any = part.inlined_graph
-            for node in graph.findAllNodes("prim::Constant"):
-                if node.hasAttribute("value") and node.kindOf("value") == "t":
-                    value = node.t("value")
-                    if value.is_floating_point() and value.dim():
-                        yield value
-            return
+    """The weights that stand as constants in the graphs of scripts, of those that have no parameters."""
+    scripts = [part for part in module.modules() if isinstance(part, torch.jit.ScriptModule)]
+    inner = {id(child) for script in scripts for child in script.children()}
+    for script in scripts:
+        if id(script) in inner or next(script.parameters(), None) is not None:
+            continue
+        graph: Any = script.inlined_graph
+        for node in graph.findAllNodes("prim::Constant"):
+            if node.hasAttribute("value") and node.kindOf("value") == "t":
+                value = node.t("value")
+                if value.is_floating_point() and value.dim():
+                    yield value
 
 
 def packed_product(func: Any, args: Any, result: Any) -> tuple[str, int] | None:

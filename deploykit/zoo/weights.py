@@ -197,7 +197,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
                 f"{path} is a TorchScript archive: save module.state_dict(), best as .safetensors"
             ) from error
         raise InvalidModel(f"{path} is not a PyTorch checkpoint, or is cut short") from error
-    while isinstance(loaded, Mapping):
+    for _ in _WRAPPERS:  # and no more often: a dictionary can hold itself
+        if not isinstance(loaded, Mapping):
+            break
         inside = (loaded.get(wrapper) for wrapper in _WRAPPERS)
         found = next((one for one in inside if isinstance(one, Mapping)), None)
         if found is None:

@@ -21,10 +21,11 @@ from deploykit.backends.onnxruntime import OnnxRuntimeSession
 from deploykit.backends.openvino import OpenVinoSession, set_otherwise
 from deploykit.errors import BuildFailed, MissingDependency, PrecisionMismatch
 from deploykit.graph.calibrate import Calibration
+from deploykit.graph.inputs import take_inputs
 from deploykit.graph.precision import KeepRules, convert
 from deploykit.graph.read_write import open_model
 from deploykit.lazy import install_line
-from deploykit.spec import BuildOptions, Engine
+from deploykit.spec import BuildOptions, Engine, InputChoice
 from deploykit.store import Store
 
 BACKEND = get("openvino")
@@ -259,6 +260,24 @@ def loop_of_a_convolution() -> onnx.ModelProto:
     )
     opsets = [onnx.helper.make_opsetid("", 17)]
     return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def test_a_fixed_batch_behind_the_steps_is_known_of_a_session(tmp_path, built):
+    info, kinds = onnx.helper.make_tensor_value_info, onnx.TensorProto
+    ones = {"w": np.ones((1, 24, 6), np.float32), "r": np.ones((1, 24, 8), np.float32)}
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("GRU", ["x", "w", "r"], ["y"], hidden_size=8)],
+        "g",
+        [info("x", kinds.FLOAT, [20, 4, 6])],
+        [info("y", kinds.FLOAT, [20, 1, 4, 8])],
+        [onnx.numpy_helper.from_array(values, name) for name, values in ones.items()],
+    )
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    take_inputs(model, InputChoice())
+    onnx.save(model, tmp_path / "g.onnx")
+    session = BACKEND.load(built(open_model(tmp_path / "g.onnx")), threads=1)
+    assert [spec.image_axis for spec in session.inputs] == [1]
 
 
 def test_a_body_that_leaves_out_how_many_dimensions_it_is_given_is_read(tmp_path, built):

@@ -242,3 +242,20 @@ def test_a_file_that_is_no_image_is_told_so(tmp_path: Path) -> None:
         path.write_bytes(b"<html>not found</html>")
     with pytest.raises(UsageError, match=r"\(first: cat/\d+\.png: no image that Pillow can read\)"):
         list(open_dataset(f"imagefolder:{tmp_path}").train.batches(4, SHAPE))
+
+
+def test_parts_by_other_names_are_no_classes(tmp_path: Path) -> None:
+    """A network of two classes would have told training images from test images."""
+    for part in ("training_set", "test_set"):
+        plain(tmp_path / part)
+    with pytest.raises(UsageError, match="they are parts and no classes; call them train and val"):
+        open_dataset(f"imagefolder:{tmp_path}")
+
+
+def test_a_held_out_part_without_classes_is_refused(tmp_path: Path) -> None:
+    plain(tmp_path / "train")
+    write_class(tmp_path / "val" / "images", 4)
+    with pytest.raises(
+        UsageError, match="val has the folder images and none of the classes of train"
+    ):
+        open_dataset(f"imagefolder:{tmp_path}")

@@ -127,3 +127,19 @@ def test_what_cannot_be_exported_is_told_what_can(
 ) -> None:
     with pytest.raises(BuildFailed, match=rf"^[^\n]*; {remedy}[^\n]*$"):
         saved(make(), tmp_path)
+
+
+class Expanded(nn.Module):
+    """A network with a buffer whose entries share their memory, which nothing can be copied into."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = network()
+        self.register_buffer("offset", torch.zeros(1).expand(5))
+
+    def forward(self, x):  # type: ignore[no-untyped-def]
+        return self.body(x) + self.offset
+
+
+def test_a_buffer_that_nothing_changed_is_not_written_to(tmp_path: Path) -> None:
+    assert saved(Expanded(), tmp_path)

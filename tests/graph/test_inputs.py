@@ -192,6 +192,37 @@ def test_the_steps_of_a_scan_are_no_batch():
     assert count_graph(model).macs == 6 * 64
 
 
+def test_images_that_a_scan_goes_along_without_a_state_are_a_batch():
+    body = helper.make_graph(
+        [helper.make_node("MatMul", ["e", "w"], ["o"])],
+        "each",
+        [helper.make_tensor_value_info("e", FLOAT, [4, 8])],
+        [helper.make_tensor_value_info("o", FLOAT, [4, 8])],
+    )
+    scan = helper.make_node("Scan", ["x"], ["y"], body=body, num_scan_inputs=1)
+    stored = [("w", np.ones((8, 8), np.float32))]
+    made = [("y", FLOAT, [6, 4, 8])]
+    model = graph(("x", FLOAT, [6, 4, 8]), nodes=[scan], outputs=made, stored=stored)
+    specs, _ = taken(model)
+    assert [spec.image_axis for spec in specs] == [0]
+
+
+@pytest.mark.parametrize("first", ["seq", "time", "T"])
+def test_a_named_axis_behind_steps_is_no_batch_where_no_layer_says_so(first):
+    (spec,), _ = taken(graph(("x", FLOAT, [first, "joints", 3])))
+    assert spec.with_batch(5)[1] == 1
+
+
+def test_a_recurrent_layer_s_batch_counts_where_one_output_shows_it():
+    layer = helper.make_node("GRU", ["x", "w", "r"], ["y", "h"], hidden_size=8)
+    stored = [("w", np.ones((1, 24, 6), np.float32)), ("r", np.ones((1, 24, 8), np.float32))]
+    made = [("y", FLOAT, [20, 1, 4, 8]), ("h", FLOAT, [1, 4, 8])]
+    model = graph(("x", FLOAT, [20, 4, 6]), nodes=[layer], outputs=made, stored=stored)
+    specs, _ = taken(model)
+    assert fixed_batch(specs, [spec_of(value) for value in model.graph.output]) == 4
+    assert count_graph(model).macs == 20 * (24 * 6 + 24 * 8)
+
+
 class Turned:
     """A session that takes four sequences at a time, (steps, 4, 6), and gives them back."""
 
@@ -207,6 +238,24 @@ def test_sequences_are_cut_and_filled_up_on_the_axis_of_a_fixed_batch():
     x = np.arange(20 * 6 * 6, dtype=np.float32).reshape(20, 6, 6)
     parts = [outputs["y"] for outputs in run_in_batches(Turned(), {"x": x}, 1)]
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), x)
+
+
+class Boxes:
+    """A session that takes eight images, and has outputs of another length and of none."""
+
+    inputs = (TensorSpec("x", (8, 3), "float32"),)
+    outputs = tuple(
+        TensorSpec(n, s, "float32") for n, s in (("y", (8, 3)), ("z", (2, 7)), ("s", ()))
+    )
+
+    def run(self, feeds):
+        return {"y": feeds["x"], "z": np.ones((2, 7), np.float32), "s": np.float32(1)}
+
+
+def test_outputs_without_the_batch_are_whole_in_a_last_part_of_fewer_images():
+    parts = list(run_in_batches(Boxes(), {"x": np.ones((12, 3), np.float32)}, 1))
+    assert [outputs["y"].shape for outputs in parts] == [(8, 3), (4, 3)]
+    assert [outputs["z"].shape for outputs in parts] == [(2, 7), (2, 7)]
 
 
 @pytest.mark.parametrize(

@@ -168,4 +168,6 @@ def test_a_tuning_shows_what_was_asked_for_and_an_end_of_an_interval_with_its_va
     assert staying == ["", "host_peak_mib", "top1", "latency_p99_ms", "status"]
     names = [one.name for one in shown]
     assert len(names) == len(set(names))
+    # The column `metric` has the name of a function.
+    assert "metric_value" in [one.name for one in views.tuned(["metric_low"])]
     assert "p99 ms" in [one.heading for one in shown]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from planted import Planted
+from planted import Clock, Planted
 
 from deploykit import backends, env
 from deploykit.bench import contain
@@ -20,7 +19,7 @@ from deploykit.errors import MissingDependency, UnknownName, UsageError
 from deploykit.spec import ModelFile, ModelSpec
 from deploykit.stats import RatioInterval
 from deploykit.store import Store
-from deploykit.workflow import confirmation, fitness, races, tune, tuned
+from deploykit.workflow import confirmation, fitness, races, tuned
 from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.configuration import Configuration, ProfileOptions
 from deploykit.workflow.fitness import Fitness
@@ -437,16 +436,6 @@ def test_options_that_can_change_nothing_are_not_tried(monkeypatch):
 # --- The budget ---
 
 
-class Clock:
-    """A clock of `time.perf_counter` that moves when it is told to."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now_s = time.perf_counter()
-        monkeypatch.setattr("time.perf_counter", lambda: self.now_s)
-        limit = contain.TimeLimit
-        monkeypatch.setattr(tune, "TimeLimit", lambda *told: limit(*told, time.perf_counter()))
-
-
 def test_engines_that_building_has_no_time_for_are_out_and_those_in_the_store_are_not(
     shared_store, monkeypatch
 ):
@@ -486,7 +475,8 @@ def test_a_budget_in_which_the_default_alone_is_built_says_how_much_is_needed(
         tuning(shared_store, replace(SMALL, budget_s=20.0))._built()
 
 
-def test_the_end_has_its_time_of_the_budget_but_no_more_than_half_of_it(shared_store):
+def test_the_end_has_its_time_of_the_budget_but_no_more_than_half_of_it(shared_store, monkeypatch):
+    Clock(monkeypatch)  # which stands still, however long building takes
     for budget_s, most_s in (
         (100.0, 100.0 - confirmation.CONFIRM_S - 2 * confirmation.ROW_S),
         (8.0, 4.0),
@@ -495,7 +485,7 @@ def test_the_end_has_its_time_of_the_budget_but_no_more_than_half_of_it(shared_s
         default, others = job._built()
         assert job._left_s > most_s
         job._keep_for_the_end([default, *others], default)
-        assert 0.3 * most_s < job._left_s < most_s
+        assert 0.3 * most_s < job._left_s <= most_s
 
 
 def test_fp32_of_another_runtime_meets_the_winner_unless_it_is_far_behind_or_time_is_over(
@@ -655,7 +645,9 @@ def test_who_is_not_surely_better_than_the_default_is_no_answer_where_another_mi
 ):
     plant(thread=0.5, threads=0.6)
     asked = met(monkeypatch, {1: 0.0, 2: 1.0})
-    found = tuning(shared_store, THREADS)()
+    # Rows are really measured here, which takes longer on a busy machine.
+    monkeypatch.setattr(races, "OPTIONS_MIN_S", 1e9)
+    found = tuning(shared_store, replace(THREADS, budget_s=300.0))()
     assert asked == [1, 2]
     assert found.best is found.default
     (crashed,) = (one for one in found.candidates if one.name == "fp32 onnxruntime 1 thread")

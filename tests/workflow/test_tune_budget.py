@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import onnx
 import pytest
-from planted import Planted
+from planted import Clock, Planted
 
-from deploykit.bench import contain, race
+from deploykit.bench import race
 from deploykit.bench.race import FAILED, IN, UNFIT, Entrant
 from deploykit.bench.scenario import Constraint, Policy
 from deploykit.errors import UsageError
 from deploykit.row import Note, Row
 from deploykit.spec import ModelFile, ModelSpec
+from deploykit.stats import RatioInterval
 from deploykit.store import Store
 from deploykit.workflow import fitness, races, tune, tuned
 from deploykit.workflow.configuration import Configuration, ProfileOptions
@@ -43,16 +43,6 @@ FRESH = Question(
 PLAIN = replace(FRESH, objective="latency_p50_ms", batches=(1,), streams=(1,))
 #: What a process takes for each block, on the planted clock.
 BLOCK_S = 2.0
-
-
-class Clock:
-    """A clock of `time.perf_counter` that moves when it is told to."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now_s = time.perf_counter()
-        monkeypatch.setattr("time.perf_counter", lambda: self.now_s)
-        limit = contain.TimeLimit
-        monkeypatch.setattr(tune, "TimeLimit", lambda *told: limit(*told, time.perf_counter()))
 
 
 class Slow(Planted):
@@ -227,6 +217,70 @@ def test_a_verdict_for_want_of_time_is_not_in_the_journal(shared_store, monkeypa
     assert not Tuning(LENET, FRESH, QUICK, shared_store).journal.judged
 
 
+def test_a_race_that_there_is_no_time_for_is_said_and_nothing_is_predicted_for_it(
+    shared_store, plant, monkeypatch
+):
+    """A mix was predicted that then did not race, and layers were 'tried once more'."""
+    plant(lambda name: 1.0)
+    monkeypatch.setattr(Profiler, "what_if", None)
+    monkeypatch.setattr(Profiler, "layers_to_keep", None)
+    question = replace(
+        FRESH, batches=(1,), streams=(1,), threads=(), precisions=("fp32", "int8"), budget_s=100.0
+    )
+    job = Tuning(LENET, question, QUICK, shared_store)
+    default, others = job._built()
+    everyone = {one.name: one for one in (default, *others)}
+    order = [default, *others]
+    assert job._with_mix(order, everyone, default) == order
+    lost = replace(others[0], fate=UNFIT, ratio=0.5)
+    assert job._with_layers_kept([default], {lost.name: lost}, default) == [default]
+    changed = {default.name: tune.single_changes(default.configuration, question)}
+    assert job.races.told("options", order, changed, everyone, 20.0) == (order, {})
+    assert job.races.remarks == ["No time was left for the race of options."]
+
+
+def test_who_was_late_before_the_first_round_is_in_again_when_a_race_goes_on(shared_store):
+    job = Tuning(LENET, PLAIN, QUICK, shared_store)
+    slower = race.Dropped("a", race.SLOWER, "it is slower")
+    late = [race.Dropped(one, FAILED, race.NOT_STARTED) for one in "bc"]
+    unjudged = race.Dropped("d", UNFIT, fitness.TOO_LATE)
+    first = race.Round(0, {"a": 1.0})
+    job.journal.events["race"] = [first, slower, *late, unjudged]
+    assert job.races._earlier("race") == [first, slower]
+    job.journal.events["race"].append(race.Round(1, {"a": 1.0}))
+    assert len(job.races._earlier("race")) == 6
+    job.forget()
+
+
+def test_a_default_that_is_the_answer_is_in_whatever_it_was_dropped_for(shared_store, plant):
+    plant(lambda name: 1.0)
+    job = Tuning(LENET, PLAIN, QUICK, shared_store)
+    default, others = job._built()
+    default.fate, default.reason = race.SLOWER, "others are faster by a little"
+    everyone = {one.name: one for one in (default, *others)}
+    job.confirmation._meet = lambda one, other, budget_s: tuned.Meeting(
+        one.name, other.name, RatioInterval(1.0, 0.99, 1.01, 0.99, 12), "same"
+    )
+    chosen, _ = job.confirmation.answered([others[0]], everyone, default)
+    assert chosen is default
+    assert (default.fate, default.reason) == (IN, "")
+
+
+def test_a_process_of_a_meeting_is_not_waited_for_beyond_the_budget(shared_store, monkeypatch):
+    bounds = []
+
+    def planted(entrants, **rest):
+        bounds.append(rest["timeout_s"]())
+        return {one.name: Planted(1.0, 0) for one in entrants}
+
+    monkeypatch.setattr(races, "lanes", planted)
+    job = Tuning(LENET, FRESH, QUICK, shared_store)
+    default, others = job._built()
+    job.confirmation._left_s = lambda: 40.0
+    job.confirmation._beside(others[0], default, 10.0)
+    assert bounds == [40.0]
+
+
 def test_no_mix_is_predicted_where_memory_is_what_counts(shared_store, monkeypatch):
     monkeypatch.setattr(Profiler, "what_if", None)
     question = replace(
@@ -276,7 +330,8 @@ def test_where_the_time_went_is_told_and_in_the_values(shared_store, plant, cloc
     assert values["outside_s"] == pytest.approx(engines + 4.0)
     assert values["outside_share"] == pytest.approx((engines + 4.0) / 200.0)
     assert values["starting_s"] > 0
-    said = f"{engines} s of building and 4 s of judging. Of the budget of 200 s {(engines + 4) / 2:.0f}% were not"
+    share = (engines + 4) / 2
+    said = f"{engines} s of building and 4 s of judging. What was not measuring took {share:.0f}% of the budget"
     assert said in found.time_sentence
 
 

@@ -186,3 +186,43 @@ def test_a_module_of_several_inputs_is_told_to_be_wrapped() -> None:
 def test_a_script_that_fails_says_so_in_one_line() -> None:
     with pytest.raises(UsageError, match=r"^[^\n]*: a step of its script fails; [^\n]*$"):
         zoo.count_module(scripted(), (5, 8, 8))
+
+
+class WithItsOwnNames(nn.Module):
+    """A layer whose methods are called as those of quantised layers are, and are something else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = convolution()
+
+    def get_weight(self, number: int) -> Tensor:
+        return self.conv.weight[number]
+
+    def get_bias(self) -> Tensor | None:
+        return self.conv.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+def test_methods_that_are_named_as_those_of_quantised_layers_are_left_alone() -> None:
+    assert zoo.count_module(WithItsOwnNames(), (3, 8, 8)).parameters == PARAMETERS
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_frozen_scripts_count_each_and_beside_other_layers() -> None:
+    class Three(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.third = frozen(), frozen(), convolution()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.first(x) + self.second(x) + self.third(x)
+
+    assert zoo.count_module(Three(), (3, 8, 8)).parameters == 3 * PARAMETERS
+
+
+def test_what_fails_on_numbers_of_rows_says_why() -> None:
+    module = nn.Sequential(nn.Embedding(10, 8), nn.Linear(7, 4))
+    with pytest.raises(UsageError, match=r"mat1 and mat2|size mismatch|cannot be multiplied"):
+        zoo.count_module(module, (6,))

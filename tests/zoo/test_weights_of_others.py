@@ -89,3 +89,11 @@ def test_a_lazy_network_takes_the_shapes_of_its_weights(tmp_path: Path) -> None:
     module = nn.Sequential(nn.LazyConv2d(4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.LazyLinear(5))
     found = filled(module, network().state_dict(), tmp_path)
     assert found["3.weight"].shape == (5, 4)
+
+
+def test_a_dictionary_that_holds_itself_ends(tmp_path: Path) -> None:
+    held: dict[str, object] = {"epoch": 3}
+    held["model"] = held
+    torch.save(held, tmp_path / "a.pt")
+    with pytest.raises(InvalidModel, match="holds no state_dict"):
+        weights.read_state(tmp_path / "a.pt")

@@ -117,7 +117,8 @@ def input_sets(
     sets: list[dict[str, np.ndarray]] = []
     for feeds in calibration.feeds([value.name for value in inputs]):
         sets += _fitting(feeds, fixed, axes)
-        seen += max((len(values) for values in feeds.values() if values.ndim > 1), default=1)
+        counts = (v.shape[axes.get(name, 0)] for name, v in feeds.items() if v.ndim > 1)
+        seen += max(counts, default=1)
         if seen >= images:
             break
     return sets
