@@ -170,8 +170,10 @@ COLUMNS: tuple[Column, ...] = (
            place=6, added=5,
            checked=_REPORTS),
     Column("drift_worst_output", TEXT, FACT,
-           "the output, or part of one, that is furthest from the reference", added=6),
-    Column("drift_worst_snr_db", FLOAT, MEASURED, "its signal-to-noise ratio", unit="dB", added=6),
+           "the output, or part of one, that is furthest from the reference", added=6, checked=("check",)),
+    Column("drift_worst_snr_db", FLOAT, MEASURED,
+           "its signal-to-noise ratio; where the reference is 0 throughout, 0.0001 to the largest error", unit="dB",
+           added=6, checked=("check",)),
     Column("drift_state", TEXT, FACT, "ok; poor where an output or a part of one is below 10 dB; coarse where all "
            "are below 65 dB in fp32", added=6),
     Column("metric", TEXT, SOFT, "the function of --metric", place=7, added=6, checked=_REPORTS),

@@ -192,4 +192,4 @@ def _check(name: str, value: Any) -> None:
 def emulated(row: Mapping[str, Any]) -> bool:
     """Whether nothing of a row computes in the precision that was asked for, as its columns tell."""
     actual = row["precision_actual"]
-    return bool(actual) and row["precision"] not in actual.split("+")
+    return bool(actual) and row["precision"] not in ("", "as-is", *actual.split("+"))

@@ -98,6 +98,7 @@ def test_a_row_that_was_not_timed_has_no_findings_rather_than_none():
         ("int8", "int8+fp32", False),
         ("fp32", "fp32", False),
         ("fp32", None, False),
+        ("as-is", "fp32", False),
     ],
 )
 def test_a_row_is_emulated_where_nothing_computes_in_its_precision(precision, actual, is_emulated):

@@ -193,7 +193,12 @@ class _Judge:
         require_finite({self.output: scores})
         self.predictions.append(scores.argmax(axis=1))
         if scores.shape[1] >= TOP5_CLASSES:
-            self.best5.append(np.argpartition(scores, -5, axis=1)[:, -5:])
+            best = np.argpartition(scores, -5, axis=1)[:, -5:]
+            least = np.take_along_axis(scores, best, axis=1).min(axis=1, keepdims=True)
+            tied = (scores >= least).sum(axis=1) > 5
+            # The first of equals counts, as it does for top-1.
+            best[tied] = np.argsort(-scores[tied], axis=1, kind="stable")[:, :5]
+            self.best5.append(best)
 
 
 def agreement(

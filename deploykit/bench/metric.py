@@ -12,6 +12,7 @@ test images; None where it has none.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Resamplings of the images that an interval rests on; fewer where each calls the user's function.
 RESAMPLES, RESAMPLES_OF_CALLS = 2000, 200
+#: Of fewer images, or where the function took fewer of the resamplings, there is no interval.
+LEAST_IMAGES, LEAST_RESAMPLES = 5, RESAMPLES_OF_CALLS // 2
 SEED = 0
 
 
@@ -39,13 +42,14 @@ class MetricValue:
 
     Attributes:
         value: the mean over the images, or the one number that the function returned.
-        low, high: the 95% interval, by bootstrap over the images (percentiles, seeded).
+        low, high: the 95% interval, by bootstrap over the images (percentiles, seeded); None where these are too
+            few for one.
         images: how many.
     """
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     images: int
 
 
@@ -111,7 +115,12 @@ def measure(
         means = [values[generator.integers(0, count, count)].mean() for _ in range(RESAMPLES)]
     else:
         draws = (generator.integers(0, count, count) for _ in range(RESAMPLES_OF_CALLS))
-        means = [float(call(chosen)) for chosen in draws]
+        means = []
+        for chosen in draws:
+            with contextlib.suppress(UsageError):  # some can't be computed of images of one class
+                means.append(float(call(chosen)))
+    if count < LEAST_IMAGES or len(means) < LEAST_RESAMPLES:
+        return MetricValue(float(values.mean()), None, None, count)
     low, high = np.quantile(means, (0.025, 0.975))
     return MetricValue(float(values.mean()), float(low), float(high), count)
 

@@ -7,6 +7,7 @@ reference that are not finite.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ COARSE_SNR_DB = 65.0
 #: Channels of one output are parts of their own where the larger have this many times the root mean square of the
 #: others, and more than 1: boxes in pixels beside scores.
 APART = 30.0
+#: In an output that the reference has zero throughout, what is larger is no rounding: it is all error.
+ZERO_ROUNDING = 1e-4
 #: Parts that an output is taken apart into at most, and channels that are looked at.
 MAX_PARTS, MAX_CHANNELS = 6, 4096
 
@@ -102,6 +105,13 @@ class _Pairs:
         return total
 
 
+def _snr_db(distance: Distance) -> float | None:
+    """The signal-to-noise ratio of an output; where the reference is zero throughout, to the least that counts."""
+    if distance.energy > 0 or distance.max_abs <= ZERO_ROUNDING:
+        return distance.snr_db
+    return 20 * math.log10(ZERO_ROUNDING / distance.max_abs)
+
+
 def add_finite(total: Distance, expected: NDArray[Any], judged: NDArray[Any]) -> None:
     """Add what the reference has finite values of."""
     finite = np.isfinite(expected)
@@ -130,10 +140,10 @@ def compare(reference: Sequence[Outputs], outputs: Sequence[Outputs]) -> Drift:
         total.include(distances[name])
     results = []
     for name, pair in pairs.items():
-        snr_db = distances[name].snr_db if pair.reference else None
+        snr_db = _snr_db(distances[name]) if pair.reference else None
         results.append(OutputDrift(name, snr_db, pair.left_out))
         results += [
-            OutputDrift(f"{name}{text}", pair.distance(index).snr_db)
+            OutputDrift(f"{name}{text}", _snr_db(pair.distance(index)))
             for text, index in _parts(pair.reference)
         ]
     compared = bool(included or constant)

@@ -17,6 +17,9 @@ from deploykit.errors import UsageError, one_line
 from deploykit.figures import in_full
 from deploykit.spec import END_TO_END
 
+#: The finding of a row whose requests arrived faster than they were served.
+OVERLOAD = "overload"
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -228,8 +231,15 @@ class Constraint:
         return _OPERATORS[self.comparison](value, self.bound)
 
     def met_by(self, row: Mapping[str, Any]) -> bool:
-        """Whether a row was measured, has the number and meets the bound."""
-        value = row.get(self.column)
+        """Whether a row was measured, has the number and meets the bound.
+
+        None does under overload: latencies then tell how long was measured, and nothing else.
+        """
+        from deploykit.row import findings_in  # here: help, which shows scenarios, has no rows
+
+        value, doubts = row.get(self.column), findings_in(str(row.get("stability") or ""))
+        if any(doubt.name == OVERLOAD for doubt in doubts or ()):
+            return False
         return row.get("status", "ok") == "ok" and value is not None and self.holds(row)
 
     def __str__(self) -> str:

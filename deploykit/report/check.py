@@ -205,13 +205,19 @@ def _meaning(row: _Row) -> Reasons:
     if "synthetic" in row["calibration"]:
         seen = f"ranges come from made-up images ({row['calibration']})"
         yield "calibration", seen, "take its latency, not its accuracy, or give --data"
-    if row["drift_snr_db"]:
+    worst = row["drift_worst_snr_db"] or row["drift_snr_db"]
+    if worst:
         try:
-            snr_db = float(row["drift_snr_db"])
+            snr_db = float(worst)
         except ValueError:
             return
         if not snr_db >= MIN_SNR_DB:
-            seen = f"outputs are {snr_db:.1f} dB above their error against the reference"
+            which = (
+                f"output {row['drift_worst_output']} is"
+                if row["drift_worst_output"]
+                else "outputs are"
+            )
+            seen = f"{which} {snr_db:.1f} dB above the error against the reference"
             yield "drift", seen, "see `deploykit layers`; keep the layers that cost it in fp32"
 
 

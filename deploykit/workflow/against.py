@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deploykit import codec
+from deploykit import codec, env
 from deploykit.backends import get
 from deploykit.backends.base import check_offered
 from deploykit.bench.interleaved import TIMEOUT_S, InterleavedComparison, compare_interleaved
 from deploykit.bench.request import WorkerRequest
-from deploykit.columns import NAMES
+from deploykit.columns import NAMES, SCHEMA_VERSION
 from deploykit.errors import MissingDependency, UnknownName, UsageError
 from deploykit.row import Note, Row
 from deploykit.spec import BuildOptions, Reason, options_text
@@ -148,7 +149,9 @@ def compare_sides(
     """
     head_row, request = profiler.prepared(head)
     base_row, base = (
-        _of_engine(other, head, request) if isinstance(other, Path) else profiler.prepared(other)
+        _of_engine(other, head, request, profiler.run_id)
+        if isinstance(other, Path)
+        else profiler.prepared(other)
     )
     for side in (base, request):
         device = get(side.backend).device()
@@ -164,7 +167,14 @@ def compare_sides(
         (base_row, comparison.a, base, "base"),
         (head_row, comparison.b, request, "judged"),
     ):
-        done = {"status": "ok", "timestamp": datetime.now(UTC).isoformat(timespec="seconds")}
+        done = {
+            "status": "ok",
+            "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
+            "device": result.details["device"],
+        }
+        if side.samples_path is not None and side.samples_path.exists():
+            folder = profiler.options.report_folder
+            done["samples"] = os.path.relpath(side.samples_path, folder)
         rows.append(
             row.plus(
                 {**result.columns, **done, **gpu_cells(get(side.backend))},
@@ -176,7 +186,7 @@ def compare_sides(
 
 
 def _of_engine(
-    folder: Path, head: Configuration, request: WorkerRequest
+    folder: Path, head: Configuration, request: WorkerRequest, run_id: str
 ) -> tuple[Row, WorkerRequest]:
     """The row and request of an engine that lies built in a folder, measured as the head's request says."""
     from deploykit.bench.worker import open_engine
@@ -184,6 +194,13 @@ def _of_engine(
     engine = open_engine(folder)
     manifest = engine.manifest
     cells = {
+        "schema": SCHEMA_VERSION,
+        "run_id": run_id,
+        "env_id": env.env_id(),
+        "repeat": 1,
+        "backend_version": get(manifest["builder"]).version(),
+        "pass": request.run_pass,
+        "cuda_graph": "yes" if request.cuda_graph else "no",
         "model": manifest["model"]["name"],
         "alpha": manifest["model"]["alpha"],
         "rho": manifest["model"]["rho"],

@@ -10,6 +10,7 @@ from dataclasses import replace
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.interleaved import compare_interleaved
 from deploykit.bench.race import FAILED, IN, SLOWER, UNFIT
+from deploykit.bench.scenario import OVERLOAD
 from deploykit.figures import general
 from deploykit.stats import RatioInterval, mean_ratio
 from deploykit.workflow.configuration import source_name
@@ -235,7 +236,9 @@ class Confirmation:
         if missed:
             told = [(one, row.get(one.column)) for one in missed]
             shown = (f"{m} fails: it is {'blank' if v is None else general(v, 4)}" for m, v in told)
-            candidate.fate, candidate.reason = UNFIT, "; ".join(shown)
+            overload = any(doubt.name == OVERLOAD for doubt in row.findings or ())
+            text = "requests arrive faster than it serves them" if overload else "; ".join(shown)
+            candidate.fate, candidate.reason = UNFIT, text
         candidate.missed = missed
         return not missed
 

@@ -21,7 +21,13 @@ from deploykit.bench.reference import make_reference
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, WorkerResult, run_worker
 from deploykit.bench.scenario import Scenario
 from deploykit.data import open_dataset
-from deploykit.errors import DeploykitError, MissingDependency, OutputFailed, StoreChanged
+from deploykit.errors import (
+    DeploykitError,
+    MissingDependency,
+    OutputFailed,
+    StoreChanged,
+    UsageError,
+)
 from deploykit.report.speedup import Fp32Rows
 from deploykit.row import Note, Row
 from deploykit.spec import ModelSpec, Reason
@@ -89,6 +95,8 @@ class Profiler:
         self._slower = SlowerThanFp32()
         self._fp32_rows = Fp32Rows()
         self._networks: dict[Source, Network | DeploykitError] = {}
+        #: Who asked for each row that is made: two of one configuration are one row.
+        self._rowed: dict[Configuration, Configuration] = {}
 
     def rows(self, configurations: Sequence[Configuration]) -> Iterator[Row]:
         """One row per configuration, as each is finished; a failure is a row with its reason.
@@ -120,6 +128,11 @@ class Profiler:
         row = row.plus(notes=self._unused(backend))
         network = self._network(configuration.source)
         at_batch, batch_notes = at_fixed_batch(network, configuration)
+        if self._rowed.setdefault(at_batch, configuration) != configuration:
+            raise UsageError(
+                f"the graph takes batch {at_batch.batch} only, which has a row: leave --batch "
+                f"{configuration.batch} out"
+            )
         notes = [*network.notes, *batch_notes, *count_notes(network)]
         row = row.plus(network_cells(network, at_batch.batch), notes)
         yield row

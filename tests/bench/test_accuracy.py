@@ -50,6 +50,12 @@ def test_top1_and_top5_are_shares_of_all_images():
     assert found.labels.tolist() == [7, 7, 3, 2, 0]
 
 
+def test_of_equal_scores_the_first_are_the_best_five_as_they_are_the_best():
+    for scores in ([0.0] * 10, [3.0] * 6 + [0.0] * 4):
+        found = evaluate(Table(10), batches([scores] * 5, range(5), 5), 5)
+        assert (found.top1, found.top5) == (0.2, 1.0)
+
+
 @pytest.mark.parametrize("classes", [2, 5])
 def test_top5_of_fewer_than_6_classes_is_blank(classes):
     scores = np.eye(classes)

@@ -38,6 +38,11 @@ def words(outputs, labels):
 def few(outputs, labels):
     return outputs["y"][:3, 0]
 
+def picky(outputs, labels):
+    if len(np.unique(labels[:, 0, 0])) < 17:  # of 30; about one draw in ten has fewer
+        raise ValueError("too much alike")
+    return 0.5
+
 def endless(outputs, labels):
     return outputs["y"][:, 0] / 0
 """
@@ -59,6 +64,21 @@ class Echo:
 def own(tmp_path, monkeypatch):
     (tmp_path / "own_metric.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
+
+
+def test_resamplings_that_the_function_does_not_take_are_left_out(monkeypatch):
+    """An area under a curve is of no images of one class alone; the whole row was lost for one such draw."""
+    found = measured("picky")
+    assert (found.low, found.value, found.high) == (0.5, 0.5, 0.5)
+    monkeypatch.setattr("deploykit.bench.metric.LEAST_RESAMPLES", 200)
+    found = measured("picky")
+    assert (found.low, found.value, found.high) == (None, 0.5, None)
+
+
+def test_of_a_few_images_there_is_no_interval():
+    batches = [({"x": VALUES[:3]}, LABELS[:3])]
+    found = measure("own_metric:each", Echo(), batches, 8, labelled=True)
+    assert (found.low, found.high, found.images) == (None, None, 3)
 
 
 def measured(function, session=None, labelled=True):

@@ -97,6 +97,16 @@ def test_an_all_zero_reference_has_no_ratio():
     assert drift.cosine is None
 
 
+def test_what_stands_where_the_reference_has_zeros_alone_is_error_and_rounding_is_none():
+    boxes = np.arange(8.0, dtype=np.float32)[None]
+    reference = {"boxes": boxes, "scores": np.zeros((1, 4), np.float32)}
+    wrong = compare([reference], [{**reference, "scores": np.full((1, 4), 5.0, np.float32)}])
+    assert wrong.worst is not None
+    assert (wrong.worst.name, wrong.worst.snr_db) == ("scores", pytest.approx(-94, abs=0.1))
+    rounded = compare([reference], [{**reference, "scores": np.full((1, 4), 1e-6, np.float32)}])
+    assert rounded.worst is None or rounded.worst.name == "boxes"
+
+
 def f32(array):
     return np.asarray(array, np.float32)
 

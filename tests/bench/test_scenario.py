@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploykit.bench.scenario import Policy, Scenario, parse_rate
+from deploykit.bench.scenario import Constraint, Policy, Scenario, parse_rate
 from deploykit.errors import UsageError
 
 
@@ -48,3 +48,12 @@ def test_a_policy_that_is_to_reach_a_percentile_is_never_cut_short():
     shorter = Policy().reaching(50, 1)
     assert (shorter.percentile, shorter.max_s) == (Policy().percentile, Policy().max_s)
     assert shorter.asked_percentile == 50
+
+
+def test_no_bound_is_met_under_overload():
+    """Latencies of a queue that grows tell how long was measured."""
+    fast = {"latency_p95_ms": 30.0, "status": "ok", "stability": "stable"}
+    bound = Constraint.parse("latency_p95_ms<=500")
+    assert bound.met_by(fast)
+    doubted = "unstable: overload: 110 requests/s were offered, 100 served; lower --rate"
+    assert not bound.met_by(fast | {"stability": doubted})

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from clockwork import FEEDS, Clockwork, policy
 
+from deploykit.bench import streams
 from deploykit.bench.request import WorkerRequest, run_worker
 from deploykit.bench.scenario import Policy
 from deploykit.bench.streams import measure_arrivals, measure_streams, schedule_ns, wait_until
@@ -112,6 +113,37 @@ def test_queueing_is_counted():
     assert timing.samples_ns.max() > 20 * timing.samples_ns.min()
     assert timing.findings[0].name == "overload"
     assert "overload: 500 requests/s were offered" in timing.stability
+
+
+@pytest.mark.parametrize(("run_ms", "served"), [(300, 2), (330, 1)])
+def test_a_queue_that_ends_shortly_after_the_time_is_served(monkeypatch, run_ms, served):
+    """A request that came at the last moment was left waiting, which was called an overload."""
+    now_ns = [0]
+    monkeypatch.setattr(time, "perf_counter_ns", lambda: now_ns[0])
+
+    class Waiting(Clockwork):
+        def sample(self, feeds, n):
+            now_ns[0] += run_ms * 1_000_000
+            return super().sample(feeds, n)
+
+    def wait(due_ns):
+        now_ns[0] = max(now_ns[0], due_ns)
+
+    monkeypatch.setattr(streams, "wait_until", wait)
+    session = Waiting(lambda i: run_ms * 1_000_000, sleeps=False)
+    latency_ns, _, _ = streams._serve([session], [FEEDS], np.array([0, 0]), max_s=0.29)
+    assert len(latency_ns) == served
+
+
+def test_runs_that_are_under_way_at_an_end_count_in_part():
+    """Of slow networks the rate of many streams was too low, by the runs that were cut off."""
+    four = []
+    for number in range(4):
+        stream = streams._Stream()
+        stream.begun_ns, stream.blocks = [number * 250], [np.full(2, 1000, np.int64)]
+        four.append(stream)
+    # From 750 to 2000 four streams are at work all the time.
+    assert streams._rate(four) == pytest.approx(4 / 1e-6)
 
 
 def test_requests_at_a_low_rate_are_all_served_without_queueing():

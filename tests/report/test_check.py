@@ -43,6 +43,10 @@ def test_a_strong_row_has_no_weakness(weak):
         ({"calibration": "synthetic, 32 images"}, "calibration"),
         ({"drift_snr_db": 3.0}, "drift"),
         ({"drift_snr_db": -2.0}, "drift"),
+        (
+            {"drift_snr_db": 40.0, "drift_worst_output": "scores", "drift_worst_snr_db": 1.5},
+            "drift",
+        ),
         ({"top1": 0.9, "top1_low": 0.8, "top1_high": 0.95}, "accuracy"),
         (
             {"metric": "iou:each", "metric_value": 0.7, "metric_high": 0.75, "metric_fp32": 0.8},
@@ -64,6 +68,7 @@ def test_a_weak_row_is_named_for_what_is_weak(weak, values, name):
         {"top1": 0.99, "top1_low": 0.98, "top1_high": 0.995},
         {"calibration": "digits/calibration, 500 images"},
         {"precision": "int8", "precision_actual": "int8+fp32"},
+        {"precision": "as-is", "precision_actual": "fp32"},
         {"reason": "emulated: is a word like any other"},
     ],
 )

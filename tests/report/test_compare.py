@@ -280,6 +280,16 @@ def test_accuracy_has_a_test_and_verdicts_of_its_own(compare, base, head, images
     assert (found.failure is not None) == (expected == "worse")
 
 
+def test_accuracy_and_metrics_that_head_has_no_more_are_undecided(compare):
+    (change,) = compare(accuracies(0.9, 500), repeats()).changes
+    assert change.accuracy_verdict == "undecided"
+    assert "head has none any more: profile it with the same --data" in change.reason
+    (change,) = compare(with_metric(0.5), repeats()).changes
+    assert change.metric_verdict == "undecided"
+    (change,) = compare(repeats(), accuracies(0.9, 500)).changes
+    assert change.accuracy_verdict == ""
+
+
 def test_processes_do_not_multiply_the_images_that_accuracy_rests_on(compare):
     (change,) = compare(accuracies(0.9, 500), accuracies(0.88, 500)).changes
     assert change.accuracy.images == (500, 500)

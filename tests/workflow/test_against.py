@@ -75,7 +75,9 @@ def test_an_engine_of_a_folder_is_measured_as_the_head_is(shared_store: Store):
     asked = WorkerRequest(
         folder, "onnxruntime", batch=3, threads=1, run_pass="forward_backward", boundary="device"
     )
-    row, request = _of_engine(folder, HEAD, asked)
+    row, request = _of_engine(folder, HEAD, asked, "run")
+    required = ("schema", "run_id", "env_id", "repeat", "backend_version", "pass", "cuda_graph")
+    assert all(row[name] is not None for name in required)
     assert request == replace(asked, backend="torch")
     assert row["batch"] == 3
 

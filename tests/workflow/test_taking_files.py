@@ -7,10 +7,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from deploykit.bench.scenario import Policy
 from deploykit.errors import InvalidModel, UsageError
 from deploykit.spec import InputChoice, ModelFile
 from deploykit.store import Store
+from deploykit.workflow.configuration import ProfileOptions, enumerate_configurations
 from deploykit.workflow.network import obtain_network
+from deploykit.workflow.profile import Profiler
 
 FLOAT = TensorProto.FLOAT
 
@@ -90,3 +93,15 @@ def test_a_file_on_which_inference_crashes_is_one_line_and_nothing_is_left(save,
     outputs.i = 2
     onnx.save(model, path)
     assert obtain_network(path, store)
+
+
+def test_two_batches_that_a_file_makes_one_are_one_row(save, tmp_path):
+    """Both were rows of one configuration, run and repeat, which `compare` refuses."""
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    path = save("m.onnx", nodes, [8, 3], [8, 2], {"w": np.ones((3, 2), np.float32)})
+    brief = Policy(warmup_s=0.01, warmup_max_s=0.1, window_s=0.01, min_s=0.05, max_s=0.2)
+    options = ProfileOptions(batches=(1, 8), policy=brief, roofline=False)
+    wanted = enumerate_configurations([ModelFile(path)], options)
+    rows = list(Profiler(Store(tmp_path / "store"), options).rows(wanted))
+    assert [row["status"] for row in rows] == ["ok", "failed"]
+    assert "takes batch 8 only, which has a row: leave --batch 8 out" in rows[1]["reason"]

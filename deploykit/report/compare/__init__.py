@@ -236,9 +236,15 @@ def _change(
         if accuracy is not None:
             accuracy_judged, reason = accuracy_verdict(accuracy, _or_one(accuracy_p), limits)
             reasons.append(reason)
+        elif any(process.top1 is not None for process in one.base):
+            accuracy_judged = UNDECIDED
+            reasons.append("accuracy: head has none any more: profile it with the same --data")
         if metric is not None:
             metric_judged, reason = metric_verdict(metric, _or_one(metric_p), limits)
             reasons.append(reason)
+        elif any(process.metric is not None for process in one.base):
+            metric_judged = UNDECIDED
+            reasons.append("metric: head has none any more: profile it with the same --metric")
     identity = dict(zip((*IDENTITY_NAMES, *SOFT_NAMES), (*one.key, *one.soft), strict=True))
     return Change(
         identity,
