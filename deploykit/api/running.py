@@ -197,7 +197,7 @@ def _fitting(spec: TensorSpec, given: Any) -> NDArray[Any]:
         if array.shape == spec.with_batch(1)[1:]:
             hint = "the batch is missing: give array[None]"
         raise UsageError(f"{wanted}, not {_shape(array.shape)}: {hint}")
-    return np.ascontiguousarray(array, dtype)
+    return np.asarray(array, dtype, order="C")
 
 
 def _shape(sizes: Sequence[Any]) -> str:

@@ -134,7 +134,9 @@ def left_over(
                 f"{said}: {', '.join(broken)} was to be kept in fp32 and computes in {wanted}; keep the layer "
                 "before it too, or use another backend"
             )
-    kept = set(model.recipe.get("kept", ())) | asked
+    # Rules name whatever they match, of which products alone compute in a type.
+    multiplying = {node for nodes in types.values() for node in nodes}
+    kept = set(model.recipe.get("kept", ())) | (asked & multiplying)
     others = [node for kind, nodes in types.items() if kind not in accepted for node in nodes]
     left = [node for node in others if node not in kept]
     if len(others) <= len(kept):  # not all runtimes tell the nodes by the names that the graph has

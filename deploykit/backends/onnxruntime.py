@@ -406,12 +406,30 @@ class OnnxRuntimeSession(SessionBase):
         self.outputs = tuple(tensor_spec(value) for value in self._session.get_outputs())
 
     def run(self, feeds: Feeds) -> dict[str, NDArray[Any]]:
-        """Every output by name."""
+        """Every output by name.
+
+        Raises:
+            BuildFailed: one is of a type that numpy has not.
+        """
+        self._require_outputs(("bfloat16",))
         values = self._session.run(None, dict(feeds))
         return {spec.name: value for spec, value in zip(self.outputs, values, strict=True)}
 
+    def _require_outputs(self, refused: Collection[str]) -> None:
+        found = next((spec for spec in self.outputs if spec.dtype in refused), None)
+        if found is not None:
+            raise BuildFailed(
+                f"output {found.name!r} is of type {found.dtype}, which is neither bound nor compared: leave it "
+                "out with onnx.utils.extract_model"
+            )
+
     def bind(self, feeds: Feeds) -> Bound:
-        """A run over host buffers of its own, outputs included."""
+        """A run over host buffers of its own, outputs included.
+
+        Raises:
+            BuildFailed: an output is text, or of a type that numpy has not.
+        """
+        self._require_outputs(("string", "bfloat16"))
         outputs = self.run(
             feeds
         )  # their shapes at this batch, so that buffers are allocated only here

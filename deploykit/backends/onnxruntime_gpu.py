@@ -321,6 +321,13 @@ def _probe(inputs: Sequence[TensorSpec], batch: int) -> Feeds:
     return {spec.name: make_values(spec, batch, generator) for spec in inputs}
 
 
+#: The packages that bring TensorRT's libraries, or say which they belong to.
+_TENSORRT_PACKAGES = (
+    "tensorrt",
+    *(f"tensorrt-cu{major}{part}" for major in (13, 12) for part in ("", "-bindings")),
+)
+
+
 class OnnxRuntimeTensorRT(OnnxRuntimeCuda):
     """Runs graphs with ONNX Runtime's TensorRT provider; what TensorRT does not take goes to the CUDA provider."""
 
@@ -343,6 +350,11 @@ class OnnxRuntimeTensorRT(OnnxRuntimeCuda):
     types_not_read_back = (
         "the provider builds engines that list no types of layers, and no option changes that"
     )
+
+    def version(self) -> str:
+        """The versions of ONNX Runtime and of TensorRT, which compiles the engines, from package metadata."""
+        found = (version for name in _TENSORRT_PACKAGES if (version := env.package_version(name)))
+        return f"{super().version()} (TensorRT {next(found, 'none')})"
 
     def prepare(self) -> None:
         """Import the runtime, load CUDA's libraries and TensorRT's, and switch TF32 off, which no option does."""

@@ -31,7 +31,7 @@ from deploykit.backends.base import (
 )
 from deploykit.errors import BuildFailed, DeploykitError, one_line
 from deploykit.graph.element_types import typed_products
-from deploykit.graph.nodes import attribute, node_name
+from deploykit.graph.nodes import attribute, is_standard, node_name
 from deploykit.graph.normalise import declare_ranks
 from deploykit.graph.operators import operator_of
 from deploykit.graph.precision import find_recipe
@@ -123,11 +123,28 @@ def _put(source: Path, path: Path) -> tuple[Any, onnx.ModelProto]:
     with contextlib.suppress(DeploykitError):  # sizes that contradict each other
         changed += write_out_padding(graph)
         changed += declare_ranks(graph)
+    changed += _name_inputs(graph)
     with output_errors("engine", path):
         copy_files(source, path)
         if changed:
             path.write_bytes(graph.SerializeToString())
     return read(path), graph
+
+
+def _name_inputs(graph: onnx.ModelProto) -> int:
+    """Write nodes that pass on their only operand as Identity: OpenVINO calls an input by what others make of it.
+
+    Returns:
+        How many were changed.
+    """
+    changed = 0
+    for node in graph.graph.node:
+        alone = node.op_type in ("Max", "Min", "Sum", "Mean") and len(node.input) == 1
+        drops = node.op_type == "Dropout" and not any(node.output[1:]) and not any(node.input[2:])
+        if is_standard(node) and (alone or drops):
+            node.op_type, changed = "Identity", changed + 1
+            del node.input[1:], node.output[1:], node.attribute[:]
+    return changed
 
 
 def computed_here() -> frozenset[str]:
@@ -503,7 +520,7 @@ class OpenVinoSession(SessionBase):
 
     def _request(self, feeds: Feeds) -> Any:
         """A request whose inputs are the arrays of `feeds` themselves."""
-        arrays = {spec.name: np.ascontiguousarray(feeds[spec.name]) for spec in self.inputs}
+        arrays = {spec.name: np.asarray(feeds[spec.name], order="C") for spec in self.inputs}
         shapes = {name: tuple(array.shape) for name, array in arrays.items()}
         key = tuple(shapes.values())
         if key not in self._compiled:

@@ -91,6 +91,11 @@ class TorchEager(BackendBase):
         """The installed version, from package metadata."""
         return env.package_version("torch") or "none"
 
+    def host(self) -> str | None:
+        """What the precision read back belongs to: on a processor its instruction sets."""
+        facts = env.machine()
+        return None if self.on_gpu() else " ".join([facts["architecture"], *facts["features"]])
+
     def prepare(self) -> None:
         """Import PyTorch, so that its own memory does not count as that of the first engine."""
         _ = torch.__version__

@@ -172,6 +172,8 @@ def is_scores(values: NDArray[Any]) -> bool:
 
 def may_be_scores(spec: TensorSpec) -> bool:
     """Whether an output is declared as one row of scores per image, or so that it may turn out to be one."""
+    if spec.dtype in ("string", "bfloat16"):  # which numpy has no type for
+        return False
     if np.dtype(spec.dtype).kind != "f" or len(spec.shape) not in (0, 2):
         return False
     classes = spec.shape[1] if spec.shape else None

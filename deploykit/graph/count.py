@@ -196,7 +196,9 @@ def view_of(body: Body, outer: GraphView) -> GraphView:
 
 
 def stated_batch(view: GraphView) -> int:
-    """The fixed batch that all inputs and outputs of a graph start with; 1 where they differ, or it is none.
+    """The fixed batch that inputs of a graph start with, and an output does; 1 where they differ, or it is none.
+
+    Scalars and rows of numbers beside them say nothing of it.
 
     It stands on another axis where a recurrent layer has it there. A first dimension is no batch where an input has
     a free one on another axis, which is the batch then, nor where an operator that has a batch axis of its own sees
@@ -220,7 +222,10 @@ def stated_batch(view: GraphView) -> int:
         firsts = {s[axis or 0] for s, axis in zip(shapes, axes, strict=True) if len(s) > 1}
         firsts |= {0} if made_of and not any(firsts & {*shape[:3]} for shape in made_of) else set()
     else:
-        firsts = {shape[0] if shape else 0 for shape in [*shapes, *made_of]}
+        firsts = {shape[0] for shape in shapes if len(shape) > 1}
+        made_firsts = {shape[0] for shape in made_of if shape}
+        if made_firsts and 0 not in made_firsts and not firsts & made_firsts:
+            return 1
     batch = firsts.pop() if len(firsts) == 1 and min(firsts) > 1 else 1
     if batch > 1 and any(size % batch for node in view.nodes for size in _batch_of(node, view)):
         return 1

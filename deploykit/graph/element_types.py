@@ -26,6 +26,7 @@ class ElementType(IntEnum):
     INT8 = 3
     UINT16 = 4
     INT16 = 5
+    INT32 = 6
     INT64 = 7
     STRING = 8
     BOOL = 9

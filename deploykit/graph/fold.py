@@ -273,7 +273,7 @@ def _apply(editor: GraphEditor, product: onnx.NodeProto, affine: Affine) -> bool
             float(attribute(product, "alpha", 1.0)),
             float(attribute(product, "beta", 1.0)),
         )
-        if alpha != 1.0 or (bias is not None and (beta != 1.0 or bias.size not in (1, channels))):
+        if alpha != 1.0 or beta != 1.0 or (bias is not None and bias.size not in (1, channels)):
             return False
     new_bias = np.broadcast_to(old_bias.reshape(-1), channels) * scale + affine.shift
     with np.errstate(over="ignore"):

@@ -6,9 +6,11 @@ have is decided here, once, when a file is taken in; everything after it reads t
 
 from __future__ import annotations
 
+import ast
 import json
+import operator
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from deploykit.errors import UsageError
@@ -45,6 +47,14 @@ _PLACEHOLDERS = frozenset({"?", "*", "-1", "None", "none"})
 _SEQUENCE = re.compile(
     r"(?i)(t|l|s|time|seq.*|length|.*[_.](len|length|seq|time|steps|frames)|frames|steps)"
 )
+#: How names of dimensions are made of others, in so many characters at most, and the largest size that they state.
+_OPERATIONS: dict[type, Callable[[int, int], int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.FloorDiv: operator.floordiv,
+}
+_LONGEST_SUM, _LARGEST_SIZE = 200, 1 << 31
 #: Height and width of images, which are no batch on whichever axis they stand.
 _PLANE = re.compile(r"(?i)(.*[_.])?(h|w|height|width|rows|cols|columns)")
 
@@ -398,17 +408,27 @@ def _require_layout(view: GraphView, value: onnx.ValueInfoProto, layout: str) ->
 
 def _take_defaults(dims: _Dims, view: GraphView, layouts: Mapping[str, str]) -> list[Note]:
     taken: dict[str, int] = {}
-    for value in dims.inputs:
+    places = [
+        (value, axis, symbol)
+        for value in dims.inputs
+        for axis, symbol in enumerate(dims.symbols(value))
+        if symbol is not None
+    ]
+    # Stable: names that are made of others come behind these.
+    for value, axis, symbol in sorted(places, key=lambda place: _is_made_of_others(place[2])):
         layout = layouts.get(value.name)
-        for axis, symbol in enumerate(dims.symbols(value)):
-            if symbol is None or symbol in dims.batch or symbol in dims.sizes or symbol in taken:
-                continue
-            size = IMAGE_PX if _is_plane(symbol) and _is_data(value) else 1
-            if axis in dims.planes.get(value.name, ()):
-                size = IMAGE_PX
-            elif layout and axis == (3 if layout == "NHWC" else 1):
-                size = stated_channels(view, value.name) or 1
-            taken[symbol] = size
+        if symbol in dims.batch or symbol in dims.sizes or symbol in taken:
+            continue
+        size = IMAGE_PX if _is_plane(symbol) and _is_data(value) else 1
+        if (computed := _computed(symbol, dims.batch, dims.sizes | taken)) is not None:
+            size = computed
+        elif axis in dims.planes.get(value.name, ()):
+            # A cache of keys or a mask has four dimensions too, and steps for one of them.
+            is_steps = _SEQUENCE.fullmatch(symbol) and not read_as(view, value.name)[0]
+            size = 1 if is_steps else IMAGE_PX
+        elif layout and axis == (3 if layout == "NHWC" else 1):
+            size = stated_channels(view, value.name) or 1
+        taken[symbol] = size
     dims.sizes |= taken
     if not taken:
         return []
@@ -416,6 +436,33 @@ def _take_defaults(dims: _Dims, view: GraphView, layouts: Mapping[str, str]) -> 
     return [
         Note("inputs", f"free in the file and taken as {said}", "give sizes with --shape or --dim")
     ]
+
+
+def _is_made_of_others(symbol: str) -> bool:
+    return any(sign in symbol for sign in "+-*/") and not _nameless(symbol)
+
+
+def _computed(symbol: str, batch: set[str], sizes: Mapping[str, int]) -> int | None:
+    """The size that a name such as "past + 1" states, for a batch of one; None where it states none."""
+
+    def value(node: ast.AST) -> int | None:
+        if isinstance(node, ast.Constant) and type(node.value) is int:
+            return node.value
+        if isinstance(node, ast.Name):
+            return 1 if node.id in batch else sizes.get(node.id)
+        operation = _OPERATIONS.get(type(node.op)) if isinstance(node, ast.BinOp) else None
+        if operation is None or not isinstance(node, ast.BinOp):
+            return None
+        left, right = value(node.left), value(node.right)
+        return None if left is None or right is None else operation(left, right)
+
+    if len(symbol) > _LONGEST_SUM or not _is_made_of_others(symbol):
+        return None
+    try:
+        size = value(ast.parse(symbol, mode="eval").body)
+    except (ArithmeticError, RecursionError, SyntaxError, ValueError):
+        return None
+    return size if size is not None and 0 < size <= _LARGEST_SIZE else None
 
 
 # ---- what is written

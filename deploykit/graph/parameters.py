@@ -54,6 +54,8 @@ _NO_VALUES = frozenset({Kind.MAKES, Kind.RANDOM})
 _PLACES = frozenset({"ArgMax", "ArgMin"})
 #: Between an offset and the softmax of the scores that it is added to.
 _SCORES = frozenset({"Add", "Mul", "Div", "Sub", "Where", "Cast", "Softmax"})
+#: Nobody writes more numbers than this into the code of a module: such a tensor is a weight.
+_IN_CODE = 256
 #: Values are looked at only up to this many: larger tensors are weights.
 _LOOKED_AT = 1 << 24
 #: What is done to an image before a network proper begins.
@@ -278,7 +280,7 @@ class Root:
         if self.origin is Origin.BUFFER:
             return True
         if not factor:
-            return is_of_module_code(self.name)
+            return is_of_module_code(self.name) and self.constant.elements <= _IN_CODE
         if self.constant.elements <= 1:
             return not is_in_state(self.name)
         return (

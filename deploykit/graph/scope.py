@@ -129,20 +129,26 @@ _FOREIGN_ATTRIBUTES = frozenset(
 )
 _PROJECTING = frozenset({"Attention", "QAttention", "DecoderMaskedSelfAttention"})
 _FUSED_PRODUCTS = frozenset({"FusedMatMul", "FusedMatMulActivation", "TransposeMatMul"})
+#: Operators whose results have the type of another input than the first: of a table, of scales, of a bias.
+_TYPED_AT = {"EmbedLayerNormalization": 2, "GatherBlockQuantized": 2, "QAttention": 3}
+#: Operators of which ONNX infers nothing: what they make is like what they read.
+_AS_DATA = frozenset({"GroupNormalization", "MeanVarianceNormalization"})
 #: Results that are no larger than their inputs though their shape is not inferred.
 _BOUNDED = frozenset({"NonZero", "Unique", "Compress"})
 
 
 def infer(scope: Scope, node: onnx.NodeProto) -> None:
     """Add the types of a node's outputs to `scope`, as far as they can be told."""
+    original = node
     if is_contributed(node):
         known = _caches(scope, node)
         first = _contributed_shape(scope, node)
         if first is not None:
             known[0] = first
         kind = scope.element_type(node.input[0]) or onnx.TensorProto.FLOAT
-        if node.op_type == "EmbedLayerNormalization":
-            kind = scope.element_type(node.input[2]) or onnx.TensorProto.FLOAT
+        typed_at = _TYPED_AT.get(node.op_type)
+        if typed_at is not None and typed_at < len(node.input):
+            kind = scope.element_type(node.input[typed_at]) or onnx.TensorProto.FLOAT
         for place, shape in known.items():
             if place < len(node.output) and node.output[place]:
                 scope.types[node.output[place]] = tensor_type(kind, shape)
@@ -152,12 +158,18 @@ def infer(scope: Scope, node: onnx.NodeProto) -> None:
         copy.CopyFrom(node)
         stand_in(copy)
         node = copy
+    if node.op_type in _AS_DATA and is_standard(node):
+        if (data := scope.type_of(node.input[0])) is not None:
+            scope.types[node.output[0]] = data
+        return
     types = {name: scope.type_of(name) for name in node.input if name}
     if any(known_type is None for known_type in types.values()):
         types = {n: onnx.TypeProto() if t is None else t for n, t in types.items()}
     schema = _schema(node.op_type, domain_of(node), scope.opsets.get(domain_of(node), 0))
     if schema is None:
         return
+    if is_contributed(original):  # what stands in for it may make less, as an Identity does
+        del node.output[schema.max_output :]
     values = {
         name: onnx.numpy_helper.from_array(np.asarray(scope.value(name)))
         for name in types
@@ -352,7 +364,9 @@ def stand_in(node: onnx.NodeProto) -> None:
         inputs = [node.input[place] for place in places if place < len(node.input)]
     else:
         return
-    attributes = [a for a in node.attribute if a.name not in _FOREIGN_ATTRIBUTES]
+    # Inference of a single node refuses an attribute that its operator has not, such as an epsilon of an Identity.
+    known = onnx.defs.get_schema(op_type).attributes
+    attributes = [a for a in node.attribute if a.name in known]
     del node.input[:], node.attribute[:]
     node.input.extend(inputs)
     node.attribute.extend(attributes)

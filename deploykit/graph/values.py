@@ -194,7 +194,7 @@ def make_values(spec: TensorSpec, batch: int, generator: np.random.Generator) ->
         values = generator.uniform(numbers[0], numbers[1], size=shape)
     else:
         values = generator.integers(int(numbers[0]), int(numbers[1]) + 1, size=shape)
-    return np.ascontiguousarray(values, dtype=dtype)
+    return np.asarray(values, dtype=dtype, order="C")
 
 
 def require_values_fit(inputs: Sequence[TensorSpec], batch: int, sets: int = 1) -> None:
@@ -257,7 +257,7 @@ def _from_file(text: str, spec: TensorSpec, shape: tuple[int, ...]) -> NDArray[A
             f"--input {path} holds {stored.dtype} {list(stored.shape)}, and input {spec.name!r} takes "
             f"{spec.dtype} {list(shape)}: save it in that type and shape"
         )
-    return np.ascontiguousarray(stored, dtype=spec.dtype)
+    return np.asarray(stored, dtype=spec.dtype, order="C")
 
 
 def values_text(spec: TensorSpec) -> str:

@@ -11,6 +11,7 @@ from deploykit import env
 from deploykit.bench.contain import READING_LIMIT_S, contained
 from deploykit.code_digest import PACKAGE, code_digest
 from deploykit.errors import BuildFailed, DriftFailed, InvalidModel
+from deploykit.graph.calibrate import Calibration
 from deploykit.graph.element_types import compute_types
 from deploykit.graph.evidence import blaming
 from deploykit.graph.precision import (
@@ -50,7 +51,7 @@ def convert_network(
         return network.model
     if _holds(network, precision):
         return replace(network.model, precision=precision)
-    calibration = calibration_of(network, choice, recipe) if recipe.needs_calibration else None
+    calibration = _calibration(network, choice, recipe)
     fields: dict[str, Any] = {
         "source_sha256": network.model.sha256,
         "precision": precision,
@@ -93,6 +94,16 @@ def convert_network(
             "--keep, or leave it out"
         )
     return model
+
+
+def _calibration(
+    network: Network, choice: CalibrationChoice, recipe: PrecisionRecipe
+) -> Calibration | None:
+    """The images that a recipe is given: fp16 looks at those that there are for values beyond its range."""
+    if recipe.needs_calibration:
+        return calibration_of(network, choice, recipe)
+    looks = recipe.name == "fp16" and (choice.data or network.dataset) is not None
+    return calibration_of(network, choice) if looks else None
 
 
 def _holds(network: Network, precision: str) -> bool:
@@ -145,7 +156,7 @@ def convert_to(
         )
 
     with blaming(network.model.path, refused):
-        calibration = calibration_of(network, choice, recipe) if recipe.needs_calibration else None
+        calibration = _calibration(network, choice, recipe)
         rules = keep_rules(network, precision, target, choice)
         model = convert(
             network.model, precision, target, path, calibration, rules, named=network.origin

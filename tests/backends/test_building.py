@@ -303,3 +303,10 @@ def test_importing_the_runtime_is_no_part_of_the_build(tiny, tmp_path, monkeypat
     backend = Slow({"fp32": ["stem/Conv", "head/Gemm"]})
     engine, _ = build_engine(tiny, backend, BuildOptions(), Store(tmp_path))
     assert engine.manifest["build_s"] == 2.0
+
+
+def test_rules_that_match_no_product_let_none_differ(tiny, tmp_path):
+    types = {"fp32": ["a", "b", "c"]}
+    recipe = {"kept": [], "kept_by_rule": [f"relu{number}" for number in range(50)]}
+    with pytest.raises(PrecisionMismatch, match="as fp32 instead of int8"):
+        build(tiny, tmp_path, types, recipe=recipe)

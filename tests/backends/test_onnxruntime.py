@@ -366,3 +366,28 @@ def test_weights_that_a_recipe_left_in_float_stay_so(save, tmp_path, precision, 
     path = tmp_path / "engine.onnx"
     BACKEND.build(dataclasses.replace(save(model), precision=precision), BuildOptions(), path)
     assert operator in [node.op_type for node in onnx.load(path).graph.node]
+
+
+@pytest.mark.parametrize("kind", [TensorProto.STRING, TensorProto.BFLOAT16])
+def test_outputs_that_numpy_has_no_type_for_are_refused_in_one_line(tmp_path, kind):
+    if kind == TensorProto.STRING:
+        last = helper.make_node(
+            "LabelEncoder", ["p"], ["y"], domain="ai.onnx.ml", keys_int64s=[0], values_strings=["a"]
+        )
+    else:
+        last = helper.make_node("Cast", ["x"], ["y"], to=kind)
+    nodes = [helper.make_node("ArgMax", ["x"], ["p"], axis=1, keepdims=0), last]
+    shape = ["N"] if kind == TensorProto.STRING else ["N", 3]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])],
+        [helper.make_tensor_value_info("y", kind, shape)],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 2)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "a.onnx")
+    with (
+        OnnxRuntimeSession(tmp_path / "a.onnx", threads=1) as session,
+        pytest.raises(BuildFailed, match=r"output 'y' is of type .*: leave it out"),
+    ):
+        session.bind({"x": np.ones((1, 3), np.float32)})

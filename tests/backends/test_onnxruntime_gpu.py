@@ -12,7 +12,7 @@ import onnx
 import pytest
 from cuda_double import onnxruntime as double
 
-from deploykit import backends
+from deploykit import backends, env
 from deploykit.backends import onnxruntime_gpu
 from deploykit.backends.building import build_engine
 from deploykit.backends.onnxruntime_gpu_session import Placement
@@ -369,3 +369,11 @@ def test_a_provider_without_tensorrt_is_not_called_ready(
     if missing:
         assert missing in reason.text
         assert "pip install" in reason.remedy
+
+
+def test_an_engine_that_tensorrt_compiles_is_of_its_version(monkeypatch):
+    versions = {"tensorrt-cu13": "10.9.0"}
+    real = env.package_version
+    monkeypatch.setattr(env, "package_version", lambda name: versions.get(name) or real(name))
+    assert "(TensorRT 10.9.0)" in backends.get("onnxruntime-tensorrt").version()
+    assert "TensorRT" not in backends.get("onnxruntime-cuda").version()

@@ -394,3 +394,26 @@ def test_defaults_are_what_the_plugin_has_where_nobody_says(tiny, built, images)
         (compiled,) = session._compiled.values()
         stated = tuple((o.name, o.default) for o in BACKEND.run_options if o.default != "auto")
         assert set_otherwise(compiled, stated) == []
+
+
+@pytest.mark.parametrize(
+    ("operator", "opset"), [("Dropout", 11), ("Dropout", 17), ("Max", 13), ("Sum", 13)]
+)
+def test_an_input_keeps_its_name_where_a_node_only_passes_it_on(tmp_path, built, operator, opset):
+    info, kinds = onnx.helper.make_tensor_value_info, onnx.TensorProto
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node(operator, ["input"], ["same"]),
+            onnx.helper.make_node("Relu", ["same"], ["y"]),
+        ],
+        "g",
+        [info("input", kinds.FLOAT, ["N", 3])],
+        [info("y", kinds.FLOAT, ["N", 3])],
+    )
+    opsets = [onnx.helper.make_opsetid("", opset)]
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "g.onnx"
+    )
+    session = BACKEND.load(built(open_model(tmp_path / "g.onnx")), threads=1)
+    x = np.array([[-1, 2, 3]], np.float32)
+    np.testing.assert_array_equal(session.run({"input": x})["y"], np.maximum(x, 0))

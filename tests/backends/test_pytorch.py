@@ -128,6 +128,8 @@ def test_bfloat16_is_emulated_where_the_processor_has_none(
     assert (facts["precision_actual"], facts["emulated"]) == (actual, emulated)
     assert facts["rounded"] is emulated
     assert facts["compared_with_fp32"] == "on the processor"
+    # An engine is of the instruction sets by which that was told: a store may serve several machines.
+    assert backend.host() == f"x {features[0]}"
 
 
 def test_bfloat16_computes_nearly_what_fp32_does_and_puts_out_float32(

@@ -190,8 +190,8 @@ def _fitting(
     feeds: dict[str, np.ndarray], fixed: int | None, axes: Mapping[str, int]
 ) -> Iterator[dict[str, np.ndarray]]:
     """The batch in pieces that a network with a fixed batch takes; the last one repeats its images."""
-    counts = {n: values.shape[axes.get(n, 0)] for n, values in feeds.items() if values.ndim > 1}
-    count = max(counts.values(), default=1)
+    counts = {n: values.shape[axes.get(n, 0)] for n, values in feeds.items() if values.ndim}
+    count = max((c for n, c in counts.items() if feeds[n].ndim > 1), default=1)
     if fixed is None or count == fixed:
         yield feeds
         return

@@ -175,7 +175,11 @@ def _reduced(proto: onnx.ModelProto) -> str | None:
     for node in all_nodes(proto):
         if is_quantised(node):
             return f"is quantised already ({node.op_type} node {node_name(node)!r})"
+    read = {n for node in all_nodes(proto) if node.op_type != "Cast" for n in node.input}
+    cast = {n for node in all_nodes(proto) if node.op_type == "Cast" for n in node.input} - read
     for tensor in all_tensors(proto):
+        if tensor.name in cast:  # stored in 16 bits and computed with in others
+            continue
         if tensor.data_type in (ElementType.FLOAT16, ElementType.BFLOAT16) and len(tensor.dims) > 1:
             return f"has 16-bit weights ({tensor.name!r})"
     return None

@@ -85,7 +85,9 @@ def _peaks(model: onnx.ModelProto, calibration: Calibration | None) -> dict[str,
         calibration = synthetic_feeds(specs, count=TRIED_IMAGES, batch_size=1)
     wanted = [name for name in names if not view.is_constant(name)]
     try:
-        ranges = collect_ranges(model, wanted, calibration, symmetric=True, infinite=wanted)
+        # The largest value counts, whatever a method would cut.
+        plain = replace(calibration, method="minmax", remembered=None)
+        ranges = collect_ranges(model, wanted, plain, symmetric=True, infinite=wanted)
     except (
         DeploykitError
     ):  # it does not run on these, or gives NaN in float32 too: that tells nothing
@@ -104,7 +106,7 @@ def to_bf16(
     """Write the graph in bfloat16, in place; see `half.to_half`. Calibration is not used."""
     facts = raise_opset(model, OPSET_BF16, "bf16")
     remove_passing_nodes(model)
-    facts["nodes_folded"] = fold_batchnorm(model)
+    facts["nodes_folded"] = fold_batchnorm(model, keep.leaves)
     # TensorRT has neither in bfloat16, and fails on one rather than choosing another type.
     wider = replace(keep, op_types=(*keep.op_types, "ConvTranspose", "HardSwish"))
     return facts | to_half(model, ElementType.BFLOAT16, wider, wide_lengths=True)

@@ -22,7 +22,14 @@ from deploykit.graph.precision.recipe import KeepRules
 from deploykit.lazy import np, onnx
 
 #: Attributes by which an operator names the type it makes.
-_TYPE_ATTRIBUTES = ("to", "dtype")
+_TYPE_ATTRIBUTES = ("to", "dtype", "output_datatype")
+#: By operator, the attribute that it makes float32 without.
+_UNTYPED: dict[str, str] = {
+    **dict.fromkeys(("RandomNormal", "RandomUniform", "EyeLike"), "dtype"),
+    **dict.fromkeys(
+        ("BlackmanWindow", "HammingWindow", "HannWindow", "MelWeightMatrix"), "output_datatype"
+    ),
+}
 
 _NAMES: dict[int, str] = {ElementType.FLOAT16: "float16", ElementType.BFLOAT16: "bfloat16"}
 _SMALLEST_NORMAL: dict[int, float] = {
@@ -261,8 +268,8 @@ class _Rewriter:
             if entry.name in _TYPE_ATTRIBUTES and entry.i == ElementType.FLOAT:
                 entry.i = self.data_type
                 retyped = True
-        if not retyped and node.op_type in ("RandomNormal", "RandomUniform", "EyeLike"):
-            node.attribute.append(onnx.helper.make_attribute("dtype", self.data_type))
+        if not retyped and (name := _UNTYPED.get(node.op_type)):
+            node.attribute.append(onnx.helper.make_attribute(name, self.data_type))
 
     def _retype_fill(self, node: onnx.NodeProto) -> None:
         fill = np.zeros(1, np.float32)

@@ -44,6 +44,12 @@ _BOUNDS = frozenset({"Clip", "Min", "Max"})
 _NORM_ERROR = 0.01
 #: Share of a weight that rounding may take, and the largest value from which on it takes less in any case.
 _WEIGHT_ERROR, _FINE_WEIGHT = 0.01, 2.0**-10
+#: What makes places, lengths and angles of whole numbers or inputs, which need more than the 11 bits of float16.
+_MAKES_PLACES = frozenset(
+    """Add Cast Ceil Clip Concat Div Expand Flatten Floor Gather Identity MatMul Max Min Mod Mul Reshape Round Slice
+    Squeeze Sub Tile Transpose Unsqueeze""".split()
+)
+_ANGLES = frozenset({"Cos", "Sin", "Tan"})
 _REDUCES_SQUARES = frozenset({"ReduceSumSquare", "ReduceL2"})
 _ADDS_UP = frozenset({"ReduceMean", "ReduceSum"})
 
@@ -105,6 +111,9 @@ class _Finder:
         self.losses: dict[str, tuple[float | None, float | None]] = {}
 
     def find(self) -> Unfit:
+        for node in self.view.nodes:
+            if is_standard(node):
+                self._by_places(node)
         for node in self.view.nodes:
             if node.op_type == "Constant" or not is_standard(node):
                 continue
@@ -256,6 +265,27 @@ class _Finder:
         return len(bounds) == 2 and all(
             b is not None and bool(np.all(np.abs(b) < self.largest)) for b in bounds
         )
+
+    # ---- places, lengths and angles
+
+    def _by_places(self, node: onnx.NodeProto) -> None:
+        """What ends in an angle or a whole number and comes from an input or whole numbers, by arithmetic alone."""
+        kind = self.types.get(node.output[0]) if node.op_type == "Cast" else None
+        if node.op_type not in _ANGLES and kind not in (ElementType.INT32, ElementType.INT64):
+            return
+        chain, waiting, placed = {id(node): node}, [node.input[0]], False
+        while waiting:
+            name = waiting.pop()
+            if not name or self.view.is_fixed(name):
+                continue
+            made = self.view.producer(name)
+            if made is None or self.types.get(name) != ElementType.FLOAT:
+                placed = True
+            elif is_standard(made) and made.op_type in _MAKES_PLACES and id(made) not in chain:
+                chain[id(made)] = made
+                waiting += made.input
+        for one in chain.values() if placed else ():
+            self._keep(one, "places and lengths need more digits", large=False, small=False)
 
     # ---- squares
 

@@ -81,11 +81,11 @@ def to_int8(
     facts = raise_opset(model, OPSET_HARD_SWISH if gates else OPSET_PER_CHANNEL, "int8")
     compute_fixed_operands(model)
     remove_passing_nodes(model)
-    folded = fold_batchnorm(model)
+    folded = fold_batchnorm(model, keep.leaves)
     replaced = batchnorm_to_depthwise(model, keep)
     if replaced:
         facts["batchnorm_as_depthwise"] = replaced
-        folded += fold_batchnorm(model)
+        folded += fold_batchnorm(model, keep.leaves)
     facts["nodes_folded"] = folded
     if rewritten := write_integer_forms(model, keep):
         facts["products_rewritten"] = rewritten
@@ -93,7 +93,7 @@ def to_int8(
         facts["pairs_in_int16"] = True
     editor = GraphEditor(model)
     join_hard_swishes(editor, keep)
-    _sums_to_additions(editor)
+    _sums_to_additions(editor, keep)
     _additions_to_bias(editor, keep)
     editor.finish()
     facts["int8_steps"] = list(steps)
@@ -279,10 +279,12 @@ def _swinging(
     return found
 
 
-def _sums_to_additions(editor: GraphEditor) -> None:
+def _sums_to_additions(editor: GraphEditor, keep: KeepRules) -> None:
     """A Sum of two is an Add, for which ONNX Runtime has an integer form."""
     for node in editor.live_nodes():
-        if node.op_type == "Sum" and is_standard(node) and len(node.input) == 2:
+        if node.op_type != "Sum" or not is_standard(node) or keep.keeps(node):
+            continue
+        if len(node.input) == 2:
             node.op_type = "Add"
 
 

@@ -148,7 +148,7 @@ def _plain_gemm(editor: GraphEditor, node: onnx.NodeProto) -> bool:
         within = None
     apart = bool(offset) and within is None and beta != 0.0
     plain = alpha == 1.0 and not transposed[0] and not swapped and not apart
-    if plain and (beta == 1.0 or not offset):
+    if plain and beta == 1.0:
         return False
     if alpha != 1.0:
         scaled = (weight.astype(np.float64) * alpha).astype(np.float32)

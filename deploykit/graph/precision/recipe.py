@@ -40,6 +40,10 @@ class KeepRules:
             node.name == rule or fnmatchcase(node.name, rule) for rule in self.nodes
         )
 
+    def leaves(self, view: GraphView, node: onnx.NodeProto) -> bool:
+        """Whether a node may be folded into the one before; see `fold_batchnorm`."""
+        return not self.keeps(node)
+
     def check(self, model: onnx.ModelProto) -> None:
         """Raise UnknownName for a rule that no node, of bodies neither, meets: a typo must not pass in silence."""
         nodes = list(nodes_below(model.graph.node))
@@ -145,6 +149,8 @@ def product_of(view: GraphView, node: onnx.NodeProto) -> Product | None:
         return None
     channels_first = node.op_type == "Conv" or attribute(node, "transB", 0)
     axis = 0 if channels_first else 1
+    if node.op_type != "Conv" and weight.shape[-2 if axis else -1] == 1:
+        return None  # adds nothing up: places times frequencies, say, which 8 bits can't hold
     if node.op_type == "MatMul" and weight.ndim > 2:
         return Product(node, node.input[0], weight, None, weight.shape[-1], None, False)
     channels = weight.shape[axis]

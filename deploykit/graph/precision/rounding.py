@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from deploykit.graph.element_types import ElementType
-from deploykit.graph.nodes import attribute_graphs, node_name, nodes_below, tensor_values
+from deploykit.graph.names import own_names
+from deploykit.graph.nodes import (
+    attribute_graphs,
+    graphs_below,
+    node_name,
+    nodes_below,
+    tensor_values,
+)
 from deploykit.graph.operators import Arithmetic, Trait, arithmetic, has
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
@@ -41,7 +48,11 @@ def rounds_bodies(model: onnx.ModelProto) -> bool:
 
 
 class _Rewriter:
-    def __init__(self, view: GraphView, renamed: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, view: GraphView, renamed: dict[str, str] | None = None, taken: set[str] | None = None
+    ) -> None:
+        below = graphs_below(view.graph)
+        self.taken: set[str] = {n for g in below for n in own_names(g)} if taken is None else taken
         self.graph = view.graph
         # Of the graph as it was: what is rewritten below keeps its names but for those that are rounded.
         self.view = view
@@ -77,13 +88,19 @@ class _Rewriter:
         self.graph.node.extend(self.nodes)
         return self.rounded
 
+    def _unique(self, name: str) -> str:
+        while name in self.taken:
+            name += "_"
+        self.taken.add(name)
+        return name
+
     def _cast(self, source: str, target: str, to: int) -> None:
         self.nodes.append(
             onnx.helper.make_node("Cast", [source], [target], f"{target}_cast", to=to)
         )
 
     def _widen_input(self, name: str, nodes: list[onnx.NodeProto]) -> None:
-        wide = f"{name}_wide"
+        wide = self._unique(f"{name}_wide")
         self._cast(name, wide, _WIDE)
         for node in nodes:
             for place, read in enumerate(node.input):
@@ -94,12 +111,12 @@ class _Rewriter:
         for place, read in enumerate(node.input):
             node.input[place] = self.renamed.get(read, read)
         for body in self.bodies[id(node)]:
-            self.rounded += _Rewriter(body, self.renamed).run()
+            self.rounded += _Rewriter(body, self.renamed, self.taken).run()
         self.nodes.append(node)
         for entry in node.attribute:
             if entry.name == "value" and entry.t.data_type == _HALF:
                 entry.t.CopyFrom(_widened(entry.t))
-            elif entry.name == "dtype" and entry.i == _HALF:
+            elif entry.name in ("dtype", "output_datatype") and entry.i == _HALF:
                 entry.i = _WIDE
         if node.op_type == "Cast":
             to = next(entry for entry in node.attribute if entry.name == "to")
@@ -110,10 +127,10 @@ class _Rewriter:
             if not name or self.types.get(name) != _HALF:
                 continue
             if name in self.outputs:
-                node.output[place] = f"{name}_wide"
+                node.output[place] = self._unique(f"{name}_wide")
                 self._cast(node.output[place], name, _HALF)
                 if self.view.consumers(name):
-                    self.renamed[name] = f"{name}_rounded"
+                    self.renamed[name] = self._unique(f"{name}_rounded")
                     self._cast(name, self.renamed[name], _WIDE)
                 self.rounded += 1
             elif node.op_type == "Constant" or (has(node, Trait.SELECTS) and not late):
@@ -121,9 +138,10 @@ class _Rewriter:
             elif self._can_wait(name):
                 self.waiting.add(name)
             else:
-                node.output[place] = f"{name}_wide"
-                self._cast(node.output[place], f"{name}_rounded", _HALF)
-                self._cast(f"{name}_rounded", name, _WIDE)
+                node.output[place] = self._unique(f"{name}_wide")
+                half = self._unique(f"{name}_rounded")
+                self._cast(node.output[place], half, _HALF)
+                self._cast(half, name, _WIDE)
                 self.rounded += 1
 
     def _can_wait(self, name: str) -> bool:

@@ -71,7 +71,7 @@ def to_int8(
     facts = raise_opset(model, OPSET_PER_CHANNEL, "int8")
     compute_fixed_operands(model)
     remove_passing_nodes(model)
-    facts["nodes_folded"] = fold_batchnorm(model)
+    facts["nodes_folded"] = fold_batchnorm(model, keep.leaves)
     if rewritten := write_integer_forms(model, keep):
         facts["products_rewritten"] = rewritten
 
@@ -102,7 +102,7 @@ def to_fp8(
     facts = raise_opset(model, OPSET_FLOAT8, "fp8")
     compute_fixed_operands(model)
     remove_passing_nodes(model)
-    facts["nodes_folded"] = fold_batchnorm(model)
+    facts["nodes_folded"] = fold_batchnorm(model, keep.leaves)
     if rewritten := write_integer_forms(model, keep):
         facts["products_rewritten"] = rewritten
 

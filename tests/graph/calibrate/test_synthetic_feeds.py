@@ -7,6 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from deploykit.graph.calibrate import Calibration
 from deploykit.graph.calibrate.ranges import collect_ranges
 from deploykit.graph.calibrate.synthetic import synthetic_feeds
 from deploykit.graph.inputs import spec_of, take_inputs
@@ -43,3 +44,20 @@ def test_ranges_come_from_all_inputs(batch):
     assert high == pytest.approx(8, abs=0.05)
     first, again = (next(iter(synthetic_feeds(specs).batches()))["x"] for _ in range(2))
     assert np.array_equal(first, again)
+
+
+def test_a_number_for_each_image_is_cut_to_a_fixed_batch_too():
+    float32 = TensorProto.FLOAT
+    made = helper.make_graph(
+        [helper.make_node("Mul", ["x", "l"], ["y"])],
+        "g",
+        [
+            helper.make_tensor_value_info("x", float32, [1, 3]),
+            helper.make_tensor_value_info("l", float32, [1]),
+        ],
+        [helper.make_tensor_value_info("y", float32, [1, 3])],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    feeds = {"x": np.ones((8, 3), np.float32), "l": np.arange(8, dtype=np.float32)}
+    calibration = Calibration(batches=lambda: iter([feeds]), count=8)
+    assert collect_ranges(model, ["y"], calibration, symmetric=False)["y"] == (0, 7)
