@@ -239,6 +239,16 @@ def profile(
     bound = Constraint.parse(constraint) if isinstance(constraint, str) else constraint
     if bound is not None and against is not None:
         raise UsageError("--constraint and --against are two questions: ask one at a time")
+    for option, value in (
+        ("seconds", seconds),
+        ("iterations", iterations),
+        ("metric", metric),
+        ("scores", scores),
+    ):
+        if against is not None and value is not None:
+            raise UsageError(
+                f"--against times blocks for --against-seconds and has no use for --{option}: leave it out"
+            )
     if against is None and (max_slowdown is not None or against_seconds is not None):
         raise UsageError("--max-slowdown and --against-seconds need --against OTHER")
     percentile_bound = None if bound is None else percentile_of(bound)

@@ -31,6 +31,9 @@ def fixed_batch(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec] = ()
     if any(spec.dynamic_batch for spec in inputs):
         return None
     heads = {spec.shape[spec.fixed_axis] for spec in inputs if len(spec.shape) > 1}
+    rows = {s.shape[0] for s in inputs if len(s.shape) == 1 and s.dtype in ("int32", "int64")}
+    if any(isinstance(size, int) and size > 4 for size in rows - heads):
+        return 1  # edges of a graph: what they index is no batch
     head = heads.pop() if heads else 1
     if not isinstance(head, int) or heads:
         return 1

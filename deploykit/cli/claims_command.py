@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deploykit.cli.library import claims, columns, display, page, progress, report, workflow
-from deploykit.cli.options import Grouped
+from deploykit.cli.options import Grouped, refuse_beside
 from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
 from deploykit.errors import UsageError
 
@@ -79,8 +79,15 @@ def command(
     deploykit claims --train
     """
     if only_list:
+        documents = ("csv", "markdown", "junit", "html", "step_summary")
+        work = ("profile", "measure", "train", "store")
+        refuse_beside("--list checks nothing and", *documents, *work)
+        if ids:
+            raise UsageError(f"--list lists all claims: leave {ids[0]} out, or --list")
         _list(outputs, own)
         return
+    if store is not None and not (measure or train):
+        refuse_beside("a check that neither measures nor trains", "store")
     if measure and profile is not None:
         raise UsageError("--measure makes the rows that --profile would name: give one of them")
     check_documents(outputs)

@@ -356,12 +356,13 @@ def _mix(
         raise UsageError("--mix looks for speed alone: leave what outputs must keep out, or --mix")
     if outputs.html is not None:
         raise UsageError("--html draws the layers of one engine: leave it out, or --mix")
-    refuse_beside("--mix", "by", "top", "quick")
+    refuse_beside("--mix", "by", "top", "quick", "time_limit")
     reference = backends.reference().name
     if backend != reference or precision not in (None, "int8"):
         raise UsageError(
             f"--mix is of int8 and fp32 on {reference}: leave --backend and --precision out"
         )
+    csv = csv_report(outputs, mixing.COLUMNS)
     with progress.Steps(6, quiet=quiet) as steps:
 
         def say(text: str) -> None:
@@ -373,7 +374,6 @@ def _mix(
             network, store, calibration, batch=batch, threads=threads, say=say
         )
     rows = mixing.rows(found)
-    csv = csv_report(outputs, mixing.COLUMNS)
     if csv is not None:
         for row in rows:
             csv.add(row)

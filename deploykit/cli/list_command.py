@@ -32,6 +32,8 @@ def command(pattern: str | None, precisions: bool, outputs: Outputs) -> None:
     deploykit list --precisions
     """
     if precisions:
+        if pattern is not None:
+            raise UsageError(f"--precisions lists them all: leave {pattern} out")
         _list_precisions(outputs)
     else:
         _list_architectures(pattern, outputs)

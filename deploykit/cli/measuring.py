@@ -322,9 +322,13 @@ def run_options(
     Raises:
         UsageError: runs are counted, and it is said how long to measure, too.
     """
-    source = click.get_current_context().get_parameter_source("iterations")
-    if source is ParameterSource.COMMANDLINE:
+    context = click.get_current_context()
+    names = ("iterations", "quick", "seconds", "percentile")
+    given = [n for n in names if context.get_parameter_source(n) is ParameterSource.COMMANDLINE]
+    if "iterations" in given:
         refuse_beside("--iterations measures so many runs and", "quick", "seconds", "percentile")
+    elif given:  # which count more than a number of runs that a file or a preset names
+        iterations = None
     return Runs(run_pass, iterations, warmup_iterations, preset)
 
 

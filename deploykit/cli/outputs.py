@@ -89,6 +89,13 @@ def output_options(**offered: str) -> Decorator:
     def outputs(json: bool, step_summary: bool = False, **paths: str | None) -> Outputs:
         if list(paths.values()).count(STDOUT) + json > 1:
             raise _conflict(tuple(offered))
+        named = [path for path in paths.values() if path and not report.csv.is_stream(path)]
+        places = [os.path.realpath(path) for path in named]
+        twice = next(
+            (path for path, at in zip(named, places, strict=True) if places.count(at) > 1), None
+        )
+        if twice is not None:
+            raise UsageError(f"{twice} is named for two documents: name a file for each")
         return Outputs(**paths, json=json, step_summary=step_summary)
 
     return outputs

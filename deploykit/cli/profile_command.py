@@ -37,7 +37,7 @@ from deploykit.cli.measuring import (
     run_options,
     scenario_options,
 )
-from deploykit.cli.options import LIST
+from deploykit.cli.options import LIST, refuse_beside
 from deploykit.cli.outputs import (
     Outputs,
     csv_report,
@@ -85,6 +85,7 @@ _TITLE = "deploykit: profile"
     metavar="MODULE:FUNCTION",
     help="Compute a measure of your own of (outputs by name, labels) on the test images of --data.",
 )
+@config_option  # before --preset, whose values those of a file may name and replace
 @scenario_options
 @measuring_options
 @constraint_option
@@ -98,7 +99,6 @@ _TITLE = "deploykit: profile"
     csv="Write the report; - for stdout.",
     html="Write a page with pictures; - for stdout.",
 )
-@config_option
 @device_option
 @store_option
 @build_timeout_option
@@ -296,6 +296,13 @@ def _compare(
         CheckFailed: it is slower by more than --max-slowdown.
         DeploykitError: a side can't be built or measured.
     """
+    refuse_beside(
+        "--against, which times blocks for --against-seconds,",
+        "seconds",
+        "iterations",
+        "metric",
+        "scores",
+    )
     if len(wanted) != 1:
         raise UsageError(
             f"--against compares one configuration, these are {len(wanted)}: name one MODEL, "

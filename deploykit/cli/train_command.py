@@ -221,10 +221,11 @@ def _plan(
 ) -> int:
     """What would be trained, how, and where it would go; data that is here is looked at, nothing is fetched."""
     name = data.partition(":")[0]
-    if name != "fashion-mnist":  # which may have to be downloaded
+    if data != "fashion-mnist":  # which may have to be downloaded
         datasets.open_dataset(data)
     family = "" if ":" in spec.name else zoo.lookup(spec.name).family
-    plan = training.recipes.recipe_for(family, data, recipe.epochs)
+    known = name if name == "fashion-mnist" else data
+    plan = training.recipes.recipe_for(family, known, recipe.epochs)
     out = _checkpoint(spec, name, output)
     state = training.checkpoint.state_path(out)
     facts = {

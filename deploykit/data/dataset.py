@@ -147,16 +147,36 @@ class Part:
         total = min(limit, len(self))
         failures: list[str] = []
         for start in range(0, total, batch_size):
-            stop = min(start + batch_size, total)
-            images, problems = self.source.load(self.indices[start:stop], input_shape)
-            labels = self.labels[start:stop]
-            if problems:
-                labels = np.delete(labels, list(problems))
-                failures.extend(problems.values())
-                self._note(problems.values())
-                self._refuse_unreadable(failures, total)
-            if len(labels):
-                yield images, labels
+            positions = np.arange(start, min(start + batch_size, total))
+            images, kept = self.readable(positions, input_shape, failures, total)
+            if len(kept):
+                yield images, self.labels[kept]
+
+    def readable(
+        self,
+        positions: npt.NDArray[np.int64],
+        input_shape: tuple[int, int, int],
+        failures: list[str],
+        total: int,
+    ) -> tuple[Images, npt.NDArray[np.int64]]:
+        """The images at these positions that can be read, and which of the positions these are.
+
+        Args:
+            positions: in the part.
+            input_shape: what the network takes, (C, H, W).
+            failures: what could not be read on this pass; what can't be now is added.
+            total: how many images the pass is over.
+
+        Raises:
+            UsageError: see `batches`.
+        """
+        images, problems = self.source.load(self.indices[positions], input_shape)
+        if problems:
+            positions = np.delete(positions, list(problems))
+            failures.extend(problems.values())
+            self._note(problems.values())
+            self._refuse_unreadable(failures, total)
+        return images, positions
 
     def _note(self, problems: Iterable[str]) -> None:
         for problem in problems:

@@ -161,16 +161,20 @@ def feeds_of(
         return
     total = len(part) if limit is None else min(limit, len(part))
     generator = np.random.default_rng(0)
+    failures: list[str] = []
     for start in range(0, total, max(1, batch_size)):
-        chosen = part.subset(np.arange(start, min(start + batch_size, total)))
+        positions = np.arange(start, min(start + batch_size, total))
         feeds = {}
+        if image is not None:  # first: what can't be read of them is left out of all others
+            shape = image_shape(image) or tuple(d for d in image.shape[1:] if isinstance(d, int))
+            images, positions = part.readable(positions, shape, failures, total)  # type: ignore[arg-type]
+            if not len(positions):
+                continue
+            feeds[image.name] = as_input(image, images)
+        chosen = part.subset(positions)
         for spec in named:
             assert isinstance(source, ArraySource)
             feeds[spec.name] = _placed(spec, source.rows(spec.name, chosen.indices))
-        if image is not None:
-            shape = image_shape(image) or tuple(d for d in image.shape[1:] if isinstance(d, int))
-            images, _ = next(chosen.batches(len(chosen), shape))  # type: ignore[arg-type]
-            feeds[image.name] = as_input(image, images)
         for spec in made_up:
             feeds[spec.name] = make_values(spec, len(chosen), generator)
         yield {spec.name: feeds[spec.name] for spec in inputs}, chosen.labels

@@ -105,8 +105,11 @@ class FileSource:
         return self._preprocessing(np.stack(pixels), input_shape, self.name), problems
 
     def raw(self, indices: Indices) -> Iterable[bytes]:
-        """See `Source.raw`: the files as they are."""
-        return (_bytes_of(self._paths[index]) for index in indices)
+        """See `Source.raw`: what is said of how they are prepared, then the files as they are."""
+        if self._options:
+            yield repr(self._options).encode()
+        for index in indices:
+            yield _bytes_of(self._paths[index])
 
 
 def open_imagefolder(folder: str, options: ImageOptions | None = None) -> Dataset:

@@ -115,7 +115,10 @@ class ByteSource:
         return self.preprocessing(pixels, input_shape, self.name), {}
 
     def raw(self, indices: Indices) -> Iterable[bytes]:
-        """See `Source.raw`."""
+        """See `Source.raw`; first how they are prepared, where something is said of that."""
+        count = len(self.preprocessing.mean)
+        if self.preprocessing != Preprocessing(255.0, (0.0,) * count, (1.0,) * count):
+            yield repr(self.preprocessing).encode()
         yield self._rows.take(indices).tobytes()
 
 

@@ -223,6 +223,11 @@ def stated_batch(view: GraphView) -> int:
         firsts |= {0} if made_of and not any(firsts & {*shape[:3]} for shape in made_of) else set()
     else:
         firsts = {shape[0] for shape in shapes if len(shape) > 1}
+        if any(
+            len(shape) == 1 and shape[0] > 4 and shape[0] not in firsts and _is_whole(value)
+            for value, shape in zip(view.inputs, shapes, strict=True)
+        ):
+            return 1  # edges of a graph: what they index is no batch
         made_firsts = {shape[0] for shape in made_of if shape}
         if made_firsts and 0 not in made_firsts and not firsts & made_firsts:
             return 1
@@ -230,6 +235,10 @@ def stated_batch(view: GraphView) -> int:
     if batch > 1 and any(size % batch for node in view.nodes for size in _batch_of(node, view)):
         return 1
     return 1 if any(_sums_over_first(node, view) for node in view.nodes) else batch
+
+
+def _is_whole(value: onnx.ValueInfoProto) -> bool:
+    return value.type.tensor_type.elem_type in (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 
 
 def _sums_over_first(node: onnx.NodeProto, view: GraphView) -> bool:

@@ -25,6 +25,12 @@ _PASSING = frozenset(
     {"Identity", "Cast", "Add", "Sub", "Mul", "Div", "Clip", "Relu", "QuantizeLinear", "DequantizeLinear",
      "BatchNormalization", "Pad", "Neg"}
 )  # fmt: skip
+#: Further ones that stand before the first convolution of a network for sound or images.
+_PREPARING = frozenset(
+    """Abs Concat Exp InstanceNormalization LayerNormalization Log Max Min Pow Resize Slice Sqrt Transpose
+    Where""".split()
+)
+_OVER_PLANES = frozenset({"AveragePool", "Conv", "ConvInteger", "MaxPool", "QLinearConv"})
 #: Operators through which whole numbers stay the same numbers, whatever their shape.
 _SAME_NUMBERS = frozenset(
     {"Identity", "Cast", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Transpose"}
@@ -65,6 +71,12 @@ def read_as(view: GraphView, name: str) -> tuple[str, onnx.NodeProto | None]:
         if node.op_type in ("Conv", "ConvInteger", "QLinearConv") and slot == 0:
             return "NCHW", node
     return "", None
+
+
+def is_convolved(view: GraphView, name: str) -> bool:
+    """Whether a convolution or a pool reads a 4-D input, be it behind what makes a spectrogram of it."""
+    behind = readers_behind(view, name, _PASSING | _PREPARING)
+    return any(node.op_type in _OVER_PLANES and not slot for node, slot in behind)
 
 
 def is_channels_last(view: GraphView, name: str, sizes: Sequence[int | None]) -> bool:

@@ -19,6 +19,7 @@ from deploykit.graph.evidence import (
     IMAGE_CHANNELS,
     batch_seen_on,
     is_channels_last,
+    is_convolved,
     makes_batch,
     read_as,
     stated_channels,
@@ -424,7 +425,7 @@ def _take_defaults(dims: _Dims, view: GraphView, layouts: Mapping[str, str]) -> 
             size = computed
         elif axis in dims.planes.get(value.name, ()):
             # A cache of keys or a mask has four dimensions too, and steps for one of them.
-            is_steps = _SEQUENCE.fullmatch(symbol) and not read_as(view, value.name)[0]
+            is_steps = _SEQUENCE.fullmatch(symbol) and not is_convolved(view, value.name)
             size = 1 if is_steps else IMAGE_PX
         elif layout and axis == (3 if layout == "NHWC" else 1):
             size = stated_channels(view, value.name) or 1

@@ -80,14 +80,14 @@ def check_destination(path: str) -> None:
         raise UsageError(f"{path} is a folder: name a file in it")
     if not place.parent.is_dir():
         raise UsageError(f"the folder {place.parent} of {path} does not exist: make it first")
-    if not _is_stream(path):
+    if not is_stream(path):
         # Permissions alone don't tell: a file system can be read-only, or full to the last file.
         folder = place.resolve().parent
         with output_errors("report", place), tempfile.TemporaryFile(dir=folder):
             pass
 
 
-def _is_stream(path: str) -> bool:
+def is_stream(path: str) -> bool:
     """Whether rows go out one after the other, never to be replaced: stdout, a pipe, a device."""
     place = Path(path)
     return path == STDOUT or (place.exists() and not place.is_file())
@@ -107,7 +107,7 @@ class CsvReport:
     def __init__(self, path: str, names: Sequence[str] = NAMES) -> None:
         check_destination(path)
         self.path, self.names = path, names
-        self.stream = _is_stream(path)
+        self.stream = is_stream(path)
         self.rows: list[Mapping[str, Any]] = []
 
     def replace(self, rows: Iterable[Mapping[str, Any]]) -> None:

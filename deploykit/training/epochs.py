@@ -151,6 +151,8 @@ class Epochs:
         total_loss, seen = 0.0, 0
         shuffled = self.part.subset(order)
         for images, labels in shuffled.batches(self.recipe.batch_size, self.input_shape):
+            if len(labels) == 1 and seen:
+                continue  # left over: one image has no spread to normalise by where maps are of one pixel
             self._set_learning_rate((epoch - 1 + seen / len(self.part)) / self.recipe.epochs)
             inputs = torch.from_numpy(images).to(self.device, memory_format=torch.channels_last)
             loss = self._step(augment(inputs, self.recipe, generator), torch.from_numpy(labels))
@@ -172,7 +174,10 @@ class Epochs:
             loss = loss + _AUXILIARY_WEIGHT * self.loss_function(auxiliary, labels.to(self.device))
         value: float = loss.item()
         if not torch.isfinite(loss):
-            raise DeploykitError(f"training diverged (loss {value}): use a lower learning rate")
+            raise DeploykitError(
+                f"training diverged (loss {value}): look for values out of range in the images, give another "
+                "--seed, or start from trained weights with --from"
+            )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.clip_norm)
         self.optimizer.step()

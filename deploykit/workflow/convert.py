@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,13 @@ from typing import Any
 from deploykit import env
 from deploykit.bench.contain import READING_LIMIT_S, contained
 from deploykit.code_digest import PACKAGE, code_digest
-from deploykit.errors import BuildFailed, DriftFailed, InvalidModel
+from deploykit.errors import (
+    BuildFailed,
+    DriftFailed,
+    InvalidModel,
+    MissingDependency,
+    UsageError,
+)
 from deploykit.graph.calibrate import Calibration
 from deploykit.graph.element_types import compute_types
 from deploykit.graph.evidence import blaming
@@ -31,6 +38,9 @@ from deploykit.workflow.calibration import calibration_of
 from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.keep import keep_facts, keep_rules
 from deploykit.workflow.network import Network, model_of
+
+#: Images that fp16 looks at for values beyond its range.
+LOOKED_AT = 100
 
 
 def convert_network(
@@ -102,8 +112,13 @@ def _calibration(
     """The images that a recipe is given: fp16 looks at those that there are for values beyond its range."""
     if recipe.needs_calibration:
         return calibration_of(network, choice, recipe)
-    looks = recipe.name == "fp16" and (choice.data or network.dataset) is not None
-    return calibration_of(network, choice) if looks else None
+    if recipe.name != "fp16" or (choice.data or network.dataset) is None:
+        return None
+    for images in (LOOKED_AT, None):  # None: where there are fewer
+        with suppress(UsageError, MissingDependency):  # it can do without
+            found = calibration_of(network, replace(choice, images=images, method="minmax"))
+            return found if found.count <= LOOKED_AT else None
+    return None
 
 
 def _holds(network: Network, precision: str) -> bool:

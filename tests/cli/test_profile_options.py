@@ -76,14 +76,56 @@ def test_what_no_runtime_can_be_told_is_refused_before_any_work(run, arguments, 
 
 def test_a_configuration_is_compared_with_itself_told_otherwise(run):
     turns = ("--against-seconds", "0.2", "--json")
-    ended = run(*LENET5, "--against", "ort.allow_spinning=0,ort.denormal_as_zero=1", *turns)
+    lenet5 = ("profile", "lenet5", "-q", "--threads", "1", "--no-roofline")
+    ended = run(*lenet5, "--against", "ort.allow_spinning=0,ort.denormal_as_zero=1", *turns)
     assert ended.code == 0, ended.err
     found = json.loads(ended.out)
     assert found["base"]["options"] == "ort.allow_spinning=0 ort.denormal_as_zero=1"
     assert found["judged"]["options"] == ""
-    wrong = run(*LENET5, "--against", "ort.allow_spining=0")
+    wrong = run(*lenet5, "--against", "ort.allow_spining=0")
     assert wrong.code == 2
     assert "did you mean ort.allow_spinning" in wrong.err
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        ("--seconds", "1"),
+        ("--iterations", "9"),
+        ("--data", "digits", "--metric", "a:b"),
+        ("--scores", "y"),
+    ],
+)
+def test_what_a_comparison_in_turns_has_no_use_for_is_refused(run, told):
+    ended = run("profile", "lenet5", "-q", "--against", "int8", *told)
+    assert ended.code == 2
+    assert f"has no use for {told[-2]}: leave it out" in ended.err
+
+
+def test_two_documents_in_one_file_are_refused_before_anything_is_measured(run):
+    ended = run(*LENET5, "--csv", "out", "--html", "./out")
+    assert (ended.code, "is named for two documents" in ended.err) == (2, True)
+
+
+def test_a_preset_of_a_settings_file_is_taken_and_what_is_said_counts_more(run, tmp_path):
+    (tmp_path / "pyproject.toml").write_text('[tool.deploykit.profile]\npreset = "vgg-listing"\n')
+    planned = json.loads(run("profile", "--dry-run", "--json").out)
+    assert "torch" in json.dumps(planned)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        ("claims", "--list", "--csv", "a.csv"),
+        ("claims", "--list", "vgg-140m"),
+        ("claims", "vgg-140m", "--store", "s"),
+        ("list", "vgg*", "--precisions"),
+    ],
+)
+def test_what_a_list_has_no_use_for_is_refused(run, told):
+    ended = run(*told)
+    assert (ended.code, ended.out) == (2, "")
+    assert "leave" in ended.err
 
 
 def test_frozen_weights_have_no_gradients(run):

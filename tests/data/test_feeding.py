@@ -72,3 +72,25 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, arrays: Any, message: str)
     with pytest.raises(UsageError, match=message) as caught:
         whole(part(tmp_path, **arrays), (IMAGE, HIDDEN))
     assert "\n" not in str(caught.value)
+
+
+def test_what_can_t_be_read_is_left_out_of_values_that_are_made_up_too(tmp_path: Path) -> None:
+    """Beside a made-up input one damaged image of many shifted images against labels, or refused all data."""
+    pytest.importorskip("PIL")
+    from PIL import Image
+
+    for label in ("a", "b"):
+        (tmp_path / "own" / label).mkdir(parents=True)
+        for number in range(150):
+            Image.new("RGB", (5, 4), (number, 0, 0)).save(
+                tmp_path / "own" / label / f"{number:03}.png"
+            )
+    (tmp_path / "own" / "a" / "007.png").write_bytes(b"no image")
+    data = open_dataset(f"imagefolder:{tmp_path / 'own'}")
+    whole_part = data.train.followed_by(data.calibration).followed_by(data.test)
+    lengths = TensorSpec("lengths", ("N", 1), "int64", values="constant(9)")
+    rows = 0
+    for feeds, labels in feeds_of(whole_part, (IMAGE, lengths), 16):
+        assert len(feeds["image"]) == len(feeds["lengths"]) == len(labels)
+        rows += len(labels)
+    assert rows == 299

@@ -333,3 +333,15 @@ def test_channels_that_stand_last_are_told_to_be_moved(tmp_path: Path) -> None:
     dataset = open_dataset(write(tmp_path, images=FLOATS.transpose(0, 2, 3, 1), labels=LABELS))
     with pytest.raises(UsageError, match=r"store images\.transpose\(0, 3, 1, 2\), or as uint8"):
         list(dataset.test.batches(4, (3, 6, 5)))
+
+
+def test_how_images_are_prepared_is_in_the_digest(tmp_path):
+    """Graphs that were calibrated on images prepared otherwise were found in the store."""
+    images = np.arange(40 * 4 * 4, dtype=np.uint8).reshape(40, 4, 4, 1)
+    labels = np.arange(40) % 2
+    digests = set()
+    for more in ({}, {"mean": np.float32([0.5]), "std": np.float32([0.5])}):
+        np.savez(tmp_path / "a.npz", images=images, labels=labels, **more)
+        digests.add(open_dataset(f"npz:{tmp_path / 'a.npz'}").calibration.sha256)
+    digests.add(open_dataset(f"npz:{tmp_path / 'a.npz'}?mean=0.1").calibration.sha256)
+    assert len(digests) == 3

@@ -203,6 +203,41 @@ def test_a_name_that_states_no_size_is_a_name(symbol):
     assert [spec_of(value).with_batch(2) for value in graph_inputs(model.graph)] == [(2, 1), (2, 1)]
 
 
+@pytest.mark.parametrize("operator", ["Sqrt", "Log", "InstanceNormalization", "AveragePool"])
+def test_a_spectrogram_is_an_image_behind_whatever_prepares_it(operator):
+    more = {"kernel_shape": [3, 3]} if operator == "AveragePool" else {}
+    read = ["x", "g", "g"] if operator == "InstanceNormalization" else ["x"]
+    nodes = [node(operator, read, ["p"], **more), node("Conv", ["p", "w"], ["y"])]
+    model = graph(
+        nodes,
+        [("x", FLOAT, ["N", 1, 64, "time"])],
+        [("y", FLOAT, ["N", 2, "a", "b"])],
+        [floats("w", 2, 1, 3, 3), floats("g", 1)],
+        opset=17,
+    )
+    take_inputs(model, InputChoice())
+    (spec,) = (spec_of(value) for value in graph_inputs(model.graph))
+    assert spec.with_batch(1) == (1, 1, 64, 224)
+
+
+def test_the_nodes_of_a_graph_network_are_no_batch():
+    nodes = [
+        node("Gather", ["x", "src"], ["e"]),
+        node("MatMul", ["e", "w"], ["m"]),
+        node("ScatterElements", ["z", "at", "m"], ["y"], axis=0, reduction="add"),
+    ]
+    model = graph(
+        nodes,
+        [("x", FLOAT, [100, 16]), ("src", INT64, [500]), ("at", INT64, [500, 8])],
+        [("y", FLOAT, [100, 8])],
+        [floats("w", 16, 8), stored("z", np.zeros((100, 8), np.float32))],
+        opset=18,
+    )
+    assert count_graph(model).macs == 500 * 128
+    specs = [spec_of(value) for value in graph_inputs(model.graph)]
+    assert fixed_batch(specs, [spec_of(value) for value in model.graph.output]) in (None, 1)
+
+
 @pytest.mark.parametrize("dtype", ["string", "bfloat16"])
 def test_what_numpy_has_no_type_for_is_no_row_of_scores(dtype):
     assert not may_be_scores(TensorSpec("y", ("N", 4), dtype))

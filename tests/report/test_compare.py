@@ -290,6 +290,19 @@ def test_accuracy_and_metrics_that_head_has_no_more_are_undecided(compare):
     assert change.accuracy_verdict == ""
 
 
+def test_a_metric_without_intervals_is_undecided_unless_it_is_the_same(compare):
+    def bare(value):
+        return repeats(metric="iou:each", metric_value=value)
+
+    (change,) = compare(bare(0.9), bare(0.1)).changes
+    assert change.metric_verdict == "undecided"
+    assert "too few images for an interval" in change.reason
+    (change,) = compare(bare(0.9), bare(0.9)).changes
+    assert change.metric_verdict == "same"
+    (change,) = compare(with_metric(0.9), bare(0.1)).changes
+    assert change.metric_verdict == "undecided"
+
+
 def test_processes_do_not_multiply_the_images_that_accuracy_rests_on(compare):
     (change,) = compare(accuracies(0.9, 500), accuracies(0.88, 500)).changes
     assert change.accuracy.images == (500, 500)

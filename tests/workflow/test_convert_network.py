@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import shutil
 
+import numpy as np
 import pytest
 
 from deploykit.backends import get
 from deploykit.errors import MissingDependency, UnknownName, UsageError
+from deploykit.graph.precision import find_recipe
 from deploykit.spec import BuildOptions
 from deploykit.store import Store
 from deploykit.workflow import convert
@@ -194,3 +196,21 @@ def test_two_stores_give_the_same_graph_under_the_same_name(trained, tmp_path):
     assert graphs[0].path.relative_to(tmp_path / "a") == graphs[1].path.relative_to(tmp_path / "b")
     assert graphs[0].sha256 == graphs[1].sha256
     shutil.rmtree(tmp_path / "a")
+
+
+def test_fp16_looks_at_the_data_that_there_is_and_does_without_where_there_is_none(
+    trained, tmp_path
+):
+    """Data with a test part alone, which fp16 had no need of, was refused."""
+    images = np.random.default_rng(0).integers(0, 256, (300, 28, 28, 1), np.uint8)
+    labels = np.arange(300) % 10
+    recipe = find_recipe("fp16", "cpu")
+    np.savez(tmp_path / "test.npz", images=images, labels=labels, split=np.full(300, 2))
+    np.savez(tmp_path / "some.npz", images=images, labels=labels, split=np.arange(300) % 3)
+    seen = []
+    for name in ("test", "some"):
+        choice = CalibrationChoice(data=f"npz:{tmp_path / name}.npz", method="percentile")
+        seen.append(convert._calibration(trained, choice, recipe))
+    assert seen[0] is None
+    assert (seen[1].count, seen[1].method) == (100, "minmax")
+    assert convert._calibration(trained, PLAIN, find_recipe("bf16", "cpu")) is None

@@ -50,6 +50,10 @@ _MAKES_PLACES = frozenset(
     Squeeze Sub Tile Transpose Unsqueeze""".split()
 )
 _ANGLES = frozenset({"Cos", "Sin", "Tan"})
+#: Of these the other inputs are shapes and indices, which are in whole numbers whatever the values are.
+_MOVES = frozenset("Expand Flatten Gather Reshape Slice Squeeze Tile Transpose Unsqueeze".split())
+#: A product with a constant that adds up more than coordinates is a layer, and what it makes no place.
+_COORDINATES = 4
 _REDUCES_SQUARES = frozenset({"ReduceSumSquare", "ReduceL2"})
 _ADDS_UP = frozenset({"ReduceMean", "ReduceSum"})
 
@@ -282,10 +286,19 @@ class _Finder:
             if made is None or self.types.get(name) != ElementType.FLOAT:
                 placed = True
             elif is_standard(made) and made.op_type in _MAKES_PLACES and id(made) not in chain:
+                if made.op_type == "MatMul" and self._is_layer(made):
+                    continue
                 chain[id(made)] = made
-                waiting += made.input
+                waiting += made.input[:1] if made.op_type in _MOVES else made.input
         for one in chain.values() if placed else ():
             self._keep(one, "places and lengths need more digits", large=False, small=False)
+
+    def _is_layer(self, product: onnx.NodeProto) -> bool:
+        """Whether a product is one with a constant weight over more than coordinates."""
+        weights = (self.view.constant(n) for n in product.input[:2])
+        return any(
+            w is not None and w.ndim > 1 and min(w.shape[-2:]) > _COORDINATES for w in weights
+        )
 
     # ---- squares
 

@@ -62,7 +62,8 @@ class Process(NamedTuple):
         soft: values of the soft columns.
         p20_ms, p50_ms: quantiles of its latencies; None where it has none.
         top1: share of `test_images` that it got right.
-        metric: value of the user's metric and its 95% interval; None where it has none.
+        metric: value of the user's metric and its 95% interval, whose ends are None where images are too few for
+            one; None where it has none.
         stability: "stable", or what makes its timing doubtful; empty where it was not timed.
     """
 
@@ -77,7 +78,7 @@ class Process(NamedTuple):
     p50_ms: float | None
     top1: float | None
     test_images: int | None
-    metric: tuple[float, float, float] | None
+    metric: tuple[float, float | None, float | None] | None
     stability: str = ""
 
 
@@ -115,12 +116,8 @@ def read_processes(table: Table, *, across_machines: bool) -> dict[Key, list[Pro
 
 def _process(source: str, line: int, soft: Key, cells: tuple[str, ...]) -> Process:
     images = positive(cells[_IMAGES], "test_images", source, line)
-    metric = tuple(
-        value
-        for place in _METRIC
-        if (value := number(cells[place], _VALUES[place], source, line)) is not None
-    )
-    if len(metric) == len(_METRIC) and not metric[1] <= metric[2]:
+    value, low, high = (number(cells[place], _VALUES[place], source, line) for place in _METRIC)
+    if low is not None and high is not None and not low <= high:
         raise UsageError(
             f"{source}, line {line}: metric_low {cells[_METRIC[1]]} is above metric_high {cells[_METRIC[2]]}"
         )
@@ -136,7 +133,7 @@ def _process(source: str, line: int, soft: Key, cells: tuple[str, ...]) -> Proce
         positive(cells[_P50], "latency_p50_ms", source, line),
         share(cells[_TOP1], "top1", source, line),
         None if images is None else round(images),
-        (metric[0], metric[1], metric[2]) if len(metric) == len(_METRIC) else None,
+        None if value is None else (value, low, high),
         cells[_STABILITY],
     )
 
@@ -333,7 +330,7 @@ class MetricChange(NamedTuple):
 
     base: float
     head: float
-    test: DifferenceTest
+    test: DifferenceTest | None  #: None where a side has no interval
 
 
 def latency_of(base: Sequence[Process], head: Sequence[Process]) -> LatencyChange | None:
@@ -387,17 +384,24 @@ def metric_of(base: Sequence[Process], head: Sequence[Process]) -> MetricChange 
     first, second = _metric(base), _metric(head)
     if first is None or second is None:
         return None
-    test = mean_difference_test(first[0], first[1:], second[0], second[1:], 1 - LEVEL)
-    return MetricChange(first[0], second[0], test)
+    (ours, of_ours), (theirs, of_theirs) = first, second
+    test = None
+    if of_ours is not None and of_theirs is not None:
+        test = mean_difference_test(ours, of_ours, theirs, of_theirs, 1 - LEVEL)
+    return MetricChange(ours, theirs, test)
 
 
-def _metric(side: Sequence[Process]) -> tuple[float, float, float] | None:
+def _metric(side: Sequence[Process]) -> tuple[float, tuple[float, float] | None] | None:
     """Means of the values and of the ends of their intervals."""
     known = [process.metric for process in side if process.metric is not None]
     if not known:
         return None
-    value, low, high = (sum(numbers) / len(known) for numbers in zip(*known, strict=True))
-    return value, low, high
+    value = sum(one[0] for one in known) / len(known)
+    ends = [(low, high) for _, low, high in known if low is not None and high is not None]
+    if len(ends) < len(known):
+        return value, None
+    low, high = (sum(numbers) / len(ends) for numbers in zip(*ends, strict=True))
+    return value, (low, high)
 
 
 def latency_verdict(latency: LatencyChange, p_adjusted: float, limits: Limits) -> tuple[str, str]:
@@ -450,6 +454,9 @@ def metric_verdict(metric: MetricChange, p_adjusted: float, limits: Limits) -> t
     With a limit of 0 only equal values are the same: that a metric fell by nothing at all can't be shown.
     """
     test, limit = metric.test, limits.metric_drop
+    if test is None:
+        few = "a side has too few images for an interval: use more test images"
+        return (SAME, "") if metric.base == metric.head else (UNDECIDED, f"metric: {few}")
     if test.difference == 0:
         return SAME, ""
     if p_adjusted <= LEVEL and test.difference < -limit:

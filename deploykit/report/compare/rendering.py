@@ -103,13 +103,14 @@ def _of_accuracy(change: AccuracyChange | None) -> dict[str, Any]:
 def _of_metric(change: MetricChange | None) -> dict[str, Any]:
     if change is None:
         return {}
-    return {
+    row = {
         "base_metric": change.base,
         "head_metric": change.head,
-        "metric_change": change.test.difference,
-        "metric_change_low": change.test.low,
-        "metric_change_high": change.test.high,
+        "metric_change": change.head - change.base,
     }
+    if change.test is not None:
+        row |= {"metric_change_low": change.test.low, "metric_change_high": change.test.high}
+    return row
 
 
 def cells_of(change: Change) -> tuple[str, ...]:

@@ -209,3 +209,25 @@ def test_a_window_is_made_in_half_precision_too(tmp_path: Path, operator: str) -
     with_rounding(rounded)
     x = data((16,))
     assert snr_db(run(model, x), run(rounded, x)) > 40
+
+
+def test_layers_before_whole_numbers_are_no_places(tmp_path: Path) -> None:
+    """A length that a network predicts ends in whole numbers, too: its layers stay in half precision."""
+    nodes = [
+        N("Conv", ["x", "w"], ["c"]),
+        N("Reshape", ["c", "flat"], ["f"]),
+        N("MatMul", ["f", "v"], ["m"]),
+        N("Add", ["m", "b"], ["a"]),
+        N("Round", ["a"], ["r"]),
+        N("Cast", ["r"], ["i"], to=INT64),
+        N("Cast", ["i"], ["y"], to=FLOAT),
+    ]
+    weights = {
+        "w": random(4, 3, 1, 1),
+        "flat": np.array([-1, 256]),
+        "v": random(256, 64),
+        "b": random(64),
+    }
+    onnx.save(graph(nodes, ["N", 3, 8, 8], weights), tmp_path / "a.onnx")
+    made = convert(open_model(tmp_path / "a.onnx"), "fp16", "cpu", tmp_path / "b.onnx")
+    assert not {"c", "m"} & set(made.recipe.get("kept_by_value", ()))
