@@ -29,6 +29,8 @@ def test_every_network_is_proven_in_every_precision_on_both_builders(name):
     rows = [
         r for r in rows_of("catalogue.csv") if r["model"] == name and r["rho"] == r["alpha"] == "1"
     ]
+    # Beside them stand rows of other runtimes, which hold a latency and prove nothing.
+    rows = [r for r in rows if r["backend"] != "openvino"]
     proven = {(r["precision"], r["backend"]) for r in rows if r["status"] == "ok"}
     assert proven == {
         (p, b) for p in ("fp32", "fp16", "int8") for b in ("onnxruntime", "tensorrt-rtx")

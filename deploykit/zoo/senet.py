@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation networks: Hu et al., arXiv 1709.01507, table 2 and section 6.4 for SENet-154.
+"""Squeeze-and-excitation networks: Hu et al., arXiv 1709.01507, table 1, and the appendix for SENet-154.
 
 `se_resnet50` is ResNet-50 as torchvision strides it with timm's seresnet50 keys. The others follow the authors'
 Caffe release with the keys of timm's legacy_* networks: a first pool that rounds up instead of

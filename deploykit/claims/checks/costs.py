@@ -294,6 +294,7 @@ class PrintedPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "not less",
         "not more",
         "equal",
+        "hardly more",
         "slightly less",
         "slightly more",
         "much less",
