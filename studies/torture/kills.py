@@ -32,6 +32,8 @@ ORPHAN_S = 3.0
 LIMIT_S = 600.0
 #: The variable by which all that a command started is found, whoever its parent is by then.
 MARK = "DEPLOYKIT_TORTURE_MARK"
+#: The folder of the store in which tunings keep what they measured; it is no entry.
+JOURNALS = "tune"
 LEFT_BEHIND = (".making-", ".deploykit-working-")
 FAILURES = (
     "half entries",
@@ -162,7 +164,7 @@ class Lane:
         found = []
         for folder in self.store.iterdir():
             if not (folder / MANIFEST).exists():
-                if folder.is_dir() and not folder.name.startswith("."):
+                if folder.is_dir() and not folder.name.startswith(".") and folder.name != JOURNALS:
                     found.append(f"{folder.name} has no manifest")
                 continue
             if folder.name.startswith("."):
