@@ -12,6 +12,8 @@ from typing import Any
 
 from deploykit.columns import BY_NAME, FLOAT, INT, NAMES, TEXT
 
+#: The finding of a row whose requests arrived faster than they were served.
+OVERLOAD = "overload"
 #: What a note can be about. Code asks for a note's kind, never for words in its text.
 KINDS = (
     "failed",  # why the row has no measurement
@@ -193,3 +195,9 @@ def emulated(row: Mapping[str, Any]) -> bool:
     """Whether nothing of a row computes in the precision that was asked for, as its columns tell."""
     actual = row["precision_actual"]
     return bool(actual) and row["precision"] not in ("", "as-is", *actual.split("+"))
+
+
+def overloaded(row: Mapping[str, Any]) -> bool:
+    """Whether requests arrived faster than they were served: latencies then tell how long was measured."""
+    findings = findings_in(str(row.get("stability") or ""))
+    return any(finding.name == OVERLOAD for finding in findings or ())

@@ -17,9 +17,6 @@ from deploykit.errors import UsageError, one_line
 from deploykit.figures import in_full
 from deploykit.spec import END_TO_END
 
-#: The finding of a row whose requests arrived faster than they were served.
-OVERLOAD = "overload"
-
 
 @dataclass(frozen=True)
 class Scenario:
@@ -235,12 +232,10 @@ class Constraint:
 
         None does under overload: latencies then tell how long was measured, and nothing else.
         """
-        from deploykit.row import findings_in  # here: help, which shows scenarios, has no rows
+        from deploykit.row import overloaded  # here: help, which shows scenarios, has no rows
 
-        value, doubts = row.get(self.column), findings_in(str(row.get("stability") or ""))
-        if any(doubt.name == OVERLOAD for doubt in doubts or ()):
-            return False
-        return row.get("status", "ok") == "ok" and value is not None and self.holds(row)
+        is_measured = row.get("status", "ok") == "ok" and row.get(self.column) is not None
+        return is_measured and not overloaded(row) and self.holds(row)
 
     def __str__(self) -> str:
         return f"{self.column}{self.comparison}{in_full(self.bound)}"

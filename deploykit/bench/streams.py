@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from deploykit.bench.conditions import between, snapshot
-from deploykit.bench.scenario import OVERLOAD, Policy
+from deploykit.bench.scenario import Policy
 from deploykit.bench.timing import Timing, WarmUp, no_collection, runs_in, summarise, warm_up
 from deploykit.errors import UsageError
 from deploykit.figures import general
 from deploykit.lazy import np
-from deploykit.row import Finding
+from deploykit.row import OVERLOAD, Finding
 from deploykit.stats import samples_needed
 
 if TYPE_CHECKING:

@@ -86,7 +86,7 @@ def command(
             raise UsageError(f"--list lists all claims: leave {ids[0]} out, or --list")
         _list(outputs, own)
         return
-    if store is not None and not (measure or train):
+    if not (measure or train):
         refuse_beside("a check that neither measures nor trains", "store")
     if measure and profile is not None:
         raise UsageError("--measure makes the rows that --profile would name: give one of them")

@@ -34,6 +34,7 @@ from deploykit.ort_session import open_session, session_options
 from deploykit.spec import ModelSpec, OnnxModel
 from deploykit.text import aside
 from deploykit.writing import output_errors, working_folder
+from deploykit.zoo.wrappers import set_eval
 
 #: Weights in the graph's own file must leave room for the graph in the 2 GB that it may have.
 _MAX_WEIGHT_BYTES = 2**31 - 2**24
@@ -74,8 +75,7 @@ def _evaluating(module: torch.nn.Module, seed: int = DRAWN_WITH) -> Iterator[Non
     """
     training = [part for part in module.modules() if part.training]
     kept = {name: buffer.clone() for name, buffer in _buffers(module).items()}
-    with contextlib.suppress(NotImplementedError):  # of torch.export, which is in one mode for good
-        module.eval()
+    set_eval(module)
     try:
         with torch.random.fork_rng(devices=[]), aside():
             torch.default_generator.manual_seed(

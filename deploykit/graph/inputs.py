@@ -368,9 +368,8 @@ def _by_place(
     states = [s for s in only if _nameless(s)]
     if _SEQUENCE.fullmatch(lead):  # steps first, then the batch
         second = symbols[0][1] if len(symbols[0]) == 3 and symbols[0][2] is None else None
-        if second is None or not _nameless(
-            second
-        ):  # by its name it is another thing, such as joints
+        # By its name it is another thing, such as joints.
+        if second is None or not _nameless(second):
             return set()
         seconds = {one[1] for one in symbols if len(one) > 2 and one[1] is not None}
         return {second, *states, *(s for s in seconds if _nameless(s))}

@@ -139,8 +139,8 @@ _BOUNDED = frozenset({"NonZero", "Unique", "Compress"})
 
 def infer(scope: Scope, node: onnx.NodeProto) -> None:
     """Add the types of a node's outputs to `scope`, as far as they can be told."""
-    original = node
-    if is_contributed(node):
+    stood_in_for = is_contributed(node)
+    if stood_in_for:
         known = _caches(scope, node)
         first = _contributed_shape(scope, node)
         if first is not None:
@@ -168,7 +168,7 @@ def infer(scope: Scope, node: onnx.NodeProto) -> None:
     schema = _schema(node.op_type, domain_of(node), scope.opsets.get(domain_of(node), 0))
     if schema is None:
         return
-    if is_contributed(original):  # what stands in for it may make less, as an Identity does
+    if stood_in_for:  # what stands in for it may make less, as an Identity does
         del node.output[schema.max_output :]
     values = {
         name: onnx.numpy_helper.from_array(np.asarray(scope.value(name)))

@@ -9,6 +9,7 @@ from typing import Any
 
 from deploykit.columns import IDENTITY_NAMES
 from deploykit.report.states import findings_of
+from deploykit.row import overloaded
 from deploykit.stats import ratio_test
 
 Cells = Mapping[str, Any]
@@ -65,7 +66,7 @@ def of_pair(row: Cells, fp32: Cells) -> Speedup | None:
 
     The interval joins those of both medians with `PROCESS_SHIFT` of each process.
     """
-    if _overloaded(row) or _overloaded(fp32):
+    if overloaded(row) or overloaded(fp32):
         return None
     ours, theirs = _median(row), _median(fp32)
     if ours is None or theirs is None:
@@ -85,7 +86,7 @@ def of_processes(rows: Sequence[Cells], fp32: Sequence[Cells]) -> Speedup | None
     if min(len(rows), len(fp32)) < MIN_PROCESSES:
         return of_pair(rows[0], fp32[0]) if rows and fp32 else None
     sides = [[m for row in side if (m := _median(row)) is not None] for side in (rows, fp32)]
-    if any(_overloaded(row) for row in (*rows, *fp32)) or min(map(len, sides)) < MIN_PROCESSES:
+    if any(overloaded(row) for row in (*rows, *fp32)) or min(map(len, sides)) < MIN_PROCESSES:
         return None
     test = ratio_test([m[0] for m in sides[0]], [m[0] for m in sides[1]], CONFIDENCE)
     # Welch's ratio is of the second side over the first; the quicker side has the smaller latency.
@@ -131,10 +132,6 @@ def _median(row: Cells) -> tuple[float, float] | None:
     if min(median, low, high) <= 0:
         return None
     return median, math.log(high / low) / (2 * _Z)
-
-
-def _overloaded(row: Cells) -> bool:
-    return any(finding.name == "overload" for finding in findings_of(row))
 
 
 def _text(value: Any) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deploykit.figures import plainly
-from deploykit.row import Finding, emulated, findings_in
+from deploykit.row import OVERLOAD, Finding, emulated, findings_in
 
 Cells = Mapping[str, Any]
 
@@ -14,7 +14,7 @@ Cells = Mapping[str, Any]
 DOUBT = "?"
 #: What each finding is in a table, where there is no room for a sentence.
 WORDS = {
-    "overload": "overload",
+    OVERLOAD: OVERLOAD,
     "steal": "stolen time",
     "load": "busy machine",
     "throttled": "throttled",
@@ -32,7 +32,7 @@ WORDS = {
 }
 #: What stands for a row whose samples can't carry a median.
 FEW_RUNS = "few runs"
-OVERLOAD, EMULATED = "overload", "emulated"
+EMULATED = "emulated"
 #: How states call a drift that is not ok.
 DRIFTS = {"poor": "poor drift", "coarse": "coarse drift"}
 

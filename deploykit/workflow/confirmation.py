@@ -10,8 +10,8 @@ from dataclasses import replace
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.interleaved import compare_interleaved
 from deploykit.bench.race import FAILED, IN, SLOWER, UNFIT
-from deploykit.bench.scenario import OVERLOAD
 from deploykit.figures import general
+from deploykit.row import overloaded
 from deploykit.stats import RatioInterval, mean_ratio
 from deploykit.workflow.configuration import source_name
 from deploykit.workflow.fitness import Fitness
@@ -236,8 +236,8 @@ class Confirmation:
         if missed:
             told = [(one, row.get(one.column)) for one in missed]
             shown = (f"{m} fails: it is {'blank' if v is None else general(v, 4)}" for m, v in told)
-            overload = any(doubt.name == OVERLOAD for doubt in row.findings or ())
-            text = "requests arrive faster than it serves them" if overload else "; ".join(shown)
+            faster = "requests arrive faster than it serves them"
+            text = faster if overloaded(row) else "; ".join(shown)
             candidate.fate, candidate.reason = UNFIT, text
         candidate.missed = missed
         return not missed

@@ -27,6 +27,7 @@ from deploykit.text import aside
 
 from .copies import shapes_of, values_of
 from .packed import frozen_weights, packed_product, packed_weights
+from .wrappers import set_eval
 
 #: PyTorch's operators that take work to count, under ONNX's names.
 _PRODUCTS = {
@@ -334,8 +335,7 @@ def _remedy(module: nn.Module) -> str:
 def _run(
     skeleton: nn.Module, input_shape: tuple[int, ...], device: str, dtype: torch.dtype
 ) -> tuple[_Watch, nn.Module]:
-    with contextlib.suppress(NotImplementedError):  # of torch.export, which is in one mode for good
-        skeleton.eval()
+    set_eval(skeleton)
     with aside(), torch.random.fork_rng(devices=[]), torch.no_grad(), _plain_attention():
         torch.default_generator.manual_seed(0)  # for those that draw numbers
         if any(nn.parameter.is_lazy(p) for p in (*skeleton.parameters(), *skeleton.buffers())):

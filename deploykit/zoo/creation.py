@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import inspect
 import math
@@ -16,6 +15,7 @@ from deploykit.spec import ModelSpec
 from . import weights
 from .catalogue import Architecture, is_factory, lookup
 from .factories import create_from_factory, input_shape_of_factory
+from .wrappers import set_eval
 
 if TYPE_CHECKING:
     from torch import nn
@@ -80,10 +80,7 @@ def create(spec: ModelSpec, *, device: str = "cpu") -> nn.Module:
     _check_multipliers(spec)
     if is_factory(spec.name):
         made = create_from_factory(spec)
-        with contextlib.suppress(
-            NotImplementedError
-        ):  # of torch.export, which is in one mode for good
-            made.eval()
+        set_eval(made)
         # One that looks at values is counted on them.
         return made if device == "meta" else made.to(device)
     architecture = lookup(spec.name)

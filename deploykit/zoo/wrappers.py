@@ -1,6 +1,8 @@
-"""The network inside what people wrap around it to compile, spread or average it."""
+"""The network inside what people wrap around it to compile, spread, average or export it."""
 
 from __future__ import annotations
+
+import contextlib
 
 from deploykit.lazy import torch
 
@@ -21,3 +23,9 @@ def unwrapped(module: torch.nn.Module) -> torch.nn.Module:
             break
         module = inside
     return module
+
+
+def set_eval(module: torch.nn.Module) -> None:
+    """Switch a module to evaluation; one of `torch.export` is in one mode for good, and stays as it is."""
+    with contextlib.suppress(NotImplementedError):
+        module.eval()
