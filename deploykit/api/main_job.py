@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploykit import backends as registry
 from deploykit.api.arguments import (
     Counts,
     Multipliers,
@@ -28,7 +27,7 @@ from deploykit.bench.scenario import Policy
 from deploykit.claims import read_claims
 from deploykit.errors import UsageError
 from deploykit.workflow import ranges
-from deploykit.workflow.asked import check_profile
+from deploykit.workflow.asked import check_run, in_own_precisions
 from deploykit.workflow.configuration import ProfileOptions
 from deploykit.workflow.plan import DEFAULT_MODELS
 from deploykit.workflow.profile import Say
@@ -90,7 +89,7 @@ def run(
     Args:
         models: as in `profile`; None is the default models.
         reports: folder of the reports.
-        precisions: none is fp32, fp16 and int8.
+        precisions: none is fp32, fp16 and int8, or each network's own where a file is quantised already.
         backends: none is ONNX Runtime, and TensorRT for RTX, whose engines run where there is a GPU.
         quick: measure 0.5 s per row instead of 3 s.
         batches: as in `profile`, as are all that follow.
@@ -132,6 +131,7 @@ def run(
 
     Raises:
         UnknownName, UsageError: an argument that can't be.
+        MissingDependency: a backend that is named can't build here.
         OutputFailed: the reports can't be written.
 
     Example:
@@ -151,9 +151,11 @@ def run(
         raise UsageError(
             "the default models are as they are: name a model to have it in another form"
         )
+    named = texts(precisions or None, "--precision")
+    named_backends = texts(backends or None, "--backend")
     asked = ProfileOptions(
-        precisions=texts(precisions or None, "--precision") or PRECISIONS,
-        backends=texts(backends or None, "--backend") or BACKENDS,
+        precisions=named or PRECISIONS,
+        backends=named_backends or BACKENDS,
         batches=ranges.BATCH.check_list(batches, "--batch"),
         scenarios=scenarios_of(threads, streams, rate, boundary, cuda_graph),
         policy=Policy.quick() if quick else Policy(),
@@ -171,11 +173,7 @@ def run(
         data=dataset,
         run_options=told(options),
     )
-    if backends:
-        asked = check_profile(asked)
-    else:
-        named = [registry.get(name) for name in asked.backends]
-        registry.base.check_offered(named, asked.precisions)
+    check_run(asked, named=named, has_backends=bool(named_backends))
     sources = (
         list(DEFAULT_MODELS)
         if models is None
@@ -183,4 +181,6 @@ def run(
             models, variants, artifacts, data=dataset, input_shape=input_shape, name=name
         )
     )
+    if not named:
+        asked = in_own_precisions(asked, sources)
     return Run(Path(reports), artifacts, asked, sources, say=say, claims=stated)()

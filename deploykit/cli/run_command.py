@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -22,7 +21,6 @@ from deploykit.cli.groups import (
     store_option,
 )
 from deploykit.cli.library import (
-    backends,
     bench,
     claims,
     columns,
@@ -36,7 +34,7 @@ from deploykit.cli.options import LIST
 from deploykit.cli.outputs import Outputs, output_options
 from deploykit.errors import UsageError
 from deploykit.text import write_line
-from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
+from deploykit.workflow.choices import CalibrationChoice, Variants
 
 
 @click.command("run", cls=Configured)
@@ -102,21 +100,14 @@ def command(
     deploykit run my.onnx --precision fp32,int8 --data npz:my.npz
     deploykit run --config tune.toml
     """
-    workflow.calibration.check_choice(calibration)
     stated = None if own is None else claims.read_claims(Path(own))
     opened = opened_store(store, quiet=quiet)
     if not models and variants != Variants():
         raise UsageError(
             "the default models are as they are: name a MODEL to have it in another form"
         )
-    sources = (
-        workflow.plan.plan(models, variants, calibration.data)
-        if models
-        else workflow.plan.DEFAULT_MODELS
-    )
-    _check(precision, backend, scenarios, calibration)
     options = workflow.configuration.ProfileOptions(
-        precisions=precision or _precisions(sources),
+        precisions=precision or workflow.run.PRECISIONS,
         backends=backend or workflow.run.BACKENDS,
         batches=scenarios.batches,
         scenarios=scenarios.each,
@@ -125,6 +116,14 @@ def command(
         policy=bench.scenario.Policy.quick() if quick else bench.scenario.Policy(),
         run_options=scenarios.told,
     )
+    workflow.asked.check_run(options, named=precision or (), has_backends=backend is not None)
+    sources = (
+        workflow.plan.plan(models, variants, calibration.data)
+        if models
+        else workflow.plan.DEFAULT_MODELS
+    )
+    if not precision:
+        options = workflow.asked.in_own_precisions(options, sources)
     if dry_run:
         wanted = workflow.configuration.enumerate_configurations(sources, options)
         return display.print_plan(wanted, options, opened, outputs)
@@ -161,36 +160,3 @@ def command(
     if error is not None and not code:
         raise error
     return code
-
-
-def _check(
-    precision: tuple[str, ...] | None,
-    backend: tuple[str, ...] | None,
-    scenarios: Scenarios,
-    calibration: CalibrationChoice,
-) -> None:
-    """Refuse, before any work is done, what the backends don't have.
-
-    Raises:
-        UnknownName, UsageError: there is no such precision, backend or option, or none of them has it.
-        MissingDependency: a backend that is named can't build here.
-    """
-    names = backend or workflow.run.BACKENDS
-    wanted = precision or workflow.run.PRECISIONS
-    named = [backends.get(name) for name in names]
-    calibration.keep.check(wanted)
-    workflow.build.check_precisions(precision or (), [one.target for one in named])
-    backends.base.check_offered(named, precision or ())
-    for one in named:
-        for scenario in scenarios.each:
-            one.check_measured_as(scenario.boundary, cuda_graph=scenario.cuda_graph)
-    workflow.configuration.option_sets(names, scenarios.told)
-    workflow.build.check_used(EngineChoice(), calibration, wanted, named)
-    if backend is not None:
-        workflow.build.require_available(named)
-
-
-def _precisions(sources: Sequence[workflow.plan.Source]) -> tuple[str, ...]:
-    """The usual ones, or each network's own where a file is in less than float32 already."""
-    own = {name for source in sources for name in workflow.configuration.default_precisions(source)}
-    return workflow.run.PRECISIONS if own <= {"fp32"} else ()

@@ -16,10 +16,11 @@ from deploykit.bench.scenario import Constraint, Policy, Scenario
 from deploykit.columns import BY_NAME, FLOAT, INT, NAMES
 from deploykit.errors import UnknownName, UsageError
 from deploykit.stats import samples_needed
-from deploykit.workflow.build import check_used, require_available
+from deploykit.workflow.build import check_precisions, check_used, require_available
 from deploykit.workflow.calibration import check_choice
 from deploykit.workflow.choices import CalibrationChoice
-from deploykit.workflow.configuration import ProfileOptions, option_sets
+from deploykit.workflow.configuration import ProfileOptions, default_precisions, option_sets
+from deploykit.workflow.plan import Source
 from deploykit.workflow.search import check_constraint, percentile_of
 from deploykit.workflow.tuned import LATENCIES, Question
 
@@ -56,6 +57,50 @@ def check_profile(options: ProfileOptions, constraint: Constraint | None = None)
     check_counted(options.policy, options.scenarios, constraint)
     require_available(named)
     return replace(options, calibration=calibration)
+
+
+def check_run(options: ProfileOptions, *, named: Sequence[str], has_backends: bool) -> None:
+    """Refuse, before any work is done, what the main job could not measure, or what would change nothing in it.
+
+    Its own precisions and backends may lack each other, and a backend of its own may be missing here: its rows are
+    skipped. What is named has to be there.
+
+    Args:
+        options: of the run, with its own precisions and backends where none are named.
+        named: the precisions that are named.
+        has_backends: whether the backends are named.
+
+    Raises:
+        UnknownName, UsageError: there is no such precision, backend, option or data set, or none of the backends
+            has it.
+        MissingDependency: a backend that is named can't build here.
+    """
+    check_choice(options.calibration)
+    backends = [get(name) for name in options.backends]
+    options.calibration.keep.check(options.precisions)
+    check_precisions(named, [backend.target for backend in backends])
+    check_offered(backends, named)
+    for backend in backends:
+        for one in options.scenarios:
+            backend.check_measured_as(one.boundary, cuda_graph=one.cuda_graph)
+    option_sets(options.backends, options.run_options)
+    check_used(options.build, options.calibration, options.precisions, backends)
+    if has_backends:
+        require_available(backends)
+
+
+def in_own_precisions(options: ProfileOptions, sources: Sequence[Source]) -> ProfileOptions:
+    """The options of a run that names no precision: each network's own, where a file is not in float32.
+
+    Raises:
+        UsageError: an option of conversion is given, and nothing is converted then.
+    """
+    own = {name for source in sources for name in default_precisions(source)}
+    if own <= {"fp32"}:
+        return options
+    options.calibration.keep.check(sorted(own))
+    check_used(options.build, options.calibration, (), [get(name) for name in options.backends])
+    return replace(options, precisions=())
 
 
 def check_counted(

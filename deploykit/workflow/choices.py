@@ -141,13 +141,20 @@ class KeepChoice:
         """Refuse to keep what is not converted.
 
         Raises:
-            UsageError: nothing but fp32 is asked for.
+            UsageError: nothing but fp32 is asked for, or files as they are.
         """
-        if self and set(precisions) <= {"fp32"}:
-            raise UsageError(
-                "--keep leaves layers in fp32, and all are with --precision fp32: "
-                "give another precision, such as int8"
-            )
+        from deploykit.graph.recipes import AS_IS
+
+        if not self or not set(precisions) <= {"fp32", AS_IS}:
+            return
+        why = (
+            f"nothing is converted with --precision {AS_IS}"
+            if AS_IS in precisions
+            else "all are with --precision fp32"
+        )
+        raise UsageError(
+            f"--keep leaves layers in fp32, and {why}: give another precision, such as int8"
+        )
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,12 @@ import pytest
 
 from deploykit.bench.scenario import Constraint, Policy
 from deploykit.errors import UsageError
-from deploykit.workflow.asked import check_tuning
+from deploykit.workflow import asked as asked_module
+from deploykit.workflow.asked import check_run, check_tuning, in_own_precisions
+from deploykit.workflow.choices import CalibrationChoice, KeepChoice
 from deploykit.workflow.configuration import ProfileOptions
+from deploykit.workflow.plan import DEFAULT_MODELS
+from deploykit.workflow.run import BACKENDS, PRECISIONS
 from deploykit.workflow.tuned import Question
 
 
@@ -30,3 +34,29 @@ def test_a_percentile_that_is_asked_for_is_measured_until_it_has_its_samples():
     assert policy(objective="latency_p99_ms").percentile == 99.0
     with pytest.raises(UsageError, match=r"at 2 requests a second .* p99 .* --budget \d+s"):
         policy(objective="latency_p99_ms", rate_per_s=2.0)
+
+
+def run_options(**more):
+    return ProfileOptions(**{"precisions": PRECISIONS, "backends": BACKENDS} | more)
+
+
+def test_the_main_job_lacks_of_its_own_what_it_refuses_where_it_is_named():
+    torch = run_options(backends=("torch",))  # which has no fp16 on the CPU
+    check_run(torch, named=(), has_backends=True)
+    with pytest.raises(UsageError, match="no fp16 on this backend: torch has"):
+        check_run(torch, named=("fp16",), has_backends=True)
+    with pytest.raises(UsageError, match="nothing is calibrated with --precision fp32"):
+        few = run_options(precisions=("fp32",), calibration=CalibrationChoice(images=3))
+        check_run(few, named=("fp32",), has_backends=False)
+
+
+def test_the_main_job_takes_quantised_files_as_they_are_and_ignores_no_option_then(monkeypatch):
+    assert in_own_precisions(run_options(), DEFAULT_MODELS).precisions == PRECISIONS
+    monkeypatch.setattr(asked_module, "default_precisions", lambda source: ("as-is",))
+    assert in_own_precisions(run_options(), DEFAULT_MODELS).precisions == ()
+    for choice, message in (
+        (CalibrationChoice(method="mse"), "nothing is calibrated without --precision"),
+        (CalibrationChoice(keep=KeepChoice(("a",))), "nothing is converted with --precision as-is"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            in_own_precisions(run_options(calibration=choice), DEFAULT_MODELS)

@@ -98,6 +98,8 @@ def test_nothing_can_be_kept_where_nothing_is_converted():
     KeepChoice(op_types=("Gemm",)).check(["fp32", "int8"])
     with pytest.raises(UsageError, match="--keep leaves layers in fp32"):
         KeepChoice(drift=1).check(["fp32"])
+    with pytest.raises(UsageError, match="nothing is converted with --precision as-is"):
+        KeepChoice(nodes=("a",)).check(["fp32", "as-is"])
 
 
 def test_what_rounding_lost_is_needing(converted):
