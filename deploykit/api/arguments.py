@@ -13,8 +13,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from deploykit.bench import contain
 from deploykit.bench.scenario import Scenario, parse_rate
-from deploykit.errors import UnknownName, UsageError
+from deploykit.errors import DeploykitError, UnknownName, UsageError
 from deploykit.spec import BOUNDARIES, BuildOptions, InputChoice
 from deploykit.store import Store, open_store
 from deploykit.text import split_list
@@ -42,18 +43,25 @@ PerChannel = float | str | Iterable[float] | None
 
 _OPTION = re.compile(r"--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
 #: Names that options have here, where they are not those of the command line in the plural or with underscores.
-_NAMES = {"pass": "run_pass", "timeout": "timeout_s", "build-timeout": "timeout_s", "from": "start"}
+_NAMES = {"pass": "run_pass", "time-limit": "limit_s", "from": "start"}
 
 
 def spoken(function: Callable[P, T]) -> Callable[P, T]:
-    """A function of the API whose refusals name its own arguments rather than options of the command line."""
+    """A function of the API whose errors name its own arguments rather than options of the command line.
+
+    Its argument `build_timeout_s`, where it has one, bounds what it reads, converts and builds.
+    """
     names = set(inspect.signature(function).parameters)
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return function(*args, **kwargs)
-        except UsageError as error:
+            limit_s = number(
+                kwargs.get("build_timeout_s"), ranges.BUILD_TIMEOUT_S, "--build-timeout"
+            )
+            with contain.limiting_time(limit_s):
+                return function(*args, **kwargs)
+        except DeploykitError as error:
             error.args = (in_python(str(error), names),)
             raise
 
@@ -108,6 +116,12 @@ def number(value: Any, limits: ranges.Range, option: str) -> float | None:
 def integer(value: Any, limits: ranges.Range, option: str) -> int | None:
     """A whole number of a range; None stays None."""
     return None if value is None else int(limits.check(value, option))
+
+
+def time_limit(seconds: float | None) -> contain.TimeLimit | None:
+    """The time that a call may take as a whole, counted from now on; None where it waits."""
+    limit_s = number(seconds, ranges.TIMEOUT_S, "--time-limit")
+    return None if limit_s is None else contain.TimeLimit(limit_s, "limit_s")
 
 
 def share(value: Any, option: str) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
@@ -19,18 +20,19 @@ from deploykit.api.arguments import (
     opened,
     share,
     spoken,
+    time_limit,
     variants_of,
 )
 from deploykit.api.networks import data_text, source_of
 from deploykit.bench.metric import load_metric
-from deploykit.errors import UsageError
 from deploykit.workflow import ranges, what_if
 from deploykit.workflow.build import check_precisions, check_used, require_available
 from deploykit.workflow.calibration import check_choice
 from deploykit.workflow.choices import EngineChoice, Goal
 from deploykit.workflow.configuration import default_precisions
-from deploykit.workflow.keep import SearchResult, search_layers_to_keep
+from deploykit.workflow.keep import SearchResult, check_searched, search_layers_to_keep
 from deploykit.workflow.layers import (
+    LayerReport,
     LayerRow,
     ordered,
     report_layers,
@@ -78,14 +80,16 @@ def layers(
     dims: Mapping[str, int] | None = None,
     inputs: Mapping[str, str] | None = None,
     layout: str | None = None,
+    limit_s: float | None = 900.0,
+    build_timeout_s: float | None = None,
     store: StoreLike = None,
     say: Say = lambda text: None,
 ) -> Frame:
     """Time, work and drift of each layer, a row each, in the order in which the engine runs them.
 
     `time_ms` is of one run of the whole batch, `macs` of one image, `drift_snr_db` against fp32 in dB. `attrs` has
-    the sum of the layers and the whole run in ms, what the engine computes in (`precision_actual`), and a `warning`
-    where the layers don't make up the whole.
+    the sum of the layers and the whole run in ms, what the engine computes in (`precision_actual`), a `warning`
+    where the layers don't make up the whole, and in `cut` what `limit_s` left out.
 
     Args:
         model: as in `export`.
@@ -106,7 +110,7 @@ def layers(
         int8: what int8 for the CPU does beyond ranges.
         synthetic_calibration: allow made-up images.
         strict: raise where the runtime leaves a layer in another precision.
-        alpha: as in `export`, as are all that follow.
+        alpha: as in `export`, as are all up to `layout`.
         rho: the resolution multiplier.
         weights: as in `create_model`.
         num_classes: of the head.
@@ -118,6 +122,9 @@ def layers(
         dims: of a file's open dimensions.
         inputs: what a file's inputs are fed.
         layout: of image inputs of a file.
+        limit_s: seconds for everything: a build must be done by then, and measuring ends with what there is; None
+            waits.
+        build_timeout_s: give up what takes longer to read, convert or build.
         store: of graphs and engines; None is the default one.
         say: is told what is being done.
 
@@ -132,6 +139,7 @@ def layers(
     """
     from deploykit.report.frame import frame_of
 
+    limit = time_limit(limit_s)
     artifacts = opened(store)
     dataset = data_text(data, artifacts, image_options(mean, std, resize, crop, channel_order))
     choice = calibration_of(
@@ -151,10 +159,14 @@ def layers(
     source = source_of(
         model, variants, artifacts, "layers", data=dataset, input_shape=input_shape, name=name
     )
-    asked = precision or default_precisions(source)[0]
-    measured = artifacts.despite_wipes(
-        lambda: report_layers(
-            obtain_network(source, artifacts),
+    with contextlib.nullcontext() if limit is None else limit.bounding():
+        asked = precision or default_precisions(source)[0]
+
+    def look() -> LayerReport:
+        with contextlib.nullcontext() if limit is None else limit.bounding():
+            network = obtain_network(source, artifacts)
+        return report_layers(
+            network,
             asked,
             artifacts,
             choice,
@@ -163,9 +175,11 @@ def layers(
             threads=cores,
             data=dataset,
             say=say,
+            limit=limit,
             quick=quick,
         )
-    )
+
+    measured = artifacts.despite_wipes(look)
     records = [dataclasses.asdict(row) for row in ordered(measured.rows, by)]
     about = {
         **totals(measured),
@@ -200,9 +214,17 @@ def layers_to_keep(
     alpha: float = 1.0,
     rho: Fraction | float | str = 1,
     weights: str | None = None,
+    num_classes: int | None = None,
+    resolution: int | None = None,
+    seed: int = 0,
     input_shape: Iterable[int] | None = None,
     name: str | None = None,
+    shapes: Mapping[str, Sequence[int | None]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    inputs: Mapping[str, str] | None = None,
+    layout: str | None = None,
     limit_s: float | None = 900.0,
+    build_timeout_s: float | None = None,
     store: StoreLike = None,
     say: Say = lambda text: None,
 ) -> SearchResult:
@@ -229,25 +251,34 @@ def layers_to_keep(
         calibration_images: how many images.
         int8: what int8 for the CPU does beyond ranges.
         synthetic_calibration: allow made-up images.
-        alpha: the width multiplier of a network that is named.
-        rho: its resolution multiplier.
+        alpha: as in `export`, as are all up to `layout`.
+        rho: the resolution multiplier.
         weights: as in `create_model`.
+        num_classes: of the head.
+        resolution: base input size in px.
+        seed: of random weights.
         input_shape: (C, H, W) of a module's input.
         name: of a module.
-        limit_s: seconds after which the best so far is the answer; None waits.
+        shapes: of inputs of a file.
+        dims: of a file's open dimensions.
+        inputs: what a file's inputs are fed.
+        layout: of image inputs of a file.
+        limit_s: seconds for everything, after which the best so far is the answer; None waits.
+        build_timeout_s: give up what takes longer to read, convert or build.
         store: of graphs; None is the default one.
         say: is told what is being done.
 
     Raises:
         UsageError: no goal is given or several, or the precision is fp32.
+        BuildFailed: the network could not be obtained within `limit_s`.
 
     Example:
         >>> found = deploykit.layers_to_keep("lenet5", weights="trained", min_snr_db=10)
         >>> found.nodes
         ()
     """
-    if precision == "fp32":
-        raise UsageError("with --precision fp32 all layers are: give another one, such as int8")
+    check_searched(precision)
+    limit = time_limit(limit_s)
     artifacts = opened(store)
     dataset = data_text(data, artifacts, image_options(mean, std, resize, crop, channel_order))
     choice = calibration_of(
@@ -255,6 +286,7 @@ def layers_to_keep(
     )
     check_choice(choice)
     check_precisions([precision], [target])
+    check_used(EngineChoice(), choice, [precision], [backends.for_target(target)])
     goal = Goal(
         share(max_accuracy_drop, "--max-accuracy-drop"),
         number(min_snr_db, ranges.SNR_DB, "--min-snr-db"),
@@ -264,7 +296,9 @@ def layers_to_keep(
     )
     if goal.metric is not None:
         load_metric(goal.metric)
-    variants = variants_of(alpha, rho, weights)
+    variants = variants_of(
+        alpha, rho, weights, num_classes, resolution, seed, shapes, dims, inputs, layout
+    )
     source = source_of(
         model,
         variants,
@@ -274,8 +308,9 @@ def layers_to_keep(
         input_shape=input_shape,
         name=name,
     )
-    left_s = number(limit_s, ranges.TIMEOUT_S, "limit_s")
-    network = obtain_network(source, artifacts)
+    with contextlib.nullcontext() if limit is None else limit.bounding():
+        network = obtain_network(source, artifacts)
+    left_s = None if limit is None else limit.left_s()
     return search_layers_to_keep(network, precision, target, choice, goal, say=say, limit_s=left_s)
 
 
@@ -307,6 +342,7 @@ def best_mix(
     dims: Mapping[str, int] | None = None,
     inputs: Mapping[str, str] | None = None,
     layout: str | None = None,
+    build_timeout_s: float | None = None,
     store: StoreLike = None,
     say: Say = lambda text: None,
 ) -> Frame:
@@ -343,6 +379,7 @@ def best_mix(
         dims: of a file's open dimensions.
         inputs: what a file's inputs are fed.
         layout: of image inputs of a file.
+        build_timeout_s: give up what takes longer to read, convert or build.
         store: of graphs and engines; None is the default one.
         say: is told what is being done.
 

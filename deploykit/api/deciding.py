@@ -89,6 +89,7 @@ def tune(
     int8: str = "default",
     synthetic_calibration: bool = False,
     strict: bool = False,
+    build_timeout_s: float | None = None,
     store: StoreLike = None,
     say: Say = lambda text: None,
 ) -> Tuned | Frontier:
@@ -142,6 +143,7 @@ def tune(
         int8: what int8 for the CPU does beyond ranges.
         synthetic_calibration: allow made-up images to calibrate with.
         strict: refuse candidates in which the runtime leaves a layer in another precision.
+        build_timeout_s: give up what takes longer to read, convert or build.
         store: of graphs and engines.
         say: is told which phase begins.
 

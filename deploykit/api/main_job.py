@@ -79,6 +79,7 @@ def run(
     inputs: Mapping[str, str] | None = None,
     layout: str | None = None,
     claims: str | os.PathLike[str] | None = None,
+    build_timeout_s: float | None = None,
     store: StoreLike = None,
     say: Say = lambda text: None,
 ) -> RunResult:
@@ -126,6 +127,7 @@ def run(
         inputs: what a file's inputs are fed.
         layout: of image inputs of a file.
         claims: a file of claims of your own, as in `check_claims`; None checks the project's.
+        build_timeout_s: give up what takes longer to read, convert or build.
         store: of graphs and engines; None is the default one.
         say: is told what is being done.
 

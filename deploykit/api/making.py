@@ -133,6 +133,7 @@ def count(
     weights: str | None = None,
     num_classes: int | None = None,
     resolution: int | None = None,
+    build_timeout_s: float | None = None,
 ) -> Counts:
     """Count parameters, multiply-accumulates (MACs) and bytes of a network, for one image.
 
@@ -150,6 +151,7 @@ def count(
         weights: whose network is counted, as in `create_model`.
         num_classes: of its head.
         resolution: base input size in px, which `rho` multiplies.
+        build_timeout_s: give up what takes longer to read, convert or build.
 
     Raises:
         InvalidModel: the file is no sound ONNX graph, or is missing.
@@ -210,6 +212,7 @@ def export(
     dims: Mapping[str, int] | None = None,
     inputs: Mapping[str, str] | None = None,
     layout: str | None = None,
+    build_timeout_s: float | None = None,
     store: StoreLike = None,
 ) -> OnnxModel:
     """Write a network as an ONNX file with a free batch, verified against PyTorch at batch 1 and 3.
@@ -234,6 +237,7 @@ def export(
         inputs: what a file's inputs are fed, by name: "FILE.npy", "range(0,255)", "constant(16000)",
             "tokens(0,30000)".
         layout: "NHWC" or "NCHW" of image inputs of a file; None finds out.
+        build_timeout_s: give up what takes longer to read, convert or build; None is 300 to read, else 3600.
         store: of graphs; None is the default one.
 
     Raises:
@@ -300,6 +304,7 @@ def quantize(
     dims: Mapping[str, int] | None = None,
     inputs: Mapping[str, str] | None = None,
     layout: str | None = None,
+    build_timeout_s: float | None = None,
     store: StoreLike = None,
 ) -> OnnxModel:
     """Write a network in a lower precision as an ONNX file: the graph that `build` and `profile` would take.
@@ -337,6 +342,7 @@ def quantize(
         dims: of a file's open dimensions.
         inputs: what a file's inputs are fed.
         layout: of image inputs of a file.
+        build_timeout_s: give up what takes longer to read, convert or build.
         store: of graphs; None is the default one.
 
     Raises:
@@ -428,6 +434,7 @@ def build(
     dims: Mapping[str, int] | None = None,
     inputs: Mapping[str, str] | None = None,
     layout: str | None = None,
+    build_timeout_s: float | None = None,
     store: StoreLike = None,
 ) -> Engine:
     """Build an engine, or find it in the store; its precision is the one asked for, or an error says so.
@@ -466,6 +473,7 @@ def build(
         dims: of a file's open dimensions.
         inputs: what a file's inputs are fed.
         layout: of image inputs of a file.
+        build_timeout_s: give up what takes longer to read, convert or build.
         store: of graphs and engines; None is the default one.
 
     Raises:

@@ -114,6 +114,7 @@ def profile(
     dims: Mapping[str, int] | None = None,
     inputs: Mapping[str, str] | None = None,
     layout: str | None = None,
+    build_timeout_s: float | None = None,
     store: StoreLike = None,
     say: Say = lambda text: None,
 ) -> Frame:
@@ -184,6 +185,7 @@ def profile(
         dims: sizes of a file's open dimensions, by name.
         inputs: what a file's inputs are fed, by name, such as "range(0,255)" or "FILE.npy".
         layout: "NHWC" or "NCHW" of image inputs of a file.
+        build_timeout_s: give up what takes longer to read, convert or build; None is 300 to read, else 3600.
         store: of graphs and engines; None is the default one.
         say: is told what is being done.
 

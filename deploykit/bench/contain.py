@@ -211,6 +211,18 @@ def limit_time(seconds: float | None) -> None:
     _limit_s = seconds
 
 
+@contextlib.contextmanager
+def limiting_time(seconds: float | None) -> typing.Iterator[None]:
+    """Give up every call that is made within after that long; None leaves it as it is."""
+    global _limit_s
+    before = _limit_s
+    _limit_s = before if seconds is None else seconds
+    try:
+        yield
+    finally:
+        _limit_s = before
+
+
 def limit_memory(size_bytes: int | None) -> None:
     """Give up every call that takes more memory than that, though more is left; None leaves it to the machine."""
     global _limit_bytes
@@ -268,6 +280,7 @@ def contained(
     doing: str,
     failed: type[DeploykitError],
     limit_s: float = MAKING_LIMIT_S,
+    beside_s: float = 0.0,
     say: Say = _ignore,
 ) -> Result:
     """Call a function of a module in a process of its own, and return what it returns.
@@ -278,6 +291,7 @@ def contained(
         doing: what the call does and to what, as the subject of a sentence: "reading net.onnx".
         failed: the error that a call ends with which gives no answer.
         limit_s: seconds that it may take where nobody says otherwise (see `limit_time`).
+        beside_s: that it may take more in any case: of a search over many conversions, up to the last of them.
         say: is given what the call reports by the function `say` of this module.
 
     Raises:
@@ -290,7 +304,7 @@ def contained(
     if _in_place:
         with _reporting_to(say):
             return function(*arguments)
-    limit_s = _limit_s or limit_s
+    limit_s = beside_s + (_limit_s or limit_s)
     too_late = failed
     late = (
         f"was not done after {limit_s:g} s; raise --build-timeout if it only needs longer, or take another "

@@ -10,7 +10,7 @@ import click
 
 from deploykit.cli import completion, log
 from deploykit.cli.library import artifacts, bench, datasets
-from deploykit.cli.options import LIST, SECONDS, Function, Grouped, Number, group, read_by
+from deploykit.cli.options import LIST, Function, Grouped, Number, group, read_by
 from deploykit.errors import UsageError
 from deploykit.spec import BuildOptions, InputChoice
 from deploykit.workflow import ranges
@@ -510,7 +510,7 @@ def _limit_time(context: click.Context, parameter: click.Parameter, limit_s: flo
 
 build_timeout_option = click.option(
     "--build-timeout",
-    type=SECONDS,
+    type=Number.of(ranges.BUILD_TIMEOUT_S),
     metavar="SECONDS",
     expose_value=False,
     callback=_limit_time,

@@ -192,7 +192,9 @@ def command(
     if goal is None:
         workflow.layers.require_timed_parts(backends.get(backend))
     else:
-        refuse_beside("the search for layers to keep", "by", "top", "batch", "threads", "quick")
+        refuse_beside(
+            "the search for layers to keep", "by", "top", "batch", "threads", "quick", "strict"
+        )
         if goal.metric is not None:
             bench.metric.load_metric(goal.metric)
     with limit.bounding():
@@ -430,8 +432,7 @@ def _search(
         UsageError: two goals, or a precision with nothing to keep.
         CheckFailed: not even all layers in fp32 suffice.
     """
-    if precision == "fp32":
-        raise UsageError("with --precision fp32 all layers are: give another one, such as int8")
+    workflow.keep.check_searched(precision)
     with progress.Steps(0, quiet=quiet) as steps:
 
         def say(text: str) -> None:

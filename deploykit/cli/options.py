@@ -187,5 +187,3 @@ BATCHES = read_by(ranges.BATCH.read_list)
 THREADS = read_by(ranges.THREADS.read_list)
 STREAMS = read_by(ranges.STREAMS.read_list)
 PERCENT = read_by(ranges.percent)
-#: Limits of time, in seconds: up to a week.
-SECONDS = Number(0.001, 604_800, whole=False)

@@ -27,6 +27,7 @@ from deploykit.graph.lineage import layers, neighbours
 from deploykit.graph.operators import PRODUCTS, Trait, names
 from deploykit.graph.precision import KeepRules, convert, find_recipe
 from deploykit.graph.read_write import read_inlined
+from deploykit.graph.recipes import AS_IS
 from deploykit.graph.view import GraphView
 from deploykit.spec import OnnxModel
 from deploykit.workflow.calibration import calibration_of
@@ -212,6 +213,21 @@ def by_added_noise(
     return sorted(candidates, key=lambda name: -added(name))
 
 
+def check_searched(precision: str) -> None:
+    """Refuse to search for layers to keep in float32 where nothing is converted.
+
+    Raises:
+        UsageError: the precision is fp32, or that of a file as it is.
+    """
+    if precision == "fp32":
+        raise UsageError("with --precision fp32 all layers are: give another one, such as int8")
+    if precision == AS_IS:
+        raise UsageError(
+            f"nothing is converted with --precision {AS_IS}: give the float32 model and another precision, such as "
+            "int8"
+        )
+
+
 def search_layers_to_keep(
     network: Network,
     precision: str,
@@ -252,7 +268,7 @@ def search_layers_to_keep(
         limit_s,
         doing=f"searching the layers of {network.model.spec.label} to keep in fp32",
         failed=BuildFailed,
-        limit_s=contain.SEARCHING_LIMIT_S if limit_s is None else limit_s + contain.MAKING_LIMIT_S,
+        beside_s=contain.SEARCHING_LIMIT_S if limit_s is None else limit_s,
         say=say,
     )
 

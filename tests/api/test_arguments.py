@@ -10,9 +10,10 @@ import pytest
 import torch
 
 import deploykit
-from deploykit.api.arguments import in_python, told
+from deploykit.api.arguments import in_python, spoken, told
+from deploykit.bench import contain
 from deploykit.cli import COMMANDS, cli
-from deploykit.errors import DeploykitError, InvalidModel, UnknownName, UsageError
+from deploykit.errors import BuildFailed, DeploykitError, InvalidModel, UnknownName, UsageError
 from deploykit.spec import BuildOptions, ModelSpec
 from deploykit.store import Store
 
@@ -130,7 +131,7 @@ FUNCTIONS = {
 #: Options that a call has no use for, with the reason.
 BY_ITSELF = {
     "csv json markdown html junit step-summary output plot png svg": "what is returned can be written",
-    "config device verbose log quiet dry-run build-timeout": "a program says it itself",
+    "config device verbose log quiet dry-run": "a program says it itself",
     "top": "frame.head",
     "list": "the frame of all",
     "precisions": "of `list`: deploykit.backends.precisions",
@@ -217,6 +218,21 @@ def test_a_message_names_arguments_where_they_have_other_names():
     taken = ("precisions", "run_pass", "keep_op", "batches")
     said = in_python("--precision, --pass and --keep-op but not --backend; --batch 3", taken)
     assert said == "precisions, run_pass and keep_op but not --backend; batches 3"
+
+
+def test_the_time_of_a_build_is_bounded_for_one_call_and_its_message_names_the_argument():
+    limits_s = []
+
+    @spoken
+    def make(build_timeout_s=None):
+        limits_s.append(contain._limit_s)
+        raise BuildFailed("building a net was not done after 2 s; raise --build-timeout")
+
+    for given in ({"build_timeout_s": 2}, {"build_timeout_s": "0.5"}, {}):
+        with pytest.raises(BuildFailed, match=r"; raise build_timeout_s$"):
+            make(**given)
+    assert limits_s == [2.0, 0.5, None]
+    assert contain._limit_s is None
 
 
 def test_options_of_runtimes_are_one_value_or_several():
@@ -361,6 +377,33 @@ def test_keeping_layers_is_refused_where_all_are_kept(store):
         deploykit.layers_to_keep("lenet5", store=store)
 
 
+def test_layers_to_keep_are_searched_for_in_the_network_that_is_meant(store, tmp_path, monkeypatch):
+    seen = []
+    module = "deploykit.api.by_layer"
+    monkeypatch.setattr(f"{module}.obtain_network", lambda source, store: seen.append(source))
+    monkeypatch.setattr(
+        f"{module}.search_layers_to_keep", lambda *_, limit_s, **__: seen.append(limit_s)
+    )
+    made = {"seed": 7, "num_classes": 10, "resolution": 160}
+    deploykit.layers_to_keep("mobilenet", min_snr_db=10, limit_s=60, store=store, **made)
+    file = tmp_path / "m.onnx"
+    file.touch()
+    said = {"shapes": {"x": (1, 8, 8, 3)}, "inputs": {"x": "range(0,255)"}, "layout": "NHWC"}
+    deploykit.layers_to_keep(file, min_snr_db=10, limit_s=None, store=store, **said)
+    spec, left_s, source, unlimited = seen
+    assert (spec.seed, spec.num_classes, spec.resolution_px) == (7, 10, 160)
+    assert 0 < left_s <= 60
+    assert (source.inputs.layout, source.inputs.shapes) == ("NHWC", (("x", (1, 8, 8, 3)),))
+    assert source.inputs.values == (("x", "range(0,255)"),)
+    assert unlimited is None
+    with pytest.raises(UsageError, match="nothing is converted with precision as-is"):
+        deploykit.layers_to_keep(file, precision="as-is", min_snr_db=10, store=store)
+    with pytest.raises(UsageError, match="nothing is calibrated with precision fp16"):
+        deploykit.layers_to_keep(
+            file, precision="fp16", min_snr_db=10, calibration_images=5, store=store
+        )
+
+
 class Small(torch.nn.Module):
     """A module that takes three channels."""
 
@@ -379,7 +422,7 @@ ABSURD = (10**30, -1, float("nan"), float("inf"), "1e9999999", "9" * 5000, True,
 @pytest.mark.parametrize(
     "name",
     "batches threads streams rate repeats seconds percentile iterations timeout_s num_classes resolution seed "
-    "alpha rho calibration_images keep_drift shapes dims input_shape".split(),
+    "alpha rho calibration_images keep_drift shapes dims input_shape build_timeout_s".split(),
 )
 def test_every_number_has_a_range_in_python_too(name, value, store):
     given = {"shapes": {"x": [value]}, "dims": {"x": value}, "input_shape": (3, value, 8)}

@@ -87,6 +87,22 @@ def test_a_call_that_takes_too_long_is_given_up_with_all_that_it_started(calls, 
     assert all(ended(int(pid)) for pid in note.read_text().split())
 
 
+def test_a_search_may_take_longer_than_each_of_its_conversions(calls, monkeypatch):
+    limits_s = []
+    ask = contain._ask
+
+    def asked(call, *rest):
+        limits_s.append(call.limit_s)
+        return ask(call, *rest)
+
+    monkeypatch.setattr(contain, "_ask", asked)
+    with contain.limiting_time(60.0):
+        do(calls.chat, beside_s=900.0)
+        do(calls.chat)
+    do(calls.chat, limit_s=300.0)
+    assert limits_s == [960.0, 60.0, 300.0]
+
+
 def test_a_call_that_takes_more_memory_than_is_left_is_given_up(calls, monkeypatch):
     monkeypatch.setattr(env, "memory_left_bytes", lambda: 2**27)
     with pytest.raises(

@@ -172,6 +172,14 @@ def test_fp32_has_no_drift_and_the_table_ends_with_the_sum(run):
         (("lenet5", "--precision", "int3"), "unknown precision 'int3'"),
         (("lenet5", "--precision", "int8", "--backend", "torch"), "torch has fp32"),
         (("mobilenet", "--alpha", "1,0.5"), "takes one network, not 2"),
+        (
+            ("lenet5", "--precision", "int8", "--min-snr-db", "9", "--strict"),
+            "the search for layers to keep has no use for --strict",
+        ),
+        (
+            ("lenet5", "--precision", "as-is", "--min-snr-db", "9"),
+            "nothing is converted with --precision as-is",
+        ),
         (("lenet5", "--json", "--csv", "-"), "stdout takes one of"),
         (("lenet5", "--csv", "none/layers.csv"), "does not exist"),
     ],

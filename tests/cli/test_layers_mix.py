@@ -94,6 +94,10 @@ def test_where_one_precision_is_best_throughout_it_says_so(run, found):
     [
         (["--min-snr-db", "20"], "--mix looks for speed alone"),
         (["--by", "time"], "--mix has no use for --by"),
+        (["--top", "3"], "--mix has no use for --top"),
+        (["--quick"], "--mix has no use for --quick"),
+        (["--time-limit", "60"], "--mix has no use for --time-limit"),
+        (["--html", "page.html"], "--html draws the layers of one engine"),
         (["--precision", "fp16"], "--mix is of int8 and fp32 on onnxruntime"),
         (["--backend", "torch"], "--mix is of int8 and fp32 on onnxruntime"),
     ],

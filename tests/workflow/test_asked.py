@@ -45,8 +45,8 @@ def test_the_main_job_lacks_of_its_own_what_it_refuses_where_it_is_named():
     check_run(torch, named=(), has_backends=True)
     with pytest.raises(UsageError, match="no fp16 on this backend: torch has"):
         check_run(torch, named=("fp16",), has_backends=True)
+    few = run_options(precisions=("fp32",), calibration=CalibrationChoice(images=3))
     with pytest.raises(UsageError, match="nothing is calibrated with --precision fp32"):
-        few = run_options(precisions=("fp32",), calibration=CalibrationChoice(images=3))
         check_run(few, named=("fp32",), has_backends=False)
 
 
