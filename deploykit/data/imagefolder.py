@@ -27,9 +27,10 @@ from deploykit import codec
 from deploykit.data.dataset import Dataset, Part, default_split, stratified_split
 from deploykit.data.options import ImageOptions
 from deploykit.data.preprocessing import Preprocessing
-from deploykit.errors import UsageError
+from deploykit.errors import UsageError, one_line
 from deploykit.lazy import LazyModule, np
 from deploykit.reading import open_file, read_file
+from deploykit.text import MOST_CLASSES
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -240,7 +241,14 @@ def _mapping(root: Path) -> dict[int, tuple[str, str]] | None:
             ) from None
         if any(label < 0 for label in entries):
             raise UsageError(f"{as_json} has a negative label: number the classes from 0")
-        return entries
+        if max(entries, default=0) >= MOST_CLASSES:
+            raise UsageError(
+                f"{as_json} has the label {one_line(max(entries), 20)}: number the classes from 0, up to "
+                f"{MOST_CLASSES - 1:,}"
+            )
+        if len(entries) < len(stored):
+            raise UsageError(f"{as_json} has a label twice: give each class a number of its own")
+        return _told_apart(entries, as_json)
     if as_text.is_file():
         try:
             text = read_file(as_text, _MAX_MAPPING_BYTES).decode("utf-8-sig")
@@ -252,8 +260,28 @@ def _mapping(root: Path) -> dict[int, tuple[str, str]] | None:
             ) from None
         lines = [line.split(None, 1) for line in text.splitlines()]
         words = [line for line in lines if line]
-        return {label: (line[0], line[-1].strip()) for label, line in enumerate(words)}
+        if len(words) > MOST_CLASSES:
+            raise UsageError(f"{as_text} has more than {MOST_CLASSES:,} classes: it is no mapping")
+        named = {label: (line[0], line[-1].strip()) for label, line in enumerate(words)}
+        return _told_apart(named, as_text)
     return None
+
+
+def _told_apart(entries: dict[int, tuple[str, str]], place: Path) -> dict[int, tuple[str, str]]:
+    """The mapping, where each folder is of one class.
+
+    Raises:
+        UsageError: a folder is that of two.
+    """
+    seen: dict[str, int] = {}
+    for label, (folder, _) in entries.items():
+        if folder in seen:
+            raise UsageError(
+                f"{place} has the folder {one_line(folder, 40)} as class {seen[folder]} and as class {label}: "
+                "name each folder once"
+            )
+        seen[folder] = label
+    return entries
 
 
 def _list_images(
@@ -322,12 +350,16 @@ def _decode(
     if resize_px is None:
         factor = RESIZE_RATIO * max(height / image.height, width / image.width)
     else:
-        if resize_px < min(height, width):
+        side = min(image.height, image.width)
+        least = max(-(-side * height // image.height), -(-side * width // image.width))
+        if (
+            resize_px < least
+        ):  # an input that is not square may need more of one side than the shorter one gives
             raise UsageError(
                 f"--resize {resize_px} leaves images smaller than the network's {height} x {width} px: give at "
-                f"least {min(height, width)}"
+                f"least {least} for images of {image.height} x {image.width} px"
             )
-        factor = resize_px / min(image.height, image.width)
+        factor = resize_px / side
     size = (max(width, round(image.width * factor)), max(height, round(image.height * factor)))
     image = image.resize(size, Image.Resampling.BILINEAR)
     left, top = (size[0] - width) // 2, (size[1] - height) // 2

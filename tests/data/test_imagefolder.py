@@ -153,6 +153,42 @@ def test_a_mapping_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
         open_dataset(f"imagefolder:{tmp_path}")
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("classes.json", '{"0": ["cat"], "1000000000": ["dog"]}', "label 1000000000: number the"),
+        ("classes.json", '{"0": ["cat"], "-1": ["dog"]}', "a negative label"),
+        ("classes.json", '{"0": ["cat"], "00": ["dog"]}', "has a label twice"),
+        (
+            "classes.json",
+            '{"0": ["cat"], "1": ["dog"], "2": ["cat"]}',
+            "the folder cat as class 0 and as class 2: name each folder once",
+        ),
+        ("classes.txt", "cat\ndog\ncat\n", "the folder cat as class 0 and as class 2"),
+    ],
+)
+def test_labels_of_a_mapping_are_few_and_each_is_of_one_folder(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    plain(tmp_path)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match=message):
+        open_dataset(f"imagefolder:{tmp_path}")
+
+
+def test_images_are_never_stretched_to_an_input_that_is_not_square(tmp_path: Path) -> None:
+    """Images of 40 x 50 px: of a shorter side of 28 px, 35 px are wide."""
+    plain(tmp_path)
+    wide = open_dataset(f"imagefolder:{tmp_path}?resize=28").test
+    assert next(wide.batches(1, (3, 28, 35)))[0].shape == (1, 3, 28, 35)
+    with pytest.raises(
+        UsageError, match=r"--resize 28 .* 28 x 36 px: give at least 29 for images of 40 x 50 px"
+    ):
+        next(wide.batches(1, (3, 28, 36)))
+    with pytest.raises(UsageError, match=r"than the network's 35 x 28 px: give at least 35"):
+        next(wide.batches(1, (3, 35, 28)))
+
+
 def test_one_class_calibrates_with_all_images_and_judges_nothing(tmp_path: Path) -> None:
     write_class(tmp_path / "cat", 13)
     dataset = open_dataset(f"imagefolder:{tmp_path}")
