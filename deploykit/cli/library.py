@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     import deploykit.report.states
     import deploykit.report.views
     import deploykit.training.checkpoint
+    import deploykit.training.loop
     import deploykit.training.recipes
     import deploykit.workflow.against
     import deploykit.workflow.asked

@@ -274,7 +274,14 @@ class Runs:
 def _take_defaults(context: click.Context, _: click.Parameter, name: str | None) -> str | None:
     """Let a preset's values stand for options that are not given; called before these are read."""
     if name is not None and not context.resilient_parsing:
-        context.default_map = {**find_preset(name).options, **(context.default_map or {})}
+        options, said = dict(find_preset(name).options), dict(context.default_map or {})
+        if said.keys() & {
+            "quick",
+            "seconds",
+            "percentile",
+        }:  # which a file says, of how long to measure
+            options.pop("iterations", None)
+        context.default_map = {**options, **said}
     return name
 
 

@@ -69,7 +69,7 @@ def train(
         OutputFailed: `out` can't be written; found before training begins.
     """
     out = Path(out)
-    _check_writable(out)
+    check_writable(out)
     if epochs is not None and epochs < 1:
         raise UsageError(f"{epochs} epochs are not possible: give at least 1")
     family = ""  # a user's own `module:factory` belongs to none
@@ -136,8 +136,12 @@ def train(
     )
 
 
-def _check_writable(out: Path) -> None:
-    """Fail before an hour of training, not after it."""
+def check_writable(out: Path) -> None:
+    """Fail before an hour of training, not after it.
+
+    Raises:
+        OutputFailed: the checkpoint can't be written there.
+    """
     if out.is_dir():
         raise OutputFailed(f"can't write checkpoint {out}: it is a folder; name a file in it")
     if not out.parent.is_dir():

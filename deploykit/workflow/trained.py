@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploykit import zoo
+from deploykit.code_digest import code_digest
 from deploykit.data import Dataset, open_dataset
 from deploykit.env import package_version
 from deploykit.errors import UsageError
@@ -74,6 +75,7 @@ class Training:
             "network": repr(replace(source, weights="random")),
             "data": [dataset.name, dataset.train.sha256],
             "epochs": self.epochs,
+            "code": code_digest("deploykit.training", "deploykit.zoo"),
             "versions": [package_version(name) for name in ("deploykit", "torch")],
         }
         name = f"{source.label.replace(':', '.')}-{key_of(facts)[:16]}.safetensors"

@@ -121,6 +121,22 @@ def test_a_file_counts_more_than_a_preset_that_it_names_or_that_is_given(asked):
     assert {one.batch for one in found} == {4}
 
 
+def test_how_long_to_measure_counts_more_than_the_number_of_runs_of_a_preset(asked):
+    listing = ("--preset", "vgg-listing")
+    _, options = asked('model = "lenet5"\n', *listing)
+    assert (options.policy.iterations, options.policy.warmup_iterations) == (100, 10)
+    for text, arguments in (
+        ('model = "lenet5"\n', (*listing, "--seconds", "7")),
+        ('model = "lenet5"\nseconds = 7\n', listing),
+        ('model = "lenet5"\nseconds = 7\npreset = "vgg-listing"\n', ()),
+    ):
+        _, options = asked(text, *arguments)
+        assert (options.policy.iterations, options.policy.warmup_iterations) == (None, 10)
+        assert options.policy.min_s == 7
+    _, options = asked('model = "lenet5"\nseconds = 7\n', *listing, "--iterations", "20")
+    assert options.policy.iterations == 20
+
+
 def test_build_takes_model_and_target_and_passes_over_what_is_of_profile(run):
     one = candidate(latency_p50_ms=1.0, scenario=Scenario(1))
     Path("tune.toml").write_text(answer(one).toml, encoding="utf-8")

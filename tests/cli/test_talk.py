@@ -101,6 +101,39 @@ def test_a_dry_run_says_which_files_would_be_replaced(run):
     assert Path("lenet5.onnx").read_bytes() == b"mine"
 
 
+def test_a_dry_run_of_a_training_tells_its_recipe_and_what_it_would_go_on_from(run):
+    asked = ("train", "lenet5", "--data", "digits", "--dry-run", "--json")
+    (plan,) = json.loads(run(*asked).out)
+    assert plan == {
+        "network": "lenet5",
+        "data": "digits",
+        "epochs": 40,
+        "batch": 32,
+        "device": "cpu",
+        "start": "random weights",
+        "goes on": "",
+        "file": "lenet5-digits.safetensors",
+        "replaces": False,
+    }
+    for name in ("mine.safetensors", "mine.safetensors.resume"):
+        Path(name).write_bytes(b"mine")
+    more = ("-o", "mine.safetensors", "--epochs", "3", "--from", "trained")
+    (plan,) = json.loads(run(*asked, *more).out)
+    assert (plan["epochs"], plan["start"], plan["goes on"]) == (3, "trained", "")
+    assert (plan["file"], plan["replaces"]) == ("mine.safetensors", True)
+    (plan,) = json.loads(run(*asked, *more, "--resume").out)
+    assert plan["goes on"] == "mine.safetensors.resume"
+    assert Path("mine.safetensors.resume").read_bytes() == b"mine"
+
+
+def test_a_dry_run_of_a_training_refuses_a_place_that_can_not_be_written(run):
+    asked = ("train", "lenet5", "--data", "digits", "-o", "missing/net.safetensors")
+    planned, trained = run(*asked, "--dry-run"), run(*asked)
+    assert (planned.code, planned.err) == (trained.code, trained.err)
+    assert planned.code == 4
+    assert "its folder does not exist" in planned.err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

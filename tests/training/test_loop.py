@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,8 +15,8 @@ from deploykit import zoo
 from deploykit.data import Dataset
 from deploykit.errors import DeploykitError, OutputFailed, UsageError
 from deploykit.spec import ModelSpec
-from deploykit.training import Progress, recipe_for, train
-from deploykit.training.epochs import count_correct
+from deploykit.training import Progress, Recipe, recipe_for, train
+from deploykit.training.epochs import Epochs, count_correct
 from deploykit.zoo.weights import metadata
 
 LENET = ModelSpec("lenet5")
@@ -176,6 +177,24 @@ def test_progress_counts_every_image(tmp_path: Path, few_digits: Dataset) -> Non
     assert [p.image for p in seen] == [32, 64, 96] * 2
     assert seen[-1].fraction == 1
     assert all(p.images == 96 for p in seen)
+
+
+def test_one_image_that_is_left_over_is_trained_on_in_another_epoch(
+    tmp_path: Path, few_digits: Dataset
+) -> None:
+    """Of one image there is no spread, which a normalisation of maps of one pixel refuses."""
+    module = torch.nn.Sequential(
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Conv2d(1, 4, 1),
+        torch.nn.BatchNorm2d(4),
+        torch.nn.Flatten(),
+        torch.nn.Linear(4, 10),
+    )
+    seen: list[int] = []
+    part, recipe = few_digits.train.first(9), Recipe(epochs=2, batch_size=4)
+    epochs = Epochs(module, part, (1, 32, 32), recipe, 0, "cpu", lambda now: seen.append(now.image))
+    assert math.isfinite(epochs.run(tmp_path / "state", "settings"))
+    assert seen == [4, 8] * 2
 
 
 def test_the_caller_s_random_state_is_left_alone(tmp_path: Path, few_digits: Dataset) -> None:

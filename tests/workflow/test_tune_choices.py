@@ -14,6 +14,7 @@ from planted import Planted
 from deploykit import env
 from deploykit.bench.race import UNFIT, Entrant
 from deploykit.bench.scenario import Policy
+from deploykit.data import open_dataset
 from deploykit.errors import UnknownName, UsageError
 from deploykit.row import Row
 from deploykit.spec import ModelSpec
@@ -334,6 +335,14 @@ def test_a_network_without_weights_is_trained_once_and_kept_in_the_store(data, s
     assert said == []
     own = replace(LENET, weights="own.safetensors")
     assert training.of(own, shared_store, said.append, said.append) == own
+
+
+def test_changed_code_of_the_network_or_of_training_trains_anew(data, shared_store, monkeypatch):
+    training, dataset = Training(data, epochs=1), open_dataset(data)
+    before = training._path(LENET, dataset, shared_store)
+    assert training._path(LENET, dataset, shared_store) == before
+    monkeypatch.setattr("deploykit.workflow.trained.code_digest", lambda *names: "changed")
+    assert training._path(LENET, dataset, shared_store) != before
 
 
 def test_weights_that_come_with_the_package_are_not_trained_again(shared_store):
