@@ -262,6 +262,13 @@ def test_what_was_computed_on_files_is_not_taken_for_changed_ones(tmp_path):
     file.write_bytes(b"another")
     assert data_key(f"npz:{file}") != before
     assert data_key("digits") == "digits"
+    prepared = {data_key(f"npz:{file}{said}") for said in ("", "?mean=0.5", "?mean=0.5&std=0.5")}
+    assert len(prepared) == 3  # images that are prepared in another way give other outputs
+    images = tmp_path / "images"
+    images.mkdir()
+    plain = data_key(f"imagefolder:{images}?resize=64")
+    (images / "one.png").write_bytes(b"one")
+    assert data_key(f"imagefolder:{images}?resize=64") != plain
     with pytest.raises(UsageError, match="can't read the data"):
         data_key(f"npz:{tmp_path / 'missing.npz'}")
 
