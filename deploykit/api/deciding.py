@@ -107,7 +107,7 @@ def tune(
         max_accuracy_drop: by which share top-1 may be below that of fp32, such as 0.005 or "0.5%"; needs labelled
             data.
         min_snr_db: what outputs must keep to those of fp32, in dB.
-        min_top1: refuse networks whose top-1 may be lower, such as 0.9; needs labelled data.
+        min_top1: refuse networks whose top-1 may be lower, such as 0.9 or "90%"; needs labelled data.
         backends: to choose from; none means all that can run here.
         precisions: to choose from; none means all that a backend offers and does not emulate.
         threads: to choose from; None means powers of two up to all usable cores.
@@ -213,7 +213,9 @@ def tune(
         question,
         measuring,
         artifacts,
-        min_top1=share(min_top1, "--min-top1"),
+        min_top1=ranges.share(min_top1, "--min-top1")
+        if isinstance(min_top1, str)
+        else share(min_top1, "--min-top1"),
         training=learnt,
         say=say,
     ):

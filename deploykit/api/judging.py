@@ -159,7 +159,8 @@ def write_report(
 
     Raises:
         UsageError: a report can't be read, or the machines differ.
-        OutputFailed: the page can't be written.
+        OutputFailed: the page or a picture can't be written.
+        MissingDependency: PNG without matplotlib.
 
     Example:
         >>> options = dict(weights="trained", iterations=20, warmup_iterations=2, roofline=False)
@@ -167,7 +168,7 @@ def write_report(
         PosixPath('lenet5.html')
     """
     from deploykit.report import page as pages
-    from deploykit.report.page import files, reading
+    from deploykit.report.page import files, raster, reading
 
     limit = share(max_slowdown, "--max-slowdown") or 0.0
     if len(layers) > 2:
@@ -175,6 +176,8 @@ def write_report(
     default = Path(os.fspath(report)) if isinstance(report, str | os.PathLike) else Path("report")
     place = Path(path) if path is not None else default.with_suffix(".html")
     check_destination(str(place))
+    if png is not None:
+        raster.require_matplotlib()
     given = {"report": report} | ({} if base is None else {"base": base})
     with _as_files(**given) as paths:
         contents = reading.read(
@@ -187,7 +190,7 @@ def write_report(
         text = pages.render(contents)
         for folder, ending in ((png, ".png"), (svg, ".svg")):
             if folder is not None:
-                files.write_pictures(contents, Path(folder), ending)
+                list(files.write_pictures(contents, Path(folder), ending))
     write_atomic(place, text, "page")
     return place
 
@@ -309,6 +312,7 @@ def _as_files(**reports: Any) -> Iterator[tuple[str, ...]]:
     """
     with working_folder() as folder:
         paths = []
+        known: dict[str, Any] = {}
         for name, report in reports.items():
             if isinstance(report, str | os.PathLike):
                 paths.append(os.fspath(report))
@@ -321,7 +325,7 @@ def _as_files(**reports: Any) -> Iterator[tuple[str, ...]]:
             path.write_text(to_csv(rows_of(report) or []), encoding="utf-8")
             environment = getattr(report, "attrs", {}).get("environment")
             if environment is not None:  # beside a report it tells of the machine
-                known = {str(environment.get("env_id")): environment}
+                known[str(environment.get("env_id"))] = environment
                 (Path(folder) / "env.json").write_bytes(codec.to_json(known))
             paths.append(str(path))
         try:

@@ -39,7 +39,7 @@ from deploykit.errors import UsageError
 from deploykit.spec import BuildOptions
 from deploykit.workflow import against as sides
 from deploykit.workflow import ranges
-from deploykit.workflow.asked import check_profile
+from deploykit.workflow.asked import check_profile, check_scores
 from deploykit.workflow.choices import (
     DEFAULT_BUDGET_S,
     DEFAULT_THRESHOLD,
@@ -264,10 +264,12 @@ def profile(
     sources = sources_of(
         models, variants, artifacts, data=dataset, input_shape=input_shape, name=name
     )
+    check_scores(options_of_profile, sources)
     if bound is not None:
         search = LoadSearch(sources, options_of_profile, bound)
         for _ in search.rows(Profiler(artifacts, search.options, say)):
             pass
+        describe_machine(search.options.samples, artifacts)
         answers = [answer.text for answer in search.answers]
         return profile_frame(search.tried, answers=answers)
     wanted = enumerate_configurations(sources, options_of_profile)
@@ -292,6 +294,7 @@ def profile(
         threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
         budget_s=DEFAULT_BUDGET_S if budget_s is None else budget_s,
     )
+    describe_machine(options_of_profile.samples, artifacts)
     values = {k: v for k, v in sides.as_values(found).items() if k not in ("base", "judged")}
     return profile_frame([found.base, found.head], comparison=values)
 

@@ -20,6 +20,8 @@ from deploykit.cli.groups import (
 from deploykit.cli.library import display, progress, report, workflow
 from deploykit.cli.options import Grouped
 from deploykit.cli.outputs import Outputs, output_options
+from deploykit.errors import DeploykitError
+from deploykit.text import printable, write_line
 from deploykit.workflow.choices import Variants
 
 
@@ -60,16 +62,30 @@ def command(
     places = workflow.export.destinations(sources, outputs.file, make_folder=not dry_run)
     if dry_run:
         return _plan(sources, places, outputs)
-    exported = []
+    exported: list[workflow.export.Exported] = []
+    failed: list[tuple[Path, DeploykitError]] = []
     with progress.Steps(len(sources), quiet=quiet) as steps:
         for source, place in zip(sources, places, strict=True):
             steps.say(f"export {place.name}")
-            exported.append(workflow.export.export_to(source, place, opened))
+            try:
+                exported.append(workflow.export.export_to(source, place, opened))
+            except DeploykitError as error:
+                failed.append((place, error))
             steps.step()
+    if len(sources) == 1 and failed:
+        raise failed[0][1]
+    _show(exported, outputs)
+    for place, error in failed:
+        write_line(printable(f"deploykit: not exported: {place}: {error}"), err=True)
+    return max((error.exit_code for _, error in failed), default=0)
+
+
+def _show(exported: Sequence[workflow.export.Exported], outputs: Outputs) -> None:
+    """What was written, as a table or as JSON; nothing of what was not."""
     if outputs.json:
         display.print_json([e.as_dict() for e in exported])
-    if not outputs.table:
-        return 0
+    if not outputs.table or not exported:
+        return
     display.print_table(
         ("file", "parameters (M)", "MACs (M)", "MB", "max relative error"),
         [
@@ -84,7 +100,6 @@ def command(
         ],
         right=(1, 2, 3, 4),
     )
-    return 0
 
 
 def _plan(sources: Sequence[workflow.plan.Source], places: Sequence[Path], outputs: Outputs) -> int:

@@ -47,7 +47,6 @@ from deploykit.cli.outputs import (
 )
 from deploykit.errors import CheckFailed, UsageError
 from deploykit.report import STDOUT
-from deploykit.spec import ModelFile
 from deploykit.text import write_line
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 from deploykit.workflow.choices import preset as find_preset
@@ -176,10 +175,7 @@ def command(
         if models
         else workflow.network.sources_without_names(opened, variants)
     )
-    if scores is not None and calibration.data is None and all(map(_is_file, sources)):
-        raise UsageError(
-            "--scores names what is judged on labelled images: give --data DATASET, too"
-        )
+    workflow.asked.check_scores(options, sources)
     if not quiet:
         for remark in workflow.machine.core_remarks():
             write_line(f"note: {remark}", err=True)
@@ -197,10 +193,6 @@ def command(
         return _compare(wanted, against, options, opened, outputs, quiet=quiet)
     view = report.views.PROFILE if runs.preset is None else report.views.LISTING
     return _measure(wanted, options, view, opened, outputs, quiet=quiet)
-
-
-def _is_file(source: workflow.plan.Source) -> bool:
-    return isinstance(source, ModelFile)
 
 
 def _policy(measuring: Measuring, constraint: Constraint | None) -> Policy:
@@ -324,6 +316,7 @@ def _compare(
     if csv is not None:
         for row in rows:
             csv.add(row)
+    workflow.run.describe_machine(options.samples, store)
     name = other.name if isinstance(other, Path) else other.text
     text = f"{head.text} against {name}: {workflow.against.sentence(sides.comparison)}"
     write_page(outputs, rows, _TITLE, store, [text])

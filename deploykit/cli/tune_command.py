@@ -68,22 +68,6 @@ def _seconds(text: str, option: str) -> float:
     return value
 
 
-def _share(text: str, option: str) -> float:
-    """What "0.90" and "90%" mean, 0.9.
-
-    Raises:
-        UsageError: it is no share between 0 and 1.
-    """
-    number, is_percent = text.strip().removesuffix("%"), text.strip().endswith("%")
-    try:
-        value = float(number) / (100 if is_percent else 1)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < 1:
-        raise UsageError(f"{option} takes a share such as 0.90 or 90%, not {text!r}")
-    return value
-
-
 @group(
     "question",
     click.option(
@@ -226,7 +210,7 @@ def question_options(
 @question_options
 @click.option(
     "--min-top1",
-    callback=read_by(_share),
+    callback=read_by(ranges.share),
     metavar="SHARE",
     help="Refuse networks whose top-1 may be lower, such as 0.90 or 90%; needs labelled data.",
 )

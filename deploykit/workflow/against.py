@@ -17,7 +17,7 @@ from deploykit.bench.request import WorkerRequest
 from deploykit.columns import NAMES, SCHEMA_VERSION
 from deploykit.errors import MissingDependency, UnknownName, UsageError
 from deploykit.row import Note, Row
-from deploykit.spec import BuildOptions, Reason, options_text
+from deploykit.spec import BuildOptions, InputChoice, ModelFile, Reason, options_text
 from deploykit.workflow.configuration import Configuration
 from deploykit.workflow.plan import is_file, plan
 from deploykit.workflow.profile import Profiler
@@ -62,7 +62,7 @@ def other_side(text: str, head: Configuration) -> Configuration | Path:
         other = replace(head, precision=text)
     else:
         try:
-            sources = plan([text], Variants())
+            sources = plan([text], Variants(inputs=_inputs_for(text, head)))
         except UnknownName as error:
             if is_file(text):
                 raise
@@ -76,6 +76,13 @@ def other_side(text: str, head: Configuration) -> Configuration | Path:
     if other == head:
         raise UsageError(f"--against {text} is the very same configuration: change something")
     return other
+
+
+def _inputs_for(text: str, head: Configuration) -> InputChoice:
+    """What is said of the inputs of the head's file, for another file: both are to take the same."""
+    if is_file(text) and isinstance(head.source, ModelFile):
+        return head.source.inputs
+    return InputChoice()
 
 
 def _with_options(text: str, head: Configuration) -> Configuration:
@@ -109,7 +116,8 @@ def check_sides(sides: Sequence[Configuration | Path]) -> None:
     """Refuse what can't be measured in turns, before any work is done.
 
     Raises:
-        UsageError: a scenario of several streams or with arrivals, or a precision that a backend lacks.
+        UsageError: a scenario of several streams or with arrivals, or a precision, a pass or a boundary that a
+            backend lacks.
         MissingDependency: a backend can't run here.
     """
     from deploykit.workflow.build import check_precisions, require_available
@@ -124,6 +132,8 @@ def check_sides(sides: Sequence[Configuration | Path]) -> None:
         backend = get(side.backend)
         check_precisions([side.precision], [backend.target])
         check_offered([backend], [side.precision])
+        backend.check_pass(side.run_pass)
+        backend.check_measured_as(side.scenario.boundary, cuda_graph=side.scenario.cuda_graph)
         require_available([backend])
 
 

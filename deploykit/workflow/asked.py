@@ -15,6 +15,7 @@ from deploykit.bench.metric import load_metric
 from deploykit.bench.scenario import Constraint, Policy, Scenario
 from deploykit.columns import BY_NAME, FLOAT, INT, NAMES
 from deploykit.errors import UnknownName, UsageError
+from deploykit.spec import ModelFile
 from deploykit.stats import samples_needed
 from deploykit.workflow.build import check_precisions, check_used, require_available
 from deploykit.workflow.calibration import check_choice
@@ -101,6 +102,20 @@ def in_own_precisions(options: ProfileOptions, sources: Sequence[Source]) -> Pro
     options.calibration.keep.check(sorted(own))
     check_used(options.build, options.calibration, (), [get(name) for name in options.backends])
     return replace(options, precisions=())
+
+
+def check_scores(options: ProfileOptions, sources: Sequence[Source]) -> None:
+    """Refuse to name what is judged on labelled images where there are none: weights of files name no data.
+
+    Raises:
+        UsageError: scores are named, and nothing is judged.
+    """
+    if options.scores is None or options.data is not None:
+        return
+    if all(isinstance(source, ModelFile) for source in sources):
+        raise UsageError(
+            "--scores names what is judged on labelled images: give --data DATASET, too"
+        )
 
 
 def check_counted(

@@ -178,6 +178,22 @@ def fractions(text: str, option: str) -> tuple[Fraction, ...]:
     return tuple(values)
 
 
+def share(text: str, option: str) -> float:
+    """What "0.90" and "90%" mean, 0.9: a number is a share, and with its sign it is of percent.
+
+    Raises:
+        UsageError: it is no share between 0 and 1.
+    """
+    number, is_percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        value = float(number) / (100 if is_percent else 1)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1:
+        raise UsageError(f"{option} takes a share such as 0.90 or 90%, not {text!r}")
+    return value
+
+
 def percent(text: str, option: str) -> float:
     """What "5%", "5" and "5.0 %" mean, 0.05: a number is of percent, with its sign or without.
 

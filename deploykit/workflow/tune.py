@@ -30,6 +30,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from deploykit import backends, codec, env
@@ -68,10 +69,12 @@ _PACKAGES = (
 
 
 def _of_engines(source: Source, options: ProfileOptions) -> dict[str, Any]:
-    """What else makes the engines that a journal tells of: the file, the calibration, and who builds them."""
-    file = None
-    if isinstance(source, ModelFile) and source.path.is_file():
-        file = [str(source.path.absolute()), file_sha256(source.path)]
+    """What else makes the engines that a journal tells of: the file, the calibration, and who builds them.
+
+    The file is that of the network, or of its weights.
+    """
+    place = source.path if isinstance(source, ModelFile) else Path(source.weights)
+    file = [str(place.absolute()), file_sha256(place)] if place.is_file() else None
     return {
         "file": file,
         "calibration": codec.to_values(options.calibration),

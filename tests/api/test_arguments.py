@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 import click
 import numpy as np
@@ -233,6 +234,32 @@ def test_the_time_of_a_build_is_bounded_for_one_call_and_its_message_names_the_a
             make(**given)
     assert limits_s == [2.0, 0.5, None]
     assert contain._limit_s is None
+
+
+def test_the_least_accuracy_is_a_share_or_a_percentage_as_the_command_takes_it(store, monkeypatch):
+    seen = []
+
+    def tune_each(*_, min_top1, **__):
+        seen.append(min_top1)
+        return iter([])
+
+    monkeypatch.setattr("deploykit.api.deciding.tune_each", tune_each)
+    for given in (0.9, "0.90", "90%", None):
+        deploykit.tune("lenet5", min_top1=given, budget_s=10, store=store)
+    assert seen == [0.9, 0.9, 0.9, None]
+    for wrong in ("90", 90, "x"):
+        with pytest.raises(UsageError, match="min_top1 takes a share"):
+            deploykit.tune("lenet5", min_top1=wrong, budget_s=10, store=store)
+
+
+def test_pictures_are_written_as_the_command_writes_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report = Path(__file__).parents[2] / "reports" / "profile.csv"
+    deploykit.write_report(report, path="page.html", svg="pictures")
+    assert Path("page.html").is_file()
+    pictures = sorted(Path("pictures").iterdir())
+    assert pictures
+    assert all(one.suffix == ".svg" and "<svg" in one.read_text() for one in pictures)
 
 
 def test_options_of_runtimes_are_one_value_or_several():

@@ -54,6 +54,19 @@ def test_what_can_be_built_is_listed_and_the_rest_said_in_a_line(run, overflowin
     assert line.startswith("deploykit: not built: overflowing fp16 onnxruntime: ")
 
 
+def test_a_file_that_is_none_does_not_keep_others_from_being_exported(run, overflowing, tmp_path):
+    (tmp_path / "broken.onnx").write_bytes(b"\x08\x07nonsense")
+    broken = str(tmp_path / "broken.onnx")
+    ended = run("export", broken, overflowing, "-o", "out/", "-q", "--json")
+    assert ended.code == InvalidModel.exit_code
+    (written,) = json.loads(ended.out)
+    assert written["path"] == "out/overflowing-checked.onnx"
+    assert (tmp_path / written["path"]).is_file()
+    assert "deploykit: not exported: out/broken-checked.onnx: " in ended.err
+    alone = run("export", broken, "-o", "out/", "-q")
+    assert (alone.code, alone.out, alone.err.count("\n")) == (InvalidModel.exit_code, "", 1)
+
+
 def test_a_file_that_is_none_does_not_keep_others_from_being_built(run, overflowing, tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"\x08\x07nonsense")
     ended = run("build", str(tmp_path / "broken.onnx"), overflowing, "-q", "--json")

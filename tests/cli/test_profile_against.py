@@ -32,6 +32,9 @@ def test_a_slowdown_beyond_the_threshold_ends_with_1_and_both_rows_are_kept(run,
     with (tmp_path / "both.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["batch"] for row in rows] == ["1", "64"]
+    assert (
+        tmp_path / "both-samples" / "env.json"
+    ).is_file()  # of the machine, as beside a profile's
     assert all(float(row["latency_p50_ms"]) > 0 for row in rows)
     assert all("interleaved" in row["reason"] for row in rows)
 

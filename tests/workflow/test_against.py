@@ -9,7 +9,7 @@ from deploykit.backends import get
 from deploykit.bench.request import WorkerRequest
 from deploykit.bench.scenario import Scenario
 from deploykit.errors import UnknownName, UsageError
-from deploykit.spec import BuildOptions, ModelFile, ModelSpec
+from deploykit.spec import BuildOptions, InputChoice, ModelFile, ModelSpec
 from deploykit.store import Store
 from deploykit.workflow.against import _of_engine, check_sides, other_side
 from deploykit.workflow.build import build_network
@@ -34,6 +34,16 @@ def test_a_name_or_a_file_is_another_network(tmp_path: Path):
     assert other_side("squeezenet", HEAD).source == ModelSpec("squeezenet1_0")
     (tmp_path / "own.onnx").write_bytes(b"")
     assert other_side(str(tmp_path / "own.onnx"), HEAD).source == ModelFile(tmp_path / "own.onnx")
+
+
+def test_another_file_is_given_the_inputs_that_are_said_of_the_head_s(tmp_path: Path):
+    (tmp_path / "own.onnx").write_bytes(b"")
+    said = InputChoice((("x", (1, 3, 320, 320)),), layout="NCHW")
+    head = replace(HEAD, source=ModelFile(tmp_path / "head.onnx", said))
+    assert other_side(str(tmp_path / "own.onnx"), head).source == ModelFile(
+        tmp_path / "own.onnx", said
+    )
+    assert other_side("squeezenet", head).source == ModelSpec("squeezenet1_0")
 
 
 def test_a_folder_with_a_manifest_is_an_engine(tmp_path: Path):
@@ -86,6 +96,16 @@ def test_an_engine_of_a_folder_is_measured_as_the_head_is(shared_store: Store):
 def test_scenarios_of_many_requests_are_refused(scenario: Scenario):
     with pytest.raises(UsageError, match="single requests"):
         check_sides([HEAD, replace(HEAD, scenario=scenario)])
+
+
+def test_a_pass_or_a_boundary_that_the_other_backend_lacks_is_refused():
+    backward = replace(HEAD, backend="torch", run_pass="forward_backward")
+    check_sides([backward])
+    with pytest.raises(UsageError, match="onnxruntime has no forward_backward pass"):
+        check_sides([backward, other_side("backend=onnxruntime", backward)])
+    on_device = replace(HEAD, scenario=Scenario(boundary="device"))
+    with pytest.raises(UsageError, match="onnxruntime has no --boundary device"):
+        check_sides([on_device])
 
 
 def test_a_precision_that_the_backend_lacks_is_refused():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from deploykit.bench.scenario import Constraint, Policy
 from deploykit.errors import UsageError
+from deploykit.spec import ModelFile
 from deploykit.workflow import asked as asked_module
-from deploykit.workflow.asked import check_run, check_tuning, in_own_precisions
+from deploykit.workflow.asked import check_run, check_scores, check_tuning, in_own_precisions
 from deploykit.workflow.choices import CalibrationChoice, KeepChoice
 from deploykit.workflow.configuration import ProfileOptions
 from deploykit.workflow.plan import DEFAULT_MODELS
@@ -34,6 +37,15 @@ def test_a_percentile_that_is_asked_for_is_measured_until_it_has_its_samples():
     assert policy(objective="latency_p99_ms").percentile == 99.0
     with pytest.raises(UsageError, match=r"at 2 requests a second .* p99 .* --budget \d+s"):
         policy(objective="latency_p99_ms", rate_per_s=2.0)
+
+
+def test_scores_are_named_where_something_is_judged():
+    file, asked = ModelFile(Path("net.onnx")), ProfileOptions(scores="y")
+    with pytest.raises(UsageError, match=r"--scores names what is judged .*: give --data"):
+        check_scores(asked, [file])
+    check_scores(asked, [file, *DEFAULT_MODELS])
+    check_scores(ProfileOptions(scores="y", data="digits"), [file])
+    check_scores(ProfileOptions(), [file])
 
 
 def run_options(**more):

@@ -582,6 +582,11 @@ def test_what_makes_engines_is_part_of_the_journal_that_is_taken_up(shared_store
     before = journal(ModelFile(model))
     model.write_bytes(b"2")
     assert journal(ModelFile(model)) != before
+    weights = tmp_path / "net.safetensors"
+    weights.write_bytes(b"1")
+    before = journal(replace(LENET, weights=str(weights)))
+    weights.write_bytes(b"2")
+    assert journal(replace(LENET, weights=str(weights))) != before
 
 
 @pytest.mark.parametrize(
