@@ -196,7 +196,7 @@ def enumerate_configurations(
                 f"{source_name(source)} is not in float32, and {' and '.join(offers)} can't take it "
                 f"{precisions[0]}: choose another --backend"
             )
-    return [
+    rows = [
         Configuration(source, precision, backend, batch, scenario, repeat, run_pass, chosen)
         for repeat in range(1, options.repeats + 1)
         for source in sources
@@ -208,3 +208,5 @@ def enumerate_configurations(
         for chosen in told[backend]
         if precision in offers[backend]
     ]
+    # What Python's lists name twice is asked for once, as in the lists of the command line.
+    return list(dict.fromkeys(rows))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,12 @@ from deploykit.bench.accuracy import graph_value
 from deploykit.bench.drift import IMAGES, LayerDrift, layer_drift
 from deploykit.code_digest import code_digest
 from deploykit.errors import BuildFailed, UsageError
+from deploykit.graph.calibrate import Calibration
 from deploykit.graph.lineage import layers, neighbours
 from deploykit.graph.operators import PRODUCTS, Trait, names
 from deploykit.graph.precision import KeepRules, convert, find_recipe
 from deploykit.graph.read_write import read_inlined
-from deploykit.graph.recipes import AS_IS
+from deploykit.graph.recipes import AS_IS, PrecisionRecipe
 from deploykit.graph.view import GraphView
 from deploykit.spec import OnnxModel
 from deploykit.workflow.calibration import calibration_of
@@ -67,7 +69,7 @@ def keep_rules(
     names = list(keep.nodes)
     if keep.drift:
         ranked = layers_by_snr(network, precision, target, choice)
-        names += [name for name, _ in ranked][: keep.drift]
+        names += [name_as_rule(name) for name, _ in ranked][: keep.drift]
     return KeepRules(tuple(dict.fromkeys(names)), keep.op_types)
 
 
@@ -101,13 +103,8 @@ def layers_by_snr(
         DeploykitError: as `deploykit.graph.precision.convert` and `deploykit.bench.drift.layer_drift` say.
     """
     recipe = find_recipe(precision, target)
-    ranking_choice = choice or CalibrationChoice()
-    ranking_choice = replace(
-        ranking_choice, images=min(ranking_choice.images or RANKING_IMAGES, RANKING_IMAGES)
-    )
-    calibration = (
-        calibration_of(network, ranking_choice, recipe) if recipe.needs_calibration else None
-    )
+    choice = choice or CalibrationChoice()
+    calibration = ranking_calibration(network, choice, recipe) if recipe.needs_calibration else None
     view = GraphView(read_inlined(network.model.path))
     graph_layers = layers(view)
     graph_outputs = view.outputs
@@ -119,14 +116,16 @@ def layers_by_snr(
     with working_folder() as folder:
         for name in products:
             on_layer(name)
-            keep = KeepRules(nodes=tuple(other for other in products if other != name))
+            keep = KeepRules(
+                nodes=tuple(name_as_rule(other) for other in products if other != name)
+            )
             model = convert(
                 network.model, precision, target, folder / "one.onnx", calibration, keep
             )
             drift = layer_drift(
                 network.model,
                 model,
-                dataset=ranking_choice.data or network.dataset,
+                dataset=choice.data or network.dataset,
                 images=images,
                 activation_bytes=int(network.facts["activation_bytes"]),
                 only=output_layers,
@@ -134,6 +133,20 @@ def layers_by_snr(
             values = [d.snr_db for d in drift.values() if d.snr_db is not None]
             ranked.append((name, min(values, default=None)))
     return sorted(ranked, key=lambda pair: float("inf") if pair[1] is None else pair[1])
+
+
+def ranking_calibration(
+    network: Network, choice: CalibrationChoice, recipe: PrecisionRecipe
+) -> Calibration:
+    """The few images that are enough to rank layers by; all of them where there are fewer.
+
+    Raises:
+        UsageError: as `calibration_of`.
+    """
+    few = min(choice.images or RANKING_IMAGES, RANKING_IMAGES)
+    with suppress(UsageError):  # there are fewer, and nobody asked for so many
+        return calibration_of(network, replace(choice, images=few), recipe)
+    return calibration_of(network, choice, recipe)
 
 
 @dataclass(frozen=True)

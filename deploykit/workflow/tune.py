@@ -45,6 +45,7 @@ from deploykit.workflow.confirmation import Confirmation
 from deploykit.workflow.fitness import Fitness
 from deploykit.workflow.journal import Entry, Journal
 from deploykit.workflow.judge import data_key
+from deploykit.workflow.keep import name_as_rule
 from deploykit.workflow.plan import Source
 from deploykit.workflow.profile import Profiler, Say
 from deploykit.workflow.races import MIN_GAIN, Races, prepare, too_short
@@ -339,7 +340,7 @@ class Tuning:
             return ()
         finally:
             self._keeping_s += time.perf_counter() - start
-        kept = found.nodes or ()
+        kept = tuple(map(name_as_rule, found.nodes or ()))
         self._remarks.append(
             f"{lost.name} was tried once more with {len(kept)} of {found.candidates} layers in fp32."
             if kept

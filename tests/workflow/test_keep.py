@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from deploykit.backends import get
 from deploykit.bench.drift import LayerDrift
 from deploykit.errors import UnknownName, UsageError
-from deploykit.graph.precision import KeepRules, convert
+from deploykit.graph.precision import KeepRules, convert, find_recipe
 from deploykit.spec import BuildOptions
 from deploykit.store import Store
 from deploykit.workflow import keep as keep_module
@@ -22,10 +22,12 @@ from deploykit.workflow.calibration import calibration_of
 from deploykit.workflow.choices import CalibrationChoice, Goal, KeepChoice
 from deploykit.workflow.convert import convert_network, kept_text, rounding_text
 from deploykit.workflow.keep import (
+    RANKING_IMAGES,
     by_added_noise,
     fewest,
     layers_by_snr,
     name_as_rule,
+    ranking_calibration,
     search_layers_to_keep,
 )
 from deploykit.workflow.network import obtain_network
@@ -84,6 +86,19 @@ def test_those_that_cost_most_are_kept_and_the_drift_falls(trained, shared_store
     # found again, nothing needs to be ranked
     monkeypatch.setattr(keep_module, "layers_by_snr", None)
     assert convert_network(trained, "int8", "cpu", choice, shared_store).path == model.path
+
+
+def test_layers_are_ranked_by_fewer_images_where_there_are_fewer(trained, tmp_path):
+    images = np.zeros((14, 1, 32, 32), np.float32)
+    split = np.repeat([1, 2], [4, 10])  # calibration, test
+    np.savez(tmp_path / "few.npz", images=images, labels=np.arange(14) % 10, split=split)
+    recipe = find_recipe("int8", "cpu")
+    choice = CalibrationChoice(data=f"npz:{tmp_path / 'few.npz'}")
+    assert ranking_calibration(trained, choice, recipe).count == 4
+    assert ranking_calibration(trained, CalibrationChoice(), recipe).count == RANKING_IMAGES
+    assert ranking_calibration(trained, CalibrationChoice(images=3), recipe).count == 3
+    with pytest.raises(UsageError, match="fewer than the 6 asked for"):
+        ranking_calibration(trained, replace(choice, images=6), recipe)
 
 
 def test_a_name_that_no_node_has_is_refused(converted):

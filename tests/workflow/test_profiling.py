@@ -254,6 +254,12 @@ def test_the_weights_column_holds_no_folders():
     assert weights_text("random") == "random"
 
 
+def test_what_is_named_twice_is_measured_once():
+    options = ProfileOptions(precisions=("fp32", "fp32"), batches=(1, 1, 2))
+    wanted = enumerate_configurations([ModelSpec("lenet5")], options)
+    assert [(one.precision, one.batch) for one in wanted] == [("fp32", 1), ("fp32", 2)]
+
+
 def test_what_was_computed_on_files_is_not_taken_for_changed_ones(tmp_path):
     file = tmp_path / "images.npz"
     file.write_bytes(b"one")
