@@ -330,6 +330,7 @@ def best_mix(
     calibration_images: int | None = None,
     int8: str = "default",
     synthetic_calibration: bool = False,
+    strict: bool = False,
     alpha: float = 1.0,
     rho: Fraction | float | str = 1,
     weights: str | None = None,
@@ -367,6 +368,7 @@ def best_mix(
         calibration_images: how many images.
         int8: what int8 for the CPU does beyond ranges.
         synthetic_calibration: allow made-up images.
+        strict: raise where the runtime leaves a layer in another precision.
         alpha: as in `export`, as are all that follow.
         rho: the resolution multiplier.
         weights: as in `create_model`.
@@ -402,7 +404,7 @@ def best_mix(
     artifacts = opened(store)
     dataset = data_text(data, artifacts, image_options(mean, std, resize, crop, channel_order))
     choice = calibration_of(
-        dataset, calibration_method, calibration_images, int8, synthetic_calibration
+        dataset, calibration_method, calibration_images, int8, synthetic_calibration, strict
     )
     check_choice(choice)
     images = int(ranges.BATCH.check(batch, "--batch"))

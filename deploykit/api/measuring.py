@@ -265,6 +265,7 @@ def profile(
         models, variants, artifacts, data=dataset, input_shape=input_shape, name=name
     )
     check_scores(options_of_profile, sources)
+    describe_machine(options_of_profile.samples, artifacts)
     if bound is not None:
         search = LoadSearch(sources, options_of_profile, bound)
         for _ in search.rows(Profiler(artifacts, search.options, say)):

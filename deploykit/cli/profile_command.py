@@ -212,6 +212,7 @@ def _measure(
 ) -> int:
     """Measure every configuration, write and show its row; return the exit code."""
     csv = csv_report(outputs)
+    workflow.run.describe_machine(options.samples, store)
     rows: list[Row] = []
     with progress.Steps(len(wanted), quiet=quiet) as steps:
         steps.announce(workflow.duration.least_s(wanted, options, store.root))
@@ -236,6 +237,7 @@ def _search(
         The exit code: 0, or 1 where nothing holds the constraint, or that of rows which all failed.
     """
     csv = csv_report(outputs)
+    workflow.run.describe_machine(search.options.samples, store)
     try:
         with progress.Steps(len(search.bases) * len(search.axis.amounts), quiet=quiet) as steps:
             for row in search.rows(workflow.profile.Profiler(store, search.options, steps.say)):
@@ -304,6 +306,7 @@ def _compare(
     other = workflow.against.other_side(against.other, head)
     workflow.against.check_sides([head, other])
     csv = csv_report(outputs)
+    workflow.run.describe_machine(options.samples, store)
     with progress.Steps(1, quiet=quiet) as steps:
         sides = workflow.against.compare_sides(
             workflow.profile.Profiler(store, options, steps.say),

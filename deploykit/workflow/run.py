@@ -132,6 +132,8 @@ def write_environment(folder: Path, store: Store | None = None) -> None:
 def describe_machine(samples: Path | None, store: Store) -> None:
     """Leave env.json among the samples of a profile, where there are any.
 
+    Called before anything is measured, too: what can't be written then must not cost what was measured.
+
     Raises:
         OutputFailed: it can't be written.
     """

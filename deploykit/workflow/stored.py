@@ -225,10 +225,16 @@ def _stale(values: dict[str, Any], kind: str, versions: dict[str, str | None]) -
         now = env.package_version(str(package))
         if now != then:
             return f"{package} {then} made it, {now or 'none'} is installed"
-    origin = values.get("origin")
+    origin = None if _is_of_factory(values) else values.get("origin")
     if origin and not Path(str(origin)).exists():
         return f"{Path(str(origin)).name}, which it was taken in from, is gone"
     return ""
+
+
+def _is_of_factory(values: dict[str, Any]) -> bool:
+    """Whether a network came from "module:factory", which is exported anew each time, to a file that goes again."""
+    network = values.get("network")
+    return isinstance(network, dict) and ":" in str(network.get("name"))
 
 
 def _other(path: Path, name: str) -> Stored:

@@ -14,7 +14,14 @@ import deploykit
 from deploykit.api.arguments import in_python, spoken, told
 from deploykit.bench import contain
 from deploykit.cli import COMMANDS, cli
-from deploykit.errors import BuildFailed, DeploykitError, InvalidModel, UnknownName, UsageError
+from deploykit.errors import (
+    BuildFailed,
+    DeploykitError,
+    InvalidModel,
+    OutputFailed,
+    UnknownName,
+    UsageError,
+)
 from deploykit.spec import BuildOptions, ModelSpec
 from deploykit.store import Store
 
@@ -250,6 +257,17 @@ def test_the_least_accuracy_is_a_share_or_a_percentage_as_the_command_takes_it(s
     for wrong in ("90", 90, "x"):
         with pytest.raises(UsageError, match="min_top1 takes a share"):
             deploykit.tune("lenet5", min_top1=wrong, budget_s=10, store=store)
+
+
+def test_what_can_not_be_written_beside_samples_is_found_before_anything_is_measured(
+    store, tmp_path, monkeypatch
+):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "env.json").write_text("{")
+    monkeypatch.setattr("deploykit.workflow.profile.Profiler.rows", None)
+    with pytest.raises(OutputFailed, match=r"env\.json can't be read .*: delete it"):
+        deploykit.profile("lenet5", samples=kept, store=store)
 
 
 def test_pictures_are_written_as_the_command_writes_them(tmp_path, monkeypatch):

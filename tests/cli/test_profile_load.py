@@ -99,6 +99,17 @@ def test_samples_lie_beside_the_report_and_give_the_rows_statistics_again(run, t
         assert throughput == pytest.approx(float(row["throughput_ips"]), rel=1e-5)
 
 
+def test_a_damaged_env_json_among_samples_is_found_before_anything_is_measured(
+    run, tmp_path, monkeypatch
+):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "env.json").write_text("{")
+    monkeypatch.setattr("deploykit.workflow.profile.Profiler.rows", None)
+    ended = run("profile", "lenet5", "--samples", "kept", "-q")
+    assert (ended.code, ended.out) == (4, "")
+    assert "kept/env.json can't be read" in ended.err
+
+
 def test_samples_go_where_they_are_told_or_nowhere(run, tmp_path):
     assert run(*LENET5, *BRIEF, "--csv", "p.csv", "--samples", "kept/deep").code == 0
     (row,) = rows_of(tmp_path / "p.csv")

@@ -66,6 +66,10 @@ def test_garbage_is_what_nothing_asks_for_again(store):
     assert stale.stale.startswith("onnxruntime 1.0.0 built it, ")
     change(store, "network", origin="/gone/net.onnx")
     assert {one.kind for one in garbage(stored_in(store))} == {"engine", "network"}
+    (network,) = [one for one in stored_in(store) if one.kind == "network"]
+    spec = json.loads((network.path / MANIFEST).read_text())["network"]
+    change(store, "network", network=spec | {"name": "m:factory"})  # exported to a file that goes
+    assert {one.kind for one in garbage(stored_in(store))} == {"engine"}
     change(store, "engine", builder="board")
     assert "no backend board is installed" in {one.stale for one in garbage(stored_in(store))}
 
