@@ -252,8 +252,12 @@ def command(
         for row in rows:
             csv.add(row)
     sheet = [dataclasses.asdict(row) for row in measured.rows]
-    write_documents(outputs, html=lambda: _page(f"{printable(model)} {precision}", sheet, measured))
-    _show(measured, rows, outputs)
+    try:
+        write_documents(
+            outputs, html=lambda: _page(f"{printable(model)} {precision}", sheet, measured)
+        )
+    finally:  # what was measured is shown, whatever can't be written
+        _show(measured, rows, outputs)
     display.mark_simulated([{"device": device}])
     return 0
 

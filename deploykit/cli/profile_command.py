@@ -221,10 +221,12 @@ def _measure(
             if csv is not None:
                 csv.add(row)
             steps.finished(display.row_line(row))
-    workflow.run.describe_machine(options.samples, store)
-    write_page(outputs, rows, _TITLE, store)
-    write_documents(outputs, markdown=lambda: report.profile_page.page(rows))
-    display.print_rows(view, rows, outputs, quiet=quiet)
+    try:
+        workflow.run.describe_machine(options.samples, store)
+        write_page(outputs, rows, _TITLE, store)
+        write_documents(outputs, markdown=lambda: report.profile_page.page(rows))
+    finally:  # what was measured is shown, whatever can't be written
+        display.print_rows(view, rows, outputs, quiet=quiet)
     return workflow.rows.exit_code(rows)
 
 
@@ -249,14 +251,16 @@ def _search(
         if csv is not None and search.tried:
             _finish(csv, search.tried)
     answers = [answer.text for answer in search.answers]
-    write_page(outputs, search.tried, _TITLE, store, answers)
-    write_documents(
-        outputs, markdown=lambda: report.profile_page.page(search.tried, remarks=answers)
-    )
-    display.print_rows(report.views.PROFILE, search.tried, outputs, quiet=quiet)
-    workflow.run.describe_machine(search.options.samples, store)
-    for answer in search.answers:
-        display.print_answer(answer.text, err=not outputs.table)
+    try:
+        workflow.run.describe_machine(search.options.samples, store)
+        write_page(outputs, search.tried, _TITLE, store, answers)
+        write_documents(
+            outputs, markdown=lambda: report.profile_page.page(search.tried, remarks=answers)
+        )
+    finally:
+        display.print_rows(report.views.PROFILE, search.tried, outputs, quiet=quiet)
+        for text in answers:
+            display.print_answer(text, err=not outputs.table)
     if all(answer.search.best is not None for answer in search.answers):
         return 0
     return (
@@ -322,15 +326,17 @@ def _compare(
     workflow.run.describe_machine(options.samples, store)
     name = other.name if isinstance(other, Path) else other.text
     text = f"{head.text} against {name}: {workflow.against.sentence(sides.comparison)}"
-    write_page(outputs, rows, _TITLE, store, [text])
-    write_documents(outputs, markdown=lambda: report.profile_page.page(rows, remarks=[text]))
-    if outputs.json:
-        for row in rows:
-            report.refuse_simulated(row)
-        display.print_json(workflow.against.as_values(sides))
-    elif outputs.table:
-        display.print_profile(report.views.PROFILE, rows)
-        display.print_text(text)
+    try:
+        write_page(outputs, rows, _TITLE, store, [text])
+        write_documents(outputs, markdown=lambda: report.profile_page.page(rows, remarks=[text]))
+    finally:
+        if outputs.json:
+            for row in rows:
+                report.refuse_simulated(row)
+            display.print_json(workflow.against.as_values(sides))
+        elif outputs.table:
+            display.print_profile(report.views.PROFILE, rows)
+            display.print_text(text)
     if against.gate and sides.comparison.verdict == "slower":
         raise CheckFailed(f"{text}; look for what changed, or raise --max-slowdown")
     return 0

@@ -10,6 +10,7 @@ import pytest
 from deploykit.bench import channel, contain
 from deploykit.cli import progress
 from deploykit.cli.progress import Steps, duration
+from deploykit.errors import OutputFailed
 from deploykit.row import Finding, Row
 from deploykit.workflow.profile import Profiler
 
@@ -47,6 +48,17 @@ def test_a_profile_ends_with_what_was_found(run, measured):
         "int8 is perhaps 2.67 (2.59 to 2.74) times faster than fp32 on lenet5; doubtful: wide interval"
     )
     assert "[2/2] lenet5 int8 onnxruntime: 3.00? ms, doubtful: wide interval" in ended.err
+
+
+def test_what_was_measured_is_shown_though_its_page_can_not_be_written(run, measured, monkeypatch):
+    def refuse(*arguments, **documents):
+        raise OutputFailed("can't write report page.md: no space left on device")
+
+    monkeypatch.setattr("deploykit.cli.profile_command.write_documents", refuse)
+    ended = run(*PROFILE, "--markdown", "page.md")
+    assert ended.code == 4
+    assert "no space left" in ended.err.splitlines()[-1]
+    assert "times faster than fp32 on lenet5" in ended.out
 
 
 def test_a_dry_run_tells_the_rows_and_does_nothing(run, measured, monkeypatch):
