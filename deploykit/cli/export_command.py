@@ -75,9 +75,9 @@ def command(
     if len(sources) == 1 and failed:
         raise failed[0][1]
     _show(exported, outputs)
-    for place, error in failed:
-        write_line(printable(f"deploykit: not exported: {place}: {error}"), err=True)
-    return max((error.exit_code for _, error in failed), default=0)
+    for missing, why in failed:
+        write_line(printable(f"deploykit: not exported: {missing}: {why}"), err=True)
+    return max((why.exit_code for _, why in failed), default=0)
 
 
 def _show(exported: Sequence[workflow.export.Exported], outputs: Outputs) -> None:

@@ -286,15 +286,20 @@ def _at_most(ms: float) -> str:
     return f"{general(math.floor(ms / step + 1e-9) * step, 2)}"
 
 
+#: Milliseconds by operator in int8 and in fp32, and the share of the products' time spent in int8.
+_OfBoth = tuple[Mapping[str, float], Mapping[str, float], float | None]
+
+
 class SlowerThanFp32:
     """Remembers fp32 rows, and says of the int8 rows like them whether they are slower.
 
-    Both engines are timed node by node where one is, which takes some seconds. Only ONNX Runtime tells
-    times per node.
+    Both engines are timed node by node where one is, which takes some seconds: once for the repeats of a row. Only
+    ONNX Runtime tells times per node.
     """
 
     def __init__(self) -> None:
         self._fp32: dict[Hashable, tuple[Row, Path]] = {}
+        self._timed: dict[Hashable, _OfBoth] = {}
 
     def note(
         self, like: Hashable, precision: str, row: Row, engine: Path, source: Path
@@ -323,8 +328,12 @@ class SlowerThanFp32:
             return Note("slower", text), {}
         try:
             batch, threads = int(row["batch"]), row.get("threads")
-            int8, shares, cost = self._costs(engine, source, batch, threads)
-            fp32, _, _ = self._costs(fp32_engine, source, batch, threads, cost)
+            same = engine, fp32_engine, source, batch, threads
+            if same not in self._timed:
+                int8, shares, cost = self._costs(engine, source, batch, threads)
+                fp32, _, _ = self._costs(fp32_engine, source, batch, threads, cost)
+                self._timed[same] = int8, fp32, shares
+            int8, fp32, shares = self._timed[same]
         except DeploykitError as error:
             # One clause: "; " separates the notes of a row.
             reason = str(error).replace("; ", ", ")

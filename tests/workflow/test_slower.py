@@ -79,6 +79,14 @@ def test_another_runtime_says_that_it_is_slower_and_no_more(judge):
     assert note == Note("slower", "int8 is slower than fp32, 2.00 ms against 1.00")
 
 
+def test_repeats_of_a_row_are_timed_operator_by_operator_once(judge, monkeypatch):
+    first, cells = judge.note("a", "int8", SLOW, ENGINE, SOURCE)
+    monkeypatch.setattr(SlowerThanFp32, "_costs", None)
+    assert judge.note("a", "int8", SLOW, ENGINE, SOURCE) == (first, cells)
+    again, _ = judge.note("a", "int8", row(2.0, 2.5, 2.6), ENGINE, SOURCE)
+    assert "2.50 ms against 1.00: it loses 1.2 ms in Sigmoid" in again.text
+
+
 def test_operators_that_cannot_be_timed_leave_the_verdict(judge, monkeypatch):
     def fail(*arguments):
         raise WorkerFailure("killed; free memory", "killed")
