@@ -62,6 +62,9 @@ def judged_on(requested: str | None, trained_on: str | None) -> tuple[str | None
     """
     if requested is not None or trained_on is None:
         return requested, None
+    if ":" in trained_on:
+        text = f"accuracy is blank: the weights were trained on {trained_on}, and nobody says where that lies"
+        return None, Note("unjudged", text, "--data with its path")
     try:
         open_dataset(trained_on)
     except DeploykitError as error:

@@ -46,10 +46,12 @@ class Network:
         model: the graph.
         folder: of its store entry; references that belong to it are stored there.
         facts: parameters, macs, activation_bytes, weight_bytes, uncounted, chosen, remarks of the graph.
-        dataset: whose test part judges its accuracy, where its weights are trained for one.
+        dataset: whose test part judges its accuracy, where its weights are trained for one that its name finds.
         hit: whether it was in the store.
         notes: what was taken for what its file leaves open.
         origin: the user's file that it was taken in from, if it was.
+        trained_on: what its weights say that they were trained on: `dataset`, or a folder or file of a user's own
+            without its place.
     """
 
     model: OnnxModel
@@ -59,6 +61,7 @@ class Network:
     hit: bool
     notes: tuple[Note, ...] = ()
     origin: str | None = None
+    trained_on: str | None = None
 
 
 @dataclass(frozen=True)
@@ -377,14 +380,17 @@ def _describe(model: OnnxModel) -> dict[str, Any]:
 
 
 def _network(entry: Entry[NetworkManifest], spec: ModelSpec) -> Network:
+    trained_on = entry.manifest.dataset
     return Network(
         model=model_of(entry, spec),
         folder=entry.folder,
         facts=entry.values["counts"],
-        dataset=entry.manifest.dataset,
+        # Of a user's own images it says no place; another folder of that name would be taken for them.
+        dataset=None if trained_on is None or ":" in trained_on else trained_on,
         hit=entry.hit,
         notes=entry.manifest.notes,
         origin=entry.manifest.origin,
+        trained_on=trained_on,
     )
 
 

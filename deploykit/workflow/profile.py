@@ -403,7 +403,7 @@ class Profiler:
         return reference
 
     def _judged_on(self, network: Network) -> tuple[str | None, Note | None]:
-        trained_on = network.dataset
+        trained_on = network.trained_on
         if trained_on not in self._judges:  # once: a download that fails takes its time
             self._judges[trained_on] = judged_on(self.options.data, trained_on)
         return self._judges[trained_on]

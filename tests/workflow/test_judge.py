@@ -39,6 +39,9 @@ def test_data_that_is_asked_for_goes_before_what_the_weights_come_from() -> None
     assert judged_on("npz:own.npz", "digits") == ("npz:own.npz", None)
     assert judged_on(None, "digits") == ("digits", None)
     assert judged_on(None, None) == (None, None)
+    dataset, note = judged_on(None, "imagefolder:photos")
+    assert dataset is None
+    assert "trained on imagefolder:photos, and nobody says where that lies" in note.text
 
 
 def test_without_its_data_a_trained_network_is_timed_and_says_what_would_judge_it(

@@ -15,6 +15,8 @@ from deploykit.errors import DeploykitError, InvalidModel, UsageError
 from deploykit.spec import ModelSpec
 from deploykit.store import Store, file_sha256
 from deploykit.workflow import network as network_module
+from deploykit.workflow.calibration import calibration_of
+from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.export import write_network
 from deploykit.workflow.network import input_chw, obtain_network, stored_sources
 
@@ -93,6 +95,13 @@ def test_a_checkpoint_with_other_bytes_is_another_network(trained, tmp_path):
     second = obtain_network(spec, store)
     assert not second.hit
     assert second.model.sha256 != first.model.sha256
+    # Of a user's own images the weights know a name and no place.
+    save_file(tensors, path, stored | {"dataset": "imagefolder:photos"})
+    own = obtain_network(spec, store)
+    assert (own.dataset, own.trained_on) == (None, "imagefolder:photos")
+    with pytest.raises(UsageError, match="int8 needs images to calibrate lenet5: give --data"):
+        calibration_of(own, CalibrationChoice())
+    assert calibration_of(own, CalibrationChoice(synthetic=True)).facts()["synthetic"]
 
 
 def test_a_file_nobody_here_made_is_taken_in_as_it_is(light_squeezenet, tmp_path):
