@@ -196,6 +196,7 @@ class Tuning:
             (*self._remarks, *self.races.remarks, *self.confirmation.remarks),
             self._building_s + self.races.building_s,
             self.fitness.judging_s + self._keeping_s,
+            self.profiler.options.metric,
         )
 
     def forget(self) -> None:

@@ -160,6 +160,7 @@ class Tuned:
         remarks: what else was found, such as what a mix of precisions was predicted to take.
         building_s, judging_s: of the seconds outside measuring, those in which engines were built, and in which it
             was found out what they lose.
+        metric: "module:function" of the user's own that judged, on images that then don't calibrate; None without.
     """
 
     source: Source
@@ -176,6 +177,7 @@ class Tuned:
     remarks: tuple[str, ...] = ()
     building_s: float = 0.0
     judging_s: float = 0.0
+    metric: str | None = None
 
     @property
     def outside_s(self) -> float:
@@ -391,6 +393,8 @@ def as_options(tuned: Tuned) -> Iterator[tuple[str, Any]]:
         keep = replace(choice.keep, nodes=(*choice.keep.nodes, *configuration.kept))
         choice = replace(choice, keep=keep)
     yield from _of_calibration(choice)
+    if tuned.metric is not None:  # which keeps the test images out of calibration
+        yield "metric", tuned.metric
 
 
 def _of_source(source: Source) -> Iterator[tuple[str, Any]]:

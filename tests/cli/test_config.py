@@ -89,6 +89,13 @@ def test_calibration_and_kept_layers_come_along(asked):
     assert options.data == "digits"
 
 
+def test_the_metric_that_judged_comes_along_as_it_keeps_images_out_of_calibration(asked):
+    one = candidate(precision="int8", latency_p50_ms=1.0)
+    choice = CalibrationChoice("digits", judged=True)
+    _, options = asked(answer(one, calibration=choice, metric="math:dist").toml)
+    assert (options.metric, options.calibration) == ("math:dist", choice)
+
+
 def test_the_file_says_what_it_is_and_which_target_builds_it():
     text = answer(candidate(latency_p50_ms=1.25)).toml
     values = tomllib.loads(text)
