@@ -282,7 +282,7 @@ def calibration_of(
 
 
 def engine_of(engine: EngineChoice | BuildOptions | None) -> EngineChoice:
-    """What engines are built for; of `BuildOptions` the batches count where they are not 1.
+    """What engines are built for; of `BuildOptions` the batches count where they are not 1, as if given one by one.
 
     Raises:
         UsageError: it is something else.
@@ -294,9 +294,7 @@ def engine_of(engine: EngineChoice | BuildOptions | None) -> EngineChoice:
     if not isinstance(engine, BuildOptions):
         raise UsageError(f"engine takes BuildOptions, not {ranges.shown(repr(engine))}")
     batches = (engine.batch_min, engine.batch_opt, engine.batch_max)
-    if batches == (1, 1, 1):
-        return EngineChoice(options=engine)
-    return EngineChoice(*batches, options=engine)
+    return EngineChoice(*(None if batch == 1 else batch for batch in batches), options=engine)
 
 
 def told(options: Mapping[str, Any] | None) -> tuple[tuple[str, tuple[str, ...]], ...]:

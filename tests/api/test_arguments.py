@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import deploykit
-from deploykit.api.arguments import in_python, spoken, told
+from deploykit.api.arguments import engine_of, in_python, spoken, told
 from deploykit.bench import contain
 from deploykit.cli import COMMANDS, cli
 from deploykit.errors import (
@@ -278,6 +278,16 @@ def test_pictures_are_written_as_the_command_writes_them(tmp_path, monkeypatch):
     pictures = sorted(Path("pictures").iterdir())
     assert pictures
     assert all(one.suffix == ".svg" and "<svg" in one.read_text() for one in pictures)
+
+
+def test_the_largest_batch_is_what_an_engine_is_tuned_for_as_with_the_command():
+    built_for = engine_of(BuildOptions(batch_max=8, sparse=True))
+    assert built_for.at_batch(1) == BuildOptions(1, 8, 8, sparse=True)
+    assert built_for.given() == {"batch_max": "--max-batch", "sparse": "--sparse"}
+    assert engine_of(BuildOptions(batch_opt=2, batch_max=8)).at_batch(1) == BuildOptions(1, 2, 8)
+    assert engine_of(BuildOptions()).at_batch(4) == BuildOptions(4, 4, 4)
+    with pytest.raises(UsageError, match="--min-batch 8 is above --max-batch 4"):
+        engine_of(BuildOptions(batch_min=8, batch_max=4))
 
 
 def test_options_of_runtimes_are_one_value_or_several():
