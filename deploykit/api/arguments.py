@@ -21,6 +21,8 @@ from deploykit.store import Store, open_store
 from deploykit.text import split_list
 from deploykit.workflow import ranges
 from deploykit.workflow.choices import (
+    COMPILE_MODES,
+    HARDWARE_COMPATIBILITY,
     CalibrationChoice,
     EngineChoice,
     KeepChoice,
@@ -285,16 +287,37 @@ def engine_of(engine: EngineChoice | BuildOptions | None) -> EngineChoice:
     """What engines are built for; of `BuildOptions` the batches count where they are not 1, as if given one by one.
 
     Raises:
-        UsageError: it is something else.
+        UnknownName, UsageError: it is something else, or has a value that the command's options can't have.
     """
     if engine is None:
         return EngineChoice()
     if isinstance(engine, EngineChoice):
+        _check_engine(engine, engine.options)
         return engine
     if not isinstance(engine, BuildOptions):
         raise UsageError(f"engine takes BuildOptions, not {ranges.shown(repr(engine))}")
+    _check_engine(engine, engine)
     batches = (engine.batch_min, engine.batch_opt, engine.batch_max)
     return EngineChoice(*(None if batch == 1 else batch for batch in batches), options=engine)
+
+
+def _check_engine(batches: EngineChoice | BuildOptions, options: BuildOptions) -> None:
+    """Refuse what the command's options of engines refuse.
+
+    Raises:
+        UnknownName, UsageError: a value that can't be.
+    """
+    integer(batches.batch_min, ranges.BATCH, "--min-batch")
+    integer(batches.batch_opt, ranges.BATCH, "--opt-batch")
+    integer(batches.batch_max, ranges.BATCH, "--max-batch")
+    integer(options.optimization_level, ranges.OPTIMIZATION_LEVEL, "--optimization-level")
+    integer(options.workspace_mib, ranges.WORKSPACE_MIB, "--workspace")
+    for kind, value, known in (
+        ("hardware compatibility", options.hardware_compatibility, HARDWARE_COMPATIBILITY),
+        ("compile mode", options.compile_mode, COMPILE_MODES),
+    ):
+        if value is not None and value not in known:
+            raise UnknownName(kind, str(value), known)
 
 
 def told(options: Mapping[str, Any] | None) -> tuple[tuple[str, tuple[str, ...]], ...]:

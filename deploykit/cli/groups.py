@@ -15,6 +15,8 @@ from deploykit.errors import UsageError
 from deploykit.spec import BuildOptions, InputChoice
 from deploykit.workflow import ranges
 from deploykit.workflow.choices import (
+    COMPILE_MODES,
+    HARDWARE_COMPATIBILITY,
     CalibrationChoice,
     EngineChoice,
     KeepChoice,
@@ -338,14 +340,14 @@ def conversion_options(
     ),
     click.option(
         "--optimization-level",
-        type=Number(0, 5),
+        type=Number.of(ranges.OPTIMIZATION_LEVEL),
         metavar="N",
         help="How long TensorRT's builder searches for quick kernels, 0 to 5, or how far ONNX Runtime rewrites the "
         "graph: 0 not at all, 1 basic, 2 extended, 3 all. Else 3.",
     ),
     click.option(
         "--workspace",
-        type=Number(1, 1_048_576),
+        type=Number.of(ranges.WORKSPACE_MIB),
         metavar="MIB",
         help="Memory that TensorRT's layers may take while they compute.",
     ),
@@ -354,7 +356,7 @@ def conversion_options(
     ),
     click.option(
         "--hardware-compatibility",
-        type=click.Choice(["ampere+", "same-compute-capability"]),
+        type=click.Choice(HARDWARE_COMPATIBILITY),
         help="TensorRT engines that other NVIDIA devices can load.",
     ),
     click.option(
@@ -376,7 +378,7 @@ def conversion_options(
     ),
     click.option(
         "--compile-mode",
-        type=click.Choice(["reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"]),
+        type=click.Choice(COMPILE_MODES),
         help="How torch.compile searches for quick code; else its default.",
     ),
 )

@@ -201,6 +201,11 @@ _ENGINE_OPTIONS = {
 }
 
 
+#: Which other devices an engine may be for, and how torch.compile may search.
+HARDWARE_COMPATIBILITY = ("ampere+", "same-compute-capability")
+COMPILE_MODES = ("reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+
+
 @dataclass(frozen=True)
 class EngineChoice:
     """What engines are built for, where the batch may be left to the rows that they are measured in.

@@ -24,6 +24,7 @@ from deploykit.errors import (
 )
 from deploykit.spec import BuildOptions, ModelSpec
 from deploykit.store import Store
+from deploykit.workflow.choices import EngineChoice
 
 
 @pytest.fixture
@@ -288,6 +289,25 @@ def test_the_largest_batch_is_what_an_engine_is_tuned_for_as_with_the_command():
     assert engine_of(BuildOptions()).at_batch(4) == BuildOptions(4, 4, 4)
     with pytest.raises(UsageError, match="--min-batch 8 is above --max-batch 4"):
         engine_of(BuildOptions(batch_min=8, batch_max=4))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_max": 0}, "--max-batch takes a whole number from 1"),
+        ({"batch_opt": 10**9}, "--opt-batch takes a whole number from 1"),
+        ({"optimization_level": 6}, "--optimization-level takes a whole number from 0 to 5"),
+        ({"workspace_mib": -1}, "--workspace takes a whole number from 1"),
+        ({"hardware_compatibility": "ampere"}, r"unknown hardware compatibility .*ampere\+"),
+        ({"compile_mode": "max"}, "unknown compile mode 'max'"),
+    ],
+)
+def test_an_engine_is_built_for_what_the_command_could_ask_for(options, message):
+    for engine in (BuildOptions(**options), EngineChoice(options=BuildOptions(**options))):
+        if "batch" in message and isinstance(engine, EngineChoice):
+            engine = EngineChoice(**options)
+        with pytest.raises(UsageError, match=message):
+            engine_of(engine)
 
 
 def test_options_of_runtimes_are_one_value_or_several():
