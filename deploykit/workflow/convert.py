@@ -50,7 +50,8 @@ def convert_network(
 
     Raises:
         UnknownName: no such precision or target, or no node that is to be kept.
-        UsageError: the precision needs calibration and there is no data for it.
+        UsageError: the precision needs calibration and there is no data for it; or layers are to be kept of a file
+            that is in it already.
         DriftFailed: the graph's values don't fit the precision; with `choice.strict`, those of some nodes,
             which stay in fp32 otherwise.
     """
@@ -60,6 +61,11 @@ def convert_network(
     if precision == network.model.precision:
         return network.model
     if _holds(network, precision):
+        if choice.keep:
+            raise UsageError(
+                f"{network.model.spec.label} is in {precision} already, and nothing of it is converted: leave --keep "
+                "and its like out, or give the float32 model"
+            )
         return replace(network.model, precision=precision)
     calibration = _calibration(network, choice, recipe)
     fields: dict[str, Any] = {

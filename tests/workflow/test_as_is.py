@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from deploykit.errors import InvalidModel, UsageError
 from deploykit.spec import ModelFile, ModelSpec
 from deploykit.store import Store
-from deploykit.workflow.choices import CalibrationChoice
+from deploykit.workflow.choices import CalibrationChoice, KeepChoice
 from deploykit.workflow.configuration import (
     ProfileOptions,
     default_precisions,
@@ -81,6 +81,9 @@ def test_a_file_that_is_int8_in_part_is_taken_as_it_is_for_int8(tmp_path: Path) 
     assert network.model.precision == "fp32"  # most of it
     made = convert_network(network, "int8", "cpu", CalibrationChoice(), store)
     assert (made.path, made.precision) == (network.model.path, "int8")
+    keep = CalibrationChoice(keep=KeepChoice(op_types=("MatMul",)))
+    with pytest.raises(UsageError, match="is in int8 already, and nothing of it is converted"):
+        convert_network(network, "int8", "cpu", keep, store)
 
 
 def test_a_file_in_integers_of_another_width_is_refused_before_images_are_asked_for(
