@@ -63,8 +63,8 @@ def convert_network(
     if _holds(network, precision):
         if choice.keep:
             raise UsageError(
-                f"{network.model.spec.label} is in {precision} already, and nothing of it is converted: leave --keep "
-                "and its like out, or give the float32 model"
+                f"{network.model.spec.label} is in {precision} already, and nothing of it is converted: leave "
+                "--keep and its like out, or give the float32 model"
             )
         return replace(network.model, precision=precision)
     calibration = _calibration(network, choice, recipe)
