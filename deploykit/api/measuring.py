@@ -246,10 +246,11 @@ def profile(
         ("iterations", iterations),
         ("metric", metric),
         ("scores", scores),
+        ("repeats", None if repeats == 1 else repeats),
     ):
         if against is not None and value is not None:
             raise UsageError(
-                f"--against times blocks for --against-seconds and has no use for --{option}: leave it out"
+                f"--against, which times blocks for --against-seconds, has no use for --{option}: leave it out"
             )
     if against is None and (max_slowdown is not None or against_seconds is not None):
         raise UsageError("--max-slowdown and --against-seconds need --against OTHER")

@@ -275,11 +275,8 @@ def _take_defaults(context: click.Context, _: click.Parameter, name: str | None)
     """Let a preset's values stand for options that are not given; called before these are read."""
     if name is not None and not context.resilient_parsing:
         options, said = dict(find_preset(name).options), dict(context.default_map or {})
-        if said.keys() & {
-            "quick",
-            "seconds",
-            "percentile",
-        }:  # which a file says, of how long to measure
+        # Which a file says, of how long to measure.
+        if any(said.get(option) for option in ("quick", "seconds", "percentile")):
             options.pop("iterations", None)
         context.default_map = {**options, **said}
     return name

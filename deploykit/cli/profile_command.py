@@ -300,6 +300,7 @@ def _compare(
         "iterations",
         "metric",
         "scores",
+        "repeats",
     )
     if len(wanted) != 1:
         raise UsageError(

@@ -19,7 +19,7 @@ from deploykit.spec import ModelFile
 from deploykit.stats import samples_needed
 from deploykit.workflow.build import check_precisions, check_used, require_available
 from deploykit.workflow.calibration import check_choice
-from deploykit.workflow.choices import CalibrationChoice
+from deploykit.workflow.choices import CalibrationChoice, EngineChoice
 from deploykit.workflow.configuration import ProfileOptions, default_precisions, option_sets
 from deploykit.workflow.plan import Source
 from deploykit.workflow.search import check_constraint, percentile_of
@@ -160,7 +160,8 @@ def check_tuning(question: Question, options: ProfileOptions) -> ProfileOptions:
         The options, with the calibration that leaves the test part to a metric.
 
     Raises:
-        UnknownName, UsageError: a column, precision, backend or data set that there is not.
+        UnknownName, UsageError: a column, precision, backend or data set that there is not, or an option that would
+            change nothing.
         MissingDependency: a backend can't build here.
     """
     for constraint in question.constraints:
@@ -181,6 +182,9 @@ def check_tuning(question: Question, options: ProfileOptions) -> ProfileOptions:
             "--metric and --max-metric-drop go together: the function, and by how much its value may drop"
         )
     check_choice(options.calibration)
+    tried = named or list(builtin())
+    offered = dict.fromkeys(name for backend in tried for name in backend.offered())
+    check_used(EngineChoice(), options.calibration, question.precisions or (*offered,), tried)
     return replace(
         options,
         calibration=_judged(options.calibration, options.metric),

@@ -80,6 +80,18 @@ REFUSALS = [
         ["--data", "npz:a.npz", "--channel-order", "RBG"],
         {"data": "npz:a.npz", "channel_order": "RBG"},
     ),
+    ("profile", ["--against", "int8", "--repeats", "3"], {"against": "int8", "repeats": 3}),
+    ("profile", ["--against", "int8", "--seconds", "3"], {"against": "int8", "seconds": 3}),
+    (
+        "tune",
+        ["--precision", "fp32", "--calibration-images", "5"],
+        {"precisions": "fp32", "calibration_images": 5},
+    ),
+    (
+        "tune",
+        ["--backend", "torch", "--int8", "plain"],
+        {"backends": "torch", "int8": "plain"},
+    ),
     ("run", ["--threads", "0"], {"threads": 0}),
     ("run", ["--batch", "0"], {"batches": 0}),
     ("run", ["--option", "ort.spinning=1"], {"options": {"ort.spinning": 1}}),

@@ -130,7 +130,7 @@ def test_a_file_counts_more_than_a_preset_that_it_names_or_that_is_given(asked):
 
 def test_how_long_to_measure_counts_more_than_the_number_of_runs_of_a_preset(asked):
     listing = ("--preset", "vgg-listing")
-    _, options = asked('model = "lenet5"\n', *listing)
+    _, options = asked('model = "lenet5"\nquick = false\n', *listing)
     assert (options.policy.iterations, options.policy.warmup_iterations) == (100, 10)
     for text, arguments in (
         ('model = "lenet5"\n', (*listing, "--seconds", "7")),
