@@ -17,7 +17,7 @@ from deploykit.graph.read_write import weights_path
 from deploykit.report import STDOUT
 from deploykit.spec import Engine
 from deploykit.store import MAX_MANIFEST_BYTES
-from deploykit.workflow.export import rewrite
+from deploykit.workflow.export import require_apart, rewrite
 from deploykit.writing import drafted, output_errors, write_atomic
 
 #: What is added to the name of an engine's file for that of its manifest.
@@ -52,7 +52,7 @@ def places_of(
         make_folder: make a folder that `output` names with a slash and that is not there; else it is supposed.
 
     Raises:
-        UsageError: the folder is missing, or one file is named for several engines.
+        UsageError: the folder is missing, or one file is named for several engines, or would be.
         OutputFailed: the folder can't be written.
     """
     if output is None:
@@ -68,6 +68,7 @@ def places_of(
             target / f"{name.replace(':', '.').replace('/', '_')}{Path(backend.filename).suffix}"
             for name, backend in names
         ]
+        require_apart(places)
         if not target.exists():
             return places
     elif len(names) > 1:

@@ -49,7 +49,7 @@ def destinations(
         make_folder: make a folder that `output` names with a slash and that is not there; else it is supposed.
 
     Raises:
-        UsageError: the folder is missing, or one file is named for several networks.
+        UsageError: the folder is missing, or one file is named for several networks, or would be.
     """
     if output == STDOUT:
         if len(sources) > 1:
@@ -62,6 +62,7 @@ def destinations(
             with output_errors("folder"):
                 target.mkdir(parents=True, exist_ok=True)
         places = [target / f"{_stem(source)}.onnx" for source in sources]
+        require_apart(places)
         if not make_folder and not target.exists():
             return places
     elif len(sources) > 1:
@@ -78,6 +79,19 @@ def destinations(
                 f"can't write in {place.parent}: choose a folder that can be written"
             )
     return places
+
+
+def require_apart(places: Sequence[Path]) -> None:
+    """Refuse to write one file over another of the same command.
+
+    Raises:
+        UsageError: two would be.
+    """
+    twice = next((place for place in places if places.count(place) > 1), None)
+    if twice is not None:
+        raise UsageError(
+            f"two of these would be written to {twice}: name one after the other, each with -o FILE"
+        )
 
 
 def _stem(source: Source) -> str:

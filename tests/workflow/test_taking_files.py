@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from deploykit.backends import reference
 from deploykit.bench.scenario import Policy
 from deploykit.errors import InvalidModel, UsageError
 from deploykit.spec import InputChoice, ModelFile
 from deploykit.store import Store
 from deploykit.workflow.configuration import ProfileOptions, enumerate_configurations
+from deploykit.workflow.engine_file import places_of
+from deploykit.workflow.export import destinations
 from deploykit.workflow.network import obtain_network
 from deploykit.workflow.profile import Profiler
 
@@ -105,3 +110,13 @@ def test_two_batches_that_a_file_makes_one_are_one_row(save, tmp_path):
     rows = list(Profiler(Store(tmp_path / "store"), options).rows(wanted))
     assert [row["status"] for row in rows] == ["ok", "failed"]
     assert "takes batch 8 only, which has a row: leave --batch 8 out" in rows[1]["reason"]
+
+
+def test_no_file_is_written_over_another_of_the_same_command(tmp_path):
+    folder, backend = f"{tmp_path}/", reference()
+    sources = [ModelFile(Path("x/net.onnx"), label="x/net"), ModelFile(Path("x_net.onnx"))]
+    with pytest.raises(UsageError, match=r"two of these would be written to .*x_net-checked\.onnx"):
+        destinations(sources, folder)
+    with pytest.raises(UsageError, match=r"two of these would be written to .*x_net-fp32\.onnx"):
+        places_of([("x/net-fp32", backend), ("x_net-fp32", backend)], folder)
+    assert len({*destinations(sources[:1], folder), *destinations(sources[1:], folder)}) == 1
