@@ -27,6 +27,7 @@ from deploykit.report.check import Weakness, check_report
 from deploykit.report.compare import Limits, compare_reports
 from deploykit.report.compare import rendering as comparison_rows
 from deploykit.report.csv import check_destination, read_rows, rows_of, to_csv
+from deploykit.row import Row
 from deploykit.workflow import machine, ranges
 from deploykit.workflow.claim_rows import measure_for
 from deploykit.workflow.stored import stored_in
@@ -303,6 +304,12 @@ def _word(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
+def _with_samples_found(row: Row) -> Row:
+    """A row of a frame with its samples found from anywhere: their paths start from the current folder."""
+    samples = row.get("samples")
+    return row.plus({"samples": str(Path(samples).absolute())}) if samples else row
+
+
 @contextlib.contextmanager
 def _as_files(**reports: Any) -> Iterator[tuple[str, ...]]:
     """The paths of reports, frames written to files under the names of the arguments.
@@ -322,7 +329,8 @@ def _as_files(**reports: Any) -> Iterator[tuple[str, ...]]:
                     f"{name} takes the path of a report or the frame of a profile, not {report!r:.40}"
                 )
             path = Path(folder) / f"{name}.csv"
-            path.write_text(to_csv(rows_of(report) or []), encoding="utf-8")
+            rows = [_with_samples_found(row) for row in rows_of(report) or ()]
+            path.write_text(to_csv(rows), encoding="utf-8")
             environment = getattr(report, "attrs", {}).get("environment")
             if environment is not None:  # beside a report it tells of the machine
                 known[str(environment.get("env_id"))] = environment

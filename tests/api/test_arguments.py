@@ -14,6 +14,7 @@ import deploykit
 from deploykit.api.arguments import engine_of, in_python, spoken, told
 from deploykit.bench import contain
 from deploykit.cli import COMMANDS, cli
+from deploykit.columns import SCHEMA_VERSION
 from deploykit.errors import (
     BuildFailed,
     DeploykitError,
@@ -281,6 +282,20 @@ def test_what_can_not_be_written_beside_samples_is_found_before_anything_is_meas
     monkeypatch.setattr("deploykit.workflow.profile.Profiler.rows", None)
     with pytest.raises(OutputFailed, match=r"env\.json can't be read .*: delete it"):
         deploykit.profile("lenet5", samples=kept, store=store)
+
+
+def test_samples_of_a_frame_are_looked_for_from_the_current_folder(tmp_path, monkeypatch):
+    import pandas as pd
+
+    monkeypatch.chdir(tmp_path)
+    Path("kept").mkdir()
+    Path("kept/here.npz").touch()
+    cells = {"schema": SCHEMA_VERSION, "status": "ok", "model": "lenet5"}
+    places = ("kept/here.npz", "kept/gone.npz", None)
+    frame = pd.DataFrame([cells | {"samples": place} for place in places])
+    weak = deploykit.check(frame)
+    lost = weak[weak["name"] == "samples"]
+    assert lost["seen"].tolist() == [f"{tmp_path / 'kept/gone.npz'} is missing"]
 
 
 def test_pictures_are_written_as_the_command_writes_them(tmp_path, monkeypatch):
