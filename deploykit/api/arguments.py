@@ -297,8 +297,11 @@ def engine_of(engine: EngineChoice | BuildOptions | None) -> EngineChoice:
     if not isinstance(engine, BuildOptions):
         raise UsageError(f"engine takes BuildOptions, not {ranges.shown(repr(engine))}")
     _check_engine(engine, engine)
-    batches = (engine.batch_min, engine.batch_opt, engine.batch_max)
-    return EngineChoice(*(None if batch == 1 else batch for batch in batches), options=engine)
+    low, best, high = (
+        None if batch == 1 else batch
+        for batch in (engine.batch_min, engine.batch_opt, engine.batch_max)
+    )
+    return EngineChoice(low, best, high, options=engine)
 
 
 def _check_engine(batches: EngineChoice | BuildOptions, options: BuildOptions) -> None:
