@@ -30,7 +30,7 @@ from deploykit.row import Note
 from deploykit.spec import Counts, InputChoice, ModelFile, ModelSpec, OnnxModel, TensorSpec
 from deploykit.store import Entry, GraphManifest, NetworkManifest, Store, file_sha256
 from deploykit.workflow.choices import Variants
-from deploykit.workflow.plan import DEFAULT_MODELS, Source
+from deploykit.workflow.plan import DEFAULT_MODELS, TRAINED_ON, Source
 from deploykit.writing import working_folder
 from deploykit.zoo import weights
 
@@ -46,7 +46,7 @@ class Network:
         model: the graph.
         folder: of its store entry; references that belong to it are stored there.
         facts: parameters, macs, activation_bytes, weight_bytes, uncounted, chosen, remarks of the graph.
-        dataset: whose test part judges its accuracy, where its weights are trained for one.
+        dataset: whose test part judges its accuracy, where its weights are of one that is the same anywhere.
         hit: whether it was in the store.
         notes: what was taken for what its file leaves open.
         origin: the user's file that it was taken in from, if it was.
@@ -169,11 +169,21 @@ def _from_zoo(spec: ModelSpec, store: Store) -> Network:
     def make(path: Path) -> Mapping[str, Any]:
         start()  # what comes after the export is done in it
         model = export_model(spec, path)
-        return _describe(model) | {"dataset": weights.facts(spec).get("dataset")}
+        return _describe(model) | {"dataset": _trained_on(spec)}
 
     return _network(
         store.produce(NetworkManifest, f"{spec.label}-fp32", fields, "model.onnx", make), spec
     )
+
+
+def _trained_on(spec: ModelSpec) -> str | None:
+    """The data set that the weights of a network name, where that is the same one wherever it is opened.
+
+    A checkpoint names a user's own data by its last part alone, "imagefolder:photos", without its place and without
+    what was said of its images: what lies under that name here may be other images, or these prepared otherwise.
+    """
+    named = weights.facts(spec).get("dataset")
+    return named if named in TRAINED_ON else None
 
 
 @dataclass(frozen=True)

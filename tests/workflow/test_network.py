@@ -95,6 +95,21 @@ def test_a_checkpoint_with_other_bytes_is_another_network(trained, tmp_path):
     assert second.model.sha256 != first.model.sha256
 
 
+def test_data_of_a_users_own_that_a_checkpoint_names_is_not_looked_for_here(tmp_path):
+    """Another folder of that name, or the same without what was said of its images, gave wrong accuracy."""
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    from deploykit.zoo import weights
+
+    with safe_open(weights.trained(ModelSpec("lenet5", weights="trained")), framework="np") as file:
+        stored, tensors = file.metadata(), {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    named = {"dataset": "imagefolder:photos"}
+    save_file(tensors, tmp_path / "w.safetensors", stored | named)
+    spec = ModelSpec("lenet5", weights=str(tmp_path / "w.safetensors"))
+    assert obtain_network(spec, Store(tmp_path / "engines")).dataset is None
+
+
 def test_a_file_nobody_here_made_is_taken_in_as_it_is(light_squeezenet, tmp_path):
     store, named = Store(tmp_path / "engines"), tmp_path / "named.onnx"
     model = onnx.load(light_squeezenet)
