@@ -101,17 +101,22 @@ def take_over(
 ) -> tuple[str, ...]:
     """Copy into `module` every tensor that it has under the same name in the same shape.
 
+    Words that a wrapper put before all names are left out, as they are where weights are loaded.
+
     Returns the names of parameters that keep their initial values, such as a head with another number
     of classes.
 
     Raises:
-        InvalidModel: most parameters have no counterpart: the checkpoint is of another network.
+        InvalidModel: most parameters have no counterpart: the checkpoint is of another network. Or values are not
+            finite.
     """
     own = module.state_dict()
     fitting = {
         name: tensor
-        for name, tensor in tensors.items()
-        if name in own and own[name].shape == tensor.shape
+        for name, tensor in weights.without_prefix(tensors, own).items()
+        if name in own
+        and own[name].shape == tensor.shape
+        and own[name].is_floating_point() == tensor.is_floating_point()
     }
     names = [name for name, _ in module.named_parameters()]
     left = tuple(name for name in names if name not in fitting)
@@ -120,6 +125,7 @@ def take_over(
             f"{path} fits {len(names) - len(left)} of the network's {len(names)} parameters: "
             f"give a checkpoint of the same architecture and alpha"
         )
+    weights.require_finite(fitting, path)
     module.load_state_dict(fitting, strict=False)
     return left
 

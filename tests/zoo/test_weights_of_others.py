@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from deploykit import zoo
@@ -97,3 +99,42 @@ def test_a_dictionary_that_holds_itself_ends(tmp_path: Path) -> None:
     torch.save(held, tmp_path / "a.pt")
     with pytest.raises(InvalidModel, match="holds no state_dict"):
         weights.read_state(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_a_moving_average_is_the_weights_of_its_module(tmp_path: Path, prefix: str) -> None:
+    averaged = torch.optim.swa_utils.AveragedModel(network())
+    state = averaged.module.state_dict()
+    held = {
+        name if name == "n_averaged" else prefix + name: value
+        for name, value in averaged.state_dict().items()
+    }
+    found = filled(network(), held, tmp_path)
+    assert all(torch.equal(state[key], found[key]) for key in state)
+
+
+def test_the_arguments_of_a_program_may_stand_beside_its_weights(tmp_path: Path) -> None:
+    state = network().state_dict()
+    arguments = argparse.Namespace(lr=0.1, data="photos", betas=(0.9, 0.99), resume=None)
+    found = filled(network(), {"model": state, "epoch": 3, "args": arguments}, tmp_path)
+    assert all(torch.equal(state[key], found[key]) for key in state)
+
+
+@pytest.mark.parametrize(
+    ("model", "alpha", "asked", "message"),
+    [
+        ("resnet50_v1", "1", ModelSpec("resnet50"), "of resnet50_v1 at alpha 1, not of resnet50"),
+        ("mobilenet", "0.5", ModelSpec("mobilenet", alpha=0.25), "not of mobilenet at alpha 0.25"),
+    ],
+)
+def test_a_checkpoint_that_says_of_which_network_it_is_is_held_to_it(
+    tmp_path: Path, model: str, alpha: str, asked: ModelSpec, message: str
+) -> None:
+    """The two ResNet-50 have the same keys and shapes, and compute other things."""
+    path = tmp_path / "w.safetensors"
+    told = {"model": model, "alpha": alpha, "deploykit": "1.0"}
+    save_file({"x": torch.zeros(1)}, path, metadata=told)
+    with pytest.raises(InvalidModel, match=message):
+        weights.facts(ModelSpec(asked.name, alpha=asked.alpha, weights=str(path)))
+    same = ModelSpec(model, alpha=float(alpha), weights=str(path))
+    assert weights.facts(same) == told
