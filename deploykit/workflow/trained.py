@@ -136,8 +136,9 @@ def _is_open(spec: ModelSpec) -> bool:
 
 
 def _is_shipped(spec: ModelSpec) -> bool:
+    """Whether trained weights come for a network at the size of input that is asked for, if one is."""
     try:
-        zoo.weights.trained(spec)
+        stored = zoo.weights.metadata(zoo.weights.trained(spec))
     except UsageError:
         return False
-    return True
+    return spec.resolution_px is None or str(spec.resolution_px) == stored.get("resolution_px")
