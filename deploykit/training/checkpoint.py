@@ -113,7 +113,7 @@ def take_over(
     own = module.state_dict()
     fitting = {
         name: tensor
-        for name, tensor in weights.without_prefix(tensors, own).items()
+        for name, tensor in weights.without_prefix(tensors, own, path).items()
         if name in own
         and own[name].shape == tensor.shape
         and own[name].is_floating_point() == tensor.is_floating_point()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pickle
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from importlib.resources import as_file, files
@@ -46,6 +47,9 @@ _WRAPPERS = (
     ),
     *("params", "net", "network", "weights"),
 )
+
+#: Names of layers in the checkpoints of DenseNet that torchvision offers, from before names without dots in them.
+_OLD_DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 #: What a moving average keeps beside the weights of its module: of how many they are the mean.
 _AVERAGED = "n_averaged"
@@ -297,7 +301,8 @@ def load(module: nn.Module, spec: ModelSpec, architecture: Architecture) -> None
 def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     """Give `module` the values of `state`, which must match in keys and shapes.
 
-    Some differences are harmless: a prefix of all keys, as wrappers of the network give them; auxiliary heads
+    Some differences are harmless: a prefix of all keys, as wrappers of the network give them, and what a program
+    of training saved beside the network under other words; auxiliary heads
     that the module doesn't have, and what programs that count left; missing `num_batches_tracked` counters of
     BatchNorm, which older checkpoints lack.
 
@@ -312,7 +317,7 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     wanted = module.state_dict()
     given = {
         key: value
-        for key, value in without_prefix(state, wanted).items()
+        for key, value in without_prefix(state, wanted, source).items()
         if key in wanted or not (key.startswith(_AUXILIARY) or key.rpartition(".")[2] in _COUNTED)
     }
     for key in wanted:
@@ -359,15 +364,47 @@ def require_finite(state: Mapping[str, Tensor], source: str) -> None:
             raise InvalidModel(f"{source} has values in {key} that are not finite: get it again")
 
 
-def without_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Any]) -> Mapping[str, Tensor]:
-    """The entries under the keys that the module has, where all had the same words before them."""
+def without_prefix(
+    state: Mapping[str, Tensor], wanted: Mapping[str, Any], source: str
+) -> Mapping[str, Tensor]:
+    """The entries under the keys that the module has, where all had the same words before them, or older names.
+
+    Where some have other words, as losses and metrics that were saved beside the network, it is the entries of the
+    one prefix under which there is every key of the module.
+
+    Raises:
+        InvalidModel: there are several such prefixes, and nothing says which network is meant.
+    """
+    if not any(map(_OLD_DENSE.search, wanted)):
+        state = {_OLD_DENSE.sub(r"\1\2", key): value for key, value in state.items()}
     stripped = state
     while stripped and not any(key in wanted for key in stripped):
         first = {key.partition(".")[0] for key in stripped}
         if len(first) > 1 or not all("." in key for key in stripped):
-            return state
+            return _within(state, wanted, source)
         stripped = {key.partition(".")[2]: value for key, value in stripped.items()}
     return stripped
+
+
+def _within(
+    state: Mapping[str, Tensor], wanted: Mapping[str, Any], source: str
+) -> Mapping[str, Tensor]:
+    """The entries of the one part of a checkpoint that has all keys of the module; else all as they are."""
+    needed = [key for key in wanted if not key.endswith(".num_batches_tracked")]
+    if not needed:
+        return state
+    found = [key.removesuffix(needed[0]) for key in state if key.endswith(f".{needed[0]}")]
+    whole = [prefix for prefix in found if all(prefix + key in state for key in needed)]
+    if len(whole) > 1:
+        raise InvalidModel(
+            f"{source} holds {len(whole)} networks that may be meant, among them {whole[0]} and {whole[1]}: "
+            "save the state_dict() of one alone"
+        )
+    return (
+        {k.removeprefix(whole[0]): state[k] for k in state if k.startswith(whole[0])}
+        if whole
+        else state
+    )
 
 
 def _from_package(package: str, spec: ModelSpec, architecture: Architecture) -> dict[str, Tensor]:

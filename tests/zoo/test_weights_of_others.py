@@ -138,3 +138,52 @@ def test_a_checkpoint_that_says_of_which_network_it_is_is_held_to_it(
         weights.facts(ModelSpec(asked.name, alpha=asked.alpha, weights=str(path)))
     same = ModelSpec(model, alpha=float(alpha), weights=str(path))
     assert weights.facts(same) == told
+
+
+def test_what_was_saved_beside_the_network_under_other_words_is_left_out(tmp_path: Path) -> None:
+    state = network().state_dict()
+    held = {f"model.{key}": value for key, value in state.items()}
+    beside = {"criterion.weight": torch.ones(5), "metric.total": torch.zeros(1)}
+    found = filled(network(), {"state_dict": held | beside, "epoch": 3}, tmp_path)
+    assert all(torch.equal(state[key], found[key]) for key in state)
+
+
+def test_of_several_networks_that_fit_none_is_chosen(tmp_path: Path) -> None:
+    held = {
+        f"{word}.{key}": value
+        for word in ("student", "teacher")
+        for key, value in network().state_dict().items()
+    }
+    with pytest.raises(InvalidModel, match=r"holds 2 networks .*student\. and teacher\.: save the"):
+        filled(network(), held, tmp_path)
+
+
+def test_a_part_of_the_network_is_not_taken_for_the_whole(tmp_path: Path) -> None:
+    held = {f"model.{key}": value for key, value in network().state_dict().items()}
+    del held["model.3.bias"]
+    with pytest.raises(InvalidModel, match=r"0\.weight is missing"):
+        filled(network(), held | {"criterion.weight": torch.ones(5)}, tmp_path)
+
+
+class Dense(nn.Module):
+    """One layer by the names that networks have in which `norm` and `conv` are lists."""
+
+    def __init__(self, *, listed: bool) -> None:
+        super().__init__()
+        layer = nn.Module()
+        if listed:
+            layer.norm = nn.ModuleList([nn.Identity(), nn.BatchNorm2d(3), nn.BatchNorm2d(3)])
+        else:
+            layer.norm1, layer.norm2 = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+        self.denselayer1 = layer
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_layers_by_the_names_that_torchvision_once_had_are_taken(
+    tmp_path: Path, listed: bool
+) -> None:
+    held = Dense(listed=True).state_dict()
+    held["denselayer1.norm.2.running_mean"] += 7
+    assert "denselayer1.norm.1.weight" in held
+    found = filled(Dense(listed=listed), held, tmp_path)
+    assert [float(value[0]) for key, value in found.items() if "running_mean" in key] == [0, 7]
