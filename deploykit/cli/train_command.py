@@ -227,6 +227,7 @@ def _plan(
     known = name if name == "fashion-mnist" else data
     plan = training.recipes.recipe_for(family, known, recipe.epochs)
     out = _checkpoint(spec, name, output)
+    training.checkpoint.check_writable(out)
     state = training.checkpoint.state_path(out)
     facts = {
         "network": spec.label,

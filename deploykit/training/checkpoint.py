@@ -4,16 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from deploykit.errors import InvalidModel, UsageError
+from deploykit.errors import InvalidModel, OutputFailed, UsageError
 from deploykit.lazy import torch
 from deploykit.reading import require_file
 from deploykit.writing import drafted, output_errors, write_atomic
 from deploykit.zoo import weights
+
+
+def check_writable(out: Path) -> None:
+    """Fail before an hour of training, not after it.
+
+    Raises:
+        UsageError: nothing would read a checkpoint of that name.
+        OutputFailed: it can't be written there.
+    """
+    if out.is_dir():
+        raise OutputFailed(f"can't write checkpoint {out}: it is a folder; name a file in it")
+    if out.suffix != ".safetensors":
+        raise UsageError(
+            f"checkpoint {out} would be safetensors under a name by which nothing reads it as such: name it "
+            f"{out.stem}.safetensors"
+        )
+    if not out.parent.is_dir():
+        raise OutputFailed(
+            f"can't write checkpoint {out}: its folder does not exist; make the folder first"
+        )
+    if not os.access(out.parent, os.W_OK):
+        raise OutputFailed(f"can't write checkpoint {out}: its folder is read-only; choose another")
 
 
 def save_checkpoint(

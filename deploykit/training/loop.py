@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 from deploykit import zoo
 from deploykit.cuda import DeviceMemoryExhausted
 from deploykit.env import package_version
-from deploykit.errors import OutputFailed, UsageError, one_line
+from deploykit.errors import UsageError, one_line
 from deploykit.lazy import torch
 from deploykit.store import file_sha256
 from deploykit.training import checkpoint
@@ -71,7 +70,7 @@ def train(
         OutputFailed: `out` can't be written; found before training begins.
     """
     out = Path(out)
-    _check_writable(out)
+    checkpoint.check_writable(out)
     if epochs is not None and epochs < 1:
         raise UsageError(f"{epochs} epochs are not possible: give at least 1")
     own, family = ":" in spec.name, ""  # a user's own `module:factory` belongs to none
@@ -165,23 +164,6 @@ def _classes_of(
             "class scores, (batch, classes)"
         )
     return int(scores.shape[1])
-
-
-def _check_writable(out: Path) -> None:
-    """Fail before an hour of training, not after it."""
-    if out.is_dir():
-        raise OutputFailed(f"can't write checkpoint {out}: it is a folder; name a file in it")
-    if out.suffix != ".safetensors":
-        raise UsageError(
-            f"checkpoint {out} would be safetensors under a name by which nothing reads it as such: name it "
-            f"{out.stem}.safetensors"
-        )
-    if not out.parent.is_dir():
-        raise OutputFailed(
-            f"can't write checkpoint {out}: its folder does not exist; make the folder first"
-        )
-    if not os.access(out.parent, os.W_OK):
-        raise OutputFailed(f"can't write checkpoint {out}: its folder is read-only; choose another")
 
 
 def _metadata(

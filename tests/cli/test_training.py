@@ -110,6 +110,14 @@ def test_weights_that_are_not_shipped_can_not_be_started_from(run) -> None:
     assert "no trained weights come with deploykit for vgg11" in ended.err
 
 
+def test_a_name_that_no_command_reads_is_refused_before_anything_is_done(run) -> None:
+    for more in ((), ("--dry-run",)):
+        ended = run(*DIGITS, "-o", "lenet.pt", *more)
+        assert ended.code == 2
+        assert ended.err.endswith("name it lenet.safetensors\n")
+    assert not list(Path().glob("lenet*"))
+
+
 def test_a_device_that_is_not_there_ends_training_before_the_data_is_looked_at(run, cuda) -> None:
     cuda.show(cuda_double.Settings([]))
     ended = run("train", "lenet5", "--data", "gone", "--device", "cuda")
