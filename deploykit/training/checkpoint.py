@@ -135,7 +135,7 @@ def take_over(
     """
     own = module.state_dict()
     fitting = {
-        name: tensor
+        name: tensor.to(own[name].dtype)
         for name, tensor in weights.without_prefix(tensors, own, path).items()
         if name in own
         and own[name].shape == tensor.shape

@@ -168,7 +168,7 @@ def _require_network(path: Path, stored: Mapping[str, str], spec: ModelSpec) -> 
     Raises:
         InvalidModel: it says so itself.
     """
-    if "deploykit" not in stored or is_factory(spec.name):
+    if "deploykit" not in stored or is_factory(spec.name) or is_factory(stored.get("model", "")):
         return
     name, alpha = lookup(spec.name).name, f"{spec.alpha:g}"
     model, width = stored.get("model", name), stored.get("alpha", alpha)
