@@ -20,6 +20,7 @@ from deploykit.bench.scenario import Policy
 from deploykit.code_digest import code_digest
 from deploykit.data import open_dataset
 from deploykit.data.feeding import feeds_of
+from deploykit.data.options import split_options
 from deploykit.errors import BuildFailed, DeploykitError, UsageError
 from deploykit.figures import general
 from deploykit.graph.count import LayerCounts, count_layers
@@ -95,10 +96,13 @@ def check_fed_here(dataset: str, inputs: tuple[TensorSpec, ...]) -> None:
 def data_key(dataset: str) -> str:
     """A name for what was computed on a data set: its own, and where it lies in files, what they are.
 
+    What is said of its images behind the path is in it too, as other values are computed of them.
+
     Raises:
         UsageError: the path is not there.
     """
-    name, _, path = dataset.partition(":")
+    plain, options = split_options(dataset)
+    name, _, path = plain.partition(":")
     if not path:
         return name
     root = Path(path)
@@ -107,7 +111,8 @@ def data_key(dataset: str) -> str:
         facts = [(str(p), (s := p.stat()).st_size, s.st_mtime_ns) for p in files]
     except OSError as error:
         raise UsageError(f"can't read the data at {error.filename}: {error.strerror}") from error
-    return f"{name}-{key_of({'files': facts})[:12]}"
+    said = {"options": repr(options)} if options else {}
+    return f"{name}-{key_of({'files': facts} | said)[:12]}"
 
 
 def outputs_name(what: str, dataset: str | None, module: str) -> str:
