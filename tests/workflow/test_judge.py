@@ -80,3 +80,13 @@ def test_images_that_something_is_said_of_judge_a_network(shared_store, tmp_path
     (row,) = Profiler(shared_store, options).rows(wanted)
     assert row["status"] == "ok", row["reason"]
     assert (row["test_images"], row["dataset"]) == (12, f"{data}/test")
+
+
+def test_why_top1_can_not_be_had_is_what_the_data_says(shared_store, tmp_path: Path) -> None:
+    """Labels that are no integers, or of one class, were said not to be there."""
+    pixels, labels = np.zeros((60, 8, 8), np.uint8), np.arange(60) % 10
+    np.savez(tmp_path / "own.npz", images=pixels, labels=labels.astype(np.float32))
+    profiler = Profiler(shared_store, ProfileOptions(data=f"npz:{tmp_path / 'own.npz'}"))
+    said = profiler.why_unjudged(ModelSpec("lenet5", weights="trained"))
+    assert said is not None
+    assert said.endswith("(if they are classes, store labels.astype(int))")
