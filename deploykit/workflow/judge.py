@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+import os
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -106,13 +107,25 @@ def data_key(dataset: str) -> str:
     if not path:
         return name
     root = Path(path)
-    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
+    files = sorted(_files_under(root)) if root.is_dir() else [root]
     try:
         facts = [(str(p), (s := p.stat()).st_size, s.st_mtime_ns) for p in files]
     except OSError as error:
         raise UsageError(f"can't read the data at {error.filename}: {error.strerror}") from error
     said = {"options": repr(options)} if options else {}
     return f"{name}-{key_of({'files': facts} | said)[:12]}"
+
+
+def _files_under(root: Path) -> Iterator[Path]:
+    """The files of a folder and of all in it, links to folders followed as they are where images are read."""
+    seen: set[str] = set()
+    for here, folders, names in os.walk(root, followlinks=True):
+        place = os.path.realpath(here)
+        if place in seen:  # a link to a folder above it
+            folders.clear()
+            continue
+        seen.add(place)
+        yield from (path for name in names if (path := Path(here, name)).is_file())
 
 
 def outputs_name(what: str, dataset: str | None, module: str) -> str:

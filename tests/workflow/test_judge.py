@@ -71,6 +71,20 @@ def test_what_is_said_of_images_is_no_part_of_their_path(tmp_path: Path) -> None
         data_key(f"npz:{tmp_path / 'gone.npz'}?mean=0.5")
 
 
+def test_images_behind_a_link_are_part_of_what_was_computed_on_them(tmp_path: Path) -> None:
+    """Predictions of the images that lay there before were taken for those of what lies there now."""
+    (tmp_path / "far" / "cat").mkdir(parents=True)
+    (tmp_path / "near").mkdir()
+    (tmp_path / "near" / "cat").symlink_to(tmp_path / "far" / "cat")
+    (tmp_path / "far" / "cat" / "up").symlink_to(tmp_path / "near")
+    image = tmp_path / "far" / "cat" / "1.png"
+    keys = set()
+    for content in (b"one", b"another"):
+        image.write_bytes(content)
+        keys.add(data_key(f"imagefolder:{tmp_path / 'near'}"))
+    assert len(keys) == 2
+
+
 def test_images_that_something_is_said_of_judge_a_network(shared_store, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (60, 8, 8)).astype(np.uint8)
     np.savez(tmp_path / "own.npz", images=pixels, labels=np.arange(60) % 10)
