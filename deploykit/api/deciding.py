@@ -259,7 +259,8 @@ def train(
     Args:
         model: a network of the catalogue, "module:factory", or a `ModelSpec`.
         data: images with labels, as in `profile`; its train part is learned, its test part judges.
-        out: the checkpoint, safetensors; None is MODEL-DATASET.safetensors in the current folder.
+        out: the checkpoint, safetensors; None is MODEL-DATASET.safetensors in the current folder, unless weights
+            of other data are there.
         epochs: passes over the data; None is the recipe's.
         seed: of weights, order and augmentation.
         resume: go on from what an interrupted training left.
@@ -283,7 +284,7 @@ def train(
         (500, True)
     """
     from deploykit.backends.pytorch import device_of
-    from deploykit.workflow.trained import starting_point
+    from deploykit.workflow.trained import default_checkpoint, starting_point
 
     torch_device = device_of(device)
     artifacts = opened(store)
@@ -296,8 +297,7 @@ def train(
         raise UsageError("train takes one network of the catalogue, or module:factory")
     checkpoint, spec = starting_point(None if start is None else os.fspath(start), source)
     dataset = open_dataset(text)
-    label = dataset.name.partition(":")[0]
-    place = Path(out) if out is not None else Path(f"{spec.label}-{label}.safetensors")
+    place = Path(out) if out is not None else default_checkpoint(spec, dataset.name)
     return training.train(
         spec,
         dataset,

@@ -45,8 +45,12 @@ class Rounding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @functools.cache
 def right(network: Network, dataset: str, rounding: Rounding | None, images: int) -> Tensor:
-    """Which of the first so many test images come out right, with the weights that are shipped for the network."""
-    spec = replace(network.spec, weights="trained")
+    """Which of the first so many test images come out right, with the weights shipped for the network and the data.
+
+    Raises:
+        UsageError: no weights are shipped for them, or there are fewer images.
+    """
+    spec = replace(network.spec, weights=f"trained:{dataset}")
     module, shape = _folded(create(spec)), input_shape(spec)
     if rounding is not None:
         layers = [m for m in module.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
@@ -76,7 +80,7 @@ def _images(
 ) -> tuple[Tensor, Tensor]:
     opened = open_dataset(dataset)
     chosen = opened.calibration if part == "calibration" else opened.test
-    batches = list(chosen.batches(_BATCH, shape, count))
+    batches = list(chosen.first(count).batches(_BATCH, shape))
     images, labels = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
     return torch.from_numpy(images), torch.from_numpy(labels)
 

@@ -177,8 +177,7 @@ def command(
     if dry_run:
         return _plan(spec, data, recipe, torch_device, output, outputs)
     dataset = datasets.open_dataset(data)
-    name = dataset.name.partition(":")[0]
-    out = _checkpoint(spec, name, output)
+    out = _checkpoint(spec, dataset.name, output)
     try:
         with progress.TrainingDisplay(quiet=quiet) as bar:
             result = training.train(
@@ -208,7 +207,7 @@ def command(
 
 def _checkpoint(spec: ModelSpec, data: str, output: str | None) -> Path:
     """Where the weights go."""
-    return Path(output or f"{spec.label}-{data}.safetensors")
+    return Path(output) if output else workflow.trained.default_checkpoint(spec, data)
 
 
 def _plan(
@@ -222,12 +221,11 @@ def _plan(
     """What would be trained, how, and where it would go; data that is here is looked at, nothing is fetched."""
     name = data.partition(":")[0]
     if data != "fashion-mnist":  # which may have to be downloaded
-        datasets.open_dataset(data)
+        name = datasets.open_dataset(data).name
     family = "" if ":" in spec.name else zoo.lookup(spec.name).family
-    known = name if name == "fashion-mnist" else data
-    plan = training.recipes.recipe_for(family, known, recipe.epochs)
+    plan = training.recipes.recipe_for(family, name, recipe.epochs)
     out = _checkpoint(spec, name, output)
-    training.loop.check_writable(out)
+    training.checkpoint.check_writable(out)
     state = training.checkpoint.state_path(out)
     facts = {
         "network": spec.label,

@@ -1,15 +1,16 @@
 """Image files in one folder a class: `imagefolder:PATH`, the layout of ImageNet.
 
-PATH holds `train/` and `val/` (or `test/`) with one folder a class in each: then the test part is
-all of `val`, and a tenth of `train` (at most 10,000 images) is for calibration. With one of them
-only, or with the class folders directly in PATH, 70% of each class are for training, 10% for
+PATH holds `train/` and `val/` (or `test/`, `valid/`, `validation/`) with one folder a class in each: then the
+test part is all of the first of these, and a tenth of `train` (at most 10,000 images) is for calibration. With
+one of them only, or with the class folders directly in PATH, 70% of each class are for training, 10% for
 calibration and 20% for testing. Images with no folders of classes, in PATH or in `train/` and
 `val/`, have no labels: they calibrate (see `Dataset.for_calibration`), as those of one class do.
 
 Images of a class may lie in folders of its folder, as those of Tiny ImageNet do. Of an animation the first
-picture is taken. Folders are numbered in the order of their sorted names, as ImageNet's are. A mapping in PATH says
-otherwise: `classes.txt` with one line a class, `FOLDER [NAME]`, numbered from 0 in the order of the
-lines; or `classes.json`, `{"0": ["FOLDER", "NAME"], …}`.
+picture is taken; the rotation that a camera notes is not followed, as torchvision doesn't. Folders are numbered
+in the order of their sorted names, as ImageNet's are. A mapping in PATH says otherwise: `classes.txt` with one
+line a class, `FOLDER [NAME]`, numbered from 0 in the order of the lines, of which the first word is the folder
+unless the whole line is one; or `classes.json`, `{"0": ["FOLDER", "NAME"], …}`.
 
 Images are resized so that the shorter side is 256/224 of the network's input, then the centre is
 cut out; values are scaled to 0..1 and normalised with ImageNet's mean and deviation.
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 Image: Any = LazyModule("PIL.Image")
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff", ".gif")
+
+#: What the part of a data set is called that is held out, the first that is there before the others.
+_HELD_OUT = ("val", "test", "valid", "validation")
 
 #: What systems and programs put beside the folders of a user.
 _NOT_THE_USERS = frozenset(("__MACOSX", "@eaDir", "lost+found", "__pycache__"))
@@ -92,10 +96,9 @@ class FileSource:
             path = self._paths[index]
             try:
                 pixels.append(_decode(path, height, width, self._options.resize_px))
-            except (
-                *(OSError, ValueError, SyntaxError, EOFError),
-                Image.DecompressionBombError,  # some 179 million pixels and more
-            ) as error:
+            except (UsageError, MemoryError):
+                raise
+            except Exception as error:  # a decoder raises whatever it stumbles over
                 said = getattr(error, "strerror", None) or str(error)
                 if isinstance(error, Image.UnidentifiedImageError):  # its text names a stream
                     said = "no image that Pillow can read"
@@ -126,7 +129,7 @@ def open_imagefolder(folder: str, options: ImageOptions | None = None) -> Datase
         raise UsageError(f"{folder} is not a folder: give one that holds a folder for each class")
     name = f"imagefolder:{root.resolve().name}"
     inside = {entry.name for entry in _folders(root)}
-    held_out = next((part for part in ("val", "test") if part in inside), None)
+    held_out = next((part for part in _HELD_OUT if part in inside), None)
     if "train" in inside and held_out:
         groups = [root / "train", root / held_out]
     else:
@@ -178,7 +181,8 @@ def _class_numbers(root: Path, groups: list[Path]) -> dict[str, int]:
     """The label of each class folder."""
     inside = [_folders(group) for group in groups]
     folders = sorted({entry.name for entries in inside for entry in entries})
-    mapping = _mapping(root)
+    _require_held_out(root, groups, set(folders))
+    mapping = _mapping(root, folders)
     if mapping is None:
         _require_classes(root, groups, inside)
         return {folder: label for label, folder in enumerate(folders)}
@@ -191,6 +195,24 @@ def _class_numbers(root: Path, groups: list[Path]) -> dict[str, int]:
     return numbers
 
 
+def _require_held_out(root: Path, groups: list[Path], classes: set[str]) -> None:
+    """Refuse to leave a part of the data aside that goes by another name: training images would judge instead.
+
+    Raises:
+        UsageError: beside the one part that was found there is a folder with the same classes in it.
+    """
+    if len(groups) > 1 or groups[0] == root:
+        return
+    for other in _folders(root):
+        if other.name in ("train", *_HELD_OUT):
+            continue
+        if classes & {folder.name for folder in _folders(other)}:
+            raise UsageError(
+                f"{other.name} of {root} holds folders of the same names as {groups[0].name}: call the two train "
+                f"and val, or move {other.name} away"
+            )
+
+
 def _require_classes(root: Path, groups: list[Path], inside: list[list[Path]]) -> None:
     """Refuse folders that are no classes: parts of the data by other names, and parts without classes.
 
@@ -199,6 +221,11 @@ def _require_classes(root: Path, groups: list[Path], inside: list[list[Path]]) -
     """
     first, *others = ({entry.name for entry in entries} for entries in inside)
     for group, names in zip(groups[1:], others, strict=True):
+        if first and not names and any(_is_image(one.name) for one in group.iterdir()):
+            raise UsageError(
+                f"{group} has images and none of the classes of {groups[0].name}: sort them into folders of their "
+                "classes, or move them away"
+            )
         if first and names and not first & names:
             raise UsageError(
                 f"{group} has the folder {min(names)} and none of the classes of {groups[0].name}: sort its images "
@@ -221,15 +248,15 @@ def _require_classes(root: Path, groups: list[Path], inside: list[list[Path]]) -
 
 
 def _class_names(root: Path, numbers: Mapping[str, int]) -> tuple[str, ...]:
-    mapping = _mapping(root)
+    mapping = _mapping(root, numbers)
     names = {label: folder for folder, label in numbers.items()}
     if mapping is not None:
         names.update({label: name for label, (_, name) in mapping.items()})
     return tuple(names.get(label, str(label)) for label in range(max(names) + 1)) if names else ()
 
 
-def _mapping(root: Path) -> dict[int, tuple[str, str]] | None:
-    """Label to folder and name, where the data says so itself."""
+def _mapping(root: Path, folders: Container[str] = ()) -> dict[int, tuple[str, str]] | None:
+    """Label to folder and name, where the data says so itself; names of `folders` may have spaces."""
     as_json, as_text = root / "classes.json", root / "classes.txt"
     if as_json.is_file():
         try:
@@ -258,8 +285,8 @@ def _mapping(root: Path) -> dict[int, tuple[str, str]] | None:
             raise UsageError(
                 f"{as_text} is not text in UTF-8 (byte {error.start}): save it in that encoding"
             ) from None
-        lines = [line.split(None, 1) for line in text.splitlines()]
-        words = [line for line in lines if line]
+        lines = [line.strip() for line in text.splitlines()]
+        words = [[line] if line in folders else line.split(None, 1) for line in lines if line]
         if len(words) > MOST_CLASSES:
             raise UsageError(f"{as_text} has more than {MOST_CLASSES:,} classes: it is no mapping")
         named = {label: (line[0], line[-1].strip()) for label, line in enumerate(words)}
@@ -305,8 +332,12 @@ def _list_images(
 
 
 def _bytes_of(path: str) -> bytes:
-    with open_file(path) as file:
-        return file.read()
+    """What a file holds; nothing where it can't be read, as a pass over the images leaves it out."""
+    try:
+        with open_file(path) as file:
+            return file.read()
+    except OSError:
+        return b""
 
 
 def _folders(folder: Path) -> list[Path]:

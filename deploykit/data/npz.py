@@ -262,6 +262,7 @@ def _image_source(
                 f"float32 images of {path} are taken as they are: leave --mean, --std and --channel-order out, or "
                 "store uint8"
             )
+        _require_no_normalisation(path, about)
         return FloatSource(name, rows)
     channels = shape[3] if len(shape) == 4 else 1
     preprocessing = _normalisation(path, about, channels).told(options, channels)
@@ -352,8 +353,27 @@ def _normalisation(
         sound = given.dtype.kind in "fiu" and given.shape == (channels,)
         if not sound or not np.isfinite(given).all() or (key == "std" and (given <= 0).any()):
             raise UsageError(f"{key} of {path} is {given.tolist()}: store one number a channel")
+        if key == "mean" and (given > 1).any():
+            raise UsageError(
+                f"mean of {path} is {given.tolist()}, and pixels are scaled to 0..1 first: store mean and std of "
+                "such values, which are those of bytes divided by 255"
+            )
         values[key] = tuple(float(value) for value in given)
     return Preprocessing(255.0, values["mean"], values["std"])
+
+
+def _require_no_normalisation(path: str, about: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Refuse a mean and a deviation that would not be used, as float32 images are taken as they are.
+
+    Raises:
+        UsageError: there is one that changes values.
+    """
+    for key, nothing in (("mean", 0), ("std", 1)):
+        if key in about and not np.array_equal(about[key], np.full_like(about[key], nothing)):
+            raise UsageError(
+                f"float32 images of {path} are taken as they are, and its {key} would not be used: normalise them "
+                f"and leave {key} out, or store uint8"
+            )
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -62,6 +62,10 @@ def read_options(said: Mapping[str, str]) -> ImageOptions:
     """
     resize, crop = (_side(said.get(name), f"--{name}") for name in ("resize", "crop"))
     mean, std = (_numbers(said.get(name), f"--{name}") for name in ("mean", "std"))
+    if mean is not None and max(mean) > 1:
+        raise UsageError(
+            f"--mean is of values in 0..1, not {said['mean'][:40]}: divide --mean and --std of bytes by 255"
+        )
     if std is not None and min(std) <= 0:
         raise UsageError(f"--std takes numbers above 0, not {said['std']}")
     order = said.get("channel-order", "RGB").upper()

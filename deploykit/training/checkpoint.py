@@ -4,16 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from deploykit.errors import InvalidModel, UsageError
+from deploykit.errors import InvalidModel, OutputFailed, UsageError
 from deploykit.lazy import torch
 from deploykit.reading import require_file
 from deploykit.writing import drafted, output_errors, write_atomic
 from deploykit.zoo import weights
+
+
+def check_writable(out: Path) -> None:
+    """Fail before an hour of training, not after it.
+
+    Raises:
+        UsageError: nothing would read a checkpoint of that name.
+        OutputFailed: it can't be written there.
+    """
+    if out.is_dir():
+        raise OutputFailed(f"can't write checkpoint {out}: it is a folder; name a file in it")
+    if out.suffix != ".safetensors":
+        raise UsageError(
+            f"checkpoint {out} would be safetensors under a name by which nothing reads it as such: name it "
+            f"{out.stem}.safetensors"
+        )
+    if not out.parent.is_dir():
+        raise OutputFailed(
+            f"can't write checkpoint {out}: its folder does not exist; make the folder first"
+        )
+    if not os.access(out.parent, os.W_OK):
+        raise OutputFailed(f"can't write checkpoint {out}: its folder is read-only; choose another")
 
 
 def save_checkpoint(
@@ -101,17 +124,22 @@ def take_over(
 ) -> tuple[str, ...]:
     """Copy into `module` every tensor that it has under the same name in the same shape.
 
+    Words that a wrapper put before all names are left out, as they are where weights are loaded.
+
     Returns the names of parameters that keep their initial values, such as a head with another number
     of classes.
 
     Raises:
-        InvalidModel: most parameters have no counterpart: the checkpoint is of another network.
+        InvalidModel: most parameters have no counterpart: the checkpoint is of another network. Or values are not
+            finite.
     """
     own = module.state_dict()
     fitting = {
-        name: tensor
-        for name, tensor in tensors.items()
-        if name in own and own[name].shape == tensor.shape
+        name: tensor.to(own[name].dtype)
+        for name, tensor in weights.without_prefix(tensors, own, path).items()
+        if name in own
+        and own[name].shape == tensor.shape
+        and own[name].is_floating_point() == tensor.is_floating_point()
     }
     names = [name for name, _ in module.named_parameters()]
     left = tuple(name for name in names if name not in fitting)
@@ -120,6 +148,7 @@ def take_over(
             f"{path} fits {len(names) - len(left)} of the network's {len(names)} parameters: "
             f"give a checkpoint of the same architecture and alpha"
         )
+    weights.require_finite(fitting, path)
     module.load_state_dict(fitting, strict=False)
     return left
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploykit.errors import DeploykitError
+from deploykit.errors import DeploykitError, UsageError
 from deploykit.lazy import torch
 from deploykit.training import checkpoint
 from deploykit.training.recipes import Recipe, augment
@@ -119,11 +119,23 @@ class Epochs:
         self.optimizer = _optimizer(module, recipe)
 
     def run(self, state_path: Path, fingerprint: str) -> float:
-        """Train what is left; returns the mean loss of the last epoch."""
+        """Train what is left; returns the mean loss of the last epoch.
+
+        Raises:
+            UsageError: the state there is of another training or network, or not sound.
+            DeploykitError: the loss is not finite.
+        """
         done, loss = 0, float("nan")
         if state_path.exists():
             state = checkpoint.read_state(state_path, fingerprint)
-            self.module.load_state_dict(state["module"])
+            try:
+                self.module.load_state_dict(state["module"])
+            except (
+                RuntimeError
+            ):  # of other keys or shapes: a network of the user's own was changed meanwhile
+                raise UsageError(
+                    f"{state_path} is of another network by this name: remove it to start anew"
+                ) from None
             self.optimizer.load_state_dict(state["optimizer"])
             done, loss = state["epochs"], state["loss"]
         for epoch in range(done + 1, self.recipe.epochs + 1):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,12 +14,13 @@ from typing import TYPE_CHECKING
 from deploykit import zoo
 from deploykit.cuda import DeviceMemoryExhausted
 from deploykit.env import package_version
-from deploykit.errors import OutputFailed, UsageError, one_line
+from deploykit.errors import UsageError, one_line
 from deploykit.lazy import torch
 from deploykit.store import file_sha256
 from deploykit.training import checkpoint
 from deploykit.training.epochs import Epochs, Progress, TrainResult, count_correct, threads
 from deploykit.training.recipes import Recipe, recipe_for
+from deploykit.zoo.factories import takes_classes
 
 if TYPE_CHECKING:
     from deploykit.data import Dataset
@@ -48,9 +48,10 @@ def train(
     After each epoch the state is stored beside `out` as `NAME.resume`; it is removed at the end.
 
     Args:
-        spec: the network; `num_classes` None means the data set's own number. Its weights don't matter.
+        spec: the network; `num_classes` None means the data set's own number, or that of a user's own network
+            that can't be told one. Its weights don't matter.
         dataset: the data set: its train part is learned, its test part judges the result.
-        out: the checkpoint to write (safetensors); replaced if it is there, and only at the end.
+        out: the checkpoint to write, NAME.safetensors; replaced if it is there, and only at the end.
         epochs: passes over the train part; None is the recipe's own number.
         seed: of the initial weights, the order of images, augmentation and dropout.
         resume: go on from `NAME.resume` if there is one.
@@ -69,25 +70,28 @@ def train(
         OutputFailed: `out` can't be written; found before training begins.
     """
     out = Path(out)
-    check_writable(out)
+    checkpoint.check_writable(out)
     if epochs is not None and epochs < 1:
         raise UsageError(f"{epochs} epochs are not possible: give at least 1")
-    family = ""  # a user's own `module:factory` belongs to none
-    if ":" not in spec.name:
+    own, family = ":" in spec.name, ""  # a user's own `module:factory` belongs to none
+    if not own:
         architecture = zoo.lookup(spec.name)
         spec, family = replace(spec, name=architecture.name), architecture.family
     recipe = recipe or recipe_for(family, dataset.name)
     recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
     spec = replace(spec, weights="random", seed=seed)
-    if spec.num_classes is None:
+    if spec.num_classes is None and (not own or takes_classes(spec.name)):
         spec = replace(spec, num_classes=len(dataset.classes))
-    assert spec.num_classes is not None
-    dataset.require_classes(spec.num_classes)
+    classes = spec.num_classes or len(dataset.classes)
+    dataset.require_classes(classes)
     for part in (dataset.train, dataset.test):
         if not len(part):
             raise UsageError(f"{part.name} has no images: give a data set that has that part")
     input_shape = zoo.input_shape(spec)
     module = zoo.create(spec, device=device)
+    if own:
+        classes = _classes_of(module, input_shape, spec.name, device)
+        dataset.require_classes(classes)
     # Depthwise convolutions above all train faster so; PyTorch's stubs lack the keyword.
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     initialised: tuple[str, ...] = ()
@@ -98,7 +102,7 @@ def train(
         start_hash = file_sha256(Path(from_checkpoint))
     frozen = checkpoint.freeze(module, freeze)
 
-    metadata = _metadata(spec, dataset, recipe, seed, start_hash, freeze, device)
+    metadata = _metadata(spec, classes, dataset, recipe, seed, start_hash, freeze, device)
     state_path = checkpoint.state_path(out)
     if not resume:
         state_path.unlink(missing_ok=True)
@@ -136,24 +140,35 @@ def train(
     )
 
 
-def check_writable(out: Path) -> None:
-    """Fail before an hour of training, not after it.
+def _classes_of(
+    module: torch.nn.Module, input_shape: tuple[int, int, int], name: str, device: str
+) -> int:
+    """How many classes a network of the user's own tells apart, from what it makes of one image.
 
     Raises:
-        OutputFailed: the checkpoint can't be written there.
+        UsageError: it does not take the image, or puts out something else than scores of classes.
     """
-    if out.is_dir():
-        raise OutputFailed(f"can't write checkpoint {out}: it is a folder; name a file in it")
-    if not out.parent.is_dir():
-        raise OutputFailed(
-            f"can't write checkpoint {out}: its folder does not exist; make the folder first"
+    size = " x ".join(map(str, input_shape))
+    try:
+        with torch.no_grad():
+            scores = module(torch.zeros(1, *input_shape, device=device))
+    except Exception as error:  # the user's code may raise anything
+        raise UsageError(
+            f"{name} raised {type(error).__name__} on an image of {size}: {one_line(error, 160)}; give "
+            "--resolution, or set input_shape = (channels, height, width) on the module"
+        ) from error
+    if not isinstance(scores, torch.Tensor) or scores.ndim != 2 or len(scores) != 1:
+        found = list(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
+        raise UsageError(
+            f"{name} makes {found} of one image of {size}: training takes a module that returns one tensor of "
+            "class scores, (batch, classes)"
         )
-    if not os.access(out.parent, os.W_OK):
-        raise OutputFailed(f"can't write checkpoint {out}: its folder is read-only; choose another")
+    return int(scores.shape[1])
 
 
 def _metadata(
     spec: ModelSpec,
+    classes: int,
     dataset: Dataset,
     recipe: Recipe,
     seed: int,
@@ -169,7 +184,7 @@ def _metadata(
         "alpha": f"{spec.alpha:g}",
         "rho": str(spec.rho),
         "resolution_px": str(base_px),
-        "num_classes": str(spec.num_classes),
+        "num_classes": str(classes),
         "classes": json.dumps(dataset.classes, ensure_ascii=False),
         "dataset": dataset.name,
         "train_images": str(len(dataset.train)),

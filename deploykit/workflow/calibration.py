@@ -16,6 +16,7 @@ from deploykit.graph.recipes import PrecisionRecipe
 from deploykit.spec import TensorSpec
 from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.network import Network
+from deploykit.zoo.catalogue import is_factory
 
 #: Images that calibration takes when nobody says how many.
 DEFAULT_IMAGES = 100
@@ -61,8 +62,10 @@ def calibration_of(
 def _images_of(network: Network, choice: CalibrationChoice) -> Calibration:
     model = network.model
     data = choice.data or network.dataset
-    # Random weights have seen no data, so none is more right for them than noise is.
-    synthetic = choice.synthetic or model.spec.weights == "random"
+    # Random weights have seen no data, so none is more right for them than noise is. A network of the user's own
+    # that was given no weights may have been made with trained ones.
+    drawn = model.spec.weights == "random" and not is_factory(model.spec.name)
+    synthetic = choice.synthetic or drawn
     if data is not None:
         dataset = open_dataset(data)
         judged = choice.judged or (not dataset.unjudged and may_have_scores(model.outputs))

@@ -221,7 +221,7 @@ def _too_low(source: Source, question: Question, profiler: Profiler, min_top1: f
     if low >= min_top1:
         return None
     text = f"{name} is refused: its top-1 in fp32 is {top1:.1%}, and may be {low:.1%} (95%), below {min_top1:.1%}"
-    if isinstance(source, ModelSpec) and source.weights == "random":
+    if isinstance(source, ModelSpec) and source.weights == "random" and ":" not in source.name:
         text += "; its weights are random: take --weights trained, or --train"
     return text
 

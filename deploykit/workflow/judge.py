@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+import os
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def check_fed_here(dataset: str, inputs: tuple[TensorSpec, ...]) -> None:
 def data_key(dataset: str) -> str:
     """A name for what was computed on a data set: its own, and where it lies in files, what they are.
 
-    How its images are prepared, where that is said of them, is in the name, too.
+    What is said of its images behind the path is in it too, as other values are computed of them.
 
     Raises:
         UsageError: the path is not there.
@@ -109,13 +110,25 @@ def data_key(dataset: str) -> str:
     if not path:
         return name
     root = Path(path)
-    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
+    files = sorted(_files_under(root)) if root.is_dir() else [root]
     try:
         facts = [(str(p), (s := p.stat()).st_size, s.st_mtime_ns) for p in files]
     except OSError as error:
         raise UsageError(f"can't read the data at {error.filename}: {error.strerror}") from error
-    prepared = {"prepared": repr(options)} if options else {}
-    return f"{name}-{key_of({'files': facts, **prepared})[:12]}"
+    said = {"options": repr(options)} if options else {}
+    return f"{name}-{key_of({'files': facts} | said)[:12]}"
+
+
+def _files_under(root: Path) -> Iterator[Path]:
+    """The files of a folder and of all in it, links to folders followed as they are where images are read."""
+    seen: set[str] = set()
+    for here, folders, names in os.walk(root, followlinks=True):
+        place = os.path.realpath(here)
+        if place in seen:  # a link to a folder above it
+            folders.clear()
+            continue
+        seen.add(place)
+        yield from (path for name in names if (path := Path(here, name)).is_file())
 
 
 def outputs_name(what: str, dataset: str | None, module: str) -> str:

@@ -46,7 +46,7 @@ class Network:
         model: the graph.
         folder: of its store entry; references that belong to it are stored there.
         facts: parameters, macs, activation_bytes, weight_bytes, uncounted, chosen, remarks of the graph.
-        dataset: whose test part judges its accuracy, where its weights are trained for one that its name finds.
+        dataset: whose test part judges its accuracy, where its weights are of one that is the same anywhere.
         hit: whether it was in the store.
         notes: what was taken for what its file leaves open.
         origin: the user's file that it was taken in from, if it was.

@@ -389,7 +389,7 @@ class Profiler:
         dataset, missing = self._judged_on(self._network(source))
         if dataset is None:
             return missing.text if missing is not None else "there is no data"
-        return f"{dataset} has no labels" if open_dataset(dataset).unjudged else None
+        return open_dataset(dataset).unjudged or None
 
     def _drift_reference(
         self, network: Network, configuration: Configuration, dataset: str | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from deploykit import zoo
 from deploykit.code_digest import code_digest
 from deploykit.data import Dataset, open_dataset
 from deploykit.env import package_version
-from deploykit.errors import UsageError
+from deploykit.errors import InvalidModel, UsageError
 from deploykit.spec import ModelSpec
 from deploykit.store import Store, key_of
 from deploykit.training import Progress, train
@@ -126,6 +127,27 @@ def starting_point(checkpoint: str | None, spec: ModelSpec) -> tuple[Path | None
     return start, replace(spec, resolution_px=int(size)) if size.isdigit() else spec
 
 
+def default_checkpoint(spec: ModelSpec, data: str) -> Path:
+    """Where the weights of a training go if nobody says: MODEL-DATASET.safetensors in the current folder.
+
+    Args:
+        spec: the network.
+        data: the data set by its name. Of a user's own the kind alone is in the file's name, so that the files of
+            two have the same.
+
+    Raises:
+        UsageError: there are weights under that name which were trained on other data.
+    """
+    path = Path(f"{spec.label}-{data.partition(':')[0]}.safetensors")
+    with suppress(InvalidModel):  # no checkpoint, which may be replaced
+        trained_on = zoo.weights.metadata(path).get("dataset", data) if path.is_file() else data
+        if trained_on != data:
+            raise UsageError(
+                f"{path} has weights that were trained on {trained_on}, not on {data}: give these another name"
+            )
+    return path
+
+
 def _told(source: ModelSpec, now: Progress) -> str:
     return (
         f"{source.label}: epoch {now.epoch} of {now.epochs}, image {now.image:,} of {now.images:,}"
@@ -138,8 +160,9 @@ def _is_open(spec: ModelSpec) -> bool:
 
 
 def _is_shipped(spec: ModelSpec) -> bool:
+    """Whether trained weights come for a network at the size of input that is asked for, if one is."""
     try:
-        zoo.weights.trained(spec)
+        stored = zoo.weights.metadata(zoo.weights.trained(spec))
     except UsageError:
         return False
-    return True
+    return spec.resolution_px is None or str(spec.resolution_px) == stored.get("resolution_px")

@@ -156,21 +156,34 @@ def _copy_of(factory: Callable[..., Any]) -> nn.Module | None:
     return values_of(factory)
 
 
-def _keywords(factory: Callable[..., Any], spec: ModelSpec) -> dict[str, Any]:
-    """The settings of `spec` that the factory has parameters for; a network that was made already has none."""
+def takes_classes(name: str) -> bool:
+    """Whether the factory of that name can be told how many classes its network is to have.
+
+    Raises:
+        UsageError: it can't be imported.
+    """
+    return _accepts(load_factory(name), "num_classes")
+
+
+def _accepts(factory: Callable[..., Any], keyword: str) -> bool:
+    """Whether a factory has a parameter; a network that was made already has none."""
     try:
         made = isinstance(factory, torch.nn.Module)
         parameters = {} if made else inspect.signature(factory).parameters
     except (TypeError, ValueError):
         parameters = {}  # a callable that can't be inspected
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return keyword in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def _keywords(factory: Callable[..., Any], spec: ModelSpec) -> dict[str, Any]:
+    """The settings of `spec`, all of which the factory has parameters for."""
     wanted: dict[str, Any] = {}
     if spec.num_classes is not None:
         wanted["num_classes"] = spec.num_classes
     if spec.alpha != 1:
         wanted["alpha"] = spec.alpha
     for keyword in wanted:
-        if keyword not in parameters and not open_ended:
+        if not _accepts(factory, keyword):
             raise UsageError(f"{spec.name} has no parameter {keyword!r}: add it, or leave it out")
     return wanted
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pickle
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from importlib.resources import as_file, files
@@ -17,7 +18,7 @@ from deploykit.errors import InvalidModel, MissingDependency, UsageError, one_li
 from deploykit.lazy import LazyModule, torch
 from deploykit.spec import ModelSpec
 
-from .catalogue import Architecture, lookup
+from .catalogue import Architecture, is_factory, lookup
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -46,6 +47,12 @@ _WRAPPERS = (
     ),
     *("params", "net", "network", "weights"),
 )
+
+#: Names of layers in the checkpoints of DenseNet that torchvision offers, from before names without dots in them.
+_OLD_DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
+
+#: What a moving average keeps beside the weights of its module: of how many they are the mean.
+_AVERAGED = "n_averaged"
 
 #: Endings of what programs that count leave in a module, and in whatever is saved of it.
 _COUNTED = ("total_ops", "total_params")
@@ -133,12 +140,13 @@ def facts(spec: ModelSpec) -> dict[str, str]:
 
     Raises:
         UsageError: no such trained checkpoint, or it has another number of classes than asked for.
-        InvalidModel: the file is not there or can't be read.
+        InvalidModel: the file is not there, can't be read, or says that it is of another network.
     """
     path = checkpoint_path(spec)
     if path is None or path.suffix != ".safetensors":
         return {}
     stored = metadata(path)
+    _require_network(path, stored, spec)
     for key in ("num_classes", "resolution_px"):
         if key in stored and not stored[key].isdigit():
             raise InvalidModel(f"{path} is damaged: its metadata has {key}={stored[key]!r}")
@@ -150,6 +158,24 @@ def facts(spec: ModelSpec) -> dict[str, str]:
             "leave num_classes out"
         )
     return stored
+
+
+def _require_network(path: Path, stored: Mapping[str, str], spec: ModelSpec) -> None:
+    """Refuse a checkpoint of deploykit's own that another network was trained to.
+
+    Networks that stride or normalise in other places have the same keys and shapes: nothing else would tell.
+
+    Raises:
+        InvalidModel: it says so itself.
+    """
+    if "deploykit" not in stored or is_factory(spec.name) or is_factory(stored.get("model", "")):
+        return
+    name, alpha = lookup(spec.name).name, f"{spec.alpha:g}"
+    model, width = stored.get("model", name), stored.get("alpha", alpha)
+    if (model, width) != (name, alpha):
+        raise InvalidModel(
+            f"{path} has weights of {model} at alpha {width}, not of {name} at alpha {alpha}: ask for that network"
+        )
 
 
 def existing(weights: str) -> Path:
@@ -169,8 +195,8 @@ def existing(weights: str) -> Path:
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors, .pt or .pth file by key; nothing in it is ever executed.
 
-    A dictionary that holds the weights under `state_dict`, `model` or the like, and keys that all start with
-    `module.`, are understood.
+    A dictionary that holds the weights under `state_dict`, `model` or the like, the arguments of the program beside
+    them, and keys that all start with `module.`, are understood.
 
     Raises:
         InvalidModel: it isn't such a file, or is cut short.
@@ -186,7 +212,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
                 f"{path} is not a sound safetensors file: {first_line(error)}"
             ) from error
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        from argparse import Namespace  # PyTorch brings it
+
+        with torch.serialization.safe_globals([Namespace]):
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InvalidModel(
             f"{path} is no checkpoint of plain tensors: save module.state_dict(), best as .safetensors"
@@ -215,8 +244,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
             raise InvalidModel(
                 f"{path} holds {key} {what}: save module.state_dict() of a plain module"
             )
-    if state and all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): value for key, value in state.items()}
+    keys = [key for key in state if key != _AVERAGED]
+    if keys and all(key.startswith("module.") for key in keys):
+        state = {key.removeprefix("module."): state[key] for key in keys}
     return state
 
 
@@ -271,7 +301,8 @@ def load(module: nn.Module, spec: ModelSpec, architecture: Architecture) -> None
 def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     """Give `module` the values of `state`, which must match in keys and shapes.
 
-    Some differences are harmless: a prefix of all keys, as wrappers of the network give them; auxiliary heads
+    Some differences are harmless: a prefix of all keys, as wrappers of the network give them, and what a program
+    of training saved beside the network under other words; auxiliary heads
     that the module doesn't have, and what programs that count left; missing `num_batches_tracked` counters of
     BatchNorm, which older checkpoints lack.
 
@@ -286,7 +317,7 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     wanted = module.state_dict()
     given = {
         key: value
-        for key, value in _without_prefix(state, wanted).items()
+        for key, value in without_prefix(state, wanted, source).items()
         if key in wanted or not (key.startswith(_AUXILIARY) or key.rpartition(".")[2] in _COUNTED)
     }
     for key in wanted:
@@ -318,21 +349,62 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
             f"{source} belongs to another network, {len(faults)} of its entries differ: {listed}{remedy}"
         )
     ready = {key: value.to(wanted[key].dtype).contiguous() for key, value in given.items()}
-    for key, value in ready.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise InvalidModel(f"{source} has values in {key} that are not finite: get it again")
+    require_finite(ready, source)
     module.load_state_dict(ready, strict=True, assign=True)
 
 
-def _without_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Any]) -> Mapping[str, Tensor]:
-    """The entries under the keys that the module has, where all had the same words before them."""
+def require_finite(state: Mapping[str, Tensor], source: str) -> None:
+    """Refuse weights with values that are not finite.
+
+    Raises:
+        InvalidModel: names the first such entry.
+    """
+    for key, value in state.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise InvalidModel(f"{source} has values in {key} that are not finite: get it again")
+
+
+def without_prefix(
+    state: Mapping[str, Tensor], wanted: Mapping[str, Any], source: str
+) -> Mapping[str, Tensor]:
+    """The entries under the keys that the module has, where all had the same words before them, or older names.
+
+    Where some have other words, as losses and metrics that were saved beside the network, it is the entries of the
+    one prefix under which there is every key of the module.
+
+    Raises:
+        InvalidModel: there are several such prefixes, and nothing says which network is meant.
+    """
+    if not any(map(_OLD_DENSE.search, wanted)):
+        state = {_OLD_DENSE.sub(r"\1\2", key): value for key, value in state.items()}
     stripped = state
     while stripped and not any(key in wanted for key in stripped):
         first = {key.partition(".")[0] for key in stripped}
         if len(first) > 1 or not all("." in key for key in stripped):
-            return state
+            return _within(state, wanted, source)
         stripped = {key.partition(".")[2]: value for key, value in stripped.items()}
     return stripped
+
+
+def _within(
+    state: Mapping[str, Tensor], wanted: Mapping[str, Any], source: str
+) -> Mapping[str, Tensor]:
+    """The entries of the one part of a checkpoint that has all keys of the module; else all as they are."""
+    needed = [key for key in wanted if not key.endswith(".num_batches_tracked")]
+    if not needed:
+        return state
+    found = [key.removesuffix(needed[0]) for key in state if key.endswith(f".{needed[0]}")]
+    whole = [prefix for prefix in found if all(prefix + key in state for key in needed)]
+    if len(whole) > 1:
+        raise InvalidModel(
+            f"{source} holds {len(whole)} networks that may be meant, among them {whole[0]} and {whole[1]}: "
+            "save the state_dict() of one alone"
+        )
+    return (
+        {k.removeprefix(whole[0]): state[k] for k in state if k.startswith(whole[0])}
+        if whole
+        else state
+    )
 
 
 def _from_package(package: str, spec: ModelSpec, architecture: Architecture) -> dict[str, Tensor]:

@@ -27,6 +27,7 @@ from deploykit.data.dataset import stratified_split
 from deploykit.errors import DeploykitError, UsageError
 from deploykit.lazy import torch
 from deploykit.spec import ModelSpec
+from deploykit.store import file_sha256
 from deploykit.training.epochs import Progress
 from deploykit.training.loop import train
 from deploykit.training.recipes import recipe_for
@@ -243,7 +244,6 @@ def _run_case(
     device: str,
     progress: Callable[[Progress], None] | None,
 ) -> Outcome:
-
     out = folder / f"{case.name}.safetensors"
 
     def watch(now: Progress) -> None:
@@ -253,13 +253,13 @@ def _run_case(
             raise _BudgetSpent
 
     try:
+        start = folder / f"{case.start}.safetensors" if case.start else None
         stored = metadata(out) if out.is_file() else {}
-        if stored.get("epochs") == str(_epochs(case)):
+        if stored.get("epochs") == str(_epochs(case)) and _is_from(stored, start):
             top1, tested = float(stored["test_top1"]), int(stored["test_images"])
             return Outcome(case.name, "stored", "", out.name, top1, tested)
         if deadline is not None and time.time() > deadline:
             return Outcome(case.name, "waiting")
-        start = folder / f"{case.start}.safetensors" if case.start else None
         if start is not None and not start.is_file():
             return Outcome(case.name, "waiting", f"{start.name} is not there yet")
         result = train(
@@ -281,6 +281,13 @@ def _run_case(
     return Outcome(
         case.name, "trained", "", out.name, result.top1, result.test_images, result.train_s
     )
+
+
+def _is_from(stored: Mapping[str, str], start: Path | None) -> bool:
+    """Whether a checkpoint started from what is there to start from now, as far as something is there."""
+    if start is None or not start.is_file():
+        return True
+    return stored.get("from_sha256") == file_sha256(start)
 
 
 def _epochs(case: Case) -> int:

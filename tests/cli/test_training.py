@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import cuda_double
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -108,6 +109,33 @@ def test_weights_that_are_not_shipped_can_not_be_started_from(run) -> None:
     ended = run("train", "vgg11", "--data", "digits", "--from", "trained")
     assert ended.code == 2
     assert "no trained weights come with deploykit for vgg11" in ended.err
+
+
+def test_weights_of_other_data_are_not_replaced_unasked(run, tmp_path: Path) -> None:
+    """Of a user's own data the kind alone is in the name, so that the weights of two have the same."""
+    images, labels = np.zeros((40, 8, 8), np.uint8), np.arange(40) % 10
+    for name in ("one.npz", "two.npz"):
+        np.savez(tmp_path / name, images=images, labels=labels)
+    train = ("train", "lenet5", "--epochs", "1", "-q", "--data")
+    kept = tmp_path / "lenet5-npz.safetensors"
+    assert run(*train, "npz:one.npz").code == 0
+    before = kept.read_bytes()
+    for more in ((), ("--dry-run",)):
+        ended = run(*train, "npz:two.npz", *more)
+        assert ended.code == 2
+        assert "trained on npz:one.npz, not on npz:two.npz: give these another name" in ended.err
+    assert kept.read_bytes() == before
+    assert run(*train, "npz:one.npz").code == 0
+    kept.write_bytes(b"no checkpoint")
+    assert run(*train, "npz:two.npz").code == 0
+
+
+def test_a_name_that_no_command_reads_is_refused_before_anything_is_done(run) -> None:
+    for more in ((), ("--dry-run",)):
+        ended = run(*DIGITS, "-o", "lenet.pt", *more)
+        assert ended.code == 2
+        assert ended.err.endswith("name it lenet.safetensors\n")
+    assert not list(Path().glob("lenet*"))
 
 
 def test_a_device_that_is_not_there_ends_training_before_the_data_is_looked_at(run, cuda) -> None:

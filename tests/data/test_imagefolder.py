@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import sys
 from pathlib import Path
 
@@ -294,4 +295,79 @@ def test_a_held_out_part_without_classes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match="val has the folder images and none of the classes of train"
     ):
+        open_dataset(f"imagefolder:{tmp_path}")
+
+
+@pytest.mark.parametrize("held_out", ["test", "valid", "validation"])
+def test_a_held_out_part_goes_by_its_usual_names(tmp_path: Path, held_out: str) -> None:
+    """With `valid` left aside, networks were judged on the images that they had learned."""
+    plain(tmp_path / "train", 20)
+    plain(tmp_path / held_out, 3)
+    dataset = open_dataset(f"imagefolder:{tmp_path}")
+    assert set(dataset.test.indices) == set(range(40, 46))
+
+
+@pytest.mark.parametrize("lone", ["train", "val"])
+def test_a_part_by_another_name_beside_the_only_one_is_refused(tmp_path: Path, lone: str) -> None:
+    plain(tmp_path / lone)
+    plain(tmp_path / "other")
+    with pytest.raises(UsageError, match=f"other of .* holds folders of the same names as {lone}"):
+        open_dataset(f"imagefolder:{tmp_path}")
+    (tmp_path / "other").rename(tmp_path / "test")  # val and test: a part that nobody asked for
+    assert len(open_dataset(f"imagefolder:{tmp_path}").test) > 0
+
+
+def test_a_held_out_part_of_images_as_they_lie_is_refused(tmp_path: Path) -> None:
+    plain(tmp_path / "train")
+    write_class(tmp_path / "val", 4)
+    with pytest.raises(UsageError, match="val has images and none of the classes of train: sort"):
+        open_dataset(f"imagefolder:{tmp_path}")
+
+
+@pytest.mark.parametrize("error", [struct.error("unpack"), KeyError(258), TypeError("tag")])
+def test_whatever_a_decoder_stumbles_over_leaves_out_one_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    whole = open_dataset(f"imagefolder:{plain(tmp_path, 150)}")
+    convert = Image.Image.convert
+
+    def stumble(image: Image.Image, mode: str) -> Image.Image:
+        if image.getpixel((0, 0))[0] == 7 and image.getpixel((9, 9))[0] == 0:
+            raise error
+        return convert(image, mode)
+
+    monkeypatch.setattr(Image.Image, "convert", stumble)
+    part = type(whole.train)("pets/all", whole.train.source, np.arange(300), np.repeat([0, 1], 150))
+    assert sum(len(labels) for _, labels in part.batches(50, (3, 8, 8))) == 299
+    assert part.unreadable[0].startswith("cat/007.png: ")
+
+
+def test_a_link_to_nothing_is_an_image_that_can_not_be_read(tmp_path: Path) -> None:
+    """The digest of the part ended the command where a pass over its images leaves one out."""
+    plain(tmp_path, 150)
+    victim = tmp_path / "cat" / "007.png"
+    victim.unlink()
+    victim.symlink_to(tmp_path / "gone.png")
+    train = open_dataset(f"imagefolder:{tmp_path}").train
+    whole = type(train)("pets/all", train.source, np.arange(300), np.repeat([0, 1], 150))
+    assert sum(len(labels) for _, labels in whole.batches(50, (3, 8, 8))) == 299
+    broken = whole.sha256
+    victim.unlink()
+    Image.new("RGB", (9, 9)).save(victim)
+    assert type(train)("pets/all", train.source, whole.indices, whole.labels).sha256 != broken
+
+
+def test_folders_with_spaces_in_their_names_are_lines_of_the_mapping(tmp_path: Path) -> None:
+    plain(tmp_path)
+    (tmp_path / "cat").rename(tmp_path / "wild cat")
+    (tmp_path / "classes.txt").write_text("wild boar\nwild cat\ndog good dog\n")
+    dataset = open_dataset(f"imagefolder:{tmp_path}")
+    assert dataset.classes == ("boar", "wild cat", "good dog")
+    assert set(dataset.train.labels) == {1, 2}
+
+
+def test_a_folder_that_the_mapping_names_twice_is_refused(tmp_path: Path) -> None:
+    plain(tmp_path)
+    (tmp_path / "classes.txt").write_text("dog\ncat small\ncat large\n")
+    with pytest.raises(UsageError, match="the folder cat as class 1 and as class 2"):
         open_dataset(f"imagefolder:{tmp_path}")

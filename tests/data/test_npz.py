@@ -105,6 +105,9 @@ def test_class_names_come_from_the_file(tmp_path: Path) -> None:
         ({"labels": LABELS + 10**12}, "labels must be in 0..999999"),
         ({"classes": ["a", "b"]}, r"label 2 of .* is 2: labels must be in 0..1"),
         ({"split": LABELS}, "split of .* holds 3"),
+        ({"mean": [123.7, 116.3, 103.5]}, "mean of .* those of bytes divided by 255"),
+        ({"images": FLOATS, "mean": [0.1, 0.2, 0.3]}, "its mean would not be used: normalise"),
+        ({"images": FLOATS, "std": [0.5]}, "its std would not be used: normalise"),
         ({"mean": [0.1, 0.2]}, "mean of .* store one number a channel"),
         ({"std": [0.1, 0.2, 0.0]}, "std of .* store one number a channel"),
     ],
@@ -345,3 +348,9 @@ def test_how_images_are_prepared_is_in_the_digest(tmp_path):
         digests.add(open_dataset(f"npz:{tmp_path / 'a.npz'}").calibration.sha256)
     digests.add(open_dataset(f"npz:{tmp_path / 'a.npz'}?mean=0.1").calibration.sha256)
     assert len(digests) == 3
+
+
+def test_a_normalisation_that_changes_nothing_may_stand_beside_floats(tmp_path: Path) -> None:
+    text = write(tmp_path, images=FLOATS, labels=LABELS, mean=np.zeros(3), std=np.ones(3))
+    images, _ = collect(open_dataset(text).test, (3, 6, 5))
+    np.testing.assert_array_equal(images, FLOATS[open_dataset(text).test.indices])

@@ -66,6 +66,7 @@ def test_a_larger_size_cuts_out_less_of_the_image(folder):
     [
         ("mean=x", "--mean takes one number, or one for each of three channels"),
         ("mean=0.1,0.2", "--mean takes one number, or one for each"),
+        ("mean=123.675,116.28,103.53", r"--mean is of values in 0\.\.1, .* of bytes by 255"),
         ("std=0", "--std takes numbers above 0"),
         ("resize=0", "--resize takes a side in px"),
         ("crop=1e3", "--crop takes a side in px"),

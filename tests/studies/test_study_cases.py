@@ -60,6 +60,14 @@ def test_a_checkpoint_of_other_settings_does_not_count(tmp_path: Path) -> None:
     assert statuses(run_study(tmp_path, [replace(FIRST, epochs=1)])) == ["trained"]
 
 
+def test_a_case_is_trained_again_when_what_it_starts_from_was(tmp_path: Path) -> None:
+    """It kept the accuracy that another start had come to."""
+    run_study(tmp_path, [FIRST, SECOND])
+    other = replace(FIRST, epochs=1)
+    assert statuses(run_study(tmp_path, [other, SECOND])) == ["trained", "trained"]
+    assert statuses(run_study(tmp_path, [other, SECOND])) == ["stored", "stored"]
+
+
 def test_the_journal_tells_of_every_case(tmp_path: Path) -> None:
     outcomes = run_study(tmp_path, [FIRST, replace(SECOND, start="none")])
     rows = json.loads((tmp_path / JOURNAL).read_text())

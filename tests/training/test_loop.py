@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from deploykit import zoo
 from deploykit.data import Dataset
@@ -215,6 +217,98 @@ def test_a_place_that_can_not_be_written_is_found_before_training(
     ):
         with pytest.raises(OutputFailed, match=message):
             train(LENET, few_digits, out=out, epochs=1, progress=never)
+
+
+@pytest.mark.parametrize("name", ["a.pt", "a.pth", "a"])
+def test_a_checkpoint_that_no_command_would_read_is_refused(
+    tmp_path: Path, few_digits: Dataset, name: str
+) -> None:
+    with pytest.raises(UsageError, match=r"nothing reads it as such: name it a\.safetensors$"):
+        train(LENET, few_digits, out=tmp_path / name, epochs=1)
+
+
+NETWORKS = """
+from torch import nn
+
+
+class Net(nn.Sequential):
+    input_shape = (1, 8, 8)
+
+
+def ten():
+    return Net(nn.Flatten(), nn.Linear(64, 10))
+
+
+def told(num_classes):
+    return Net(nn.Flatten(), nn.Linear(64, num_classes))
+
+
+def two():
+    return Net(nn.Flatten(), nn.Linear(64, 2))
+
+
+def pixels():
+    return Net(nn.Conv2d(1, 10, 1))
+
+
+def wide():
+    return Net(nn.Flatten(), nn.Linear(65, 10))
+
+
+class Named(Net):
+    def forward(self, x):
+        return {"out": super().forward(x)}
+
+
+def named():
+    return Named(nn.Flatten(), nn.Linear(64, 10))
+"""
+
+
+@pytest.fixture
+def own_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    (tmp_path / "trained_networks.py").write_text(NETWORKS)
+    monkeypatch.chdir(tmp_path)
+    yield "trained_networks"
+    sys.modules.pop("trained_networks", None)
+
+
+@pytest.mark.parametrize("function", ["ten", "told"])
+def test_a_network_of_ones_own_is_trained_whether_it_takes_a_number_of_classes_or_not(
+    tmp_path: Path, few_digits: Dataset, own_networks: str, function: str
+) -> None:
+    spec = ModelSpec(f"{own_networks}:{function}")
+    result = train(spec, few_digits, out=tmp_path / "a.safetensors", epochs=1)
+    assert result.metadata["num_classes"] == "10"
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("two", "has 10 classes but the network has 2 outputs"),
+        ("pixels", r"makes \[1, 10, 8, 8\] of one image of 1 x 8 x 8: training takes a module"),
+        ("named", "makes dict of one image of 1 x 8 x 8: training takes a module"),
+        ("wide", "raised RuntimeError on an image of 1 x 8 x 8: .*; give --resolution, or set"),
+    ],
+)
+def test_a_network_of_ones_own_that_is_no_classifier_of_the_data_is_refused(
+    tmp_path: Path, few_digits: Dataset, own_networks: str, function: str, message: str
+) -> None:
+    spec = ModelSpec(f"{own_networks}:{function}")
+    with pytest.raises(UsageError, match=message):
+        train(spec, few_digits, out=tmp_path / "a.safetensors", epochs=1)
+
+
+def test_a_state_of_a_network_that_was_changed_meanwhile_is_refused(
+    tmp_path: Path, few_digits: Dataset, own_networks: str
+) -> None:
+    out, spec = tmp_path / "a.safetensors", ModelSpec(f"{own_networks}:ten")
+    with pytest.raises(Stop):
+        train(spec, few_digits, out=out, epochs=2, progress=stop_in_epoch(2))
+    module = sys.modules[own_networks]
+    module.ten = lambda: module.Net(nn.Flatten(), nn.Linear(64, 32), nn.Linear(32, 10))
+    with pytest.raises(UsageError, match="is of another network by this name: remove it"):
+        train(spec, few_digits, out=out, epochs=2, resume=True)
 
 
 def test_a_network_with_too_few_outputs_is_refused(tmp_path: Path, few_digits: Dataset) -> None:

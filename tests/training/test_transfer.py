@@ -12,7 +12,7 @@ from deploykit.data import Dataset
 from deploykit.errors import InvalidModel, UsageError
 from deploykit.spec import ModelSpec
 from deploykit.training import train
-from deploykit.training.checkpoint import freeze
+from deploykit.training.checkpoint import freeze, take_over
 from deploykit.training.epochs import train_mode
 
 LENET = ModelSpec("lenet5")
@@ -73,6 +73,23 @@ def test_missing_and_damaged_checkpoints_are_refused(
     start.write_bytes(start.read_bytes()[:5000])
     with pytest.raises(InvalidModel, match="cut short"):
         train(LENET, few_digits, out=out, from_checkpoint=start)
+
+
+@pytest.mark.parametrize("prefix", ["model.", "_orig_mod.", "module.net."])
+def test_training_starts_from_weights_under_a_wrappers_prefix(start: Path, prefix: str) -> None:
+    held = load_file(start)
+    module = zoo.create(LENET)
+    left = take_over(module, {prefix + name: value for name, value in held.items()}, "start")
+    assert left == ()
+    assert all(torch.equal(value, module.state_dict()[name]) for name, value in held.items())
+
+
+def test_training_does_not_start_from_weights_that_are_not_finite(start: Path) -> None:
+    """It was said to diverge, and the images to be looked at."""
+    held = load_file(start)
+    held["classifier.1.bias"][3] = float("nan")
+    with pytest.raises(InvalidModel, match=r"values in classifier\.1\.bias that are not finite"):
+        take_over(zoo.create(LENET), held, "start")
 
 
 def test_a_pattern_that_fits_nothing_is_answered_with_one_that_does() -> None:

@@ -11,11 +11,11 @@ import pytest
 from deploykit.backends import get
 from deploykit.errors import MissingDependency, UnknownName, UsageError
 from deploykit.graph.precision import find_recipe
-from deploykit.spec import BuildOptions
+from deploykit.spec import BuildOptions, ModelSpec
 from deploykit.store import Store
 from deploykit.workflow import convert
 from deploykit.workflow.build import build_network, check_precisions, usable_backends
-from deploykit.workflow.calibration import check_choice
+from deploykit.workflow.calibration import calibration_of, check_choice
 from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.convert import calibration_text, convert_network
 from deploykit.workflow.network import obtain_network
@@ -98,6 +98,15 @@ def test_a_users_file_is_not_calibrated_on_noise_unasked(light_squeezenet, tmp_p
     network = obtain_network(light_squeezenet, Store(tmp_path))
     with pytest.raises(UsageError, match="give --data DATASET, or --synthetic-calibration"):
         convert_network(network, "int8", "cpu", PLAIN, Store(tmp_path))
+
+
+def test_a_network_that_a_users_function_made_is_not_calibrated_on_noise_unasked(untrained):
+    """It may have been made with trained weights, which its code alone knows."""
+    model = dataclasses.replace(untrained.model, spec=ModelSpec("mine:net"))
+    network = dataclasses.replace(untrained, model=model)
+    with pytest.raises(UsageError, match=r"int8 needs images to calibrate .*--synthetic-calib"):
+        calibration_of(network, CalibrationChoice())
+    assert calibration_of(network, CalibrationChoice(synthetic=True)).count == 8
 
 
 def test_a_network_that_takes_no_images_cannot_be_calibrated_on_some(trained, tmp_path):

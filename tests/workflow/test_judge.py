@@ -7,13 +7,15 @@ from fractions import Fraction
 from pathlib import Path
 from urllib.error import URLError
 
+import numpy as np
 import pytest
 
 from deploykit.bench.scenario import Policy
 from deploykit.data import by_name
+from deploykit.errors import UsageError
 from deploykit.spec import ModelSpec
 from deploykit.workflow.configuration import ProfileOptions, enumerate_configurations
-from deploykit.workflow.judge import judged_on
+from deploykit.workflow.judge import data_key, judged_on
 from deploykit.workflow.profile import Profiler
 
 BRIEF = Policy(warmup_s=0.02, warmup_max_s=0.2, window_s=0.01, min_s=0.05, max_s=0.5, block_s=0.02)
@@ -59,3 +61,49 @@ def test_without_its_data_a_trained_network_is_timed_and_says_what_would_judge_i
         (note,) = row.noted("unjudged")
         assert str(note) in row["reason"]
     assert len(no_fashion_mnist) == 1
+
+
+def test_what_is_said_of_images_is_no_part_of_their_path(tmp_path: Path) -> None:
+    """Every profile with --mean, --std, --resize, --crop or --channel-order failed: its data was not found."""
+    plain = f"npz:{tmp_path / 'own.npz'}"
+    (tmp_path / "own.npz").write_bytes(b"stands for the data")
+    keys = {data_key(text) for text in (plain, f"{plain}?mean=0.5", f"{plain}?mean=0.5&std=0.5")}
+    assert len(keys) == 3
+    assert all(key.startswith("npz-") for key in keys)
+    with pytest.raises(UsageError, match=r"can't read the data at .*gone\.npz:"):
+        data_key(f"npz:{tmp_path / 'gone.npz'}?mean=0.5")
+
+
+def test_images_behind_a_link_are_part_of_what_was_computed_on_them(tmp_path: Path) -> None:
+    """Predictions of the images that lay there before were taken for those of what lies there now."""
+    (tmp_path / "far" / "cat").mkdir(parents=True)
+    (tmp_path / "near").mkdir()
+    (tmp_path / "near" / "cat").symlink_to(tmp_path / "far" / "cat")
+    (tmp_path / "far" / "cat" / "up").symlink_to(tmp_path / "near")
+    image = tmp_path / "far" / "cat" / "1.png"
+    keys = set()
+    for content in (b"one", b"another"):
+        image.write_bytes(content)
+        keys.add(data_key(f"imagefolder:{tmp_path / 'near'}"))
+    assert len(keys) == 2
+
+
+def test_images_that_something_is_said_of_judge_a_network(shared_store, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 8, 8)).astype(np.uint8)
+    np.savez(tmp_path / "own.npz", images=pixels, labels=np.arange(60) % 10)
+    data = f"npz:{tmp_path / 'own.npz'}?mean=0.5&std=0.5"
+    options = ProfileOptions(policy=BRIEF, data=data)
+    wanted = enumerate_configurations([ModelSpec("lenet5", weights="trained")], options)
+    (row,) = Profiler(shared_store, options).rows(wanted)
+    assert row["status"] == "ok", row["reason"]
+    assert (row["test_images"], row["dataset"]) == (12, f"{data}/test")
+
+
+def test_why_top1_can_not_be_had_is_what_the_data_says(shared_store, tmp_path: Path) -> None:
+    """Labels that are no integers, or of one class, were said not to be there."""
+    pixels, labels = np.zeros((60, 8, 8), np.uint8), np.arange(60) % 10
+    np.savez(tmp_path / "own.npz", images=pixels, labels=labels.astype(np.float32))
+    profiler = Profiler(shared_store, ProfileOptions(data=f"npz:{tmp_path / 'own.npz'}"))
+    said = profiler.why_unjudged(ModelSpec("lenet5", weights="trained"))
+    assert said is not None
+    assert said.endswith("(if they are classes, store labels.astype(int))")

@@ -19,7 +19,7 @@ from deploykit.errors import UnknownName, UsageError
 from deploykit.row import Row
 from deploykit.spec import ModelSpec
 from deploykit.stats import RatioInterval
-from deploykit.workflow import confirmation, frontier, races, tuned
+from deploykit.workflow import confirmation, frontier, races, trained, tuned
 from deploykit.workflow.choices import Goal
 from deploykit.workflow.configuration import Configuration, ProfileOptions
 from deploykit.workflow.fitness import Fitness
@@ -348,6 +348,14 @@ def test_changed_code_of_the_network_or_of_training_trains_anew(data, shared_sto
 def test_weights_that_come_with_the_package_are_not_trained_again(shared_store):
     found = Training("digits").of(LENET, shared_store, print, print)
     assert found == replace(LENET, weights="trained:digits")
+
+
+def test_weights_of_another_size_of_input_do_not_stand_in_for_those_of_the_size_asked_for():
+    """A tuning chose by the accuracy of weights at a size that they were not trained at."""
+    clothes = ModelSpec("mobilenet", alpha=0.25, weights="trained:fashion-mnist")
+    assert trained._is_shipped(clothes)
+    assert trained._is_shipped(replace(clothes, resolution_px=64))
+    assert not trained._is_shipped(replace(clothes, resolution_px=96))
 
 
 def test_a_network_with_random_weights_that_is_too_bad_says_how_to_have_better_ones(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from deploykit import zoo
@@ -97,3 +99,91 @@ def test_a_dictionary_that_holds_itself_ends(tmp_path: Path) -> None:
     torch.save(held, tmp_path / "a.pt")
     with pytest.raises(InvalidModel, match="holds no state_dict"):
         weights.read_state(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_a_moving_average_is_the_weights_of_its_module(tmp_path: Path, prefix: str) -> None:
+    averaged = torch.optim.swa_utils.AveragedModel(network())
+    state = averaged.module.state_dict()
+    held = {
+        name if name == "n_averaged" else prefix + name: value
+        for name, value in averaged.state_dict().items()
+    }
+    found = filled(network(), held, tmp_path)
+    assert all(torch.equal(state[key], found[key]) for key in state)
+
+
+def test_the_arguments_of_a_program_may_stand_beside_its_weights(tmp_path: Path) -> None:
+    state = network().state_dict()
+    arguments = argparse.Namespace(lr=0.1, data="photos", betas=(0.9, 0.99), resume=None)
+    found = filled(network(), {"model": state, "epoch": 3, "args": arguments}, tmp_path)
+    assert all(torch.equal(state[key], found[key]) for key in state)
+
+
+@pytest.mark.parametrize(
+    ("model", "alpha", "asked", "message"),
+    [
+        ("resnet50_v1", "1", ModelSpec("resnet50"), "of resnet50_v1 at alpha 1, not of resnet50"),
+        ("mobilenet", "0.5", ModelSpec("mobilenet", alpha=0.25), "not of mobilenet at alpha 0.25"),
+    ],
+)
+def test_a_checkpoint_that_says_of_which_network_it_is_is_held_to_it(
+    tmp_path: Path, model: str, alpha: str, asked: ModelSpec, message: str
+) -> None:
+    """The two ResNet-50 have the same keys and shapes, and compute other things."""
+    path = tmp_path / "w.safetensors"
+    told = {"model": model, "alpha": alpha, "deploykit": "1.0"}
+    save_file({"x": torch.zeros(1)}, path, metadata=told)
+    with pytest.raises(InvalidModel, match=message):
+        weights.facts(ModelSpec(asked.name, alpha=asked.alpha, weights=str(path)))
+    same = ModelSpec(model, alpha=float(alpha), weights=str(path))
+    assert weights.facts(same) == told
+
+
+def test_what_was_saved_beside_the_network_under_other_words_is_left_out(tmp_path: Path) -> None:
+    state = network().state_dict()
+    held = {f"model.{key}": value for key, value in state.items()}
+    beside = {"criterion.weight": torch.ones(5), "metric.total": torch.zeros(1)}
+    found = filled(network(), {"state_dict": held | beside, "epoch": 3}, tmp_path)
+    assert all(torch.equal(state[key], found[key]) for key in state)
+
+
+def test_of_several_networks_that_fit_none_is_chosen(tmp_path: Path) -> None:
+    held = {
+        f"{word}.{key}": value
+        for word in ("student", "teacher")
+        for key, value in network().state_dict().items()
+    }
+    with pytest.raises(InvalidModel, match=r"holds 2 networks .*student\. and teacher\.: save the"):
+        filled(network(), held, tmp_path)
+
+
+def test_a_part_of_the_network_is_not_taken_for_the_whole(tmp_path: Path) -> None:
+    held = {f"model.{key}": value for key, value in network().state_dict().items()}
+    del held["model.3.bias"]
+    with pytest.raises(InvalidModel, match=r"0\.weight is missing"):
+        filled(network(), held | {"criterion.weight": torch.ones(5)}, tmp_path)
+
+
+class Dense(nn.Module):
+    """One layer by the names that networks have in which `norm` and `conv` are lists."""
+
+    def __init__(self, *, listed: bool) -> None:
+        super().__init__()
+        layer = nn.Module()
+        if listed:
+            layer.norm = nn.ModuleList([nn.Identity(), nn.BatchNorm2d(3), nn.BatchNorm2d(3)])
+        else:
+            layer.norm1, layer.norm2 = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+        self.denselayer1 = layer
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_layers_by_the_names_that_torchvision_once_had_are_taken(
+    tmp_path: Path, listed: bool
+) -> None:
+    held = Dense(listed=True).state_dict()
+    held["denselayer1.norm.2.running_mean"] += 7
+    assert "denselayer1.norm.1.weight" in held
+    found = filled(Dense(listed=listed), held, tmp_path)
+    assert [float(value[0]) for key, value in found.items() if "running_mean" in key] == [0, 7]

@@ -11,6 +11,7 @@ from deploykit.claims.checks.costs import PrintedPair
 from deploykit.claims.checks.quantised import Loss
 from deploykit.claims.networks import Network
 from deploykit.claims.quantising import Rounding
+from deploykit.errors import UsageError
 
 LENET = Network.named("lenet5")
 
@@ -58,3 +59,22 @@ def test_layers_that_are_kept_are_not_rounded():
         torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2)).eval()
     )
     assert isinstance(module[1], torch.nn.Identity)
+
+
+class Asked(Exception):
+    """Ends a trial as soon as it is known which weights it takes."""
+
+
+@pytest.mark.parametrize("dataset", ["digits", "fashion-mnist"])
+def test_a_network_is_tried_with_the_weights_of_the_data_it_is_tried_on(monkeypatch, dataset):
+    def create(spec):
+        raise Asked(spec.weights)
+
+    monkeypatch.setattr(quantising, "create", create)
+    with pytest.raises(Asked, match=f"^trained:{dataset}$"):
+        quantising.right(LENET, dataset, None, 51)
+
+
+def test_more_images_than_there_are_are_not_said_to_have_been_tried():
+    with pytest.raises(UsageError, match="501 images were asked of digits/test, which has 500"):
+        quantising.right(LENET, "digits", None, 501)
