@@ -213,6 +213,35 @@ def test_two_reports_are_drawn_over_each_other_with_the_limit(tmp_path):
     assert sorted(dots) == [2, 5, 5, 5]
 
 
+@pytest.mark.parametrize(
+    "other",
+    [{"rate_per_s": 50.0}, {"kept": "conv1"}, {"options": "ort.allow_spinning=0"}, {"env_id": "else"}],
+)
+def test_a_line_of_two_reports_has_the_processes_of_its_own_configuration_alone(tmp_path, other):
+    rows = repeats(2.0) + repeats(8.0, **other)
+    paths = [save(tmp_path / f"{name}.csv", rows) for name in ("head", "base")]
+    contents = read(*paths)
+    assert contents.comparison is not None
+    picture = comparison_picture(contents.comparison, contents.entries, contents.base)
+    assert picture is not None
+    (drawing,) = picture.drawings
+    dots = [item for item in drawing.items if isinstance(item, Dots)]
+    assert [len(item.points) for item in dots] == [5, 5, 5, 5]
+    # The marks of a line belong to the first row of its own configuration, which the filter shows and hides.
+    assert sorted({item.row for item in dots}) == [0, 5]
+
+
+def test_processes_of_machines_that_differ_are_drawn_where_they_are_compared_all_the_same(tmp_path):
+    base = save(tmp_path / "base.csv", repeats(2.0, env_id="before"))
+    head = save(tmp_path / "head.csv", repeats(2.0, env_id="now"))
+    contents = read(head, base, across_machines=True)
+    assert contents.comparison is not None
+    picture = comparison_picture(contents.comparison, contents.entries, contents.base)
+    assert picture is not None
+    dots = [item for item in picture.drawings[0].items if isinstance(item, Dots)]
+    assert [len(item.points) for item in dots] == [5, 5]
+
+
 def test_a_roof_is_drawn_where_the_machine_is_described_and_said_to_be_missing_elsewhere():
     rows = entries(full(gflops=20.0, arithmetic_intensity=5.0))
     ceilings = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from deploykit.columns import BY_NAME, IDENTITY_NAMES, SOFT_NAMES
 from deploykit.report.compare import Change, ReportComparison, rendering
 from deploykit.report.compare.processes import FASTER, SAME, SLOWER
 from deploykit.report.page.drawing import Dots, Drawing, Line, Mark, Picture, Text, shortened
@@ -130,11 +131,17 @@ def _sides(change: Change, head: Sequence[Entry], base: Sequence[Entry]) -> _Sid
 
 
 def _is_of(entry: Entry, change: Change) -> bool:
-    """Whether a row is a process of a configuration; the machine may differ, and what the row has no value for."""
-    for name, wanted in change.identity.items():
-        if name == "env_id":
-            continue
-        text = entry.text(name)
-        if text != wanted and text and wanted:
+    """Whether a row is a process of a configuration, matched as `compare` matches them.
+
+    Of what names a configuration a blank is a value of its own: a row with a rate is no process of one without. Of
+    the soft columns a row may lack some. A machine that the comparison left out is not asked for.
+    """
+    for name in IDENTITY_NAMES:
+        wanted, text = change.identity[name], entry.text(name) or BY_NAME[name].blank
+        if text != wanted and (name != "env_id" or wanted):
             return False
-    return True
+    return all(
+        not text or not wanted or text == wanted
+        for name in SOFT_NAMES
+        for text, wanted in [(entry.text(name), change.identity[name])]
+    )
