@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deploykit.columns import differences_from_plain
-from deploykit.figures import significant, with_interval
+from deploykit.figures import general, significant, with_interval
 from deploykit.report.speedup import MIN_PROCESSES, Speedup, of_processes, setting
 from deploykit.report.states import DRIFTS, is_emulated, words_of
 from deploykit.report.views import label, percent
@@ -119,6 +119,9 @@ def _beside(row: Cells, fp32: Cells) -> str:
         parts.append(f"drift {float(row['drift_snr_db']):.0f} dB{poor}")
     if row.get("top1") not in (None, "") and fp32.get("top1") not in (None, ""):
         parts.append(f"top-1 {percent(row['top1'])} (fp32: {percent(fp32['top1'])})")
+    if row.get("metric_value") not in (None, "") and row.get("metric_fp32") not in (None, ""):
+        ours, theirs = (general(float(row[f"metric_{of}"]), 4) for of in ("value", "fp32"))
+        parts.append(f"{row.get('metric') or 'metric'} {ours} (fp32: {theirs})")
     return "".join(f", {part}" for part in parts)
 
 

@@ -194,6 +194,17 @@ def accuracy(row: Cells) -> str:
     )
 
 
+def metric(row: Cells) -> str:
+    """The value of the user's own metric with its interval, where there is one; no timing makes it doubtful."""
+    value, low, high = (row.get(f"metric_{end}") for end in ("value", "low", "high"))
+    if value in (None, ""):
+        return "–"
+    if low in (None, "") or high in (None, ""):
+        return significant(value)
+    texts = with_interval(float(str(value)), float(str(low)), float(str(high)))
+    return significant(value) if texts is None else f"{texts[0]} [{texts[1]}, {texts[2]}]"
+
+
 def constraint(row: Cells) -> str:
     """Whether a constraint holds: the last word of the column."""
     return str(row.get("constraint") or "–").rpartition(" ")[2]
@@ -277,6 +288,9 @@ PROFILE: tuple[Field, ...] = (
     field("host_peak_mib", rank=7),
     field("drift_snr_db", rank=4),
     field("top1", accuracy, rank=3),
+    # Who names a metric asks for it: it stays in any width.
+    Field("metric [95%]", metric, name="metric_value"),
+    Field("metric of fp32", column("metric_fp32"), rank=2, name="metric_fp32"),
     field("constraint", constraint),
     field("status", state),
 )
@@ -301,6 +315,7 @@ TUNED: tuple[Field, ...] = (
     field("host_peak_mib", rank=7),
     field("drift_snr_db", rank=4),
     field("top1", accuracy, rank=3),
+    Field("metric [95%]", metric, rank=3, name="metric_value"),
     field("status", state),
 )
 

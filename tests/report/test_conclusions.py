@@ -33,6 +33,12 @@ def test_what_the_rows_allow_is_said_with_its_interval():
     ]
 
 
+def test_a_metric_of_the_users_own_is_told_beside_that_of_fp32():
+    judged = {"metric": "iou:each", "metric_value": 0.81234, "metric_fp32": 0.9}
+    (said,) = conclusions([row("fp32", 8.5), row("int8", 3.0, **judged)])
+    assert said.endswith("drift 35 dB, iou:each 0.8123 (fp32: 0.9)")
+
+
 def test_slower_and_as_fast_are_said_as_such():
     slower, level = (conclusions([row("fp32", 3.0), row("int8", ms)]) for ms in (6.0, 3.01))
     assert "int8 is 2.0 (1.9 to 2.1) times slower than fp32" in slower[0]

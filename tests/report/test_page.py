@@ -70,6 +70,14 @@ def test_a_doubtful_drift_marks_the_drift_alone():
     assert re.findall(r">([\d.,]+)(?: \[[^<]*\])?<abbr", cells) == ["40.0"]
 
 
+def test_a_metric_far_from_that_of_fp32_is_marked():
+    (cells,) = re.findall(
+        r"(?s)<tr data-r=.*?</tr>",
+        page(full(metric="iou:each", metric_value=0.5, metric_high=0.6, metric_fp32=0.9)),
+    )
+    assert re.findall(r">([\d.,]+)(?: \[[^<]*\])?<abbr", cells) == ["0.500"]
+
+
 def test_a_doubtful_mark_is_hollow_and_a_sure_one_is_not():
     sure, doubtful = entries(full(), full(stability=UNSTABLE))
     series = Series([sure, doubtful])
@@ -215,7 +223,12 @@ def test_two_reports_are_drawn_over_each_other_with_the_limit(tmp_path):
 
 @pytest.mark.parametrize(
     "other",
-    [{"rate_per_s": 50.0}, {"kept": "conv1"}, {"options": "ort.allow_spinning=0"}, {"env_id": "else"}],
+    [
+        {"rate_per_s": 50.0},
+        {"kept": "conv1"},
+        {"options": "ort.allow_spinning=0"},
+        {"env_id": "else"},
+    ],
 )
 def test_a_line_of_two_reports_has_the_processes_of_its_own_configuration_alone(tmp_path, other):
     rows = repeats(2.0) + repeats(8.0, **other)

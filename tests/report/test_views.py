@@ -42,6 +42,15 @@ def test_a_measured_row_reads_as_people_write_it():
     assert shown["batch"] == "8"
 
 
+def test_a_metric_of_the_users_own_is_shown_in_any_width_with_its_interval_and_that_of_fp32():
+    judged = {**ROW, "metric": "iou:each", "metric_value": 0.8123, "metric_fp32": 0.9}
+    assert cells(judged)["metric [95%]"] == "0.812"
+    whole = cells({**judged, "metric_low": 0.79, "metric_high": 0.83})
+    assert whole["metric [95%]"] == "0.812 [0.790, 0.830]"
+    assert whole["metric of fp32"] == "0.900"
+    assert [one.rank for one in views.PROFILE if one.name == "metric_value"] == [0]
+
+
 def test_a_row_read_back_from_csv_reads_the_same():
     assert cells({name: str(value) for name, value in ROW.items()}) == cells(ROW)
 
@@ -171,3 +180,7 @@ def test_a_tuning_shows_what_was_asked_for_and_an_end_of_an_interval_with_its_va
     # The column `metric` has the name of a function.
     assert "metric_value" in [one.name for one in views.tuned(["metric_low"])]
     assert "p99 ms" in [one.heading for one in shown]
+    judged = next(one for one in views.tuned(["latency_p50_ms"]) if one.name == "metric_value")
+    assert judged.text({"metric_value": 0.5, "metric_low": 0.4, "metric_high": 0.6}) == (
+        "0.500 [0.400, 0.600]"
+    )
