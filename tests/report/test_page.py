@@ -299,6 +299,29 @@ def test_a_precision_stands_against_the_fp32_of_its_own_round():
 
 
 @pytest.mark.parametrize(
+    "other", [{"engine_options": "channels-last"}, {"macs": 900_000}, {"env_id": "another"}]
+)
+def test_a_precision_stands_against_no_fp32_row_that_differs_in_more(other):
+    rows = entries(
+        full(latency_p50_ms=2.0),
+        full(latency_p50_ms=1.0, precision="int8", precision_actual="int8", **other),
+    )
+    assert precisions_picture(rows, Series(rows)) is None
+
+
+def test_no_line_joins_a_network_at_two_sizes_of_its_input():
+    small = full(latency_p50_ms=1.0, drift_snr_db=30.0)
+    large = full(latency_p50_ms=2.0, drift_snr_db=60.0)
+    joined = [
+        sum(isinstance(item, Line) and len(item.points) == 3 for item in picture.drawings[0].items)
+        for macs in (small["macs"], 900_000)
+        for rows in [entries(small, {**large, "macs": macs})]
+        if (picture := drift_picture(rows, Series(rows))) is not None
+    ]
+    assert joined == [1, 0]
+
+
+@pytest.mark.parametrize(
     ("first", "last", "said"),
     [
         ("2026-11-26T21:19:40+00:00", "2026-11-26T21:22:10+00:00", "2026-11-26 21:19 to 21:22 UTC"),
