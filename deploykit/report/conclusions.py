@@ -28,13 +28,14 @@ def conclusions(rows: Sequence[Cells]) -> list[str]:
     groups = _groups(rows)
     several = len({_backend(row) for row in rows if row.get("status") == "ok"}) > 1
     threads = len({str(row.get("threads") or "") for row in rows if row.get("status") == "ok"}) > 1
+    machines = len({_machine(row) for row in rows if row.get("status") == "ok"} - {""}) > 1
     sure, doubtful = [], []
     emulated: dict[tuple[str, str], list[tuple[str, Cells]]] = {}
     for (common, precision, _), ours in groups.items():
         fp32 = groups.get((common, "fp32", ""))
         if precision == "fp32" or not fp32:
             continue
-        place = _place(ours[0], backend=several, threads=threads)
+        place = _place(ours[0], backend=several, threads=threads, machine=machines)
         if is_emulated(ours[0]):
             actual = str(ours[0].get("precision_actual"))
             emulated.setdefault((precision, actual), []).append((place, ours[0]))
@@ -80,11 +81,16 @@ def _backend(row: Cells) -> str:
     return str(row.get("backend") or "")
 
 
-def _place(row: Cells, *, backend: bool, threads: bool) -> str:
-    """Where something was measured: network, and backend and setting where they are worth a word."""
+def _machine(row: Cells) -> str:
+    return str(row.get("env_id") or "")
+
+
+def _place(row: Cells, *, backend: bool, threads: bool, machine: bool) -> str:
+    """Where something was measured: network, and backend, setting and machine where they are worth a word."""
     cells = {name: str(row.get(name) or "") for name in (*_APART, *_PLAIN)}
     cells["pass"] = cells["pass"] or "forward"
     apart = differences_from_plain(cells, threads=threads)
+    apart += [f"machine {_machine(row)}"] if machine and _machine(row) else []
     words = [label(row), *([f"({_backend(row)})"] if backend else [])]
     return " ".join(words) + "".join(f", {one}" for one in apart)
 

@@ -277,9 +277,15 @@ _APART: tuple[Field, ...] = (
 #: What names a row that is to be measured.
 CONFIGURATION = _APART
 
+#: The same of rows that were measured, of which a report may hold those of several machines.
+_MEASURED: tuple[Field, ...] = (
+    *_APART,
+    Field("machine", text("env_id"), number=False, apart=True, follows=True, name="env_id"),
+)
+
 #: What a terminal and summary.md show of a profile.
 PROFILE: tuple[Field, ...] = (
-    *_APART,
+    *_MEASURED,
     field("latency_p50_ms", latency),
     field("speedup", speedup),
     field("latency_p95_ms", timed("latency_p95_ms"), rank=6),
@@ -297,7 +303,7 @@ PROFILE: tuple[Field, ...] = (
 
 #: What a terminal shows of a preset that stands for a published listing: its own figures first.
 LISTING: tuple[Field, ...] = (
-    *_APART,
+    *_MEASURED,
     field("iterations", rank=1),
     field("latency_mean_ms", spread),
     field("latency_p50_ms", latency),

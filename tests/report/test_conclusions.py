@@ -39,6 +39,19 @@ def test_a_metric_of_the_users_own_is_told_beside_that_of_fp32():
     assert said.endswith("drift 35 dB, iou:each 0.8123 (fp32: 0.9)")
 
 
+def test_of_several_machines_each_sentence_names_its_own():
+    rows = [
+        row(precision, ms, env_id=machine)
+        for machine in ("aaaa1111", "bbbb2222")
+        for precision, ms in (("fp32", 8.5), ("int8", 3.0))
+    ]
+    assert ["machine aaaa1111" in one and "bbbb" not in one for one in conclusions(rows)] == [
+        True,
+        False,
+    ]
+    assert "machine" not in conclusions(rows[:2])[0]
+
+
 def test_slower_and_as_fast_are_said_as_such():
     slower, level = (conclusions([row("fp32", 3.0), row("int8", ms)]) for ms in (6.0, 3.01))
     assert "int8 is 2.0 (1.9 to 2.1) times slower than fp32" in slower[0]

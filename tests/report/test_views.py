@@ -42,6 +42,14 @@ def test_a_measured_row_reads_as_people_write_it():
     assert shown["batch"] == "8"
 
 
+def test_rows_of_several_machines_have_a_column_for_it_and_those_of_one_have_none():
+    rows = [{**ROW, "env_id": "aaaa1111"}, {**ROW, "env_id": "bbbb2222"}]
+    arranged = [views.arrange(views.PROFILE, of) for of in (rows, rows[:1])]
+    shown = ["machine" in [one.heading for one in of.fields] for of in arranged]
+    assert shown == [True, False]
+    assert not any("machine" in text for of in arranged for text in of.above)
+
+
 def test_a_metric_of_the_users_own_is_shown_in_any_width_with_its_interval_and_that_of_fp32():
     judged = {**ROW, "metric": "iou:each", "metric_value": 0.8123, "metric_fp32": 0.9}
     assert cells(judged)["metric [95%]"] == "0.812"

@@ -143,12 +143,14 @@ def _names(rows: Sequence[Mapping[str, str]]) -> list[str]:
     weights = {(label(cells), cells["weights"]) for cells in measured}
     several_weights = len(weights) > len({network for network, _ in weights})
     threads = len({cells["threads"] for cells in rows} - {""}) > 1
+    several_machines = len({cells["env_id"] for cells in rows} - {""}) > 1
     names = []
     for cells in rows:
         parts = [label(cells), precision(cells)]
         parts += [cells["backend"]] if len(backends | {cells["backend"]}) > 1 else []
         parts += [cells["weights"]] if several_weights else []
         parts += differences_from_plain(cells, threads=threads)
+        parts += [f"on {cells['env_id']}"] if several_machines and cells["env_id"] else []
         names.append(" ".join(parts))
     counts = {name: names.count(name) for name in set(names)} if len(names) < 2000 else {}
     return [
