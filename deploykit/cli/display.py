@@ -248,15 +248,17 @@ def print_planned(
     return 0
 
 
-def print_conclusions(rows: Sequence[Mapping[str, Any]]) -> None:
-    """What was found, in sentences, as far as the rows allow."""
+def print_conclusions(
+    rows: Sequence[Mapping[str, Any]], whole: str = "--markdown FILE has all"
+) -> None:
+    """What was found, in sentences, as far as the rows allow; the first of many, with where the `whole` is."""
     found = conclusions(rows)
     if found:
         sys.stdout.write("\n")
     for line in found[:MAX_CONCLUSIONS]:
         print_text(line)
     if len(found) > MAX_CONCLUSIONS:
-        print_text(f"{len(found) - MAX_CONCLUSIONS} more: --markdown FILE has all")
+        print_text(f"{len(found) - MAX_CONCLUSIONS} more: {whole}")
 
 
 def row_line(row: Mapping[str, Any]) -> str:
