@@ -228,10 +228,11 @@ def _measure(
             if csv is not None:
                 csv.add(row)
             steps.finished(display.row_line(row))
-    workflow.run.describe_machine(options.samples, store)
     write_page(outputs, rows, _TITLE, store)
     write_documents(outputs, markdown=lambda: report.profile_page.page(rows))
     display.print_rows(view, rows, outputs, quiet=quiet)
+    # Last, as what lies among the samples already may be unreadable, which is no reason to show nothing.
+    workflow.run.describe_machine(options.samples, store)
     return workflow.rows.exit_code(rows)
 
 
@@ -335,6 +336,9 @@ def _compare(
     elif outputs.table:
         display.print_profile(report.views.PROFILE, rows)
         display.print_text(text)
-    if against.gate and sides.comparison.verdict == "slower":
+    is_regression = against.gate and sides.comparison.verdict == "slower"
+    if not outputs.table and not is_regression:  # whose error says the same
+        display.print_answer(text, err=True)
+    if is_regression:
         raise CheckFailed(f"{text}; look for what changed, or raise --max-slowdown")
     return 0

@@ -151,6 +151,15 @@ def test_a_profile_is_written_as_a_page_and_added_to_that_of_a_job(run, measured
     assert summary.read_text() == f"before\n{page}\n"
 
 
+def test_what_was_measured_is_shown_though_the_machine_can_not_be_described(run, measured):
+    Path("rows-samples").mkdir()
+    Path("rows-samples/env.json").write_text("{")
+    ended = run(*PROFILE, "--csv", "rows.csv", "--json")
+    assert ended.code == 4
+    assert "env.json can't be read" in ended.err
+    assert [row["precision"] for row in json.loads(ended.out)] == ["int8", "fp32"]
+
+
 def test_outside_of_a_job_a_step_summary_is_said_to_be_none(run, measured, monkeypatch):
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     ended = run(*PROFILE, "--step-summary")
