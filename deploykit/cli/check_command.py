@@ -29,7 +29,7 @@ def command(path: str, outputs: Outputs) -> None:
     deploykit check nightly.csv --json
     deploykit profile lenet5 --csv - -q | deploykit check -
     """
-    check_documents(outputs)
+    check_documents(outputs, [path])
     checked = report.check.check_report(path)
     rows = [asdict(weakness) for weakness in checked.weak]
     names = tuple(field.name for field in fields(report.check.Weakness))

@@ -9,7 +9,7 @@ import click
 from deploykit.cli.library import page as pages
 from deploykit.cli.library import report, writing
 from deploykit.cli.options import PERCENT, Grouped, refuse_beside
-from deploykit.cli.outputs import write_document
+from deploykit.cli.outputs import keep_files, write_document
 from deploykit.errors import UsageError
 from deploykit.report import STDOUT
 from deploykit.text import write_line
@@ -74,6 +74,7 @@ def command(
         refuse_beside("a report alone, without BASE,", "max_slowdown", "across_machines")
     if output is None:
         output = str(Path("report.html" if path == STDOUT else path).with_suffix(".html"))
+    keep_files([path, base, claims, *layers], [output])
     report.csv.check_destination(output)
     contents = pages.reading.read(
         path,

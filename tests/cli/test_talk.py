@@ -157,7 +157,7 @@ def test_what_was_measured_is_shown_though_the_machine_can_not_be_described(run,
     ended = run(*PROFILE, "--csv", "rows.csv", "--json")
     assert ended.code == 4
     assert "env.json can't be read" in ended.err
-    assert [row["precision"] for row in json.loads(ended.out)] == ["int8", "fp32"]
+    assert [row["precision"] for row in json.loads(ended.out)] == ["fp32", "int8"]
 
 
 def test_outside_of_a_job_a_step_summary_is_said_to_be_none(run, measured, monkeypatch):

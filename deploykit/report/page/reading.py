@@ -20,6 +20,8 @@ from deploykit.report.page.entry import entries_of
 from deploykit.text import file_name
 
 PROFILE, CLAIMS, LAYERS = "profile", "claims", "layers"
+#: Graphs of layers that a page has room for.
+MOST_GRAPHS = 2
 #: Columns by which each kind of report is known.
 _KINDS = {
     PROFILE: {"schema", "status", "model"},
@@ -57,10 +59,17 @@ def read(
     if kind != PROFILE:
         if base is not None:
             raise UsageError(f"{path} holds {kind}, and BASE is of two profiles: leave it out")
+        if kind == CLAIMS and claims is not None:
+            raise UsageError(f"{path} holds claims itself: leave {claims} out")
+        sheets = [*([path] if kind == LAYERS else []), *layers]
+        if len(sheets) > MOST_GRAPHS:
+            raise UsageError(
+                f"{MOST_GRAPHS} graphs of layers stand side by side, {path} among them: leave {sheets[-1]} out"
+            )
         return Contents(
             f"deploykit: {title}",
             claims=_claims(path if kind == CLAIMS else claims),
-            layers=_layers([*([path] if kind == LAYERS else []), *layers]),
+            layers=_layers(sheets),
         )
     folder = Path() if path == STDOUT else Path(path).parent
     entries = entries_of(read_rows(path), path, folder)
