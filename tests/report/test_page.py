@@ -23,7 +23,7 @@ from deploykit.report.page.reading import read
 from deploykit.report.page.roofline_picture import roofline_picture
 from deploykit.report.page.samples import samples_ms
 from deploykit.report.page.series import Series
-from deploykit.report.page.shell import between
+from deploykit.report.page.shell import between, machine_text
 from deploykit.report.page.svg import document
 from deploykit.report.page.tradeoff import drift_picture, frontier
 from deploykit.report.states import WORDS
@@ -284,6 +284,42 @@ def test_a_roof_is_drawn_where_the_machine_is_described_and_said_to_be_missing_e
     assert "drawn dashed: while they were measured, load: 3.1" in roofed.remarks[0]
     roofs = [item for item in roofed.drawings[0].items if isinstance(item, Line) and item.dashed]
     assert len(roofs) == 2
+
+
+@pytest.mark.parametrize(
+    ("threads", "streams", "measured_with"), [(1, 2, 2), (2, 4, 4), (2, 1, 2), (None, 1, 0)]
+)
+def test_a_row_stands_under_the_roof_of_as_many_threads_as_compute_at_once(
+    threads, streams, measured_with
+):
+    rows = entries(full(gflops=20.0, arithmetic_intensity=5.0, threads=threads, streams=streams))
+    ceilings = {"gflops": {"fp32": 200.0}, "copy_gb_s": {"1048576": 100.0}}
+    for count in range(9):
+        record = {"machine": {"cores": 4}, "ceilings": [{**ceilings, "threads": count}]}
+        picture = roofline_picture(rows, Series(rows), {"machine": record})
+        assert picture is not None
+        assert (not picture.remarks) == (count == measured_with)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "text",
+        {"machine": None},
+        {"machine": {"cpu": "A CPU", "cores": None, "memory_gib": None, "gpus": [{"name": "G"}]}},
+        {"machine": {"cpu": "A CPU", "gpus": 3}, "ceilings": 3},
+        {"ceilings": [{"threads": 2, "gflops": {"fp32": 1.0}, "copy_gb_s": {"much": 1.0}}]},
+    ],
+)
+def test_a_machine_that_is_described_in_another_form_spoils_no_page(record):
+    row = full(gflops=20.0, arithmetic_intensity=5.0)
+    assert "no roof is drawn over its rows" in page(row, machines={"machine": record})
+
+
+def test_a_machine_is_told_in_a_line():
+    facts = {"cpu": "A CPU", "cores": 2.0, "memory_gib": 24, "gpus": []}
+    assert machine_text({"machine": facts}) == "A CPU, 2 cores, 24 GiB, no GPU"
+    assert machine_text({"machine": {"cpu": "A CPU"}}) == "A CPU"
 
 
 def test_a_picture_is_the_same_drawing_as_svg_and_png():
