@@ -26,7 +26,7 @@ from deploykit.report.page.series import Series
 from deploykit.report.page.shell import between, machine_text
 from deploykit.report.page.svg import document
 from deploykit.report.page.tradeoff import drift_picture, frontier
-from deploykit.report.states import WORDS
+from deploykit.report.states import WORDS, state
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m"
 UNSTABLE = "unstable: trend: latency changed by +86% over the run; warm up longer"
@@ -88,6 +88,27 @@ def test_rows_of_several_machines_are_told_apart():
     text = page(*rows)
     assert [text.count(f"<td>{machine}</td>") for machine in ("aaaa1111", "bbbb2222")] == [1, 1]
     assert "machine</button>" not in page(rows[0])
+
+
+@pytest.mark.parametrize(
+    ("cells", "doubtful", "word"),
+    [
+        ({"latency_p95_ms": None}, [], None),
+        (
+            {"latency_p50_ms": None, "latency_mean_ms": 2.0, "iterations": 3},
+            ["latency"],
+            "few runs",
+        ),
+        ({"drift_state": "coarse"}, ["drift"], "coarse drift"),
+        ({"drift_state": "poor", "drift_snr_db": 4.0}, ["drift"], "drift"),
+        ({"precision": "fp16"}, ["latency"], "emulated"),
+    ],
+)
+def test_a_row_is_as_doubtful_on_a_page_as_in_a_table_of_a_terminal(cells, doubtful, word):
+    (entry,) = entries(full(**cells))
+    assert [what for what in ("latency", "drift", "accuracy") if entry.doubtful(what)] == doubtful
+    assert (entry.state == OK) == (state(entry.cells) == "ok") == (word is None)
+    assert word is None or f"<small>{word}</small>" in page(full(**cells))
 
 
 def test_a_doubtful_mark_is_hollow_and_a_sure_one_is_not():

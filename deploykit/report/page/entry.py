@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from deploykit.columns import IDENTITY_NAMES, NAMES, differences_from_plain
 from deploykit.figures import plainly
 from deploykit.report import refuse_simulated
 from deploykit.report.check import reasons_of
+from deploykit.report.states import DRIFTS, FEW_RUNS
 from deploykit.report.views import label, precision
 from deploykit.row import text_of
 
@@ -23,6 +24,9 @@ _ABOUT = {
     "calibration": ("drift", "accuracy"),
     "accuracy": ("accuracy",),
     "metric": ("accuracy",),
+    DRIFTS["coarse"]: ("drift",),
+    # A percentile that is blank says nothing against the median.
+    "runs": (),
     "samples": (),
 }
 _LATENCY = ("latency",)
@@ -130,10 +134,21 @@ def entries_of(rows: Iterable[Mapping[str, Any]], source: str, folder: Path) -> 
     for number, (row, cells) in enumerate(zip(rows, texts, strict=True)):
         reasons = reasons_of(cells, source, number + 2, folder)
         doubts = tuple(Doubt(*map(plainly, reason)) for reason in reasons)
-        if cells["status"] != OK:
-            doubts = ()
+        doubts = _as_terminals_say(cells, doubts) if cells["status"] == OK else ()
         entries.append(Entry(number, row, doubts, names[number]))
     return entries
+
+
+def _as_terminals_say(cells: Mapping[str, str], doubts: Sequence[Doubt]) -> tuple[Doubt, ...]:
+    """The doubts of a measured row such that its state is the one that tables elsewhere give it."""
+    told = [
+        replace(one, name=FEW_RUNS) if one.name == "runs" and not cells["latency_p50_ms"] else one
+        for one in doubts
+    ]
+    if cells["drift_state"] == "coarse":
+        seen = "outputs differ by more than the rounding of float32 explains"
+        told.append(Doubt(DRIFTS["coarse"], seen, "see `deploykit layers`"))
+    return tuple(told)
 
 
 def _names(rows: Sequence[Mapping[str, str]]) -> list[str]:
