@@ -228,6 +228,33 @@ def test_distributions_show_where_runs_pile_up_and_how_they_drift(tmp_path):
     assert picture.remarks[0].startswith("1 of 3 measured rows have no samples beside the report")
 
 
+@pytest.mark.parametrize(
+    ("base", "grey"),
+    [
+        ([{}], 1),
+        ([{"threads": 1}], 0),
+        ([{"threads": 1}, {}, {"env_id": "another"}], 1),
+        ([{"env_id": "another"}], 1),
+        ([{"pass": None}], 1),
+    ],
+)
+def test_behind_a_distribution_stands_the_earlier_one_of_the_same_configuration(
+    tmp_path, base, grey
+):
+    runs = np.random.default_rng(0).normal(1.0, 0.01, 200)
+    now, *before = (
+        with_samples(tmp_path / "s", f"{place}.npz", runs, **cells)
+        for place, cells in enumerate([{}, *base])
+    )
+    rows, earlier = (entries_of(of, "report.csv", tmp_path) for of in ([now], before))
+    contents = Contents("page", rows, tmp_path, base=earlier, base_folder=tmp_path)
+    picture = distributions_picture(contents, Series(rows))
+    assert picture is not None
+    (drawing,) = picture.drawings
+    lines = [item for item in drawing.items if isinstance(item, Line) and item.ink == "muted"]
+    assert len(lines) == grey
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive", b"\x93NUMPY"])
 def test_samples_that_can_not_be_read_are_as_good_as_none(tmp_path, content):
     (tmp_path / "broken.npz").write_bytes(content)

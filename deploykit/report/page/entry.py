@@ -8,7 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from deploykit.columns import IDENTITY_NAMES, NAMES, differences_from_plain
+from deploykit.columns import (
+    BY_NAME,
+    IDENTITY_NAMES,
+    NAMES,
+    SOFT_NAMES,
+    differences_from_plain,
+)
 from deploykit.figures import plainly
 from deploykit.report import refuse_simulated
 from deploykit.report.check import reasons_of
@@ -111,7 +117,14 @@ class Entry:
     @property
     def key(self) -> tuple[str, ...]:
         """What names its configuration, for the same one of another report; the machine is left out."""
-        return tuple(self.text(name) for name in IDENTITY_NAMES if name != "env_id")
+        return tuple(
+            self.text(name) or BY_NAME[name].blank for name in IDENTITY_NAMES if name != "env_id"
+        )
+
+    def fits(self, other: Entry) -> bool:
+        """Whether a row of the same key is of the same configuration, as far as both have the soft columns."""
+        pairs = [(self.text(name), other.text(name)) for name in SOFT_NAMES]
+        return all(not ours or not theirs or ours == theirs for ours, theirs in pairs)
 
 
 def entries_of(rows: Iterable[Mapping[str, Any]], source: str, folder: Path) -> list[Entry]:
