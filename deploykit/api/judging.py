@@ -26,7 +26,7 @@ from deploykit.errors import UsageError
 from deploykit.report.check import Weakness, check_report
 from deploykit.report.compare import Limits, compare_reports
 from deploykit.report.compare import rendering as comparison_rows
-from deploykit.report.csv import check_destination, read_rows, rows_of, to_csv
+from deploykit.report.csv import check_destination, keep_files, read_rows, rows_of, to_csv
 from deploykit.workflow import machine, ranges
 from deploykit.workflow.claim_rows import measure_for
 from deploykit.workflow.stored import stored_in
@@ -174,6 +174,9 @@ def write_report(
         raise UsageError("two graphs of layers stand side by side: give --layers twice at most")
     default = Path(os.fspath(report)) if isinstance(report, str | os.PathLike) else Path("report")
     place = Path(path) if path is not None else default.with_suffix(".html")
+    named = (report, base, claims, *layers)
+    files_read = [os.fspath(one) for one in named if isinstance(one, str | os.PathLike)]
+    keep_files(files_read, [str(place)])
     check_destination(str(place))
     given = {"report": report} | ({} if base is None else {"base": base})
     with _as_files(**given) as paths:

@@ -116,30 +116,16 @@ def check_documents(outputs: Outputs, read: Iterable[str | None] = ()) -> None:
         read: paths of the files that the documents are made of, which none of them may replace.
 
     Raises:
-        UsageError, OutputFailed: as `report.csv.check_destination` and `keep_files`.
+        UsageError, OutputFailed: as `report.csv.check_destination` and `report.csv.keep_files`.
     """
     written = [
         path
         for path in (outputs.csv, outputs.markdown, outputs.junit, outputs.html)
         if path is not None
     ]
-    keep_files(read, written)
+    report.csv.keep_files(read, written)
     for path in written:
         report.csv.check_destination(path)
-
-
-def keep_files(read: Iterable[str | None], written: Iterable[str]) -> None:
-    """Refuse to write a document over a file that it is made of: what was measured is not to be had again.
-
-    Raises:
-        UsageError: a path that is written is one that is read.
-    """
-    kept = {os.path.realpath(path) for path in read if path is not None and path != STDOUT}
-    for path in written:
-        if path != STDOUT and not report.csv.is_stream(path) and os.path.realpath(path) in kept:
-            raise UsageError(
-                f"{path} is read, and would be replaced by what is made of it: name another file"
-            )
 
 
 def write_document(text: str) -> None:

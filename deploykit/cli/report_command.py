@@ -9,7 +9,7 @@ import click
 from deploykit.cli.library import page as pages
 from deploykit.cli.library import report, writing
 from deploykit.cli.options import PERCENT, Grouped, refuse_beside
-from deploykit.cli.outputs import keep_files, write_document
+from deploykit.cli.outputs import write_document
 from deploykit.errors import UsageError
 from deploykit.report import STDOUT
 from deploykit.text import write_line
@@ -74,7 +74,7 @@ def command(
         refuse_beside("a report alone, without BASE,", "max_slowdown", "across_machines")
     if output is None:
         output = str(Path("report.html" if path == STDOUT else path).with_suffix(".html"))
-    keep_files([path, base, claims, *layers], [output])
+    report.csv.keep_files([path, base, claims, *layers], [output])
     report.csv.check_destination(output)
     contents = pages.reading.read(
         path,
@@ -89,7 +89,7 @@ def command(
     page = pages.render(contents)
     for folder, ending in ((png, ".png"), (svg, ".svg")):
         if folder is not None:
-            written = list(pages.files.write_pictures(contents, Path(folder), ending))
+            written = pages.files.write_pictures(contents, Path(folder), ending)
             for name in written:
                 write_line(f"wrote {name}", err=True)
             if not written:
