@@ -301,7 +301,10 @@ def _value(name: str, cell: Any, place: str) -> Any:
     kind = BY_NAME[name].kind
     try:
         if kind == FLOAT:
-            return float(cell)
+            fraction = float(cell)
+            if math.isnan(fraction):  # a text, as a blank of a data frame is one already
+                raise ValueError
+            return fraction
         if kind == INT:
             number = float(cell)  # a data frame has no whole numbers beside blanks
             if not number.is_integer():

@@ -137,10 +137,18 @@ def label(row: Cells) -> str:
     """The network with its multipliers, as short as it can be said."""
     text = str(row.get("model") or "")
     if row.get("alpha") not in (None, "", "1", 1):
-        text += f" α={float(row['alpha']):g}"
+        text += f" α={_general(row['alpha'])}"
     if row.get("rho") not in (None, "", "1", 1):
         text += f" ρ={row['rho']}"
     return text
+
+
+def _general(value: Any) -> str:
+    """A number as short as it can be said; what is none in a report of another hand as it stands."""
+    try:
+        return f"{float(value):g}"
+    except ValueError:
+        return str(value)
 
 
 def precision(row: Cells) -> str:

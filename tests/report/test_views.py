@@ -59,6 +59,11 @@ def test_a_metric_of_the_users_own_is_shown_in_any_width_with_its_interval_and_t
     assert [one.rank for one in views.PROFILE if one.name == "metric_value"] == [0]
 
 
+def test_a_multiplier_that_is_no_number_is_shown_as_it_stands():
+    assert views.label({"model": "mobilenet", "alpha": "wide", "rho": "1"}) == "mobilenet α=wide"
+    assert views.label({"model": "mobilenet", "alpha": "0.50"}) == "mobilenet α=0.5"
+
+
 def test_a_row_read_back_from_csv_reads_the_same():
     assert cells({name: str(value) for name, value in ROW.items()}) == cells(ROW)
 
