@@ -304,6 +304,21 @@ def test_a_line_of_two_reports_has_the_processes_of_its_own_configuration_alone(
     assert sorted({item.row for item in dots}) == [0, 5]
 
 
+def test_a_ratio_of_a_doubtful_side_has_its_mark_in_the_picture_too(tmp_path):
+    base = save(tmp_path / "base.csv", repeats(2.0))
+    head = save(tmp_path / "head.csv", repeats(3.0, stability=UNSTABLE))
+    for paths, text in (((head, base), "1.500? slower"), ((base, base), "1.000 same")):
+        contents = read(*paths)
+        assert contents.comparison is not None
+        picture = comparison_picture(contents.comparison, contents.entries, contents.base)
+        assert picture is not None
+        items = picture.drawings[0].items
+        assert text in [item.text for item in items if isinstance(item, Text)]
+        (mark,) = [item for item in items if isinstance(item, Mark)]
+        assert ("head doubtful: changes over the run" in mark.title) == ("?" in text)
+        assert ("question mark" in picture.reading) == ("?" in text)
+
+
 def test_processes_of_machines_that_differ_are_drawn_where_they_are_compared_all_the_same(tmp_path):
     base = save(tmp_path / "base.csv", repeats(2.0, env_id="before"))
     head = save(tmp_path / "head.csv", repeats(2.0, env_id="now"))
