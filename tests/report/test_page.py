@@ -45,6 +45,13 @@ def full(**values):
     return row(**{**usual, **values})
 
 
+def test_what_takes_the_keyboard_s_focus_has_a_name():
+    text = page(full())
+    focused = re.findall(r'<(?:div|g)[^>]*tabindex="0"[^>]*>', text)
+    assert focused
+    assert all('role="region"' in tag and "aria-label=" in tag for tag in focused)
+
+
 def test_rows_have_one_of_four_states():
     found = entries(
         full(),

@@ -52,6 +52,8 @@ def table(entries: Sequence[Entry]) -> str:
             element("table", f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>", id="rows"),
             class_="wide",
             tabindex="0",
+            role="region",
+            aria_label="the rows of the report",
         )
     )
 
