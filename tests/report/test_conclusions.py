@@ -39,17 +39,27 @@ def test_a_metric_of_the_users_own_is_told_beside_that_of_fp32():
     assert said.endswith("drift 35 dB, iou:each 0.8123 (fp32: 0.9)")
 
 
-def test_of_several_machines_each_sentence_names_its_own():
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        ("env_id", ("aaaa1111", "bbbb2222"), ("machine aaaa1111", "machine bbbb2222")),
+        ("weights", ("random", "trained"), ("weights random", "weights trained")),
+        ("boundary", ("end_to_end", "device"), ("", ", device")),
+        ("batch", (1, 8), ("", ", batch 8")),
+    ],
+)
+def test_sentences_of_several_settings_say_which_they_are_of(name, values, said):
     rows = [
-        row(precision, ms, env_id=machine)
-        for machine in ("aaaa1111", "bbbb2222")
+        row(precision, ms, **{name: value})
+        for value in values
         for precision, ms in (("fp32", 8.5), ("int8", 3.0))
     ]
-    assert ["machine aaaa1111" in one and "bbbb" not in one for one in conclusions(rows)] == [
-        True,
-        False,
-    ]
-    assert "machine" not in conclusions(rows[:2])[0]
+    first, second = conclusions(rows)
+    assert first != second
+    assert said[0] in first
+    assert said[1] in second
+    if name in ("env_id", "weights"):  # one alone goes without saying
+        assert str(values[0]) not in conclusions(rows[:2])[0]
 
 
 def test_slower_and_as_fast_are_said_as_such():
