@@ -392,6 +392,16 @@ def test_a_machine_is_told_in_a_line():
     assert machine_text({"machine": {"cpu": "A CPU"}}) == "A CPU"
 
 
+@pytest.mark.parametrize("place", [".", "profile-samples", "kept/elsewhere"])
+def test_a_machine_is_found_beside_the_report_or_among_its_samples_wherever_they_lie(
+    tmp_path, place
+):
+    (tmp_path / place).mkdir(parents=True, exist_ok=True)
+    (tmp_path / place / "env.json").write_text('{"machine": {"machine": {"cpu": "A CPU"}}}')
+    path = save(tmp_path / "profile.csv", [full(samples="kept/elsewhere/1.npz")])
+    assert list(read(path).machines) == ["machine"]
+
+
 def test_a_picture_is_the_same_drawing_as_svg_and_png():
     pytest.importorskip("matplotlib")
     rows = entries(full(), full(precision="int8", latency_p50_ms=1.0, drift_snr_db=20.0))

@@ -16,7 +16,7 @@ from deploykit.report.compare import Limits, ReportComparison, compare_reports
 from deploykit.report.csv import read_cells, read_rows
 from deploykit.report.page.candidates_picture import Candidates
 from deploykit.report.page.contents import Contents
-from deploykit.report.page.entry import entries_of
+from deploykit.report.page.entry import Entry, entries_of
 from deploykit.text import file_name
 
 PROFILE, CLAIMS, LAYERS = "profile", "claims", "layers"
@@ -100,7 +100,7 @@ def read(
         f"deploykit: {title}",
         entries,
         folder,
-        {name: one for name, one in machines_beside(folder, path).items() if name in needed},
+        {name: one for name, one in _machines(folder, path, entries).items() if name in needed},
         claims=_claims(claims),
         layers=_layers(layers),
         **contents,
@@ -133,11 +133,16 @@ def of_rows(
     return Contents(title, entries, folder, machines, candidates=candidates, remarks=remarks)
 
 
-def machines_beside(folder: Path, path: str = STDOUT) -> dict[str, Mapping[str, Any]]:
+def _machines(
+    folder: Path, path: str, entries: Sequence[Entry] = ()
+) -> dict[str, Mapping[str, Any]]:
     """The records of env.json beside a report, or among its samples, by env_id; what can't be read is left out."""
     places = [folder / "env.json"]
     if path != STDOUT:
         places.append(folder / f"{Path(path).stem}-samples" / "env.json")
+    # Samples may lie in a folder of another name: --samples names it, and reports are renamed.
+    kept = {str(Path(entry.text("samples")).parent) for entry in entries if entry.text("samples")}
+    places += [folder / place / "env.json" for place in sorted(kept)]
     found: dict[str, Mapping[str, Any]] = {}
     for place in places:
         try:
