@@ -197,9 +197,11 @@ def print_plan(
     outputs: Outputs,
 ) -> int:
     """What a profile would measure, and how long that takes; nothing is done for it. The exit code is 0."""
-    least_s = workflow.duration.least_s(wanted, options, store.root)
+    least_s = workflow.duration.least_s(wanted, options, store.root, measure=False)
     rows = f"{len(wanted)} row{'s' * (len(wanted) != 1)}"
-    time = f"measuring takes about {progress.duration(least_s)}, building aside"
+    # How long a run takes is known by what the machine can do at best, if at all.
+    about = "about" if options.policy.iterations is None else "at least"
+    time = f"measuring takes {about} {progress.duration(least_s)}, building aside"
     return print_configurations(wanted, options.build, outputs, f"{rows}; {time}")
 
 
