@@ -73,7 +73,9 @@ def _threads(entry: Entry, record: Any) -> str:
 def _ceilings(record: Any, threads: str) -> Mapping[str, Any] | None:
     """The ceilings of a machine with so many threads, in the form that env.json has; None where there are none."""
     listed = record.get("ceilings") if isinstance(record, Mapping) else None
-    for one in listed if isinstance(listed, list | tuple) else ():
+    if not isinstance(listed, list | tuple):
+        return None
+    for one in listed:
         if not isinstance(one, Mapping) or str(one.get("threads")) != (threads or "0"):
             continue
         rates, copies = one.get("gflops"), one.get("copy_gb_s")
