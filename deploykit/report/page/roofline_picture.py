@@ -79,7 +79,8 @@ def _ceilings(record: Any, threads: str) -> Mapping[str, Any] | None:
         if not isinstance(one, Mapping) or str(one.get("threads")) != (threads or "0"):
             continue
         rates, copies = one.get("gflops"), one.get("copy_gb_s")
-        if _numbers(rates) and _numbers(copies) and all(str(size).isdecimal() for size in copies):
+        sizes = map(str, copies or ())
+        if _numbers(rates) and _numbers(copies) and all(size.isdecimal() for size in sizes):
             return one
     return None
 
