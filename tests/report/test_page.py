@@ -378,6 +378,7 @@ def test_a_row_stands_under_the_roof_of_as_many_threads_as_compute_at_once(
         {"machine": None},
         {"machine": {"cpu": "A CPU", "cores": None, "memory_gib": None, "gpus": [{"name": "G"}]}},
         {"machine": {"cpu": "A CPU", "gpus": 3}, "ceilings": 3},
+        {"ceilings": [{"threads": 2, "gflops": {"fp32": 1.0}, "copy_gb_s": 3}]},
         {"ceilings": [{"threads": 2, "gflops": {"fp32": 1.0}, "copy_gb_s": {"much": 1.0}}]},
     ],
 )

@@ -79,8 +79,9 @@ def _ceilings(record: Any, threads: str) -> Mapping[str, Any] | None:
         if not isinstance(one, Mapping) or str(one.get("threads")) != (threads or "0"):
             continue
         rates, copies = one.get("gflops"), one.get("copy_gb_s")
-        sizes = map(str, copies or ())
-        if _numbers(rates) and _numbers(copies) and all(size.isdecimal() for size in sizes):
+        if not isinstance(copies, Mapping) or not _numbers(copies) or not _numbers(rates):
+            continue
+        if all(str(size).isdecimal() for size in copies):
             return one
     return None
 
