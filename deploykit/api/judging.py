@@ -26,7 +26,7 @@ from deploykit.errors import UsageError
 from deploykit.report.check import Weakness, check_report
 from deploykit.report.compare import Limits, compare_reports
 from deploykit.report.compare import rendering as comparison_rows
-from deploykit.report.csv import check_destination, read_rows, rows_of, to_csv
+from deploykit.report.csv import check_destination, keep_files, read_rows, rows_of, to_csv
 from deploykit.row import Row
 from deploykit.workflow import machine, ranges
 from deploykit.workflow.claim_rows import measure_for
@@ -176,6 +176,9 @@ def write_report(
         raise UsageError("two graphs of layers stand side by side: give --layers twice at most")
     default = Path(os.fspath(report)) if isinstance(report, str | os.PathLike) else Path("report")
     place = Path(path) if path is not None else default.with_suffix(".html")
+    named = (report, base, claims, *layers)
+    files_read = [os.fspath(one) for one in named if isinstance(one, str | os.PathLike)]
+    keep_files(files_read, [str(place)])
     check_destination(str(place))
     if png is not None:
         raster.require_matplotlib()

@@ -195,8 +195,7 @@ def gpu_ceilings(folder: Path) -> Ceilings:
         raise MissingDependency(
             "PyTorch built for CUDA measures the ceilings of a GPU, and is not installed: pip install torch"
         )
-    name = f"ceilings-{gpu.name}-{gpu.uuid}-torch-{version}-v{VERSION}"
-    path = folder / folder_name(name, ".json")
+    path = folder / _gpu_name(gpu, version)
     stored = _read(path)
     if stored is not None:
         return stored
@@ -208,9 +207,21 @@ def gpu_ceilings(folder: Path) -> Ceilings:
 
 
 def stored_ceilings(folder: Path) -> list[Ceilings]:
-    """The ceilings of this machine that `folder` holds, by rising number of threads; measures nothing."""
+    """The ceilings of this processor that `folder` holds, by rising number of threads; measures nothing."""
     stored = [_read(path) for path in folder.glob(_name("*"))]
     return sorted((one for one in stored if one is not None), key=lambda one: one.threads)
+
+
+def known_ceilings(folder: Path) -> list[Ceilings]:
+    """What `folder` holds of this machine's processor and of the first GPU that CUDA shows; measures nothing."""
+    gpu, version = devices.selected(), env.package_version("torch")
+    stored = None if gpu is None or version is None else _read(folder / _gpu_name(gpu, version))
+    return [*stored_ceilings(folder), *([] if stored is None else [stored])]
+
+
+def _gpu_name(gpu: devices.Gpu, version: str) -> str:
+    name = f"ceilings-{gpu.name}-{gpu.uuid}-torch-{version}-v{VERSION}"
+    return folder_name(name, ".json")
 
 
 def _name(threads: str) -> str:

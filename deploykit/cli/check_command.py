@@ -20,16 +20,17 @@ from deploykit.text import write_line
 def command(path: str, outputs: Outputs) -> None:
     r"""Say which rows of a report are weak, why, and what would help.
 
-    Weak is a row that failed, is unstable, lacks percentiles for want of runs, contradicts itself, was
-    calibrated on made-up images, drifts far from the reference, lost its samples, or disagrees with the
-    other processes of its configuration. Ends with 1 if a row is weak, with 0 if none is.
+    Weak is a row that failed, is unstable, lacks percentiles for want of runs, contradicts itself, is emulated,
+    was calibrated on made-up images, drifts far from the reference, has an accuracy that too few images tell or
+    a metric below that of fp32, lost its samples, or disagrees with the other processes of its configuration.
+    Ends with 1 if a row is weak, with 0 if none is.
 
     \b
     deploykit check reports/profile.csv
     deploykit check nightly.csv --json
     deploykit profile lenet5 --csv - -q | deploykit check -
     """
-    check_documents(outputs)
+    check_documents(outputs, [path])
     checked = report.check.check_report(path)
     rows = [asdict(weakness) for weakness in checked.weak]
     names = tuple(field.name for field in fields(report.check.Weakness))

@@ -90,7 +90,7 @@ def command(
         refuse_beside("a check that neither measures nor trains", "store")
     if measure and profile is not None:
         raise UsageError("--measure makes the rows that --profile would name: give one of them")
-    check_documents(outputs)
+    check_documents(outputs, [profile, own])
     stated = None if own is None else claims.read_claims(Path(own))
     measured = _measured(ids, stated, store) if measure else _profile_rows(profile)
     verdicts = _evaluated(ids, measured, stated, store, train=train)

@@ -69,7 +69,7 @@ def command(
     deploykit compare base.csv head.csv --max-slowdown 10% --max-accuracy-drop 1
     deploykit compare base.csv head.csv --step-summary --junit compare.xml
     """
-    check_documents(outputs)
+    check_documents(outputs, [base, head])
     if outputs.html is not None and STDOUT in (base, head):
         raise UsageError(
             "--html reads both reports once more: name files instead of standard input"

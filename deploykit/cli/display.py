@@ -197,9 +197,11 @@ def print_plan(
     outputs: Outputs,
 ) -> int:
     """What a profile would measure, and how long that takes; nothing is done for it. The exit code is 0."""
-    least_s = workflow.duration.least_s(wanted, options, store.root)
+    least_s = workflow.duration.least_s(wanted, options, store.root, measure=False)
     rows = f"{len(wanted)} row{'s' * (len(wanted) != 1)}"
-    time = f"measuring takes about {progress.duration(least_s)}, building aside"
+    # How long a run takes is known by what the machine can do at best, if at all.
+    about = "about" if options.policy.iterations is None else "at least"
+    time = f"measuring takes {about} {progress.duration(least_s)}, building aside"
     return print_configurations(wanted, options.build, outputs, f"{rows}; {time}")
 
 
@@ -248,15 +250,17 @@ def print_planned(
     return 0
 
 
-def print_conclusions(rows: Sequence[Mapping[str, Any]]) -> None:
-    """What was found, in sentences, as far as the rows allow."""
+def print_conclusions(
+    rows: Sequence[Mapping[str, Any]], whole: str = "--markdown FILE has all"
+) -> None:
+    """What was found, in sentences, as far as the rows allow; the first of many, with where the `whole` is."""
     found = conclusions(rows)
     if found:
         sys.stdout.write("\n")
     for line in found[:MAX_CONCLUSIONS]:
         print_text(line)
     if len(found) > MAX_CONCLUSIONS:
-        print_text(f"{len(found) - MAX_CONCLUSIONS} more: --markdown FILE has all")
+        print_text(f"{len(found) - MAX_CONCLUSIONS} more: {whole}")
 
 
 def row_line(row: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -108,15 +108,24 @@ def _conflict(offered: tuple[str, ...]) -> UsageError:
     return UsageError(f"stdout takes one of {', '.join(options)} and --json: name {instead}")
 
 
-def check_documents(outputs: Outputs) -> None:
+def check_documents(outputs: Outputs, read: Iterable[str | None] = ()) -> None:
     """Refuse, before any work is done, paths that can't take a document.
 
+    Args:
+        outputs: of the command.
+        read: paths of the files that the documents are made of, which none of them may replace.
+
     Raises:
-        UsageError, OutputFailed: as `report.csv.check_destination`.
+        UsageError, OutputFailed: as `report.csv.check_destination` and `report.csv.keep_files`.
     """
-    for path in (outputs.csv, outputs.markdown, outputs.junit, outputs.html):
-        if path is not None:
-            report.csv.check_destination(path)
+    written = [
+        path
+        for path in (outputs.csv, outputs.markdown, outputs.junit, outputs.html)
+        if path is not None
+    ]
+    report.csv.keep_files(read, written)
+    for path in written:
+        report.csv.check_destination(path)
 
 
 def write_document(text: str) -> None:

@@ -327,6 +327,7 @@ def _compare(
     workflow.run.describe_machine(options.samples, store)
     name = other.name if isinstance(other, Path) else other.text
     text = f"{head.text} against {name}: {workflow.against.sentence(sides.comparison)}"
+    is_regression = against.gate and sides.comparison.verdict == "slower"
     try:
         write_page(outputs, rows, _TITLE, store, [text])
         write_documents(outputs, markdown=lambda: report.profile_page.page(rows, remarks=[text]))
@@ -338,6 +339,8 @@ def _compare(
         elif outputs.table:
             display.print_profile(report.views.PROFILE, rows)
             display.print_text(text)
-    if against.gate and sides.comparison.verdict == "slower":
+        if not outputs.table and not is_regression:  # whose error says the same
+            display.print_answer(text, err=True)
+    if is_regression:
         raise CheckFailed(f"{text}; look for what changed, or raise --max-slowdown")
     return 0

@@ -74,6 +74,7 @@ def command(
         refuse_beside("a report alone, without BASE,", "max_slowdown", "across_machines")
     if output is None:
         output = str(Path("report.html" if path == STDOUT else path).with_suffix(".html"))
+    report.csv.keep_files([path, base, claims, *layers], [output])
     report.csv.check_destination(output)
     contents = pages.reading.read(
         path,
@@ -88,7 +89,7 @@ def command(
     page = pages.render(contents)
     for folder, ending in ((png, ".png"), (svg, ".svg")):
         if folder is not None:
-            written = list(pages.files.write_pictures(contents, Path(folder), ending))
+            written = pages.files.write_pictures(contents, Path(folder), ending)
             for name in written:
                 write_line(f"wrote {name}", err=True)
             if not written:

@@ -149,7 +149,7 @@ def command(
     else:
         display.print_profile(report.views.PROFILE, result.rows)
         display.print_notes(result.rows)
-        display.print_conclusions(result.rows)
+        display.print_conclusions(result.rows, f"{result.folder / 'summary.md'} has all")
         display.print_text(claims.verdict.tally(result.verdicts))
         write_line(
             f"Reports in {result.folder}: profile.csv, claims.csv, summary.md, env.json "

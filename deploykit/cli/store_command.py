@@ -140,8 +140,12 @@ def _taken(taken: workflow.stored.Taken, outputs: Outputs, *, dry_run: bool) -> 
         write_line(printable(f"{verb} {one.name} ({why})"))
     for one in taken.in_use:
         write_line(printable(f"left {one.name}: another process has it in use"), err=True)
-    verb = "would be freed" if dry_run else "freed"
-    write_line(f"{_megabytes(taken.removed)} {verb} ({len(taken.removed)} removed)")
+    size, count = _megabytes(taken.removed), len(taken.removed)
+    write_line(
+        f"{size} would be freed ({count} to remove)"
+        if dry_run
+        else f"{size} freed ({count} removed)"
+    )
 
 
 def _summary(of: list[workflow.stored.Stored]) -> str:

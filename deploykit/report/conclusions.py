@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from deploykit.columns import differences_from_plain
-from deploykit.figures import significant, with_interval
+from deploykit.figures import general, significant, with_interval
 from deploykit.report.speedup import MIN_PROCESSES, Speedup, of_processes, setting
 from deploykit.report.states import DRIFTS, is_emulated, words_of
 from deploykit.report.views import label, percent
@@ -14,7 +14,9 @@ from deploykit.report.views import label, percent
 Cells = Mapping[str, Any]
 
 #: Columns that name a setting, as far as it is worth a word.
-_APART = ("batch", "streams", "rate_per_s", "threads", "pass", "cuda_graph", "options")
+_APART = (
+    *("batch", "streams", "rate_per_s", "threads", "pass", "boundary", "cuda_graph", "options"),
+)
 _PLAIN = ("kept", "engine_options")
 #: Networks that a sentence names at most.
 MAX_NAMED = 6
@@ -26,15 +28,21 @@ def conclusions(rows: Sequence[Cells]) -> list[str]:
     What is doubtful is said to be so, with the reason; what is emulated gets no figure of speed.
     """
     groups = _groups(rows)
-    several = len({_backend(row) for row in rows if row.get("status") == "ok"}) > 1
-    threads = len({str(row.get("threads") or "") for row in rows if row.get("status") == "ok"}) > 1
+    measured = [row for row in rows if row.get("status") == "ok"]
+    worth = {
+        name
+        for name in ("backend", "threads", "env_id")
+        if len({_text(row, name) for row in measured} - ({""} if name == "env_id" else set())) > 1
+    }
+    networks = {(label(row), _text(row, "weights")) for row in measured}
+    worth |= {"weights"} if len(networks) > len({name for name, _ in networks}) else set()
     sure, doubtful = [], []
     emulated: dict[tuple[str, str], list[tuple[str, Cells]]] = {}
     for (common, precision, _), ours in groups.items():
         fp32 = groups.get((common, "fp32", ""))
         if precision == "fp32" or not fp32:
             continue
-        place = _place(ours[0], backend=several, threads=threads)
+        place = _place(ours[0], worth)
         if is_emulated(ours[0]):
             actual = str(ours[0].get("precision_actual"))
             emulated.setdefault((precision, actual), []).append((place, ours[0]))
@@ -76,16 +84,26 @@ def _groups(rows: Sequence[Cells]) -> dict[tuple[tuple[str, ...], str, str], lis
     return groups
 
 
-def _backend(row: Cells) -> str:
-    return str(row.get("backend") or "")
+def _text(row: Cells, name: str) -> str:
+    return str(row.get(name) or "")
 
 
-def _place(row: Cells, *, backend: bool, threads: bool) -> str:
-    """Where something was measured: network, and backend and setting where they are worth a word."""
-    cells = {name: str(row.get(name) or "") for name in (*_APART, *_PLAIN)}
+def _place(row: Cells, worth: Set[str]) -> str:
+    """Where something was measured: the network, and of its setting what tells it apart.
+
+    Args:
+        row: of the configuration.
+        worth: columns of which the rows have several values, so that they are worth a word.
+    """
+    cells = {name: _text(row, name) for name in (*_APART, *_PLAIN)}
     cells["pass"] = cells["pass"] or "forward"
-    apart = differences_from_plain(cells, threads=threads)
-    words = [label(row), *([f"({_backend(row)})"] if backend else [])]
+    apart = differences_from_plain(cells, threads="threads" in worth)
+    apart += [
+        f"{called}{_text(row, name)}"
+        for name, called in (("weights", "weights "), ("env_id", "machine "))
+        if name in worth and _text(row, name)
+    ]
+    words = [label(row), *([f"({_text(row, 'backend')})"] if "backend" in worth else [])]
     return " ".join(words) + "".join(f", {one}" for one in apart)
 
 
@@ -119,6 +137,9 @@ def _beside(row: Cells, fp32: Cells) -> str:
         parts.append(f"drift {float(row['drift_snr_db']):.0f} dB{poor}")
     if row.get("top1") not in (None, "") and fp32.get("top1") not in (None, ""):
         parts.append(f"top-1 {percent(row['top1'])} (fp32: {percent(fp32['top1'])})")
+    if row.get("metric_value") not in (None, "") and row.get("metric_fp32") not in (None, ""):
+        ours, theirs = (general(float(row[f"metric_{of}"]), 4) for of in ("value", "fp32"))
+        parts.append(f"{row.get('metric') or 'metric'} {ours} (fp32: {theirs})")
     return "".join(f", {part}" for part in parts)
 
 

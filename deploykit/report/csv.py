@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 import re
 import sys
 import tempfile
@@ -85,6 +86,20 @@ def check_destination(path: str) -> None:
         folder = place.resolve().parent
         with output_errors("report", place), tempfile.TemporaryFile(dir=folder):
             pass
+
+
+def keep_files(read: Iterable[str | None], written: Iterable[str]) -> None:
+    """Refuse to write a document over a file that it is made of: what was measured is not to be had again.
+
+    Raises:
+        UsageError: a path that is written is one that is read.
+    """
+    kept = {os.path.realpath(path) for path in read if path is not None and path != STDOUT}
+    for path in written:
+        if path != STDOUT and not is_stream(path) and os.path.realpath(path) in kept:
+            raise UsageError(
+                f"{path} is read, and would be replaced by what is made of it: name another file"
+            )
 
 
 def is_stream(path: str) -> bool:
@@ -286,7 +301,10 @@ def _value(name: str, cell: Any, place: str) -> Any:
     kind = BY_NAME[name].kind
     try:
         if kind == FLOAT:
-            return float(cell)
+            fraction = float(cell)
+            if math.isnan(fraction):  # a text, as a blank of a data frame is one already
+                raise ValueError
+            return fraction
         if kind == INT:
             number = float(cell)  # a data frame has no whole numbers beside blanks
             if not number.is_integer():

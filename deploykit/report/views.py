@@ -137,10 +137,18 @@ def label(row: Cells) -> str:
     """The network with its multipliers, as short as it can be said."""
     text = str(row.get("model") or "")
     if row.get("alpha") not in (None, "", "1", 1):
-        text += f" α={float(row['alpha']):g}"
+        text += f" α={_general(row['alpha'])}"
     if row.get("rho") not in (None, "", "1", 1):
         text += f" ρ={row['rho']}"
     return text
+
+
+def _general(value: Any) -> str:
+    """A number as short as it can be said; what is none in a report of another hand as it stands."""
+    try:
+        return f"{float(value):g}"
+    except ValueError:
+        return str(value)
 
 
 def precision(row: Cells) -> str:
@@ -192,6 +200,17 @@ def accuracy(row: Cells) -> str:
     return (
         f"{percent(row['top1'])} [{percent(row.get('top1_low'))}, {percent(row.get('top1_high'))}]"
     )
+
+
+def metric(row: Cells) -> str:
+    """The value of the user's own metric with its interval, where there is one; no timing makes it doubtful."""
+    value, low, high = (row.get(f"metric_{end}") for end in ("value", "low", "high"))
+    if value in (None, ""):
+        return "–"
+    if low in (None, "") or high in (None, ""):
+        return significant(value)
+    texts = with_interval(float(str(value)), float(str(low)), float(str(high)))
+    return significant(value) if texts is None else f"{texts[0]} [{texts[1]}, {texts[2]}]"
 
 
 def constraint(row: Cells) -> str:
@@ -266,9 +285,15 @@ _APART: tuple[Field, ...] = (
 #: What names a row that is to be measured.
 CONFIGURATION = _APART
 
+#: The same of rows that were measured, of which a report may hold those of several machines.
+_MEASURED: tuple[Field, ...] = (
+    *_APART,
+    Field("machine", text("env_id"), number=False, apart=True, follows=True, name="env_id"),
+)
+
 #: What a terminal and summary.md show of a profile.
 PROFILE: tuple[Field, ...] = (
-    *_APART,
+    *_MEASURED,
     field("latency_p50_ms", latency),
     field("speedup", speedup),
     field("latency_p95_ms", timed("latency_p95_ms"), rank=6),
@@ -277,13 +302,16 @@ PROFILE: tuple[Field, ...] = (
     field("host_peak_mib", rank=7),
     field("drift_snr_db", rank=4),
     field("top1", accuracy, rank=3),
+    # Who names a metric asks for it: it stays in any width.
+    Field("metric [95%]", metric, name="metric_value"),
+    Field("metric of fp32", column("metric_fp32"), rank=2, name="metric_fp32"),
     field("constraint", constraint),
     field("status", state),
 )
 
 #: What a terminal shows of a preset that stands for a published listing: its own figures first.
 LISTING: tuple[Field, ...] = (
-    *_APART,
+    *_MEASURED,
     field("iterations", rank=1),
     field("latency_mean_ms", spread),
     field("latency_p50_ms", latency),
@@ -301,6 +329,7 @@ TUNED: tuple[Field, ...] = (
     field("host_peak_mib", rank=7),
     field("drift_snr_db", rank=4),
     field("top1", accuracy, rank=3),
+    Field("metric [95%]", metric, rank=3, name="metric_value"),
     field("status", state),
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from deploykit import backends, codec, env
 from deploykit.backends.onnxruntime_gpu import both_installed
-from deploykit.bench.roofline import stored_ceilings
+from deploykit.bench.roofline import known_ceilings, stored_ceilings
 from deploykit.bench.scenario import Scenario
 from deploykit.cuda import devices
 from deploykit.lazy import install_line
@@ -37,7 +37,7 @@ _EXTRAS = (
 
 def records(store: Store) -> dict[str, dict[str, Any]]:
     """What env.json holds of the machine at hand, by its env_id, with the ceilings that `store` has of it."""
-    ceilings = codec.to_values(stored_ceilings(store.root))
+    ceilings = codec.to_values(known_ceilings(store.root))
     return {env.env_id(): env.capture() | ({"ceilings": ceilings} if ceilings else {})}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deploykit import codec, env
-from deploykit.bench.roofline import stored_ceilings
+from deploykit.bench.roofline import known_ceilings
 from deploykit.claims import Claim, evaluate_claims
 from deploykit.claims.verdict import (
     COLUMNS,
@@ -124,7 +124,7 @@ def write_environment(folder: Path, store: Store | None = None) -> None:
         pass
     except (OSError, ValueError) as error:
         raise OutputFailed(f"{path} can't be read ({error}): delete it") from error
-    measured = [] if store is None else codec.to_values(stored_ceilings(store.root))
+    measured = [] if store is None else codec.to_values(known_ceilings(store.root))
     environments[env.env_id()] = env.capture() | ({"ceilings": measured} if measured else {})
     write_atomic(path, codec.to_json(environments, pretty=True), "report")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stored_reports import row, save
 
 import deploykit
 from deploykit.claims import VERDICTS
@@ -277,3 +278,15 @@ def test_a_module_in_half_precision_is_refused_with_what_to_do(tmp_path, monkeyp
     half = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8, 2)).half()
     with pytest.raises(deploykit.DeploykitError, match=r"in float16: return it in float32"):
         deploykit.export(half, input_shape=(2, 2, 2))
+
+
+def test_a_report_writes_its_pictures_too(tmp_path):
+    rows = [row(drift_snr_db=40.0), row(precision="int8", drift_snr_db=20.0)]
+    path = save(tmp_path / "profile.csv", rows)
+    page = deploykit.write_report(path, svg=tmp_path / "pictures")
+    assert page == tmp_path / "profile.html"
+    assert (tmp_path / "pictures" / "drift.svg").read_text().startswith("<svg xmlns=")
+    before = Path(path).read_bytes()
+    with pytest.raises(UsageError, match="is read, and would be replaced"):
+        deploykit.write_report(path, path=path)
+    assert Path(path).read_bytes() == before

@@ -170,3 +170,6 @@ def test_ceilings_of_a_gpu_are_stored_for_the_device_and_pytorch(cuda, tmp_path,
     monkeypatch.setattr(roofline, "run_child", measured)
     assert roofline.gpu_ceilings(tmp_path) == roofline.gpu_ceilings(tmp_path) == MACHINE
     assert [request.gpu for request in asked] == [True]
+    # A page draws them over the rows of the device.
+    assert roofline.known_ceilings(tmp_path) == [MACHINE]
+    assert roofline.stored_ceilings(tmp_path) == []

@@ -43,3 +43,17 @@ def test_what_is_no_report_ends_with_2(run, tmp_path):
     ended = run("check", tmp_path / "empty.csv")
     assert ended.code == 2
     assert ended.err.endswith("is empty: name a CSV of `deploykit profile`\n")
+
+
+def test_the_help_names_each_kind_of_weakness(run):
+    told = " ".join(run("check", "--help").out.split())
+    for said in (
+        "failed",
+        "unstable",
+        "emulated",
+        "made-up images",
+        "drifts",
+        "accuracy",
+        "metric",
+    ):
+        assert said in told

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from stored_reports import repeats, row, save
@@ -77,6 +78,18 @@ def test_a_destination_that_cannot_be_is_refused_before_reading(run, tmp_path):
     ended = run("compare", "none.csv", "none.csv", "--csv", str(tmp_path / "no" / "x.csv"))
     assert ended.code == 2
     assert "does not exist: make it first" in ended.err
+
+
+@pytest.mark.parametrize("option", ["--csv", "--markdown", "--junit", "--html"])
+def test_no_document_replaces_a_report_that_it_is_made_of(run, reports, option):
+    before = [Path(path).read_bytes() for path in reports]
+    for taken in reports[:2]:
+        ended = run("compare", reports[0], reports[1], option, taken)
+        assert ended.code == 2
+        assert f"{taken} is read, and would be replaced" in ended.err
+    ended = run("check", reports[0], "--csv", reports[0])
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert [Path(path).read_bytes() for path in reports] == before
 
 
 def test_different_machines_are_refused_with_the_option_that_allows_them(run, tmp_path, reports):

@@ -310,6 +310,18 @@ def test_a_row_of_few_runs_shows_them_marked_instead_of_nothing(capsys):
     assert "3 runs are too few for a median" in shown
 
 
+def test_of_many_findings_the_first_are_told_and_where_all_are(capsys):
+    rows = [
+        OK.plus({"latency_p50_ms": ms, "model": f"net{number}", "precision": precision})
+        for number in range(display.MAX_CONCLUSIONS + 2)
+        for precision, ms in (("fp32", 2.0), ("int8", 1.0))
+    ]
+    for whole in ((), ("results/summary.md has all",)):
+        display.print_conclusions(rows, *whole)
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[-1] == f"2 more: {whole[0] if whole else '--markdown FILE has all'}"
+
+
 def test_a_percentile_that_was_asked_for_has_a_column_at_any_width(capsys, monkeypatch):
     monkeypatch.setattr(display, "_width", lambda: 60)
     print_fields(PROFILE, [OK.plus({"percentile": 99.5, "latency_percentile_ms": 4.5})])

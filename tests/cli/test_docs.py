@@ -12,6 +12,8 @@ import pytest
 
 from deploykit import zoo
 from deploykit.cli import COMMANDS, cli
+from deploykit.columns import NAMES
+from deploykit.report.states import WORDS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -84,6 +86,14 @@ def test_what_a_page_shows_is_what_comes_out(run, monkeypatch, line, output):
     ended = run(*shlex.split(line)[1:])
     assert ended.code == 0, ended.err
     assert " ".join(output.split()) in " ".join(ended.out.split())
+
+
+def test_the_page_on_measuring_names_every_doubt_and_columns_that_there_are():
+    text = (ROOT / "docs" / "measuring.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in re.findall(r"`([^`]+)`", row)} == set(WORDS)
+    # Of one unit or another, as a name in code is called by.
+    assert set(re.findall(r"`([a-z0-9_]+_(?:s|ms|mib))`", text)) <= set(NAMES)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)

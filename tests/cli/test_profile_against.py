@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import csv
 import json
+from types import SimpleNamespace
 
 import click
+import pytest
 
 from deploykit.cli.measuring import against_options
+from deploykit.row import Row
 
 SHORT = ("--against-seconds", "1", "--quick", "-q")
 
@@ -37,6 +40,18 @@ def test_a_slowdown_beyond_the_threshold_ends_with_1_and_both_rows_are_kept(run,
     ).is_file()  # of the machine, as beside a profile's
     assert all(float(row["latency_p50_ms"]) > 0 for row in rows)
     assert all("interleaved" in row["reason"] for row in rows)
+
+
+@pytest.mark.parametrize("document", ["--csv", "--markdown", "--html"])
+def test_the_answer_is_on_stderr_where_stdout_takes_a_document(run, monkeypatch, document):
+    row = Row({"schema": 1, "status": "ok", "model": "lenet5", "precision": "fp32"})
+    sides = SimpleNamespace(base=row, head=row, comparison=SimpleNamespace(verdict="faster"))
+    monkeypatch.setattr("deploykit.workflow.against.compare_sides", lambda *a, **more: sides)
+    monkeypatch.setattr("deploykit.workflow.against.sentence", lambda comparison: "faster: so much")
+    ended = run("profile", "lenet5", "--against", "batch=64", document, "-", *SHORT)
+    assert ended.code == 0, ended.err
+    assert ended.err.endswith("batch 64: faster: so much\n")
+    assert not ended.out.rstrip().endswith("so much")
 
 
 def test_several_configurations_are_refused(run):

@@ -52,11 +52,17 @@ def test_a_report_of_claims_or_layers_is_known_by_its_header(run, tmp_path):
         (["profile.csv", "--across-machines"], "--across-machines"),
         (["profile.csv", "--max-slowdown", "3%"], "--max-slowdown"),
         (["profile.csv", *["--layers", "l.csv"] * 3], "give --layers twice at most"),
+        (["profile.csv", "-o", "profile.csv"], "profile.csv is read, and would be replaced"),
+        (["profile.csv", "empty.csv", "-o", "./empty.csv"], "./empty.csv is read, and would be"),
+        (["verdicts.csv", "--claims", "other.csv"], "verdicts.csv holds claims itself: leave"),
+        (["sheet.csv", *["--layers", "l.csv"] * 2], "sheet.csv among them: leave l.csv out"),
     ],
 )
 def test_what_can_not_be_shown_is_one_line(run, report, tmp_path, arguments, said):
     (tmp_path / "other.csv").write_text("benchmark,value\na,1\n")
     (tmp_path / "empty.csv").write_text(",".join(NAMES) + "\n")
+    (tmp_path / "verdicts.csv").write_text("id,verdict,as_expected,statement\n")
+    (tmp_path / "sheet.csv").write_text("node,op_type,time_ms\n")
     ended = run("report", *arguments)
     assert ended.code == 2
     assert said in ended.err

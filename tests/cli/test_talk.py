@@ -12,6 +12,7 @@ from deploykit.cli import progress
 from deploykit.cli.progress import Steps, duration
 from deploykit.errors import OutputFailed
 from deploykit.row import Finding, Row
+from deploykit.workflow import rows
 from deploykit.workflow.profile import Profiler
 
 SPREAD = Finding("spread", "the median is only known to 9%", "measure longer")
@@ -81,6 +82,7 @@ def test_a_dry_run_of_the_main_job_tells_its_rows(run):
 #: Commands that say what they would do, and what each says of it.
 PLANS = {
     ("profile", "lenet5", "--precision", "fp32,int8"): "2 rows; measuring takes about",
+    ("profile", "lenet5", "--iterations", "20"): "1 row; measuring takes at least",
     ("run",): "30 rows; measuring takes about",
     ("export", "lenet5", "mobilenet", "--alpha", "1,0.5", "-o", "onnx/"): "onnx/mobilenet-a0.5.onnx",
     ("build", "lenet5", "mlp", "--precision", "fp32,int8", "-o", "out/"): "out/mlp-int8-onnxruntime.onnx",
@@ -89,10 +91,11 @@ PLANS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("arguments", PLANS, ids=lambda of: of[0])
+@pytest.mark.parametrize("arguments", PLANS, ids=" ".join)
 def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(run, monkeypatch, arguments):
     monkeypatch.setattr(contain, "contained", None)
     monkeypatch.setattr(channel, "Channel", None)
+    monkeypatch.setattr(rows, "ceilings", None)
     before = sorted(Path().rglob("*"))
     ended = run(*arguments, "--dry-run")
     assert ended.code == 0, ended.err
@@ -102,6 +105,14 @@ def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(run, monkeypatch, 
     assert len(planned) >= 1
     assert all(isinstance(one, dict) for one in planned)
     assert sorted(Path().rglob("*")) == before
+
+
+def test_without_a_roofline_no_ceilings_are_measured_to_tell_how_long_it_takes(
+    run, measured, monkeypatch
+):
+    monkeypatch.setattr(rows, "ceilings", None)
+    ended = run("profile", "lenet5", "--iterations", "20", "--no-roofline")
+    assert ended.code == 0, ended.err
 
 
 def test_a_dry_run_says_which_files_would_be_replaced(run):
@@ -194,6 +205,15 @@ def test_a_profile_is_written_as_a_page_and_added_to_that_of_a_job(run, measured
     assert summary.read_text() == "before\n"  # it was not asked for
     run(*PROFILE, "--step-summary")
     assert summary.read_text() == f"before\n{page}\n"
+
+
+def test_what_was_measured_is_shown_though_the_machine_can_not_be_described(run, measured):
+    Path("rows-samples").mkdir()
+    Path("rows-samples/env.json").write_text("{")
+    ended = run(*PROFILE, "--csv", "rows.csv", "--json")
+    assert ended.code == 4
+    assert "env.json can't be read" in ended.err
+    assert [row["precision"] for row in json.loads(ended.out)] == ["fp32", "int8"]
 
 
 def test_outside_of_a_job_a_step_summary_is_said_to_be_none(run, measured, monkeypatch):

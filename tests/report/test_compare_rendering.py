@@ -114,6 +114,8 @@ def test_latencies_of_doubtful_processes_are_marked_with_the_reason(tmp_path):
     _, (cells,), _ = table_of(compare_reports(paths[0], paths[1]).changes)
     assert cells[1:4] == ["2.00", "2.00?", "1.000? [0.983, 1.017]"]
     assert cells[-1] == "head doubtful: wide interval"
+    (told,) = rows_of(compare_reports(paths[0], paths[1]))
+    assert (told["base_doubt"], told["head_doubt"]) == (None, "wide interval")
     # One disturbed process of five is in the spread that the test judges by.
     _, (cells,), _ = table_of(compare_reports(paths[0], paths[2]).changes)
     assert not any("?" in cell for cell in cells)
@@ -137,3 +139,16 @@ def test_names_of_test_results_carry_no_machine_and_stay_unique(tmp_path):
     ]
     assert len(set(names)) == len(names) == 2
     assert not any("1111" in name or "2222" in name for name in names)
+
+
+def test_configurations_of_several_machines_are_told_apart_in_tables_and_messages(tmp_path):
+    ours, theirs = (repeats(2, env_id=machine) for machine in ("aaaa1111", "bbbb2222"))
+    slow = repeats(3, env_id="bbbb2222")
+    paths = [save(tmp_path / f"{n}.csv", ours + of) for n, of in (("b", theirs), ("h", slow))]
+    found = compare_reports(*paths)
+    names = [cells[0] for cells in table_of(found.changes)[1]]
+    usual = "lenet5 fp32 onnxruntime 2 threads"
+    assert names == [f"{usual} on bbbb2222", f"{usual} on aaaa1111"]
+    assert f"{usual} on bbbb2222: 1.5 times as long" in str(found.failure)
+    alone = compare_reports(*[save(tmp_path / "one.csv", ours)] * 2)
+    assert [change.name for change in alone.changes] == [usual]

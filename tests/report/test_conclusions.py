@@ -33,6 +33,35 @@ def test_what_the_rows_allow_is_said_with_its_interval():
     ]
 
 
+def test_a_metric_of_the_users_own_is_told_beside_that_of_fp32():
+    judged = {"metric": "iou:each", "metric_value": 0.81234, "metric_fp32": 0.9}
+    (said,) = conclusions([row("fp32", 8.5), row("int8", 3.0, **judged)])
+    assert said.endswith("drift 35 dB, iou:each 0.8123 (fp32: 0.9)")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        ("env_id", ("aaaa1111", "bbbb2222"), ("machine aaaa1111", "machine bbbb2222")),
+        ("weights", ("random", "trained"), ("weights random", "weights trained")),
+        ("boundary", ("end_to_end", "device"), ("", ", device")),
+        ("batch", (1, 8), ("", ", batch 8")),
+    ],
+)
+def test_sentences_of_several_settings_say_which_they_are_of(name, values, said):
+    rows = [
+        row(precision, ms, **{name: value})
+        for value in values
+        for precision, ms in (("fp32", 8.5), ("int8", 3.0))
+    ]
+    first, second = conclusions(rows)
+    assert first != second
+    assert said[0] in first
+    assert said[1] in second
+    if name in ("env_id", "weights"):  # one alone goes without saying
+        assert str(values[0]) not in conclusions(rows[:2])[0]
+
+
 def test_slower_and_as_fast_are_said_as_such():
     slower, level = (conclusions([row("fp32", 3.0), row("int8", ms)]) for ms in (6.0, 3.01))
     assert "int8 is 2.0 (1.9 to 2.1) times slower than fp32" in slower[0]

@@ -187,6 +187,7 @@ def test_a_failed_row_comes_back_as_one(tmp_path):
     ("values", "said"),
     [
         ({"alpha": "wide"}, "line 2: alpha is wide: it must be a number"),
+        ({"speedup": "nan"}, "line 2: speedup is nan: it must be a number"),
         ({"batch": "1.5"}, "line 2: batch is 1.5: it must be a whole number"),
         ({"macs": "inf"}, "line 2: macs is inf: it must be a whole number"),
     ],

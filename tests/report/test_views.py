@@ -42,6 +42,28 @@ def test_a_measured_row_reads_as_people_write_it():
     assert shown["batch"] == "8"
 
 
+def test_rows_of_several_machines_have_a_column_for_it_and_those_of_one_have_none():
+    rows = [{**ROW, "env_id": "aaaa1111"}, {**ROW, "env_id": "bbbb2222"}]
+    arranged = [views.arrange(views.PROFILE, of) for of in (rows, rows[:1])]
+    shown = ["machine" in [one.heading for one in of.fields] for of in arranged]
+    assert shown == [True, False]
+    assert not any("machine" in text for of in arranged for text in of.above)
+
+
+def test_a_metric_of_the_users_own_is_shown_in_any_width_with_its_interval_and_that_of_fp32():
+    judged = {**ROW, "metric": "iou:each", "metric_value": 0.8123, "metric_fp32": 0.9}
+    assert cells(judged)["metric [95%]"] == "0.812"
+    whole = cells({**judged, "metric_low": 0.79, "metric_high": 0.83})
+    assert whole["metric [95%]"] == "0.812 [0.790, 0.830]"
+    assert whole["metric of fp32"] == "0.900"
+    assert [one.rank for one in views.PROFILE if one.name == "metric_value"] == [0]
+
+
+def test_a_multiplier_that_is_no_number_is_shown_as_it_stands():
+    assert views.label({"model": "mobilenet", "alpha": "wide", "rho": "1"}) == "mobilenet α=wide"
+    assert views.label({"model": "mobilenet", "alpha": "0.50"}) == "mobilenet α=0.5"
+
+
 def test_a_row_read_back_from_csv_reads_the_same():
     assert cells({name: str(value) for name, value in ROW.items()}) == cells(ROW)
 
@@ -171,3 +193,7 @@ def test_a_tuning_shows_what_was_asked_for_and_an_end_of_an_interval_with_its_va
     # The column `metric` has the name of a function.
     assert "metric_value" in [one.name for one in views.tuned(["metric_low"])]
     assert "p99 ms" in [one.heading for one in shown]
+    judged = next(one for one in views.tuned(["latency_p50_ms"]) if one.name == "metric_value")
+    assert judged.text({"metric_value": 0.5, "metric_low": 0.4, "metric_high": 0.6}) == (
+        "0.500 [0.400, 0.600]"
+    )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from deploykit.columns import IDENTITY_NAMES, SOFT_NAMES, differences_from_plain
 from deploykit.errors import CheckFailed, DeploykitError, UsageError
@@ -70,6 +70,7 @@ class Change:
         latency_p, accuracy_p, metric_p: adjusted p-values; None without a test.
         metric_verdict: as `accuracy_verdict`, of the user's metric.
         doubts: what makes the latencies of the base, and of the head, doubtful; empty where nothing does.
+        several_machines: whether other configurations were measured on another machine, so that names tell it.
     """
 
     identity: dict[str, str]
@@ -85,13 +86,20 @@ class Change:
     metric_verdict: str = ""
     metric_p: float | None = None
     doubts: tuple[str, str] = ("", "")
+    several_machines: bool = False
 
     @property
-    def name(self) -> str:
-        """The configuration, as short as it can be said."""
+    def configuration(self) -> str:
+        """What was measured, as short as it can be said, on whichever machine."""
         row = self.identity
         apart = differences_from_plain(row, threads=True)
         return " ".join([label(row), row["precision"], row["backend"], *apart])
+
+    @property
+    def name(self) -> str:
+        """The configuration, with its machine where there are several."""
+        machine = self.identity["env_id"] if self.several_machines else ""
+        return f"{self.configuration} on {machine}" if machine else self.configuration
 
 
 @dataclass(frozen=True)
@@ -162,6 +170,8 @@ def compare_reports(
         if not across_machines:
             _check_machines(base, head, *sides)
         changes = _judge(match(sides[0], sides[1], (base, head)), limits)
+        if len({change.identity["env_id"] for change in changes}) > 1:
+            changes = [replace(change, several_machines=True) for change in changes]
     return ReportComparison(base, head, limits, tuple(sorted(changes, key=_order)), tuple(remarks))
 
 

@@ -27,7 +27,7 @@ COLUMNS = (
     *"""verdict accuracy_verdict regression reason quantile base_ms head_ms base_processes head_processes
     ratio ratio_low ratio_high latency_p base_top1 head_top1 base_images head_images
     top1_change top1_change_low top1_change_high accuracy_p metric_verdict base_metric head_metric
-    metric_change metric_change_low metric_change_high metric_p""".split(),
+    metric_change metric_change_low metric_change_high metric_p base_doubt head_doubt""".split(),
 )
 HEADER = (
     "configuration",
@@ -64,6 +64,8 @@ def _row(change: Change) -> dict[str, Any]:
         "accuracy_p": change.accuracy_p,
         "metric_verdict": change.metric_verdict or None,
         "metric_p": change.metric_p,
+        "base_doubt": change.doubts[0] or None,
+        "head_doubt": change.doubts[1] or None,
     }
     measured = _of_latency(change.latency) | _of_accuracy(change.accuracy)
     return row | measured | _of_metric(change.metric)
@@ -232,7 +234,7 @@ def to_junit(comparison: ReportComparison) -> str:
 def _case_name(change: Change) -> str:
     """A configuration's name in test results, the same wherever and whenever it is measured."""
     details = ", ".join(v for v in _details(change) if v)
-    return f"{change.name} ({details})" if details else change.name
+    return f"{change.configuration} ({details})" if details else change.configuration
 
 
 def _case(change: Change, name: str) -> Case:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from deploykit.columns import BY_NAME, IDENTITY_NAMES, SOFT_NAMES
 from deploykit.report.compare import Change, ReportComparison, rendering
 from deploykit.report.compare.processes import FASTER, SAME, SLOWER
 from deploykit.report.page.drawing import Dots, Drawing, Line, Mark, Picture, Text, shortened
 from deploykit.report.page.entry import Entry
 from deploykit.report.page.scales import Scale, tick_text
+from deploykit.report.states import DOUBT
 
 _WIDTH, _ROW, _NAMES, _RIGHT = 900.0, 26.0, 290.0, 210.0
 #: So many configurations are drawn, regressions first.
@@ -47,6 +49,8 @@ def comparison_picture(
         legend=[(*_VERDICTS[one], False, one) for one in (SLOWER, SAME, FASTER)],
     )
     picture.legend.append((*_OPEN, True, "undecided"))
+    if any(any(change.doubts) for change in changes):
+        picture.reading += " A question mark stands behind the ratio of a side that is doubtful."
     picture.remarks.append(f"{rendering.summary(comparison)}.")
     others = [change for change in comparison.changes if change.latency is None]
     if others:
@@ -110,9 +114,17 @@ def _row(drawing: Drawing, change: Change, side: _Sides, x: Scale, y: float) -> 
         drawing.add(Dots([(x(v / latency.base_ms), y + up) for v in values], dots_ink, 2, 0.8, row))
     if latency.test is not None:
         drawing.add(Line([(x(latency.test.low), y), (x(latency.test.high), y)], ink, 2, row=row))
-    title = f"{change.name}\n{change.verdict}, {latency.quantile}, ratio {latency.ratio:.3f}"
+    doubtful = [
+        f"{side_name} doubtful: {doubt}"
+        for side_name, doubt in zip(rendering.SIDES, change.doubts, strict=True)
+        if doubt
+    ]
+    ratio = f"{latency.ratio:.3f}{DOUBT * bool(doubtful)}"
+    title = "\n".join(
+        [change.name, f"{change.verdict}, {latency.quantile}, ratio {ratio}", *doubtful]
+    )
     drawing.add(Mark((x(latency.ratio), y), ink, shape, hollow, 5, row, title))
-    text = f"{latency.ratio:.3f} {change.verdict}"
+    text = f"{ratio} {change.verdict}"
     if change.accuracy_verdict not in ("", "same"):
         text += f", accuracy {change.accuracy_verdict}"
     drawing.add(Text((_WIDTH - _RIGHT + 12, y + 4), text, "text", 11.5, row=row))
@@ -130,11 +142,17 @@ def _sides(change: Change, head: Sequence[Entry], base: Sequence[Entry]) -> _Sid
 
 
 def _is_of(entry: Entry, change: Change) -> bool:
-    """Whether a row is a process of a configuration; the machine may differ, and what the row has no value for."""
-    for name, wanted in change.identity.items():
-        if name == "env_id":
-            continue
-        text = entry.text(name)
-        if text != wanted and text and wanted:
+    """Whether a row is a process of a configuration, matched as `compare` matches them.
+
+    Of what names a configuration a blank is a value of its own: a row with a rate is no process of one without. Of
+    the soft columns a row may lack some. A machine that the comparison left out is not asked for.
+    """
+    for name in IDENTITY_NAMES:
+        wanted, text = change.identity[name], entry.text(name) or BY_NAME[name].blank
+        if text != wanted and (name != "env_id" or wanted):
             return False
-    return True
+    return all(
+        not text or not wanted or text == wanted
+        for name in SOFT_NAMES
+        for text, wanted in [(entry.text(name), change.identity[name])]
+    )

@@ -38,7 +38,7 @@ def distributions_picture(contents: Contents, series: Series) -> Picture | None:
     )
     if contents.base:
         picture.reading += " The grey line over a hill is the earlier report."
-    earlier = {(entry.key, entry.text("repeat")): entry for entry in contents.base}
+    earlier = _Earlier(contents)
     absent = left = 0
     for entry in measured:
         if len(picture.drawings) >= MOST_ROWS:
@@ -48,7 +48,7 @@ def distributions_picture(contents: Contents, series: Series) -> Picture | None:
         if values is None:
             absent += 1
             continue
-        before = earlier.get((entry.key, entry.text("repeat")))
+        before = earlier.of(entry)
         old = None if before is None else samples_ms(before, contents.base_folder)
         picture.drawings.append(_draw(entry, series, values, old))
     if absent:
@@ -59,6 +59,27 @@ def distributions_picture(contents: Contents, series: Series) -> Picture | None:
     if left:
         picture.remarks.append(f"{left} more rows are not drawn here; the table has all.")
     return picture
+
+
+class _Earlier:
+    """The rows of the earlier report, by what they are the same process of."""
+
+    def __init__(self, contents: Contents) -> None:
+        machines = [{e.text("env_id") for e in of} for of in (contents.entries, contents.base)]
+        # Reports that have no machine in common are compared across them, all others machine by machine.
+        self._by_machine = not machines[0].isdisjoint(machines[1])
+        self._rows: dict[tuple[Any, ...], list[Entry]] = {}
+        for entry in contents.base:
+            self._rows.setdefault(self._named(entry), []).append(entry)
+
+    def _named(self, entry: Entry) -> tuple[Any, ...]:
+        machine = entry.text("env_id") if self._by_machine else ""
+        return entry.key, entry.text("repeat"), machine
+
+    def of(self, entry: Entry) -> Entry | None:
+        """The one that a row is set against; None where there is none, or nothing says which."""
+        found = [one for one in self._rows.get(self._named(entry), ()) if entry.fits(one)]
+        return found[0] if len(found) == 1 else None
 
 
 def _draw(entry: Entry, series: Series, values: Any, old: Any | None) -> Drawing:

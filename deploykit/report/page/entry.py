@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from deploykit.columns import IDENTITY_NAMES, NAMES, differences_from_plain
+from deploykit.columns import (
+    BY_NAME,
+    IDENTITY_NAMES,
+    NAMES,
+    SOFT_NAMES,
+    differences_from_plain,
+)
 from deploykit.figures import plainly
 from deploykit.report import refuse_simulated
 from deploykit.report.check import reasons_of
+from deploykit.report.states import DRIFTS, FEW_RUNS
 from deploykit.report.views import label, precision
 from deploykit.row import text_of
 
@@ -23,6 +30,9 @@ _ABOUT = {
     "calibration": ("drift", "accuracy"),
     "accuracy": ("accuracy",),
     "metric": ("accuracy",),
+    DRIFTS["coarse"]: ("drift",),
+    # A percentile that is blank says nothing against the median.
+    "runs": (),
     "samples": (),
 }
 _LATENCY = ("latency",)
@@ -107,7 +117,14 @@ class Entry:
     @property
     def key(self) -> tuple[str, ...]:
         """What names its configuration, for the same one of another report; the machine is left out."""
-        return tuple(self.text(name) for name in IDENTITY_NAMES if name != "env_id")
+        return tuple(
+            self.text(name) or BY_NAME[name].blank for name in IDENTITY_NAMES if name != "env_id"
+        )
+
+    def fits(self, other: Entry) -> bool:
+        """Whether a row of the same key is of the same configuration, as far as both have the soft columns."""
+        pairs = [(self.text(name), other.text(name)) for name in SOFT_NAMES]
+        return all(not ours or not theirs or ours == theirs for ours, theirs in pairs)
 
 
 def entries_of(rows: Iterable[Mapping[str, Any]], source: str, folder: Path) -> list[Entry]:
@@ -130,10 +147,21 @@ def entries_of(rows: Iterable[Mapping[str, Any]], source: str, folder: Path) -> 
     for number, (row, cells) in enumerate(zip(rows, texts, strict=True)):
         reasons = reasons_of(cells, source, number + 2, folder)
         doubts = tuple(Doubt(*map(plainly, reason)) for reason in reasons)
-        if cells["status"] != OK:
-            doubts = ()
+        doubts = _as_terminals_say(cells, doubts) if cells["status"] == OK else ()
         entries.append(Entry(number, row, doubts, names[number]))
     return entries
+
+
+def _as_terminals_say(cells: Mapping[str, str], doubts: Sequence[Doubt]) -> tuple[Doubt, ...]:
+    """The doubts of a measured row such that its state is the one that tables elsewhere give it."""
+    told = [
+        replace(one, name=FEW_RUNS) if one.name == "runs" and not cells["latency_p50_ms"] else one
+        for one in doubts
+    ]
+    if cells["drift_state"] == "coarse":
+        seen = "outputs differ by more than the rounding of float32 explains"
+        told.append(Doubt(DRIFTS["coarse"], seen, "see `deploykit layers`"))
+    return tuple(told)
 
 
 def _names(rows: Sequence[Mapping[str, str]]) -> list[str]:
@@ -143,12 +171,14 @@ def _names(rows: Sequence[Mapping[str, str]]) -> list[str]:
     weights = {(label(cells), cells["weights"]) for cells in measured}
     several_weights = len(weights) > len({network for network, _ in weights})
     threads = len({cells["threads"] for cells in rows} - {""}) > 1
+    several_machines = len({cells["env_id"] for cells in rows} - {""}) > 1
     names = []
     for cells in rows:
         parts = [label(cells), precision(cells)]
         parts += [cells["backend"]] if len(backends | {cells["backend"]}) > 1 else []
         parts += [cells["weights"]] if several_weights else []
         parts += differences_from_plain(cells, threads=threads)
+        parts += [f"on {cells['env_id']}"] if several_machines and cells["env_id"] else []
         names.append(" ".join(parts))
     counts = {name: names.count(name) for name in set(names)} if len(names) < 2000 else {}
     return [

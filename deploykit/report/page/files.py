@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from deploykit.report.page.contents import Contents
@@ -12,8 +11,8 @@ from deploykit.report.page.svg import document
 from deploykit.writing import output_errors, write_atomic
 
 
-def write_pictures(contents: Contents, folder: Path, ending: str) -> Iterator[Path]:
-    """Write each picture to `folder`, which is made if it is missing; yields the files.
+def write_pictures(contents: Contents, folder: Path, ending: str) -> list[Path]:
+    """Write each picture to `folder`, which is made if it is missing, and return the files.
 
     Args:
         contents: of the page.
@@ -28,9 +27,11 @@ def write_pictures(contents: Contents, folder: Path, ending: str) -> Iterator[Pa
         require_matplotlib()
     with output_errors("pictures", folder):
         folder.mkdir(parents=True, exist_ok=True)
+    written = []
     for picture in pictures_of(contents):
         if not picture.drawings:
             continue
         path = folder / f"{picture.name}{ending}"
         write_atomic(path, png(picture) if ending == ".png" else document(picture), "picture")
-        yield path
+        written.append(path)
+    return written

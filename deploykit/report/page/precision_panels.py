@@ -9,27 +9,13 @@ from deploykit.report.page.drawing import Drawing, Line, Picture, Text, shortene
 from deploykit.report.page.entry import Entry
 from deploykit.report.page.scales import Scale, scale, tick_text
 from deploykit.report.page.series import Series
+from deploykit.report.speedup import setting
 from deploykit.report.views import significant
 
 _WIDTH, _ROW, _TOP = 900.0, 22.0, 36.0
 _NAMES = 250.0
 #: So many rows are drawn; the table has all.
 MOST_ROWS = 150
-_SETTING = (
-    *(
-        "model",
-        "alpha",
-        "rho",
-        "weights",
-        "backend",
-        "env_id",
-        "device",
-        "batch",
-        "threads",
-        "streams",
-    ),
-    *("rate_per_s", "pass", "boundary", "cuda_graph", "options"),
-)
 
 
 @dataclass(frozen=True)
@@ -46,7 +32,7 @@ def precisions_picture(entries: Sequence[Entry], series: Series) -> Picture | No
     groups: dict[tuple[str, ...], list[Entry]] = {}
     for entry in entries:
         if entry.value("latency_p50_ms") is not None:
-            groups.setdefault(tuple(entry.text(name) for name in _SETTING), []).append(entry)
+            groups.setdefault((*setting(entry.cells), entry.text("device")), []).append(entry)
     pairs = []
     for members in groups.values():
         base = next(

@@ -16,10 +16,12 @@ from deploykit.report.compare import Limits, ReportComparison, compare_reports
 from deploykit.report.csv import read_cells, read_rows
 from deploykit.report.page.candidates_picture import Candidates
 from deploykit.report.page.contents import Contents
-from deploykit.report.page.entry import entries_of
+from deploykit.report.page.entry import Entry, entries_of
 from deploykit.text import file_name
 
 PROFILE, CLAIMS, LAYERS = "profile", "claims", "layers"
+#: Graphs of layers that a page has room for.
+MOST_GRAPHS = 2
 #: Columns by which each kind of report is known.
 _KINDS = {
     PROFILE: {"schema", "status", "model"},
@@ -57,10 +59,17 @@ def read(
     if kind != PROFILE:
         if base is not None:
             raise UsageError(f"{path} holds {kind}, and BASE is of two profiles: leave it out")
+        if kind == CLAIMS and claims is not None:
+            raise UsageError(f"{path} holds claims itself: leave {claims} out")
+        sheets = [*([path] if kind == LAYERS else []), *layers]
+        if len(sheets) > MOST_GRAPHS:
+            raise UsageError(
+                f"{MOST_GRAPHS} graphs of layers stand side by side, {path} among them: leave {sheets[-1]} out"
+            )
         return Contents(
             f"deploykit: {title}",
             claims=_claims(path if kind == CLAIMS else claims),
-            layers=_layers([*([path] if kind == LAYERS else []), *layers]),
+            layers=_layers(sheets),
         )
     folder = Path() if path == STDOUT else Path(path).parent
     entries = entries_of(read_rows(path), path, folder)
@@ -91,7 +100,7 @@ def read(
         f"deploykit: {title}",
         entries,
         folder,
-        {name: one for name, one in machines_beside(folder, path).items() if name in needed},
+        {name: one for name, one in _machines(folder, path, entries).items() if name in needed},
         claims=_claims(claims),
         layers=_layers(layers),
         **contents,
@@ -124,11 +133,16 @@ def of_rows(
     return Contents(title, entries, folder, machines, candidates=candidates, remarks=remarks)
 
 
-def machines_beside(folder: Path, path: str = STDOUT) -> dict[str, Mapping[str, Any]]:
+def _machines(
+    folder: Path, path: str, entries: Sequence[Entry] = ()
+) -> dict[str, Mapping[str, Any]]:
     """The records of env.json beside a report, or among its samples, by env_id; what can't be read is left out."""
     places = [folder / "env.json"]
     if path != STDOUT:
         places.append(folder / f"{Path(path).stem}-samples" / "env.json")
+    # Samples may lie in a folder of another name: --samples names it, and reports are renamed.
+    kept = {str(Path(entry.text("samples")).parent) for entry in entries if entry.text("samples")}
+    places += [folder / place / "env.json" for place in sorted(kept)]
     found: dict[str, Mapping[str, Any]] = {}
     for place in places:
         try:

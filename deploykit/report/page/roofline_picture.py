@@ -38,7 +38,8 @@ def roofline_picture(
     )
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in shown:
-        groups.setdefault((entry.text("env_id"), entry.text("threads")), []).append(entry)
+        env_id = entry.text("env_id")
+        groups.setdefault((env_id, _threads(entry, machines.get(env_id))), []).append(entry)
     for (env_id, threads), members in groups.items():
         ceiling = _ceilings(machines.get(env_id), threads)
         drawing = _draw(members, series, ceiling)
@@ -58,14 +59,29 @@ def roofline_picture(
     return picture
 
 
+def _threads(entry: Entry, record: Any) -> str:
+    """How many threads compute at once, by which ceilings are told apart: streams compute side by side."""
+    threads, streams = entry.value("threads"), entry.value("streams") or 1
+    if not threads:
+        return ""
+    machine = record.get("machine") if isinstance(record, Mapping) else None
+    cores = machine.get("cores") if isinstance(machine, Mapping) else None
+    at_once = int(threads * streams)
+    return str(min(at_once, max(1, int(cores))) if isinstance(cores, int | float) else at_once)
+
+
 def _ceilings(record: Any, threads: str) -> Mapping[str, Any] | None:
     """The ceilings of a machine with so many threads, in the form that env.json has; None where there are none."""
     listed = record.get("ceilings") if isinstance(record, Mapping) else None
-    for one in listed or ():
+    if not isinstance(listed, list | tuple):
+        return None
+    for one in listed:
         if not isinstance(one, Mapping) or str(one.get("threads")) != (threads or "0"):
             continue
         rates, copies = one.get("gflops"), one.get("copy_gb_s")
-        if _numbers(rates) and _numbers(copies):
+        if not isinstance(copies, Mapping) or not _numbers(copies) or not _numbers(rates):
+            continue
+        if all(str(size).isdecimal() for size in copies):
             return one
     return None
 

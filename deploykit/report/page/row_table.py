@@ -24,6 +24,7 @@ _UNDER = {
     "energy_per_image_mj": "latency",
     "drift_snr_db": "drift",
     "top1": "accuracy",
+    "metric_value": "accuracy",
 }
 _MORE = (field("device_peak_mib"), field("energy_per_image_mj"))
 
@@ -51,6 +52,8 @@ def table(entries: Sequence[Entry]) -> str:
             element("table", f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>", id="rows"),
             class_="wide",
             tabindex="0",
+            role="region",
+            aria_label="the rows of the report",
         )
     )
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from deploykit.report.conclusions import conclusions
 from deploykit.report.page.claims_section import claims_section
@@ -82,19 +83,26 @@ def _facts(contents: Contents) -> str:
     times = sorted(entry.text("timestamp") for entry in contents.entries if entry.text("timestamp"))
     if times:
         said.append(("measured", between(times[0], times[-1])))
-    for record in contents.machines.values():
-        machine = record.get("machine", {}) if isinstance(record, dict) else {}
-        if machine.get("cpu"):
-            gpus = ", ".join(machine.get("gpus") or ()) or "no GPU"
-            memory = machine.get("memory_gib")
-            said.append(
-                (
-                    "machine",
-                    f"{machine['cpu']}, {machine.get('cores', 0):g} cores, {memory} GiB, {gpus}",
-                )
-            )
+    for name, record in contents.machines.items():
+        # Of several, rows tell by this name which they are of.
+        called = f"machine {name}" if len(contents.machines) > 1 else "machine"
+        said += [(called, text)] if (text := machine_text(record)) else []
     terms = "".join(element("dt", escaped(a)) + element("dd", escaped(b)) for a, b in said)
     return element("dl", terms, class_="facts") if said else ""
+
+
+def machine_text(record: Any) -> str:
+    """A machine in a line, as far as a record of env.json tells it; what is of another form is left out."""
+    machine = record.get("machine") if isinstance(record, Mapping) else None
+    if not isinstance(machine, Mapping) or not machine.get("cpu"):
+        return ""
+    cores, memory, gpus = (machine.get(name) for name in ("cores", "memory_gib", "gpus"))
+    parts = [str(machine["cpu"])]
+    parts += [f"{cores:g} cores"] if isinstance(cores, int | float) else []
+    parts += [f"{memory} GiB"] if isinstance(memory, int | float) else []
+    if isinstance(gpus, list | tuple):
+        parts.append(", ".join(map(str, gpus)) or "no GPU")
+    return ", ".join(parts)
 
 
 def between(first: str, last: str) -> str:

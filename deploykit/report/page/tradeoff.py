@@ -69,7 +69,9 @@ def _same_task(entry: Entry) -> tuple[str, ...]:
 
 
 def _same_network(entry: Entry) -> tuple[str, ...]:
-    return (*_setting(entry), *(entry.text(name) for name in ("model", "alpha", "rho", "weights")))
+    # Of a network whose input has no fixed size, macs tell how large it was.
+    named = ("model", "alpha", "rho", "weights", "macs")
+    return (*_setting(entry), *(entry.text(name) for name in named))
 
 
 def _draw(
