@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, zip_longest
 
 from deploykit.claims.check import check
 from deploykit.claims.networks import Network
@@ -12,10 +12,13 @@ from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed
 #: So many of the differences between two networks are told.
 _SHOWN = 8
 
+#: Modules that pass on what they are given when a network is used.
+_IDLE = frozenset(("Dropout", "Flatten", "Identity"))
+
 
 @check
 def same_sequence_of_layers(network: Network, base: Network) -> Outcome:
-    """Whether `network` has the convolutions, pools and linear layers of `base`, in its order.
+    """Whether `network` has the layers of `base`, in its order: those with weights and pools, and all others too.
 
     What differs in those that correspond (kernel, stride, groups, channels) is listed.
     """
@@ -32,6 +35,8 @@ def same_sequence_of_layers(network: Network, base: Network) -> Outcome:
     ]
     evidence: dict[str, Value] = {f"layers({name})": "-".join(plan) for name, plan in kinds.items()}
     evidence["differences"] = len(differences)
+    every = [[i.kind for i in n.layers if i.kind not in _IDLE] for n in (network, base)]
+    alike = every[0] == every[1]
     shown = differences[:_SHOWN]
     if len(differences) > _SHOWN:
         shown.append(f"{len(differences) - _SHOWN} more")
@@ -40,8 +45,27 @@ def same_sequence_of_layers(network: Network, base: Network) -> Outcome:
         f"layers {'as' if same else 'than'} {base.name}; {len(differences)} of {len(plans[base.name])} "
         f"differ: {listed(shown)}."
     )
-    computed = "same layers, other sizes" if same else "other layers"
-    return Outcome([PartResult("same sequence of layers", same)], computed, explanation, evidence)
+    if same and not alike:
+        # The one may also go on where the other ends.
+        steps = enumerate(zip_longest(*every, fillvalue="nothing"), 1)
+        place, own, other = next((n, a, b) for n, (a, b) in steps if a != b)
+        evidence["first other layer"] = f"{place}: {own} for {other}"
+        explanation += (
+            f" With normalisations and activations the sequences differ: layer {place} is {own} where "
+            f"{base.name} has {other}."
+        )
+    computed = (
+        "same layers, other sizes"
+        if alike
+        else "same layers with weights and pools, others elsewhere"
+        if same
+        else "other layers"
+    )
+    parts = [
+        PartResult("layers with weights and pools", same),
+        PartResult("normalisations and activations too", alike),
+    ]
+    return Outcome(parts, computed, explanation, evidence)
 
 
 @check

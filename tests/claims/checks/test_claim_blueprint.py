@@ -3,9 +3,22 @@ from __future__ import annotations
 
 def test_zfnet_has_alexnets_layers_and_vgg_has_not(verdict_of):
     verdict = verdict_of("zfnet-is-tuned-alexnet")
-    assert verdict.verdict == "confirmed"
+    assert verdict.holds["layers with weights and pools"] is True
     assert "11x11/4 96 channels became 7x7/2 96 channels" in verdict.outcome.explanation
-    assert verdict_of("zfnet-is-tuned-alexnet", network="vgg11").verdict == "refuted"
+    vgg = verdict_of("zfnet-is-tuned-alexnet", network="vgg11")
+    assert (vgg.verdict, list(vgg.holds.values())) == ("refuted", [False, False])
+
+
+def test_where_normalisations_stand_is_no_hyper_parameter(verdict_of):
+    """ZFNet normalises after its pools and AlexNet before them, which the claim did not look at."""
+    verdict = verdict_of("zfnet-is-tuned-alexnet")
+    assert (verdict.verdict, verdict.as_expected) == ("in context", True)
+    assert verdict.holds["normalisations and activations too"] is False
+    assert verdict.outcome.evidence["first other layer"] == "3: pool for LocalResponseNorm"
+    towers = verdict_of("zfnet-is-tuned-alexnet", network="alexnet_one_tower")
+    assert (towers.verdict, towers.outcome.computed) == ("confirmed", "same layers, other sizes")
+    bare = verdict_of("zfnet-is-tuned-alexnet", network="alexnet_owt")
+    assert list(bare.holds.values()) == [True, False]
 
 
 def test_networks_of_one_plan_were_not_searched_one_by_one(verdict_of):
