@@ -163,6 +163,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "resnet_v1": ("depth",),
     "resnext_block": ("groups", "width"),
     "separable": ("inputs", "outputs", "side"),
+    "squeezenet1_0_released": (),
+    "squeezenet1_1_released": (),
     "squeezenet_bypass": ("complex",),
 }
 

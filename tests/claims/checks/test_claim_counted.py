@@ -110,3 +110,15 @@ def test_lenet5_at_its_own_size_is_lenet5():
     own, other = Variant("lenet5_at", side=32), Variant("lenet5_at", side=28)
     assert own.counts == Network.named("lenet5").counts
     assert own.parameters - other.parameters == 16 * (5**2 - 4**2) * 120
+
+
+def test_figures_of_squeezenet_are_held_against_the_network_and_size_that_they_are_of(verdict_of):
+    """They were printed for 227 px and held against counts at 224, which called the right one of them wrong."""
+    padded, plain = (Variant(f"squeezenet{name}_released") for name in ("1_0", "1_1"))
+    assert padded.input_shape == plain.input_shape == (3, 227, 227)
+    assert padded.parameters == Network.named("squeezenet1_0").parameters
+    assert padded.layers[-3].output == (1000, 15, 15)
+    verdict = verdict_of("squeezenet-gflops")
+    assert verdict.holds == {"1.0": True, "1.1": False}
+    assert (verdict.verdict, verdict.as_expected) == ("refuted", True)
+    assert verdict_of("squeezenet11-24x").as_expected
