@@ -8,6 +8,7 @@ from deploykit.claims.check import check
 from deploykit.claims.networks import Network
 from deploykit.claims.tracing import NetworkLayer
 from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed
+from deploykit.claims.wiring import joins
 
 #: So many of the differences between two networks are told.
 _SHOWN = 8
@@ -133,19 +134,25 @@ def _sizes_of(network: Network) -> dict[str, int]:
 
 @check
 def modules_and_stages(network: Network, modules: int, stages: int) -> Outcome:
-    """Whether `network` has so many modules that join branches, and so many sizes of feature map."""
+    """Whether `network` has so many modules that join branches, and it or they so many sizes of map."""
     joined = network.nodes("Concat")
+    joined_px = sorted({one.shape[-1] for one in joins(network.wiring)}, reverse=True)
     sides = sorted({layer.output[-1] for layer in network.convolutions}, reverse=True)
-    sizes = ", ".join(map(str, sides))
+    sizes, at = (", ".join(map(str, each)) for each in (sides, joined_px))
     parts = [
         PartResult(f"{modules} modules", joined == modules),
         PartResult(f"{stages} stages", len(sides) == stages),
+        PartResult(f"modules in {stages} stages", len(joined_px) == stages),
     ]
     explanation = (
         f"{network.name} joins branches {joined} times and convolves at {len(sides)} map sizes, "
-        f"{sizes} px."
+        f"{sizes} px, and joins at {len(joined_px)} of them, {at or 'none'}."
     )
-    evidence: dict[str, Value] = {"concatenations": joined, "map_sizes_px": sizes}
+    evidence: dict[str, Value] = {
+        "concatenations": joined,
+        "map_sizes_px": sizes,
+        "joined_at_px": at,
+    }
     return Outcome(parts, f"{joined} in {len(sides)}", explanation, evidence)
 
 

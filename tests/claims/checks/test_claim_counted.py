@@ -122,3 +122,14 @@ def test_figures_of_squeezenet_are_held_against_the_network_and_size_that_they_a
     assert verdict.holds == {"1.0": True, "1.1": False}
     assert (verdict.verdict, verdict.as_expected) == ("refuted", True)
     assert verdict_of("squeezenet11-24x").as_expected
+
+
+def test_numbers_in_names_are_not_those_of_layers_everywhere(verdict_of):
+    """It was said of all names, and held against those alone of which it is so."""
+    verdict = verdict_of("names-are-depths")
+    assert (verdict.verdict, verdict.as_expected) == ("in context", True)
+    assert [name for name, holds in verdict.holds.items() if not holds] == [
+        "Inception v3",
+        "Inception v4",
+        "EfficientNet-B7",
+    ]

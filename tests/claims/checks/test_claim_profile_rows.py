@@ -314,3 +314,27 @@ def test_what_any_machine_would_say_fails_the_gate_otherwise(verdict_of, name, l
     rows = [row(model, time) for model, time in zip((top, bottom), latencies_ms, strict=True)]
     found = outcome_of(name, *rows, verdict_of=verdict_of)
     assert (found.verdict, found.as_expected) == ("refuted", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "agree", "differ"),
+    [
+        ("threads-scale", ({"threads": 1}, {"threads": 2}), 1.9, 1.75),
+        ("training-3x-forward", ({"pass": "forward_backward"}, {"pass": "forward"}), 3.2, 3.4),
+        ("factorised-3x3-time", ({}, {}), 0.67, 0.72),
+        ("zeros-do-not-speed-up", ({}, {}), 0.95, 1.12),
+    ],
+)
+def test_figures_that_no_word_hedges_have_the_margin_of_their_digits(
+    verdict_of, name, cells, agree, differ
+):
+    """Their statements had been given a hedge that who states them does not use."""
+    claim = verdict_of(name).claim
+    assert claim.hedge == ""
+    of = [claim.arguments[side].get("model", "mobilenet") for side in ("top", "bottom")]
+
+    def verdict(ratio):
+        rows = (row(of[0], 10 * ratio, **cells[0]), row(of[1], 10.0, **cells[1]))
+        return outcome_of(name, *rows, verdict_of=verdict_of).verdict
+
+    assert [verdict(agree), verdict(differ)] == ["confirmed", "refuted"]
