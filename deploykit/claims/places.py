@@ -16,7 +16,7 @@ def line_of(text: str, number: int, message: str) -> int:
     That is the first line of the claim's table that has a word which the message quotes; the table's header where
     there is none.
     """
-    lines = text.splitlines()
+    lines = text.split("\n")  # as TOML counts them: other line breaks may stand in strings
     starts = [place for place, line in enumerate(_outside_strings(lines)) if _HEADER.match(line)]
     if not 0 < number <= len(starts):
         return 1
@@ -28,6 +28,13 @@ def line_of(text: str, number: int, message: str) -> int:
             if whole.search(lines[place]):
                 return place + 1
     return start + 1
+
+
+def line_of_key(text: str, key: str) -> int:
+    """The first line outside of strings that has a key of the file itself, or the header of its table; else 1."""
+    whole = re.compile(rf"[\s\[\"']*{re.escape(key)}(?![\w-])")
+    lines = enumerate(_outside_strings(text.split("\n")), 1)
+    return next((number for number, line in lines if whole.match(line)), 1)
 
 
 def _outside_strings(lines: list[str]) -> Iterator[str]:
