@@ -247,7 +247,7 @@ def read_claims(path: Path) -> list[Claim]:
         UsageError: it can't be read, or as `parse_claims`.
     """
     try:
-        text = read_file(path, MAX_BYTES).decode()
+        text = read_file(path, MAX_BYTES).decode("utf-8-sig")  # as some editors begin a file
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"can't read {path}: {error}") from error
     return [replace(claim, file=str(path)) for claim in parse_claims(text, str(path))]

@@ -206,6 +206,11 @@ def test_the_line_is_that_of_the_claim_and_not_of_one_before():
         parse_claims(second)
 
 
+def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_it(tmp_path):
+    (tmp_path / "mine.toml").write_text(ONE, encoding="utf-8-sig")
+    assert [claim.id for claim in read_claims(tmp_path / "mine.toml")] == ["a"]
+
+
 def test_lines_are_counted_as_toml_counts_them():
     text = ONE.replace('"s"', '"one\u2028two\x85three"', 1).replace("unit =", "units =")
     with pytest.raises(UsageError, match=r"line 9: claim a: unknown key 'units'"):

@@ -36,8 +36,10 @@ def same_sequence_of_layers(network: Network, base: Network) -> Outcome:
     ]
     evidence: dict[str, Value] = {f"layers({name})": "-".join(plan) for name, plan in kinds.items()}
     evidence["differences"] = len(differences)
-    every = [[i.kind for i in n.layers if i.kind not in _IDLE] for n in (network, base)]
-    alike = every[0] == every[1]
+    own_kinds, base_kinds = (
+        [i.kind for i in n.layers if i.kind not in _IDLE] for n in (network, base)
+    )
+    alike = own_kinds == base_kinds
     shown = differences[:_SHOWN]
     if len(differences) > _SHOWN:
         shown.append(f"{len(differences) - _SHOWN} more")
@@ -48,7 +50,7 @@ def same_sequence_of_layers(network: Network, base: Network) -> Outcome:
     )
     if same and not alike:
         # The one may also go on where the other ends.
-        steps = enumerate(zip_longest(*every, fillvalue="nothing"), 1)
+        steps = enumerate(zip_longest(own_kinds, base_kinds, fillvalue="nothing"), 1)
         place, own, other = next((n, a, b) for n, (a, b) in steps if a != b)
         evidence["first other layer"] = f"{place}: {own} for {other}"
         explanation += (
