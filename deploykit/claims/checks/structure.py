@@ -142,9 +142,11 @@ def modules_and_stages(network: Network, modules: int, stages: int) -> Outcome:
     sides = sorted({layer.output[-1] for layer in network.convolutions}, reverse=True)
     sizes, at = (", ".join(map(str, each)) for each in (sides, joined_px))
     parts = [
-        PartResult(f"{modules} modules", joined == modules),
-        PartResult(f"{stages} stages", len(sides) == stages),
-        PartResult(f"modules in {stages} stages", len(joined_px) == stages),
+        PartResult(f"{modules} modules, in {place}", joined == modules and len(found) == stages)
+        for place, found in (
+            (f"a network of {stages} stages", sides),
+            (f"{stages} stages themselves", joined_px),
+        )
     ]
     explanation = (
         f"{network.name} joins branches {joined} times and convolves at {len(sides)} map sizes, "

@@ -80,6 +80,17 @@ def test_printed_pairs_are_parts_that_rest_on_print():
     assert "a paper" in outcome.explanation
 
 
+def test_parts_under_one_condition_hold_together(verdict_of):
+    """Equal cost of the one pair of networks stood beside less error of the other."""
+    verdict = verdict_of("inception-residual-slightly-better")
+    assert (verdict.verdict, verdict.as_expected) == ("in context", True)
+    pairs = [dict(pair) for pair in verdict.claim.arguments["printed"]]
+    pairs[0]["first"] = 20.1  # of v2, so that neither pair is as stated
+    assert verdict_of("inception-residual-slightly-better", printed=pairs).verdict == "refuted"
+    with pytest.raises(UsageError, match="unknown part 'cost'"):
+        verdict_of("inception-residual-slightly-better", conditions={"v2": ["cost"]})
+
+
 def test_a_straight_line_over_the_logarithm_is_explained_wholly():
     network = Network.named("mobilenet")
     points = tuple(
