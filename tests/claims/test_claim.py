@@ -197,6 +197,20 @@ def test_a_wrong_field_is_named_with_its_line(old, new, line):
         parse_claims(replaced(old, new), "mine.toml")
 
 
+def test_the_line_of_a_field_is_its_own_and_not_that_of_its_argument():
+    text = ONE.replace('check = "ratio"', 'check = "published_comparisons"').replace(
+        'arguments = { top = "vgg16", bottom = "vgg11" }',
+        "[claim.arguments]\nwhere = 'here'\ncomparisons = [\n"
+        '  { what = "w", first = 1, first_of = "a", second = 2, second_of = "b", relation = "less" },\n'
+        '  { what = "v", first = 1, frist_of = "a", second = 2, second_of = "b", relation = "less" },\n]',
+    )
+    top = text.replace('expected = "confirmed"\nparts = "holds"\n', "").replace(
+        'unit = "ratio"\n', 'unit = "ratio"\nexpected = "cited"\nparts = "holds"\n'
+    )
+    with pytest.raises(UsageError, match=r"line 17: claim a: .*unknown field `frist_of`"):
+        parse_claims(top)
+
+
 def test_the_line_is_that_of_the_claim_and_not_of_one_before():
     text = ONE + '\n# a remark\nnote = """\n[[claim]]\n"""\n' + replaced('"a"', '"b"')
     with pytest.raises(UsageError, match=r"line 16: claim a: unknown key 'note'"):
