@@ -6,7 +6,6 @@ import functools
 import shlex
 import time
 import tomllib
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from decimal import Decimal
@@ -221,15 +220,21 @@ def parse_claims(text: str, file: str = "claims.toml") -> list[Claim]:
         except UsageError as error:
             line = line_of(text, number, str(error))
             raise UsageError(f"{file}, line {line}: {error}") from error
-    _refuse_twice(claims, file)
+    _refuse_twice(claims, file, text)
     return claims
 
 
-def _refuse_twice(claims: Sequence[Claim], place: str) -> None:
-    counts = Counter(claim.id for claim in claims)
-    twice = sorted(name for name, count in counts.items() if count > 1)
-    if twice:
-        raise UsageError(f"{place} has {', '.join(twice)} twice")
+def _refuse_twice(claims: Sequence[Claim], place: str, text: str = "") -> None:
+    numbers: dict[str, list[int]] = {}
+    for number, claim in enumerate(claims, 1):
+        numbers.setdefault(claim.id, []).append(number)
+    again = {name: found[1] for name, found in sorted(numbers.items()) if len(found) > 1}
+    if again:
+        lines = (f"line {line_of(text, number, '`id`')}" for number in again.values())
+        where = f", again in {listed(lines)}" if text else ""
+        raise UsageError(
+            f"{place} has {', '.join(again)} twice{where}: give each claim an id of its own"
+        )
 
 
 def _claim(table: Mapping[str, Any], place: str) -> Claim:

@@ -174,6 +174,12 @@ def test_a_nested_table_takes_no_unknown_key_either():
         dataclasses.replace(claim, arguments={**claim.arguments, "pairs": [pair]})
 
 
+def test_an_id_that_is_there_twice_is_named_with_its_second_line():
+    text = ONE + replaced('"a"', '"b"') + ONE
+    with pytest.raises(UsageError, match="has a twice, again in line 29: give each claim an id"):
+        parse_claims(text)
+
+
 def test_a_file_of_claims_that_is_not_there_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"can't read .*none\.toml"):
         read_claims(tmp_path / "none.toml")
