@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import time
 import tomllib
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from decimal import Decimal
@@ -18,7 +18,7 @@ from deploykit.claims.check import OF_CLAIM, AnyRow, built_rows, find_check, mea
 from deploykit.claims.effort import TimeIsOver, training
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.measure import Measure
-from deploykit.claims.places import line_of
+from deploykit.claims.places import line_of, line_of_key
 from deploykit.claims.verdict import OUTCOMES, VERDICTS, Outcome, PartResult, Verdict, listed
 from deploykit.errors import (
     CheckFailed,
@@ -70,6 +70,7 @@ class Claim:
         universal: whether one part that fails refutes it; where not, it is then "in context".
         arguments: what the check is given, as TOML holds it or as typed values.
         measure: what is to be measured for it; None where nothing is.
+        file: that it was read from, which commands for it have to name; empty for the project's own.
         decide: the check with all its arguments; it takes the measured rows.
 
     Raises:
@@ -90,6 +91,7 @@ class Claim:
     universal: bool = True
     arguments: Mapping[str, Any] = field(default_factory=dict)
     measure: Measure | None = None
+    file: str = field(default="", compare=False)
     decide: Callable[[Sequence[AnyRow]], Outcome] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -143,16 +145,22 @@ class Claim:
     @property
     def settled_by(self) -> str:
         """The command that decides what is undecided without it; empty where there is none."""
+        command = f"deploykit claims {self.id}{_named(self.file)}"
         if self.measure is not None:
-            return f"deploykit claims {self.id} --measure"
+            return f"{command} --measure"
         if self.takes_rows:
-            return f"deploykit claims {self.id} --profile FILE"
-        return f"deploykit claims {self.id} --train" if "trained" in self.kind else ""
+            return f"{command} --profile FILE"
+        return f"{command} --train" if "trained" in self.kind else ""
 
     @property
     def takes_rows(self) -> bool:
         """Whether its check looks at measured rows."""
         return find_check(self.check).takes_rows
+
+
+def _named(file: str) -> str:
+    """The option by which a command takes the claims of a file; none for the project's own."""
+    return f" --claims {shlex.quote(file)}" if file else ""
 
 
 def _stated(value: Any) -> Stated:
@@ -169,7 +177,7 @@ def _words(value: Any) -> Any:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-_KEYS = {f.name: f for f in fields(Claim) if f.init}
+_KEYS = {f.name: f for f in fields(Claim) if f.init and f.name != "file"}
 _TYPES = {
     **dict.fromkeys(_KEYS, str),
     "stated": Any,
@@ -188,14 +196,21 @@ def parse_claims(text: str, file: str = "claims.toml") -> list[Claim]:
     """Read claims from TOML text: one `[[claim]]` table each, with the attributes of `Claim` as keys.
 
     Raises:
-        UsageError: `file`, as messages call it, is no TOML, or an entry can't be; one line that names the claim
-            and the line of the file.
+        UsageError: `file`, as messages call it, is no TOML or has no claims, or an entry can't be; one line that
+            names the claim and the line of the file.
     """
     try:
         # Decimals know the digits that a figure was stated with.
-        tables = tomllib.loads(text, parse_float=Decimal).get("claim", [])
+        document = tomllib.loads(text, parse_float=Decimal)
     except (ValueError, ArithmeticError, RecursionError) as error:
         raise UsageError(f"{file} is no TOML: {one_line(error, 100)}") from error
+    for key in document:
+        if key != "claim":
+            line = line_of_key(text, key)
+            raise UsageError(f"{file}, line {line}: {key!r} is no claim: each is headed [[claim]]")
+    tables = document.get("claim", [])
+    if not tables:
+        raise UsageError(f"{file} has no claims: each claim is a table headed [[claim]]")
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise UsageError(f"{file}: each claim is a table headed [[claim]]")
     claims = []
@@ -205,15 +220,21 @@ def parse_claims(text: str, file: str = "claims.toml") -> list[Claim]:
         except UsageError as error:
             line = line_of(text, number, str(error))
             raise UsageError(f"{file}, line {line}: {error}") from error
-    _refuse_twice(claims, file)
+    _refuse_twice(claims, file, text)
     return claims
 
 
-def _refuse_twice(claims: Sequence[Claim], place: str) -> None:
-    counts = Counter(claim.id for claim in claims)
-    twice = sorted(name for name, count in counts.items() if count > 1)
-    if twice:
-        raise UsageError(f"{place} has {', '.join(twice)} twice")
+def _refuse_twice(claims: Sequence[Claim], place: str, text: str = "") -> None:
+    numbers: dict[str, list[int]] = {}
+    for number, claim in enumerate(claims, 1):
+        numbers.setdefault(claim.id, []).append(number)
+    again = {name: found[1] for name, found in sorted(numbers.items()) if len(found) > 1}
+    if again:
+        lines = (f"line {line_of(text, number, '`id`')}" for number in again.values())
+        where = f", again in {listed(lines)}" if text else ""
+        raise UsageError(
+            f"{place} has {', '.join(again)} twice{where}: give each claim an id of its own"
+        )
 
 
 def _claim(table: Mapping[str, Any], place: str) -> Claim:
@@ -231,10 +252,10 @@ def read_claims(path: Path) -> list[Claim]:
         UsageError: it can't be read, or as `parse_claims`.
     """
     try:
-        text = read_file(path, MAX_BYTES).decode()
+        text = read_file(path, MAX_BYTES).decode("utf-8-sig")  # as some editors begin a file
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"can't read {path}: {error}") from error
-    return parse_claims(text, str(path))
+    return [replace(claim, file=str(path)) for claim in parse_claims(text, str(path))]
 
 
 @functools.cache
@@ -300,7 +321,14 @@ def evaluate_claim(claim: Claim, rows: Sequence[AnyRow] = ()) -> Verdict:
         outcome = replace(outcome, explanation=f"Not trained: {error}.")
     except UsageError as error:
         raise UsageError(f"claim {claim.id}: {error}") from error
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         # Of a claim of the user's own: a network that has nothing of what the check counts.
         raise UsageError(
             f"claim {claim.id}: {claim.check} can't be applied to what it names: "
@@ -334,10 +362,11 @@ def choose_claims(ids: Iterable[str] | None, claims: Sequence[Claim]) -> list[Cl
     if ids is None:
         return list(claims)
     by_id = {claim.id: claim for claim in claims}
+    listing = f"deploykit claims{_named(claims[0].file if claims else '')} --list"
     chosen = list(dict.fromkeys(ids))
     for name in chosen:
         if name not in by_id:
-            raise UnknownName("claim", name, by_id, "see `deploykit claims --list`")
+            raise UnknownName("claim", name, by_id, f"see `{listing}`")
     return [by_id[name] for name in chosen]
 
 

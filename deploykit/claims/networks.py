@@ -61,7 +61,11 @@ class Network:
             raise ValueError(
                 f"expected a network's name, or its name, alpha and rho, got {value!r}"
             )
-        if ":" in str(table["name"]):  # a factory, which has no multipliers that are known of
+        if ":" in str(table["name"]):
+            if len(table) > 1:
+                raise ValueError(
+                    f"a factory takes neither alpha nor rho: name it alone, got {value!r}"
+                )
             return cls(ModelSpec(str(table["name"])))
         architecture = lookup(str(table["name"]))
         try:
@@ -163,6 +167,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "resnet_v1": ("depth",),
     "resnext_block": ("groups", "width"),
     "separable": ("inputs", "outputs", "side"),
+    "squeezenet1_0_released": (),
+    "squeezenet1_1_released": (),
     "squeezenet_bypass": ("complex",),
 }
 

@@ -8,26 +8,38 @@ from collections.abc import Iterator
 _HEADER = re.compile(r"\s*\[\[\s*claim\s*\]\]")
 #: What a message quotes, or says is missing or there twice: the first of these words is looked for.
 _NAMED = re.compile(r"'([^']+)'|`([^`]+)`")
+#: A field of a table within an argument, which says more than the argument that the message names before it.
+_FIELD = re.compile(r"unknown field `([^`]+)`")
 
 
 def line_of(text: str, number: int, message: str) -> int:
     """The line of a file of claims that a message about its `number`-th claim (from 1) is about.
 
-    That is the first line of the claim's table that has a word which the message quotes; the table's header where
-    there is none.
+    That is the first line of the claim's table that sets a field which is not known, or has a word which the
+    message quotes; the table's header where there is none.
     """
-    lines = text.splitlines()
+    lines = text.split("\n")  # as TOML counts them: other line breaks may stand in strings
     starts = [place for place, line in enumerate(_outside_strings(lines)) if _HEADER.match(line)]
     if not 0 < number <= len(starts):
         return 1
     start = starts[number - 1]
     end = starts[number] if number < len(starts) else len(lines)
-    for word in (one or other for one, other in _NAMED.findall(message)):
-        whole = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
+    sought = [rf"{re.escape(field)}[\"']?\s*=" for field in _FIELD.findall(message)]
+    words = (one or other for one, other in _NAMED.findall(message))
+    sought += [rf"{re.escape(word)}(?!\w)" for word in words]
+    for each in sought:
+        whole = re.compile(rf"(?<!\w){each}")
         for place in range(start, end):
             if whole.search(lines[place]):
                 return place + 1
     return start + 1
+
+
+def line_of_key(text: str, key: str) -> int:
+    """The first line outside of strings that has a key of the file itself, or the header of its table; else 1."""
+    whole = re.compile(rf"[\s\[\"']*{re.escape(key)}(?![\w-])")
+    lines = enumerate(_outside_strings(text.split("\n")), 1)
+    return next((number for number, line in lines if whole.match(line)), 1)
 
 
 def _outside_strings(lines: list[str]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from deploykit.zoo.inception_v3 import inception_v3
 from deploykit.zoo.lenet import LeNet5
 from deploykit.zoo.mobilenet import MobileNet, Separable, mobilenet
 from deploykit.zoo.resnet import Bottleneck, bottleneck_resnet
-from deploykit.zoo.squeezenet import Fire, squeezenet1_0
+from deploykit.zoo.squeezenet import Fire, squeezenet1_0, squeezenet1_1
 
 
 class _CifarBlock(nn.Module):
@@ -161,6 +161,18 @@ def squeezenet_bypass(*, complex: bool) -> nn.Module:
     return network
 
 
+def squeezenet1_0_released() -> nn.Module:
+    """SqueezeNet 1.0 as its authors released it for Caffe: its last convolution pads a 1x1 kernel by 1."""
+    network = squeezenet1_0()
+    network.get_submodule("classifier").add_module("1", nn.Conv2d(512, 1000, 1, padding=1))
+    return network
+
+
+def squeezenet1_1_released() -> nn.Module:
+    """SqueezeNet 1.1 as its authors released it for Caffe, for images of 227 px as well."""
+    return squeezenet1_1()
+
+
 def _inceptions(network: nn.Module) -> dict[str, nn.Module]:
     """GoogLeNet's nine modules by name, in order."""
     return {n: part for n, part in network.named_children() if n.startswith("inception")}
@@ -264,5 +276,7 @@ def shape_of(name: str, arguments: dict[str, float]) -> tuple[int, int, int]:
         return (1, int(arguments["side"]), int(arguments["side"]))
     if name.endswith("_cifar"):
         return (3, 32, 32)
+    if name.endswith("_released"):
+        return (3, 227, 227)
     side_px = 299 if name == "inception_v3_with_head" else 224
     return (3, side_px, side_px)

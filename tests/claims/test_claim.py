@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from deploykit.claims import list_claims, parse_claims, read_claims
+from deploykit.claims import evaluate_claim, evaluate_claims, list_claims, parse_claims, read_claims
 from deploykit.claims.check import find_check
 from deploykit.errors import UsageError
 
@@ -82,9 +82,13 @@ def test_one_expected_verdict_may_stand_without_a_list():
     assert claim.expected == ("confirmed",)
 
 
+def replaced_in(text, old, new):
+    assert old in text
+    return text.replace(old, new)
+
+
 def replaced(old, new):
-    assert old in ONE
-    return ONE.replace(old, new)
+    return replaced_in(ONE, old, new)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +152,13 @@ def replaced(old, new):
         (replaced(" }", ", stated = 2 }"), "claim a: unknown argument of ratio 'stated'"),
         ("[[claim]\n", r"claims.toml is no TOML: .*line 1"),
         ("claim = 3", r"claims.toml: each claim is a table headed \[\[claim\]\]"),
+        ("", r"claims.toml has no claims: each claim is a table headed \[\[claim\]\]"),
+        ("claim = []", r"claims.toml has no claims"),
+        (
+            ONE + ONE.replace("[[claim]]", "[[claims]]"),
+            r"claims.toml, line 15: 'claims' is no claim: each is headed \[\[claim\]\]",
+        ),
+        ('title = "t"' + ONE, r"claims.toml, line 1: 'title' is no claim"),
     ],
 )
 def test_a_claim_that_can_not_be_is_refused_in_one_line(broken, message):
@@ -161,6 +172,12 @@ def test_a_nested_table_takes_no_unknown_key_either():
     pair = {**claim.arguments["pairs"][0], "eror": 3.0}
     with pytest.raises(UsageError, match=r"'pairs' at \[0\]: object contains unknown field `eror`"):
         dataclasses.replace(claim, arguments={**claim.arguments, "pairs": [pair]})
+
+
+def test_an_id_that_is_there_twice_is_named_with_its_second_line():
+    text = ONE + replaced('"a"', '"b"') + ONE
+    with pytest.raises(UsageError, match="has a twice, again in line 29: give each claim an id"):
+        parse_claims(text)
 
 
 def test_a_file_of_claims_that_is_not_there_is_named(tmp_path):
@@ -186,6 +203,20 @@ def test_a_wrong_field_is_named_with_its_line(old, new, line):
         parse_claims(replaced(old, new), "mine.toml")
 
 
+def test_the_line_of_a_field_is_its_own_and_not_that_of_its_argument():
+    text = ONE.replace('check = "ratio"', 'check = "published_comparisons"').replace(
+        'arguments = { top = "vgg16", bottom = "vgg11" }',
+        "[claim.arguments]\nwhere = 'here'\ncomparisons = [\n"
+        '  { what = "w", first = 1, first_of = "a", second = 2, second_of = "b", relation = "less" },\n'
+        '  { what = "v", first = 1, frist_of = "a", second = 2, second_of = "b", relation = "less" },\n]',
+    )
+    top = text.replace('expected = "confirmed"\nparts = "holds"\n', "").replace(
+        'unit = "ratio"\n', 'unit = "ratio"\nexpected = "cited"\nparts = "holds"\n'
+    )
+    with pytest.raises(UsageError, match=r"line 17: claim a: .*unknown field `frist_of`"):
+        parse_claims(top)
+
+
 def test_the_line_is_that_of_the_claim_and_not_of_one_before():
     text = ONE + '\n# a remark\nnote = """\n[[claim]]\n"""\n' + replaced('"a"', '"b"')
     with pytest.raises(UsageError, match=r"line 16: claim a: unknown key 'note'"):
@@ -193,6 +224,50 @@ def test_the_line_is_that_of_the_claim_and_not_of_one_before():
     second = ONE + replaced('"a"', '"b"').replace("stated = 1", "stated = true")
     with pytest.raises(UsageError, match=r"line 21: claim b: key 'stated'"):
         parse_claims(second)
+
+
+def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_it(tmp_path):
+    (tmp_path / "mine.toml").write_text(ONE, encoding="utf-8-sig")
+    assert [claim.id for claim in read_claims(tmp_path / "mine.toml")] == ["a"]
+
+
+def test_lines_are_counted_as_toml_counts_them():
+    text = ONE.replace('"s"', '"one\u2028two\x85three"', 1).replace("unit =", "units =")
+    with pytest.raises(UsageError, match=r"line 9: claim a: unknown key 'units'"):
+        parse_claims(text)
+
+
+def test_commands_for_a_claim_of_ones_own_name_its_file(tmp_path):
+    """They named the claim alone, which is none of the project's: the command was refused."""
+    path = tmp_path / "my claims.toml"
+    path.write_text(ONE + 'measure = { networks = ["vgg11"] }')
+    (claim,) = read_claims(path)
+    assert claim.settled_by == f"deploykit claims a --claims '{path}' --measure"
+    with pytest.raises(UsageError, match=r"claims --claims .*my claims\.toml' --list"):
+        evaluate_claims(["z"], claims=[claim])
+    with pytest.raises(UsageError, match="unknown key 'file'"):
+        parse_claims(ONE + 'file = "x"')
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        "sides(lenet5_at(side=9), conv)",
+        "macs(conv(inputs=4, outputs=4, kernel=3, groups=3))",
+        "macs(lenet5_at(side=9))",
+        "channels(lenet5, conv)",
+        "1 / nodes(lenet5, Concat)",
+        "min(channels(lenet5, 'nowhere'))",
+    ],
+)
+def test_what_can_not_be_counted_is_refused_in_one_line(of):
+    text = ONE.replace('check = "ratio"', 'check = "counted"')
+    (claim,) = parse_claims(
+        replaced_in(text, '{ top = "vgg16", bottom = "vgg11" }', f'{{ of = "{of}" }}')
+    )
+    with pytest.raises(UsageError, match=r"^claim a: ") as caught:
+        evaluate_claim(claim)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_what_is_measured_for_a_claim_is_read_as_well():

@@ -64,6 +64,12 @@ def test_what_names_no_network_is_refused(value):
         Network.named(value)
 
 
+def test_a_factory_has_no_multipliers():
+    assert Network.named({"name": "m:f"}).name == "m:f"
+    with pytest.raises(ValueError, match="neither alpha nor rho"):
+        Network.named({"name": "m:f", "alpha": 0.5})
+
+
 def test_operators_that_a_network_lacks_are_none():
     assert Network.named("vgg11").nodes("Concat") == 0
     assert Network.named("googlenet").nodes("Concat") == 9

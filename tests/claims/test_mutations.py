@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from deploykit.claims import Outcome, PartResult, list_claims, parse_claims
+from deploykit.claims import Outcome, PartResult, list_claims, parse_claims, stored_texts
 from deploykit.claims import check as registry
 from deploykit.claims.networks import Network, changed
 from deploykit.report.csv import read_cells
@@ -128,6 +128,14 @@ def test_a_claim_that_moved_is_not_tried_again_until_its_entry_changes(
     claims[0] = dataclasses.replace(claims[0], statement="another")
     assert table.main(["--csv", str(path)]) == 1
     assert asked == ["c", "a", "b", "a", "b"]
+
+
+def test_the_digest_of_a_claim_is_that_of_its_entry():
+    """The check of a claim is another object in every process, and was in it: nothing was ever kept."""
+    first, second = (parse_claims(stored_texts()["vgg.toml"])[0] for _ in range(2))
+    assert first.decide is not second.decide
+    assert table.digest_of(first) == table.digest_of(second)
+    assert table.digest_of(first) != table.digest_of(dataclasses.replace(first, stated=1))
 
 
 def test_every_change_leaves_a_network_that_runs_and_is_another():

@@ -299,6 +299,7 @@ class PrintedPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "slightly more",
         "much less",
         "much more",
+        "about",
     ]
 
     def __str__(self) -> str:

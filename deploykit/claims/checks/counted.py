@@ -21,7 +21,7 @@ from deploykit.claims.expression import Expression
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network
 from deploykit.claims.verdict import Outcome, PartResult, Value, deviation, figure, listed, percent
-from deploykit.errors import UsageError
+from deploykit.errors import UnknownName, UsageError
 from deploykit.zoo import architectures
 
 
@@ -146,15 +146,30 @@ class Relation:
 
 @check
 def relations(
-    relations: Mapping[str, Relation], printed: tuple[PrintedPair, ...] = (), where: str = ""
+    relations: Mapping[str, Relation],
+    printed: tuple[PrintedPair, ...] = (),
+    where: str = "",
+    conditions: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Outcome:
     """Whether each relation, by what it stands for in the statement, is so.
 
     Beside what is counted, `printed` are pairs of figures that were printed in `where`, which the statement
-    needs too.
+    needs too. `conditions` are those that the statement is looked at under, each with the parts that must hold
+    together there; the other parts stand by themselves.
+
+    Raises:
+        UnknownName: a condition names a part that there is not.
     """
-    parts = [PartResult(name, relation.holds) for name, relation in relations.items()]
-    parts += [PartResult(pair.what, pair.holds, printed=True) for pair in printed]
+    under = {part: name for name, own in (conditions or {}).items() for part in own}
+    known = [*relations, *(pair.what for pair in printed)]
+    for name in under:
+        if name not in known:
+            raise UnknownName("part", name, known)
+    parts = [
+        PartResult(name, relation.holds, under.get(name, ""))
+        for name, relation in relations.items()
+    ]
+    parts += [PartResult(p.what, p.holds, under.get(p.what, ""), printed=True) for p in printed]
     evidence: dict[str, Value] = {}
     for relation in relations.values():
         for side in (relation.left, relation.right):

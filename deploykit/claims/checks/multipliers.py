@@ -281,7 +281,10 @@ class Against(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @check
 def separable_against(pairs: tuple[Against, ...], where: str) -> Outcome:
-    """Parameters and MACs of the two of each pair, counted, and the top-1 accuracies printed in `where`."""
+    """Parameters and MACs of the two of each pair, counted, and the top-1 accuracies printed in `where`.
+
+    The claim is true of a pair where all three are as it says.
+    """
     parts: list[PartResult] = []
     evidence: dict[str, Value] = {}
     sentences, found = [], []
@@ -294,9 +297,9 @@ def separable_against(pairs: tuple[Against, ...], where: str) -> Outcome:
         evidence[f"published_top1({one.name})"] = pair.top1
         evidence[f"published_top1({other.name})"] = pair.top1_than
         parts += [
-            PartResult(f"{one.name}: fewer parameters", parameters < 1),
-            PartResult(f"{one.name}: fewer MACs", macs < 1),
-            PartResult(f"{one.name}: higher accuracy", gain > 0, printed=True),
+            PartResult(f"{one.name}: fewer parameters", parameters < 1, one.name),
+            PartResult(f"{one.name}: fewer MACs", macs < 1, one.name),
+            PartResult(f"{one.name}: higher accuracy", gain > 0, one.name, printed=True),
         ]
         found.append(f"{figure(parameters)}, {figure(macs)}, {gain:+.1f} points")
         sentences.append(

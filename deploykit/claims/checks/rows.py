@@ -14,6 +14,8 @@ from typing import Literal
 from deploykit.claims.check import BuiltRow, MeasuredRow, by_setting, check, distinct_label
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, percent
+from deploykit.columns import BY_NAME
+from deploykit.errors import UnknownName
 from deploykit.row import text_of
 from deploykit.stats import mean_ratio
 
@@ -45,7 +47,8 @@ def rows_ratio(
 ) -> Outcome:
     """Whether a quantity of the rows `top` over that of the rows `bottom` is as stated, network by network.
 
-    Repeats are paired in their order; where they disagree the network's part is undecided.
+    Repeats are paired in their order; where they disagree the network's part is undecided. Settings that say
+    different things of a network are conditions of their own, and have a part each.
 
     Args:
         rows: those of a profile.
@@ -54,8 +57,14 @@ def rows_ratio(
         of: what is compared.
         top: cells, by column, that say which rows are meant; all else that makes a row must be equal.
         bottom: as `top`, of the rows below the fraction line.
+
+    Raises:
+        UnknownName: there is no such column.
     """
     free = {*top, *bottom}
+    for name in free:  # also where there are no rows that could lack it
+        if name not in BY_NAME:
+            raise UnknownName("column", name, BY_NAME)
     free |= {"macs", "parameters"} if "model" in free else set()
     free |= set(_FOLLOW_PRECISION) if "precision" in free else set()
     upper, lower = (_repeats(rows, cells, free) for cells in (top, bottom))
@@ -75,10 +84,15 @@ def rows_ratio(
             rows, f"rows with {_cells(top)} and with {_cells(bottom)}, alike in all else"
         )
     parts = [
-        PartResult(
-            name, _alike(margin.side(r, stated) for repeats in found.values() for r in repeats)
-        )
+        part
         for name, found in ratios.items()
+        for part in _by_setting(
+            name,
+            {
+                label: _alike(margin.side(ratio, stated) for ratio in repeats)
+                for label, repeats in found.items()
+            },
+        )
     ]
     evidence: dict[str, Value] = {
         f"{of}({name}, {label})": " ".join(f"{ratio:.4g}" for ratio in repeats)
@@ -96,6 +110,13 @@ def rows_ratio(
     )
     every = [r for found in ratios.values() for repeats in found.values() for r in repeats]
     return Outcome(parts, statistics.median_low(every), explanation, evidence)
+
+
+def _by_setting(network: str, said: Mapping[str, bool | None]) -> list[PartResult]:
+    """The part of a network, or one for each setting where they don't say the same."""
+    if len(set(said.values())) == 1:
+        return [PartResult(network, next(iter(said.values())))]
+    return [PartResult(f"{network}, {label}", holds) for label, holds in said.items()]
 
 
 def _repeats(

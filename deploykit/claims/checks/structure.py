@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, zip_longest
 
 from deploykit.claims.check import check
 from deploykit.claims.networks import Network
 from deploykit.claims.tracing import NetworkLayer
 from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed
+from deploykit.claims.wiring import joins
 
 #: So many of the differences between two networks are told.
 _SHOWN = 8
 
+#: Modules that pass on what they are given when a network is used.
+_IDLE = frozenset(("Dropout", "Flatten", "Identity"))
+
 
 @check
 def same_sequence_of_layers(network: Network, base: Network) -> Outcome:
-    """Whether `network` has the convolutions, pools and linear layers of `base`, in its order.
+    """Whether `network` has the layers of `base`, in its order: those with weights and pools, and all others too.
 
     What differs in those that correspond (kernel, stride, groups, channels) is listed.
     """
@@ -32,6 +36,10 @@ def same_sequence_of_layers(network: Network, base: Network) -> Outcome:
     ]
     evidence: dict[str, Value] = {f"layers({name})": "-".join(plan) for name, plan in kinds.items()}
     evidence["differences"] = len(differences)
+    own_kinds, base_kinds = (
+        [i.kind for i in n.layers if i.kind not in _IDLE] for n in (network, base)
+    )
+    alike = own_kinds == base_kinds
     shown = differences[:_SHOWN]
     if len(differences) > _SHOWN:
         shown.append(f"{len(differences) - _SHOWN} more")
@@ -40,8 +48,27 @@ def same_sequence_of_layers(network: Network, base: Network) -> Outcome:
         f"layers {'as' if same else 'than'} {base.name}; {len(differences)} of {len(plans[base.name])} "
         f"differ: {listed(shown)}."
     )
-    computed = "same layers, other sizes" if same else "other layers"
-    return Outcome([PartResult("same sequence of layers", same)], computed, explanation, evidence)
+    if same and not alike:
+        # The one may also go on where the other ends.
+        steps = enumerate(zip_longest(own_kinds, base_kinds, fillvalue="nothing"), 1)
+        place, own, other = next((n, a, b) for n, (a, b) in steps if a != b)
+        evidence["first other layer"] = f"{place}: {own} for {other}"
+        explanation += (
+            f" With normalisations and activations the sequences differ: layer {place} is {own} where "
+            f"{base.name} has {other}."
+        )
+    computed = (
+        "same layers, other sizes"
+        if alike
+        else "same layers with weights and pools, others elsewhere"
+        if same
+        else "other layers"
+    )
+    parts = [
+        PartResult("layers with weights and pools", same),
+        PartResult("normalisations and activations too", alike),
+    ]
+    return Outcome(parts, computed, explanation, evidence)
 
 
 @check
@@ -109,19 +136,27 @@ def _sizes_of(network: Network) -> dict[str, int]:
 
 @check
 def modules_and_stages(network: Network, modules: int, stages: int) -> Outcome:
-    """Whether `network` has so many modules that join branches, and so many sizes of feature map."""
+    """Whether `network` has so many modules that join branches, and it or they so many sizes of map."""
     joined = network.nodes("Concat")
+    joined_px = sorted({one.shape[-1] for one in joins(network.wiring)}, reverse=True)
     sides = sorted({layer.output[-1] for layer in network.convolutions}, reverse=True)
-    sizes = ", ".join(map(str, sides))
+    sizes, at = (", ".join(map(str, each)) for each in (sides, joined_px))
     parts = [
-        PartResult(f"{modules} modules", joined == modules),
-        PartResult(f"{stages} stages", len(sides) == stages),
+        PartResult(f"{modules} modules, in {place}", joined == modules and len(found) == stages)
+        for place, found in (
+            (f"a network of {stages} stages", sides),
+            (f"{stages} stages themselves", joined_px),
+        )
     ]
     explanation = (
         f"{network.name} joins branches {joined} times and convolves at {len(sides)} map sizes, "
-        f"{sizes} px."
+        f"{sizes} px, and joins at {len(joined_px)} of them, {at or 'none'}."
     )
-    evidence: dict[str, Value] = {"concatenations": joined, "map_sizes_px": sizes}
+    evidence: dict[str, Value] = {
+        "concatenations": joined,
+        "map_sizes_px": sizes,
+        "joined_at_px": at,
+    }
     return Outcome(parts, f"{joined} in {len(sides)}", explanation, evidence)
 
 

@@ -80,6 +80,17 @@ def test_printed_pairs_are_parts_that_rest_on_print():
     assert "a paper" in outcome.explanation
 
 
+def test_parts_under_one_condition_hold_together(verdict_of):
+    """Equal cost of the one pair of networks stood beside less error of the other."""
+    verdict = verdict_of("inception-residual-slightly-better")
+    assert (verdict.verdict, verdict.as_expected) == ("in context", True)
+    pairs = [dict(pair) for pair in verdict.claim.arguments["printed"]]
+    pairs[0]["first"] = 20.1  # of v2, so that neither pair is as stated
+    assert verdict_of("inception-residual-slightly-better", printed=pairs).verdict == "refuted"
+    with pytest.raises(UsageError, match="unknown part 'cost'"):
+        verdict_of("inception-residual-slightly-better", conditions={"v2": ["cost"]})
+
+
 def test_a_straight_line_over_the_logarithm_is_explained_wholly():
     network = Network.named("mobilenet")
     points = tuple(
@@ -110,3 +121,26 @@ def test_lenet5_at_its_own_size_is_lenet5():
     own, other = Variant("lenet5_at", side=32), Variant("lenet5_at", side=28)
     assert own.counts == Network.named("lenet5").counts
     assert own.parameters - other.parameters == 16 * (5**2 - 4**2) * 120
+
+
+def test_figures_of_squeezenet_are_held_against_the_network_and_size_that_they_are_of(verdict_of):
+    """They were printed for 227 px and held against counts at 224, which called the right one of them wrong."""
+    padded, plain = (Variant(f"squeezenet{name}_released") for name in ("1_0", "1_1"))
+    assert padded.input_shape == plain.input_shape == (3, 227, 227)
+    assert padded.parameters == Network.named("squeezenet1_0").parameters
+    assert padded.layers[-3].output == (1000, 15, 15)
+    verdict = verdict_of("squeezenet-gflops")
+    assert verdict.holds == {"1.0": True, "1.1": False}
+    assert (verdict.verdict, verdict.as_expected) == ("refuted", True)
+    assert verdict_of("squeezenet11-24x").as_expected
+
+
+def test_numbers_in_names_are_not_those_of_layers_everywhere(verdict_of):
+    """It was said of all names, and held against those alone of which it is so."""
+    verdict = verdict_of("names-are-depths")
+    assert (verdict.verdict, verdict.as_expected) == ("in context", True)
+    assert [name for name, holds in verdict.holds.items() if not holds] == [
+        "Inception v3",
+        "Inception v4",
+        "EfficientNet-B7",
+    ]

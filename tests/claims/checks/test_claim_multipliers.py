@@ -153,12 +153,16 @@ def test_the_formula_meets_every_separable_layer(verdict_of):
 def test_separable_convolutions_are_each_judged_by_three_parts(verdict_of):
     verdict = verdict_of("separable-better-accuracy")
     assert list(verdict.holds.values()) == [True, True, False, True, False, True]
-    assert verdict.verdict == "in context"
+    # Neither network has all three of it.
+    assert (verdict.verdict, verdict.as_expected) == ("refuted", True)
+    assert {part.under for part in verdict.outcome.parts} == {"mobilenet", "xception"}
     assert 1 / verdict.outcome.evidence["macs(mobilenet)/macs(mobilenet_conv)"] == pytest.approx(
         8.56, abs=0.01
     )
     pair = {"separable": "mobilenet", "than": "mobilenet_conv", "top1": 72, "top1_than": 71}
     assert verdict_of("separable-better-accuracy", pairs=[pair]).verdict == "cited"
+    better = verdict.claim.arguments["pairs"][1]
+    assert verdict_of("separable-better-accuracy", pairs=[pair, better]).verdict == "in context"
     turned = {"separable": "mobilenet_conv", "than": "mobilenet", "top1": 71, "top1_than": 72}
     assert verdict_of("separable-better-accuracy", pairs=[turned]).verdict == "refuted"
 

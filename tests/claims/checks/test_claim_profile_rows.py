@@ -7,6 +7,7 @@ from deploykit.claims import pair
 from deploykit.claims.check import built_rows, measured_rows
 from deploykit.claims.checks import rows as rows_check
 from deploykit.claims.margin import Margin, Stated
+from deploykit.errors import UsageError
 from deploykit.row import Row
 from deploykit.zoo import count_module, lookup
 
@@ -188,6 +189,11 @@ def test_rows_of_another_kind_decide_nothing():
     )
 
 
+def test_a_column_that_there_is_not_is_refused_without_rows_too(verdict_of):
+    with pytest.raises(UsageError, match="unknown column 'modl': did you mean model"):
+        verdict_of("densenet-slower-than-resnet", top={"modl": "densenet121"})
+
+
 def test_repeats_that_disagree_decide_nothing(verdict_of):
     def verdict(*latencies_ms):
         rows = [row("resnet18", 47.0, repeat=number) for number in range(len(latencies_ms))]
@@ -200,6 +206,28 @@ def test_repeats_that_disagree_decide_nothing(verdict_of):
     assert verdict(10.0, 10.0, 10.0).verdict == "confirmed"
     assert verdict(10.0, 20.0, 10.0).verdict == "undecided"
     assert verdict(20.0, 20.0, 20.0).verdict == "refuted"
+
+
+def test_settings_that_disagree_are_no_repeats(verdict_of):
+    """A network that is faster on one runtime and slower on another left the claim undecided."""
+    rows = [
+        row("lenet5", latency_ms, backend=backend, precision=precision)
+        for backend, int8_ms in (("onnxruntime", 3.0), ("openvino", 30.0))
+        for precision, latency_ms in (("fp32", 10.0), ("int8", int8_ms))
+    ]
+    verdict = outcome_of("int8-faster", *rows, verdict_of=verdict_of)
+    assert (verdict.verdict, sorted(verdict.holds.values())) == ("in context", [False, True])
+    assert all(name.startswith("lenet5, ") for name in verdict.holds)
+    alike = outcome_of("int8-faster", *rows[:2], *rows[:1], verdict_of=verdict_of)
+    assert alike.holds == {"lenet5": True}
+    pair_of = [
+        row(model, latency_ms, backend=backend)
+        for backend, second_ms in (("onnxruntime", 5.0), ("openvino", 20.0))
+        for model, latency_ms in (("densenet121", 10.0), ("resnet50", second_ms))
+    ]
+    # One counterexample is enough where it is said of all.
+    slower = outcome_of("densenet-slower-than-resnet", *pair_of, verdict_of=verdict_of)
+    assert slower.verdict == "refuted"
 
 
 def test_layers_that_are_timed_are_what_their_names_say():
@@ -314,3 +342,27 @@ def test_what_any_machine_would_say_fails_the_gate_otherwise(verdict_of, name, l
     rows = [row(model, time) for model, time in zip((top, bottom), latencies_ms, strict=True)]
     found = outcome_of(name, *rows, verdict_of=verdict_of)
     assert (found.verdict, found.as_expected) == ("refuted", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "agree", "differ"),
+    [
+        ("threads-scale", ({"threads": 1}, {"threads": 2}), 1.9, 1.75),
+        ("training-3x-forward", ({"pass": "forward_backward"}, {"pass": "forward"}), 3.2, 3.4),
+        ("factorised-3x3-time", ({}, {}), 0.67, 0.72),
+        ("zeros-do-not-speed-up", ({}, {}), 0.95, 1.12),
+    ],
+)
+def test_figures_that_no_word_hedges_have_the_margin_of_their_digits(
+    verdict_of, name, cells, agree, differ
+):
+    """Their statements had been given a hedge that who states them does not use."""
+    claim = verdict_of(name).claim
+    assert claim.hedge == ""
+    of = [claim.arguments[side].get("model", "mobilenet") for side in ("top", "bottom")]
+
+    def verdict(ratio):
+        rows = (row(of[0], 10 * ratio, **cells[0]), row(of[1], 10.0, **cells[1]))
+        return outcome_of(name, *rows, verdict_of=verdict_of).verdict
+
+    assert [verdict(agree), verdict(differ)] == ["confirmed", "refuted"]

@@ -48,6 +48,8 @@ def test_printed_values_are_each_held_against_the_stated_one(verdict_of):
         ("slightly less", 5.0, 5.0, False),
         ("much more", 10.9, 0.8, True),
         ("much less", 15.3, 26.2, False),
+        ("about", 3.8, 3.75, True),
+        ("about", 6.1, 3.75, False),
     ],
 )
 def test_printed_values_are_compared_as_the_claim_says(verdict_of, relation, first, second, holds):
@@ -67,3 +69,30 @@ def test_a_wide_margin_is_more_than_any_lead(verdict_of):
 def test_figures_that_were_only_read_are_called_so(verdict_of):
     for name in ("squeezenet-accuracy-alexnet", "resnet-35-error", "vgg-lrn-useless"):
         assert "not measured here" in verdict_of(name).outcome.explanation
+
+
+def test_what_is_far_worse_is_much_worse(verdict_of):
+    """The statement had lost its 'far', by which 26.1 against 22.2 per cent was as stated."""
+    verdict = verdict_of("resnext-needs-shortcuts")
+    assert " far worse" in verdict.claim.statement
+    assert (verdict.verdict, verdict.as_expected) == ("refuted", True)
+    pairs = [{**pair, "first": 60.0} for pair in verdict.claim.arguments["comparisons"]]
+    assert verdict_of("resnext-needs-shortcuts", comparisons=pairs).verdict == "cited"
+
+
+def test_work_that_no_width_is_printed_for_is_not_counted(verdict_of):
+    """MACs of guessed widths refuted a cost that the paper prints of widths which it does not."""
+    verdict = verdict_of("inception-25x-googlenet")
+    assert verdict.holds == {"42 layers": False, "billions of operations": True}
+    assert (verdict.verdict, verdict.as_expected) == ("refuted", True)
+    assert "macs" not in " ".join(verdict.outcome.evidence)
+
+
+def test_how_much_better_a_thinner_network_is_decides_too(verdict_of):
+    verdict = verdict_of("mobilenet-thin-not-shallow")
+    assert verdict.holds["by 3 points"] is True
+    assert verdict.verdict == "cited"
+    relations = verdict.claim.arguments["relations"] | {
+        "by 3 points": "abs(68.4 - 65.3 - 4) <= 0.4"
+    }
+    assert verdict_of("mobilenet-thin-not-shallow", relations=relations).verdict == "refuted"
