@@ -52,8 +52,8 @@ class Scope:
         types: ONNX's types, which hold the shapes, by the name of the tensor.
         values: the values of tensors that are small and fixed, by name.
         lengths: how many tensors sequences hold, by name.
-        bodies: what runs within a node, by the name of its first output: one branch of an If, each run of a Loop.
-        chosen: nodes, by first output, of which the branch with more work was taken as the condition is not known.
+        bodies: what runs within a node, by `nodes.first_output`: one branch of an If, each run of a Loop.
+        chosen: nodes, likewise, of which the branch with more work was taken as the condition is not known.
         macs: of the graph and what runs in it, as far as known.
         stated: types by tensor that inference of the whole graph found; used where a node alone does not tell.
     """

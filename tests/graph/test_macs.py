@@ -412,6 +412,35 @@ def test_a_loop_costs_its_body_as_often_as_it_runs(trips: int) -> None:
     assert counts.remarks == ((f"Loop: macs are for {trips} runs of its body",) if trips else ())
 
 
+def test_loops_that_make_nothing_first_are_told_apart() -> None:
+    def body(name: str, products: int) -> onnx.GraphProto:
+        names = ["s", *(f"p{place}" for place in range(products))]
+        nodes = [node("MatMul", [a, "w"], [b]) for a, b in itertools.pairwise(names)]
+        nodes += [node("Identity", ["go"], ["on"]), node("Identity", [names[-1]], ["each"])]
+        taken = [info("i", 7, []), info("go", 9, []), info("s", 1, [1, 8])]
+        made = [info("on", 9, []), info(names[-1], 1, [1, 8]), info("each", 1, [1, 8])]
+        return helper.make_graph(nodes, name, taken, made)
+
+    nodes = [
+        node("Loop", ["n", "", "x"], ["", "a"], body=body("one", 1)),
+        node("Loop", ["n", "", "x"], ["", "b"], body=body("two", 2)),
+        node("Add", ["a", "b"], ["y"]),
+    ]
+    trips = numpy_helper.from_array(np.array(5, np.int64), "n")
+    made = model(nodes, {"x": (1, 8)}, [tensor("w", 8, 8), trips], output=(5, 1, 8))
+    assert count_graph(made).macs == 5 * 64 * (1 + 2)
+
+
+def test_a_mixture_of_experts_costs_those_that_a_row_is_sent_to() -> None:
+    layer = node("MoE", ["x", "r", "one", "b", "two"], ["y"], domain="com.microsoft", k=2)
+    weights = [tensor("one", 4, 32, 16), tensor("b", 4, 32), tensor("two", 4, 16, 32)]
+    shapes = {"x": (1, 6, 16), "r": (6, 4)}
+    counts = count_graph(model([layer], shapes, weights, output=(1, 6, 16), opsets=CONTRIBUTED))
+    assert (counts.macs, counts.uncounted) == (6 * 2 * 2 * 32 * 16, {})
+    assert counts.parameters == 4 * (2 * 32 * 16 + 32)
+    assert not counts.unsized
+
+
 def test_a_loop_of_unknown_length_counts_once_and_says_so() -> None:
     made = loop(None, [CONV], [tensor("w", 3, 3, 3, 3)])
     counts = count_graph(made)
