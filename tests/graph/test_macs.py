@@ -521,3 +521,58 @@ def test_the_pads_that_pytorch_computes_are_followed() -> None:
         nodes, [tensor("w", 8, 3, 7, 7)], shape=("N", 3, 32, 32), output=("N", 8, 16, 16)
     )
     assert count_graph(made).macs == 8 * 16 * 16 * 3 * 49
+
+
+OLD = [helper.make_opsetid("", 13), helper.make_opsetid("com.microsoft", 1)]
+CONV4 = node("Conv", ["m", "w"], ["y"])
+
+
+@pytest.mark.parametrize(
+    ("made", "weights", "side"),
+    [
+        (
+            node("Pad", ["x", "pads"], ["m"], domain="com.microsoft"),
+            [numpy_helper.from_array(np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64), "pads")],
+            8,
+        ),
+        (node("Trilu", ["x"], ["m"], domain="com.microsoft", upper=0), [], 6),
+        (
+            node("GridSample", ["x", "grid"], ["m"], domain="com.microsoft"),
+            [tensor("grid", 1, 5, 5, 2)],
+            3,
+        ),
+    ],
+    ids=["Pad", "Trilu", "GridSample"],
+)
+def test_what_onnx_took_over_from_onnx_runtime_has_the_shape_that_it_has_there(
+    made: onnx.NodeProto, weights: list[onnx.TensorProto], side: int
+) -> None:
+    shapes = {"x": (1, 3, 8, 8)}
+    found = count_graph(
+        model([made, CONV4], shapes, [*weights, tensor("w", 4, 3, 3, 3)], opsets=OLD)
+    )
+    assert (found.macs, found.uncounted, found.unsized) == (side * side * 108, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("made", "macs"),
+    [
+        (node("BiasSplitGelu", ["x", "b"], ["m"], domain="com.microsoft"), 6 * 8 * 5),
+        (
+            node(
+                "NhwcMaxPool", ["x"], ["m"], domain="com.microsoft", kernel_shape=[2], strides=[2]
+            ),
+            3 * 16 * 5,
+        ),
+    ],
+    ids=["halves", "pools"],
+)
+def test_what_is_behind_a_gate_or_a_pool_of_onnx_runtime_counts(
+    made: onnx.NodeProto, macs: int
+) -> None:
+    weight = tensor("w", 8 if made.op_type == "BiasSplitGelu" else 16, 5)
+    nodes = [made, node("MatMul", ["m", "w"], ["y"])]
+    found = count_graph(
+        model(nodes, {"x": (1, 6, 16)}, [weight, tensor("b", 16)], opsets=OLD, output=(1, "s", 5))
+    )
+    assert (found.macs, found.uncounted) == (macs, {})
