@@ -451,7 +451,7 @@ def _take_defaults(dims: _Dims, view: GraphView, layouts: Mapping[str, str]) -> 
 
 
 def _looks_like_cache(dims: _Dims, value: onnx.ValueInfoProto) -> bool:
-    """Whether an input is (batch, heads, steps, size), all but the batch and the steps fixed, and these have no name."""
+    """Whether an input is (batch, heads, steps, size) with heads and size fixed, and steps that have no name."""
     if len(dims_of(value)) != 4:
         return False
     _, heads, steps, size = dims.symbols(value)
