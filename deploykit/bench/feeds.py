@@ -10,6 +10,7 @@ from deploykit.data.feeding import feeds_of
 from deploykit.errors import UsageError
 from deploykit.graph.values import make_values, require_values_fit
 from deploykit.lazy import np
+from deploykit.spec import has_batch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,12 +81,16 @@ def from_dataset(
     part = open_dataset(dataset).for_drift
     wanted = min(len(part), batch * sets)
     read = [feeds for feeds, _ in feeds_of(part, inputs, min(64, wanted), wanted)]
-    axes = {spec.name: spec.image_axis for spec in inputs}
+    axes = {spec.name: spec.image_axis for spec in inputs if has_batch(spec, inputs)}
     whole = {n: np.concatenate([feeds[n] for feeds in read], axis=axis) for n, axis in axes.items()}
-    count = sum(feeds[inputs[0].name].shape[axes[inputs[0].name]] for feeds in read)
+    # What has no batch of its own is the same for all images.
+    whole |= {name: values for name, values in read[0].items() if name not in axes}
+    count = next((whole[name].shape[axis] for name, axis in axes.items()), 1)
     return [
         {
             name: np.take(values, np.arange(i * batch, (i + 1) * batch) % count, axis=axes[name])
+            if name in axes
+            else values
             for name, values in whole.items()
         }
         for i in range(sets)
@@ -134,13 +139,14 @@ def run_in_batches(
     step = fixed or batch
     specs = {spec.name: spec for spec in session.inputs}
     axes = {
-        name: (specs[name].batch_axis if not fixed else specs[name].fixed_axis)
-        if values.ndim
+        name: specs[name].image_axis
+        if values.ndim and has_batch(specs[name], session.inputs)
         else None
         for name, values in inputs.items()
     }
     # Without a batch of its own, an input is the same for every run.
-    total = next(values.shape[a] for n, values in inputs.items() if (a := axes[n]) is not None)
+    counts = (values.shape[a] for n, values in inputs.items() if (a := axes[n]) is not None)
+    total = next(counts, 1)
     if fixed:
         fits = {n: a is not None and inputs[n].shape[a] == total for n, a in axes.items()}
         axes = {n: a if fits[n] else None for n, a in axes.items()}

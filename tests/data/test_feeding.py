@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deploykit.bench.feeds import from_dataset, run_in_batches
 from deploykit.data import open_dataset
 from deploykit.data.feeding import feeds_of
 from deploykit.errors import UsageError
-from deploykit.spec import TensorSpec
+from deploykit.spec import TensorSpec, has_batch
 
 COUNT = 10
 RANDOM = np.random.default_rng(0)
@@ -94,3 +95,52 @@ def test_what_can_t_be_read_is_left_out_of_values_that_are_made_up_too(tmp_path:
         assert len(feeds["image"]) == len(feeds["lengths"]) == len(labels)
         rows += len(labels)
     assert rows == 299
+
+
+RATE = TensorSpec("rate", (), "int64")
+ANCHORS = TensorSpec("anchors", (6, 4), "float32")
+ONE = TensorSpec("image", (1, 3, 4, 5), "float32")
+SHARED = {"rate": np.full(COUNT, 16000), "anchors": np.arange(24.0).reshape(1, 6, 4)}
+
+
+@pytest.mark.parametrize("image", [IMAGE, ONE], ids=["free", "fixed"])
+def test_what_has_no_batch_is_the_same_for_all_images(tmp_path: Path, image: TensorSpec) -> None:
+    inputs = (ANCHORS, RATE, image)
+    assert [has_batch(spec, inputs) for spec in inputs] == [False, False, True]
+    own = part(tmp_path, image=IMAGES, **SHARED)
+    read = [feeds for feeds, _ in feeds_of(own, inputs, 4)]
+    assert [feeds["image"].shape[0] for feeds in read] == [4, 4, 2]
+    for feeds in read:
+        assert (feeds["rate"].shape, int(feeds["rate"])) == ((), 16000)
+        np.testing.assert_array_equal(feeds["anchors"], SHARED["anchors"][0])
+
+
+def test_what_has_no_batch_and_differs_from_image_to_image_is_refused(tmp_path: Path) -> None:
+    own = part(tmp_path, image=IMAGES, rate=np.arange(COUNT))
+    with pytest.raises(UsageError, match=r"^input 'rate' \[\] has no axis for the batch.*one row"):
+        list(feeds_of(own, (IMAGE, RATE), 4))
+
+
+class Counting:
+    """A session of one image at a time that notes the shapes that it is fed."""
+
+    inputs = (ANCHORS, RATE, ONE)
+    outputs = (TensorSpec("y", (1, 2), "float32"),)
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[tuple[int, ...], ...]] = []
+
+    def run(self, feeds: dict[str, Any]) -> dict[str, Any]:
+        self.seen.append(tuple(feeds[spec.name].shape for spec in self.inputs))
+        return {"y": np.zeros((1, 2), np.float32)}
+
+
+def test_a_drift_reference_and_runs_in_batches_take_them_whole(tmp_path: Path) -> None:
+    part(tmp_path, image=IMAGES, **SHARED)
+    sets = from_dataset((ANCHORS, RATE, IMAGE), 2, f"npz:{tmp_path / 'own.npz'}", sets=3)
+    assert [tuple(one[n].shape for n in ("anchors", "rate", "image")) for one in sets] == [
+        ((6, 4), (), (2, 3, 4, 5))
+    ] * 3
+    session = Counting()
+    assert len(list(run_in_batches(session, {**sets[0]}, 4))) == 2
+    assert session.seen == [((6, 4), (), (1, 3, 4, 5))] * 2
