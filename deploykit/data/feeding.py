@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from deploykit.errors import UsageError
@@ -41,6 +42,12 @@ class ArraySource:
 
     def __init__(self, name: str, images: Source | None, arrays: Mapping[str, Rows]) -> None:
         self.name, self._images, self.arrays = name, images, arrays
+
+    def as_pixels(self) -> ArraySource:
+        """The same with images as pixels, as far as they are stored as such."""
+        images: Any = self._images
+        pixels = images.as_pixels() if hasattr(images, "as_pixels") else images
+        return ArraySource(self.name, pixels, self.arrays)
 
     @property
     def has_images(self) -> bool:
@@ -113,10 +120,32 @@ def image_shape(spec: TensorSpec) -> tuple[int, int, int] | None:
 
 
 def as_input(spec: TensorSpec, images: NDArray[Any]) -> NDArray[Any]:
-    """Images (N, C, H, W) as an input takes them: in its type and layout."""
+    """Images (N, C, H, W) as an input takes them: in its type and layout.
+
+    Raises:
+        UsageError: it takes whole numbers, and images hold others, or such as its type has not.
+    """
+    if _takes_whole_numbers(spec) and images.size:
+        limits = np.iinfo(spec.dtype)
+        low, high = images.min(), images.max()
+        if low < limits.min or high > limits.max or (images != np.rint(images)).any():
+            raise UsageError(
+                f"input {spec.name!r} takes {spec.dtype}, which can't hold these images (from {low:g} to "
+                f"{high:g}): store what it takes as an array of that name in an npz"
+            )
     if spec.layout == "NHWC":
         images = np.moveaxis(images, 1, 3)
     return np.ascontiguousarray(images, dtype=spec.dtype)
+
+
+def _takes_whole_numbers(spec: TensorSpec) -> bool:
+    return spec.dtype.startswith(("int", "uint"))
+
+
+def _of_pixels(part: Part) -> Part:
+    """The same images as pixels, as far as they are stored as such."""
+    source: Any = part.source
+    return replace(part, source=source.as_pixels()) if hasattr(source, "as_pixels") else part
 
 
 def feeds_of(
@@ -142,6 +171,8 @@ def feeds_of(
     image = None
     if not isinstance(source, ArraySource) or source.has_images:
         image = _of_images(part, left)
+    if image is not None and _takes_whole_numbers(image):
+        part = _of_pixels(part)
     left = [spec for spec in left if spec is not image]
     named = [spec for spec in inputs if spec.name in arrays]
     made_up = [spec for spec in left if spec.values]

@@ -164,7 +164,7 @@ def _keeps_axes(view: GraphView, node: onnx.NodeProto, slot: int, rank: int) -> 
 
 def table_size(view: GraphView, name: str) -> int | None:
     """Rows of the smallest fixed table that an input of whole numbers looks up in; None where there is none."""
-    sizes = []
+    sizes: list[int] = []
     for node, slot in readers_behind(view, name, _SAME_NUMBERS):
         if node.op_type == "EmbedLayerNormalization" and slot < 2:
             place = 4 if slot else 2  # of what follows a token and a segment

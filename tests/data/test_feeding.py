@@ -144,3 +144,43 @@ def test_a_drift_reference_and_runs_in_batches_take_them_whole(tmp_path: Path) -
     session = Counting()
     assert len(list(run_in_batches(session, {**sets[0]}, 4))) == 2
     assert session.seen == [((6, 4), (), (1, 3, 4, 5))] * 2
+
+
+PIXELS = RANDOM.integers(0, 256, (COUNT, 4, 5, 3)).astype(np.uint8)
+BYTES = TensorSpec("image", ("N", 4, 5, 3), "uint8", layout="NHWC")
+
+
+def test_a_network_of_whole_numbers_gets_pixels(tmp_path: Path) -> None:
+    feeds = whole(part(tmp_path, images=PIXELS), (BYTES,))
+    assert feeds["image"].dtype == np.uint8
+    np.testing.assert_array_equal(feeds["image"], PIXELS)
+    wide = TensorSpec("image", ("N", 3, 4, 5), "int32")
+    lengths = TensorSpec("lengths", ("N", 1), "int64", values="constant(9)")
+    feeds = whole(part(tmp_path, images=PIXELS), (wide, lengths))
+    np.testing.assert_array_equal(feeds["image"], PIXELS.transpose(0, 3, 1, 2))
+
+
+def test_pixels_of_files_are_not_normalised_for_a_network_of_whole_numbers(tmp_path: Path) -> None:
+    """They were normalised as ImageNet's are and cut to bytes, of which the darker half wraps around."""
+    pytest.importorskip("PIL")
+    from PIL import Image
+
+    for number, value in enumerate((0, 90, 255)):
+        Image.new("RGB", (5, 4), (value, value, 7)).save(tmp_path / f"{number}.png")
+    data = open_dataset(f"imagefolder:{tmp_path}")
+    every = data.train.followed_by(data.calibration).followed_by(data.test)
+    fed = np.concatenate([feeds["image"] for feeds, _ in feeds_of(every, (BYTES,), 2)])
+    assert sorted(fed[:, 0, 0, 0]) == [0, 90, 255]
+    assert set(fed[..., 2].ravel()) == {7}
+    told = open_dataset(f"imagefolder:{tmp_path}?mean=0.5&std=0.5")
+    with pytest.raises(UsageError, match=r"takes whole numbers.*leave --mean and --std out"):
+        list(feeds_of(told.train, (BYTES,), 2))
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int8"])
+def test_images_that_whole_numbers_can_t_hold_are_refused(tmp_path: Path, kind: str) -> None:
+    spec = TensorSpec("image", ("N", 3, 4, 5), kind)
+    images = IMAGES if kind == "uint8" else np.full_like(IMAGES, 200)
+    with pytest.raises(UsageError, match=rf"^input 'image' takes {kind}, which can't hold these"):
+        list(feeds_of(part(tmp_path, images=images), (spec,), 4))
+    list(feeds_of(part(tmp_path, images=np.full_like(IMAGES, 100)), (spec,), 4))
