@@ -174,19 +174,37 @@ def _first(values: NDArray[Any], count: int, axis: int) -> NDArray[Any]:
     return values[(slice(None),) * axis + (slice(count),)] if values.ndim > axis else values
 
 
+def _is_row(shape: Sequence[int | str | None]) -> bool:
+    """Whether an output has one row per image: (images, classes), or (images, classes, 1, 1) as pools leave it."""
+    return len(shape) == 2 or (len(shape) == 4 and tuple(shape[2:]) == (1, 1))
+
+
+def classes_of(shape: Sequence[int | str | None]) -> int | None:
+    """Of how many classes an output of that shape may be a row of scores; None where nothing tells."""
+    size = shape[1] if _is_row(shape) else None
+    return size if isinstance(size, int) else None
+
+
 def is_scores(values: NDArray[Any]) -> bool:
-    """Whether an output is one row of class scores per image: (images, classes), two or more classes."""
-    return values.ndim == 2 and values.shape[1] >= 2 and values.dtype.kind == "f"
+    """Whether an output is one row of class scores per image, of two or more classes."""
+    return values.dtype.kind == "f" and (classes_of(values.shape) or 0) >= 2
+
+
+def as_rows(values: NDArray[Any]) -> NDArray[Any]:
+    """An output that is class scores as (images, classes)."""
+    return values.reshape(len(values), -1) if values.ndim > 2 else values
 
 
 def may_be_scores(spec: TensorSpec) -> bool:
     """Whether an output is declared as one row of scores per image, or so that it may turn out to be one."""
     if spec.dtype in ("string", "bfloat16"):  # which numpy has no type for
         return False
-    if np.dtype(spec.dtype).kind != "f" or len(spec.shape) not in (0, 2):
+    if np.dtype(spec.dtype).kind != "f":
         return False
-    classes = spec.shape[1] if spec.shape else None
-    return not isinstance(classes, int) or classes >= 2
+    if spec.shape and not _is_row(spec.shape):
+        return False
+    classes = classes_of(spec.shape)
+    return classes is None or classes >= 2
 
 
 def may_have_scores(outputs: Sequence[TensorSpec]) -> bool:
@@ -217,5 +235,5 @@ def find_scores(
         return named
     candidates = [spec for spec in outputs if may_be_scores(spec)]
     if len(outputs) > 1:
-        candidates = [s for s in candidates if len(s.shape) == 2 and s.shape[1] == classes]
+        candidates = [s for s in candidates if classes_of(s.shape) == classes]
     return candidates[0].name if len(candidates) == 1 else None

@@ -105,7 +105,7 @@ class _Tally:
         self.stored_bytes += constants.stored_bytes
         for node in view.nodes:
             if (unknown := values_of_unknown(node, constants)) and not view.all_fixed(node):
-                text = "it is not known which of the fixed values that it reads are parameters"
+                text = "it is not known which of its fixed values are parameters"
                 self.remarks[f"{operator_name(node)}: {text}, {unknown:,} in all"] = None
             for root in () if view.all_fixed(node) else parameters_of(node, constants):
                 # Tensors of different graphs may share a name, and one tensor may be read from several.

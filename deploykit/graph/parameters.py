@@ -358,11 +358,13 @@ def parameters_of(node: onnx.NodeProto, constants: Constants) -> Iterator[Root]:
 
 
 def values_of_unknown(node: onnx.NodeProto, constants: Constants) -> int:
-    """How many fixed values an operator reads that is not known, so that any of them may be parameters."""
+    """How many fixed values an operator reads or states that is not known, so that any may be parameters."""
     if operator_of(node) is not None or any(True for _ in attribute_graphs(node)):
         return 0
     roots = {(id(r.owner), r.name): r for n in node.input if n for r in constants.roots(n)}
     sizes = [(root.constant.elements, root.real) for root in roots.values()]
+    # Those of classic machine learning keep weights in attributes.
+    sizes += [(len(entry.floats), True) for entry in node.attribute]
     # Few whole numbers are shapes and axes; many may be weights in few bits.
     return sum(size for size, real in sizes if size > (1 if real else _IN_CODE))
 

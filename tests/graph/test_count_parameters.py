@@ -578,5 +578,9 @@ def test_of_an_operator_that_is_not_known_it_is_said_that_its_weights_are_left_o
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
     counts = count_graph(make_model([odd], weights, shape=("batch", 4), opsets=opsets))
     assert counts.parameters == 0
-    text = "it is not known which of the fixed values that it reads are parameters, 16 in all"
+    text = "it is not known which of its fixed values are parameters, 16 in all"
     assert f"com.microsoft.Gated: {text}" in counts.remarks
+    linear = node("LinearRegressor", ["x"], ["y"], domain="ai.onnx.ml", coefficients=[0.5] * 16)
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 3)]
+    counts = count_graph(make_model([linear], shape=("batch", 4), opsets=opsets))
+    assert f"ai.onnx.ml.LinearRegressor: {text}" in counts.remarks
