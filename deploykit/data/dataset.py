@@ -311,7 +311,7 @@ class MemorySource:
         return self.preprocessing(self.pixels[indices], input_shape, self.name), {}
 
     def as_pixels(self) -> MemorySource:
-        """The same for a network that takes whole numbers: pixels from 0 to 255."""
+        """The same for a network that takes whole numbers: pixels as they are."""
         return MemorySource(self.name, lambda: self.pixels, replace(self.preprocessing, whole=True))
 
     def raw(self, indices: Indices) -> Iterable[bytes]:
