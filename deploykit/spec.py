@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
@@ -70,6 +70,20 @@ class TensorSpec:
     def dynamic_batch(self) -> bool:
         """Whether a dimension is symbolic."""
         return self.batch_axis is not None
+
+
+def has_batch(spec: TensorSpec, inputs: Sequence[TensorSpec]) -> bool:
+    """Whether an input has an entry for each image; one without is the same for all that are run at once.
+
+    Beside inputs whose batch is free that is one with fixed sizes alone, beside inputs of one image one of another
+    size on the axis of the batch, such as a table of anchors. A scalar has no entries.
+    """
+    if not spec.shape:
+        return False
+    if any(one.dynamic_batch for one in inputs):
+        return spec.dynamic_batch
+    sizes = {one.shape[one.fixed_axis] for one in inputs if len(one.shape) > one.fixed_axis}
+    return 1 not in sizes or spec.shape[spec.fixed_axis : spec.fixed_axis + 1] == (1,)
 
 
 def stored_inputs(metadata: Mapping[str, str]) -> dict[str, dict[str, str]]:

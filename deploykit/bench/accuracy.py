@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from deploykit.backends.onnxruntime import OnnxRuntimeSession
 from deploykit.bench.channel import run_child, serve
 from deploykit.bench.drift import require_finite
-from deploykit.bench.feeds import find_scores, is_scores, run_in_batches
+from deploykit.bench.feeds import as_rows, find_scores, is_scores, run_in_batches
 from deploykit.bench.metric import measure
 from deploykit.data import open_dataset
 from deploykit.data.feeding import as_input, feeds_of, image_input
@@ -178,7 +178,7 @@ class _Judge:
             raise NoScores(
                 f"output {self.output!r} is {list(scores.shape)}, not one row of class scores per image"
             )
-        self.waiting.append(scores)
+        self.waiting.append(as_rows(scores))
         self.taken += len(scores)
         self.waiting_values += scores.size
         if self.waiting_values > SCORES_AT_ONCE:

@@ -25,7 +25,7 @@ from deploykit.graph.precision.rounding import with_rounding
 from deploykit.graph.read_write import open_proto, read_inlined
 from deploykit.lazy import np, onnx
 from deploykit.ort_session import input_specs, session_options
-from deploykit.spec import OnnxModel
+from deploykit.spec import OnnxModel, has_batch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -285,8 +285,9 @@ def _inputs(session: Any, request: LayersRequest) -> Iterator[dict[str, NDArray[
     dataset = open_dataset(request.dataset)
     part = dataset.calibration if len(dataset.calibration) else dataset.for_drift
     for feeds, _ in feeds_of(part, specs, step, request.images):
-        axes = {spec.name: spec.fixed_axis for spec in specs}
-        yield {n: padded(v, fixed, axes[n]) for n, v in feeds.items()} if fixed else feeds
+        axes = {spec.name: spec.fixed_axis for spec in specs if has_batch(spec, specs)}
+        filled = {n: padded(feeds[n], fixed, axis) for n, axis in axes.items()} if fixed else {}
+        yield feeds | filled
 
 
 if __name__ == "__main__":

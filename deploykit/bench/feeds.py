@@ -10,6 +10,7 @@ from deploykit.data.feeding import feeds_of
 from deploykit.errors import UsageError
 from deploykit.graph.values import make_values, require_values_fit
 from deploykit.lazy import np
+from deploykit.spec import has_batch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,12 +81,16 @@ def from_dataset(
     part = open_dataset(dataset).for_drift
     wanted = min(len(part), batch * sets)
     read = [feeds for feeds, _ in feeds_of(part, inputs, min(64, wanted), wanted)]
-    axes = {spec.name: spec.image_axis for spec in inputs}
+    axes = {spec.name: spec.image_axis for spec in inputs if has_batch(spec, inputs)}
     whole = {n: np.concatenate([feeds[n] for feeds in read], axis=axis) for n, axis in axes.items()}
-    count = sum(feeds[inputs[0].name].shape[axes[inputs[0].name]] for feeds in read)
+    # What has no batch of its own is the same for all images.
+    whole |= {name: values for name, values in read[0].items() if name not in axes}
+    count = next((whole[name].shape[axis] for name, axis in axes.items()), 1)
     return [
         {
             name: np.take(values, np.arange(i * batch, (i + 1) * batch) % count, axis=axes[name])
+            if name in axes
+            else values
             for name, values in whole.items()
         }
         for i in range(sets)
@@ -134,13 +139,14 @@ def run_in_batches(
     step = fixed or batch
     specs = {spec.name: spec for spec in session.inputs}
     axes = {
-        name: (specs[name].batch_axis if not fixed else specs[name].fixed_axis)
-        if values.ndim
+        name: specs[name].image_axis
+        if values.ndim and has_batch(specs[name], session.inputs)
         else None
         for name, values in inputs.items()
     }
     # Without a batch of its own, an input is the same for every run.
-    total = next(values.shape[a] for n, values in inputs.items() if (a := axes[n]) is not None)
+    counts = (values.shape[a] for n, values in inputs.items() if (a := axes[n]) is not None)
+    total = next(counts, 1)
     if fixed:
         fits = {n: a is not None and inputs[n].shape[a] == total for n, a in axes.items()}
         axes = {n: a if fits[n] else None for n, a in axes.items()}
@@ -168,19 +174,37 @@ def _first(values: NDArray[Any], count: int, axis: int) -> NDArray[Any]:
     return values[(slice(None),) * axis + (slice(count),)] if values.ndim > axis else values
 
 
+def _is_row(shape: Sequence[int | str | None]) -> bool:
+    """Whether an output has one row per image: (images, classes), or (images, classes, 1, 1) as pools leave it."""
+    return len(shape) == 2 or (len(shape) == 4 and tuple(shape[2:]) == (1, 1))
+
+
+def classes_of(shape: Sequence[int | str | None]) -> int | None:
+    """Of how many classes an output of that shape may be a row of scores; None where nothing tells."""
+    size = shape[1] if _is_row(shape) else None
+    return size if isinstance(size, int) else None
+
+
 def is_scores(values: NDArray[Any]) -> bool:
-    """Whether an output is one row of class scores per image: (images, classes), two or more classes."""
-    return values.ndim == 2 and values.shape[1] >= 2 and values.dtype.kind == "f"
+    """Whether an output is one row of class scores per image, of two or more classes."""
+    return values.dtype.kind == "f" and (classes_of(values.shape) or 0) >= 2
+
+
+def as_rows(values: NDArray[Any]) -> NDArray[Any]:
+    """An output that is class scores as (images, classes)."""
+    return values.reshape(len(values), -1) if values.ndim > 2 else values
 
 
 def may_be_scores(spec: TensorSpec) -> bool:
     """Whether an output is declared as one row of scores per image, or so that it may turn out to be one."""
     if spec.dtype in ("string", "bfloat16"):  # which numpy has no type for
         return False
-    if np.dtype(spec.dtype).kind != "f" or len(spec.shape) not in (0, 2):
+    if np.dtype(spec.dtype).kind != "f":
         return False
-    classes = spec.shape[1] if spec.shape else None
-    return not isinstance(classes, int) or classes >= 2
+    if spec.shape and not _is_row(spec.shape):
+        return False
+    classes = classes_of(spec.shape)
+    return classes is None or classes >= 2
 
 
 def may_have_scores(outputs: Sequence[TensorSpec]) -> bool:
@@ -211,5 +235,5 @@ def find_scores(
         return named
     candidates = [spec for spec in outputs if may_be_scores(spec)]
     if len(outputs) > 1:
-        candidates = [s for s in candidates if len(s.shape) == 2 and s.shape[1] == classes]
+        candidates = [s for s in candidates if classes_of(s.shape) == classes]
     return candidates[0].name if len(candidates) == 1 else None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deploykit.bench.drift import Distance, softmax_divergence
-from deploykit.bench.feeds import is_scores
+from deploykit.bench.feeds import as_rows, is_scores
 from deploykit.errors import DriftFailed
 from deploykit.lazy import np
 
@@ -165,7 +165,8 @@ def _scores(reference: Sequence[Outputs], first: _Pairs) -> tuple[float | None, 
     images = sum(one.shape[0] if one.ndim else 1 for one in values)
     if not first.reference or first.left_out or not all(is_scores(one) for one in values):
         return None, None, images
-    pairs = list(zip(first.reference, first.judged, strict=True))
+    rows = (map(as_rows, first.reference), map(as_rows, first.judged))
+    pairs = list(zip(*rows, strict=True))
     divergences = [softmax_divergence(expected, judged) for expected, judged in pairs]
     agreed = [expected.argmax(axis=1) == judged.argmax(axis=1) for expected, judged in pairs]
     if not sum(one.size for one in agreed):

@@ -13,7 +13,7 @@ from deploykit.bench import columns, metric, phases
 from deploykit.bench.accuracy import NoScores, agreement, evaluate, judge_drop
 from deploykit.bench.channel import serve
 from deploykit.bench.conditions import HostMemory
-from deploykit.bench.feeds import check_batch, find_scores, may_be_scores, synthetic
+from deploykit.bench.feeds import check_batch, classes_of, find_scores, may_be_scores, synthetic
 from deploykit.bench.gpu import GpuWatch
 from deploykit.bench.output_drift import compare
 from deploykit.bench.reference import UNSOUND, read_reference, write_npz
@@ -282,8 +282,8 @@ def _no_classifier(outputs: Sequence[TensorSpec], output: str | None, dataset: D
             wanted = len(dataset.classes)
             return f"which output holds the scores of {wanted} classes can't be told ({shapes})"
         return f"no output is one row of class scores per image ({shapes})"
-    classes = spec.shape[-1] if len(spec.shape) == 2 else None
-    if not isinstance(classes, int):
+    classes = classes_of(spec.shape)
+    if classes is None:
         return ""
     if len(outputs) > 1 and classes < len(dataset.classes):
         return f"output {output!r} has {classes} columns for {len(dataset.classes)} classes"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
@@ -309,6 +309,10 @@ class MemorySource:
     ) -> tuple[Images, Mapping[int, str]]:
         """See `Source.load`."""
         return self.preprocessing(self.pixels[indices], input_shape, self.name), {}
+
+    def as_pixels(self) -> MemorySource:
+        """The same for a network that takes whole numbers: pixels as they are."""
+        return MemorySource(self.name, lambda: self.pixels, replace(self.preprocessing, whole=True))
 
     def raw(self, indices: Indices) -> Iterable[bytes]:
         """See `Source.raw`."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from deploykit.errors import UsageError
 from deploykit.graph.values import make_values
 from deploykit.lazy import np
+from deploykit.spec import TensorSpec, has_batch
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from numpy.typing import NDArray
 
     from deploykit.data.dataset import Images, Indices, Labels, Part, Source
-    from deploykit.spec import TensorSpec
 
     Feeds = dict[str, NDArray[Any]]
 
@@ -41,6 +42,12 @@ class ArraySource:
 
     def __init__(self, name: str, images: Source | None, arrays: Mapping[str, Rows]) -> None:
         self.name, self._images, self.arrays = name, images, arrays
+
+    def as_pixels(self) -> ArraySource:
+        """The same with images as pixels, as far as they are stored as such."""
+        images: Any = self._images
+        pixels = images.as_pixels() if hasattr(images, "as_pixels") else images
+        return ArraySource(self.name, pixels, self.arrays)
 
     @property
     def has_images(self) -> bool:
@@ -113,10 +120,32 @@ def image_shape(spec: TensorSpec) -> tuple[int, int, int] | None:
 
 
 def as_input(spec: TensorSpec, images: NDArray[Any]) -> NDArray[Any]:
-    """Images (N, C, H, W) as an input takes them: in its type and layout."""
+    """Images (N, C, H, W) as an input takes them: in its type and layout.
+
+    Raises:
+        UsageError: it takes whole numbers, and images hold others, or such as its type has not.
+    """
+    if _takes_whole_numbers(spec) and images.size:
+        limits = np.iinfo(spec.dtype)
+        low, high = images.min(), images.max()
+        if low < limits.min or high > limits.max or (images != np.rint(images)).any():
+            raise UsageError(
+                f"input {spec.name!r} takes {spec.dtype}, which can't hold these images (from {low:g} to "
+                f"{high:g}): store what it takes as an array of that name in an npz"
+            )
     if spec.layout == "NHWC":
         images = np.moveaxis(images, 1, 3)
     return np.ascontiguousarray(images, dtype=spec.dtype)
+
+
+def _takes_whole_numbers(spec: TensorSpec) -> bool:
+    return spec.dtype.startswith(("int", "uint"))
+
+
+def _of_pixels(part: Part) -> Part:
+    """The same images as pixels, as far as they are stored as such."""
+    source: Any = part.source
+    return replace(part, source=source.as_pixels()) if hasattr(source, "as_pixels") else part
 
 
 def feeds_of(
@@ -142,6 +171,8 @@ def feeds_of(
     image = None
     if not isinstance(source, ArraySource) or source.has_images:
         image = _of_images(part, left)
+    if image is not None and _takes_whole_numbers(image):
+        part = _of_pixels(part)
     left = [spec for spec in left if spec is not image]
     named = [spec for spec in inputs if spec.name in arrays]
     made_up = [spec for spec in left if spec.values]
@@ -153,7 +184,8 @@ def feeds_of(
             f"--input {spec.name}=... what it gets"
         )
     for spec in named:
-        _check_array(part.name, spec, arrays[spec.name].shape[1:], arrays[spec.name].dtype)
+        shared = not has_batch(spec, inputs)
+        _check_array(part.name, spec, arrays[spec.name].shape[1:], arrays[spec.name].dtype, shared)
     if image is not None and not named and not made_up:
         shape = image_shape(image) or tuple(d for d in image.shape[1:] if isinstance(d, int))
         for images, labels in part.batches(batch_size, shape, limit):  # type: ignore[arg-type]
@@ -174,7 +206,9 @@ def feeds_of(
         chosen = part.subset(positions)
         for spec in named:
             assert isinstance(source, ArraySource)
-            feeds[spec.name] = _placed(spec, source.rows(spec.name, chosen.indices))
+            rows = source.rows(spec.name, chosen.indices)
+            placed = _placed if has_batch(spec, inputs) else _shared
+            feeds[spec.name] = placed(spec, rows)
         for spec in made_up:
             feeds[spec.name] = make_values(spec, len(chosen), generator)
         yield {spec.name: feeds[spec.name] for spec in inputs}, chosen.labels
@@ -193,11 +227,13 @@ def _of_images(part: Part, left: Sequence[TensorSpec]) -> TensorSpec | None:
     return images[0] if images else None
 
 
-def _check_array(name: str, spec: TensorSpec, row: tuple[int, ...], dtype: Any) -> None:
-    """Refuse an array whose rows are no entries of an input."""
+def _check_array(
+    name: str, spec: TensorSpec, row: tuple[int, ...], dtype: Any, shared: bool
+) -> None:
+    """Refuse an array whose rows are no entries of an input, or not all of one that is the same for all images."""
     axis = spec.image_axis
     wanted = spec.with_batch(1)
-    entry = wanted[:axis] + wanted[axis + 1 :]
+    entry = wanted if shared else wanted[:axis] + wanted[axis + 1 :]
     if row != entry:
         raise UsageError(
             f"a row of {spec.name} in {name} is {list(row)} but the network takes {list(entry)} for "
@@ -212,3 +248,13 @@ def _check_array(name: str, spec: TensorSpec, row: tuple[int, ...], dtype: Any) 
 def _placed(spec: TensorSpec, rows: NDArray[Any]) -> NDArray[Any]:
     """Rows as an input takes them: in its type, on the axis of its batch."""
     return np.ascontiguousarray(np.moveaxis(rows, 0, spec.image_axis), dtype=spec.dtype)
+
+
+def _shared(spec: TensorSpec, rows: NDArray[Any]) -> NDArray[Any]:
+    """The one row of an input that is the same for all images that are run at once, in its type."""
+    if (rows != rows[:1]).any():
+        raise UsageError(
+            f"input {spec.name!r} {list(spec.shape)} has no axis for the batch, so that it is the same for all "
+            "images of a run, and its rows differ: store one row, or export the network with that axis"
+        )
+    return np.ascontiguousarray(rows[0], dtype=spec.dtype).reshape(rows.shape[1:])

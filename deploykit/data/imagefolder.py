@@ -18,16 +18,18 @@ cut out; values are scaled to 0..1 and normalised with ImageNet's mean and devia
 
 from __future__ import annotations
 
+import copy
 import os
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploykit import codec
 from deploykit.data.dataset import Dataset, Part, default_split, stratified_split
 from deploykit.data.options import ImageOptions
-from deploykit.data.preprocessing import Preprocessing
+from deploykit.data.preprocessing import WHOLE, Preprocessing
 from deploykit.errors import UsageError, one_line
 from deploykit.lazy import LazyModule, np
 from deploykit.reading import open_file, read_file
@@ -107,6 +109,18 @@ class FileSource:
         if not pixels:
             return np.empty((0, *input_shape), np.float32), problems
         return self._preprocessing(np.stack(pixels), input_shape, self.name), problems
+
+    def as_pixels(self) -> FileSource:
+        """The same for a network that takes whole numbers: pixels from 0 to 255.
+
+        Raises:
+            UsageError: a mean or a deviation was given.
+        """
+        if self._options.mean is not None or self._options.std is not None:
+            raise UsageError(WHOLE)
+        pixels = copy.copy(self)
+        pixels._preprocessing = replace(self._preprocessing, whole=True)
+        return pixels
 
     def raw(self, indices: Indices) -> Iterable[bytes]:
         """See `Source.raw`: what is said of how they are prepared, then the files as they are."""

@@ -24,13 +24,14 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from deploykit.data.dataset import Dataset, Part, default_split
 from deploykit.data.feeding import ArraySource
 from deploykit.data.options import ImageOptions
-from deploykit.data.preprocessing import Preprocessing
+from deploykit.data.preprocessing import WHOLE, Preprocessing
 from deploykit.errors import UsageError
 from deploykit.graph.values import read_array, read_header
 from deploykit.lazy import np
@@ -113,6 +114,16 @@ class ByteSource:
         if pixels.ndim == 3:
             pixels = pixels[..., None]
         return self.preprocessing(pixels, input_shape, self.name), {}
+
+    def as_pixels(self) -> ByteSource:
+        """The same for a network that takes whole numbers: pixels as they are.
+
+        Raises:
+            UsageError: a mean or a deviation is stored beside them, or was given.
+        """
+        if any(self.preprocessing.mean) or set(self.preprocessing.std) != {1.0}:
+            raise UsageError(WHOLE)
+        return ByteSource(self.name, self._rows, replace(self.preprocessing, whole=True))
 
     def raw(self, indices: Indices) -> Iterable[bytes]:
         """See `Source.raw`; first how they are prepared, where something is said of that."""

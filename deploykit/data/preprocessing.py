@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,11 @@ from deploykit.lazy import np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+#: What is said where a mean or a deviation is given for a network that takes whole numbers.
+WHOLE = (
+    "the network takes whole numbers, so that it gets pixels as they are, from 0 to 255: leave --mean and --std "
+    "out, and those of an npz"
+)
 #: Weights of red, green and blue in luminance (ITU-R BT.601).
 LUMINANCE = (0.299, 0.587, 0.114)
 
@@ -25,12 +30,15 @@ class Preprocessing:
         scale: the largest pixel value that can be stored.
         mean, std: one value per stored channel, of pixels already divided by `scale`.
         bgr: whether the network takes three channels as blue, green, red; `mean` and `std` stay red first.
+        whole: whether the network takes whole numbers: pixels as they are stored, which nothing is taken from.
     """
 
     scale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
     bgr: bool = False
+    # It goes by the network: what images are known by stays the same.
+    whole: bool = field(default=False, repr=False)
 
     def told(self, options: ImageOptions, channels: int) -> Preprocessing:
         """The same with what is said of the images, of so many stored channels.
@@ -84,8 +92,11 @@ class Preprocessing:
                 f"images of {name} have {stored} channels but the network takes {channels}: "
                 f"convert the images"
             )
-        images *= (1 / (self.scale * std))[:, None, None]
-        images -= (mean / std)[:, None, None]
+        if self.whole:
+            images = np.rint(images)
+        else:
+            images *= (1 / (self.scale * std))[:, None, None]
+            images -= (mean / std)[:, None, None]
         if images.shape[1] != channels:
             images = np.repeat(images, channels, axis=1)
         return np.ascontiguousarray(images[:, ::-1] if self.bgr else images)

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 from deploykit.graph.element_types import tensor_bytes
 from deploykit.graph.evidence import batch_seen_on
-from deploykit.graph.nodes import attribute, attribute_graphs, node_name
+from deploykit.graph.nodes import attribute, attribute_graphs, first_output, node_name
 from deploykit.graph.operators import Kind, has_no_macs, operator_of
-from deploykit.graph.parameters import Constants, Root, parameters_of
+from deploykit.graph.parameters import Constants, Root, parameters_of, values_of_unknown
 from deploykit.graph.read_write import read_model
 from deploykit.graph.scope import Body, Scope
 from deploykit.graph.view import GraphView
@@ -104,6 +104,9 @@ class _Tally:
         constants = Constants(view, outer)
         self.stored_bytes += constants.stored_bytes
         for node in view.nodes:
+            if (unknown := values_of_unknown(node, constants)) and not view.all_fixed(node):
+                text = "it is not known which of its fixed values are parameters"
+                self.remarks[f"{operator_name(node)}: {text}, {unknown:,} in all"] = None
             for root in () if view.all_fixed(node) else parameters_of(node, constants):
                 # Tensors of different graphs may share a name, and one tensor may be read from several.
                 seen = self.seen[id(root.owner)]
@@ -154,12 +157,12 @@ class _Tally:
     ) -> None:
         """Count what runs within a node."""
         name = operator_name(node)
-        bodies = None if scope is None else scope.bodies.get(node.output[0])
+        bodies = None if scope is None else scope.bodies.get(first_output(node))
         if bodies is None or scope is None:
             if any(has_work(body) for body in attribute_graphs(node)):
                 self._leave_out(name, "what runs in it is not known")
             return
-        if node.output[0] in scope.chosen:
+        if first_output(node) in scope.chosen:
             self.chosen.add(name)
             self.remarks[f"of {name} the branch with more work is counted"] = None
         start = sum(self.macs.values())
@@ -388,7 +391,7 @@ def _products(
             macs = macs_of(node, view)
             yield node_name(node), None if macs is None or times is None else macs * times
         elif any(True for _ in attribute_graphs(node)):
-            bodies = None if scope is None else scope.bodies.get(node.output[0])
+            bodies = None if scope is None else scope.bodies.get(first_output(node))
             for inner in view.bodies(node):  # a branch that is not among those that run works not
                 for name, _ in _products(inner, None, None):
                     yield name, None if bodies is None else 0

@@ -164,10 +164,15 @@ def _keeps_axes(view: GraphView, node: onnx.NodeProto, slot: int, rank: int) -> 
 
 def table_size(view: GraphView, name: str) -> int | None:
     """Rows of the smallest fixed table that an input of whole numbers looks up in; None where there is none."""
-    sizes = []
+    sizes: list[int] = []
     for node, slot in readers_behind(view, name, _SAME_NUMBERS):
-        if node.op_type == "Gather" and slot == 1:
-            table, axis = _dims(view, node.input[0]), int(attribute(node, "axis", 0))
+        if node.op_type == "EmbedLayerNormalization" and slot < 2:
+            place = 4 if slot else 2  # of what follows a token and a segment
+            table = _dims(view, node.input[place]) if place < len(node.input) else None
+            sizes += table[:1] if table is not None else ()
+        elif node.op_type in ("Gather", "GatherBlockQuantized") and slot == 1:
+            name_of_axis = "axis" if node.op_type == "Gather" else "gather_axis"
+            table, axis = _dims(view, node.input[0]), int(attribute(node, name_of_axis, 0))
             if table is not None and -len(table) <= axis < len(table):
                 sizes.append(table[axis])
     return min((size for size in sizes if size > 0), default=None)

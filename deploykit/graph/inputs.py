@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from deploykit.errors import UsageError
+from deploykit.errors import InvalidModel, UsageError
 from deploykit.graph.element_types import FLOATS, ElementType
 from deploykit.graph.evidence import (
     IMAGE_CHANNELS,
@@ -27,6 +27,7 @@ from deploykit.graph.evidence import (
 )
 from deploykit.graph.nodes import graph_inputs, node_name
 from deploykit.graph.normalise import declare_sizes
+from deploykit.graph.shapes import skeleton, written_out
 from deploykit.graph.values import check_values, parse_values
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
@@ -115,7 +116,7 @@ def take_inputs(model: onnx.ModelProto, choice: InputChoice) -> list[Note]:
     _drop_placeholders(model)
     inputs = graph_inputs(model.graph)
     _shape_the_shapeless(inputs, choice)
-    view = GraphView(model)
+    view = _written_out(model)
     layouts = {v.name: _layout(view, v, choice) for v in inputs if len(dims_of(v)) == 4}
     planes = {name: _image_axes(layout) for name, layout in layouts.items() if layout}
     for value in inputs:
@@ -130,8 +131,18 @@ def take_inputs(model: onnx.ModelProto, choice: InputChoice) -> list[Note]:
     _write(model, dims)
     if not any(is_free(dim) for value in inputs for dim in dims_of(value)):
         declare_sizes(model)
-    _write_values(model, view, choice, layouts)
+    _write_values(model, inputs, view, choice, layouts)
     return notes
+
+
+def _written_out(model: onnx.ModelProto) -> GraphView:
+    """A view of what tells of the inputs, be it in functions, where these can be written out."""
+    if not model.functions:
+        return GraphView(model)
+    try:
+        return GraphView(written_out(skeleton(model)), stored=model.graph.initializer)
+    except InvalidModel:
+        return GraphView(model)
 
 
 def _drop_placeholders(model: onnx.ModelProto) -> None:
@@ -424,7 +435,8 @@ def _take_defaults(dims: _Dims, view: GraphView, layouts: Mapping[str, str]) -> 
             size = computed
         elif axis in dims.planes.get(value.name, ()):
             # A cache of keys or a mask has four dimensions too, and steps for one of them.
-            is_steps = _SEQUENCE.fullmatch(symbol) and not is_convolved(view, value.name)
+            may_be_steps = _SEQUENCE.fullmatch(symbol) or _looks_like_cache(dims, value)
+            is_steps = may_be_steps and not is_convolved(view, value.name)
             size = 1 if is_steps else IMAGE_PX
         elif layout and axis == (3 if layout == "NHWC" else 1):
             size = stated_channels(view, value.name) or 1
@@ -436,6 +448,15 @@ def _take_defaults(dims: _Dims, view: GraphView, layouts: Mapping[str, str]) -> 
     return [
         Note("inputs", f"free in the file and taken as {said}", "give sizes with --shape or --dim")
     ]
+
+
+def _looks_like_cache(dims: _Dims, value: onnx.ValueInfoProto) -> bool:
+    """Whether an input is (batch, heads, steps, size) with heads and size fixed, and steps that have no name."""
+    if len(dims_of(value)) != 4:
+        return False
+    _, heads, steps, size = dims.symbols(value)
+    fixed = heads is None and size is None and steps is not None and _nameless(steps)
+    return fixed and dims_of(value)[1].dim_value not in IMAGE_CHANNELS
 
 
 def _is_made_of_others(symbol: str) -> bool:
@@ -497,15 +518,19 @@ def _set(dim: Any, size: int | str) -> None:
 
 
 def _write_values(
-    model: onnx.ModelProto, view: GraphView, choice: InputChoice, layouts: Mapping[str, str]
+    model: onnx.ModelProto,
+    inputs: list[onnx.ValueInfoProto],
+    view: GraphView,
+    choice: InputChoice,
+    layouts: Mapping[str, str],
 ) -> None:
     """Put into the metadata how inputs are made up and laid out, where types and shapes do not say it."""
     given = {
-        _named(view.inputs, name, "--input").name: parse_values(text, f"--input {name}=")
+        _named(inputs, name, "--input").name: parse_values(text, f"--input {name}=")
         for name, text in choice.values
     }
     known: dict[str, dict[str, str]] = {}
-    for value in view.inputs:
+    for value in inputs:
         about: dict[str, str] = {}
         values = given.get(value.name) or _evident_values(view, value)
         if values:

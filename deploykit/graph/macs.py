@@ -78,6 +78,16 @@ def columns(node: onnx.NodeProto, inputs: Shapes, _: Shape | None) -> int | None
     return None if data is None else math.prod(data) * _integer(node, "N")
 
 
+def experts(node: onnx.NodeProto, inputs: Shapes, _: Shape | None) -> int | None:
+    """Every row meets as many experts as it is sent to, each of two or three matrices (MoE)."""
+    data, matrices = _at(inputs, 0), [_at(inputs, place) for place in (2, 4, 6)]
+    stated = [place < len(node.input) and bool(node.input[place]) for place in (2, 4, 6)]
+    if not data or any(there and not one for there, one in zip(stated, matrices, strict=True)):
+        return None
+    each = sum(math.prod(one[1:]) for one in matrices if one)
+    return math.prod(data[:-1]) * _integer(node, "k", 1) * each
+
+
 def recurrent(_: onnx.NodeProto, inputs: Shapes, __: Shape | None) -> int | None:
     """Every step of every sequence meets each value of the weights for the input and of those for the state once.
 

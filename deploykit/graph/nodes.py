@@ -29,6 +29,11 @@ def node_name(node: onnx.NodeProto) -> str:
     return str(node.name or (node.output[0] if node.output else node.op_type))
 
 
+def first_output(node: onnx.NodeProto) -> str:
+    """The name of the first output that a node makes, for those that nobody wants may be left out; "" if none."""
+    return next((str(name) for name in node.output if name), "")
+
+
 def opset(model: onnx.ModelProto) -> int:
     """The version of ONNX's own operators that the model is written for; 0 where it names none."""
     return max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)

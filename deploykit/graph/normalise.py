@@ -16,6 +16,7 @@ from deploykit.graph.nodes import (
     all_nodes,
     attribute_graphs,
     captured_by,
+    first_output,
     graph_inputs,
     graphs_below,
     is_standard,
@@ -316,7 +317,7 @@ def declare_ranks(model: onnx.ModelProto) -> int:
     shapes = Shapes(model)
     count = 0
     for loop in loops:
-        runs = shapes.scope.bodies.get(loop.output[0], ()) if shapes.scope is not None else ()
+        runs = shapes.scope.bodies.get(first_output(loop), ()) if shapes.scope is not None else ()
         body = next(attribute_graphs(loop))
         for place, value in enumerate(_states(loop), start=2):
             given = shapes.shape(loop.input[place]) if place < len(loop.input) else None

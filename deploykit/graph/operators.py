@@ -274,6 +274,14 @@ _PRODUCTS = (
         domains=STANDARD | CONTRIBUTED,
         macs=rules.linear_attention,
     ),
+    Operator(
+        "MoE",
+        Kind.CONTRACTION,
+        domains=CONTRIBUTED,
+        parameters=(2, 3, 4, 5, 6, 7),
+        macs=rules.experts,
+        stands_for=("Identity", (0,)),
+    ),
     # The products of a fast Fourier transform are those of the algorithm that a runtime chooses.
     *(Operator(name, Kind.CONTRACTION) for name in ("DFT", "STFT")),
     *(Operator(name, Kind.CONTRACTION, domains=CONTRIBUTED) for name in ("Rfft", "Irfft")),

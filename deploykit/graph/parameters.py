@@ -37,14 +37,14 @@ from deploykit.graph.buffers import (
     origins_of,
 )
 from deploykit.graph.element_types import FLOATS, ElementType, tensor_bytes
-from deploykit.graph.nodes import attribute, tensor_values
+from deploykit.graph.nodes import attribute, attribute_graphs, tensor_values
 from deploykit.graph.operators import Arithmetic, Kind, Operator, Trait, has, operator_of
 from deploykit.graph.scope import domain_of, per_byte
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
 
 #: Operators all of whose inputs hold values; of others the first does, beside shapes, indices, scales and divisors.
-_ALL = frozenset({"Concat", "MatMul", "Gemm", "Einsum"})
+_ALL = frozenset({"Concat", "MatMul", "Gemm", "Einsum", "Mean"})
 #: Of these the largest operand is the weight, which the others scale or shift.
 _JOINING = frozenset({"Mul", "Add", "Sub", "Sum"})
 #: What is the same for every image of a batch is spread over it, by sizes that depend on it.
@@ -93,15 +93,20 @@ def _of_tensor(tensor: onnx.TensorProto) -> Constant:
     return Constant(elements, int(tensor.data_type), size, tensor)
 
 
+def _of_sparse(sparse: onnx.SparseTensorProto) -> Constant:
+    """Describe a tensor of which the zeros are not stored; they are values as those of a pruned weight are."""
+    values, places = _of_tensor(sparse.values), _of_tensor(sparse.indices)
+    stored = values.stored_bytes + places.stored_bytes
+    return Constant(math.prod(sparse.dims), values.element_type, stored)
+
+
 def _of_node(node: onnx.NodeProto) -> Constant | None:
     """Describe what a Constant node holds."""
     for entry in node.attribute:
         if entry.name == "value":
             return _of_tensor(entry.t)
         if entry.name == "sparse_value":
-            values = _of_tensor(entry.sparse_tensor.values)
-            stored = values.stored_bytes + _of_tensor(entry.sparse_tensor.indices).stored_bytes
-            return Constant(values.elements, values.element_type, stored)
+            return _of_sparse(entry.sparse_tensor)
         if entry.name in ("value_float", "value_floats"):
             elements = 1 if entry.name == "value_float" else len(entry.floats)
             return Constant(elements, ElementType.FLOAT, 4 * elements)
@@ -122,7 +127,7 @@ class Constants:
         self.learned_from = learned_from(view.graph)
         self._held = {tensor.name: _of_tensor(tensor) for tensor in view.stored}
         for sparse in view.graph.sparse_initializer:
-            self._held[sparse.values.name] = _of_tensor(sparse.values)
+            self._held[sparse.values.name] = _of_sparse(sparse)
         self.stored_bytes = sum(constant.stored_bytes for constant in self._held.values())
         #: By name, once asked for: of tensors as such, and as factors.
         self._roots: dict[bool, dict[str, list[Root]]] = {False: {}, True: {}}
@@ -287,6 +292,11 @@ class Root:
             is_constant_of_code(self.name) or self.is_made_up() or is_buffer(self.constant.values())
         )
 
+    def varies(self) -> bool:
+        """Whether it is seen to hold different values."""
+        values = self.constant.values()
+        return values is not None and values.size > 1 and bool(values.min() != values.max())
+
     def is_made_up(self) -> bool:
         """Whether it holds ones alone, or zeros alone, and is named as what exporters make up."""
         if self.origin in (Origin.PARAMETER, Origin.COMPUTED) or not is_made_up(self.name):
@@ -347,6 +357,18 @@ def parameters_of(node: onnx.NodeProto, constants: Constants) -> Iterator[Root]:
                 yield root
 
 
+def values_of_unknown(node: onnx.NodeProto, constants: Constants) -> int:
+    """How many fixed values an operator reads or states that is not known, so that any may be parameters."""
+    if operator_of(node) is not None or any(True for _ in attribute_graphs(node)):
+        return 0
+    roots = {(id(r.owner), r.name): r for n in node.input if n for r in constants.roots(n)}
+    sizes = [(root.constant.elements, root.real) for root in roots.values()]
+    # Those of classic machine learning keep weights in attributes.
+    sizes += [(len(entry.floats), True) for entry in node.attribute]
+    # Few whole numbers are shapes and axes; many may be weights in few bits.
+    return sum(size for size, real in sizes if size > (1 if real else _IN_CODE))
+
+
 def _by_place(node: onnx.NodeProto, operator: Operator, constants: Constants) -> Iterator[Root]:
     """The parameters of a node that the places tell at which it takes fixed tensors."""
     if Trait.SCALES in operator.traits:
@@ -366,6 +388,16 @@ def _by_place(node: onnx.NodeProto, operator: Operator, constants: Constants) ->
             size = root.constant.elements * per_byte(node, root.constant.element_type)
             yield replace(root, constant=replace(root.constant, elements=size), real=True)
         return
+    if node.op_type == "Where":
+        # A token that stands where an image is masked; a number for all such places is none.
+        for name in filter(None, node.input[1:]):
+            yield from (r for r in constants.roots(name, factor=True) if r.real and r.varies())
+        return
+    if operator.kind is Kind.RECURRENT:
+        # States that were learned; others begin with zeros.
+        for name in filter(None, node.input[5:7]):
+            roots = constants.roots(name, factor=True)
+            yield from (r for r in roots if r.real and r.varies())
     if node.op_type == "Concat":
         # A token that each image of a batch is joined with; anchors, padding and the like are no parameters.
         for name in node.input:

@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deploykit.graph.nodes import attribute, attribute_graphs
+from deploykit.graph.nodes import attribute, attribute_graphs, first_output
 from deploykit.graph.operators import operator_of
 from deploykit.graph.scope import (
     Body,
@@ -92,7 +92,7 @@ def _enter_bodies(scope: Scope, node: onnx.NodeProto) -> None:
     )
     if known is not None and not domain_of(node):
         known(scope, node)
-    for body in scope.bodies.get(node.output[0], ()):
+    for body in scope.bodies.get(first_output(node), ()):
         scope.macs += body.times * body.scope.macs
 
 
@@ -121,9 +121,9 @@ def _if(scope: Scope, node: onnx.NodeProto) -> None:
         names = [names[0] if bool(np.all(condition)) else names[1]]
     runs = [_run(scope, branches[name], {}, {}) for name in names]
     largest = max(runs, key=lambda run: run.macs)
-    scope.bodies[node.output[0]] = [Body(largest, 1, known=True)]
+    scope.bodies[first_output(node)] = [Body(largest, 1, known=True)]
     if len(runs) > 1 and runs[0].macs != runs[1].macs:
-        scope.chosen.append(node.output[0])
+        scope.chosen.append(first_output(node))
     for place, output in enumerate(node.output):
         sides = [(run, run.graph.output[place].name) for run in runs]
         known_type = largest.type_of(largest.graph.output[place].name)
@@ -166,7 +166,7 @@ def _loop(scope: Scope, node: onnx.NodeProto) -> None:
         bodies = [Body(once, most, known=True)] if most else []
     else:
         bodies = _simulated(scope, graph, node, most, going) or [Body(once, 1, known=False)]
-    scope.bodies[node.output[0]] = bodies
+    scope.bodies[first_output(node)] = bodies
     last = bodies[-1].scope if bodies else None
     known = all(body.known for body in bodies)
     trips = sum(body.times for body in bodies) if known else None
@@ -277,7 +277,7 @@ def _scan(scope: Scope, node: onnx.NodeProto) -> None:
     names = [value.name for value in graph.input]
     run = _run(scope, graph, dict(zip(names, types, strict=False)), {})
     trips = lengths.pop() if len(lengths) == 1 else None
-    scope.bodies[node.output[0]] = [Body(run, 1 if trips is None else trips, trips is not None)]
+    scope.bodies[first_output(node)] = [Body(run, 1 if trips is None else trips, trips is not None)]
     outputs = attribute(node, "scan_output_axes") or [0] * (len(node.output) - states)
     for place, output in enumerate(node.output):
         known_type = run.type_of(graph.output[place].name)
@@ -296,7 +296,7 @@ def _sequence_map(scope: Scope, node: onnx.NodeProto) -> None:
     run = _run(scope, graph, types, {})
     count = scope.length(node.input[0])
     if count != 0:
-        scope.bodies[node.output[0]] = [Body(run, count or 1, known=count is not None)]
+        scope.bodies[first_output(node)] = [Body(run, count or 1, known=count is not None)]
     for value, output in zip(graph.output, node.output, strict=False):
         element = run.type_of(value.name)
         if output and element is not None:

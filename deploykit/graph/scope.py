@@ -12,6 +12,7 @@ from typing import Any
 from deploykit.graph.macs import Shape
 from deploykit.graph.nodes import attribute, is_standard
 from deploykit.graph.operators import (
+    CONTRIBUTED,
     LAYER_NORM_SINCE,
     Kind,
     has_no_macs,
@@ -52,8 +53,8 @@ class Scope:
         types: ONNX's types, which hold the shapes, by the name of the tensor.
         values: the values of tensors that are small and fixed, by name.
         lengths: how many tensors sequences hold, by name.
-        bodies: what runs within a node, by the name of its first output: one branch of an If, each run of a Loop.
-        chosen: nodes, by first output, of which the branch with more work was taken as the condition is not known.
+        bodies: what runs within a node, by `nodes.first_output`: one branch of an If, each run of a Loop.
+        chosen: nodes, likewise, of which the branch with more work was taken as the condition is not known.
         macs: of the graph and what runs in it, as far as known.
         stated: types by tensor that inference of the whole graph found; used where a node alone does not tell.
     """
@@ -139,7 +140,7 @@ _BOUNDED = frozenset({"NonZero", "Unique", "Compress"})
 
 def infer(scope: Scope, node: onnx.NodeProto) -> None:
     """Add the types of a node's outputs to `scope`, as far as they can be told."""
-    stood_in_for = is_contributed(node)
+    stood_in_for, version = is_contributed(node), 0
     if stood_in_for:
         known = _caches(scope, node)
         first = _contributed_shape(scope, node)
@@ -154,10 +155,13 @@ def infer(scope: Scope, node: onnx.NodeProto) -> None:
                 scope.types[node.output[place]] = tensor_type(kind, shape)
         if first is not None:
             return
+        taken_over = _is_taken_over(node)
         copy = onnx.NodeProto()
         copy.CopyFrom(node)
         stand_in(copy)
         node = copy
+        if taken_over:  # models that use it are of opsets in which ONNX had none yet
+            version = onnx.defs.get_schema(node.op_type).since_version
     if node.op_type in _AS_DATA and is_standard(node):
         if (data := scope.type_of(node.input[0])) is not None:
             scope.types[node.output[0]] = data
@@ -165,7 +169,7 @@ def infer(scope: Scope, node: onnx.NodeProto) -> None:
     types = {name: scope.type_of(name) for name in node.input if name}
     if any(known_type is None for known_type in types.values()):
         types = {n: onnx.TypeProto() if t is None else t for n, t in types.items()}
-    schema = _schema(node.op_type, domain_of(node), scope.opsets.get(domain_of(node), 0))
+    schema = _schema(node.op_type, domain_of(node), version or scope.opsets.get(domain_of(node), 0))
     if schema is None:
         return
     if stood_in_for:  # what stands in for it may make less, as an Identity does
@@ -237,6 +241,10 @@ def _contributed_shape(scope: Scope, node: onnx.NodeProto) -> Shape | None:
         return _convolved("Conv", node, first, filters, scope.opsets)
     if node.op_type in ("NhwcConv", "NhwcFusedConv") and weight is not None:
         return _convolved("Conv", node, first, weight, scope.opsets)
+    if node.op_type == "BiasSplitGelu":
+        return (*first[:-1], first[-1] // 2)
+    if node.op_type == "NhwcMaxPool":
+        return _convolved("MaxPool", node, first, None, scope.opsets)
     if _has_channels_last(node) and node.op_type == "QLinearGlobalAveragePool":
         return (first[0], *[1] * (len(first) - 2), first[-1])
     if _has_channels_last(node) and node.op_type == "QLinearAveragePool":
@@ -349,6 +357,17 @@ def _reference(
     return [next(computed) if name else None for name in node.output]
 
 
+def _is_taken_over(node: onnx.NodeProto) -> bool:
+    """Whether ONNX took an operator over from ONNX Runtime as it was: Pad, Range, Trilu and their like."""
+    operator = operator_of(node)
+    return (
+        operator is not None
+        and operator.kind in (Kind.MOVES, Kind.MAKES)
+        and node.domain in CONTRIBUTED
+        and "" in operator.domains
+    )
+
+
 def stand_in(node: onnx.NodeProto) -> None:
     """Make a node of ONNX Runtime's own domain its standard counterpart, where one is known.
 
@@ -362,6 +381,8 @@ def stand_in(node: onnx.NodeProto) -> None:
     elif operator is not None and operator.stands_for is not None:
         op_type, places = operator.stands_for
         inputs = [node.input[place] for place in places if place < len(node.input)]
+    elif _is_taken_over(node):
+        op_type, inputs = node.op_type, list(node.input)
     else:
         return
     # Inference of a single node refuses an attribute that its operator has not, such as an epsilon of an Identity.

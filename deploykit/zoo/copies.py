@@ -42,7 +42,8 @@ def shapes_of(module: nn.Module) -> nn.Module:
 
 def values_of(module: nn.Module) -> nn.Module:
     """The same module with its weights, on the CPU."""
-    return _copied(module, {id(t): t.detach().clone() for t in _computed(module)}).cpu()
+    uncopied = (*_computed(module), *_sparse(module))
+    return _copied(module, {id(t): t.detach().clone() for t in uncopied}).cpu()
 
 
 def _computed(module: nn.Module) -> Iterator[Tensor]:
@@ -51,6 +52,13 @@ def _computed(module: nn.Module) -> Iterator[Tensor]:
         for leaf in tree_leaves(value):
             if isinstance(leaf, Tensor) and not leaf.is_leaf:
                 yield leaf
+
+
+def _sparse(module: nn.Module) -> Iterator[Tensor]:
+    """The buffers of which only some values are stored, some kinds of which PyTorch doesn't copy."""
+    for buffer in module.buffers():
+        if not nn.parameter.is_lazy(buffer) and buffer.layout != torch.strided:
+            yield buffer
 
 
 def _attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:

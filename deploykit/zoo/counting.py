@@ -48,7 +48,11 @@ _PRODUCTS = {
     "affine_grid_generator": "AffineGrid",
     "_int_mm": "MatMulInteger",
     "mkldnn_rnn_layer": "LSTM",
+    "deform_conv2d": "DeformConv",
 }
+
+#: Whose operators the tables here are about: what somebody else calls linear need not be PyTorch's.
+_NAMESPACES = frozenset({"aten", "prims", "quantized", "quantized_decomposed", "torchvision"})
 
 #: Operators known to hold neither convolution nor matrix product.
 _OTHERS = {
@@ -223,19 +227,60 @@ _OTHERS = {
     "fake_quantize_per_tensor_affine_cachemask": "QuantizeLinear",
     "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams": "QuantizeLinear",
     "fake_quantize_per_channel_affine_cachemask": "QuantizeLinear",
+    "fractional_max_pool3d": "MaxPool",
+    "max_unpool3d": "MaxUnpool",
+    "_upsample_nearest_exact3d": "Resize",
+    "embedding_renorm": "ReduceL2",
+    "renorm": "ReduceL2",
+    "nansum": "ReduceSum",
+    "count_nonzero": "ReduceSum",
+    "trace": "ReduceSum",
+    "nanmedian": "TopK",
+    "mode": "TopK",
+    "isin": "Equal",
+    "unique_consecutive": "Unique",
+    "unique_dim": "Unique",
+    "histc": "ScatterElements",
+    "bincount": "ScatterElements",
+    "put": "ScatterElements",
+    "index_reduce": "ScatterElements",
+    "diagonal_scatter": "ScatterND",
+    "_unsafe_index_put": "ScatterND",
+    "_unsafe_index": "GatherND",
+    "block_diag": "Concat",
+    "linalg_cross": "Mul",
+    "polar": "Cos",
+    "tril_indices": "Range",
+    "triu_indices": "Range",
+    "normal": "RandomNormal",
+    "uniform": "RandomUniform",
+    "exponential": "RandomUniform",
+    "randint": "RandomUniform",
+    "randint_like": "RandomUniform",
+    "randperm": "RandomUniform",
+    "multinomial": "Multinomial",
+    "nms": "NonMaxSuppression",
+    "roi_align": "RoiAlign",
+    "ps_roi_align": "RoiAlign",
+    "roi_pool": "MaxRoiPool",
+    "ps_roi_pool": "MaxRoiPool",
 }
 
 #: Operators that make another view of the same memory, or only note something: no work, no bytes.
 _VIEWS = frozenset(
     "view _unsafe_view reshape t transpose permute expand slice select squeeze unsqueeze split "
     "split_with_sizes chunk unbind alias detach as_strided flatten lift_fresh empty "
-    "_reshape_alias unfold narrow unsafe_split unsafe_split_with_sizes select_backward diagonal view_as _conj "
+    "empty_strided new_empty_strided _reshape_alias unfold narrow unsafe_split unsafe_split_with_sizes "
+    "select_backward diagonal view_as _conj "
     "transpose_ squeeze_ unsqueeze_ t_ detach_ empty_like new_empty item _local_scalar_dense is_nonzero "
     "view_as_real view_as_complex _record_function_enter_new _record_function_exit _linalg_check_errors".split()
 )
 
 #: PyTorch's layers of convolution by their names, which scripts have left.
 _CONVOLUTION = re.compile(r"Conv(Transpose)?[123]d")
+
+#: How PyTorch stores sparse matrices beside lists of places.
+_COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 
 #: Compositions of attention that PyTorch may run as one operator.
 _ATTENTION = re.compile(r"_scaled_dot_product_\w*attention\w*")
@@ -417,16 +462,20 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in 
             result = func(*args, **(kwargs or {}))
         if self._is_fixed(args, kwargs, result) or operator in _VIEWS:
             return result
+        ours = func.namespace in _NAMESPACES
         if packed := packed_product(func, args, result):
             name = packed[0]
             self.macs[name] += packed[1]
-        elif operator in _PRODUCTS or _ATTENTION.fullmatch(operator):
+        elif ours and (operator in _PRODUCTS or _ATTENTION.fullmatch(operator)):
             name = _PRODUCTS.get(operator, "Attention")
-            self.macs[name] += _macs(operator, args, result)
+            if any(isinstance(one, Tensor) and _is_sparse(one) for one in args):
+                self.uncounted[operator] += 1  # how many of its products there are, values tell
+            else:
+                self.macs[name] += _macs(operator, args, result)
         else:
             # In-place variants end in an underscore, those of eval mode tell so.
             known = operator.removeprefix("_native_").removesuffix("_legit_no_training").rstrip("_")
-            candidates = (operator, known, f"native_{known}")
+            candidates = (operator, known, f"native_{known}") if ours else ()
             name = next((_OTHERS[one] for one in candidates if one in _OTHERS), operator)
             # What works value by value has no products, under whichever name.
             if name == operator and torch.Tag.pointwise not in func.tags:
@@ -468,8 +517,18 @@ def _normalised(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _storage(tensor: Tensor) -> int:
-    """What tells the memory of a tensor from that of others."""
-    return int(tensor.untyped_storage()._cdata)
+    """What tells the memory of a tensor from that of others; a sparse one lies where its values do."""
+    held: Any = tensor
+    if tensor.layout == torch.sparse_coo:
+        held = tensor._values()
+    elif _is_sparse(tensor):
+        held = tensor.values()
+    return int(held.untyped_storage()._cdata)
+
+
+def _is_sparse(tensor: Tensor) -> bool:
+    """Whether only some of its values are stored."""
+    return tensor.is_sparse or tensor.layout in _COMPRESSED
 
 
 def _macs(operator: str, args: Any, result: Any) -> int:
@@ -480,6 +539,8 @@ def _macs(operator: str, args: Any, result: Any) -> int:
         x, weight, transposed = args[0], args[1], args[6]
         # Each value of the output (of the input, when transposed) meets one filter.
         return int((x if transposed else result).numel() * math.prod(weight.shape[1:]))
+    if operator == "deform_conv2d":
+        return int(result.numel() * math.prod(args[1].shape[1:]))
     if operator in ("dot", "vdot"):
         return int(args[0].numel())
     if operator == "addbmm":

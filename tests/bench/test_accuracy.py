@@ -9,6 +9,7 @@ import pytest
 from deploykit.bench.accuracy import agreement, ahead, evaluate, judge_drop, overlapped
 from deploykit.bench.columns import of_accuracy
 from deploykit.bench.feeds import find_scores
+from deploykit.bench.output_drift import compare
 from deploykit.data.dataset import Part
 from deploykit.errors import DriftFailed, UsageError
 from deploykit.spec import TensorSpec
@@ -112,12 +113,28 @@ BOXES, SCORES = TensorSpec("boxes", ("n", 4), "float32"), TensorSpec("scores", (
         ([TensorSpec("rows", ("n", None), "float32"), BOXES], 3, None),
         ([SCORES, TensorSpec("other", ("n", 3), "float32")], 3, None),
         ([TensorSpec("mask", ("n", 3, 8, 8), "float32")], 3, None),
+        ([TensorSpec("pooled", ("n", 3, 1, 1), "float32"), BOXES], 3, "pooled"),
+        ([TensorSpec("gate", ("n", 1, 1, 1), "float32")], 3, None),
     ],
 )
 def test_class_scores_are_not_guessed_among_several_outputs(outputs, classes, found):
     assert find_scores(outputs, classes) == found
     for spec in outputs:
         assert find_scores(outputs, classes, spec.name) == spec.name
+
+
+def test_scores_behind_a_pool_over_the_whole_image_are_rows():
+    """Old files of SqueezeNet put out (1, 1000, 1, 1)."""
+
+    class Pooled(Table):
+        def run(self, feeds):
+            return {n: v[:, :, None, None] for n, v in super().run(feeds).items()}
+
+    found = evaluate(Pooled(6), batches(np.eye(6), range(6), 4), 4)
+    assert (found.top1, found.top5, found.images) == (1.0, 1.0, 6)
+    scores = np.eye(6, dtype=np.float32)[:, :, None, None]
+    drift = compare([{"y": scores}], [{"y": scores[::-1]}])
+    assert (drift.top1_agreement, drift.images) == (0.0, 6)
 
 
 def test_agreement_counts_the_images_on_which_only_one_is_right():

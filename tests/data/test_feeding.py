@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deploykit.bench.feeds import from_dataset, run_in_batches
 from deploykit.data import open_dataset
 from deploykit.data.feeding import feeds_of
 from deploykit.errors import UsageError
-from deploykit.spec import TensorSpec
+from deploykit.spec import TensorSpec, has_batch
 
 COUNT = 10
 RANDOM = np.random.default_rng(0)
@@ -94,3 +95,92 @@ def test_what_can_t_be_read_is_left_out_of_values_that_are_made_up_too(tmp_path:
         assert len(feeds["image"]) == len(feeds["lengths"]) == len(labels)
         rows += len(labels)
     assert rows == 299
+
+
+RATE = TensorSpec("rate", (), "int64")
+ANCHORS = TensorSpec("anchors", (6, 4), "float32")
+ONE = TensorSpec("image", (1, 3, 4, 5), "float32")
+SHARED = {"rate": np.full(COUNT, 16000), "anchors": np.arange(24.0).reshape(1, 6, 4)}
+
+
+@pytest.mark.parametrize("image", [IMAGE, ONE], ids=["free", "fixed"])
+def test_what_has_no_batch_is_the_same_for_all_images(tmp_path: Path, image: TensorSpec) -> None:
+    inputs = (ANCHORS, RATE, image)
+    assert [has_batch(spec, inputs) for spec in inputs] == [False, False, True]
+    own = part(tmp_path, image=IMAGES, **SHARED)
+    read = [feeds for feeds, _ in feeds_of(own, inputs, 4)]
+    assert [feeds["image"].shape[0] for feeds in read] == [4, 4, 2]
+    for feeds in read:
+        assert (feeds["rate"].shape, int(feeds["rate"])) == ((), 16000)
+        np.testing.assert_array_equal(feeds["anchors"], SHARED["anchors"][0])
+
+
+def test_what_has_no_batch_and_differs_from_image_to_image_is_refused(tmp_path: Path) -> None:
+    own = part(tmp_path, image=IMAGES, rate=np.arange(COUNT))
+    with pytest.raises(UsageError, match=r"^input 'rate' \[\] has no axis for the batch.*one row"):
+        list(feeds_of(own, (IMAGE, RATE), 4))
+
+
+class Counting:
+    """A session of one image at a time that notes the shapes that it is fed."""
+
+    inputs = (ANCHORS, RATE, ONE)
+    outputs = (TensorSpec("y", (1, 2), "float32"),)
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[tuple[int, ...], ...]] = []
+
+    def run(self, feeds: dict[str, Any]) -> dict[str, Any]:
+        self.seen.append(tuple(feeds[spec.name].shape for spec in self.inputs))
+        return {"y": np.zeros((1, 2), np.float32)}
+
+
+def test_a_drift_reference_and_runs_in_batches_take_them_whole(tmp_path: Path) -> None:
+    part(tmp_path, image=IMAGES, **SHARED)
+    sets = from_dataset((ANCHORS, RATE, IMAGE), 2, f"npz:{tmp_path / 'own.npz'}", sets=3)
+    assert [tuple(one[n].shape for n in ("anchors", "rate", "image")) for one in sets] == [
+        ((6, 4), (), (2, 3, 4, 5))
+    ] * 3
+    session = Counting()
+    assert len(list(run_in_batches(session, {**sets[0]}, 4))) == 2
+    assert session.seen == [((6, 4), (), (1, 3, 4, 5))] * 2
+
+
+PIXELS = RANDOM.integers(0, 256, (COUNT, 4, 5, 3)).astype(np.uint8)
+BYTES = TensorSpec("image", ("N", 4, 5, 3), "uint8", layout="NHWC")
+
+
+def test_a_network_of_whole_numbers_gets_pixels(tmp_path: Path) -> None:
+    feeds = whole(part(tmp_path, images=PIXELS), (BYTES,))
+    assert feeds["image"].dtype == np.uint8
+    np.testing.assert_array_equal(feeds["image"], PIXELS)
+    wide = TensorSpec("image", ("N", 3, 4, 5), "int32")
+    lengths = TensorSpec("lengths", ("N", 1), "int64", values="constant(9)")
+    feeds = whole(part(tmp_path, images=PIXELS), (wide, lengths))
+    np.testing.assert_array_equal(feeds["image"], PIXELS.transpose(0, 3, 1, 2))
+
+
+def test_pixels_of_files_are_not_normalised_for_a_network_of_whole_numbers(tmp_path: Path) -> None:
+    """They were normalised as ImageNet's are and cut to bytes, of which the darker half wraps around."""
+    pytest.importorskip("PIL")
+    from PIL import Image
+
+    for number, value in enumerate((0, 90, 255)):
+        Image.new("RGB", (5, 4), (value, value, 7)).save(tmp_path / f"{number}.png")
+    data = open_dataset(f"imagefolder:{tmp_path}")
+    every = data.train.followed_by(data.calibration).followed_by(data.test)
+    fed = np.concatenate([feeds["image"] for feeds, _ in feeds_of(every, (BYTES,), 2)])
+    assert sorted(fed[:, 0, 0, 0]) == [0, 90, 255]
+    assert set(fed[..., 2].ravel()) == {7}
+    told = open_dataset(f"imagefolder:{tmp_path}?mean=0.5&std=0.5")
+    with pytest.raises(UsageError, match=r"takes whole numbers.*leave --mean and --std out"):
+        list(feeds_of(told.train, (BYTES,), 2))
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int8"])
+def test_images_that_whole_numbers_can_t_hold_are_refused(tmp_path: Path, kind: str) -> None:
+    spec = TensorSpec("image", ("N", 3, 4, 5), kind)
+    images = IMAGES if kind == "uint8" else np.full_like(IMAGES, 200)
+    with pytest.raises(UsageError, match=rf"^input 'image' takes {kind}, which can't hold these"):
+        list(feeds_of(part(tmp_path, images=images), (spec,), 4))
+    list(feeds_of(part(tmp_path, images=np.full_like(IMAGES, 100)), (spec,), 4))

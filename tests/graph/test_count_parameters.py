@@ -71,6 +71,11 @@ WEIGHTS = {
         [tensor("w", 4, 3, 3, 3), array("mask", np.arange(108).reshape(4, 3, 3, 3) % 2)],
         108,
     ),
+    "mean of two": (
+        [node("Mean", ["a", "b"], ["k"])],
+        [tensor("a", 4, 3, 3, 3), tensor("b", 4, 3, 3, 3)],
+        216,
+    ),
     "scaled integers": (
         [node("Cast", ["q"], ["f"], to=1), node("Mul", ["f", "scale"], ["k"])],
         [array("q", np.ones((4, 3, 3, 3)), np.int8), tensor("scale", 4, 1, 1, 1)],
@@ -530,3 +535,52 @@ def test_a_chain_of_constants_is_looked_at_once(monkeypatch):
     short, long = (looks_at_values(monkeypatch, links) for links in (20, 80))
     assert short > 0
     assert long <= 5 * short  # a look at all that came before, at each link, would be 16 times
+
+
+def test_a_token_in_the_place_of_what_is_masked_is_a_parameter_and_a_number_is_none() -> None:
+    nodes = [
+        node("Less", ["x", "zero"], ["m"]),
+        node("Where", ["m", "token", "x"], ["masked"]),
+        node("Where", ["m", "low", "masked"], ["y"]),
+    ]
+    weights = [array("zero", 0.0), tensor("token", 1, 1, 4), array("low", np.full((1, 1, 4), -1e4))]
+    assert count_graph(make_model(nodes, weights, shape=("batch", 5, 4))).parameters == 4
+
+
+@pytest.mark.parametrize(("value", "parameters"), [(0.0, 0), (0.5, 12)])
+def test_the_first_state_of_a_recurrent_layer_is_a_parameter_where_it_was_learned(
+    value: float, parameters: int
+) -> None:
+    states = [array(n, np.linspace(-value, value, 6).reshape(1, 1, 6)) for n in ("h0", "c0")]
+    layer = node("LSTM", ["x", "W", "R", "", "", "h0", "c0"], ["", "y"], hidden_size=6)
+    weights = [tensor("W", 1, 24, 4), tensor("R", 1, 24, 6), *states]
+    counts = count_graph(make_model([layer], weights, shape=(5, 1, 4), output=(1, 1, 6)))
+    assert counts.parameters == 24 * 10 + parameters
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["stored", "held by a node"])
+def test_a_weight_of_which_zeros_are_not_stored_counts_as_the_dense_one(held: bool) -> None:
+    values = array("" if held else "w", [1.5, -2.0, 0.5])
+    sparse = helper.make_sparse_tensor(values, array("places", [3, 20, 71], np.int64), [16, 8])
+    product = node("MatMul", ["x", "w"], ["y"])
+    nodes = [node("Constant", [], ["w"], sparse_value=sparse), product] if held else [product]
+    model = make_model(nodes, shape=("batch", 16))
+    if not held:
+        model.graph.sparse_initializer.append(sparse)
+    counts = count_graph(model)
+    assert (counts.parameters, counts.macs, counts.uncounted) == (128, 128, {})
+    assert counts.weight_bytes == 3 * 4 + 3 * 8
+
+
+def test_of_an_operator_that_is_not_known_it_is_said_that_its_weights_are_left_out() -> None:
+    odd = node("Gated", ["x", "w", "axes"], ["y"], domain="com.microsoft")
+    weights = [tensor("w", 4, 4), array("axes", [1, 2], np.int64)]
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    counts = count_graph(make_model([odd], weights, shape=("batch", 4), opsets=opsets))
+    assert counts.parameters == 0
+    text = "it is not known which of its fixed values are parameters, 16 in all"
+    assert f"com.microsoft.Gated: {text}" in counts.remarks
+    linear = node("LinearRegressor", ["x"], ["y"], domain="ai.onnx.ml", coefficients=[0.5] * 16)
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 3)]
+    counts = count_graph(make_model([linear], shape=("batch", 4), opsets=opsets))
+    assert f"ai.onnx.ml.LinearRegressor: {text}" in counts.remarks

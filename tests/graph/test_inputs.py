@@ -379,6 +379,51 @@ def test_whole_numbers_that_look_up_in_a_table_stay_within_it():
     assert spec.values == "tokens(0,257)"
 
 
+@pytest.mark.parametrize(("slot", "rows"), [(0, 300), (1, 2)])
+def test_tokens_of_a_fused_embedding_stay_within_its_tables(slot, rows):
+    given = ["ids", "segments"]
+    names = [*given, "words", "places", "kinds", "gamma", "beta"]
+    fused = helper.make_node("EmbedLayerNormalization", names, ["y", "m"], domain="com.microsoft")
+    sizes = [
+        ("words", (300, 8)),
+        ("places", (16, 8)),
+        ("kinds", (2, 8)),
+        ("gamma", (8,)),
+        ("beta", (8,)),
+    ]
+    stored = [(name, np.zeros(size, np.float32)) for name, size in sizes]
+    inputs = [(name, TensorProto.INT32, ["N", 4]) for name in given]
+    specs, _ = taken(graph(*inputs, nodes=[fused], stored=stored))
+    assert specs[slot].values == f"tokens(0,{rows})"
+
+
+def test_what_functions_hold_tells_of_the_inputs_too():
+    steps = [
+        helper.make_node("Gather", ["table", "ids"], ["e"]),
+        helper.make_node("LSTM", ["e", "W", "R"], ["o", ""], hidden_size=6),
+    ]
+    own = helper.make_function(
+        "own", "Encode", ["ids", "table", "W", "R"], ["o"], steps, [helper.make_opsetid("", 17)]
+    )
+    call = helper.make_node("Encode", ["ids", "table", "W", "R"], ["y"], domain="own")
+    sizes = {"table": (300, 4), "W": (1, 24, 4), "R": (1, 24, 6)}
+    stored = [(name, np.zeros(size, np.float32)) for name, size in sizes.items()]
+    model = graph(("ids", INT64, [7, None]), nodes=[call], stored=stored)
+    model.functions.append(own)
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    (spec,), _ = taken(model)
+    assert spec.values == "tokens(0,300)"
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [([None, 8, None, 64], 1), ([None, 3, None, 64], 224), ([None, 8, None, None], 224)],
+)
+def test_a_cache_without_names_is_no_image(shape, size):
+    (spec,), _ = taken(graph(("past", FLOAT, shape)))
+    assert spec.with_batch(1)[2] == size
+
+
 @pytest.mark.parametrize(
     ("perm", "shape", "layout"),
     [([0, 3, 1, 2], ["N", 16, 16, 7], "NHWC"), ([0, 2, 1, 3], ["N", 3, 16, 16], "")],

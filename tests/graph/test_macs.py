@@ -412,6 +412,35 @@ def test_a_loop_costs_its_body_as_often_as_it_runs(trips: int) -> None:
     assert counts.remarks == ((f"Loop: macs are for {trips} runs of its body",) if trips else ())
 
 
+def test_loops_that_make_nothing_first_are_told_apart() -> None:
+    def body(name: str, products: int) -> onnx.GraphProto:
+        names = ["s", *(f"p{place}" for place in range(products))]
+        nodes = [node("MatMul", [a, "w"], [b]) for a, b in itertools.pairwise(names)]
+        nodes += [node("Identity", ["go"], ["on"]), node("Identity", [names[-1]], ["each"])]
+        taken = [info("i", 7, []), info("go", 9, []), info("s", 1, [1, 8])]
+        made = [info("on", 9, []), info(names[-1], 1, [1, 8]), info("each", 1, [1, 8])]
+        return helper.make_graph(nodes, name, taken, made)
+
+    nodes = [
+        node("Loop", ["n", "", "x"], ["", "a"], body=body("one", 1)),
+        node("Loop", ["n", "", "x"], ["", "b"], body=body("two", 2)),
+        node("Add", ["a", "b"], ["y"]),
+    ]
+    trips = numpy_helper.from_array(np.array(5, np.int64), "n")
+    made = model(nodes, {"x": (1, 8)}, [tensor("w", 8, 8), trips], output=(5, 1, 8))
+    assert count_graph(made).macs == 5 * 64 * (1 + 2)
+
+
+def test_a_mixture_of_experts_costs_those_that_a_row_is_sent_to() -> None:
+    layer = node("MoE", ["x", "r", "one", "b", "two"], ["y"], domain="com.microsoft", k=2)
+    weights = [tensor("one", 4, 32, 16), tensor("b", 4, 32), tensor("two", 4, 16, 32)]
+    shapes = {"x": (1, 6, 16), "r": (6, 4)}
+    counts = count_graph(model([layer], shapes, weights, output=(1, 6, 16), opsets=CONTRIBUTED))
+    assert (counts.macs, counts.uncounted) == (6 * 2 * 2 * 32 * 16, {})
+    assert counts.parameters == 4 * (2 * 32 * 16 + 32)
+    assert not counts.unsized
+
+
 def test_a_loop_of_unknown_length_counts_once_and_says_so() -> None:
     made = loop(None, [CONV], [tensor("w", 3, 3, 3, 3)])
     counts = count_graph(made)
@@ -492,3 +521,58 @@ def test_the_pads_that_pytorch_computes_are_followed() -> None:
         nodes, [tensor("w", 8, 3, 7, 7)], shape=("N", 3, 32, 32), output=("N", 8, 16, 16)
     )
     assert count_graph(made).macs == 8 * 16 * 16 * 3 * 49
+
+
+OLD = [helper.make_opsetid("", 13), helper.make_opsetid("com.microsoft", 1)]
+CONV4 = node("Conv", ["m", "w"], ["y"])
+
+
+@pytest.mark.parametrize(
+    ("made", "weights", "side"),
+    [
+        (
+            node("Pad", ["x", "pads"], ["m"], domain="com.microsoft"),
+            [numpy_helper.from_array(np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64), "pads")],
+            8,
+        ),
+        (node("Trilu", ["x"], ["m"], domain="com.microsoft", upper=0), [], 6),
+        (
+            node("GridSample", ["x", "grid"], ["m"], domain="com.microsoft"),
+            [tensor("grid", 1, 5, 5, 2)],
+            3,
+        ),
+    ],
+    ids=["Pad", "Trilu", "GridSample"],
+)
+def test_what_onnx_took_over_from_onnx_runtime_has_the_shape_that_it_has_there(
+    made: onnx.NodeProto, weights: list[onnx.TensorProto], side: int
+) -> None:
+    shapes = {"x": (1, 3, 8, 8)}
+    found = count_graph(
+        model([made, CONV4], shapes, [*weights, tensor("w", 4, 3, 3, 3)], opsets=OLD)
+    )
+    assert (found.macs, found.uncounted, found.unsized) == (side * side * 108, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("made", "macs"),
+    [
+        (node("BiasSplitGelu", ["x", "b"], ["m"], domain="com.microsoft"), 6 * 8 * 5),
+        (
+            node(
+                "NhwcMaxPool", ["x"], ["m"], domain="com.microsoft", kernel_shape=[2], strides=[2]
+            ),
+            3 * 16 * 5,
+        ),
+    ],
+    ids=["halves", "pools"],
+)
+def test_what_is_behind_a_gate_or_a_pool_of_onnx_runtime_counts(
+    made: onnx.NodeProto, macs: int
+) -> None:
+    weight = tensor("w", 8 if made.op_type == "BiasSplitGelu" else 16, 5)
+    nodes = [made, node("MatMul", ["m", "w"], ["y"])]
+    found = count_graph(
+        model(nodes, {"x": (1, 6, 16)}, [weight, tensor("b", 16)], opsets=OLD, output=(1, "s", 5))
+    )
+    assert (found.macs, found.uncounted) == (macs, {})

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -159,3 +162,102 @@ def test_modules_of_any_type_and_state_are_counted(
 def test_a_module_that_cannot_take_the_shape_is_refused_in_one_line() -> None:
     with pytest.raises(UsageError, match=r"^Linear fails on an input of shape \(1, 5\): .*$"):
         zoo.count_module(nn.Linear(3, 4), (5,))
+
+
+class Applied(nn.Module):
+    """A function of tensors as a module."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+@pytest.mark.parametrize(
+    ("function", "shape"),
+    [
+        (lambda x: x + torch.empty_like(x).normal_(), (4, 4)),
+        (lambda x: nn.functional.gumbel_softmax(x, dim=-1), (4, 4)),
+        (lambda x: x[:, torch.triu_indices(4, 4, 1, device=x.device)[0]], (4, 4)),
+        (lambda x: x[:, torch.randperm(4, device=x.device)], (4, 4)),
+        (lambda x: torch.block_diag(x[0], x[0]), (4, 4)),
+        (lambda x: torch.linalg.cross(x, x), (4, 3)),
+        (lambda x: x.nansum(), (4, 4)),
+        (lambda x: nn.functional.fractional_max_pool3d(x, 2, output_size=2), (2, 4, 4, 4)),
+        (
+            lambda x: nn.functional.interpolate(x, scale_factor=2, mode="nearest-exact"),
+            (2, 4, 4, 4),
+        ),
+        (lambda x: x + torch.empty_strided((4,), (1,), device=x.device), (4, 4)),
+    ],
+    ids="noise gumbel pairs order blocks cross sum pool exact strided".split(),
+)
+def test_what_draws_numbers_or_sorts_and_joins_makes_no_lower_bound(
+    function: Callable[[Tensor], Tensor], shape: tuple[int, ...]
+) -> None:
+    counts = zoo.count_module(Applied(function), shape)
+    assert (counts.macs, counts.uncounted) == (0, {})
+
+
+def detection_operator(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """An operator of torchvision, or one of its name and arguments where it is not installed."""
+    if importlib.util.find_spec("torchvision") is not None:
+        importlib.import_module("torchvision")
+        return getattr(torch.ops.torchvision, name)
+    return torch.library.custom_op(f"torchvision::{name}", function, mutates_args=())
+
+
+def test_what_detectors_do_with_boxes_is_no_product_and_a_deformed_convolution_is_one() -> None:
+    def nms(dets: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+        return torch.arange(len(dets))
+
+    def deform_conv2d(
+        input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor, bias: Tensor,
+        stride_h: int, stride_w: int, pad_h: int, pad_w: int, dilation_h: int, dilation_w: int,
+        groups: int, offset_groups: int, use_mask: bool,
+    ) -> Tensor:  # fmt: skip
+        return nn.functional.conv2d(input, weight, bias)
+
+    suppress = detection_operator("nms", nms)
+    deformed = detection_operator("deform_conv2d", deform_conv2d)
+
+    def detect(x: Tensor) -> Tensor:
+        weight, bias = x.new_ones(4, 3, 3, 3), x.new_zeros(4)
+        offset, mask = x.new_zeros(1, 18, 6, 6), x.new_ones(1, 9, 6, 6)
+        y = deformed(x, weight, offset, mask, bias, 1, 1, 0, 0, 1, 1, 1, 1, True)
+        boxes = y[0, :, 0, :4] + torch.arange(4, device=x.device)
+        return boxes[suppress(boxes, boxes[:, 0].contiguous(), 0.5)]
+
+    counts = zoo.count_module(Applied(detect), (3, 8, 8))
+    assert (counts.macs, counts.uncounted) == (36 * 108, {})
+    assert counts.by_operator["NonMaxSuppression"].nodes == 1
+
+
+def test_what_somebody_else_calls_linear_is_not_pytorch_s() -> None:
+    def linear(x: Tensor) -> Tensor:
+        return x.sum(-1)
+
+    other = torch.library.custom_op("somebody_else::linear", linear, mutates_args=())
+    counts = zoo.count_module(Applied(other), (4, 4))
+    assert (counts.macs, counts.uncounted) == (0, {"linear": 1})
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("to_sparse", [Tensor.to_sparse_coo, Tensor.to_sparse_csr])
+def test_a_product_with_a_sparse_matrix_makes_a_lower_bound(
+    to_sparse: Callable[[Tensor], Tensor],
+) -> None:
+    class Neighbours(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("edges", to_sparse(torch.eye(4)))
+            self.linear = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.linear(torch.sparse.mm(self.edges, x[0]))
+
+    counts = zoo.count_module(Neighbours(), (4, 4))
+    assert (counts.parameters, counts.macs) == (20, 64)
+    assert counts.is_lower_bound

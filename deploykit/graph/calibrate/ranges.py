@@ -7,7 +7,7 @@ Reductions are nodes of the graph itself: what leaves the session per batch is a
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from deploykit.errors import DriftFailed, UsageError, one_line
 from deploykit.graph.calibrate import Calibration
 from deploykit.graph.calibrate.histogram import WideningHistogram, choose_range
 from deploykit.graph.element_types import ElementType
+from deploykit.graph.inputs import spec_of
 from deploykit.graph.nodes import graph_inputs, is_standard
 from deploykit.graph.operators import Trait, has
 from deploykit.graph.read_write import open_proto
@@ -22,7 +23,7 @@ from deploykit.graph.shapes import tensor_shapes
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx, ort
 from deploykit.ort_session import session_options
-from deploykit.spec import input_facts, stored_inputs
+from deploykit.spec import has_batch, input_facts, stored_about, stored_inputs
 
 #: Values per image and tensor that go into a histogram; larger tensors are sampled evenly.
 SAMPLE_VALUES = 8192
@@ -69,12 +70,12 @@ def collect_ranges(
     session = _session(plan.model)
     plan.model.Clear()
     inputs = graph_inputs(model.graph)
-    axes = _image_axes(model)
-    fixed = _fixed_batch(inputs, axes)
+    axes, whole = _image_axes(model), _without_batch(model)
+    fixed = _fixed_batch(inputs, axes, whole)
     extremes = dict.fromkeys(tensors, (0.0, 0.0))
     histogram_of = {name: WideningHistogram() for name in tensors} if histograms else {}
     for feeds in calibration.feeds([value.name for value in inputs]):
-        for part in _fitting(feeds, fixed, axes):
+        for part in _fitting(feeds, fixed, axes, whole):
             outputs = _run(session, inputs, part, plan.names)
             for name in plan.ends:
                 if not np.isfinite(outputs[name]).all():
@@ -111,13 +112,17 @@ def input_sets(
         UsageError: see `Calibration.images`.
     """
     inputs = graph_inputs(model.graph)
-    axes = _image_axes(model)
-    fixed = _fixed_batch(inputs, axes)
+    axes, whole = _image_axes(model), _without_batch(model)
+    fixed = _fixed_batch(inputs, axes, whole)
     seen = 0
     sets: list[dict[str, np.ndarray]] = []
     for feeds in calibration.feeds([value.name for value in inputs]):
-        sets += _fitting(feeds, fixed, axes)
-        counts = (v.shape[axes.get(name, 0)] for name, v in feeds.items() if v.ndim > 1)
+        sets += _fitting(feeds, fixed, axes, whole)
+        counts = (
+            v.shape[axes.get(name, 0)]
+            for name, v in feeds.items()
+            if v.ndim > 1 and name not in whole
+        )
         seen += max(counts, default=1)
         if seen >= images:
             break
@@ -175,22 +180,42 @@ def _image_axes(model: onnx.ModelProto) -> dict[str, int]:
     return {name: axis for name, axis in axes.items() if axis}
 
 
-def _fixed_batch(inputs: Sequence[onnx.ValueInfoProto], axes: Mapping[str, int]) -> int | None:
+def _without_batch(model: onnx.ModelProto) -> set[str]:
+    """The inputs that are the same for all images that are run at once."""
+    stored = stored_inputs({entry.key: entry.value for entry in model.metadata_props})
+    specs = [stored_about(spec_of(value), stored) for value in graph_inputs(model.graph)]
+    return {spec.name for spec in specs if not has_batch(spec, specs)}
+
+
+def _fixed_batch(
+    inputs: Sequence[onnx.ValueInfoProto], axes: Mapping[str, int], whole: Container[str]
+) -> int | None:
     """The only batch that the graph takes: what all inputs have on its axis, where none has a free dimension."""
     shapes = {value.name: value.type.tensor_type.shape.dim for value in inputs}
     if any(
         not d.HasField("dim_value") or d.dim_value <= 0 for dims in shapes.values() for d in dims
     ):
         return None
-    heads = {int(dims[axes.get(n, 0)].dim_value) for n, dims in shapes.items() if len(dims) > 1}
+    heads = {
+        int(dims[axes.get(n, 0)].dim_value)
+        for n, dims in shapes.items()
+        if len(dims) > 1 and n not in whole
+    }
     return heads.pop() if len(heads) == 1 else None
 
 
 def _fitting(
-    feeds: dict[str, np.ndarray], fixed: int | None, axes: Mapping[str, int]
+    feeds: dict[str, np.ndarray],
+    fixed: int | None,
+    axes: Mapping[str, int],
+    whole: Container[str],
 ) -> Iterator[dict[str, np.ndarray]]:
     """The batch in pieces that a network with a fixed batch takes; the last one repeats its images."""
-    counts = {n: values.shape[axes.get(n, 0)] for n, values in feeds.items() if values.ndim}
+    counts = {
+        n: values.shape[axes.get(n, 0)]
+        for n, values in feeds.items()
+        if values.ndim and n not in whole
+    }
     count = max((c for n, c in counts.items() if feeds[n].ndim > 1), default=1)
     if fixed is None or count == fixed:
         yield feeds

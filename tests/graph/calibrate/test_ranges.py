@@ -80,6 +80,17 @@ def test_a_fixed_batch_is_filled_up() -> None:
     assert fixed == collect_ranges(network(), ["c"], from_array(x, 5), symmetric=False)
 
 
+def test_an_input_that_is_the_same_for_all_images_stays_whole_at_a_fixed_batch() -> None:
+    model = network(1)
+    model.graph.input.append(helper.make_tensor_value_info("t", TensorProto.FLOAT, (7, 2)))
+    model.graph.output.append(helper.make_tensor_value_info("u", TensorProto.FLOAT, (7, 2)))
+    model.graph.node.append(helper.make_node("Neg", ["t"], ["u"]))
+    images, table = data(), np.full((7, 2), 3, np.float32)
+    fed = Calibration(batches=lambda: iter([{"x": images, "t": table}]), count=len(images))
+    alone = collect_ranges(network(1), ["c"], from_array(images), symmetric=False)
+    assert collect_ranges(model, ["c", "t"], fed, symmetric=False) == {**alone, "t": (0.0, 3.0)}
+
+
 def test_memory_does_not_grow_with_the_images() -> None:
     def peak_bytes(count: int, method: str) -> int:
         made_up = synthetic_calibration((3, 6, 6), count=count, batch_size=4, method=method)
