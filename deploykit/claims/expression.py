@@ -162,6 +162,22 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "last": lambda values, number: Sequence(values[-number:]),
 }
 
+#: Characters of an expression, which bound how deep it goes, and bits of a power of whole numbers.
+_MOST_CHARACTERS, _MOST_BITS = 1000, 4096
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    """A power; of whole numbers one may be so large that nobody can wait for it.
+
+    Raises:
+        UsageError: it is.
+    """
+    is_whole = isinstance(base, int) and isinstance(exponent, int)
+    if is_whole and base.bit_length() * abs(exponent) > _MOST_BITS:
+        raise UsageError("a power of whole numbers is too large: write it as 1e9 or the like")
+    return base**exponent
+
+
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -201,10 +217,16 @@ class Expression:
 
 
 def _tree(text: str) -> ast.expr:
+    if len(text) > _MOST_CHARACTERS:
+        raise UsageError(
+            f"an expression of {len(text):,} characters is too long: {_MOST_CHARACTERS:,} at most"
+        )
     try:
         return ast.parse(text, mode="eval").body
     except SyntaxError as error:
         raise UsageError(f"{text!r} is no expression: {error.msg}") from error
+    except (MemoryError, ValueError) as error:  # nested too deep, or with a null character
+        raise UsageError(f"{text[:60]!r} is no expression that can be read") from error
 
 
 def _networks(node: ast.expr) -> Iterator[Network]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deploykit.columns import IDENTITY_NAMES
-from deploykit.report.states import findings_of
+from deploykit.report.states import EMULATED, FP32_ROW, findings_of, is_emulated
 from deploykit.row import overloaded
 from deploykit.stats import ratio_test
 
@@ -96,8 +96,10 @@ def of_processes(rows: Sequence[Cells], fp32: Sequence[Cells]) -> Speedup | None
 def _doubt(rows: Sequence[Cells], fp32: Sequence[Cells]) -> str:
     """Which side has findings, with their names; empty where none has."""
     parts = []
-    for name, side in (("this row", rows), ("its fp32 row", fp32)):
+    for name, side in (("this row", rows), (FP32_ROW, fp32)):
         found = dict.fromkeys(finding.name for row in side for finding in findings_of(row))
+        if any(is_emulated(row) for row in side):  # which times conversions
+            found[EMULATED] = None
         parts += [f"{name}: {', '.join(found)}"] if found else []
     return "; ".join(parts)
 

@@ -33,6 +33,8 @@ WORDS = {
 #: What stands for a row whose samples can't carry a median.
 FEW_RUNS = "few runs"
 EMULATED = "emulated"
+#: How a speedup calls the row that it is against, where that is what its doubt is of.
+FP32_ROW = "its fp32 row"
 #: How states call a drift that is not ok.
 DRIFTS = {"poor": "poor drift", "coarse": "coarse drift"}
 
@@ -90,7 +92,7 @@ def doubts(rows: Sequence[Cells]) -> list[str]:
             word = WORDS.get(finding.name, finding.name)
             seen.setdefault((word, finding.remedy), []).append(finding.seen)
     inherited = sum(
-        not doubtful(row) and row.get("speedup_doubt") not in (None, "") for row in rows
+        not doubtful(row) and FP32_ROW in str(row.get("speedup_doubt") or "") for row in rows
     )
     which = "1 more speedup is" if inherited == 1 else f"{inherited} more speedups are"
     alone = f"{which} doubtful, as the fp32 row is that it is against"

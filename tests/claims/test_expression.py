@@ -45,6 +45,8 @@ def test_an_expression_comes_to(text, value):
         ("macs(2)", "is no network"),
         ("macs(mobilenet(alpha=[1]))", "neither a number"),
         ("macs(lenet5(alpha=0.5))", "alpha"),
+        ("1" + " + 1" * 300, "1,201 characters is too long"),
+        ("\0", "is no expression"),
     ],
 )
 def test_what_it_does_not_know_is_refused_when_it_is_read(text, said):
@@ -53,6 +55,12 @@ def test_what_it_does_not_know_is_refused_when_it_is_read(text, said):
     assert isinstance(caught.value, UsageError)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_power_that_nobody_can_wait_for_is_refused():
+    assert Expression.parse("2 ** 10 + 10 ** -3").value == pytest.approx(1024.001)
+    with pytest.raises(UsageError, match="power of whole numbers is too large"):
+        _ = Expression.parse("9 ** 9 ** 9").value
 
 
 def test_it_knows_its_networks():

@@ -4,6 +4,8 @@ import pytest
 
 from deploykit.report.conclusions import conclusions
 from deploykit.report.speedup import Fp32Rows, of_pair
+from deploykit.report.states import doubts, is_emulated
+from deploykit.report.views import speedup
 from deploykit.row import Finding, Row
 
 SPREAD = Finding("spread", "the median is only known to 9%", "measure longer")
@@ -123,3 +125,18 @@ def test_a_speedup_says_which_side_is_doubtful_and_overload_has_none():
     assert found.doubt == "its fp32 row: trend"
     assert found.cells["speedup_doubt"] == found.doubt
     assert of_pair(row("int8", 4.0), overloaded) is None
+
+
+def test_the_speedup_of_what_is_emulated_is_doubtful_and_not_for_its_fp32_row():
+    """It was shown as sure a number as any, where the status alone said that it times conversions."""
+    emulated = row("fp16", 9.0, precision_actual="fp32 compute, fp16 storage (emulated)")
+    assert is_emulated(emulated)
+    found = of_pair(emulated, row("fp32", 8.0))
+    assert found.doubt == "this row: emulated"
+    shown = emulated.plus(found.cells)
+    assert speedup(shown).startswith("0.889?")
+    assert doubts([shown]) == []
+    inherited = row("int8", 4.0).plus({"speedup_doubt": "its fp32 row: trend"})
+    assert doubts([inherited]) == [
+        "1 more speedup is doubtful, as the fp32 row is that it is against"
+    ]
