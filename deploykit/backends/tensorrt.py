@@ -22,6 +22,7 @@ from deploykit.backends.base import BackendBase, SessionBase, TimedParts
 from deploykit.backends.tensorrt_layers import (
     FLOAT_OR_QUANTISED,
     parse_layers,
+    placed_nodes,
     told_by,
     unnamed_type,
 )
@@ -239,7 +240,7 @@ class TensorRTBackend(BackendBase):
         return {
             "compute_types": types,
             "layers": len(layers),
-            "layer_nodes": [[layer.name, layer.kind, *layer.nodes] for layer in layers],
+            "layer_nodes": placed_nodes(layers, [*parsed.products, *parsed.others]),
             **built,
             "timing_cache": None if cache is None else cache.name,
         }
