@@ -251,6 +251,36 @@ def test_what_tensorrt_answers_with_false_is_an_error_with_its_own_reason(opened
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("surface", "refused", "says"),
+    [
+        ("tensorrt-10.16", "capture", "operation not permitted when stream is capturing"),
+        ("tensorrt-rtx-1.7", "capture", "operation not permitted when stream is capturing"),
+        ("tensorrt-rtx-1.7", "is_stream_capturable", "as tensorrt_rtx says"),
+    ],
+)
+def test_an_engine_that_is_no_cuda_graph_says_so_and_runs_without(
+    opened, cuda, surface, refused, says
+):
+    session, module = opened(surface, cuda_graph=True)
+    module.failures.refused.add(refused)
+    idle = cuda.leaks()
+    with pytest.raises(BuildFailed, match=r"can't be captured as a CUDA graph") as error:
+        session.sample(feeds(1), 1)
+    assert says in str(error.value)
+    assert str(error.value).endswith("; leave out --cuda-graph")
+    assert cuda.leaks() == idle
+    session.measure_as("end_to_end", cuda_graph=False)
+    assert (session.sample(feeds(1), 2) > 0).all()
+
+
+def test_sizes_that_the_network_cannot_take_are_named_with_tensorrt_s_reason(opened):
+    session, module = opened()
+    module.failures.refused.add("infer_shapes")
+    with pytest.raises(BuildFailed, match=r"its shapes at x=\[3, 4\]: reshape would change volume"):
+        session.run(feeds(1)[0])
+
+
 @pytest.mark.parametrize("surface", ["tensorrt-11.4", "tensorrt-rtx-1.7"])
 def test_streams_share_an_engine_and_have_a_context_each(built, cuda, surface):
     backend, engine, _ = built(surface)

@@ -434,6 +434,10 @@ class _Played:
             return not self._module.failures.refuses("set_tensor_address")
 
         def infer_shapes(self):
+            if self._module.failures.refuses("infer_shapes"):
+                log = self._engine._log
+                log.log(log.ERROR, "reshape would change volume")
+                raise RuntimeError("infer_shapes error code: -1")
             return [v.name for v in self._engine._inputs if v.name not in self._shapes]
 
         def get_tensor_shape(self, name):
@@ -455,6 +459,11 @@ class _Played:
 
         def execute_async_v3(self, stream_handle):
             engine, trt = self._engine, self._module
+            if _cuda().captures(stream_handle) and trt.failures.refuses("capture"):
+                engine._log.log(
+                    engine._log.ERROR, "operation not permitted when stream is capturing"
+                )
+                return False
             if trt.failures.refuses("execute_async_v3") or set(engine._values) - set(
                 self._addresses
             ):
@@ -523,6 +532,10 @@ def _rtx_only() -> dict[str, type]:
             self._content = bytes(blob)
             return True
 
+    class IExecutionContext(_Played.IExecutionContext):
+        def is_stream_capturable(self, stream):
+            return not self._module.failures.refuses("is_stream_capturable")
+
     class IBuilderConfig(_Played.IBuilderConfig):
         num_compute_capabilities = 0
 
@@ -530,7 +543,7 @@ def _rtx_only() -> dict[str, type]:
             self._capability = f"{compute_capability.name[2:-1]}.{compute_capability.name[-1]}"
             return True
 
-    made = (Runtime, IRuntimeConfig, IRuntimeCache, IBuilderConfig)
+    made = (Runtime, IRuntimeConfig, IRuntimeCache, IExecutionContext, IBuilderConfig)
     return {one.__name__: one for one in made}
 
 
