@@ -9,6 +9,7 @@ Streams share an engine, each with an execution context, a CUDA stream and buffe
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -51,6 +52,8 @@ _DIAGNOSTICS = {
     "INSUFFICIENT_GPU_MEMORY": "the device has too little memory for it: take a smaller batch",
     "CUDA_ERROR": "CUDA failed: see nvidia-smi",
 }
+#: How TensorRT says that the device has too little memory: "OutOfMemory (requested 64 bytes)", "out of memory".
+_NO_ROOM = re.compile(r"out ?of ?memory", re.IGNORECASE)
 
 
 def numpy_type(trt: Any, kind: Any, name: str) -> Any:
@@ -140,6 +143,8 @@ class LoadedEngine:
             return (
                 f"{said}; end what else is on the device, and if that does not help {self.report}"
             )
+        if _NO_ROOM.search(said):
+            return f"{said}; end what else is on the device, or take one with more memory"
         if self._made_by != self.trt.__version__:
             return f"version {self._made_by} built it, {said}; build it with this package for this device"
         return f"{said}; delete {self.stored.path.parent} and build it again for this device"

@@ -412,6 +412,16 @@ def test_a_device_without_room_is_an_error_that_says_so(built, cuda):
     gc.collect()
 
 
+def test_a_device_without_room_for_an_engine_is_no_reason_to_build_it_again(built):
+    backend, engine, module = built()
+    module.failures.refused.add("deserialize_cuda_engine")
+    with pytest.raises(
+        BuildFailed, match=r"out of memory; end what else is on the device"
+    ) as error:
+        backend.load(engine)
+    assert "build it again" not in str(error.value)
+
+
 def test_a_batch_without_room_leaves_the_session_usable(opened, cuda):
     session, _ = opened(batch_max=2**22)
     idle = cuda.leaks()
