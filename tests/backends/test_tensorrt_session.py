@@ -102,6 +102,20 @@ def test_all_releases_compute_and_are_timed(opened, cuda, surface, boundary, cud
     assert ("cudaGraphLaunch" in cuda.calls) == cuda_graph
 
 
+@pytest.mark.parametrize("surface", RELEASES)
+def test_plugins_of_tensorrt_are_known_before_it_parses_a_graph_and_loads_an_engine(built, surface):
+    """Its parser makes RoiAlign, DeformConv and ScatterElements of them; TensorRT for RTX has none."""
+    backend, engine, module = built(surface)
+    with backend.load(engine):
+        pass
+    gc.collect()
+    own = [] if module.rtx else ["init_libnvinfer_plugins"]
+    loads = "deserialize_cuda_engine"
+    seen = [one for one in module.failures.calls if one in ("parse", loads, *own)]
+    # the builder loads what it built, for the inspector
+    assert seen == [*own, "parse", loads, *own, loads]
+
+
 def test_a_sample_spans_both_copies_and_the_compute(opened, cuda):
     session, _ = opened()
     sets = feeds(1, 2)

@@ -97,6 +97,9 @@ def package(surface: str) -> Any:
     for one, signatures in offered["functions"].items():
         assert signatures
         setattr(module, one, _unplayed(one))
+    module.init_libnvinfer_plugins = lambda logger, namespace: (
+        not module.failures.refuses("init_libnvinfer_plugins")
+    )
     return module
 
 
