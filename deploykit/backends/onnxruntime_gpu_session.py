@@ -33,12 +33,15 @@ from deploykit.spec import Engine, TensorSpec
 from deploykit.writing import working_folder
 
 if TYPE_CHECKING:
+    from deploykit.backends.base import Bound, Feeds
     from deploykit.backends.onnxruntime_gpu import OnnxRuntimeCuda
 
 #: A row of which a larger share of the MACs was computed on the processor is none of the device.
 MOST_ON_PROCESSOR = 0.5
 #: Nodes that a note names at most.
 NAMED = 5
+#: A byte that fills outputs before a run that is to write them, and the fewest that no run leaves all alike so.
+_UNWRITTEN, _FEWEST = 0xA5, 4
 #: The folder beside an engine for what its provider compiles.
 COMPILED = "compiled"
 
@@ -262,18 +265,19 @@ class OnnxRuntimeGpuSession(DeviceSession):
             binding.bind_input(name, "cuda", 0, array.dtype.type, list(array.shape), pair.address)
         for spec in self.outputs:
             binding.bind_output(spec.name, "cuda", 0)
+        types = {value.name: tensor_spec(value).dtype for value in session.get_outputs()}
         try:
             session.run_with_iobinding(binding, self._run_options(captured=False))
+            made = zip((s.name for s in self.outputs), binding.get_outputs(), strict=True)
+            shapes = {name: (tuple(value.shape()), types[name]) for name, value in made}
         except Exception as error:
+            way_out = "leave --cuda-graph out, or use" if self._graph else "use"
             raise BuildFailed(
-                f"{self._backend.provider} can't run {self._label()} at {buffers.shapes}: {one_line(error)}; use "
-                "another batch or backend"
+                f"{self._backend.provider} can't run {self._label()} at {buffers.shapes}: {one_line(error)}; "
+                f"{way_out} another batch or backend"
             ) from error
         self._stream.synchronise()
         self._look_at_profile()
-        made = dict(zip((s.name for s in self.outputs), binding.get_outputs(), strict=True))
-        types = {value.name: tensor_spec(value).dtype for value in session.get_outputs()}
-        shapes = {name: (tuple(value.shape()), types[name]) for name, value in made.items()}
         buffers.bound = binding
         return shapes
 
@@ -287,6 +291,35 @@ class OnnxRuntimeGpuSession(DeviceSession):
     def _ready(self, buffers: Buffers) -> None:
         """Let runs of these buffers be captured: as their addresses are, under a name that no others have."""
         buffers.bound = (buffers.bound[0], self._run_options(captured=True))
+
+    def bind(self, feeds: Feeds) -> Bound:
+        """See `DeviceSession.bind`; what was captured is held to be a run of these buffers."""
+        bound = super().bind(feeds)
+        if self._graph:
+            try:
+                self._check_graph(bound.argument)
+            except BaseException:
+                bound.argument.release()
+                raise
+        return bound
+
+    def _check_graph(self, buffers: Buffers) -> None:
+        """Refuse a graph of other buffers: some providers keep one for a session, whatever name a run gives.
+
+        Raises:
+            BuildFailed: a run leaves an output as it was.
+        """
+        for pair in buffers.outputs.values():
+            pair.host.flat[...] = _UNWRITTEN
+            if pair.device is not None:
+                self._stream.copy(pair.device, pair.host)
+        self._round_trip(buffers)
+        for name, pair in buffers.outputs.items():
+            if pair.host.nbytes >= _FEWEST and bool((pair.host.flat == _UNWRITTEN).all()):
+                raise BuildFailed(
+                    f"{self._backend.provider} runs the CUDA graph of other inputs, which leaves output {name} of "
+                    f"{self._label()} as it was; leave --cuda-graph out, or use another backend"
+                )
 
     def _run_options(self, *, captured: bool) -> Any:
         options = ort.RunOptions()

@@ -22,6 +22,7 @@ from deploykit.backends.base import BackendBase, SessionBase, TimedParts
 from deploykit.backends.tensorrt_layers import (
     FLOAT_OR_QUANTISED,
     parse_layers,
+    placed_nodes,
     told_by,
     unnamed_type,
 )
@@ -191,6 +192,7 @@ class TensorRTBackend(BackendBase):
         """Parse the graph, build and save a serialised engine; see `BackendBase.build`."""
         trt = self._import()
         log = make_log(trt)
+        register_plugins(trt, log)
         label = model.spec.label
         builder = self._made(lambda: trt.Builder(log), log)
         network = self._made(lambda: builder.create_network(_network_flags(trt)), log)
@@ -239,7 +241,7 @@ class TensorRTBackend(BackendBase):
         return {
             "compute_types": types,
             "layers": len(layers),
-            "layer_nodes": [[layer.name, layer.kind, *layer.nodes] for layer in layers],
+            "layer_nodes": placed_nodes(layers, [*parsed.products, *parsed.others]),
             **built,
             "timing_cache": None if cache is None else cache.name,
         }
@@ -420,8 +422,10 @@ class TensorRTBackend(BackendBase):
         from deploykit.backends.tensorrt_session import LoadedEngine, TensorRTSession
 
         trt = self._import()
+        log = make_log(trt)
+        register_plugins(trt, log)
         supported = list(compute_capabilities(trt))
-        return TensorRTSession(LoadedEngine(trt, engine, make_log(trt), supported))
+        return TensorRTSession(LoadedEngine(trt, engine, log, supported))
 
 
 def _network_flags(trt: Module) -> int:
@@ -463,6 +467,20 @@ def make_log(trt: Module) -> Any:
             return one_line(self.errors[-1] if self.errors else otherwise)
 
     return Log()
+
+
+#: Loggers that were given to TensorRT's library of plugins, which keeps the last one's address.
+_OF_PLUGINS: list[Any] = []
+
+
+def register_plugins(trt: Module, log: Any) -> None:
+    """Let parser and runtime find TensorRT's own plugins: its parser puts them where a graph has RoiAlign, say.
+
+    TensorRT for RTX, which can be told a compute capability, has no library of them.
+    """
+    if not compute_capabilities(trt):
+        _OF_PLUGINS.append(log)
+        trt.init_libnvinfer_plugins(log, "")
 
 
 def _keep_listings(folder: Path, texts: Mapping[str, str]) -> None:

@@ -47,6 +47,8 @@ _MULTIPLYING = re.compile(
 )
 #: How the name of a layer that casts or quantises says so: it lists what the layer does, one after the other.
 _NARROWING = re.compile(r"Cast|Roun|Quant", re.IGNORECASE)
+#: How the name of a pointwise layer says that it multiplies and adds up.
+_PRODUCT = re.compile(r"MulSum|Corr|gemm")
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ def parse_layers(listing: str) -> list[EngineLayer]:
         # Not by str.splitlines, which also splits at the control characters between metadata.
         return [layer for line in listing.split("\n") if (layer := _from_line(line)) is not None]
     try:
-        layers = json.loads(listing)["Layers"]
+        # Not strictly: what separates the metadata of nodes are control characters, here and there unescaped.
+        layers = json.loads(listing, strict=False)["Layers"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return []
     # Without detailed verbosity, layers are their names alone.
@@ -121,7 +124,8 @@ def _tensor(text: str) -> dict[str, Any]:
 
 #: How names say that a tensor among the inputs is a constant: lists of before 11 tell it in no other way.
 _CONSTANT = re.compile(
-    r"_dconst|constant(?:Float|Half|BFloat16|Int\d+|FP8|FP4)|const-lit|_(?:alpha|beta)$"
+    r"^__mye\d+_?d?const(?![a-z])|_dconst|constant(?:Float|Half|BFloat16|Int\d+|FP8|FP4)|const-lit|"
+    r"_(?:alpha|beta)(?:_myl\d+)?$"
 )
 
 
@@ -177,6 +181,20 @@ def _word(written: object) -> str:
     return known[0] if known else next(iter(words), "")
 
 
+def computing_layer(layers: Sequence[EngineLayer], node: str) -> EngineLayer | None:
+    """The layer that computes a node that multiplies; None where none names it and tells its types.
+
+    What prepares the node's input names it too, and so does what adds its bias or rounds what it makes.
+    """
+    candidates = [layer for layer in layers if node in layer.nodes and _tells(layer)]
+    multiplying = [c for c in candidates if _MULTIPLYING.search(c.kind)]
+    if not multiplying:
+        # In a layer that works value by value, the product is where its weight is.
+        multiplying = [c for c in candidates if _holds_product(c)]
+    # What prepares a node's input comes before the layer that computes it.
+    return next(reversed(multiplying or candidates), None)
+
+
 def compute_types(layers: Sequence[EngineLayer], products: Iterable[str]) -> dict[str, list[str]]:
     """The nodes that multiply, by the type in which the engine's layer for them multiplies.
 
@@ -184,16 +202,24 @@ def compute_types(layers: Sequence[EngineLayer], products: Iterable[str]) -> dic
     """
     by_type: dict[str, list[str]] = {}
     for node in products:
-        candidates = [layer for layer in layers if node in layer.nodes and _tells(layer)]
-        multiplying = [c for c in candidates if _MULTIPLYING.search(c.kind)]
-        if not multiplying:
-            # In a layer that works value by value, the product is where its weight is.
-            multiplying = [c for c in candidates if _holds_product(c)]
-        # What prepares a node's input comes before the layer that computes it.
-        chosen = (multiplying or candidates)[-1:]
-        kind = _multiplies_in(chosen[0]) if chosen else "unknown"
+        layer = computing_layer(layers, node)
+        kind = "unknown" if layer is None else _multiplies_in(layer)
         by_type.setdefault(kind, []).append(node)
     return by_type
+
+
+def placed_nodes(layers: Sequence[EngineLayer], products: Iterable[str]) -> list[list[str]]:
+    """Name, kind and nodes of each layer, in their order; a product is only with the layer that computes it."""
+    computed_by = {node: computing_layer(layers, node) for node in products}
+
+    def is_at(node: str, layer: EngineLayer) -> bool:
+        computing = computed_by.get(node)
+        return computing is None or computing is layer
+
+    return [
+        [layer.name, layer.kind, *(node for node in layer.nodes if is_at(node, layer))]
+        for layer in layers
+    ]
 
 
 def told_by(
@@ -239,7 +265,7 @@ def _tells(layer: EngineLayer) -> bool:
 
 def _holds_product(layer: EngineLayer) -> bool:
     """Whether the name of a pointwise layer says that it multiplies and adds up: "MulSum"."""
-    return any(word in layer.name for word in ("MulSum", "Corr", "gemm"))
+    return _PRODUCT.search(layer.name) is not None
 
 
 def _multiplies_in(layer: EngineLayer) -> str:
@@ -247,12 +273,13 @@ def _multiplies_in(layer: EngineLayer) -> str:
 
     That of its data, but where casts are part of the layer: data that is cast to its weight's narrower type
     on the way in counts by the weight, as does quantised data that meets a wide weight. Without a weight, it
-    counts by what it makes, unless it quantises that: what is rounded to 8 bits was multiplied before.
+    counts by what it makes, unless it quantises that: what is rounded to 8 bits was multiplied before. What is
+    cast or rounded behind the product changes nothing of the product.
     """
     if not layer.input_types:
         return _name(layer.constant_types[0])
     data = _float_first(layer.input_types)
-    casts = _NARROWING.search(layer.name) is not None
+    casts = _NARROWING.search(_PRODUCT.split(layer.name, 1)[0]) is not None
     if layer.constant_types:
         weight = _name(layer.constant_types[0])
         if weight not in _BITS or data not in _BITS:

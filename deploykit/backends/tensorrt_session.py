@@ -9,6 +9,7 @@ Streams share an engine, each with an execution context, a CUDA stream and buffe
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from deploykit import codec
 from deploykit.backends.base import Bound, engine_inputs
 from deploykit.backends.device_session import Buffers, DeviceSession
-from deploykit.cuda import Device, DeviceMemoryExhausted, open_device
+from deploykit.cuda import Device, DeviceMemoryExhausted, Graph, open_device
 from deploykit.errors import BuildFailed, MissingDependency, OutputFailed, UsageError
 from deploykit.lazy import np, onnx
 from deploykit.spec import Engine, TensorSpec
@@ -51,6 +52,8 @@ _DIAGNOSTICS = {
     "INSUFFICIENT_GPU_MEMORY": "the device has too little memory for it: take a smaller batch",
     "CUDA_ERROR": "CUDA failed: see nvidia-smi",
 }
+#: How TensorRT says that the device has too little memory: "OutOfMemory (requested 64 bytes)", "out of memory".
+_NO_ROOM = re.compile(r"out ?of ?memory", re.IGNORECASE)
 
 
 def numpy_type(trt: Any, kind: Any, name: str) -> Any:
@@ -140,6 +143,8 @@ class LoadedEngine:
             return (
                 f"{said}; end what else is on the device, and if that does not help {self.report}"
             )
+        if _NO_ROOM.search(said):
+            return f"{said}; end what else is on the device, or take one with more memory"
         if self._made_by != self.trt.__version__:
             return f"version {self._made_by} built it, {said}; build it with this package for this device"
         return f"{said}; delete {self.stored.path.parent} and build it again for this device"
@@ -326,7 +331,14 @@ class TensorRTSession(DeviceSession):
 
     def _attach(self, buffers: Buffers) -> Mapping[str, tuple[tuple[int, ...], Any]]:
         self._point_to(buffers)
-        missing = self._context.infer_shapes()
+        try:
+            missing = self._context.infer_shapes()
+        except RuntimeError as error:  # as of a reshape that does not fit these sizes
+            shapes = ", ".join(f"{name}={list(shape)}" for name, shape in buffers.shapes.items())
+            raise BuildFailed(
+                f"the engine can't tell its shapes at {shapes}: {self._loaded.log.last_error(error)}; give sizes "
+                "that the network takes"
+            ) from error
         if missing:
             raise BuildFailed(f"the engine can't tell its shapes without {', '.join(missing)}")
         attached = {}
@@ -371,6 +383,27 @@ class TensorRTSession(DeviceSession):
         if not self._context.execute_async_v3(self._stream.pointer):
             raise self._loaded.refusal("TensorRT did not run the engine")
 
+    def _capture(self) -> Graph:
+        """A run as a CUDA graph.
+
+        Raises:
+            BuildFailed: the engine does what a graph can't have, as one with loops may.
+        """
+        advice = "leave out --cuda-graph"
+        ask = getattr(self._context, "is_stream_capturable", None)  # of TensorRT for RTX alone
+        if ask is not None and not ask(self._stream.pointer):
+            raise BuildFailed(
+                f"this engine can't be captured as a CUDA graph, as {self._loaded.trt.__name__} says; {advice}"
+            )
+
+        def enqueue() -> None:
+            if not self._context.execute_async_v3(self._stream.pointer):
+                raise BuildFailed(
+                    f"this engine can't be captured as a CUDA graph: {self._loaded.log.last_error()}; {advice}"
+                )
+
+        return self._stream.capture(enqueue)
+
     def _launch(self, buffers: Buffers) -> None:
         if buffers.graph is None:
             self._execute()
@@ -391,7 +424,7 @@ class TensorRTSession(DeviceSession):
             return bound
         buffers: Buffers = bound.argument
         try:
-            buffers.graph = self._stream.capture(self._execute)
+            buffers.graph = self._capture()
         except BaseException:
             buffers.release()
             raise

@@ -88,6 +88,28 @@ def test_outputs_are_the_processor_s_through_device_memory(
             )
 
 
+@pytest.mark.parametrize(
+    ("makes_outputs", "says"),
+    [
+        (True, "runs the CUDA graph of other inputs, which leaves output logits"),
+        (False, "can't run tiny fp32 at .*Only OrtValues that are Tensors"),
+    ],
+)
+def test_a_provider_that_runs_the_graph_of_other_inputs_is_refused_and_runs_without(
+    built, images, cuda, makes_outputs, says
+):
+    """As that of TensorRT does: it answers with the first set of inputs for ever."""
+    backend, engine, _ = built("onnxruntime-tensorrt", one_graph=True, makes_outputs=makes_outputs)
+    sets = [images, {"image": images["image"] * 2}]
+    with backend.load(engine) as session:
+        session.measure_as("end_to_end", cuda_graph=True)
+        with pytest.raises(BuildFailed, match=says) as error:
+            session.sample(sets, 2)
+        assert "leave --cuda-graph out, or use another" in str(error.value)
+        session.measure_as("end_to_end", cuda_graph=False)
+        assert (session.sample(sets, 2) > 0).all()
+
+
 def test_the_parts_of_a_run_have_times_of_their_own(built, images):
     backend, engine, _ = built()
     with backend.load(engine) as session:

@@ -44,6 +44,8 @@ def test_every_product_computes_in_the_precision_of_the_graph(
     assert engine.manifest["compute_types"] == {precision: ["first", "second", "product"]}
     assert engine.manifest["emulated"] is False
     assert engine.manifest["layers"] >= 3
+    placed = [node for _, _, *nodes in engine.manifest["layer_nodes"] for node in nodes]
+    assert [placed.count(node) for node in ("first", "second", "product")] == [1, 1, 1]
 
 
 def test_the_engine_is_one_that_its_runtime_takes_for_whole(rtx, tiny, tmp_path):

@@ -13,6 +13,7 @@ from deploykit.backends.tensorrt_layers import (
     EngineLayer,
     compute_types,
     parse_layers,
+    placed_nodes,
     told_by,
 )
 
@@ -213,6 +214,49 @@ def test_the_types_of_a_stored_listing_are_those_of_the_multiplying_layers():
     assert compute_types(parse_layers(LISTING), PRODUCTS) == {"int8": PRODUCTS}
 
 
+def test_a_product_is_placed_at_the_layer_that_computes_it_and_at_none_around_it():
+    """Layers that quantise its input and that scale what it makes name it, too, and take time of their own."""
+    placed = placed_nodes(parse_layers(LISTING), PRODUCTS)
+    assert [(name, kind) for name, kind, *_ in placed] == [
+        (x.name, x.kind) for x in parse_layers(LISTING)
+    ]
+    at = [(node, kind) for _, kind, *nodes in placed for node in nodes if node in PRODUCTS]
+    assert at == [("first", "correlation"), ("second", "correlation"), ("product", "gemm")]
+    (relu,) = [nodes for _, _, *nodes in placed if "relu" in nodes]
+    assert relu == ["r1_QuantizeLinear", "relu"]
+    # of what no layer computes nothing is left out
+    assert [nodes for _, _, *nodes in placed_nodes([layer("x", "kgen", [], "a")], ["a"])] == [["a"]]
+
+
+def test_constants_that_the_compiler_named_are_no_data_where_they_are_listed_among_the_inputs():
+    """As lists of before 11 have them, with the names that the log of TensorRT for RTX has under Constants."""
+    constants = [
+        ("__mye1416dconst", [1, 8, 1, 1], "Float"),
+        ("__mye71_const", [1], "Float"),
+        ("__mye2483_const-lit-in", [1], "Float"),
+        ("__mye2100_dconst", [8, 4, 3, 3], "Int8"),
+    ]
+    tensors = [
+        {"Name": name, "Dimensions": sizes, "Format/Datatype": kind}
+        for name, sizes, kind in [*constants, ("__mye47constant_x.1_2", [1, 4, 16, 16], "Int8")]
+    ]
+    listed = {"Name": "c_myl0_1", "LayerType": "correlation", "Inputs": tensors}
+    text = json.dumps({"Layers": [listed | {"Metadata": "[ONNX Layer: c]"}]})
+    (found,) = parse_layers(text)
+    assert found.input_types == ("Int8",)
+    assert found.constant_types == ("Int8", "Float")
+    assert compute_types([found], ["c"]) == {"int8": ["c"]}
+
+
+@pytest.mark.parametrize("separator", ["\x1e", "\x1f"])
+def test_an_inspector_that_does_not_escape_what_separates_metadata_is_read_all_the_same(separator):
+    text = (
+        '{"Layers": [{"Name": "a", "LayerType": "gemm", "Inputs": [{"Name": "x", "Dimensions": [1, 4], '
+        f'"Datatype": "Half"}}], "Metadata": "[ONNX Layer: a]{separator}[ONNX Layer: b]"}}]}}'
+    )
+    assert compute_types(parse_layers(text), ["a", "b"]) == {"fp16": ["a", "b"]}
+
+
 def test_a_node_that_no_layer_names_is_unknown():
     found = compute_types(parse_layers(LISTING), [*PRODUCTS, "folded"])
     assert found == {"int8": PRODUCTS, "unknown": ["folded"]}
@@ -252,6 +296,9 @@ def fused(name, inputs, constants, outputs, *nodes, kind="kgen"):
         (fused("CastMulSum", ["Float", "Half"], [], ["Half"], "a"), "fp16"),
         # a narrow weight alone, dequantised beside wide data, is no narrow product
         (fused("MulMulSum", ["Float"], ["Int8"], ["Float"], "a"), "fp32"),
+        # whatever is made of the result behind it
+        (fused("MulMulSumMulMinMaxRounCast", ["Float"], ["Int8"], ["Int8"], "a"), "fp32"),
+        (fused("MulSumCast", ["Float", "Float"], [], ["Half"], "a"), "fp32"),
         # nor is narrow data that meets a wide weight
         (fused("MulMulSum", ["Int8"], ["Float"], ["Float"], "a"), "fp32"),
         # a bias or scales in float32 are not the weight

@@ -102,6 +102,20 @@ def test_all_releases_compute_and_are_timed(opened, cuda, surface, boundary, cud
     assert ("cudaGraphLaunch" in cuda.calls) == cuda_graph
 
 
+@pytest.mark.parametrize("surface", RELEASES)
+def test_plugins_of_tensorrt_are_known_before_it_parses_a_graph_and_loads_an_engine(built, surface):
+    """Its parser makes RoiAlign, DeformConv and ScatterElements of them; TensorRT for RTX has none."""
+    backend, engine, module = built(surface)
+    with backend.load(engine):
+        pass
+    gc.collect()
+    own = [] if module.rtx else ["init_libnvinfer_plugins"]
+    loads = "deserialize_cuda_engine"
+    seen = [one for one in module.failures.calls if one in ("parse", loads, *own)]
+    # the builder loads what it built, for the inspector
+    assert seen == [*own, "parse", loads, *own, loads]
+
+
 def test_a_sample_spans_both_copies_and_the_compute(opened, cuda):
     session, _ = opened()
     sets = feeds(1, 2)
@@ -251,6 +265,36 @@ def test_what_tensorrt_answers_with_false_is_an_error_with_its_own_reason(opened
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("surface", "refused", "says"),
+    [
+        ("tensorrt-10.16", "capture", "operation not permitted when stream is capturing"),
+        ("tensorrt-rtx-1.7", "capture", "operation not permitted when stream is capturing"),
+        ("tensorrt-rtx-1.7", "is_stream_capturable", "as tensorrt_rtx says"),
+    ],
+)
+def test_an_engine_that_is_no_cuda_graph_says_so_and_runs_without(
+    opened, cuda, surface, refused, says
+):
+    session, module = opened(surface, cuda_graph=True)
+    module.failures.refused.add(refused)
+    idle = cuda.leaks()
+    with pytest.raises(BuildFailed, match=r"can't be captured as a CUDA graph") as error:
+        session.sample(feeds(1), 1)
+    assert says in str(error.value)
+    assert str(error.value).endswith("; leave out --cuda-graph")
+    assert cuda.leaks() == idle
+    session.measure_as("end_to_end", cuda_graph=False)
+    assert (session.sample(feeds(1), 2) > 0).all()
+
+
+def test_sizes_that_the_network_cannot_take_are_named_with_tensorrt_s_reason(opened):
+    session, module = opened()
+    module.failures.refused.add("infer_shapes")
+    with pytest.raises(BuildFailed, match=r"its shapes at x=\[3, 4\]: reshape would change volume"):
+        session.run(feeds(1)[0])
+
+
 @pytest.mark.parametrize("surface", ["tensorrt-11.4", "tensorrt-rtx-1.7"])
 def test_streams_share_an_engine_and_have_a_context_each(built, cuda, surface):
     backend, engine, _ = built(surface)
@@ -380,6 +424,16 @@ def test_a_device_without_room_is_an_error_that_says_so(built, cuda):
         backend.load(engine)
     assert error.value.exit_code == 4
     gc.collect()
+
+
+def test_a_device_without_room_for_an_engine_is_no_reason_to_build_it_again(built):
+    backend, engine, module = built()
+    module.failures.refused.add("deserialize_cuda_engine")
+    with pytest.raises(
+        BuildFailed, match=r"out of memory; end what else is on the device"
+    ) as error:
+        backend.load(engine)
+    assert "build it again" not in str(error.value)
 
 
 def test_a_batch_without_room_leaves_the_session_usable(opened, cuda):

@@ -300,6 +300,10 @@ class Cuda:
     def _capturing(self) -> bool:
         return any(one.captured is not None for one in self.streams.values())
 
+    def captures(self, stream: int) -> bool:
+        """Whether work in a stream becomes a graph at the moment."""
+        return stream in self.streams and self.streams[stream].captured is not None
+
     # --- The functions of the runtime: arguments as C has them, pointers as integers ---
 
     def answer(self, name: str, function: Callable[..., int] | None, arguments: tuple) -> int:

@@ -97,6 +97,9 @@ def package(surface: str) -> Any:
     for one, signatures in offered["functions"].items():
         assert signatures
         setattr(module, one, _unplayed(one))
+    module.init_libnvinfer_plugins = lambda logger, namespace: (
+        not module.failures.refuses("init_libnvinfer_plugins")
+    )
     return module
 
 
@@ -434,6 +437,10 @@ class _Played:
             return not self._module.failures.refuses("set_tensor_address")
 
         def infer_shapes(self):
+            if self._module.failures.refuses("infer_shapes"):
+                log = self._engine._log
+                log.log(log.ERROR, "reshape would change volume")
+                raise RuntimeError("infer_shapes error code: -1")
             return [v.name for v in self._engine._inputs if v.name not in self._shapes]
 
         def get_tensor_shape(self, name):
@@ -455,6 +462,11 @@ class _Played:
 
         def execute_async_v3(self, stream_handle):
             engine, trt = self._engine, self._module
+            if _cuda().captures(stream_handle) and trt.failures.refuses("capture"):
+                engine._log.log(
+                    engine._log.ERROR, "operation not permitted when stream is capturing"
+                )
+                return False
             if trt.failures.refuses("execute_async_v3") or set(engine._values) - set(
                 self._addresses
             ):
@@ -523,6 +535,10 @@ def _rtx_only() -> dict[str, type]:
             self._content = bytes(blob)
             return True
 
+    class IExecutionContext(_Played.IExecutionContext):
+        def is_stream_capturable(self, stream):
+            return not self._module.failures.refuses("is_stream_capturable")
+
     class IBuilderConfig(_Played.IBuilderConfig):
         num_compute_capabilities = 0
 
@@ -530,7 +546,7 @@ def _rtx_only() -> dict[str, type]:
             self._capability = f"{compute_capability.name[2:-1]}.{compute_capability.name[-1]}"
             return True
 
-    made = (Runtime, IRuntimeConfig, IRuntimeCache, IBuilderConfig)
+    made = (Runtime, IRuntimeConfig, IRuntimeCache, IExecutionContext, IBuilderConfig)
     return {one.__name__: one for one in made}
 
 

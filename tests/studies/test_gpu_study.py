@@ -299,6 +299,7 @@ def test_trtexec_is_run_on_the_same_engine_and_its_time_held_against_ours(
     measured, trtexec, monkeypatch
 ):
     ours = measured.rows[0]["compute_ms"]
+    measured.rows[0] = measured.rows[0].plus({"enqueue_ms": 0.0})  # whatever this machine takes
     check = lambda: gpu.check_trtexec(measured)  # noqa: E731
     for factor, state in ((1.0, "ok"), (2.0, "failed")):
         trtexec(f"cat <<'END'\n{SUMMARY % (ours * factor)}END")
@@ -314,6 +315,27 @@ def test_trtexec_is_run_on_the_same_engine_and_its_time_held_against_ours(
     step = measured.step("trtexec", check)
     assert step.state == "failed"
     assert "was not done with lenet5" in step.text
+
+
+def test_trtexec_is_run_as_a_cuda_graph_where_ours_was_one_and_not_held_against_a_busy_host(
+    measured, trtexec
+):
+    """It enqueues one run ahead, which hides what the host takes; our compute time has it."""
+    (row,) = measured.rows
+    check = lambda: gpu.check_trtexec(measured)  # noqa: E731
+    busy = row.plus({"enqueue_ms": 2 * row["compute_ms"]})
+    graph = busy.plus({"cuda_graph": "yes", "compute_ms": row["compute_ms"] / 4})
+    measured.rows[:] = [busy]
+    trtexec("exit 9")
+    step = measured.step("trtexec", check)
+    assert (step.state, "the host takes as long to enqueue" in step.text) == ("skipped", True)
+    measured.rows[:] = [busy, graph]
+    alone = f"""case " $* " in *" --useCudaGraph "*) ;; *) exit 9;; esac
+cat <<'END'
+{SUMMARY % graph["compute_ms"]}END"""
+    trtexec(alone)
+    step = measured.step("trtexec", check)
+    assert (step.state, "lenet5 fp32" in step.text) == ("ok", True), step.text
 
 
 def test_what_is_said_of_layers_is_kept_and_log_and_inspector_say_the_same(measured):
