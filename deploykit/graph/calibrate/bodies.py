@@ -16,8 +16,9 @@ from deploykit.graph.calibrate.histogram import WideningHistogram, choose_range
 from deploykit.graph.calibrate.ranges import Range, input_sets
 from deploykit.graph.element_types import ElementType
 from deploykit.graph.nodes import GRAPH
+from deploykit.graph.read_write import open_proto
 from deploykit.lazy import np, onnx
-from deploykit.ort_session import open_session, session_options
+from deploykit.ort_session import session_options
 
 #: Values per step and tensor that go into a histogram: a loop has many steps. A prime, so that all columns count.
 SAMPLE_VALUES = 1021
@@ -71,8 +72,8 @@ def collect_body_ranges(
         return BodyRanges({}, {})
     info = onnx.helper.make_tensor_value_info
     changed.graph.output.extend(info(name, ElementType.FLOAT, None) for name in results)
-    session = open_session(
-        changed.SerializeToString(),
+    session = open_proto(  # weights may stand in a file of their own
+        changed,
         session_options(optimise=True),
         lambda reason: UsageError(f"ONNX Runtime can't run the network to calibrate it: {reason}"),
     )
