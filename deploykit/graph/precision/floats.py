@@ -72,13 +72,16 @@ def to_fp16_for_tensorrt(
 
 
 def _peaks(model: onnx.ModelProto, calibration: Calibration | None) -> dict[str, float]:
-    """The largest magnitude of each activation of the main graph; empty where no run can tell."""
+    """The largest magnitude of each activation and input of the main graph; empty where no run can tell."""
     view = GraphView(model)
     types = view.types
     repeats = any(node.op_type in ("Loop", "Scan") for node in all_nodes(model))
     if repeats or installed_version() is None or model.ByteSize() > LARGEST_BYTES:
         return {}
-    names = [n for node in view.nodes for n in node.output if types.get(n) == ElementType.FLOAT]
+    made = [n for node in view.nodes for n in node.output]
+    names = [
+        n for n in (*(v.name for v in view.inputs), *made) if types.get(n) == ElementType.FLOAT
+    ]
     about = stored_inputs({entry.key: entry.value for entry in model.metadata_props})
     if calibration is None:
         specs = [spec_of(value, about.get(value.name)) for value in view.inputs]
