@@ -132,8 +132,9 @@ class _Rewriter:
         self.kept: dict[str, str] = outer.kept if outer else {}
         self.by_value: dict[str, str] = outer.by_value if outer else {}
         self.products: set[str] = outer.products if outer else set()
+        self.peaks: Mapping[str, float] = outer.peaks if outer else peaks or {}
         large = outer.unfit.large if outer else ()
-        self.unfit: Unfit = unfit_nodes(self.editor, self.before, data_type, large, peaks)
+        self.unfit: Unfit = unfit_nodes(self.editor, self.before, data_type, large, self.peaks)
         self.local = {v.name for v in self.editor.graph.input} | {
             t.name for t in self.editor.stored
         }

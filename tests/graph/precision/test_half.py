@@ -376,6 +376,59 @@ def test_inputs_beyond_float16_are_read_in_float32(
     np.testing.assert_allclose(run(made.path, x), run(source.path, x), rtol=1e-2)
 
 
+def there_and_back(kind: str, opset: int = 17) -> onnx.ModelProto:
+    """Values that are made large and small again in the body of an If or Loop, or large before and small in it."""
+    info = helper.make_tensor_value_info
+    up = helper.make_node("Mul", ["v" if kind == "Loop" else "x", "far"], ["large"], name="up")
+    down = helper.make_node("Mul", ["large", "near"], ["small"], name="down")
+    other = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["o"])], "o", [], [info("o", TensorProto.FLOAT, None)]
+    )
+    stored_values = {"far": 6e4, "near": 1 / 6e4, "limit": 100}
+    if kind == "Loop":
+        body = helper.make_graph(
+            [up, down, helper.make_node("Identity", ["go"], ["on"])], "body",
+            [info("i", TensorProto.INT64, []), info("go", TensorProto.BOOL, []),
+             info("v", TensorProto.FLOAT, None)],
+            [info("on", TensorProto.BOOL, []), info("small", TensorProto.FLOAT, None)],
+        )  # fmt: skip
+        loop = helper.make_node("Loop", ["steps", "", "x"], ["y"], body=body)
+        model = with_number(chain(loop, **stored_values), "steps", np.int64(2))
+    else:
+        inside = [down] if kind == "captured" else [up, down]
+        then = helper.make_graph(inside, "then", [], [info("small", TensorProto.FLOAT, None)])
+        nodes = [
+            helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0),
+            helper.make_node("Less", ["mean", "limit"], ["flag"]),
+            helper.make_node("If", ["flag"], ["y"], then_branch=then, else_branch=other),
+        ]
+        model = chain(*([up] if kind == "captured" else []), *nodes, **stored_values)
+    model.opset_import[0].version = opset
+    return model
+
+
+@pytest.mark.parametrize(
+    ("kind", "opset"), [("If", 17), ("If", 11), ("Loop", 17), ("captured", 17)]
+)
+def test_activations_of_bodies_that_overflow_keep_their_nodes(
+    kind: str, opset: int, tmp_path: Path
+) -> None:
+    source = stored(there_and_back(kind, opset), tmp_path / "a.onnx")
+    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx")
+    assert set(made.recipe.get("kept_by_value", {})) == {"up", "down"}
+    x = images(2)
+    np.testing.assert_allclose(run(made.path, x), run(source.path, x), rtol=1e-2, atol=1e-3)
+
+
+def test_a_loop_that_may_not_end_is_not_run_on_what_is_made_up(tmp_path: Path) -> None:
+    model = there_and_back("Loop")
+    steps = next(t for t in model.graph.initializer if t.name == "steps")
+    steps.CopyFrom(numpy_helper.from_array(np.asarray(2**62), "steps"))
+    source = stored(model, tmp_path / "a.onnx")
+    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx")
+    assert "kept_by_value" not in made.recipe
+
+
 @pytest.mark.parametrize("behind_product", [True, False])
 def test_a_batchnorm_of_large_variance_is_folded_or_kept(
     behind_product: bool, tmp_path: Path
