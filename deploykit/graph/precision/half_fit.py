@@ -53,6 +53,11 @@ _MAKES_PLACES = frozenset(
     Squeeze Sub Tile Transpose Unsqueeze""".split()
 )
 _ANGLES = frozenset({"Cos", "Sin", "Tan"})
+#: The inputs of operators that are scales, bounds or coordinates; these operators stay in float32 themselves.
+_READS_PLACES: Mapping[str, tuple[int, ...]] = {
+    "GridSample": (1,), "Range": (0, 1, 2), "Resize": (1, 2), "RoiAlign": (1,), "Upsample": (1,)
+}  # fmt: skip
+_MORE_DIGITS = "places and lengths need more digits"
 #: Of these the other inputs are shapes and indices, which are in whole numbers whatever the values are.
 _MOVES = frozenset("Expand Flatten Gather Reshape Slice Squeeze Tile Transpose Unsqueeze".split())
 #: A product with a constant that adds up more than coordinates is a layer, and what it makes no place.
@@ -72,8 +77,8 @@ class Unfit:
 
     Attributes:
         by_value: why, by the id of a node whose constants don't fit, or that reads what such a node makes.
-        by_form: the same of nodes that leave the range with ordinary inputs, whatever was measured: those that add
-            up squares, and logarithms of probabilities.
+        by_form: the same of nodes that need more than 16 bits with ordinary inputs, whatever was measured: those
+            that add up squares, logarithms of probabilities, and the arithmetic of scales and coordinates.
         large: names of tensors that may hold values beyond the type.
     """
 
@@ -311,11 +316,15 @@ class _Finder:
     # ---- places, lengths and angles
 
     def _by_places(self, node: onnx.NodeProto) -> None:
-        """What ends in an angle or a whole number and comes from an input or whole numbers, by arithmetic alone."""
+        """What ends in an angle, a whole number, scales or coordinates, and comes from an input or whole numbers.
+
+        By arithmetic alone: what a layer makes has no more digits than the layer.
+        """
         kind = self.types.get(node.output[0]) if node.op_type == "Cast" else None
-        if node.op_type not in _ANGLES and kind not in (ElementType.INT32, ElementType.INT64):
-            return
-        chain, waiting, placed = {id(node): node}, [node.input[0]], False
+        ends = node.op_type in _ANGLES or kind in (ElementType.INT32, ElementType.INT64)
+        slots = (0,) if ends else _READS_PLACES.get(node.op_type, ())
+        waiting = [name for slot, name in enumerate(node.input) if slot in slots]
+        chain, placed = {id(node): node}, False
         while waiting:
             name = waiting.pop()
             if not name or self.view.is_fixed(name):
@@ -329,7 +338,10 @@ class _Finder:
                 chain[id(made)] = made
                 waiting += made.input[:1] if made.op_type in _MOVES else made.input
         for one in chain.values() if placed else ():
-            self._keep(one, "places and lengths need more digits", large=False, small=False)
+            if ends:
+                self._keep(one, _MORE_DIGITS, large=False, small=False)
+            elif one is not node:
+                self.unfit.by_form.setdefault(id(one), _MORE_DIGITS)
 
     def _is_layer(self, product: onnx.NodeProto) -> bool:
         """Whether a product is one with a constant weight over more than coordinates."""
