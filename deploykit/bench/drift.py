@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,12 +90,15 @@ class Distance:
         return math.inf if self.noise == 0 else 10 * math.log10(self.energy / self.noise)
 
 
-def require_finite(outputs: Outputs, where: str = "output") -> None:
-    """Raise DriftFailed if any value is infinite or not a number."""
+def require_finite(outputs: Outputs, where: str = "output", meant: Collection[float] = ()) -> None:
+    """Raise DriftFailed if any value is not a number, or infinite and none of the infinities that are `meant`."""
     for name, values in outputs.items():
         if np.asarray(values).dtype.kind != "f":
             continue
-        bad = int(np.size(values) - np.isfinite(values).sum())
+        sound = np.asarray(np.isfinite(values))
+        for infinity in meant:
+            sound |= np.equal(values, infinity)
+        bad = int(np.size(values) - sound.sum())
         if bad:
             raise DriftFailed(
                 f"{where} {name!r} has {bad} of {np.size(values)} values that are not finite; "
