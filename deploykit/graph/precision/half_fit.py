@@ -365,11 +365,21 @@ class _Finder:
             return []
         if made.op_type in _NEAR_ZERO:
             return [made]
-        if made.op_type not in _LEADS_TO_LOG:
+        if made.op_type not in _LEADS_TO_LOG and not self._guards(made):
             return []
         sources = made.input[:1] if made.op_type in _MOVES else made.input
         before = [one for source in sources for one in self._from_probability(source, steps - 1)]
         return [*before, made] if before else []
+
+    def _guards(self, node: onnx.NodeProto) -> bool:
+        """Whether a node adds an epsilon that 16 bits can't hold, or bounds by one: what it guards is as small."""
+        return node.op_type in ("Add", "Clip", "Max") and any(
+            value is not None
+            and value.dtype == np.float32
+            and value.size > 0
+            and self._lost_of(name, value)[1] is not None
+            for name, value in self._values(node)
+        )
 
     # ---- squares
 

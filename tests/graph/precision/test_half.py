@@ -105,6 +105,7 @@ def test_a_clip_without_an_upper_bound_may_round_it_to_infinity(tmp_path: Path) 
     net.head(net.node("Clip", [net.conv("x", "c", 8, 8), low, high], "k"), 8)
     source = stored(net.build(), tmp_path / "a.onnx")
     made = convert(source, "fp16", "cpu", tmp_path / "h.onnx")
+    assert made.recipe["constants_overflowed"] == 0  # nothing is lost by it, and nothing said of it
     x = images()
     assert cosine(run(source.path, x), run(made.path, x)) > 0.9999
 
@@ -357,6 +358,21 @@ def test_the_logarithm_of_a_probability_is_not_taken_of_a_rounded_one(
     # That happens in any network of this form: nothing for --strict to refuse.
     made = convert(source, "fp16", "cpu", tmp_path / "h.onnx", keep=KeepRules(strict=True))
     assert set(made.recipe.get("float32_because", {})) == kept
+    x = images(2)
+    np.testing.assert_allclose(run(made.path, x), run(source.path, x), rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("guard", ["Add", "Max", "Clip"])
+def test_an_epsilon_does_not_make_up_for_a_probability_that_became_0(
+    guard: str, tmp_path: Path
+) -> None:
+    model = chain(
+        node("Mul", "x k", "m"), node("Softmax", "m", "p", axis=-1), node(guard, "p eps", "g"),
+        node("Log", "g", "y"), k=5, eps=1e-12,
+    )  # fmt: skip
+    source = stored(model, tmp_path / "a.onnx")
+    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx")
+    assert set(made.recipe["float32_because"]) == {"Softmax", guard, "Log"}
     x = images(2)
     np.testing.assert_allclose(run(made.path, x), run(source.path, x), rtol=1e-2, atol=1e-2)
 
