@@ -5,6 +5,7 @@ A graph that no engine was built of yet is judged in a process of its own, `pyth
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -190,7 +191,9 @@ class _Judge:
             return
         scores = np.concatenate(self.waiting)
         self.waiting, self.waiting_values = [], 0
-        require_finite({self.output: scores})
+        # A class that is masked with -inf is never chosen; where all are, nothing is.
+        all_masked = bool((scores == -math.inf).all(axis=1).any())
+        require_finite({self.output: scores}, meant=() if all_masked else (-math.inf,))
         self.predictions.append(scores.argmax(axis=1))
         if scores.shape[1] >= TOP5_CLASSES:
             best = np.argpartition(scores, -5, axis=1)[:, -5:]

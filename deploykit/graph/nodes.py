@@ -10,6 +10,10 @@ from deploykit.lazy import np, onnx
 #: Numbers of `AttributeProto.AttributeType`, part of the file format; walks look at every attribute of a model.
 TENSOR, GRAPH, TENSORS, GRAPHS = 4, 5, 9, 10
 
+_INFINITIES = (float("inf"), float("-inf"))
+#: Operators whose constants, of a Clip all but the first input, are bounds.
+_BOUNDING = ("Clip", "Max", "Min")
+
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
     """The value of a node's attribute, or `default` where it is not set."""
@@ -94,6 +98,34 @@ def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
                 yield entry.t
             elif entry.type == TENSORS:
                 yield from entry.tensors
+
+
+def stored_infinities(model: onnx.ModelProto) -> frozenset[float]:
+    """The infinities that a model stores as values of its own, as a mask does; not bounds that nothing reaches."""
+    nodes = list(all_nodes(model))
+    bounds = {
+        n
+        for node in nodes
+        if node.op_type in _BOUNDING
+        for n in node.input[1 if node.op_type == "Clip" else 0 :]
+    }
+    found: set[float] = set()
+    kept = [
+        t for graph in graphs_below(model.graph) for t in graph.initializer if t.name not in bounds
+    ]
+    for node in nodes:
+        if node.op_type not in ("Constant", "ConstantOfShape") or node.output[0] in bounds:
+            continue
+        for entry in node.attribute:
+            if entry.type == TENSOR:
+                kept.append(entry.t)
+            elif entry.name in ("value_float", "value_floats"):
+                found.update([entry.f, *entry.floats])
+    for tensor in kept:
+        values = tensor_values(tensor)
+        if values.dtype.kind == "f":
+            found.update(values[np.isinf(values)].astype(np.float64).tolist())
+    return frozenset(value for value in found if value in _INFINITIES)
 
 
 def outside_place(tensor: onnx.TensorProto) -> tuple[str, int, int] | None:

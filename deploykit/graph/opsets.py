@@ -3,8 +3,8 @@
 ONNX's converter of opsets does most of it. What it gets wrong, or has no rule for, is rewritten here, in bodies (of
 If, Loop, Scan) too:
 
-- A linear Upsample or Resize before opset 11 takes asymmetric coordinates; the converter leaves the later
-  default, half_pixel.
+- An Upsample or Resize before opset 11 takes asymmetric coordinates, and the nearest value is the one before, or
+  behind where it shrinks; the converter leaves the later defaults, half_pixel and rounding.
 - A Hardmax before opset 13 works on its input flattened to a matrix; the converter leaves its axis alone.
 - A GroupNormalization before opset 21 has a scale and bias per group; the converter expands them wrongly.
 - A BatchNormalization before opset 9 may have a mean per element (`spatial=0`).
@@ -225,13 +225,12 @@ class _Rewriter:
         """The nodes that take the place of one, mostly itself."""
         kind = node.op_type
         if kind in ("Upsample", "Resize") and self.crosses(_COORDINATES):
-            if _text(attribute(node, "mode", b"nearest")) in _LINEAR:
-                return self.linear(node)
-        elif kind == "Hardmax" and self.crosses(_ONE_AXIS):
+            return self.resized(node)
+        if kind == "Hardmax" and self.crosses(_ONE_AXIS):
             return self.flattened(node)
-        elif kind == "GroupNormalization" and self.crosses(_PER_CHANNEL):
+        if kind == "GroupNormalization" and self.crosses(_PER_CHANNEL):
             return self.by_group(node)
-        elif kind == "BatchNormalization" and self.crosses(_PER_CHANNEL_MEAN):
+        if kind == "BatchNormalization" and self.crosses(_PER_CHANNEL_MEAN):
             if not attribute(node, "spatial", 1):
                 return self.by_element(node)
         elif kind == "Dropout" and self.crosses(_BOOLEAN_MASK):
@@ -288,18 +287,24 @@ class _Rewriter:
 
     # ---- rules
 
-    def linear(self, node: onnx.NodeProto) -> Nodes:
+    def resized(self, node: onnx.NodeProto) -> Nodes:
         """A resizing in the coordinates that it has, written as opset 11 and later do."""
         scales = node.input[1] if len(node.input) > 1 else ""
+        values = self.stored(scales) if scales else _upsample_scales(node)
+        mode = {"mode": "linear"}
+        if _text(attribute(node, "mode", b"nearest")) not in _LINEAR:
+            rounding = None if values is None else _nearest_mode(values)
+            if rounding is None:
+                return [node]
+            mode = {"mode": "nearest", "nearest_mode": rounding}
         if not scales:
-            values = _upsample_scales(node)
             if values is None:
                 return [node]
             scales = self.constant(node, "scales", values)
         roi = self.constant(node, "roi", np.zeros(0, np.float32))
         resize = onnx.helper.make_node(
             "Resize", [node.input[0], roi, scales], list(node.output), name=node.name,
-            mode="linear", coordinate_transformation_mode="asymmetric",
+            coordinate_transformation_mode="asymmetric", **mode,
         )  # fmt: skip
         return [self.hold(resize)]
 
@@ -438,6 +443,17 @@ def _upsample_scales(node: onnx.NodeProto) -> np.ndarray | None:
             return None
         scales = [1.0, 1.0, height, width]
     return np.asarray(scales, np.float32)
+
+
+def _nearest_mode(scales: np.ndarray) -> str | None:
+    """How a later Resize finds the nearest value as one before opset 11 did; None where no way does for all axes.
+
+    The value behind is taken along axes that shrink, which makes a difference where places lie between two values.
+    """
+    shrinks = scales[scales < 1.0].astype(np.float64)
+    if np.all(np.abs(1.0 / shrinks - np.rint(1.0 / shrinks)) < 1e-5):
+        return "floor"
+    return None if (scales > 1.0).any() else "ceil"
 
 
 def _set(node: onnx.NodeProto, **values: Any) -> None:

@@ -19,9 +19,12 @@ from deploykit.errors import (
     UsageError,
     one_line,
 )
+from deploykit.graph.nodes import stored_infinities
 from deploykit.graph.precision import find_recipe
 from deploykit.graph.precision import precisions as recipes
+from deploykit.graph.read_write import read_model
 from deploykit.graph.values import doubtful_inputs
+from deploykit.lazy import np
 from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason
 from deploykit.store import Store
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice
@@ -230,6 +233,8 @@ def make_checked(
 def check_finite(engine: Engine, model: OnnxModel, backend: BackendBase, data: str | None) -> None:
     """Run an engine on seeded inputs, and on images of `data`, and look at the outputs.
 
+    Infinities that the graph stores, as a mask of scores does, are meant.
+
     Engines that can't run here are left alone, as those for another device, and as are those of a backend that is
     not its target's own, which may take long to load: what is measured is judged again.
 
@@ -264,9 +269,13 @@ def check_finite(engine: Engine, model: OnnxModel, backend: BackendBase, data: s
         if model.precision == "fp32"
         else "keep the layers that make them in float32 with --keep, or use another precision"
     )
+    meant: frozenset[float] = frozenset()
+    found = [np.asarray(values) for one in outputs for values in one.values()]
+    if any(values.dtype.kind == "f" and np.isinf(values).any() for values in found):
+        meant = stored_infinities(read_model(model.path))
     try:
         for result in outputs:
-            require_finite(result)
+            require_finite(result, meant=meant)
     except DriftFailed as error:
         what = str(error).partition(";")[0]
         raise DriftFailed(

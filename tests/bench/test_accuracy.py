@@ -77,6 +77,13 @@ def test_scores_that_are_not_finite_fail():
         evaluate(Table(6), batches(np.full((2, 6), np.nan), [0, 1], 2), 2)
 
 
+def test_classes_that_the_network_masks_are_not_chosen():
+    scores = np.where(np.eye(6) > 0, 1.0, -np.inf)
+    assert evaluate(Table(6), batches(scores, range(6), 5), 5).top1 == 1.0
+    with pytest.raises(DriftFailed, match="12 of 12 values that are not finite"):
+        evaluate(Table(6), batches(np.full((2, 6), -np.inf), [0, 1], 2), 2)
+
+
 def test_no_images_are_no_accuracy():
     with pytest.raises(UsageError, match="no images"):
         evaluate(Table(6), iter(()), 2)

@@ -120,6 +120,26 @@ def test_a_node_without_a_name_goes_by_its_output(tmp_path: Path) -> None:
     assert next(iter(layer_drift(model, model, images=2))) == "c"
 
 
+def test_infinities_of_the_reference_are_left_out(tmp_path: Path) -> None:
+    mask = np.triu(np.full((6, 6), -np.inf, np.float32), 1)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["s"], "scores"),
+        helper.make_node("Add", ["s", "mask"], ["m"], "masked"),
+        helper.make_node("Softmax", ["m"], ["y"], "weights", axis=-1),
+    ]
+    ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", 6, 6]) for n in "xy"]
+    weight = np.random.default_rng(0).standard_normal((6, 6)).astype(np.float32)
+    stored = [numpy_helper.from_array(v, n) for n, v in (("w", weight), ("mask", mask))]
+    graph = helper.make_graph(nodes, "g", ports[:1], ports[1:], stored)
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "a.onnx")
+    source = open_model(tmp_path / "a.onnx")
+    half = convert(source, "fp16", "cpu", tmp_path / "half.onnx")
+    rows = compare_layers(LayersRequest(source.path, half.path, None, 2, 0, 2))
+    assert [row.node for row in rows] == ["scores", "masked", "weights"]
+    assert all(row.snr_db is not None and 40 < row.snr_db < math.inf for row in rows)
+
+
 def test_values_that_are_not_finite_are_refused_with_the_layer(
     fp32: OnnxModel, tmp_path: Path
 ) -> None:

@@ -42,6 +42,10 @@ CASES = [
       for mode in ("nearest", "linear") for s in (2.0, 3.0, 1.5)),
     *(one("Resize", 10, {"s": f32(1, 1, s, s)}, mode=mode)
       for mode in ("nearest", "linear") for s in (2.0, 1.5, 0.5)),
+    # places between two values, or not those of pixels' middles; along one axis larger and along the other smaller
+    *(one("Upsample", 9, {"s": f32(1, 1, s, s)}, mode="nearest") for s in (4 / 3, 1.25)),
+    *(one("Resize", 10, {"s": f32(1, 1, *s)}, mode="nearest")
+      for s in ((4 / 3, 4 / 3), (1 / 3, 1 / 3), (2 / 3, 2 / 3), (2, 0.5), (1.5, 1 / 3))),
     *(one("Resize", 11, {"r": f32(), "s": f32(1, 1, 2, 2)}, mode="linear", coordinate_transformation_mode=mode)
       for mode in ("half_pixel", "asymmetric", "align_corners")),
     *(one(op_type, opset, **({} if axis is None else {"axis": axis}))

@@ -74,6 +74,36 @@ def test_fp32_that_is_not_finite_is_not_told_to_use_another_precision(build, tmp
         build(write(tmp_path / "log.onnx", 1.0, function="Log"), "fp32")
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_infinities_that_the_network_stores_are_meant(build, tmp_path, precision):
+    # scores of classes that are not to be chosen
+    path = write(tmp_path / "masked.onnx", 1.0)
+    model = onnx.load(path)
+    model.graph.node[-1].output[0] = "scores"
+    model.graph.node.append(helper.make_node("Where", ["allowed", "scores", "never"], ["y"]))
+    allowed = np.asarray([True, False, True, True])
+    model.graph.initializer.append(numpy_helper.from_array(allowed, "allowed"))
+    model.graph.initializer.append(numpy_helper.from_array(np.float32([-np.inf]), "never"))
+    onnx.save(model, path)
+    assert build(path, precision)
+
+
+def test_an_infinite_bound_does_not_make_infinite_outputs_right(build, tmp_path):
+    path = write(tmp_path / "bound.onnx", 1.0, function="Exp")
+    model = onnx.load(path)
+    model.graph.node[0].input[0] = "far"
+    nodes = [helper.make_node("Mul", ["x", "large"], ["far"]), *model.graph.node]
+    nodes[-1].output[0] = "scores"
+    nodes.append(helper.make_node("Clip", ["scores", "", "never"], ["y"]))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    for name, value in (("large", 1e6), ("never", np.inf)):
+        model.graph.initializer.append(numpy_helper.from_array(np.float32(value), name))
+    onnx.save(model, path)
+    with pytest.raises(DriftFailed, match="not finite; train or export it again"):
+        build(path, "fp32")
+
+
 def test_what_is_built_for_a_device_that_is_not_here_is_left_alone(build, tmp_path, cuda):
     cuda.show(cuda_double.no_driver())
     assert build(write(tmp_path / "log.onnx", 1.0, function="Log"), "fp32", "tensorrt-rtx")

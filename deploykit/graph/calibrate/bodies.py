@@ -7,17 +7,19 @@ has a range of zero.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from deploykit.errors import UsageError
 from deploykit.graph.calibrate import Calibration
 from deploykit.graph.calibrate.histogram import WideningHistogram, choose_range
-from deploykit.graph.calibrate.ranges import Range, input_sets
+from deploykit.graph.calibrate.ranges import Range, input_sets, run_images
 from deploykit.graph.element_types import ElementType
-from deploykit.graph.nodes import GRAPH
+from deploykit.graph.nodes import GRAPH, graph_inputs
+from deploykit.graph.read_write import open_proto
+from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
-from deploykit.ort_session import open_session, session_options
+from deploykit.ort_session import session_options
 
 #: Values per step and tensor that go into a histogram: a loop has many steps. A prime, so that all columns count.
 SAMPLE_VALUES = 1021
@@ -40,6 +42,19 @@ class BodyRanges:
     swings: dict[str, float]
 
 
+def bodies_below(view: GraphView, place: Place = ()) -> Iterator[tuple[Place, GraphView]]:
+    """The bodies within the nodes of a graph from which something can be measured, each with its place.
+
+    Those of If, Loop and Scan: what a SequenceMap makes are sequences.
+    """
+    for index, node in enumerate(view.nodes):
+        for entry in node.attribute:
+            if entry.type == GRAPH and node.op_type != "SequenceMap":
+                inner = GraphView(view.model, graph=entry.g, outer=view)
+                yield (*place, (index, entry.name)), inner
+                yield from bodies_below(inner, (*place, (index, entry.name)))
+
+
 def collect_body_ranges(
     model: onnx.ModelProto,
     wanted: Mapping[Place, Sequence[str]],
@@ -54,6 +69,9 @@ def collect_body_ranges(
         wanted: names of float32 tensors by the body in which they are read or made.
         calibration: images and method.
         symmetric: whether the quantised type will be symmetric, for methods that weigh errors.
+
+    Raises:
+        UsageError: images that don't fit the network.
     """
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
@@ -71,16 +89,18 @@ def collect_body_ranges(
         return BodyRanges({}, {})
     info = onnx.helper.make_tensor_value_info
     changed.graph.output.extend(info(name, ElementType.FLOAT, None) for name in results)
-    session = open_session(
-        changed.SerializeToString(),
+    session = open_proto(  # weights may stand in a file of their own
+        changed,
         session_options(optimise=True),
         lambda reason: UsageError(f"ONNX Runtime can't run the network to calibrate it: {reason}"),
     )
+    inputs = graph_inputs(model.graph)
     extremes = dict.fromkeys(keys, (0.0, 0.0))
     histogram_of = {key: WideningHistogram() for key in keys}
     swings: dict[str, float] = {}
     for feeds in input_sets(model, calibration, calibration.count):
-        values = session.run(results, feeds)
+        found = run_images(session, inputs, feeds, results)
+        values = [found[name] for name in results]
         for k, key in enumerate(keys):
             low, high, *sample = values[probes * k : probes * (k + 1)]
             least, largest = extremes[key]
@@ -158,10 +178,11 @@ def _expose(
     for name, body in bodies.items():
         for result in inner:
             if name != attribute:
-                nothing = {"value_floats": [0.0]} if "_sample" in result else {"value_float": 0.0}
-                body.node.append(make("Constant", [], [result], **nothing))
-            value = onnx.helper.make_tensor_value_info(result, ElementType.FLOAT, None)
-            body.output.append(value)
+                nothing = np.zeros(1 if "_sample" in result else (), np.float32)
+                value = onnx.numpy_helper.from_array(nothing)  # opsets before 12 take no number
+                body.node.append(make("Constant", [], [result], value=value))
+            info = onnx.helper.make_tensor_value_info(result, ElementType.FLOAT, None)
+            body.output.append(info)
     if node.op_type == "Scan":
         # What it says of each of the outputs that it stacks, it has to say of all of them.
         for entry in node.attribute:

@@ -76,9 +76,9 @@ def collect_ranges(
     histogram_of = {name: WideningHistogram() for name in tensors} if histograms else {}
     for feeds in calibration.feeds([value.name for value in inputs]):
         for part in _fitting(feeds, fixed, axes, whole):
-            outputs = _run(session, inputs, part, plan.names)
+            outputs = run_images(session, inputs, part, plan.names)
             for name in plan.ends:
-                if not np.isfinite(outputs[name]).all():
+                if np.isnan(outputs[name]).any():  # infinite ones may be meant, as a mask's are
                     raise _not_finite(name)
             for name in tensors:
                 low, high = plan.extremes(name, outputs)
@@ -149,12 +149,17 @@ def _session(model: onnx.ModelProto) -> Any:
     )
 
 
-def _run(
+def run_images(
     session: Any,
     inputs: Sequence[onnx.ValueInfoProto],
     feeds: Mapping[str, np.ndarray],
     names: Sequence[str],
 ) -> dict[str, np.ndarray]:
+    """What a session makes of calibration images, by the names of outputs.
+
+    Raises:
+        UsageError: they don't run through it.
+    """
     try:
         return dict(zip(names, session.run(list(names), dict(feeds)), strict=True))
     except Exception as error:

@@ -6,22 +6,23 @@ finds plain convolutions. Inputs and outputs of all of them stay float32.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from deploykit.errors import DeploykitError, UsageError
 from deploykit.graph.calibrate import Calibration
+from deploykit.graph.calibrate.bodies import bodies_below, collect_body_ranges
 from deploykit.graph.calibrate.ranges import collect_ranges
 from deploykit.graph.calibrate.synthetic import synthetic_feeds
 from deploykit.graph.element_types import ElementType
 from deploykit.graph.fold import fold_batchnorm, remove_passing_nodes
 from deploykit.graph.inputs import spec_of
-from deploykit.graph.nodes import all_nodes
 from deploykit.graph.opsets import raise_opset
 from deploykit.graph.precision.half import to_half
 from deploykit.graph.precision.half_fit import norm_fits
 from deploykit.graph.precision.recipe import KeepRules
-from deploykit.graph.view import GraphView
+from deploykit.graph.view import GraphView, views_below
 from deploykit.lazy import onnx
 from deploykit.ort_session import installed_version
 from deploykit.spec import stored_inputs
@@ -31,6 +32,8 @@ OPSET_BF16 = 22
 
 #: Made-up inputs that activations are looked at on.
 TRIED_IMAGES = 2
+#: Steps of a loop up to which one is run on such.
+MOST_STEPS = 1024
 #: Networks of more bytes are not run for it.
 LARGEST_BYTES = 1 << 30
 
@@ -72,27 +75,56 @@ def to_fp16_for_tensorrt(
 
 
 def _peaks(model: onnx.ModelProto, calibration: Calibration | None) -> dict[str, float]:
-    """The largest magnitude of each activation of the main graph; empty where no run can tell."""
+    """The largest magnitude of each activation and input, of bodies too; without those that no run can tell."""
     view = GraphView(model)
-    types = view.types
-    repeats = any(node.op_type in ("Loop", "Scan") for node in all_nodes(model))
-    if repeats or installed_version() is None or model.ByteSize() > LARGEST_BYTES:
+    if installed_version() is None or model.ByteSize() > LARGEST_BYTES:
         return {}
-    names = [n for node in view.nodes for n in node.output if types.get(n) == ElementType.FLOAT]
+    if calibration is None and _may_not_end(view):
+        return {}
     about = stored_inputs({entry.key: entry.value for entry in model.metadata_props})
     if calibration is None:
         specs = [spec_of(value, about.get(value.name)) for value in view.inputs]
         calibration = synthetic_feeds(specs, count=TRIED_IMAGES, batch_size=1)
-    wanted = [name for name in names if not view.is_constant(name)]
-    try:
-        # The largest value counts, whatever a method would cut.
-        plain = replace(calibration, method="minmax", remembered=None)
+    fed = [v.name for v in view.inputs if view.types.get(v.name) == ElementType.FLOAT]
+    wanted = [*fed, *_made(view)]
+    # The largest value counts, whatever a method would cut.
+    plain = replace(calibration, method="minmax", remembered=None)
+    peaks: dict[str, float] = {}
+    # It may not run on these, or give NaN in float32 too: that tells nothing.
+    with suppress(DeploykitError):
         ranges = collect_ranges(model, wanted, plain, symmetric=True, infinite=wanted)
-    except (
-        DeploykitError
-    ):  # it does not run on these, or gives NaN in float32 too: that tells nothing
-        return {}
-    return {name: max(-low, high) for name, (low, high) in ranges.items()}
+        peaks |= {name: max(-low, high) for name, (low, high) in ranges.items()}
+        inside = {place: made for place, body in bodies_below(view) if (made := _made(body))}
+        seen = collect_body_ranges(model, inside, plain, symmetric=True).ranges
+        for found in seen.values():
+            peaks |= {name: max(-low, high) for name, (low, high) in found.items()}
+    return peaks
+
+
+def _made(view: GraphView) -> list[str]:
+    """The float32 tensors that nodes of a graph make of what is fed."""
+    names = [name for node in view.nodes for name in node.output if name]
+    return [n for n in names if view.types.get(n) == ElementType.FLOAT and not view.is_constant(n)]
+
+
+def _may_not_end(view: GraphView) -> bool:
+    """Whether a loop, of bodies too, has no known number of steps: on made-up inputs it need not come to an end."""
+    return any(
+        node.op_type == "Loop" and not 0 <= _steps(inner, node.input[0]) <= MOST_STEPS
+        for inner in views_below(view)
+        for node in inner.nodes
+    )
+
+
+def _steps(view: GraphView, name: str) -> int:
+    """The number that a tensor of a graph, or of one around it, holds; -1 where it is not known."""
+    around: GraphView | None = view
+    while around is not None and name:
+        if around.is_constant(name):
+            value = around.constant(name)
+            return int(value.reshape(-1)[0]) if value is not None and value.size == 1 else -1
+        around = around.outer
+    return -1
 
 
 def _out_of_range(view: GraphView, node: onnx.NodeProto) -> bool:

@@ -41,6 +41,9 @@ _SMALLEST_NORMAL: dict[int, float] = {
 #: and ONNX Runtime has no kernels for it.
 _WIDE = frozenset({"Resize", "Upsample", "Range", "CumSum", "GridSample", "RoiAlign", "AffineGrid"})
 
+#: Their constants are bounds, or what lies around an image.
+_READ_BOUNDS = frozenset({"Clip", "Max", "Min", "Pad"})
+
 #: Why a node that has no float tensor is left as it is.
 _NOT_FLOAT = "nothing in float32"
 
@@ -132,8 +135,9 @@ class _Rewriter:
         self.kept: dict[str, str] = outer.kept if outer else {}
         self.by_value: dict[str, str] = outer.by_value if outer else {}
         self.products: set[str] = outer.products if outer else set()
+        self.peaks: Mapping[str, float] = outer.peaks if outer else peaks or {}
         large = outer.unfit.large if outer else ()
-        self.unfit: Unfit = unfit_nodes(self.editor, self.before, data_type, large, peaks)
+        self.unfit: Unfit = unfit_nodes(self.editor, self.before, data_type, large, self.peaks)
         self.local = {v.name for v in self.editor.graph.input} | {
             t.name for t in self.editor.stored
         }
@@ -249,7 +253,8 @@ class _Rewriter:
                 continue
             formal = schema.inputs[min(slot, len(schema.inputs) - 1)]
             target = ElementType.FLOAT if formal.type_str == "tensor(float)" else self.data_type
-            self.editor.set_input(node, slot, self._as(name, target))
+            bound = node.op_type in _READ_BOUNDS
+            self.editor.set_input(node, slot, self._as(name, target, bound=bound))
         self._retype_attributes(node)
         for place, name in enumerate(node.output):
             if name and self.before[name] == ElementType.FLOAT:
@@ -289,17 +294,20 @@ class _Rewriter:
             if name and self.before.get(name) == ElementType.FLOAT:
                 self.editor.set_input(node, slot, self._as(name, ElementType.FLOAT))
 
-    def _as(self, name: str, target: int) -> str:
-        """The tensor in the type `target`: itself, a converted constant, or through a Cast."""
+    def _as(self, name: str, target: int, *, bound: bool = False) -> str:
+        """The tensor in the type `target`: itself, a converted constant, or through a Cast.
+
+        A bound, which may become infinite as well, is no weight of which something is lost.
+        """
         if self.outer is not None and name not in self.local:
-            return self.outer._as(name, target)
+            return self.outer._as(name, target, bound=bound)
         if self.now[name] == target:
             return name
         key = (name, target)
         if key not in self.casts:
             value = self._stored(name)
             if value is not None:
-                narrow = self._narrow(value)
+                narrow = self._narrow(value, counted=not bound)
                 self.casts[key] = self.editor.add_initializer(
                     f"{name}_{self.type_name}", narrow, self.data_type
                 )
@@ -319,10 +327,11 @@ class _Rewriter:
             return None
         return self.editor.constant(name)
 
-    def _narrow(self, value: np.ndarray) -> np.ndarray:
+    def _narrow(self, value: np.ndarray, *, counted: bool = True) -> np.ndarray:
         with np.errstate(over="ignore", under="ignore"):
             narrow = value.astype(onnx.helper.tensor_dtype_to_np_dtype(self.data_type))
-        self.losses.add(value, narrow, _SMALLEST_NORMAL[self.data_type])
+        if counted:
+            self.losses.add(value, narrow, _SMALLEST_NORMAL[self.data_type])
         return narrow
 
     def _restore_outputs(self) -> None:

@@ -26,6 +26,9 @@ SMALLEST: dict[int, float] = {ElementType.FLOAT16: 2.0**-25, ElementType.BFLOAT1
 #: How many times larger than on the inputs tried an activation may get.
 _ROOM = 2.0
 
+#: What is fed up to here may be samples of 16 bits with a sign, which reach no further whatever the input.
+_SIXTEEN_BITS = 32768.0
+
 #: Operators whose results are of ordinary size however large what they read is.
 _BOUNDING = frozenset(
     """Softmax LogSoftmax Hardmax Sigmoid HardSigmoid Tanh Softsign Erf Sign Sin Cos Exp Log
@@ -50,10 +53,20 @@ _MAKES_PLACES = frozenset(
     Squeeze Sub Tile Transpose Unsqueeze""".split()
 )
 _ANGLES = frozenset({"Cos", "Sin", "Tan"})
+#: The inputs of operators that are scales, bounds or coordinates; these operators stay in float32 themselves.
+_READS_PLACES: Mapping[str, tuple[int, ...]] = {
+    "GridSample": (1,), "Range": (0, 1, 2), "Resize": (1, 2), "RoiAlign": (1,), "Upsample": (1,)
+}  # fmt: skip
+_MORE_DIGITS = "places and lengths need more digits"
 #: Of these the other inputs are shapes and indices, which are in whole numbers whatever the values are.
 _MOVES = frozenset("Expand Flatten Gather Reshape Slice Squeeze Tile Transpose Unsqueeze".split())
 #: A product with a constant that adds up more than coordinates is a layer, and what it makes no place.
 _COORDINATES = 4
+#: What comes as near to 0 as it likes, and what passes that on to a logarithm: 1 - p is as near to 0 as p to 1.
+_NEAR_ZERO = frozenset({"Exp", "Sigmoid", "Softmax", "Softplus"})
+_LEADS_TO_LOG = _MOVES | {"Concat", "Div", "Identity", "Mul", "Split", "Sub"}
+#: Nodes between the two that are looked at.
+_STEPS_TO_LOG = 6
 _REDUCES_SQUARES = frozenset({"ReduceSumSquare", "ReduceL2"})
 _ADDS_UP = frozenset({"ReduceMean", "ReduceSum"})
 
@@ -64,17 +77,18 @@ class Unfit:
 
     Attributes:
         by_value: why, by the id of a node whose constants don't fit, or that reads what such a node makes.
-        squares: the same of nodes that add up squares: with ordinary inputs they leave the range.
+        by_form: the same of nodes that need more than 16 bits with ordinary inputs, whatever was measured: those
+            that add up squares, logarithms of probabilities, and the arithmetic of scales and coordinates.
         large: names of tensors that may hold values beyond the type.
     """
 
     by_value: dict[int, str] = field(default_factory=dict)
-    squares: dict[int, str] = field(default_factory=dict)
+    by_form: dict[int, str] = field(default_factory=dict)
     large: set[str] = field(default_factory=set)
 
     def reason(self, node: onnx.NodeProto) -> str | None:
         """Why a node stays in float32; None where its values don't ask for that."""
-        return self.by_value.get(id(node)) or self.squares.get(id(node))
+        return self.by_value.get(id(node)) or self.by_form.get(id(node))
 
 
 def unfit_nodes(
@@ -110,6 +124,7 @@ class _Finder:
         self.largest, self.smallest = LARGEST[data_type], SMALLEST[data_type]
         self.data_type = data_type
         self.unfit = Unfit()
+        self.fed = {value.name for value in view.inputs}
         self.small: set[str] = set()
         self.squared: set[str] = set()
         self.losses: dict[str, tuple[float | None, float | None]] = {}
@@ -118,6 +133,7 @@ class _Finder:
         for node in self.view.nodes:
             if is_standard(node):
                 self._by_places(node)
+                self._by_logarithms(node)
         for node in self.view.nodes:
             if node.op_type == "Constant" or not is_standard(node):
                 continue
@@ -135,17 +151,10 @@ class _Finder:
             if not norm_fits(self.view, node, self.data_type):
                 self._keep(node, "its statistics are out of range", large=False, small=False)
             return
-        if node.op_type == "ConstantOfShape":
-            fill = attribute(node, "value")
-            values = {"its value": None if fill is None else onnx.numpy_helper.to_array(fill)}
-        else:
-            values = {name: self._stored(name) for name in node.input if name}
-        for name, value in values.items():
+        for name, value in self._values(node):
             if value is None or value.dtype != np.float32 or not value.size:
                 continue
-            if name not in self.losses:
-                self.losses[name] = self._lost(value)
-            over, under = self.losses[name]
+            over, under = self._lost_of(name, value)
             if over is not None and not self._bound(node, over):
                 compares = not any(self.types.get(n) == ElementType.FLOAT for n in node.output)
                 divides = node.op_type == "Div" and name == node.input[1]
@@ -155,6 +164,38 @@ class _Finder:
                 self._keep(node, f"{name} is {under:.3g}", large=False, small=True)
             elif has(node, Trait.PRODUCT) and (lost := self._rounded_off(value)) > _WEIGHT_ERROR:
                 self._keep(node, f"{name} would be off by {lost:.0%}", large=False, small=False)
+
+    def _values(self, node: onnx.NodeProto) -> list[tuple[str, np.ndarray | None]]:
+        """The constants of a node, each under the name of its tensor, or of what they are where they have none."""
+        if node.op_type == "ConstantOfShape":
+            fill = attribute(node, "value")
+            return [("its value", None if fill is None else onnx.numpy_helper.to_array(fill))]
+        found = [(name, self._stored(name)) for name in node.input if name]
+        if node.op_type in ("Cast", "CastLike"):
+            # A number that is stored as an integer or in float64 is written in 16 bits by the cast itself.
+            floats = self.types.get(node.output[0]) == ElementType.FLOAT
+            with np.errstate(over="ignore"):
+                return [
+                    (name, value.astype(np.float32))
+                    for name, value in found[:1]
+                    if floats and value is not None and value.dtype.kind in "iuf"
+                ]
+        if node.op_type == "Clip":  # before opset 11 its bounds are attributes
+            bounds = ((name, attribute(node, name)) for name in ("min", "max"))
+            found += [
+                (f"its {name}", np.asarray(bound, np.float32))
+                for name, bound in bounds
+                if bound is not None
+            ]
+        return found
+
+    def _lost_of(self, name: str, value: np.ndarray) -> tuple[float | None, float | None]:
+        """`_lost`, remembered of tensors, which many nodes may read; one number need not have a name of its own."""
+        if value.size == 1:
+            return self._lost(value)
+        if name not in self.losses:
+            self.losses[name] = self._lost(value)
+        return self.losses[name]
 
     def _bound(self, node: onnx.NodeProto, value: float) -> bool:
         """Whether an infinite constant means the same: a bound, or what pads a maximum."""
@@ -219,6 +260,8 @@ class _Finder:
             peak = self.peaks.get(name, 0.0)
             if math.isinf(peak):  # a mask of infinities, which float16 has, too
                 continue
+            if name in self.fed and peak <= _SIXTEEN_BITS:
+                continue
             if peak * _ROOM >= self.largest and (
                 peak >= self.largest or not self._from_constant(name, peak)
             ):
@@ -273,11 +316,15 @@ class _Finder:
     # ---- places, lengths and angles
 
     def _by_places(self, node: onnx.NodeProto) -> None:
-        """What ends in an angle or a whole number and comes from an input or whole numbers, by arithmetic alone."""
+        """What ends in an angle, a whole number, scales or coordinates, and comes from an input or whole numbers.
+
+        By arithmetic alone: what a layer makes has no more digits than the layer.
+        """
         kind = self.types.get(node.output[0]) if node.op_type == "Cast" else None
-        if node.op_type not in _ANGLES and kind not in (ElementType.INT32, ElementType.INT64):
-            return
-        chain, waiting, placed = {id(node): node}, [node.input[0]], False
+        ends = node.op_type in _ANGLES or kind in (ElementType.INT32, ElementType.INT64)
+        slots = (0,) if ends else _READS_PLACES.get(node.op_type, ())
+        waiting = [name for slot, name in enumerate(node.input) if slot in slots]
+        chain, placed = {id(node): node}, False
         while waiting:
             name = waiting.pop()
             if not name or self.view.is_fixed(name):
@@ -291,13 +338,47 @@ class _Finder:
                 chain[id(made)] = made
                 waiting += made.input[:1] if made.op_type in _MOVES else made.input
         for one in chain.values() if placed else ():
-            self._keep(one, "places and lengths need more digits", large=False, small=False)
+            if ends:
+                self._keep(one, _MORE_DIGITS, large=False, small=False)
+            elif one is not node:
+                self.unfit.by_form.setdefault(id(one), _MORE_DIGITS)
 
     def _is_layer(self, product: onnx.NodeProto) -> bool:
         """Whether a product is one with a constant weight over more than coordinates."""
         weights = (self.view.constant(n) for n in product.input[:2])
         return any(
             w is not None and w.ndim > 1 and min(w.shape[-2:]) > _COORDINATES for w in weights
+        )
+
+    # ---- logarithms
+
+    def _by_logarithms(self, node: onnx.NodeProto) -> None:
+        """A probability of 1e-9, or what is left to 1 of one, is 0 in 16 bits, and its logarithm infinite."""
+        path = self._from_probability(node.input[0], _STEPS_TO_LOG) if node.op_type == "Log" else []
+        for one in [*path, node] if path else ():
+            self.unfit.by_form.setdefault(id(one), "its logarithm is taken near 0")
+
+    def _from_probability(self, name: str, steps: int) -> list[onnx.NodeProto]:
+        """The nodes that lead from a probability to a tensor; none where it does not come from one."""
+        made = self.view.producer(name)
+        if made is None or not steps or not is_standard(made):
+            return []
+        if made.op_type in _NEAR_ZERO:
+            return [made]
+        if made.op_type not in _LEADS_TO_LOG and not self._guards(made):
+            return []
+        sources = made.input[:1] if made.op_type in _MOVES else made.input
+        before = [one for source in sources for one in self._from_probability(source, steps - 1)]
+        return [*before, made] if before else []
+
+    def _guards(self, node: onnx.NodeProto) -> bool:
+        """Whether a node adds an epsilon that 16 bits can't hold, or bounds by one: what it guards is as small."""
+        return node.op_type in ("Add", "Clip", "Max") and any(
+            value is not None
+            and value.dtype == np.float32
+            and value.size > 0
+            and self._lost_of(name, value)[1] is not None
+            for name, value in self._values(node)
         )
 
     # ---- squares
@@ -326,7 +407,7 @@ class _Finder:
         return producer is not None and self._squares(producer)
 
     def _keep_square(self, node: onnx.NodeProto, *, carries: bool = True) -> None:
-        self.unfit.squares.setdefault(id(node), "adds up squares")
+        self.unfit.by_form.setdefault(id(node), "adds up squares")
         if carries:
             self.squared.update(name for name in node.output if name)
 

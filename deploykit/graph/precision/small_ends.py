@@ -298,11 +298,13 @@ def _run(
 
 
 def _snr_db(wanted: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> float:
-    """Signal over noise of all sets, in decibels; infinite where there is no noise."""
-    signal = sum(float(np.square(a, dtype=np.float64).sum()) for a in wanted)
-    noise = sum(
-        float(np.square(a.astype(np.float64) - b).sum()) for a, b in zip(wanted, found, strict=True)
-    )
+    """Signal over noise of all that is finite of sets, in decibels; infinite where there is no noise."""
+    signal = noise = 0.0
+    for a, b in zip(wanted, found, strict=True):
+        finite = np.isfinite(a)
+        wide = a[finite].astype(np.float64)
+        signal += float(np.square(wide).sum())
+        noise += float(np.square(wide - b[finite]).sum())
     if not noise or not signal:
         return math.inf if not noise else -math.inf
     return 10 * math.log10(signal / noise)

@@ -13,7 +13,7 @@ from small_graphs import engine
 from deploykit.errors import BuildFailed, PrecisionMismatch, UnknownName
 from deploykit.graph.calibrate import Calibration
 from deploykit.graph.precision import KeepRules, convert
-from deploykit.graph.read_write import open_model
+from deploykit.graph.read_write import LIMIT_VARIABLE, open_model
 from deploykit.ort_session import input_specs, open_session, session_options
 from deploykit.spec import OnnxModel
 from deploykit.workflow.convert import rounding_text
@@ -121,6 +121,21 @@ def test_products_in_bodies_that_ran_are_in_int8(
     )
     noise = np.square(exact - found).sum()
     assert 0 < noise < 2e-3 * np.square(exact).sum()
+
+
+def test_bodies_are_calibrated_beside_weights_in_a_file_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LIMIT_VARIABLE, "1000")  # as if the network had more than 2 GB
+    model = branches()
+    large = numpy_helper.from_array(weights(2, 16, 8, 6, 6), "large")
+    model.graph.initializer.append(large)
+    model.graph.node[-1].CopyFrom(N("Conv", ["b", "large"], ["y"], name="last"))
+    path = tmp_path / "a.onnx"
+    onnx.save(model, path, save_as_external_data=True, location="a.data", size_threshold=4096)
+    images = Calibration(lambda: [feeds(model, seed) for seed in range(4)], count=4)
+    made = convert(open_model(path), "int8", "cpu", tmp_path / "i.onnx", images)
+    assert made.recipe["products_quantised"] == 3
 
 
 @pytest.mark.parametrize("method", ["percentile", "entropy"])

@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from precision_nets import Net, calibration, cosine, fire, images, residual, run, stored
 
 from deploykit.errors import DriftFailed
+from deploykit.graph.calibrate import Calibration
 from deploykit.graph.precision import KeepRules, convert
 
 
@@ -104,6 +105,7 @@ def test_a_clip_without_an_upper_bound_may_round_it_to_infinity(tmp_path: Path) 
     net.head(net.node("Clip", [net.conv("x", "c", 8, 8), low, high], "k"), 8)
     source = stored(net.build(), tmp_path / "a.onnx")
     made = convert(source, "fp16", "cpu", tmp_path / "h.onnx")
+    assert made.recipe["constants_overflowed"] == 0  # nothing is lost by it, and nothing said of it
     x = images()
     assert cosine(run(source.path, x), run(made.path, x)) > 0.9999
 
@@ -281,6 +283,166 @@ def test_what_float16_cant_hold_stays_with_its_readers_in_float32(
     expected, found = run(source.path, x), run(made.path, x)
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
+
+
+#: What a mask is filled with.
+FAR = numpy_helper.from_array(np.full(1, -1e9, np.float32))
+
+
+def with_number(
+    model: onnx.ModelProto, name: str, value: np.generic | np.ndarray
+) -> onnx.ModelProto:
+    model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "kept"),
+    [
+        # numbers that are stored in another type: a mask's factor as an integer, an epsilon as float64
+        (with_number(chain(node("Relu", "x", "r"), node("Cast", "big", "b", to=1), node("Mul", "r b", "m"),
+                           node("Softmax", "m", "y", axis=-1)), "big", np.int64(1_000_000)),
+         {"Cast", "Mul", "Softmax"}),
+        (with_number(chain(node("Relu", "x", "r"), node("Cast", "eps", "e", to=1), node("Add", "r e", "a"),
+                           node("Log", "a", "y")), "eps", np.float64(1e-12)), {"Cast", "Add", "Log"}),
+        (with_number(chain(node("Relu", "x", "r"), node("CastLike", "eps x", "e"), node("Add", "r e", "a"),
+                           node("Log", "a", "y")), "eps", np.float64(1e-12)), {"CastLike", "Add", "Log"}),
+        (with_number(chain(node("Cast", "three", "b", to=1), node("Mul", "x b", "y")), "three", np.int64(3)),
+         set()),
+        # a second tensor that is filled, with more than the first
+        (with_number(chain(helper.make_node("ConstantOfShape", ["size"], ["z"], name="zeros"),
+                           helper.make_node("ConstantOfShape", ["size"], ["m"], name="mask", value=FAR),
+                           helper.make_node("Add", ["x", "z"], ["a"], name="first"),
+                           helper.make_node("Add", ["a", "m"], ["b"], name="second"),
+                           node("Softmax", "b", "y", axis=-1)), "size", np.asarray([12], np.int64)),
+         {"mask", "second", "Softmax"}),
+    ],
+)  # fmt: skip
+def test_numbers_that_nodes_make_of_others_are_looked_at(
+    model: onnx.ModelProto, kept: set[str], tmp_path: Path
+) -> None:
+    source = stored(model, tmp_path / "a.onnx")
+    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx")
+    assert set(made.recipe.get("kept_by_value", {})) == kept
+    x = images(2)
+    expected, found = run(source.path, x), run(made.path, x)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
+
+
+def test_a_bound_that_is_an_attribute_is_looked_at(tmp_path: Path) -> None:
+    model = chain(node("Clip", "x", "c", min=1e-12), node("Log", "c", "y"))
+    model.opset_import[0].version = 10
+    made = convert(stored(model, tmp_path / "a.onnx"), "fp16", "cpu", tmp_path / "h.onnx")
+    assert made.recipe["kept_by_value"] == {
+        "Clip": "its min is 1e-12", "Log": "what Clip makes is too small"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "kept"),
+    [
+        (chain(node("Mul", "x k", "m"), node("Softmax", "m", "p", axis=-1), node("Log", "p", "y"), k=5),
+         {"Softmax", "Log"}),
+        (chain(node("Mul", "x k", "m"), node("Sigmoid", "m", "p"), node("Sub", "one p", "q"),
+               node("Log", "q", "y"), k=3, one=1), {"Sigmoid", "Sub", "Log"}),
+        # what is added to 1 comes near no 0, and the sum that a product makes is no probability
+        (chain(node("Exp", "x", "e"), node("Add", "e one", "a"), node("Log", "a", "y"), one=1), set()),
+        (chain(node("Relu", "x", "r"), node("Add", "r one", "a"), node("Log", "a", "y"), one=1), set()),
+    ],
+)  # fmt: skip
+def test_the_logarithm_of_a_probability_is_not_taken_of_a_rounded_one(
+    model: onnx.ModelProto, kept: set[str], tmp_path: Path
+) -> None:
+    source = stored(model, tmp_path / "a.onnx")
+    # That happens in any network of this form: nothing for --strict to refuse.
+    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx", keep=KeepRules(strict=True))
+    assert set(made.recipe.get("float32_because", {})) == kept
+    x = images(2)
+    np.testing.assert_allclose(run(made.path, x), run(source.path, x), rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("guard", ["Add", "Max", "Clip"])
+def test_an_epsilon_does_not_make_up_for_a_probability_that_became_0(
+    guard: str, tmp_path: Path
+) -> None:
+    model = chain(
+        node("Mul", "x k", "m"), node("Softmax", "m", "p", axis=-1), node(guard, "p eps", "g"),
+        node("Log", "g", "y"), k=5, eps=1e-12,
+    )  # fmt: skip
+    source = stored(model, tmp_path / "a.onnx")
+    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx")
+    assert set(made.recipe["float32_because"]) == {"Softmax", guard, "Log"}
+    x = images(2)
+    np.testing.assert_allclose(run(made.path, x), run(source.path, x), rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize(("largest", "kept"), [(32768, set()), (65535, {"Mul"}), (1e6, {"Mul"})])
+def test_inputs_beyond_float16_are_read_in_float32(
+    largest: float, kept: set[str], tmp_path: Path
+) -> None:
+    model = chain(node("Mul", "x small", "m"), node("Relu", "m", "y"), small=1e-4)
+    x = images(4)
+    x *= np.float32(largest) / np.abs(x).max()
+    x = np.clip(x, -largest, largest).astype(np.float32)
+    source = stored(model, tmp_path / "a.onnx")
+    seen = Calibration(batches=lambda: iter([x]), count=4)
+    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx", seen)
+    assert set(made.recipe.get("kept_by_value", {})) == kept
+    np.testing.assert_allclose(run(made.path, x), run(source.path, x), rtol=1e-2)
+
+
+def there_and_back(kind: str, opset: int = 17) -> onnx.ModelProto:
+    """Values that are made large and small again in the body of an If or Loop, or large before and small in it."""
+    info = helper.make_tensor_value_info
+    up = helper.make_node("Mul", ["v" if kind == "Loop" else "x", "far"], ["large"], name="up")
+    down = helper.make_node("Mul", ["large", "near"], ["small"], name="down")
+    other = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["o"])], "o", [], [info("o", TensorProto.FLOAT, None)]
+    )
+    stored_values = {"far": 6e4, "near": 1 / 6e4, "limit": 100}
+    if kind == "Loop":
+        body = helper.make_graph(
+            [up, down, helper.make_node("Identity", ["go"], ["on"])], "body",
+            [info("i", TensorProto.INT64, []), info("go", TensorProto.BOOL, []),
+             info("v", TensorProto.FLOAT, None)],
+            [info("on", TensorProto.BOOL, []), info("small", TensorProto.FLOAT, None)],
+        )  # fmt: skip
+        loop = helper.make_node("Loop", ["steps", "", "x"], ["y"], body=body)
+        model = with_number(chain(loop, **stored_values), "steps", np.int64(2))
+    else:
+        inside = [down] if kind == "captured" else [up, down]
+        then = helper.make_graph(inside, "then", [], [info("small", TensorProto.FLOAT, None)])
+        nodes = [
+            helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0),
+            helper.make_node("Less", ["mean", "limit"], ["flag"]),
+            helper.make_node("If", ["flag"], ["y"], then_branch=then, else_branch=other),
+        ]
+        model = chain(*([up] if kind == "captured" else []), *nodes, **stored_values)
+    model.opset_import[0].version = opset
+    return model
+
+
+@pytest.mark.parametrize(
+    ("kind", "opset"), [("If", 17), ("If", 11), ("Loop", 17), ("captured", 17)]
+)
+def test_activations_of_bodies_that_overflow_keep_their_nodes(
+    kind: str, opset: int, tmp_path: Path
+) -> None:
+    source = stored(there_and_back(kind, opset), tmp_path / "a.onnx")
+    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx")
+    assert set(made.recipe.get("kept_by_value", {})) == {"up", "down"}
+    x = images(2)
+    np.testing.assert_allclose(run(made.path, x), run(source.path, x), rtol=1e-2, atol=1e-3)
+
+
+def test_a_loop_that_may_not_end_is_not_run_on_what_is_made_up(tmp_path: Path) -> None:
+    model = there_and_back("Loop")
+    steps = next(t for t in model.graph.initializer if t.name == "steps")
+    steps.CopyFrom(numpy_helper.from_array(np.asarray(2**62), "steps"))
+    source = stored(model, tmp_path / "a.onnx")
+    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx")
+    assert "kept_by_value" not in made.recipe
 
 
 @pytest.mark.parametrize("behind_product", [True, False])

@@ -135,6 +135,9 @@ KINDS: dict[str, onnx.ModelProto] = {
         IMAGE, {"v": A, "g": random(8, 1, 1, 1), "s": random(9), "b": B,
                 "zero": np.array([0]), "eight": np.array([8])},
     ),
+    "an average that counts the padding and cuts its last window": between(
+        N("AveragePool", ["c"], ["d"], kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1, count_include_pad=1)
+    ),
     "GELU and SiLU": between(
         N("Sigmoid", ["c"], ["s"]), N("Mul", ["c", "s"], ["m"]), N("Gelu", ["m"], ["d"])
     ),
