@@ -194,7 +194,7 @@ def write_report(
         text = pages.render(contents)
         for folder, ending in ((png, ".png"), (svg, ".svg")):
             if folder is not None:
-                list(files.write_pictures(contents, Path(folder), ending))
+                files.write_pictures(contents, Path(folder), ending)
     write_atomic(place, text, "page")
     return place
 
