@@ -223,7 +223,7 @@ COLUMNS: tuple[Column, ...] = (
            unit="ratio", added=11),
     Column("speedup_high", FLOAT, MEASURED, "upper end", unit="ratio", added=11),
     Column("speedup_doubt", TEXT, FACT,
-           "which of the two rows is doubtful, and by which findings; blank where neither is", added=11),
+           "which of the two rows is doubtful, by which findings or as emulated; blank where neither is", added=11),
     Column("percentile", FLOAT, FACT, "that --percentile asked for", unit="%", added=11),
     Column("latency_percentile_ms", FLOAT, MEASURED,
            "so many percent of the runs are at most this long", unit="ms", added=11),
