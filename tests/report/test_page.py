@@ -85,6 +85,19 @@ def test_a_metric_far_from_that_of_fp32_is_marked():
     assert re.findall(r">([\d.,]+)(?: \[[^<]*\])?<abbr", cells) == ["0.500"]
 
 
+def test_a_metric_and_the_accuracy_beside_it_are_doubtful_each_for_itself():
+    judged = {"metric": "iou:each", "metric_value": 0.5, "metric_high": 0.6, "metric_fp32": 0.6}
+    cases = (
+        ({"metric_fp32": 0.9}, ["metric"]),
+        ({"top1_low": 0.5, "top1_high": 0.9}, ["accuracy"]),
+        ({"calibration": "minmax, 100 synthetic images"}, ["accuracy", "metric"]),
+    )
+    for cells, doubtful in cases:
+        usual = {"top1": 0.7, "top1_low": 0.69, "top1_high": 0.71}
+        (entry,) = entries(full(**(usual | judged | cells)))
+        assert [what for what in ("accuracy", "metric") if entry.doubtful(what)] == doubtful
+
+
 def test_rows_of_several_machines_are_told_apart():
     rows = [full(env_id=machine) for machine in ("aaaa1111", "bbbb2222")]
     assert [one.name for one in entries(*rows)] == [

@@ -27,9 +27,9 @@ STATES = (OK, DOUBTFUL, FAILED, SKIPPED)
 #: What a doubt is about, by its name; every other one is about the latency.
 _ABOUT = {
     "drift": ("drift",),
-    "calibration": ("drift", "accuracy"),
+    "calibration": ("drift", "accuracy", "metric"),
     "accuracy": ("accuracy",),
-    "metric": ("accuracy",),
+    "metric": ("metric",),
     DRIFTS["coarse"]: ("drift",),
     # A percentile that is blank says nothing against the median.
     "runs": (),
@@ -48,7 +48,7 @@ class Doubt:
 
     @property
     def about(self) -> tuple[str, ...]:
-        """Of "latency", "drift" and "accuracy" those that it makes doubtful."""
+        """Of "latency", "drift", "accuracy" and "metric" those that it makes doubtful."""
         return _ABOUT.get(self.name, _LATENCY)
 
 
@@ -77,7 +77,7 @@ class Entry:
         return DOUBTFUL if any(doubt.about for doubt in self.doubts) else OK
 
     def doubtful(self, what: str) -> bool:
-        """Whether its latency, drift or accuracy, as `what` says, is doubtful."""
+        """Whether its latency, drift, accuracy or metric, as `what` says, is doubtful."""
         return any(what in doubt.about for doubt in self.doubts)
 
     def value(self, column: str) -> float | None:

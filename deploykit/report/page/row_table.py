@@ -24,7 +24,7 @@ _UNDER = {
     "energy_per_image_mj": "latency",
     "drift_snr_db": "drift",
     "top1": "accuracy",
-    "metric_value": "accuracy",
+    "metric_value": "metric",
 }
 _MORE = (field("device_peak_mib"), field("energy_per_image_mj"))
 
