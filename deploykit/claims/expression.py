@@ -200,7 +200,10 @@ class Expression:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.networks: tuple[Network, ...] = tuple(_networks(_tree(text)))
+        try:
+            self.networks: tuple[Network, ...] = tuple(_networks(_tree(text)))
+        except RecursionError as error:
+            raise UsageError(f"{text[:60]!r} is nested too deep to be read") from error
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -47,6 +47,7 @@ def test_an_expression_comes_to(text, value):
         ("macs(lenet5(alpha=0.5))", "alpha"),
         ("1" + " + 1" * 300, "1,201 characters is too long"),
         ("\0", "is no expression"),
+        ("-" * 990 + "1", "is "),
     ],
 )
 def test_what_it_does_not_know_is_refused_when_it_is_read(text, said):
