@@ -73,6 +73,8 @@ def collect_body_ranges(
     Raises:
         UsageError: images that don't fit the network.
     """
+    if not any(wanted.values()):  # most networks have no bodies, and a copy of one is large
+        return BodyRanges({}, {})
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     del changed.graph.output[:]
@@ -85,8 +87,6 @@ def collect_body_ranges(
         results += _expose(
             changed.graph, place, names, f"deploykit_body_{index}", histograms=histograms
         )
-    if not results:
-        return BodyRanges({}, {})
     info = onnx.helper.make_tensor_value_info
     changed.graph.output.extend(info(name, ElementType.FLOAT, None) for name in results)
     session = open_proto(  # weights may stand in a file of their own
