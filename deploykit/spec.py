@@ -75,15 +75,19 @@ class TensorSpec:
 def has_batch(spec: TensorSpec, inputs: Sequence[TensorSpec]) -> bool:
     """Whether an input has an entry for each image; one without is the same for all that are run at once.
 
-    Beside inputs whose batch is free that is one with fixed sizes alone, beside inputs of one image one of another
-    size on the axis of the batch, such as a table of anchors. A scalar has no entries.
+    Beside inputs whose batch is free that is one with fixed sizes alone, beside inputs of one image, or all of one
+    batch, one of another size on the axis of the batch, such as a table of anchors. A scalar has no entries, and
+    what has one dimension, such as a threshold, does not tell the batch of the others.
     """
     if not spec.shape:
         return False
     if any(one.dynamic_batch for one in inputs):
         return spec.dynamic_batch
-    sizes = {one.shape[one.fixed_axis] for one in inputs if len(one.shape) > one.fixed_axis}
-    return 1 not in sizes or spec.shape[spec.fixed_axis : spec.fixed_axis + 1] == (1,)
+    sizes = {one.shape[one.fixed_axis] for one in inputs if len(one.shape) > max(1, one.fixed_axis)}
+    if 1 not in sizes and len(sizes) != 1:
+        return True
+    batch = 1 if 1 in sizes else next(iter(sizes))
+    return spec.shape[spec.fixed_axis : spec.fixed_axis + 1] == (batch,)
 
 
 def stored_inputs(metadata: Mapping[str, str]) -> dict[str, dict[str, str]]:

@@ -227,6 +227,7 @@ def compare_layers(request: LayersRequest) -> list[LayerDrift]:
         proto.Clear()
     distances = {pair: Distance() for pair in pairs}
     (first, first_names), (second, second_names) = sides
+    specs = input_specs(first)
     images, start_s = 0, time.perf_counter()
     for feeds in _inputs(first, request):
         expected = dict(zip(first_names, first.run(first_names, feeds), strict=True))
@@ -238,7 +239,8 @@ def compare_layers(request: LayersRequest) -> list[LayerDrift]:
             if not finite.all():  # a mask's infinities, of which there is no distance
                 values, others = values[finite], others.reshape(values.shape)[finite]
             distances[pair].add(values, others)
-        images += max((len(v) for v in feeds.values() if v.ndim), default=1)
+        counts = (feeds[one.name].shape[one.image_axis] for one in specs if has_batch(one, specs))
+        images += max(counts, default=1)
         if request.limit_s is not None and time.perf_counter() - start_s >= request.limit_s:
             break
     rows = []

@@ -192,7 +192,7 @@ def is_scores(values: NDArray[Any]) -> bool:
 
 def as_rows(values: NDArray[Any]) -> NDArray[Any]:
     """An output that is class scores as (images, classes)."""
-    return values.reshape(len(values), -1) if values.ndim > 2 else values
+    return values.reshape(values.shape[:2]) if values.ndim > 2 else values
 
 
 def may_be_scores(spec: TensorSpec) -> bool:

@@ -92,6 +92,10 @@ class _Tally:
     #: How often what the operators hold runs for one image: the steps of a sequence, the trips of a Loop.
     runs: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     remarks: dict[str, None] = field(default_factory=dict)
+    #: Fixed values of operators that are not known, by operator and what holds them.
+    unknown: dict[str, dict[tuple[int, str], int]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
     stored_bytes: int = 0
     seen: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
     #: The matrices that were counted, by how many values they have: only these are stored twice.
@@ -105,8 +109,7 @@ class _Tally:
         self.stored_bytes += constants.stored_bytes
         for node in view.nodes:
             if (unknown := values_of_unknown(node, constants)) and not view.all_fixed(node):
-                text = "it is not known which of its fixed values are parameters"
-                self.remarks[f"{operator_name(node)}: {text}, {unknown:,} in all"] = None
+                self.unknown[operator_name(node)].update(unknown)
             for root in () if view.all_fixed(node) else parameters_of(node, constants):
                 # Tensors of different graphs may share a name, and one tensor may be read from several.
                 seen = self.seen[id(root.owner)]
@@ -300,6 +303,10 @@ def count_graph(
         )
         for name in sorted({*tally.nodes, *tally.parameters})
     }
+    text = "it is not known which of its fixed values are parameters"
+    unknown = (
+        f"{name}: {text}, {sum(sizes.values()):,} in all" for name, sizes in tally.unknown.items()
+    )
     return Counts(
         parameters=sum(one.parameters for one in by_operator.values()),
         macs=sum(one.macs for one in by_operator.values()),
@@ -309,7 +316,7 @@ def count_graph(
         uncounted=dict(sorted(tally.uncounted.items())),
         unsized=dict(sorted((+tally.unsized).items())),
         chosen=tuple(sorted(tally.chosen)),
-        remarks=(*tally.remarks, *length_remarks(tally.runs)),
+        remarks=(*unknown, *tally.remarks, *length_remarks(tally.runs)),
     )
 
 

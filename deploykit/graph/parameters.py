@@ -37,7 +37,7 @@ from deploykit.graph.buffers import (
     origins_of,
 )
 from deploykit.graph.element_types import FLOATS, ElementType, tensor_bytes
-from deploykit.graph.nodes import attribute, attribute_graphs, tensor_values
+from deploykit.graph.nodes import attribute, attribute_graphs, first_output, tensor_values
 from deploykit.graph.operators import Arithmetic, Kind, Operator, Trait, has, operator_of
 from deploykit.graph.scope import domain_of, per_byte
 from deploykit.graph.view import GraphView
@@ -357,16 +357,20 @@ def parameters_of(node: onnx.NodeProto, constants: Constants) -> Iterator[Root]:
                 yield root
 
 
-def values_of_unknown(node: onnx.NodeProto, constants: Constants) -> int:
-    """How many fixed values an operator reads or states that is not known, so that any may be parameters."""
+def values_of_unknown(node: onnx.NodeProto, constants: Constants) -> dict[tuple[int, str], int]:
+    """How many fixed values an operator reads or states that is not known, so that any may be parameters.
+
+    By what holds them, as several nodes may read one tensor.
+    """
     if operator_of(node) is not None or any(True for _ in attribute_graphs(node)):
-        return 0
+        return {}
     roots = {(id(r.owner), r.name): r for n in node.input if n for r in constants.roots(n)}
-    sizes = [(root.constant.elements, root.real) for root in roots.values()]
+    sizes = {key: (root.constant.elements, root.real) for key, root in roots.items()}
     # Those of classic machine learning keep weights in attributes.
-    sizes += [(len(entry.floats), True) for entry in node.attribute]
+    for entry in node.attribute:
+        sizes[id(constants), f"{first_output(node)}:{entry.name}"] = (len(entry.floats), True)
     # Few whole numbers are shapes and axes; many may be weights in few bits.
-    return sum(size for size, real in sizes if size > (1 if real else _IN_CODE))
+    return {key: size for key, (size, real) in sizes.items() if size > (1 if real else _IN_CODE)}
 
 
 def _by_place(node: onnx.NodeProto, operator: Operator, constants: Constants) -> Iterator[Root]:

@@ -142,6 +142,8 @@ def test_scores_behind_a_pool_over_the_whole_image_are_rows():
     scores = np.eye(6, dtype=np.float32)[:, :, None, None]
     drift = compare([{"y": scores}], [{"y": scores[::-1]}])
     assert (drift.top1_agreement, drift.images) == (0.0, 6)
+    # What a detector pools of boxes may be of none.
+    assert compare([{"y": scores[:0]}], [{"y": scores[:0]}]).top1_agreement is None
 
 
 def test_agreement_counts_the_images_on_which_only_one_is_right():

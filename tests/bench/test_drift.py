@@ -140,6 +140,22 @@ def test_infinities_of_the_reference_are_left_out(tmp_path: Path) -> None:
     assert all(row.snr_db is not None and 40 < row.snr_db < math.inf for row in rows)
 
 
+def test_a_table_beside_images_does_not_count_as_images(tmp_path: Path) -> None:
+    info = helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("Abs", ["x"], ["y"], "images"),
+        helper.make_node("Abs", ["t"], ["u"], "table"),
+    ]
+    shapes: dict[str, list[str | int]] = {"x": ["N", 6], "t": [7, 2], "y": ["N", 6], "u": [7, 2]}
+    ports = [info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    graph = helper.make_graph(nodes, "g", ports[:2], ports[2:])
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "a.onnx")
+    source = open_model(tmp_path / "a.onnx")
+    rows = compare_layers(LayersRequest(source.path, source.path, None, 4, 0, 2))
+    assert [row.images for row in rows] == [4, 4]
+
+
 def test_values_that_are_not_finite_are_refused_with_the_layer(
     fp32: OnnxModel, tmp_path: Path
 ) -> None:

@@ -184,3 +184,20 @@ def test_images_that_whole_numbers_can_t_hold_are_refused(tmp_path: Path, kind: 
     with pytest.raises(UsageError, match=rf"^input 'image' takes {kind}, which can't hold these"):
         list(feeds_of(part(tmp_path, images=images), (spec,), 4))
     list(feeds_of(part(tmp_path, images=np.full_like(IMAGES, 100)), (spec,), 4))
+
+
+def test_a_threshold_beside_a_fixed_batch_does_not_tell_that_batch() -> None:
+    """What has one dimension of size 1 made a batch of two images one input that is the same for all."""
+
+    class Paired(Counting):
+        inputs = (
+            TensorSpec("limit", (1,), "float32"),
+            TensorSpec("image", (2, 3, 4, 5), "float32"),
+        )
+        outputs = (TensorSpec("y", (2, 2), "float32"),)
+
+    session = Paired()
+    assert [has_batch(spec, session.inputs) for spec in session.inputs] == [False, True]
+    fed = {"limit": np.zeros(1, np.float32), "image": IMAGES[:5]}
+    assert len(list(run_in_batches(session, fed, 2))) == 3
+    assert session.seen == [((1,), (2, 3, 4, 5))] * 3

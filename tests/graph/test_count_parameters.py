@@ -584,3 +584,16 @@ def test_of_an_operator_that_is_not_known_it_is_said_that_its_weights_are_left_o
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 3)]
     counts = count_graph(make_model([linear], shape=("batch", 4), opsets=opsets))
     assert f"ai.onnx.ml.LinearRegressor: {text}" in counts.remarks
+
+
+def test_what_nodes_of_an_unknown_operator_hold_is_told_in_one_sum() -> None:
+    own = "com.microsoft"
+    nodes = [
+        node("Gated", ["x", "w"], ["a"], domain=own),
+        node("Gated", ["a", "w", "v"], ["b"], domain=own),
+        node("Gated", ["b"], ["y"], domain=own, table=[0.5] * 5),
+    ]
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid(own, 1)]
+    weights = [tensor("w", 4, 4), tensor("v", 4, 2)]
+    remarks = count_graph(make_model(nodes, weights, shape=("batch", 4), opsets=opsets)).remarks
+    assert [text.partition(", ")[2] for text in remarks if "fixed values" in text] == ["29 in all"]

@@ -73,6 +73,8 @@ def collect_body_ranges(
     Raises:
         UsageError: images that don't fit the network.
     """
+    if not any(wanted.values()):  # most networks have no bodies, and a copy of one is large
+        return BodyRanges({}, {})
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     del changed.graph.output[:]
@@ -85,8 +87,6 @@ def collect_body_ranges(
         results += _expose(
             changed.graph, place, names, f"deploykit_body_{index}", histograms=histograms
         )
-    if not results:
-        return BodyRanges({}, {})
     info = onnx.helper.make_tensor_value_info
     changed.graph.output.extend(info(name, ElementType.FLOAT, None) for name in results)
     session = open_proto(  # weights may stand in a file of their own
@@ -102,13 +102,13 @@ def collect_body_ranges(
         found = run_images(session, inputs, feeds, results)
         values = [found[name] for name in results]
         for k, key in enumerate(keys):
-            low, high, *sample = values[probes * k : probes * (k + 1)]
+            lows, highs, *sample = values[probes * k : probes * (k + 1)]
             least, largest = extremes[key]
             extremes[key] = (
-                min(least, float(np.min(low, initial=0.0))),
-                max(largest, float(np.max(high, initial=0.0))),
+                min(least, float(np.min(lows, initial=0.0))),
+                max(largest, float(np.max(highs, initial=0.0))),
             )
-            swings[key[1]] = max(swings.get(key[1], 1.0), _swing(low, high))
+            swings[key[1]] = max(swings.get(key[1], 1.0), _swing(lows, highs))
             for seen in sample:
                 histogram_of[key].add(seen[np.isfinite(seen)])
     ranges: dict[Place, dict[str, Range]] = {place: {} for place in wanted}
