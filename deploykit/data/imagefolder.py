@@ -176,7 +176,7 @@ def open_imagefolder(folder: str, options: ImageOptions | None = None) -> Datase
         parts["test"],
         unjudged=unjudged,
         labelled=labelled,
-        numbered_by_folder=_mapping(root) is None,
+        numbered_by_folder=_mapping(root, numbers) is None,
     )
 
 
@@ -196,7 +196,7 @@ def _class_numbers(root: Path, groups: list[Path]) -> dict[str, int]:
     inside = [_folders(group) for group in groups]
     folders = sorted({entry.name for entries in inside for entry in entries})
     _require_held_out(root, groups, set(folders))
-    mapping = _mapping(root, folders)
+    mapping = _mapping(root, frozenset(folders))
     if mapping is None:
         _require_classes(root, groups, inside)
         return {folder: label for label, folder in enumerate(folders)}

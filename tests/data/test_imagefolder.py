@@ -364,6 +364,9 @@ def test_folders_with_spaces_in_their_names_are_lines_of_the_mapping(tmp_path: P
     dataset = open_dataset(f"imagefolder:{tmp_path}")
     assert dataset.classes == ("boar", "wild cat", "good dog")
     assert set(dataset.train.labels) == {1, 2}
+    (tmp_path / "dog").rename(tmp_path / "wild boar")  # whose first words are the same
+    (tmp_path / "classes.txt").write_text("wild boar\nwild cat\n")
+    assert open_dataset(f"imagefolder:{tmp_path}").classes == ("wild boar", "wild cat")
 
 
 def test_a_folder_that_the_mapping_names_twice_is_refused(tmp_path: Path) -> None:
