@@ -46,6 +46,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".
 
 #: What the part of a data set is called that is held out, the first that is there before the others.
 _HELD_OUT = ("val", "test", "valid", "validation")
+#: Those of them that may be classes as well, such as `valid` beside `invalid`, where there is no train part.
+_MAY_BE_CLASSES = ("valid", "validation")
 
 #: What systems and programs put beside the folders of a user.
 _NOT_THE_USERS = frozenset(("__MACOSX", "@eaDir", "lost+found", "__pycache__"))
@@ -143,7 +145,9 @@ def open_imagefolder(folder: str, options: ImageOptions | None = None) -> Datase
         raise UsageError(f"{folder} is not a folder: give one that holds a folder for each class")
     name = f"imagefolder:{root.resolve().name}"
     inside = {entry.name for entry in _folders(root)}
-    held_out = next((part for part in _HELD_OUT if part in inside), None)
+    parts_alone = "train" in inside or len(inside) == 1
+    names = [name for name in _HELD_OUT if parts_alone or name not in _MAY_BE_CLASSES]
+    held_out = next((part for part in names if part in inside), None)
     if "train" in inside and held_out:
         groups = [root / "train", root / held_out]
     else:
