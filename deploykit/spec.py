@@ -75,15 +75,18 @@ class TensorSpec:
 def has_batch(spec: TensorSpec, inputs: Sequence[TensorSpec]) -> bool:
     """Whether an input has an entry for each image; one without is the same for all that are run at once.
 
-    Beside inputs whose batch is free that is one with fixed sizes alone, beside inputs of one image one of another
-    size on the axis of the batch, such as a table of anchors. A scalar has no entries.
+    Beside inputs whose batch is free that is one with fixed sizes alone, beside inputs of one image, or of a fixed
+    batch, one of another size on the axis of the batch, such as a table of anchors. A scalar has no entries.
     """
     if not spec.shape:
         return False
     if any(one.dynamic_batch for one in inputs):
         return spec.dynamic_batch
-    sizes = {one.shape[one.fixed_axis] for one in inputs if len(one.shape) > one.fixed_axis}
-    return 1 not in sizes or spec.shape[spec.fixed_axis : spec.fixed_axis + 1] == (1,)
+    # As for a fixed batch, inputs of one dimension, such as a threshold, don't tell where others do.
+    told = [one for one in inputs if len(one.shape) > 1] or inputs
+    sizes = {one.shape[one.fixed_axis] for one in told if len(one.shape) > one.fixed_axis}
+    batch = 1 if 1 in sizes else sizes.pop() if len(sizes) == 1 else None
+    return batch is None or spec.shape[spec.fixed_axis : spec.fixed_axis + 1] == (batch,)
 
 
 def stored_inputs(metadata: Mapping[str, str]) -> dict[str, dict[str, str]]:
