@@ -83,11 +83,11 @@ def has_batch(spec: TensorSpec, inputs: Sequence[TensorSpec]) -> bool:
         return False
     if any(one.dynamic_batch for one in inputs):
         return spec.dynamic_batch
-    sizes = {one.shape[one.fixed_axis] for one in inputs if len(one.shape) > max(1, one.fixed_axis)}
-    if 1 not in sizes and len(sizes) != 1:
-        return True
-    batch = 1 if 1 in sizes else next(iter(sizes))
-    return spec.shape[spec.fixed_axis : spec.fixed_axis + 1] == (batch,)
+    # As for a fixed batch, inputs of one dimension, such as a threshold, don't tell where others do.
+    told = [one for one in inputs if len(one.shape) > 1] or inputs
+    sizes = {one.shape[one.fixed_axis] for one in told if len(one.shape) > one.fixed_axis}
+    batch = 1 if 1 in sizes else sizes.pop() if len(sizes) == 1 else None
+    return batch is None or spec.shape[spec.fixed_axis : spec.fixed_axis + 1] == (batch,)
 
 
 def stored_inputs(metadata: Mapping[str, str]) -> dict[str, dict[str, str]]:

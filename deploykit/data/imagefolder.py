@@ -46,6 +46,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".
 
 #: What the part of a data set is called that is held out, the first that is there before the others.
 _HELD_OUT = ("val", "test", "valid", "validation")
+#: Those of them that may be classes as well, such as `valid` beside `invalid`, where there is no train part.
+_MAY_BE_CLASSES = ("valid", "validation")
 
 #: What systems and programs put beside the folders of a user.
 _NOT_THE_USERS = frozenset(("__MACOSX", "@eaDir", "lost+found", "__pycache__"))
@@ -143,7 +145,9 @@ def open_imagefolder(folder: str, options: ImageOptions | None = None) -> Datase
         raise UsageError(f"{folder} is not a folder: give one that holds a folder for each class")
     name = f"imagefolder:{root.resolve().name}"
     inside = {entry.name for entry in _folders(root)}
-    held_out = next((part for part in _HELD_OUT if part in inside), None)
+    parts_alone = "train" in inside or len(inside) == 1
+    names = [name for name in _HELD_OUT if parts_alone or name not in _MAY_BE_CLASSES]
+    held_out = next((part for part in names if part in inside), None)
     if "train" in inside and held_out:
         groups = [root / "train", root / held_out]
     else:
@@ -176,7 +180,7 @@ def open_imagefolder(folder: str, options: ImageOptions | None = None) -> Datase
         parts["test"],
         unjudged=unjudged,
         labelled=labelled,
-        numbered_by_folder=_mapping(root) is None,
+        numbered_by_folder=_mapping(root, numbers) is None,
     )
 
 
@@ -196,7 +200,7 @@ def _class_numbers(root: Path, groups: list[Path]) -> dict[str, int]:
     inside = [_folders(group) for group in groups]
     folders = sorted({entry.name for entries in inside for entry in entries})
     _require_held_out(root, groups, set(folders))
-    mapping = _mapping(root, folders)
+    mapping = _mapping(root, frozenset(folders))
     if mapping is None:
         _require_classes(root, groups, inside)
         return {folder: label for label, folder in enumerate(folders)}

@@ -68,6 +68,8 @@ def convert_network(
             )
         return replace(network.model, precision=precision)
     calibration = _calibration(network, choice, recipe)
+    # How stored images become what a network is fed decides its ranges as much as the images do.
+    prepares = ("deploykit.data.feeding",) if calibration and not calibration.synthetic else ()
     fields: dict[str, Any] = {
         "source_sha256": network.model.sha256,
         "precision": precision,
@@ -76,7 +78,10 @@ def convert_network(
         "keep": keep_facts(choice.keep, choice.data or network.dataset),
         "versions": {name: env.package_version(name) for name in ("onnx", "onnxruntime")},
         "code": code_digest(
-            "deploykit.graph.precision", "deploykit.graph.calibrate.synthetic", *_own(recipe)
+            "deploykit.graph.precision",
+            "deploykit.graph.calibrate.synthetic",
+            *prepares,
+            *_own(recipe),
         ),
     }
     if calibration and calibration.steps:

@@ -124,8 +124,8 @@ def test_what_has_no_batch_and_differs_from_image_to_image_is_refused(tmp_path: 
 class Counting:
     """A session of one image at a time that notes the shapes that it is fed."""
 
-    inputs = (ANCHORS, RATE, ONE)
-    outputs = (TensorSpec("y", (1, 2), "float32"),)
+    inputs: tuple[TensorSpec, ...] = (ANCHORS, RATE, ONE)
+    outputs: tuple[TensorSpec, ...] = (TensorSpec("y", (1, 2), "float32"),)
 
     def __init__(self) -> None:
         self.seen: list[tuple[tuple[int, ...], ...]] = []
@@ -144,6 +144,22 @@ def test_a_drift_reference_and_runs_in_batches_take_them_whole(tmp_path: Path) -
     session = Counting()
     assert len(list(run_in_batches(session, {**sets[0]}, 4))) == 2
     assert session.seen == [((6, 4), (), (1, 3, 4, 5))] * 2
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_threshold_beside_a_fixed_batch_has_none_of_its_own(first: bool) -> None:
+    """The images of a batch were taken for what is the same in every run, as the threshold is of size 1."""
+    four = TensorSpec("image", (4, 3, 4, 5), "float32")
+    threshold = TensorSpec("threshold", (1,), "float32")
+    inputs = (threshold, four) if first else (four, threshold)
+    assert (has_batch(four, inputs), has_batch(threshold, inputs)) == (True, False)
+    session = Counting()
+    session.inputs, session.outputs = inputs, (TensorSpec("y", (4, 2), "float32"),)
+    feeds = {"threshold": np.zeros(1, np.float32), "image": np.zeros((6, 3, 4, 5), np.float32)}
+    assert len(list(run_in_batches(session, feeds, 4))) == 2
+    assert session.seen == [tuple(spec.shape for spec in inputs)] * 2
+    assert has_batch(ONE, (ONE, threshold))
+    assert has_batch(threshold, (ONE, threshold))
 
 
 PIXELS = RANDOM.integers(0, 256, (COUNT, 4, 5, 3)).astype(np.uint8)

@@ -307,6 +307,17 @@ def test_a_held_out_part_goes_by_its_usual_names(tmp_path: Path, held_out: str) 
     assert set(dataset.test.indices) == set(range(40, 46))
 
 
+def test_valid_beside_other_folders_and_no_train_part_is_a_class(tmp_path: Path) -> None:
+    """It was taken for a held-out part without classes, and all other images were left aside."""
+    for name in ("invalid", "valid"):
+        write_class(tmp_path / name, 10)
+    dataset = open_dataset(f"imagefolder:{tmp_path}")
+    assert dataset.classes == ("invalid", "valid")
+    assert len(dataset.train) + len(dataset.calibration) + len(dataset.test) == 20
+    plain(tmp_path / "alone" / "valid")
+    assert open_dataset(f"imagefolder:{tmp_path / 'alone'}").classes == ("cat", "dog")
+
+
 @pytest.mark.parametrize("lone", ["train", "val"])
 def test_a_part_by_another_name_beside_the_only_one_is_refused(tmp_path: Path, lone: str) -> None:
     plain(tmp_path / lone)
@@ -364,6 +375,9 @@ def test_folders_with_spaces_in_their_names_are_lines_of_the_mapping(tmp_path: P
     dataset = open_dataset(f"imagefolder:{tmp_path}")
     assert dataset.classes == ("boar", "wild cat", "good dog")
     assert set(dataset.train.labels) == {1, 2}
+    (tmp_path / "dog").rename(tmp_path / "wild boar")  # whose first words are the same
+    (tmp_path / "classes.txt").write_text("wild boar\nwild cat\n")
+    assert open_dataset(f"imagefolder:{tmp_path}").classes == ("wild boar", "wild cat")
 
 
 def test_a_folder_that_the_mapping_names_twice_is_refused(tmp_path: Path) -> None:
