@@ -263,6 +263,7 @@ def _row(cells: Mapping[str, str], latency_ms: float, ratio: float, top1: float 
         "engine_bytes": round(100_000 * ratio),
         "host_delta_mib": 100 * ratio,
         "latency_p50_ms": latency_ms,
+        "latency_mean_ms": latency_ms,
     }
     return row_of({**plain, **cells})
 

@@ -246,11 +246,11 @@ def test_a_program_that_is_killed_while_its_maker_imports_leaves_nothing(calls, 
     wait_until(lambda: ended(int(done.stdout)))
 
 
-#: What parses a graph, and the one function that calls it and runs only in calls of `contained` without being one.
+#: What parses a graph, and the functions that call it and run only in calls of `contained` without being one.
 PARSES = frozenset(
     "onnx.load parse read_source read_model read_inlined load_model open_model GraphView".split()
 )
-RUN_BY_A_CALL = frozenset({"layers_by_snr"})
+RUN_BY_A_CALL = frozenset({"layers_by_snr", "check_finite"})
 
 
 @pytest.mark.parametrize(

@@ -207,9 +207,26 @@ def test_a_profile_is_written_as_a_page_and_added_to_that_of_a_job(run, measured
     assert summary.read_text() == f"before\n{page}\n"
 
 
-def test_what_was_measured_is_shown_though_the_machine_can_not_be_described(run, measured):
+def test_that_the_machine_can_not_be_described_is_found_before_anything_is_measured(run, measured):
     Path("rows-samples").mkdir()
     Path("rows-samples/env.json").write_text("{")
+    ended = run(*PROFILE, "--csv", "rows.csv", "--json")
+    assert ended.code == 4
+    assert "env.json can't be read" in ended.err
+    assert ended.out == ""
+    assert not Path("rows.csv").exists()
+
+
+def test_what_was_measured_is_shown_though_the_machine_can_not_be_described_any_more(
+    run, measured, monkeypatch
+):
+    described = iter([None])
+
+    def describe(samples, store):
+        if next(described, "again") is not None:
+            raise OutputFailed("env.json can't be read")
+
+    monkeypatch.setattr("deploykit.workflow.run.describe_machine", describe)
     ended = run(*PROFILE, "--csv", "rows.csv", "--json")
     assert ended.code == 4
     assert "env.json can't be read" in ended.err

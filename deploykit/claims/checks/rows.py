@@ -20,10 +20,11 @@ from deploykit.row import text_of
 from deploykit.stats import mean_ratio
 
 #: What of two rows can be compared.
-Of = Literal["latency", "throughput", "bytes", "memory"]
+Of = Literal["latency", "mean latency", "throughput", "bytes", "memory"]
 
 _QUANTITIES: dict[str, Callable[[MeasuredRow], float | None]] = {
     "latency": lambda row: row.latency_p50_ms,
+    "mean latency": lambda row: row.row["latency_mean_ms"],
     "throughput": lambda row: (row.row["batch"] or 1) / row.latency_p50_ms,
     "bytes": lambda row: row.row["onnx_bytes"],
     "memory": lambda row: row.row["host_delta_mib"],

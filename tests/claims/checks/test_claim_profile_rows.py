@@ -379,3 +379,18 @@ def test_zeros_that_make_a_convolution_slower_do_not_make_it_faster(verdict_of):
         return outcome_of("zeros-do-not-speed-up", *rows, verdict_of=verdict_of).verdict
 
     assert [verdict(ratio) for ratio in (0.7, 1.0, 1.5)] == ["confirmed", "confirmed", "refuted"]
+
+
+def test_the_listing_is_decided_by_the_means_of_its_hundred_batches(verdict_of):
+    """Any rows of the two passes decided it, by their medians."""
+
+    def verdict(mean_ms, **cells):
+        listing = {"batch": 32, "warmup_iterations": 10, "iterations": 100, **cells}
+        rows = [
+            row("vgg16", 1.0, latency_mean_ms=ms, **listing, **{"pass": name})
+            for name, ms in (("forward", 100.0), ("forward_backward", mean_ms))
+        ]
+        return outcome_of("forward-vs-forward-backward", *rows, verdict_of=verdict_of).verdict
+
+    assert [verdict(ms) for ms in (300.0, 500.0)] == ["confirmed", "refuted"]
+    assert verdict(300.0, iterations=99) == verdict(300.0, warmup_iterations=1) == "undecided"
