@@ -124,7 +124,7 @@ class _Finder:
         self.largest, self.smallest = LARGEST[data_type], SMALLEST[data_type]
         self.data_type = data_type
         self.unfit = Unfit()
-        self.fed = {value.name for value in view.inputs}
+        self.fed = _fed_to(view)
         self.small: set[str] = set()
         self.squared: set[str] = set()
         self.losses: dict[str, tuple[float | None, float | None]] = {}
@@ -353,8 +353,14 @@ class _Finder:
     # ---- logarithms
 
     def _by_logarithms(self, node: onnx.NodeProto) -> None:
-        """A probability of 1e-9, or what is left to 1 of one, is 0 in 16 bits, and its logarithm infinite."""
+        """A probability of 1e-9, or what is left to 1 of one, is 0 in 16 bits, and its logarithm infinite.
+
+        bfloat16 has room for the first, and too few digits for the second as well.
+        """
         path = self._from_probability(node.input[0], _STEPS_TO_LOG) if node.op_type == "Log" else []
+        subtracts = any(one.op_type == "Sub" for one in path)
+        if self.data_type == ElementType.BFLOAT16 and not subtracts:
+            return
         for one in [*path, node] if path else ():
             self.unfit.by_form.setdefault(id(one), "its logarithm is taken near 0")
 
@@ -410,6 +416,17 @@ class _Finder:
         self.unfit.by_form.setdefault(id(node), "adds up squares")
         if carries:
             self.squared.update(name for name in node.output if name)
+
+
+def _fed_to(view: GraphView) -> set[str]:
+    """What a caller feeds, which bodies read by its name in the main graph.
+
+    The inputs of a body are none of it: what a loop carries was computed.
+    """
+    main = view
+    while main.outer is not None:
+        main = main.outer
+    return {value.name for value in main.inputs}
 
 
 def norm_fits(view: GraphView, node: onnx.NodeProto, data_type: int) -> bool:

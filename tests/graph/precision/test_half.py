@@ -362,6 +362,23 @@ def test_the_logarithm_of_a_probability_is_not_taken_of_a_rounded_one(
     np.testing.assert_allclose(run(made.path, x), run(source.path, x), rtol=1e-2, atol=1e-2)
 
 
+@pytest.mark.parametrize(
+    ("model", "kept"),
+    [
+        (chain(node("Mul", "x k", "m"), node("Softmax", "m", "p", axis=-1), node("Log", "p", "y"), k=5),
+         set()),
+        (chain(node("Mul", "x k", "m"), node("Sigmoid", "m", "p"), node("Sub", "one p", "q"),
+               node("Log", "q", "y"), k=3, one=1), {"Sigmoid", "Sub", "Log"}),
+    ],
+)  # fmt: skip
+def test_bfloat16_has_room_for_a_probability_near_0_but_no_digits_for_one_near_1(
+    model: onnx.ModelProto, kept: set[str], tmp_path: Path
+) -> None:
+    source = stored(model, tmp_path / "a.onnx")
+    made = convert(source, "bf16", "tensorrt", tmp_path / "b.onnx")
+    assert set(made.recipe.get("float32_because", {})) == kept
+
+
 @pytest.mark.parametrize("guard", ["Add", "Max", "Clip"])
 def test_an_epsilon_does_not_make_up_for_a_probability_that_became_0(
     guard: str, tmp_path: Path
@@ -390,6 +407,33 @@ def test_inputs_beyond_float16_are_read_in_float32(
     made = convert(source, "fp16", "cpu", tmp_path / "h.onnx", seen)
     assert set(made.recipe.get("kept_by_value", {})) == kept
     np.testing.assert_allclose(run(made.path, x), run(source.path, x), rtol=1e-2)
+
+
+@pytest.mark.parametrize(("largest", "kept"), [(32768, False), (65535, True)])
+def test_a_body_reads_inputs_of_sixteen_bits_as_the_main_graph_does(
+    largest: float, kept: bool, tmp_path: Path
+) -> None:
+    info = helper.make_tensor_value_info
+    then, other = (
+        helper.make_graph([inner], name, [], [info(inner.output[0], TensorProto.FLOAT, None)])
+        for name, inner in (
+            ("then", helper.make_node("Mul", ["x", "small"], ["m"], name="inside")),
+            ("other", helper.make_node("Relu", ["x"], ["o"], name="beside")),
+        )
+    )
+    model = chain(
+        helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0),
+        helper.make_node("Less", ["mean", "limit"], ["flag"]),
+        helper.make_node("If", ["flag"], ["y"], then_branch=then, else_branch=other),
+        small=1e-4, limit=6e4,
+    )  # fmt: skip
+    x = images(4)
+    x *= np.float32(largest) / np.abs(x).max()
+    x = np.clip(x, -largest, largest).astype(np.float32)
+    seen = Calibration(batches=lambda: iter([x]), count=4)
+    source = stored(model, tmp_path / "a.onnx")
+    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx", seen)
+    assert ("inside" in made.recipe.get("kept_by_value", {})) is kept
 
 
 def there_and_back(kind: str, opset: int = 17) -> onnx.ModelProto:
