@@ -64,6 +64,9 @@ def collect_ranges(
             fresh = replace(calibration, remembered=None)
             ranges = collect_ranges(model, missing, fresh, symmetric=symmetric, infinite=infinite)
             known.update(((name, symmetric, state), bounds) for name, bounds in ranges.items())
+        for name in tensors:  # it was remembered where it might be infinite
+            if name not in infinite and not np.isfinite(known[name, symmetric, state]).all():
+                raise _not_finite(name)
         return {name: known[name, symmetric, state] for name in tensors}
     histograms = calibration.method != "minmax"
     plan = Probes(model, tensors, histograms)

@@ -135,22 +135,34 @@ def _quantise(
     """
     editor = GraphEditor(model)
     products, readers = quantised_operands(editor, keep, suits)
-    ranges = collect_ranges(model, sorted(readers), calibration, symmetric=True)
+    seen = collect_ranges(
+        model, sorted(readers), calibration, symmetric=True, infinite=_optional(products, readers)
+    )
+    # An addition of infinities, those of a mask, reads them in float.
+    ranges = {tensor: bounds for tensor, bounds in seen.items() if np.isfinite(bounds).all()}
+    readers = {tensor: nodes for tensor, nodes in readers.items() if tensor in ranges}
     inner = {
         place: (body, quantised_operands(body, keep, suits)) for place, body in body_editors(editor)
     }
     wanted = {place: sorted(found[1]) for place, (_, found) in inner.items() if found[1]}
-    seen = collect_body_ranges(model, wanted, calibration, symmetric=True).ranges
+    inside = collect_body_ranges(model, wanted, calibration, symmetric=True).ranges
     write(editor, products, readers, ranges)
     for place, (body, (body_products, body_readers)) in inner.items():
-        known = seen.get(place, {})
-        if body_readers and all(tensor in known for tensor in body_readers):
-            write(body, body_products, body_readers, known)
+        known = inside.get(place, {})
+        needed = body_readers.keys() - _optional(body_products, body_readers)
+        if needed and all(tensor in known for tensor in needed):
+            reached = {tensor: nodes for tensor, nodes in body_readers.items() if tensor in known}
+            write(body, body_products, reached, known)
             products += body_products
             ranges |= known
         body.finish()
     editor.finish()
     return range_facts(calibration, ranges, products, model)
+
+
+def _optional(products: list[Product], readers: Readers) -> set[str]:
+    """The tensors that additions alone read quantised, which can as well read them in float."""
+    return readers.keys() - {product.activation for product in products}
 
 
 def _has_kernel(product: Product) -> bool:

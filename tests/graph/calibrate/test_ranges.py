@@ -233,6 +233,11 @@ def test_a_mask_that_is_infinite_has_an_infinite_range_where_that_is_allowed() -
         assert ranges["a"] == (-np.inf, 3.0)
         with pytest.raises(DriftFailed, match="'a' is not finite"):
             collect_ranges(model, ["a"], images, symmetric=False)
+    # What one asks for that takes infinities is not remembered for another that does not.
+    images = from_array(x, remembered={})
+    assert collect_ranges(model, ["a"], images, symmetric=False, infinite=["a"])["a"][1] == 3.0
+    with pytest.raises(DriftFailed, match="'a' is not finite"):
+        collect_ranges(model, ["a"], images, symmetric=False)
 
 
 def test_the_squared_error_chosen_is_the_least_on_the_values_themselves() -> None:

@@ -150,3 +150,50 @@ def test_windows_that_tensorrt_has_no_kernel_for_are_kept_out(tmp_path: Path) ->
     made = convert(source, "fp8", "tensorrt-rtx", tmp_path / "f8.onnx", calibration())
     assert made.recipe["kept"] == ["wide/Conv"]
     assert made.recipe["products_quantised"] == 2
+
+
+@pytest.mark.parametrize(("precision", "target"), QUANTISED)
+def test_a_mask_of_infinities_is_added_in_float(
+    precision: str, target: str, tmp_path: Path
+) -> None:
+    net = Net()
+    net.conv("x", "c", 8, 8)
+    mask = net.weight("part", np.asarray([0] * 6 + [-np.inf] * 6, np.float32))
+    net.node("ReduceMean", ["x"], "mean", axes=[1, 2, 3], keepdims=1)
+    net.node("Add", ["mean", mask], "mask")
+    net.node("Add", ["c", "mask"], "masked")
+    net.head(net.node("Softmax", ["masked"], "s", axis=-1), 8)
+    source = stored(net.build(), tmp_path / "fp32.onnx")
+    made = convert(source, precision, target, tmp_path / "made.onnx", calibration())
+    assert made.recipe["products_quantised"] == 2
+    assert "mask" not in made.recipe["ranges"]
+    (addition,) = (n for n in onnx.load(made.path).graph.node if n.name == "masked/Add")
+    assert list(addition.input) == ["c", "mask"]
+
+
+@pytest.mark.parametrize(("precision", "target"), QUANTISED)
+def test_a_mask_of_infinities_in_a_branch_leaves_its_products_in_eight_bits(
+    precision: str, target: str, tmp_path: Path
+) -> None:
+    info = onnx.helper.make_tensor_value_info
+    node = onnx.helper.make_node
+    then = onnx.helper.make_graph(
+        [node("Conv", ["x", "c_w"], ["c"], name="c", pads=[1] * 4), node("Add", ["c", "part"], ["m"]),
+         node("Softmax", ["m"], ["s"], axis=-1)],
+        "then", [], [info("s", TensorProto.FLOAT, None)],
+    )  # fmt: skip
+    other = onnx.helper.make_graph(
+        [node("Relu", ["x"], ["o"])], "other", [], [info("o", TensorProto.FLOAT, None)]
+    )
+    net = Net()
+    net.weight("c_w", net.random.standard_normal((8, 8, 3, 3)).astype(np.float32))
+    net.weight("part", np.asarray([0] * 6 + [-np.inf] * 6, np.float32))
+    net.node("ReduceMean", ["x"], "mean", keepdims=0)
+    net.node("Less", ["mean", net.weight("most", np.float32(1e3))], "flag")
+    net.node("If", ["flag"], "b", then_branch=then, else_branch=other)
+    net.head("b", 8)
+    source = stored(net.build(), tmp_path / "fp32.onnx")
+    made = convert(source, precision, target, tmp_path / "made.onnx", calibration())
+    assert "kept" not in made.recipe
+    assert made.recipe["products_quantised"] == 2
+    assert "part" not in made.recipe["ranges"]
