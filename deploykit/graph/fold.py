@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from deploykit.errors import BuildFailed
 from deploykit.graph.edit import GraphEditor
 from deploykit.graph.element_types import tensor_bytes
-from deploykit.graph.nodes import attribute, captured_by, is_standard
+from deploykit.graph.nodes import attribute, attribute_graphs, captured_by, is_standard
 from deploykit.graph.operators import Trait, operator_of
 from deploykit.graph.read_write import open_proto
 from deploykit.graph.view import GraphView
@@ -72,6 +72,7 @@ def compute_fixed_operands(model: onnx.ModelProto) -> int:
     """Store the weights and biases that nodes compute from stored tensors alone, as weight normalisation does.
 
     Recipes look at a product's weight; what ONNX Runtime would fold when it loads the graph is computed here by it.
+    Products in bodies of If, Loop and Scan get theirs in the body, wherever it is computed.
 
     Args:
         model: the model, changed in place.
@@ -79,7 +80,17 @@ def compute_fixed_operands(model: onnx.ModelProto) -> int:
     Returns:
         How many were computed; none where they take too many bytes, or ONNX Runtime can't compute them.
     """
-    editor = GraphEditor(model)
+    return _compute_fixed(GraphEditor(model))
+
+
+def _compute_fixed(editor: GraphEditor) -> int:
+    """What `compute_fixed_operands` does, of one graph and of the bodies below it, which are finished first."""
+    below = sum(
+        _compute_fixed(GraphEditor(editor.model, graph=body, outer=editor))
+        for node in editor.nodes
+        if node.op_type != "SequenceMap"  # whose products no recipe takes
+        for body in attribute_graphs(node)
+    )
     wanted = list(
         dict.fromkeys(
             name
@@ -87,7 +98,7 @@ def compute_fixed_operands(model: onnx.ModelProto) -> int:
             if _is_foldable(node) or node.op_type == "MatMul"
             if not editor.all_fixed(node)
             for name in node.input
-            if name and editor.is_fixed(name) and not editor.is_constant(name)
+            if name and editor.is_fixed(name) and not editor.is_visible_constant(name)
         )
     )
     values = _computed(editor, wanted) if wanted else {}
@@ -95,30 +106,41 @@ def compute_fixed_operands(model: onnx.ModelProto) -> int:
         stored = editor.add_initializer(f"{name}_computed", value)
         for reader, slot in editor.consumers(name):
             editor.set_input(reader, slot, stored)
-    if values:
+    if values or below:
         editor.finish()
-    return len(values)
+    return len(values) + below
 
 
 def _computed(view: GraphView, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """What nodes make of stored tensors alone, by name; float32 ones."""
+    """What nodes, of graphs around too, make of stored tensors alone, by name; float32 ones."""
+    around = [view]  # outermost first, as they run
+    while (outer := around[0].outer) is not None:
+        around.insert(0, outer)
     needed: set[int] = set()
     read: dict[str, None] = {}
     waiting = list(names)
     while waiting:
         name = waiting.pop()
-        node = view.producer(name)
+        makers = (one.producer(name) for one in around)
+        node = next((maker for maker in makers if maker is not None), None)
         if node is None:
             read[name] = None
         elif id(node) not in needed:
             needed.add(id(node))
             sources = _without_example(view, node).input
             waiting += [source for source in (*sources, *captured_by(node)) if source]
-    stored = [tensor for name in read if (tensor := view.initializer(name)) is not None]
+    stored = [
+        tensor for name in read for one in around if (tensor := one.initializer(name)) is not None
+    ]
     if sum(tensor_bytes(math.prod(t.dims), t.data_type) for t in stored) > LARGEST_BYTES:
         return {}
     graph = onnx.helper.make_graph(
-        [_without_example(view, node) for node in view.nodes if id(node) in needed],
+        [
+            _without_example(view, node)
+            for one in around
+            for node in one.nodes
+            if id(node) in needed
+        ],
         "fixed",
         [],
         [onnx.helper.make_empty_tensor_value_info(name) for name in names],

@@ -211,6 +211,12 @@ class GraphView:
         """
         return name in self._fixed or (self.outer is not None and self.outer.is_fixed(name))
 
+    def is_visible_constant(self, name: str) -> bool:
+        """Whether `constant` can tell the value, in this graph or in one around it."""
+        return self.is_constant(name) or (
+            self.outer is not None and self.outer.is_visible_constant(name)
+        )
+
     def all_fixed(self, node: onnx.NodeProto) -> bool:
         """Whether all that a node makes is fixed."""
         return all(self.is_fixed(name) for name in node.output if name)

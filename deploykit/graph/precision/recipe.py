@@ -87,7 +87,9 @@ def _bring_weights(body: GraphEditor) -> None:
     for node in body.live_nodes():
         if not is_standard(node) or not has(node, Trait.PRODUCT):
             continue
-        for slot, name in list(enumerate(node.input))[1:3]:
+        # The constant of a matrix product may stand first, until it is written the other way round.
+        turned = node.op_type in ("Gemm", "MatMul") and not body.is_fixed(node.input[1])
+        for slot, name in list(enumerate(node.input))[0 if turned else 1 : 3]:
             around = body.outer
             while around is not None and name and not body.is_constant(name):
                 value = around.constant(name) if around.is_constant(name) else None
@@ -230,12 +232,11 @@ def _why(view: GraphView, node: onnx.NodeProto) -> str:
         return f"{said} multiplies two activations"
     if all(fixed):
         return f"{said} multiplies constants"
+    known = [name for name, found in zip(node.input[:2], fixed, strict=True) if found]
+    if not all(view.is_visible_constant(name) for name in known):
+        return f"{said} has a weight that other nodes compute"
     if view.outer is not None:
         return f"{said} is in a body that did not run on the calibration images, isn't finite or is a SequenceMap"
-    if not all(
-        view.is_constant(name) for name, known in zip(node.input[:2], fixed, strict=True) if known
-    ):
-        return f"{said} has a weight that other nodes compute"
     if any(view.types.get(name) != ElementType.FLOAT for name in node.input[:2]):
         return f"{said} is not of float32"
     if node.op_type == "ConvTranspose":

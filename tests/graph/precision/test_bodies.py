@@ -13,6 +13,7 @@ from small_graphs import engine
 from deploykit.errors import BuildFailed, PrecisionMismatch, UnknownName
 from deploykit.graph.calibrate import Calibration
 from deploykit.graph.precision import KeepRules, convert
+from deploykit.graph.precision.recipe import why_in_float
 from deploykit.graph.read_write import LIMIT_VARIABLE, open_model
 from deploykit.ort_session import input_specs, open_session, session_options
 from deploykit.spec import OnnxModel
@@ -409,3 +410,32 @@ def test_a_scan_that_says_how_its_outputs_are_stacked_is_calibrated(tmp_path: Pa
     made = in_int8(model, tmp_path)
     assert made.recipe["products_quantised"] == 1
     assert near(model, made) > 20
+
+
+def with_computed_weight(*, around: bool) -> onnx.ModelProto:
+    """`loop`, whose weight a node in the body or around it computes: twice what is stored."""
+    model = loop()
+    body = next(a.g for node in model.graph.node for a in node.attribute if a.name == "body")
+    half = numpy_helper.from_array(numpy_helper.to_array(body.initializer[0]) / 2, "half")
+    place = model.graph if around else body
+    del body.initializer[:]
+    place.initializer.append(half)
+    model.graph.initializer.append(numpy_helper.from_array(np.asarray(2, np.float32), "two"))
+    place.node.insert(0, N("Mul", ["half", "two"], ["w"]))
+    return model
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_a_weight_that_nodes_compute_is_known_in_a_body_too(around: bool, tmp_path: Path) -> None:
+    model = with_computed_weight(around=around)
+    made = in_int8(model, tmp_path)
+    assert made.recipe["products_quantised"] == 1
+    assert "kept" not in made.recipe
+    # It is the loop with the weight stored, to the bit.
+    assert near(model, made) == pytest.approx(near(loop(), in_int8(loop(), tmp_path)))
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_a_weight_that_nodes_compute_is_the_reason_in_a_body(around: bool) -> None:
+    (why,) = why_in_float(with_computed_weight(around=around), ["conv"])
+    assert why == "Conv 'conv' has a weight that other nodes compute"

@@ -157,13 +157,21 @@ def test_tensorrt_builds_it_in_eight_bits(form: str, tmp_path: Path) -> None:
     assert facts["compute_types"] == {"int8": ["p"]}
 
 
-def test_products_in_bodies_are_rewritten_too() -> None:
+@pytest.mark.parametrize(
+    ("node", "shape", "weight"),
+    [
+        (N("Gemm", ["x", "w"], ["t"], name="p", alpha=0.5), ["N", 16], random(16, 5)),
+        (N("MatMul", ["w", "x"], ["t"], name="p"), [16, 8], random(5, 16)),
+    ],
+)
+def test_products_in_bodies_are_rewritten_too(
+    node: onnx.NodeProto, shape: list[int | str], weight: np.ndarray
+) -> None:
     body = onnx.helper.make_graph(
-        [N("Gemm", ["x", "w"], ["t"], name="p", alpha=0.5)], "then", [],
-        [onnx.helper.make_tensor_value_info("t", onnx.TensorProto.FLOAT, None)],
-    )  # fmt: skip
+        [node], "then", [], [onnx.helper.make_tensor_value_info("t", onnx.TensorProto.FLOAT, None)]
+    )
     nodes = [N("If", ["c"], ["y"], then_branch=body, else_branch=body)]
-    model = graph(nodes, ["N", 16], {"w": random(16, 5), "c": np.asarray(True)})
+    model = graph(nodes, shape, {"w": weight, "c": np.asarray(True)})
     written = onnx.ModelProto()
     written.CopyFrom(model)
     assert write_integer_forms(written, KeepRules()) == 2
