@@ -1,7 +1,8 @@
 """Products written in another form of equal value, for which runtimes have integer kernels.
 
 A Gemm loses its factors, its transposed or constant first operand and a bias that is none per channel. A MatMul
-gets its constant as the second operand, as a matrix where it is one. A transposed convolution becomes the
+gets its constant as the second operand, as a matrix where it is one; an Einsum that is such a product becomes one.
+A bias of a convolution that other nodes compute is added behind it. A transposed convolution becomes the
 convolution that computes all phases of its output as channels, which are then put in their places (Shi et al.,
 Real-Time Single Image and Video Super-Resolution, 2016): where the stride divides the kernel with no more work.
 
@@ -11,6 +12,7 @@ The product itself keeps the node's name, and what comes last makes its output.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,6 +33,12 @@ LARGEST_SPREAD = 4
 
 #: A node behind a product: its operator, its further inputs, its attributes.
 Step = tuple[str, "list[str]", "dict[str, Any]"]
+
+#: A contraction of all that an activation has along its last axis with a matrix, or with its transpose.
+_EINSUM_OF_MATRIX = re.compile(
+    r"(?P<kept>[A-Za-z]*(\.\.\.)?[A-Za-z]*)(?P<summed>[A-Za-z]),(?P<second>[A-Za-z]{2})"
+    r"->(?P=kept)(?P<made>[A-Za-z])"
+)
 
 #: To the end, as Slice has it.
 _END = 2**63 - 1
@@ -81,6 +89,10 @@ def _write(editor: GraphEditor, keep: KeepRules, shapes: Mapping[str, Sequence[i
             written += _plain_matmul(editor, node, shapes)
         elif node.op_type == "ConvTranspose":
             written += _as_convolution(editor, node, shapes)
+        elif node.op_type == "Conv":
+            written += _bias_apart(editor, node)
+        elif node.op_type == "Einsum":
+            written += _plain_einsum(editor, node, shapes)
     return written
 
 
@@ -216,6 +228,50 @@ def _plain_matmul(
     name = editor.add_initializer(f"{base}_matrices", weight)
     product, result = _put(editor, node, "MatMul", [data, name])
     _behind(editor, product, steps, result)
+    return True
+
+
+def _plain_einsum(
+    editor: GraphEditor, node: onnx.NodeProto, shapes: Mapping[str, Sequence[int]]
+) -> bool:
+    """Write "...k,kn->...n" as the MatMul that it is; for "...k,nk->...n" the constant is stored transposed."""
+    equation = attribute(node, "equation", b"").decode().replace(" ", "")
+    form = _EINSUM_OF_MATRIX.fullmatch(equation)
+    if form is None or len(node.input) != 2 or editor.is_constant(node.input[0]):
+        return False
+    kept, summed, second, made = form.group("kept", "summed", "second", "made")
+    letters = [*kept.replace("...", ""), summed, made]
+    if len(set(letters)) != len(letters) or set(second) != {summed, made}:
+        return False
+    data, name = node.input
+    weight, known = _constant(editor, name), shapes.get(data, ())
+    if weight is None or weight.ndim != 2 or len(known) < 2:
+        return False
+    turned = second[0] == made
+    # A size of 1 would be repeated by an Einsum, where a MatMul refuses it.
+    if known[-1] != weight.shape[1 if turned else 0]:
+        return False
+    if turned:
+        name = editor.add_initializer(f"{name}_transposed", weight.T)
+    product, result = _put(editor, node, "MatMul", [data, name])
+    _behind(editor, product, [], result)
+    return True
+
+
+def _bias_apart(editor: GraphEditor, node: onnx.NodeProto) -> bool:
+    """Add a convolution's bias that is computed behind it: integer kernels take stored ones alone."""
+    weight = _constant(editor, node.input[1])
+    offset = node.input[2] if len(node.input) > 2 else ""
+    if weight is None or weight.ndim < 3 or not offset or editor.is_constant(offset):
+        return False
+    if editor.is_constant(node.input[0]):
+        return False
+    axes = np.arange(1, weight.ndim - 1, dtype=np.int64)
+    stored = editor.add_initializer(f"{offset}_axes", axes)
+    spread = editor.add_node("Unsqueeze", [offset, stored], f"{offset}_spread")
+    product, result = _put(editor, node, "Conv", node.input[:2])
+    product.attribute.extend(node.attribute)
+    _behind(editor, product, [("Add", [spread], {})], result)
     return True
 
 

@@ -67,6 +67,18 @@ FORMS: dict[str, onnx.ModelProto] = {
         [N("Relu", ["x"], ["r"]), N("Gemm", ["x", "w", "r"], ["y"], name="p", beta=0.5)],
         ["N", 16], {"w": random(16, 16)},
     ),
+    "Einsum with a matrix": product("Einsum", WORDS, "x", "w", w=random(16, 5), equation="...k,kn->...n"),
+    "Einsum with named axes": product(
+        "Einsum", WORDS, "x", "w", w=random(16, 5), equation="a b i k, k n -> a b i n"
+    ),
+    "Einsum with a matrix transposed": product(
+        "Einsum", WORDS, "x", "w", w=random(5, 16), equation="abik,nk->abin"
+    ),
+    "Conv with a bias that is computed": graph(
+        [N("ReduceMean", ["x"], ["b"], axes=[0, 2, 3], keepdims=0),
+         N("Conv", ["x", "w", "b"], ["y"], name="p", group=2, strides=[1, 2], pads=[1, 1, 2, 0])],
+        IMAGE, {"w": random(8, 4, 3, 3)},
+    ),
     "ConvTranspose 1-D": transposed(["N", 8, 11], random(8, 4, 4), strides=[2], pads=[1, 1]),
     "ConvTranspose 2-D": transposed(IMAGE, random(8, 4, 2, 2), True, strides=[2, 2]),
     "ConvTranspose 3-D": transposed(
@@ -177,6 +189,24 @@ def test_products_in_bodies_are_rewritten_too(
     assert write_integer_forms(written, KeepRules()) == 2
     x = sample(model)
     assert snr_db(run(model, x), run(written, x)) > 120
+
+
+@pytest.mark.parametrize(
+    ("equation", "weight"),
+    [
+        ("abik,kn->abni", random(16, 5)),  # with the axes in another order
+        ("abik,ik->abi", random(8, 16)),  # with an axis that is not summed
+        ("abik,kn->abin", random(16, 5)),  # of sizes that are repeated
+    ],
+)
+def test_an_einsum_that_is_no_product_with_a_matrix_stays(
+    equation: str, weight: np.ndarray
+) -> None:
+    sizes: list[int | str] = ["N", 3, 8, 1 if equation == "abik,kn->abin" else 16]
+    node = N("Einsum", ["x", "w"], ["y"], name="p", equation=equation)
+    model = graph([node], sizes, {"w": weight})
+    assert write_integer_forms(model, KeepRules()) == 0
+    assert [one.op_type for one in model.graph.node] == ["Einsum"]
 
 
 ALONE: dict[str, tuple[onnx.ModelProto, str]] = {
