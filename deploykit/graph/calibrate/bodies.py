@@ -7,7 +7,7 @@ has a range of zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from deploykit.errors import UsageError
@@ -33,7 +33,7 @@ class BodyRanges:
     """What was seen of tensors in bodies.
 
     Attributes:
-        ranges: by body and tensor, without those of bodies that never ran or that hold what is not finite.
+        ranges: by body and tensor, without those of bodies that never ran, or that are not finite where they must be.
         swings: by tensor, how many times larger the largest magnitude of one step of a loop was than that of
             another, at most, of those that were not all zero: one scale for all leaves the least of them little.
     """
@@ -61,6 +61,7 @@ def collect_body_ranges(
     calibration: Calibration,
     *,
     symmetric: bool,
+    infinite: Collection[tuple[Place, str]] = (),
 ) -> BodyRanges:
     """The ranges of tensors in bodies over the calibration images; they contain zero.
 
@@ -69,6 +70,7 @@ def collect_body_ranges(
         wanted: names of float32 tensors by the body in which they are read or made.
         calibration: images and method.
         symmetric: whether the quantised type will be symmetric, for methods that weigh errors.
+        infinite: those that may hold infinities (a mask of attention); their range is infinite.
 
     Raises:
         UsageError: images that don't fit the network.
@@ -113,11 +115,12 @@ def collect_body_ranges(
                 histogram_of[key].add(seen[np.isfinite(seen)])
     ranges: dict[Place, dict[str, Range]] = {place: {} for place in wanted}
     for key, (low, high) in extremes.items():
-        if low < high and np.isfinite([low, high]).all():
+        finite = np.isfinite([low, high]).all()
+        if low < high and (finite or key in infinite):
             place, name = key
             ranges[place][name] = (
                 choose_range(histogram_of[key], (low, high), calibration, symmetric=symmetric)
-                if histograms
+                if histograms and finite
                 else (low, high)
             )
     return BodyRanges(ranges, swings)

@@ -241,11 +241,15 @@ def _quantise_bodies(
     """
     editors = list(body_editors(editor))
     wanted: dict[Place, list[str]] = {}
+    infinite: set[tuple[Place, str]] = set()
     for place, body in editors:
-        tensors = IntegerRegions(body, keep, left=left).measured()
-        if tensors:
+        plan = IntegerRegions(body, keep, left=left)
+        if tensors := plan.measured():
             wanted[place] = sorted(set(tensors.values()))
-    seen = collect_body_ranges(editor.model, wanted, calibration, symmetric=False)
+            infinite |= {(place, name) for name in plan.optional()}
+    seen = collect_body_ranges(
+        editor.model, wanted, calibration, symmetric=False, infinite=infinite
+    )
     products: dict[str, Product] = {}
     ranges: dict[str, Range] = {}
     swinging: dict[str, tuple[str, str]] = {}

@@ -439,3 +439,30 @@ def test_a_weight_that_nodes_compute_is_known_in_a_body_too(around: bool, tmp_pa
 def test_a_weight_that_nodes_compute_is_the_reason_in_a_body(around: bool) -> None:
     (why,) = why_in_float(with_computed_weight(around=around), ["conv"])
     assert why == "Conv 'conv' has a weight that other nodes compute"
+
+
+def test_a_mask_of_infinities_in_a_branch_leaves_its_products_in_int8(tmp_path: Path) -> None:
+    def branch(name: str) -> onnx.GraphProto:
+        nodes = [
+            N("Conv", ["x", "w"], [f"{name}_c"], name=f"{name}/conv", pads=[1] * 4),
+            N("Add", [f"{name}_c", "mask"], [f"{name}_m"]),
+            N("Softmax", [f"{name}_m"], [f"{name}_s"], axis=-1),
+        ]
+        return helper.make_graph(nodes, name, [], [INFO(f"{name}_s", TensorProto.FLOAT, None)])
+
+    nodes = [
+        N("If", ["flag"], ["b"], then_branch=branch("then"), else_branch=branch("else")),
+        N("ReduceMax", ["b"], ["y"], axes=[2, 3]),
+    ]
+    inputs = [INFO("x", TensorProto.FLOAT, [1, 3, 16, 16]), INFO("flag", TensorProto.BOOL, [])]
+    mask = np.asarray([0] * 8 + [-np.inf] * 8, np.float32)
+    graph = helper.make_graph(
+        nodes, "g", inputs, [INFO("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(weights(0, 8, 3, 3, 3), "w"), numpy_helper.from_array(mask, "mask")],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    made = in_int8(model, tmp_path)
+    assert made.recipe["products_quantised"] == 1
+    assert made.recipe["kept"] == ["else/conv"]  # which never ran
+    assert np.isfinite(list(made.recipe["ranges"].values())).all()
+    assert near(model, made) > 20
