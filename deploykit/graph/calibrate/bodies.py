@@ -33,7 +33,7 @@ class BodyRanges:
     """What was seen of tensors in bodies.
 
     Attributes:
-        ranges: by body and tensor, without those of bodies that never ran, or that are not finite where they must be.
+        ranges: by body and tensor, without bodies that never ran and tensors that must be finite and are not.
         swings: by tensor, how many times larger the largest magnitude of one step of a loop was than that of
             another, at most, of those that were not all zero: one scale for all leaves the least of them little.
     """
