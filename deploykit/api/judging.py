@@ -23,10 +23,18 @@ from deploykit.claims import evaluate_claims, list_claims, read_claims
 from deploykit.claims.claim import choose_claims
 from deploykit.claims.verdict import verdict_rows
 from deploykit.errors import UsageError
+from deploykit.report import STDOUT
 from deploykit.report.check import Weakness, check_report
 from deploykit.report.compare import Limits, compare_reports
 from deploykit.report.compare import rendering as comparison_rows
-from deploykit.report.csv import check_destination, keep_files, read_rows, rows_of, to_csv
+from deploykit.report.csv import (
+    check_destination,
+    is_read_once,
+    keep_files,
+    read_rows,
+    rows_of,
+    to_csv,
+)
 from deploykit.row import Row
 from deploykit.workflow import machine, ranges
 from deploykit.workflow.claim_rows import measure_for
@@ -181,6 +189,10 @@ def write_report(
         }
         _refuse_unused("a report alone, without base,", given_for_base)
     default = Path(os.fspath(report)) if isinstance(report, str | os.PathLike) else Path("report")
+    if path is None and str(default) != STDOUT and is_read_once(str(default)):
+        raise UsageError(
+            f"{default} is a pipe, and no page can lie beside it: name the page by path"
+        )
     place = Path(path) if path is not None else default.with_suffix(".html")
     named = (report, base, claims, *layers)
     files_read = [os.fspath(one) for one in named if isinstance(one, str | os.PathLike)]

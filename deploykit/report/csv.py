@@ -11,6 +11,7 @@ import io
 import math
 import os
 import re
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -106,6 +107,14 @@ def is_stream(path: str) -> bool:
     """Whether rows go out one after the other, never to be replaced: stdout, a pipe, a device."""
     place = Path(path)
     return path == STDOUT or (place.exists() and not place.is_file())
+
+
+def is_read_once(path: str) -> bool:
+    """Whether what was read of a path is gone then: standard input, or a pipe as a shell's `<(command)` makes."""
+    try:
+        return path == STDOUT or stat.S_ISFIFO(Path(path).stat().st_mode)
+    except (OSError, ValueError):
+        return False  # its reader says what is wrong
 
 
 class CsvReport:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
 from stored_reports import repeats, row, save
 
+import deploykit
 from deploykit.columns import NAMES
+from deploykit.errors import UsageError
 
 
 @pytest.fixture
@@ -125,3 +129,38 @@ def test_profile_writes_a_page_with_samples(run, tmp_path):
     nowhere = run("profile", "lenet5", "--seconds", "0.1", "--html", "none/page.html")
     assert (nowhere.code, nowhere.out) == (2, "")
     assert "the folder none of none/page.html does not exist" in nowhere.err
+
+
+def test_a_pipe_has_no_place_beside_it_and_is_not_read_twice(run, report, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for arguments, said in (
+        (
+            ["report", "pipe"],
+            "pipe is a pipe, and no page can lie beside it: name the page with -o",
+        ),
+        (["report", "pipe", report, "-o", "a.html"], "read twice each: name files instead of"),
+        (["report", report, "pipe", "-o", "a.html"], "read twice each: name files instead of"),
+        (["compare", report, "pipe", "--html", "a.html"], "reads both reports once more"),
+    ):
+        ended = run(*arguments)
+        assert (ended.code, ended.err.count("\n")) == (2, 1), arguments
+        assert said in ended.err
+    with pytest.raises(UsageError, match="name the page by path"):
+        deploykit.write_report("pipe")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pipe", "profile.csv"]
+
+
+def test_a_report_through_a_pipe_becomes_the_page_that_was_named(run, report, tmp_path):
+    read_end, write_end = os.pipe()
+    text = save(tmp_path / "small.csv", [row()])
+    with os.fdopen(write_end, "wb") as writer:
+        writer.write(Path(text).read_bytes())
+    try:
+        refused = run("report", f"/dev/fd/{read_end}")
+        assert (refused.code, refused.err.count("\n")) == (2, 1)
+        assert "name the page with -o" in refused.err
+        ended = run("report", f"/dev/fd/{read_end}", "-o", "page.html")
+    finally:
+        os.close(read_end)
+    assert (ended.code, ended.err) == (0, "wrote page.html\n")
+    assert (tmp_path / "page.html").read_text().startswith("<!DOCTYPE html>")

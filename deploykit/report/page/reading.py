@@ -13,7 +13,7 @@ from deploykit.errors import UsageError
 from deploykit.reading import open_file
 from deploykit.report import STDOUT
 from deploykit.report.compare import Limits, ReportComparison, compare_reports
-from deploykit.report.csv import read_cells, read_rows
+from deploykit.report.csv import is_read_once, read_cells, read_rows
 from deploykit.report.page.candidates_picture import Candidates
 from deploykit.report.page.contents import Contents
 from deploykit.report.page.entry import Entry, entries_of
@@ -71,16 +71,16 @@ def read(
             claims=_claims(path if kind == CLAIMS else claims),
             layers=_layers(sheets),
         )
+    if base is not None and any(map(is_read_once, (path, base))):
+        raise UsageError(
+            "two reports are read twice each: name files instead of standard input or a pipe"
+        )
     folder = Path() if path == STDOUT else Path(path).parent
     entries = entries_of(read_rows(path), path, folder)
     contents: dict[str, Any] = {}
     if base is not None:
         if _kind_of(base) != PROFILE:
             raise UsageError(f"{base} is no profile: name a CSV of `deploykit profile` as BASE")
-        if STDOUT in (path, base):
-            raise UsageError(
-                "two reports are read twice each: name files instead of standard input"
-            )
         base_folder = Path(base).parent
         if comparison is None:
             limits = Limits(slowdown=max_slowdown)
