@@ -86,6 +86,8 @@ def command(
         max_slowdown=max_slowdown,
         across_machines=across_machines,
     )
+    for remark in contents.remarks:
+        write_line(remark, err=True)
     if png is not None:
         pages.raster.require_matplotlib()
     page = pages.render(contents)

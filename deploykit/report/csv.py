@@ -184,7 +184,7 @@ class Table:
             parts.append(f"has no column {', '.join(self.missing)}: taken as blank")
         if self.extra:
             parts.append(f"has extra columns, ignored: {', '.join(self.extra)}")
-        return f"{self.path} {'; '.join(parts)}" if parts else ""
+        return printable(f"{self.path} {'; '.join(parts)}") if parts else ""
 
 
 @contextmanager
@@ -258,12 +258,22 @@ def read_rows(path: str, names: Sequence[str] = NAMES) -> list[Row]:
     Raises:
         UsageError: as `open_table` says, or a cell holds another type than its column.
     """
+    return read_report(path, names)[0]
+
+
+def read_report(path: str, names: Sequence[str] = NAMES) -> tuple[list[Row], Table]:
+    """The rows of a profile as `read_rows` gives them, and the table that they were read from, for its columns.
+
+    Raises:
+        UsageError: as `read_rows`.
+    """
     wanted = ("status", *(name for name in names if name != "status"))
     with open_table(path, wanted) as table:
-        return [
+        rows = [
             row_of(dict(zip(wanted, cells, strict=True)), f"{table.path}, line {line}")
             for line, cells in table.rows
         ]
+    return rows, table
 
 
 def row_of(cells: Mapping[str, Any], place: str = "a row") -> Row:

@@ -164,3 +164,20 @@ def test_a_report_through_a_pipe_becomes_the_page_that_was_named(run, report, tm
         os.close(read_end)
     assert (ended.code, ended.err) == (0, "wrote page.html\n")
     assert (tmp_path / "page.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_columns_that_are_missing_or_that_no_profile_has_are_told_on_the_page_and_beside_it(
+    run, tmp_path
+):
+    # The speedup is shown alone: that it is missing makes no row look better than it is.
+    names = (*(n for n in NAMES if n not in ("latency_bound_ms", "speedup")), "mood\x1b[31m")
+    save(tmp_path / "old.csv", repeats(2), names)
+    save(tmp_path / "new.csv", repeats(2))
+    said = "old.csv has no column latency_bound_ms: taken as blank; has extra columns, ignored: "
+    for arguments in (["old.csv"], ["new.csv", "old.csv"], ["old.csv", "new.csv"]):
+        ended = run("report", *arguments, "-o", "page.html")
+        assert ended.code == 0
+        assert ended.err == f"{said}mood\\x1b[31m\nwrote page.html\n", arguments
+        assert (tmp_path / "page.html").read_text().count(said) == 1
+    ended = run("report", "new.csv", "-o", "page.html")
+    assert ended.err == "wrote page.html\n"
