@@ -229,5 +229,5 @@ def test_what_a_claim_raised_is_told_when_the_reports_are_written(
     *_, other, error = shown.err.splitlines()
     assert other.startswith("deploykit: claim last: ")
     assert error.startswith("deploykit: claim first: ")
-    with pytest.raises(UsageError, match="^claim first: "):
+    with pytest.raises(UsageError, match=r"^claim first: "):
         deploykit.run("lenet5", precisions="fp32", claims="mine.toml", store=shared_store)
