@@ -184,12 +184,13 @@ def open_imagefolder(folder: str, options: ImageOptions | None = None) -> Datase
         parts["test"],
         unjudged=unjudged,
         labelled=labelled,
+        drawn=len(counts) == 1,
         numbered_by_folder=_mapping(root, numbers) is None,
     )
 
 
 def _train_is_a_class(root: Path, inside: Collection[str]) -> bool:
-    """Whether the folder `train` is a class: it holds images and no folders, and others that are no parts hold some.
+    """Whether the folder `train` is a class: it has images and no folders, and others that are no parts have some.
 
     Taken for a part it would be all of the data, and without labels.
     """
