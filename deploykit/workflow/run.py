@@ -191,6 +191,6 @@ def summarise(
         "## Claims\n",
         f"{tally(verdicts)}.\n",
         table(HEADER, verdict_cells(verdicts)),
-        *(f"- Not judged: {as_text(line)}" for line in unjudged),
+        *(["".join(f"- Not judged: {as_text(line)}.\n" for line in unjudged)] if unjudged else []),
     ]
     return "\n".join(parts)
