@@ -19,6 +19,7 @@ KINDS = (
     "failed",  # why the row has no measurement
     "missing",  # why a column is blank
     "unjudged",  # why there is no accuracy though the weights were trained on data with labels
+    "learned",  # that images which the network learned may be among those that judge it
     "stability",  # what makes the timing doubtful
     "emulated",  # a precision that the runtime computes in another type
     "drift",  # outputs that are far from the reference's
@@ -36,7 +37,7 @@ KINDS = (
     "stored",  # all that a stored report says of the row, in one text
 )
 #: Kinds that change what an otherwise good row means: people are told of them at once.
-WEIGHTY = ("emulated", "unjudged", "slower", "inputs", "options", "drift")
+WEIGHTY = ("emulated", "unjudged", "learned", "slower", "inputs", "options", "drift")
 STATUSES = ("ok", "failed", "skipped")
 
 #: Columns that are rendered from a row's notes and findings.

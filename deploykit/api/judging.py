@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +23,18 @@ from deploykit.claims import evaluate_claims, list_claims, read_claims
 from deploykit.claims.claim import choose_claims
 from deploykit.claims.verdict import verdict_rows
 from deploykit.errors import UsageError
+from deploykit.report import STDOUT
 from deploykit.report.check import Weakness, check_report
 from deploykit.report.compare import Limits, compare_reports
 from deploykit.report.compare import rendering as comparison_rows
-from deploykit.report.csv import check_destination, keep_files, read_rows, rows_of, to_csv
+from deploykit.report.csv import (
+    check_destination,
+    is_read_once,
+    keep_files,
+    read_rows,
+    rows_of,
+    to_csv,
+)
 from deploykit.row import Row
 from deploykit.workflow import machine, ranges
 from deploykit.workflow.claim_rows import measure_for
@@ -159,7 +167,7 @@ def write_report(
         across_machines: compare with `base` though the machines differ.
 
     Raises:
-        UsageError: a report can't be read, or the machines differ.
+        UsageError: a report can't be read, or the machines differ, or an argument that is for `base` has none.
         OutputFailed: the page or a picture can't be written.
         MissingDependency: PNG without matplotlib.
 
@@ -174,7 +182,17 @@ def write_report(
     limit = share(max_slowdown, "--max-slowdown") or 0.0
     if len(layers) > 2:
         raise UsageError("two graphs of layers stand side by side: give --layers twice at most")
+    if base is None:
+        given_for_base = {
+            "--max-slowdown": limit != Limits().slowdown,
+            "--across-machines": across_machines,
+        }
+        _refuse_unused("a report alone, without base,", given_for_base)
     default = Path(os.fspath(report)) if isinstance(report, str | os.PathLike) else Path("report")
+    if path is None and str(default) != STDOUT and is_read_once(str(default)):
+        raise UsageError(
+            f"{default} is a pipe, and no page can lie beside it: name the page by path"
+        )
     place = Path(path) if path is not None else default.with_suffix(".html")
     named = (report, base, claims, *layers)
     files_read = [os.fspath(one) for one in named if isinstance(one, str | os.PathLike)]
@@ -223,7 +241,8 @@ def check_claims(
 
     Raises:
         UnknownName: there is no such claim.
-        UsageError: the report or the file of claims can't be read, or one of its claims can't be.
+        UsageError: the report or the file of claims can't be read, or one of its claims can't be; or a store
+            is given and nothing that would use it.
 
     Example:
         >>> deploykit.check_claims("vgg-140m")["verdict"].tolist()
@@ -231,6 +250,9 @@ def check_claims(
     """
     from deploykit.report.frame import frame_of
 
+    if not (measure or train):
+        given = {"--store": store is not None}
+        _refuse_unused("a check that neither measures nor trains", given)
     is_path = isinstance(rows, str | os.PathLike)
     profile = read_rows(os.fspath(rows)) if is_path else rows_of(rows)
     own = None if claims is None else read_claims(Path(claims))
@@ -301,6 +323,21 @@ def stored(store: StoreLike = None) -> Frame:
         for one in stored_in(artifacts)
     ]
     return frame_of(records, kinds, of="store", store=str(artifacts.root))
+
+
+def _refuse_unused(what: str, given: Mapping[str, bool]) -> None:
+    """Refuse arguments that change nothing in what is asked for, as the commands refuse their options.
+
+    Args:
+        what: is asked for, as the subject of a sentence.
+        given: whether each was given, by its option.
+
+    Raises:
+        UsageError: one was.
+    """
+    for option, is_given in given.items():
+        if is_given:
+            raise UsageError(f"{what} has no use for {option}: leave it out")
 
 
 def _word(value: Any) -> str | None:

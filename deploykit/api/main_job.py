@@ -132,7 +132,8 @@ def run(
         say: is told what is being done.
 
     Raises:
-        UnknownName, UsageError: an argument that can't be.
+        UnknownName, UsageError: an argument that can't be, or a claim that can't be judged; then the reports are
+            written all the same.
         MissingDependency: a backend that is named can't build here.
         OutputFailed: the reports can't be written.
 
@@ -185,4 +186,7 @@ def run(
     )
     if not named:
         asked = in_own_precisions(asked, sources)
-    return Run(Path(reports), artifacts, asked, sources, say=say, claims=stated)()
+    result = Run(Path(reports), artifacts, asked, sources, say=say, claims=stated)()
+    if result.errors:
+        raise result.errors[0]
+    return result

@@ -70,8 +70,7 @@ def checked(result):
     return values[0] if values else None
 
 
-runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
-{host_code}with open({file}, "rb") as file:
+{runtime}{host_code}with open({file}, "rb") as file:
     engine = runtime.deserialize_cuda_engine(file.read())
 {context}stream = checked(cuda.cudaStreamCreateWithFlags(cuda.cudaStreamNonBlocking))
 inputs = {{
@@ -144,8 +143,16 @@ def tensorrt(
         module: "tensorrt" or "tensorrt_rtx".
         host_code: whether the plan brings code that runs on the host, as one for later versions does.
     """
+    runtime = (
+        "logger = trt.Logger(trt.Logger.WARNING)\n"
+        "# A plan may hold plugins of TensorRT's own, which are found once they are registered.\n"
+        'trt.init_libnvinfer_plugins(logger, "")\n'
+        "runtime = trt.Runtime(logger)\n"
+    )
     context = "context = engine.create_execution_context()\n"
-    if module == "tensorrt_rtx":  # it compiles kernels for the device when a context is made
+    if module == "tensorrt_rtx":
+        runtime = "runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))\n"  # it has no library of plugins
+        # It compiles kernels for the device when a context is made.
         context = (
             "config = engine.create_runtime_config()\n"
             "context = engine.create_execution_context(config)\n"
@@ -155,6 +162,7 @@ def tensorrt(
         file=json.dumps(file),
         inputs=_inputs(inputs, batch),
         module=module,
+        runtime=runtime,
         host_code=allowed,
         context=context,
     )

@@ -333,6 +333,8 @@ def verdict_cells(verdicts: Iterable[Verdict]) -> list[list[str]]:
 def tally(verdicts: Iterable[Verdict]) -> str:
     """How many claims came to which verdict, and which of them surprise, in a sentence."""
     verdicts = list(verdicts)
+    if not verdicts:
+        return "No claim was judged"
     counts = Counter(v.verdict for v in verdicts)
     said = listed(f"{count} {verdict}" for verdict, count in counts.most_common())
     text = f"Of {len(verdicts)} claims, {said}"

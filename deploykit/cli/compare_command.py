@@ -8,7 +8,6 @@ from deploykit.cli.library import compare, display, page, report
 from deploykit.cli.options import PERCENT, Grouped, Number
 from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
 from deploykit.errors import UsageError
-from deploykit.report import STDOUT
 from deploykit.text import write_line
 from deploykit.workflow import ranges
 
@@ -70,9 +69,9 @@ def command(
     deploykit compare base.csv head.csv --step-summary --junit compare.xml
     """
     check_documents(outputs, [base, head])
-    if outputs.html is not None and STDOUT in (base, head):
+    if outputs.html is not None and any(map(report.csv.is_read_once, (base, head))):
         raise UsageError(
-            "--html reads both reports once more: name files instead of standard input"
+            "--html reads both reports once more: name files instead of standard input or a pipe"
         )
     limits = compare.Limits(max_slowdown, max_accuracy_drop, max_metric_drop)
     comparison = compare.compare_reports(base, head, limits, across_machines=across_machines)

@@ -72,6 +72,8 @@ def command(
         raise UsageError("two graphs of layers stand side by side: give --layers twice at most")
     if base is None:
         refuse_beside("a report alone, without BASE,", "max_slowdown", "across_machines")
+    if output is None and path != STDOUT and report.csv.is_read_once(path):
+        raise UsageError(f"{path} is a pipe, and no page can lie beside it: name the page with -o")
     if output is None:
         output = str(Path("report.html" if path == STDOUT else path).with_suffix(".html"))
     report.csv.keep_files([path, base, claims, *layers], [output])
@@ -84,6 +86,8 @@ def command(
         max_slowdown=max_slowdown,
         across_machines=across_machines,
     )
+    for remark in contents.remarks:
+        write_line(remark, err=True)
     if png is not None:
         pages.raster.require_matplotlib()
     page = pages.render(contents)

@@ -23,6 +23,7 @@ from deploykit.cli.groups import (
     store_option,
 )
 from deploykit.cli.library import (
+    artifacts,
     display,
     progress,
     report,
@@ -316,27 +317,49 @@ def command(
             raise
         _show(found, outputs, several=False)
         done = len(found.answers) + len(found.refused)
-        write_line(
-            f"deploykit: interrupted with {done} of {len(sources)} networks done; the same command goes on",
-            err=True,
-        )
+        said = f"interrupted with {done} of {len(sources)} networks done; the same command goes on"
+        write_line(f"deploykit: {said}", err=True)
+        # What was asked for in files would be lost with a terminal that is closed.
+        _write(found, outputs, opened, f"The tuning was {said}.")
         return EXIT_INTERRUPTED
     _show(found, outputs, several=len(sources) > 1)
+    _write(found, outputs, opened)
+    failed = next((one.error for one in found.refused if one.error is not None), None)
+    if found.cheapest is None:
+        return 1 if failed is None else failed.exit_code
+    return 0 if failed is None else failed.exit_code
+
+
+def _write(
+    found: workflow.frontier.Frontier,
+    outputs: Outputs,
+    store: artifacts.Store,
+    broken_off: str = "",
+) -> None:
+    """Write the answers that there are to the files that were asked for.
+
+    Args:
+        found: the answers.
+        outputs: of the command.
+        store: has the ceilings of this machine.
+        broken_off: the sentence that says so of a tuning that did not come to its end; empty for others.
+
+    Raises:
+        OutputFailed: a file can't be written.
+    """
     best = found.cheapest
-    if outputs.file is not None and best is not None:
-        write_documents(outputs, file=lambda: best.toml)
+    if best is not None:
+        head = f"# {broken_off}\n" if broken_off else ""
+        write_documents(outputs, file=lambda: f"{head}{best.toml}")
     if outputs.plot is not None and found.answers:
         picture = workflow.pareto.draw(found.answers)
         workflow.pareto.save(picture, Path(outputs.plot))
     said = [*(one.sentence for one in found.answers), *(one.why for one in found.refused)]
+    said = [broken_off, *said] if broken_off else said
     rows = [row for one in found.answers for row in one.rows]
     tried = workflow.pareto.candidates_of(found.answers) if found.answers else None
-    write_page(outputs, rows, "deploykit: tune", opened, said, tried)
+    write_page(outputs, rows, "deploykit: tune", store, said, tried)
     write_documents(outputs, markdown=lambda: _page(found, said))
-    failed = next((one.error for one in found.refused if one.error is not None), None)
-    if best is None:
-        return 1 if failed is None else failed.exit_code
-    return 0 if failed is None else failed.exit_code
 
 
 def _plan(

@@ -205,6 +205,8 @@ class Dataset:
             labels, or only one, or they are no classes. Empty where it can be told.
         labelled: whether there are labels of any kind.
         divided: whether the data itself says which images are in which part.
+        drawn: whether the test images are drawn from all, as the data doesn't say which they are; with one image
+            more they are others.
         numbered_by_folder: whether classes are numbered by the order of their folders, as nothing says otherwise.
     """
 
@@ -216,6 +218,7 @@ class Dataset:
     unjudged: str = ""
     labelled: bool = True
     divided: bool = False
+    drawn: bool = False
     numbered_by_folder: bool = False
 
     @property

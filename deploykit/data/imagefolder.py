@@ -4,7 +4,8 @@ PATH holds `train/` and `val/` (or `test/`, `valid/`, `validation/`) with one fo
 test part is all of the first of these, and a tenth of `train` (at most 10,000 images) is for calibration. With
 one of them only, or with the class folders directly in PATH, 70% of each class are for training, 10% for
 calibration and 20% for testing. Images with no folders of classes, in PATH or in `train/` and
-`val/`, have no labels: they calibrate (see `Dataset.for_calibration`), as those of one class do.
+`val/`, have no labels: they calibrate (see `Dataset.for_calibration`), as those of one class do. A folder `train/`
+of images alone, beside two or more such folders that are no parts, or named in the mapping, is a class.
 
 Images of a class may lie in folders of its folder, as those of Tiny ImageNet do. Of an animation the first
 picture is taken; the rotation that a camera notes is not followed, as torchvision doesn't. Folders are numbered
@@ -21,8 +22,9 @@ from __future__ import annotations
 import copy
 import os
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +147,8 @@ def open_imagefolder(folder: str, options: ImageOptions | None = None) -> Datase
         raise UsageError(f"{folder} is not a folder: give one that holds a folder for each class")
     name = f"imagefolder:{root.resolve().name}"
     inside = {entry.name for entry in _folders(root)}
+    if _train_is_a_class(root, inside):
+        inside.discard("train")
     parts_alone = "train" in inside or len(inside) == 1
     names = [name for name in _HELD_OUT if parts_alone or name not in _MAY_BE_CLASSES]
     held_out = next((part for part in names if part in inside), None)
@@ -180,8 +184,26 @@ def open_imagefolder(folder: str, options: ImageOptions | None = None) -> Datase
         parts["test"],
         unjudged=unjudged,
         labelled=labelled,
+        drawn=len(counts) == 1,
         numbered_by_folder=_mapping(root, numbers) is None,
     )
+
+
+def _train_is_a_class(root: Path, inside: Collection[str]) -> bool:
+    """Whether the folder `train` is a class: it has images and no folders, and others that are no parts have some.
+
+    Taken for a part it would be all of the data, and without labels.
+    """
+    if "train" not in inside or any(name in inside for name in _HELD_OUT):
+        return False
+    train = root / "train"
+    if _folders(train) or not any(_is_image(entry.name) for entry in train.iterdir()):
+        return False
+    others = (entry for entry in _folders(root) if entry.name != "train")
+    with_images = (one for one in others if next(_images_in(one, deep=True), None) is not None)
+    named = _mapping(root, inside) or {}
+    # One folder beside it may well hold masks.
+    return len(list(islice(with_images, 2))) == 2 or "train" in (one for one, _ in named.values())
 
 
 def _split(labels: Labels, counts: list[int]) -> dict[str, Indices]:

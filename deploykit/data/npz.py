@@ -163,6 +163,7 @@ def open_npz(path: str, options: ImageOptions | None = None) -> Dataset:
         unjudged=unjudged,
         labelled="labels" in about,
         divided="split" in about,
+        drawn="split" not in about,
     )
 
 

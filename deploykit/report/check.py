@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -44,7 +44,7 @@ class Weakness:
 
     Attributes:
         line: of the row in the file.
-        row: the configuration, as short as it can be said.
+        row: the configuration, as short as it can be said; with threads and machine where the report has several.
         name: of the cause, to filter by.
         seen: what is the matter.
         remedy: what would help.
@@ -91,10 +91,13 @@ class _Row:
     def number(self, name: str) -> float | None:
         return positive(self[name], name, self.source, self.line)
 
-    @property
-    def name(self) -> str:
+    def name(self, told: Collection[str]) -> str:
+        """The configuration as short as it can be said, with those of `threads` and `env_id` that are told."""
         parts = [label(self.cells), self["precision"], self["backend"]]
-        return " ".join([*parts, *differences_from_plain(self.cells)])
+        parts += differences_from_plain(self.cells, threads="threads" in told)
+        if "env_id" in told and self["env_id"]:
+            parts.append(f"on {self['env_id']}")
+        return " ".join(parts)
 
     @property
     def key(self) -> Key:
@@ -105,7 +108,9 @@ class _Row:
         return tuple(self[name] for name in SOFT_NAMES)
 
 
-Reasons = Iterator[tuple[str, str, str]]
+#: The name of a cause, what was seen, and what would help.
+Reason = tuple[str, str, str]
+Reasons = Iterator[Reason]
 
 
 def check_report(path: str) -> Checked:
@@ -115,7 +120,8 @@ def check_report(path: str) -> Checked:
         UsageError: the file can't be read as a report, or a value in it can't be.
     """
     folder = Path() if path == STDOUT else Path(path).parent
-    weak: list[Weakness] = []
+    weak: list[tuple[_Row, Reason]] = []
+    seen: dict[str, set[str]] = {name: set() for name in ("threads", "env_id")}
     by_key: dict[Key, list[_Row]] = {}
     total, skipped = 0, []
     with open_table(path, READ) as table:
@@ -123,7 +129,9 @@ def check_report(path: str) -> Checked:
             row = _Row(table.path, line, dict(zip(READ, cells, strict=True)))
             total += 1
             skipped += [row["reason"]] if row["status"] == "skipped" else []
-            weak += [Weakness(line, row.name, *reason) for reason in _of_row(row, folder)]
+            weak += [(row, reason) for reason in _of_row(row, folder)]
+            for name, values in seen.items():
+                values.add(row[name])
             if row["status"] == "ok":
                 by_key.setdefault(row.key, []).append(row)
         remark = table.remark
@@ -138,12 +146,13 @@ def check_report(path: str) -> Checked:
             f"{few} of {len(groups)} configurations have fewer than {MIN_PROCESSES} processes: `compare` "
             "can't judge them; profile with --repeats 5"
         )
-    return Checked(total, tuple(sorted(weak, key=lambda w: w.line)), tuple(remarks))
+    # What is the same in all rows that say it would only make names longer.
+    told = [name for name, values in seen.items() if len(values - {""}) > 1]
+    named = [Weakness(row.line, row.name(told), *reason) for row, reason in weak]
+    return Checked(total, tuple(sorted(named, key=lambda w: w.line)), tuple(remarks))
 
 
-def reasons_of(
-    cells: Mapping[str, str], source: str, line: int, folder: Path
-) -> list[tuple[str, str, str]]:
+def reasons_of(cells: Mapping[str, str], source: str, line: int, folder: Path) -> list[Reason]:
     """Why a row is weak on its own: the name of each cause, what was seen, and what would help.
 
     Args:
@@ -240,7 +249,7 @@ def _accuracy(row: _Row) -> Reasons:
         )
 
 
-def _of_processes(rows: list[_Row]) -> Iterator[Weakness]:
+def _of_processes(rows: list[_Row]) -> Iterator[tuple[_Row, Reason]]:
     """Whether the processes of one configuration agree."""
     for name in ("latency_p20_ms", "latency_p50_ms"):
         values = [value for row in rows if (value := row.number(name)) is not None]
@@ -250,5 +259,5 @@ def _of_processes(rows: list[_Row]) -> Iterator[Weakness]:
                 worst = max(rows, key=lambda row: row.number(name) or 0.0)
                 seen = f"{len(rows)} processes spread by {spread:.0%} ({name})"
                 remedy = "use a calm machine, or compare in turns: profile --against"
-                yield Weakness(worst.line, worst.name, "spread", seen, remedy)
+                yield worst, ("spread", seen, remedy)
             return

@@ -11,6 +11,7 @@ import io
 import math
 import os
 import re
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -108,6 +109,14 @@ def is_stream(path: str) -> bool:
     return path == STDOUT or (place.exists() and not place.is_file())
 
 
+def is_read_once(path: str) -> bool:
+    """Whether what was read of a path is gone then: standard input, or a pipe as a shell's `<(command)` makes."""
+    try:
+        return path == STDOUT or stat.S_ISFIFO(Path(path).stat().st_mode)
+    except (OSError, ValueError):
+        return False  # its reader says what is wrong
+
+
 class CsvReport:
     """A CSV that grows row by row, in a file or on standard output.
 
@@ -175,7 +184,7 @@ class Table:
             parts.append(f"has no column {', '.join(self.missing)}: taken as blank")
         if self.extra:
             parts.append(f"has extra columns, ignored: {', '.join(self.extra)}")
-        return f"{self.path} {'; '.join(parts)}" if parts else ""
+        return printable(f"{self.path} {'; '.join(parts)}") if parts else ""
 
 
 @contextmanager
@@ -249,12 +258,22 @@ def read_rows(path: str, names: Sequence[str] = NAMES) -> list[Row]:
     Raises:
         UsageError: as `open_table` says, or a cell holds another type than its column.
     """
+    return read_report(path, names)[0]
+
+
+def read_report(path: str, names: Sequence[str] = NAMES) -> tuple[list[Row], Table]:
+    """The rows of a profile as `read_rows` gives them, and the table that they were read from, for its columns.
+
+    Raises:
+        UsageError: as `read_rows`.
+    """
     wanted = ("status", *(name for name in names if name != "status"))
     with open_table(path, wanted) as table:
-        return [
+        rows = [
             row_of(dict(zip(wanted, cells, strict=True)), f"{table.path}, line {line}")
             for line, cells in table.rows
         ]
+    return rows, table
 
 
 def row_of(cells: Mapping[str, Any], place: str = "a row") -> Row:

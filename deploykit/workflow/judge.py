@@ -19,7 +19,7 @@ from deploykit.bench.request import AccuracyRequest, WorkerRequest, run_worker
 from deploykit.bench.runtime_profile import ProfileCost
 from deploykit.bench.scenario import Policy
 from deploykit.code_digest import code_digest
-from deploykit.data import open_dataset
+from deploykit.data import Dataset, open_dataset
 from deploykit.data.feeding import feeds_of
 from deploykit.data.options import split_options
 from deploykit.errors import BuildFailed, DeploykitError, UsageError
@@ -73,6 +73,27 @@ def judged_on(requested: str | None, trained_on: str | None) -> tuple[str | None
         reason = str(error).replace("; ", ", ")
         return None, Note("unjudged", f"accuracy is blank: {reason}")
     return trained_on, None
+
+
+def redrawn(data: Dataset, stored: Mapping[str, str]) -> Note | None:
+    """What to say where images that a network learned may be among those that judge it; None where nothing is.
+
+    Of data that doesn't say which images are in which part, the parts are drawn from all of them, and drawn anew
+    where one was added after a training.
+
+    Args:
+        data: that judges the network.
+        stored: what its checkpoint says of itself.
+    """
+    name, learned = stored.get("dataset"), stored.get("train_sha256")
+    if not learned or name != data.name or not data.drawn or data.train.sha256 == learned:
+        return None
+    text = (
+        "images that the weights were trained on may be among those that judge them, as the training images of "
+        f"{name}, or how they are prepared, are not those of the training any more"
+    )
+    remedy = "give it a test part of its own (val beside train, or split in an .npz file), or train again"
+    return Note("learned", text, remedy)
 
 
 def check_fed(dataset: str, network: Network) -> None:

@@ -20,7 +20,7 @@ from deploykit.bench.feeds import may_have_scores
 from deploykit.bench.reference import make_reference
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, WorkerResult, run_worker
 from deploykit.bench.scenario import Scenario
-from deploykit.data import open_dataset
+from deploykit.data import Dataset, open_dataset
 from deploykit.errors import (
     DeploykitError,
     MissingDependency,
@@ -47,6 +47,7 @@ from deploykit.workflow.judge import (
     judge_fp32,
     judged_on,
     outputs_name,
+    redrawn,
 )
 from deploykit.workflow.keep import SearchResult, search_layers_to_keep
 from deploykit.workflow.machine import core_findings, core_notes
@@ -70,6 +71,7 @@ from deploykit.workflow.rows import (
 )
 from deploykit.workflow.what_if import WhatIf, what_if
 from deploykit.writing import output_errors
+from deploykit.zoo import weights
 
 #: Told what is being done, for a display: a short text.
 Say = Callable[[str], None]
@@ -92,6 +94,9 @@ class Profiler:
         self._roofline = Roofline(store.root)
         self._judged: set[Configuration] = set()
         self._metrics: dict[str, float] = {}
+        #: Data whose training images are hashed, which reads all of them, and what that says of each network.
+        self._hashed: dict[str, Dataset] = {}
+        self._redrawn: dict[tuple[ModelSpec, str], Note | None] = {}
         self._slower = SlowerThanFp32()
         self._fp32_rows = Fp32Rows()
         self._networks: dict[Source, Network | DeploykitError] = {}
@@ -236,9 +241,11 @@ class Profiler:
         # Outputs are the engine's, not the process': one of the repeats judges them.
         same = replace(configuration, repeat=1)
         judge = same not in self._judged
+        learned: Note | None = None
         if judge:
             accuracy = self._accuracy(network, built, configuration.backend, dataset)
             request = replace(request, drift_reference=reference, accuracy=accuracy)
+            learned = self._learned(network, dataset)
         result = run_worker(request, self.options.timeout_s)
         is_fp32 = is_reference(network, built, configuration.backend)
         row = row.plus(self._metric_fp32(network, result, request.accuracy, is_fp32))
@@ -251,6 +258,7 @@ class Profiler:
             *result.notes,
             missing,
             None if judge else earlier,
+            learned,
             wider_types_note(built.engine),
             rounding_note(built.model),
             out_of_range_note(built.model),
@@ -425,6 +433,18 @@ class Profiler:
             self.say(f"predictions of {network.model.spec.label} fp32")
         predictions = ensure_predictions(network, request, path, self.store, limit_s)
         return replace(request, reference=predictions)
+
+    def _learned(self, network: Network, dataset: str | None) -> Note | None:
+        """What to say where images that a network learned may judge it, looked for once a network and data set."""
+        if dataset is None or ":" not in (network.trained_on or ""):
+            return None  # of its weights nobody says, or their data is the same anywhere
+        spec = network.model.spec
+        if (spec, dataset) not in self._redrawn:
+            if dataset not in self._hashed:
+                self.say(f"training images of {dataset}")
+                self._hashed[dataset] = open_dataset(dataset)
+            self._redrawn[spec, dataset] = redrawn(self._hashed[dataset], weights.facts(spec))
+        return self._redrawn[spec, dataset]
 
     def _metric_fp32(
         self, network: Network, result: WorkerResult, request: AccuracyRequest | None, is_fp32: bool

@@ -290,3 +290,15 @@ def test_a_report_writes_its_pictures_too(tmp_path):
     with pytest.raises(UsageError, match="is read, and would be replaced"):
         deploykit.write_report(path, path=path)
     assert Path(path).read_bytes() == before
+
+
+def test_arguments_that_would_change_nothing_are_refused_as_the_commands_refuse_them(tmp_path):
+    with pytest.raises(UsageError, match="neither measures nor trains has no use for store: leave"):
+        deploykit.check_claims("vgg-140m", store=tmp_path / "engines")
+    path = save(tmp_path / "profile.csv", [row()])
+    with pytest.raises(UsageError, match="without base, has no use for across_machines: leave"):
+        deploykit.write_report(path, across_machines=True)
+    with pytest.raises(UsageError, match="without base, has no use for max_slowdown: leave"):
+        deploykit.write_report(path, max_slowdown="3%")
+    assert [one.name for one in tmp_path.iterdir()] == ["profile.csv"]
+    assert deploykit.write_report(path, max_slowdown=0.05).is_file()

@@ -98,6 +98,16 @@ def test_code_on_the_host_is_allowed_where_a_plan_brings_some():
     assert "import tensorrt as trt" in text
 
 
+def test_plugins_of_tensorrt_are_registered_before_a_plan_is_read():
+    text = usage.tensorrt("e.plan", LENET, 1, "tensorrt", host_code=False)
+    registered = text.index('trt.init_libnvinfer_plugins(logger, "")')
+    assert text.index("logger = trt.Logger") < registered < text.index("deserialize_cuda_engine")
+    assert "runtime = trt.Runtime(logger)\nwith open" in text
+    compile(text, "usage", "exec")
+    # TensorRT for RTX has no library of them.
+    assert "plugins" not in usage.tensorrt("e.plan", LENET, 1, "tensorrt_rtx", host_code=False)
+
+
 def test_an_engine_that_deploykit_alone_runs_is_refused_before_it_is_built(shared_store, tmp_path):
     with pytest.raises(UsageError, match="of torch runs in deploykit alone: leave path out"):
         deploykit.build("lenet5", tmp_path / "x.onnx", backend="torch", store=shared_store)

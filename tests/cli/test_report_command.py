@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
 from stored_reports import repeats, row, save
 
+import deploykit
 from deploykit.columns import NAMES
+from deploykit.errors import UsageError
 
 
 @pytest.fixture
@@ -125,3 +129,55 @@ def test_profile_writes_a_page_with_samples(run, tmp_path):
     nowhere = run("profile", "lenet5", "--seconds", "0.1", "--html", "none/page.html")
     assert (nowhere.code, nowhere.out) == (2, "")
     assert "the folder none of none/page.html does not exist" in nowhere.err
+
+
+def test_a_pipe_has_no_place_beside_it_and_is_not_read_twice(run, report, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for arguments, said in (
+        (
+            ["report", "pipe"],
+            "pipe is a pipe, and no page can lie beside it: name the page with -o",
+        ),
+        (["report", "pipe", report, "-o", "a.html"], "read twice each: name files instead of"),
+        (["report", report, "pipe", "-o", "a.html"], "read twice each: name files instead of"),
+        (["compare", report, "pipe", "--html", "a.html"], "reads both reports once more"),
+    ):
+        ended = run(*arguments)
+        assert (ended.code, ended.err.count("\n")) == (2, 1), arguments
+        assert said in ended.err
+    with pytest.raises(UsageError, match="name the page by path"):
+        deploykit.write_report("pipe")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pipe", "profile.csv"]
+
+
+def test_a_report_through_a_pipe_becomes_the_page_that_was_named(run, report, tmp_path):
+    read_end, write_end = os.pipe()
+    text = save(tmp_path / "small.csv", [row()])
+    with os.fdopen(write_end, "wb") as writer:
+        writer.write(Path(text).read_bytes())
+    try:
+        refused = run("report", f"/dev/fd/{read_end}")
+        assert (refused.code, refused.err.count("\n")) == (2, 1)
+        assert "name the page with -o" in refused.err
+        ended = run("report", f"/dev/fd/{read_end}", "-o", "page.html")
+    finally:
+        os.close(read_end)
+    assert (ended.code, ended.err) == (0, "wrote page.html\n")
+    assert (tmp_path / "page.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_columns_that_are_missing_or_that_no_profile_has_are_told_on_the_page_and_beside_it(
+    run, tmp_path
+):
+    # The speedup is shown alone: that it is missing makes no row look better than it is.
+    names = (*(n for n in NAMES if n not in ("latency_bound_ms", "speedup")), "mood\x1b[31m")
+    save(tmp_path / "old.csv", repeats(2), names)
+    save(tmp_path / "new.csv", repeats(2))
+    said = "old.csv has no column latency_bound_ms: taken as blank; has extra columns, ignored: "
+    for arguments in (["old.csv"], ["new.csv", "old.csv"], ["old.csv", "new.csv"]):
+        ended = run("report", *arguments, "-o", "page.html")
+        assert ended.code == 0
+        assert ended.err == f"{said}mood\\x1b[31m\nwrote page.html\n", arguments
+        assert (tmp_path / "page.html").read_text().count(said) == 1
+    ended = run("report", "new.csv", "-o", "page.html")
+    assert ended.err == "wrote page.html\n"

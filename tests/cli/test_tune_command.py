@@ -401,6 +401,23 @@ def test_ctrl_c_in_a_second_network_leaves_the_first_its_table_and_its_sentence(
     assert (ended.code, ended.out, ended.err) == (130, "", "deploykit: interrupted\n")
 
 
+def test_ctrl_c_in_a_second_network_writes_what_is_known_of_the_first(run, tuned, tmp_path):
+    tuned(typical(), broken_off={"mobilenet"})
+    files = ["-o", "tune.toml", "--markdown", "tune.md", "--csv", "tune.csv"]
+    ended = run("tune", "lenet5", "mobilenet", "-q", *files)
+    assert ended.code == 130
+    said = "The tuning was interrupted with 1 of 2 networks done; the same command goes on."
+    text = (tmp_path / "tune.toml").read_text()
+    assert text.startswith(f"# {said}\n")
+    assert tomllib.loads(text)["precision"] == "int8"
+    assert said in (tmp_path / "tune.md").read_text()
+    assert "lenet5: take int8 onnxruntime" in (tmp_path / "tune.md").read_text()
+    (tmp_path / "tune.toml").unlink()
+    # Nothing is known where the first is broken off, and nothing is written.
+    assert run("tune", "mobilenet", "lenet5", "-q", "-o", "tune.toml").code == 130
+    assert not (tmp_path / "tune.toml").exists()
+
+
 def test_the_engine_of_the_answer_is_named(run, tuned, tmp_path):
     one = typical()
     one.best.request = WorkerRequest(tmp_path / "engine", "onnxruntime")

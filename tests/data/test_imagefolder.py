@@ -385,3 +385,33 @@ def test_a_folder_that_the_mapping_names_twice_is_refused(tmp_path: Path) -> Non
     (tmp_path / "classes.txt").write_text("dog\ncat small\ncat large\n")
     with pytest.raises(UsageError, match="the folder cat as class 1 and as class 2"):
         open_dataset(f"imagefolder:{tmp_path}")
+
+
+def test_a_class_of_trains_among_others_is_no_part(tmp_path: Path) -> None:
+    """As COCO and CIFAR-100 have one: its images alone would be the data, without labels."""
+    for name, count in (("bus", 10), ("car", 10), ("train", 5)):
+        write_class(tmp_path / name, count)
+    dataset = open_dataset(f"imagefolder:{tmp_path}")
+    assert dataset.classes == ("bus", "car", "train")
+    assert sum(len(part) for part in dataset.parts.values()) == 25
+    (tmp_path / "classes.txt").write_text("train\ncar\nbus\n")
+    assert open_dataset(f"imagefolder:{tmp_path}").classes == ("train", "car", "bus")
+
+
+def test_a_class_of_trains_beside_one_other_is_told_by_the_mapping(tmp_path: Path) -> None:
+    write_class(tmp_path / "masks", 10)
+    write_class(tmp_path / "train", 10)
+    alone = open_dataset(f"imagefolder:{tmp_path}")
+    assert not alone.labelled
+    assert sum(len(part) for part in alone.parts.values()) == 10
+    (tmp_path / "classes.txt").write_text("masks\ntrain\n")
+    assert open_dataset(f"imagefolder:{tmp_path}").classes == ("masks", "train")
+
+
+def test_a_part_of_classes_stays_a_part_whatever_lies_beside_it(tmp_path: Path) -> None:
+    plain(tmp_path / "train")
+    write_class(tmp_path / "fox", 10)
+    write_class(tmp_path / "owl", 10)
+    dataset = open_dataset(f"imagefolder:{tmp_path}")
+    assert dataset.classes == ("cat", "dog")
+    assert sum(len(part) for part in dataset.parts.values()) == 20

@@ -149,3 +149,25 @@ def test_processes_are_those_of_compare_and_of_no_other_configuration(tmp_path):
         found = check_report(save(tmp_path / "b.csv", [*rows, *slow]))
         assert [w.name for w in found.weak if w.name == "spread"] == [], column
         assert found.remarks == (), column
+
+
+def test_names_tell_threads_and_machine_where_a_report_has_several(tmp_path):
+    bad = STRONG | {"drift_snr_db": 1.0}
+    one = row(**bad, env_id="aaaa")
+    found = check_report(save(tmp_path / "a.csv", [one, row(**bad, env_id="bbbb")]))
+    plain = "lenet5 fp32 onnxruntime"
+    assert [w.row for w in found.weak] == [f"{plain} on aaaa", f"{plain} on bbbb"]
+    # A row that failed before threads were chosen says nothing of them.
+    failed = row(env_id="aaaa", status="failed", reason="killed", threads=None)
+    found = check_report(save(tmp_path / "b.csv", [one, failed]))
+    assert [w.row for w in found.weak] == [plain, plain]
+    found = check_report(save(tmp_path / "c.csv", [one, row(**bad, env_id="aaaa", threads=1)]))
+    assert [w.row for w in found.weak] == [f"{plain} 2 threads", f"{plain} 1 thread"]
+
+
+def test_processes_that_disagree_are_named_with_their_machine(tmp_path):
+    quick = {"latency_p90_ms": 9.0, "latency_p95_ms": 9.0}
+    rows = repeats(2, (1.0, 1.02, 1.3), env_id="aaaa", **quick)
+    rows += repeats(2, (1.0, 1.0, 1.0), env_id="bbbb", **quick)
+    found = check_report(save(tmp_path / "a.csv", rows))
+    assert [w.row for w in found.weak] == ["lenet5 fp32 onnxruntime on aaaa"]

@@ -95,6 +95,21 @@ def test_a_click_on_a_heading_sorts_and_another_turns_it(chromium, pages):
     assert turned[-1] == "–"
 
 
+def test_very_small_numbers_sort_by_their_exponents(chromium, tmp_path):
+    blank = {"latency_p20_ms": None, "latency_p50_low_ms": None, "latency_p50_high_ms": None}
+    rows = [row(latency_p50_ms=ms, **blank) for ms in (1.0, 2e-7, 0.5, 3e-8)]
+    path = save(tmp_path / "small.csv", rows)
+    assert invoke(["report", path, "-o", str(tmp_path / "small.html")]) == 0
+    chromium.open(tmp_path / "small.html")
+    heads = chromium.evaluate(
+        "[...document.querySelectorAll('#rows th')].map(th => th.textContent)"
+    )
+    at = next(place for place, text in enumerate(heads) if text.startswith("p50"))
+    chromium.click("#rows th button", at)
+    shown = [text.split()[0].rstrip("?") for text in chromium.evaluate(FIRST.format(at))]
+    assert shown == ["3.00×10^-8", "2.00×10^-7", "0.500", "1.00"]
+
+
 @pytest.fixture(scope="module")
 def graphs(tmp_path_factory):
     """A page of two graphs of one network, whose names would be markup and escapes."""

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from deploykit.bench.scenario import Policy
-from deploykit.data import by_name
+from deploykit.data import Dataset, Part, by_name, open_dataset
 from deploykit.errors import UsageError
 from deploykit.spec import ModelSpec
+from deploykit.training import train
 from deploykit.workflow.configuration import ProfileOptions, enumerate_configurations
-from deploykit.workflow.judge import data_key, judged_on
+from deploykit.workflow.judge import data_key, judged_on, redrawn
 from deploykit.workflow.profile import Profiler
 
 BRIEF = Policy(warmup_s=0.02, warmup_max_s=0.2, window_s=0.01, min_s=0.05, max_s=0.5, block_s=0.02)
@@ -107,3 +108,58 @@ def test_why_top1_can_not_be_had_is_what_the_data_says(shared_store, tmp_path: P
     said = profiler.why_unjudged(ModelSpec("lenet5", weights="trained"))
     assert said is not None
     assert said.endswith("(if they are classes, store labels.astype(int))")
+
+
+def saved(path: Path, count: int, **more) -> Dataset:
+    """A data set of so many small images, of which the first are always the same."""
+    pixels = np.random.default_rng(0).integers(0, 256, (100, 8, 8)).astype(np.uint8)
+    np.savez(path, images=pixels[:count], labels=np.arange(count) % 10, **more)
+    return open_dataset(f"npz:{path}")
+
+
+def test_parts_that_are_drawn_anew_are_told_where_a_network_learned_others(tmp_path: Path) -> None:
+    """With one image more all parts are others: a fifth of what was learned does not judge by right."""
+    before = saved(tmp_path / "own.npz", 60)
+    stored = {"dataset": before.name, "train_sha256": before.train.sha256}
+    assert redrawn(before, stored) is None
+    after = saved(tmp_path / "own.npz", 61)
+    # Which is why it matters: images of the training are in the test part now.
+    assert set(before.train.indices) & set(after.test.indices)
+    note = redrawn(after, stored)
+    assert note is not None
+    assert "training images of npz:own.npz" in note.text
+    assert "train again" in note.remedy
+    assert redrawn(after, {"dataset": "npz:other.npz", "train_sha256": "0"}) is None
+    assert redrawn(after, {"dataset": before.name}) is None
+    assert redrawn(after, {}) is None
+    # What the data itself says of its parts stays as it is.
+    own_parts = saved(tmp_path / "own.npz", 61, split=np.arange(61) % 3)
+    assert redrawn(own_parts, stored) is None
+
+
+def test_data_says_whether_its_test_part_is_drawn(tmp_path: Path) -> None:
+    assert saved(tmp_path / "own.npz", 60).drawn
+    assert not saved(tmp_path / "own.npz", 60, split=np.arange(60) % 3).drawn
+    assert not open_dataset("digits").drawn
+
+
+def test_a_row_says_that_its_network_may_have_learned_what_judges_it(
+    shared_store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "own.npz"
+    before = saved(path, 60)
+    weights = tmp_path / "lenet5.safetensors"
+    train(ModelSpec("lenet5"), before, out=weights, epochs=1)
+    reads: list[str] = []
+    hashed = Part.sha256.func
+    monkeypatch.setattr(Part, "sha256", property(lambda self: reads.append(self.name) or hashed(self)))  # fmt: skip
+    for count, said in ((60, 0), (61, 1)):
+        saved(path, count)
+        reads.clear()
+        options = ProfileOptions(policy=BRIEF, data=f"npz:{path}", batches=(1, 2))
+        wanted = enumerate_configurations([ModelSpec("lenet5", weights=str(weights))], options)
+        rows = list(Profiler(shared_store, options).rows(wanted))
+        assert [row["status"] for row in rows] == ["ok"] * 2
+        assert [len(row.noted("learned")) for row in rows] == [said] * 2
+        # They are read once for all rows.
+        assert reads == ["npz:own.npz/train"]

@@ -7,12 +7,16 @@ import json
 from fractions import Fraction
 
 import pytest
+from stored_reports import ROW
 
+import deploykit
 from deploykit import env
 from deploykit.bench.scenario import Policy
-from deploykit.claims import list_claims
+from deploykit.claims import list_claims, parse_claims
+from deploykit.cli import invoke
 from deploykit.columns import NAMES
 from deploykit.errors import OutputFailed, UsageError
+from deploykit.report.csv import row_of
 from deploykit.spec import ModelSpec
 from deploykit.workflow import run as run_module
 from deploykit.workflow.configuration import ProfileOptions
@@ -155,3 +159,75 @@ def test_a_file_where_the_reports_should_go_is_refused_before_any_work(shared_st
     (tmp_path / "reports").write_text("")
     with pytest.raises(UsageError, match="name a folder for the reports with --reports"):
         Run(tmp_path / "reports", shared_store, BRIEF, SOURCES)()
+
+
+#: Claims of a user's own: the first and the last divide by what the network has none of.
+OF_ONES_OWN = "\n".join(
+    f"""
+[[claim]]
+id = "{name}"
+statement = "s"
+source = "s"
+about = "x"
+kind = "counted"
+stated = {stated}
+unit = "parameters"
+{how}
+expected = "confirmed"
+parts = "holds"
+"""
+    for name, stated, how in (
+        ("first", 1, 'check = "counted"\narguments = { of = "1 / nodes(lenet5, Concat)" }'),
+        ("lenet", 61_706, 'check = "count"\narguments = { network = "lenet5" }'),
+        ("last", 1, 'check = "counted"\narguments = { of = "2 / nodes(lenet5, Concat)" }'),
+    )
+)
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Let a run have one row that is measured already."""
+
+    class Measured:
+        def __init__(self, *arguments):
+            pass
+
+        def rows(self, wanted):
+            return [row_of(ROW)]
+
+    monkeypatch.setattr(run_module, "Profiler", Measured)
+
+
+def test_a_claim_that_can_not_be_judged_costs_none_of_the_reports(measured, shared_store, tmp_path):
+    claims = parse_claims(OF_ONES_OWN)
+    done = Run(tmp_path, shared_store, BRIEF, SOURCES, claims=claims)()
+    assert [(verdict.claim.id, verdict.verdict) for verdict in done.verdicts] == [
+        ("lenet", "confirmed")
+    ]
+    first, last = map(str, done.errors)
+    assert first.startswith("claim first: ")
+    assert last.startswith("claim last: ")
+    assert [one["id"] for one in read(tmp_path / "claims.csv")] == ["lenet"]
+    text = (tmp_path / "summary.md").read_text()
+    assert "\n- Not judged: claim first: " in text
+    assert "\n- Not judged: claim last: " in text
+    assert "Of 1 claims, 1 confirmed" in text
+    none = Run(tmp_path, shared_store, BRIEF, SOURCES, claims=claims[:1])()
+    assert none.verdicts == []
+    assert "No claim was judged." in (tmp_path / "summary.md").read_text()
+
+
+def test_what_a_claim_raised_is_told_when_the_reports_are_written(
+    measured, monkeypatch, shared_store, tmp_path, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.toml").write_text(OF_ONES_OWN)
+    asked = ["run", "lenet5", "--precision", "fp32", "--claims", "mine.toml", "-q"]
+    assert invoke([*asked, "--store", str(shared_store.root)]) == 2
+    shown = capsys.readouterr()
+    assert "Reports in results: profile.csv, claims.csv, summary.md, env.json" in shown.out
+    *_, other, error = shown.err.splitlines()
+    assert other.startswith("deploykit: claim last: ")
+    assert error.startswith("deploykit: claim first: ")
+    with pytest.raises(UsageError, match=r"^claim first: "):
+        deploykit.run("lenet5", precisions="fp32", claims="mine.toml", store=shared_store)

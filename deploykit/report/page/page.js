@@ -39,8 +39,8 @@
     form.addEventListener("submit", (event) => event.preventDefault());
 
     const number = (text) => {
-      const match = /^[<>]?\s*(-?[\d,]*\.?\d+(?:e[-+]?\d+)?)/.exec(text);
-      return match ? parseFloat(match[1].replace(/,/g, "")) : NaN;
+      const match = /^[<>]?\s*(-?[\d,]*\.?\d+(?:(?:e|\u00d710\^)[-+]?\d+)?)/.exec(text);
+      return match ? parseFloat(match[1].replace(/,/g, "").replace("\u00d710^", "e")) : NaN;
     };
     all("th", table).forEach((head, column) => {
       head.firstChild.addEventListener("click", () => {

@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from deploykit import codec
+from deploykit.columns import checked_by
 from deploykit.errors import UsageError
 from deploykit.reading import open_file
 from deploykit.report import STDOUT
 from deploykit.report.compare import Limits, ReportComparison, compare_reports
-from deploykit.report.csv import read_cells, read_rows
+from deploykit.report.csv import is_read_once, read_cells, read_report
 from deploykit.report.page.candidates_picture import Candidates
 from deploykit.report.page.contents import Contents
 from deploykit.report.page.entry import Entry, entries_of
@@ -22,6 +24,8 @@ from deploykit.text import file_name
 PROFILE, CLAIMS, LAYERS = "profile", "claims", "layers"
 #: Graphs of layers that a page has room for.
 MOST_GRAPHS = 2
+#: Columns that rows are judged by: a page that lacks one doubts less than it should, which the others only show.
+_JUDGED = frozenset((*checked_by("check"), *checked_by("compare")))
 #: Columns by which each kind of report is known.
 _KINDS = {
     PROFILE: {"schema", "status", "model"},
@@ -71,26 +75,23 @@ def read(
             claims=_claims(path if kind == CLAIMS else claims),
             layers=_layers(sheets),
         )
+    if base is not None and any(map(is_read_once, (path, base))):
+        raise UsageError(
+            "two reports are read twice each: name files instead of standard input or a pipe"
+        )
     folder = Path() if path == STDOUT else Path(path).parent
-    entries = entries_of(read_rows(path), path, folder)
+    entries, remarks = _profile(path, folder)
     contents: dict[str, Any] = {}
     if base is not None:
         if _kind_of(base) != PROFILE:
             raise UsageError(f"{base} is no profile: name a CSV of `deploykit profile` as BASE")
-        if STDOUT in (path, base):
-            raise UsageError(
-                "two reports are read twice each: name files instead of standard input"
-            )
         base_folder = Path(base).parent
         if comparison is None:
             limits = Limits(slowdown=max_slowdown)
             comparison = compare_reports(base, path, limits, across_machines=across_machines)
-        contents = {
-            "base": entries_of(read_rows(base), base, base_folder),
-            "base_folder": base_folder,
-            "comparison": comparison,
-            "remarks": comparison.remarks,
-        }
+        base_entries, of_base = _profile(base, base_folder)
+        remarks = [*of_base, *remarks]
+        contents = {"base": base_entries, "base_folder": base_folder, "comparison": comparison}
         title += f" against {file_name(Path(base).name)}"
     beside = folder / "claims.csv"
     if claims is None and path != STDOUT and beside.is_file():
@@ -103,8 +104,21 @@ def read(
         {name: one for name, one in _machines(folder, path, entries).items() if name in needed},
         claims=_claims(claims),
         layers=_layers(layers),
+        remarks=remarks,
         **contents,
     )
+
+
+def _profile(path: str, folder: Path) -> tuple[list[Entry], list[str]]:
+    """The rows of a profile, and what a reader should know of its columns.
+
+    Raises:
+        UsageError: it can't be read.
+    """
+    rows, table = read_report(path)
+    missing = tuple(name for name in table.missing if name in _JUDGED)
+    remark = replace(table, missing=missing).remark
+    return entries_of(rows, path, folder), [remark] if remark else []
 
 
 def of_rows(
