@@ -145,8 +145,9 @@ def run_in_batches(
         for name, values in inputs.items()
     }
     # Without a batch of its own, an input is the same for every run.
-    counts = (values.shape[a] for n, values in inputs.items() if (a := axes[n]) is not None)
-    total = next(counts, 1)
+    counts = [values.shape[a] for n, values in inputs.items() if (a := axes[n]) is not None]
+    # One that holds just a run's worth may be the same for every run, too, as what is made up is.
+    total = next((count for count in counts if count != fixed), fixed if counts and fixed else 1)
     if fixed:
         fits = {n: a is not None and inputs[n].shape[a] == total for n, a in axes.items()}
         axes = {n: a if fits[n] else None for n, a in axes.items()}

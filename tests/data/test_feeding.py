@@ -217,3 +217,37 @@ def test_a_threshold_beside_a_fixed_batch_does_not_tell_that_batch() -> None:
     fed = {"limit": np.zeros(1, np.float32), "image": IMAGES[:5]}
     assert len(list(run_in_batches(session, fed, 2))) == 3
     assert session.seen == [((1,), (2, 3, 4, 5))] * 3
+
+
+@pytest.mark.parametrize("beside", [(1,), (1, 7)], ids=["threshold", "tokens"])
+def test_what_stands_before_the_images_at_a_fixed_batch_of_one_does_not_tell_how_many(
+    beside: tuple[int, ...],
+) -> None:
+    """A single value before the images was counted for them, and all of them went into one run."""
+
+    class Beside(Counting):
+        inputs = (TensorSpec("beside", beside, "float32"), ONE)
+
+    session = Beside()
+    fed = {"beside": np.zeros(beside, np.float32), "image": IMAGES[:3]}
+    assert len(list(run_in_batches(session, fed, 4))) == 3
+    assert session.seen == [(beside, ONE.shape)] * 3
+
+
+def test_values_for_a_whole_fixed_batch_do_not_tell_how_many_images_are_left() -> None:
+    class Beside(Counting):
+        inputs = (
+            TensorSpec("tokens", (4, 7), "float32"),
+            TensorSpec("image", (4, 3, 4, 5), "float32"),
+        )
+        outputs = (TensorSpec("y", (4, 2), "float32"),)
+
+        def run(self, feeds: dict[str, Any]) -> dict[str, Any]:
+            super().run(feeds)
+            return {"y": np.zeros((4, 2), np.float32)}
+
+    session = Beside()
+    fed = {"tokens": np.zeros((4, 7), np.float32), "image": IMAGES[:2]}
+    (outputs,) = run_in_batches(session, fed, 4)
+    assert session.seen == [((4, 7), (4, 3, 4, 5))]
+    assert outputs["y"].shape == (2, 2)
