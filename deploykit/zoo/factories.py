@@ -26,8 +26,9 @@ def create_from_factory(spec: ModelSpec) -> nn.Module:
 
     A name may also stand for a network that the user's code made already.
 
-    The factory gets `num_classes` and `alpha` if it has such parameters and `spec` sets them. It runs under
-    `spec.seed`; the caller's random state is untouched. A file as weights is loaded.
+    The factory gets `num_classes` and `alpha` if it has such parameters and `spec`, or a checkpoint that deploykit
+    trained for it, sets them. It runs under `spec.seed`; the caller's random state is untouched. A file as weights is
+    loaded.
 
     Raises:
         UsageError: it can't be imported or called, raises, or returns no `torch.nn.Module`, or one that is wholly
@@ -176,16 +177,29 @@ def _accepts(factory: Callable[..., Any], keyword: str) -> bool:
 
 
 def _keywords(factory: Callable[..., Any], spec: ModelSpec) -> dict[str, Any]:
-    """The settings of `spec`, all of which the factory has parameters for."""
+    """The settings of `spec` and of its checkpoint, all of which the factory has parameters for."""
     wanted: dict[str, Any] = {}
-    if spec.num_classes is not None:
-        wanted["num_classes"] = spec.num_classes
+    classes = spec.num_classes
+    if classes is None and _accepts(factory, "num_classes"):
+        classes = _trained_classes(spec)
+    if classes is not None:
+        wanted["num_classes"] = classes
     if spec.alpha != 1:
         wanted["alpha"] = spec.alpha
     for keyword in wanted:
         if not _accepts(factory, keyword):
             raise UsageError(f"{spec.name} has no parameter {keyword!r}: add it, or leave it out")
     return wanted
+
+
+def _trained_classes(spec: ModelSpec) -> int | None:
+    """How many classes the weights of `spec` tell apart, where a training of deploykit's says so in them."""
+    path = Path(spec.weights)
+    if spec.weights in weights.KEYWORDS or path.suffix != ".safetensors" or not path.is_file():
+        return None
+    stored = weights.metadata(path)
+    text = stored.get("num_classes", "")
+    return int(text) if "deploykit" in stored and text.isdecimal() else None
 
 
 def _scaled(shape: tuple[int, int, int], spec: ModelSpec) -> tuple[int, int, int]:
