@@ -27,8 +27,8 @@ def create_from_factory(spec: ModelSpec) -> nn.Module:
     A name may also stand for a network that the user's code made already.
 
     The factory gets `num_classes` and `alpha` if it has such parameters and `spec`, or a checkpoint that deploykit
-    trained for it, sets them. It runs under `spec.seed`; the caller's random state is untouched. A file as weights is
-    loaded.
+    trained for it, sets them. It runs under `spec.seed`; the caller's random state is untouched. A file as weights
+    is loaded.
 
     Raises:
         UsageError: it can't be imported or called, raises, or returns no `torch.nn.Module`, or one that is wholly
