@@ -17,6 +17,8 @@ from deploykit.store import Store, key_of
 from deploykit.training import Progress, train
 from deploykit.workflow.plan import Source
 from deploykit.writing import output_errors
+from deploykit.zoo.catalogue import is_factory
+from deploykit.zoo.factories import code_sha256, takes_classes
 
 #: Told what is being done, for a display: a short text.
 Say = Callable[[str], None]
@@ -79,8 +81,17 @@ class Training:
             "code": code_digest("deploykit.training", "deploykit.zoo"),
             "versions": [package_version(name) for name in ("deploykit", "torch")],
         }
+        if is_factory(source.name):  # which is none of the code above
+            facts["own"] = code_sha256(_as_trained(source, dataset))
         name = f"{source.label.replace(':', '.')}-{key_of(facts)[:16]}.safetensors"
         return store.root / "trained" / name
+
+
+def _as_trained(spec: ModelSpec, dataset: Dataset) -> ModelSpec:
+    """A network of the user's own as a training makes it: told the number of classes where it can be."""
+    if spec.num_classes is None and takes_classes(spec.name):
+        return replace(spec, num_classes=len(dataset.classes))
+    return spec
 
 
 def training_of(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +61,30 @@ def create_from_factory(spec: ModelSpec) -> nn.Module:
         weights.fill(module, weights.read_state(path), str(path))
     require_float32(module, spec.name)
     return module
+
+
+def code_sha256(spec: ModelSpec) -> str:
+    """SHA-256 of what can be seen of the code of a network of the user's own, which is made for it.
+
+    They are the files of its factory and of the classes of its parts, and the names, types and shapes of weights;
+    what those files import beside is not seen.
+
+    Raises:
+        UsageError: as `create_from_factory`.
+    """
+    module = create_from_factory(replace(spec, weights="random"))
+    digest = hashlib.sha256()
+    names = {spec.name.partition(":")[0], *(type(part).__module__ for part in module.modules())}
+    for name in sorted(names):
+        place = getattr(sys.modules.get(name), "__file__", None)
+        if place is not None:
+            with suppress(OSError):  # it may lie in an archive
+                digest.update(name.encode() + b"\0" + Path(place).read_bytes())
+    for key, value in module.state_dict().items():
+        lazy = torch.nn.parameter.is_lazy(value)
+        shape = "open" if lazy else "x".join(map(str, value.shape))
+        digest.update(f"{key} {value.dtype} {shape}\n".encode())
+    return digest.hexdigest()
 
 
 def require_float32(module: nn.Module, name: str) -> None:
