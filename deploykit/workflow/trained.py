@@ -88,7 +88,12 @@ class Training:
 
 
 def _as_trained(spec: ModelSpec, dataset: Dataset) -> ModelSpec:
-    """A network of the user's own as a training makes it: told the number of classes where it can be."""
+    """A network of the user's own as a training makes it: told the number of classes where it can be.
+
+    Raises:
+        UsageError: the data has no classes, or the network can't be imported.
+    """
+    dataset.require_classes(len(dataset.classes))  # before a network of none is made
     if spec.num_classes is None and takes_classes(spec.name):
         return replace(spec, num_classes=len(dataset.classes))
     return spec
