@@ -33,6 +33,7 @@ from deploykit.workflow.choices import Variants
 from deploykit.workflow.plan import DEFAULT_MODELS, Source
 from deploykit.writing import working_folder
 from deploykit.zoo import weights
+from deploykit.zoo.catalogue import others_code_sha256
 
 #: Packages whose version can change the graph that an export gives.
 _EXPORTERS = ("torch", "onnx", "onnxscript")
@@ -162,12 +163,14 @@ def _obtained(source: Source, store: Store) -> Network:
 
 def _from_zoo(spec: ModelSpec, store: Store) -> Network:
     stored = _checkpoint(spec)
-    fields = {
+    fields: dict[str, Any] = {
         "spec": codec.to_values(spec),
         "checkpoint_sha256": file_sha256(stored) if stored else None,
         "versions": {name: env.package_version(name) for name in _EXPORTERS},
         "code": code_digest(__name__, "deploykit.zoo"),
     }
+    if (others := others_code_sha256(spec.name)) is not None:
+        fields["others"] = others
 
     def make(path: Path) -> Mapping[str, Any]:
         start()  # what comes after the export is done in it
