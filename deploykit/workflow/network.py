@@ -12,7 +12,7 @@ from typing import Any
 
 from deploykit import codec, env, zoo
 from deploykit.bench.contain import READING_LIMIT_S, contained, start
-from deploykit.code_digest import code_digest
+from deploykit.code_digest import code_digest, others_digest
 from deploykit.errors import InvalidModel, UsageError, one_line
 from deploykit.graph.check import require_sizes
 from deploykit.graph.count import count_graph
@@ -33,7 +33,6 @@ from deploykit.workflow.choices import Variants
 from deploykit.workflow.plan import DEFAULT_MODELS, Source
 from deploykit.writing import working_folder
 from deploykit.zoo import weights
-from deploykit.zoo.catalogue import others_code_sha256
 
 #: Packages whose version can change the graph that an export gives.
 _EXPORTERS = ("torch", "onnx", "onnxscript")
@@ -169,7 +168,7 @@ def _from_zoo(spec: ModelSpec, store: Store) -> Network:
         "versions": {name: env.package_version(name) for name in _EXPORTERS},
         "code": code_digest(__name__, "deploykit.zoo"),
     }
-    if (others := others_code_sha256(spec.name)) is not None:
+    if (others := others_digest(zoo.lookup(spec.name).factory)) is not None:
         fields["others"] = others
 
     def make(path: Path) -> Mapping[str, Any]:

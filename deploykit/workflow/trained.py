@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploykit import zoo
-from deploykit.code_digest import code_digest
+from deploykit.code_digest import code_digest, others_digest
 from deploykit.data import Dataset, open_dataset
 from deploykit.env import package_version
 from deploykit.errors import InvalidModel, UsageError
@@ -17,7 +17,7 @@ from deploykit.store import Store, key_of
 from deploykit.training import Progress, train
 from deploykit.workflow.plan import Source
 from deploykit.writing import output_errors
-from deploykit.zoo.catalogue import is_factory, others_code_sha256
+from deploykit.zoo.catalogue import is_factory
 from deploykit.zoo.factories import code_sha256, takes_classes
 
 #: Told what is being done, for a display: a short text.
@@ -83,7 +83,7 @@ class Training:
         }
         if is_factory(source.name):  # which is none of the code above
             facts["own"] = code_sha256(_as_trained(source, dataset))
-        elif (others := others_code_sha256(source.name)) is not None:
+        elif (others := others_digest(zoo.lookup(source.name).factory)) is not None:
             facts["own"] = others
         name = f"{source.label.replace(':', '.')}-{key_of(facts)[:16]}.safetensors"
         return store.root / "trained" / name

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-import hashlib
-import importlib.util
 import tomllib
 import warnings
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from deploykit.errors import UnknownName
@@ -121,31 +118,6 @@ def is_factory(name: str) -> bool:
     return bool(colon) and all(
         part.isidentifier() for part in (*module.split("."), *function.split("."))
     )
-
-
-def others_code_sha256(name: str) -> str | None:
-    """SHA-256 of the package that makes a network which an installed one added; None for deploykit's own.
-
-    Raises:
-        UnknownName: there is no such architecture.
-    """
-    package = lookup(name).factory.partition(":")[0].partition(".")[0]
-    if package == __name__.partition(".")[0]:
-        return None
-    try:
-        found = importlib.util.find_spec(package)
-    except (ImportError, ValueError):
-        found = None
-    if found is None:  # where it is missing, making the network says so
-        return None
-    folders = [Path(folder) for folder in found.submodule_search_locations or ()]
-    places = [(folder, file) for folder in folders for file in sorted(folder.rglob("*.py"))]
-    if not folders and found.has_location and found.origin is not None:
-        places = [(Path(found.origin).parent, Path(found.origin))]
-    digest = hashlib.sha256()
-    for folder, file in places:
-        digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
 
 
 @functools.cache

@@ -97,22 +97,3 @@ def test_a_broken_package_is_warned_about_and_left_out(installed, value, message
         found = zoo.architectures()
     assert "other" not in [a.name for a in found]
     assert zoo.lookup("lenet5").channels == 1
-
-
-def test_the_code_of_an_installed_package_is_told_apart(installed, tmp_path, monkeypatch) -> None:
-    """A graph in the store answered for a network that its package had changed."""
-    package = tmp_path / "made_elsewhere"
-    (package / "inner").mkdir(parents=True)
-    for file in (package / "__init__.py", package / "inner" / "nets.py"):
-        file.write_text("one = 1\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    factory = "made_elsewhere.inner.nets:tiny"
-    installed(
-        Entry("tiny", replace(zoo.lookup("lenet5"), name="tiny", aliases=(), factory=factory))
-    )
-    before = catalogue.others_code_sha256("tiny")
-    assert before is not None
-    assert catalogue.others_code_sha256("tiny") == before
-    (package / "inner" / "nets.py").write_text("one = 2\n")
-    assert catalogue.others_code_sha256("tiny") != before
-    assert catalogue.others_code_sha256("lenet5") is None
