@@ -342,7 +342,7 @@ class Profiler:
             model = self._network(configuration.source).model
         except OutputFailed:
             raise
-        except DeploykitError:
+        except (DeploykitError, OSError):
             return None
         return fixed_batch(model.inputs, model.outputs)
 
