@@ -8,6 +8,7 @@ list of files has to be kept up when modules move.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -124,3 +125,29 @@ def _imports(file: Path) -> set[str]:
         module = ".".join([*around, *([module] if module else [])])
         names |= {module} | {f"{module}.{name}" for name in words}
     return {name for name in names if name.startswith(f"{PACKAGE}.")}
+
+
+def others_digest(name: str) -> str | None:
+    """SHA-256 over the package that `name`, "module:function", lies in.
+
+    Returns:
+        None where that is this package, whose code `code_digest` follows, and where it is not installed: who makes
+        anything by it is told so.
+    """
+    package = name.partition(":")[0].partition(".")[0]
+    if package == PACKAGE:
+        return None
+    try:
+        found = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        found = None
+    if found is None:
+        return None
+    folders = [Path(folder) for folder in found.submodule_search_locations or ()]
+    places = [(folder, file) for folder in folders for file in sorted(folder.rglob("*.py"))]
+    if not folders and found.has_location and found.origin is not None:
+        places = [(Path(found.origin).parent, Path(found.origin))]
+    digest = hashlib.sha256()
+    for folder, file in places:
+        digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploykit import code_digest as module
-from deploykit.code_digest import code_digest, code_files
+from deploykit.code_digest import code_digest, code_files, others_digest
 
 ROOT = Path(module.__file__).parent
 
@@ -201,3 +201,29 @@ def test_imports_are_found_as_the_parser_finds_them() -> None:
         package = ["deploykit", *file.parent.relative_to(ROOT).parts]
         wanted = imported(ast.parse(text).body, package) | set(module._NAMED.findall(text))
         assert module._imports(file) == wanted, file
+
+
+def test_the_code_of_another_package_is_told_apart(tmp_path, monkeypatch):
+    """A graph in the store answered for a network that an installed package had changed."""
+    package = tmp_path / "made_elsewhere"
+    (package / "inner").mkdir(parents=True)
+    for file in (package / "__init__.py", package / "inner" / "nets.py"):
+        file.write_text("one = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    name = "made_elsewhere.inner.nets:tiny"
+    before = others_digest(name)
+    assert before is not None
+    assert others_digest(name) == before
+    (package / "inner" / "nets.py").write_text("one = 2\n")
+    assert others_digest(name) != before
+    assert others_digest("deploykit.zoo.lenet:lenet5") is None
+    assert others_digest("no_such_package_anywhere:net") is None
+
+
+def test_the_code_of_another_module_is_told_apart(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "made_in_one_file.py").write_text("one = 1\n")
+    before = others_digest("made_in_one_file:net")
+    (tmp_path / "made_in_one_file.py").write_text("one = 2\n")
+    assert None not in (before, others_digest("made_in_one_file:net"))
+    assert others_digest("made_in_one_file:net") != before

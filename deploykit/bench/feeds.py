@@ -83,18 +83,34 @@ def from_dataset(
     read = [feeds for feeds, _ in feeds_of(part, inputs, min(64, wanted), wanted)]
     axes = {spec.name: spec.image_axis for spec in inputs if has_batch(spec, inputs)}
     whole = {n: np.concatenate([feeds[n] for feeds in read], axis=axis) for n, axis in axes.items()}
-    # What has no batch of its own is the same for all images.
-    whole |= {name: values for name, values in read[0].items() if name not in axes}
     count = next((whole[name].shape[axis] for name, axis in axes.items()), 1)
+    # What has no batch of its own is the same for all images of a run.
+    once = {spec.name: _once(spec, read, batch) for spec in inputs if spec.name not in axes}
     return [
         {
             name: np.take(values, np.arange(i * batch, (i + 1) * batch) % count, axis=axes[name])
-            if name in axes
-            else values
             for name, values in whole.items()
         }
+        | {name: values[i % len(values)] for name, values in once.items()}
         for i in range(sets)
     ]
+
+
+def _once(spec: TensorSpec, read: Sequence[Feeds], batch: int) -> list[NDArray[Any]]:
+    """What runs are given in turn for an input without a batch: one value, or at a batch of one that of each image.
+
+    Raises:
+        UsageError: the data has another for each image, and several are to be run at once.
+    """
+    values = [feeds[spec.name] for feeds in read]
+    if spec.values or not any((one != values[0]).any() for one in values[1:]):
+        return values[:1]
+    if batch > 1:
+        raise UsageError(
+            f"input {spec.name!r} {list(spec.shape)} has no axis for the batch, and the data has another for each "
+            f"image: take batch 1 instead of {batch}, store one row for all, or export the network with that axis"
+        )
+    return values
 
 
 def padded(array: NDArray[Any], count: int, axis: int = 0) -> NDArray[Any]:
@@ -145,8 +161,9 @@ def run_in_batches(
         for name, values in inputs.items()
     }
     # Without a batch of its own, an input is the same for every run.
-    counts = (values.shape[a] for n, values in inputs.items() if (a := axes[n]) is not None)
-    total = next(counts, 1)
+    counts = [values.shape[a] for n, values in inputs.items() if (a := axes[n]) is not None]
+    # One that holds just a run's worth may be the same for every run, too, as what is made up is.
+    total = next((count for count in counts if count != fixed), fixed if counts and fixed else 1)
     if fixed:
         fits = {n: a is not None and inputs[n].shape[a] == total for n, a in axes.items()}
         axes = {n: a if fits[n] else None for n, a in axes.items()}

@@ -15,6 +15,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from deploykit.cli.groups import METRIC_TAKEN
 from deploykit.errors import UnknownName, UsageError, one_line
 from deploykit.reading import read_file
 from deploykit.text import write_line
@@ -27,17 +28,17 @@ MAX_BYTES = 1_000_000
 _TAKEN = "deploykit.config"
 
 
-def read_options(path: str, command: click.Command) -> dict[str, Any]:
+def read_options(values: Mapping[str, Any], command: click.Command, path: str) -> dict[str, Any]:
     """What a file says of a command's options and its MODEL, by click's names, as it would be written there.
 
     Args:
-        path: of a TOML file: names of options as keys, without their dashes, and `model`.
+        values: by names of options, without their dashes, and `model`, as the file has them for the command.
         command: one of `TAKERS`.
+        path: of the file, for messages.
 
     Raises:
-        UsageError: the file can't be read, a key is no option of any of the commands, or has no fitting value.
+        UsageError: a key is no option of any of the commands, or has no fitting value.
     """
-    values = _for_command(_read(path), command, path)
     ours = _by_key(command)
     known = dict(ours)
     for other in _takers():
@@ -63,9 +64,11 @@ def take(path: str, context: click.Context) -> None:
     """Let what a file says stand for options that are not given; called before these are read.
 
     Raises:
-        UsageError: as `read_options`, or a value that its option does not take; it names the file and the key.
+        UsageError: as `read_options`, the file can't be read, or an option does not take its value.
     """
-    _take(path, read_options(path, context.command), context)
+    values = _for_command(_read(path), context.command, path)
+    _take(path, read_options(values, context.command, path), context)
+    _take_metric(values, context)
 
 
 def take_project(path: str, context: click.Context) -> None:
@@ -86,11 +89,13 @@ def take_project(path: str, context: click.Context) -> None:
         return
     if not table:
         return
-    said = read_options(path, context.command)
+    values = _for_command(_read(path), context.command, path)
+    said = read_options(values, context.command, path)
     if said:
         names = ", ".join(sorted(name.replace("_", "-") for name in said))
         write_line(f"note: {names} from [tool.deploykit] of {path}", err=True)
     _take(path, said, context)
+    _take_metric(values, context)
 
 
 def _take(path: str, said: Mapping[str, Any], context: click.Context) -> None:
@@ -99,6 +104,15 @@ def _take(path: str, said: Mapping[str, Any], context: click.Context) -> None:
             _check(parameter, said[parameter.name], path, context)
     context.default_map = {**(context.default_map or {}), **said}
     context.meta[_TAKEN] = path, said
+
+
+def _take_metric(values: Mapping[str, Any], context: click.Context) -> None:
+    """Keep in the context whether a file names a metric, for commands that compute none, too.
+
+    Beside one, profile calibrates without the test images; an engine that is built from the same file has to be
+    that of the rows.
+    """
+    context.meta[METRIC_TAKEN] = any(_normal(key) == "metric" for key in values)
 
 
 def _check(parameter: click.Parameter, value: Any, path: str, context: click.Context) -> None:

@@ -29,6 +29,8 @@ from deploykit.workflow.choices import input_values as values_of
 
 #: Where a project keeps its options, in the table [tool.deploykit].
 PROJECT_FILE = "pyproject.toml"
+#: Where a context keeps whether a file of options names a metric, which leaves the test images out of calibration.
+METRIC_TAKEN = "deploykit.metric"
 
 NUMBERS = read_by(ranges.numbers)
 FRACTIONS = read_by(ranges.fractions)
@@ -287,13 +289,15 @@ def conversion_options(
     strict: bool,
 ) -> CalibrationChoice:
     """What quantised networks are calibrated with, and which of their layers stay in fp32."""
+    prepared = _prepared(data, mean, std, resize, crop, channel_order)
     return CalibrationChoice(
-        _prepared(data, mean, std, resize, crop, channel_order),
+        prepared,
         calibration_method,
         calibration_images,
         synthetic_calibration,
         keep=KeepChoice(keep, keep_op, keep_drift or 0),
         strict=strict,
+        judged=prepared is not None and bool(click.get_current_context().meta.get(METRIC_TAKEN)),
         int8=int8,
     )
 

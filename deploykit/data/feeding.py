@@ -183,9 +183,12 @@ def feeds_of(
             "images or is one of several: store an array of that name in an npz, or say with "
             f"--input {spec.name}=... what it gets"
         )
+    shared = {spec.name for spec in named if not has_batch(spec, inputs)}
     for spec in named:
-        shared = not has_batch(spec, inputs)
-        _check_array(part.name, spec, arrays[spec.name].shape[1:], arrays[spec.name].dtype, shared)
+        _check_array(part.name, spec, arrays[spec.name], spec.name in shared)
+    # At a batch of one, what a graph takes once for a run may be another for each image.
+    if any(_is_of_one_image(spec, arrays[spec.name]) for spec in named if spec.name in shared):
+        batch_size = 1
     if image is not None and not named and not made_up:
         shape = image_shape(image) or tuple(d for d in image.shape[1:] if isinstance(d, int))
         for images, labels in part.batches(batch_size, shape, limit):  # type: ignore[arg-type]
@@ -207,7 +210,7 @@ def feeds_of(
         for spec in named:
             assert isinstance(source, ArraySource)
             rows = source.rows(spec.name, chosen.indices)
-            placed = _placed if has_batch(spec, inputs) else _shared
+            placed = _shared if spec.name in shared else _placed
             feeds[spec.name] = placed(spec, rows)
         for spec in made_up:
             feeds[spec.name] = make_values(spec, len(chosen), generator)
@@ -227,21 +230,35 @@ def _of_images(part: Part, left: Sequence[TensorSpec]) -> TensorSpec | None:
     return images[0] if images else None
 
 
-def _check_array(
-    name: str, spec: TensorSpec, row: tuple[int, ...], dtype: Any, shared: bool
-) -> None:
+def _entry(spec: TensorSpec) -> tuple[int, ...]:
+    """The shape of what an input has of one image, without the axis of the batch."""
+    axis, whole = spec.image_axis, spec.with_batch(1)
+    return whole[:axis] + whole[axis + 1 :]
+
+
+def _is_of_one_image(spec: TensorSpec, array: Rows) -> bool:
+    """Whether an array has a row for each image, of which an input without a free batch takes one at a time."""
+    takes_one = spec.shape[spec.image_axis : spec.image_axis + 1] == (1,)
+    return takes_one and array.shape[0] > 1 and array.shape[1:] == _entry(spec)
+
+
+def _check_array(name: str, spec: TensorSpec, array: Rows, shared: bool) -> None:
     """Refuse an array whose rows are no entries of an input, or not all of one that is the same for all images."""
-    axis = spec.image_axis
-    wanted = spec.with_batch(1)
-    entry = wanted if shared else wanted[:axis] + wanted[axis + 1 :]
-    if row != entry:
+    row, entry, whole = array.shape[1:], _entry(spec), spec.with_batch(1)
+    takes_one = spec.shape[spec.image_axis : spec.image_axis + 1] == (1,)
+    if shared and row != whole and not (takes_one and row == entry):
+        raise UsageError(
+            f"a row of {spec.name} in {name} is {list(row)} but the network takes {list(whole)} once for all "
+            f"images of a run: store it as one row, with a leading axis of 1, {[1, *whole]}"
+        )
+    if not shared and row != entry:
         raise UsageError(
             f"a row of {spec.name} in {name} is {list(row)} but the network takes {list(entry)} for "
             "each image: store it in that shape"
         )
-    if np.dtype(spec.dtype).kind in "iub" and dtype.kind == "f":
+    if np.dtype(spec.dtype).kind in "iub" and array.dtype.kind == "f":
         raise UsageError(
-            f"{spec.name} in {name} is {dtype} but the network takes {spec.dtype}: store that type"
+            f"{spec.name} in {name} is {array.dtype} but the network takes {spec.dtype}: store that type"
         )
 
 
@@ -257,4 +274,4 @@ def _shared(spec: TensorSpec, rows: NDArray[Any]) -> NDArray[Any]:
             f"input {spec.name!r} {list(spec.shape)} has no axis for the batch, so that it is the same for all "
             "images of a run, and its rows differ: store one row, or export the network with that axis"
         )
-    return np.ascontiguousarray(rows[0], dtype=spec.dtype).reshape(rows.shape[1:])
+    return np.ascontiguousarray(rows[0], dtype=spec.dtype).reshape(spec.with_batch(1))

@@ -1,9 +1,9 @@
 """Image files in one folder a class: `imagefolder:PATH`, the layout of ImageNet.
 
 PATH holds `train/` and `val/` (or `test/`, `valid/`, `validation/`) with one folder a class in each: then the
-test part is all of the first of these, and a tenth of `train` (at most 10,000 images) is for calibration. With
-one of them only, or with the class folders directly in PATH, 70% of each class are for training, 10% for
-calibration and 20% for testing. Images with no folders of classes, in PATH or in `train/` and
+test part is all of the first of these that has classes of `train`, and a tenth of `train` (at most 10,000 images)
+is for calibration. With one of them only, or with the class folders directly in PATH, 70% of each class are for
+training, 10% for calibration and 20% for testing. Images with no folders of classes, in PATH or in `train/` and
 `val/`, have no labels: they calibrate (see `Dataset.for_calibration`), as those of one class do. A folder `train/`
 of images alone, beside two or more such folders that are no parts, or named in the mapping, is a class.
 
@@ -151,7 +151,7 @@ def open_imagefolder(folder: str, options: ImageOptions | None = None) -> Datase
         inside.discard("train")
     parts_alone = "train" in inside or len(inside) == 1
     names = [name for name in _HELD_OUT if parts_alone or name not in _MAY_BE_CLASSES]
-    held_out = next((part for part in names if part in inside), None)
+    held_out = _held_out(root, [name for name in names if name in inside])
     if "train" in inside and held_out:
         groups = [root / "train", root / held_out]
     else:
@@ -204,6 +204,19 @@ def _train_is_a_class(root: Path, inside: Collection[str]) -> bool:
     named = _mapping(root, inside) or {}
     # One folder beside it may well hold masks.
     return len(list(islice(with_images, 2))) == 2 or "train" in (one for one, _ in named.values())
+
+
+def _held_out(root: Path, there: list[str]) -> str | None:
+    """The part that is held out: the first that has classes of the train part, else the first; None without any.
+
+    Images without labels often lie in `test` beside a `valid` that has some.
+    """
+    if (root / "train").is_dir():
+        classes = {folder.name for folder in _folders(root / "train")}
+        for part in there:
+            if classes & {folder.name for folder in _folders(root / part)}:
+                return part
+    return there[0] if there else None
 
 
 def _split(labels: Labels, counts: list[int]) -> dict[str, Indices]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -88,10 +89,11 @@ def train(
         if not len(part):
             raise UsageError(f"{part.name} has no images: give a data set that has that part")
     input_shape = zoo.input_shape(spec)
-    module = zoo.create(spec, device=device)
-    if own:
-        classes = _classes_of(module, input_shape, spec.name, device)
-        dataset.require_classes(classes)
+    with _room_on(device):
+        module = zoo.create(spec, device=device)
+        if own:
+            classes = _classes_of(module, input_shape, spec.name, device)
+            dataset.require_classes(classes)
     # Depthwise convolutions above all train faster so; PyTorch's stubs lack the keyword.
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     initialised: tuple[str, ...] = ()
@@ -108,16 +110,10 @@ def train(
         state_path.unlink(missing_ok=True)
     begin = time.perf_counter()
     training = Epochs(module, dataset.train, input_shape, recipe, seed, device, progress)
-    with threads(recipe.threads):
-        try:
-            loss = training.run(state_path, _fingerprint(metadata))
-            train_s = time.perf_counter() - begin
-            correct, tested = count_correct(module, dataset.test, input_shape, device)
-        except torch.OutOfMemoryError as error:  # of a GPU
-            raise DeviceMemoryExhausted(
-                f"{device} is out of memory ({one_line(error, 120)}): end what else is on it, lower --resolution, "
-                "or leave --device out"
-            ) from error
+    with threads(recipe.threads), _room_on(device):
+        loss = training.run(state_path, _fingerprint(metadata))
+        train_s = time.perf_counter() - begin
+        correct, tested = count_correct(module, dataset.test, input_shape, device)
     metadata |= {
         "test_top1": f"{correct / tested:.6f}",
         "test_images": str(tested),
@@ -140,6 +136,18 @@ def train(
     )
 
 
+@contextmanager
+def _room_on(device: str) -> Iterator[None]:
+    """Say in one line that a device has no room, wherever PyTorch finds it out."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:  # of a GPU
+        raise DeviceMemoryExhausted(
+            f"{device} is out of memory ({one_line(error, 120)}): end what else is on it, lower --resolution, "
+            "or leave --device out"
+        ) from error
+
+
 def _classes_of(
     module: torch.nn.Module, input_shape: tuple[int, int, int], name: str, device: str
 ) -> int:
@@ -152,6 +160,8 @@ def _classes_of(
     try:
         with torch.no_grad():
             scores = module(torch.zeros(1, *input_shape, device=device))
+    except torch.OutOfMemoryError:  # which says nothing of the image's size
+        raise
     except Exception as error:  # the user's code may raise anything
         raise UsageError(
             f"{name} raised {type(error).__name__} on an image of {size}: {one_line(error, 160)}; give "

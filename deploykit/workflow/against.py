@@ -17,9 +17,9 @@ from deploykit.bench.request import WorkerRequest
 from deploykit.columns import NAMES, SCHEMA_VERSION
 from deploykit.errors import MissingDependency, UnknownName, UsageError
 from deploykit.row import Note, Row
-from deploykit.spec import BuildOptions, InputChoice, ModelFile, Reason, options_text
+from deploykit.spec import BuildOptions, InputChoice, ModelFile, ModelSpec, Reason, options_text
 from deploykit.workflow.configuration import Configuration
-from deploykit.workflow.plan import is_file, plan
+from deploykit.workflow.plan import Source, is_file, plan
 from deploykit.workflow.profile import Profiler
 from deploykit.workflow.ranges import BATCH, STREAMS, THREADS
 from deploykit.workflow.rows import gpu_cells
@@ -45,7 +45,7 @@ def other_side(text: str, head: Configuration) -> Configuration | Path:
     Args:
         text: an .onnx file, the folder of a built engine, a precision, an option set such as
             `precision=int8,threads=1` or `ort.allow_spinning=0`, or another MODEL.
-        head: what is judged; all that `text` leaves open is as here.
+        head: what is judged; all that `text` leaves open is as here, the input size of another MODEL, too.
 
     Raises:
         UsageError: it is none of these, or says nothing that differs.
@@ -72,7 +72,7 @@ def other_side(text: str, head: Configuration) -> Configuration | Path:
             ) from error
         if len(sources) > 1:
             raise UsageError(f"--against {text} means {len(sources)} networks: name one of them")
-        other = replace(head, source=sources[0])
+        other = replace(head, source=_at_resolution_of(head, text, sources[0]))
     if other == head:
         raise UsageError(f"--against {text} is the very same configuration: change something")
     return other
@@ -83,6 +83,24 @@ def _inputs_for(text: str, head: Configuration) -> InputChoice:
     if is_file(text) and isinstance(head.source, ModelFile):
         return head.source.inputs
     return InputChoice()
+
+
+def _at_resolution_of(head: Configuration, text: str, other: Source) -> Source:
+    """Another network at the input size that was given for the head's: what takes more pixels takes longer.
+
+    The same network stays at its own size: it is what the given one is compared with.
+
+    Raises:
+        UsageError: it takes no other size than its own.
+    """
+    from deploykit.workflow.choices import Variants
+
+    ours = head.source
+    if not isinstance(ours, ModelSpec) or not isinstance(other, ModelSpec):
+        return other
+    if ours.resolution_px is None or ours.name == other.name:
+        return other
+    return plan([text], Variants(resolution_px=ours.resolution_px))[0]
 
 
 def _with_options(text: str, head: Configuration) -> Configuration:

@@ -12,7 +12,7 @@ from typing import Any
 
 from deploykit import codec, env, zoo
 from deploykit.bench.contain import READING_LIMIT_S, contained, start
-from deploykit.code_digest import code_digest
+from deploykit.code_digest import code_digest, others_digest
 from deploykit.errors import InvalidModel, UsageError, one_line
 from deploykit.graph.check import require_sizes
 from deploykit.graph.count import count_graph
@@ -162,12 +162,14 @@ def _obtained(source: Source, store: Store) -> Network:
 
 def _from_zoo(spec: ModelSpec, store: Store) -> Network:
     stored = _checkpoint(spec)
-    fields = {
+    fields: dict[str, Any] = {
         "spec": codec.to_values(spec),
         "checkpoint_sha256": file_sha256(stored) if stored else None,
         "versions": {name: env.package_version(name) for name in _EXPORTERS},
         "code": code_digest(__name__, "deploykit.zoo"),
     }
+    if (others := others_digest(zoo.lookup(spec.name).factory)) is not None:
+        fields["others"] = others
 
     def make(path: Path) -> Mapping[str, Any]:
         start()  # what comes after the export is done in it

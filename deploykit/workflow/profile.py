@@ -16,7 +16,7 @@ from typing import Any
 from deploykit.backends import get
 from deploykit.backends.base import BackendBase
 from deploykit.bench.channel import WorkerFailure
-from deploykit.bench.feeds import may_have_scores
+from deploykit.bench.feeds import fixed_batch, may_have_scores
 from deploykit.bench.reference import make_reference
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, WorkerResult, run_worker
 from deploykit.bench.scenario import Scenario
@@ -335,6 +335,24 @@ class Profiler:
             drift_reference=self._drift_reference(network, configuration, dataset),
             accuracy=accuracy,
         )
+
+    def only_batch(self, configuration: Configuration) -> int | None:
+        """The only batch that a configuration's network takes.
+
+        Returns:
+            None where any batch will do, and where nobody can tell, of which its row says why.
+
+        Raises:
+            OutputFailed: the store can't be written.
+        """
+        try:
+            self._require_device(get(configuration.backend))
+            model = self._network(configuration.source).model
+        except OutputFailed:
+            raise
+        except (DeploykitError, OSError):
+            return None
+        return fixed_batch(model.inputs, model.outputs)
 
     def metric_in_fp32(self, configuration: Configuration) -> float:
         """The user's metric of a network in fp32, computed once.

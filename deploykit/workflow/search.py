@@ -148,7 +148,8 @@ class LoadSearch:
         The row's `constraint` says whether it holds; which one is chosen is in `tried` when its search ends.
         """
         for base in self.bases:
-            search = steps(self.axis.amounts, self.constraint)
+            only = self._only_batch(profiler, base)
+            search = steps(self.axis.amounts if only is None else (only,), self.constraint)
             places: dict[Amount, int] = {}
             amount = next(search)
             while True:
@@ -163,8 +164,17 @@ class LoadSearch:
                 except StopIteration as stop:
                     outcome: Search = stop.value
                     break
+            if only is not None:
+                outcome = replace(outcome, stopped=f"the graph takes batch {only} only")
             if outcome.best is not None:
                 place = places[outcome.best]
                 chosen = {"constraint": f"{self.constraint} holds: chosen"}
                 self.tried[place] = self.tried[place].plus(chosen)
             self.answers.append(Answer(base, self.axis, self.constraint, outcome))
+
+    def _only_batch(self, profiler: Profiler, base: Configuration) -> int | None:
+        """The one batch to try where the batch is raised and a graph takes no other; None where several may be."""
+        if self.axis.name != "batch":
+            return None
+        only = profiler.only_batch(base)
+        return only if only in self.axis.amounts or 1 in self.axis.amounts else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploykit import zoo
-from deploykit.code_digest import code_digest
+from deploykit.code_digest import code_digest, others_digest
 from deploykit.data import Dataset, open_dataset
 from deploykit.env import package_version
 from deploykit.errors import InvalidModel, UsageError
@@ -17,6 +17,8 @@ from deploykit.store import Store, key_of
 from deploykit.training import Progress, train
 from deploykit.workflow.plan import Source
 from deploykit.writing import output_errors
+from deploykit.zoo.catalogue import is_factory
+from deploykit.zoo.factories import code_sha256, takes_classes
 
 #: Told what is being done, for a display: a short text.
 Say = Callable[[str], None]
@@ -79,8 +81,24 @@ class Training:
             "code": code_digest("deploykit.training", "deploykit.zoo"),
             "versions": [package_version(name) for name in ("deploykit", "torch")],
         }
+        if is_factory(source.name):  # which is none of the code above
+            facts["own"] = code_sha256(_as_trained(source, dataset))
+        elif (others := others_digest(zoo.lookup(source.name).factory)) is not None:
+            facts["own"] = others
         name = f"{source.label.replace(':', '.')}-{key_of(facts)[:16]}.safetensors"
         return store.root / "trained" / name
+
+
+def _as_trained(spec: ModelSpec, dataset: Dataset) -> ModelSpec:
+    """A network of the user's own as a training makes it: told the number of classes where it can be.
+
+    Raises:
+        UsageError: the data has no classes, or the network can't be imported.
+    """
+    dataset.require_classes(len(dataset.classes))  # before a network of none is made
+    if spec.num_classes is None and takes_classes(spec.name):
+        return replace(spec, num_classes=len(dataset.classes))
+    return spec
 
 
 def training_of(

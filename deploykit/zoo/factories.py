@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +29,9 @@ def create_from_factory(spec: ModelSpec) -> nn.Module:
 
     A name may also stand for a network that the user's code made already.
 
-    The factory gets `num_classes` and `alpha` if it has such parameters and `spec` sets them. It runs under
-    `spec.seed`; the caller's random state is untouched. A file as weights is loaded.
+    The factory gets `num_classes` and `alpha` if it has such parameters and `spec`, or a checkpoint that deploykit
+    trained for it, sets them. It runs under `spec.seed`; the caller's random state is untouched. A file as weights
+    is loaded.
 
     Raises:
         UsageError: it can't be imported or called, raises, or returns no `torch.nn.Module`, or one that is wholly
@@ -57,6 +61,30 @@ def create_from_factory(spec: ModelSpec) -> nn.Module:
         weights.fill(module, weights.read_state(path), str(path))
     require_float32(module, spec.name)
     return module
+
+
+def code_sha256(spec: ModelSpec) -> str:
+    """SHA-256 of what can be seen of the code of a network of the user's own, which is made for it.
+
+    They are the files of its factory and of the classes of its parts, and the names, types and shapes of weights;
+    what those files import beside is not seen.
+
+    Raises:
+        UsageError: as `create_from_factory`.
+    """
+    module = create_from_factory(replace(spec, weights="random"))
+    digest = hashlib.sha256()
+    names = {spec.name.partition(":")[0], *(type(part).__module__ for part in module.modules())}
+    for name in sorted(names):
+        place = getattr(sys.modules.get(name), "__file__", None)
+        if place is not None:
+            with suppress(OSError):  # it may lie in an archive
+                digest.update(name.encode() + b"\0" + Path(place).read_bytes())
+    for key, value in module.state_dict().items():
+        lazy = torch.nn.parameter.is_lazy(value)
+        shape = "open" if lazy else "x".join(map(str, value.shape))
+        digest.update(f"{key} {value.dtype} {shape}\n".encode())
+    return digest.hexdigest()
 
 
 def require_float32(module: nn.Module, name: str) -> None:
@@ -176,16 +204,29 @@ def _accepts(factory: Callable[..., Any], keyword: str) -> bool:
 
 
 def _keywords(factory: Callable[..., Any], spec: ModelSpec) -> dict[str, Any]:
-    """The settings of `spec`, all of which the factory has parameters for."""
+    """The settings of `spec` and of its checkpoint, all of which the factory has parameters for."""
     wanted: dict[str, Any] = {}
-    if spec.num_classes is not None:
-        wanted["num_classes"] = spec.num_classes
+    classes = spec.num_classes
+    if classes is None and _accepts(factory, "num_classes"):
+        classes = _trained_classes(spec)
+    if classes is not None:
+        wanted["num_classes"] = classes
     if spec.alpha != 1:
         wanted["alpha"] = spec.alpha
     for keyword in wanted:
         if not _accepts(factory, keyword):
             raise UsageError(f"{spec.name} has no parameter {keyword!r}: add it, or leave it out")
     return wanted
+
+
+def _trained_classes(spec: ModelSpec) -> int | None:
+    """How many classes the weights of `spec` tell apart, where a training of deploykit's says so in them."""
+    path = Path(spec.weights)
+    if spec.weights in weights.KEYWORDS or path.suffix != ".safetensors" or not path.is_file():
+        return None
+    stored = weights.metadata(path)
+    text = stored.get("num_classes", "")
+    return int(text) if "deploykit" in stored and text.isdecimal() else None
 
 
 def _scaled(shape: tuple[int, int, int], spec: ModelSpec) -> tuple[int, int, int]:

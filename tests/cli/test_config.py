@@ -96,6 +96,35 @@ def test_the_metric_that_judged_comes_along_as_it_keeps_images_out_of_calibratio
     assert (options.metric, options.calibration) == ("math:dist", choice)
 
 
+@pytest.mark.parametrize("named", ["tune.toml", "pyproject.toml"])
+@pytest.mark.parametrize("command", ["build", "run"])
+def test_what_computes_no_metric_calibrates_as_profile_does_beside_it(
+    run, monkeypatch, command, named
+):
+    """They built another int8 engine than was tuned, calibrated on the test images, too."""
+    seen = []
+
+    def build_network(*_, choice, **rest):
+        seen.append(choice)
+        raise DeploykitError("that will do")
+
+    class Job:
+        def __init__(self, folder, store, options, *rest, **more):
+            seen.append(options.calibration)
+            raise DeploykitError("that will do")
+
+    monkeypatch.setattr("deploykit.workflow.build.build_network", build_network)
+    monkeypatch.setattr("deploykit.workflow.run.Run", Job)
+    one, choice = candidate(precision="int8", latency_p50_ms=1.0), CalibrationChoice("digits")
+    for metric in ("math:dist", None):
+        text = answer(one, calibration=choice, metric=metric).toml
+        table = "" if named == "tune.toml" else "[tool.deploykit]\n"
+        Path(named).write_text(table + text, encoding="utf-8")
+        ended = run(command, *(() if table else ("--config", named)))
+        assert "that will do" in ended.err, ended.err
+    assert seen == [replace(choice, judged=True), choice]
+
+
 def test_the_file_says_what_it_is_and_which_target_builds_it():
     text = answer(candidate(latency_p50_ms=1.25)).toml
     values = tomllib.loads(text)

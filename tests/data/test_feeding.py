@@ -217,3 +217,79 @@ def test_a_threshold_beside_a_fixed_batch_does_not_tell_that_batch() -> None:
     fed = {"limit": np.zeros(1, np.float32), "image": IMAGES[:5]}
     assert len(list(run_in_batches(session, fed, 2))) == 3
     assert session.seen == [((1,), (2, 3, 4, 5))] * 3
+
+
+@pytest.mark.parametrize("beside", [(1,), (1, 7)], ids=["threshold", "tokens"])
+def test_what_stands_before_the_images_at_a_fixed_batch_of_one_does_not_tell_how_many(
+    beside: tuple[int, ...],
+) -> None:
+    """A single value before the images was counted for them, and all of them went into one run."""
+
+    class Beside(Counting):
+        inputs = (TensorSpec("beside", beside, "float32"), ONE)
+
+    session = Beside()
+    fed = {"beside": np.zeros(beside, np.float32), "image": IMAGES[:3]}
+    assert len(list(run_in_batches(session, fed, 4))) == 3
+    assert session.seen == [(beside, ONE.shape)] * 3
+
+
+def test_values_for_a_whole_fixed_batch_do_not_tell_how_many_images_are_left() -> None:
+    class Beside(Counting):
+        inputs = (
+            TensorSpec("tokens", (4, 7), "float32"),
+            TensorSpec("image", (4, 3, 4, 5), "float32"),
+        )
+        outputs = (TensorSpec("y", (4, 2), "float32"),)
+
+        def run(self, feeds: dict[str, Any]) -> dict[str, Any]:
+            super().run(feeds)
+            return {"y": np.zeros((4, 2), np.float32)}
+
+    session = Beside()
+    fed = {"tokens": np.zeros((4, 7), np.float32), "image": IMAGES[:2]}
+    (outputs,) = run_in_batches(session, fed, 4)
+    assert session.seen == [((4, 7), (4, 3, 4, 5))]
+    assert outputs["y"].shape == (2, 2)
+
+
+TOKENS = TensorSpec("tokens", (1, 7), "int64")
+TEXTS = np.arange(7 * COUNT).reshape(COUNT, 7)
+
+
+def test_a_row_for_each_image_goes_with_it_where_the_network_takes_one_at_a_time(
+    tmp_path: Path,
+) -> None:
+    """An input exported for one text beside free images was refused, though each image has its text."""
+    own = part(tmp_path, image=IMAGES, tokens=TEXTS)
+    read = [feeds for feeds, _ in feeds_of(own, (IMAGE, TOKENS), 4)]
+    assert [feeds["image"].shape[0] for feeds in read] == [1] * COUNT
+    for number, feeds in enumerate(read):
+        np.testing.assert_array_equal(feeds["image"], IMAGES[number : number + 1])
+        np.testing.assert_array_equal(feeds["tokens"], TEXTS[number : number + 1])
+    text = f"npz:{tmp_path / 'own.npz'}"
+    sets = from_dataset((IMAGE, TOKENS), 1, text, sets=3)
+    for number, feeds in enumerate(sets):
+        np.testing.assert_array_equal(feeds["image"], IMAGES[number : number + 1])
+        np.testing.assert_array_equal(feeds["tokens"], TEXTS[number : number + 1])
+    with pytest.raises(UsageError, match=r"'tokens' \[1, 7\] has no axis.*take batch 1 instead of"):
+        from_dataset((IMAGE, TOKENS), 2, text)
+
+
+@pytest.mark.parametrize("tokens", [TEXTS[:1], np.repeat(TEXTS[:1], COUNT, 0), TEXTS[None, :1]])
+def test_a_row_that_is_the_same_for_all_images_goes_with_any_batch(
+    tmp_path: Path, tokens: Any
+) -> None:
+    part(tmp_path, image=IMAGES, tokens=tokens)
+    sets = from_dataset((IMAGE, TOKENS), 2, f"npz:{tmp_path / 'own.npz'}", sets=2)
+    assert [one["image"].shape for one in sets] == [(2, 3, 4, 5)] * 2
+    for one in sets:
+        np.testing.assert_array_equal(one["tokens"], TEXTS[:1])
+
+
+def test_what_is_the_same_for_all_images_is_asked_for_with_a_leading_axis(tmp_path: Path) -> None:
+    """It was asked for "for each image", which a table is not."""
+    own = part(tmp_path, image=IMAGES, anchors=np.zeros((1, 4, 6)))
+    with pytest.raises(UsageError, match=r"leading axis of 1, \[1, 6, 4\]$") as caught:
+        list(feeds_of(own, (IMAGE, ANCHORS), 4))
+    assert "each image" not in str(caught.value)

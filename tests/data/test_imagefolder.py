@@ -307,6 +307,20 @@ def test_a_held_out_part_goes_by_its_usual_names(tmp_path: Path, held_out: str) 
     assert set(dataset.test.indices) == set(range(40, 46))
 
 
+@pytest.mark.parametrize("flat", ["val", "test"])
+def test_images_without_labels_beside_a_part_that_has_some_are_left_aside(
+    tmp_path: Path, flat: str
+) -> None:
+    """With such a `test` as hidden labels leave it, the data was refused though `valid` has its classes."""
+    plain(tmp_path / "train", 20)
+    write_class(tmp_path / flat, 4)
+    with pytest.raises(UsageError, match=f"{flat} has images and none of the classes of train"):
+        open_dataset(f"imagefolder:{tmp_path}")
+    plain(tmp_path / "valid", 3)
+    dataset = open_dataset(f"imagefolder:{tmp_path}")
+    assert (dataset.classes, len(dataset.test)) == (("cat", "dog"), 6)
+
+
 def test_valid_beside_other_folders_and_no_train_part_is_a_class(tmp_path: Path) -> None:
     """It was taken for a held-out part without classes, and all other images were left aside."""
     for name in ("invalid", "valid"):

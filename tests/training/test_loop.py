@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from deploykit import zoo
+from deploykit.cuda import DeviceMemoryExhausted
 from deploykit.data import Dataset
 from deploykit.errors import DeploykitError, OutputFailed, UsageError
 from deploykit.spec import ModelSpec
@@ -228,6 +229,7 @@ def test_a_checkpoint_that_no_command_would_read_is_refused(
 
 
 NETWORKS = """
+import torch
 from torch import nn
 
 
@@ -262,6 +264,15 @@ class Named(Net):
 
 def named():
     return Named(nn.Flatten(), nn.Linear(64, 10))
+
+
+class Large(Net):
+    def forward(self, x):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+
+def large():
+    return Large(nn.Flatten(), nn.Linear(64, 10))
 """
 
 
@@ -296,6 +307,15 @@ def test_a_network_of_ones_own_that_is_no_classifier_of_the_data_is_refused(
 ) -> None:
     spec = ModelSpec(f"{own_networks}:{function}")
     with pytest.raises(UsageError, match=message):
+        train(spec, few_digits, out=tmp_path / "a.safetensors", epochs=1)
+
+
+def test_a_device_without_room_for_one_image_is_no_fault_of_the_image_s_size(
+    tmp_path: Path, few_digits: Dataset, own_networks: str
+) -> None:
+    """It was told to give --resolution or to set input_shape, which change nothing there."""
+    spec = ModelSpec(f"{own_networks}:large")
+    with pytest.raises(DeviceMemoryExhausted, match=r"^cpu is out of memory \(CUDA out of memory"):
         train(spec, few_digits, out=tmp_path / "a.safetensors", epochs=1)
 
 

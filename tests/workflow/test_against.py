@@ -46,6 +46,18 @@ def test_another_file_is_given_the_inputs_that_are_said_of_the_head_s(tmp_path: 
     assert other_side("squeezenet", head).source == ModelSpec("squeezenet1_0")
 
 
+def test_another_network_gets_the_input_size_that_was_given(tmp_path: Path):
+    """Networks were compared at two sizes: at that of --resolution and at the other one's own."""
+    head = replace(HEAD, source=ModelSpec("mobilenet", resolution_px=160))
+    found = other_side("squeezenet", head)
+    assert found == replace(head, source=ModelSpec("squeezenet1_0", resolution_px=160))
+    assert other_side("mobilenet", head).source == ModelSpec("mobilenet")
+    with pytest.raises(UsageError, match=r"lenet5 takes .* px and no other size"):
+        other_side("lenet5", head)
+    (tmp_path / "own.onnx").write_bytes(b"")
+    assert other_side(str(tmp_path / "own.onnx"), head).source == ModelFile(tmp_path / "own.onnx")
+
+
 def test_a_folder_with_a_manifest_is_an_engine(tmp_path: Path):
     (tmp_path / "manifest.json").write_text("{}")
     assert other_side(str(tmp_path), HEAD) == tmp_path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.backends import reference
-from deploykit.bench.scenario import Policy
+from deploykit.bench.scenario import Constraint, Policy
 from deploykit.errors import InvalidModel, UsageError
 from deploykit.spec import InputChoice, ModelFile
 from deploykit.store import Store
@@ -19,6 +20,7 @@ from deploykit.workflow.engine_file import places_of
 from deploykit.workflow.export import destinations
 from deploykit.workflow.network import obtain_network
 from deploykit.workflow.profile import Profiler
+from deploykit.workflow.search import LoadSearch
 
 FLOAT = TensorProto.FLOAT
 
@@ -120,3 +122,24 @@ def test_no_file_is_written_over_another_of_the_same_command(tmp_path):
     with pytest.raises(UsageError, match=r"two of these would be written to .*x_net-fp32\.onnx"):
         places_of([("x/net-fp32", backend), ("x_net-fp32", backend)], folder)
     assert len({*destinations(sources[:1], folder), *destinations(sources[1:], folder)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("batches", "bound", "best"),
+    [((1,), 60000, 8), ((1, 8), 60000, 8), ((4, 8, 16), "0.000001", None)],
+)
+def test_a_search_for_the_largest_batch_of_a_graph_with_one_tries_that_alone(
+    save, tmp_path, batches, bound, best
+):
+    """Batch 1 was run as batch 8 and chosen, and batch 8 itself was refused as it had a row."""
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    path = save("m.onnx", nodes, [8, 3], [8, 2], {"w": np.ones((3, 2), np.float32)})
+    brief = Policy(warmup_s=0.01, warmup_max_s=0.1, window_s=0.01, min_s=0.05, max_s=0.2)
+    options = ProfileOptions(batches=batches, policy=brief, roofline=False)
+    search = LoadSearch([ModelFile(path)], options, Constraint.parse(f"latency_p50_ms<={bound}"))
+    rows = list(search.rows(Profiler(Store(tmp_path / "store"), search.options)))
+    assert [(row["status"], row["batch"]) for row in rows] == [("ok", 8)]
+    (answer,) = search.answers
+    assert answer.search.best == best
+    said = "take batch 8: .*; the graph takes batch 8 only$" if best else "; at 8, it is"
+    assert re.search(said, answer.text)

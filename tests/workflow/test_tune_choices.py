@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -343,6 +344,29 @@ def test_changed_code_of_the_network_or_of_training_trains_anew(data, shared_sto
     assert training._path(LENET, dataset, shared_store) == before
     monkeypatch.setattr("deploykit.workflow.trained.code_digest", lambda *names: "changed")
     assert training._path(LENET, dataset, shared_store) != before
+
+
+def test_changed_code_of_a_network_of_ones_own_trains_anew(
+    data, shared_store, tmp_path, monkeypatch
+):
+    """It was answered with the weights of what the function had made before."""
+    pytest.importorskip("torch")
+    file = tmp_path / "networks_to_tune.py"
+    code = (
+        "from torch import nn\n\n\n"
+        "def net(num_classes):\n    return nn.Sequential(nn.Flatten(), nn.Linear(1024, num_classes))\n"
+    )
+    file.write_text(code)
+    monkeypatch.chdir(tmp_path)
+    training, dataset = Training(data, epochs=1), open_dataset(data)
+    spec = ModelSpec("networks_to_tune:net", resolution_px=32)
+    try:
+        before = training._path(spec, dataset, shared_store)
+        assert training._path(spec, dataset, shared_store) == before
+        file.write_text(code.replace("nn.Flatten()", "nn.Flatten(), nn.ReLU()"))
+        assert training._path(spec, dataset, shared_store) != before
+    finally:
+        sys.modules.pop("networks_to_tune", None)
 
 
 def test_weights_that_come_with_the_package_are_not_trained_again(shared_store):

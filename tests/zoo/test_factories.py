@@ -7,6 +7,7 @@ from pathlib import Path
 import factory_models
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from deploykit import zoo
 from deploykit.errors import InvalidModel, UsageError
@@ -68,6 +69,21 @@ def test_weights_of_a_file_are_loaded(tmp_path: Path) -> None:
     torch.save(saved, tmp_path / "w.pt")
     loaded = zoo.create(ModelSpec(spec.name, weights=str(tmp_path / "w.pt"))).state_dict()
     assert all(torch.equal(saved[key], loaded[key]) for key in saved)
+
+
+def test_a_checkpoint_of_ones_own_training_tells_the_number_of_classes(tmp_path: Path) -> None:
+    """It was loaded only where --num-classes was repeated."""
+    name, path = "factory_models:Declared", tmp_path / "w.safetensors"
+    saved = zoo.create(ModelSpec(name, num_classes=5)).state_dict()
+    save_file(saved, path, {"deploykit": "0", "model": name, "num_classes": "5"})
+    module = zoo.create(ModelSpec(name, weights=str(path)))
+    assert torch.equal(module.state_dict()["layer.weight"], saved["layer.weight"])
+    save_file(saved, path, {"num_classes": "five"})  # of another program, which may mean anything
+    with pytest.raises(InvalidModel, match="give --num-classes 5"):
+        zoo.create(ModelSpec(name, weights=str(path)))
+    plain = zoo.create(ModelSpec("factory_models:plain")).state_dict()
+    save_file(plain, path, {"deploykit": "0", "num_classes": "4"})
+    zoo.create(ModelSpec("factory_models:plain", weights=str(path)))  # it has no such parameter
 
 
 @pytest.mark.parametrize(

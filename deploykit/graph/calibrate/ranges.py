@@ -219,13 +219,17 @@ def _fitting(
     whole: Container[str],
 ) -> Iterator[dict[str, np.ndarray]]:
     """The batch in pieces that a network with a fixed batch takes; the last one repeats its images."""
+    if fixed is None:
+        yield feeds
+        return
     counts = {
         n: values.shape[axes.get(n, 0)]
         for n, values in feeds.items()
         if values.ndim and n not in whole
     }
-    count = max((c for n, c in counts.items() if feeds[n].ndim > 1), default=1)
-    if fixed is None or count == fixed:
+    # What holds just a run's worth may be made up, and then it is the same for every run.
+    count = next((c for n, c in counts.items() if feeds[n].ndim > 1 and c != fixed), fixed)
+    if count == fixed:
         yield feeds
         return
     for start in range(0, count, fixed):

@@ -91,6 +91,18 @@ def test_an_input_that_is_the_same_for_all_images_stays_whole_at_a_fixed_batch()
     assert collect_ranges(model, ["c", "t"], fed, symmetric=False) == {**alone, "t": (0.0, 3.0)}
 
 
+def test_made_up_values_of_a_whole_run_beside_fewer_images_do_not_tell_how_many_there_are() -> None:
+    """The images of the last batch were not filled up, as the values beside them were taken for the batch."""
+    model = network(4)
+    model.graph.input.append(helper.make_tensor_value_info("t", TensorProto.FLOAT, (4, 2)))
+    model.graph.output.append(helper.make_tensor_value_info("u", TensorProto.FLOAT, (4, 2)))
+    model.graph.node.append(helper.make_node("Neg", ["t"], ["u"]))
+    images, table = data()[:2], np.full((4, 2), 3, np.float32)
+    fed = Calibration(batches=lambda: iter([{"x": images, "t": table}]), count=len(images))
+    alone = collect_ranges(network(4), ["c"], from_array(images), symmetric=False)
+    assert collect_ranges(model, ["c", "t"], fed, symmetric=False) == {**alone, "t": (0.0, 3.0)}
+
+
 def test_memory_does_not_grow_with_the_images() -> None:
     def peak_bytes(count: int, method: str) -> int:
         made_up = synthetic_calibration((3, 6, 6), count=count, batch_size=4, method=method)
