@@ -22,7 +22,8 @@ from __future__ import annotations
 import copy
 import os
 from collections import Counter
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Generator, Iterable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -200,7 +201,7 @@ def _train_is_a_class(root: Path, inside: Collection[str]) -> bool:
     if _folders(train) or not any(_is_image(entry.name) for entry in train.iterdir()):
         return False
     others = (entry for entry in _folders(root) if entry.name != "train")
-    with_images = (one for one in others if next(_images_in(one, deep=True), None) is not None)
+    with_images = (one for one in others if _has_images(one))
     named = _mapping(root, inside) or {}
     # One folder beside it may well hold masks.
     return len(list(islice(with_images, 2))) == 2 or "train" in (one for one, _ in named.values())
@@ -402,7 +403,7 @@ def _is_the_users(name: str) -> bool:
     return not name.startswith(".") and name not in _NOT_THE_USERS
 
 
-def _images_in(folder: Path, *, deep: bool) -> Iterator[str]:
+def _images_in(folder: Path, *, deep: bool) -> Generator[str, None, None]:
     """The images of a folder and, where it is `deep`, of the folders in it; none is looked into twice."""
     seen: set[str] = set()
     waiting = [str(folder)]
@@ -412,11 +413,18 @@ def _images_in(folder: Path, *, deep: bool) -> Iterator[str]:
         if place in seen:  # a link to a folder above it
             continue
         seen.add(place)
-        for entry in os.scandir(here):
-            if _is_image(entry.name):
-                yield entry.path
-            elif deep and _is_the_users(entry.name) and entry.is_dir():
-                waiting.append(entry.path)
+        with os.scandir(here) as entries:
+            for entry in entries:
+                if _is_image(entry.name):
+                    yield entry.path
+                elif deep and _is_the_users(entry.name) and entry.is_dir():
+                    waiting.append(entry.path)
+
+
+def _has_images(folder: Path) -> bool:
+    """Whether a folder, or one in it, holds an image; no more of them is read than tells."""
+    with closing(_images_in(folder, deep=True)) as images:
+        return next(images, None) is not None
 
 
 def _is_image(name: str) -> bool:
