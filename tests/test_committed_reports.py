@@ -10,6 +10,7 @@ import pytest
 
 from deploykit import zoo
 from deploykit.claims import list_claims
+from deploykit.cli import invoke
 from deploykit.columns import NAMES
 from deploykit.store import file_sha256
 from deploykit.zoo.weights import shipped
@@ -150,3 +151,12 @@ def test_rows_of_16_bits_were_computed_in_kernels_of_16_bits():
         r["precision"] in kernel for r in rows for kernel in r["kernels"].split(", ") if kernel
     )
     assert {r["backend"] for r in rows} >= {"openvino", "torch"}
+
+
+def test_the_committed_listing_decides_its_claim_by_the_command(capsys):
+    """The command read those columns alone that some claim needed, and the listing was said to lack rows."""
+    listing = str(REPORTS / "vgg_listing.csv")
+    assert invoke(["claims", "forward-vs-forward-backward", "--profile", listing]) == 0
+    means = {row["pass"]: float(row["latency_mean_ms"]) for row in rows_of("vgg_listing.csv")}
+    assert {row["iterations"] for row in rows_of("vgg_listing.csv")} == {"100"}
+    assert f"found {means['forward_backward'] / means['forward']:.2f}" in capsys.readouterr().out

@@ -162,7 +162,8 @@ def _profile_rows(path: str | None) -> list[Row] | None:
         path = next((str(place) for place in DEFAULT_PROFILES if place.is_file()), None)
     if path is None:
         return None
-    return report.csv.read_rows(path, columns.checked_by("claims"))
+    # A claim may tell rows apart by any column.
+    return report.csv.read_rows(path, columns.checked_by("claims"), also=columns.NAMES)
 
 
 def _list(outputs: Outputs, own: str | None) -> None:

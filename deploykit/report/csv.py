@@ -188,19 +188,20 @@ class Table:
 
 
 @contextmanager
-def open_table(path: str, names: Sequence[str]) -> Iterator[Table]:
+def open_table(path: str, names: Sequence[str], also: Sequence[str] = ()) -> Iterator[Table]:
     """Open a report for reading; `-` is standard input. Faults are found as the rows are read.
 
     Args:
         path: of the file.
         names: the columns wanted, two or more; "schema" and "status" are checked in any case.
+        also: columns whose cells follow those, which the file may lack: they are blank then.
 
     Raises:
         UsageError: the file can't be read, is empty, is no CSV, lacks columns, or has another schema; or
             a row is cut off, has an unknown status or is of a simulated device.
     """
     with _opened(path) as (file, source):
-        yield _table(file, source, names)
+        yield _table(file, source, names, also)
 
 
 @contextmanager
@@ -248,29 +249,33 @@ def read_cells(path: str | Path) -> list[dict[str, str]]:
         return rows
 
 
-def read_rows(path: str, names: Sequence[str] = NAMES) -> list[Row]:
+def read_rows(path: str, names: Sequence[str] = NAMES, also: Sequence[str] = ()) -> list[Row]:
     """The rows of a profile, with their values as what they are.
 
     Args:
         path: of the file; `-` is standard input.
         names: the columns that the file must have, but for those that were added later, which are blank.
+        also: columns that it may lack.
 
     Raises:
         UsageError: as `open_table` says, or a cell holds another type than its column.
     """
-    return read_report(path, names)[0]
+    return read_report(path, names, also)[0]
 
 
-def read_report(path: str, names: Sequence[str] = NAMES) -> tuple[list[Row], Table]:
+def read_report(
+    path: str, names: Sequence[str] = NAMES, also: Sequence[str] = ()
+) -> tuple[list[Row], Table]:
     """The rows of a profile as `read_rows` gives them, and the table that they were read from, for its columns.
 
     Raises:
         UsageError: as `read_rows`.
     """
     wanted = ("status", *(name for name in names if name != "status"))
-    with open_table(path, wanted) as table:
+    others = tuple(name for name in also if name not in wanted)
+    with open_table(path, wanted, others) as table:
         rows = [
-            row_of(dict(zip(wanted, cells, strict=True)), f"{table.path}, line {line}")
+            row_of(dict(zip((*wanted, *others), cells, strict=True)), f"{table.path}, line {line}")
             for line, cells in table.rows
         ]
     return rows, table
@@ -335,7 +340,7 @@ def _value(name: str, cell: Any, place: str) -> Any:
     return text_of(cell)
 
 
-def _table(file: TextIO, source: str, names: Sequence[str]) -> Table:
+def _table(file: TextIO, source: str, names: Sequence[str], also: Sequence[str] = ()) -> Table:
     reader = csv.reader(file)
     header = next(reader, [])
     if not header:
@@ -355,7 +360,7 @@ def _table(file: TextIO, source: str, names: Sequence[str]) -> Table:
         shown = ", ".join(needed[:4]) + (f" and {len(needed) - 4} more" if needed[4:] else "")
         raise UsageError(f"{source} has no column {shown}: {_HINT}")
     # A cell added at the end of each row is what a column that the file lacks reads as.
-    wanted_places = [places.get(name, len(header)) for name in ("device", *wanted)]
+    wanted_places = [places.get(name, len(header)) for name in ("device", *wanted, *also)]
     rows = _rows(reader, source, len(header), wanted_places)
     known = frozenset(NAMES)
     return Table(source, rows, tuple(lacking), tuple(n for n in named if n not in known))
