@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploykit.errors import UsageError, one_line
 from deploykit.lazy import torch
+from deploykit.reading import open_file
 from deploykit.spec import ModelSpec
 from deploykit.text import aside
 
@@ -78,8 +79,8 @@ def code_sha256(spec: ModelSpec) -> str:
     for name in sorted(names):
         place = getattr(sys.modules.get(name), "__file__", None)
         if place is not None:
-            with suppress(OSError):  # it may lie in an archive
-                digest.update(name.encode() + b"\0" + Path(place).read_bytes())
+            with suppress(OSError), open_file(place) as file:  # it may lie in an archive
+                digest.update(name.encode() + b"\0" + file.read())
     for key, value in module.state_dict().items():
         lazy = torch.nn.parameter.is_lazy(value)
         shape = "open" if lazy else "x".join(map(str, value.shape))
