@@ -11,8 +11,11 @@ import hashlib
 import importlib.util
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+
+from deploykit.reading import open_file
 
 #: The package whose code is followed; what it imports from others is known by their versions.
 PACKAGE = __name__.partition(".")[0]
@@ -149,5 +152,7 @@ def others_digest(name: str) -> str | None:
         places = [(Path(found.origin).parent, Path(found.origin))]
     digest = hashlib.sha256()
     for folder, file in places:
-        digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
+        # An editor leaves links to nowhere beside what is being written, and a folder may have such a name.
+        with suppress(OSError), open_file(file) as stored:
+            digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + stored.read())
     return digest.hexdigest()

@@ -461,7 +461,11 @@ class Profiler:
             if dataset not in self._hashed:
                 self.say(f"training images of {dataset}")
                 self._hashed[dataset] = open_dataset(dataset)
-            self._redrawn[spec, dataset] = redrawn(self._hashed[dataset], weights.facts(spec))
+            try:
+                found = redrawn(self._hashed[dataset], weights.facts(spec))
+            except DeploykitError:  # training images that can't be read judge nothing
+                found = None
+            self._redrawn[spec, dataset] = found
         return self._redrawn[spec, dataset]
 
     def _metric_fp32(

@@ -221,6 +221,13 @@ def _residual(view: GraphView, addition: onnx.NodeProto, quantised: set[int]) ->
             and producer.op_type == "Conv"
             and view.read_only_by(main, addition)
             and not view.is_constant(other)
+            and not _is_spread(view, other)
         ):
             return str(other)
     return None
+
+
+def _is_spread(view: GraphView, name: str) -> bool:
+    """Whether it is a bias that other nodes compute, as `write_integer_forms` puts it behind a convolution."""
+    producer = view.producer(name)
+    return producer is not None and producer.op_type == "Unsqueeze"
