@@ -22,7 +22,7 @@ from deploykit.cli import COMMANDS, cli
 from deploykit.figures import BLANK, significant, with_ends
 from deploykit.report import views
 from deploykit.report.markdown import columns_page, table
-from deploykit.report.states import DOUBT, WORDS
+from deploykit.report.states import DOUBT, FEW_RUNS, WORDS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -119,7 +119,7 @@ def latencies(rows: Sequence[Mapping[str, str]]) -> str:
         counts = facts or (asdict(zoo.lookup(name)) if alpha == rho == "1" else {})
         sizes = [f"{int(counts[each]):,}" if counts else BLANK for each in ("parameters", "macs")]
         cells = [_latency(network.get(setting, {})) for setting in MEASURED]
-        measured += NOT_MEASURED not in cells
+        measured += not {NOT_MEASURED, FEW_RUNS, "failed"} & set(cells)
         for setting in MEASURED:
             row = network.get(setting, {})
             if row.get("latency_device"):
@@ -147,6 +147,8 @@ def _latency(row: Mapping[str, str]) -> str:
     """A cell of that page."""
     state = row.get("latency_state") or ""
     if not row.get("latency_p50_ms"):
+        if FEW_RUNS in state:
+            return FEW_RUNS
         return "failed" if state else NOT_MEASURED
     doubt = "" if state in ("ok", "emulated") else DOUBT
     median, *ends = (float(row[f"latency_{end}_ms"] or "nan") for end in ("p50", "low", "high"))

@@ -40,6 +40,8 @@ BACKENDS, PRECISIONS = ("onnxruntime", "openvino"), ("fp32", "int8")
 REPEATS = 3
 #: A process measures for so long at most: each network has twelve of them.
 POLICY = Policy(warmup_s=0.2, warmup_max_s=2.0, min_s=0.5, max_s=2.0)
+#: Of a network of so many MACs that has too few runs for a median; its processes measure longer.
+SLOW_MACS, SLOW_POLICY = 20e9, Policy(warmup_s=0.2, warmup_max_s=4.0, min_s=8.0, max_s=10.0)
 
 
 def configurations(spec: ModelSpec) -> tuple[ProfileOptions, list[Configuration]]:
@@ -48,7 +50,7 @@ def configurations(spec: ModelSpec) -> tuple[ProfileOptions, list[Configuration]
         precisions=PRECISIONS,
         backends=[name for name in BACKENDS if get(name).available() is None],
         repeats=REPEATS,
-        policy=POLICY,
+        policy=SLOW_POLICY if work(spec) >= SLOW_MACS else POLICY,
         roofline=False,
     )
     return options, enumerate_configurations([spec], options)
@@ -64,7 +66,12 @@ def missing(specs: Sequence[ModelSpec], rows: Sequence[Row], env_id: str) -> lis
     """The networks that lack rows of a machine, the lightest first: of what is cut short most is there."""
     here = [row for row in rows if row.get("env_id") == env_id and row["status"] == "ok"]
     lacking = [s for s in specs if sum(is_of(r, s) for r in here) < len(configurations(s)[1])]
-    return sorted(lacking, key=lambda spec: zoo.lookup(spec.name).macs * spec.alpha * spec.rho**2)
+    return sorted(lacking, key=work)
+
+
+def work(spec: ModelSpec) -> float:
+    """About how many MACs a network takes for an image."""
+    return zoo.lookup(spec.name).macs * spec.alpha * float(spec.rho) ** 2
 
 
 def build(spec: ModelSpec, store: Store, say: Callable[[str], None]) -> None:
