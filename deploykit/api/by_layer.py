@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
@@ -24,6 +23,7 @@ from deploykit.api.arguments import (
     variants_of,
 )
 from deploykit.api.networks import data_text, source_of
+from deploykit.bench import contain
 from deploykit.bench.metric import load_metric
 from deploykit.workflow import ranges, what_if
 from deploykit.workflow.build import check_precisions, check_used, require_available
@@ -159,11 +159,11 @@ def layers(
     source = source_of(
         model, variants, artifacts, "layers", data=dataset, input_shape=input_shape, name=name
     )
-    with contextlib.nullcontext() if limit is None else limit.bounding():
+    with contain.bounding(limit):
         asked = precision or default_precisions(source)[0]
 
     def look() -> LayerReport:
-        with contextlib.nullcontext() if limit is None else limit.bounding():
+        with contain.bounding(limit):
             network = obtain_network(source, artifacts)
         return report_layers(
             network,
@@ -308,7 +308,7 @@ def layers_to_keep(
         input_shape=input_shape,
         name=name,
     )
-    with contextlib.nullcontext() if limit is None else limit.bounding():
+    with contain.bounding(limit):
         network = obtain_network(source, artifacts)
     left_s = None if limit is None else limit.left_s()
     return search_layers_to_keep(network, precision, target, choice, goal, say=say, limit_s=left_s)

@@ -205,6 +205,11 @@ class TimeLimit:
             _whole = before
 
 
+def bounding(limit: TimeLimit | None) -> contextlib.AbstractContextManager[None]:
+    """What gives up calls that are made within when a limit is over; without one nothing does."""
+    return contextlib.nullcontext() if limit is None else limit.bounding()
+
+
 def limit_time(seconds: float | None) -> None:
     """Give up every call after that long; None leaves it to each call."""
     global _limit_s

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from typing import Any
 from deploykit import backends
 from deploykit.backends.building import precision_share
 from deploykit.backends.onnxruntime_layers import EngineNode
-from deploykit.bench.contain import TimeLimit
+from deploykit.bench.contain import TimeLimit, bounding
 from deploykit.bench.drift import IMAGES, LayerDrift, layer_drift
 from deploykit.bench.layer_times import (
     COST_SPAN_S,
@@ -188,7 +187,7 @@ def report_layers(
     require_timed_parts(builder)
     say(f"build {network.model.spec.label} {precision}")
     options = EngineChoice().at_batch(batch)
-    with contextlib.nullcontext() if limit is None else limit.bounding():
+    with bounding(limit):
         built = build_network(network, precision, builder, options, choice, store)
         of_nodes = builder.timed_parts == "nodes"
         read = read_layers(network.model.path, built.engine.path if of_nodes else None)

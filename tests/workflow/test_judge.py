@@ -12,7 +12,6 @@ import pytest
 
 from deploykit.bench.scenario import Policy
 from deploykit.data import Dataset, Part, by_name, open_dataset
-from deploykit.errors import UsageError
 from deploykit.spec import ModelSpec
 from deploykit.training import train
 from deploykit.workflow.configuration import ProfileOptions, enumerate_configurations
@@ -62,17 +61,6 @@ def test_without_its_data_a_trained_network_is_timed_and_says_what_would_judge_i
         (note,) = row.noted("unjudged")
         assert str(note) in row["reason"]
     assert len(no_fashion_mnist) == 1
-
-
-def test_what_is_said_of_images_is_no_part_of_their_path(tmp_path: Path) -> None:
-    """Every profile with --mean, --std, --resize, --crop or --channel-order failed: its data was not found."""
-    plain = f"npz:{tmp_path / 'own.npz'}"
-    (tmp_path / "own.npz").write_bytes(b"stands for the data")
-    keys = {data_key(text) for text in (plain, f"{plain}?mean=0.5", f"{plain}?mean=0.5&std=0.5")}
-    assert len(keys) == 3
-    assert all(key.startswith("npz-") for key in keys)
-    with pytest.raises(UsageError, match=r"can't read the data at .*gone\.npz:"):
-        data_key(f"npz:{tmp_path / 'gone.npz'}?mean=0.5")
 
 
 def test_images_behind_a_link_are_part_of_what_was_computed_on_them(tmp_path: Path) -> None:

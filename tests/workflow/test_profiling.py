@@ -277,6 +277,8 @@ def test_what_was_computed_on_files_is_not_taken_for_changed_ones(tmp_path):
     assert data_key(f"imagefolder:{images}?resize=64") != plain
     with pytest.raises(UsageError, match="can't read the data"):
         data_key(f"npz:{tmp_path / 'missing.npz'}")
+    with pytest.raises(UsageError, match=r"can't read the data at .*missing\.npz:"):
+        data_key(f"npz:{tmp_path / 'missing.npz'}?mean=0.5")
 
 
 @pytest.mark.parametrize("changed", ["code_digest", "installed_version"])
