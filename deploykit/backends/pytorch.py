@@ -128,7 +128,13 @@ class TorchEager(BackendBase):
         module = module.to(dtype=dtype)
         inputs = tuple(torch.zeros(spec.with_batch(1)) for spec in model.inputs)
         cast = (one.to(dtype) if one.is_floating_point() else one for one in inputs)
-        types = compute_types(module, tuple(cast))
+        try:
+            types = compute_types(module, tuple(cast))
+        except NotImplementedError as error:  # an operator without a kernel of this type
+            raise BuildFailed(
+                f"{label} {model.precision}: {self.name} can't run it: {one_line(error)}; use another precision or "
+                "backend"
+            ) from error
         rounded = model.precision in self.emulated
         if rounded:
             types = {self.emulated.get(kind, kind): names for kind, names in types.items()}

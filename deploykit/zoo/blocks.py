@@ -174,7 +174,10 @@ class LocalResponseNorm(nn.Module):
                 "bias": self.bias,
             }
             return torch.onnx.ops.symbolic("LRN", (x,), attrs=facts, dtype=x.dtype, shape=x.shape)
-        return F.local_response_norm(x, self.size, self.alpha, self.beta, self.bias)
+        # In float32 whatever the network is in: PyTorch has no such pooling of half types on processors, and
+        # squares of values that float16 holds are beyond it.
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        return F.local_response_norm(wide, self.size, self.alpha, self.beta, self.bias).to(x.dtype)
 
 
 def to_half_range(x: Tensor) -> Tensor:

@@ -150,6 +150,19 @@ def test_bfloat16_computes_nearly_what_fp32_does_and_puts_out_float32(
     assert (taken > 0).all()
 
 
+def test_an_operator_without_a_kernel_of_the_type_is_named(in_bf16, tmp_path, monkeypatch):
+    linear = nn.functional.linear
+
+    def not_in_bf16(given, *rest):
+        if given.dtype == torch.bfloat16:
+            raise NotImplementedError("\"fits_nothing\" not implemented for 'BFloat16'")
+        return linear(given, *rest)
+
+    monkeypatch.setattr("torch.nn.functional.linear", not_in_bf16)
+    with pytest.raises(BuildFailed, match=r"fits_nothing.*; use another precision or backend"):
+        make_engine(in_bf16, get("torch"), BuildOptions(), tmp_path, tmp_path / "b", {})
+
+
 @pytest.fixture(scope="module")
 def in_bf16(network, tmp_path_factory):
     """The network's graph in bfloat16, for the processor."""

@@ -33,6 +33,15 @@ def test_local_response_norm_is_the_formula() -> None:
     torch.testing.assert_close(y[:, 2], x[:, 2] / (2 + 0.3 / 3 * summed) ** 0.75)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_local_response_norm_runs_in_types_that_have_no_such_pooling_here(dtype) -> None:
+    x = (torch.randn(1, 6, 2, 2) * 300).to(dtype)  # whose squares float16 does not hold
+    module = LocalResponseNorm(3, alpha=0.3, beta=0.75, bias=2.0)
+    found, exact = module(x), module(x.double())
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.double(), exact, rtol=0.01, atol=0)
+
+
 @pytest.mark.filterwarnings("ignore")  # the exporter's own
 def test_local_response_norm_leaves_as_onnxs_own_operator() -> None:
     pytest.importorskip("onnxscript")
