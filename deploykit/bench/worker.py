@@ -221,7 +221,7 @@ def _drift(
     assert request.drift_reference is not None
     reference = read_reference(request.drift_reference)
     outputs = [session.run(feeds) for feeds in reference.inputs]
-    drift = compare(reference.outputs, outputs)
+    drift = compare(reference.outputs, outputs, request.batch)
     details["drift"] = asdict(drift)
     facts = engine.manifest
     return columns.of_drift(

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from deploykit.graph.element_types import tensor_bytes
-from deploykit.graph.evidence import batch_seen_on
+from deploykit.graph.evidence import batch_seen_on, fixed_images
 from deploykit.graph.nodes import attribute, attribute_graphs, first_output, node_name
 from deploykit.graph.operators import Kind, has_no_macs, operator_of
 from deploykit.graph.parameters import Constants, Root, parameters_of, values_of_unknown
@@ -208,7 +208,7 @@ def stated_batch(view: GraphView) -> int:
 
     It stands on another axis where a recurrent layer has it there. A first dimension is no batch where an input has
     a free one on another axis, which is the batch then, nor where an operator that has a batch axis of its own sees
-    another there: it may be the steps of sequences.
+    another there: it may be the steps of sequences. Where convolutions tell the batch, outputs need not begin with it.
     """
     sized = view.sizes.keys()
     free = (
@@ -220,6 +220,10 @@ def stated_batch(view: GraphView) -> int:
     if any(True for _ in free):
         return 1
     shapes = [[int(d.dim_value) for d in value.type.tensor_type.shape.dim] for value in view.inputs]
+    images = fixed_images(view)
+    for value, shape in zip(view.inputs, shapes, strict=True):
+        if value.name in images:
+            return shape[images[value.name]]
     axes = [batch_seen_on(view, v.name, len(s)) for v, s in zip(view.inputs, shapes, strict=True)]
     made_of = [
         [d.dim_value for d in value.type.tensor_type.shape.dim] for value in view.graph.output

@@ -18,6 +18,7 @@ from deploykit.graph.element_types import FLOATS, ElementType
 from deploykit.graph.evidence import (
     IMAGE_CHANNELS,
     batch_seen_on,
+    fixed_images,
     is_channels_last,
     is_convolved,
     makes_batch,
@@ -530,6 +531,7 @@ def _write_values(
         for name, text in choice.values
     }
     known: dict[str, dict[str, str]] = {}
+    images = fixed_images(view)
     for value in inputs:
         about: dict[str, str] = {}
         values = given.get(value.name) or _evident_values(view, value)
@@ -540,6 +542,8 @@ def _write_values(
         axis = batch_seen_on(view, value.name, len(dims_of(value)))
         if axis and not any(map(is_free, dims_of(value))):
             about["batch"] = str(axis)
+        if value.name in images:
+            about["images"] = str(images[value.name])
         if about:
             known[value.name] = about
             check_values(spec_of(value, about))

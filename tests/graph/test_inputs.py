@@ -12,7 +12,7 @@ from deploykit.errors import UsageError
 from deploykit.graph.count import count_graph
 from deploykit.graph.inputs import fix_batch, name_batch_of_outputs, spec_of, take_inputs
 from deploykit.graph.nodes import graph_inputs
-from deploykit.spec import InputChoice, TensorSpec, stored_about, stored_inputs
+from deploykit.spec import InputChoice, TensorSpec, has_batch, stored_about, stored_inputs
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 
@@ -221,6 +221,82 @@ def test_a_recurrent_layer_s_batch_counts_where_one_output_shows_it():
     specs, _ = taken(model)
     assert fixed_batch(specs, [spec_of(value) for value in model.graph.output]) == 4
     assert count_graph(model).macs == 20 * (24 * 6 + 24 * 8)
+
+
+def convolved(*inputs, made, more=()) -> onnx.ModelProto:
+    """A model that convolves its first input, (name, type, shape), and has outputs of these shapes."""
+    outputs = [(f"y{place}", FLOAT, shape) for place, shape in enumerate(made)]
+    conv = helper.make_node("Conv", [inputs[0][0], "w"], ["y0"], pads=[1, 1, 1, 1])
+    stored = [("w", np.ones((5, 3, 3, 3), np.float32))]
+    return graph(*inputs, nodes=[conv, *more], outputs=outputs, stored=stored)
+
+
+IMAGES = ("x", FLOAT, [4, 3, 8, 8])
+
+
+@pytest.mark.parametrize(
+    ("made", "axis"),
+    [([(25, 4, 20)], 1), ([(4 * 64, 5)], None), ([(1, 4), (7, 4)], 1)],
+    ids=["time-major", "boxes of all images", "beside one row"],
+)
+def test_a_fixed_batch_that_is_convolved_counts_wherever_outputs_have_it(made, axis):
+    """Four images were run as one: a quarter of the images per second, and four times the MACs of one."""
+    model = convolved(IMAGES, made=made)
+    specs, _ = taken(model)
+    outputs = [spec_of(value) for value in model.graph.output]
+    assert fixed_batch(specs, outputs) == 4
+    assert output_axis(outputs[-1], specs) == axis
+    assert count_graph(model).macs == 5 * 27 * 64
+
+
+@pytest.mark.parametrize("made", [[(1, 101)], [(1, 4)], [(1000,)], [(1, 5, 8, 8)]])
+def test_what_is_convolved_and_becomes_one_row_is_one_image(made):
+    """Frames of a video, or ten cut-outs of a picture."""
+    model = convolved(IMAGES, made=made)
+    specs, _ = taken(model)
+    assert fixed_batch(specs, [spec_of(value) for value in model.graph.output]) == 1
+    assert count_graph(model).macs == 4 * 5 * 27 * 64
+
+
+@pytest.mark.parametrize(
+    "beside", [("ids", INT64, [1, 77]), ("template", FLOAT, [1, 3, 8, 8])], ids=["text", "template"]
+)
+def test_images_beside_one_text_or_template_are_the_batch(beside):
+    pool = helper.make_node("GlobalAveragePool", ["template"], ["pooled"])
+    model = convolved(IMAGES, beside, made=[(4, 1)], more=[pool] if beside[1] == FLOAT else [])
+    specs, _ = taken(model)
+    assert fixed_batch(specs, [spec_of(value) for value in model.graph.output]) == 4
+    assert [has_batch(spec, specs) for spec in specs] == [True, False]
+
+
+def test_a_fixed_batch_that_stands_last_is_found_from_the_convolution():
+    turn = helper.make_node("Transpose", ["x"], ["t"], perm=[3, 2, 0, 1])
+    conv = helper.make_node("Conv", ["t", "w"], ["y"], pads=[1, 1, 1, 1])
+    stored = [("w", np.ones((5, 3, 3, 3), np.float32))]
+    model = graph(
+        ("x", FLOAT, [8, 8, 3, 4]),
+        nodes=[turn, conv],
+        outputs=[("y", FLOAT, [4, 5, 8, 8])],
+        stored=stored,
+    )
+    (spec,), _ = taken(model)
+    assert spec.image_axis == 3
+    assert fixed_batch((spec,)) == 4
+    assert count_graph(model).macs == 5 * 27 * 64
+
+
+def test_of_a_batch_that_convolutions_tell_the_filling_is_left_out_where_outputs_have_it():
+    class Recogniser:
+        inputs = (TensorSpec("x", (4, 3), "float32", tells_batch=True),)
+        outputs = (TensorSpec("y", (5, 4), "float32"), TensorSpec("boxes", (8, 5), "float32"))
+
+        def run(self, feeds):
+            return {"y": np.tile(feeds["x"][:, 0], (5, 1)), "boxes": np.ones((8, 5), np.float32)}
+
+    x = np.arange(18, dtype=np.float32).reshape(6, 3)
+    parts = list(run_in_batches(Recogniser(), {"x": x}, 1))
+    np.testing.assert_array_equal(np.concatenate([one["y"] for one in parts], 1)[0], x[:, 0])
+    assert [one["boxes"].shape for one in parts] == [(8, 5)] * 2
 
 
 class Turned:
