@@ -208,7 +208,7 @@ def stated_batch(view: GraphView) -> int:
 
     It stands on another axis where a recurrent layer has it there. A first dimension is no batch where an input has
     a free one on another axis, which is the batch then, nor where an operator that has a batch axis of its own sees
-    another there: it may be the steps of sequences. Where convolutions tell the batch, outputs need not begin with it.
+    another there: it may be the steps of sequences. Convolutions may tell it where outputs do not begin with it.
     """
     sized = view.sizes.keys()
     free = (

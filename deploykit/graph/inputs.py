@@ -33,7 +33,14 @@ from deploykit.graph.values import check_values, parse_values
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 from deploykit.row import Note
-from deploykit.spec import INPUTS_KEY, InputChoice, TensorSpec, input_facts
+from deploykit.spec import (
+    INPUTS_KEY,
+    InputChoice,
+    TensorSpec,
+    input_facts,
+    stored_about,
+    stored_inputs,
+)
 
 #: Height and width in px of image inputs that leave them free.
 IMAGE_PX = 224
@@ -567,6 +574,12 @@ def _evident_values(view: GraphView, value: onnx.ValueInfoProto) -> str:
 
 
 # ---- what is read
+
+
+def input_specs_of(model: onnx.ModelProto) -> list[TensorSpec]:
+    """The inputs of a model, with what `take_inputs` wrote of them into its metadata."""
+    stored = stored_inputs({entry.key: entry.value for entry in model.metadata_props})
+    return [stored_about(spec_of(value), stored) for value in graph_inputs(model.graph)]
 
 
 def spec_of(value: onnx.ValueInfoProto, about: Mapping[str, str] | None = None) -> TensorSpec:

@@ -19,11 +19,10 @@ from deploykit.graph.count import count_graph
 from deploykit.graph.evidence import blaming, runs_at
 from deploykit.graph.export import export_model
 from deploykit.graph.fit import require_fit, require_memory
-from deploykit.graph.inputs import fix_batch, name_batch_of_outputs, spec_of, take_inputs
+from deploykit.graph.inputs import fix_batch, input_specs_of, name_batch_of_outputs, take_inputs
 from deploykit.graph.names import part_names
-from deploykit.graph.nodes import graph_inputs
 from deploykit.graph.read_write import describe, read_source, write_model
-from deploykit.graph.values import parse_values
+from deploykit.graph.values import doubtful_inputs, parse_values
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 from deploykit.row import Note
@@ -317,7 +316,7 @@ def _try(model: onnx.ModelProto, path: Path, assumptions: Sequence[Note]) -> lis
     Raises:
         UsageError: sizes that were taken do not fit the network.
     """
-    free = any(spec_of(value).dynamic_batch for value in graph_inputs(model.graph))
+    free = any(spec.dynamic_batch for spec in input_specs_of(model))
     if not free and not assumptions:
         return []
     trials = runs_at(path, (1, 2) if free else (1,))
@@ -327,7 +326,7 @@ def _try(model: onnx.ModelProto, path: Path, assumptions: Sequence[Note]) -> lis
         if assumptions:
             raise UsageError(
                 f"the network does not run with what is {assumptions[0].text}: {one_line(trials[0], 200)}: "
-                "give sizes with --shape or --dim"
+                "give sizes with --shape or --dim" + doubtful_inputs(input_specs_of(model))
             )
         return []
     if not free:
