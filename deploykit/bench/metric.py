@@ -161,7 +161,7 @@ def _numbers(
     """What the user's function returns: one finite number, or one for each image."""
     try:
         returned = np.asarray(function(outputs, labels))
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         said = one_line(error, 160)
         raise UsageError(
             f"--metric {name} raised {type(error).__name__}{f': {said}' if said else ''}: it is called with "
