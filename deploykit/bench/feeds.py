@@ -201,14 +201,20 @@ def _first(values: NDArray[Any], count: int, axis: int | None) -> NDArray[Any]:
     return values[(slice(None),) * axis + (slice(count),)]
 
 
-def _is_row(shape: Sequence[int | str | None]) -> bool:
-    """Whether an output has one row per image: (images, classes), or (images, classes, 1, 1) as pools leave it."""
-    return len(shape) == 2 or (len(shape) == 4 and tuple(shape[2:]) == (1, 1))
+def _class_axis(shape: Sequence[int | str | None]) -> int | None:
+    """The axis of the classes where an output has one row per image; None where it has none.
+
+    It is (images, classes), (images, classes, 1, 1) as pools leave it, or (classes,) of the one image of a run.
+    """
+    if len(shape) == 1:
+        return 0
+    return 1 if len(shape) == 2 or (len(shape) == 4 and tuple(shape[2:]) == (1, 1)) else None
 
 
 def classes_of(shape: Sequence[int | str | None]) -> int | None:
     """Of how many classes an output of that shape may be a row of scores; None where nothing tells."""
-    size = shape[1] if _is_row(shape) else None
+    axis = _class_axis(shape)
+    size = None if axis is None else shape[axis]
     return size if isinstance(size, int) else None
 
 
@@ -219,7 +225,7 @@ def is_scores(values: NDArray[Any]) -> bool:
 
 def as_rows(values: NDArray[Any]) -> NDArray[Any]:
     """An output that is class scores as (images, classes)."""
-    return values.reshape(values.shape[:2]) if values.ndim > 2 else values
+    return values.reshape(len(values) if values.ndim > 1 else 1, classes_of(values.shape) or 0)
 
 
 def may_be_scores(spec: TensorSpec) -> bool:
@@ -228,10 +234,12 @@ def may_be_scores(spec: TensorSpec) -> bool:
         return False
     if np.dtype(spec.dtype).kind != "f":
         return False
-    if spec.shape and not _is_row(spec.shape):
+    if spec.shape and _class_axis(spec.shape) is None:
         return False
     classes = classes_of(spec.shape)
-    return classes is None or classes >= 2
+    if classes is None:  # a number for each image is no row
+        return len(spec.shape) != 1
+    return classes >= 2
 
 
 def may_have_scores(outputs: Sequence[TensorSpec]) -> bool:

@@ -167,11 +167,11 @@ def _scores(
 ) -> tuple[float | None, float | None, int]:
     """Divergence and agreement of class scores, where the first output holds such, and the number of images."""
     values = [np.asarray(next(iter(run.values()))) for run in reference]
-    rows = [one.shape[0] if one.ndim else 1 for one in values]
-    images = sum(rows) if each is None else each * len(values)
+    rows = sum(one.shape[0] if one.ndim else 1 for one in values)
+    images = rows if each is None else each * len(values)
     if not first.reference or first.left_out or not all(is_scores(one) for one in values):
         return None, None, images
-    if sum(rows) != images:  # such as a row for each box
+    if sum(len(as_rows(one)) for one in values) != images:  # such as a row for each box
         return None, None, images
     scores = (map(as_rows, first.reference), map(as_rows, first.judged))
     pairs = list(zip(*scores, strict=True))
