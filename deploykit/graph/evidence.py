@@ -38,6 +38,8 @@ _SAME_NUMBERS = frozenset(
 _STEPS = 12
 #: Operators whose output has the axes of what they read, in their order, whatever becomes of their sizes.
 _SAME_AXES = _PASSING | {"Dropout", "LayerNormalization", "MatMul", "Sigmoid", "Slice", "Tanh"}
+#: Those of them through which all of its sizes stay too.
+_SAME_SIZES = _SAME_AXES - {"MatMul", "Pad", "Slice"}
 #: The opset from which on a Scan has no axis for a batch of its own.
 _SCAN_WITHOUT_BATCH = 9
 #: Tensors that are looked at on the way from an input to a layer that has a batch, at most.
@@ -87,15 +89,29 @@ def is_channels_last(view: GraphView, name: str, sizes: Sequence[int | None]) ->
     return sizes[3] in IMAGE_CHANNELS and sizes[1] not in IMAGE_CHANNELS
 
 
-def stated_channels(view: GraphView, name: str) -> int | None:
-    """The channels of an image input, by the weight of a convolution that reads it."""
-    passing = _PASSING | {"Transpose"}
-    for node, slot in readers_behind(view, name, passing):
-        if node.op_type == "Conv" and slot == 0:
-            weight = _dims(view, node.input[1])
-            if weight is not None and len(weight) > 1:
-                return weight[1] * int(attribute(node, "group", 1))
-    return None
+def stated_sizes(view: GraphView, name: str, rank: int) -> dict[int, int]:
+    """Sizes of an input by axis, as far as fixed weights that it meets state them: its channels or features."""
+    stated: dict[int, int] = {}
+    for node, slot, axes in _readers_of_axes(view, name, rank, _SAME_SIZES):
+        weight = _dims(view, node.input[1]) if not slot and len(node.input) > 1 else None
+        if weight is None or len(weight) < 2:
+            continue
+        operator = operator_of(node)
+        if operator is not None and operator.kind is Kind.RECURRENT and len(weight) == len(axes):
+            axis, size = axes[-1], weight[-1]
+        elif node.op_type == "Conv" and len(weight) == len(axes):
+            axis, size = axes[1], weight[1] * int(attribute(node, "group", 1))
+        elif node.op_type == "ConvTranspose" and len(weight) == len(axes):
+            axis, size = axes[1], weight[0]
+        elif node.op_type == "MatMul":
+            axis, size = axes[-1], weight[-2]
+        elif node.op_type == "Gemm" and not attribute(node, "transA", 0):
+            axis, size = axes[-1], weight[1 if attribute(node, "transB", 0) else 0]
+        else:
+            continue
+        if size > 0:
+            stated.setdefault(axis, size)
+    return stated
 
 
 def makes_batch(view: GraphView, name: str) -> bool:
@@ -165,8 +181,8 @@ def fixed_images(view: GraphView) -> dict[str, int]:
 
 
 def _shows(batch: int, shape: Sequence[int]) -> bool:
-    """Whether an output has entries for as many images; one of a single row has them for one."""
-    if len(shape) < 2 or list(shape[:-1]) == [1]:
+    """Whether an output has entries for as many images; one that begins with 1 has them for one."""
+    if len(shape) < 2 or shape[0] == 1:
         return False
     return batch in shape or (shape[0] > 0 and shape[0] % batch == 0)
 
@@ -177,9 +193,9 @@ def _sizes(value: onnx.ValueInfoProto) -> list[int]:
 
 
 def _readers_of_axes(
-    view: GraphView, name: str, rank: int
+    view: GraphView, name: str, rank: int, passing: frozenset[str] = _SAME_AXES
 ) -> Iterator[tuple[onnx.NodeProto, int, list[int]]]:
-    """Yield the nodes that read an input, also behind what keeps or turns its axes.
+    """Yield the nodes that read an input, also behind those of the types `passing` and those that turn its axes.
 
     With each come the place at which it reads, and the axes of the input that it finds there, in their order.
     """
@@ -195,7 +211,7 @@ def _readers_of_axes(
                 if len(turned) == len(axes):
                     seen.add(node.output[0])
                     waiting.append((node.output[0], [axes[one] for one in turned]))
-            elif _keeps_axes(view, node, slot, rank):
+            elif node.op_type in passing and _keeps_axes(view, node, slot, rank):
                 seen.add(node.output[0])
                 waiting.append((node.output[0], axes))
 
@@ -212,9 +228,7 @@ def _steps_first(view: GraphView, node: onnx.NodeProto, slot: int) -> bool:
 
 
 def _keeps_axes(view: GraphView, node: onnx.NodeProto, slot: int, rank: int) -> bool:
-    """Whether what a node makes has the axes of what it reads at `slot`."""
-    if not node.output or node.op_type not in _SAME_AXES:
-        return False
+    """Whether what a node of `_SAME_AXES` makes has the axes of what it reads at `slot`."""
     if node.op_type not in ("Add", "Sub", "Mul", "Div", "MatMul"):
         return slot == 0
     if node.op_type == "MatMul" and slot == 1:

@@ -23,7 +23,7 @@ from deploykit.graph.evidence import (
     is_convolved,
     makes_batch,
     read_as,
-    stated_channels,
+    stated_sizes,
     table_size,
 )
 from deploykit.graph.nodes import graph_inputs, node_name
@@ -135,7 +135,7 @@ def take_inputs(model: onnx.ModelProto, choice: InputChoice) -> list[Note]:
     dims.batch = _batch_symbols(dims)
     _take_dims(dims, choice)
     dims.batch -= dims.sizes.keys()
-    notes = _take_defaults(dims, view, layouts)
+    notes = _take_defaults(dims, view)
     _write(model, dims)
     if not any(is_free(dim) for value in inputs for dim in dims_of(value)):
         declare_sizes(model)
@@ -425,7 +425,7 @@ def _require_layout(view: GraphView, value: onnx.ValueInfoProto, layout: str) ->
     )
 
 
-def _take_defaults(dims: _Dims, view: GraphView, layouts: Mapping[str, str]) -> list[Note]:
+def _take_defaults(dims: _Dims, view: GraphView) -> list[Note]:
     taken: dict[str, int] = {}
     places = [
         (value, axis, symbol)
@@ -435,19 +435,18 @@ def _take_defaults(dims: _Dims, view: GraphView, layouts: Mapping[str, str]) -> 
     ]
     # Stable: names that are made of others come behind these.
     for value, axis, symbol in sorted(places, key=lambda place: _is_made_of_others(place[2])):
-        layout = layouts.get(value.name)
         if symbol in dims.batch or symbol in dims.sizes or symbol in taken:
             continue
         size = IMAGE_PX if _is_plane(symbol) and _is_data(value) else 1
         if (computed := _computed(symbol, dims.batch, dims.sizes | taken)) is not None:
             size = computed
+        elif (stated := stated_sizes(view, value.name, len(dims_of(value))).get(axis)) is not None:
+            size = stated
         elif axis in dims.planes.get(value.name, ()):
             # A cache of keys or a mask has four dimensions too, and steps for one of them.
             may_be_steps = _SEQUENCE.fullmatch(symbol) or _looks_like_cache(dims, value)
             is_steps = may_be_steps and not is_convolved(view, value.name)
             size = 1 if is_steps else IMAGE_PX
-        elif layout and axis == (3 if layout == "NHWC" else 1):
-            size = stated_channels(view, value.name) or 1
         taken[symbol] = size
     dims.sizes |= taken
     if not taken:

@@ -249,9 +249,9 @@ def test_a_fixed_batch_that_is_convolved_counts_wherever_outputs_have_it(made, a
     assert count_graph(model).macs == 5 * 27 * 64
 
 
-@pytest.mark.parametrize("made", [[(1, 101)], [(1, 4)], [(1000,)], [(1, 5, 8, 8)]])
+@pytest.mark.parametrize("made", [[(1, 101)], [(1, 4)], [(1000,)], [(1, 4, 8, 8)]])
 def test_what_is_convolved_and_becomes_one_row_is_one_image(made):
-    """Frames of a video, or ten cut-outs of a picture."""
+    """Frames of a video, cut-outs of a picture, or images whose differences are the channels of a map."""
     model = convolved(IMAGES, made=made)
     specs, _ = taken(model)
     assert fixed_batch(specs, [spec_of(value) for value in model.graph.output]) == 1
@@ -400,6 +400,27 @@ def test_sizes_of_outputs_are_stated_where_the_inputs_leave_none_open():
     model = graph(("x", FLOAT, ["N", 3, 2]), nodes=nodes, outputs=(("y", FLOAT, [None, "k"]),))
     taken(model)
     assert spec_of(model.graph.output[0]).shape == (None, "k")
+
+
+@pytest.mark.parametrize(
+    ("shape", "node", "weight", "axis", "size"),
+    [
+        (["N", "features", "T"], {"op_type": "Conv"}, (4, 80, 3), 1, 80),
+        (["N", "T", "features"], {"op_type": "MatMul"}, (80, 4), 2, 80),
+        (["N", "features"], {"op_type": "Gemm", "transB": 1}, (4, 80), 1, 80),
+        (["N", 1, "T", "mels"], {"op_type": "MatMul"}, (80, 4), 3, 80),
+        (["T", "N", "features"], {"op_type": "RNN", "hidden_size": 4}, (1, 4, 80), 2, 80),
+        (["N", "C", "D", "H", "W"], {"op_type": "Conv", "group": 2}, (4, 8, 1, 1, 1), 1, 16),
+    ],
+)
+def test_channels_and_features_are_those_of_the_weights(shape, node, weight, axis, size):
+    """They were taken for 1, with which the network does not run; channels of images alone were read."""
+    inputs = ["x", "w", "r"] if node["op_type"] == "RNN" else ["x", "w"]
+    stored = [("w", np.ones(weight, np.float32)), ("r", np.ones((1, 4, 4), np.float32))]
+    nodes = [helper.make_node(node.pop("op_type"), inputs, ["y"], **node)]
+    (spec,), said = taken(graph(("x", FLOAT, shape), nodes=nodes, stored=stored))
+    assert spec.shape[axis] == size
+    assert f"{shape[axis]}={size}" in said
 
 
 @pytest.mark.parametrize("size", [-1, 0])

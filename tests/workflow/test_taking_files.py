@@ -58,13 +58,13 @@ def test_a_batch_that_is_free_in_name_only_is_fixed_and_said(fixed_inside, tmp_p
 
 
 def test_sizes_that_do_not_fit_are_refused_with_the_option_that_gives_others(save, tmp_path):
-    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
-    path = save("m.onnx", nodes, ["N", 3, "T"], ["N", 3, 2], {"w": np.ones((5, 2), np.float32)})
+    nodes = [helper.make_node("MatMul", ["w", "x"], ["y"])]
+    path = save("m.onnx", nodes, ["N", "T", 3], ["N", 2, 3], {"w": np.ones((2, 5), np.float32)})
     store = Store(tmp_path / "store")
     with pytest.raises(UsageError, match=r"taken as T=1, node 'y' .*: give sizes with --shape"):
         obtain_network(path, store)
     given = ModelFile(path, InputChoice(dims=(("T", 5),)))
-    assert obtain_network(given, store).model.inputs[0].with_batch(2) == (2, 3, 5)
+    assert obtain_network(given, store).model.inputs[0].with_batch(2) == (2, 5, 3)
 
 
 def test_numbers_that_were_guessed_are_named_where_a_network_does_not_run(tmp_path):
