@@ -95,7 +95,7 @@ def has_batch(spec: TensorSpec, inputs: Sequence[TensorSpec]) -> bool:
     # As for a fixed batch, inputs of one dimension, such as a threshold, don't tell where others do.
     told = [one for one in inputs if len(one.shape) > 1] or inputs
     sizes = {one.shape[one.fixed_axis] for one in told if len(one.shape) > one.fixed_axis}
-    batch = told_batch(inputs)
+    batch: Dim = told_batch(inputs)
     if batch is None:
         batch = 1 if 1 in sizes else sizes.pop() if len(sizes) == 1 else None
     return batch is None or spec.shape[spec.fixed_axis : spec.fixed_axis + 1] == (batch,)
