@@ -266,7 +266,8 @@ def _class_accuracy(
         except NoScores as error:
             reason = str(error)
     text = f"top1 is blank: {reason.replace('; ', ', ')}"
-    return {}, [Note("data", text, "--scores OUTPUT, --metric MODULE:FUNCTION")]
+    others = "" if wanted.metric else ", --metric MODULE:FUNCTION"
+    return {}, [Note("data", text, f"--scores OUTPUT{others}")]
 
 
 def _no_classifier(outputs: Sequence[TensorSpec], output: str | None, dataset: Dataset) -> str:

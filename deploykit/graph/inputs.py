@@ -65,6 +65,12 @@ _OPERATIONS: dict[type, Callable[[int, int], int]] = {
     ast.FloorDiv: operator.floordiv,
 }
 _LONGEST_SUM, _LARGEST_SIZE = 200, 1 << 31
+#: How pixels of whole numbers are made up, by type.
+_PIXELS = {
+    ElementType.INT8: "range(-128,127)",
+    ElementType.UINT16: "range(0,65535)",
+    **dict.fromkeys((ElementType.INT16, ElementType.INT32, ElementType.INT64), "range(0,255)"),
+}
 #: Height and width of images, which are no batch on whichever axis they stand.
 _PLANE = re.compile(r"(?i)(.*[_.])?(h|w|height|width|rows|cols|columns)")
 
@@ -564,12 +570,24 @@ def _write_values(
 
 def _evident_values(view: GraphView, value: onnx.ValueInfoProto) -> str:
     kind = value.type.tensor_type.elem_type
+    if kind != ElementType.STRING and not view.is_read(value.name):
+        return "constant(0)"  # whatever it is: no data has to have it
     if kind in FLOATS or kind == ElementType.BOOL:
         return ""
     size = table_size(view, value.name)
     if size is not None:
         return f"tokens(0,{size})"
-    return "range(0,255)" if kind == ElementType.UINT8 and len(dims_of(value)) >= 3 else ""
+    if kind == ElementType.UINT8 and len(dims_of(value)) >= 3:
+        return "range(0,255)"
+    return _PIXELS.get(kind, "") if _takes_colours(view, value) else ""
+
+
+def _takes_colours(view: GraphView, value: onnx.ValueInfoProto) -> bool:
+    """Whether an input is convolved and has as many channels as colours, so that its whole numbers are pixels."""
+    sizes = [int(dim.dim_value) for dim in dims_of(value)]
+    if len(sizes) != 4 or not is_convolved(view, value.name):
+        return False
+    return sizes[3 if is_channels_last(view, value.name, sizes) else 1] in IMAGE_CHANNELS[1:]
 
 
 # ---- what is read

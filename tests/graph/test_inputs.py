@@ -494,6 +494,41 @@ def test_tokens_of_a_fused_embedding_stay_within_its_tables(slot, rows):
     assert specs[slot].values == f"tokens(0,{rows})"
 
 
+@pytest.mark.parametrize(
+    ("kind", "shape", "values"),
+    [
+        (TensorProto.INT32, ["N", 3, 8, 8], "range(0,255)"),
+        (TensorProto.INT8, ["N", 8, 8, 3], "range(-128,127)"),
+        (TensorProto.UINT16, [1, 3, 8, 8], "range(0,65535)"),
+        (TensorProto.INT32, ["N", 17, 8, 8], ""),  # planes of a board
+    ],
+)
+def test_colours_of_whole_numbers_are_pixels(kind, shape, values):
+    """They were zeros and ones, which are next to nothing of what a network sees."""
+    nodes = [helper.make_node("Cast", ["x"], ["f"], to=FLOAT)]
+    if shape[3] == 3:
+        nodes.append(helper.make_node("Transpose", ["f"], ["t"], perm=[0, 3, 1, 2]))
+    nodes.append(helper.make_node("Conv", [nodes[-1].output[0], "w"], ["y"]))
+    stored = [("w", np.ones((2, min(shape[1], 17) if shape[3] != 3 else 3, 1, 1), np.float32))]
+    (spec,), _ = taken(graph(("x", kind, shape), nodes=nodes, stored=stored))
+    assert spec.values == values
+
+
+def test_what_no_node_reads_is_made_up_whatever_it_is():
+    """Data had to have an array for it."""
+    body = helper.make_graph(
+        [helper.make_node("Add", ["x", "offset"], ["o"])],
+        "b",
+        [],
+        [helper.make_tensor_value_info("o", FLOAT, ["N", 4])],
+    )
+    branch = helper.make_node("If", ["choice"], ["y"], then_branch=body, else_branch=body)
+    inputs = [("x", FLOAT, ["N", 4]), ("offset", FLOAT, ["N", 4]), ("choice", TensorProto.BOOL, [])]
+    unread = [("phase", TensorProto.BOOL, []), ("types", INT64, ["N", 4])]
+    specs, _ = taken(graph(*inputs, *unread, nodes=[branch]))
+    assert [spec.values for spec in specs] == ["", "", "", "constant(0)", "constant(0)"]
+
+
 def test_what_functions_hold_tells_of_the_inputs_too():
     steps = [
         helper.make_node("Gather", ["table", "ids"], ["e"]),
