@@ -345,11 +345,12 @@ class LayerCounts:
 
 
 def count_layers(source: GraphView | onnx.ModelProto) -> dict[str, LayerCounts]:
-    """The work of every node of the main graph that depends on an input, by name, at a batch of one.
+    """The work of every node of the main graph that depends on an input, by name, for one image.
 
-    A graph with another fixed batch is counted at that batch.
+    What a graph with a fixed batch does is divided by that, rounding down, as `count_graph` does.
     """
     view = GraphView.of(source).expanded
+    batch = stated_batch(view)
     counts: dict[str, LayerCounts] = {}
     for node in view.nodes:
         if node.op_type == "Constant" or view.all_fixed(node):
@@ -357,10 +358,10 @@ def count_layers(source: GraphView | onnx.ModelProto) -> dict[str, LayerCounts]:
         sizes = {name: bytes_of(name, view) or 0 for name in node.input if name}
         macs, is_chosen = _layer_macs(node, view, view.scope)
         counts[node_name(node)] = LayerCounts(
-            macs,
+            None if macs is None else macs // batch,
             sum(size for name, size in sizes.items() if view.is_fixed(name)),
-            {name: size for name, size in sizes.items() if not view.is_fixed(name)},
-            {name: bytes_of(name, view) or 0 for name in made(node, view)},
+            {name: size // batch for name, size in sizes.items() if not view.is_fixed(name)},
+            {name: (bytes_of(name, view) or 0) // batch for name in made(node, view)},
             is_chosen,
         )
     return counts
