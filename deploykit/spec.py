@@ -34,7 +34,8 @@ class TensorSpec:
     how it is made up where no data is given ("range(0,255)", see `graph.values`; "" is the default of its type),
     and `layout` is "NHWC" where it takes images with their channels last. `fixed_axis` is where its
     batch stands if all its sizes are fixed; `tells_batch` is whether the graph inside says that it is one, which
-    the sizes of inputs and outputs alone would not.
+    the sizes of inputs and outputs alone would not. `single` is whether it takes one image or recording whole,
+    without an axis for more of them.
     """
 
     name: str
@@ -44,6 +45,7 @@ class TensorSpec:
     layout: str = ""
     fixed_axis: int = 0
     tells_batch: bool = False
+    single: bool = False
 
     @property
     def batch_axis(self) -> int | None:
@@ -88,7 +90,7 @@ def has_batch(spec: TensorSpec, inputs: Sequence[TensorSpec]) -> bool:
     what has one dimension, such as a threshold, does not tell the batch of the others. A batch that the graph tells
     counts before all that.
     """
-    if not spec.shape:
+    if not spec.shape or spec.single:
         return False
     if any(one.dynamic_batch for one in inputs):
         return spec.dynamic_batch
@@ -108,7 +110,7 @@ def stored_inputs(metadata: Mapping[str, str]) -> dict[str, dict[str, str]]:
         return {
             str(name): {
                 key: str(about[key])
-                for key in ("values", "layout", "batch", "images")
+                for key in ("values", "layout", "batch", "images", "single")
                 if key in about
             }
             for name, about in stored.items()
@@ -131,6 +133,7 @@ def input_facts(about: Mapping[str, str]) -> dict[str, Any]:
         "layout": about.get("layout", ""),
         "fixed_axis": int(axis) if axis in ("1", "2", "3") else 0,
         "tells_batch": tells,
+        "single": about.get("single") == "yes",
     }
 
 

@@ -34,7 +34,8 @@ def fixed_batch(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec] = ()
         return None
     if (told := told_batch(inputs)) is not None:
         return told
-    heads = {spec.shape[spec.fixed_axis] for spec in inputs if len(spec.shape) > 1}
+    several = [spec for spec in inputs if len(spec.shape) > 1 and not spec.single]
+    heads = {spec.shape[spec.fixed_axis] for spec in several}
     rows = {s.shape[0] for s in inputs if len(s.shape) == 1 and s.dtype in ("int32", "int64")}
     if any(isinstance(size, int) and size > 4 for size in rows - heads):
         return 1  # edges of a graph: what they index is no batch

@@ -66,7 +66,7 @@ _OPERATIONS: dict[type, Callable[[int, int], int]] = {
 }
 _LONGEST_SUM, _LARGEST_SIZE = 200, 1 << 31
 #: How pixels of whole numbers are made up, by type.
-_PIXELS = {
+_PIXELS: dict[int, str] = {
     ElementType.INT8: "range(-128,127)",
     ElementType.UINT16: "range(0,65535)",
     **dict.fromkeys((ElementType.INT16, ElementType.INT32, ElementType.INT64), "range(0,255)"),
@@ -305,6 +305,12 @@ def _image_axes(layout: str) -> tuple[int, int]:
 def _is_single(view: GraphView, value: onnx.ValueInfoProto) -> bool:
     """Whether an input is one image, (C, H, W) or (H, W, C), which the graph itself makes a batch of."""
     return len(dims_of(value)) == 3 and _is_data(value) and makes_batch(view, value.name)
+
+
+def _is_recording(value: onnx.ValueInfoProto) -> bool:
+    """Whether an input is a row of real numbers, of a fixed length above 1."""
+    sizes = [int(dim.dim_value) for dim in dims_of(value)]
+    return value.type.tensor_type.elem_type in FLOATS and len(sizes) == 1 and sizes[0] > 1
 
 
 # ---- what a graph says of its inputs
@@ -556,6 +562,10 @@ def _write_values(
             about["batch"] = str(axis)
         if value.name in images:
             about["images"] = str(images[value.name])
+        if not any(map(is_free, dims_of(value))):
+            alone = sum(len(dims_of(one)) > 0 for one in inputs) == 1
+            if _is_single(view, value) or (alone and _is_recording(value)):
+                about["single"] = "yes"
         if about:
             known[value.name] = about
             check_values(spec_of(value, about))

@@ -514,6 +514,18 @@ def test_colours_of_whole_numbers_are_pixels(kind, shape, values):
     assert spec.values == values
 
 
+@pytest.mark.parametrize(
+    ("shape", "axes", "single"),
+    [([8, 8, 3], [0], True), ([400], [0, 1], True), ([4, 8, 3], [2], False)],
+)
+def test_what_the_graph_makes_a_batch_of_is_single(shape, axes, single):
+    nodes = [helper.make_node("Unsqueeze", ["x", "axes"], ["y"])]
+    model = graph(("x", FLOAT, shape), nodes=nodes, stored=[("axes", np.array(axes))])
+    specs, _ = taken(model)
+    assert specs[0].single is single
+    assert fixed_batch(specs) == (1 if single else 4)
+
+
 def test_what_no_node_reads_is_made_up_whatever_it_is():
     """Data had to have an array for it."""
     body = helper.make_graph(
