@@ -178,21 +178,24 @@ def feeds_of(
     made_up = [spec for spec in left if spec.values]
     if len(made_up) < len(left) or (image is None and not named):
         spec = next((s for s in left if not s.values), inputs[0])
+        others = [name for name in arrays if name not in {one.name for one in inputs}]
+        told = f"only {', '.join(map(repr, others))} and " if others else ""
+        why = "" if others else ", which takes no images or is one of several"
         raise UsageError(
-            f"{part.name} has nothing for input {spec.name!r} {list(spec.shape)}, which takes no "
-            "images or is one of several: store an array of that name in an npz, or say with "
-            f"--input {spec.name}=... what it gets"
+            f"{part.name} has {told}nothing for input {spec.name!r} {list(spec.shape)}{why}: store an array of "
+            f"that name in an npz, or say with --input {spec.name}=... what it gets"
         )
     shared = {spec.name for spec in named if not has_batch(spec, inputs)}
     for spec in named:
         _check_array(part.name, spec, arrays[spec.name], spec.name in shared)
     # At a batch of one, what a graph takes once for a run may be another for each image.
-    if any(_is_of_one_image(spec, arrays[spec.name]) for spec in named if spec.name in shared):
+    if (image is not None and image.single) or any(
+        _is_of_one_image(spec, arrays[spec.name]) for spec in named if spec.name in shared
+    ):
         batch_size = 1
     if image is not None and not named and not made_up:
-        shape = image_shape(image) or tuple(d for d in image.shape[1:] if isinstance(d, int))
-        for images, labels in part.batches(batch_size, shape, limit):  # type: ignore[arg-type]
-            yield {image.name: as_input(image, images)}, labels
+        for images, labels in part.batches(batch_size, _image_of(image), limit):
+            yield {image.name: _placed_images(image, images)}, labels
         return
     total = len(part) if limit is None else min(limit, len(part))
     generator = np.random.default_rng(0)
@@ -201,11 +204,10 @@ def feeds_of(
         positions = np.arange(start, min(start + batch_size, total))
         feeds = {}
         if image is not None:  # first: what can't be read of them is left out of all others
-            shape = image_shape(image) or tuple(d for d in image.shape[1:] if isinstance(d, int))
-            images, positions = part.readable(positions, shape, failures, total)  # type: ignore[arg-type]
+            images, positions = part.readable(positions, _image_of(image), failures, total)
             if not len(positions):
                 continue
-            feeds[image.name] = as_input(image, images)
+            feeds[image.name] = _placed_images(image, images)
         chosen = part.subset(positions)
         for spec in named:
             assert isinstance(source, ArraySource)
@@ -215,6 +217,19 @@ def feeds_of(
         for spec in made_up:
             feeds[spec.name] = make_values(spec, len(chosen), generator)
         yield {spec.name: feeds[spec.name] for spec in inputs}, chosen.labels
+
+
+def _image_of(spec: TensorSpec) -> Any:
+    """The shape of one image for an input: channels, height and width, or whatever else it takes of one."""
+    if spec.single:
+        return spec.with_batch(1)
+    return image_shape(spec) or tuple(size for size in spec.shape[1:] if isinstance(size, int))
+
+
+def _placed_images(spec: TensorSpec, images: NDArray[Any]) -> NDArray[Any]:
+    """Images as an input takes them: all, or the only one where it takes one whole."""
+    placed = as_input(spec, images)
+    return placed[0] if spec.single else placed
 
 
 def _of_images(part: Part, left: Sequence[TensorSpec]) -> TensorSpec | None:
@@ -238,6 +253,8 @@ def _entry(spec: TensorSpec) -> tuple[int, ...]:
 
 def _is_of_one_image(spec: TensorSpec, array: Rows) -> bool:
     """Whether an array has a row for each image, of which an input without a free batch takes one at a time."""
+    if spec.single:
+        return array.shape[0] > 1 and array.shape[1:] == spec.with_batch(1)
     takes_one = spec.shape[spec.image_axis : spec.image_axis + 1] == (1,)
     return takes_one and array.shape[0] > 1 and array.shape[1:] == _entry(spec)
 
@@ -246,12 +263,14 @@ def _check_array(name: str, spec: TensorSpec, array: Rows, shared: bool) -> None
     """Refuse an array whose rows are no entries of an input, or not all of one that is the same for all images."""
     row, entry, whole = array.shape[1:], _entry(spec), spec.with_batch(1)
     takes_one = spec.shape[spec.image_axis : spec.image_axis + 1] == (1,)
-    if shared and row != whole and not (takes_one and row == entry):
+    if spec.single:
+        entry = whole
+    elif shared and row != whole and not (takes_one and row == entry):
         raise UsageError(
             f"a row of {spec.name} in {name} is {list(row)} but the network takes {list(whole)} once for all "
             f"images of a run: store it as one row, with a leading axis of 1, {[1, *whole]}"
         )
-    if not shared and row != entry:
+    if (spec.single or not shared) and row != entry:
         raise UsageError(
             f"a row of {spec.name} in {name} is {list(row)} but the network takes {list(entry)} for "
             "each image: store it in that shape"

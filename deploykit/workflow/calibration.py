@@ -116,6 +116,7 @@ def _is_plain(inputs: Sequence[TensorSpec]) -> bool:
         and spec.dtype == "float32"
         and spec.values in ("", "normal")
         and spec.image_axis == 0
+        and not spec.single
         and len(spec.shape) > 1
     )
 

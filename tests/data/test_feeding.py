@@ -65,6 +65,10 @@ def test_one_row_is_for_all_images_and_values_can_be_made_up(tmp_path: Path) -> 
     ("arrays", "message"),
     [
         ({"images": IMAGES}, "nothing for input 'h' .*store an array of that name"),
+        (
+            {"image": IMAGES, "hidden": STATE},
+            "has only 'hidden' and nothing for input 'h' .*: store",
+        ),
         ({"images": IMAGES, "h": STATE[:, 0]}, "a row of h in .* but the network takes"),
         ({"image": IMAGES, "h": STATE * np.nan}, "row 0 of h in npz:own.npz holds NaN"),
     ],
@@ -251,6 +255,24 @@ def test_values_for_a_whole_fixed_batch_do_not_tell_how_many_images_are_left() -
     (outputs,) = run_in_batches(session, fed, 4)
     assert session.seen == [((4, 7), (4, 3, 4, 5))]
     assert outputs["y"].shape == (2, 2)
+
+
+@pytest.mark.parametrize("name", ["image", "images"])
+@pytest.mark.parametrize("shape", [(5, 4, 3), (9,)], ids=["image", "recording"])
+def test_a_network_of_a_single_image_gets_one_at_a_time(
+    tmp_path: Path, name: str, shape: tuple[int, ...]
+) -> None:
+    """Its rows were asked for in the shape of what would be one of its rows."""
+    spec = TensorSpec("image", shape, "float32", single=True)
+    stored = np.random.default_rng(0).normal(size=(COUNT, *shape)).astype(np.float32)
+    own = part(tmp_path, **{name: stored})
+    read = [feeds for feeds, _ in feeds_of(own, (spec,), 4)]
+    np.testing.assert_array_equal([feeds["image"] for feeds in read], stored)
+    sets = from_dataset((spec,), 1, f"npz:{tmp_path / 'own.npz'}", sets=3)
+    np.testing.assert_array_equal([feeds["image"] for feeds in sets], stored[:3])
+    assert not has_batch(spec, (spec,))
+    with pytest.raises(UsageError, match=r"row of image in .* but the network takes .* for each"):
+        list(feeds_of(part(tmp_path, image=stored[..., None]), (spec,), 4))
 
 
 TOKENS = TensorSpec("tokens", (1, 7), "int64")
