@@ -103,9 +103,9 @@ class _Tally:
     #: Owners of parameters are told apart by identity, so that they have to live as long as the tally.
     owners: list[Constants] = field(default_factory=list)
 
-    def add_parameters(self, view: GraphView, outer: Constants | None = None) -> None:
+    def add_parameters(self, constants: Constants) -> None:
         """Count the parameters of a graph and of all bodies within it, run or not."""
-        constants = Constants(view, outer)
+        view = constants.view
         self.stored_bytes += constants.stored_bytes
         for node in view.nodes:
             if (unknown := values_of_unknown(node, constants)) and not view.all_fixed(node):
@@ -124,8 +124,8 @@ class _Tally:
                         continue
                     counted.append(root)
                     self.parameters[operator_name(node)] += root.constant.elements
-            for body in view.bodies(node):
-                self.add_parameters(body, constants)
+            for body in constants.bodies(node):
+                self.add_parameters(body)
         self.owners.append(constants)
 
     def add_work(
@@ -291,7 +291,7 @@ def count_graph(
         source = GraphView(model, dims=dims)
     view = source.expanded
     tally = _Tally()
-    tally.add_parameters(view)
+    tally.add_parameters(Constants(view))
     tally.add_work(view, view.scope)
     batch = stated_batch(view)
     by_operator = {

@@ -265,6 +265,7 @@ _PRODUCTS = (
         "GroupQueryAttention",
         Kind.CONTRACTION,
         domains=CONTRIBUTED,
+        parameters=(11,),
         added={"com.microsoft": 10},
         macs=rules.group_query_attention,
     ),
@@ -332,13 +333,16 @@ _OTHERS = (
     *_each(Kind.MOVES, "DepthToSpace", _T.SELECTS | _T.SHARES_SCALE),
     *_each(Kind.MOVES, "Expand SpaceToDepth Split Tile", _T.SELECTS),
     Operator("Pad", Kind.MOVES, _T.SELECTS, STANDARD | CONTRIBUTED),
-    *_each(Kind.MOVES, "GatherND GridSample Trilu Unique", domains=STANDARD | CONTRIBUTED),
+    *(Operator(name, Kind.MOVES, domains=STANDARD | CONTRIBUTED, parameters=(0,))
+      for name in ("GatherND", "GridSample")),
+    Operator("GatherElements", Kind.MOVES, parameters=(0,)),
+    *_each(Kind.MOVES, "Trilu Unique", domains=STANDARD | CONTRIBUTED),
     *_each(Kind.MOVES, """
         CropAndResize ExpandDims RemovePadding RestorePadding UnfoldTensor""", domains=CONTRIBUTED),
     *_each(Kind.MOVES, """
         ImageDecoder RegexFullMatch StringConcat StringNormalizer StringSplit TfIdfVectorizer"""),
     *_each(Kind.MOVES, """
-        CenterCropPad Compress GatherElements Resize ReverseSequence Scatter ScatterElements ScatterND
+        CenterCropPad Compress Resize ReverseSequence Scatter ScatterElements ScatterND
         Upsample BitCast Col2Im ConcatFromSequence Optional OptionalGetElement
         OptionalHasElement SequenceAt SequenceConstruct SequenceEmpty SequenceErase SequenceInsert SequenceLength
         SplitToSequence TensorScatter"""),

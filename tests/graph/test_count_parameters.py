@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from graph_models import make_model, tensor
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.graph import parameters
 from deploykit.graph.count import count_graph
@@ -89,6 +89,215 @@ def test_weights_are_followed_through_operators_on_constants(name: str) -> None:
     nodes, weights, parameters = WEIGHTS[name]
     counts = count_graph(make_model([*nodes, CONV], weights, output=("batch", 4, 6, 6)))
     assert (counts.parameters, counts.macs, counts.uncounted) == (parameters, 36 * 4 * 27, {})
+
+
+def info(name: str, kind: int = TensorProto.FLOAT, shape: object = None) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def body(
+    nodes: list[onnx.NodeProto],
+    inputs: list[onnx.ValueInfoProto],
+    outputs: list[onnx.ValueInfoProto],
+    weights: tuple[onnx.TensorProto, ...] = (),
+) -> onnx.GraphProto:
+    return helper.make_graph(nodes, "body", inputs, outputs, list(weights))
+
+
+def loop(
+    nodes: list[onnx.NodeProto], states: list[str], after: list[str], *read: str
+) -> list[onnx.NodeProto]:
+    """Two runs of `nodes`, which make the states `after` of `states`; the first of these is "y" in the end."""
+    taken = [info("i", TensorProto.INT64, []), info("go", TensorProto.BOOL, []), *map(info, states)]
+    made = [info("on", TensorProto.BOOL, []), *map(info, after)]
+    inner = body([*nodes, node("Identity", ["go"], ["on"])], taken, made)
+    outputs = ["y", *(f"last_{name}" for name in after[1:])]
+    return [node("Loop", ["two", "", *read], outputs, body=inner)]
+
+
+def branch(name: str, *weights: onnx.TensorProto) -> onnx.GraphProto:
+    nodes = [] if weights else [node("Identity", [name], [f"of_{name}"])]
+    return body(nodes, [], [info(name if weights else f"of_{name}")], weights)
+
+
+PRODUCT = node("MatMul", ["x", "k"], ["y"])
+#: Whether any value of "x", of 3 by 8, is more than a number.
+DECIDED = [
+    node("ReduceMax", ["x"], ["m"], keepdims=0),
+    node("Greater", ["m", "number"], ["c"]),
+]
+TWO, ONE, ZERO = (array(n, v, np.int64) for n, v in (("two", 2), ("one", [1]), ("zero", [0])))
+#: Each reads tables or weights of which a size, a place or a condition that depends on an input takes a part.
+CHOSEN = {
+    "cut to the length of what is read": (
+        [
+            node("Shape", ["x"], ["length"], start=1, end=2),
+            node("Slice", ["table", "zero", "length", "one"], ["p"]),
+            node("Add", ["x", "p"], ["y"]),
+        ],
+        [tensor("table", 1, 16, 8), ONE, ZERO],
+        16 * 8,
+    ),
+    "resized but for a token": (
+        [
+            node("Shape", ["x"], ["length"], start=1, end=2),
+            node("Sub", ["length", "one"], ["rest"]),
+            node("Concat", ["one", "rest", "eight"], ["size"], axis=0),
+            node("Slice", ["table", "zero", "one", "one"], ["token"]),
+            node("Slice", ["table", "one", "end", "one"], ["places"]),
+            node("Resize", ["places", "", "", "size"], ["resized"], mode="linear"),
+            node("Concat", ["token", "resized"], ["p"], axis=1),
+            node("Add", ["x", "p"], ["y"]),
+        ],
+        [
+            tensor("table", 1, 5, 8),
+            ONE,
+            ZERO,
+            array("eight", [8], np.int64),
+            array("end", [99], np.int64),
+        ],
+        5 * 8,
+    ),
+    "of two branches": (
+        [
+            *DECIDED,
+            node("If", ["c"], ["k"], then_branch=branch("a"), else_branch=branch("b")),
+            PRODUCT,
+        ],
+        [tensor("a", 8, 8), tensor("b", 8, 8), array("number", 0.5)],
+        128,
+    ),
+    "that two branches hold": (
+        [
+            *DECIDED,
+            node(
+                "If",
+                ["c"],
+                ["k"],
+                then_branch=branch("a", tensor("a", 8, 8)),
+                else_branch=branch("b", tensor("b", 8, 8)),
+            ),
+            PRODUCT,
+        ],
+        [array("number", 0.5)],
+        128,
+    ),
+    "of the layers that a Scan goes along": (
+        [
+            node(
+                "Scan",
+                ["x", "bank"],
+                ["y"],
+                num_scan_inputs=1,
+                body=body([node("MatMul", ["s", "w"], ["t"])], [info("s"), info("w")], [info("t")]),
+            )
+        ],
+        [tensor("bank", 4, 8, 8)],
+        256,
+    ),
+    "handed on by a Loop": (
+        loop(
+            [node("MatMul", ["s", "w"], ["t"]), node("Identity", ["w"], ["again"])],
+            ["s", "w"],
+            ["t", "again"],
+            "x",
+            "a",
+        ),
+        [tensor("a", 8, 8), TWO],
+        64,
+    ),
+    "a Loop's first state": (
+        loop([node("Add", ["s", "x"], ["t"])], ["s"], ["t"], "start"),
+        [tensor("start", 1, 3, 8), TWO],
+        24,
+    ),
+    "a Loop's first state of zeros": (
+        loop([node("Add", ["s", "x"], ["t"])], ["s"], ["t"], "start"),
+        [array("start", np.zeros((1, 3, 8))), TWO],
+        0,
+    ),
+    "cut by the run of a Loop": (
+        loop(
+            [
+                node("Unsqueeze", ["i", "zero"], ["from"]),
+                node("Add", ["from", "one"], ["to"]),
+                node("Slice", ["bank", "from", "to", "zero"], ["part"]),
+                node("Squeeze", ["part", "zero"], ["k"]),
+                node("MatMul", ["s", "k"], ["t"]),
+            ],
+            ["s"],
+            ["t"],
+            "x",
+        ),
+        [tensor("bank", 2, 8, 8), ONE, ZERO, TWO],
+        128,
+    ),
+    "from a sequence, by the run of a Loop": (
+        [
+            node("SequenceConstruct", ["a", "b"], ["q"]),
+            *loop(
+                [node("SequenceAt", ["q", "i"], ["k"]), node("MatMul", ["s", "k"], ["t"])],
+                ["s"],
+                ["t"],
+                "x",
+            ),
+        ],
+        [tensor("a", 8, 8), tensor("b", 8, 8), TWO],
+        128,
+    ),
+    "beside what a SequenceMap goes along": (
+        [
+            node("SplitToSequence", ["x"], ["q"], axis=1),
+            node(
+                "SequenceMap",
+                ["q", "a"],
+                ["r"],
+                body=body([node("MatMul", ["e", "w"], ["o"])], [info("e"), info("w")], [info("o")]),
+            ),
+            node("ConcatFromSequence", ["r"], ["y"], axis=1),
+        ],
+        [tensor("a", 8, 8)],
+        64,
+    ),
+    "written over zeros": (
+        [node("ScatterND", ["zeros", "rows", "a"], ["k"]), PRODUCT],
+        [array("zeros", np.zeros((8, 8))), array("rows", [[0], [3]], np.int64), tensor("a", 2, 8)],
+        16,
+    ),
+    "written where something is masked": (
+        [node("ScatterND", ["x", "rows", "a"], ["y"])],
+        [array("rows", [[0, 1]], np.int64), tensor("a", 1, 8)],
+        8,
+    ),
+    "looked up by several axes": (
+        [*DECIDED, node("NonZero", ["x"], ["at"]), node("GatherND", ["a", "at"], ["y"])],
+        [tensor("a", 20, 8), array("number", 0.5)],
+        160,
+    ),
+    "padding beside what is read": (
+        [node("Concat", ["x", "a"], ["j"], axis=1), node("MatMul", ["j", "k"], ["y"])],
+        [tensor("a", 1, 2, 8), tensor("k", 8, 8)],
+        64,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_a_weight_of_which_an_input_chooses_a_part_counts_in_full(name: str) -> None:
+    nodes, weights, parameters = CHOSEN[name]
+    counts = count_graph(make_model(nodes, weights, shape=("batch", 3, 8)))
+    assert counts.parameters == parameters
+
+
+def test_branches_that_follow_each_other_are_looked_into_once() -> None:
+    nodes, weights = list(DECIDED), [array("number", 0.5), tensor("w0", 8, 8)]
+    for place in range(400):
+        made = [
+            body([node("Identity", [f"w{place}"], [n])], [], [info(n)]) for n in ("one", "other")
+        ]
+        nodes.append(node("If", ["c"], [f"w{place + 1}"], then_branch=made[0], else_branch=made[1]))
+    nodes.append(node("MatMul", ["x", "w400"], ["y"]))
+    assert count_graph(make_model(nodes, weights, shape=("batch", 3, 8))).parameters == 64
 
 
 def test_the_parts_of_one_weight_count_once() -> None:
