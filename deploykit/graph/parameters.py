@@ -24,10 +24,12 @@ from dataclasses import dataclass, replace
 from deploykit.graph.buffers import (
     Origin,
     gathered_from,
+    has_one_of_two,
     is_bias_without_keys,
     is_buffer,
     is_constant_of_code,
     is_folded,
+    is_frequencies,
     is_in_state,
     is_made_up,
     is_of_code,
@@ -247,8 +249,9 @@ class Constants:
         if constant is not None:
             real = constant.element_type in FLOATS
             root = Root(self, name, constant, real, self._origins.get(name, Origin.UNKNOWN))
-            # Integers that a weight was quantised to are buffers of a module.
-            if root.origin is Origin.PARAMETER or not (real and root.is_said_none(factor)):
+            # Integers that a weight was quantised to are buffers of a module; a single one is a number of its code.
+            is_said = real or (factor and constant.elements <= 1)
+            if root.origin is Origin.PARAMETER or not (is_said and root.is_said_none(factor)):
                 yield root
             return
         node = self.view.producer(name)
@@ -388,9 +391,24 @@ class Root:
             return is_same_weight(tensor_values(mine), tensor_values(theirs))
         return False
 
-    def of_bias(self) -> Root:
-        """The same without what stands for a bias that a network has not: keys' between queries' and values'."""
+    def of_bias(self, operator: Operator | None = None) -> Root:
+        """The same without what stands for a bias that a network has not.
+
+        That is the keys' between queries' and values'; and of a recurrent `operator` the second of its two biases,
+        which Keras has not and its exporters fill with zeros.
+        """
         folded = is_folded(self.name) or self.origin is Origin.COMPUTED
+        if operator is not None and operator.kind is Kind.RECURRENT:
+            # PyTorch's layers have both, of which one may begin with zeros.
+            if (
+                folded
+                or self.origin is Origin.PARAMETER
+                or not has_one_of_two(self.constant.values())
+            ):
+                return self
+            return replace(
+                self, constant=replace(self.constant, elements=self.constant.elements // 2)
+            )
         if not folded or not is_bias_without_keys(self.constant.values()):
             return self
         learned = self.constant.elements // 3 * 2
@@ -502,14 +520,14 @@ def _by_place(node: onnx.NodeProto, operator: Operator, constants: Constants) ->
     for name in (*first_states(node), *written):
         roots = constants.roots(name, factor=True)
         yield from (r for r in roots if r.real and r.varies())
-    if node.op_type == "Concat":
-        # A token that each image of a batch is joined with; anchors, padding and the like are no parameters.
-        for name in node.input:
+    if node.op_type == "Concat" or operator.kind is Kind.CONVOLUTION:
+        # A token that each image of a batch is joined with, or what a generator begins with for each; anchors,
+        # padding and the like are no parameters.
+        for name in node.input if node.op_type == "Concat" else node.input[:1]:
             is_spread = _spread(name, constants)
             for root in constants.roots(name, factor=True):
                 if root.real and (is_spread(root) or root.origin is Origin.COMPUTED):
                     yield root
-        return
     offset = operator.added.get(domain_of(node))
     if offset is not None and offset < len(node.input) and node.input[offset]:
         for root in constants.roots(node.input[offset], factor=True):
@@ -519,7 +537,7 @@ def _by_place(node: onnx.NodeProto, operator: Operator, constants: Constants) ->
         if place < len(node.input) and node.input[place]:
             for root in constants.roots(node.input[place]):
                 if not _is_none_at(node, operator, root, constants.view):
-                    yield root.of_bias() if place == operator.bias else root
+                    yield root.of_bias(operator) if place == operator.bias else root
 
 
 def _restores(node: onnx.NodeProto, view: GraphView) -> bool:
@@ -566,6 +584,8 @@ def _is_none_at(node: onnx.NodeProto, operator: Operator, root: Root, view: Grap
         return not _is_brought_to_scale(node.output[0], view)
     # A number that PyTorch's exporter spreads over all channels, where a module has no bias or scale.
     if root.constant.elements <= 1 and root.origin is Origin.UNKNOWN and is_of_code(root.name):
+        return True
+    if operator.multiplies and is_frequencies(root.constant.values()):
         return True
     return operator.kind is Kind.NORMALISATION and root.is_made_up()
 

@@ -767,6 +767,91 @@ def test_the_first_state_of_a_recurrent_layer_is_a_parameter_where_it_was_learne
     assert counts.parameters == 24 * 10 + parameters
 
 
+@pytest.mark.parametrize("directions", [1, 2])
+@pytest.mark.parametrize(
+    ("name", "absent", "parameters"),
+    [
+        ("lstm/bias", "second", 24),
+        ("lstm/bias", "first", 24),
+        ("lstm/bias", "", 48),
+        ("lstm/bias", "both", 48),  # as a fresh layer has them
+        ("onnx::LSTM_88", "second", 48),  # PyTorch's layers have two, which may begin with zeros
+    ],
+)
+def test_a_bias_that_a_recurrent_layer_of_keras_has_not_is_none(
+    name: str, absent: str, parameters: int, directions: int
+) -> None:
+    values = np.random.default_rng(0).standard_normal((directions, 2, 24))
+    values[:, {"first": [0], "second": [1], "both": [0, 1]}.get(absent, [])] = 0
+    way = "bidirectional" if directions == 2 else "forward"
+    layer = node("LSTM", ["x", "W", "R", name], ["", "y"], hidden_size=6, direction=way)
+    weights = [tensor("W", directions, 24, 4), tensor("R", directions, 24, 6)]
+    weights.append(array(name, values.reshape(directions, 48)))
+    counts = count_graph(make_model([layer], weights, shape=(5, 1, 4), output=(directions, 1, 6)))
+    assert counts.parameters == directions * (24 * 10 + parameters)
+
+
+FREQUENCIES = 1e4 ** -np.linspace(0, 1, 16)
+ANGLES = {
+    "times": [node("Mul", ["x", "f"], ["a"])],
+    "joined to each image": [
+        node("Shape", ["x"], ["n"], end=1),
+        node("Concat", ["n", "rest"], ["size"], axis=0),
+        node("Expand", ["column", "size"], ["spread"]),
+        node("MatMul", ["spread", "x"], ["a"]),
+    ],
+    "outer product": [node("Einsum", ["x", "f"], ["a"], equation="nij,k->nijk")],
+}
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+@pytest.mark.parametrize("name", ANGLES)
+def test_frequencies_that_encode_positions_and_times_are_no_parameters(
+    name: str, kind: type
+) -> None:
+    weights = [
+        array("f", FREQUENCIES, kind),
+        array("column", FREQUENCIES.reshape(1, 16, 1), kind),
+        array("rest", [16, 1], np.int64),
+    ]
+    nodes = [*ANGLES[name], node("Sin", ["a"], ["y"])]
+    assert count_graph(make_model(nodes, weights, shape=("batch", 1, 1))).parameters == 0
+    learned = np.sort(np.random.default_rng(0).uniform(0.1, 1, 16))
+    weights[:2] = [array("f", learned, kind), array("column", learned.reshape(1, 16, 1), kind)]
+    assert count_graph(make_model(nodes, weights, shape=("batch", 1, 1))).parameters == 16
+
+
+def test_what_a_generator_begins_with_for_each_image_is_a_parameter() -> None:
+    nodes = [
+        node("Shape", ["x"], ["n"], end=1),
+        node("Concat", ["n", "rest"], ["size"], axis=0),
+        node("Expand", ["start", "size"], ["spread"]),
+        node("Conv", ["spread", "k"], ["c"]),
+        node("Mul", ["c", "x"], ["y"]),
+    ]
+    weights = [
+        tensor("start", 1, 3, 4, 4),
+        tensor("k", 4, 3, 3, 3),
+        array("rest", [3, 4, 4], np.int64),
+    ]
+    counts = count_graph(make_model(nodes, weights, shape=("batch", 4, 1, 1)))
+    assert counts.parameters == 48 + 108
+
+
+def test_a_number_of_the_code_is_no_parameter_in_integers_either() -> None:
+    own = {"domain": "com.microsoft"}
+    nodes = [
+        node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        node("QLinearAdd", ["q", "s", "z", "three", "s", "z", "s", "z"], ["t"], **own),
+        node("DequantizeLinear", ["t", "s", "z"], ["u"]),
+        node("DequantizeLinear", ["three", "s", "z"], ["v"]),
+        node("Mul", ["u", "v"], ["y"]),
+    ]
+    weights = [array("s", 0.1), array("z", 0, np.int8), array("three", 30, np.int8)]
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    assert count_graph(make_model(nodes, weights, opsets=opsets)).parameters == 0
+
+
 @pytest.mark.parametrize("held", [False, True], ids=["stored", "held by a node"])
 def test_a_weight_of_which_zeros_are_not_stored_counts_as_the_dense_one(held: bool) -> None:
     values = array("" if held else "w", [1.5, -2.0, 0.5])
