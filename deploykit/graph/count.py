@@ -168,6 +168,8 @@ class _Tally:
         if first_output(node) in scope.chosen:
             self.chosen.add(name)
             self.remarks[f"of {name} the branch with more work is counted"] = None
+        if first_output(node) in scope.partial:
+            self._leave_out(name, "what its other branch multiplies can't be counted")
         start = sum(self.macs.values())
         for place, body in enumerate(bodies):
             before = sum(self.macs.values()), sum(self.uncounted.values())

@@ -56,6 +56,8 @@ class Scope:
         bodies: what runs within a node, by `nodes.first_output`: one branch of an If, each run of a Loop.
         chosen: nodes, likewise, of which the branch with more work was taken as the condition is not known.
         macs: of the graph and what runs in it, as far as known.
+        is_partial: whether something in it may multiply that could not be counted.
+        partial: nodes, as in `chosen`, of which such is in a branch that was not taken.
         stated: types by tensor that inference of the whole graph found; used where a node alone does not tell.
     """
 
@@ -68,6 +70,8 @@ class Scope:
     bodies: dict[str, list[Body]] = field(default_factory=dict)
     chosen: list[str] = field(default_factory=list)
     macs: int = 0
+    is_partial: bool = False
+    partial: list[str] = field(default_factory=list)
     stated: Mapping[str, Any] = field(default_factory=dict)
 
     def type_of(self, name: str) -> Any:

@@ -505,6 +505,40 @@ def test_of_branches_the_larger_one_is_counted_and_said() -> None:
     assert (known.macs, known.remarks) == (64 * 9, ())
 
 
+@pytest.mark.parametrize("product", [True, False])
+def test_what_a_branch_that_is_not_counted_may_multiply_makes_a_lower_bound(product: bool) -> None:
+    nodes = [node("MatMul", ["x", "w"], ["a"])] if product else [node("Relu", ["x"], ["a"])]
+    known = helper.make_graph(nodes, "known", [], [info("a", 1, None)])
+    inner = [node("Det", ["x"], ["d"]), node("Add", ["x", "d"], ["b"])]
+    other = helper.make_graph(inner, "other", [], [info("b", 1, None)])
+    nodes = [
+        node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        node("Cast", ["sum"], ["c"], to=TensorProto.BOOL),
+        node("If", ["c"], ["y"], then_branch=known, else_branch=other),
+    ]
+    counts = count_graph(model(nodes, {"x": (1, 8, 8)}, [tensor("w", 8, 8)], output=(1, 8, 8)))
+    assert counts.macs == (512 if product else 0)
+    # Without products in the one branch the other has more work, and is itself what is not counted.
+    assert counts.uncounted == {"If" if product else "Det": 1}
+    assert counts.is_lower_bound
+
+
+def test_a_branch_that_the_number_of_the_run_decides_is_counted_as_often_as_it_runs() -> None:
+    def branch(name: str, products: int) -> onnx.GraphProto:
+        names = ["s", *(f"{name}{place}" for place in range(products))]
+        nodes = [node("MatMul", [a, "w"], [b]) for a, b in itertools.pairwise(names)]
+        return helper.make_graph(nodes, name, [], [info(names[-1], 1, None)])
+
+    nodes = [
+        node("Equal", ["i", "zero"], ["is_first"]),
+        node("If", ["is_first"], ["t"], then_branch=branch("a", 3), else_branch=branch("b", 1)),
+    ]
+    zero = numpy_helper.from_array(np.array(0, np.int64), "zero")
+    counts = count_graph(loop(4, nodes, [tensor("w", 8, 8), zero]))
+    assert (counts.macs, counts.chosen) == ((3 + 3) * 3 * 8 * 64, ())
+    assert counts.remarks == ("Loop: macs are for 4 runs of its body",)
+
+
 def test_the_pads_that_pytorch_computes_are_followed() -> None:
     def fixed(name: str, *values: int) -> onnx.NodeProto:
         return node("Constant", [], [name], value=numpy_helper.from_array(np.array(values), name))
