@@ -23,6 +23,8 @@ STANDARD = frozenset({""})
 CONTRIBUTED = frozenset({"com.microsoft"})
 #: ONNX's operators of classic machine learning; those that multiply keep their weights in attributes: no rules.
 _LEARNING = frozenset({"ai.onnx.ml"})
+#: Plugins of TensorRT, which exporters write in a domain of theirs or in ONNX's.
+_PLUGINS = frozenset({"", "TRT"})
 #: The opset of ONNX's own LayerNormalization; before it, ONNX Runtime keeps its own in ONNX's domain.
 LAYER_NORM_SINCE = 17
 #: ONNX Runtime's own that it keeps in ONNX's domain.
@@ -347,6 +349,9 @@ _OTHERS = (
         OptionalHasElement SequenceAt SequenceConstruct SequenceEmpty SequenceErase SequenceInsert SequenceLength
         SplitToSequence TensorScatter"""),
     *_each(Kind.POOLING, "MaxRoiPool RoiAlign NonMaxSuppression"),
+    *_each(Kind.POOLING, """
+        BatchedNMSDynamic_TRT BatchedNMS_TRT EfficientNMS_TRT MultilevelCropAndResize_TRT NMSDynamic_TRT NMS_TRT
+        PyramidROIAlign_TRT ROIAlign_TRT""", domains=_PLUGINS),
     *_each(Kind.MAKES, "BlackmanWindow HammingWindow HannWindow MelWeightMatrix"),
     *_each(Kind.REDUCTION, "CumProd NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss"),
     *_each(Kind.ELEMENTWISE, "SwiGLU"),
