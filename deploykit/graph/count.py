@@ -149,7 +149,10 @@ class _Tally:
                 macs = macs_of(node, view)
                 self.macs[name] += (macs or 0) * times
                 if macs is None:
-                    self._leave_out(name, "the shapes of some depend on values, or on operators that are not known")
+                    self._leave_out(
+                        name,
+                        "the shapes of some depend on values, or on operators that are not known",
+                    )
                 elif macs and (steps := steps_of(node, view)) is not None:
                     self.runs[name].add(steps)
             elif not has_no_macs(node):
