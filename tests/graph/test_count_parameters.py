@@ -245,6 +245,27 @@ CHOSEN = {
         [tensor("a", 8, 8), tensor("b", 8, 8), TWO],
         128,
     ),
+    "put into a sequence one by one": (
+        [
+            node("SequenceEmpty", [], ["q"]),
+            node("SequenceInsert", ["q", "a"], ["r"]),
+            node("SequenceInsert", ["r", "b"], ["s"]),
+            node("SequenceAt", ["s", "last"], ["k"]),
+            PRODUCT,
+        ],
+        [tensor("a", 8, 8), tensor("b", 8, 8), array("last", 1, np.int64)],
+        128,
+    ),
+    "queries of an attention": (
+        [
+            node("Shape", ["x"], ["n"], end=1),
+            node("Concat", ["n", "rest"], ["size"], axis=0),
+            node("Expand", ["a", "size"], ["q"]),
+            node("MultiHeadAttention", ["q", "x", "x"], ["y"], domain="com.microsoft", num_heads=2),
+        ],
+        [tensor("a", 1, 3, 8), array("rest", [3, 8], np.int64)],
+        24,
+    ),
     "beside what a SequenceMap goes along": (
         [
             node("SplitToSequence", ["x"], ["q"], axis=1),
@@ -285,8 +306,9 @@ CHOSEN = {
 @pytest.mark.parametrize("name", CHOSEN)
 def test_a_weight_of_which_an_input_chooses_a_part_counts_in_full(name: str) -> None:
     nodes, weights, parameters = CHOSEN[name]
-    counts = count_graph(make_model(nodes, weights, shape=("batch", 3, 8)))
-    assert counts.parameters == parameters
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    counts = count_graph(make_model(nodes, weights, shape=("batch", 3, 8), opsets=opsets))
+    assert (counts.parameters, counts.uncounted) == (parameters, {})
 
 
 def test_branches_that_follow_each_other_are_looked_into_once() -> None:
