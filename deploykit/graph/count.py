@@ -43,7 +43,8 @@ def has_work(graph: onnx.GraphProto) -> bool:
         bodies = list(attribute_graphs(node))
         if any(has_work(body) for body in bodies):
             return True
-        if not bodies and not has_no_macs(node):
+        # What is not known may multiply beside what its bodies do.
+        if operator_of(node) is None or (not bodies and not has_no_macs(node)):
             return True
     return False
 
@@ -165,7 +166,7 @@ class _Tally:
         name = operator_name(node)
         bodies = None if scope is None else scope.bodies.get(first_output(node))
         if bodies is None or scope is None:
-            if any(has_work(body) for body in attribute_graphs(node)):
+            if operator_of(node) is None or any(has_work(b) for b in attribute_graphs(node)):
                 self._leave_out(name, "what runs in it is not known")
             return
         if first_output(node) in scope.chosen:
