@@ -267,7 +267,7 @@ _PRODUCTS = (
         "GroupQueryAttention",
         Kind.CONTRACTION,
         domains=CONTRIBUTED,
-        parameters=(11,),
+        parameters=(11, 14, 15),
         added={"com.microsoft": 10},
         macs=rules.group_query_attention,
     ),

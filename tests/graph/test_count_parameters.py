@@ -311,6 +311,30 @@ def test_a_weight_of_which_an_input_chooses_a_part_counts_in_full(name: str) -> 
     assert (counts.parameters, counts.uncounted) == (parameters, {})
 
 
+def test_sinks_and_norms_of_an_attention_are_parameters() -> None:
+    read = ["x", "x", "x", *[""] * 8, "sink", "", "", "of_queries", "of_keys"]
+    layer = node(
+        "GroupQueryAttention", read, ["y"], domain="com.microsoft", num_heads=2, kv_num_heads=2
+    )
+    weights = [tensor("sink", 2), tensor("of_queries", 4), tensor("of_keys", 4)]
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    counts = count_graph(make_model([layer], weights, shape=("batch", 3, 8), opsets=opsets))
+    assert (counts.parameters, counts.macs) == (10, 2 * 9 * 8)
+
+
+@pytest.mark.parametrize("op_type", ["GridSample", "GatherElements"])
+def test_a_table_that_is_sampled_or_looked_up_at_what_is_read_is_a_parameter(op_type: str) -> None:
+    nodes = {
+        "GridSample": [node("GridSample", ["planes", "x"], ["y"])],
+        "GatherElements": [
+            node("Cast", ["x"], ["at"], to=TensorProto.INT64),
+            node("GatherElements", ["planes", "at"], ["y"], axis=2),
+        ],
+    }[op_type]
+    counts = count_graph(make_model(nodes, [tensor("planes", 1, 4, 5, 2)], shape=(1, 4, 5, 2)))
+    assert (counts.parameters, counts.uncounted) == (40, {})
+
+
 def test_branches_that_follow_each_other_are_looked_into_once() -> None:
     nodes, weights = list(DECIDED), [array("number", 0.5), tensor("w0", 8, 8)]
     for place in range(400):
