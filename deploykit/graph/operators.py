@@ -332,6 +332,9 @@ _OTHERS = (
     *_each(Kind.MOVES, "Slice", _T.SELECTS | _T.SHARES_SCALE | _T.SEEN_THROUGH),
     Operator("Gather", Kind.MOVES, _T.SELECTS | _T.SHARES_SCALE, parameters=(0,)),
     Operator("GatherBlockQuantized", Kind.MOVES, domains=CONTRIBUTED, parameters=(0,)),
+    Operator("TorchEmbedding", Kind.MOVES, domains=CONTRIBUTED, parameters=(0,),
+             stands_for=("Gather", (0, 1))),
+    Operator("RelativePositionBias", Kind.MOVES, domains=CONTRIBUTED, parameters=(0,)),
     *_each(Kind.MOVES, "DepthToSpace", _T.SELECTS | _T.SHARES_SCALE),
     *_each(Kind.MOVES, "Expand SpaceToDepth Split Tile", _T.SELECTS),
     Operator("Pad", Kind.MOVES, _T.SELECTS, STANDARD | CONTRIBUTED),
@@ -361,7 +364,8 @@ _OTHERS = (
                stands_for=("Identity", (0,)))
       for name, places in (("BiasAdd", (1,)), ("BiasDropout", (1,)), ("BiasSoftmax", ()),
                            ("BitmaskBiasDropout", (1,)), ("BitmaskDropout", ()), ("ComplexMul", ()),
-                           ("ComplexMulConj", ()), ("MulInteger", ()))),
+                           ("ComplexMulConj", ()), ("MulInteger", ()), ("GatedAdd", ()),
+                           ("ScaledSiLU", ()), ("MRotaryEmbedding", ()), ("LinearAttentionGate", (1, 2)))),
     *_each(Kind.ELEMENTWISE, "BiasSplitGelu IsAllFinite", domains=CONTRIBUTED),
     *_each(Kind.MAKES, "Constant ConstantOfShape", _T.EVALUATED),
     *_each(Kind.MAKES, "EyeLike NonZero OneHot Shape Size"),
@@ -406,6 +410,7 @@ _OTHERS = (
                stands_for=("Identity", (0,)))
       for name, places in (("SkipLayerNormalization", (2, 3, 4)),
                            ("GroupNorm", (1, 2)), ("SkipGroupNorm", (1, 2, 4)),
+                           ("GatedRMSNorm", (1,)), ("BranchwiseRMSNorm", (1,)),
                            ("SkipSimplifiedLayerNormalization", (2, 3)))),
     Operator("SimplifiedLayerNormalization", Kind.NORMALISATION, parameters=(1,),
              stands_for=("Identity", (0,))),

@@ -245,6 +245,12 @@ def _contributed_shape(scope: Scope, node: onnx.NodeProto) -> Shape | None:
         return _convolved("Conv", node, first, filters, scope.opsets)
     if node.op_type in ("NhwcConv", "NhwcFusedConv") and weight is not None:
         return _convolved("Conv", node, first, weight, scope.opsets)
+    if node.op_type == "RelativePositionBias" and len(first) == 2:  # of buckets and heads
+        told = [scope.value(name) for name in node.input[1:3]]
+        lengths = [
+            int(np.ravel(value)[0]) for value in told if value is not None and np.size(value)
+        ]
+        return (1, first[1], *lengths) if len(lengths) == 2 else None
     if node.op_type == "BiasSplitGelu":
         return (*first[:-1], first[-1] // 2)
     if node.op_type == "NhwcMaxPool":
@@ -274,6 +280,8 @@ def _caches(scope: Scope, node: onnx.NodeProto) -> dict[int, Shape]:
         return {}
     if node.op_type in ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"):
         return {3: first}
+    if node.op_type == "LinearAttentionGate":
+        return {1: first}
     if node.op_type == "GroupQueryAttention" and len(first) == 3:
         heads, keys = (int(attribute(node, n, 0)) for n in ("num_heads", "kv_num_heads"))
         packed = len(node.input) < 2 or not node.input[1]

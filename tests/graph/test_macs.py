@@ -589,6 +589,41 @@ def test_what_onnx_took_over_from_onnx_runtime_has_the_shape_that_it_has_there(
 
 
 @pytest.mark.parametrize(
+    ("op_type", "read", "parameters"),
+    [
+        ("GatedAdd", "x x x", 0),
+        ("ScaledSiLU", "x", 0),
+        ("GatedRMSNorm", "x b x", 16),
+        ("BranchwiseRMSNorm", "x b", 16),
+        ("MRotaryEmbedding", "x p c c", 0),
+        ("LinearAttentionGate", "x b b", 16),
+    ],
+)
+def test_operators_of_onnx_runtime_that_multiply_nothing_leave_counts_exact(
+    op_type: str, read: str, parameters: int
+) -> None:
+    made = node(op_type, read.split(), ["m"], domain="com.microsoft")
+    nodes = [made, node("MatMul", ["m", "w"], ["y"])]
+    stored = [tensor("w", 16, 5), tensor("b", 16), tensor("c", 9, 8)]
+    shapes = {"x": (1, 6, 16), "p": (3, 1, 6)}
+    found = count_graph(model(nodes, shapes, stored, opsets=OLD, output=(1, 6, 5)))
+    assert (found.macs, found.uncounted) == (6 * 16 * 5, {})
+    assert found.parameters == 80 + parameters
+
+
+def test_a_bias_by_relative_position_has_the_lengths_that_it_is_told() -> None:
+    nodes = [
+        node("RelativePositionBias", ["table", "n", "n"], ["p"], domain="com.microsoft"),
+        node("Add", ["x", "p"], ["s"]),
+        node("MatMul", ["s", "w"], ["y"]),
+    ]
+    length = numpy_helper.from_array(np.array([6], np.int64), "n")
+    stored = [tensor("table", 32, 2), tensor("w", 6, 5), length]
+    found = count_graph(model(nodes, {"x": (1, 2, 6, 6)}, stored, opsets=OLD, output=(1, 2, 6, 5)))
+    assert (found.macs, found.parameters, found.uncounted) == (2 * 6 * 30, 64 + 30, {})
+
+
+@pytest.mark.parametrize(
     ("made", "macs"),
     [
         (node("BiasSplitGelu", ["x", "b"], ["m"], domain="com.microsoft"), 6 * 8 * 5),
