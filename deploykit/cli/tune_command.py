@@ -42,6 +42,7 @@ from deploykit.cli.options import (
 )
 from deploykit.cli.outputs import Outputs, csv_report, output_options, write_documents, write_page
 from deploykit.errors import EXIT_INTERRUPTED, UsageError
+from deploykit.reading import open_file
 from deploykit.text import printable, write_line
 from deploykit.workflow import ranges
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants, run_option_values
@@ -50,6 +51,8 @@ from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 MAX_SHOWN = 12
 #: Seconds that units of a time stand for.
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+#: How what is written of a tuning begins that did not come to its end.
+_BROKEN_OFF = "The tuning was interrupted"
 _RATE = read_by(lambda text, _: parse_rate(text))
 
 
@@ -317,10 +320,10 @@ def command(
             raise
         _show(found, outputs, several=False)
         done = len(found.answers) + len(found.refused)
-        said = f"interrupted with {done} of {len(sources)} networks done; the same command goes on"
-        write_line(f"deploykit: {said}", err=True)
+        said = f"with {done} of {len(sources)} networks done; the same command goes on"
+        write_line(f"deploykit: interrupted {said}", err=True)
         # What was asked for in files would be lost with a terminal that is closed.
-        _write(found, outputs, opened, f"The tuning was {said}.")
+        _write(found, outputs, opened, f"{_BROKEN_OFF} {said}.")
         return EXIT_INTERRUPTED
     _show(found, outputs, several=len(sources) > 1)
     _write(found, outputs, opened)
@@ -348,7 +351,10 @@ def _write(
         OutputFailed: a file can't be written.
     """
     best = found.cheapest
-    if best is not None:
+    if broken_off and _has_whole_answer(outputs.file):
+        text = f"deploykit: {outputs.file} stays as it was, with the answer of a tuning that came to its end"
+        write_line(text, err=True)
+    elif best is not None:
         head = f"# {broken_off}\n" if broken_off else ""
         write_documents(outputs, file=lambda: f"{head}{best.toml}")
     if outputs.plot is not None and found.answers:
@@ -360,6 +366,18 @@ def _write(
     tried = workflow.pareto.candidates_of(found.answers) if found.answers else None
     write_page(outputs, rows, "deploykit: tune", store, said, tried)
     write_documents(outputs, markdown=lambda: _page(found, said))
+
+
+def _has_whole_answer(path: str | None) -> bool:
+    """Whether a file has what a part of an answer must not replace: anything but such a part."""
+    if path is None or path == report.STDOUT:
+        return False
+    try:
+        with open_file(path) as file:
+            head = file.read(2 + len(_BROKEN_OFF))
+    except OSError:  # there is none, or writing says what is wrong with it
+        return False
+    return head not in (b"", f"# {_BROKEN_OFF}".encode())
 
 
 def _plan(

@@ -418,6 +418,20 @@ def test_ctrl_c_in_a_second_network_writes_what_is_known_of_the_first(run, tuned
     assert not (tmp_path / "tune.toml").exists()
 
 
+def test_ctrl_c_leaves_the_whole_answer_of_an_older_tuning_as_it_was(run, tuned, tmp_path):
+    tuned(typical(), broken_off={"mobilenet"})
+    assert run("tune", "lenet5", "-q", "-o", "tune.toml").code == 0
+    whole = (tmp_path / "tune.toml").read_text()
+    ended = run("tune", "lenet5", "mobilenet", "-q", "-o", "tune.toml")
+    assert ended.code == 130
+    assert (tmp_path / "tune.toml").read_text() == whole
+    assert "deploykit: tune.toml stays as it was" in ended.err
+    # Part of an answer is no more than that: a later part replaces it.
+    (tmp_path / "tune.toml").write_text("# The tuning was interrupted before\n")
+    assert run("tune", "lenet5", "mobilenet", "-q", "-o", "tune.toml").code == 130
+    assert tomllib.loads((tmp_path / "tune.toml").read_text())["precision"] == "int8"
+
+
 def test_the_engine_of_the_answer_is_named(run, tuned, tmp_path):
     one = typical()
     one.best.request = WorkerRequest(tmp_path / "engine", "onnxruntime")
