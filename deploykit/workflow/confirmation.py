@@ -117,7 +117,7 @@ class Confirmation:
         plain = replace(default.configuration, backend=one.configuration.backend)
         is_plain = one.configuration == plain and one is not default
         far = one.ratio is not None and one.ratio >= FAR_BEHIND
-        return is_plain and one.request is not None and one.fate != FAILED and not far
+        return is_plain and one.fate != FAILED and not far
 
     def answered(
         self, order: list[Candidate], everyone: Mapping[str, Candidate], default: Candidate

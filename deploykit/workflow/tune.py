@@ -4,8 +4,9 @@ Candidates are what the installed runtimes offer for a network: backends, precis
 The default, fp32 on ONNX Runtime with all cores, is always among them, and is the answer where nothing is surely
 better. How it goes:
 
-1. Every engine is built; what can't be built is out, with the reason.
-2. A first look measures each candidate beside the default.
+1. The default is built.
+2. A first look measures each candidate beside the default. Its engine is built right before, so that none is built
+   which there is no time to look at; what can't be built is out, with the reason.
 3. From the fastest on, engines are judged: drift, which takes no labels, then accuracy image by image until it is
    decided (`stats.sequential`). Those far behind the best that is accepted aren't judged at all.
 4. Those left race in turns (`bench.race`).
@@ -161,15 +162,17 @@ class Tuning:
         self.fitness.require_labels()
         self.profiler.check_fed(self.source)
         self._building_s += time.perf_counter() - start  # the network is exported for that
-        default, others = self._built()
+        by_size = self.question.objective == BYTES
+        default, others = self._built() if by_size else self._listed()
         everyone = {one.name: one for one in (default, *others)}
         fit = {name: one for name, one in everyone.items() if one.fate == IN}
         self._keep_for_the_end(everyone.values(), default)
         with self._limit.bounding():
-            if self.question.objective == BYTES:
+            if by_size:
                 order = self._by_size(fit)
             else:
-                order = self.races.raced(fit, default)
+                building_s = BUILDING_SHARE * self._limit.left_s()
+                order = self.races.raced(fit, default, building_s)
                 self._keep_for_the_end(everyone.values(), default)
                 order = self._with_mix(order, everyone, default)
                 order = self._with_layers_kept(order, everyone, default)
@@ -219,30 +222,34 @@ class Tuning:
 
     # --- Candidates ---
 
+    def _listed(self) -> tuple[Candidate, list[Candidate]]:
+        """The default, whose engine is built, and all other candidates."""
+        default, others = candidates(self.source, self.question)
+        self.say(f"{source_name(self.source)}: build the default")
+        start = time.perf_counter()
+        row, request = self.profiler.prepared(default)  # without it there is nothing to beat
+        self._building_s += time.perf_counter() - start
+        return Candidate(default, row, request), [Candidate(one, Row({})) for one in others]
+
     def _built(self) -> tuple[Candidate, list[Candidate]]:
-        """The default and all other candidates, their engines built; the default first.
+        """The default and all other candidates, their engines built.
 
         Raises:
             UsageError: nothing but the default was built in the part of the budget that building has.
         """
-        default, others = candidates(self.source, self.question)
-        self.say(f"{source_name(self.source)}: build {1 + len(others)} candidates")
         start = time.perf_counter()
-        row, request = self.profiler.prepared(default)  # without it there is nothing to beat
-        first = Candidate(default, row, request)
-        by_size = self.question.objective == BYTES
-        share = BUILDING_ALONE_SHARE if by_size else BUILDING_SHARE
-        limit = TimeLimit(share * self._limit.left_s(), "--budget that building has")
-        made = []
+        default, others = self._listed()
+        self.say(f"{source_name(self.source)}: build {len(others)} candidates")
+        building = time.perf_counter()
+        limit = TimeLimit(BUILDING_ALONE_SHARE * self._limit.left_s(), "--budget that building has")
         with limit.bounding():
-            for configuration in others:
-                made.append(Candidate(configuration, Row({})))
-                prepare(made[-1], self.profiler)
-        self._building_s += time.perf_counter() - start
-        if made and limit.left_s() <= 0 and all(one.request is None for one in made):
-            spent_s = time.perf_counter() - start
-            raise too_short(self.question, "building a second engine", 2 * spent_s / share)
-        return first, made
+            for one in others:
+                prepare(one, self.profiler)
+        self._building_s += time.perf_counter() - building
+        if others and limit.left_s() <= 0 and all(one.request is None for one in others):
+            needed_s = 2 * (time.perf_counter() - start) / BUILDING_ALONE_SHARE
+            raise too_short(self.question, "building a second engine", needed_s)
+        return default, others
 
     # --- A mix of precisions ---
 

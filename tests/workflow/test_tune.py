@@ -12,7 +12,17 @@ from planted import Clock, Planted
 from deploykit import backends, env
 from deploykit.bench import contain
 from deploykit.bench.channel import WorkerFailure
-from deploykit.bench.race import FAILED, IN, SLOWER, UNFIT, Dropped, Entrant, Round
+from deploykit.bench.race import (
+    FAILED,
+    IN,
+    NOT_STARTED,
+    SLOWER,
+    TOO_LATE,
+    UNFIT,
+    Dropped,
+    Entrant,
+    Round,
+)
 from deploykit.bench.request import WorkerRequest
 from deploykit.bench.scenario import Constraint, Policy, Scenario
 from deploykit.errors import MissingDependency, UnknownName, UsageError
@@ -451,12 +461,64 @@ def test_engines_that_building_has_no_time_for_are_out_and_those_in_the_store_ar
         return real(self, replace(configuration, backend="onnxruntime"))
 
     monkeypatch.setattr(Profiler, "prepared", prepared)
-    default, others = tuning(shared_store, asked)._built()
-    assert default.request is not None
-    # The default has no limit; the others two fifths of the 50 s that it left.
+    monkeypatch.setattr(Fitness, "_unfit", lambda self, candidate: "")
+    job = tuning(shared_store, asked)
+    default, others = job._listed()
+    job.races.raced({one.name: one for one in (default, *others)}, default, 20.0)
+    # The default has no limit; the others what building may take of the 50 s that it left.
     assert left[0] is None
     assert left[1:4] == pytest.approx([20.0, 10.0, 0.0], abs=1.0)
-    assert [one.fate for one in others] == [IN, IN, FAILED]
+    assert [one.request is not None for one in others] == [True, True, False]
+    assert (others[2].fate, others[2].reason) == (FAILED, NOT_STARTED)
+
+
+def test_an_engine_is_built_when_its_turn_to_be_looked_at_comes(
+    shared_store, monkeypatch, plant_names
+):
+    """All were built first: of a short budget, torch's took what looks at the others needed."""
+    clock, real, block, built = Clock(monkeypatch), Profiler.prepared, Planted.block, []
+    lanes = plant_names(lambda name: 1.0)
+    monkeypatch.setattr(env, "usable_cores", lambda: 8.0)  # so that two threads are not all cores
+
+    def slow(self):
+        clock.now_s += 2.0
+        return block(self)
+
+    monkeypatch.setattr(Planted, "block", slow)
+
+    def prepared(self, configuration):
+        looked_at = sum(lane.blocks > 0 for made in lanes.values() for lane in made)
+        built.append((configuration.scenario.threads, looked_at))
+        clock.now_s += 10.0
+        return real(self, configuration)
+
+    monkeypatch.setattr(Profiler, "prepared", prepared)
+    monkeypatch.setattr(Fitness, "_unfit", lambda self, candidate: "")
+    job = tuning(
+        shared_store, replace(SMALL, precisions=("fp32",), threads=(1, 2, 3, 4), budget_s=60.0)
+    )
+    default, others = job._listed()
+    job.races.raced({one.name: one for one in (default, *others)}, default, 100.0)
+    assert built[:3] == [(None, 0), (1, 1), (2, 2)]
+    late = [one for one in others if one.reason == TOO_LATE]
+    assert late
+    assert len(built) == 1 + len(others) - len(late)
+    assert all(one.request is None for one in late)
+
+
+def test_what_an_earlier_run_looked_at_is_built_again_be_it_out_or_not(shared_store, plant):
+    job = tuning(shared_store, SMALL)
+    default, others = job._listed()
+    everyone = {one.name: one for one in (default, *others)}
+    looks = {one.name: 1.0 for one in everyone.values()}
+    job.journal.events["race"] = [
+        Round(0, looks),
+        Dropped(others[0].name, SLOWER, "twice the best"),
+    ]
+    job.races.raced(everyone, default, 100.0)
+    assert others[0].reason == "twice the best"
+    assert all(one.request is not None for one in others)
+    job.forget()
 
 
 def test_a_budget_in_which_the_default_alone_is_built_says_how_much_is_needed(
@@ -472,7 +534,7 @@ def test_a_budget_in_which_the_default_alone_is_built_says_how_much_is_needed(
 
     monkeypatch.setattr(Profiler, "prepared", prepared)
     with pytest.raises(UsageError, match=r"building a second engine takes one of about \d{3} s"):
-        tuning(shared_store, replace(SMALL, budget_s=20.0))._built()
+        tuning(shared_store, replace(SMALL, objective="engine_bytes", budget_s=20.0))._built()
 
 
 def test_the_end_has_its_time_of_the_budget_but_no_more_than_half_of_it(shared_store, monkeypatch):
