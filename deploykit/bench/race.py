@@ -333,7 +333,7 @@ class Race:
     def _looked(self, is_over: Callable[[], bool]) -> dict[str, float]:
         reference: str | None = None
         for name, runner in self._inside().items():
-            if is_over():
+            if runner.first is None and is_over():
                 self.put_out(name, FAILED, TOO_LATE)
                 continue
             if reason := self._make(name):

@@ -472,7 +472,9 @@ def _not_taken(tuned: workflow.tuned.Tuned) -> list[tuple[str, str, str]]:
         if one.row.get("status") == "ok" and not one.reason:
             continue
         times = "–" if one.ratio is None else f"{one.ratio:.2f}"
-        groups.setdefault((times, one.reason or "as good, but not better"), []).append(one.name)
+        is_as_good = (one.ratio or 1.0) <= 1 + workflow.races.MIN_GAIN
+        why = "as good, but not better" if is_as_good else "not surely slower, but no better"
+        groups.setdefault((times, one.reason or why), []).append(one.name)
     return [(_names(names), times, why) for (times, why), names in groups.items()]
 
 

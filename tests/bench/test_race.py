@@ -173,6 +173,14 @@ def test_a_race_that_was_broken_off_goes_on_where_it_was() -> None:
     assert fates(outcome)["c"] == SLOWER
 
 
+def test_who_was_looked_at_before_is_not_late_when_a_race_goes_on() -> None:
+    """Those that were late before come first, and took the time that it had had its look in."""
+    lanes = {name: Planted(1.0, n) for n, name in enumerate("abc")}
+    with Race(lanes, earlier=[Round(0, {"a": 1.0, "c": 1.1})]) as race:
+        assert race.look(budget_s=-1) == {"a": 1.0, "c": 1.1}
+        assert race.late == ["b"]
+
+
 def test_two_of_one_name_are_refused() -> None:
     from pathlib import Path
 

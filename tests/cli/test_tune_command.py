@@ -192,6 +192,18 @@ def test_candidates_that_are_out_for_one_reason_share_a_line(run, tuned):
     assert ended.out.count("no time") == 1
 
 
+def test_who_was_not_told_apart_is_not_said_to_be_as_good(run, tuned):
+    others = [candidate(backend="openvino"), candidate(backend="torch", ratio=1.2)]
+    tuned(answer(candidate(latency_p50_ms=1.0), [*others, candidate(latency_p50_ms=1.0)]))
+    openvino, torch = [
+        line
+        for line in run("tune", "lenet5").out.splitlines()
+        if line.startswith(("fp32 openvino", "fp32 torch"))
+    ]
+    assert openvino.split(maxsplit=3)[2:] == ["1.00", "as good, but not better"]
+    assert torch.split(maxsplit=3)[2:] == ["1.20", "not surely slower, but no better"]
+
+
 def test_json_is_all_that_stdout_has(run, tuned):
     tuned(typical())
     ended = run("tune", "lenet5", "--json")
