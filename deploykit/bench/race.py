@@ -49,10 +49,12 @@ RENEWING_SHARE = 0.3
 TIMEOUT_S = 120.0
 #: A race is of so many at the least, however little time there is.
 MIN_RACED = 2
-#: Why an entrant is out that had no first look: there was no time to start it, or starting it took too long.
+#: Why an entrant is out that had no first look: there was no time to start it, or starting it took too long. Of an
+#: entrant itself that says nothing.
 TOO_LATE = "the time for first looks was used up before its turn"
 NOT_STARTED = "it was not ready when the time for first looks was over"
 NOT_RACED = "those in the race were faster at the first look, and no time was left to start it"
+LATE = (TOO_LATE, NOT_STARTED)
 IN, SLOWER, UNFIT, FAILED = FATES = ("in", "slower", "unfit", "failed")
 
 
@@ -355,8 +357,7 @@ class Race:
     @property
     def late(self) -> list[str]:
         """Who had no first look, as the time for these was used."""
-        lately = (TOO_LATE, NOT_STARTED)
-        return [name for name, runner in self._runners.items() if runner.reason in lately]
+        return [name for name, runner in self._runners.items() if runner.reason in LATE]
 
     @property
     def block_s(self) -> dict[str, float]:

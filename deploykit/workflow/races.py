@@ -31,7 +31,6 @@ from deploykit.bench.race import (
 from deploykit.bench.request import WorkerRequest
 from deploykit.bench.scenario import Policy
 from deploykit.errors import DeploykitError, OutputFailed, UsageError
-from deploykit.row import Row
 from deploykit.workflow.configuration import Configuration, source_name
 from deploykit.workflow.fitness import TOO_LATE as NOT_JUDGED
 from deploykit.workflow.fitness import Fitness
@@ -284,7 +283,7 @@ class Races:
         for variants in itertools.zip_longest(*changed.values()):
             for base, configuration in zip(changed, variants, strict=True):
                 if configuration is not None:
-                    variant = Candidate(configuration, Row({}))
+                    variant = Candidate(configuration, self._profiler.named(configuration))
                     everyone[variant.name] = variant
                     if self._prepared(variant):
                         fit[variant.name] = variant

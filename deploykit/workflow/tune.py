@@ -31,14 +31,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from deploykit import backends, codec, env
 from deploykit.bench.contain import TimeLimit
-from deploykit.bench.race import FAR_OFF, IN, SLOWER, UNFIT
+from deploykit.bench.race import FAILED, FAR_OFF, IN, LATE, SLOWER, UNFIT
 from deploykit.errors import DeploykitError, OutputFailed
-from deploykit.row import Row
+from deploykit.row import Note, Row
 from deploykit.spec import ModelFile
 from deploykit.store import Store, file_sha256, key_of
 from deploykit.workflow.configuration import Configuration, ProfileOptions, source_name
@@ -178,6 +179,8 @@ class Tuning:
                 order = self._with_layers_kept(order, everyone, default)
                 order = self._with_options(order, everyone)
         best, meetings = self.confirmation.answered(order, everyone, default)
+        for one in everyone.values():
+            _tell_failure(one)
         elapsed_s = time.perf_counter() - start
         if not self.keeps_journal:
             self.forget()
@@ -229,7 +232,8 @@ class Tuning:
         start = time.perf_counter()
         row, request = self.profiler.prepared(default)  # without it there is nothing to beat
         self._building_s += time.perf_counter() - start
-        return Candidate(default, row, request), [Candidate(one, Row({})) for one in others]
+        named = [Candidate(one, self.profiler.named(one)) for one in others]
+        return Candidate(default, row, request), named
 
     def _built(self) -> tuple[Candidate, list[Candidate]]:
         """The default and all other candidates, their engines built.
@@ -406,6 +410,14 @@ class Tuning:
             else:
                 accepted.append(candidate)
         return accepted
+
+
+def _tell_failure(candidate: Candidate) -> None:
+    """Let a candidate that failed by itself, and not for want of time, have a row that says so."""
+    row, reason = candidate.row, candidate.reason
+    if candidate.fate == FAILED and reason not in LATE and row.get("status") is None:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        candidate.row = row.plus({"status": "failed", "timestamp": now}, [Note("failed", reason)])
 
 
 def _may_be_saved(candidate: Candidate) -> bool:

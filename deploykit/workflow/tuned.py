@@ -207,8 +207,8 @@ class Tuned:
 
     @property
     def rows(self) -> list[Row]:
-        """The rows that were measured, the answer's first."""
-        return [one.row for one in self.candidates if one.row.get("status") == "ok"]
+        """The rows that were measured, the answer's first, and those of candidates that failed."""
+        return [one.row for one in self.candidates if one.row.get("status") is not None]
 
     @property
     def sentence(self) -> str:

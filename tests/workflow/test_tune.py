@@ -29,7 +29,7 @@ from deploykit.errors import MissingDependency, UnknownName, UsageError
 from deploykit.spec import ModelFile, ModelSpec
 from deploykit.stats import RatioInterval
 from deploykit.store import Store
-from deploykit.workflow import confirmation, fitness, races, tuned
+from deploykit.workflow import confirmation, fitness, races, tune, tuned
 from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.configuration import Configuration, ProfileOptions
 from deploykit.workflow.fitness import Fitness
@@ -270,6 +270,37 @@ def test_an_engine_that_can_not_be_built_is_out_and_the_rest_go_on(shared_store,
     assert torch
     assert all(one.fate == FAILED and "can't be built" in one.reason for one in torch)
     assert found.best is not None
+    rows = [row for row in found.rows if row["backend"] == "torch"]
+    assert len(rows) == len(torch)
+    for row in rows:
+        assert (row["model"], row["status"], row["threads"]) == ("lenet5", "failed", 1)
+        assert row["timestamp"]
+        assert "the graph is a file of your own" in row.noted("failed")[0].text
+
+
+def test_a_candidate_that_crashes_is_a_row_and_one_that_was_late_is_none(
+    shared_store, monkeypatch, plant_names
+):
+    says(monkeypatch, 0.9)
+    crashes = "int8 onnxruntime 1 thread"
+    made = plant_names(lambda name: 1.0)
+    block = Planted.block
+
+    def crash(self):
+        if self in made.get(crashes, ()):
+            raise WorkerFailure("the runtime crashed (SIGSEGV)", "crashed")
+        return block(self)
+
+    monkeypatch.setattr(Planted, "block", crash)
+    found = tuning(shared_store, SMALL)()
+    (row,) = [row for row in found.rows if row["precision"] == "int8"]
+    assert (row["status"], row["backend"], row["threads"]) == ("failed", "onnxruntime", 1)
+    assert row.noted("failed")[0].text == "the runtime crashed (SIGSEGV)"
+    late = replace(
+        found.candidates[0], fate=FAILED, reason=TOO_LATE, row=found.best.row.plus({"status": None})
+    )
+    tune._tell_failure(late)
+    assert late.row["status"] is None
 
 
 def test_broken_off_it_goes_on_where_it_was(shared_store, monkeypatch, plant):
