@@ -418,6 +418,15 @@ class Profiler:
             return missing.text if missing is not None else "there is no data"
         return open_dataset(dataset).unjudged or None
 
+    def judging_images(self, source: Source) -> int | None:
+        """How many images judge a network's top-1; None where there is no data.
+
+        Raises:
+            DeploykitError: as `why_unjudged`.
+        """
+        dataset, _ = self._judged_on(self._network(source))
+        return None if dataset is None else len(open_dataset(dataset).test)
+
     def _drift_reference(
         self, network: Network, configuration: Configuration, dataset: str | None
     ) -> Path:

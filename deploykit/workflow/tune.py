@@ -162,6 +162,7 @@ class Tuning:
         self._limit = TimeLimit(self.question.budget_s, "--budget")
         self.fitness.require_labels()
         self.profiler.check_fed(self.source)
+        too_few = self.fitness.too_few_images()
         self._building_s += time.perf_counter() - start  # the network is exported for that
         by_size = self.question.objective == BYTES
         default, others = self._built() if by_size else self._listed()
@@ -199,7 +200,12 @@ class Tuning:
             elapsed_s,
             self.fitness.text,
             self.profiler.options.calibration,
-            (*self._remarks, *self.races.remarks, *self.confirmation.remarks),
+            (
+                *((too_few,) if too_few else ()),
+                *self._remarks,
+                *self.races.remarks,
+                *self.confirmation.remarks,
+            ),
             self._building_s + self.races.building_s,
             self.fitness.judging_s + self._keeping_s,
             self.profiler.options.metric,

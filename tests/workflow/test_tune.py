@@ -27,7 +27,8 @@ from deploykit.bench.request import WorkerRequest
 from deploykit.bench.scenario import Constraint, Policy, Scenario
 from deploykit.errors import MissingDependency, UnknownName, UsageError
 from deploykit.spec import ModelFile, ModelSpec
-from deploykit.stats import RatioInterval
+from deploykit.stats import DropTest, RatioInterval
+from deploykit.stats.sequential import ACCEPTED
 from deploykit.store import Store
 from deploykit.workflow import confirmation, fitness, races, tune, tuned
 from deploykit.workflow.choices import CalibrationChoice
@@ -197,6 +198,14 @@ def test_accuracy_is_judged_against_fp32_image_by_image(shared_store):
     reason = strict.fitness.reason(int8)
     assert "can't be told" in reason
     assert "images are needed" in reason
+    # Which the answer says, be int8 judged or not: it may be no faster, or late.
+    assert job.fitness.too_few_images() == ""
+    said = strict.fitness.too_few_images()
+    assert said.startswith("500 images are too few to judge a drop of 0.10%: it takes ")
+    needed = int(said.partition("takes ")[2].partition(" ")[0].replace(",", ""))
+    assert DropTest(0.001).plus(needed, 0, 0).verdict == ACCEPTED
+    assert DropTest(0.001).plus(needed - 1, 0, 0).verdict != ACCEPTED
+    assert said in strict().remarks
 
 
 def test_accuracy_that_can_not_be_judged_is_refused(shared_store):
