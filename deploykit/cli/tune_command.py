@@ -134,17 +134,15 @@ def _seconds(text: str, option: str) -> float:
     ),
     click.option(
         "--batch",
-        default="1",
         callback=BATCHES,
         metavar="LIST",
-        help="Images per run; several to choose from for throughput_ips.",
+        help="Images per run, several to choose from for throughput_ips; else 1, and 8 and 32 for that.",
     ),
     click.option(
         "--streams",
-        default="1",
         callback=STREAMS,
         metavar="LIST",
-        help="Concurrent requests; several to choose from for throughput_ips.",
+        help="Concurrent requests, several to choose from for throughput_ips; else 1, and 2 for that.",
     ),
     click.option(
         "--rate",
@@ -178,8 +176,8 @@ def question_options(
     backend: tuple[str, ...] | None,
     precision: tuple[str, ...] | None,
     threads: tuple[int, ...] | None,
-    batch: tuple[int, ...],
-    streams: tuple[int, ...],
+    batch: tuple[int, ...] | None,
+    streams: tuple[int, ...] | None,
     rate: float | None,
     options: tuple[str, ...],
     budget: float,
@@ -197,8 +195,8 @@ def question_options(
         backends=backend or (),
         precisions=precision or (),
         threads=threads or (),
-        batches=batch,
-        streams=streams,
+        batches=batch or (),
+        streams=streams or (),
         rate_per_s=rate,
         options=run_option_values(options),
         max_metric_drop=max_metric_drop,
@@ -270,7 +268,7 @@ def command(
     deploykit profile --config tune.toml
     deploykit tune my.onnx --data npz:my.npz --max-accuracy-drop 0.5%
     deploykit tune mobilenet --constraint 'latency_p95_ms<=10'
-    deploykit tune alexnet --objective throughput_ips --batch 1,8,32 --streams 1,2
+    deploykit tune alexnet --objective throughput_ips --batch 1,16,64 --streams 1,2,4
     deploykit tune mobilenet lenet5 --train --data fashion-mnist --min-top1 0.90
     deploykit tune resnet18 --min-snr-db 30 --budget 5m --plot resnet18.svg
     """

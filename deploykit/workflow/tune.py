@@ -238,6 +238,8 @@ class Tuning:
         start = time.perf_counter()
         row, request = self.profiler.prepared(default)  # without it there is nothing to beat
         self._building_s += time.perf_counter() - start
+        if not self.question.batches and self.profiler.only_batch(default) is not None:
+            others = [one for one in others if one.batch == default.batch]
         named = [Candidate(one, self.profiler.named(one)) for one in others]
         return Candidate(default, row, request), named
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
@@ -36,7 +37,7 @@ from deploykit.workflow.configuration import Configuration, ProfileOptions
 from deploykit.workflow.fitness import Fitness
 from deploykit.workflow.journal import Entry, Journal
 from deploykit.workflow.profile import Profiler
-from deploykit.workflow.space import candidates, single_changes
+from deploykit.workflow.space import BATCHES, STREAMS, candidates, single_changes
 from deploykit.workflow.tune import Tuning
 from deploykit.workflow.tuned import Question
 
@@ -124,6 +125,38 @@ def test_every_engine_has_a_turn_before_its_variants():
     _, others = candidates(LENET, Question(backends=("onnxruntime", "torch"), threads=(2, 1)))
     threads = [one.scenario.threads for one in others]
     assert threads == sorted(threads, reverse=True)
+    loaded = Question(
+        objective="throughput_ips", backends=("onnxruntime",), threads=(1,), batches=(2, 4)
+    )
+    default, others = candidates(LENET, loaded)
+    found = [(one.precision, one.batch) for one in others if one.scenario.streams == 1]
+    assert default.batch == 2
+    assert found == [("fp32", 2), ("int8", 2), ("fp32", 4), ("int8", 4)]
+
+
+def test_for_throughput_batches_and_streams_are_tried_though_nobody_names_them():
+    def loads(question):
+        default, others = candidates(LENET, replace(question, backends=("onnxruntime",)))
+        assert (default.batch, default.scenario.streams) == (1, 1)
+        return {(one.batch, one.scenario.streams) for one in others}
+
+    plain = Question(objective="throughput_ips")
+    assert loads(plain) == set(itertools.product(BATCHES, STREAMS))
+    assert loads(replace(plain, batches=(1,))) == {(1, count) for count in STREAMS}
+    assert loads(replace(plain, rate_per_s=50.0)) == {(1, 1)}
+    assert loads(Question()) == loads(Question(objective="host_peak_mib")) == {(1, 1)}
+
+
+def test_a_graph_that_takes_one_batch_is_tried_at_no_other_that_nobody_named(
+    shared_store, monkeypatch
+):
+    asked = replace(SMALL, objective="throughput_ips", precisions=("fp32",))
+    for only, found in ((None, set(BATCHES)), (1, {1})):
+        monkeypatch.setattr(Profiler, "only_batch", lambda self, one, only=only: only)
+        _, others = tuning(shared_store, asked)._listed()
+        assert {one.configuration.batch for one in others} == found
+    _, others = tuning(shared_store, replace(asked, batches=(1, 8)))._listed()
+    assert {one.configuration.batch for one in others} == {1, 8}
 
 
 def test_a_backend_that_can_not_run_here_is_refused_where_it_is_named():
