@@ -218,7 +218,11 @@ class Confirmation:
         except WorkerFailure as failure:
             candidate.fate, candidate.reason = FAILED, f"beside the default: {failure}"
             return False
-        return meetings[-1].verdict == "better"
+        if (met := meetings[-1]).verdict == "better":
+            return True
+        taken = f"{met.ratio.ratio:.3f} times that, {met.ratio.low:.3f} to {met.ratio.high:.3f}"
+        candidate.reason = f"beside the default {taken}: not surely better by {MIN_GAIN:.0%}"
+        return False
 
     def _holds(self, candidate: Candidate) -> bool:
         """Whether a candidate's row, which is measured where it was not yet, meets the constraints."""

@@ -202,6 +202,8 @@ def test_where_nothing_is_surely_better_the_default_is_the_answer(shared_store, 
     assert found.best is found.default
     assert "keep the default, fp32 onnxruntime" in found.sentence
     assert found.rows[0] is found.default.row
+    (rival,) = (one for one in found.candidates if one is not found.default)
+    assert rival.reason.startswith(f"beside the default {ratio:.3f} times that, ")
 
 
 def test_engines_that_drift_too_far_are_out_and_say_how_far(shared_store, plant):
