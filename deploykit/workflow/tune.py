@@ -139,6 +139,7 @@ class Tuning:
             source,
             question,
             self.profiler,
+            self.journal,
             self.fitness,
             self.races,
             lambda: self._limit.left_s(),

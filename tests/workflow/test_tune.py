@@ -373,6 +373,33 @@ def test_broken_off_it_goes_on_where_it_was(shared_store, monkeypatch, plant):
     assert not again.journal.path.exists()  # asked once more, it is measured anew
 
 
+def test_who_met_whom_is_not_measured_again_when_it_goes_on(shared_store, monkeypatch, plant):
+    plant(thread=0.5)
+    asked = met(monkeypatch, {1: 0.5})
+    question = replace(SMALL, precisions=("fp32",), budget_s=300.0)
+    monkeypatch.setattr(races, "OPTIONS_MIN_S", 1e9)
+    real = Profiler.rows
+
+    def broken_off(self, wanted):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Profiler, "rows", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        tuning(shared_store, question)()
+    assert asked == [1]
+    monkeypatch.setattr(Profiler, "rows", real)
+    found = tuning(shared_store, question)()
+    assert asked == [1]
+    assert found.meetings == (
+        tuned.Meeting(
+            "fp32 onnxruntime 1 thread",
+            "fp32 onnxruntime",
+            RatioInterval(0.5, 0.495, 0.5025, 0.99, 12),
+            "better",
+        ),
+    )
+
+
 def test_a_journal_keeps_what_is_whole_of_it(tmp_path):
     journal = Journal(tmp_path / "tune" / "x.jsonl")
     journal.record("race")(Round(1, {"a": 1.5, "b": 2.0}))
