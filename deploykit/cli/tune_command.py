@@ -42,7 +42,6 @@ from deploykit.cli.options import (
 )
 from deploykit.cli.outputs import Outputs, csv_report, output_options, write_documents, write_page
 from deploykit.errors import EXIT_INTERRUPTED, UsageError
-from deploykit.reading import open_file
 from deploykit.text import printable, write_line
 from deploykit.workflow import ranges
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants, run_option_values
@@ -268,7 +267,7 @@ def command(
     deploykit profile --config tune.toml
     deploykit tune my.onnx --data npz:my.npz --max-accuracy-drop 0.5%
     deploykit tune mobilenet --constraint 'latency_p95_ms<=10'
-    deploykit tune alexnet --objective throughput_ips --batch 1,16,64 --streams 1,2,4
+    deploykit tune alexnet --objective throughput_ips --batch 1,64 --streams 4
     deploykit tune mobilenet lenet5 --train --data fashion-mnist --min-top1 0.90
     deploykit tune resnet18 --min-snr-db 30 --budget 5m --plot resnet18.svg
     """
@@ -368,6 +367,8 @@ def _write(
 
 def _has_whole_answer(path: str | None) -> bool:
     """Whether a file has what a part of an answer must not replace: anything but such a part."""
+    from deploykit.reading import open_file
+
     if path is None or path == report.STDOUT:
         return False
     try:
