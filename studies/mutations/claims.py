@@ -386,11 +386,12 @@ def _held(claim: Claim, mutant: Mutant) -> Verdict | None:
     A network may not be changeable so, and a check may not be applicable to what came out.
     """
     try:
-        return mutant.verdict(claim)
+        verdict = mutant.verdict(claim)
     except (DeploykitError, RuntimeError, AssertionError):
         return None
     except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError, StopIteration):
         return None
+    return verdict if verdict.error is None else None
 
 
 def move(claim: Claim) -> Moved | None:

@@ -19,7 +19,7 @@ from deploykit.claims import (
     refuse_without_rows,
 )
 from deploykit.claims.verdict import decide
-from deploykit.errors import UnknownName, UsageError
+from deploykit.errors import BuildFailed, MissingDependency, UnknownName, UsageError
 from deploykit.lazy import install_line
 from deploykit.row import Row
 
@@ -216,8 +216,51 @@ def test_a_changed_network_can_be_given_in_place_of_a_name(verdict_of):
 
 
 def test_a_check_that_can_not_be_applied_is_one_line(verdict_of):
-    with pytest.raises(UsageError, match=r"^claim vgg11-8conv-3fc: layers_and_widths can't be"):
-        verdict_of("vgg11-8conv-3fc", network="mlp")
+    error = verdict_of("vgg11-8conv-3fc", network="mlp").error
+    assert isinstance(error, UsageError)
+    assert str(error).startswith("claim vgg11-8conv-3fc: layers_and_widths can't be applied")
+    assert len(str(error).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("raised", "said", "exit_code"),
+    [
+        (AssertionError("no square"), "can't be applied to what it names: AssertionError", 2),
+        (StopIteration(), "can't be applied to what it names: StopIteration", 2),
+        (OSError(24, "too many open files"), "can't be applied to what it names: OSError", 2),
+        (UsageError("no such layer"), "claim {id}: no such layer", 2),
+        (BuildFailed("not to be exported"), "claim {id}: not to be exported", 4),
+        (MissingDependency("there is no fashion-mnist"), "there is no fashion-mnist", 3),
+    ],
+)
+@pytest.mark.parametrize("name", ["bn-formula", "lrn-helps-alexnet"])
+def test_a_claim_that_raises_is_undecided_and_costs_none_of_the_others(
+    monkeypatch, name, raised, said, exit_code
+):
+    """All verdicts were lost; and where undecided is expected the command ended with 0."""
+    claims = {claim.id: claim for claim in list_claims()}
+    broken = dataclasses.replace(claims[name])
+
+    def decide(rows):
+        raise raised
+
+    object.__setattr__(broken, "decide", decide)
+    chosen = [claims["vgg-140m"], broken, claims["two-3x3-one-5x5"]]
+    verdicts = evaluate_claims(claims=chosen)
+    assert [v.verdict for v in verdicts] == ["confirmed", "undecided", "confirmed"]
+    assert [v.as_expected for v in verdicts] == [True, False, True]
+    assert said.format(id=name) in verdicts[1].outcome.explanation
+    assert verdicts[1].settled_by == ""
+    error = failure(verdicts)
+    assert error is not None
+    assert error.exit_code == exit_code
+    assert said.format(id=name) in str(error)
+
+
+def test_what_kept_a_claim_from_being_evaluated_is_told_before_a_surprise(verdict_of):
+    wrong = verdict_of("vgg-140m", fields={"stated": 100_000_000})
+    broken = verdict_of("vgg11-8conv-3fc", network="mlp")
+    assert failure([wrong, broken]) is broken.error
 
 
 def test_a_network_of_ones_own_is_named_by_its_factory(tmp_path, monkeypatch):

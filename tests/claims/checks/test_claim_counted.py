@@ -87,8 +87,8 @@ def test_parts_under_one_condition_hold_together(verdict_of):
     pairs = [dict(pair) for pair in verdict.claim.arguments["printed"]]
     pairs[0]["first"] = 20.1  # of v2, so that neither pair is as stated
     assert verdict_of("inception-residual-slightly-better", printed=pairs).verdict == "refuted"
-    with pytest.raises(UsageError, match="unknown part 'cost'"):
-        verdict_of("inception-residual-slightly-better", conditions={"v2": ["cost"]})
+    wrong = verdict_of("inception-residual-slightly-better", conditions={"v2": ["cost"]})
+    assert "unknown part 'cost'" in str(wrong.error)
 
 
 def test_a_straight_line_over_the_logarithm_is_explained_wholly():
