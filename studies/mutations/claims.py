@@ -118,7 +118,8 @@ def _stated_as_found(value: Any, evidence: Mapping[str, Any]) -> Any:
     if isinstance(value, Mapping):
         found = evidence.get(str(value.get("of")), evidence.get(str(value.get("name"))))
         inner = {name: _stated_as_found(one, evidence) for name, one in value.items()}
-        numbers = found is not None and "stated" in value and not isinstance(found, str)
+        is_figure = bool({"stated", "of"} & value.keys())  # without its own it has the claim's
+        numbers = found is not None and is_figure and not isinstance(found, str)
         return inner | ({"stated": found} if numbers else {})
     if isinstance(value, list | tuple):
         return [_stated_as_found(inner, evidence) for inner in value]

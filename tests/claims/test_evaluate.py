@@ -257,6 +257,23 @@ def test_a_claim_that_raises_is_undecided_and_costs_none_of_the_others(
     assert said.format(id=name) in str(error)
 
 
+@pytest.mark.parametrize(
+    ("name", "stated", "verdict"),
+    [
+        ("nin-no-fc", 3, "refuted"),
+        ("xception-no-relu", 35, "confirmed"),
+        ("mobilenet-cost-formula", 2, "refuted"),
+        ("resnet-skip-no-params", 1_000, "refuted"),
+        ("mlp-xor", 2, "refuted"),
+        ("three-3x3-half-params", 2, "refuted"),
+        ("mobilenet-vs-googlenet", 3, "refuted"),
+    ],
+)
+def test_another_number_stated_is_another_claim(verdict_of, name, stated, verdict):
+    """Their checks held what they found against constants: whatever was stated came out the same."""
+    assert verdict_of(name, fields={"stated": stated}).verdict == verdict
+
+
 def test_what_kept_a_claim_from_being_evaluated_is_told_before_a_surprise(verdict_of):
     wrong = verdict_of("vgg-140m", fields={"stated": 100_000_000})
     broken = verdict_of("vgg11-8conv-3fc", network="mlp")

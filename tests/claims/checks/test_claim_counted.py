@@ -47,6 +47,28 @@ def test_each_figure_has_its_name_hedge_and_reading():
     assert (second.name, second.holds) == ("layers(vgg16)", False)
 
 
+def test_a_figure_without_one_of_its_own_is_held_against_the_claims():
+    figures = (
+        Figure(Expression.parse("layers(vgg16)"), name="layers"),
+        figure("depth(resnet18)", 18, name="depth"),
+    )
+    outcome = counted.figures(Margin(), figures, Stated(16))
+    assert (holds(outcome), outcome.computed) == ([True, True], 16)
+    assert holds(counted.figures(Margin(), figures, Stated(19))) == [False, True]
+    with pytest.raises(UsageError, match="layers: give it a figure as 'stated'"):
+        counted.figures(Margin(), figures, "16 and 18")
+
+
+def test_of_a_sequence_each_member_is_held_against_the_figure():
+    def of(text, stated):
+        return counted.figures(Margin(), (Figure(Expression.parse(text)),), Stated(stated))
+
+    assert holds(of("kernels(lenet5, 'nowhere')", 5)) == [False]
+    assert holds(of("channels(lenet5, conv)", 6)) == [False]
+    same = of("channels(lenet5, conv) / channels(lenet5, conv)", 1)
+    assert (holds(same), same.computed) == ([True], 1.0)
+
+
 @pytest.mark.parametrize(
     ("text", "so"),
     [
