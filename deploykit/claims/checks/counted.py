@@ -205,10 +205,7 @@ def relations(
     said = listed(f"{what} is {_text(value)}" for what, value in evidence.items())
     explanation = f"Counted: {said}."
     for pair in printed:
-        evidence |= {
-            f"{pair.what}({pair.first_of})": pair.first,
-            f"{pair.what}({pair.second_of})": pair.second,
-        }
+        evidence |= pair.evidence
     if printed:
         explanation += f" Printed: {listed(map(str, printed))} ({where})."
     held = sum(bool(part.holds) for part in parts)

@@ -129,12 +129,20 @@ def test_the_largest_family_is_found():
     assert holds(counted.family_is_largest("vgg", "macs")) == [False]
 
 
-def test_a_network_that_connects_all_of_its_maps_has_parameters_by_their_size(verdict_of):
-    """Only networks that average or pool to a grid were tried, and of every network it was confirmed."""
+def test_convolutions_share_their_weights_over_positions_and_networks_need_not(verdict_of):
+    """It is said of a convolution; held against it were whole networks, of which it is false."""
     verdict = verdict_of("weights-shared-over-positions")
-    assert verdict.verdict == "in context"
-    assert verdict.as_expected
-    assert [name for name, holds in verdict.holds.items() if not holds] == [
+    assert (verdict.verdict, verdict.as_expected) == ("confirmed", True)
+    # A network that connects all of its last maps has parameters by their size.
+    whole = {
+        name: relation.text.replace(", conv)", ")")
+        for name, relation in (
+            (name, Relation.parse(text))
+            for name, text in verdict.claim.arguments["relations"].items()
+        )
+    }
+    of_networks = verdict_of("weights-shared-over-positions", relations=whole)
+    assert [name for name, holds in of_networks.holds.items() if not holds] == [
         "lenet5, which connects all of its last maps"
     ]
 

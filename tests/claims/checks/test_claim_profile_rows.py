@@ -245,7 +245,7 @@ def test_layers_that_are_timed_are_what_their_names_say():
     assert float((pruned == 0).double().mean()) == pytest.approx(0.9, abs=0.01)
     assert float((dense == 0).double().mean()) < 0.01
     assert not any(isinstance(m, torch.nn.ReLU) for m in pair.resnet18_without_relus().modules())
-    for name in ("with_local_norm", "with_norm", "separable_3x3", "depthwise_3x3", "depthwise_1x1"):
+    for name in ("with_norm", "separable_3x3", "depthwise_3x3", "depthwise_1x1"):
         factory = getattr(pair, name)
         shape = (1, *factory.input_shape)
         assert factory()(torch.zeros(shape)).shape == shape
