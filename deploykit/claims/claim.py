@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import shlex
 import time
@@ -15,7 +16,7 @@ from typing import Any
 import deploykit.claims.checks  # noqa: F401  registers them
 from deploykit.claims import stored_texts
 from deploykit.claims.check import OF_CLAIM, AnyRow, built_rows, find_check, measured_rows, typed
-from deploykit.claims.effort import TimeIsOver, training
+from deploykit.claims.effort import TimeIsOver, one_thread, training
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.measure import Measure
 from deploykit.claims.places import line_of, line_of_key
@@ -324,7 +325,8 @@ def evaluate_claim(claim: Claim, rows: Sequence[AnyRow] = ()) -> Verdict:
 
 def _outcome(claim: Claim, rows: Sequence[AnyRow]) -> Outcome:
     try:
-        return claim.decide(rows)
+        with one_thread() if "computed" in claim.kind else contextlib.nullcontext():
+            return claim.decide(rows)
     except TimeIsOver as error:
         with training(allowed=False):
             outcome = claim.decide(rows)  # each part by its name, undecided

@@ -132,6 +132,8 @@ def _all_alike(value: Any) -> Any:
         inner = {name: _all_alike(one) for name, one in value.items()}
         return inner | ({"second": inner["first"]} if {"first", "second"} <= inner.keys() else {})
     if isinstance(value, list | tuple):
+        if len(value) == 2 and all(isinstance(one, float | Decimal) for one in value):
+            return [value[0], value[0]]
         return [_all_alike(inner) for inner in value]
     return value
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import sys
 
 import pytest
@@ -18,6 +19,7 @@ from deploykit.claims import (
     read_claims,
     refuse_without_rows,
 )
+from deploykit.claims.checks import computations
 from deploykit.claims.verdict import decide
 from deploykit.errors import BuildFailed, MissingDependency, UnknownName, UsageError
 from deploykit.lazy import install_line
@@ -272,6 +274,30 @@ def test_a_claim_that_raises_is_undecided_and_costs_none_of_the_others(
 def test_another_number_stated_is_another_claim(verdict_of, name, stated, verdict):
     """Their checks held what they found against constants: whatever was stated came out the same."""
     assert verdict_of(name, fields={"stated": stated}).verdict == verdict
+
+
+def test_what_is_computed_is_computed_in_one_thread(monkeypatch):
+    """Threads that waited for each other on a busy machine took a hundred times as long as one that works."""
+    (claim,) = [
+        dataclasses.replace(c) for c in list_claims() if c.id == "residual-zero-is-identity"
+    ]
+    seen, threads, create = set(), torch.get_num_threads(), computations.create
+
+    def watched(do, *arguments):
+        seen.add(torch.get_num_threads())
+        return do(*arguments)
+
+    object.__setattr__(claim, "decide", functools.partial(watched, claim.decide))
+    computations._trained.cache_clear()
+    monkeypatch.setattr(computations, "create", functools.partial(watched, create))
+    torch.set_num_threads(2)
+    try:
+        verdicts = [evaluate_claim(claim), *evaluate_claims(["mlp-xor"])]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert [v.as_expected for v in verdicts] == [True, True]
+    assert seen == {1}
 
 
 def test_what_kept_a_claim_from_being_evaluated_is_told_before_a_surprise(verdict_of):

@@ -7,6 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from deploykit.claims.check import check
+from deploykit.claims.effort import one_thread
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network
 from deploykit.claims.verdict import Outcome, PartResult, Value
@@ -163,6 +164,7 @@ def best_threshold_unit() -> int:
 
 
 @functools.cache
+@one_thread()
 def _trained(name: str, seed: int) -> int:
     """Cases that come out right after training from one seed."""
     module = create(ModelSpec(name, seed=seed)).train()
