@@ -123,6 +123,10 @@ def _stated_as_found(value: Any, evidence: Mapping[str, Any]) -> Any:
         return inner | ({"stated": found} if numbers else {})
     if isinstance(value, list | tuple):
         return [_stated_as_found(inner, evidence) for inner in value]
+    if isinstance(value, str):
+        left, equal, _ = value.partition(" == ")
+        found = evidence.get(left) if equal else None
+        return value if found is None or isinstance(found, str) else f"{left} == {found}"
     return value
 
 
@@ -135,6 +139,17 @@ def _all_alike(value: Any) -> Any:
         if len(value) == 2 and all(isinstance(one, float | Decimal) for one in value):
             return [value[0], value[0]]
         return [_all_alike(inner) for inner in value]
+    return value
+
+
+def _all_first(value: Any, factor: int) -> Any:
+    """The value with the first of each two figures that are compared so many times as large."""
+    if isinstance(value, Mapping):
+        inner = {name: _all_first(one, factor) for name, one in value.items()}
+        pair = {"first", "second"} <= inner.keys() and not isinstance(inner["first"], Mapping)
+        return inner | ({"first": inner["first"] * factor} if pair else {})
+    if isinstance(value, list | tuple):
+        return [_all_first(inner, factor) for inner in value]
     return value
 
 
@@ -361,6 +376,8 @@ def mutants(claim: Claim, before: Verdict) -> Iterator[Mutant]:
     yield Mutant("figure", "all stated as found", fields={"arguments": alike})
     compared = _all_alike(dict(claim.arguments))
     yield Mutant("figure", "all compared made alike", fields={"arguments": compared})
+    tripled = _all_first(dict(claim.arguments), 3)
+    yield Mutant("figure", "all first of two made three times", fields={"arguments": tripled})
     turned = _all_turned(dict(claim.arguments))
     yield Mutant("figure", "all turned round", fields={"arguments": turned})
     for stated in _other_stated(claim, before.outcome.computed):
