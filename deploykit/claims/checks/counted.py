@@ -99,7 +99,7 @@ def _alike(value: Any) -> Any:
 
 def _beside(found: Any, stated: Stated, margin: Margin) -> str:
     """What is stated of a value, and how far off that is."""
-    said = f"stated {margin.hedge} {figure(stated)}".replace("  ", " ")
+    said = f"stated {margin.before(figure(stated))}"
     if margin.is_bound or isinstance(found, tuple):
         return said
     off = deviation(found, stated)

@@ -119,7 +119,7 @@ def proxies_reach(
         sentences.append(f"{name}: {figure(mean)} (95% interval {figure(low)} to {figure(high)})")
     explanation = (
         f"{metric.replace('_', ' ').capitalize()} of small networks, {seeds} seeds each, a proxy: "
-        f"{'; '.join(sentences)}; stated is {margin.hedge} {figure(stated)}."
+        f"{'; '.join(sentences)}; stated is {margin.before(figure(stated))}."
     )
     return Outcome(parts, found[0], explanation, evidence)
 
