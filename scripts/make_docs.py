@@ -162,7 +162,9 @@ def _latency(row: Mapping[str, str]) -> str:
 OWN_CLAIMS = """## Claims of your own
 
 `deploykit claims --claims mine.toml` checks a file like this one, and ends with 1 where a verdict or a part is not
-the one expected. A field that can't be is named with its line, and ends with 2.
+the one expected. A field that can't be is named with its line, and ends with 2. A claim that can't be evaluated, of
+a network that has nothing of what is counted, say, is undecided and says why; all others are told before the
+command ends with 2.
 `deploykit run my.onnx --claims mine.toml` checks them on the rows that it measures, instead of the project's.
 
 ```toml

@@ -115,6 +115,15 @@ class Margin:
         """Whether it is open on one side, so that no deviation is worth telling."""
         return bool(self.hedge) and math.inf in HEDGES[self.hedge][:2]
 
+    def before(self, figure: str) -> str:
+        """The figure as the statement has it, with its hedge: "about 5", "much less than 1".
+
+        >>> Margin("much less").before("1"), Margin().before("1")
+        ('much less than 1', '1')
+        """
+        than = " than" if self.hedge.endswith(("less", "more")) else ""
+        return f"{self.hedge}{than} {figure}".lstrip()
+
     def limits(self, stated: Stated) -> tuple[float, float]:
         """Lowest and highest value that agrees; infinite where there is no limit."""
         if not self.hedge:

@@ -97,3 +97,18 @@ def test_decimal_limits_are_met_in_binary():
 def test_an_unknown_hedge_is_refused_with_the_nearest():
     with pytest.raises(UnknownName, match="unknown hedge 'abuot': did you mean about"):
         Margin("abuot")
+
+
+@pytest.mark.parametrize(
+    ("hedge", "said"),
+    [
+        ("", "1"),
+        ("about", "about 1"),
+        ("over", "over 1"),
+        ("much less", "much less than 1"),
+        ("hardly more", "hardly more than 1"),
+    ],
+)
+def test_a_hedge_is_told_as_a_sentence_has_it(hedge, said):
+    """Explanations said of a figure that it is stated 'much less 1'."""
+    assert Margin(hedge).before("1") == said

@@ -107,7 +107,7 @@ def rows_ratio(
     )
     explanation = (
         f"Measured {of} with {_cells(top)} over that with {_cells(bottom)}: {said}; stated is "
-        f"{margin.hedge} {figure(stated)}.".replace("  ", " ")
+        f"{margin.before(figure(stated))}."
     )
     every = [r for found in ratios.values() for repeats in found.values() for r in repeats]
     return Outcome(parts, statistics.median_low(every), explanation, evidence)

@@ -83,8 +83,7 @@ def proxies_differ(
             f"a difference of {mean:+.3g} (95% interval {low:+.3g} to {high:+.3g})"
         )
     for pair in printed:
-        evidence |= {f"{pair.what}({pair.first_of})": pair.first}
-        evidence |= {f"{pair.what}({pair.second_of})": pair.second}
+        evidence |= pair.evidence
     explanation = (
         f"{metric.replace('_', ' ').capitalize()} of small networks on {_data(contests)}, {seeds} seeds each, a "
         f"proxy: {'; '.join(sentences)}."
@@ -120,7 +119,7 @@ def proxies_reach(
         sentences.append(f"{name}: {figure(mean)} (95% interval {figure(low)} to {figure(high)})")
     explanation = (
         f"{metric.replace('_', ' ').capitalize()} of small networks, {seeds} seeds each, a proxy: "
-        f"{'; '.join(sentences)}; stated is {margin.hedge} {figure(stated)}."
+        f"{'; '.join(sentences)}; stated is {margin.before(figure(stated))}."
     )
     return Outcome(parts, found[0], explanation, evidence)
 
