@@ -75,6 +75,7 @@ def files(tmp_path) -> Path:
     shipped = weights.trained(ModelSpec("lenet5", weights="trained")).read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(shipped[:5000])
     (tmp_path / "cut.pt").write_bytes(b"PK\x03\x04" + bytes(100))
+    (tmp_path / "circle.onnx").symlink_to("circle.onnx")
     return tmp_path
 
 
@@ -223,6 +224,9 @@ BAD = [
     ("train lenet5 --data digits -o gone/x.safetensors", 4, "gone/x.safetensors"),
     ("export lenet5 -o gone/net.onnx", 2, "the folder gone of gone/net.onnx does not exist"),
     ("export lenet5 mobilenet -o net.onnx", 2, "one file for 2 networks"),
+    ("export whole.onnx -o circle.onnx", 4, r"write ONNX file circle\.onnx: .* link in a circle"),
+    ("build whole.onnx -o circle.onnx", 4, r"write engine circle\.onnx: .* link in a circle"),
+    ("count whole.onnx --csv circle.onnx", 4, r"write report circle\.onnx: .* link in a circle"),
     ("export lenet5 -o - --json", 2, "stdout takes one"),
     ("export no_such_module:make", 2, "no module 'no_such_module'"),
     ("export text.onnx", 2, "text.onnx is not an ONNX file"),
