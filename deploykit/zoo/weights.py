@@ -304,7 +304,8 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     Some differences are harmless: a prefix of all keys, as wrappers of the network give them, and what a program
     of training saved beside the network under other words; auxiliary heads
     that the module doesn't have, and what programs that count left; missing `num_batches_tracked` counters of
-    BatchNorm, which older checkpoints lack.
+    BatchNorm, which older checkpoints lack; all keys but one of a weight that the module holds in several places,
+    which safetensors stores once. Such a weight stays one.
 
     Args:
         module: takes the tensors as its own, as float32 on the CPU.
@@ -323,6 +324,10 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     for key in wanted:
         if key.endswith(".num_batches_tracked") and key not in given:
             given[key] = torch.zeros((), dtype=torch.int64)
+    shared = _shared(module)
+    for keys in shared.values():
+        held = next((given[key] for key in keys if key in given), None)
+        given.update({key: held for key in keys if key not in given and held is not None})
     faults = [f"{key} is missing" for key in wanted if key not in given]
     faults += [f"{key} is unknown" for key in given if key not in wanted]
     shapes = {
@@ -343,6 +348,13 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
         for key, value in wanted.items()
         if key in given and value.is_floating_point() and not given[key].is_floating_point()
     ]
+    if not faults:
+        faults = [
+            f"{key} is not {first}, and one weight with it here"
+            for first, *others in shared.values()
+            for key in others
+            if not torch.equal(given[key], given[first])
+        ]
     if faults:
         listed = ", ".join(faults[:_LISTED]) + (", …" if len(faults) > _LISTED else "")
         raise InvalidModel(
@@ -350,7 +362,21 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
         )
     ready = {key: value.to(wanted[key].dtype).contiguous() for key, value in given.items()}
     require_finite(ready, source)
+    for tensor, keys in shared.items():
+        one = ready[keys[0]]
+        if isinstance(tensor, torch.nn.Parameter):
+            one = torch.nn.Parameter(one, requires_grad=tensor.requires_grad)
+        ready.update(dict.fromkeys(keys, one))  # else each key would get a weight of its own
     module.load_state_dict(ready, strict=True, assign=True)
+
+
+def _shared(module: nn.Module) -> dict[Tensor, list[str]]:
+    """The weights that a module holds in several places, with the keys of these: tied layers, for one."""
+    keys: dict[Tensor, list[str]] = {}  # tensors are told apart by identity here
+    for key, value in module.state_dict(keep_vars=True).items():
+        if isinstance(value, torch.Tensor):
+            keys.setdefault(value, []).append(key)
+    return {value: places for value, places in keys.items() if len(places) > 1}
 
 
 def require_finite(state: Mapping[str, Tensor], source: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save_file, save_model
 from torch import Tensor, nn
 
 from deploykit import zoo
@@ -187,3 +187,34 @@ def test_layers_by_the_names_that_torchvision_once_had_are_taken(
     assert "denselayer1.norm.1.weight" in held
     found = filled(Dense(listed=listed), held, tmp_path)
     assert [float(value[0]) for key, value in found.items() if "running_mean" in key] == [0, 7]
+
+
+class Tied(nn.Module):
+    """Two layers with one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.second.weight = self.first.weight
+
+
+@pytest.mark.parametrize("stored_once", [False, True])
+def test_a_weight_that_two_layers_share_stays_one(tmp_path: Path, stored_once: bool) -> None:
+    """Each layer got one of its own: a network counted and was exported with parameters that it has not."""
+    saved, module = Tied(), Tied()
+    path = tmp_path / "w.safetensors"
+    if stored_once:
+        save_model(saved, str(path))
+    else:
+        save_file({key: value.clone() for key, value in saved.state_dict().items()}, path)
+    weights.fill(module, weights.read_state(path), "w")
+    assert torch.equal(module.second.weight, saved.first.weight)
+    assert module.second.weight is module.first.weight
+    assert isinstance(module.first.weight, nn.Parameter)
+
+
+def test_two_weights_are_not_taken_for_one_that_layers_share(tmp_path: Path) -> None:
+    state = Tied().state_dict()
+    held = {**state, "second.weight": state["first.weight"] + 1}
+    with pytest.raises(InvalidModel, match=r"second\.weight is not first\.weight, and one weight"):
+        filled(Tied(), held, tmp_path)
