@@ -54,6 +54,9 @@ _OLD_DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 #: What a moving average keeps beside the weights of its module: of how many they are the mean.
 _AVERAGED = "n_averaged"
 
+#: What `torch.compile` puts into the keys of what it compiled, which may be a part of the network.
+_COMPILED = "_orig_mod."
+
 #: Endings of what programs that count leave in a module, and in whatever is saved of it.
 _COUNTED = ("total_ops", "total_params")
 
@@ -396,11 +399,22 @@ def without_prefix(
     """The entries under the keys that the module has, where all had the same words before them, or older names.
 
     Where some have other words, as losses and metrics that were saved beside the network, it is the entries of the
-    one prefix under which there is every key of the module.
+    one prefix under which there is every key of the module. A part that was compiled, here or there, has the word
+    of that in its keys.
 
     Raises:
         InvalidModel: there are several such prefixes, and nothing says which network is meant.
     """
+    own = {key.replace(_COMPILED, ""): key for key in wanted}
+    plain = {key.replace(_COMPILED, ""): value for key, value in state.items()}
+    found = _unwrapped(plain, own, source)
+    return {own.get(key, key): value for key, value in found.items()}
+
+
+def _unwrapped(
+    state: Mapping[str, Tensor], wanted: Mapping[str, Any], source: str
+) -> Mapping[str, Tensor]:
+    """As `without_prefix`, of keys without the word of compiled parts."""
     if not any(map(_OLD_DENSE.search, wanted)):
         state = {_OLD_DENSE.sub(r"\1\2", key): value for key, value in state.items()}
     stripped = state

@@ -218,3 +218,17 @@ def test_two_weights_are_not_taken_for_one_that_layers_share(tmp_path: Path) -> 
     held = {**state, "second.weight": state["first.weight"] + 1}
     with pytest.raises(InvalidModel, match=r"second\.weight is not first\.weight, and one weight"):
         filled(Tied(), held, tmp_path)
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("compiled_here", [False, True])
+def test_a_part_that_was_compiled_has_its_own_keys(
+    tmp_path: Path, prefix: str, compiled_here: bool
+) -> None:
+    plain, compiled = network(), network()
+    compiled[0] = torch.compile(compiled[0])  # type: ignore[index]
+    assert "0._orig_mod.weight" in compiled.state_dict()
+    saved, module = (plain, compiled) if compiled_here else (compiled, plain)
+    held = {prefix + key: value for key, value in saved.state_dict().items()}
+    found = filled(module, held, tmp_path)
+    assert all(torch.equal(a, b) for a, b in zip(held.values(), found.values(), strict=True))
