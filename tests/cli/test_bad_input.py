@@ -75,7 +75,8 @@ def files(tmp_path) -> Path:
     shipped = weights.trained(ModelSpec("lenet5", weights="trained")).read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(shipped[:5000])
     (tmp_path / "cut.pt").write_bytes(b"PK\x03\x04" + bytes(100))
-    (tmp_path / "circle.onnx").symlink_to("circle.onnx")
+    for name in ("circle.onnx", "circle.safetensors"):
+        (tmp_path / name).symlink_to(name)
     return tmp_path
 
 
@@ -222,6 +223,7 @@ BAD = [
     ("run --reports /sys/kernel/reports", 4, "can't write reports /sys/kernel/reports"),
     ("train lenet5 --data digit", 2, "unknown data set 'digit'"),
     ("train lenet5 --data digits -o gone/x.safetensors", 4, "gone/x.safetensors"),
+    ("train lenet5 --data digits -o circle.safetensors", 4, "circle.*: .* link in a circle"),
     ("export lenet5 -o gone/net.onnx", 2, "the folder gone of gone/net.onnx does not exist"),
     ("export lenet5 mobilenet -o net.onnx", 2, "one file for 2 networks"),
     ("export whole.onnx -o circle.onnx", 4, r"write ONNX file circle\.onnx: .* link in a circle"),
