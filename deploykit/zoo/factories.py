@@ -20,6 +20,7 @@ from deploykit.spec import ModelSpec
 from deploykit.text import aside
 
 from . import weights
+from .catalogue import refuse_files
 from .wrappers import unwrapped
 
 if TYPE_CHECKING:
@@ -190,8 +191,9 @@ def load_factory(
         what: it should be, for messages.
 
     Raises:
-        UsageError: no such module or attribute, or it can't be called.
+        UsageError: no such module or attribute, or it can't be called; or a file is named.
     """
+    refuse_files(name)
     module_name, _, path = name.partition(":")
     here = str(Path.cwd())
     added = here not in sys.path and "" not in sys.path
@@ -212,11 +214,15 @@ def load_factory(
     finally:
         if added and here in sys.path:
             sys.path.remove(here)
+    # One of the same name that is imported already, or comes first on the path, is seen by its place.
+    place = f" ({target.__file__})" if getattr(target, "__file__", None) else ""
     for part in path.split("."):
         try:
             target = getattr(target, part)
         except AttributeError as error:
-            raise UsageError(f"module {module_name!r} has no {path!r}: name {what}") from error
+            raise UsageError(
+                f"module {module_name!r}{place} has no {path!r}: name {what}"
+            ) from error
     if not callable(target):
         raise UsageError(f"{name} is {_kind(target)}: name {what}")
     return target

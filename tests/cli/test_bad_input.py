@@ -75,6 +75,7 @@ def files(tmp_path) -> Path:
     shipped = weights.trained(ModelSpec("lenet5", weights="trained")).read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(shipped[:5000])
     (tmp_path / "cut.pt").write_bytes(b"PK\x03\x04" + bytes(100))
+    (tmp_path / "nets.py").write_text("")
     for name in ("circle.onnx", "circle.safetensors"):
         (tmp_path / name).symlink_to(name)
     return tmp_path
@@ -231,6 +232,10 @@ BAD = [
     ("count whole.onnx --csv circle.onnx", 4, r"write report circle\.onnx: .* link in a circle"),
     ("export lenet5 -o - --json", 2, "stdout takes one"),
     ("export no_such_module:make", 2, "no module 'no_such_module'"),
+    ("export nets.py", 2, r"nets\.py names a file, .*: give nets:FUNCTION"),
+    ("count ./nets:make", 2, r"names a file, .*: give nets:make"),
+    ("count src/nets.py:make", 2, r"names a file, .*: give nets:make in src"),
+    ("profile nets.py:make", 2, r"names a file, .*: give nets:make"),
     ("export text.onnx", 2, "text.onnx is not an ONNX file"),
     ("export empty.onnx", 2, "empty.onnx is empty"),
     ("export cut.onnx", 2, "cut.onnx is not an ONNX file, or is cut short"),

@@ -114,6 +114,8 @@ def test_a_checkpoint_of_ones_own_training_tells_the_number_of_classes(tmp_path:
         ("factory_models:nothing", "returned None: it must return a torch.nn.Module"),
         ("factory_models:number", "an object of class int"),
         ("factory_models:missing", "has no 'missing'"),
+        ("code:make", r"/code\.py\) has no 'make'"),
+        ("factory_models.py:plain", r"imports modules: give factory_models:plain$"),
         ("no_such_module_anywhere:net", "no module 'no_such_module_anywhere'"),
     ],
 )
