@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploykit.errors import InvalidModel, MissingDependency, UsageError, one_line
 from deploykit.lazy import LazyModule, torch
+from deploykit.reading import instead_of_file
 from deploykit.spec import ModelSpec
 
 from .catalogue import Architecture, is_factory, lookup
@@ -73,6 +74,8 @@ def metadata(path: Path | str) -> dict[str, str]:
     except OSError as error:
         raise InvalidModel(f"can't read {path}: {error.strerror or error}") from error
     except safetensors.SafetensorError as error:
+        if instead := instead_of_file(path):
+            raise InvalidModel(f"{path} is no safetensors file but {instead}") from error
         raise InvalidModel(
             f"{path} is no whole safetensors file: it is cut short or damaged, get it again"
         ) from error
@@ -220,6 +223,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
         with torch.serialization.safe_globals([Namespace]):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if instead := _instead_of_checkpoint(path):
+            raise InvalidModel(f"{path} is no PyTorch checkpoint but {instead}") from error
         raise InvalidModel(
             f"{path} is no checkpoint of plain tensors: save module.state_dict(), best as .safetensors"
         ) from error
@@ -251,6 +256,17 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if keys and all(key.startswith("module.") for key in keys):
         state = {key.removeprefix("module."): state[key] for key in keys}
     return state
+
+
+def _instead_of_checkpoint(path: Path) -> str:
+    """What a file is that PyTorch reads no checkpoint from, and what to do; blank where nothing tells."""
+    if instead := instead_of_file(path):
+        return instead
+    try:
+        metadata(path)
+    except InvalidModel:
+        return ""
+    return f"safetensors under another name; name it {path.stem}.safetensors"
 
 
 def _no_plain_tensor(value: Tensor) -> str:

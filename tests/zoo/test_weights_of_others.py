@@ -232,3 +232,16 @@ def test_a_part_that_was_compiled_has_its_own_keys(
     held = {prefix + key: value for key, value in saved.state_dict().items()}
     found = filled(module, held, tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(held.values(), found.values(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
+def test_what_lies_in_the_place_of_weights_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:a\n")
+    with pytest.raises(InvalidModel, match=r"but a pointer of Git LFS; get the file with"):
+        weights.read_state(tmp_path / name)
+
+
+def test_safetensors_under_another_name_are_told_theirs(tmp_path: Path) -> None:
+    save_file(network().state_dict(), tmp_path / "w.pt")
+    with pytest.raises(InvalidModel, match=r"name it w\.safetensors$"):
+        weights.read_state(tmp_path / "w.pt")
