@@ -11,11 +11,11 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 from importlib.resources import as_file, files
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import TYPE_CHECKING, Any
 
 from deploykit.errors import InvalidModel, MissingDependency, UsageError, one_line
-from deploykit.lazy import LazyModule, torch
+from deploykit.lazy import LazyModule, np, torch
 from deploykit.reading import instead_of_file
 from deploykit.spec import ModelSpec
 
@@ -218,9 +218,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
                 f"{path} is not a sound safetensors file: {first_line(error)}"
             ) from error
     try:
-        from argparse import Namespace  # PyTorch brings it
-
-        with torch.serialization.safe_globals([Namespace]):
+        with torch.serialization.safe_globals(_plain_values()):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if instead := _instead_of_checkpoint(path):
@@ -256,6 +254,22 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if keys and all(key.startswith("module.") for key in keys):
         state = {key.removeprefix("module."): state[key] for key in keys}
     return state
+
+
+def _plain_values() -> list[Any]:
+    """What programs save beside weights that holds values alone: arguments, places, and numbers of numpy's."""
+    from argparse import Namespace  # PyTorch brings it
+
+    rebuild = np.float64().__reduce__()[0]
+    numbers = {type(np.dtype(code)) for code in "?bBhHiIlLqQefd"}
+    modules = ("numpy.core.multiarray", "numpy._core.multiarray")  # of numpy 1 and 2
+    return [
+        Namespace,
+        PosixPath,
+        np.dtype,
+        *numbers,
+        *((rebuild, f"{module}.scalar") for module in modules),
+    ]
 
 
 def _instead_of_checkpoint(path: Path) -> str:

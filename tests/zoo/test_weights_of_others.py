@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file, save_model
@@ -118,6 +119,25 @@ def test_the_arguments_of_a_program_may_stand_beside_its_weights(tmp_path: Path)
     arguments = argparse.Namespace(lr=0.1, data="photos", betas=(0.9, 0.99), resume=None)
     found = filled(network(), {"model": state, "epoch": 3, "args": arguments}, tmp_path)
     assert all(torch.equal(state[key], found[key]) for key in state)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [np.float64(0.25), np.float32(3), np.int64(7), np.bool_(1), Path("runs/3")],
+    ids=lambda value: type(value).__name__,
+)
+def test_numbers_of_numpy_and_paths_may_stand_beside_weights(
+    tmp_path: Path, beside: object
+) -> None:
+    state = network().state_dict()
+    found = filled(network(), {"state_dict": state, "best": beside}, tmp_path)
+    assert all(torch.equal(state[key], found[key]) for key in state)
+
+
+def test_an_array_of_objects_beside_weights_is_not_unpickled(tmp_path: Path) -> None:
+    held = {"state_dict": network().state_dict(), "log": np.array([print], dtype=object)}
+    with pytest.raises(InvalidModel, match="no checkpoint of plain tensors"):
+        filled(network(), held, tmp_path)
 
 
 @pytest.mark.parametrize(
