@@ -67,6 +67,16 @@ ANGLES = of_numbers(
         "m": random(8, 3),
     },
 )
+#: Lengths as numbers, with which the places of a sequence are compared.
+MASKED = of_numbers(
+    [
+        N("Cast", ["n"], ["f"], to=FLOAT),
+        N("Less", ["places", "f"], ["mask"]),
+        N("Cast", ["mask"], ["kept"], to=FLOAT),
+        N("MatMul", ["kept", "m"], ["y"]),
+    ],
+    {"places": np.float32([4000, 4033, 2, 4062]), "m": random(4, 3)},
+)
 
 
 def outputs(model: onnx.ModelProto, numbers: np.ndarray) -> np.ndarray:
@@ -76,7 +86,7 @@ def outputs(model: onnx.ModelProto, numbers: np.ndarray) -> np.ndarray:
     return np.asarray(session.run(["y"], {"n": numbers})[0])
 
 
-@pytest.mark.parametrize("network", [LENGTHS, ANGLES], ids=["lengths", "angles"])
+@pytest.mark.parametrize("network", [LENGTHS, ANGLES, MASKED], ids=["lengths", "angles", "masked"])
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_whole_numbers_and_angles_keep_their_digits(
     tmp_path: Path, network: onnx.ModelProto, precision: str
