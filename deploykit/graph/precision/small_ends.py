@@ -202,7 +202,10 @@ def _gains(
     regions: IntegerRegions,
     calibration: Calibration,
 ) -> dict[str, float]:
-    """By how many decibels each result comes nearer where its product alone is computed in float."""
+    """By how many decibels each result comes nearer where its product alone is computed in float.
+
+    Channel by channel, as outputs are parts of it: scores that boxes stand beside are nothing in a sum over both.
+    """
     after = GraphView(quantised)
     ends = {p.activation: end for p in products if (end := _found(after, p, regions)) is not None}
     sets = input_sets(exact, calibration, IMAGES)
@@ -214,9 +217,9 @@ def _gains(
         alone = _alone(exact, end, activation)
         feeds = [{activation: values} for values in found[end.source]]
         apart = _run(alone, [end.compared], feeds)[end.compared]
-        now = _snr_db(wanted[end.compared], found[end.rounded])
-        gain = _snr_db(wanted[end.compared], apart) - now
-        gains[end.result] = min(gain, GOOD_DB) if now < GOOD_DB else 0.0
+        axis = 1 if end.nodes[0].op_type == "Conv" else -1
+        now = _channels_db(wanted[end.compared], found[end.rounded], axis)
+        gains[end.result] = _channels_db(wanted[end.compared], apart, axis) - now
     return gains
 
 
@@ -308,3 +311,20 @@ def _snr_db(wanted: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> float:
     if not noise or not signal:
         return math.inf if not noise else -math.inf
     return 10 * math.log10(signal / noise)
+
+
+def _channels_db(wanted: Sequence[np.ndarray], found: Sequence[np.ndarray], axis: int) -> float:
+    """Signal over noise of each channel of sets that is not silent, 0 to `GOOD_DB` decibels; their mean."""
+    signal = noise = np.zeros(1)
+    for a, b in zip(wanted, found, strict=True):
+        finite = np.isfinite(a)
+        wide, other = (np.where(finite, v, 0.0).astype(np.float64) for v in (a, b))
+        others = tuple(k for k in range(a.ndim) if k != axis % a.ndim)
+        signal = signal + np.square(wide).sum(axis=others)
+        noise = noise + np.square(wide - other).sum(axis=others)
+    heard = signal > 0.0
+    if not heard.any():
+        return GOOD_DB
+    with np.errstate(divide="ignore"):
+        ratios = 10 * np.log10(signal[heard] / noise[heard])
+    return float(np.clip(ratios, 0.0, GOOD_DB).mean())

@@ -60,6 +60,21 @@ def test_it_gains_what_its_own_rounding_cost(
     assert kept > snr_db(run(model, x), run(quantised(model, tmp_path).path, x)) + 3
 
 
+def test_scores_that_boxes_stand_beside_in_one_layer_count_as_much(tmp_path: Path) -> None:
+    nodes = [
+        N("Conv", ["x", "u"], ["a"], name="first", pads=[2] * 4), N("Relu", ["a"], ["r"]),
+        N("Conv", ["r", "v"], ["b"], name="second", pads=[1] * 4), N("Relu", ["b"], ["t"]),
+        N("Conv", ["t", "w"], ["e"], name="end"), N("Split", ["e"], ["boxes", "scores"], axis=1),
+        N("Sigmoid", ["scores"], ["y"]),
+    ]  # fmt: skip
+    ends = random(2, 24, 1, 1) * np.float32([300, 1]).reshape(2, 1, 1, 1)
+    weights = {"u": random(24, 3, 5, 5), "v": random(24, 24, 3, 3), "w": ends}
+    model, x = graph(nodes, IMAGE, weights), data((3, 16, 16))
+    made = quantised(model, tmp_path)
+    assert made.recipe["kept"] == ["end"]
+    assert snr_db(run(model, x), run(made.path, x)) > 40
+
+
 OTHERS = {
     "an output that is near enough": (network(spread=0.1), KeepRules()),
     "a layer of more than a hundredth": (network(channels=6), KeepRules()),
