@@ -33,7 +33,8 @@ class TensorSpec:
     `dtype` is numpy's name for the type ("float32"); a symbolic dimension is its name. Of an input, `values` says
     how it is made up where no data is given ("range(0,255)", see `graph.values`; "" is the default of its type),
     and `layout` is "NHWC" where it takes images with their channels last. `fixed_axis` is where its
-    batch stands if all its sizes are fixed.
+    batch stands if all its sizes are fixed; `tells_batch` is whether the graph inside says that it is one, which
+    the sizes of inputs and outputs alone would not.
     """
 
     name: str
@@ -42,6 +43,7 @@ class TensorSpec:
     values: str = ""
     layout: str = ""
     fixed_axis: int = 0
+    tells_batch: bool = False
 
     @property
     def batch_axis(self) -> int | None:
@@ -72,12 +74,19 @@ class TensorSpec:
         return self.batch_axis is not None
 
 
+def told_batch(inputs: Sequence[TensorSpec]) -> int | None:
+    """The fixed batch that the graph inside tells; None where it leaves that to the sizes of inputs and outputs."""
+    sizes = (spec.shape[spec.fixed_axis] for spec in inputs if spec.tells_batch)
+    return next((size for size in sizes if isinstance(size, int)), None)
+
+
 def has_batch(spec: TensorSpec, inputs: Sequence[TensorSpec]) -> bool:
     """Whether an input has an entry for each image; one without is the same for all that are run at once.
 
     Beside inputs whose batch is free that is one with fixed sizes alone, beside inputs of one image, or all of one
     batch, one of another size on the axis of the batch, such as a table of anchors. A scalar has no entries, and
-    what has one dimension, such as a threshold, does not tell the batch of the others.
+    what has one dimension, such as a threshold, does not tell the batch of the others. A batch that the graph tells
+    counts before all that.
     """
     if not spec.shape:
         return False
@@ -86,7 +95,9 @@ def has_batch(spec: TensorSpec, inputs: Sequence[TensorSpec]) -> bool:
     # As for a fixed batch, inputs of one dimension, such as a threshold, don't tell where others do.
     told = [one for one in inputs if len(one.shape) > 1] or inputs
     sizes = {one.shape[one.fixed_axis] for one in told if len(one.shape) > one.fixed_axis}
-    batch = 1 if 1 in sizes else sizes.pop() if len(sizes) == 1 else None
+    batch: Dim = told_batch(inputs)
+    if batch is None:
+        batch = 1 if 1 in sizes else sizes.pop() if len(sizes) == 1 else None
     return batch is None or spec.shape[spec.fixed_axis : spec.fixed_axis + 1] == (batch,)
 
 
@@ -96,7 +107,9 @@ def stored_inputs(metadata: Mapping[str, str]) -> dict[str, dict[str, str]]:
         stored = json.loads(metadata.get(INPUTS_KEY, "{}"))
         return {
             str(name): {
-                key: str(about[key]) for key in ("values", "layout", "batch") if key in about
+                key: str(about[key])
+                for key in ("values", "layout", "batch", "images")
+                if key in about
             }
             for name, about in stored.items()
         }
@@ -111,11 +124,13 @@ def stored_about(spec: TensorSpec, stored: Mapping[str, Mapping[str, str]]) -> T
 
 def input_facts(about: Mapping[str, str]) -> dict[str, Any]:
     """What `stored_inputs` says of an input, as fields of its `TensorSpec`."""
-    axis = about.get("batch", "0")
+    tells = about.get("images") in ("0", "1", "2", "3")
+    axis = about["images"] if tells else about.get("batch", "0")
     return {
         "values": about.get("values", ""),
         "layout": about.get("layout", ""),
-        "fixed_axis": int(axis) if axis in ("1", "2") else 0,
+        "fixed_axis": int(axis) if axis in ("1", "2", "3") else 0,
+        "tells_batch": tells,
     }
 
 

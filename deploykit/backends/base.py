@@ -341,7 +341,7 @@ class BackendBase(ABC):
         session = self.open(engine, threads, run_pass, *rest)
         known = {spec.name: spec for spec in engine_inputs(engine)}
         session.inputs = tuple(
-            replace(spec, values=one.values, layout=one.layout, fixed_axis=one.fixed_axis)
+            replace(one, shape=spec.shape, dtype=spec.dtype)
             if (one := known.get(spec.name)) is not None
             else spec
             for spec in session.inputs

@@ -180,7 +180,7 @@ class _Judge:
                 f"output {self.output!r} is {list(scores.shape)}, not one row of class scores per image"
             )
         self.waiting.append(as_rows(scores))
-        self.taken += len(scores)
+        self.taken += len(self.waiting[-1])
         self.waiting_values += scores.size
         if self.waiting_values > SCORES_AT_ONCE:
             self.settle()

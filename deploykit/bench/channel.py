@@ -28,6 +28,8 @@ from deploykit.errors import DeploykitError, one_line, refused_by_system
 
 _MAX_ANSWER_BYTES = 64 * 2**20
 _LOG_BYTES = 16 * 2**10
+#: Seconds that a child which has closed its answers has to end by itself.
+_ENDING_S = 10.0
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 Question = TypeVar("Question")
@@ -202,8 +204,10 @@ class Channel:
                 self._received += received
                 if received:
                     continue
-            # The child has ended. A process that it left behind may still hold the pipe open, so that the
-            # pipe's own end is not waited for.
+            # The child has ended, or closed its answers and is about to, with a status that tells why. A process
+            # that it left behind may still hold the pipe open, so that the pipe's own end is not waited for.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_ENDING_S)
             self._kill()
             self._read_what_is_left()
             if b"\n" not in self._received:

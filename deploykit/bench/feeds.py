@@ -10,7 +10,7 @@ from deploykit.data.feeding import feeds_of
 from deploykit.errors import UsageError
 from deploykit.graph.values import make_values, require_values_fit
 from deploykit.lazy import np
-from deploykit.spec import has_batch
+from deploykit.spec import has_batch, told_batch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,10 +27,13 @@ def fixed_batch(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec] = ()
     A graph has a batch where any of its inputs has a symbolic dimension, on whichever axis; inputs without one are
     the same for every batch. Without any, what all inputs of more than one dimension begin with counts, or have on
     the axis where a layer has its batch. Where they differ, or no output has it there, there is no batch to speak
-    of (an image of height, width and channels, a sequence): the graph runs as it is, at a fixed batch of 1.
+    of (an image of height, width and channels, a sequence): the graph runs as it is, at a fixed batch of 1. Before
+    all that counts a batch that the graph itself tells.
     """
     if any(spec.dynamic_batch for spec in inputs):
         return None
+    if (told := told_batch(inputs)) is not None:
+        return told
     heads = {spec.shape[spec.fixed_axis] for spec in inputs if len(spec.shape) > 1}
     rows = {s.shape[0] for s in inputs if len(s.shape) == 1 and s.dtype in ("int32", "int64")}
     if any(isinstance(size, int) and size > 4 for size in rows - heads):
@@ -128,8 +131,11 @@ def output_axis(spec: TensorSpec, inputs: Sequence[TensorSpec]) -> int | None:
     Outputs may have free dimensions of their own, such as the number of boxes found: the name tells the batch.
     """
     free = [axis for axis, dim in enumerate(spec.shape) if not isinstance(dim, int)]
+    dynamic = any(one.dynamic_batch for one in inputs)
+    if not dynamic and (told := told_batch(inputs)) is not None:
+        return next((axis for axis, size in enumerate(spec.shape) if size == told), None)
     turned = [one for one in inputs if not one.dynamic_batch and one.fixed_axis]
-    if turned and not any(one.dynamic_batch for one in inputs):
+    if turned and not dynamic:
         size = turned[0].shape[turned[0].fixed_axis]
         return next(
             (a for a in (turned[0].fixed_axis, 0) if spec.shape[a : a + 1] == (size,)), None
@@ -167,7 +173,9 @@ def run_in_batches(
     if fixed:
         fits = {n: a is not None and inputs[n].shape[a] == total for n, a in axes.items()}
         axes = {n: a if fits[n] else None for n, a in axes.items()}
-    behind = {spec.name: output_axis(spec, session.inputs) or 0 for spec in session.outputs}
+    behind = {spec.name: output_axis(spec, session.inputs) for spec in session.outputs}
+    if told_batch(session.inputs) is None:  # as far as anyone knows they begin with it
+        behind = {name: axis or 0 for name, axis in behind.items()}
     for start in range(0, total, step):
         count = min(step, total - start)
         part = {}
@@ -186,19 +194,27 @@ def run_in_batches(
         )
 
 
-def _first(values: NDArray[Any], count: int, axis: int) -> NDArray[Any]:
+def _first(values: NDArray[Any], count: int, axis: int | None) -> NDArray[Any]:
     """The first entries of an output on an axis, or all that it has; all of one without such an axis."""
-    return values[(slice(None),) * axis + (slice(count),)] if values.ndim > axis else values
+    if axis is None or values.ndim <= axis:
+        return values
+    return values[(slice(None),) * axis + (slice(count),)]
 
 
-def _is_row(shape: Sequence[int | str | None]) -> bool:
-    """Whether an output has one row per image: (images, classes), or (images, classes, 1, 1) as pools leave it."""
-    return len(shape) == 2 or (len(shape) == 4 and tuple(shape[2:]) == (1, 1))
+def _class_axis(shape: Sequence[int | str | None]) -> int | None:
+    """The axis of the classes where an output has one row per image; None where it has none.
+
+    It is (images, classes), (images, classes, 1, 1) as pools leave it, or (classes,) of the one image of a run.
+    """
+    if len(shape) == 1:
+        return 0
+    return 1 if len(shape) == 2 or (len(shape) == 4 and tuple(shape[2:]) == (1, 1)) else None
 
 
 def classes_of(shape: Sequence[int | str | None]) -> int | None:
     """Of how many classes an output of that shape may be a row of scores; None where nothing tells."""
-    size = shape[1] if _is_row(shape) else None
+    axis = _class_axis(shape)
+    size = None if axis is None else shape[axis]
     return size if isinstance(size, int) else None
 
 
@@ -209,7 +225,7 @@ def is_scores(values: NDArray[Any]) -> bool:
 
 def as_rows(values: NDArray[Any]) -> NDArray[Any]:
     """An output that is class scores as (images, classes)."""
-    return values.reshape(values.shape[:2]) if values.ndim > 2 else values
+    return values.reshape(len(values) if values.ndim > 1 else 1, classes_of(values.shape) or 0)
 
 
 def may_be_scores(spec: TensorSpec) -> bool:
@@ -218,10 +234,12 @@ def may_be_scores(spec: TensorSpec) -> bool:
         return False
     if np.dtype(spec.dtype).kind != "f":
         return False
-    if spec.shape and not _is_row(spec.shape):
+    if spec.shape and _class_axis(spec.shape) is None:
         return False
     classes = classes_of(spec.shape)
-    return classes is None or classes >= 2
+    if classes is None:  # a number for each image is no row
+        return len(spec.shape) != 1
+    return classes >= 2
 
 
 def may_have_scores(outputs: Sequence[TensorSpec]) -> bool:

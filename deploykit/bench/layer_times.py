@@ -263,7 +263,7 @@ def measure_layers(request: TimesRequest) -> LayerTimes:
     backend = backends.get(str(engine.manifest["builder"]))
     loaded: Any = backend.load(engine)
     with loaded as session:
-        check_batch(session.inputs, request.batch)
+        check_batch(session.inputs, request.batch, session.outputs)
         session.measure_as("device", cuda_graph=False)
         feeds = synthetic(session.inputs, request.batch, seed=request.seed)
         start_s = time.perf_counter()

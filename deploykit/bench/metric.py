@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from deploykit.bench.feeds import output_axis, run_in_batches
 from deploykit.errors import UsageError, one_line
 from deploykit.lazy import np
+from deploykit.spec import told_batch
 from deploykit.zoo.factories import load_factory
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def measure(
     """
     function = load_metric(name)
     axes = {spec.name: output_axis(spec, session.inputs) for spec in session.outputs}
-    if session.inputs and all(not spec.dynamic_batch for spec in session.inputs):
+    fixed = session.inputs and all(not spec.dynamic_batch for spec in session.inputs)
+    if fixed and told_batch(session.inputs) is None:
         axes = {n: 0 if axis is None else axis for n, axis in axes.items()}
     elif None in axes.values():
         batch = 1  # so that what has no axis of the batch is of one image
@@ -159,7 +161,7 @@ def _numbers(
     """What the user's function returns: one finite number, or one for each image."""
     try:
         returned = np.asarray(function(outputs, labels))
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         said = one_line(error, 160)
         raise UsageError(
             f"--metric {name} raised {type(error).__name__}{f': {said}' if said else ''}: it is called with "

@@ -121,12 +121,15 @@ def add_finite(total: Distance, expected: NDArray[Any], judged: NDArray[Any]) ->
         total.add(expected[finite], judged[finite])
 
 
-def compare(reference: Sequence[Outputs], outputs: Sequence[Outputs]) -> Drift:
+def compare(
+    reference: Sequence[Outputs], outputs: Sequence[Outputs], images: int | None = None
+) -> Drift:
     """Compare outputs, run by run, with those of the reference.
 
     Args:
         reference: for each run, its outputs by name.
         outputs: the same of what is judged.
+        images: of each run, so many rows class scores have; None is as many as the first output has.
 
     Raises:
         DriftFailed: an output is missing, or has values that are not finite where the reference's are.
@@ -147,26 +150,31 @@ def compare(reference: Sequence[Outputs], outputs: Sequence[Outputs]) -> Drift:
             for text, index in _parts(pair.reference)
         ]
     compared = bool(included or constant)
-    kl, agreement, images = _scores(reference, pairs[next(iter(pairs))])
+    kl, agreement, count = _scores(reference, pairs[next(iter(pairs))], images)
     return Drift(
         total.max_abs if compared else None,
         total.cosine,
         total.snr_db,
         kl,
         agreement,
-        images,
+        count,
         tuple(results),
     )
 
 
-def _scores(reference: Sequence[Outputs], first: _Pairs) -> tuple[float | None, float | None, int]:
+def _scores(
+    reference: Sequence[Outputs], first: _Pairs, each: int | None
+) -> tuple[float | None, float | None, int]:
     """Divergence and agreement of class scores, where the first output holds such, and the number of images."""
     values = [np.asarray(next(iter(run.values()))) for run in reference]
-    images = sum(one.shape[0] if one.ndim else 1 for one in values)
+    rows = sum(one.shape[0] if one.ndim else 1 for one in values)
+    images = rows if each is None else each * len(values)
     if not first.reference or first.left_out or not all(is_scores(one) for one in values):
         return None, None, images
-    rows = (map(as_rows, first.reference), map(as_rows, first.judged))
-    pairs = list(zip(*rows, strict=True))
+    if sum(len(as_rows(one)) for one in values) != images:  # such as a row for each box
+        return None, None, images
+    scores = (map(as_rows, first.reference), map(as_rows, first.judged))
+    pairs = list(zip(*scores, strict=True))
     divergences = [softmax_divergence(expected, judged) for expected, judged in pairs]
     agreed = [expected.argmax(axis=1) == judged.argmax(axis=1) for expected, judged in pairs]
     if not sum(one.size for one in agreed):

@@ -221,7 +221,7 @@ def _drift(
     assert request.drift_reference is not None
     reference = read_reference(request.drift_reference)
     outputs = [session.run(feeds) for feeds in reference.inputs]
-    drift = compare(reference.outputs, outputs)
+    drift = compare(reference.outputs, outputs, request.batch)
     details["drift"] = asdict(drift)
     facts = engine.manifest
     return columns.of_drift(
@@ -266,7 +266,8 @@ def _class_accuracy(
         except NoScores as error:
             reason = str(error)
     text = f"top1 is blank: {reason.replace('; ', ', ')}"
-    return {}, [Note("data", text, "--scores OUTPUT, --metric MODULE:FUNCTION")]
+    others = "" if wanted.metric else ", --metric MODULE:FUNCTION"
+    return {}, [Note("data", text, f"--scores OUTPUT{others}")]
 
 
 def _no_classifier(outputs: Sequence[TensorSpec], output: str | None, dataset: Dataset) -> str:

@@ -178,10 +178,12 @@ def feeds_of(
     made_up = [spec for spec in left if spec.values]
     if len(made_up) < len(left) or (image is None and not named):
         spec = next((s for s in left if not s.values), inputs[0])
+        others = [name for name in arrays if name not in {one.name for one in inputs}]
+        told = f"only {', '.join(map(repr, others))} and " if others else ""
+        why = "" if others else ", which takes no images or is one of several"
         raise UsageError(
-            f"{part.name} has nothing for input {spec.name!r} {list(spec.shape)}, which takes no "
-            "images or is one of several: store an array of that name in an npz, or say with "
-            f"--input {spec.name}=... what it gets"
+            f"{part.name} has {told}nothing for input {spec.name!r} {list(spec.shape)}{why}: store an array of "
+            f"that name in an npz, or say with --input {spec.name}=... what it gets"
         )
     shared = {spec.name for spec in named if not has_batch(spec, inputs)}
     for spec in named:

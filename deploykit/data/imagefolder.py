@@ -5,7 +5,9 @@ test part is all of the first of these that has classes of `train`, and a tenth 
 is for calibration. With one of them only, or with the class folders directly in PATH, 70% of each class are for
 training, 10% for calibration and 20% for testing. Images with no folders of classes, in PATH or in `train/` and
 `val/`, have no labels: they calibrate (see `Dataset.for_calibration`), as those of one class do. A folder `train/`
-of images alone, beside two or more such folders that are no parts, or named in the mapping, is a class.
+of images alone, beside two or more such folders that are no parts, or named in the mapping, is a class. A folder
+`images` has the images, and what lies beside it, such as masks, is no class, unless the mapping names classes;
+nor is a folder of texts alone, such as annotations.
 
 Images of a class may lie in folders of its folder, as those of Tiny ImageNet do. Of an animation the first
 picture is taken; the rotation that a camera notes is not followed, as torchvision doesn't. Folders are numbered
@@ -45,7 +47,15 @@ if TYPE_CHECKING:
 
 Image: Any = LazyModule("PIL.Image")
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff", ".gif")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"),
+    ".gif",
+)
+
+#: What the folder of the images is called beside those of masks and labels.
+_PICTURES = frozenset(("images", "image", "imgs", "img", "jpegimages"))
+#: What says something of images, and is none.
+_TEXTS = (".txt", ".xml", ".json", ".csv", ".yaml", ".yml", ".cache")
 
 #: What the part of a data set is called that is held out, the first that is there before the others.
 _HELD_OUT = ("val", "test", "valid", "validation")
@@ -157,11 +167,14 @@ def open_imagefolder(folder: str, options: ImageOptions | None = None) -> Datase
         groups = [root / "train", root / held_out]
     else:
         groups = [root / next((p for p in ("train", held_out) if p and p in inside), ".")]
-    numbers = _class_numbers(root, groups)
-    paths, labels, counts = _list_images(groups, numbers)
+    there = frozenset(folder.name for group in groups for folder in _folders(group))
+    named = frozenset(name for name, _ in (_mapping(root, there) or {}).values())
+    inside_of = {group: _class_folders(group, named) for group in groups}
+    numbers = _class_numbers(root, inside_of)
+    paths, labels, counts = _list_images(inside_of, numbers)
     labelled = bool(paths)
     if not labelled:  # no folders of classes: images as they lie
-        paths, labels, counts = _list_images(groups, None)
+        paths, labels, counts = _list_images({group: [group] for group in groups}, None)
     if not paths:
         raise UsageError(
             f"{folder} holds no images ({', '.join(SUFFIXES)}): give a folder of images, or one with a folder "
@@ -170,6 +183,8 @@ def open_imagefolder(folder: str, options: ImageOptions | None = None) -> Datase
     unjudged = "" if labelled else f"{folder} has no folders of classes, so no labels"
     if labelled and len(np.unique(labels)) < 2:
         unjudged = f"{folder} holds {len(paths)} images of one class: accuracy needs two or more"
+        if (further := _further_in(inside_of)) is not None:
+            unjudged += f" (if {further} has the folders of classes, give that)"
     source = FileSource(name, root, paths, options)
     classes = _class_names(root, numbers)
     split = _split(labels, counts)
@@ -231,9 +246,37 @@ def _split(labels: Labels, counts: list[int]) -> dict[str, Indices]:
     return {"train": train, "calibration": calibration, "test": test + trainable}
 
 
-def _class_numbers(root: Path, groups: list[Path]) -> dict[str, int]:
-    """The label of each class folder."""
-    inside = [_folders(group) for group in groups]
+def _class_folders(group: Path, named: Collection[str]) -> list[Path]:
+    """The folders of a group that are classes; those that the mapping names are in any case."""
+    folders = _folders(group)
+    pictures = [one for one in folders if one.name.lower() in _PICTURES and _has_images(one)]
+    if pictures and not named:
+        return pictures
+    return [one for one in folders if one.name in named or not _holds_texts_alone(one)]
+
+
+def _holds_texts_alone(folder: Path) -> bool:
+    """Whether there are files in a folder or those in it, and all are texts."""
+    found = False
+    for _, _, names in os.walk(folder):
+        for name in names:
+            if not name.lower().endswith(_TEXTS):
+                return False
+            found = True
+    return found
+
+
+def _further_in(inside: Mapping[Path, list[Path]]) -> Path | None:
+    """The only class folder, where all of its images lie in several folders of it."""
+    folders = [folder for some in inside.values() for folder in some]
+    if len(folders) != 1 or any(_is_image(entry.name) for entry in folders[0].iterdir()):
+        return None
+    return folders[0] if len(_folders(folders[0])) > 1 else None
+
+
+def _class_numbers(root: Path, inside_of: Mapping[Path, list[Path]]) -> dict[str, int]:
+    """The label of each class folder, of which each group has some."""
+    groups, inside = list(inside_of), list(inside_of.values())
     folders = sorted({entry.name for entries in inside for entry in entries})
     _require_held_out(root, groups, set(folders))
     mapping = _mapping(root, frozenset(folders))
@@ -297,7 +340,7 @@ def _require_classes(root: Path, groups: list[Path], inside: list[list[Path]]) -
         one, other = max(shared, key=lambda pair: shared[pair])
         raise UsageError(
             f"{one.name} and {other.name} of {root} hold folders of the same names: they are parts and no classes; "
-            "call them train and val"
+            "call them train and val, or give one of them alone"
         )
 
 
@@ -366,18 +409,18 @@ def _told_apart(entries: dict[int, tuple[str, str]], place: Path) -> dict[int, t
 
 
 def _list_images(
-    groups: list[Path], numbers: Mapping[str, int] | None
+    inside_of: Mapping[Path, list[Path]], numbers: Mapping[str, int] | None
 ) -> tuple[list[str], Labels, list[int]]:
     """Paths and labels of all images, group after group, and how many each group has.
 
-    Without numbers of classes, those that lie in the groups themselves, all with label 0.
+    Without numbers of classes, those that lie in the folders themselves, all with label 0.
     """
     paths: list[str] = []
     labels: list[int] = []
     counts: list[int] = []
-    for group in groups:
+    for folders in inside_of.values():
         before = len(paths)
-        for entry in _folders(group) if numbers is not None else [group]:
+        for entry in folders:
             files = sorted(_images_in(entry, deep=numbers is not None))
             paths += files
             labels += [numbers[entry.name] if numbers else 0] * len(files)

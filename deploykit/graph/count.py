@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from deploykit.graph.element_types import tensor_bytes
-from deploykit.graph.evidence import batch_seen_on
+from deploykit.graph.evidence import batch_seen_on, fixed_images
 from deploykit.graph.nodes import attribute, attribute_graphs, first_output, node_name
 from deploykit.graph.operators import Kind, has_no_macs, operator_of
 from deploykit.graph.parameters import Constants, Root, parameters_of, values_of_unknown
@@ -208,7 +208,7 @@ def stated_batch(view: GraphView) -> int:
 
     It stands on another axis where a recurrent layer has it there. A first dimension is no batch where an input has
     a free one on another axis, which is the batch then, nor where an operator that has a batch axis of its own sees
-    another there: it may be the steps of sequences.
+    another there: it may be the steps of sequences. Convolutions may tell it where outputs do not begin with it.
     """
     sized = view.sizes.keys()
     free = (
@@ -220,6 +220,10 @@ def stated_batch(view: GraphView) -> int:
     if any(True for _ in free):
         return 1
     shapes = [[int(d.dim_value) for d in value.type.tensor_type.shape.dim] for value in view.inputs]
+    images = fixed_images(view)
+    for value, shape in zip(view.inputs, shapes, strict=True):
+        if value.name in images:
+            return shape[images[value.name]]
     axes = [batch_seen_on(view, v.name, len(s)) for v, s in zip(view.inputs, shapes, strict=True)]
     made_of = [
         [d.dim_value for d in value.type.tensor_type.shape.dim] for value in view.graph.output
@@ -341,11 +345,12 @@ class LayerCounts:
 
 
 def count_layers(source: GraphView | onnx.ModelProto) -> dict[str, LayerCounts]:
-    """The work of every node of the main graph that depends on an input, by name, at a batch of one.
+    """The work of every node of the main graph that depends on an input, by name, for one image.
 
-    A graph with another fixed batch is counted at that batch.
+    What a graph with a fixed batch does is divided by that, rounding down, as `count_graph` does.
     """
     view = GraphView.of(source).expanded
+    batch = stated_batch(view)
     counts: dict[str, LayerCounts] = {}
     for node in view.nodes:
         if node.op_type == "Constant" or view.all_fixed(node):
@@ -353,10 +358,10 @@ def count_layers(source: GraphView | onnx.ModelProto) -> dict[str, LayerCounts]:
         sizes = {name: bytes_of(name, view) or 0 for name in node.input if name}
         macs, is_chosen = _layer_macs(node, view, view.scope)
         counts[node_name(node)] = LayerCounts(
-            macs,
+            None if macs is None else macs // batch,
             sum(size for name, size in sizes.items() if view.is_fixed(name)),
-            {name: size for name, size in sizes.items() if not view.is_fixed(name)},
-            {name: bytes_of(name, view) or 0 for name in made(node, view)},
+            {name: size // batch for name, size in sizes.items() if not view.is_fixed(name)},
+            {name: (bytes_of(name, view) or 0) // batch for name in made(node, view)},
             is_chosen,
         )
     return counts

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from deploykit.errors import DeploykitError, InvalidModel, UsageError, one_line
 from deploykit.graph.evidence import TRIAL_LIMIT_S, run_within
-from deploykit.graph.inputs import spec_of
-from deploykit.graph.nodes import graph_inputs, node_name, opset
+from deploykit.graph.inputs import input_specs_of
+from deploykit.graph.nodes import node_name, opset
 from deploykit.graph.normalise import replace_graph
 from deploykit.graph.read_write import is_apart, open_proto
 from deploykit.graph.shapes import skeleton
 from deploykit.graph.values import make_values
 from deploykit.lazy import np, onnx
 from deploykit.ort_session import installed_version, session_options
-from deploykit.spec import stored_about, stored_inputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -152,12 +151,9 @@ def _refusal(node: onnx.NodeProto | None, present: int, least: int) -> str:
 
 
 def _feeds(model: onnx.ModelProto, seed: int) -> Values:
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    stored = stored_inputs(metadata)
     generator = np.random.default_rng(seed)
-    specs = [stored_about(spec_of(value), stored) for value in graph_inputs(model.graph)]
     try:
-        return {spec.name: make_values(spec, 1, generator) for spec in specs}
+        return {spec.name: make_values(spec, 1, generator) for spec in input_specs_of(model)}
     except UsageError as error:
         raise NotRun(str(error)) from None
 

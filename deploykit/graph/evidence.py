@@ -38,9 +38,11 @@ _SAME_NUMBERS = frozenset(
 _STEPS = 12
 #: Operators whose output has the axes of what they read, in their order, whatever becomes of their sizes.
 _SAME_AXES = _PASSING | {"Dropout", "LayerNormalization", "MatMul", "Sigmoid", "Slice", "Tanh"}
+#: Those of them through which all of its sizes stay too.
+_SAME_SIZES = _SAME_AXES - {"MatMul", "Pad", "Slice"}
 #: The opset from which on a Scan has no axis for a batch of its own.
 _SCAN_WITHOUT_BATCH = 9
-#: Tensors that are looked at on the way from an input to a recurrent layer, at most.
+#: Tensors that are looked at on the way from an input to a layer that has a batch, at most.
 _FOLLOWED = 50
 #: Of images: gray, colour, colour with opacity.
 IMAGE_CHANNELS = (1, 3, 4)
@@ -87,15 +89,29 @@ def is_channels_last(view: GraphView, name: str, sizes: Sequence[int | None]) ->
     return sizes[3] in IMAGE_CHANNELS and sizes[1] not in IMAGE_CHANNELS
 
 
-def stated_channels(view: GraphView, name: str) -> int | None:
-    """The channels of an image input, by the weight of a convolution that reads it."""
-    passing = _PASSING | {"Transpose"}
-    for node, slot in readers_behind(view, name, passing):
-        if node.op_type == "Conv" and slot == 0:
-            weight = _dims(view, node.input[1])
-            if weight is not None and len(weight) > 1:
-                return weight[1] * int(attribute(node, "group", 1))
-    return None
+def stated_sizes(view: GraphView, name: str, rank: int) -> dict[int, int]:
+    """Sizes of an input by axis, as far as fixed weights that it meets state them: its channels or features."""
+    stated: dict[int, int] = {}
+    for node, slot, axes in _readers_of_axes(view, name, rank, _SAME_SIZES):
+        weight = _dims(view, node.input[1]) if not slot and len(node.input) > 1 else None
+        if weight is None or len(weight) < 2:
+            continue
+        operator = operator_of(node)
+        if operator is not None and operator.kind is Kind.RECURRENT and len(weight) == len(axes):
+            axis, size = axes[-1], weight[-1]
+        elif node.op_type == "Conv" and len(weight) == len(axes):
+            axis, size = axes[1], weight[1] * int(attribute(node, "group", 1))
+        elif node.op_type == "ConvTranspose" and len(weight) == len(axes):
+            axis, size = axes[1], weight[0]
+        elif node.op_type == "MatMul":
+            axis, size = axes[-1], weight[-2]
+        elif node.op_type == "Gemm" and not attribute(node, "transA", 0):
+            axis, size = axes[-1], weight[1 if attribute(node, "transB", 0) else 0]
+        else:
+            continue
+        if size > 0:
+            stated.setdefault(axis, size)
+    return stated
 
 
 def makes_batch(view: GraphView, name: str) -> bool:
@@ -117,26 +133,87 @@ def batch_seen_on(view: GraphView, name: str, rank: int) -> int | None:
     Sequences and states come to such a layer as (steps, batch, features) and (directions, batch, features), and
     sequences so to a Scan, which is how others write one.
     """
+    for node, slot, axes in _readers_of_axes(view, name, rank):
+        operator = operator_of(node)
+        if len(axes) != 3:
+            continue
+        if operator is not None and operator.kind is Kind.RECURRENT:
+            if slot in (0, 5, 6):
+                return axes[0 if attribute(node, "layout", 0) else 1]
+        elif node.op_type == "Scan" and _steps_first(view, node, slot):
+            return axes[1]
+    return None
+
+
+def images_seen_on(view: GraphView, name: str, rank: int) -> int | None:
+    """The axis of an input that a convolution or a pool has for its batch; None where none tells."""
+    for node, slot, axes in _readers_of_axes(view, name, rank):
+        operator = operator_of(node)
+        over_planes = operator is not None and operator.kind in (Kind.CONVOLUTION, Kind.POOLING)
+        if over_planes and not slot and len(axes) > 2:
+            return axes[0]
+    return None
+
+
+def fixed_images(view: GraphView) -> dict[str, int]:
+    """The axis of a fixed batch by input, where convolutions tell it and the places of it alone would not.
+
+    Images are convolved one by one. That a run takes several of them, and not the frames or cut-outs of one, an
+    output shows: it has as many entries on whichever axis, or a multiple of that where those of all stand one after
+    the other. Empty where nothing tells, or where inputs and an output begin with the batch anyway.
+    """
+    shapes = {value.name: _sizes(value) for value in view.inputs}
+    made = [_sizes(value) for value in view.graph.output]
+    if not all(size > 0 for shape in shapes.values() for size in shape):
+        return {}
+    seen = {name: images_seen_on(view, name, len(shape)) for name, shape in shapes.items()}
+    axes = {name: axis for name, axis in seen.items() if axis is not None}
+    counts = {shapes[name][axis] for name, axis in axes.items()} - {1}
+    if len(counts) != 1:
+        return {}
+    batch = counts.pop()
+    begins = all(shape[0] == batch for shape in shapes.values() if len(shape) > 1)
+    if begins and any(shape[:1] == [batch] for shape in made):
+        return {}
+    if not any(_shows(batch, shape) for shape in made):
+        return {}
+    return {name: axis for name, axis in axes.items() if shapes[name][axis] == batch}
+
+
+def _shows(batch: int, shape: Sequence[int]) -> bool:
+    """Whether an output has entries for as many images; one that begins with 1 has them for one."""
+    if len(shape) < 2 or shape[0] == 1:
+        return False
+    return batch in shape or (shape[0] > 0 and shape[0] % batch == 0)
+
+
+def _sizes(value: onnx.ValueInfoProto) -> list[int]:
+    """The sizes that a file states of an input or output, 0 for one that it leaves open."""
+    return [max(0, int(dim.dim_value)) for dim in value.type.tensor_type.shape.dim]
+
+
+def _readers_of_axes(
+    view: GraphView, name: str, rank: int, passing: frozenset[str] = _SAME_AXES
+) -> Iterator[tuple[onnx.NodeProto, int, list[int]]]:
+    """Yield the nodes that read an input, also behind those of the types `passing` and those that turn its axes.
+
+    With each come the place at which it reads, and the axes of the input that it finds there, in their order.
+    """
     waiting, seen = [(name, list(range(rank)))], {name}
     while waiting and len(seen) < _FOLLOWED:
         tensor, axes = waiting.pop(0)
         for node, slot in view.consumers(tensor):
-            operator = operator_of(node)
-            if operator is not None and operator.kind is Kind.RECURRENT:
-                if slot in (0, 5, 6) and len(axes) == 3:
-                    return axes[0 if attribute(node, "layout", 0) else 1]
-            elif node.op_type == "Scan" and len(axes) == 3:
-                if _steps_first(view, node, slot):
-                    return axes[1]
-            elif node.op_type == "Transpose":
+            yield node, slot, axes
+            if not node.output or node.output[0] in seen:
+                continue
+            if node.op_type == "Transpose":
                 turned = list(attribute(node, "perm", ()))
-                if len(turned) == len(axes) and node.output[0] not in seen:
+                if len(turned) == len(axes):
                     seen.add(node.output[0])
                     waiting.append((node.output[0], [axes[one] for one in turned]))
-            elif _keeps_axes(view, node, slot, rank) and node.output[0] not in seen:
+            elif node.op_type in passing and _keeps_axes(view, node, slot, rank):
                 seen.add(node.output[0])
                 waiting.append((node.output[0], axes))
-    return None
 
 
 def _steps_first(view: GraphView, node: onnx.NodeProto, slot: int) -> bool:
@@ -151,9 +228,7 @@ def _steps_first(view: GraphView, node: onnx.NodeProto, slot: int) -> bool:
 
 
 def _keeps_axes(view: GraphView, node: onnx.NodeProto, slot: int, rank: int) -> bool:
-    """Whether what a node makes has the axes of what it reads at `slot`."""
-    if not node.output or node.op_type not in _SAME_AXES:
-        return False
+    """Whether what a node of `_SAME_AXES` makes has the axes of what it reads at `slot`."""
     if node.op_type not in ("Add", "Sub", "Mul", "Div", "MatMul"):
         return slot == 0
     if node.op_type == "MatMul" and slot == 1:

@@ -18,11 +18,12 @@ from deploykit.graph.element_types import FLOATS, ElementType
 from deploykit.graph.evidence import (
     IMAGE_CHANNELS,
     batch_seen_on,
+    fixed_images,
     is_channels_last,
     is_convolved,
     makes_batch,
     read_as,
-    stated_channels,
+    stated_sizes,
     table_size,
 )
 from deploykit.graph.nodes import graph_inputs, node_name
@@ -32,7 +33,14 @@ from deploykit.graph.values import check_values, parse_values
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 from deploykit.row import Note
-from deploykit.spec import INPUTS_KEY, InputChoice, TensorSpec, input_facts
+from deploykit.spec import (
+    INPUTS_KEY,
+    InputChoice,
+    TensorSpec,
+    input_facts,
+    stored_about,
+    stored_inputs,
+)
 
 #: Height and width in px of image inputs that leave them free.
 IMAGE_PX = 224
@@ -57,6 +65,12 @@ _OPERATIONS: dict[type, Callable[[int, int], int]] = {
     ast.FloorDiv: operator.floordiv,
 }
 _LONGEST_SUM, _LARGEST_SIZE = 200, 1 << 31
+#: How pixels of whole numbers are made up, by type.
+_PIXELS = {
+    ElementType.INT8: "range(-128,127)",
+    ElementType.UINT16: "range(0,65535)",
+    **dict.fromkeys((ElementType.INT16, ElementType.INT32, ElementType.INT64), "range(0,255)"),
+}
 #: Height and width of images, which are no batch on whichever axis they stand.
 _PLANE = re.compile(r"(?i)(.*[_.])?(h|w|height|width|rows|cols|columns)")
 
@@ -127,7 +141,7 @@ def take_inputs(model: onnx.ModelProto, choice: InputChoice) -> list[Note]:
     dims.batch = _batch_symbols(dims)
     _take_dims(dims, choice)
     dims.batch -= dims.sizes.keys()
-    notes = _take_defaults(dims, view, layouts)
+    notes = _take_defaults(dims, view)
     _write(model, dims)
     if not any(is_free(dim) for value in inputs for dim in dims_of(value)):
         declare_sizes(model)
@@ -417,7 +431,7 @@ def _require_layout(view: GraphView, value: onnx.ValueInfoProto, layout: str) ->
     )
 
 
-def _take_defaults(dims: _Dims, view: GraphView, layouts: Mapping[str, str]) -> list[Note]:
+def _take_defaults(dims: _Dims, view: GraphView) -> list[Note]:
     taken: dict[str, int] = {}
     places = [
         (value, axis, symbol)
@@ -427,19 +441,18 @@ def _take_defaults(dims: _Dims, view: GraphView, layouts: Mapping[str, str]) -> 
     ]
     # Stable: names that are made of others come behind these.
     for value, axis, symbol in sorted(places, key=lambda place: _is_made_of_others(place[2])):
-        layout = layouts.get(value.name)
         if symbol in dims.batch or symbol in dims.sizes or symbol in taken:
             continue
         size = IMAGE_PX if _is_plane(symbol) and _is_data(value) else 1
         if (computed := _computed(symbol, dims.batch, dims.sizes | taken)) is not None:
             size = computed
+        elif (stated := stated_sizes(view, value.name, len(dims_of(value))).get(axis)) is not None:
+            size = stated
         elif axis in dims.planes.get(value.name, ()):
             # A cache of keys or a mask has four dimensions too, and steps for one of them.
             may_be_steps = _SEQUENCE.fullmatch(symbol) or _looks_like_cache(dims, value)
             is_steps = may_be_steps and not is_convolved(view, value.name)
             size = 1 if is_steps else IMAGE_PX
-        elif layout and axis == (3 if layout == "NHWC" else 1):
-            size = stated_channels(view, value.name) or 1
         taken[symbol] = size
     dims.sizes |= taken
     if not taken:
@@ -530,6 +543,7 @@ def _write_values(
         for name, text in choice.values
     }
     known: dict[str, dict[str, str]] = {}
+    images = fixed_images(view)
     for value in inputs:
         about: dict[str, str] = {}
         values = given.get(value.name) or _evident_values(view, value)
@@ -540,6 +554,8 @@ def _write_values(
         axis = batch_seen_on(view, value.name, len(dims_of(value)))
         if axis and not any(map(is_free, dims_of(value))):
             about["batch"] = str(axis)
+        if value.name in images:
+            about["images"] = str(images[value.name])
         if about:
             known[value.name] = about
             check_values(spec_of(value, about))
@@ -554,15 +570,33 @@ def _write_values(
 
 def _evident_values(view: GraphView, value: onnx.ValueInfoProto) -> str:
     kind = value.type.tensor_type.elem_type
+    if kind != ElementType.STRING and not view.is_read(value.name):
+        return "constant(0)"  # whatever it is: no data has to have it
     if kind in FLOATS or kind == ElementType.BOOL:
         return ""
     size = table_size(view, value.name)
     if size is not None:
         return f"tokens(0,{size})"
-    return "range(0,255)" if kind == ElementType.UINT8 and len(dims_of(value)) >= 3 else ""
+    if kind == ElementType.UINT8 and len(dims_of(value)) >= 3:
+        return "range(0,255)"
+    return _PIXELS.get(kind, "") if _takes_colours(view, value) else ""
+
+
+def _takes_colours(view: GraphView, value: onnx.ValueInfoProto) -> bool:
+    """Whether an input is convolved and has as many channels as colours, so that its whole numbers are pixels."""
+    sizes = [int(dim.dim_value) for dim in dims_of(value)]
+    if len(sizes) != 4 or not is_convolved(view, value.name):
+        return False
+    return sizes[3 if is_channels_last(view, value.name, sizes) else 1] in IMAGE_CHANNELS[1:]
 
 
 # ---- what is read
+
+
+def input_specs_of(model: onnx.ModelProto) -> list[TensorSpec]:
+    """The inputs of a model, with what `take_inputs` wrote of them into its metadata."""
+    stored = stored_inputs({entry.key: entry.value for entry in model.metadata_props})
+    return [stored_about(spec_of(value), stored) for value in graph_inputs(model.graph)]
 
 
 def spec_of(value: onnx.ValueInfoProto, about: Mapping[str, str] | None = None) -> TensorSpec:

@@ -266,9 +266,16 @@ def values_text(spec: TensorSpec) -> str:
     return Path(text.rpartition("#")[0]).name if text.startswith(_FILE) else text
 
 
+def is_guessed(spec: TensorSpec) -> bool:
+    """Whether an input may mean what made-up values are not: a size, a place or a mask that nobody gave."""
+    return not spec.values and (
+        spec.dtype.startswith(("int", "uint", "bool")) or len(spec.shape) < 2
+    )
+
+
 def doubtful_inputs(inputs: Sequence[TensorSpec]) -> str:
-    """What to try where a network does not run: whole numbers that nobody gave may be sizes or places."""
-    guessed = [s for s in inputs if not s.values and np.dtype(s.dtype).kind in "iu"]
+    """What to try where a network does not run, or gives what is no number: inputs whose values were guessed."""
+    guessed = [spec for spec in inputs if is_guessed(spec)]
     if not guessed:
         return ""
     names = " and ".join(f"{spec.name} was fed {values_text(spec)}" for spec in guessed[:2])

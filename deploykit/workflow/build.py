@@ -23,7 +23,7 @@ from deploykit.graph.nodes import stored_infinities
 from deploykit.graph.precision import find_recipe
 from deploykit.graph.precision import precisions as recipes
 from deploykit.graph.read_write import read_model
-from deploykit.graph.values import doubtful_inputs
+from deploykit.graph.values import doubtful_inputs, is_guessed
 from deploykit.lazy import np
 from deploykit.spec import BuildOptions, Engine, OnnxModel, Reason
 from deploykit.store import Store
@@ -247,12 +247,10 @@ def check_finite(engine: Engine, model: OnnxModel, backend: BackendBase, data: s
     if backend.foreign(engine) is not None:
         return
     from deploykit.bench.drift import require_finite
-    from deploykit.bench.feeds import fixed_batch, from_dataset, synthetic
 
-    batch = fixed_batch(model.inputs, model.outputs) or 1
-    feeds = synthetic(model.inputs, batch, sets=FINITE_CHECK_RUNS)
-    if data is not None and input_chw(model) is not None:
-        feeds += from_dataset(model.inputs, batch, data, sets=FINITE_CHECK_RUNS)
+    made_up, real = _feeds_to_check(model, data)
+    feeds = made_up + real
+    doubts = doubtful_inputs(model.inputs) if made_up else ""
     try:
         with backend.load(engine) as session:
             outputs = [session.run(one) for one in feeds]
@@ -262,13 +260,11 @@ def check_finite(engine: Engine, model: OnnxModel, backend: BackendBase, data: s
         reason = one_line(error, 200)
         raise BuildFailed(
             f"{model.spec.label} {model.precision}: {backend.name} built the engine but can't run it: {reason}"
-            + doubtful_inputs(model.inputs)
+            + doubts
         ) from error
-    advice = (
-        "train or export it again"
-        if model.precision == "fp32"
-        else "keep the layers that make them in float32 with --keep, or use another precision"
-    )
+    advice = "; keep the layers that make them in float32 with --keep, or use another precision"
+    if model.precision == "fp32":
+        advice = doubts or "; train or export it again"
     meant: frozenset[float] = frozenset()
     found = [np.asarray(values) for one in outputs for values in one.values()]
     if any(values.dtype.kind == "f" and np.isinf(values).any() for values in found):
@@ -279,5 +275,23 @@ def check_finite(engine: Engine, model: OnnxModel, backend: BackendBase, data: s
     except DriftFailed as error:
         what = str(error).partition(";")[0]
         raise DriftFailed(
-            f"{model.spec.label} {model.precision} on {backend.name}: {what}; {advice}"
+            f"{model.spec.label} {model.precision} on {backend.name}: {what}{advice}"
         ) from error
+
+
+def _feeds_to_check(model: OnnxModel, data: str | None) -> tuple[list[Any], list[Any]]:
+    """Made-up inputs for some runs, and such of `data`; these alone where made-up ones may mean nothing."""
+    from deploykit.bench.feeds import fixed_batch, from_dataset, synthetic
+
+    batch = fixed_batch(model.inputs, model.outputs) or 1
+    made_up = synthetic(model.inputs, batch, sets=FINITE_CHECK_RUNS)
+    guessed = any(map(is_guessed, model.inputs))
+    if data is None or not (guessed or input_chw(model) is not None):
+        return made_up, []
+    try:
+        real = from_dataset(model.inputs, batch, data, sets=FINITE_CHECK_RUNS)
+    except UsageError:
+        if not guessed:
+            raise
+        return made_up, []  # whoever judges by the data says what does not fit
+    return ([], real) if guessed else (made_up, real)

@@ -38,7 +38,7 @@ from deploykit.workflow.build import build_network
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice
 from deploykit.workflow.judge import read_layers, time_by_type
 from deploykit.workflow.keep import duration
-from deploykit.workflow.network import Network
+from deploykit.workflow.network import Network, batch_run
 
 #: How far the sum of the layers may be from the whole run before the display says so.
 TOLERANCE = 0.05
@@ -169,7 +169,7 @@ def report_layers(
         store: takes the engine and the machine's ceilings.
         choice: the calibration.
         backend: one whose engines' parts can be timed (see `BackendBase.timed_parts`).
-        batch: images per run.
+        batch: images per run; 1 is what the network's file insists on, where it does.
         threads: of the runtime; None is one per usable core.
         images: that drift is measured on, from the calibration part of the data.
         data: where they come from; None is the network's own data set, else seeded noise.
@@ -185,6 +185,7 @@ def report_layers(
     """
     builder = backends.get(backend)
     require_timed_parts(builder)
+    batch = batch_run(network.model, batch)
     say(f"build {network.model.spec.label} {precision}")
     options = EngineChoice().at_batch(batch)
     with bounding(limit):

@@ -12,6 +12,7 @@ from typing import Any
 
 from deploykit import codec, env, zoo
 from deploykit.bench.contain import READING_LIMIT_S, contained, start
+from deploykit.bench.feeds import fixed_batch
 from deploykit.code_digest import code_digest, others_digest
 from deploykit.errors import InvalidModel, UsageError, one_line
 from deploykit.graph.check import require_sizes
@@ -19,11 +20,10 @@ from deploykit.graph.count import count_graph
 from deploykit.graph.evidence import blaming, runs_at
 from deploykit.graph.export import export_model
 from deploykit.graph.fit import require_fit, require_memory
-from deploykit.graph.inputs import fix_batch, name_batch_of_outputs, spec_of, take_inputs
+from deploykit.graph.inputs import fix_batch, input_specs_of, name_batch_of_outputs, take_inputs
 from deploykit.graph.names import part_names
-from deploykit.graph.nodes import graph_inputs
 from deploykit.graph.read_write import describe, read_source, write_model
-from deploykit.graph.values import parse_values
+from deploykit.graph.values import doubtful_inputs, parse_values
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 from deploykit.row import Note
@@ -317,7 +317,7 @@ def _try(model: onnx.ModelProto, path: Path, assumptions: Sequence[Note]) -> lis
     Raises:
         UsageError: sizes that were taken do not fit the network.
     """
-    free = any(spec_of(value).dynamic_batch for value in graph_inputs(model.graph))
+    free = any(spec.dynamic_batch for spec in input_specs_of(model))
     if not free and not assumptions:
         return []
     trials = runs_at(path, (1, 2) if free else (1,))
@@ -327,7 +327,7 @@ def _try(model: onnx.ModelProto, path: Path, assumptions: Sequence[Note]) -> lis
         if assumptions:
             raise UsageError(
                 f"the network does not run with what is {assumptions[0].text}: {one_line(trials[0], 200)}: "
-                "give sizes with --shape or --dim"
+                "give sizes with --shape or --dim" + doubtful_inputs(input_specs_of(model))
             )
         return []
     if not free:
@@ -408,6 +408,12 @@ def model_of(entry: Entry[GraphManifest] | Entry[NetworkManifest], spec: ModelSp
         outputs=manifest.outputs,
         recipe=manifest.recipe,
     )
+
+
+def batch_run(model: OnnxModel, asked: int) -> int:
+    """The batch at which a graph is run: that which its file insists on, where another than 1 is not asked for."""
+    fixed = fixed_batch(model.inputs, model.outputs)
+    return asked if fixed is None or asked != 1 else fixed
 
 
 def input_chw(model: OnnxModel) -> tuple[int, int, int] | None:

@@ -12,7 +12,6 @@ from deploykit import codec, env
 from deploykit.backends import BackendBase, get
 from deploykit.backends.building import precision_share
 from deploykit.bench.contain import READING_LIMIT_S, contained
-from deploykit.bench.feeds import fixed_batch
 from deploykit.bench.roofline import Ceilings, bound, ceilings, gpu_ceilings
 from deploykit.bench.scenario import Scenario
 from deploykit.code_digest import code_digest
@@ -26,7 +25,7 @@ from deploykit.spec import Engine, ModelSpec, OnnxModel, options_text
 from deploykit.workflow.choices import EngineChoice
 from deploykit.workflow.configuration import Configuration
 from deploykit.workflow.convert import kept_text, out_of_range_text, rounding_text
-from deploykit.workflow.network import Network
+from deploykit.workflow.network import Network, batch_run
 from deploykit.writing import write_atomic
 
 #: Nodes that a note names at most.
@@ -77,11 +76,11 @@ def at_fixed_batch(
     network: Network, configuration: Configuration
 ) -> tuple[Configuration, list[Note]]:
     """The configuration at the batch that the network's file insists on, where another than 1 is not asked for."""
-    fixed = fixed_batch(network.model.inputs, network.model.outputs)
-    if fixed is None or fixed == configuration.batch or configuration.batch != 1:
+    batch = batch_run(network.model, configuration.batch)
+    if batch == configuration.batch:
         return configuration, []
-    note = Note("inputs", f"the graph takes batch {fixed} only, so that is what was run")
-    return replace(configuration, batch=fixed), [note]
+    note = Note("inputs", f"the graph takes batch {batch} only, so that is what was run")
+    return replace(configuration, batch=batch), [note]
 
 
 def macs_of(network: Network) -> int | None:

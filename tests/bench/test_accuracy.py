@@ -122,12 +122,33 @@ BOXES, SCORES = TensorSpec("boxes", ("n", 4), "float32"), TensorSpec("scores", (
         ([TensorSpec("mask", ("n", 3, 8, 8), "float32")], 3, None),
         ([TensorSpec("pooled", ("n", 3, 1, 1), "float32"), BOXES], 3, "pooled"),
         ([TensorSpec("gate", ("n", 1, 1, 1), "float32")], 3, None),
+        ([TensorSpec("squeezed", (3,), "float32"), BOXES], 3, "squeezed"),
+        ([TensorSpec("number", ("n",), "float32")], 3, None),
     ],
 )
 def test_class_scores_are_not_guessed_among_several_outputs(outputs, classes, found):
     assert find_scores(outputs, classes) == found
     for spec in outputs:
         assert find_scores(outputs, classes, spec.name) == spec.name
+
+
+def test_scores_of_the_one_image_of_a_run_need_no_axis_for_it():
+    """Networks that squeeze their scores to (classes,) had no accuracy."""
+
+    class Squeezed(Table):
+        def run(self, feeds):
+            return {n: v[0] for n, v in super().run(feeds).items()}
+
+    session = Squeezed(6, batch=1)
+    found = evaluate(session, batches(np.eye(6), range(6), 4), 4)
+    assert (found.top1, found.top5, found.images) == (1.0, 1.0, 6)
+    with pytest.raises(UsageError, match="has 1 rows for 4 images, not one for each"):
+        evaluate(Squeezed(6), batches(np.eye(6), range(6), 4), 4)
+    scores = [{"y": row} for row in np.eye(6, dtype=np.float32)]
+    drift = compare(scores, scores, images=1)
+    assert (drift.top1_agreement, drift.images) == (1.0, 6)
+    # Each of six images has a number.
+    assert compare(scores, scores, images=6).top1_agreement is None
 
 
 def test_scores_behind_a_pool_over_the_whole_image_are_rows():

@@ -159,6 +159,13 @@ def test_an_answer_may_be_infinite(plugin):
     assert run_child(ANSWERS, ("infinite", ""), float, 60) == math.inf
 
 
+def test_a_child_that_closes_its_answers_has_time_to_end_by_itself(plugin):
+    """It was killed meanwhile, and said to have been out of memory."""
+    with pytest.raises(WorkerFailure, match="ended with status 3") as caught:
+        run_child(ANSWERS, ("leaving", ""), str, 60)
+    assert caught.value.kind == "crashed"
+
+
 def test_an_answer_of_another_type_is_malformed(plugin):
     with pytest.raises(WorkerFailure, match="the same version of deploykit") as caught:
         run_child(ANSWERS, ("echo", ""), WorkerResult, 60)

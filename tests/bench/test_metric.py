@@ -32,6 +32,9 @@ def unlabelled(outputs, labels):
 def raises(outputs, labels):
     raise KeyError("boxes")
 
+def leaves(outputs, labels):
+    raise SystemExit(3)
+
 def words(outputs, labels):
     return "good"
 
@@ -121,6 +124,7 @@ def test_labels_that_there_are_not_are_none():
     ("function", "message"),
     [
         ("raises", "raised KeyError: 'boxes'"),
+        ("leaves", "raised SystemExit: 3"),
         ("words", r"returned <U4 of shape \[\]: return one number"),
         ("few", r"returned float32 of shape \[3\]: return one number, or one for each of the 30"),
         ("endless", "returned values that are not finite"),

@@ -64,6 +64,14 @@ def test_every_output_counts_but_only_scores_have_a_best():
     ]
 
 
+def test_rows_of_boxes_are_no_class_scores_of_images():
+    """A row for each box was taken for one for each image, and the share of the boxes for one of the images."""
+    boxes = {"boxes": np.arange(40, dtype=np.float32).reshape(8, 5)}
+    drift = compare([boxes, boxes], [boxes, boxes], images=2)
+    assert (drift.top1_agreement, drift.kl, drift.images) == (None, None, 4)
+    assert compare([boxes], [boxes], images=8).top1_agreement == 1.0
+
+
 def test_half_precision_outputs_are_compared_in_full():
     reference = scores([[60000.0, 60000.0]])
     half = {"logits": reference["logits"].astype(np.float16)}

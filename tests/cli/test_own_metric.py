@@ -70,6 +70,7 @@ def test_the_example_of_the_docs_measures_two_inputs_and_masks(run, tmp_path, se
         assert low < value < high
         assert (row["metric"], row["test_images"], row["top1"]) == ("iou:each", "10", "")
         assert "top1 is blank: labels of own.npz are uint8 30 x 8 x 8" in row["reason"]
+        assert "--metric" not in row["reason"]  # which was given
     assert int8["calibration"] == "minmax, 20 images of npz:own.npz"
 
 

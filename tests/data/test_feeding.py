@@ -65,6 +65,10 @@ def test_one_row_is_for_all_images_and_values_can_be_made_up(tmp_path: Path) -> 
     ("arrays", "message"),
     [
         ({"images": IMAGES}, "nothing for input 'h' .*store an array of that name"),
+        (
+            {"image": IMAGES, "hidden": STATE},
+            "has only 'hidden' and nothing for input 'h' .*: store",
+        ),
         ({"images": IMAGES, "h": STATE[:, 0]}, "a row of h in .* but the network takes"),
         ({"image": IMAGES, "h": STATE * np.nan}, "row 0 of h in npz:own.npz holds NaN"),
     ],

@@ -429,3 +429,61 @@ def test_a_part_of_classes_stays_a_part_whatever_lies_beside_it(tmp_path: Path) 
     dataset = open_dataset(f"imagefolder:{tmp_path}")
     assert dataset.classes == ("cat", "dog")
     assert sum(len(part) for part in dataset.parts.values()) == 20
+
+
+@pytest.mark.parametrize("parts", [("",), ("train", "val")], ids=["as it lies", "parts"])
+def test_masks_and_labels_beside_images_are_no_class(
+    tmp_path: Path, parts: tuple[str, ...]
+) -> None:
+    """Masks were calibrated on, and told apart from images."""
+    for part in parts:
+        write_class(tmp_path / part / "images", 10)
+        write_class(tmp_path / part / "masks", 10, mode="L")
+        (tmp_path / part / "labels").mkdir()
+        (tmp_path / part / "labels" / "000.txt").write_text("0 0.5 0.5 0.1 0.1")
+    dataset = open_dataset(f"imagefolder:{tmp_path}")
+    assert "images of one class" in dataset.unjudged
+    assert sum(len(part) for part in dataset.parts.values()) == 10 * len(parts)
+
+
+def test_a_class_of_images_is_told_by_the_mapping(tmp_path: Path) -> None:
+    write_class(tmp_path / "images", 10)
+    write_class(tmp_path / "drawings", 10)
+    (tmp_path / "classes.txt").write_text("images\ndrawings\n")
+    assert open_dataset(f"imagefolder:{tmp_path}").classes == ("images", "drawings")
+
+
+def test_parts_of_images_beside_the_same_parts_of_labels_are_images(tmp_path: Path) -> None:
+    """Images and labels were called parts of the data."""
+    for part in ("train", "val"):
+        write_class(tmp_path / "images" / part, 10)
+        (tmp_path / "labels" / part).mkdir(parents=True)
+        (tmp_path / "labels" / part / "000.txt").write_text("0 0.5 0.5 0.1 0.1")
+    dataset = open_dataset(f"imagefolder:{tmp_path}")
+    assert sum(len(part) for part in dataset.parts.values()) == 20
+    assert f"if {tmp_path / 'images'} has the folders of classes, give that" in dataset.unjudged
+
+
+def test_annotations_beside_classes_are_no_class(tmp_path: Path) -> None:
+    plain(tmp_path)
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "all.json").write_text("{}")
+    (tmp_path / "empty").mkdir()
+    assert open_dataset(f"imagefolder:{tmp_path}").classes == ("cat", "dog", "empty")
+    (tmp_path / "classes.txt").write_text("dog\ncat\nempty\n")
+    assert open_dataset(f"imagefolder:{tmp_path}").classes == ("dog", "cat", "empty")
+
+
+def test_a_folder_around_the_classes_is_told(tmp_path: Path) -> None:
+    plain(tmp_path / "dataset")
+    assert f"if {tmp_path / 'dataset'} has" in open_dataset(f"imagefolder:{tmp_path}").unjudged
+
+
+def test_jpegs_by_other_names_are_images(tmp_path: Path) -> None:
+    write_class(tmp_path / "cat", 2)
+    for file in (tmp_path / "cat").iterdir():
+        with Image.open(file) as image:
+            image.save(file.with_suffix(".jfif"), format="JPEG")
+        file.unlink()
+    dataset = open_dataset(f"imagefolder:{tmp_path}")
+    assert sum(len(part) for part in dataset.parts.values()) == 2

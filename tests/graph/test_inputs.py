@@ -12,7 +12,7 @@ from deploykit.errors import UsageError
 from deploykit.graph.count import count_graph
 from deploykit.graph.inputs import fix_batch, name_batch_of_outputs, spec_of, take_inputs
 from deploykit.graph.nodes import graph_inputs
-from deploykit.spec import InputChoice, TensorSpec, stored_about, stored_inputs
+from deploykit.spec import InputChoice, TensorSpec, has_batch, stored_about, stored_inputs
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 
@@ -223,6 +223,82 @@ def test_a_recurrent_layer_s_batch_counts_where_one_output_shows_it():
     assert count_graph(model).macs == 20 * (24 * 6 + 24 * 8)
 
 
+def convolved(*inputs, made, more=()) -> onnx.ModelProto:
+    """A model that convolves its first input, (name, type, shape), and has outputs of these shapes."""
+    outputs = [(f"y{place}", FLOAT, shape) for place, shape in enumerate(made)]
+    conv = helper.make_node("Conv", [inputs[0][0], "w"], ["y0"], pads=[1, 1, 1, 1])
+    stored = [("w", np.ones((5, 3, 3, 3), np.float32))]
+    return graph(*inputs, nodes=[conv, *more], outputs=outputs, stored=stored)
+
+
+IMAGES = ("x", FLOAT, [4, 3, 8, 8])
+
+
+@pytest.mark.parametrize(
+    ("made", "axis"),
+    [([(25, 4, 20)], 1), ([(4 * 64, 5)], None), ([(1, 4), (7, 4)], 1)],
+    ids=["time-major", "boxes of all images", "beside one row"],
+)
+def test_a_fixed_batch_that_is_convolved_counts_wherever_outputs_have_it(made, axis):
+    """Four images were run as one: a quarter of the images per second, and four times the MACs of one."""
+    model = convolved(IMAGES, made=made)
+    specs, _ = taken(model)
+    outputs = [spec_of(value) for value in model.graph.output]
+    assert fixed_batch(specs, outputs) == 4
+    assert output_axis(outputs[-1], specs) == axis
+    assert count_graph(model).macs == 5 * 27 * 64
+
+
+@pytest.mark.parametrize("made", [[(1, 101)], [(1, 4)], [(1000,)], [(1, 4, 8, 8)]])
+def test_what_is_convolved_and_becomes_one_row_is_one_image(made):
+    """Frames of a video, cut-outs of a picture, or images whose differences are the channels of a map."""
+    model = convolved(IMAGES, made=made)
+    specs, _ = taken(model)
+    assert fixed_batch(specs, [spec_of(value) for value in model.graph.output]) == 1
+    assert count_graph(model).macs == 4 * 5 * 27 * 64
+
+
+@pytest.mark.parametrize(
+    "beside", [("ids", INT64, [1, 77]), ("template", FLOAT, [1, 3, 8, 8])], ids=["text", "template"]
+)
+def test_images_beside_one_text_or_template_are_the_batch(beside):
+    pool = helper.make_node("GlobalAveragePool", ["template"], ["pooled"])
+    model = convolved(IMAGES, beside, made=[(4, 1)], more=[pool] if beside[1] == FLOAT else [])
+    specs, _ = taken(model)
+    assert fixed_batch(specs, [spec_of(value) for value in model.graph.output]) == 4
+    assert [has_batch(spec, specs) for spec in specs] == [True, False]
+
+
+def test_a_fixed_batch_that_stands_last_is_found_from_the_convolution():
+    turn = helper.make_node("Transpose", ["x"], ["t"], perm=[3, 2, 0, 1])
+    conv = helper.make_node("Conv", ["t", "w"], ["y"], pads=[1, 1, 1, 1])
+    stored = [("w", np.ones((5, 3, 3, 3), np.float32))]
+    model = graph(
+        ("x", FLOAT, [8, 8, 3, 4]),
+        nodes=[turn, conv],
+        outputs=[("y", FLOAT, [4, 5, 8, 8])],
+        stored=stored,
+    )
+    (spec,), _ = taken(model)
+    assert spec.image_axis == 3
+    assert fixed_batch((spec,)) == 4
+    assert count_graph(model).macs == 5 * 27 * 64
+
+
+def test_of_a_batch_that_convolutions_tell_the_filling_is_left_out_where_outputs_have_it():
+    class Recogniser:
+        inputs = (TensorSpec("x", (4, 3), "float32", tells_batch=True),)
+        outputs = (TensorSpec("y", (5, 4), "float32"), TensorSpec("boxes", (8, 5), "float32"))
+
+        def run(self, feeds):
+            return {"y": np.tile(feeds["x"][:, 0], (5, 1)), "boxes": np.ones((8, 5), np.float32)}
+
+    x = np.arange(18, dtype=np.float32).reshape(6, 3)
+    parts = list(run_in_batches(Recogniser(), {"x": x}, 1))
+    np.testing.assert_array_equal(np.concatenate([one["y"] for one in parts], 1)[0], x[:, 0])
+    assert [one["boxes"].shape for one in parts] == [(8, 5)] * 2
+
+
 class Turned:
     """A session that takes four sequences at a time, (steps, 4, 6), and gives them back."""
 
@@ -326,6 +402,27 @@ def test_sizes_of_outputs_are_stated_where_the_inputs_leave_none_open():
     assert spec_of(model.graph.output[0]).shape == (None, "k")
 
 
+@pytest.mark.parametrize(
+    ("shape", "node", "weight", "axis", "size"),
+    [
+        (["N", "features", "T"], {"op_type": "Conv"}, (4, 80, 3), 1, 80),
+        (["N", "T", "features"], {"op_type": "MatMul"}, (80, 4), 2, 80),
+        (["N", "features"], {"op_type": "Gemm", "transB": 1}, (4, 80), 1, 80),
+        (["N", 1, "T", "mels"], {"op_type": "MatMul"}, (80, 4), 3, 80),
+        (["T", "N", "features"], {"op_type": "RNN", "hidden_size": 4}, (1, 4, 80), 2, 80),
+        (["N", "C", "D", "H", "W"], {"op_type": "Conv", "group": 2}, (4, 8, 1, 1, 1), 1, 16),
+    ],
+)
+def test_channels_and_features_are_those_of_the_weights(shape, node, weight, axis, size):
+    """They were taken for 1, with which the network does not run; channels of images alone were read."""
+    inputs = ["x", "w", "r"] if node["op_type"] == "RNN" else ["x", "w"]
+    stored = [("w", np.ones(weight, np.float32)), ("r", np.ones((1, 4, 4), np.float32))]
+    nodes = [helper.make_node(node.pop("op_type"), inputs, ["y"], **node)]
+    (spec,), said = taken(graph(("x", FLOAT, shape), nodes=nodes, stored=stored))
+    assert spec.shape[axis] == size
+    assert f"{shape[axis]}={size}" in said
+
+
 @pytest.mark.parametrize("size", [-1, 0])
 def test_minus_one_and_zero_are_free(size):
     model = graph(("x", FLOAT, ["N", 3, 8, 8]), outputs=(("y", FLOAT, ["N", 3, 8, 8]),))
@@ -395,6 +492,41 @@ def test_tokens_of_a_fused_embedding_stay_within_its_tables(slot, rows):
     inputs = [(name, TensorProto.INT32, ["N", 4]) for name in given]
     specs, _ = taken(graph(*inputs, nodes=[fused], stored=stored))
     assert specs[slot].values == f"tokens(0,{rows})"
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "values"),
+    [
+        (TensorProto.INT32, ["N", 3, 8, 8], "range(0,255)"),
+        (TensorProto.INT8, ["N", 8, 8, 3], "range(-128,127)"),
+        (TensorProto.UINT16, [1, 3, 8, 8], "range(0,65535)"),
+        (TensorProto.INT32, ["N", 17, 8, 8], ""),  # planes of a board
+    ],
+)
+def test_colours_of_whole_numbers_are_pixels(kind, shape, values):
+    """They were zeros and ones, which are next to nothing of what a network sees."""
+    nodes = [helper.make_node("Cast", ["x"], ["f"], to=FLOAT)]
+    if shape[3] == 3:
+        nodes.append(helper.make_node("Transpose", ["f"], ["t"], perm=[0, 3, 1, 2]))
+    nodes.append(helper.make_node("Conv", [nodes[-1].output[0], "w"], ["y"]))
+    stored = [("w", np.ones((2, min(shape[1], 17) if shape[3] != 3 else 3, 1, 1), np.float32))]
+    (spec,), _ = taken(graph(("x", kind, shape), nodes=nodes, stored=stored))
+    assert spec.values == values
+
+
+def test_what_no_node_reads_is_made_up_whatever_it_is():
+    """Data had to have an array for it."""
+    body = helper.make_graph(
+        [helper.make_node("Add", ["x", "offset"], ["o"])],
+        "b",
+        [],
+        [helper.make_tensor_value_info("o", FLOAT, ["N", 4])],
+    )
+    branch = helper.make_node("If", ["choice"], ["y"], then_branch=body, else_branch=body)
+    inputs = [("x", FLOAT, ["N", 4]), ("offset", FLOAT, ["N", 4]), ("choice", TensorProto.BOOL, [])]
+    unread = [("phase", TensorProto.BOOL, []), ("types", INT64, ["N", 4])]
+    specs, _ = taken(graph(*inputs, *unread, nodes=[branch]))
+    assert [spec.values for spec in specs] == ["", "", "", "constant(0)", "constant(0)"]
 
 
 def test_what_functions_hold_tells_of_the_inputs_too():

@@ -128,6 +128,18 @@ def test_whole_numbers_that_nobody_gave_are_named_where_a_network_does_not_run()
     assert doubtful_inputs((specs[0], *given)) == ""
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        TensorSpec("mask", ("N", 7), "bool"),
+        TensorSpec("orig_im_size", (2,), "float32"),
+        TensorSpec("scale", (), "float16"),
+    ],
+)
+def test_masks_and_single_numbers_that_nobody_gave_are_named_too(spec):
+    assert f"; {spec.name} was fed " in doubtful_inputs((spec,))
+
+
 def test_a_row_says_what_each_input_is_fed():
     specs = (
         TensorSpec("x", ("N", 8, 8, 3), "float32", layout="NHWC"),

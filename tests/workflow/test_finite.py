@@ -74,6 +74,58 @@ def test_fp32_that_is_not_finite_is_not_told_to_use_another_precision(build, tmp
         build(write(tmp_path / "log.onnx", 1.0, function="Log"), "fp32")
 
 
+def write_masked(path: Path) -> Path:
+    """Steps over the length that a mask gives each: no number where it leaves one out."""
+    nodes = [
+        helper.make_node("Cast", ["keep"], ["k"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["x", "w"], ["a"], "first"),
+        helper.make_node("Mul", ["a", "k"], ["b"], "masked"),
+        helper.make_node("Div", ["b", "k"], ["c"], "mean"),
+        helper.make_node("MatMul", ["c", "w"], ["y"], "second"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 8, 4]),
+            helper.make_tensor_value_info("keep", TensorProto.BOOL, ["n", 8, 1]),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 8, 4])],
+        [numpy_helper.from_array(np.eye(4, dtype=np.float32), "w")],
+    )
+    opsets = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    return path
+
+
+NAMED = "not finite.*; keep was fed range\\(0,1\\): give what it takes with --input keep="
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_made_up_masks_are_named_where_they_leave_no_number(build, tmp_path, precision):
+    """The network was to be trained again, or its images to be scaled otherwise."""
+    path = write_masked(tmp_path / "masked.onnx")
+    with pytest.raises(DriftFailed, match=NAMED) as caught:
+        build(path, precision)
+    assert "again" not in str(caught.value)
+    assert "scaling" not in str(caught.value)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_data_for_what_would_be_guessed_is_what_an_engine_is_tried_with(tmp_path, precision):
+    """A network whose data is sound was refused for a made-up mask that masks all."""
+    random = np.random.default_rng(0)
+    arrays = {
+        "x": random.normal(size=(20, 8, 4)).astype(np.float32),
+        "keep": np.ones((20, 8, 1), bool),
+    }
+    np.savez(tmp_path / "own.npz", **arrays)
+    store = Store(tmp_path / "engines")
+    network = obtain_network(write_masked(tmp_path / "masked.onnx"), store)
+    choice = CalibrationChoice(data=f"npz:{tmp_path / 'own.npz'}")
+    assert build_network(network, precision, get("onnxruntime"), BuildOptions(), choice, store)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_infinities_that_the_network_stores_are_meant(build, tmp_path, precision):
     # scores of classes that are not to be chosen

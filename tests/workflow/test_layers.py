@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.backends.onnxruntime_layers import EngineNode
 from deploykit.bench.drift import LayerDrift
@@ -13,6 +16,8 @@ from deploykit.bench.roofline import Ceilings
 from deploykit.errors import UsageError
 from deploykit.graph.count import LayerCounts
 from deploykit.graph.lineage import Layer
+from deploykit.store import Store
+from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.layers import (
     LayerReport,
     layer_rows,
@@ -20,6 +25,7 @@ from deploykit.workflow.layers import (
     ordered,
     report_layers,
 )
+from deploykit.workflow.network import obtain_network
 
 MS = (0.5, 4.0, 1.0)
 TIMES = LayerTimes(("q", "c", "p"), MS, 0.5, 6.0, 0.003, 40)
@@ -110,6 +116,27 @@ def test_a_backend_without_times_per_layer_is_refused(trained, shared_store):
 
     with pytest.raises(UsageError, match="no times per layer"):
         report_layers(trained, "fp32", shared_store, CalibrationChoice(), backend="openvino")
+
+
+def test_a_batch_that_the_file_insists_on_is_timed_and_its_work_is_of_one_image(tmp_path):
+    """It was refused, with the batch to give."""
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"], "conv")]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [4, 3, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [4, 5, 8, 8])],
+        [numpy_helper.from_array(np.ones((5, 3, 1, 1), np.float32), "w")],
+    )
+    path = tmp_path / "four.onnx"
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    store = Store(tmp_path / "store")
+    network = obtain_network(path, store)
+    report = report_layers(network, "fp32", store, CalibrationChoice(), quick=True)
+    (row,) = [row for row in report.rows if row.node == "conv"]
+    assert row.macs == 5 * 3 * 64
+    assert row.gflops == pytest.approx(2 * 4 * row.macs / row.time_ms / 1e6)
 
 
 def test_modules_of_pytorch_stand_for_the_layers_in_them():

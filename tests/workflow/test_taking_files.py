@@ -58,13 +58,39 @@ def test_a_batch_that_is_free_in_name_only_is_fixed_and_said(fixed_inside, tmp_p
 
 
 def test_sizes_that_do_not_fit_are_refused_with_the_option_that_gives_others(save, tmp_path):
-    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
-    path = save("m.onnx", nodes, ["N", 3, "T"], ["N", 3, 2], {"w": np.ones((5, 2), np.float32)})
+    nodes = [helper.make_node("MatMul", ["w", "x"], ["y"])]
+    path = save("m.onnx", nodes, ["N", "T", 3], ["N", 2, 3], {"w": np.ones((2, 5), np.float32)})
     store = Store(tmp_path / "store")
     with pytest.raises(UsageError, match=r"taken as T=1, node 'y' .*: give sizes with --shape"):
         obtain_network(path, store)
     given = ModelFile(path, InputChoice(dims=(("T", 5),)))
-    assert obtain_network(given, store).model.inputs[0].with_batch(2) == (2, 3, 5)
+    assert obtain_network(given, store).model.inputs[0].with_batch(2) == (2, 5, 3)
+
+
+def test_numbers_that_were_guessed_are_named_where_a_network_does_not_run(tmp_path):
+    """Sizes were asked for, whatever was given as the size of a picture."""
+    nodes = [
+        helper.make_node("Cast", ["orig_im_size"], ["size"], to=TensorProto.INT64),
+        helper.make_node("Concat", ["ones", "size"], ["sizes"], axis=0),
+        helper.make_node("Resize", ["mask", "", "", "sizes"], ["y"]),
+    ]
+    inputs = [("mask", ["N", 1, 4, "T"]), ("orig_im_size", [2])]
+    made = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in inputs],
+        [helper.make_tensor_value_info("y", FLOAT, [None] * 4)],
+        [numpy_helper.from_array(np.array([1, 1]), "ones")],
+    )
+    path = tmp_path / "decoder.onnx"
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(made, opset_imports=opsets, ir_version=8), path)
+    store = Store(tmp_path / "store")
+    named = r"; orig_im_size was fed normal: give what it takes with --input orig_im_size="
+    with pytest.raises(UsageError, match=named):
+        obtain_network(path, store)
+    given = ModelFile(path, InputChoice(values=(("orig_im_size", "constant(8)"),)))
+    assert obtain_network(given, store).model.inputs[1].values == "constant(8)"
 
 
 def test_what_is_said_of_a_file_makes_another_network(save, tmp_path):

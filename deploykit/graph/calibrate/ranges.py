@@ -15,15 +15,16 @@ from deploykit.errors import DriftFailed, UsageError, one_line
 from deploykit.graph.calibrate import Calibration
 from deploykit.graph.calibrate.histogram import WideningHistogram, choose_range
 from deploykit.graph.element_types import ElementType
-from deploykit.graph.inputs import spec_of
+from deploykit.graph.inputs import input_specs_of
 from deploykit.graph.nodes import graph_inputs, is_standard
 from deploykit.graph.operators import Trait, has
 from deploykit.graph.read_write import open_proto
 from deploykit.graph.shapes import tensor_shapes
+from deploykit.graph.values import doubtful_inputs
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx, ort
 from deploykit.ort_session import session_options
-from deploykit.spec import has_batch, input_facts, stored_about, stored_inputs
+from deploykit.spec import has_batch
 
 #: Values per image and tensor that go into a histogram; larger tensors are sampled evenly.
 SAMPLE_VALUES = 8192
@@ -66,7 +67,7 @@ def collect_ranges(
             known.update(((name, symmetric, state), bounds) for name, bounds in ranges.items())
         for name in tensors:  # it was remembered where it might be infinite
             if name not in infinite and not np.isfinite(known[name, symmetric, state]).all():
-                raise _not_finite(name)
+                raise _not_finite(name, model, calibration)
         return {name: known[name, symmetric, state] for name in tensors}
     histograms = calibration.method != "minmax"
     plan = Probes(model, tensors, histograms)
@@ -82,11 +83,11 @@ def collect_ranges(
             outputs = run_images(session, inputs, part, plan.names)
             for name in plan.ends:
                 if np.isnan(outputs[name]).any():  # infinite ones may be meant, as a mask's are
-                    raise _not_finite(name)
+                    raise _not_finite(name, model, calibration)
             for name in tensors:
                 low, high = plan.extremes(name, outputs)
                 if math.isnan(low + high) or (math.isinf(low + high) and name not in infinite):
-                    raise _not_finite(name)
+                    raise _not_finite(name, model, calibration)
                 extremes[name] = (min(extremes[name][0], low), max(extremes[name][1], high))
                 if histograms:
                     values = outputs[plan.samples[name]]
@@ -132,10 +133,11 @@ def input_sets(
     return sets
 
 
-def _not_finite(name: str) -> DriftFailed:
+def _not_finite(name: str, model: onnx.ModelProto, calibration: Calibration) -> DriftFailed:
+    doubts = doubtful_inputs(input_specs_of(model)) if calibration.synthetic else ""
     return DriftFailed(
-        f"activation {name!r} is not finite on the calibration images; "
-        "check the network's weights and the images' scaling"
+        f"activation {name!r} is not finite on the calibration images"
+        + (doubts or "; check the network's weights and the images' scaling")
     )
 
 
@@ -183,15 +185,12 @@ def run_images(
 
 def _image_axes(model: onnx.ModelProto) -> dict[str, int]:
     """By input the axis on which a fixed batch stands, where that is not the first."""
-    stored = stored_inputs({entry.key: entry.value for entry in model.metadata_props})
-    axes = {name: int(input_facts(about)["fixed_axis"]) for name, about in stored.items()}
-    return {name: axis for name, axis in axes.items() if axis}
+    return {spec.name: spec.fixed_axis for spec in input_specs_of(model) if spec.fixed_axis}
 
 
 def _without_batch(model: onnx.ModelProto) -> set[str]:
     """The inputs that are the same for all images that are run at once."""
-    stored = stored_inputs({entry.key: entry.value for entry in model.metadata_props})
-    specs = [stored_about(spec_of(value), stored) for value in graph_inputs(model.graph)]
+    specs = input_specs_of(model)
     return {spec.name for spec in specs if not has_batch(spec, specs)}
 
 

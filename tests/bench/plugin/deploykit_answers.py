@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import math
+import sys
+import time
 
 from deploykit.bench.channel import serve
 
 
 def answer(question: tuple[str, str]) -> object:
     what, text = question
+    if what == "leaving":
+        atexit.register(time.sleep, 1)  # as a runtime's clean-up takes its time
+        sys.exit(3)
     return {
         "echo": text,
         "large": "x" * 2**21,
