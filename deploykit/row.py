@@ -193,9 +193,13 @@ def _check(name: str, value: Any) -> None:
 
 
 def emulated(row: Mapping[str, Any]) -> bool:
-    """Whether nothing of a row computes in the precision that was asked for, as its columns tell."""
+    """Whether nothing of a row computes in the precision that was asked for, as its columns tell.
+
+    What multiplies nothing is emulated in nothing, and of products that nobody traced it is not known.
+    """
     actual = row["precision_actual"]
-    return bool(actual) and row["precision"] not in ("", "as-is", *actual.split("+"))
+    traced = bool(actual) and actual not in ("none", "unknown")
+    return traced and row["precision"] not in ("", "as-is", *actual.split("+"))
 
 
 def overloaded(row: Mapping[str, Any]) -> bool:

@@ -99,6 +99,8 @@ def test_a_row_that_was_not_timed_has_no_findings_rather_than_none():
         ("fp32", "fp32", False),
         ("fp32", None, False),
         ("as-is", "fp32", False),
+        ("int8", "none", False),
+        ("int8", "unknown", False),
     ],
 )
 def test_a_row_is_emulated_where_nothing_computes_in_its_precision(precision, actual, is_emulated):

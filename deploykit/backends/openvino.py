@@ -71,6 +71,8 @@ _SUFFIX = re.compile(r"(/WithoutBiases|/Dequantization\w+)+$")
 _APART = "_original"
 #: How it calls recurrent layers, which have no name of the graph's.
 _RECURRENT = re.compile(r"(LSTM|GRU|RNN)(Sequence|Cell)_\d+")
+#: How it calls the products that an Einsum is made of.
+_PART = re.compile(r"MatMul_\d+")
 #: What it runs step by step where a layer is told the lengths of sequences.
 _STEPWISE = "TensorIterator"
 #: Nodes that are looked through at most from what was merged behind a product back to it.
@@ -269,6 +271,7 @@ def with_graph_names(
     in the order in which they run.
     """
     view = GraphView(graph)
+    types = _with_einsums(types, view)
     found = [name for names in types.values() for name in names if _RECURRENT.match(name)]
     layers = [node for node in view.nodes if node.op_type in _RECURRENT_OPERATORS]
     wanted = [node_name(node) for node in layers]
@@ -285,6 +288,27 @@ def with_graph_names(
             elif layer not in listed:
                 listed.append(layer)
     return by_type
+
+
+def _with_einsums(
+    types: Mapping[str, Sequence[str]], view: GraphView
+) -> Mapping[str, Sequence[str]]:
+    """The same with the Einsums of a graph for the products that they are made of, if these compute in one type.
+
+    Such products have numbers for names.
+    """
+    came_from = {
+        name: _product_before(name, view) or "" for names in types.values() for name in names
+    }
+    parts = {name for name, node in came_from.items() if not node and _PART.fullmatch(name)}
+    einsums = [node_name(node) for node in view.nodes if node.op_type == "Einsum"]
+    missing = [name for name in einsums if name not in came_from.values()]
+    kinds = [kind for kind, names in types.items() if parts & set(names)]
+    if not missing or len(kinds) != 1:
+        return types
+    (kind,) = kinds
+    others = [name for name in types[kind] if name not in parts]
+    return {**types, kind: [*others, *missing]}
 
 
 def _is_double(node: onnx.NodeProto) -> bool:

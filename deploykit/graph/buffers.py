@@ -2,7 +2,7 @@
 
 PyTorch's exporter states of every tensor whether it is a parameter or a buffer. Of other files the values tell:
 masks hold zeros and very negative numbers, grids and anchors whole numbers and halves, tables of positions sines
-and cosines.
+and cosines, and the frequencies of such a geometric sequence.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ _MASKED_BELOW = -99.0
 _REPEATED = 0.75
 #: Rounding of sines and cosines in half precision.
 _TOLERANCE = 4e-3
+#: Fewer numbers in a geometric sequence may be anything; more are no sequence of frequencies.
+_FEWEST_FREQUENCIES, _MOST_FREQUENCIES = 8, 4096
 
 
 class Origin(Enum):
@@ -150,6 +152,14 @@ def is_bias_without_keys(values: np.ndarray | None) -> bool:
     return not keys.any() and bool(queries.all() and rest.all())
 
 
+def has_one_of_two(values: np.ndarray | None) -> bool:
+    """Whether of the two biases of a recurrent layer, one behind the other for each direction, one is zeros."""
+    if values is None or values.ndim != 2 or values.shape[1] % 2:
+        return False
+    first, second = (half.any() for half in np.split(values, 2, axis=1))
+    return bool(first != second)
+
+
 def is_in_state(name: str) -> bool:
     """Whether a tensor is named as PyTorch names what a module within the network holds."""
     return _STATE.fullmatch(name) is not None and "const" not in name.lower()
@@ -176,7 +186,19 @@ def is_buffer(values: np.ndarray | None, among: int = 0) -> bool:
         with np.errstate(over="ignore", invalid="ignore"):
             if bool(np.all(values * 2 == np.round(values * 2))):
                 return True
-    return low >= -1.01 and high <= 1.01 and is_sinusoidal(values)
+    return is_frequencies(values) or (low >= -1.01 and high <= 1.01 and is_sinusoidal(values))
+
+
+def is_frequencies(values: np.ndarray | None) -> bool:
+    """Whether a tensor is a geometric sequence, as the frequencies are by which positions and times are encoded."""
+    if values is None or not _FEWEST_FREQUENCIES <= values.size <= _MOST_FREQUENCIES:
+        return False
+    row = np.squeeze(values)
+    if row.ndim != 1 or row.dtype.kind != "f" or float(row.min()) <= 0:
+        return False
+    tolerance = _TOLERANCE if row.dtype.itemsize < 4 else 1e-4
+    steps = np.diff(np.log(row.astype(np.float64)))
+    return bool(np.ptp(steps) < tolerance < abs(steps.mean()))
 
 
 def is_sinusoidal(values: np.ndarray) -> bool:

@@ -133,6 +133,9 @@ KNOWN_DOMAINS = frozenset(
     {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview.training", "com.microsoft"}
 )
 
+#: Stands for ONNX's domain where exporters write the operators of plugins in it.
+_FOREIGN = "deploykit.foreign"
+
 #: Floats that numpy itself has.
 _NUMPY_FLOATS = frozenset({ElementType.FLOAT, ElementType.FLOAT16, ElementType.DOUBLE})
 
@@ -304,22 +307,28 @@ def _has_nan(values: np.ndarray) -> bool:
     return bool(np.isnan(total) and np.isnan(values).any())
 
 
-def _check_structure(model: onnx.ModelProto, path: Path) -> None:
-    problem = structure_problem(model)
+def _check_structure(model: onnx.ModelProto, path: Path, *, foreign: bool) -> None:
+    problem = structure_problem(model, foreign=foreign)
     if problem is not None:
         raise InvalidModel(
             f"{path}: not a valid ONNX graph: {one_line(problem)}; export the model again"
         )
 
 
-def structure_problem(model: onnx.ModelProto) -> str | None:
+def structure_problem(model: onnx.ModelProto, *, foreign: bool = False) -> str | None:
     """What ONNX's checker has against a graph that no runtime would take either, in one line; None if nothing.
 
     The checker alone wants a shape, be it an empty one, of every output, and turns down GroupNormalization as
     opset 18 has it, for its definition was mended in 21; runtimes take both. Nor does it know what ONNX Runtime
     keeps in ONNX's domain.
+
+    Args:
+        model: the graph.
+        foreign: whether operators that nobody here knows may stand in it.
     """
     light = skeleton(model)
+    for part in (light, *light.functions) if foreign else ():
+        part.opset_import.append(onnx.helper.make_opsetid(_FOREIGN, 1))
     for value in [*light.graph.input, *light.graph.output]:
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.shape.SetInParent()
@@ -329,6 +338,10 @@ def structure_problem(model: onnx.ModelProto) -> str | None:
         elif is_standard(node) and (is_contributed(node) or _is_early_norm(node, light)):
             node.op_type = "Identity"
             del node.attribute[:], node.input[1:], node.output[1:]
+        elif foreign and is_standard(node) and not onnx.defs.has(node.op_type):
+            node.domain = (
+                _FOREIGN  # a plugin's; the checker asks nothing of a domain that it does not know
+            )
     try:
         onnx.checker.check_model(light)
     except onnx.checker.ValidationError as error:
@@ -354,8 +367,13 @@ def _stand_in(node: onnx.NodeProto) -> None:
     node.attribute.extend(epsilon)
 
 
-def check(model: onnx.ModelProto, path: Path) -> None:
+def check(model: onnx.ModelProto, path: Path, *, foreign: bool = False) -> None:
     """Check a model with its weights inside.
+
+    Args:
+        model: that was read.
+        path: of its file.
+        foreign: whether operators that nobody here knows, and no runtime here could run, may stand in it.
 
     Raises:
         InvalidModel: negative dimensions of weights, an operator of an unknown domain, invalid or cyclic
@@ -364,8 +382,9 @@ def check(model: onnx.ModelProto, path: Path) -> None:
     """
     require_sound(model, path)
     _check_tensors(model, path)
-    _check_domains(model, path)
+    if not foreign:
+        _check_domains(model, path)
     _check_ports(model, path)
-    _check_structure(model, path)
+    _check_structure(model, path, foreign=foreign)
     _check_bodies(model, path)
     _check_values(model, path)

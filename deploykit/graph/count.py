@@ -43,7 +43,8 @@ def has_work(graph: onnx.GraphProto) -> bool:
         bodies = list(attribute_graphs(node))
         if any(has_work(body) for body in bodies):
             return True
-        if not bodies and not has_no_macs(node):
+        # What is not known may multiply beside what its bodies do.
+        if operator_of(node) is None or (not bodies and not has_no_macs(node)):
             return True
     return False
 
@@ -103,9 +104,9 @@ class _Tally:
     #: Owners of parameters are told apart by identity, so that they have to live as long as the tally.
     owners: list[Constants] = field(default_factory=list)
 
-    def add_parameters(self, view: GraphView, outer: Constants | None = None) -> None:
+    def add_parameters(self, constants: Constants) -> None:
         """Count the parameters of a graph and of all bodies within it, run or not."""
-        constants = Constants(view, outer)
+        view = constants.view
         self.stored_bytes += constants.stored_bytes
         for node in view.nodes:
             if (unknown := values_of_unknown(node, constants)) and not view.all_fixed(node):
@@ -124,8 +125,8 @@ class _Tally:
                         continue
                     counted.append(root)
                     self.parameters[operator_name(node)] += root.constant.elements
-            for body in view.bodies(node):
-                self.add_parameters(body, constants)
+            for body in constants.bodies(node):
+                self.add_parameters(body)
         self.owners.append(constants)
 
     def add_work(
@@ -149,7 +150,10 @@ class _Tally:
                 macs = macs_of(node, view)
                 self.macs[name] += (macs or 0) * times
                 if macs is None:
-                    self._leave_out(name, "the shapes of some depend on values")
+                    self._leave_out(
+                        name,
+                        "the shapes of some depend on values, or on operators that are not known",
+                    )
                 elif macs and (steps := steps_of(node, view)) is not None:
                     self.runs[name].add(steps)
             elif not has_no_macs(node):
@@ -162,12 +166,14 @@ class _Tally:
         name = operator_name(node)
         bodies = None if scope is None else scope.bodies.get(first_output(node))
         if bodies is None or scope is None:
-            if any(has_work(body) for body in attribute_graphs(node)):
+            if operator_of(node) is None or any(has_work(b) for b in attribute_graphs(node)):
                 self._leave_out(name, "what runs in it is not known")
             return
         if first_output(node) in scope.chosen:
             self.chosen.add(name)
             self.remarks[f"of {name} the branch with more work is counted"] = None
+        if first_output(node) in scope.partial:
+            self._leave_out(name, "what its other branch multiplies can't be counted")
         start = sum(self.macs.values())
         for place, body in enumerate(bodies):
             before = sum(self.macs.values()), sum(self.uncounted.values())
@@ -295,7 +301,7 @@ def count_graph(
         source = GraphView(model, dims=dims)
     view = source.expanded
     tally = _Tally()
-    tally.add_parameters(view)
+    tally.add_parameters(Constants(view))
     tally.add_work(view, view.scope)
     batch = stated_batch(view)
     by_operator = {

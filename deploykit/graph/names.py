@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 
-from deploykit.graph.nodes import graphs_below, initializer_names, nodes_below
+from deploykit.graph.nodes import graphs_below, initializer_names, is_standard, nodes_below
 from deploykit.lazy import onnx
 
 
@@ -30,6 +30,39 @@ def name_nodes(model: onnx.ModelProto) -> bool:
         node.name = name
         taken.add(name)
     return bool(unnamed)
+
+
+#: Operators that make any number of tensors.
+_OF_MANY_OUTPUTS = frozenset({"If", "Loop", "Scan", "SequenceMap", "Split"})
+
+
+def name_outputs(model: onnx.ModelProto) -> bool:
+    """Name, in place, what nodes with any number of outputs make and nobody wants.
+
+    ONNX lets such an output stand without a name; ONNX Runtime wants a place for each of them, and ends the process
+    where a Loop or a Split has none, or refuses the graph.
+
+    Returns:
+        Whether any was named.
+    """
+    named = False
+    for nodes in (model.graph.node, *(function.node for function in model.functions)):
+        inner = list(nodes_below(nodes))
+        open_nodes = [n for n in inner if n.op_type in _OF_MANY_OUTPUTS and not all(n.output)]
+        if not open_nodes:
+            continue
+        taken = {name for node in inner for name in (*node.input, *node.output)}
+        for node in open_nodes:
+            for place, output in enumerate(node.output):
+                if not output and is_standard(node):
+                    made = next(filter(None, node.output), node.op_type)
+                    name = f"{made}_unused_{place}"
+                    while name in taken:
+                        name += "_"
+                    taken.add(name)
+                    node.output[place] = name
+                    named = True
+    return named
 
 
 def part_names(model: onnx.ModelProto) -> int:

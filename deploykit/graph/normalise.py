@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deploykit.errors import InvalidModel
-from deploykit.graph.names import name_nodes, own_names, rename
+from deploykit.graph.names import name_nodes, name_outputs, own_names, rename
 from deploykit.graph.nodes import (
     all_nodes,
     attribute_graphs,
@@ -36,7 +36,8 @@ def declare(model: onnx.ModelProto) -> bool:
     """Declare, in place, what is missing of outputs, and raise a version that forbids what the file does.
 
     Outputs may lack a type or a shape: extracted graphs do. What inference does not find stays open. Nodes without
-    a name get one, by which layers are found again, and all an order that runs.
+    a name get one, by which layers are found again, as do tensors that runtimes need a name of; all get an order
+    that runs.
 
     Returns:
         Whether anything was changed.
@@ -52,6 +53,7 @@ def declare(model: onnx.ModelProto) -> bool:
         changed |= _declare_outputs(model)
     changed |= sort_nodes(graph)
     changed |= name_nodes(model)
+    changed |= name_outputs(model)
     return changed
 
 

@@ -23,6 +23,8 @@ STANDARD = frozenset({""})
 CONTRIBUTED = frozenset({"com.microsoft"})
 #: ONNX's operators of classic machine learning; those that multiply keep their weights in attributes: no rules.
 _LEARNING = frozenset({"ai.onnx.ml"})
+#: Plugins of TensorRT, which exporters write in a domain of theirs or in ONNX's.
+_PLUGINS = frozenset({"", "TRT"})
 #: The opset of ONNX's own LayerNormalization; before it, ONNX Runtime keeps its own in ONNX's domain.
 LAYER_NORM_SINCE = 17
 #: ONNX Runtime's own that it keeps in ONNX's domain.
@@ -226,7 +228,7 @@ _PRODUCTS = (
         "Attention",
         Kind.CONTRACTION,
         domains=STANDARD | CONTRIBUTED,
-        parameters=(1, 2),
+        parameters=(0, 1, 2),
         added={"": 3, "com.microsoft": 5},
         macs=rules.attention,
     ),
@@ -250,7 +252,7 @@ _PRODUCTS = (
         "MultiHeadAttention",
         Kind.CONTRACTION,
         domains=CONTRIBUTED,
-        parameters=(3,),
+        parameters=(0, 1, 2, 3),
         added={"com.microsoft": 5},
         macs=rules.multi_head_attention(6),
     ),
@@ -265,6 +267,7 @@ _PRODUCTS = (
         "GroupQueryAttention",
         Kind.CONTRACTION,
         domains=CONTRIBUTED,
+        parameters=(11, 14, 15),
         added={"com.microsoft": 10},
         macs=rules.group_query_attention,
     ),
@@ -329,20 +332,29 @@ _OTHERS = (
     *_each(Kind.MOVES, "Slice", _T.SELECTS | _T.SHARES_SCALE | _T.SEEN_THROUGH),
     Operator("Gather", Kind.MOVES, _T.SELECTS | _T.SHARES_SCALE, parameters=(0,)),
     Operator("GatherBlockQuantized", Kind.MOVES, domains=CONTRIBUTED, parameters=(0,)),
+    Operator("TorchEmbedding", Kind.MOVES, domains=CONTRIBUTED, parameters=(0,),
+             stands_for=("Gather", (0, 1))),
+    Operator("RelativePositionBias", Kind.MOVES, domains=CONTRIBUTED, parameters=(0,)),
     *_each(Kind.MOVES, "DepthToSpace", _T.SELECTS | _T.SHARES_SCALE),
     *_each(Kind.MOVES, "Expand SpaceToDepth Split Tile", _T.SELECTS),
     Operator("Pad", Kind.MOVES, _T.SELECTS, STANDARD | CONTRIBUTED),
-    *_each(Kind.MOVES, "GatherND GridSample Trilu Unique", domains=STANDARD | CONTRIBUTED),
+    *(Operator(name, Kind.MOVES, domains=STANDARD | CONTRIBUTED, parameters=(0,))
+      for name in ("GatherND", "GridSample")),
+    Operator("GatherElements", Kind.MOVES, parameters=(0,)),
+    *_each(Kind.MOVES, "Trilu Unique", domains=STANDARD | CONTRIBUTED),
     *_each(Kind.MOVES, """
         CropAndResize ExpandDims RemovePadding RestorePadding UnfoldTensor""", domains=CONTRIBUTED),
     *_each(Kind.MOVES, """
         ImageDecoder RegexFullMatch StringConcat StringNormalizer StringSplit TfIdfVectorizer"""),
     *_each(Kind.MOVES, """
-        CenterCropPad Compress GatherElements Resize ReverseSequence Scatter ScatterElements ScatterND
+        CenterCropPad Compress Resize ReverseSequence Scatter ScatterElements ScatterND
         Upsample BitCast Col2Im ConcatFromSequence Optional OptionalGetElement
         OptionalHasElement SequenceAt SequenceConstruct SequenceEmpty SequenceErase SequenceInsert SequenceLength
         SplitToSequence TensorScatter"""),
     *_each(Kind.POOLING, "MaxRoiPool RoiAlign NonMaxSuppression"),
+    *_each(Kind.POOLING, """
+        BatchedNMSDynamic_TRT BatchedNMS_TRT EfficientNMS_TRT MultilevelCropAndResize_TRT NMSDynamic_TRT NMS_TRT
+        PyramidROIAlign_TRT ROIAlign_TRT""", domains=_PLUGINS),
     *_each(Kind.MAKES, "BlackmanWindow HammingWindow HannWindow MelWeightMatrix"),
     *_each(Kind.REDUCTION, "CumProd NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss"),
     *_each(Kind.ELEMENTWISE, "SwiGLU"),
@@ -352,7 +364,8 @@ _OTHERS = (
                stands_for=("Identity", (0,)))
       for name, places in (("BiasAdd", (1,)), ("BiasDropout", (1,)), ("BiasSoftmax", ()),
                            ("BitmaskBiasDropout", (1,)), ("BitmaskDropout", ()), ("ComplexMul", ()),
-                           ("ComplexMulConj", ()), ("MulInteger", ()))),
+                           ("ComplexMulConj", ()), ("MulInteger", ()), ("GatedAdd", ()),
+                           ("ScaledSiLU", ()), ("MRotaryEmbedding", ()), ("LinearAttentionGate", (1, 2)))),
     *_each(Kind.ELEMENTWISE, "BiasSplitGelu IsAllFinite", domains=CONTRIBUTED),
     *_each(Kind.MAKES, "Constant ConstantOfShape", _T.EVALUATED),
     *_each(Kind.MAKES, "EyeLike NonZero OneHot Shape Size"),
@@ -397,6 +410,7 @@ _OTHERS = (
                stands_for=("Identity", (0,)))
       for name, places in (("SkipLayerNormalization", (2, 3, 4)),
                            ("GroupNorm", (1, 2)), ("SkipGroupNorm", (1, 2, 4)),
+                           ("GatedRMSNorm", (1,)), ("BranchwiseRMSNorm", (1,)),
                            ("SkipSimplifiedLayerNormalization", (2, 3)))),
     Operator("SimplifiedLayerNormalization", Kind.NORMALISATION, parameters=(1,),
              stands_for=("Identity", (0,))),

@@ -5,8 +5,10 @@ an operator takes its weight, bias or scale (`Operator.parameters`), or a fixed 
 that is an operand of an operator of trait `SCALES`. It counts once, however often it is used.
 
 On the way there it may pass through any operators whose inputs are fixed too: split, joined, cut, dequantised,
-or normalised as weight normalisation does. What a weight is divided by, indices and shapes are none; nor are
-buffers: masks, grids, tables of positions, and the mean and deviation that images are normalised by
+or normalised as weight normalisation does. Where only a size, a place or a condition depends on an input it stays a
+parameter: a table of positions cut to the length of a sequence, the weights of one of several layers. It may come
+into a body with each run, and out of the branches of an If. What a weight is divided by, indices and shapes are
+none; nor are buffers: masks, grids, tables of positions, and the mean and deviation that images are normalised by
 (`deploykit.graph.buffers`). What PyTorch's exporter says of a tensor goes before what its place or values tell.
 
 Weights made by ConstantOfShape are never materialised; only shapes are looked at.
@@ -16,16 +18,18 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from deploykit.graph.buffers import (
     Origin,
     gathered_from,
+    has_one_of_two,
     is_bias_without_keys,
     is_buffer,
     is_constant_of_code,
     is_folded,
+    is_frequencies,
     is_in_state,
     is_made_up,
     is_of_code,
@@ -37,18 +41,34 @@ from deploykit.graph.buffers import (
     origins_of,
 )
 from deploykit.graph.element_types import FLOATS, ElementType, tensor_bytes
-from deploykit.graph.nodes import attribute, attribute_graphs, first_output, tensor_values
+from deploykit.graph.nodes import (
+    attribute,
+    attribute_graphs,
+    captured_by,
+    first_output,
+    tensor_values,
+)
 from deploykit.graph.operators import Arithmetic, Kind, Operator, Trait, has, operator_of
 from deploykit.graph.scope import domain_of, per_byte
 from deploykit.graph.view import GraphView
 from deploykit.lazy import np, onnx
 
 #: Operators all of whose inputs hold values; of others the first does, beside shapes, indices, scales and divisors.
-_ALL = frozenset({"Concat", "MatMul", "Gemm", "Einsum", "Mean"})
+_ALL = frozenset({"Concat", "MatMul", "Gemm", "Einsum", "Mean", "SequenceConstruct"})
+#: Operators that write values, their third input, over others, which are no weight where they are zeros.
+_WRITING = frozenset({"Scatter", "ScatterElements", "ScatterND"})
+#: Operators that look up rows or values in a table.
+_PICKING = frozenset({"Gather", "GatherElements", "GatherND"})
 #: Of these the largest operand is the weight, which the others scale or shift.
 _JOINING = frozenset({"Mul", "Add", "Sub", "Sum"})
 #: What is the same for every image of a batch is spread over it, by sizes that depend on it.
 _SPREAD = frozenset({"Expand", "Tile", "Reshape", "Unsqueeze", "Squeeze", "Transpose", "Identity"})
+#: What is fixed stays a weight through these, of which a size or a place may depend on an input.
+_PASSING = _SPREAD | {
+    "Cast", "CastLike", "DequantizeLinear", "Pad", "Resize", "SequenceAt", "Slice", "Split", "Upsample",
+}  # fmt: skip
+#: The same where all that they join is fixed but for sizes and places.
+_GATHERING = frozenset({"Concat", "SequenceConstruct", "SequenceInsert"})
 #: Results of these are numbers of their own: shapes, places, what is drawn.
 _NO_VALUES = frozenset({Kind.MAKES, Kind.RANDOM})
 _PLACES = frozenset({"ArgMax", "ArgMin"})
@@ -119,9 +139,23 @@ def _of_node(node: onnx.NodeProto) -> Constant | None:
 class Constants:
     """What the fixed tensors of one graph hold, and those of the graphs around it."""
 
-    def __init__(self, view: GraphView, outer: Constants | None = None) -> None:
+    def __init__(
+        self,
+        view: GraphView,
+        outer: Constants | None = None,
+        given: Mapping[str, str] | None = None,
+    ) -> None:
+        """Look at what a graph stores.
+
+        Args:
+            view: of the graph.
+            outer: the constants of the graph around a body.
+            given: inputs of a body that hold a tensor of the graph around it, or a part of one; see `given_to`.
+        """
         self.view = view
         self._outer = outer
+        self._given = given or {}
+        self._bodies: dict[int, list[Constants]] = {}
         self._origins = origins_of(view.graph)
         #: Of what the exporter computed from several parameters, how many values each of these has.
         self.learned_from = learned_from(view.graph)
@@ -151,8 +185,18 @@ class Constants:
             # What the file stores of it is its shape, which is a constant of its own.
             self._held[node.output[0]] = Constant(math.prod(shape), element_type, 0)
 
+    def bodies(self, node: onnx.NodeProto) -> list[Constants]:
+        """Those of the graphs within a node of this one."""
+        place = id(node)  # the view holds its nodes, so that no other object takes it
+        if place not in self._bodies:
+            views = self.view.bodies(node)
+            self._bodies[place] = [Constants(v, self, given_to(node, v.graph)) for v in views]
+        return self._bodies[place]
+
     def roots(self, name: str, factor: bool = False) -> list[Root]:
         """The tensors that hold the values of a fixed tensor, each once; one that depends on an input has none.
+
+        Of which of them it holds the values, and how many, may depend on an input.
 
         Args:
             name: the name of the tensor that is asked about.
@@ -182,11 +226,19 @@ class Constants:
             return []
         if operator.kind in _NO_VALUES or node.op_type in _PLACES:
             return []
-        if not self.view.is_fixed(name) and node.op_type not in _SPREAD:
+        if node.op_type == "If":
+            # What its branches make of tensors of this graph; asked for first, as calls may not nest.
+            names = captured_by(node)
+            return [x for x in names if x in self._held or self.view.producer(x) is not None]
+        if not self.view.is_fixed(name) and node.op_type not in _PASSING | _GATHERING:
             return []
         sources = node.input[:1]
         if node.op_type in _ALL or node.op_type in _JOINING:
             sources = node.input
+        elif node.op_type == "SequenceInsert":
+            sources = node.input[:2]
+        elif node.op_type in _WRITING:
+            sources = node.input[::2]
         elif node.op_type == "Where":
             sources = node.input[1:]
         return [source for source in sources if source]
@@ -197,20 +249,32 @@ class Constants:
         if constant is not None:
             real = constant.element_type in FLOATS
             root = Root(self, name, constant, real, self._origins.get(name, Origin.UNKNOWN))
-            # Integers that a weight was quantised to are buffers of a module.
-            if root.origin is Origin.PARAMETER or not (real and root.is_said_none(factor)):
+            # Integers that a weight was quantised to are buffers of a module; a single one is a number of its code.
+            is_said = real or (factor and constant.elements <= 1)
+            if root.origin is Origin.PARAMETER or not (is_said and root.is_said_none(factor)):
                 yield root
             return
         node = self.view.producer(name)
         if node is None:
             if self._outer is not None:
-                yield from self._outer.roots(name, factor)
+                yield from self._outer.roots(self._given.get(name, name), factor)
+            return
+        if node.op_type == "If":
+            place = list(node.output).index(name)
+            for body in self.bodies(node):
+                yield from body.roots(body.view.graph.output[place].name, factor)
             return
         known = self._roots[factor]
         found = [known.get(source, []) for source in self._sources(name)]
         if node.op_type in _JOINING:
             yield from self._joined(found)
             return
+        if node.op_type in _GATHERING and not (all(found) or self.view.is_fixed(name)):
+            return  # padding and anchors beside what depends on an input
+        if node.op_type in _WRITING and all(found):
+            found[0] = [
+                root for root in found[0] if root.varies()
+            ]  # no zeros that are written over
         for roots in found:
             for root in roots:
                 yield replace(root, real=True) if node.op_type == "DequantizeLinear" else root
@@ -327,9 +391,24 @@ class Root:
             return is_same_weight(tensor_values(mine), tensor_values(theirs))
         return False
 
-    def of_bias(self) -> Root:
-        """The same without what stands for a bias that a network has not: keys' between queries' and values'."""
+    def of_bias(self, operator: Operator | None = None) -> Root:
+        """The same without what stands for a bias that a network has not.
+
+        That is the keys' between queries' and values'; and of a recurrent `operator` the second of its two biases,
+        which Keras has not and its exporters fill with zeros.
+        """
         folded = is_folded(self.name) or self.origin is Origin.COMPUTED
+        if operator is not None and operator.kind is Kind.RECURRENT:
+            # PyTorch's layers have both, of which one may begin with zeros.
+            if (
+                folded
+                or self.origin is Origin.PARAMETER
+                or not has_one_of_two(self.constant.values())
+            ):
+                return self
+            return replace(
+                self, constant=replace(self.constant, elements=self.constant.elements // 2)
+            )
         if not folded or not is_bias_without_keys(self.constant.values()):
             return self
         learned = self.constant.elements // 3 * 2
@@ -341,6 +420,45 @@ class Root:
         return (
             self if size is None else replace(self, constant=replace(self.constant, elements=size))
         )
+
+
+def given_to(node: onnx.NodeProto, body: onnx.GraphProto) -> dict[str, str]:
+    """Which inputs of a body hold, in each run, a tensor that the node reads, or a part of one, by name.
+
+    Of what a Loop or a Scan hands from run to run these are such as the body hands on as they came.
+    """
+    names = [value.name for value in body.input]
+    if node.op_type == "Scan":
+        read = list(node.input[len(node.input) - len(names) :])  # opset 8 has lengths before them
+        states = len(names) - int(attribute(node, "num_scan_inputs", 0))
+        made = [value.name for value in body.output]
+    elif node.op_type == "Loop":
+        names, read, states = names[2:], list(node.input[2:]), len(node.input) - 2
+        made = [value.name for value in body.output[1:]]
+    else:  # a SequenceMap, as an If has no inputs
+        read, states, made = list(node.input), 0, []
+    given = dict(zip(names[states:], read[states:], strict=False))
+    copies = {n.output[0]: n.input[0] for n in body.node if n.op_type == "Identity"}
+    for name, source, last in zip(names[:states], read, made, strict=False):
+        while last in copies:
+            last = copies[last]
+        if last == name:
+            given[name] = source
+    return {name: source for name, source in given.items() if source}
+
+
+def first_states(node: onnx.NodeProto) -> list[str]:
+    """What a recurrent layer, a Loop or a Scan begins with and changes from step to step."""
+    operator = operator_of(node)
+    if operator is not None and operator.kind is Kind.RECURRENT:
+        return [name for name in node.input[5:7] if name]
+    if node.op_type not in ("Loop", "Scan"):
+        return []
+    begin = 2 if node.op_type == "Loop" else 0
+    scanned = int(attribute(node, "num_scan_inputs", 0))
+    given = {name for body in attribute_graphs(node) for name in given_to(node, body).values()}
+    states = node.input[begin : len(node.input) - scanned]
+    return [name for name in states if name and name not in given]
 
 
 def parameters_of(node: onnx.NodeProto, constants: Constants) -> Iterator[Root]:
@@ -397,19 +515,19 @@ def _by_place(node: onnx.NodeProto, operator: Operator, constants: Constants) ->
         for name in filter(None, node.input[1:]):
             yield from (r for r in constants.roots(name, factor=True) if r.real and r.varies())
         return
-    if operator.kind is Kind.RECURRENT:
-        # States that were learned; others begin with zeros.
-        for name in filter(None, node.input[5:7]):
-            roots = constants.roots(name, factor=True)
-            yield from (r for r in roots if r.real and r.varies())
-    if node.op_type == "Concat":
-        # A token that each image of a batch is joined with; anchors, padding and the like are no parameters.
-        for name in node.input:
+    # States that were learned, others begin with zeros; and a token that is written where something is masked.
+    written = node.input[2:3] if node.op_type in _WRITING else ()
+    for name in (*first_states(node), *written):
+        roots = constants.roots(name, factor=True)
+        yield from (r for r in roots if r.real and r.varies())
+    if node.op_type == "Concat" or operator.kind is Kind.CONVOLUTION:
+        # A token that each image of a batch is joined with, or what a generator begins with for each; anchors,
+        # padding and the like are no parameters.
+        for name in node.input if node.op_type == "Concat" else node.input[:1]:
             is_spread = _spread(name, constants)
             for root in constants.roots(name, factor=True):
                 if root.real and (is_spread(root) or root.origin is Origin.COMPUTED):
                     yield root
-        return
     offset = operator.added.get(domain_of(node))
     if offset is not None and offset < len(node.input) and node.input[offset]:
         for root in constants.roots(node.input[offset], factor=True):
@@ -419,7 +537,7 @@ def _by_place(node: onnx.NodeProto, operator: Operator, constants: Constants) ->
         if place < len(node.input) and node.input[place]:
             for root in constants.roots(node.input[place]):
                 if not _is_none_at(node, operator, root, constants.view):
-                    yield root.of_bias() if place == operator.bias else root
+                    yield root.of_bias(operator) if place == operator.bias else root
 
 
 def _restores(node: onnx.NodeProto, view: GraphView) -> bool:
@@ -457,7 +575,7 @@ def _is_none_at(node: onnx.NodeProto, operator: Operator, root: Root, view: Grap
     """Whether a fixed tensor at a parameter's place is none: made up by the exporter, or a table of positions."""
     if root.origin is Origin.PARAMETER:
         return False
-    if node.op_type == "Gather":
+    if node.op_type in _PICKING:
         if root.constant.elements <= 1:
             return True
         if root.real:
@@ -466,6 +584,8 @@ def _is_none_at(node: onnx.NodeProto, operator: Operator, root: Root, view: Grap
         return not _is_brought_to_scale(node.output[0], view)
     # A number that PyTorch's exporter spreads over all channels, where a module has no bias or scale.
     if root.constant.elements <= 1 and root.origin is Origin.UNKNOWN and is_of_code(root.name):
+        return True
+    if operator.multiplies and is_frequencies(root.constant.values()):
         return True
     return operator.kind is Kind.NORMALISATION and root.is_made_up()
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deploykit.graph.nodes import attribute, attribute_graphs, first_output
-from deploykit.graph.operators import operator_of
+from deploykit.graph.operators import has_no_macs, operator_of
 from deploykit.graph.scope import (
     Body,
     Scope,
@@ -80,7 +80,11 @@ def _follow(scope: Scope, node: onnx.NodeProto) -> None:
     operator = operator_of(node)
     if operator is not None and operator.macs is not None and node.output:
         shapes = [scope.shape(name) if name else None for name in node.input]
-        scope.macs += operator.macs(node, shapes, scope.shape(node.output[0])) or 0
+        macs = operator.macs(node, shapes, scope.shape(node.output[0]))
+        scope.macs += macs or 0
+        scope.is_partial |= macs is None
+    elif not has_no_macs(node):
+        scope.is_partial = True
 
 
 # ---- bodies
@@ -92,8 +96,11 @@ def _enter_bodies(scope: Scope, node: onnx.NodeProto) -> None:
     )
     if known is not None and not domain_of(node):
         known(scope, node)
-    for body in scope.bodies.get(first_output(node), ()):
+    bodies = scope.bodies.get(first_output(node))
+    scope.is_partial |= bodies is None or first_output(node) in scope.partial
+    for body in bodies or ():
         scope.macs += body.times * body.scope.macs
+        scope.is_partial |= body.scope.is_partial or (not body.known and body.scope.macs > 0)
 
 
 def _run(
@@ -120,7 +127,9 @@ def _if(scope: Scope, node: onnx.NodeProto) -> None:
     if condition is not None:
         names = [names[0] if bool(np.all(condition)) else names[1]]
     runs = [_run(scope, branches[name], {}, {}) for name in names]
-    largest = max(runs, key=lambda run: run.macs)
+    largest = max(runs, key=lambda run: (run.macs, run.is_partial))
+    if any(run.is_partial for run in runs if run is not largest):
+        scope.partial.append(first_output(node))
     scope.bodies[first_output(node)] = [Body(largest, 1, known=True)]
     if len(runs) > 1 and runs[0].macs != runs[1].macs:
         scope.chosen.append(first_output(node))
@@ -164,6 +173,10 @@ def _loop(scope: Scope, node: onnx.NodeProto) -> None:
         bodies: list[Body] = []
     elif going is not None and most is not None and steady and _always(graph, once):
         bodies = [Body(once, most, known=True)] if most else []
+        if once.chosen and bodies:  # which branch of an If runs may depend on the number of the run
+            values = [scope.value(name) for name in states]
+            if not _iteration(scope, graph, types, values, 0).chosen:
+                bodies = _simulated(scope, graph, node, most, going) or bodies
     else:
         bodies = _simulated(scope, graph, node, most, going) or [Body(once, 1, known=False)]
     scope.bodies[first_output(node)] = bodies

@@ -293,13 +293,14 @@ def read_inlined(path: str | os.PathLike[str]) -> onnx.ModelProto:
 
 
 def read_source(
-    path: str | os.PathLike[str], sound: str | None = None
+    path: str | os.PathLike[str], sound: str | None = None, *, foreign: bool = False
 ) -> tuple[onnx.ModelProto, str, bool]:
     """Read and check an ONNX file as `read_model`, and tell the file itself apart from what was read.
 
     Args:
         path: the file.
         sound: SHA-256 of a file that was checked before; the same is not checked again.
+        foreign: whether to take operators that nobody here knows, and no runtime here could run.
 
     Returns:
         The model; the SHA-256 of its bytes, which covers files beside it that hold weights; and whether a copy of
@@ -322,7 +323,7 @@ def read_source(
         return model, sha256, not (declare(model) or files or cut)
     require_sound(model, path)
     declared = declare(model)
-    check(model, path)
+    check(model, path, foreign=foreign)
     return model, sha256, not (files or declared or cut)
 
 

@@ -56,6 +56,8 @@ class Scope:
         bodies: what runs within a node, by `nodes.first_output`: one branch of an If, each run of a Loop.
         chosen: nodes, likewise, of which the branch with more work was taken as the condition is not known.
         macs: of the graph and what runs in it, as far as known.
+        is_partial: whether something in it may multiply that could not be counted.
+        partial: nodes, as in `chosen`, of which such is in a branch that was not taken.
         stated: types by tensor that inference of the whole graph found; used where a node alone does not tell.
     """
 
@@ -68,6 +70,8 @@ class Scope:
     bodies: dict[str, list[Body]] = field(default_factory=dict)
     chosen: list[str] = field(default_factory=list)
     macs: int = 0
+    is_partial: bool = False
+    partial: list[str] = field(default_factory=list)
     stated: Mapping[str, Any] = field(default_factory=dict)
 
     def type_of(self, name: str) -> Any:
@@ -241,6 +245,12 @@ def _contributed_shape(scope: Scope, node: onnx.NodeProto) -> Shape | None:
         return _convolved("Conv", node, first, filters, scope.opsets)
     if node.op_type in ("NhwcConv", "NhwcFusedConv") and weight is not None:
         return _convolved("Conv", node, first, weight, scope.opsets)
+    if node.op_type == "RelativePositionBias" and len(first) == 2:  # of buckets and heads
+        told = [scope.value(name) for name in node.input[1:3]]
+        lengths = [
+            int(np.ravel(value)[0]) for value in told if value is not None and np.size(value)
+        ]
+        return (1, first[1], *lengths) if len(lengths) == 2 else None
     if node.op_type == "BiasSplitGelu":
         return (*first[:-1], first[-1] // 2)
     if node.op_type == "NhwcMaxPool":
@@ -270,6 +280,8 @@ def _caches(scope: Scope, node: onnx.NodeProto) -> dict[int, Shape]:
         return {}
     if node.op_type in ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"):
         return {3: first}
+    if node.op_type == "LinearAttentionGate":
+        return {1: first}
     if node.op_type == "GroupQueryAttention" and len(first) == 3:
         heads, keys = (int(attribute(node, n, 0)) for n in ("num_heads", "kv_num_heads"))
         packed = len(node.input) < 2 or not node.input[1]

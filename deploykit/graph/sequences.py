@@ -25,6 +25,13 @@ def follow_sequences(scope: Scope, node: onnx.NodeProto) -> None:
         found = 0
     elif name == "SplitToSequence":
         found = _parts(scope, node)
+    elif before == 0 and name == "SequenceInsert":
+        found, element = (
+            1,
+            scope.type_of(node.input[1]),
+        )  # of an empty one, no type tells the shapes
+        if element is not None and element.WhichOneof("value"):
+            scope.types[result] = onnx.helper.make_sequence_type_proto(element)
     elif before is not None and name in ("SequenceInsert", "SequenceErase", "Identity"):
         found = before + {"SequenceInsert": 1, "SequenceErase": -1}.get(name, 0)
     if found is not None:

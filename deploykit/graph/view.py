@@ -225,7 +225,7 @@ class GraphView:
     def _fixed(self) -> set[str]:
         fixed = {*self._tensors, *(s.values.name for s in self.graph.sparse_initializer)}
         for node in self.nodes:
-            if node.op_type == "Constant":
+            if node.op_type in ("Constant", "SequenceEmpty"):
                 fixed.add(node.output[0])
                 continue
             # Of what a tensor is cast like, only the type is read.

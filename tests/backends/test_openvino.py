@@ -126,6 +126,38 @@ def test_products_in_bodies_recurrent_layers_and_generated_code_are_found(
     assert {kind: set(found) for kind, found in types.items()} == {"fp32": names}
 
 
+def einsums() -> onnx.ModelProto:
+    """A convolution between two Einsums, of which OpenVINO makes products with numbers for names."""
+    random = np.random.default_rng(0)
+    weights = {"k": (8, 3, 3, 3), "w": (8, 16), "v": (16, 4)}
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("Conv", ["x", "k"], ["c"], name="conv", pads=[1] * 4),
+            onnx.helper.make_node("Einsum", ["c", "w"], ["e"], "one", equation="nchw,cd->ndhw"),
+            onnx.helper.make_node("Relu", ["e"], ["r"], name="relu"),
+            onnx.helper.make_node("Einsum", ["r", "v"], ["y"], "two", equation="nchw,cd->nhwd"),
+        ],
+        "g",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["N", 3, 8, 8])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["N", 8, 8, 4])],
+        [
+            onnx.numpy_helper.from_array(random.standard_normal(shape).astype(np.float32), name)
+            for name, shape in weights.items()
+        ],
+    )
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def test_the_products_of_an_einsum_are_called_by_it_and_its_work_is_known(tmp_path, built):
+    onnx.save(einsums(), tmp_path / "m.onnx")
+    manifest = built(open_model(tmp_path / "m.onnx")).manifest
+    assert {kind: set(found) for kind, found in manifest["compute_types"].items()} == {
+        "fp32": {"conv", "one", "two"}
+    }
+    assert manifest["compute_macs"] == {"fp32": 64 * (8 * 27 + 8 * 16 + 16 * 4)}
+
+
 @pytest.mark.parametrize(
     ("network", "kept", "types"),
     [

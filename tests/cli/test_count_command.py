@@ -97,6 +97,42 @@ def test_a_lower_bound_is_called_one_with_the_reason(run, tmp_path):
     assert "| DFT | 1 | 0 | ≥ 0 |" in page
 
 
+@pytest.mark.parametrize(
+    ("operator", "domain", "uncounted"),
+    [
+        ("EfficientNMS_TRT", "TRT", {}),
+        ("EfficientNMS_TRT", "", {}),
+        ("PillarScatterPlugin", "", {"PillarScatterPlugin": 1}),
+        ("Deform", "somebody", {"somebody.Deform": 1}),
+    ],
+)
+def test_a_file_that_no_runtime_here_could_run_is_counted(
+    run, tmp_path, operator, domain, uncounted
+):
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["boxes"]),
+        helper.make_node(operator, ["boxes", "scores"], ["count", "y"], domain=domain),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [
+            helper.make_tensor_value_info("x", FLOAT, ["N", 10, 8]),
+            helper.make_tensor_value_info("scores", FLOAT, ["N", 10, 3]),
+        ],
+        [helper.make_tensor_value_info("y", FLOAT, ["N", 5, 4])],
+        [numpy_helper.from_array(np.ones((8, 4), np.float32), "w")],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    opsets += [helper.make_opsetid(domain, 1)] if domain else []
+    path = tmp_path / "detector.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    (found,) = json.loads(run("count", path, "-q", "--json").out)
+    assert (found["macs"], found["parameters"]) == (320, 32)
+    assert found["uncounted"] == uncounted
+    assert run("build", path, "-q").code != 0
+
+
 def test_a_factory_is_counted_without_an_export(run, tmp_path):
     (tmp_path / "counted_factory.py").write_text(
         "from torch import nn\ndef net():\n    return nn.Conv2d(3, 4, 3)\n"

@@ -316,6 +316,22 @@ def test_a_branch_of_a_fixed_condition_works_on_what_it_reads_around_it() -> Non
     assert (counts.macs, counts.uncounted, counts.parameters) == (64 * 9, {}, 9)
 
 
+def test_an_operator_that_is_not_known_may_multiply_though_its_body_does_not() -> None:
+    """As FlexAttention does: its body changes the scores of an attention."""
+    value = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["score"], ["changed"])],
+        "body",
+        [value("score", TensorProto.FLOAT, [])],
+        [value("changed", TensorProto.FLOAT, [])],
+    )
+    own = "ai.onnx.preview"
+    node = helper.make_node("FlexAttention", ["x", "x", "x"], ["y"], domain=own, score_mod=body)
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid(own, 1)]
+    counts = count_graph(make_model([node], shape=("batch", 2, 5, 8), opsets=opsets))
+    assert (counts.macs, counts.uncounted) == (0, {"ai.onnx.preview.FlexAttention": 1})
+
+
 def test_branches_without_work_are_counted() -> None:
     assert count_graph(conditional("Relu")).uncounted == {}
 

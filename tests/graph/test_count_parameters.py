@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from graph_models import make_model, tensor
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.graph import parameters
 from deploykit.graph.count import count_graph
@@ -89,6 +89,261 @@ def test_weights_are_followed_through_operators_on_constants(name: str) -> None:
     nodes, weights, parameters = WEIGHTS[name]
     counts = count_graph(make_model([*nodes, CONV], weights, output=("batch", 4, 6, 6)))
     assert (counts.parameters, counts.macs, counts.uncounted) == (parameters, 36 * 4 * 27, {})
+
+
+def info(name: str, kind: int = TensorProto.FLOAT, shape: object = None) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def body(
+    nodes: list[onnx.NodeProto],
+    inputs: list[onnx.ValueInfoProto],
+    outputs: list[onnx.ValueInfoProto],
+    weights: tuple[onnx.TensorProto, ...] = (),
+) -> onnx.GraphProto:
+    return helper.make_graph(nodes, "body", inputs, outputs, list(weights))
+
+
+def loop(
+    nodes: list[onnx.NodeProto], states: list[str], after: list[str], *read: str
+) -> list[onnx.NodeProto]:
+    """Two runs of `nodes`, which make the states `after` of `states`; the first of these is "y" in the end."""
+    taken = [info("i", TensorProto.INT64, []), info("go", TensorProto.BOOL, []), *map(info, states)]
+    made = [info("on", TensorProto.BOOL, []), *map(info, after)]
+    inner = body([*nodes, node("Identity", ["go"], ["on"])], taken, made)
+    outputs = ["y", *(f"last_{name}" for name in after[1:])]
+    return [node("Loop", ["two", "", *read], outputs, body=inner)]
+
+
+def branch(name: str, *weights: onnx.TensorProto) -> onnx.GraphProto:
+    nodes = [] if weights else [node("Identity", [name], [f"of_{name}"])]
+    return body(nodes, [], [info(name if weights else f"of_{name}")], weights)
+
+
+PRODUCT = node("MatMul", ["x", "k"], ["y"])
+#: Whether any value of "x", of 3 by 8, is more than a number.
+DECIDED = [
+    node("ReduceMax", ["x"], ["m"], keepdims=0),
+    node("Greater", ["m", "number"], ["c"]),
+]
+TWO, ONE, ZERO = (array(n, v, np.int64) for n, v in (("two", 2), ("one", [1]), ("zero", [0])))
+#: Each reads tables or weights of which a size, a place or a condition that depends on an input takes a part.
+CHOSEN = {
+    "cut to the length of what is read": (
+        [
+            node("Shape", ["x"], ["length"], start=1, end=2),
+            node("Slice", ["table", "zero", "length", "one"], ["p"]),
+            node("Add", ["x", "p"], ["y"]),
+        ],
+        [tensor("table", 1, 16, 8), ONE, ZERO],
+        16 * 8,
+    ),
+    "resized but for a token": (
+        [
+            node("Shape", ["x"], ["length"], start=1, end=2),
+            node("Sub", ["length", "one"], ["rest"]),
+            node("Concat", ["one", "rest", "eight"], ["size"], axis=0),
+            node("Slice", ["table", "zero", "one", "one"], ["token"]),
+            node("Slice", ["table", "one", "end", "one"], ["places"]),
+            node("Resize", ["places", "", "", "size"], ["resized"], mode="linear"),
+            node("Concat", ["token", "resized"], ["p"], axis=1),
+            node("Add", ["x", "p"], ["y"]),
+        ],
+        [
+            tensor("table", 1, 5, 8),
+            ONE,
+            ZERO,
+            array("eight", [8], np.int64),
+            array("end", [99], np.int64),
+        ],
+        5 * 8,
+    ),
+    "of two branches": (
+        [
+            *DECIDED,
+            node("If", ["c"], ["k"], then_branch=branch("a"), else_branch=branch("b")),
+            PRODUCT,
+        ],
+        [tensor("a", 8, 8), tensor("b", 8, 8), array("number", 0.5)],
+        128,
+    ),
+    "that two branches hold": (
+        [
+            *DECIDED,
+            node(
+                "If",
+                ["c"],
+                ["k"],
+                then_branch=branch("a", tensor("a", 8, 8)),
+                else_branch=branch("b", tensor("b", 8, 8)),
+            ),
+            PRODUCT,
+        ],
+        [array("number", 0.5)],
+        128,
+    ),
+    "of the layers that a Scan goes along": (
+        [
+            node(
+                "Scan",
+                ["x", "bank"],
+                ["y"],
+                num_scan_inputs=1,
+                body=body([node("MatMul", ["s", "w"], ["t"])], [info("s"), info("w")], [info("t")]),
+            )
+        ],
+        [tensor("bank", 4, 8, 8)],
+        256,
+    ),
+    "handed on by a Loop": (
+        loop(
+            [node("MatMul", ["s", "w"], ["t"]), node("Identity", ["w"], ["again"])],
+            ["s", "w"],
+            ["t", "again"],
+            "x",
+            "a",
+        ),
+        [tensor("a", 8, 8), TWO],
+        64,
+    ),
+    "a Loop's first state": (
+        loop([node("Add", ["s", "x"], ["t"])], ["s"], ["t"], "start"),
+        [tensor("start", 1, 3, 8), TWO],
+        24,
+    ),
+    "a Loop's first state of zeros": (
+        loop([node("Add", ["s", "x"], ["t"])], ["s"], ["t"], "start"),
+        [array("start", np.zeros((1, 3, 8))), TWO],
+        0,
+    ),
+    "cut by the run of a Loop": (
+        loop(
+            [
+                node("Unsqueeze", ["i", "zero"], ["from"]),
+                node("Add", ["from", "one"], ["to"]),
+                node("Slice", ["bank", "from", "to", "zero"], ["part"]),
+                node("Squeeze", ["part", "zero"], ["k"]),
+                node("MatMul", ["s", "k"], ["t"]),
+            ],
+            ["s"],
+            ["t"],
+            "x",
+        ),
+        [tensor("bank", 2, 8, 8), ONE, ZERO, TWO],
+        128,
+    ),
+    "from a sequence, by the run of a Loop": (
+        [
+            node("SequenceConstruct", ["a", "b"], ["q"]),
+            *loop(
+                [node("SequenceAt", ["q", "i"], ["k"]), node("MatMul", ["s", "k"], ["t"])],
+                ["s"],
+                ["t"],
+                "x",
+            ),
+        ],
+        [tensor("a", 8, 8), tensor("b", 8, 8), TWO],
+        128,
+    ),
+    "put into a sequence one by one": (
+        [
+            node("SequenceEmpty", [], ["q"]),
+            node("SequenceInsert", ["q", "a"], ["r"]),
+            node("SequenceInsert", ["r", "b"], ["s"]),
+            node("SequenceAt", ["s", "last"], ["k"]),
+            PRODUCT,
+        ],
+        [tensor("a", 8, 8), tensor("b", 8, 8), array("last", 1, np.int64)],
+        128,
+    ),
+    "queries of an attention": (
+        [
+            node("Shape", ["x"], ["n"], end=1),
+            node("Concat", ["n", "rest"], ["size"], axis=0),
+            node("Expand", ["a", "size"], ["q"]),
+            node("MultiHeadAttention", ["q", "x", "x"], ["y"], domain="com.microsoft", num_heads=2),
+        ],
+        [tensor("a", 1, 3, 8), array("rest", [3, 8], np.int64)],
+        24,
+    ),
+    "beside what a SequenceMap goes along": (
+        [
+            node("SplitToSequence", ["x"], ["q"], axis=1),
+            node(
+                "SequenceMap",
+                ["q", "a"],
+                ["r"],
+                body=body([node("MatMul", ["e", "w"], ["o"])], [info("e"), info("w")], [info("o")]),
+            ),
+            node("ConcatFromSequence", ["r"], ["y"], axis=1),
+        ],
+        [tensor("a", 8, 8)],
+        64,
+    ),
+    "written over zeros": (
+        [node("ScatterND", ["zeros", "rows", "a"], ["k"]), PRODUCT],
+        [array("zeros", np.zeros((8, 8))), array("rows", [[0], [3]], np.int64), tensor("a", 2, 8)],
+        16,
+    ),
+    "written where something is masked": (
+        [node("ScatterND", ["x", "rows", "a"], ["y"])],
+        [array("rows", [[0, 1]], np.int64), tensor("a", 1, 8)],
+        8,
+    ),
+    "looked up by several axes": (
+        [*DECIDED, node("NonZero", ["x"], ["at"]), node("GatherND", ["a", "at"], ["y"])],
+        [tensor("a", 20, 8), array("number", 0.5)],
+        160,
+    ),
+    "padding beside what is read": (
+        [node("Concat", ["x", "a"], ["j"], axis=1), node("MatMul", ["j", "k"], ["y"])],
+        [tensor("a", 1, 2, 8), tensor("k", 8, 8)],
+        64,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_a_weight_of_which_an_input_chooses_a_part_counts_in_full(name: str) -> None:
+    nodes, weights, parameters = CHOSEN[name]
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    counts = count_graph(make_model(nodes, weights, shape=("batch", 3, 8), opsets=opsets))
+    assert (counts.parameters, counts.uncounted) == (parameters, {})
+
+
+def test_sinks_and_norms_of_an_attention_are_parameters() -> None:
+    read = ["x", "x", "x", *[""] * 8, "sink", "", "", "of_queries", "of_keys"]
+    layer = node(
+        "GroupQueryAttention", read, ["y"], domain="com.microsoft", num_heads=2, kv_num_heads=2
+    )
+    weights = [tensor("sink", 2), tensor("of_queries", 4), tensor("of_keys", 4)]
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    counts = count_graph(make_model([layer], weights, shape=("batch", 3, 8), opsets=opsets))
+    assert (counts.parameters, counts.macs) == (10, 2 * 9 * 8)
+
+
+@pytest.mark.parametrize("op_type", ["GridSample", "GatherElements"])
+def test_a_table_that_is_sampled_or_looked_up_at_what_is_read_is_a_parameter(op_type: str) -> None:
+    nodes = {
+        "GridSample": [node("GridSample", ["planes", "x"], ["y"])],
+        "GatherElements": [
+            node("Cast", ["x"], ["at"], to=TensorProto.INT64),
+            node("GatherElements", ["planes", "at"], ["y"], axis=2),
+        ],
+    }[op_type]
+    counts = count_graph(make_model(nodes, [tensor("planes", 1, 4, 5, 2)], shape=(1, 4, 5, 2)))
+    assert (counts.parameters, counts.uncounted) == (40, {})
+
+
+def test_branches_that_follow_each_other_are_looked_into_once() -> None:
+    nodes, weights = list(DECIDED), [array("number", 0.5), tensor("w0", 8, 8)]
+    for place in range(400):
+        made = [
+            body([node("Identity", [f"w{place}"], [n])], [], [info(n)]) for n in ("one", "other")
+        ]
+        nodes.append(node("If", ["c"], [f"w{place + 1}"], then_branch=made[0], else_branch=made[1]))
+    nodes.append(node("MatMul", ["x", "w400"], ["y"]))
+    assert count_graph(make_model(nodes, weights, shape=("batch", 3, 8))).parameters == 64
 
 
 def test_the_parts_of_one_weight_count_once() -> None:
@@ -556,6 +811,91 @@ def test_the_first_state_of_a_recurrent_layer_is_a_parameter_where_it_was_learne
     weights = [tensor("W", 1, 24, 4), tensor("R", 1, 24, 6), *states]
     counts = count_graph(make_model([layer], weights, shape=(5, 1, 4), output=(1, 1, 6)))
     assert counts.parameters == 24 * 10 + parameters
+
+
+@pytest.mark.parametrize("directions", [1, 2])
+@pytest.mark.parametrize(
+    ("name", "absent", "parameters"),
+    [
+        ("lstm/bias", "second", 24),
+        ("lstm/bias", "first", 24),
+        ("lstm/bias", "", 48),
+        ("lstm/bias", "both", 48),  # as a fresh layer has them
+        ("onnx::LSTM_88", "second", 48),  # PyTorch's layers have two, which may begin with zeros
+    ],
+)
+def test_a_bias_that_a_recurrent_layer_of_keras_has_not_is_none(
+    name: str, absent: str, parameters: int, directions: int
+) -> None:
+    values = np.random.default_rng(0).standard_normal((directions, 2, 24))
+    values[:, {"first": [0], "second": [1], "both": [0, 1]}.get(absent, [])] = 0
+    way = "bidirectional" if directions == 2 else "forward"
+    layer = node("LSTM", ["x", "W", "R", name], ["", "y"], hidden_size=6, direction=way)
+    weights = [tensor("W", directions, 24, 4), tensor("R", directions, 24, 6)]
+    weights.append(array(name, values.reshape(directions, 48)))
+    counts = count_graph(make_model([layer], weights, shape=(5, 1, 4), output=(directions, 1, 6)))
+    assert counts.parameters == directions * (24 * 10 + parameters)
+
+
+FREQUENCIES = 1e4 ** -np.linspace(0, 1, 16)
+ANGLES = {
+    "times": [node("Mul", ["x", "f"], ["a"])],
+    "joined to each image": [
+        node("Shape", ["x"], ["n"], end=1),
+        node("Concat", ["n", "rest"], ["size"], axis=0),
+        node("Expand", ["column", "size"], ["spread"]),
+        node("MatMul", ["spread", "x"], ["a"]),
+    ],
+    "outer product": [node("Einsum", ["x", "f"], ["a"], equation="nij,k->nijk")],
+}
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+@pytest.mark.parametrize("name", ANGLES)
+def test_frequencies_that_encode_positions_and_times_are_no_parameters(
+    name: str, kind: type
+) -> None:
+    weights = [
+        array("f", FREQUENCIES, kind),
+        array("column", FREQUENCIES.reshape(1, 16, 1), kind),
+        array("rest", [16, 1], np.int64),
+    ]
+    nodes = [*ANGLES[name], node("Sin", ["a"], ["y"])]
+    assert count_graph(make_model(nodes, weights, shape=("batch", 1, 1))).parameters == 0
+    learned = np.sort(np.random.default_rng(0).uniform(0.1, 1, 16))
+    weights[:2] = [array("f", learned, kind), array("column", learned.reshape(1, 16, 1), kind)]
+    assert count_graph(make_model(nodes, weights, shape=("batch", 1, 1))).parameters == 16
+
+
+def test_what_a_generator_begins_with_for_each_image_is_a_parameter() -> None:
+    nodes = [
+        node("Shape", ["x"], ["n"], end=1),
+        node("Concat", ["n", "rest"], ["size"], axis=0),
+        node("Expand", ["start", "size"], ["spread"]),
+        node("Conv", ["spread", "k"], ["c"]),
+        node("Mul", ["c", "x"], ["y"]),
+    ]
+    weights = [
+        tensor("start", 1, 3, 4, 4),
+        tensor("k", 4, 3, 3, 3),
+        array("rest", [3, 4, 4], np.int64),
+    ]
+    counts = count_graph(make_model(nodes, weights, shape=("batch", 4, 1, 1)))
+    assert counts.parameters == 48 + 108
+
+
+def test_a_number_of_the_code_is_no_parameter_in_integers_either() -> None:
+    own = {"domain": "com.microsoft"}
+    nodes = [
+        node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        node("QLinearAdd", ["q", "s", "z", "three", "s", "z", "s", "z"], ["t"], **own),
+        node("DequantizeLinear", ["t", "s", "z"], ["u"]),
+        node("DequantizeLinear", ["three", "s", "z"], ["v"]),
+        node("Mul", ["u", "v"], ["y"]),
+    ]
+    weights = [array("s", 0.1), array("z", 0, np.int8), array("three", 30, np.int8)]
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    assert count_graph(make_model(nodes, weights, opsets=opsets)).parameters == 0
 
 
 @pytest.mark.parametrize("held", [False, True], ids=["stored", "held by a node"])

@@ -505,6 +505,40 @@ def test_of_branches_the_larger_one_is_counted_and_said() -> None:
     assert (known.macs, known.remarks) == (64 * 9, ())
 
 
+@pytest.mark.parametrize("product", [True, False])
+def test_what_a_branch_that_is_not_counted_may_multiply_makes_a_lower_bound(product: bool) -> None:
+    nodes = [node("MatMul", ["x", "w"], ["a"])] if product else [node("Relu", ["x"], ["a"])]
+    known = helper.make_graph(nodes, "known", [], [info("a", 1, None)])
+    inner = [node("Det", ["x"], ["d"]), node("Add", ["x", "d"], ["b"])]
+    other = helper.make_graph(inner, "other", [], [info("b", 1, None)])
+    nodes = [
+        node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        node("Cast", ["sum"], ["c"], to=TensorProto.BOOL),
+        node("If", ["c"], ["y"], then_branch=known, else_branch=other),
+    ]
+    counts = count_graph(model(nodes, {"x": (1, 8, 8)}, [tensor("w", 8, 8)], output=(1, 8, 8)))
+    assert counts.macs == (512 if product else 0)
+    # Without products in the one branch the other has more work, and is itself what is not counted.
+    assert counts.uncounted == {"If" if product else "Det": 1}
+    assert counts.is_lower_bound
+
+
+def test_a_branch_that_the_number_of_the_run_decides_is_counted_as_often_as_it_runs() -> None:
+    def branch(name: str, products: int) -> onnx.GraphProto:
+        names = ["s", *(f"{name}{place}" for place in range(products))]
+        nodes = [node("MatMul", [a, "w"], [b]) for a, b in itertools.pairwise(names)]
+        return helper.make_graph(nodes, name, [], [info(names[-1], 1, None)])
+
+    nodes = [
+        node("Equal", ["i", "zero"], ["is_first"]),
+        node("If", ["is_first"], ["t"], then_branch=branch("a", 3), else_branch=branch("b", 1)),
+    ]
+    zero = numpy_helper.from_array(np.array(0, np.int64), "zero")
+    counts = count_graph(loop(4, nodes, [tensor("w", 8, 8), zero]))
+    assert (counts.macs, counts.chosen) == ((3 + 3) * 3 * 8 * 64, ())
+    assert counts.remarks == ("Loop: macs are for 4 runs of its body",)
+
+
 def test_the_pads_that_pytorch_computes_are_followed() -> None:
     def fixed(name: str, *values: int) -> onnx.NodeProto:
         return node("Constant", [], [name], value=numpy_helper.from_array(np.array(values), name))
@@ -552,6 +586,41 @@ def test_what_onnx_took_over_from_onnx_runtime_has_the_shape_that_it_has_there(
         model([made, CONV4], shapes, [*weights, tensor("w", 4, 3, 3, 3)], opsets=OLD)
     )
     assert (found.macs, found.uncounted, found.unsized) == (side * side * 108, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("op_type", "read", "parameters"),
+    [
+        ("GatedAdd", "x x x", 0),
+        ("ScaledSiLU", "x", 0),
+        ("GatedRMSNorm", "x b x", 16),
+        ("BranchwiseRMSNorm", "x b", 16),
+        ("MRotaryEmbedding", "x p c c", 0),
+        ("LinearAttentionGate", "x b b", 16),
+    ],
+)
+def test_operators_of_onnx_runtime_that_multiply_nothing_leave_counts_exact(
+    op_type: str, read: str, parameters: int
+) -> None:
+    made = node(op_type, read.split(), ["m"], domain="com.microsoft")
+    nodes = [made, node("MatMul", ["m", "w"], ["y"])]
+    stored = [tensor("w", 16, 5), tensor("b", 16), tensor("c", 9, 8)]
+    shapes = {"x": (1, 6, 16), "p": (3, 1, 6)}
+    found = count_graph(model(nodes, shapes, stored, opsets=OLD, output=(1, 6, 5)))
+    assert (found.macs, found.uncounted) == (6 * 16 * 5, {})
+    assert found.parameters == 80 + parameters
+
+
+def test_a_bias_by_relative_position_has_the_lengths_that_it_is_told() -> None:
+    nodes = [
+        node("RelativePositionBias", ["table", "n", "n"], ["p"], domain="com.microsoft"),
+        node("Add", ["x", "p"], ["s"]),
+        node("MatMul", ["s", "w"], ["y"]),
+    ]
+    length = numpy_helper.from_array(np.array([6], np.int64), "n")
+    stored = [tensor("table", 32, 2), tensor("w", 6, 5), length]
+    found = count_graph(model(nodes, {"x": (1, 2, 6, 6)}, stored, opsets=OLD, output=(1, 2, 6, 5)))
+    assert (found.macs, found.parameters, found.uncounted) == (2 * 6 * 30, 64 + 30, {})
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,70 @@ def test_nodes_without_a_name_get_that_of_what_they_make() -> None:
     assert np.allclose(run(model), 7 * X)
 
 
+def many_outputs(op_type: str, outputs: list[str]) -> onnx.ModelProto:
+    """A node of which an output that is left out stands before or behind "y"."""
+    info = helper.make_tensor_value_info
+    boolean, whole = TensorProto.BOOL, TensorProto.INT64
+    twice = [helper.make_node("Relu", ["s"], ["t"]), helper.make_node("Neg", ["t"], ["o"])]
+    given = [info("s", TensorProto.FLOAT, [4])]
+    made = [info("t", TensorProto.FLOAT, [4]), info("o", TensorProto.FLOAT, [4])]
+    body = helper.make_graph(
+        [*twice, helper.make_node("Identity", ["c"], ["on"])],
+        "body",
+        [info("i", whole, []), info("c", boolean, []), *given],
+        [info("on", boolean, []), *made],
+    )
+    branches = [
+        helper.make_graph(
+            [helper.make_node("Relu", ["x"], [a]), helper.make_node("Neg", ["x"], [b])],
+            "branch",
+            [],
+            [info(a, TensorProto.FLOAT, [4]), info(b, TensorProto.FLOAT, [4])],
+        )
+        for a, b in ("ab", "de")
+    ]
+    one = numpy_helper.from_array(np.array(1, np.int64), "n")
+    yes = numpy_helper.from_array(np.array(True), "yes")
+    node = {
+        "Loop": lambda: helper.make_node("Loop", ["n", "", "x"], outputs, body=body),
+        "If": lambda: helper.make_node(
+            "If", ["yes"], outputs, then_branch=branches[0], else_branch=branches[1]
+        ),
+        "Split": lambda: helper.make_node("Split", ["x"], outputs, num_outputs=2),
+    }[op_type]()
+    graph = helper.make_graph(
+        [node],
+        "g",
+        [info("x", TensorProto.FLOAT, [4])],
+        [info("y", TensorProto.FLOAT, None)],
+        [one, yes],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+@pytest.mark.parametrize("outputs", [["", "y"], ["y", ""]], ids=["first", "last"])
+@pytest.mark.parametrize("op_type", ["Loop", "If", "Split"])
+def test_outputs_that_nobody_wants_get_the_names_that_a_runtime_needs(
+    op_type: str, outputs: list[str]
+) -> None:
+    """Without them ONNX Runtime ended the process, or refused the graph."""
+    model = many_outputs(op_type, outputs)
+    assert declare(model)
+    assert all(model.graph.node[0].output)
+    assert model.graph.node[0].output[outputs.index("y")] == "y"
+    assert not declare(model)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    x = np.array([1, -2, 3, -4], np.float32)
+    (y,) = session.run(["y"], {"x": x})
+    is_first = outputs[0] == "y"
+    wanted = {
+        "Loop": np.maximum(x, 0) if is_first else -np.maximum(x, 0)[None],
+        "If": np.maximum(x, 0) if is_first else -x,
+        "Split": x[:2] if is_first else x[2:],
+    }
+    np.testing.assert_array_equal(y, wanted[op_type])
+
+
 def test_names_within_bodies_are_told_apart_from_those_around_them() -> None:
     body = helper.make_graph(
         [helper.make_node("Relu", ["x"], ["z"])],

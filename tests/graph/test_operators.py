@@ -19,11 +19,13 @@ from deploykit.graph.operators import (
     operator_of,
 )
 
-#: ONNX Runtime keeps some of its own operators in ONNX's domain.
+#: ONNX Runtime keeps some of its own operators in ONNX's domain, and exporters plugins of TensorRT.
 STANDARD = [
     op
     for op in OPERATORS
-    if "" in op.domains and not is_contributed(helper.make_node(op.name, [], []))
+    if "" in op.domains
+    and "TRT" not in op.domains
+    and not is_contributed(helper.make_node(op.name, [], []))
 ]
 
 
