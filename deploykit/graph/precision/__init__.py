@@ -13,9 +13,9 @@ from deploykit.graph.calibrate import Calibration
 from deploykit.graph.check import structure_problem
 from deploykit.graph.element_types import ElementType
 from deploykit.graph.names import part_tensors
-from deploykit.graph.nodes import all_nodes, all_tensors, node_name
+from deploykit.graph.nodes import TENSOR, all_nodes, graphs_below, node_name
 from deploykit.graph.normalise import inline_functions, store_dense
-from deploykit.graph.operators import is_quantised
+from deploykit.graph.operators import Kind, Trait, has, is_quantised, kind_of
 from deploykit.graph.origin import set_origin
 from deploykit.graph.precision import floats, int8_cpu, tensorrt
 from deploykit.graph.precision.recipe import KeepRules, needs, why_in_float
@@ -175,14 +175,37 @@ def _reduced(proto: onnx.ModelProto) -> str | None:
     for node in all_nodes(proto):
         if is_quantised(node):
             return f"is quantised already ({node.op_type} node {node_name(node)!r})"
-    read = {n for node in all_nodes(proto) if node.op_type != "Cast" for n in node.input}
-    cast = {n for node in all_nodes(proto) if node.op_type == "Cast" for n in node.input} - read
-    for tensor in all_tensors(proto):
-        if tensor.name in cast:  # stored in 16 bits and computed with in others
+    stored = [(t.name, t) for graph in graphs_below(proto.graph) for t in graph.initializer]
+    stored += [
+        (name, entry.t)
+        for node in all_nodes(proto)
+        if node.op_type == "Constant"
+        for name in node.output
+        for entry in node.attribute
+        if entry.type == TENSOR
+    ]
+    cast = _only_cast(proto)
+    for name, tensor in stored:
+        if name in cast:  # stored in 16 bits and computed with in others
             continue
         if tensor.data_type in (ElementType.FLOAT16, ElementType.BFLOAT16) and len(tensor.dims) > 1:
-            return f"has 16-bit weights ({tensor.name!r})"
+            return f"has 16-bit weights ({name!r})"
     return None
+
+
+def _only_cast(proto: onnx.ModelProto) -> set[str]:
+    """The tensors that nothing but a Cast computes with, be it behind nodes that move values alone."""
+    read = {value.name for graph in graphs_below(proto.graph) for value in graph.output}
+    cast: set[str] = set()
+    for node in reversed(list(all_nodes(proto))):
+        moves = has(node, Trait.SELECTS) and kind_of(node) is Kind.MOVES
+        if node.op_type == "Cast" or (
+            moves and cast.issuperset(node.output) and not read & {*node.output}
+        ):
+            cast.update(node.input)
+        else:
+            read.update(node.input)
+    return cast - read
 
 
 def require_float(proto: onnx.ModelProto, name: str) -> None:

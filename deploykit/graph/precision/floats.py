@@ -54,7 +54,7 @@ def to_fp16(
     keep: KeepRules,
     calibration: Calibration | None,
     *,
-    wide_lengths: bool = False,
+    for_tensorrt: bool = False,
 ) -> dict[str, Any]:
     """Write the graph in float16, in place; see `half.to_half`.
 
@@ -64,14 +64,14 @@ def to_fp16(
     folded = fold_batchnorm(model, _out_of_range)
     facts: dict[str, Any] = {"nodes_folded": folded} if folded else {}
     peaks = _peaks(model, calibration)
-    return facts | to_half(model, ElementType.FLOAT16, keep, peaks, wide_lengths=wide_lengths)
+    return facts | to_half(model, ElementType.FLOAT16, keep, peaks, for_tensorrt=for_tensorrt)
 
 
 def to_fp16_for_tensorrt(
     model: onnx.ModelProto, keep: KeepRules, calibration: Calibration | None
 ) -> dict[str, Any]:
-    """Write the graph in float16 for TensorRT, whose parser refuses lengths of sequences beside half values."""
-    return to_fp16(model, keep, calibration, wide_lengths=True)
+    """Write the graph in float16 for TensorRT, without what its parser refuses beside half values."""
+    return to_fp16(model, keep, calibration, for_tensorrt=True)
 
 
 def _peaks(model: onnx.ModelProto, calibration: Calibration | None) -> dict[str, float]:
@@ -139,6 +139,4 @@ def to_bf16(
     facts = raise_opset(model, OPSET_BF16, "bf16")
     remove_passing_nodes(model)
     facts["nodes_folded"] = fold_batchnorm(model, keep.leaves)
-    # TensorRT has neither in bfloat16, and fails on one rather than choosing another type.
-    wider = replace(keep, op_types=(*keep.op_types, "ConvTranspose", "HardSwish"))
-    return facts | to_half(model, ElementType.BFLOAT16, wider, wide_lengths=True)
+    return facts | to_half(model, ElementType.BFLOAT16, keep, for_tensorrt=True)

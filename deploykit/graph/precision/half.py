@@ -41,6 +41,15 @@ _SMALLEST_NORMAL: dict[int, float] = {
 #: and ONNX Runtime has no kernels for it.
 _WIDE = frozenset({"Resize", "Upsample", "Range", "CumSum", "GridSample", "RoiAlign", "AffineGrid"})
 
+#: What TensorRT's parser refuses in a type, or fails on rather than choosing another one; found by building each.
+_NOT_FOR_TENSORRT: dict[int, frozenset[str]] = {
+    ElementType.FLOAT16: frozenset({"MeanVarianceNormalization"}),
+    ElementType.BFLOAT16: frozenset(
+        """ConvTranspose GlobalLpPool HardSwish LpNormalization LpPool MeanVarianceNormalization
+        Mish""".split()
+    ),
+}
+
 #: Their constants are bounds, or what lies around an image.
 _READ_BOUNDS = frozenset({"Clip", "Max", "Min", "Pad"})
 
@@ -88,13 +97,13 @@ def to_half(
     keep: KeepRules,
     peaks: Mapping[str, float] | None = None,
     *,
-    wide_lengths: bool = False,
+    for_tensorrt: bool = False,
 ) -> dict[str, Any]:
     """Rewrite the model, which is changed, in `data_type` (ElementType.FLOAT16 or BFLOAT16).
 
     Bodies (of If, Loop, Scan) are rewritten too; what goes in and out of them keeps float32. `peaks` are the
-    largest magnitudes of activations, by tensor, as far as they were measured. `wide_lengths` keeps recurrent
-    layers in float32 that are told the lengths of sequences.
+    largest magnitudes of activations, by tensor, as far as they were measured. `for_tensorrt` keeps in
+    float32 what TensorRT takes in that alone.
 
     Returns:
         Facts for the recipe: counts of constants converted, overflowed, made subnormal or zero, the nodes
@@ -103,7 +112,7 @@ def to_half(
     Raises:
         DriftFailed: there are such nodes, and `keep` is strict.
     """
-    return _Rewriter(model, data_type, keep, peaks=peaks or {}, wide_lengths=wide_lengths).run()
+    return _Rewriter(model, data_type, keep, peaks=peaks or {}, for_tensorrt=for_tensorrt).run()
 
 
 class _Rewriter:
@@ -118,10 +127,10 @@ class _Rewriter:
         graph: onnx.GraphProto | None = None,
         outer: _Rewriter | None = None,
         peaks: Mapping[str, float] | None = None,
-        wide_lengths: bool = False,
+        for_tensorrt: bool = False,
     ) -> None:
         self.model, self.data_type, self.keep = model, data_type, keep
-        self.wide_lengths: bool = outer.wide_lengths if outer else wide_lengths
+        self.for_tensorrt: bool = outer.for_tensorrt if outer else for_tensorrt
         self.type_name = _NAMES[data_type]
         self.opset = opset(model)
         self.outer = outer
@@ -210,8 +219,11 @@ class _Rewriter:
         reason = self.unfit.reason(node)
         if reason is not None:
             return reason
-        if self.wide_lengths and kind_of(node) is Kind.RECURRENT and any(node.input[4:5]):
-            return "TensorRT takes lengths of sequences with float32 alone"
+        if self.for_tensorrt and is_standard(node):
+            if kind_of(node) is Kind.RECURRENT and any(node.input[4:5]):
+                return "TensorRT takes lengths of sequences with float32 alone"
+            if node.op_type in _NOT_FOR_TENSORRT[self.data_type]:
+                return f"TensorRT has no {node.op_type} in {self.type_name}"
         if node.op_type in _WIDE:
             return f"{node.op_type} has no {self.type_name} kernel in ONNX Runtime"
         if not is_standard(node):

@@ -3,7 +3,8 @@
 A mask of -1e9 becomes infinite in float16, an epsilon of 1e-10 becomes 0. The node that adds it stays in
 float32, and so do those behind it, as far as they need the values: a cast between them would lose them
 again. Values too large reach on until an operator bounds them (Softmax, a normalisation); an epsilon has
-done its work behind the logarithm or quotient that it guards.
+done its work behind the logarithm or quotient that it guards. Activations that were next to nothing when
+they were measured, such as the power of quiet audio, stay in float32 with what makes and reads them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ SMALLEST: dict[int, float] = {ElementType.FLOAT16: 2.0**-25, ElementType.BFLOAT1
 
 #: How many times larger than on the inputs tried an activation may get.
 _ROOM = 2.0
+
+#: How many of the type's least steps the largest value of an activation must span: of fewer, rounding takes 1%.
+_LEAST_STEPS = 256.0
 
 #: What is fed up to here may be samples of 16 bits with a sign, which reach no further whatever the input.
 _SIXTEEN_BITS = 32768.0
@@ -49,10 +53,11 @@ _NORM_ERROR = 0.01
 _WEIGHT_ERROR, _FINE_WEIGHT = 0.01, 2.0**-10
 #: What makes places, lengths and angles of whole numbers or inputs, which need more than the 11 bits of float16.
 _MAKES_PLACES = frozenset(
-    """Add Cast Ceil Clip Concat Div Expand Flatten Floor Gather Identity MatMul Max Min Mod Mul Reshape Round Slice
-    Squeeze Sub Tile Transpose Unsqueeze""".split()
+    """Add Cast Ceil Clip Concat CumSum Div Expand Flatten Floor Gather Identity MatMul Max Min Mod Mul Reshape
+    Round Slice Squeeze Sub Tile Transpose Unsqueeze""".split()
 )
 _ANGLES = frozenset({"Cos", "Sin", "Tan"})
+_COMPARES = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
 #: The inputs of operators that are scales, bounds or coordinates; these operators stay in float32 themselves.
 _READS_PLACES: Mapping[str, tuple[int, ...]] = {
     "GridSample": (1,), "Range": (0, 1, 2), "Resize": (1, 2), "RoiAlign": (1,), "Upsample": (1,)
@@ -64,11 +69,16 @@ _MOVES = frozenset("Expand Flatten Gather Reshape Slice Squeeze Tile Transpose U
 _COORDINATES = 4
 #: What comes as near to 0 as it likes, and what passes that on to a logarithm: 1 - p is as near to 0 as p to 1.
 _NEAR_ZERO = frozenset({"Exp", "Sigmoid", "Softmax", "Softplus"})
-_LEADS_TO_LOG = _MOVES | {"Concat", "Div", "Identity", "Mul", "Split", "Sub"}
+_LEADS_TO_LOG = _MOVES | frozenset(
+    "Add Clip Concat Div Identity Max Min Mul ReduceMean ReduceSum Split Sub Sum".split()
+)
+#: What is added to a probability from here on keeps it away from 0.
+_FAR_FROM_ZERO = 2.0**-10
+_LOGARITHMS = frozenset({"Log", "ReduceLogSum"})
 #: Nodes between the two that are looked at.
 _STEPS_TO_LOG = 6
 _REDUCES_SQUARES = frozenset({"ReduceSumSquare", "ReduceL2"})
-_ADDS_UP = frozenset({"ReduceMean", "ReduceSum"})
+_ADDS_UP = frozenset({"AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum"})
 
 
 @dataclass
@@ -162,7 +172,7 @@ class _Finder:
                 self._keep(node, f"{name} reaches {over:.3g}", large=large, small=divides)
             elif under is not None and self._by_value(node):
                 self._keep(node, f"{name} is {under:.3g}", large=False, small=True)
-            elif has(node, Trait.PRODUCT) and (lost := self._rounded_off(value)) > _WEIGHT_ERROR:
+            elif (lost := self._share_lost(node, name, value)) > _WEIGHT_ERROR:
                 self._keep(node, f"{name} would be off by {lost:.0%}", large=False, small=False)
 
     def _values(self, node: onnx.NodeProto) -> list[tuple[str, np.ndarray | None]]:
@@ -235,6 +245,14 @@ class _Finder:
             return peak, None
         return None, peak if 0 < abs(peak) <= self.smallest else None
 
+    def _share_lost(self, node: onnx.NodeProto, name: str, value: np.ndarray) -> float:
+        """The share that rounding takes of what a node multiplies by; of a divisor, of any of its values."""
+        if node.op_type == "Div" and name == node.input[1]:
+            divisors = np.abs(value[(value != 0) & (np.abs(value) < _FINE_WEIGHT)])
+            return max((self._rounded_off(one) for one in np.unique(divisors)), default=0.0)
+        multiplies = has(node, Trait.PRODUCT) or node.op_type in ("Div", "Mul")
+        return self._rounded_off(value) if multiplies else 0.0
+
     def _rounded_off(self, weight: np.ndarray) -> float:
         """The share of a weight, as a length, that rounding takes: much only where most values are subnormal."""
         if float(np.max(np.abs(weight))) >= _FINE_WEIGHT:
@@ -255,11 +273,14 @@ class _Finder:
     # ---- what was measured
 
     def _by_peaks(self, node: onnx.NodeProto) -> None:
-        """What reads or makes values that other inputs may well drive out of range."""
+        """What reads or makes values that other inputs may well drive out of range, or that are next to nothing."""
         for name in (*node.output, *node.input):
             peak = self.peaks.get(name, 0.0)
             if math.isinf(peak):  # a mask of infinities, which float16 has, too
                 continue
+            if 0.0 < peak < self.smallest * _LEAST_STEPS and self._counts(name, node):
+                self._keep(node, f"{name} is {peak:.3g} at most", large=False, small=False)
+                return
             if name in self.fed and peak <= _SIXTEEN_BITS:
                 continue
             if peak * _ROOM >= self.largest and (
@@ -267,6 +288,15 @@ class _Finder:
             ):
                 self._keep(node, f"{name} reaches {peak:.3g}", large=False, small=False)
                 return
+
+    def _counts(self, name: str, node: onnx.NodeProto) -> bool:
+        """Whether a tensor that a node reads or makes is more than added to what is larger by far."""
+        least = self.smallest * _LEAST_STEPS
+        readers = [node] if name in node.input else self.view.readers(name)
+        return name in self.view.outputs or any(
+            one.op_type not in ("Add", "Sum") or self.peaks.get(one.output[0], 0.0) < least
+            for one in readers
+        )
 
     def _from_constant(self, name: str, peak: float) -> bool:
         """Whether a large constant, a mask, makes most of a tensor's size: that is no larger on other inputs."""
@@ -318,11 +348,13 @@ class _Finder:
     def _by_places(self, node: onnx.NodeProto) -> None:
         """What ends in an angle, a whole number, scales or coordinates, and comes from an input or whole numbers.
 
-        By arithmetic alone: what a layer makes has no more digits than the layer.
+        By arithmetic alone: what a layer makes has no more digits than the layer. Whole numbers that are compared,
+        tokens or places with a length, must be told apart, too.
         """
         kind = self.types.get(node.output[0]) if node.op_type == "Cast" else None
         ends = node.op_type in _ANGLES or kind in (ElementType.INT32, ElementType.INT64)
-        slots = (0,) if ends else _READS_PLACES.get(node.op_type, ())
+        compares = node.op_type in _COMPARES
+        slots = (0,) if ends else (0, 1) if compares else _READS_PLACES.get(node.op_type, ())
         waiting = [name for slot, name in enumerate(node.input) if slot in slots]
         chain, placed = {id(node): node}, False
         while waiting:
@@ -330,8 +362,10 @@ class _Finder:
             if not name or self.view.is_fixed(name):
                 continue
             made = self.view.producer(name)
-            if made is None or self.types.get(name) != ElementType.FLOAT:
-                placed = True
+            if self.types.get(name) != ElementType.FLOAT:
+                placed |= not compares or name not in node.input
+            elif made is None:
+                placed |= not compares
             elif is_standard(made) and made.op_type in _MAKES_PLACES and id(made) not in chain:
                 if made.op_type == "MatMul" and self._is_layer(made):
                     continue
@@ -340,7 +374,7 @@ class _Finder:
         for one in chain.values() if placed else ():
             if ends:
                 self._keep(one, _MORE_DIGITS, large=False, small=False)
-            elif one is not node:
+            elif compares or one is not node:
                 self.unfit.by_form.setdefault(id(one), _MORE_DIGITS)
 
     def _is_layer(self, product: onnx.NodeProto) -> bool:
@@ -357,7 +391,8 @@ class _Finder:
 
         bfloat16 has room for the first, and too few digits for the second as well.
         """
-        path = self._from_probability(node.input[0], _STEPS_TO_LOG) if node.op_type == "Log" else []
+        takes = node.op_type in _LOGARITHMS
+        path = self._from_probability(node.input[0], _STEPS_TO_LOG) if takes else []
         subtracts = any(one.op_type == "Sub" for one in path)
         if self.data_type == ElementType.BFLOAT16 and not subtracts:
             return
@@ -371,36 +406,56 @@ class _Finder:
             return []
         if made.op_type in _NEAR_ZERO:
             return [made]
-        if made.op_type not in _LEADS_TO_LOG and not self._guards(made):
+        if made.op_type not in _LEADS_TO_LOG or self._leaves_zero(made):
             return []
         sources = made.input[:1] if made.op_type in _MOVES else made.input
         before = [one for source in sources for one in self._from_probability(source, steps - 1)]
         return [*before, made] if before else []
 
-    def _guards(self, node: onnx.NodeProto) -> bool:
-        """Whether a node adds an epsilon that 16 bits can't hold, or bounds by one: what it guards is as small."""
-        return node.op_type in ("Add", "Clip", "Max") and any(
+    def _leaves_zero(self, node: onnx.NodeProto) -> bool:
+        """Whether a node adds what keeps its result away from 0; an epsilon does not."""
+        return node.op_type in ("Add", "Sum") and any(
             value is not None
             and value.dtype == np.float32
             and value.size > 0
-            and self._lost_of(name, value)[1] is not None
-            for name, value in self._values(node)
+            and float(value.min()) >= _FAR_FROM_ZERO
+            for _, value in self._values(node)
         )
 
     # ---- squares
 
     def _by_squares(self, node: onnx.NodeProto) -> None:
         """Norms written as arithmetic: 256 is the largest value whose square float16 can hold."""
-        adds_up = node.op_type in _ADDS_UP and self._reads_square(node)
+        if node.op_type == "Sub":
+            self._by_moments(node)
         added_up = self._squares(node) and any(
-            reader.op_type in _ADDS_UP for reader in self.view.readers(node.output[0])
+            map(self._adds_squares, self.view.readers(node.output[0]))
         )
-        if adds_up or added_up or node.op_type in _REDUCES_SQUARES:
+        if added_up or self._adds_squares(node) or node.op_type in _REDUCES_SQUARES:
             self._keep_square(node)
         elif any(name in self.squared for name in node.input):
             uses = node.op_type in _USES_SMALL
             if uses or node.op_type in _CARRIES_SMALL:
                 self._keep_square(node, carries=not uses)
+
+    def _by_moments(self, node: onnx.NodeProto) -> None:
+        """A variance as the mean of squares less the mean's square: both are large and what is left is small."""
+        mean, product = (self.view.producer(name) for name in node.input)
+        if mean is None or product is None or mean.op_type not in _ADDS_UP:
+            return
+        squares = self.view.producer(mean.input[0])
+        if squares is None or not (self._multiplies(squares) and self._multiplies(product)):
+            return
+        means = [self.view.producer(name) for name in product.input]
+        for one in (squares, mean, product, node, *means):
+            if one is not None and (one.op_type in _ADDS_UP or one not in means):
+                self._keep_square(one)
+
+    def _multiplies(self, node: onnx.NodeProto) -> bool:
+        """Whether a node makes the squares of an activation, or the products of two."""
+        return self._squares(node) or (
+            node.op_type == "Mul" and not any(map(self.view.is_fixed, node.input))
+        )
 
     def _squares(self, node: onnx.NodeProto) -> bool:
         if node.op_type == "Mul":
@@ -408,9 +463,13 @@ class _Finder:
         exponent = self._stored(node.input[1]) if node.op_type == "Pow" else None
         return exponent is not None and exponent.size == 1 and float(exponent.reshape(-1)[0]) == 2.0
 
-    def _reads_square(self, node: onnx.NodeProto) -> bool:
-        producer = self.view.producer(node.input[0])
-        return producer is not None and self._squares(producer)
+    def _adds_squares(self, node: onnx.NodeProto) -> bool:
+        """Whether a node adds up the squares of a tensor, or those of several value by value."""
+        added = node.input[:1] if node.op_type in _ADDS_UP else node.input
+        makers = [self.view.producer(name) for name in added]
+        return (node.op_type in _ADDS_UP or node.op_type in ("Add", "Sum")) and all(
+            maker is not None and self._squares(maker) for maker in makers
+        )
 
     def _keep_square(self, node: onnx.NodeProto, *, carries: bool = True) -> None:
         self.unfit.by_form.setdefault(id(node), "adds up squares")

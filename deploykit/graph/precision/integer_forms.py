@@ -14,6 +14,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from string import ascii_letters
 from typing import Any
 
 from deploykit.graph.edit import GraphEditor
@@ -34,11 +36,8 @@ LARGEST_SPREAD = 4
 #: A node behind a product: its operator, its further inputs, its attributes.
 Step = tuple[str, "list[str]", "dict[str, Any]"]
 
-#: A contraction of all that an activation has along its last axis with a matrix, or with its transpose.
-_EINSUM_OF_MATRIX = re.compile(
-    r"(?P<kept>[A-Za-z]*(\.\.\.)?[A-Za-z]*)(?P<summed>[A-Za-z]),(?P<second>[A-Za-z]{2})"
-    r"->(?P=kept)(?P<made>[A-Za-z])"
-)
+#: An Einsum of two operands that names its result.
+_EINSUM = re.compile(r"([A-Za-z.]+),([A-Za-z.]+)->([A-Za-z.]+)")
 
 #: To the end, as Slice has it.
 _END = 2**63 - 1
@@ -234,28 +233,101 @@ def _plain_matmul(
 def _plain_einsum(
     editor: GraphEditor, node: onnx.NodeProto, shapes: Mapping[str, Sequence[int]]
 ) -> bool:
-    """Write "...k,kn->...n" as the MatMul that it is; for "...k,nk->...n" the constant is stored transposed."""
-    equation = attribute(node, "equation", b"").decode().replace(" ", "")
-    form = _EINSUM_OF_MATRIX.fullmatch(equation)
-    if form is None or len(node.input) != 2 or editor.is_constant(node.input[0]):
+    """Write the contraction of an activation with a constant as the MatMul that it is, such as "bnd,dhe->bhne".
+
+    What is kept of the activation comes first, then what is summed over, as one axis; what the constant adds is one
+    axis behind, which is then parted and put in its place.
+    """
+    if len(node.input) != 2 or sum(map(editor.is_constant, node.input)) != 1:
         return False
-    kept, summed, second, made = form.group("kept", "summed", "second", "made")
-    letters = [*kept.replace("...", ""), summed, made]
-    if len(set(letters)) != len(letters) or set(second) != {summed, made}:
-        return False
-    data, name = node.input
+    place = 0 if editor.is_constant(node.input[0]) else 1
+    data, name = node.input[1 - place], node.input[place]
     weight, known = _constant(editor, name), shapes.get(data, ())
-    if weight is None or weight.ndim != 2 or len(known) < 2:
+    form = _EINSUM.fullmatch(attribute(node, "equation", b"").decode().replace(" ", ""))
+    if weight is None or form is None:
         return False
-    turned = second[0] == made
+    axes = _Contraction.of(form[2 - place], form[1 + place], form[3], len(known))
+    if axes is None or len(axes.second) != weight.ndim:
+        return False
     # A size of 1 would be repeated by an Einsum, where a MatMul refuses it.
-    if known[-1] != weight.shape[1 if turned else 0]:
+    sizes = dict(zip(axes.second, weight.shape, strict=True))
+    if any(known[axes.first.index(axis)] != sizes[axis] for axis in axes.summed):
         return False
-    if turned:
-        name = editor.add_initializer(f"{name}_transposed", weight.T)
+
+    def stored(what: str, values: np.ndarray) -> str:
+        return editor.add_initializer(f"{node.input[place]}_{what}", values)
+
+    def shape(*ends: int) -> np.ndarray:
+        return np.asarray([0] * len(axes.kept) + [*ends], np.int64)  # 0 leaves a size as it is
+
+    ordered = axes.kept + axes.summed
+    if ordered != axes.first:
+        perm = [axes.first.index(axis) for axis in ordered]
+        data = editor.add_node("Transpose", [data], f"{data}_transposed", perm=perm)
+    if len(axes.summed) > 1:
+        joined = stored("summed", shape(-1))
+        data = editor.add_node("Reshape", [data, joined], f"{data}_joined")
+    rows = math.prod(sizes[axis] for axis in axes.summed)
+    order = axes.summed + axes.made
+    matrix = weight.transpose([axes.second.index(axis) for axis in order]).reshape(rows, -1)
+    if matrix.shape != weight.shape or order != axes.second:
+        name = stored("matrix", matrix)
     product, result = _put(editor, node, "MatMul", [data, name])
-    _behind(editor, product, [], result)
+    steps: list[Step] = []
+    if len(axes.made) > 1:
+        parted = stored("made", shape(*(sizes[axis] for axis in axes.made)))
+        steps.append(("Reshape", [parted], {}))
+    if axes.kept + axes.made != axes.result:
+        perm = [(axes.kept + axes.made).index(axis) for axis in axes.result]
+        steps.append(("Transpose", [], {"perm": perm}))
+    _behind(editor, product, steps, result)
     return True
+
+
+@dataclass(frozen=True)
+class _Contraction:
+    """The axes of a contraction, a letter each: of its operands and result, and what becomes of them."""
+
+    first: str
+    second: str
+    result: str
+
+    @classmethod
+    def of(cls, first: str, second: str, result: str, rank: int) -> _Contraction | None:
+        """The axes where `first` has that many; None where the contraction is none of a matrix.
+
+        Each axis is then kept of the first operand, added by the second, or summed over in both.
+        """
+        free = [letter for letter in ascii_letters if letter not in first + second + result]
+        more = rank - len(first.replace("...", ""))
+        if ("..." in first) != ("..." in result) or "..." in second or not 0 <= more <= len(free):
+            return None
+        if more and "..." not in first:
+            return None
+        first, result = (text.replace("...", "".join(free[:more])) for text in (first, result))
+        axes = cls(first, second, result)
+        roles = (
+            (first, axes.kept + axes.summed),
+            (second, axes.summed + axes.made),
+            (result, axes.kept + axes.made),
+        )
+        whole = all(len(text) == len(set(text)) and set(text) == set(has) for text, has in roles)
+        return axes if whole and axes.kept and axes.summed and axes.made else None
+
+    @property
+    def kept(self) -> str:
+        """Those of the first operand that the second has not, as the result has them."""
+        return "".join(a for a in self.result if a in self.first and a not in self.second)
+
+    @property
+    def summed(self) -> str:
+        """Those that both operands have and the result has not."""
+        return "".join(a for a in self.first if a in self.second and a not in self.result)
+
+    @property
+    def made(self) -> str:
+        """Those of the second operand alone, as the result has them."""
+        return "".join(a for a in self.result if a in self.second and a not in self.first)
 
 
 def _bias_apart(editor: GraphEditor, node: onnx.NodeProto) -> bool:

@@ -39,7 +39,10 @@ def useful_range(view: GraphView, tensor: str, bounds: Range) -> Range:
         bounds: its least and largest value.
     """
     low, high = bounds
-    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return bounds
+    # An end at zero may be there for the zero point alone: what the function makes there is then no result of it.
+    if not low < 0.0 < high:
         return bounds
     nodes, ends = _behind(view, tensor)
     if tensor in ends or not any(node.op_type in _SATURATING for node in nodes):

@@ -11,6 +11,7 @@ from precision_nets import Net, calibration, cosine, fire, images, residual, run
 from deploykit.errors import DriftFailed
 from deploykit.graph.calibrate import Calibration
 from deploykit.graph.precision import KeepRules, convert
+from deploykit.graph.precision.rounding import with_rounding
 
 
 def scaled(model: onnx.ModelProto, name: str, factor: float) -> onnx.ModelProto:
@@ -349,6 +350,13 @@ def test_a_bound_that_is_an_attribute_is_looked_at(tmp_path: Path) -> None:
         # what is added to 1 comes near no 0, and the sum that a product makes is no probability
         (chain(node("Exp", "x", "e"), node("Add", "e one", "a"), node("Log", "a", "y"), one=1), set()),
         (chain(node("Relu", "x", "r"), node("Add", "r one", "a"), node("Log", "a", "y"), one=1), set()),
+        # a sum of probabilities, of which the largest may be as small, and one that is kept off 0 and 1 by 1e-6
+        (chain(node("Sub", "x far", "s"), node("Exp", "s", "e"),
+               node("ReduceMean", "e", "a", axes=[1], keepdims=1), node("Log", "a", "y"), far=9),
+         {"Exp", "ReduceMean", "Log"}),
+        (chain(node("Mul", "x k", "m"), node("Sigmoid", "m", "p"), node("Clip", "p least most", "c"),
+               node("Sub", "one c", "q"), node("Log", "q", "y"), k=3, one=1, least=1e-6, most=1 - 1e-6),
+         {"Sigmoid", "Clip", "Sub", "Log"}),
     ],
 )  # fmt: skip
 def test_the_logarithm_of_a_probability_is_not_taken_of_a_rounded_one(
@@ -392,6 +400,60 @@ def test_an_epsilon_does_not_make_up_for_a_probability_that_became_0(
     assert set(made.recipe["float32_because"]) == {"Softmax", guard, "Log"}
     x = images(2)
     np.testing.assert_allclose(run(made.path, x), run(source.path, x), rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("model", "kept"),
+    [
+        # what is scaled down and up again, and a factor that is stored as its logarithm
+        (chain(node("Mul", "x down", "m"), node("Relu", "m", "r"), node("Div", "r down", "y"), down=1e-6),
+         {"Mul", "Relu", "Div"}),
+        (chain(node("Exp", "power", "e"), node("Mul", "x e", "m"), node("Div", "m e", "y"), power=-16),
+         {"Exp", "Mul", "Div"}),
+        # a factor of few bits, and a divisor that becomes 0 in one channel
+        (chain(node("Mul", "x parts", "m"), node("Div", "m few", "y"), parts=[[[0]]] + [[[1]]] * 7,
+               few=[[[1e-9]]] + [[[1]]] * 7), {"Div"}),
+        (chain(node("Mul", "x many", "m"), helper.make_node("Mul", ["m", "few"], ["y"]), many=1e3, few=1e-6),
+         {"y"}),
+        # added to something larger nothing is lost
+        (chain(node("Mul", "x down", "m"), node("Add", "x m", "y"), down=2.0**-20), set()),
+    ],
+)  # fmt: skip
+def test_what_is_next_to_nothing_for_float16_stays_in_float32(
+    model: onnx.ModelProto, kept: set[str], tmp_path: Path
+) -> None:
+    source = stored(model, tmp_path / "a.onnx")
+    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx")
+    assert set(made.recipe.get("kept_by_value", {})) == kept
+    x = images(2)
+    expected, found = run(source.path, x), run(made.path, x)
+    np.testing.assert_allclose(found, expected, rtol=5e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("model", "size"),
+    [
+        # a variance as E[x^2] - E[x]^2, a magnitude of two parts, and a mean of squares that is a pool
+        (chain(node("Add", "x far", "a"), node("Mul", "a a", "q"),
+               helper.make_node("ReduceMean", ["q"], ["mq"], axes=[2, 3]),
+               node("ReduceMean", "a", "m", axes=[2, 3]), helper.make_node("Mul", ["m", "m"], ["mm"]),
+               node("Sub", "mq mm", "y"), far=30), 1),
+        (chain(node("Pow", "x two", "q"), node("Sub", "x one", "s"),
+               helper.make_node("Mul", ["s", "s"], ["r"]), node("Add", "q r", "a"), node("Sqrt", "a", "y"),
+               two=2, one=1e-3), 1e-3),
+        (chain(node("Mul", "x x", "q"), node("GlobalAveragePool", "q", "m"), node("Sqrt", "m", "y")), 2e-4),
+    ],
+)  # fmt: skip
+def test_squares_that_are_added_up_in_any_form_stay_in_float32(
+    model: onnx.ModelProto, size: float, tmp_path: Path
+) -> None:
+    source = stored(model, tmp_path / "a.onnx")
+    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx", keep=KeepRules(strict=True))
+    rounded = onnx.load(made.path)
+    with_rounding(rounded)
+    onnx.save(rounded, tmp_path / "rounded.onnx")
+    x = images(2) * np.float32(size)
+    np.testing.assert_allclose(run(tmp_path / "rounded.onnx", x), run(source.path, x), rtol=2e-2)
 
 
 @pytest.mark.parametrize(("largest", "kept"), [(32768, set()), (65535, {"Mul"}), (1e6, {"Mul"})])

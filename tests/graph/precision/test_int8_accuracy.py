@@ -59,6 +59,13 @@ def test_a_range_stays_where_something_else_reads_the_tensor() -> None:
     assert useful_range(chain(*HARD_SWISH, beside), "x", (-20.0, 20.0)) == (-20.0, 20.0)
 
 
+def test_a_range_that_ends_at_zero_for_the_zero_point_is_not_cut_by_what_would_be_there() -> None:
+    """Scores of a detector, all below zero: a sigmoid at zero would be a hundred times the largest of them."""
+    sigmoid = chain(N("Sigmoid", ["x"], ["y"]))
+    assert useful_range(sigmoid, "x", (-14.0, 0.0)) == (-14.0, 0.0)
+    assert useful_range(sigmoid, "x", (-14.0, 0.1))[0] > -12.0
+
+
 def test_a_convolution_before_a_hard_swish_has_finer_steps(tmp_path: Path) -> None:
     wide = 20 * random(8, 3, 3, 3)
     nodes = [

@@ -74,6 +74,18 @@ FORMS: dict[str, onnx.ModelProto] = {
     "Einsum with a matrix transposed": product(
         "Einsum", WORDS, "x", "w", w=random(5, 16), equation="abik,nk->abin"
     ),
+    "Einsum with the axes in another order": product(
+        "Einsum", WORDS, "x", "w", w=random(16, 5), equation="abik,kn->ibna"
+    ),
+    "Einsum that parts what it makes into heads": product(
+        "Einsum", WORDS, "x", "w", w=random(16, 2, 5), equation="abik,khe->abhie"
+    ),
+    "Einsum that joins heads": product(
+        "Einsum", WORDS, "x", "w", w=random(3, 16, 5), equation="ahie,hed->aid"
+    ),
+    "Einsum with the constant first, of any further axes": product(
+        "Einsum", WORDS, "w", "x", w=random(5, 8), equation="nk,...kj->j...n"
+    ),
     "Conv with a bias that is computed": graph(
         [N("ReduceMean", ["x"], ["b"], axes=[0, 2, 3], keepdims=0),
          N("Conv", ["x", "w", "b"], ["y"], name="p", group=2, strides=[1, 2], pads=[1, 1, 2, 0])],
@@ -161,7 +173,14 @@ def test_runtimes_compute_it_in_integers_under_its_own_name(
 )
 @pytest.mark.parametrize(
     "form",
-    ["a batch of matrices", "Gemm with factors", "ConvTranspose in groups", "ConvTranspose 1-D"],
+    [
+        "a batch of matrices",
+        "Gemm with factors",
+        "ConvTranspose in groups",
+        "ConvTranspose 1-D",
+        "Einsum that parts what it makes into heads",
+        "Einsum that joins heads",
+    ],
 )
 def test_tensorrt_builds_it_in_eight_bits(form: str, tmp_path: Path) -> None:
     made = quantised(FORMS[form], tmp_path, target="tensorrt-rtx")
@@ -194,7 +213,9 @@ def test_products_in_bodies_are_rewritten_too(
 @pytest.mark.parametrize(
     ("equation", "weight"),
     [
-        ("abik,kn->abni", random(16, 5)),  # with the axes in another order
+        ("abik,bkn->abin", random(3, 16, 5)),  # with a matrix for each place
+        ("abik,jkn->abin", random(2, 16, 5)),  # with an axis that is summed alone
+        ("abkk,kn->abn", random(16, 5)),  # of a diagonal
         ("abik,ik->abi", random(8, 16)),  # with an axis that is not summed
         ("abik,kn->abin", random(16, 5)),  # of sizes that are repeated
     ],

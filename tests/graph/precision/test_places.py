@@ -67,6 +67,16 @@ ANGLES = of_numbers(
         "m": random(8, 3),
     },
 )
+#: Lengths as numbers, with which the places of a sequence are compared.
+MASKED = of_numbers(
+    [
+        N("Cast", ["n"], ["f"], to=FLOAT),
+        N("Less", ["places", "f"], ["mask"]),
+        N("Cast", ["mask"], ["kept"], to=FLOAT),
+        N("MatMul", ["kept", "m"], ["y"]),
+    ],
+    {"places": np.float32([4000, 4033, 2, 4062]), "m": random(4, 3)},
+)
 
 
 def outputs(model: onnx.ModelProto, numbers: np.ndarray) -> np.ndarray:
@@ -76,7 +86,7 @@ def outputs(model: onnx.ModelProto, numbers: np.ndarray) -> np.ndarray:
     return np.asarray(session.run(["y"], {"n": numbers})[0])
 
 
-@pytest.mark.parametrize("network", [LENGTHS, ANGLES], ids=["lengths", "angles"])
+@pytest.mark.parametrize("network", [LENGTHS, ANGLES, MASKED], ids=["lengths", "angles", "masked"])
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_whole_numbers_and_angles_keep_their_digits(
     tmp_path: Path, network: onnx.ModelProto, precision: str
@@ -181,6 +191,27 @@ def test_weights_that_are_only_stored_in_16_bits_make_no_reduced_network() -> No
     ]
     model = graph(nodes, ["N", 3, 8, 8], {"w": random(3, 3, 1, 1).astype(np.float16)})
     assert not is_reduced(model)
+
+
+@pytest.mark.parametrize("added", [False, True])
+def test_weights_that_are_moved_before_they_are_cast_are_computed_with_in_float32(
+    added: bool, tmp_path: Path
+) -> None:
+    nodes = [
+        N("Constant", [], ["w"], value=numpy_helper.from_array(random(6, 16).astype(np.float16))),
+        N("Identity", ["w"], ["i"]), N("Transpose", ["i"], ["t"], perm=[1, 0]), N("Cast", ["t"], ["v"], to=FLOAT),
+        N("MatMul", ["x", "v"], ["m"], name="m"), N("Gather", ["table", "n"], ["g"]),
+        N("Cast", ["g"], ["h"], to=FLOAT), N("Add", ["m", "h"], ["y"]),
+    ]  # fmt: skip
+    if added:  # in 16 bits before it is cast
+        nodes[6:7] = [N("Add", ["g", "g"], ["k"]), N("Cast", ["k"], ["h"], to=FLOAT)]
+    weights = {"table": random(9, 6).astype(np.float16), "n": np.int64(3)}
+    model = graph(nodes, ["N", 16], weights, opset=17)
+    assert is_reduced(model) is added
+    if not added:
+        made = quantised(model, tmp_path)
+        assert made.recipe["products_quantised"] == 1
+        assert snr_db(run(model, data((16,))), run(made.path, data((16,)))) > 30
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from precision_nets import (
     run,
     stored,
 )
+from small_graphs import N, graph, random
 
 from deploykit.backends.tensorrt import tensorrt_rtx
 from deploykit.graph.precision import convert
@@ -92,6 +93,29 @@ def test_tensorrt_computes_in_sixteen_bits_as_asked(precision: str, tmp_path: Pa
 
 
 @pytest.mark.skipif(tensorrt_rtx().available() is not None, reason="tensorrt-rtx is not installed")
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+@pytest.mark.parametrize(
+    "operator", ["GlobalLpPool", "LpNormalization", "LpPool", "MeanVarianceNormalization", "Mish"]
+)
+def test_what_tensorrt_refuses_in_sixteen_bits_stays_in_float32(
+    operator: str, precision: str, tmp_path: Path
+) -> None:
+    more = {"kernel_shape": [3, 3]} if operator == "LpPool" else {}
+    nodes = [N("Conv", ["x", "w"], ["c"]), N(operator, ["c"], ["n"], **more)]
+    if operator == "GlobalLpPool":
+        nodes.append(N("Mul", ["c", "n"], ["m"]))
+    nodes.append(N("Conv", [nodes[-1].output[0], "w"], ["y"]))
+    model = graph(nodes, ["N", 8, 12, 12], {"w": random(8, 8, 3, 3)}, opset=18)
+    source = stored(model, tmp_path / "fp32.onnx")
+    made = convert(source, precision, "tensorrt-rtx", tmp_path / "made.onnx")
+    refused = precision == "bf16" or operator == "MeanVarianceNormalization"
+    because = made.recipe.get("float32_because", {})
+    assert because.get("n", "").startswith("TensorRT has no ") is refused
+    types = tensorrt_rtx().build(made, BuildOptions(), tmp_path / "engine")["compute_types"]
+    assert set(types) == {precision}
+
+
+@pytest.mark.skipif(tensorrt_rtx().available() is not None, reason="tensorrt-rtx is not installed")
 @pytest.mark.parametrize("precision", ["int8", "fp8", "bf16"])
 @pytest.mark.parametrize("group", [1, 2])
 def test_a_transposed_convolution_is_in_eight_bits_as_a_convolution(
@@ -106,6 +130,10 @@ def test_a_transposed_convolution_is_in_eight_bits_as_a_convolution(
     types = tensorrt_rtx().build(made, BuildOptions(), tmp_path / "engine")["compute_types"]
     assert set(types[precision]) >= {"c/Conv", "d/ConvTranspose", "y/Gemm"}
     # In bf16, which has no such form of it, TensorRT reads through the Cast before it.
+    if precision == "bf16":
+        assert made.recipe["kept_because"] == [
+            "d/ConvTranspose (TensorRT has no ConvTranspose in bfloat16)"
+        ]
     assert made.recipe.get("kept", []) == (["d/ConvTranspose"] if precision == "bf16" else [])
 
 
