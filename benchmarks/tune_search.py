@@ -27,6 +27,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from deploykit import backends, env
@@ -203,7 +204,7 @@ def _race(
     of: Mapping[str, Candidate],
     journal: Journal,
 ) -> Race:
-    entrants = [Entrant(one, timed(of[one])) for one in names]
+    entrants = [Entrant(one, partial(timed, of[one])) for one in names]
     return Race(
         lanes(entrants),
         record=journal.record(name),

@@ -10,7 +10,7 @@ import pytest
 
 from deploykit.bench import contain
 from deploykit.bench.channel import WorkerFailure
-from deploykit.workflow import tune
+from deploykit.workflow import races, tune
 
 
 class Planted:
@@ -45,4 +45,7 @@ class Clock:
         self.now_s = time.perf_counter()
         monkeypatch.setattr("time.perf_counter", lambda: self.now_s)
         limit = contain.TimeLimit
-        monkeypatch.setattr(tune, "TimeLimit", lambda *told: limit(*told, time.perf_counter()))
+        for module in (tune, races):
+            monkeypatch.setattr(
+                module, "TimeLimit", lambda *told: limit(*told, time.perf_counter())
+            )

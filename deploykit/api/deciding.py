@@ -57,8 +57,8 @@ def tune(
     backends: Names = (),
     precisions: Names = (),
     threads: Counts | None = None,
-    batches: Counts = (1,),
-    streams: Counts = (1,),
+    batches: Counts | None = None,
+    streams: Counts | None = None,
     rate: float | str | None = None,
     options: Mapping[str, Any] | None = None,
     metric: str | Callable[..., Any] | None = None,
@@ -111,8 +111,9 @@ def tune(
         backends: to choose from; none means all that can run here.
         precisions: to choose from; none means all that a backend offers and does not emulate.
         threads: to choose from; None means powers of two up to all usable cores.
-        batches: to choose from; more than one makes sense for throughput only.
-        streams: to choose from, as batches.
+        batches: to choose from; more than one makes sense for throughput only. None means 1, and for throughput 8
+            and 32, too.
+        streams: to choose from, as batches; None means 1, and for throughput 2, too.
         rate: requests that arrive per second; None sends each as soon as the last is answered.
         options: values of options of the runtimes to choose from, by name, such as {"ort.allow_spinning": ["0"]}.
         metric: "module:function", a measure of your own of outputs and labels of `data`; larger is better.
@@ -169,8 +170,8 @@ def tune(
         backends=texts(backends or None, "--backend"),
         precisions=texts(precisions or None, "--precision"),
         threads=_counts(threads, ranges.THREADS, "--threads"),
-        batches=ranges.BATCH.check_list(batches, "--batch"),
-        streams=ranges.STREAMS.check_list(streams, "--streams"),
+        batches=_counts(batches, ranges.BATCH, "--batch"),
+        streams=_counts(streams, ranges.STREAMS, "--streams"),
         rate_per_s=None if rate is None else parse_rate(str(rate)),
         options=told(options),
         max_metric_drop=number(max_metric_drop, ranges.METRIC_DROP, "--max-metric-drop"),

@@ -49,10 +49,12 @@ RENEWING_SHARE = 0.3
 TIMEOUT_S = 120.0
 #: A race is of so many at the least, however little time there is.
 MIN_RACED = 2
-#: Why an entrant is out that had no first look: there was no time to start it, or starting it took too long.
+#: Why an entrant is out that had no first look: there was no time to start it, or starting it took too long. Of an
+#: entrant itself that says nothing.
 TOO_LATE = "the time for first looks was used up before its turn"
 NOT_STARTED = "it was not ready when the time for first looks was over"
 NOT_RACED = "those in the race were faster at the first look, and no time was left to start it"
+LATE = (TOO_LATE, NOT_STARTED)
 IN, SLOWER, UNFIT, FAILED = FATES = ("in", "slower", "unfit", "failed")
 
 
@@ -62,11 +64,11 @@ class Entrant:
 
     Attributes:
         name: of its own in the race.
-        request: that measures it.
+        request: gives what measures it, when it is started.
     """
 
     name: str
-    request: WorkerRequest
+    request: Callable[[], WorkerRequest]
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ class ResidentLane:
 
     def start(self) -> None:
         """Start the process, load the engine and warm up."""
-        request = self._entrant.request
+        request = self._entrant.request()
         self._channel = Channel(MODULE, request.threads)
         ready = self._channel.ask(request, Ready, self._timeout_s())
         self._block_s = min(BLOCK_MAX_S, max(BLOCK_MIN_S, BLOCK_RUNS * ready.run_s))
@@ -230,7 +232,7 @@ class FreshLane:
         Raises:
             WorkerFailure: it did not measure what is asked for.
         """
-        request = replace(self._entrant.request, policy=self._policy)
+        request = replace(self._entrant.request(), policy=self._policy)
         start = time.perf_counter()
         result = run_worker(request, self._timeout_s())
         timed_s = result.details.get("elapsed_s", 0.0)
@@ -273,6 +275,7 @@ class Race:
         record: is handed every event as it happens.
         say: is told what is being done.
         earlier: what an earlier run of the same race recorded.
+        make: gets an entrant ready when its turn to be looked at comes, and says why it can't; empty where it does.
         seed: of the order of turns.
     """
 
@@ -284,10 +287,11 @@ class Race:
         record: Callable[[Event], None] = lambda event: None,
         say: Callable[[str], None] = lambda text: None,
         earlier: Sequence[Event] = (),
+        make: Callable[[str], str] = lambda name: "",
         seed: int = 0,
     ) -> None:
         self._runners = {name: _Runner(lane) for name, lane in lanes.items()}
-        self._margin, self._record, self._say = margin, record, say
+        self._margin, self._record, self._say, self._make = margin, record, say, make
         self._order = random.Random(seed)
         self._rounds = 0
         self._measuring_s = self._starting_s = 0.0
@@ -306,32 +310,40 @@ class Race:
         for runner in self._runners.values():
             self._close(runner)
 
-    def look(self, budget_s: float = math.inf) -> dict[str, float]:
+    def look(self, budget_s: float | Callable[[], float] = math.inf) -> dict[str, float]:
         """Start everybody in turn, each beside the first one, who stays.
 
         Args:
             budget_s: who was not started by then is out. Who was begun and takes too long then, the lanes' own
-                limits say.
+                limits say. A function is asked anew for each, as making one may change it.
 
         Returns:
             How many times as long as the first one each takes, of those that are in; the fastest first.
         """
         self._is_looking = True
+        start = time.perf_counter()
+
+        def is_over() -> bool:
+            allowed_s = budget_s() if callable(budget_s) else budget_s
+            return time.perf_counter() - start > allowed_s
+
         try:
-            return self._looked(budget_s)
+            return self._looked(is_over)
         finally:
             self._is_looking = False
 
-    def _looked(self, budget_s: float) -> dict[str, float]:
-        deadline = time.perf_counter() + budget_s
+    def _looked(self, is_over: Callable[[], bool]) -> dict[str, float]:
         reference: str | None = None
         for name, runner in self._inside().items():
-            if time.perf_counter() > deadline:
+            if runner.first is None and is_over():
                 self.put_out(name, FAILED, TOO_LATE)
+                continue
+            if reason := self._make(name):
+                self.put_out(name, FAILED, reason)
                 continue
             self._say(f"first look at {name}")
             if runner.first is None:
-                value = self._looked_at(name, runner, reference, deadline)
+                value = self._looked_at(name, runner, reference, is_over)
                 if value is None:
                     continue
                 runner.first = value
@@ -345,8 +357,7 @@ class Race:
     @property
     def late(self) -> list[str]:
         """Who had no first look, as the time for these was used."""
-        lately = (TOO_LATE, NOT_STARTED)
-        return [name for name, runner in self._runners.items() if runner.reason in lately]
+        return [name for name, runner in self._runners.items() if runner.reason in LATE]
 
     @property
     def block_s(self) -> dict[str, float]:
@@ -359,7 +370,7 @@ class Race:
         return {n: one.start_s for n, one in self._runners.items() if one.start_s is not None}
 
     def _looked_at(
-        self, name: str, runner: _Runner, reference: str | None, deadline: float
+        self, name: str, runner: _Runner, reference: str | None, is_over: Callable[[], bool]
     ) -> float | None:
         """The smallest block over that of the first entrant, each next to one of it.
 
@@ -370,7 +381,7 @@ class Race:
         ours: list[float] = []
         theirs: list[float] = []
         for _ in range(runner.lane.first_blocks):
-            if ours and time.perf_counter() > deadline:
+            if ours and is_over():
                 break
             value = self._block(name)
             if value is None:

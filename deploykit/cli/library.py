@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     import deploykit.workflow.pareto
     import deploykit.workflow.plan
     import deploykit.workflow.profile
+    import deploykit.workflow.races
     import deploykit.workflow.rows
     import deploykit.workflow.run
     import deploykit.workflow.search

@@ -50,6 +50,8 @@ from deploykit.workflow.choices import CalibrationChoice, EngineChoice, Variants
 MAX_SHOWN = 12
 #: Seconds that units of a time stand for.
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+#: How what is written of a tuning begins that did not come to its end.
+_BROKEN_OFF = "The tuning was interrupted"
 _RATE = read_by(lambda text, _: parse_rate(text))
 
 
@@ -131,17 +133,15 @@ def _seconds(text: str, option: str) -> float:
     ),
     click.option(
         "--batch",
-        default="1",
         callback=BATCHES,
         metavar="LIST",
-        help="Images per run; several to choose from for throughput_ips.",
+        help="Images per run, several to choose from for throughput_ips; else 1, and 8 and 32 for that.",
     ),
     click.option(
         "--streams",
-        default="1",
         callback=STREAMS,
         metavar="LIST",
-        help="Concurrent requests; several to choose from for throughput_ips.",
+        help="Concurrent requests, several to choose from for throughput_ips; else 1, and 2 for that.",
     ),
     click.option(
         "--rate",
@@ -175,8 +175,8 @@ def question_options(
     backend: tuple[str, ...] | None,
     precision: tuple[str, ...] | None,
     threads: tuple[int, ...] | None,
-    batch: tuple[int, ...],
-    streams: tuple[int, ...],
+    batch: tuple[int, ...] | None,
+    streams: tuple[int, ...] | None,
     rate: float | None,
     options: tuple[str, ...],
     budget: float,
@@ -194,8 +194,8 @@ def question_options(
         backends=backend or (),
         precisions=precision or (),
         threads=threads or (),
-        batches=batch,
-        streams=streams,
+        batches=batch or (),
+        streams=streams or (),
         rate_per_s=rate,
         options=run_option_values(options),
         max_metric_drop=max_metric_drop,
@@ -267,7 +267,7 @@ def command(
     deploykit profile --config tune.toml
     deploykit tune my.onnx --data npz:my.npz --max-accuracy-drop 0.5%
     deploykit tune mobilenet --constraint 'latency_p95_ms<=10'
-    deploykit tune alexnet --objective throughput_ips --batch 1,8,32 --streams 1,2
+    deploykit tune alexnet --objective throughput_ips --batch 1,64 --streams 4
     deploykit tune mobilenet lenet5 --train --data fashion-mnist --min-top1 0.90
     deploykit tune resnet18 --min-snr-db 30 --budget 5m --plot resnet18.svg
     """
@@ -317,10 +317,10 @@ def command(
             raise
         _show(found, outputs, several=False)
         done = len(found.answers) + len(found.refused)
-        said = f"interrupted with {done} of {len(sources)} networks done; the same command goes on"
-        write_line(f"deploykit: {said}", err=True)
+        said = f"with {done} of {len(sources)} networks done; the same command goes on"
+        write_line(f"deploykit: interrupted {said}", err=True)
         # What was asked for in files would be lost with a terminal that is closed.
-        _write(found, outputs, opened, f"The tuning was {said}.")
+        _write(found, outputs, opened, f"{_BROKEN_OFF} {said}.")
         return EXIT_INTERRUPTED
     _show(found, outputs, several=len(sources) > 1)
     _write(found, outputs, opened)
@@ -348,7 +348,10 @@ def _write(
         OutputFailed: a file can't be written.
     """
     best = found.cheapest
-    if best is not None:
+    if broken_off and _has_whole_answer(outputs.file):
+        text = f"deploykit: {outputs.file} stays as it was, with the answer of a tuning that came to its end"
+        write_line(text, err=True)
+    elif best is not None:
         head = f"# {broken_off}\n" if broken_off else ""
         write_documents(outputs, file=lambda: f"{head}{best.toml}")
     if outputs.plot is not None and found.answers:
@@ -360,6 +363,20 @@ def _write(
     tried = workflow.pareto.candidates_of(found.answers) if found.answers else None
     write_page(outputs, rows, "deploykit: tune", store, said, tried)
     write_documents(outputs, markdown=lambda: _page(found, said))
+
+
+def _has_whole_answer(path: str | None) -> bool:
+    """Whether a file has what a part of an answer must not replace: anything but such a part."""
+    from deploykit.reading import open_file
+
+    if path is None or path == report.STDOUT:
+        return False
+    try:
+        with open_file(path) as file:
+            head = file.read(2 + len(_BROKEN_OFF))
+    except OSError:  # there is none, or writing says what is wrong with it
+        return False
+    return head not in (b"", f"# {_BROKEN_OFF}".encode())
 
 
 def _plan(
@@ -454,7 +471,9 @@ def _not_taken(tuned: workflow.tuned.Tuned) -> list[tuple[str, str, str]]:
         if one.row.get("status") == "ok" and not one.reason:
             continue
         times = "–" if one.ratio is None else f"{one.ratio:.2f}"
-        groups.setdefault((times, one.reason or "as good, but not better"), []).append(one.name)
+        is_as_good = (one.ratio or 1.0) <= 1 + workflow.races.MIN_GAIN
+        why = "as good, but not better" if is_as_good else "not surely slower, but no better"
+        groups.setdefault((times, one.reason or why), []).append(one.name)
     return [(_names(names), times, why) for (times, why), names in groups.items()]
 
 

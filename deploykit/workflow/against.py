@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deploykit import codec, env
+from deploykit import codec, env, zoo
 from deploykit.backends import get
 from deploykit.backends.base import check_offered
 from deploykit.bench.interleaved import TIMEOUT_S, InterleavedComparison, compare_interleaved
@@ -45,7 +45,7 @@ def other_side(text: str, head: Configuration) -> Configuration | Path:
     Args:
         text: an .onnx file, the folder of a built engine, a precision, an option set such as
             `precision=int8,threads=1` or `ort.allow_spinning=0`, or another MODEL.
-        head: what is judged; all that `text` leaves open is as here, the input size of another MODEL, too.
+        head: what is judged; all that `text` leaves open is as here, input size and classes of another MODEL, too.
 
     Raises:
         UsageError: it is none of these, or says nothing that differs.
@@ -72,7 +72,7 @@ def other_side(text: str, head: Configuration) -> Configuration | Path:
             ) from error
         if len(sources) > 1:
             raise UsageError(f"--against {text} means {len(sources)} networks: name one of them")
-        other = replace(head, source=_at_resolution_of(head, text, sources[0]))
+        other = replace(head, source=_as_given_for(head, text, sources[0]))
     if other == head:
         raise UsageError(f"--against {text} is the very same configuration: change something")
     return other
@@ -85,10 +85,11 @@ def _inputs_for(text: str, head: Configuration) -> InputChoice:
     return InputChoice()
 
 
-def _at_resolution_of(head: Configuration, text: str, other: Source) -> Source:
-    """Another network at the input size that was given for the head's: what takes more pixels takes longer.
+def _as_given_for(head: Configuration, text: str, other: Source) -> Source:
+    """Another network at the input size, and with the classes, that were given for the head's.
 
-    The same network stays at its own size: it is what the given one is compared with.
+    What takes more pixels, or has more classes, takes longer. The same network stays as it is: it is what the given
+    one is compared with.
 
     Raises:
         UsageError: it takes no other size than its own.
@@ -98,9 +99,10 @@ def _at_resolution_of(head: Configuration, text: str, other: Source) -> Source:
     ours = head.source
     if not isinstance(ours, ModelSpec) or not isinstance(other, ModelSpec):
         return other
-    if ours.resolution_px is None or ours.name == other.name:
+    if ours.name == other.name:
         return other
-    return plan([text], Variants(resolution_px=ours.resolution_px))[0]
+    size_px = ours.resolution_px if ours.rho == 1 else zoo.input_shape(ours)[1]
+    return plan([text], Variants(resolution_px=size_px, num_classes=ours.num_classes))[0]
 
 
 def _with_options(text: str, head: Configuration) -> Configuration:

@@ -15,6 +15,7 @@ from deploykit.row import overloaded
 from deploykit.stats import RatioInterval, mean_ratio
 from deploykit.workflow.configuration import source_name
 from deploykit.workflow.fitness import Fitness
+from deploykit.workflow.journal import Entry, Journal
 from deploykit.workflow.plan import Source
 from deploykit.workflow.profile import Profiler, Say
 from deploykit.workflow.races import LIMIT_S, MIN_GAIN, Races, timed
@@ -44,6 +45,7 @@ class Confirmation:
         source: the network.
         question: what is asked.
         profiler: that measures rows.
+        journal: with the meetings that were before; it is told each new one.
         fitness: that judges those who were not.
         races: that has lanes for who meets whom.
         left_s: seconds that are left of the budget; asked before each step.
@@ -61,6 +63,7 @@ class Confirmation:
         source: Source,
         question: Question,
         profiler: Profiler,
+        journal: Journal,
         fitness: Fitness,
         races: Races,
         left_s: Callable[[], float] = lambda: math.inf,
@@ -68,7 +71,8 @@ class Confirmation:
         detail: Say = lambda text: None,
     ) -> None:
         self._source, self._question, self._say, self._detail = source, question, say, detail
-        self._profiler, self._fitness, self._races = profiler, fitness, races
+        self._profiler, self._journal = profiler, journal
+        self._fitness, self._races = fitness, races
         self._left_s = left_s
         self.measuring_s = self.starting_s = 0.0
         self.remarks: list[str] = []
@@ -117,7 +121,7 @@ class Confirmation:
         plain = replace(default.configuration, backend=one.configuration.backend)
         is_plain = one.configuration == plain and one is not default
         far = one.ratio is not None and one.ratio >= FAR_BEHIND
-        return is_plain and one.request is not None and one.fate != FAILED and not far
+        return is_plain and one.fate != FAILED and not far
 
     def answered(
         self, order: list[Candidate], everyone: Mapping[str, Candidate], default: Candidate
@@ -218,7 +222,11 @@ class Confirmation:
         except WorkerFailure as failure:
             candidate.fate, candidate.reason = FAILED, f"beside the default: {failure}"
             return False
-        return meetings[-1].verdict == "better"
+        if (met := meetings[-1]).verdict == "better":
+            return True
+        taken = f"{met.ratio.ratio:.3f} times that, {met.ratio.low:.3f} to {met.ratio.high:.3f}"
+        candidate.reason = f"beside the default {taken}: not surely better by {MIN_GAIN:.0%}"
+        return False
 
     def _holds(self, candidate: Candidate) -> bool:
         """Whether a candidate's row, which is measured where it was not yet, meets the constraints."""
@@ -248,12 +256,15 @@ class Confirmation:
         Raises:
             WorkerFailure: one of them can't be measured.
         """
-        self._detail(f"{winner.name} beside {other.name}")
-        start = time.perf_counter()
-        try:
-            ratio = self._beside(winner, other, budget_s)
-        finally:
-            self.measuring_s += time.perf_counter() - start
+        ratio = self._journal.met.get((winner.name, other.name))
+        if ratio is None:
+            self._detail(f"{winner.name} beside {other.name}")
+            start = time.perf_counter()
+            try:
+                ratio = self._beside(winner, other, budget_s)
+            finally:
+                self.measuring_s += time.perf_counter() - start
+            self._journal.write(Entry(name=winner.name, other=other.name, ratio=ratio))
         better = ratio.high < 1 and ratio.ratio <= 1 / (1 + MIN_GAIN)
         worse = ratio.low > 1 and ratio.ratio >= 1 + MIN_GAIN
         verdict = "better" if better else "worse" if worse else "same"

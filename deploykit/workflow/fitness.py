@@ -87,6 +87,19 @@ class Fitness:
             f"or {named}"
         )
 
+    def too_few_images(self) -> str:
+        """What to say where no number of right answers on the images that there are would be enough; else empty."""
+        wanted = self._question.max_accuracy_drop
+        images = None if wanted is None else self._profiler.judging_images(self._source)
+        needed = None if wanted is None else DropTest(wanted).images_needed()
+        if images is None or needed is None or images >= needed:
+            return ""
+        return (
+            f"{images:,} images are too few to judge a drop of {wanted:.2%}: it takes {needed:,} where a network "
+            "never differs from fp32, and more where it does. Only what computes in fp32 could be taken; give more "
+            "images, or allow a larger drop."
+        )
+
     def reason(self, candidate: Candidate) -> str:
         """Why an engine can't be taken; empty where it can. Asked once for an engine."""
         assert candidate.request is not None

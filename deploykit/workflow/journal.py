@@ -9,6 +9,7 @@ from pathlib import Path
 from deploykit import codec
 from deploykit.bench.race import Dropped, Event, Round
 from deploykit.reading import read_file
+from deploykit.stats import RatioInterval
 from deploykit.writing import output_errors
 
 
@@ -19,7 +20,8 @@ class Journal:
         path: of the file; what it holds already is in `events`, by race, with those that are `over`. A line that
             can't be read ends it, and is cut off where something is written. `kept` are the layers that the best
             mix of precisions keeps in fp32: none where no mix is worth building, and None where nobody has looked.
-            `saving` are those with which int8 that lost too much does not, in the same way.
+            `saving` are those with which int8 that lost too much does not, in the same way. `met` has what one took
+            of another that it was measured beside, by the names of both.
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,6 +31,7 @@ class Journal:
         self.over: set[str] = set()
         self.kept: tuple[str, ...] | None = None
         self.saving: tuple[str, ...] | None = None
+        self.met: dict[tuple[str, str], RatioInterval] = {}
         try:
             lines = read_file(path, codec.MAX_FILE_BYTES).splitlines(keepends=True)
         except OSError:
@@ -46,6 +49,8 @@ class Journal:
                 self.kept = tuple(entry.kept)
             elif entry.saving is not None:
                 self.saving = tuple(entry.saving)
+            elif entry.ratio is not None:
+                self.met[entry.name, entry.other] = entry.ratio
             elif entry.over:
                 self.over.add(entry.race)
             elif entry.engine:
@@ -90,7 +95,7 @@ class Journal:
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the journal: a round, a candidate that is out, a race that is over, a judged engine, or a mix."""
+    """A line of the journal: a round, who is out, a race that is over, a judged engine, a mix, or who met whom."""
 
     race: str = ""
     round: int = 0
@@ -102,3 +107,5 @@ class Entry:
     over: bool = False
     kept: list[str] | None = None
     saving: list[str] | None = None
+    other: str = ""
+    ratio: RatioInterval | None = None

@@ -112,7 +112,7 @@ class Profiler:
         """
         for configuration in configurations:
             for last in (False, True):
-                row = Row(configuration_cells(configuration, self.options.build, self.run_id))
+                row = self.named(configuration)
                 try:
                     for grown in self._steps(row, configuration):
                         row = grown
@@ -125,6 +125,10 @@ class Profiler:
                     row = unmeasured(row, error)
                 break
             yield row.plus({"timestamp": datetime.now(UTC).isoformat(timespec="seconds")})
+
+    def named(self, configuration: Configuration) -> Row:
+        """A row that says which configuration it is of, and no more yet."""
+        return Row(configuration_cells(configuration, self.options.build, self.run_id))
 
     def _steps(self, row: Row, configuration: Configuration) -> Iterator[Row]:
         """The row of a configuration as it grows; the last is whole."""
@@ -171,12 +175,9 @@ class Profiler:
         network, backend = self._network(configuration.source), get(configuration.backend)
         configuration, batch_notes = at_fixed_batch(network, configuration)
         built = self._build(network, configuration, backend)
-        cells = configuration_cells(configuration, self.options.build, self.run_id)
-        cells |= network_cells(network, configuration.batch)
-        row = Row(
-            cells | engine_cells(built.engine, configuration.precision),
-            (*network.notes, *batch_notes),
-        )
+        cells = network_cells(network, configuration.batch)
+        cells |= engine_cells(built.engine, configuration.precision)
+        row = self.named(configuration).plus(cells, (*network.notes, *batch_notes))
         return row, self._request(built, configuration)
 
     def _unused(self, backend: BackendBase) -> list[Note]:
@@ -416,6 +417,15 @@ class Profiler:
         if dataset is None:
             return missing.text if missing is not None else "there is no data"
         return open_dataset(dataset).unjudged or None
+
+    def judging_images(self, source: Source) -> int | None:
+        """How many images judge a network's top-1; None where there is no data.
+
+        Raises:
+            DeploykitError: as `why_unjudged`.
+        """
+        dataset, _ = self._judged_on(self._network(source))
+        return None if dataset is None else len(open_dataset(dataset).test)
 
     def _drift_reference(
         self, network: Network, configuration: Configuration, dataset: str | None

@@ -7,7 +7,9 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
+from deploykit.bench.contain import TimeLimit
 from deploykit.bench.race import (
     FAILED,
     FAR_OFF,
@@ -29,7 +31,6 @@ from deploykit.bench.race import (
 from deploykit.bench.request import WorkerRequest
 from deploykit.bench.scenario import Policy
 from deploykit.errors import DeploykitError, OutputFailed, UsageError
-from deploykit.row import Row
 from deploykit.workflow.configuration import Configuration, source_name
 from deploykit.workflow.fitness import TOO_LATE as NOT_JUDGED
 from deploykit.workflow.fitness import Fitness
@@ -38,8 +39,8 @@ from deploykit.workflow.plan import Source
 from deploykit.workflow.profile import Profiler, Say
 from deploykit.workflow.tuned import LATENCIES, RATE, Candidate, Question
 
-#: Parts of what is left of the budget: for first looks, once engines are built, and for the race, once they were
-#: looked at and judged.
+#: Parts of what is left of the budget: for first looks, without what building takes, and for the race, once engines
+#: were looked at and judged.
 LOOKING_SHARE, RACING_SHARE = 0.45, 0.4
 #: Of what the race left of the budget, a race of options has this share, half of it for first looks; less than so
 #: many seconds are not worth beginning one.
@@ -74,7 +75,7 @@ class Races:
     Attributes:
         measuring_s: seconds that were spent on blocks and starts.
         starting_s: those of them in which processes were started, engines loaded and warmed up.
-        building_s: seconds that were spent on building what came to be in between.
+        building_s: seconds that were spent on building what was looked at and what came to be in between.
         start_s: seconds that it took to start each candidate that was.
         block_s: seconds that the last block of each candidate took.
         remarks: of races that the budget cut short.
@@ -94,7 +95,7 @@ class Races:
         self._source, self._question, self._say, self._detail = source, question, say, detail
         self._profiler, self._journal, self._fitness = profiler, journal, fitness
         self._left_s = left_s
-        self._deadline = math.inf
+        self._deadline: Callable[[], float] = lambda: math.inf
         self.measuring_s = self.starting_s = self.building_s = 0.0
         self.start_s: dict[str, float] = {}
         self.block_s: dict[str, float] = {}
@@ -104,16 +105,16 @@ class Races:
         """How long one answer of a process may take, compiling included: until the time of the phase is over."""
         limit_s = self._profiler.options.timeout_s or LIMIT_S
         least_s = LIMIT_MIN_S if self._question.is_resident else FRESH_LIMIT_MIN_S
-        return min(limit_s, max(least_s, self._deadline - time.perf_counter()))
+        return min(limit_s, max(least_s, self._deadline() - time.perf_counter()))
 
     def lanes(
         self, fit: Mapping[str, Candidate], bound_s: Callable[[], float] = lambda: math.inf
     ) -> dict[str, Lane]:
-        """What measures each candidate whose engine is built: a process that stays, or a new one for each block.
+        """What measures each candidate, built by then: a process that stays, or a new one for each block.
 
         None of its answers takes longer than `bound_s`, asked before each, says.
         """
-        entrants = [Entrant(name, timed(one)) for name, one in fit.items() if one.request]
+        entrants = [Entrant(name, partial(timed, one)) for name, one in fit.items()]
         objective = self._question.objective
         if self._question.is_resident:
             return lanes(entrants, quantile=LATENCIES[objective], timeout_s=self._limit_s)
@@ -126,14 +127,17 @@ class Races:
             timeout_s=lambda: min(self._limit_s(), bound_s()),
         )
 
-    def _race(self, name: str, fit: Mapping[str, Candidate]) -> Race:
-        """A race of that name in the journal."""
+    def _race(
+        self, name: str, fit: Mapping[str, Candidate], make: Callable[[str], str] = lambda name: ""
+    ) -> Race:
+        """A race of that name in the journal; `make` builds what is not built yet, see `Race`."""
         return Race(
             self.lanes(fit),
             margin=MIN_GAIN,
             record=self._journal.record(name),
             say=self._detail,
             earlier=self._earlier(name),
+            make=make,
         )
 
     def _earlier(self, name: str) -> Sequence[Event]:
@@ -147,9 +151,10 @@ class Races:
 
     def _run(self, name: str, race: Race, budget_s: float) -> Outcome:
         """Run a race to its end, which the journal is told; one that was over before isn't run once more."""
-        self._deadline = time.perf_counter() + budget_s + OVERRUN_S
+        end = time.perf_counter() + budget_s + OVERRUN_S
+        self._deadline = lambda: end
         outcome = race.run(0.0 if name in self._journal.over else budget_s)
-        self._deadline = math.inf
+        self._deadline = lambda: math.inf
         if outcome.cut_short:
             inside = sum(one.fate == IN for one in outcome.standings)
             race_of = "the race" if name == FIRST_RACE else f"the race of {name}"
@@ -164,18 +169,45 @@ class Races:
         self.block_s |= race.block_s
         return outcome
 
-    def _look(self, race: Race, budget_s: float) -> dict[str, float]:
+    def _look(self, race: Race, budget_s: Callable[[], float]) -> dict[str, float]:
         """First looks for so long; whoever is not ready by then is out."""
-        self._deadline = time.perf_counter() + budget_s
+        start = time.perf_counter()
+        self._deadline = lambda: start + budget_s()
         return race.look(budget_s)
 
-    def raced(self, fit: Mapping[str, Candidate], default: Candidate) -> list[Candidate]:
-        """Those that stay in, the best first; the others know why they are out."""
+    def raced(
+        self, fit: Mapping[str, Candidate], default: Candidate, building_s: float
+    ) -> list[Candidate]:
+        """Those that stay in, the best first; the others know why they are out.
+
+        Args:
+            fit: by name. An engine that is not built yet is when its turn to be looked at comes, so that none is
+                built for which there is no time to look.
+            default: which is built.
+            building_s: seconds that building may take.
+        """
         name = source_name(self._source)
-        with self._race(FIRST_RACE, fit) as race:
-            self._say(f"{name}: first look at {len(fit)} candidates")
+        fit = self._with_what_was_looked_at(fit)
+        left_s, before_s = self._left_s(), self.building_s
+
+        def made(one: str) -> str:
+            """Why an engine can't be looked at."""
+            if fit[one].request is not None:
+                return ""
+            limit_s = min(building_s - (self.building_s - before_s), self._left_s())
+            limit = TimeLimit(max(0.0, limit_s), "--budget that building has")
+            with limit.bounding():
+                is_made = self._prepared(fit[one])
+            return "" if is_made else fit[one].reason if limit.left_s() > 0 else NOT_STARTED
+
+        def looking_s() -> float:
+            built_s = self.building_s - before_s
+            return built_s + LOOKING_SHARE * (left_s - built_s)
+
+        with self._race(FIRST_RACE, fit, made) as race:
+            self._say(f"{name}: build {len(fit)} candidates, and a first look at each")
             looking = time.perf_counter()
-            firsts = self._look(race, LOOKING_SHARE * self._left_s())
+            firsts = self._look(race, looking_s)
             if len(firsts) < 2 <= len(fit):
                 self._refuse_budget(len(race.late), len(fit), time.perf_counter() - looking)
             self._say(f"{name}: judge engines, the fastest first")
@@ -185,6 +217,28 @@ class Races:
             race.send_home(budget_s)
             outcome = self._run(FIRST_RACE, race, budget_s)
         return self._standing(outcome, fit)
+
+    def _with_what_was_looked_at(self, fit: Mapping[str, Candidate]) -> dict[str, Candidate]:
+        """The candidates, with the engines of those that an earlier run looked at; who has none any more is out."""
+        looked_at = {
+            name
+            for event in self._earlier(FIRST_RACE)
+            if isinstance(event, Round)
+            for name in event.values
+        }
+        return {
+            name: one
+            for name, one in fit.items()
+            if one.request or name not in looked_at or self._prepared(one)
+        }
+
+    def _prepared(self, candidate: Candidate) -> bool:
+        """Whether a candidate's engine can be built, as `prepare`, whose time counts as building."""
+        start = time.perf_counter()
+        try:
+            return prepare(candidate, self._profiler)
+        finally:
+            self.building_s += time.perf_counter() - start
 
     def _refuse_budget(self, late: int, everyone: int, spent_s: float) -> None:
         """Say how much time is needed, where it was not even enough for a look at a second candidate.
@@ -225,20 +279,18 @@ class Races:
             return order, {}
         base_of: dict[str, str] = {}
         fit = {order[0].name: order[0], **bases}
-        building = time.perf_counter()
         # In turns: where the time for first looks is short, every engine was told something.
         for variants in itertools.zip_longest(*changed.values()):
             for base, configuration in zip(changed, variants, strict=True):
                 if configuration is not None:
-                    variant = Candidate(configuration, Row({}))
+                    variant = Candidate(configuration, self._profiler.named(configuration))
                     everyone[variant.name] = variant
-                    if prepare(variant, self._profiler):
+                    if self._prepared(variant):
                         fit[variant.name] = variant
                         base_of[variant.name] = base
-        self.building_s += time.perf_counter() - building
         self._say(f"{source_name(self._source)}: race of {name}, {len(base_of)} candidates")
         with self._race(name, fit) as race:
-            self._look(race, budget_s / 2)
+            self._look(race, lambda: budget_s / 2)
             late = set(race.late) - base_of.keys()
             if not late:
                 race.send_home(budget_s / 2, staying=fit.keys() - base_of.keys())

@@ -14,7 +14,10 @@ from deploykit.graph.recipes import AS_IS
 from deploykit.spec import Reason, RunOptions
 from deploykit.workflow.configuration import Configuration, default_precisions, option_sets
 from deploykit.workflow.plan import Source
-from deploykit.workflow.tuned import Question
+from deploykit.workflow.tuned import RATE, Question
+
+#: Batches and numbers of streams that are tried for throughput where nobody names any.
+BATCHES, STREAMS = (1, 8, 32), (1, 2)
 
 
 def tried_values(
@@ -77,7 +80,8 @@ def candidates(source: Source, question: Question) -> tuple[Configuration, list[
         MissingDependency: a backend that is named, or all, can't run here.
         UsageError: none of the backends has any of the precisions, or an option that is named.
     """
-    batch, streams = question.batches[0], question.streams[0]
+    loads = _loads(question)
+    batch, streams = loads[0]
     plain = Scenario(None, streams, question.rate_per_s)
     own = default_precisions(source)[0]
     reference = backends.reference().name
@@ -87,16 +91,15 @@ def candidates(source: Source, question: Question) -> tuple[Configuration, list[
     option_sets(list(dict.fromkeys(name for name, _ in engines)), question.options)
     # Breadth first: where the time for first looks is short, every engine had one before its variants do, and what
     # is compiled when it is loaded takes that of no others.
-    for compiled, threads in itertools.product((False, True), _threads(question)):
+    variants = itertools.product((False, True), _threads(question), loads)
+    for compiled, threads, (size, count) in variants:
         for backend, precision in engines:
             if backends.get(backend).compiled != compiled:
                 continue
             told = told_first(backends.get(backend), question)
-            for size in question.batches:
-                for count in question.streams:
-                    scenario = Scenario(threads, count, question.rate_per_s)
-                    one = Configuration(source, precision, backend, size, scenario, options=told)
-                    found[one] = None
+            scenario = Scenario(threads, count, question.rate_per_s)
+            one = Configuration(source, precision, backend, size, scenario, options=told)
+            found[one] = None
     found.pop(default, None)
     # So many threads are all cores, which is what the default has.
     found.pop(replace(default, scenario=replace(plain, threads=_cores())), None)
@@ -124,6 +127,14 @@ def _engines(question: Question, own: str) -> Iterator[tuple[str, str]]:
         for precision in wanted:
             if precision in backend.offered():
                 yield backend.name, precision
+
+
+def _loads(question: Question) -> list[tuple[int, int]]:
+    """Batches with numbers of streams: all batches of the first number come first."""
+    is_tried = question.objective == RATE and question.rate_per_s is None
+    batches = question.batches or (BATCHES if is_tried else (1,))
+    streams = question.streams or (STREAMS if is_tried else (1,))
+    return [(size, count) for count in streams for size in batches]
 
 
 def _threads(question: Question) -> list[int | None]:

@@ -4,8 +4,9 @@ Candidates are what the installed runtimes offer for a network: backends, precis
 The default, fp32 on ONNX Runtime with all cores, is always among them, and is the answer where nothing is surely
 better. How it goes:
 
-1. Every engine is built; what can't be built is out, with the reason.
-2. A first look measures each candidate beside the default.
+1. The default is built.
+2. A first look measures each candidate beside the default. Its engine is built right before, so that none is built
+   which there is no time to look at; what can't be built is out, with the reason.
 3. From the fastest on, engines are judged: drift, which takes no labels, then accuracy image by image until it is
    decided (`stats.sequential`). Those far behind the best that is accepted aren't judged at all.
 4. Those left race in turns (`bench.race`).
@@ -30,14 +31,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from deploykit import backends, codec, env
 from deploykit.bench.contain import TimeLimit
-from deploykit.bench.race import FAR_OFF, IN, SLOWER, UNFIT
+from deploykit.bench.race import FAILED, FAR_OFF, IN, LATE, SLOWER, UNFIT
 from deploykit.errors import DeploykitError, OutputFailed
-from deploykit.row import Row
+from deploykit.row import Note, Row
 from deploykit.spec import ModelFile
 from deploykit.store import Store, file_sha256, key_of
 from deploykit.workflow.configuration import Configuration, ProfileOptions, source_name
@@ -137,6 +139,7 @@ class Tuning:
             source,
             question,
             self.profiler,
+            self.journal,
             self.fitness,
             self.races,
             lambda: self._limit.left_s(),
@@ -160,21 +163,26 @@ class Tuning:
         self._limit = TimeLimit(self.question.budget_s, "--budget")
         self.fitness.require_labels()
         self.profiler.check_fed(self.source)
+        too_few = self.fitness.too_few_images()
         self._building_s += time.perf_counter() - start  # the network is exported for that
-        default, others = self._built()
+        by_size = self.question.objective == BYTES
+        default, others = self._built() if by_size else self._listed()
         everyone = {one.name: one for one in (default, *others)}
         fit = {name: one for name, one in everyone.items() if one.fate == IN}
         self._keep_for_the_end(everyone.values(), default)
         with self._limit.bounding():
-            if self.question.objective == BYTES:
+            if by_size:
                 order = self._by_size(fit)
             else:
-                order = self.races.raced(fit, default)
+                building_s = BUILDING_SHARE * self._limit.left_s()
+                order = self.races.raced(fit, default, building_s)
                 self._keep_for_the_end(everyone.values(), default)
                 order = self._with_mix(order, everyone, default)
                 order = self._with_layers_kept(order, everyone, default)
                 order = self._with_options(order, everyone)
         best, meetings = self.confirmation.answered(order, everyone, default)
+        for one in everyone.values():
+            _tell_failure(one)
         elapsed_s = time.perf_counter() - start
         if not self.keeps_journal:
             self.forget()
@@ -193,7 +201,12 @@ class Tuning:
             elapsed_s,
             self.fitness.text,
             self.profiler.options.calibration,
-            (*self._remarks, *self.races.remarks, *self.confirmation.remarks),
+            (
+                *((too_few,) if too_few else ()),
+                *self._remarks,
+                *self.races.remarks,
+                *self.confirmation.remarks,
+            ),
             self._building_s + self.races.building_s,
             self.fitness.judging_s + self._keeping_s,
             self.profiler.options.metric,
@@ -219,30 +232,37 @@ class Tuning:
 
     # --- Candidates ---
 
+    def _listed(self) -> tuple[Candidate, list[Candidate]]:
+        """The default, whose engine is built, and all other candidates."""
+        default, others = candidates(self.source, self.question)
+        self.say(f"{source_name(self.source)}: build the default")
+        start = time.perf_counter()
+        row, request = self.profiler.prepared(default)  # without it there is nothing to beat
+        self._building_s += time.perf_counter() - start
+        if not self.question.batches and self.profiler.only_batch(default) is not None:
+            others = [one for one in others if one.batch == default.batch]
+        named = [Candidate(one, self.profiler.named(one)) for one in others]
+        return Candidate(default, row, request), named
+
     def _built(self) -> tuple[Candidate, list[Candidate]]:
-        """The default and all other candidates, their engines built; the default first.
+        """The default and all other candidates, their engines built.
 
         Raises:
             UsageError: nothing but the default was built in the part of the budget that building has.
         """
-        default, others = candidates(self.source, self.question)
-        self.say(f"{source_name(self.source)}: build {1 + len(others)} candidates")
         start = time.perf_counter()
-        row, request = self.profiler.prepared(default)  # without it there is nothing to beat
-        first = Candidate(default, row, request)
-        by_size = self.question.objective == BYTES
-        share = BUILDING_ALONE_SHARE if by_size else BUILDING_SHARE
-        limit = TimeLimit(share * self._limit.left_s(), "--budget that building has")
-        made = []
+        default, others = self._listed()
+        self.say(f"{source_name(self.source)}: build {len(others)} candidates")
+        building = time.perf_counter()
+        limit = TimeLimit(BUILDING_ALONE_SHARE * self._limit.left_s(), "--budget that building has")
         with limit.bounding():
-            for configuration in others:
-                made.append(Candidate(configuration, Row({})))
-                prepare(made[-1], self.profiler)
-        self._building_s += time.perf_counter() - start
-        if made and limit.left_s() <= 0 and all(one.request is None for one in made):
-            spent_s = time.perf_counter() - start
-            raise too_short(self.question, "building a second engine", 2 * spent_s / share)
-        return first, made
+            for one in others:
+                prepare(one, self.profiler)
+        self._building_s += time.perf_counter() - building
+        if others and limit.left_s() <= 0 and all(one.request is None for one in others):
+            needed_s = 2 * (time.perf_counter() - start) / BUILDING_ALONE_SHARE
+            raise too_short(self.question, "building a second engine", needed_s)
+        return default, others
 
     # --- A mix of precisions ---
 
@@ -399,6 +419,14 @@ class Tuning:
             else:
                 accepted.append(candidate)
         return accepted
+
+
+def _tell_failure(candidate: Candidate) -> None:
+    """Let a candidate that failed by itself, and not for want of time, have a row that says so."""
+    row, reason = candidate.row, candidate.reason
+    if candidate.fate == FAILED and reason not in LATE and row.get("status") is None:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        candidate.row = row.plus({"status": "failed", "timestamp": now}, [Note("failed", reason)])
 
 
 def _may_be_saved(candidate: Candidate) -> bool:

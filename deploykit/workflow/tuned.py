@@ -54,7 +54,8 @@ class Question:
         backends: to choose from; none means all that can run here.
         precisions: to choose from; none means all that a backend offers and does not emulate.
         threads: to choose from; none means powers of two up to all usable cores.
-        batches, streams: to choose from; more than one each make sense for throughput only.
+        batches, streams: to choose from; none means 1, and for throughput, at no rate, more. More than one make
+            sense for throughput only.
         rate_per_s: requests that arrive per second; None sends each as soon as the last is answered.
         options: values of options of the runtimes to choose from, by name; of the others all that tuning tries.
         max_metric_drop: by how much the metric of the user's own may be below fp32's; None does not judge by it.
@@ -72,8 +73,8 @@ class Question:
     backends: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
     threads: tuple[int, ...] = ()
-    batches: tuple[int, ...] = (1,)
-    streams: tuple[int, ...] = (1,)
+    batches: tuple[int, ...] = ()
+    streams: tuple[int, ...] = ()
     rate_per_s: float | None = None
     options: tuple[tuple[str, tuple[str, ...]], ...] = ()
     max_metric_drop: float | None = None
@@ -94,7 +95,8 @@ class Question:
     @property
     def is_resident(self) -> bool:
         """Whether blocks are measured by processes that stay: one request after the other."""
-        return self.objective in LATENCIES and self.streams == (1,) and self.rate_per_s is None
+        one_stream = self.streams in ((), (1,))
+        return self.objective in LATENCIES and one_stream and self.rate_per_s is None
 
 
 @dataclass
@@ -207,8 +209,8 @@ class Tuned:
 
     @property
     def rows(self) -> list[Row]:
-        """The rows that were measured, the answer's first."""
-        return [one.row for one in self.candidates if one.row.get("status") == "ok"]
+        """The rows that were measured, the answer's first, and those of candidates that failed."""
+        return [one.row for one in self.candidates if one.row.get("status") is not None]
 
     @property
     def sentence(self) -> str:

@@ -127,6 +127,16 @@ def test_who_is_put_out_is_out_and_says_why() -> None:
     assert outcome.standings[-1].reason == "it loses too much"
 
 
+def test_who_can_not_be_made_ready_is_out_and_says_why() -> None:
+    lanes = {"a": Planted(1.0, 0), "b": Planted(0.5, 1), "c": Planted(1.1, 2)}
+    with Race(lanes, make=lambda name: "it can't be built" if name == "b" else "") as race:
+        assert list(race.look()) == ["a", "c"]
+        outcome = race.run(60.0)
+    assert lanes["b"].blocks == 0
+    (out,) = [one for one in outcome.standings if one.name == "b"]
+    assert (out.fate, out.reason) == ("failed", "it can't be built")
+
+
 def test_who_was_not_started_in_time_is_out() -> None:
     with Race({"a": Planted(1.0, 1), "b": Planted(1.0, 2)}) as race:
         assert race.look(budget_s=-1) == {}
@@ -163,10 +173,18 @@ def test_a_race_that_was_broken_off_goes_on_where_it_was() -> None:
     assert fates(outcome)["c"] == SLOWER
 
 
+def test_who_was_looked_at_before_is_not_late_when_a_race_goes_on() -> None:
+    """Those that were late before come first, and took the time that it had had its look in."""
+    lanes = {name: Planted(1.0, n) for n, name in enumerate("abc")}
+    with Race(lanes, earlier=[Round(0, {"a": 1.0, "c": 1.1})]) as race:
+        assert race.look(budget_s=-1) == {"a": 1.0, "c": 1.1}
+        assert race.late == ["b"]
+
+
 def test_two_of_one_name_are_refused() -> None:
     from pathlib import Path
 
-    entrant = Entrant("same", WorkerRequest(Path("engine"), "onnxruntime"))
+    entrant = Entrant("same", lambda: WorkerRequest(Path("engine"), "onnxruntime"))
     with pytest.raises(UsageError, match="same name"):
         lanes([entrant, entrant])
 
@@ -286,8 +304,8 @@ BRIEF_BLOCK = Policy.quick().lasting(0.1)
 
 def test_engines_race_in_processes_that_stay(engine, plugin):
     entrants = [
-        Entrant("slower", WorkerRequest(engine.folder, "slower", policy=SHORT)),
-        Entrant("steady", WorkerRequest(engine.folder, "steady", policy=SHORT)),
+        Entrant("slower", lambda: WorkerRequest(engine.folder, "slower", policy=SHORT)),
+        Entrant("steady", lambda: WorkerRequest(engine.folder, "steady", policy=SHORT)),
     ]
     outcome = whole(Race(lanes(entrants), margin=0.05), 2.0)
     assert outcome.leader is not None
@@ -297,7 +315,9 @@ def test_engines_race_in_processes_that_stay(engine, plugin):
 
 
 def test_a_process_for_every_block_measures_what_takes_one(engine, plugin):
-    entrant = Entrant("two", WorkerRequest(engine.folder, "steady", policy=SHORT, streams=2))
+    entrant = Entrant(
+        "two", lambda: WorkerRequest(engine.folder, "steady", policy=SHORT, streams=2)
+    )
     (lane,) = lanes(
         [entrant], worth=lambda columns: columns["latency_p50_ms"], policy=BRIEF_BLOCK
     ).values()

@@ -192,6 +192,18 @@ def test_candidates_that_are_out_for_one_reason_share_a_line(run, tuned):
     assert ended.out.count("no time") == 1
 
 
+def test_who_was_not_told_apart_is_not_said_to_be_as_good(run, tuned):
+    others = [candidate(backend="openvino"), candidate(backend="torch", ratio=1.2)]
+    tuned(answer(candidate(latency_p50_ms=1.0), [*others, candidate(latency_p50_ms=1.0)]))
+    openvino, torch = [
+        line
+        for line in run("tune", "lenet5").out.splitlines()
+        if line.startswith(("fp32 openvino", "fp32 torch"))
+    ]
+    assert openvino.split(maxsplit=3)[2:] == ["1.00", "as good, but not better"]
+    assert torch.split(maxsplit=3)[2:] == ["1.20", "not surely slower, but no better"]
+
+
 def test_json_is_all_that_stdout_has(run, tuned):
     tuned(typical())
     ended = run("tune", "lenet5", "--json")
@@ -416,6 +428,20 @@ def test_ctrl_c_in_a_second_network_writes_what_is_known_of_the_first(run, tuned
     # Nothing is known where the first is broken off, and nothing is written.
     assert run("tune", "mobilenet", "lenet5", "-q", "-o", "tune.toml").code == 130
     assert not (tmp_path / "tune.toml").exists()
+
+
+def test_ctrl_c_leaves_the_whole_answer_of_an_older_tuning_as_it_was(run, tuned, tmp_path):
+    tuned(typical(), broken_off={"mobilenet"})
+    assert run("tune", "lenet5", "-q", "-o", "tune.toml").code == 0
+    whole = (tmp_path / "tune.toml").read_text()
+    ended = run("tune", "lenet5", "mobilenet", "-q", "-o", "tune.toml")
+    assert ended.code == 130
+    assert (tmp_path / "tune.toml").read_text() == whole
+    assert "deploykit: tune.toml stays as it was" in ended.err
+    # Part of an answer is no more than that: a later part replaces it.
+    (tmp_path / "tune.toml").write_text("# The tuning was interrupted before\n")
+    assert run("tune", "lenet5", "mobilenet", "-q", "-o", "tune.toml").code == 130
+    assert tomllib.loads((tmp_path / "tune.toml").read_text())["precision"] == "int8"
 
 
 def test_the_engine_of_the_answer_is_named(run, tuned, tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,9 @@ def test_another_network_gets_the_input_size_that_was_given(tmp_path: Path):
     found = other_side("squeezenet", head)
     assert found == replace(head, source=ModelSpec("squeezenet1_0", resolution_px=160))
     assert other_side("mobilenet", head).source == ModelSpec("mobilenet")
+    at_rho = replace(HEAD, source=ModelSpec("mobilenet", rho=Fraction(4, 7), num_classes=10))
+    found = other_side("squeezenet", at_rho).source
+    assert found == ModelSpec("squeezenet1_0", resolution_px=128, num_classes=10)
     with pytest.raises(UsageError, match=r"lenet5 takes .* px and no other size"):
         other_side("lenet5", head)
     (tmp_path / "own.onnx").write_bytes(b"")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
@@ -12,20 +13,31 @@ from planted import Clock, Planted
 from deploykit import backends, env
 from deploykit.bench import contain
 from deploykit.bench.channel import WorkerFailure
-from deploykit.bench.race import FAILED, IN, SLOWER, UNFIT, Dropped, Entrant, Round
+from deploykit.bench.race import (
+    FAILED,
+    IN,
+    NOT_STARTED,
+    SLOWER,
+    TOO_LATE,
+    UNFIT,
+    Dropped,
+    Entrant,
+    Round,
+)
 from deploykit.bench.request import WorkerRequest
 from deploykit.bench.scenario import Constraint, Policy, Scenario
 from deploykit.errors import MissingDependency, UnknownName, UsageError
 from deploykit.spec import ModelFile, ModelSpec
-from deploykit.stats import RatioInterval
+from deploykit.stats import DropTest, RatioInterval
+from deploykit.stats.sequential import ACCEPTED
 from deploykit.store import Store
-from deploykit.workflow import confirmation, fitness, races, tuned
+from deploykit.workflow import confirmation, fitness, races, tune, tuned
 from deploykit.workflow.choices import CalibrationChoice
 from deploykit.workflow.configuration import Configuration, ProfileOptions
 from deploykit.workflow.fitness import Fitness
 from deploykit.workflow.journal import Entry, Journal
 from deploykit.workflow.profile import Profiler
-from deploykit.workflow.space import candidates, single_changes
+from deploykit.workflow.space import BATCHES, STREAMS, candidates, single_changes
 from deploykit.workflow.tune import Tuning
 from deploykit.workflow.tuned import Question
 
@@ -113,6 +125,38 @@ def test_every_engine_has_a_turn_before_its_variants():
     _, others = candidates(LENET, Question(backends=("onnxruntime", "torch"), threads=(2, 1)))
     threads = [one.scenario.threads for one in others]
     assert threads == sorted(threads, reverse=True)
+    loaded = Question(
+        objective="throughput_ips", backends=("onnxruntime",), threads=(1,), batches=(2, 4)
+    )
+    default, others = candidates(LENET, loaded)
+    found = [(one.precision, one.batch) for one in others if one.scenario.streams == 1]
+    assert default.batch == 2
+    assert found == [("fp32", 2), ("int8", 2), ("fp32", 4), ("int8", 4)]
+
+
+def test_for_throughput_batches_and_streams_are_tried_though_nobody_names_them():
+    def loads(question):
+        default, others = candidates(LENET, replace(question, backends=("onnxruntime",)))
+        assert (default.batch, default.scenario.streams) == (1, 1)
+        return {(one.batch, one.scenario.streams) for one in others}
+
+    plain = Question(objective="throughput_ips")
+    assert loads(plain) == set(itertools.product(BATCHES, STREAMS))
+    assert loads(replace(plain, batches=(1,))) == {(1, count) for count in STREAMS}
+    assert loads(replace(plain, rate_per_s=50.0)) == {(1, 1)}
+    assert loads(Question()) == loads(Question(objective="host_peak_mib")) == {(1, 1)}
+
+
+def test_a_graph_that_takes_one_batch_is_tried_at_no_other_that_nobody_named(
+    shared_store, monkeypatch
+):
+    asked = replace(SMALL, objective="throughput_ips", precisions=("fp32",))
+    for only, found in ((None, set(BATCHES)), (1, {1})):
+        monkeypatch.setattr(Profiler, "only_batch", lambda self, one, only=only: only)
+        _, others = tuning(shared_store, asked)._listed()
+        assert {one.configuration.batch for one in others} == found
+    _, others = tuning(shared_store, replace(asked, batches=(1, 8)))._listed()
+    assert {one.configuration.batch for one in others} == {1, 8}
 
 
 def test_a_backend_that_can_not_run_here_is_refused_where_it_is_named():
@@ -158,6 +202,8 @@ def test_where_nothing_is_surely_better_the_default_is_the_answer(shared_store, 
     assert found.best is found.default
     assert "keep the default, fp32 onnxruntime" in found.sentence
     assert found.rows[0] is found.default.row
+    (rival,) = (one for one in found.candidates if one is not found.default)
+    assert rival.reason.startswith(f"beside the default {ratio:.3f} times that, ")
 
 
 def test_engines_that_drift_too_far_are_out_and_say_how_far(shared_store, plant):
@@ -187,6 +233,14 @@ def test_accuracy_is_judged_against_fp32_image_by_image(shared_store):
     reason = strict.fitness.reason(int8)
     assert "can't be told" in reason
     assert "images are needed" in reason
+    # Which the answer says, be int8 judged or not: it may be no faster, or late.
+    assert job.fitness.too_few_images() == ""
+    said = strict.fitness.too_few_images()
+    assert said.startswith("500 images are too few to judge a drop of 0.10%: it takes ")
+    needed = int(said.partition("takes ")[2].partition(" ")[0].replace(",", ""))
+    assert DropTest(0.001).plus(needed, 0, 0).verdict == ACCEPTED
+    assert DropTest(0.001).plus(needed - 1, 0, 0).verdict != ACCEPTED
+    assert said in strict().remarks
 
 
 def test_accuracy_that_can_not_be_judged_is_refused(shared_store):
@@ -260,6 +314,37 @@ def test_an_engine_that_can_not_be_built_is_out_and_the_rest_go_on(shared_store,
     assert torch
     assert all(one.fate == FAILED and "can't be built" in one.reason for one in torch)
     assert found.best is not None
+    rows = [row for row in found.rows if row["backend"] == "torch"]
+    assert len(rows) == len(torch)
+    for row in rows:
+        assert (row["model"], row["status"], row["threads"]) == ("lenet5", "failed", 1)
+        assert row["timestamp"]
+        assert "the graph is a file of your own" in row.noted("failed")[0].text
+
+
+def test_a_candidate_that_crashes_is_a_row_and_one_that_was_late_is_none(
+    shared_store, monkeypatch, plant_names
+):
+    says(monkeypatch, 0.9)
+    crashes = "int8 onnxruntime 1 thread"
+    made = plant_names(lambda name: 1.0)
+    block = Planted.block
+
+    def crash(self):
+        if self in made.get(crashes, ()):
+            raise WorkerFailure("the runtime crashed (SIGSEGV)", "crashed")
+        return block(self)
+
+    monkeypatch.setattr(Planted, "block", crash)
+    found = tuning(shared_store, SMALL)()
+    (row,) = [row for row in found.rows if row["precision"] == "int8"]
+    assert (row["status"], row["backend"], row["threads"]) == ("failed", "onnxruntime", 1)
+    assert row.noted("failed")[0].text == "the runtime crashed (SIGSEGV)"
+    late = replace(
+        found.candidates[0], fate=FAILED, reason=TOO_LATE, row=found.best.row.plus({"status": None})
+    )
+    tune._tell_failure(late)
+    assert late.row["status"] is None
 
 
 def test_broken_off_it_goes_on_where_it_was(shared_store, monkeypatch, plant):
@@ -286,6 +371,33 @@ def test_broken_off_it_goes_on_where_it_was(shared_store, monkeypatch, plant):
     found = again()
     assert found.best is not None
     assert not again.journal.path.exists()  # asked once more, it is measured anew
+
+
+def test_who_met_whom_is_not_measured_again_when_it_goes_on(shared_store, monkeypatch, plant):
+    plant(thread=0.5)
+    asked = met(monkeypatch, {1: 0.5})
+    question = replace(SMALL, precisions=("fp32",), budget_s=300.0)
+    monkeypatch.setattr(races, "OPTIONS_MIN_S", 1e9)
+    real = Profiler.rows
+
+    def broken_off(self, wanted):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Profiler, "rows", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        tuning(shared_store, question)()
+    assert asked == [1]
+    monkeypatch.setattr(Profiler, "rows", real)
+    found = tuning(shared_store, question)()
+    assert asked == [1]
+    assert found.meetings == (
+        tuned.Meeting(
+            "fp32 onnxruntime 1 thread",
+            "fp32 onnxruntime",
+            RatioInterval(0.5, 0.495, 0.5025, 0.99, 12),
+            "better",
+        ),
+    )
 
 
 def test_a_journal_keeps_what_is_whole_of_it(tmp_path):
@@ -451,12 +563,64 @@ def test_engines_that_building_has_no_time_for_are_out_and_those_in_the_store_ar
         return real(self, replace(configuration, backend="onnxruntime"))
 
     monkeypatch.setattr(Profiler, "prepared", prepared)
-    default, others = tuning(shared_store, asked)._built()
-    assert default.request is not None
-    # The default has no limit; the others two fifths of the 50 s that it left.
+    monkeypatch.setattr(Fitness, "_unfit", lambda self, candidate: "")
+    job = tuning(shared_store, asked)
+    default, others = job._listed()
+    job.races.raced({one.name: one for one in (default, *others)}, default, 20.0)
+    # The default has no limit; the others what building may take of the 50 s that it left.
     assert left[0] is None
     assert left[1:4] == pytest.approx([20.0, 10.0, 0.0], abs=1.0)
-    assert [one.fate for one in others] == [IN, IN, FAILED]
+    assert [one.request is not None for one in others] == [True, True, False]
+    assert (others[2].fate, others[2].reason) == (FAILED, NOT_STARTED)
+
+
+def test_an_engine_is_built_when_its_turn_to_be_looked_at_comes(
+    shared_store, monkeypatch, plant_names
+):
+    """All were built first: of a short budget, torch's took what looks at the others needed."""
+    clock, real, block, built = Clock(monkeypatch), Profiler.prepared, Planted.block, []
+    lanes = plant_names(lambda name: 1.0)
+    monkeypatch.setattr(env, "usable_cores", lambda: 8.0)  # so that two threads are not all cores
+
+    def slow(self):
+        clock.now_s += 2.0
+        return block(self)
+
+    monkeypatch.setattr(Planted, "block", slow)
+
+    def prepared(self, configuration):
+        looked_at = sum(lane.blocks > 0 for made in lanes.values() for lane in made)
+        built.append((configuration.scenario.threads, looked_at))
+        clock.now_s += 10.0
+        return real(self, configuration)
+
+    monkeypatch.setattr(Profiler, "prepared", prepared)
+    monkeypatch.setattr(Fitness, "_unfit", lambda self, candidate: "")
+    job = tuning(
+        shared_store, replace(SMALL, precisions=("fp32",), threads=(1, 2, 3, 4), budget_s=60.0)
+    )
+    default, others = job._listed()
+    job.races.raced({one.name: one for one in (default, *others)}, default, 100.0)
+    assert built[:3] == [(None, 0), (1, 1), (2, 2)]
+    late = [one for one in others if one.reason == TOO_LATE]
+    assert late
+    assert len(built) == 1 + len(others) - len(late)
+    assert all(one.request is None for one in late)
+
+
+def test_what_an_earlier_run_looked_at_is_built_again_be_it_out_or_not(shared_store, plant):
+    job = tuning(shared_store, SMALL)
+    default, others = job._listed()
+    everyone = {one.name: one for one in (default, *others)}
+    looks = {one.name: 1.0 for one in everyone.values()}
+    job.journal.events["race"] = [
+        Round(0, looks),
+        Dropped(others[0].name, SLOWER, "twice the best"),
+    ]
+    job.races.raced(everyone, default, 100.0)
+    assert others[0].reason == "twice the best"
+    assert all(one.request is not None for one in others)
+    job.forget()
 
 
 def test_a_budget_in_which_the_default_alone_is_built_says_how_much_is_needed(
@@ -472,7 +636,7 @@ def test_a_budget_in_which_the_default_alone_is_built_says_how_much_is_needed(
 
     monkeypatch.setattr(Profiler, "prepared", prepared)
     with pytest.raises(UsageError, match=r"building a second engine takes one of about \d{3} s"):
-        tuning(shared_store, replace(SMALL, budget_s=20.0))._built()
+        tuning(shared_store, replace(SMALL, objective="engine_bytes", budget_s=20.0))._built()
 
 
 def test_the_end_has_its_time_of_the_budget_but_no_more_than_half_of_it(shared_store, monkeypatch):

@@ -203,7 +203,7 @@ def test_once_the_time_is_over_one_engine_is_judged_and_the_others_are_not(
     default, others = job._built()
     job.races._left_s = lambda: 0.0
     monkeypatch.setattr(race.Race, "look", lambda self, budget_s: dict.fromkeys(self._runners, 1.0))
-    job.races.raced({one.name: one for one in (default, *others)}, default)
+    job.races.raced({one.name: one for one in (default, *others)}, default, 0.0)
     assert len(told) == 1
     assert [one.reason for one in others].count(fitness.TOO_LATE) == len(others) - 1
     job.forget()
