@@ -125,17 +125,19 @@ def transfer() -> Figure:
 
 def depth() -> Figure:
     """Training loss by depth, of plain and of residual networks."""
-    given = arguments_of("residual-fixes-depth")
-    shallow = next(iter(arguments_of("plain-deeper-trains-worse")["contests"].values())).second
+    given = arguments_of("plain-deeper-trains-worse")
     seeds = given["seeds"]
-    residual, plain = Points(), Points()
-    plain[shallow.layers] = _values(shallow, "last_loss", seeds)
-    for contest in given["contests"].values():
-        residual[contest.first.layers] = _values(contest.first, "last_loss", seeds)
-        plain[contest.second.layers] = _values(contest.second, "last_loss", seeds)
-    deepest = max(given["contests"].values(), key=lambda one: one.first.layers)
+    without, with_shortcuts = (
+        {side.layers: side for one in contests.values() for side in (one.first, one.second)}
+        for contests in (given["contests"], arguments_of("residual-fixes-depth")["contests"])
+    )
+    plain, residual = (
+        {layers: _values(side, "last_loss", seeds) for layers, side in sides.items()}
+        for sides in (without, with_shortcuts)
+    )
+    deepest = max(without)
     figure, (left, right) = _figure(2, height=4.2)
-    for proxy, colour in ((deepest.second, ORANGE), (deepest.first, BLUE)):
+    for proxy, colour in ((without[deepest], ORANGE), (with_shortcuts[deepest], BLUE)):
         for seed in range(seeds):
             result = trained(proxy, seed)
             epochs = result.losses.reshape(-1, result.steps).mean(1)
@@ -143,14 +145,14 @@ def depth() -> Figure:
     left.set(
         xlabel="epoch",
         ylabel="training loss",
-        title=f"{deepest.first.layers} layers, each seed",
+        title=f"{deepest} layers, each seed",
         ylim=(0, None),
     )
     _line(right, plain, ORANGE, "plain")
     _line(right, residual, BLUE, "with shortcuts")
     right.set(
         xlabel="convolutions",
-        title=f"by depth, after {deepest.first.epochs} epochs",
+        title=f"by depth, after {without[deepest].epochs} epochs",
         xticks=sorted(plain),
         ylim=(0, None),
     )

@@ -229,7 +229,8 @@ def check_claims(
 ) -> Frame:
     """Check claims about networks by computing: a verdict each. Also callable as `deploykit.claims`.
 
-    `verdict` is confirmed, refuted, in context, cited or undecided; `as_expected` is False where it surprises.
+    `verdict` is confirmed, refuted, in context, cited or undecided; `as_expected` is False where it surprises. A
+    claim that can't be evaluated is undecided and never as expected, and `explanation` says why.
 
     Args:
         ids: of the claims, one or several; None checks all.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import shlex
 import time
@@ -15,7 +16,7 @@ from typing import Any
 import deploykit.claims.checks  # noqa: F401  registers them
 from deploykit.claims import stored_texts
 from deploykit.claims.check import OF_CLAIM, AnyRow, built_rows, find_check, measured_rows, typed
-from deploykit.claims.effort import TimeIsOver, training
+from deploykit.claims.effort import TimeIsOver, one_thread, training
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.measure import Measure
 from deploykit.claims.places import line_of, line_of_key
@@ -290,7 +291,7 @@ def evaluate_claims(
         store: keeps what is trained, and has what was trained before; None keeps nothing.
         say: is told of each training that begins.
 
-    A claim whose check needs a package that isn't installed is "undecided", `missing` saying what to install.
+    A claim that can't be evaluated is "undecided", its `error` saying why, and costs none of the others.
 
     Raises:
         UnknownName: there is no such claim.
@@ -303,47 +304,55 @@ def evaluate_claims(
 
 
 def evaluate_claim(claim: Claim, rows: Sequence[AnyRow] = ()) -> Verdict:
-    """Evaluate one claim, which need not be one of the project's.
-
-    Raises:
-        UsageError: its check can't be applied to what its entry names.
-    """
+    """Evaluate one claim, which need not be one of the project's; see `evaluate_claims`."""
     start = time.perf_counter()
-    missing = ""
+    failed: DeploykitError | None = None
     try:
-        outcome = claim.decide(rows)
-    except MissingDependency as error:
-        missing = str(error)
-        outcome = Outcome([PartResult(claim.about, None)], None, f"Not checked: {missing}.")
+        outcome = _outcome(claim, rows)
+    except DeploykitError as error:
+        failed = error if isinstance(error, MissingDependency) else _of_claim(claim, error)
+    except Exception as error:  # whatever it is, it must not cost the other claims
+        # Of a claim of the user's own: a network that has nothing of what the check counts.
+        failed = UsageError(
+            f"claim {claim.id}: {claim.check} can't be applied to what it names: "
+            f"{type(error).__name__}: {one_line(error, 100)}"
+        )
+        failed.__cause__ = error
+    if failed is not None:
+        outcome = Outcome([PartResult(claim.about, None)], None, f"Not checked: {failed}.")
+    return Verdict(claim, outcome, time.perf_counter() - start, failed)
+
+
+def _outcome(claim: Claim, rows: Sequence[AnyRow]) -> Outcome:
+    try:
+        with one_thread() if "computed" in claim.kind else contextlib.nullcontext():
+            return claim.decide(rows)
     except TimeIsOver as error:
         with training(allowed=False):
             outcome = claim.decide(rows)  # each part by its name, undecided
-        outcome = replace(outcome, explanation=f"Not trained: {error}.")
-    except UsageError as error:
-        raise UsageError(f"claim {claim.id}: {error}") from error
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
-        # Of a claim of the user's own: a network that has nothing of what the check counts.
-        raise UsageError(
-            f"claim {claim.id}: {claim.check} can't be applied to what it names: "
-            f"{type(error).__name__}: {one_line(error, 100)}"
-        ) from error
-    return Verdict(claim, outcome, time.perf_counter() - start, missing)
+        return replace(outcome, explanation=f"Not trained: {error}.")
+
+
+def _of_claim(claim: Claim, error: DeploykitError) -> DeploykitError:
+    """The same error, which says of which claim it is."""
+    kind = UsageError if isinstance(error, UsageError) else DeploykitError
+    named = kind(f"claim {claim.id}: {error}")
+    named.exit_code = error.exit_code
+    named.__cause__ = error
+    return named
 
 
 def failure(verdicts: Iterable[Verdict]) -> DeploykitError | None:
     """The error that a command should end with, or None when every verdict and every part is as expected.
 
-    CheckFailed (exit code 1) names the verdicts and parts that surprise; MissingDependency (3) where the only
-    trouble is that something isn't installed.
+    That is what kept the first claim from being evaluated, with its exit code; else CheckFailed (1), which names
+    the verdicts and parts that surprise; MissingDependency (3) where the only trouble is that something isn't
+    installed.
     """
     surprises = [verdict for verdict in verdicts if not verdict.as_expected]
+    failed = [v.error for v in surprises if v.error is not None and not v.missing]
+    if failed:
+        return failed[0]
     wrong = [verdict for verdict in surprises if not verdict.missing]
     if wrong:
         named = "; ".join(f"{verdict.claim.id} {', '.join(verdict.surprises)}" for verdict in wrong)

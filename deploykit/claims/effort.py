@@ -1,4 +1,4 @@
-"""What evaluating claims may spend: training takes minutes, so claims which need it ask whether they may.
+"""What evaluating claims may spend: one thread, and training takes minutes, so that claims ask whether they may.
 
 A claim that may not is undecided and says which command settles it. What was trained is kept in a store, where
 one is given, so that nothing is trained twice and a run that was broken off goes on.
@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from deploykit.errors import DeploykitError
+from deploykit.errors import DeploykitError, MissingDependency
+from deploykit.lazy import torch
 from deploykit.store import Store
 
 #: No training is begun after so long, all claims together.
@@ -66,6 +67,25 @@ def training(
         yield
     finally:
         _leave.reset(token)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Have PyTorch compute in one thread meanwhile; nothing changes where it isn't installed.
+
+    What checks compute is small: on a busy machine threads wait for each other a hundred times as long as they
+    work, and their number changes the order of sums.
+    """
+    try:
+        before = torch.get_num_threads()
+    except MissingDependency:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def may_train() -> bool:

@@ -71,12 +71,6 @@ def mostly_zeros() -> nn.Module:
     return network
 
 
-def with_local_norm() -> nn.Module:
-    """The same by one convolution of 3x3 with a ReLU and AlexNet's local response normalisation."""
-    nn = torch.nn
-    return nn.Sequential(one_3x3(), nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0))
-
-
 def with_norm() -> nn.Module:
     """The same by one convolution of 3x3 with batch normalisation and a ReLU."""
     nn = torch.nn
@@ -172,7 +166,6 @@ for _factory in (
     eight_relus,
     eight_sigmoids,
     mostly_zeros,
-    with_local_norm,
     with_norm,
     separable_3x3,
     depthwise_3x3,

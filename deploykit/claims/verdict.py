@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deploykit import env
+from deploykit.errors import DeploykitError, MissingDependency
 from deploykit.figures import significant
 
 if TYPE_CHECKING:
@@ -114,13 +115,18 @@ class Verdict:
         claim: as it was stated.
         outcome: what its check computed.
         seconds: how long the check took.
-        missing: where a package that the check needs is not installed, the line that says so; else empty.
+        error: what kept it from being evaluated; None where nothing did.
     """
 
     claim: Claim
     outcome: Outcome
     seconds: float
-    missing: str = ""
+    error: DeploykitError | None = None
+
+    @property
+    def missing(self) -> str:
+        """Where a package or data that the check needs is not here, the line that says so; else empty."""
+        return str(self.error) if isinstance(self.error, MissingDependency) else ""
 
     @functools.cached_property
     def verdict(self) -> str:
@@ -129,7 +135,12 @@ class Verdict:
 
     @functools.cached_property
     def surprises(self) -> tuple[str, ...]:
-        """What is not as the claim's entry expects, the verdict or a part, in words; empty where nothing is."""
+        """What is not as the claim's entry expects, the verdict or a part, in words; empty where nothing is.
+
+        No entry expects that a claim can't be evaluated, also where undecided is no surprise.
+        """
+        if self.error is not None:
+            return ("could not be evaluated",)
         claim, found = self.claim, []
         if self.verdict not in claim.expected:
             found.append(f"is {self.verdict}, not {' or '.join(claim.expected)}")
@@ -170,7 +181,7 @@ class Verdict:
         """
         command = self.claim.settled_by
         trained = self.outcome.computed is not None and command.endswith("--train")
-        return "" if self.verdict != "undecided" or self.missing or trained else command
+        return "" if self.verdict != "undecided" or self.error or trained else command
 
 
 def _told(word: str) -> str:
@@ -367,7 +378,7 @@ def computed_text(verdict: Verdict) -> str:
 def junit_cases(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
     """Keyword arguments of `deploykit.report.junit.Case`, one per claim.
 
-    A verdict that surprises is a failure; one that couldn't be reached for want of a package is skipped.
+    A verdict that surprises is a failure, as is one that couldn't be reached; for want of a package it is skipped.
     """
     return [
         {

@@ -94,8 +94,6 @@ def command(
     stated = None if own is None else claims.read_claims(Path(own))
     measured = _measured(ids, stated, store) if measure else _profile_rows(profile)
     verdicts = _evaluated(ids, measured, stated, store, train=train)
-    if profile is not None and (ids or own is not None):
-        claims.refuse_without_rows(verdicts, profile)
     rows = claims.verdict.verdict_rows(verdicts)
     write_documents(
         outputs,
@@ -115,6 +113,8 @@ def command(
         for cells in claims.verdict.verdict_cells(verdicts):
             display.print_verdict(*cells)
         display.print_text(f"{claims.verdict.tally(verdicts)}.")
+    if profile is not None and (ids or own is not None):
+        claims.refuse_without_rows(verdicts, profile)
     error = claims.failure(verdicts)
     if error is not None:
         raise error

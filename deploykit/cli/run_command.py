@@ -32,7 +32,7 @@ from deploykit.cli.library import (
 from deploykit.cli.measuring import Scenarios, scenario_options
 from deploykit.cli.options import LIST
 from deploykit.cli.outputs import Outputs, output_options
-from deploykit.errors import UsageError, one_line
+from deploykit.errors import UsageError
 from deploykit.text import write_line
 from deploykit.workflow.choices import CalibrationChoice, Variants
 
@@ -156,7 +156,7 @@ def command(
             f"({result.elapsed_s:.0f} s)"
         )
     for unjudged in result.errors[1:]:
-        write_line(f"deploykit: {one_line(unjudged)}", err=True)
+        write_line(f"deploykit: {unjudged}", err=True)
     if result.errors:
         raise result.errors[0]
     error = claims.failure(result.verdicts)

@@ -10,7 +10,7 @@ from typing import Any
 
 from deploykit import codec, env
 from deploykit.bench.roofline import known_ceilings
-from deploykit.claims import Claim, evaluate_claims, list_claims
+from deploykit.claims import Claim, evaluate_claims
 from deploykit.claims.verdict import (
     COLUMNS,
     HEADER,
@@ -19,10 +19,10 @@ from deploykit.claims.verdict import (
     verdict_cells,
     verdict_rows,
 )
-from deploykit.errors import OutputFailed, UsageError, one_line
+from deploykit.errors import DeploykitError, OutputFailed, UsageError
 from deploykit.report import profile_page
 from deploykit.report.csv import CsvReport, to_csv
-from deploykit.report.markdown import as_text, table
+from deploykit.report.markdown import table
 from deploykit.row import Row
 from deploykit.store import Store
 from deploykit.workflow.configuration import Configuration, ProfileOptions, enumerate_configurations
@@ -40,17 +40,20 @@ class RunResult:
 
     Attributes:
         rows: of the profile.
-        verdicts: on the claims that could be judged.
+        verdicts: on the claims.
         folder: of the reports.
         elapsed_s: how long it took.
-        errors: what was raised by claims that could not be judged, in their order.
     """
 
     rows: Sequence[Row]
     verdicts: Sequence[Verdict]
     folder: Path
     elapsed_s: float
-    errors: Sequence[Exception] = ()
+
+    @property
+    def errors(self) -> list[DeploykitError]:
+        """What kept claims from being judged, in their order, but for packages that aren't installed."""
+        return [v.error for v in self.verdicts if v.error is not None and not v.missing]
 
 
 class Run:
@@ -86,7 +89,7 @@ class Run:
     def __call__(self) -> RunResult:
         """Make everything; rows reach profile.csv as they are finished.
 
-        A claim that can't be judged costs none of the reports: what it raised is in the result.
+        A claim that can't be judged costs none of the reports: why not is in its verdict.
 
         Raises:
             OutputFailed, UsageError: reports or store can't be written.
@@ -108,26 +111,15 @@ class Run:
             self.finished(row)
         write_environment(self.folder, self.store)  # with the ceilings, which are known by now
         self.say("check claims")
-        verdicts, errors = self._judged(rows)
+        verdicts = evaluate_claims(rows=rows, claims=self.claims)
         self.step()
         write_atomic(
             self.folder / "claims.csv", to_csv(verdict_rows(verdicts), tuple(COLUMNS)), "report"
         )
         elapsed_s = time.perf_counter() - start_s
-        text = summarise(rows, verdicts, env.capture(), [one_line(error) for error in errors])
+        text = summarise(rows, verdicts, env.capture())
         write_atomic(self.folder / "summary.md", text, "report")
-        return RunResult(rows, verdicts, self.folder, elapsed_s, errors)
-
-    def _judged(self, rows: Sequence[Row]) -> tuple[list[Verdict], list[Exception]]:
-        """The verdicts on all claims that can be judged, and what the others raised."""
-        verdicts: list[Verdict] = []
-        errors: list[Exception] = []
-        for claim in list_claims() if self.claims is None else self.claims:
-            try:
-                verdicts += evaluate_claims(rows=rows, claims=[claim])
-            except Exception as error:  # what was measured before must not be lost by any fault
-                errors.append(error)
-        return verdicts, errors
+        return RunResult(rows, verdicts, self.folder, elapsed_s)
 
 
 def write_environment(folder: Path, store: Store | None = None) -> None:
@@ -164,10 +156,7 @@ def describe_machine(samples: Path | None, store: Store) -> None:
 
 
 def summarise(
-    rows: Sequence[Row],
-    verdicts: Sequence[Verdict],
-    environment: Mapping[str, Any],
-    unjudged: Sequence[str] = (),
+    rows: Sequence[Row], verdicts: Sequence[Verdict], environment: Mapping[str, Any]
 ) -> str:
     """The summary of a run as Markdown: what was measured, what was only built, what the claims came to.
 
@@ -175,7 +164,6 @@ def summarise(
         rows: of the profile.
         verdicts: on the claims.
         environment: as `env.capture` describes it.
-        unjudged: a line for each claim that could not be judged.
 
     Raises:
         UsageError: a row is of a simulated device.
@@ -191,6 +179,5 @@ def summarise(
         "## Claims\n",
         f"{tally(verdicts)}.\n",
         table(HEADER, verdict_cells(verdicts)),
-        *(["".join(f"- Not judged: {as_text(line)}.\n" for line in unjudged)] if unjudged else []),
     ]
     return "\n".join(parts)

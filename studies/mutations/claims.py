@@ -118,10 +118,15 @@ def _stated_as_found(value: Any, evidence: Mapping[str, Any]) -> Any:
     if isinstance(value, Mapping):
         found = evidence.get(str(value.get("of")), evidence.get(str(value.get("name"))))
         inner = {name: _stated_as_found(one, evidence) for name, one in value.items()}
-        numbers = found is not None and "stated" in value and not isinstance(found, str)
+        is_figure = bool({"stated", "of"} & value.keys())  # without its own it has the claim's
+        numbers = found is not None and is_figure and not isinstance(found, str)
         return inner | ({"stated": found} if numbers else {})
     if isinstance(value, list | tuple):
         return [_stated_as_found(inner, evidence) for inner in value]
+    if isinstance(value, str):
+        left, equal, _ = value.partition(" == ")
+        found = evidence.get(left) if equal else None
+        return value if found is None or isinstance(found, str) else f"{left} == {found}"
     return value
 
 
@@ -131,7 +136,20 @@ def _all_alike(value: Any) -> Any:
         inner = {name: _all_alike(one) for name, one in value.items()}
         return inner | ({"second": inner["first"]} if {"first", "second"} <= inner.keys() else {})
     if isinstance(value, list | tuple):
+        if len(value) == 2 and all(isinstance(one, float | Decimal) for one in value):
+            return [value[0], value[0]]
         return [_all_alike(inner) for inner in value]
+    return value
+
+
+def _all_first(value: Any, factor: int) -> Any:
+    """The value with the first of each two figures that are compared so many times as large."""
+    if isinstance(value, Mapping):
+        inner = {name: _all_first(one, factor) for name, one in value.items()}
+        pair = {"first", "second"} <= inner.keys() and not isinstance(inner["first"], Mapping)
+        return inner | ({"first": inner["first"] * factor} if pair else {})
+    if isinstance(value, list | tuple):
+        return [_all_first(inner, factor) for inner in value]
     return value
 
 
@@ -358,6 +376,8 @@ def mutants(claim: Claim, before: Verdict) -> Iterator[Mutant]:
     yield Mutant("figure", "all stated as found", fields={"arguments": alike})
     compared = _all_alike(dict(claim.arguments))
     yield Mutant("figure", "all compared made alike", fields={"arguments": compared})
+    tripled = _all_first(dict(claim.arguments), 3)
+    yield Mutant("figure", "all first of two made three times", fields={"arguments": tripled})
     turned = _all_turned(dict(claim.arguments))
     yield Mutant("figure", "all turned round", fields={"arguments": turned})
     for stated in _other_stated(claim, before.outcome.computed):
@@ -386,11 +406,12 @@ def _held(claim: Claim, mutant: Mutant) -> Verdict | None:
     A network may not be changeable so, and a check may not be applicable to what came out.
     """
     try:
-        return mutant.verdict(claim)
+        verdict = mutant.verdict(claim)
     except (DeploykitError, RuntimeError, AssertionError):
         return None
     except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError, StopIteration):
         return None
+    return verdict if verdict.error is None else None
 
 
 def move(claim: Claim) -> Moved | None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import sys
 
 import pytest
@@ -18,8 +19,9 @@ from deploykit.claims import (
     read_claims,
     refuse_without_rows,
 )
+from deploykit.claims.checks import computations
 from deploykit.claims.verdict import decide
-from deploykit.errors import UnknownName, UsageError
+from deploykit.errors import BuildFailed, MissingDependency, UnknownName, UsageError
 from deploykit.lazy import install_line
 from deploykit.row import Row
 
@@ -216,8 +218,92 @@ def test_a_changed_network_can_be_given_in_place_of_a_name(verdict_of):
 
 
 def test_a_check_that_can_not_be_applied_is_one_line(verdict_of):
-    with pytest.raises(UsageError, match=r"^claim vgg11-8conv-3fc: layers_and_widths can't be"):
-        verdict_of("vgg11-8conv-3fc", network="mlp")
+    error = verdict_of("vgg11-8conv-3fc", network="mlp").error
+    assert isinstance(error, UsageError)
+    assert str(error).startswith("claim vgg11-8conv-3fc: layers_and_widths can't be applied")
+    assert len(str(error).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("raised", "said", "exit_code"),
+    [
+        (AssertionError("no square"), "can't be applied to what it names: AssertionError", 2),
+        (StopIteration(), "can't be applied to what it names: StopIteration", 2),
+        (OSError(24, "too many open files"), "can't be applied to what it names: OSError", 2),
+        (UsageError("no such layer"), "claim {id}: no such layer", 2),
+        (BuildFailed("not to be exported"), "claim {id}: not to be exported", 4),
+        (MissingDependency("there is no fashion-mnist"), "there is no fashion-mnist", 3),
+    ],
+)
+@pytest.mark.parametrize("name", ["bn-formula", "lrn-helps-alexnet"])
+def test_a_claim_that_raises_is_undecided_and_costs_none_of_the_others(
+    monkeypatch, name, raised, said, exit_code
+):
+    """All verdicts were lost; and where undecided is expected the command ended with 0."""
+    claims = {claim.id: claim for claim in list_claims()}
+    broken = dataclasses.replace(claims[name])
+
+    def decide(rows):
+        raise raised
+
+    object.__setattr__(broken, "decide", decide)
+    chosen = [claims["vgg-140m"], broken, claims["two-3x3-one-5x5"]]
+    verdicts = evaluate_claims(claims=chosen)
+    assert [v.verdict for v in verdicts] == ["confirmed", "undecided", "confirmed"]
+    assert [v.as_expected for v in verdicts] == [True, False, True]
+    assert said.format(id=name) in verdicts[1].outcome.explanation
+    assert verdicts[1].settled_by == ""
+    error = failure(verdicts)
+    assert error is not None
+    assert error.exit_code == exit_code
+    assert said.format(id=name) in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "stated", "verdict"),
+    [
+        ("nin-no-fc", 3, "refuted"),
+        ("xception-no-relu", 35, "confirmed"),
+        ("mobilenet-cost-formula", 2, "refuted"),
+        ("resnet-skip-no-params", 1_000, "refuted"),
+        ("mlp-xor", 2, "refuted"),
+        ("three-3x3-half-params", 2, "refuted"),
+        ("mobilenet-vs-googlenet", 3, "refuted"),
+    ],
+)
+def test_another_number_stated_is_another_claim(verdict_of, name, stated, verdict):
+    """Their checks held what they found against constants: whatever was stated came out the same."""
+    assert verdict_of(name, fields={"stated": stated}).verdict == verdict
+
+
+def test_what_is_computed_is_computed_in_one_thread(monkeypatch):
+    """Threads that waited for each other on a busy machine took a hundred times as long as one that works."""
+    (claim,) = [
+        dataclasses.replace(c) for c in list_claims() if c.id == "residual-zero-is-identity"
+    ]
+    seen, threads, create = set(), torch.get_num_threads(), computations.create
+
+    def watched(do, *arguments):
+        seen.add(torch.get_num_threads())
+        return do(*arguments)
+
+    object.__setattr__(claim, "decide", functools.partial(watched, claim.decide))
+    computations._trained.cache_clear()
+    monkeypatch.setattr(computations, "create", functools.partial(watched, create))
+    torch.set_num_threads(2)
+    try:
+        verdicts = [evaluate_claim(claim), *evaluate_claims(["mlp-xor"])]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert [v.as_expected for v in verdicts] == [True, True]
+    assert seen == {1}
+
+
+def test_what_kept_a_claim_from_being_evaluated_is_told_before_a_surprise(verdict_of):
+    wrong = verdict_of("vgg-140m", fields={"stated": 100_000_000})
+    broken = verdict_of("vgg11-8conv-3fc", network="mlp")
+    assert failure([wrong, broken]) is broken.error
 
 
 def test_a_network_of_ones_own_is_named_by_its_factory(tmp_path, monkeypatch):

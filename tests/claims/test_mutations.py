@@ -9,7 +9,7 @@ from deploykit.claims import check as registry
 from deploykit.claims.networks import Network, changed
 from deploykit.report.csv import read_cells
 from studies.mutations import __main__ as table
-from studies.mutations.claims import Moved, move, named_networks
+from studies.mutations.claims import Moved, _stated_as_found, move, named_networks
 from studies.mutations.networks import CHANGES, larger_kernels, smaller_kernels
 
 #: Networks that are looked at in no time.
@@ -95,6 +95,22 @@ def test_blocks_and_layers_that_are_wrong_move_what_rests_on_them(name, by):
     (claim,) = [claim for claim in list_claims() if claim.id == name]
     moved = move(claim)
     assert (moved.what, moved.by) == ("verdict", by)
+
+
+@pytest.mark.parametrize("name", ["error-term-independent-of-bias", "resnext-needs-shortcuts"])
+def test_figures_that_are_compared_move_what_rests_on_all_of_them(name):
+    """Only a part of a claim moved that several pairs of figures hold up, as one was changed at a time."""
+    (claim,) = [claim for claim in list_claims() if claim.id == name]
+    moved = move(claim)
+    assert (moved.what, moved.by) == ("verdict", "figure")
+
+
+def test_what_is_stated_of_several_quantities_can_be_what_was_found_of_each():
+    stated = {"relations": {"a": "depth(x) == 3", "b": "side(x) > 3"}, "figures": [{"of": "y"}]}
+    assert _stated_as_found(stated, {"depth(x)": 48, "side(x)": 1, "y": 2.5}) == {
+        "relations": {"a": "depth(x) == 48", "b": "side(x) > 3"},
+        "figures": [{"of": "y", "stated": 2.5}],
+    }
 
 
 def test_a_graph_of_half_precision_with_wide_weights_is_found_out():

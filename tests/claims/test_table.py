@@ -8,6 +8,7 @@ import pytest
 
 from deploykit.claims import Claim, Outcome, PartResult, Verdict
 from deploykit.claims.verdict import COLUMNS, HEADER, junit_cases, verdict_cells, verdict_rows
+from deploykit.errors import MissingDependency, UsageError
 from deploykit.report.csv import to_csv
 from deploykit.report.junit import Case, junit_xml
 
@@ -36,10 +37,10 @@ def verdict(**changes):
         "explanation": "It is.",
         "evidence": {"a": 1, "b": 0.5},
         "seconds": 0.5,
-        "missing": "",
+        "error": None,
     }
     values |= changes
-    timing = {name: values.pop(name) for name in ("seconds", "missing")}
+    timing = {name: values.pop(name) for name in ("seconds", "error")}
     found = values.pop("found")
     names = ("computed", "explanation", "evidence")
     outcome = Outcome(found, **{name: values.pop(name) for name in names})
@@ -103,12 +104,13 @@ def test_cells_mark_a_surprise():
     assert cells[1] == "refuted (unexpected)"
 
 
-def test_junit_fails_on_surprises_and_skips_what_is_not_installed():
+def test_junit_fails_on_surprises_and_faults_and_skips_what_is_not_installed():
     cases = junit_cases(
         [
             verdict(id="fine"),
             verdict(id="surprise", **REFUTED),
-            verdict(id="bare", **UNDECIDED, missing="torch is not installed"),
+            verdict(id="bare", **UNDECIDED, error=MissingDependency("torch is not installed")),
+            verdict(id="broken", **UNDECIDED, error=UsageError("claim broken: no such layer")),
         ]
     )
     root = ElementTree.fromstring(junit_xml("claims", [Case(**case) for case in cases]))
@@ -116,12 +118,12 @@ def test_junit_fails_on_surprises_and_skips_what_is_not_installed():
     assert suite is not None
     assert {k: suite.get(k) for k in ("name", "tests", "failures", "skipped", "time")} == {
         "name": "claims",
-        "tests": "3",
-        "failures": "1",
+        "tests": "4",
+        "failures": "2",
         "skipped": "1",
-        "time": "1.500",
+        "time": "2.000",
     }
-    fine, surprise, bare = suite.iter("testcase")
+    fine, surprise, bare, broken = suite.iter("testcase")
     assert [child.tag for child in fine] == ["system-out"]
     assert (
         surprise.find("failure")
@@ -129,3 +131,4 @@ def test_junit_fails_on_surprises_and_skips_what_is_not_installed():
         .startswith("is refuted, not confirmed or in context")
     )
     assert bare.find("skipped").get("message") == "torch is not installed"
+    assert broken.find("failure").get("message").startswith("could not be evaluated: ")

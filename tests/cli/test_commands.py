@@ -186,15 +186,25 @@ def test_claims_of_ones_own_are_checked_and_refused_with_their_line(run, own_cla
     ended = run("claims", "--claims", "mine.toml")
     assert ended.code == 2
     assert "claim lenet: no module 'no_module'" in ended.err
+    own_claim.write_text(own_claim.read_text() + stated.replace('"lenet"', '"other"'))
+    ended = run("claims", "--claims", "mine.toml", "--csv", "-")
+    assert ended.code == 2
+    assert [row["verdict"] for row in csv.DictReader(io.StringIO(ended.out))] == [
+        "undecided",
+        "confirmed",
+    ]
 
 
 def test_a_profile_without_the_rows_of_a_claim_is_refused(run, tmp_path):
     reference = Path(__file__).parents[2] / "reports" / "profile.csv"
     (tmp_path / "p.csv").write_text(reference.read_text())
-    ended = run("claims", "densenet-expensive", "--profile", "p.csv")
+    ended = run("claims", "vgg-140m", "densenet-expensive", "--profile", "p.csv", "--csv", "-")
     assert ended.code == 2
     (said,) = ended.err.strip().splitlines()
     assert "p.csv has no rows that decide densenet-expensive" in said
+    # The refusal of the one cost the verdict of the other.
+    told = {row["id"]: row["verdict"] for row in csv.DictReader(io.StringIO(ended.out))}
+    assert told == {"vgg-140m": "confirmed", "densenet-expensive": "undecided"}
 
 
 def test_export_writes_a_checked_file(run, tmp_path):

@@ -202,19 +202,21 @@ def test_a_claim_that_can_not_be_judged_costs_none_of_the_reports(measured, shar
     claims = parse_claims(OF_ONES_OWN)
     done = Run(tmp_path, shared_store, BRIEF, SOURCES, claims=claims)()
     assert [(verdict.claim.id, verdict.verdict) for verdict in done.verdicts] == [
-        ("lenet", "confirmed")
+        ("first", "undecided"),
+        ("lenet", "confirmed"),
+        ("last", "undecided"),
     ]
     first, last = map(str, done.errors)
     assert first.startswith("claim first: ")
     assert last.startswith("claim last: ")
-    assert [one["id"] for one in read(tmp_path / "claims.csv")] == ["lenet"]
+    rows = {one["id"]: one for one in read(tmp_path / "claims.csv")}
+    assert list(rows) == ["first", "lenet", "last"]
+    assert rows["first"]["explanation"].startswith("Not checked: claim first: ")
     text = (tmp_path / "summary.md").read_text()
-    assert "\n- Not judged: claim first: " in text
-    assert "\n- Not judged: claim last: " in text
-    assert "Of 1 claims, 1 confirmed" in text
-    none = Run(tmp_path, shared_store, BRIEF, SOURCES, claims=claims[:1])()
-    assert none.verdicts == []
-    assert "No claim was judged." in (tmp_path / "summary.md").read_text()
+    assert "Not checked: claim first: " in text
+    assert "Not checked: claim last: " in text
+    assert "Of 3 claims, 2 undecided and 1 confirmed" in text
+    assert "unexpected: first (could not be evaluated), last (could not be evaluated)" in text
 
 
 def test_what_a_claim_raised_is_told_when_the_reports_are_written(

@@ -15,8 +15,11 @@ from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed,
 
 
 @check
-def shortcuts_without_parameters(network: Network) -> Outcome:
-    """Whether the shortcuts of `network` have no parameters, where the shape stays and where it changes."""
+def shortcuts_without_parameters(stated: Stated, margin: Margin, network: Network) -> Outcome:
+    """Whether the shortcuts of `network` have as many parameters each as stated, which is none.
+
+    Where the shape stays, and where it changes.
+    """
     weights = {layer.name: layer.parameters for layer in network.layers}
     found = [
         (one.keeps_shape, sum(weights[name] for name in one.modules))
@@ -32,8 +35,8 @@ def shortcuts_without_parameters(network: Network) -> Outcome:
         "share": round(parameters / network.parameters, 4),
     }
     parts = [
-        PartResult("where the shape stays", bool(kept) and not any(kept)),
-        PartResult("where the shape changes", bool(changed) and not any(changed)),
+        PartResult(name, bool(sizes) and all(margin.agrees(size, stated) for size in sizes))
+        for name, sizes in (("where the shape stays", kept), ("where the shape changes", changed))
     ]
     explanation = (
         f"Of {len(found)} residual sums in {network.name}, {len(kept)} keep the shape and have "
@@ -183,7 +186,7 @@ def excitation_fits(networks: tuple[Network, ...], reduction: int) -> Outcome:
         sentences.append(f"{network.name} {len(ran)} and {percent(added, signed=True)} parameters")
     return Outcome(
         parts,
-        sum(part.holds is True for part in parts),
+        f"{sum(part.holds is True for part in parts)} of {len(parts)} networks",
         f"Put behind every spatial convolution: {listed(sentences)}. That is {len(networks)} networks of all there "
         "could be.",
         evidence,

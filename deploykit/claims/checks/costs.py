@@ -188,22 +188,84 @@ def weights_in_mb(
     return Outcome(parts, min(sizes_mb.values()), explanation, evidence)
 
 
+class PrintedPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Two printed numbers of one kind, `what`, and the relation between them that the claim implies.
+
+    Where the claim says how much less or more, by which of the words of `margin.HEDGES`.
+    """
+
+    what: str
+    first: float
+    first_of: str
+    second: float
+    second_of: str
+    relation: Literal[
+        "less",
+        "more",
+        "not less",
+        "not more",
+        "equal",
+        "hardly more",
+        "slightly less",
+        "slightly more",
+        "much less",
+        "much more",
+        "about",
+    ]
+
+    def __str__(self) -> str:
+        return f"{self.what}, {self.first:g} for {self.first_of} and {self.second:g} for {self.second_of}"
+
+    @property
+    def evidence(self) -> dict[str, Value]:
+        """The two numbers, by what each is of."""
+        return {
+            f"{self.what}({self.first_of})": self.first,
+            f"{self.what}({self.second_of})": self.second,
+        }
+
+    @property
+    def holds(self) -> bool:
+        """Whether the relation is so, of the digits that are printed."""
+        if self.relation in HEDGES:
+            return Margin(self.relation).agrees(self.first, self.second)
+        # Printed values have a few decimals; a difference of two of them shouldn't fail by binary rounding.
+        difference = round(self.first - self.second, 6)
+        return {
+            "less": difference < 0,
+            "more": difference > 0,
+            "not less": difference >= 0,
+            "not more": difference <= 0,
+            "equal": difference == 0,
+        }[self.relation]
+
+
+#: What of a network costs: memory at once, or all that it ever puts out, as training keeps it.
+Cost = Literal["MACs", "peak of activations", "all activations", "latency"]
+
+
 @check
 def costs_over(
-    rows: Sequence[MeasuredRow], stated: Stated, margin: Margin, network: Network, than: Network
+    rows: Sequence[MeasuredRow],
+    stated: Stated,
+    margin: Margin,
+    network: Network,
+    than: Network,
+    of: tuple[Cost, ...] = ("MACs", "peak of activations", "latency"),
+    printed: tuple[PrintedPair, ...] = (),
+    where: str = "",
 ) -> Outcome:
-    """MACs, memory and (where measured) latency of `network` over those of `than`.
+    """Whether each of the costs `of` a network is as stated over that of another; latency where it was measured.
 
-    Memory is the peak of activations that are needed at once.
+    Figures that were `printed` in `where` are parts beside.
     """
     ratios = {
         "MACs": _ratio(network, than, "macs"),
         "peak of activations": peak_bytes(network.operations) / peak_bytes(than.operations),
+        "all activations": network.counts.activation_bytes / than.counts.activation_bytes,
     }
     pair = f"{network.name}/{than.name}"
     evidence: dict[str, Value] = {f"{w}({pair})": round(value, 4) for w, value in ratios.items()}
-    everything = network.counts.activation_bytes / than.counts.activation_bytes
-    evidence[f"all activations({pair})"] = round(everything, 4)
     slower = latency_ratios(rows, _is_of(network), _is_of(than))
     evidence |= {f"latency({pair}, {label})": round(value, 4) for label, value in slower.items()}
     measured = (
@@ -211,17 +273,25 @@ def costs_over(
         if slower
         else "Latency: not measured."
     )
-    parts = [PartResult(what, margin.agrees(value, stated)) for what, value in ratios.items()]
+    counted = {what: ratios[what] for what in of if what != "latency"}
+    parts = [PartResult(what, margin.agrees(value, stated)) for what, value in counted.items()]
     slow = all(margin.agrees(value, stated) for value in slower.values()) if slower else None
     explanation = (
         f"{network.name} takes {figure(ratios['MACs'])} times the MACs of {than.name}, with "
         f"{figure(_ratio(network, than))} times the parameters, and needs "
         f"{figure(ratios['peak of activations'])} times the memory at once, though all that it ever puts out is "
-        f"{figure(everything)} times as much. {measured}"
+        f"{figure(ratios['all activations'])} times as much. {measured}"
     )
-    parts.append(PartResult("latency", slow))
-    computed = max(*ratios.values(), *slower.values())
-    return Outcome(parts, computed, explanation, evidence, lacks_rows=not slower)
+    if "latency" in of:
+        parts.append(PartResult("latency", slow))
+    for each in printed:
+        parts.append(PartResult(each.what, each.holds, printed=True))
+        evidence |= each.evidence
+    if printed:
+        explanation += f" Printed: {listed(map(str, printed))} ({where})."
+    computed = max([*counted.values(), *(slower.values() if "latency" in of else ())])
+    lacks_rows = "latency" in of and not slower
+    return Outcome(parts, computed, explanation, evidence, lacks_rows=lacks_rows)
 
 
 def _is_of(network: Network) -> Callable[[MeasuredRow], bool]:
@@ -277,57 +347,12 @@ def published_values(
     return Outcome(parts, next(iter(values.values())), f"Printed: {printed} ({where}).", values)
 
 
-class PrintedPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Two printed numbers of one kind, `what`, and the relation between them that the claim implies.
-
-    Where the claim says how much less or more, by which of the words of `margin.HEDGES`.
-    """
-
-    what: str
-    first: float
-    first_of: str
-    second: float
-    second_of: str
-    relation: Literal[
-        "less",
-        "more",
-        "not less",
-        "not more",
-        "equal",
-        "hardly more",
-        "slightly less",
-        "slightly more",
-        "much less",
-        "much more",
-        "about",
-    ]
-
-    def __str__(self) -> str:
-        return f"{self.what}, {self.first:g} for {self.first_of} and {self.second:g} for {self.second_of}"
-
-    @property
-    def holds(self) -> bool:
-        """Whether the relation is so, of the digits that are printed."""
-        if self.relation in HEDGES:
-            return Margin(self.relation).agrees(self.first, self.second)
-        # Printed values have a few decimals; a difference of two of them shouldn't fail by binary rounding.
-        difference = round(self.first - self.second, 6)
-        return {
-            "less": difference < 0,
-            "more": difference > 0,
-            "not less": difference >= 0,
-            "not more": difference <= 0,
-            "equal": difference == 0,
-        }[self.relation]
-
-
 @check
 def published_comparisons(comparisons: tuple[PrintedPair, ...], where: str) -> Outcome:
     """Whether each of `comparisons`, of numbers printed in `where`, comes out as the claim implies."""
     evidence: dict[str, Value] = {}
     for each in comparisons:
-        evidence[f"{each.what}({each.first_of})"] = each.first
-        evidence[f"{each.what}({each.second_of})"] = each.second
+        evidence |= each.evidence
     sentences = "; ".join(map(str, comparisons))
     return Outcome(
         [PartResult(each.what, each.holds, printed=True) for each in comparisons],

@@ -29,15 +29,15 @@ class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A quantity and the figure that is stated for it.
 
     Attributes:
-        of: what is counted.
-        stated: the figure, written with the digits that were stated.
+        of: what is counted; of a sequence each member is held against the figure.
+        stated: the figure, written with the digits that were stated; None is the claim's own.
         name: what it is in the statement; empty where the expression says so.
         hedge: the word that loosens this figure, where it is another one than the claim's.
         under: the reading or condition that it is looked at under, where several figures share one.
     """
 
     of: Expression
-    stated: Stated
+    stated: Stated | None = None
     name: str = ""
     hedge: str | None = None
     under: str = ""
@@ -45,35 +45,62 @@ class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @check
 def counted(stated: Stated, margin: Margin, of: Expression) -> Outcome:
-    """Whether an expression comes to the claim's stated figure."""
-    return _figures(margin, [Figure(of, stated)])
+    """Whether an expression comes to the claim's stated figure.
+
+    Raises:
+        UsageError: it comes to several, one for each layer.
+    """
+    if isinstance(of.value, tuple):
+        raise UsageError(
+            f"{of} has a value for each layer: take one of them, as by sum, or the check 'figures'"
+        )
+    return figures(margin, (Figure(of),), stated)
 
 
 @check
-def figures(margin: Margin, figures: tuple[Figure, ...]) -> Outcome:
-    """Whether each of several expressions comes to the figure that is stated for it."""
-    return _figures(margin, figures)
+def figures(margin: Margin, figures: tuple[Figure, ...], stated: Any = "") -> Outcome:
+    """Whether each of several expressions comes to the figure that is stated for it.
 
+    Args:
+        margin: how far others may be off.
+        figures: those that have no figure of their own are held against the claim's.
+        stated: the claim's; text where it gives several.
 
-def _figures(margin: Margin, figures: tuple[Figure, ...] | list[Figure]) -> Outcome:
+    Raises:
+        UsageError: a figure has none of its own, and the claim's is no number.
+    """
     parts, evidence, sentences = [], dict[str, Value](), []
     for each in figures:
         found, name = each.of.value, each.name or str(each.of)
+        figure_stated = stated if each.stated is None else each.stated
+        if not isinstance(figure_stated, Stated):
+            raise UsageError(f"{name}: give it a figure as 'stated', or the claim a number")
         allowed = margin if each.hedge is None else Margin(each.hedge)
-        agrees = allowed.agrees(found, each.stated)
+        members = found if isinstance(found, tuple) else (found,)
+        agrees = bool(members) and all(allowed.agrees(one, figure_stated) for one in members)
         parts.append(PartResult(name, agrees, each.under))
         evidence[str(each.of)] = rounded(found)
         sentences.append(
-            f"{name} is {_text(rounded(found))}, {_beside(found, each.stated, allowed)}"
+            f"{name} is {_text(rounded(found))}, {_beside(found, figure_stated, allowed)}"
         )
-    first = figures[0].of.value if len(figures) == 1 else ", ".join(map(_text, evidence.values()))
-    return Outcome(parts, first, f"Counted: {'; '.join(sentences)}.", evidence)
+    # Found is what the claim's own figure is of, where it has one.
+    own = [each.of.value for each in figures if each.stated is None]
+    own = own or [each.of.value for each in figures]
+    computed = _alike(own[0]) if len(own) == 1 else ", ".join(_text(rounded(v)) for v in own)
+    return Outcome(parts, computed, f"Counted: {'; '.join(sentences)}.", evidence)
 
 
-def _beside(found: float, stated: Stated, margin: Margin) -> str:
+def _alike(value: Any) -> Any:
+    """A number, of a sequence the one that all of its members are; else the sequence as text."""
+    if not isinstance(value, tuple):
+        return value
+    return value[0] if len(set(value)) == 1 else rounded(value)
+
+
+def _beside(found: Any, stated: Stated, margin: Margin) -> str:
     """What is stated of a value, and how far off that is."""
     said = f"stated {margin.hedge} {figure(stated)}".replace("  ", " ")
-    if margin.is_bound:
+    if margin.is_bound or isinstance(found, tuple):
         return said
     off = deviation(found, stated)
     far = "" if off is None or abs(off) < 5e-4 else f" ({percent(off, signed=True)})"
@@ -178,10 +205,7 @@ def relations(
     said = listed(f"{what} is {_text(value)}" for what, value in evidence.items())
     explanation = f"Counted: {said}."
     for pair in printed:
-        evidence |= {
-            f"{pair.what}({pair.first_of})": pair.first,
-            f"{pair.what}({pair.second_of})": pair.second,
-        }
+        evidence |= pair.evidence
     if printed:
         explanation += f" Printed: {listed(map(str, printed))} ({where})."
     held = sum(bool(part.holds) for part in parts)

@@ -11,6 +11,7 @@ import msgspec
 
 from deploykit.claims.check import check
 from deploykit.claims.checks.stacks import seen_px
+from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network
 from deploykit.claims.verdict import Outcome, PartResult, Value, listed
 from deploykit.figures import significant
@@ -82,8 +83,8 @@ def _through(shortcuts: bool, normalised: bool, layers: int, seed: int) -> float
 
 
 @check
-def shortcut_passes_gradient(share: float, seed: int) -> Outcome:
-    """Share of the gradient that a shortcut passes on unchanged, around a branch that adds nothing.
+def shortcut_passes_gradient(stated: Stated, margin: Margin, seed: int) -> Outcome:
+    """Whether a shortcut passes the stated share of the gradient on unchanged, around a branch that adds nothing.
 
     Without an activation after the addition, and with the ReLU that residual networks have there.
     """
@@ -98,7 +99,7 @@ def shortcut_passes_gradient(share: float, seed: int) -> Outcome:
         return float((gradient == upstream).double().mean())
 
     shares = {"addition alone": passed(False), "addition and ReLU": passed(True)}
-    parts = [PartResult(name, found >= share) for name, found in shares.items()]
+    parts = [PartResult(name, margin.agrees(found, stated)) for name, found in shares.items()]
     evidence: dict[str, Value] = {f"share({n})": round(found, 4) for n, found in shares.items()}
     explanation = (
         f"Past the addition alone {shares['addition alone']:.0%} of the gradient arrives unchanged. With the ReLU "

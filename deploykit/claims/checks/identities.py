@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deploykit.claims.check import check
+from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.verdict import Outcome, PartResult, Value
 from deploykit.figures import significant
 from deploykit.lazy import torch
@@ -37,27 +38,36 @@ def pointwise_is_linear(inputs: int, outputs: int, kernel: int, close: float, se
 
 
 @check
-def zero_block_is_identity(seed: int) -> Outcome:
-    """Whether a residual block whose last convolution is zero gives its input back, for inputs of either sign."""
+def zero_block_is_identity(stated: Stated, margin: Margin, seed: int) -> Outcome:
+    """Whether a residual block whose last convolution is zero gives the stated share of its input back.
+
+    Of inputs that are not negative, and of inputs of either sign.
+    """
     block = _block(8, seed)
     _silence(block)
     random = torch.Generator().manual_seed(seed)
     x = torch.randn(2, 8, 6, 6, generator=random)
     with torch.no_grad():
-        same = {
-            "inputs that are not negative": torch.equal(block(x.abs()), x.abs()),
-            "inputs of either sign": torch.equal(block(x), x),
+        shares = {
+            name: float((block(given) == given).double().mean())
+            for name, given in (
+                ("inputs that are not negative", x.abs()),
+                ("inputs of either sign", x),
+            )
         }
-        kept = float((block(x) == x).double().mean())
-    parts = [PartResult(name, equal) for name, equal in same.items()]
+    kept = shares["inputs of either sign"]
+    parts = [PartResult(name, margin.agrees(share, stated)) for name, share in shares.items()]
     explanation = (
-        "A residual block with a branch of zeros gives back inputs that are not negative, bit for bit; of "
-        "inputs of either sign "
+        f"A residual block with a branch of zeros gives back {shares['inputs that are not negative']:.0%} of "
+        "inputs that are not negative, bit for bit; of inputs of either sign "
         f"{kept:.0%} come back, because the ReLU after the addition cuts off the rest. Inside a network a "
         "block's input "
         "is another's rectified output."
     )
-    evidence: dict[str, Value] = {"share given back(either sign)": round(kept, 4)}
+    evidence: dict[str, Value] = {
+        "share given back(not negative)": round(shares["inputs that are not negative"], 4),
+        "share given back(either sign)": round(kept, 4),
+    }
     return Outcome(parts, kept, explanation, evidence)
 
 

@@ -150,8 +150,8 @@ def built_on_groups(stated: Stated, margin: Margin, about: str, network: Network
 
 
 @check
-def no_relu(network: Network) -> Outcome:
-    """Whether `network` has no ReLU, anywhere, and between a depthwise convolution and the 1x1 after it."""
+def no_relu(stated: Stated, margin: Margin, network: Network) -> Outcome:
+    """Whether `network` has the stated number of ReLUs, and none between a depthwise convolution and its 1x1."""
     operations = network.operations
     rectifiers = sum(one.kind == "relu" for one in operations)
     by_name = {layer.name: layer for layer in network.convolutions}
@@ -173,7 +173,7 @@ def no_relu(network: Network) -> Outcome:
         "depthwise_followed_by_1x1_without_relu": direct,
     }
     parts = [
-        PartResult("no ReLU in the network", rectifiers == 0),
+        PartResult("no ReLU in the network", margin.agrees(rectifiers, stated)),
         PartResult("none between depthwise and 1x1", direct == len(after) > 0),
     ]
     explanation = (

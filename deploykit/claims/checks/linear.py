@@ -113,9 +113,13 @@ def more_linear_layers(
 
 @check
 def no_linear_layers(
-    networks: tuple[Network, ...], fewer_than: Network | None = None, averaged: bool = False
+    stated: Stated,
+    margin: Margin,
+    networks: tuple[Network, ...],
+    fewer_than: Network | None = None,
+    averaged: bool = False,
 ) -> Outcome:
-    """Whether each of `networks` has no fully connected layer.
+    """Whether each of `networks` has as many fully connected layers as stated, which is none.
 
     With `fewer_than`, also whether each has much fewer parameters than that network; with `averaged`, also
     whether it averages its last maps as a whole.
@@ -131,7 +135,8 @@ def no_linear_layers(
             averages = sum(one.is_global_average for one in network.operations)
             evidence[f"global_averages({name})"] = averages
             parts.append(PartResult(f"{name} averages its maps", averages > 0, name))
-        parts.append(PartResult(f"{name} has none", number == 0, name))
+        wanted = figure(stated) if stated else "none"
+        parts.append(PartResult(f"{name} has {wanted}", margin.agrees(number, stated), name))
         evidence[f"linear_layers({name})"] = number
         held = f"{number}, {millions(_held(network))} of {millions(network.parameters)} parameters"
         sentences.append(f"{name} has {held if number else 'none'}")

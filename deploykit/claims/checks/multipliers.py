@@ -231,9 +231,13 @@ def input_sizes(network: Network, rhos: tuple[Fraction, ...], sizes_px: tuple[in
 
 @check
 def separable_cost_formula(
-    network: Network, alphas: tuple[float, ...], rhos: tuple[Fraction, ...]
+    stated: Stated,
+    margin: Margin,
+    network: Network,
+    alphas: tuple[float, ...],
+    rhos: tuple[Fraction, ...],
 ) -> Outcome:
-    """Whether DK*DK*aM*(rDF)^2 + aM*aN*(rDF)^2 gives the MACs of every separable layer.
+    """Whether DK*DK*aM*(rDF)^2 + aM*aN*(rDF)^2 gives the MACs of the stated share of the separable layers.
 
     M, N and DF are the input channels, output channels and output side of the layer at alpha 1 and rho 1, DK
     is the depthwise kernel; counted is the network made at that alpha and rho.
@@ -267,7 +271,8 @@ def separable_cost_formula(
             f" The first that does not, at alpha {alpha:g} and rho {rho}: {figure(by_formula)} by formula, "
             f"{figure(macs)} counted."
         )
-    return Outcome([PartResult("every layer", not wrong)], right / total, explanation, evidence)
+    part = PartResult("every layer", margin.agrees(right / total, stated))
+    return Outcome([part], right / total, explanation, evidence)
 
 
 class Against(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -80,8 +80,7 @@ def rounding_loses(
         f"rounding, simulated: {listed(sentences)}."
     )
     for pair in printed:
-        evidence |= {f"{pair.what}({pair.first_of})": pair.first}
-        evidence |= {f"{pair.what}({pair.second_of})": pair.second}
+        evidence |= pair.evidence
     if printed:
         explanation += f" Printed: {listed(map(str, printed))} ({where})."
     return Outcome([*parts, *beside], found[0], explanation, evidence)

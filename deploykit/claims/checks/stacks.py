@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,6 +12,7 @@ from deploykit.claims.check import MeasuredRow, check, latency_ratios
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network
 from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, millions, percent
+from deploykit.errors import UsageError
 from deploykit.lazy import torch
 from deploykit.zoo import count_module
 
@@ -24,32 +25,42 @@ Kernel = tuple[int, int]
 
 
 class Replacement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A stack of kernels and what it replaces, each as [height, width], and the ratio stated for it."""
+    """A stack of kernels and what it replaces, each as [height, width], and the ratio stated for it.
+
+    None is the claim's own figure.
+    """
 
     stack: tuple[Kernel, ...]
     single: tuple[Kernel, ...]
-    ratio: Stated
+    ratio: Stated | None = None
 
 
 @check
 def stack_weights_ratio(
-    margin: Margin, replacements: Mapping[str, Replacement], channels: int
+    stated: Any, margin: Margin, replacements: Mapping[str, Replacement], channels: int
 ) -> Outcome:
-    """Parameters of stacks over those of the kernels they replace, each beside the ratio that is stated."""
+    """Parameters of stacks over those of the kernels they replace, each beside the ratio that is stated.
+
+    Raises:
+        UsageError: a replacement has no ratio, and the claim's figure is no number.
+    """
     parts: list[PartResult] = []
     evidence: dict[str, Value] = {}
     sentences, ratios = [], []
     for name, replacement in replacements.items():
         stack = _counts(replacement.stack, channels).parameters
         single = _counts(replacement.single, channels).parameters
-        ratio, stated = stack / single, replacement.ratio
+        ratio = stack / single
+        wanted = stated if replacement.ratio is None else replacement.ratio
+        if not isinstance(wanted, Stated):
+            raise UsageError(f"{name}: give it a 'ratio', or the claim a number")
         ratios.append(round(ratio, 4))
-        parts.append(PartResult(name, margin.agrees(ratio, stated)))
+        parts.append(PartResult(name, margin.agrees(ratio, wanted)))
         evidence[f"parameters({name})"] = f"{stack}/{single}"
         evidence[f"ratio({name})"] = round(ratio, 4)
         sentences.append(
             f"{name}, {_weights(replacement.stack)}C^2 instead of {_weights(replacement.single)}C^2 weights, a "
-            f"ratio of {figure(ratio)} where {figure(stated)} is stated"
+            f"ratio of {figure(ratio)} where {figure(wanted)} is stated"
         )
     return Outcome(
         parts,

@@ -83,8 +83,7 @@ def proxies_differ(
             f"a difference of {mean:+.3g} (95% interval {low:+.3g} to {high:+.3g})"
         )
     for pair in printed:
-        evidence |= {f"{pair.what}({pair.first_of})": pair.first}
-        evidence |= {f"{pair.what}({pair.second_of})": pair.second}
+        evidence |= pair.evidence
     explanation = (
         f"{metric.replace('_', ' ').capitalize()} of small networks on {_data(contests)}, {seeds} seeds each, a "
         f"proxy: {'; '.join(sentences)}."

@@ -98,6 +98,30 @@ def test_densenets_latency_is_read_from_rows():
     assert latency_holds(row("densenet121", 40.0), row("resnet50", 30.0, macs=1)) is None
 
 
+def test_local_normalisation_only_costs_memory_and_time_where_both_are_more(verdict_of):
+    """It is said of VGG's memory and time, and that nothing is gained; it was held against the time of a layer."""
+
+    def verdict(with_ms, without_ms, **arguments):
+        cells = {"backend": "onnxruntime", "precision": "fp32"}
+        rows = measured_rows(
+            Row({**cells, "model": model, "latency_p50_ms": ms})
+            for model, ms in (("vgg11_lrn", with_ms), ("vgg11", without_ms))
+        )
+        return verdict_of("vgg-lrn-costs", rows, **arguments)
+
+    costs = verdict(50.0, 40.0)
+    assert (costs.verdict, costs.as_expected) == ("cited", True)
+    assert set(costs.holds) == {"all activations", "latency", "top-1 error"}
+    assert costs.outcome.evidence["latency(vgg11_lrn/vgg11, onnxruntime fp32)"] == 1.25
+    assert verdict(30.0, 40.0).verdict == "refuted"
+    assert verdict(50.0, 40.0, than="vgg11_lrn").holds["all activations"] is False
+    better = [{**costs.claim.arguments["printed"][0], "first": 29.0}]
+    assert verdict(50.0, 40.0, printed=better).holds["top-1 error"] is False
+    (unmeasured,) = evaluate_claims(["vgg-lrn-costs"])
+    assert (unmeasured.verdict, unmeasured.as_expected) == ("undecided", True)
+    assert unmeasured.settled_by == "deploykit claims vgg-lrn-costs --measure"
+
+
 def mobilenet_row(alpha, latency_ms, **columns):
     cells = {"model": "mobilenet", "alpha": alpha, "backend": "onnxruntime"}
     return Row({**cells, "latency_p50_ms": latency_ms, **columns})

@@ -47,6 +47,28 @@ def test_each_figure_has_its_name_hedge_and_reading():
     assert (second.name, second.holds) == ("layers(vgg16)", False)
 
 
+def test_a_figure_without_one_of_its_own_is_held_against_the_claims():
+    figures = (
+        Figure(Expression.parse("layers(vgg16)"), name="layers"),
+        figure("depth(resnet18)", 18, name="depth"),
+    )
+    outcome = counted.figures(Margin(), figures, Stated(16))
+    assert (holds(outcome), outcome.computed) == ([True, True], 16)
+    assert holds(counted.figures(Margin(), figures, Stated(19))) == [False, True]
+    with pytest.raises(UsageError, match="layers: give it a figure as 'stated'"):
+        counted.figures(Margin(), figures, "16 and 18")
+
+
+def test_of_a_sequence_each_member_is_held_against_the_figure():
+    def of(text, stated):
+        return counted.figures(Margin(), (Figure(Expression.parse(text)),), Stated(stated))
+
+    assert holds(of("kernels(lenet5, 'nowhere')", 5)) == [False]
+    assert holds(of("channels(lenet5, conv)", 6)) == [False]
+    same = of("channels(lenet5, conv) / channels(lenet5, conv)", 1)
+    assert (holds(same), same.computed) == ([True], 1.0)
+
+
 @pytest.mark.parametrize(
     ("text", "so"),
     [
@@ -87,8 +109,8 @@ def test_parts_under_one_condition_hold_together(verdict_of):
     pairs = [dict(pair) for pair in verdict.claim.arguments["printed"]]
     pairs[0]["first"] = 20.1  # of v2, so that neither pair is as stated
     assert verdict_of("inception-residual-slightly-better", printed=pairs).verdict == "refuted"
-    with pytest.raises(UsageError, match="unknown part 'cost'"):
-        verdict_of("inception-residual-slightly-better", conditions={"v2": ["cost"]})
+    wrong = verdict_of("inception-residual-slightly-better", conditions={"v2": ["cost"]})
+    assert "unknown part 'cost'" in str(wrong.error)
 
 
 def test_a_straight_line_over_the_logarithm_is_explained_wholly():
@@ -107,12 +129,20 @@ def test_the_largest_family_is_found():
     assert holds(counted.family_is_largest("vgg", "macs")) == [False]
 
 
-def test_a_network_that_connects_all_of_its_maps_has_parameters_by_their_size(verdict_of):
-    """Only networks that average or pool to a grid were tried, and of every network it was confirmed."""
+def test_convolutions_share_their_weights_over_positions_and_networks_need_not(verdict_of):
+    """It is said of a convolution; held against it were whole networks, of which it is false."""
     verdict = verdict_of("weights-shared-over-positions")
-    assert verdict.verdict == "in context"
-    assert verdict.as_expected
-    assert [name for name, holds in verdict.holds.items() if not holds] == [
+    assert (verdict.verdict, verdict.as_expected) == ("confirmed", True)
+    # A network that connects all of its last maps has parameters by their size.
+    whole = {
+        name: relation.text.replace(", conv)", ")")
+        for name, relation in (
+            (name, Relation.parse(text))
+            for name, text in verdict.claim.arguments["relations"].items()
+        )
+    }
+    of_networks = verdict_of("weights-shared-over-positions", relations=whole)
+    assert [name for name, holds in of_networks.holds.items() if not holds] == [
         "lenet5, which connects all of its last maps"
     ]
 

@@ -6,6 +6,7 @@ import pytest
 
 from deploykit.claims.checks import activations, gradients, identities, normalisation
 from deploykit.claims.checks.gradients import Chain
+from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network
 
 
@@ -92,7 +93,11 @@ def test_windows_and_biases():
 
 
 def test_shortcuts_pass_gradients_but_for_the_activation():
-    assert list(holds(gradients.shortcut_passes_gradient(1.0, 0)).values()) == [True, False]
+    all_of_it, half = Margin("at least"), Stated("0.4")
+    found = gradients.shortcut_passes_gradient(Stated(1), all_of_it, 0)
+    assert list(holds(found).values()) == [True, False]
+    found = gradients.shortcut_passes_gradient(half, all_of_it, 0)
+    assert list(holds(found).values()) == [True, True]
 
 
 @pytest.mark.parametrize(("kernel", "same"), [(1, True), (3, False)])
@@ -102,5 +107,8 @@ def test_only_a_1x1_convolution_is_a_linear_layer(kernel, same):
 
 
 def test_identities():
-    assert list(holds(identities.zero_block_is_identity(0)).values()) == [True, False]
+    found = identities.zero_block_is_identity(Stated(1), Margin("at least"), 0)
+    assert list(holds(found).values()) == [True, False]
+    found = identities.zero_block_is_identity(Stated("0.4"), Margin("at least"), 0)
+    assert list(holds(found).values()) == [True, True]
     assert all(holds(identities.deeper_contains_shallower(2, 0)).values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from msgspec.structs import replace
 
 from deploykit.claims import effort, evaluate_claim, evaluate_claims, kept, list_claims, surfaces
 from deploykit.claims.check import find_check, typed
@@ -211,6 +212,18 @@ def test_smoothness_is_decided_over_seeds():
         outcome = trained.shortcuts_smooth_loss(QUICK, QUICK, 2, 1)
     assert outcome.computed == 0.0
     assert outcome.parts[0].holds is None
+
+
+def test_that_accuracy_rises_with_depth_is_held_against_depth():
+    """It is said of residual networks by depth; held against it were plain ones of the same depth."""
+    (claim,) = (one for one in list_claims() if one.id == "residual-fixes-depth")
+    given = typed(claim.arguments, find_check(claim.check).kinds, (), "argument")
+    assert given["metric"] == "accuracy"
+    steps = [(one.second, one.first) for one in given["contests"].values()]
+    assert all(side.shortcuts for step in steps for side in step)
+    assert all(replace(less, layers=more.layers) == more for less, more in steps)
+    assert [more.layers for _, more in steps[:-1]] == [less.layers for less, _ in steps[1:]]
+    assert all(one.relation == "more" for one in given["contests"].values())
 
 
 def test_scaled_networks_take_as_many_multiply_adds():
