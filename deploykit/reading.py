@@ -100,6 +100,25 @@ def require_file(path: str | os.PathLike[str]) -> None:
         raise OSError(errno.EINVAL, reason, path)
 
 
+#: How what may lie in the place of a file begins, what it is, and how the file is to be had.
+_INSTEAD = (
+    (b"version https://git-lfs.", "a pointer of Git LFS; get the file with `git lfs pull`"),
+    (b"<!doctype html", "a web page; download the file itself"),
+    (b"<html", "a web page; download the file itself"),
+    (b"\x1f\x8b", "packed with gzip; unpack it"),
+)
+
+
+def instead_of_file(path: str | os.PathLike[str]) -> str:
+    """What lies at a path instead of a file that can't be read as what it should be, and what to do; else blank."""
+    try:
+        with open_file(path) as file:
+            head = file.read(64).lstrip().lower()
+    except OSError:
+        return ""
+    return next((said for start, said in _INSTEAD if head.startswith(start)), "")
+
+
 def _why_not(mode: int, pipe: bool) -> str:
     """Why what has such a mode is not read; "" where it is."""
     if stat.S_ISREG(mode) or (pipe and stat.S_ISFIFO(mode)):

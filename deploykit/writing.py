@@ -173,6 +173,7 @@ def output_failure(what: str, error: OSError, path: Path | None = None) -> Outpu
         errno.EFBIG: "raise the limit on file sizes (ulimit -f) or choose another folder",
         errno.ENXIO: "start its reader first, or name a file",
         errno.ENAMETOOLONG: "choose a shorter name",
+        errno.ELOOP: "it is a link in a circle; remove it, or name another file",
     }.get(error.errno or 0, "check the disk, or choose another folder")
     named = path or error.filename
     place = f" {named}" if named else ""
@@ -203,6 +204,18 @@ def open_stream(path: str | os.PathLike[str], flags: int = os.O_WRONLY) -> int:
             return handle
 
 
+def led_to(path: Path) -> Path:
+    """Where a path leads, links followed, though nothing need be there.
+
+    Raises:
+        OSError: a circle of links leads nowhere.
+    """
+    try:
+        return path.resolve()
+    except RuntimeError:  # as pathlib has it before Python 3.13
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from None
+
+
 def write_atomic(path: Path, data: bytes | str, what: str = "file") -> None:
     """Write `data` to `path` so that readers see the old content or the new one, never a part.
 
@@ -218,7 +231,7 @@ def write_atomic(path: Path, data: bytes | str, what: str = "file") -> None:
             with open(open_stream(path), "wb") as stream:
                 stream.write(payload)
             return
-        path = path.resolve()
+        path = led_to(path)
         with drafted(path) as draft, draft.open("wb") as file:
             file.write(payload)
             file.flush()

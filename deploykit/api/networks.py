@@ -23,7 +23,7 @@ from deploykit.workflow import ranges
 from deploykit.workflow.choices import Variants
 from deploykit.workflow.plan import Source, plan
 from deploykit.writing import drafted, output_errors, working_folder
-from deploykit.zoo.factories import require_float32
+from deploykit.zoo.factories import require_float32, require_values
 from deploykit.zoo.wrappers import unwrapped
 
 if TYPE_CHECKING:
@@ -196,6 +196,7 @@ def _exported(
     """
     label = name or type(module).__name__.lower()
     require_float32(module, label)
+    require_values(module, label)
     shape = shape_of_module(module, input_shape, label)
     folder = store.root / MODULES
     with output_errors("engine store"):

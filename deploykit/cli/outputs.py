@@ -86,7 +86,8 @@ def output_options(**offered: str) -> Decorator:
     )
 
     @group("outputs", *options)
-    def outputs(json: bool, step_summary: bool = False, **paths: str | None) -> Outputs:
+    def outputs(json: bool, step_summary: bool = False, **given: str | None) -> Outputs:
+        paths = {name: path and report.destination(path) for name, path in given.items()}
         if list(paths.values()).count(STDOUT) + json > 1:
             raise _conflict(tuple(offered))
         named = [path for path in paths.values() if path and not report.csv.is_stream(path)]

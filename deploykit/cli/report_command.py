@@ -76,6 +76,7 @@ def command(
         raise UsageError(f"{path} is a pipe, and no page can lie beside it: name the page with -o")
     if output is None:
         output = str(Path("report.html" if path == STDOUT else path).with_suffix(".html"))
+    output = report.destination(output)
     report.csv.keep_files([path, base, claims, *layers], [output])
     report.csv.check_destination(output)
     contents = pages.reading.read(

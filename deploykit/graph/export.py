@@ -34,7 +34,7 @@ from deploykit.ort_session import open_session, session_options
 from deploykit.spec import ModelSpec, OnnxModel
 from deploykit.text import aside
 from deploykit.writing import output_errors, working_folder
-from deploykit.zoo.wrappers import set_eval
+from deploykit.zoo.wrappers import set_eval, several_inputs
 
 #: Weights in the graph's own file must leave room for the graph in the 2 GB that it may have.
 _MAX_WEIGHT_BYTES = 2**31 - 2**24
@@ -291,6 +291,13 @@ def trace(module: torch.nn.Module, input_shape: tuple[int, ...], label: str) -> 
         ) from error
     if program is None:
         raise BuildFailed(f"torch exported nothing for {label}; update torch")
+    if any(
+        value.shape is not None and value.shape.is_static(0) for value in program.model.graph.inputs
+    ):
+        raise BuildFailed(
+            f"{label} can be exported for a batch of {len(example)} alone, the one that it was traced with; let "
+            "its forward take any batch: without a loop over images, chunk, split or int() of x.shape[0]"
+        )
     return program.model
 
 
@@ -351,7 +358,7 @@ def torch_outputs(module: torch.nn.Module, images: Images, label: str) -> Images
     """Run the module on each batch of images.
 
     Raises:
-        BuildFailed: it raised, or gave anything but one tensor whose first dimension is the batch.
+        BuildFailed: it raised, or gave anything but one tensor of real numbers whose first dimension is the batch.
     """
     outputs = {}
     for batch, array in images.items():
@@ -360,14 +367,19 @@ def torch_outputs(module: torch.nn.Module, images: Images, label: str) -> Images
                 output = module(torch.from_numpy(array))
         except Exception as error:
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            remedy = several_inputs(module) or "check the network's input shape"
             raise BuildFailed(
-                f"{label} fails on an input of shape {array.shape}: {one_line(line, 200)}; "
-                "check the network's input shape"
+                f"{label} fails on an input of shape {array.shape}: {one_line(line, 200)}; {remedy}"
             ) from error
         if not isinstance(output, torch.Tensor):
             raise BuildFailed(
                 f"{label} gives {type(output).__name__} where one tensor of logits is wanted; "
                 "let its forward return the logits only"
+            )
+        if output.is_complex():
+            raise BuildFailed(
+                f"{label} gives complex numbers, which no runtime takes from a network; let its forward return "
+                "their parts, as torch.view_as_real makes them"
             )
         if output.ndim == 0 or output.shape[0] != batch:
             raise BuildFailed(

@@ -30,7 +30,7 @@ from deploykit.graph.shapes import elements
 from deploykit.graph.view import GraphView
 from deploykit.lazy import onnx
 from deploykit.ort_session import open_session
-from deploykit.reading import open_file
+from deploykit.reading import instead_of_file, open_file
 from deploykit.spec import ModelSpec, OnnxModel, stored_inputs
 from deploykit.store import file_sha256
 from deploykit.writing import drafted, output_errors, working_folder
@@ -136,6 +136,8 @@ def _place(tensor: onnx.TensorProto, about: Mapping[str, str], path: Path) -> tu
     except ValueError:
         offset, length = -1, -1
     if offset < 0 or length < 0 or offset + length > size:
+        if instead := instead_of_file(file):
+            raise InvalidModel(f"{path}: external data file {file.name!r} is {instead}")
         raise InvalidModel(
             f"{path}: external data file {file.name!r} is too short for weight "
             f"{tensor.name!r}; copy the file again"
@@ -222,8 +224,27 @@ def parse(path: Path) -> onnx.ModelProto:
         raise InvalidModel(f"can't read {path}: {reason}; {advice}") from None
     # Protobuf accepts many byte strings as a message with nothing known in it.
     if not (whole and model.ir_version > 0 and model.HasField("graph") and model.opset_import):
+        if instead := instead_of_file(path) or _other_format(path):
+            raise InvalidModel(f"{path} is not an ONNX file but {instead}")
         raise InvalidModel(f"{path} is not an ONNX file, or is cut short; give an .onnx file")
     return model
+
+
+#: Where in files of other formats stands what tells them, and what they are.
+_FORMATS = (
+    (4, b"TFL3", "a TensorFlow Lite model; export the network that it was made of to ONNX"),
+    (4, b"ORTM", "in ONNX Runtime's own format; give the .onnx file that it was made of"),
+    (0, b"<?xml", "XML, as OpenVINO has it; give the .onnx file that it was made of"),
+    (0, b"\x89HDF\r\n", "in HDF5, as Keras has it; export the network to ONNX"),
+    (8, b'{"', "in safetensors; name the network and give this file as its weights"),
+)
+
+
+def _other_format(path: Path) -> str:
+    """Which other format of networks a file is in, and what to do; blank where nothing tells."""
+    with open_file(path) as file:
+        head = file.read(64)
+    return next((said for at, mark, said in _FORMATS if head[at:].startswith(mark)), "")
 
 
 @contextlib.contextmanager

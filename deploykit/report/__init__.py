@@ -12,8 +12,15 @@ callable_package(__name__, "write_report")
 
 #: Standard output, where a path of a report to write is asked for; standard input, where one is read.
 STDOUT = "-"
+#: Other names of standard output. They go by descriptor 1, where a command that keeps its output for data has none.
+_STDOUT_NAMES = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 #: What a device that only plays one has in its name.
 SIMULATED = "(simulated"
+
+
+def destination(path: str) -> str:
+    """The path of something to write: `STDOUT` for standard output, by whichever of its names it is given."""
+    return STDOUT if path in _STDOUT_NAMES else path
 
 
 def refuse_simulated(cells: Mapping[str, Any], place: str = "a row") -> None:

@@ -28,7 +28,7 @@ from deploykit.reading import open_file
 from deploykit.report import SIMULATED, STDOUT, refuse_simulated, refuse_simulated_text
 from deploykit.row import STATUSES, Note, Row, findings_in, text_of
 from deploykit.text import printable
-from deploykit.writing import output_errors, write_atomic
+from deploykit.writing import led_to, output_errors, write_atomic
 
 
 def to_csv(rows: Iterable[Mapping[str, Any]], names: Sequence[str] = NAMES) -> str:
@@ -84,8 +84,7 @@ def check_destination(path: str) -> None:
         raise UsageError(f"the folder {place.parent} of {path} does not exist: make it first")
     if not is_stream(path):
         # Permissions alone don't tell: a file system can be read-only, or full to the last file.
-        folder = place.resolve().parent
-        with output_errors("report", place), tempfile.TemporaryFile(dir=folder):
+        with output_errors("report", place), tempfile.TemporaryFile(dir=led_to(place).parent):
             pass
 
 

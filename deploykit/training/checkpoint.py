@@ -13,7 +13,7 @@ from typing import Any
 from deploykit.errors import InvalidModel, OutputFailed, UsageError
 from deploykit.lazy import torch
 from deploykit.reading import require_file
-from deploykit.writing import drafted, output_errors, write_atomic
+from deploykit.writing import drafted, led_to, output_errors, write_atomic
 from deploykit.zoo import weights
 
 
@@ -35,7 +35,9 @@ def check_writable(out: Path) -> None:
         raise OutputFailed(
             f"can't write checkpoint {out}: its folder does not exist; make the folder first"
         )
-    if not os.access(out.parent, os.W_OK):
+    with output_errors("checkpoint", out):
+        folder = led_to(out).parent
+    if not os.access(folder, os.W_OK):
         raise OutputFailed(f"can't write checkpoint {out}: its folder is read-only; choose another")
 
 

@@ -18,7 +18,7 @@ from deploykit.report import STDOUT
 from deploykit.spec import Engine
 from deploykit.store import MAX_MANIFEST_BYTES
 from deploykit.workflow.export import require_apart, rewrite
-from deploykit.writing import drafted, output_errors, write_atomic
+from deploykit.writing import drafted, led_to, output_errors, write_atomic
 
 #: What is added to the name of an engine's file for that of its manifest.
 MANIFEST_SUFFIX = ".json"
@@ -95,8 +95,8 @@ def put_engine(engine: Engine, place: Path) -> Engine:
     """
     if place.exists() and not place.is_file():
         raise UsageError(f"{place} is no file: give the path of one")
-    place = place.resolve()
     with output_errors("engine", place):
+        place = led_to(place)
         if weights_path(engine.path).is_file():
             contained(rewrite, engine.path, place, doing=f"writing {place}", failed=BuildFailed)
         else:

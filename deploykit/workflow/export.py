@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,12 +14,15 @@ from deploykit.bench.contain import contained
 from deploykit.errors import BuildFailed, OutputFailed, UsageError
 from deploykit.figures import significant
 from deploykit.graph.read_write import load_model, save_model, weights_path
-from deploykit.report import STDOUT
+from deploykit.report import STDOUT, destination
 from deploykit.spec import ModelSpec, OnnxModel
 from deploykit.store import Store
 from deploykit.workflow.network import Network, obtain_network
 from deploykit.workflow.plan import Source
-from deploykit.writing import drafted, open_stream, output_errors
+from deploykit.writing import drafted, led_to, open_stream, output_errors
+
+#: What stands for standard output among places.
+_STDOUT = Path("/dev/stdout")
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,10 @@ def destinations(
     Raises:
         UsageError: the folder is missing, or one file is named for several networks, or would be.
     """
-    if output == STDOUT:
+    if output is not None and destination(output) == STDOUT:
         if len(sources) > 1:
             raise UsageError(f"stdout takes one network, not {len(sources)}: name a folder")
-        return [Path("/dev/stdout")]
+        return [_STDOUT]
     target = Path(output) if output else Path()
     as_folder = output is None or output.endswith(os.sep) or target.is_dir()
     if as_folder:
@@ -115,8 +119,11 @@ def write_network(network: Network, place: Path) -> Exported:
     Raises:
         OutputFailed: `place` can't be written.
     """
-    with output_errors("ONNX file", place):
-        sha256, size_bytes = _put(network.model, place)
+    if place == _STDOUT:
+        sha256, size_bytes = _print(network.model)
+    else:
+        with output_errors("ONNX file", place):
+            sha256, size_bytes = _put(network.model, place)
     return Exported(
         path=place,
         sha256=sha256,
@@ -125,6 +132,21 @@ def write_network(network: Network, place: Path) -> Exported:
         file_bytes=size_bytes,
         verified=_error(network.model.recipe),
     )
+
+
+def _print(model: OnnxModel) -> tuple[str, int]:
+    """As `_put`, to Python's standard output, which need not be the descriptor of that name.
+
+    Raises:
+        UsageError: the weights stand apart.
+        OSError: it can't be written, or its reader has gone.
+    """
+    if weights_path(model.path).is_file():
+        raise _needs_a_file(_STDOUT)
+    with model.path.open("rb") as source:
+        shutil.copyfileobj(source, sys.stdout.buffer)
+    sys.stdout.flush()
+    return model.sha256, model.path.stat().st_size
 
 
 def _put(model: OnnxModel, place: Path) -> tuple[str, int]:
@@ -143,7 +165,7 @@ def _put(model: OnnxModel, place: Path) -> tuple[str, int]:
         with file.open("rb") as source, open(open_stream(place), "wb") as sink:  # noqa: PTH123
             shutil.copyfileobj(source, sink)
         return model.sha256, file.stat().st_size
-    place = place.resolve()
+    place = led_to(place)
     with drafted(place) as draft:
         shutil.copyfile(file, draft)
     return model.sha256, place.stat().st_size
@@ -151,13 +173,17 @@ def _put(model: OnnxModel, place: Path) -> tuple[str, int]:
 
 def _put_apart(file: Path, place: Path) -> tuple[str, int]:
     if place.exists() and not place.is_file():
-        raise UsageError(
-            f"can't write to {place}: the network is larger than 2 GB and has its weights in a second file; give "
-            "the path of a file"
-        )
-    place = place.resolve()
+        raise _needs_a_file(place)
+    place = led_to(place)
     sha256 = contained(rewrite, file, place, doing=f"writing {place}", failed=BuildFailed)
     return sha256, sum(path.stat().st_size for path in (place, weights_path(place)))
+
+
+def _needs_a_file(place: Path) -> UsageError:
+    return UsageError(
+        f"can't write to {place}: the network is larger than 2 GB and has its weights in a second file; give the "
+        "path of a file"
+    )
 
 
 def rewrite(file: Path, place: Path) -> str:

@@ -12,6 +12,7 @@ from deploykit import zoo
 from deploykit.errors import InvalidModel, UsageError
 from deploykit.spec import InputChoice, ModelFile, ModelSpec
 from deploykit.workflow.choices import Variants
+from deploykit.zoo.catalogue import refuse_files
 
 #: A network to work on: a spec that the zoo can make, or a file of the user's own.
 Source = ModelSpec | ModelFile
@@ -119,6 +120,7 @@ def _told_apart(sources: Sequence[Source]) -> list[Source]:
 
 
 def _of_name(text: str, variants: Variants) -> list[Source]:
+    refuse_files(text)
     name, alphas, rhos = text, variants.alphas, variants.rhos
     if (
         ":" not in text

@@ -11,9 +11,10 @@ import tomllib
 import warnings
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
-from deploykit.errors import UnknownName
+from deploykit.errors import UnknownName, UsageError
 from deploykit.lazy import entry_points
 
 ENTRY_POINT_GROUP = "deploykit.models"
@@ -118,6 +119,22 @@ def is_factory(name: str) -> bool:
     return bool(colon) and all(
         part.isidentifier() for part in (*module.split("."), *function.split("."))
     )
+
+
+def refuse_files(name: str) -> None:
+    """Refuse a function that is named by the file it stands in, such as `folder/nets.py:make`.
+
+    Raises:
+        UsageError: says what to name, and where.
+    """
+    file, _, function = name.partition(":")
+    path = Path(file)
+    by_ending = path.suffix == ".py" and (path.is_file() or not is_factory(name))
+    if by_ending or ("/" in file and path.with_suffix(".py").is_file()):
+        where = "" if path.parent == Path() else f" in {path.parent}"
+        raise UsageError(
+            f"{name} names a file, where Python imports modules: give {path.stem}:{function or 'FUNCTION'}{where}"
+        )
 
 
 @functools.cache

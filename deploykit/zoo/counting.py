@@ -9,7 +9,6 @@ reported under the names that they have in ONNX where there is one.
 from __future__ import annotations
 
 import contextlib
-import inspect
 import math
 import re
 from collections import Counter
@@ -27,7 +26,7 @@ from deploykit.text import aside
 
 from .copies import shapes_of, values_of
 from .packed import frozen_weights, packed_product, packed_weights
-from .wrappers import set_eval
+from .wrappers import set_eval, several_inputs
 
 #: PyTorch's operators that take work to count, under ONNX's names.
 _PRODUCTS = {
@@ -360,18 +359,8 @@ def _said(error: Exception) -> str:
 
 def _remedy(module: nn.Module) -> str:
     """What to do about a module that fails: those that want several inputs can have but one."""
-    with contextlib.suppress(TypeError, ValueError):  # a forward that can't be inspected
-        wanted = [
-            name
-            for name, parameter in inspect.signature(module.forward).parameters.items()
-            if parameter.default is parameter.empty
-            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        ]
-        if len(wanted) > 1:
-            return (
-                f"its forward takes {', '.join(wanted)}: wrap it in a module whose forward takes one tensor and "
-                "makes the others"
-            )
+    if several := several_inputs(module):
+        return several
     script = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
     other = ", or count the module that the script was made of" if script else ""
     return f"give the shape of its input without the batch as input_shape, such as (C, H, W){other}"

@@ -14,7 +14,7 @@ from deploykit.spec import ModelSpec
 
 from . import weights
 from .catalogue import Architecture, is_factory, lookup
-from .factories import create_from_factory, input_shape_of_factory
+from .factories import create_from_factory, input_shape_of_factory, require_values
 from .wrappers import set_eval
 
 if TYPE_CHECKING:
@@ -81,8 +81,10 @@ def create(spec: ModelSpec, *, device: str = "cpu") -> nn.Module:
     if is_factory(spec.name):
         made = create_from_factory(spec)
         set_eval(made)
-        # One that looks at values is counted on them.
-        return made if device == "meta" else made.to(device)
+        if device == "meta":  # one that looks at values is counted on them
+            return made
+        require_values(made, spec.name)
+        return made.to(device)
     architecture = lookup(spec.name)
     _check_support(spec, architecture)
     module = _skeleton(spec, architecture)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import inspect
+import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from deploykit.spec import ModelSpec
 from deploykit.text import aside
 
 from . import weights
+from .catalogue import refuse_files
 from .wrappers import unwrapped
 
 if TYPE_CHECKING:
@@ -39,12 +41,12 @@ def create_from_factory(spec: ModelSpec) -> nn.Module:
             in another floating-point type than float32.
         InvalidModel: the weights don't fit.
     """
-    factory = load_factory(spec.name)
+    factory = _factory(spec.name)
     keywords = _keywords(factory, spec)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _settings_kept():
         torch.manual_seed(spec.seed)
         try:
-            with aside():
+            with aside(), _folder_kept():
                 module = _copy_of(factory) or factory(**keywords)
         except (Exception, SystemExit) as error:  # the user's code may raise anything
             raise UsageError(
@@ -64,6 +66,30 @@ def create_from_factory(spec: ModelSpec) -> nn.Module:
     return module
 
 
+@contextlib.contextmanager
+def _folder_kept() -> Iterator[None]:
+    """Come back from wherever the user's own code goes: paths that were given are relative to here."""
+    here = Path.cwd()
+    try:
+        yield
+    finally:
+        os.chdir(here)
+
+
+@contextlib.contextmanager
+def _settings_kept() -> Iterator[None]:
+    """Put back what the user's own code sets for all of PyTorch, which what follows would run under."""
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    is_grad_enabled = torch.is_grad_enabled()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(is_grad_enabled)
+        if torch.get_default_device() != device:  # else setting it would slow down every call
+            torch.set_default_device(None if device.type == "cpu" else device)
+
+
 def code_sha256(spec: ModelSpec) -> str:
     """SHA-256 of what can be seen of the code of a network of the user's own, which is made for it.
 
@@ -79,7 +105,7 @@ def code_sha256(spec: ModelSpec) -> str:
     for name in sorted(names):
         place = getattr(sys.modules.get(name), "__file__", None)
         if place is not None:
-            with suppress(OSError), open_file(place) as file:  # it may lie in an archive
+            with contextlib.suppress(OSError), open_file(place) as file:  # it may lie in an archive
                 digest.update(name.encode() + b"\0" + file.read())
     for key, value in module.state_dict().items():
         lazy = torch.nn.parameter.is_lazy(value)
@@ -105,6 +131,21 @@ def require_float32(module: nn.Module, name: str) -> None:
         )
 
 
+def require_values(module: nn.Module, name: str) -> None:
+    """Refuse a module that has shapes for weights alone, which can be counted and nothing else.
+
+    Raises:
+        UsageError: names the first such weight, and what to do.
+    """
+    held = (*module.named_parameters(), *module.named_buffers())
+    missing = next((key for key, value in held if value.is_meta), None)
+    if missing is not None:
+        raise UsageError(
+            f"{name} is a module whose {missing} has no values, as it is on PyTorch's meta device: make it on the "
+            "CPU, or load its weights"
+        )
+
+
 def input_shape_of_factory(spec: ModelSpec) -> tuple[int, int, int]:
     """Channels, height and width: of `resolution_px` if given, else an attribute `input_shape`.
 
@@ -115,7 +156,7 @@ def input_shape_of_factory(spec: ModelSpec) -> tuple[int, int, int]:
     """
     if spec.resolution_px is not None:
         return _scaled((3, spec.resolution_px, spec.resolution_px), spec)
-    declared = getattr(load_factory(spec.name), "input_shape", None)
+    declared = getattr(_factory(spec.name), "input_shape", None)
     if declared is None:
         declared = getattr(create_from_factory(spec), "input_shape", None)
     if declared is None:
@@ -134,6 +175,12 @@ def input_shape_of_factory(spec: ModelSpec) -> tuple[int, int, int]:
     return _scaled((shape[0], shape[1], shape[2]), spec)
 
 
+def _factory(name: str) -> Callable[..., Any]:
+    """The factory of that name; its module may make settings when it is imported."""
+    with _settings_kept():
+        return load_factory(name)
+
+
 def load_factory(
     name: str, what: str = "a function that returns the network"
 ) -> Callable[..., Any]:
@@ -144,8 +191,9 @@ def load_factory(
         what: it should be, for messages.
 
     Raises:
-        UsageError: no such module or attribute, or it can't be called.
+        UsageError: no such module or attribute, or it can't be called; or a file is named.
     """
+    refuse_files(name)
     module_name, _, path = name.partition(":")
     here = str(Path.cwd())
     added = here not in sys.path and "" not in sys.path
@@ -153,7 +201,7 @@ def load_factory(
         sys.path.insert(0, here)
     importlib.invalidate_caches()  # a file that was written just now is seen
     try:
-        with aside():
+        with aside(), _folder_kept():
             target: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
@@ -166,11 +214,15 @@ def load_factory(
     finally:
         if added and here in sys.path:
             sys.path.remove(here)
+    # One of the same name that is imported already, or comes first on the path, is seen by its place.
+    place = f" ({target.__file__})" if getattr(target, "__file__", None) else ""
     for part in path.split("."):
         try:
             target = getattr(target, part)
         except AttributeError as error:
-            raise UsageError(f"module {module_name!r} has no {path!r}: name {what}") from error
+            raise UsageError(
+                f"module {module_name!r}{place} has no {path!r}: name {what}"
+            ) from error
     if not callable(target):
         raise UsageError(f"{name} is {_kind(target)}: name {what}")
     return target
@@ -191,7 +243,7 @@ def takes_classes(name: str) -> bool:
     Raises:
         UsageError: it can't be imported.
     """
-    return _accepts(load_factory(name), "num_classes")
+    return _accepts(_factory(name), "num_classes")
 
 
 def _accepts(factory: Callable[..., Any], keyword: str) -> bool:

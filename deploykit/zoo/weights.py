@@ -11,11 +11,12 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 from importlib.resources import as_file, files
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import TYPE_CHECKING, Any
 
 from deploykit.errors import InvalidModel, MissingDependency, UsageError, one_line
-from deploykit.lazy import LazyModule, torch
+from deploykit.lazy import LazyModule, np, torch
+from deploykit.reading import instead_of_file
 from deploykit.spec import ModelSpec
 
 from .catalogue import Architecture, is_factory, lookup
@@ -54,6 +55,9 @@ _OLD_DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 #: What a moving average keeps beside the weights of its module: of how many they are the mean.
 _AVERAGED = "n_averaged"
 
+#: What `torch.compile` puts into the keys of what it compiled, which may be a part of the network.
+_COMPILED = "_orig_mod."
+
 #: Endings of what programs that count leave in a module, and in whatever is saved of it.
 _COUNTED = ("total_ops", "total_params")
 
@@ -70,6 +74,8 @@ def metadata(path: Path | str) -> dict[str, str]:
     except OSError as error:
         raise InvalidModel(f"can't read {path}: {error.strerror or error}") from error
     except safetensors.SafetensorError as error:
+        if instead := instead_of_file(path):
+            raise InvalidModel(f"{path} is no safetensors file but {instead}") from error
         raise InvalidModel(
             f"{path} is no whole safetensors file: it is cut short or damaged, get it again"
         ) from error
@@ -212,11 +218,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
                 f"{path} is not a sound safetensors file: {first_line(error)}"
             ) from error
     try:
-        from argparse import Namespace  # PyTorch brings it
-
-        with torch.serialization.safe_globals([Namespace]):
+        with torch.serialization.safe_globals(_plain_values()):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if instead := _instead_of_checkpoint(path):
+            raise InvalidModel(f"{path} is no PyTorch checkpoint but {instead}") from error
         raise InvalidModel(
             f"{path} is no checkpoint of plain tensors: save module.state_dict(), best as .safetensors"
         ) from error
@@ -248,6 +254,33 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if keys and all(key.startswith("module.") for key in keys):
         state = {key.removeprefix("module."): state[key] for key in keys}
     return state
+
+
+def _plain_values() -> list[Any]:
+    """What programs save beside weights that holds values alone: arguments, places, and numbers of numpy's."""
+    from argparse import Namespace  # PyTorch brings it
+
+    rebuild = np.float64().__reduce__()[0]
+    numbers = {type(np.dtype(code)) for code in "?bBhHiIlLqQefd"}
+    modules = ("numpy.core.multiarray", "numpy._core.multiarray")  # of numpy 1 and 2
+    return [
+        Namespace,
+        PosixPath,
+        np.dtype,
+        *numbers,
+        *((rebuild, f"{module}.scalar") for module in modules),
+    ]
+
+
+def _instead_of_checkpoint(path: Path) -> str:
+    """What a file is that PyTorch reads no checkpoint from, and what to do; blank where nothing tells."""
+    if instead := instead_of_file(path):
+        return instead
+    try:
+        metadata(path)
+    except InvalidModel:
+        return ""
+    return f"safetensors under another name; name it {path.stem}.safetensors"
 
 
 def _no_plain_tensor(value: Tensor) -> str:
@@ -304,7 +337,8 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     Some differences are harmless: a prefix of all keys, as wrappers of the network give them, and what a program
     of training saved beside the network under other words; auxiliary heads
     that the module doesn't have, and what programs that count left; missing `num_batches_tracked` counters of
-    BatchNorm, which older checkpoints lack.
+    BatchNorm, which older checkpoints lack; all keys but one of a weight that the module holds in several places,
+    which safetensors stores once. Such a weight stays one.
 
     Args:
         module: takes the tensors as its own, as float32 on the CPU.
@@ -323,6 +357,10 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     for key in wanted:
         if key.endswith(".num_batches_tracked") and key not in given:
             given[key] = torch.zeros((), dtype=torch.int64)
+    shared = _shared(module)
+    for keys in shared.values():
+        held = next((given[key] for key in keys if key in given), None)
+        given.update({key: held for key in keys if key not in given and held is not None})
     faults = [f"{key} is missing" for key in wanted if key not in given]
     faults += [f"{key} is unknown" for key in given if key not in wanted]
     shapes = {
@@ -343,6 +381,13 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
         for key, value in wanted.items()
         if key in given and value.is_floating_point() and not given[key].is_floating_point()
     ]
+    if not faults:
+        faults = [
+            f"{key} is not {first}, and one weight with it here"
+            for first, *others in shared.values()
+            for key in others
+            if not torch.equal(given[key], given[first])
+        ]
     if faults:
         listed = ", ".join(faults[:_LISTED]) + (", …" if len(faults) > _LISTED else "")
         raise InvalidModel(
@@ -350,7 +395,21 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
         )
     ready = {key: value.to(wanted[key].dtype).contiguous() for key, value in given.items()}
     require_finite(ready, source)
+    for tensor, keys in shared.items():
+        one = ready[keys[0]]
+        if isinstance(tensor, torch.nn.Parameter):
+            one = torch.nn.Parameter(one, requires_grad=tensor.requires_grad)
+        ready.update(dict.fromkeys(keys, one))  # else each key would get a weight of its own
     module.load_state_dict(ready, strict=True, assign=True)
+
+
+def _shared(module: nn.Module) -> dict[Tensor, list[str]]:
+    """The weights that a module holds in several places, with the keys of these: tied layers, for one."""
+    keys: dict[Tensor, list[str]] = {}  # tensors are told apart by identity here
+    for key, value in module.state_dict(keep_vars=True).items():
+        if isinstance(value, torch.Tensor):
+            keys.setdefault(value, []).append(key)
+    return {value: places for value, places in keys.items() if len(places) > 1}
 
 
 def require_finite(state: Mapping[str, Tensor], source: str) -> None:
@@ -370,11 +429,22 @@ def without_prefix(
     """The entries under the keys that the module has, where all had the same words before them, or older names.
 
     Where some have other words, as losses and metrics that were saved beside the network, it is the entries of the
-    one prefix under which there is every key of the module.
+    one prefix under which there is every key of the module. A part that was compiled, here or there, has the word
+    of that in its keys.
 
     Raises:
         InvalidModel: there are several such prefixes, and nothing says which network is meant.
     """
+    own = {key.replace(_COMPILED, ""): key for key in wanted}
+    plain = {key.replace(_COMPILED, ""): value for key, value in state.items()}
+    found = _unwrapped(plain, own, source)
+    return {own.get(key, key): value for key, value in found.items()}
+
+
+def _unwrapped(
+    state: Mapping[str, Tensor], wanted: Mapping[str, Any], source: str
+) -> Mapping[str, Tensor]:
+    """As `without_prefix`, of keys without the word of compiled parts."""
     if not any(map(_OLD_DENSE.search, wanted)):
         state = {_OLD_DENSE.sub(r"\1\2", key): value for key, value in state.items()}
     stripped = state

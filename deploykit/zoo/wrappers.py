@@ -1,8 +1,9 @@
-"""The network inside what people wrap around it to compile, spread, average or export it."""
+"""The network inside what people wrap around it to compile, spread or export it, and what has to be wrapped."""
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 
 from deploykit.lazy import torch
 
@@ -29,3 +30,21 @@ def set_eval(module: torch.nn.Module) -> None:
     """Switch a module to evaluation; one of `torch.export` is in one mode for good, and stays as it is."""
     with contextlib.suppress(NotImplementedError):
         module.eval()
+
+
+def several_inputs(module: torch.nn.Module) -> str:
+    """What to do about a module whose forward takes more than the one tensor it is given; blank for others."""
+    wanted: list[str] = []
+    with contextlib.suppress(TypeError, ValueError):  # a forward that can't be inspected
+        wanted = [
+            name
+            for name, parameter in inspect.signature(module.forward).parameters.items()
+            if parameter.default is parameter.empty
+            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        ]
+    if len(wanted) < 2:
+        return ""
+    return (
+        f"its forward takes {', '.join(wanted)}: wrap it in a module whose forward takes one tensor and makes the "
+        "others"
+    )

@@ -75,6 +75,9 @@ def files(tmp_path) -> Path:
     shipped = weights.trained(ModelSpec("lenet5", weights="trained")).read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(shipped[:5000])
     (tmp_path / "cut.pt").write_bytes(b"PK\x03\x04" + bytes(100))
+    (tmp_path / "nets.py").write_text("")
+    for name in ("circle.onnx", "circle.safetensors"):
+        (tmp_path / name).symlink_to(name)
     return tmp_path
 
 
@@ -221,10 +224,18 @@ BAD = [
     ("run --reports /sys/kernel/reports", 4, "can't write reports /sys/kernel/reports"),
     ("train lenet5 --data digit", 2, "unknown data set 'digit'"),
     ("train lenet5 --data digits -o gone/x.safetensors", 4, "gone/x.safetensors"),
+    ("train lenet5 --data digits -o circle.safetensors", 4, "circle.*: .* link in a circle"),
     ("export lenet5 -o gone/net.onnx", 2, "the folder gone of gone/net.onnx does not exist"),
     ("export lenet5 mobilenet -o net.onnx", 2, "one file for 2 networks"),
+    ("export whole.onnx -o circle.onnx", 4, r"write ONNX file circle\.onnx: .* link in a circle"),
+    ("build whole.onnx -o circle.onnx", 4, r"write engine circle\.onnx: .* link in a circle"),
+    ("count whole.onnx --csv circle.onnx", 4, r"write report circle\.onnx: .* link in a circle"),
     ("export lenet5 -o - --json", 2, "stdout takes one"),
     ("export no_such_module:make", 2, "no module 'no_such_module'"),
+    ("export nets.py", 2, r"nets\.py names a file, .*: give nets:FUNCTION"),
+    ("count ./nets:make", 2, r"names a file, .*: give nets:make"),
+    ("count src/nets.py:make", 2, r"names a file, .*: give nets:make in src"),
+    ("profile nets.py:make", 2, r"names a file, .*: give nets:make"),
     ("export text.onnx", 2, "text.onnx is not an ONNX file"),
     ("export empty.onnx", 2, "empty.onnx is empty"),
     ("export cut.onnx", 2, "cut.onnx is not an ONNX file, or is cut short"),

@@ -225,13 +225,23 @@ def test_export_names_files_after_what_they_hold(run, tmp_path):
     assert ended.err == ""
 
 
-def test_export_to_stdout_is_the_file_and_nothing_else(run, run_process, tmp_path):
+@pytest.mark.parametrize(
+    ("program", "output"),
+    [
+        (["-m", "deploykit"], "-"),
+        (["-m", "deploykit"], "/dev/stdout"),
+        (["-c", "import sys, deploykit.cli as c; sys.exit(c.invoke(sys.argv[1:]))"], "-"),
+    ],
+    ids=["command", "by name", "in Python"],
+)
+def test_export_to_stdout_is_the_file_and_nothing_else(run, program, output, tmp_path):
+    """The command keeps descriptor 1 from libraries, and went through it itself: the file came out on stderr."""
     run("export", "lenet5", "--weights", "trained", "-o", "net.onnx")
-    code = "import sys, deploykit.cli as c; sys.exit(c.invoke(sys.argv[1:]))"
-    arguments = ["export", "lenet5", "--weights", "trained", "-q", "-o", "-"]
+    arguments = ["export", "lenet5", "--weights", "trained", "-q", "-o", output]
     shown = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, cwd=tmp_path, check=True
+        [sys.executable, *program, *arguments], capture_output=True, cwd=tmp_path, check=True
     )
+    assert shown.stderr == b""
     assert shown.stdout == (tmp_path / "net.onnx").read_bytes()
 
 

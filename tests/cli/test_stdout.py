@@ -121,3 +121,11 @@ def test_a_failed_check_whose_reader_has_gone_keeps_its_code():
     )
     os.close(writing)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+
+
+def test_standard_output_by_another_name_is_standard_output(run_process):
+    """By its descriptor it was standard error."""
+    by_name = run_process("count", "lenet5", "--csv", "/dev/stdout", "-q")
+    assert (by_name.out.partition(",")[0], by_name.err) == ("model", "")
+    both = run_process("count", "lenet5", "--csv", "/dev/fd/1", "--json")
+    assert (both.code, "stdout takes one of" in both.err) == (2, True)

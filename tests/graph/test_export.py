@@ -231,6 +231,12 @@ class Breaks(nn.Module):
             return y, y
         if self.how == "mixes the batch":
             return y.sum(0)
+        if self.how == "complex":
+            return torch.fft.fft(y)
+        if self.how == "halves":
+            return torch.cat(y.chunk(2))
+        if self.how == "images":
+            return torch.stack([self.linear(x[n].flatten()) for n in range(len(x))])
         if self.how == "branches":
             return y if y.sum() > 0 else -y
         if self.how == "raises":
@@ -244,6 +250,9 @@ class Breaks(nn.Module):
         ("tuple", "return the logits only"),
         ("mixes the batch", "keep the batch as the first dimension"),
         ("branches", "does not branch on values"),
+        ("complex", "as torch.view_as_real makes them"),
+        ("halves", "exported for a batch of 2 alone"),
+        ("images", "exported for a batch of 2 alone"),
         ("raises", "no such weather"),
     ],
 )
@@ -255,6 +264,11 @@ def test_networks_that_cannot_be_exported_say_why(
     assert "\n" not in str(caught.value)
     assert capsys.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_module_of_several_inputs_is_told_to_be_wrapped(tmp_path: Path) -> None:
+    with pytest.raises(BuildFailed, match=r"forward takes input1, input2: wrap it in a module"):
+        export_module(torch.nn.Bilinear(2, 2, 3), (3, 2, 2), tmp_path / "a.onnx", ModelSpec("net"))
 
 
 def test_weights_beyond_a_message_stand_in_a_second_file(

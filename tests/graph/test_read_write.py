@@ -158,8 +158,13 @@ def torch_checkpoint() -> bytes:
         (b"name,latency\nmobilenet,3\n", "not an ONNX file"),
         (bytes(range(256)) * 8, "not an ONNX file"),
         (b"\x00" * 64, "not an ONNX file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "but a pointer of Git LFS; get the"),
+        (b"\n<!DOCTYPE html><html>404", "but a web page; download"),
+        (b"\x1f\x8b\x08\x00" * 9, "but packed with gzip; unpack"),
+        (b"\x1c\0\0\0TFL3" * 9, "but a TensorFlow Lite model; export"),
+        (b'\x40\0\0\0\0\0\0\0{"w":{"dtype":"F32"', "in safetensors; name the network"),
     ],
-    ids=["empty", "zip", "text", "bytes", "zeros"],
+    ids="empty zip text bytes zeros lfs page gzip tflite safetensors".split(),
 )
 def test_other_files_are_refused(content: bytes, said: str, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
@@ -375,6 +380,11 @@ def test_the_hash_covers_external_data(external: Path, tmp_path: Path) -> None:
 def test_missing_external_data_is_named(external: Path, tmp_path: Path) -> None:
     (tmp_path / "model.data").unlink()
     assert "'model.data' is missing" in refusal(external)
+
+
+def test_external_data_that_git_did_not_fetch_is_told(external: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.data").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:a")
+    assert "'model.data' is a pointer of Git LFS; get the file" in refusal(external)
 
 
 def test_external_data_cut_short_is_refused(external: Path, tmp_path: Path) -> None:

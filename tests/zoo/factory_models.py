@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from torch import nn
 
@@ -33,6 +35,20 @@ class HalfInside(Declared):
     def __init__(self) -> None:
         super().__init__()
         self.inner = nn.Linear(48, 48).half()
+
+
+def on_meta() -> nn.Module:
+    with torch.device("meta"):
+        return Declared()
+
+
+def unsettling() -> nn.Module:
+    """Leaves the process in other settings than it found."""
+    os.chdir("/")
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    torch.set_grad_enabled(False)
+    return Declared().to_empty(device="cpu").float()
 
 
 def plain() -> nn.Module:

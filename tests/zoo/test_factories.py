@@ -35,6 +35,26 @@ def test_a_module_of_another_type_is_refused_with_what_to_do(name: str, kind: st
         zoo.create(ModelSpec(f"factory_models:{name}", resolution_px=None))
 
 
+def test_a_module_without_values_is_counted_and_not_made() -> None:
+    """It ended in an error that nobody foresaw."""
+    spec = ModelSpec("factory_models:on_meta")
+    assert count_source(spec).counts.parameters == 147
+    with pytest.raises(UsageError, match=r"layer\.weight has no values.*make it on the CPU"):
+        zoo.create(spec)
+
+
+def test_what_a_factory_sets_for_the_whole_process_is_put_back() -> None:
+    """A file that was named beside it was written to the root of the file system."""
+
+    def settings() -> tuple[object, ...]:
+        device = torch.get_default_device()
+        return Path.cwd(), torch.get_default_dtype(), device, torch.is_grad_enabled()
+
+    before = settings()
+    zoo.create(ModelSpec("factory_models:unsettling"))
+    assert settings() == before
+
+
 def test_a_module_that_mixes_types_is_left_as_it_is() -> None:
     module = zoo.create(ModelSpec("factory_models:HalfInside"))
     assert {p.dtype for p in module.parameters()} == {torch.float32, torch.float16}
@@ -94,6 +114,8 @@ def test_a_checkpoint_of_ones_own_training_tells_the_number_of_classes(tmp_path:
         ("factory_models:nothing", "returned None: it must return a torch.nn.Module"),
         ("factory_models:number", "an object of class int"),
         ("factory_models:missing", "has no 'missing'"),
+        ("code:make", r"/code\.py\) has no 'make'"),
+        ("factory_models.py:plain", r"imports modules: give factory_models:plain$"),
         ("no_such_module_anywhere:net", "no module 'no_such_module_anywhere'"),
     ],
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save_file, save_model
 from torch import Tensor, nn
 
 from deploykit import zoo
@@ -121,6 +122,25 @@ def test_the_arguments_of_a_program_may_stand_beside_its_weights(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    "beside",
+    [np.float64(0.25), np.float32(3), np.int64(7), np.bool_(1), Path("runs/3")],
+    ids=lambda value: type(value).__name__,
+)
+def test_numbers_of_numpy_and_paths_may_stand_beside_weights(
+    tmp_path: Path, beside: object
+) -> None:
+    state = network().state_dict()
+    found = filled(network(), {"state_dict": state, "best": beside}, tmp_path)
+    assert all(torch.equal(state[key], found[key]) for key in state)
+
+
+def test_an_array_of_objects_beside_weights_is_not_unpickled(tmp_path: Path) -> None:
+    held = {"state_dict": network().state_dict(), "log": np.array([print], dtype=object)}
+    with pytest.raises(InvalidModel, match="no checkpoint of plain tensors"):
+        filled(network(), held, tmp_path)
+
+
+@pytest.mark.parametrize(
     ("model", "alpha", "asked", "message"),
     [
         ("resnet50_v1", "1", ModelSpec("resnet50"), "of resnet50_v1 at alpha 1, not of resnet50"),
@@ -187,3 +207,61 @@ def test_layers_by_the_names_that_torchvision_once_had_are_taken(
     assert "denselayer1.norm.1.weight" in held
     found = filled(Dense(listed=listed), held, tmp_path)
     assert [float(value[0]) for key, value in found.items() if "running_mean" in key] == [0, 7]
+
+
+class Tied(nn.Module):
+    """Two layers with one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.second.weight = self.first.weight
+
+
+@pytest.mark.parametrize("stored_once", [False, True])
+def test_a_weight_that_two_layers_share_stays_one(tmp_path: Path, stored_once: bool) -> None:
+    """Each layer got one of its own: a network counted and was exported with parameters that it has not."""
+    saved, module = Tied(), Tied()
+    path = tmp_path / "w.safetensors"
+    if stored_once:
+        save_model(saved, str(path))
+    else:
+        save_file({key: value.clone() for key, value in saved.state_dict().items()}, path)
+    weights.fill(module, weights.read_state(path), "w")
+    assert torch.equal(module.second.weight, saved.first.weight)
+    assert module.second.weight is module.first.weight
+    assert isinstance(module.first.weight, nn.Parameter)
+
+
+def test_two_weights_are_not_taken_for_one_that_layers_share(tmp_path: Path) -> None:
+    state = Tied().state_dict()
+    held = {**state, "second.weight": state["first.weight"] + 1}
+    with pytest.raises(InvalidModel, match=r"second\.weight is not first\.weight, and one weight"):
+        filled(Tied(), held, tmp_path)
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("compiled_here", [False, True])
+def test_a_part_that_was_compiled_has_its_own_keys(
+    tmp_path: Path, prefix: str, compiled_here: bool
+) -> None:
+    plain, compiled = network(), network()
+    compiled[0] = torch.compile(compiled[0])  # type: ignore[index]
+    assert "0._orig_mod.weight" in compiled.state_dict()
+    saved, module = (plain, compiled) if compiled_here else (compiled, plain)
+    held = {prefix + key: value for key, value in saved.state_dict().items()}
+    found = filled(module, held, tmp_path)
+    assert all(torch.equal(a, b) for a, b in zip(held.values(), found.values(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
+def test_what_lies_in_the_place_of_weights_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:a\n")
+    with pytest.raises(InvalidModel, match=r"but a pointer of Git LFS; get the file with"):
+        weights.read_state(tmp_path / name)
+
+
+def test_safetensors_under_another_name_are_told_theirs(tmp_path: Path) -> None:
+    save_file(network().state_dict(), tmp_path / "w.pt")
+    with pytest.raises(InvalidModel, match=r"name it w\.safetensors$"):
+        weights.read_state(tmp_path / "w.pt")
