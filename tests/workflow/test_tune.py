@@ -623,6 +623,18 @@ def test_what_an_earlier_run_looked_at_is_built_again_be_it_out_or_not(shared_st
     job.forget()
 
 
+def test_what_could_not_be_built_is_tried_once_more_when_it_goes_on(shared_store, plant):
+    """Memory that it lacked may be free again; it was out for good once its failure was in the journal."""
+    job = tuning(shared_store, SMALL)
+    default, others = job._listed()
+    unbuilt = f"{races.UNBUILT}: it took more than the 2 GiB of memory that were left"
+    job.journal.events["race"] = [Dropped(others[0].name, FAILED, unbuilt)]
+    job.races.raced({one.name: one for one in (default, *others)}, default, 100.0)
+    assert others[0].request is not None
+    assert others[0].reason != unbuilt
+    job.forget()
+
+
 def test_a_budget_in_which_the_default_alone_is_built_says_how_much_is_needed(
     shared_store, monkeypatch
 ):
