@@ -144,6 +144,9 @@ def test_for_throughput_batches_and_streams_are_tried_though_nobody_names_them()
     assert loads(plain) == set(itertools.product(BATCHES, STREAMS))
     assert loads(replace(plain, batches=(1,))) == {(1, count) for count in STREAMS}
     assert loads(replace(plain, rate_per_s=50.0)) == {(1, 1)}
+    latency = (Constraint("latency_p95_ms", "<=", 10.0),)
+    assert loads(replace(plain, constraints=latency)) == {(1, 1)}
+    assert len(loads(replace(plain, constraints=latency, batches=(1, 8)))) == 2
     assert loads(Question()) == loads(Question(objective="host_peak_mib")) == {(1, 1)}
 
 
