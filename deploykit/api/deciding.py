@@ -112,7 +112,7 @@ def tune(
         precisions: to choose from; none means all that a backend offers and does not emulate.
         threads: to choose from; None means powers of two up to all usable cores.
         batches: to choose from; more than one makes sense for throughput only. None means 1, and for throughput 8
-            and 32, too.
+            and 32, too, where no constraint bounds a latency.
         streams: to choose from, as batches; None means 1, and for throughput 2, too.
         rate: requests that arrive per second; None sends each as soon as the last is answered.
         options: values of options of the runtimes to choose from, by name, such as {"ort.allow_spinning": ["0"]}.

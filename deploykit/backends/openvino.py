@@ -35,6 +35,7 @@ from deploykit.graph.nodes import attribute, is_standard, node_name
 from deploykit.graph.normalise import declare_ranks
 from deploykit.graph.operators import operator_of
 from deploykit.graph.precision import find_recipe
+from deploykit.graph.precision.floats import to_bf16
 from deploykit.graph.read_write import copy_files
 from deploykit.graph.recipes import PrecisionRecipe
 from deploykit.graph.transposed import write_out_padding
@@ -452,7 +453,8 @@ class OpenVinoCpu(BackendBase):
     def recipes(self) -> Sequence[PrecisionRecipe]:
         """The one that its target lacks: ONNX Runtime has no bfloat16 arithmetic on processors."""
         summary = "bfloat16 with BatchNorm folded; for OpenVINO and PyTorch, ONNX Runtime has none"
-        return [replace(find_recipe("bf16", "tensorrt"), targets=("cpu",), summary=summary)]
+        known = find_recipe("bf16", "tensorrt")
+        return [replace(known, targets=("cpu",), summary=summary, transform=to_bf16)]
 
     def available(self) -> Reason | None:
         """None where OpenVINO is installed."""

@@ -348,8 +348,8 @@ def _write(
         OutputFailed: a file can't be written.
     """
     best = found.cheapest
-    if broken_off and _has_whole_answer(outputs.file):
-        text = f"deploykit: {outputs.file} stays as it was, with the answer of a tuning that came to its end"
+    if best is not None and broken_off and _is_whole(outputs.file):
+        text = f"deploykit: {outputs.file} stays as it was, as this answer is of a part of the networks alone"
         write_line(text, err=True)
     elif best is not None:
         head = f"# {broken_off}\n" if broken_off else ""
@@ -365,8 +365,8 @@ def _write(
     write_documents(outputs, markdown=lambda: _page(found, said))
 
 
-def _has_whole_answer(path: str | None) -> bool:
-    """Whether a file has what a part of an answer must not replace: anything but such a part."""
+def _is_whole(path: str | None) -> bool:
+    """Whether a file has what an answer of a part must not replace: anything but such an answer."""
     from deploykit.reading import open_file
 
     if path is None or path == report.STDOUT:

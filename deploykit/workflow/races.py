@@ -57,6 +57,8 @@ ENDING_S = 20.0
 FIRST_RACE = "race"
 #: Better by less than this is not worth leaving the default.
 MIN_GAIN = 0.01
+#: What the reason begins with of a candidate of which there is no engine.
+UNBUILT = "it can't be built"
 
 
 class Races:
@@ -141,13 +143,23 @@ class Races:
         )
 
     def _earlier(self, name: str) -> Sequence[Event]:
-        """What the journal tells of a race; before its first round there is time again for whoever was late."""
+        """What the journal tells of a race.
+
+        Before its first round there is time again for whoever was late, and whoever could not be built, for want of
+        memory or time perhaps, is built once more.
+        """
         events = self._journal.events.get(name, ())
         is_begun = any(isinstance(event, Round) and event.number for event in events)
         if is_begun or name in self._journal.over:
             return events
         late = (TOO_LATE, NOT_STARTED, NOT_JUDGED)
-        return [one for one in events if not (isinstance(one, Dropped) and one.reason in late)]
+        return [
+            one
+            for one in events
+            if not (
+                isinstance(one, Dropped) and (one.reason in late or one.reason.startswith(UNBUILT))
+            )
+        ]
 
     def _run(self, name: str, race: Race, budget_s: float) -> Outcome:
         """Run a race to its end, which the journal is told; one that was over before isn't run once more."""
@@ -389,7 +401,7 @@ def prepare(candidate: Candidate, profiler: Profiler) -> bool:
     except OutputFailed:
         raise
     except DeploykitError as error:
-        candidate.fate, candidate.reason = FAILED, f"it can't be built: {error}"
+        candidate.fate, candidate.reason = FAILED, f"{UNBUILT}: {error}"
         return False
     return True
 

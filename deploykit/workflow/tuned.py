@@ -54,8 +54,8 @@ class Question:
         backends: to choose from; none means all that can run here.
         precisions: to choose from; none means all that a backend offers and does not emulate.
         threads: to choose from; none means powers of two up to all usable cores.
-        batches, streams: to choose from; none means 1, and for throughput, at no rate, more. More than one make
-            sense for throughput only.
+        batches, streams: to choose from; none means 1, and for throughput, at no rate and with no bound on a
+            latency, more. More than one make sense for throughput only.
         rate_per_s: requests that arrive per second; None sends each as soon as the last is answered.
         options: values of options of the runtimes to choose from, by name; of the others all that tuning tries.
         max_metric_drop: by how much the metric of the user's own may be below fp32's; None does not judge by it.

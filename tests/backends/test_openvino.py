@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 
+import computing_models as models
 import numpy as np
 import onnx
 import pytest
@@ -102,6 +103,23 @@ def test_bfloat16_is_computed_in_bfloat16_where_the_processor_does_it(in_precisi
         - reference(in_precision("fp32", "cpu"), images)
     )
     assert 1e-4 < error.max() / np.abs(reference(in_precision("fp32", "cpu"), images)).max() < 0.05
+
+
+def test_bfloat16_keeps_nothing_in_float32_that_only_tensorrt_lacks(tmp_path, built):
+    """The recipe is TensorRT's, and said of OpenVINO's engines that TensorRT has no such operator."""
+    nodes = [
+        models.NODE("Conv", ["x", "w"], ["c"], name="c"),
+        models.NODE("HardSwish", ["c"], ["h"], name="h"),
+        models.NODE("ConvTranspose", ["h", "v"], ["y"], name="y"),
+    ]
+    weights = [models.stored("w", 8, 3, 3, 3), models.stored("v", 8, 3, 3, 3)]
+    ports = [models.value("x", ["N", 3, 8, 8])], [models.value("y", ["N", 3, 8, 8])]
+    onnx.save(models.model(nodes, *ports, weights), tmp_path / "m.onnx")
+    made = convert(open_model(tmp_path / "m.onnx"), "bf16", "cpu", tmp_path / "b.onnx")
+    assert "float32_because" not in made.recipe
+    if "bf16" in module.computed_here():
+        found = built(made).manifest["compute_types"]
+        assert {kind: set(names) for kind, names in found.items()} == {"bf16": {"c", "y"}}
 
 
 def test_layers_are_called_by_the_nodes_they_come_from(tiny, built):

@@ -437,7 +437,7 @@ def test_ctrl_c_leaves_the_whole_answer_of_an_older_tuning_as_it_was(run, tuned,
     ended = run("tune", "lenet5", "mobilenet", "-q", "-o", "tune.toml")
     assert ended.code == 130
     assert (tmp_path / "tune.toml").read_text() == whole
-    assert "deploykit: tune.toml stays as it was" in ended.err
+    assert "tune.toml stays as it was, as this answer is of a part of the networks" in ended.err
     # Part of an answer is no more than that: a later part replaces it.
     (tmp_path / "tune.toml").write_text("# The tuning was interrupted before\n")
     assert run("tune", "lenet5", "mobilenet", "-q", "-o", "tune.toml").code == 130

@@ -144,6 +144,9 @@ def test_for_throughput_batches_and_streams_are_tried_though_nobody_names_them()
     assert loads(plain) == set(itertools.product(BATCHES, STREAMS))
     assert loads(replace(plain, batches=(1,))) == {(1, count) for count in STREAMS}
     assert loads(replace(plain, rate_per_s=50.0)) == {(1, 1)}
+    latency = (Constraint("latency_p95_ms", "<=", 10.0),)
+    assert loads(replace(plain, constraints=latency)) == {(1, 1)}
+    assert len(loads(replace(plain, constraints=latency, batches=(1, 8)))) == 2
     assert loads(Question()) == loads(Question(objective="host_peak_mib")) == {(1, 1)}
 
 
@@ -620,6 +623,18 @@ def test_what_an_earlier_run_looked_at_is_built_again_be_it_out_or_not(shared_st
     job.races.raced(everyone, default, 100.0)
     assert others[0].reason == "twice the best"
     assert all(one.request is not None for one in others)
+    job.forget()
+
+
+def test_what_could_not_be_built_is_tried_once_more_when_it_goes_on(shared_store, plant):
+    """Memory that it lacked may be free again; it was out for good once its failure was in the journal."""
+    job = tuning(shared_store, SMALL)
+    default, others = job._listed()
+    unbuilt = f"{races.UNBUILT}: it took more than the 2 GiB of memory that were left"
+    job.journal.events["race"] = [Dropped(others[0].name, FAILED, unbuilt)]
+    job.races.raced({one.name: one for one in (default, *others)}, default, 100.0)
+    assert others[0].request is not None
+    assert others[0].reason != unbuilt
     job.forget()
 
 

@@ -45,7 +45,7 @@ _RECIPES = (
     ),
     PrecisionRecipe(
         "bf16", _BOTH_TENSORRT, "bfloat16 with BatchNorm folded; inputs and outputs stay float32",
-        False, floats.to_bf16,
+        False, floats.to_bf16_for_tensorrt,
     ),
     PrecisionRecipe(
         "int8", ("cpu",), "u8 activations, s8 weights per channel, int32 bias; for ONNX Runtime",

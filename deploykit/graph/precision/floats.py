@@ -133,10 +133,21 @@ def _out_of_range(view: GraphView, node: onnx.NodeProto) -> bool:
 
 
 def to_bf16(
-    model: onnx.ModelProto, keep: KeepRules, calibration: Calibration | None
+    model: onnx.ModelProto,
+    keep: KeepRules,
+    calibration: Calibration | None,
+    *,
+    for_tensorrt: bool = False,
 ) -> dict[str, Any]:
     """Write the graph in bfloat16, in place; see `half.to_half`. Calibration is not used."""
     facts = raise_opset(model, OPSET_BF16, "bf16")
     remove_passing_nodes(model)
     facts["nodes_folded"] = fold_batchnorm(model, keep.leaves)
-    return facts | to_half(model, ElementType.BFLOAT16, keep, for_tensorrt=True)
+    return facts | to_half(model, ElementType.BFLOAT16, keep, for_tensorrt=for_tensorrt)
+
+
+def to_bf16_for_tensorrt(
+    model: onnx.ModelProto, keep: KeepRules, calibration: Calibration | None
+) -> dict[str, Any]:
+    """Write the graph in bfloat16 for TensorRT, without what its parser refuses in that type."""
+    return to_bf16(model, keep, calibration, for_tensorrt=True)

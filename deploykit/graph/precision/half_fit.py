@@ -51,6 +51,8 @@ _BOUNDS = frozenset({"Clip", "Min", "Max"})
 _NORM_ERROR = 0.01
 #: Share of a weight that rounding may take, and the largest value from which on it takes less in any case.
 _WEIGHT_ERROR, _FINE_WEIGHT = 0.01, 2.0**-10
+#: The share by which rounding to float16 changes a value at most.
+_HALF_STEP = 2.0**-11
 #: What makes places, lengths and angles of whole numbers or inputs, which need more than the 11 bits of float16.
 _MAKES_PLACES = frozenset(
     """Add Cast Ceil Clip Concat CumSum Div Expand Flatten Floor Gather Identity MatMul Max Min Mod Mul Reshape
@@ -172,7 +174,9 @@ class _Finder:
                 self._keep(node, f"{name} reaches {over:.3g}", large=large, small=divides)
             elif under is not None and self._by_value(node):
                 self._keep(node, f"{name} is {under:.3g}", large=False, small=True)
-            elif (lost := self._share_lost(node, name, value)) > _WEIGHT_ERROR:
+            elif (lost := self._share_lost(node, name, value)) > _WEIGHT_ERROR and not (
+                node.op_type == "Mul" and self._drowns(node.output[0], lost)
+            ):
                 self._keep(node, f"{name} would be off by {lost:.0%}", large=False, small=False)
 
     def _values(self, node: onnx.NodeProto) -> list[tuple[str, np.ndarray | None]]:
@@ -248,8 +252,8 @@ class _Finder:
     def _share_lost(self, node: onnx.NodeProto, name: str, value: np.ndarray) -> float:
         """The share that rounding takes of what a node multiplies by; of a divisor, of any of its values."""
         if node.op_type == "Div" and name == node.input[1]:
-            divisors = np.abs(value[(value != 0) & (np.abs(value) < _FINE_WEIGHT)])
-            return max((self._rounded_off(one) for one in np.unique(divisors)), default=0.0)
+            divisors = value[(value != 0) & (np.abs(value) < _FINE_WEIGHT)]
+            return float(np.max(self._lost_by_rounding(divisors) / np.abs(divisors), initial=0.0))
         multiplies = has(node, Trait.PRODUCT) or node.op_type in ("Div", "Mul")
         return self._rounded_off(value) if multiplies else 0.0
 
@@ -257,10 +261,16 @@ class _Finder:
         """The share of a weight, as a length, that rounding takes: much only where most values are subnormal."""
         if float(np.max(np.abs(weight))) >= _FINE_WEIGHT:
             return 0.0
-        wide = weight.astype(np.float64)
-        narrow = weight.astype(onnx.helper.tensor_dtype_to_np_dtype(self.data_type))
-        length = float(np.linalg.norm(wide))
-        return float(np.linalg.norm(wide - narrow.astype(np.float64))) / length if length else 0.0
+        length = float(np.linalg.norm(weight.astype(np.float64)))
+        return float(np.linalg.norm(self._lost_by_rounding(weight))) / length if length else 0.0
+
+    def _lost_by_rounding(self, values: np.ndarray) -> np.ndarray:
+        narrow = values.astype(onnx.helper.tensor_dtype_to_np_dtype(self.data_type))
+        return np.abs(values.astype(np.float64) - narrow.astype(np.float64))
+
+    def _drowns(self, name: str, lost: float) -> bool:
+        """Whether a tensor is only added to what is itself rounded by more than that share of the tensor."""
+        return self._is_only_added(name, lost * self.peaks.get(name, math.inf) / _HALF_STEP)
 
     def _keep(self, node: onnx.NodeProto, reason: str, *, large: bool, small: bool) -> None:
         self.unfit.by_value.setdefault(id(node), reason)
@@ -278,7 +288,10 @@ class _Finder:
             peak = self.peaks.get(name, 0.0)
             if math.isinf(peak):  # a mask of infinities, which float16 has, too
                 continue
-            if 0.0 < peak < self.smallest * _LEAST_STEPS and self._counts(name, node):
+            least = self.smallest * _LEAST_STEPS
+            if 0.0 < peak < least and not (
+                self._adds(node, least) if name in node.input else self._is_only_added(name, least)
+            ):
                 self._keep(node, f"{name} is {peak:.3g} at most", large=False, small=False)
                 return
             if name in self.fed and peak <= _SIXTEEN_BITS:
@@ -289,14 +302,18 @@ class _Finder:
                 self._keep(node, f"{name} reaches {peak:.3g}", large=False, small=False)
                 return
 
-    def _counts(self, name: str, node: onnx.NodeProto) -> bool:
-        """Whether a tensor that a node reads or makes is more than added to what is larger by far."""
-        least = self.smallest * _LEAST_STEPS
-        readers = [node] if name in node.input else self.view.readers(name)
-        return name in self.view.outputs or any(
-            one.op_type not in ("Add", "Sum") or self.peaks.get(one.output[0], 0.0) < least
-            for one in readers
+    def _is_only_added(self, name: str, least: float) -> bool:
+        """Whether all that reads a tensor adds it to something, and makes values that reach `least`."""
+        readers = self.view.readers(name)
+        return self.view.read_only_by(name, *readers) and all(
+            self._adds(reader, least) for reader in readers
         )
+
+    def _adds(self, node: onnx.NodeProto, least: float) -> bool:
+        """Whether a node makes values that reach `least` by adding, or moves what is only added so."""
+        if node.op_type in ("Add", "Sum"):
+            return self.peaks.get(node.output[0], 0.0) >= least
+        return node.op_type in _MOVES and self._is_only_added(node.output[0], least)
 
     def _from_constant(self, name: str, peak: float) -> bool:
         """Whether a large constant, a mask, makes most of a tensor's size: that is no larger on other inputs."""
@@ -446,10 +463,10 @@ class _Finder:
         squares = self.view.producer(mean.input[0])
         if squares is None or not (self._multiplies(squares) and self._multiplies(product)):
             return
-        means = [self.view.producer(name) for name in product.input]
-        for one in (squares, mean, product, node, *means):
-            if one is not None and (one.op_type in _ADDS_UP or one not in means):
-                self._keep_square(one)
+        means = [made for made in map(self.view.producer, product.input) if made is not None]
+        for one in (squares, mean, product, *(m for m in means if m.op_type in _ADDS_UP)):
+            self._keep_square(one, carries=False)
+        self._keep_square(node)
 
     def _multiplies(self, node: onnx.NodeProto) -> bool:
         """Whether a node makes the squares of an activation, or the products of two."""

@@ -39,11 +39,11 @@ def useful_range(view: GraphView, tensor: str, bounds: Range) -> Range:
         bounds: its least and largest value.
     """
     low, high = bounds
-    if not (np.isfinite(low) and np.isfinite(high)):
+    if not (np.isfinite(low) and np.isfinite(high) and low < high):
         return bounds
-    # An end at zero may be there for the zero point alone: what the function makes there is then no result of it.
-    if not low < 0.0 < high:
-        return bounds
+    # An end at zero may be there for the zero point alone: what the function makes there is then no result of it,
+    # and says nothing of how much others may differ.
+    tolerance = TOLERANCE if low < 0.0 < high else 0.0
     nodes, ends = _behind(view, tensor)
     if tensor in ends or not any(node.op_type in _SATURATING for node in nodes):
         return bounds
@@ -51,8 +51,8 @@ def useful_range(view: GraphView, tensor: str, bounds: Range) -> Range:
     results = _values(view, tensor, nodes, ends, points)
     if results is None:
         return bounds
-    first = min(_same_from_start(values) for values in results)
-    last = _POINTS - 1 - min(_same_from_start(values[::-1]) for values in results)
+    first = min(_same_from_start(values, tolerance) for values in results)
+    last = _POINTS - 1 - min(_same_from_start(values[::-1], tolerance) for values in results)
     return min(max(low, float(points[first])), 0.0), max(min(high, float(points[last])), 0.0)
 
 
@@ -115,9 +115,9 @@ def _values(
     return [np.asarray(values, np.float64) for values in results]
 
 
-def _same_from_start(values: np.ndarray) -> int:
-    """The last place up to which all values are the one that stands there."""
-    margin = TOLERANCE * float(np.ptp(values))
+def _same_from_start(values: np.ndarray, tolerance: float) -> int:
+    """The last place up to which all values are the one that stands there, within that share of their span."""
+    margin = tolerance * float(np.ptp(values))
     above = np.maximum.accumulate(values) - values
     below = values - np.minimum.accumulate(values)
     return int(np.flatnonzero((above <= margin) & (below <= margin))[-1])

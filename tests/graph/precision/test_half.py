@@ -417,6 +417,15 @@ def test_an_epsilon_does_not_make_up_for_a_probability_that_became_0(
          {"y"}),
         # added to something larger nothing is lost
         (chain(node("Mul", "x down", "m"), node("Add", "x m", "y"), down=2.0**-20), set()),
+        # nor by a factor of few bits, or of what is moved before: LayerScale as it begins
+        (chain(node("Mul", "x few", "m"), node("Transpose", "m", "t", perm=[0, 1, 3, 2]),
+               node("Add", "x t", "y"), few=1e-6), set()),
+        (chain(node("Mul", "x many", "l"), helper.make_node("Mul", ["l", "few"], ["m"]),
+               node("Add", "x m", "y"), many=100, few=1e-6), set()),
+        # which matters where more than a sum reads it
+        (chain(node("Mul", "x many", "l"), helper.make_node("Mul", ["l", "few"], ["m"]),
+               helper.make_node("Mul", ["m", "one"], ["o"]), node("Add", "m o", "y"), many=1e3, few=1e-6,
+               one=1), {"m"}),
     ],
 )  # fmt: skip
 def test_what_is_next_to_nothing_for_float16_stays_in_float32(
@@ -454,6 +463,29 @@ def test_squares_that_are_added_up_in_any_form_stay_in_float32(
     onnx.save(rounded, tmp_path / "rounded.onnx")
     x = images(2) * np.float32(size)
     np.testing.assert_allclose(run(tmp_path / "rounded.onnx", x), run(source.path, x), rtol=2e-2)
+
+
+def test_the_mean_of_a_variance_takes_nothing_else_that_reads_it_into_float32(
+    tmp_path: Path,
+) -> None:
+    def unnamed(op_type: str, inputs: str, output: str, **attributes: object) -> onnx.NodeProto:
+        return helper.make_node(op_type, inputs.split(), [output], **attributes)
+
+    over = {"axes": [1], "keepdims": 1}
+    nodes = [
+        unnamed("Mul", "x x", "q"),
+        unnamed("ReduceMean", "q", "mq", **over),
+        unnamed("ReduceMean", "x", "m", **over),
+        unnamed("Mul", "m m", "mm"),
+        unnamed("Sub", "mq mm", "v"),
+        unnamed("Sub", "x m", "centred"),
+        unnamed("Add", "v eps", "e"),
+        unnamed("Sqrt", "e", "s"),
+        unnamed("Div", "centred s", "y"),
+    ]
+    source = stored(chain(*nodes, eps=1e-3), tmp_path / "a.onnx")
+    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx")
+    assert set(made.recipe["float32_because"]) == {"q", "mq", "m", "mm", "v", "e", "s", "y"}
 
 
 @pytest.mark.parametrize(("largest", "kept"), [(32768, set()), (65535, {"Mul"}), (1e6, {"Mul"})])

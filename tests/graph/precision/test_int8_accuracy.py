@@ -64,6 +64,11 @@ def test_a_range_that_ends_at_zero_for_the_zero_point_is_not_cut_by_what_would_b
     sigmoid = chain(N("Sigmoid", ["x"], ["y"]))
     assert useful_range(sigmoid, "x", (-14.0, 0.0)) == (-14.0, 0.0)
     assert useful_range(sigmoid, "x", (-14.0, 0.1))[0] > -12.0
+    # What comes out the same to the last bit is lost with no range.
+    relu6 = chain(N("Clip", ["x", "zero", "six"], ["y"]))
+    assert useful_range(relu6, "x", (0.0, 20.0)) == pytest.approx((0.0, 6.0), abs=0.02)
+    negative = useful_range(chain(*HARD_SWISH), "x", (-20.0, 0.0))
+    assert negative == pytest.approx((-3.0, 0.0), abs=0.02)
 
 
 def test_a_convolution_before_a_hard_swish_has_finer_steps(tmp_path: Path) -> None:
