@@ -38,8 +38,8 @@ _SAME_NUMBERS = frozenset(
 _STEPS = 12
 #: Operators whose output has the axes of what they read, in their order, whatever becomes of their sizes.
 _SAME_AXES = _PASSING | {"Dropout", "LayerNormalization", "MatMul", "Sigmoid", "Slice", "Tanh"}
-#: Those of them through which all of its sizes stay too.
-_SAME_SIZES = _SAME_AXES - {"MatMul", "Pad", "Slice"}
+#: Those of them through which its channels or features stay too; what is padded are planes and steps.
+_SAME_SIZES = _SAME_AXES - {"MatMul", "Slice"}
 #: The opset from which on a Scan has no axis for a batch of its own.
 _SCAN_WITHOUT_BATCH = 9
 #: Tensors that are looked at on the way from an input to a layer that has a batch, at most.
@@ -96,8 +96,7 @@ def stated_sizes(view: GraphView, name: str, rank: int) -> dict[int, int]:
         weight = _dims(view, node.input[1]) if not slot and len(node.input) > 1 else None
         if weight is None or len(weight) < 2:
             continue
-        operator = operator_of(node)
-        if operator is not None and operator.kind is Kind.RECURRENT and len(weight) == len(axes):
+        if node.op_type in ("GRU", "LSTM", "RNN") and len(weight) == len(axes):
             axis, size = axes[-1], weight[-1]
         elif node.op_type == "Conv" and len(weight) == len(axes):
             axis, size = axes[1], weight[1] * int(attribute(node, "group", 1))

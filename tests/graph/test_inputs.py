@@ -402,6 +402,18 @@ def test_sizes_of_outputs_are_stated_where_the_inputs_leave_none_open():
     assert spec_of(model.graph.output[0]).shape == (None, "k")
 
 
+def test_channels_are_those_of_a_convolution_behind_what_is_padded():
+    """They were taken for 1, with which the network does not run."""
+    nodes = [
+        helper.make_node("Pad", ["x", "pads"], ["padded"]),
+        helper.make_node("Conv", ["padded", "w"], ["y"]),
+    ]
+    pads = np.array([0, 0, 1, 1, 0, 0, 1, 1])
+    stored = [("w", np.ones((4, 3, 3, 3), np.float32)), ("pads", pads)]
+    (spec,), _ = taken(graph(("x", FLOAT, ["N", "C", 8, 8]), nodes=nodes, stored=stored))
+    assert spec.shape[1] == 3
+
+
 @pytest.mark.parametrize(
     ("shape", "node", "weight", "axis", "size"),
     [
