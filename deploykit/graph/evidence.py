@@ -167,7 +167,9 @@ def fixed_images(view: GraphView) -> dict[str, int]:
         return {}
     seen = {name: images_seen_on(view, name, len(shape)) for name, shape in shapes.items()}
     axes = {name: axis for name, axis in seen.items() if axis is not None}
-    counts = {shapes[name][axis] for name, axis in axes.items()} - {1}
+    counts = {shapes[name][axis] for name, axis in axes.items()}
+    # One image beside several is a template; alone it tells where it does not stand first, as behind its steps.
+    counts = counts - {1} or {size for size in counts if any(axes.values())}
     if len(counts) != 1:
         return {}
     batch = counts.pop()

@@ -285,6 +285,22 @@ def test_a_fixed_batch_that_stands_last_is_found_from_the_convolution():
     assert count_graph(model).macs == 5 * 27 * 64
 
 
+def test_one_sequence_whose_steps_stand_first_is_one():
+    """Its steps were the batch: so many times the images per second, and as little of the MACs."""
+    turn = helper.make_node("Transpose", ["x"], ["t"], perm=[1, 2, 0])
+    conv = helper.make_node("Conv", ["t", "w"], ["c"], pads=[1, 1])
+    back = helper.make_node("Transpose", ["c"], ["y"], perm=[2, 0, 1])
+    model = graph(
+        ("x", FLOAT, [100, 1, 3]),
+        nodes=[turn, conv, back],
+        outputs=[("y", FLOAT, [100, 1, 5])],
+        stored=[("w", np.ones((5, 3, 3), np.float32))],
+    )
+    specs, _ = taken(model)
+    assert fixed_batch(specs, [spec_of(value) for value in model.graph.output]) == 1
+    assert count_graph(model).macs == 100 * 5 * 9
+
+
 def test_of_a_batch_that_convolutions_tell_the_filling_is_left_out_where_outputs_have_it():
     class Recogniser:
         inputs = (TensorSpec("x", (4, 3), "float32", tells_batch=True),)
