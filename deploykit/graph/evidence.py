@@ -158,8 +158,8 @@ def fixed_images(view: GraphView) -> dict[str, int]:
     """The axis of a fixed batch by input, where convolutions tell it and the places of it alone would not.
 
     Images are convolved one by one. That a run takes several of them, and not the frames or cut-outs of one, an
-    output shows: it has as many entries on whichever axis, or a multiple of that where those of all stand one after
-    the other. Empty where nothing tells, or where inputs and an output begin with the batch anyway.
+    output shows: it has as many entries on an axis, or a multiple of that where those of all stand one after the
+    other. Empty where nothing tells, or where inputs and an output begin with the batch anyway.
     """
     shapes = {value.name: _sizes(value) for value in view.inputs}
     made = [_sizes(value) for value in view.graph.output]
@@ -185,7 +185,8 @@ def _shows(batch: int, shape: Sequence[int]) -> bool:
     """Whether an output has entries for as many images; one that begins with 1 has them for one."""
     if len(shape) < 2 or shape[0] == 1:
         return False
-    return batch in shape or (shape[0] > 0 and shape[0] % batch == 0)
+    # The last axis has what there is of each entry, such as the four sides of a box.
+    return batch in shape[:-1] or (shape[0] > 0 and shape[0] % batch == 0)
 
 
 def _sizes(value: onnx.ValueInfoProto) -> list[int]:
