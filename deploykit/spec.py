@@ -121,7 +121,10 @@ def stored_inputs(metadata: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 def stored_about(spec: TensorSpec, stored: Mapping[str, Mapping[str, str]]) -> TensorSpec:
     """An input with what `stored_inputs` says of it."""
-    return replace(spec, **input_facts(stored.get(spec.name, {})))
+    facts = input_facts(stored.get(spec.name, {}))
+    if facts["fixed_axis"] >= len(spec.shape):  # of another hand
+        facts |= {"fixed_axis": 0, "tells_batch": False}
+    return replace(spec, **facts)
 
 
 def input_facts(about: Mapping[str, str]) -> dict[str, Any]:

@@ -134,7 +134,9 @@ def output_axis(spec: TensorSpec, inputs: Sequence[TensorSpec]) -> int | None:
     free = [axis for axis, dim in enumerate(spec.shape) if not isinstance(dim, int)]
     dynamic = any(one.dynamic_batch for one in inputs)
     if not dynamic and (told := told_batch(inputs)) is not None:
-        return next((axis for axis, size in enumerate(spec.shape) if size == told), None)
+        # The last axis has what there is of each image, such as the four sides of a box.
+        sizes = spec.shape[:-1] or spec.shape
+        return next((axis for axis, size in enumerate(sizes) if size == told), None)
     turned = [one for one in inputs if not one.dynamic_batch and one.fixed_axis]
     if turned and not dynamic:
         size = turned[0].shape[turned[0].fixed_axis]

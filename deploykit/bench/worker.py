@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,14 @@ from deploykit.bench import columns, metric, phases
 from deploykit.bench.accuracy import NoScores, agreement, evaluate, judge_drop
 from deploykit.bench.channel import serve
 from deploykit.bench.conditions import HostMemory
-from deploykit.bench.feeds import check_batch, classes_of, find_scores, may_be_scores, synthetic
+from deploykit.bench.feeds import (
+    check_batch,
+    classes_of,
+    find_scores,
+    fixed_batch,
+    may_be_scores,
+    synthetic,
+)
 from deploykit.bench.gpu import GpuWatch
 from deploykit.bench.output_drift import compare
 from deploykit.bench.reference import UNSOUND, read_reference, write_npz
@@ -35,7 +42,6 @@ if TYPE_CHECKING:
 
     from deploykit.backends import BackendBase, SessionBase
     from deploykit.data import Dataset
-    from deploykit.spec import TensorSpec
 
 
 #: The parts of runs on a device are told apart in at most so many runs more, and for at most so long.
@@ -255,7 +261,7 @@ def _class_accuracy(
     loaded: Loaded, wanted: AccuracyRequest, dataset: Dataset, details: dict[str, Any]
 ) -> tuple[dict[str, Any], list[Note]]:
     output = find_scores(loaded.sessions[0].outputs, len(dataset.classes), wanted.scores)
-    reason = dataset.unjudged or _no_classifier(loaded.sessions[0].outputs, output, dataset)
+    reason = dataset.unjudged or _no_classifier(loaded.sessions[0], output, dataset)
     if not reason and output is not None:
         try:
             cells, notes = _top1(loaded, wanted, dataset, output, details)
@@ -270,13 +276,16 @@ def _class_accuracy(
     return {}, [Note("data", text, f"--scores OUTPUT{others}")]
 
 
-def _no_classifier(outputs: Sequence[TensorSpec], output: str | None, dataset: Dataset) -> str:
+def _no_classifier(session: SessionBase, output: str | None, dataset: Dataset) -> str:
     """Why a network is no classifier of the data; empty where it may be one.
 
     Raises:
         UsageError: it is a classifier, of fewer classes than the data has.
     """
+    outputs = session.outputs
     spec = next((spec for spec in outputs if spec.name == output), None)
+    if spec is not None and len(spec.shape) == 1 and fixed_batch(session.inputs, outputs) != 1:
+        return f"output {output!r} {list(spec.shape)} is no row of class scores per image"
     if spec is None:
         shapes = ", ".join(f"{one.name!r} {list(one.shape)}" for one in outputs)
         if any(map(may_be_scores, outputs)):

@@ -185,6 +185,10 @@ def open_imagefolder(folder: str, options: ImageOptions | None = None) -> Datase
         unjudged = f"{folder} holds {len(paths)} images of one class: accuracy needs two or more"
         if (further := _further_in(inside_of)) is not None:
             unjudged += f" (if {further} has the folders of classes, give that)"
+        chosen = {one.name for folders in inside_of.values() for one in folders}
+        beside = (one for group in groups for one in _folders(group) if one.name not in chosen)
+        if (other := next(filter(_has_images, beside), None)) is not None:
+            unjudged += f" ({other} is taken for masks: if it is a class, name all in classes.txt)"
     source = FileSource(name, root, paths, options)
     classes = _class_names(root, numbers)
     split = _split(labels, counts)
@@ -260,6 +264,8 @@ def _holds_texts_alone(folder: Path) -> bool:
     found = False
     for _, _, names in os.walk(folder):
         for name in names:
+            if name.startswith("."):  # of the system, as .DS_Store
+                continue
             if not name.lower().endswith(_TEXTS):
                 return False
             found = True

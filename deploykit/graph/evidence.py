@@ -38,8 +38,8 @@ _SAME_NUMBERS = frozenset(
 _STEPS = 12
 #: Operators whose output has the axes of what they read, in their order, whatever becomes of their sizes.
 _SAME_AXES = _PASSING | {"Dropout", "LayerNormalization", "MatMul", "Sigmoid", "Slice", "Tanh"}
-#: Those of them through which all of its sizes stay too.
-_SAME_SIZES = _SAME_AXES - {"MatMul", "Pad", "Slice"}
+#: Those of them through which its channels or features stay too; what is padded are planes and steps.
+_SAME_SIZES = _SAME_AXES - {"MatMul", "Slice"}
 #: The opset from which on a Scan has no axis for a batch of its own.
 _SCAN_WITHOUT_BATCH = 9
 #: Tensors that are looked at on the way from an input to a layer that has a batch, at most.
@@ -96,8 +96,7 @@ def stated_sizes(view: GraphView, name: str, rank: int) -> dict[int, int]:
         weight = _dims(view, node.input[1]) if not slot and len(node.input) > 1 else None
         if weight is None or len(weight) < 2:
             continue
-        operator = operator_of(node)
-        if operator is not None and operator.kind is Kind.RECURRENT and len(weight) == len(axes):
+        if node.op_type in ("GRU", "LSTM", "RNN") and len(weight) == len(axes):
             axis, size = axes[-1], weight[-1]
         elif node.op_type == "Conv" and len(weight) == len(axes):
             axis, size = axes[1], weight[1] * int(attribute(node, "group", 1))
@@ -159,8 +158,8 @@ def fixed_images(view: GraphView) -> dict[str, int]:
     """The axis of a fixed batch by input, where convolutions tell it and the places of it alone would not.
 
     Images are convolved one by one. That a run takes several of them, and not the frames or cut-outs of one, an
-    output shows: it has as many entries on whichever axis, or a multiple of that where those of all stand one after
-    the other. Empty where nothing tells, or where inputs and an output begin with the batch anyway.
+    output shows: it has as many entries on an axis, or a multiple of that where those of all stand one after the
+    other. Empty where nothing tells, or where inputs and an output begin with the batch anyway.
     """
     shapes = {value.name: _sizes(value) for value in view.inputs}
     made = [_sizes(value) for value in view.graph.output]
@@ -168,7 +167,9 @@ def fixed_images(view: GraphView) -> dict[str, int]:
         return {}
     seen = {name: images_seen_on(view, name, len(shape)) for name, shape in shapes.items()}
     axes = {name: axis for name, axis in seen.items() if axis is not None}
-    counts = {shapes[name][axis] for name, axis in axes.items()} - {1}
+    counts = {shapes[name][axis] for name, axis in axes.items()}
+    # One image beside several is a template; alone it tells where it does not stand first, as behind its steps.
+    counts = counts - {1} or {size for size in counts if any(axes.values())}
     if len(counts) != 1:
         return {}
     batch = counts.pop()
@@ -184,7 +185,8 @@ def _shows(batch: int, shape: Sequence[int]) -> bool:
     """Whether an output has entries for as many images; one that begins with 1 has them for one."""
     if len(shape) < 2 or shape[0] == 1:
         return False
-    return batch in shape or (shape[0] > 0 and shape[0] % batch == 0)
+    # The last axis has what there is of each entry, such as the four sides of a box.
+    return batch in shape[:-1] or (shape[0] > 0 and shape[0] % batch == 0)
 
 
 def _sizes(value: onnx.ValueInfoProto) -> list[int]:

@@ -271,10 +271,9 @@ class Constants:
             return
         if node.op_type in _GATHERING and not (all(found) or self.view.is_fixed(name)):
             return  # padding and anchors beside what depends on an input
-        if node.op_type in _WRITING and all(found):
-            found[0] = [
-                root for root in found[0] if root.varies()
-            ]  # no zeros that are written over
+        if node.op_type in _WRITING and found and all(found):
+            # Zeros that a weight is written over are none.
+            found[0] = [root for root in found[0] if root.varies()]
         for roots in found:
             for root in roots:
                 yield replace(root, real=True) if node.op_type == "DequantizeLinear" else root

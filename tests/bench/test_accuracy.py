@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from deploykit.bench.accuracy import agreement, ahead, evaluate, judge_drop, ove
 from deploykit.bench.columns import of_accuracy
 from deploykit.bench.feeds import find_scores
 from deploykit.bench.output_drift import compare
+from deploykit.bench.worker import _no_classifier
 from deploykit.data.dataset import Part
 from deploykit.errors import DriftFailed, UsageError
 from deploykit.spec import TensorSpec
@@ -149,6 +151,14 @@ def test_scores_of_the_one_image_of_a_run_need_no_axis_for_it():
     assert (drift.top1_agreement, drift.images) == (1.0, 6)
     # Each of six images has a number.
     assert compare(scores, scores, images=6).top1_agreement is None
+
+
+def test_a_number_for_each_of_the_images_of_a_run_is_no_row_of_scores():
+    """Of four images at a time the four numbers were the scores of four classes, and the row failed for it."""
+    data = SimpleNamespace(classes=("a",) * 10)
+    session = Table(6, batch=4)
+    session.outputs = (TensorSpec("y", (4,), "float32"),)
+    assert "'y' [4] is no row of class scores" in _no_classifier(session, "y", data)
 
 
 def test_scores_behind_a_pool_over_the_whole_image_are_rows():

@@ -134,7 +134,7 @@ def test_layers_to_keep_are_searched_for_by_the_users_metric(run, segmenter):
     [
         (("--metric", "iou:each"), "give one of --max-accuracy-drop, --min-snr-db and"),
         (("--max-metric-drop", "0.1"), "--metric and --max-metric-drop go together"),
-        (("--metric", "iou:none", "--max-metric-drop", "0.1"), "module 'iou' has no 'none'"),
+        (("--metric", "iou:none", "--max-metric-drop", "0.1"), "iou.py) has no 'none'"),
         (("--metric", "iou:each", "--min-snr-db", "9"), "--metric and --max-metric-drop go"),
         (("--scores", "mask", "--min-snr-db", "9"), "--scores names what --max-accuracy-drop"),
     ],

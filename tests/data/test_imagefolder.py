@@ -443,6 +443,7 @@ def test_masks_and_labels_beside_images_are_no_class(
         (tmp_path / part / "labels" / "000.txt").write_text("0 0.5 0.5 0.1 0.1")
     dataset = open_dataset(f"imagefolder:{tmp_path}")
     assert "images of one class" in dataset.unjudged
+    assert "masks is taken for masks: if it is a class, name all in classes.txt" in dataset.unjudged
     assert sum(len(part) for part in dataset.parts.values()) == 10 * len(parts)
 
 
@@ -468,6 +469,7 @@ def test_annotations_beside_classes_are_no_class(tmp_path: Path) -> None:
     plain(tmp_path)
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations" / "all.json").write_text("{}")
+    (tmp_path / "annotations" / ".DS_Store").write_bytes(b"")
     (tmp_path / "empty").mkdir()
     assert open_dataset(f"imagefolder:{tmp_path}").classes == ("cat", "dog", "empty")
     (tmp_path / "classes.txt").write_text("dog\ncat\nempty\n")

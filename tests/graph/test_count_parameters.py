@@ -322,6 +322,19 @@ def test_sinks_and_norms_of_an_attention_are_parameters() -> None:
     assert (counts.parameters, counts.macs) == (10, 2 * 9 * 8)
 
 
+@pytest.mark.parametrize("written_over", ["x", "zeros"])
+def test_what_is_written_with_what_is_read_is_no_weight(written_over: str) -> None:
+    """Counting ended with an IndexError at caches, which each run writes."""
+    nodes = [
+        node("Slice", ["x", "zero", "one", "zero"], ["row"]),
+        node("ScatterND", [written_over, "place", "row"], ["written"]),
+        node("MatMul", ["x", "written"], ["y"]),
+    ]
+    stored = [array("place", [[0]], np.int64), ONE, ZERO, array("zeros", np.zeros((3, 3)))]
+    counts = count_graph(make_model(nodes, stored, shape=(3, 3)))
+    assert (counts.parameters, counts.macs) == (0, 27)
+
+
 @pytest.mark.parametrize("op_type", ["GridSample", "GatherElements"])
 def test_a_table_that_is_sampled_or_looked_up_at_what_is_read_is_a_parameter(op_type: str) -> None:
     nodes = {

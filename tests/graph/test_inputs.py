@@ -236,11 +236,19 @@ IMAGES = ("x", FLOAT, [4, 3, 8, 8])
 
 @pytest.mark.parametrize(
     ("made", "axis"),
-    [([(25, 4, 20)], 1), ([(4 * 64, 5)], None), ([(1, 4), (7, 4)], 1)],
-    ids=["time-major", "boxes of all images", "beside one row"],
+    [
+        ([(25, 4, 20)], 1),
+        ([(4 * 64, 5)], None),
+        ([(4 * 64, 4)], None),
+        ([(1, 4), (7, 4, 2)], 1),
+    ],
+    ids=["time-major", "boxes of all images", "sides of boxes", "beside one row"],
 )
 def test_a_fixed_batch_that_is_convolved_counts_wherever_outputs_have_it(made, axis):
-    """Four images were run as one: a quarter of the images per second, and four times the MACs of one."""
+    """Four images were run as one: a quarter of the images per second, and four times the MACs of one.
+
+    The four sides of boxes were taken for those of four images, and cut or joined for a metric.
+    """
     model = convolved(IMAGES, made=made)
     specs, _ = taken(model)
     outputs = [spec_of(value) for value in model.graph.output]
@@ -249,7 +257,7 @@ def test_a_fixed_batch_that_is_convolved_counts_wherever_outputs_have_it(made, a
     assert count_graph(model).macs == 5 * 27 * 64
 
 
-@pytest.mark.parametrize("made", [[(1, 101)], [(1, 4)], [(1000,)], [(1, 4, 8, 8)]])
+@pytest.mark.parametrize("made", [[(1, 101)], [(1, 4)], [(7, 4)], [(1000,)], [(1, 4, 8, 8)]])
 def test_what_is_convolved_and_becomes_one_row_is_one_image(made):
     """Frames of a video, cut-outs of a picture, or images whose differences are the channels of a map."""
     model = convolved(IMAGES, made=made)
@@ -267,6 +275,7 @@ def test_images_beside_one_text_or_template_are_the_batch(beside):
     specs, _ = taken(model)
     assert fixed_batch(specs, [spec_of(value) for value in model.graph.output]) == 4
     assert [has_batch(spec, specs) for spec in specs] == [True, False]
+    assert output_axis(TensorSpec("score", (4,), "float32"), specs) == 0
 
 
 def test_a_fixed_batch_that_stands_last_is_found_from_the_convolution():
@@ -285,18 +294,41 @@ def test_a_fixed_batch_that_stands_last_is_found_from_the_convolution():
     assert count_graph(model).macs == 5 * 27 * 64
 
 
+def test_one_sequence_whose_steps_stand_first_is_one():
+    """Its steps were the batch: so many times the images per second, and as little of the MACs."""
+    turn = helper.make_node("Transpose", ["x"], ["t"], perm=[1, 2, 0])
+    conv = helper.make_node("Conv", ["t", "w"], ["c"], pads=[1, 1])
+    back = helper.make_node("Transpose", ["c"], ["y"], perm=[2, 0, 1])
+    model = graph(
+        ("x", FLOAT, [100, 1, 3]),
+        nodes=[turn, conv, back],
+        outputs=[("y", FLOAT, [100, 1, 5])],
+        stored=[("w", np.ones((5, 3, 3), np.float32))],
+    )
+    specs, _ = taken(model)
+    assert fixed_batch(specs, [spec_of(value) for value in model.graph.output]) == 1
+    assert count_graph(model).macs == 100 * 5 * 9
+
+
 def test_of_a_batch_that_convolutions_tell_the_filling_is_left_out_where_outputs_have_it():
     class Recogniser:
         inputs = (TensorSpec("x", (4, 3), "float32", tells_batch=True),)
-        outputs = (TensorSpec("y", (5, 4), "float32"), TensorSpec("boxes", (8, 5), "float32"))
+        outputs = (TensorSpec("y", (5, 4, 1), "float32"), TensorSpec("boxes", (8, 4), "float32"))
 
         def run(self, feeds):
-            return {"y": np.tile(feeds["x"][:, 0], (5, 1)), "boxes": np.ones((8, 5), np.float32)}
+            y = np.tile(feeds["x"][:, :1], (5, 1, 1))
+            return {"y": y, "boxes": np.ones((8, 4), np.float32)}
 
     x = np.arange(18, dtype=np.float32).reshape(6, 3)
     parts = list(run_in_batches(Recogniser(), {"x": x}, 1))
-    np.testing.assert_array_equal(np.concatenate([one["y"] for one in parts], 1)[0], x[:, 0])
-    assert [one["boxes"].shape for one in parts] == [(8, 5)] * 2
+    np.testing.assert_array_equal(np.concatenate([one["y"] for one in parts], 1)[0], x[:, :1])
+    assert [one["boxes"].shape for one in parts] == [(8, 4)] * 2
+
+
+@pytest.mark.parametrize("key", ["batch", "images"])
+def test_an_axis_of_another_hand_that_is_not_there_tells_nothing(key):
+    spec = stored_about(TensorSpec("x", (1, 3), "float32"), {"x": {key: "2"}})
+    assert fixed_batch([spec]) == 1
 
 
 class Turned:
@@ -400,6 +432,18 @@ def test_sizes_of_outputs_are_stated_where_the_inputs_leave_none_open():
     model = graph(("x", FLOAT, ["N", 3, 2]), nodes=nodes, outputs=(("y", FLOAT, [None, "k"]),))
     taken(model)
     assert spec_of(model.graph.output[0]).shape == (None, "k")
+
+
+def test_channels_are_those_of_a_convolution_behind_what_is_padded():
+    """They were taken for 1, with which the network does not run."""
+    nodes = [
+        helper.make_node("Pad", ["x", "pads"], ["padded"]),
+        helper.make_node("Conv", ["padded", "w"], ["y"]),
+    ]
+    pads = np.array([0, 0, 1, 1, 0, 0, 1, 1])
+    stored = [("w", np.ones((4, 3, 3, 3), np.float32)), ("pads", pads)]
+    (spec,), _ = taken(graph(("x", FLOAT, ["N", "C", 8, 8]), nodes=nodes, stored=stored))
+    assert spec.shape[1] == 3
 
 
 @pytest.mark.parametrize(
