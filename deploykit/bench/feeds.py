@@ -48,6 +48,12 @@ def fixed_batch(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec] = ()
     return head if not given or head in known or len(known) < len(given) else 1
 
 
+def batch_run(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], asked: int) -> int:
+    """The batch at which a graph is run: that which its file insists on, where another than 1 is not asked for."""
+    fixed = fixed_batch(inputs, outputs)
+    return asked if fixed is None or asked != 1 else fixed
+
+
 def check_batch(
     inputs: Sequence[TensorSpec], batch: int, outputs: Sequence[TensorSpec] = ()
 ) -> None:

@@ -12,6 +12,7 @@ from deploykit.backends.building import precision_share
 from deploykit.backends.onnxruntime_layers import EngineNode
 from deploykit.bench.contain import TimeLimit, bounding
 from deploykit.bench.drift import IMAGES, LayerDrift, layer_drift
+from deploykit.bench.feeds import batch_run
 from deploykit.bench.layer_times import (
     COST_SPAN_S,
     DEVICE_RUNS,
@@ -38,7 +39,7 @@ from deploykit.workflow.build import build_network
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice
 from deploykit.workflow.judge import read_layers, time_by_type
 from deploykit.workflow.keep import duration
-from deploykit.workflow.network import Network, batch_run
+from deploykit.workflow.network import Network
 
 #: How far the sum of the layers may be from the whole run before the display says so.
 TOLERANCE = 0.05
@@ -185,7 +186,7 @@ def report_layers(
     """
     builder = backends.get(backend)
     require_timed_parts(builder)
-    batch = batch_run(network.model, batch)
+    batch = batch_run(network.model.inputs, network.model.outputs, batch)
     say(f"build {network.model.spec.label} {precision}")
     options = EngineChoice().at_batch(batch)
     with bounding(limit):

@@ -12,7 +12,6 @@ from typing import Any
 
 from deploykit import codec, env, zoo
 from deploykit.bench.contain import READING_LIMIT_S, contained, start
-from deploykit.bench.feeds import fixed_batch
 from deploykit.code_digest import code_digest, others_digest
 from deploykit.errors import InvalidModel, UsageError, one_line
 from deploykit.graph.check import require_sizes
@@ -411,12 +410,6 @@ def model_of(entry: Entry[GraphManifest] | Entry[NetworkManifest], spec: ModelSp
         outputs=manifest.outputs,
         recipe=manifest.recipe,
     )
-
-
-def batch_run(model: OnnxModel, asked: int) -> int:
-    """The batch at which a graph is run: that which its file insists on, where another than 1 is not asked for."""
-    fixed = fixed_batch(model.inputs, model.outputs)
-    return asked if fixed is None or asked != 1 else fixed
 
 
 def input_chw(model: OnnxModel) -> tuple[int, int, int] | None:

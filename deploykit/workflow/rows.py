@@ -12,6 +12,7 @@ from deploykit import codec, env
 from deploykit.backends import BackendBase, get
 from deploykit.backends.building import precision_share
 from deploykit.bench.contain import READING_LIMIT_S, contained
+from deploykit.bench.feeds import batch_run
 from deploykit.bench.roofline import Ceilings, bound, ceilings, gpu_ceilings
 from deploykit.bench.scenario import Scenario
 from deploykit.code_digest import code_digest
@@ -25,7 +26,7 @@ from deploykit.spec import Engine, ModelSpec, OnnxModel, options_text
 from deploykit.workflow.choices import EngineChoice
 from deploykit.workflow.configuration import Configuration
 from deploykit.workflow.convert import kept_text, out_of_range_text, rounding_text
-from deploykit.workflow.network import Network, batch_run
+from deploykit.workflow.network import Network
 from deploykit.writing import write_atomic
 
 #: Nodes that a note names at most.
@@ -76,7 +77,7 @@ def at_fixed_batch(
     network: Network, configuration: Configuration
 ) -> tuple[Configuration, list[Note]]:
     """The configuration at the batch that the network's file insists on, where another than 1 is not asked for."""
-    batch = batch_run(network.model, configuration.batch)
+    batch = batch_run(network.model.inputs, network.model.outputs, configuration.batch)
     if batch == configuration.batch:
         return configuration, []
     note = Note("inputs", f"the graph takes batch {batch} only, so that is what was run")

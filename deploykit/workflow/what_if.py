@@ -17,7 +17,7 @@ from typing import Any
 from deploykit import backends
 from deploykit.backends.onnxruntime_layers import EngineNode, trace_layers
 from deploykit.bench.contain import READING_LIMIT_S, contained
-from deploykit.bench.feeds import fixed_batch
+from deploykit.bench.feeds import batch_run, fixed_batch
 from deploykit.bench.interleaved import compare_interleaved
 from deploykit.bench.layer_times import LayerTimes, layer_times
 from deploykit.bench.request import WorkerRequest
@@ -38,7 +38,7 @@ from deploykit.workflow.build import Built, build_network
 from deploykit.workflow.choices import CalibrationChoice, EngineChoice, KeepChoice
 from deploykit.workflow.keep import name_as_rule
 from deploykit.workflow.mix import Passed, Table, Unit, best_mix, mean_table
-from deploykit.workflow.network import Network, batch_run
+from deploykit.workflow.network import Network
 from deploykit.writing import working_folder
 
 #: The operators that change a value, as the runtime writes them, and the sizes that they are timed at, in elements.
@@ -425,7 +425,7 @@ def what_if(
     Raises:
         DeploykitError: as conversion, building and measuring say.
     """
-    batch = batch_run(network.model, batch)
+    batch = batch_run(network.model.inputs, network.model.outputs, batch)
     say("build fp32 and int8")
     fp32, int8 = (_build(network, store, choice, name, batch) for name in ("fp32", "int8"))
     parts = read_parts(network.model.path, fp32.engine.path, int8.engine.path)
@@ -469,7 +469,7 @@ def try_mix(
     """
     if not found.is_mix:
         raise UsageError("there is no mix to try: one precision is predicted to be best throughout")
-    batch = batch_run(network.model, batch)
+    batch = batch_run(network.model.inputs, network.model.outputs, batch)
     choice = replace(choice, keep=KeepChoice(nodes=found.kept))
     built = _build(network, store, choice, "int8", batch)
     to_int8 = _beside(found.int8, built, batch, threads)
