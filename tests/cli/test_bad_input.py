@@ -236,6 +236,7 @@ BAD = [
     ("export no_such_module:make", 2, "no module 'no_such_module'"),
     ("export nets.py", 2, r"nets\.py names a file, .*: give nets:FUNCTION"),
     ("count ./nets:make", 2, r"names a file, .*: give nets:make"),
+    ("count ./:make", 2, r"unknown model './:make'"),
     ("count src/nets.py:make", 2, r"names a file, .*: give nets:make in src"),
     ("profile nets.py:make", 2, r"names a file, .*: give nets:make"),
     ("export text.onnx", 2, "text.onnx is not an ONNX file"),
