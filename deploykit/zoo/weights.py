@@ -381,20 +381,21 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
         for key, value in wanted.items()
         if key in given and value.is_floating_point() and not given[key].is_floating_point()
     ]
+    ready: dict[str, Tensor] = {}
     if not faults:
+        ready = {key: value.to(wanted[key].dtype).contiguous() for key, value in given.items()}
+        require_finite(ready, source)  # before any are compared: what is no number equals nothing
         faults = [
             f"{key} is not {first}, and one weight with it here"
             for first, *others in shared.values()
             for key in others
-            if not torch.equal(given[key], given[first])
+            if not torch.equal(ready[key], ready[first])
         ]
     if faults:
         listed = ", ".join(faults[:_LISTED]) + (", …" if len(faults) > _LISTED else "")
         raise InvalidModel(
             f"{source} belongs to another network, {len(faults)} of its entries differ: {listed}{remedy}"
         )
-    ready = {key: value.to(wanted[key].dtype).contiguous() for key, value in given.items()}
-    require_finite(ready, source)
     for tensor, keys in shared.items():
         one = ready[keys[0]]
         if isinstance(tensor, torch.nn.Parameter):

@@ -240,6 +240,14 @@ def test_two_weights_are_not_taken_for_one_that_layers_share(tmp_path: Path) -> 
         filled(Tied(), held, tmp_path)
 
 
+def test_a_shared_weight_that_is_no_number_is_told_as_such(tmp_path: Path) -> None:
+    """It was refused as two weights: what is no number equals nothing, itself neither."""
+    state = Tied().state_dict()
+    state["first.weight"][0, 0] = float("nan")
+    with pytest.raises(InvalidModel, match=r"values in first\.weight that are not finite"):
+        filled(Tied(), state, tmp_path)
+
+
 @pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize("compiled_here", [False, True])
 def test_a_part_that_was_compiled_has_its_own_keys(
