@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,25 @@ def test_numbers_of_numpy_and_paths_may_stand_beside_weights(
     state = network().state_dict()
     found = filled(network(), {"state_dict": state, "best": beside}, tmp_path)
     assert all(torch.equal(state[key], found[key]) for key in state)
+
+
+@pytest.mark.parametrize(
+    "name", ["pathlib PosixPath", "pathlib._local PosixPath", "pathlib WindowsPath"]
+)
+def test_a_path_may_be_one_of_another_python_or_of_windows(tmp_path: Path, name: str) -> None:
+    """Python 3.13 saves paths under another module's name than those before and after it."""
+    state = network().state_dict()
+    torch.save({"state_dict": state, "place": Path("runs/3")}, tmp_path / "here.pt")
+    here = f"c{Path('runs').__class__.__module__}\nPosixPath\n".encode()
+    there = f"c{name}\n".replace(" ", "\n").encode()
+    with (
+        zipfile.ZipFile(tmp_path / "here.pt") as source,
+        zipfile.ZipFile(tmp_path / "there.pt", "w") as target,
+    ):
+        for entry in source.namelist():
+            target.writestr(entry, source.read(entry).replace(here, there))
+        assert here in source.read("here/data.pkl")
+    assert weights.read_state(tmp_path / "there.pt").keys() == state.keys()
 
 
 def test_an_array_of_objects_beside_weights_is_not_unpickled(tmp_path: Path) -> None:
