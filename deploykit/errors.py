@@ -109,11 +109,13 @@ class DriftFailed(BuildFailed):
 
 
 def refused_by_system(error: OSError) -> tuple[str, int]:
-    """What the system refused of a file that the error names, in one line, and the exit code for it."""
+    """What the system refused, of a file where the error names one, in one line, and the exit code for it."""
     reason = (error.strerror or str(error)).lower()
+    if error.filename is not None:
+        reason = f"{error.filename}: {reason}"
     if error.errno == errno.ENAMETOOLONG:
-        return f"{error.filename}: {reason}; give a shorter path", UsageError.exit_code
-    return f"{error.filename}: {reason}; check the disk and its permissions", OutputFailed.exit_code
+        return f"{reason}; give a shorter path", UsageError.exit_code
+    return f"{reason}; check the disk and its permissions", OutputFailed.exit_code
 
 
 def unforeseen(error: Exception) -> str:

@@ -28,6 +28,7 @@ from deploykit.errors import (
     UnknownName,
     UsageError,
     one_line,
+    refused_by_system,
 )
 from deploykit.reading import read_file
 from deploykit.row import Row
@@ -310,14 +311,16 @@ def evaluate_claim(claim: Claim, rows: Sequence[AnyRow] = ()) -> Verdict:
     try:
         outcome = _outcome(claim, rows)
     except DeploykitError as error:
-        failed = error if isinstance(error, MissingDependency) else _of_claim(claim, error)
+        missing = isinstance(error, MissingDependency)
+        failed = error if missing else _of_claim(claim, str(error), error.exit_code, error)
+    except OSError as error:
+        failed = _of_claim(claim, *refused_by_system(error), error)
+    except MemoryError as error:
+        failed = _of_claim(claim, "not enough memory: free some", 4, error)
     except Exception as error:  # whatever it is, it must not cost the other claims
         # Of a claim of the user's own: a network that has nothing of what the check counts.
-        failed = UsageError(
-            f"claim {claim.id}: {claim.check} can't be applied to what it names: "
-            f"{type(error).__name__}: {one_line(error, 100)}"
-        )
-        failed.__cause__ = error
+        said = f"{claim.check} can't be applied to what it names: {type(error).__name__}: {one_line(error, 100)}"
+        failed = _of_claim(claim, said, UsageError.exit_code, error)
     if failed is not None:
         outcome = Outcome([PartResult(claim.about, None)], None, f"Not checked: {failed}.")
     return Verdict(claim, outcome, time.perf_counter() - start, failed)
@@ -333,12 +336,12 @@ def _outcome(claim: Claim, rows: Sequence[AnyRow]) -> Outcome:
         return replace(outcome, explanation=f"Not trained: {error}.")
 
 
-def _of_claim(claim: Claim, error: DeploykitError) -> DeploykitError:
-    """The same error, which says of which claim it is."""
-    kind = UsageError if isinstance(error, UsageError) else DeploykitError
-    named = kind(f"claim {claim.id}: {error}")
-    named.exit_code = error.exit_code
-    named.__cause__ = error
+def _of_claim(claim: Claim, said: str, exit_code: int, cause: Exception) -> DeploykitError:
+    """What is said of an error, and of which claim it is."""
+    kind = UsageError if exit_code == UsageError.exit_code else DeploykitError
+    named = kind(f"claim {claim.id}: {said}")
+    named.exit_code = exit_code
+    named.__cause__ = cause
     return named
 
 

@@ -31,12 +31,12 @@ def check_writable(out: Path) -> None:
             f"checkpoint {out} would be safetensors under a name by which nothing reads it as such: name it "
             f"{out.stem}.safetensors"
         )
-    if not out.parent.is_dir():
-        raise OutputFailed(
-            f"can't write checkpoint {out}: its folder does not exist; make the folder first"
-        )
     with output_errors("checkpoint", out):
         folder = led_to(out).parent
+    if not folder.is_dir():
+        raise OutputFailed(
+            f"can't write checkpoint {out}: its folder does not exist; make {folder} first"
+        )
     if not os.access(folder, os.W_OK):
         raise OutputFailed(f"can't write checkpoint {out}: its folder is read-only; choose another")
 

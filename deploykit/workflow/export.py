@@ -138,13 +138,16 @@ def _print(model: OnnxModel) -> tuple[str, int]:
     """As `_put`, to Python's standard output, which need not be the descriptor of that name.
 
     Raises:
-        UsageError: the weights stand apart.
+        UsageError: the weights stand apart, or it takes text alone, as in a notebook.
         OSError: it can't be written, or its reader has gone.
     """
     if weights_path(model.path).is_file():
         raise _needs_a_file(_STDOUT)
+    sink = getattr(sys.stdout, "buffer", None)
+    if sink is None:
+        raise UsageError("standard output takes text alone here: give the path of a file")
     with model.path.open("rb") as source:
-        shutil.copyfileobj(source, sys.stdout.buffer)
+        shutil.copyfileobj(source, sink)
     sys.stdout.flush()
     return model.sha256, model.path.stat().st_size
 

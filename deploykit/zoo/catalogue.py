@@ -130,7 +130,7 @@ def refuse_files(name: str) -> None:
     file, _, function = name.partition(":")
     path = Path(file)
     by_ending = path.suffix == ".py" and (path.is_file() or not is_factory(name))
-    if by_ending or ("/" in file and path.with_suffix(".py").is_file()):
+    if by_ending or ("/" in file and Path(f"{file}.py").is_file()):
         where = "" if path.parent == Path() else f" in {path.parent}"
         raise UsageError(
             f"{name} names a file, where Python imports modules: give {path.stem}:{function or 'FUNCTION'}{where}"

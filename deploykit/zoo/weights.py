@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 from importlib.resources import as_file, files
-from pathlib import Path, PosixPath
+from pathlib import Path, PosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from deploykit.errors import InvalidModel, MissingDependency, UsageError, one_line
@@ -257,18 +257,23 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def _plain_values() -> list[Any]:
-    """What programs save beside weights that holds values alone: arguments, places, and numbers of numpy's."""
+    """What programs save beside weights that holds values alone: arguments, places, and numbers of numpy's.
+
+    Each by the names of the modules that it has had; a path of Windows can't be made elsewhere, but be read.
+    """
     from argparse import Namespace  # PyTorch brings it
 
     rebuild = np.float64().__reduce__()[0]
     numbers = {type(np.dtype(code)) for code in "?bBhHiIlLqQefd"}
-    modules = ("numpy.core.multiarray", "numpy._core.multiarray")  # of numpy 1 and 2
+    scalars = ("numpy.core.multiarray", "numpy._core.multiarray")  # of numpy 1 and 2
+    paths = ("pathlib", "pathlib._local")  # the latter of Python 3.13
     return [
         Namespace,
-        PosixPath,
         np.dtype,
         *numbers,
-        *((rebuild, f"{module}.scalar") for module in modules),
+        *((rebuild, f"{module}.scalar") for module in scalars),
+        *((PosixPath, f"{module}.PosixPath") for module in paths),
+        *((PureWindowsPath, f"{module}.WindowsPath") for module in paths),
     ]
 
 
@@ -381,20 +386,21 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
         for key, value in wanted.items()
         if key in given and value.is_floating_point() and not given[key].is_floating_point()
     ]
+    ready: dict[str, Tensor] = {}
     if not faults:
+        ready = {key: value.to(wanted[key].dtype).contiguous() for key, value in given.items()}
+        require_finite(ready, source)  # before any are compared: what is no number equals nothing
         faults = [
             f"{key} is not {first}, and one weight with it here"
             for first, *others in shared.values()
             for key in others
-            if not torch.equal(given[key], given[first])
+            if not torch.equal(ready[key], ready[first])
         ]
     if faults:
         listed = ", ".join(faults[:_LISTED]) + (", …" if len(faults) > _LISTED else "")
         raise InvalidModel(
             f"{source} belongs to another network, {len(faults)} of its entries differ: {listed}{remedy}"
         )
-    ready = {key: value.to(wanted[key].dtype).contiguous() for key, value in given.items()}
-    require_finite(ready, source)
     for tensor, keys in shared.items():
         one = ready[keys[0]]
         if isinstance(tensor, torch.nn.Parameter):

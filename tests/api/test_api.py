@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
+import io
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -108,6 +110,12 @@ def test_model_info_resolves_aliases():
     assert deploykit.model_info("squeezenet").name == "squeezenet1_0"
     with pytest.raises(UnknownName):
         deploykit.model_info("squeeznet9")
+
+
+def test_an_export_to_a_standard_output_of_text_is_refused_in_a_line(shared_store):
+    """A notebook's has no bytes, which ended in an error of Python's."""
+    with contextlib.redirect_stdout(io.StringIO()), pytest.raises(UsageError, match="text alone"):
+        deploykit.export("lenet5", "-", weights="trained", store=shared_store)
 
 
 def test_export_writes_the_file_and_describes_it(shared_store, tmp_path):

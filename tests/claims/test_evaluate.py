@@ -229,7 +229,9 @@ def test_a_check_that_can_not_be_applied_is_one_line(verdict_of):
     [
         (AssertionError("no square"), "can't be applied to what it names: AssertionError", 2),
         (StopIteration(), "can't be applied to what it names: StopIteration", 2),
-        (OSError(24, "too many open files"), "can't be applied to what it names: OSError", 2),
+        (OSError(24, "Too many open files"), "claim {id}: too many open files; check", 4),
+        (OSError(28, "No space left", "/tmp/a"), "claim {id}: /tmp/a: no space left; check", 4),
+        (MemoryError(), "claim {id}: not enough memory", 4),
         (UsageError("no such layer"), "claim {id}: no such layer", 2),
         (BuildFailed("not to be exported"), "claim {id}: not to be exported", 4),
         (MissingDependency("there is no fashion-mnist"), "there is no fashion-mnist", 3),

@@ -78,6 +78,7 @@ def files(tmp_path) -> Path:
     (tmp_path / "nets.py").write_text("")
     for name in ("circle.onnx", "circle.safetensors"):
         (tmp_path / name).symlink_to(name)
+    (tmp_path / "gone.safetensors").symlink_to("gone/x.safetensors")
     return tmp_path
 
 
@@ -224,6 +225,7 @@ BAD = [
     ("run --reports /sys/kernel/reports", 4, "can't write reports /sys/kernel/reports"),
     ("train lenet5 --data digit", 2, "unknown data set 'digit'"),
     ("train lenet5 --data digits -o gone/x.safetensors", 4, "gone/x.safetensors"),
+    ("train lenet5 --data digits -o gone.safetensors", 4, r"does not exist; make /.*/gone first"),
     ("train lenet5 --data digits -o circle.safetensors", 4, "circle.*: .* link in a circle"),
     ("export lenet5 -o gone/net.onnx", 2, "the folder gone of gone/net.onnx does not exist"),
     ("export lenet5 mobilenet -o net.onnx", 2, "one file for 2 networks"),
@@ -234,6 +236,7 @@ BAD = [
     ("export no_such_module:make", 2, "no module 'no_such_module'"),
     ("export nets.py", 2, r"nets\.py names a file, .*: give nets:FUNCTION"),
     ("count ./nets:make", 2, r"names a file, .*: give nets:make"),
+    ("count ./:make", 2, r"unknown model './:make'"),
     ("count src/nets.py:make", 2, r"names a file, .*: give nets:make in src"),
     ("profile nets.py:make", 2, r"names a file, .*: give nets:make"),
     ("export text.onnx", 2, "text.onnx is not an ONNX file"),

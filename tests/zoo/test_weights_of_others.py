@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,25 @@ def test_numbers_of_numpy_and_paths_may_stand_beside_weights(
     assert all(torch.equal(state[key], found[key]) for key in state)
 
 
+@pytest.mark.parametrize(
+    "name", ["pathlib PosixPath", "pathlib._local PosixPath", "pathlib WindowsPath"]
+)
+def test_a_path_may_be_one_of_another_python_or_of_windows(tmp_path: Path, name: str) -> None:
+    """Python 3.13 saves paths under another module's name than those before and after it."""
+    state = network().state_dict()
+    torch.save({"state_dict": state, "place": Path("runs/3")}, tmp_path / "here.pt")
+    here = f"c{Path('runs').__class__.__module__}\nPosixPath\n".encode()
+    there = f"c{name}\n".replace(" ", "\n").encode()
+    with (
+        zipfile.ZipFile(tmp_path / "here.pt") as source,
+        zipfile.ZipFile(tmp_path / "there.pt", "w") as target,
+    ):
+        for entry in source.namelist():
+            target.writestr(entry, source.read(entry).replace(here, there))
+        assert here in source.read("here/data.pkl")
+    assert weights.read_state(tmp_path / "there.pt").keys() == state.keys()
+
+
 def test_an_array_of_objects_beside_weights_is_not_unpickled(tmp_path: Path) -> None:
     held = {"state_dict": network().state_dict(), "log": np.array([print], dtype=object)}
     with pytest.raises(InvalidModel, match="no checkpoint of plain tensors"):
@@ -238,6 +258,14 @@ def test_two_weights_are_not_taken_for_one_that_layers_share(tmp_path: Path) -> 
     held = {**state, "second.weight": state["first.weight"] + 1}
     with pytest.raises(InvalidModel, match=r"second\.weight is not first\.weight, and one weight"):
         filled(Tied(), held, tmp_path)
+
+
+def test_a_shared_weight_that_is_no_number_is_told_as_such(tmp_path: Path) -> None:
+    """It was refused as two weights: what is no number equals nothing, itself neither."""
+    state = Tied().state_dict()
+    state["first.weight"][0, 0] = float("nan")
+    with pytest.raises(InvalidModel, match=r"values in first\.weight that are not finite"):
+        filled(Tied(), state, tmp_path)
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])

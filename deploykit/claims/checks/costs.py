@@ -289,7 +289,7 @@ def costs_over(
         evidence |= each.evidence
     if printed:
         explanation += f" Printed: {listed(map(str, printed))} ({where})."
-    computed = max([*counted.values(), *(slower.values() if "latency" in of else ())])
+    computed = max([*counted.values(), *(slower.values() if "latency" in of else ())], default=None)
     lacks_rows = "latency" in of and not slower
     return Outcome(parts, computed, explanation, evidence, lacks_rows=lacks_rows)
 

@@ -120,6 +120,8 @@ def test_local_normalisation_only_costs_memory_and_time_where_both_are_more(verd
     (unmeasured,) = evaluate_claims(["vgg-lrn-costs"])
     assert (unmeasured.verdict, unmeasured.as_expected) == ("undecided", True)
     assert unmeasured.settled_by == "deploykit claims vgg-lrn-costs --measure"
+    of_time = verdict_of("vgg-lrn-costs", of=["latency"])  # nothing is found of it
+    assert (of_time.verdict, of_time.error, of_time.outcome.lacks_rows) == ("undecided", None, True)
 
 
 def mobilenet_row(alpha, latency_ms, **columns):
