@@ -174,9 +174,9 @@ class LocalResponseNorm(nn.Module):
                 "bias": self.bias,
             }
             return torch.onnx.ops.symbolic("LRN", (x,), attrs=facts, dtype=x.dtype, shape=x.shape)
-        # In float32 whatever the network is in: PyTorch has no such pooling of half types on processors, and
-        # squares of values that float16 holds are beyond it.
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        # Of half types in float32: PyTorch has no such pooling of them on processors, and squares of values that
+        # float16 holds are beyond it.
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         return F.local_response_norm(wide, self.size, self.alpha, self.beta, self.bias).to(x.dtype)
 
 
