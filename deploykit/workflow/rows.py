@@ -23,6 +23,7 @@ from deploykit.graph.traffic import Traffic, traffic
 from deploykit.graph.values import inputs_text
 from deploykit.row import Note, Row
 from deploykit.spec import Engine, ModelSpec, OnnxModel, options_text
+from deploykit.text import file_name
 from deploykit.workflow.choices import EngineChoice
 from deploykit.workflow.configuration import Configuration
 from deploykit.workflow.convert import kept_text, out_of_range_text, rounding_text
@@ -41,15 +42,16 @@ def configuration_cells(
     Raises:
         UnknownName: there is no such backend.
     """
-    spec = configuration.source if isinstance(configuration.source, ModelSpec) else None
-    stem = "" if isinstance(configuration.source, ModelSpec) else configuration.source.stem
+    source = configuration.source
+    spec = source if isinstance(source, ModelSpec) else None
     backend = get(configuration.backend)
     options = build.at_batch(configuration.batch).restricted_to(backend.build_options)
     return {
         "schema": SCHEMA_VERSION,
         "run_id": run_id,
         "env_id": env.env_id(),
-        "model": spec.name if spec else stem,
+        # Of a file as its engines have it, where bytes are no UTF-8, too.
+        "model": source.name if isinstance(source, ModelSpec) else file_name(source.stem),
         "alpha": spec.alpha if spec else None,
         "rho": str(spec.rho) if spec else None,
         "weights": weights_text(spec.weights) if spec else "file",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import resource
 import shutil
@@ -296,6 +297,27 @@ def test_profile_of_a_bad_file_is_a_row_with_its_reason(files, run, name, messag
     assert message in row["reason"]
     assert message in ended.err
     assert message in run("profile", f"{name}.onnx", "-q").err
+
+
+@pytest.mark.parametrize(
+    "name", [b"n" * 240 + b".onnx", b"\xff\xff.onnx"], ids=["245 bytes", "no UTF-8"]
+)
+def test_a_name_that_is_long_or_no_text_hinders_nothing(run_process, tmp_path, name):
+    """What is written of it is UTF-8: the output of each process is read as that."""
+    save_product(tmp_path / "whole.onnx")
+    (tmp_path / "whole.onnx").rename(tmp_path / os.fsdecode(name))
+    ended = run_process("count", os.fsdecode(name), "--json", "-q")
+    assert (ended.code, ended.err) == (0, "")
+    (counted,) = json.loads(ended.out)
+    assert counted["macs"] == 300 * 200
+    quick = ("--seconds", "0.1", "--no-roofline", "--csv", "p.csv")
+    ended = run_process("profile", os.fsdecode(name), *quick)
+    assert ended.code == 0, ended.err
+    assert "Traceback" not in ended.err
+    (row,) = read(tmp_path / "p.csv")
+    assert (row["status"], row["precision_actual"]) == ("ok", "fp32")
+    shown = name.removesuffix(b".onnx").decode("utf-8", "backslashreplace")
+    assert row["model"] == counted["model"] == shown
 
 
 def test_python_never_shows_a_traceback_in_a_process_either(run_process):
