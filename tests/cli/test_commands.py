@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -326,6 +327,23 @@ def test_profile_to_stdout_is_pure_csv(run):
     assert list(row) == list(NAMES)
     assert row["status"] == "ok"
     assert "measure lenet5" in ended.err
+
+
+def test_profile_measures_without_assertions_and_docstrings(run, shared_store, tmp_path):
+    run("export", "lenet5", "--weights", "trained", "-o", "net.onnx", "-q")
+    words = ("profile", "net.onnx", "--quick", "-q", "--no-roofline", "--csv", "-")
+    done = subprocess.run(
+        [sys.executable, "-OO", "-m", "deploykit", *words],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "DEPLOYKIT_STORE": str(shared_store.root)},
+    )
+    assert done.returncode == 0, done.stderr
+    (row,) = csv.DictReader(io.StringIO(done.stdout))
+    assert (row["status"], row["precision_actual"], row["macs"]) == ("ok", "fp32", "416520")
+    assert float(row["latency_p50_ms"]) > 0
+    assert float(row["drift_snr_db"]) > 65
 
 
 def test_profile_prints_a_table_and_writes_the_csv(run, tmp_path):
