@@ -11,7 +11,10 @@ import shutil
 import time
 from types import SimpleNamespace
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.bench import layer_times
 from deploykit.bench.roofline import Ceilings
@@ -163,6 +166,54 @@ def test_fp32_has_no_drift_and_the_table_ends_with_the_sum(run):
     last = ended.out.splitlines()[-1]
     assert last.startswith("layers ")
     assert "ratio" in last
+
+
+@pytest.fixture
+def choosing(tmp_path):
+    """A product of 512 x 512, and another in each branch of an If that looks at the sum of the first."""
+
+    def branch(name):
+        return helper.make_graph(
+            [helper.make_node("MatMul", ["h", f"w_{name}"], [f"y_{name}"], f"product_{name}")],
+            name,
+            [],
+            [helper.make_tensor_value_info(f"y_{name}", TensorProto.FLOAT, ["n", 512])],
+        )
+
+    random = np.random.default_rng(0)
+    weights = {
+        name: random.standard_normal((512, 512)).astype(np.float32)
+        for name in ("w", "w_then", "w_else")
+    } | {"zero": np.float32(0)}
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["x", "w"], ["h"], "first"),
+            helper.make_node("ReduceSum", ["h"], ["s"], "sum", keepdims=0),
+            helper.make_node("Greater", ["s", "zero"], ["c"], "above"),
+            helper.make_node(
+                "If", ["c"], ["y"], "choice", then_branch=branch("then"), else_branch=branch("else")
+            ),
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 512])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 512])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path / "choosing.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def test_an_if_is_a_layer_with_its_time_and_the_work_of_a_branch(run, choosing):
+    ended = run("layers", choosing, "--quick", "-q", "--json")
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
+    rows = {row["node"]: row for row in found["layers"]}
+    assert (rows["choice"]["op_type"], rows["first"]["op_type"]) == ("If", "MatMul")
+    assert all(rows[name]["time_ms"] > 0 for name in ("first", "choice"))
+    assert all(rows[name]["macs"] == 512 * 512 for name in ("first", "choice"))
+    assert found["layers_ms"] == pytest.approx(sum(r["time_ms"] or 0 for r in found["layers"]))
 
 
 @pytest.mark.parametrize(
