@@ -76,6 +76,21 @@ def test_a_file_that_is_none_does_not_keep_others_from_being_built(run, overflow
     assert "not built: broken.onnx: " in ended.err
 
 
+@pytest.mark.parametrize("order", [1, -1], ids=["the worst last", "the worst first"])
+def test_of_several_that_fail_the_worst_tells_the_code(run, overflowing, tmp_path, order):
+    (tmp_path / "broken.onnx").write_bytes(b"\x08\x07nonsense")
+    networks = [str(tmp_path / "broken.onnx"), overflowing][::order]
+    ended = run("build", *networks, "--precision", "fp32,fp16", "--strict", "-q", "--json")
+    assert InvalidModel.exit_code < DriftFailed.exit_code == ended.code
+    (engine,) = json.loads(ended.out)
+    assert engine["precision"] == "fp32"
+    failed = [line for line in ended.err.splitlines() if "not built" in line]
+    reasons = ["broken.onnx: ", "overflowing fp16 onnxruntime: "][::order]
+    assert len(failed) == 2
+    for line, reason in zip(failed, reasons, strict=True):
+        assert line.startswith(f"deploykit: not built: {reason}")
+
+
 def test_one_that_fails_alone_is_one_line(run, tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"\x08\x07nonsense")
     ended = run("build", str(tmp_path / "broken.onnx"), "-q")
