@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import math
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from benchmarks import int8_peers
 from deploykit import zoo
 from deploykit.claims import list_claims
 from deploykit.cli import invoke
 from deploykit.columns import NAMES
 from deploykit.store import file_sha256
 from deploykit.zoo.weights import shipped
+from studies import wild
 from studies.claims_pictures import PICTURES
 from studies.fashion_mnist.cases import EPOCHS, plan
 
@@ -151,6 +155,44 @@ def test_rows_of_16_bits_were_computed_in_kernels_of_16_bits():
         r["precision"] in kernel for r in rows for kernel in r["kernels"].split(", ") if kernel
     )
     assert {r["backend"] for r in rows} >= {"openvino", "torch"}
+
+
+def test_networks_of_others_are_measured_and_built_or_refused_with_a_reason():
+    rows = rows_of("wild.csv")
+    assert tuple(rows[0]) == tuple(wild.COLUMNS)
+    networks = {row["network"] for row in rows}
+    assert networks == {one.name for one in wild.networks()}
+    assert len(networks) >= 25
+    assert {row["status"] for row in rows} <= {"ok", "built", "refused"}
+    assert all(row["reason"] for row in rows if row["status"] == "refused")
+    assert all(row["latency_p50_ms"] or row["reason"] for row in rows if row["status"] == "ok")
+    assert all(row["drift_snr_db"] or row["reason"] for row in rows if row["status"] == "ok")
+    assert all(int(row["engine_bytes"]) > 0 for row in rows if row["status"] == "built")
+    # Each was given to both commands.
+    asked = {(row["network"], row["command"].split()[1]) for row in rows}
+    assert asked == {(name, command) for name in networks for command in ("profile", "build")}
+
+
+RATIO = re.compile(r"([\d.]+) \(([\d.]+) to ([\d.]+)\)")
+
+
+def test_int8_beside_its_peer_has_both_sides_or_says_why_not():
+    """Which side is nearer or faster is what the file tells: an interval above 1 is where ours is behind."""
+    rows = rows_of("int8_peers.csv")
+    assert tuple(rows[0]) == tuple(int8_peers.COLUMNS)
+    quantised = {row["network"] for row in rows_of("wild.csv") if row["precision"] == "as-is"}
+    assert [row["network"] for row in rows if row["network"] in quantised] == []
+    names = [row["network"] for row in rows]
+    assert sorted(names) == sorted({one.name for one in wild.networks()} - quantised)
+    for row in rows:
+        told = [float(row[name]) for name in ("snr_db", "peer_snr_db") if row[name]]
+        assert len(told) == 2 or row["note"], row["network"]
+        assert not any(map(math.isnan, told))
+        ratios = [row[name] for name in ("latency_ratio", "fp32_ratio", "peer_fp32_ratio")]
+        assert all(ratios) or row["note"], row["network"]
+        for text in filter(None, ratios):
+            ratio, low, high = map(float, RATIO.fullmatch(text).groups())
+            assert 0 < low <= ratio <= high
 
 
 def test_the_committed_listing_decides_its_claim_by_the_command(capsys):
