@@ -87,7 +87,7 @@ page: install  ## The page of the committed profile, into reports/report.html, a
 study: install  ## Train and measure size against accuracy on Fashion-MNIST, into reports/; STUDY='--budget 600' and the like.
 	$(BIN)/python -m studies.fashion_mnist $(STUDY)
 
-wild: install  ## Networks that packages on the public index ship, through every command, into reports/wild.csv.
+wild: install  ## Networks that packages on the public index ship, through profile and build, into reports/wild.csv.
 	$(BIN)/python -m studies.wild
 
 int8-peers: install  ## int8 against ONNX Runtime's own quantiser on the networks of `wild`, into reports/int8_peers.csv.
