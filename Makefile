@@ -9,7 +9,7 @@ EXTRAS := export,cpu,rtx,openvino,report,data,test,lint
 # images of containers often do, each of them would compile the package anew, for half a second.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install run reference docs test proof test-device lint format bench bench-noise catalogue catalogue-latency vgg-listing page study wild int8-peers int8-recipes half-speed tune-search mix-prediction torture gpu parity pycuda install-matrix surfaces stubs claims-full claims-mutations clean
+.PHONY: help install run reference docs test proof test-device lint format bench bench-noise catalogue catalogue-latency vgg-listing page study wild int8-peers inferred-shapes int8-recipes half-speed tune-search mix-prediction torture gpu parity pycuda install-matrix surfaces stubs claims-full claims-mutations clean
 
 help:  ## What can be made.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -92,6 +92,9 @@ wild: install  ## Networks that packages on the public index ship, through profi
 
 int8-peers: install  ## int8 against ONNX Runtime's own quantiser on the networks of `wild`, into reports/int8_peers.csv.
 	$(BIN)/python -m benchmarks.int8_peers --csv reports/int8_peers.csv
+
+inferred-shapes: install  ## MACs from shapes followed without a run, beside those of a run, on the networks of `wild`.
+	$(BIN)/python -m benchmarks.inferred_shapes --csv reports/inferred_shapes.csv
 
 # NNCF pins what it depends on: it goes beside .venv, with the same runtimes.
 .venv-peers/.installed: | install

@@ -77,7 +77,7 @@ NOT_FETCHED = "not fetched"
 Feeds = dict[str, np.ndarray]
 
 
-def _feeds(network: Network, seed: int, count: int) -> list[Feeds]:
+def made_up(network: Network, seed: int, count: int) -> list[Feeds]:
     """Made-up inputs, one image each."""
     inputs = network.model.inputs
     made: list[Feeds] = []
@@ -232,7 +232,7 @@ def convert_theirs(source: ModelFile, store: Path, folder: Path) -> Converted:
 
     assert onnxruntime.quantization  # imported before the time and the memory are taken
     network = obtain_network(source, Store(store))
-    images = _feeds(network, 0, CALIBRATED)
+    images = made_up(network, 0, CALIBRATED)
     before_mib, start_s = resident_mib("VmRSS"), time.perf_counter()
     try:
         with contextlib.chdir(folder):  # it leaves files in the working folder
@@ -249,7 +249,7 @@ def snr_of(source: ModelFile, store: Path, judged: Path) -> float | None:
     None where all outputs are the same for all images: of a network whose weights are all one number, say.
     """
     network = obtain_network(source, Store(store))
-    unseen = _feeds(network, 1, COMPARED)
+    unseen = made_up(network, 1, COMPARED)
     wanted = _outputs(network.model.path, unseen)
     return _snr_db(wanted, _outputs(judged, unseen)) if varies(wanted) else None
 
@@ -257,7 +257,7 @@ def snr_of(source: ModelFile, store: Path, judged: Path) -> float | None:
 def latencies_of(source: ModelFile, store: Path, ours: Path, theirs: Path) -> list[list[float]]:
     """Milliseconds of fp32, ours and theirs, unit by unit."""
     network = obtain_network(source, Store(store))
-    return _latencies_ms([network.model.path, ours, theirs], _feeds(network, 1, 1)[0])
+    return _latencies_ms([network.model.path, ours, theirs], made_up(network, 1, 1)[0])
 
 
 def _choice(options: Sequence[str]) -> InputChoice:
