@@ -175,7 +175,9 @@ def test_convolutions_of_functions_are_in_the_precision_that_is_asked_for(tmp_pa
     types = {tensor.name: tensor.data_type for tensor in held.initializer}
     types |= {value.name: value.type.tensor_type.elem_type for value in held.value_info}
     products = [node for node in held.node if node.op_type == "Conv"]
-    assert [[types[name] for name in node.input] for node in products] == [[TensorProto.FLOAT16] * 2] * 3
+    assert [[types[name] for name in node.input] for node in products] == [
+        [TensorProto.FLOAT16] * 2
+    ] * 3
 
 
 def truth(model: onnx.ModelProto) -> tuple[np.ndarray, np.ndarray]:
