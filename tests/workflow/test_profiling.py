@@ -7,18 +7,21 @@ import shutil
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from deploykit import env
 from deploykit.bench.scenario import Policy, Scenario
 from deploykit.columns import NAMES
 from deploykit.errors import OutputFailed, UsageError
 from deploykit.row import Row, emulated
-from deploykit.spec import ModelSpec
+from deploykit.spec import ModelFile, ModelSpec
 from deploykit.store import GraphManifest, Store
 from deploykit.workflow import judge
 from deploykit.workflow import rows as row_parts
-from deploykit.workflow.choices import Variants
+from deploykit.workflow.choices import CalibrationChoice, Variants
 from deploykit.workflow.configuration import Configuration, ProfileOptions, enumerate_configurations
 from deploykit.workflow.judge import PREDICTIONS, REFERENCE, data_key, outputs_name
 from deploykit.workflow.network import sources_without_names
@@ -227,8 +230,6 @@ def test_a_worker_that_takes_too_long_is_a_failed_row(shared_store):
 
 
 def test_raw_samples_are_kept_where_asked(shared_store, tmp_path):
-    import numpy as np
-
     options = dataclasses.replace(OPTIONS, samples=tmp_path)
     wanted = enumerate_configurations([ModelSpec("lenet5", weights="trained")], options)
     (row,) = Profiler(shared_store, options).rows(wanted)
@@ -358,3 +359,64 @@ def test_options_that_a_backend_has_no_use_for_are_in_its_row():
     said = unused_text(choice, backends.get("onnxruntime"))
     assert said == "onnxruntime has no --sparse, --max-batch: its engines are built without"
     assert unused_text(choice, backends.get("tensorrt-rtx")) == ""
+
+
+def detector(path: Path, *, suppressed: bool) -> Path:
+    """Boxes and scores that two convolutions make, and which of them NonMaxSuppression or a threshold chooses."""
+    node, random = helper.make_node, np.random.default_rng(0)
+    weights = {
+        "w": random.normal(0, 0.3, (8, 3, 3, 3)).astype(np.float32),
+        "places": random.normal(0, 0.3, (4, 8, 1, 1)).astype(np.float32),
+        "classes": random.normal(0, 0.3, (2, 8, 1, 1)).astype(np.float32),
+        "four": np.int64([1, 4, 64]), "two": np.int64([1, 2, 64]), "least": np.float32(0.5),
+        "most": np.int64(5), "shared": np.float32(0.5),
+    }  # fmt: skip
+    nodes = [
+        node("Conv", ["x", "w"], ["c"], "first", strides=[2, 2], pads=[1] * 4), node("Relu", ["c"], ["r"]),
+        node("Conv", ["r", "places"], ["p"], "places"), node("Conv", ["r", "classes"], ["k"], "classes"),
+        node("Reshape", ["p", "four"], ["flat"]), node("Transpose", ["flat"], ["rows"], perm=[0, 2, 1]),
+        node("Sigmoid", ["rows"], ["boxes"]), node("Reshape", ["k", "two"], ["m"]),
+        node("Sigmoid", ["m"], ["scores"]),
+    ]  # fmt: skip
+    outputs = [helper.make_tensor_value_info("chosen", TensorProto.INT64, ["n", 3])]
+    if suppressed:
+        nodes.append(
+            node("NonMaxSuppression", ["boxes", "scores", "most", "shared", "least"], ["chosen"])
+        )
+    else:
+        nodes += [
+            node("Greater", ["scores", "least"], ["above"]),
+            node("NonZero", ["above"], ["at"]),
+            node("Transpose", ["at"], ["chosen"], perm=[1, 0]),
+        ]
+        outputs.append(helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [1, 64, 4]))
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 16, 16])
+    stored = [numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "g", [x], outputs, stored)
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    return path
+
+
+@pytest.mark.parametrize("suppressed", [True, False])
+def test_a_detector_that_puts_out_which_boxes_it_chose_has_its_rows(suppressed, tmp_path):
+    path = detector(tmp_path / "detector.onnx", suppressed=suppressed)
+    options = dataclasses.replace(
+        OPTIONS, precisions=("fp32", "int8"), roofline=False, calibration=CalibrationChoice(synthetic=True)
+    )  # fmt: skip
+    wanted = enumerate_configurations([ModelFile(path)], options)
+    store = Store(tmp_path / "engines")
+    # Each by itself, as finding out why one is slower takes long.
+    rows = [row for one in wanted for row in Profiler(store, options).rows([one])]
+    assert [(row["precision"], row["status"]) for row in rows] == [("fp32", "ok"), ("int8", "ok")]
+    for row in rows:
+        said = [note.text for note in row.notes]
+        assert any(text.startswith("output chosen is not compared: it") for text in said)
+        assert ("drift is blank: no output can be compared" in said) is suppressed
+        if suppressed:
+            assert (row["drift_snr_db"], row["drift_state"]) == (None, None)
+        else:
+            assert row["drift_worst_output"] == "boxes"
+    if not suppressed:
+        exact, rounded = (row["drift_snr_db"] for row in rows)
+        assert exact > 90 > rounded > 20

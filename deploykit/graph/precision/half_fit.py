@@ -55,8 +55,8 @@ _WEIGHT_ERROR, _FINE_WEIGHT = 0.01, 2.0**-10
 _HALF_STEP = 2.0**-11
 #: What makes places, lengths and angles of whole numbers or inputs, which need more than the 11 bits of float16.
 _MAKES_PLACES = frozenset(
-    """Add Cast Ceil Clip Concat CumSum Div Expand Flatten Floor Gather Identity MatMul Max Min Mod Mul Reshape
-    Round Slice Squeeze Sub Tile Transpose Unsqueeze""".split()
+    """Add Cast Ceil Clip Concat CumSum Div Expand Flatten Floor Gather Identity MatMul Max Min Mod Mul Range
+    Reshape Round Slice Squeeze Sub Tile Transpose Unsqueeze""".split()
 )
 _ANGLES = frozenset({"Cos", "Sin", "Tan"})
 _COMPARES = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"})

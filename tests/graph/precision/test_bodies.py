@@ -10,13 +10,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from small_graphs import engine
 
+from deploykit.backends.onnxruntime import OnnxRuntimeCpu, OnnxRuntimeSession
 from deploykit.errors import BuildFailed, PrecisionMismatch, UnknownName
 from deploykit.graph.calibrate import Calibration
 from deploykit.graph.precision import KeepRules, convert
 from deploykit.graph.precision.recipe import why_in_float
 from deploykit.graph.read_write import LIMIT_VARIABLE, open_model
 from deploykit.ort_session import input_specs, open_session, session_options
-from deploykit.spec import OnnxModel
+from deploykit.spec import BuildOptions, OnnxModel
 from deploykit.workflow.convert import rounding_text
 
 INFO = helper.make_tensor_value_info
@@ -213,6 +214,47 @@ def test_branches_may_call_tensors_by_the_same_names(tmp_path: Path) -> None:
         wanted = outputs(alike().SerializeToString(), given)
         found = outputs(Path(made.path).read_bytes(), given)
         assert np.abs(wanted - found).max() < 0.1 * np.abs(wanted).max()
+
+
+def two_stages() -> onnx.ModelProto:
+    """A convolution, and another one that runs by a flag."""
+    info = INFO("y", TensorProto.FLOAT, [1, 8, 14, 14])
+    second = N("Conv", ["seen", "w"], ["p"], name="second", pads=[1] * 4)
+    then = helper.make_graph([second], "then", [], [INFO("p", TensorProto.FLOAT, None)])
+    other = helper.make_graph(
+        [N("Identity", ["seen"], ["q"])], "other", [], [INFO("q", TensorProto.FLOAT, None)]
+    )
+    nodes = [
+        N("Conv", ["x", "first"], ["c"], name="first"), N("Relu", ["c"], ["seen"]),
+        N("If", ["flag"], ["b"], then_branch=then, else_branch=other), N("Relu", ["b"], ["y"]),
+    ]  # fmt: skip
+    inputs = [INFO("x", TensorProto.FLOAT, [1, 3, 16, 16]), INFO("flag", TensorProto.BOOL, [])]
+    stored = {"first": weights(0, 8, 3, 3, 3), "w": weights(1, 8, 8, 3, 3)}
+    tensors = [numpy_helper.from_array(value, name) for name, value in stored.items()]
+    graph = helper.make_graph(nodes, "g", inputs, [info], tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("model", [two_stages(), alike()], ids=["two stages", "alike"])
+def test_a_network_that_the_runtime_saves_but_cant_load_is_saved_at_a_lower_level(
+    model: onnx.ModelProto, tmp_path: Path
+) -> None:
+    """Where it puts channels last, it gives a tensor of a body the name of one around it, and refuses that."""
+    made = in_int8(model, tmp_path)
+    with pytest.raises(BuildFailed, match="single static assignment"):
+        open_session(
+            engine(Path(made.path)).SerializeToString(),
+            session_options(optimise=False),
+            BuildFailed,
+        )
+    facts = OnnxRuntimeCpu().build(made, BuildOptions(), tmp_path / "engine.onnx")
+    assert facts["optimisation"] == "extended"
+    with OnnxRuntimeSession(tmp_path / "engine.onnx", 1) as session:
+        for flag in (True, False):
+            given = feeds(model, 0) | {"flag": np.asarray(flag)}
+            wanted = outputs(model.SerializeToString(), given)
+            found = session.run(given)["y"]
+            assert np.abs(wanted - found).max() < 0.1 * np.abs(wanted).max()
 
 
 def shrinking(factor: float, *, before: bool = True) -> onnx.ModelProto:

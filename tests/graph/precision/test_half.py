@@ -622,3 +622,39 @@ def test_operators_without_half_kernels_stay_in_float32(op_type: str, tmp_path: 
     assert "kept_by_value" not in made.recipe
     onnx.load(made.path)
     assert np.isfinite(run(made.path, images(2))).all()
+
+
+def ranging(*behind: onnx.NodeProto, **stored_values: object) -> onnx.ModelProto:
+    """Nodes behind "r", the places of the last axis: a Range of floats whose end a size decides."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"], name="Shape"),
+        helper.make_node("Gather", ["s", "last"], ["size"], name="Gather"),
+        helper.make_node("Cast", ["size"], ["long"], name="Cast", to=TensorProto.FLOAT),
+        helper.make_node("Add", ["begin", "long"], ["end"], name="end"),
+        helper.make_node("Range", ["begin", "end", "step"], ["r"], name="Range"),
+    ]
+    return with_number(chain(*nodes, *behind, step=1, **stored_values), "last", np.int64(3))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ranging(node("Mul", "r rate", "m"), node("Relu", "x", "p"), helper.make_node("Add", ["p", "m"], ["y"]),
+                begin=0, rate=0.3),
+        # places beyond 2048 are not told apart in float16, nor are their angles
+        ranging(node("Mul", "r rate", "m"), node("Cos", "m", "c"), helper.make_node("Mul", ["x", "c"], ["y"]),
+                begin=4001, rate=0.3),
+    ],
+    ids=["added", "angles"],
+)  # fmt: skip
+def test_a_range_of_floats_loads_and_is_near(model: onnx.ModelProto, tmp_path: Path) -> None:
+    source = stored(model, tmp_path / "a.onnx")
+    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx")
+    assert "Range" in made.recipe["float32_because"]
+    rounded = onnx.load(made.path)
+    with_rounding(rounded)
+    onnx.save(rounded, tmp_path / "rounded.onnx")
+    x = images(2)
+    expected = run(source.path, x)
+    for path in (made.path, tmp_path / "rounded.onnx"):
+        np.testing.assert_allclose(run(path, x), expected, atol=2e-3 * np.abs(expected).max())

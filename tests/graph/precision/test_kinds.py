@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
-from small_graphs import N, data, graph, quantised, random, run, snr_db
+from onnx import TensorProto, helper
+from small_graphs import N, data, engine, graph, quantised, random, run, snr_db
 
 from deploykit.backends import get
 from deploykit.backends.onnxruntime import OnnxRuntimeSession
@@ -53,7 +53,8 @@ def block(opset: int) -> onnx.ModelProto:
         conv("x", "a", "c", pads=[1] * 4), N("BatchNormalization", ["c", "s", "h", "m", "v"], ["n"]),
         N("Relu", ["n"], ["r"]), conv("r", "a", "d", pads=[1] * 4), N("Add", ["d", "r"], ["e"]),
         N("AveragePool", ["e"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
-        N("GlobalAveragePool", ["p"], ["g"]), N("Flatten", ["g"], ["f"]),
+        N("MaxPool", ["p"], ["q"], kernel_shape=[2, 2], strides=[2, 2]),
+        N("GlobalAveragePool", ["q"], ["g"]), N("Flatten", ["g"], ["f"]),
         N("Gemm", ["f", "w", "k"], ["z"], transB=1), N("Softmax", ["z"], ["y"], axis=1),
     ]  # fmt: skip
     some = {name: random(8, seed=i) for i, name in enumerate("shm")}
@@ -63,7 +64,28 @@ def block(opset: int) -> onnx.ModelProto:
     return model
 
 
+def of_functions() -> onnx.ModelProto:
+    """Two convolutions that functions hold, one of which calls the other, and a third beside them."""
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    held = N("Conv", ["a", "w"], ["c"], name="conv")
+    held.attribute.append(
+        onnx.AttributeProto(name="pads", type=onnx.AttributeProto.INTS, ref_attr_name="pads")
+    )
+    block = helper.make_function(
+        "own", "Block", ["a", "w"], ["r"], [held, N("Relu", ["c"], ["r"], name="relu")], opsets[:1], ["pads"]
+    )  # fmt: skip
+    twice = helper.make_function(
+        "own", "Twice", ["a", "w"], ["b"],
+        [N("Block", ["a", "w"], ["m"], name="first", domain="own", pads=[1] * 4),
+         N("Block", ["m", "w"], ["b"], name="second", domain="own", pads=[0] * 4)],
+        opsets,
+    )  # fmt: skip
+    call = N("Twice", ["x", "a"], ["t"], name="twice", domain="own")
+    return graph([call, conv("t", "b", "y")], IMAGE, {"a": A, "b": B}, (block, twice), opset=17)
+
+
 KINDS: dict[str, onnx.ModelProto] = {
+    "functions": of_functions(),
     "conv 1-D": graph(
         [conv("x", "a", "c", pads=[1, 1]), N("Relu", ["c"], ["r"]), conv("r", "b", "y", group=8)],
         ["N", 8, 64], {"a": random(8, 8, 3), "b": random(8, 1, 3, seed=1)},
@@ -77,7 +99,7 @@ KINDS: dict[str, onnx.ModelProto] = {
          N("ConvTranspose", ["r", "t"], ["y"], name="t", group=4, strides=[2, 2])],
         IMAGE, {"a": A, "t": random(8, 2, 3, 3, seed=1)},
     ),
-    **{f"opset {opset}": block(opset) for opset in (7, 9, 11, 12, 18, 21, 24)},
+    **{f"opset {opset}": block(opset) for opset in range(7, 25)},
     "one weight three times": graph(
         [conv("x", "a", "c"), N("Relu", ["c"], ["r"]), conv("r", "a", "d"), N("Relu", ["d"], ["s"]),
          conv("s", "a", "y")],
@@ -142,6 +164,20 @@ KINDS: dict[str, onnx.ModelProto] = {
         N("Sigmoid", ["c"], ["s"]), N("Mul", ["c", "s"], ["m"]), N("Gelu", ["m"], ["d"])
     ),
 }  # fmt: skip
+
+
+def test_convolutions_of_functions_are_in_the_precision_that_is_asked_for(tmp_path: Path) -> None:
+    made = quantised(of_functions(), tmp_path)
+    operators = [node.op_type for node in engine(Path(made.path)).graph.node]
+    assert (operators.count("QLinearConv"), operators.count("Conv")) == (3, 0)
+    half = convert(open_model(tmp_path / "fp32.onnx"), "fp16", "cpu", tmp_path / "h.onnx")
+    held = onnx.shape_inference.infer_shapes(onnx.load(half.path)).graph
+    types = {tensor.name: tensor.data_type for tensor in held.initializer}
+    types |= {value.name: value.type.tensor_type.elem_type for value in held.value_info}
+    products = [node for node in held.node if node.op_type == "Conv"]
+    assert [[types[name] for name in node.input] for node in products] == [
+        [TensorProto.FLOAT16] * 2
+    ] * 3
 
 
 def truth(model: onnx.ModelProto) -> tuple[np.ndarray, np.ndarray]:
