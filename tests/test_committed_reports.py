@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import int8_peers
+from benchmarks import inferred_shapes, int8_peers
 from deploykit import zoo
 from deploykit.claims import list_claims
 from deploykit.cli import invoke
@@ -193,6 +193,15 @@ def test_int8_beside_its_peer_has_both_sides_or_says_why_not():
         for text in filter(None, ratios):
             ratio, low, high = map(float, RATIO.fullmatch(text).groups())
             assert 0 < low <= ratio <= high
+
+
+def test_networks_of_others_count_as_the_shapes_of_a_run_have_it():
+    rows = rows_of("inferred_shapes.csv")
+    assert tuple(rows[0]) == tuple(inferred_shapes.COLUMNS)
+    assert sorted(r["network"] for r in rows) == sorted(one.name for one in wild.networks())
+    for row in rows:
+        assert (row["deploykit_macs"], row["deploykit_missing"]) == (row["run_macs"], "0")
+        assert int(row["products"]) + int(row["in_bodies"]) > 0, row["network"]
 
 
 def test_the_committed_listing_decides_its_claim_by_the_command(capsys):

@@ -422,7 +422,7 @@ class Tuning:
 
 
 def _tell_failure(candidate: Candidate) -> None:
-    """Let a candidate that failed by itself, and not for want of time, have a row that says so."""
+    """Let a candidate that failed have a row that says why; one whose turn to be looked at never came has none."""
     row, reason = candidate.row, candidate.reason
     if candidate.fate == FAILED and reason not in LATE and row.get("status") is None:
         now = datetime.now(UTC).isoformat(timespec="seconds")

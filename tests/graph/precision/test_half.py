@@ -22,6 +22,17 @@ def scaled(model: onnx.ModelProto, name: str, factor: float) -> onnx.ModelProto:
     return model
 
 
+def outputs_keeping(
+    kept: set[str], model: onnx.ModelProto, folder: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Outputs in float32 and in fp16, where conversion keeps just these nodes in float32 for their values."""
+    source = stored(model, folder / "a.onnx")
+    made = convert(source, "fp16", "cpu", folder / "h.onnx")
+    assert set(made.recipe.get("kept_by_value", {})) == kept
+    x = images(2)
+    return run(source.path, x), run(made.path, x)
+
+
 @pytest.mark.parametrize(("precision", "target", "kind"), [
     ("fp16", "cpu", TensorProto.FLOAT16), ("bf16", "tensorrt", TensorProto.BFLOAT16),
 ])  # fmt: skip
@@ -322,11 +333,7 @@ def with_number(
 def test_numbers_that_nodes_make_of_others_are_looked_at(
     model: onnx.ModelProto, kept: set[str], tmp_path: Path
 ) -> None:
-    source = stored(model, tmp_path / "a.onnx")
-    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx")
-    assert set(made.recipe.get("kept_by_value", {})) == kept
-    x = images(2)
-    expected, found = run(source.path, x), run(made.path, x)
+    expected, found = outputs_keeping(kept, model, tmp_path)
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
 
@@ -431,11 +438,7 @@ def test_an_epsilon_does_not_make_up_for_a_probability_that_became_0(
 def test_what_is_next_to_nothing_for_float16_stays_in_float32(
     model: onnx.ModelProto, kept: set[str], tmp_path: Path
 ) -> None:
-    source = stored(model, tmp_path / "a.onnx")
-    made = convert(source, "fp16", "cpu", tmp_path / "h.onnx")
-    assert set(made.recipe.get("kept_by_value", {})) == kept
-    x = images(2)
-    expected, found = run(source.path, x), run(made.path, x)
+    expected, found = outputs_keeping(kept, model, tmp_path)
     np.testing.assert_allclose(found, expected, rtol=5e-3, atol=1e-3)
 
 
