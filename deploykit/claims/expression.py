@@ -162,8 +162,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "last": lambda values, number: Sequence(values[-number:]),
 }
 
-#: Characters of an expression, which bound how deep it goes, and bits of a power of whole numbers.
-_MOST_CHARACTERS, _MOST_BITS = 1000, 4096
+#: Characters of an expression, levels of what is in it, and bits of a power of whole numbers. Python bounds levels,
+#: too, but packages that are imported by then raise that bound.
+_MOST_CHARACTERS, _MOST_LEVELS, _MOST_BITS = 1000, 300, 4096
 
 
 def _power(base: Any, exponent: Any) -> Any:
@@ -200,10 +201,7 @@ class Expression:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        try:
-            self.networks: tuple[Network, ...] = tuple(_networks(_tree(text)))
-        except RecursionError as error:
-            raise UsageError(f"{text[:60]!r} is nested too deep to be read") from error
+        self.networks: tuple[Network, ...] = tuple(_networks(_tree(text)))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -225,11 +223,20 @@ def _tree(text: str) -> ast.expr:
             f"an expression of {len(text):,} characters is too long: {_MOST_CHARACTERS:,} at most"
         )
     try:
-        return ast.parse(text, mode="eval").body
+        tree = ast.parse(text, mode="eval").body
     except SyntaxError as error:
         raise UsageError(f"{text!r} is no expression: {error.msg}") from error
-    except (MemoryError, ValueError) as error:  # nested too deep, or with a null character
+    except (MemoryError, RecursionError, ValueError) as error:  # too deep, or with a null character
         raise UsageError(f"{text[:60]!r} is no expression that can be read") from error
+    level: list[ast.AST] = [tree]
+    levels = 0
+    while level:
+        level, levels = [part for one in level for part in ast.iter_child_nodes(one)], levels + 1
+    if levels > _MOST_LEVELS:
+        raise UsageError(
+            f"{text[:60]!r} is nested {levels} levels deep: {_MOST_LEVELS} at most; make it shorter"
+        )
+    return tree
 
 
 def _networks(node: ast.expr) -> Iterator[Network]:

@@ -202,7 +202,8 @@ def _metadata(
         "recipe": str(recipe),
         "epochs": str(recipe.epochs),
         "seed": str(seed),
-        "torch": package_version("torch") or "",
+        # As it calls itself: metadata of the index's own builds lacks what CUDA they are for.
+        "torch": str(torch.__version__),
         "deploykit": package_version("deploykit") or "",
     }
     if start_hash:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from deploykit.claims.expression import Expression, Sequence
@@ -56,6 +58,17 @@ def test_what_it_does_not_know_is_refused_when_it_is_read(text, said):
     assert isinstance(caught.value, UsageError)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_how_deep_an_expression_may_go_does_not_rest_on_the_process():
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(20_000)  # as torch.compile raises it
+    try:
+        with pytest.raises(UsageError, match="levels deep: 300 at most"):
+            Expression.parse("-" * 400 + "1")
+    finally:
+        sys.setrecursionlimit(before)
+    assert Expression.parse("-" * 298 + "1").value == 1
 
 
 def test_a_power_that_nobody_can_wait_for_is_refused():
