@@ -33,7 +33,8 @@ docs: install  ## Write the pages of docs/ that are made from the code, and the 
 	$(BIN)/python scripts/make_docs.py
 
 claims-full: install  ## All claims with what they take, measured and trained here, into reports/claims_full.csv and pictures; goes on.
-	$(BIN)/deploykit claims --measure --train --csv reports/claims_full.csv
+	$(BIN)/deploykit claims --measure --train --csv reports/claims_full.csv \
+	  --profile reports/study.csv --profile reports/vgg_listing.csv
 	$(BIN)/python -m studies.claims_pictures
 
 claims-mutations: install  ## Change what each claim rests on, and print the share of verdicts that moved; goes on.

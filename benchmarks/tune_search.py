@@ -11,7 +11,8 @@ nearest to the best race in turns with the answer and every runtime's default. T
 smaller than it is, so the ratios are taken anew: the answer beside the winner of that race, and beside the best
 default, each in an interleaved comparison of its own.
 
-Engines that tune refuses for what they do to outputs are out here, too. The rows go into the CSV, where those of
+Tune begins with an empty store, as its user does the first time: what it builds is part of its budget. Engines that
+it refuses for what they do to outputs are out here, too. The rows go into the CSV, where those of
 other networks stay. A run goes on where it stopped: rows that this state of the code made on this machine stay, and
 what was looked at of a network that was not finished is in a journal beside the engines.
 """
@@ -19,9 +20,9 @@ what was looked at of a network that was not finished is in a journal beside the
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
 import math
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -71,12 +72,13 @@ RESUMED = "resumed: times are of the last part"
 STORE = Path("engines/tune_search")
 
 #: Of the report. "searched" of "space" configurations had a look; "same" stands for a ratio where both sides are
-#: one configuration. Engines are built before, in "build_s"; "outside_s" is what tune took then beside measuring,
-#: and "starting_s" what of measuring was starting processes and loading engines.
+#: one configuration. "outside_s" is what tune took beside measuring, of it "building_s" for exporting the network
+#: and building engines and "judging_s" for what they do to outputs; "starting_s" is what of measuring was starting
+#: processes and loading engines.
 COLUMNS = (
     "network answer best ratio ratio_low ratio_high best_default default_ratio default_low default_high budget_s "
-    "build_s elapsed_s measuring_s starting_s outside_s outside_share space searched far_off option_ratio search_s "
-    "met note device env_id code timestamp"
+    "elapsed_s measuring_s starting_s outside_s building_s judging_s outside_share space searched far_off "
+    "option_ratio search_s met note device env_id code timestamp"
 ).split()
 
 
@@ -273,12 +275,8 @@ def row_of(
     tuning = Tuning(source, question, options, store, lambda text: print(text, file=sys.stderr))
     tuning.keeps_journal = True  # until the row is whole
     resumed = tuning.journal.path.exists()
-    start_s = time.perf_counter()
-    default, others = candidates(source, question)
-    for configuration in (default, *others):
-        with contextlib.suppress(DeploykitError):  # the answer says why it is out
-            tuning.profiler.prepared(configuration)
-    build_s = time.perf_counter() - start_s
+    if not resumed:
+        shutil.rmtree(store.root, ignore_errors=True)
     row = {"network": name, "budget_s": f"{budget_s:g}", **_where()}
     try:
         tuned = tuning()
@@ -303,11 +301,12 @@ def row_of(
         **_cells("ratio", "ratio", ratio),
         "best_default": best_default.name,
         **_cells("default", "default_ratio", to_default),
-        "build_s": f"{build_s:.1f}",
         "elapsed_s": f"{tuned.elapsed_s:.1f}",
         "measuring_s": f"{tuned.measuring_s:.1f}",
         "starting_s": f"{tuned.starting_s:.1f}",
         "outside_s": f"{outside_s:.1f}",
+        "building_s": f"{tuned.building_s:.1f}",
+        "judging_s": f"{tuned.judging_s:.1f}",
         "outside_share": f"{share:.3f}",
         "space": str(len(everyone)),
         "searched": str(len(found.firsts)),
@@ -382,7 +381,8 @@ def main() -> int:
             left.append(name)
             continue
         question = Question(budget_s=options.budget, backends=tuple(options.backend))
-        row = row_of(name, Store(options.store), question, options.search, options.race)
+        store = Store(options.store / name)
+        row = row_of(name, store, question, options.search, options.race)
         rows[name] = row
         print("  ".join(f"{key}={value}" for key, value in row.items()), flush=True)
         if options.csv:

@@ -188,8 +188,9 @@ or `"module:factory"` for a network of your own. `parts` is what is expected of 
 what is expected of each; with a part called `"*"`, for all others, those named need not be there.
 `universal = false` lets a statement be true in context; otherwise one part that fails refutes it.
 
-A claim that is measured is an entry, too. Its `measure` says of what `--measure` makes rows, in three
-rounds over all that is measured; its check holds these rows against each other. What is no network of the
+A claim that is measured is an entry, too. Its `measure` says of what `--measure` makes rows, in four
+rounds over all that is measured; its check holds these rows against each other, and a ratio is decided where
+the 95% interval of its mean over the rounds is on one side of what is stated. What is no network of the
 catalogue is a function of a few lines that returns a module, `"module:factory"`, with its `input_shape` as
 an attribute:
 

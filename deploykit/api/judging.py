@@ -236,7 +236,8 @@ def check_claims(
         ids: of the claims, one or several; None checks all.
         rows: a profile for claims about what is measured: a CSV file, the frame of `profile`, or its rows.
         claims: a file of claims of your own, in TOML as docs/claims.md says; None takes the project's.
-        measure: measure what the claims take first, on this machine, at most 15 minutes; `rows` are then left out.
+        measure: measure what the claims take first, on this machine, at most 15 minutes; `rows` are then for the
+            claims that measure nothing.
         train: train the small networks that some claims take, at most two hours; what is kept is not trained again.
         store: where networks and engines are kept for `measure`, and what was trained; None is the default one.
 
@@ -257,14 +258,18 @@ def check_claims(
     is_path = isinstance(rows, str | os.PathLike)
     profile = read_rows(os.fspath(rows)) if is_path else rows_of(rows)
     own = None if claims is None else read_claims(Path(claims))
+    measured = None
     if measure:
-        if rows is not None:
-            raise UsageError("--measure makes the rows that rows would name: give one of them")
         chosen = choose_claims(texts(ids, "ids") or None, list_claims() if own is None else own)
-        profile = list(measure_for(chosen, opened(store)))
+        measured = list(measure_for(chosen, opened(store)))
     kept = opened(store) if train else None
     verdicts = evaluate_claims(
-        texts(ids, "ids") or None, profile, claims=own, train=train, store=kept
+        texts(ids, "ids") or None,
+        profile,
+        measured=measured,
+        claims=own,
+        train=train,
+        store=kept,
     )
     records = verdict_rows(verdicts)
     # What is stated and found is a number, a word or a list, by the claim.

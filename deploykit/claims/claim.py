@@ -276,6 +276,7 @@ def evaluate_claims(
     ids: Iterable[str] | None = None,
     rows: Iterable[Row] | None = None,
     *,
+    measured: Iterable[Row] | None = None,
     claims: Sequence[Claim] | None = None,
     train: bool = False,
     store: Store | None = None,
@@ -287,6 +288,8 @@ def evaluate_claims(
         ids: which, in this order; None for all.
         rows: what was measured. Without it the parts of a
             claim that are about time stay undecided and the explanation says "not measured".
+        measured: what was measured for these claims: those that say what is to be measured look at these rows
+            alone.
         claims: those to choose from, as `read_claims` reads them; None for the project's own.
         train: whether to train the small networks that some claims take, for two hours at most.
         store: keeps what is trained, and has what was trained before; None keeps nothing.
@@ -298,10 +301,15 @@ def evaluate_claims(
         UnknownName: there is no such claim.
     """
     chosen = choose_claims(ids, list_claims() if claims is None else claims)
-    listed = list(rows or ())
-    usable: list[AnyRow] = [*measured_rows(listed), *built_rows(listed)]
+    usable = _usable(rows)
+    own = usable if measured is None else _usable(measured)
     with training(train, store, say=say):
-        return [evaluate_claim(claim, usable) for claim in chosen]
+        return [evaluate_claim(claim, own if claim.measure else usable) for claim in chosen]
+
+
+def _usable(rows: Iterable[Row] | None) -> list[AnyRow]:
+    listed = list(rows or ())
+    return [*measured_rows(listed), *built_rows(listed)]
 
 
 def evaluate_claim(claim: Claim, rows: Sequence[AnyRow] = ()) -> Verdict:

@@ -14,7 +14,7 @@ class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         networks: by name, or name and multipliers, of the catalogue; "module:factory" for another.
-        precisions, backends, batches, passes: as `deploykit profile` takes them.
+        precisions, backends, batches, passes, threads: as `deploykit profile` takes them; no threads are all cores.
         optimization_levels: of builders, as `deploykit profile --optimization-level` has one; none is the default.
     """
 
@@ -23,6 +23,7 @@ class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     backends: tuple[str, ...] = ("onnxruntime",)
     batches: tuple[int, ...] = (1,)
     passes: tuple[str, ...] = ("forward",)
+    threads: tuple[int, ...] = ()
     optimization_levels: tuple[int, ...] = ()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +27,11 @@ DEFAULT_PROFILES = (Path("results/profile.csv"), Path("reports/profile.csv"))
 @click.option("--list", "only_list", is_flag=True, help="List the claims without checking them.")
 @click.option(
     "--profile",
+    "profiles",
+    multiple=True,
     metavar="FILE",
-    help="Measured rows; else results/profile.csv or reports/profile.csv, if it is there.",
+    help="Measured rows; else results/profile.csv or reports/profile.csv, if it is there. Give it again for more; "
+    "beside --measure, for the claims that measure nothing.",
 )
 @click.option(
     "--claims",
@@ -37,7 +42,7 @@ DEFAULT_PROFILES = (Path("results/profile.csv"), Path("reports/profile.csv"))
 @click.option(
     "--measure",
     is_flag=True,
-    help="Measure what the claims take on this machine first, three rounds, at most 15 minutes.",
+    help="Measure what the claims take on this machine first, four rounds, at most 15 minutes.",
 )
 @click.option(
     "--store",
@@ -58,7 +63,7 @@ DEFAULT_PROFILES = (Path("results/profile.csv"), Path("reports/profile.csv"))
 def command(
     ids: tuple[str, ...],
     only_list: bool,
-    profile: str | None,
+    profiles: tuple[str, ...],
     own: str | None,
     measure: bool,
     store: str | None,
@@ -80,7 +85,7 @@ def command(
     """
     if only_list:
         documents = ("csv", "markdown", "junit", "html", "step_summary")
-        work = ("profile", "measure", "train", "store")
+        work = ("profiles", "measure", "train", "store")
         refuse_beside("--list checks nothing and", *documents, *work)
         if ids:
             raise UsageError(f"--list lists all claims: leave {ids[0]} out, or --list")
@@ -88,12 +93,14 @@ def command(
         return
     if not (measure or train):
         refuse_beside("a check that neither measures nor trains", "store")
-    if measure and profile is not None:
-        raise UsageError("--measure makes the rows that --profile would name: give one of them")
-    check_documents(outputs, [profile, own])
+    check_documents(outputs, [*profiles, own])
     stated = None if own is None else claims.read_claims(Path(own))
-    measured = _measured(ids, stated, store) if measure else _profile_rows(profile)
-    verdicts = _evaluated(ids, measured, stated, store, train=train)
+    rows_before = _profile_rows(profiles, default=not measure)
+    measured = _measured(ids, stated, store) if measure else None
+    evaluated = partial(
+        claims.evaluate_claims, ids or None, rows_before, measured=measured, claims=stated
+    )
+    verdicts = _trained(evaluated, store) if train else evaluated()
     rows = claims.verdict.verdict_rows(verdicts)
     write_documents(
         outputs,
@@ -113,31 +120,20 @@ def command(
         for cells in claims.verdict.verdict_cells(verdicts):
             display.print_verdict(*cells)
         display.print_text(f"{claims.verdict.tally(verdicts)}.")
-    if profile is not None and (ids or own is not None):
-        claims.refuse_without_rows(verdicts, profile)
+    if profiles and not measure and (ids or own is not None):
+        claims.refuse_without_rows(verdicts, " and ".join(profiles))
     error = claims.failure(verdicts)
     if error is not None:
         raise error
 
 
-def _evaluated(
-    ids: tuple[str, ...],
-    rows: list[Row] | None,
-    stated: list[Claim] | None,
-    store: str | None,
-    *,
-    train: bool,
-) -> list[Verdict]:
-    """The verdicts; with leave to train what is trained is kept in a store."""
-    if not train:
-        return claims.evaluate_claims(ids or None, rows, claims=stated)
+def _trained(evaluate: Callable[..., list[Verdict]], store: str | None) -> list[Verdict]:
+    """The verdicts with leave to train; what is trained is kept in a store."""
     from deploykit.cli.groups import opened_store
 
     opened = opened_store(store, quiet=False)
     with progress.Steps(0, quiet=False) as steps:
-        return claims.evaluate_claims(
-            ids or None, rows, claims=stated, train=True, store=opened, say=steps.say
-        )
+        return evaluate(train=True, store=opened, say=steps.say)
 
 
 def _measured(ids: tuple[str, ...], stated: list[Claim] | None, store: str | None) -> list[Row]:
@@ -152,18 +148,19 @@ def _measured(ids: tuple[str, ...], stated: list[Claim] | None, store: str | Non
         return list(workflow.claim_rows.measure_for(chosen, opened, say=steps.say))
 
 
-def _profile_rows(path: str | None) -> list[Row] | None:
-    """The rows of the profile at `path`, else of the default one; None where there is neither.
+def _profile_rows(paths: Sequence[str], *, default: bool) -> list[Row] | None:
+    """The rows of the profiles at `paths`, else of the default one; None where there is none.
 
     Raises:
-        UsageError: the file that was named can't be read or is no profile.
+        UsageError: a file that was named can't be read or is no profile.
     """
-    if path is None:
-        path = next((str(place) for place in DEFAULT_PROFILES if place.is_file()), None)
-    if path is None:
+    if default and not paths:
+        paths = [str(place) for place in DEFAULT_PROFILES if place.is_file()][:1]
+    if not paths:
         return None
     # A claim may tell rows apart by any column.
-    return report.csv.read_rows(path, columns.checked_by("claims"), also=columns.NAMES)
+    read = partial(report.csv.read_rows, names=columns.checked_by("claims"), also=columns.NAMES)
+    return [row for path in paths for row in read(path)]
 
 
 def _list(outputs: Outputs, own: str | None) -> None:

@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from deploykit.bench.scenario import Policy
+from deploykit.bench.scenario import Policy, Scenario
 from deploykit.claims import Claim
 from deploykit.claims.measure import Measure, together
 from deploykit.errors import UsageError
@@ -21,10 +21,11 @@ from deploykit.workflow.configuration import (
 )
 from deploykit.workflow.profile import Profiler
 
-#: Rounds over all that is measured: what disturbs the machine for a while meets each configuration once.
-ROUNDS = 3
+#: Rounds over all that is measured: what disturbs the machine for a while meets each configuration once. Of three
+#: rounds the interval of a mean is half as wide again.
+ROUNDS = 4
 
-#: Claims look at medians, of three rounds: a second of each is enough, and all of them fit the time.
+#: Claims look at medians, of all rounds: a second of each is enough, and all of them fit the time.
 POLICY = Policy(min_s=1.0, max_s=3.0, percentile=50.0)
 #: No further row is begun after so long.
 BUDGET_S = 15 * 60.0
@@ -94,6 +95,7 @@ def _planned(
         backends=measure.backends,
         batches=measure.batches,
         passes=measure.passes,
+        scenarios=tuple(Scenario(threads) for threads in measure.threads or (None,)),
         build=EngineChoice(options=BuildOptions(optimization_level=level)),
         repeats=ROUNDS,
         policy=policy,

@@ -4,8 +4,8 @@ from typing import ClassVar
 
 import pytest
 
-from deploykit.claims import evaluate_claim, list_claims
-from deploykit.claims.check import measured_rows
+from deploykit.claims import evaluate_claim, evaluate_claims, list_claims
+from deploykit.claims.check import built_rows, measured_rows
 from deploykit.claims.measure import Measure, together
 from deploykit.claims.networks import Network
 from deploykit.errors import UsageError
@@ -34,6 +34,7 @@ class Profiler:
                     "parameters": facts and facts.parameters,
                     "macs": facts and facts.macs,
                     "onnx_bytes": 1000,
+                    "engine_bytes": 1000,
                     "model": one.source.name,
                     "alpha": one.source.alpha,
                     "rho": str(one.source.rho),
@@ -41,6 +42,8 @@ class Profiler:
                     "precision": one.precision,
                     "precision_actual": one.precision,
                     "batch": one.batch,
+                    "threads": one.scenario.threads or 2,
+                    "pass": one.run_pass,
                     "engine_options": self.options.build.options.differences(one.batch) or None,
                     "repeat": one.repeat,
                     "status": "ok",
@@ -66,7 +69,7 @@ def test_every_round_measures_everything_once(measured):
     rows = measured("densenet-expensive", "3x3-stack-only-benefits")
     assert [(row["model"].rpartition(":")[2], row["repeat"]) for row in rows] == [
         (name, number)
-        for number in (1, 2, 3)
+        for number in (1, 2, 3, 4)
         for name in ("densenet121", "resnet50", "two_3x3", "one_5x5")
     ]
 
@@ -95,7 +98,7 @@ def test_the_rows_decide_what_was_undecided(measured, latency_ms, holds):
 def test_each_level_of_optimisation_has_rows_of_its_own(measured):
     rows = measured("ort-optimisations-help")
     one = [row["engine_options"] for row in rows if row["model"] == "resnet18"]
-    assert one == ["optimization-level=0", "optimization-level=3"] * 3
+    assert one == ["optimization-level=0", "optimization-level=3"] * 4
 
 
 def test_each_step_names_its_level_of_optimisation(measured, monkeypatch):
@@ -131,10 +134,28 @@ def test_the_numbers_name_the_level_of_either_side(measured):
     assert f"latency(resnet18, onnxruntime fp32 {both})" in verdict.outcome.evidence
 
 
+def test_claims_that_are_measured_for_look_at_nothing_else(measured):
+    """Rows of an earlier day would be repeats beside those of today, and a pair would be of both."""
+    claims = [CLAIMS["densenet-slower-than-resnet"], CLAIMS["int8-below-1-percent"]]
+    judged = {"model": "mlp", "latency_p50_ms": 1.0, "top1": 0.9}
+    judged |= {"top1_low": 0.899, "top1_high": 0.901}
+    accuracies = [Row({**judged, "precision": name}) for name in ("fp32", "int8")]
+    earlier = list(measured("densenet-slower-than-resnet", latencies_ms={"densenet121": 5.0}))
+    today = measured("densenet-slower-than-resnet", latencies_ms={"densenet121": 15.0})
+    slower, kept = evaluate_claims(None, [*earlier, *accuracies], measured=today, claims=claims)
+    assert (slower.verdict, slower.outcome.computed) == ("confirmed", 1.5)
+    assert kept.holds == {"mlp": True}
+
+
+def test_numbers_of_threads_have_rows_of_their_own(measured):
+    rows = measured("threads-scale")
+    assert [row["threads"] for row in rows if row["model"] == "resnet18"] == [1, 2] * 4
+
+
 def test_no_row_is_begun_after_the_time_is_over(measured):
     said: list[str] = []
     assert measured("densenet-expensive", budget_s=-1.0, say=said.append) == []
-    assert said == ["6 of 6 rows left out: -1 s are over"]
+    assert said == ["8 of 8 rows left out: -1 s are over"]
 
 
 def test_claims_that_take_no_rows_are_refused(measured):
@@ -147,12 +168,13 @@ def test_claims_that_take_no_rows_are_refused(measured):
 )
 def test_what_is_measured_decides_the_claim(measured, claim):
     assert "measured" in claim.kind
-    verdict = evaluate_claim(claim, measured_rows(measured(claim.id)))
+    rows = measured(claim.id)
+    verdict = evaluate_claim(claim, [*measured_rows(rows), *built_rows(rows)])
     assert None not in verdict.holds.values()
 
 
 def test_what_all_claims_take_fits_the_time():
-    """Each row takes a second of measuring, its warm-up, and three of beginning and ending a process."""
+    """Each row takes a second of measuring, its warm-up, and 1.5 s of beginning and ending a process."""
     wanted = together(claim.measure for claim in CLAIMS.values() if claim.measure is not None)
     rows = claim_rows.ROUNDS * sum(
         len(one.networks)
@@ -160,9 +182,10 @@ def test_what_all_claims_take_fits_the_time():
         * len(one.backends)
         * len(one.batches)
         * len(one.passes)
+        * max(1, len(one.threads))
         * max(1, len(one.optimization_levels))
         for one in wanted
     )
     policy = claim_rows.POLICY
     assert rows > 100
-    assert rows * (policy.min_s + policy.warmup_s + 3.0) < claim_rows.BUDGET_S
+    assert rows * (policy.min_s + policy.warmup_s + 1.5) < claim_rows.BUDGET_S

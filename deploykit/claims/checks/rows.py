@@ -9,6 +9,7 @@ import itertools
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from deploykit.claims.check import BuiltRow, MeasuredRow, by_setting, check, distinct_label
@@ -48,7 +49,9 @@ def rows_ratio(
 ) -> Outcome:
     """Whether a quantity of the rows `top` over that of the rows `bottom` is as stated, network by network.
 
-    Repeats are paired in their order; where they disagree the network's part is undecided. Settings that say
+    Repeats are processes of their own, paired in their order. Three or more decide where the interval of their mean
+    ratio is on one side of what is stated, all intervals together at 95%; one or two, where the ratio is and, of a
+    median latency, the interval that each row has of it. Else the network's part is undecided. Settings that say
     different things of a network are conditions of their own, and have a part each.
 
     Args:
@@ -69,14 +72,9 @@ def rows_ratio(
     free |= {"macs", "parameters"} if "model" in free else set()
     free |= set(_FOLLOW_PRECISION) if "precision" in free else set()
     upper, lower = (_repeats(rows, cells, free) for cells in (top, bottom))
-    take = _QUANTITIES[of]
-    ratios: dict[str, dict[str, list[float]]] = {}
+    ratios: dict[str, dict[str, _Ratios]] = {}
     for key, above in upper.items():
-        pairs = [
-            (take(one), take(other)) for one, other in zip(above, lower.get(key, ()), strict=False)
-        ]
-        found = [one / other for one, other in pairs if one and other]
-        if found:
+        if found := _Ratios.of(of, above, lower.get(key, ())):
             of_network = ratios.setdefault(_network(above[0]), {})
             names = dict.fromkeys((above[0].label, lower[key][0].label))
             of_network[distinct_label(" over ".join(names), of_network)] = found
@@ -84,33 +82,79 @@ def rows_ratio(
         return _undecided(
             rows, f"rows with {_cells(top)} and with {_cells(bottom)}, alike in all else"
         )
+    confidence = 1 - 0.05 / sum(len(by_label) for by_label in ratios.values())
     parts = [
         part
-        for name, found in ratios.items()
+        for name, by_label in ratios.items()
         for part in _by_setting(
             name,
             {
-                label: _alike(margin.side(ratio, stated) for ratio in repeats)
-                for label, repeats in found.items()
+                label: _alike(margin.side(end, stated) for end in found.ends(confidence))
+                for label, found in by_label.items()
             },
         )
     ]
     evidence: dict[str, Value] = {
-        f"{of}({name}, {label})": " ".join(f"{ratio:.4g}" for ratio in repeats)
-        for name, found in ratios.items()
-        for label, repeats in found.items()
+        f"{of}({name}, {label})": " ".join(f"{ratio:.4g}" for ratio in found.repeats)
+        for name, by_label in ratios.items()
+        for label, found in by_label.items()
     }
     said = listed(
-        f"{_range(repeats)} ({name}{f', {label}' if len(found) > 1 else ''})"
-        for name, found in ratios.items()
-        for label, repeats in found.items()
+        f"{_range(found.ends(confidence))} ({name}{f', {label}' if len(by_label) > 1 else ''})"
+        for name, by_label in ratios.items()
+        for label, found in by_label.items()
     )
     explanation = (
         f"Measured {of} with {_cells(top)} over that with {_cells(bottom)}: {said}; stated is "
         f"{margin.before(figure(stated))}."
     )
-    every = [r for found in ratios.values() for repeats in found.values() for r in repeats]
+    every = [
+        r for by_label in ratios.values() for found in by_label.values() for r in found.repeats
+    ]
     return Outcome(parts, statistics.median_low(every), explanation, evidence)
+
+
+@dataclass(frozen=True)
+class _Ratios:
+    """What a quantity of one configuration is over that of another.
+
+    Attributes:
+        repeats: the ratio of each pair of rows.
+        each: the ends of the interval of each pair; of a quantity that has none, the ratio.
+    """
+
+    repeats: list[float]
+    each: list[float]
+
+    @classmethod
+    def of(
+        cls, quantity: Of, above: Sequence[MeasuredRow], below: Sequence[MeasuredRow]
+    ) -> _Ratios | None:
+        """None where no pair has the quantity."""
+        take = _QUANTITIES[quantity]
+        found = cls([], [])
+        for one, other in zip(above, below, strict=False):
+            upper, lower = take(one), take(other)
+            if upper and lower:
+                found.repeats.append(upper / lower)
+                found.each.append(upper / lower)
+                if quantity == "latency":
+                    (least, most), (lowest, highest) = _interval_ms(one), _interval_ms(other)
+                    found.each.extend((least / highest, most / lowest))
+        return found if found.repeats else None
+
+    def ends(self, confidence: float) -> tuple[float, float]:
+        """Between what the ratio is."""
+        if len(self.repeats) < _LEAST_REPEATS:
+            return min(self.each), max(self.each)
+        mean = mean_ratio([1.0] * len(self.repeats), self.repeats, confidence=confidence)
+        return mean.low, mean.high
+
+
+def _interval_ms(row: MeasuredRow) -> tuple[float, float]:
+    """Of a row's median latency: its own interval, or the median where it has none."""
+    low, high = row.row["latency_p50_low_ms"], row.row["latency_p50_high_ms"]
+    return low or row.latency_p50_ms, high or row.latency_p50_ms
 
 
 def _by_setting(network: str, said: Mapping[str, bool | None]) -> list[PartResult]:

@@ -173,6 +173,39 @@ def test_repeats_on_both_sides_of_a_figure_decide_nothing():
     assert holds(3.0, 5.0, 3.1) == [None]
 
 
+def test_repeats_that_agree_by_chance_decide_nothing(verdict_of):
+    """Three of noise are on one side in one case of four: normalisation made a layer faster."""
+
+    def verdict(*ratios):
+        rows = [
+            row(f"deploykit.claims.pair:{name}", latency_ms, backend="torch", repeat=number)
+            for number, ratio in enumerate(ratios)
+            for name, latency_ms in (("with_norm", 10.0 * ratio), ("one_3x3", 10.0))
+        ]
+        return outcome_of("bn-folding-helps", *rows, verdict_of=verdict_of)
+
+    assert verdict(0.556, 0.873, 0.987).verdict == "undecided"
+    assert verdict(0.86, 0.873, 0.88).verdict == "refuted"
+    assert verdict(1.2, 1.3, 1.25).verdict == "confirmed"
+
+
+def test_one_row_of_each_decides_where_their_own_intervals_do(verdict_of):
+    def verdict(half_width_ms):
+        rows = [
+            row(
+                precision=precision,
+                latency_ms=latency_ms,
+                latency_p50_low_ms=latency_ms - half_width_ms,
+                latency_p50_high_ms=latency_ms + half_width_ms,
+            )
+            for precision, latency_ms in (("fp32", 10.0), ("int8", 9.0))
+        ]
+        return outcome_of("int8-faster", *rows, verdict_of=verdict_of).verdict
+
+    assert verdict(0.4) == "confirmed"
+    assert verdict(0.6) == "undecided"
+
+
 def test_rows_of_another_kind_decide_nothing():
     assert (
         rows_check.rows_ratio(
