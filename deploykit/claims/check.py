@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -118,23 +117,6 @@ def by_setting(rows: Iterable[MeasuredRow]) -> dict[Setting, list[MeasuredRow]]:
 def distinct_label(label: str, taken: Collection[str]) -> str:
     """The label of a setting, numbered where it is taken: settings can differ in what their labels leave out."""
     return f"{label} [{len(taken)}]" if label in taken else label
-
-
-def latency_ratios(
-    rows: Iterable[MeasuredRow],
-    top: Callable[[MeasuredRow], bool],
-    bottom: Callable[[MeasuredRow], bool],
-) -> dict[str, float]:
-    """Ratio of median latencies in each setting in which rows of both were measured, by the setting's label."""
-    ratios: dict[str, float] = {}
-    for group in by_setting(rows).values():
-        upper, lower = (
-            [row.latency_p50_ms for row in group if is_of(row)] for is_of in (top, bottom)
-        )
-        if upper and lower:
-            label = distinct_label(group[0].label, ratios)
-            ratios[label] = statistics.median(upper) / statistics.median(lower)
-    return ratios
 
 
 #: Parameters that take the claim's own values.

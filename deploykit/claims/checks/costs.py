@@ -11,10 +11,11 @@ from typing import Literal
 
 import msgspec
 
-from deploykit.claims.check import MeasuredRow, check, latency_ratios
+from deploykit.claims.check import MeasuredRow, check
 from deploykit.claims.margin import HEDGES, Margin, Stated
 from deploykit.claims.networks import BYTES_FP32, Network
 from deploykit.claims.operations import peak_bytes
+from deploykit.claims.row_ratio import all_agree, latency_ratios
 from deploykit.claims.verdict import (
     Outcome,
     PartResult,
@@ -266,7 +267,8 @@ def costs_over(
     }
     pair = f"{network.name}/{than.name}"
     evidence: dict[str, Value] = {f"{w}({pair})": round(value, 4) for w, value in ratios.items()}
-    slower = latency_ratios(rows, _is_of(network), _is_of(than))
+    found = latency_ratios(rows, _is_of(network), _is_of(than))
+    slower = {label: ratio.middle for label, ratio in found.items()}
     evidence |= {f"latency({pair}, {label})": round(value, 4) for label, value in slower.items()}
     measured = (
         f"Measured latency: {listed(map(figure, slower.values()))} times."
@@ -275,7 +277,7 @@ def costs_over(
     )
     counted = {what: ratios[what] for what in of if what != "latency"}
     parts = [PartResult(what, margin.agrees(value, stated)) for what, value in counted.items()]
-    slow = all(margin.agrees(value, stated) for value in slower.values()) if slower else None
+    slow = all_agree(found.values(), lambda ratio: margin.side(ratio, stated))
     explanation = (
         f"{network.name} takes {figure(ratios['MACs'])} times the MACs of {than.name}, with "
         f"{figure(_ratio(network, than))} times the parameters, and needs "

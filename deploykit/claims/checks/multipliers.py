@@ -7,10 +7,10 @@ against the claim's margin, as it means the same of MACs, parameters and millise
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ import msgspec
 from deploykit.claims.check import MeasuredRow, by_setting, check, distinct_label
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network
+from deploykit.claims.row_ratio import RowRatio, row_ratio, whole
 from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, percent
 
 #: Costs over the one at resolution 1, by resolution.
@@ -39,7 +40,11 @@ class Power:
 
     def meets(self, multiplier: float | Fraction, ratio: float) -> bool:
         """Whether a cost over the one at multiplier 1 goes with the power."""
-        return self.margin.agrees(self.share(multiplier, ratio), self.stated)
+        return self.side(multiplier, ratio) == 0
+
+    def side(self, multiplier: float | Fraction, ratio: float) -> int:
+        """0 where it does, else on which side of that it is."""
+        return self.margin.side(self.share(multiplier, ratio), self.stated)
 
     def parts(self, what: str, ratios: Mapping[float, float] | Ratios) -> list[PartResult]:
         """Whether a cost goes with the power, multiplier by multiplier."""
@@ -137,12 +142,12 @@ def _latency(
     multiplier: Callable[[MeasuredRow], float | None],
 ) -> _Latency:
     """Exponent of latency in every setting that was measured at multiplier 1 and below."""
+    measured: dict[str, tuple[float, RowRatio]] = {}
     exponents: dict[str, float] = {}
-    near: list[bool] = []
     evidence: dict[str, Value] = {}
     other_inputs = 0
     for group in by_setting(row for row in rows if row.model == network.spec.name).values():
-        times: dict[float, list[float]] = {}
+        repeats: dict[float, list[MeasuredRow]] = {}
         for row in group:
             value = multiplier(row)
             if value is None:
@@ -150,28 +155,29 @@ def _latency(
             if row.macs is not None and row.macs != network.scaled(row.alpha, row.rho).macs:
                 other_inputs += 1  # another base resolution or number of classes
                 continue
-            times.setdefault(value, []).append(row.latency_p50_ms)
-        if 1.0 not in times:
-            continue
-        base_ms = statistics.median(times.pop(1.0))
-        for value, latencies_ms in sorted(times.items(), reverse=True):
-            label = distinct_label(f"{group[0].label} at {value:.3g}", exponents)
-            ratio = statistics.median(latencies_ms) / base_ms
-            exponents[label] = math.log(ratio) / math.log(value)
-            near.append(power.meets(value, ratio))
-            evidence[f"latency({label})/latency(1)"] = round(ratio, 4)
+            repeats.setdefault(value, []).append(row)
+        full = repeats.pop(1.0, [])
+        for value, smaller in sorted(repeats.items(), reverse=True):
+            if ratio := row_ratio(smaller, full):
+                label = distinct_label(f"{group[0].label} at {value:.3g}", exponents)
+                measured[label] = value, ratio
+                exponents[label] = math.log(ratio.middle) / math.log(value)
+                evidence[f"latency({label})/latency(1)"] = round(ratio.middle, 4)
     if other_inputs:
         evidence["rows_of_other_inputs_left_out"] = other_inputs
     if not exponents:
         return _Latency(None, "Latency: not measured.", evidence)
+    confidence = 1 - 0.05 / len(measured)
+    near = [ratio.agrees(partial(power.side, m), confidence) for m, ratio in measured.values()]
     first = list(exponents.items())[:6]
     more = f" and {len(exponents) - 6} more" if len(exponents) > 6 else ""
     sentence = (
         f"Measured latency falls with the power "
         f"{listed(f'{exponent:.2f} ({label})' for label, exponent in first)}{more}; "
-        f"{sum(near)} of {len(near)} as stated."
+        f"{near.count(True)} of {len(near)} as stated"
+        f"{f', {near.count(None)} too near the margin to tell' if None in near else ''}."
     )
-    return _Latency(all(near), sentence, evidence)
+    return _Latency(whole(near), sentence, evidence)
 
 
 def _written(multiplier: float | Fraction) -> str:

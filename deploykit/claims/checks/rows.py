@@ -8,12 +8,12 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from deploykit.claims.check import BuiltRow, MeasuredRow, by_setting, check, distinct_label
 from deploykit.claims.margin import Margin, Stated
+from deploykit.claims.row_ratio import LEAST_REPEATS, RowRatio, alike, row_ratio
 from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, percent
 from deploykit.columns import BY_NAME
 from deploykit.errors import UnknownName
@@ -23,8 +23,8 @@ from deploykit.stats import mean_ratio
 #: What of two rows can be compared.
 Of = Literal["latency", "mean latency", "throughput", "bytes", "memory"]
 
+#: But for the median latency, of which rows have an interval.
 _QUANTITIES: dict[str, Callable[[MeasuredRow], float | None]] = {
-    "latency": lambda row: row.latency_p50_ms,
     "mean latency": lambda row: row.row["latency_mean_ms"],
     "throughput": lambda row: (row.row["batch"] or 1) / row.latency_p50_ms,
     "bytes": lambda row: row.row["onnx_bytes"],
@@ -33,9 +33,6 @@ _QUANTITIES: dict[str, Callable[[MeasuredRow], float | None]] = {
 
 #: Columns that follow the precision, so that rows of two precisions may differ in them.
 _FOLLOW_PRECISION = ("target", "kept")
-
-#: An interval of a mean takes so many values.
-_LEAST_REPEATS = 3
 
 
 @check
@@ -49,10 +46,8 @@ def rows_ratio(
 ) -> Outcome:
     """Whether a quantity of the rows `top` over that of the rows `bottom` is as stated, network by network.
 
-    Repeats are processes of their own, paired in their order. Three or more decide where the interval of their mean
-    ratio is on one side of what is stated, all intervals together at 95%; one or two, where the ratio is and, of a
-    median latency, the interval that each row has of it. Else the network's part is undecided. Settings that say
-    different things of a network are conditions of their own, and have a part each.
+    A network's part is decided where its interval is on one side of what is stated, all intervals together at 95%.
+    Settings that say different things of a network are conditions of their own, and have a part each.
 
     Args:
         rows: those of a profile.
@@ -72,9 +67,9 @@ def rows_ratio(
     free |= {"macs", "parameters"} if "model" in free else set()
     free |= set(_FOLLOW_PRECISION) if "precision" in free else set()
     upper, lower = (_repeats(rows, cells, free) for cells in (top, bottom))
-    ratios: dict[str, dict[str, _Ratios]] = {}
+    ratios: dict[str, dict[str, RowRatio]] = {}
     for key, above in upper.items():
-        if found := _Ratios.of(of, above, lower.get(key, ())):
+        if found := row_ratio(above, lower.get(key, ()), _QUANTITIES.get(of)):
             of_network = ratios.setdefault(_network(above[0]), {})
             names = dict.fromkeys((above[0].label, lower[key][0].label))
             of_network[distinct_label(" over ".join(names), of_network)] = found
@@ -89,7 +84,7 @@ def rows_ratio(
         for part in _by_setting(
             name,
             {
-                label: _alike(margin.side(end, stated) for end in found.ends(confidence))
+                label: found.agrees(lambda ratio: margin.side(ratio, stated), confidence)
                 for label, found in by_label.items()
             },
         )
@@ -114,49 +109,6 @@ def rows_ratio(
     return Outcome(parts, statistics.median_low(every), explanation, evidence)
 
 
-@dataclass(frozen=True)
-class _Ratios:
-    """What a quantity of one configuration is over that of another.
-
-    Attributes:
-        repeats: the ratio of each pair of rows.
-        each: the ends of the interval of each pair; of a quantity that has none, the ratio.
-    """
-
-    repeats: list[float]
-    each: list[float]
-
-    @classmethod
-    def of(
-        cls, quantity: Of, above: Sequence[MeasuredRow], below: Sequence[MeasuredRow]
-    ) -> _Ratios | None:
-        """None where no pair has the quantity."""
-        take = _QUANTITIES[quantity]
-        found = cls([], [])
-        for one, other in zip(above, below, strict=False):
-            upper, lower = take(one), take(other)
-            if upper and lower:
-                found.repeats.append(upper / lower)
-                found.each.append(upper / lower)
-                if quantity == "latency":
-                    (least, most), (lowest, highest) = _interval_ms(one), _interval_ms(other)
-                    found.each.extend((least / highest, most / lowest))
-        return found if found.repeats else None
-
-    def ends(self, confidence: float) -> tuple[float, float]:
-        """Between what the ratio is."""
-        if len(self.repeats) < _LEAST_REPEATS:
-            return min(self.each), max(self.each)
-        mean = mean_ratio([1.0] * len(self.repeats), self.repeats, confidence=confidence)
-        return mean.low, mean.high
-
-
-def _interval_ms(row: MeasuredRow) -> tuple[float, float]:
-    """Of a row's median latency: its own interval, or the median where it has none."""
-    low, high = row.row["latency_p50_low_ms"], row.row["latency_p50_high_ms"]
-    return low or row.latency_p50_ms, high or row.latency_p50_ms
-
-
 def _by_setting(network: str, said: Mapping[str, bool | None]) -> list[PartResult]:
     """The part of a network, or one for each setting where they don't say the same."""
     if len(set(said.values())) == 1:
@@ -173,12 +125,6 @@ def _repeats(
         if _has(row, cells):
             found.setdefault(_all_but(row, free), []).append(row)
     return found
-
-
-def _alike(sides: Iterable[int]) -> bool | None:
-    """Whether all are what is stated, or all on one side of it; None where repeats differ, which tells nothing."""
-    said = set(sides)
-    return said == {0} if len(said) == 1 else None
 
 
 def _range(repeats: Sequence[float]) -> str:
@@ -237,9 +183,9 @@ def first_runs(rows: Sequence[MeasuredRow], stated: Stated, margin: Margin) -> O
     parts = []
     for name, found in ratios.items():
         holds = None
-        if len(found) >= _LEAST_REPEATS:
+        if len(found) >= LEAST_REPEATS:
             mean = mean_ratio([1.0] * len(found), found, confidence=confidence)
-            holds = _alike(margin.side(end, stated) for end in (mean.low, mean.high))
+            holds = alike(margin.side(end, stated) for end in (mean.low, mean.high))
         parts.append(PartResult(name, holds))
     evidence: dict[str, Value] = {
         f"first over median({name})": " ".join(f"{ratio:.4g}" for ratio in found)
@@ -248,9 +194,9 @@ def first_runs(rows: Sequence[MeasuredRow], stated: Stated, margin: Margin) -> O
     said = listed(f"{_range(found)} ({name})" for name, found in ratios.items())
     every = [ratio for found in ratios.values() for ratio in found]
     explanation = f"The first run over the median of later ones: {said}."
-    too_few = max(map(len, ratios.values())) < _LEAST_REPEATS
+    too_few = max(map(len, ratios.values())) < LEAST_REPEATS
     if too_few:
-        explanation += f" It takes {_LEAST_REPEATS} repeats or more of a network to decide."
+        explanation += f" It takes {LEAST_REPEATS} repeats or more of a network to decide."
     return Outcome(parts, statistics.median_low(every), explanation, evidence, lacks_rows=too_few)
 
 

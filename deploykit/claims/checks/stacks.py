@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from deploykit.claims.check import MeasuredRow, check, latency_ratios
+from deploykit.claims.check import MeasuredRow, check
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network
+from deploykit.claims.row_ratio import all_agree, latency_ratios
 from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, millions, percent
 from deploykit.errors import UsageError
 from deploykit.lazy import torch
@@ -84,9 +85,10 @@ def stack_has_only_benefits(
         "MACs": stack.counts.macs / one.macs,
         "activation bytes": stack.counts.activation_bytes / one.activation_bytes,
     }
-    latency = latency_ratios(rows, _is_called(stack.spec.name), _is_called(single.spec.name))
+    found = latency_ratios(rows, _is_called(stack.spec.name), _is_called(single.spec.name))
+    latency = {label: ratio.middle for label, ratio in found.items()}
     parts = [PartResult(f"lower {what}", ratio < 1) for what, ratio in ratios.items()]
-    lower = all(ratio < 1 for ratio in latency.values()) if latency else None
+    lower = all_agree(found.values(), lambda ratio: int(ratio >= 1))
     parts.append(PartResult("lower latency", lower))
     measured = (
         f"Measured latency: {listed(f'{figure(r)} times ({label})' for label, r in latency.items())}."
@@ -103,8 +105,8 @@ def stack_has_only_benefits(
         f"{what}(stack)/{what}(single)": round(ratio, 4) for what, ratio in ratios.items()
     }
     evidence |= {f"latency({label})": round(ratio, 4) for label, ratio in latency.items()}
-    found = ", ".join(f"{figure(ratio)} of the {what}" for what, ratio in ratios.items())
-    return Outcome(parts, found, explanation, evidence, lacks_rows=not latency)
+    counted = ", ".join(f"{figure(ratio)} of the {what}" for what, ratio in ratios.items())
+    return Outcome(parts, counted, explanation, evidence, lacks_rows=not latency)
 
 
 @check

@@ -191,7 +191,8 @@ def test_rho_leaves_parameters_and_shrinks_activations(verdict_of):
 )
 def test_medians_are_taken_over_one_setting_alone(other, words):
     rows = [row(1.0, 10.0), row(0.5, 2.5)]
-    mixed = [*rows, *(row(1.0, 90.0, **other), row(0.5, 80.0, **other), row(0.5, 70.0, **other))]
+    others = ((1.0, 90.0), (0.5, 80.0), (1.0, 90.0), (0.5, 70.0))
+    mixed = [*rows, *(row(alpha, latency_ms, **other) for alpha, latency_ms in others)]
     verdict, alone = alpha_verdict(mixed), alpha_verdict(rows)
     name = "latency(onnxruntime fp32 at 0.5)/latency(1)"
     assert verdict.outcome.evidence[name] == alone.outcome.evidence[name] == 0.25
@@ -199,6 +200,23 @@ def test_medians_are_taken_over_one_setting_alone(other, words):
     assert verdict.holds["latency"] is False
     own = f"latency(onnxruntime fp32 {words} at 0.5)/latency(1)"
     assert verdict.outcome.evidence[own] == pytest.approx(75 / 90, abs=1e-3)
+
+
+def test_repeats_on_both_sides_of_a_margin_leave_the_latency_open():
+    """The median of three was taken for sure, however far they were from each other."""
+    near = [row(1.0, 10.0), row(0.5, 2.5)] * 3
+    assert alpha_verdict(near).holds["latency"] is True
+    spread = [
+        row(1.0, 10.0),
+        row(0.5, 2.5),
+        row(1.0, 10.0),
+        row(0.5, 3.5),
+        row(1.0, 10.0),
+        row(0.5, 2.6),
+    ]
+    verdict = alpha_verdict(spread)
+    assert verdict.holds["latency"] is None
+    assert "1 too near the margin to tell" in verdict.outcome.explanation
 
 
 def test_a_blank_pass_is_a_forward_pass():
