@@ -36,7 +36,7 @@ from deploykit.training import Progress, TrainResult
 from deploykit.workflow import ranges
 from deploykit.workflow.asked import check_tuning
 from deploykit.workflow.configuration import ProfileOptions
-from deploykit.workflow.frontier import Frontier, Refused, tune_each
+from deploykit.workflow.frontier import Frontier, tune_each
 from deploykit.workflow.profile import Say
 from deploykit.workflow.trained import training_of
 from deploykit.workflow.tuned import Question, Tuned
@@ -220,10 +220,7 @@ def tune(
         training=learnt,
         say=say,
     ):
-        if isinstance(one, Refused):
-            found.refused.append(one)
-        else:
-            found.answers.append(one)
+        found.take(one)
     if len(sources) == 1 and found.answers:
         return found.answers[0]
     return found

@@ -40,7 +40,7 @@ FORWARD = "forward"
 FORWARD_BACKWARD = "forward_backward"
 PASSES = (FORWARD, FORWARD_BACKWARD)
 #: Parts of an engine that can be timed one by one.
-TimedParts = Literal["nodes", "modules", "layers"]
+TimedParts = Literal["nodes", "modules", "layers", "operators"]
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,16 @@ class SessionBase(ABC):
             runs: how many.
         """
         return None
+
+    def operator_times(self, feeds: Sequence[Feeds], runs: int) -> Mapping[str, float]:
+        """Mean milliseconds of a run by what the runtime calls its operators, over `runs` runs of the first feeds.
+
+        Only sessions of backends whose `timed_parts` are "operators" have it.
+
+        Raises:
+            NotImplementedError: on any other.
+        """
+        raise NotImplementedError
 
     def sampling(self) -> AbstractContextManager[None]:
         """The state that binding and timed runs need around them; nothing where a session has none."""
@@ -256,8 +266,8 @@ class BackendBase(ABC):
         cuda_graphs: whether runs can be CUDA graphs.
         builds_without_device: whether an engine is worth building where its device is not, to be run elsewhere.
         timed_parts: what parts of its engines can be timed one by one: "nodes" of the engine, by the profile
-            of ONNX Runtime, "modules" of PyTorch's, by hooks, or "layers" of TensorRT's, by its profiler; None
-            where they can't.
+            of ONNX Runtime, "modules" of PyTorch's, by hooks, or "layers" of TensorRT's, by its profiler; only
+            its "operators", by OpenVINO's names (`SessionBase.operator_times`); None where they can't.
         run_options: what sessions can be told; those that are told reach `open`.
         compiled: whether an engine is compiled when it is loaded, which takes many seconds.
     """

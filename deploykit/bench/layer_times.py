@@ -10,7 +10,8 @@ Modules are timed by hooks around those that have no modules of their own; what 
 measured on a chain of modules that do nothing, and taken off that rest. On a GPU they put events into the stream,
 which the device passes at its own pace.
 
-Layers of TensorRT's engines are timed by its own profiler, in runs of their own.
+Layers of TensorRT's engines are timed by its own profiler, in runs of their own. OpenVINO's counters tell what all
+operators of a kind take.
 
 All run in a process of their own: `python -m deploykit.bench.layer_times`.
 """
@@ -18,7 +19,7 @@ All run in a process of their own: `python -m deploykit.bench.layer_times`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,8 @@ MODULE_ROUNDS, MODULE_SPAN_S = 10, 0.2
 CHAIN = 64
 #: Runs with the profiler of a device.
 DEVICE_RUNS = 60
+#: Runs that OpenVINO counts the time of at the most, and seconds of them.
+OPERATOR_RUNS, OPERATOR_SPAN_S = 500, 1.0
 #: What the time between the modules is called.
 BETWEEN = "(between the modules)"
 TIMEOUT_S = 900.0
@@ -255,6 +258,53 @@ def device_layer_times(
     """
     request = TimesRequest(engine, "layers", batch, None, runs, span_s, seed, limit_s)
     return run_child(_MODULE, request, LayerTimes, timeout_s + (limit_s or 0.0))
+
+
+@dataclass(frozen=True)
+class OperatorTimes:
+    """Milliseconds of one run by what the runtime calls its operators."""
+
+    by_operator_ms: Mapping[str, float]
+
+
+def operator_times(
+    engine: Path,
+    *,
+    batch: int = 1,
+    threads: int | None = None,
+    runs: int = OPERATOR_RUNS,
+    span_s: float = OPERATOR_SPAN_S,
+    seed: int = 0,
+    timeout_s: float = TIMEOUT_S,
+) -> Mapping[str, float]:
+    """Time an engine by its runtime's kinds of operators, in a fresh process: milliseconds of one run, by name.
+
+    Args:
+        engine: folder of the engine, of a backend whose `timed_parts` are "operators".
+        batch: images per run.
+        threads: None is one per usable core.
+        runs: that are timed at the most; what is told is their mean, interruptions included.
+        span_s: seconds of them, about.
+        seed: seeds the inputs, which are standard normal.
+        timeout_s: seconds until the process is given up.
+
+    Raises:
+        WorkerFailure: it does not run.
+    """
+    request = TimesRequest(engine, "operators", batch, threads, runs, span_s, seed)
+    return run_child(_MODULE, request, OperatorTimes, timeout_s, threads).by_operator_ms
+
+
+def measure_operators(request: TimesRequest) -> OperatorTimes:
+    """Time operators in this process; see `operator_times`."""
+    engine = open_engine(request.engine)
+    backend = backends.get(str(engine.manifest["builder"]))
+    with backend.load(engine, request.threads) as session:
+        check_batch(session.inputs, request.batch, session.outputs)
+        feeds = synthetic(session.inputs, request.batch, seed=request.seed)
+        session.sample(feeds, WARM_UP_RUNS)
+        runs = min(request.rounds, runs_in(request.span_s, session.sample(feeds, 1)[0]))
+        return OperatorTimes(dict(session.operator_times(feeds, runs)))
 
 
 def measure_layers(request: TimesRequest) -> LayerTimes:
@@ -475,9 +525,11 @@ def _hook_cost_us() -> float:
     return max(0.0, (hooked_us - plain_us) / CHAIN)
 
 
-def _measure(request: TimesRequest) -> LayerTimes | ModuleTimes:
+def _measure(request: TimesRequest) -> LayerTimes | ModuleTimes | OperatorTimes:
     if request.parts == "modules":
         return measure_modules(request)
+    if request.parts == "operators":
+        return measure_operators(request)
     return measure_nodes(request) if request.parts == "nodes" else measure_layers(request)
 
 

@@ -44,6 +44,8 @@ FAR_OFF = 1.6
 MAX_RACED = 10
 #: Blocks of a first look by a process that stays, and by new ones, each of which measures as long as ten of those.
 FIRST_BLOCKS, FRESH_FIRST_BLOCKS = 3, 1
+#: A block of the first entrant stands beside the look after it, too, where that begins within so many seconds.
+SHARED_WITHIN_S = 1.0
 #: Engines are loaded anew, to other places in memory, when that has taken less than this share of the time.
 RENEWING_SHARE = 0.3
 TIMEOUT_S = 120.0
@@ -276,6 +278,7 @@ class Race:
         say: is told what is being done.
         earlier: what an earlier run of the same race recorded.
         make: gets an entrant ready when its turn to be looked at comes, and says why it can't; empty where it does.
+        needless: says why an entrant needs no look, by what those that had one took; empty where it does.
         seed: of the order of turns.
     """
 
@@ -288,16 +291,20 @@ class Race:
         say: Callable[[str], None] = lambda text: None,
         earlier: Sequence[Event] = (),
         make: Callable[[str], str] = lambda name: "",
+        needless: Callable[[str, Mapping[str, float]], str] = lambda name, firsts: "",
         seed: int = 0,
     ) -> None:
         self._runners = {name: _Runner(lane) for name, lane in lanes.items()}
         self._margin, self._record, self._say, self._make = margin, record, say, make
+        self._needless = needless
         self._order = random.Random(seed)
         self._rounds = 0
         self._measuring_s = self._starting_s = 0.0
         self._is_looking = False
         #: The smallest of the first entrant's blocks beside the last look.
         self._reference: float | None = None
+        #: A block of the first entrant that one look alone was held against, and when it ended.
+        self._unshared: tuple[float, float] | None = None
         self._started = time.perf_counter()
         looks = len(LOOKS) * max(1, len(lanes) - 1)
         self._confidence = 1 - 2 * ERROR / looks
@@ -335,6 +342,9 @@ class Race:
     def _looked(self, is_over: Callable[[], bool]) -> dict[str, float]:
         reference: str | None = None
         for name, runner in self._inside().items():
+            if runner.first is None and (reason := self._needless(name, self.firsts)):
+                self.put_out(name, SLOWER, reason)
+                continue
             if runner.first is None and is_over():
                 self.put_out(name, FAILED, TOO_LATE)
                 continue
@@ -351,8 +361,12 @@ class Race:
             if reference is None:
                 reference = name
                 self._open(name, runner)
-        firsts = {name: r.first for name, r in self._inside().items() if r.first is not None}
-        return dict(sorted(firsts.items(), key=lambda pair: pair[1]))
+        return dict(sorted(self.firsts.items(), key=lambda pair: pair[1]))
+
+    @property
+    def firsts(self) -> dict[str, float]:
+        """How many times as long as the first one each takes that is in and was looked at, in their order."""
+        return {name: r.first for name, r in self._inside().items() if r.first is not None}
 
     @property
     def late(self) -> list[str]:
@@ -383,18 +397,31 @@ class Race:
         for _ in range(runner.lane.first_blocks):
             if ours and is_over():
                 break
+            shared = self._just_before()
             value = self._block(name)
             if value is None:
                 return None
             ours.append(value)
-            beside = None if reference is None else self._beside(reference)
+            beside = None if reference is None else shared or self._beside(reference)
             theirs += [] if beside is None else [beside]
+            if beside is not None and shared is None and runner.lane.first_blocks == 1:
+                self._unshared = beside, time.perf_counter()
         if theirs or self._reference is None:
             self._reference = min(theirs or ours)
         if reference is not None:
             # It may wait for long, while engines are judged.
             self._close(runner)
         return min(ours) / self._reference
+
+    def _just_before(self) -> float | None:
+        """The block of the first entrant right before a look, which then needs none of its own; each serves two.
+
+        So a look by new processes takes one and a half of them rather than two.
+        """
+        unshared, self._unshared = self._unshared, None
+        if unshared is None or time.perf_counter() - unshared[1] > SHARED_WITHIN_S:
+            return None
+        return unshared[0]
 
     def _beside(self, reference: str) -> float | None:
         """A block of the first entrant beside another's look; None where it has failed.
@@ -433,7 +460,7 @@ class Race:
             budget_s: for the race; no more stay than there is time for as many rounds as tell them apart.
             staying: who stays, be there time for it or not.
         """
-        firsts = {name: r.first for name, r in self._inside().items() if r.first is not None}
+        firsts = self.firsts
         in_order = sorted(firsts, key=lambda name: firsts[name])
         most = self._most_raced(in_order, budget_s)
         for place, name in enumerate(in_order):

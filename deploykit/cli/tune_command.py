@@ -305,11 +305,8 @@ def command(
                 detail=steps.detail,
                 step=steps.step,
             ):
-                if isinstance(one, workflow.frontier.Refused):
-                    found.refused.append(one)
-                    continue
-                found.answers.append(one)
-                if csv is not None:
+                found.take(one)
+                if csv is not None and isinstance(one, workflow.tuned.Tuned):
                     for row in one.rows:
                         csv.add(row)
     except KeyboardInterrupt:
@@ -358,7 +355,10 @@ def _write(
         picture = workflow.pareto.draw(found.answers)
         workflow.pareto.save(picture, Path(outputs.plot))
     said = [*(one.sentence for one in found.answers), *(one.why for one in found.refused)]
-    said = [broken_off, *said] if broken_off else said
+    if broken_off:
+        said = [broken_off, *said]
+    elif len(said) > 1:
+        said.append(found.sentence)
     rows = [row for one in found.answers for row in one.rows]
     tried = workflow.pareto.candidates_of(found.answers) if found.answers else None
     write_page(outputs, rows, "deploykit: tune", store, said, tried)
@@ -389,7 +389,8 @@ def _plan(
         for default, others in [workflow.space.candidates(source, asked)]
         for one in (default, *others)
     ]
-    takes = progress.duration(asked.budget_s * len(sources))
+    meeting_s = workflow.frontier.beside_s(asked, len(sources))
+    takes = progress.duration(asked.budget_s * len(sources) + meeting_s)
     return display.print_configurations(
         wanted,
         EngineChoice(),
@@ -419,7 +420,10 @@ def _show(found: workflow.frontier.Frontier, outputs: Outputs, *, several: bool)
         for row in (row for tuned in found.answers for row in tuned.rows):
             report.refuse_simulated(row)
     if outputs.json:
-        answers = [workflow.tuned.as_values(one) for one in found.answers]
+        answers = [
+            {**workflow.tuned.as_values(one), "beside": found.beside_values(one)}
+            for one in found.answers
+        ]
         refused = [
             {"model": workflow.configuration.source_name(one.source), "refused": one.why}
             for one in found.refused

@@ -10,6 +10,7 @@ from dataclasses import replace
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.interleaved import compare_interleaved
 from deploykit.bench.race import FAILED, IN, SLOWER, UNFIT
+from deploykit.bench.scenario import Policy
 from deploykit.figures import general
 from deploykit.row import overloaded
 from deploykit.stats import RatioInterval, mean_ratio
@@ -18,7 +19,7 @@ from deploykit.workflow.fitness import Fitness
 from deploykit.workflow.journal import Entry, Journal
 from deploykit.workflow.plan import Source
 from deploykit.workflow.profile import Profiler, Say
-from deploykit.workflow.races import LIMIT_S, MIN_GAIN, Races, timed
+from deploykit.workflow.races import LIMIT_S, MIN_GAIN, Races, lanes_of, timed
 from deploykit.workflow.tuned import BYTES, LATENCIES, Candidate, Meeting, Question
 
 #: Seconds of an interleaved comparison with the default, and with the fp32 of another runtime.
@@ -271,30 +272,61 @@ class Confirmation:
         return Meeting(winner.name, other.name, ratio, verdict)
 
     def _beside(self, winner: Candidate, other: Candidate, budget_s: float) -> RatioInterval:
-        if self._question.is_resident:
-            start = time.perf_counter()
-            compared = compare_interleaved(
-                timed(other),
-                timed(winner),
-                threshold=MIN_GAIN,
-                budget_s=budget_s,
-                timeout_s=min(LIMIT_S, max(START_MAX_S, self._left_s())),
-                quantile=LATENCIES[self._question.objective],
-            )
-            self.starting_s += time.perf_counter() - start - compared.elapsed_s
-            return compared.ratio
-        pair = self._races.lanes(
-            {winner.name: winner, other.name: other}, lambda: max(START_MAX_S, self._left_s())
+        options = self._profiler.options
+
+        def timeout_s() -> float:
+            return min(options.timeout_s or LIMIT_S, max(START_MAX_S, self._left_s()))
+
+        ratio, starting_s = compared(
+            self._question, options.policy, winner, other, budget_s, timeout_s
         )
-        ours, theirs = pair[winner.name], pair[other.name]
-        values: tuple[list[float], list[float]] = ([], [])
-        start = time.perf_counter()
-        for number in range(FRESH_ROUNDS):
-            spent_s = time.perf_counter() - start
-            # Of so long a round as those before, none is begun that would not end in time.
-            if number >= FRESH_MIN_ROUNDS and spent_s * (number + 1) / number > budget_s:
-                break
-            values[0].append(theirs.block())
-            values[1].append(ours.block())
-        self.starting_s += ours.starting_s + theirs.starting_s
-        return mean_ratio(*values, confidence=0.99)
+        self.starting_s += starting_s
+        return ratio
+
+
+def compared(
+    question: Question,
+    policy: Policy,
+    ours: Candidate,
+    theirs: Candidate,
+    budget_s: float,
+    timeout_s: Callable[[], float],
+) -> tuple[RatioInterval, float]:
+    """One built candidate beside another, be it of another network, in turns.
+
+    Args:
+        question: has the objective, and says whether processes stay or each block takes a new one.
+        policy: how a percentile is measured by new processes.
+        ours: whose objective is taken over the other's; above 1 it is worse.
+        theirs: the other one.
+        budget_s: seconds beside the start of both; exceeded by the least number of rounds that tell anything.
+        timeout_s: for each answer of a process; asked before each.
+
+    Returns:
+        The ratio, and the seconds that starting both took.
+
+    Raises:
+        WorkerFailure: one of them can't be measured.
+    """
+    start = time.perf_counter()
+    if question.is_resident:
+        found = compare_interleaved(
+            timed(theirs),
+            timed(ours),
+            threshold=MIN_GAIN,
+            budget_s=budget_s,
+            timeout_s=timeout_s(),
+            quantile=LATENCIES[question.objective],
+        )
+        return found.ratio, time.perf_counter() - start - found.elapsed_s
+    pair = lanes_of(question, policy, {"ours": ours, "theirs": theirs}, timeout_s)
+    values: tuple[list[float], list[float]] = ([], [])
+    for number in range(FRESH_ROUNDS):
+        spent_s = time.perf_counter() - start
+        # Of so long a round as those before, none is begun that would not end in time.
+        if number >= FRESH_MIN_ROUNDS and spent_s * (number + 1) / number > budget_s:
+            break
+        values[0].append(pair["theirs"].block())
+        values[1].append(pair["ours"].block())
+    starting_s = sum(lane.starting_s for lane in pair.values())
+    return mean_ratio(*values, confidence=0.99), starting_s

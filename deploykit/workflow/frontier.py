@@ -6,25 +6,34 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from deploykit.bench.channel import WorkerFailure
+from deploykit.bench.race import FAR_OFF
 from deploykit.bench.scenario import Constraint
 from deploykit.errors import DeploykitError, OutputFailed, UsageError
-from deploykit.figures import general
+from deploykit.figures import general, with_ends
 from deploykit.spec import ModelSpec
+from deploykit.stats import RatioInterval
 from deploykit.store import Store
 from deploykit.workflow.configuration import ProfileOptions, source_name
+from deploykit.workflow.confirmation import CONFIRM_S, FRESH_BLOCK_S, FRESH_ROUNDS, compared
+from deploykit.workflow.journal import Entry, Journal
 from deploykit.workflow.plan import Source
 from deploykit.workflow.profile import Profiler, Say
+from deploykit.workflow.races import LIMIT_S
 from deploykit.workflow.space import candidates
 from deploykit.workflow.trained import Training
 from deploykit.workflow.tune import Tuning
-from deploykit.workflow.tuned import RATE, Candidate, Question, Tuned
+from deploykit.workflow.tuned import BYTES, MEMORY, RATE, Candidate, Question, Tuned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from deploykit.report.frame import Frame
+
+#: So many networks, the nearest first, meet the one that is the cheapest by its row.
+MAX_BESIDE = 3
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,32 @@ class Refused:
     error: DeploykitError | None = None
 
 
+@dataclass(frozen=True)
+class Beside:
+    """A network's answer in turns with that of the network which is the cheapest by its row.
+
+    Attributes:
+        answer: the network's.
+        cheapest: the other one.
+        ratio: its objective over the other's, above 1 where it is worse; None where it was not found out.
+        why: the reason of that.
+    """
+
+    answer: Tuned
+    cheapest: Tuned
+    ratio: RatioInterval | None
+    why: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What was found, in a clause."""
+        ours, theirs = (source_name(one.source) for one in (self.answer, self.cheapest))
+        if self.ratio is None:
+            return f"{ours} was not measured in turns with {theirs}: {self.why}"
+        value, low, high = with_ends(self.ratio.ratio, self.ratio.low, self.ratio.high)
+        return f"{ours} took {value} times what {theirs} took (99% interval {low} to {high})"
+
+
 @dataclass
 class Frontier:
     """Answers for several networks.
@@ -49,15 +84,29 @@ class Frontier:
     Attributes:
         answers: of those that were tuned, in the order in which they were asked for.
         refused: the others.
+        beside: those that are near the cheapest, in turns with it.
     """
 
     answers: list[Tuned] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    beside: list[Beside] = field(default_factory=list)
+
+    def take(self, one: Tuned | Refused | Beside) -> None:
+        """Add what was found, as `tune_each` gives it."""
+        if isinstance(one, Refused):
+            self.refused.append(one)
+        elif isinstance(one, Beside):
+            self.beside.append(one)
+        else:
+            self.answers.append(one)
 
     @property
     def cheapest(self) -> Tuned | None:
-        """The answer with the best objective of those that hold everything; None where none does."""
-        return min(self._held(), key=_cost, default=None)
+        """The answer with the best objective of those that hold everything; None where none does.
+
+        Of those that were measured in turns, by that rather than by their rows, which are minutes apart.
+        """
+        return min(self._held(), key=self._cost, default=None)
 
     @property
     def line(self) -> list[Tuned]:
@@ -66,7 +115,7 @@ class Frontier:
         Where no top-1 is known, the cheapest alone.
         """
         found: list[Tuned] = []
-        for one in sorted(self._held(), key=lambda one: (_cost(one), -(_top1(one) or 0.0))):
+        for one in sorted(self._held(), key=lambda one: (self._cost(one), -(_top1(one) or 0.0))):
             if not found or (_top1(one) or 0.0) > (_top1(found[-1]) or 0.0):
                 found.append(one)
         return found
@@ -79,6 +128,8 @@ class Frontier:
         if best is None:
             return f"None of {asked} networks holds what was asked."
         text = f"Of {asked} networks take {_told(best)}: it is the cheapest that holds everything."
+        if self.beside:
+            text += f" In turns at the end, {'; '.join(one.sentence for one in self.beside)}."
         line = self.line
         if _top1(best) is None:
             return f"{text} Top-1 of it is not known, so that no other one can be set against its price."
@@ -131,8 +182,53 @@ class Frontier:
             pareto.save(figure, Path(path))
         return figure
 
+    def beside_values(self, answer: Tuned) -> list[dict[str, Any]]:
+        """What an answer took of the cheapest one in turns, for JSON; empty where the two did not meet."""
+        return [
+            {
+                "model": source_name(one.cheapest.source),
+                "why": one.why,
+                **({} if one.ratio is None else vars(one.ratio)),
+            }
+            for one in self.beside
+            if one.answer is answer
+        ]
+
+    def near(self) -> list[Tuned]:
+        """The cheapest by its row, and behind it those that may be as cheap, as rows are minutes apart.
+
+        Only of those whose engines are here, and of nothing that a busy machine leaves as it is.
+        """
+        held = [
+            one for one in self._held() if one.best is not None and one.best.request is not None
+        ]
+        if not held or held[0].question.objective in (BYTES, MEMORY):
+            return held[:1]
+        first, *others = sorted(held, key=_cost)
+        if _cost(first) < 0:
+            near = [one for one in others if _cost(one) * FAR_OFF <= _cost(first)]
+        else:
+            near = [one for one in others if _cost(one) <= _cost(first) * FAR_OFF]
+        return [first, *near[:MAX_BESIDE]]
+
+    def _cost(self, one: Tuned) -> float:
+        """What an answer's objective is, the smaller the better."""
+        met = next((found for found in self.beside if found.answer is one), None)
+        if met is None or met.ratio is None:
+            return _cost(one)
+        cost = _cost(met.cheapest)
+        return cost / met.ratio.ratio if cost < 0 else cost * met.ratio.ratio
+
     def _held(self) -> list[Tuned]:
         return [one for one in self.answers if one.best is not None]
+
+
+def beside_s(question: Question, networks: int) -> float:
+    """Seconds that networks in turns take at the most, without what starting them does."""
+    if question.objective in (BYTES, MEMORY):
+        return 0.0
+    each_s = CONFIRM_S if question.is_resident else FRESH_ROUNDS * 2 * FRESH_BLOCK_S
+    return min(networks - 1, MAX_BESIDE) * each_s
 
 
 def tune_each(
@@ -146,8 +242,8 @@ def tune_each(
     say: Say = lambda text: None,
     detail: Say = lambda text: None,
     step: Callable[[], None] = lambda: None,
-) -> Iterator[Tuned | Refused]:
-    """Tune networks one after the other, and give each answer as it is found.
+) -> Iterator[Tuned | Refused | Beside]:
+    """Tune networks one after the other, and give each answer as it is found, then who met the cheapest in turns.
 
     Args:
         sources: the networks.
@@ -169,6 +265,7 @@ def tune_each(
         bound = Constraint("top1_low", ">=", min_top1)
         question = replace(question, constraints=(*question.constraints, bound))
     ended: list[Tuning] = []
+    found, by_whom = Frontier(), list[tuple[Tuned, Tuning]]()
     for asked in sources:
         source = asked
         try:
@@ -187,7 +284,10 @@ def tune_each(
                 if len(sources) > 1:
                     tuning.keeps_journal = True
                     ended.append(tuning)
-                yield tuning()
+                answer = tuning()
+                by_whom.append((answer, tuning))
+                found.take(answer)
+                yield answer
         except OutputFailed:
             raise
         except DeploykitError as error:
@@ -195,8 +295,55 @@ def tune_each(
                 raise
             yield Refused(source, f"{source_name(source)}: {error}", error)
         step()
+    yield from _in_turns(found.near(), by_whom, options, say, detail)
     for tuning in ended:
         tuning.forget()
+
+
+def _in_turns(
+    near: Sequence[Tuned],
+    by_whom: Sequence[tuple[Tuned, Tuning]],
+    options: ProfileOptions,
+    say: Say,
+    detail: Say,
+) -> Iterator[Beside]:
+    """Measure answers in turns with the first of them; what that found before is in its journal."""
+    if len(near) < 2:
+        return
+    first, *others = near
+    say(f"{source_name(first.source)} in turns with {len(others)} that may be as cheap")
+
+    def journal_of(one: Tuned) -> Journal:
+        return next(tuning.journal for answer, tuning in by_whom if answer is one)
+
+    def label(one: Tuned) -> str:
+        """What tells an engine apart from that of any other network or version."""
+        assert one.best is not None
+        return f"{journal_of(one).path.stem} {one.best.name}"
+
+    for one in others:
+        assert one.best is not None
+        assert first.best is not None
+        known = journal_of(first).met.get((label(one), label(first)))
+        if known is not None:
+            yield Beside(one, first, known)
+            continue
+        detail(f"{source_name(one.source)} beside {source_name(first.source)}")
+        try:
+            ratio, _ = compared(
+                first.question,
+                options.policy,
+                one.best,
+                first.best,
+                beside_s(first.question, 2),
+                lambda: options.timeout_s or LIMIT_S,
+            )
+        except WorkerFailure as failure:
+            yield Beside(one, first, None, str(failure))
+            continue
+        entry = Entry(name=label(one), other=label(first), ratio=ratio)
+        journal_of(first).write(entry)
+        yield Beside(one, first, ratio)
 
 
 def _too_low(source: Source, question: Question, profiler: Profiler, min_top1: float) -> str | None:

@@ -14,7 +14,7 @@ from deploykit.backends.building import precision_share
 from deploykit.backends.onnxruntime_layers import EngineNode, trace_layers
 from deploykit.bench.contain import READING_LIMIT_S, contained
 from deploykit.bench.feeds import fixed_batch
-from deploykit.bench.layer_times import LayerTimes, layer_times
+from deploykit.bench.layer_times import LayerTimes, layer_times, operator_times
 from deploykit.bench.request import AccuracyRequest, WorkerRequest, run_worker
 from deploykit.bench.runtime_profile import ProfileCost
 from deploykit.bench.scenario import Policy
@@ -330,8 +330,8 @@ _OfBoth = tuple[Mapping[str, float], Mapping[str, float], float | None]
 class SlowerThanFp32:
     """Remembers fp32 rows, and says of the int8 rows like them whether they are slower.
 
-    Both engines are timed node by node where one is, which takes some seconds: once for the repeats of a row. Only
-    ONNX Runtime tells times per node.
+    Both engines are timed where one is, which takes some seconds: once for the repeats of a row. ONNX Runtime tells
+    times of nodes, OpenVINO of its own operators.
     """
 
     def __init__(self) -> None:
@@ -361,14 +361,16 @@ class SlowerThanFp32:
         medians = row["latency_p50_ms"], other["latency_p50_ms"]
         shown = [significant(ms) for ms in medians]
         text = f"int8 is slower than fp32, {shown[0]} ms against {shown[1]}"
-        if get(str(row["backend"])).timed_parts != "nodes":
+        parts = get(str(row["backend"])).timed_parts
+        if parts not in ("nodes", "operators"):
             return Note("slower", text), {}
+        measured = self._costs if parts == "nodes" else self._costs_by_operator
         try:
             batch, threads = int(row["batch"]), row.get("threads")
             same = engine, fp32_engine, source, batch, threads
             if same not in self._timed:
-                int8, shares, cost = self._costs(engine, source, batch, threads)
-                fp32, _, _ = self._costs(fp32_engine, source, batch, threads, cost)
+                int8, shares, cost = measured(engine, source, batch, threads)
+                fp32, _, _ = measured(fp32_engine, source, batch, threads, cost)
                 self._timed[same] = int8, fp32, shares
             int8, fp32, shares = self._timed[same]
         except DeploykitError as error:
@@ -382,6 +384,17 @@ class SlowerThanFp32:
         named = [f"{_at_most(ms)} ms in {name}" for name, ms in lost]
         note = Note("slower", f"{text}: it loses {', '.join(named)}" if named else text)
         return note, {} if shares is None else {"precision_share_time": shares}
+
+    def _costs_by_operator(
+        self,
+        engine: Path,
+        source: Path,
+        batch: int,
+        threads: int | None,
+        cost: ProfileCost | None = None,
+    ) -> tuple[Mapping[str, float], float | None, ProfileCost | None]:
+        """As `_costs`, of a runtime that tells what its operators take by its own names, and no more."""
+        return operator_times(engine.parent, batch=batch, threads=threads), None, None
 
     def _costs(
         self,

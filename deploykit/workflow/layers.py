@@ -128,6 +128,11 @@ class LayerReport:
         )
 
 
+def _has_layers(backend: backends.BackendBase) -> bool:
+    """Whether what a backend times are layers rather than all of one kind together."""
+    return backend.timed_parts not in (None, "operators")
+
+
 def require_timed_parts(backend: backends.BackendBase) -> None:
     """Refuse, before any work is done, a backend whose engines' parts can't be timed here.
 
@@ -137,8 +142,8 @@ def require_timed_parts(backend: backends.BackendBase) -> None:
     """
     device = backend.device()
     absent = device if isinstance(device, Reason) else None
-    if backend.timed_parts is None:
-        others = " or ".join(one.name for one in backends.builtin() if one.timed_parts is not None)
+    if not _has_layers(backend):
+        others = " or ".join(one.name for one in backends.builtin() if _has_layers(one))
         here = f", and its device is not here either ({absent.text})" if absent else ""
         raise UsageError(
             f"{backend.name} gives no times per layer here{here}: use --backend {others}"

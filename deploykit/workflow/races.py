@@ -35,6 +35,7 @@ from deploykit.workflow.configuration import Configuration, source_name
 from deploykit.workflow.fitness import TOO_LATE as NOT_JUDGED
 from deploykit.workflow.fitness import Fitness
 from deploykit.workflow.journal import Entry, Journal
+from deploykit.workflow.outlook import Outlook
 from deploykit.workflow.plan import Source
 from deploykit.workflow.profile import Profiler, Say
 from deploykit.workflow.tuned import LATENCIES, RATE, Candidate, Question
@@ -51,8 +52,6 @@ LIMIT_S, LIMIT_MIN_S = 600.0, 2.0
 FRESH_LIMIT_MIN_S = 15.0
 #: What a race has begun may take so many seconds longer than the race may: who still has no answer then hangs.
 OVERRUN_S = 30.0
-#: Seconds that the end of a tuning takes for a small network, rows and comparisons.
-ENDING_S = 20.0
 #: What the journal calls the race of all candidates.
 FIRST_RACE = "race"
 #: Better by less than this is not worth leaving the default.
@@ -71,6 +70,7 @@ class Races:
         journal: with the races that were run before; it is told each event.
         fitness: that judges the fastest.
         left_s: seconds that are left for races; asked whenever one is begun.
+        budget_for_s: the budget that leaves races so many seconds, and building so many of them.
         say: is told which phase begins.
         detail: is told every step.
 
@@ -91,12 +91,13 @@ class Races:
         journal: Journal,
         fitness: Fitness,
         left_s: Callable[[], float],
+        budget_for_s: Callable[[float, float], float],
         say: Say = lambda text: None,
         detail: Say = lambda text: None,
     ) -> None:
         self._source, self._question, self._say, self._detail = source, question, say, detail
         self._profiler, self._journal, self._fitness = profiler, journal, fitness
-        self._left_s = left_s
+        self._left_s, self._budget_for_s = left_s, budget_for_s
         self._deadline: Callable[[], float] = lambda: math.inf
         self.measuring_s = self.starting_s = self.building_s = 0.0
         self.start_s: dict[str, float] = {}
@@ -109,37 +110,22 @@ class Races:
         least_s = LIMIT_MIN_S if self._question.is_resident else FRESH_LIMIT_MIN_S
         return min(limit_s, max(least_s, self._deadline() - time.perf_counter()))
 
-    def lanes(
-        self, fit: Mapping[str, Candidate], bound_s: Callable[[], float] = lambda: math.inf
-    ) -> dict[str, Lane]:
-        """What measures each candidate, built by then: a process that stays, or a new one for each block.
-
-        None of its answers takes longer than `bound_s`, asked before each, says.
-        """
-        entrants = [Entrant(name, partial(timed, one)) for name, one in fit.items()]
-        objective = self._question.objective
-        if self._question.is_resident:
-            return lanes(entrants, quantile=LATENCIES[objective], timeout_s=self._limit_s)
-        # A percentile takes its samples in each block, too.
-        policy = self._profiler.options.policy if objective in LATENCIES else Policy.quick()
-        return lanes(
-            entrants,
-            worth=_worth(objective),
-            policy=policy.lasting(1.0),
-            timeout_s=lambda: min(self._limit_s(), bound_s()),
-        )
-
     def _race(
-        self, name: str, fit: Mapping[str, Candidate], make: Callable[[str], str] = lambda name: ""
+        self,
+        name: str,
+        fit: Mapping[str, Candidate],
+        make: Callable[[str], str] = lambda name: "",
+        needless: Callable[[str, Mapping[str, float]], str] = lambda name, firsts: "",
     ) -> Race:
         """A race of that name in the journal; `make` builds what is not built yet, see `Race`."""
         return Race(
-            self.lanes(fit),
+            lanes_of(self._question, self._profiler.options.policy, fit, self._limit_s),
             margin=MIN_GAIN,
             record=self._journal.record(name),
             say=self._detail,
             earlier=self._earlier(name),
             make=make,
+            needless=needless,
         )
 
     def _earlier(self, name: str) -> Sequence[Event]:
@@ -188,7 +174,11 @@ class Races:
         return race.look(budget_s)
 
     def raced(
-        self, fit: Mapping[str, Candidate], default: Candidate, building_s: float
+        self,
+        fit: Mapping[str, Candidate],
+        default: Candidate,
+        building_s: float,
+        default_built_s: float = 0.0,
     ) -> list[Candidate]:
         """Those that stay in, the best first; the others know why they are out.
 
@@ -197,13 +187,16 @@ class Races:
                 built for which there is no time to look.
             default: which is built.
             building_s: seconds that building may take.
+            default_built_s: seconds that the default's engine took, for what another would.
         """
         name = source_name(self._source)
         fit = self._with_what_was_looked_at(fit)
         left_s, before_s = self._left_s(), self.building_s
+        begun: list[str] = []
 
         def made(one: str) -> str:
             """Why an engine can't be looked at."""
+            begun.append(one)
             if fit[one].request is not None:
                 return ""
             limit_s = min(building_s - (self.building_s - before_s), self._left_s())
@@ -214,14 +207,19 @@ class Races:
 
         def looking_s() -> float:
             built_s = self.building_s - before_s
-            return built_s + LOOKING_SHARE * (left_s - built_s)
+            allowed_s = built_s + LOOKING_SHARE * (left_s - built_s)
+            # The first is looked at in any case: what that takes tells what others do.
+            return allowed_s if race.firsts or len(begun) > 1 else max(allowed_s, OVERRUN_S)
 
-        with self._race(FIRST_RACE, fit, made) as race:
+        outlook = Outlook(fit, self._question, default)
+        with self._race(FIRST_RACE, fit, made, outlook.reason) as race:
             self._say(f"{name}: build {len(fit)} candidates, and a first look at each")
             looking = time.perf_counter()
             firsts = self._look(race, looking_s)
             if len(firsts) < 2 <= len(fit):
-                self._refuse_budget(len(race.late), len(fit), time.perf_counter() - looking)
+                spent_s, built_s = time.perf_counter() - looking, self.building_s - before_s
+                looked_s = spent_s - built_s
+                self._refuse_budget(len(race.late), len(fit), looked_s, built_s or default_built_s)
             self._say(f"{name}: judge engines, the fastest first")
             self._put_out_the_unfit(race, firsts, fit, default)
             self._say(f"{name}: race of those that are near the fastest")
@@ -252,8 +250,14 @@ class Races:
         finally:
             self.building_s += time.perf_counter() - start
 
-    def _refuse_budget(self, late: int, everyone: int, spent_s: float) -> None:
+    def _refuse_budget(self, late: int, everyone: int, looked_s: float, built_s: float) -> None:
         """Say how much time is needed, where it was not even enough for a look at a second candidate.
+
+        Args:
+            late: how many had no look for want of time.
+            everyone: how many there are.
+            looked_s: seconds that looking at the others took.
+            built_s: seconds that building engines took.
 
         Raises:
             UsageError: it was not.
@@ -261,10 +265,20 @@ class Races:
         if not late:
             return  # all others failed by themselves
         self._journal.end()  # asked once more, there may be time
-        looked_at = max(1, everyone - late)
-        needed_s = spent_s / looked_at * everyone / LOOKING_SHARE
+        done = max(1, everyone - late)
+
+        def needed_s(count: int) -> float:
+            """The budget for a look at so many; the default, which is one of them, is built before."""
+            building_s = (count - 1) / max(1, done - 1) * built_s
+            looking_s = count / done * looked_s
+            return self._budget_for_s(building_s + looking_s / LOOKING_SHARE, building_s)
+
         raise too_short(
-            self._question, f"a first look at all {everyone} candidates", needed_s + ENDING_S
+            self._question,
+            "a first look at a second candidate",
+            needed_s(done + 1),
+            f"at all {everyone} candidates",
+            needed_s(everyone),
         )
 
     def told(
@@ -381,12 +395,48 @@ class Races:
         return inside
 
 
-def too_short(question: Question, what: str, needed_s: float) -> UsageError:
-    """What refuses a budget that is too short for something, with one that is not."""
+def lanes_of(
+    question: Question,
+    policy: Policy,
+    fit: Mapping[str, Candidate],
+    timeout_s: Callable[[], float],
+) -> dict[str, Lane]:
+    """What measures each candidate, built by then: a process that stays, or a new one for each block.
+
+    Args:
+        question: has the objective, and says which of the two it takes.
+        policy: how a percentile is measured by new processes.
+        fit: by names of their own.
+        timeout_s: for each answer of a process; asked before each.
+    """
+    entrants = [Entrant(name, partial(timed, one)) for name, one in fit.items()]
+    objective = question.objective
+    if question.is_resident:
+        return lanes(entrants, quantile=LATENCIES[objective], timeout_s=timeout_s)
+    # A percentile takes its samples in each block, too.
+    one_block = policy if objective in LATENCIES else Policy.quick()
+    return lanes(
+        entrants, worth=_worth(objective), policy=one_block.lasting(1.0), timeout_s=timeout_s
+    )
+
+
+def too_short(
+    question: Question, what: str, needed_s: float, whole: str = "", whole_s: float = 0.0
+) -> UsageError:
+    """What refuses a budget that is too short for something, with one that is not.
+
+    Args:
+        question: has the budget.
+        what: can't be done in it.
+        needed_s: the budget that it can be done in.
+        whole: what would be done with enough of it, and takes `whole_s`; empty leaves that out.
+        whole_s: see `whole`.
+    """
     needed = math.ceil(max(needed_s, question.budget_s + 1))
+    further = f", and {whole} about {max(needed, math.ceil(whole_s))} s" if whole else ""
     return UsageError(
-        f"a budget of {question.budget_s:g} s is too short: {what} takes one of about {needed} s here; give "
-        f"--budget {needed}s, or fewer candidates with --backend, --precision or --threads"
+        f"a budget of {question.budget_s:g} s is too short: {what} takes one of about {needed} s here{further}; "
+        f"give --budget {needed}s or more"
     )
 
 

@@ -121,7 +121,7 @@ class Tuning:
         self.keeps_journal = False
         self.journal = Journal(store.root / "tune" / f"{key_of(facts)[:16]}.jsonl")
         self._limit = TimeLimit(question.budget_s, "--budget")
-        self._reserve_s = 0.0
+        self._reserve_s = self._end_s = self._before_races_s = self._default_built_s = 0.0
         self.fitness = Fitness(
             source, question, self.profiler, self.journal, lambda: self._left_s, detail
         )
@@ -132,6 +132,7 @@ class Tuning:
             self.journal,
             self.fitness,
             lambda: self._left_s,
+            self._budget_for_s,
             say,
             detail,
         )
@@ -174,8 +175,9 @@ class Tuning:
             if by_size:
                 order = self._by_size(fit)
             else:
+                self._before_races_s = time.perf_counter() - start
                 building_s = BUILDING_SHARE * self._limit.left_s()
-                order = self.races.raced(fit, default, building_s)
+                order = self.races.raced(fit, default, building_s, self._default_built_s)
                 self._keep_for_the_end(everyone.values(), default)
                 order = self._with_mix(order, everyone, default)
                 order = self._with_layers_kept(order, everyone, default)
@@ -227,8 +229,13 @@ class Tuning:
 
     def _keep_for_the_end(self, everyone: Iterable[Candidate], default: Candidate) -> None:
         """Set aside what the end takes, but no more than half of what is left."""
-        needed_s = self.confirmation.reserve_s(everyone, default)
-        self._reserve_s = min(needed_s, self._limit.left_s() / 2)
+        self._end_s = self.confirmation.reserve_s(everyone, default)
+        self._reserve_s = min(self._end_s, self._limit.left_s() / 2)
+
+    def _budget_for_s(self, racing_s: float, building_s: float) -> float:
+        """The budget that leaves races so many seconds, so many of them for building, and the end its own."""
+        left_s = max(racing_s + min(racing_s, self._end_s), building_s / BUILDING_SHARE)
+        return self._before_races_s + left_s
 
     # --- Candidates ---
 
@@ -238,7 +245,8 @@ class Tuning:
         self.say(f"{source_name(self.source)}: build the default")
         start = time.perf_counter()
         row, request = self.profiler.prepared(default)  # without it there is nothing to beat
-        self._building_s += time.perf_counter() - start
+        self._default_built_s = time.perf_counter() - start
+        self._building_s += self._default_built_s
         if not self.question.batches and self.profiler.only_batch(default) is not None:
             others = [one for one in others if one.batch == default.batch]
         named = [Candidate(one, self.profiler.named(one)) for one in others]

@@ -20,6 +20,7 @@ from deploykit.backends import openvino as module
 from deploykit.backends.building import build_engine
 from deploykit.backends.onnxruntime import OnnxRuntimeSession
 from deploykit.backends.openvino import OpenVinoSession, set_otherwise
+from deploykit.bench.layer_times import operator_times
 from deploykit.errors import BuildFailed, MissingDependency, PrecisionMismatch
 from deploykit.graph.calibrate import Calibration
 from deploykit.graph.inputs import take_inputs
@@ -78,6 +79,18 @@ def test_the_precision_is_read_back_and_outputs_are_of_that_precision(
     # FP32 in bfloat16, which OpenVINO takes by itself where it can, would be off by a thousandth
     assert error < {"fp32": 1e-5, "fp16": 0.01, "bf16": 0.05, "int8": 0.1}[precision]
     assert (error > 1e-6) == (precision != "fp32")
+
+
+def test_operators_are_timed_by_the_plugin_s_own_names(in_precision, built):
+    """An int8 row that is slower than fp32 says by them what costs it."""
+    found = {}
+    for precision in ("fp32", "int8"):
+        engine = built(in_precision(precision, "cpu"))
+        found[precision] = operator_times(engine.path.parent, batch=64, threads=1, runs=20)
+    for taken in found.values():
+        assert "Convolution" in taken
+        assert all(ms >= 0 for ms in taken.values())
+        assert sum(taken.values()) > 0
 
 
 @pytest.mark.skipif("bf16" not in module.computed_here(), reason="no bfloat16 on this processor")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 from planted import Planted
@@ -135,6 +136,26 @@ def test_who_can_not_be_made_ready_is_out_and_says_why() -> None:
     assert lanes["b"].blocks == 0
     (out,) = [one for one in outcome.standings if one.name == "b"]
     assert (out.fate, out.reason) == ("failed", "it can't be built")
+
+
+def test_who_needs_no_look_is_out_by_what_the_others_took() -> None:
+    lanes = {
+        "a": Planted(1.0, 0),
+        "b": Planted(9.0, 1),
+        "b2": Planted(8.0, 2),
+        "c": Planted(1.1, 3),
+    }
+
+    def needless(name: str, firsts: Mapping[str, float]) -> str:
+        return "b is far behind" if name == "b2" and firsts.get("b", 0.0) > 2 else ""
+
+    with Race(lanes, needless=needless) as race:
+        assert list(race.look()) == ["a", "c", "b"]
+        outcome = race.run(60.0)
+    assert lanes["b2"].blocks == 0
+    assert race.late == []
+    (out,) = [one for one in outcome.standings if one.name == "b2"]
+    assert (out.fate, out.first, out.reason) == (SLOWER, None, "b is far behind")
 
 
 def test_who_was_not_started_in_time_is_out() -> None:
@@ -295,6 +316,26 @@ def test_a_first_look_that_runs_out_of_time_is_of_the_blocks_that_it_has(timed) 
     assert lanes["b"].blocks == 1
     assert list(firsts) == ["b", "a"]
     assert race.late == ["c"]
+
+
+@pytest.mark.parametrize(("made_s", "beside"), [(0.0, 3), (5.0, 5)])
+def test_a_block_of_the_first_one_is_beside_two_looks_of_one_block(
+    timed, monkeypatch, made_s, beside
+) -> None:
+    """A look by new processes took two of them; where building comes in between it still does."""
+    lanes = {name: timed(1.0, n) for n, name in enumerate("abcdef")}
+    for lane in lanes.values():
+        lane.first_blocks = 1
+
+    def make(name: str) -> str:
+        monkeypatch.setattr("time.perf_counter", lambda now=time.perf_counter: now() + made_s)
+        return ""
+
+    with Race(lanes, make=make) as race:
+        firsts = race.look()
+    assert len(firsts) == 6
+    assert [lanes[name].blocks for name in "bcdef"] == [1] * 5
+    assert lanes["a"].blocks == 1 + beside
 
 
 SHORT = Policy(warmup_s=0.01, warmup_max_s=0.2, window_s=0.005)

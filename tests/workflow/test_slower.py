@@ -73,10 +73,31 @@ def test_what_is_not_surely_slower_is_not_said(judge, like, precision, found):
     assert judge.note(like, precision, found, ENGINE, SOURCE) == (None, {})
 
 
-def test_another_runtime_says_that_it_is_slower_and_no_more(judge):
-    note, cells = judge.note("a", "int8", row(1.9, 2.0, 2.1, "openvino"), ENGINE, SOURCE)
+def test_a_runtime_without_times_says_that_it_is_slower_and_no_more(judge):
+    note, cells = judge.note("a", "int8", row(1.9, 2.0, 2.1, "torch"), ENGINE, SOURCE)
     assert cells == {}
     assert note == Note("slower", "int8 is slower than fp32, 2.00 ms against 1.00")
+
+
+def test_openvino_says_what_costs_it_by_its_own_names(judge, monkeypatch):
+    """It said that int8 was slower, and not what to keep in fp32."""
+    taken = {
+        Path("a/int8"): {"Convolution": 0.5, "FakeQuantize": 1.2},
+        Path("a/fp32"): {"Convolution": 0.7},
+    }
+    asked = []
+
+    def operator_times(folder, *, batch, threads):
+        asked.append((batch, threads))
+        return taken[folder]
+
+    monkeypatch.setattr("deploykit.workflow.judge.operator_times", operator_times)
+    judge.note("a", "fp32", FP32, Path("a/fp32/engine.onnx"), SOURCE)
+    slow = row(1.9, 2.0, 2.1, "openvino")
+    note, cells = judge.note("a", "int8", slow, Path("a/int8/engine.onnx"), SOURCE)
+    text = "int8 is slower than fp32, 2.00 ms against 1.00: it loses 1 ms in FakeQuantize"
+    assert (note, cells) == (Note("slower", text), {})
+    assert asked == [(1, None)] * 2
 
 
 def test_repeats_of_a_row_are_timed_operator_by_operator_once(judge, monkeypatch):

@@ -256,7 +256,8 @@ def test_accuracy_that_can_not_be_judged_is_refused(shared_store):
 
 def test_a_budget_that_is_too_short_for_a_second_look_says_how_much_is_needed(shared_store):
     with pytest.raises(
-        UsageError, match=r"is too short: .* all 3 candidates .* give --budget \d+s,"
+        UsageError,
+        match=r"is too short: a first look at a second .*, and at all 3 candidates .* give --budget \d+s",
     ):
         tuning(shared_store, replace(SMALL, budget_s=1e-6))()
 

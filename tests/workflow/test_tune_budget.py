@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -9,10 +10,10 @@ import onnx
 import pytest
 from planted import Clock, Planted
 
-from deploykit.bench import race
+from deploykit.bench import contain, race
 from deploykit.bench.race import FAILED, IN, UNFIT, Entrant
 from deploykit.bench.scenario import Constraint, Policy
-from deploykit.errors import UsageError
+from deploykit.errors import BuildFailed, UsageError
 from deploykit.row import Note, Row
 from deploykit.spec import ModelFile, ModelSpec
 from deploykit.stats import RatioInterval
@@ -126,6 +127,20 @@ def test_memory_streams_and_rates_keep_the_budget_too(shared_store, plant, chang
     plant(lambda name: 1.0)
     found = asked(shared_store, replace(FRESH, **changes))
     assert found.elapsed_s <= found.question.budget_s + 6 * BLOCK_S
+
+
+def test_a_runtime_far_behind_leaves_its_looks_at_larger_batches_to_others(shared_store, plant):
+    made = plant(lambda name: 9.0 if "torch" in name else 1.0 if "batch" not in name else 0.8)
+    question = replace(FRESH, backends=("onnxruntime", "openvino", "torch"), budget_s=1000.0)
+    found = asked(shared_store, question)
+    assert made
+    passed = {one.name: one for one in found.candidates if one.reason.startswith("not looked at")}
+    assert {one.configuration.backend for one in passed.values()} == {"torch"}
+    assert {(one.fate, one.ratio) for one in passed.values()} == {(race.SLOWER, None)}
+    assert {one.request for one in passed.values()} == {None}  # nor is it built for that
+    assert len({one.reason for one in passed.values()}) == 1  # one line of the table
+    looked_at = [one for one in found.candidates if one.ratio is not None]
+    assert len(looked_at) + len(passed) == len(found.candidates)
 
 
 def test_a_race_that_the_budget_cuts_short_is_said_in_the_answer(shared_store, plant):
@@ -363,6 +378,41 @@ def test_a_budget_that_was_too_short_leaves_no_journal_that_says_so_for_ever(sha
     with pytest.raises(UsageError, match="is too short"):
         job()
     assert not job.journal.path.exists()
+
+
+@pytest.mark.parametrize("build_s", [0.0, 4.0, 20.0])
+def test_a_budget_that_is_too_short_is_told_one_that_is_enough_and_not_much_more(
+    shared_store, plant, clock, monkeypatch, build_s
+):
+    """It was told the budget of a look at all candidates, though a look at two has an answer."""
+    plant(lambda name: 1.0)
+    real = Profiler.prepared
+
+    def prepared(self, configuration):
+        limit = contain._whole
+        time_for = build_s if limit is None else min(build_s, limit.left_s())
+        clock.now_s += time_for
+        if time_for < build_s:
+            raise BuildFailed("it was not done in time")
+        return real(self, configuration)
+
+    monkeypatch.setattr(Profiler, "prepared", prepared)
+
+    def named_s(budget_s: float) -> int | None:
+        """The budget that is named where so much is refused."""
+        try:
+            asked(shared_store, replace(FRESH, budget_s=budget_s))
+        except UsageError as error:
+            found = re.search(r"give --budget (\d+)s", str(error))
+            assert found is not None
+            return int(found[1])
+        return None
+
+    told_s = named_s(2.0)
+    assert told_s is not None
+    assert named_s(told_s) is None
+    least_s = next(n for n in range(2, told_s + 1) if named_s(float(n)) is None)
+    assert told_s <= 2.5 * least_s
 
 
 # --- Who came nearest ---

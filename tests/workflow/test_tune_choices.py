@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from answers import answer, candidate
 from planted import Planted
 
 from deploykit import env
@@ -307,7 +308,7 @@ def test_answers_of_several_networks_stay_in_journals_until_all_are_found(
             self.journal.write(Entry(engine="/e", reason="it drifts"))
             if not self.keeps_journal:
                 self.forget()
-            return None  # type: ignore[return-value]  # nobody looks at it
+            return answer(None, [candidate()])
 
     monkeypatch.setattr(frontier, "Tuning", Broken)
     sources = [LENET, replace(LENET, seed=1)]
