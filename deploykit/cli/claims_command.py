@@ -11,6 +11,7 @@ from deploykit.cli.library import claims, columns, display, page, progress, repo
 from deploykit.cli.options import Grouped, refuse_beside
 from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
 from deploykit.errors import UsageError
+from deploykit.text import write_line
 
 if TYPE_CHECKING:
     from deploykit.claims import Claim, Verdict
@@ -90,11 +91,12 @@ def command(
         refuse_beside("a check that neither measures nor trains", "store")
     if measure and profile is not None:
         raise UsageError("--measure makes the rows that --profile would name: give one of them")
-    check_documents(outputs, [profile, own])
+    beside = None if measure or profile is not None else _default_profile()
+    check_documents(outputs, [profile, beside, own])
     stated = None if own is None else claims.read_claims(Path(own))
-    measured = _measured(ids, stated, store) if measure else _profile_rows(profile)
+    measured = _measured(ids, stated, store) if measure else _profile_rows(profile, beside)
     verdicts = _evaluated(ids, measured, stated, store, train=train)
-    rows = claims.verdict.verdict_rows(verdicts)
+    rows = claims.verdict.written_rows(verdicts)
     write_documents(
         outputs,
         csv=lambda: report.csv.to_csv(rows, tuple(claims.verdict.COLUMNS)),
@@ -108,10 +110,10 @@ def command(
         html=lambda: page.render(page.Contents("deploykit: claims", claims=rows)),
     )
     if outputs.json:
-        display.print_json(rows)
+        display.print_json(claims.verdict.verdict_rows(verdicts))
     elif outputs.table:
-        for cells in claims.verdict.verdict_cells(verdicts):
-            display.print_verdict(*cells)
+        for one, cells in zip(verdicts, claims.verdict.verdict_cells(verdicts), strict=True):
+            display.print_verdict(one.claim.id, one.claim.statement, *cells[1:])
         display.print_text(f"{claims.verdict.tally(verdicts)}.")
     if profile is not None and (ids or own is not None):
         claims.refuse_without_rows(verdicts, profile)
@@ -152,16 +154,31 @@ def _measured(ids: tuple[str, ...], stated: list[Claim] | None, store: str | Non
         return list(workflow.claim_rows.measure_for(chosen, opened, say=steps.say))
 
 
-def _profile_rows(path: str | None) -> list[Row] | None:
-    """The rows of the profile at `path`, else of the default one; None where there is neither.
+def _default_profile() -> str | None:
+    """The profile that is taken where none is named; None where there is none."""
+    return next((str(place) for place in DEFAULT_PROFILES if place.is_file()), None)
+
+
+def _profile_rows(path: str | None, beside: str | None) -> list[Row] | None:
+    """The rows of the profile at `path`, else of the one that lies `beside`; None where there is neither.
+
+    What nobody named may be a file of another program: it is left out where it can't be read, which is told.
 
     Raises:
         UsageError: the file that was named can't be read or is no profile.
     """
-    if path is None:
-        path = next((str(place) for place in DEFAULT_PROFILES if place.is_file()), None)
-    if path is None:
+    if path is not None:
+        return _read(path)
+    if beside is None:
         return None
+    try:
+        return _read(beside)
+    except UsageError as error:
+        write_line(f"note: {beside}, which nobody named, is left out: {error}", err=True)
+        return None
+
+
+def _read(path: str) -> list[Row]:
     # A claim may tell rows apart by any column.
     return report.csv.read_rows(path, columns.checked_by("claims"), also=columns.NAMES)
 
