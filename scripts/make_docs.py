@@ -17,6 +17,7 @@ import click
 from deploykit import zoo
 from deploykit.claims import VERDICTS, list_claims
 from deploykit.claims.claim import KINDS
+from deploykit.claims.expression import FUNCTIONS, QUANTITIES, SELECTORS
 from deploykit.claims.margin import HEDGES, PLAIN
 from deploykit.cli import COMMANDS, cli
 from deploykit.figures import BLANK, significant, with_ends
@@ -188,6 +189,32 @@ or `"module:factory"` for a network of your own. `parts` is what is expected of 
 what is expected of each; with a part called `"*"`, for all others, those named need not be there.
 `universal = false` lets a statement be true in context; otherwise one part that fails refutes it.
 
+A figure is written without its unit: `61_706`, `0.81`, `4.2e6` or `4_200_000`. The last two agree with 4.15 to 4.25
+million; `4.20e6` agrees with less. `unit` is for people and scales nothing. The check `counted` holds an expression
+against the figure, `figures` holds several against one each, and `relations` has comparisons such as
+`macs(vgg16) > macs(alexnet)`:
+
+```toml
+[[claim]]
+id = "fifty-times-smaller"
+statement = "Our network is at least 50 times smaller than AlexNet"
+source = "README.md"
+about = "parameters of alexnet over those of our network"
+kind = "counted"
+stated = 50
+unit = "ratio"
+hedge = "at least"
+check = "counted"
+arguments = { of = "parameters(alexnet) / parameters('nets:make')" }
+expected = "confirmed"
+parts = "holds"
+```
+
+An expression asks a network for {quantities}; of all its layers, or of those that words select, as in
+`macs(mobilenet, pointwise)`, `layers(vgg16, conv, '3x3')` or `channels(squeezenet1_0, 'squeeze')`: {selectors}, or,
+in quotes, a kernel, a class, or a part of a layer's name. A network of your own is quoted; multipliers stand behind
+a name, as in `mobilenet(alpha=0.5, rho=5/7)`. Values meet by `+ - * / **`, and go through {functions}.
+
 A claim that is measured is an entry, too. Its `measure` says of what `--measure` makes rows, in four
 rounds over all that is measured; its check holds these rows against each other, and a ratio is decided where
 the 95% interval of its mean over the rounds is on one side of what is stated. What is no network of the
@@ -275,6 +302,17 @@ def _pictures() -> str:
     return "".join(f"![{what}](../reports/{file})\n\n" for file, what in PICTURES.items())
 
 
+def _own_claims() -> str:
+    text = OWN_CLAIMS.replace("{pictures}", _pictures())
+    for name, known in (
+        ("quantities", QUANTITIES),
+        ("selectors", SELECTORS),
+        ("functions", FUNCTIONS),
+    ):
+        text = text.replace(f"{{{name}}}", ", ".join(f"`{word}`" for word in known))
+    return text
+
+
 def claims_page() -> str:
     """Every claim, how it is decided and where it is from; no verdict, which is computed when it is asked for."""
     rows = [
@@ -291,7 +329,7 @@ def claims_page() -> str:
         "or by the margin of the word that the statement hedges it with, which is the same in every claim:\n\n"
         + table(("word", "agrees"), [(word, hedge.meaning) for word, hedge in HEDGES.items()])
         + "\n"
-        + OWN_CLAIMS.replace("{pictures}", _pictures())
+        + _own_claims()
         + "No verdict stands here: they are computed when they are asked for. Those of the last reference run are\n"
         "in [reports/claims.csv](../reports/claims.csv), with what was trained and measured for them in\n"
         "[reports/claims_full.csv](../reports/claims_full.csv).\n\n"

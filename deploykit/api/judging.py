@@ -23,7 +23,7 @@ from deploykit.claims import evaluate_claims, list_claims, read_claims
 from deploykit.claims.claim import choose_claims
 from deploykit.claims.verdict import verdict_rows
 from deploykit.errors import UsageError
-from deploykit.report import STDOUT
+from deploykit.report import STDOUT, page_beside
 from deploykit.report.check import Weakness, check_report
 from deploykit.report.compare import Limits, compare_reports
 from deploykit.report.compare import rendering as comparison_rows
@@ -193,7 +193,7 @@ def write_report(
         raise UsageError(
             f"{default} is a pipe, and no page can lie beside it: name the page by path"
         )
-    place = Path(path) if path is not None else default.with_suffix(".html")
+    place = Path(path) if path is not None else Path(page_beside(str(default)))
     named = (report, base, claims, *layers)
     files_read = [os.fspath(one) for one in named if isinstance(one, str | os.PathLike)]
     keep_files(files_read, [str(place)])

@@ -33,6 +33,7 @@ from deploykit.errors import (
 from deploykit.reading import read_file
 from deploykit.row import Row
 from deploykit.store import Store
+from deploykit.text import aside
 
 #: A file of claims is small; one that is not is something else.
 MAX_BYTES = 4 * 2**20
@@ -98,6 +99,10 @@ class Claim:
 
     def __post_init__(self) -> None:
         try:
+            if self.id != self.id.strip() or not self.id.isprintable() or self.id[:1] in ("", "-"):
+                raise UsageError(
+                    f"'id' is {self.id!r}: give a name that a command can take, such as 'small-enough'"
+                )
             if not isinstance(self.stated, str):
                 object.__setattr__(self, "stated", _stated(self.stated))
             for name in ("expected", "parts"):
@@ -115,6 +120,8 @@ class Claim:
             decide = find_check(self.check).bind(of_claim, self.arguments)
         except UsageError as error:
             raise UsageError(f"claim {self.id}: {error}") from error
+        if isinstance(self.stated, str) and find_check(self.check).kinds.get("stated") is Stated:
+            object.__setattr__(self, "stated", Stated(self.stated))
         object.__setattr__(self, "decide", decide)
 
     @functools.cached_property
@@ -147,7 +154,7 @@ class Claim:
     @property
     def settled_by(self) -> str:
         """The command that decides what is undecided without it; empty where there is none."""
-        command = f"deploykit claims {self.id}{_named(self.file)}"
+        command = f"deploykit claims {shlex.quote(self.id)}{_named(self.file)}"
         if self.measure is not None:
             return f"{command} --measure"
         if self.takes_rows:
@@ -201,6 +208,20 @@ def parse_claims(text: str, file: str = "claims.toml") -> list[Claim]:
         UsageError: `file`, as messages call it, is no TOML or has no claims, or an entry can't be; one line that
             names the claim and the line of the file.
     """
+    return _parsed(text, file, check=_check_measure)
+
+
+def _check_measure(claim: Claim) -> None:
+    try:
+        if claim.measure is not None:
+            claim.measure.check()
+    except UsageError as error:
+        raise UsageError(f"claim {claim.id}: {error} (in 'measure')") from error
+
+
+def _parsed(
+    text: str, file: str, check: Callable[[Claim], None] = lambda claim: None
+) -> list[Claim]:
     try:
         # Decimals know the digits that a figure was stated with.
         document = tomllib.loads(text, parse_float=Decimal)
@@ -219,6 +240,7 @@ def parse_claims(text: str, file: str = "claims.toml") -> list[Claim]:
     for number, table in enumerate(tables, 1):
         try:
             claims.append(_claim(table, f"number {number}"))
+            check(claims[-1])
         except UsageError as error:
             line = line_of(text, number, str(error))
             raise UsageError(f"{file}, line {line}: {error}") from error
@@ -254,15 +276,25 @@ def read_claims(path: Path) -> list[Claim]:
         UsageError: it can't be read, or as `parse_claims`.
     """
     try:
-        text = read_file(path, MAX_BYTES).decode("utf-8-sig")  # as some editors begin a file
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"can't read {path}: {error}") from error
+        data = read_file(path, MAX_BYTES, pipe=True)
+    except OSError as error:
+        raise UsageError(
+            f"can't read {path}: {error.strerror}; name a file of claims, see docs/claims.md"
+        ) from error
+    try:
+        text = data.decode("utf-8-sig")  # as some editors begin a file
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UsageError(
+            f"{path}, line {line}: it is not text in UTF-8, as TOML has to be: save it so"
+        ) from error
     return [replace(claim, file=str(path)) for claim in parse_claims(text, str(path))]
 
 
 @functools.cache
 def _stored() -> tuple[Claim, ...]:
-    claims = [claim for name, text in stored_texts().items() for claim in parse_claims(text, name)]
+    # What they measure is held against the backends by a test: that would import the backends for every list.
+    claims = [claim for name, text in stored_texts().items() for claim in _parsed(text, name)]
     _refuse_twice(claims, "claims/statements")
     return tuple(claims)
 
@@ -325,7 +357,7 @@ def evaluate_claim(claim: Claim, rows: Sequence[AnyRow] = ()) -> Verdict:
         failed = _of_claim(claim, *refused_by_system(error), error)
     except MemoryError as error:
         failed = _of_claim(claim, "not enough memory: free some", 4, error)
-    except Exception as error:  # whatever it is, it must not cost the other claims
+    except (Exception, SystemExit) as error:  # whatever it is, it must not cost the other claims
         # Of a claim of the user's own: a network that has nothing of what the check counts.
         said = f"{claim.check} can't be applied to what it names: {type(error).__name__}: {one_line(error, 100)}"
         failed = _of_claim(claim, said, UsageError.exit_code, error)
@@ -336,15 +368,19 @@ def evaluate_claim(claim: Claim, rows: Sequence[AnyRow] = ()) -> Verdict:
 
 def _outcome(claim: Claim, rows: Sequence[AnyRow]) -> Outcome:
     try:
-        with one_thread() if "computed" in claim.kind else contextlib.nullcontext():
-            return claim.decide(rows)
+        # Networks of the user's own may print while they are made and run: standard output is for data.
+        with aside(), one_thread() if "computed" in claim.kind else contextlib.nullcontext():
+            outcome = claim.decide(rows)
+        if not outcome.parts:
+            raise UsageError(f"{claim.check} is given nothing to decide: fill in its arguments")
+        return outcome
     except TimeIsOver as error:
         with training(allowed=False):
             outcome = claim.decide(rows)  # each part by its name, undecided
         return replace(outcome, explanation=f"Not trained: {error}.")
 
 
-def _of_claim(claim: Claim, said: str, exit_code: int, cause: Exception) -> DeploykitError:
+def _of_claim(claim: Claim, said: str, exit_code: int, cause: BaseException) -> DeploykitError:
     """What is said of an error, and of which claim it is."""
     kind = UsageError if exit_code == UsageError.exit_code else DeploykitError
     named = kind(f"claim {claim.id}: {said}")

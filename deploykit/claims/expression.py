@@ -1,15 +1,17 @@
 """Quantities that claims are about, written as arithmetic over networks: "macs(alexnet) / macs(squeezenet1_0)".
 
 A network is named as in the catalogue, with multipliers where it has them, `mobilenet(alpha=0.5, rho=5/7)`, or is a
-variant with its arguments, `resnet_cifar(depth=20)`. What is asked of it can be narrowed to some of its layers:
-`macs(mobilenet, pointwise)`, `channels(squeezenet1_0, "squeeze")`, `layers(vgg16, conv, "3x3")`. Quantities of
-single layers are sequences, for which arithmetic goes member by member. The text is parsed by Python's own
-grammar and evaluated by this module alone, which knows numbers, the names below and nothing else.
+variant with its arguments, `resnet_cifar(depth=20)`; one of the user's own is quoted, `"module:factory"`. What is
+asked of it can be narrowed to some of its layers: `macs(mobilenet, pointwise)`,
+`channels(squeezenet1_0, "squeeze")`, `layers(vgg16, conv, "3x3")`. Quantities of single layers are sequences, for
+which arithmetic goes member by member. The text is parsed by Python's own grammar and evaluated by this module
+alone, which knows numbers, the names below and nothing else.
 """
 
 from __future__ import annotations
 
 import ast
+import inspect
 import math
 import operator
 import re
@@ -38,11 +40,20 @@ class Sequence(tuple[Any, ...]):
             raise UsageError(f"{len(self)} values meet {len(other)}: {self} and {other}")
         return type(self)(do(mine, theirs) for mine, theirs in zip(self, other, strict=True))
 
+    def __neg__(self) -> Self:
+        return type(self)(-mine for mine in self)
+
     def __add__(self, other: Any) -> Self:  # not what tuples do
+        return self._each(other, operator.add)
+
+    def __radd__(self, other: Any) -> Self:
         return self._each(other, operator.add)
 
     def __sub__(self, other: Any) -> Self:
         return self._each(other, operator.sub)
+
+    def __rsub__(self, other: Any) -> Self:
+        return self._each(other, lambda mine, theirs: theirs - mine)
 
     def __mul__(self, other: Any) -> Self:
         return self._each(other, operator.mul)
@@ -52,6 +63,12 @@ class Sequence(tuple[Any, ...]):
 
     def __truediv__(self, other: Any) -> Self:
         return self._each(other, operator.truediv)
+
+    def __rtruediv__(self, other: Any) -> Self:
+        return self._each(other, lambda mine, theirs: theirs / mine)
+
+    def __pow__(self, other: Any) -> Self:
+        return self._each(other, _power)
 
 
 #: Layers that words select. Quoted are kernels such as "3x3", parts of layers' names, and classes of other layers.
@@ -114,8 +131,8 @@ def _of_layers(take: Callable[[NetworkLayer], Any]) -> Callable[..., Sequence]:
     return quantity
 
 
-def _nodes(network: Network, *operators: str) -> int:
-    return sum(network.nodes(name) for name in operators)
+def _nodes(network: Network, operator: str, *more: str) -> int:
+    return sum(network.nodes(name) for name in (operator, *more))
 
 
 #: What can be asked of a network, narrowed by selectors. Without one, quantities of layers are those of the layers
@@ -162,6 +179,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "last": lambda values, number: Sequence(values[-number:]),
 }
 
+_CALLED = frozenset((*QUANTITIES, *FUNCTIONS))
+
 #: Characters of an expression, levels of what is in it, and bits of a power of whole numbers. Python bounds levels,
 #: too, but packages that are imported by then raise that bound.
 _MOST_CHARACTERS, _MOST_LEVELS, _MOST_BITS = 1000, 300, 4096
@@ -201,7 +220,7 @@ class Expression:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.networks: tuple[Network, ...] = tuple(_networks(_tree(text)))
+        self.networks: tuple[Network, ...] = tuple(_networks(parsed(text)))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -213,21 +232,39 @@ class Expression:
 
     @property
     def value(self) -> Any:
-        """What it comes to: a number or a `Sequence`."""
-        return _value(_tree(self.text))
+        """What it comes to: a number or a `Sequence`.
+
+        Raises:
+            UsageError: it is a number that nothing can be held against, such as infinity or a complex one.
+        """
+        value = _value(parsed(self.text))
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, complex) or (isinstance(one, float) and not math.isfinite(one)):
+                raise UsageError(f"{self.text} comes to {one}, which is no finite number")
+        return value
 
 
-def _tree(text: str) -> ast.expr:
+def parsed(text: str, what: str = "expression") -> ast.expr:
+    """The tree of a text of some size and depth at most, none of whose names is looked at.
+
+    Args:
+        text: as written.
+        what: it should be, for messages.
+
+    Raises:
+        UsageError: it can't be parsed, or is too long or too deep.
+    """
     if len(text) > _MOST_CHARACTERS:
         raise UsageError(
             f"an expression of {len(text):,} characters is too long: {_MOST_CHARACTERS:,} at most"
         )
     try:
-        tree = ast.parse(text, mode="eval").body
+        # In a file a blank before an expression means nothing, to Python's grammar it is an indent.
+        tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
-        raise UsageError(f"{text!r} is no expression: {error.msg}") from error
+        raise UsageError(f"{text!r} is no {what}: {error.msg}") from error
     except (MemoryError, RecursionError, ValueError) as error:  # too deep, or with a null character
-        raise UsageError(f"{text[:60]!r} is no expression that can be read") from error
+        raise UsageError(f"{text[:60]!r} is no {what} that can be read") from error
     level: list[ast.AST] = [tree]
     levels = 0
     while level:
@@ -250,10 +287,20 @@ def _networks(node: ast.expr) -> Iterator[Network]:
             parts = [operand]
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
             parts = [left, right]
+        case ast.Call(func=ast.Name(id=name), keywords=[keyword, *_]) if name in _CALLED:
+            raise UsageError(
+                f"{ast.unparse(node)!r}: {name} takes no {keyword.arg or '**'}: what a network is made with stands "
+                "behind its name, as in macs(mobilenet(alpha=0.5))"
+            )
+        case ast.Call(func=ast.Name(id=name), args=[]) if name in QUANTITIES:
+            raise UsageError(f"{name}() names no network: write it as in {name}(lenet5)")
         case ast.Call(func=ast.Name(id=name), args=[network, *selectors]) if name in QUANTITIES:
             yield _network(network)
-            for selector in selectors:
-                _selector(selector, name)
+            words = [_selector(selector, name) for selector in selectors]
+            try:
+                inspect.signature(QUANTITIES[name]).bind(None, *words)
+            except TypeError as error:
+                raise UsageError(f"{ast.unparse(node)!r} can't be: {error}") from error
             return
         case ast.Call(func=ast.Name(id=name), args=parts) if name in FUNCTIONS:
             pass
@@ -298,7 +345,7 @@ def _selector(node: ast.expr, quantity: str) -> str:
 
 def _network(node: ast.expr) -> Network:
     match node:
-        case ast.Name(id=name):
+        case ast.Name(id=name) | ast.Constant(value=str(name)):
             given: dict[str, Any] = {}
         case ast.Call(func=ast.Name(id=name), args=[], keywords=keywords):
             given = {str(each.arg): _argument(each.value) for each in keywords}
@@ -318,6 +365,6 @@ def _argument(node: ast.expr) -> Any:
             return value
         case ast.BinOp(
             left=ast.Constant(value=int(top)), op=ast.Div(), right=ast.Constant(value=int(bottom))
-        ):
+        ) if bottom:
             return Fraction(top, bottom)
     raise UsageError(f"{ast.unparse(node)!r} is neither a number nor a fraction")

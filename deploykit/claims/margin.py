@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple, Self
 
-from deploykit.errors import UnknownName
+from deploykit.errors import UnknownName, UsageError
 
 
 class Stated(float):
@@ -23,34 +23,47 @@ class Stated(float):
     >>> Stated("3.08").allows, Stated(140_000_000).allows, Stated(100).allows, Stated(0).allows
     (0.005, 5000000.0, 10.0, 0.5)
 
+    Attributes:
+        allows: how far off others may be.
+        decimals: how many digits after the point it was stated with.
+
     Raises:
-        ValueError: it is no finite number.
+        ValueError: it is no finite number, or one that no float can hold.
     """
 
     allows: float
+    decimals: int
 
     def __new__(cls, value: Any) -> Self:
         """Take a number as TOML has it: whole, decimal, or the text of one."""
         if isinstance(value, Stated):
-            return super().__new__(cls, value)._with(value.allows)
+            return super().__new__(cls, value)._with(value.allows, value.decimals)
         if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
             raise ValueError(f"expected a number, got {value!r}")
         try:
             written = Decimal(repr(value) if isinstance(value, float) else value)
         except InvalidOperation:
-            raise ValueError(f"expected a number, got {value!r}") from None
+            raise ValueError(
+                f"expected a number, got {value!r}: write it as 4_200_000, 4.2e6 or 0.81, without a unit, and a "
+                "word such as about as the claim's hedge"
+            ) from None
         if not written.is_finite():
-            raise ValueError(f"expected a finite number, got {value!r}")
+            raise ValueError(f"expected a finite number, got {written}")
+        size = abs(float(written))
+        if math.isinf(size) or (written and not size):
+            raise ValueError(
+                f"expected a number from 1e-300 to 1e300 in size, got {f'{written:.6g}':.40}"
+            )
         places = int(written.as_tuple().exponent)
         if isinstance(value, int) and value:
             places = len(str(value)) - len(str(value).rstrip("0"))
         allows = Decimal(5).scaleb(places - 1)
         if written:
             allows = min(allows, abs(written) / 10)
-        return super().__new__(cls, written)._with(float(allows))
+        return super().__new__(cls, written)._with(float(allows), max(0, -places))
 
-    def _with(self, allows: float) -> Self:
-        self.allows = allows
+    def _with(self, allows: float, decimals: int) -> Self:
+        self.allows, self.decimals = allows, decimals
         return self
 
 
@@ -84,11 +97,22 @@ HEDGES: dict[str, Hedge] = {
     "at most": Hedge(math.inf, 0.0, True, "it or less"),
 }
 
+#: Other words that statements have, and the hedge that means the same.
+_SYNONYMS = {
+    **dict.fromkeys(("approximately", "approx.", "around", "close to", "roughly", "~"), "about"),
+    "almost": "nearly",
+    **dict.fromkeys(("more than", "greater than", "larger than", "above", ">"), "over"),
+    **dict.fromkeys(("less than", "fewer than", "smaller than", "below", "<"), "under"),
+    **dict.fromkeys(("no less than", "no fewer than", "minimum", ">="), "at least"),
+    **dict.fromkeys(("no more than", "up to", "maximum", "<="), "at most"),
+}
+
 #: What is said of a number without a hedge.
 PLAIN = "half a unit of the last stated digit, and at most a tenth of it"
 
-#: Binary fractions miss decimal ones by less than this share.
-_ROUNDING = 1e-9
+#: Binary fractions miss decimal ones by less than this share where they were computed with, and by less than the
+#: second where whole numbers are held against limits: a count is exact.
+_ROUNDING, _ROUNDING_OF_LIMITS = 1e-9, 1e-14
 
 
 @dataclass(frozen=True)
@@ -96,13 +120,18 @@ class Margin:
     """How far values found may be from the stated ones of one claim: by its hedge, or by their last digits.
 
     Raises:
-        UnknownName: there is no such hedge.
+        UsageError: there is no such hedge.
     """
 
     hedge: str = ""
 
     def __post_init__(self) -> None:
         if self.hedge and self.hedge not in HEDGES:
+            meant = _SYNONYMS.get(self.hedge.lower())
+            if meant is not None:
+                raise UsageError(
+                    f"unknown hedge {self.hedge!r}: write {meant}, which is {HEDGES[meant].meaning}"
+                )
             raise UnknownName("hedge", self.hedge, HEDGES)
 
     @property
@@ -133,10 +162,16 @@ class Margin:
         return stated - below, stated + above
 
     def agrees(self, found: float, stated: float) -> bool:
-        """Whether `found` is what the statement says; `stated` knows its last digit, or is taken as written."""
+        """Whether `found` is what the statement says; `stated` knows its last digit, or is taken as written.
+
+        What is no finite number agrees with nothing.
+        """
+        if not math.isfinite(found):
+            return False
         figure = stated if isinstance(stated, Stated) else Stated(stated)
         low, high = self.limits(figure)
-        slack = _ROUNDING * max(abs(figure), abs(found))
+        rounding = _ROUNDING_OF_LIMITS if isinstance(found, int) else _ROUNDING
+        slack = rounding * max(abs(figure), abs(found))
         if not self.hedge or HEDGES[self.hedge].inclusive:
             return low - slack <= found <= high + slack
         return low + slack < found < high - slack

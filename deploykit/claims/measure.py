@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from deploykit.claims.networks import Network
+from deploykit.errors import UsageError
 
 
 class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,6 +26,27 @@ class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     passes: tuple[str, ...] = ("forward",)
     threads: tuple[int, ...] = ()
     optimization_levels: tuple[int, ...] = ()
+
+    def check(self) -> None:
+        """Refuse what can't be measured, which would have no rows and leave the claim undecided for ever.
+
+        Raises:
+            UsageError: a list is empty, there is no such backend, precision or pass, or a backend does not have it;
+                or a batch is of no image.
+        """
+        from deploykit.backends import get
+        from deploykit.backends.base import check_offered
+
+        for name in ("networks", "precisions", "backends", "batches", "passes"):
+            if not getattr(self, name):
+                raise UsageError(f"'{name}' is an empty list: name one, or leave it out")
+        wanted = [get(name) for name in self.backends]
+        check_offered(wanted, self.precisions)
+        for backend in wanted:
+            for name in self.passes:
+                backend.check_pass(name)
+        if min(self.batches) < 1:
+            raise UsageError(f"'batches' has {min(self.batches)}: give at least 1")
 
 
 def together(measures: Iterable[Measure]) -> list[Measure]:

@@ -19,6 +19,7 @@ from deploykit.errors import UnknownName, UsageError
 from deploykit.lazy import torch
 from deploykit.spec import Counts, ModelSpec
 from deploykit.zoo import Architecture, count_module, create, input_shape, lookup
+from deploykit.zoo.catalogue import is_factory, refuse_files
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,6 +28,28 @@ T = TypeVar("T")
 
 #: Bytes of a weight as networks are published.
 BYTES_FP32 = 4
+
+
+#: How files of networks end.
+_FILES = (".ckpt", ".engine", ".h5", ".onnx", ".pt", ".pt2", ".pth", ".safetensors", ".tflite")
+
+
+def _of_catalogue(name: str) -> Architecture:
+    """What the catalogue calls so.
+
+    Raises:
+        UsageError: a file is named, or there is no such network.
+    """
+    if "/" in name or name.lower().endswith(_FILES):
+        raise UsageError(
+            f"{name} is a file, and claims count networks of the catalogue or module:factory: name a function that "
+            "makes it, or count an .onnx file by `deploykit count`"
+        )
+    try:
+        return lookup(name)
+    except UnknownName as error:
+        hint = "see `deploykit list`, or name a network of your own as module:factory"
+        raise UnknownName("model", name, error.known, hint) from error
 
 
 class Network:
@@ -61,16 +84,20 @@ class Network:
             raise ValueError(
                 f"expected a network's name, or its name, alpha and rho, got {value!r}"
             )
-        if ":" in str(table["name"]):
+        name = str(table["name"])
+        if ":" in name:
             if len(table) > 1:
                 raise ValueError(
                     f"a factory takes neither alpha nor rho: name it alone, got {value!r}"
                 )
-            return cls(ModelSpec(str(table["name"])))
-        architecture = lookup(str(table["name"]))
+            refuse_files(name)
+            if not is_factory(name):
+                raise ValueError(f"expected module:factory for a network of your own, got {name!r}")
+            return cls(ModelSpec(name))
+        architecture = _of_catalogue(name)
         try:
             alpha, rho = float(table.get("alpha", 1)), Fraction(table.get("rho", 1))
-        except (TypeError, ValueError, ZeroDivisionError) as error:
+        except (TypeError, ValueError, ArithmeticError) as error:
             raise ValueError(f"expected alpha and rho to be numbers, got {value!r}") from error
         spec = ModelSpec(architecture.name, alpha=alpha, rho=rho)
         input_shape(spec)  # refuses multipliers that the network does not have
@@ -87,8 +114,17 @@ class Network:
 
     @property
     def facts(self) -> Architecture:
-        """What the catalogue says of it: year, paper, resolution."""
-        return lookup(self.spec.name)
+        """What the catalogue says of it: year, paper, resolution.
+
+        Raises:
+            UsageError: it is not of the catalogue.
+        """
+        if is_factory(self.spec.name):
+            raise UsageError(
+                f"{self.spec.name} is a network of your own, which nothing but its code is known of: a year, a "
+                "family or a paper is told of the catalogue alone"
+            )
+        return _of_catalogue(self.spec.name)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -180,12 +216,14 @@ class Variant(Network):
         UsageError: there is no such variant, or it takes no such argument.
     """
 
-    def __init__(self, name: str, **arguments: float) -> None:
+    def __init__(self, name: str, **arguments: Any) -> None:
         if name not in VARIANTS:
             raise UnknownName("variant", name, VARIANTS)
         for argument in arguments:
             if argument not in VARIANTS[name]:
                 raise UnknownName(f"argument of {name}", argument, VARIANTS[name], "it takes none")
+            if not isinstance(arguments[argument], int | float | Fraction):
+                raise UsageError(f"{argument} of {name} is a number, not {arguments[argument]!r}")
         super().__init__(ModelSpec(name))
         self._arguments = tuple(arguments.items())
         self._origin = (name, self._arguments)
@@ -194,7 +232,7 @@ class Variant(Network):
     def name(self) -> str:
         """Its name, and its arguments."""
         name, arguments = self.spec.name, self._arguments
-        given = ", ".join(f"{argument}={value:g}" for argument, value in arguments)
+        given = ", ".join(f"{argument}={float(value):g}" for argument, value in arguments)
         return f"{name}({given})" if given else name
 
     @property
@@ -233,6 +271,10 @@ def _module(origin: Origin, change: Change | None) -> tuple[nn.Module, tuple[int
     """The module on the meta device, and its input's shape."""
     if isinstance(origin, ModelSpec):
         module, shape = create(origin, device="meta"), input_shape(origin)
+        if is_factory(origin.name):  # which makes values, that its shapes are not to meet
+            from deploykit.zoo.copies import shapes_of  # which imports PyTorch
+
+            module = shapes_of(module)
     else:
         module, shape = _make_variant(*origin)
     return (module if change is None else change(module)).eval(), shape
@@ -254,6 +296,9 @@ def _make_variant(
 
 @functools.cache
 def _counts(origin: Origin, change: Change | None) -> Counts:
+    if change is None and isinstance(origin, ModelSpec) and is_factory(origin.name):
+        # One that looks at values is counted on them.
+        return count_module(create(origin, device="meta"), input_shape(origin))
     return count_module(*_module(origin, change))
 
 

@@ -10,13 +10,15 @@ _HEADER = re.compile(r"\s*\[\[\s*claim\s*\]\]")
 _NAMED = re.compile(r"'([^']+)'|`([^`]+)`")
 #: A field of a table within an argument, which says more than the argument that the message names before it.
 _FIELD = re.compile(r"unknown field `([^`]+)`")
+#: Lines that are for people: sentences of an entry, and remarks.
+_SENTENCE = re.compile(r"\s*(?:#|(?:statement|source|about)\s*=)")
 
 
 def line_of(text: str, number: int, message: str) -> int:
     """The line of a file of claims that a message about its `number`-th claim (from 1) is about.
 
-    That is the first line of the claim's table that sets a field which is not known, or has a word which the
-    message quotes; the table's header where there is none.
+    That is the first line of the claim's table that sets a field which is not known, or one that the message
+    quotes, or that has a word which it quotes, sentences for people last; the table's header where there is none.
     """
     lines = text.split("\n")  # as TOML counts them: other line breaks may stand in strings
     starts = [place for place, line in enumerate(_outside_strings(lines)) if _HEADER.match(line)]
@@ -24,12 +26,15 @@ def line_of(text: str, number: int, message: str) -> int:
         return 1
     start = starts[number - 1]
     end = starts[number] if number < len(starts) else len(lines)
-    sought = [rf"{re.escape(field)}[\"']?\s*=" for field in _FIELD.findall(message)]
-    words = (one or other for one, other in _NAMED.findall(message))
-    sought += [rf"{re.escape(word)}(?!\w)" for word in words]
-    for each in sought:
-        whole = re.compile(rf"(?<!\w){each}")
-        for place in range(start, end):
+    words = [re.escape(one or other) for one, other in _NAMED.findall(message)]
+    fields = [re.escape(field) for field in _FIELD.findall(message)]
+    sought = [re.compile(rf"(?<!\w){field}[\"']?\s*=") for field in fields]
+    for word in words:
+        sought += [re.compile(rf"^\s*[\"']?{word}[\"']?\s*="), re.compile(rf"(?<!\w){word}(?!\w)")]
+    # What a sentence of the entry says of a thing is not where the thing is set.
+    places = sorted(range(start, end), key=lambda place: bool(_SENTENCE.match(lines[place])))
+    for whole in sought:
+        for place in places:
             if whole.search(lines[place]):
                 return place + 1
     return start + 1

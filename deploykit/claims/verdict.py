@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deploykit import env
+from deploykit.claims.margin import Stated
 from deploykit.errors import DeploykitError, MissingDependency
-from deploykit.figures import significant
+from deploykit.figures import in_full, significant
 
 if TYPE_CHECKING:
     from deploykit.claims.claim import Claim
@@ -197,12 +198,33 @@ def deviation(computed: Value | None, stated: Value) -> float | None:
     return computed / stated - 1
 
 
-def figure(value: float | int | str) -> str:
-    """A number for reading: integers with separators, others to three or four digits; text as it is."""
+#: More digits after the point than these are for machines.
+_MOST_DECIMALS = 9
+#: From here on numbers have more digits than anybody reads.
+_MOST_IN_FULL = 1e18
+
+
+def figure(value: Value, beside: Value = 0) -> str:
+    """A number for reading: integers with separators, others to three or four digits; text as it is.
+
+    A stated number has the digits that it was stated with, which say how far others may be off, and a number
+    that is read `beside` it has at least as many.
+    """
     if isinstance(value, str):
         return value
     if isinstance(value, int):
         return f"{value:,}"
+    if _MOST_IN_FULL <= abs(value) < math.inf:
+        mantissa, _, exponent = f"{value:.3e}".partition("e")
+        return f"{mantissa}×10^{int(exponent)}"
+    decimals = max(one.decimals if isinstance(one, Stated) else 0 for one in (value, beside))
+    text = _to_few_digits(value)
+    if len(text.partition(".")[2]) < decimals <= _MOST_DECIMALS and "^" not in text:
+        return f"{value:,.{decimals}f}"
+    return text
+
+
+def _to_few_digits(value: float) -> str:
     if value.is_integer() and abs(value) < 1e15:
         return f"{int(value):,}"
     if abs(value) >= 1000:
@@ -274,8 +296,8 @@ def verdict_rows(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
             "source": v.claim.source,
             "about": v.claim.about,
             "kind": v.claim.kind,
-            "stated": v.claim.stated,
-            "found": v.outcome.computed,
+            "stated": _whole(v.claim.stated),
+            "found": _whole(v.outcome.computed),
             "unit": v.claim.unit,
             "hedge": v.claim.hedge or None,
             **_limits(v.claim),
@@ -322,9 +344,29 @@ def _limits(claim: Claim) -> dict[str, Value | None]:
     if isinstance(claim.stated, str) or not claim.goes_by_margin:
         return {"agrees_from": None, "agrees_to": None, "tolerance": None}
     low, high = (
-        limit if math.isfinite(limit) else None for limit in claim.margin.limits(claim.stated)
+        _whole(limit) if math.isfinite(limit) else None
+        for limit in claim.margin.limits(claim.stated)
     )
     return {"agrees_from": low, "agrees_to": high, "tolerance": claim.margin.meaning}
+
+
+#: Columns whose digits decide, so that files have all of them.
+_IN_FULL = ("stated", "agrees_from", "agrees_to")
+
+
+def written_rows(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
+    """The rows of `verdict_rows` for files, with stated figures and their limits in full, as text."""
+    rows = verdict_rows(verdicts)
+    for row in rows:
+        for name in _IN_FULL:
+            if isinstance(row[name], float):
+                row[name] = in_full(float(f"{row[name]:.12g}"))  # without what binary fractions add
+    return rows
+
+
+def _whole(value: Any) -> Any:
+    """A whole number as one, which no table rounds; all else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def verdict_cells(verdicts: Iterable[Verdict]) -> list[list[str]]:
@@ -356,11 +398,11 @@ def tally(verdicts: Iterable[Verdict]) -> str:
     return f"{text}; unexpected: {named}"
 
 
-def quantity(value: Value, unit: str) -> str:
-    """A value with its unit for reading; units that are no units, such as "ratio", stay out."""
+def quantity(value: Value, unit: str, beside: Value = 0) -> str:
+    """A value with its unit for reading, as `figure` has it; units that are no units, such as "ratio", stay out."""
     if unit == "year":  # 2016, not 2,016
-        return str(value)
-    text = figure(value)
+        return str(_whole(value))
+    text = figure(value, beside)
     if isinstance(value, str) or unit in ("ratio", "exponent", "share", ""):
         return text
     return f"{text} {unit}"
@@ -370,7 +412,7 @@ def computed_text(verdict: Verdict) -> str:
     """The computed value, with its deviation from the stated one."""
     if verdict.outcome.computed is None:
         return "–"
-    text = quantity(verdict.outcome.computed, verdict.claim.unit)
+    text = quantity(verdict.outcome.computed, verdict.claim.unit, verdict.claim.stated)
     off = verdict.deviation
     return text if off is None else f"{text} ({percent(off, signed=True)})"
 

@@ -21,6 +21,7 @@ from deploykit.errors import (
     DeploykitError,
     OutputFailed,
     UnknownName,
+    UsageError,
     one_line,
     refused_by_system,
 )
@@ -241,6 +242,13 @@ def _dispatch(arguments: list[str]) -> Any:
             return cli.invoke(context)
     except click.exceptions.Exit as stop:
         return stop.exit_code
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # from rich, see `invoke`
+            raise
+        # No command ends so: the user's own code did, and the command is not done, whatever the code says.
+        raise UsageError(
+            f"code of the network called sys.exit({stop.code!r}), and the command is not done: take that out"
+        ) from stop
 
 
 def _drop_stdout() -> None:

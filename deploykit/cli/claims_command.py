@@ -13,6 +13,7 @@ from deploykit.cli.library import claims, columns, display, page, progress, repo
 from deploykit.cli.options import Grouped, refuse_beside
 from deploykit.cli.outputs import Outputs, check_documents, output_options, write_documents
 from deploykit.errors import UsageError
+from deploykit.text import write_line
 
 if TYPE_CHECKING:
     from deploykit.claims import Claim, Verdict
@@ -93,15 +94,16 @@ def command(
         return
     if not (measure or train):
         refuse_beside("a check that neither measures nor trains", "store")
-    check_documents(outputs, [*profiles, own])
+    beside = None if measure or profiles else _default_profile()
+    check_documents(outputs, [*profiles, beside, own])
     stated = None if own is None else claims.read_claims(Path(own))
-    rows_before = _profile_rows(profiles, default=not measure)
+    rows_before = _profile_rows(profiles, beside)
     measured = _measured(ids, stated, store) if measure else None
     evaluated = partial(
         claims.evaluate_claims, ids or None, rows_before, measured=measured, claims=stated
     )
     verdicts = _trained(evaluated, store) if train else evaluated()
-    rows = claims.verdict.verdict_rows(verdicts)
+    rows = claims.verdict.written_rows(verdicts)
     write_documents(
         outputs,
         csv=lambda: report.csv.to_csv(rows, tuple(claims.verdict.COLUMNS)),
@@ -115,10 +117,10 @@ def command(
         html=lambda: page.render(page.Contents("deploykit: claims", claims=rows)),
     )
     if outputs.json:
-        display.print_json(rows)
+        display.print_json(claims.verdict.verdict_rows(verdicts))
     elif outputs.table:
-        for cells in claims.verdict.verdict_cells(verdicts):
-            display.print_verdict(*cells)
+        for one, cells in zip(verdicts, claims.verdict.verdict_cells(verdicts), strict=True):
+            display.print_verdict(one.claim.id, one.claim.statement, *cells[1:])
         display.print_text(f"{claims.verdict.tally(verdicts)}.")
     if profiles and not measure and (ids or own is not None):
         claims.refuse_without_rows(verdicts, " and ".join(profiles))
@@ -148,19 +150,33 @@ def _measured(ids: tuple[str, ...], stated: list[Claim] | None, store: str | Non
         return list(workflow.claim_rows.measure_for(chosen, opened, say=steps.say))
 
 
-def _profile_rows(paths: Sequence[str], *, default: bool) -> list[Row] | None:
-    """The rows of the profiles at `paths`, else of the default one; None where there is none.
+def _default_profile() -> str | None:
+    """The profile that is taken where none is named; None where there is none."""
+    return next((str(place) for place in DEFAULT_PROFILES if place.is_file()), None)
+
+
+def _profile_rows(paths: Sequence[str], beside: str | None) -> list[Row] | None:
+    """The rows of the profiles at `paths`, else of the one that lies `beside`; None where there is neither.
+
+    What nobody named may be a file of another program: it is left out where it can't be read, which is told.
 
     Raises:
         UsageError: a file that was named can't be read or is no profile.
     """
-    if default and not paths:
-        paths = [str(place) for place in DEFAULT_PROFILES if place.is_file()][:1]
-    if not paths:
+    if paths:
+        return [row for path in paths for row in _read(path)]
+    if beside is None:
         return None
+    try:
+        return _read(beside)
+    except UsageError as error:
+        write_line(f"note: {beside}, which nobody named, is left out: {error}", err=True)
+        return None
+
+
+def _read(path: str) -> list[Row]:
     # A claim may tell rows apart by any column.
-    read = partial(report.csv.read_rows, names=columns.checked_by("claims"), also=columns.NAMES)
-    return [row for path in paths for row in read(path)]
+    return report.csv.read_rows(path, columns.checked_by("claims"), also=columns.NAMES)
 
 
 def _list(outputs: Outputs, own: str | None) -> None:

@@ -23,13 +23,15 @@ from deploykit.report.states import doubts, state
 from deploykit.report.views import CONFIGURATION, Field, arrange, label, latency
 from deploykit.report.views import text as text_cell
 from deploykit.row import WEIGHTY, Row
-from deploykit.text import printable, write_line
+from deploykit.text import printable, shown, write_line
 
 if TYPE_CHECKING:
     from deploykit.workflow.choices import EngineChoice
 
 #: What a terminal acts on or turns round, beside what JSON escapes by itself.
 _CONTROL = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+#: What a paragraph is wrapped to on a pipe.
+_PARAGRAPH_WIDTH = 100
 #: A pipe has no width; this one lets every table stand unbroken.
 _PIPE_WIDTH = 200
 #: Sentences that a command ends with at most.
@@ -295,17 +297,22 @@ def print_doubts(rows: Sequence[Mapping[str, Any]]) -> None:
         print_text(line)
 
 
-def print_verdict(claim: str, verdict: str, stated: str, computed: str, why: str) -> None:
+def print_verdict(
+    name: str, statement: str, verdict: str, stated: str, computed: str, why: str
+) -> None:
     """A verdict on a claim as a paragraph on stdout: explanations are too long for a table."""
     colours = {"confirmed": "green", "refuted": "red", "in context": "yellow", "cited": "cyan"}
-    console = rich.console.Console(highlight=False, width=None if sys.stdout.isatty() else 100)
-    name, _, statement = claim.partition(": ")
+    has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
+    width = _width() if has_width else _PARAGRAPH_WIDTH
+    console = rich.console.Console(highlight=False, width=width)
     head = rich.text.Text.assemble(
-        (verdict, f"bold {colours.get(verdict, 'magenta')}"), f"  {name}"
+        (verdict, f"bold {colours.get(verdict, 'magenta')}"), f"  {shown(name)}"
     )
     console.print(head)
-    for line in (f"{statement}.", f"stated {stated}, found {computed}", why):
-        text = rich.text.Text(plainly(line))
+    said = shown(statement)
+    said += "" if said.endswith((".", "!", "?")) else "."
+    for line in (said, f"stated {stated}, found {computed}", why):
+        text = rich.text.Text(plainly(printable(" ".join(line.split()))))
         console.print(rich.padding.Padding(text, (0, 0, 0, 2), expand=False))
     console.print()
 

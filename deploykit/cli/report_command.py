@@ -11,7 +11,7 @@ from deploykit.cli.library import report, writing
 from deploykit.cli.options import PERCENT, Grouped, refuse_beside
 from deploykit.cli.outputs import write_document
 from deploykit.errors import UsageError
-from deploykit.report import STDOUT
+from deploykit.report import STDOUT, page_beside
 from deploykit.text import write_line
 
 
@@ -75,7 +75,7 @@ def command(
     if output is None and path != STDOUT and report.csv.is_read_once(path):
         raise UsageError(f"{path} is a pipe, and no page can lie beside it: name the page with -o")
     if output is None:
-        output = str(Path("report.html" if path == STDOUT else path).with_suffix(".html"))
+        output = page_beside(path)
     output = report.destination(output)
     report.csv.keep_files([path, base, claims, *layers], [output])
     report.csv.check_destination(output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from deploykit.errors import UsageError, one_line
@@ -21,6 +22,15 @@ SIMULATED = "(simulated"
 def destination(path: str) -> str:
     """The path of something to write: `STDOUT` for standard output, by whichever of its names it is given."""
     return STDOUT if path in _STDOUT_NAMES else path
+
+
+def page_beside(path: str) -> str:
+    """Where the page of the report at `path` goes where nobody says it: beside it, under its name with .html.
+
+    A path without a name, such as "." or "", is no report; its reader says so.
+    """
+    place = Path("report" if path == STDOUT else path)
+    return str(place.with_suffix(".html") if place.name else place / "report.html")
 
 
 def refuse_simulated(cells: Mapping[str, Any], place: str = "a row") -> None:

@@ -17,7 +17,7 @@ from deploykit.claims.verdict import (
     Verdict,
     tally,
     verdict_cells,
-    verdict_rows,
+    written_rows,
 )
 from deploykit.errors import DeploykitError, OutputFailed, UsageError
 from deploykit.report import profile_page
@@ -114,7 +114,7 @@ class Run:
         verdicts = evaluate_claims(rows=rows, claims=self.claims)
         self.step()
         write_atomic(
-            self.folder / "claims.csv", to_csv(verdict_rows(verdicts), tuple(COLUMNS)), "report"
+            self.folder / "claims.csv", to_csv(written_rows(verdicts), tuple(COLUMNS)), "report"
         )
         elapsed_s = time.perf_counter() - start_s
         text = summarise(rows, verdicts, env.capture())

@@ -4,6 +4,7 @@ import dataclasses
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -163,6 +164,44 @@ def replaced(old, new):
             r"claim a: argument of ratio 'others' at \[0\]: expected `array` of length 2, got 1",
         ),
         (replaced(" }", ", stated = 2 }"), "claim a: unknown argument of ratio 'stated'"),
+        (
+            replaced('"vgg16"', '"folder/my.onnx"'),
+            "claim a: folder/my.onnx is a file, and claims count networks of the catalogue or module:factory",
+        ),
+        (
+            replaced('"vgg16"', '"zzz"'),
+            "unknown model 'zzz': .*or name a network of your own as module:factory",
+        ),
+        (
+            replaced('"vgg16"', '"my nets:make"'),
+            "expected module:factory for a network of your own",
+        ),
+        (
+            replaced('"vgg16"', '{ name = "mobilenet", rho = inf }'),
+            "expected alpha and rho to be numbers",
+        ),
+        (
+            replaced("stated = 1", "stated = 1e9999999"),
+            "key 'stated': expected a number from 1e-300",
+        ),
+        (replaced("stated = 1", "stated = nan"), "key 'stated': expected a finite number, got NaN"),
+        (replaced('"a"', '""'), "'id' is '': give a name that a command can take"),
+        (replaced('"a"', '"-a"'), "'id' is '-a': give a name"),
+        (replaced('"a"', '"a\\u001b[31m"'), "'id' is .*: give a name"),
+        (
+            replaced('check = "ratio"', 'check = "figures"').replace(
+                '{ top = "vgg16", bottom = "vgg11" }',
+                '{ figures = [{ of = "1", hedge = "approximately" }] }',
+            ),
+            "line 11: claim a: unknown hedge 'approximately': write about",
+        ),
+        (
+            replaced('check = "ratio"', 'check = "relations"').replace(
+                '{ top = "vgg16", bottom = "vgg11" }',
+                '{ relations = { x = "' + "-" * 990 + '1 > 2" } }',
+            ),
+            "is nested 99. levels deep|is no comparison that can be read",
+        ),
         ("[[claim]\n", r"claims.toml is no TOML: .*line 1"),
         ("claim = 3", r"claims.toml: each claim is a table headed \[\[claim\]\]"),
         ("", r"claims.toml has no claims: each claim is a table headed \[\[claim\]\]"),
@@ -216,6 +255,20 @@ def test_a_wrong_field_is_named_with_its_line(old, new, line):
         parse_claims(replaced(old, new), "mine.toml")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ('unit = "ratio"', "unit = 3", 10),
+        ('top = "vgg16"', 'top = "vgg61"', 12),
+        ('"vgg11" }', '"vgg11" }\nhedge = "less than"', 13),
+    ],
+)
+def test_a_sentence_that_has_the_word_is_not_where_the_field_is(old, new, line):
+    said = 'statement = "its unit is less than that of vgg61"\n# vgg61'
+    with pytest.raises(UsageError, match=rf"^mine.toml, line {line}: claim a: "):
+        parse_claims(replaced(old, new).replace('statement = "s"', said), "mine.toml")
+
+
 def test_the_line_of_a_field_is_its_own_and_not_that_of_its_argument():
     text = ONE.replace('check = "ratio"', 'check = "published_comparisons"').replace(
         'arguments = { top = "vgg16", bottom = "vgg11" }',
@@ -244,6 +297,43 @@ def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_it(tmp_path):
     assert [claim.id for claim in read_claims(tmp_path / "mine.toml")] == ["a"]
 
 
+def test_a_file_that_is_no_text_in_utf8_is_told_with_the_line(tmp_path):
+    path = tmp_path / "mine.toml"
+    for text, encoding in ((ONE.replace('"s"', '"caf\u00e9"', 1), "cp1252"), (ONE, "utf-16")):
+        path.write_bytes(text.encode(encoding))
+        line = 4 if encoding == "cp1252" else 1
+        said = rf"mine\.toml, line {line}: it is not text in UTF-8, as TOML has to be: save it so$"
+        with pytest.raises(UsageError, match=said):
+            read_claims(path)
+
+
+def test_what_can_not_be_read_is_told_without_the_number_of_the_error(tmp_path):
+    for name, said in (
+        ("none.toml", "No such file or directory"),
+        (".", "it is a directory, not a file"),
+    ):
+        with pytest.raises(
+            UsageError, match=rf"^can't read {tmp_path / name}: {said}; name a file of claims"
+        ):
+            read_claims(tmp_path / name)
+
+
+def test_lines_may_end_as_windows_ends_them_and_come_through_a_pipe(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(ONE.replace("\n", "\r\n").encode("utf-8-sig"))
+    assert [claim.id for claim in read_claims(path)] == ["a"]
+    path.write_bytes(ONE.replace("unit =", "units =").replace("\n", "\r\n").encode())
+    with pytest.raises(UsageError, match=r"mine\.toml, line 9: claim a: unknown key 'units'"):
+        read_claims(path)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as cat:
+        assert cat.stdin is not None
+        assert cat.stdout is not None
+        cat.stdin.write(ONE.encode())
+        cat.stdin.close()
+        (claim,) = read_claims(Path(f"/dev/fd/{cat.stdout.fileno()}"))
+    assert claim.id == "a"
+
+
 def test_lines_are_counted_as_toml_counts_them():
     text = ONE.replace('"s"', '"one\u2028two\x85three"', 1).replace("unit =", "units =")
     with pytest.raises(UsageError, match=r"line 9: claim a: unknown key 'units'"):
@@ -260,6 +350,20 @@ def test_commands_for_a_claim_of_ones_own_name_its_file(tmp_path):
         evaluate_claims(["z"], claims=[claim])
     with pytest.raises(UsageError, match="unknown key 'file'"):
         parse_claims(ONE + 'file = "x"')
+    (claim,) = parse_claims(replaced('"a"', '"a b"') + 'measure = { networks = ["vgg11"] }')
+    assert claim.settled_by == "deploykit claims 'a b' --measure"
+
+
+def test_a_number_in_quotes_is_a_number_where_the_check_takes_one():
+    (claim,) = parse_claims(replaced("stated = 1", 'stated = "140_000_000"'))
+    assert claim.stated == 140_000_000
+    text = replaced("stated = 1", 'stated = "61"').replace('check = "ratio"', 'check = "figures"')
+    (claim,) = parse_claims(
+        text.replace(
+            '{ top = "vgg16", bottom = "vgg11" }', '{ figures = [{ of = "1", stated = 1 }] }'
+        )
+    )
+    assert claim.stated == "61"
 
 
 @pytest.mark.parametrize(
@@ -271,6 +375,9 @@ def test_commands_for_a_claim_of_ones_own_name_its_file(tmp_path):
         "channels(lenet5, conv)",
         "1 / nodes(lenet5, Concat)",
         "min(channels(lenet5, 'nowhere'))",
+        "1e999",
+        "log(0)",
+        "max(parameters(lenet5))",
     ],
 )
 def test_what_can_not_be_counted_is_refused_in_one_line(of):
@@ -282,6 +389,30 @@ def test_what_can_not_be_counted_is_refused_in_one_line(of):
     assert isinstance(error, UsageError)
     assert str(error).startswith("claim a: ")
     assert len(str(error).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line", "said"),
+    [
+        ('precisions = ["fp31"]', 16, "unknown precision 'fp31': did you mean fp32"),
+        ('precisions = ["fp8"]', 14, "no fp8 on this backend: onnxruntime has "),
+        ('backends = ["onnxrt"]', 16, "unknown backend 'onnxrt': did you mean onnxruntime"),
+        ('passes = ["backward"]', 16, "unknown pass 'backward': did you mean "),
+        ("batches = [1, 0]", 16, "'batches' has 0: give at least 1"),
+        ("precisions = []", 16, "'precisions' is an empty list"),
+    ],
+)
+def test_what_can_not_be_measured_is_named_with_its_line(wrong, line, said):
+    """It was left out, so that the claim was undecided whatever was measured."""
+    text = ONE + f'[claim.measure]\nnetworks = ["vgg11"]\n{wrong}\n'
+    with pytest.raises(UsageError, match=rf"^claims.toml, line {line}: claim a: {said}"):
+        parse_claims(text)
+
+
+def test_what_the_projects_claims_measure_can_be_measured():
+    for claim in list_claims():
+        if claim.measure is not None:
+            claim.measure.check()
 
 
 def test_what_is_measured_for_a_claim_is_read_as_well():

@@ -228,6 +228,7 @@ def test_a_check_that_can_not_be_applied_is_one_line(verdict_of):
     ("raised", "said", "exit_code"),
     [
         (AssertionError("no square"), "can't be applied to what it names: AssertionError", 2),
+        (SystemExit(0), "can't be applied to what it names: SystemExit: 0", 2),
         (StopIteration(), "can't be applied to what it names: StopIteration", 2),
         (OSError(24, "Too many open files"), "claim {id}: too many open files; check", 4),
         (OSError(28, "No space left", "/tmp/a"), "claim {id}: /tmp/a: no space left; check", 4),
@@ -321,6 +322,29 @@ def test_a_network_of_ones_own_is_named_by_its_factory(tmp_path, monkeypatch):
     (verdict,) = evaluate_claims(claims=parse_claims(own))
     assert verdict.outcome.computed == 3 * 8 * 9 + 8 + 8 * 4 + 4
     assert verdict.verdict == "confirmed"
+
+
+def test_a_claim_of_nothing_is_not_evaluated():
+    own = NEW.replace('"count"', '"figures"').replace(
+        '{ network = { name = "mobilenet", alpha = 0.5 }, quantity = "macs" }', "{ figures = [] }"
+    )
+    (verdict,) = evaluate_claims(claims=parse_claims(own))
+    assert "figures is given nothing to decide: fill in its arguments" in str(verdict.error)
+
+
+def test_the_catalogue_knows_nothing_of_a_network_of_ones_own():
+    own = networks.Network.named("claimed:net")
+    with pytest.raises(UsageError, match="claimed:net is a network of your own, which nothing but"):
+        _ = own.facts
+
+
+def test_a_small_network_is_told_in_full():
+    own = NEW.replace("149_000_000", "60_000").replace(
+        '{ name = "mobilenet", alpha = 0.5 }, quantity = "macs"', '"lenet5"'
+    )
+    (verdict,) = evaluate_claims(claims=parse_claims(own))
+    said = "lenet5 has 61,706 parameters, +2.8% from the 60,000 stated."
+    assert verdict.outcome.explanation == said
 
 
 def test_a_report_without_the_rows_that_a_claim_takes_is_refused():

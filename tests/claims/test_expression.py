@@ -27,6 +27,10 @@ from deploykit.errors import DeploykitError, UsageError
         ("channels(lenet5, conv) / 2 + [1, 1]", (4, 9)),
         ("added(maps(vgg11, pool))", (64, 128, 256, 0)),
         ("max(sides(lenet5, conv)) - min(sides(lenet5, pool))", 23),
+        ("1 + channels(lenet5, conv) - 1", (6, 16)),
+        ("48 / channels(lenet5, conv)", (8, 3)),
+        ("20 - -channels(lenet5, conv) ** 2", (56, 276)),
+        (" parameters('lenet5') ", 61_706),
     ],
 )
 def test_an_expression_comes_to(text, value):
@@ -50,6 +54,17 @@ def test_an_expression_comes_to(text, value):
         ("1" + " + 1" * 300, "1,201 characters is too long"),
         ("\0", "is no expression"),
         ("-" * 990 + "1", "is "),
+        ("macs(mobilenet, alpha=0.5)", "macs takes no alpha: what a network is made with"),
+        ("sum([1], start=2)", "sum takes no start"),
+        ("parameters()", "parameters() names no network: write it as in parameters(lenet5)"),
+        ("parameters(network=lenet5)", "parameters takes no network"),
+        ("nodes(lenet5)", "nodes(lenet5)' can't be: missing a required argument: 'operator'"),
+        ("modules(lenet5)", "missing a required argument: 'kind'"),
+        ("activation_bytes(lenet5, conv)", "too many positional arguments"),
+        ("macs(mobilenet(rho=5/0))", "5 / 0' is neither a number nor a fraction"),
+        ("macs(mobilenet(rho=1e999))", "expected alpha and rho to be numbers"),
+        ("macs(resnet_cifar(depth='20'))", "depth of resnet_cifar is a number, not '20'"),
+        ("macs('net.onnx')", "net.onnx is a file, and claims count networks of the catalogue"),
     ],
 )
 def test_what_it_does_not_know_is_refused_when_it_is_read(text, said):
@@ -75,6 +90,18 @@ def test_a_power_that_nobody_can_wait_for_is_refused():
     assert Expression.parse("2 ** 10 + 10 ** -3").value == pytest.approx(1024.001)
     with pytest.raises(UsageError, match="power of whole numbers is too large"):
         _ = Expression.parse("9 ** 9 ** 9").value
+
+
+@pytest.mark.parametrize("text", ["1e999", "1e999 - 1e999", "(-8) ** 0.5", "[1, 1e999]"])
+def test_what_comes_to_no_finite_number_is_refused(text):
+    """Infinity agreed with every figure: what misses it by an infinite slack is within it."""
+    with pytest.raises(UsageError, match="which is no finite number"):
+        _ = Expression.parse(text).value
+
+
+def test_a_variant_of_a_fraction_has_a_name():
+    (network,) = Expression.parse("macs(efficientnet_scaled(width=11/10))").networks
+    assert network.name == "efficientnet_scaled(width=1.1)"
 
 
 def test_it_knows_its_networks():

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from deploykit.claims.margin import HEDGES, Margin, Stated
-from deploykit.errors import UnknownName
+from deploykit.errors import UnknownName, UsageError
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,14 @@ from deploykit.errors import UnknownName
         (0, 0.5),
         (Decimal("0.6667"), 0.00005),
         (0.25, 0.005),
+        (-50, 5),
+        (Decimal("-3.08"), 0.005),
+        (Decimal("4.2e6"), 50_000),
+        (4_200_000, 50_000),
+        (Decimal("1.50e6"), 5_000),
+        (Decimal("1.0e6"), 50_000),
+        ("140_000_000", 0.5),  # a text has the digits that it is written with
+        ("3.080", 0.0005),
     ],
 )
 def test_a_figure_allows_half_a_unit_of_its_last_stated_digit(written, allows):
@@ -35,6 +43,36 @@ def test_a_figure_allows_half_a_unit_of_its_last_stated_digit(written, allows):
 def test_what_is_no_number_is_no_figure(value):
     with pytest.raises(ValueError, match="expected a"):
         Stated(value)
+
+
+@pytest.mark.parametrize("value", [Decimal("1e9999999"), Decimal("1e-9999999"), 10**400, "1e400"])
+def test_a_number_that_no_float_holds_is_no_figure(value):
+    """Decimal arithmetic with it raised what nobody caught, or it came to infinity, which agrees with nothing."""
+    with pytest.raises(ValueError, match="expected a number from 1e-300 to 1e300 in size, got 1"):
+        Stated(value)
+
+
+@pytest.mark.parametrize("value", ["4.2M", "50x", "60,965,128", "81%", "about 5", "< 3"])
+def test_a_figure_with_words_is_told_how_to_be_written(value):
+    with pytest.raises(ValueError, match=r"write it as 4_200_000, 4\.2e6 or 0\.81, without a unit"):
+        Stated(value)
+
+
+def test_limits_are_met_to_the_last_digit_of_a_count():
+    """Whole numbers had the slack of computed fractions, which from 10^9 on is more than one."""
+    stated = Stated(4_089_184_256)
+    assert Margin().agrees(4_089_184_256, stated)
+    assert [Margin().agrees(4_089_184_256 + off, stated) for off in (-1, 1)] == [False, False]
+    assert Margin("over").agrees(4_089_184_257, stated)
+    assert not Margin("over").agrees(4_089_184_256, stated)
+    assert not Margin("at least").agrees(4_089_184_255, stated)
+    assert all(Margin("about").agrees(found, Stated(20)) for found in (17, 23))
+
+
+@pytest.mark.parametrize("hedge", ["", *HEDGES])
+@pytest.mark.parametrize("found", [math.inf, -math.inf, math.nan])
+def test_what_is_no_finite_number_agrees_with_nothing(hedge, found):
+    assert not Margin(hedge).agrees(found, Stated(50))
 
 
 @pytest.mark.parametrize(
@@ -97,6 +135,16 @@ def test_decimal_limits_are_met_in_binary():
 def test_an_unknown_hedge_is_refused_with_the_nearest():
     with pytest.raises(UnknownName, match="unknown hedge 'abuot': did you mean about"):
         Margin("abuot")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("less than", "under"), ("Approximately", "about"), ("up to", "at most"), (">=", "at least")],
+)
+def test_another_word_for_a_hedge_is_told_the_one_that_means_it(word, meant):
+    """Of "less than" the nearest name is "much less", which asks for half of it."""
+    with pytest.raises(UsageError, match=f"unknown hedge '{word}': write {meant}, which is "):
+        Margin(word)
 
 
 @pytest.mark.parametrize(

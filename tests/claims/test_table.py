@@ -2,12 +2,20 @@ from __future__ import annotations
 
 import csv
 import io
+from decimal import Decimal
 from xml.etree import ElementTree
 
 import pytest
 
 from deploykit.claims import Claim, Outcome, PartResult, Verdict
-from deploykit.claims.verdict import COLUMNS, HEADER, junit_cases, verdict_cells, verdict_rows
+from deploykit.claims.verdict import (
+    COLUMNS,
+    HEADER,
+    junit_cases,
+    verdict_cells,
+    verdict_rows,
+    written_rows,
+)
 from deploykit.errors import MissingDependency, UsageError
 from deploykit.report.csv import to_csv
 from deploykit.report.junit import Case, junit_xml
@@ -72,6 +80,30 @@ def test_rows_have_exactly_the_documented_columns():
     assert words["tolerance"] is words["agrees_from"] is words["agrees_to"] is None
 
 
+@pytest.mark.parametrize(
+    ("stated", "written"),
+    [
+        (62_378_344, ("62378344", "62378343.5", "62378344.5")),
+        (Decimal("12.345678"), ("12.345678", "12.3456775", "12.3456785")),
+        (Decimal("1e-8"), ("0.00000001", "0.000000009", "0.000000011")),
+    ],
+)
+def test_files_have_all_digits_of_what_is_stated(stated, written):
+    """They had six: 62,378,344 parameters were stated as 6.23783e+07, and so were both of the limits."""
+    one = verdict(
+        stated=stated,
+        hedge="",
+        check="count",
+        arguments={"network": "lenet5"},
+        computed=float(stated),
+    )
+    (row,) = csv.DictReader(io.StringIO(to_csv(written_rows([one]), tuple(COLUMNS))))
+    assert (row["stated"], row["agrees_from"], row["agrees_to"]) == written
+    assert isinstance(verdict_rows([one])[0]["stated"], int | float)
+    if float(stated).is_integer():
+        assert (verdict_rows([one])[0]["stated"], row["found"]) == (62_378_344, "62378344")
+
+
 def test_csv_holds_the_rows_with_blanks_for_what_there_is_not():
     text = to_csv(
         verdict_rows([verdict(explanation='A "quote", found.', computed=None, hedge="")]),
@@ -91,6 +123,11 @@ def test_csv_holds_the_rows_with_blanks_for_what_there_is_not():
         ({"unit": "ratio"}, "50", "48.83 (-2.3%)"),
         ({"stated": 140_000_000, "computed": None}, "140,000,000 px", "–"),
         ({"stated": "<0.5", "computed": "a, b"}, "<0.5", "a, b"),
+        # The digits that a figure is stated with say what agrees with it.
+        ({"stated": Decimal("50.0")}, "50.0 px", "48.83 px (-2.3%)"),
+        ({"stated": Decimal("4.120"), "computed": 4.1234}, "4.120 px", "4.123 px (+0.1%)"),
+        ({"stated": Decimal("1e300"), "unit": ""}, "1.000×10^300", "48.83 (-100.0%)"),
+        ({"stated": 2016, "unit": "year", "computed": 2017}, "2016", "2017 (+0.0%)"),
     ],
 )
 def test_cells_show_values_with_their_unit(changes, stated, computed):

@@ -196,6 +196,97 @@ def test_claims_of_ones_own_are_checked_and_refused_with_their_line(run, own_cla
     ]
 
 
+def test_a_default_profile_that_is_none_is_left_out_and_kept(run, own_claim, tmp_path):
+    """A file of that name of another program made every check of claims end with 2, though nobody named it."""
+    (tmp_path / "results").mkdir()
+    other = tmp_path / "results" / "profile.csv"
+    other.write_text("benchmark,value\na,1\n")
+    ended = run("claims", "--claims", "mine.toml")
+    assert ended.code == 0
+    said = "note: results/profile.csv, which nobody named, is left out: results/profile.csv has no "
+    assert ended.err.startswith(said)
+    assert ended.err.count("\n") == 1
+    assert run("claims", "--claims", "mine.toml", "--profile", "results/profile.csv").code == 2
+    ended = run("claims", "--claims", "mine.toml", "--csv", "results/profile.csv")
+    assert ended.code == 2
+    assert "results/profile.csv is read, and would be replaced" in ended.err
+    assert other.read_text().startswith("benchmark")
+
+
+def test_a_verdict_of_ones_own_is_printed_in_the_width_that_there_is(run, own_claim, monkeypatch):
+    own_claim.write_text(
+        own_claim.read_text()
+        .replace('"LeNet-5 has 61,706 parameters"', '"LeNet-5: \\u001b[31m\\nsmall. Is it?"')
+        .replace('"lenet"', '"a: b"')
+    )
+    ended = run("claims", "--claims", "mine.toml")
+    assert ended.out.startswith(
+        "confirmed  a: b\n  LeNet-5: \\x1b[31m small. Is it?\n  stated 61,706 "
+    )
+    monkeypatch.setenv("COLUMNS", "40")
+    ended = run("claims", "--claims", "mine.toml")
+    assert max(map(len, ended.out.splitlines())) <= 40
+
+
+def test_a_network_of_ones_own_is_counted_layer_by_layer_and_may_print(run, tmp_path, own_claim):
+    (tmp_path / "talking.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    input_shape = (3, 16, 16)\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.one, self.two = torch.nn.Conv2d(3, 8, 3), torch.nn.Linear(8 * 14 * 14, 4)\n"
+        "        self.register_buffer('scale', torch.ones(1, 8, 1, 1))\n"
+        "    def forward(self, x):\n"
+        "        print('forward')\n"
+        "        return self.two((torch.relu(self.one(x)) * self.scale).flatten(1))\n"
+    )
+    asked = {
+        "parameters": "parameters('talking:Net')",
+        "layers": "layers('talking:Net')",
+        "channels": "sum(channels('talking:Net', conv))",
+        "nodes": "nodes('talking:Net', Relu)",
+        "modules": "modules('talking:Net', Conv2d)",
+        "depth": "depth('talking:Net')",
+        "weights": "parameters(lenet5) / weights('talking:Net', conv)",
+    }
+    figures = [3 * 8 * 9 + 8 + 8 * 14 * 14 * 4 + 4, 2, 8, 1, 1, 2, 61_706 / 216]
+    own_claim.write_text(
+        "".join(
+            own_claim.read_text()
+            .replace('"lenet"', f'"{name}"')
+            .replace('"count"', '"counted"')
+            .replace('{ network = "lenet5" }', f'{{ of = "{of}" }}')
+            .replace("61_706", str(stated))
+            for (name, of), stated in zip(asked.items(), figures, strict=True)
+        )
+    )
+    ended = run("claims", "--claims", "mine.toml", "--json")
+    assert ended.code == 0, ended.err
+    assert {one["verdict"] for one in json.loads(ended.out)} == {"confirmed"}
+
+
+def test_a_network_that_ends_python_ends_no_command_well(run, tmp_path, own_claim):
+    """The command ended with what the network's code gave to sys.exit, 0 even, and nothing was judged."""
+    (tmp_path / "ending.py").write_text(
+        "import sys, torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    input_shape = (3, 16, 16)\n"
+        "    def forward(self, x):\n"
+        "        sys.exit(0)\n"
+    )
+    ended = run("count", "ending:Net")
+    assert ended.code == 2
+    assert "code of the network called sys.exit(0), and the command is not done" in ended.err
+    own_claim.write_text(
+        own_claim.read_text()
+        + own_claim.read_text().replace('"lenet', '"x').replace("x5", "ending:Net")
+    )
+    ended = run("claims", "--claims", "mine.toml", "--json")
+    assert ended.code == 2
+    assert [one["verdict"] for one in json.loads(ended.out)] == ["confirmed", "undecided"]
+
+
 def test_a_profile_without_the_rows_of_a_claim_is_refused(run, tmp_path):
     reference = Path(__file__).parents[2] / "reports" / "profile.csv"
     (tmp_path / "p.csv").write_text(reference.read_text())

@@ -44,6 +44,9 @@ def test_a_report_of_claims_or_layers_is_known_by_its_header(run, tmp_path):
     ("arguments", "said"),
     [
         (["missing.csv"], "can't read missing.csv: No such file or directory"),
+        ([""], "can't read : No such file or directory"),
+        (["."], "can't read .: it is a directory, not a file"),
+        (["/"], "can't read /: it is a directory, not a file"),
         (["other.csv"], "other.csv is no report that a page is made of: name a CSV of"),
         (["empty.csv"], "empty.csv has a header but no rows"),
         (
@@ -80,6 +83,29 @@ def test_claims_beside_a_report_are_found(run, report, tmp_path):
     )
     assert run("report", report).code == 0
     assert "It is small" in (tmp_path / "profile.html").read_text()
+
+
+def test_a_file_beside_a_report_that_holds_no_verdicts_is_left_out(run, report, tmp_path):
+    """Nobody named it, so that it may be another program's, and the report ended with 2."""
+    (tmp_path / "claims.csv").write_text("policy,damage\n1,20\n")
+    ended = run("report", "profile.csv")
+    assert ended.code == 0
+    said = (
+        "claims.csv, which nobody named, is left out: claims.csv holds no verdicts: name a CSV of "
+    )
+    assert ended.err == f"{said}`deploykit claims`\nwrote profile.html\n"
+    assert "is left out" in (tmp_path / "profile.html").read_text()
+    (tmp_path / "claims.csv").write_bytes((tmp_path / "profile.csv").read_bytes())
+    assert run("report", "claims.csv").err == "wrote claims.html\n"
+
+
+def test_cells_of_verdicts_that_are_no_numbers_stand_as_they_are(run, tmp_path):
+    (tmp_path / "claims.csv").write_text(
+        "id,verdict,as_expected,statement,stated,found,deviation\n"
+        "a,confirmed,true,It is small,infinity,nan,none\n"
+    )
+    assert run("report", "claims.csv").code == 0
+    assert "stated infinity, found nan" in (tmp_path / "claims.html").read_text()
 
 
 def test_pictures_are_files_on_request(run, tmp_path):

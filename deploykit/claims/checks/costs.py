@@ -48,16 +48,21 @@ def count(
     explanation = f"{network.name} has {figure(computed)} {unit}"
     off = deviation(computed, stated)
     if off is not None:
-        explanation += f", {percent(off, signed=True)} from the {millions(int(stated))} stated"
+        explanation += f", {percent(off, signed=True)} from the {_short(stated)} stated"
     explanation += "."
     if others:
-        explanation += f" {listed(f'{n.name} has {millions(numbers[n.name])}' for n in others)}."
+        explanation += f" {listed(f'{n.name} has {_short(numbers[n.name])}' for n in others)}."
     return Outcome(
         [PartResult(about, margin.agrees(computed, stated))],
         computed,
         explanation,
         {f"{quantity}({name})": number for name, number in numbers.items()},
     )
+
+
+def _short(value: float) -> str:
+    """A count in millions; smaller ones, of which that would leave a digit or none, as they are."""
+    return millions(int(value)) if abs(value) >= 1e6 else figure(value)
 
 
 @check

@@ -17,7 +17,7 @@ import msgspec
 
 from deploykit.claims.check import check
 from deploykit.claims.checks.costs import PrintedPair
-from deploykit.claims.expression import Expression
+from deploykit.claims.expression import Expression, parsed
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network
 from deploykit.claims.verdict import Outcome, PartResult, Value, deviation, figure, listed, percent
@@ -34,6 +34,9 @@ class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         name: what it is in the statement; empty where the expression says so.
         hedge: the word that loosens this figure, where it is another one than the claim's.
         under: the reading or condition that it is looked at under, where several figures share one.
+
+    Raises:
+        UsageError: there is no such hedge.
     """
 
     of: Expression
@@ -41,6 +44,9 @@ class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     hedge: str | None = None
     under: str = ""
+
+    def __post_init__(self) -> None:
+        Margin(self.hedge or "")
 
 
 @check
@@ -81,7 +87,7 @@ def figures(margin: Margin, figures: tuple[Figure, ...], stated: Any = "") -> Ou
         parts.append(PartResult(name, agrees, each.under))
         evidence[str(each.of)] = rounded(found)
         sentences.append(
-            f"{name} is {_text(rounded(found))}, {_beside(found, figure_stated, allowed)}"
+            f"{name} is {_text(found, figure_stated)}, {_beside(found, figure_stated, allowed)}"
         )
     # Found is what the claim's own figure is of, where it has one.
     own = [each.of.value for each in figures if each.stated is None]
@@ -129,11 +135,7 @@ class Relation:
     """
 
     def __init__(self, text: str) -> None:
-        try:
-            node = ast.parse(text, mode="eval").body
-        except SyntaxError as error:
-            raise UsageError(f"{text!r} is no comparison: {error.msg}") from error
-        match node:
+        match parsed(text, "comparison"):
             case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _RELATIONS:
                 self.left, self.right = (Expression(ast.unparse(side)) for side in (left, right))
                 self.sign, self._compare = _RELATIONS[type(op)]
@@ -162,11 +164,10 @@ class Relation:
         return bool(pairs) and all(self._meets(*pair) for pair in pairs)
 
     def _meets(self, left: Any, right: Any) -> bool:
-        if (
-            self.sign in ("==", "<=", ">=")
-            and isinstance(left, float | int)
-            and isinstance(right, float | int)
-        ):
+        both = (left, right)
+        is_counted = all(isinstance(one, int) for one in both)  # and therefore exact
+        is_number = all(isinstance(one, int | float) for one in both)
+        if self.sign in ("==", "<=", ">=") and is_number and not is_counted:
             return math.isclose(left, right, rel_tol=1e-9) or self._compare(left, right)
         return self._compare(left, right)
 
@@ -238,7 +239,14 @@ def log_linear(stated: Stated, margin: Margin, points: tuple[Point, ...], where:
 
 @check
 def family_is_largest(family: str, quantity: Literal["parameters", "macs"]) -> Outcome:
-    """Whether the network of the catalogue with most of `quantity` is of `family`."""
+    """Whether the network of the catalogue with most of `quantity` is of `family`.
+
+    Raises:
+        UnknownName: there is no such family.
+    """
+    known = dict.fromkeys(each.family for each in architectures())
+    if family not in known:
+        raise UnknownName("family", family, known)
     # Counted are those that have most by the catalogue, which is held against counts by tests.
     facts = sorted(architectures(), key=lambda each: getattr(each, quantity), reverse=True)
     families = list(dict.fromkeys(each.family for each in facts))[:3]
@@ -269,5 +277,5 @@ def rounded(value: Any) -> Value:
     return value if isinstance(value, str) else int(value)
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else figure(value)
+def _text(value: Any, beside: Value = 0) -> str:
+    return figure(rounded(value) if isinstance(value, tuple) else value, beside)

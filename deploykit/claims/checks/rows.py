@@ -15,8 +15,8 @@ from deploykit.claims.check import BuiltRow, MeasuredRow, by_setting, check, dis
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.row_ratio import LEAST_REPEATS, RowRatio, alike, row_ratio
 from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, percent
-from deploykit.columns import BY_NAME
-from deploykit.errors import UnknownName
+from deploykit.columns import BY_NAME, FLOAT, INT
+from deploykit.errors import UnknownName, UsageError
 from deploykit.row import text_of
 from deploykit.stats import mean_ratio
 
@@ -59,11 +59,17 @@ def rows_ratio(
 
     Raises:
         UnknownName: there is no such column.
+        UsageError: a cell can't be what it says.
     """
     free = {*top, *bottom}
-    for name in free:  # also where there are no rows that could lack it
+    for name, cell in (
+        *top.items(),
+        *bottom.items(),
+    ):  # also where there are no rows that could lack it
         if name not in BY_NAME:
             raise UnknownName("column", name, BY_NAME)
+        if cell and BY_NAME[name].kind in (INT, FLOAT) and _number(cell) is None:
+            raise UsageError(f"{name} is a number in every row, not {cell!r}")
     free |= {"macs", "parameters"} if "model" in free else set()
     free |= set(_FOLLOW_PRECISION) if "precision" in free else set()
     upper, lower = (_repeats(rows, cells, free) for cells in (top, bottom))
@@ -321,7 +327,21 @@ def _undecided(rows: Sequence[MeasuredRow], needed: str) -> Outcome:
 
 
 def _has(row: MeasuredRow, cells: Mapping[str, str]) -> bool:
-    return all((text_of(row.row[name]) or "") == value for name, value in cells.items())
+    return all(_is(row.row[name], cell) for name, cell in cells.items())
+
+
+def _is(value: object, cell: str) -> bool:
+    """Whether a row's value is that of a cell: of numbers it is not asked how they are written."""
+    if text_of(value) == cell:
+        return True
+    return isinstance(value, int | float) and _number(cell) == value
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
 
 
 def _all_but(row: MeasuredRow, names: set[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -61,11 +62,19 @@ def _claim(cells: Mapping[str, str]) -> str:
 _UNITS = {"ratio": " times", "year": "", "share": "", "%": "%"}
 
 
-def amount(text: str, unit: str) -> str:
-    """What is stated or found, with its unit: numbers to four digits, whole ones in full."""
+def _number(text: str) -> float | None:
+    """The finite number that a cell holds; None where it holds words or nothing."""
     try:
         number = float(text)
     except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def amount(text: str, unit: str) -> str:
+    """What is stated or found, with its unit: numbers to four digits, whole ones in full."""
+    number = _number(text)
+    if number is None:
         return text or "nothing"
     is_whole = number == int(number) and unit != "year"
     shown = text if unit == "year" else f"{number:,.0f}" if is_whole else general(number, 4)
@@ -78,8 +87,9 @@ def _sum(cells: Mapping[str, str]) -> str:
     """What is stated, found and allowed, in one line."""
     unit = cells.get("unit", "")
     text = f"stated {amount(cells.get('stated', ''), unit)}, found {amount(cells.get('found', ''), unit)}"
-    if cells.get("deviation"):
-        text += f": {100 * float(cells['deviation']):+.1f}% off"
+    off = _number(cells.get("deviation", ""))
+    if off is not None:
+        text += f": {100 * off:+.1f}% off"
     low, high = cells.get("agrees_from"), cells.get("agrees_to")
     if low and high:
         text += f", {low} to {high} agrees ({cells.get('tolerance', '')})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -94,15 +95,20 @@ def read(
         contents = {"base": base_entries, "base_folder": base_folder, "comparison": comparison}
         title += f" against {file_name(Path(base).name)}"
     beside = folder / "claims.csv"
-    if claims is None and path != STDOUT and beside.is_file():
-        claims = str(beside)
+    if claims is not None:
+        verdicts = _claims(claims)
+    elif path != STDOUT and beside.is_file() and os.path.realpath(path) != os.path.realpath(beside):
+        verdicts, of_claims = _claims_beside(str(beside))
+        remarks = [*remarks, *of_claims]
+    else:
+        verdicts = ()
     needed = {entry.text("env_id") for entry in entries}
     return Contents(
         f"deploykit: {title}",
         entries,
         folder,
         {name: one for name, one in _machines(folder, path, entries).items() if name in needed},
-        claims=_claims(claims),
+        claims=verdicts,
         layers=_layers(layers),
         remarks=remarks,
         **contents,
@@ -203,6 +209,14 @@ def _claims(path: str | None) -> Sequence[Mapping[str, Any]]:
     if not rows or not _KINDS[CLAIMS] <= set(rows[0]):
         raise UsageError(f"{path} holds no verdicts: name a CSV of `deploykit claims`")
     return rows
+
+
+def _claims_beside(path: str) -> tuple[Sequence[Mapping[str, Any]], list[str]]:
+    """The verdicts of a file that nobody named; one that can't be read may be another program's, and is told."""
+    try:
+        return _claims(path), []
+    except UsageError as error:
+        return (), [f"{path}, which nobody named, is left out: {error}"]
 
 
 def _layers(paths: Sequence[str]) -> list[tuple[str, Sequence[Mapping[str, Any]]]]:

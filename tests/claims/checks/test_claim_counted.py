@@ -37,6 +37,13 @@ def test_a_figure_that_was_cut_off_is_told():
     assert outcome.explanation.count("cut off") == 1
 
 
+def test_what_is_found_has_as_many_digits_as_what_is_stated():
+    """Of 4.1234 it was said that it is 4.12, stated 4.12, and that this fails."""
+    outcome = counted.figures(Margin(), (figure("4.1234", "4.120"),))
+    assert holds(outcome) == [False]
+    assert outcome.explanation == "Counted: 4.1234 is 4.123, stated 4.120 (+0.1%)."
+
+
 def test_each_figure_has_its_name_hedge_and_reading():
     figures = (
         figure("layers(vgg16)", 10, hedge="over", name="deeper", under="VGG"),
@@ -83,13 +90,19 @@ def test_of_a_sequence_each_member_is_held_against_the_figure():
         ("kernels(lenet5, conv) == '5x5'", True),
         ("kernels(lenet5, 'nowhere') == '5x5'", False),
         ("0.1 + 0.2 == 0.3", True),
+        # Counts are exact: one in 10^9 more is more.
+        ("4089184256 == 4089184257", False),
+        ("4089184256 >= 4089184257", False),
+        ("4089184256 <= 4089184256", True),
     ],
 )
 def test_a_relation_is_of_all_members(text, so):
     assert Relation.parse(text).holds is so
 
 
-@pytest.mark.parametrize("text", ["macs(vgg16)", "1 < 2 < 3", "1 in [1]", "macs(vgg99) > 1", "1 >"])
+@pytest.mark.parametrize(
+    "text", ["macs(vgg16)", "1 < 2 < 3", "1 in [1]", "macs(vgg99) > 1", "1 >", "\0"]
+)
 def test_what_is_no_relation_is_refused(text):
     with pytest.raises(UsageError):
         Relation.parse(text)
@@ -127,6 +140,11 @@ def test_a_straight_line_over_the_logarithm_is_explained_wholly():
 def test_the_largest_family_is_found():
     assert holds(counted.family_is_largest("vgg", "parameters")) == [True]
     assert holds(counted.family_is_largest("vgg", "macs")) == [False]
+
+
+def test_a_family_that_there_is_not_is_refused():
+    with pytest.raises(UsageError, match="unknown family 'vggg': did you mean vgg"):
+        counted.family_is_largest("vggg", "parameters")
 
 
 def test_convolutions_share_their_weights_over_positions_and_networks_need_not(verdict_of):

@@ -228,6 +228,18 @@ def test_a_column_that_there_is_not_is_refused_without_rows_too(verdict_of):
     assert "unknown column 'modl': did you mean model" in str(verdict.error)
 
 
+def test_a_number_of_a_cell_may_be_written_in_any_way(verdict_of):
+    """A profile has 1 where a user writes 1.0, so that nothing was found to be measured."""
+    rows = [row(latency_ms=40.0, alpha=1.0), row(latency_ms=10.0, alpha=0.5)]
+    claim = "densenet-slower-than-resnet"
+    one, half = ({"model": "mobilenet", "alpha": alpha} for alpha in ("1.0", ".50"))
+    verdict = verdict_of(claim, measured_rows(rows), top=one, bottom=half)
+    assert verdict.outcome.computed == pytest.approx(4.0)
+    verdict = verdict_of(claim, measured_rows(rows), top=one, bottom=half | {"batch": "one"})
+    assert isinstance(verdict.error, UsageError)
+    assert "batch is a number in every row, not 'one'" in str(verdict.error)
+
+
 def test_repeats_that_disagree_decide_nothing(verdict_of):
     def verdict(*latencies_ms):
         rows = [row("resnet18", 47.0, repeat=number) for number in range(len(latencies_ms))]
