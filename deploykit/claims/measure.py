@@ -15,6 +15,7 @@ class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         networks: by name, or name and multipliers, of the catalogue; "module:factory" for another.
         precisions, backends, batches, passes: as `deploykit profile` takes them.
+        threads: of runtimes, as `deploykit profile --threads` takes them; none is one per usable core.
         optimization_levels: of builders, as `deploykit profile --optimization-level` has one; none is the default.
     """
 
@@ -23,6 +24,7 @@ class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     backends: tuple[str, ...] = ("onnxruntime",)
     batches: tuple[int, ...] = (1,)
     passes: tuple[str, ...] = ("forward",)
+    threads: tuple[int, ...] = ()
     optimization_levels: tuple[int, ...] = ()
 
 

@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from deploykit.bench.scenario import Policy
+from deploykit.bench.scenario import Policy, Scenario
 from deploykit.claims import Claim
 from deploykit.claims.measure import Measure, together
 from deploykit.errors import UsageError
@@ -94,6 +94,7 @@ def _planned(
         backends=measure.backends,
         batches=measure.batches,
         passes=measure.passes,
+        scenarios=[Scenario(threads=number) for number in measure.threads or (None,)],
         build=EngineChoice(options=BuildOptions(optimization_level=level)),
         repeats=ROUNDS,
         policy=policy,
