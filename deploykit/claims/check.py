@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -22,6 +21,7 @@ import msgspec
 
 from deploykit.claims.margin import Stated
 from deploykit.claims.networks import Network
+from deploykit.claims.repeats import repeat_ratios
 from deploykit.claims.verdict import Outcome, listed
 from deploykit.columns import BY_NAME, SETTING_NAMES, differences_from_plain
 from deploykit.errors import UnknownName, UsageError
@@ -124,16 +124,16 @@ def latency_ratios(
     rows: Iterable[MeasuredRow],
     top: Callable[[MeasuredRow], bool],
     bottom: Callable[[MeasuredRow], bool],
-) -> dict[str, float]:
-    """Ratio of median latencies in each setting in which rows of both were measured, by the setting's label."""
-    ratios: dict[str, float] = {}
+) -> dict[str, list[float]]:
+    """Ratios of latencies in each setting in which rows of both were measured, repeat by repeat, by its label."""
+    ratios: dict[str, list[float]] = {}
     for group in by_setting(rows).values():
         upper, lower = (
             [row.latency_p50_ms for row in group if is_of(row)] for is_of in (top, bottom)
         )
         if upper and lower:
             label = distinct_label(group[0].label, ratios)
-            ratios[label] = statistics.median(upper) / statistics.median(lower)
+            ratios[label] = repeat_ratios(upper, lower)
     return ratios
 
 

@@ -19,7 +19,8 @@ import msgspec
 from deploykit.claims.check import MeasuredRow, by_setting, check, distinct_label
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network
-from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, percent
+from deploykit.claims.repeats import alike, as_evidence, repeat_ratios
+from deploykit.claims.verdict import Outcome, PartResult, Value, all_hold, figure, listed, percent
 
 #: Costs over the one at resolution 1, by resolution.
 Ratios = Mapping[Fraction, float]
@@ -39,7 +40,11 @@ class Power:
 
     def meets(self, multiplier: float | Fraction, ratio: float) -> bool:
         """Whether a cost over the one at multiplier 1 goes with the power."""
-        return self.margin.agrees(self.share(multiplier, ratio), self.stated)
+        return self.side(multiplier, ratio) == 0
+
+    def side(self, multiplier: float | Fraction, ratio: float) -> int:
+        """0 where a cost over the one at multiplier 1 goes with the power, else -1 below and 1 above it."""
+        return self.margin.side(self.share(multiplier, ratio), self.stated)
 
     def parts(self, what: str, ratios: Mapping[float, float] | Ratios) -> list[PartResult]:
         """Whether a cost goes with the power, multiplier by multiplier."""
@@ -91,7 +96,7 @@ def width_power(
         PartResult("latency", latency.holds),
     ]
     evidence |= latency.evidence
-    lacks = latency.holds is None
+    lacks = not latency.measured
     return Outcome(parts, power.farthest(macs), explanation, evidence, lacks_rows=lacks)
 
 
@@ -118,7 +123,7 @@ def resolution_power(
     evidence: dict[str, Value] = {f"macs({rho})/macs(1)": round(r, 4) for rho, r in ratios.items()}
     evidence |= {f"parameters({rho})": n.parameters for rho, n in small.items()}
     evidence |= latency.evidence
-    lacks = latency.holds is None
+    lacks = not latency.measured
     return Outcome(parts, power.farthest(ratios), explanation, evidence, lacks_rows=lacks)
 
 
@@ -128,6 +133,7 @@ class _Latency(NamedTuple):
     holds: bool | None
     sentence: str
     evidence: dict[str, Value]
+    measured: bool
 
 
 def _latency(
@@ -136,9 +142,12 @@ def _latency(
     network: Network,
     multiplier: Callable[[MeasuredRow], float | None],
 ) -> _Latency:
-    """Exponent of latency in every setting that was measured at multiplier 1 and below."""
+    """Exponent of latency in every setting that was measured at multiplier 1 and below.
+
+    Repeats that are on both sides of what is stated leave open whether latency goes with the power there.
+    """
     exponents: dict[str, float] = {}
-    near: list[bool] = []
+    near: list[bool | None] = []
     evidence: dict[str, Value] = {}
     other_inputs = 0
     for group in by_setting(row for row in rows if row.model == network.spec.name).values():
@@ -153,25 +162,26 @@ def _latency(
             times.setdefault(value, []).append(row.latency_p50_ms)
         if 1.0 not in times:
             continue
-        base_ms = statistics.median(times.pop(1.0))
+        base_ms = times.pop(1.0)
         for value, latencies_ms in sorted(times.items(), reverse=True):
             label = distinct_label(f"{group[0].label} at {value:.3g}", exponents)
-            ratio = statistics.median(latencies_ms) / base_ms
-            exponents[label] = math.log(ratio) / math.log(value)
-            near.append(power.meets(value, ratio))
-            evidence[f"latency({label})/latency(1)"] = round(ratio, 4)
+            ratios = repeat_ratios(latencies_ms, base_ms)
+            exponents[label] = math.log(statistics.median(ratios)) / math.log(value)
+            near.append(alike(power.side(value, ratio) for ratio in ratios))
+            evidence[f"latency({label})/latency(1)"] = as_evidence(ratios)
     if other_inputs:
         evidence["rows_of_other_inputs_left_out"] = other_inputs
     if not exponents:
-        return _Latency(None, "Latency: not measured.", evidence)
+        return _Latency(None, "Latency: not measured.", evidence, measured=False)
     first = list(exponents.items())[:6]
     more = f" and {len(exponents) - 6} more" if len(exponents) > 6 else ""
     sentence = (
         f"Measured latency falls with the power "
         f"{listed(f'{exponent:.2f} ({label})' for label, exponent in first)}{more}; "
-        f"{sum(near)} of {len(near)} as stated."
+        f"{near.count(True)} of {len(near)} as stated"
     )
-    return _Latency(all(near), sentence, evidence)
+    sentence += f", repeats disagree on {near.count(None)}." if None in near else "."
+    return _Latency(all_hold(near), sentence, evidence, measured=True)
 
 
 def _written(multiplier: float | Fraction) -> str:

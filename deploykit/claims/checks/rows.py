@@ -8,12 +8,13 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from deploykit.claims.check import BuiltRow, MeasuredRow, by_setting, check, distinct_label
 from deploykit.claims.margin import Margin, Stated
-from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, percent
+from deploykit.claims.repeats import alike, range_of
+from deploykit.claims.verdict import Outcome, PartResult, Value, all_hold, figure, listed, percent
 from deploykit.columns import BY_NAME
 from deploykit.errors import UnknownName
 from deploykit.row import text_of
@@ -90,7 +91,7 @@ def rows_ratio(
         for part in _by_setting(
             name,
             {
-                label: _alike(margin.side(ratio, stated) for ratio in repeats)
+                label: alike(margin.side(ratio, stated) for ratio in repeats)
                 for label, repeats in found.items()
             },
         )
@@ -101,7 +102,7 @@ def rows_ratio(
         for label, repeats in found.items()
     }
     said = listed(
-        f"{_range(repeats)} ({name}{f', {label}' if len(found) > 1 else ''})"
+        f"{range_of(repeats)} ({name}{f', {label}' if len(found) > 1 else ''})"
         for name, found in ratios.items()
         for label, repeats in found.items()
     )
@@ -129,17 +130,6 @@ def _repeats(
         if _has(row, cells):
             found.setdefault(_all_but(row, free), []).append(row)
     return found
-
-
-def _alike(sides: Iterable[int]) -> bool | None:
-    """Whether all are what is stated, or all on one side of it; None where repeats differ, which tells nothing."""
-    said = set(sides)
-    return said == {0} if len(said) == 1 else None
-
-
-def _range(repeats: Sequence[float]) -> str:
-    low, high = figure(min(repeats)), figure(max(repeats))
-    return low if low == high else f"{low} to {high}"
 
 
 @check
@@ -195,13 +185,13 @@ def first_runs(rows: Sequence[MeasuredRow], stated: Stated, margin: Margin) -> O
         holds = None
         if len(found) >= _LEAST_REPEATS:
             mean = mean_ratio([1.0] * len(found), found, confidence=confidence)
-            holds = _alike(margin.side(end, stated) for end in (mean.low, mean.high))
+            holds = alike(margin.side(end, stated) for end in (mean.low, mean.high))
         parts.append(PartResult(name, holds))
     evidence: dict[str, Value] = {
         f"first over median({name})": " ".join(f"{ratio:.4g}" for ratio in found)
         for name, found in ratios.items()
     }
-    said = listed(f"{_range(found)} ({name})" for name, found in ratios.items())
+    said = listed(f"{range_of(found)} ({name})" for name, found in ratios.items())
     every = [ratio for found in ratios.values() for ratio in found]
     explanation = f"The first run over the median of later ones: {said}."
     too_few = max(map(len, ratios.values())) < _LEAST_REPEATS
@@ -232,8 +222,7 @@ def rows_in_order(
         pairs = list(itertools.combinations(repeats.values(), 2))
         orders = [_in_order(one, other, by) for one, other in pairs]
         label = distinct_label(group[0].label, [part.name for part in parts])
-        whole = False if False in orders else None if None in orders else True
-        parts.append(PartResult(label, whole))
+        parts.append(PartResult(label, all_hold(orders)))
         held = orders.count(True)
         evidence[f"pairs in order({label})"] = f"{held} of {len(pairs)}"
         sentence = (

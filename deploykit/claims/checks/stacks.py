@@ -11,7 +11,17 @@ import msgspec
 from deploykit.claims.check import MeasuredRow, check, latency_ratios
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network
-from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, millions, percent
+from deploykit.claims.repeats import alike, as_evidence, range_of
+from deploykit.claims.verdict import (
+    Outcome,
+    PartResult,
+    Value,
+    all_hold,
+    figure,
+    listed,
+    millions,
+    percent,
+)
 from deploykit.errors import UsageError
 from deploykit.lazy import torch
 from deploykit.zoo import count_module
@@ -76,7 +86,8 @@ def stack_has_only_benefits(
 ) -> Outcome:
     """What a stack of convolutions takes over a single one; latency where rows of both were measured.
 
-    All that either puts out on the way is counted among the activations, as training keeps it.
+    Repeats of a setting that disagree on whether it is lower leave that open. All that either puts out on the way
+    is counted among the activations, as training keeps it.
     """
     one = single.counts
     ratios = {
@@ -86,10 +97,10 @@ def stack_has_only_benefits(
     }
     latency = latency_ratios(rows, _is_called(stack.spec.name), _is_called(single.spec.name))
     parts = [PartResult(f"lower {what}", ratio < 1) for what, ratio in ratios.items()]
-    lower = all(ratio < 1 for ratio in latency.values()) if latency else None
-    parts.append(PartResult("lower latency", lower))
+    lower = [alike(int(ratio >= 1) for ratio in repeats) for repeats in latency.values()]
+    parts.append(PartResult("lower latency", all_hold(lower) if lower else None))
     measured = (
-        f"Measured latency: {listed(f'{figure(r)} times ({label})' for label, r in latency.items())}."
+        f"Measured latency: {listed(f'{range_of(r)} times ({label})' for label, r in latency.items())}."
         if latency
         else "Latency: not measured."
     )
@@ -102,7 +113,7 @@ def stack_has_only_benefits(
     evidence: dict[str, Value] = {
         f"{what}(stack)/{what}(single)": round(ratio, 4) for what, ratio in ratios.items()
     }
-    evidence |= {f"latency({label})": round(ratio, 4) for label, ratio in latency.items()}
+    evidence |= {f"latency({label})": as_evidence(repeats) for label, repeats in latency.items()}
     found = ", ".join(f"{figure(ratio)} of the {what}" for what, ratio in ratios.items())
     return Outcome(parts, found, explanation, evidence, lacks_rows=not latency)
 
