@@ -291,7 +291,7 @@ def costs_over(
         f"latency({network.name}/{than.name}, {label})": as_evidence(repeats)
         for label, repeats in slower.items()
     }
-    found = {what: ratios[what] for what in of if what != "latency"}
+    found: dict[str, float] = {what: ratios[what] for what in of if what != "latency"}
     found |= {
         f"{what} over {other.name}": every[other.name][what]
         for other in others
