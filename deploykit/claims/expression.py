@@ -22,6 +22,7 @@ from typing import Any, Self
 
 from deploykit.claims import wiring
 from deploykit.claims.networks import VARIANTS, Network, Variant
+from deploykit.claims.operations import peak_bytes
 from deploykit.claims.tracing import NetworkLayer
 from deploykit.errors import UnknownName, UsageError
 
@@ -137,7 +138,8 @@ def _nodes(network: Network, operator: str, *more: str) -> int:
 
 #: What can be asked of a network, narrowed by selectors. Without one, quantities of layers are those of the layers
 #: that have weights. `nodes` takes names of ONNX's operators, `modules` that of a class of PyTorch's; `maps` are
-#: the channels that a layer puts out.
+#: the channels that a layer puts out. `activation_bytes` are those of all that is ever put out, as training keeps
+#: it, and `peak_bytes` the most that are needed at once to use the network.
 QUANTITIES: dict[str, Callable[..., Any]] = {
     "parameters": _held,
     "macs": _work,
@@ -145,6 +147,7 @@ QUANTITIES: dict[str, Callable[..., Any]] = {
     "layers": _number,
     "nodes": _nodes,
     "activation_bytes": lambda network: network.counts.activation_bytes,
+    "peak_bytes": lambda network: peak_bytes(network.operations),
     "side": lambda network: network.input_shape[-1],
     "year": lambda network: network.facts.year,
     "modules": lambda network, kind: sum(

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -185,6 +185,16 @@ class Network:
     def linear_layers(self) -> list[NetworkLayer]:
         """Its fully connected layers, in order."""
         return [layer for layer in self.layers if layer.kind == "linear"]
+
+
+def refuse_one_alone(networks: Sequence[Network]) -> None:
+    """Refuse to hold a network against itself, of which nothing differs and nothing grows.
+
+    Raises:
+        UsageError: there are fewer than two.
+    """
+    if len(networks) < 2:
+        raise UsageError("networks are held against each other: name two or more")
 
 
 #: Networks and parts of networks that papers count and the catalogue doesn't hold, made by functions of

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from deploykit.claims.check import MeasuredRow, by_setting, distinct_label
+from deploykit.claims.verdict import Value, all_hold, figure
 from deploykit.stats import mean_ratio
 
 #: An interval of a mean takes so many values.
@@ -34,6 +35,13 @@ class RowRatio:
     def middle(self) -> float:
         """The median of the repeats."""
         return statistics.median(self.repeats)
+
+    @property
+    def evidence(self) -> Value:
+        """The repeats in their order: a number where there is one."""
+        if len(self.repeats) == 1:
+            return round(self.repeats[0], 4)
+        return " ".join(f"{value:.4g}" for value in self.repeats)
 
     def ends(self, confidence: float = 0.95) -> tuple[float, float]:
         """Between what the ratio is."""
@@ -60,19 +68,31 @@ def row_ratio(
 ) -> RowRatio | None:
     """The ratio of repeats to repeats, of their median latencies, or of what `take` has of a row.
 
+    Where there are more of the one than of the other, these stand with the middle one of them for all.
+
     Returns:
         None where no pair has it.
     """
-    repeats: list[float] = []
+    of = take or (lambda row: row.latency_p50_ms)
+    upper, lower = ([row for row in rows if of(row)] for rows in (above, below))
+    if not upper or not lower:
+        return None
+    count = max(len(upper), len(lower))
+    pairs = list(zip(_as_many(upper, of, count), _as_many(lower, of, count), strict=True))
     each: list[float] = []
-    for one, other in zip(above, below, strict=False):
-        if take is None:
-            repeats.append(one.latency_p50_ms / other.latency_p50_ms)
+    if take is None:
+        for one, other in pairs:
             (least, most), (lowest, highest) = _interval_ms(one), _interval_ms(other)
             each += [least / highest, most / lowest]
-        elif (upper := take(one)) and (lower := take(other)):
-            repeats.append(upper / lower)
-    return RowRatio(tuple(repeats), tuple(each)) if repeats else None
+    return RowRatio(tuple((of(one) or 1) / (of(other) or 1) for one, other in pairs), tuple(each))
+
+
+def _as_many(
+    rows: Sequence[MeasuredRow], of: Callable[[MeasuredRow], float | None], count: int
+) -> Sequence[MeasuredRow]:
+    if len(rows) == count:
+        return rows
+    return [sorted(rows, key=lambda row: of(row) or 0)[(len(rows) - 1) // 2]] * count
 
 
 def _interval_ms(row: MeasuredRow) -> tuple[float, float]:
@@ -96,16 +116,23 @@ def latency_ratios(
 
 
 def all_agree(ratios: Collection[RowRatio], side: Callable[[float], int]) -> bool | None:
-    """Whether all ratios surely agree, all intervals together at 95%; see `whole`."""
-    return whole([ratio.agrees(side, 1 - 0.05 / len(ratios)) for ratio in ratios])
-
-
-def whole(each: Collection[bool | None]) -> bool | None:
-    """Whether all hold: False where one does not, None where there is none or one is not known."""
-    return False if False in each else None if None in each or not each else True
+    """Whether all ratios surely agree, all intervals together at 95%; None also where there is none."""
+    if not ratios:
+        return None
+    return all_hold(ratio.agrees(side, 1 - 0.05 / len(ratios)) for ratio in ratios)
 
 
 def alike(sides: Iterable[int]) -> bool | None:
     """Whether all are what is stated, or all on one side of it; None where they differ, which tells nothing."""
     said = set(sides)
     return said == {0} if len(said) == 1 else None
+
+
+def range_of(values: Sequence[float]) -> str:
+    """From the lowest to the highest, for reading.
+
+    >>> range_of([1.5, 1.25]), range_of([2.0])
+    ('1.25 to 1.5', '2')
+    """
+    low, high = figure(min(values)), figure(max(values))
+    return low if low == high else f"{low} to {high}"

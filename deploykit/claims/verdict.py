@@ -91,10 +91,10 @@ def decide(parts: Sequence[PartResult], universal: bool) -> str:
     contexts: dict[str, list[PartResult]] = {}
     for part in parts:
         contexts.setdefault(part.under or part.name, []).append(part)
-    holds = [_all(part.holds for part in context) for context in contexts.values()]
+    holds = [all_hold(part.holds for part in context) for context in contexts.values()]
     if not universal and True in holds and False in holds:
         return "in context"
-    whole = _all(holds)
+    whole = all_hold(holds)
     if not holds or whole is None or (not universal and None in holds):
         return "undecided"
     if not whole:
@@ -102,7 +102,7 @@ def decide(parts: Sequence[PartResult], universal: bool) -> str:
     return "cited" if any(part.printed for part in parts) else "confirmed"
 
 
-def _all(holds: Iterable[bool | None]) -> bool | None:
+def all_hold(holds: Iterable[bool | None]) -> bool | None:
     """Whether all hold: no, as soon as one fails; not known, where one is not known."""
     known = list(holds)
     return False if False in known else None if None in known else True

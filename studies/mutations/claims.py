@@ -366,6 +366,9 @@ def mutants(claim: Claim, before: Verdict) -> Iterator[Mutant]:
     known = {one.name for one in architectures()}
     for name, value in claim.arguments.items():
         if isinstance(value, list | tuple) and len(value) > 1 and set(map(str, value)) <= known:
+            # As if the names stood for each other's networks: for what is said of their order.
+            turned_round = {**claim.arguments, name: [*reversed(value)]}
+            yield Mutant("network", f"{name} in reverse order", fields={"arguments": turned_round})
             for one in value:
                 alone = {**claim.arguments, name: [one]}
                 yield Mutant("network", f"{one} alone", fields={"arguments": alone})
@@ -417,10 +420,12 @@ def _held(claim: Claim, mutant: Mutant) -> Verdict | None:
 def move(claim: Claim) -> Moved | None:
     """The first change by which the verdict moves, else one by which a part does, else None.
 
-    Where rows or trainings decide, the first under which it is decided are what others are held against. A claim
-    that several things hold up may take two changes: those that moved a part are tried by two.
+    Where rows or trainings decide, the first under which it is decided are what others are held against; a claim
+    that print leaves open moves where it is decided. One that several things hold up may take two changes: those
+    that moved a part are tried by two.
     """
     before = evaluate_claim(claim)
+    waits = bool({"measured", "trained"} & set(claim.kind.split("+")))
     moving: list[Mutant] = []
     end_s = time.process_time() + LIMIT_S
 
@@ -429,7 +434,7 @@ def move(claim: Claim) -> Moved | None:
         after = _held(claim, mutant)
         if after is None:
             return False
-        if before.verdict == "undecided":
+        if before.verdict == "undecided" and waits:
             before = after if mutant.by in ("row", "training") else before
         elif after.verdict not in (before.verdict, "undecided"):
             return True

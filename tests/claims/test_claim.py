@@ -10,6 +10,7 @@ import pytest
 
 from deploykit.claims import evaluate_claim, evaluate_claims, list_claims, parse_claims, read_claims
 from deploykit.claims.check import find_check
+from deploykit.claims.checks.counted import Relation
 from deploykit.errors import UsageError
 
 ONE = """
@@ -50,6 +51,25 @@ def test_a_margin_is_that_of_a_word_of_the_statement():
     assert [one.id for one in hedged if not WORDS[one.hedge] & words[one.id]] == []
     hardly = {one.id for one in list_claims() if "hardly" in words[one.id]}
     assert hardly == {one.id for one in list_claims() if one.hedge == "hardly more"}
+
+
+def related(claim):
+    """The relations of an entry, as text."""
+    return claim.arguments.get("relations", {}).items()
+
+
+def test_no_relation_has_a_margin_of_its_own():
+    """Four had that of 'about', or of the digits, written out in them, so that the table no longer reached them."""
+    of_their_own = [c.id for c in list_claims() for _, text in related(c) if "abs(" in text]
+    assert set(of_their_own) == {"mobilenet-8-to-9-times"}  # whose statement gives a range
+
+
+def test_a_relation_is_of_networks_and_not_of_printed_figures_alone():
+    """The difference of two that were printed counted as computed."""
+    for claim in list_claims():
+        for name, text in related(claim):
+            relation = Relation.parse(text)
+            assert relation.left.networks or relation.right.networks, (claim.id, name)
 
 
 def test_listing_claims_imports_nothing_heavy():

@@ -57,6 +57,9 @@ def test_what_is_undecided_says_how_to_settle_it(verdicts):
     undecided = [v for v in verdicts if v.verdict == "undecided"]
     assert undecided
     for v in undecided:
+        if v.claim.kind == "cited":  # nothing that is run decides what print leaves open
+            assert v.settled_by == ""
+            continue
         assert f"deploykit claims {v.claim.id} --" in v.settled_by
         assert "measured" in v.claim.kind or "trained" in v.claim.kind
 

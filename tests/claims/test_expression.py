@@ -22,6 +22,8 @@ from deploykit.errors import DeploykitError, UsageError
         ("nodes(alexnet, Relu)", 7),
         ("modules(resnet18, BatchNorm2d)", 20),
         ("side(alexnet)", 227),
+        # Two maps of 64 channels at 224 px; what they are made into is smaller.
+        ("peak_bytes(vgg16)", 2 * 64 * 224 * 224 * 4),
         ("before_pools(alexnet)", (1, 2, 5)),
         ("kernels(lenet5, conv)", ("5x5", "5x5")),
         ("channels(lenet5, conv) / 2 + [1, 1]", (4, 9)),

@@ -4,12 +4,19 @@ import dataclasses
 
 import pytest
 
-from deploykit.claims import Outcome, PartResult, list_claims, parse_claims, stored_texts
+from deploykit.claims import (
+    Outcome,
+    PartResult,
+    evaluate_claim,
+    list_claims,
+    parse_claims,
+    stored_texts,
+)
 from deploykit.claims import check as registry
 from deploykit.claims.networks import Network, changed
 from deploykit.report.csv import read_cells
 from studies.mutations import __main__ as table
-from studies.mutations.claims import Moved, _stated_as_found, move, named_networks
+from studies.mutations.claims import Moved, _stated_as_found, move, mutants, named_networks
 from studies.mutations.networks import CHANGES, larger_kernels, smaller_kernels
 
 #: Networks that are looked at in no time.
@@ -103,6 +110,25 @@ def test_figures_that_are_compared_move_what_rests_on_all_of_them(name):
     (claim,) = [claim for claim in list_claims() if claim.id == name]
     moved = move(claim)
     assert (moved.what, moved.by) == ("verdict", "figure")
+
+
+def test_what_print_leaves_open_moves_where_it_is_decided():
+    """A claim that is undecided waited for rows or trainings, which a cited one never gets."""
+    (claim,) = [claim for claim in list_claims() if claim.id == "lenet5-most-banks"]
+    moved = move(claim)
+    assert (moved.what, moved.by) == ("verdict", "figure")
+
+
+def test_growth_from_network_to_network_is_tried_by_other_networks():
+    """What moved it was B0 alone, held against itself."""
+    (claim,) = [claim for claim in list_claims() if claim.id == "efficientnet-compound"]
+    three = ["efficientnet_b0", "efficientnet_b1", "efficientnet_b3"]
+    claim = dataclasses.replace(claim, arguments={"networks": three})
+    moved = move(claim)
+    assert (moved.what, moved.by) == ("verdict", "network")
+    changes = {one.change: one for one in mutants(claim, evaluate_claim(claim))}
+    assert changes["networks in reverse order"].verdict(claim).verdict == "refuted"
+    assert changes["efficientnet_b0 alone"].verdict(claim).error is not None
 
 
 def test_what_is_stated_of_several_quantities_can_be_what_was_found_of_each():

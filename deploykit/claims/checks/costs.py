@@ -15,7 +15,7 @@ from deploykit.claims.check import MeasuredRow, check
 from deploykit.claims.margin import HEDGES, Margin, Stated
 from deploykit.claims.networks import BYTES_FP32, Network
 from deploykit.claims.operations import peak_bytes
-from deploykit.claims.row_ratio import all_agree, latency_ratios
+from deploykit.claims.row_ratio import alike, all_agree, latency_ratios, range_of
 from deploykit.claims.verdict import (
     Outcome,
     PartResult,
@@ -197,7 +197,8 @@ def weights_in_mb(
 class PrintedPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Two printed numbers of one kind, `what`, and the relation between them that the claim implies.
 
-    Where the claim says how much less or more, by which of the words of `margin.HEDGES`.
+    Where the claim says how much less or more, by which of the words of `margin.HEDGES`, or `by` what difference,
+    in the unit of the two and with the digits that it is stated with; that is of "less" and "more" alone.
     """
 
     what: str
@@ -218,9 +219,17 @@ class PrintedPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "much more",
         "about",
     ]
+    by: Stated | None = None
+
+    def __post_init__(self) -> None:
+        if self.by is not None and self.relation not in ("less", "more"):
+            raise ValueError(f"{self.what}: 'by' goes with less and more, not with {self.relation}")
 
     def __str__(self) -> str:
-        return f"{self.what}, {self.first:g} for {self.first_of} and {self.second:g} for {self.second_of}"
+        said = f"{self.what}, {self.first:g} for {self.first_of} and {self.second:g} for {self.second_of}"
+        if self.by is None:
+            return said
+        return f"{said}, {figure(abs(self._difference))} apart where {figure(self.by)} is stated"
 
     @property
     def evidence(self) -> dict[str, Value]:
@@ -235,8 +244,9 @@ class PrintedPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Whether the relation is so, of the digits that are printed."""
         if self.relation in HEDGES:
             return Margin(self.relation).agrees(self.first, self.second)
-        # Printed values have a few decimals; a difference of two of them shouldn't fail by binary rounding.
-        difference = round(self.first - self.second, 6)
+        difference = self._difference
+        if self.by is not None and not Margin().agrees(abs(difference), self.by):
+            return False
         return {
             "less": difference < 0,
             "more": difference > 0,
@@ -245,9 +255,14 @@ class PrintedPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "equal": difference == 0,
         }[self.relation]
 
+    @property
+    def _difference(self) -> float:
+        # Printed values have a few decimals; a difference of two of them shouldn't fail by binary rounding.
+        return round(self.first - self.second, 6)
+
 
 #: What of a network costs: memory at once, or all that it ever puts out, as training keeps it.
-Cost = Literal["MACs", "peak of activations", "all activations", "latency"]
+Cost = Literal["parameters", "MACs", "peak of activations", "all activations", "latency"]
 
 
 @check
@@ -258,47 +273,71 @@ def costs_over(
     network: Network,
     than: Network,
     of: tuple[Cost, ...] = ("MACs", "peak of activations", "latency"),
+    others: tuple[Network, ...] = (),
     printed: tuple[PrintedPair, ...] = (),
     where: str = "",
 ) -> Outcome:
     """Whether each of the costs `of` a network is as stated over that of another; latency where it was measured.
 
-    Figures that were `printed` in `where` are parts beside.
+    Latency is as stated where it surely is in each setting, and not known where it may or may not be in one. What
+    is counted of `others` is held against the network too. Figures that were `printed` in `where` are parts beside.
     """
-    ratios = {
-        "MACs": _ratio(network, than, "macs"),
-        "peak of activations": peak_bytes(network.operations) / peak_bytes(than.operations),
-        "all activations": network.counts.activation_bytes / than.counts.activation_bytes,
+    every = {other.name: _costs(network, other) for other in (than, *others)}
+    evidence: dict[str, Value] = {
+        f"{what}({network.name}/{name})": round(value, 4)
+        for name, ratios in every.items()
+        for what, value in ratios.items()
     }
-    pair = f"{network.name}/{than.name}"
-    evidence: dict[str, Value] = {f"{w}({pair})": round(value, 4) for w, value in ratios.items()}
-    found = latency_ratios(rows, _is_of(network), _is_of(than))
-    slower = {label: ratio.middle for label, ratio in found.items()}
-    evidence |= {f"latency({pair}, {label})": round(value, 4) for label, value in slower.items()}
-    measured = (
-        f"Measured latency: {listed(map(figure, slower.values()))} times."
+    ratios = every[than.name]
+    slower = latency_ratios(rows, _is_of(network), _is_of(than))
+    evidence |= {
+        f"latency({network.name}/{than.name}, {label})": ratio.evidence
+        for label, ratio in slower.items()
+    }
+    found: dict[str, float] = {what: ratios[what] for what in of if what != "latency"}
+    found |= {
+        f"{what} over {other.name}": every[other.name][what]
+        for other in others
+        for what in of
+        if what != "latency"
+    }
+    parts = [PartResult(what, margin.agrees(value, stated)) for what, value in found.items()]
+    explanation = (
+        f"{network.name} takes {figure(ratios['MACs'])} times the MACs of {than.name}, with "
+        f"{figure(ratios['parameters'])} times the parameters, and needs "
+        f"{figure(ratios['peak of activations'])} times the memory at once, though all that it ever puts out is "
+        f"{figure(ratios['all activations'])} times as much. "
+    )
+    for other in others:
+        beside = [f"{figure(every[other.name][what])} ({what})" for what in of if what != "latency"]
+        explanation += f"Over {other.name} it is {listed(beside)}. "
+    explanation += (
+        f"Measured latency: {listed(range_of(ratio.ends()) for ratio in slower.values())} times."
         if slower
         else "Latency: not measured."
     )
-    counted = {what: ratios[what] for what in of if what != "latency"}
-    parts = [PartResult(what, margin.agrees(value, stated)) for what, value in counted.items()]
-    slow = all_agree(found.values(), lambda ratio: margin.side(ratio, stated))
-    explanation = (
-        f"{network.name} takes {figure(ratios['MACs'])} times the MACs of {than.name}, with "
-        f"{figure(_ratio(network, than))} times the parameters, and needs "
-        f"{figure(ratios['peak of activations'])} times the memory at once, though all that it ever puts out is "
-        f"{figure(ratios['all activations'])} times as much. {measured}"
-    )
     if "latency" in of:
+        slow = all_agree(slower.values(), lambda ratio: margin.side(ratio, stated))
         parts.append(PartResult("latency", slow))
     for each in printed:
         parts.append(PartResult(each.what, each.holds, printed=True))
         evidence |= each.evidence
     if printed:
         explanation += f" Printed: {listed(map(str, printed))} ({where})."
-    computed = max([*counted.values(), *(slower.values() if "latency" in of else ())], default=None)
+    medians = (ratio.middle for ratio in slower.values()) if "latency" in of else ()
+    computed = max([*found.values(), *medians], default=None)
     lacks_rows = "latency" in of and not slower
     return Outcome(parts, computed, explanation, evidence, lacks_rows=lacks_rows)
+
+
+def _costs(network: Network, than: Network) -> dict[str, float]:
+    """What is counted of a network over that of another."""
+    return {
+        "MACs": _ratio(network, than, "macs"),
+        "parameters": _ratio(network, than),
+        "peak of activations": peak_bytes(network.operations) / peak_bytes(than.operations),
+        "all activations": network.counts.activation_bytes / than.counts.activation_bytes,
+    }
 
 
 def _is_of(network: Network) -> Callable[[MeasuredRow], bool]:
@@ -367,6 +406,42 @@ def published_comparisons(comparisons: tuple[PrintedPair, ...], where: str) -> O
         f"Printed: {sentences} ({where}).",
         evidence,
     )
+
+
+@check
+def published_bounds(
+    stated: Stated,
+    margin: Margin,
+    bounds: Mapping[str, tuple[float, float]],
+    where: str,
+) -> Outcome:
+    """Whether what lies between two bounds, by what it is of, is as stated, whatever it is between them.
+
+    The lower and the upper bound follow from what was printed in `where`. What is as stated only somewhere between
+    them is not known.
+    """
+    parts = [
+        PartResult(
+            what,
+            # A value between two that lie on one side, or that agree, does what they do.
+            alike(margin.side(end, stated) for end in ends),
+            printed=True,
+        )
+        for what, ends in bounds.items()
+    ]
+    evidence: dict[str, Value] = {}
+    for what, (low, high) in bounds.items():
+        evidence |= {f"at least({what})": low, f"at most({what})": high}
+    said = "; ".join(
+        f"{what}, {figure(low)} to {figure(high)}" for what, (low, high) in bounds.items()
+    )
+    explanation = (
+        f"By what was printed: {said}; stated is {margin.before(figure(stated))} ({where})."
+    )
+    open_ = [part.name for part in parts if part.holds is None]
+    if open_:
+        explanation += f" That leaves open what is stated {listed(open_)}."
+    return Outcome(parts, next(iter(bounds.values()))[0], explanation, evidence)
 
 
 @check

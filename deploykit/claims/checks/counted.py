@@ -10,7 +10,7 @@ import itertools
 import math
 import operator
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, Self
 
 import msgspec
@@ -64,27 +64,40 @@ def counted(stated: Stated, margin: Margin, of: Expression) -> Outcome:
 
 
 @check
-def figures(margin: Margin, figures: tuple[Figure, ...], stated: Any = "") -> Outcome:
+def figures(
+    margin: Margin,
+    figures: tuple[Figure, ...],
+    stated: Any = "",
+    printed: tuple[PrintedPair, ...] = (),
+    where: str = "",
+    conditions: Mapping[str, tuple[str, ...]] | None = None,
+) -> Outcome:
     """Whether each of several expressions comes to the figure that is stated for it.
 
     Args:
         margin: how far others may be off.
         figures: those that have no figure of their own are held against the claim's.
         stated: the claim's; text where it gives several.
+        printed: pairs of figures that were printed in `where`, which the statement needs too.
+        where: see there.
+        conditions: as in `relations`.
 
     Raises:
         UsageError: a figure has none of its own, and the claim's is no number.
+        UnknownName: a condition names a part that there is not.
     """
+    names = [each.name or str(each.of) for each in figures]
+    under = _conditions(conditions, [*names, *(pair.what for pair in printed)])
     parts, evidence, sentences = [], dict[str, Value](), []
-    for each in figures:
-        found, name = each.of.value, each.name or str(each.of)
+    for each, name in zip(figures, names, strict=True):
+        found = each.of.value
         figure_stated = stated if each.stated is None else each.stated
         if not isinstance(figure_stated, Stated):
             raise UsageError(f"{name}: give it a figure as 'stated', or the claim a number")
         allowed = margin if each.hedge is None else Margin(each.hedge)
         members = found if isinstance(found, tuple) else (found,)
         agrees = bool(members) and all(allowed.agrees(one, figure_stated) for one in members)
-        parts.append(PartResult(name, agrees, each.under))
+        parts.append(PartResult(name, agrees, each.under or under.get(name, "")))
         evidence[str(each.of)] = rounded(found)
         sentences.append(
             f"{name} is {_text(found, figure_stated)}, {_beside(found, figure_stated, allowed)}"
@@ -93,7 +106,31 @@ def figures(margin: Margin, figures: tuple[Figure, ...], stated: Any = "") -> Ou
     own = [each.of.value for each in figures if each.stated is None]
     own = own or [each.of.value for each in figures]
     computed = _alike(own[0]) if len(own) == 1 else ", ".join(_text(rounded(v)) for v in own)
-    return Outcome(parts, computed, f"Counted: {'; '.join(sentences)}.", evidence)
+    beside, printed_evidence, said = _printed(printed, where, under)
+    explanation = f"Counted: {'; '.join(sentences)}.{said}"
+    return Outcome([*parts, *beside], computed, explanation, evidence | printed_evidence)
+
+
+def _conditions(
+    conditions: Mapping[str, tuple[str, ...]] | None, known: Collection[str]
+) -> dict[str, str]:
+    """The condition of each part that has one, by the part's name; each must be among the `known` parts."""
+    under = {part: name for name, own in (conditions or {}).items() for part in own}
+    for name in under:
+        if name not in known:
+            raise UnknownName("part", name, known)
+    return under
+
+
+def _printed(
+    pairs: tuple[PrintedPair, ...], where: str, under: Mapping[str, str]
+) -> tuple[list[PartResult], dict[str, Value], str]:
+    """The parts that rest on printed pairs, their numbers, and the sentence that says where they stand."""
+    parts = [PartResult(p.what, p.holds, under.get(p.what, ""), printed=True) for p in pairs]
+    evidence: dict[str, Value] = {}
+    for pair in pairs:
+        evidence |= pair.evidence
+    return parts, evidence, f" Printed: {listed(map(str, pairs))} ({where})." if pairs else ""
 
 
 def _alike(value: Any) -> Any:
@@ -188,27 +225,21 @@ def relations(
     Raises:
         UnknownName: a condition names a part that there is not.
     """
-    under = {part: name for name, own in (conditions or {}).items() for part in own}
-    known = [*relations, *(pair.what for pair in printed)]
-    for name in under:
-        if name not in known:
-            raise UnknownName("part", name, known)
+    under = _conditions(conditions, [*relations, *(pair.what for pair in printed)])
     parts = [
         PartResult(name, relation.holds, under.get(name, ""))
         for name, relation in relations.items()
     ]
-    parts += [PartResult(p.what, p.holds, under.get(p.what, ""), printed=True) for p in printed]
     evidence: dict[str, Value] = {}
     for relation in relations.values():
         for side in (relation.left, relation.right):
             if side.networks:
                 evidence[str(side)] = rounded(side.value)
-    said = listed(f"{what} is {_text(value)}" for what, value in evidence.items())
-    explanation = f"Counted: {said}."
-    for pair in printed:
-        evidence |= pair.evidence
-    if printed:
-        explanation += f" Printed: {listed(map(str, printed))} ({where})."
+    counted_said = listed(f"{what} is {_text(value)}" for what, value in evidence.items())
+    beside, printed_evidence, said = _printed(printed, where, under)
+    parts += beside
+    evidence |= printed_evidence
+    explanation = f"Counted: {counted_said}.{said}"
     held = sum(bool(part.holds) for part in parts)
     return Outcome(parts, f"{held} of {len(parts)} hold", explanation, evidence)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deploykit.claims.check import check
 from deploykit.claims.margin import Margin, Stated
-from deploykit.claims.networks import BYTES_FP32, Network
+from deploykit.claims.networks import BYTES_FP32, Network, refuse_one_alone
 from deploykit.claims.verdict import (
     Outcome,
     PartResult,
@@ -54,7 +54,11 @@ def parameters_growth(stated: Stated, margin: Margin, networks: tuple[Network, .
     """Whether parameters grow by the stated factor from the first to the last of `networks`.
 
     The second part is the reason given: that most sit in the fully connected layers of each.
+
+    Raises:
+        UsageError: there are fewer than two networks.
     """
+    refuse_one_alone(networks)
     smallest, largest = networks[0], networks[-1]
     growth = largest.parameters / smallest.parameters - 1
     work = largest.macs / smallest.macs

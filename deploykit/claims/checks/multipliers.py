@@ -19,8 +19,8 @@ import msgspec
 from deploykit.claims.check import MeasuredRow, by_setting, check, distinct_label
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network
-from deploykit.claims.row_ratio import RowRatio, row_ratio, whole
-from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, percent
+from deploykit.claims.row_ratio import RowRatio, row_ratio
+from deploykit.claims.verdict import Outcome, PartResult, Value, all_hold, figure, listed, percent
 
 #: Costs over the one at resolution 1, by resolution.
 Ratios = Mapping[Fraction, float]
@@ -96,7 +96,7 @@ def width_power(
         PartResult("latency", latency.holds),
     ]
     evidence |= latency.evidence
-    lacks = latency.holds is None
+    lacks = not latency.measured
     return Outcome(parts, power.farthest(macs), explanation, evidence, lacks_rows=lacks)
 
 
@@ -123,7 +123,7 @@ def resolution_power(
     evidence: dict[str, Value] = {f"macs({rho})/macs(1)": round(r, 4) for rho, r in ratios.items()}
     evidence |= {f"parameters({rho})": n.parameters for rho, n in small.items()}
     evidence |= latency.evidence
-    lacks = latency.holds is None
+    lacks = not latency.measured
     return Outcome(parts, power.farthest(ratios), explanation, evidence, lacks_rows=lacks)
 
 
@@ -133,6 +133,7 @@ class _Latency(NamedTuple):
     holds: bool | None
     sentence: str
     evidence: dict[str, Value]
+    measured: bool
 
 
 def _latency(
@@ -162,11 +163,11 @@ def _latency(
                 label = distinct_label(f"{group[0].label} at {value:.3g}", exponents)
                 measured[label] = value, ratio
                 exponents[label] = math.log(ratio.middle) / math.log(value)
-                evidence[f"latency({label})/latency(1)"] = round(ratio.middle, 4)
+                evidence[f"latency({label})/latency(1)"] = ratio.evidence
     if other_inputs:
         evidence["rows_of_other_inputs_left_out"] = other_inputs
     if not exponents:
-        return _Latency(None, "Latency: not measured.", evidence)
+        return _Latency(None, "Latency: not measured.", evidence, measured=False)
     confidence = 1 - 0.05 / len(measured)
     near = [ratio.agrees(partial(power.side, m), confidence) for m, ratio in measured.values()]
     first = list(exponents.items())[:6]
@@ -177,7 +178,7 @@ def _latency(
         f"{near.count(True)} of {len(near)} as stated"
         f"{f', {near.count(None)} too near the margin to tell' if None in near else ''}."
     )
-    return _Latency(whole(near), sentence, evidence)
+    return _Latency(all_hold(near), sentence, evidence, measured=True)
 
 
 def _written(multiplier: float | Fraction) -> str:

@@ -13,8 +13,8 @@ from typing import Literal
 
 from deploykit.claims.check import BuiltRow, MeasuredRow, by_setting, check, distinct_label
 from deploykit.claims.margin import Margin, Stated
-from deploykit.claims.row_ratio import LEAST_REPEATS, RowRatio, alike, row_ratio
-from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, percent
+from deploykit.claims.row_ratio import LEAST_REPEATS, RowRatio, alike, range_of, row_ratio
+from deploykit.claims.verdict import Outcome, PartResult, Value, all_hold, figure, listed, percent
 from deploykit.columns import BY_NAME, FLOAT, INT
 from deploykit.errors import UnknownName, UsageError
 from deploykit.row import text_of
@@ -96,12 +96,12 @@ def rows_ratio(
         )
     ]
     evidence: dict[str, Value] = {
-        f"{of}({name}, {label})": " ".join(f"{ratio:.4g}" for ratio in found.repeats)
+        f"{of}({name}, {label})": found.evidence
         for name, by_label in ratios.items()
         for label, found in by_label.items()
     }
     said = listed(
-        f"{_range(found.ends(confidence))} ({name}{f', {label}' if len(by_label) > 1 else ''})"
+        f"{range_of(found.ends(confidence))} ({name}{f', {label}' if len(by_label) > 1 else ''})"
         for name, by_label in ratios.items()
         for label, found in by_label.items()
     )
@@ -131,11 +131,6 @@ def _repeats(
         if _has(row, cells):
             found.setdefault(_all_but(row, free), []).append(row)
     return found
-
-
-def _range(repeats: Sequence[float]) -> str:
-    low, high = figure(min(repeats)), figure(max(repeats))
-    return low if low == high else f"{low} to {high}"
 
 
 @check
@@ -197,7 +192,7 @@ def first_runs(rows: Sequence[MeasuredRow], stated: Stated, margin: Margin) -> O
         f"first over median({name})": " ".join(f"{ratio:.4g}" for ratio in found)
         for name, found in ratios.items()
     }
-    said = listed(f"{_range(found)} ({name})" for name, found in ratios.items())
+    said = listed(f"{range_of(found)} ({name})" for name, found in ratios.items())
     every = [ratio for found in ratios.values() for ratio in found]
     explanation = f"The first run over the median of later ones: {said}."
     too_few = max(map(len, ratios.values())) < LEAST_REPEATS
@@ -228,8 +223,7 @@ def rows_in_order(
         pairs = list(itertools.combinations(repeats.values(), 2))
         orders = [_in_order(one, other, by) for one, other in pairs]
         label = distinct_label(group[0].label, [part.name for part in parts])
-        whole = False if False in orders else None if None in orders else True
-        parts.append(PartResult(label, whole))
+        parts.append(PartResult(label, all_hold(orders)))
         held = orders.count(True)
         evidence[f"pairs in order({label})"] = f"{held} of {len(pairs)}"
         sentence = (

@@ -11,7 +11,7 @@ import msgspec
 from deploykit.claims.check import MeasuredRow, check
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network
-from deploykit.claims.row_ratio import all_agree, latency_ratios
+from deploykit.claims.row_ratio import all_agree, latency_ratios, range_of
 from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, millions, percent
 from deploykit.errors import UsageError
 from deploykit.lazy import torch
@@ -85,13 +85,12 @@ def stack_has_only_benefits(
         "MACs": stack.counts.macs / one.macs,
         "activation bytes": stack.counts.activation_bytes / one.activation_bytes,
     }
-    found = latency_ratios(rows, _is_called(stack.spec.name), _is_called(single.spec.name))
-    latency = {label: ratio.middle for label, ratio in found.items()}
+    latency = latency_ratios(rows, _is_called(stack.spec.name), _is_called(single.spec.name))
     parts = [PartResult(f"lower {what}", ratio < 1) for what, ratio in ratios.items()]
-    lower = all_agree(found.values(), lambda ratio: int(ratio >= 1))
+    lower = all_agree(latency.values(), lambda ratio: int(ratio >= 1))
     parts.append(PartResult("lower latency", lower))
     measured = (
-        f"Measured latency: {listed(f'{figure(r)} times ({label})' for label, r in latency.items())}."
+        f"Measured latency: {listed(f'{range_of(r.ends())} times ({label})' for label, r in latency.items())}."
         if latency
         else "Latency: not measured."
     )
@@ -104,7 +103,7 @@ def stack_has_only_benefits(
     evidence: dict[str, Value] = {
         f"{what}(stack)/{what}(single)": round(ratio, 4) for what, ratio in ratios.items()
     }
-    evidence |= {f"latency({label})": round(ratio, 4) for label, ratio in latency.items()}
+    evidence |= {f"latency({label})": ratio.evidence for label, ratio in latency.items()}
     counted = ", ".join(f"{figure(ratio)} of the {what}" for what, ratio in ratios.items())
     return Outcome(parts, counted, explanation, evidence, lacks_rows=not latency)
 

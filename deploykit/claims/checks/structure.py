@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import groupby, pairwise, zip_longest
 
 from deploykit.claims.check import check
-from deploykit.claims.networks import Network
+from deploykit.claims.networks import Network, refuse_one_alone
 from deploykit.claims.tracing import NetworkLayer
 from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed
-from deploykit.claims.wiring import joins
+from deploykit.claims.wiring import depth, joins
 
 #: So many of the differences between two networks are told.
 _SHOWN = 8
@@ -76,7 +76,11 @@ def one_blueprint(networks: tuple[Network, ...]) -> Outcome:
     """Whether the networks differ in plan: the claim holds for a network whose plan is not the first one's.
 
     The plan is the order of depthwise kernels and strides, repeats merged: what a search would choose.
+
+    Raises:
+        UsageError: there are fewer than two networks.
     """
+    refuse_one_alone(networks)
     first, larger = networks[0], networks[1:]
     plans = {network.name: _depthwise_plan(network) for network in networks}
     plan = plans[first.name]
@@ -95,8 +99,12 @@ def one_blueprint(networks: tuple[Network, ...]) -> Outcome:
 def grows_in_all_three(networks: tuple[Network, ...]) -> Outcome:
     """Whether depth, width and resolution all grow, from each network to the next and over all of them.
 
-    Depth is the number of depthwise layers, width the channels of the last convolution.
+    Depth is the number of layers on the longest way, width the channels of the last convolution.
+
+    Raises:
+        UsageError: there are fewer than two, of which none grows.
     """
+    refuse_one_alone(networks)
     first, last = networks[0], networks[-1]
     sizes = {network.name: _sizes_of(network) for network in networks}
     growth = {what: sizes[last.name][what] / sizes[first.name][what] for what in sizes[first.name]}
@@ -128,7 +136,7 @@ def grows_in_all_three(networks: tuple[Network, ...]) -> Outcome:
 
 def _sizes_of(network: Network) -> dict[str, int]:
     return {
-        "depth": sum(layer.depthwise for layer in network.layers),
+        "depth": depth(network.wiring),
         "width": network.convolutions[-1].out_channels,
         "resolution": network.facts.resolution_px,
     }

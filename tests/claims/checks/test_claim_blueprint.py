@@ -1,5 +1,12 @@
 from __future__ import annotations
 
+import pytest
+
+from deploykit.claims.networks import changed
+from deploykit.errors import UsageError
+from deploykit.spec import ModelSpec
+from deploykit.zoo import create
+
 
 def test_zfnet_has_alexnets_layers_and_vgg_has_not(verdict_of):
     verdict = verdict_of("zfnet-is-tuned-alexnet")
@@ -38,6 +45,32 @@ def test_all_three_sizes_must_grow_at_each_step(verdict_of):
     assert two.verdict == "confirmed"
     back = verdict_of("efficientnet-compound", networks=["efficientnet_b3", "efficientnet_b0"])
     assert back.verdict == "refuted"
+
+
+def test_layers_that_are_no_more_and_no_wider_do_not_grow(verdict_of):
+    def as_small(module):
+        return create(ModelSpec("efficientnet_b2"), device="meta")
+
+    two = ["efficientnet_b2", "efficientnet_b3"]
+    with changed("efficientnet_b3", as_small):
+        verdict = verdict_of("efficientnet-compound", networks=two)
+    assert verdict.verdict == "refuted"
+    assert "What does not grow: depth and width from" in verdict.outcome.explanation
+    # Depth was that of depthwise layers, of which most networks have none: nothing could be said of them.
+    others = verdict_of("efficientnet-compound", networks=["resnet18", "resnet34"])
+    assert (others.error, others.outcome.evidence["depth"]) == (None, "18 34")
+
+
+@pytest.mark.parametrize(
+    "name", ["efficientnet-compound", "efficientnet-nas-every-scale", "vgg-depth-no-explosion"]
+)
+def test_a_network_is_not_held_against_itself(verdict_of, name):
+    """That B0 has no more layers than B0 refuted that EfficientNet scales."""
+    verdict = verdict_of(name, networks=verdict_of(name).claim.arguments["networks"][:1])
+    assert isinstance(verdict.error, UsageError)
+    assert str(verdict.error) == (
+        f"claim {name}: networks are held against each other: name two or more"
+    )
 
 
 def test_modules_and_stages_are_counted(verdict_of):

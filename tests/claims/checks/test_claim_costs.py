@@ -101,6 +101,41 @@ def test_densenets_latency_is_read_from_rows():
     assert latency_holds(row("densenet121", 40.0), row("resnet50", 30.0, macs=1)) is None
 
 
+@pytest.mark.parametrize(
+    ("latencies_ms", "holds"),
+    [((66.0, 67.0, 68.0), True), ((50.0, 51.0, 52.0), False), ((59.0, 60.0, 61.0), None)],
+)
+def test_repeats_that_disagree_leave_latency_open(latencies_ms, holds):
+    """The median of the repeats decided, however far they were apart, where rows of ratios stay open."""
+    rows = [
+        Row({"model": model, "backend": "onnxruntime", "latency_p50_ms": ms, "repeat": number})
+        for number, slow_ms in enumerate(latencies_ms, 1)
+        for model, ms in (("densenet121", slow_ms), ("resnet50", 30.0))
+    ]
+    (verdict,) = evaluate_claims(["densenet-expensive"], rows)
+    assert verdict.holds["latency"] is holds
+    assert not verdict.outcome.lacks_rows
+    (found,) = [v for k, v in verdict.outcome.evidence.items() if k.startswith("latency(")]
+    assert len(str(found).split()) == 3
+
+
+def test_vgg_is_dearer_than_both_shallower_networks_in_all_that_is_counted(verdict_of):
+    """All that is ever put out stood for the memory of a network that is used, and no time was asked for."""
+    verdict = verdict_of("vgg-more-expensive-to-evaluate")
+    assert (verdict.verdict, verdict.as_expected) == ("undecided", True)
+    assert verdict.settled_by == "deploykit claims vgg-more-expensive-to-evaluate --measure"
+    assert [*verdict.holds.values()].count(True) == 6
+    assert verdict.outcome.evidence["MACs(vgg16/alexnet)"] == pytest.approx(21.36, abs=0.01)
+    rows = measured_rows(
+        Row({"model": model, "backend": "onnxruntime", "latency_p50_ms": ms})
+        for model, ms in (("vgg16", 90.0), ("alexnet", 9.0))
+    )
+    assert verdict_of("vgg-more-expensive-to-evaluate", rows).verdict == "confirmed"
+    deeper = verdict_of("vgg-more-expensive-to-evaluate", rows, others=["vgg19"])
+    assert deeper.holds["MACs over vgg19"] is False
+    assert deeper.holds["peak of activations over vgg19"] is False  # the same two maps
+
+
 def test_local_normalisation_only_costs_memory_and_time_where_both_are_more(verdict_of):
     """It is said of VGG's memory and time, and that nothing is gained; it was held against the time of a layer."""
 

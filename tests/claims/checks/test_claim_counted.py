@@ -115,6 +115,22 @@ def test_printed_pairs_are_parts_that_rest_on_print():
     assert "a paper" in outcome.explanation
 
 
+def test_figures_have_printed_pairs_and_conditions_beside_them():
+    pair = PrintedPair("error", 20.0, "one", 20.0, "other", "not more")
+    stated = (figure("layers(vgg16)", 16, name="layers"), figure("layers(vgg11)", 12, under="own"))
+    together = {"both": ("layers", "error")}
+    outcome = counted.figures(Margin(), stated, "", (pair,), "a paper", together)
+    assert [(p.holds, p.under, p.printed) for p in outcome.parts] == [
+        (True, "both", False),
+        (False, "own", False),
+        (True, "both", True),
+    ]
+    assert (outcome.computed, outcome.evidence["error(one)"]) == ("16, 11", 20.0)
+    assert outcome.explanation.endswith("20 for one and 20 for other (a paper).")
+    with pytest.raises(UsageError, match="layer"):
+        counted.figures(Margin(), stated, conditions={"both": ("layer",)})
+
+
 def test_parts_under_one_condition_hold_together(verdict_of):
     """Equal cost of the one pair of networks stood beside less error of the other."""
     verdict = verdict_of("inception-residual-slightly-better")

@@ -109,9 +109,17 @@ def test_rows_that_say_nothing_about_alpha_are_left_out(spoilt):
     assert alpha_verdict(rows).holds["latency"] is None
 
 
-def test_repeated_rows_count_by_their_median():
-    rows = [row(1.0, 10.0), row(0.5, 2.5), row(0.5, 2.5), row(0.5, 9.0)]
+def test_repeated_rows_decide_where_they_say_the_same():
+    """The median decided, however far repeats were apart."""
+    rows = [row(1.0, 10.0), row(0.5, 2.5), row(0.5, 2.5), row(0.5, 2.6)]
     assert alpha_verdict(rows).holds["latency"] is True
+    apart = alpha_verdict([*rows[:3], row(0.5, 9.0)])
+    assert apart.holds["latency"] is None
+    assert "0 of 1 as stated, 1 too near the margin to tell." in apart.outcome.explanation
+    assert not apart.outcome.lacks_rows
+    # One setting that is sure is a counterexample, whatever another leaves open.
+    sure = [row(1.0, 10.0, threads=4), row(0.5, 9.0, threads=4)]
+    assert alpha_verdict([*rows[:3], row(0.5, 9.0), *sure]).holds["latency"] is False
 
 
 def test_a_data_frame_is_taken_as_rows():
@@ -199,7 +207,7 @@ def test_medians_are_taken_over_one_setting_alone(other, words):
     # The other setting is judged by itself, under a name of its own.
     assert verdict.holds["latency"] is False
     own = f"latency(onnxruntime fp32 {words} at 0.5)/latency(1)"
-    assert verdict.outcome.evidence[own] == pytest.approx(75 / 90, abs=1e-3)
+    assert verdict.outcome.evidence[own] == "0.8889 0.7778"
 
 
 def test_repeats_on_both_sides_of_a_margin_leave_the_latency_open():

@@ -68,7 +68,7 @@ def test_two_networks_need_all_else_alike(verdict_of):
     )
     assert other.verdict == "undecided"
     assert "model squeezenet1_0" in other.outcome.explanation
-    assert "--profile" in other.settled_by
+    assert "--measure" in other.settled_by
 
 
 def test_throughput_is_of_all_images_of_a_batch(verdict_of):

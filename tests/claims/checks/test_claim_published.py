@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
+
+from deploykit.errors import UsageError
 
 
 def test_the_year_is_that_of_the_preprint_and_of_what_else_is_printed(verdict_of):
@@ -89,10 +93,42 @@ def test_work_that_no_width_is_printed_for_is_not_counted(verdict_of):
 
 
 def test_how_much_better_a_thinner_network_is_decides_too(verdict_of):
+    """The difference of two printed figures stood among what is counted, with a margin of its own."""
     verdict = verdict_of("mobilenet-thin-not-shallow")
-    assert verdict.holds["by 3 points"] is True
     assert verdict.verdict == "cited"
-    relations = verdict.claim.arguments["relations"] | {
-        "by 3 points": "abs(68.4 - 65.3 - 4) <= 0.4"
+    assert {p.name: (p.holds, p.printed) for p in verdict.outcome.parts} == {
+        "at about equal work": (True, False),
+        "top-1 accuracy": (True, True),
     }
-    assert verdict_of("mobilenet-thin-not-shallow", relations=relations).verdict == "refuted"
+    assert "3.1 apart where 3 is stated" in verdict.outcome.explanation
+    (pair,) = verdict.claim.arguments["printed"]
+    for other in ({"by": 4}, {"by": Decimal("3.0")}, {"first": 68.7}, {"relation": "less"}):
+        wrong = verdict_of("mobilenet-thin-not-shallow", printed=[{**pair, **other}])
+        assert wrong.verdict == "refuted", other
+    with pytest.raises(UsageError, match="'by' goes with less and more, not with not less"):
+        verdict_of("mobilenet-thin-not-shallow", printed=[{**pair, "relation": "not less"}])
+
+
+def test_a_share_of_cheques_is_none_of_banks(verdict_of):
+    """The share of cheques that were read refuted what is said of banks, which it bounds from below alone."""
+    verdict = verdict_of("lenet5-most-banks")
+    assert list(verdict.holds.values()) == [False, None]
+    assert all(part.printed for part in verdict.outcome.parts)
+    assert (verdict.verdict, verdict.as_expected, verdict.settled_by) == ("undecided", True, "")
+    assert "leaves open" in verdict.outcome.explanation
+    most = {name: [60, 100] for name in verdict.claim.arguments["bounds"]}
+    assert verdict_of("lenet5-most-banks", bounds=most).verdict == "cited"
+    few = {name: [10, 20] for name in verdict.claim.arguments["bounds"]}
+    assert verdict_of("lenet5-most-banks", bounds=few).verdict == "refuted"
+
+
+@pytest.mark.parametrize(
+    ("ends", "holds"),
+    [((51, 60), True), ((10, 49), False), ((50, 60), None), ((40, 60), None)],
+)
+def test_bounds_decide_where_both_say_the_same(verdict_of, ends, holds):
+    verdict = verdict_of("lenet5-most-banks", bounds={"x": list(ends)})
+    assert verdict.holds == {"x": holds}
+    # A figure that no word opens on one side is missed on both.
+    plain = verdict_of("lenet5-most-banks", bounds={"x": [40, 60]}, fields={"hedge": ""})
+    assert plain.holds == {"x": None}

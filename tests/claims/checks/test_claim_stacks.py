@@ -39,6 +39,22 @@ def test_a_stack_that_keeps_less_can_have_only_benefits(verdict_of):
     assert "convolutions of 3x3 take 0.5 times the parameters" in verdict.outcome.explanation
 
 
+@pytest.mark.parametrize(
+    ("latencies_ms", "holds"),
+    [((1.4, 1.5, 1.6), True), ((2.3, 2.5, 2.4), False), ((1.9, 1.9, 2.1), None)],
+)
+def test_repeats_that_disagree_leave_open_what_a_stack_takes(verdict_of, latencies_ms, holds):
+    pair = "deploykit.claims.pair:"
+    rows = measured_rows(
+        Row({"model": f"{pair}{name}", "latency_p50_ms": ms, "repeat": number})
+        for number, stack_ms in enumerate(latencies_ms, 1)
+        for name, ms in (("two_3x3", stack_ms), ("one_5x5", 2.0))
+    )
+    verdict = verdict_of("3x3-stack-only-benefits", rows)
+    assert verdict.holds["lower latency"] is holds
+    assert not verdict.outcome.lacks_rows
+
+
 def test_81_percent_is_neither_the_networks_nor_the_kernels(verdict_of):
     """The two are readings of one saying: it was refuted by the networks also where the kernels bore it out."""
     verdict = verdict_of("vgg-81-percent-fewer")
