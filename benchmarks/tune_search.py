@@ -189,7 +189,8 @@ def search(tuning: Tuning, tuned: Tuned, search_s: float, race_s: float) -> Sear
     raced = dict.fromkeys((*answer, *nearest, *(n for n in defaults(everyone) if n in firsts)))
     with _race("nearest", raced, everyone, journal) as race:
         race.look()
-        outcome = race.run(race_s)
+        # All are started anew, of which what is compiled when it is loaded takes half a minute.
+        outcome = race.run(race_s + sum(race.start_s.values()))
     order = [one.name for one in outcome.standings if one.value is not None]
     journal.end()
     far_off, seconds = len(without) - len(near), time.perf_counter() - start
@@ -282,6 +283,8 @@ def row_of(
         tuned = tuning()
         assert tuned.best is not None  # nothing is asked of the answer
         found = search(tuning, tuned, search_s, race_s)
+        if not found.order:
+            raise DeploykitError(f"{race_s:g} s are too short for a race of the nearest")
         everyone = found.everyone
         outside_s = tuned.elapsed_s - tuned.measuring_s
         ours = tuned.best
