@@ -65,6 +65,7 @@ def test_every_verdict_is_of_a_claim_that_there_is():
         assert {r["id"] for r in those} == {claim.id for claim in list_claims()}
     assert {r["as_expected"] for r in [*rows, *full]} == {"true"}
     assert all(r["device"] and "torch" in r["versions"] for r in full)
+    assert sum(float(r["seconds"]) for r in rows) < 60
     trained = [r for r in full if "proxies" in {c.id: c.check for c in list_claims()}[r["id"]]]
     assert len(trained) >= 10
     assert not [r["id"] for r in trained if "Not trained" in r["explanation"]]

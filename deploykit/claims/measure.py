@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import msgspec
 
 from deploykit.claims.networks import Network
+<<<<<<< HEAD
 from deploykit.errors import UsageError
+=======
+from deploykit.spec import ModelSpec
+>>>>>>> aaefe68e7153ee2958f5beefabb81c5b93b607e3
 
 
 class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,12 +55,36 @@ class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def together(measures: Iterable[Measure]) -> list[Measure]:
-    """The same rows with none of them twice: one entry for all networks of one product of the rest."""
+    """The same rows with none of them twice, also where one claim takes them among others than another does.
+
+    One entry has all networks of one product of the rest. Largest products come first, so that rows which one claim
+    sets against each other are measured by one entry; what others have left of theirs is an entry row by row.
+    """
     networks: dict[Measure, list[Network]] = {}
-    for one in measures:
-        found = networks.setdefault(msgspec.structs.replace(one, networks=()), [])
-        known = {network.spec for network in found}
-        found += [network for network in one.networks if network.spec not in known]
+    known: set[tuple[ModelSpec, Measure]] = set()
+    for one in sorted(measures, key=lambda each: len(_singles(each)), reverse=True):
+        singles = _singles(one)
+        for network in one.networks:
+            missing = [each for each in singles if (network.spec, each) not in known]
+            known |= {(network.spec, each) for each in missing}
+            whole = len(missing) == len(singles)
+            for entry in [msgspec.structs.replace(one, networks=())] if whole else missing:
+                networks.setdefault(entry, []).append(network)
     return [
         msgspec.structs.replace(rest, networks=tuple(found)) for rest, found in networks.items()
+    ]
+
+
+def _singles(measure: Measure) -> list[Measure]:
+    """A measure of each row of a network, without the network."""
+    return [
+        Measure((), (precision,), (backend,), (batch,), (run_pass,), threads, levels)
+        for precision, backend, batch, run_pass, threads, levels in itertools.product(
+            measure.precisions,
+            measure.backends,
+            measure.batches,
+            measure.passes,
+            [(number,) for number in measure.threads] or [()],
+            [(level,) for level in measure.optimization_levels] or [()],
+        )
     ]

@@ -111,6 +111,16 @@ def test_only_claims_called_measured_look_at_measurements(claim):
         assert "measured" in claim.kind
 
 
+def test_what_is_trained_is_trained_from_several_seeds():
+    """What is rounded are the shipped weights, which images decide, and rows of a profile are trained before."""
+    others = {"rounding_loses", "rows_keep_accuracy"}
+    trained = [c for c in list_claims() if "trained" in c.kind and c.check not in others]
+    assert len(trained) > 20
+    for claim in trained:
+        given = claim.arguments
+        assert given.get("seeds", given.get("ensembles", 0)) >= 3, claim.id
+
+
 def test_one_expected_verdict_may_stand_without_a_list():
     (claim,) = parse_claims(ONE)
     assert claim.expected == ("confirmed",)

@@ -3,7 +3,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import re
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +21,7 @@ from deploykit.claims import (
     read_claims,
     refuse_without_rows,
 )
+from deploykit.claims.check import measured_rows
 from deploykit.claims.checks import computations
 from deploykit.claims.verdict import decide
 from deploykit.errors import BuildFailed, MissingDependency, UnknownName, UsageError
@@ -198,6 +201,21 @@ def test_a_counted_claim_is_one_entry_of_a_file(tmp_path):
     assert "mobilenet-half-macs is refuted" in str(error)
     with pytest.raises(UnknownName, match="did you mean mobilenet-half-macs"):
         evaluate_claims(["mobilenet-half"], claims=read_claims(path))
+
+
+def test_the_entries_that_the_docs_show_are_claims():
+    page = (Path(__file__).parents[2] / "docs" / "claims.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```toml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    counted, measured, trained = (claim for block in blocks for claim in parse_claims(block))
+    assert evaluate_claim(counted).verdict == "confirmed"
+    assert [one.name for one in measured.measure.networks] == ["mobilenet", "mobilenet-a0.5"]
+    assert evaluate_claim(measured).settled_by.endswith("--measure")
+    rows = [
+        Row({"model": "mobilenet", "alpha": alpha, "backend": "onnxruntime", "latency_p50_ms": ms})
+        for alpha, ms in ((1.0, 8.0), (0.5, 2.0))
+    ]
+    assert evaluate_claim(measured, measured_rows(rows)).verdict == "confirmed"
+    assert evaluate_claim(trained).settled_by.endswith("--train")
 
 
 def test_a_ratio_of_macs_is_an_entry_too(verdict_of):

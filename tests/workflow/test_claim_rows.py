@@ -85,6 +85,31 @@ def test_what_two_claims_take_is_measured_once():
     ]
 
 
+def test_what_a_claim_takes_among_other_rows_is_measured_once_too():
+    """fp32 of a network was measured again for each claim that set it against others, and paired amiss."""
+    lenet, mlp = (Network(ModelSpec(name)) for name in ("lenet5", "mlp"))
+    wanted = [
+        Measure((lenet, mlp)),
+        Measure((lenet,), precisions=("fp32", "int8")),
+        Measure((lenet, mlp), batches=(1, 8), precisions=("fp32",)),
+    ]
+    found = [
+        ([n.name for n in one.networks], one.precisions, one.batches) for one in together(wanted)
+    ]
+    assert found == [
+        (["lenet5"], ("fp32", "int8"), (1,)),
+        (["lenet5"], ("fp32",), (8,)),
+        (["mlp"], ("fp32",), (1, 8)),
+    ]
+
+
+def test_no_row_of_all_claims_is_measured_twice(measured):
+    rows = measured(*(claim.id for claim in CLAIMS.values() if claim.measure is not None))
+    names = ("model", "alpha", "rho", "backend", "precision", "batch", "pass", "threads")
+    seen = [tuple(row[name] for name in (*names, "engine_options", "repeat")) for row in rows]
+    assert len(seen) == len(set(seen)) > 100
+
+
 @pytest.mark.parametrize(("latency_ms", "holds"), [(25.0, True), (15.0, False)])
 def test_the_rows_decide_what_was_undecided(measured, latency_ms, holds):
     rows = measured("densenet-expensive", latencies_ms={"densenet121": latency_ms})
