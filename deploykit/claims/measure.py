@@ -8,11 +8,8 @@ from collections.abc import Iterable
 import msgspec
 
 from deploykit.claims.networks import Network
-<<<<<<< HEAD
 from deploykit.errors import UsageError
-=======
 from deploykit.spec import ModelSpec
->>>>>>> aaefe68e7153ee2958f5beefabb81c5b93b607e3
 
 
 class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
