@@ -208,7 +208,7 @@ def typed(
     """
     for key in values:
         if key not in kinds:
-            raise UnknownName(what, key, kinds, "it takes none")
+            raise UnknownName(what, key, kinds, "" if kinds else "it takes none")
     absent = [key for key in required if key not in values]
     if absent:
         raise UsageError(f"missing {what}: {listed(absent)}")

@@ -231,7 +231,9 @@ class Variant(Network):
             raise UnknownName("variant", name, VARIANTS)
         for argument in arguments:
             if argument not in VARIANTS[name]:
-                raise UnknownName(f"argument of {name}", argument, VARIANTS[name], "it takes none")
+                taken = VARIANTS[name]
+                hint = "" if taken else "it takes none"
+                raise UnknownName(f"argument of {name}", argument, taken, hint)
             if not isinstance(arguments[argument], int | float | Fraction):
                 raise UsageError(f"{argument} of {name} is a number, not {arguments[argument]!r}")
         super().__init__(ModelSpec(name))

@@ -14,7 +14,7 @@ import re
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
@@ -227,8 +227,12 @@ def _opened(path: str) -> Iterator[tuple[TextIO, str]]:
         raise UsageError(f"can't read {source}: {error.strerror}; {_HINT}") from error
 
 
-def read_cells(path: str | Path) -> list[dict[str, str]]:
+def read_cells(path: str | Path, needed: Collection[str] = ()) -> list[dict[str, str]]:
     """The rows of any CSV of this package, cells as text, blanks as "".
+
+    Args:
+        path: of the file.
+        needed: columns without which it is another kind of file, of which there are no rows.
 
     Raises:
         UsageError: it can't be read, or a row has not as many cells as the header or is of a simulated device.
@@ -236,7 +240,9 @@ def read_cells(path: str | Path) -> list[dict[str, str]]:
     with _opened(str(path)) as (file, source):
         reader = csv.reader(file)
         header = next(reader, [])
-        rows = []
+        rows: list[dict[str, str]] = []
+        if not set(needed) <= set(header):
+            return rows
         for cells in filter(None, reader):
             if len(cells) != len(header):
                 raise UsageError(

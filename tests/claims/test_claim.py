@@ -173,6 +173,10 @@ def replaced(old, new):
         ),
         (replaced('top = "vgg16", ', ""), "claim a: missing argument of ratio: top"),
         (
+            replaced("top =", "zzz ="),
+            "claim a: unknown argument of ratio 'zzz': known: top, bottom, quantity, others",
+        ),
+        (
             replaced('{ top = "vgg16", bottom = "vgg11" }', "{ }"),
             "argument of ratio: top and bottom",
         ),

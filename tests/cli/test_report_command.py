@@ -55,6 +55,9 @@ def test_a_report_of_claims_or_layers_is_known_by_its_header(run, tmp_path):
         ),
         (["profile.csv", "--claims", "other.csv"], "other.csv holds no verdicts"),
         (["profile.csv", "--layers", "other.csv"], "other.csv holds no layers"),
+        # Rows of other lengths are no damage where the file is of another kind.
+        (["profile.csv", "--claims", "list.toml"], "list.toml holds no verdicts"),
+        (["profile.csv", "--layers", "list.toml"], "list.toml holds no layers"),
         (["profile.csv", "other.csv"], "other.csv is no report that a page is made of"),
         (["profile.csv", "--across-machines"], "--across-machines"),
         (["profile.csv", "--max-slowdown", "3%"], "--max-slowdown"),
@@ -68,6 +71,7 @@ def test_a_report_of_claims_or_layers_is_known_by_its_header(run, tmp_path):
 def test_what_can_not_be_shown_is_one_line(run, report, tmp_path, arguments, said):
     (tmp_path / "other.csv").write_text("benchmark,value\na,1\n")
     (tmp_path / "empty.csv").write_text(",".join(NAMES) + "\n")
+    (tmp_path / "list.toml").write_text("[[claim]]\nparts = ['a', 'b']\n")
     (tmp_path / "verdicts.csv").write_text("id,verdict,as_expected,statement\n")
     (tmp_path / "sheet.csv").write_text("node,op_type,time_ms\n")
     ended = run("report", *arguments)

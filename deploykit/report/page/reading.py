@@ -205,8 +205,8 @@ def _kind_of(path: str) -> str:
 def _claims(path: str | None) -> Sequence[Mapping[str, Any]]:
     if path is None:
         return ()
-    rows = read_cells(path)
-    if not rows or not _KINDS[CLAIMS] <= set(rows[0]):
+    rows = read_cells(path, _KINDS[CLAIMS])
+    if not rows:
         raise UsageError(f"{path} holds no verdicts: name a CSV of `deploykit claims`")
     return rows
 
@@ -222,8 +222,8 @@ def _claims_beside(path: str) -> tuple[Sequence[Mapping[str, Any]], list[str]]:
 def _layers(paths: Sequence[str]) -> list[tuple[str, Sequence[Mapping[str, Any]]]]:
     sheets: list[tuple[str, Sequence[Mapping[str, Any]]]] = []
     for path in paths:
-        rows = read_cells(path)
-        if not rows or not _KINDS[LAYERS] <= set(rows[0]):
+        rows = read_cells(path, _KINDS[LAYERS])
+        if not rows:
             raise UsageError(f"{path} holds no layers: name a CSV of `deploykit layers`")
         sheets.append((file_name(Path(path).name), rows))
     return sheets
