@@ -311,8 +311,9 @@ def test_of_several_networks_the_cheapest_that_holds_everything_is_named(run, tu
         answer(candidate(latency_p50_ms=2.0, top1=0.95, top1_low=0.94)),
         answer(candidate(MOBILE, "int8", latency_p50_ms=1.0, top1=0.91, top1_low=0.90)),
     )
-    ended = run("tune", "lenet5", "mobilenet", "-o", "tune.toml")
+    ended = run("tune", "lenet5", "mobilenet", "-o", "tune.toml", "--markdown", "tune.md")
     assert ended.code == 0
+    assert "Of 2 networks take mobilenet as int8 onnxruntime" in Path("tune.md").read_text()
     assert ended.out.splitlines()[-1] == (
         "Of 2 networks take mobilenet as int8 onnxruntime (latency_p50_ms 1, top-1 91.0%): it is the cheapest that "
         "holds everything. The frontier: mobilenet as int8 onnxruntime (latency_p50_ms 1, top-1 91.0%); lenet5 as "

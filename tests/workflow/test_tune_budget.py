@@ -408,11 +408,12 @@ def test_a_budget_that_is_too_short_is_told_one_that_is_enough_and_not_much_more
             return int(found[1])
         return None
 
-    told_s = named_s(2.0)
-    assert told_s is not None
-    assert named_s(told_s) is None
-    least_s = next(n for n in range(2, told_s + 1) if named_s(float(n)) is None)
-    assert told_s <= 2.5 * least_s
+    least_s = next(n for n in range(2, 200) if named_s(float(n)) is None)
+    for refused_s in (2.0, least_s / 2, least_s - 1.0):
+        told_s = named_s(refused_s)
+        assert told_s is not None
+        assert named_s(told_s) is None
+        assert told_s <= 2.5 * least_s
 
 
 # --- Who came nearest ---
