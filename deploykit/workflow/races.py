@@ -45,6 +45,9 @@ LOOKING_SHARE, RACING_SHARE = 0.45, 0.4
 #: Of what the race left of the budget, a race of options has this share, half of it for first looks; less than so
 #: many seconds are not worth beginning one.
 OPTIONS_SHARE, OPTIONS_MIN_S = 0.5, 4.0
+#: Of the time that building, or first looks, have left, one candidate may take this share while others wait for
+#: theirs: one that hangs would have all of it.
+WAITED_FOR_SHARE = 0.75
 #: Seconds that one answer of a process may take where nothing else bounds it, and is given in any case.
 LIMIT_S, LIMIT_MIN_S = 600.0, 2.0
 #: The same of a process of its own for each block, which starts, loads and warms up in that.
@@ -184,7 +187,12 @@ class Races:
     def _look(self, race: Race, budget_s: Callable[[], float]) -> dict[str, float]:
         """First looks for so long; whoever is not ready by then is out."""
         start = time.perf_counter()
-        self._deadline = lambda: start + budget_s()
+
+        def deadline() -> float:
+            now = time.perf_counter()
+            return now + share_of(start + budget_s() - now, len(race.waiting) - 1)
+
+        self._deadline = deadline
         return race.look(budget_s)
 
     def raced(
@@ -207,7 +215,8 @@ class Races:
             if fit[one].request is not None:
                 return ""
             limit_s = min(building_s - (self.building_s - before_s), self._left_s())
-            limit = TimeLimit(max(0.0, limit_s), "--budget that building has")
+            waiting = sum(other.request is None and other.fate == IN for other in fit.values()) - 1
+            limit = TimeLimit(share_of(limit_s, waiting), "--budget that building has")
             with limit.bounding():
                 is_made = self._prepared(fit[one])
             return "" if is_made else fit[one].reason if limit.left_s() > 0 else NOT_STARTED
@@ -221,7 +230,7 @@ class Races:
             looking = time.perf_counter()
             firsts = self._look(race, looking_s)
             if len(firsts) < 2 <= len(fit):
-                self._refuse_budget(len(race.late), len(fit), time.perf_counter() - looking)
+                self._refuse_budget(race, len(fit), time.perf_counter() - looking)
             self._say(f"{name}: judge engines, the fastest first")
             self._put_out_the_unfit(race, firsts, fit, default)
             self._say(f"{name}: race of those that are near the fastest")
@@ -252,19 +261,24 @@ class Races:
         finally:
             self.building_s += time.perf_counter() - start
 
-    def _refuse_budget(self, late: int, everyone: int, spent_s: float) -> None:
+    def _refuse_budget(self, race: Race, everyone: int, spent_s: float) -> None:
         """Say how much time is needed, where it was not even enough for a look at a second candidate.
 
         Raises:
             UsageError: it was not.
         """
-        if not late:
+        if not race.late:
             return  # all others failed by themselves
         self._journal.end()  # asked once more, there may be time
-        looked_at = max(1, everyone - late)
+        looked_at = max(1, everyone - len(race.late))
         needed_s = spent_s / looked_at * everyone / LOOKING_SHARE
+        # A larger budget is no help against what never ends.
+        begun = f"; {race.unready[0]} was begun and not ready" if race.unready else ""
         raise too_short(
-            self._question, f"a first look at all {everyone} candidates", needed_s + ENDING_S
+            self._question,
+            f"a first look at all {everyone} candidates",
+            needed_s + ENDING_S,
+            begun and f"{begun}: leave it out if it hangs",
         )
 
     def told(
@@ -381,12 +395,17 @@ class Races:
         return inside
 
 
-def too_short(question: Question, what: str, needed_s: float) -> UsageError:
-    """What refuses a budget that is too short for something, with one that is not."""
+def share_of(left_s: float, waiting: int) -> float:
+    """What one candidate may take of the time that a phase has left, with so many who wait for theirs."""
+    return max(0.0, left_s * (WAITED_FOR_SHARE if waiting > 0 else 1.0))
+
+
+def too_short(question: Question, what: str, needed_s: float, more: str = "") -> UsageError:
+    """What refuses a budget that is too short for something, with one that is not; `more` ends the message."""
     needed = math.ceil(max(needed_s, question.budget_s + 1))
     return UsageError(
         f"a budget of {question.budget_s:g} s is too short: {what} takes one of about {needed} s here; give "
-        f"--budget {needed}s, or fewer candidates with --backend, --precision or --threads"
+        f"--budget {needed}s, or fewer candidates with --backend, --precision or --threads{more}"
     )
 
 
