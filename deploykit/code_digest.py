@@ -8,6 +8,7 @@ list of files has to be kept up when modules move.
 from __future__ import annotations
 
 import hashlib
+import importlib.machinery
 import importlib.util
 import re
 from collections.abc import Iterable, Iterator
@@ -130,8 +131,12 @@ def _imports(file: Path) -> set[str]:
     return {name for name in names if name.startswith(f"{PACKAGE}.")}
 
 
-def others_digest(name: str) -> str | None:
+def others_digest(name: str, here: Path | None = None) -> str | None:
     """SHA-256 over the package that `name`, "module:function", lies in.
+
+    Args:
+        name: of the function.
+        here: a folder in which the package is looked for first; None is none.
 
     Returns:
         None where that is this package, whose code `code_digest` follows, and where it is not installed: who makes
@@ -140,10 +145,12 @@ def others_digest(name: str) -> str | None:
     package = name.partition(":")[0].partition(".")[0]
     if package == PACKAGE:
         return None
-    try:
-        found = importlib.util.find_spec(package)
-    except (ImportError, ValueError):
-        found = None
+    found = None
+    if here is not None:
+        found = importlib.machinery.PathFinder.find_spec(package, [str(here)])
+    if found is None:
+        with suppress(ImportError, ValueError):
+            found = importlib.util.find_spec(package)
     if found is None:
         return None
     folders = [Path(folder) for folder in found.submodule_search_locations or ()]

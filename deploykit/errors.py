@@ -70,7 +70,7 @@ class UnknownName(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         self.kind, self.name, self.known = kind, name, tuple(known)
-        near = difflib.get_close_matches(name, self.known, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(str(name), self.known, n=3, cutoff=0.5)
         if near:
             advice = f"did you mean {' or '.join(near)}?"
         elif hint:

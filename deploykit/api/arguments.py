@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from deploykit.bench import contain
-from deploykit.bench.scenario import Scenario, parse_rate
+from deploykit.bench.scenario import Constraint, Scenario, parse_rate
 from deploykit.errors import DeploykitError, UnknownName, UsageError
 from deploykit.spec import BOUNDARIES, BuildOptions, InputChoice
 from deploykit.store import Store, open_store
@@ -88,6 +88,22 @@ def opened(store: StoreLike) -> Store:
         UsageError: as `open_store`.
     """
     return store if isinstance(store, Store) else open_store(None if store is None else str(store))
+
+
+def bounds_of(constraints: Any) -> tuple[Constraint, ...]:
+    """Bounds on columns, one or several: texts such as "latency_p95_ms<=10", or as they stand; None is none.
+
+    Raises:
+        UsageError: something is no bound.
+    """
+    one = isinstance(constraints, str | Constraint) or not isinstance(constraints, Iterable)
+    listed = () if constraints is None else (constraints,) if one else tuple(constraints)
+    wrong = next((c for c in listed if not isinstance(c, str | Constraint)), None)
+    if wrong is not None:
+        raise UsageError(
+            f"--constraint takes COLUMN<=NUMBER, such as 'latency_p95_ms<=10', not {ranges.shown(repr(wrong))}"
+        )
+    return tuple(Constraint.parse(c) if isinstance(c, str) else c for c in listed)
 
 
 def texts(values: Names | None, option: str) -> tuple[str, ...]:
@@ -324,14 +340,23 @@ def _check_engine(batches: EngineChoice | BuildOptions, options: BuildOptions) -
 
 
 def told(options: Mapping[str, Any] | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """What runtimes are told, by name: a value, or several to compare."""
+    """What runtimes are told, by name: a value, or several to compare.
+
+    Raises:
+        UsageError: they are no mapping of names, or one has no value.
+    """
+    if not isinstance(options, Mapping | None):
+        raise UsageError(
+            f"options takes values by the names of options, such as {{'ov.streams': 2}}, not "
+            f"{ranges.shown(repr(options))}"
+        )
     found = []
     for name, values in (options or {}).items():
         several = isinstance(values, Iterable) and not isinstance(values, str)
         listed = tuple(str(value) for value in (values if several else [values]))
         if not listed:
             raise UsageError(f"--option {name} needs at least one value")
-        found.append((name, listed))
+        found.append((str(name), listed))
     return tuple(found)
 
 

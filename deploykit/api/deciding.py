@@ -15,6 +15,7 @@ from deploykit.api.arguments import (
     Names,
     PerChannel,
     StoreLike,
+    bounds_of,
     calibration_of,
     function_name,
     image_options,
@@ -50,7 +51,7 @@ def tune(
     models: Model | Iterable[Model],
     *,
     objective: str = "latency_p50_ms",
-    constraints: Sequence[str | Constraint] | str = (),
+    constraints: Sequence[str | Constraint] | str | Constraint = (),
     max_accuracy_drop: float | str | None = None,
     min_snr_db: float | None = None,
     min_top1: float | str | None = None,
@@ -160,11 +161,9 @@ def tune(
     """
     artifacts = opened(store)
     dataset = data_text(data, artifacts, image_options(mean, std, resize, crop, channel_order))
-    listed = [constraints] if isinstance(constraints, str | Constraint) else list(constraints)
-    bounds = [Constraint.parse(c) if isinstance(c, str) else c for c in listed]
     question = Question(
         objective=objective,
-        constraints=tuple(bounds),
+        constraints=bounds_of(constraints),
         max_accuracy_drop=share(max_accuracy_drop, "--max-accuracy-drop"),
         min_snr_db=number(min_snr_db, ranges.SNR_DB, "--min-snr-db"),
         backends=texts(backends or None, "--backend"),

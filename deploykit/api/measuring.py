@@ -13,6 +13,7 @@ from deploykit.api.arguments import (
     Names,
     PerChannel,
     StoreLike,
+    bounds_of,
     calibration_of,
     engine_of,
     folder,
@@ -238,7 +239,10 @@ def profile(
     )
     if not options_of_profile.backends or not options_of_profile.passes:
         raise UsageError("--backend and --pass need at least one value each")
-    bound = Constraint.parse(constraint) if isinstance(constraint, str) else constraint
+    bounds = bounds_of(constraint)
+    if len(bounds) > 1:
+        raise UsageError(f"a load is searched for one --constraint, not {len(bounds)}: give one")
+    bound = next(iter(bounds), None)
     if bound is not None and against is not None:
         raise UsageError("--constraint and --against are two questions: ask one at a time")
     for option, value in (

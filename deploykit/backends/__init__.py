@@ -52,6 +52,11 @@ def builtin() -> Iterator[BackendBase]:
     return map(get, _BUILTIN)
 
 
+def loadable() -> list[BackendBase]:
+    """All backends but those of other packages that do not load, which is said where one is asked for by name."""
+    return [backend for backend, _ in _working()]
+
+
 def get(name: str) -> BackendBase:
     """The backend called `name`.
 
@@ -139,6 +144,7 @@ __all__ = [
     "builtin",
     "for_target",
     "get",
+    "loadable",
     "names",
     "precisions",
     "reference",

@@ -54,7 +54,7 @@ MIN_RACED = 2
 #: Why an entrant is out that had no first look: there was no time to start it, or starting it took too long. Of an
 #: entrant itself that says nothing.
 TOO_LATE = "the time for first looks was used up before its turn"
-NOT_STARTED = "it was not ready when the time for first looks was over"
+NOT_STARTED = "it was not ready in the time that there was for a first look at it"
 NOT_RACED = "those in the race were faster at the first look, and no time was left to start it"
 LATE = (TOO_LATE, NOT_STARTED)
 IN, SLOWER, UNFIT, FAILED = FATES = ("in", "slower", "unfit", "failed")
@@ -372,6 +372,16 @@ class Race:
     def late(self) -> list[str]:
         """Who had no first look, as the time for these was used."""
         return [name for name, runner in self._runners.items() if runner.reason in LATE]
+
+    @property
+    def unready(self) -> list[str]:
+        """Who of these was begun, and took too long to be ready."""
+        return [name for name, runner in self._runners.items() if runner.reason == NOT_STARTED]
+
+    @property
+    def waiting(self) -> list[str]:
+        """Who is in and has no first look yet."""
+        return [name for name, runner in self._inside().items() if runner.first is None]
 
     @property
     def block_s(self) -> dict[str, float]:

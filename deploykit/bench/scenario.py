@@ -83,6 +83,14 @@ def parse_rate(text: str) -> float:
     return value
 
 
+def arrivals_span_s(count: int, rate_per_s: float) -> float:
+    """Seconds in which so many requests of a rate have come.
+
+    A Poisson process brings fewer than expected half of the time: three deviations more are waited for.
+    """
+    return (count + 3 * (math.sqrt(count) + 3)) / rate_per_s
+
+
 @dataclass(frozen=True)
 class Policy:
     """When warming up and measuring are long enough.
@@ -189,11 +197,26 @@ _FORM = r"\s*([a-z][a-z0-9_]*)\s*(<=|>=|<|>)\s*([0-9.eE+-]+)\s*"
 
 @dataclass(frozen=True)
 class Constraint:
-    """A bound on one column of a row."""
+    """A bound on one column of a row.
+
+    Attributes:
+        column: its name.
+        comparison: "<=", ">=", "<" or ">".
+        bound: the number.
+
+    Raises:
+        UsageError: there is no such comparison.
+    """
 
     column: str
     comparison: str
     bound: float
+
+    def __post_init__(self) -> None:
+        if self.comparison not in _OPERATORS:
+            raise UsageError(
+                f"a constraint compares by {', '.join(_OPERATORS)}, not {self.comparison!r}"
+            )
 
     @classmethod
     def parse(cls, text: str) -> Constraint:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from deploykit.bench.conditions import between, snapshot
-from deploykit.bench.scenario import Policy
+from deploykit.bench.scenario import Policy, arrivals_span_s
 from deploykit.bench.timing import Timing, WarmUp, no_collection, runs_in, summarise, warm_up
 from deploykit.errors import UsageError
 from deploykit.figures import general
@@ -231,9 +231,8 @@ def measure_arrivals(
         offered but not served by the end is in the findings.
     """
     warm = [warm_up(s, f, policy) for s, f in zip(sessions, feeds, strict=True)]
-    # A Poisson process brings fewer than expected half of the time: three deviations more are waited for.
-    needed = samples_needed(policy.percentile)
-    span_s = min(policy.max_s, max(policy.min_s, (needed + 3 * (needed**0.5 + 3)) / rate_per_s))
+    needed_s = arrivals_span_s(samples_needed(policy.percentile), rate_per_s)
+    span_s = min(policy.max_s, max(policy.min_s, needed_s))
     on_phase("warmup", span_s)
     arrivals_ns = schedule_ns(rate_per_s, span_s, seed)
     if not arrivals_ns.size:

@@ -9,10 +9,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from deploykit.backends import builtin, get
+from deploykit.backends import get, loadable
 from deploykit.backends.base import check_offered
 from deploykit.bench.metric import load_metric
-from deploykit.bench.scenario import Constraint, Policy, Scenario
+from deploykit.bench.scenario import Constraint, Policy, Scenario, arrivals_span_s
 from deploykit.columns import BY_NAME, FLOAT, INT, NAMES
 from deploykit.errors import UnknownName, UsageError
 from deploykit.spec import ModelFile
@@ -145,6 +145,8 @@ UNFILLED = frozenset(
     {"arithmetic_intensity", "latency_bound_ms", "roofline_fraction"}
     | {"speedup", "speedup_low", "speedup_high", "precision_share_time"}
 )
+#: Columns that only a metric of the user's own fills.
+_OF_METRIC = frozenset(name for name in NAMES if name.startswith("metric_"))
 #: What a percentile may take of a tuning's budget, for each row and each block of new processes.
 PERCENTILE_SHARE = 0.05
 
@@ -174,15 +176,20 @@ def check_tuning(question: Question, options: ProfileOptions) -> ProfileOptions:
                 f"--constraint {constraint}: tune measures no number {constraint.column}; take another column of "
                 "docs/columns.md"
             )
+        if constraint.column in _OF_METRIC and options.metric is None:
+            raise UsageError(
+                f"--constraint {constraint} is on what --metric computes: give it and --max-metric-drop, too"
+            )
     named = [get(name) for name in question.backends]
-    check_offered(named or list(builtin()), question.precisions)
+    tried = named or loadable()
+    check_offered(tried, question.precisions)
+    option_sets([backend.name for backend in tried], question.options)
     require_available(named)
     if (options.metric is None) != (question.max_metric_drop is None):
         raise UsageError(
             "--metric and --max-metric-drop go together: the function, and by how much its value may drop"
         )
     check_choice(options.calibration)
-    tried = named or list(builtin())
     offered = dict.fromkeys(name for backend in tried for name in backend.offered())
     check_used(EngineChoice(), options.calibration, question.precisions or (*offered,), tried)
     return replace(
@@ -201,18 +208,26 @@ def _reaching(question: Question, policy: Policy) -> Policy:
     asked = [percentile_of(constraint) for constraint in question.constraints]
     asked += [100 * LATENCIES[question.objective]] if question.objective in LATENCIES else []
     highest = max((one for one in asked if one is not None), default=0.0)
-    if highest <= 50:
-        return policy
     limit_s = PERCENTILE_SHARE * question.budget_s
     if question.rate_per_s is not None:
+        highest = max(
+            highest, 50.0
+        )  # which every row has: of fewer requests there is no latency at all
         needed = samples_needed(highest)
-        if needed / question.rate_per_s > max(limit_s, policy.max_s):
-            least_s = math.ceil(needed / question.rate_per_s / PERCENTILE_SHARE)
+        takes_s = needed / question.rate_per_s
+        if highest <= 50:  # of so few, all have to come
+            takes_s = arrivals_span_s(needed, question.rate_per_s)
+        if takes_s > max(limit_s, policy.max_s):
+            least_s = math.ceil(takes_s / PERCENTILE_SHARE)
             raise UsageError(
                 f"at {question.rate_per_s:g} requests a second the {needed} that p{highest:g} takes are more than "
-                f"the budget has time for: give --budget {least_s}s, a higher rate or a lower percentile"
+                f"the budget has time for: give --budget {least_s}s, a higher rate"
+                + " or a lower percentile"
+                * (highest > 50)
             )
-    return policy.reaching(highest, limit_s)
+        if highest <= 50:
+            return replace(policy, max_s=max(policy.max_s, takes_s))
+    return policy if highest <= 50 else policy.reaching(highest, limit_s)
 
 
 def _judged(choice: CalibrationChoice, metric: str | None) -> CalibrationChoice:

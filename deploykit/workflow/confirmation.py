@@ -143,7 +143,8 @@ class Confirmation:
         chosen = None
         candidates = [*rivals, *sorted(slower, key=lambda one: one.ratio or 0.0)]
         # Where the default does not do, who comes next needs only a row: meeting it would tell nothing.
-        default_holds = self._holds(default) if self._question.constraints else True
+        may_fail = self._question.constraints or self._question.rate_per_s is not None
+        default_holds = self._holds(default) if may_fail else True
         for place, one in enumerate(candidates):
             if place and self._left_s() < ROW_S + self._start_s(one):
                 self.remarks.append(f"No time was left to measure {len(candidates) - place} more.")
@@ -241,13 +242,14 @@ class Confirmation:
             said = next((note.text for note in row.noted("failed", "skipped")), "nobody knows why")
             candidate.fate, candidate.reason = FAILED, f"it was not measured: {said}"
             return False
+        if overloaded(row):  # its numbers tell how long was measured, and come near to no bound
+            candidate.fate, candidate.reason = UNFIT, "requests arrive faster than it serves them"
+            return False
         missed = tuple(c for c in self._question.constraints if not c.met_by(row))
         if missed:
             told = [(one, row.get(one.column)) for one in missed]
             shown = (f"{m} fails: it is {'blank' if v is None else general(v, 4)}" for m, v in told)
-            faster = "requests arrive faster than it serves them"
-            text = faster if overloaded(row) else "; ".join(shown)
-            candidate.fate, candidate.reason = UNFIT, text
+            candidate.fate, candidate.reason = UNFIT, "; ".join(shown)
         candidate.missed = missed
         return not missed
 

@@ -100,6 +100,21 @@ class Fitness:
             "images, or allow a larger drop."
         )
 
+    def measure_metric(self) -> None:
+        """Compute the user's metric of fp32 where the question is about it, before anything is measured.
+
+        Each engine would be refused for a function that can't be computed, one after the other.
+
+        Raises:
+            DeploykitError: it can't be computed.
+        """
+        if self._question.max_metric_drop is None:
+            return
+        self._detail(f"{self._profiler.options.metric} in fp32")
+        start = time.perf_counter()
+        self._profiler.metric_in_fp32(self._source)
+        self.judging_s += time.perf_counter() - start
+
     def reason(self, candidate: Candidate) -> str:
         """Why an engine can't be taken; empty where it can. Asked once for an engine."""
         assert candidate.request is not None
@@ -179,7 +194,7 @@ class Fitness:
         value = seen.get("metric_value")
         assert isinstance(value, int | float)
         assert allowed is not None
-        best = self._profiler.metric_in_fp32(configuration)
+        best = self._profiler.metric_in_fp32(configuration.source)
         if best - value <= allowed:
             return ""
         return f"its {name} is {general(value, 4)}, below the {general(best, 4)} of fp32 by more than {allowed:g}"

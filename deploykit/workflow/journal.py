@@ -89,8 +89,13 @@ class Journal:
         return write
 
     def end(self) -> None:
-        """The question is answered: asked again, it is measured again."""
-        self.path.unlink(missing_ok=True)
+        """The question is answered: asked again, it is measured again.
+
+        Raises:
+            OutputFailed: the store can't be written.
+        """
+        with output_errors("engine store"):
+            self.path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

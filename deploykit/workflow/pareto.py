@@ -13,7 +13,7 @@ from deploykit.errors import MissingDependency, UsageError
 from deploykit.lazy import install_line
 from deploykit.report.page import candidates_picture as page
 from deploykit.report.states import DOUBT, doubtful
-from deploykit.workflow.configuration import source_name
+from deploykit.workflow.configuration import Configuration, source_name
 from deploykit.workflow.tuned import RATE, Candidate, Tuned
 from deploykit.writing import write_atomic
 
@@ -227,11 +227,16 @@ def _of_engine(tuned: Tuned, candidate: Candidate, name: str) -> float | None:
     ours = candidate.configuration
     for one in (candidate, *tuned.candidates):
         theirs = one.configuration
-        alike = (theirs.precision, theirs.backend) == (ours.precision, ours.backend)
+        alike = _engine(theirs) == _engine(ours)
         value = one.row.get(name)
         if alike and value is not None:
             return min(float(value), 300.0) if name != "top1" else float(value)
     return None
+
+
+def _engine(one: Configuration) -> tuple[str, str, tuple[str, ...]]:
+    """What tells engines of one network apart by their outputs; a mix of precisions has its own."""
+    return one.precision, one.backend, one.kept
 
 
 def _better(objective: str) -> str:

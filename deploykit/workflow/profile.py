@@ -355,13 +355,13 @@ class Profiler:
             return None
         return fixed_batch(model.inputs, model.outputs)
 
-    def metric_in_fp32(self, configuration: Configuration) -> float:
+    def metric_in_fp32(self, source: Source) -> float:
         """The user's metric of a network in fp32, computed once.
 
         Raises:
             DeploykitError: it can't be computed.
         """
-        network = self._network(configuration.source)
+        network = self._network(source)
         dataset, _ = self._judged_on(network)
         return self._metric_of(network, AccuracyRequest(str(dataset), metric=self.options.metric))
 

@@ -46,6 +46,9 @@ LOOKING_SHARE, RACING_SHARE = 0.45, 0.4
 #: Of what the race left of the budget, a race of options has this share, half of it for first looks; less than so
 #: many seconds are not worth beginning one.
 OPTIONS_SHARE, OPTIONS_MIN_S = 0.5, 4.0
+#: Of the time that building, or first looks, have left, one candidate may take this share while others wait for
+#: theirs: one that hangs would have all of it.
+WAITED_FOR_SHARE = 0.75
 #: Seconds that one answer of a process may take where nothing else bounds it, and is given in any case.
 LIMIT_S, LIMIT_MIN_S = 600.0, 2.0
 #: The same of a process of its own for each block, which starts, loads and warms up in that.
@@ -170,7 +173,12 @@ class Races:
     def _look(self, race: Race, budget_s: Callable[[], float]) -> dict[str, float]:
         """First looks for so long; whoever is not ready by then is out."""
         start = time.perf_counter()
-        self._deadline = lambda: start + budget_s()
+
+        def deadline() -> float:
+            now = time.perf_counter()
+            return now + share_of(start + budget_s() - now, len(race.waiting) - 1)
+
+        self._deadline = deadline
         return race.look(budget_s)
 
     def raced(
@@ -200,7 +208,8 @@ class Races:
             if fit[one].request is not None:
                 return ""
             limit_s = min(building_s - (self.building_s - before_s), self._left_s())
-            limit = TimeLimit(max(0.0, limit_s), "--budget that building has")
+            waiting = sum(other.request is None and other.fate == IN for other in fit.values()) - 1
+            limit = TimeLimit(share_of(limit_s, waiting), "--budget that building has")
             with limit.bounding():
                 is_made = self._prepared(fit[one])
             return "" if is_made else fit[one].reason if limit.left_s() > 0 else NOT_STARTED
@@ -219,7 +228,7 @@ class Races:
             if len(firsts) < 2 <= len(fit):
                 spent_s, built_s = time.perf_counter() - looking, self.building_s - before_s
                 looked_s = spent_s - built_s
-                self._refuse_budget(len(race.late), len(fit), looked_s, built_s or default_built_s)
+                self._refuse_budget(race, len(fit), looked_s, built_s or default_built_s)
             self._say(f"{name}: judge engines, the fastest first")
             self._put_out_the_unfit(race, firsts, fit, default)
             self._say(f"{name}: race of those that are near the fastest")
@@ -250,11 +259,11 @@ class Races:
         finally:
             self.building_s += time.perf_counter() - start
 
-    def _refuse_budget(self, late: int, everyone: int, looked_s: float, built_s: float) -> None:
+    def _refuse_budget(self, race: Race, everyone: int, looked_s: float, built_s: float) -> None:
         """Say how much time is needed, where it was not even enough for a look at a second candidate.
 
         Args:
-            late: how many had no look for want of time.
+            race: who had no look for want of time.
             everyone: how many there are.
             looked_s: seconds that looking at the others took.
             built_s: seconds that building engines took.
@@ -262,10 +271,10 @@ class Races:
         Raises:
             UsageError: it was not.
         """
-        if not late:
+        if not race.late:
             return  # all others failed by themselves
         self._journal.end()  # asked once more, there may be time
-        done = max(1, everyone - late)
+        done = max(1, everyone - len(race.late))
 
         def needed_s(count: int) -> float:
             """The budget for a look at so many; the default, which is one of them, is built before."""
@@ -279,6 +288,8 @@ class Races:
             needed_s(done + 1),
             f"at all {everyone} candidates",
             needed_s(everyone),
+            # A larger budget is no help against what never ends.
+            race.unready[0] if race.unready else "",
         )
 
     def told(
@@ -420,8 +431,18 @@ def lanes_of(
     )
 
 
+def share_of(left_s: float, waiting: int) -> float:
+    """What one candidate may take of the time that a phase has left, with so many who wait for theirs."""
+    return max(0.0, left_s * (WAITED_FOR_SHARE if waiting > 0 else 1.0))
+
+
 def too_short(
-    question: Question, what: str, needed_s: float, whole: str = "", whole_s: float = 0.0
+    question: Question,
+    what: str,
+    needed_s: float,
+    whole: str = "",
+    whole_s: float = 0.0,
+    begun: str = "",
 ) -> UsageError:
     """What refuses a budget that is too short for something, with one that is not.
 
@@ -431,12 +452,14 @@ def too_short(
         needed_s: the budget that it can be done in.
         whole: what would be done with enough of it, and takes `whole_s`; empty leaves that out.
         whole_s: see `whole`.
+        begun: who was begun and not ready, and may hang.
     """
     needed = math.ceil(max(needed_s, question.budget_s + 1))
     further = f", and {whole} about {max(needed, math.ceil(whole_s))} s" if whole else ""
     return UsageError(
         f"a budget of {question.budget_s:g} s is too short: {what} takes one of about {needed} s here{further}; "
         f"give --budget {needed}s or more"
+        + (f"; {begun} was begun and not ready: leave it out if it hangs" if begun else "")
     )
 
 

@@ -108,14 +108,18 @@ def candidates(source: Source, question: Question) -> tuple[Configuration, list[
 
 def _engines(question: Question, own: str) -> Iterator[tuple[str, str]]:
     """Backends with the precisions that each is tried in: its own first."""
-    named = question.backends or backends.names()
+    named = [backends.get(name) for name in question.backends]
     usable = []
-    for name in named:
-        backend = backends.get(name)
-        reason = backend.available() or backend.device()
+    for backend in named or backends.loadable():
+        try:
+            reason = backend.available() or backend.device()
+        except Exception:
+            if named:
+                raise
+            continue  # of another package, whose fault is none of what is asked for here
         if isinstance(reason, Reason):
-            if question.backends:
-                raise MissingDependency(f"{name} can't run here: {reason}")
+            if named:
+                raise MissingDependency(f"{backend.name} can't run here: {reason}")
             continue
         usable.append(backend)
     if not usable:
@@ -136,7 +140,7 @@ def _loads(question: Question) -> list[tuple[int, int]]:
     after the other, and no time is left for one image.
     """
     is_bounded = any(one.column.startswith("latency_") for one in question.constraints)
-    is_tried = question.objective == RATE and question.rate_per_s is None and not is_bounded
+    is_tried = question.objective == RATE and not is_bounded
     batches = question.batches or (BATCHES if is_tried else (1,))
     streams = question.streams or (STREAMS if is_tried else (1,))
     return [(size, count) for count in streams for size in batches]

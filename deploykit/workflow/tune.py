@@ -28,6 +28,7 @@ What is measured is written to a journal in the store as it is measured, and the
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -38,9 +39,10 @@ from typing import Any
 from deploykit import backends, codec, env
 from deploykit.bench.contain import TimeLimit
 from deploykit.bench.race import FAILED, FAR_OFF, IN, LATE, SLOWER, UNFIT
+from deploykit.code_digest import others_digest
 from deploykit.errors import DeploykitError, OutputFailed
 from deploykit.row import Note, Row
-from deploykit.spec import ModelFile
+from deploykit.spec import ModelFile, ModelSpec
 from deploykit.store import Store, file_sha256, key_of
 from deploykit.workflow.configuration import Configuration, ProfileOptions, source_name
 from deploykit.workflow.confirmation import Confirmation
@@ -50,10 +52,11 @@ from deploykit.workflow.judge import data_key
 from deploykit.workflow.keep import name_as_rule
 from deploykit.workflow.plan import Source
 from deploykit.workflow.profile import Profiler, Say
-from deploykit.workflow.races import MIN_GAIN, Races, prepare, too_short
+from deploykit.workflow.races import MIN_GAIN, Races, prepare, share_of, too_short
 from deploykit.workflow.space import candidates, combined_changes, single_changes
 from deploykit.workflow.tuned import BYTES, MEMORY, Candidate, Question, Tuned
 from deploykit.workflow.what_if import MIN_GAIN as MIX_GAIN
+from deploykit.zoo.catalogue import is_factory
 
 #: The part of what is left once the default is built that the other engines may take; nearly all where the smallest
 #: engine is asked for, which is raced with nobody.
@@ -72,16 +75,20 @@ _PACKAGES = (
 
 
 def _of_engines(source: Source, options: ProfileOptions) -> dict[str, Any]:
-    """What else makes the engines that a journal tells of: the file, the calibration, and who builds them.
+    """What else makes and judges the engines that a journal tells of: the file, calibration, builders, users' code.
 
-    The file is that of the network, or of its weights.
+    The file is that of the network, or of its weights. A function of the user's own, which makes the network or is
+    the metric, may be mended before a tuning that was broken off goes on.
     """
     place = source.path if isinstance(source, ModelFile) else Path(source.weights)
+    factory = source.name if isinstance(source, ModelSpec) and is_factory(source.name) else None
+    own = (factory, options.metric)
     file = [str(place.absolute()), file_sha256(place)] if place.is_file() else None
     return {
         "file": file,
         "calibration": codec.to_values(options.calibration),
         "versions": {name: env.package_version(name) for name in _PACKAGES},
+        "own": [None if name is None else others_digest(name, Path.cwd()) for name in own],
     }
 
 
@@ -166,6 +173,7 @@ class Tuning:
         self.profiler.check_fed(self.source)
         too_few = self.fitness.too_few_images()
         self._building_s += time.perf_counter() - start  # the network is exported for that
+        self.fitness.measure_metric()
         by_size = self.question.objective == BYTES
         default, others = self._built() if by_size else self._listed()
         everyone = {one.name: one for one in (default, *others)}
@@ -247,10 +255,28 @@ class Tuning:
         row, request = self.profiler.prepared(default)  # without it there is nothing to beat
         self._default_built_s = time.perf_counter() - start
         self._building_s += self._default_built_s
-        if not self.question.batches and self.profiler.only_batch(default) is not None:
-            others = [one for one in others if one.batch == default.batch]
+        only = self.profiler.only_batch(default)
+        if only is not None:
+            default, others = self._at_batch(only, default, others)
         named = [Candidate(one, self.profiler.named(one)) for one in others]
         return Candidate(default, row, request), named
+
+    def _at_batch(
+        self, only: int, default: Configuration, others: list[Configuration]
+    ) -> tuple[Configuration, list[Configuration]]:
+        """The candidates of a graph that takes one batch only: whatever is named, they run that one.
+
+        Named after another batch, each would race against itself, and the answer would be written with a batch that
+        was never run.
+        """
+        left_out = [str(size) for size in self.question.batches if size != only]
+        if left_out:
+            self._remarks.append(
+                f"The graph takes batch {only} only: batch {' and '.join(left_out)} can't be tried."
+            )
+        default = replace(default, batch=only)
+        found = dict.fromkeys(replace(one, batch=only) for one in others)
+        return default, [one for one in found if one != default]
 
     def _built(self) -> tuple[Candidate, list[Candidate]]:
         """The default and all other candidates, their engines built.
@@ -262,9 +288,10 @@ class Tuning:
         default, others = self._listed()
         self.say(f"{source_name(self.source)}: build {len(others)} candidates")
         building = time.perf_counter()
-        limit = TimeLimit(BUILDING_ALONE_SHARE * self._limit.left_s(), "--budget that building has")
-        with limit.bounding():
-            for one in others:
+        limit = TimeLimit(BUILDING_ALONE_SHARE * self._limit.left_s(), "--budget")
+        for place, one in enumerate(others, 1):
+            allowed_s = share_of(limit.left_s(), len(others) - place)
+            with TimeLimit(allowed_s, "--budget that building has").bounding():
                 prepare(one, self.profiler)
         self._building_s += time.perf_counter() - building
         if others and limit.left_s() <= 0 and all(one.request is None for one in others):
@@ -293,16 +320,16 @@ class Tuning:
         if not kept:
             return order
         mixed = Candidate(replace(in_int8, kept=kept), Row({})).name
-        changed = {base.name: [replace(in_int8, kept=kept)]}
+        changed, before = {base.name: [replace(in_int8, kept=kept)]}, order
         order, _ = self.races.told("mix", order, changed, everyone, self._left_s)
         mix = everyone.get(mixed)
         if mix is not None and mix.ratio is not None and base.ratio:
             self._remarks.append(
-                f"In the race it took {mix.ratio / base.ratio:.3f} of {base.name}."
+                f"In the race {mix.name} took {mix.ratio / base.ratio:.3f} of {base.name}."
             )
         if mix in order and (reason := self.fitness.reason(mix)):
             mix.fate, mix.reason = UNFIT, reason
-            order = [one for one in order if one is not mix]
+            order = _without(mix, order, before, everyone)
         return order
 
     def _mix(self, int8: Configuration) -> tuple[str, ...]:
@@ -345,13 +372,19 @@ class Tuning:
         if not kept:
             return order
         saved = replace(fastest.configuration, kept=kept)
+        name = Candidate(saved, Row({})).name
+        if name in everyone:  # a mix that keeps as many layers, perhaps other ones, has it
+            if everyone[name] in order or everyone[name].configuration == saved:
+                return order
+            del everyone[name]
+        before = order
         order, _ = self.races.told(
             "layers kept", order, {order[0].name: [saved]}, everyone, self._left_s
         )
-        one = everyone.get(Candidate(saved, Row({})).name)
+        one = everyone.get(name)
         if one is not None and one in order and (reason := self.fitness.reason(one)):
             one.fate, one.reason = UNFIT, reason
-            order = [other for other in order if other is not one]
+            order = _without(one, order, before, everyone)
         return order
 
     def _layers_to_keep(self, lost: Candidate, limit_s: float) -> tuple[str, ...]:
@@ -408,7 +441,7 @@ class Tuning:
         # Their engines were judged; what an option does to the outputs is, where it would be the answer.
         while told and told[0].configuration.options and (reason := self.fitness.reason(told[0])):
             told[0].fate, told[0].reason = UNFIT, reason
-            told = told[1:]
+            told = _without(told[0], told, order, everyone)
         return told
 
     def _by_size(self, fit: Mapping[str, Candidate]) -> list[Candidate]:
@@ -427,6 +460,33 @@ class Tuning:
             else:
                 accepted.append(candidate)
         return accepted
+
+
+def _without(
+    refused: Candidate,
+    order: Iterable[Candidate],
+    before: Iterable[Candidate],
+    everyone: Mapping[str, Candidate],
+) -> list[Candidate]:
+    """The order without one that is refused once it had raced.
+
+    Args:
+        refused: who is out.
+        order: that the race left.
+        before: it; who was slower than the refused one alone is in again.
+        everyone: whose ratios are to whoever comes first now.
+    """
+    back = [one for one in before if one.fate == SLOWER]
+    for one in back:
+        one.fate, one.reason = IN, ""
+    left = [*(one for one in order if one is not refused), *back]
+    # Who is not surely better than what it was made of has a reason, and comes after it.
+    rest = sorted(left, key=lambda one: (bool(one.reason), one.ratio or math.inf))
+    leading = rest[0].ratio if rest else None
+    if leading:
+        for one in everyone.values():
+            one.ratio = None if one.ratio is None else one.ratio / leading
+    return rest
 
 
 def _tell_failure(candidate: Candidate) -> None:

@@ -16,7 +16,7 @@ from deploykit.columns import NAMES
 from deploykit.data.options import split_options
 from deploykit.errors import UnknownName, UsageError
 from deploykit.figures import general, with_ends
-from deploykit.row import Row
+from deploykit.row import Row, overloaded
 from deploykit.spec import InputChoice, ModelFile, ModelSpec, options_text
 from deploykit.stats import RatioInterval
 from deploykit.text import printable
@@ -54,9 +54,10 @@ class Question:
         backends: to choose from; none means all that can run here.
         precisions: to choose from; none means all that a backend offers and does not emulate.
         threads: to choose from; none means powers of two up to all usable cores.
-        batches, streams: to choose from; none means 1, and for throughput, at no rate and with no bound on a
-            latency, more. More than one make sense for throughput only.
-        rate_per_s: requests that arrive per second; None sends each as soon as the last is answered.
+        batches, streams: to choose from; none means 1, and for throughput, with no bound on a latency, more. More
+            than one make sense for throughput only.
+        rate_per_s: requests that arrive per second; None sends each as soon as the last is answered, as throughput
+            has to be measured.
         options: values of options of the runtimes to choose from, by name; of the others all that tuning tries.
         max_metric_drop: by how much the metric of the user's own may be below fp32's; None does not judge by it.
         budget_s: seconds for the whole, building, judging and the rows at the end included; exceeded where the
@@ -87,7 +88,11 @@ class Question:
             raise UsageError(
                 f"a drop of {self.max_accuracy_drop:.3%} can't be judged: allow more than 0% and less than 100%"
             )
-        if self.objective in LATENCIES and max(len(self.batches), len(self.streams)) > 1:
+        if self.objective == RATE and self.rate_per_s is not None:
+            raise UsageError(
+                f"{RATE} is the rate itself of whatever keeps up with it: leave --rate out, or take a latency"
+            )
+        if self.objective in LATENCIES and max(len({*self.batches}), len({*self.streams})) > 1:
             raise UsageError(
                 "a latency is of one batch and one number of streams: give one of each, or take throughput_ips"
             )
@@ -305,6 +310,8 @@ class Tuned:
             return best[1]
         if self.default.fate == FAILED:
             return f"Of the default: {self.default.reason}."
+        if any(overloaded(one.row) for one in self.candidates):
+            return "Requests arrive faster than any of those that were measured serves them."
         blank = {
             missed.column
             for one in self.candidates
@@ -430,9 +437,14 @@ def _of_inputs(inputs: InputChoice) -> Iterator[tuple[str, Any]]:
     if inputs.dims:
         yield "dim", [f"{name}={size}" for name, size in inputs.dims]
     if inputs.values:
-        yield "input", [f"{name}={text}" for name, text in inputs.values]
+        yield "input", [f"{name}={_anywhere(text)}" for name, text in inputs.values]
     if inputs.layout is not None:
         yield "layout", inputs.layout
+
+
+def _anywhere(values: str) -> str:
+    """What an input is fed, its file by a path that holds in any folder."""
+    return str(Path(values).absolute()) if values.endswith(".npy") else values
 
 
 def _of_calibration(choice: CalibrationChoice) -> Iterator[tuple[str, Any]]:

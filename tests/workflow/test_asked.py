@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from deploykit.bench.scenario import Constraint, Policy
+from deploykit.bench.scenario import Constraint, Policy, arrivals_span_s
+from deploykit.bench.streams import schedule_ns
 from deploykit.errors import UsageError
 from deploykit.spec import ModelFile
+from deploykit.stats import samples_needed
 from deploykit.workflow import asked as asked_module
 from deploykit.workflow.asked import check_run, check_scores, check_tuning, in_own_precisions
 from deploykit.workflow.choices import CalibrationChoice, KeepChoice
@@ -37,6 +39,31 @@ def test_a_percentile_that_is_asked_for_is_measured_until_it_has_its_samples():
     assert policy(objective="latency_p99_ms").percentile == 99.0
     with pytest.raises(UsageError, match=r"at 2 requests a second .* p99 .* --budget \d+s"):
         policy(objective="latency_p99_ms", rate_per_s=2.0)
+
+
+def test_a_bound_on_a_metric_is_refused_without_the_metric():
+    question = Question(constraints=(Constraint.parse("metric_value>=0.9"),))
+    with pytest.raises(UsageError, match="is on what --metric computes"):
+        check_tuning(question, ProfileOptions())
+
+
+@pytest.mark.parametrize("objective", ["latency_p50_ms", "host_peak_mib", "engine_bytes"])
+def test_at_a_low_rate_rows_last_until_there_is_a_median_or_are_refused(objective):
+    """All candidates failed, as two requests a second had no median in two seconds."""
+    quick = ProfileOptions(policy=Policy.quick())
+
+    def policy(rate_per_s: float) -> Policy:
+        asked = Question(objective=objective, rate_per_s=rate_per_s, budget_s=300.0)
+        return check_tuning(asked, quick).policy
+
+    needed = samples_needed(50)
+    assert policy(100.0) == Policy.quick()
+    assert policy(2.0).max_s == pytest.approx(arrivals_span_s(needed, 2.0))
+    assert schedule_ns(2.0, policy(2.0).max_s).size >= needed
+    with pytest.raises(
+        UsageError, match=r"at 0\.1 requests .* p50 takes .* --budget \d+s, a higher rate$"
+    ):
+        policy(0.1)
 
 
 def test_scores_are_named_where_something_is_judged():

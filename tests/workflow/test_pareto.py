@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from answers import LENET, answer, candidate, typical
 
 import deploykit
 from deploykit.api import deciding
+from deploykit.bench.scenario import Constraint
 from deploykit.columns import NAMES
 from deploykit.errors import UnknownName, UsageError
 from deploykit.report.page import Contents, render
@@ -37,6 +39,14 @@ def test_points_that_were_only_raced_stand_at_their_ratio():
         ("int8 onnxruntime 1 thread", 0.6, 31.0, False),  # outputs are the engine's
         ("fp32 onnxruntime", 1.0, 139.0, True),
     ]
+
+
+def test_a_mix_of_precisions_has_outputs_of_its_own():
+    int8, mix = candidate(precision="int8", drift_snr_db=9.0), candidate(precision="int8")
+    mix.configuration = replace(mix.configuration, kept=("conv1",))
+    fp32 = candidate(latency_p50_ms=1.0, drift_snr_db=130.0)
+    points = pareto.points_of([answer(fp32, [int8, mix])], "drift_snr_db")
+    assert [point.name for point in points] == ["fp32 onnxruntime", "int8 onnxruntime"]
 
 
 def test_a_larger_rate_is_better():
@@ -138,6 +148,45 @@ def test_deploykit_tune_refuses_names_that_there_are_not(asked):
     with pytest.raises(UnknownName, match="latency_p95_ms"):
         deploykit.tune(LENET, constraints=["latency_p95<=10"])
     assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"objective": None}, "unknown objective None"),
+        ({"objective": 5}, "unknown objective 5"),
+        ({"constraints": 5}, "constraints takes COLUMN<=NUMBER, such as .*, not '5'"),
+        ({"constraints": ["top1>=0.9", 5]}, "constraints takes COLUMN<=NUMBER"),
+        ({"options": ["ov.streams=2"]}, "options takes values by the names of options"),
+        ({"options": {5: 1}}, "unknown option in options '5'"),
+    ],
+)
+def test_what_is_of_no_fitting_type_is_refused_in_one_line(asked, shared_store, wrong, said):
+    with pytest.raises(UsageError, match=said):
+        deploykit.tune(LENET, backends="onnxruntime", store=shared_store, **wrong)
+    assert asked == []
+
+
+def test_a_batch_that_is_given_twice_is_one_and_no_bounds_are_none(asked, shared_store):
+    deploykit.tune(LENET, batches=[1, 1], constraints=None, store=shared_store)
+    assert len(asked) == 1
+
+
+def test_a_profile_takes_one_bound(shared_store):
+    with pytest.raises(UsageError, match="one constraint, not 2"):
+        deploykit.profile(LENET, constraint=["latency_p95_ms<=1"] * 2, store=shared_store)
+    with pytest.raises(UsageError, match="constraint takes COLUMN<=NUMBER"):
+        deploykit.profile(LENET, constraint=5, store=shared_store)
+    with pytest.raises(UsageError, match="compares by <=, >=, <, >, not '=='"):
+        Constraint("latency_p95_ms", "==", 1.0)
+
+
+def test_an_answer_goes_to_another_process_as_it_is():
+    """A notebook keeps it, a pool of processes hands it over."""
+    tuned = pickle.loads(pickle.dumps(typical()))
+    assert tuned == typical()
+    assert tuned.best is tuned.candidates[0]
+    assert (tuned.sentence, tuned.toml) == (typical().sentence, typical().toml)
 
 
 def test_an_answer_that_is_not_the_default_says_so():

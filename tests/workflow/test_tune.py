@@ -26,7 +26,7 @@ from deploykit.bench.race import (
 )
 from deploykit.bench.request import WorkerRequest
 from deploykit.bench.scenario import Constraint, Policy, Scenario
-from deploykit.errors import MissingDependency, UnknownName, UsageError
+from deploykit.errors import MissingDependency, OutputFailed, UnknownName, UsageError
 from deploykit.spec import ModelFile, ModelSpec
 from deploykit.stats import DropTest, RatioInterval
 from deploykit.stats.sequential import ACCEPTED
@@ -143,23 +143,30 @@ def test_for_throughput_batches_and_streams_are_tried_though_nobody_names_them()
     plain = Question(objective="throughput_ips")
     assert loads(plain) == set(itertools.product(BATCHES, STREAMS))
     assert loads(replace(plain, batches=(1,))) == {(1, count) for count in STREAMS}
-    assert loads(replace(plain, rate_per_s=50.0)) == {(1, 1)}
     latency = (Constraint("latency_p95_ms", "<=", 10.0),)
     assert loads(replace(plain, constraints=latency)) == {(1, 1)}
     assert len(loads(replace(plain, constraints=latency, batches=(1, 8)))) == 2
     assert loads(Question()) == loads(Question(objective="host_peak_mib")) == {(1, 1)}
 
 
-def test_a_graph_that_takes_one_batch_is_tried_at_no_other_that_nobody_named(
-    shared_store, monkeypatch
-):
+def test_a_graph_that_takes_one_batch_is_tried_and_named_at_no_other(shared_store, monkeypatch):
     asked = replace(SMALL, objective="throughput_ips", precisions=("fp32",))
     for only, found in ((None, set(BATCHES)), (1, {1})):
         monkeypatch.setattr(Profiler, "only_batch", lambda self, one, only=only: only)
         _, others = tuning(shared_store, asked)._listed()
         assert {one.configuration.batch for one in others} == found
-    _, others = tuning(shared_store, replace(asked, batches=(1, 8)))._listed()
-    assert {one.configuration.batch for one in others} == {1, 8}
+    job = tuning(shared_store, replace(asked, batches=(1, 8)))
+    default, others = job._listed()
+    assert {one.configuration.batch for one in (default, *others)} == {1}
+    assert len({one.name for one in others}) == len(others)
+    assert job._remarks == ["The graph takes batch 1 only: batch 8 can't be tried."]
+    # Nobody named a batch, and the graph is of another one than 1: profile --config is to run that one.
+    monkeypatch.setattr(Profiler, "only_batch", lambda self, one: 4)
+    default, others = tuning(shared_store, replace(SMALL, precisions=("fp32",)))._listed()
+    assert [one.name for one in (default, *others)] == [
+        "fp32 onnxruntime batch 4",
+        "fp32 onnxruntime 1 thread batch 4",
+    ]
 
 
 def test_a_backend_that_can_not_run_here_is_refused_where_it_is_named():
@@ -173,6 +180,7 @@ def test_a_backend_that_can_not_run_here_is_refused_where_it_is_named():
         ({"objective": "beauty"}, UnknownName),
         ({"max_accuracy_drop": 0.0}, UsageError),
         ({"batches": (1, 8)}, UsageError),
+        ({"objective": "throughput_ips", "rate_per_s": 50.0}, UsageError),
     ],
 )
 def test_questions_that_make_no_sense_are_refused(wrong, error):
@@ -422,6 +430,12 @@ def test_a_journal_keeps_what_is_whole_of_it(tmp_path):
     assert third.judged == again.judged
 
 
+def test_a_journal_that_can_not_be_let_go_of_is_said_in_one_line(tmp_path):
+    (tmp_path / "journal.jsonl").mkdir()
+    with pytest.raises(OutputFailed, match="engine store"):
+        Journal(tmp_path / "journal.jsonl").end()
+
+
 def test_values_for_json_have_the_answer_and_every_candidate(shared_store, monkeypatch):
     says(monkeypatch, 0.9)
     found = tuning(shared_store, replace(SMALL, precisions=("fp32",)))()
@@ -571,9 +585,10 @@ def test_engines_that_building_has_no_time_for_are_out_and_those_in_the_store_ar
     job = tuning(shared_store, asked)
     default, others = job._listed()
     job.races.raced({one.name: one for one in (default, *others)}, default, 20.0)
-    # The default has no limit; the others what building may take of the 50 s that it left.
+    # The default has no limit; the others what building may take of the 50 s that it left, without a part for those
+    # who wait.
     assert left[0] is None
-    assert left[1:4] == pytest.approx([20.0, 10.0, 0.0], abs=1.0)
+    assert left[1:4] == pytest.approx([15.0, 7.5, 0.0], abs=1.0)
     assert [one.request is not None for one in others] == [True, True, False]
     assert (others[2].fate, others[2].reason) == (FAILED, NOT_STARTED)
 
@@ -610,6 +625,91 @@ def test_an_engine_is_built_when_its_turn_to_be_looked_at_comes(
     assert late
     assert len(built) == 1 + len(others) - len(late)
     assert all(one.request is None for one in late)
+
+
+FOUR = replace(SMALL, precisions=("fp32",), threads=(1, 2, 3, 4), budget_s=61.0)
+
+
+def test_a_build_that_hangs_leaves_time_for_those_of_the_others(
+    shared_store, monkeypatch, plant_names
+):
+    """It had all of the time for building: every other candidate was out, and a larger budget was asked for."""
+    clock, real = Clock(monkeypatch), Profiler.prepared
+    plant_names(lambda name: 1.0)
+    monkeypatch.setattr(env, "usable_cores", lambda: 8.0)
+
+    def prepared(self, configuration):
+        limit = contain._whole
+        if configuration.scenario.threads == 1:
+            clock.now_s += limit.left_s()
+            raise UsageError("not done")
+        clock.now_s += 0.0 if limit is None else 0.5
+        if limit is not None and not limit.left_s():
+            raise UsageError("not done")
+        return real(self, configuration)
+
+    monkeypatch.setattr(Profiler, "prepared", prepared)
+    monkeypatch.setattr(Fitness, "_unfit", lambda self, candidate: "")
+    job = tuning(shared_store, FOUR)
+    default, (hung, *others) = job._listed()
+    job.races.raced({one.name: one for one in (default, hung, *others)}, default, 20.0)
+    assert (hung.fate, hung.reason) == (FAILED, NOT_STARTED)
+    assert all(one.request is not None and one.ratio is not None for one in others)
+    job.forget()
+    _, (hung, *others) = tuning(shared_store, replace(FOUR, objective="engine_bytes"))._built()
+    assert hung.request is None
+    assert all(one.request is not None for one in others)
+
+
+def hanging(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let those of one thread never be ready for a race; a block of the others takes a tenth of a second."""
+    block = Planted.block
+
+    def slow(self):
+        clock.now_s += 0.1
+        return block(self)
+
+    class Hanging(Planted):
+        timeout_s: Callable[[], float]
+
+        def start(self):
+            clock.now_s += self.timeout_s()
+            raise WorkerFailure("no answer", "timeout")
+
+    def planted(entrants, timeout_s, **rest):
+        lanes = {
+            one.name: (Hanging if "1 thread" in one.name else Planted)(1.0, seed)
+            for seed, one in enumerate(entrants)
+        }
+        for lane in lanes.values():
+            lane.timeout_s = timeout_s
+        return lanes
+
+    monkeypatch.setattr(Planted, "block", slow)
+    monkeypatch.setattr(races, "lanes", planted)
+    monkeypatch.setattr(env, "usable_cores", lambda: 8.0)
+    monkeypatch.setattr(Fitness, "_unfit", lambda self, candidate: "")
+
+
+def test_one_that_hangs_when_it_is_started_leaves_time_for_looks_at_the_others(
+    shared_store, monkeypatch
+):
+    hanging(Clock(monkeypatch), monkeypatch)
+    job = tuning(shared_store, FOUR)
+    default, (hung, *others) = job._listed()
+    job.races.raced({one.name: one for one in (default, hung, *others)}, default, 20.0)
+    assert (hung.fate, hung.reason) == (FAILED, NOT_STARTED)
+    assert all(one.ratio is not None for one in others)
+    job.forget()
+
+
+def test_where_the_only_one_hangs_it_is_named_beside_the_larger_budget(shared_store, monkeypatch):
+    hanging(Clock(monkeypatch), monkeypatch)
+    job = tuning(shared_store, replace(FOUR, threads=(1,)))
+    default, (hung,) = job._listed()
+    said = f"{hung.name} was begun and not ready: leave it out if it hangs"
+    with pytest.raises(UsageError, match=said):
+        job.races.raced({one.name: one for one in (default, hung)}, default, 20.0)
 
 
 def test_what_an_earlier_run_looked_at_is_built_again_be_it_out_or_not(shared_store, plant):
@@ -751,7 +851,9 @@ def test_where_the_default_misses_the_constraint_nobody_meets_it_and_the_budget_
     assert job.confirmation.remarks == [f"No time was left to measure {len(others) - 1} more."]
 
 
-def test_what_makes_engines_is_part_of_the_journal_that_is_taken_up(shared_store, tmp_path):
+def test_what_makes_engines_is_part_of_the_journal_that_is_taken_up(
+    shared_store, tmp_path, monkeypatch
+):
     def journal(source=LENET, **options):
         return tuning(shared_store, SMALL, source, **options).journal.path
 
@@ -767,6 +869,15 @@ def test_what_makes_engines_is_part_of_the_journal_that_is_taken_up(shared_store
     before = journal(replace(LENET, weights=str(weights)))
     weights.write_bytes(b"2")
     assert journal(replace(LENET, weights=str(weights))) != before
+    # Functions of the user's own: broken off to mend the metric, it went on with what the old one had said.
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "own_code.py"
+    for told in ({"metric": "own_code:each"}, {"source": ModelSpec("own_code:Net")}):
+        own.write_text("wrong = 1\n")
+        before = journal(**told)
+        assert journal(**told) == before
+        own.write_text("right = 1\n")
+        assert journal(**told) != before
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from deploykit.bench import contain, race
 from deploykit.bench.race import FAILED, IN, UNFIT, Entrant
 from deploykit.bench.scenario import Constraint, Policy
 from deploykit.errors import BuildFailed, UsageError
-from deploykit.row import Note, Row
+from deploykit.row import OVERLOAD, Finding, Note, Row
 from deploykit.spec import ModelFile, ModelSpec
 from deploykit.stats import RatioInterval
 from deploykit.store import Store
@@ -466,6 +466,28 @@ def test_a_row_that_fails_says_why_rather_than_that_its_number_is_blank(
     assert {one.reason for one in found.candidates if one.fate == FAILED} == {
         "it was not measured: out of memory"
     }
+
+
+@pytest.mark.parametrize("constraints", [(), (Constraint("latency_p50_ms", "<=", 0.5),)])
+def test_who_does_not_keep_up_with_the_requests_is_no_answer(
+    shared_store, plant, monkeypatch, constraints
+):
+    """Its latency tells how long was measured; where no bound was given, that was the answer."""
+    plant(lambda name: 1.0)
+
+    def rows(self: Profiler, wanted: Sequence[Configuration]):
+        for configuration in wanted:
+            row, _ = self.prepared(configuration)
+            late = Finding(OVERLOAD, "50 requests/s were offered, 10 served", "give fewer")
+            yield row.plus({"status": "ok", "latency_p50_ms": 900.0}, findings=(late,))
+
+    monkeypatch.setattr(Profiler, "rows", rows)
+    found = asked(shared_store, replace(PLAIN, rate_per_s=50.0, constraints=constraints))
+    assert found.best is None
+    assert found.default.reason == "requests arrive faster than it serves them"
+    assert found.sentence.endswith(
+        "Requests arrive faster than any of those that were measured serves them."
+    )
 
 
 def test_a_bound_on_what_stays_blank_says_that_it_is_blank():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,15 +15,16 @@ import pytest
 from answers import answer, candidate
 from planted import Planted
 
-from deploykit import env
+from deploykit import backends, env
 from deploykit.bench.race import UNFIT, Entrant
 from deploykit.bench.scenario import Policy
 from deploykit.data import open_dataset
-from deploykit.errors import UnknownName, UsageError
+from deploykit.errors import DeploykitError, UnknownName, UsageError
 from deploykit.row import Row
-from deploykit.spec import ModelSpec
+from deploykit.spec import InputChoice, ModelFile, ModelSpec
 from deploykit.stats import RatioInterval
 from deploykit.workflow import confirmation, frontier, races, trained, tuned
+from deploykit.workflow.asked import check_tuning
 from deploykit.workflow.choices import Goal
 from deploykit.workflow.configuration import Configuration, ProfileOptions
 from deploykit.workflow.fitness import Fitness
@@ -55,6 +58,57 @@ def plant(monkeypatch) -> Callable[[Callable[[str], float]], None]:
     monkeypatch.setattr(confirmation, "compare_interleaved", lambda *sides, **rest: met)
     of(lambda name: 1.0)
     return of
+
+
+# --- Backends of other packages ---
+
+
+def points(monkeypatch, **loads: Callable[[], object]) -> None:
+    """Let packages have entry points of these names."""
+    found = {
+        name: SimpleNamespace(name=name, value=f"{name}:Backend", dist=None, load=load)
+        for name, load in loads.items()
+    }
+    monkeypatch.setattr(backends, "_third_party", lambda: found)
+
+
+def test_backends_of_others_that_are_broken_leave_the_choice_among_the_rest(monkeypatch):
+    """One package that did not load ended every tuning, though nobody had named its backend."""
+
+    class Faulty(type(backends.reference())):
+        name = "faulty"
+
+        def available(self):
+            raise RuntimeError("no driver")
+
+    def gone():
+        raise ImportError("no module")
+
+    points(monkeypatch, gone=gone, faulty=lambda: Faulty)
+    check_tuning(Question(), QUICK)
+    _, others = candidates(LENET, Question(threads=(1,)))
+    found = {one.backend for one in others}
+    assert "onnxruntime" in found
+    assert not found & {"gone", "faulty"}
+    with pytest.raises(UsageError, match="does not load"):
+        candidates(LENET, Question(backends=("gone",)))
+    with pytest.raises(RuntimeError, match="no driver"):
+        candidates(LENET, Question(backends=("faulty",)))
+
+
+def test_a_precision_that_only_a_backend_of_others_has_need_not_be_named_with_it(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "backends" / "plugin"))
+    points(monkeypatch, board=lambda: importlib.import_module("deploykit_board").Board)
+    asked = Question(precisions=("eighths",), threads=(1,))
+    check_tuning(asked, QUICK)
+    _, others = candidates(LENET, asked)
+    assert {(one.backend, one.precision) for one in others} == {("board", "eighths")}
+
+
+def test_an_option_that_there_is_not_is_refused_before_any_work():
+    """With --train a network was trained first."""
+    with pytest.raises(UnknownName, match=r"ort\.allow_spinning"):
+        check_tuning(Question(options=(("ort.allow_spining", ("0",)),)), QUICK)
 
 
 # --- Options ---
@@ -169,7 +223,8 @@ def test_the_best_mix_races_beside_the_better_precision_and_can_be_the_answer(
     assert found.best.row["precision_actual"] == "int8+fp32"
     assert [one.precision for one in mixed] == ["int8"]
     assert found.remarks[0] == "It is predicted."
-    assert found.remarks[1].startswith("In the race it took 0.7")
+    mix = "int8 but 1 layer in fp32 onnxruntime 1 thread"
+    assert found.remarks[1].startswith(f"In the race {mix} took 0.7")
     assert tomllib.loads(found.toml)["keep"] == ["features.0/Conv"]
     assert found.engine is not None
     assert (found.engine / "manifest.json").exists()
@@ -178,13 +233,16 @@ def test_the_best_mix_races_beside_the_better_precision_and_can_be_the_answer(
 
 
 def test_a_mix_whose_outputs_drift_is_no_answer(shared_store, plant, mixed, monkeypatch):
-    plant(lambda name: 0.5 if "but 1 layer" in name else 0.7 if "int8" in name else 1.0)
+    plant(lambda name: 0.3 if "but 1 layer" in name else 0.7 if "int8" in name else 1.0)
     monkeypatch.setattr(
         Fitness, "_unfit", lambda self, one: "it drifts" if one.configuration.kept else ""
     )
     found = Tuning(LENET, MIXED, QUICK, shared_store)()
     assert found.best is not None
     assert not found.best.configuration.kept
+    # Ratios are to the best of those that are left: no option was tried any more, as that was called far off.
+    assert found.best.ratio == pytest.approx(1.0, abs=0.1)
+    assert any(one.configuration.options for one in found.candidates)
     plain = [one for one in found.candidates if one.configuration.kept and one.fate == UNFIT]
     assert [one.reason for one in plain] == ["it drifts"]
 
@@ -229,6 +287,37 @@ def test_int8_that_loses_too_much_and_is_no_faster_is_left_alone(shared_store, p
     plant(lambda name: 1.2 if "int8" in name else 1.0)
     Tuning(LENET, replace(MIXED, min_snr_db=30.0), QUICK, shared_store)()
     assert lost == []
+
+
+@pytest.mark.parametrize("other", ["features.0/Conv", "features.3/Conv"])
+def test_layers_kept_have_no_race_where_a_mix_that_is_in_keeps_as_many(
+    shared_store, plant, lost, monkeypatch, other
+):
+    """Both have one name: the race was of a candidate beside itself."""
+    mix = SimpleNamespace(is_mix=True, gain=0.2, kept=(other,), sentence="It is predicted.")
+    monkeypatch.setattr(Profiler, "what_if", lambda *_: mix)
+    plant(lambda name: 0.5 if "int8" in name else 1.0)
+    found = Tuning(LENET, replace(MIXED, max_accuracy_drop=0.01), QUICK, shared_store)()
+    assert {one.configuration.kept for one in found.candidates} == {(), (other,)}
+    assert found.best is not None
+    assert found.best.configuration.kept == (other,)
+
+
+def test_layers_kept_take_the_name_of_a_mix_that_is_out(shared_store, plant, lost, monkeypatch):
+    mix = SimpleNamespace(
+        is_mix=True, gain=0.2, kept=("features.3/Conv",), sentence="It is predicted."
+    )
+    monkeypatch.setattr(Profiler, "what_if", lambda *_: mix)
+
+    def unfit(self: Fitness, one: tuned.Candidate) -> str:
+        at = one.configuration
+        return "it drops" if at.precision == "int8" and at.kept != ("features.0/Conv",) else ""
+
+    monkeypatch.setattr(Fitness, "_unfit", unfit)
+    plant(lambda name: 0.5 if "int8" in name else 1.0)
+    found = Tuning(LENET, replace(MIXED, max_accuracy_drop=0.01), QUICK, shared_store)()
+    assert found.best is not None
+    assert found.best.configuration.kept == ("features.0/Conv",)
 
 
 def test_without_time_for_it_no_mix_is_predicted(shared_store, plant, mixed):
@@ -277,7 +366,7 @@ def test_an_engine_is_refused_for_what_it_loses_of_a_metric_of_the_users_own(jud
     )
     _, (one, *_) = job._built()
     assert job.fitness.reason(one) == ""
-    value = job.profiler.metric_in_fp32(one.configuration)
+    value = job.profiler.metric_in_fp32(LENET)
     job.profiler._metrics = dict.fromkeys(job.profiler._metrics, value + 1.0)
     job.fitness._verdicts.clear()
     reason = job.fitness.reason(one)
@@ -287,9 +376,36 @@ def test_an_engine_is_refused_for_what_it_loses_of_a_metric_of_the_users_own(jud
     job.forget()
 
 
+def test_a_metric_that_can_not_be_computed_is_refused_before_anything_is_measured(
+    judged, shared_store, tmp_path, monkeypatch
+):
+    """It put every engine out but the default, after the whole budget."""
+    (tmp_path / "bad_metric.py").write_text("def of(outputs, labels):\n    raise KeyError('box')\n")
+    monkeypatch.setattr(races.Races, "raced", None)
+    job = Tuning(
+        LENET,
+        replace(SMALL, max_metric_drop=0.5),
+        replace(judged, metric="bad_metric:of"),
+        shared_store,
+    )
+    with pytest.raises(DeploykitError, match="bad_metric:of raised KeyError: 'box'"):
+        job()
+
+
 def test_a_metrics_drop_without_the_metric_is_refused(shared_store):
     with pytest.raises(UsageError, match="give its function"):
         Tuning(LENET, replace(SMALL, max_metric_drop=0.5), QUICK, shared_store)()
+
+
+# --- What is written ---
+
+
+def test_files_that_inputs_are_fed_are_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = (("ids", "ids.npy"), ("mask", "range(0,1)"))
+    source = ModelFile(tmp_path / "net.onnx", InputChoice(values=values))
+    found = tomllib.loads(answer(candidate(source)).toml)
+    assert found["input"] == [f"ids={tmp_path / 'ids.npy'}", "mask=range(0,1)"]
 
 
 # --- Several networks ---
