@@ -81,7 +81,13 @@ def _singles(measure: Measure) -> list[Measure]:
             measure.backends,
             measure.batches,
             measure.passes,
-            [(number,) for number in measure.threads] or [()],
-            [(level,) for level in measure.optimization_levels] or [()],
+            _one_each(measure.threads),
+            _one_each(measure.optimization_levels),
         )
     ]
+
+
+def _one_each(values: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Each value by itself, or none where there is none, which stands for the default."""
+    alone: list[tuple[int, ...]] = [(value,) for value in values]
+    return alone or [()]
