@@ -241,6 +241,10 @@ class OnnxModel:
 ShapeRange = tuple[str, tuple[int | None, ...], tuple[int | None, ...], tuple[int | None, ...]]
 
 
+#: The highest level of optimisation that a builder has.
+MOST_OPTIMIZATION = 5
+
+
 @dataclass(frozen=True)
 class BuildOptions:
     """What shapes an engine beside its graph; a backend follows those that its `build_options` names.
@@ -251,8 +255,8 @@ class BuildOptions:
         shapes: inputs of which more than the batch stays open, each with its least shape, the one that the engine
             is tuned for and its largest; empty ones, and None in them, are the graph's own.
         compute_capability: the NVIDIA device to build for, such as "8.6"; None is the builder's default.
-        optimization_level: of TensorRT's builder, 0 to 5, or of ONNX Runtime's rewrites of the graph, 0 (none) to 3
-            (all); None is the default, which is 3 in both.
+        optimization_level: of TensorRT's builder, 0 to `MOST_OPTIMIZATION`, or of ONNX Runtime's rewrites of the
+            graph, 0 (none) to 3 (all); None is the default, which is 3 in both.
         workspace_mib: limit of the memory that layers may take while they compute; None is the device's.
         version_compatible: whether later versions of TensorRT can load the engine.
         hardware_compatibility: "ampere+" or "same-compute-capability"; None is the device that it is built on.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -212,7 +213,9 @@ parts = "holds"
 
 An expression asks a network for {quantities}; of all its layers, or of those that words select, as in
 `macs(mobilenet, pointwise)`, `layers(vgg16, conv, '3x3')` or `channels(squeezenet1_0, 'squeeze')`: {selectors}, or,
-in quotes, a kernel, a class, or a part of a layer's name. A network of your own is quoted; multipliers stand behind
+in quotes, a kernel, a class, or a part of a layer's name. Of the whole of it there are {whole}.
+`nodes(lenet5, Conv)` counts operators of ONNX by their names, `modules(lenet5, Conv2d)` modules of a class of
+PyTorch's. A network of your own is quoted, and has no `year`; multipliers stand behind
 a name, as in `mobilenet(alpha=0.5, rho=5/7)`. Values meet by `+ - * / **`, and go through {functions}.
 
 A claim that is measured is an entry, too. Its `measure` says of what `--measure` makes rows, in four
@@ -304,8 +307,16 @@ def _pictures() -> str:
 
 def _own_claims() -> str:
     text = OWN_CLAIMS.replace("{pictures}", _pictures())
+    takes = {
+        name: [parameter.kind for parameter in inspect.signature(count).parameters.values()][1:]
+        for name, count in QUANTITIES.items()
+    }
     for name, known in (
-        ("quantities", QUANTITIES),
+        (
+            "quantities",
+            [n for n, more in takes.items() if more == [inspect.Parameter.VAR_POSITIONAL]],
+        ),
+        ("whole", [n for n, more in takes.items() if not more]),
         ("selectors", SELECTORS),
         ("functions", FUNCTIONS),
     ):

@@ -24,7 +24,7 @@ from deploykit.claims.networks import Network
 from deploykit.claims.verdict import Outcome, listed
 from deploykit.columns import BY_NAME, SETTING_NAMES, differences_from_plain
 from deploykit.errors import UnknownName, UsageError
-from deploykit.row import Row, text_of
+from deploykit.row import Row, overloaded, text_of
 
 #: What must be equal for two latencies to be compared: columns and their values as text.
 Setting = tuple[tuple[str, str], ...]
@@ -61,7 +61,8 @@ class MeasuredRow:
 def measured_rows(rows: Iterable[Row] | None) -> list[MeasuredRow]:
     """Take the usable rows of a profile: status ok, a median, computed in the precision asked for.
 
-    Rows emulated in another type are left out, because their latency says nothing about the type.
+    Rows emulated in another type are left out, because their latency says nothing about the type, and those of
+    requests that came faster than they were served, whose latency is how long was measured.
     """
     usable = (_usable(row) for row in rows or ())
     return [row for row in usable if row is not None]
@@ -72,6 +73,8 @@ def _usable(row: Row) -> MeasuredRow | None:
     if row["status"] not in (None, "ok") or actual not in (None, row["precision"]):
         return None
     if latency_ms is None or not (math.isfinite(latency_ms) and latency_ms > 0):
+        return None
+    if overloaded(row):
         return None
     try:
         rho = Fraction(row["rho"] or 1).limit_denominator(1000)

@@ -7,6 +7,7 @@ import functools
 import shlex
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from decimal import Decimal
@@ -373,6 +374,9 @@ def _outcome(claim: Claim, rows: Sequence[AnyRow]) -> Outcome:
             outcome = claim.decide(rows)
         if not outcome.parts:
             raise UsageError(f"{claim.check} is given nothing to decide: fill in its arguments")
+        for name, count in Counter(part.name for part in outcome.parts).items():
+            if count > 1:  # one would stand for both
+                raise UsageError(f"{count} parts are called {name!r}: give each a name of its own")
         return outcome
     except TimeIsOver as error:
         with training(allowed=False):

@@ -9,7 +9,7 @@ import msgspec
 
 from deploykit.claims.networks import Network
 from deploykit.errors import UsageError
-from deploykit.spec import ModelSpec
+from deploykit.spec import MOST_OPTIMIZATION, ModelSpec
 
 
 class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,22 +33,34 @@ class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Refuse what can't be measured, which would have no rows and leave the claim undecided for ever.
 
         Raises:
-            UsageError: a list is empty, there is no such backend, precision or pass, or a backend does not have it;
-                or a batch is of no image.
+            UsageError: a list is empty; there is no such backend, precision or pass; no backend has the precision,
+                or follows a level of optimisation; one does not have the pass; or a number is out of range.
         """
         from deploykit.backends import get
         from deploykit.backends.base import check_offered
 
         for name in ("networks", "precisions", "backends", "batches", "passes"):
             if not getattr(self, name):
-                raise UsageError(f"'{name}' is an empty list: name one, or leave it out")
+                left_out = "" if name == "networks" else ", or leave it out"
+                raise UsageError(f"'{name}' is an empty list: name one{left_out}")
         wanted = [get(name) for name in self.backends]
         check_offered(wanted, self.precisions)
         for backend in wanted:
             for name in self.passes:
                 backend.check_pass(name)
-        if min(self.batches) < 1:
-            raise UsageError(f"'batches' has {min(self.batches)}: give at least 1")
+        for name, numbers in (("batches", self.batches), ("threads", self.threads)):
+            if min(numbers, default=1) < 1:
+                raise UsageError(f"'{name}' has {min(numbers)}: give at least 1")
+        for level in self.optimization_levels:
+            if not 0 <= level <= MOST_OPTIMIZATION:
+                raise UsageError(
+                    f"'optimization_levels' has {level}: give 0 to {MOST_OPTIMIZATION}"
+                )
+        follow = [one for one in wanted if "optimization_level" in one.build_options]
+        if self.optimization_levels and not follow:
+            raise UsageError(
+                f"'optimization_levels' are followed by none of {', '.join(self.backends)}: leave them out"
+            )
 
 
 def together(measures: Iterable[Measure]) -> list[Measure]:

@@ -1,22 +1,31 @@
 """What rows of a profile say of a ratio: how large it is, and on which side of a figure it surely is.
 
-Repeats are processes of their own, paired in their order. Three or more have an interval of their mean, by
-Student's t on logarithms. One or two have none: there the ratio itself counts and, of a median latency, the
-interval that each row has of it, which tells nothing of how processes differ.
+Repeats are processes of their own, paired with those of the same round, else in their order. Three or more have an
+interval of their mean, by Student's t on logarithms. One or two have none: there the ratio itself counts and, where
+it follows from median latencies, the interval that each row has of its own, with what processes differ by.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import statistics
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deploykit.claims.check import MeasuredRow, by_setting, distinct_label
 from deploykit.claims.verdict import Value, all_hold, figure
-from deploykit.stats import mean_ratio
+from deploykit.stats import PROCESS_SHIFT, mean_ratio
 
+#: By what the ratio of two processes can be off at 95%, beside their own intervals.
+_SHIFT = math.exp(1.96 * math.sqrt(2) * PROCESS_SHIFT)
 #: An interval of a mean takes so many values.
 LEAST_REPEATS = 3
+
+
+def confidence_of_each(intervals: int) -> float:
+    """The confidence of each of so many intervals, for all of them together to be at 95%."""
+    return 1 - 0.05 / max(1, intervals)
 
 
 @dataclass(frozen=True)
@@ -64,35 +73,53 @@ class RowRatio:
 def row_ratio(
     above: Sequence[MeasuredRow],
     below: Sequence[MeasuredRow],
-    take: Callable[[MeasuredRow], float | None] | None = None,
+    take: Callable[[MeasuredRow], float | None] = lambda row: row.latency_p50_ms,
 ) -> RowRatio | None:
     """The ratio of repeats to repeats, of their median latencies, or of what `take` has of a row.
-
-    Where there are more of the one than of the other, these stand with the middle one of them for all.
 
     Returns:
         None where no pair has it.
     """
-    of = take or (lambda row: row.latency_p50_ms)
-    upper, lower = ([row for row in rows if of(row)] for rows in (above, below))
+    upper, lower = ([row for row in rows if take(row)] for rows in (above, below))
     if not upper or not lower:
         return None
-    count = max(len(upper), len(lower))
-    pairs = list(zip(_as_many(upper, of, count), _as_many(lower, of, count), strict=True))
+    pairs = _pairs(upper, lower)
     each: list[float] = []
-    if take is None:
-        for one, other in pairs:
-            (least, most), (lowest, highest) = _interval_ms(one), _interval_ms(other)
-            each += [least / highest, most / lowest]
-    return RowRatio(tuple((of(one) or 1) / (of(other) or 1) for one, other in pairs), tuple(each))
+    for one, other in pairs:
+        (least, most), (lowest, highest) = _ends(one, take), _ends(other, take)
+        shift = _SHIFT if least < most or lowest < highest else 1.0
+        each += [least / highest / shift, most / lowest * shift]
+    return RowRatio(
+        tuple((take(one) or 1) / (take(other) or 1) for one, other in pairs), tuple(each)
+    )
 
 
-def _as_many(
-    rows: Sequence[MeasuredRow], of: Callable[[MeasuredRow], float | None], count: int
-) -> Sequence[MeasuredRow]:
-    if len(rows) == count:
-        return rows
-    return [sorted(rows, key=lambda row: of(row) or 0)[(len(rows) - 1) // 2]] * count
+def _pairs(
+    upper: Sequence[MeasuredRow], lower: Sequence[MeasuredRow]
+) -> list[tuple[MeasuredRow, MeasuredRow]]:
+    """Repeats of the same round beside each other; in their order where the rounds are not the same.
+
+    What one side has more of is left out where enough is left; else the other side is gone through again.
+    """
+    rounds: dict[int | None, list[MeasuredRow]] = {}
+    for row in lower:
+        rounds.setdefault(row.row["repeat"], []).append(row)
+    of_a_round = [
+        (row, others.pop(0)) for row in upper if (others := rounds.get(row.row["repeat"]))
+    ]
+    if len(of_a_round) >= LEAST_REPEATS or len(of_a_round) == len(upper) == len(lower):
+        return of_a_round
+    if min(len(upper), len(lower)) >= LEAST_REPEATS:
+        return list(zip(upper, lower, strict=False))
+    count = max(len(upper), len(lower))
+    again = (itertools.islice(itertools.cycle(rows), count) for rows in (upper, lower))
+    return list(zip(*again, strict=True))
+
+
+def _ends(row: MeasuredRow, take: Callable[[MeasuredRow], float | None]) -> tuple[float, float]:
+    """Between what a row's value is by the interval of its median latency, where that decides it."""
+    values = [take(replace(row, latency_p50_ms=end_ms)) or 1 for end_ms in _interval_ms(row)]
+    return min(values), max(values)
 
 
 def _interval_ms(row: MeasuredRow) -> tuple[float, float]:
@@ -119,7 +146,8 @@ def all_agree(ratios: Collection[RowRatio], side: Callable[[float], int]) -> boo
     """Whether all ratios surely agree, all intervals together at 95%; None also where there is none."""
     if not ratios:
         return None
-    return all_hold(ratio.agrees(side, 1 - 0.05 / len(ratios)) for ratio in ratios)
+    confidence = confidence_of_each(len(ratios))
+    return all_hold(ratio.agrees(side, confidence) for ratio in ratios)
 
 
 def alike(sides: Iterable[int]) -> bool | None:

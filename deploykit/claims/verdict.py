@@ -365,8 +365,9 @@ def written_rows(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
 
 
 def _whole(value: Any) -> Any:
-    """A whole number as one, which no table rounds; all else as it is."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    """A whole number as one, which no table rounds; all else as it is, and so what no float has every digit of."""
+    is_exact = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    return int(value) if is_exact else value
 
 
 def verdict_cells(verdicts: Iterable[Verdict]) -> list[list[str]]:

@@ -10,13 +10,10 @@ from typing import Any
 from deploykit.columns import IDENTITY_NAMES
 from deploykit.report.states import EMULATED, FP32_ROW, findings_of, is_emulated
 from deploykit.row import overloaded
-from deploykit.stats import ratio_test
+from deploykit.stats import PROCESS_SHIFT, ratio_test
 
 Cells = Mapping[str, Any]
 
-#: Where a session's buffers lie shifts a process' latency by about so much, whatever its own interval says: the
-#: slowest process of a report was measured 1.1% over the quickest (`make bench-noise`, reports/benchmarks.csv).
-PROCESS_SHIFT = 0.01
 CONFIDENCE = 0.95
 #: Of a two-sided 95% interval.
 _Z = 1.96

@@ -14,6 +14,7 @@ from deploykit.stats.proportions import (
     wilson_interval,
 )
 from deploykit.stats.ratios import (
+    PROCESS_SHIFT,
     RatioInterval,
     RatioTest,
     mean_ratio,
@@ -35,6 +36,7 @@ from deploykit.stats.samples import (
 from deploykit.stats.sequential import DropTest
 
 __all__ = [
+    "PROCESS_SHIFT",
     "DifferenceTest",
     "DropTest",
     "Percentile",

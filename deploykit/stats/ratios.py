@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     Values = NDArray[Any] | Sequence[float]
 
+#: Where a session's buffers lie shifts a process' latency by about so much, whatever its own interval says: the
+#: slowest process of a report was measured 1.1% over the quickest (`make bench-noise`, reports/benchmarks.csv).
+PROCESS_SHIFT = 0.01
+
 #: The continued fraction ends when a step changes it by less than this.
 _CONVERGED = 1e-14
 _MOST_STEPS = 500

@@ -433,6 +433,13 @@ def test_what_can_not_be_counted_is_refused_in_one_line(of):
         ('backends = ["onnxrt"]', 16, "unknown backend 'onnxrt': did you mean onnxruntime"),
         ('passes = ["backward"]', 16, "unknown pass 'backward': did you mean "),
         ("batches = [1, 0]", 16, "'batches' has 0: give at least 1"),
+        ("threads = [1, 0]", 16, "'threads' has 0: give at least 1"),
+        ("optimization_levels = [0, 6]", 16, "'optimization_levels' has 6: give 0 to 5"),
+        (
+            'backends = ["openvino"]\noptimization_levels = [0, 3]',
+            17,
+            "'optimization_levels' are followed by none of openvino: leave them out",
+        ),
         ("precisions = []", 16, "'precisions' is an empty list"),
     ],
 )

@@ -353,6 +353,16 @@ def test_a_claim_of_nothing_is_not_evaluated():
     assert "figures is given nothing to decide: fill in its arguments" in str(verdict.error)
 
 
+def test_two_parts_of_one_name_are_refused():
+    """One of them stood for both, in a verdict too."""
+    figures = '{ figures = [{ of = "1", stated = 1 }, { of = "1", stated = 2, hedge = "under" }] }'
+    own = NEW.replace('"count"', '"figures"').replace(
+        '{ network = { name = "mobilenet", alpha = 0.5 }, quantity = "macs" }', figures
+    )
+    (verdict,) = evaluate_claims(claims=parse_claims(own))
+    assert "2 parts are called '1': give each a name of its own" in str(verdict.error)
+
+
 def test_the_catalogue_knows_nothing_of_a_network_of_ones_own():
     own = networks.Network.named("claimed:net")
     with pytest.raises(UsageError, match="claimed:net is a network of your own, which nothing but"):

@@ -169,3 +169,19 @@ def test_junit_fails_on_surprises_and_faults_and_skips_what_is_not_installed():
     )
     assert bare.find("skipped").get("message") == "torch is not installed"
     assert broken.find("failure").get("message").startswith("could not be evaluated: ")
+
+
+def test_no_digits_are_made_up_for_what_no_float_has_every_digit_of():
+    """3.14e23 stood in claims.csv as 314000000000000007340032."""
+    one = verdict(
+        stated=Decimal("3.14e23"),
+        hedge="",
+        check="count",
+        arguments={"network": "lenet5"},
+        computed=3.14e23,
+    )
+    (row,) = written_rows([one])
+    assert (row["stated"], row["agrees_to"]) == ("314" + "0" * 21, "3145" + "0" * 20)
+    (row,) = verdict_rows([one])
+    assert row["stated"] == row["found"] == 3.14e23
+    assert not isinstance(row["stated"], int)

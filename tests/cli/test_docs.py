@@ -11,7 +11,6 @@ import click
 import pytest
 
 from deploykit import zoo
-from deploykit.claims import parse_claims
 from deploykit.cli import COMMANDS, cli
 from deploykit.columns import NAMES
 from deploykit.report.states import WORDS
@@ -87,13 +86,6 @@ def test_what_a_page_shows_is_what_comes_out(run, monkeypatch, line, output):
     ended = run(*shlex.split(line)[1:])
     assert ended.code == 0, ended.err
     assert " ".join(output.split()) in " ".join(ended.out.split())
-
-
-def test_the_claims_that_a_page_shows_can_be():
-    page = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
-    shown_claims = re.findall(r"(?s)```toml\n(.*?)```", page)
-    assert len(shown_claims) >= 4
-    assert len(parse_claims("\n".join(shown_claims))) == len(shown_claims)
 
 
 def test_the_page_on_measuring_names_every_doubt_and_columns_that_there_are():

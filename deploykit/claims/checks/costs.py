@@ -5,6 +5,7 @@ Figures that papers printed stand in claims.toml with their place.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
@@ -15,7 +16,13 @@ from deploykit.claims.check import MeasuredRow, check
 from deploykit.claims.margin import HEDGES, Margin, Stated
 from deploykit.claims.networks import BYTES_FP32, Network
 from deploykit.claims.operations import peak_bytes
-from deploykit.claims.row_ratio import alike, all_agree, latency_ratios, range_of
+from deploykit.claims.row_ratio import (
+    alike,
+    all_agree,
+    confidence_of_each,
+    latency_ratios,
+    range_of,
+)
 from deploykit.claims.verdict import (
     Outcome,
     PartResult,
@@ -26,6 +33,7 @@ from deploykit.claims.verdict import (
     millions,
     percent,
 )
+from deploykit.errors import UsageError
 
 #: What of a network's counts a claim can be about.
 Quantity = Literal["parameters", "macs"]
@@ -311,8 +319,9 @@ def costs_over(
     for other in others:
         beside = [f"{figure(every[other.name][what])} ({what})" for what in of if what != "latency"]
         explanation += f"Over {other.name} it is {listed(beside)}. "
+    confidence = confidence_of_each(len(slower))
     explanation += (
-        f"Measured latency: {listed(range_of(ratio.ends()) for ratio in slower.values())} times."
+        f"Measured latency: {listed(range_of(ratio.ends(confidence)) for ratio in slower.values())} times."
         if slower
         else "Latency: not measured."
     )
@@ -419,7 +428,15 @@ def published_bounds(
 
     The lower and the upper bound follow from what was printed in `where`. What is as stated only somewhere between
     them is not known.
+
+    Raises:
+        UsageError: two bounds are not finite, or not in order.
     """
+    for what, (low, high) in bounds.items():
+        if not -math.inf < low <= high < math.inf:
+            raise UsageError(
+                f"{what!r} can't lie between {low:g} and {high:g}: give two finite numbers, the lower one first"
+            )
     parts = [
         PartResult(
             what,
@@ -441,7 +458,8 @@ def published_bounds(
     open_ = [part.name for part in parts if part.holds is None]
     if open_:
         explanation += f" That leaves open what is stated {listed(open_)}."
-    return Outcome(parts, next(iter(bounds.values()))[0], explanation, evidence)
+    lowest = next((low for low, _ in bounds.values()), None)
+    return Outcome(parts, lowest, explanation, evidence)
 
 
 @check
@@ -449,7 +467,7 @@ def published_sizes(
     stated: Stated, margin: Margin, sizes_px: Mapping[str, float], network: Network, where: str
 ) -> Outcome:
     """Whether sides of images, as printed in `where`, are the stated number of times the input of `network`."""
-    side_px = network.facts.resolution_px
+    side_px = network.input_shape[-1]
     ratios = {what: size / side_px for what, size in sizes_px.items()}
     parts = [PartResult(w, margin.agrees(r, stated), printed=True) for w, r in ratios.items()]
     said = listed(f"{figure(sizes_px[w])} px, {figure(r)} times, in {w}" for w, r in ratios.items())

@@ -115,10 +115,15 @@ def _conditions(
     conditions: Mapping[str, tuple[str, ...]] | None, known: Collection[str]
 ) -> dict[str, str]:
     """The condition of each part that has one, by the part's name; each must be among the `known` parts."""
-    under = {part: name for name, own in (conditions or {}).items() for part in own}
-    for name in under:
-        if name not in known:
-            raise UnknownName("part", name, known)
+    under: dict[str, str] = {}
+    for name, own in (conditions or {}).items():
+        for part in own:
+            if part not in known:
+                raise UnknownName("part", part, known)
+            if under.setdefault(part, name) != name:
+                raise UsageError(
+                    f"{part!r} stands under {under[part]!r} and {name!r}: a part has one condition"
+                )
     return under
 
 
@@ -193,7 +198,7 @@ class Relation:
             if len(left) != len(right):
                 return self.sign == "!="
             if self.sign == "!=":
-                return left != right
+                return any(map(self._meets, left, right))
             return bool(left) and all(map(self._meets, left, right))
         members = left if isinstance(left, tuple) else (left,)
         others = right if isinstance(right, tuple) else (right,)
@@ -204,8 +209,8 @@ class Relation:
         both = (left, right)
         is_counted = all(isinstance(one, int) for one in both)  # and therefore exact
         is_number = all(isinstance(one, int | float) for one in both)
-        if self.sign in ("==", "<=", ">=") and is_number and not is_counted:
-            return math.isclose(left, right, rel_tol=1e-9) or self._compare(left, right)
+        if is_number and not is_counted and math.isclose(left, right, rel_tol=1e-9):
+            return self.sign in ("==", "<=", ">=")
         return self._compare(left, right)
 
 

@@ -19,7 +19,7 @@ import msgspec
 from deploykit.claims.check import MeasuredRow, by_setting, check, distinct_label
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network
-from deploykit.claims.row_ratio import RowRatio, row_ratio
+from deploykit.claims.row_ratio import RowRatio, confidence_of_each, row_ratio
 from deploykit.claims.verdict import Outcome, PartResult, Value, all_hold, figure, listed, percent
 
 #: Costs over the one at resolution 1, by resolution.
@@ -168,7 +168,7 @@ def _latency(
         evidence["rows_of_other_inputs_left_out"] = other_inputs
     if not exponents:
         return _Latency(None, "Latency: not measured.", evidence, measured=False)
-    confidence = 1 - 0.05 / len(measured)
+    confidence = confidence_of_each(len(measured))
     near = [ratio.agrees(partial(power.side, m), confidence) for m, ratio in measured.values()]
     first = list(exponents.items())[:6]
     more = f" and {len(exponents) - 6} more" if len(exponents) > 6 else ""

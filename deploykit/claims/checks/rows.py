@@ -13,7 +13,14 @@ from typing import Literal
 
 from deploykit.claims.check import BuiltRow, MeasuredRow, by_setting, check, distinct_label
 from deploykit.claims.margin import Margin, Stated
-from deploykit.claims.row_ratio import LEAST_REPEATS, RowRatio, alike, range_of, row_ratio
+from deploykit.claims.row_ratio import (
+    LEAST_REPEATS,
+    RowRatio,
+    alike,
+    confidence_of_each,
+    range_of,
+    row_ratio,
+)
 from deploykit.claims.verdict import Outcome, PartResult, Value, all_hold, figure, listed, percent
 from deploykit.columns import BY_NAME, FLOAT, INT
 from deploykit.errors import UnknownName, UsageError
@@ -23,8 +30,8 @@ from deploykit.stats import mean_ratio
 #: What of two rows can be compared.
 Of = Literal["latency", "mean latency", "throughput", "bytes", "memory"]
 
-#: But for the median latency, of which rows have an interval.
-_QUANTITIES: dict[str, Callable[[MeasuredRow], float | None]] = {
+_QUANTITIES: dict[Of, Callable[[MeasuredRow], float | None]] = {
+    "latency": lambda row: row.latency_p50_ms,
     "mean latency": lambda row: row.row["latency_mean_ms"],
     "throughput": lambda row: (row.row["batch"] or 1) / row.latency_p50_ms,
     "bytes": lambda row: row.row["onnx_bytes"],
@@ -75,7 +82,7 @@ def rows_ratio(
     upper, lower = (_repeats(rows, cells, free) for cells in (top, bottom))
     ratios: dict[str, dict[str, RowRatio]] = {}
     for key, above in upper.items():
-        if found := row_ratio(above, lower.get(key, ()), _QUANTITIES.get(of)):
+        if found := row_ratio(above, lower.get(key, ()), _QUANTITIES[of]):
             of_network = ratios.setdefault(_network(above[0]), {})
             names = dict.fromkeys((above[0].label, lower[key][0].label))
             of_network[distinct_label(" over ".join(names), of_network)] = found
@@ -83,7 +90,7 @@ def rows_ratio(
         return _undecided(
             rows, f"rows with {_cells(top)} and with {_cells(bottom)}, alike in all else"
         )
-    confidence = 1 - 0.05 / sum(len(by_label) for by_label in ratios.values())
+    confidence = confidence_of_each(sum(len(by_label) for by_label in ratios.values()))
     parts = [
         part
         for name, by_label in ratios.items()
@@ -170,35 +177,52 @@ def engines_smaller(
 def first_runs(rows: Sequence[MeasuredRow], stated: Stated, margin: Margin) -> Outcome:
     """Whether the first run after loading takes the stated multiple of the median of later ones, by network.
 
-    Repeats are processes of their own. Three of them agree by chance in one network of four, and there are many
-    networks: one is decided where the interval of its mean is on one side, all intervals together at 95%.
+    Repeats are processes of their own in one setting. Three of them agree by chance in one case of four, and there
+    are many: one is decided where the interval of its mean is on one side, all intervals together at 95%.
     """
-    ratios: dict[str, list[float]] = {}
-    for row in rows:
-        first_ms = row.row["first_run_ms"]
-        if first_ms:
-            ratios.setdefault(_network(row), []).append(first_ms / row.latency_p50_ms)
+    ratios: dict[str, dict[str, list[float]]] = {}
+    for group in by_setting(rows).values():
+        repeats: dict[str, list[float]] = {}
+        for row in group:
+            first_ms = row.row["first_run_ms"]
+            if first_ms:
+                repeats.setdefault(_network(row), []).append(first_ms / row.latency_p50_ms)
+        for name, found in repeats.items():
+            of_network = ratios.setdefault(name, {})
+            of_network[distinct_label(group[0].label, of_network)] = found
     if not ratios:
         return _undecided(rows, "rows with first_run_ms")
-    confidence = 1 - 0.05 / len(ratios)
-    parts = []
-    for name, found in ratios.items():
-        holds = None
-        if len(found) >= LEAST_REPEATS:
-            mean = mean_ratio([1.0] * len(found), found, confidence=confidence)
-            holds = alike(margin.side(end, stated) for end in (mean.low, mean.high))
-        parts.append(PartResult(name, holds))
+    every = {
+        f"{name}{f', {label}' if len(by_label) > 1 else ''}": found
+        for name, by_label in ratios.items()
+        for label, found in by_label.items()
+    }
+    confidence = confidence_of_each(len(every))
+
+    def holds(found: Sequence[float]) -> bool | None:
+        if len(found) < LEAST_REPEATS:
+            return None
+        mean = mean_ratio([1.0] * len(found), found, confidence=confidence)
+        return alike(margin.side(end, stated) for end in (mean.low, mean.high))
+
+    parts = [
+        part
+        for name, by_label in ratios.items()
+        for part in _by_setting(name, {label: holds(found) for label, found in by_label.items()})
+    ]
     evidence: dict[str, Value] = {
         f"first over median({name})": " ".join(f"{ratio:.4g}" for ratio in found)
-        for name, found in ratios.items()
+        for name, found in every.items()
     }
-    said = listed(f"{range_of(found)} ({name})" for name, found in ratios.items())
-    every = [ratio for found in ratios.values() for ratio in found]
+    said = listed(f"{range_of(found)} ({name})" for name, found in every.items())
     explanation = f"The first run over the median of later ones: {said}."
-    too_few = max(map(len, ratios.values())) < LEAST_REPEATS
+    too_few = max(map(len, every.values())) < LEAST_REPEATS
     if too_few:
-        explanation += f" It takes {LEAST_REPEATS} repeats or more of a network to decide."
-    return Outcome(parts, statistics.median_low(every), explanation, evidence, lacks_rows=too_few)
+        explanation += (
+            f" It takes {LEAST_REPEATS} repeats or more of a network in one setting to decide."
+        )
+    middle = statistics.median_low([ratio for found in every.values() for ratio in found])
+    return Outcome(parts, middle, explanation, evidence, lacks_rows=too_few)
 
 
 @check

@@ -11,7 +11,7 @@ import msgspec
 from deploykit.claims.check import MeasuredRow, check
 from deploykit.claims.margin import Margin, Stated
 from deploykit.claims.networks import Network
-from deploykit.claims.row_ratio import all_agree, latency_ratios, range_of
+from deploykit.claims.row_ratio import all_agree, confidence_of_each, latency_ratios, range_of
 from deploykit.claims.verdict import Outcome, PartResult, Value, figure, listed, millions, percent
 from deploykit.errors import UsageError
 from deploykit.lazy import torch
@@ -89,11 +89,9 @@ def stack_has_only_benefits(
     parts = [PartResult(f"lower {what}", ratio < 1) for what, ratio in ratios.items()]
     lower = all_agree(latency.values(), lambda ratio: int(ratio >= 1))
     parts.append(PartResult("lower latency", lower))
-    measured = (
-        f"Measured latency: {listed(f'{range_of(r.ends())} times ({label})' for label, r in latency.items())}."
-        if latency
-        else "Latency: not measured."
-    )
+    confidence = confidence_of_each(len(latency))
+    said = (f"{range_of(r.ends(confidence))} times ({label})" for label, r in latency.items())
+    measured = f"Measured latency: {listed(said)}." if latency else "Latency: not measured."
     explanation = (
         f"For {stack.input_shape[0]} channels at {stack.input_shape[1]} px, convolutions of {_kernels(stack)} take "
         f"{figure(ratios['parameters'])} times the parameters, {figure(ratios['MACs'])} times the MACs and "

@@ -138,7 +138,7 @@ def _sizes_of(network: Network) -> dict[str, int]:
     return {
         "depth": depth(network.wiring),
         "width": network.convolutions[-1].out_channels,
-        "resolution": network.facts.resolution_px,
+        "resolution": network.input_shape[-1],
     }
 
 

@@ -89,3 +89,11 @@ def test_the_modules_are_in_three_of_the_five_stages(verdict_of):
     assert verdict.outcome.evidence["joined_at_px"] == "28, 14, 7"
     three = verdict_of("googlenet-9-inception", stages=3)
     assert list(three.holds.values()) == [False, True]
+
+
+def test_a_network_of_ones_own_has_a_resolution(verdict_of):
+    """The catalogue was asked for it, which has none of such a network, though its input was known."""
+    own = [f"deploykit.claims.pair:{name}" for name in ("one_3x3", "two_3x3")]
+    verdict = verdict_of("efficientnet-compound", networks=own)
+    assert verdict.error is None
+    assert verdict.outcome.evidence["resolution"] == "56 56"

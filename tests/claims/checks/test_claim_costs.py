@@ -187,3 +187,19 @@ def test_settings_with_one_label_are_all_evidence(verdict_of):
     verdict = verdict_of("densenet-expensive", rows, network="mobilenet", than=narrow)
     evidence = verdict.outcome.evidence
     assert [v for k, v in evidence.items() if k.startswith("latency(")] == [4.0, 3.0]
+
+
+def test_the_interval_that_is_told_is_the_one_that_decides():
+    """Each was told at 95%, and all together decide at that: one that was told to be beyond 2 left it open."""
+    rows = [
+        Row({"model": model, "backend": backend, "latency_p50_ms": ms, "repeat": number})
+        for backend in ("onnxruntime", "openvino")
+        for number, slow_ms in enumerate((61.8, 63.0, 64.2), 1)
+        for model, ms in (("densenet121", slow_ms), ("resnet50", 30.0))
+    ]
+    (alone,) = evaluate_claims(["densenet-expensive"], rows[:6])
+    assert alone.holds["latency"] is True
+    assert "Measured latency: 2 to 2.2 times." in alone.outcome.explanation
+    (both,) = evaluate_claims(["densenet-expensive"], rows)
+    assert both.holds["latency"] is None
+    assert "Measured latency: 1.96 to 2.25 and 1.96 to 2.25 times." in both.outcome.explanation

@@ -208,3 +208,29 @@ def test_numbers_in_names_are_not_those_of_layers_everywhere(verdict_of):
         "Inception v4",
         "EfficientNet-B7",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        # 0.1 + 0.2 is a binary fraction over 0.3.
+        ("0.1 + 0.2 > 0.3", False),
+        ("0.3 < 0.1 + 0.2", False),
+        ("0.1 + 0.2 != 0.3", False),
+        ("[0.1 + 0.2] != [0.3]", False),
+        ("[0.1 + 0.2, 1] != [0.3, 2]", True),
+        ("0.1 + 0.2 >= 0.3", True),
+        ("0.3001 > 0.3", True),
+    ],
+)
+def test_rounding_of_fractions_is_no_difference(text, holds):
+    """What is strictly more was more by the last bit of a float, in which the two sides happened to be computed."""
+    assert counted.Relation.parse(text).holds is holds
+
+
+def test_a_part_has_one_condition():
+    """The last of them counted, without a word."""
+    stated = (figure("layers(vgg16)", 16, name="layers"),)
+    twice = {"one": ("layers",), "other": ("layers",)}
+    with pytest.raises(UsageError, match="'layers' stands under 'one' and 'other'"):
+        counted.figures(Margin(), stated, conditions=twice)

@@ -8,7 +8,7 @@ from deploykit.claims.check import built_rows, measured_rows
 from deploykit.claims.checks import rows as rows_check
 from deploykit.claims.margin import Margin, Stated
 from deploykit.errors import UsageError
-from deploykit.row import Row
+from deploykit.row import OVERLOAD, Finding, Row
 from deploykit.zoo import count_module, lookup
 
 
@@ -190,7 +190,7 @@ def test_repeats_that_agree_by_chance_decide_nothing(verdict_of):
 
 
 def test_one_row_of_each_decides_where_their_own_intervals_do(verdict_of):
-    def verdict(half_width_ms):
+    def verdict(half_width_ms, int8_ms=9.0):
         rows = [
             row(
                 precision=precision,
@@ -198,12 +198,15 @@ def test_one_row_of_each_decides_where_their_own_intervals_do(verdict_of):
                 latency_p50_low_ms=latency_ms - half_width_ms,
                 latency_p50_high_ms=latency_ms + half_width_ms,
             )
-            for precision, latency_ms in (("fp32", 10.0), ("int8", 9.0))
+            for precision, latency_ms in (("fp32", 10.0), ("int8", int8_ms))
         ]
         return outcome_of("int8-faster", *rows, verdict_of=verdict_of).verdict
 
-    assert verdict(0.4) == "confirmed"
+    assert verdict(0.3) == "confirmed"
     assert verdict(0.6) == "undecided"
+    # Two processes of one and the same differ by as much, and `speedup` of the row is no surer.
+    assert verdict(0.01, 9.85) == "undecided"
+    assert verdict(0.01, 9.6) == "confirmed"
 
 
 def test_rows_of_another_kind_decide_nothing():
@@ -440,3 +443,51 @@ def test_the_listing_is_decided_by_the_means_of_its_hundred_batches(verdict_of):
 
     assert [verdict(ms) for ms in (300.0, 500.0)] == ["confirmed", "refuted"]
     assert verdict(300.0, iterations=99) == verdict(300.0, warmup_iterations=1) == "undecided"
+
+
+def test_settings_are_no_repeats_of_a_first_run(verdict_of):
+    """One row each of three precisions were taken for three repeats of a network."""
+    precisions = ("fp32", "fp16", "int8")
+    once = [
+        row(latency_ms=2.0, first_run_ms=first_ms, precision=name)
+        for name, first_ms in zip(precisions, (10.0, 11.0, 12.0), strict=True)
+    ]
+    verdict = outcome_of("first-run-slower", *once, verdict_of=verdict_of)
+    assert (verdict.verdict, verdict.holds) == ("undecided", {"mobilenet": None})
+    assert "3 repeats or more of a network in one setting" in verdict.outcome.explanation
+    rows = [
+        row(latency_ms=2.0, first_run_ms=first_ms, precision=name, repeat=number)
+        for name, firsts_ms in (("fp32", (10.0, 11.0, 12.0)), ("int8", (1.0, 1.1, 1.2)))
+        for number, first_ms in enumerate(firsts_ms)
+    ]
+    verdict = outcome_of("first-run-slower", *rows, verdict_of=verdict_of)
+    assert verdict.verdict == "refuted"
+    assert verdict.holds == {
+        "mobilenet, onnxruntime fp32": True,
+        "mobilenet, onnxruntime int8": False,
+    }
+
+
+def test_throughput_of_one_row_is_no_more_sure_than_its_latency(verdict_of):
+    def verdict(half_width_ms):
+        rows = [
+            row(
+                latency_ms=latency_ms,
+                batch=batch,
+                latency_p50_low_ms=latency_ms - half_width_ms,
+                latency_p50_high_ms=latency_ms + half_width_ms,
+            )
+            for batch, latency_ms in ((1, 10.0), (8, 76.0))
+        ]
+        return outcome_of("batch-raises-throughput", *rows, verdict_of=verdict_of)
+
+    assert verdict(0.1).holds == {"mobilenet": True}
+    assert verdict(1.0).holds == {"mobilenet": None}
+
+
+def test_a_row_of_more_requests_than_were_served_says_nothing_of_latency():
+    """Its latency is how long was measured, of which `speedup` has none either."""
+    busy = row(rate_per_s=1000.0)
+    assert len(measured_rows([busy])) == 1
+    late = Row(dict(busy), findings=(Finding(OVERLOAD, "20% were late", "a lower --rate"),))
+    assert measured_rows([late]) == []

@@ -132,3 +132,18 @@ def test_bounds_decide_where_both_say_the_same(verdict_of, ends, holds):
     # A figure that no word opens on one side is missed on both.
     plain = verdict_of("lenet5-most-banks", bounds={"x": [40, 60]}, fields={"hedge": ""})
     assert plain.holds == {"x": None}
+
+
+@pytest.mark.parametrize(
+    "bounds", [[10.0, float("inf")], [float("-inf"), 10.0], [60.0, 55.0], [float("nan"), 60.0]]
+)
+def test_bounds_that_are_none_are_refused(verdict_of, bounds):
+    """An upper bound of infinity was below every figure, so that what may well be refuted the claim."""
+    verdict = verdict_of("lenet5-most-banks", bounds={"of the banks": bounds})
+    assert isinstance(verdict.error, UsageError)
+    assert "give two finite numbers, the lower one first" in str(verdict.error)
+
+
+def test_no_bounds_are_nothing_to_decide(verdict_of):
+    verdict = verdict_of("lenet5-most-banks", bounds={})
+    assert "published_bounds is given nothing to decide" in str(verdict.error)

@@ -100,3 +100,19 @@ def test_a_third_convolution_sees_more_than_5x5(verdict_of):
 
 def test_a_single_kernel_of_another_size_is_not_equal(verdict_of):
     assert verdict_of("two-3x3-one-5x5", single=7).verdict == "refuted"
+
+
+def test_the_interval_of_a_stack_that_is_told_is_the_one_that_decides(verdict_of):
+    pair = "deploykit.claims.pair:"
+    rows = measured_rows(
+        Row({"model": f"{pair}{model}", "backend": backend, "latency_p50_ms": ms, "repeat": number})
+        for backend in ("onnxruntime", "openvino")
+        for number, stack_ms in enumerate((9.36, 9.52, 9.68), 1)
+        for model, ms in (("two_3x3", stack_ms), ("one_5x5", 10.0))
+    )
+    alone = verdict_of("3x3-stack-only-benefits", rows[:6])
+    assert alone.holds["lower latency"] is True
+    assert "0.913 to 0.993 times (onnxruntime)" in alone.outcome.explanation
+    both = verdict_of("3x3-stack-only-benefits", rows)
+    assert both.holds["lower latency"] is None
+    assert "0.896 to 1.01 times (onnxruntime)" in both.outcome.explanation
