@@ -15,7 +15,6 @@ from numbers import Real
 from typing import Any
 
 from deploykit.errors import UsageError, one_line
-from deploykit.spec import MOST_OPTIMIZATION
 from deploykit.text import MOST_CLASSES, split_list
 
 #: What stands for a number of an option in messages is cut at so many characters: a slip of the hand has thousands.
@@ -145,8 +144,8 @@ WARMUP_ITERATIONS = Range(1, 1_000_000)
 #: What may be lost of a metric of the user's own, in its unit, and the ratio that outputs must keep, in dB.
 METRIC_DROP = Range(0, 1e12, whole=False)
 SNR_DB = Range(-200, 400, whole=False)
-#: How long a builder searches, and MiB that layers may take while they compute.
-OPTIMIZATION_LEVEL, WORKSPACE_MIB = Range(0, MOST_OPTIMIZATION), Range(1, 1_048_576)
+#: How long a builder searches, up to `spec.MOST_OPTIMIZATION`, and MiB that layers may take while they compute.
+OPTIMIZATION_LEVEL, WORKSPACE_MIB = Range(0, 5), Range(1, 1_048_576)
 #: Seconds that reading, converting or building one network may take.
 BUILD_TIMEOUT_S = Range(0.001, 604_800, whole=False)
 EPOCHS = Range(1, 100_000)

@@ -10,8 +10,8 @@ from deploykit.claims.measure import Measure, together
 from deploykit.claims.networks import Network
 from deploykit.errors import UsageError
 from deploykit.row import Row
-from deploykit.spec import ModelSpec
-from deploykit.workflow import claim_rows
+from deploykit.spec import MOST_OPTIMIZATION, ModelSpec
+from deploykit.workflow import claim_rows, ranges
 from deploykit.zoo import lookup
 
 CLAIMS = {claim.id: claim for claim in list_claims()}
@@ -189,6 +189,10 @@ def test_what_is_measured_is_measured_on_the_machine_at_hand():
     """Five more claims of latency said that they take a profile, and `--measure` left them undecided."""
     left = {c.id for c in CLAIMS.values() if c.takes_rows and c.measure is None}
     assert left == NOT_MEASURED
+
+
+def test_levels_of_claims_are_those_of_the_command():
+    assert ranges.OPTIMIZATION_LEVEL == ranges.Range(0, MOST_OPTIMIZATION)
 
 
 def test_no_row_is_begun_after_the_time_is_over(measured):

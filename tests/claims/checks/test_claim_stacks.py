@@ -112,7 +112,7 @@ def test_the_interval_of_a_stack_that_is_told_is_the_one_that_decides(verdict_of
     )
     alone = verdict_of("3x3-stack-only-benefits", rows[:6])
     assert alone.holds["lower latency"] is True
-    assert "0.913 to 0.993 times (onnxruntime)" in alone.outcome.explanation
+    assert "0.913 to 0.992 times (onnxruntime)" in alone.outcome.explanation
     both = verdict_of("3x3-stack-only-benefits", rows)
     assert both.holds["lower latency"] is None
     assert "0.896 to 1.01 times (onnxruntime)" in both.outcome.explanation
