@@ -252,12 +252,12 @@ class Tuning:
         default, others = candidates(self.source, self.question)
         self.say(f"{source_name(self.source)}: build the default")
         start = time.perf_counter()
-        row, request = self.profiler.prepared(default)  # without it there is nothing to beat
-        self._default_built_s = time.perf_counter() - start
-        self._building_s += self._default_built_s
         only = self.profiler.only_batch(default)
         if only is not None:
             default, others = self._at_batch(only, default, others)
+        row, request = self.profiler.prepared(default)  # without it there is nothing to beat
+        self._default_built_s = time.perf_counter() - start
+        self._building_s += self._default_built_s
         named = [Candidate(one, self.profiler.named(one)) for one in others]
         return Candidate(default, row, request), named
 
@@ -269,7 +269,7 @@ class Tuning:
         Named after another batch, each would race against itself, and the answer would be written with a batch that
         was never run.
         """
-        left_out = [str(size) for size in self.question.batches if size != only]
+        left_out = [str(size) for size in dict.fromkeys(self.question.batches) if size != only]
         if left_out:
             self._remarks.append(
                 f"The graph takes batch {only} only: batch {' and '.join(left_out)} can't be tried."

@@ -100,7 +100,7 @@ class Question:
     @property
     def is_resident(self) -> bool:
         """Whether blocks are measured by processes that stay: one request after the other."""
-        one_stream = self.streams in ((), (1,))
+        one_stream = {*self.streams} <= {1}
         return self.objective in LATENCIES and one_stream and self.rate_per_s is None
 
 

@@ -169,6 +169,22 @@ def test_a_graph_that_takes_one_batch_is_tried_and_named_at_no_other(shared_stor
     ]
 
 
+def test_the_default_of_a_graph_of_one_batch_is_run_at_it_whatever_is_named(
+    shared_store, monkeypatch
+):
+    """Its process was asked for the batch that was named, so that it failed, and whoever met it."""
+    monkeypatch.setattr(Profiler, "only_batch", lambda self, one: 1)
+    default, _ = tuning(shared_store, replace(SMALL, batches=(8,)))._listed()
+    assert default.request is not None
+    assert default.configuration.batch == default.request.batch == default.row["batch"] == 1
+
+
+def test_one_stream_that_is_given_twice_is_one():
+    """Every block took a process of its own."""
+    assert Question(streams=(1, 1)).is_resident
+    assert not Question(streams=(2, 2)).is_resident
+
+
 def test_a_backend_that_can_not_run_here_is_refused_where_it_is_named():
     with pytest.raises(MissingDependency, match="can't run here"):
         candidates(LENET, Question(backends=("torch-cuda",)))

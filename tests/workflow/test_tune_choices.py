@@ -509,6 +509,24 @@ def test_weights_of_another_size_of_input_do_not_stand_in_for_those_of_the_size_
     assert not trained._is_shipped(replace(clothes, resolution_px=96))
 
 
+def test_top1_in_fp32_is_of_the_batch_that_a_graph_takes_whatever_is_named(
+    shared_store, monkeypatch
+):
+    asked: list[int] = []
+
+    def rows(self, wanted):
+        asked.extend(one.batch for one in wanted)
+        return iter([Row({"status": "ok", "top1": 0.1, "top1_low": 0.08})])
+
+    monkeypatch.setattr(Profiler, "why_unjudged", lambda self, source: None)
+    monkeypatch.setattr(Profiler, "only_batch", lambda self, one: 1)
+    monkeypatch.setattr(Profiler, "rows", rows)
+    eight = replace(SMALL, batches=(8,))
+    (refused,) = frontier.tune_each([LENET], eight, QUICK, shared_store, min_top1=0.9)
+    assert isinstance(refused, frontier.Refused)
+    assert asked == [1]
+
+
 def test_a_network_with_random_weights_that_is_too_bad_says_how_to_have_better_ones(
     shared_store, monkeypatch
 ):
