@@ -58,7 +58,8 @@ class Beside:
     Attributes:
         answer: the network's.
         cheapest: the other one.
-        ratio: its objective over the other's, above 1 where it is worse; None where it was not found out.
+        ratio: its objective over the other's, of a rate the time of an image, above 1 where it is worse; None where
+            it was not found out.
         why: the reason of that.
     """
 

@@ -379,10 +379,9 @@ class Tuning:
             return order
         saved = replace(fastest.configuration, kept=kept)
         name = Candidate(saved, Row({})).name
-        if name in everyone:  # a mix that keeps as many layers, perhaps other ones, has it
-            if everyone[name] in order or everyone[name].configuration == saved:
-                return order
-            del everyone[name]
+        mix = everyone.get(name)  # that keeps as many layers, perhaps other ones
+        if mix is not None and (mix in order or mix.configuration == saved):
+            return order
         before = order
         order, _ = self.races.told(
             "layers kept", order, {order[0].name: [saved]}, everyone, self._left_s

@@ -562,6 +562,18 @@ def test_who_does_not_keep_up_with_the_requests_is_no_answer(
     )
 
 
+def test_it_is_not_said_of_all_that_requests_are_too_fast_where_it_is_of_one():
+    from answers import answer, candidate
+
+    bound = Constraint.parse("host_peak_mib<=100")
+    late, blank = (candidate(latency_p50_ms=1.0, fate=UNFIT, reason="it is out") for _ in "ab")
+    late.row = late.row.plus({}, findings=(Finding(OVERLOAD, "10 were served", "give fewer"),))
+    blank.missed = (bound,)
+    said = "Requests arrive faster than any of those that were measured serves them."
+    assert said in answer(None, [late]).sentence
+    assert said not in answer(None, [late, blank]).sentence
+
+
 def test_a_bound_on_what_stays_blank_says_that_it_is_blank():
     from answers import answer, candidate
 
