@@ -58,7 +58,8 @@ class Beside:
     Attributes:
         answer: the network's.
         cheapest: the other one.
-        ratio: its objective over the other's, above 1 where it is worse; None where it was not found out.
+        ratio: its objective over the other's, of a rate the time of an image, above 1 where it is worse; None where
+            it was not found out.
         why: the reason of that.
     """
 
@@ -360,6 +361,9 @@ def _too_low(source: Source, question: Question, profiler: Profiler, min_top1: f
             f"top-1 of {name} can't be judged: {said}; give labelled images with --data, or leave --min-top1 out"
         )
     default, _ = candidates(source, question)
+    only = profiler.only_batch(default)
+    if only is not None:
+        default = replace(default, batch=only)
     (row,) = profiler.rows([default])
     top1, low = row.get("top1"), row.get("top1_low")
     if top1 is None or low is None:

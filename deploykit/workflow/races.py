@@ -49,6 +49,8 @@ OPTIONS_SHARE, OPTIONS_MIN_S = 0.5, 4.0
 #: Of the time that building, or first looks, have left, one candidate may take this share while others wait for
 #: theirs: one that hangs would have all of it.
 WAITED_FOR_SHARE = 0.75
+#: A budget that is named has time for so many times what a candidate took: the next time it takes a little longer.
+NAMED_ROOM = 1.05
 #: Seconds that one answer of a process may take where nothing else bounds it, and is given in any case.
 LIMIT_S, LIMIT_MIN_S = 600.0, 2.0
 #: The same of a process of its own for each block, which starts, loads and warms up in that.
@@ -201,6 +203,7 @@ class Races:
         fit = self._with_what_was_looked_at(fit)
         left_s, before_s = self._left_s(), self.building_s
         begun: list[str] = []
+        unbuilt: list[str] = []
 
         def made(one: str) -> str:
             """Why an engine can't be looked at."""
@@ -208,11 +211,14 @@ class Races:
             if fit[one].request is not None:
                 return ""
             limit_s = min(building_s - (self.building_s - before_s), self._left_s())
-            waiting = sum(other.request is None and other.fate == IN for other in fit.values()) - 1
+            waiting = sum(fit[other].request is None for other in race.waiting) - 1
             limit = TimeLimit(share_of(limit_s, waiting), "--budget that building has")
             with limit.bounding():
                 is_made = self._prepared(fit[one])
-            return "" if is_made else fit[one].reason if limit.left_s() > 0 else NOT_STARTED
+            if is_made or limit.left_s() > 0:
+                return "" if is_made else fit[one].reason
+            unbuilt.append(one)
+            return NOT_STARTED
 
         def looking_s() -> float:
             built_s = self.building_s - before_s
@@ -228,7 +234,9 @@ class Races:
             if len(firsts) < 2 <= len(fit):
                 spent_s, built_s = time.perf_counter() - looking, self.building_s - before_s
                 looked_s = spent_s - built_s
-                self._refuse_budget(race, len(fit), looked_s, built_s or default_built_s)
+                if unbuilt or not built_s:  # what was given up takes longer than it was given
+                    built_s = max(built_s, default_built_s)
+                self._refuse_budget(race, default.name, len(fit), looked_s, built_s)
             self._say(f"{name}: judge engines, the fastest first")
             self._put_out_the_unfit(race, firsts, fit, default)
             self._say(f"{name}: race of those that are near the fastest")
@@ -259,11 +267,14 @@ class Races:
         finally:
             self.building_s += time.perf_counter() - start
 
-    def _refuse_budget(self, race: Race, everyone: int, looked_s: float, built_s: float) -> None:
+    def _refuse_budget(
+        self, race: Race, default: str, everyone: int, looked_s: float, built_s: float
+    ) -> None:
         """Say how much time is needed, where it was not even enough for a look at a second candidate.
 
         Args:
             race: who had no look for want of time.
+            default: name of the default, which nobody can leave out.
             everyone: how many there are.
             looked_s: seconds that looking at the others took.
             built_s: seconds that building engines took.
@@ -275,13 +286,17 @@ class Races:
             return  # all others failed by themselves
         self._journal.end()  # asked once more, there may be time
         done = max(1, everyone - len(race.late))
+        longest_s = max((*race.start_s.values(), *race.block_s.values()), default=0.0)
 
         def needed_s(count: int) -> float:
             """The budget for a look at so many; the default, which is one of them, is built before."""
-            building_s = (count - 1) / max(1, done - 1) * built_s
-            looking_s = count / done * looked_s
+            last = needed_times(everyone - count)
+            building_s = (count - 2 + last) / max(1, done - 1) * built_s
+            look_s = looked_s / done
+            looking_s = max(count * look_s, (count - 1) * look_s + last * longest_s)
             return self._budget_for_s(building_s + looking_s / LOOKING_SHARE, building_s)
 
+        unready = [name for name in race.unready if name != default]
         raise too_short(
             self._question,
             "a first look at a second candidate",
@@ -289,7 +304,7 @@ class Races:
             f"at all {everyone} candidates",
             needed_s(everyone),
             # A larger budget is no help against what never ends.
-            race.unready[0] if race.unready else "",
+            unready[0] if unready else "",
         )
 
     def told(
@@ -434,6 +449,11 @@ def lanes_of(
 def share_of(left_s: float, waiting: int) -> float:
     """What one candidate may take of the time that a phase has left, with so many who wait for theirs."""
     return max(0.0, left_s * (WAITED_FOR_SHARE if waiting > 0 else 1.0))
+
+
+def needed_times(waiting: int) -> float:
+    """How many times what one candidate takes a phase has to have left for it, with so many who wait for theirs."""
+    return NAMED_ROOM / (WAITED_FOR_SHARE if waiting > 0 else 1.0)
 
 
 def too_short(

@@ -52,7 +52,7 @@ from deploykit.workflow.judge import data_key
 from deploykit.workflow.keep import name_as_rule
 from deploykit.workflow.plan import Source
 from deploykit.workflow.profile import Profiler, Say
-from deploykit.workflow.races import MIN_GAIN, Races, prepare, share_of, too_short
+from deploykit.workflow.races import MIN_GAIN, Races, needed_times, prepare, share_of, too_short
 from deploykit.workflow.space import candidates, combined_changes, single_changes
 from deploykit.workflow.tuned import BYTES, MEMORY, Candidate, Question, Tuned
 from deploykit.workflow.what_if import MIN_GAIN as MIX_GAIN
@@ -252,12 +252,12 @@ class Tuning:
         default, others = candidates(self.source, self.question)
         self.say(f"{source_name(self.source)}: build the default")
         start = time.perf_counter()
-        row, request = self.profiler.prepared(default)  # without it there is nothing to beat
-        self._default_built_s = time.perf_counter() - start
-        self._building_s += self._default_built_s
         only = self.profiler.only_batch(default)
         if only is not None:
             default, others = self._at_batch(only, default, others)
+        row, request = self.profiler.prepared(default)  # without it there is nothing to beat
+        self._default_built_s = time.perf_counter() - start
+        self._building_s += self._default_built_s
         named = [Candidate(one, self.profiler.named(one)) for one in others]
         return Candidate(default, row, request), named
 
@@ -269,7 +269,7 @@ class Tuning:
         Named after another batch, each would race against itself, and the answer would be written with a batch that
         was never run.
         """
-        left_out = [str(size) for size in self.question.batches if size != only]
+        left_out = [str(size) for size in dict.fromkeys(self.question.batches) if size != only]
         if left_out:
             self._remarks.append(
                 f"The graph takes batch {only} only: batch {' and '.join(left_out)} can't be tried."
@@ -284,19 +284,25 @@ class Tuning:
         Raises:
             UsageError: nothing but the default was built in the part of the budget that building has.
         """
-        start = time.perf_counter()
         default, others = self._listed()
         self.say(f"{source_name(self.source)}: build {len(others)} candidates")
         building = time.perf_counter()
         limit = TimeLimit(BUILDING_ALONE_SHARE * self._limit.left_s(), "--budget")
+        late, one_s = list[Candidate](), self._default_built_s
         for place, one in enumerate(others, 1):
-            allowed_s = share_of(limit.left_s(), len(others) - place)
-            with TimeLimit(allowed_s, "--budget that building has").bounding():
-                prepare(one, self.profiler)
+            allowed = TimeLimit(
+                share_of(limit.left_s(), len(others) - place), "--budget that building has"
+            )
+            with allowed.bounding():
+                is_built = prepare(one, self.profiler)
+            if not is_built and allowed.left_s() <= 0:
+                late.append(one)
+                one_s = max(one_s, time.perf_counter() - allowed.start_s)
         self._building_s += time.perf_counter() - building
-        if others and limit.left_s() <= 0 and all(one.request is None for one in others):
-            needed_s = 2 * (time.perf_counter() - start) / BUILDING_ALONE_SHARE
-            raise too_short(self.question, "building a second engine", needed_s)
+        if late and all(one.request is None for one in others):
+            before_s = building - self._limit.start_s
+            needed_s = before_s + one_s * needed_times(len(others) - 1) / BUILDING_ALONE_SHARE
+            raise too_short(self.question, "building a second engine", needed_s, begun=late[0].name)
         return default, others
 
     # --- A mix of precisions ---
@@ -373,10 +379,9 @@ class Tuning:
             return order
         saved = replace(fastest.configuration, kept=kept)
         name = Candidate(saved, Row({})).name
-        if name in everyone:  # a mix that keeps as many layers, perhaps other ones, has it
-            if everyone[name] in order or everyone[name].configuration == saved:
-                return order
-            del everyone[name]
+        mix = everyone.get(name)  # that keeps as many layers, perhaps other ones
+        if mix is not None and (mix in order or mix.configuration == saved):
+            return order
         before = order
         order, _ = self.races.told(
             "layers kept", order, {order[0].name: [saved]}, everyone, self._left_s

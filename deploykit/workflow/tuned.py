@@ -100,7 +100,7 @@ class Question:
     @property
     def is_resident(self) -> bool:
         """Whether blocks are measured by processes that stay: one request after the other."""
-        one_stream = self.streams in ((), (1,))
+        one_stream = {*self.streams} <= {1}
         return self.objective in LATENCIES and one_stream and self.rate_per_s is None
 
 
@@ -310,7 +310,8 @@ class Tuned:
             return best[1]
         if self.default.fate == FAILED:
             return f"Of the default: {self.default.reason}."
-        if any(overloaded(one.row) for one in self.candidates):
+        measured = [one.row for one in self.candidates if one.row.get("status") == "ok"]
+        if measured and all(map(overloaded, measured)):
             return "Requests arrive faster than any of those that were measured serves them."
         blank = {
             missed.column

@@ -169,6 +169,22 @@ def test_a_graph_that_takes_one_batch_is_tried_and_named_at_no_other(shared_stor
     ]
 
 
+def test_the_default_of_a_graph_of_one_batch_is_run_at_it_whatever_is_named(
+    shared_store, monkeypatch
+):
+    """Its process was asked for the batch that was named, so that it failed, and whoever met it."""
+    monkeypatch.setattr(Profiler, "only_batch", lambda self, one: 1)
+    default, _ = tuning(shared_store, replace(SMALL, batches=(8,)))._listed()
+    assert default.request is not None
+    assert default.configuration.batch == default.request.batch == default.row["batch"] == 1
+
+
+def test_one_stream_that_is_given_twice_is_one():
+    """Every block took a process of its own."""
+    assert Question(streams=(1, 1)).is_resident
+    assert not Question(streams=(2, 2)).is_resident
+
+
 def test_a_backend_that_can_not_run_here_is_refused_where_it_is_named():
     with pytest.raises(MissingDependency, match="can't run here"):
         candidates(LENET, Question(backends=("torch-cuda",)))
@@ -661,9 +677,36 @@ def test_a_build_that_hangs_leaves_time_for_those_of_the_others(
     assert all(one.request is not None for one in others)
 
 
-def hanging(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_passed_over_does_not_wait_for_a_part_of_the_time_for_building(
+    shared_store, monkeypatch
+):
+    """The last one had three quarters of it, and nobody the rest."""
+    Clock(monkeypatch)
+    monkeypatch.setattr(env, "usable_cores", lambda: 8.0)
+    real, left = Profiler.prepared, []
+
+    def prepared(self, configuration):
+        left.append(None if contain._whole is None else contain._whole.left_s())
+        return real(self, configuration)
+
+    def reason(self, name, firsts):
+        return "far behind" if "thread" in name and "4 threads" not in name else ""
+
+    monkeypatch.setattr(Profiler, "prepared", prepared)
+    monkeypatch.setattr(races.Outlook, "reason", reason)
+    monkeypatch.setattr(Fitness, "_unfit", lambda self, candidate: "")
+    job = tuning(shared_store, FOUR)
+    default, others = job._listed()
+    job.races.raced({one.name: one for one in (default, *others)}, default, 20.0)
+    assert left == [None, pytest.approx(20.0)]
+    job.forget()
+
+
+def hanging(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, hangs: Callable[[str], bool] | None = None
+) -> None:
     """Let those of one thread never be ready for a race; a block of the others takes a tenth of a second."""
-    block = Planted.block
+    block, is_hanging = Planted.block, hangs or (lambda name: "1 thread" in name)
 
     def slow(self):
         clock.now_s += 0.1
@@ -678,7 +721,7 @@ def hanging(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def planted(entrants, timeout_s, **rest):
         lanes = {
-            one.name: (Hanging if "1 thread" in one.name else Planted)(1.0, seed)
+            one.name: (Hanging if is_hanging(one.name) else Planted)(1.0, seed)
             for seed, one in enumerate(entrants)
         }
         for lane in lanes.values():
@@ -710,6 +753,16 @@ def test_where_the_only_one_hangs_it_is_named_beside_the_larger_budget(shared_st
     said = f"{hung.name} was begun and not ready: leave it out if it hangs"
     with pytest.raises(UsageError, match=said):
         job.races.raced({one.name: one for one in (default, hung)}, default, 20.0)
+
+
+def test_where_the_default_hangs_nobody_is_told_to_leave_it_out(shared_store, monkeypatch):
+    """It is a candidate whatever is named."""
+    hanging(Clock(monkeypatch), monkeypatch, lambda name: "thread" not in name)
+    job = tuning(shared_store, replace(FOUR, threads=(1,)))
+    default, (other,) = job._listed()
+    with pytest.raises(UsageError, match="is too short") as refused:
+        job.races.raced({one.name: one for one in (default, other)}, default, 20.0)
+    assert "leave it out" not in str(refused.value)
 
 
 def test_what_an_earlier_run_looked_at_is_built_again_be_it_out_or_not(shared_store, plant):
@@ -751,7 +804,7 @@ def test_a_budget_in_which_the_default_alone_is_built_says_how_much_is_needed(
         return real(self, configuration)
 
     monkeypatch.setattr(Profiler, "prepared", prepared)
-    with pytest.raises(UsageError, match=r"building a second engine takes one of about \d{3} s"):
+    with pytest.raises(UsageError, match=r"building a second engine takes one of about \d{2} s"):
         tuning(shared_store, replace(SMALL, objective="engine_bytes", budget_s=20.0))._built()
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import onnx
 import pytest
 from planted import Clock, Planted
 
 from deploykit.bench import contain, race
+from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.race import FAILED, IN, UNFIT, Entrant
 from deploykit.bench.scenario import Constraint, Policy
 from deploykit.errors import BuildFailed, UsageError
@@ -18,7 +20,7 @@ from deploykit.row import OVERLOAD, Finding, Note, Row
 from deploykit.spec import ModelFile, ModelSpec
 from deploykit.stats import RatioInterval
 from deploykit.store import Store
-from deploykit.workflow import fitness, races, tune, tuned
+from deploykit.workflow import confirmation, fitness, races, tune, tuned
 from deploykit.workflow.configuration import Configuration, ProfileOptions
 from deploykit.workflow.fitness import Fitness
 from deploykit.workflow.profile import Profiler
@@ -380,15 +382,15 @@ def test_a_budget_that_was_too_short_leaves_no_journal_that_says_so_for_ever(sha
     assert not job.journal.path.exists()
 
 
-@pytest.mark.parametrize("build_s", [0.0, 4.0, 20.0])
-def test_a_budget_that_is_too_short_is_told_one_that_is_enough_and_not_much_more(
-    shared_store, plant, clock, monkeypatch, build_s
-):
-    """It was told the budget of a look at all candidates, though a look at two has an answer."""
-    plant(lambda name: 1.0)
+def build_for(
+    build_s: float, clock: Clock, monkeypatch: pytest.MonkeyPatch, fails: Callable[..., bool]
+) -> None:
+    """Let each engine take so long to be built on the planted clock; those that fail do so at once."""
     real = Profiler.prepared
 
     def prepared(self, configuration):
+        if fails(configuration):
+            raise BuildFailed("the runtime lacks an operator")
         limit = contain._whole
         time_for = build_s if limit is None else min(build_s, limit.left_s())
         clock.now_s += time_for
@@ -398,22 +400,92 @@ def test_a_budget_that_is_too_short_is_told_one_that_is_enough_and_not_much_more
 
     monkeypatch.setattr(Profiler, "prepared", prepared)
 
-    def named_s(budget_s: float) -> int | None:
-        """The budget that is named where so much is refused."""
-        try:
-            asked(shared_store, replace(FRESH, budget_s=budget_s))
-        except UsageError as error:
-            found = re.search(r"give --budget (\d+)s", str(error))
-            assert found is not None
-            return int(found[1])
-        return None
 
-    least_s = next(n for n in range(2, 200) if named_s(float(n)) is None)
+def named_s(store: Store, question: Question) -> int | None:
+    """The budget that is named where the question's is refused; None where it has an answer."""
+    try:
+        asked(store, question)
+    except UsageError as error:
+        found = re.search(r"give --budget (\d+)s", str(error))
+        assert found is not None
+        return int(found[1])
+    return None
+
+
+@pytest.mark.parametrize("build_s", [0.0, 4.0, 20.0, 60.0])
+def test_a_budget_that_is_too_short_is_told_one_that_is_enough_and_not_much_more(
+    shared_store, plant, clock, monkeypatch, build_s
+):
+    """It was told the budget of a look at all candidates, though a look at two has an answer."""
+    plant(lambda name: 1.0)
+    build_for(build_s, clock, monkeypatch, lambda one: False)
+
+    def named(budget_s: float) -> int | None:
+        return named_s(shared_store, replace(FRESH, budget_s=budget_s))
+
+    least_s = next(n for n in range(2, 400) if named(float(n)) is None)
     for refused_s in (2.0, least_s / 2, least_s - 1.0):
-        told_s = named_s(refused_s)
+        told_s = named(refused_s)
         assert told_s is not None
-        assert named_s(told_s) is None
+        assert named(told_s) is None
         assert told_s <= 2.5 * least_s
+
+
+def test_the_budget_that_is_named_has_time_to_start_a_second_one(shared_store, clock, monkeypatch):
+    """While others wait, who is started has three quarters of the time for looks, and was not ready in it."""
+    start_s = 10.0
+
+    class Started(Planted):
+        def __init__(self, seed: int, timeout_s: Callable[[], float]) -> None:
+            super().__init__(1.0, seed)
+            self.timeout_s = timeout_s
+
+        def start(self) -> None:
+            allowed_s = self.timeout_s()
+            clock.now_s += min(start_s, allowed_s)
+            if allowed_s < start_s:
+                raise WorkerFailure("no answer", "timeout")
+
+    def planted(entrants, timeout_s, **rest):
+        return {one.name: Started(n, timeout_s) for n, one in enumerate(entrants)}
+
+    met = SimpleNamespace(ratio=RatioInterval(1.0, 0.99, 1.01, 0.99, 12), elapsed_s=0.0)
+    monkeypatch.setattr(races, "lanes", planted)
+    monkeypatch.setattr(confirmation, "compare_interleaved", lambda *sides, **rest: met)
+    monkeypatch.setattr("deploykit.env.usable_cores", lambda: 8.0)
+    question = replace(PLAIN, threads=(1, 2, 3))
+    told_s = named_s(shared_store, replace(question, budget_s=2.0))
+    assert told_s is not None
+    assert named_s(shared_store, replace(question, budget_s=float(told_s))) is None
+
+
+@pytest.mark.parametrize("before_s", [0.0, 70.0])
+def test_a_budget_that_is_too_short_for_a_second_size_is_told_one_that_is_enough(
+    shared_store, clock, monkeypatch, before_s
+):
+    """What came before building, such as a metric of fp32, was left out, and what is kept for those who wait."""
+    build_for(20.0, clock, monkeypatch, lambda one: False)
+
+    def check_fed(self, source):
+        clock.now_s += before_s
+
+    monkeypatch.setattr(Profiler, "check_fed", check_fed)
+    question = replace(FRESH, objective="engine_bytes")
+    for refused_s in (10.0, before_s + 30.0):
+        told_s = named_s(shared_store, replace(question, budget_s=refused_s))
+        assert told_s is not None
+        assert named_s(shared_store, replace(question, budget_s=float(told_s))) is None
+        assert told_s <= before_s + 60
+
+
+def test_a_budget_is_too_short_for_a_second_size_though_the_last_fails_by_itself(
+    shared_store, clock, monkeypatch
+):
+    """The default was the answer, with engines that nobody had had the time to build."""
+    build_for(20.0, clock, monkeypatch, lambda one: one.batch == 8 and one.scenario.streams == 2)
+    question = replace(FRESH, objective="engine_bytes", budget_s=30.0)
+    with pytest.raises(UsageError, match=r"second engine .* was begun and not ready"):
+        asked(shared_store, question)
 
 
 # --- Who came nearest ---
@@ -488,6 +560,18 @@ def test_who_does_not_keep_up_with_the_requests_is_no_answer(
     assert found.sentence.endswith(
         "Requests arrive faster than any of those that were measured serves them."
     )
+
+
+def test_it_is_not_said_of_all_that_requests_are_too_fast_where_it_is_of_one():
+    from answers import answer, candidate
+
+    bound = Constraint.parse("host_peak_mib<=100")
+    late, blank = (candidate(latency_p50_ms=1.0, fate=UNFIT, reason="it is out") for _ in "ab")
+    late.row = late.row.plus({}, findings=(Finding(OVERLOAD, "10 were served", "give fewer"),))
+    blank.missed = (bound,)
+    said = "Requests arrive faster than any of those that were measured serves them."
+    assert said in answer(None, [late]).sentence
+    assert said not in answer(None, [late, blank]).sentence
 
 
 def test_a_bound_on_what_stays_blank_says_that_it_is_blank():

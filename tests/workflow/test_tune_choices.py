@@ -306,6 +306,30 @@ def test_layers_kept_take_the_name_of_a_mix_that_is_out(shared_store, plant, los
     assert found.best.configuration.kept == ("features.0/Conv",)
 
 
+def test_a_mix_that_is_out_is_told_of_though_no_time_is_left_for_what_takes_its_name(
+    shared_store, plant, lost, monkeypatch
+):
+    mix = SimpleNamespace(
+        is_mix=True, gain=0.2, kept=("features.3/Conv",), sentence="It is predicted."
+    )
+    monkeypatch.setattr(Profiler, "what_if", lambda *_: mix)
+    monkeypatch.setattr(
+        Fitness, "_unfit",
+        lambda self, one: "it drops" if one.configuration.precision == "int8" else "",
+    )  # fmt: skip
+    real = races.Races.told
+
+    def told(self, name, order, *rest):
+        return (order, {}) if name == "layers kept" else real(self, name, order, *rest)
+
+    monkeypatch.setattr(races.Races, "told", told)
+    plant(lambda name: 0.5 if "int8" in name else 1.0)
+    found = Tuning(LENET, replace(MIXED, max_accuracy_drop=0.01), QUICK, shared_store)()
+    assert lost != []
+    out = [one for one in found.candidates if one.configuration.kept == ("features.3/Conv",)]
+    assert [one.reason for one in out] == ["it drops"]
+
+
 def test_without_time_for_it_no_mix_is_predicted(shared_store, plant, mixed):
     plant(lambda name: 0.7 if "int8" in name else 1.0)
     Tuning(LENET, replace(MIXED, budget_s=20.0), QUICK, shared_store)()
@@ -483,6 +507,24 @@ def test_weights_of_another_size_of_input_do_not_stand_in_for_those_of_the_size_
     assert trained._is_shipped(clothes)
     assert trained._is_shipped(replace(clothes, resolution_px=64))
     assert not trained._is_shipped(replace(clothes, resolution_px=96))
+
+
+def test_top1_in_fp32_is_of_the_batch_that_a_graph_takes_whatever_is_named(
+    shared_store, monkeypatch
+):
+    asked: list[int] = []
+
+    def rows(self, wanted):
+        asked.extend(one.batch for one in wanted)
+        return iter([Row({"status": "ok", "top1": 0.1, "top1_low": 0.08})])
+
+    monkeypatch.setattr(Profiler, "why_unjudged", lambda self, source: None)
+    monkeypatch.setattr(Profiler, "only_batch", lambda self, one: 1)
+    monkeypatch.setattr(Profiler, "rows", rows)
+    eight = replace(SMALL, batches=(8,))
+    (refused,) = frontier.tune_each([LENET], eight, QUICK, shared_store, min_top1=0.9)
+    assert isinstance(refused, frontier.Refused)
+    assert asked == [1]
 
 
 def test_a_network_with_random_weights_that_is_too_bad_says_how_to_have_better_ones(
