@@ -192,7 +192,7 @@ def test_what_is_measured_is_measured_on_the_machine_at_hand():
 
 
 def test_levels_of_claims_are_those_of_the_command():
-    assert ranges.OPTIMIZATION_LEVEL == ranges.Range(0, MOST_OPTIMIZATION)
+    assert ranges.Range(0, MOST_OPTIMIZATION) == ranges.OPTIMIZATION_LEVEL
 
 
 def test_no_row_is_begun_after_the_time_is_over(measured):
