@@ -38,6 +38,7 @@ from deploykit.graph.read_write import (
     write_model,
 )
 from deploykit.graph.recipes import AS_IS
+from deploykit.graph.values import numpy_type
 from deploykit.lazy import install_line, onnx, ort
 from deploykit.ort_session import (
     input_specs,
@@ -411,12 +412,17 @@ class OnnxRuntimeSession(SessionBase):
         Raises:
             BuildFailed: one is of a type that numpy has not.
         """
-        self._require_outputs(("bfloat16",))
+        self._require_outputs(text=True)
         values = self._session.run(None, dict(feeds))
         return {spec.name: value for spec, value in zip(self.outputs, values, strict=True)}
 
-    def _require_outputs(self, refused: Collection[str]) -> None:
-        found = next((spec for spec in self.outputs if spec.dtype in refused), None)
+    def _require_outputs(self, *, text: bool) -> None:
+        """Refuse outputs of types that numpy has not; of text, which it has in a way, unless `text` allows it."""
+        allowed = ("string",) if text else ()
+        found = next(
+            (s for s in self.outputs if s.dtype not in allowed and numpy_type(s.dtype) is None),
+            None,
+        )
         if found is not None:
             raise BuildFailed(
                 f"output {found.name!r} is of type {found.dtype}, which is neither bound nor compared: leave it "
@@ -429,7 +435,7 @@ class OnnxRuntimeSession(SessionBase):
         Raises:
             BuildFailed: an output is text, or of a type that numpy has not.
         """
-        self._require_outputs(("string", "bfloat16"))
+        self._require_outputs(text=False)
         outputs = self.run(
             feeds
         )  # their shapes at this batch, so that buffers are allocated only here

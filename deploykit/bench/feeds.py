@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from deploykit.data import open_dataset
 from deploykit.data.feeding import feeds_of
 from deploykit.errors import UsageError
-from deploykit.graph.values import make_values, require_values_fit
+from deploykit.graph.values import is_float, make_values, require_values_fit
 from deploykit.lazy import np
 from deploykit.spec import has_batch, told_batch
 
@@ -239,9 +239,7 @@ def as_rows(values: NDArray[Any]) -> NDArray[Any]:
 
 def may_be_scores(spec: TensorSpec) -> bool:
     """Whether an output is declared as one row of scores per image, or so that it may turn out to be one."""
-    if spec.dtype in ("string", "bfloat16"):  # which numpy has no type for
-        return False
-    if np.dtype(spec.dtype).kind != "f":
+    if not is_float(spec.dtype):
         return False
     if spec.shape and _class_axis(spec.shape) is None:
         return False

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from deploykit.errors import UsageError
-from deploykit.graph.values import make_values
+from deploykit.graph.values import make_values, numpy_type
 from deploykit.lazy import np
 from deploykit.spec import TensorSpec, has_batch
 
@@ -275,7 +275,12 @@ def _check_array(name: str, spec: TensorSpec, array: Rows, shared: bool) -> None
             f"a row of {spec.name} in {name} is {list(row)} but the network takes {list(entry)} for "
             "each image: store it in that shape"
         )
-    if np.dtype(spec.dtype).kind in "iub" and array.dtype.kind == "f":
+    taken = numpy_type(spec.dtype)
+    if taken is None:
+        raise UsageError(
+            f"input {spec.name} is of type {spec.dtype}, which numpy has not: export the model with float32 inputs"
+        )
+    if taken.kind in "iub" and array.dtype.kind == "f":
         raise UsageError(
             f"{spec.name} in {name} is {array.dtype} but the network takes {spec.dtype}: store that type"
         )

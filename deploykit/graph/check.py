@@ -69,8 +69,8 @@ def require_sound(model: onnx.ModelProto, path: Path) -> None:
 
     Raises:
         InvalidModel: a name is not UTF-8, an element type is none of ONNX's, a node outside of functions refers to
-            a function's attribute, functions call themselves or make more than `MOST_NODES`, or an input is larger
-            than `MAX_INPUT_BYTES`.
+            a function's attribute, functions call themselves or make more than `MOST_NODES` or are called with more
+            than they take or make, or an input is larger than `MAX_INPUT_BYTES`.
     """
     for text in _texts(model):
         if isinstance(text, bytes):
@@ -90,6 +90,7 @@ def require_sound(model: onnx.ModelProto, path: Path) -> None:
             )
     _check_references(model, path)
     _check_functions(model, path)
+    _check_calls(model, path)
     require_sizes(model, path)
 
 
@@ -212,6 +213,21 @@ def _check_functions(model: onnx.ModelProto, path: Path) -> None:
             f"{path}: with its functions written out it has {total:,} nodes, more than the {MOST_NODES:,} that can "
             "be worked with; export the model again without functions"
         )
+
+
+def _check_calls(model: onnx.ModelProto, path: Path) -> None:
+    """Refuse calls of functions that give them more than they take, or want more than they make."""
+    own = {(f.domain, f.name, f.overload): f for f in model.functions}
+    for node in all_nodes(model) if own else ():
+        called = own.get((node.domain, node.op_type, node.overload))
+        if called is not None and (
+            len(node.input) > len(called.input) or len(node.output) > len(called.output)
+        ):
+            raise InvalidModel(
+                f"{path}: node {node_name(node)!r} of {len(node.input)} inputs and {len(node.output)} outputs "
+                f"calls the function {called.name!r} of {len(called.input)} and {len(called.output)}; export the "
+                "model again"
+            )
 
 
 def _check_bodies(model: onnx.ModelProto, path: Path) -> None:

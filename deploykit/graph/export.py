@@ -7,13 +7,14 @@ import dataclasses
 import inspect
 import io
 import logging
+import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from deploykit import zoo
+from deploykit import env, zoo
 from deploykit.errors import BuildFailed, DriftFailed, one_line
 from deploykit.graph import tidy
 from deploykit.graph.check import check
@@ -34,7 +35,7 @@ from deploykit.ort_session import open_session, session_options
 from deploykit.spec import ModelSpec, OnnxModel
 from deploykit.text import aside
 from deploykit.writing import output_errors, working_folder
-from deploykit.zoo.wrappers import set_eval, several_inputs
+from deploykit.zoo.wrappers import raised_text, set_eval, several_inputs
 
 #: Weights in the graph's own file must leave room for the graph in the 2 GB that it may have.
 _MAX_WEIGHT_BYTES = 2**31 - 2**24
@@ -349,8 +350,15 @@ def require_runtime() -> None:
 
 
 def seeded_images(input_shape: tuple[int, ...], seed: int = 0) -> Images:
-    """Draw a batch of images for each of `BATCHES`, of the scale that normalised photographs have."""
+    """Draw a batch of images for each of `BATCHES`, of the scale that normalised photographs have.
+
+    Raises:
+        UsageError: there is not the memory for them.
+    """
     random = np.random.default_rng(seed)
+    size_bytes = sum(BATCHES) * math.prod(input_shape) * 4
+    shape = "x".join(map(str, input_shape))
+    env.require_memory(size_bytes, f"checking an export on {sum(BATCHES)} images of {shape}")
     return {n: random.standard_normal((n, *input_shape), dtype=np.float32) for n in BATCHES}
 
 
@@ -365,8 +373,10 @@ def torch_outputs(module: torch.nn.Module, images: Images, label: str) -> Images
         try:
             with _quiet(), torch.inference_mode():
                 output = module(torch.from_numpy(array))
-        except Exception as error:
-            line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the user's code may raise anything, and leave Python
+            line = raised_text(error)
             remedy = several_inputs(module) or "check the network's input shape"
             raise BuildFailed(
                 f"{label} fails on an input of shape {array.shape}: {one_line(line, 200)}; {remedy}"

@@ -26,9 +26,28 @@ _LARGEST_TOKEN = 2**62
 _FILE, _DIGEST = "file:", 16
 
 
+def numpy_type(dtype: str) -> np.dtype[Any] | None:
+    """The type of numpy's own by that name; None where it has none.
+
+    For bfloat16, FP8 and integers of 4 bits it has none, though packages beside it may add some, once they are
+    imported, that behave like no number's.
+    """
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        return None
+    return None if found.kind == "V" else found
+
+
+def is_float(dtype: str) -> bool:
+    """Whether it is the name of a floating-point type that numpy has."""
+    found = numpy_type(dtype)
+    return found is not None and found.kind == "f"
+
+
 def default_values(dtype: str) -> str:
     """What an input of a type gets: normal values, or zeros and ones, which are valid as indices and masks."""
-    return "normal" if np.dtype(dtype).kind == "f" else "range(0,1)"
+    return "normal" if is_float(dtype) else "range(0,1)"
 
 
 def parse_values(text: str, option: str = "--input") -> str:
@@ -171,8 +190,8 @@ def make_values(spec: TensorSpec, batch: int, generator: np.random.Generator) ->
             f"input {spec.name!r} takes text, which can't be made up: cut it off, and what reads it, with "
             "onnx.utils.extract_model"
         )
-    dtype = np.dtype(spec.dtype)
-    if dtype.kind not in "fiub":
+    dtype = numpy_type(spec.dtype)
+    if dtype is None or dtype.kind not in "fiub":
         raise UsageError(
             f"input {spec.name!r} is of type {spec.dtype}, which numpy and so the runtimes' Python interfaces have "
             "not: export the model with float32 inputs"
@@ -203,7 +222,11 @@ def require_values_fit(inputs: Sequence[TensorSpec], batch: int, sets: int = 1) 
     Raises:
         UsageError: they do.
     """
-    sizes = [math.prod(spec.with_batch(batch)) * np.dtype(spec.dtype).itemsize for spec in inputs]
+    types = [numpy_type(spec.dtype) for spec in inputs]  # what has none is refused when it is made
+    sizes = [
+        math.prod(spec.with_batch(batch)) * (1 if dtype is None else dtype.itemsize)
+        for spec, dtype in zip(inputs, types, strict=True)
+    ]
     named = " and ".join(
         f"{spec.name!r} of shape {list(spec.with_batch(batch))}" for spec in inputs
     )
@@ -216,13 +239,13 @@ def check_values(spec: TensorSpec) -> None:
     Raises:
         UsageError: a number beyond its type, or a file of another shape.
     """
-    if not spec.values or spec.values == "normal":
+    dtype = numpy_type(spec.dtype)
+    if not spec.values or spec.values == "normal" or dtype is None:
         return
     if spec.values.startswith(_FILE):
         _from_file(spec.values, spec, spec.with_batch(1))
         return
     name, numbers = _parts(spec.values, "--input")
-    dtype = np.dtype(spec.dtype)
     if name == "tokens" or dtype.kind == "f":
         # Half of the type's largest, so that the span of a range is one of its numbers, too.
         largest = float(np.finfo(dtype).max) / 2 if dtype.kind == "f" else math.inf

@@ -26,7 +26,7 @@ from deploykit.text import aside
 
 from .copies import shapes_of, values_of
 from .packed import frozen_weights, packed_product, packed_weights
-from .wrappers import set_eval, several_inputs
+from .wrappers import raised_text, set_eval, several_inputs
 
 #: PyTorch's operators that take work to count, under ONNX's names.
 _PRODUCTS = {
@@ -330,15 +330,19 @@ def _watched(module: nn.Module, input_shape: tuple[int, ...]) -> tuple[_Watch, n
     One with a table of embeddings may take numbers of its rows; it is run on these where it refuses an image.
     """
     kinds = [_floating_type(module)]
+    if kinds[0].is_complex:
+        kinds.append(torch.float32)  # complex weights behind a transform of real images
     if any(isinstance(part, nn.Embedding | nn.EmbeddingBag) for part in module.modules()):
         kinds.append(torch.int64)
-    failures: list[Exception] = []
+    failures: list[BaseException] = []
     for device in ("meta", "cpu"):
         for dtype in kinds:
             try:
                 copied = shapes_of(module) if device == "meta" else values_of(module)
                 return _run(copied, input_shape, device, dtype)
-            except Exception as error:  # whatever a module may raise on tensors without values
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # whatever a module may raise on tensors without values
                 failures.append(error.with_traceback(None))  # which would hold on to the copy
     # A table says of what is no whole number that it is none; what fails on whole numbers says more.
     first = next((e for e in failures[-len(kinds) :] if "'indices'" not in str(e)), failures[-1])
@@ -348,10 +352,9 @@ def _watched(module: nn.Module, input_shape: tuple[int, ...]) -> tuple[_Watch, n
     ) from first
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     """What an error says, in one line; that of a script stands behind where it happened, or nowhere."""
-    text = str(error).strip()
-    first = (text.splitlines() or [type(error).__name__])[0]
+    text, first = str(error).strip(), raised_text(error)
     if "TorchScript interpreter" in first:
         first = text.rpartition("RuntimeError:")[2].strip() or "a step of its script fails"
     return one_line(first, 200)
@@ -415,6 +418,9 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in 
     What is computed from weights alone (as spectral normalisation does) is none of an image's work, as in graphs.
     """
 
+    #: Those that take functions, as `torch.cond` does, come here as well; PyTorch refuses to run them otherwise.
+    supports_higher_order_operators = True
+
     def __init__(self, module: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.nodes: Counter[str] = Counter()
@@ -444,6 +450,8 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:  # the signature is PyTorch's
+        if isinstance(func, torch._ops.HigherOrderOperator):
+            return self._of_functions(func, args, kwargs or {})
         operator = func.overloadpacket.__name__
         if operator == "native_batch_norm" and args[0].is_meta:
             result = _normalised(args[0])
@@ -472,6 +480,28 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in 
         self.nodes[name] += 1
         # Of several results (values and indices of a pool, statistics of a norm) the first is the output.
         output = result[0] if isinstance(result, tuple) else result
+        if isinstance(output, Tensor):
+            self.activation_bytes[name] += output.numel() * output.element_size()
+        return result
+
+    def _of_functions(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Run an operator of operators; what is inside those that are not known here makes a lower bound.
+
+        Raises:
+            RuntimeError: a condition has no value, as on the meta device.
+        """
+        name = func.name()
+        if name == "cond":
+            condition, then, otherwise, operands = args
+            with self:  # while it looks at one operator, a mode sees no others
+                return (then if condition else otherwise)(*operands)
+        result = func(*args, **kwargs)
+        self.nodes[name] += 1
+        output = result[0] if isinstance(result, tuple) else result
+        if name == "flex_attention":
+            self.macs[name] += _macs("_scaled_dot_product_attention", args, result)
+        else:
+            self.uncounted[name] += 1
         if isinstance(output, Tensor):
             self.activation_bytes[name] += output.numel() * output.element_size()
         return result

@@ -48,7 +48,9 @@ def create_from_factory(spec: ModelSpec) -> nn.Module:
         try:
             with aside(), _folder_kept():
                 module = _copy_of(factory) or factory(**keywords)
-        except (Exception, SystemExit) as error:  # the user's code may raise anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the user's code may raise anything, and leave Python
             raise UsageError(
                 f"{spec.name} raised {_line(error)}: try it in Python first"
             ) from error
@@ -156,9 +158,16 @@ def input_shape_of_factory(spec: ModelSpec) -> tuple[int, int, int]:
     """
     if spec.resolution_px is not None:
         return _scaled((3, spec.resolution_px, spec.resolution_px), spec)
-    declared = getattr(_factory(spec.name), "input_shape", None)
-    if declared is None:
-        declared = getattr(create_from_factory(spec), "input_shape", None)
+    try:
+        declared = getattr(_factory(spec.name), "input_shape", None)
+        if declared is None:
+            declared = getattr(create_from_factory(spec), "input_shape", None)
+    except UsageError:
+        raise
+    except Exception as error:  # what computes the attribute is the user's code, too
+        raise UsageError(
+            f"input_shape of {spec.name} raised {_line(error)}: mend it, or give --resolution"
+        ) from error
     if declared is None:
         raise UsageError(
             f"the input of {spec.name} is not known: give --resolution (3 channels), or set an attribute "
@@ -166,7 +175,7 @@ def input_shape_of_factory(spec: ModelSpec) -> tuple[int, int, int]:
         )
     try:
         shape = tuple(int(n) for n in declared)[-3:]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         shape = ()
     if len(shape) != 3 or min(shape) < 1:
         raise UsageError(
@@ -209,7 +218,9 @@ def load_factory(
                 f"no module {module_name!r} to import {name} from: run in its folder, or install it"
             ) from error
         raise UsageError(f"importing {module_name!r} raised {_line(error)}: install it") from error
-    except (Exception, SystemExit) as error:  # the user's code may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the user's code may raise anything, and leave Python
         raise UsageError(f"importing {module_name!r} raised {_line(error)}: mend it") from error
     finally:
         if added and here in sys.path:

@@ -32,6 +32,14 @@ def set_eval(module: torch.nn.Module) -> None:
         module.eval()
 
 
+def raised_text(error: BaseException) -> str:
+    """The first line of what a module's code raised, with its name where it is no `Exception`, as of sys.exit."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, Exception) and first:
+        return first
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
 def several_inputs(module: torch.nn.Module) -> str:
     """What to do about a module whose forward takes more than the one tensor it is given; blank for others."""
     wanted: list[str] = []

@@ -391,3 +391,22 @@ def test_outputs_that_numpy_has_no_type_for_are_refused_in_one_line(tmp_path, ki
         pytest.raises(BuildFailed, match=r"output 'y' is of type .*: leave it out"),
     ):
         session.bind({"x": np.ones((1, 3), np.float32)})
+
+
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT8E4M3FN, TensorProto.BFLOAT16])
+def test_an_output_of_a_type_that_numpy_has_not_is_named(tmp_path, kind):
+    path = tmp_path / "m.onnx"
+    graph = helper.make_graph(
+        [helper.make_node("Cast", ["x"], ["y"], to=kind)],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
+        [helper.make_tensor_value_info("y", kind, [1, 4])],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9), path
+    )
+    with (
+        OnnxRuntimeSession(path, 1) as session,
+        pytest.raises(BuildFailed, match=r"output 'y' is of type \w+, which is neither bound"),
+    ):
+        session.run({"x": np.zeros((1, 4), np.float32)})

@@ -238,6 +238,6 @@ def test_the_nodes_of_a_graph_network_are_no_batch():
     assert fixed_batch(specs, [spec_of(value) for value in model.graph.output]) in (None, 1)
 
 
-@pytest.mark.parametrize("dtype", ["string", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["string", "bfloat16", "float8e5m2", "uint4"])
 def test_what_numpy_has_no_type_for_is_no_row_of_scores(dtype):
     assert not may_be_scores(TensorSpec("y", ("N", 4), dtype))

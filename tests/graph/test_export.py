@@ -15,7 +15,7 @@ from onnx import numpy_helper
 
 from deploykit.errors import BuildFailed, DriftFailed, InvalidModel, MissingDependency, UsageError
 from deploykit.graph.count import count_graph
-from deploykit.graph.export import export_model, export_module
+from deploykit.graph.export import export_model, export_module, seeded_images, torch_outputs
 from deploykit.graph.read_write import LIMIT_VARIABLE, open_model, read_model, weights_path
 from deploykit.lazy import install_line
 from deploykit.spec import ModelSpec, OnnxModel
@@ -441,3 +441,19 @@ def test_numbers_in_the_code_of_a_network_are_no_parameters(tmp_path: Path) -> N
         spec = ModelSpec("net", resolution_px=SHAPE[1])
         model = export_module(Numbers(kind), SHAPE, tmp_path / f"{kind}.onnx", spec)
         assert (kind, count_graph(model).parameters) == (kind, 20)
+
+
+def test_an_export_whose_images_exceed_the_memory_is_refused_before_they_are_drawn():
+    with pytest.raises(UsageError, match=r"checking an export on 4 images of 3x\d+x\d+ takes"):
+        seeded_images((3, 10**9, 10**9))
+
+
+@pytest.mark.parametrize("made", [SystemExit(3), GeneratorExit("no more")])
+def test_a_module_that_leaves_python_is_one_line(made):
+    class Leaving(torch.nn.Module):
+        def forward(self, x):
+            raise made
+
+    said = rf"leaving fails on an input of shape .*: {type(made).__name__}: {made};"
+    with pytest.raises(BuildFailed, match=said):
+        torch_outputs(Leaving(), seeded_images((1, 2, 2)), "leaving")

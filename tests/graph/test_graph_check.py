@@ -201,6 +201,16 @@ def test_functions_without_an_end_or_number_are_refused_before_they_are_written_
         read_model(tmp_path / "m.onnx")
 
 
+@pytest.mark.parametrize("side", ["input", "output"])
+def test_a_call_of_more_than_a_function_takes_or_makes_is_refused(tmp_path, side):
+    model = of_functions({"F": ["Relu"]})
+    call = next(node for node in model.graph.node if node.op_type == "F")
+    getattr(call, side).append("x" if side == "input" else "more")
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(InvalidModel, match=r"m\.onnx: node .* calls the function 'F' of 1 and 1"):
+        read_model(tmp_path / "m.onnx")
+
+
 def test_a_node_in_no_function_that_takes_the_attribute_of_one_is_refused(tmp_path):
     model = of_functions({"F": ["Relu"]})
     node = model.graph.node.add(op_type="Softmax", name="last", input=["y"], output=["z"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -14,7 +16,10 @@ from deploykit.graph.values import (
     doubtful_inputs,
     inputs_text,
     make_values,
+    numpy_type,
     parse_values,
+    require_values_fit,
+    values_text,
 )
 from deploykit.spec import TensorSpec
 
@@ -114,9 +119,20 @@ def test_types_that_nobody_can_make_up_are_refused():
     for dtype in ("string", "object"):
         with pytest.raises(UsageError, match="takes text, which can't be made up"):
             make_values(TensorSpec("s", ("n",), dtype), 1, generator)
-    assert onnx.TensorProto.BFLOAT16  # importing it brings the type to numpy
+
+
+@pytest.mark.parametrize(
+    "dtype", ["bfloat16", "float8e4m3fn", "float8_e4m3fn", "float4_e2m1fn", "int4"]
+)
+def test_types_that_numpy_has_not_are_refused_whatever_adds_them_to_it(dtype):
+    assert onnx.TensorProto.BFLOAT16  # importing it brings some of the types to numpy
+    spec = TensorSpec("s", ("n",), dtype)
+    assert numpy_type(dtype) is None
+    assert values_text(spec) == "range(0,1)"
+    check_values(replace(spec, values="constant(3)"))
+    require_values_fit([spec], 2)
     with pytest.raises(UsageError, match="export the model with float32 inputs"):
-        make_values(TensorSpec("s", ("n",), "bfloat16"), 1, generator)
+        make_values(spec, 1, np.random.default_rng(0))
 
 
 def test_whole_numbers_that_nobody_gave_are_named_where_a_network_does_not_run():

@@ -63,6 +63,39 @@ def leaving() -> nn.Module:
     raise SystemExit(3)
 
 
+class OfItsOwn(BaseException):
+    """What no `except Exception` catches."""
+
+
+def beyond_exceptions() -> nn.Module:
+    raise OfItsOwn("no luck")
+
+
+class LeavingForward(Declared):
+    """Leaves Python when it is run."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise SystemExit(3)
+
+
+class Unbounded(Declared):
+    """Has an input without an end."""
+
+    input_shape = (3, float("inf"), 16)  # type: ignore[assignment]
+
+
+class Troubled(Declared):
+    """Fails where its input is asked for."""
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:  # type: ignore[override]
+        raise RuntimeError("no size yet")
+
+
+def troubled() -> nn.Module:
+    return Troubled()
+
+
 def nothing() -> None:
     return None
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import flex_attention
 
 from deploykit import zoo
 from deploykit.errors import UsageError
@@ -115,6 +116,33 @@ class OwnTensor(nn.Module):
         return self.linear(x + torch.arange(4))
 
 
+class Choosing(nn.Module):
+    """Takes one of two branches by a value, in an operator of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Linear(4, 5), nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cond(x.sum() < 1e9, lambda v: self.one(v), lambda v: self.other(v), (x,))
+
+
+class FlexibleAttention(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return flex_attention(x, x[:, :, :4], x[:, :, :4])
+
+
+class Spectral(nn.Module):
+    """Has complex weights alone, and takes real images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 5, dtype=torch.complex64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.view_as_real(torch.complex(x, x) @ self.weight)
+
+
 class Picked(nn.Module):
     """Channels picked by an index, edges mirrored."""
 
@@ -137,6 +165,9 @@ class Picked(nn.Module):
         (nn.Conv2d(3, 4, 3).double(), (3, 8, 8), 112, 36 * 108),
         (Branches(), (7, 8), 24 * 14 + 48, 7 * 24 * 14),
         (OwnTensor(), (4,), 20, 16),
+        (Choosing(), (4,), 70, 20),
+        (FlexibleAttention(), (2, 6, 8), 0, 2 * 6 * 4 * (8 + 8)),
+        (Spectral(), (4,), 20, 20),
         (nn.TransformerEncoderLayer(16, 4, 32, batch_first=True), (6, 16), 2224, 13440),
     ],
     ids=[
@@ -147,6 +178,9 @@ class Picked(nn.Module):
         "double",
         "branches",
         "own tensor",
+        "branches as one operator",
+        "attention as one operator",
+        "complex weights of real images",
         "encoder",
     ],
 )

@@ -111,6 +111,7 @@ def test_a_checkpoint_of_ones_own_training_tells_the_number_of_classes(tmp_path:
     [
         ("factory_models:raising", "raised ValueError: no luck"),
         ("factory_models:leaving", "raised SystemExit: 3"),
+        ("factory_models:beyond_exceptions", "raised OfItsOwn: no luck"),
         ("factory_models:nothing", "returned None: it must return a torch.nn.Module"),
         ("factory_models:number", "an object of class int"),
         ("factory_models:missing", "has no 'missing'"),
@@ -123,6 +124,29 @@ def test_a_bad_factory_is_one_line(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         zoo.create(ModelSpec(name))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Unbounded", r"input_shape of .* is \(3, inf, 16\): make it \(channels, height, width\)"),
+        (
+            "troubled",
+            "input_shape of .* raised RuntimeError: no size yet: mend it, or give --resolution",
+        ),
+    ],
+)
+def test_an_input_that_can_not_be_told_is_one_line(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        zoo.input_shape(ModelSpec(f"factory_models:{name}"))
+
+
+def test_a_network_that_leaves_python_when_it_is_run_is_one_line() -> None:
+    module = zoo.create(ModelSpec("factory_models:LeavingForward"))
+    with pytest.raises(
+        UsageError, match=r"fails on an input of shape \(1, 2, 6, 4\): SystemExit: 3;"
+    ):
+        zoo.count_module(module, (2, 6, 4))
 
 
 def test_an_input_that_is_not_known_is_asked_for() -> None:

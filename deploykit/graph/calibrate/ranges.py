@@ -141,8 +141,13 @@ def _not_finite(name: str, model: onnx.ModelProto, calibration: Calibration) -> 
     )
 
 
+#: Nodes, probes among them, of a graph that is still rewritten before it is run. For each probe ONNX Runtime goes
+#: through the whole graph: with 10,000 nodes and as many tensors to look at it took minutes.
+_MOST_REWRITTEN = 10_000
+
+
 def _session(model: onnx.ModelProto) -> Any:
-    options = session_options(optimise=True)
+    options = session_options(optimise=len(model.graph.node) <= _MOST_REWRITTEN)
     # In the default order reductions wait until the end and every activation is held for them; and a plan of
     # memory made for one batch would be held beside the memory itself.
     options.execution_order = ort.ExecutionOrder.PRIORITY_BASED

@@ -12,8 +12,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from deploykit.errors import DriftFailed, UnknownName, UsageError
 from deploykit.graph.calibrate import METHODS, Calibration, synthetic_calibration
+from deploykit.graph.calibrate import ranges as ranges_module
 from deploykit.graph.calibrate.histogram import BINS, WideningHistogram, choose_range
 from deploykit.graph.calibrate.ranges import collect_ranges
+from deploykit.ort_session import session_options
 
 
 def network(batch: int | str = "batch", low: float = 0.0) -> onnx.ModelProto:
@@ -62,6 +64,25 @@ def test_minmax_is_the_extremes_widened_to_zero(low: float) -> None:
     for name, values in expected(x, low).items():
         wanted = (min(values.min(), 0), max(values.max(), 0))
         assert ranges[name] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_graph_of_many_nodes_is_run_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def noted(*, optimise: bool) -> object:
+        asked.append(optimise)
+        return session_options(optimise=optimise)
+
+    monkeypatch.setattr(ranges_module, "session_options", noted)
+    many = network()
+    many.graph.node[-1].input[0] = "r10000"
+    for step in range(10_000):
+        inner = "r" if not step else f"r{step}"
+        many.graph.node.insert(2 + step, helper.make_node("Identity", [inner], [f"r{step + 1}"]))
+    few = collect_ranges(network(), ["c", "y"], from_array(data()), symmetric=False)
+    found = collect_ranges(many, ["c", "y"], from_array(data()), symmetric=False)
+    assert asked == [True, False]
+    assert all(found[name] == pytest.approx(few[name], rel=1e-6) for name in few)
 
 
 @pytest.mark.parametrize("method", METHODS)
