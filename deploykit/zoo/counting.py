@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -249,6 +250,7 @@ _OTHERS = {
     "block_diag": "Concat",
     "linalg_cross": "Mul",
     "polar": "Cos",
+    "complex": "Concat",
     "tril_indices": "Range",
     "triu_indices": "Range",
     "normal": "RandomNormal",
@@ -280,6 +282,13 @@ _CONVOLUTION = re.compile(r"Conv(Transpose)?[123]d")
 
 #: How PyTorch stores sparse matrices beside lists of places.
 _COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
+
+#: Where PyTorch has attention that is compiled when it is called, which nothing that watches operators may be, and
+#: what keeps it from that.
+_FLEXIBLE, _UNCOMPILED = (
+    "torch.nn.attention.flex_attention",
+    "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG",
+)
 
 #: Compositions of attention that PyTorch may run as one operator.
 _ATTENTION = re.compile(r"_scaled_dot_product_\w*attention\w*")
@@ -403,13 +412,19 @@ def _example(input_shape: tuple[int, ...], device: str, dtype: torch.dtype) -> T
 
 @contextlib.contextmanager
 def _plain_attention() -> Iterator[None]:
-    """Have encoders run as the layers they consist of, not as one operator."""
+    """Have encoders run as the layers they consist of, not as one operator, and attention without compiling it."""
     before = torch.backends.mha.get_fastpath_enabled()
+    flexible = sys.modules.get(_FLEXIBLE)  # who has it in a network has imported it
+    compiles = not getattr(flexible, _UNCOMPILED, True)
     torch.backends.mha.set_fastpath_enabled(False)
+    if compiles:
+        setattr(flexible, _UNCOMPILED, True)
     try:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
+        if compiles:
+            setattr(flexible, _UNCOMPILED, False)
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in PyTorch
