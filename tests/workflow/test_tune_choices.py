@@ -289,6 +289,30 @@ def test_int8_that_loses_too_much_and_is_no_faster_is_left_alone(shared_store, p
     assert lost == []
 
 
+@pytest.mark.parametrize("other", ["features.0/Conv", "features.3/Conv"])
+def test_layers_kept_have_no_race_where_a_mix_that_is_in_keeps_as_many(
+    shared_store, plant, lost, monkeypatch, other
+):
+    """Both have one name: the race was of a candidate beside itself."""
+    mix = SimpleNamespace(is_mix=True, gain=0.2, kept=(other,), sentence="It is predicted.")
+    monkeypatch.setattr(Profiler, "what_if", lambda *_: mix)
+    plant(lambda name: 0.6 if "but 1 layer" in name else 0.5 if "int8" in name else 1.0)
+    run, real = [], races.Races.told
+
+    def told(self, name, *rest):
+        run.append(name)
+        return real(self, name, *rest)
+
+    monkeypatch.setattr(races.Races, "told", told)
+    found = Tuning(LENET, replace(MIXED, max_accuracy_drop=0.01), QUICK, shared_store)()
+    assert lost != []
+    assert run[0] == "mix"
+    assert "layers kept" not in run
+    assert {one.configuration.kept for one in found.candidates} == {(), (other,)}
+    assert found.best is not None
+    assert found.best.configuration.kept == (other,)
+
+
 def test_layers_kept_take_the_name_of_a_mix_that_is_out(shared_store, plant, lost, monkeypatch):
     mix = SimpleNamespace(
         is_mix=True, gain=0.2, kept=("features.3/Conv",), sentence="It is predicted."
