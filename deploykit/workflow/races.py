@@ -301,7 +301,7 @@ class Races:
             self._question,
             "a first look at a second candidate",
             needed_s(done + 1),
-            f"at all {everyone} candidates",
+            f"at all {everyone} candidates" if everyone > done + 1 else "",
             needed_s(everyone),
             # A larger budget is no help against what never ends.
             unready[0] if unready else "",

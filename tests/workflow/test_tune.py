@@ -763,6 +763,7 @@ def test_where_the_default_hangs_nobody_is_told_to_leave_it_out(shared_store, mo
     with pytest.raises(UsageError, match="is too short") as refused:
         job.races.raced({one.name: one for one in (default, other)}, default, 20.0)
     assert "leave it out" not in str(refused.value)
+    assert "at all 2 candidates" not in str(refused.value)  # which the second one is
 
 
 def test_what_an_earlier_run_looked_at_is_built_again_be_it_out_or_not(shared_store, plant):
