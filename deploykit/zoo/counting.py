@@ -443,6 +443,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in 
         self.activation_bytes: Counter[str] = Counter()
         self.uncounted: Counter[str] = Counter()
         self.steps: dict[str, set[int]] = {}
+        self._branches = 0
         # Told by their memory, which views share.
         held = [
             t
@@ -467,6 +468,11 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in 
     ) -> Any:  # the signature is PyTorch's
         if isinstance(func, torch._ops.HigherOrderOperator):
             return self._of_functions(func, args, kwargs or {})
+        if self._branches:  # where PyTorch no longer takes compositions apart, as it does outside
+            with self:
+                result = func.decompose(*args, **(kwargs or {}))
+            if result is not NotImplemented:
+                return result
         operator = func.overloadpacket.__name__
         if operator == "native_batch_norm" and args[0].is_meta:
             result = _normalised(args[0])
@@ -508,8 +514,12 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in 
         name = func.name()
         if name == "cond":
             condition, then, otherwise, operands = args
-            with self:  # while it looks at one operator, a mode sees no others
-                return (then if condition else otherwise)(*operands)
+            self._branches += 1
+            try:
+                with self:  # while it looks at one operator, a mode sees no others
+                    return (then if condition else otherwise)(*operands)
+            finally:
+                self._branches -= 1
         result = func(*args, **kwargs)
         self.nodes[name] += 1
         output = result[0] if isinstance(result, tuple) else result

@@ -121,10 +121,13 @@ class Choosing(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.one, self.other = nn.Linear(4, 5), nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 5))
+        self.one = nn.Sequential(nn.Conv1d(1, 2, 3, padding=1), nn.Flatten(), nn.Linear(8, 5))
+        self.other = nn.Linear(4, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cond(x.sum() < 1e9, lambda v: self.one(v), lambda v: self.other(v), (x,))
+        return torch.cond(
+            x.sum() < 1e9, lambda v: self.one(v[:, None]), lambda v: self.other(v), (x,)
+        )
 
 
 class FlexibleAttention(nn.Module):
@@ -165,7 +168,7 @@ class Picked(nn.Module):
         (nn.Conv2d(3, 4, 3).double(), (3, 8, 8), 112, 36 * 108),
         (Branches(), (7, 8), 24 * 14 + 48, 7 * 24 * 14),
         (OwnTensor(), (4,), 20, 16),
-        (Choosing(), (4,), 70, 20),
+        (Choosing(), (4,), 78, 64),
         (FlexibleAttention(), (2, 6, 8), 0, 2 * 6 * 4 * (8 + 8)),
         (Spectral(), (4,), 20, 20),
         (nn.TransformerEncoderLayer(16, 4, 32, batch_first=True), (6, 16), 2224, 13440),

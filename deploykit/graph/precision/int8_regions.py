@@ -214,20 +214,24 @@ class IntegerRegions:
 
     def _only_multiplied(self, tensor: str) -> bool:
         """Whether nothing but products reads the tensor in the end, which take one scale for all of it anyway."""
-        readers = self.view.readers(tensor)
-        if tensor in self.view.outputs or not readers:
-            return False
-        return all(
-            not self.keep.keeps(node)
-            and (
-                product_of(self.view, node) is not None
-                or (
-                    (has(node, Trait.SHARES_SCALE) or node.op_type in _PASSING)
-                    and self._only_multiplied(node.output[0])
-                )
-            )
-            for node in readers
-        )
+        waiting, seen = [tensor], set[str]()
+        while waiting:
+            name = waiting.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            readers = self.view.readers(name)
+            if name in self.view.outputs or not readers:
+                return False
+            for node in readers:
+                if self.keep.keeps(node):
+                    return False
+                if product_of(self.view, node) is not None:
+                    continue
+                if not has(node, Trait.SHARES_SCALE) and node.op_type not in _PASSING:
+                    return False
+                waiting.append(node.output[0])
+        return True
 
     # ---- bookkeeping
 

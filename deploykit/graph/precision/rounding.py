@@ -7,7 +7,7 @@ casts are written as part of the graph, which the runtime keeps: the values are 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from deploykit.graph.element_types import ElementType
 from deploykit.graph.names import own_names
@@ -172,23 +172,33 @@ def unrounded(source: GraphView | onnx.ModelProto, kept: Collection[str] = ()) -
         name = node.name.removeprefix("fused ").partition("_nchwc")[0]
         return not {node.name, name, *node.output}.isdisjoint(kept)
 
-    def reaches_product(name: str, seen: set[str]) -> bool:
-        node = view.producer(name)
-        if node is None or name in seen:
-            return False
-        seen.add(name)
-        if node.op_type == "Cast" and any(a.name == "to" and a.i == _HALF for a in node.attribute):
-            return False
-        if arithmetic(node) is Arithmetic.FLOAT:
-            return not is_kept(node)
-        return any(reaches_product(read, seen) for read in node.input if read)
+    dry: set[str] = set()  # what was found to come from none
+
+    def reaches_product(names: Iterable[str]) -> bool:
+        waiting, seen = list(names), set[str]()
+        while waiting:
+            name = waiting.pop()
+            node = view.producer(name)
+            if node is None or name in seen or name in dry:
+                continue
+            seen.add(name)
+            if node.op_type == "Cast" and any(
+                a.name == "to" and a.i == _HALF for a in node.attribute
+            ):
+                continue
+            if arithmetic(node) is not Arithmetic.FLOAT:
+                waiting += node.input
+            elif not is_kept(node):
+                return True
+        dry.update(seen)
+        return False
 
     return [
         node_name(node)
         for node in view.nodes
         if arithmetic(node) is Arithmetic.FLOAT
         and not is_kept(node)
-        and any(reaches_product(name, set()) for name in node.input if name)
+        and reaches_product(node.input)
     ]
 
 

@@ -50,6 +50,15 @@ def test_a_join_that_only_products_read_stays_in_integers(tmp_path: Path) -> Non
     assert found["Concat"] == 0
 
 
+def test_a_join_far_before_the_products_that_read_it_stays_in_integers(tmp_path: Path) -> None:
+    steps = [
+        N("Transpose", [f"t{i}" if i else "both"], [f"t{i + 1}"], perm=[0, 1, 3, 2])
+        for i in range(600)
+    ]
+    model = head([*steps, N("Conv", ["t600", "last"], ["y"])], last=random(3, 10, 1, 1))
+    assert kinds(quantised(model, tmp_path).path)["QLinearConcat"] == 1
+
+
 def test_branches_of_like_range_are_joined_in_integers(tmp_path: Path) -> None:
     nodes = [
         N("Conv", ["x", "a"], ["l"]), N("Conv", ["x", "b"], ["r"]), N("Concat", ["l", "r"], ["j"], axis=1),

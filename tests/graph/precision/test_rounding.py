@@ -168,3 +168,11 @@ def test_graphs_within_a_node_are_seen():
     branch = helper.make_node("If", ["flag"], ["b"], "if", then_branch=inner, else_branch=inner)
     assert has_subgraphs(chain(branch))
     assert not has_subgraphs(chain())
+
+
+def test_products_far_apart_are_looked_at_without_an_end_of_depth():
+    steps = [
+        helper.make_node("Neg", [f"a{i}" if i else "a"], [f"a{i + 1}" if i < 2999 else "b"])
+        for i in range(3000)
+    ]
+    assert unrounded(chain(*steps)) == ["second"]
