@@ -315,3 +315,12 @@ def test_what_is_the_same_for_all_images_is_asked_for_with_a_leading_axis(tmp_pa
     with pytest.raises(UsageError, match=r"leading axis of 1, \[1, 6, 4\]$") as caught:
         list(feeds_of(own, (IMAGE, ANCHORS), 4))
     assert "each image" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float8e4m3fn"])
+def test_an_array_for_an_input_of_a_type_that_numpy_has_not_is_refused(
+    tmp_path: Path, dtype: str
+) -> None:
+    spec = TensorSpec("h", ("N", 2, 6), dtype)
+    with pytest.raises(UsageError, match=rf"input h is of type {dtype}, which numpy has not"):
+        whole(part(tmp_path, image=IMAGES, h=STATE), (IMAGE, spec))
