@@ -355,6 +355,11 @@ def _watched(module: nn.Module, input_shape: tuple[int, ...]) -> tuple[_Watch, n
                 failures.append(error.with_traceback(None))  # which would hold on to the copy
     # A table says of what is no whole number that it is none; what fails on whole numbers says more.
     first = next((e for e in failures[-len(kinds) :] if "'indices'" not in str(e)), failures[-1])
+    if isinstance(first, SystemExit):
+        raise UsageError(
+            f"{type(module).__name__} calls sys.exit({first.code!r}) when it is run, and nothing is counted: take "
+            "that out"
+        )
     raise UsageError(
         f"{type(module).__name__} fails on an input of shape {(1, *input_shape)}: {_said(first)}; "
         f"{_remedy(module)}"

@@ -277,7 +277,9 @@ def test_a_network_that_ends_python_ends_no_command_well(run, tmp_path, own_clai
     )
     ended = run("count", "ending:Net")
     assert ended.code == 2
-    assert "code of the network called sys.exit(0), and the command is not done" in ended.err
+    assert (
+        "Net calls sys.exit(0) when it is run, and nothing is counted: take that out" in ended.err
+    )
     own_claim.write_text(
         own_claim.read_text()
         + own_claim.read_text().replace('"lenet', '"x').replace("x5", "ending:Net")
