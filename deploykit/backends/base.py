@@ -129,15 +129,16 @@ class SessionBase(ABC):
         """
         return None
 
-    def operator_times(self, feeds: Sequence[Feeds], runs: int) -> Mapping[str, float]:
-        """Mean milliseconds of a run by what the runtime calls its operators, over `runs` runs of the first feeds.
+    def operator_times(self, feeds: Sequence[Feeds], runs: int) -> Mapping[str, float] | None:
+        """Mean milliseconds of a run by what the runtime calls its operators; None where it tells none.
 
-        Only sessions of backends whose `timed_parts` are "operators" have it.
+        Backends whose `timed_parts` are "operators" have sessions that tell them.
 
-        Raises:
-            NotImplementedError: on any other.
+        Args:
+            feeds: as for `sample`; the first is run.
+            runs: how many.
         """
-        raise NotImplementedError
+        return None
 
     def sampling(self) -> AbstractContextManager[None]:
         """The state that binding and timed runs need around them; nothing where a session has none."""

@@ -304,7 +304,7 @@ def measure_operators(request: TimesRequest) -> OperatorTimes:
         feeds = synthetic(session.inputs, request.batch, seed=request.seed)
         session.sample(feeds, WARM_UP_RUNS)
         runs = min(request.rounds, runs_in(request.span_s, session.sample(feeds, 1)[0]))
-        return OperatorTimes(dict(session.operator_times(feeds, runs)))
+        return OperatorTimes(session.operator_times(feeds, runs) or {})
 
 
 def measure_layers(request: TimesRequest) -> LayerTimes:

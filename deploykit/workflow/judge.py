@@ -364,13 +364,20 @@ class SlowerThanFp32:
         parts = get(str(row["backend"])).timed_parts
         if parts not in ("nodes", "operators"):
             return Note("slower", text), {}
-        measured = self._costs if parts == "nodes" else self._costs_by_operator
         try:
             batch, threads = int(row["batch"]), row.get("threads")
             same = engine, fp32_engine, source, batch, threads
-            if same not in self._timed:
-                int8, shares, cost = measured(engine, source, batch, threads)
-                fp32, _, _ = measured(fp32_engine, source, batch, threads, cost)
+            if (
+                same not in self._timed and parts == "operators"
+            ):  # by the runtime's own names, and no more
+                int8, fp32 = (
+                    operator_times(one.parent, batch=batch, threads=threads)
+                    for one in (engine, fp32_engine)
+                )
+                self._timed[same] = int8, fp32, None
+            elif same not in self._timed:
+                int8, shares, cost = self._costs(engine, source, batch, threads)
+                fp32, _, _ = self._costs(fp32_engine, source, batch, threads, cost)
                 self._timed[same] = int8, fp32, shares
             int8, fp32, shares = self._timed[same]
         except DeploykitError as error:
@@ -384,17 +391,6 @@ class SlowerThanFp32:
         named = [f"{_at_most(ms)} ms in {name}" for name, ms in lost]
         note = Note("slower", f"{text}: it loses {', '.join(named)}" if named else text)
         return note, {} if shares is None else {"precision_share_time": shares}
-
-    def _costs_by_operator(
-        self,
-        engine: Path,
-        source: Path,
-        batch: int,
-        threads: int | None,
-        cost: ProfileCost | None = None,
-    ) -> tuple[Mapping[str, float], float | None, ProfileCost | None]:
-        """As `_costs`, of a runtime that tells what its operators take by its own names, and no more."""
-        return operator_times(engine.parent, batch=batch, threads=threads), None, None
 
     def _costs(
         self,
