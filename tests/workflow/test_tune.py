@@ -3,110 +3,39 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from planted import Clock, Planted
+from planted import Planted
+from tunings import LENET, SMALL, says, tuning
 
 from deploykit import backends, env
-from deploykit.bench import contain
 from deploykit.bench.channel import WorkerFailure
 from deploykit.bench.race import (
     FAILED,
     IN,
-    NOT_STARTED,
     SLOWER,
     TOO_LATE,
     UNFIT,
     Dropped,
-    Entrant,
     Round,
 )
 from deploykit.bench.request import WorkerRequest
-from deploykit.bench.scenario import Constraint, Policy, Scenario
+from deploykit.bench.scenario import Constraint
 from deploykit.errors import MissingDependency, OutputFailed, UnknownName, UsageError
 from deploykit.spec import ModelFile, ModelSpec
 from deploykit.stats import DropTest, RatioInterval
 from deploykit.stats.sequential import ACCEPTED
-from deploykit.store import Store
 from deploykit.workflow import confirmation, fitness, races, tune, tuned
 from deploykit.workflow.choices import CalibrationChoice
-from deploykit.workflow.configuration import Configuration, ProfileOptions
-from deploykit.workflow.fitness import Fitness
 from deploykit.workflow.journal import Entry, Journal
 from deploykit.workflow.profile import Profiler
-from deploykit.workflow.space import BATCHES, STREAMS, candidates, single_changes
+from deploykit.workflow.space import BATCHES, STREAMS, candidates
 from deploykit.workflow.tune import Tuning
 from deploykit.workflow.tuned import Question
 
-LENET = ModelSpec("lenet5")
-#: Two engines, which is enough to choose.
-SMALL = Question(backends=("onnxruntime",), precisions=("fp32", "int8"), threads=(1,), budget_s=8.0)
-
-
-@pytest.fixture(autouse=True)
-def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Let a race be among planted latencies, by the words in a candidate's name: a busy machine has others."""
-
-    def of(**values: float) -> None:
-        def planted(entrants: Sequence[Entrant], **rest: object) -> dict[str, Planted]:
-            return {
-                one.name: Planted(
-                    next((v for word, v in values.items() if word in one.name.split()), 1.0), seed
-                )
-                for seed, one in enumerate(entrants)
-            }
-
-        monkeypatch.setattr(races, "lanes", planted)
-
-    of()
-    return of
-
-
-@pytest.fixture
-def plant_names(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, list[Planted]]]:
-    """Plant latencies by candidates' whole names; gives the lanes that are made, by name."""
-
-    def of(value: Callable[[str], float]) -> dict[str, list[Planted]]:
-        made: dict[str, list[Planted]] = {}
-
-        def planted(entrants: Sequence[Entrant], **rest: object) -> dict[str, Planted]:
-            lanes = {one.name: Planted(value(one.name), n) for n, one in enumerate(entrants)}
-            for name, lane in lanes.items():
-                made.setdefault(name, []).append(lane)
-            return lanes
-
-        monkeypatch.setattr(races, "lanes", planted)
-        return made
-
-    return of
-
-
-@pytest.fixture(autouse=True)
-def prepared(shared_store: Store) -> None:
-    """The engines of `SMALL` in the store, so that building takes nothing of a short budget."""
-    tuning(shared_store, replace(SMALL, budget_s=600.0))._built()
-
-
-def tuning(
-    store: Store, question: Question, source: ModelSpec = LENET, **options: object
-) -> Tuning:
-    quick = Policy(warmup_s=0.01, warmup_max_s=0.1, window_s=0.01, min_s=0.05, max_s=0.2)
-    chosen = ProfileOptions(policy=quick, roofline=False, **options)  # type: ignore[arg-type]
-    return Tuning(source, question, chosen, store)
-
-
-def says(monkeypatch: pytest.MonkeyPatch, ratio: float) -> None:
-    """Let every meeting with the default end with this ratio of the winner to it."""
-    found = RatioInterval(ratio, ratio * 0.999, ratio * 1.001, 0.99, 12)
-
-    class Compared:
-        ratio = found
-        elapsed_s = 0.0
-
-    monkeypatch.setattr(confirmation, "compare_interleaved", lambda *sides, **rest: Compared())
+pytestmark = pytest.mark.usefixtures("plant", "prepared")
 
 
 def test_the_space_is_what_each_runtime_offers_and_does_not_emulate():
@@ -462,366 +391,6 @@ def test_values_for_json_have_the_answer_and_every_candidate(shared_store, monke
     assert values["meetings"][0]["verdict"] == "better"
 
 
-#: One engine and time enough to tell its runtime options, in planted lanes that take none.
-ROOMY = replace(SMALL, precisions=("fp32",), threads=(2,), budget_s=600.0)
-
-
-@pytest.fixture
-def four_cores(monkeypatch):
-    monkeypatch.setattr(env, "usable_cores", lambda: 4.0)  # so that two threads are not all cores
-
-
-def test_each_option_is_tried_alone_and_what_helped_is_tried_together(
-    shared_store, monkeypatch, plant_names, four_cores
-):
-    says(monkeypatch, 0.5)
-    spin, mode = "ort.allow_spinning=0", "ort.execution_mode=parallel"
-    plant_names(lambda name: 0.8 ** (spin in name) * 0.9 ** (mode in name))
-    found = tuning(shared_store, ROOMY)()
-    assert found.best is not None
-    assert found.best.row["options"] == f"{spin} {mode}"
-    assert f"{spin} {mode}" in found.sentence
-    names = [one.name for one in found.candidates]
-    assert sum("ort.denormal_as_zero=1" in name for name in names) == 1
-    assert not any("denormal" in name and "spinning" in name for name in names)
-
-
-def test_an_option_that_is_not_surely_better_is_not_told(
-    shared_store, monkeypatch, plant_names, four_cores
-):
-    says(monkeypatch, 0.5)
-    plant_names(lambda name: 0.5 if name.startswith("fp32 onnxruntime 2 threads") else 1.0)
-    found = tuning(shared_store, ROOMY)()
-    assert found.best is not None
-    assert found.best.name == "fp32 onnxruntime 2 threads"
-    variants = [one for one in found.candidates if one.configuration.options]
-    assert variants
-    assert all(one.reason for one in variants)
-
-
-def test_what_an_option_does_to_outputs_is_judged_too(
-    shared_store, monkeypatch, plant_names, four_cores
-):
-    says(monkeypatch, 0.5)
-    plant_names(lambda name: 0.5 if "denormal" in name else 1.0)
-    real = Fitness._unfit
-
-    def unfit(self, candidate):
-        if candidate.configuration.options:
-            return "its outputs drift to 3.0 dB, below 10 dB"
-        return real(self, candidate)
-
-    monkeypatch.setattr(Fitness, "_unfit", unfit)
-    found = tuning(shared_store, ROOMY)()
-    assert found.best is not None
-    assert found.best.configuration.options == ()
-    refused = [one for one in found.candidates if one.fate == UNFIT]
-    assert refused
-    assert all("drift" in one.reason for one in refused)
-
-
-def test_without_time_no_option_is_tried(shared_store, monkeypatch, plant_names):
-    says(monkeypatch, 0.5)
-    plant_names(lambda name: 1.0)
-    found = tuning(shared_store, replace(ROOMY, budget_s=12.0))()
-    assert not any(one.configuration.options for one in found.candidates)
-
-
-def test_a_race_that_was_over_is_not_run_once_more(
-    shared_store, monkeypatch, plant_names, four_cores
-):
-    """Broken off in the race of options, the first one stands as it is in the journal."""
-    says(monkeypatch, 0.5)
-    lanes = plant_names(lambda name: 0.8 if "spinning=0" in name else 1.0)
-    real = Journal.write
-
-    def broken_off(self, entry):
-        real(self, entry)
-        if entry.race == "options" and entry.round == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Journal, "write", broken_off)
-    with pytest.raises(KeyboardInterrupt):
-        tuning(shared_store, ROOMY)()
-    monkeypatch.setattr(Journal, "write", real)
-    again = tuning(shared_store, ROOMY)
-    assert again.journal.over == {"race"}
-    rounds = len(again.journal.events["race"])
-    lanes.clear()
-    found = again()
-    assert found.best is not None
-    assert found.best.row["options"] == "ort.allow_spinning=0"
-    # The first lanes of each name are those of the first race.
-    first = {name: made[0].blocks for name, made in lanes.items() if "ort." not in name}
-    assert set(first.values()) == {0}, (first, rounds)
-
-
-def test_single_changes_are_the_other_values_of_what_tuning_tries():
-    base = Configuration(LENET, "fp32", "openvino", 1)
-    changes = [one.options for one in single_changes(base)]
-    assert (("ov.pinning", "1"),) in changes
-    assert all(len(options) == 1 for options in changes)
-    assert not any(name == "ov.streams" for ((name, _),) in changes)
-    assert single_changes(replace(base, backend="torch")) == []
-
-
-def test_options_that_can_change_nothing_are_not_tried(monkeypatch):
-    def names(backend: str, threads: int | None) -> set[str]:
-        base = Configuration(LENET, "fp32", backend, 1, Scenario(threads))
-        return {name for one in single_changes(base) for name, _ in one.options}
-
-    monkeypatch.setattr(env, "usable_cores", lambda: 2.0)
-    assert {"ort.allow_spinning", "ort.dynamic_block_base"} <= names("onnxruntime", None)
-    assert names("onnxruntime", 1) == {"ort.denormal_as_zero"}
-    monkeypatch.setattr(env, "has_hardware_threads", lambda: False)
-    assert "ov.hyper_threading" not in names("openvino", None)
-    monkeypatch.setattr(env, "has_hardware_threads", lambda: True)
-    assert "ov.hyper_threading" in names("openvino", 1)
-
-
-# --- The budget ---
-
-
-def test_engines_that_building_has_no_time_for_are_out_and_those_in_the_store_are_not(
-    shared_store, monkeypatch
-):
-    says(monkeypatch, 1.0)
-    asked = replace(SMALL, backends=("onnxruntime", "torch"), threads=(1,), budget_s=60.0)
-    clock, real, left = Clock(monkeypatch), Profiler.prepared, []
-
-    def prepared(self, configuration):
-        left.append(None if contain._whole is None else contain._whole.left_s())
-        clock.now_s += 10.0
-        if configuration.backend == "torch" and left[-1] < 10.0:
-            raise UsageError("not done")
-        return real(self, replace(configuration, backend="onnxruntime"))
-
-    monkeypatch.setattr(Profiler, "prepared", prepared)
-    monkeypatch.setattr(Fitness, "_unfit", lambda self, candidate: "")
-    job = tuning(shared_store, asked)
-    default, others = job._listed()
-    job.races.raced({one.name: one for one in (default, *others)}, default, 20.0)
-    # The default has no limit; the others what building may take of the 50 s that it left, without a part for those
-    # who wait.
-    assert left[0] is None
-    assert left[1:4] == pytest.approx([15.0, 7.5, 0.0], abs=1.0)
-    assert [one.request is not None for one in others] == [True, True, False]
-    assert (others[2].fate, others[2].reason) == (FAILED, NOT_STARTED)
-
-
-def test_an_engine_is_built_when_its_turn_to_be_looked_at_comes(
-    shared_store, monkeypatch, plant_names
-):
-    """All were built first: of a short budget, torch's took what looks at the others needed."""
-    clock, real, block, built = Clock(monkeypatch), Profiler.prepared, Planted.block, []
-    lanes = plant_names(lambda name: 1.0)
-    monkeypatch.setattr(env, "usable_cores", lambda: 8.0)  # so that two threads are not all cores
-
-    def slow(self):
-        clock.now_s += 2.0
-        return block(self)
-
-    monkeypatch.setattr(Planted, "block", slow)
-
-    def prepared(self, configuration):
-        looked_at = sum(lane.blocks > 0 for made in lanes.values() for lane in made)
-        built.append((configuration.scenario.threads, looked_at))
-        clock.now_s += 10.0
-        return real(self, configuration)
-
-    monkeypatch.setattr(Profiler, "prepared", prepared)
-    monkeypatch.setattr(Fitness, "_unfit", lambda self, candidate: "")
-    job = tuning(
-        shared_store, replace(SMALL, precisions=("fp32",), threads=(1, 2, 3, 4), budget_s=60.0)
-    )
-    default, others = job._listed()
-    job.races.raced({one.name: one for one in (default, *others)}, default, 100.0)
-    assert built[:3] == [(None, 0), (1, 1), (2, 2)]
-    late = [one for one in others if one.reason == TOO_LATE]
-    assert late
-    assert len(built) == 1 + len(others) - len(late)
-    assert all(one.request is None for one in late)
-
-
-FOUR = replace(SMALL, precisions=("fp32",), threads=(1, 2, 3, 4), budget_s=61.0)
-
-
-def test_a_build_that_hangs_leaves_time_for_those_of_the_others(
-    shared_store, monkeypatch, plant_names
-):
-    """It had all of the time for building: every other candidate was out, and a larger budget was asked for."""
-    clock, real = Clock(monkeypatch), Profiler.prepared
-    plant_names(lambda name: 1.0)
-    monkeypatch.setattr(env, "usable_cores", lambda: 8.0)
-
-    def prepared(self, configuration):
-        limit = contain._whole
-        if configuration.scenario.threads == 1:
-            clock.now_s += limit.left_s()
-            raise UsageError("not done")
-        clock.now_s += 0.0 if limit is None else 0.5
-        if limit is not None and not limit.left_s():
-            raise UsageError("not done")
-        return real(self, configuration)
-
-    monkeypatch.setattr(Profiler, "prepared", prepared)
-    monkeypatch.setattr(Fitness, "_unfit", lambda self, candidate: "")
-    job = tuning(shared_store, FOUR)
-    default, (hung, *others) = job._listed()
-    job.races.raced({one.name: one for one in (default, hung, *others)}, default, 20.0)
-    assert (hung.fate, hung.reason) == (FAILED, NOT_STARTED)
-    assert all(one.request is not None and one.ratio is not None for one in others)
-    job.forget()
-    _, (hung, *others) = tuning(shared_store, replace(FOUR, objective="engine_bytes"))._built()
-    assert hung.request is None
-    assert all(one.request is not None for one in others)
-
-
-def test_who_is_passed_over_does_not_wait_for_a_part_of_the_time_for_building(
-    shared_store, monkeypatch
-):
-    """The last one had three quarters of it, and nobody the rest."""
-    Clock(monkeypatch)
-    monkeypatch.setattr(env, "usable_cores", lambda: 8.0)
-    real, left = Profiler.prepared, []
-
-    def prepared(self, configuration):
-        left.append(None if contain._whole is None else contain._whole.left_s())
-        return real(self, configuration)
-
-    def reason(self, name, firsts):
-        return "far behind" if "thread" in name and "4 threads" not in name else ""
-
-    monkeypatch.setattr(Profiler, "prepared", prepared)
-    monkeypatch.setattr(races.Outlook, "reason", reason)
-    monkeypatch.setattr(Fitness, "_unfit", lambda self, candidate: "")
-    job = tuning(shared_store, FOUR)
-    default, others = job._listed()
-    job.races.raced({one.name: one for one in (default, *others)}, default, 20.0)
-    assert left == [None, pytest.approx(20.0)]
-    job.forget()
-
-
-def hanging(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch, hangs: Callable[[str], bool] | None = None
-) -> None:
-    """Let those of one thread never be ready for a race; a block of the others takes a tenth of a second."""
-    block, is_hanging = Planted.block, hangs or (lambda name: "1 thread" in name)
-
-    def slow(self):
-        clock.now_s += 0.1
-        return block(self)
-
-    class Hanging(Planted):
-        timeout_s: Callable[[], float]
-
-        def start(self):
-            clock.now_s += self.timeout_s()
-            raise WorkerFailure("no answer", "timeout")
-
-    def planted(entrants, timeout_s, **rest):
-        lanes = {
-            one.name: (Hanging if is_hanging(one.name) else Planted)(1.0, seed)
-            for seed, one in enumerate(entrants)
-        }
-        for lane in lanes.values():
-            lane.timeout_s = timeout_s
-        return lanes
-
-    monkeypatch.setattr(Planted, "block", slow)
-    monkeypatch.setattr(races, "lanes", planted)
-    monkeypatch.setattr(env, "usable_cores", lambda: 8.0)
-    monkeypatch.setattr(Fitness, "_unfit", lambda self, candidate: "")
-
-
-def test_one_that_hangs_when_it_is_started_leaves_time_for_looks_at_the_others(
-    shared_store, monkeypatch
-):
-    hanging(Clock(monkeypatch), monkeypatch)
-    job = tuning(shared_store, FOUR)
-    default, (hung, *others) = job._listed()
-    job.races.raced({one.name: one for one in (default, hung, *others)}, default, 20.0)
-    assert (hung.fate, hung.reason) == (FAILED, NOT_STARTED)
-    assert all(one.ratio is not None for one in others)
-    job.forget()
-
-
-def test_where_the_only_one_hangs_it_is_named_beside_the_larger_budget(shared_store, monkeypatch):
-    hanging(Clock(monkeypatch), monkeypatch)
-    job = tuning(shared_store, replace(FOUR, threads=(1,)))
-    default, (hung,) = job._listed()
-    said = f"{hung.name} was begun and not ready: leave it out if it hangs"
-    with pytest.raises(UsageError, match=said):
-        job.races.raced({one.name: one for one in (default, hung)}, default, 20.0)
-
-
-def test_where_the_default_hangs_nobody_is_told_to_leave_it_out(shared_store, monkeypatch):
-    """It is a candidate whatever is named."""
-    hanging(Clock(monkeypatch), monkeypatch, lambda name: "thread" not in name)
-    job = tuning(shared_store, replace(FOUR, threads=(1,)))
-    default, (other,) = job._listed()
-    with pytest.raises(UsageError, match="is too short") as refused:
-        job.races.raced({one.name: one for one in (default, other)}, default, 20.0)
-    assert "leave it out" not in str(refused.value)
-    assert "at all 2 candidates" not in str(refused.value)  # which the second one is
-
-
-def test_what_an_earlier_run_looked_at_is_built_again_be_it_out_or_not(shared_store, plant):
-    job = tuning(shared_store, SMALL)
-    default, others = job._listed()
-    everyone = {one.name: one for one in (default, *others)}
-    looks = {one.name: 1.0 for one in everyone.values()}
-    job.journal.events["race"] = [
-        Round(0, looks),
-        Dropped(others[0].name, SLOWER, "twice the best"),
-    ]
-    job.races.raced(everyone, default, 100.0)
-    assert others[0].reason == "twice the best"
-    assert all(one.request is not None for one in others)
-    job.forget()
-
-
-def test_what_could_not_be_built_is_tried_once_more_when_it_goes_on(shared_store, plant):
-    """Memory that it lacked may be free again; it was out for good once its failure was in the journal."""
-    job = tuning(shared_store, SMALL)
-    default, others = job._listed()
-    unbuilt = f"{races.UNBUILT}: it took more than the 2 GiB of memory that were left"
-    job.journal.events["race"] = [Dropped(others[0].name, FAILED, unbuilt)]
-    job.races.raced({one.name: one for one in (default, *others)}, default, 100.0)
-    assert others[0].request is not None
-    assert others[0].reason != unbuilt
-    job.forget()
-
-
-def test_a_budget_in_which_the_default_alone_is_built_says_how_much_is_needed(
-    shared_store, monkeypatch
-):
-    clock, real = Clock(monkeypatch), Profiler.prepared
-
-    def prepared(self, configuration):
-        clock.now_s += 30.0
-        if configuration.scenario.threads is not None:
-            raise UsageError("not done")
-        return real(self, configuration)
-
-    monkeypatch.setattr(Profiler, "prepared", prepared)
-    with pytest.raises(UsageError, match=r"building a second engine takes one of about \d{2} s"):
-        tuning(shared_store, replace(SMALL, objective="engine_bytes", budget_s=20.0))._built()
-
-
-def test_the_end_has_its_time_of_the_budget_but_no_more_than_half_of_it(shared_store, monkeypatch):
-    Clock(monkeypatch)  # which stands still, however long building takes
-    for budget_s, most_s in (
-        (100.0, 100.0 - confirmation.CONFIRM_S - 2 * confirmation.ROW_S),
-        (8.0, 4.0),
-    ):
-        job = tuning(shared_store, replace(SMALL, budget_s=budget_s))
-        default, others = job._built()
-        assert job._left_s > most_s
-        job._keep_for_the_end([default, *others], default)
-        assert 0.3 * most_s < job._left_s <= most_s
-
-
 def test_fp32_of_another_runtime_meets_the_winner_unless_it_is_far_behind_or_time_is_over(
     shared_store, monkeypatch
 ):
@@ -1002,14 +571,3 @@ def test_who_is_not_surely_better_than_the_default_is_no_answer_where_another_mi
     assert found.best is found.default
     (crashed,) = (one for one in found.candidates if one.name == "fp32 onnxruntime 1 thread")
     assert (crashed.fate, "SIGSEGV" in crashed.reason) == (FAILED, True)
-
-
-def test_after_an_option_has_helped_all_ratios_are_to_the_new_leader(
-    shared_store, monkeypatch, plant_names, four_cores
-):
-    says(monkeypatch, 0.5)
-    spin = "ort.allow_spinning=0"
-    plant_names(lambda name: (1.3 if "1 thread" in name else 1.0) * 0.5 ** (spin in name))
-    found = tuning(shared_store, replace(ROOMY, threads=(1, 2)))()
-    ratios = {one.name: one.ratio for one in found.candidates if one.ratio is not None}
-    assert all(ratio > 1.5 for name, ratio in ratios.items() if spin not in name)
